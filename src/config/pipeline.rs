@@ -1,0 +1,158 @@
+//! The pipeline file as it is written: one struct per block, checked for shape by `load`.
+//!
+//! The same structs give the JSON schema of `synthmill schema`. What a value means, and whether it fits
+//! with the others, is decided in `check` and `plan`.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// A pipeline: a list of stages and what they share.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Pipeline {
+    /// Names the run directory: `output/NAME`. Letters, digits, `-`, `_` and `.`.
+    pub name: String,
+    /// What the pipeline makes, for people.
+    #[serde(default)]
+    pub description: String,
+    /// Every random draw of the run depends on it.
+    #[serde(default)]
+    pub seed: u64,
+    /// Defaults of variables; templates see them as `vars.NAME`, `--var NAME=VALUE` overrides them.
+    #[serde(default)]
+    pub vars: Map<String, Value>,
+    /// The models that `llm` stages name.
+    #[serde(default)]
+    pub models: BTreeMap<String, ModelConfig>,
+    /// When too many rejected items stop the run.
+    #[serde(default)]
+    pub error_budget: ErrorBudget,
+    /// What a crash of the machine may cost.
+    #[serde(default)]
+    pub durability: Durability,
+    /// Seconds that answers in flight are awaited after the first SIGINT or SIGTERM.
+    #[serde(default = "drain_timeout")]
+    pub drain_timeout: f64,
+    /// Items between admission and commit at a time; by default twice the models' concurrency, 64 at least.
+    #[serde(default)]
+    pub max_in_flight: Option<u32>,
+    /// The stages, in the order records go through them; each a map with one key, its type.
+    pub stages: Vec<Value>,
+}
+
+fn drain_timeout() -> f64 {
+    25.0
+}
+
+/// A model: how it is spoken to, and what it is asked with.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// How the model is spoken to.
+    #[serde(default)]
+    pub provider: Provider,
+    /// Where it is served, such as `http://127.0.0.1:8000/v1`; several are replicas of one model.
+    #[serde(default)]
+    pub base_urls: Vec<String>,
+    /// The name the server knows it by.
+    #[serde(default)]
+    pub model: String,
+    /// The environment variable that holds the key; no Authorization header is sent when it is unset.
+    #[serde(default)]
+    pub api_key_env: Option<String>,
+    /// Requests in flight at a time.
+    #[serde(default = "concurrency")]
+    pub concurrency: u32,
+    /// Sampling parameters, sent as they are: `temperature`, `max_tokens`, `top_p`, ...
+    #[serde(default)]
+    pub params: Map<String, Value>,
+    /// How an answer's schema is sent to the server.
+    #[serde(default)]
+    pub structured_output: StructuredOutput,
+    /// Seconds one attempt may take.
+    #[serde(default = "timeout")]
+    pub timeout: f64,
+    /// Attempts at one request before it fails, the first counted in.
+    #[serde(default = "max_attempts")]
+    pub max_attempts: u32,
+    /// What the provider allows; none by default.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+fn concurrency() -> u32 {
+    16
+}
+
+fn timeout() -> f64 {
+    600.0
+}
+
+fn max_attempts() -> u32 {
+    6
+}
+
+/// How a model is spoken to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Provider {
+    /// Any server with OpenAI's HTTP API: vLLM, SGLang, LMDeploy, llama.cpp, Ollama, hosted ones.
+    #[default]
+    Openai,
+    /// No server: answers are built from the record's own words.
+    Heuristic,
+}
+
+/// How a schema is sent with a request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StructuredOutput {
+    /// As `response_format: {type: json_schema, ...}`.
+    #[default]
+    JsonSchema,
+    /// As `response_format: {type: json_object}`, without the schema.
+    JsonObject,
+    /// Not at all: for servers that know no `response_format`.
+    Off,
+}
+
+/// What a provider allows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Requests a minute, paced evenly.
+    #[serde(default)]
+    pub requests_per_minute: Option<u32>,
+}
+
+/// When too many rejected items stop the run, resumable.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ErrorBudget {
+    /// The share of rejected items that stops the run, from 0 to 1.
+    pub share: f64,
+    /// Items that must have ended before the share counts.
+    pub after: u64,
+    /// Rejected items in a row that stop the run at once.
+    pub in_a_row: u64,
+}
+
+impl Default for ErrorBudget {
+    fn default() -> Self {
+        Self { share: 0.05, after: 200, in_a_row: 50 }
+    }
+}
+
+/// What a crash may cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Durability {
+    /// Files are synced in groups: neither a kill nor a loss of power loses a committed item.
+    #[default]
+    Power,
+    /// No periodic sync: a kill loses nothing, a loss of power may.
+    Process,
+}

@@ -1,0 +1,106 @@
+//! Everything between a rendered prompt and an answer: requests, providers, retries.
+//!
+//! The engine's `ask` unit calls a `Model`; nothing else does. `openai` speaks HTTP, `heuristic` answers
+//! from the record's own words without any server, `scripted` answers as a test or dry run says.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::record::Record;
+
+/// A question to a model, as rendered from one record.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct ModelRequest {
+    /// The conversation so far; the last message is the question.
+    pub messages: Vec<Message>,
+    /// Sampling parameters as the API names them (`temperature`, `max_tokens`, ...), merged over the
+    /// model's own.
+    pub params: Map<String, Value>,
+    /// The schema the answer must meet; sent as `response_format` where the model's settings allow it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Arc<Value>>,
+}
+
+/// One message of a conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// `system`, `user` or `assistant`.
+    pub role: String,
+    /// The text.
+    pub content: String,
+}
+
+impl Message {
+    /// A message of `role`.
+    pub fn new(role: &str, content: impl Into<String>) -> Self {
+        Self { role: role.to_owned(), content: content.into() }
+    }
+}
+
+/// An answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Completion {
+    /// The answer's text, reasoning cut off.
+    pub text: String,
+    /// The model's reasoning where the server keeps it apart (`reasoning_content`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<String>,
+    /// Why the model stopped: `stop`, `length`, ...
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finish_reason: Option<String>,
+    /// Tokens, as the server counted them; zero where it did not say.
+    #[serde(default)]
+    pub usage: Usage,
+    /// HTTP attempts it took.
+    #[serde(default)]
+    pub attempts: u32,
+}
+
+/// Tokens read and written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Tokens of the prompt.
+    pub prompt_tokens: u64,
+    /// Tokens of the answer.
+    pub completion_tokens: u64,
+}
+
+/// Something that answers questions.
+pub trait Model: Send + Sync {
+    /// Who answers: `openai`, `heuristic`, ... for provenance.
+    fn provider(&self) -> &'static str;
+
+    /// Answers one question. Retries what may be retried; the error that comes back is final. The record
+    /// is for providers that answer from it rather than from the messages.
+    fn complete<'a>(
+        &'a self,
+        request: &'a ModelRequest,
+        record: &'a Record,
+    ) -> BoxFuture<'a, Result<Completion, ModelError>>;
+}
+
+/// A request that finally failed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct ModelError {
+    /// What the failure means for the run.
+    pub kind: ModelErrorKind,
+    /// A short fixed word that reports count by: `timeout`, `status_500`, `context_length`, ...
+    pub class: String,
+    /// What happened, in one line; holds no key.
+    pub message: String,
+    /// Attempts made.
+    pub attempts: u32,
+}
+
+/// What a failed request means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ModelErrorKind {
+    /// The run cannot go on: wrong key, unknown model, quota used up.
+    Fatal,
+    /// This record cannot be answered; others can.
+    Record,
+}

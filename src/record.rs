@@ -1,0 +1,166 @@
+//! A record: the JSON object that flows through a pipeline, with the id that says where it came from.
+//!
+//! Every stage reads and writes fields here. Ids are given by the engine (`engine::admission` numbers
+//! items, `engine::worker` adds a branch for each child), never by a stage. What happened to a record on
+//! its way (model calls, draws) travels beside the fields and ends in `provenance/`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// One thing that flows: named fields, an id, and what is known of its making.
+#[derive(Debug, Clone, Default)]
+pub struct Record {
+    /// Where the record stands in the run: item number and branches taken.
+    pub id: RecordId,
+    /// The named fields that stages read and write.
+    pub fields: Map<String, Value>,
+    /// Model calls and draws so far; shared by the children of a fan-out.
+    pub provenance: Provenance,
+}
+
+impl Record {
+    /// A record with these fields and no id yet.
+    #[must_use]
+    pub fn new(fields: Map<String, Value>) -> Self {
+        Self { fields, ..Self::default() }
+    }
+
+    /// The field `name`, or a field inside it for a dotted name such as `section.title`.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        if let Some(value) = self.fields.get(name) {
+            return Some(value);
+        }
+        let mut parts = name.split('.');
+        let mut value = self.fields.get(parts.next()?)?;
+        for part in parts {
+            value = value.get(part)?;
+        }
+        Some(value)
+    }
+
+    /// The text of field `name`, if it is a string.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.get(name).and_then(Value::as_str)
+    }
+
+    /// Sets field `name`, replacing what was there.
+    pub fn set(&mut self, name: &str, value: impl Into<Value>) {
+        self.fields.insert(name.to_owned(), value.into());
+    }
+}
+
+/// The item's number and the branches taken since, printed as `000042.cot_expand-2`.
+///
+/// Holds no clock, no random number and no order of arrival, so that the same pipeline gives the same ids
+/// at any concurrency.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordId {
+    /// Position of the item in the source part's order, from 0.
+    pub item: u64,
+    /// The branches taken since admission, outermost first.
+    pub path: Vec<Branch>,
+}
+
+/// One branch: the stage that fanned out, and which of its children this is (from 0).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Branch {
+    /// The id of the stage that fanned out.
+    pub stage: Arc<str>,
+    /// The child's index, from 0.
+    pub index: u32,
+}
+
+impl RecordId {
+    /// The id of an item as it is admitted.
+    #[must_use]
+    pub fn item(item: u64) -> Self {
+        Self { item, path: Vec::new() }
+    }
+
+    /// The id of child `index` of this record in `stage`.
+    #[must_use]
+    pub fn child(&self, stage: &Arc<str>, index: u32) -> Self {
+        let mut path = Vec::with_capacity(self.path.len() + 1);
+        path.extend_from_slice(&self.path);
+        path.push(Branch { stage: Arc::clone(stage), index });
+        Self { item: self.item, path }
+    }
+}
+
+impl fmt::Display for RecordId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:06}", self.item)?;
+        for branch in &self.path {
+            write!(f, ".{}-{}", branch.stage, branch.index)?;
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for RecordId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// What is kept of a record's making, for `provenance/` (promise 7 of the README).
+#[derive(Debug, Clone, Default)]
+pub struct Provenance {
+    /// One entry for each `llm` stage the record went through, in order.
+    pub calls: Vec<Arc<Call>>,
+    /// Values drawn at random for this record, by stage id.
+    pub draws: Map<String, Value>,
+}
+
+/// What one `llm` stage did for one record.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Call {
+    /// The id of the `llm` stage.
+    pub stage: Arc<str>,
+    /// The model's name as the pipeline declares it.
+    pub model: Arc<str>,
+    /// Who answered: the provider, or `heuristic` where a fallback did.
+    pub provider: String,
+    /// BLAKE3 of the rendered messages, 32 hex digits.
+    pub prompt_hash: String,
+    /// The sampling parameters sent.
+    pub params: Map<String, Value>,
+    /// Tokens read by the model, over all requests of this call; 0 where the server did not say.
+    pub prompt_tokens: u64,
+    /// Tokens written by the model, over all requests of this call.
+    pub completion_tokens: u64,
+    /// Why the model stopped, as the server said (`stop`, `length`, ...).
+    pub finish_reason: Option<String>,
+    /// HTTP attempts, over all requests of this call.
+    pub attempts: u32,
+    /// How often the question was put again because the answer was invalid.
+    pub re_asks: u32,
+    /// Why the heuristic answered instead of the model, if it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_print_item_and_branches() {
+        let stage: Arc<str> = "cot_expand".into();
+        let id = RecordId::item(42).child(&stage, 2).child(&"x".into(), 0);
+        assert_eq!(id.to_string(), "000042.cot_expand-2.x-0");
+    }
+
+    #[test]
+    fn dotted_names_reach_inside() {
+        let mut record = Record::default();
+        record.set("section", serde_json::json!({"title": "Setup"}));
+        assert_eq!(record.text("section.title"), Some("Setup"));
+        assert_eq!(record.get("section.none"), None);
+    }
+}

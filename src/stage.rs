@@ -1,0 +1,221 @@
+//! What a stage is: a declaration that is checked and built, and a running part that handles records.
+//!
+//! `stages/` implements these traits, one file a stage; `config` checks and builds through them; the engine
+//! drives the parts. A stage knows nothing of its neighbours, spawns nothing, retries nothing, prints
+//! nothing: it takes a record and says what becomes of it.
+
+use serde_json::{Map, Value};
+
+use crate::config::CheckContext;
+use crate::draw::Draws;
+use crate::llm::{Completion, ModelRequest};
+use crate::record::Record;
+use crate::template::{Expression, Template, TemplateError};
+
+/// A stage as the user wrote it: the config struct of one stage type.
+pub trait Declare: Send + Sync {
+    /// Reports what is wrong with the values, and tells which fields the stage makes. Offline; may read
+    /// the files it names.
+    fn check(&self, context: &mut CheckContext<'_>);
+
+    /// Makes the running part. Called after `check` found nothing.
+    fn build(&self, context: &BuildContext) -> Result<Part, BuildError>;
+}
+
+/// What a part may need to be built.
+#[derive(Debug, Clone)]
+pub struct BuildContext {
+    /// The pipeline's variables, overrides applied.
+    pub vars: Map<String, Value>,
+    /// The stage's own random draws.
+    pub draws: Draws,
+    /// When the run was first started, as `YYYY-MM-DD_HH-MM-SS` in local time; the same at every resume.
+    pub started: String,
+}
+
+impl BuildContext {
+    /// Compiles a template with the pipeline's variables.
+    pub fn template(&self, source: &str) -> Result<Template, BuildError> {
+        Ok(Template::new(source, &self.vars)?)
+    }
+
+    /// Compiles an expression with the pipeline's variables.
+    pub fn expression(&self, source: &str) -> Result<Expression, BuildError> {
+        Ok(Expression::new(source, &self.vars)?)
+    }
+
+    /// Renders a text that may name `vars`, such as a path.
+    pub fn render(&self, source: &str) -> Result<String, BuildError> {
+        Ok(Template::new(source, &self.vars)?.render_vars()?)
+    }
+}
+
+/// A part that cannot be built although its declaration was right: a file vanished, say.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A file that the stage needs cannot be read.
+    #[error("cannot read `{path}`: {source}")]
+    Read {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A template does not compile or render.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// Anything else, told in words.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// The running part of a stage, by role.
+pub enum Part {
+    /// Where records come from; first in the pipeline.
+    Source(Box<dyn Source>),
+    /// A deterministic, cheap step of the source part that sees a whole unit.
+    Derive(Box<dyn Derive>),
+    /// One record in; one, many or none out.
+    Transform(Box<dyn Transform>),
+    /// Puts a question to a model.
+    Ask(Box<dyn Ask>),
+    /// Reads an answer; joined with the `Ask` before it.
+    Read(Box<dyn Read>),
+    /// Writes records to a file and passes them on.
+    Sink(Box<dyn Sink>),
+}
+
+/// The records of one document or of one row: what the source part handles at a time.
+#[derive(Debug, Default)]
+pub struct Unit {
+    /// What the unit is, for messages: a path, or a path and row.
+    pub name: String,
+    /// Its records.
+    pub records: Vec<Record>,
+}
+
+/// A document or row that could not be read; the run goes on without it.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("`{unit}`: {message}")]
+pub struct SourceFailure {
+    /// The path, or path and row.
+    pub unit: String,
+    /// Why it cannot be read.
+    pub message: String,
+}
+
+/// The first stage. Runs on a thread of its own, so it may block.
+pub trait Source: Send {
+    /// The next unit, in an order that is the same at every run; `None` at the end.
+    fn next(&mut self) -> Option<Result<Unit, SourceFailure>>;
+
+    /// How many units there are, if known beforehand, for the time left.
+    fn units(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// A step of the source part: all records of a unit in, all that come of them out.
+pub trait Derive: Send {
+    /// Makes the next step's records. Deterministic, asks no model.
+    fn derive(&self, records: Vec<Record>) -> Result<Vec<Record>, StageError>;
+}
+
+/// A step after admission.
+pub trait Transform: Send + Sync {
+    /// What becomes of the record.
+    fn process(&self, record: Record) -> Result<Emit, StageError>;
+}
+
+/// What becomes of a record in a transform.
+#[derive(Debug)]
+pub enum Emit {
+    /// It goes on, changed or not.
+    One(Record),
+    /// It becomes several; the engine gives each its id.
+    Many(Vec<Record>),
+    /// A filter said no; the reason is a short fixed word such as `crosses_split`.
+    Drop(&'static str),
+}
+
+/// The question of an `llm` stage. The engine sends it, repeats it and accounts for it.
+pub trait Ask: Send + Sync {
+    /// The name of the model in the pipeline's `models`.
+    fn model(&self) -> &str;
+
+    /// The question for one record.
+    fn request(&self, record: &Record) -> Result<ModelRequest, StageError>;
+
+    /// Puts the answer into the record.
+    fn accept(&self, record: &mut Record, completion: &Completion);
+}
+
+/// The reading of an answer. The engine joins it with the `Ask` before it: the schema goes into the
+/// request, a failure is handled as `on_error` says.
+pub trait Read: Send + Sync {
+    /// The JSON schema the answer must meet, if one is declared.
+    fn schema(&self) -> Option<&Value>;
+
+    /// What to do, in order, when reading fails; after the last step the record is rejected.
+    fn on_error(&self) -> &[OnError];
+
+    /// Reads the answer in the record and puts what it says into fields.
+    fn read(&self, record: &mut Record) -> Result<(), StageError>;
+}
+
+/// One step of what happens to an answer that cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnError {
+    /// Ask again, with the error shown to the model, at most this many times.
+    Retry(u32),
+    /// Let the heuristic answer.
+    Heuristic,
+    /// Give the record up.
+    Reject,
+}
+
+/// A file of records.
+pub trait Sink: Send + Sync {
+    /// The file's path, relative to the run directory.
+    fn path(&self) -> &str;
+
+    /// The record as one line without its line end.
+    fn line(&self, record: &Record) -> Result<Vec<u8>, StageError>;
+
+    /// A file to be made of the lines when the run is complete.
+    fn array(&self) -> Option<&ArrayFile> {
+        None
+    }
+}
+
+/// A JSON array that a sink's lines are gathered into at the end of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArrayFile {
+    /// Its path, relative to the run directory.
+    pub path: String,
+    /// The key of each line whose value is one element; `None` takes the whole line.
+    pub element: Option<String>,
+}
+
+/// Why a stage could not handle a record: the record is rejected, the run goes on.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct StageError {
+    /// A short fixed word that reports count by, such as `template` or `schema`.
+    pub class: &'static str,
+    /// What went wrong, in one line or a few.
+    pub message: String,
+}
+
+impl StageError {
+    /// An error of `class` with a message.
+    pub fn new(class: &'static str, message: impl Into<String>) -> Self {
+        Self { class, message: message.into() }
+    }
+}
+
+impl From<TemplateError> for StageError {
+    fn from(error: TemplateError) -> Self {
+        Self::new("template", error.message)
+    }
+}

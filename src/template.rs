@@ -1,0 +1,184 @@
+//! Jinja templates and expressions over a record's fields and the pipeline's `vars`.
+//!
+//! `config::check` compiles them at load to find undefined names; stages render them for each record.
+//! Strict: an undefined name is an error, never an empty text. Fuel bounds what one render may cost.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
+use minijinja::{Environment, UndefinedBehavior};
+use serde_json::{Map, Value};
+
+use crate::record::Record;
+
+/// Instructions one render may take: enough for any prompt, little enough that an endless loop in a
+/// template ends within milliseconds.
+const FUEL: u64 = 2_000_000;
+/// The one template each environment holds.
+const NAME: &str = "template";
+
+/// A compiled template together with the pipeline's variables.
+#[derive(Debug, Clone)]
+pub struct Template {
+    environment: Arc<Environment<'static>>,
+    /// Top-level names the template reads: only these fields are converted for a render.
+    reads: Arc<[String]>,
+    vars: minijinja::Value,
+}
+
+/// A template that does not compile or render.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct TemplateError {
+    /// What is wrong, in one line.
+    pub message: String,
+    /// Line in the template, from 1, where known.
+    pub line: Option<usize>,
+}
+
+impl Template {
+    /// Compiles `source`; `vars` are the pipeline's variables, seen as `vars.NAME`.
+    pub fn new(source: &str, vars: &Map<String, Value>) -> Result<Self, TemplateError> {
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.set_fuel(Some(FUEL));
+        if let Ok(syntax) = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build() {
+            environment.set_syntax(syntax);
+        }
+        environment.add_template_owned(NAME, source.to_owned())?;
+        let mut reads: Vec<String> =
+            environment.get_template(NAME)?.undeclared_variables(false).into_iter().collect();
+        reads.sort();
+        Ok(Self {
+            environment: Arc::new(environment),
+            reads: reads.into(),
+            vars: minijinja::Value::from(Serde(vars)),
+        })
+    }
+
+    /// Renders for one record, which is seen as its fields by name, `vars`, and `id` (the record's id,
+    /// unless it has a field of that name).
+    pub fn render(&self, record: &Record) -> Result<String, TemplateError> {
+        let mut context = BTreeMap::new();
+        for name in self.reads.iter() {
+            let value = match record.fields.get(name) {
+                Some(value) => minijinja::Value::from(Serde(value)),
+                None if name == "vars" => self.vars.clone(),
+                None if name == "id" => minijinja::Value::from(record.id.to_string()),
+                None => continue,
+            };
+            context.insert(name.as_str(), value);
+        }
+        Ok(self.environment.get_template(NAME)?.render(context)?)
+    }
+
+    /// Renders with `vars` alone, for texts that belong to no record (paths, counts).
+    pub fn render_vars(&self) -> Result<String, TemplateError> {
+        let context = BTreeMap::from([("vars", self.vars.clone())]);
+        Ok(self.environment.get_template(NAME)?.render(context)?)
+    }
+
+    /// The names the template reads and does not set itself, dotted where it reaches inside
+    /// (`section.title`), sorted.
+    #[must_use]
+    pub fn variables(&self) -> Vec<String> {
+        let Ok(template) = self.environment.get_template(NAME) else { return Vec::new() };
+        let mut names: Vec<String> = template.undeclared_variables(true).into_iter().collect();
+        names.sort();
+        names
+    }
+}
+
+/// A condition or value over a record's fields, such as `split == 'train'`.
+#[derive(Debug, Clone)]
+pub struct Expression {
+    // Kept as templates: a compiled expression borrows its environment, a template does not.
+    condition: Template,
+    value: Template,
+}
+
+impl Expression {
+    /// Compiles `source` as a Jinja expression.
+    pub fn new(source: &str, vars: &Map<String, Value>) -> Result<Self, TemplateError> {
+        Environment::new().compile_expression(source)?;
+        Ok(Self {
+            condition: Template::new(&format!("{{% if {source} %}}1{{% endif %}}"), vars)?,
+            value: Template::new(&format!("{{{{ ({source}) | tojson }}}}"), vars)?,
+        })
+    }
+
+    /// Whether the expression is true for one record, by Jinja's rules.
+    pub fn is_true(&self, record: &Record) -> Result<bool, TemplateError> {
+        Ok(self.condition.render(record)? == "1")
+    }
+
+    /// The value of the expression for one record.
+    pub fn value(&self, record: &Record) -> Result<Value, TemplateError> {
+        let json = self.value.render(record)?;
+        serde_json::from_str(&json)
+            .map_err(|error| TemplateError { message: format!("not a JSON value: {error}"), line: None })
+    }
+
+    /// The names the expression reads, dotted where it reaches inside, sorted.
+    #[must_use]
+    pub fn variables(&self) -> Vec<String> {
+        self.condition.variables()
+    }
+}
+
+impl From<minijinja::Error> for TemplateError {
+    fn from(error: minijinja::Error) -> Self {
+        let message = match error.detail() {
+            Some(detail) => format!("{}: {detail}", error.kind()),
+            None => error.kind().to_string(),
+        };
+        Self { message, line: error.line() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn record() -> Record {
+        let Value::Object(fields) = json!({"section": {"title": "Setup"}, "n": 3, "id": "row-1"}) else {
+            unreachable!()
+        };
+        Record::new(fields)
+    }
+
+    #[test]
+    fn renders_fields_vars_and_the_rows_own_id() {
+        let vars = Map::from_iter([("lang".to_owned(), json!("de"))]);
+        let template =
+            Template::new("{{ id }}: {{ section.title }} {{ n + 1 }} {{ vars.lang }}", &vars).unwrap();
+        assert_eq!(template.render(&record()).unwrap(), "row-1: Setup 4 de");
+        assert_eq!(template.variables(), ["id", "n", "section.title", "vars.lang"]);
+    }
+
+    #[test]
+    fn an_undefined_name_is_an_error() {
+        let template = Template::new("{{ section.titel }}", &Map::new()).unwrap();
+        let error = template.render(&record()).unwrap_err();
+        assert!(error.message.contains("undefined"), "{error}");
+    }
+
+    #[test]
+    fn an_endless_template_runs_out_of_fuel() {
+        let source = "{% for i in range(9999) %}{% for j in range(9999) %}{{ i }}{% endfor %}{% endfor %}";
+        assert!(Template::new(source, &Map::new()).unwrap().render(&record()).is_err());
+    }
+
+    #[test]
+    fn expressions_decide_and_compute() {
+        let expression = Expression::new("n > 2 and section.title == 'Setup'", &Map::new()).unwrap();
+        assert!(expression.is_true(&record()).unwrap());
+        let list = Expression::new("[section.title, '<b>']", &Map::new()).unwrap();
+        assert_eq!(list.value(&record()).unwrap(), json!(["Setup", "<b>"]));
+        assert!(Expression::new("n >", &Map::new()).is_err());
+        assert!(Expression::new("n %} {% if 1", &Map::new()).is_err());
+    }
+}
