@@ -13,6 +13,7 @@ pub mod cli;
 pub mod config;
 pub mod draw;
 pub mod engine;
+pub mod journal;
 pub mod llm;
 pub mod record;
 pub mod report;

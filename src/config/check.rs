@@ -91,6 +91,12 @@ impl<'a> CheckContext<'a> {
         todo!("{at}{source}")
     }
 
+    /// Reads a file that the run depends on: its content counts as part of the pipeline. Reports at `at` when
+    /// it cannot be read.
+    pub fn read_file(&mut self, at: &str, path: &str) -> Option<String> {
+        todo!("{at}{path}")
+    }
+
     /// Marks the model `name` as used; reports at `at` if the pipeline declares none of that name.
     pub fn model(&mut self, at: &str, name: &str) {
         todo!("{at}{name}")

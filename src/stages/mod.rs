@@ -3,6 +3,11 @@
 //! Adding a stage: a new file here with its config struct, its running part, its example and its tests; a
 //! `mod` line; a row in `STAGES`. `config` and the command line find it through the table.
 
+mod cot_expand;
+mod prompt;
+mod sink;
+mod split;
+
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -10,7 +15,12 @@ use serde_json::Value;
 use crate::stage::Declare;
 
 /// Every stage type, in the order a pipeline usually has them.
-pub static STAGES: &[StageType] = &[];
+pub static STAGES: &[StageType] = &[
+    StageType::of::<prompt::Prompt>(),
+    StageType::of::<cot_expand::CotExpand>(),
+    StageType::of::<split::Split>(),
+    StageType::of::<sink::Sink>(),
+];
 
 /// What a stage file says of its stage; a row of `STAGES` is made of it.
 pub trait Describe: Declare + DeserializeOwned + JsonSchema + 'static {
@@ -102,4 +112,31 @@ fn declare<T: Describe>(
 ) -> Result<Box<dyn Declare>, serde_path_to_error::Error<serde_json::Error>> {
     let declared: T = serde_path_to_error::deserialize(body)?;
     Ok(Box::new(declared))
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! What the stages' tests share: a part from a config, a record from JSON.
+
+    use serde::de::DeserializeOwned;
+    use serde_json::{Map, Value};
+
+    use crate::draw::Draws;
+    use crate::record::Record;
+    use crate::stage::{BuildContext, Declare, Part};
+
+    pub(crate) fn build<T: Declare + DeserializeOwned>(config: Value) -> Part {
+        let declared: T = serde_json::from_value(config).unwrap();
+        let context = BuildContext {
+            vars: Map::new(),
+            draws: Draws::new(42, "stage".into()),
+            started: "2026-01-31_12-00-00".into(),
+        };
+        declared.build(&context).unwrap()
+    }
+
+    pub(crate) fn record(fields: Value) -> Record {
+        let Value::Object(fields) = fields else { panic!("a record is an object") };
+        Record::new(fields)
+    }
 }
