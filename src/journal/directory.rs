@@ -242,6 +242,30 @@ impl RunDirectory {
     }
 }
 
+/// What a run directory says, without a byte of it changed.
+pub struct Inspection {
+    /// What run it is.
+    pub manifest: Manifest,
+    /// What is committed, lines counted by file.
+    pub done: Committed,
+    /// Whether a process works on it now.
+    pub running: bool,
+}
+
+/// Reads a run directory; `None` when there is no run in it.
+pub fn inspect(root: &Path) -> Result<Option<Inspection>, OpenError> {
+    let disk = &disk::RealDisk;
+    let Some(manifest) = read_manifest(disk, root)? else { return Ok(None) };
+    let done = read_commits(disk, root, manifest.generation)?;
+    let mut lines: Vec<u64> = done.files.iter().map(|file| file.lines).collect();
+    lines.resize(manifest.files.len(), 0);
+    let done = Committed { ok: done.ok, dropped: done.dropped, rejected: done.rejected, lines };
+    // A shared lock can be had only while no process holds the exclusive one.
+    let running = File::open(root.join(".lock"))
+        .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)));
+    Ok(Some(Inspection { manifest, done, running }))
+}
+
 fn refuse_foreign(disk: &dyn Disk, root: &Path) -> Result<(), OpenError> {
     if disk.length(root).map_err(|source| failed("look at", root, source))?.is_none() {
         return Ok(());

@@ -14,6 +14,6 @@ mod writer;
 
 pub use array::write_array;
 pub use commits::{CommitLogError, Outcome};
-pub use directory::{OpenError, Opened, RunDirectory, Wanted};
+pub use directory::{Inspection, OpenError, Opened, RunDirectory, Wanted, inspect};
 pub use manifest::{Manifest, RunState};
 pub use writer::{Committed, ItemCommit, PROVENANCE, REJECTED, SINKS, StorageError, Work, Writer};
