@@ -3,10 +3,12 @@
 use std::ops::Range;
 
 use super::line::one_line;
-use super::outline::{AtomKind, Outline};
+use super::outline::{Atom, AtomKind, Outline};
 
 /// A fact has more characters than this.
 const SHORT: usize = 10;
+/// When code and words together are longer than this, the words alone make the one fact.
+const LONG: usize = 400;
 
 /// The facts that begin within `range` of `text`, each on one line. When there is none, all that can be
 /// read there is one fact.
@@ -21,11 +23,26 @@ pub fn of(text: &str, outline: &Outline, range: &Range<usize>) -> Vec<String> {
     if !facts.is_empty() {
         return facts;
     }
-    let words: Vec<&str> =
-        atoms.iter().map(|atom| atom.text.as_str()).filter(|text| !text.is_empty()).collect();
-    // Nothing begins here in the later parts of one endless sentence.
-    let whole = if words.is_empty() { one_line(&text[range.clone()]) } else { words.join(" ") };
-    if whole.is_empty() { Vec::new() } else { vec![whole] }
+    let whole = join(atoms, |_| true);
+    let words = join(atoms, |atom| atom.kind != AtomKind::Code);
+    let fact = if whole.is_empty() {
+        // Nothing begins here in the later parts of one endless sentence.
+        one_line(&text[range.clone()])
+    } else if whole.chars().count() > LONG && is_fact(&words) {
+        words
+    } else {
+        whole
+    };
+    if fact.is_empty() { Vec::new() } else { vec![fact] }
+}
+
+fn join(atoms: &[Atom], takes: impl Fn(&Atom) -> bool) -> String {
+    let texts: Vec<&str> = atoms
+        .iter()
+        .filter(|atom| !atom.text.is_empty() && takes(atom))
+        .map(|atom| atom.text.as_str())
+        .collect();
+    texts.join(" ")
 }
 
 fn is_fact(text: &str) -> bool {
@@ -78,6 +95,10 @@ mod tests {
             &["Then run it once."],
         );
         check("A note that ends so:\n", &["A note that ends so:"]);
+        check(
+            "- It works. Only thus:\n  - on Linux\n",
+            &["It works. Only thus:", "It works. Only thus - on Linux"],
+        );
     }
 
     #[test]
@@ -93,6 +114,10 @@ mod tests {
         check(
             "Line one is here  \nLine two is here<br>Line three is here\n",
             &["Line one is here", "Line two is here", "Line three is here"],
+        );
+        check(
+            "Use [`Map::get`], [the set][crate::Set] or a[i][j].\n",
+            &["Use Map::get, the set or a[i][j]."],
         );
         check("> A quoted sentence. Another one here.\n", &["A quoted sentence.", "Another one here."]);
         check("> [!NOTE]\n> Mind the quoted gap.\n", &["Mind the quoted gap."]);
@@ -120,6 +145,9 @@ mod tests {
     fn content_without_a_fact_is_one_fact() {
         check("- one\n- two\n", &["one two"]);
         check("```sh\ncargo run\n\ncargo test\n```\n", &["cargo run cargo test"]);
+        let code = "let x = 1;\n".repeat(50);
+        check(&format!("It is used so:\n\n```\n{code}```\n"), &["It is used so:"]);
+        check("Run this:\n\n```\nmake\n```\n", &["Run this: make"]);
         check("[docs](http://a.b) | [home](http://c.d)\n", &["docs | home"]);
         check("<p align=\"center\">\n  A fine <b>tool</b>\n</p>\n", &["A fine tool"]);
         check("", &[]);

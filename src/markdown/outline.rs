@@ -57,8 +57,10 @@ pub struct Atom {
 pub enum AtomKind {
     /// It says something by itself.
     Fact,
-    /// Code, a line of links, or words that only lead to what follows.
+    /// It says something together with others: a line of links, or words that lead to what follows.
     Content,
+    /// A line of code.
+    Code,
     /// Nothing: pictures, tables of contents, empty items. Only its place counts.
     Nothing,
 }
@@ -98,7 +100,13 @@ impl Outline {
     pub(super) fn add_sentences(&mut self, line: &Line, depth: usize) {
         for range in sentences::split(&line.text, &line.solid) {
             let text = one_line(&line.text[range.clone()]);
-            self.add(line.place(range.start), depth, text, AtomKind::Fact);
+            let kind = if leads(&text) { AtomKind::Content } else { AtomKind::Fact };
+            self.add(line.place(range.start), depth, text, kind);
         }
     }
+}
+
+/// Whether the words only lead to what follows: a list, code, a picture.
+pub(super) fn leads(text: &str) -> bool {
+    text.ends_with([':', '：'])
 }

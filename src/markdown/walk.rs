@@ -6,10 +6,10 @@
 
 use std::ops::Range;
 
-use pulldown_cmark::{Event, LinkType, Options, Parser, Tag, TagEnd};
+use pulldown_cmark::{BrokenLink, CowStr, Event, LinkType, Options, Parser, Tag, TagEnd};
 
 use super::line::{Line, one_line};
-use super::outline::{AtomKind, Heading, Outline};
+use super::outline::{AtomKind, Heading, Outline, leads};
 use super::sentences;
 
 /// Characters of a parent item or a table header that its children repeat.
@@ -24,10 +24,19 @@ pub(super) fn outline(text: &str) -> Outline {
         | Options::ENABLE_HEADING_ATTRIBUTES
         | Options::ENABLE_GFM;
     let mut walk = Walk { source: text, ..Walk::default() };
-    for (event, range) in Parser::new_ext(text, options).into_offset_iter() {
+    let parser = Parser::new_with_broken_link_callback(text, options, Some(name_of_item));
+    for (event, range) in parser.into_offset_iter() {
         walk.event(event, range);
     }
     walk.outline
+}
+
+/// Takes a link without an address for a link where it names an item of code, as `rustdoc` does: its
+/// brackets are no part of the text.
+fn name_of_item<'a>(link: BrokenLink<'a>) -> Option<(CowStr<'a>, CowStr<'a>)> {
+    let name = link.reference;
+    let is_code = name.len() > 2 && name.starts_with('`') && name.ends_with('`');
+    if is_code || name.contains("::") { Some((name, "".into())) } else { None }
 }
 
 /// The state of the pass.
@@ -45,8 +54,6 @@ struct Walk<'a> {
     raw: Option<String>,
     header: Vec<String>,
     row: Vec<String>,
-    /// The atom of the paragraph just before, if it ends in a colon.
-    lead: Option<usize>,
 }
 
 /// An open list item.
@@ -56,8 +63,6 @@ struct Item {
     /// What its parents say.
     parents: String,
     text: String,
-    /// Its text ends in a colon, and a list, a table or code follows.
-    leads: bool,
 }
 
 impl Walk<'_> {
@@ -98,10 +103,6 @@ impl Walk<'_> {
             }
             Tag::Image { .. } => return self.line.open_image(),
             Tag::Emphasis | Tag::Strong | Tag::Strikethrough | Tag::Superscript | Tag::Subscript => return,
-            Tag::List(_) | Tag::CodeBlock(_) | Tag::Table(_) | Tag::BlockQuote(_) => {
-                self.flush();
-                self.mark_lead();
-            }
             _ => self.flush(),
         }
         if !matches!(tag, Tag::Heading { .. }) {
@@ -150,12 +151,11 @@ impl Walk<'_> {
         }
     }
 
-    /// Notes where a block begins, and forgets the paragraph before it.
+    /// Notes where a block begins that stands in no other.
     fn open_block(&mut self, start: usize) {
         if self.depth == 0 {
             self.outline.blocks.push(start);
         }
-        self.lead = None;
     }
 
     /// Puts the text gathered so far where it belongs: into the open item, or among the atoms.
@@ -175,19 +175,6 @@ impl Walk<'_> {
             return self.outline.add(line.place(0), 0, line.plain(), AtomKind::Content);
         }
         self.outline.add_sentences(&line, 0);
-        if line.text.trim_end().ends_with([':', '：']) {
-            self.lead = self.outline.atoms.len().checked_sub(1);
-        }
-    }
-
-    /// A list, a table or code begins: words before it that end in a colon say nothing by themselves.
-    fn mark_lead(&mut self) {
-        if let Some(atom) = self.lead.and_then(|lead| self.outline.atoms.get_mut(lead)) {
-            atom.kind = AtomKind::Content;
-        }
-        if let Some(item) = self.items.last_mut() {
-            item.leads = item.text.ends_with([':', '：']);
-        }
     }
 
     fn open_item(&mut self, start: usize) {
@@ -196,7 +183,7 @@ impl Walk<'_> {
             None => String::new(),
         };
         let atom = self.outline.atoms.len();
-        self.items.push(Item { atom, parents, text: String::new(), leads: false });
+        self.items.push(Item { atom, parents, text: String::new() });
         self.outline.add(start, self.items.len(), String::new(), AtomKind::Nothing);
     }
 
@@ -206,7 +193,8 @@ impl Walk<'_> {
         if item.text.is_empty() {
             return;
         }
-        atom.kind = if item.leads { AtomKind::Content } else { AtomKind::Fact };
+        let one_sentence = sentences::split(&item.text, &[]).len() < 2;
+        atom.kind = if one_sentence && leads(&item.text) { AtomKind::Content } else { AtomKind::Fact };
         atom.text = join(&item.parents, &item.text);
     }
 
@@ -223,7 +211,6 @@ impl Walk<'_> {
             self.source[range.end..].find('\n').map_or(self.source.len(), |offset| range.end + offset + 1)
         };
         self.outline.headings.push(Heading { lines: start..end, level, title });
-        self.lead = None;
     }
 
     /// Adds a table row as `header: cell; header: cell`.
@@ -257,7 +244,7 @@ impl Walk<'_> {
             if let Some(offset) = self.source[start..range.end].find(line) {
                 start += offset;
             }
-            self.outline.add(start, self.items.len() + 1, one_line(line), AtomKind::Content);
+            self.outline.add(start, self.items.len() + 1, one_line(line), AtomKind::Code);
         }
     }
 }
