@@ -15,6 +15,7 @@ pub mod draw;
 pub mod engine;
 pub mod journal;
 pub mod llm;
+pub mod markdown;
 pub mod record;
 pub mod report;
 pub mod stage;

@@ -3,10 +3,12 @@
 //! Adding a stage: a new file here with its config struct, its running part, its example and its tests; a
 //! `mod` line; a row in `STAGES`. `config` and the command line find it through the table.
 
-mod cot_expand;
+mod ingest;
+mod section;
 mod prompt;
-mod sink;
+mod cot_expand;
 mod split;
+mod sink;
 
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde::de::DeserializeOwned;
@@ -16,6 +18,8 @@ use crate::stage::Declare;
 
 /// Every stage type, in the order a pipeline usually has them.
 pub static STAGES: &[StageType] = &[
+    StageType::of::<ingest::Ingest>(),
+    StageType::of::<section::Section>(),
     StageType::of::<prompt::Prompt>(),
     StageType::of::<cot_expand::CotExpand>(),
     StageType::of::<split::Split>(),
