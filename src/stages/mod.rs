@@ -5,6 +5,7 @@
 
 mod ingest;
 mod section;
+mod plan_questions;
 mod prompt;
 mod cot_expand;
 mod split;
@@ -20,6 +21,7 @@ use crate::stage::Declare;
 pub static STAGES: &[StageType] = &[
     StageType::of::<ingest::Ingest>(),
     StageType::of::<section::Section>(),
+    StageType::of::<plan_questions::PlanQuestions>(),
     StageType::of::<prompt::Prompt>(),
     StageType::of::<cot_expand::CotExpand>(),
     StageType::of::<split::Split>(),
