@@ -236,5 +236,4 @@ fn code_unit(text: &str) -> Option<u16> {
 }
 
 #[cfg(test)]
-#[path = "answer_json_tests.rs"]
 mod tests;

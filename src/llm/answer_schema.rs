@@ -137,9 +137,7 @@ fn what(error: &ValidationError<'_>) -> String {
 fn types(kind: &TypeKind) -> String {
     match kind {
         TypeKind::Single(one) => one.to_string(),
-        TypeKind::Multiple(set) => {
-            set.iter().map(|one| one.to_string()).collect::<Vec<_>>().join(" or ")
-        }
+        TypeKind::Multiple(set) => set.iter().map(|one| one.to_string()).collect::<Vec<_>>().join(" or "),
     }
 }
 
@@ -221,7 +219,10 @@ mod tests {
             assert_eq!(at, places, "{errors:?}");
         };
         check(json!({"type": "objekt"}), &["/type"]);
-        check(json!({"properties": {"a": {"minItems": -1}}, "required": 7}), &["/properties/a/minItems", "/required"]);
+        check(
+            json!({"properties": {"a": {"minItems": -1}}, "required": 7}),
+            &["/properties/a/minItems", "/required"],
+        );
         assert!(AnswerSchema::new(&json!({"$ref": "http://example.com/x.json"})).is_err());
         assert!(AnswerSchema::new(&json!({"type": "string", "pattern": "("})).is_err());
     }

@@ -73,10 +73,7 @@ pub(super) fn transport(error: &reqwest::Error, url: &str) -> Failure {
     let cause = root_cause(error);
     if error.is_connect() {
         let message = format!("cannot reach `{url}`: {cause}");
-        return Failure {
-            hint: Some(NO_SERVER),
-            ..Failure::new(Verdict::Retry, "unreachable", message)
-        };
+        return Failure { hint: Some(NO_SERVER), ..Failure::new(Verdict::Retry, "unreachable", message) };
     }
     if error.is_builder() {
         return Failure::new(Verdict::Record, "request", format!("cannot ask `{url}`: {cause}"));
@@ -168,7 +165,8 @@ const QUOTA: &[&str] = &[
 ];
 const FILTERED: &[&str] = &["content_filter", "content_policy", "content management policy", "moderation"];
 const WRONG_KEY: &[&str] = &["invalid_api_key", "api key not valid", "invalid api key"];
-const NO_MODEL: &[&str] = &["model_not_found", "model not exist", "model does not exist", "not a valid model"];
+const NO_MODEL: &[&str] =
+    &["model_not_found", "model not exist", "model does not exist", "not a valid model"];
 const TOO_LONG: &[&str] = &[
     "context_length",
     "context_size",
@@ -178,8 +176,15 @@ const TOO_LONG: &[&str] = &[
     "prompt is too long",
     "input_tokens",
 ];
-const FORMAT: &[&str] =
-    &["response_format", "json_schema", "json schema", "json_object", "guided", "grammar", "structured output"];
+const FORMAT: &[&str] = &[
+    "response_format",
+    "json_schema",
+    "json schema",
+    "json_object",
+    "guided",
+    "grammar",
+    "structured output",
+];
 
 /// What a server said of an error, in any of the shapes in use.
 struct Said {
@@ -246,7 +251,12 @@ mod tests {
         check(401, "", Fatal, "unauthorized");
         check(403, "no", Fatal, "forbidden");
         check(402, "", Fatal, "quota");
-        check(404, r#"{"object": "error", "message": "The model `x` does not exist."}"#, Fatal, "model_not_found");
+        check(
+            404,
+            r#"{"object": "error", "message": "The model `x` does not exist."}"#,
+            Fatal,
+            "model_not_found",
+        );
         check(404, r#"{"detail": "Not Found"}"#, Fatal, "not_found");
         check(301, "", Fatal, "redirect");
         check(429, r#"{"error": {"code": "rate_limit_exceeded"}}"#, Pause, "rate_limited");
@@ -280,7 +290,8 @@ mod tests {
 
     #[test]
     fn refused_formats_are_noticed_and_messages_are_short() {
-        let body = format!(r#"{{"error": {{"message": "response_format is not supported {}"}}}}"#, "x ".repeat(999));
+        let body =
+            format!(r#"{{"error": {{"message": "response_format is not supported {}"}}}}"#, "x ".repeat(999));
         let failure = response(StatusCode::BAD_REQUEST, &HeaderMap::new(), body.as_bytes(), "u");
         assert!(failure.refuses_format);
         assert!(failure.message.len() < 400, "{}", failure.message.len());

@@ -64,8 +64,6 @@ pub enum ConnectProblem {
 pub fn connect(name: &str, config: &ModelConfig) -> Result<Arc<dyn Model>, ConnectError> {
     match config.provider {
         Provider::Openai => Ok(Arc::new(OpenAi::new(name, config)?)),
-        Provider::Heuristic => {
-            Err(ConnectError { model: name.to_owned(), what: ConnectProblem::Provider })
-        }
+        Provider::Heuristic => Err(ConnectError { model: name.to_owned(), what: ConnectProblem::Provider }),
     }
 }

@@ -315,7 +315,11 @@ mod tests {
         check("http://h:1/v1", "http://h:1/v1/chat/completions", "http://h:1/v1");
         check(" http://h/v1/ ", "http://h/v1/chat/completions", "http://h/v1/");
         check("http://h", "http://h/chat/completions", "http://h");
-        check("https://u:secret@h/a?k=secret", "https://u:secret@h/a/chat/completions?k=secret", "https://h/a");
+        check(
+            "https://u:secret@h/a?k=secret",
+            "https://u:secret@h/a/chat/completions?k=secret",
+            "https://h/a",
+        );
         for wrong in ["", "h:1/v1", "ftp://h", "/v1"] {
             assert!(Endpoint::new(wrong).is_err(), "{wrong}");
         }

@@ -28,7 +28,8 @@ impl Pace {
     /// least: timers are late by a millisecond, which a burst of one would lose each time.
     pub(super) fn new(requests_per_minute: NonZeroU32) -> Option<Self> {
         let burst = NonZeroU32::new(requests_per_minute.get() / 1200).unwrap_or(NonZeroU32::MIN);
-        let quota = Quota::with_period(Duration::from_mins(1) / requests_per_minute.get())?.allow_burst(burst);
+        let quota =
+            Quota::with_period(Duration::from_mins(1) / requests_per_minute.get())?.allow_burst(burst);
         let clock = TokioClock { start: Instant::now() };
         let limiter = RateLimiter::direct_with_clock(quota, clock.clone());
         Some(Self { limiter, clock, next: Mutex::new(()) })

@@ -209,7 +209,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn pauses_are_floors_shared_by_all_and_cost_no_attempt() {
-        let wait = |seconds| Failure { retry_after: Some(Duration::from_secs(seconds)), ..failure(Verdict::Pause) };
+        let wait =
+            |seconds| Failure { retry_after: Some(Duration::from_secs(seconds)), ..failure(Verdict::Pause) };
         let retry = retry();
         let (result, times) = play(&retry, &[wait(30), wait(5), wait(7), wait(9)]).await;
         assert!(result.is_ok());
@@ -227,7 +228,8 @@ mod tests {
         let (result, times) = play(&retry(), &vec![failure(Verdict::Pause); 9999]).await;
         assert_eq!(result.unwrap_err().verdict, Verdict::Fatal);
         assert!(times.len() > 9 && times[times.len() - 1] <= MAX_PAUSE + LONGEST_WAIT, "{times:?}");
-        let long = Failure { retry_after: Some(Duration::from_secs(1_000_000_000)), ..failure(Verdict::Pause) };
+        let long =
+            Failure { retry_after: Some(Duration::from_secs(1_000_000_000)), ..failure(Verdict::Pause) };
         let (result, times) = play(&retry(), &[long]).await;
         assert_eq!((result.unwrap_err().verdict, times.len()), (Verdict::Fatal, 1));
     }

@@ -39,10 +39,8 @@ mod tests {
 
     fn check(name: &'static str, value: &'static str, expected: Option<f64>) {
         let now: Timestamp = "2026-11-20T12:00:00Z".parse().unwrap();
-        let headers = HeaderMap::from_iter([(
-            HeaderName::from_static(name),
-            HeaderValue::from_static(value),
-        )]);
+        let headers =
+            HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_static(value))]);
         let read = read_at(&headers, now).map(|duration| duration.as_secs_f64());
         assert_eq!(read, expected, "{name}: {value}");
     }

@@ -39,8 +39,9 @@ pub(super) fn body(
         // A format that the user wrote stays.
         params.entry("response_format").or_insert(format);
     }
-    serde_json::to_vec(&Body { model, messages: &request.messages, params })
-        .map_err(|error| Failure::new(Verdict::Record, "request", format!("cannot write the request: {error}")))
+    serde_json::to_vec(&Body { model, messages: &request.messages, params }).map_err(|error| {
+        Failure::new(Verdict::Record, "request", format!("cannot write the request: {error}"))
+    })
 }
 
 /// `strict` is left out: servers that enforce schemas do so without it, and hosted ones refuse many
@@ -70,7 +71,11 @@ pub(super) fn read(body: &[u8]) -> Result<Completion, Failure> {
     let finish_reason = text(&choice, "finish_reason");
     let message = choice.get("message").unwrap_or(&Value::Null);
     if finish_reason.as_deref() == Some("content_filter") {
-        return Err(Failure::new(Verdict::Record, "content_filter", "the server's filter stopped the answer"));
+        return Err(Failure::new(
+            Verdict::Record,
+            "content_filter",
+            "the server's filter stopped the answer",
+        ));
     }
     let Some(content) = content(message) else {
         return Err(no_content(message, finish_reason.as_deref()));
@@ -196,7 +201,11 @@ mod tests {
             Verdict::Record,
             "content_filter",
         );
-        check(r#"{"choices": [{"message": {"content": null, "refusal": "no"}}]}"#, Verdict::Record, "refusal");
+        check(
+            r#"{"choices": [{"message": {"content": null, "refusal": "no"}}]}"#,
+            Verdict::Record,
+            "refusal",
+        );
         check(r#"{"choices": [{"message": {"tool_calls": [{}]}}]}"#, Verdict::Record, "tool_call");
     }
 
@@ -210,7 +219,8 @@ mod tests {
         };
         let model_params = map(json!({"temperature": 0.7, "max_tokens": 9}));
         let check = |form: StructuredOutput, format: Value| {
-            let body: Value = serde_json::from_slice(&body("m", &model_params, &request, form).unwrap()).unwrap();
+            let body: Value =
+                serde_json::from_slice(&body("m", &model_params, &request, form).unwrap()).unwrap();
             assert_eq!(body["model"], "m");
             assert_eq!(body["messages"], json!([{"role": "user", "content": "Hi"}]));
             assert_eq!((&body["temperature"], &body["max_tokens"]), (&json!(0.1), &json!(9)));

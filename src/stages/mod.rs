@@ -4,6 +4,8 @@
 //! `mod` line; a row in `STAGES`. `config` and the command line find it through the table.
 
 mod cot_expand;
+mod llm;
+mod parse;
 mod prompt;
 mod sink;
 mod split;
@@ -17,6 +19,8 @@ use crate::stage::Declare;
 /// Every stage type, in the order a pipeline usually has them.
 pub static STAGES: &[StageType] = &[
     StageType::of::<prompt::Prompt>(),
+    StageType::of::<llm::Llm>(),
+    StageType::of::<parse::Parse>(),
     StageType::of::<cot_expand::CotExpand>(),
     StageType::of::<split::Split>(),
     StageType::of::<sink::Sink>(),
