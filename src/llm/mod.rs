@@ -3,6 +3,18 @@
 //! The engine's `ask` unit calls a `Model`; nothing else does. `openai` speaks HTTP, `heuristic` answers
 //! from the record's own words without any server, `scripted` answers as a test or dry run says.
 
+pub mod answer_json;
+pub mod answer_schema;
+mod classify;
+mod connect;
+mod openai;
+mod pace;
+pub mod reasoning;
+mod retry;
+mod retry_after;
+pub mod scripted;
+mod wire;
+
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -10,6 +22,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::record::Record;
+
+pub use connect::{ConnectError, ConnectProblem, connect};
+pub use openai::OpenAi;
+pub use wire::RESERVED_PARAMS;
 
 /// A question to a model, as rendered from one record.
 #[derive(Debug, Clone, Default, Serialize)]

@@ -7,6 +7,8 @@ mod ingest;
 mod section;
 mod plan_questions;
 mod prompt;
+mod llm;
+mod parse;
 mod cot_expand;
 mod split;
 mod sink;
@@ -23,6 +25,8 @@ pub static STAGES: &[StageType] = &[
     StageType::of::<section::Section>(),
     StageType::of::<plan_questions::PlanQuestions>(),
     StageType::of::<prompt::Prompt>(),
+    StageType::of::<llm::Llm>(),
+    StageType::of::<parse::Parse>(),
     StageType::of::<cot_expand::CotExpand>(),
     StageType::of::<split::Split>(),
     StageType::of::<sink::Sink>(),
