@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::names::{did_you_mean, listed};
+use super::names::{did_you_mean, one_of};
 use super::output_path::output_path;
 use super::pipeline::ModelConfig;
 use super::problem::Problem;
@@ -167,7 +167,7 @@ impl<'a> CheckContext<'a> {
         if known.is_empty() {
             problem.hint("declare it at the top of the file, under `models:`");
         } else {
-            problem.expected(format!("one of {}", listed(known)));
+            problem.expected(one_of(known));
             problem.hint = hint;
         }
     }
@@ -252,7 +252,7 @@ impl<'a> CheckContext<'a> {
         let problem = self.problem(at, format!("no earlier stage makes `{name}`"));
         problem.on_word(name);
         if !known.is_empty() {
-            problem.expected(format!("one of {}", listed(known.iter().map(String::as_str))));
+            problem.expected(one_of(known.iter().map(String::as_str)));
         }
         problem.hint = hint;
     }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::names::{did_you_mean, listed};
+use super::names::{did_you_mean, one_of};
 use super::problem::Problem;
 use super::schema_words::found;
 use super::shape::{self, Surroundings};
@@ -92,7 +92,7 @@ fn stage_type(
     }
     if known(meant).is_none() {
         let mut problem = Problem::new(join(entry, meant), format!("unknown stage type `{meant}`"));
-        problem.on_key().expected(format!("one of {}", listed(table.iter().map(|stage| stage.name))));
+        problem.on_key().expected(one_of(table.iter().map(|stage| stage.name)));
         problem.hint = did_you_mean(meant, table.iter().map(|stage| stage.name));
         problems.push(problem);
     }

@@ -66,7 +66,8 @@ fn render_model_texts(document: &mut Document, around: &Surroundings<'_>, proble
     let mut changes = Vec::new();
     each_text(models, "/models", &mut |at, text| {
         let parameter = at.split('/').nth(3) == Some("params");
-        if !text.contains("{{") && !(parameter && around.computed.contains(at)) {
+        let computed = text.contains("{{") || (parameter && around.computed.contains(at));
+        if !computed {
             return;
         }
         match shape::scalar(text, around.vars) {

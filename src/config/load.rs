@@ -24,18 +24,19 @@ pub(super) fn load(
 ) -> Result<Plan, Problems> {
     let mut problems = Vec::new();
     let mut document =
-        Document::parse(text, &mut problems).map_err(|problem| Problems::unreadable(file, text, problem))?;
+        Document::parse(text, &mut problems).map_err(|problem| Problems::unreadable(file, text, *problem))?;
     let computed = environment::substitute(&mut document, lookup, &mut problems);
     overrides::apply(&mut document, overrides, &mut problems);
     let vars = document.value.get("vars").and_then(|vars| vars.as_object()).cloned().unwrap_or_default();
     let around = Surroundings { vars: &vars, computed: &computed };
+    let read_before = whole::read_vars(&document, &vars);
     let head = Head::read(&mut document, &around, &mut problems);
     let stages = declare_stages(&mut document, table, &around, &mut problems);
-    whole::check(&document, &vars, &head, &stages, table, &mut problems);
+    let still_read = whole::check(&document, &vars, &read_before, &head, &stages, table, &mut problems);
     match head.pipeline {
         Some(pipeline) if problems.is_empty() => {
             let stages = stages.into_iter().filter_map(planned).collect();
-            Ok(Plan::new(file, pipeline, stages, &document.value))
+            Ok(Plan::new(file, pipeline, stages, &document.value, &still_read))
         }
         _ => Err(Problems::gather(file, &document, problems)),
     }

@@ -37,6 +37,12 @@ pub(super) fn listed<'c>(names: impl IntoIterator<Item = &'c str>) -> String {
     text.join(", ")
 }
 
+/// What is expected where one of these names must stand.
+pub(super) fn one_of<'c>(names: impl IntoIterator<Item = &'c str>) -> String {
+    let names: Vec<&str> = names.into_iter().collect();
+    if let [only] = names.as_slice() { format!("`{only}`") } else { format!("one of {}", listed(names)) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::names::{did_you_mean, listed};
+use super::names::{did_you_mean, listed, one_of};
 use super::problem::{Place, Problem};
 use super::stage_ids::stage_ids;
 use super::tree::{Document, parse_value};
@@ -35,12 +35,12 @@ pub struct Overrides {
 pub(super) fn apply(document: &mut Document, overrides: &Overrides, problems: &mut Vec<Problem>) {
     for set in &overrides.sets {
         if let Err(problem) = apply_set(document, set) {
-            problems.push(problem);
+            problems.push(*problem);
         }
     }
     for var in &overrides.vars {
         if let Err(problem) = apply_var(document, var) {
-            problems.push(problem);
+            problems.push(*problem);
         }
     }
     if let Some(seed) = overrides.seed {
@@ -59,7 +59,7 @@ pub(super) fn apply(document: &mut Document, overrides: &Overrides, problems: &m
                 let path: Vec<&str> = ["models", &model].into_iter().chain(path.iter().copied()).collect();
                 assign(document, option, &path, value, problems);
             }
-            Err(problem) => problems.push(problem),
+            Err(problem) => problems.push(*problem),
         }
     }
     if overrides.no_llm {
@@ -72,17 +72,17 @@ pub(super) fn apply(document: &mut Document, overrides: &Overrides, problems: &m
 
 fn assign(document: &mut Document, option: &str, path: &[&str], value: Value, problems: &mut Vec<Problem>) {
     if let Err(message) = document.assign(path, value, &Place::Option(option.to_owned())) {
-        problems.push(wrong(option, message));
+        problems.push(*wrong(option, message));
     }
 }
 
-fn apply_set(document: &mut Document, set: &str) -> Result<(), Problem> {
+fn apply_set(document: &mut Document, set: &str) -> Result<(), Box<Problem>> {
     let Some((path, text)) = set.split_once('=') else {
-        return Err(wrong("--set", format!("`{set}` has no `=`")).with_expected("`path=value`"));
+        return Err(malformed("--set", &format!("`{set}` has no `=`"), "`path=value`"));
     };
     let option = format!("--set {path}");
-    let value = parse_value(text)
-        .ok_or_else(|| wrong(&option, "the value is not YAML").with_expected("a YAML value"))?;
+    let value =
+        parse_value(text).ok_or_else(|| malformed(&option, "the value is not YAML", "a YAML value"))?;
     let (head, rest) = path.split_once('.').unwrap_or((path, ""));
     let steps = match head {
         "models" => under_model(document, rest).map_err(|problem| place_at(problem, &option))?,
@@ -95,15 +95,15 @@ fn apply_set(document: &mut Document, set: &str) -> Result<(), Problem> {
         _ => path.split('.').map(str::to_owned).collect::<Vec<_>>(),
     };
     if steps.iter().any(String::is_empty) {
-        return Err(wrong(&option, "a part of the path is empty").with_expected("names joined by `.`"));
+        return Err(malformed(&option, "a part of the path is empty", "names joined by `.`"));
     }
     let steps: Vec<&str> = steps.iter().map(String::as_str).collect();
     document.assign(&steps, value, &Place::Option(option.clone())).map_err(|message| wrong(&option, message))
 }
 
-fn apply_var(document: &mut Document, var: &str) -> Result<(), Problem> {
+fn apply_var(document: &mut Document, var: &str) -> Result<(), Box<Problem>> {
     let Some((name, text)) = var.split_once('=') else {
-        return Err(wrong("--var", format!("`{var}` has no `=`")).with_expected("`name=value`"));
+        return Err(malformed("--var", &format!("`{var}` has no `=`"), "`name=value`"));
     };
     let option = format!("--var {name}");
     known_var(document, name).map_err(|problem| place_at(problem, &option))?;
@@ -111,7 +111,7 @@ fn apply_var(document: &mut Document, var: &str) -> Result<(), Problem> {
     document.assign(&["vars", name], Value::from(text), &place).map_err(|message| wrong(&option, message))
 }
 
-fn known_var(document: &Document, name: &str) -> Result<(), Problem> {
+fn known_var(document: &Document, name: &str) -> Result<(), Box<Problem>> {
     let vars = document.value.get("vars").and_then(Value::as_object);
     let known: Vec<&str> = vars.into_iter().flat_map(|vars| vars.keys().map(String::as_str)).collect();
     if known.contains(&name) {
@@ -121,7 +121,7 @@ fn known_var(document: &Document, name: &str) -> Result<(), Problem> {
 }
 
 /// The steps of `models.NAME...`; a model's name may itself hold dots, so the longest that fits counts.
-fn under_model(document: &Document, rest: &str) -> Result<Vec<String>, Problem> {
+fn under_model(document: &Document, rest: &str) -> Result<Vec<String>, Box<Problem>> {
     let names = model_names(document);
     let mut fitting: Vec<&String> = names.iter().filter(|name| begins_with(rest, name)).collect();
     fitting.sort_by_key(|name| name.len());
@@ -138,7 +138,7 @@ fn under_model(document: &Document, rest: &str) -> Result<Vec<String>, Problem> 
 }
 
 /// The steps of `stages.ID...`, through the stage's type to its body.
-fn under_stage(document: &Document, rest: &str) -> Result<Vec<String>, Problem> {
+fn under_stage(document: &Document, rest: &str) -> Result<Vec<String>, Box<Problem>> {
     let (given, inside) = rest.split_once('.').unwrap_or((rest, ""));
     let stages = stage_ids(&document.value);
     let found = stages.iter().position(|stage| stage.id == given);
@@ -149,7 +149,7 @@ fn under_stage(document: &Document, rest: &str) -> Result<Vec<String>, Problem> 
     };
     let mut steps = vec!["stages".to_owned(), index.to_string(), stages[index].kind.clone()];
     if inside.is_empty() {
-        return Err(Problem { message: "names a stage, not a field of it".to_owned(), ..Problem::default() });
+        return Err(malformed("", "names a stage, not a field of it", "`stages.ID.FIELD`"));
     }
     steps.extend(inside.split('.').map(str::to_owned));
     Ok(steps)
@@ -164,7 +164,7 @@ fn model_names(document: &Document) -> Vec<String> {
     models.into_iter().flat_map(|models| models.keys().cloned()).collect()
 }
 
-fn only_model(document: &Document, option: &str, path: &[&str]) -> Result<String, Problem> {
+fn only_model(document: &Document, option: &str, path: &[&str]) -> Result<String, Box<Problem>> {
     let mut names = model_names(document);
     if names.len() == 1 {
         return names.pop().ok_or_else(|| wrong(option, "the pipeline declares no model"));
@@ -176,20 +176,26 @@ fn only_model(document: &Document, option: &str, path: &[&str]) -> Result<String
     Err(problem)
 }
 
-fn wrong(option: &str, message: impl Into<String>) -> Problem {
-    place_at(Problem { message: message.into(), ..Problem::default() }, option)
+fn wrong(option: &str, message: impl Into<String>) -> Box<Problem> {
+    place_at(Box::new(Problem::new("", message)), option)
 }
 
-fn place_at(mut problem: Problem, option: &str) -> Problem {
+fn malformed(option: &str, message: &str, expected: &str) -> Box<Problem> {
+    let mut problem = wrong(option, message);
+    problem.expected(expected);
+    problem
+}
+
+fn place_at(mut problem: Box<Problem>, option: &str) -> Box<Problem> {
     problem.place = Some(Place::Option(option.to_owned()));
     problem
 }
 
-fn unknown(message: &str, name: &str, known: &[&str], none: &str) -> Problem {
-    let mut problem = Problem { message: message.to_owned(), ..Problem::default() };
+fn unknown(message: &str, name: &str, known: &[&str], none: &str) -> Box<Problem> {
+    let mut problem = Box::new(Problem::new("", message));
     problem.expected(match known.is_empty() {
         true => none.to_owned(),
-        false => format!("one of {}", listed(known.iter().copied())),
+        false => one_of(known.iter().copied()),
     });
     problem.hint = did_you_mean(name, known.iter().copied());
     problem

@@ -1,6 +1,6 @@
 //! A pipeline as it will be run: every value resolved, every stage declared, nothing left to look up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -93,13 +93,20 @@ impl Plan {
         load(file, text, overrides, &|name| std::env::var(name).ok(), STAGES)
     }
 
-    /// The plan of a pipeline in which nothing is wrong; `tree` is the file with everything put in.
-    pub(super) fn new(file: &str, pipeline: Pipeline, stages: Vec<PlannedStage>, tree: &Value) -> Self {
+    /// The plan of a pipeline in which nothing is wrong; `tree` is the file with everything put in, `read`
+    /// the variables that stages read while they run.
+    pub(super) fn new(
+        file: &str,
+        pipeline: Pipeline,
+        stages: Vec<PlannedStage>,
+        tree: &Value,
+        read: &BTreeSet<String>,
+    ) -> Self {
         let requests =
             pipeline.models.values().fold(0_u32, |sum, model| sum.saturating_add(model.concurrency));
         let in_flight = requests.saturating_mul(2).max(LEAST_IN_FLIGHT);
         Self {
-            resolved: resolved(&pipeline, tree),
+            resolved: resolved(&pipeline, tree, read),
             max_in_flight: pipeline.max_in_flight.unwrap_or(in_flight),
             name: pipeline.name,
             file: PathBuf::from(file),
@@ -115,8 +122,10 @@ impl Plan {
 }
 
 /// The pipeline with its defaults written out and passwords masked.
-fn resolved(pipeline: &Pipeline, tree: &Value) -> Value {
+fn resolved(pipeline: &Pipeline, tree: &Value, read: &BTreeSet<String>) -> Value {
     let mut pipeline = pipeline.clone();
+    // A variable that only stood for numbers is in them now; kept, it would count as never used.
+    pipeline.vars.retain(|name, _| read.contains(name));
     for url in pipeline.models.values_mut().flat_map(|model| &mut model.base_urls) {
         *url = secrets::mask_urls(url);
     }

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use super::names::one_of;
+
 /// The longest text quoted whole in a message, in characters.
 const LONGEST_QUOTE: usize = 60;
 
@@ -9,7 +11,7 @@ const LONGEST_QUOTE: usize = 60;
 pub(super) fn type_words(schema: &Value) -> String {
     let fixed = fixed_words(schema);
     if !fixed.is_empty() {
-        return one_of(&fixed);
+        return one_of(fixed.iter().map(String::as_str));
     }
     for keyword in ["anyOf", "oneOf"] {
         if let Some(branches) = schema.get(keyword).and_then(Value::as_array) {
@@ -62,7 +64,7 @@ fn alternatives(branches: &[Value]) -> String {
         }
     }
     if !fixed.is_empty() {
-        rest.insert(0, one_of(&fixed));
+        rest.insert(0, one_of(fixed.iter().map(String::as_str)));
     }
     rest.dedup();
     rest.join(", or ")
@@ -82,14 +84,6 @@ fn fixed_words(schema: &Value) -> Vec<String> {
     let options = schema.get("enum").and_then(Value::as_array).into_iter().flatten();
     let options = options.chain(schema.get("const")).filter(|value| !value.is_null());
     options.map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect()
-}
-
-fn one_of(words: &[String]) -> String {
-    let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
-    match quoted.as_slice() {
-        [only] => only.clone(),
-        _ => format!("one of {}", quoted.join(", ")),
-    }
 }
 
 /// What a value is: text `abc`, the number `3`, a list.

@@ -10,7 +10,7 @@ use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::{JsonType, ValidationError};
 use serde_json::{Map, Value};
 
-use super::names::{did_you_mean, listed};
+use super::names::{did_you_mean, one_of};
 use super::problem::Problem;
 use super::schema_words::{found, type_words};
 use super::tree::{Document, join, parse_value};
@@ -107,20 +107,23 @@ pub(super) fn typed(at: &str, error: &serde_path_to_error::Error<serde_json::Err
     Problem::new(pointer, full.split(" at line ").next().unwrap_or(&full))
 }
 
-/// The pointers at which a text stands where a number or truth value is wanted.
+/// The pointers at which a text stands where a number, a truth value or one of some words is wanted.
 fn computed_scalars(error: &ValidationError<'_>, wanted: &mut Vec<String>) {
-    match error.kind() {
-        ValidationErrorKind::Type { kind } if error.instance().is_string() => {
-            if types(kind).iter().any(|kind| !matches!(kind, JsonType::Array | JsonType::Object)) {
-                wanted.push(error.instance_path().as_str().to_owned());
-            }
-        }
+    let scalar = |kind: &JsonType| !matches!(kind, JsonType::Array | JsonType::Object);
+    let wants_scalar = match error.kind() {
+        ValidationErrorKind::Type { kind } => types(kind).iter().any(scalar),
+        ValidationErrorKind::Enum { .. } | ValidationErrorKind::Constant { .. } => true,
         ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
             for error in context.iter().flatten() {
                 computed_scalars(error, wanted);
             }
+            false
         }
-        _ => {}
+        _ => false,
+    };
+    let pointer = error.instance_path().as_str();
+    if wants_scalar && error.instance().is_string() && !wanted.iter().any(|known| known == pointer) {
+        wanted.push(pointer.to_owned());
     }
 }
 
@@ -181,21 +184,18 @@ fn unknown_field(at: &str, name: &str, known: &[&str], instance: &Value) -> Prob
         "api_key" | "apikey" | "key" | "token" if known.contains(&"api_key_env") => {
             Some("name the environment variable that holds the key: `api_key_env: NAME`".to_owned())
         }
-        _ => did_you_mean(name, free),
+        _ => did_you_mean(name, free).or_else(|| did_you_mean(name, known.iter().copied())),
     };
     problem.expected(match known.is_empty() {
         true => "no fields here".to_owned(),
-        false => format!("one of {}", listed(known.iter().copied())),
+        false => one_of(known.iter().copied()),
     });
     problem
 }
 
 fn unknown_value(at: &str, instance: &Value, options: &[&str]) -> Problem {
     let mut problem = Problem::new(at, format!("found {}", found(instance)));
-    match options {
-        [only] => problem.expected(format!("`{only}`")),
-        _ => problem.expected(format!("one of {}", listed(options.iter().copied()))),
-    };
+    problem.expected(one_of(options.iter().copied()));
     if let Some(text) = instance.as_str() {
         problem.message = format!("unknown value `{text}`");
         problem.hint = did_you_mean(text, options.iter().copied());

@@ -38,14 +38,14 @@ struct Written {
 impl Document {
     /// Reads `text`. `Err` holds the one problem that kept it from being read; keys written twice go
     /// into `problems`, and the last one counts.
-    pub(super) fn parse(text: &str, problems: &mut Vec<Problem>) -> Result<Self, Problem> {
+    pub(super) fn parse(text: &str, problems: &mut Vec<Problem>) -> Result<Self, Box<Problem>> {
         let source = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut duplicates = Vec::new();
         let root = match read(source, DuplicateKeyPolicy::Error) {
             Ok(root) => root,
             Err(first) => {
                 let root = read(source, DuplicateKeyPolicy::LastWins)
-                    .map_err(|error| syntax_problem(source, &error))?;
+                    .map_err(|error| Box::new(syntax_problem(source, &error)))?;
                 duplicates.push(syntax_problem(source, &first));
                 root
             }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::check::CheckContext;
 use super::declared::Declared;
 use super::head::Head;
-use super::names::listed;
+use super::names::one_of;
 use super::problem::Problem;
 use super::tree::{Document, each_text, join};
 use crate::stages::{Role, StageType};
@@ -18,15 +18,17 @@ use crate::stages::{Role, StageType};
 /// A file named by a stage that could not be read is searched for variables up to this size, in bytes.
 const LARGEST_SEARCHED: u64 = 1 << 20;
 
-/// Checks everything that needs more than one part of the file.
+/// Checks everything that needs more than one part of the file; `read_before` are the variables that were
+/// read before numbers were put in. Gives the variables that the stages still read.
 pub(super) fn check(
     document: &Document,
     vars: &Map<String, Value>,
+    read_before: &BTreeSet<String>,
     head: &Head,
     stages: &[Declared],
     table: &[StageType],
     problems: &mut Vec<Problem>,
-) {
+) -> BTreeSet<String> {
     check_order(document, stages, table, problems);
     let mut context = CheckContext::new(vars, &head.models);
     for stage in stages {
@@ -41,11 +43,9 @@ pub(super) fn check(
     }
     let (mut used_vars, mut used_models, found) = context.finish();
     problems.extend(found);
-    each_text(&document.value, "", &mut |at, text| {
-        if !at.starts_with("/vars") {
-            note_vars(text, vars, &mut used_vars);
-        }
-    });
+    used_vars.extend(read_vars(document, vars));
+    let still_read = used_vars.clone();
+    used_vars.extend(read_before.iter().cloned());
     for stage in stages.iter().filter(|stage| stage.declared.is_none()) {
         note_unread(document, &stage.at, vars, &mut used_vars, &mut used_models);
     }
@@ -55,6 +55,18 @@ pub(super) fn check(
     for name in head.models.keys().filter(|name| !used_models.contains(*name)) {
         problems.push(unused(join("/models", name), format!("no stage asks the model `{name}`")));
     }
+    still_read
+}
+
+/// The variables that texts of the file name.
+pub(super) fn read_vars(document: &Document, vars: &Map<String, Value>) -> BTreeSet<String> {
+    let mut read = BTreeSet::new();
+    each_text(&document.value, "", &mut |at, text| {
+        if !at.starts_with("/vars") {
+            note_vars(text, vars, &mut read);
+        }
+    });
+    read
 }
 
 fn unused(at: String, message: String) -> Problem {
@@ -87,7 +99,7 @@ fn check_order(document: &Document, stages: &[Declared], table: &[StageType], pr
         None if unknown => {}
         None => {
             let mut problem = Problem::new("/stages", "no stage writes the records");
-            problem.on_key().expected(format!("one of {} at the end", names_of(Role::Sink, table)));
+            problem.on_key().expected(format!("{} at the end", names_of(Role::Sink, table)));
             problems.push(problem);
         }
         Some(last) => {
@@ -117,7 +129,7 @@ fn misplaced(
         (Role::Source, None) => None,
         (_, None) => wrong(
             format!("a pipeline cannot begin with `{}`", kind.name),
-            format!("a source first: one of {}", names_of(Role::Source, table)),
+            format!("a source first: {}", names_of(Role::Source, table)),
         ),
         (Role::Source, Some(_)) => wrong(
             format!("`{}` is not the first stage", kind.name),
@@ -129,14 +141,14 @@ fn misplaced(
         ),
         (Role::Read, Some(before)) if before.kind.is_some_and(|kind| kind.role != Role::Ask) => wrong(
             format!("`{}` reads a model's answer, but `{}` before it asks no model", kind.name, before.id),
-            format!("right after one of {}", names_of(Role::Ask, table)),
+            format!("right after {}", names_of(Role::Ask, table)),
         ),
         _ => None,
     }
 }
 
 fn names_of(role: Role, table: &[StageType]) -> String {
-    listed(table.iter().filter(|stage| stage.role == role).map(|stage| stage.name))
+    one_of(table.iter().filter(|stage| stage.role == role).map(|stage| stage.name))
 }
 
 /// Notes the variables that a text names anywhere.

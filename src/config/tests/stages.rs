@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::config::CheckContext;
 use crate::stage::{BuildContext, BuildError, Declare, Part};
@@ -64,7 +64,7 @@ struct Ask {
 #[serde(rename_all = "snake_case")]
 enum Step {
     /// Ask again.
-    Retry(u32),
+    Retry(#[expect(dead_code, reason = "only its shape matters")] u32),
     /// Give up.
     Reject,
 }
@@ -80,11 +80,12 @@ struct Answer {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Shares {
+    /// The share of each part.
     ratios: BTreeMap<String, f64>,
 }
 
 /// How a line looks.
-#[derive(Deserialize, JsonSchema, Default)]
+#[derive(Deserialize, Serialize, JsonSchema, Default)]
 #[serde(rename_all = "snake_case")]
 enum Format {
     /// Chat messages.
