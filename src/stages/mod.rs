@@ -77,7 +77,7 @@ pub struct StageType {
 }
 
 impl StageType {
-    const fn of<T: Describe>() -> Self {
+    pub(crate) const fn of<T: Describe>() -> Self {
         Self {
             name: T::NAME,
             role: T::ROLE,
