@@ -70,13 +70,9 @@ pub(super) fn run(args: &RunArgs, json: bool, quiet: bool, bar: ProgressBar) -> 
     Ok(exit)
 }
 
-/// Loads a pipeline; its warnings go to the log.
+/// Loads a pipeline with the command line's changes.
 pub(super) fn load(file: &Path, changes: &Changes) -> anyhow::Result<Plan> {
-    let plan = Plan::load(file, &changes.overrides())?;
-    for warning in &plan.warnings {
-        tracing::warn!("{}: {}", file.display(), warning.message);
-    }
-    Ok(plan)
+    Ok(Plan::load(file, &changes.overrides())?)
 }
 
 /// Connects the models a plan names.
@@ -104,10 +100,7 @@ fn already_finished(root: &Path, json: bool) -> anyhow::Result<Exit> {
         print(&format!("{}\n", serde_json::to_string_pretty(&found.status)?));
     } else {
         let done = found.status["admitted"].as_u64().unwrap_or_default();
-        tracing::info!(
-            "{} is finished: {done} items, nothing to do (`--fresh` begins anew)",
-            root.display()
-        );
+        tracing::info!("{} is finished: {done} items, nothing to do (`--fresh` begins anew)", root.display());
     }
     Ok(Exit::Complete)
 }

@@ -28,7 +28,7 @@ pub(super) fn run(args: &StagesArgs, json: bool) -> anyhow::Result<Exit> {
     }
     if let Some(name) = &args.stage {
         let Some(stage) = find(name) else {
-            return Err(WrongUse(config::unknown_stage(name)).into());
+            return Err(unknown(name).into());
         };
         if json {
             let schema = stage.schema();
@@ -53,6 +53,13 @@ pub(super) fn run(args: &StagesArgs, json: bool) -> anyhow::Result<Exit> {
     text.push_str("\n`synthmill stages TYPE` explains one, with its options and an example.\n");
     print(&text);
     Ok(Exit::Complete)
+}
+
+fn unknown(name: &str) -> WrongUse {
+    let names: Vec<&str> = STAGES.iter().map(|stage| stage.name).collect();
+    let near = config::nearest(name, names.iter().copied());
+    let hint = near.map(|near| format!("\nhint: did you mean `{near}`?")).unwrap_or_default();
+    WrongUse(format!("no stage is called `{name}`; there are `{}`{hint}", names.join("`, `")))
 }
 
 pub(super) fn schema() -> anyhow::Result<Exit> {

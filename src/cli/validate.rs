@@ -46,7 +46,8 @@ fn text(plan: &Plan) -> String {
     }
     for (index, stage) in plan.stages.iter().enumerate() {
         let when = stage.when.as_ref().map(|when| format!(" when {when}")).unwrap_or_default();
-        let name = if *stage.id == *stage.kind.name { String::new() } else { format!(" ({})", stage.kind.name) };
+        let name =
+            if *stage.id == *stage.kind.name { String::new() } else { format!(" ({})", stage.kind.name) };
         let _ = writeln!(text, "  {:>2}. {}{name}{when}", index + 1, stage.id);
     }
     let _ = writeln!(text, "  {} items in flight at most, seed {}", plan.max_in_flight, plan.seed);

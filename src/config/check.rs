@@ -4,6 +4,7 @@
 //! of a file are gathered; nothing stops at the first.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use serde_json::{Map, Value};
 
@@ -15,6 +16,18 @@ use crate::template::{Expression, Template, TemplateError};
 
 /// Names every template knows without any stage: the record's id, the variables, Jinja's own functions.
 const BUILT_IN: [&str; 6] = ["id", "vars", "range", "dict", "namespace", "debug"];
+
+/// Whether a name is known before there is any record.
+fn is_known_early(name: &str) -> bool {
+    name == "started" || BUILT_IN[2..].contains(&name)
+}
+
+/// The BLAKE3 of a file's content, 32 hex digits.
+fn hash_file(path: &Path) -> std::io::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    std::io::copy(&mut std::fs::File::open(path)?, &mut hasher)?;
+    Ok(hasher.finalize().to_hex()[..32].to_owned())
+}
 
 /// The state of a check, handed from stage to stage.
 pub struct CheckContext<'a> {
@@ -31,7 +44,17 @@ pub struct CheckContext<'a> {
     used_vars: BTreeSet<String>,
     used_models: BTreeSet<String>,
     outputs: BTreeMap<String, String>,
+    inputs: BTreeMap<String, String>,
     problems: Vec<Problem>,
+}
+
+/// What a check found out.
+pub(super) struct Findings {
+    pub(super) used_vars: BTreeSet<String>,
+    pub(super) used_models: BTreeSet<String>,
+    /// Files the run depends on, with the hash of their content.
+    pub(super) inputs: BTreeMap<String, String>,
+    pub(super) problems: Vec<Problem>,
 }
 
 impl<'a> CheckContext<'a> {
@@ -47,6 +70,7 @@ impl<'a> CheckContext<'a> {
             used_vars: BTreeSet::new(),
             used_models: BTreeSet::new(),
             outputs: BTreeMap::new(),
+            inputs: BTreeMap::new(),
             problems: Vec::new(),
         }
     }
@@ -136,13 +160,13 @@ impl<'a> CheckContext<'a> {
         self.check_names(at, &expression.variables()).then_some(expression)
     }
 
-    /// Renders a text that may name `vars` only, such as a path or glob; reports at `at`.
+    /// Renders a text that may name `vars` and `started` only, such as a path or glob; reports at `at`.
     pub fn render(&mut self, at: &str, source: &str) -> Option<String> {
         let template = Template::new(source, self.vars);
         let template = template.map_err(|error| self.template_error(at, &error)).ok()?;
         let names = template.variables();
         let mut fine = true;
-        for name in names.iter().filter(|name| !is_var(name) && !BUILT_IN[2..].contains(&name.as_str())) {
+        for name in names.iter().filter(|name| !is_var(name) && !is_known_early(name)) {
             fine = false;
             self.problem(at, format!("`{name}` cannot be used here: no record is known yet"))
                 .on_word(name)
@@ -152,13 +176,27 @@ impl<'a> CheckContext<'a> {
         if !self.check_names(at, &vars) || !fine {
             return None;
         }
-        template.render_vars().map_err(|error| self.template_error(at, &error)).ok()
+        template.render_started("YYYY-MM-DD_HH-MM-SS").map_err(|error| self.template_error(at, &error)).ok()
     }
 
     /// Reads a file that the run depends on: its content counts as part of the pipeline. Reports at `at` when
     /// it cannot be read.
     pub fn read_file(&mut self, at: &str, path: &str) -> Option<String> {
-        todo!("{at}{path}")
+        self.depends_on(path);
+        match std::fs::read_to_string(path) {
+            Ok(text) => Some(text),
+            Err(error) => {
+                self.problem(at, format!("cannot read `{path}`: {error}")).expected("a UTF-8 text file");
+                None
+            }
+        }
+    }
+
+    /// Counts the content of a file as part of what the run depends on. A file that cannot be read counts
+    /// by its name; reading it is the stage's affair.
+    pub fn depends_on(&mut self, path: &str) {
+        let hash = hash_file(Path::new(path)).unwrap_or_else(|_| "unreadable".to_owned());
+        self.inputs.insert(path.to_owned(), hash);
     }
 
     /// Marks the model `name` as used; reports at `at` if the pipeline declares none of that name.
@@ -210,9 +248,14 @@ impl<'a> CheckContext<'a> {
         stage.clone_into(&mut self.stage);
     }
 
-    /// What the stages used of the pipeline's settings: variables and models; and the problems found.
-    pub(super) fn finish(self) -> (BTreeSet<String>, BTreeSet<String>, Vec<Problem>) {
-        (self.used_vars, self.used_models, self.problems)
+    /// What the stages used of the pipeline's settings, the files they read, and the problems found.
+    pub(super) fn finish(self) -> Findings {
+        Findings {
+            used_vars: self.used_vars,
+            used_models: self.used_models,
+            inputs: self.inputs,
+            problems: self.problems,
+        }
     }
 
     /// Checks the names a template reads; false when one was reported.

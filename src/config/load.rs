@@ -32,11 +32,11 @@ pub(super) fn load(
     let read_before = whole::read_vars(&document, &vars);
     let head = Head::read(&mut document, &around, &mut problems);
     let stages = declare_stages(&mut document, table, &around, &mut problems);
-    let still_read = whole::check(&document, &vars, &read_before, &head, &stages, table, &mut problems);
+    let seen = whole::check(&document, &vars, &read_before, &head, &stages, table, &mut problems);
     match head.pipeline {
         Some(pipeline) if problems.is_empty() => {
             let stages = stages.into_iter().filter_map(planned).collect();
-            Ok(Plan::new(file, pipeline, stages, &document.value, &still_read))
+            Ok(Plan::new(file, pipeline, stages, &document.value, seen))
         }
         _ => Err(Problems::gather(file, &document, problems)),
     }

@@ -7,6 +7,7 @@
 mod check;
 mod declared;
 mod environment;
+mod fingerprint;
 mod head;
 mod load;
 mod names;

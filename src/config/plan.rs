@@ -12,6 +12,7 @@ use super::overrides::Overrides;
 use super::pipeline::{Durability, ErrorBudget, ModelConfig, Pipeline};
 use super::problem::Problems;
 use super::secrets;
+use super::whole::Seen;
 use crate::stage::Declare;
 use crate::stages::{STAGES, StageType};
 
@@ -40,6 +41,8 @@ pub struct Plan {
     pub max_in_flight: u32,
     /// The stages in order.
     pub stages: Vec<PlannedStage>,
+    /// The files that stages read, with the hash of their content.
+    pub inputs: BTreeMap<String, String>,
     /// The whole pipeline as a tree, variables and environment values put in, without secrets; written to
     /// the run directory and compared on resume.
     pub resolved: Value,
@@ -93,20 +96,20 @@ impl Plan {
         load(file, text, overrides, &|name| std::env::var(name).ok(), STAGES)
     }
 
-    /// The plan of a pipeline in which nothing is wrong; `tree` is the file with everything put in, `read`
-    /// the variables that stages read while they run.
+    /// The plan of a pipeline in which nothing is wrong; `tree` is the file with everything put in, `seen`
+    /// what its check saw.
     pub(super) fn new(
         file: &str,
         pipeline: Pipeline,
         stages: Vec<PlannedStage>,
         tree: &Value,
-        read: &BTreeSet<String>,
+        seen: Seen,
     ) -> Self {
         let requests =
             pipeline.models.values().fold(0_u32, |sum, model| sum.saturating_add(model.concurrency));
         let in_flight = requests.saturating_mul(2).max(LEAST_IN_FLIGHT);
         Self {
-            resolved: resolved(&pipeline, tree, read),
+            resolved: resolved(&pipeline, tree, &seen.still_read),
             max_in_flight: pipeline.max_in_flight.unwrap_or(in_flight),
             name: pipeline.name,
             file: PathBuf::from(file),
@@ -117,6 +120,7 @@ impl Plan {
             durability: pipeline.durability,
             drain_timeout: pipeline.drain_timeout,
             stages,
+            inputs: seen.inputs,
         }
     }
 }

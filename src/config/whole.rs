@@ -3,11 +3,11 @@
 //! Each stage checks its own values through the `CheckContext` that goes through them here. Where a stage
 //! could not be read, nothing is reported that may follow from that.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::check::CheckContext;
+use super::check::{CheckContext, Findings};
 use super::declared::Declared;
 use super::head::Head;
 use super::names::one_of;
@@ -18,8 +18,16 @@ use crate::stages::{Role, StageType};
 /// A file named by a stage that could not be read is searched for variables up to this size, in bytes.
 const LARGEST_SEARCHED: u64 = 1 << 20;
 
+/// What the check of a whole file saw.
+pub(super) struct Seen {
+    /// The variables that stages still read while they run.
+    pub(super) still_read: BTreeSet<String>,
+    /// The files that stages read, with the hash of their content.
+    pub(super) inputs: BTreeMap<String, String>,
+}
+
 /// Checks everything that needs more than one part of the file; `read_before` are the variables that were
-/// read before numbers were put in. Gives the variables that the stages still read.
+/// read before numbers were put in.
 pub(super) fn check(
     document: &Document,
     vars: &Map<String, Value>,
@@ -28,7 +36,7 @@ pub(super) fn check(
     stages: &[Declared],
     table: &[StageType],
     problems: &mut Vec<Problem>,
-) -> BTreeSet<String> {
+) -> Seen {
     check_order(document, stages, table, problems);
     let mut context = CheckContext::new(vars, &head.models);
     for stage in stages {
@@ -41,7 +49,7 @@ pub(super) fn check(
             None => context.opens(),
         }
     }
-    let (mut used_vars, mut used_models, found) = context.finish();
+    let Findings { mut used_vars, mut used_models, inputs, problems: found } = context.finish();
     problems.extend(found);
     used_vars.extend(read_vars(document, vars));
     let still_read = used_vars.clone();
@@ -55,7 +63,7 @@ pub(super) fn check(
     for name in head.models.keys().filter(|name| !used_models.contains(*name)) {
         problems.push(unused(join("/models", name), format!("no stage asks the model `{name}`")));
     }
-    still_read
+    Seen { still_read, inputs }
 }
 
 /// The variables that texts of the file name.

@@ -47,8 +47,6 @@ use crate::journal::{Opened, RunDirectory, RunState, StorageError, write_array};
 const CHANNEL: usize = 32;
 /// Facts that may wait for the ledger.
 const FACTS: usize = 256;
-/// Events that may wait for those who show the run.
-const EVENTS: usize = 256;
 
 /// How a run is to be done: what may change between two starts of one run.
 #[derive(Debug, Clone)]

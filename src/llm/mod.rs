@@ -7,6 +7,7 @@ pub mod answer_json;
 pub mod answer_schema;
 mod classify;
 mod connect;
+pub mod heuristic;
 mod openai;
 mod pace;
 pub mod reasoning;
@@ -24,6 +25,7 @@ use serde_json::{Map, Value};
 use crate::record::Record;
 
 pub use connect::{ConnectError, ConnectProblem, connect};
+pub use heuristic::Heuristic;
 pub use openai::OpenAi;
 pub use wire::RESERVED_PARAMS;
 

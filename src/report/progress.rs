@@ -145,9 +145,13 @@ mod tests {
 
     #[test]
     fn times_read_well() {
-        for (seconds, expected) in
-            [(0.24, "0.2 s"), (59.2, "59 s"), (61.0, "1 min 1 s"), (7260.0, "2 h 1 min"), (90_000.0, "1 d 1 h")]
-        {
+        for (seconds, expected) in [
+            (0.24, "0.2 s"),
+            (59.2, "59 s"),
+            (61.0, "1 min 1 s"),
+            (7260.0, "2 h 1 min"),
+            (90_000.0, "1 d 1 h"),
+        ] {
             assert_eq!(time(seconds), expected);
         }
     }

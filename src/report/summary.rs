@@ -53,7 +53,12 @@ pub fn summary(report: &RunReport, root: &Path) -> String {
             "stage",
             format!(
                 "{:<18} {:>7} in {:>7} out {:>6} dropped {:>6} rejected  busy {}",
-                stage.stage, stage.received, stage.sent, stage.dropped, stage.rejected, time(stage.busy_seconds)
+                stage.stage,
+                stage.received,
+                stage.sent,
+                stage.dropped,
+                stage.rejected,
+                time(stage.busy_seconds)
             ),
         );
     }
@@ -75,7 +80,8 @@ pub fn summary(report: &RunReport, root: &Path) -> String {
 pub fn summary_json(report: &RunReport) -> Value {
     let mut value = json!(report.snapshot);
     value["end"] = json!(end(&report.end));
-    value["records"] = report.snapshot.records.iter().map(|(path, count)| (path.clone(), json!(count))).collect();
+    value["records"] =
+        report.snapshot.records.iter().map(|(path, count)| (path.clone(), json!(count))).collect();
     value["arrays"] = report.arrays.iter().map(|(path, count)| (path.clone(), json!(count))).collect();
     let failures = report.source_failures.iter();
     value["unread"] = failures.map(|(unit, message)| json!({"unit": unit, "message": message})).collect();

@@ -15,7 +15,7 @@ use crate::stage::{BuildContext, BuildError, Declare, Emit, Part, StageError, Tr
 /// Expands a question and answer into conversations at several levels of reasoning.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct CotExpand {
+pub(super) struct CotExpand {
     /// Which conversations are made, in this order.
     #[serde(default = "formats")]
     formats: Vec<Format>,
@@ -37,7 +37,7 @@ pub struct CotExpand {
 /// How much reasoning stands before the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Format {
+pub(super) enum Format {
     /// The answer alone.
     None,
     /// The first step.

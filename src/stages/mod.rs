@@ -3,15 +3,15 @@
 //! Adding a stage: a new file here with its config struct, its running part, its example and its tests; a
 //! `mod` line; a row in `STAGES`. `config` and the command line find it through the table.
 
+mod cot_expand;
 mod ingest;
-mod section;
-mod plan_questions;
-mod prompt;
 mod llm;
 mod parse;
-mod cot_expand;
-mod split;
+mod plan_questions;
+mod prompt;
+mod section;
 mod sink;
+mod split;
 
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde::de::DeserializeOwned;

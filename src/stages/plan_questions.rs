@@ -59,6 +59,7 @@ impl Declare for PlanQuestions {
     fn check(&self, context: &mut CheckContext<'_>) {
         context.needs("", "section");
         if let Some(path) = context.render("/types", &self.types) {
+            context.depends_on(&path);
             match self.load(&path) {
                 Ok(types) => self.check_names(&types, context),
                 Err(problems) => {

@@ -16,7 +16,7 @@ use crate::template::Template;
 /// Renders a system and a user message for a model.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Prompt {
+pub(super) struct Prompt {
     /// The system message, as a Jinja template over the record's fields; left out when it renders to
     /// nothing.
     #[serde(default)]

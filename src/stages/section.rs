@@ -19,7 +19,7 @@ use crate::stage::{BuildContext, BuildError, Declare, Derive, Part, StageError};
 /// Cuts documents into sections with heading paths and facts.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Section {
+pub(super) struct Section {
     /// How the text is written; `auto` takes documents whose name ends in `.txt` as plain text, all else as
     /// Markdown.
     #[serde(default)]
@@ -39,7 +39,7 @@ pub struct Section {
 /// How a text is written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum SectionFormat {
+pub(super) enum SectionFormat {
     /// By the ending of the document's name.
     #[default]
     Auto,

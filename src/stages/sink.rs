@@ -15,7 +15,7 @@ use crate::stage::{self, ArrayFile, BuildContext, BuildError, Declare, Part, Sta
 /// Writes records as JSON lines to a file of the run directory.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Sink {
+pub(super) struct Sink {
     /// The file, relative to the run directory; ends in `.jsonl`.
     path: String,
     /// What a line holds.
@@ -45,7 +45,7 @@ pub struct Sink {
 /// What a line of a sink holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Format {
+pub(super) enum Format {
     /// `{"messages": [{"role": ..., "content": ...}, ...]}`, as OpenAI's chat fine-tuning takes it.
     Messages,
     /// `{"conversations": [{"from": "human", "value": ...}, {"from": "gpt", "value": ...}]}`.
@@ -61,7 +61,7 @@ pub enum Format {
 /// Something known of a record's making.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Known {
+pub(super) enum Known {
     /// The model that answered last, and its provider.
     Model,
     /// The hash of the last rendered prompt.
@@ -79,7 +79,7 @@ pub enum Known {
 /// A file made of all lines at the end of a run.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Array {
+pub(super) struct Array {
     /// The file, relative to the run directory; ends in `.json`.
     path: String,
     /// The key of each line whose value is one element, such as `messages`; the whole line by default.

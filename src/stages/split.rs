@@ -19,7 +19,7 @@ use crate::template::Expression;
 /// Puts each record into one of several data sets.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Split {
+pub(super) struct Split {
     /// The data sets with their shares, such as `{train: 0.9, validation: 0.1}`; any positive numbers, taken
     /// in proportion.
     #[serde(default)]
@@ -40,7 +40,7 @@ pub struct Split {
 /// One rule of a split.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Rule {
+pub(super) struct Rule {
     /// The condition; a rule without one takes every record.
     #[serde(default)]
     when: Option<String>,

@@ -28,7 +28,7 @@ const PEEK: usize = 100;
 /// Reads Markdown and text files as documents, JSONL and CSV files as rows.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Ingest {
+pub(super) struct Ingest {
     /// Files or globs (`**` is any depth of folders), relative to the working directory; may name `vars`. A
     /// file matched twice is read once.
     pub paths: Vec<String>,
@@ -44,7 +44,7 @@ pub struct Ingest {
 /// How a file is read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum IngestFormat {
+pub(super) enum IngestFormat {
     /// By the file's ending.
     #[default]
     Auto,
@@ -134,6 +134,7 @@ impl Ingest {
             return;
         }
         for file in found.iter().filter_map(|found| found.as_ref().ok()) {
+            context.depends_on(file);
             let rows = match self.format.of(file) {
                 Some(IngestFormat::Jsonl) => rows::jsonl(file),
                 Some(IngestFormat::Csv) => rows::csv(file),
