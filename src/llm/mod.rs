@@ -3,6 +3,8 @@
 //! The engine's `ask` unit calls a `Model`; nothing else does. `openai` speaks HTTP, `heuristic` answers
 //! from the record's own words without any server, `scripted` answers as a test or dry run says.
 
+pub mod heuristic;
+
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
