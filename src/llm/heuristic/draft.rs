@@ -1,0 +1,137 @@
+//! What the writers share: the record's choices, wordings filled with the section's names, and the turning
+//! of a draft into a finished question, answer and three reasoning steps.
+
+use std::collections::HashSet;
+
+use super::passage::Passage;
+use super::phrases::fill;
+use super::sentences::shorten;
+use super::words::supported;
+use crate::draw::Draws;
+
+/// A finished question-answer pair.
+#[derive(Debug)]
+pub(super) struct Pair {
+    pub(super) question: String,
+    pub(super) answer: String,
+    pub(super) steps: [String; 3],
+}
+
+/// What a writer makes.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) question: String,
+    /// Answers from the fullest to the plainest; the first that its source supports is taken.
+    pub(super) answers: Vec<String>,
+    /// What the question is about, for the first step; empty for the subject.
+    pub(super) term: String,
+    /// Sentences the answer rests on, for the other steps.
+    pub(super) quotes: Vec<String>,
+    pub(super) end: End,
+}
+
+/// How the last reasoning step leads to the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// By the statements quoted.
+    Stated,
+    /// By keeping their order.
+    Ordered,
+    /// By showing a statement false.
+    Wrong,
+    /// By finding the missing words, which are the draft's term.
+    Filled,
+}
+
+/// One record's question: the passages, what is asked for, and the choices that its key decides.
+pub(super) struct Asking<'a> {
+    pub(super) passage: &'a Passage,
+    pub(super) companion: Option<&'a Passage>,
+    pub(super) kind: &'a str,
+    /// The fact asked about, as a position among the passage's sentences.
+    pub(super) fact: Option<usize>,
+    /// Which of the questions of its kind this is, from 0.
+    pub(super) variant: usize,
+    pub(super) key: String,
+    pub(super) draws: Draws,
+}
+
+impl Asking<'_> {
+    /// A number below `count`, fixed by the record and the name of the choice.
+    pub(super) fn choose(&self, name: &str, count: usize) -> usize {
+        let fraction = self.draws.fraction(name, &self.key);
+        // In [0, 1) by contract, so the product stays below `count`.
+        (fraction * count as f64) as usize
+    }
+
+    /// One of `wordings`, with the section's names and `values` put in.
+    pub(super) fn word(&self, wordings: &[&str], values: &[(&str, &str)]) -> String {
+        let wording = match wordings {
+            [] => "",
+            [one] => one,
+            several => several[(self.choose("wording", several.len()) + self.variant) % several.len()],
+        };
+        self.fill(wording, values)
+    }
+
+    /// `wording` with the section's names and `values` put in.
+    pub(super) fn fill(&self, wording: &str, values: &[(&str, &str)]) -> String {
+        let names = self.passage.names();
+        let mut all: Vec<(&str, &str)> = names.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        all.extend_from_slice(values);
+        fill(wording, &all)
+    }
+
+    /// A list of words as a sentence has it: "a, b and c".
+    pub(super) fn series(&self, words: &[String]) -> String {
+        match words {
+            [] => String::new(),
+            [one] => one.clone(),
+            [most @ .., last] => format!("{}{}{last}", most.join(", "), self.passage.phrases.and),
+        }
+    }
+
+    /// The finished pair.
+    pub(super) fn finish(&self, draft: Draft) -> Pair {
+        let mut vocabularies: Vec<&HashSet<String>> = vec![&self.passage.vocabulary];
+        vocabularies.extend(self.companion.map(|other| &other.vocabulary));
+        let language = self.passage.language;
+        let best = draft.answers.iter().find(|answer| supported(answer, language, &vocabularies));
+        let answer = best.or(draft.answers.last()).cloned().unwrap_or_default();
+        let steps = self.steps(&draft);
+        Pair { question: capitalized(draft.question.trim()), answer, steps }
+    }
+
+    fn steps(&self, draft: &Draft) -> [String; 3] {
+        let phrases = self.passage.phrases;
+        let path = self.passage.path.as_str();
+        let filled = draft.end == End::Filled;
+        let term = if draft.term.is_empty() || filled { &self.passage.title } else { &draft.term };
+        let quotes: Vec<String> = draft.quotes.iter().map(|quote| shorten(quote, 110)).collect();
+        let first = quotes.first().map_or(self.passage.title.as_str(), String::as_str);
+        let last = quotes.last().map_or("", String::as_str);
+        let locate = match self.companion {
+            Some(other) => self.fill(phrases.locate_two, &[("path", path), ("path2", &other.path)]),
+            None => self.word(phrases.locate, &[("term", term), ("path", path)]),
+        };
+        let quote = self.word(phrases.quote, &[("path", path), ("quote", first)]);
+        let end = match draft.end {
+            End::Filled => self.fill(phrases.filled, &[("quote", &draft.term)]),
+            End::Wrong => self.fill(phrases.wrong, &[("path", path)]),
+            End::Ordered if quotes.len() > 1 => {
+                self.fill(phrases.ordered, &[("path", path), ("quote", last)])
+            }
+            _ if quotes.len() > 1 => self.word(phrases.joined, &[("path", path), ("quote", last)]),
+            _ => self.word(phrases.direct, &[("path", path)]),
+        };
+        [capitalized(&locate), capitalized(&quote), capitalized(&end)]
+    }
+}
+
+/// `text` with a capital at its front, behind an opening question mark too.
+pub(super) fn capitalized(text: &str) -> String {
+    let start = if text.starts_with('¿') { '¿'.len_utf8() } else { 0 };
+    let mut rest = text[start..].chars();
+    let Some(first) = rest.next() else { return text.to_owned() };
+    format!("{}{}{}", &text[..start], first.to_uppercase(), rest.as_str())
+}

@@ -1,0 +1,202 @@
+//! What English needs beyond word lists: verb forms, and questions turned out of plain statements.
+//!
+//! A statement such as "The journal keeps every answer." becomes "What does the journal keep?"; one
+//! that fits no pattern is left to the wordings that need a key term only.
+
+use super::sentences::Sentence;
+
+/// Verbs in their base form; other forms are found by their endings.
+const VERBS: &str = "add allow appear apply ask avoid bake become begin belong blend boil break bring build call carry cause \
+    change check choose clean close collect come compare compile configure connect consist contain continue control convert \
+    cook cool copy cost cover create cut decide declare define delete depend describe determine disable divide download draw \
+    drop dry eat edit enable ensure enter erode exist expect explain export extend fail fall feed feel fill find fit fix fold \
+    force form gather generate give go grow handle happen hold ignore improve include increase install keep knead know lead \
+    learn leave let lie list live load look lose make mark match mean measure melt mix move name need note occur offer open \
+    pass pick place point pour prefer prepare press prevent produce protect prove provide pull push put raise reach read \
+    receive recommend record reduce refuse reject release rely remain remember remove repeat replace represent require rest \
+    return rise roll run save see seem select send separate serve set shape show sit skip solve sound spend split spread stand \
+    start stay stir stop store stretch suggest support take taste tell tend think throw touch treat try turn understand update \
+    use verify visit wait want warm wash watch weigh work wrap write yield double soften melt harden cool ferment";
+
+/// Verbs that take an object, so that "What does X ...?" asks for it.
+const TRANSITIVE: &str = "contain include provide support require need return create store hold make produce prevent keep \
+    describe define affect protect improve reduce increase control determine accept add allow cause generate give handle \
+    ignore offer replace represent take write read send reject refuse receive form mean remove show cover use carry bring";
+
+/// Whether a lower-case word is some form of a listed verb.
+pub(super) fn is_verb(lower: &str) -> bool {
+    base(lower, VERBS).is_some()
+}
+
+/// Whether a sentence starts with a command: a base form, not followed by "of" or a verb.
+pub(super) fn is_command(sentence: &Sentence) -> bool {
+    let words = &sentence.words;
+    let follows = words.get(1).map_or("", |word| word.lower.as_str());
+    let split = words.get(1).is_some_and(|word| sentence.text[words[0].at.end..word.at.start] != *" ");
+    let noun = ["of", "is", "are", "and", "can", "must", "has", "may", "will", "was"].contains(&follows);
+    let listed = VERBS.split_whitespace().any(|verb| verb == words[0].lower);
+    listed && !noun && !split && !words[0].code
+}
+
+/// The base form of a word in third person, past or -ing form, if it is in `list`.
+fn base(lower: &str, list: &'static str) -> Option<&'static str> {
+    let is = |candidate: &str| list.split_whitespace().find(|verb| *verb == candidate);
+    if let Some(verb) = is(lower) {
+        return Some(verb);
+    }
+    if let Some(stem) = lower.strip_suffix("ies").or_else(|| lower.strip_suffix("ied")) {
+        return is(&format!("{stem}y"));
+    }
+    for ending in ["s", "es", "d", "ed", "ing"] {
+        let Some(stem) = lower.strip_suffix(ending) else { continue };
+        let dropped_e = if ending == "ing" { is(&format!("{stem}e")) } else { None };
+        let doubled = stem.len() > 3 && stem.as_bytes()[stem.len() - 1] == stem.as_bytes()[stem.len() - 2];
+        let undoubled =
+            if doubled && ending.len() > 1 { stem.get(..stem.len() - 1).and_then(is) } else { None };
+        if let Some(verb) = is(stem).or(dropped_e).or(undoubled) {
+            return Some(verb);
+        }
+    }
+    None
+}
+
+/// The question that a plain statement answers, in lower case at the front and without a question mark;
+/// nothing if the statement fits no pattern.
+pub(super) fn question(sentence: &Sentence) -> Option<String> {
+    let words = &sentence.words;
+    if is_command(sentence) {
+        return purpose(sentence);
+    }
+    let first = words.first()?;
+    let pronoun = [
+        "it", "they", "this", "these", "that", "those", "there", "he", "she", "we", "i", "which", "what",
+        "who",
+    ];
+    if pronoun.contains(&first.lower.as_str()) || !sentence.complete {
+        return None;
+    }
+    for index in 1..words.len().min(8) {
+        let subject = sentence.text[..words[index].at.start].trim_end();
+        if subject.contains([',', ';', ':', '(']) || subject.ends_with(['-', '–', '—']) {
+            return None;
+        }
+        let word = words[index].lower.as_str();
+        let next = words.get(index + 1).map_or("", |next| next.lower.as_str());
+        let subject = opening(sentence, subject);
+        if let Some(question) = auxiliary(&subject, word, next, words.len() - index) {
+            return Some(question);
+        }
+        if ["that", "which", "who", "if", "when", "where", "because", "whose"].contains(&word) {
+            return None;
+        }
+        if let Some(question) = transitive(&subject, word, next, index) {
+            return Some(question);
+        }
+    }
+    None
+}
+
+/// "Run `x` to build the program." asks "how do you build the program".
+fn purpose(sentence: &Sentence) -> Option<String> {
+    let (_, goal) = sentence.text.split_once(" to ")?;
+    let goal = goal.split([',', ';', '.', ':']).next().unwrap_or(goal).trim();
+    let first = goal.split(' ').next()?.to_lowercase();
+    let whole =
+        VERBS.split_whitespace().any(|verb| verb == first) && (2..=10).contains(&goal.split(' ').count());
+    let leans = goal.split(' ').any(|word| ["it", "them", "this", "that"].contains(&word));
+    (whole && !leans && sentence.complete).then(|| format!("how do you {goal}"))
+}
+
+/// Questions out of "X is a Y", "X must Y", "X can Y".
+fn auxiliary(subject: &str, word: &str, next: &str, left: usize) -> Option<String> {
+    let plural =
+        |one: &'static str, many: &'static str| if word == "are" || word == "were" { many } else { one };
+    let negative = next == "not" || next == "never";
+    match (word, next) {
+        _ if left < 3 => None,
+        ("is" | "are", "a" | "an" | "the" | "one") => Some(format!("what {} {subject}", plural("is", "are"))),
+        ("is" | "are", "called" | "known") => Some(format!("what {} {subject} {next}", plural("is", "are"))),
+        ("is" | "are", "used" | "meant" | "intended") => {
+            Some(format!("what {} {subject} {next} for", plural("is", "are")))
+        }
+        ("is" | "are", "made") => Some(format!("how {} {subject} made", plural("is", "are"))),
+        ("must" | "should" | "shall", _) if negative => Some(format!("what must be avoided with {subject}")),
+        ("must" | "should" | "shall", "be") => Some(format!("what {word} be done with {subject}")),
+        ("must" | "should" | "shall", _) => Some(format!("what {word} {subject} do")),
+        ("can" | "may", _) if negative => Some(format!("what is not possible with {subject}")),
+        ("can" | "may", "be") => Some(format!("what {word} be done with {subject}")),
+        ("can" | "may", _) => Some(format!("what {word} {subject} do")),
+        ("cannot", _) => Some(format!("what is not possible with {subject}")),
+        ("has", "a" | "an" | "two" | "three" | "four" | "no") => Some(format!("what does {subject} have")),
+        ("have", "a" | "an" | "two" | "three" | "four" | "no") if subject != "you" => {
+            Some(format!("what do {subject} have"))
+        }
+        ("is" | "are" | "was" | "were", _) if negative => {
+            Some(format!("what {} not true of {subject}", plural("is", "is")))
+        }
+        ("is" | "are", _) if next.ends_with("ed") => Some(format!("how {word} {subject} {next}")),
+        ("is" | "are", _) => Some(format!("what is true of {subject}")),
+        _ => None,
+    }
+}
+
+/// Questions out of "X contains Y".
+fn transitive(subject: &str, word: &str, next: &str, index: usize) -> Option<String> {
+    let object = !["", "of", "and", "or", "to", "is", "are", "in", "on", "at", "by", "for", "from", "with"]
+        .contains(&next);
+    let bare = index == 1 && ["the", "a", "an", "your", "each", "every"].contains(&subject);
+    let verb = base(word, TRANSITIVE).filter(|_| object && !bare)?;
+    if word == verb {
+        let plural = subject == "you" || subject.ends_with('s');
+        return plural.then(|| format!("what do {subject} {verb}"));
+    }
+    word.ends_with('s').then(|| format!("what does {subject} {verb}"))
+}
+
+/// The subject at a sentence's front, its capital lowered where it is only the front's.
+fn opening(sentence: &Sentence, subject: &str) -> String {
+    let first = &sentence.words[0];
+    let small = [
+        "the", "a", "an", "your", "each", "every", "all", "most", "some", "no", "you", "many", "any", "both",
+    ];
+    let lone = subject.chars().filter(|c| c.is_uppercase()).count() == 1;
+    let plural = subject.contains(' ') && subject.ends_with('s');
+    let common = lone && (small.contains(&first.lower.as_str()) || first.lower.ends_with("ing") || plural);
+    if common { super::passage::lower_first(subject) } else { subject.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(statement: &str, expected: Option<&str>) {
+        let sentence = Sentence::of(statement).unwrap();
+        assert_eq!(question(&sentence).as_deref(), expected, "{statement}");
+    }
+
+    #[test]
+    fn statements_turn_into_questions() {
+        check("The journal keeps every answer of the model.", Some("what does the journal keep"));
+        check("Sourdough is a mixture of flour and water.", Some("what is Sourdough"));
+        check("You need a dry bowl and a scale.", Some("what do you need"));
+        check("Run `make` to build the program.", Some("how do you build the program"));
+        check("The dough must be covered overnight.", Some("what must be done with the dough"));
+        check("The oven cannot be opened before that.", Some("what is not possible with the oven"));
+        check("Large crystals are formed by slow cooling.", Some("how are large crystals formed"));
+    }
+
+    #[test]
+    fn what_fits_no_pattern_is_left() {
+        check("It keeps every answer.", None);
+        check("The use of salt, for example, is old.", None);
+        check("Salt, sugar and flour", None);
+    }
+
+    #[test]
+    fn verbs_are_known_by_their_endings() {
+        for form in ["keeps", "creating", "tried", "dropped", "mixes", "baked"] {
+            assert!(is_verb(form), "{form}");
+        }
+        assert!(!is_verb("flour") && !is_verb("settings"));
+    }
+}

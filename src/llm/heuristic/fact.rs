@@ -1,0 +1,190 @@
+//! Questions about one fact: turned out of its own sentence where that fits a pattern, else about its terms.
+
+use super::draft::{Asking, Draft};
+use super::english;
+use super::language::Language;
+use super::passage::lower_first;
+use super::sentences::Sentence;
+use super::terms::terms;
+
+/// What kind of question is preferred.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taste {
+    /// One that the fact's sentence answers as it stands.
+    Statement,
+    /// One that names a key term and leaves the rest open.
+    Term,
+}
+
+/// A question about the record's fact, or about the section's weightiest sentence.
+pub(super) fn fact(asking: &Asking<'_>, taste: Taste) -> Draft {
+    let passage = asking.passage;
+    let central = || passage.central(&passage.all(), 1).first().copied().unwrap_or(0);
+    let index = asking.fact.filter(|index| *index < passage.sentences.len()).unwrap_or_else(central);
+    let sentence = &passage.sentences[index];
+    let shaped = statement_question(asking, sentence);
+    let prefers_term = taste == Taste::Term && asking.choose("taste", 3) > 0 && sentence.complete;
+    let (question, term) = match shaped {
+        Some(question) if !prefers_term => (question, String::new()),
+        _ => term_question(asking, sentence),
+    };
+    let mut answers = Vec::new();
+    if !sentence.complete
+        && let Some(lead) = lead_of(asking, index)
+    {
+        answers.push(format!("{} {}", passage.sentences[lead].text, sentence.closed()));
+    }
+    answers.push(passage.compose(&[index]));
+    let mut draft = asking.stated(question, &term, &[index], answers);
+    if sentence.leans(passage.language) && index > 0 {
+        draft.quotes.insert(0, passage.sentences[index - 1].text.clone());
+    }
+    draft
+}
+
+/// The sentence ending in a colon that introduces the list of item `index`.
+fn lead_of(asking: &Asking<'_>, index: usize) -> Option<usize> {
+    let sentences = &asking.passage.sentences;
+    let before = (0..index)
+        .rev()
+        .find(|position| sentences[*position].complete || sentences[*position].text.ends_with(':'))?;
+    sentences[before].text.ends_with(':').then_some(before)
+}
+
+/// A question out of the sentence's own shape.
+fn statement_question(asking: &Asking<'_>, sentence: &Sentence) -> Option<String> {
+    if let Some(question) = label_question(asking, sentence) {
+        return Some(question);
+    }
+    if !sentence.complete || sentence.leans(asking.passage.language) {
+        return None;
+    }
+    if let Some(question) = opening_question(asking, sentence) {
+        return Some(question);
+    }
+    if asking.passage.language == Language::English {
+        let question = english::question(sentence)?;
+        return Some(asking.fill(&format!("{{ctx}}{question}?"), &[]));
+    }
+    copula_question(asking, sentence)
+}
+
+/// "Salt: 10 g" asks about salt.
+fn label_question(asking: &Asking<'_>, sentence: &Sentence) -> Option<String> {
+    let passage = asking.passage;
+    let (label, rest) = [": ", " - ", " – ", " — "]
+        .iter()
+        .filter_map(|sign| sentence.text.split_once(sign))
+        .min_by_key(|(label, _)| label.len())?;
+    let words = label.split(' ').count();
+    let empty = passage.phrases.empty_labels.split(' ').any(|one| one == label.to_lowercase());
+    if empty || words > 5 || rest.trim().is_empty() || label.contains(['.', ',', '"', '„', '«', '(', ';'])
+    {
+        return None;
+    }
+    let same = passage.sentences.iter().filter(|other| other.text.starts_with(label)).count();
+    let item = Sentence::of(rest)?;
+    let term = terms(passage, &item).into_iter().next();
+    Some(match term.filter(|_| same > 1) {
+        Some(term) => asking.word(passage.phrases.label_term, &[("label", label), ("term", &term.shown)]),
+        None => asking.word(passage.phrases.label, &[("label", label)]),
+    })
+}
+
+/// "If the dough sticks, add flour." asks what follows if the dough sticks.
+fn opening_question(asking: &Asking<'_>, sentence: &Sentence) -> Option<String> {
+    for (opening, wording) in asking.passage.phrases.openings {
+        let Some(rest) = sentence.text.strip_prefix(opening).and_then(|rest| rest.strip_prefix(' ')) else {
+            continue;
+        };
+        let (clause, result) = clause(asking, rest)?;
+        let long_enough = clause.split(' ').count() >= 2 && result.split(' ').count() >= 2;
+        if !long_enough || clause.len() > 110 || refers(asking.passage.language, clause) {
+            return None;
+        }
+        return Some(asking.fill(wording, &[("clause", clause)]));
+    }
+    None
+}
+
+/// The clause up to its comma, and what follows. In German a subclause may hold commas of its own, so
+/// the comma is the one a verb follows; elsewhere it is the first.
+fn clause<'s>(asking: &Asking<'_>, rest: &'s str) -> Option<(&'s str, &'s str)> {
+    let (clause, result) = rest.split_once(", ")?;
+    let inner = [" und ", " oder ", "dass ", "die ", "der ", "das "]
+        .iter()
+        .any(|word| result.starts_with(word.trim_start()));
+    let nested = asking.passage.language == Language::German && inner;
+    (!nested).then_some((clause, result))
+}
+
+/// Whether a clause points to something outside it.
+fn refers(language: Language, clause: &str) -> bool {
+    let pointing: &[&str] = match language {
+        Language::English => {
+            &["it", "they", "this", "these", "them", "that", "those", "its", "their", "he", "she"]
+        }
+        Language::German => &["er", "sie", "dies", "diese", "dieser", "dieses", "ihn", "ihm"],
+        Language::Spanish => &["esto", "este", "esta", "ello", "lo"],
+        Language::French => &["il", "elle", "ils", "elles", "cela", "ceci"],
+        Language::Other => &[],
+    };
+    clause.split(' ').any(|word| pointing.contains(&word.to_lowercase().as_str()))
+}
+
+/// "Der Sauerteig ist eine Mischung" asks what der Sauerteig is.
+fn copula_question(asking: &Asking<'_>, sentence: &Sentence) -> Option<String> {
+    let mut found = None;
+    for (copula, wording) in asking.passage.phrases.copulas {
+        if let Some((subject, _)) = sentence.text.split_once(copula)
+            && found.is_none_or(|(known, _): (&str, &str)| subject.len() < known.len())
+        {
+            found = Some((subject, *wording));
+        }
+    }
+    let (subject, wording) = found?;
+    let short = subject.split(' ').count() <= 5 && !subject.contains([',', ';', ':', '(']);
+    let articled = asking.passage.language.is_determiner(&sentence.words[0].lower);
+    let subject = if articled { lower_first(subject) } else { subject.to_owned() };
+    (short && !refers(asking.passage.language, &subject))
+        .then(|| asking.fill(wording, &[("subject", &subject)]))
+}
+
+/// A question about the sentence's best term, or its two best; and that term.
+fn term_question(asking: &Asking<'_>, sentence: &Sentence) -> (String, String) {
+    let phrases = asking.passage.phrases;
+    let found = terms(asking.passage, sentence);
+    let Some(first) = found.first() else {
+        return (asking.word(phrases.summary, &[]), String::new());
+    };
+    let second = found.get(1).filter(|second| !second.text.eq_ignore_ascii_case(&first.text));
+    let question = match second {
+        _ if !sentence.complete => asking.word(phrases.listed, &[("term", &first.shown)]),
+        Some(second) => {
+            let (one, two) =
+                if first.at.start <= second.at.start { (first, second) } else { (second, first) };
+            asking.word(phrases.fact_two, &[("term", &one.shown), ("other", &two.shown)])
+        }
+        None => asking.word(phrases.fact, &[("term", &first.shown)]),
+    };
+    (question, first.shown.clone())
+}
+
+/// A question for the reason that sentence `index` gives, if it gives one.
+pub(super) fn reason(asking: &Asking<'_>, index: usize) -> Option<String> {
+    let sentence = &asking.passage.sentences[index];
+    for (word, wording) in asking.passage.phrases.reasons {
+        let Some((effect, _)) = sentence.text.split_once(word) else { continue };
+        let effect = effect.trim_end_matches(',');
+        if refers(asking.passage.language, effect) || effect.split(' ').count() < 3 {
+            return None;
+        }
+        let quoted = wording.contains("„{effect}") || wording.contains("« {effect}");
+        let first = &sentence.words[0].lower;
+        let lower = !quoted
+            && (asking.passage.language.is_stop(first) || asking.passage.language.is_determiner(first));
+        let effect = if lower { lower_first(effect) } else { effect.to_owned() };
+        return Some(asking.fill(wording, &[("effect", &effect)]));
+    }
+    None
+}

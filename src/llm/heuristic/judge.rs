@@ -1,0 +1,189 @@
+//! Questions about the wording of one sentence: true or false, a blank to fill, what a word refers to.
+
+use super::draft::{Asking, Draft, End, capitalized};
+use super::language::Language;
+use super::sentences::Sentence;
+use super::terms::{Term, key_terms, terms};
+
+/// A statement to judge, or a sentence with a blank.
+pub(super) fn judge(asking: &Asking<'_>) -> Draft {
+    let index = sentence(asking);
+    let kind = (asking.choose("judge", 3) + asking.variant) % 3;
+    let false_statement = if kind == 0 { false_statement(asking, index) } else { None };
+    if let Some(statement) = false_statement {
+        return judged(asking, index, &statement, End::Wrong);
+    }
+    if kind != 1
+        && let Some(draft) = blank(asking, index)
+    {
+        return draft;
+    }
+    let statement = asking.passage.sentences[index].closed();
+    judged(asking, index, &statement, End::Stated)
+}
+
+/// The sentence to ask about: a different one for each variant.
+fn sentence(asking: &Asking<'_>) -> usize {
+    let passage = asking.passage;
+    let standing = passage.standing();
+    let among = if standing.is_empty() { passage.all() } else { standing };
+    among[(asking.choose("sentence", among.len()) + asking.variant) % among.len()]
+}
+
+fn judged(asking: &Asking<'_>, index: usize, statement: &str, end: End) -> Draft {
+    let passage = asking.passage;
+    let question = asking.word(passage.phrases.judge, &[("statement", statement)]);
+    let sentence = passage.compose(&[index]);
+    let wording = if end == End::Wrong { passage.phrases.no } else { passage.phrases.yes };
+    let mut picked = vec![index];
+    let mut full = sentence.clone();
+    // A true statement is better shown by what stands next to it than by itself alone.
+    let next = passage.sentences.get(index + 1).filter(|next| next.complete && next.leans(passage.language));
+    if next.is_some() && end == End::Stated {
+        picked.push(index + 1);
+        full = passage.compose(&picked);
+    }
+    let answers =
+        vec![asking.fill(wording, &[("sentence", &full)]), asking.fill(wording, &[("sentence", &sentence)])];
+    let mut draft = asking.stated(question, "", &picked, answers);
+    draft.end = end;
+    draft
+}
+
+/// The sentence with one detail changed so that it is false.
+fn false_statement(asking: &Asking<'_>, index: usize) -> Option<String> {
+    let sentence = &asking.passage.sentences[index];
+    let text = sentence.closed();
+    if let Some(changed) = other_number(asking, sentence, &text) {
+        return Some(changed);
+    }
+    for (there, instead) in asking.passage.phrases.negations {
+        // Only the first clause: further on, a negation may not make the whole false.
+        let clause = text.find([',', ';']).unwrap_or(text.len());
+        if let Some(at) = text[..clause].find(there) {
+            let after = &text[at + there.len()..];
+            if after.starts_with("not ") || after.starts_with("nicht ") {
+                continue;
+            }
+            return Some(format!("{}{instead}{after}", &text[..at]));
+        }
+    }
+    other_term(asking, index, &text)
+}
+
+/// A whole number of the sentence replaced by another one.
+fn other_number(asking: &Asking<'_>, sentence: &Sentence, text: &str) -> Option<String> {
+    let plain = |lower: &str| lower.len() <= 6 && lower.chars().all(|c| c.is_ascii_digit());
+    let word = sentence.words.iter().find(|word| !word.code && plain(&word.lower))?;
+    let number: u32 = word.lower.parse().ok()?;
+    let step = if (1000..2100).contains(&number) {
+        7 + asking.choose("year", 30) as u32
+    } else {
+        (number / 2).max(1)
+    };
+    let other = if asking.choose("number", 2) == 0 || number <= step { number + step } else { number - step };
+    Some(format!("{}{other}{}", &text[..word.at.start], &text[word.at.end..]))
+}
+
+/// A code span of the sentence replaced by another one of the section. Nouns are left alone: their
+/// genders and articles would not fit.
+fn other_term(asking: &Asking<'_>, index: usize, text: &str) -> Option<String> {
+    let passage = asking.passage;
+    let own = passage.sentences[index].words.iter().find(|word| word.code)?;
+    let others: Vec<String> = key_terms(passage, &passage.all())
+        .into_iter()
+        .map(|term| term.text)
+        .filter(|term| term.starts_with('`') && !text.contains(term.as_str()))
+        .collect();
+    if others.is_empty() {
+        return None;
+    }
+    let other = &others[asking.choose("other", others.len())];
+    Some(format!("{}{other}{}", &text[..own.at.start], &text[own.at.end..]))
+}
+
+/// The sentence with its best term left out.
+fn blank(asking: &Asking<'_>, index: usize) -> Option<Draft> {
+    let passage = asking.passage;
+    let sentence = &passage.sentences[index];
+    let number =
+        sentence.words.iter().find(|word| !word.code && word.lower.chars().all(|c| c.is_ascii_digit()));
+    let found = terms(passage, sentence);
+    let (at, term) = match (number, found.get(asking.variant / 3 % found.len().max(1))) {
+        (Some(number), term) if term.is_none() || asking.choose("blank", 2) == 0 => {
+            (number.at.clone(), number.lower.clone())
+        }
+        (_, Some(term)) => (term.at.clone(), term.text.clone()),
+        _ => return None,
+    };
+    // The term elsewhere in the sentence would give the answer away.
+    let statement = format!("{}____{}", &sentence.text[..at.start], &sentence.text[at.end..]);
+    if statement.to_lowercase().contains(&term.to_lowercase()) || sentence.words.len() < 4 {
+        return None;
+    }
+    let question = asking.word(passage.phrases.blank, &[("statement", &statement)]);
+    let shown = term.trim_matches('`');
+    let shown = if shown == term { shown.to_owned() } else { term.clone() };
+    let answer =
+        asking.fill(passage.phrases.blank_answer, &[("term", &shown), ("sentence", &sentence.closed())]);
+    let plain = format!("**{shown}**. {}", sentence.closed());
+    let mut draft = asking.stated(question, &shown, &[index], vec![answer, plain, sentence.closed()]);
+    draft.end = End::Filled;
+    Some(draft)
+}
+
+/// What a pronoun refers to, or what a term means where it stands.
+pub(super) fn ambiguity(asking: &Asking<'_>) -> Draft {
+    let passage = asking.passage;
+    let phrases = passage.phrases;
+    let pronoun = |index: &usize| {
+        let sentence = &passage.sentences[*index];
+        let first = &sentence.words[0].lower;
+        let is_pronoun = phrases.pronouns.split(' ').any(|one| one == first);
+        // German and Spanish demonstratives before a noun are articles, not pronouns.
+        let follows = sentence.words.get(1).is_some_and(|word| {
+            passage.language == Language::English
+                && ["is", "are", "can", "must", "should", "has", "have", "was", "will", "may"]
+                    .contains(&word.lower.as_str())
+                || passage.language.is_stop(&word.lower)
+        });
+        *index > 0 && is_pronoun && follows && sentence.complete && passage.sentences[*index - 1].complete
+    };
+    let found: Vec<usize> = passage.all().into_iter().filter(pronoun).collect();
+    if found.is_empty() || phrases.refer.is_empty() {
+        return meaning(asking);
+    }
+    let index = found[(asking.choose("pronoun", found.len()) + asking.variant) % found.len()];
+    let sentence = &passage.sentences[index];
+    let before = passage.compose(&[index - 1]);
+    let word = &sentence.words[0];
+    let values = [("pronoun", &sentence.text[word.at.clone()]), ("statement", sentence.text.as_str())];
+    let question = asking.word(phrases.refer, &values);
+    let answer = asking.fill(phrases.refer_answer, &[("pronoun", values[0].1), ("sentence", &before)]);
+    asking.stated(
+        question,
+        &format!("\"{}\"", values[0].1),
+        &[index - 1, index],
+        vec![capitalized(&answer), before],
+    )
+}
+
+/// What a term stands for: told by the other sentences that have it, or by its own and the next.
+fn meaning(asking: &Asking<'_>) -> Draft {
+    let passage = asking.passage;
+    let standing = passage.standing();
+    let among = if standing.is_empty() { passage.all() } else { standing };
+    let term: Option<Term> = asking.focus(&among);
+    let Some(term) = term else { return judge(asking) };
+    let places = passage.with(&term.text);
+    let index = places.iter().copied().find(|index| among.contains(index)).unwrap_or(among[0]);
+    let mut picked: Vec<usize> = passage.central(&places, 3);
+    if picked.len() < 2 {
+        picked = vec![index];
+        picked.extend((index + 1 < passage.sentences.len()).then_some(index + 1));
+    }
+    let statement = super::sentences::shorten(&passage.sentences[index].text, 160);
+    let bare = term.text.trim_matches('`');
+    let question = asking.word(passage.phrases.meaning, &[("term", bare), ("statement", &statement)]);
+    asking.stated(question, &term.shown, &picked, vec![passage.compose(&picked)])
+}

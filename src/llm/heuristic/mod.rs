@@ -1,0 +1,91 @@
+//! The provider that needs no server: answers made of the record's own words.
+//!
+//! A planned question (a record with `question_type` and `section`) gets a question, an answer and three
+//! reasoning steps quoted from its section; any other request gets its schema filled from its last user
+//! message. Same record, same answer: nothing here is random and nothing is kept between records.
+//!
+//! ```text
+//! record -> passage (sentences, terms, subject) -> question / fact / judge / pair -> JSON text
+//! request -> generic (schema + message) ---------------------------------------^
+//! ```
+
+mod draft;
+mod english;
+mod fact;
+mod generic;
+mod judge;
+mod language;
+mod pair;
+mod passage;
+mod phrases;
+mod question;
+mod sentences;
+mod terms;
+mod words;
+
+#[cfg(test)]
+mod tests;
+
+use futures::future::BoxFuture;
+use serde_json::{Value, json};
+
+use super::{Completion, Model, ModelError, ModelRequest};
+use crate::record::Record;
+
+/// Answers every request at once from the record, or from the request itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Heuristic;
+
+impl Model for Heuristic {
+    fn provider(&self) -> &'static str {
+        "heuristic"
+    }
+
+    fn complete<'a>(
+        &'a self,
+        request: &'a ModelRequest,
+        record: &'a Record,
+    ) -> BoxFuture<'a, Result<Completion, ModelError>> {
+        let text = answer(request, record);
+        let completion = Completion { text, finish_reason: Some("stop".to_owned()), ..Completion::default() };
+        Box::pin(std::future::ready(Ok(completion)))
+    }
+}
+
+/// The answer's text: JSON where a schema or a planned question asks for it, else plain text.
+fn answer(request: &ModelRequest, record: &Record) -> String {
+    let last = request.messages.iter().rev().find(|message| message.role == "user");
+    let source = last.map_or("", |message| message.content.as_str());
+    let pair = question::pair(record);
+    match (&request.schema, pair) {
+        (None, Some(pair)) => pair_json(&pair).to_string(),
+        (Some(schema), Some(pair)) => {
+            let made = pair_json(&pair);
+            if takes_pair(schema) {
+                made.to_string()
+            } else {
+                generic::fill(schema, source, Some(&made)).to_string()
+            }
+        }
+        (Some(schema), None) => generic::fill(schema, source, None).to_string(),
+        (None, None) => generic::gist(source),
+    }
+}
+
+fn pair_json(pair: &draft::Pair) -> Value {
+    json!({"question": pair.question, "answer": pair.answer, "reasoning_steps": pair.steps})
+}
+
+/// Whether a schema is that of a question-answer pair as shipped, so that the pair meets it as it is.
+fn takes_pair(schema: &Value) -> bool {
+    let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return false };
+    let text = |name: &str| {
+        properties.get(name).and_then(|one| one.get("type")).and_then(Value::as_str) == Some("string")
+    };
+    let array = properties.get("reasoning_steps").and_then(|one| one.get("type")).and_then(Value::as_str)
+        == Some("array");
+    let plain = ["question", "answer"].iter().all(|name| {
+        ["enum", "const", "maxLength"].iter().all(|limit| properties[*name].get(limit).is_none())
+    });
+    properties.len() == 3 && text("question") && text("answer") && array && plain
+}

@@ -1,0 +1,127 @@
+//! Questions over two sections: what links them, how they compare.
+
+use super::draft::{Asking, Draft, End, capitalized};
+use super::passage::Passage;
+use super::terms::key_terms;
+use super::words::is_content;
+
+/// A question that needs a sentence of each section.
+pub(super) fn hop(asking: &Asking<'_>, other: &Passage) -> Draft {
+    let passage = asking.passage;
+    let (first, second) = linked(asking, other);
+    let (a, b) = titles(passage, other);
+    let shared = key_terms(passage, &[first]).into_iter().find(|term| {
+        let words = super::words::words(&term.text);
+        let held = &other.sentences[second].words;
+        words.iter().all(|word| held.iter().any(|one| one.lower == word.lower))
+    });
+    let names = [("a", a.as_str()), ("b", b.as_str())];
+    let question = match &shared {
+        Some(term) => {
+            let term = if passage.phrases.bare_titles { term.text.clone() } else { term.shown.clone() };
+            asking.word(passage.phrases.hop, &[names[0], names[1], ("term", &term)])
+        }
+        None => asking.word(passage.phrases.hop_plain, &names),
+    };
+    let answer = format!("{} {}", passage.compose(&[first]), other.compose(&[second]));
+    let titled = listed(&a, &passage.compose(&[first]), &b, &other.compose(&[second]));
+    let answers = if shared.is_some() { vec![answer] } else { vec![titled, answer] };
+    let quotes = vec![passage.sentences[first].text.clone(), other.sentences[second].text.clone()];
+    Draft { question, answers, term: String::new(), quotes, end: End::Stated }
+}
+
+/// The pair of sentences, one of each section, that share most words of weight; another pair for each
+/// variant where several do.
+fn linked(asking: &Asking<'_>, other: &Passage) -> (usize, usize) {
+    let passage = asking.passage;
+    let candidates = |one: &Passage| {
+        let standing = one.standing();
+        let among = if standing.is_empty() { one.all() } else { standing };
+        one.central(&among, 12)
+    };
+    let (left, right) = (candidates(passage), candidates(other));
+    let mut scored: Vec<(usize, usize, usize)> = Vec::new();
+    for &one in &left {
+        for &two in &right {
+            let theirs = &other.sentences[two].words;
+            let common = |word: &&str| theirs.iter().any(|held| held.lower == **word);
+            scored.push((passage.sentences[one].content(passage.language).filter(common).count(), one, two));
+        }
+    }
+    scored.sort_by(|a, b| b.0.cmp(&a.0));
+    let best = scored.first().map_or(0, |one| one.0);
+    let good = scored.iter().take_while(|one| one.0 > 0 && one.0 + 1 >= best).count().clamp(1, 4);
+    let (_, first, second) =
+        scored.get((asking.choose("link", good) + asking.variant) % good).copied().unwrap_or_default();
+    (first, second)
+}
+
+/// How two sections compare: the weightiest of each, and what they share.
+pub(super) fn comparison(asking: &Asking<'_>, other: &Passage) -> Draft {
+    let passage = asking.passage;
+    let (a, b) = titles(passage, other);
+    let skip = asking.variant % 2;
+    let pick = |one: &Passage| {
+        let mut picked = one.central(&one.all(), 2 + skip);
+        picked.drain(..skip.min(picked.len() - 1));
+        picked
+    };
+    let (left, right) = (pick(passage), pick(other));
+    let (one, two) = (passage.compose(&left), other.compose(&right));
+    let both = shared(asking, other);
+    let end = if both.is_empty() {
+        String::new()
+    } else {
+        format!("\n\n{}", asking.fill(passage.phrases.shared, &[("terms", &asking.series(&both))]))
+    };
+    let titled = listed(&a, &one, &b, &two);
+    let plain = if one.contains('\n') || two.contains('\n') {
+        format!("{one}\n\n{two}")
+    } else {
+        format!("- {one}\n- {two}")
+    };
+    let question = asking.word(passage.phrases.compare, &[("a", &a), ("b", &b)]);
+    let quotes = vec![passage.sentences[left[0]].text.clone(), other.sentences[right[0]].text.clone()];
+    let answers = vec![format!("{titled}{end}"), titled, format!("{plain}{end}"), plain];
+    Draft { question, answers, term: String::new(), quotes, end: End::Stated }
+}
+
+/// Two texts as list items under their titles; as paragraphs where a text has a list of its own.
+fn listed(a: &str, one: &str, b: &str, two: &str) -> String {
+    let (a, b) = (heading(a), heading(b));
+    if one.contains('\n') || two.contains('\n') {
+        return format!("**{a}**\n\n{one}\n\n**{b}**\n\n{two}");
+    }
+    format!("- **{a}**: {one}\n- **{b}**: {two}")
+}
+
+fn heading(title: &str) -> String {
+    capitalized(title.trim_matches(['"', '„', '“', '«', '»', '”', ' ']))
+}
+
+/// Up to three key terms that both sections have.
+fn shared(asking: &Asking<'_>, other: &Passage) -> Vec<String> {
+    let passage = asking.passage;
+    let both = |text: &str| {
+        let words = super::words::words(text);
+        !words.is_empty()
+            && words.iter().all(|word| {
+                other.counts.contains_key(&word.lower) && is_content(&word.lower, passage.language)
+            })
+    };
+    key_terms(passage, &passage.all())
+        .into_iter()
+        .map(|term| term.text)
+        .filter(|text| both(text))
+        .take(3)
+        .collect()
+}
+
+/// The two subjects; by their heading paths where the titles are the same.
+fn titles(passage: &Passage, other: &Passage) -> (String, String) {
+    if passage.title == other.title {
+        let quoted = |path: &str| super::phrases::fill(passage.phrases.quoted, &[("text", path)]);
+        return (quoted(&passage.path), quoted(&other.path));
+    }
+    (passage.title.clone(), other.title.clone())
+}

@@ -1,0 +1,350 @@
+//! A section made ready for asking: its sentences weighed, its subject named, its language known.
+//!
+//! Built once for each record from `section`, `document` and, for two-section types, `companion`. The
+//! writers in `question`, `fact`, `judge` and `pair` read it; nothing here phrases a question.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::Value;
+
+use super::language::Language;
+use super::phrases::{Phrases, fill};
+use super::sentences::{Sentence, plain, split};
+use super::words::{is_content, pieces, words};
+
+/// A section as the writers see it.
+#[derive(Debug)]
+pub(super) struct Passage {
+    pub(super) language: Language,
+    pub(super) phrases: &'static Phrases,
+    /// What the section is about, ready to stand in a sentence; the document's title if it has no own.
+    pub(super) title: String,
+    /// The document's title; empty where the section's title says the same.
+    pub(super) document: String,
+    /// The heading path, for citations.
+    pub(super) path: String,
+    /// Sentences and list items in order.
+    pub(super) sentences: Vec<Sentence>,
+    /// How often each content word stands in the sentences.
+    pub(super) counts: HashMap<String, usize>,
+    /// Every word of the section's text and heading, to see what an answer rests on.
+    pub(super) vocabulary: HashSet<String>,
+    /// Code blocks, fences included, each with the line before it.
+    blocks: Vec<(String, String)>,
+}
+
+impl Passage {
+    /// The passage of a section object; `document` is the title of its document.
+    pub(super) fn of(section: &Value, document: &str) -> Self {
+        let text = section.get("text").and_then(Value::as_str).unwrap_or("");
+        let facts = section.get("facts").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let mut sentences: Vec<Sentence> =
+            facts.iter().filter_map(Value::as_str).filter_map(Sentence::of).collect();
+        if sentences.is_empty() {
+            sentences = split(text);
+        }
+        let language = language(&sentences, section, document);
+        let counts = weigh(&mut sentences, language);
+        let title = section.get("title").and_then(Value::as_str).unwrap_or("");
+        let path = section.get("heading_path").and_then(Value::as_str).unwrap_or("");
+        let phrases = language.phrases();
+        let (title, document) = subject(title, path, document, phrases, &counts);
+        let path = if path.is_empty() { plain(&title) } else { plain(path) };
+        let vocabulary =
+            pieces(text).chain(facts.iter().filter_map(Value::as_str).flat_map(pieces)).collect();
+        Self {
+            language,
+            phrases,
+            title,
+            document,
+            path,
+            sentences,
+            counts,
+            vocabulary,
+            blocks: code_blocks(text),
+        }
+    }
+
+    /// The values every wording may use: the title, and the document in the forms that sentences need.
+    pub(super) fn names(&self) -> Vec<(&'static str, String)> {
+        let both = [("title", self.title.as_str()), ("doc", self.document.as_str())];
+        let phrases = self.phrases;
+        if self.document.is_empty() {
+            let about = fill(phrases.about_title, &both);
+            return vec![
+                ("title", self.title.clone()),
+                ("pre", String::new()),
+                ("post", String::new()),
+                ("ctx", about),
+            ];
+        }
+        vec![
+            ("title", self.title.clone()),
+            ("pre", fill(phrases.pre, &both)),
+            ("post", fill(phrases.post, &both)),
+            ("ctx", fill(phrases.about_both, &both)),
+        ]
+    }
+
+    /// The `count` weightiest of `among`, in the order of the text.
+    pub(super) fn central(&self, among: &[usize], count: usize) -> Vec<usize> {
+        let mut order = among.to_vec();
+        order.sort_by(|a, b| self.sentences[*b].weight.total_cmp(&self.sentences[*a].weight).then(a.cmp(b)));
+        order.truncate(count);
+        order.sort_unstable();
+        order
+    }
+
+    /// The position of the sentence made of this fact.
+    pub(super) fn position(&self, fact: &str) -> Option<usize> {
+        let text = plain(fact);
+        self.sentences.iter().position(|sentence| sentence.text == text)
+    }
+
+    /// The first code block, fences included.
+    pub(super) fn code(&self) -> Option<&str> {
+        self.blocks.first().map(|(_, block)| block.as_str())
+    }
+
+    /// The code block that a sentence ending in a colon introduces.
+    fn code_after(&self, sentence: &Sentence) -> Option<&str> {
+        let introduced =
+            |(before, _): &&(String, String)| !before.is_empty() && sentence.text.ends_with(before.as_str());
+        self.blocks.iter().find(introduced).map(|(_, block)| block.as_str())
+    }
+
+    /// All sentences, by position.
+    pub(super) fn all(&self) -> Vec<usize> {
+        (0..self.sentences.len()).collect()
+    }
+
+    /// Complete sentences that can be understood without the one before them.
+    pub(super) fn standing(&self) -> Vec<usize> {
+        let stands = |index: &usize| {
+            let sentence = &self.sentences[*index];
+            sentence.complete && !sentence.leans(self.language) && (4..=45).contains(&sentence.words.len())
+        };
+        self.all().into_iter().filter(stands).collect()
+    }
+
+    /// Sentences that hold every word of `phrase`.
+    pub(super) fn with(&self, phrase: &str) -> Vec<usize> {
+        let wanted = words(phrase);
+        let wanted: Vec<&str> = wanted.iter().map(|word| word.lower.as_str()).collect();
+        let holds = |index: &usize| {
+            let words = &self.sentences[*index].words;
+            wanted.iter().all(|one| words.iter().any(|word| word.lower == *one))
+        };
+        if wanted.is_empty() { Vec::new() } else { self.all().into_iter().filter(holds).collect() }
+    }
+
+    /// Sentences with one of the space-separated marking words.
+    pub(super) fn marked(&self, marks: &str) -> Vec<usize> {
+        let marks: Vec<&str> = marks.split_whitespace().collect();
+        let marked = |index: &usize| {
+            let words = &self.sentences[*index].words;
+            words.iter().any(|word| marks.contains(&word.lower.as_str()))
+        };
+        self.all().into_iter().filter(marked).collect()
+    }
+
+    /// The sentences `picked` as text: sentences run on, items become a Markdown list. A sentence that
+    /// leans on the one before it brings that one along.
+    pub(super) fn compose(&self, picked: &[usize]) -> String {
+        let mut chosen: Vec<usize> = Vec::with_capacity(picked.len() + 1);
+        for &index in picked {
+            let leaning =
+                index > 0 && self.sentences[index].complete && self.sentences[index].leans(self.language);
+            if leaning && !chosen.contains(&(index - 1)) {
+                chosen.push(index - 1);
+            }
+            if !chosen.contains(&index) {
+                chosen.push(index);
+            }
+        }
+        let items = chosen.iter().filter(|index| !self.sentences[**index].complete).count();
+        let mut text = String::new();
+        for (position, index) in chosen.iter().enumerate() {
+            let sentence = &self.sentences[*index];
+            let introduces = sentence.text.ends_with(':');
+            if sentence.complete || items < 2 || introduces {
+                let listed =
+                    position > 0 && text.rsplit('\n').next().is_some_and(|line| line.starts_with("- "));
+                text.push_str(if text.is_empty() {
+                    ""
+                } else if listed {
+                    "\n\n"
+                } else {
+                    " "
+                });
+                // The introduction of a list keeps its colon where the list follows.
+                let followed = chosen.get(position + 1) == Some(&(index + 1));
+                let code = if introduces { self.code_after(sentence) } else { None };
+                let kept = introduces && (followed || code.is_some());
+                text.push_str(&if kept { sentence.text.clone() } else { sentence.closed() });
+                if let Some(code) = code {
+                    text.push_str("\n\n");
+                    text.push_str(code);
+                }
+            } else {
+                let listed = text.rsplit('\n').next().is_some_and(|line| line.starts_with("- "));
+                text.push_str(if text.is_empty() {
+                    ""
+                } else if listed {
+                    "\n"
+                } else {
+                    "\n\n"
+                });
+                text.push_str("- ");
+                text.push_str(&sentence.text);
+            }
+        }
+        text
+    }
+}
+
+/// Gives each sentence its weight: how common its content words are in the section, by its length.
+fn weigh(sentences: &mut [Sentence], language: Language) -> HashMap<String, usize> {
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    for sentence in sentences.iter() {
+        for word in sentence.content(language) {
+            match counts.get_mut(word) {
+                Some(count) => *count += 1,
+                None => drop(counts.insert(word.to_owned(), 1)),
+            }
+        }
+    }
+    for (index, sentence) in sentences.iter_mut().enumerate() {
+        let (mut sum, mut all) = (0, 0);
+        for word in sentence.content(language) {
+            sum += counts[word];
+            all += 1;
+        }
+        let mut weight = f64::from(u32::try_from(sum).unwrap_or(0)) / f64::from(all.max(4)).sqrt();
+        // Texts open with what they are about; leaning sentences and items say little alone.
+        weight *= if index == 0 { 1.3 } else { 1.0 };
+        weight *= if sentence.complete { 1.0 } else { 0.7 };
+        weight *= if sentence.complete && sentence.leans(language) { 0.7 } else { 1.0 };
+        sentence.weight = weight;
+    }
+    counts
+}
+
+fn language(sentences: &[Sentence], section: &Value, document: &str) -> Language {
+    let own = Language::of(sentences.iter().flat_map(|one| one.words.iter().map(|word| word.lower.as_str())));
+    let few = sentences.iter().map(|one| one.words.len()).sum::<usize>() < 25;
+    if own != Language::Other || !few {
+        return own;
+    }
+    // A short list has no small words; its headings may. Code and tables go with English.
+    let path = section.get("heading_path").and_then(Value::as_str).unwrap_or("");
+    let heading = words(&format!("{path} {document}"));
+    match Language::of(heading.iter().map(|word| word.lower.as_str())) {
+        Language::Other if path.is_ascii() && document.is_ascii() => Language::English,
+        language => language,
+    }
+}
+
+/// The section's subject and its document's title, ready for sentences. A heading that says nothing by
+/// itself ("Notes", "1.2.0") takes the heading above it along.
+fn subject(
+    title: &str,
+    path: &str,
+    document: &str,
+    phrases: &Phrases,
+    counts: &HashMap<String, usize>,
+) -> (String, String) {
+    let document = plain(document);
+    let own = bare(title);
+    if own.is_empty() || own.eq_ignore_ascii_case(&document) {
+        return (quoted(&document, phrases), String::new());
+    }
+    let above: Vec<String> =
+        path.split(" > ").map(bare).filter(|part| *part != own && *part != document).collect();
+    let title = match above.last() {
+        Some(parent) if vague(&own) => format!("{own} ({parent})"),
+        None if vague(&own) && !document.is_empty() => return (quoted(&document, phrases), String::new()),
+        _ => own,
+    };
+    (in_sentence(&title, phrases, counts), document)
+}
+
+/// A heading without numbering, markup and colon.
+fn bare(title: &str) -> String {
+    let title = plain(title);
+    let digits = title.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.' || c == ')');
+    let title = if digits.starts_with(' ') && digits.len() > 1 { digits } else { &title };
+    title.trim().trim_end_matches([':', '.', '#', ' ']).to_owned()
+}
+
+/// Whether a heading names no subject: it has a general word only, or no letters.
+fn vague(title: &str) -> bool {
+    const VAGUE: &str = "introduction|overview|summary|notes|note|example|examples|usage|features|installation|install|fixed|\
+        added|changed|removed|deprecated|security|changes|other|misc|license|contributing|about|background|general|options|\
+        requirements|setup|getting started|quick start|quickstart|details|remarks|tips|faq|references|see also|steps|\
+        einleitung|einführung|überblick|übersicht|hinweise|beispiel|beispiele|zusammenfassung|allgemeines|zutaten|zubereitung|\
+        schritte|anmerkungen|introducción|resumen|notas|ejemplo|ejemplos|ingredientes|preparación|pasos|elaboración|consejos|\
+        présentation|résumé|remarques|exemple|exemples|ingrédients|préparation|étapes|conseils|ingredients|method|directions|\
+        bug fixes|breaking changes|unreleased|improvements|api|description";
+    let lower = title.to_lowercase();
+    let letters = title.chars().filter(|c| c.is_alphabetic()).count();
+    letters < 3 || VAGUE.split('|').any(|one| one.trim() == lower)
+}
+
+/// A title as it stands inside a sentence: quoted, or in English as plain words where they are such.
+fn in_sentence(title: &str, phrases: &Phrases, counts: &HashMap<String, usize>) -> String {
+    let odd = |c: char| matches!(c, '?' | '!' | ':' | ',' | ';' | '(' | '"' | '/' | '=' | '[');
+    let plain_words = title.split(' ').count() <= 6 && !title.contains(odd);
+    let starts_well = title.starts_with(|c: char| c.is_alphabetic() || c == '`');
+    if !phrases.bare_titles || !plain_words || !starts_well {
+        return quoted(title, phrases);
+    }
+    let first = title.split(' ').next().unwrap_or(title);
+    let inner_capital =
+        title.split(' ').skip(1).any(|word| word.chars().next().is_some_and(char::is_uppercase));
+    let common =
+        counts.contains_key(&first.to_lowercase()) || !is_content(&first.to_lowercase(), Language::English);
+    let capital_only_first = first.chars().skip(1).all(char::is_lowercase);
+    if capital_only_first && !inner_capital && (common || first.ends_with("ing")) {
+        return lower_first(title);
+    }
+    if title.contains(' ') { quoted(title, phrases) } else { title.to_owned() }
+}
+
+/// `text` with its first letter small.
+pub(super) fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+}
+
+fn quoted(title: &str, phrases: &Phrases) -> String {
+    fill(phrases.quoted, &[("text", title)])
+}
+
+/// The fenced code blocks of a text, each at most 30 lines, with the end of the line before it.
+fn code_blocks(text: &str) -> Vec<(String, String)> {
+    let mut blocks = Vec::new();
+    let mut before = String::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        let open = line.trim();
+        if !open.starts_with("```") {
+            before = if open.is_empty() { before } else { plain(open) };
+            continue;
+        }
+        let body: Vec<&str> =
+            lines.by_ref().take_while(|line| !line.trim_start().starts_with("```")).collect();
+        if body.iter().any(|line| !line.trim().is_empty()) {
+            let shown = &body[..body.len().min(30)];
+            let tail: String = last_words(&before, 6);
+            blocks.push((tail, format!("{open}\n{}\n```", shown.join("\n").trim_end())));
+        }
+        before.clear();
+    }
+    blocks
+}
+
+fn last_words(line: &str, count: usize) -> String {
+    let words: Vec<&str> = line.split(' ').collect();
+    words[words.len().saturating_sub(count)..].join(" ")
+}

@@ -1,0 +1,152 @@
+//! French wording.
+
+use super::Phrases;
+
+pub(super) static PHRASES: Phrases = Phrases {
+    quoted: "« {text} »",
+    bare_titles: false,
+    pre: "Dans « {doc} », ",
+    post: " dans « {doc} »",
+    about_title: "Au sujet de {title} : ",
+    about_both: "Au sujet de {title} dans « {doc} » : ",
+    and: " et ",
+    openings: &[
+        ("Si", "{ctx}que se passe-t-il si {clause} ?"),
+        ("Quand", "{ctx}que se passe-t-il quand {clause} ?"),
+        ("Lorsque", "{ctx}que se passe-t-il lorsque {clause} ?"),
+        ("Pour", "{ctx}que faut-il faire pour {clause} ?"),
+        ("Avant de", "{ctx}que faut-il faire avant de {clause} ?"),
+        ("Après", "{ctx}qu'est-ce qui vient après {clause} ?"),
+        ("Comme", "{ctx}que découle-t-il du fait que {clause} ?"),
+        ("Sans", "{ctx}que se passe-t-il sans {clause} ?"),
+    ],
+    copulas: &[
+        (" est un ", "{ctx}qu'est-ce que {subject} ?"),
+        (" est une ", "{ctx}qu'est-ce que {subject} ?"),
+        (" est le ", "{ctx}qu'est-ce que {subject} ?"),
+        (" est la ", "{ctx}qu'est-ce que {subject} ?"),
+        (" sont des ", "{ctx}que sont {subject} ?"),
+        (" contient ", "{ctx}que contient {subject} ?"),
+        (" contiennent ", "{ctx}que contiennent {subject} ?"),
+        (" signifie ", "{ctx}que signifie {subject} ?"),
+        (" se forme ", "{ctx}comment se forme {subject} ?"),
+    ],
+    empty_labels: "note remarque attention conseil exemple important astuce",
+    fact: &[
+        "{ctx}que faut-il savoir à propos de {term} ?",
+        "{ctx}qu'est-ce qui importe à propos de {term} ?",
+    ],
+    fact_two: &[
+        "{ctx}quel lien y a-t-il entre {term} et {other} ?",
+        "{ctx}que faut-il savoir sur {term} et {other} ?",
+    ],
+    listed: &[
+        "{ctx}quel élément concerne {term} ?",
+        "Que trouve-t-on sous {title}{post} à propos de {term} ?",
+    ],
+    label: &["{ctx}qu'est-il indiqué pour « {label} » ?", "{ctx}qu'est-ce qui correspond à « {label} » ?"],
+    label_term: &["{ctx}qu'est-il indiqué pour « {label} » à propos de {term} ?"],
+    summary: &[
+        "Quels sont les points essentiels de {title}{post} ?",
+        "Que faut-il savoir sur {title}{post} ?",
+    ],
+    also: "Il est aussi question de {terms}.",
+    summarize: &["Résumez {title}{post} en moins de 100 mots."],
+    summarize_term: &["{ctx}résumez en moins de 100 mots ce qu'il faut savoir sur {term}."],
+    infer: &[
+        "{ctx}que peut-on déduire à propos de {term} ?",
+        "{ctx}quelle conclusion peut-on tirer au sujet de {term} ?",
+    ],
+    infer_answer: &["{first} À cela s'ajoute : {second}", "À partir de deux affirmations : {first} {second}"],
+    hop: &[
+        "Comment {term} relie-t-il {a} et {b}{post} ?",
+        "Qu'apprend-on sur {term} en rapprochant {a} et {b}{post} ?",
+    ],
+    hop_plain: &[
+        "Comment {a} et {b} s'articulent-ils{post} ?",
+        "Qu'obtient-on en rapprochant {a} et {b}{post} ?",
+    ],
+    compare: &[
+        "En quoi {a} et {b} se ressemblent-ils et diffèrent-ils{post} ?",
+        "Qu'est-ce qui distingue {a} de {b}{post} ?",
+    ],
+    shared: "Dans les deux cas, il est question de {terms}.",
+    only: "Seulement ici : {terms}.",
+    apply: &["Comment mettre en pratique {title}{post} ?"],
+    apply_term: &[
+        "{ctx}comment procéder en pratique avec {term} ?",
+        "{ctx}si l'on travaille avec {term}, que faut-il faire ?",
+    ],
+    reasons: &[
+        (" parce que ", "{ctx}comment s'explique ceci : « {effect} » ?"),
+        (" car ", "{ctx}comment s'explique ceci : « {effect} » ?"),
+        (" puisque ", "{ctx}comment s'explique ceci : « {effect} » ?"),
+    ],
+    causal: "parce car donc ainsi puisque provoque cause entraîne produit empêche si lorsque quand sinon rend évite",
+    effect: &[
+        "{ctx}quelle est la cause et quel est l'effet à propos de {term} ?",
+        "{ctx}de quoi dépend {term}, ou qu'en découle-t-il ?",
+    ],
+    suppose: &[
+        "{ctx}supposons que {term} fasse défaut. Qu'est-ce qui en serait affecté ?",
+        "{ctx}si l'on se passait de {term}, qu'est-ce qui ne vaudrait plus tel quel ?",
+    ],
+    suppose_answer: &["Ceci en serait affecté : {first}", "Ceci ne vaudrait plus tel quel : {first}"],
+    limits: "mais cependant toutefois seulement pas jamais sans sauf trop ne que ni malgré",
+    duties: "doit doivent faut peut il d'abord ensuite puis toujours jamais",
+    criticize: &[
+        "{ctx}quelles limites ou conditions faut-il peser à propos de {term} ?",
+        "{ctx}comment juger ce qui est affirmé sur {term}, et pour quelles raisons ?",
+    ],
+    explain: &[
+        "{ctx}expliquez {term} à quelqu'un qui débute.",
+        "{ctx}comment expliqueriez-vous {term} à un débutant ?",
+    ],
+    process: &[
+        "Quelles étapes comprend {title}{post}, et dans quel ordre ?",
+        "Comment se déroule {title}{post}, étape par étape ?",
+    ],
+    judge: &[
+        "{ctx}vrai ou faux ? « {statement} »",
+        "Cette affirmation sur {title}{post} est-elle vraie ? « {statement} »",
+    ],
+    yes: "Vrai. {sentence}",
+    no: "Faux. La phrase juste : {sentence}",
+    negations: &[
+        (" n'est pas ", " est "),
+        (" ne doit pas ", " doit "),
+        (" est ", " n'est pas "),
+        (" sont ", " ne sont pas "),
+        (" doit ", " ne doit pas "),
+        (" doivent ", " ne doivent pas "),
+        (" peut ", " ne peut pas "),
+        (" peuvent ", " ne peuvent pas "),
+    ],
+    blank: &[
+        "{ctx}complétez : « {statement} »",
+        "Quel mot manque dans cette phrase sur {title}{post} ? « {statement} »",
+    ],
+    blank_answer: "**{term}**. La phrase entière : {sentence}",
+    pronouns: "il elle ils elles ceci cela ce",
+    refer: &["{ctx}à quoi se rapporte « {pronoun} » dans la phrase « {statement} » ?"],
+    refer_answer: "« {pronoun} » se rapporte à ce qui vient d'être dit : {sentence}",
+    meaning: &["{ctx}que faut-il entendre exactement par « {term} » dans « {statement} » ?"],
+    code: &["À quoi ressemble le code de {title}{post} ?", "Quel code correspond à {title}{post} ?"],
+    locate: &[
+        "La question porte sur {term}, dont traite « {path} ».",
+        "On s'interroge sur {term} ; « {path} » en parle.",
+    ],
+    locate_two: "La question demande deux parties : « {path} » et « {path2} ».",
+    quote: &["Sous « {path} », on lit : « {quote} »", "« {path} » dit : « {quote} »"],
+    direct: &[
+        "Cette affirmation de « {path} » répond à la question, la réponse la reprend donc avec ses précisions.",
+        "Rien d'autre sous « {path} » n'y change quoi que ce soit, la réponse en découle donc directement.",
+    ],
+    joined: &[
+        "On y lit aussi : « {quote} » La réponse réunit les deux affirmations.",
+        "Une seconde affirmation s'y rattache : « {quote} » Ensemble, elles donnent la réponse.",
+    ],
+    ordered: "L'ordre de « {path} » est conservé, jusqu'au dernier point : « {quote} »",
+    wrong: "L'affirmation de la question diffère de cette phrase de « {path} », elle est donc fausse.",
+    filled: "La comparaison avec la phrase de la question montre qu'il manque « {quote} ».",
+};

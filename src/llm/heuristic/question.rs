@@ -1,0 +1,304 @@
+//! From a planned question to its pair: which writer a type goes to, and the writers of one-section types.
+//!
+//! `fact` writes questions about one fact, `judge` those about one sentence's wording, `pair` those over two
+//! sections. Types of the user's own get the question about a key term.
+
+use serde_json::Value;
+
+use super::draft::{Asking, Draft, End, Pair};
+use super::english::is_command;
+use super::language::Language;
+use super::passage::Passage;
+use super::terms::{Term, key_terms};
+use super::{fact, judge, pair};
+use crate::draw::Draws;
+use crate::record::Record;
+
+/// The pair for a record with `question_type` and `section`; nothing for other records.
+pub(super) fn pair(record: &Record) -> Option<Pair> {
+    let kind = record.text("question_type")?;
+    let section = record.get("section").filter(|section| section.is_object())?;
+    let document = record.text("document.title").unwrap_or("");
+    let passage = Passage::of(section, document);
+    let companion = record.get("companion").filter(|other| other.is_object());
+    let companion = companion.map(|other| Passage::of(other, document));
+    let number =
+        |name: &str| record.get(name).and_then(Value::as_u64).and_then(|one| usize::try_from(one).ok());
+    let text = record.text("section.text").unwrap_or("");
+    let place = record.text("section.key").map_or_else(|| record.id.to_string(), str::to_owned);
+    let fact = record.text("fact").and_then(|fact| passage.position(fact));
+    let key = format!("{place} {} {kind} {}", text.len(), number("question_number").unwrap_or(0));
+    let asking = Asking {
+        passage: &passage,
+        companion: companion.as_ref(),
+        kind,
+        fact,
+        variant: number("variant").unwrap_or(1).saturating_sub(1),
+        key,
+        draws: Draws::new(0, "heuristic".into()),
+    };
+    Some(asking.finish(draft(&asking)))
+}
+
+fn draft(asking: &Asking<'_>) -> Draft {
+    let two = asking.companion.filter(|other| !other.sentences.is_empty());
+    if asking.passage.sentences.is_empty() {
+        return code(asking);
+    }
+    match (asking.kind, two) {
+        ("FACT_BASED", _) => fact::fact(asking, fact::Taste::Statement),
+        ("FACTUAL_RECALL", _) => fact::fact(asking, fact::Taste::Term),
+        ("SECTION_SUMMARY", _) => summary(asking),
+        ("SUMMARIZATION", _) => short_summary(asking),
+        ("INFERENCE", _) => inference(asking),
+        ("MULTI_HOP_REASONING", Some(other)) => pair::hop(asking, other),
+        (_, Some(other)) => pair::comparison(asking, other),
+        ("APPLICATION", _) => application(asking),
+        ("CAUSE_EFFECT", _) => cause(asking),
+        ("HYPOTHETICAL", _) => hypothetical(asking),
+        ("CRITICAL_ANALYSIS", _) => critique(asking),
+        ("TECHNICAL_EXPLANATION", _) => explanation(asking),
+        ("PROCESS_WORKFLOW", _) => process(asking),
+        ("TRUE_FALSE_FILL_BLANK", _) => judge::judge(asking),
+        ("CONTEXTUAL_AMBIGUITY", _) => judge::ambiguity(asking),
+        _ => explanation(asking),
+    }
+}
+
+impl Asking<'_> {
+    /// The key term this question is about, among sentences `among`: another one for each kind and variant,
+    /// but only of those that carry the section.
+    pub(super) fn focus(&self, among: &[usize]) -> Option<Term> {
+        let mut terms = key_terms(self.passage, among);
+        let best = terms.first()?.score();
+        terms.retain(|term| term.score() >= best * 0.4);
+        let count = terms.len().min(6);
+        Some(terms.swap_remove((self.choose("focus", count) + self.variant) % count))
+    }
+
+    /// The sentences with the term, or the sentence nearest to it.
+    fn about(&self, term: &Term, count: usize) -> Vec<usize> {
+        let found = self.passage.with(&term.text);
+        if found.is_empty() {
+            self.passage.central(&self.passage.all(), count)
+        } else {
+            self.passage.central(&found, count)
+        }
+    }
+
+    pub(super) fn stated(
+        &self,
+        question: String,
+        term: &str,
+        picked: &[usize],
+        answers: Vec<String>,
+    ) -> Draft {
+        let quotes = picked.iter().map(|index| self.passage.sentences[*index].text.clone()).collect();
+        Draft { question, answers, term: term.to_owned(), quotes, end: End::Stated }
+    }
+}
+
+fn summary(asking: &Asking<'_>) -> Draft {
+    let passage = asking.passage;
+    let picked =
+        if passage.sentences.len() <= 5 { passage.all() } else { passage.central(&passage.all(), 5) };
+    let text = passage.compose(&picked);
+    let rest: Vec<usize> = passage.all().into_iter().filter(|index| !picked.contains(index)).collect();
+    let lower = text.to_lowercase();
+    let others: Vec<String> = key_terms(passage, &rest)
+        .into_iter()
+        .filter(|term| !lower.contains(&term.text.to_lowercase()))
+        .take(4)
+        .map(|term| term.text)
+        .collect();
+    let full = if others.is_empty() {
+        text.clone()
+    } else {
+        let listed = text.rsplit('\n').next().is_some_and(|line| line.starts_with("- "));
+        let also = asking.fill(passage.phrases.also, &[("terms", &asking.series(&others))]);
+        format!("{text}{}{also}", if listed { "\n\n" } else { " " })
+    };
+    asking.stated(asking.word(passage.phrases.summary, &[]), "", &picked, vec![full, text])
+}
+
+fn short_summary(asking: &Asking<'_>) -> Draft {
+    let passage = asking.passage;
+    let focus = if asking.variant > 0 { asking.focus(&passage.all()) } else { None };
+    let among = focus.as_ref().map_or_else(|| passage.all(), |term| asking.about(term, 6));
+    let mut picked = Vec::new();
+    let mut words = 0;
+    for count in 1..=among.len() {
+        let candidate = passage.central(&among, count);
+        words = candidate.iter().map(|index| passage.sentences[*index].words.len()).sum();
+        if words > 80 && !picked.is_empty() {
+            break;
+        }
+        picked = candidate;
+        if words > 60 {
+            break;
+        }
+    }
+    let mut text = passage.compose(&picked);
+    if words > 95 {
+        text = text.split_inclusive(' ').take(95).collect::<String>().trim_end().to_owned() + " …";
+    }
+    let question = match &focus {
+        Some(term) => asking.word(passage.phrases.summarize_term, &[("term", &term.shown)]),
+        None => asking.word(passage.phrases.summarize, &[]),
+    };
+    let term = focus.map(|term| term.shown).unwrap_or_default();
+    asking.stated(question, &term, &picked, vec![text])
+}
+
+fn inference(asking: &Asking<'_>) -> Draft {
+    let passage = asking.passage;
+    // A term that two statements share lets one be read in the light of the other.
+    let standing = passage.standing();
+    let among = if standing.len() < 2 { passage.all() } else { standing };
+    let shared: Vec<Term> = key_terms(passage, &among)
+        .into_iter()
+        .filter(|term| passage.with(&term.text).len() > 1)
+        .take(5)
+        .collect();
+    if shared.is_empty() {
+        return explanation(asking);
+    }
+    let term = &shared[(asking.choose("term", shared.len()) + asking.variant) % shared.len()];
+    let picked = asking.about(term, 2);
+    let (first, second) = (passage.compose(&picked[..1]), passage.compose(&picked[1..]));
+    let lead = asking.word(passage.phrases.infer_answer, &[("first", &first), ("second", &second)]);
+    let question = asking.word(passage.phrases.infer, &[("term", &term.shown)]);
+    asking.stated(question, &term.shown, &picked, vec![lead, passage.compose(&picked)])
+}
+
+fn application(asking: &Asking<'_>) -> Draft {
+    let passage = asking.passage;
+    let english = passage.language == Language::English;
+    let mut duties = passage.marked(passage.phrases.duties);
+    duties
+        .extend(passage.all().into_iter().filter(|index| english && is_command(&passage.sentences[*index])));
+    duties.sort_unstable();
+    duties.dedup();
+    let general = asking.variant == 0 && duties.len() > 1;
+    let among = if duties.is_empty() { passage.all() } else { duties };
+    let focus = if general { None } else { asking.focus(&among) };
+    let picked = match &focus {
+        Some(term) => asking.about(term, 2),
+        None => passage.central(&among, 3),
+    };
+    let question = match &focus {
+        Some(term) => asking.word(passage.phrases.apply_term, &[("term", &term.shown)]),
+        None => asking.word(passage.phrases.apply, &[]),
+    };
+    let term = focus.map(|term| term.shown).unwrap_or_default();
+    asking.stated(question, &term, &picked, vec![passage.compose(&picked)])
+}
+
+fn cause(asking: &Asking<'_>) -> Draft {
+    let passage = asking.passage;
+    let reasoned: Vec<(usize, String)> = passage
+        .standing()
+        .into_iter()
+        .filter_map(|index| Some((index, fact::reason(asking, index)?)))
+        .collect();
+    if !reasoned.is_empty() {
+        let (index, question) =
+            &reasoned[(asking.choose("cause", reasoned.len()) + asking.variant) % reasoned.len()];
+        return asking.stated(question.clone(), "", &[*index], vec![passage.compose(&[*index])]);
+    }
+    let marked = passage.marked(passage.phrases.causal);
+    let among = if marked.is_empty() { passage.all() } else { marked };
+    let Some(term) = asking.focus(&among) else { return summary(asking) };
+    let mut picked: Vec<usize> =
+        passage.with(&term.text).into_iter().filter(|index| among.contains(index)).collect();
+    picked = if picked.is_empty() { passage.central(&among, 1) } else { passage.central(&picked, 2) };
+    let question = asking.word(passage.phrases.effect, &[("term", &term.shown)]);
+    asking.stated(question, &term.shown, &picked, vec![passage.compose(&picked)])
+}
+
+fn hypothetical(asking: &Asking<'_>) -> Draft {
+    let passage = asking.passage;
+    let Some(term) = asking.focus(&passage.all()) else { return summary(asking) };
+    let picked = asking.about(&term, 2);
+    let first = passage.compose(&picked);
+    let lead = asking.word(passage.phrases.suppose_answer, &[("first", &first)]);
+    let question = asking.word(passage.phrases.suppose, &[("term", &term.shown)]);
+    asking.stated(question, &term.shown, &picked, vec![lead, first])
+}
+
+fn critique(asking: &Asking<'_>) -> Draft {
+    let passage = asking.passage;
+    let limits = passage.marked(passage.phrases.limits);
+    let among = if limits.is_empty() { passage.all() } else { limits };
+    let Some(term) = asking.focus(&among) else { return summary(asking) };
+    let mut picked: Vec<usize> =
+        among.iter().copied().filter(|index| passage.with(&term.text).contains(index)).take(2).collect();
+    for index in asking.about(&term, 3) {
+        if picked.len() < 2 && !picked.contains(&index) {
+            picked.push(index);
+        }
+    }
+    picked.sort_unstable();
+    let question = asking.word(passage.phrases.criticize, &[("term", &term.shown)]);
+    asking.stated(question, &term.shown, &picked, vec![passage.compose(&picked)])
+}
+
+fn explanation(asking: &Asking<'_>) -> Draft {
+    let passage = asking.passage;
+    let Some(term) = asking.focus(&passage.all()) else { return summary(asking) };
+    let mut picked = asking.about(&term, 3);
+    // A sentence that opens with the term most likely says what it is.
+    let opens = |index: &usize| {
+        !passage.sentences[*index]
+            .text
+            .get(..term.text.len() + 4)
+            .is_some_and(|front| front.contains(&term.text))
+    };
+    picked.sort_by_key(opens);
+    let question = asking.word(passage.phrases.explain, &[("term", &term.shown)]);
+    asking.stated(question, &term.shown, &picked, vec![passage.compose(&picked)])
+}
+
+fn process(asking: &Asking<'_>) -> Draft {
+    let passage = asking.passage;
+    let english = passage.language == Language::English;
+    let step = |index: &usize| {
+        let sentence = &passage.sentences[*index];
+        !sentence.text.ends_with(':') && (!sentence.complete || (english && is_command(sentence)))
+    };
+    let mut steps: Vec<usize> = passage.all().into_iter().filter(step).collect();
+    if steps.len() < 2 {
+        steps = passage
+            .all()
+            .into_iter()
+            .filter(|index| !passage.sentences[*index].text.ends_with(':'))
+            .collect();
+    }
+    steps.truncate(12);
+    let mut answer = String::new();
+    for (number, index) in steps.iter().enumerate() {
+        answer.push_str(&format!(
+            "{}{}. {}",
+            if number > 0 { "\n" } else { "" },
+            number + 1,
+            passage.sentences[*index].text
+        ));
+    }
+    if steps.len() < 2 {
+        answer = passage.compose(&passage.all());
+    }
+    let question = asking.word(passage.phrases.process, &[]);
+    let mut draft = asking.stated(question, "", &steps, vec![answer]);
+    draft.end = End::Ordered;
+    draft
+}
+
+/// For a section without sentences: its code, or whatever text it has.
+fn code(asking: &Asking<'_>) -> Draft {
+    let passage = asking.passage;
+    let question = asking.word(passage.phrases.code, &[]);
+    let code = passage.code().unwrap_or(&passage.title).to_owned();
+    let first =
+        code.lines().find(|line| !line.trim_start().starts_with("```")).unwrap_or("").trim().to_owned();
+    Draft { question, answers: vec![code], term: String::new(), quotes: vec![first], end: End::Stated }
+}

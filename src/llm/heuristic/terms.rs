@@ -1,0 +1,170 @@
+//! Key terms: the noun phrases and code spans a question can be about.
+//!
+//! Without a grammar at hand, what precedes a word tells most: a noun follows an article or a preposition;
+//! German writes nouns with a capital. Words that are verbs in English are listed in `english`.
+
+use super::english::is_verb;
+use super::language::Language;
+use super::passage::Passage;
+use super::sentences::Sentence;
+use super::words::Word;
+
+/// A key term of a sentence.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Term {
+    /// The words as they stand, without article.
+    pub(super) text: String,
+    /// As it stands in a question: in English with the article it has, else quoted by the wording.
+    pub(super) shown: String,
+    /// Byte range in the sentence.
+    pub(super) at: std::ops::Range<usize>,
+    score: f64,
+}
+
+impl Term {
+    /// How well the term stands for its sentence or section; comparable within one passage.
+    pub(super) fn score(&self) -> f64 {
+        self.score
+    }
+}
+
+/// Words before a noun that are not articles.
+const PREPOSITIONS: &str = "of in with for from by on to into at about without through under over between per via \
+    de en con para por sin sobre entre à dans avec pour sans sous sur entre";
+
+/// Words before an adjective that stands alone.
+const BEFORE_ADJECTIVE: &str =
+    "is are be was were too very more most less becomes become so as stays remains looks";
+
+/// The key terms of one sentence, best first, without overlap.
+pub(super) fn terms(passage: &Passage, sentence: &Sentence) -> Vec<Term> {
+    let words = &sentence.words;
+    let mut found = Vec::new();
+    let mut start = 0;
+    while start < words.len() {
+        let end = run_end(passage, sentence, start);
+        if end == start {
+            start += 1;
+            continue;
+        }
+        if let Some(term) = term(passage, sentence, start, end) {
+            found.push(term);
+        }
+        start = end;
+    }
+    found.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.at.start.cmp(&b.at.start)));
+    found
+}
+
+/// The end of the run of words from `start` that can be one term; `start` if none begins there.
+fn run_end(passage: &Passage, sentence: &Sentence, start: usize) -> usize {
+    let words = &sentence.words;
+    let most = match passage.language {
+        Language::English => 3,
+        Language::German | Language::Spanish | Language::French => 1,
+        Language::Other => 1,
+    };
+    let mut end = start;
+    while end < words.len() && end - start < most && fits(passage.language, words, end, end > start) {
+        let joined = end == start || &sentence.text[words[end - 1].at.end..words[end].at.start] == " ";
+        if !joined || (end > start && (words[end].code || words[end - 1].code)) {
+            break;
+        }
+        end += 1;
+    }
+    end
+}
+
+fn fits(language: Language, words: &[Word], index: usize, inside: bool) -> bool {
+    let word = &words[index];
+    if word.code {
+        return word.lower.len() <= 40;
+    }
+    let letters = word.lower.chars().count();
+    if letters < 3
+        || letters > 40
+        || language.is_stop(&word.lower)
+        || !word.lower.starts_with(char::is_alphabetic)
+    {
+        return false;
+    }
+    let determined = index > 0 && language.is_determiner(&words[index - 1].lower);
+    match language {
+        // A verb's form right behind an article is a noun ("the run"), behind a noun it is a verb.
+        Language::English => {
+            !(is_verb(&word.lower) && (inside || !determined)) && !word.lower.ends_with("ly")
+        }
+        _ => letters >= 4,
+    }
+}
+
+fn term(passage: &Passage, sentence: &Sentence, start: usize, end: usize) -> Option<Term> {
+    let words = &sentence.words;
+    let before = start.checked_sub(1).map_or("", |index| words[index].lower.as_str());
+    let adjacent = start == 0 || sentence.text[words[start - 1].at.end..words[start].at.start] == *" ";
+    let determined = adjacent && passage.language.is_determiner(before);
+    let led = adjacent && PREPOSITIONS.split_whitespace().any(|word| word == before);
+    let capital = sentence.text[words[start].at.start..].starts_with(char::is_uppercase);
+    let code = words[start].code;
+    let count = |word: &Word| passage.counts.get(&word.lower).copied().unwrap_or(0).min(5) as f64;
+    let mut score = words[start..end].iter().map(count).fold(0.0, f64::max);
+    score += if code { 3.0 } else { 0.0 } + if determined { 2.0 } else { 0.0 } + if led { 1.5 } else { 0.0 };
+    score += if capital && start > 0 { 2.0 } else { 0.0 } + if end - start == 2 { 1.0 } else { 0.0 };
+    let lone = end - start == 1 && !code;
+    match passage.language {
+        Language::German if !capital && !code => return None,
+        Language::German if start == 0 && !code => score -= 2.0,
+        Language::Spanish | Language::French if !(determined || led || code || (capital && start > 0)) => {
+            return None;
+        }
+        Language::English if lone && BEFORE_ADJECTIVE.split_whitespace().any(|word| word == before) => {
+            return None;
+        }
+        Language::English if !(determined || led || code || capital) => score -= 2.5,
+        _ => {}
+    }
+    if lone && passage.language == Language::English && words[start].lower.ends_with("ed") {
+        score -= 3.0;
+    }
+    let at = words[start].at.start..words[end - 1].at.end;
+    let text = sentence.text[at.clone()].to_owned();
+    let shown = shown(passage, sentence, start, &text, determined && !code);
+    Some(Term { text, shown, at, score })
+}
+
+/// The term with its article for English, in the language's quotes elsewhere; code stays as it is.
+fn shown(passage: &Passage, sentence: &Sentence, start: usize, text: &str, determined: bool) -> String {
+    if sentence.words[start].code {
+        return text.to_owned();
+    }
+    if passage.language != Language::English {
+        return super::phrases::fill(passage.phrases.quoted, &[("text", text)]);
+    }
+    // A capital that only opens the sentence goes.
+    let text = match (start, passage.counts.get(&sentence.words[start].lower)) {
+        (0, _) if text.chars().filter(|c| c.is_uppercase()).count() == 1 => super::passage::lower_first(text),
+        _ => text.to_owned(),
+    };
+    let article = if start > 0 { sentence.words[start - 1].lower.as_str() } else { "" };
+    match article {
+        "the" | "a" | "an" if determined => format!("{article} {text}"),
+        "your" | "its" | "their" | "this" | "these" | "our" if determined => format!("the {text}"),
+        _ => text,
+    }
+}
+
+/// The best term of the whole passage: in most sentences, and well placed in one of them.
+pub(super) fn key_terms(passage: &Passage, among: &[usize]) -> Vec<Term> {
+    let mut all: Vec<Term> = Vec::new();
+    for index in among {
+        for term in terms(passage, &passage.sentences[*index]).into_iter().take(4) {
+            let lower = term.text.to_lowercase();
+            match all.iter_mut().find(|known| known.text.to_lowercase() == lower) {
+                Some(known) => known.score += term.score.max(0.0),
+                None => all.push(term),
+            }
+        }
+    }
+    all.sort_by(|a, b| b.score.total_cmp(&a.score));
+    all
+}
