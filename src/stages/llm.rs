@@ -18,7 +18,7 @@ const REASONING: &str = "reasoning";
 /// Puts a question to a model.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Llm {
+pub(super) struct Llm {
     /// The model to ask, by its name in `models`.
     model: String,
     /// The field that holds the question: a list of messages with `role` and `content`, or a text, which
@@ -109,7 +109,7 @@ impl Ask for Asker {
             Some(Value::String(text)) => vec![Message::new("user", text)],
             Some(Value::Array(messages)) if !messages.is_empty() => messages
                 .iter()
-                .map(|message| Message::deserialize(message))
+                .map(Message::deserialize)
                 .collect::<Result<_, _>>()
                 .map_err(|error| StageError::new("input", format!("`{}`: {error}", self.input)))?,
             _ => {

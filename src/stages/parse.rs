@@ -21,7 +21,7 @@ use crate::stage::{BuildContext, BuildError, Declare, OnError, Part, Read, Stage
 /// Reads an answer as JSON.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Parse {
+pub(super) struct Parse {
     /// The field that holds the answer's text.
     #[serde(default = "input")]
     input: String,
