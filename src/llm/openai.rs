@@ -33,6 +33,9 @@ const LARGEST_BODY: usize = 8 << 20;
 /// What is read of the body of an error.
 const LARGEST_ERROR: usize = 64 << 10;
 
+/// A shorter key is a placeholder.
+const SHORTEST_SECRET: usize = 8;
+
 /// A model behind one or more OpenAI-compatible endpoints.
 pub struct OpenAi {
     name: String,
@@ -181,11 +184,13 @@ impl OpenAi {
         wire::read(&body)
     }
 
-    /// Some servers repeat a wrong key in their error.
+    /// Some servers repeat a wrong key in their error. Placeholders such as `EMPTY` are words, not secrets.
     fn without_key(&self, failure: Failure) -> Failure {
         match &self.key {
-            Some(key) => Failure { message: failure.message.replace(&key.text, "[key]"), ..failure },
-            None => failure,
+            Some(key) if key.text.len() >= SHORTEST_SECRET => {
+                Failure { message: failure.message.replace(&key.text, "[key]"), ..failure }
+            }
+            _ => failure,
         }
     }
 }

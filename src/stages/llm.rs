@@ -109,7 +109,7 @@ impl Ask for Asker {
             Some(Value::String(text)) => vec![Message::new("user", text)],
             Some(Value::Array(messages)) if !messages.is_empty() => messages
                 .iter()
-                .map(|message| Message::deserialize(message))
+                .map(Message::deserialize)
                 .collect::<Result<_, _>>()
                 .map_err(|error| StageError::new("input", format!("`{}`: {error}", self.input)))?,
             _ => {

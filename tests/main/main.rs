@@ -1,0 +1,6 @@
+//! The integration tests, one module for each property, in one binary.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod model_server;
+mod protocol;
