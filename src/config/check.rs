@@ -12,6 +12,7 @@ use super::names::{did_you_mean, one_of};
 use super::output_path::output_path;
 use super::pipeline::ModelConfig;
 use super::problem::Problem;
+use super::shape::undeclared_var;
 use crate::template::{Expression, Template, TemplateError};
 
 /// Names every template knows without any stage: the record's id, the variables, Jinja's own functions.
@@ -78,8 +79,10 @@ impl<'a> CheckContext<'a> {
     /// Reports a problem with the value at `at`, a JSON pointer inside the stage's body (`""` is the body
     /// itself, `/paths/0` its first path).
     pub fn problem(&mut self, at: &str, message: impl Into<String>) -> &mut Problem {
+        // What is wrong with the stage as a whole is shown at its type.
+        let key = at.is_empty();
         let at = format!("{}{at}", self.stage);
-        self.problems.push(Problem { at, message: message.into(), ..Problem::default() });
+        self.problems.push(Problem { at, key, message: message.into(), ..Problem::default() });
         let last = self.problems.len() - 1;
         &mut self.problems[last]
     }
@@ -248,6 +251,11 @@ impl<'a> CheckContext<'a> {
         stage.clone_into(&mut self.stage);
     }
 
+    /// How many fields are known and how many problems were reported: what one stage's check did.
+    pub(super) fn progress(&self) -> (usize, usize) {
+        (self.fields.len(), self.problems.len())
+    }
+
     /// What the stages used of the pipeline's settings, the files they read, and the problems found.
     pub(super) fn finish(self) -> Findings {
         Findings {
@@ -276,11 +284,8 @@ impl<'a> CheckContext<'a> {
             self.used_vars.insert(name.to_owned());
             return;
         }
-        let known: Vec<String> = self.vars.keys().cloned().collect();
-        let problem = self.problem(at, format!("`vars.{name}` is not declared"));
-        problem.on_word(format!("vars.{name}"));
-        problem.hint = did_you_mean(name, known.iter().map(String::as_str))
-            .or_else(|| Some(format!("declare `{name}` at the top of the file, under `vars:`")));
+        let problem = undeclared_var(&format!("{}{at}", self.stage), name, self.vars);
+        self.problems.push(problem);
     }
 
     fn unknown_name(&mut self, at: &str, name: &str) {
@@ -297,7 +302,8 @@ impl<'a> CheckContext<'a> {
         for field in self.fields.iter().filter_map(|field| field.strip_prefix(&prefix)) {
             known.insert(format!("{prefix}{}", field.split('.').next().unwrap_or(field)));
         }
-        let hint = did_you_mean(name, known.iter().map(String::as_str));
+        let every = known.iter().map(String::as_str).chain(["id"].into_iter().filter(|_| prefix.is_empty()));
+        let hint = did_you_mean(name, every);
         let problem = self.problem(at, format!("no earlier stage makes `{name}`"));
         problem.on_word(name);
         if !known.is_empty() {

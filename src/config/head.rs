@@ -70,7 +70,7 @@ fn render_model_texts(document: &mut Document, around: &Surroundings<'_>, proble
         if !computed {
             return;
         }
-        match shape::scalar(text, around.vars) {
+        match shape::scalar(at, text, around.vars) {
             Ok(value @ Value::String(_)) => changes.push((at.to_owned(), value)),
             Ok(value) if parameter => changes.push((at.to_owned(), value)),
             // A number or truth value: where one is wanted the check of shape puts it in; where text is
@@ -79,7 +79,7 @@ fn render_model_texts(document: &mut Document, around: &Surroundings<'_>, proble
                 changes.push((at.to_owned(), Value::String(value.to_string())));
             }
             Ok(_) => {}
-            Err(message) => problems.push(Problem::new(at, message)),
+            Err(problem) => problems.push(*problem),
         }
     });
     for (at, value) in changes {

@@ -14,7 +14,7 @@ use super::names::{did_you_mean, one_of};
 use super::problem::Problem;
 use super::schema_words::{found, type_words};
 use super::tree::{Document, join, parse_value};
-use crate::template::Template;
+use crate::template::{Template, TemplateError};
 
 /// What a check of shape needs to know of the file around it.
 pub(super) struct Surroundings<'a> {
@@ -61,13 +61,13 @@ pub(super) fn check(
         if !text.contains("{{") && !around.computed.contains(&from_root) {
             continue;
         }
-        match scalar(text, around.vars) {
+        match scalar(&from_root, text, around.vars) {
             Ok(scalar) => {
                 for place in [value.pointer_mut(&pointer), document.value.pointer_mut(&from_root)] {
                     place.into_iter().for_each(|place| *place = scalar.clone());
                 }
             }
-            Err(message) => problems.push(Problem::new(from_root, message)),
+            Err(problem) => problems.push(*problem),
         }
     }
     let reported: HashSet<String> = problems[before..].iter().map(|problem| problem.at.clone()).collect();
@@ -79,17 +79,36 @@ pub(super) fn check(
     (problems.len() == before).then_some(value)
 }
 
-/// Renders a text with `vars` and reads the result as a number or truth value.
-pub(super) fn scalar(text: &str, vars: &Map<String, Value>) -> Result<Value, String> {
-    let rendered = match text.contains("{{") || text.contains("{%") {
-        true => Template::new(text, vars).and_then(|template| template.render_vars()),
-        false => Ok(text.to_owned()),
-    };
-    let rendered = rendered.map_err(|error| error.message)?;
+/// Renders the text at the pointer `at` with `vars` and reads the result as a number or truth value; what
+/// reads as neither stays text.
+pub(super) fn scalar(at: &str, text: &str, vars: &Map<String, Value>) -> Result<Value, Box<Problem>> {
+    let mut rendered = text.to_owned();
+    if text.contains("{{") || text.contains("{%") {
+        let wrong = |error: TemplateError| Box::new(Problem::new(at, error.message));
+        let template = Template::new(text, vars).map_err(wrong)?;
+        for name in template.variables() {
+            let Some(var) = name.strip_prefix("vars.").and_then(|rest| rest.split('.').next()) else {
+                continue;
+            };
+            if !vars.contains_key(var) {
+                return Err(Box::new(undeclared_var(at, var, vars)));
+            }
+        }
+        rendered = template.render_vars().map_err(wrong)?;
+    }
     match parse_value(rendered.trim()) {
         Some(value @ (Value::Number(_) | Value::Bool(_) | Value::Null)) => Ok(value),
         _ => Ok(Value::String(rendered)),
     }
+}
+
+/// The problem of a template that names a variable the file does not declare.
+pub(super) fn undeclared_var(at: &str, name: &str, vars: &Map<String, Value>) -> Problem {
+    let mut problem = Problem::new(at, format!("`vars.{name}` is not declared"));
+    problem.on_word(format!("vars.{name}"));
+    problem.hint = did_you_mean(name, vars.keys().map(String::as_str))
+        .or_else(|| Some(format!("declare `{name}` at the top of the file, under `vars:`")));
+    problem
 }
 
 /// Turns a serde error into a problem; `path` is where serde was.
@@ -259,9 +278,7 @@ fn alternatives(
     }
     // An alternative of another type was not meant; of the rest, the one with the fewest errors was.
     let here = error.instance_path().as_str();
-    let other_type = |error: &ValidationError<'_>| {
-        matches!(error.kind(), ValidationErrorKind::Type { .. }) && error.instance_path().as_str() == here
-    };
+    let other_type = |error: &ValidationError<'_>| is_of_another_type(error, here);
     let fitting = context.iter().filter(|errors| !errors.is_empty() && !errors.iter().any(other_type));
     if let Some(errors) = fitting.min_by_key(|errors| errors.len()) {
         errors.iter().for_each(|error| explain(error, schema, root, problems));
@@ -270,6 +287,23 @@ fn alternatives(
     let mut problem = Problem::new(&at, format!("wrong type: found {}", found(instance)));
     problem.expected(type_words(owner(error, schema)));
     problems.push(problem);
+}
+
+/// Whether an error says that the value at `here` is of another kind altogether.
+fn is_of_another_type(error: &ValidationError<'_>, here: &str) -> bool {
+    if error.instance_path().as_str() != here {
+        return false;
+    }
+    match error.kind() {
+        ValidationErrorKind::Type { .. } => true,
+        ValidationErrorKind::Enum { .. } | ValidationErrorKind::Constant { .. } => {
+            !error.instance().is_string()
+        }
+        ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
+            context.iter().all(|errors| errors.iter().any(|error| is_of_another_type(error, here)))
+        }
+        _ => false,
+    }
 }
 
 /// The fixed texts a schema allows.

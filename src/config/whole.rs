@@ -45,7 +45,16 @@ pub(super) fn check(
             context.expression("/when", when);
         }
         match &stage.declared {
-            Some(declared) => declared.check(&mut context),
+            Some(declared) => {
+                let (fields, problems) = context.progress();
+                declared.check(&mut context);
+                let (fields_after, problems_after) = context.progress();
+                // A check that stopped at a problem told of no field; nothing is known of what follows.
+                let sink = stage.kind.is_some_and(|kind| kind.role == Role::Sink);
+                if problems_after > problems && fields_after == fields && !sink {
+                    context.opens();
+                }
+            }
             None => context.opens(),
         }
     }
