@@ -82,7 +82,7 @@ pub(super) fn providers(plan: &Plan) -> anyhow::Result<Providers> {
         let connected = llm::connect(name, model).map_err(|error| WrongUse(error.to_string()))?;
         models.insert(name.clone(), connected);
     }
-    Ok(Providers { models, heuristic: Arc::new(llm::Heuristic::new()) })
+    Ok(Providers { models, heuristic: Arc::new(llm::Heuristic) })
 }
 
 /// Whether a run that finished under `before` needs nothing more for `now`.

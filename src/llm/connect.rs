@@ -65,6 +65,6 @@ pub enum ConnectProblem {
 pub fn connect(name: &str, config: &ModelConfig) -> Result<Arc<dyn Model>, ConnectError> {
     match config.provider {
         Provider::Openai => Ok(Arc::new(OpenAi::new(name, config)?)),
-        Provider::Heuristic => Ok(Arc::new(Heuristic::new())),
+        Provider::Heuristic => Ok(Arc::new(Heuristic)),
     }
 }
