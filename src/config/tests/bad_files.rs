@@ -134,6 +134,10 @@ fn names_in_templates_and_expressions() {
     let open = "name: a\nstages:\n  - rows: {path: x, open: true}\n  - write: {template: '{{ a.b }} {{ source.b }}'}\n  - out: {path: y}\n";
     check(open, &["4:37 no earlier stage makes `source.b`"]);
     check(
+        &with("{{ vars.share }}", "{{ vars.shar }}"),
+        &["2:23 nothing reads the variable `share`", "15:32 `vars.shar` is not declared"],
+    );
+    check(
         &with("{{ vars.share }}", "{{ vars.topic }}"),
         &["2:23 nothing reads the variable `share`", "15:28 wrong type: found text `rivers`"],
     );
