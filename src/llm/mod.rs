@@ -7,6 +7,7 @@ pub mod answer_json;
 pub mod answer_schema;
 mod classify;
 mod connect;
+mod endpoint;
 pub mod heuristic;
 mod openai;
 mod pace;

@@ -13,12 +13,13 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Client, Response, StatusCode, Url, redirect};
+use reqwest::{Client, Response, StatusCode, redirect};
 use serde_json::{Map, Value};
 use tracing::warn;
 
 use super::classify::{self, Failure, Verdict};
 use super::connect::{ConnectError, ConnectProblem};
+use super::endpoint::{Endpoint, Key};
 use super::pace::Pace;
 use super::retry::Retry;
 use super::{Completion, Model, ModelError, ModelErrorKind, ModelRequest, wire};
@@ -32,9 +33,6 @@ const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LARGEST_BODY: usize = 8 << 20;
 /// What is read of the body of an error.
 const LARGEST_ERROR: usize = 64 << 10;
-
-/// A shorter key is a placeholder.
-const SHORTEST_SECRET: usize = 8;
 
 /// A model behind one or more OpenAI-compatible endpoints.
 pub struct OpenAi {
@@ -50,20 +48,6 @@ pub struct OpenAi {
     pace: Option<Pace>,
     /// How schemas are sent: as declared, or weaker since the server refused that.
     form: Mutex<StructuredOutput>,
-}
-
-/// One address.
-struct Endpoint {
-    /// Where questions go.
-    url: Url,
-    /// What it is called in messages: the base URL without password and query.
-    shown: String,
-}
-
-/// A key: as a header that prints nothing, and as the text to strike out of messages.
-struct Key {
-    header: HeaderValue,
-    text: String,
 }
 
 impl OpenAi {
@@ -165,7 +149,7 @@ impl OpenAi {
         let mut request = self.client.post(endpoint.url.clone()).body(body);
         request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(key) = &self.key {
-            request = request.header(AUTHORIZATION, key.header.clone());
+            request = request.header(AUTHORIZATION, key.header());
         }
         let cut = |error: reqwest::Error| classify::transport(&error, &endpoint.shown);
         let mut response = request.send().await.map_err(cut)?;
@@ -184,13 +168,10 @@ impl OpenAi {
         wire::read(&body)
     }
 
-    /// Some servers repeat a wrong key in their error. Placeholders such as `EMPTY` are words, not secrets.
     fn without_key(&self, failure: Failure) -> Failure {
         match &self.key {
-            Some(key) if key.text.len() >= SHORTEST_SECRET => {
-                Failure { message: failure.message.replace(&key.text, "[key]"), ..failure }
-            }
-            _ => failure,
+            Some(key) => Failure { message: key.strike_out(&failure.message), ..failure },
+            None => failure,
         }
     }
 }
@@ -224,47 +205,6 @@ fn finally(failure: Failure, attempts: u32) -> ModelError {
         Verdict::Pause | Verdict::Retry | Verdict::Record => ModelErrorKind::Record,
     };
     ModelError { kind, class: failure.class, message: failure.message, attempts }
-}
-
-impl Endpoint {
-    fn new(base: &str) -> Result<Self, ConnectProblem> {
-        let shown = without_secrets(base);
-        let wrong = || ConnectProblem::BaseUrl { url: shown.clone() };
-        let mut url = Url::parse(base.trim()).map_err(|_| wrong())?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(wrong());
-        }
-        url.path_segments_mut().map_err(|()| wrong())?.pop_if_empty().extend(["chat", "completions"]);
-        Ok(Self { url, shown })
-    }
-}
-
-/// The address up to its query, without what stands before an `@`.
-fn without_secrets(url: &str) -> String {
-    let url = url.trim().split(['?', '#']).next().unwrap_or_default();
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let end = rest.find('/').unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(end);
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    format!("{scheme}://{host}{path}")
-}
-
-impl Key {
-    /// The key in an environment variable; `None` if it is unset or empty.
-    fn read(variable: &str) -> Result<Option<Self>, ConnectProblem> {
-        let Some(value) = std::env::var_os(variable) else { return Ok(None) };
-        let wrong = || ConnectProblem::Key { variable: variable.to_owned() };
-        let text = value.into_string().map_err(|_| wrong())?.trim().to_owned();
-        if text.is_empty() {
-            return Ok(None);
-        }
-        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(wrong());
-        }
-        let mut header = HeaderValue::from_str(&format!("Bearer {text}")).map_err(|_| wrong())?;
-        header.set_sensitive(true);
-        Ok(Some(Self { header, text }))
-    }
 }
 
 /// Nothing is repeated or followed here: `retry` is the only place that repeats, and a redirected POST
@@ -305,28 +245,4 @@ async fn refusal(status: StatusCode, headers: &HeaderMap, mut response: Response
         }
     }
     classify::response(status, headers, &body, url)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_joined_and_shown_without_secrets() {
-        let check = |base: &str, url: &str, shown: &str| {
-            let endpoint = Endpoint::new(base).unwrap();
-            assert_eq!((endpoint.url.as_str(), &*endpoint.shown), (url, shown));
-        };
-        check("http://h:1/v1", "http://h:1/v1/chat/completions", "http://h:1/v1");
-        check(" http://h/v1/ ", "http://h/v1/chat/completions", "http://h/v1/");
-        check("http://h", "http://h/chat/completions", "http://h");
-        check(
-            "https://u:secret@h/a?k=secret",
-            "https://u:secret@h/a/chat/completions?k=secret",
-            "https://h/a",
-        );
-        for wrong in ["", "h:1/v1", "ftp://h", "/v1"] {
-            assert!(Endpoint::new(wrong).is_err(), "{wrong}");
-        }
-    }
 }

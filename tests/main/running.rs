@@ -42,16 +42,24 @@ fn moody() -> Scripted {
 #[tokio::test(start_paused = true)]
 async fn the_same_at_concurrency_1_and_64() {
     let mut all = Vec::new();
+    let dir = TempDir::new().unwrap();
     for concurrency in [1, 64] {
-        let dir = TempDir::new().unwrap();
-        let mut run =
-            Run::new(&rows_pipeline(dir.path(), 300, concurrency), &dir.path().join("out"), moody());
+        let mut run = Run::new(
+            &rows_pipeline(dir.path(), 300, concurrency),
+            &dir.path().join(concurrency.to_string()),
+            moody(),
+        );
         run.plan.error_budget.share = 1.0;
         let report = run.run().await;
         assert!(matches!(report.end, RunEnd::Complete), "{report:?}");
         check_invariants(&run.root, &report);
         assert_eq!(report.snapshot.rejected, 86, "0 and 2 of 7 cannot be made");
         all.push(outputs(&run.root));
+    }
+    for (file, lines) in &all[0] {
+        for (one, other) in lines.iter().zip(&all[1][file]) {
+            assert_eq!(one, other, "in {file}");
+        }
     }
     assert!(all[0] == all[1], "sorted outputs differ");
 }
