@@ -14,6 +14,7 @@ pub mod config;
 pub mod draw;
 pub mod engine;
 pub mod llm;
+pub mod markdown;
 pub mod record;
 pub mod report;
 pub mod stage;

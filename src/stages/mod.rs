@@ -3,6 +3,9 @@
 //! Adding a stage: a new file here with its config struct, its running part, its example and its tests; a
 //! `mod` line; a row in `STAGES`. `config` and the command line find it through the table.
 
+pub mod ingest;
+pub mod section;
+
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -10,7 +13,7 @@ use serde_json::Value;
 use crate::stage::Declare;
 
 /// Every stage type, in the order a pipeline usually has them.
-pub static STAGES: &[StageType] = &[];
+pub static STAGES: &[StageType] = &[StageType::of::<ingest::Ingest>(), StageType::of::<section::Section>()];
 
 /// What a stage file says of its stage; a row of `STAGES` is made of it.
 pub trait Describe: Declare + DeserializeOwned + JsonSchema + 'static {
