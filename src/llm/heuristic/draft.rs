@@ -76,10 +76,21 @@ impl Asking<'_> {
 
     /// `wording` with the section's names and `values` put in.
     pub(super) fn fill(&self, wording: &str, values: &[(&str, &str)]) -> String {
-        let names = self.passage.names();
-        let mut all: Vec<(&str, &str)> = names.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        all.extend_from_slice(values);
-        fill(wording, &all)
+        let passage = self.passage;
+        let names = passage.names(self.choose("names", 6) + self.variant);
+        let mut all: Vec<(&str, &str)> = values.to_vec();
+        all.extend(names.iter().map(|(name, value)| (*name, value.as_str())));
+        // A question that names the document by itself, or the subject where there is no other name,
+        // needs no phrase for it.
+        let mut bare = all.clone();
+        bare.retain(|(name, _)| !["pre", "post", "ctx"].contains(name));
+        let text = fill(wording, &bare);
+        let name = if passage.document.is_empty() { &passage.title } else { &passage.document };
+        if text.to_lowercase().contains(&name.trim_matches('"').to_lowercase()) {
+            text
+        } else {
+            fill(wording, &all)
+        }
     }
 
     /// A list of words as a sentence has it: "a, b and c".
@@ -122,7 +133,7 @@ impl Asking<'_> {
                 self.fill(phrases.ordered, &[("path", path), ("quote", last)])
             }
             _ if quotes.len() > 1 => self.word(phrases.joined, &[("path", path), ("quote", last)]),
-            _ => self.word(phrases.direct, &[("path", path)]),
+            _ => self.word(phrases.direct, &[("path", path), ("quote", first)]),
         };
         [capitalized(&locate), capitalized(&quote), capitalized(&end)]
     }

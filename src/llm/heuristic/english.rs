@@ -16,12 +16,15 @@ const VERBS: &str = "add allow appear apply ask avoid bake become begin belong b
     receive recommend record reduce refuse reject release rely remain remember remove repeat replace represent require rest \
     return rise roll run save see seem select send separate serve set shape show sit skip solve sound spend split spread stand \
     start stay stir stop store stretch suggest support take taste tell tend think throw touch treat try turn understand update \
-    use verify visit wait want warm wash watch weigh work wrap write yield double soften melt harden cool ferment";
+    use verify visit wait want warm wash watch weigh work wrap write yield double soften melt harden cool ferment \
+    heat smell win preheat type press choose click discard deploy fetch parse print query resolve retry serve sort submit test \
+    upload validate whisk chop slice sprinkle drain rinse mount attach plug clone commit push merge import tap hang bind settle \
+    press cement lower lift bend crack sink float reside operate act";
 
 /// Verbs that take an object, so that "What does X ...?" asks for it.
 const TRANSITIVE: &str = "contain include provide support require need return create store hold make produce prevent keep \
-    describe define affect protect improve reduce increase control determine accept add allow cause generate give handle \
-    ignore offer replace represent take write read send reject refuse receive form mean remove show cover use carry bring";
+    describe define affect protect improve reduce increase control determine accept allow cause generate handle \
+    ignore offer replace represent take write read send reject refuse form mean remove show cover use";
 
 /// Whether a lower-case word is some form of a listed verb.
 pub(super) fn is_verb(lower: &str) -> bool {
@@ -75,6 +78,9 @@ pub(super) fn question(sentence: &Sentence) -> Option<String> {
     if pronoun.contains(&first.lower.as_str()) || !sentence.complete {
         return None;
     }
+    if let Some(question) = by_means(sentence).or_else(|| duration(sentence)) {
+        return Some(question);
+    }
     for index in 1..words.len().min(8) {
         let subject = sentence.text[..words[index].at.start].trim_end();
         if subject.contains([',', ';', ':', '(']) || subject.ends_with(['-', '–', '—']) {
@@ -96,15 +102,68 @@ pub(super) fn question(sentence: &Sentence) -> Option<String> {
     None
 }
 
-/// "Run `x` to build the program." asks "how do you build the program".
+/// "Run `x` to build the program." asks "how do you build the program"; other commands are asked for
+/// their time, their temperature, or what is done with their object.
 fn purpose(sentence: &Sentence) -> Option<String> {
-    let (_, goal) = sentence.text.split_once(" to ")?;
-    let goal = goal.split([',', ';', '.', ':']).next().unwrap_or(goal).trim();
-    let first = goal.split(' ').next()?.to_lowercase();
-    let whole =
-        VERBS.split_whitespace().any(|verb| verb == first) && (2..=10).contains(&goal.split(' ').count());
-    let leans = goal.split(' ').any(|word| ["it", "them", "this", "that"].contains(&word));
-    (whole && !leans && sentence.complete).then(|| format!("how do you {goal}"))
+    let text = sentence.text.as_str();
+    let points =
+        |part: &str| part.split(' ').any(|word| ["it", "them", "this", "that", "these"].contains(&word));
+    if let Some(whole) = text.strip_suffix(':') {
+        return (!points(whole)).then(|| format!("how do you {}", super::passage::lower_first(whole)));
+    }
+    if let Some((_, goal)) = text.split_once(" to ") {
+        let goal = goal.split([',', ';', '.', ':']).next().unwrap_or(goal).trim();
+        let first = goal.split(' ').next()?.to_lowercase();
+        let verb = VERBS.split_whitespace().any(|verb| verb == first);
+        if verb && (2..=10).contains(&goal.split(' ').count()) && !points(goal) && sentence.complete {
+            return Some(format!("how do you {goal}"));
+        }
+    }
+    if text.split([',', ';']).next().is_some_and(points) {
+        return None;
+    }
+    if let Some((before, _)) =
+        measure(text, " for ", &["minutes", "hours", "days", "weeks", "seconds", "minute", "hour"])
+    {
+        return Some(format!("how long should you {}", super::passage::lower_first(before)));
+    }
+    if let Some((before, _)) = measure(text, " to ", &["°", "degrees"]) {
+        return Some(format!("to what temperature should you {}", super::passage::lower_first(before)));
+    }
+    object(sentence).map(|object| format!("what should be done with {object}"))
+}
+
+/// The text before and after `lead`, if a number and one of `units` follow it.
+fn measure<'s>(text: &'s str, lead: &str, units: &[&str]) -> Option<(&'s str, &'s str)> {
+    let (before, after) = text.split_once(lead)?;
+    let mut words = after.trim_start_matches("about ").split(' ');
+    let number = words
+        .next()
+        .is_some_and(|word| word.starts_with(|c: char| c.is_ascii_digit()) || NUMBERS.contains(&word));
+    let unit = words.next().is_some_and(|word| units.iter().any(|unit| word.starts_with(unit)));
+    (number && unit && !before.contains([',', ';'])).then_some((before, after))
+}
+
+const NUMBERS: [&str; 9] = ["two", "three", "four", "five", "six", "ten", "twelve", "twenty", "thirty"];
+
+/// The object right behind a command's verb, up to a preposition or the like.
+fn object(sentence: &Sentence) -> Option<String> {
+    let words = &sentence.words;
+    let article =
+        words.get(1).filter(|word| ["the", "a", "an", "your", "all"].contains(&word.lower.as_str()))?;
+    let mut end = 2;
+    while end < words.len().min(5) {
+        let word = &words[end];
+        let joined = &sentence.text[words[end - 1].at.end..word.at.start] == " ";
+        let function =
+            super::language::Language::English.is_stop(&word.lower) || NUMBERS.contains(&word.lower.as_str());
+        if !joined || function {
+            break;
+        }
+        end += 1;
+    }
+    (end > 2 && article.lower != "all")
+        .then(|| sentence.text[article.at.start..words[end - 1].at.end].to_owned())
 }
 
 /// Questions out of "X is a Y", "X must Y", "X can Y".
@@ -113,7 +172,7 @@ fn auxiliary(subject: &str, word: &str, next: &str, left: usize) -> Option<Strin
         |one: &'static str, many: &'static str| if word == "are" || word == "were" { many } else { one };
     let negative = next == "not" || next == "never";
     match (word, next) {
-        _ if left < 3 => None,
+        _ if left < 3 || subject == "you" => None,
         ("is" | "are", "a" | "an" | "the" | "one") => Some(format!("what {} {subject}", plural("is", "are"))),
         ("is" | "are", "called" | "known") => Some(format!("what {} {subject} {next}", plural("is", "are"))),
         ("is" | "are", "used" | "meant" | "intended") => {
@@ -135,9 +194,35 @@ fn auxiliary(subject: &str, word: &str, next: &str, left: usize) -> Option<Strin
             Some(format!("what {} not true of {subject}", plural("is", "is")))
         }
         ("is" | "are", _) if next.ends_with("ed") => Some(format!("how {word} {subject} {next}")),
-        ("is" | "are", _) => Some(format!("what is true of {subject}")),
+        ("is" | "are", _) => Some(format!("what can be said about {subject}")),
         _ => None,
     }
+}
+
+/// "You can set the address with the variable `X`." asks how you can set the address.
+fn by_means(sentence: &Sentence) -> Option<String> {
+    let rest = sentence.text.strip_prefix("You ")?;
+    let (modal, rest) =
+        rest.split_once(' ').filter(|(modal, _)| ["can", "must", "should", "may"].contains(modal))?;
+    let end = [" with ", " by ", " using ", " via ", " through ", " in ", " from "]
+        .iter()
+        .filter_map(|word| rest.find(word))
+        .min()?;
+    let deed = &rest[..end];
+    let whole = deed.contains(' ')
+        && !deed.contains([',', ';'])
+        && !deed.split(' ').any(|word| ["it", "them", "this", "not", "also"].contains(&word));
+    whole.then(|| format!("how {modal} you {deed}"))
+}
+
+/// "A loaf takes about 24 hours." asks how long a loaf takes.
+fn duration(sentence: &Sentence) -> Option<String> {
+    let (subject, _) = measure(
+        &sentence.text,
+        " takes ",
+        &["minutes", "hours", "days", "weeks", "seconds", "months", "years"],
+    )?;
+    (subject.split(' ').count() <= 6).then(|| format!("how long does {} take", opening(sentence, subject)))
 }
 
 /// Questions out of "X contains Y".

@@ -56,7 +56,8 @@ fn statement_question(asking: &Asking<'_>, sentence: &Sentence) -> Option<String
     if let Some(question) = label_question(asking, sentence) {
         return Some(question);
     }
-    if !sentence.complete || sentence.leans(asking.passage.language) {
+    let whole = sentence.complete || sentence.text.ends_with(':');
+    if !whole || sentence.leans(asking.passage.language) {
         return None;
     }
     if let Some(question) = opening_question(asking, sentence) {
@@ -82,7 +83,14 @@ fn label_question(asking: &Asking<'_>, sentence: &Sentence) -> Option<String> {
     {
         return None;
     }
-    let same = passage.sentences.iter().filter(|other| other.text.starts_with(label)).count();
+    let same = passage
+        .sentences
+        .iter()
+        .filter(|other| other.text.to_lowercase().starts_with(&label.to_lowercase()))
+        .count();
+    let single = label.chars().filter(|c| c.is_uppercase()).count() == 1 && !label.contains(' ');
+    let shown = if passage.phrases.bare_titles && single { lower_first(label) } else { label.to_owned() };
+    let label = shown.as_str();
     let item = Sentence::of(rest)?;
     let term = terms(passage, &item).into_iter().next();
     Some(match term.filter(|_| same > 1) {

@@ -25,8 +25,7 @@ pub(super) fn judge(asking: &Asking<'_>) -> Draft {
 /// The sentence to ask about: a different one for each variant.
 fn sentence(asking: &Asking<'_>) -> usize {
     let passage = asking.passage;
-    let standing = passage.standing();
-    let among = if standing.is_empty() { passage.all() } else { standing };
+    let among = passage.base();
     among[(asking.choose("sentence", among.len()) + asking.variant) % among.len()]
 }
 
@@ -38,7 +37,13 @@ fn judged(asking: &Asking<'_>, index: usize, statement: &str, end: End) -> Draft
     let mut picked = vec![index];
     let mut full = sentence.clone();
     // A true statement is better shown by what stands next to it than by itself alone.
-    let next = passage.sentences.get(index + 1).filter(|next| next.complete && next.leans(passage.language));
+    let own = &passage.sentences[index];
+    let related = |next: &&Sentence| {
+        let shares =
+            next.content(passage.language).any(|word| own.content(passage.language).any(|one| one == word));
+        next.complete && (next.leans(passage.language) || shares)
+    };
+    let next = passage.sentences.get(index + 1).filter(related);
     if next.is_some() && end == End::Stated {
         picked.push(index + 1);
         full = passage.compose(&picked);
@@ -157,7 +162,7 @@ pub(super) fn ambiguity(asking: &Asking<'_>) -> Draft {
     let sentence = &passage.sentences[index];
     let before = passage.compose(&[index - 1]);
     let word = &sentence.words[0];
-    let values = [("pronoun", &sentence.text[word.at.clone()]), ("statement", sentence.text.as_str())];
+    let values = [("pronoun", word.lower.as_str()), ("statement", sentence.text.as_str())];
     let question = asking.word(phrases.refer, &values);
     let answer = asking.fill(phrases.refer_answer, &[("pronoun", values[0].1), ("sentence", &before)]);
     asking.stated(
@@ -171,8 +176,7 @@ pub(super) fn ambiguity(asking: &Asking<'_>) -> Draft {
 /// What a term stands for: told by the other sentences that have it, or by its own and the next.
 fn meaning(asking: &Asking<'_>) -> Draft {
     let passage = asking.passage;
-    let standing = passage.standing();
-    let among = if standing.is_empty() { passage.all() } else { standing };
+    let among = passage.base();
     let term: Option<Term> = asking.focus(&among);
     let Some(term) = term else { return judge(asking) };
     let places = passage.with(&term.text);

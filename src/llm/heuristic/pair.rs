@@ -18,7 +18,10 @@ pub(super) fn hop(asking: &Asking<'_>, other: &Passage) -> Draft {
     let names = [("a", a.as_str()), ("b", b.as_str())];
     let question = match &shared {
         Some(term) => {
-            let term = if passage.phrases.bare_titles { term.text.clone() } else { term.shown.clone() };
+            let term = term
+                .shown
+                .strip_prefix("a ")
+                .map_or_else(|| term.shown.clone(), |bare| format!("the {bare}"));
             asking.word(passage.phrases.hop, &[names[0], names[1], ("term", &term)])
         }
         None => asking.word(passage.phrases.hop_plain, &names),
@@ -34,11 +37,7 @@ pub(super) fn hop(asking: &Asking<'_>, other: &Passage) -> Draft {
 /// variant where several do.
 fn linked(asking: &Asking<'_>, other: &Passage) -> (usize, usize) {
     let passage = asking.passage;
-    let candidates = |one: &Passage| {
-        let standing = one.standing();
-        let among = if standing.is_empty() { one.all() } else { standing };
-        one.central(&among, 12)
-    };
+    let candidates = |one: &Passage| one.central(&one.base(), 12);
     let (left, right) = (candidates(passage), candidates(other));
     let mut scored: Vec<(usize, usize, usize)> = Vec::new();
     for &one in &left {
@@ -62,7 +61,7 @@ pub(super) fn comparison(asking: &Asking<'_>, other: &Passage) -> Draft {
     let (a, b) = titles(passage, other);
     let skip = asking.variant % 2;
     let pick = |one: &Passage| {
-        let mut picked = one.central(&one.all(), 2 + skip);
+        let mut picked = one.central(&one.base(), 2 + skip);
         picked.drain(..skip.min(picked.len() - 1));
         picked
     };

@@ -27,15 +27,19 @@ pub(super) struct Passage {
     pub(super) sentences: Vec<Sentence>,
     /// How often each content word stands in the sentences.
     pub(super) counts: HashMap<String, usize>,
+    /// The text as it stands, for sections without a sentence.
+    pub(super) text: String,
     /// Every word of the section's text and heading, to see what an answer rests on.
     pub(super) vocabulary: HashSet<String>,
     /// Code blocks, fences included, each with the line before it.
     blocks: Vec<(String, String)>,
+    /// The lines of numbered lists, without their numbers.
+    numbered: Vec<String>,
 }
 
 impl Passage {
     /// The passage of a section object; `document` is the title of its document.
-    pub(super) fn of(section: &Value, document: &str) -> Self {
+    pub(super) fn of(section: &Value, document: &str, language: Option<Language>) -> Self {
         let text = section.get("text").and_then(Value::as_str).unwrap_or("");
         let facts = section.get("facts").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         let mut sentences: Vec<Sentence> =
@@ -43,13 +47,14 @@ impl Passage {
         if sentences.is_empty() {
             sentences = split(text);
         }
-        let language = language(&sentences, section, document);
+        let language = language.unwrap_or_else(|| own_language(&sentences, section, document));
         let counts = weigh(&mut sentences, language);
         let title = section.get("title").and_then(Value::as_str).unwrap_or("");
         let path = section.get("heading_path").and_then(Value::as_str).unwrap_or("");
         let phrases = language.phrases();
         let (title, document) = subject(title, path, document, phrases, &counts);
         let path = if path.is_empty() { plain(&title) } else { plain(path) };
+        let plain_text = if sentences.is_empty() { plain(text) } else { String::new() };
         let vocabulary =
             pieces(text).chain(facts.iter().filter_map(Value::as_str).flat_map(pieces)).collect();
         Self {
@@ -60,17 +65,20 @@ impl Passage {
             path,
             sentences,
             counts,
+            text: plain_text,
             vocabulary,
             blocks: code_blocks(text),
+            numbered: numbered_lines(text),
         }
     }
 
-    /// The values every wording may use: the title, and the document in the forms that sentences need.
-    pub(super) fn names(&self) -> Vec<(&'static str, String)> {
+    /// The values every wording may use: the title, and the document in the forms that sentences need;
+    /// `way` chooses among the phrases that open a question.
+    pub(super) fn names(&self, way: usize) -> Vec<(&'static str, String)> {
         let both = [("title", self.title.as_str()), ("doc", self.document.as_str())];
         let phrases = self.phrases;
         if self.document.is_empty() {
-            let about = fill(phrases.about_title, &both);
+            let about = fill(phrases.about_title[way % phrases.about_title.len()], &both);
             return vec![
                 ("title", self.title.clone()),
                 ("pre", String::new()),
@@ -82,7 +90,7 @@ impl Passage {
             ("title", self.title.clone()),
             ("pre", fill(phrases.pre, &both)),
             ("post", fill(phrases.post, &both)),
-            ("ctx", fill(phrases.about_both, &both)),
+            ("ctx", fill(phrases.about_both[way % phrases.about_both.len()], &both)),
         ]
     }
 
@@ -116,6 +124,21 @@ impl Passage {
     /// All sentences, by position.
     pub(super) fn all(&self) -> Vec<usize> {
         (0..self.sentences.len()).collect()
+    }
+
+    /// Sentences to ask about: those that stand alone, else all.
+    pub(super) fn base(&self) -> Vec<usize> {
+        let standing = self.standing();
+        if standing.is_empty() { self.all() } else { standing }
+    }
+
+    /// The steps of a numbered list.
+    pub(super) fn numbered(&self) -> Vec<usize> {
+        let steps = |index: &usize| {
+            let text = self.sentences[*index].text.as_str();
+            self.numbered.iter().any(|line| line.starts_with(text) || text.starts_with(line.as_str()))
+        };
+        self.all().into_iter().filter(steps).collect()
     }
 
     /// Complete sentences that can be understood without the one before them.
@@ -164,39 +187,28 @@ impl Passage {
         }
         let items = chosen.iter().filter(|index| !self.sentences[**index].complete).count();
         let mut text = String::new();
-        for (position, index) in chosen.iter().enumerate() {
-            let sentence = &self.sentences[*index];
+        for (position, &index) in chosen.iter().enumerate() {
+            let sentence = &self.sentences[index];
+            let in_list = text.rsplit('\n').next().is_some_and(|line| line.starts_with("- "));
             let introduces = sentence.text.ends_with(':');
-            if sentence.complete || items < 2 || introduces {
-                let listed =
-                    position > 0 && text.rsplit('\n').next().is_some_and(|line| line.starts_with("- "));
-                text.push_str(if text.is_empty() {
-                    ""
-                } else if listed {
-                    "\n\n"
-                } else {
-                    " "
-                });
-                // The introduction of a list keeps its colon where the list follows.
-                let followed = chosen.get(position + 1) == Some(&(index + 1));
-                let code = if introduces { self.code_after(sentence) } else { None };
-                let kept = introduces && (followed || code.is_some());
-                text.push_str(&if kept { sentence.text.clone() } else { sentence.closed() });
-                if let Some(code) = code {
-                    text.push_str("\n\n");
-                    text.push_str(code);
-                }
-            } else {
-                let listed = text.rsplit('\n').next().is_some_and(|line| line.starts_with("- "));
-                text.push_str(if text.is_empty() {
-                    ""
-                } else if listed {
-                    "\n"
-                } else {
-                    "\n\n"
-                });
-                text.push_str("- ");
-                text.push_str(&sentence.text);
+            let item = !sentence.complete && items > 1 && !introduces;
+            let gap = match (item, in_list) {
+                _ if text.is_empty() => "",
+                (true, true) => "\n",
+                (false, false) if !text.ends_with("```") => " ",
+                _ => "\n\n",
+            };
+            text.push_str(gap);
+            let code = if introduces { self.code_after(sentence) } else { None };
+            // The introduction of a list or of code keeps its colon where that follows.
+            let whole = introduces && (code.is_some() || chosen.get(position + 1) == Some(&(index + 1)));
+            match (item, whole) {
+                (true, _) => text.extend(["- ", &sentence.text]),
+                (_, true) => text.push_str(&sentence.text),
+                _ => text.push_str(&sentence.closed()),
+            }
+            if let Some(code) = code {
+                text.extend(["\n\n", code]);
             }
         }
         text
@@ -230,7 +242,7 @@ fn weigh(sentences: &mut [Sentence], language: Language) -> HashMap<String, usiz
     counts
 }
 
-fn language(sentences: &[Sentence], section: &Value, document: &str) -> Language {
+fn own_language(sentences: &[Sentence], section: &Value, document: &str) -> Language {
     let own = Language::of(sentences.iter().flat_map(|one| one.words.iter().map(|word| word.lower.as_str())));
     let few = sentences.iter().map(|one| one.words.len()).sum::<usize>() < 25;
     if own != Language::Other || !few {
@@ -257,13 +269,15 @@ fn subject(
     let document = plain(document);
     let own = bare(title);
     if own.is_empty() || own.eq_ignore_ascii_case(&document) {
-        return (quoted(&document, phrases), String::new());
+        return (in_sentence(&document, phrases, counts), String::new());
     }
     let above: Vec<String> =
         path.split(" > ").map(bare).filter(|part| *part != own && *part != document).collect();
     let title = match above.last() {
         Some(parent) if vague(&own) => format!("{own} ({parent})"),
-        None if vague(&own) && !document.is_empty() => return (quoted(&document, phrases), String::new()),
+        None if vague(&own) && !document.is_empty() => {
+            return (in_sentence(&document, phrases, counts), String::new());
+        }
         _ => own,
     };
     (in_sentence(&title, phrases, counts), document)
@@ -347,4 +361,13 @@ fn code_blocks(text: &str) -> Vec<(String, String)> {
 fn last_words(line: &str, count: usize) -> String {
     let words: Vec<&str> = line.split(' ').collect();
     words[words.len().saturating_sub(count)..].join(" ")
+}
+
+/// The lines that start with a number as list items do, without it.
+fn numbered_lines(text: &str) -> Vec<String> {
+    let numbered = |line: &&str| {
+        let digits = line.chars().take_while(char::is_ascii_digit).count();
+        (1..=2).contains(&digits) && (line[digits..].starts_with(". ") || line[digits..].starts_with(") "))
+    };
+    text.lines().map(str::trim_start).filter(numbered).map(plain).filter(|line| !line.is_empty()).collect()
 }

@@ -73,11 +73,6 @@ impl Sentence {
         }
         format!("{text}.")
     }
-
-    /// At most about 110 characters of it, cut at a word, for a citation.
-    pub(super) fn short(&self) -> String {
-        shorten(&self.text, 110)
-    }
 }
 
 /// `text` cut at a word to at most `limit` characters, with an ellipsis if anything was cut.

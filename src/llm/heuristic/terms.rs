@@ -32,6 +32,15 @@ impl Term {
 const PREPOSITIONS: &str = "of in with for from by on to into at about without through under over between per via \
     de en con para por sin sobre entre à dans avec pour sans sous sur entre";
 
+/// Words that measure or place and name no subject by themselves.
+const UNITS: &str = "two three four five six seven eight nine ten twelve twenty second seconds minute minutes hour hours day days \
+    week weeks month months year years gram grams kilogram liter litre liters litres percent degree degrees meter meters times \
+    inside outside today way ways case cases number numbers bit lot zwei drei vier fünf sechs sieben acht neun zehn sekunden \
+    minute minuten stunde stunden tag tage tagen woche wochen monat monate jahr jahre jahren gramm liter kilometer meter \
+    prozent grad mal millimeter dos tres cuatro cinco seis siete ocho nueve diez segundos minutos hora horas día días semana \
+    semanas mes meses año años gramos litro litros grados poco deux trois quatre cinq sept huit neuf dix secondes heure heures \
+    jour jours semaine semaines mois ans année années grammes litres degrés fois bout";
+
 /// Words before an adjective that stands alone.
 const BEFORE_ADJECTIVE: &str =
     "is are be was were too very more most less becomes become so as stays remains looks";
@@ -67,7 +76,12 @@ fn run_end(passage: &Passage, sentence: &Sentence, start: usize) -> usize {
     let mut end = start;
     while end < words.len() && end - start < most && fits(passage.language, words, end, end > start) {
         let joined = end == start || &sentence.text[words[end - 1].at.end..words[end].at.start] == " ";
-        if !joined || (end > start && (words[end].code || words[end - 1].code)) {
+        // "the starter smells": what ends in -s behind a noun that is common here is rather its verb.
+        let verb_like = end > start
+            && words[end].lower.ends_with('s')
+            && passage.counts.get(&words[end - 1].lower) > Some(&1)
+            && passage.counts.get(&words[end].lower) == Some(&1);
+        if !joined || verb_like || (end > start && (words[end].code || words[end - 1].code)) {
             break;
         }
         end += 1;
@@ -81,8 +95,8 @@ fn fits(language: Language, words: &[Word], index: usize, inside: bool) -> bool 
         return word.lower.len() <= 40;
     }
     let letters = word.lower.chars().count();
-    if letters < 3
-        || letters > 40
+    if !(3..=40).contains(&letters)
+        || UNITS.split_whitespace().any(|unit| unit == word.lower)
         || language.is_stop(&word.lower)
         || !word.lower.starts_with(char::is_alphabetic)
     {

@@ -7,8 +7,8 @@ pub(super) static PHRASES: Phrases = Phrases {
     bare_titles: false,
     pre: "In „{doc}“: ",
     post: " (aus „{doc}“)",
-    about_title: "Zum Thema {title}: ",
-    about_both: "Zum Thema {title} in „{doc}“: ",
+    about_title: &["Zum Thema {title}: ", "Mit Blick auf {title}: "],
+    about_both: &["In „{doc}“: ", "Zum Thema {title} in „{doc}“: "],
     and: " und ",
     openings: &[
         ("Wenn", "{ctx}Was gilt, wenn {clause}?"),
@@ -68,11 +68,14 @@ pub(super) static PHRASES: Phrases = Phrases {
         "Was unterscheidet {a} von {b}{post}?",
     ],
     shared: "Beide handeln von {terms}.",
-    only: "Nur hier: {terms}.",
     apply: &["Wie setzt man {title}{post} in der Praxis um?"],
     apply_term: &[
         "{ctx}Wie geht man in der Praxis mit {term} um?",
         "{ctx}Sie haben mit {term} zu tun. Was ist zu tun?",
+    ],
+    apply_plain: &[
+        "{ctx}Jemand fragt Sie nach {term}. Was antworten Sie?",
+        "{ctx}Was sagen Sie jemandem, der mit {term} zu tun hat?",
     ],
     reasons: &[
         (", weil ", "{ctx}Warum gilt das: „{effect}“?"),
@@ -84,6 +87,7 @@ pub(super) static PHRASES: Phrases = Phrases {
         "{ctx}Was ist bei {term} die Ursache und was die Folge?",
         "{ctx}Wovon hängt {term} ab, oder was folgt daraus?",
     ],
+    circumstances: &["{ctx}Welche Umstände spielen bei {term} eine Rolle?"],
     suppose: &[
         "{ctx}Angenommen, {term} fiele weg. Was wäre davon betroffen?",
         "{ctx}Angenommen, man verzichtete auf {term}. Was würde so nicht mehr gelten?",
@@ -95,6 +99,7 @@ pub(super) static PHRASES: Phrases = Phrases {
         "{ctx}Welche Grenzen oder Bedingungen sind bei {term} abzuwägen?",
         "{ctx}Wie ist das, was über {term} gesagt wird, zu beurteilen, und aus welchen Gründen?",
     ],
+    support: &["{ctx}Was wird über {term} behauptet, und was gehört dazu?"],
     explain: &[
         "{ctx}Erklären Sie {term} jemandem, der neu im Thema ist.",
         "{ctx}Wie würden Sie {term} einem Anfänger erklären?",
@@ -103,6 +108,7 @@ pub(super) static PHRASES: Phrases = Phrases {
         "Welche Schritte umfasst {title}{post}, und in welcher Reihenfolge?",
         "Wie läuft {title}{post} Schritt für Schritt ab?",
     ],
+    points: &["Gehen Sie {title}{post} Punkt für Punkt durch."],
     judge: &[
         "{ctx}Richtig oder falsch? „{statement}“",
         "Stimmt diese Aussage zu {title}{post}? „{statement}“",

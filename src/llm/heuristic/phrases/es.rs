@@ -7,8 +7,8 @@ pub(super) static PHRASES: Phrases = Phrases {
     bare_titles: false,
     pre: "En «{doc}», ",
     post: " en «{doc}»",
-    about_title: "Sobre {title}: ",
-    about_both: "Sobre {title} en «{doc}»: ",
+    about_title: &["Sobre {title}: ", "En cuanto a {title}: "],
+    about_both: &["En «{doc}»: ", "Sobre {title} en «{doc}»: "],
     and: " y ",
     openings: &[
         ("Si", "{ctx}¿qué ocurre si {clause}?"),
@@ -58,12 +58,12 @@ pub(super) static PHRASES: Phrases = Phrases {
         "¿Qué distingue {a} de {b}{post}?",
     ],
     shared: "Ambos tratan de {terms}.",
-    only: "Solo aquí: {terms}.",
     apply: &["¿Cómo se pone en práctica {title}{post}?"],
     apply_term: &[
         "{ctx}¿cómo se procede en la práctica con {term}?",
         "{ctx}si se trabaja con {term}, ¿qué hay que hacer?",
     ],
+    apply_plain: &["{ctx}alguien le pregunta por {term}. ¿Qué le responde?"],
     reasons: &[
         (" porque ", "{ctx}¿por qué {effect}?"),
         (", ya que ", "{ctx}¿por qué {effect}?"),
@@ -74,6 +74,7 @@ pub(super) static PHRASES: Phrases = Phrases {
         "{ctx}¿cuál es la causa y cuál el efecto en lo que toca a {term}?",
         "{ctx}¿de qué depende {term}, o qué consecuencia tiene?",
     ],
+    circumstances: &["{ctx}¿qué circunstancias importan en lo que toca a {term}?"],
     suppose: &[
         "{ctx}supongamos que faltara {term}. ¿Qué se vería afectado?",
         "{ctx}si se prescindiera de {term}, ¿qué dejaría de valer tal cual?",
@@ -85,6 +86,7 @@ pub(super) static PHRASES: Phrases = Phrases {
         "{ctx}¿qué límites o condiciones hay que sopesar con {term}?",
         "{ctx}¿cómo se puede valorar lo que se afirma sobre {term}, y con qué razones?",
     ],
+    support: &["{ctx}¿qué se afirma sobre {term}, y con qué se relaciona?"],
     explain: &[
         "{ctx}explique {term} a alguien que empieza.",
         "{ctx}¿cómo explicaría {term} a un principiante?",
@@ -93,6 +95,7 @@ pub(super) static PHRASES: Phrases = Phrases {
         "¿Qué pasos comprende {title}{post}, y en qué orden?",
         "¿Cómo se desarrolla {title}{post} paso a paso?",
     ],
+    points: &["Explique {title}{post} punto por punto."],
     judge: &[
         "{ctx}¿verdadero o falso? «{statement}»",
         "¿Es cierta esta afirmación sobre {title}{post}? «{statement}»",

@@ -7,8 +7,8 @@ pub(super) static PHRASES: Phrases = Phrases {
     bare_titles: false,
     pre: "Dans « {doc} », ",
     post: " dans « {doc} »",
-    about_title: "Au sujet de {title} : ",
-    about_both: "Au sujet de {title} dans « {doc} » : ",
+    about_title: &["Au sujet de {title} : "],
+    about_both: &["Dans « {doc} » : ", "Au sujet de {title} dans « {doc} » : "],
     and: " et ",
     openings: &[
         ("Si", "{ctx}que se passe-t-il si {clause} ?"),
@@ -71,12 +71,12 @@ pub(super) static PHRASES: Phrases = Phrases {
         "Qu'est-ce qui distingue {a} de {b}{post} ?",
     ],
     shared: "Dans les deux cas, il est question de {terms}.",
-    only: "Seulement ici : {terms}.",
     apply: &["Comment mettre en pratique {title}{post} ?"],
     apply_term: &[
         "{ctx}comment procéder en pratique avec {term} ?",
         "{ctx}si l'on travaille avec {term}, que faut-il faire ?",
     ],
+    apply_plain: &["{ctx}quelqu'un vous interroge sur {term}. Que répondez-vous ?"],
     reasons: &[
         (" parce que ", "{ctx}comment s'explique ceci : « {effect} » ?"),
         (" car ", "{ctx}comment s'explique ceci : « {effect} » ?"),
@@ -87,6 +87,7 @@ pub(super) static PHRASES: Phrases = Phrases {
         "{ctx}quelle est la cause et quel est l'effet à propos de {term} ?",
         "{ctx}de quoi dépend {term}, ou qu'en découle-t-il ?",
     ],
+    circumstances: &["{ctx}quelles circonstances comptent pour {term} ?"],
     suppose: &[
         "{ctx}supposons que {term} fasse défaut. Qu'est-ce qui en serait affecté ?",
         "{ctx}si l'on se passait de {term}, qu'est-ce qui ne vaudrait plus tel quel ?",
@@ -98,6 +99,7 @@ pub(super) static PHRASES: Phrases = Phrases {
         "{ctx}quelles limites ou conditions faut-il peser à propos de {term} ?",
         "{ctx}comment juger ce qui est affirmé sur {term}, et pour quelles raisons ?",
     ],
+    support: &["{ctx}qu'affirme-t-on à propos de {term}, et sur quoi cela s'appuie-t-il ?"],
     explain: &[
         "{ctx}expliquez {term} à quelqu'un qui débute.",
         "{ctx}comment expliqueriez-vous {term} à un débutant ?",
@@ -106,6 +108,7 @@ pub(super) static PHRASES: Phrases = Phrases {
         "Quelles étapes comprend {title}{post}, et dans quel ordre ?",
         "Comment se déroule {title}{post}, étape par étape ?",
     ],
+    points: &["Expliquez {title}{post} point par point."],
     judge: &[
         "{ctx}vrai ou faux ? « {statement} »",
         "Cette affirmation sur {title}{post} est-elle vraie ? « {statement} »",
