@@ -85,12 +85,17 @@ impl Asking<'_> {
         let mut bare = all.clone();
         bare.retain(|(name, _)| !["pre", "post", "ctx"].contains(name));
         let text = fill(wording, &bare);
+        let says = |name: &str| text.to_lowercase().contains(&name.trim_matches('"').to_lowercase());
         let name = if passage.document.is_empty() { &passage.title } else { &passage.document };
-        if text.to_lowercase().contains(&name.trim_matches('"').to_lowercase()) {
-            text
-        } else {
-            fill(wording, &all)
+        if says(name) {
+            return text;
         }
+        if says(&passage.title)
+            && let Some(pre) = names.iter().find(|(name, _)| *name == "pre")
+        {
+            all.insert(0, ("ctx", &pre.1));
+        }
+        fill(wording, &all)
     }
 
     /// A list of words as a sentence has it: "a, b and c".

@@ -64,8 +64,8 @@ fn base(lower: &str, list: &'static str) -> Option<&'static str> {
 }
 
 /// The question that a plain statement answers, in lower case at the front and without a question mark;
-/// nothing if the statement fits no pattern.
-pub(super) fn question(sentence: &Sentence) -> Option<String> {
+/// nothing if the statement fits no pattern. `common` tells that its first word is no name.
+pub(super) fn question(sentence: &Sentence, common: bool) -> Option<String> {
     let words = &sentence.words;
     if is_command(sentence) {
         return purpose(sentence);
@@ -78,7 +78,7 @@ pub(super) fn question(sentence: &Sentence) -> Option<String> {
     if pronoun.contains(&first.lower.as_str()) || !sentence.complete {
         return None;
     }
-    if let Some(question) = by_means(sentence).or_else(|| duration(sentence)) {
+    if let Some(question) = by_means(sentence).or_else(|| duration(sentence, common)) {
         return Some(question);
     }
     for index in 1..words.len().min(8) {
@@ -88,7 +88,10 @@ pub(super) fn question(sentence: &Sentence) -> Option<String> {
         }
         let word = words[index].lower.as_str();
         let next = words.get(index + 1).map_or("", |next| next.lower.as_str());
-        let subject = opening(sentence, subject);
+        if !is_subject(&words[..index]) {
+            return None;
+        }
+        let subject = opening(sentence, subject, common);
         if let Some(question) = auxiliary(&subject, word, next, words.len() - index) {
             return Some(question);
         }
@@ -166,6 +169,18 @@ fn object(sentence: &Sentence) -> Option<String> {
         .then(|| sentence.text[article.at.start..words[end - 1].at.end].to_owned())
 }
 
+/// Whether the words can be a subject: no adverb or preposition in front, no verb inside.
+fn is_subject(words: &[super::words::Word]) -> bool {
+    use super::language::Language::English;
+    let opens = ["all", "most", "some", "many", "both", "you", "one", "only", "several"];
+    let first = &words[0].lower;
+    if English.is_stop(first) && !English.is_determiner(first) && !opens.contains(&first.as_str()) {
+        return false;
+    }
+    let verb = |index: usize| is_verb(&words[index].lower) && !English.is_determiner(&words[index - 1].lower);
+    !(1..words.len()).any(|index| verb(index) && !words[index].lower.ends_with("ing"))
+}
+
 /// Questions out of "X is a Y", "X must Y", "X can Y".
 fn auxiliary(subject: &str, word: &str, next: &str, left: usize) -> Option<String> {
     let plural =
@@ -216,19 +231,20 @@ fn by_means(sentence: &Sentence) -> Option<String> {
 }
 
 /// "A loaf takes about 24 hours." asks how long a loaf takes.
-fn duration(sentence: &Sentence) -> Option<String> {
+fn duration(sentence: &Sentence, common: bool) -> Option<String> {
     let (subject, _) = measure(
         &sentence.text,
         " takes ",
         &["minutes", "hours", "days", "weeks", "seconds", "months", "years"],
     )?;
-    (subject.split(' ').count() <= 6).then(|| format!("how long does {} take", opening(sentence, subject)))
+    (subject.split(' ').count() <= 6)
+        .then(|| format!("how long does {} take", opening(sentence, subject, common)))
 }
 
 /// Questions out of "X contains Y".
 fn transitive(subject: &str, word: &str, next: &str, index: usize) -> Option<String> {
-    let object = !["", "of", "and", "or", "to", "is", "are", "in", "on", "at", "by", "for", "from", "with"]
-        .contains(&next);
+    let english = super::language::Language::English;
+    let object = !next.is_empty() && (english.is_determiner(next) || !english.is_stop(next));
     let bare = index == 1 && ["the", "a", "an", "your", "each", "every"].contains(&subject);
     let verb = base(word, TRANSITIVE).filter(|_| object && !bare)?;
     if word == verb {
@@ -239,14 +255,15 @@ fn transitive(subject: &str, word: &str, next: &str, index: usize) -> Option<Str
 }
 
 /// The subject at a sentence's front, its capital lowered where it is only the front's.
-fn opening(sentence: &Sentence, subject: &str) -> String {
+fn opening(sentence: &Sentence, subject: &str, common: bool) -> String {
     let first = &sentence.words[0];
     let small = [
         "the", "a", "an", "your", "each", "every", "all", "most", "some", "no", "you", "many", "any", "both",
     ];
     let lone = subject.chars().filter(|c| c.is_uppercase()).count() == 1;
     let plural = subject.contains(' ') && subject.ends_with('s');
-    let common = lone && (small.contains(&first.lower.as_str()) || first.lower.ends_with("ing") || plural);
+    let common =
+        lone && (common || small.contains(&first.lower.as_str()) || first.lower.ends_with("ing") || plural);
     if common { super::passage::lower_first(subject) } else { subject.to_owned() }
 }
 
@@ -256,7 +273,7 @@ mod tests {
 
     fn check(statement: &str, expected: Option<&str>) {
         let sentence = Sentence::of(statement).unwrap();
-        assert_eq!(question(&sentence).as_deref(), expected, "{statement}");
+        assert_eq!(question(&sentence, false).as_deref(), expected, "{statement}");
     }
 
     #[test]
@@ -275,6 +292,9 @@ mod tests {
         check("It keeps every answer.", None);
         check("The use of salt, for example, is old.", None);
         check("Salt, sugar and flour", None);
+        check("Igneous rocks form when molten rock cools.", None);
+        check("The delay doubles each time and is limited.", None);
+        check("After five attempts the job is moved away.", None);
     }
 
     #[test]

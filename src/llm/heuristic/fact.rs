@@ -26,7 +26,7 @@ pub(super) fn fact(asking: &Asking<'_>, taste: Taste) -> Draft {
     let prefers_term = taste == Taste::Term && asking.choose("taste", 3) > 0 && sentence.complete;
     let (question, term) = match shaped {
         Some(question) if !prefers_term => (question, String::new()),
-        _ => term_question(asking, sentence),
+        _ => term_question(asking, index),
     };
     let mut answers = Vec::new();
     if !sentence.complete
@@ -63,16 +63,30 @@ fn statement_question(asking: &Asking<'_>, sentence: &Sentence) -> Option<String
     if let Some(question) = opening_question(asking, sentence) {
         return Some(question);
     }
+    if let Some(question) = reason_of(asking, sentence) {
+        return Some(question);
+    }
     if asking.passage.language == Language::English {
-        let question = english::question(sentence)?;
+        let question = english::question(sentence, asking.passage.is_common(sentence))?;
         return Some(asking.fill(&format!("{{ctx}}{question}?"), &[]));
     }
     copula_question(asking, sentence)
 }
 
+/// The first cell of a table row such as "Name: salt; Amount: 10 g".
+fn row(text: &str) -> Option<&str> {
+    let cells: Vec<&str> = text.split("; ").collect();
+    let named = cells.len() > 1 && cells.iter().all(|cell| cell.contains(": "));
+    let (_, first) = cells[0].split_once(": ").filter(|_| named)?;
+    (!first.trim().is_empty() && first.len() <= 60).then_some(first)
+}
+
 /// "Salt: 10 g" asks about salt.
 fn label_question(asking: &Asking<'_>, sentence: &Sentence) -> Option<String> {
     let passage = asking.passage;
+    if let Some(name) = row(&sentence.text) {
+        return Some(asking.word(passage.phrases.label, &[("label", name)]));
+    }
     let (label, rest) = [": ", " - ", " – ", " — "]
         .iter()
         .filter_map(|sign| sentence.text.split_once(sign))
@@ -153,15 +167,39 @@ fn copula_question(asking: &Asking<'_>, sentence: &Sentence) -> Option<String> {
     let (subject, wording) = found?;
     let short = subject.split(' ').count() <= 5 && !subject.contains([',', ';', ':', '(']);
     let articled = asking.passage.language.is_determiner(&sentence.words[0].lower);
+    let general = wording.contains("über {subject}")
+        || wording.contains("sobre {subject}")
+        || wording.contains("sur {subject}");
+    // Such a question says too little about a bare pronoun or adverb, and a subject of one word has a term.
+    if general && !articled {
+        return None;
+    }
     let subject = if articled { lower_first(subject) } else { subject.to_owned() };
+    let subject = if general { accusative(asking.passage.language, &subject)? } else { subject };
     (short && !refers(asking.passage.language, &subject))
         .then(|| asking.fill(wording, &[("subject", &subject)]))
 }
 
+/// A German subject as object; nothing where an adjective would have to change too.
+fn accusative(language: Language, subject: &str) -> Option<String> {
+    let (article, noun) = subject.split_once(' ')?;
+    let object = match article {
+        _ if language != Language::German => return Some(subject.to_owned()),
+        "der" => "den",
+        "ein" => "einen",
+        other => return Some(format!("{other} {noun}")),
+    };
+    (!noun.contains(' ')).then(|| format!("{object} {noun}"))
+}
+
 /// A question about the sentence's best term, or its two best; and that term.
-fn term_question(asking: &Asking<'_>, sentence: &Sentence) -> (String, String) {
+fn term_question(asking: &Asking<'_>, index: usize) -> (String, String) {
+    let sentence = &asking.passage.sentences[index];
     let phrases = asking.passage.phrases;
     let found = terms(asking.passage, sentence);
+    if found.is_empty() && sentence.leans(asking.passage.language) && index > 0 {
+        return term_question(asking, index - 1);
+    }
     let Some(first) = found.first() else {
         return (asking.word(phrases.summary, &[]), String::new());
     };
@@ -180,7 +218,10 @@ fn term_question(asking: &Asking<'_>, sentence: &Sentence) -> (String, String) {
 
 /// A question for the reason that sentence `index` gives, if it gives one.
 pub(super) fn reason(asking: &Asking<'_>, index: usize) -> Option<String> {
-    let sentence = &asking.passage.sentences[index];
+    reason_of(asking, &asking.passage.sentences[index])
+}
+
+fn reason_of(asking: &Asking<'_>, sentence: &Sentence) -> Option<String> {
     for (word, wording) in asking.passage.phrases.reasons {
         let Some((effect, _)) = sentence.text.split_once(word) else { continue };
         let effect = effect.trim_end_matches(',');

@@ -25,7 +25,11 @@ pub(super) fn judge(asking: &Asking<'_>) -> Draft {
 /// The sentence to ask about: a different one for each variant.
 fn sentence(asking: &Asking<'_>) -> usize {
     let passage = asking.passage;
-    let among = passage.base();
+    let mut among = passage.base();
+    let weighty = |index: &usize| passage.sentences[*index].content(passage.language).nth(3).is_some();
+    if among.iter().any(weighty) {
+        among.retain(weighty);
+    }
     among[(asking.choose("sentence", among.len()) + asking.variant) % among.len()]
 }
 

@@ -28,6 +28,11 @@ const SPANISH: &str = "el los las y es son con para por una del se que no al com
 const FRENCH: &str = "le les des et est sont avec pour une du dans sur que ne pas au aux ce cette qui plus il elle on \
     par se doit peut être ou mais si sans quand lorsque à vous";
 
+/// Marks of languages without wording of their own that share small words with the four: the Nordic ones,
+/// Dutch, Italian, Portuguese.
+const DECOYS: &str = "og er til på av som det ikke han jeg har med å och att är inte den het een van dat niet op te zijn voor \
+    met di che il per non sono della é não os uma do da em com";
+
 /// Further words without content, of four letters and more.
 const ENGLISH_STOP: &str = "about above after again against almost along already also although always among another any \
     anything around because been before being below between both cannot could does doing done down during either else \
@@ -37,8 +42,7 @@ const ENGLISH_STOP: &str = "about above after again against almost along already
     quite rather really same second several shall should since some something still such take takes than that their \
     them themselves then there therefore these they thing things this those though three through thus together too \
     toward towards under unless until upon used uses using usually various very want wants well were what whatever when \
-    whenever where whether which while whose will with within without would your yours yourself them into true false \
-    says said states stated statement sentence";
+    whenever where whether which while whose will with within without would your yours yourself them into true false";
 const GERMAN_STOP: &str = "aber alle allem allen aller alles also andere anderen anderer anderes auch auf aus beide beiden \
     beim bereits bevor bis bleibt dabei dadurch dafür dagegen daher damit danach dann daran darauf daraus darf darin \
     darüber darum dass davon davor dazu denen denn dennoch deren dessen deshalb dies diese diesem diesen dieser dieses doch \
@@ -48,27 +52,26 @@ const GERMAN_STOP: &str = "aber alle allem allen aller alles also andere anderen
     noch nämlich obwohl oder ohne oft schon sehr sein seine seinem seinen seiner seit selbst sich sind sobald sodass \
     sofern sogar solche sollen sollte sollten somit sondern sonst soweit sowie sowohl statt über überall unter viel viele \
     vielen vom von vor während wann warum weder wegen weil weiter welche welchem welchen welcher welches wenig weniger \
-    wenn werden wieder wird wobei wodurch wohl wurde wurden wäre zuerst zwar zwei zwischen richtig falsch aussage";
+    wenn werden wieder wird wobei wodurch wohl wurde wurden wäre zuerst zwar zwei zwischen richtig falsch";
 const SPANISH_STOP: &str = "además ahora algo alguna algunas alguno algunos ante antes aquí aquel aquella aunque bajo bien \
     cada casi como conviene contra cual cuales cualquier cuando cuanto cuya cuyo debe deben debería dentro desde después \
     donde durante ella ellas ello ellos embargo entonces entre eran esas ese eso esos esta está están estas este esto estos \
     fuera hace hacen hacer hacia haber había hasta incluso junto luego mayor mejor menos mientras misma mismas mismo mismos \
     mucha muchas mucho muchos nada ningún ninguna nunca otra otras otro otros para pero poca poco porque primero primera \
     pronto puede pueden pues quien según será siempre sido sino sobre solo sólo suele tal también tampoco tanto tener tiene \
-    tienen toda todas todavía todo todos tras unas unos usted varias varios vez veces verdadero falso afirmación";
+    tienen toda todas todavía todo todos tras unas unos usted varias varios vez veces verdadero falso correcto";
 const FRENCH_STOP: &str = "ainsi alors après aucun aucune aussi autre autres avant avec avoir beaucoup bien cela celle celles \
     celui cependant ceux chaque chez comme comment contre dans depuis dès donc doit doivent dont elle elles encore enfin \
     ensuite entre environ est était être étant eux fait faire faut fois hors ici jamais jusque jusqu leur leurs lors lorsque \
     lui mais même mêmes moins notre nous parce parfois parmi pendant peut peuvent plus plusieurs plutôt pour pourquoi pourtant \
     près presque puis puisque quand quel quelle quelles quels quelque quelques quoi rien sans sauf selon sera seront sinon sont \
-    sous souvent suis sur tandis tant tous tout toute toutes toujours très trop vers voici voilà votre vous vrai faux \
-    affirmation";
+    sous souvent suis sur tandis tant tous tout toute toutes toujours très trop vers voici voilà votre vous vrai faux";
 
 impl Language {
     /// The language most of the marking words of a text belong to; `Other` if there are too few.
     pub(super) fn of<'a>(words: impl Iterator<Item = &'a str>) -> Self {
         let marks = marks();
-        let mut counts = [0_usize; 4];
+        let mut counts = [0_usize; 5];
         let mut all = 0;
         for word in words {
             all += 1;
@@ -83,8 +86,9 @@ impl Language {
                 best = index;
             }
         }
-        // Other languages share a few of the marking words; a text of one of the four is a quarter marks.
-        if counts[best] * 9 < all || counts[best] == 0 { Self::Other } else { SPOKEN[best] }
+        // A text of one of the four is a quarter such words; one alone may be chance.
+        let rare = counts[best] * 8 < all || (counts[best] < 2 && all > 6);
+        if rare || counts[best] == 0 || counts[4] > counts[best] { Self::Other } else { SPOKEN[best] }
     }
 
     /// Whether a lower-case word carries no content in this language.
@@ -113,10 +117,11 @@ impl Language {
 
 type Bits = HashMap<&'static str, u8>;
 
-/// Which of the four languages each marking word belongs to, a bit each.
+/// Which languages each marking word belongs to, a bit each; the last is for the decoys.
 fn marks() -> &'static Bits {
-    static MARKS: std::sync::LazyLock<Bits> =
-        std::sync::LazyLock::new(|| table(&[[ENGLISH, ""], [GERMAN, ""], [SPANISH, ""], [FRENCH, ""]]));
+    static MARKS: std::sync::LazyLock<Bits> = std::sync::LazyLock::new(|| {
+        table(&[[ENGLISH, ""], [GERMAN, ""], [SPANISH, ""], [FRENCH, ""], [DECOYS, ""]])
+    });
     &MARKS
 }
 
@@ -132,7 +137,7 @@ fn stops() -> &'static Bits {
     &STOPS
 }
 
-fn table(lists: &[[&'static str; 2]; 4]) -> Bits {
+fn table(lists: &[[&'static str; 2]]) -> Bits {
     let mut bits = Bits::new();
     for (index, pair) in lists.iter().enumerate() {
         for word in pair.iter().flat_map(|list| list.split_whitespace()) {

@@ -79,13 +79,16 @@ fn pair_json(pair: &draft::Pair) -> Value {
 /// Whether a schema is that of a question-answer pair as shipped, so that the pair meets it as it is.
 fn takes_pair(schema: &Value) -> bool {
     let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return false };
-    let text = |name: &str| {
-        properties.get(name).and_then(|one| one.get("type")).and_then(Value::as_str) == Some("string")
+    let plain_text = |one: &Value| {
+        let limits = ["enum", "const", "minLength", "maxLength", "pattern"];
+        one.get("type").and_then(Value::as_str) == Some("string")
+            && limits.iter().all(|limit| one.get(limit).is_none())
     };
-    let array = properties.get("reasoning_steps").and_then(|one| one.get("type")).and_then(Value::as_str)
-        == Some("array");
-    let plain = ["question", "answer"].iter().all(|name| {
-        ["enum", "const", "maxLength"].iter().all(|limit| properties[*name].get(limit).is_none())
+    let text = |name: &str| properties.get(name).is_some_and(plain_text);
+    let steps = properties.get("reasoning_steps").is_some_and(|steps| {
+        let size = |name: &str| steps.get(name).and_then(Value::as_u64);
+        let three = size("minItems").unwrap_or(0) <= 3 && size("maxItems").unwrap_or(3) >= 3;
+        three && steps.get("items").is_some_and(plain_text)
     });
-    properties.len() == 3 && text("question") && text("answer") && array && plain
+    properties.len() == 3 && text("question") && text("answer") && steps
 }

@@ -44,7 +44,11 @@ impl Passage {
         let facts = section.get("facts").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         let mut sentences: Vec<Sentence> =
             facts.iter().filter_map(Value::as_str).filter_map(Sentence::of).collect();
-        if sentences.is_empty() {
+        let (blocks, words) = code_blocks(text);
+        if !blocks.is_empty() && !words {
+            // What looks like a fact is the code itself.
+            sentences.clear();
+        } else if sentences.is_empty() {
             sentences = split(text);
         }
         let language = language.unwrap_or_else(|| own_language(&sentences, section, document));
@@ -67,7 +71,7 @@ impl Passage {
             counts,
             text: plain_text,
             vocabulary,
-            blocks: code_blocks(text),
+            blocks,
             numbered: numbered_lines(text),
         }
     }
@@ -119,6 +123,12 @@ impl Passage {
         let introduced =
             |(before, _): &&(String, String)| !before.is_empty() && sentence.text.ends_with(before.as_str());
         self.blocks.iter().find(introduced).map(|(_, block)| block.as_str())
+    }
+
+    /// Whether a sentence's first word is written small elsewhere, so that its capital is only the front's.
+    pub(super) fn is_common(&self, sentence: &Sentence) -> bool {
+        let lower = format!(" {}", sentence.words[0].lower);
+        self.sentences.iter().any(|other| other.text.contains(&lower))
     }
 
     /// All sentences, by position.
@@ -335,27 +345,31 @@ fn quoted(title: &str, phrases: &Phrases) -> String {
     fill(phrases.quoted, &[("text", title)])
 }
 
-/// The fenced code blocks of a text, each at most 30 lines, with the end of the line before it.
-fn code_blocks(text: &str) -> Vec<(String, String)> {
+/// The fenced code blocks of a text, each at most 30 lines, with the end of the line before it; and whether
+/// there are words outside of them.
+fn code_blocks(text: &str) -> (Vec<(String, String)>, bool) {
     let mut blocks = Vec::new();
+    let mut words = false;
     let mut before = String::new();
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
         let open = line.trim();
-        if !open.starts_with("```") {
+        let fence = ["```", "~~~"].into_iter().find(|fence| open.starts_with(fence));
+        let Some(fence) = fence else {
+            words |= open.contains(char::is_alphabetic);
             before = if open.is_empty() { before } else { plain(open) };
             continue;
-        }
+        };
         let body: Vec<&str> =
-            lines.by_ref().take_while(|line| !line.trim_start().starts_with("```")).collect();
+            lines.by_ref().take_while(|line| !line.trim_start().starts_with(fence)).collect();
         if body.iter().any(|line| !line.trim().is_empty()) {
             let shown = &body[..body.len().min(30)];
             let tail: String = last_words(&before, 6);
-            blocks.push((tail, format!("{open}\n{}\n```", shown.join("\n").trim_end())));
+            blocks.push((tail, format!("{open}\n{}\n{fence}", shown.join("\n").trim_end())));
         }
         before.clear();
     }
-    blocks
+    (blocks, words)
 }
 
 fn last_words(line: &str, count: usize) -> String {

@@ -28,6 +28,7 @@ pub(super) fn pair(record: &Record) -> Option<Pair> {
     let place = record.text("section.key").map_or_else(|| record.id.to_string(), str::to_owned);
     let fact = record.text("fact").and_then(|fact| passage.position(fact));
     let key = format!("{place} {} {kind} {}", text.len(), number("question_number").unwrap_or(0));
+    let companion = companion.filter(|other| !other.sentences.is_empty());
     let asking = Asking {
         passage: &passage,
         companion: companion.as_ref(),
@@ -41,11 +42,10 @@ pub(super) fn pair(record: &Record) -> Option<Pair> {
 }
 
 fn draft(asking: &Asking<'_>) -> Draft {
-    let two = asking.companion.filter(|other| !other.sentences.is_empty());
     if asking.passage.sentences.is_empty() {
         return code(asking);
     }
-    match (asking.kind, two) {
+    match (asking.kind, asking.companion) {
         ("FACT_BASED", _) => fact::fact(asking, fact::Taste::Statement),
         ("FACTUAL_RECALL", _) => fact::fact(asking, fact::Taste::Term),
         ("SECTION_SUMMARY", _) => summary(asking),
@@ -71,7 +71,8 @@ impl Asking<'_> {
     pub(super) fn focus(&self, among: &[usize]) -> Option<Term> {
         let mut terms = key_terms(self.passage, among);
         let best = terms.first()?.score();
-        terms.retain(|term| term.score() >= best * 0.4);
+        // A score may be below nought.
+        terms.retain(|term| term.score() >= best - best.abs() * 0.6);
         let count = terms.len().min(6);
         Some(terms.swap_remove((self.choose("focus", count) + self.variant) % count))
     }
@@ -302,8 +303,10 @@ fn process(asking: &Asking<'_>) -> Draft {
 /// For a section without sentences: its code, or whatever text it has.
 fn code(asking: &Asking<'_>) -> Draft {
     let passage = asking.passage;
-    let question = asking.word(passage.phrases.code, &[]);
+    let wordings = if passage.code().is_some() { passage.phrases.code } else { passage.phrases.summary };
+    let question = asking.word(wordings, &[]);
     let code = passage.code().unwrap_or(&passage.text).to_owned();
+    let code = if code.is_empty() { passage.path.clone() } else { code };
     let first =
         code.lines().find(|line| !line.trim_start().starts_with("```")).unwrap_or("").trim().to_owned();
     Draft { question, answers: vec![code], term: String::new(), quotes: vec![first], end: End::Stated }

@@ -4,7 +4,7 @@
 //! that the writers quote. Splitting a whole text is done here too, for records without facts.
 
 use super::language::Language;
-use super::words::{Word, is_content, words};
+use super::words::{Word, words};
 
 /// A sentence or list item of a section.
 #[derive(Debug, Clone)]
@@ -190,7 +190,6 @@ pub(super) fn split(text: &str) -> Vec<Sentence> {
         }
         sentences.extend(Sentence::of(&line[start..]));
     }
-    sentences.retain(|sentence| sentence.words.iter().any(|word| is_content(&word.lower, Language::Other)));
     sentences
 }
 

@@ -28,13 +28,13 @@ pub(super) static PHRASES: Phrases = Phrases {
     empty_labels: "note tip warning caution important remark example hint",
     fact: &[
         "{ctx}what should you know about {term}?",
-        "What is there to know about {term} in connection with {title}{post}?",
+        "{ctx}what is there to know about {term}?",
         "{ctx}what matters about {term}?",
     ],
     fact_two: &[
         "{ctx}what is the connection between {term} and {other}?",
         "{ctx}what should you know about {term} in relation to {other}?",
-        "{pre}what is there to know about {term} and {other} when it comes to {title}?",
+        "{ctx}what is there to know about {term} and {other}?",
     ],
     listed: &["{pre}what is listed under {title} that concerns {term}?", "{ctx}which item concerns {term}?"],
     label: &["{ctx}what is there to know about {label}?", "{ctx}what belongs to {label}?"],
@@ -47,7 +47,7 @@ pub(super) static PHRASES: Phrases = Phrases {
     also: "It is also about {terms}.",
     summarize: &[
         "Summarize {title}{post} in fewer than 100 words.",
-        "{pre}what is {title} about, in fewer than 100 words?",
+        "Give a summary of {title}{post} in fewer than 100 words.",
     ],
     summarize_term: &["{ctx}summarize in fewer than 100 words what there is to know about {term}."],
     infer: &["{ctx}what can be inferred about {term}?", "{ctx}what conclusion can be drawn about {term}?"],
@@ -56,14 +56,14 @@ pub(super) static PHRASES: Phrases = Phrases {
         "This follows from two statements: {first} {second}",
     ],
     hop: &[
-        "How does {term} link {a} to {b}{post}?",
+        "What links {a} and {b}{post} with regard to {term}?",
         "What do you learn about {term} when you combine {a} with {b}{post}?",
     ],
     hop_plain: &[
         "What do you get when you combine {a} with {b}{post}?",
         "How do {a} and {b} fit together{post}?",
     ],
-    compare: &["How does {a} compare with {b}{post}?", "{pre}what sets {a} apart from {b}?"],
+    compare: &["How can {a} and {b} be compared{post}?", "{pre}what sets {a} apart from {b}?"],
     shared: "Both are about {terms}.",
     apply: &[
         "How would you put {title}{post} into practice?",
@@ -81,11 +81,11 @@ pub(super) static PHRASES: Phrases = Phrases {
     causal: "because since therefore thus hence causes cause caused leads lead results result due makes prevents so if when \
              otherwise without reason why consequently",
     effect: &[
-        "{ctx}what is the cause and what is the effect where {term} is concerned?",
-        "{ctx}what does {term} depend on, or what follows from it?",
+        "{ctx}what are cause and effect when it comes to {term}?",
+        "{ctx}which causes and effects involve {term}?",
     ],
     circumstances: &[
-        "{ctx}which circumstances matter where {term} is concerned?",
+        "{ctx}which circumstances matter for {term}?",
         "{ctx}what has to be taken into account with {term}?",
     ],
     suppose: &[
@@ -108,7 +108,10 @@ pub(super) static PHRASES: Phrases = Phrases {
         "{ctx}explain {term} to someone who is new to it.",
         "How would you explain {term} to a beginner, in the context of {title}{post}?",
     ],
-    process: &["{pre}what are the steps of {title}, in order?", "How does {title}{post} go, step by step?"],
+    process: &[
+        "{pre}what are the steps of {title}, in order?",
+        "Take me through {title}{post}, step by step.",
+    ],
     points: &[
         "Walk me through {title}{post}, point by point.",
         "{pre}what is there to say about {title}, point by point?",
@@ -118,7 +121,7 @@ pub(super) static PHRASES: Phrases = Phrases {
         "True or false, on the subject of {title}{post}: \"{statement}\"",
     ],
     yes: "True. {sentence}",
-    no: "False. Correct is: {sentence}",
+    no: "False. It should say: {sentence}",
     negations: &[
         (" is not ", " is "),
         (" are not ", " are "),
