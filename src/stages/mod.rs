@@ -3,7 +3,7 @@
 //! Adding a stage: a new file here with its config struct, its running part, its example and its tests; a
 //! `mod` line; a row in `STAGES`. `config` and the command line find it through the table.
 
-mod plan_questions;
+pub mod plan_questions;
 
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde::de::DeserializeOwned;

@@ -22,7 +22,7 @@ use crate::stage::{BuildContext, BuildError, Declare, Derive, Part, StageError};
 /// Plans the questions of each section by a file of question types.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct PlanQuestions {
+pub struct PlanQuestions {
     /// The JSON file of question types: how many of each, how hard, and what the prompt says about them.
     #[serde(default = "types_path")]
     types: String,

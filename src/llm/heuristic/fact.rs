@@ -29,10 +29,8 @@ pub(super) fn fact(asking: &Asking<'_>, taste: Taste) -> Draft {
         _ => term_question(asking, index),
     };
     let mut answers = Vec::new();
-    if !sentence.complete
-        && let Some(lead) = lead_of(asking, index)
-    {
-        answers.push(format!("{} {}", passage.sentences[lead].text, sentence.closed()));
+    if let Some(introduction) = passage.introduction(sentence).filter(|_| !sentence.complete) {
+        answers.push(format!("{introduction} {}", sentence.closed()));
     }
     answers.push(passage.compose(&[index]));
     let mut draft = asking.stated(question, &term, &[index], answers);
@@ -40,15 +38,6 @@ pub(super) fn fact(asking: &Asking<'_>, taste: Taste) -> Draft {
         draft.quotes.insert(0, passage.sentences[index - 1].text.clone());
     }
     draft
-}
-
-/// The sentence ending in a colon that introduces the list of item `index`.
-fn lead_of(asking: &Asking<'_>, index: usize) -> Option<usize> {
-    let sentences = &asking.passage.sentences;
-    let before = (0..index)
-        .rev()
-        .find(|position| sentences[*position].complete || sentences[*position].text.ends_with(':'))?;
-    sentences[before].text.ends_with(':').then_some(before)
 }
 
 /// A question out of the sentence's own shape.

@@ -35,6 +35,8 @@ pub(super) struct Passage {
     blocks: Vec<(String, String)>,
     /// The lines of numbered lists, without their numbers.
     numbered: Vec<String>,
+    /// List items as they start, each with the line ending in a colon that introduces their list.
+    introduced: Vec<(String, String)>,
 }
 
 impl Passage {
@@ -73,6 +75,7 @@ impl Passage {
             vocabulary,
             blocks,
             numbered: numbered_lines(text),
+            introduced: introduced(text),
         }
     }
 
@@ -116,6 +119,12 @@ impl Passage {
     /// The first code block, fences included.
     pub(super) fn code(&self) -> Option<&str> {
         self.blocks.first().map(|(_, block)| block.as_str())
+    }
+
+    /// The line that introduces the list of which this sentence is an item.
+    pub(super) fn introduction(&self, sentence: &Sentence) -> Option<&str> {
+        let starts = |(item, _): &&(String, String)| sentence.text.starts_with(item.as_str());
+        self.introduced.iter().find(starts).map(|(_, line)| line.as_str())
     }
 
     /// The code block that a sentence ending in a colon introduces.
@@ -384,4 +393,22 @@ fn numbered_lines(text: &str) -> Vec<String> {
         (1..=2).contains(&digits) && (line[digits..].starts_with(". ") || line[digits..].starts_with(") "))
     };
     text.lines().map(str::trim_start).filter(numbered).map(plain).filter(|line| !line.is_empty()).collect()
+}
+
+/// The items of lists that a line ending in a colon introduces, each with that line.
+fn introduced(text: &str) -> Vec<(String, String)> {
+    let mut items = Vec::new();
+    let mut intro: Option<String> = None;
+    for line in text.lines().map(str::trim) {
+        let digits = line.chars().take_while(char::is_ascii_digit).count();
+        let numbered = digits > 0 && (line[digits..].starts_with(". ") || line[digits..].starts_with(") "));
+        if numbered || ["- ", "* ", "+ "].iter().any(|marker| line.starts_with(marker)) {
+            let item = plain(line);
+            items.extend(intro.as_ref().filter(|_| !item.is_empty()).map(|intro| (item, intro.clone())));
+        } else if !line.is_empty() {
+            intro = Some(plain(line))
+                .filter(|line| line.ends_with(':') && line.contains(' ') && line.len() < 160);
+        }
+    }
+    items
 }

@@ -198,7 +198,13 @@ fn application(asking: &Asking<'_>) -> Draft {
         None => asking.word(passage.phrases.apply, &[]),
     };
     let term = focus.map(|term| term.shown).unwrap_or_default();
-    asking.stated(question, &term, &picked, vec![passage.compose(&picked)])
+    let text = passage.compose(&picked);
+    let short = |code: &&str| code.lines().count() <= 14 && !text.contains(*code);
+    let answers = match passage.code().filter(short).filter(|_| general) {
+        Some(code) => vec![format!("{text}\n\n{code}"), text],
+        None => vec![text],
+    };
+    asking.stated(question, &term, &picked, answers)
 }
 
 fn cause(asking: &Asking<'_>) -> Draft {
