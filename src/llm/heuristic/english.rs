@@ -3,6 +3,9 @@
 //! A statement such as "The journal keeps every answer." becomes "What does the journal keep?"; one
 //! that fits no pattern is left to the wordings that need a key term only.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 use super::sentences::Sentence;
 
 /// Verbs in their base form; other forms are found by their endings.
@@ -26,9 +29,12 @@ const TRANSITIVE: &str = "contain include provide support require need return cr
     describe define affect protect improve reduce increase control determine accept allow cause generate handle \
     ignore offer replace represent take write read send reject refuse form mean remove show cover use";
 
+static VERB_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| VERBS.split_whitespace().collect());
+static TRANSITIVE_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| TRANSITIVE.split_whitespace().collect());
+
 /// Whether a lower-case word is some form of a listed verb.
 pub(super) fn is_verb(lower: &str) -> bool {
-    base(lower, VERBS).is_some()
+    base(lower, &VERB_SET).is_some()
 }
 
 /// Whether a sentence starts with a command: a base form, not followed by "of" or a verb.
@@ -37,13 +43,13 @@ pub(super) fn is_command(sentence: &Sentence) -> bool {
     let follows = words.get(1).map_or("", |word| word.lower.as_str());
     let split = words.get(1).is_some_and(|word| sentence.text[words[0].at.end..word.at.start] != *" ");
     let noun = ["of", "is", "are", "and", "can", "must", "has", "may", "will", "was"].contains(&follows);
-    let listed = VERBS.split_whitespace().any(|verb| verb == words[0].lower);
+    let listed = VERB_SET.contains(words[0].lower.as_str());
     listed && !noun && !split && !words[0].code
 }
 
 /// The base form of a word in third person, past or -ing form, if it is in `list`.
-fn base(lower: &str, list: &'static str) -> Option<&'static str> {
-    let is = |candidate: &str| list.split_whitespace().find(|verb| *verb == candidate);
+fn base(lower: &str, list: &HashSet<&'static str>) -> Option<&'static str> {
+    let is = |candidate: &str| list.get(candidate).copied();
     if let Some(verb) = is(lower) {
         return Some(verb);
     }
@@ -117,7 +123,7 @@ fn purpose(sentence: &Sentence) -> Option<String> {
     if let Some((_, goal)) = text.split_once(" to ") {
         let goal = goal.split([',', ';', '.', ':']).next().unwrap_or(goal).trim();
         let first = goal.split(' ').next()?.to_lowercase();
-        let verb = VERBS.split_whitespace().any(|verb| verb == first);
+        let verb = VERB_SET.contains(first.as_str());
         if verb && (2..=10).contains(&goal.split(' ').count()) && !points(goal) && sentence.complete {
             return Some(format!("how do you {goal}"));
         }
@@ -246,7 +252,7 @@ fn transitive(subject: &str, word: &str, next: &str, index: usize) -> Option<Str
     let english = super::language::Language::English;
     let object = !next.is_empty() && (english.is_determiner(next) || !english.is_stop(next));
     let bare = index == 1 && ["the", "a", "an", "your", "each", "every"].contains(&subject);
-    let verb = base(word, TRANSITIVE).filter(|_| object && !bare)?;
+    let verb = base(word, &TRANSITIVE_SET).filter(|_| object && !bare)?;
     if word == verb {
         let plural = subject == "you" || subject.ends_with('s');
         return plural.then(|| format!("what do {subject} {verb}"));

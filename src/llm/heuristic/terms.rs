@@ -3,6 +3,9 @@
 //! Without a grammar at hand, what precedes a word tells most: a noun follows an article or a preposition;
 //! German writes nouns with a capital. Words that are verbs in English are listed in `english`.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 use super::english::is_verb;
 use super::language::Language;
 use super::passage::Passage;
@@ -44,6 +47,9 @@ const UNITS: &str = "two three four five six seven eight nine ten twelve twenty 
 /// Words before an adjective that stands alone.
 const BEFORE_ADJECTIVE: &str =
     "is are be was were too very more most less becomes become so as stays remains looks";
+
+static UNIT_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| UNITS.split_whitespace().collect());
+static PREPOSITION_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| PREPOSITIONS.split_whitespace().collect());
 
 /// The key terms of one sentence, best first, without overlap.
 pub(super) fn terms(passage: &Passage, sentence: &Sentence) -> Vec<Term> {
@@ -96,7 +102,7 @@ fn fits(language: Language, words: &[Word], index: usize, inside: bool) -> bool 
     }
     let letters = word.lower.chars().count();
     if !(3..=40).contains(&letters)
-        || UNITS.split_whitespace().any(|unit| unit == word.lower)
+        || UNIT_SET.contains(word.lower.as_str())
         || language.is_stop(&word.lower)
         || !word.lower.starts_with(char::is_alphabetic)
     {
@@ -117,7 +123,7 @@ fn term(passage: &Passage, sentence: &Sentence, start: usize, end: usize) -> Opt
     let before = start.checked_sub(1).map_or("", |index| words[index].lower.as_str());
     let adjacent = start == 0 || sentence.text[words[start - 1].at.end..words[start].at.start] == *" ";
     let determined = adjacent && passage.language.is_determiner(before);
-    let led = adjacent && PREPOSITIONS.split_whitespace().any(|word| word == before);
+    let led = adjacent && PREPOSITION_SET.contains(before);
     let capital = sentence.text[words[start].at.start..].starts_with(char::is_uppercase);
     let code = words[start].code;
     let count = |word: &Word| passage.counts.get(&word.lower).copied().unwrap_or(0).min(5) as f64;
