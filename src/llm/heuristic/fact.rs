@@ -1,6 +1,6 @@
 //! Questions about one fact: turned out of its own sentence where that fits a pattern, else about its terms.
 
-use super::draft::{Asking, Draft};
+use super::draft::{Asking, Draft, capitalized};
 use super::english;
 use super::language::Language;
 use super::passage::lower_first;
@@ -32,12 +32,20 @@ pub(super) fn fact(asking: &Asking<'_>, taste: Taste) -> Draft {
     if let Some(introduction) = passage.introduction(sentence).filter(|_| !sentence.complete) {
         answers.push(format!("{introduction} {}", sentence.closed()));
     }
+    if !sentence.complete && sentence.words.len() < 12 {
+        answers.push(format!("{}: {}", plain_title(asking), sentence.closed()));
+    }
     answers.push(passage.compose(&[index]));
     let mut draft = asking.stated(question, &term, &[index], answers);
     if sentence.leans(passage.language) && index > 0 {
         draft.quotes.insert(0, passage.sentences[index - 1].text.clone());
     }
     draft
+}
+
+/// The subject as the head of an item that has no introduction.
+fn plain_title(asking: &Asking<'_>) -> String {
+    capitalized(asking.passage.title.trim_matches(['"', '„', '“', '«', '»', ' ']))
 }
 
 /// A question out of the sentence's own shape.

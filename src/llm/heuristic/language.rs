@@ -29,9 +29,9 @@ const FRENCH: &str = "le les des et est sont avec pour une du dans sur que ne pa
     par se doit peut être ou mais si sans quand lorsque à vous";
 
 /// Marks of languages without wording of their own that share small words with the four: the Nordic ones,
-/// Dutch, Italian, Portuguese.
+/// Dutch, Italian, Portuguese, Indonesian.
 const DECOYS: &str = "og er til på av som det ikke han jeg har med å och att är inte den het een van dat niet op te zijn voor \
-    met di che il per non sono della é não os uma do da em com";
+    met di che il per non sono della é não os uma do da em com yang dan untuk dari pada ini itu tidak adalah";
 
 /// Further words without content, of four letters and more.
 const ENGLISH_STOP: &str = "about above after again against almost along already also although always among another any \
@@ -89,6 +89,17 @@ impl Language {
         // A text of one of the four is a quarter such words; one alone may be chance.
         let rare = counts[best] * 8 < all || (counts[best] < 2 && all > 6);
         if rare || counts[best] == 0 || counts[4] > counts[best] { Self::Other } else { SPOKEN[best] }
+    }
+
+    /// Whether words speak for a language without wording of its own rather than for English.
+    pub(super) fn is_foreign<'a>(words: impl Iterator<Item = &'a str>) -> bool {
+        let marks = marks();
+        let (mut english, mut other) = (0_u32, 0_u32);
+        for bits in words.filter_map(|word| marks.get(word)) {
+            english += u32::from(bits & 1);
+            other += u32::from(bits >> 4 & 1);
+        }
+        other > english
     }
 
     /// Whether a lower-case word carries no content in this language.

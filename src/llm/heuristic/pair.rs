@@ -116,11 +116,16 @@ fn shared(asking: &Asking<'_>, other: &Passage) -> Vec<String> {
         .collect()
 }
 
-/// The two subjects; by their heading paths where the titles are the same.
+/// The two subjects; by their headings where the titles alone would not tell them apart.
 fn titles(passage: &Passage, other: &Passage) -> (String, String) {
+    let quoted = |text: &str| super::phrases::fill(passage.phrases.quoted, &[("text", text)]);
     if passage.title == other.title {
-        let quoted = |path: &str| super::phrases::fill(passage.phrases.quoted, &[("text", path)]);
         return (quoted(&passage.path), quoted(&other.path));
     }
-    (passage.title.clone(), other.title.clone())
+    // A heading that names no subject goes by its document's title, which is also the other's document.
+    let own = |one: &Passage| match one.path.rsplit_once(" > ") {
+        Some((_, heading)) if one.document.is_empty() => quoted(heading),
+        _ => one.title.clone(),
+    };
+    (own(passage), own(other))
 }

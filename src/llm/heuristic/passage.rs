@@ -50,7 +50,7 @@ impl Passage {
         if !blocks.is_empty() && !words {
             // What looks like a fact is the code itself.
             sentences.clear();
-        } else if sentences.is_empty() {
+        } else if sentences.is_empty() || (sentences.len() == 1 && holds_code(&sentences[0], &blocks)) {
             sentences = split(text);
         }
         let language = language.unwrap_or_else(|| own_language(&sentences, section, document));
@@ -263,15 +263,17 @@ fn weigh(sentences: &mut [Sentence], language: Language) -> HashMap<String, usiz
 
 fn own_language(sentences: &[Sentence], section: &Value, document: &str) -> Language {
     let own = Language::of(sentences.iter().flat_map(|one| one.words.iter().map(|word| word.lower.as_str())));
-    let few = sentences.iter().map(|one| one.words.len()).sum::<usize>() < 25;
-    if own != Language::Other || !few {
+    if own != Language::Other {
         return own;
     }
-    // A short list has no small words; its headings may. Code and tables go with English.
+    // A list of names has no small words; its headings may. Without any sign of another language, names,
+    // code and tables go with English.
     let path = section.get("heading_path").and_then(Value::as_str).unwrap_or("");
     let heading = words(&format!("{path} {document}"));
+    let plain = sentences.iter().all(|one| one.text.is_ascii()) && path.is_ascii() && document.is_ascii();
+    let texts = sentences.iter().flat_map(|one| one.words.iter().map(|word| word.lower.as_str()));
     match Language::of(heading.iter().map(|word| word.lower.as_str())) {
-        Language::Other if path.is_ascii() && document.is_ascii() => Language::English,
+        Language::Other if plain && !Language::is_foreign(texts) => Language::English,
         language => language,
     }
 }
@@ -352,6 +354,12 @@ pub(super) fn lower_first(text: &str) -> String {
 
 fn quoted(title: &str, phrases: &Phrases) -> String {
     fill(phrases.quoted, &[("text", title)])
+}
+
+/// Whether a short section's only fact is its words and its code run together.
+fn holds_code(sentence: &Sentence, blocks: &[(String, String)]) -> bool {
+    let first = blocks.first().and_then(|(_, block)| block.lines().nth(1)).map(str::trim);
+    first.is_some_and(|line| sentence.text.contains(&line.split_whitespace().collect::<Vec<_>>().join(" ")))
 }
 
 /// The fenced code blocks of a text, each at most 30 lines, with the end of the line before it; and whether

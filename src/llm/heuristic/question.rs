@@ -285,7 +285,8 @@ fn process(asking: &Asking<'_>) -> Draft {
     }
     let wordings = if steps.len() < 2 { passage.phrases.points } else { passage.phrases.process };
     if steps.len() < 2 {
-        steps = passage.all().into_iter().filter(open).collect();
+        let among: Vec<usize> = passage.all().into_iter().filter(open).collect();
+        steps = passage.central(&among, 7);
     }
     steps.truncate(12);
     let mut answer = String::new();

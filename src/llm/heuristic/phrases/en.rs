@@ -81,7 +81,7 @@ pub(super) static PHRASES: Phrases = Phrases {
     causal: "because since therefore thus hence causes cause caused leads lead results result due makes prevents so if when \
              otherwise without reason why consequently",
     effect: &[
-        "{ctx}what are cause and effect when it comes to {term}?",
+        "{ctx}what are cause and effect in the case of {term}?",
         "{ctx}which causes and effects involve {term}?",
     ],
     circumstances: &[
