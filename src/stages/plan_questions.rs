@@ -234,6 +234,7 @@ fn question(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::template::Template;
     use std::collections::BTreeSet;
 
     fn planner() -> Planner {
@@ -305,6 +306,35 @@ mod tests {
             .map(|record| record.get("question_number").unwrap().as_u64().unwrap())
             .collect();
         assert_eq!(numbers, (1..=14).collect::<Vec<u64>>());
+    }
+
+    #[test]
+    fn the_shipped_prompts_render_every_question() {
+        let read = |source: &str| Template::new(source, &serde_json::Map::new()).unwrap();
+        let system = read(include_str!("../../pipelines/prompts/qa-system.j2"));
+        let user = read(include_str!("../../pipelines/prompts/qa-user.j2"));
+        let mut sections = document(&[20, 1]);
+        for record in &mut sections {
+            record.set("document", json!({"title": "Guide"}));
+            for (name, value) in [("title", "Tides"), ("heading_path", "Guide > Tides"), ("text", "Body.")] {
+                record.fields["section"][name] = json!(value);
+            }
+        }
+        let mut prompts = BTreeSet::new();
+        for record in planner().derive(sections).unwrap() {
+            let prompt = user.render(&record).unwrap();
+            assert!(prompt.contains("Body.") && prompt.contains(record.text("instruction").unwrap()));
+            assert_eq!(prompt.contains("<second_source>"), record.get("companion").unwrap().is_object());
+            assert_eq!(
+                prompt.contains("Ask about this fact: Fact "),
+                record.get("fact").unwrap().is_string()
+            );
+            prompts.insert((record.text("section.key").map(str::to_owned), prompt));
+            // About four characters a token: the frame must leave a context of 2,048 to the section.
+            let frame = system.render(&record).unwrap().len() + user.render(&record).unwrap().len();
+            assert!(frame < 2_600, "{frame} characters");
+        }
+        assert_eq!(prompts.len(), (20 + 1 + 18) + (1 + 1 + 13));
     }
 
     #[test]

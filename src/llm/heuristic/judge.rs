@@ -4,6 +4,7 @@ use super::draft::{Asking, Draft, End, capitalized};
 use super::language::Language;
 use super::sentences::Sentence;
 use super::terms::{Term, key_terms, terms};
+use super::words::Word;
 
 /// A statement to judge, or a sentence with a blank.
 pub(super) fn judge(asking: &Asking<'_>) -> Draft {
@@ -80,10 +81,15 @@ fn false_statement(asking: &Asking<'_>, index: usize) -> Option<String> {
     other_term(asking, index, &text)
 }
 
+/// Whether a word is a whole number by itself, not one of an issue, path or version.
+fn is_number(word: &Word, text: &str) -> bool {
+    let alone = text[..word.at.start].chars().next_back().is_none_or(char::is_whitespace);
+    alone && !word.code && word.lower.len() <= 6 && word.lower.chars().all(|c| c.is_ascii_digit())
+}
+
 /// A whole number of the sentence replaced by another one.
 fn other_number(asking: &Asking<'_>, sentence: &Sentence, text: &str) -> Option<String> {
-    let plain = |lower: &str| lower.len() <= 6 && lower.chars().all(|c| c.is_ascii_digit());
-    let word = sentence.words.iter().find(|word| !word.code && plain(&word.lower))?;
+    let word = sentence.words.iter().find(|word| is_number(word, text))?;
     let number: u32 = word.lower.parse().ok()?;
     let step = if (1000..2100).contains(&number) {
         7 + asking.choose("year", 30) as u32
@@ -115,8 +121,7 @@ fn other_term(asking: &Asking<'_>, index: usize, text: &str) -> Option<String> {
 fn blank(asking: &Asking<'_>, index: usize) -> Option<Draft> {
     let passage = asking.passage;
     let sentence = &passage.sentences[index];
-    let number =
-        sentence.words.iter().find(|word| !word.code && word.lower.chars().all(|c| c.is_ascii_digit()));
+    let number = sentence.words.iter().find(|word| is_number(word, &sentence.text));
     let found = terms(passage, sentence);
     let (at, term) = match (number, found.get(asking.variant / 3 % found.len().max(1))) {
         (Some(number), term) if term.is_none() || asking.choose("blank", 2) == 0 => {

@@ -296,7 +296,7 @@ fn subject(
         path.split(" > ").map(bare).filter(|part| *part != own && *part != document).collect();
     let title = match above.last() {
         Some(parent) if vague(&own) => format!("{own} ({parent})"),
-        None if vague(&own) && !document.is_empty() => {
+        None if vague(&own) && !own.contains(|c: char| c.is_ascii_digit()) && !document.is_empty() => {
             return (in_sentence(&document, phrases, counts), String::new());
         }
         _ => own,
@@ -307,8 +307,9 @@ fn subject(
 /// A heading without numbering, markup and colon.
 fn bare(title: &str) -> String {
     let title = plain(title);
-    let digits = title.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.' || c == ')');
-    let title = if digits.starts_with(' ') && digits.len() > 1 { digits } else { &title };
+    let rest = title.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.' || c == ')');
+    let numbered = rest.len() < title.len() && rest.trim_start_matches(' ').starts_with(char::is_alphabetic);
+    let title = if numbered && rest.starts_with(' ') { rest } else { &title };
     title.trim().trim_end_matches([':', '.', '#', ' ']).to_owned()
 }
 
