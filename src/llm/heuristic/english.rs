@@ -118,7 +118,7 @@ fn purpose(sentence: &Sentence) -> Option<String> {
     let points =
         |part: &str| part.split(' ').any(|word| ["it", "them", "this", "that", "these"].contains(&word));
     if let Some(whole) = text.strip_suffix(':') {
-        return (!points(whole)).then(|| format!("how do you {}", super::passage::lower_first(whole)));
+        return (!points(whole)).then(|| format!("how do you {}", super::subject::lower_first(whole)));
     }
     if let Some((_, goal)) = text.split_once(" to ") {
         let goal = goal.split([',', ';', '.', ':']).next().unwrap_or(goal).trim();
@@ -134,10 +134,10 @@ fn purpose(sentence: &Sentence) -> Option<String> {
     if let Some((before, _)) =
         measure(text, " for ", &["minutes", "hours", "days", "weeks", "seconds", "minute", "hour"])
     {
-        return Some(format!("how long should you {}", super::passage::lower_first(before)));
+        return Some(format!("how long should you {}", super::subject::lower_first(before)));
     }
     if let Some((before, _)) = measure(text, " to ", &["°", "degrees"]) {
-        return Some(format!("to what temperature should you {}", super::passage::lower_first(before)));
+        return Some(format!("to what temperature should you {}", super::subject::lower_first(before)));
     }
     object(sentence).map(|object| format!("what should be done with {object}"))
 }
@@ -270,7 +270,7 @@ fn opening(sentence: &Sentence, subject: &str, common: bool) -> String {
     let plural = subject.contains(' ') && subject.ends_with('s');
     let common =
         lone && (common || small.contains(&first.lower.as_str()) || first.lower.ends_with("ing") || plural);
-    if common { super::passage::lower_first(subject) } else { subject.to_owned() }
+    if common { super::subject::lower_first(subject) } else { subject.to_owned() }
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 use super::draft::{Asking, Draft, capitalized};
 use super::english;
 use super::language::Language;
-use super::passage::lower_first;
 use super::sentences::Sentence;
+use super::subject::lower_first;
 use super::terms::terms;
 
 /// What kind of question is preferred.

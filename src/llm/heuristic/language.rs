@@ -87,8 +87,8 @@ impl Language {
             }
         }
         // A text of one of the four is a quarter such words; one alone may be chance.
-        let rare = counts[best] * 8 < all || (counts[best] < 2 && all > 6);
-        if rare || counts[best] == 0 || counts[4] > counts[best] { Self::Other } else { SPOKEN[best] }
+        let rare = counts[best] * 8 < all || counts[best] < 2;
+        if rare || counts[4] > counts[best] { Self::Other } else { SPOKEN[best] }
     }
 
     /// Whether words speak for a language without wording of its own rather than for English.

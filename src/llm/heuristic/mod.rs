@@ -15,11 +15,13 @@ mod fact;
 mod generic;
 mod judge;
 mod language;
+mod layout;
 mod pair;
 mod passage;
 mod phrases;
 mod question;
 mod sentences;
+mod subject;
 mod terms;
 mod words;
 

@@ -47,7 +47,7 @@ fn linked(asking: &Asking<'_>, other: &Passage) -> (usize, usize) {
             scored.push((passage.sentences[one].content(passage.language).filter(common).count(), one, two));
         }
     }
-    scored.sort_by(|a, b| b.0.cmp(&a.0));
+    scored.sort_by_key(|one| std::cmp::Reverse(one.0));
     let best = scored.first().map_or(0, |one| one.0);
     let good = scored.iter().take_while(|one| one.0 > 0 && one.0 + 1 >= best).count().clamp(1, 4);
     let (_, first, second) =

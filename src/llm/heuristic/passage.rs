@@ -8,9 +8,11 @@ use std::collections::{HashMap, HashSet};
 use serde_json::Value;
 
 use super::language::Language;
+use super::layout::{code_blocks, holds_code, introduced, numbered_lines};
 use super::phrases::{Phrases, fill};
 use super::sentences::{Sentence, plain, split};
-use super::words::{is_content, pieces, words};
+use super::subject::subject;
+use super::words::{pieces, words};
 
 /// A section as the writers see it.
 #[derive(Debug)]
@@ -204,6 +206,15 @@ impl Passage {
                 chosen.push(index);
             }
         }
+        // A nested item repeats its parent's words; the parent need not stand before it.
+        let stem = |index: usize| self.sentences[index].text.trim_end_matches('.');
+        let repeated = |index: usize| {
+            chosen.iter().any(|&other| {
+                let (own, longer) = (stem(index), stem(other));
+                other != index && longer.starts_with(own) && (longer.len() > own.len() || other < index)
+            })
+        };
+        let chosen: Vec<usize> = chosen.iter().copied().filter(|index| !repeated(*index)).collect();
         let items = chosen.iter().filter(|index| !self.sentences[**index].complete).count();
         let mut text = String::new();
         for (position, &index) in chosen.iter().enumerate() {
@@ -276,148 +287,4 @@ fn own_language(sentences: &[Sentence], section: &Value, document: &str) -> Lang
         Language::Other if plain && !Language::is_foreign(texts) => Language::English,
         language => language,
     }
-}
-
-/// The section's subject and its document's title, ready for sentences. A heading that says nothing by
-/// itself ("Notes", "1.2.0") takes the heading above it along.
-fn subject(
-    title: &str,
-    path: &str,
-    document: &str,
-    phrases: &Phrases,
-    counts: &HashMap<String, usize>,
-) -> (String, String) {
-    let document = plain(document);
-    let own = bare(title);
-    if own.is_empty() || own.eq_ignore_ascii_case(&document) {
-        return (in_sentence(&document, phrases, counts), String::new());
-    }
-    let above: Vec<String> =
-        path.split(" > ").map(bare).filter(|part| *part != own && *part != document).collect();
-    let title = match above.last() {
-        Some(parent) if vague(&own) => format!("{own} ({parent})"),
-        None if vague(&own) && !own.contains(|c: char| c.is_ascii_digit()) && !document.is_empty() => {
-            return (in_sentence(&document, phrases, counts), String::new());
-        }
-        _ => own,
-    };
-    (in_sentence(&title, phrases, counts), document)
-}
-
-/// A heading without numbering, markup and colon.
-fn bare(title: &str) -> String {
-    let title = plain(title);
-    let rest = title.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.' || c == ')');
-    let numbered = rest.len() < title.len() && rest.trim_start_matches(' ').starts_with(char::is_alphabetic);
-    let title = if numbered && rest.starts_with(' ') { rest } else { &title };
-    title.trim().trim_end_matches([':', '.', '#', ' ']).to_owned()
-}
-
-/// Whether a heading names no subject: it has a general word only, or no letters.
-fn vague(title: &str) -> bool {
-    const VAGUE: &str = "introduction|overview|summary|notes|note|example|examples|usage|features|installation|install|fixed|\
-        added|changed|removed|deprecated|security|changes|other|misc|license|contributing|about|background|general|options|\
-        requirements|setup|getting started|quick start|quickstart|details|remarks|tips|faq|references|see also|steps|\
-        einleitung|einführung|überblick|übersicht|hinweise|beispiel|beispiele|zusammenfassung|allgemeines|zutaten|zubereitung|\
-        schritte|anmerkungen|introducción|resumen|notas|ejemplo|ejemplos|ingredientes|preparación|pasos|elaboración|consejos|\
-        présentation|résumé|remarques|exemple|exemples|ingrédients|préparation|étapes|conseils|ingredients|method|directions|\
-        bug fixes|breaking changes|unreleased|improvements|api|description";
-    let lower = title.to_lowercase();
-    let letters = title.chars().filter(|c| c.is_alphabetic()).count();
-    letters < 3 || VAGUE.split('|').any(|one| one.trim() == lower)
-}
-
-/// A title as it stands inside a sentence: quoted, or in English as plain words where they are such.
-fn in_sentence(title: &str, phrases: &Phrases, counts: &HashMap<String, usize>) -> String {
-    let odd = |c: char| matches!(c, '?' | '!' | ':' | ',' | ';' | '(' | '"' | '/' | '=' | '[');
-    let plain_words = title.split(' ').count() <= 6 && !title.contains(odd);
-    let starts_well = title.starts_with(|c: char| c.is_alphabetic() || c == '`');
-    if !phrases.bare_titles || !plain_words || !starts_well {
-        return quoted(title, phrases);
-    }
-    let first = title.split(' ').next().unwrap_or(title);
-    let inner_capital =
-        title.split(' ').skip(1).any(|word| word.chars().next().is_some_and(char::is_uppercase));
-    let common =
-        counts.contains_key(&first.to_lowercase()) || !is_content(&first.to_lowercase(), Language::English);
-    let capital_only_first = first.chars().skip(1).all(char::is_lowercase);
-    if capital_only_first && !inner_capital && (common || first.ends_with("ing")) {
-        return lower_first(title);
-    }
-    if title.contains(' ') { quoted(title, phrases) } else { title.to_owned() }
-}
-
-/// `text` with its first letter small.
-pub(super) fn lower_first(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
-}
-
-fn quoted(title: &str, phrases: &Phrases) -> String {
-    fill(phrases.quoted, &[("text", title)])
-}
-
-/// Whether a short section's only fact is its words and its code run together.
-fn holds_code(sentence: &Sentence, blocks: &[(String, String)]) -> bool {
-    let first = blocks.first().and_then(|(_, block)| block.lines().nth(1)).map(str::trim);
-    first.is_some_and(|line| sentence.text.contains(&line.split_whitespace().collect::<Vec<_>>().join(" ")))
-}
-
-/// The fenced code blocks of a text, each at most 30 lines, with the end of the line before it; and whether
-/// there are words outside of them.
-fn code_blocks(text: &str) -> (Vec<(String, String)>, bool) {
-    let mut blocks = Vec::new();
-    let mut words = false;
-    let mut before = String::new();
-    let mut lines = text.lines();
-    while let Some(line) = lines.next() {
-        let open = line.trim();
-        let fence = ["```", "~~~"].into_iter().find(|fence| open.starts_with(fence));
-        let Some(fence) = fence else {
-            words |= open.contains(char::is_alphabetic);
-            before = if open.is_empty() { before } else { plain(open) };
-            continue;
-        };
-        let body: Vec<&str> =
-            lines.by_ref().take_while(|line| !line.trim_start().starts_with(fence)).collect();
-        if body.iter().any(|line| !line.trim().is_empty()) {
-            let shown = &body[..body.len().min(30)];
-            let tail: String = last_words(&before, 6);
-            blocks.push((tail, format!("{open}\n{}\n{fence}", shown.join("\n").trim_end())));
-        }
-        before.clear();
-    }
-    (blocks, words)
-}
-
-fn last_words(line: &str, count: usize) -> String {
-    let words: Vec<&str> = line.split(' ').collect();
-    words[words.len().saturating_sub(count)..].join(" ")
-}
-
-/// The lines that start with a number as list items do, without it.
-fn numbered_lines(text: &str) -> Vec<String> {
-    let numbered = |line: &&str| {
-        let digits = line.chars().take_while(char::is_ascii_digit).count();
-        (1..=2).contains(&digits) && (line[digits..].starts_with(". ") || line[digits..].starts_with(") "))
-    };
-    text.lines().map(str::trim_start).filter(numbered).map(plain).filter(|line| !line.is_empty()).collect()
-}
-
-/// The items of lists that a line ending in a colon introduces, each with that line.
-fn introduced(text: &str) -> Vec<(String, String)> {
-    let mut items = Vec::new();
-    let mut intro: Option<String> = None;
-    for line in text.lines().map(str::trim) {
-        let digits = line.chars().take_while(char::is_ascii_digit).count();
-        let numbered = digits > 0 && (line[digits..].starts_with(". ") || line[digits..].starts_with(") "));
-        if numbered || ["- ", "* ", "+ "].iter().any(|marker| line.starts_with(marker)) {
-            let item = plain(line);
-            items.extend(intro.as_ref().filter(|_| !item.is_empty()).map(|intro| (item, intro.clone())));
-        } else if !line.is_empty() {
-            intro = Some(plain(line))
-                .filter(|line| line.ends_with(':') && line.contains(' ') && line.len() < 160);
-        }
-    }
-    items
 }

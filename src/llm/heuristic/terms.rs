@@ -44,11 +44,18 @@ const UNITS: &str = "two three four five six seven eight nine ten twelve twenty 
     semanas mes meses año años gramos litro litros grados poco deux trois quatre cinq sept huit neuf dix secondes heure heures \
     jour jours semaine semaines mois ans année années grammes litres degrés fois bout";
 
+/// Common adjectives, which name nothing when they stand alone.
+const ADJECTIVES: &str = "hard simple new old large small big good better best fast slow high low easy long short full same internal \
+    external optimized optional possible necessary available different similar important useful common general special \
+    single double main own current previous next open free clear clean dark light deep wide thin thick warm cold hot dry wet \
+    soft heavy strong weak early late entire whole various automatic manual random default null empty";
+
 /// Words before an adjective that stands alone.
 const BEFORE_ADJECTIVE: &str =
     "is are be was were too very more most less becomes become so as stays remains looks";
 
 static UNIT_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| UNITS.split_whitespace().collect());
+static ADJECTIVE_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| ADJECTIVES.split_whitespace().collect());
 static PREPOSITION_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| PREPOSITIONS.split_whitespace().collect());
 
 /// The key terms of one sentence, best first, without overlap.
@@ -146,6 +153,9 @@ fn term(passage: &Passage, sentence: &Sentence, start: usize, end: usize) -> Opt
     if lone && passage.language == Language::English && words[start].lower.ends_with("ed") {
         score -= 3.0;
     }
+    if lone && passage.language == Language::English && ADJECTIVE_SET.contains(words[start].lower.as_str()) {
+        return None;
+    }
     let at = words[start].at.start..words[end - 1].at.end;
     let text = sentence.text[at.clone()].to_owned();
     let shown = shown(passage, sentence, start, &text, determined && !code);
@@ -162,7 +172,7 @@ fn shown(passage: &Passage, sentence: &Sentence, start: usize, text: &str, deter
     }
     // A capital that only opens the sentence goes.
     let text = match (start, passage.counts.get(&sentence.words[start].lower)) {
-        (0, _) if text.chars().filter(|c| c.is_uppercase()).count() == 1 => super::passage::lower_first(text),
+        (0, _) if text.chars().filter(|c| c.is_uppercase()).count() == 1 => super::subject::lower_first(text),
         _ => text.to_owned(),
     };
     let article = if start > 0 { sentence.words[start - 1].lower.as_str() } else { "" };
