@@ -32,7 +32,7 @@ pub(super) fn fact(asking: &Asking<'_>, taste: Taste) -> Draft {
     if let Some(introduction) = passage.introduction(sentence).filter(|_| !sentence.complete) {
         answers.push(format!("{introduction} {}", sentence.closed()));
     }
-    if !sentence.complete && sentence.words.len() < 12 {
+    if !sentence.complete && sentence.words.len() < 12 && !sentence.text.contains(": ") {
         answers.push(format!("{}: {}", plain_title(asking), sentence.closed()));
     }
     answers.push(passage.compose(&[index]));
@@ -228,7 +228,9 @@ fn reason_of(asking: &Asking<'_>, sentence: &Sentence) -> Option<String> {
         let quoted = wording.contains("„{effect}") || wording.contains("« {effect}");
         let first = &sentence.words[0].lower;
         let lower = !quoted
-            && (asking.passage.language.is_stop(first) || asking.passage.language.is_determiner(first));
+            && (asking.passage.is_common(sentence)
+                || asking.passage.language.is_stop(first)
+                || asking.passage.language.is_determiner(first));
         let effect = if lower { lower_first(effect) } else { effect.to_owned() };
         return Some(asking.fill(wording, &[("effect", &effect)]));
     }

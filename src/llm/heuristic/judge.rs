@@ -9,7 +9,9 @@ use super::words::Word;
 /// A statement to judge, or a sentence with a blank.
 pub(super) fn judge(asking: &Asking<'_>) -> Draft {
     let index = sentence(asking);
-    let kind = (asking.choose("judge", 3) + asking.variant) % 3;
+    // Without words of its own for true and false, a language gets blanks.
+    let worded = asking.passage.language != Language::Other;
+    let kind = if worded { (asking.choose("judge", 3) + asking.variant) % 3 } else { 2 };
     let false_statement = if kind == 0 { false_statement(asking, index) } else { None };
     if let Some(statement) = false_statement {
         return judged(asking, index, &statement, End::Wrong);

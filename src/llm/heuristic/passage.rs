@@ -60,7 +60,7 @@ impl Passage {
         let title = section.get("title").and_then(Value::as_str).unwrap_or("");
         let path = section.get("heading_path").and_then(Value::as_str).unwrap_or("");
         let phrases = language.phrases();
-        let (title, document) = subject(title, path, document, phrases, &counts);
+        let (title, document) = subject(title, path, document, phrases, &sentences);
         let path = if path.is_empty() { plain(&title) } else { plain(path) };
         let plain_text = if sentences.is_empty() { plain(text) } else { String::new() };
         let vocabulary =

@@ -3,11 +3,9 @@
 //! A title is taken from the heading, without numbering; a heading that says nothing by itself borrows from the
 //! one above or from the document. `passage` asks here once for each section.
 
-use std::collections::HashMap;
-
 use super::language::Language;
 use super::phrases::{Phrases, fill};
-use super::sentences::plain;
+use super::sentences::{Sentence, plain};
 use super::words::is_content;
 
 /// The section's subject and its document's title, ready for sentences. A heading that says nothing by
@@ -17,23 +15,23 @@ pub(super) fn subject(
     path: &str,
     document: &str,
     phrases: &Phrases,
-    counts: &HashMap<String, usize>,
+    sentences: &[Sentence],
 ) -> (String, String) {
     let document = plain(document);
     let own = bare(title);
     if own.is_empty() || own.eq_ignore_ascii_case(&document) {
-        return (in_sentence(&document, phrases, counts), String::new());
+        return (in_sentence(&document, phrases, sentences), String::new());
     }
     let above: Vec<String> =
         path.split(" > ").map(bare).filter(|part| *part != own && *part != document).collect();
     let title = match above.last() {
         Some(parent) if vague(&own) => format!("{own} ({parent})"),
         None if vague(&own) && !own.contains(|c: char| c.is_ascii_digit()) && !document.is_empty() => {
-            return (in_sentence(&document, phrases, counts), String::new());
+            return (in_sentence(&document, phrases, sentences), String::new());
         }
         _ => own,
     };
-    (in_sentence(&title, phrases, counts), document)
+    (in_sentence(&title, phrases, sentences), document)
 }
 
 /// A heading without numbering, markup and colon.
@@ -60,7 +58,7 @@ fn vague(title: &str) -> bool {
 }
 
 /// A title as it stands inside a sentence: quoted, or in English as plain words where they are such.
-fn in_sentence(title: &str, phrases: &Phrases, counts: &HashMap<String, usize>) -> String {
+fn in_sentence(title: &str, phrases: &Phrases, sentences: &[Sentence]) -> String {
     let odd = |c: char| matches!(c, '?' | '!' | ':' | ',' | ';' | '(' | '"' | '/' | '=' | '[');
     let plain_words = title.split(' ').count() <= 6 && !title.contains(odd);
     let starts_well = title.starts_with(|c: char| c.is_alphabetic() || c == '`');
@@ -70,8 +68,10 @@ fn in_sentence(title: &str, phrases: &Phrases, counts: &HashMap<String, usize>) 
     let first = title.split(' ').next().unwrap_or(title);
     let inner_capital =
         title.split(' ').skip(1).any(|word| word.chars().next().is_some_and(char::is_uppercase));
-    let common =
-        counts.contains_key(&first.to_lowercase()) || !is_content(&first.to_lowercase(), Language::English);
+    let lower = first.to_lowercase();
+    // Written small elsewhere, the word is no name.
+    let common = !is_content(&lower, Language::English)
+        || sentences.iter().any(|sentence| sentence.text.contains(&format!(" {lower}")));
     let capital_only_first = first.chars().skip(1).all(char::is_lowercase);
     if capital_only_first && !inner_capital && (common || first.ends_with("ing")) {
         return lower_first(title);
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     fn check(title: &str, path: &str, expected: (&str, &str)) {
-        let (title, document) = subject(title, path, "Guide", Language::English.phrases(), &HashMap::new());
+        let (title, document) = subject(title, path, "Guide", Language::English.phrases(), &[]);
         assert_eq!((title.as_str(), document.as_str()), expected);
     }
 

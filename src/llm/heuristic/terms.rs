@@ -38,7 +38,7 @@ const PREPOSITIONS: &str = "of in with for from by on to into at about without t
 /// Words that measure or place and name no subject by themselves.
 const UNITS: &str = "two three four five six seven eight nine ten twelve twenty second seconds minute minutes hour hours day days \
     week weeks month months year years gram grams kilogram liter litre liters litres percent degree degrees meter meters times \
-    inside outside today way ways case cases number numbers bit lot zwei drei vier fünf sechs sieben acht neun zehn sekunden \
+    inside outside out up off down back away today way ways case cases number numbers bit lot zwei drei vier fünf sechs sieben acht neun zehn sekunden \
     minute minuten stunde stunden tag tage tagen woche wochen monat monate jahr jahre jahren gramm liter kilometer meter \
     prozent grad mal millimeter dos tres cuatro cinco seis siete ocho nueve diez segundos minutos hora horas día días semana \
     semanas mes meses año años gramos litro litros grados poco deux trois quatre cinq sept huit neuf dix secondes heure heures \
@@ -48,7 +48,7 @@ const UNITS: &str = "two three four five six seven eight nine ten twelve twenty 
 const ADJECTIVES: &str = "hard simple new old large small big good better best fast slow high low easy long short full same internal \
     external optimized optional possible necessary available different similar important useful common general special \
     single double main own current previous next open free clear clean dark light deep wide thin thick warm cold hot dry wet \
-    soft heavy strong weak early late entire whole various automatic manual random default null empty";
+    soft heavy strong weak early late entire whole various automatic manual random default null empty dead alive broken related certain likely standard basic modern";
 
 /// Words before an adjective that stands alone.
 const BEFORE_ADJECTIVE: &str =

@@ -37,7 +37,7 @@ pub(super) static PHRASES: Phrases = Phrases {
         "{ctx}what is there to know about {term} and {other}?",
     ],
     listed: &["{pre}what is listed under {title} that concerns {term}?", "{ctx}which item concerns {term}?"],
-    label: &["{ctx}what is there to know about {label}?", "{ctx}what belongs to {label}?"],
+    label: &["{ctx}what is there to know about {label}?", "{ctx}what is specified for {label}?"],
     label_term: &["{ctx}what is noted for {label} with regard to {term}?"],
     summary: &[
         "{pre}what are the main points about {title}?",
