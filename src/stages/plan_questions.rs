@@ -338,6 +338,34 @@ mod tests {
     }
 
     #[test]
+    fn a_wrong_file_is_named() {
+        let plan = |types: &str| PlanQuestions { types: types.to_owned(), only: vec![], skip: vec![] };
+        let missing = "config/no_such_types.json";
+        assert!(
+            plan(missing).load(missing).unwrap_err()[0]
+                .starts_with("cannot read `config/no_such_types.json`")
+        );
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("types.json");
+        std::fs::write(&path, "{\"types\": [{\"type\": \"A\"}, 7]}").unwrap();
+        let path = path.to_str().unwrap();
+        let problems = plan(path).load(path).unwrap_err();
+        assert_eq!(problems.len(), 2, "{problems:?}");
+        assert!(
+            problems[0].starts_with(&format!("`{path}`: entry 1 (`A`): missing field `count`")),
+            "{problems:?}"
+        );
+        assert!(problems[1].starts_with(&format!("`{path}`: entry 2: ")), "{problems:?}");
+    }
+
+    #[test]
+    fn only_and_skip_choose_types() {
+        let plan: PlanQuestions = serde_json::from_value(json!({"only": ["A", "B"], "skip": ["B"]})).unwrap();
+        assert_eq!(["A", "B", "C"].map(|name| plan.takes(name)), [true, false, false]);
+        assert!(serde_json::from_value::<PlanQuestions>(json!({"typs": "x"})).is_err());
+    }
+
+    #[test]
     fn names_close_to_a_known_one_are_found() {
         assert_eq!(nearest("inferense", &["INFERENCE", "FACT_BASED"]), Some("INFERENCE"));
         assert_eq!(nearest("xyz", &["INFERENCE", "FACT_BASED"]), None);

@@ -6,7 +6,9 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
+use super::language::Language::English;
 use super::sentences::Sentence;
+use super::words::Word;
 
 /// Verbs in their base form; other forms are found by their endings.
 const VERBS: &str = "add allow appear apply ask avoid bake become begin belong blend boil break bring build call carry cause \
@@ -98,7 +100,7 @@ pub(super) fn question(sentence: &Sentence, common: bool) -> Option<String> {
             return None;
         }
         let subject = opening(sentence, subject, common);
-        if let Some(question) = auxiliary(&subject, word, next, words.len() - index) {
+        if let Some(question) = auxiliary(&subject, word, next, &words[index..]) {
             return Some(question);
         }
         if ["that", "which", "who", "if", "when", "where", "because", "whose"].contains(&word) {
@@ -164,8 +166,7 @@ fn object(sentence: &Sentence) -> Option<String> {
     while end < words.len().min(5) {
         let word = &words[end];
         let joined = &sentence.text[words[end - 1].at.end..word.at.start] == " ";
-        let function =
-            super::language::Language::English.is_stop(&word.lower) || NUMBERS.contains(&word.lower.as_str());
+        let function = English.is_stop(&word.lower) || NUMBERS.contains(&word.lower.as_str());
         if !joined || function {
             break;
         }
@@ -176,8 +177,7 @@ fn object(sentence: &Sentence) -> Option<String> {
 }
 
 /// Whether the words can be a subject: no adverb or preposition in front, no verb inside.
-fn is_subject(words: &[super::words::Word]) -> bool {
-    use super::language::Language::English;
+fn is_subject(words: &[Word]) -> bool {
     let opens = ["all", "most", "some", "many", "both", "you", "one", "only", "several"];
     let first = &words[0].lower;
     if English.is_stop(first) && !English.is_determiner(first) && !opens.contains(&first.as_str()) {
@@ -188,12 +188,16 @@ fn is_subject(words: &[super::words::Word]) -> bool {
 }
 
 /// Questions out of "X is a Y", "X must Y", "X can Y".
-fn auxiliary(subject: &str, word: &str, next: &str, left: usize) -> Option<String> {
+fn auxiliary(subject: &str, word: &str, next: &str, rest: &[Word]) -> Option<String> {
+    let after = rest.get(2).map_or("", |word| word.lower.as_str());
+    // "is formed by cooling" tells how; "is needed" does not.
+    let manner = ["by", "with", "from", "through", "using", "into", "in", "as"].contains(&after)
+        && !["needed", "required", "based", "limited", "allowed", "called", "interested"].contains(&next);
     let plural =
         |one: &'static str, many: &'static str| if word == "are" || word == "were" { many } else { one };
     let negative = next == "not" || next == "never";
     match (word, next) {
-        _ if left < 3 || subject == "you" => None,
+        _ if rest.len() < 3 || subject == "you" => None,
         ("is" | "are", "a" | "an" | "the" | "one") => Some(format!("what {} {subject}", plural("is", "are"))),
         ("is" | "are", "called" | "known") => Some(format!("what {} {subject} {next}", plural("is", "are"))),
         ("is" | "are", "used" | "meant" | "intended") => {
@@ -214,7 +218,7 @@ fn auxiliary(subject: &str, word: &str, next: &str, left: usize) -> Option<Strin
         ("is" | "are" | "was" | "were", _) if negative => {
             Some(format!("what {} not true of {subject}", plural("is", "is")))
         }
-        ("is" | "are", _) if next.ends_with("ed") => Some(format!("how {word} {subject} {next}")),
+        ("is" | "are", _) if manner && next.ends_with("ed") => Some(format!("how {word} {subject} {next}")),
         ("is" | "are", _) => Some(format!("what can be said about {subject}")),
         _ => None,
     }
@@ -249,8 +253,7 @@ fn duration(sentence: &Sentence, common: bool) -> Option<String> {
 
 /// Questions out of "X contains Y".
 fn transitive(subject: &str, word: &str, next: &str, index: usize) -> Option<String> {
-    let english = super::language::Language::English;
-    let object = !next.is_empty() && (english.is_determiner(next) || !english.is_stop(next));
+    let object = !next.is_empty() && (English.is_determiner(next) || !English.is_stop(next));
     let bare = index == 1 && ["the", "a", "an", "your", "each", "every"].contains(&subject);
     let verb = base(word, &TRANSITIVE_SET).filter(|_| object && !bare)?;
     if word == verb {
@@ -290,6 +293,7 @@ mod tests {
         check("Run `make` to build the program.", Some("how do you build the program"));
         check("The dough must be covered overnight.", Some("what must be done with the dough"));
         check("The oven cannot be opened before that.", Some("what is not possible with the oven"));
+        check("A dry bowl is needed for this.", Some("what can be said about a dry bowl"));
         check("Large crystals are formed by slow cooling.", Some("how are large crystals formed"));
     }
 
