@@ -44,9 +44,9 @@ impl BuildContext {
         Ok(Expression::new(source, &self.vars)?)
     }
 
-    /// Renders a text that may name `vars`, such as a path.
+    /// Renders a text that may name `vars` and `started`, such as a path.
     pub fn render(&self, source: &str) -> Result<String, BuildError> {
-        Ok(Template::new(source, &self.vars)?.render_vars()?)
+        Ok(Template::new(source, &self.vars)?.render_started(&self.started)?)
     }
 }
 
@@ -123,16 +123,17 @@ pub trait Derive: Send {
 
 /// A step after admission.
 pub trait Transform: Send + Sync {
-    /// What becomes of the record.
-    fn process(&self, record: Record) -> Result<Emit, StageError>;
+    /// Changes the record and says what becomes of it. After an error the engine keeps the record as it
+    /// then is, for `rejected.jsonl`.
+    fn process(&self, record: &mut Record) -> Result<Emit, StageError>;
 }
 
 /// What becomes of a record in a transform.
 #[derive(Debug)]
 pub enum Emit {
-    /// It goes on, changed or not.
-    One(Record),
-    /// It becomes several; the engine gives each its id.
+    /// It goes on as it now is.
+    Pass,
+    /// It becomes several, which take its place; the engine gives each its id.
     Many(Vec<Record>),
     /// A filter said no; the reason is a short fixed word such as `crosses_split`.
     Drop(&'static str),

@@ -80,6 +80,13 @@ impl Template {
         Ok(self.environment.get_template(NAME)?.render(context)?)
     }
 
+    /// Renders with `vars` and `started` (the run's first start), for paths of files made at its end.
+    pub fn render_started(&self, started: &str) -> Result<String, TemplateError> {
+        let context =
+            BTreeMap::from([("vars", self.vars.clone()), ("started", minijinja::Value::from(started))]);
+        Ok(self.environment.get_template(NAME)?.render(context)?)
+    }
+
     /// The names the template reads and does not set itself, dotted where it reaches inside
     /// (`section.title`), sorted.
     #[must_use]

@@ -1,1 +1,143 @@
-//! Placeholder.
+//! The command line: what the user typed, and which part of the library answers it.
+//!
+//! Each command is a file; this one holds the arguments. Results go to stdout, logs and progress to stderr;
+//! `exit` maps every error to a documented code.
+
+mod exit;
+mod init;
+mod inspect;
+mod logging;
+mod preview;
+mod run;
+mod stages;
+mod status;
+mod validate;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Overrides;
+pub use exit::Exit;
+
+/// Makes training and evaluation data with language models, from a pipeline declared in YAML.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true, after_help = exit::HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Prints results as JSON on stdout, and logs as JSON lines on stderr.
+    #[arg(long, global = true)]
+    json: bool,
+    /// Says more: once for details, twice for everything.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Says only what goes wrong.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs a pipeline, or goes on with it where it stopped.
+    Run(run::RunArgs),
+    /// Checks pipelines and lists all problems; prints the plan of each that is right. Offline.
+    Validate(validate::ValidateArgs),
+    /// Shows a few records, stage by stage; writes nothing.
+    Preview(preview::PreviewArgs),
+    /// Tells how far a run is: live, killed or finished. Writes nothing.
+    Status(status::StatusArgs),
+    /// Lists the stages, or explains one.
+    Stages(stages::StagesArgs),
+    /// Prints the JSON Schema of pipeline files, for editors.
+    Schema,
+    /// Makes a new project folder with a pipeline, its configuration and documents; it runs as it is.
+    Init(init::InitArgs),
+}
+
+/// A pipeline file, and what is changed of it on the command line.
+#[derive(Debug, Args)]
+struct PipelineArgs {
+    /// The pipeline's YAML file.
+    pipeline: PathBuf,
+    #[command(flatten)]
+    changes: Changes,
+}
+
+/// What the command line changes of a pipeline file.
+#[derive(Debug, Args)]
+struct Changes {
+    /// Sets any value of the file: `models.teacher.concurrency=64`, `stages.split.by=source.path`.
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    sets: Vec<String>,
+    /// Sets a variable of the file's `vars`.
+    #[arg(long = "var", value_name = "NAME=VALUE")]
+    vars: Vec<String>,
+    /// Answers without any model server, from the documents' own words.
+    #[arg(long)]
+    no_llm: bool,
+    /// The model's name at the server.
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+    /// Where the model is served, such as `http://127.0.0.1:8000/v1`.
+    #[arg(long, value_name = "URL")]
+    base_url: Option<String>,
+    /// Tokens an answer may have.
+    #[arg(long, value_name = "N")]
+    max_tokens: Option<u64>,
+    /// The sampling temperature.
+    #[arg(long, value_name = "T")]
+    temperature: Option<f64>,
+    /// The seed of all random draws.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+}
+
+impl Changes {
+    fn overrides(&self) -> Overrides {
+        Overrides {
+            sets: self.sets.clone(),
+            vars: self.vars.clone(),
+            seed: self.seed,
+            model: self.model.clone(),
+            base_url: self.base_url.clone(),
+            max_tokens: self.max_tokens,
+            temperature: self.temperature,
+            no_llm: self.no_llm,
+        }
+    }
+}
+
+/// Parses the arguments, runs the command and gives the process's exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Complete.into() };
+        }
+    };
+    let bar = logging::start(cli.verbose, cli.quiet, cli.json);
+    let result = match &cli.command {
+        Command::Run(args) => run::run(args, cli.json, cli.quiet, bar),
+        Command::Validate(args) => validate::run(args, cli.json),
+        Command::Preview(args) => preview::run(args),
+        Command::Status(args) => status::run(args, cli.json),
+        Command::Stages(args) => stages::run(args, cli.json),
+        Command::Schema => stages::schema(),
+        Command::Init(args) => init::run(args),
+    };
+    match result {
+        Ok(exit) => exit.into(),
+        Err(error) => exit::report(&error).into(),
+    }
+}
+
+/// Writes a result to stdout. A reader that has gone away is no error.
+fn print(text: &str) {
+    use std::io::Write;
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}

@@ -4,12 +4,31 @@
 //! of a file are gathered; nothing stops at the first.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use super::names::{did_you_mean, one_of};
+use super::output_path::output_path;
 use super::pipeline::ModelConfig;
 use super::problem::Problem;
+use super::shape::undeclared_var;
 use crate::template::{Expression, Template, TemplateError};
+
+/// Names every template knows without any stage: the record's id, the variables, Jinja's own functions.
+const BUILT_IN: [&str; 6] = ["id", "vars", "range", "dict", "namespace", "debug"];
+
+/// Whether a name is known before there is any record.
+fn is_known_early(name: &str) -> bool {
+    name == "started" || BUILT_IN[2..].contains(&name)
+}
+
+/// The BLAKE3 of a file's content, 32 hex digits.
+fn hash_file(path: &Path) -> std::io::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    std::io::copy(&mut std::fs::File::open(path)?, &mut hasher)?;
+    Ok(hasher.finalize().to_hex()[..32].to_owned())
+}
 
 /// The state of a check, handed from stage to stage.
 pub struct CheckContext<'a> {
@@ -26,7 +45,17 @@ pub struct CheckContext<'a> {
     used_vars: BTreeSet<String>,
     used_models: BTreeSet<String>,
     outputs: BTreeMap<String, String>,
+    inputs: BTreeMap<String, String>,
     problems: Vec<Problem>,
+}
+
+/// What a check found out.
+pub(super) struct Findings {
+    pub(super) used_vars: BTreeSet<String>,
+    pub(super) used_models: BTreeSet<String>,
+    /// Files the run depends on, with the hash of their content.
+    pub(super) inputs: BTreeMap<String, String>,
+    pub(super) problems: Vec<Problem>,
 }
 
 impl<'a> CheckContext<'a> {
@@ -42,6 +71,7 @@ impl<'a> CheckContext<'a> {
             used_vars: BTreeSet::new(),
             used_models: BTreeSet::new(),
             outputs: BTreeMap::new(),
+            inputs: BTreeMap::new(),
             problems: Vec::new(),
         }
     }
@@ -49,8 +79,10 @@ impl<'a> CheckContext<'a> {
     /// Reports a problem with the value at `at`, a JSON pointer inside the stage's body (`""` is the body
     /// itself, `/paths/0` its first path).
     pub fn problem(&mut self, at: &str, message: impl Into<String>) -> &mut Problem {
+        // What is wrong with the stage as a whole is shown at its type.
+        let key = at.is_empty();
         let at = format!("{}{at}", self.stage);
-        self.problems.push(Problem { at, message: message.into(), ..Problem::default() });
+        self.problems.push(Problem { at, key, message: message.into(), ..Problem::default() });
         let last = self.problems.len() - 1;
         &mut self.problems[last]
     }
@@ -65,45 +97,238 @@ impl<'a> CheckContext<'a> {
         self.open = true;
     }
 
-    /// Whether records have a field of this name, as far as can be known.
+    /// Says that records have these fields no longer, nor anything inside them.
+    pub fn removes(&mut self, names: &[&str]) {
+        for name in names {
+            let inside = format!("{name}.");
+            self.fields.retain(|field| field != name && !field.starts_with(&inside));
+        }
+    }
+
+    /// The problems reported so far.
+    #[must_use]
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    /// Whether records have a field of this name, as far as can be known. A dotted name is followed as
+    /// far as the inside of its fields is known.
     #[must_use]
     pub fn knows(&self, name: &str) -> bool {
-        todo!("{name}")
+        let (top, _) = name.split_once('.').unwrap_or((name, ""));
+        if BUILT_IN.contains(&top) {
+            return true;
+        }
+        if !self.has(top) {
+            return self.open;
+        }
+        let mut end = top.len();
+        while end < name.len() {
+            let inside = format!("{}.", &name[..end]);
+            if !self.fields.iter().any(|field| field.starts_with(&inside)) {
+                return true;
+            }
+            end = name[end + 1..].find('.').map_or(name.len(), |dot| end + 1 + dot);
+            if !self.has(&name[..end]) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Whether the field itself or something inside it was made.
+    fn has(&self, name: &str) -> bool {
+        let inside = format!("{name}.");
+        self.fields.iter().any(|field| field == name || field.starts_with(&inside))
     }
 
     /// Reports at `at` when no earlier stage makes the field `name`.
     pub fn needs(&mut self, at: &str, name: &str) {
-        todo!("{at}{name}")
+        if !self.knows(name) {
+            self.unknown_name(at, name);
+        }
     }
 
     /// Compiles a template for records; reports at `at` if it is wrong or names what no earlier stage makes.
     pub fn template(&mut self, at: &str, source: &str) -> Option<Template> {
-        todo!("{at}{source}")
+        let template = Template::new(source, self.vars);
+        let template = template.map_err(|error| self.template_error(at, &error)).ok()?;
+        self.check_names(at, &template.variables()).then_some(template)
     }
 
     /// Compiles an expression over records; reports at `at` as `template` does.
     pub fn expression(&mut self, at: &str, source: &str) -> Option<Expression> {
-        todo!("{at}{source}")
+        let expression = Expression::new(source, self.vars);
+        let expression = expression.map_err(|error| self.template_error(at, &error)).ok()?;
+        self.check_names(at, &expression.variables()).then_some(expression)
     }
 
-    /// Renders a text that may name `vars` only, such as a path or glob; reports at `at`.
+    /// Renders a text that may name `vars` and `started` only, such as a path or glob; reports at `at`.
     pub fn render(&mut self, at: &str, source: &str) -> Option<String> {
-        todo!("{at}{source}")
+        let template = Template::new(source, self.vars);
+        let template = template.map_err(|error| self.template_error(at, &error)).ok()?;
+        let names = template.variables();
+        let mut fine = true;
+        for name in names.iter().filter(|name| !is_var(name) && !is_known_early(name)) {
+            fine = false;
+            self.problem(at, format!("`{name}` cannot be used here: no record is known yet"))
+                .on_word(name)
+                .expected("a text that names `vars` only");
+        }
+        let vars: Vec<String> = names.into_iter().filter(|name| is_var(name)).collect();
+        if !self.check_names(at, &vars) || !fine {
+            return None;
+        }
+        template.render_started("YYYY-MM-DD_HH-MM-SS").map_err(|error| self.template_error(at, &error)).ok()
+    }
+
+    /// Reads a file that the run depends on: its content counts as part of the pipeline. Reports at `at` when
+    /// it cannot be read.
+    pub fn read_file(&mut self, at: &str, path: &str) -> Option<String> {
+        self.depends_on(path);
+        match std::fs::read_to_string(path) {
+            Ok(text) => Some(text),
+            Err(error) => {
+                self.problem(at, format!("cannot read `{path}`: {error}")).expected("a UTF-8 text file");
+                None
+            }
+        }
+    }
+
+    /// Counts the content of a file as part of what the run depends on. A file that cannot be read counts
+    /// by its name; reading it is the stage's affair.
+    pub fn depends_on(&mut self, path: &str) {
+        let hash = hash_file(Path::new(path)).unwrap_or_else(|_| "unreadable".to_owned());
+        self.inputs.insert(path.to_owned(), hash);
     }
 
     /// Marks the model `name` as used; reports at `at` if the pipeline declares none of that name.
     pub fn model(&mut self, at: &str, name: &str) {
-        todo!("{at}{name}")
+        if self.models.contains_key(name) {
+            self.used_models.insert(name.to_owned());
+            return;
+        }
+        let known: Vec<&str> = self.models.keys().map(String::as_str).collect();
+        let hint = did_you_mean(name, known.iter().copied());
+        let problem = self.problem(at, format!("no model named `{name}` is declared"));
+        if known.is_empty() {
+            problem.hint("declare it at the top of the file, under `models:`");
+        } else {
+            problem.expected(one_of(known));
+            problem.hint = hint;
+        }
     }
 
     /// Claims a file of the run directory; reports at `at` when the path leaves the directory, is one of
     /// the run's own files, or another stage writes it.
     pub fn output(&mut self, at: &str, path: &str) {
-        todo!("{at}{path}")
+        let clean = match output_path(path) {
+            Ok(clean) => clean,
+            Err(wrong) => {
+                self.problem(at, wrong.message).expected("a path inside the run directory").hint = wrong.hint;
+                return;
+            }
+        };
+        let stage = self.stage.clone();
+        let clash = self.outputs.iter().find(|(other, _)| {
+            **other == clean
+                || other.starts_with(&format!("{clean}/"))
+                || clean.starts_with(&format!("{other}/"))
+        });
+        if let Some((other, writer)) = clash {
+            let message = match *other == clean {
+                true => format!("`{clean}` is written by {} too", stage_name(writer)),
+                false => format!("`{clean}` and `{other}` cannot both be files"),
+            };
+            self.problem(at, message).hint("give each sink a path of its own");
+            return;
+        }
+        self.outputs.insert(clean, stage);
+    }
+
+    /// Goes on to the stage whose body is at the pointer `stage`.
+    pub(super) fn enter(&mut self, stage: &str) {
+        stage.clone_into(&mut self.stage);
+    }
+
+    /// How many fields are known and how many problems were reported: what one stage's check did.
+    pub(super) fn progress(&self) -> (usize, usize) {
+        (self.fields.len(), self.problems.len())
+    }
+
+    /// What the stages used of the pipeline's settings, the files they read, and the problems found.
+    pub(super) fn finish(self) -> Findings {
+        Findings {
+            used_vars: self.used_vars,
+            used_models: self.used_models,
+            inputs: self.inputs,
+            problems: self.problems,
+        }
+    }
+
+    /// Checks the names a template reads; false when one was reported.
+    fn check_names(&mut self, at: &str, names: &[String]) -> bool {
+        let before = self.problems.len();
+        for name in names {
+            match name.strip_prefix("vars.") {
+                Some(rest) => self.check_var(at, rest.split('.').next().unwrap_or(rest)),
+                None if name == "vars" => self.used_vars.extend(self.vars.keys().cloned()),
+                None => self.needs(at, name),
+            }
+        }
+        self.problems.len() == before
+    }
+
+    fn check_var(&mut self, at: &str, name: &str) {
+        if self.vars.contains_key(name) {
+            self.used_vars.insert(name.to_owned());
+            return;
+        }
+        let problem = undeclared_var(&format!("{}{at}", self.stage), name, self.vars);
+        self.problems.push(problem);
+    }
+
+    fn unknown_name(&mut self, at: &str, name: &str) {
+        // Names are compared level by level: for `section.titel`, with what `section` is known to hold.
+        let mut parent = name;
+        while let Some((shorter, _)) = parent.rsplit_once('.') {
+            parent = shorter;
+            if self.has(parent) {
+                break;
+            }
+        }
+        let prefix = if self.has(parent) && parent != name { format!("{parent}.") } else { String::new() };
+        let mut known = BTreeSet::new();
+        for field in self.fields.iter().filter_map(|field| field.strip_prefix(&prefix)) {
+            known.insert(format!("{prefix}{}", field.split('.').next().unwrap_or(field)));
+        }
+        let every = known.iter().map(String::as_str).chain(["id"].into_iter().filter(|_| prefix.is_empty()));
+        let hint = did_you_mean(name, every);
+        let problem = self.problem(at, format!("no earlier stage makes `{name}`"));
+        problem.on_word(name);
+        if !known.is_empty() {
+            problem.expected(one_of(known.iter().map(String::as_str)));
+        }
+        problem.hint = hint;
     }
 
     /// Reports a template's own error at `at`.
     fn template_error(&mut self, at: &str, error: &TemplateError) {
-        self.problem(at, error.message.clone());
+        let line = error.line.filter(|line| *line > 1);
+        let place = line.map_or_else(String::new, |line| format!(" (line {line} of the text)"));
+        self.problem(at, format!("{}{place}", error.message)).expected("a Jinja template or expression");
+    }
+}
+
+fn is_var(name: &str) -> bool {
+    name == "vars" || name.starts_with("vars.")
+}
+
+/// The stage a body pointer such as `/stages/3/sink` belongs to, for people.
+fn stage_name(pointer: &str) -> String {
+    let mut parts = pointer.split('/').skip(2);
+    match (parts.next().and_then(|index| index.parse::<usize>().ok()), parts.next()) {
+        (Some(index), Some(kind)) => format!("stage {} (`{kind}`)", index + 1),
+        _ => "another stage".to_owned(),
     }
 }

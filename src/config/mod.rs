@@ -5,11 +5,34 @@
 //! types. Nothing here runs a stage.
 
 mod check;
+mod declared;
+mod environment;
+mod fingerprint;
+mod head;
+mod load;
+mod names;
+mod output_path;
+mod overrides;
 mod pipeline;
 mod plan;
 mod problem;
+mod reference;
+mod schema;
+mod schema_words;
+mod secrets;
+mod shape;
+mod stage_ids;
+mod tree;
+mod whole;
+
+#[cfg(test)]
+mod tests;
 
 pub use check::CheckContext;
+pub use names::nearest;
+pub use overrides::Overrides;
 pub use pipeline::{Durability, ErrorBudget, Limits, ModelConfig, Pipeline, Provider, StructuredOutput};
-pub use plan::{Plan, PlannedStage};
-pub use problem::{Problem, Problems};
+pub use plan::{LoadError, Plan, PlannedStage};
+pub use problem::{Place, Problem, Problems};
+pub use reference::{reference, stage_reference};
+pub use schema::json_schema;

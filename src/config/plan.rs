@@ -1,14 +1,23 @@
 //! A pipeline as it will be run: every value resolved, every stage declared, nothing left to look up.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::pipeline::{Durability, ErrorBudget, ModelConfig};
+use super::load::load;
+use super::names::{listed, nearest};
+use super::overrides::Overrides;
+use super::pipeline::{Durability, ErrorBudget, ModelConfig, Pipeline};
+use super::problem::Problems;
+use super::secrets;
+use super::whole::Seen;
 use crate::stage::Declare;
-use crate::stages::StageType;
+use crate::stages::{STAGES, StageType};
+
+/// Items in flight at least, however few requests the models may have.
+const LEAST_IN_FLIGHT: u32 = 64;
 
 /// What the engine runs.
 pub struct Plan {
@@ -26,12 +35,16 @@ pub struct Plan {
     pub error_budget: ErrorBudget,
     /// What a crash may cost.
     pub durability: Durability,
+    /// Whether kept answers are packed.
+    pub pack_answers: bool,
     /// Seconds that answers in flight are awaited after the first signal.
     pub drain_timeout: f64,
     /// Items between admission and commit at a time.
     pub max_in_flight: u32,
     /// The stages in order.
     pub stages: Vec<PlannedStage>,
+    /// The files that stages read, with the hash of their content.
+    pub inputs: BTreeMap<String, String>,
     /// The whole pipeline as a tree, variables and environment values put in, without secrets; written to
     /// the run directory and compared on resume.
     pub resolved: Value,
@@ -47,4 +60,114 @@ pub struct PlannedStage {
     pub when: Option<String>,
     /// What the user declared.
     pub declared: Box<dyn Declare>,
+}
+
+/// Why a file gives no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// It cannot be read.
+    #[error("cannot read `{path}`: {source}{near}")]
+    Read {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+        /// What there is instead, as the end of the sentence; empty when nothing comes near.
+        near: String,
+    },
+    /// It is wrong.
+    #[error("{0}")]
+    Problems(Problems),
+}
+
+impl Plan {
+    /// Loads a pipeline file, with the command line's changes and the process's environment.
+    pub fn load(path: &Path, overrides: &Overrides) -> Result<Self, LoadError> {
+        let file = path.display().to_string();
+        let text = std::fs::read(path)
+            .and_then(|bytes| {
+                String::from_utf8(bytes)
+                    .map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidData, error.utf8_error()))
+            })
+            .map_err(|source| LoadError::Read { path: file.clone(), source, near: near_files(path) })?;
+        Self::load_text(&file, &text, overrides).map_err(LoadError::Problems)
+    }
+
+    /// Loads a pipeline from a text; `file` names it in messages.
+    pub fn load_text(file: &str, text: &str, overrides: &Overrides) -> Result<Self, Problems> {
+        load(file, text, overrides, &|name| std::env::var(name).ok(), STAGES)
+    }
+
+    /// The plan of a pipeline in which nothing is wrong; `tree` is the file with everything put in, `seen`
+    /// what its check saw.
+    pub(super) fn new(
+        file: &str,
+        pipeline: Pipeline,
+        stages: Vec<PlannedStage>,
+        tree: &Value,
+        seen: Seen,
+    ) -> Self {
+        let requests =
+            pipeline.models.values().fold(0_u32, |sum, model| sum.saturating_add(model.concurrency));
+        let in_flight = requests.saturating_mul(2).max(LEAST_IN_FLIGHT);
+        Self {
+            resolved: resolved(&pipeline, tree, &seen.still_read),
+            max_in_flight: pipeline.max_in_flight.unwrap_or(in_flight),
+            name: pipeline.name,
+            file: PathBuf::from(file),
+            seed: pipeline.seed,
+            vars: pipeline.vars,
+            models: pipeline.models,
+            error_budget: pipeline.error_budget,
+            durability: pipeline.durability,
+            pack_answers: pipeline.pack_answers,
+            drain_timeout: pipeline.drain_timeout,
+            stages,
+            inputs: seen.inputs,
+        }
+    }
+}
+
+/// The pipeline with its defaults written out and passwords masked.
+fn resolved(pipeline: &Pipeline, tree: &Value, read: &BTreeSet<String>) -> Value {
+    let mut pipeline = pipeline.clone();
+    // A variable that only stood for numbers is in them now; kept, it would count as never used.
+    pipeline.vars.retain(|name, _| read.contains(name));
+    for url in pipeline.models.values_mut().flat_map(|model| &mut model.base_urls) {
+        *url = secrets::mask_urls(url);
+    }
+    if let Some(stages) = tree.get("stages").and_then(Value::as_array) {
+        pipeline.stages.clone_from(stages);
+    }
+    for body in pipeline.stages.iter_mut().filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
+        if body.is_null() {
+            *body = Value::Object(Map::new());
+        }
+    }
+    // Nothing in these types can fail to become JSON: keys are texts, numbers are finite.
+    serde_json::to_value(&pipeline).unwrap_or_default()
+}
+
+/// The pipelines there are, for a path that leads nowhere.
+fn near_files(path: &Path) -> String {
+    let mut files: Vec<String> = Vec::new();
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    for folder in [parent.unwrap_or(Path::new(".")), Path::new("pipelines")] {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let file = entry.path();
+            let name = file.strip_prefix(".").unwrap_or(&file).display().to_string();
+            if file.extension().is_some_and(|end| end == "yaml" || end == "yml") && !files.contains(&name) {
+                files.push(name);
+            }
+        }
+    }
+    files.sort();
+    let wanted = path.display().to_string();
+    if let Some(near) = nearest(&wanted, files.iter().map(String::as_str)) {
+        return format!("; did you mean `{near}`?");
+    }
+    match files.is_empty() {
+        true => String::new(),
+        false => format!("; there is {}", listed(files.iter().map(String::as_str))),
+    }
 }

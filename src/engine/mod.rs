@@ -1,1 +1,229 @@
-//! Placeholder.
+//! Runs a plan: tasks joined by bounded channels, from the source to the last stage.
+//!
+//! ```text
+//! source thread -> admission -> stage task -> stage task -> ... -> end
+//!                     ^  permits                 |  facts
+//!                     +---------- ledger <-------+
+//!                                   |  ended items        |  events
+//!                                 writer thread         progress, summary
+//! ```
+//!
+//! Only admission waits for room (`admission`); a stage's task knows its channel ends and its stage
+//! (`worker`, `ask`); the ledger owns the state (`ledger`); the writer makes it durable (`journal`). A run
+//! ends when the source ends: each channel closes when the task before it does.
+
+mod admission;
+mod ask;
+mod build;
+mod event;
+mod ledger;
+mod metrics;
+mod preview;
+mod stop;
+mod worker;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+use admission::{Admission, no_thread};
+pub use build::{Parts, Providers, RunError};
+use event::Fact;
+pub use event::{FatalError, Rejection, RunEvent, Snapshot, Tokens};
+pub use ledger::OverBudget;
+use ledger::{Books, Ledger};
+pub use metrics::StageFigures;
+use metrics::StageMetrics;
+pub use preview::{Preview, PreviewStep, preview};
+pub use stop::Stop;
+use worker::Post;
+
+use crate::config::ErrorBudget;
+use crate::journal::{
+    Answers, OpenError, Opened, RunDirectory, RunState, Started, StorageError, Storing, write_array,
+};
+
+/// Records that may wait before a stage.
+const CHANNEL: usize = 32;
+/// Facts that may wait for the ledger.
+const FACTS: usize = 256;
+
+/// How a run is to be done: what may change between two starts of one run.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// Items 0 to this are covered.
+    pub limit: Option<u64>,
+    /// Items between admission and their end.
+    pub max_in_flight: u32,
+    /// When rejected items stop the run.
+    pub error_budget: ErrorBudget,
+    /// How long answers in flight are awaited after a drain began.
+    pub drain_timeout: Duration,
+    /// How files are written.
+    pub storing: Storing,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct RunReport {
+    /// The final figures.
+    pub snapshot: Snapshot,
+    /// Why it ended.
+    pub end: RunEnd,
+    /// Documents or rows that could not be read, the first ten with their reasons.
+    pub source_failures: Vec<(String, String)>,
+    /// Files made at the end, with the number of their elements.
+    pub arrays: Vec<(String, u64)>,
+}
+
+/// Why a run ended.
+#[derive(Debug)]
+pub enum RunEnd {
+    /// Every item has ended.
+    Complete,
+    /// It was asked to stop; the same command goes on.
+    Interrupted,
+    /// Too many items were rejected.
+    OverBudget(OverBudget),
+    /// A model or the source cannot go on.
+    Fatal(FatalError),
+    /// A file cannot be written.
+    Storage(StorageError),
+}
+
+/// Runs `parts` in `opened` until the source ends or `stop` says so. Events go to `events` while it runs.
+pub async fn run(
+    parts: Parts,
+    opened: Opened,
+    options: RunOptions,
+    stop: Stop,
+    events: async_channel::Sender<RunEvent>,
+) -> Result<RunReport, OpenError> {
+    let Opened { mut directory, done, before, .. } = opened;
+    let Started { writer, answers, answers_thread } = directory.start(&done, options.storing)?;
+    let (facts, facts_out) = async_channel::bounded(FACTS);
+    let metrics = parts.stages.iter().map(|stage| StageMetrics::new(Arc::clone(&stage.id))).collect();
+    let permits = Arc::new(Semaphore::new(options.max_in_flight.max(1) as usize));
+    let books = Books {
+        pipeline: options.pipeline.clone(),
+        facts: facts_out,
+        answers: Arc::clone(&answers),
+        events,
+        permits: Arc::clone(&permits),
+        budget: options.error_budget,
+        stop: stop.clone(),
+        stages: metrics,
+        sinks: parts.sinks.iter().map(|sink| sink.path.clone()).collect(),
+        before,
+        limit: options.limit,
+        total: directory.manifest().items,
+    };
+    let tasks = TaskTracker::new();
+    let first = start_stages(parts.stages, &books.stages, &facts, answers, &stop, &tasks);
+    match parts.source.start() {
+        Ok(units) => {
+            let limit = options.limit.unwrap_or(u64::MAX);
+            let admission = Admission { units, done, limit, permits, facts, first, stop: stop.clone() };
+            tasks.spawn(admission.run());
+        }
+        Err(error) => {
+            let _ = facts.send(Fact::Fatal(no_thread(&error))).await;
+            // The ledger ends when the last sender of facts is gone, the stages when their input is.
+            drop((facts, first));
+        }
+    }
+    let limiter = tokio_util::task::AbortOnDropHandle::new(
+        tasks.spawn(stop.clone().limit_drain(options.drain_timeout)),
+    );
+    let mut closing = Ledger::new(books, writer).run().await;
+    drop(limiter);
+    // A task that was given up may still hold the answers for a moment.
+    tasks.close();
+    tasks.wait().await;
+    let ended = tokio::task::spawn_blocking(move || answers_thread.finish()).await;
+    if let Ok(Err(error)) = ended {
+        closing.storage.get_or_insert(error);
+    }
+    Ok(finish(directory, closing, &parts.sinks, &options, &stop)?)
+}
+
+/// Starts one task a stage, the last one first, and returns the way into the first.
+fn start_stages(
+    stages: Vec<build::BuiltStage>,
+    metrics: &[Arc<StageMetrics>],
+    facts: &async_channel::Sender<Fact>,
+    answers: Arc<Answers>,
+    stop: &Stop,
+    tasks: &TaskTracker,
+) -> async_channel::Sender<event::Live> {
+    let mut next = None;
+    for (stage, metrics) in stages.into_iter().zip(metrics).rev() {
+        let (sender, input) = async_channel::bounded(CHANNEL);
+        let output = next.replace(sender);
+        let (facts, metrics) = (facts.clone(), Arc::clone(metrics));
+        let post = Post { id: stage.id, when: stage.when, input, output, facts, metrics };
+        match stage.work {
+            build::Work::Step(step) => drop(tasks.spawn(worker::run(post, step))),
+            build::Work::Ask(unit) => {
+                let answers = Arc::clone(&answers);
+                drop(tasks.spawn(ask::run(post, *unit, answers, stop.clone(), tasks.clone())));
+            }
+        }
+    }
+    // A plan has at least one stage after the source part: a sink.
+    next.unwrap_or_else(|| async_channel::bounded(1).0)
+}
+
+fn finish(
+    mut directory: RunDirectory,
+    closing: ledger::Closing,
+    sinks: &[build::SinkFile],
+    options: &RunOptions,
+    stop: &Stop,
+) -> Result<RunReport, StorageError> {
+    let mut snapshot = closing.snapshot;
+    let covered = closing.source_ended || options.limit.is_some_and(|limit| snapshot.admitted >= limit);
+    let end = if let Some(error) = closing.storage {
+        RunEnd::Storage(error)
+    } else if let Some(error) = closing.fatal {
+        RunEnd::Fatal(error)
+    } else if let Some(over) = closing.over_budget {
+        RunEnd::OverBudget(over)
+    } else if covered && snapshot.in_flight == 0 {
+        RunEnd::Complete
+    } else {
+        debug_assert!(stop.is_draining(), "a run that nobody stopped must be complete");
+        RunEnd::Interrupted
+    };
+    let complete = matches!(end, RunEnd::Complete);
+    snapshot.state = match &end {
+        RunEnd::Complete => "finished",
+        RunEnd::Interrupted | RunEnd::OverBudget(_) => "interrupted",
+        RunEnd::Fatal(_) | RunEnd::Storage(_) => "failed",
+    };
+    let mut arrays = Vec::new();
+    if complete {
+        for sink in sinks {
+            if let Some(array) = &sink.array {
+                let count = write_array(&**directory.disk(), directory.root(), &sink.path, array)?;
+                arrays.push((array.path.clone(), count));
+            }
+        }
+    }
+    if !matches!(end, RunEnd::Storage(_)) {
+        directory.save_status(&snapshot)?;
+        directory.save(|manifest| {
+            manifest.seconds += snapshot.seconds;
+            manifest.limit = options.limit;
+            manifest.state = if complete { RunState::Finished } else { RunState::Interrupted };
+            if closing.source_ended {
+                manifest.items = snapshot.total;
+            }
+        })?;
+    }
+    Ok(RunReport { snapshot, end, source_failures: closing.source_failures, arrays })
+}

@@ -3,7 +3,19 @@
 //! The engine's `ask` unit calls a `Model`; nothing else does. `openai` speaks HTTP, `heuristic` answers
 //! from the record's own words without any server, `scripted` answers as a test or dry run says.
 
+pub mod answer_json;
+pub mod answer_schema;
+mod classify;
+mod connect;
+mod endpoint;
 pub mod heuristic;
+mod openai;
+mod pace;
+pub mod reasoning;
+mod retry;
+mod retry_after;
+pub mod scripted;
+mod wire;
 
 use std::sync::Arc;
 
@@ -12,6 +24,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::record::Record;
+
+pub use connect::{ConnectError, ConnectProblem, connect};
+pub use heuristic::Heuristic;
+pub use openai::OpenAi;
+pub use wire::RESERVED_PARAMS;
 
 /// A question to a model, as rendered from one record.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -75,6 +92,11 @@ pub trait Model: Send + Sync {
     /// Who answers: `openai`, `heuristic`, ... for provenance.
     fn provider(&self) -> &'static str;
 
+    /// Whether its answers are worth keeping: they cost money or time, and differ from one try to the next.
+    fn is_paid(&self) -> bool {
+        true
+    }
+
     /// Answers one question. Retries what may be retried; the error that comes back is final. The record
     /// is for providers that answer from it rather than from the messages.
     fn complete<'a>(
@@ -85,7 +107,7 @@ pub trait Model: Send + Sync {
 }
 
 /// A request that finally failed.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
 pub struct ModelError {
     /// What the failure means for the run.
@@ -99,7 +121,8 @@ pub struct ModelError {
 }
 
 /// What a failed request means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ModelErrorKind {
     /// The run cannot go on: wrong key, unknown model, quota used up.
     Fatal,

@@ -3,7 +3,15 @@
 //! Adding a stage: a new file here with its config struct, its running part, its example and its tests; a
 //! `mod` line; a row in `STAGES`. `config` and the command line find it through the table.
 
-pub mod plan_questions;
+mod cot_expand;
+mod ingest;
+mod llm;
+mod parse;
+mod plan_questions;
+mod prompt;
+mod section;
+mod sink;
+mod split;
 
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde::de::DeserializeOwned;
@@ -12,7 +20,17 @@ use serde_json::Value;
 use crate::stage::Declare;
 
 /// Every stage type, in the order a pipeline usually has them.
-pub static STAGES: &[StageType] = &[StageType::of::<plan_questions::PlanQuestions>()];
+pub static STAGES: &[StageType] = &[
+    StageType::of::<ingest::Ingest>(),
+    StageType::of::<section::Section>(),
+    StageType::of::<plan_questions::PlanQuestions>(),
+    StageType::of::<prompt::Prompt>(),
+    StageType::of::<llm::Llm>(),
+    StageType::of::<parse::Parse>(),
+    StageType::of::<cot_expand::CotExpand>(),
+    StageType::of::<split::Split>(),
+    StageType::of::<sink::Sink>(),
+];
 
 /// What a stage file says of its stage; a row of `STAGES` is made of it.
 pub trait Describe: Declare + DeserializeOwned + JsonSchema + 'static {
@@ -43,6 +61,9 @@ pub enum Role {
     Sink,
 }
 
+/// A body that does not have its stage's shape, with the path to the value.
+pub type ShapeError = serde_path_to_error::Error<serde_json::Error>;
+
 /// A row of the table.
 #[derive(Debug)]
 pub struct StageType {
@@ -55,11 +76,11 @@ pub struct StageType {
     /// A pipeline that runs as it is.
     pub example: &'static str,
     schema: fn() -> Schema,
-    declare: fn(Value) -> Result<Box<dyn Declare>, serde_path_to_error::Error<serde_json::Error>>,
+    declare: fn(Value) -> Result<Box<dyn Declare>, ShapeError>,
 }
 
 impl StageType {
-    const fn of<T: Describe>() -> Self {
+    pub(crate) const fn of<T: Describe>() -> Self {
         Self {
             name: T::NAME,
             role: T::ROLE,
@@ -77,10 +98,7 @@ impl StageType {
     }
 
     /// The stage's declaration from its body, without `id` and `when`.
-    pub fn declare(
-        &self,
-        body: Value,
-    ) -> Result<Box<dyn Declare>, serde_path_to_error::Error<serde_json::Error>> {
+    pub fn declare(&self, body: Value) -> Result<Box<dyn Declare>, ShapeError> {
         (self.declare)(body)
     }
 }
@@ -99,9 +117,34 @@ fn schema_of<T: JsonSchema>() -> Schema {
         .into_root_schema_for::<T>()
 }
 
-fn declare<T: Describe>(
-    body: Value,
-) -> Result<Box<dyn Declare>, serde_path_to_error::Error<serde_json::Error>> {
+fn declare<T: Describe>(body: Value) -> Result<Box<dyn Declare>, ShapeError> {
     let declared: T = serde_path_to_error::deserialize(body)?;
     Ok(Box::new(declared))
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! What the stages' tests share: a part from a config, a record from JSON.
+
+    use serde::de::DeserializeOwned;
+    use serde_json::{Map, Value};
+
+    use crate::draw::Draws;
+    use crate::record::Record;
+    use crate::stage::{BuildContext, Declare, Part};
+
+    pub(crate) fn build<T: Declare + DeserializeOwned>(config: Value) -> Part {
+        let declared: T = serde_json::from_value(config).unwrap();
+        let context = BuildContext {
+            vars: Map::new(),
+            draws: Draws::new(42, "stage".into()),
+            started: "2026-01-31_12-00-00".into(),
+        };
+        declared.build(&context).unwrap()
+    }
+
+    pub(crate) fn record(fields: Value) -> Record {
+        let Value::Object(fields) = fields else { panic!("a record is an object") };
+        Record::new(fields)
+    }
 }

@@ -22,7 +22,7 @@ use crate::stage::{BuildContext, BuildError, Declare, Derive, Part, StageError};
 /// Plans the questions of each section by a file of question types.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct PlanQuestions {
+pub(super) struct PlanQuestions {
     /// The JSON file of question types: how many of each, how hard, and what the prompt says about them.
     #[serde(default = "types_path")]
     types: String,
@@ -59,6 +59,7 @@ impl Declare for PlanQuestions {
     fn check(&self, context: &mut CheckContext<'_>) {
         context.needs("", "section");
         if let Some(path) = context.render("/types", &self.types) {
+            context.depends_on(&path);
             match self.load(&path) {
                 Ok(types) => self.check_names(&types, context),
                 Err(problems) => {

@@ -1,0 +1,77 @@
+//! Exit codes, and how an error is printed.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use crate::config::LoadError;
+use crate::engine::RunError;
+use crate::journal::{OpenError, StorageError};
+
+/// The codes a shell sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Done, or nothing was left to do.
+    Complete = 0,
+    /// Something that should not happen.
+    Unexpected = 1,
+    /// Wrong arguments or a wrong pipeline file; a pipeline that differs from its run, too.
+    Usage = 2,
+    /// A file cannot be written or read, or another process works on the run directory.
+    Storage = 3,
+    /// A model cannot be asked: credentials, quota, an unknown model, a server that is not there.
+    Model = 4,
+    /// Too many items were rejected; the same command goes on.
+    TooManyRejected = 5,
+    /// The source ended before the asked number was accepted.
+    SourceEnded = 6,
+    /// Stopped before the end; the same command goes on.
+    Interrupted = 75,
+}
+
+/// What `--help` says of the codes.
+pub(super) const HELP: &str = "Exit codes: 0 complete, 1 unexpected, 2 arguments or pipeline file, 3 storage, \
+4 credentials, quota or a model out of reach, 5 too many rejected, 6 source ended early, \
+75 interrupted and resumable.";
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Prints an error with its causes and says which code it ends with.
+pub(super) fn report(error: &anyhow::Error) -> Exit {
+    let mut text = format!("error: {error}\n");
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        // Messages that name their cause already would otherwise be told twice.
+        if !text.contains(&cause) {
+            text.push_str(&format!("  because: {cause}\n"));
+        }
+    }
+    let _ = std::io::stderr().write_all(text.as_bytes());
+    code(error)
+}
+
+fn code(error: &anyhow::Error) -> Exit {
+    for cause in error.chain() {
+        if cause.is::<StorageError>() {
+            return Exit::Storage;
+        }
+        if let Some(error) = cause.downcast_ref::<OpenError>() {
+            return match error {
+                OpenError::Different { .. } | OpenError::Foreign(_) => Exit::Usage,
+                _ => Exit::Storage,
+            };
+        }
+        if cause.is::<LoadError>() || cause.is::<RunError>() || cause.is::<WrongUse>() {
+            return Exit::Usage;
+        }
+    }
+    Exit::Unexpected
+}
+
+/// Arguments that cannot be followed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct WrongUse(pub(super) String);

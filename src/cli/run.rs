@@ -1,0 +1,182 @@
+//! `run`: load the pipeline, open the run directory, run, tell how it ended.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use indicatif::ProgressBar;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_stream::wrappers::SignalStream;
+use tokio_stream::{Stream, StreamExt};
+
+use super::exit::{Exit, WrongUse};
+use super::{Changes, PipelineArgs, inspect, print};
+use crate::config::Plan;
+use crate::engine::{self, Parts, Providers, RunEnd, RunOptions, RunReport, Stop};
+use crate::journal::disk::RealDisk;
+use crate::journal::{Opened, RunDirectory, RunState, Storing, Wanted};
+use crate::{config, llm, report};
+
+/// The arguments of `run`.
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    pipeline: PipelineArgs,
+    /// The run directory; `output/NAME` by default.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Covers only the first N items, counted over all starts; may be raised later.
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+    /// Moves an old run aside and begins anew.
+    #[arg(long)]
+    fresh: bool,
+    /// With `--fresh`: uses the answers of the run that is moved aside, or of the one in DIR, for questions
+    /// that are the same; each answer once.
+    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, default_missing_value = "", requires = "fresh")]
+    reuse_answers: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &RunArgs, json: bool, quiet: bool, bar: ProgressBar) -> anyhow::Result<Exit> {
+    let plan = load(&args.pipeline.pipeline, &args.pipeline.changes)?;
+    let root = args.out.clone().unwrap_or_else(|| Path::new("output").join(&plan.name));
+    let providers = providers(&plan)?;
+    let now = jiff::Zoned::now().strftime("%Y-%m-%d_%H-%M-%S").to_string();
+    let mut parts = Parts::build(&plan, &providers, &now)?;
+    let wanted = Wanted {
+        pipeline: plan.name.clone(),
+        fingerprint: plan.fingerprint(),
+        sinks: parts.sink_paths(),
+        pipeline_yaml: plan.to_yaml(),
+        now,
+        fresh: args.fresh,
+        reuse_moved: args.reuse_answers.as_ref().is_some_and(|dir| dir.as_os_str().is_empty()),
+        reuse: args.reuse_answers.clone().filter(|dir| !dir.as_os_str().is_empty()),
+    };
+    let opened = RunDirectory::open(Arc::new(RealDisk), &root, wanted)?;
+    if let Some(moved) = &opened.moved {
+        tracing::info!("moved the old run to {}", moved.display());
+    }
+    let manifest = opened.directory.manifest();
+    if manifest.state == RunState::Finished && covers(manifest.limit, args.limit) {
+        return already_finished(&root, json);
+    }
+    if opened.resumed {
+        tracing::info!("going on with {}: {} items are done", plan.name, opened.done.len());
+        // Files made at the end are named by the first start, which only the manifest knows.
+        parts = Parts::build(&plan, &providers, &manifest.started)?;
+    }
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
+    let report = runtime.block_on(start(&plan, parts, opened, args, bar, quiet))?;
+    // The source's thread may still read a file that nobody waits for.
+    runtime.shutdown_background();
+    let exit = tell(&report, &root, json);
+    Ok(exit)
+}
+
+/// Loads a pipeline with the command line's changes.
+pub(super) fn load(file: &Path, changes: &Changes) -> anyhow::Result<Plan> {
+    Ok(Plan::load(file, &changes.overrides())?)
+}
+
+/// Connects the models a plan names.
+pub(super) fn providers(plan: &Plan) -> anyhow::Result<Providers> {
+    let mut models = std::collections::BTreeMap::new();
+    for (name, model) in &plan.models {
+        let connected = llm::connect(name, model).map_err(|error| WrongUse(error.to_string()))?;
+        models.insert(name.clone(), connected);
+    }
+    Ok(Providers { models, heuristic: Arc::new(llm::Heuristic) })
+}
+
+/// Whether a run that finished under `before` needs nothing more for `now`.
+fn covers(before: Option<u64>, now: Option<u64>) -> bool {
+    match (before, now) {
+        (None, _) => true,
+        (Some(before), Some(now)) => now <= before,
+        (Some(_), None) => false,
+    }
+}
+
+fn already_finished(root: &Path, json: bool) -> anyhow::Result<Exit> {
+    let found = inspect::inspect(root)?;
+    if json {
+        print(&format!("{}\n", serde_json::to_string_pretty(&found.status)?));
+    } else {
+        let done = found.status["admitted"].as_u64().unwrap_or_default();
+        tracing::info!("{} is finished: {done} items, nothing to do (`--fresh` begins anew)", root.display());
+    }
+    Ok(Exit::Complete)
+}
+
+async fn start(
+    plan: &Plan,
+    parts: Parts,
+    opened: Opened,
+    args: &RunArgs,
+    bar: ProgressBar,
+    quiet: bool,
+) -> anyhow::Result<RunReport> {
+    let stop = Stop::default();
+    let (events, watch) = async_channel::bounded(256);
+    let options = RunOptions {
+        pipeline: plan.name.clone(),
+        limit: args.limit,
+        max_in_flight: plan.max_in_flight,
+        error_budget: plan.error_budget,
+        drain_timeout: Duration::from_secs_f64(plan.drain_timeout),
+        storing: Storing { sync: plan.durability == config::Durability::Power, pack: plan.pack_answers },
+    };
+    let signals = listen().context("cannot listen for signals")?;
+    let report = tokio::select! {
+        report = engine::run(parts, opened, options, stop.clone(), events) => report?,
+        () = obey(signals, stop) => anyhow::bail!("stopped at the third signal"),
+        () = report::show(watch, bar, quiet) => anyhow::bail!("the run's events ended before the run"),
+    };
+    Ok(report)
+}
+
+/// SIGINT and SIGTERM as one stream.
+fn listen() -> std::io::Result<impl Stream<Item = ()>> {
+    let interrupt = SignalStream::new(signal(SignalKind::interrupt())?);
+    let terminate = SignalStream::new(signal(SignalKind::terminate())?);
+    Ok(interrupt.merge(terminate))
+}
+
+/// First signal: drain. Second: abort. Third: returns, and the process ends as it is.
+async fn obey(mut signals: impl Stream<Item = ()> + Unpin, stop: Stop) {
+    signals.next().await;
+    tracing::warn!("stopping: waiting for what is in flight (again to stop waiting)");
+    stop.drain();
+    signals.next().await;
+    tracing::warn!("stopping now: committing what is complete");
+    stop.abort();
+    signals.next().await;
+}
+
+/// Prints the summary and maps the end of a run to its exit code.
+fn tell(report: &RunReport, root: &Path, json: bool) -> Exit {
+    if json {
+        print(&format!("{}\n", report::summary_json(report)));
+    } else {
+        tracing::info!("{}", report::summary(report, root));
+    }
+    match &report.end {
+        RunEnd::Complete => Exit::Complete,
+        RunEnd::Interrupted => Exit::Interrupted,
+        RunEnd::OverBudget(over) => {
+            tracing::error!("{}", report::over_budget(over));
+            Exit::TooManyRejected
+        }
+        RunEnd::Fatal(error) => {
+            tracing::error!("stage `{}`: {error}; the same command goes on once that is mended", error.stage);
+            Exit::Model
+        }
+        RunEnd::Storage(error) => {
+            tracing::error!("{error}; what was committed is safe, the same command goes on");
+            Exit::Storage
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! `stages` and `schema`: what the stages are, from the same structs that read them.
+
+use std::fmt::Write;
+
+use clap::Args;
+use serde_json::json;
+
+use super::exit::{Exit, WrongUse};
+use super::print;
+use crate::config;
+use crate::stages::{STAGES, find};
+
+/// The arguments of `stages`.
+#[derive(Debug, Args)]
+pub(super) struct StagesArgs {
+    /// One stage, to be explained with its options and an example.
+    #[arg(value_name = "TYPE")]
+    stage: Option<String>,
+    /// Prints the reference of every stage as Markdown.
+    #[arg(long, conflicts_with = "stage")]
+    markdown: bool,
+}
+
+pub(super) fn run(args: &StagesArgs, json: bool) -> anyhow::Result<Exit> {
+    if args.markdown {
+        print(&config::reference());
+        return Ok(Exit::Complete);
+    }
+    if let Some(name) = &args.stage {
+        let Some(stage) = find(name) else {
+            return Err(unknown(name).into());
+        };
+        if json {
+            let schema = stage.schema();
+            let all = json!({"name": stage.name, "purpose": stage.purpose, "schema": schema, "example": stage.example});
+            print(&format!("{}\n", serde_json::to_string_pretty(&all)?));
+        } else {
+            print(&config::stage_reference(stage));
+        }
+        return Ok(Exit::Complete);
+    }
+    if json {
+        let all: Vec<_> =
+            STAGES.iter().map(|stage| json!({"name": stage.name, "purpose": stage.purpose})).collect();
+        print(&format!("{}\n", serde_json::to_string_pretty(&all)?));
+        return Ok(Exit::Complete);
+    }
+    let mut text = String::new();
+    let width = STAGES.iter().map(|stage| stage.name.len()).max().unwrap_or_default();
+    for stage in STAGES {
+        let _ = writeln!(text, "{:width$}  {}", stage.name, stage.purpose);
+    }
+    text.push_str("\n`synthmill stages TYPE` explains one, with its options and an example.\n");
+    print(&text);
+    Ok(Exit::Complete)
+}
+
+fn unknown(name: &str) -> WrongUse {
+    let names: Vec<&str> = STAGES.iter().map(|stage| stage.name).collect();
+    let near = config::nearest(name, names.iter().copied());
+    let hint = near.map(|near| format!("\nhint: did you mean `{near}`?")).unwrap_or_default();
+    WrongUse(format!("no stage is called `{name}`; there are `{}`{hint}", names.join("`, `")))
+}
+
+pub(super) fn schema() -> anyhow::Result<Exit> {
+    print(&format!("{}\n", serde_json::to_string_pretty(&config::json_schema())?));
+    Ok(Exit::Complete)
+}

@@ -1,0 +1,61 @@
+//! `status`: how far a run is, from its directory alone.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::Value;
+
+use super::exit::Exit;
+use super::{inspect, print};
+
+/// The arguments of `status`.
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    /// The run directory, such as `output/docs-to-qa`.
+    run_dir: PathBuf,
+}
+
+pub(super) fn run(args: &StatusArgs, json: bool) -> anyhow::Result<Exit> {
+    let status = inspect::inspect(&args.run_dir)?.status;
+    if json {
+        print(&format!("{}\n", serde_json::to_string_pretty(&status)?));
+    } else {
+        print(&text(&status));
+    }
+    Ok(Exit::Complete)
+}
+
+fn text(status: &Value) -> String {
+    let number = |key: &str| status.get(key).and_then(Value::as_u64).unwrap_or_default();
+    let word = |key: &str| status.get(key).and_then(Value::as_str).unwrap_or_default();
+    let mut text = format!(
+        "{}: {}\n  begun     {}, start {}\n  items     {} admitted = {} ok + {} dropped + {} rejected + {} in flight\n",
+        word("pipeline"),
+        word("state"),
+        word("started"),
+        number("starts"),
+        number("admitted"),
+        number("ok"),
+        number("dropped"),
+        number("rejected"),
+        number("in_flight"),
+    );
+    if let Some(total) = status.get("total").and_then(Value::as_u64) {
+        text.push_str(&format!("  of        {total} items\n"));
+    }
+    if let Some(records) = status.get("records").and_then(Value::as_object) {
+        for (path, count) in records {
+            text.push_str(&format!("  records   {count} in {path}\n"));
+        }
+    }
+    if number("requests") > 0 {
+        let tokens = |key: &str| status.pointer(&format!("/tokens/{key}")).and_then(Value::as_u64);
+        text.push_str(&format!(
+            "  model     {} requests, {} tokens read, {} written (latest start)\n",
+            number("requests"),
+            tokens("prompt").unwrap_or_default(),
+            tokens("completion").unwrap_or_default(),
+        ));
+    }
+    text
+}

@@ -1,0 +1,65 @@
+//! `validate`: all problems of each pipeline, then the plan of those that are right. Asks nobody.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::exit::{Exit, report};
+use super::{Changes, print, run};
+use crate::config::Plan;
+
+/// The arguments of `validate`.
+#[derive(Debug, Args)]
+pub(super) struct ValidateArgs {
+    /// The pipelines' YAML files.
+    #[arg(required = true)]
+    pipelines: Vec<PathBuf>,
+    #[command(flatten)]
+    changes: Changes,
+}
+
+pub(super) fn run(args: &ValidateArgs, json: bool) -> anyhow::Result<Exit> {
+    let mut exit = Exit::Complete;
+    for file in &args.pipelines {
+        match run::load(file, &args.changes) {
+            Ok(plan) if json => print(&format!("{}\n", as_json(&plan))),
+            Ok(plan) => print(&text(&plan)),
+            Err(error) => exit = report(&error),
+        }
+    }
+    Ok(exit)
+}
+
+fn text(plan: &Plan) -> String {
+    let mut text = format!("{}: {} is right\n", plan.file.display(), plan.name);
+    for (name, model) in &plan.models {
+        let provider = format!("{:?}", model.provider).to_lowercase();
+        let _ = writeln!(
+            text,
+            "  model {name}: {provider} {} {}, {} at a time",
+            model.model,
+            model.base_urls.join(" "),
+            model.concurrency
+        );
+    }
+    for (index, stage) in plan.stages.iter().enumerate() {
+        let when = stage.when.as_ref().map(|when| format!(" when {when}")).unwrap_or_default();
+        let name =
+            if *stage.id == *stage.kind.name { String::new() } else { format!(" ({})", stage.kind.name) };
+        let _ = writeln!(text, "  {:>2}. {}{name}{when}", index + 1, stage.id);
+    }
+    let _ = writeln!(text, "  {} items in flight at most, seed {}", plan.max_in_flight, plan.seed);
+    text
+}
+
+fn as_json(plan: &Plan) -> serde_json::Value {
+    let stages: Vec<_> = plan
+        .stages
+        .iter()
+        .map(|stage| json!({"id": stage.id, "type": stage.kind.name, "when": stage.when}))
+        .collect();
+    json!({"file": plan.file, "name": plan.name, "seed": plan.seed, "max_in_flight": plan.max_in_flight,
+           "stages": stages, "pipeline": plan.resolved})
+}

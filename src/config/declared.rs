@@ -1,0 +1,178 @@
+//! The stages of a file, each held against the schema of its type and declared.
+//!
+//! A stage is a map with one key, its type; `id` and `when` stand in its body beside the type's own
+//! fields. What stages mean to each other is left to `whole`.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use super::names::{did_you_mean, one_of};
+use super::problem::Problem;
+use super::schema_words::found;
+use super::shape::{self, Surroundings};
+use super::stage_ids::stage_ids;
+use super::tree::{Document, join};
+use crate::stage::Declare;
+use crate::stages::StageType;
+
+/// Keys that every stage has beside those of its type.
+pub(super) const COMMON_KEYS: [&str; 2] = ["id", "when"];
+
+/// One entry of `stages`, as far as it could be read.
+pub(super) struct Declared {
+    /// JSON pointer to the body.
+    pub(super) at: String,
+    /// Given or derived.
+    pub(super) id: String,
+    /// `None` for an unknown type.
+    pub(super) kind: Option<&'static StageType>,
+    /// The condition, if one is given and is text.
+    pub(super) when: Option<String>,
+    /// `None` when the body is wrong.
+    pub(super) declared: Option<Box<dyn Declare>>,
+}
+
+/// Reads every entry of `stages`.
+pub(super) fn declare_stages(
+    document: &mut Document,
+    table: &'static [StageType],
+    around: &Surroundings<'_>,
+    problems: &mut Vec<Problem>,
+) -> Vec<Declared> {
+    let ids = stage_ids(&document.value);
+    let mut stages = Vec::with_capacity(ids.len());
+    for (index, id) in ids.into_iter().enumerate() {
+        let entry = format!("/stages/{index}");
+        let mut stage = Declared { at: entry.clone(), id: id.id, kind: None, when: None, declared: None };
+        if let Some(kind) = stage_type(document, &entry, table, problems) {
+            stage.kind = Some(kind);
+            stage.at = join(&entry, kind.name);
+            read_body(document, &mut stage, kind, around, problems);
+        }
+        stages.push(stage);
+    }
+    check_ids(&stages, document, problems);
+    stages
+}
+
+/// The type of the stage at `entry`; reports when it is not a map with one known key.
+fn stage_type(
+    document: &Document,
+    entry: &str,
+    table: &'static [StageType],
+    problems: &mut Vec<Problem>,
+) -> Option<&'static StageType> {
+    let value = document.value.pointer(entry)?;
+    let known = |name: &str| table.iter().find(|stage| stage.name == name);
+    let Value::Object(map) = value else {
+        let mut problem = Problem::new(entry, format!("found {}", found(value)));
+        problem.expected("a stage: a map with one key, its type");
+        if let Some(name) = value.as_str().filter(|name| known(name).is_some()) {
+            problem.hint(format!("write `{name}: {{}}`"));
+        }
+        problems.push(problem);
+        return None;
+    };
+    let names: Vec<&str> = map.keys().map(String::as_str).collect();
+    let Some(first) = names.first() else {
+        problems.push(Problem::new(entry, "an empty stage").with_expected("a map with one key, its type"));
+        return None;
+    };
+    // With several keys, the first that is a type is meant; the others are most likely not indented enough.
+    let meant = names.iter().find(|name| known(name).is_some()).unwrap_or(first);
+    for other in names.iter().filter(|name| *name != meant) {
+        let mut problem = Problem::new(join(entry, other), format!("a second key, `{other}`, in one stage"));
+        problem.on_key().expected("a map with one key, the stage's type");
+        problem.hint(match known(other) {
+            Some(_) => format!("begin a new stage: `- {other}:`"),
+            None => format!("indent `{other}` further, so that it stands inside `{meant}`"),
+        });
+        problems.push(problem);
+    }
+    if known(meant).is_none() {
+        let mut problem = Problem::new(join(entry, meant), format!("unknown stage type `{meant}`"));
+        problem.on_key().expected(one_of(table.iter().map(|stage| stage.name)));
+        problem.hint = did_you_mean(meant, table.iter().map(|stage| stage.name));
+        problems.push(problem);
+    }
+    // A key that stands outside may be one the body needs: what is missing there is no second problem.
+    if names.len() > 1 { None } else { known(meant) }
+}
+
+fn read_body(
+    document: &mut Document,
+    stage: &mut Declared,
+    kind: &'static StageType,
+    around: &Surroundings<'_>,
+    problems: &mut Vec<Problem>,
+) {
+    let before = problems.len();
+    let body = document.value.pointer(&stage.at).unwrap_or(&Value::Null);
+    if !matches!(body, Value::Object(_) | Value::Null) {
+        let problem = Problem::new(&stage.at, format!("wrong type: found {}", found(body)));
+        problems.push(problem.with_expected(format!("a map of the options of `{}`", kind.name)));
+        return;
+    }
+    for key in COMMON_KEYS {
+        match body.get(key) {
+            None => {}
+            Some(Value::String(text)) if key == "when" => stage.when = Some(text.clone()),
+            Some(Value::String(text)) if is_id(text) => {}
+            Some(other) => {
+                let problem = Problem::new(join(&stage.at, key), format!("found {}", found(other)));
+                problems.push(problem.with_expected(match key {
+                    "id" => "lower-case letters, digits, `-` and `_`",
+                    _ => "an expression in quotes, such as \"split == 'train'\"",
+                }));
+            }
+        }
+    }
+    let mut schema = kind.schema().to_value();
+    allow_common_keys(&mut schema);
+    let Some(value) = shape::check(document, &stage.at, &COMMON_KEYS, &schema, around, problems) else {
+        return;
+    };
+    match kind.declare(value) {
+        Ok(declared) if problems.len() == before => stage.declared = Some(declared),
+        Ok(_) => {}
+        Err(error) => problems.push(shape::typed(&stage.at, &error)),
+    }
+}
+
+/// Puts the common keys into a stage's schema, so that a misspelt one is recognised.
+pub(super) fn allow_common_keys(schema: &mut Value) {
+    let Some(schema) = schema.as_object_mut() else { return };
+    let properties = schema.entry("properties").or_insert_with(|| Value::Object(serde_json::Map::new()));
+    let Some(properties) = properties.as_object_mut() else { return };
+    let common = [
+        ("id", "Names the stage in outputs and messages; by default its type, then `TYPE-2`, ..."),
+        ("when", "An expression over the record; a record for which it is false goes past the stage."),
+    ];
+    for (key, description) in common {
+        let mut field = serde_json::Map::new();
+        field.insert("description".to_owned(), Value::from(description));
+        field.insert("type".to_owned(), Value::from("string"));
+        properties.insert(key.to_owned(), Value::Object(field));
+    }
+}
+
+fn check_ids(stages: &[Declared], document: &Document, problems: &mut Vec<Problem>) {
+    let mut seen: HashMap<&str, usize> = HashMap::new();
+    for (index, stage) in stages.iter().enumerate() {
+        let at = format!("{}/id", stage.at);
+        if document.value.pointer(&at).is_none_or(|id| !id.is_string()) {
+            continue;
+        }
+        if let Some(first) = seen.insert(&stage.id, index) {
+            let mut problem = Problem::new(at, format!("stage {} has the id `{}` too", first + 1, stage.id));
+            problem.expected("an id of its own for each stage");
+            problems.push(problem);
+        }
+    }
+}
+
+fn is_id(text: &str) -> bool {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+    !text.is_empty() && text.chars().all(fits)
+}

@@ -1,0 +1,185 @@
+//! The part of a pipeline file above its stages: shape, models, limits.
+//!
+//! A wrong head still gives what can be known (which models are declared), so that the stages are checked
+//! too.
+
+use std::collections::BTreeMap;
+
+use schemars::generate::SchemaSettings;
+use serde_json::Value;
+
+use super::environment::is_name;
+use super::pipeline::{ModelConfig, Pipeline, Provider};
+use super::problem::Problem;
+use super::shape::{self, Surroundings};
+use super::tree::{Document, each_text, join};
+
+/// What the head says.
+pub(super) struct Head {
+    /// All of it, if its shape is right.
+    pub(super) pipeline: Option<Pipeline>,
+    /// The models declared; defaults stand in for one that is wrong.
+    pub(super) models: BTreeMap<String, ModelConfig>,
+}
+
+impl Head {
+    /// Reads the head and reports what is wrong with it.
+    pub(super) fn read(
+        document: &mut Document,
+        around: &Surroundings<'_>,
+        problems: &mut Vec<Problem>,
+    ) -> Self {
+        render_model_texts(document, around, problems);
+        let before = problems.len();
+        let value = shape::check(document, "", &[], &pipeline_schema(), around, problems);
+        let pipeline = value.and_then(|value| {
+            let read: Result<Pipeline, _> = serde_path_to_error::deserialize(value);
+            read.map_err(|error| problems.push(shape::typed("", &error))).ok()
+        });
+        let wrong: Vec<String> = problems[before..].iter().map(|problem| problem.at.clone()).collect();
+        let models = models(document, &wrong);
+        for (name, model) in &models {
+            let at = join("/models", name);
+            let inside = format!("{at}/");
+            if !wrong.iter().any(|place| *place == at || place.starts_with(&inside)) {
+                check_model(&at, name, model, problems);
+            }
+        }
+        if let Some(pipeline) = &pipeline {
+            check_values(pipeline, problems);
+        }
+        Self { pipeline, models }
+    }
+}
+
+/// The JSON schema of the file as a whole, stages left open; without references, so that the place of an
+/// error in it is a plain pointer.
+pub(super) fn pipeline_schema() -> Value {
+    let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    settings.into_generator().into_root_schema_for::<Pipeline>().to_value()
+}
+
+/// Renders `{{ vars.x }}` in the texts of models. Parameters are open, so no schema says which of them are
+/// numbers: one that was computed is what it reads as.
+fn render_model_texts(document: &mut Document, around: &Surroundings<'_>, problems: &mut Vec<Problem>) {
+    let Some(models) = document.value.get("models") else { return };
+    let mut changes = Vec::new();
+    each_text(models, "/models", &mut |at, text| {
+        let parameter = at.split('/').nth(3) == Some("params");
+        let computed = text.contains("{{") || (parameter && around.computed.contains(at));
+        if !computed {
+            return;
+        }
+        match shape::scalar(at, text, around.vars) {
+            Ok(value @ Value::String(_)) => changes.push((at.to_owned(), value)),
+            Ok(value) if parameter => changes.push((at.to_owned(), value)),
+            // A number or truth value: where one is wanted the check of shape puts it in; where text is
+            // wanted it stays text.
+            Ok(value) if at.split('/').nth(3) == Some("model") => {
+                changes.push((at.to_owned(), Value::String(value.to_string())));
+            }
+            Ok(_) => {}
+            Err(problem) => problems.push(*problem),
+        }
+    });
+    for (at, value) in changes {
+        if let Some(place) = document.value.pointer_mut(&at) {
+            *place = value;
+        }
+    }
+}
+
+fn models(document: &Document, wrong: &[String]) -> BTreeMap<String, ModelConfig> {
+    let mut models = BTreeMap::new();
+    let declared = document.value.get("models").and_then(Value::as_object);
+    for (name, value) in declared.into_iter().flatten() {
+        let inside = format!("{}/", join("/models", name));
+        let fine = !wrong.iter().any(|place| place.starts_with(&inside));
+        let body = if fine { value.clone() } else { Value::Object(serde_json::Map::new()) };
+        let read = serde_json::from_value(body);
+        let default = || serde_json::from_value(Value::Object(serde_json::Map::new()));
+        if let Ok(model) = read.or_else(|_| default()) {
+            models.insert(name.clone(), model);
+        }
+    }
+    models
+}
+
+fn check_model(at: &str, name: &str, model: &ModelConfig, problems: &mut Vec<Problem>) {
+    if !is_plain_name(name) {
+        let mut problem = Problem::new(at, format!("`{name}` cannot be the name of a model"));
+        problem.on_key().expected("letters, digits, `.`, `-` and `_`");
+        problems.push(problem);
+    }
+    let mut wrong = |field: &str, message: String, expected: &str| {
+        problems.push(Problem::new(format!("{at}/{field}"), message).with_expected(expected));
+    };
+    if model.provider == Provider::Openai && model.model.trim().is_empty() {
+        wrong("model", "`model` is missing".to_owned(), "the name the server knows the model by");
+    }
+    if model.provider == Provider::Openai && model.base_urls.is_empty() {
+        let expected = "where the model is served, such as `http://127.0.0.1:8000/v1`";
+        wrong("base_urls", "`base_urls` is missing".to_owned(), expected);
+    }
+    for (index, url) in model.base_urls.iter().enumerate() {
+        if let Some(message) = wrong_url(url) {
+            let expected = "an http or https URL, such as `http://127.0.0.1:8000/v1`";
+            wrong(&format!("base_urls/{index}"), message, expected);
+        }
+    }
+    // The value is not quoted: it may be the key itself.
+    if model.api_key_env.as_ref().is_some_and(|name| !is_name(name)) {
+        let message = "this is not the name of an environment variable".to_owned();
+        let expected = "the name of the variable that holds the key, such as `LLM_API_KEY`; never the key";
+        wrong("api_key_env", message, expected);
+    }
+    let counts = [
+        ("concurrency", Some(model.concurrency)),
+        ("max_attempts", Some(model.max_attempts)),
+        ("limits/requests_per_minute", model.limits.requests_per_minute),
+    ];
+    for (field, _) in counts.iter().filter(|(_, count)| *count == Some(0)) {
+        wrong(field, "found the number `0`".to_owned(), "1 or more");
+    }
+    if model.timeout <= 0.0 {
+        wrong("timeout", format!("found the number `{}`", model.timeout), "seconds, more than 0");
+    }
+}
+
+fn wrong_url(url: &str) -> Option<String> {
+    let shown = super::secrets::mask_urls(url);
+    let parsed = match reqwest::Url::parse(url) {
+        Ok(parsed) => parsed,
+        Err(error) => return Some(format!("`{shown}` is not a URL: {error}")),
+    };
+    match parsed.scheme() {
+        "http" | "https" => None,
+        scheme => Some(format!("`{shown}` is no http URL but one of `{scheme}`")),
+    }
+}
+
+fn check_values(pipeline: &Pipeline, problems: &mut Vec<Problem>) {
+    if !is_plain_name(&pipeline.name) || pipeline.name.starts_with('.') {
+        let message = format!("`{}` cannot be the name of a pipeline", pipeline.name);
+        problems.push(Problem::new("/name", message).with_expected(
+            "letters, digits, `.`, `-` and `_`, not beginning with `.`; it names the run directory",
+        ));
+    }
+    let share = pipeline.error_budget.share;
+    if !(0.0..=1.0).contains(&share) {
+        let problem = Problem::new("/error_budget/share", format!("found the number `{share}`"));
+        problems.push(problem.with_expected("a share from 0 to 1, such as 0.05 for 5 %"));
+    }
+    if pipeline.drain_timeout < 0.0 {
+        let problem =
+            Problem::new("/drain_timeout", format!("found the number `{}`", pipeline.drain_timeout));
+        problems.push(problem.with_expected("seconds, 0 or more"));
+    }
+    if pipeline.max_in_flight == Some(0) {
+        problems.push(Problem::new("/max_in_flight", "found the number `0`").with_expected("1 or more"));
+    }
+}
+
+fn is_plain_name(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+}

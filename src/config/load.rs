@@ -1,0 +1,47 @@
+//! From the text of a pipeline file to a plan, or to all its problems.
+//!
+//! The order: read (`tree`), put environment values and overrides in, check the shape of the head and of
+//! each stage (`head`, `declared`), check the file as a whole (`whole`), and only then make the plan.
+
+use super::declared::{Declared, declare_stages};
+use super::environment::{self, Lookup};
+use super::head::Head;
+use super::overrides::{self, Overrides};
+use super::plan::{Plan, PlannedStage};
+use super::problem::Problems;
+use super::shape::Surroundings;
+use super::tree::Document;
+use super::whole;
+use crate::stages::StageType;
+
+/// Loads `text`, which stands in `file`. `table` lists the stage types there are.
+pub(super) fn load(
+    file: &str,
+    text: &str,
+    overrides: &Overrides,
+    lookup: Lookup<'_>,
+    table: &'static [StageType],
+) -> Result<Plan, Problems> {
+    let mut problems = Vec::new();
+    let mut document =
+        Document::parse(text, &mut problems).map_err(|problem| Problems::unreadable(file, text, *problem))?;
+    let computed = environment::substitute(&mut document, lookup, &mut problems);
+    overrides::apply(&mut document, overrides, &mut problems);
+    let vars = document.value.get("vars").and_then(|vars| vars.as_object()).cloned().unwrap_or_default();
+    let around = Surroundings { vars: &vars, computed: &computed };
+    let read_before = whole::read_vars(&document, &vars);
+    let head = Head::read(&mut document, &around, &mut problems);
+    let stages = declare_stages(&mut document, table, &around, &mut problems);
+    let seen = whole::check(&document, &vars, &read_before, &head, &stages, table, &mut problems);
+    match head.pipeline {
+        Some(pipeline) if problems.is_empty() => {
+            let stages = stages.into_iter().filter_map(planned).collect();
+            Ok(Plan::new(file, pipeline, stages, &document.value, seen))
+        }
+        _ => Err(Problems::gather(file, &document, problems)),
+    }
+}
+
+fn planned(stage: Declared) -> Option<PlannedStage> {
+    Some(PlannedStage { id: stage.id.into(), kind: stage.kind?, when: stage.when, declared: stage.declared? })
+}

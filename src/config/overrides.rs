@@ -1,0 +1,202 @@
+//! What the command line changes in a pipeline: `--set`, `--var` and the options for the only model.
+//!
+//! Runs on the tree before anything is checked, so that an override is checked like what it replaces; its
+//! problems carry the option as their place.
+
+use serde_json::Value;
+
+use super::names::{did_you_mean, listed, one_of};
+use super::problem::{Place, Problem};
+use super::stage_ids::stage_ids;
+use super::tree::{Document, parse_value};
+
+/// The changes, as given.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Overrides {
+    /// `path=value` each; the value is read as YAML. `stages.ID.FIELD` names a stage by id, type or number.
+    pub sets: Vec<String>,
+    /// `name=value` each; the value is text.
+    pub vars: Vec<String>,
+    /// The run's seed.
+    pub seed: Option<u64>,
+    /// The name the server knows the only model by.
+    pub model: Option<String>,
+    /// Where the only model is served.
+    pub base_url: Option<String>,
+    /// The only model's `max_tokens`.
+    pub max_tokens: Option<u64>,
+    /// The only model's `temperature`.
+    pub temperature: Option<f64>,
+    /// Lets the heuristic answer for every model.
+    pub no_llm: bool,
+}
+
+/// Changes the document; what cannot be changed is a problem.
+pub(super) fn apply(document: &mut Document, overrides: &Overrides, problems: &mut Vec<Problem>) {
+    for set in &overrides.sets {
+        if let Err(problem) = apply_set(document, set) {
+            problems.push(*problem);
+        }
+    }
+    for var in &overrides.vars {
+        if let Err(problem) = apply_var(document, var) {
+            problems.push(*problem);
+        }
+    }
+    if let Some(seed) = overrides.seed {
+        assign(document, "--seed", &["seed"], Value::from(seed), problems);
+    }
+    let for_model = [
+        ("--model", &["model"][..], overrides.model.clone().map(Value::from)),
+        ("--base-url", &["base_urls"], overrides.base_url.clone().map(|url| Value::from(vec![url]))),
+        ("--max-tokens", &["params", "max_tokens"], overrides.max_tokens.map(Value::from)),
+        ("--temperature", &["params", "temperature"], overrides.temperature.map(Value::from)),
+    ];
+    for (option, path, value) in for_model {
+        let Some(value) = value else { continue };
+        match only_model(document, option, path) {
+            Ok(model) => {
+                let path: Vec<&str> = ["models", &model].into_iter().chain(path.iter().copied()).collect();
+                assign(document, option, &path, value, problems);
+            }
+            Err(problem) => problems.push(*problem),
+        }
+    }
+    if overrides.no_llm {
+        for model in model_names(document) {
+            let path = ["models", &model, "provider"];
+            assign(document, "--no-llm", &path, Value::from("heuristic"), problems);
+        }
+    }
+}
+
+fn assign(document: &mut Document, option: &str, path: &[&str], value: Value, problems: &mut Vec<Problem>) {
+    if let Err(message) = document.assign(path, value, &Place::Option(option.to_owned())) {
+        problems.push(*wrong(option, message));
+    }
+}
+
+fn apply_set(document: &mut Document, set: &str) -> Result<(), Box<Problem>> {
+    let Some((path, text)) = set.split_once('=') else {
+        return Err(malformed("--set", &format!("`{set}` has no `=`"), "`path=value`"));
+    };
+    let option = format!("--set {path}");
+    let value =
+        parse_value(text).ok_or_else(|| malformed(&option, "the value is not YAML", "a YAML value"))?;
+    let (head, rest) = path.split_once('.').unwrap_or((path, ""));
+    let steps = match head {
+        "models" => under_model(document, rest).map_err(|problem| place_at(problem, &option))?,
+        "stages" => under_stage(document, rest).map_err(|problem| place_at(problem, &option))?,
+        "vars" => {
+            known_var(document, rest.split('.').next().unwrap_or(rest))
+                .map_err(|problem| place_at(problem, &option))?;
+            path.split('.').map(str::to_owned).collect()
+        }
+        _ => path.split('.').map(str::to_owned).collect::<Vec<_>>(),
+    };
+    if steps.iter().any(String::is_empty) {
+        return Err(malformed(&option, "a part of the path is empty", "names joined by `.`"));
+    }
+    let steps: Vec<&str> = steps.iter().map(String::as_str).collect();
+    document.assign(&steps, value, &Place::Option(option.clone())).map_err(|message| wrong(&option, message))
+}
+
+fn apply_var(document: &mut Document, var: &str) -> Result<(), Box<Problem>> {
+    let Some((name, text)) = var.split_once('=') else {
+        return Err(malformed("--var", &format!("`{var}` has no `=`"), "`name=value`"));
+    };
+    let option = format!("--var {name}");
+    known_var(document, name).map_err(|problem| place_at(problem, &option))?;
+    let place = Place::Option(option.clone());
+    document.assign(&["vars", name], Value::from(text), &place).map_err(|message| wrong(&option, message))
+}
+
+fn known_var(document: &Document, name: &str) -> Result<(), Box<Problem>> {
+    let vars = document.value.get("vars").and_then(Value::as_object);
+    let known: Vec<&str> = vars.into_iter().flat_map(|vars| vars.keys().map(String::as_str)).collect();
+    if known.contains(&name) {
+        return Ok(());
+    }
+    Err(unknown(&format!("no variable `{name}` is declared"), name, &known, "the file declares no `vars`"))
+}
+
+/// The steps of `models.NAME...`; a model's name may itself hold dots, so the longest that fits counts.
+fn under_model(document: &Document, rest: &str) -> Result<Vec<String>, Box<Problem>> {
+    let names = model_names(document);
+    let mut fitting: Vec<&String> = names.iter().filter(|name| begins_with(rest, name)).collect();
+    fitting.sort_by_key(|name| name.len());
+    let Some(name) = fitting.pop() else {
+        let given = rest.split('.').next().unwrap_or(rest);
+        let known: Vec<&str> = names.iter().map(String::as_str).collect();
+        let message = format!("no model named `{given}` is declared");
+        return Err(unknown(&message, given, &known, "the file declares no `models`"));
+    };
+    let mut steps = vec!["models".to_owned(), name.clone()];
+    let inside = &rest[name.len()..];
+    steps.extend(inside.split('.').skip(1).map(str::to_owned));
+    Ok(steps)
+}
+
+/// The steps of `stages.ID...`, through the stage's type to its body.
+fn under_stage(document: &Document, rest: &str) -> Result<Vec<String>, Box<Problem>> {
+    let (given, inside) = rest.split_once('.').unwrap_or((rest, ""));
+    let stages = stage_ids(&document.value);
+    let found = stages.iter().position(|stage| stage.id == given);
+    let number = given.parse::<usize>().ok().filter(|index| *index < stages.len());
+    let Some(index) = found.or(number) else {
+        let known: Vec<&str> = stages.iter().map(|stage| stage.id.as_str()).collect();
+        return Err(unknown(&format!("no stage `{given}`"), given, &known, "the file has no stages"));
+    };
+    let mut steps = vec!["stages".to_owned(), index.to_string(), stages[index].kind.clone()];
+    if inside.is_empty() {
+        return Err(malformed("", "names a stage, not a field of it", "`stages.ID.FIELD`"));
+    }
+    steps.extend(inside.split('.').map(str::to_owned));
+    Ok(steps)
+}
+
+fn begins_with(path: &str, name: &str) -> bool {
+    path.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+fn model_names(document: &Document) -> Vec<String> {
+    let models = document.value.get("models").and_then(Value::as_object);
+    models.into_iter().flat_map(|models| models.keys().cloned()).collect()
+}
+
+fn only_model(document: &Document, option: &str, path: &[&str]) -> Result<String, Box<Problem>> {
+    let mut names = model_names(document);
+    if names.len() == 1 {
+        return names.pop().ok_or_else(|| wrong(option, "the pipeline declares no model"));
+    }
+    let Some(first) = names.first() else { return Err(wrong(option, "the pipeline declares no model")) };
+    let listed = listed(names.iter().map(String::as_str));
+    let mut problem = wrong(option, format!("the pipeline has several models: {listed}"));
+    problem.hint(format!("say which: `--set models.{first}.{}=...`", path.join(".")));
+    Err(problem)
+}
+
+fn wrong(option: &str, message: impl Into<String>) -> Box<Problem> {
+    place_at(Box::new(Problem::new("", message)), option)
+}
+
+fn malformed(option: &str, message: &str, expected: &str) -> Box<Problem> {
+    let mut problem = wrong(option, message);
+    problem.expected(expected);
+    problem
+}
+
+fn place_at(mut problem: Box<Problem>, option: &str) -> Box<Problem> {
+    problem.place = Some(Place::Option(option.to_owned()));
+    problem
+}
+
+fn unknown(message: &str, name: &str, known: &[&str], none: &str) -> Box<Problem> {
+    let mut problem = Box::new(Problem::new("", message));
+    problem.expected(match known.is_empty() {
+        true => none.to_owned(),
+        false => one_of(known.iter().copied()),
+    });
+    problem.hint = did_you_mean(name, known.iter().copied());
+    problem
+}

@@ -1,0 +1,117 @@
+//! The reference of stages in Markdown, made from their schemas: `synthmill stages`, `docs/stages.md`.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use super::declared::{COMMON_KEYS, allow_common_keys};
+use super::schema_words::type_words;
+use crate::stages::{Role, STAGES, StageType};
+
+/// The reference of all stages, in the order of the table.
+#[must_use]
+pub fn reference() -> String {
+    let mut text = String::from("# Stages\n\n| stage | what it does |\n|---|---|\n");
+    for stage in STAGES {
+        let _ = writeln!(text, "| [`{0}`](#{0}) | {1} |", stage.name, cell(stage.purpose));
+    }
+    for stage in STAGES {
+        let _ = write!(text, "\n{}", stage_reference(stage));
+    }
+    text
+}
+
+/// The reference of one stage: what it does, where it stands, its options, an example.
+#[must_use]
+pub fn stage_reference(stage: &StageType) -> String {
+    let mut schema = stage.schema().to_value();
+    allow_common_keys(&mut schema);
+    let mut text = format!("## {}\n\n{}\n\n{}\n", stage.name, stage.purpose, role_words(stage.role));
+    let rows = rows(&schema, "");
+    text.push_str("\n| option | type | default | what it says |\n|---|---|---|---|\n");
+    text.push_str(&rows);
+    let _ = write!(text, "\n```yaml\n{}\n```\n", stage.example.trim_end());
+    text
+}
+
+fn role_words(role: Role) -> &'static str {
+    match role {
+        Role::Source => "Stands first: records come from it.",
+        Role::Derive => "Stands in the source part, before the first stage that is not of it.",
+        Role::Transform => "Stands anywhere after the source part.",
+        Role::Ask => "Stands anywhere after the source part; asks a model.",
+        Role::Read => "Stands right after a stage that asks a model, and reads its answer.",
+        Role::Sink => "Stands anywhere after the source part; writes records and passes them on.",
+    }
+}
+
+/// The rows of a schema's properties; options inside options follow theirs, as `outer.inner`.
+fn rows(schema: &Value, prefix: &str) -> String {
+    let mut text = String::new();
+    let required = schema.get("required").and_then(Value::as_array);
+    let required: Vec<&str> = required.into_iter().flatten().filter_map(Value::as_str).collect();
+    let properties = schema.get("properties").and_then(Value::as_object);
+    let properties: Vec<(&String, &Value)> = properties.into_iter().flatten().collect();
+    let common = |name: &str| prefix.is_empty() && COMMON_KEYS.contains(&name);
+    let (last, own): (Vec<_>, Vec<_>) = properties.into_iter().partition(|(name, _)| common(name));
+    for (name, field) in own.into_iter().chain(last) {
+        let default = match field.get("default") {
+            Some(Value::Null) | None if required.contains(&name.as_str()) => "required".to_owned(),
+            Some(Value::Null) | None => String::new(),
+            Some(value) => format!("`{value}`"),
+        };
+        let description = field.get("description").and_then(Value::as_str).unwrap_or_default();
+        let _ = writeln!(
+            text,
+            "| `{prefix}{name}` | {} | {} | {} |",
+            cell(&type_words(field)),
+            cell(&default),
+            cell(&with_choices(description, field)),
+        );
+        text.push_str(&inner_rows(field, &format!("{prefix}{name}")));
+    }
+    text
+}
+
+fn inner_rows(field: &Value, name: &str) -> String {
+    if field.get("properties").is_some() {
+        return rows(field, &format!("{name}."));
+    }
+    if let Some(items) = field.get("items").filter(|items| items.get("properties").is_some()) {
+        return rows(items, &format!("{name}[]."));
+    }
+    let branches = field.get("anyOf").and_then(Value::as_array).into_iter().flatten();
+    let mut maps = branches.filter(|branch| branch.get("properties").is_some());
+    match (maps.next(), maps.next()) {
+        (Some(only), None) => rows(only, &format!("{name}.")),
+        _ => String::new(),
+    }
+}
+
+/// A description followed by what each choice of an enumeration means.
+fn with_choices(description: &str, field: &Value) -> String {
+    let mut text = description.to_owned();
+    for choice in choices(field) {
+        let value = choice.get("const").and_then(Value::as_str);
+        let variant = choice.pointer("/required/0").and_then(Value::as_str);
+        let Some(name) = value.or(variant) else { continue };
+        if let Some(meaning) = choice.get("description").and_then(Value::as_str) {
+            let _ = write!(text, " `{name}`: {meaning}");
+        }
+    }
+    text
+}
+
+/// The described choices of an enumeration, also where it is optional or the item of a list.
+fn choices(field: &Value) -> Vec<&Value> {
+    if let Some(choices) = field.get("oneOf").and_then(Value::as_array) {
+        return choices.iter().collect();
+    }
+    let optional = field.get("anyOf").and_then(Value::as_array).into_iter().flatten();
+    optional.chain(field.get("items")).flat_map(choices).collect()
+}
+
+/// A text that fits one cell of a table.
+fn cell(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
+}

@@ -1,0 +1,84 @@
+//! The JSON schema of the whole pipeline file, for editors (`synthmill schema`).
+//!
+//! Put together from the schemas the loader itself checks with, so the two cannot differ. Looser in one
+//! thing: where a number or truth value is wanted, a text with a template or a variable may stand.
+
+use serde_json::{Map, Value, json};
+
+use super::declared::allow_common_keys;
+use super::head::pipeline_schema;
+use crate::stages::{STAGES, StageType};
+
+/// The schema, draft 2020-12.
+#[must_use]
+pub fn json_schema() -> Value {
+    schema_of(STAGES)
+}
+
+pub(super) fn schema_of(table: &[StageType]) -> Value {
+    let mut schema = pipeline_schema();
+    loosen(&mut schema);
+    let stages: Vec<Value> = table.iter().map(stage_schema).collect();
+    if let Some(field) = schema.pointer_mut("/properties/stages").and_then(Value::as_object_mut) {
+        field.insert("items".to_owned(), json!({"oneOf": stages}));
+        field.insert("minItems".to_owned(), json!(1));
+    }
+    schema
+}
+
+fn stage_schema(stage: &StageType) -> Value {
+    let mut body = stage.schema().to_value();
+    allow_common_keys(&mut body);
+    loosen(&mut body);
+    if let Some(body) = body.as_object_mut() {
+        body.shift_remove("$schema");
+        // A stage without options may be written as its name and a colon.
+        if body.get("required").and_then(Value::as_array).is_none_or(Vec::is_empty) {
+            body.insert("type".to_owned(), json!(["object", "null"]));
+        }
+    }
+    let mut properties = Map::new();
+    properties.insert(stage.name.to_owned(), body);
+    json!({
+        "type": "object",
+        "description": stage.purpose,
+        "properties": properties,
+        "required": [stage.name],
+        "additionalProperties": false,
+    })
+}
+
+/// Lets a text with a template stand for each number or truth value.
+fn loosen(schema: &mut Value) {
+    let Some(map) = schema.as_object_mut() else { return };
+    for (keyword, inside) in map.iter_mut() {
+        match (keyword.as_str(), inside) {
+            ("properties" | "patternProperties" | "$defs", Value::Object(parts)) => {
+                parts.values_mut().for_each(loosen);
+            }
+            ("anyOf" | "oneOf" | "allOf" | "prefixItems", Value::Array(parts)) => {
+                parts.iter_mut().for_each(loosen);
+            }
+            ("items" | "additionalProperties", inside) => loosen(inside),
+            _ => {}
+        }
+    }
+    let scalar = |kind: &Value| matches!(kind.as_str(), Some("integer" | "number" | "boolean"));
+    let wants_scalar = match map.get("type") {
+        Some(Value::Array(kinds)) => kinds.iter().any(scalar),
+        Some(kind) => scalar(kind),
+        None => false,
+    };
+    if !wants_scalar {
+        return;
+    }
+    let mut outer = Map::new();
+    for kept in ["description", "default"] {
+        if let Some(value) = map.shift_remove(kept) {
+            outer.insert(kept.to_owned(), value);
+        }
+    }
+    let strict = Value::Object(std::mem::take(map));
+    outer.insert("anyOf".to_owned(), json!([strict, {"type": "string", "pattern": r"\{\{|\$\{"}]));
+    *map = outer;
+}

@@ -1,0 +1,63 @@
+//! The ids of stages: given, or the type, then `type-2`, ...
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+/// What a stage is called.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct StageId {
+    /// The stage's type as written; empty where the entry is no stage.
+    pub(super) kind: String,
+    /// Its id.
+    pub(super) id: String,
+}
+
+/// The ids of all entries of `stages`, in order. A type that is written without an id takes a number when
+/// its name is taken.
+pub(super) fn stage_ids(pipeline: &Value) -> Vec<StageId> {
+    let entries = pipeline.get("stages").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let kinds: Vec<&str> = entries.iter().map(kind_of).collect();
+    let given = |index: usize| entries[index].get(kinds[index])?.get("id")?.as_str();
+    let mut taken: HashSet<String> =
+        (0..entries.len()).filter_map(|index| given(index).map(str::to_owned)).collect();
+    let mut ids = Vec::with_capacity(entries.len());
+    for (index, kind) in kinds.iter().enumerate() {
+        let id = match given(index) {
+            Some(id) => id.to_owned(),
+            None => next_free(kind, &taken),
+        };
+        taken.insert(id.clone());
+        ids.push(StageId { kind: (*kind).to_owned(), id });
+    }
+    ids
+}
+
+fn kind_of(entry: &Value) -> &str {
+    entry.as_object().and_then(|map| map.keys().next()).map_or("", String::as_str)
+}
+
+fn next_free(kind: &str, taken: &HashSet<String>) -> String {
+    let mut id = kind.to_owned();
+    let mut number = 1;
+    while taken.contains(&id) {
+        number += 1;
+        id = format!("{kind}-{number}");
+    }
+    id
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn ids_are_given_or_counted() {
+        let pipeline = json!({"stages": [
+            {"llm": {}}, {"llm": null}, {"sink": {"id": "llm-3"}}, {"llm": {}}, {"sink": {}}, "odd"
+        ]});
+        let ids: Vec<String> = stage_ids(&pipeline).into_iter().map(|stage| stage.id).collect();
+        assert_eq!(ids, ["llm", "llm-2", "llm-3", "llm-4", "sink", ""]);
+    }
+}

@@ -1,0 +1,152 @@
+//! From the source part to the first stage: numbering items, leaving out those that are done, and the only
+//! place that waits for room.
+//!
+//! The source part runs on a thread of its own, since it reads files; a small channel of units joins it to
+//! the admission task. A permit is taken for each item here and given back by the ledger when the item has
+//! ended, so nothing further on ever has to refuse work.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use roaring::RoaringTreemap;
+use tokio::sync::Semaphore;
+
+use super::event::{Fact, FatalError, Live};
+use super::stop::Stop;
+use crate::record::RecordId;
+use crate::stage::{Derive, Source, SourceFailure, StageError, Unit};
+
+/// Units that may wait between the source's thread and admission.
+const UNITS: usize = 2;
+
+/// The source part of a plan: a source and the steps that derive items from its units.
+pub(crate) struct SourcePart {
+    pub(crate) source_id: Arc<str>,
+    pub(crate) source: Box<dyn Source>,
+    pub(crate) steps: Vec<(Arc<str>, Box<dyn Derive>)>,
+}
+
+/// What the source's thread hands over.
+pub(crate) type Produced = Result<Unit, SourceFailure>;
+
+impl SourcePart {
+    /// The next unit with its items, or why it failed; `None` at the end. Blocks. A panic of a stage is a
+    /// failure of the unit.
+    pub(crate) fn next(&mut self) -> Option<Produced> {
+        let produced = catch_unwind(AssertUnwindSafe(|| self.source.next()));
+        let unit = match produced {
+            Ok(next) => next?,
+            Err(panic) => Err(SourceFailure {
+                unit: self.source_id.to_string(),
+                message: format!("the stage panicked: {}", panic_message(&*panic)),
+            }),
+        };
+        Some(unit.and_then(|unit| self.derive(unit)))
+    }
+
+    fn derive(&self, mut unit: Unit) -> Produced {
+        for (id, step) in &self.steps {
+            let records = std::mem::take(&mut unit.records);
+            let derived = catch_unwind(AssertUnwindSafe(|| step.derive(records))).unwrap_or_else(|panic| {
+                Err(StageError::new("panic", format!("the stage panicked: {}", panic_message(&*panic))))
+            });
+            match derived {
+                Ok(records) => unit.records = records,
+                Err(error) => {
+                    return Err(SourceFailure { unit: unit.name, message: format!("`{id}`: {error}") });
+                }
+            }
+        }
+        Ok(unit)
+    }
+
+    /// Starts the thread. It ends when the source does or when nobody listens any more.
+    pub(crate) fn start(mut self) -> std::io::Result<async_channel::Receiver<Produced>> {
+        let (sender, receiver) = async_channel::bounded(UNITS);
+        std::thread::Builder::new().name("synthmill-source".into()).spawn(move || {
+            while let Some(unit) = self.next() {
+                if sender.send_blocking(unit).is_err() {
+                    return;
+                }
+            }
+        })?;
+        Ok(receiver)
+    }
+}
+
+/// Everything the admission task needs.
+pub(crate) struct Admission {
+    pub(crate) units: async_channel::Receiver<Produced>,
+    pub(crate) done: RoaringTreemap,
+    pub(crate) limit: u64,
+    pub(crate) permits: Arc<Semaphore>,
+    pub(crate) facts: async_channel::Sender<Fact>,
+    pub(crate) first: async_channel::Sender<Live>,
+    pub(crate) stop: Stop,
+}
+
+impl Admission {
+    /// Admits items until the source ends, the limit is reached or the run is told to stop. Everything
+    /// after it ends because `first` is dropped here.
+    pub(crate) async fn run(self) {
+        let mut item = 0;
+        loop {
+            let unit = tokio::select! {
+                biased;
+                () = self.stop.draining() => return,
+                unit = self.units.recv() => unit,
+            };
+            let Ok(unit) = unit else { break };
+            let unit = match unit {
+                Ok(unit) => unit,
+                Err(SourceFailure { unit, message }) => {
+                    let _ = self.facts.send(Fact::SourceFailed { unit, message }).await;
+                    continue;
+                }
+            };
+            for mut record in unit.records {
+                if item >= self.limit {
+                    return;
+                }
+                if !self.done.contains(item) {
+                    record.id = RecordId::item(item);
+                    if !self.admit(Live { record, lines: Vec::new(), written: false }).await {
+                        return;
+                    }
+                }
+                item += 1;
+            }
+        }
+        let _ = self.facts.send(Fact::SourceEnded { items: item }).await;
+    }
+
+    /// Waits for room; false when the run is being stopped.
+    async fn admit(&self, live: Live) -> bool {
+        let permit = tokio::select! {
+            biased;
+            () = self.stop.draining() => return false,
+            permit = self.permits.acquire() => permit,
+        };
+        let Ok(permit) = permit else { return false };
+        permit.forget();
+        let item = live.record.id.item;
+        self.facts.send(Fact::Admitted { item }).await.is_ok() && self.first.send(live).await.is_ok()
+    }
+}
+
+/// What a panic said.
+pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    if let Some(text) = panic.downcast_ref::<&str>() {
+        return (*text).to_owned();
+    }
+    panic.downcast_ref::<String>().cloned().unwrap_or_else(|| "no message".to_owned())
+}
+
+/// The fatal error of a source whose thread cannot start.
+pub(crate) fn no_thread(error: &std::io::Error) -> FatalError {
+    FatalError {
+        stage: "source".into(),
+        class: "thread".into(),
+        message: format!("cannot start the source's thread: {error}"),
+    }
+}

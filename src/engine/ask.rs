@@ -1,0 +1,361 @@
+//! The unit of an `llm` stage and the `parse` stage after it: ask, read, ask again, fall back.
+//!
+//! Both stages stay ignorant of each other and of this: `llm` makes a question, `parse` says whether an
+//! answer will do and what `on_error` wants. Each record is asked in a task of its own, at most as many at
+//! a time as the model allows, so that a slow answer delays only its own record. HTTP retries are the
+//! model client's; a re-ask here is a new question.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::FutureExt;
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+use super::event::{Fact, FatalError, Live};
+use super::stop::Stop;
+use super::worker::{Failure, Post, panicked};
+use crate::journal::{Answers, Kept, Names, StorageError};
+use crate::llm::{Completion, Message, Model, ModelError, ModelErrorKind, ModelRequest};
+use crate::record::{Call, Record};
+use crate::stage::{Ask, OnError, Read, StageError};
+use crate::template::Expression;
+
+/// Characters of a wrong answer that are shown to the model when it is asked again.
+const SHOWN_ANSWER: usize = 2000;
+
+/// An `llm` stage, the `parse` stage joined with it, and the model they ask.
+pub(crate) struct AskUnit {
+    pub(crate) ask: Box<dyn Ask>,
+    pub(crate) reader: Option<Reader>,
+    pub(crate) model_name: Arc<str>,
+    /// The name the server knows the model by.
+    pub(crate) served_name: String,
+    pub(crate) model: Arc<dyn Model>,
+    pub(crate) params: serde_json::Map<String, serde_json::Value>,
+    /// Answers where a chain says `heuristic`.
+    pub(crate) heuristic: Arc<dyn Model>,
+    /// Places of the model, shared by every stage that asks it.
+    pub(crate) places: Arc<Semaphore>,
+}
+
+/// The `parse` half of a unit.
+pub(crate) struct Reader {
+    pub(crate) id: Arc<str>,
+    pub(crate) when: Option<Expression>,
+    pub(crate) read: Box<dyn Read>,
+}
+
+/// How a record leaves the unit.
+pub(crate) enum Asked {
+    Answered,
+    Failed(Failure),
+    Fatal(FatalError),
+    /// The answer cannot be kept.
+    Storage(StorageError),
+    /// The run was given up while the question was out.
+    Aborted,
+}
+
+/// Runs the unit until its input ends, and then until its last answer has come.
+pub(crate) async fn run(post: Post, unit: AskUnit, answers: Arc<Answers>, stop: Stop, tasks: TaskTracker) {
+    let unit = Arc::new(unit);
+    let post = Arc::new(post);
+    while let Ok(live) = post.input.recv().await {
+        post.metrics.receive(post.input.len());
+        let Ok(place) = Arc::clone(&unit.places).acquire_owned().await else { return };
+        let (unit, post, answers, stop) =
+            (Arc::clone(&unit), Arc::clone(&post), Arc::clone(&answers), stop.clone());
+        tasks.spawn(async move {
+            let mut live = live;
+            let begin = Instant::now();
+            let work =
+                AssertUnwindSafe(unit.answer(&post, &mut live.record, Some(&answers), &stop)).catch_unwind();
+            let asked = work.await.unwrap_or_else(|panic| Asked::Failed(Failure::of(&panicked(&*panic))));
+            post.metrics.work(begin.elapsed());
+            // Given back before the record goes on: a full channel must not hold a place at the model.
+            drop(place);
+            leave(&post, live, asked).await;
+        });
+    }
+}
+
+async fn leave(post: &Post, live: Live, asked: Asked) {
+    match asked {
+        Asked::Answered => post.pass(live).await,
+        Asked::Failed(failure) => post.reject(live, failure).await,
+        Asked::Fatal(error) => {
+            let _ = post.facts.send(Fact::Fatal(error)).await;
+        }
+        Asked::Storage(error) => {
+            let _ = post.facts.send(Fact::Storage(error)).await;
+        }
+        Asked::Aborted => {}
+    }
+}
+
+/// The chain of `on_error`, taken step by step.
+struct Chain<'a> {
+    steps: &'a [OnError],
+    used: u32,
+}
+
+impl Chain<'_> {
+    /// What to do after a failure; a request that failed for good is not asked again.
+    fn next(&mut self, can_retry: bool) -> OnError {
+        while let Some(step) = self.steps.first() {
+            match step {
+                OnError::Retry(times) if can_retry && self.used < *times => {
+                    self.used += 1;
+                    return *step;
+                }
+                OnError::Retry(_) => self.steps = &self.steps[1..],
+                OnError::Heuristic | OnError::Reject => {
+                    self.steps = &self.steps[1..];
+                    return *step;
+                }
+            }
+        }
+        OnError::Reject
+    }
+}
+
+impl AskUnit {
+    /// Brings one record through the unit. Without `answers` nothing is kept or found again.
+    pub(crate) async fn answer(
+        &self,
+        post: &Post,
+        record: &mut Record,
+        answers: Option<&Answers>,
+        stop: &Stop,
+    ) -> Asked {
+        match post.applies(record) {
+            Ok(true) => {}
+            Ok(false) => return self.only_read(record),
+            Err(error) => return Asked::Failed(Failure::of(&error)),
+        }
+        let mut request = match self.ask.request(record) {
+            Ok(request) => request,
+            Err(error) => return Asked::Failed(Failure::of(&error)),
+        };
+        let reader = self.reader_for(record);
+        request.schema = reader.and_then(|reader| reader.read.schema()).cloned().map(Arc::new);
+        let mut call = self.new_call(post, &request);
+        let question = request.messages.clone();
+        let mut chain = Chain { steps: reader.map_or(&[], |reader| reader.read.on_error()), used: 0 };
+        loop {
+            let asked = self.ask_once(post, &request, record, call.re_asks, answers);
+            let answered = tokio::select! {
+                biased;
+                () = stop.aborting() => return Asked::Aborted,
+                answered = asked => match answered {
+                    Ok(answered) => answered,
+                    Err(error) => return Asked::Storage(error),
+                },
+            };
+            let (failure, can_retry) = match answered {
+                Err(error) if error.kind == ModelErrorKind::Fatal => return fatal(post, error),
+                Err(error) => {
+                    call.attempts += error.attempts;
+                    (request_failure(error), false)
+                }
+                Ok(completion) => {
+                    call.take(&completion);
+                    match self.read(record, &completion, reader) {
+                        Ok(()) => break,
+                        Err(error) => {
+                            show_error(&mut request, &question, &completion.text, &error);
+                            let stage = reader.map(|reader| Arc::clone(&reader.id));
+                            (Failure { stage, answer: Some(completion.text), ..Failure::of(&error) }, true)
+                        }
+                    }
+                }
+            };
+            match chain.next(can_retry) {
+                OnError::Retry(_) => {
+                    post.metrics.re_ask();
+                    call.re_asks += 1;
+                }
+                OnError::Heuristic => {
+                    request.messages = question;
+                    if let Err(error) = self.fall_back(record, &request, reader, &mut call, &failure).await {
+                        record.provenance.calls.push(Arc::new(call));
+                        return Asked::Failed(Failure { answer: failure.answer, ..Failure::of(&error) });
+                    }
+                    post.metrics.fall_back();
+                    break;
+                }
+                OnError::Reject => {
+                    let attempts = call.attempts;
+                    record.provenance.calls.push(Arc::new(call));
+                    return Asked::Failed(Failure { attempts, ..failure });
+                }
+            }
+        }
+        record.provenance.calls.push(Arc::new(call));
+        Asked::Answered
+    }
+
+    /// The answer to one request: found, or asked for and kept before it is given back.
+    async fn ask_once(
+        &self,
+        post: &Post,
+        request: &ModelRequest,
+        record: &Record,
+        sample: u32,
+        answers: Option<&Answers>,
+    ) -> Result<Result<Completion, ModelError>, StorageError> {
+        let Some(answers) = answers.filter(|_| self.model.is_paid()) else {
+            post.metrics.request();
+            return Ok(self.model.complete(request, record).await);
+        };
+        let names = self.names(post, request, record, sample);
+        match answers.find(names).await? {
+            Some(Kept::Answer(completion)) => return Ok(Ok(completion)),
+            Some(Kept::Failure(error)) => return Ok(Err(error)),
+            None => {}
+        }
+        post.metrics.request();
+        let answered = self.model.complete(request, record).await;
+        match &answered {
+            Ok(completion) => {
+                post.metrics.spend(completion.usage);
+                answers.keep(names, &Kept::Answer(completion.clone())).await?;
+            }
+            // What ends the run says nothing of the record.
+            Err(error) if error.kind == ModelErrorKind::Fatal => {}
+            Err(error) => answers.keep(names, &Kept::Failure(error.clone())).await?,
+        }
+        Ok(answered)
+    }
+
+    /// What a request is found again by: stage, model, parameters, every message and the schema; and, for
+    /// the record's own answers, the record and how often it was asked again.
+    fn names(&self, post: &Post, request: &ModelRequest, record: &Record, sample: u32) -> Names {
+        let mut params = self.params.clone();
+        params.extend(request.params.clone());
+        let whole = (&post.id, &self.served_name, params, &request.messages, &request.schema);
+        let question = blake3::hash(&serde_json::to_vec(&whole).unwrap_or_default());
+        let key = blake3::hash(format!("{} {sample} {question}", record.id).as_bytes());
+        let first = |hash: &blake3::Hash| {
+            let mut key = [0; 16];
+            key.copy_from_slice(&hash.as_bytes()[..16]);
+            key
+        };
+        Names { item: record.id.item, key: first(&key), question: first(&question) }
+    }
+
+    /// A record that goes past the `llm` stage may still be read.
+    fn only_read(&self, record: &mut Record) -> Asked {
+        let Some(reader) = self.reader_for(record) else { return Asked::Answered };
+        match reader.read.read(record) {
+            Ok(()) => Asked::Answered,
+            Err(error) => {
+                Asked::Failed(Failure { stage: Some(Arc::clone(&reader.id)), ..Failure::of(&error) })
+            }
+        }
+    }
+
+    /// The reader, if there is one and its `when` lets the record through.
+    fn reader_for(&self, record: &Record) -> Option<&Reader> {
+        let reader = self.reader.as_ref()?;
+        let applies = reader.when.as_ref().is_none_or(|when| when.is_true(record).unwrap_or(true));
+        applies.then_some(reader)
+    }
+
+    fn read(
+        &self,
+        record: &mut Record,
+        completion: &Completion,
+        reader: Option<&Reader>,
+    ) -> Result<(), StageError> {
+        self.ask.accept(record, completion);
+        reader.map_or(Ok(()), |reader| reader.read.read(record))
+    }
+
+    async fn fall_back(
+        &self,
+        record: &mut Record,
+        request: &ModelRequest,
+        reader: Option<&Reader>,
+        call: &mut Call,
+        failure: &Failure,
+    ) -> Result<(), StageError> {
+        let completion = self
+            .heuristic
+            .complete(request, record)
+            .await
+            .map_err(|error| StageError::new("heuristic", error.message))?;
+        call.fallback = Some(format!("{}: {}", failure.class, failure.message));
+        call.provider = self.heuristic.provider().to_owned();
+        self.read(record, &completion, reader)
+    }
+
+    fn new_call(&self, post: &Post, request: &ModelRequest) -> Call {
+        let messages = serde_json::to_vec(&request.messages).unwrap_or_default();
+        let mut params = self.params.clone();
+        params.extend(request.params.clone());
+        Call {
+            stage: Arc::clone(&post.id),
+            model: Arc::clone(&self.model_name),
+            provider: self.model.provider().to_owned(),
+            prompt_hash: blake3::hash(&messages).to_hex()[..32].to_owned(),
+            params,
+            ..Call::default()
+        }
+    }
+}
+
+impl Call {
+    fn take(&mut self, completion: &Completion) {
+        self.prompt_tokens += completion.usage.prompt_tokens;
+        self.completion_tokens += completion.usage.completion_tokens;
+        self.attempts += completion.attempts;
+        self.finish_reason.clone_from(&completion.finish_reason);
+    }
+}
+
+fn fatal(post: &Post, error: ModelError) -> Asked {
+    Asked::Fatal(FatalError { stage: Arc::clone(&post.id), class: error.class, message: error.message })
+}
+
+fn request_failure(error: ModelError) -> Failure {
+    Failure { class: error.class, message: error.message, attempts: error.attempts, ..Failure::default() }
+}
+
+/// Puts the wrong answer and what is wrong with it behind the question; only the last one, so that the
+/// conversation does not grow with each try.
+fn show_error(request: &mut ModelRequest, question: &[Message], answer: &str, error: &StageError) {
+    let shown: String = answer.chars().take(SHOWN_ANSWER).collect();
+    request.messages.clear();
+    request.messages.extend_from_slice(question);
+    request.messages.push(Message::new("assistant", shown));
+    request.messages.push(Message::new(
+        "user",
+        format!(
+            "That answer cannot be used: {}\nAnswer again, with the corrected JSON and nothing else.",
+            error.message
+        ),
+    ));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn steps(list: &[OnError], failures: &[bool]) -> Vec<OnError> {
+        let mut chain = Chain { steps: list, used: 0 };
+        failures.iter().map(|can_retry| chain.next(*can_retry)).collect()
+    }
+
+    #[test]
+    fn a_chain_is_taken_in_order() {
+        use OnError::{Heuristic, Reject, Retry};
+        let chain = [Retry(2), Heuristic];
+        assert_eq!(steps(&chain, &[true; 4]), [Retry(2), Retry(2), Heuristic, Reject]);
+        assert_eq!(steps(&chain, &[false; 2]), [Heuristic, Reject]);
+        assert_eq!(steps(&[], &[true]), [Reject]);
+        assert_eq!(steps(&[Retry(1), Reject, Heuristic], &[true; 2]), [Retry(1), Reject]);
+    }
+}

@@ -1,0 +1,162 @@
+//! What the tasks of a run tell each other: facts to the ledger, events from the ledger.
+//!
+//! Every message in the engine is one of these or a `Live` record on its way to the next stage. The ledger
+//! owns the run's state; whoever shows or stores it consumes `RunEvent`s.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::metrics::StageFigures;
+use crate::journal::StorageError;
+use crate::record::{Record, RecordId};
+
+/// A record on its way through the stages.
+#[derive(Debug)]
+pub(crate) struct Live {
+    /// The record.
+    pub(crate) record: Record,
+    /// The lines that sinks have taken of it, by file index.
+    pub(crate) lines: Vec<(usize, Vec<u8>)>,
+    /// Whether a sink has taken it or the record it came from.
+    pub(crate) written: bool,
+}
+
+/// What a task tells the ledger.
+#[derive(Debug)]
+pub(crate) enum Fact {
+    /// An item was admitted: it has one live record.
+    Admitted { item: u64 },
+    /// A live record became several.
+    Split { item: u64, children: u32 },
+    /// A live record has ended.
+    Ended(Box<Ended>),
+    /// A document or row could not be read.
+    SourceFailed { unit: String, message: String },
+    /// The source has no more; it had this many items.
+    SourceEnded { items: u64 },
+    /// The run cannot go on.
+    Fatal(FatalError),
+    /// An answer cannot be kept.
+    Storage(StorageError),
+}
+
+/// How a live record ended, and what it leaves.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) id: RecordId,
+    pub(crate) end: End,
+    pub(crate) lines: Vec<(usize, Vec<u8>)>,
+}
+
+/// How a live record ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// It went through the whole pipeline, and a sink took it.
+    Written,
+    /// A filter said no, or no sink took it.
+    Dropped { reason: &'static str },
+    /// It could not be made.
+    Rejected(Rejection),
+}
+
+/// Why a record could not be made.
+#[derive(Debug, Clone, Serialize)]
+pub struct Rejection {
+    /// The record's id.
+    pub id: String,
+    /// The stage that failed.
+    pub stage: Arc<str>,
+    /// A short word that reports count by.
+    pub class: String,
+    /// What went wrong.
+    pub message: String,
+    /// Model attempts made for the record in this stage.
+    pub attempts: u32,
+}
+
+/// A failure that ends the run; it can be resumed once the cause is mended.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct FatalError {
+    /// The stage that met it.
+    pub stage: Arc<str>,
+    /// A short word: `auth`, `quota`, `model_not_found`, `unreachable`, ...
+    pub class: String,
+    /// What happened and what to do.
+    pub message: String,
+}
+
+/// Something that happened in a run, for those who show it.
+#[derive(Debug, Clone)]
+pub enum RunEvent {
+    /// The run's figures, several times a second.
+    Tick(Box<Snapshot>),
+    /// A record was rejected. Not every one is told when they come fast; `Snapshot` counts all.
+    Rejected(Rejection),
+    /// A document or row could not be read.
+    SourceFailed {
+        /// The path, or path and row.
+        unit: String,
+        /// Why.
+        message: String,
+    },
+    /// The run was asked to stop, and waits for what is in flight.
+    Draining,
+}
+
+/// The figures of a run at one moment.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Snapshot {
+    /// `running`, `draining`, `finished`, `interrupted` or `failed`.
+    pub state: &'static str,
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// Items that were ever admitted, over all starts.
+    pub admitted: u64,
+    /// Items that ended ok and are committed.
+    pub ok: u64,
+    /// Items that ended dropped and are committed.
+    pub dropped: u64,
+    /// Items that ended rejected and are committed.
+    pub rejected: u64,
+    /// Items between admission and commit.
+    pub in_flight: u64,
+    /// Documents or rows that could not be read, in this start.
+    pub source_failures: u64,
+    /// The number of items there will be, once known.
+    pub total: Option<u64>,
+    /// Records written, by sink.
+    pub records: Vec<(String, u64)>,
+    /// Dropped records by reason, in this start.
+    pub drops: Vec<(String, u64)>,
+    /// Rejected records by class, in this start.
+    pub rejections: Vec<(String, u64)>,
+    /// Requests to models, in this start.
+    pub requests: u64,
+    /// Answers found that earlier starts of the run had paid for.
+    pub recovered: u64,
+    /// Answers of another run that were used again.
+    pub reused: u64,
+    /// Questions put again because an answer was invalid, in this start.
+    pub re_asks: u64,
+    /// Answers given by the heuristic in place of a model, in this start.
+    pub fallbacks: u64,
+    /// Tokens read and written by models, in this start.
+    pub tokens: Tokens,
+    /// Seconds since this start.
+    pub seconds: f64,
+    /// Items ended per second, lately.
+    pub rate: f64,
+    /// Figures by stage, in this start.
+    pub stages: Vec<StageFigures>,
+}
+
+/// Tokens of models.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct Tokens {
+    /// Tokens read.
+    pub prompt: u64,
+    /// Tokens written.
+    pub completion: u64,
+}

@@ -1,0 +1,337 @@
+//! The one task that owns a run's state: which items are in flight, how each ended, whether to go on.
+//!
+//! Every other task tells it facts; it hands ended items to the writer, gives their permits back, keeps the
+//! error budget, and publishes snapshots. Nothing else in the program decides how an item ended.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::event::{End, Ended, Fact, FatalError, Rejection, RunEvent, Snapshot, Tokens};
+use super::metrics::{ModelFigures, StageMetrics};
+use super::stop::Stop;
+use crate::config::ErrorBudget;
+use crate::journal::{Answers, Committed, ItemCommit, Outcome, SINKS, Work, Writer};
+
+/// How often the writer is told to commit and the figures are published.
+const TICK: Duration = Duration::from_millis(100);
+/// How often `status.json` is replaced.
+const STATUS: Duration = Duration::from_secs(1);
+/// Lines kept of a kind for the summary.
+const KEPT: usize = 10;
+
+/// What the ledger is given.
+pub(crate) struct Books {
+    pub(crate) pipeline: String,
+    pub(crate) facts: async_channel::Receiver<Fact>,
+    pub(crate) answers: Arc<Answers>,
+    pub(crate) events: async_channel::Sender<RunEvent>,
+    pub(crate) permits: Arc<Semaphore>,
+    pub(crate) budget: ErrorBudget,
+    pub(crate) stop: Stop,
+    pub(crate) stages: Vec<Arc<StageMetrics>>,
+    pub(crate) sinks: Vec<String>,
+    /// What earlier starts committed.
+    pub(crate) before: Committed,
+    pub(crate) limit: Option<u64>,
+    pub(crate) total: Option<u64>,
+}
+
+/// What the run came to, besides its snapshot.
+#[derive(Debug, Default)]
+pub(crate) struct Closing {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) fatal: Option<FatalError>,
+    pub(crate) over_budget: Option<OverBudget>,
+    /// The source was read to its end.
+    pub(crate) source_ended: bool,
+    pub(crate) source_failures: Vec<(String, String)>,
+    pub(crate) storage: Option<crate::journal::StorageError>,
+}
+
+/// Too many items were rejected.
+#[derive(Debug, Clone)]
+pub struct OverBudget {
+    /// What was over, in words.
+    pub why: String,
+    /// The most frequent reasons, with their counts.
+    pub reasons: Vec<(String, u64)>,
+}
+
+#[derive(Default)]
+struct Item {
+    live: u32,
+    lines: Vec<(usize, Vec<u8>)>,
+    written: bool,
+    rejected: bool,
+}
+
+pub(crate) struct Ledger {
+    books: Books,
+    /// Taken at the end, when its thread is joined.
+    writer: Option<Writer>,
+    items: HashMap<u64, Item>,
+    /// Items in the order of admission with where the answers' log then ended; those in front have ended.
+    admissions: VecDeque<(u64, u64)>,
+    closing: Closing,
+    drops: BTreeMap<&'static str, u64>,
+    rejections: BTreeMap<String, u64>,
+    reasons: HashMap<String, u64>,
+    ended: u64,
+    rejected_items: u64,
+    in_a_row: u64,
+    admitted: u64,
+    failures: u64,
+    begin: Instant,
+    /// Items ended at the last few ticks, for the rate.
+    lately: VecDeque<(Instant, u64)>,
+    next_status: Instant,
+    told_draining: bool,
+}
+
+impl Ledger {
+    pub(crate) fn new(books: Books, writer: Writer) -> Self {
+        let begin = Instant::now();
+        Self {
+            books,
+            writer: Some(writer),
+            items: HashMap::new(),
+            admissions: VecDeque::new(),
+            closing: Closing::default(),
+            drops: BTreeMap::new(),
+            rejections: BTreeMap::new(),
+            reasons: HashMap::new(),
+            ended: 0,
+            rejected_items: 0,
+            in_a_row: 0,
+            admitted: 0,
+            failures: 0,
+            begin,
+            lately: VecDeque::new(),
+            next_status: begin,
+            told_draining: false,
+        }
+    }
+
+    /// Works until every other task has ended, then closes the writer.
+    pub(crate) async fn run(mut self) -> Closing {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                fact = self.books.facts.recv() => match fact {
+                    Ok(fact) => self.note(fact).await,
+                    Err(_) => break,
+                },
+                _ = ticks.tick() => self.tick().await,
+            }
+        }
+        self.close().await
+    }
+
+    async fn note(&mut self, fact: Fact) {
+        match fact {
+            Fact::Admitted { item } => {
+                self.admitted += 1;
+                self.items.insert(item, Item { live: 1, ..Item::default() });
+                self.admissions.push_back((item, self.books.answers.end()));
+            }
+            Fact::Split { item, children } => {
+                if let Some(item) = self.items.get_mut(&item) {
+                    item.live += children - 1;
+                }
+            }
+            Fact::Ended(ended) => self.end_record(*ended).await,
+            Fact::SourceFailed { unit, message } => {
+                self.failures += 1;
+                if self.closing.source_failures.len() < KEPT {
+                    self.closing.source_failures.push((unit.clone(), message.clone()));
+                }
+                self.tell(RunEvent::SourceFailed { unit, message });
+            }
+            Fact::SourceEnded { items } => {
+                self.closing.source_ended = true;
+                self.books.total = Some(items);
+            }
+            Fact::Storage(error) => {
+                self.closing.storage.get_or_insert(error);
+                self.books.stop.abort();
+            }
+            Fact::Fatal(error) => {
+                self.closing.fatal.get_or_insert(error);
+                self.books.stop.abort();
+            }
+        }
+    }
+
+    async fn end_record(&mut self, ended: Ended) {
+        let number = ended.id.item;
+        let Some(item) = self.items.get_mut(&number) else { return };
+        item.live -= 1;
+        item.lines.extend(ended.lines);
+        match ended.end {
+            End::Written => item.written = true,
+            End::Dropped { reason } => *self.drops.entry(reason).or_default() += 1,
+            End::Rejected(rejection) => {
+                item.rejected = true;
+                self.count_rejection(rejection);
+            }
+        }
+        if self.items.get(&number).is_some_and(|item| item.live == 0)
+            && let Some(item) = self.items.remove(&number)
+        {
+            self.end_item(number, item).await;
+        }
+    }
+
+    async fn end_item(&mut self, number: u64, item: Item) {
+        let outcome = match item {
+            Item { written: true, .. } => Outcome::Ok,
+            Item { rejected: true, .. } => Outcome::Rejected,
+            Item { .. } => Outcome::Dropped,
+        };
+        self.ended += 1;
+        self.keep_budget(outcome);
+        while self.admissions.front().is_some_and(|(item, _)| !self.items.contains_key(item)) {
+            self.admissions.pop_front();
+        }
+        let oldest = self.admissions.front().map(|(_, end)| *end);
+        let answers_from = oldest.unwrap_or_else(|| self.books.answers.end());
+        let commit = ItemCommit { item: number, outcome, lines: item.lines, answers_from };
+        self.write(Work::Commit(commit)).await;
+        self.books.permits.add_permits(1);
+    }
+
+    fn count_rejection(&mut self, rejection: Rejection) {
+        *self.rejections.entry(rejection.class.clone()).or_default() += 1;
+        let reason = format!("{}: {}: {}", rejection.stage, rejection.class, rejection.message);
+        // Messages can differ in every record; past some number of them the classes must do.
+        if self.reasons.len() < 1000 || self.reasons.contains_key(&reason) {
+            *self.reasons.entry(reason).or_default() += 1;
+        }
+        self.tell(RunEvent::Rejected(rejection));
+    }
+
+    fn keep_budget(&mut self, outcome: Outcome) {
+        if outcome != Outcome::Rejected {
+            self.in_a_row = 0;
+            return;
+        }
+        self.rejected_items += 1;
+        self.in_a_row += 1;
+        let budget = self.books.budget;
+        let share = self.rejected_items as f64 / self.ended as f64;
+        let why = if self.in_a_row >= budget.in_a_row {
+            format!("{} items in a row were rejected", self.in_a_row)
+        } else if self.ended >= budget.after && share > budget.share {
+            format!("{} of {} items were rejected", self.rejected_items, self.ended)
+        } else {
+            return;
+        };
+        if self.closing.over_budget.is_none() {
+            let mut reasons: Vec<(String, u64)> = self.reasons.clone().into_iter().collect();
+            reasons.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+            reasons.truncate(3);
+            self.closing.over_budget = Some(OverBudget { why, reasons });
+            self.books.stop.drain();
+        }
+    }
+
+    async fn tick(&mut self) {
+        if self.books.stop.is_draining() && !self.told_draining {
+            self.told_draining = true;
+            if self.closing.over_budget.is_none() && self.closing.fatal.is_none() {
+                self.tell(RunEvent::Draining);
+            }
+        }
+        self.write(Work::Flush).await;
+        self.books.answers.sync_soon();
+        let now = Instant::now();
+        self.lately.push_back((now, self.ended));
+        if self.lately.len() > 50 {
+            self.lately.pop_front();
+        }
+        let state = if self.books.stop.is_draining() { "draining" } else { "running" };
+        let committed = self.writer.as_ref().map(Writer::committed).unwrap_or_default();
+        let snapshot = self.snapshot(state, &committed);
+        if now >= self.next_status {
+            self.next_status = now + STATUS;
+            let json = serde_json::to_vec_pretty(&snapshot).unwrap_or_default();
+            self.write(Work::Status(json)).await;
+        }
+        self.tell(RunEvent::Tick(Box::new(snapshot)));
+    }
+
+    /// Hands work to the writer. When its thread has ended with an error nothing more can be made durable,
+    /// and the run is given up; `close` tells the error.
+    async fn write(&self, work: Work) {
+        if let Some(writer) = &self.writer
+            && !writer.send(work).await
+        {
+            self.books.stop.abort();
+        }
+    }
+
+    /// Tells those who show the run; when they are slow they miss some, the run does not wait for them.
+    fn tell(&self, event: RunEvent) {
+        let _ = self.books.events.try_send(event);
+    }
+
+    fn snapshot(&self, state: &'static str, committed: &Committed) -> Snapshot {
+        let before = &self.books.before;
+        let done_now = committed.ok + committed.dropped + committed.rejected;
+        let done_before = before.ok + before.dropped + before.rejected;
+        let models = ModelFigures::of(&self.books.stages);
+        let lines = |file: usize| committed.lines.get(file).copied().unwrap_or(0);
+        let sinks = self.books.sinks.iter().enumerate();
+        Snapshot {
+            state,
+            pipeline: self.books.pipeline.clone(),
+            admitted: done_before + self.admitted,
+            ok: before.ok + committed.ok,
+            dropped: before.dropped + committed.dropped,
+            rejected: before.rejected + committed.rejected,
+            in_flight: self.admitted - done_now,
+            source_failures: self.failures,
+            total: match (self.books.total, self.books.limit) {
+                (Some(total), Some(limit)) => Some(total.min(limit)),
+                (total, limit) => total.or(limit),
+            },
+            records: sinks.map(|(index, path)| (path.clone(), lines(SINKS + index))).collect(),
+            drops: self.drops.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect(),
+            rejections: self.rejections.iter().map(|(class, count)| (class.clone(), *count)).collect(),
+            requests: models.requests,
+            recovered: self.books.answers.counts().0,
+            reused: self.books.answers.counts().1,
+            re_asks: models.re_asks,
+            fallbacks: models.fallbacks,
+            tokens: Tokens { prompt: models.prompt_tokens, completion: models.completion_tokens },
+            seconds: self.begin.elapsed().as_secs_f64(),
+            rate: self.rate(),
+            stages: self.books.stages.iter().map(|stage| stage.figures()).collect(),
+        }
+    }
+
+    fn rate(&self) -> f64 {
+        let (Some((from, less)), Some((to, more))) = (self.lately.front(), self.lately.back()) else {
+            return 0.0;
+        };
+        let seconds = to.duration_since(*from).as_secs_f64();
+        if seconds > 0.0 { (more - less) as f64 / seconds } else { 0.0 }
+    }
+
+    /// Writes what is left. The writer's last sync may take a while, so it is awaited off the async threads.
+    async fn close(mut self) -> Closing {
+        let Some(writer) = self.writer.take() else { return self.closing };
+        let finished = tokio::task::spawn_blocking(move || writer.finish()).await;
+        let Ok((committed, result)) = finished else { return self.closing };
+        if let Err(error) = result {
+            self.closing.storage.get_or_insert(error);
+        }
+        self.closing.snapshot = self.snapshot("finished", &committed);
+        self.closing
+    }
+}

@@ -1,0 +1,139 @@
+//! Counters that the stages' tasks raise and the ledger reads: plain atomics, one set a stage.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::llm::Usage;
+
+/// The counters of one stage.
+#[derive(Debug)]
+pub(crate) struct StageMetrics {
+    id: Arc<str>,
+    received: AtomicU64,
+    sent: AtomicU64,
+    dropped: AtomicU64,
+    rejected: AtomicU64,
+    busy_nanos: AtomicU64,
+    queue: AtomicU64,
+    requests: AtomicU64,
+    re_asks: AtomicU64,
+    fallbacks: AtomicU64,
+    prompt_tokens: AtomicU64,
+    completion_tokens: AtomicU64,
+}
+
+/// What the counters of a stage say at one moment.
+#[derive(Debug, Clone, Serialize)]
+pub struct StageFigures {
+    /// The stage's id.
+    pub stage: Arc<str>,
+    /// Records that came in.
+    pub received: u64,
+    /// Records that went out.
+    pub sent: u64,
+    /// Records dropped with a reason.
+    pub dropped: u64,
+    /// Records rejected.
+    pub rejected: u64,
+    /// Records waiting before the stage.
+    pub queue: u64,
+    /// Seconds the stage worked or waited for a model, added up over records.
+    pub busy_seconds: f64,
+}
+
+/// What the counters of the stages that ask a model add up to.
+#[derive(Debug, Default)]
+pub(crate) struct ModelFigures {
+    pub(crate) requests: u64,
+    pub(crate) re_asks: u64,
+    pub(crate) fallbacks: u64,
+    pub(crate) prompt_tokens: u64,
+    pub(crate) completion_tokens: u64,
+}
+
+impl StageMetrics {
+    pub(crate) fn new(id: Arc<str>) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            received: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            rejected: AtomicU64::new(0),
+            busy_nanos: AtomicU64::new(0),
+            queue: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
+            re_asks: AtomicU64::new(0),
+            fallbacks: AtomicU64::new(0),
+            prompt_tokens: AtomicU64::new(0),
+            completion_tokens: AtomicU64::new(0),
+        })
+    }
+
+    /// Counts a record that came in, with what waits behind it.
+    pub(crate) fn receive(&self, waiting: usize) {
+        self.received.fetch_add(1, Relaxed);
+        self.queue.store(waiting as u64, Relaxed);
+    }
+
+    pub(crate) fn send(&self, records: u64) {
+        self.sent.fetch_add(records, Relaxed);
+    }
+
+    pub(crate) fn drop_one(&self) {
+        self.dropped.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn reject_one(&self) {
+        self.rejected.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn work(&self, time: Duration) {
+        self.busy_nanos.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    pub(crate) fn request(&self) {
+        self.requests.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn re_ask(&self) {
+        self.re_asks.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn fall_back(&self) {
+        self.fallbacks.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn spend(&self, usage: Usage) {
+        self.prompt_tokens.fetch_add(usage.prompt_tokens, Relaxed);
+        self.completion_tokens.fetch_add(usage.completion_tokens, Relaxed);
+    }
+
+    pub(crate) fn figures(&self) -> StageFigures {
+        StageFigures {
+            stage: Arc::clone(&self.id),
+            received: self.received.load(Relaxed),
+            sent: self.sent.load(Relaxed),
+            dropped: self.dropped.load(Relaxed),
+            rejected: self.rejected.load(Relaxed),
+            queue: self.queue.load(Relaxed),
+            busy_seconds: self.busy_nanos.load(Relaxed) as f64 / 1e9,
+        }
+    }
+}
+
+impl ModelFigures {
+    pub(crate) fn of(stages: &[Arc<StageMetrics>]) -> Self {
+        let mut sum = Self::default();
+        for stage in stages {
+            sum.requests += stage.requests.load(Relaxed);
+            sum.re_asks += stage.re_asks.load(Relaxed);
+            sum.fallbacks += stage.fallbacks.load(Relaxed);
+            sum.prompt_tokens += stage.prompt_tokens.load(Relaxed);
+            sum.completion_tokens += stage.completion_tokens.load(Relaxed);
+        }
+        sum
+    }
+}

@@ -1,0 +1,88 @@
+//! Gathers a sink's lines into one JSON array at the end of a run, as the tools that read whole files want.
+//!
+//! Streams: memory does not grow with the file. Written beside and renamed, so that a half-made array is
+//! never seen under its name.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::disk::{Disk, DiskFile};
+use super::writer::StorageError;
+use crate::stage::ArrayFile;
+
+/// Bytes gathered before each write.
+const CHUNK: usize = 1 << 20;
+
+/// Writes the lines of `lines` (a path in `root`) as a JSON array with an indent of 2; returns how many.
+pub fn write_array(
+    disk: &dyn Disk,
+    root: &Path,
+    lines: &str,
+    array: &ArrayFile,
+) -> Result<u64, StorageError> {
+    let from = root.join(lines);
+    let to = root.join(&array.path);
+    let temporary = root.join(format!("{}.new", array.path));
+    if let Some(parent) = to.parent() {
+        disk.create_dir_all(parent).map_err(|source| StorageError::new("make", parent, source))?;
+    }
+    if disk.length(&temporary).map_err(|source| StorageError::new("look at", &temporary, source))?.is_some() {
+        disk.remove(&temporary).map_err(|source| StorageError::new("remove", &temporary, source))?;
+    }
+    let reader = disk.read(&from).map_err(|source| StorageError::new("open", &from, source))?;
+    let mut file = disk.append(&temporary).map_err(|source| StorageError::new("open", &temporary, source))?;
+    let mut count = 0;
+    let mut chunk = b"[".to_vec();
+    for line in BufReader::new(reader).lines() {
+        let line = line.map_err(|source| StorageError::new("read", &from, source))?;
+        let element = element(&line, array)
+            .map_err(|error| StorageError::new("read", &from, std::io::Error::other(error)))?;
+        chunk.extend_from_slice(if count == 0 { b"\n" } else { b",\n" });
+        push_indented(&mut chunk, &element);
+        count += 1;
+        if chunk.len() >= CHUNK {
+            file.write(&chunk).map_err(|source| StorageError::new("write", &temporary, source))?;
+            chunk.clear();
+        }
+    }
+    chunk.extend_from_slice(if count == 0 { b"]\n" } else { b"\n]\n" });
+    finish(disk, file, &chunk, &temporary, &to)?;
+    Ok(count)
+}
+
+fn finish(
+    disk: &dyn Disk,
+    mut file: Box<dyn DiskFile>,
+    chunk: &[u8],
+    temporary: &Path,
+    to: &Path,
+) -> Result<(), StorageError> {
+    file.write(chunk).map_err(|source| StorageError::new("write", temporary, source))?;
+    file.sync().map_err(|source| StorageError::new("sync", temporary, source))?;
+    disk.rename(temporary, to).map_err(|source| StorageError::new("rename", temporary, source))?;
+    match to.parent() {
+        Some(parent) => disk.sync_dir(parent).map_err(|source| StorageError::new("sync", parent, source)),
+        None => Ok(()),
+    }
+}
+
+fn element(line: &str, array: &ArrayFile) -> Result<Value, serde_json::Error> {
+    let mut value: Value = serde_json::from_str(line)?;
+    Ok(match &array.element {
+        Some(key) => value.get_mut(key).map_or(Value::Null, Value::take),
+        None => value,
+    })
+}
+
+fn push_indented(chunk: &mut Vec<u8>, element: &Value) {
+    let pretty = serde_json::to_string_pretty(element).unwrap_or_default();
+    for (index, line) in pretty.lines().enumerate() {
+        if index > 0 {
+            chunk.push(b'\n');
+        }
+        chunk.extend_from_slice(b"  ");
+        chunk.extend_from_slice(line.as_bytes());
+    }
+}

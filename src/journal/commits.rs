@@ -1,0 +1,202 @@
+//! The commit log: which items are done, how far each output file is stable, and from where on the answers
+//! of unfinished items stand.
+//!
+//! One frame a group of items, written after the outputs it names are synced. `writer` appends, `directory`
+//! reads at a start.
+//!
+//! ```text
+//! payload = items:u32 (item:u64 outcome:u8 lines:u32)*
+//!           files:u32 (from:u64 to:u64 lines:u64 crc32:u32)*
+//!           answers: generation:u32 offset:u64
+//! ```
+//! Little-endian. A file's bytes `from..to` are the group's; lines and checksum are of all its bytes to
+//! `to`.
+
+use roaring::RoaringTreemap;
+
+use super::frames::{self, HEADER, Kind, LogError, read_u32, read_u64};
+
+pub(super) const KIND: Kind = Kind { magic: b"SMCOMMIT", name: "commit log" };
+
+/// How an item ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// At least one of its records was written.
+    Ok,
+    /// Every record was dropped by a filter.
+    Dropped,
+    /// No record was written and one at least could not be made.
+    Rejected,
+}
+
+/// How far one output file is stable.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Stable {
+    /// Bytes that belong to committed items.
+    pub(super) offset: u64,
+    /// Lines among them.
+    pub(super) lines: u64,
+    /// CRC-32 of those bytes.
+    pub(super) crc: u32,
+}
+
+/// A place in the answers' logs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct AnswersFrom {
+    pub(super) generation: u32,
+    pub(super) offset: u64,
+}
+
+/// One group as a frame holds it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Group {
+    pub(super) items: Vec<(u64, Outcome, u32)>,
+    /// Where the group's bytes begin in each file, and how far the file is stable with them.
+    pub(super) files: Vec<(u64, Stable)>,
+    pub(super) answers: AnswersFrom,
+}
+
+/// What the logs say, added up.
+#[derive(Debug, Default)]
+pub(super) struct Done {
+    pub(super) items: RoaringTreemap,
+    pub(super) ok: u64,
+    pub(super) dropped: u64,
+    pub(super) rejected: u64,
+    pub(super) files: Vec<Stable>,
+    pub(super) answers: AnswersFrom,
+}
+
+impl Group {
+    /// Adds the group's frame to `bytes`.
+    pub(super) fn push(&self, bytes: &mut Vec<u8>) {
+        frames::push(bytes, |bytes| {
+            bytes.extend_from_slice(&(self.items.len() as u32).to_le_bytes());
+            for (item, outcome, lines) in &self.items {
+                bytes.extend_from_slice(&item.to_le_bytes());
+                bytes.push(*outcome as u8);
+                bytes.extend_from_slice(&lines.to_le_bytes());
+            }
+            bytes.extend_from_slice(&(self.files.len() as u32).to_le_bytes());
+            for (from, file) in &self.files {
+                bytes.extend_from_slice(&from.to_le_bytes());
+                bytes.extend_from_slice(&file.offset.to_le_bytes());
+                bytes.extend_from_slice(&file.lines.to_le_bytes());
+                bytes.extend_from_slice(&file.crc.to_le_bytes());
+            }
+            bytes.extend_from_slice(&self.answers.generation.to_le_bytes());
+            bytes.extend_from_slice(&self.answers.offset.to_le_bytes());
+        });
+    }
+
+    /// The group of a frame's payload; `None` when it is none.
+    pub(super) fn read(payload: &[u8]) -> Option<Self> {
+        let mut group = Self::default();
+        let count = read_u32(payload, 0)? as usize;
+        let mut at = 4;
+        for _ in 0..count {
+            let outcome = match payload.get(at + 8)? {
+                0 => Outcome::Ok,
+                1 => Outcome::Dropped,
+                2 => Outcome::Rejected,
+                _ => return None,
+            };
+            group.items.push((read_u64(payload, at)?, outcome, read_u32(payload, at + 9)?));
+            at += 13;
+        }
+        let count = read_u32(payload, at)? as usize;
+        at += 4;
+        for _ in 0..count {
+            let stable = Stable {
+                offset: read_u64(payload, at + 8)?,
+                lines: read_u64(payload, at + 16)?,
+                crc: read_u32(payload, at + 24)?,
+            };
+            group.files.push((read_u64(payload, at)?, stable));
+            at += 28;
+        }
+        group.answers =
+            AnswersFrom { generation: read_u32(payload, at)?, offset: read_u64(payload, at + 4)? };
+        (at + 12 == payload.len()).then_some(group)
+    }
+}
+
+impl Done {
+    /// Adds what a log says. A torn tail is ignored.
+    pub(super) fn add(&mut self, log: &[u8]) -> Result<(), LogError> {
+        if !frames::check_header(log, KIND)? {
+            return Ok(());
+        }
+        let mut damaged = None;
+        frames::each(log, HEADER, |offset, payload| match Group::read(payload) {
+            Some(group) => self.take(&group),
+            None => damaged = damaged.or(Some(offset)),
+        })?;
+        match damaged {
+            Some(offset) => Err(LogError::Damaged { offset }),
+            None => Ok(()),
+        }
+    }
+
+    /// Adds one group.
+    pub(super) fn take(&mut self, group: &Group) {
+        for (item, outcome, _) in &group.items {
+            if !self.items.insert(*item) {
+                continue;
+            }
+            match outcome {
+                Outcome::Ok => self.ok += 1,
+                Outcome::Dropped => self.dropped += 1,
+                Outcome::Rejected => self.rejected += 1,
+            }
+        }
+        self.files.clear();
+        self.files.extend(group.files.iter().map(|(_, stable)| *stable));
+        self.answers = group.answers;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn groups() -> [Group; 2] {
+        let file = |from, offset| (from, Stable { offset, lines: 5, crc: 7 });
+        [
+            Group {
+                items: vec![(0, Outcome::Ok, 4), (2, Outcome::Rejected, 1)],
+                files: vec![file(0, 90)],
+                answers: AnswersFrom { generation: 1, offset: 16 },
+            },
+            Group {
+                items: vec![(1, Outcome::Dropped, 0)],
+                files: vec![file(90, 120)],
+                answers: AnswersFrom { generation: 1, offset: 400 },
+            },
+        ]
+    }
+
+    #[test]
+    fn reads_back_what_was_written() {
+        let mut log = frames::header(KIND, 1);
+        for group in groups() {
+            group.push(&mut log);
+        }
+        let mut done = Done::default();
+        done.add(&log).unwrap();
+        assert_eq!(done.items.iter().collect::<Vec<_>>(), [0, 1, 2]);
+        assert_eq!((done.ok, done.dropped, done.rejected), (1, 1, 1));
+        assert_eq!(done.files, [Stable { offset: 120, lines: 5, crc: 7 }]);
+        assert_eq!(done.answers, AnswersFrom { generation: 1, offset: 400 });
+    }
+
+    #[test]
+    fn a_payload_that_is_no_group_is_damage() {
+        let mut log = frames::header(KIND, 1);
+        frames::push(&mut log, |bytes| bytes.extend_from_slice(b"no group"));
+        assert_eq!(Done::default().add(&log), Err(LogError::Damaged { offset: 16 }));
+        let mut short = Vec::new();
+        groups()[0].push(&mut short);
+        assert_eq!(Group::read(&short[8..short.len() - 1]), None);
+    }
+}

@@ -1,0 +1,362 @@
+//! A run directory: made, or found and checked, then locked for one process.
+//!
+//! Opening reads the manifest and the commit logs, tells which items are done, and cuts each output file to
+//! where it is stable. Everything after that is written by `writer`. The rule for a pipeline that differs
+//! from the one the run began with is here: refused, with what differs.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use roaring::RoaringTreemap;
+
+use super::answer_log::{Answers, AnswersThread};
+use super::commits::{AnswersFrom, Stable};
+use super::disk::{self, Disk};
+use super::frames::LogError;
+use super::manifest::{FORMAT, Manifest, RunState};
+use super::recover;
+use super::writer::{Committed, Files, StorageError, Writer};
+
+/// A run directory that this process holds the lock of.
+pub struct RunDirectory {
+    disk: Arc<dyn Disk>,
+    root: PathBuf,
+    stable: Vec<Stable>,
+    manifest: Manifest,
+    answers: AnswersFrom,
+    /// Held for its lock, which ends with the process at the latest.
+    _lock: Box<dyn Send + Sync>,
+}
+
+/// A run directory as it was found or made.
+pub struct Opened {
+    /// The directory.
+    pub directory: RunDirectory,
+    /// Items that need not be made again.
+    pub done: RoaringTreemap,
+    /// What earlier starts committed.
+    pub before: Committed,
+    /// Whether the run had already been started.
+    pub resumed: bool,
+    /// Where an old run was moved to make room.
+    pub moved: Option<PathBuf>,
+}
+
+/// How a run's files are written.
+#[derive(Debug, Clone, Copy)]
+pub struct Storing {
+    /// Whether they are synced with each commit.
+    pub sync: bool,
+    /// Whether answers are packed.
+    pub pack: bool,
+}
+
+/// The threads of a start, at work.
+pub struct Started {
+    /// Takes items that have ended.
+    pub writer: Writer,
+    /// Keeps and finds answers.
+    pub answers: Arc<Answers>,
+    /// Ends when every `answers` is dropped.
+    pub answers_thread: AnswersThread,
+}
+
+/// Why a run directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process works on it.
+    #[error("another process works on `{0}`")]
+    Locked(PathBuf),
+    /// A folder with files of some other kind.
+    #[error("`{0}` is not empty and holds no run\nhint: name another folder with `--out`")]
+    Foreign(PathBuf),
+    /// The pipeline's meaning changed since the run began.
+    #[error(
+        "the run in `{path}` was begun with another pipeline; these differ: {}\n\
+         hint: `--fresh` moves the old run aside and begins anew",
+        .parts.join(", ")
+    )]
+    Different {
+        /// The directory.
+        path: PathBuf,
+        /// The parts that differ, such as `stages.prompt`.
+        parts: Vec<String>,
+    },
+    /// Made by another version of the program.
+    #[error("`{path}` has format {found}, this program reads format {FORMAT}")]
+    Format {
+        /// The directory.
+        path: PathBuf,
+        /// The format found.
+        found: u64,
+    },
+    /// The manifest cannot be read as one.
+    #[error("`{path}` is damaged: {message}")]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// A log is damaged.
+    #[error("`{path}`: {source}")]
+    Log {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: LogError,
+    },
+    /// An output file is shorter than what was committed to it.
+    #[error("`{path}` has {found} bytes, but {committed} were committed: it was cut or replaced")]
+    Shortened {
+        /// The file.
+        path: PathBuf,
+        /// Its length.
+        found: u64,
+        /// The committed length.
+        committed: u64,
+    },
+    /// An output file is gone.
+    #[error("`{path}` is missing, but {committed} bytes were committed to it")]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// The committed length.
+        committed: u64,
+    },
+    /// The run whose answers should be used again is not there.
+    #[error("`{0}` holds no run whose answers could be used again")]
+    NoAnswers(PathBuf),
+    /// The system refused an operation.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// What a run directory should hold.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// Hashes of what the run depends on, by part.
+    pub fingerprint: BTreeMap<String, String>,
+    /// The sinks' paths, relative to the directory.
+    pub sinks: Vec<String>,
+    /// The resolved pipeline, for `pipeline.yaml`.
+    pub pipeline_yaml: String,
+    /// Now, local time, `YYYY-MM-DD_HH-MM-SS`.
+    pub now: String,
+    /// Whether an old run is moved aside.
+    pub fresh: bool,
+    /// Whether the answers of the run that is moved aside are used again.
+    pub reuse_moved: bool,
+    /// Another run directory whose answers are used again.
+    pub reuse: Option<PathBuf>,
+}
+
+impl RunDirectory {
+    /// Opens `root` for the run that `wanted` describes.
+    pub fn open(disk: Arc<dyn Disk>, root: &Path, wanted: Wanted) -> Result<Opened, OpenError> {
+        let mut moved = None;
+        if wanted.fresh
+            && disk.length(root).map_err(|source| StorageError::new("look at", root, source))?.is_some()
+        {
+            moved = move_aside(&*disk, root)?;
+        }
+        for folder in ["journal", "provenance"] {
+            let path = root.join(folder);
+            if moved.is_none() && folder == "journal" {
+                refuse_foreign(&*disk, root)?;
+            }
+            disk.create_dir_all(&path).map_err(|source| StorageError::new("make", &path, source))?;
+        }
+        let lock = lock(&*disk, root)?;
+        let found = recover::manifest(&*disk, root)?;
+        let resumed = found.is_some();
+        let manifest = match found {
+            Some(found) => continued(found, &wanted, root)?,
+            None => new_manifest(&wanted, moved.as_deref()),
+        };
+        let done = recover::commits(&*disk, root, manifest.generation)?;
+        let mut stable = done.files;
+        stable.resize(manifest.files.len(), Stable::default());
+        let answers = done.answers;
+        let directory = Self { disk, root: root.to_owned(), stable, manifest, answers, _lock: lock };
+        directory.check_outputs()?;
+        let lines = directory.stable.iter().map(|stable| stable.lines).collect();
+        let before = Committed { ok: done.ok, dropped: done.dropped, rejected: done.rejected, lines };
+        if !resumed {
+            let path = root.join("pipeline.yaml");
+            disk::replace(&*directory.disk, &path, wanted.pipeline_yaml.as_bytes(), true)
+                .map_err(|source| StorageError::new("write", &path, source))?;
+        }
+        Ok(Opened { directory, done: done.items, before, resumed, moved })
+    }
+
+    /// What run this is.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The directory's path.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// All file access of the run.
+    #[must_use]
+    pub fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+
+    /// Begins a new generation: cuts the outputs to where they are stable, gathers the answers that
+    /// unfinished items have, and starts the threads that write.
+    pub fn start(&mut self, done: &RoaringTreemap, how: Storing) -> Result<Started, OpenError> {
+        let recovered = recover::answers(self, self.answers, done)?;
+        let reuse = recover::reuse(self)?;
+        self.manifest.generation += 1;
+        self.save(|manifest| manifest.state = RunState::Running)?;
+        let mut outputs = Vec::with_capacity(self.stable.len());
+        for (name, stable) in self.manifest.files.iter().zip(&self.stable) {
+            let path = self.root.join(name);
+            if let Some(parent) = path.parent() {
+                self.disk
+                    .create_dir_all(parent)
+                    .map_err(|source| StorageError::new("make", parent, source))?;
+            }
+            let mut file =
+                self.disk.append(&path).map_err(|source| StorageError::new("open", &path, source))?;
+            let length =
+                self.disk.length(&path).map_err(|source| StorageError::new("look at", &path, source))?;
+            if length.unwrap_or(0) > stable.offset {
+                file.truncate(stable.offset).map_err(|source| StorageError::new("cut", &path, source))?;
+            }
+            outputs.push((path, *stable));
+        }
+        let generation = self.manifest.generation;
+        let log = recover::answers_path(&self.root, generation);
+        let sync = (how.sync, how.pack);
+        let (answers, answers_thread) =
+            Answers::start(&*self.disk, &log, generation, recovered, reuse, sync)?;
+        let files = Files {
+            disk: Arc::clone(&self.disk),
+            root: self.root.clone(),
+            log: recover::commits_path(&self.root, generation),
+            outputs,
+            sync: how.sync,
+        };
+        let writer = Writer::start(files, generation)?;
+        Ok(Started { writer, answers: Arc::new(answers), answers_thread })
+    }
+
+    /// Changes the manifest and makes the change durable.
+    pub fn save(&mut self, change: impl FnOnce(&mut Manifest)) -> Result<(), StorageError> {
+        change(&mut self.manifest);
+        let path = self.root.join("manifest.json");
+        let json = serde_json::to_vec_pretty(&self.manifest)
+            .map_err(|error| StorageError::new("write", &path, std::io::Error::other(error)))?;
+        disk::replace(&*self.disk, &path, &json, true)
+            .map_err(|source| StorageError::new("replace", &path, source))
+    }
+
+    /// Replaces `status.json`.
+    pub fn save_status(&self, status: &impl serde::Serialize) -> Result<(), StorageError> {
+        let path = self.root.join("status.json");
+        let json = serde_json::to_vec_pretty(status)
+            .map_err(|error| StorageError::new("write", &path, std::io::Error::other(error)))?;
+        disk::replace(&*self.disk, &path, &json, false)
+            .map_err(|source| StorageError::new("replace", &path, source))
+    }
+
+    fn check_outputs(&self) -> Result<(), OpenError> {
+        for (name, stable) in self.manifest.files.iter().zip(&self.stable) {
+            let path = self.root.join(name);
+            let length =
+                self.disk.length(&path).map_err(|source| StorageError::new("look at", &path, source))?;
+            match length {
+                None if stable.offset > 0 => {
+                    return Err(OpenError::Missing { path, committed: stable.offset });
+                }
+                Some(found) if found < stable.offset => {
+                    return Err(OpenError::Shortened { path, found, committed: stable.offset });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn refuse_foreign(disk: &dyn Disk, root: &Path) -> Result<(), OpenError> {
+    if disk.length(root).map_err(|source| StorageError::new("look at", root, source))?.is_none() {
+        return Ok(());
+    }
+    let names = disk.list(root).map_err(|source| StorageError::new("read", root, source))?;
+    let ours = ["manifest.json", "manifest.json.new", ".lock", "journal"];
+    if names.is_empty() || names.iter().any(|name| ours.contains(&name.as_str())) {
+        return Ok(());
+    }
+    Err(OpenError::Foreign(root.to_owned()))
+}
+
+fn move_aside(disk: &dyn Disk, root: &Path) -> Result<Option<PathBuf>, OpenError> {
+    refuse_foreign(disk, root)?;
+    // Locked first: a run that another process works on is not pulled from under it.
+    let lock = lock(disk, root)?;
+    let stamp = recover::manifest(disk, root)?.map_or_else(|| "old".to_owned(), |manifest| manifest.started);
+    let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut target = root.with_file_name(format!("{name}.{stamp}"));
+    let mut count = 1;
+    while disk.length(&target).map_err(|source| StorageError::new("look at", &target, source))?.is_some() {
+        count += 1;
+        target = root.with_file_name(format!("{name}.{stamp}-{count}"));
+    }
+    disk.rename(root, &target).map_err(|source| StorageError::new("move", root, source))?;
+    drop(lock);
+    Ok(Some(target))
+}
+
+fn continued(found: Manifest, wanted: &Wanted, root: &Path) -> Result<Manifest, OpenError> {
+    let mut parts = Vec::new();
+    for (part, hash) in &wanted.fingerprint {
+        match found.fingerprint.get(part) {
+            None => parts.push(format!("`{part}` is new")),
+            Some(old) if old != hash => parts.push(format!("`{part}`")),
+            Some(_) => {}
+        }
+    }
+    for part in found.fingerprint.keys().filter(|part| !wanted.fingerprint.contains_key(*part)) {
+        parts.push(format!("`{part}` is gone"));
+    }
+    if parts.is_empty() {
+        return Ok(found);
+    }
+    Err(OpenError::Different { path: root.to_owned(), parts })
+}
+
+fn new_manifest(wanted: &Wanted, moved: Option<&Path>) -> Manifest {
+    let mut files = vec!["rejected.jsonl".to_owned(), "provenance/records.jsonl".to_owned()];
+    files.extend(wanted.sinks.iter().cloned());
+    Manifest {
+        format: FORMAT,
+        synthmill: env!("CARGO_PKG_VERSION").to_owned(),
+        pipeline: wanted.pipeline.clone(),
+        fingerprint: wanted.fingerprint.clone(),
+        started: wanted.now.clone(),
+        generation: 0,
+        state: RunState::Running,
+        seconds: 0.0,
+        files,
+        items: None,
+        limit: None,
+        reuse: wanted.reuse.clone().or_else(|| moved.filter(|_| wanted.reuse_moved).map(Path::to_owned)),
+    }
+}
+
+fn lock(disk: &dyn Disk, root: &Path) -> Result<Box<dyn Send + Sync>, OpenError> {
+    let path = root.join(".lock");
+    let lock = disk.lock(&path).map_err(|source| StorageError::new("lock", &path, source))?;
+    lock.ok_or_else(|| OpenError::Locked(root.to_owned()))
+}

@@ -1,0 +1,269 @@
+//! The one thread that writes a run's files.
+//!
+//! The ledger hands it items that have ended; it gathers them, writes and syncs their lines, then writes
+//! and syncs the commit record that names them. A failed write or sync ends the thread with an error, and
+//! with it the run: a failed sync is never tried again, because the system may have dropped the pages and
+//! report success the second time.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::sync::{mpsc, watch};
+
+use super::commits::{AnswersFrom, Group, KIND, Outcome, Stable};
+use super::disk::{self, Disk, DiskFile};
+use super::frames;
+
+/// Index of `rejected.jsonl` among a run's files.
+pub const REJECTED: usize = 0;
+/// Index of `provenance/records.jsonl` among a run's files.
+pub const PROVENANCE: usize = 1;
+/// Index of the first sink's file.
+pub const SINKS: usize = 2;
+/// Items in one commit record at most; also bounds what waits in memory.
+const GROUP: usize = 512;
+/// Bytes that wait in memory at most before a group is closed.
+const GROUP_BYTES: usize = 4 << 20;
+/// Messages that may wait for the thread.
+const BACKLOG: usize = 1024;
+
+/// An item that has ended, with everything it leaves behind.
+#[derive(Debug)]
+pub struct ItemCommit {
+    /// Its number.
+    pub item: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Lines with their line ends, each with the index of its file.
+    pub lines: Vec<(usize, Vec<u8>)>,
+    /// Where the answers of the items that are still in flight begin in this start's log.
+    pub answers_from: u64,
+}
+
+/// What the thread is asked to do.
+#[derive(Debug)]
+pub enum Work {
+    /// Write an item with the next group.
+    Commit(ItemCommit),
+    /// Close the group now.
+    Flush,
+    /// Replace `status.json`.
+    Status(Vec<u8>),
+}
+
+/// What is durable so far: items of this start, lines of all starts; published after each group.
+#[derive(Debug, Clone, Default)]
+pub struct Committed {
+    /// Items that ended ok.
+    pub ok: u64,
+    /// Items that ended dropped.
+    pub dropped: u64,
+    /// Items that ended rejected.
+    pub rejected: u64,
+    /// Lines written, by file index.
+    pub lines: Vec<u64>,
+}
+
+/// A write or sync that failed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("cannot {action} `{path}`: {source}")]
+pub struct StorageError {
+    /// What was tried.
+    pub action: &'static str,
+    /// The file.
+    pub path: PathBuf,
+    /// What the system said.
+    #[source]
+    pub source: Arc<std::io::Error>,
+}
+
+impl StorageError {
+    pub(super) fn new(action: &'static str, path: &Path, source: std::io::Error) -> Self {
+        Self { action, path: path.to_owned(), source: Arc::new(source) }
+    }
+}
+
+/// The ledger's end of the thread.
+pub struct Writer {
+    work: mpsc::Sender<Work>,
+    committed: watch::Receiver<Committed>,
+    thread: JoinHandle<Result<(), StorageError>>,
+}
+
+/// The files a writer works on.
+pub(super) struct Files {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) root: PathBuf,
+    pub(super) log: PathBuf,
+    pub(super) outputs: Vec<(PathBuf, Stable)>,
+    pub(super) sync: bool,
+}
+
+impl Writer {
+    /// Opens the files and starts the thread.
+    pub(super) fn start(files: Files, generation: u32) -> Result<Self, StorageError> {
+        let (work, receiver) = mpsc::channel(BACKLOG);
+        let lines = files.outputs.iter().map(|(_, stable)| stable.lines).collect();
+        let (publish, committed) = watch::channel(Committed { lines, ..Committed::default() });
+        let mut state = State::open(files, generation, publish)?;
+        let path = state.root.clone();
+        let thread = std::thread::Builder::new()
+            .name("synthmill-writer".into())
+            .spawn(move || state.work(receiver))
+            .map_err(|source| StorageError::new("start the writer of", &path, source))?;
+        Ok(Self { work, committed, thread })
+    }
+
+    /// Hands work over, waiting for room. False when the thread has ended with an error, which `finish`
+    /// tells.
+    pub async fn send(&self, work: Work) -> bool {
+        self.work.send(work).await.is_ok()
+    }
+
+    /// What is durable so far.
+    #[must_use]
+    pub fn committed(&self) -> Committed {
+        self.committed.borrow().clone()
+    }
+
+    /// Writes what is left, ends the thread, and tells what became durable. Blocks.
+    pub fn finish(self) -> (Committed, Result<(), StorageError>) {
+        drop(self.work);
+        let result = self.thread.join().unwrap_or_else(|_| {
+            let panicked = std::io::Error::other("the writer's thread panicked");
+            Err(StorageError::new("write", Path::new("the run directory"), panicked))
+        });
+        let committed = self.committed.borrow().clone();
+        (committed, result)
+    }
+}
+
+struct Output {
+    path: PathBuf,
+    file: Box<dyn DiskFile>,
+    waiting: Vec<u8>,
+    stable: Stable,
+}
+
+struct State {
+    disk: Arc<dyn Disk>,
+    root: PathBuf,
+    outputs: Vec<Output>,
+    log_path: PathBuf,
+    log: Box<dyn DiskFile>,
+    group: Group,
+    waiting_bytes: usize,
+    totals: Committed,
+    publish: watch::Sender<Committed>,
+    sync: bool,
+}
+
+impl State {
+    fn open(files: Files, generation: u32, publish: watch::Sender<Committed>) -> Result<Self, StorageError> {
+        let mut outputs = Vec::with_capacity(files.outputs.len());
+        for (path, stable) in files.outputs {
+            let file = files.disk.append(&path).map_err(|source| StorageError::new("open", &path, source))?;
+            outputs.push(Output { path, file, waiting: Vec::new(), stable });
+        }
+        let mut log =
+            files.disk.append(&files.log).map_err(|source| StorageError::new("open", &files.log, source))?;
+        log.write(&frames::header(KIND, generation))
+            .map_err(|source| StorageError::new("write", &files.log, source))?;
+        if files.sync {
+            log.sync().map_err(|source| StorageError::new("sync", &files.log, source))?;
+            let parents = [Some(files.root.as_path()), files.log.parent(), outputs[PROVENANCE].path.parent()];
+            for parent in parents.into_iter().flatten() {
+                files.disk.sync_dir(parent).map_err(|source| StorageError::new("sync", parent, source))?;
+            }
+        }
+        let totals = publish.borrow().clone();
+        Ok(Self {
+            disk: files.disk,
+            root: files.root,
+            outputs,
+            log_path: files.log,
+            log,
+            group: Group { answers: AnswersFrom { generation, offset: 0 }, ..Group::default() },
+            waiting_bytes: 0,
+            totals,
+            publish,
+            sync: files.sync,
+        })
+    }
+
+    fn work(&mut self, mut receiver: mpsc::Receiver<Work>) -> Result<(), StorageError> {
+        while let Some(work) = receiver.blocking_recv() {
+            match work {
+                Work::Commit(item) => self.take(item)?,
+                Work::Flush => self.flush()?,
+                Work::Status(json) => {
+                    let path = self.root.join("status.json");
+                    disk::replace(&*self.disk, &path, &json, false)
+                        .map_err(|source| StorageError::new("replace", &path, source))?;
+                }
+            }
+        }
+        self.flush()
+    }
+
+    fn take(&mut self, item: ItemCommit) -> Result<(), StorageError> {
+        for (file, line) in &item.lines {
+            self.outputs[*file].waiting.extend_from_slice(line);
+            self.waiting_bytes += line.len();
+            self.outputs[*file].stable.lines += 1;
+        }
+        self.group.items.push((item.item, item.outcome, item.lines.len() as u32));
+        self.group.answers.offset = item.answers_from;
+        match item.outcome {
+            Outcome::Ok => self.totals.ok += 1,
+            Outcome::Dropped => self.totals.dropped += 1,
+            Outcome::Rejected => self.totals.rejected += 1,
+        }
+        if self.group.items.len() >= GROUP || self.waiting_bytes >= GROUP_BYTES {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), StorageError> {
+        if self.group.items.is_empty() {
+            return Ok(());
+        }
+        self.group.files.clear();
+        for output in &mut self.outputs {
+            let from = output.stable.offset;
+            output.write(self.sync)?;
+            self.group.files.push((from, output.stable));
+        }
+        let mut frame = Vec::new();
+        self.group.push(&mut frame);
+        self.log.write(&frame).map_err(|source| StorageError::new("write", &self.log_path, source))?;
+        if self.sync {
+            self.log.sync().map_err(|source| StorageError::new("sync", &self.log_path, source))?;
+        }
+        self.group.items.clear();
+        self.waiting_bytes = 0;
+        self.totals.lines = self.outputs.iter().map(|output| output.stable.lines).collect();
+        self.publish.send_replace(self.totals.clone());
+        Ok(())
+    }
+}
+
+impl Output {
+    fn write(&mut self, sync: bool) -> Result<(), StorageError> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        self.file.write(&self.waiting).map_err(|source| StorageError::new("write", &self.path, source))?;
+        if sync {
+            self.file.sync().map_err(|source| StorageError::new("sync", &self.path, source))?;
+        }
+        let mut crc = crc32fast::Hasher::new_with_initial_len(self.stable.crc, self.stable.offset);
+        crc.update(&self.waiting);
+        self.stable.offset += self.waiting.len() as u64;
+        self.stable.crc = crc.finalize();
+        self.waiting.clear();
+        Ok(())
+    }
+}

@@ -1,0 +1,299 @@
+//! What a failed attempt means: stop the run, wait, try again, or give this record up.
+//!
+//! `openai` and `wire` make a `Failure` of whatever came back, or did not; `retry` acts on it. The table:
+//!
+//! | what came back | class | verdict |
+//! |---|---|---|
+//! | 401, 403 | `unauthorized`, `forbidden` | fatal |
+//! | 402, quota or billing codes with any status | `quota` | fatal |
+//! | 404, 405, unknown model, a redirect | `model_not_found`, `not_found`, `redirect` | fatal |
+//! | 429 | `rate_limited` | pause |
+//! | 503, 529 | `status_503`, `status_529` | pause |
+//! | no connection: refused, DNS, TLS | `unreachable` | retry |
+//! | 408, 409, 425, 5xx but 501 | `status_N` | retry |
+//! | no end within the time; reset; cut body | `timeout`, `reset`, `cut_body` | retry |
+//! | 200 with a body that is not JSON, with an error, without choices, without content | `not_json`, `error_in_200`, `empty_choices`, `no_content` | retry |
+//! | 400, 413, 422, other 4xx, 501 | `context_length`, `content_filter`, `status_N` | record |
+//! | a body over the size limit, a refusal, a tool call | `body_too_large`, `refusal`, `tool_call` | record |
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use reqwest::header::{HeaderMap, LOCATION};
+use serde_json::Value;
+
+use super::retry_after;
+
+/// What to do after a failed attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// No question can be answered; stop.
+    Fatal,
+    /// The server has no room for anyone; wait, at no cost for the record.
+    Pause,
+    /// Bad luck; try again a few times.
+    Retry,
+    /// The fault of this question; asking again changes nothing.
+    Record,
+}
+
+/// One failed attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub(super) verdict: Verdict,
+    pub(super) class: String,
+    pub(super) message: String,
+    /// How long the server wants to be left alone.
+    pub(super) retry_after: Option<Duration>,
+    /// Set where the endpoint rather than the question is to blame: what to tell the user when nobody
+    /// else was answered meanwhile either, which makes the failure fatal.
+    pub(super) hint: Option<&'static str>,
+    /// Whether the server seems to refuse the way the schema was sent.
+    pub(super) refuses_format: bool,
+}
+
+impl Failure {
+    pub(super) fn new(verdict: Verdict, class: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            verdict,
+            class: class.into(),
+            message: message.into(),
+            retry_after: None,
+            hint: None,
+            refuses_format: false,
+        }
+    }
+}
+
+const NO_SERVER: &str =
+    "is a model server running there? name another with `--base-url` or LLM_BASE_URL, or use `--no-llm`";
+
+/// Judges a request that brought no response, or half of one. `url` is what to call the endpoint.
+pub(super) fn transport(error: &reqwest::Error, url: &str) -> Failure {
+    let cause = root_cause(error);
+    if error.is_connect() {
+        let message = format!("cannot reach `{url}`: {cause}");
+        return Failure { hint: Some(NO_SERVER), ..Failure::new(Verdict::Retry, "unreachable", message) };
+    }
+    if error.is_builder() {
+        return Failure::new(Verdict::Record, "request", format!("cannot ask `{url}`: {cause}"));
+    }
+    if error.is_timeout() {
+        return Failure::new(Verdict::Retry, "timeout", format!("`{url}` took too long: {cause}"));
+    }
+    let (class, what) = if error.is_body() || error.is_decode() {
+        ("cut_body", "broke off its answer")
+    } else {
+        ("reset", "closed the connection")
+    };
+    Failure::new(Verdict::Retry, class, format!("`{url}` {what}: {cause}"))
+}
+
+/// The innermost error: the outer ones repeat the URL, which may hold a password.
+fn root_cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    match cause.downcast_ref::<reqwest::Error>() {
+        Some(_) => "no reason given".to_owned(),
+        None => clean(&cause.to_string()),
+    }
+}
+
+/// Judges a response whose status is not a success.
+pub(super) fn response(status: StatusCode, headers: &HeaderMap, body: &[u8], url: &str) -> Failure {
+    if status.is_redirection() {
+        let target = headers.get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or("nowhere");
+        let target = target.split(['?', '#']).next().unwrap_or_default();
+        let message = format!("`{url}` redirects to `{}`; name that as the base URL", clean(target));
+        return Failure::new(Verdict::Fatal, "redirect", message);
+    }
+    let said = Said::of(body);
+    let mut failure = judge(status.as_u16(), &said, url);
+    failure.retry_after = retry_after::read(headers);
+    failure
+}
+
+/// Judges an error object that came with status 200, where its code stands in for the status.
+pub(super) fn error_in_200(error: &Value) -> Failure {
+    let said = Said::of_value(error);
+    let status = said.code.parse().unwrap_or(200);
+    match judge(status, &said, "the server") {
+        failure if status >= 400 || failure.verdict == Verdict::Fatal => failure,
+        failure => Failure { verdict: Verdict::Retry, class: "error_in_200".to_owned(), ..failure },
+    }
+}
+
+fn judge(status: u16, said: &Said, url: &str) -> Failure {
+    let message = if said.message.is_empty() {
+        format!("`{url}` answered with status {status}")
+    } else {
+        format!("`{url}` answered with status {status}: {}", said.message)
+    };
+    let (verdict, class) = match status {
+        _ if said.any(QUOTA) => (Verdict::Fatal, "quota"),
+        402 => (Verdict::Fatal, "quota"),
+        400 | 403 | 422 if said.any(FILTERED) => (Verdict::Record, "content_filter"),
+        401 => (Verdict::Fatal, "unauthorized"),
+        400 if said.any(WRONG_KEY) => (Verdict::Fatal, "unauthorized"),
+        403 => (Verdict::Fatal, "forbidden"),
+        404 if said.any(&["model"]) => (Verdict::Fatal, "model_not_found"),
+        400 if said.any(NO_MODEL) => (Verdict::Fatal, "model_not_found"),
+        404 | 405 => {
+            let message = format!("{message}; does the base URL end in /v1?");
+            return Failure::new(Verdict::Fatal, "not_found", message);
+        }
+        429 => (Verdict::Pause, "rate_limited"),
+        503 | 529 => (Verdict::Pause, ""),
+        400 | 413 | 422 if said.any(TOO_LONG) => (Verdict::Record, "context_length"),
+        408 | 409 | 425 | 500 | 502 | 504..=599 => (Verdict::Retry, ""),
+        _ => (Verdict::Record, ""),
+    };
+    let class = if class.is_empty() { format!("status_{status}") } else { class.to_owned() };
+    let refuses_format = matches!(status, 400 | 415 | 422 | 500 | 501) && said.any(FORMAT);
+    Failure { refuses_format, ..Failure::new(verdict, class, message) }
+}
+
+const QUOTA: &[&str] = &[
+    "insufficient_quota",
+    "exceeded_current_quota",
+    "billing_hard_limit",
+    "billing_not_active",
+    "insufficient balance",
+    "credit balance is too low",
+];
+const FILTERED: &[&str] = &["content_filter", "content_policy", "content management policy", "moderation"];
+const WRONG_KEY: &[&str] = &["invalid_api_key", "api key not valid", "invalid api key"];
+const NO_MODEL: &[&str] =
+    &["model_not_found", "model not exist", "model does not exist", "not a valid model"];
+const TOO_LONG: &[&str] = &[
+    "context_length",
+    "context_size",
+    "context length",
+    "context size",
+    "context window",
+    "prompt is too long",
+    "input_tokens",
+];
+const FORMAT: &[&str] = &[
+    "response_format",
+    "json_schema",
+    "json schema",
+    "json_object",
+    "guided",
+    "grammar",
+    "structured output",
+];
+
+/// What a server said of an error, in any of the shapes in use.
+struct Said {
+    message: String,
+    code: String,
+    /// All of it in small letters, to look for words in.
+    words: String,
+}
+
+impl Said {
+    fn of(body: &[u8]) -> Self {
+        match serde_json::from_slice::<Value>(body) {
+            Ok(value) => Self::of_value(value.get("error").unwrap_or(&value)),
+            Err(_) => Self::plain(&String::from_utf8_lossy(body)),
+        }
+    }
+
+    fn of_value(error: &Value) -> Self {
+        let text = |name: &str| match error.get(name) {
+            Some(Value::String(text)) => text.clone(),
+            None | Some(Value::Null) => String::new(),
+            Some(other) => other.to_string(),
+        };
+        if let Value::String(message) = error {
+            return Self::plain(message);
+        }
+        let message = ["message", "detail", "error"].map(text).into_iter().find(|found| !found.is_empty());
+        let message = message.unwrap_or_default();
+        let words = format!("{} {} {} {message}", text("type"), text("code"), text("param"));
+        Self { message: clean(&message), code: text("code"), words: words.to_lowercase() }
+    }
+
+    fn plain(message: &str) -> Self {
+        Self { message: clean(message), code: String::new(), words: message.to_lowercase() }
+    }
+
+    fn any(&self, words: &[&str]) -> bool {
+        words.iter().any(|word| self.words.contains(word))
+    }
+}
+
+/// One line of at most 300 characters.
+pub(super) fn clean(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(300) {
+        Some((end, _)) => format!("{}...", &line[..end]),
+        None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(status: u16, body: &str, verdict: Verdict, class: &str) {
+        let status = StatusCode::from_u16(status).unwrap();
+        let failure = response(status, &HeaderMap::new(), body.as_bytes(), "http://x/v1");
+        assert_eq!((failure.verdict, failure.class.as_str()), (verdict, class), "{failure:?}");
+    }
+
+    #[test]
+    fn statuses_and_bodies_have_their_class() {
+        use Verdict::*;
+        check(401, "", Fatal, "unauthorized");
+        check(403, "no", Fatal, "forbidden");
+        check(402, "", Fatal, "quota");
+        check(
+            404,
+            r#"{"object": "error", "message": "The model `x` does not exist."}"#,
+            Fatal,
+            "model_not_found",
+        );
+        check(404, r#"{"detail": "Not Found"}"#, Fatal, "not_found");
+        check(301, "", Fatal, "redirect");
+        check(429, r#"{"error": {"code": "rate_limit_exceeded"}}"#, Pause, "rate_limited");
+        check(429, r#"{"error": {"code": "insufficient_quota"}}"#, Fatal, "quota");
+        check(503, "<html>", Pause, "status_503");
+        check(529, r#"{"error": {"type": "overloaded_error"}}"#, Pause, "status_529");
+        for status in [408, 409, 500, 502, 504, 520] {
+            check(status, "", Retry, &format!("status_{status}"));
+        }
+        check(400, r#"{"error": {"message": "bad"}}"#, Record, "status_400");
+        check(400, r#"{"error": {"type": "exceed_context_size_error"}}"#, Record, "context_length");
+        check(400, r#"{"error": {"message": "x", "param": "input_tokens"}}"#, Record, "context_length");
+        check(400, r#"{"error": {"code": "content_filter"}}"#, Record, "content_filter");
+        check(400, r#"{"error": {"message": "Model Not Exist"}}"#, Fatal, "model_not_found");
+        check(400, r#"{"error": "API key not valid."}"#, Fatal, "unauthorized");
+        check(413, "", Record, "status_413");
+        check(422, r#"{"detail": [{"loc": ["body"]}]}"#, Record, "status_422");
+        check(501, "", Record, "status_501");
+    }
+
+    #[test]
+    fn errors_in_a_success_are_judged_by_their_code() {
+        let check = |error: Value, verdict: Verdict, class: &str| {
+            let failure = error_in_200(&error);
+            assert_eq!((failure.verdict, failure.class.as_str()), (verdict, class), "{error}");
+        };
+        check(serde_json::json!({"code": 429, "message": "slow"}), Verdict::Pause, "rate_limited");
+        check(serde_json::json!({"code": "insufficient_quota"}), Verdict::Fatal, "quota");
+        check(serde_json::json!("Unexpected endpoint"), Verdict::Retry, "error_in_200");
+    }
+
+    #[test]
+    fn refused_formats_are_noticed_and_messages_are_short() {
+        let body =
+            format!(r#"{{"error": {{"message": "response_format is not supported {}"}}}}"#, "x ".repeat(999));
+        let failure = response(StatusCode::BAD_REQUEST, &HeaderMap::new(), body.as_bytes(), "u");
+        assert!(failure.refuses_format);
+        assert!(failure.message.len() < 400, "{}", failure.message.len());
+    }
+}

@@ -1,0 +1,70 @@
+//! Makes the model that a pipeline declares, of whichever provider.
+//!
+//! The engine calls `connect` once for each model before a run; nothing is sent yet. Adding a provider:
+//! its file beside this one, a variant of `config::Provider`, an arm here.
+
+use std::sync::Arc;
+
+use super::Model;
+use super::heuristic::Heuristic;
+use super::openai::OpenAi;
+use crate::config::{ModelConfig, Provider};
+
+/// A model that cannot be made as declared.
+#[derive(Debug, thiserror::Error)]
+#[error("model `{model}`: {what}")]
+pub struct ConnectError {
+    /// The model's name in the pipeline.
+    pub model: String,
+    /// What is wrong.
+    pub what: ConnectProblem,
+}
+
+/// What is wrong with a model's declaration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectProblem {
+    /// An `openai` model without an address.
+    #[error("`base_urls` is empty")]
+    NoBaseUrl,
+    /// An address that is none.
+    #[error("base URL `{url}` is no http or https address")]
+    BaseUrl {
+        /// The address, without password.
+        url: String,
+    },
+    /// An `openai` model without the name that the server knows.
+    #[error("`model` is empty")]
+    NoModel,
+    /// A key with characters that no header can carry. The key itself is not told.
+    #[error("the value of {variable} cannot be sent as a key: it has characters other than visible ASCII")]
+    Key {
+        /// The environment variable that holds it.
+        variable: String,
+    },
+    /// A sampling parameter that the client sets itself.
+    #[error("`{param}` cannot be set in `params`")]
+    Param {
+        /// The parameter.
+        param: String,
+    },
+    /// A number out of its range.
+    #[error("`{field}` must be greater than 0")]
+    Number {
+        /// The field.
+        field: &'static str,
+    },
+    /// A provider that this build does not have.
+    #[error("there is no such provider")]
+    Provider,
+    /// The HTTP client cannot be set up.
+    #[error("cannot set up the HTTP client: {0}")]
+    Client(String),
+}
+
+/// Makes the model `name`, ready to be asked.
+pub fn connect(name: &str, config: &ModelConfig) -> Result<Arc<dyn Model>, ConnectError> {
+    match config.provider {
+        Provider::Openai => Ok(Arc::new(OpenAi::new(name, config)?)),
+        Provider::Heuristic => Ok(Arc::new(Heuristic)),
+    }
+}

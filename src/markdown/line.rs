@@ -1,0 +1,151 @@
+//! Inline text in the making: what a paragraph, item, heading or cell says once its markup is taken off.
+//!
+//! `outline` fills one from parser events. It remembers where in the source each stretch stood, which
+//! stretches must not be cut (code, addresses), and whether it says anything besides links and images.
+
+use std::ops::Range;
+
+/// The text of one paragraph, item, heading or cell.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    /// The text; a hard line break is a `\n`.
+    pub(super) text: String,
+    /// Ranges of `text` with no sentence end inside.
+    pub(super) solid: Vec<Range<usize>>,
+    /// Whether words stand outside of links and images.
+    pub(super) own_words: bool,
+    /// Whether words stand in links to elsewhere; links to a heading of the same page are a table of contents.
+    pub(super) linked_words: bool,
+    places: Vec<Place>,
+    alts: Vec<Range<usize>>,
+    link: Option<Link>,
+    images: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    text: usize,
+    source: usize,
+    /// Whether text and source are the same here, byte for byte.
+    exact: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Link {
+    inside_page: bool,
+    address: bool,
+}
+
+impl Line {
+    /// Adds text that stands at `source`.
+    pub(super) fn push(&mut self, text: &str, source: Range<usize>) {
+        let start = self.text.len();
+        if self.images > 0 && self.link.is_some() {
+            // The words of a badge.
+            return;
+        }
+        let exact = source.len() == text.len();
+        self.places.push(Place { text: start, source: source.start, exact });
+        self.text.push_str(text);
+        if self.images > 0 {
+            self.alts.push(start..self.text.len());
+            return;
+        }
+        let words = text.chars().any(char::is_alphanumeric);
+        match self.link {
+            None => self.own_words |= words,
+            Some(link) => {
+                self.linked_words |= words && !link.inside_page;
+                if link.address {
+                    self.solid.push(start..self.text.len());
+                }
+            }
+        }
+    }
+
+    /// Adds the text of a code span.
+    pub(super) fn push_code(&mut self, code: &str, source: Range<usize>) {
+        let start = self.text.len();
+        self.push(code, source);
+        if self.text.len() > start {
+            self.solid.push(start..self.text.len());
+        }
+    }
+
+    /// Adds a line break that means nothing but a space; `next` is the first character after it.
+    pub(super) fn soft_break(&mut self, next: Option<char>) {
+        // Chinese and Japanese lines join without a space.
+        let joins = self.text.chars().next_back().is_some_and(is_wide) && next.is_some_and(is_wide);
+        if !joins {
+            self.text.push(' ');
+        }
+    }
+
+    /// Adds a line break that is meant.
+    pub(super) fn hard_break(&mut self) {
+        self.text.push('\n');
+    }
+
+    /// A link begins.
+    pub(super) fn open_link(&mut self, url: &str, address: bool) {
+        self.link = Some(Link { inside_page: url.starts_with('#'), address });
+    }
+
+    /// The link ends.
+    pub(super) fn close_link(&mut self) {
+        self.link = None;
+    }
+
+    /// An image begins; the text until its end is its description.
+    pub(super) fn open_image(&mut self) {
+        self.images += 1;
+    }
+
+    /// The image ends.
+    pub(super) fn close_image(&mut self) {
+        self.images = self.images.saturating_sub(1);
+    }
+
+    /// Where in the source the character at `offset` of the text stands.
+    pub(super) fn place(&self, offset: usize) -> usize {
+        let after = self.places.partition_point(|place| place.text <= offset);
+        match after.checked_sub(1).and_then(|last| self.places.get(last)) {
+            Some(place) if place.exact => place.source + (offset - place.text),
+            Some(place) => place.source,
+            None => 0,
+        }
+    }
+
+    /// The text on one line; without the descriptions of images where nothing else is said.
+    pub(super) fn plain(&self) -> String {
+        if self.own_words || self.alts.is_empty() {
+            return one_line(&self.text);
+        }
+        let mut text = String::new();
+        let mut from = 0;
+        for alt in &self.alts {
+            text.push_str(&self.text[from..alt.start]);
+            from = alt.end;
+        }
+        text.push_str(&self.text[from..]);
+        one_line(&text)
+    }
+}
+
+/// `text` with every run of white space made one space, none at the ends.
+pub(super) fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    line
+}
+
+/// Whether the character belongs to a script written without spaces between words.
+fn is_wide(c: char) -> bool {
+    matches!(c, '\u{3000}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}'
+        | '\u{ff00}'..='\u{ffef}' | '\u{20000}'..='\u{3ffff}')
+}

@@ -1,0 +1,112 @@
+//! One pass over a text: its headings, where its blocks begin, and its atoms, all with their places.
+//!
+//! Atoms are the pieces that may become facts: list items, sentences, table rows; and what counts as
+//! content only, such as lines of code. `sections` cuts by the places, `facts` chooses among the atoms.
+
+use std::ops::Range;
+
+use super::line::{Line, one_line};
+use super::{plain, sentences, walk};
+
+/// How a text is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Syntax {
+    /// Markdown: CommonMark with tables, footnotes, task lists and alerts.
+    Markdown,
+    /// Plain text: paragraphs and simple lists, no headings.
+    Plain,
+}
+
+/// What stands where in a text. Offsets are bytes; every list is in the order of the text.
+#[derive(Debug, Default)]
+pub struct Outline {
+    /// The headings that begin a section.
+    pub headings: Vec<Heading>,
+    /// Where the blocks outside of any other begin.
+    pub blocks: Vec<usize>,
+    /// The pieces that may be facts.
+    pub atoms: Vec<Atom>,
+}
+
+/// A heading that begins a section.
+#[derive(Debug)]
+pub struct Heading {
+    /// Its lines, line ends included.
+    pub lines: Range<usize>,
+    /// 1 to 6.
+    pub level: u8,
+    /// Its text without markup; may be empty.
+    pub title: String,
+}
+
+/// A piece of a text.
+#[derive(Debug)]
+pub struct Atom {
+    /// Where it begins.
+    pub start: usize,
+    /// How deep it stands in lists, from 0; the lines of a code block stand one deeper than the block.
+    pub depth: usize,
+    /// What it says, on one line.
+    pub text: String,
+    /// What it is good for.
+    pub kind: AtomKind,
+}
+
+/// What an atom is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AtomKind {
+    /// It says something by itself.
+    Fact,
+    /// It says something together with others: a line of links, or words that lead to what follows.
+    Content,
+    /// A line of code.
+    Code,
+    /// Nothing: pictures, tables of contents, empty items. Only its place counts.
+    Nothing,
+}
+
+impl Outline {
+    /// Goes through `text`.
+    #[must_use]
+    pub fn of(text: &str, syntax: Syntax) -> Self {
+        let mut outline = match syntax {
+            Syntax::Markdown => walk::outline(text),
+            Syntax::Plain => plain::outline(text),
+        };
+        outline.atoms.sort_by_key(|atom| atom.start);
+        outline
+    }
+
+    /// The atoms that begin within `range`.
+    #[must_use]
+    pub fn atoms_in(&self, range: &Range<usize>) -> &[Atom] {
+        let first = self.atoms.partition_point(|atom| atom.start < range.start);
+        let last = self.atoms.partition_point(|atom| atom.start < range.end);
+        &self.atoms[first..last.max(first)]
+    }
+
+    /// Whether anything within `range` can be read: not so for pictures, comments, tables of contents.
+    #[must_use]
+    pub fn is_readable(&self, range: &Range<usize>) -> bool {
+        self.atoms_in(range).iter().any(|atom| !atom.text.is_empty())
+    }
+
+    pub(super) fn add(&mut self, start: usize, depth: usize, text: String, kind: AtomKind) {
+        let kind = if text.is_empty() { AtomKind::Nothing } else { kind };
+        self.atoms.push(Atom { start, depth, text, kind });
+    }
+
+    /// Adds each sentence of a paragraph.
+    pub(super) fn add_sentences(&mut self, line: &Line, depth: usize) {
+        for range in sentences::split(&line.text, &line.solid) {
+            let text = one_line(&line.text[range.clone()]);
+            let kind = if leads(&text) { AtomKind::Content } else { AtomKind::Fact };
+            self.add(line.place(range.start), depth, text, kind);
+        }
+    }
+}
+
+/// Whether the words only lead to what follows: a list, code, a picture.
+pub(super) fn leads(text: &str) -> bool {
+    text.ends_with([':', '：'])
+}

@@ -1,0 +1,158 @@
+//! The progress line on a terminal, plain log lines elsewhere, and what happens in between.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio_stream::StreamExt;
+
+use crate::engine::{RunEvent, Snapshot};
+
+/// Seconds between two log lines with the figures where there is no progress line.
+const LOG_EVERY: Duration = Duration::from_secs(10);
+/// Seconds between two events with the figures of each stage.
+const STAGES_EVERY: Duration = Duration::from_secs(5);
+/// Rejected records told one by one; after that they are only counted.
+const TOLD: u64 = 10;
+
+/// Shows a run's events until they end; then waits for ever, as the run's own end is told elsewhere.
+pub async fn show(events: async_channel::Receiver<RunEvent>, bar: ProgressBar, quiet: bool) {
+    let mut shown = Shown::new(bar, quiet);
+    let mut events = std::pin::pin!(events);
+    while let Some(event) = events.next().await {
+        shown.take(event);
+    }
+    shown.bar.finish_and_clear();
+    std::future::pending::<()>().await;
+}
+
+struct Shown {
+    bar: ProgressBar,
+    /// Log lines stand in for the line where it is not drawn.
+    lines: bool,
+    told: u64,
+    last_line: f64,
+    last_stages: f64,
+}
+
+impl Shown {
+    fn new(bar: ProgressBar, quiet: bool) -> Self {
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+            bar.set_style(style);
+        }
+        let lines = bar.is_hidden() && !quiet;
+        Self { bar, lines, told: 0, last_line: 0.0, last_stages: 0.0 }
+    }
+
+    fn take(&mut self, event: RunEvent) {
+        match event {
+            RunEvent::Tick(snapshot) => self.tick(&snapshot),
+            RunEvent::Rejected(rejection) => {
+                self.told += 1;
+                if self.told <= TOLD {
+                    tracing::warn!(
+                        id = %rejection.id, stage = %rejection.stage, class = %rejection.class,
+                        "rejected: {}", rejection.message
+                    );
+                } else if self.told == TOLD + 1 {
+                    tracing::warn!("more records are rejected; all are in rejected.jsonl");
+                }
+            }
+            RunEvent::SourceFailed { unit, message } => tracing::warn!("cannot read `{unit}`: {message}"),
+            RunEvent::Draining => tracing::debug!("draining"),
+        }
+    }
+
+    fn tick(&mut self, snapshot: &Snapshot) {
+        self.bar.set_message(line(snapshot));
+        self.bar.tick();
+        if self.lines && snapshot.seconds - self.last_line >= LOG_EVERY.as_secs_f64() {
+            self.last_line = snapshot.seconds;
+            tracing::info!("{}", line(snapshot));
+        }
+        if snapshot.seconds - self.last_stages >= STAGES_EVERY.as_secs_f64() {
+            self.last_stages = snapshot.seconds;
+            for stage in &snapshot.stages {
+                tracing::debug!(
+                    stage = %stage.stage, received = stage.received, sent = stage.sent,
+                    dropped = stage.dropped, rejected = stage.rejected, queue = stage.queue,
+                    busy_seconds = stage.busy_seconds, "stage"
+                );
+            }
+        }
+    }
+}
+
+/// The figures in one line: items, records, rate, in flight, rejected, tokens, time left.
+fn line(snapshot: &Snapshot) -> String {
+    let ended = snapshot.ok + snapshot.dropped + snapshot.rejected;
+    let records: u64 = snapshot.records.iter().map(|(_, count)| count).sum();
+    let mut line = match snapshot.total {
+        Some(total) => format!("{ended}/{total} items"),
+        None => format!("{ended} items"),
+    };
+    line.push_str(&format!(
+        ", {records} records, {:.1}/s, {} in flight, {} rejected",
+        snapshot.rate, snapshot.in_flight, snapshot.rejected
+    ));
+    let tokens = snapshot.tokens.prompt + snapshot.tokens.completion;
+    if tokens > 0 {
+        line.push_str(&format!(", {} tokens", short(tokens)));
+    }
+    if let Some(total) = snapshot.total
+        && snapshot.rate > 0.0
+        && total > ended
+    {
+        line.push_str(&format!(", {} left", time((total - ended) as f64 / snapshot.rate)));
+    }
+    line
+}
+
+fn short(count: u64) -> String {
+    match count {
+        0..=9_999 => count.to_string(),
+        10_000..=9_999_999 => format!("{:.0}k", count as f64 / 1e3),
+        _ => format!("{:.1}M", count as f64 / 1e6),
+    }
+}
+
+/// A duration in the two largest units that matter.
+pub(super) fn time(seconds: f64) -> String {
+    let whole = seconds.round() as u64;
+    match whole {
+        0..=9 => format!("{seconds:.1} s"),
+        10..=59 => format!("{whole} s"),
+        60..=3599 => format!("{} min {} s", whole / 60, whole % 60),
+        3600..=86_399 => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
+        _ => format!("{} d {} h", whole / 86_400, whole % 86_400 / 3600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_tells_what_is_known() {
+        let mut snapshot = Snapshot { ok: 90, rejected: 10, in_flight: 7, rate: 50.0, ..Snapshot::default() };
+        assert_eq!(line(&snapshot), "100 items, 0 records, 50.0/s, 7 in flight, 10 rejected");
+        snapshot.total = Some(5100);
+        snapshot.tokens.prompt = 12_345;
+        assert_eq!(
+            line(&snapshot),
+            "100/5100 items, 0 records, 50.0/s, 7 in flight, 10 rejected, 12k tokens, 1 min 40 s left"
+        );
+    }
+
+    #[test]
+    fn times_read_well() {
+        for (seconds, expected) in [
+            (0.24, "0.2 s"),
+            (59.2, "59 s"),
+            (61.0, "1 min 1 s"),
+            (7260.0, "2 h 1 min"),
+            (90_000.0, "1 d 1 h"),
+        ] {
+            assert_eq!(time(seconds), expected);
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The end of a run in a few lines, or as JSON.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::progress::time;
+use crate::engine::{OverBudget, RunEnd, RunReport};
+
+/// What a run came to: the accounting, what was made and where it is.
+#[must_use]
+pub fn summary(report: &RunReport, root: &Path) -> String {
+    let snapshot = &report.snapshot;
+    let mut text = format!("{}: {} in {}\n", snapshot.pipeline, end(&report.end), time(snapshot.seconds));
+    let mut row = |name: &str, value: String| {
+        let _ = writeln!(text, "  {name:<10} {value}");
+    };
+    row(
+        "items",
+        format!(
+            "{} admitted = {} ok + {} dropped + {} rejected + {} in flight",
+            snapshot.admitted, snapshot.ok, snapshot.dropped, snapshot.rejected, snapshot.in_flight
+        ),
+    );
+    for (reason, count) in &snapshot.drops {
+        row("dropped", format!("{count} records: {reason}"));
+    }
+    for (class, count) in &snapshot.rejections {
+        row("rejected", format!("{count} records: {class}"));
+    }
+    if snapshot.source_failures > 0 {
+        row("unread", format!("{} files or rows could not be read", snapshot.source_failures));
+        for (unit, message) in &report.source_failures {
+            row("", format!("`{unit}`: {message}"));
+        }
+    }
+    if snapshot.requests > 0 {
+        row(
+            "model",
+            format!(
+                "{} requests, {} asked again, {} answered by the heuristic instead, {} tokens read, {} written",
+                snapshot.requests,
+                snapshot.re_asks,
+                snapshot.fallbacks,
+                snapshot.tokens.prompt,
+                snapshot.tokens.completion
+            ),
+        );
+    }
+    for stage in &snapshot.stages {
+        row(
+            "stage",
+            format!(
+                "{:<18} {:>7} in {:>7} out {:>6} dropped {:>6} rejected  busy {}",
+                stage.stage,
+                stage.received,
+                stage.sent,
+                stage.dropped,
+                stage.rejected,
+                time(stage.busy_seconds)
+            ),
+        );
+    }
+    for (path, count) in &snapshot.records {
+        row("wrote", format!("{count} records to {}", root.join(path).display()));
+    }
+    for (path, count) in &report.arrays {
+        row("wrote", format!("{count} elements to {}", root.join(path).display()));
+    }
+    if snapshot.rejected > 0 {
+        row("see", format!("{}", root.join("rejected.jsonl").display()));
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
+/// The same as JSON.
+#[must_use]
+pub fn summary_json(report: &RunReport) -> Value {
+    let mut value = json!(report.snapshot);
+    value["end"] = json!(end(&report.end));
+    value["records"] =
+        report.snapshot.records.iter().map(|(path, count)| (path.clone(), json!(count))).collect();
+    value["arrays"] = report.arrays.iter().map(|(path, count)| (path.clone(), json!(count))).collect();
+    let failures = report.source_failures.iter();
+    value["unread"] = failures.map(|(unit, message)| json!({"unit": unit, "message": message})).collect();
+    value
+}
+
+/// Why a run was stopped for its rejected items.
+#[must_use]
+pub fn over_budget(over: &OverBudget) -> String {
+    let mut text = format!("{}, more than `error_budget` allows; most often:", over.why);
+    for (reason, count) in &over.reasons {
+        let _ = write!(text, "\n  {count} x {reason}");
+    }
+    text.push_str("\nthe same command goes on; `error_budget` in the pipeline may be raised");
+    text
+}
+
+fn end(end: &RunEnd) -> &'static str {
+    match end {
+        RunEnd::Complete => "complete",
+        RunEnd::Interrupted => "interrupted, the same command goes on",
+        RunEnd::OverBudget(_) => "stopped, too many items were rejected",
+        RunEnd::Fatal(_) => "stopped, the model cannot be asked",
+        RunEnd::Storage(_) => "stopped, a file cannot be written",
+    }
+}

@@ -1,0 +1,192 @@
+//! The files that a glob matches, and what to say when it matches none.
+
+use std::path::Path;
+
+use glob::MatchOptions;
+
+use crate::stage::SourceFailure;
+
+/// A file's path, or a folder that cannot be read.
+pub(super) type Found = Result<String, SourceFailure>;
+
+/// As in a shell: `*` stays within a folder and does not match hidden files.
+const LIKE_A_SHELL: MatchOptions =
+    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
+/// Names less alike than this (Jaro-Winkler) are not proposed.
+const ALIKE: f64 = 0.8;
+
+/// The files that `pattern` matches, without a leading `./`.
+pub(super) fn matching(pattern: &str) -> Result<Vec<Found>, String> {
+    let pattern = without_dot(pattern);
+    if Path::new(pattern).is_file() {
+        // A name may hold brackets, which a glob would take for a choice of letters.
+        return Ok(vec![Ok(pattern.to_owned())]);
+    }
+    let paths = glob::glob_with(pattern, LIKE_A_SHELL)
+        .map_err(|error| format!("`{pattern}` is no glob: {}", error.msg))?;
+    let mut found = Vec::new();
+    for path in paths {
+        match path {
+            Ok(path) => found.extend(regular(&path)),
+            Err(error) => found.push(Err(failure(error.path(), error.error().to_string()))),
+        }
+    }
+    Ok(found)
+}
+
+/// The path as found; nothing for a folder.
+fn regular(path: &Path) -> Option<Found> {
+    let problem = match (path.metadata(), path.to_str()) {
+        (Ok(kind), _) if kind.is_dir() => return None,
+        // A pipe or device might never end.
+        (Ok(kind), _) if !kind.is_file() => "not a regular file".to_owned(),
+        (Ok(_), Some(path)) => return Some(Ok(path.to_owned())),
+        (Ok(_), None) => "its name is not UTF-8".to_owned(),
+        (Err(error), _) => error.to_string(),
+    };
+    Some(Err(failure(path, problem)))
+}
+
+/// The path of what was found.
+pub(super) fn path_of(found: &Found) -> &str {
+    match found {
+        Ok(path) => path,
+        Err(failure) => &failure.unit,
+    }
+}
+
+/// What may have been meant by a pattern that matches no file.
+pub(super) fn hint(pattern: &str) -> Option<String> {
+    let pattern = without_dot(pattern).trim_end_matches('/');
+    if Path::new(pattern).is_dir() {
+        return Some(format!("`{pattern}` is a folder: did you mean `{pattern}/**/*.md`?"));
+    }
+    let mut folder = String::new();
+    let mut rest = pattern;
+    loop {
+        let (name, after) = rest.split_once('/').unwrap_or((rest, ""));
+        let path = format!("{folder}{name}");
+        if name.contains(['*', '?', '[']) {
+            return endings(&folder);
+        }
+        if !path.is_empty() && !Path::new(&path).exists() {
+            let names = names(&folder);
+            let near = nearest(&names, name)?;
+            let separator = if after.is_empty() { "" } else { "/" };
+            return Some(format!("did you mean `{folder}{near}{separator}{after}`?"));
+        }
+        if after.is_empty() {
+            return None;
+        }
+        folder = format!("{path}/");
+        rest = after;
+    }
+}
+
+fn failure(path: &Path, message: String) -> SourceFailure {
+    SourceFailure { unit: path.to_string_lossy().into_owned(), message }
+}
+
+fn without_dot(pattern: &str) -> &str {
+    let mut pattern = pattern;
+    while let Some(rest) = pattern.strip_prefix("./") {
+        pattern = rest.trim_start_matches('/');
+    }
+    pattern
+}
+
+/// The names in a folder, sorted; none when it cannot be read.
+fn names(folder: &str) -> Vec<String> {
+    let folder = if folder.is_empty() { "." } else { folder };
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut names: Vec<String> =
+        entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+    names.sort();
+    names
+}
+
+fn nearest<'a>(names: &'a [String], wanted: &str) -> Option<&'a str> {
+    let alike = |name: &str| strsim::jaro_winkler(&name.to_lowercase(), &wanted.to_lowercase());
+    let best = names.iter().max_by(|a, b| alike(a).total_cmp(&alike(b)))?;
+    if alike(best) < ALIKE { None } else { Some(best) }
+}
+
+/// Which endings the files in `folder` have.
+fn endings(folder: &str) -> Option<String> {
+    let mut endings: Vec<String> = names(folder)
+        .iter()
+        .filter(|name| !name.starts_with('.') && Path::new(&format!("{folder}{name}")).is_file())
+        .filter_map(|name| Some(format!("`.{}`", Path::new(name).extension()?.to_str()?)))
+        .collect();
+    endings.sort();
+    endings.dedup();
+    let shown = if folder.is_empty() { "." } else { folder.trim_end_matches('/') };
+    match endings.len() {
+        0 => Some(format!("`{shown}` itself holds no files with an ending; `**/` goes into its folders")),
+        _ => Some(format!("`{shown}` has files ending in {}", endings.join(", "))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder with a few files, and its path with a slash at the end.
+    fn folder() -> (tempfile::TempDir, String) {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["docs/b.md", "docs/a.md", "docs/.hidden.md", "docs/deep/c.md", "docs/rows.csv"] {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "x").unwrap();
+        }
+        let path = format!("{}/", folder.path().to_str().unwrap());
+        (folder, path)
+    }
+
+    #[test]
+    fn globs_match_files_as_a_shell_does() {
+        let (_kept, root) = folder();
+        for (pattern, expected) in [
+            ("docs/*.md", vec!["docs/a.md", "docs/b.md"]),
+            ("docs/**/*.md", vec!["docs/a.md", "docs/b.md", "docs/deep/c.md"]),
+            ("docs/*", vec!["docs/a.md", "docs/b.md", "docs/rows.csv"]),
+            ("docs", vec![]),
+            ("none/*.md", vec![]),
+        ] {
+            let mut found: Vec<String> =
+                matching(&format!("{root}{pattern}")).unwrap().into_iter().map(Result::unwrap).collect();
+            found.sort();
+            let expected: Vec<String> = expected.iter().map(|path| format!("{root}{path}")).collect();
+            assert_eq!(found, expected, "{pattern}");
+        }
+        assert!(matching("a/***").unwrap_err().contains("no glob"));
+    }
+
+    #[test]
+    fn names_with_brackets_and_broken_links_are_found() {
+        let (_kept, root) = folder();
+        std::fs::write(format!("{root}docs/[x].md"), "x").unwrap();
+        assert_eq!(matching(&format!("{root}docs/[x].md")).unwrap().len(), 1);
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink("nowhere", format!("{root}docs/link.md")).unwrap();
+            let found = matching(&format!("{root}docs/l*.md")).unwrap();
+            assert!(found[0].as_ref().unwrap_err().message.contains("No such file"));
+        }
+    }
+
+    #[test]
+    fn a_hint_names_what_is_near() {
+        let (_kept, root) = folder();
+        for (pattern, expected) in [
+            ("docs", "`@docs` is a folder: did you mean `@docs/**/*.md`?"),
+            ("dosc/*.md", "did you mean `@docs/*.md`?"),
+            ("docs/bb.md", "did you mean `@docs/b.md`?"),
+            ("docs/*.txt", "`@docs` has files ending in `.csv`, `.md`"),
+        ] {
+            let hint = hint(&format!("{root}{pattern}")).map(|hint| hint.replace(&root, "@"));
+            assert_eq!(hint.as_deref(), Some(expected), "{pattern}");
+        }
+        assert_eq!(hint(&format!("{root}quite/other")), None);
+    }
+}

@@ -1,0 +1,292 @@
+//! `ingest`: reads documents and rows, in the order of their paths.
+//!
+//! First in the pipeline. Here are the options, the list of files and the fields of the records; `files`
+//! finds what globs match, `document` decodes one text file, `rows` streams JSONL and CSV. What cannot be
+//! read is a source failure that names the file or row, and the run goes on. Cutting is left to `section`.
+
+mod document;
+mod files;
+mod rows;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use self::files::Found;
+use self::rows::Rows;
+use super::{Describe, Role};
+use crate::config::CheckContext;
+use crate::record::Record;
+use crate::stage::{BuildContext, BuildError, Declare, Part, Source, SourceFailure, Unit};
+
+/// Rows looked at, before a run, for the names of their fields.
+const PEEK: usize = 100;
+
+/// Reads Markdown and text files as documents, JSONL and CSV files as rows.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Ingest {
+    /// Files or globs (`**` is any depth of folders), relative to the working directory; may name `vars`. A
+    /// file matched twice is read once.
+    pub paths: Vec<String>,
+    /// How the files are read; `auto` goes by the ending: `.md`, `.markdown` and `.txt` are documents,
+    /// `.jsonl` and `.ndjson` JSON lines, `.csv` CSV.
+    #[serde(default)]
+    pub format: IngestFormat,
+    /// A larger document is a source failure. Rows may be of any number.
+    #[serde(default = "limit_bytes")]
+    pub limit_bytes: u64,
+}
+
+/// How a file is read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum IngestFormat {
+    /// By the file's ending.
+    #[default]
+    Auto,
+    /// One record a file, its text in the field `text`.
+    Document,
+    /// One record a line, which is a JSON object.
+    Jsonl,
+    /// One record a row; the first row names the fields.
+    Csv,
+}
+
+fn limit_bytes() -> u64 {
+    16 * 1024 * 1024
+}
+
+impl IngestFormat {
+    /// The format of one file; `None` when its ending says nothing.
+    fn of(self, path: &str) -> Option<Self> {
+        if self != Self::Auto {
+            return Some(self);
+        }
+        let ending = Path::new(path).extension()?.to_str()?.to_lowercase();
+        match ending.as_str() {
+            "md" | "markdown" | "txt" => Some(Self::Document),
+            "jsonl" | "ndjson" => Some(Self::Jsonl),
+            "csv" => Some(Self::Csv),
+            _ => None,
+        }
+    }
+}
+
+impl Describe for Ingest {
+    const NAME: &'static str = "ingest";
+    const ROLE: Role = Role::Source;
+    const PURPOSE: &'static str = "Reads Markdown and text files as documents, JSONL and CSV files as rows, in the order of their paths.";
+    const EXAMPLE: &'static str = "\
+name: ingest-example
+vars: {docs: markdown_docs}
+stages:
+  - ingest: {paths: [\"{{ vars.docs }}/*.md\"]}
+  - section: {}
+  - sink: {path: sections.jsonl, format: raw}
+";
+}
+
+impl Declare for Ingest {
+    fn check(&self, context: &mut CheckContext<'_>) {
+        if self.paths.is_empty() {
+            context.problem("/paths", "`paths` is empty").expected("at least one file or glob");
+        }
+        if self.limit_bytes == 0 {
+            context.problem("/limit_bytes", "`limit_bytes` is 0").expected("at least 1");
+        }
+        for (index, path) in self.paths.iter().enumerate() {
+            let at = format!("/paths/{index}");
+            if let Some(pattern) = context.render(&at, path) {
+                self.check_path(context, &at, &pattern);
+            }
+        }
+    }
+
+    fn build(&self, context: &BuildContext) -> Result<Part, BuildError> {
+        let mut found = Vec::new();
+        for path in &self.paths {
+            let pattern = context.render(path)?;
+            found.extend(files::matching(&pattern).map_err(BuildError::Other)?);
+        }
+        Ok(Part::Source(Box::new(Files::new(found, self.format, self.limit_bytes))))
+    }
+}
+
+impl Ingest {
+    /// Reports what is wrong with one rendered path, and tells the fields of the records it gives.
+    fn check_path(&self, context: &mut CheckContext<'_>, at: &str, pattern: &str) {
+        let found = match files::matching(pattern) {
+            Ok(found) => found,
+            Err(message) => {
+                context.problem(at, message);
+                return;
+            }
+        };
+        if found.is_empty() {
+            let problem = context.problem(at, format!("`{pattern}` matches no file"));
+            if let Some(hint) = files::hint(pattern) {
+                problem.hint(hint);
+            }
+            return;
+        }
+        for file in found.iter().filter_map(|found| found.as_ref().ok()) {
+            context.depends_on(file);
+            let rows = match self.format.of(file) {
+                Some(IngestFormat::Jsonl) => rows::jsonl(file),
+                Some(IngestFormat::Csv) => rows::csv(file),
+                Some(_) => {
+                    context.makes(&["text", "source", "source.path", "source.name", "source.stem", "group"]);
+                    continue;
+                }
+                None => {
+                    context
+                        .problem(at, format!("the ending of `{file}` does not say how to read it"))
+                        .expected(".md, .markdown, .txt, .jsonl, .ndjson, .csv; or `format`");
+                    return;
+                }
+            };
+            match rows {
+                Ok(rows) => tell_fields(context, rows),
+                // The run reports the file as a source failure; here its fields are unknown.
+                Err(_) => context.opens(),
+            }
+        }
+    }
+}
+
+/// Tells the fields of the first rows; there may be others where not all rows were seen.
+fn tell_fields(context: &mut CheckContext<'_>, rows: Rows) {
+    let mut names: BTreeSet<String> = BTreeSet::new();
+    for (seen, (_, row)) in rows.enumerate() {
+        if seen == PEEK {
+            context.opens();
+            break;
+        }
+        match row {
+            Ok(fields) => names.extend(fields.into_iter().map(|(name, _)| name)),
+            Err(_) => context.opens(),
+        }
+    }
+    if !names.contains("source") {
+        context.makes(&["source.path", "source.name", "source.stem", "source.row"]);
+    }
+    let names: Vec<&str> = names.iter().map(String::as_str).chain(["source", "group"]).collect();
+    context.makes(&names);
+}
+
+/// The running part: the files still to be read, and the rows of the one that is open.
+struct Files {
+    waiting: std::vec::IntoIter<Found>,
+    format: IngestFormat,
+    limit_bytes: u64,
+    open: Option<(String, Rows)>,
+    units: Option<u64>,
+}
+
+impl Files {
+    fn new(mut found: Vec<Found>, format: IngestFormat, limit_bytes: u64) -> Self {
+        found.sort_by(|a, b| files::path_of(a).as_bytes().cmp(files::path_of(b).as_bytes()));
+        found.dedup_by(|a, b| files::path_of(a) == files::path_of(b));
+        let is_rows = |found: &Found| {
+            found
+                .as_ref()
+                .is_ok_and(|path| matches!(format.of(path), Some(IngestFormat::Jsonl | IngestFormat::Csv)))
+        };
+        let units = if found.iter().any(is_rows) { None } else { Some(found.len() as u64) };
+        Self { waiting: found.into_iter(), format, limit_bytes, open: None, units }
+    }
+
+    /// The next row of the open file.
+    fn row(&mut self) -> Option<Result<Unit, SourceFailure>> {
+        let (path, rows) = self.open.as_mut()?;
+        let Some((number, row)) = rows.next() else {
+            self.open = None;
+            return None;
+        };
+        let name = format!("{path}:{number}");
+        Some(match row {
+            Ok(fields) => {
+                let mut record = Record::new(fields);
+                if !record.fields.contains_key("source") {
+                    let mut source = source(path);
+                    source.insert("row".to_owned(), number.into());
+                    record.set("source", source);
+                }
+                if !record.fields.contains_key("group") {
+                    record.set("group", json!([name]));
+                }
+                Ok(Unit { name, records: vec![record] })
+            }
+            Err(message) => Err(SourceFailure { unit: name, message }),
+        })
+    }
+
+    /// Reads a document, or opens a file of rows and gives none.
+    fn file(&mut self, path: String) -> Option<Result<Unit, SourceFailure>> {
+        let rows = match self.format.of(&path) {
+            Some(IngestFormat::Jsonl) => rows::jsonl(&path),
+            Some(IngestFormat::Csv) => rows::csv(&path),
+            Some(_) => {
+                let text = document::read(&path, self.limit_bytes);
+                return Some(match text {
+                    Ok(text) => Ok(document_unit(path, text)),
+                    Err(message) => Err(SourceFailure { unit: path, message }),
+                });
+            }
+            None => Err("its ending does not say how to read it".to_owned()),
+        };
+        match rows {
+            Ok(rows) => {
+                self.open = Some((path, rows));
+                None
+            }
+            Err(message) => Some(Err(SourceFailure { unit: path, message })),
+        }
+    }
+}
+
+impl Source for Files {
+    fn next(&mut self) -> Option<Result<Unit, SourceFailure>> {
+        loop {
+            if let Some(row) = self.row() {
+                return Some(row);
+            }
+            let path = match self.waiting.next()? {
+                Ok(path) => path,
+                Err(failure) => return Some(Err(failure)),
+            };
+            if let Some(unit) = self.file(path) {
+                return Some(unit);
+            }
+        }
+    }
+
+    fn units(&self) -> Option<u64> {
+        self.units
+    }
+}
+
+fn document_unit(path: String, text: String) -> Unit {
+    let mut record = Record::default();
+    record.set("source", source(&path));
+    record.set("group", json!([path]));
+    record.set("text", text);
+    Unit { name: path, records: vec![record] }
+}
+
+fn source(path: &str) -> Map<String, Value> {
+    let part = |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+    let file = Path::new(path);
+    Map::from_iter([
+        ("path".to_owned(), path.into()),
+        ("name".to_owned(), part(file.file_name()).into()),
+        ("stem".to_owned(), part(file.file_stem()).into()),
+    ])
+}
+
+#[cfg(test)]
+mod tests;

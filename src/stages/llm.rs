@@ -1,0 +1,178 @@
+//! `llm`: puts a record's messages to a model and keeps the answer.
+//!
+//! Stands after `prompt`, often before `parse`, with which the engine joins it. It only makes the question
+//! and takes the answer: sending, repeating and counting are the engine's and `llm::openai`'s affair.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::{Describe, Role};
+use crate::config::CheckContext;
+use crate::llm::{Completion, Message, ModelRequest, RESERVED_PARAMS};
+use crate::record::Record;
+use crate::stage::{Ask, BuildContext, BuildError, Declare, Part, StageError};
+
+const REASONING: &str = "reasoning";
+
+/// Puts a question to a model.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Llm {
+    /// The model to ask, by its name in `models`.
+    model: String,
+    /// The field that holds the question: a list of messages with `role` and `content`, or a text, which
+    /// is asked as one user message.
+    #[serde(default = "input")]
+    input: String,
+    /// The field the answer's text is put in. Reasoning that the model gives apart from its answer goes
+    /// to `reasoning`, and that field is removed when there is none.
+    #[serde(default = "output")]
+    output: String,
+    /// Sampling parameters of this stage, over those of the model: `temperature`, `max_tokens`, ...
+    #[serde(default)]
+    params: Map<String, Value>,
+}
+
+fn input() -> String {
+    "prompt".into()
+}
+
+fn output() -> String {
+    "completion".into()
+}
+
+impl Describe for Llm {
+    const NAME: &'static str = "llm";
+    const ROLE: Role = Role::Ask;
+    const PURPOSE: &'static str = "Puts a record's messages to a model and keeps the answer.";
+    const EXAMPLE: &'static str = r#"name: llm-example
+models:
+  teacher: {provider: heuristic}
+stages:
+  - ingest: {paths: ["markdown_docs/*.md"]}
+  - section: {}
+  - plan_questions: {}
+  - prompt: {user: "Ask and answer one question about: {{ section.text }}"}
+  - llm: {model: teacher, params: {temperature: 0.2}}
+  - parse:
+      schema:
+        type: object
+        required: [question, answer]
+        properties:
+          question: {type: string}
+          answer: {type: string}
+  - sink: {path: answers.jsonl, format: raw, fields: [question, answer]}
+"#;
+}
+
+impl Declare for Llm {
+    fn check(&self, context: &mut CheckContext<'_>) {
+        context.model("/model", &self.model);
+        context.needs("/input", &self.input);
+        for name in RESERVED_PARAMS.iter().filter(|name| self.params.contains_key(**name)) {
+            context
+                .problem(&format!("/params/{name}"), format!("`{name}` cannot be set in `params`"))
+                .expected("a sampling parameter such as `temperature` or `max_tokens`")
+                .on_key();
+        }
+        if self.output.is_empty() || self.output == REASONING {
+            context.problem("/output", format!("`{}` cannot hold the answer", self.output));
+        }
+        context.makes(&[&self.output, REASONING]);
+    }
+
+    fn build(&self, _context: &BuildContext) -> Result<Part, BuildError> {
+        Ok(Part::Ask(Box::new(Asker {
+            model: self.model.clone(),
+            input: self.input.clone(),
+            output: self.output.clone(),
+            params: self.params.clone(),
+        })))
+    }
+}
+
+struct Asker {
+    model: String,
+    input: String,
+    output: String,
+    params: Map<String, Value>,
+}
+
+impl Ask for Asker {
+    fn model(&self) -> &str {
+        &self.model
+    }
+
+    fn request(&self, record: &Record) -> Result<ModelRequest, StageError> {
+        let messages = match record.get(&self.input) {
+            Some(Value::String(text)) => vec![Message::new("user", text)],
+            Some(Value::Array(messages)) if !messages.is_empty() => messages
+                .iter()
+                .map(Message::deserialize)
+                .collect::<Result<_, _>>()
+                .map_err(|error| StageError::new("input", format!("`{}`: {error}", self.input)))?,
+            _ => {
+                let message = format!("`{}` is neither a text nor a list of messages", self.input);
+                return Err(StageError::new("input", message));
+            }
+        };
+        Ok(ModelRequest { messages, params: self.params.clone(), schema: None })
+    }
+
+    fn accept(&self, record: &mut Record, completion: &Completion) {
+        record.set(&self.output, completion.text.as_str());
+        match &completion.reasoning {
+            Some(reasoning) => record.set(REASONING, reasoning.as_str()),
+            // An earlier answer's reasoning must not pass for this one's.
+            None => {
+                record.fields.shift_remove(REASONING);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn asker() -> Asker {
+        Asker {
+            model: "teacher".into(),
+            input: input(),
+            output: output(),
+            params: Map::from_iter([("temperature".to_owned(), json!(0.2))]),
+        }
+    }
+
+    fn request(prompt: Value) -> Result<ModelRequest, StageError> {
+        asker().request(&Record::new(Map::from_iter([("prompt".to_owned(), prompt)])))
+    }
+
+    #[test]
+    fn questions_are_messages_or_a_text() {
+        let messages =
+            json!([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}]);
+        let request_made = request(messages).unwrap();
+        assert_eq!(
+            request_made.messages,
+            [Message::new("system", "Be brief."), Message::new("user", "Why?")]
+        );
+        assert_eq!(request_made.params["temperature"], 0.2);
+        assert_eq!(request(json!("Why?")).unwrap().messages, [Message::new("user", "Why?")]);
+        for wrong in [json!(null), json!(3), json!([]), json!([{"role": "user"}])] {
+            assert_eq!(request(wrong.clone()).unwrap_err().class, "input", "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_answer_and_its_reasoning_become_fields() {
+        let mut record = Record::default();
+        let reasoning = Some("hm".to_owned());
+        asker().accept(&mut record, &Completion { text: "So.".into(), reasoning, ..Completion::default() });
+        assert_eq!((record.text("completion"), record.text("reasoning")), (Some("So."), Some("hm")));
+        asker().accept(&mut record, &Completion { text: "No.".into(), ..Completion::default() });
+        assert_eq!((record.text("completion"), record.get("reasoning")), (Some("No."), None));
+    }
+}

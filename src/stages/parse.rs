@@ -1,0 +1,229 @@
+//! `parse`: reads a model's answer as JSON, checks it against a schema and makes fields of it.
+//!
+//! Stands right after `llm`; the engine joins the two, sends the schema with the question and does what
+//! `on_error` says. Finding the JSON in the answer is `llm::answer_json`, the check `llm::answer_schema`.
+//! The answer's text stays in its field, so that a rejected record shows what the model said.
+
+mod on_error;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use self::on_error::Steps;
+use super::{Describe, Role};
+use crate::config::CheckContext;
+use crate::llm::answer_json::{self, Extracted};
+use crate::llm::answer_schema::{AnswerSchema, kind_of};
+use crate::record::Record;
+use crate::stage::{BuildContext, BuildError, Declare, OnError, Part, Read, StageError};
+
+/// Reads an answer as JSON.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Parse {
+    /// The field that holds the answer's text.
+    #[serde(default = "input")]
+    input: String,
+    /// The JSON schema that the answer must meet. It is sent with the question where the model's
+    /// `structured_output` allows it.
+    #[serde(default)]
+    schema: Option<Value>,
+    /// A file that holds the JSON schema.
+    #[serde(default)]
+    schema_file: Option<String>,
+    /// The field that the whole JSON value is put in; without it, the properties of the JSON object
+    /// become fields of the record.
+    #[serde(default)]
+    into: Option<String>,
+    /// What to do with an answer that is no JSON, is cut off or does not meet the schema: one step or a
+    /// list of steps, taken in order.
+    /// `{retry: N}` asks again at most N times and shows the model what was wrong, `heuristic` lets the
+    /// heuristic provider answer, `reject` gives the record up.
+    #[serde(default)]
+    on_error: Steps,
+}
+
+fn input() -> String {
+    "completion".into()
+}
+
+impl Describe for Parse {
+    const NAME: &'static str = "parse";
+    const ROLE: Role = Role::Read;
+    const PURPOSE: &'static str =
+        "Reads a model's answer as JSON, checks it against a schema and makes fields of it.";
+    const EXAMPLE: &'static str = r#"name: parse-example
+models:
+  teacher: {provider: heuristic}
+stages:
+  - ingest: {paths: ["markdown_docs/*.md"]}
+  - section: {}
+  - plan_questions: {}
+  - prompt: {user: "Ask and answer one question about: {{ section.text }}"}
+  - llm: {model: teacher}
+  - parse:
+      schema:
+        type: object
+        required: [question, answer]
+        properties:
+          question: {type: string, minLength: 10}
+          answer: {type: string}
+      on_error: [{retry: 2}, heuristic]
+  - sink: {path: answers.jsonl, format: raw, fields: [question, answer]}
+"#;
+}
+
+impl Declare for Parse {
+    fn check(&self, context: &mut CheckContext<'_>) {
+        context.needs("/input", &self.input);
+        for problem in self.on_error.problems() {
+            context.problem("/on_error", problem);
+        }
+        if self.schema.is_some() && self.schema_file.is_some() {
+            context
+                .problem("/schema_file", "`schema` and `schema_file` are both given")
+                .expected("one of them");
+        }
+        let at = if self.schema.is_some() { "/schema" } else { "/schema_file" };
+        let Some(declared) = self.declared_schema(context) else {
+            self.makes_anything(context);
+            return;
+        };
+        match AnswerSchema::new(&declared) {
+            Ok(schema) => self.makes(&schema, context),
+            Err(errors) => {
+                for error in errors {
+                    // Places inside a file cannot be shown in the pipeline's own text.
+                    let (at, message) = match at {
+                        "/schema" => (format!("/schema{}", error.at), error.message),
+                        _ => (at.to_owned(), format!("`{}`: {}", error.at, error.message)),
+                    };
+                    context.problem(&at, message);
+                }
+                self.makes_anything(context);
+            }
+        }
+    }
+
+    fn build(&self, context: &BuildContext) -> Result<Part, BuildError> {
+        let declared = match (&self.schema, &self.schema_file) {
+            (Some(schema), _) => Some(schema.clone()),
+            (None, Some(path)) => {
+                let path = context.render(path)?;
+                let text = std::fs::read_to_string(&path)
+                    .map_err(|source| BuildError::Read { path: path.clone(), source })?;
+                Some(from_json(&text).map_err(|message| BuildError::Other(format!("`{path}`: {message}")))?)
+            }
+            (None, None) => None,
+        };
+        let schema = declared.as_ref().map(AnswerSchema::new).transpose().map_err(|errors| {
+            let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            BuildError::Other(texts.join("; "))
+        })?;
+        Ok(Part::Read(Box::new(Parser {
+            input: self.input.clone(),
+            into: self.into.clone(),
+            schema,
+            on_error: self.on_error.0.clone(),
+        })))
+    }
+}
+
+impl Parse {
+    fn declared_schema(&self, context: &mut CheckContext<'_>) -> Option<Value> {
+        if let Some(schema) = &self.schema {
+            return Some(schema.clone());
+        }
+        let path = context.render("/schema_file", self.schema_file.as_ref()?)?;
+        let text = context.read_file("/schema_file", &path)?;
+        match from_json(&text) {
+            Ok(schema) => Some(schema),
+            Err(message) => {
+                context.problem("/schema_file", format!("`{path}`: {message}"));
+                None
+            }
+        }
+    }
+
+    /// Says which fields an answer to the schema brings.
+    fn makes(&self, schema: &AnswerSchema, context: &mut CheckContext<'_>) {
+        let declared_type = schema.value().get("type").and_then(Value::as_str);
+        if let (None, Some(other)) = (&self.into, declared_type.filter(|name| *name != "object")) {
+            let at = if self.schema.is_some() { "/schema/type" } else { "/schema_file" };
+            context
+                .problem(at, format!("an answer of type `{other}` has no properties to make fields of"))
+                .expected("`object`")
+                .hint("name a field for the whole value with `into`");
+        }
+        let properties = schema.properties();
+        let names: Vec<String> = match &self.into {
+            Some(into) => properties.iter().map(|name| format!("{into}.{name}")).collect(),
+            None => properties,
+        };
+        context.makes(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        match &self.into {
+            Some(into) => context.makes(&[into]),
+            None if schema.is_open() => context.opens(),
+            None => {}
+        }
+    }
+
+    fn makes_anything(&self, context: &mut CheckContext<'_>) {
+        match &self.into {
+            Some(into) => context.makes(&[into]),
+            None => context.opens(),
+        }
+    }
+}
+
+fn from_json(text: &str) -> Result<Value, String> {
+    serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))
+}
+
+struct Parser {
+    input: String,
+    into: Option<String>,
+    schema: Option<AnswerSchema>,
+    on_error: Vec<OnError>,
+}
+
+impl Read for Parser {
+    fn schema(&self) -> Option<&Value> {
+        self.schema.as_ref().map(AnswerSchema::value)
+    }
+
+    fn on_error(&self) -> &[OnError] {
+        &self.on_error
+    }
+
+    fn read(&self, record: &mut Record) -> Result<(), StageError> {
+        let Some(text) = record.text(&self.input) else {
+            return Err(StageError::new("input", format!("`{}` is no text", self.input)));
+        };
+        let Extracted { value, cut } =
+            answer_json::extract(text).map_err(|error| StageError::new("json", error.to_string()))?;
+        if cut {
+            // What was closed for the model may end in half a sentence, which no schema notices.
+            return Err(StageError::new(
+                "json",
+                "the answer stops before its JSON ends; write a shorter one",
+            ));
+        }
+        if let Some(schema) = &self.schema {
+            schema.check(&value).map_err(|message| StageError::new("schema", message))?;
+        }
+        match (&self.into, value) {
+            (Some(into), value) => record.set(into, value),
+            (None, Value::Object(properties)) => record.fields.extend(properties),
+            (None, other) => {
+                let message = format!("expected a JSON object, got {}", kind_of(&other));
+                return Err(StageError::new("json", message));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

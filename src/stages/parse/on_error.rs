@@ -1,0 +1,139 @@
+//! How `on_error` of `parse` is written: one step, or a list of steps.
+//!
+//! Read by hand: an untagged enum would lose the place of a mistake in the file. What the steps do is the
+//! engine's affair.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
+
+use crate::stage::OnError;
+
+/// The steps of `on_error`: written as one step or a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Steps(pub(super) Vec<OnError>);
+
+impl Default for Steps {
+    fn default() -> Self {
+        Self(vec![OnError::Retry(2), OnError::Reject])
+    }
+}
+
+impl Steps {
+    /// What is wrong with the order or the numbers.
+    pub(super) fn problems(&self) -> Vec<&'static str> {
+        let mut problems = Vec::new();
+        if self.0.is_empty() {
+            problems.push("the list of steps is empty; `reject` gives a record up at once");
+        }
+        if self.0.contains(&OnError::Retry(0)) {
+            problems.push("`{retry: 0}` does nothing; leave it out");
+        }
+        let reject = self.0.iter().position(|step| *step == OnError::Reject);
+        if reject.is_some_and(|at| at + 1 < self.0.len()) {
+            problems.push("what stands after `reject` is never reached");
+        }
+        problems
+    }
+}
+
+const STEPS: &str = "`{retry: N}`, `heuristic` or `reject`";
+
+impl<'de> Deserialize<'de> for Steps {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(StepsVisitor)
+    }
+}
+
+struct StepsVisitor;
+
+impl<'de> Visitor<'de> for StepsVisitor {
+    type Value = Steps;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{STEPS}, or a list of them")
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<Steps, E> {
+        Ok(Steps(vec![StepVisitor.visit_str(name)?.0]))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Steps, A::Error> {
+        Ok(Steps(vec![StepVisitor.visit_map(map)?.0]))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Steps, A::Error> {
+        let mut steps = Vec::new();
+        while let Some(Step(step)) = list.next_element()? {
+            steps.push(step);
+        }
+        Ok(Steps(steps))
+    }
+}
+
+struct Step(OnError);
+
+impl<'de> Deserialize<'de> for Step {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(StepVisitor)
+    }
+}
+
+struct StepVisitor;
+
+impl<'de> Visitor<'de> for StepVisitor {
+    type Value = Step;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(STEPS)
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<Step, E> {
+        match name {
+            "heuristic" => Ok(Step(OnError::Heuristic)),
+            "reject" => Ok(Step(OnError::Reject)),
+            other => Err(E::custom(format!("unknown step `{other}`, expected {STEPS}"))),
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Step, A::Error> {
+        let wrong = |what: &str| de::Error::custom(format!("{what}, expected {STEPS}"));
+        match map.next_key::<String>()? {
+            Some(key) if key == "retry" => {}
+            Some(key) => return Err(wrong(&format!("unknown step `{key}`"))),
+            None => return Err(wrong("empty step")),
+        }
+        let times = map.next_value()?;
+        match map.next_key::<String>()? {
+            None => Ok(Step(OnError::Retry(times))),
+            Some(key) => Err(wrong(&format!("`{key}` beside `retry`"))),
+        }
+    }
+}
+
+impl JsonSchema for Steps {
+    fn schema_name() -> Cow<'static, str> {
+        "OnError".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let step = json_schema!({
+            "anyOf": [
+                {"type": "string", "enum": ["heuristic", "reject"]},
+                {
+                    "type": "object",
+                    "properties": {"retry": {"type": "integer", "minimum": 1, "maximum": u32::MAX}},
+                    "required": ["retry"],
+                    "additionalProperties": false,
+                },
+            ],
+        });
+        json_schema!({
+            "anyOf": [step, {"type": "array", "items": step, "minItems": 1}],
+            "default": [{"retry": 2}, "reject"],
+        })
+    }
+}

@@ -1,0 +1,133 @@
+//! Tests of `parse`: what answers become, and how `on_error` is written.
+
+use serde_json::{Map, json};
+
+use super::*;
+use crate::draw::Draws;
+
+fn parse(body: Value) -> Parse {
+    serde_json::from_value(body).unwrap()
+}
+
+fn reader(body: Value) -> Box<dyn Read> {
+    let context =
+        BuildContext { vars: Map::new(), draws: Draws::new(1, "parse".into()), started: "2026-01-01".into() };
+    match parse(body).build(&context).unwrap() {
+        Part::Read(reader) => reader,
+        _ => panic!("no reader"),
+    }
+}
+
+fn question_schema() -> Value {
+    json!({
+        "type": "object",
+        "required": ["question", "reasoning_steps"],
+        "properties": {
+            "question": {"type": "string"},
+            "reasoning_steps": {"type": "array", "items": {"type": "string"}, "minItems": 3},
+        },
+    })
+}
+
+fn read(body: Value, answer: &str) -> Result<Value, StageError> {
+    let mut record = Record::default();
+    record.set("completion", answer);
+    reader(body).read(&mut record).map(|()| {
+        assert_eq!(record.text("completion"), Some(answer));
+        record.fields.shift_remove("completion");
+        Value::Object(record.fields)
+    })
+}
+
+#[test]
+fn answers_become_fields() {
+    let check = |body: Value, answer: &str, fields: Value| {
+        assert_eq!(read(body, answer).unwrap(), fields, "{answer}");
+    };
+    check(json!({}), "Sure: {'a': 1, 'b': [True,]}", json!({"a": 1, "b": [true]}));
+    check(json!({"into": "score"}), "```json\n{\"a\": 1}\n```", json!({"score": {"a": 1}}));
+    check(json!({"into": "list"}), "[1, 2]", json!({"list": [1, 2]}));
+    check(
+        json!({"schema": question_schema()}),
+        r#"{"question": "Why?", "reasoning_steps": ["a", "b", "c"], "more": 1}"#,
+        json!({"question": "Why?", "reasoning_steps": ["a", "b", "c"], "more": 1}),
+    );
+}
+
+#[test]
+fn wrong_answers_say_what_to_change() {
+    let check = |body: Value, answer: &str, class: &str, message: &str| {
+        let error = read(body, answer).unwrap_err();
+        assert_eq!((error.class, error.message.as_str()), (class, message), "{answer}");
+    };
+    let with_schema = || json!({"schema": question_schema()});
+    check(json!({}), "I cannot.", "json", "there is no JSON object in the answer");
+    check(json!({}), "[1, 2]", "json", "expected a JSON object, got array");
+    check(
+        json!({}),
+        "{\"a\": \"half a sen",
+        "json",
+        "the answer stops before its JSON ends; write a shorter one",
+    );
+    check(
+        with_schema(),
+        r#"{"question": 3, "reasoning_steps": ["a"]}"#,
+        "schema",
+        "question: expected string, got number; reasoning_steps: expected at least 3 items, got 1",
+    );
+    check(with_schema(), "[]", "schema", "expected object, got array");
+}
+
+#[test]
+fn a_record_without_an_answer_is_an_error() {
+    let error = reader(json!({"input": "other"})).read(&mut Record::default()).unwrap_err();
+    assert_eq!((error.class, error.message.as_str()), ("input", "`other` is no text"));
+}
+
+#[test]
+fn steps_are_written_as_one_or_a_list() {
+    use OnError::{Heuristic, Reject, Retry};
+    let check = |on_error: Value, steps: &[OnError]| {
+        assert_eq!(parse(json!({"on_error": on_error})).on_error.0, steps);
+    };
+    check(json!("reject"), &[Reject]);
+    check(json!("heuristic"), &[Heuristic]);
+    check(json!({"retry": 3}), &[Retry(3)]);
+    check(json!([{"retry": 2}, "heuristic"]), &[Retry(2), Heuristic]);
+    assert_eq!(parse(json!({})).on_error.0, [Retry(2), Reject]);
+}
+
+#[test]
+fn wrong_steps_are_refused_with_what_is_known() {
+    let check = |on_error: Value, message: &str| {
+        let body = json!({"on_error": on_error});
+        let error = serde_path_to_error::deserialize::<_, Parse>(body).unwrap_err();
+        assert_eq!(error.to_string(), message);
+    };
+    check(
+        json!(["skip"]),
+        "on_error[0]: unknown step `skip`, expected `{retry: N}`, `heuristic` or `reject`",
+    );
+    check(
+        json!({"repeat": 2}),
+        "on_error: unknown step `repeat`, expected `{retry: N}`, `heuristic` or `reject`",
+    );
+    check(
+        json!(7),
+        "on_error: invalid type: integer `7`, expected `{retry: N}`, `heuristic` or `reject`, or a list of them",
+    );
+    let problems = |on_error: Value| parse(json!({"on_error": on_error})).on_error.problems();
+    assert_eq!(problems(json!([])).len(), 1);
+    assert_eq!(problems(json!([{"retry": 0}, "reject", "heuristic"])).len(), 2);
+    assert_eq!(problems(json!([{"retry": 1}, "heuristic"])).len(), 0);
+}
+
+#[test]
+fn the_schema_of_the_schema_takes_every_way_to_write_steps() {
+    let schema = serde_json::to_value(schemars::schema_for!(Parse)).unwrap();
+    let valid = |on_error: Value| jsonschema::is_valid(&schema, &json!({"on_error": on_error}));
+    assert!(
+        valid(json!("reject")) && valid(json!({"retry": 2})) && valid(json!([{"retry": 2}, "heuristic"]))
+    );
+    assert!(!valid(json!("skip")) && !valid(json!({"retry": 0})) && !valid(json!([])));
+}

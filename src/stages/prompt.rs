@@ -1,0 +1,157 @@
+//! `prompt`: renders the question to a model from a record's fields.
+//!
+//! Stands before `llm`, which sends the messages made here. The templates are compiled once; naming a field
+//! that no earlier stage makes is found when the pipeline is loaded.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{Describe, Role};
+use crate::config::CheckContext;
+use crate::record::Record;
+use crate::stage::{BuildContext, BuildError, Declare, Emit, Part, StageError, Transform};
+use crate::template::Template;
+
+/// Renders a system and a user message for a model.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Prompt {
+    /// The system message, as a Jinja template over the record's fields; left out when it renders to
+    /// nothing.
+    #[serde(default)]
+    system: Option<String>,
+    /// A file that holds the system message's template.
+    #[serde(default)]
+    system_file: Option<String>,
+    /// The user message, as a Jinja template over the record's fields.
+    #[serde(default)]
+    user: Option<String>,
+    /// A file that holds the user message's template.
+    #[serde(default)]
+    user_file: Option<String>,
+    /// The field the messages are put in.
+    #[serde(default = "output")]
+    output: String,
+}
+
+fn output() -> String {
+    "prompt".into()
+}
+
+impl Describe for Prompt {
+    const NAME: &'static str = "prompt";
+    const ROLE: Role = Role::Transform;
+    const PURPOSE: &'static str =
+        "Renders the system and user message for a model from the record's fields, by Jinja templates.";
+    const EXAMPLE: &'static str = r#"name: prompt-example
+stages:
+  - ingest: {paths: ["markdown_docs/*.md"]}
+  - section: {}
+  - prompt:
+      system: You write short, exact summaries.
+      user: |
+        Summarise "{{ section.title }}" of {{ document.title }} in one sentence:
+        {{ section.text }}
+  - sink: {path: prompts.jsonl, format: raw, fields: [id, prompt]}
+"#;
+}
+
+impl Declare for Prompt {
+    fn check(&self, context: &mut CheckContext<'_>) {
+        if self.user.is_none() && self.user_file.is_none() {
+            context.problem("", "`prompt` has neither `user` nor `user_file`").expected("one of them");
+        }
+        for (name, inline, file) in
+            [("system", &self.system, &self.system_file), ("user", &self.user, &self.user_file)]
+        {
+            if let Some(source) = inline {
+                context.template(&format!("/{name}"), source);
+            }
+            let Some(path) = file else { continue };
+            let at = format!("/{name}_file");
+            if inline.is_some() {
+                context
+                    .problem(&at, format!("`{name}` and `{name}_file` are both given"))
+                    .expected("one of them");
+            }
+            let Some(path) = context.render(&at, path) else { continue };
+            if let Some(source) = context.read_file(&at, &path) {
+                context.template(&at, &source);
+            }
+        }
+        context.makes(&[&self.output]);
+    }
+
+    fn build(&self, context: &BuildContext) -> Result<Part, BuildError> {
+        let user = template(context, self.user.as_deref(), self.user_file.as_deref())?
+            .ok_or_else(|| BuildError::Other("neither `user` nor `user_file` is given".into()))?;
+        let system = template(context, self.system.as_deref(), self.system_file.as_deref())?;
+        Ok(Part::Transform(Box::new(Renderer { system, user, output: self.output.clone() })))
+    }
+}
+
+fn template(
+    context: &BuildContext,
+    inline: Option<&str>,
+    file: Option<&str>,
+) -> Result<Option<Template>, BuildError> {
+    if let Some(source) = inline {
+        return Ok(Some(context.template(source)?));
+    }
+    let Some(path) = file else { return Ok(None) };
+    let path = context.render(path)?;
+    let source = std::fs::read_to_string(&path).map_err(|source| BuildError::Read { path, source })?;
+    Ok(Some(context.template(&source)?))
+}
+
+struct Renderer {
+    system: Option<Template>,
+    user: Template,
+    output: String,
+}
+
+impl Transform for Renderer {
+    fn process(&self, record: &mut Record) -> Result<Emit, StageError> {
+        let mut messages = Vec::with_capacity(2);
+        if let Some(system) = &self.system {
+            let text = system.render(record)?;
+            if !text.trim().is_empty() {
+                messages.push(json!({"role": "system", "content": text.trim()}));
+            }
+        }
+        let user = self.user.render(record)?;
+        messages.push(json!({"role": "user", "content": user.trim()}));
+        record.set(&self.output, messages);
+        Ok(Emit::Pass)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stages::testing::{build, record};
+
+    #[test]
+    fn renders_both_messages_and_leaves_an_empty_system_message_out() {
+        let part = build::<Prompt>(json!({"system": "{{ role }}", "user": "About {{ topic }}.\n"}));
+        let Part::Transform(part) = part else { panic!("not a transform") };
+        let mut full = record(json!({"role": "Teacher", "topic": "tides"}));
+        part.process(&mut full).unwrap();
+        assert_eq!(
+            full.fields["prompt"],
+            json!([{"role": "system", "content": "Teacher"}, {"role": "user", "content": "About tides."}])
+        );
+        let mut bare = record(json!({"role": " ", "topic": "tides"}));
+        part.process(&mut bare).unwrap();
+        assert_eq!(bare.fields["prompt"], json!([{"role": "user", "content": "About tides."}]));
+    }
+
+    #[test]
+    fn a_missing_field_rejects_the_record() {
+        let part = build::<Prompt>(json!({"user": "{{ topic }}"}));
+        let Part::Transform(part) = part else { panic!("not a transform") };
+        let error = part.process(&mut record(json!({}))).unwrap_err();
+        assert_eq!(error.class, "template");
+    }
+}

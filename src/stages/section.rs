@@ -1,0 +1,330 @@
+//! `section`: cuts each document at its headings and extracts the facts of every section.
+//!
+//! In the source part, after `ingest`: takes the field `text`, gives one record a section. How headings
+//! and facts are found is in `markdown`; here are the options, what is left out, and the record's fields.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::{Describe, Role};
+use crate::config::CheckContext;
+use crate::markdown::sections::{Borders, Section as Cut, trim_blank_lines};
+use crate::markdown::{Outline, Syntax, facts, front_matter, sections};
+use crate::record::Record;
+use crate::stage::{BuildContext, BuildError, Declare, Derive, Part, StageError};
+
+/// Cuts documents into sections with heading paths and facts.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Section {
+    /// How the text is written; `auto` takes documents whose name ends in `.txt` as plain text, all else as
+    /// Markdown.
+    #[serde(default)]
+    pub format: SectionFormat,
+    /// Sections whose body has fewer characters are left out; those with nothing to read always are.
+    #[serde(default)]
+    pub min_chars: usize,
+    /// A longer body is cut into several sections of the same title: between blocks where possible, then
+    /// between list items or sentences.
+    #[serde(default = "max_chars")]
+    pub max_chars: usize,
+    /// Sections that hold this text, in the heading or the body, are left out; empty for none.
+    #[serde(default = "drop_marker")]
+    pub drop_marker: String,
+}
+
+/// How a text is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum SectionFormat {
+    /// By the ending of the document's name.
+    #[default]
+    Auto,
+    /// Markdown.
+    Markdown,
+    /// Plain text: no headings.
+    Text,
+}
+
+fn max_chars() -> usize {
+    8000
+}
+
+fn drop_marker() -> String {
+    "NO_CONTENT_HERE".to_owned()
+}
+
+impl Describe for Section {
+    const NAME: &'static str = "section";
+    const ROLE: Role = Role::Derive;
+    const PURPOSE: &'static str =
+        "Cuts a document at its headings into one record a section, with heading path, text and facts.";
+    const EXAMPLE: &'static str = "\
+name: section-example
+stages:
+  - ingest: {paths: [\"markdown_docs/*.md\"]}
+  - section:
+      min_chars: 40
+      max_chars: 4000
+  - sink: {path: sections.jsonl, format: raw}
+";
+}
+
+impl Declare for Section {
+    fn check(&self, context: &mut CheckContext<'_>) {
+        context.needs("", "text");
+        if self.max_chars == 0 {
+            context.problem("/max_chars", "`max_chars` is 0").expected("at least 1");
+        } else if self.min_chars > self.max_chars {
+            let message =
+                format!("`min_chars` ({}) is above `max_chars` ({})", self.min_chars, self.max_chars);
+            context.problem("/min_chars", message);
+        }
+        context.removes(&["text"]);
+        context.makes(&[
+            "document",
+            "document.title",
+            "front_matter",
+            "group",
+            "section",
+            "section.key",
+            "section.number",
+            "section.title",
+            "section.heading_path",
+            "section.level",
+            "section.text",
+            "section.facts",
+        ]);
+    }
+
+    fn build(&self, _context: &BuildContext) -> Result<Part, BuildError> {
+        Ok(Part::Derive(Box::new(Splitter { config: self.clone() })))
+    }
+}
+
+/// The running part.
+struct Splitter {
+    config: Section,
+}
+
+impl Derive for Splitter {
+    fn derive(&self, records: Vec<Record>) -> Result<Vec<Record>, StageError> {
+        let mut sections = Vec::new();
+        for record in records {
+            self.split(record, &mut sections)?;
+        }
+        Ok(sections)
+    }
+}
+
+impl Splitter {
+    fn split(&self, mut record: Record, into: &mut Vec<Record>) -> Result<(), StageError> {
+        let Some(Value::String(text)) = record.fields.shift_remove("text") else {
+            return Err(StageError::new("section", "the field `text` is missing or no text"));
+        };
+        let text = if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n") } else { text };
+        let syntax = self.syntax(&record);
+        let (front_matter, text) = match syntax {
+            Syntax::Markdown => front_matter::split(&text),
+            Syntax::Plain => (Map::new(), text.as_str()),
+        };
+        let outline = Outline::of(text, syntax);
+        let key = document_key(&record, text);
+        let title = title(&front_matter, &outline, &record).unwrap_or_else(|| key.clone());
+        let borders = Borders::new(text, &outline, self.config.max_chars);
+        record.set("document", json!({"title": title}));
+        record.set("front_matter", front_matter);
+
+        let mut number = 0;
+        for cut in sections::split(text, &outline, &title) {
+            if !self.keeps(text, &cut, &outline) {
+                continue;
+            }
+            for part in borders.parts(text, cut.body.clone()) {
+                let body = trim_blank_lines(&text[part.clone()]);
+                if body.is_empty() {
+                    continue;
+                }
+                number += 1;
+                let key = format!("{key}#{number}");
+                let mut record = record.clone();
+                record.set("group", json!([key]));
+                record.set(
+                    "section",
+                    json!({
+                        "key": key,
+                        "number": number,
+                        "title": cut.title,
+                        "heading_path": cut.path.join(" > "),
+                        "level": cut.level,
+                        "text": body,
+                        "facts": facts::of(text, &outline, &part),
+                    }),
+                );
+                into.push(record);
+            }
+        }
+        Ok(())
+    }
+
+    fn syntax(&self, record: &Record) -> Syntax {
+        match self.config.format {
+            SectionFormat::Markdown => Syntax::Markdown,
+            SectionFormat::Text => Syntax::Plain,
+            SectionFormat::Auto => {
+                let name = record.text("source.name").unwrap_or_default().to_lowercase();
+                if name.ends_with(".txt") { Syntax::Plain } else { Syntax::Markdown }
+            }
+        }
+    }
+
+    fn keeps(&self, text: &str, cut: &Cut, outline: &Outline) -> bool {
+        let marker = &self.config.drop_marker;
+        if !marker.is_empty() && text[cut.whole.clone()].contains(marker.as_str()) {
+            return false;
+        }
+        let body = cut.body.clone();
+        outline.is_readable(&body) && text[body].trim().chars().count() >= self.config.min_chars
+    }
+}
+
+/// What names the document in its sections' keys: its path, with the row where it is one.
+fn document_key(record: &Record, text: &str) -> String {
+    let Some(path) = record.text("source.path") else {
+        // A row with a field `source` of its own.
+        return format!("text-{}", &blake3::hash(text.as_bytes()).to_hex()[..16]);
+    };
+    match record.get("source.row").and_then(Value::as_u64) {
+        Some(row) => format!("{path}:{row}"),
+        None => path.to_owned(),
+    }
+}
+
+fn title(front_matter: &Map<String, Value>, outline: &Outline, record: &Record) -> Option<String> {
+    let declared = match front_matter.get("title") {
+        Some(Value::String(title)) => title.trim().to_owned(),
+        Some(Value::Number(title)) => title.to_string(),
+        _ => String::new(),
+    };
+    if !declared.is_empty() {
+        return Some(declared);
+    }
+    let first = outline.headings.iter().find(|heading| heading.level == 1 && !heading.title.is_empty());
+    match first {
+        Some(heading) => Some(heading.title.clone()),
+        None => record.text("source.stem").map(str::to_owned),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn derive(config: Value, name: &str, text: &str) -> Vec<Record> {
+        let config: Section = serde_json::from_value(config).unwrap();
+        let mut record = Record::default();
+        record.set("source", json!({"path": format!("docs/{name}"), "name": name, "stem": "guide"}));
+        record.set("group", json!([format!("docs/{name}")]));
+        record.set("text", text);
+        Splitter { config }.derive(vec![record]).unwrap()
+    }
+
+    /// Checks `heading_path: text` of each section.
+    fn check(config: Value, name: &str, text: &str, expected: &[&str]) {
+        let sections = derive(config, name, text);
+        let found: Vec<String> = sections
+            .iter()
+            .map(|record| {
+                let field = |name: &str| record.text(name).unwrap().to_owned();
+                format!("{}: {}", field("section.heading_path"), field("section.text"))
+            })
+            .collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_section_has_the_fields_that_later_stages_read() {
+        let text =
+            "---\ntitle: The guide\nlang: en\n---\n# Guide\n\n## Empty\n\n## Setup\n- Run the installer\n";
+        let sections = derive(json!({}), "a.md", text);
+        assert_eq!(sections.len(), 1);
+        assert_eq!(
+            Value::Object(sections[0].fields.clone()),
+            json!({
+                "source": {"path": "docs/a.md", "name": "a.md", "stem": "guide"},
+                "group": ["docs/a.md#1"],
+                "document": {"title": "The guide"},
+                "front_matter": {"title": "The guide", "lang": "en"},
+                "section": {
+                    "key": "docs/a.md#1",
+                    "number": 1,
+                    "title": "Setup",
+                    "heading_path": "Guide > Setup",
+                    "level": 2,
+                    "text": "- Run the installer",
+                    "facts": ["Run the installer"],
+                },
+            })
+        );
+    }
+
+    #[test]
+    fn the_title_is_declared_or_the_first_heading_or_the_files_name() {
+        for (text, expected) in [
+            ("---\ntitle: Declared\n---\nBefore.\n# Heading\nText.\n", "Declared"),
+            ("Before.\n## Two\n# Heading\nText.\n", "Heading"),
+            ("Text.\r\n## Two\r\nText.\r\n", "guide"),
+        ] {
+            let sections = derive(json!({}), "a.md", text);
+            assert_eq!(sections[0].text("document.title"), Some(expected));
+            assert_eq!(sections[0].text("section.title"), Some(expected), "before the first heading");
+        }
+    }
+
+    #[test]
+    fn empty_short_and_marked_sections_are_left_out() {
+        let text = "# A\nSome text here.\n# B\nNO_CONTENT_HERE\n# C\nTiny.\n# D\n![picture](x)\n# E\n<!-- x -->\n# F\n";
+        check(json!({}), "a.md", text, &["A: Some text here.", "C: Tiny."]);
+        check(json!({"min_chars": 6}), "a.md", text, &["A: Some text here."]);
+        check(
+            json!({"drop_marker": ""}),
+            "a.md",
+            text,
+            &["A: Some text here.", "B: NO_CONTENT_HERE", "C: Tiny."],
+        );
+    }
+
+    #[test]
+    fn long_sections_are_cut_and_numbered_through() {
+        let sections = derive(
+            json!({"max_chars": 30}),
+            "a.md",
+            "# A\nFirst block here.\n\nSecond block here.\n# B\nx\n",
+        );
+        let keys: Vec<_> = sections.iter().map(|record| record.text("section.key").unwrap()).collect();
+        assert_eq!(keys, ["docs/a.md#1", "docs/a.md#2", "docs/a.md#3"]);
+        let facts: Vec<_> = sections.iter().map(|record| record.get("section.facts").unwrap()).collect();
+        assert_eq!(facts, [&json!(["First block here."]), &json!(["Second block here."]), &json!(["x"])]);
+    }
+
+    #[test]
+    fn plain_text_is_one_section() {
+        check(json!({}), "a.TXT", "# no heading\n\nText.", &["guide: # no heading\n\nText."]);
+        check(json!({"format": "text"}), "a.md", "# A\nB", &["guide: # A\nB"]);
+    }
+
+    #[test]
+    fn rows_are_cut_too() {
+        let mut row = Record::default();
+        row.set("text", "# A\nB\n");
+        row.set("source", json!({"path": "r.jsonl", "name": "r.jsonl", "stem": "r", "row": 7}));
+        let mut own = row.clone();
+        own.set("source", "web");
+        let splitter = Splitter { config: serde_json::from_value(json!({})).unwrap() };
+        let sections = splitter.derive(vec![row, own]).unwrap();
+        assert_eq!(sections[0].text("section.key"), Some("r.jsonl:7#1"));
+        assert!(sections[1].text("section.key").unwrap().starts_with("text-"));
+        assert!(splitter.derive(vec![Record::default()]).is_err());
+    }
+}

@@ -1,0 +1,309 @@
+//! `sink`: writes records to a JSONL file of the run directory, as they finish, and passes them on.
+//!
+//! Decides only what a line holds; the engine hands the lines to the writer when the whole item has ended.
+//! The formats are those that trainers read: OpenAI chat messages, ShareGPT, Alpaca, prompt and completion.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::{Describe, Role};
+use crate::config::CheckContext;
+use crate::record::Record;
+use crate::stage::{self, ArrayFile, BuildContext, BuildError, Declare, Part, StageError};
+
+/// Writes records as JSON lines to a file of the run directory.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Sink {
+    /// The file, relative to the run directory; ends in `.jsonl`.
+    path: String,
+    /// What a line holds.
+    format: Format,
+    /// Fields written beside what the format asks for; for `raw`, the only ones written, all by default.
+    /// `id` is the record's id.
+    #[serde(default)]
+    fields: Vec<String>,
+    /// What is written of the record's making, under `provenance`.
+    #[serde(default)]
+    provenance: Vec<Known>,
+    /// A system message put before each conversation.
+    #[serde(default)]
+    system: Option<String>,
+    /// The field that holds the user's turn, for records without `messages`.
+    #[serde(default = "user")]
+    user: String,
+    /// The field that holds the assistant's turn, for records without `messages`.
+    #[serde(default = "assistant")]
+    assistant: String,
+    /// A JSON array made of all lines when the run is complete; `{{ started }}` in its path is the time the
+    /// run was begun, `YYYY-MM-DD_HH-MM-SS`.
+    #[serde(default)]
+    array: Option<Array>,
+}
+
+/// What a line of a sink holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Format {
+    /// `{"messages": [{"role": ..., "content": ...}, ...]}`, as OpenAI's chat fine-tuning takes it.
+    Messages,
+    /// `{"conversations": [{"from": "human", "value": ...}, {"from": "gpt", "value": ...}]}`.
+    Sharegpt,
+    /// `{"instruction": ..., "input": "", "output": ...}`.
+    Alpaca,
+    /// `{"prompt": ..., "completion": ...}`.
+    PromptCompletion,
+    /// The record's fields.
+    Raw,
+}
+
+/// Something known of a record's making.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Known {
+    /// The model that answered last, and its provider.
+    Model,
+    /// The hash of the last rendered prompt.
+    PromptHash,
+    /// The sampling parameters.
+    Params,
+    /// Tokens read and written.
+    Tokens,
+    /// Why the model stopped, how often it was asked again, and why the heuristic answered if it did.
+    Answer,
+    /// What was drawn at random.
+    Draws,
+}
+
+/// A file made of all lines at the end of a run.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Array {
+    /// The file, relative to the run directory; ends in `.json`.
+    path: String,
+    /// The key of each line whose value is one element, such as `messages`; the whole line by default.
+    #[serde(default)]
+    element: Option<String>,
+}
+
+fn user() -> String {
+    "question".into()
+}
+
+fn assistant() -> String {
+    "answer".into()
+}
+
+impl Describe for Sink {
+    const NAME: &'static str = "sink";
+    const ROLE: Role = Role::Sink;
+    const PURPOSE: &'static str =
+        "Writes records to a JSONL file of the run directory as they finish, and passes them on.";
+    const EXAMPLE: &'static str = r#"name: sink-example
+stages:
+  - ingest: {paths: ["markdown_docs/*.md"]}
+  - section: {}
+  - sink:
+      path: sections.jsonl
+      format: raw
+      fields: [id, source, section]
+      array: {path: "sections-{{ started }}.json", element: section}
+"#;
+}
+
+impl Declare for Sink {
+    fn check(&self, context: &mut CheckContext<'_>) {
+        if let Some(path) = context.render("/path", &self.path) {
+            if !path.ends_with(".jsonl") {
+                context
+                    .problem("/path", format!("`{path}` does not end in `.jsonl`"))
+                    .expected("a file of JSON lines");
+            }
+            context.output("/path", &path);
+        }
+        if let Some(array) = &self.array
+            && let Some(path) = context.render("/array/path", &array.path)
+        {
+            if !path.ends_with(".json") {
+                context
+                    .problem("/array/path", format!("`{path}` does not end in `.json`"))
+                    .expected("a JSON file");
+            }
+            context.output("/array/path", &path);
+        }
+        if self.format != Format::Raw && !context.knows("messages") {
+            context.needs("/user", &self.user);
+            context.needs("/assistant", &self.assistant);
+        }
+        for (index, field) in self.fields.iter().enumerate().filter(|(_, field)| *field != "id") {
+            context.needs(&format!("/fields/{index}"), field);
+        }
+    }
+
+    fn build(&self, context: &BuildContext) -> Result<Part, BuildError> {
+        let array = match &self.array {
+            Some(array) => {
+                Some(ArrayFile { path: context.render(&array.path)?, element: array.element.clone() })
+            }
+            None => None,
+        };
+        Ok(Part::Sink(Box::new(Lines {
+            path: context.render(&self.path)?,
+            format: self.format,
+            fields: self.fields.clone(),
+            provenance: self.provenance.clone(),
+            system: self.system.clone(),
+            user: self.user.clone(),
+            assistant: self.assistant.clone(),
+            array,
+        })))
+    }
+}
+
+struct Lines {
+    path: String,
+    format: Format,
+    fields: Vec<String>,
+    provenance: Vec<Known>,
+    system: Option<String>,
+    user: String,
+    assistant: String,
+    array: Option<ArrayFile>,
+}
+
+/// One turn of a conversation: role and text.
+type Turn = (String, String);
+
+impl stage::Sink for Lines {
+    fn path(&self) -> &str {
+        &self.path
+    }
+
+    fn line(&self, record: &Record) -> Result<Vec<u8>, StageError> {
+        let mut line = match self.format {
+            Format::Raw if self.fields.is_empty() => record.fields.clone(),
+            Format::Raw => Map::new(),
+            Format::Messages => messages(&self.turns(record)?),
+            Format::Sharegpt => sharegpt(&self.turns(record)?),
+            Format::Alpaca => self.pair(record, "instruction", "output")?,
+            Format::PromptCompletion => self.pair(record, "prompt", "completion")?,
+        };
+        for field in &self.fields {
+            let value = match record.get(field) {
+                Some(value) => value.clone(),
+                None if field == "id" => json!(record.id),
+                None => Value::Null,
+            };
+            line.insert(field.clone(), value);
+        }
+        if !self.provenance.is_empty() {
+            line.insert("provenance".into(), Value::Object(self.known(record)));
+        }
+        serde_json::to_vec(&line).map_err(|error| StageError::new("json", error.to_string()))
+    }
+
+    fn array(&self) -> Option<&ArrayFile> {
+        self.array.as_ref()
+    }
+}
+
+impl Lines {
+    fn turns(&self, record: &Record) -> Result<Vec<Turn>, StageError> {
+        let mut turns = Vec::with_capacity(3);
+        if let Some(system) = &self.system {
+            turns.push(("system".to_owned(), system.clone()));
+        }
+        let Some(messages) = record.fields.get("messages") else {
+            turns.push(("user".to_owned(), text(record, &self.user)?));
+            turns.push(("assistant".to_owned(), text(record, &self.assistant)?));
+            return Ok(turns);
+        };
+        let wrong = || StageError::new("fields", "field `messages` is not a list of roles and contents");
+        for message in messages.as_array().ok_or_else(wrong)? {
+            let part = |key: &str| message.get(key).and_then(Value::as_str).map(str::to_owned);
+            turns.push((part("role").ok_or_else(wrong)?, part("content").ok_or_else(wrong)?));
+        }
+        Ok(turns)
+    }
+
+    /// The first user turn and the answer to it, under two names; the system message stands first in the
+    /// instruction, since these formats have no place of its own for it.
+    fn pair(&self, record: &Record, ask: &str, reply: &str) -> Result<Map<String, Value>, StageError> {
+        let turns = self.turns(record)?;
+        let of = |role: &str| turns.iter().find(|turn| turn.0 == role).map(|turn| turn.1.as_str());
+        let missing =
+            |role: &str| StageError::new("fields", format!("the conversation has no `{role}` turn"));
+        let question = of("user").ok_or_else(|| missing("user"))?;
+        let answer = of("assistant").ok_or_else(|| missing("assistant"))?;
+        let question = match of("system") {
+            Some(system) => format!("{system}\n\n{question}"),
+            None => question.to_owned(),
+        };
+        let mut line = Map::new();
+        line.insert(ask.into(), question.into());
+        if ask == "instruction" {
+            line.insert("input".into(), "".into());
+        }
+        line.insert(reply.into(), answer.into());
+        Ok(line)
+    }
+
+    fn known(&self, record: &Record) -> Map<String, Value> {
+        let call = record.provenance.calls.last();
+        let mut known = Map::new();
+        for kind in &self.provenance {
+            match (kind, call) {
+                (Known::Draws, _) => {
+                    known.insert("draws".into(), Value::Object(record.provenance.draws.clone()));
+                }
+                (_, None) => {}
+                (Known::Model, Some(call)) => {
+                    known.insert("model".into(), json!(call.model));
+                    known.insert("provider".into(), json!(call.provider));
+                }
+                (Known::PromptHash, Some(call)) => {
+                    known.insert("prompt_hash".into(), json!(call.prompt_hash));
+                }
+                (Known::Params, Some(call)) => {
+                    known.insert("params".into(), json!(call.params));
+                }
+                (Known::Tokens, Some(call)) => {
+                    known.insert("prompt_tokens".into(), json!(call.prompt_tokens));
+                    known.insert("completion_tokens".into(), json!(call.completion_tokens));
+                }
+                (Known::Answer, Some(call)) => {
+                    known.insert("finish_reason".into(), json!(call.finish_reason));
+                    known.insert("re_asks".into(), json!(call.re_asks));
+                    known.insert("fallback".into(), json!(call.fallback));
+                }
+            }
+        }
+        known
+    }
+}
+
+fn text(record: &Record, field: &str) -> Result<String, StageError> {
+    match record.text(field) {
+        Some(text) => Ok(text.to_owned()),
+        None => Err(StageError::new("fields", format!("field `{field}` is not a text"))),
+    }
+}
+
+fn messages(turns: &[Turn]) -> Map<String, Value> {
+    let messages = turns.iter().map(|(role, content)| json!({"role": role, "content": content})).collect();
+    Map::from_iter([("messages".to_owned(), Value::Array(messages))])
+}
+
+fn sharegpt(turns: &[Turn]) -> Map<String, Value> {
+    let from = |role: &str| match role {
+        "user" => "human".to_owned(),
+        "assistant" => "gpt".to_owned(),
+        other => other.to_owned(),
+    };
+    let list = turns.iter().map(|(role, content)| json!({"from": from(role), "value": content})).collect();
+    Map::from_iter([("conversations".to_owned(), Value::Array(list))])
+}
+
+#[cfg(test)]
+mod tests;

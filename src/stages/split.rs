@@ -1,0 +1,254 @@
+//! `split`: says which data set a record belongs to.
+//!
+//! By ratio, with a hash of the record's group, so that records of one group (a section, a document) never
+//! stand on both sides; or by ordered rules. Stands anywhere before the sinks that read the field.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Describe, Role};
+use crate::config::CheckContext;
+use crate::draw::Draws;
+use crate::record::Record;
+use crate::stage::{BuildContext, BuildError, Declare, Emit, Part, StageError, Transform};
+use crate::template::Expression;
+
+/// Puts each record into one of several data sets.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Split {
+    /// The data sets with their shares, such as `{train: 0.9, validation: 0.1}`; any positive numbers, taken
+    /// in proportion.
+    #[serde(default)]
+    ratios: BTreeMap<String, f64>,
+    /// What must not be torn apart: an expression whose value is a text or a list of texts. `group` is the
+    /// source section (or row) a record comes from; `source.path` keeps whole documents together. A record
+    /// whose keys fall on different sides is dropped as `crosses_split`.
+    #[serde(default = "by")]
+    by: String,
+    /// Rules that are tried first, in order; the first whose `when` is true decides.
+    #[serde(default)]
+    rules: Vec<Rule>,
+    /// The field the data set's name is put in.
+    #[serde(default = "output")]
+    output: String,
+}
+
+/// One rule of a split.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Rule {
+    /// The condition; a rule without one takes every record.
+    #[serde(default)]
+    when: Option<String>,
+    /// The data set.
+    to: String,
+}
+
+fn by() -> String {
+    "group".into()
+}
+
+fn output() -> String {
+    "split".into()
+}
+
+impl Describe for Split {
+    const NAME: &'static str = "split";
+    const ROLE: Role = Role::Transform;
+    const PURPOSE: &'static str =
+        "Says which data set a record belongs to, by ratio over groups that stay together or by rules.";
+    const EXAMPLE: &'static str = r#"name: split-example
+seed: 7
+stages:
+  - ingest: {paths: ["markdown_docs/*.md"]}
+  - section: {}
+  - split: {ratios: {train: 0.8, test: 0.2}, by: source.path}
+  - sink: {path: train.jsonl, format: raw, when: split == 'train'}
+  - sink: {path: test.jsonl, format: raw, when: split == 'test'}
+"#;
+}
+
+impl Declare for Split {
+    fn check(&self, context: &mut CheckContext<'_>) {
+        if self.ratios.is_empty() && self.rules.is_empty() {
+            context.problem("", "`split` has neither `ratios` nor `rules`").expected("one of them");
+        }
+        for (name, share) in &self.ratios {
+            if !share.is_finite() || *share <= 0.0 {
+                context
+                    .problem(&format!("/ratios/{name}"), format!("the share of `{name}` is {share}"))
+                    .expected("a number above 0");
+            }
+        }
+        if !self.ratios.is_empty() {
+            context.expression("/by", &self.by);
+        }
+        for (index, rule) in self.rules.iter().enumerate() {
+            let at = format!("/rules/{index}");
+            match &rule.when {
+                Some(when) => {
+                    context.expression(&format!("{at}/when"), when);
+                }
+                None if index + 1 < self.rules.len() => {
+                    context.problem(
+                        &at,
+                        "a rule without `when` takes every record, so those after it never apply",
+                    );
+                }
+                None => {}
+            }
+        }
+        context.makes(&[&self.output]);
+    }
+
+    fn build(&self, context: &BuildContext) -> Result<Part, BuildError> {
+        let mut rules = Vec::with_capacity(self.rules.len());
+        for rule in &self.rules {
+            let when = rule.when.as_deref().map(|when| context.expression(when)).transpose()?;
+            rules.push((when, rule.to.clone()));
+        }
+        Ok(Part::Transform(Box::new(Splitter {
+            rules,
+            sum: self.ratios.values().sum(),
+            ratios: self.ratios.iter().map(|(name, share)| (name.clone(), *share)).collect(),
+            by: context.expression(&self.by)?,
+            draws: context.draws.clone(),
+            output: self.output.clone(),
+        })))
+    }
+}
+
+struct Splitter {
+    rules: Vec<(Option<Expression>, String)>,
+    ratios: Vec<(String, f64)>,
+    sum: f64,
+    by: Expression,
+    draws: Draws,
+    output: String,
+}
+
+impl Transform for Splitter {
+    fn process(&self, record: &mut Record) -> Result<Emit, StageError> {
+        for (when, to) in &self.rules {
+            let applies = match when {
+                Some(when) => when.is_true(record)?,
+                None => true,
+            };
+            if applies {
+                record.set(&self.output, to.as_str());
+                return Ok(Emit::Pass);
+            }
+        }
+        if self.ratios.is_empty() {
+            return Ok(Emit::Drop("no_rule"));
+        }
+        let mut side = None;
+        for key in self.keys(record)? {
+            let drawn = self.side_of(&key);
+            if side.is_some_and(|side| side != drawn) {
+                return Ok(Emit::Drop("crosses_split"));
+            }
+            side = Some(drawn);
+        }
+        let Some(side) = side else { return Err(StageError::new("split", "`by` is an empty list")) };
+        let side = side.to_owned();
+        record.set(&self.output, side);
+        Ok(Emit::Pass)
+    }
+}
+
+impl Splitter {
+    fn keys(&self, record: &Record) -> Result<Vec<String>, StageError> {
+        let wrong = |value: &Value| {
+            StageError::new(
+                "split",
+                format!("`by` is `{value}`, neither a text, a number nor a list of them"),
+            )
+        };
+        let one = |value: &Value| match value {
+            Value::String(text) => Ok(text.clone()),
+            Value::Number(number) => Ok(number.to_string()),
+            other => Err(wrong(other)),
+        };
+        match self.by.value(record)? {
+            Value::Array(list) => list.iter().map(one).collect(),
+            value => Ok(vec![one(&value)?]),
+        }
+    }
+
+    fn side_of(&self, key: &str) -> &str {
+        let mut at = self.draws.fraction("side", key) * self.sum;
+        for (name, share) in &self.ratios {
+            if at < *share {
+                return name;
+            }
+            at -= share;
+        }
+        // Rounding can leave a remainder past the last share.
+        self.ratios.last().map_or("", |(name, _)| name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stages::testing::{build, record};
+    use serde_json::json;
+
+    fn splitter(config: Value) -> Box<dyn Transform> {
+        let Part::Transform(part) = build::<Split>(config) else { panic!("not a transform") };
+        part
+    }
+
+    fn side(part: &dyn Transform, fields: Value) -> Option<String> {
+        let mut record = record(fields);
+        match part.process(&mut record).unwrap() {
+            Emit::Pass => Some(record.text("split").unwrap().to_owned()),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn shares_are_met_and_groups_stay_together() {
+        let part = splitter(json!({"ratios": {"train": 9, "validation": 1}}));
+        let mut train = 0;
+        for key in 0..5000 {
+            let first = side(&*part, json!({"group": [key.to_string()], "n": 1}));
+            assert_eq!(first, side(&*part, json!({"group": [key.to_string()], "n": 2})));
+            train += u32::from(first.as_deref() == Some("train"));
+        }
+        assert!((4436..=4564).contains(&train), "{train} of 5000 are three deviations off 4500");
+    }
+
+    #[test]
+    fn a_record_over_two_sides_is_dropped() {
+        let part = splitter(json!({"ratios": {"a": 1, "b": 1}}));
+        let of = |key: &str| side(&*part, json!({"group": [key]})).unwrap();
+        let mut met = (false, false);
+        for key in 1..40 {
+            let (one, two) = (of("0"), of(&key.to_string()));
+            let both = side(&*part, json!({"group": ["0", key.to_string()]}));
+            if one == two {
+                met.0 = true;
+                assert_eq!(both, Some(one));
+            } else {
+                met.1 = true;
+                assert_eq!(both, None);
+            }
+        }
+        assert_eq!(met, (true, true));
+    }
+
+    #[test]
+    fn rules_come_first_and_can_restate_the_seeds_split() {
+        let part = splitter(json!({"rules": [
+            {"when": "question_type == 'SECTION_SUMMARY'", "to": "validation"}, {"to": "train"}
+        ]}));
+        assert_eq!(side(&*part, json!({"question_type": "SECTION_SUMMARY"})).unwrap(), "validation");
+        assert_eq!(side(&*part, json!({"question_type": "INFERENCE"})).unwrap(), "train");
+    }
+}

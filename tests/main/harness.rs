@@ -1,0 +1,201 @@
+//! What the tests share: a pipeline run in this process against a scripted model, the program run as a
+//! child, and the checks every finished run must pass.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use synthmill::config::{Overrides, Plan};
+use synthmill::engine::{self, Parts, Providers, RunOptions, RunReport, Stop};
+use synthmill::journal::disk::RealDisk;
+use synthmill::journal::{OpenError, Opened, RunDirectory, Storing, Wanted};
+use synthmill::llm::scripted::Scripted;
+use synthmill::llm::{Heuristic, Model};
+use tempfile::TempDir;
+
+/// A pipeline of `rows` rows, one question each, whose answers are `{"answer": ...}`.
+pub(crate) fn rows_pipeline(dir: &Path, rows: usize, concurrency: u32) -> String {
+    let lines: String = (0..rows).map(|row| format!("{{\"topic\": \"topic {row}\"}}\n")).collect();
+    std::fs::write(dir.join("rows.jsonl"), lines).unwrap();
+    format!(
+        r#"
+name: rows
+seed: 3
+models:
+  teacher:
+    base_urls: ["http://127.0.0.1:9/v1"]
+    model: scripted
+    concurrency: {concurrency}
+stages:
+  - ingest: {{paths: ["{}/rows.jsonl"]}}
+  - prompt: {{user: "Tell me of {{{{ topic }}}}."}}
+  - llm: {{model: teacher}}
+  - parse:
+      schema: {{type: object, required: [answer], properties: {{answer: {{type: string, minLength: 1}}}}}}
+      on_error: [{{retry: 2}}, reject]
+  - split: {{ratios: {{train: 3, test: 1}}}}
+  - sink: {{path: train.jsonl, format: raw, when: split == 'train', fields: [id, topic, answer]}}
+  - sink: {{path: test.jsonl, format: raw, when: split == 'test', fields: [id, topic, answer]}}
+"#,
+        dir.display()
+    )
+}
+
+/// One run of a pipeline in this process.
+pub(crate) struct Run {
+    pub(crate) plan: Plan,
+    pub(crate) root: PathBuf,
+    pub(crate) model: Arc<Scripted>,
+    pub(crate) limit: Option<u64>,
+    pub(crate) stop: Stop,
+}
+
+impl Run {
+    pub(crate) fn new(yaml: &str, root: &Path, model: Scripted) -> Self {
+        let plan = match Plan::load_text("test.yaml", yaml, &Overrides::default()) {
+            Ok(plan) => plan,
+            Err(problems) => panic!("{problems}"),
+        };
+        Self { plan, root: root.to_owned(), model: Arc::new(model), limit: None, stop: Stop::default() }
+    }
+
+    /// Opens the run directory as the program does.
+    pub(crate) fn open(&self) -> Result<Opened, OpenError> {
+        let parts = self.parts();
+        let wanted = Wanted {
+            pipeline: self.plan.name.clone(),
+            fingerprint: self.plan.fingerprint(),
+            sinks: parts.sink_paths(),
+            pipeline_yaml: self.plan.to_yaml(),
+            now: "2026-01-31_12-00-00".into(),
+            fresh: false,
+            reuse_moved: false,
+            reuse: None,
+        };
+        RunDirectory::open(Arc::new(RealDisk), &self.root, wanted)
+    }
+
+    fn parts(&self) -> Parts {
+        let names = self.plan.models.keys();
+        let models = names.map(|name| (name.clone(), Arc::clone(&self.model) as Arc<dyn Model>)).collect();
+        let providers = Providers { models, heuristic: Arc::new(Heuristic) };
+        Parts::build(&self.plan, &providers, "2026-01-31_12-00-00").unwrap()
+    }
+
+    /// Runs to the end, whatever the end is.
+    pub(crate) async fn run(&self) -> RunReport {
+        self.try_run().await.unwrap()
+    }
+
+    pub(crate) async fn try_run(&self) -> Result<RunReport, OpenError> {
+        let opened = self.open().unwrap();
+        let options = RunOptions {
+            pipeline: self.plan.name.clone(),
+            limit: self.limit,
+            max_in_flight: self.plan.max_in_flight,
+            error_budget: self.plan.error_budget,
+            drain_timeout: Duration::from_secs_f64(self.plan.drain_timeout),
+            storing: Storing { sync: false, pack: true },
+        };
+        let (events, _watch) = async_channel::bounded(16);
+        engine::run(self.parts(), opened, options, self.stop.clone(), events).await
+    }
+}
+
+/// The lines of every sink and of `rejected.jsonl`, sorted, by file.
+pub(crate) fn outputs(root: &Path) -> BTreeMap<String, Vec<String>> {
+    let mut outputs = BTreeMap::new();
+    for entry in std::fs::read_dir(root).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|end| end == "jsonl") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+            lines.sort();
+            outputs.insert(path.file_name().unwrap().to_string_lossy().into_owned(), lines);
+        }
+    }
+    outputs
+}
+
+/// What holds after every run: the identity, whole lines, each record id once.
+pub(crate) fn check_invariants(root: &Path, report: &RunReport) {
+    let snapshot = &report.snapshot;
+    assert_eq!(
+        snapshot.admitted,
+        snapshot.ok + snapshot.dropped + snapshot.rejected + snapshot.in_flight,
+        "{snapshot:?}"
+    );
+    let mut ids = BTreeSet::new();
+    for (file, lines) in outputs(root) {
+        let bytes = std::fs::read(root.join(&file)).unwrap();
+        assert!(bytes.is_empty() || bytes.ends_with(b"\n"), "{file} ends in half a line");
+        for line in &lines {
+            let value: Value =
+                serde_json::from_str(line).unwrap_or_else(|error| panic!("{file}: {error}: {line}"));
+            if let Some(id) = value.get("id").and_then(Value::as_str) {
+                assert!(ids.insert(id.to_owned()), "{id} stands twice");
+            }
+        }
+    }
+    let told: u64 = snapshot.records.iter().map(|(_, count)| count).sum();
+    let written: usize = outputs(root)
+        .iter()
+        .filter(|(file, _)| *file != "rejected.jsonl")
+        .map(|(_, lines)| lines.len())
+        .sum();
+    assert_eq!(told, written as u64, "the summary's counts are those of the files");
+}
+
+/// A temporary folder with the project's pipelines, configuration and documents in it.
+pub(crate) fn project() -> TempDir {
+    let dir = TempDir::new().unwrap();
+    for folder in ["pipelines", "config", "markdown_docs"] {
+        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &dir.path().join(folder));
+    }
+    dir
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// The program, in `dir`, with no model server or key in its environment.
+pub(crate) fn program(dir: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_synthmill"));
+    command.current_dir(dir).args(arguments).env_remove("LLM_BASE_URL").env_remove("LLM_API_KEY");
+    command
+}
+
+/// Runs the program to its end and checks the exit code.
+pub(crate) fn synthmill(dir: &Path, arguments: &[&str], code: i32) -> Output {
+    let output = program(dir, arguments).output().unwrap();
+    assert_eq!(
+        output.status.code(),
+        Some(code),
+        "synthmill {}\n{}{}",
+        arguments.join(" "),
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
+pub(crate) fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}

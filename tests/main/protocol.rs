@@ -1,0 +1,224 @@
+//! What the model client says to a server over HTTP, and what it makes of each reply.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use synthmill::config::ModelConfig;
+use synthmill::llm::{Completion, Message, Model, ModelError, ModelErrorKind, ModelRequest, OpenAi};
+use synthmill::record::Record;
+
+use crate::model_server::{ModelServer, Reply};
+
+/// A model at `url`, with whatever `more` sets.
+fn model(url: &str, more: Value) -> OpenAi {
+    let mut config = json!({"base_urls": [url], "model": "test-model", "max_attempts": 3});
+    config.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
+    let config: ModelConfig = serde_json::from_value(config).unwrap();
+    OpenAi::new("teacher", &config).unwrap().first_wait(Duration::from_millis(2))
+}
+
+fn request() -> ModelRequest {
+    ModelRequest { messages: vec![Message::new("user", "Name a river.")], ..ModelRequest::default() }
+}
+
+async fn ask(model: &OpenAi, request: &ModelRequest) -> Result<Completion, ModelError> {
+    model.complete(request, &Record::default()).await
+}
+
+/// Asks a server that gives these replies; the result, and how often it was asked.
+async fn play(replies: Vec<Reply>) -> (Result<Completion, ModelError>, usize) {
+    let server = ModelServer::replies(replies);
+    let result = ask(&model(&server.url, json!({})), &request()).await;
+    (result, server.questions().len())
+}
+
+#[tokio::test]
+async fn a_question_is_sent_with_params_schema_and_no_key() {
+    let server = ModelServer::replies(vec![Reply::answer("Rhine")]);
+    let model = model(&server.url, json!({"params": {"temperature": 0.7, "max_tokens": 9}}));
+    let mut request = request();
+    request.params.insert("temperature".into(), json!(0.1));
+    request.schema = Some(json!({"type": "object"}).into());
+    let completion = ask(&model, &request).await.unwrap();
+    assert_eq!((&*completion.text, completion.attempts), ("Rhine", 1));
+    assert_eq!((completion.usage.prompt_tokens, completion.usage.completion_tokens), (7, 3));
+
+    let question = &server.questions()[0];
+    assert_eq!(question.path, "/v1/chat/completions");
+    assert_eq!(question.headers.get("authorization"), None);
+    let schema = json!({"name": "answer", "schema": {"type": "object"}});
+    assert_eq!(
+        question.body,
+        json!({
+            "model": "test-model",
+            "messages": [{"role": "user", "content": "Name a river."}],
+            "temperature": 0.1,
+            "max_tokens": 9,
+            "response_format": {"type": "json_schema", "json_schema": schema},
+        })
+    );
+}
+
+#[tokio::test]
+async fn the_key_is_sent_and_told_to_nobody() {
+    // A variable that cargo sets stands in for the key's: a test cannot set one safely.
+    let key = std::env::var("CARGO_PKG_NAME").unwrap();
+    let said = format!("wrong key {key}");
+    let server = ModelServer::replies(vec![Reply::error(401, "invalid_api_key", &said)]);
+    let error =
+        ask(&model(&server.url, json!({"api_key_env": "CARGO_PKG_NAME"})), &request()).await.unwrap_err();
+    let question = &server.questions()[0];
+    assert_eq!(question.headers["authorization"], format!("Bearer {key}"));
+    assert_eq!((error.kind, &*error.class), (ModelErrorKind::Fatal, "unauthorized"));
+    assert!(error.message.ends_with("wrong key [key]"), "{}", error.message);
+}
+
+#[tokio::test]
+async fn final_failures_are_asked_once() {
+    use ModelErrorKind::{Fatal, Record};
+    let cases = [
+        (Reply::error(400, "invalid_request", "bad"), Record, "status_400"),
+        (Reply::error(400, "context_length_exceeded", "too long"), Record, "context_length"),
+        (Reply::error(401, "", "no"), Fatal, "unauthorized"),
+        (Reply::error(403, "", "no"), Fatal, "forbidden"),
+        (Reply::error(404, "model_not_found", "no such model"), Fatal, "model_not_found"),
+        (Reply::error(429, "insufficient_quota", "pay"), Fatal, "quota"),
+        (Reply::error(429, "", "slow").with_header("retry-after", "1000000000"), Fatal, "rate_limited"),
+        (Reply::raw(307, "text/plain", "").with_header("location", "http://x/"), Fatal, "redirect"),
+        (Reply::raw(200, "application/json", vec![b' '; 9 << 20]), Record, "body_too_large"),
+    ];
+    for (reply, kind, class) in cases {
+        let (result, asked) = play(vec![reply]).await;
+        let error = result.unwrap_err();
+        assert_eq!((error.kind, &*error.class, error.attempts, asked), (kind, class, 1, 1));
+    }
+}
+
+#[tokio::test]
+async fn bad_luck_is_asked_again() {
+    let cases = [
+        Reply::error(500, "", "oops"),
+        Reply::error(408, "", "slow"),
+        Reply::error(429, "", "slow down"),
+        Reply::error(503, "", "busy"),
+        Reply::raw(200, "text/html", "<html>Bad gateway</html>"),
+        Reply::json(200, &json!({"choices": []})),
+        Reply::json(200, &json!({"choices": [{"message": {"content": null}}]})),
+        Reply::json(200, &json!({"error": {"message": "overloaded", "code": 502}})),
+        Reply::answer("Rhine").half(),
+    ];
+    for reply in cases {
+        let (result, asked) = play(vec![reply.clone(), Reply::answer("Rhine")]).await;
+        let completion = result.unwrap();
+        assert_eq!((&*completion.text, completion.attempts, asked), ("Rhine", 2, 2), "{reply:?}");
+    }
+}
+
+#[tokio::test]
+async fn attempts_end() {
+    let cases = [
+        (Reply::error(500, "", "oops"), "status_500"),
+        (Reply::json(200, &json!({"choices": []})), "empty_choices"),
+        (Reply::answer("Rhine").half(), "cut_body"),
+    ];
+    for (reply, class) in cases {
+        let (result, asked) = play(vec![reply]).await;
+        let error = result.unwrap_err();
+        assert_eq!((error.kind, &*error.class, asked), (ModelErrorKind::Record, class, 3));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_come_is_a_timeout() {
+    let server = ModelServer::replies(vec![Reply::answer("late").after(Duration::from_secs(600))]);
+    let model = model(&server.url, json!({"timeout": 0.02, "max_attempts": 2}));
+    let error = ask(&model, &request()).await.unwrap_err();
+    assert_eq!((error.kind, &*error.class, error.attempts), (ModelErrorKind::Record, "timeout", 2));
+}
+
+#[tokio::test]
+async fn a_page_instead_of_answers_is_fatal() {
+    let (result, _) = play(vec![Reply::raw(200, "text/html", "<html>Welcome</html>")]).await;
+    let error = result.unwrap_err();
+    assert_eq!((error.kind, &*error.class), (ModelErrorKind::Fatal, "not_json"));
+    assert!(error.message.contains("does the base URL end in /v1?"), "{}", error.message);
+}
+
+#[tokio::test]
+async fn no_server_is_fatal_and_says_what_to_do() {
+    // A port that was free a moment ago.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://user:secret@{}/v1", listener.local_addr().unwrap());
+    drop(listener);
+    let error = ask(&model(&url, json!({})), &request()).await.unwrap_err();
+    assert_eq!((error.kind, &*error.class, error.attempts), (ModelErrorKind::Fatal, "unreachable", 3));
+    assert!(error.message.starts_with("cannot reach `http://127.0.0.1:"), "{}", error.message);
+    assert!(error.message.contains("--no-llm") && !error.message.contains("secret"), "{}", error.message);
+}
+
+#[tokio::test]
+async fn retry_after_is_a_floor_for_every_request() {
+    let wait = Duration::from_millis(40);
+    let cases = [("retry-after-ms", "40"), ("retry-after", "0.04")];
+    for (name, value) in cases {
+        let busy = Reply::error(429, "", "slow down").with_header(name, value);
+        let server = ModelServer::replies(vec![busy, Reply::answer("Rhine")]);
+        let model = model(&server.url, json!({}));
+        ask(&model, &request()).await.unwrap();
+        let questions = server.questions();
+        assert!(questions[1].at - questions[0].at >= wait, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn replicas_take_turns_and_a_dead_one_is_passed_over() {
+    let servers =
+        [ModelServer::replies(vec![Reply::answer("one")]), ModelServer::replies(vec![Reply::answer("two")])];
+    let dead = "http://127.0.0.1:9/v1";
+    let model = model("", json!({"base_urls": [servers[0].url, servers[1].url, dead]}));
+    for _ in 0..6 {
+        ask(&model, &request()).await.unwrap();
+    }
+    let counts = servers.each_ref().map(|server| server.questions().len());
+    assert_eq!(counts.iter().sum::<usize>(), 6);
+    assert!(counts.iter().all(|count| *count >= 2), "{counts:?}");
+}
+
+#[tokio::test]
+async fn reasoning_is_kept_apart_and_missing_usage_is_nothing() {
+    let message = json!({"content": "<think>\nhm\n</think>\n\nRhine"});
+    let reply = Reply::json(200, &json!({"choices": [{"message": message, "finish_reason": "length"}]}));
+    let (result, _) = play(vec![reply]).await;
+    let completion = result.unwrap();
+    assert_eq!((&*completion.text, completion.reasoning.as_deref()), ("Rhine", Some("hm")));
+    assert_eq!(completion.finish_reason.as_deref(), Some("length"));
+    assert_eq!(completion.usage.prompt_tokens + completion.usage.completion_tokens, 0);
+}
+
+#[tokio::test]
+async fn a_refused_schema_is_sent_in_a_weaker_way_from_then_on() {
+    let server = ModelServer::start(|question| match question.body["response_format"]["type"].as_str() {
+        Some("json_schema") => {
+            Reply::error(500, "internal_server_error", "response_format: json_object or text")
+        }
+        Some(_) => Reply::error(400, "", "unknown field response_format"),
+        None => Reply::answer("{}"),
+    });
+    let model = model(&server.url, json!({}));
+    let request = ModelRequest { schema: Some(json!({"type": "object"}).into()), ..request() };
+    assert_eq!(ask(&model, &request).await.unwrap().attempts, 3);
+    assert_eq!(ask(&model, &request).await.unwrap().attempts, 1);
+}
+
+#[tokio::test]
+async fn a_dropped_question_frees_the_client() {
+    let server = ModelServer::start(|question| match (&*question.prompt, question.before) {
+        ("Name a river.", 0) => Reply::answer("late").after(Duration::from_secs(600)),
+        _ => Reply::answer("Rhine"),
+    });
+    let model = model(&server.url, json!({}));
+    let asked = request();
+    let dropped = tokio::time::timeout(Duration::from_millis(30), ask(&model, &asked)).await;
+    assert!(dropped.is_err());
+    assert_eq!(ask(&model, &asked).await.unwrap().text, "Rhine");
+}
