@@ -103,7 +103,10 @@ impl Asking<'_> {
         match words {
             [] => String::new(),
             [one] => one.clone(),
-            [most @ .., last] => format!("{}{}{last}", most.join(", "), self.passage.phrases.and),
+            [most @ .., last] => {
+                let and = self.passage.phrases.and;
+                format!("{}{and}{last}", most.join(if and.starts_with(' ') { ", " } else { and }))
+            }
         }
     }
 
@@ -123,7 +126,8 @@ impl Asking<'_> {
         let path = self.passage.path.as_str();
         let filled = draft.end == End::Filled;
         let term = if draft.term.is_empty() || filled { &self.passage.title } else { &draft.term };
-        let quotes: Vec<String> = draft.quotes.iter().map(|quote| shorten(quote, 110)).collect();
+        let mut quotes: Vec<String> = draft.quotes.iter().map(|quote| shorten(quote, 110)).collect();
+        quotes.dedup();
         let first = quotes.first().map_or(self.passage.title.as_str(), String::as_str);
         let last = quotes.last().map_or("", String::as_str);
         let locate = match self.companion {

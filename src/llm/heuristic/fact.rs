@@ -146,7 +146,7 @@ fn refers(language: Language, clause: &str) -> bool {
         Language::German => &["er", "sie", "dies", "diese", "dieser", "dieses", "ihn", "ihm"],
         Language::Spanish => &["esto", "este", "esta", "ello", "lo"],
         Language::French => &["il", "elle", "ils", "elles", "cela", "ceci"],
-        Language::Other => &[],
+        Language::Japanese | Language::Other => &[],
     };
     clause.split(' ').any(|word| pointing.contains(&word.to_lowercase().as_str()))
 }
@@ -162,7 +162,10 @@ fn copula_question(asking: &Asking<'_>, sentence: &Sentence) -> Option<String> {
         }
     }
     let (subject, wording) = found?;
-    let short = subject.split(' ').count() <= 5 && !subject.contains([',', ';', ':', '(']);
+    let japanese = asking.passage.language == Language::Japanese;
+    let short = (!japanese || subject.chars().count() <= 14 && !subject.contains('、'))
+        && subject.split(' ').count() <= 5
+        && !subject.contains([',', ';', ':', '(']);
     let articled = asking.passage.language.is_determiner(&sentence.words[0].lower);
     let general = wording.contains("über {subject}")
         || wording.contains("sobre {subject}")

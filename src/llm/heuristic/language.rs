@@ -1,8 +1,10 @@
 //! Which language a text is in, by counting its commonest small words.
 //!
-//! Four languages have wording of their own; every other one falls to wording built from the text alone.
+//! Five languages have wording of their own, Japanese known by its letters; every other one falls to wording built from the text alone.
 
 use std::collections::HashMap;
+
+use super::words::Script;
 
 /// A language the heuristic can phrase questions in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -11,6 +13,7 @@ pub(super) enum Language {
     German,
     Spanish,
     French,
+    Japanese,
     /// Any other: no words of its own are added to the text's.
     Other,
 }
@@ -72,13 +75,17 @@ impl Language {
     pub(super) fn of<'a>(words: impl Iterator<Item = &'a str>) -> Self {
         let marks = marks();
         let mut counts = [0_usize; 5];
-        let mut all = 0;
+        let (mut all, mut kana) = (0, 0);
         for word in words {
             all += 1;
+            kana += usize::from(Script::of_word(word) == Script::Hiragana);
             let languages = marks.get(word).copied().unwrap_or(0);
             for (index, count) in counts.iter_mut().enumerate() {
                 *count += usize::from(languages >> index & 1);
             }
+        }
+        if kana * 5 > all {
+            return Self::Japanese;
         }
         let mut best = 0;
         for index in 1..SPOKEN.len() {
@@ -120,7 +127,7 @@ impl Language {
             Self::German => "der die das den dem des ein eine einen einem einer eines",
             Self::Spanish => "el la los las un una unos unas del al su sus cada este esta",
             Self::French => "le la les un une des du au aux son sa ses chaque ce cette votre",
-            Self::Other => "",
+            Self::Japanese | Self::Other => "",
         };
         list.split(' ').any(|word| word == lower)
     }
@@ -173,7 +180,7 @@ mod tests {
         check("La masa reposa hasta que dobla su volumen, y no se debe tocar.", Language::Spanish);
         check("La pâte repose dans un bol jusqu'à ce que le volume soit doublé.", Language::French);
         check("Deigen hviler til den har dobbel størrelse.", Language::Other);
-        check("生地 を 休ませる", Language::Other);
+        check("生地 を 休 ませる", Language::Japanese);
         check("", Language::Other);
     }
 

@@ -142,6 +142,19 @@ impl Passage {
         self.sentences.iter().any(|other| other.text.contains(&lower))
     }
 
+    /// The own words of a nested item whose parent's words stand in an item before it.
+    fn child(&self, before: &[usize], index: usize) -> Option<&str> {
+        let text = self.sentences[index].text.as_str();
+        for separator in [" - ", ". "] {
+            let Some((parent, child)) = text.split_once(separator) else { continue };
+            let known = |other: &usize| self.sentences[*other].text.starts_with(parent);
+            if parent.contains(' ') && before.iter().any(known) {
+                return Some(child);
+            }
+        }
+        None
+    }
+
     /// All sentences, by position.
     pub(super) fn all(&self) -> Vec<usize> {
         (0..self.sentences.len()).collect()
@@ -225,6 +238,7 @@ impl Passage {
             let gap = match (item, in_list) {
                 _ if text.is_empty() => "",
                 (true, true) => "\n",
+                (false, false) if text.ends_with('。') => "",
                 (false, false) if !text.ends_with("```") => " ",
                 _ => "\n\n",
             };
@@ -233,6 +247,10 @@ impl Passage {
             // The introduction of a list or of code keeps its colon where that follows.
             let whole = introduces && (code.is_some() || chosen.get(position + 1) == Some(&(index + 1)));
             match (item, whole) {
+                _ if !whole && self.child(&chosen[..position], index).is_some() => {
+                    let child = self.child(&chosen[..position], index).unwrap_or_default();
+                    text.extend([if item { "- " } else { "" }, child]);
+                }
                 (true, _) => text.extend(["- ", &sentence.text]),
                 (_, true) => text.push_str(&sentence.text),
                 _ => text.push_str(&sentence.closed()),

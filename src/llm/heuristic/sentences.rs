@@ -4,7 +4,7 @@
 //! that the writers quote. Splitting a whole text is done here too, for records without facts.
 
 use super::language::Language;
-use super::words::{Word, words};
+use super::words::{Script, Word, words};
 
 /// A sentence or list item of a section.
 #[derive(Debug, Clone)]
@@ -54,6 +54,9 @@ impl Sentence {
                 "il elle ils elles ce cela cette ces ceci ainsi alors donc ensuite puis aussi mais \
                 celui-ci celle-ci et ou son sa leur c'est"
             }
+            Language::Japanese => {
+                "これは それは この その そのため また しかし ただし さらに このため これを それを"
+            }
             Language::Other => "",
         };
         let first = &self.words[0].lower;
@@ -71,7 +74,8 @@ impl Sentence {
         if text.ends_with(['.', '!', '?', '。', '！', '？', '…']) || self.complete {
             return text.to_owned();
         }
-        format!("{text}.")
+        let wide = text.chars().next_back().is_some_and(|c| Script::of(c) != Script::Spaced);
+        format!("{text}{}", if wide { "。" } else { "." })
     }
 }
 
@@ -116,7 +120,7 @@ pub(super) fn plain(raw: &str) -> String {
         rest = left;
     }
     let line = out.split_whitespace().collect::<Vec<_>>().join(" ");
-    line.trim_matches(['|', ' ']).replace(" | ", ", ")
+    line.trim_matches(['|', ' ']).replace(" | ", ", ").replace(". - ", ". ")
 }
 
 /// Takes a list marker, quote mark or check box off the front.

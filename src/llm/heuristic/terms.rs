@@ -10,7 +10,7 @@ use super::english::is_verb;
 use super::language::Language;
 use super::passage::Passage;
 use super::sentences::Sentence;
-use super::words::Word;
+use super::words::{Script, Word};
 
 /// A key term of a sentence.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,7 +84,7 @@ fn run_end(passage: &Passage, sentence: &Sentence, start: usize) -> usize {
     let most = match passage.language {
         Language::English => 3,
         Language::German | Language::Spanish | Language::French => 1,
-        Language::Other => 1,
+        Language::Japanese | Language::Other => 1,
     };
     let mut end = start;
     while end < words.len() && end - start < most && fits(passage.language, words, end, end > start) {
@@ -108,6 +108,11 @@ fn fits(language: Language, words: &[Word], index: usize, inside: bool) -> bool 
         return word.lower.len() <= 40;
     }
     let letters = word.lower.chars().count();
+    match Script::of_word(&word.lower) {
+        Script::Spaced => {}
+        Script::Hiragana => return false,
+        Script::Kanji | Script::Katakana => return (2..=8).contains(&letters),
+    }
     if !(3..=40).contains(&letters)
         || UNIT_SET.contains(word.lower.as_str())
         || language.is_stop(&word.lower)

@@ -146,6 +146,8 @@ const SOUP: &str = "El gazpacho es una sopa fría que se toma en verano. Los tom
 const COMPOST: &str = "Le compost est un mélange de matières vertes et de matières brunes. Pour aérer le tas, on le retourne \
     une fois par mois. Il faut du temps, car les vers travaillent lentement.";
 
+const TEA: &str = "煎茶は、蒸した葉を揉みながら乾燥させた茶である。蒸す時間は30秒から1分ほどである。";
+
 #[test]
 fn facts_are_asked_in_the_language_of_their_section() {
     let check = |text: &str, title: &str, fact: usize, expected: &str| {
@@ -170,13 +172,14 @@ fn facts_are_asked_in_the_language_of_their_section() {
     );
     check(SOUP, "Gazpacho", 0, "¿qué es el gazpacho?");
     check(SOUP, "Gazpacho", 2, "¿qué ocurre si la sopa queda espesa?");
+    check(TEA, "煎茶", 0, "煎茶について何が言えますか?");
     check(COMPOST, "Compost", 0, "qu'est-ce que le compost ?");
     check(COMPOST, "Compost", 1, "que faut-il faire pour aérer le tas ?");
 }
 
 #[test]
 fn sections_with_other_texts_give_other_answers() {
-    let sections: Vec<Value> = [BREAD, BRAKES, SOUP, COMPOST, "The kernel keeps the mirror."]
+    let sections: Vec<Value> = [BREAD, BRAKES, SOUP, COMPOST, TEA, "The kernel keeps the mirror."]
         .iter()
         .enumerate()
         .map(|(index, text)| section(index, "Title", text))

@@ -7,6 +7,7 @@ mod de;
 mod en;
 mod es;
 mod fr;
+mod ja;
 mod neutral;
 
 use super::language::Language;
@@ -106,6 +107,7 @@ impl Language {
             Self::German => &de::PHRASES,
             Self::Spanish => &es::PHRASES,
             Self::French => &fr::PHRASES,
+            Self::Japanese => &ja::PHRASES,
             Self::Other => &neutral::PHRASES,
         }
     }
