@@ -5,6 +5,7 @@
 //! from the one the run began with is here: refused, with what differs.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use super::disk::{self, Disk};
 use super::frames::LogError;
 use super::manifest::{self, FORMAT, Manifest, RunState};
 use super::recover;
+use super::rewrite;
 use super::writer::{Committed, Files, StorageError, Writer};
 
 /// A run directory that this process holds the lock of.
@@ -128,6 +130,9 @@ pub enum OpenError {
         /// The committed length.
         committed: u64,
     },
+    /// There is no run.
+    #[error("`{0}` holds no run (it has no manifest.json)")]
+    NoRun(PathBuf),
     /// The run whose answers should be used again is not there.
     #[error("`{0}` holds no run whose answers could be used again")]
     NoAnswers(PathBuf),
@@ -177,7 +182,10 @@ impl RunDirectory {
         let found = recover::manifest(&*disk, root)?;
         let resumed = found.is_some();
         let manifest = match found {
-            Some(found) => continued(found, &wanted, root)?,
+            Some(mut found) => {
+                rewrite::finish_rewriting(&*disk, root, &mut found)?;
+                continued(found, &wanted, root)?
+            }
             None => new_manifest(&wanted, moved.as_deref()),
         };
         let done = recover::commits(&*disk, root, &manifest)?;
@@ -239,6 +247,9 @@ impl RunDirectory {
         }
         let generation = self.manifest.generation;
         let log = recover::answers_path(&self.root, generation);
+        for leftover in [&log, &recover::commits_path(&self.root, generation)] {
+            self.remove_leftover(leftover)?;
+        }
         let sync = (how.sync, how.pack);
         let (answers, answers_thread) =
             Answers::start(&*self.disk, &log, generation, recovered, reuse, sync)?;
@@ -253,6 +264,15 @@ impl RunDirectory {
         Ok(Started { writer, answers: Arc::new(answers), answers_thread })
     }
 
+    /// Compares every committed byte of the outputs with its checksum; to be run beside the start, since
+    /// it reads them whole. An error names the file that is not what was committed.
+    pub fn verifier(&self) -> impl FnOnce() -> Result<(), StorageError> + Send + 'static {
+        let disk = Arc::clone(&self.disk);
+        let paths = self.manifest.files.iter().map(|name| self.root.join(name));
+        let files: Vec<(PathBuf, Stable)> = paths.zip(self.stable.iter().copied()).collect();
+        move || files.iter().try_for_each(|(path, stable)| verify(&*disk, path, *stable))
+    }
+
     /// Changes the manifest and makes the change durable.
     pub fn save(&mut self, change: impl FnOnce(&mut Manifest)) -> Result<(), StorageError> {
         change(&mut self.manifest);
@@ -261,6 +281,14 @@ impl RunDirectory {
             .map_err(|error| StorageError::new("write", &path, std::io::Error::other(error)))?;
         disk::replace(&*self.disk, &path, &json, true)
             .map_err(|source| StorageError::new("replace", &path, source))
+    }
+
+    /// A log of this number can only be what a killed `repair` left.
+    fn remove_leftover(&self, log: &Path) -> Result<(), StorageError> {
+        match self.disk.length(log).map_err(|source| StorageError::new("look at", log, source))? {
+            Some(_) => self.disk.remove(log).map_err(|source| StorageError::new("remove", log, source)),
+            None => Ok(()),
+        }
     }
 
     fn save_pipeline(&self) -> Result<(), StorageError> {
@@ -359,8 +387,30 @@ fn new_manifest(wanted: &Wanted, moved: Option<&Path>) -> Manifest {
     }
 }
 
-fn lock(disk: &dyn Disk, root: &Path) -> Result<Box<dyn Send + Sync>, OpenError> {
+pub(super) fn lock(disk: &dyn Disk, root: &Path) -> Result<Box<dyn Send + Sync>, OpenError> {
     let path = root.join(".lock");
     let lock = disk.lock(&path).map_err(|source| StorageError::new("lock", &path, source))?;
     lock.ok_or_else(|| OpenError::Locked(root.to_owned()))
+}
+
+fn verify(disk: &dyn Disk, path: &Path, stable: Stable) -> Result<(), StorageError> {
+    if stable.offset == 0 {
+        return Ok(());
+    }
+    let failed = |source| StorageError::new("read", path, source);
+    let mut file = disk.read(path).map_err(failed)?.take(stable.offset);
+    let mut crc = crc32fast::Hasher::new();
+    let mut chunk = vec![0; 1 << 18];
+    loop {
+        match file.read(&mut chunk).map_err(failed)? {
+            0 => break,
+            read => crc.update(&chunk[..read]),
+        }
+    }
+    if crc.finalize() == stable.crc {
+        return Ok(());
+    }
+    let edited =
+        "its content is not what was committed; `synthmill repair` makes the items of the changed part again";
+    Err(StorageError::new("trust", path, std::io::Error::other(edited)))
 }

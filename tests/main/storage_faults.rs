@@ -167,6 +167,12 @@ async fn t27_outputs_that_were_tampered_with_each_have_their_message() {
     check(&|disk| disk.lose(train), "is missing").await;
     check(&|disk| disk.overwrite(train, disk.content(train).unwrap()[..40].to_vec()), "was cut or replaced")
         .await;
+    let edit = |disk: &FaultyDisk| {
+        let mut bytes = disk.content(train).unwrap();
+        bytes[10] ^= 1;
+        disk.overwrite(train, bytes);
+    };
+    check(&edit, "is not what was committed").await;
     let manifest = Path::new("/run/manifest.json");
     check(&|disk| disk.overwrite(manifest, b"{".to_vec()), "is damaged").await;
     let newer = |disk: &FaultyDisk| {
@@ -186,4 +192,65 @@ async fn t27_outputs_that_were_tampered_with_each_have_their_message() {
             check(&flip, "damaged at byte 16").await;
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn t25_repair_undoes_what_does_not_hold_and_the_next_start_makes_it_again() {
+    let bench = Bench::new().await;
+    let train = PathBuf::from("/run/train.jsonl");
+    let commits = PathBuf::from("/run/journal/commits-0001.log");
+    for (path, at) in [(&train, 30), (&train, 400), (&commits, 40), (&commits, 16)] {
+        let disk = FaultyDisk::default();
+        let model = model();
+        start(&bench.yaml, &disk, &model).await.unwrap();
+        let mut bytes = disk.content(path).unwrap();
+        bytes[at] ^= 1;
+        disk.overwrite(path, bytes);
+        let what = format!("{} flipped at {at}", path.display());
+        let repaired = synthmill::journal::repair(Arc::new(disk.clone()), Path::new("/run")).unwrap();
+        assert_eq!(repaired.found.len(), 1, "{what}: {:?}", repaired.found);
+        let asked = model.questions();
+        bench.must_complete(&disk, &model, &what).await;
+        assert_eq!(model.questions(), asked, "{what}: the answers are still in the journal");
+        let again = synthmill::journal::repair(Arc::new(disk.clone()), Path::new("/run")).unwrap();
+        assert!(again.found.is_empty(), "{what}: {:?}", again.found);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn t18_t84_rejected_items_are_tried_again_even_when_power_is_lost_meanwhile() {
+    let bench = Bench::new().await;
+    let ill = || {
+        Arc::new(Scripted::new(|question| match question.prompt.contains("topic 3") {
+            true => Reply::error("content_filter", "refused"),
+            false => Reply::text(json!({"answer": question.prompt}).to_string()),
+        }))
+    };
+    let root = Path::new("/run");
+    let mut losses = 0;
+    for count in 0..60 {
+        let disk = FaultyDisk::default();
+        let report = start(&bench.yaml, &disk, &ill()).await.unwrap();
+        assert_eq!((report.snapshot.ok, report.snapshot.rejected), (ITEMS as u64 - 1, 1));
+        let classes = ["content_filter".to_owned()];
+        assert_eq!(
+            synthmill::journal::retry_rejected(Arc::new(disk.clone()), root, &["json".to_owned()]).unwrap(),
+            0
+        );
+        disk.strike(count, Fault::Power);
+        let outcome = synthmill::journal::retry_rejected(Arc::new(disk.clone()), root, &classes);
+        let left = if disk.was_struck() {
+            losses += 1;
+            let left = disk.after_power_loss(count as u64);
+            // Either nothing had happened yet, or the move is finished now; then there is nothing to retry.
+            let retried = synthmill::journal::retry_rejected(Arc::new(left.clone()), root, &classes).unwrap();
+            assert!(retried <= 1);
+            left
+        } else {
+            assert_eq!(outcome.unwrap(), 1);
+            disk
+        };
+        bench.must_complete(&left, &model(), &format!("retried, power lost at {count}")).await;
+    }
+    assert!(losses > 20, "only {losses} losses struck");
 }
