@@ -37,7 +37,7 @@ pub struct Plan {
     pub durability: Durability,
     /// Seconds that answers in flight are awaited after the first signal.
     pub drain_timeout: f64,
-    /// Items between admission and commit at a time.
+    /// Items between admission and their end at a time.
     pub max_in_flight: u32,
     /// The stages in order.
     pub stages: Vec<PlannedStage>,
