@@ -16,7 +16,7 @@ use super::{Changes, PipelineArgs, inspect, print};
 use crate::config::Plan;
 use crate::engine::{self, Parts, Providers, RunEnd, RunOptions, RunReport, Stop};
 use crate::journal::disk::RealDisk;
-use crate::journal::{Opened, RunDirectory, RunState, Wanted};
+use crate::journal::{Opened, RunDirectory, RunState, Storing, Wanted};
 use crate::{config, llm, report};
 
 /// The arguments of `run`.
@@ -33,6 +33,10 @@ pub(super) struct RunArgs {
     /// Moves an old run aside and begins anew.
     #[arg(long)]
     fresh: bool,
+    /// With `--fresh`: uses the answers of the run that is moved aside, or of the one in DIR, for questions
+    /// that are the same; each answer once.
+    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, default_missing_value = "", requires = "fresh")]
+    reuse_answers: Option<PathBuf>,
 }
 
 pub(super) fn run(args: &RunArgs, json: bool, quiet: bool, bar: ProgressBar) -> anyhow::Result<Exit> {
@@ -48,6 +52,8 @@ pub(super) fn run(args: &RunArgs, json: bool, quiet: bool, bar: ProgressBar) -> 
         pipeline_yaml: plan.to_yaml(),
         now,
         fresh: args.fresh,
+        reuse_moved: args.reuse_answers.as_ref().is_some_and(|dir| dir.as_os_str().is_empty()),
+        reuse: args.reuse_answers.clone().filter(|dir| !dir.as_os_str().is_empty()),
     };
     let opened = RunDirectory::open(Arc::new(RealDisk), &root, wanted)?;
     if let Some(moved) = &opened.moved {
@@ -121,7 +127,7 @@ async fn start(
         max_in_flight: plan.max_in_flight,
         error_budget: plan.error_budget,
         drain_timeout: Duration::from_secs_f64(plan.drain_timeout),
-        sync: plan.durability == config::Durability::Power,
+        storing: Storing { sync: plan.durability == config::Durability::Power, pack: plan.pack_answers },
     };
     let signals = listen().context("cannot listen for signals")?;
     let report = tokio::select! {

@@ -10,8 +10,16 @@ use serde_json::{Map, Value};
 use super::plan::Plan;
 
 /// Settings of the whole file that do not change what is made.
-const OPERATIONAL: &[&str] =
-    &["description", "error_budget", "durability", "drain_timeout", "max_in_flight", "models", "stages"];
+const OPERATIONAL: &[&str] = &[
+    "description",
+    "error_budget",
+    "durability",
+    "pack_answers",
+    "drain_timeout",
+    "max_in_flight",
+    "models",
+    "stages",
+];
 /// Settings of a model that do not change what it answers.
 const OPERATIONAL_MODEL: &[&str] =
     &["base_urls", "api_key_env", "concurrency", "timeout", "max_attempts", "limits"];

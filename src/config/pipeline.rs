@@ -33,6 +33,9 @@ pub struct Pipeline {
     /// What a crash of the machine may cost.
     #[serde(default)]
     pub durability: Durability,
+    /// Whether the answers kept in the run's journal are packed by zstd.
+    #[serde(default = "pack_answers")]
+    pub pack_answers: bool,
     /// Seconds that answers in flight are awaited after the first SIGINT or SIGTERM.
     #[serde(default = "drain_timeout")]
     pub drain_timeout: f64,
@@ -41,6 +44,10 @@ pub struct Pipeline {
     pub max_in_flight: Option<u32>,
     /// The stages, in the order records go through them; each a map with one key, its type.
     pub stages: Vec<Value>,
+}
+
+fn pack_answers() -> bool {
+    true
 }
 
 fn drain_timeout() -> f64 {

@@ -35,6 +35,8 @@ pub struct Plan {
     pub error_budget: ErrorBudget,
     /// What a crash may cost.
     pub durability: Durability,
+    /// Whether kept answers are packed.
+    pub pack_answers: bool,
     /// Seconds that answers in flight are awaited after the first signal.
     pub drain_timeout: f64,
     /// Items between admission and their end at a time.
@@ -118,6 +120,7 @@ impl Plan {
             models: pipeline.models,
             error_budget: pipeline.error_budget,
             durability: pipeline.durability,
+            pack_answers: pipeline.pack_answers,
             drain_timeout: pipeline.drain_timeout,
             stages,
             inputs: seen.inputs,

@@ -3,7 +3,7 @@
 //! Every other task tells it facts; it hands ended items to the writer, gives their permits back, keeps the
 //! error budget, and publishes snapshots. Nothing else in the program decides how an item ended.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::event::{End, Ended, Fact, FatalError, Rejection, RunEvent, Snapshot, 
 use super::metrics::{ModelFigures, StageMetrics};
 use super::stop::Stop;
 use crate::config::ErrorBudget;
-use crate::journal::{Committed, ItemCommit, Outcome, SINKS, Work, Writer};
+use crate::journal::{Answers, Committed, ItemCommit, Outcome, SINKS, Work, Writer};
 
 /// How often the writer is told to commit and the figures are published.
 const TICK: Duration = Duration::from_millis(100);
@@ -27,6 +27,7 @@ const KEPT: usize = 10;
 pub(crate) struct Books {
     pub(crate) pipeline: String,
     pub(crate) facts: async_channel::Receiver<Fact>,
+    pub(crate) answers: Arc<Answers>,
     pub(crate) events: async_channel::Sender<RunEvent>,
     pub(crate) permits: Arc<Semaphore>,
     pub(crate) budget: ErrorBudget,
@@ -73,6 +74,8 @@ pub(crate) struct Ledger {
     /// Taken at the end, when its thread is joined.
     writer: Option<Writer>,
     items: HashMap<u64, Item>,
+    /// Items in the order of admission with where the answers' log then ended; those in front have ended.
+    admissions: VecDeque<(u64, u64)>,
     closing: Closing,
     drops: BTreeMap<&'static str, u64>,
     rejections: BTreeMap<String, u64>,
@@ -84,7 +87,7 @@ pub(crate) struct Ledger {
     failures: u64,
     begin: Instant,
     /// Items ended at the last few ticks, for the rate.
-    lately: std::collections::VecDeque<(Instant, u64)>,
+    lately: VecDeque<(Instant, u64)>,
     next_status: Instant,
     told_draining: bool,
 }
@@ -96,6 +99,7 @@ impl Ledger {
             books,
             writer: Some(writer),
             items: HashMap::new(),
+            admissions: VecDeque::new(),
             closing: Closing::default(),
             drops: BTreeMap::new(),
             rejections: BTreeMap::new(),
@@ -106,7 +110,7 @@ impl Ledger {
             admitted: 0,
             failures: 0,
             begin,
-            lately: std::collections::VecDeque::new(),
+            lately: VecDeque::new(),
             next_status: begin,
             told_draining: false,
         }
@@ -133,6 +137,7 @@ impl Ledger {
             Fact::Admitted { item } => {
                 self.admitted += 1;
                 self.items.insert(item, Item { live: 1, ..Item::default() });
+                self.admissions.push_back((item, self.books.answers.end()));
             }
             Fact::Split { item, children } => {
                 if let Some(item) = self.items.get_mut(&item) {
@@ -150,6 +155,10 @@ impl Ledger {
             Fact::SourceEnded { items } => {
                 self.closing.source_ended = true;
                 self.books.total = Some(items);
+            }
+            Fact::Storage(error) => {
+                self.closing.storage.get_or_insert(error);
+                self.books.stop.abort();
             }
             Fact::Fatal(error) => {
                 self.closing.fatal.get_or_insert(error);
@@ -186,7 +195,12 @@ impl Ledger {
         };
         self.ended += 1;
         self.keep_budget(outcome);
-        let commit = ItemCommit { item: number, outcome, lines: item.lines };
+        while self.admissions.front().is_some_and(|(item, _)| !self.items.contains_key(item)) {
+            self.admissions.pop_front();
+        }
+        let oldest = self.admissions.front().map(|(_, end)| *end);
+        let answers_from = oldest.unwrap_or_else(|| self.books.answers.end());
+        let commit = ItemCommit { item: number, outcome, lines: item.lines, answers_from };
         self.write(Work::Commit(commit)).await;
         self.books.permits.add_permits(1);
     }
@@ -234,6 +248,7 @@ impl Ledger {
             }
         }
         self.write(Work::Flush).await;
+        self.books.answers.sync_soon();
         let now = Instant::now();
         self.lately.push_back((now, self.ended));
         if self.lately.len() > 50 {
@@ -289,6 +304,8 @@ impl Ledger {
             drops: self.drops.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect(),
             rejections: self.rejections.iter().map(|(class, count)| (class.clone(), *count)).collect(),
             requests: models.requests,
+            recovered: self.books.answers.counts().0,
+            reused: self.books.answers.counts().1,
             re_asks: models.re_asks,
             fallbacks: models.fallbacks,
             tokens: Tokens { prompt: models.prompt_tokens, completion: models.completion_tokens },
@@ -311,7 +328,9 @@ impl Ledger {
         let Some(writer) = self.writer.take() else { return self.closing };
         let finished = tokio::task::spawn_blocking(move || writer.finish()).await;
         let Ok((committed, result)) = finished else { return self.closing };
-        self.closing.storage = result.err();
+        if let Err(error) = result {
+            self.closing.storage.get_or_insert(error);
+        }
         self.closing.snapshot = self.snapshot("finished", &committed);
         self.closing
     }

@@ -41,7 +41,9 @@ pub use stop::Stop;
 use worker::Post;
 
 use crate::config::ErrorBudget;
-use crate::journal::{Opened, RunDirectory, RunState, StorageError, write_array};
+use crate::journal::{
+    Answers, OpenError, Opened, RunDirectory, RunState, Started, StorageError, Storing, write_array,
+};
 
 /// Records that may wait before a stage.
 const CHANNEL: usize = 32;
@@ -61,8 +63,8 @@ pub struct RunOptions {
     pub error_budget: ErrorBudget,
     /// How long answers in flight are awaited after a drain began.
     pub drain_timeout: Duration,
-    /// Whether files are synced with each commit.
-    pub sync: bool,
+    /// How files are written.
+    pub storing: Storing,
 }
 
 /// How a run ended.
@@ -100,15 +102,16 @@ pub async fn run(
     options: RunOptions,
     stop: Stop,
     events: async_channel::Sender<RunEvent>,
-) -> Result<RunReport, StorageError> {
+) -> Result<RunReport, OpenError> {
     let Opened { mut directory, done, before, .. } = opened;
-    let writer = directory.start(options.sync)?;
+    let Started { writer, answers, answers_thread } = directory.start(&done, options.storing)?;
     let (facts, facts_out) = async_channel::bounded(FACTS);
     let metrics = parts.stages.iter().map(|stage| StageMetrics::new(Arc::clone(&stage.id))).collect();
     let permits = Arc::new(Semaphore::new(options.max_in_flight.max(1) as usize));
     let books = Books {
         pipeline: options.pipeline.clone(),
         facts: facts_out,
+        answers: Arc::clone(&answers),
         events,
         permits: Arc::clone(&permits),
         budget: options.error_budget,
@@ -120,7 +123,7 @@ pub async fn run(
         total: directory.manifest().items,
     };
     let tasks = TaskTracker::new();
-    let first = start_stages(parts.stages, &books.stages, &facts, &stop, &tasks);
+    let first = start_stages(parts.stages, &books.stages, &facts, answers, &stop, &tasks);
     match parts.source.start() {
         Ok(units) => {
             let limit = options.limit.unwrap_or(u64::MAX);
@@ -136,9 +139,16 @@ pub async fn run(
     let limiter = tokio_util::task::AbortOnDropHandle::new(
         tasks.spawn(stop.clone().limit_drain(options.drain_timeout)),
     );
-    let closing = Ledger::new(books, writer).run().await;
+    let mut closing = Ledger::new(books, writer).run().await;
     drop(limiter);
-    finish(directory, closing, &parts.sinks, &options, &stop)
+    // A task that was given up may still hold the answers for a moment.
+    tasks.close();
+    tasks.wait().await;
+    let ended = tokio::task::spawn_blocking(move || answers_thread.finish()).await;
+    if let Ok(Err(error)) = ended {
+        closing.storage.get_or_insert(error);
+    }
+    Ok(finish(directory, closing, &parts.sinks, &options, &stop)?)
 }
 
 /// Starts one task a stage, the last one first, and returns the way into the first.
@@ -146,6 +156,7 @@ fn start_stages(
     stages: Vec<build::BuiltStage>,
     metrics: &[Arc<StageMetrics>],
     facts: &async_channel::Sender<Fact>,
+    answers: Arc<Answers>,
     stop: &Stop,
     tasks: &TaskTracker,
 ) -> async_channel::Sender<event::Live> {
@@ -158,7 +169,8 @@ fn start_stages(
         match stage.work {
             build::Work::Step(step) => drop(tasks.spawn(worker::run(post, step))),
             build::Work::Ask(unit) => {
-                drop(tasks.spawn(ask::run(post, *unit, stop.clone(), tasks.clone())));
+                let answers = Arc::clone(&answers);
+                drop(tasks.spawn(ask::run(post, *unit, answers, stop.clone(), tasks.clone())));
             }
         }
     }

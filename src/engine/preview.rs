@@ -135,7 +135,7 @@ async fn ask(
         facts: async_channel::bounded(1).0,
         metrics: StageMetrics::new(Arc::clone(id)),
     };
-    match unit.answer(&post, &mut record, &Stop::default()).await {
+    match unit.answer(&post, &mut record, None, &Stop::default()).await {
         Asked::Answered => {
             let call = record.provenance.calls.last();
             let note = call.and_then(|call| call.fallback.clone());
@@ -143,6 +143,6 @@ async fn ask(
         }
         Asked::Failed(failure) => Ok((Vec::new(), Some(format!("rejected: {}", failure.message)))),
         Asked::Fatal(error) => Err(error),
-        Asked::Aborted => Ok((Vec::new(), None)),
+        Asked::Storage(_) | Asked::Aborted => Ok((Vec::new(), None)),
     }
 }

@@ -5,16 +5,17 @@
 //! from the one the run began with is here: refused, with what differs.
 
 use std::collections::BTreeMap;
-use std::fs::{File, TryLockError};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use roaring::RoaringTreemap;
 
-use super::commits::{CommitLogError, Done, Stable};
+use super::answer_log::{Answers, AnswersThread};
+use super::commits::{AnswersFrom, Stable};
 use super::disk::{self, Disk};
+use super::frames::LogError;
 use super::manifest::{FORMAT, Manifest, RunState};
+use super::recover;
 use super::writer::{Committed, Files, StorageError, Writer};
 
 /// A run directory that this process holds the lock of.
@@ -23,8 +24,9 @@ pub struct RunDirectory {
     root: PathBuf,
     stable: Vec<Stable>,
     manifest: Manifest,
-    /// Held for its lock, which ends with the process.
-    _lock: File,
+    answers: AnswersFrom,
+    /// Held for its lock, which ends with the process at the latest.
+    _lock: Box<dyn Send + Sync>,
 }
 
 /// A run directory as it was found or made.
@@ -39,6 +41,25 @@ pub struct Opened {
     pub resumed: bool,
     /// Where an old run was moved to make room.
     pub moved: Option<PathBuf>,
+}
+
+/// How a run's files are written.
+#[derive(Debug, Clone, Copy)]
+pub struct Storing {
+    /// Whether they are synced with each commit.
+    pub sync: bool,
+    /// Whether answers are packed.
+    pub pack: bool,
+}
+
+/// The threads of a start, at work.
+pub struct Started {
+    /// Takes items that have ended.
+    pub writer: Writer,
+    /// Keeps and finds answers.
+    pub answers: Arc<Answers>,
+    /// Ends when every `answers` is dropped.
+    pub answers_thread: AnswersThread,
 }
 
 /// Why a run directory cannot be used.
@@ -78,13 +99,13 @@ pub enum OpenError {
         /// What is wrong.
         message: String,
     },
-    /// A commit log is damaged.
+    /// A log is damaged.
     #[error("`{path}`: {source}")]
-    CommitLog {
+    Log {
         /// The file.
         path: PathBuf,
         /// What is wrong.
-        source: CommitLogError,
+        source: LogError,
     },
     /// An output file is shorter than what was committed to it.
     #[error("`{path}` has {found} bytes, but {committed} were committed: it was cut or replaced")]
@@ -104,6 +125,9 @@ pub enum OpenError {
         /// The committed length.
         committed: u64,
     },
+    /// The run whose answers should be used again is not there.
+    #[error("`{0}` holds no run whose answers could be used again")]
+    NoAnswers(PathBuf),
     /// The system refused an operation.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -124,13 +148,19 @@ pub struct Wanted {
     pub now: String,
     /// Whether an old run is moved aside.
     pub fresh: bool,
+    /// Whether the answers of the run that is moved aside are used again.
+    pub reuse_moved: bool,
+    /// Another run directory whose answers are used again.
+    pub reuse: Option<PathBuf>,
 }
 
 impl RunDirectory {
     /// Opens `root` for the run that `wanted` describes.
     pub fn open(disk: Arc<dyn Disk>, root: &Path, wanted: Wanted) -> Result<Opened, OpenError> {
         let mut moved = None;
-        if wanted.fresh && disk.length(root).map_err(|source| failed("look at", root, source))?.is_some() {
+        if wanted.fresh
+            && disk.length(root).map_err(|source| StorageError::new("look at", root, source))?.is_some()
+        {
             moved = move_aside(&*disk, root)?;
         }
         for folder in ["journal", "provenance"] {
@@ -138,26 +168,27 @@ impl RunDirectory {
             if moved.is_none() && folder == "journal" {
                 refuse_foreign(&*disk, root)?;
             }
-            disk.create_dir_all(&path).map_err(|source| failed("make", &path, source))?;
+            disk.create_dir_all(&path).map_err(|source| StorageError::new("make", &path, source))?;
         }
-        let lock = lock(root)?;
-        let found = read_manifest(&*disk, root)?;
+        let lock = lock(&*disk, root)?;
+        let found = recover::manifest(&*disk, root)?;
         let resumed = found.is_some();
         let manifest = match found {
             Some(found) => continued(found, &wanted, root)?,
-            None => new_manifest(&wanted),
+            None => new_manifest(&wanted, moved.as_deref()),
         };
-        let done = read_commits(&*disk, root, manifest.generation)?;
+        let done = recover::commits(&*disk, root, manifest.generation)?;
         let mut stable = done.files;
         stable.resize(manifest.files.len(), Stable::default());
-        let directory = Self { disk, root: root.to_owned(), stable, manifest, _lock: lock };
+        let answers = done.answers;
+        let directory = Self { disk, root: root.to_owned(), stable, manifest, answers, _lock: lock };
         directory.check_outputs()?;
         let lines = directory.stable.iter().map(|stable| stable.lines).collect();
         let before = Committed { ok: done.ok, dropped: done.dropped, rejected: done.rejected, lines };
         if !resumed {
             let path = root.join("pipeline.yaml");
             disk::replace(&*directory.disk, &path, wanted.pipeline_yaml.as_bytes(), true)
-                .map_err(|source| failed("write", &path, source))?;
+                .map_err(|source| StorageError::new("write", &path, source))?;
         }
         Ok(Opened { directory, done: done.items, before, resumed, moved })
     }
@@ -180,31 +211,44 @@ impl RunDirectory {
         &self.disk
     }
 
-    /// Begins a new generation: cuts the outputs to where they are stable and starts the writer.
-    pub fn start(&mut self, sync: bool) -> Result<Writer, StorageError> {
+    /// Begins a new generation: cuts the outputs to where they are stable, gathers the answers that
+    /// unfinished items have, and starts the threads that write.
+    pub fn start(&mut self, done: &RoaringTreemap, how: Storing) -> Result<Started, OpenError> {
+        let recovered = recover::answers(self, self.answers, done)?;
+        let reuse = recover::reuse(self)?;
         self.manifest.generation += 1;
         self.save(|manifest| manifest.state = RunState::Running)?;
         let mut outputs = Vec::with_capacity(self.stable.len());
         for (name, stable) in self.manifest.files.iter().zip(&self.stable) {
             let path = self.root.join(name);
             if let Some(parent) = path.parent() {
-                self.disk.create_dir_all(parent).map_err(|source| failed("make", parent, source))?;
+                self.disk
+                    .create_dir_all(parent)
+                    .map_err(|source| StorageError::new("make", parent, source))?;
             }
-            let mut file = self.disk.append(&path).map_err(|source| failed("open", &path, source))?;
-            let length = self.disk.length(&path).map_err(|source| failed("look at", &path, source))?;
+            let mut file =
+                self.disk.append(&path).map_err(|source| StorageError::new("open", &path, source))?;
+            let length =
+                self.disk.length(&path).map_err(|source| StorageError::new("look at", &path, source))?;
             if length.unwrap_or(0) > stable.offset {
-                file.truncate(stable.offset).map_err(|source| failed("cut", &path, source))?;
+                file.truncate(stable.offset).map_err(|source| StorageError::new("cut", &path, source))?;
             }
             outputs.push((path, *stable));
         }
+        let generation = self.manifest.generation;
+        let log = recover::answers_path(&self.root, generation);
+        let sync = (how.sync, how.pack);
+        let (answers, answers_thread) =
+            Answers::start(&*self.disk, &log, generation, recovered, reuse, sync)?;
         let files = Files {
             disk: Arc::clone(&self.disk),
             root: self.root.clone(),
-            log: log_path(&self.root, self.manifest.generation),
+            log: recover::commits_path(&self.root, generation),
             outputs,
-            sync,
+            sync: how.sync,
         };
-        Writer::start(files, self.manifest.generation)
+        let writer = Writer::start(files, generation)?;
+        Ok(Started { writer, answers: Arc::new(answers), answers_thread })
     }
 
     /// Changes the manifest and makes the change durable.
@@ -212,22 +256,25 @@ impl RunDirectory {
         change(&mut self.manifest);
         let path = self.root.join("manifest.json");
         let json = serde_json::to_vec_pretty(&self.manifest)
-            .map_err(|error| failed("write", &path, std::io::Error::other(error)))?;
-        disk::replace(&*self.disk, &path, &json, true).map_err(|source| failed("replace", &path, source))
+            .map_err(|error| StorageError::new("write", &path, std::io::Error::other(error)))?;
+        disk::replace(&*self.disk, &path, &json, true)
+            .map_err(|source| StorageError::new("replace", &path, source))
     }
 
     /// Replaces `status.json`.
     pub fn save_status(&self, status: &impl serde::Serialize) -> Result<(), StorageError> {
         let path = self.root.join("status.json");
         let json = serde_json::to_vec_pretty(status)
-            .map_err(|error| failed("write", &path, std::io::Error::other(error)))?;
-        disk::replace(&*self.disk, &path, &json, false).map_err(|source| failed("replace", &path, source))
+            .map_err(|error| StorageError::new("write", &path, std::io::Error::other(error)))?;
+        disk::replace(&*self.disk, &path, &json, false)
+            .map_err(|source| StorageError::new("replace", &path, source))
     }
 
     fn check_outputs(&self) -> Result<(), OpenError> {
         for (name, stable) in self.manifest.files.iter().zip(&self.stable) {
             let path = self.root.join(name);
-            let length = self.disk.length(&path).map_err(|source| failed("look at", &path, source))?;
+            let length =
+                self.disk.length(&path).map_err(|source| StorageError::new("look at", &path, source))?;
             match length {
                 None if stable.offset > 0 => {
                     return Err(OpenError::Missing { path, committed: stable.offset });
@@ -242,35 +289,11 @@ impl RunDirectory {
     }
 }
 
-/// What a run directory says, without a byte of it changed.
-pub struct Inspection {
-    /// What run it is.
-    pub manifest: Manifest,
-    /// What is committed, lines counted by file.
-    pub done: Committed,
-    /// Whether a process works on it now.
-    pub running: bool,
-}
-
-/// Reads a run directory; `None` when there is no run in it.
-pub fn inspect(root: &Path) -> Result<Option<Inspection>, OpenError> {
-    let disk = &disk::RealDisk;
-    let Some(manifest) = read_manifest(disk, root)? else { return Ok(None) };
-    let done = read_commits(disk, root, manifest.generation)?;
-    let mut lines: Vec<u64> = done.files.iter().map(|file| file.lines).collect();
-    lines.resize(manifest.files.len(), 0);
-    let done = Committed { ok: done.ok, dropped: done.dropped, rejected: done.rejected, lines };
-    // A shared lock can be had only while no process holds the exclusive one.
-    let running = File::open(root.join(".lock"))
-        .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)));
-    Ok(Some(Inspection { manifest, done, running }))
-}
-
 fn refuse_foreign(disk: &dyn Disk, root: &Path) -> Result<(), OpenError> {
-    if disk.length(root).map_err(|source| failed("look at", root, source))?.is_none() {
+    if disk.length(root).map_err(|source| StorageError::new("look at", root, source))?.is_none() {
         return Ok(());
     }
-    let names = disk.list(root).map_err(|source| failed("read", root, source))?;
+    let names = disk.list(root).map_err(|source| StorageError::new("read", root, source))?;
     let ours = ["manifest.json", "manifest.json.new", ".lock", "journal"];
     if names.is_empty() || names.iter().any(|name| ours.contains(&name.as_str())) {
         return Ok(());
@@ -281,49 +304,18 @@ fn refuse_foreign(disk: &dyn Disk, root: &Path) -> Result<(), OpenError> {
 fn move_aside(disk: &dyn Disk, root: &Path) -> Result<Option<PathBuf>, OpenError> {
     refuse_foreign(disk, root)?;
     // Locked first: a run that another process works on is not pulled from under it.
-    let lock = lock(root)?;
-    let stamp = read_manifest(disk, root)?.map_or_else(|| "old".to_owned(), |manifest| manifest.started);
+    let lock = lock(disk, root)?;
+    let stamp = recover::manifest(disk, root)?.map_or_else(|| "old".to_owned(), |manifest| manifest.started);
     let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut target = root.with_file_name(format!("{name}.{stamp}"));
     let mut count = 1;
-    while disk.length(&target).map_err(|source| failed("look at", &target, source))?.is_some() {
+    while disk.length(&target).map_err(|source| StorageError::new("look at", &target, source))?.is_some() {
         count += 1;
         target = root.with_file_name(format!("{name}.{stamp}-{count}"));
     }
-    disk.rename(root, &target).map_err(|source| failed("move", root, source))?;
+    disk.rename(root, &target).map_err(|source| StorageError::new("move", root, source))?;
     drop(lock);
     Ok(Some(target))
-}
-
-fn lock(root: &Path) -> Result<File, OpenError> {
-    let path = root.join(".lock");
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(|source| failed("open", &path, source))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::Locked(root.to_owned())),
-        Err(TryLockError::Error(source)) => Err(failed("lock", &path, source).into()),
-    }
-}
-
-fn read_manifest(disk: &dyn Disk, root: &Path) -> Result<Option<Manifest>, OpenError> {
-    let path = root.join("manifest.json");
-    if disk.length(&path).map_err(|source| failed("look at", &path, source))?.is_none() {
-        return Ok(None);
-    }
-    let bytes = read(disk, &path)?;
-    let damaged =
-        |error: serde_json::Error| OpenError::Manifest { path: path.clone(), message: error.to_string() };
-    let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(damaged)?;
-    let found = value.get("format").and_then(serde_json::Value::as_u64).unwrap_or_default();
-    if found != u64::from(FORMAT) {
-        return Err(OpenError::Format { path: root.to_owned(), found });
-    }
-    Ok(Some(serde_json::from_value(value).map_err(damaged)?))
 }
 
 fn continued(found: Manifest, wanted: &Wanted, root: &Path) -> Result<Manifest, OpenError> {
@@ -344,7 +336,7 @@ fn continued(found: Manifest, wanted: &Wanted, root: &Path) -> Result<Manifest, 
     Err(OpenError::Different { path: root.to_owned(), parts })
 }
 
-fn new_manifest(wanted: &Wanted) -> Manifest {
+fn new_manifest(wanted: &Wanted, moved: Option<&Path>) -> Manifest {
     let mut files = vec!["rejected.jsonl".to_owned(), "provenance/records.jsonl".to_owned()];
     files.extend(wanted.sinks.iter().cloned());
     Manifest {
@@ -359,34 +351,12 @@ fn new_manifest(wanted: &Wanted) -> Manifest {
         files,
         items: None,
         limit: None,
+        reuse: wanted.reuse.clone().or_else(|| moved.filter(|_| wanted.reuse_moved).map(Path::to_owned)),
     }
 }
 
-fn log_path(root: &Path, generation: u32) -> PathBuf {
-    root.join("journal").join(format!("commits-{generation:04}.log"))
-}
-
-fn read_commits(disk: &dyn Disk, root: &Path, generations: u32) -> Result<Done, OpenError> {
-    let mut done = Done::default();
-    for generation in 1..=generations {
-        let path = log_path(root, generation);
-        if disk.length(&path).map_err(|source| failed("look at", &path, source))?.is_none() {
-            // The start that counted this generation was killed before it made its log.
-            continue;
-        }
-        let bytes = read(disk, &path)?;
-        done.add(&bytes).map_err(|source| OpenError::CommitLog { path, source })?;
-    }
-    Ok(done)
-}
-
-fn read(disk: &dyn Disk, path: &Path) -> Result<Vec<u8>, StorageError> {
-    let mut bytes = Vec::new();
-    let mut file = disk.read(path).map_err(|source| failed("open", path, source))?;
-    file.read_to_end(&mut bytes).map_err(|source| failed("read", path, source))?;
-    Ok(bytes)
-}
-
-fn failed(action: &'static str, path: &Path, source: std::io::Error) -> StorageError {
-    StorageError { action, path: path.to_owned(), source }
+fn lock(disk: &dyn Disk, root: &Path) -> Result<Box<dyn Send + Sync>, OpenError> {
+    let path = root.join(".lock");
+    let lock = disk.lock(&path).map_err(|source| StorageError::new("lock", &path, source))?;
+    lock.ok_or_else(|| OpenError::Locked(root.to_owned()))
 }

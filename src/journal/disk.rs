@@ -4,8 +4,8 @@
 //! or forgets what was not synced. Plain `std::fs`, called from the writer's thread and while a run is opened: tokio's file
 //! type can lose a write that failed.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// A place for files.
@@ -16,6 +16,11 @@ pub trait Disk: Send + Sync + 'static {
     fn append(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
     /// Opens a file for reading from its start.
     fn read(&self, path: &Path) -> io::Result<Box<dyn Read + Send>>;
+    /// Up to `length` bytes from `offset` on; fewer at the end of the file.
+    fn read_at(&self, path: &Path, offset: u64, length: usize) -> io::Result<Vec<u8>>;
+    /// Locks a file, made if it is missing, for this process until the guard is dropped; `None` when
+    /// another process has it.
+    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>>;
     /// The file's length, or `None` if there is no such file.
     fn length(&self, path: &Path) -> io::Result<Option<u64>>;
     /// The names in a directory, sorted.
@@ -59,6 +64,12 @@ pub fn replace(disk: &dyn Disk, path: &Path, content: &[u8], sync: bool) -> io::
     }
 }
 
+/// Whether another process holds the lock of a file; looks without making it.
+pub fn is_locked(path: &Path) -> bool {
+    // A shared lock can be had only while nobody holds the exclusive one.
+    File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
 /// The operating system's files.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RealDisk;
@@ -74,6 +85,23 @@ impl Disk for RealDisk {
 
     fn read(&self, path: &Path) -> io::Result<Box<dyn Read + Send>> {
         Ok(Box::new(File::open(path)?))
+    }
+
+    fn read_at(&self, path: &Path, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::Start(offset))?;
+        let mut bytes = Vec::with_capacity(length);
+        file.take(length as u64).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>> {
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Box::new(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
     }
 
     fn length(&self, path: &Path) -> io::Result<Option<u64>> {

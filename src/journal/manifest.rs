@@ -3,6 +3,7 @@
 //! Compared with the pipeline at each start: a run goes on only with the pipeline it began with.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +34,9 @@ pub struct Manifest {
     pub files: Vec<String>,
     /// The source's item count, once it was read to its end.
     pub items: Option<u64>,
+    /// The run directory whose answers this run may use again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reuse: Option<PathBuf>,
     /// The limit under which the run finished, if it had one.
     #[serde(default)]
     pub limit: Option<u64>,

@@ -167,8 +167,8 @@ impl Borders {
 
 /// The start of the line when nothing but indentation and quote marks stand before `at`, else `at`.
 fn start_of_line(text: &str, at: usize) -> usize {
-    let line = text[..at].rfind('\n').map_or(0, |end| end + 1);
-    if text[line..at].chars().all(|c| c == '>' || c.is_whitespace()) { line } else { at }
+    let before = text[..at].trim_end_matches(['>', ' ', '\t']);
+    if before.is_empty() || before.ends_with('\n') { before.len() } else { at }
 }
 
 #[cfg(test)]

@@ -85,19 +85,16 @@ fn mask(text: &str, solid: &[Range<usize>]) -> String {
 
 /// Where bare web addresses stand, without the punctuation that follows them.
 fn addresses(text: &str) -> Vec<Range<usize>> {
-    let mut found = Vec::new();
-    let mut from = 0;
-    while let Some(start) = ["http://", "https://", "www."]
-        .iter()
-        .filter_map(|begin| text[from..].find(begin))
-        .min()
-        .map(|offset| from + offset)
-    {
+    let mut found: Vec<Range<usize>> = Vec::new();
+    for (start, _) in text.match_indices(['h', 'w']) {
         let rest = &text[start..];
+        let begins = ["http://", "https://", "www."].iter().any(|begin| rest.starts_with(begin));
+        if !begins || found.last().is_some_and(|last| start < last.end) {
+            continue;
+        }
         let end = rest.find(|c: char| c.is_whitespace() || !c.is_ascii()).unwrap_or(rest.len());
         let address = rest[..end].trim_end_matches(['.', ',', ';', ':', '!', '?', ')', ']', '"', '\'', '>']);
         found.push(start..start + address.len());
-        from = start + end.max(1);
     }
     found
 }
@@ -123,6 +120,9 @@ fn is_border(before: &str, after: &str) -> bool {
     if before.ends_with('\n') {
         return true;
     }
+    if ends_in_aside(sentence) {
+        return false;
+    }
     let sentence = sentence.trim_end_matches(['"', '\'', ')', ']', '”', '’', '»']);
     if sentence.ends_with("..") || sentence.ends_with('…') {
         return false;
@@ -137,6 +137,11 @@ fn is_border(before: &str, after: &str) -> bool {
 fn ends_wide(sentence: &str) -> bool {
     let text = sentence.trim_end_matches(['」', '』', '）', '”', '’', '》', '】']);
     text.ends_with(['。', '！', '？', '．', '｡'])
+}
+
+/// Whether the text ends in brackets that opened in the midst of it: `a new (and better!) one`.
+fn ends_in_aside(sentence: &str) -> bool {
+    sentence.ends_with(')') && !sentence.starts_with('(') && sentence.contains('(')
 }
 
 fn begins_in_lower_case(after: &str) -> bool {
@@ -234,6 +239,11 @@ mod tests {
             "Really? yes! (but no)",
             "Yahoo! is a firm.",
         ]);
+        check(
+            "A new (and better!) One. (An aside.) More.",
+            &["A new (and better!) One.", "(An aside.)", "More."],
+        );
+        check("Here it ends (really). Next.", &["Here it ends (really).", "Next."]);
     }
 
     #[test]

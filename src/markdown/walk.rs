@@ -136,7 +136,7 @@ impl Walk<'_> {
                 let cell = std::mem::take(&mut self.line).plain();
                 self.row.push(cell);
             }
-            TagEnd::TableHead => self.header = std::mem::take(&mut self.row),
+            TagEnd::TableHead => self.header = self.row.drain(..).map(|cell| label(&cell)).collect(),
             TagEnd::TableRow => self.close_row(range.start),
             TagEnd::CodeBlock => self.close_code(range),
             TagEnd::HtmlBlock => {
@@ -223,9 +223,9 @@ impl Walk<'_> {
             if !text.is_empty() {
                 text.push_str("; ");
             }
-            let header = self.header.get(column).map(|header| label(header)).unwrap_or_default();
+            let header = self.header.get(column).map_or("", String::as_str);
             if !header.is_empty() {
-                text.push_str(&header);
+                text.push_str(header);
                 text.push_str(": ");
             }
             text.push_str(&cell);
@@ -261,12 +261,13 @@ fn join(parents: &str, text: &str) -> String {
 fn label(text: &str) -> String {
     let text = text.trim_end_matches([':', '：', ' ']);
     let Some((limit, _)) = text.char_indices().nth(LABEL) else { return text.to_owned() };
-    let first = sentences::split(text, &[]).into_iter().next().unwrap_or(0..0);
-    if first.end <= limit {
-        return text[first].trim_end_matches('.').to_owned();
+    let start = &text[..limit];
+    let sentences = sentences::split(start, &[]);
+    if let [first, _, ..] = sentences.as_slice() {
+        return start[first.clone()].trim_end_matches('.').to_owned();
     }
-    let cut = text[..limit].rfind(' ').unwrap_or(limit);
-    format!("{}…", &text[..cut])
+    let cut = start.rfind(' ').unwrap_or(limit);
+    format!("{}…", &start[..cut])
 }
 
 /// The words of an HTML block outside of its tags and comments.

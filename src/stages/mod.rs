@@ -61,6 +61,9 @@ pub enum Role {
     Sink,
 }
 
+/// A body that does not have its stage's shape, with the path to the value.
+pub type ShapeError = serde_path_to_error::Error<serde_json::Error>;
+
 /// A row of the table.
 #[derive(Debug)]
 pub struct StageType {
@@ -73,7 +76,7 @@ pub struct StageType {
     /// A pipeline that runs as it is.
     pub example: &'static str,
     schema: fn() -> Schema,
-    declare: fn(Value) -> Result<Box<dyn Declare>, serde_path_to_error::Error<serde_json::Error>>,
+    declare: fn(Value) -> Result<Box<dyn Declare>, ShapeError>,
 }
 
 impl StageType {
@@ -95,10 +98,7 @@ impl StageType {
     }
 
     /// The stage's declaration from its body, without `id` and `when`.
-    pub fn declare(
-        &self,
-        body: Value,
-    ) -> Result<Box<dyn Declare>, serde_path_to_error::Error<serde_json::Error>> {
+    pub fn declare(&self, body: Value) -> Result<Box<dyn Declare>, ShapeError> {
         (self.declare)(body)
     }
 }
@@ -117,9 +117,7 @@ fn schema_of<T: JsonSchema>() -> Schema {
         .into_root_schema_for::<T>()
 }
 
-fn declare<T: Describe>(
-    body: Value,
-) -> Result<Box<dyn Declare>, serde_path_to_error::Error<serde_json::Error>> {
+fn declare<T: Describe>(body: Value) -> Result<Box<dyn Declare>, ShapeError> {
     let declared: T = serde_path_to_error::deserialize(body)?;
     Ok(Box::new(declared))
 }

@@ -3,10 +3,8 @@
 //! In the source part, after `ingest`: takes the field `text`, gives one record a section. How headings
 //! and facts are found is in `markdown`; here are the options, what is left out, and the record's fields.
 
-use std::ops::Range;
-
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::{Describe, Role};
@@ -37,7 +35,7 @@ pub(super) struct Section {
 }
 
 /// How a text is written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum SectionFormat {
     /// By the ending of the document's name.
@@ -83,6 +81,7 @@ impl Declare for Section {
                 format!("`min_chars` ({}) is above `max_chars` ({})", self.min_chars, self.max_chars);
             context.problem("/min_chars", message);
         }
+        context.removes(&["text"]);
         context.makes(&[
             "document",
             "document.title",
@@ -185,7 +184,7 @@ impl Splitter {
         if !marker.is_empty() && text[cut.whole.clone()].contains(marker.as_str()) {
             return false;
         }
-        let body = Range::clone(&cut.body);
+        let body = cut.body.clone();
         outline.is_readable(&body) && text[body].trim().chars().count() >= self.config.min_chars
     }
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use synthmill::config::{Overrides, Plan};
 use synthmill::engine::{self, Parts, Providers, RunOptions, RunReport, Stop};
 use synthmill::journal::disk::RealDisk;
-use synthmill::journal::{OpenError, Opened, RunDirectory, StorageError, Wanted};
+use synthmill::journal::{OpenError, Opened, RunDirectory, Storing, Wanted};
 use synthmill::llm::scripted::Scripted;
 use synthmill::llm::{Heuristic, Model};
 use tempfile::TempDir;
@@ -72,6 +72,8 @@ impl Run {
             pipeline_yaml: self.plan.to_yaml(),
             now: "2026-01-31_12-00-00".into(),
             fresh: false,
+            reuse_moved: false,
+            reuse: None,
         };
         RunDirectory::open(Arc::new(RealDisk), &self.root, wanted)
     }
@@ -88,7 +90,7 @@ impl Run {
         self.try_run().await.unwrap()
     }
 
-    pub(crate) async fn try_run(&self) -> Result<RunReport, StorageError> {
+    pub(crate) async fn try_run(&self) -> Result<RunReport, OpenError> {
         let opened = self.open().unwrap();
         let options = RunOptions {
             pipeline: self.plan.name.clone(),
@@ -96,7 +98,7 @@ impl Run {
             max_in_flight: self.plan.max_in_flight,
             error_budget: self.plan.error_budget,
             drain_timeout: Duration::from_secs_f64(self.plan.drain_timeout),
-            sync: false,
+            storing: Storing { sync: false, pack: true },
         };
         let (events, _watch) = async_channel::bounded(16);
         engine::run(self.parts(), opened, options, self.stop.clone(), events).await

@@ -41,6 +41,10 @@ impl Model for Heuristic {
         "heuristic"
     }
 
+    fn is_paid(&self) -> bool {
+        false
+    }
+
     fn complete<'a>(
         &'a self,
         request: &'a ModelRequest,

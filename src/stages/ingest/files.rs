@@ -17,20 +17,34 @@ const ALIKE: f64 = 0.8;
 
 /// The files that `pattern` matches, without a leading `./`.
 pub(super) fn matching(pattern: &str) -> Result<Vec<Found>, String> {
-    let paths = glob::glob_with(without_dot(pattern), LIKE_A_SHELL)
+    let pattern = without_dot(pattern);
+    if Path::new(pattern).is_file() {
+        // A name may hold brackets, which a glob would take for a choice of letters.
+        return Ok(vec![Ok(pattern.to_owned())]);
+    }
+    let paths = glob::glob_with(pattern, LIKE_A_SHELL)
         .map_err(|error| format!("`{pattern}` is no glob: {}", error.msg))?;
     let mut found = Vec::new();
     for path in paths {
         match path {
-            Ok(path) if path.is_dir() => {}
-            Ok(path) => match path.to_str() {
-                Some(path) => found.push(Ok(path.to_owned())),
-                None => found.push(Err(failure(&path, "its name is not UTF-8".to_owned()))),
-            },
+            Ok(path) => found.extend(regular(&path)),
             Err(error) => found.push(Err(failure(error.path(), error.error().to_string()))),
         }
     }
     Ok(found)
+}
+
+/// The path as found; nothing for a folder.
+fn regular(path: &Path) -> Option<Found> {
+    let problem = match (path.metadata(), path.to_str()) {
+        (Ok(kind), _) if kind.is_dir() => return None,
+        // A pipe or device might never end.
+        (Ok(kind), _) if !kind.is_file() => "not a regular file".to_owned(),
+        (Ok(_), Some(path)) => return Some(Ok(path.to_owned())),
+        (Ok(_), None) => "its name is not UTF-8".to_owned(),
+        (Err(error), _) => error.to_string(),
+    };
+    Some(Err(failure(path, problem)))
 }
 
 /// The path of what was found.
@@ -146,6 +160,19 @@ mod tests {
             assert_eq!(found, expected, "{pattern}");
         }
         assert!(matching("a/***").unwrap_err().contains("no glob"));
+    }
+
+    #[test]
+    fn names_with_brackets_and_broken_links_are_found() {
+        let (_kept, root) = folder();
+        std::fs::write(format!("{root}docs/[x].md"), "x").unwrap();
+        assert_eq!(matching(&format!("{root}docs/[x].md")).unwrap().len(), 1);
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink("nowhere", format!("{root}docs/link.md")).unwrap();
+            let found = matching(&format!("{root}docs/l*.md")).unwrap();
+            assert!(found[0].as_ref().unwrap_err().message.contains("No such file"));
+        }
     }
 
     #[test]
