@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use roaring::RoaringTreemap;
+use serde_json::Value;
 
 use super::answer_log::{Answers, AnswersThread};
 use super::commits::{AnswersFrom, Stable};
 use super::disk::{self, Disk};
 use super::frames::LogError;
-use super::manifest::{FORMAT, Manifest, RunState};
+use super::manifest::{self, FORMAT, Manifest, RunState};
 use super::recover;
 use super::writer::{Committed, Files, StorageError, Writer};
 
@@ -25,6 +26,7 @@ pub struct RunDirectory {
     stable: Vec<Stable>,
     manifest: Manifest,
     answers: AnswersFrom,
+    pipeline_yaml: String,
     /// Held for its lock, which ends with the process at the latest.
     _lock: Box<dyn Send + Sync>,
 }
@@ -73,14 +75,15 @@ pub enum OpenError {
     Foreign(PathBuf),
     /// The pipeline's meaning changed since the run began.
     #[error(
-        "the run in `{path}` was begun with another pipeline; these differ: {}\n\
-         hint: `--fresh` moves the old run aside and begins anew",
-        .parts.join(", ")
+        "the run in `{path}` was begun with another pipeline; these differ:\n  {}\n\
+         hint: `--fresh` moves the old run aside and begins anew; `--reuse-answers` with it asks the model \
+         only what really changed",
+        .parts.join("\n  ")
     )]
     Different {
         /// The directory.
         path: PathBuf,
-        /// The parts that differ, such as `stages.prompt`.
+        /// What differs, `path: before -> after`.
         parts: Vec<String>,
     },
     /// Made by another version of the program.
@@ -138,8 +141,8 @@ pub enum OpenError {
 pub struct Wanted {
     /// The pipeline's name.
     pub pipeline: String,
-    /// Hashes of what the run depends on, by part.
-    pub fingerprint: BTreeMap<String, String>,
+    /// What the run depends on, by part.
+    pub fingerprint: BTreeMap<String, Value>,
     /// The sinks' paths, relative to the directory.
     pub sinks: Vec<String>,
     /// The resolved pipeline, for `pipeline.yaml`.
@@ -181,15 +184,12 @@ impl RunDirectory {
         let mut stable = done.files;
         stable.resize(manifest.files.len(), Stable::default());
         let answers = done.answers;
-        let directory = Self { disk, root: root.to_owned(), stable, manifest, answers, _lock: lock };
+        let pipeline_yaml = wanted.pipeline_yaml;
+        let directory =
+            Self { disk, root: root.to_owned(), stable, manifest, answers, pipeline_yaml, _lock: lock };
         directory.check_outputs()?;
         let lines = directory.stable.iter().map(|stable| stable.lines).collect();
         let before = Committed { ok: done.ok, dropped: done.dropped, rejected: done.rejected, lines };
-        if !resumed {
-            let path = root.join("pipeline.yaml");
-            disk::replace(&*directory.disk, &path, wanted.pipeline_yaml.as_bytes(), true)
-                .map_err(|source| StorageError::new("write", &path, source))?;
-        }
         Ok(Opened { directory, done: done.items, before, resumed, moved })
     }
 
@@ -217,7 +217,9 @@ impl RunDirectory {
         let recovered = recover::answers(self, self.answers, done)?;
         let reuse = recover::reuse(self)?;
         self.manifest.generation += 1;
+        // First the manifest: without it the next start would take the folder for somebody else's.
         self.save(|manifest| manifest.state = RunState::Running)?;
+        self.save_pipeline()?;
         let mut outputs = Vec::with_capacity(self.stable.len());
         for (name, stable) in self.manifest.files.iter().zip(&self.stable) {
             let path = self.root.join(name);
@@ -259,6 +261,16 @@ impl RunDirectory {
             .map_err(|error| StorageError::new("write", &path, std::io::Error::other(error)))?;
         disk::replace(&*self.disk, &path, &json, true)
             .map_err(|source| StorageError::new("replace", &path, source))
+    }
+
+    fn save_pipeline(&self) -> Result<(), StorageError> {
+        let path = self.root.join("pipeline.yaml");
+        let found = self.disk.length(&path).map_err(|source| StorageError::new("look at", &path, source))?;
+        if found.is_some_and(|length| length > 0) {
+            return Ok(());
+        }
+        disk::replace(&*self.disk, &path, self.pipeline_yaml.as_bytes(), true)
+            .map_err(|source| StorageError::new("write", &path, source))
     }
 
     /// Replaces `status.json`.
@@ -319,17 +331,7 @@ fn move_aside(disk: &dyn Disk, root: &Path) -> Result<Option<PathBuf>, OpenError
 }
 
 fn continued(found: Manifest, wanted: &Wanted, root: &Path) -> Result<Manifest, OpenError> {
-    let mut parts = Vec::new();
-    for (part, hash) in &wanted.fingerprint {
-        match found.fingerprint.get(part) {
-            None => parts.push(format!("`{part}` is new")),
-            Some(old) if old != hash => parts.push(format!("`{part}`")),
-            Some(_) => {}
-        }
-    }
-    for part in found.fingerprint.keys().filter(|part| !wanted.fingerprint.contains_key(*part)) {
-        parts.push(format!("`{part}` is gone"));
-    }
+    let parts = manifest::differences(&found.fingerprint, &wanted.fingerprint);
     if parts.is_empty() {
         return Ok(found);
     }

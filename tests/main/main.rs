@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
+mod faulty_disk;
 mod harness;
 mod model_server;
 mod protocol;
 mod real_model;
 mod running;
+mod storage_faults;
