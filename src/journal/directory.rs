@@ -180,7 +180,7 @@ impl RunDirectory {
             Some(found) => continued(found, &wanted, root)?,
             None => new_manifest(&wanted, moved.as_deref()),
         };
-        let done = recover::commits(&*disk, root, manifest.generation)?;
+        let done = recover::commits(&*disk, root, &manifest)?;
         let mut stable = done.files;
         stable.resize(manifest.files.len(), Stable::default());
         let answers = done.answers;
@@ -348,6 +348,8 @@ fn new_manifest(wanted: &Wanted, moved: Option<&Path>) -> Manifest {
         fingerprint: wanted.fingerprint.clone(),
         started: wanted.now.clone(),
         generation: 0,
+        first_generation: 1,
+        rewriting: false,
         state: RunState::Running,
         seconds: 0.0,
         files,

@@ -27,6 +27,12 @@ pub struct Manifest {
     pub started: String,
     /// Counts the starts, from 1; each has its own log.
     pub generation: u32,
+    /// The first start whose commit log counts; those before it were gathered into it.
+    #[serde(default = "first")]
+    pub first_generation: u32,
+    /// Set while files that were written anew wait to be put in their places.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rewriting: bool,
     /// How far the run has come.
     pub state: RunState,
     /// Seconds that all starts before this one took.
@@ -41,6 +47,10 @@ pub struct Manifest {
     /// The limit under which the run finished, if it had one.
     #[serde(default)]
     pub limit: Option<u64>,
+}
+
+fn first() -> u32 {
+    1
 }
 
 /// How far a run has come.
