@@ -1,8 +1,8 @@
 //! A run directory: made, or found and checked, then locked for one process.
 //!
-//! Opening reads the manifest and the commit logs, tells which items are done, and cuts each output file to
-//! where it is stable. Everything after that is written by `writer`. The rule for a pipeline that differs
-//! from the one the run began with is here: refused, with what differs.
+//! Opening reads the manifest and the commit logs (`recover`) and tells which items are done; starting cuts
+//! each output file to where it is stable. Everything after that is written by `writer` and `answer_log`.
+//! The rule for a pipeline that differs from the one the run began with is here: refused, with what differs.
 
 use std::collections::BTreeMap;
 use std::io::Read;

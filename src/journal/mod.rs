@@ -1,4 +1,4 @@
-//! What makes a run outlive its process: the run directory, its files and its commit log.
+//! What makes a run outlive its process: the run directory, its files and its logs.
 //!
 //! `directory` opens a run directory, new or found; `recover` reads what earlier starts left. `writer` is
 //! the thread that writes outputs and then the commit record that names them; `answer_log` is the thread
