@@ -256,6 +256,14 @@ impl<'a> CheckContext<'a> {
         (self.fields.len(), self.problems.len())
     }
 
+    /// Of the problems reported after the first `before`, keeps those with an option the stage has: the
+    /// others may come of what is wrong already.
+    pub(super) fn keep_inside(&mut self, before: usize) {
+        let rest = self.problems.split_off(before);
+        let inside = format!("{}/", self.stage);
+        self.problems.extend(rest.into_iter().filter(|problem| problem.at.starts_with(&inside)));
+    }
+
     /// What the stages used of the pipeline's settings, the files they read, and the problems found.
     pub(super) fn finish(self) -> Findings {
         Findings {

@@ -31,7 +31,7 @@ pub(crate) struct AskUnit {
     pub(crate) reader: Option<Reader>,
     pub(crate) model_name: Arc<str>,
     /// The name the server knows the model by.
-    pub(crate) served_name: String,
+    pub(crate) served_name: Arc<str>,
     pub(crate) model: Arc<dyn Model>,
     pub(crate) params: serde_json::Map<String, serde_json::Value>,
     /// Answers where a chain says `heuristic`.
@@ -301,6 +301,7 @@ impl AskUnit {
             .map_err(|error| StageError::new("heuristic", error.message))?;
         call.fallback = Some(format!("{}: {}", failure.class, failure.message));
         call.provider = self.heuristic.provider().to_owned();
+        call.served_as = None;
         self.read(record, &completion, reader)
     }
 
@@ -311,6 +312,8 @@ impl AskUnit {
         Call {
             stage: Arc::clone(&post.id),
             model: Arc::clone(&self.model_name),
+            served_as: (self.model.provider() != self.heuristic.provider())
+                .then(|| Arc::clone(&self.served_name)),
             provider: self.model.provider().to_owned(),
             prompt_hash: blake3::hash(&messages).to_hex()[..32].to_owned(),
             params,

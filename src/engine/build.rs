@@ -126,8 +126,8 @@ impl Parts {
                         params: config.params.clone(),
                         heuristic: Arc::clone(&providers.heuristic),
                         places: places.get(name.as_str()).cloned().ok_or_else(no_model)?,
-                        served_name: config.model.clone(),
                         model_name: name.as_str().into(),
+                        served_name: config.model.as_str().into(),
                         ask,
                     }))
                 }

@@ -64,6 +64,9 @@ pub fn replace(disk: &dyn Disk, path: &Path, content: &[u8], sync: bool) -> io::
     }
 }
 
+/// How often a lock is tried for while somebody looks at it; a look takes microseconds.
+const LOCK_TRIES: u32 = 1000;
+
 /// Whether another process holds the lock of a file; looks without making it.
 pub fn is_locked(path: &Path) -> bool {
     // A shared lock can be had only while nobody holds the exclusive one.
@@ -97,11 +100,21 @@ impl Disk for RealDisk {
 
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>> {
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Box::new(file))),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error),
+        for _ in 0..LOCK_TRIES {
+            match file.try_lock() {
+                Ok(()) => return Ok(Some(Box::new(file))),
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+            // Whoever works holds it alone. If it can be shared, somebody only looks and is gone at once.
+            match file.try_lock_shared() {
+                Ok(()) => file.unlock()?,
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+            std::thread::yield_now();
         }
+        Ok(None)
     }
 
     fn length(&self, path: &Path) -> io::Result<Option<u64>> {
@@ -145,5 +158,25 @@ impl DiskFile for File {
 
     fn truncate(&mut self, length: u64) -> io::Result<()> {
         self.set_len(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_at_a_lock_keeps_nobody_out() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let path = dir.path().join("lock");
+        let lock = RealDisk.lock(&path).unwrap().unwrap();
+        assert!(is_locked(&path) && RealDisk.lock(&path).unwrap().is_none());
+        drop(lock);
+        std::thread::scope(|scope| {
+            let looking = scope.spawn(|| (0..2000).filter(|_| is_locked(&path)).count());
+            while !looking.is_finished() {
+                assert!(RealDisk.lock(&path).unwrap().is_some());
+            }
+        });
     }
 }

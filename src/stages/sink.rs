@@ -62,7 +62,7 @@ pub(super) enum Format {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Known {
-    /// The model that answered last, and its provider.
+    /// The model that answered last, by its name in the pipeline and at its server, and its provider.
     Model,
     /// The hash of the last rendered prompt.
     PromptHash,
@@ -264,6 +264,9 @@ impl Lines {
                 (Known::Model, Some(call)) => {
                     known.insert("model".into(), json!(call.model));
                     known.insert("provider".into(), json!(call.provider));
+                    if let Some(served_as) = &call.served_as {
+                        known.insert("served_as".into(), json!(served_as));
+                    }
                 }
                 (Known::PromptHash, Some(call)) => {
                     known.insert("prompt_hash".into(), json!(call.prompt_hash));

@@ -130,6 +130,20 @@ pub(crate) fn outputs(root: &Path) -> BTreeMap<String, Vec<String>> {
     outputs
 }
 
+/// Fails at the first line in which two runs' outputs differ.
+#[track_caller]
+pub(crate) fn assert_same_outputs(left: &Path, right: &Path) {
+    let (left, right) = (outputs(left), outputs(right));
+    assert!(left.keys().eq(right.keys()), "{:?} and {:?}", left.keys(), right.keys());
+    for (file, lines) in &left {
+        let others = &right[file];
+        for (line, other) in lines.iter().zip(others) {
+            assert_eq!(line, other, "{file}");
+        }
+        assert_eq!(lines.len(), others.len(), "{file}");
+    }
+}
+
 /// What holds after every run: the identity, whole lines, each record id once.
 pub(crate) fn check_invariants(root: &Path, report: &RunReport) {
     let snapshot = &report.snapshot;
