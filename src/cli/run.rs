@@ -73,7 +73,7 @@ pub(super) fn run(args: &RunArgs, json: bool, quiet: bool, bar: ProgressBar) -> 
     let report = runtime.block_on(start(&plan, parts, opened, args, bar, quiet))?;
     // The source's thread may still read a file that nobody waits for.
     runtime.shutdown_background();
-    let exit = tell(&report, &root, json);
+    let exit = tell(&report, &root, json, quiet);
     Ok(exit)
 }
 
@@ -87,9 +87,13 @@ pub(super) fn retry_rejected(
     if repair::take_rejected(args)? == 0 {
         return Ok(Exit::Complete);
     }
-    let pipeline = PipelineArgs { pipeline: args.run_dir.join("pipeline.yaml"), changes: Changes::default() };
-    let again =
-        RunArgs { pipeline, out: Some(args.run_dir.clone()), limit: None, fresh: false, reuse_answers: None };
+    // They failed before, so they may again; the budget is for runs whose end is not known.
+    let sets = ["error_budget.share=1", "error_budget.in_a_row=1000000000"].map(str::to_owned).to_vec();
+    let changes = Changes { sets, ..Changes::default() };
+    let pipeline = PipelineArgs { pipeline: args.run_dir.join("pipeline.yaml"), changes };
+    let limit = journal::inspect(&args.run_dir)?.and_then(|found| found.manifest.limit);
+    let out = Some(args.run_dir.clone());
+    let again = RunArgs { pipeline, out, limit, fresh: false, reuse_answers: None };
     run(&again, json, quiet, bar)
 }
 
@@ -174,10 +178,10 @@ async fn obey(mut signals: impl Stream<Item = ()> + Unpin, stop: Stop) {
 }
 
 /// Prints the summary and maps the end of a run to its exit code.
-fn tell(report: &RunReport, root: &Path, json: bool) -> Exit {
+fn tell(report: &RunReport, root: &Path, json: bool, quiet: bool) -> Exit {
     if json {
         print(&format!("{}\n", report::summary_json(report)));
-    } else {
+    } else if !quiet {
         report::print(&report::summary(report, root));
     }
     match &report.end {

@@ -10,9 +10,10 @@ use roaring::RoaringTreemap;
 
 use super::answers::{Recovered, Reusable};
 use super::commits::{AnswersFrom, Done};
-use super::directory::{OpenError, RunDirectory};
+use super::directory::RunDirectory;
 use super::disk::{self, Disk};
 use super::manifest::{FORMAT, Manifest};
+use super::open_error::OpenError;
 use super::reuse::Reuse;
 use super::writer::{Committed, StorageError};
 

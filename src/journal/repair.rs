@@ -11,9 +11,9 @@ use roaring::RoaringTreemap;
 
 use super::answers::{self, Recovered};
 use super::commits::{Group, Outcome, Stable};
-use super::directory::OpenError;
 use super::disk::Disk;
 use super::frames;
+use super::open_error::OpenError;
 use super::recover;
 use super::rewrite::Existing;
 use super::writer::REJECTED;

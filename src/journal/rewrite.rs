@@ -12,10 +12,10 @@ use roaring::RoaringTreemap;
 
 use super::answers::{self, Recovered};
 use super::commits::{self, AnswersFrom, Group, Outcome, Stable};
-use super::directory::OpenError;
 use super::disk::{self, Disk, DiskFile};
 use super::frames;
 use super::manifest::{Manifest, RunState};
+use super::open_error::OpenError;
 use super::recover;
 use super::writer::StorageError;
 

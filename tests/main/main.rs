@@ -2,12 +2,12 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
-mod faulty_disk;
 mod bad_pipelines;
 mod child;
 mod command_line;
 mod docs_to_qa;
 mod exits;
+mod faulty_disk;
 mod generated;
 mod harness;
 mod model_server;
@@ -15,9 +15,9 @@ mod own_pipeline;
 mod protocol;
 mod real_model;
 mod running;
-mod storage_faults;
 mod secrets;
 mod shipped;
 mod status;
 mod stopped;
+mod storage_faults;
 mod tidy;
