@@ -108,7 +108,7 @@ impl Serialize for RecordId {
     }
 }
 
-/// What is kept of a record's making, for `provenance/` (promise 7 of the README).
+/// What is kept of a record's making, for `provenance/`.
 #[derive(Debug, Clone, Default)]
 pub struct Provenance {
     /// One entry for each `llm` stage the record went through, in order.

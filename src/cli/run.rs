@@ -12,12 +12,13 @@ use tokio_stream::wrappers::SignalStream;
 use tokio_stream::{Stream, StreamExt};
 
 use super::exit::{Exit, WrongUse};
+use super::repair::{self, RetryArgs};
 use super::{Changes, PipelineArgs, inspect, print};
 use crate::config::Plan;
 use crate::engine::{self, Parts, Providers, RunEnd, RunOptions, RunReport, Stop};
 use crate::journal::disk::RealDisk;
 use crate::journal::{Opened, RunDirectory, RunState, Storing, Wanted};
-use crate::{config, llm, report};
+use crate::{config, journal, llm, report};
 
 /// The arguments of `run`.
 #[derive(Debug, Args)]
@@ -35,8 +36,8 @@ pub(super) struct RunArgs {
     fresh: bool,
     /// With `--fresh`: uses the answers of the run that is moved aside, or of the one in DIR, for questions
     /// that are the same; each answer once.
-    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, default_missing_value = "", requires = "fresh")]
-    reuse_answers: Option<PathBuf>,
+    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, requires = "fresh")]
+    reuse_answers: Option<Option<PathBuf>>,
 }
 
 pub(super) fn run(args: &RunArgs, json: bool, quiet: bool, bar: ProgressBar) -> anyhow::Result<Exit> {
@@ -52,8 +53,8 @@ pub(super) fn run(args: &RunArgs, json: bool, quiet: bool, bar: ProgressBar) -> 
         pipeline_yaml: plan.to_yaml(),
         now,
         fresh: args.fresh,
-        reuse_moved: args.reuse_answers.as_ref().is_some_and(|dir| dir.as_os_str().is_empty()),
-        reuse: args.reuse_answers.clone().filter(|dir| !dir.as_os_str().is_empty()),
+        reuse_moved: matches!(args.reuse_answers, Some(None)),
+        reuse: args.reuse_answers.clone().flatten(),
     };
     let opened = RunDirectory::open(Arc::new(RealDisk), &root, wanted)?;
     if let Some(moved) = &opened.moved {
@@ -74,6 +75,22 @@ pub(super) fn run(args: &RunArgs, json: bool, quiet: bool, bar: ProgressBar) -> 
     runtime.shutdown_background();
     let exit = tell(&report, &root, json);
     Ok(exit)
+}
+
+/// Makes the rejected items of a run again, with the pipeline as the run directory has it.
+pub(super) fn retry_rejected(
+    args: &RetryArgs,
+    json: bool,
+    quiet: bool,
+    bar: ProgressBar,
+) -> anyhow::Result<Exit> {
+    if repair::take_rejected(args)? == 0 {
+        return Ok(Exit::Complete);
+    }
+    let pipeline = PipelineArgs { pipeline: args.run_dir.join("pipeline.yaml"), changes: Changes::default() };
+    let again =
+        RunArgs { pipeline, out: Some(args.run_dir.clone()), limit: None, fresh: false, reuse_answers: None };
+    run(&again, json, quiet, bar)
 }
 
 /// Loads a pipeline with the command line's changes.
@@ -132,7 +149,7 @@ async fn start(
     let signals = listen().context("cannot listen for signals")?;
     let report = tokio::select! {
         report = engine::run(parts, opened, options, stop.clone(), events) => report?,
-        () = obey(signals, stop) => anyhow::bail!("stopped at the third signal"),
+        () = obey(signals, stop) => std::process::exit(Exit::Interrupted as i32),
         () = report::show(watch, bar, quiet) => anyhow::bail!("the run's events ended before the run"),
     };
     Ok(report)
@@ -161,7 +178,7 @@ fn tell(report: &RunReport, root: &Path, json: bool) -> Exit {
     if json {
         print(&format!("{}\n", report::summary_json(report)));
     } else {
-        tracing::info!("{}", report::summary(report, root));
+        report::print(&report::summary(report, root));
     }
     match &report.end {
         RunEnd::Complete => Exit::Complete,

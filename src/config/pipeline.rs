@@ -1,7 +1,7 @@
-//! The pipeline file as it is written: one struct per block, checked for shape by `load`.
+//! The pipeline file as it is written: one struct per block, checked for shape by `head`.
 //!
 //! The same structs give the JSON schema of `synthmill schema`. What a value means, and whether it fits
-//! with the others, is decided in `check` and `plan`.
+//! with the others, is decided in `head`, `whole` and `plan`.
 
 use std::collections::BTreeMap;
 
@@ -39,7 +39,7 @@ pub struct Pipeline {
     /// Seconds that answers in flight are awaited after the first SIGINT or SIGTERM.
     #[serde(default = "drain_timeout")]
     pub drain_timeout: f64,
-    /// Items between admission and commit at a time; by default twice the models' concurrency, 64 at least.
+    /// Items between admission and their end at a time; by default twice the models' concurrency, 64 at least.
     #[serde(default)]
     pub max_in_flight: Option<u32>,
     /// The stages, in the order records go through them; each a map with one key, its type.

@@ -39,7 +39,7 @@ pub struct Plan {
     pub pack_answers: bool,
     /// Seconds that answers in flight are awaited after the first signal.
     pub drain_timeout: f64,
-    /// Items between admission and commit at a time.
+    /// Items between admission and their end at a time.
     pub max_in_flight: u32,
     /// The stages in order.
     pub stages: Vec<PlannedStage>,

@@ -124,6 +124,12 @@ fn check_order(
     let mut in_source_part = true;
     for (index, stage) in stages.iter().enumerate() {
         let before = index.checked_sub(1).and_then(|index| stages.get(index));
+        let derives = stage.kind.is_some_and(|kind| matches!(kind.role, Role::Source | Role::Derive));
+        if derives && stage.when.is_some() {
+            let mut problem = Problem::new(join(&stage.at, "when"), "`when` cannot stand in the source part");
+            problem.on_key().expected("a stage after the source part, where records are numbered");
+            problems.push(problem);
+        }
         if let Some(problem) = misplaced(stage, before, in_source_part, table) {
             problems.push(problem);
             found.insert(index);

@@ -139,7 +139,10 @@ impl AskUnit {
             Ok(request) => request,
             Err(error) => return Asked::Failed(Failure::of(&error)),
         };
-        let reader = self.reader_for(record);
+        let reader = match self.reader_for(record) {
+            Ok(reader) => reader,
+            Err(error) => return Asked::Failed(Failure::of(&error)),
+        };
         request.schema = reader.and_then(|reader| reader.read.schema()).cloned().map(Arc::new);
         let mut call = self.new_call(post, &request);
         let question = request.messages.clone();
@@ -180,8 +183,10 @@ impl AskUnit {
                 OnError::Heuristic => {
                     request.messages = question;
                     if let Err(error) = self.fall_back(record, &request, reader, &mut call, &failure).await {
+                        let (attempts, answer) = (call.attempts, failure.answer);
                         record.provenance.calls.push(Arc::new(call));
-                        return Asked::Failed(Failure { answer: failure.answer, ..Failure::of(&error) });
+                        let stage = reader.map(|reader| Arc::clone(&reader.id));
+                        return Asked::Failed(Failure { stage, attempts, answer, ..Failure::of(&error) });
                     }
                     post.metrics.fall_back();
                     break;
@@ -248,7 +253,11 @@ impl AskUnit {
 
     /// A record that goes past the `llm` stage may still be read.
     fn only_read(&self, record: &mut Record) -> Asked {
-        let Some(reader) = self.reader_for(record) else { return Asked::Answered };
+        let reader = match self.reader_for(record) {
+            Ok(Some(reader)) => reader,
+            Ok(None) => return Asked::Answered,
+            Err(error) => return Asked::Failed(Failure::of(&error)),
+        };
         match reader.read.read(record) {
             Ok(()) => Asked::Answered,
             Err(error) => {
@@ -258,10 +267,13 @@ impl AskUnit {
     }
 
     /// The reader, if there is one and its `when` lets the record through.
-    fn reader_for(&self, record: &Record) -> Option<&Reader> {
-        let reader = self.reader.as_ref()?;
-        let applies = reader.when.as_ref().is_none_or(|when| when.is_true(record).unwrap_or(true));
-        applies.then_some(reader)
+    fn reader_for(&self, record: &Record) -> Result<Option<&Reader>, StageError> {
+        let Some(reader) = &self.reader else { return Ok(None) };
+        let applies = match &reader.when {
+            Some(when) => when.is_true(record)?,
+            None => true,
+        };
+        Ok(applies.then_some(reader))
     }
 
     fn read(

@@ -46,6 +46,8 @@ pub(crate) enum Fact {
 pub(crate) struct Ended {
     pub(crate) id: RecordId,
     pub(crate) end: End,
+    /// Whether a sink took it, or the record it came from, on its way.
+    pub(crate) written: bool,
     pub(crate) lines: Vec<(usize, Vec<u8>)>,
 }
 

@@ -172,8 +172,9 @@ impl Ledger {
         let Some(item) = self.items.get_mut(&number) else { return };
         item.live -= 1;
         item.lines.extend(ended.lines);
+        item.written |= ended.written;
         match ended.end {
-            End::Written => item.written = true,
+            End::Written => {}
             End::Dropped { reason } => *self.drops.entry(reason).or_default() += 1,
             End::Rejected(rejection) => {
                 item.rejected = true;

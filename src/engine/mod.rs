@@ -123,6 +123,7 @@ pub async fn run(
         total: directory.manifest().items,
     };
     let tasks = TaskTracker::new();
+    verify(&directory, &facts, &tasks);
     let first = start_stages(parts.stages, &books.stages, &facts, answers, &stop, &tasks);
     match parts.source.start() {
         Ok(units) => {
@@ -149,6 +150,16 @@ pub async fn run(
         closing.storage.get_or_insert(error);
     }
     Ok(finish(directory, closing, &parts.sinks, &options, &stop)?)
+}
+
+/// Checks beside the start that the outputs are still what earlier starts committed.
+fn verify(directory: &RunDirectory, facts: &async_channel::Sender<Fact>, tasks: &TaskTracker) {
+    let (verifier, facts) = (directory.verifier(), facts.clone());
+    drop(tasks.spawn_blocking(move || {
+        if let Err(error) = verifier() {
+            let _ = facts.send_blocking(Fact::Storage(error));
+        }
+    }));
 }
 
 /// Starts one task a stage, the last one first, and returns the way into the first.

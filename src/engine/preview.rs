@@ -91,18 +91,20 @@ async fn walk(parts: &Parts, item: Record, prompts_only: bool) -> Result<Preview
                     let result = catch_unwind(AssertUnwindSafe(|| take_step(step, &mut record)));
                     match result.unwrap_or_else(|panic| Err(panicked(&*panic))) {
                         Ok((Emit::Pass, note)) => (vec![record], note),
-                        Ok((Emit::Many(children), note)) => (children, note),
+                        Ok((Emit::Many(children), _)) if children.is_empty() => {
+                            (Vec::new(), Some("dropped: empty".to_owned()))
+                        }
+                        Ok((Emit::Many(mut children), note)) => {
+                            for (index, child) in (0_u32..).zip(&mut children) {
+                                child.id = id.child(&stage.id, index);
+                            }
+                            (children, note)
+                        }
                         Ok((Emit::Drop(reason), _)) => (Vec::new(), Some(format!("dropped: {reason}"))),
                         Err(error) => (Vec::new(), Some(format!("rejected: {error}"))),
                     }
                 }
             };
-            let mut made = made;
-            if made.len() > 1 {
-                for (index, child) in (0_u32..).zip(&mut made) {
-                    child.id = id.child(&stage.id, index);
-                }
-            }
             next.extend(made.iter().cloned());
             preview.steps.push(PreviewStep { stage: Arc::clone(&stage.id), id, records: made, note });
         }

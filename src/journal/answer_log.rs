@@ -89,8 +89,13 @@ impl Answers {
         Ok((answers, AnswersThread(thread, failure)))
     }
 
-    /// The answer to a question that was asked before: in this run, or in one whose answers are reused.
+    /// The answer to a question that was asked before: in this run, or in one whose answers are reused. An
+    /// error when the log has failed.
     pub async fn find(&self, names: Names) -> Result<Option<Kept>, StorageError> {
+        // Nothing more is asked for once answers cannot be kept.
+        if let Some(error) = self.failure.get() {
+            return Err(error.clone());
+        }
         let found = {
             let mut recovered = self.recovered.lock().unwrap_or_else(PoisonError::into_inner);
             recovered.answers.remove(&names.key)

@@ -5,12 +5,12 @@
 //! reads at a start.
 //!
 //! ```text
-//! payload = items:u32 (item:u64 outcome:u8 lines:u32)*
-//!           files:u32 (from:u64 to:u64 lines:u64 crc32:u32)*
+//! payload = files:u32 (from:u64 to:u64 lines:u64 crc32:u32)*
+//!           items:u32 (item:u64 outcome:u8 (lines:u32)*)*        lines in each file
 //!           answers: generation:u32 offset:u64
 //! ```
-//! Little-endian. A file's bytes `from..to` are the group's; lines and checksum are of all its bytes to
-//! `to`.
+//! Little-endian. A file's bytes `from..to` are the group's, item by item; lines and checksum are of all its
+//! bytes to `to`. So each line of a file is known to be an item's, whatever stands in it.
 
 use roaring::RoaringTreemap;
 
@@ -50,7 +50,9 @@ pub(super) struct AnswersFrom {
 /// One group as a frame holds it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Group {
-    pub(super) items: Vec<(u64, Outcome, u32)>,
+    pub(super) items: Vec<(u64, Outcome)>,
+    /// How many lines each item has in each file: the first item's, then the second's, ...
+    pub(super) lines: Vec<u32>,
     /// Where the group's bytes begin in each file, and how far the file is stable with them.
     pub(super) files: Vec<(u64, Stable)>,
     pub(super) answers: AnswersFrom,
@@ -71,12 +73,6 @@ impl Group {
     /// Adds the group's frame to `bytes`.
     pub(super) fn push(&self, bytes: &mut Vec<u8>) {
         frames::push(bytes, |bytes| {
-            bytes.extend_from_slice(&(self.items.len() as u32).to_le_bytes());
-            for (item, outcome, lines) in &self.items {
-                bytes.extend_from_slice(&item.to_le_bytes());
-                bytes.push(*outcome as u8);
-                bytes.extend_from_slice(&lines.to_le_bytes());
-            }
             bytes.extend_from_slice(&(self.files.len() as u32).to_le_bytes());
             for (from, file) in &self.files {
                 bytes.extend_from_slice(&from.to_le_bytes());
@@ -84,29 +80,31 @@ impl Group {
                 bytes.extend_from_slice(&file.lines.to_le_bytes());
                 bytes.extend_from_slice(&file.crc.to_le_bytes());
             }
+            bytes.extend_from_slice(&(self.items.len() as u32).to_le_bytes());
+            for (index, (item, outcome)) in self.items.iter().enumerate() {
+                bytes.extend_from_slice(&item.to_le_bytes());
+                bytes.push(*outcome as u8);
+                for lines in self.lines_of(index) {
+                    bytes.extend_from_slice(&lines.to_le_bytes());
+                }
+            }
             bytes.extend_from_slice(&self.answers.generation.to_le_bytes());
             bytes.extend_from_slice(&self.answers.offset.to_le_bytes());
         });
     }
 
+    /// How many lines the item at `index` has in each file.
+    pub(super) fn lines_of(&self, index: usize) -> &[u32] {
+        let files = self.files.len();
+        self.lines.get(index * files..(index + 1) * files).unwrap_or_default()
+    }
+
     /// The group of a frame's payload; `None` when it is none.
     pub(super) fn read(payload: &[u8]) -> Option<Self> {
         let mut group = Self::default();
-        let count = read_u32(payload, 0)? as usize;
+        let files = read_u32(payload, 0)? as usize;
         let mut at = 4;
-        for _ in 0..count {
-            let outcome = match payload.get(at + 8)? {
-                0 => Outcome::Ok,
-                1 => Outcome::Dropped,
-                2 => Outcome::Rejected,
-                _ => return None,
-            };
-            group.items.push((read_u64(payload, at)?, outcome, read_u32(payload, at + 9)?));
-            at += 13;
-        }
-        let count = read_u32(payload, at)? as usize;
-        at += 4;
-        for _ in 0..count {
+        for _ in 0..files {
             let stable = Stable {
                 offset: read_u64(payload, at + 8)?,
                 lines: read_u64(payload, at + 16)?,
@@ -114,6 +112,22 @@ impl Group {
             };
             group.files.push((read_u64(payload, at)?, stable));
             at += 28;
+        }
+        let items = read_u32(payload, at)? as usize;
+        at += 4;
+        for _ in 0..items {
+            let outcome = match payload.get(at + 8)? {
+                0 => Outcome::Ok,
+                1 => Outcome::Dropped,
+                2 => Outcome::Rejected,
+                _ => return None,
+            };
+            group.items.push((read_u64(payload, at)?, outcome));
+            at += 9;
+            for _ in 0..files {
+                group.lines.push(read_u32(payload, at)?);
+                at += 4;
+            }
         }
         group.answers =
             AnswersFrom { generation: read_u32(payload, at)?, offset: read_u64(payload, at + 4)? };
@@ -140,7 +154,7 @@ impl Done {
 
     /// Adds one group.
     pub(super) fn take(&mut self, group: &Group) {
-        for (item, outcome, _) in &group.items {
+        for (item, outcome) in &group.items {
             if !self.items.insert(*item) {
                 continue;
             }
@@ -164,12 +178,14 @@ mod tests {
         let file = |from, offset| (from, Stable { offset, lines: 5, crc: 7 });
         [
             Group {
-                items: vec![(0, Outcome::Ok, 4), (2, Outcome::Rejected, 1)],
+                items: vec![(0, Outcome::Ok), (2, Outcome::Rejected)],
+                lines: vec![4, 1],
                 files: vec![file(0, 90)],
                 answers: AnswersFrom { generation: 1, offset: 16 },
             },
             Group {
-                items: vec![(1, Outcome::Dropped, 0)],
+                items: vec![(1, Outcome::Dropped)],
+                lines: vec![0],
                 files: vec![file(90, 120)],
                 answers: AnswersFrom { generation: 1, offset: 400 },
             },

@@ -1,21 +1,24 @@
 //! A run directory: made, or found and checked, then locked for one process.
 //!
-//! Opening reads the manifest and the commit logs, tells which items are done, and cuts each output file to
-//! where it is stable. Everything after that is written by `writer`. The rule for a pipeline that differs
-//! from the one the run began with is here: refused, with what differs.
+//! Opening reads the manifest and the commit logs (`recover`) and tells which items are done; starting cuts
+//! each output file to where it is stable. Everything after that is written by `writer` and `answer_log`.
+//! The rule for a pipeline that differs from the one the run began with is here: refused, with what differs.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use roaring::RoaringTreemap;
+use serde_json::Value;
 
 use super::answer_log::{Answers, AnswersThread};
 use super::commits::{AnswersFrom, Stable};
 use super::disk::{self, Disk};
 use super::frames::LogError;
-use super::manifest::{FORMAT, Manifest, RunState};
+use super::manifest::{self, FORMAT, Manifest, RunState};
 use super::recover;
+use super::rewrite;
 use super::writer::{Committed, Files, StorageError, Writer};
 
 /// A run directory that this process holds the lock of.
@@ -25,6 +28,7 @@ pub struct RunDirectory {
     stable: Vec<Stable>,
     manifest: Manifest,
     answers: AnswersFrom,
+    pipeline_yaml: String,
     /// Held for its lock, which ends with the process at the latest.
     _lock: Box<dyn Send + Sync>,
 }
@@ -73,14 +77,15 @@ pub enum OpenError {
     Foreign(PathBuf),
     /// The pipeline's meaning changed since the run began.
     #[error(
-        "the run in `{path}` was begun with another pipeline; these differ: {}\n\
-         hint: `--fresh` moves the old run aside and begins anew",
-        .parts.join(", ")
+        "the run in `{path}` was begun with another pipeline; these differ:\n  {}\n\
+         hint: `--fresh` moves the old run aside and begins anew; `--reuse-answers` with it asks the model \
+         only what really changed",
+        .parts.join("\n  ")
     )]
     Different {
         /// The directory.
         path: PathBuf,
-        /// The parts that differ, such as `stages.prompt`.
+        /// What differs, `path: before -> after`.
         parts: Vec<String>,
     },
     /// Made by another version of the program.
@@ -125,6 +130,9 @@ pub enum OpenError {
         /// The committed length.
         committed: u64,
     },
+    /// There is no run.
+    #[error("`{0}` holds no run (it has no manifest.json)")]
+    NoRun(PathBuf),
     /// The run whose answers should be used again is not there.
     #[error("`{0}` holds no run whose answers could be used again")]
     NoAnswers(PathBuf),
@@ -138,8 +146,8 @@ pub enum OpenError {
 pub struct Wanted {
     /// The pipeline's name.
     pub pipeline: String,
-    /// Hashes of what the run depends on, by part.
-    pub fingerprint: BTreeMap<String, String>,
+    /// What the run depends on, by part.
+    pub fingerprint: BTreeMap<String, Value>,
     /// The sinks' paths, relative to the directory.
     pub sinks: Vec<String>,
     /// The resolved pipeline, for `pipeline.yaml`.
@@ -174,22 +182,22 @@ impl RunDirectory {
         let found = recover::manifest(&*disk, root)?;
         let resumed = found.is_some();
         let manifest = match found {
-            Some(found) => continued(found, &wanted, root)?,
+            Some(mut found) => {
+                rewrite::finish_rewriting(&*disk, root, &mut found)?;
+                continued(found, &wanted, root)?
+            }
             None => new_manifest(&wanted, moved.as_deref()),
         };
-        let done = recover::commits(&*disk, root, manifest.generation)?;
+        let done = recover::commits(&*disk, root, &manifest)?;
         let mut stable = done.files;
         stable.resize(manifest.files.len(), Stable::default());
         let answers = done.answers;
-        let directory = Self { disk, root: root.to_owned(), stable, manifest, answers, _lock: lock };
+        let pipeline_yaml = wanted.pipeline_yaml;
+        let directory =
+            Self { disk, root: root.to_owned(), stable, manifest, answers, pipeline_yaml, _lock: lock };
         directory.check_outputs()?;
         let lines = directory.stable.iter().map(|stable| stable.lines).collect();
         let before = Committed { ok: done.ok, dropped: done.dropped, rejected: done.rejected, lines };
-        if !resumed {
-            let path = root.join("pipeline.yaml");
-            disk::replace(&*directory.disk, &path, wanted.pipeline_yaml.as_bytes(), true)
-                .map_err(|source| StorageError::new("write", &path, source))?;
-        }
         Ok(Opened { directory, done: done.items, before, resumed, moved })
     }
 
@@ -217,7 +225,9 @@ impl RunDirectory {
         let recovered = recover::answers(self, self.answers, done)?;
         let reuse = recover::reuse(self)?;
         self.manifest.generation += 1;
+        // First the manifest: without it the next start would take the folder for somebody else's.
         self.save(|manifest| manifest.state = RunState::Running)?;
+        self.save_pipeline()?;
         let mut outputs = Vec::with_capacity(self.stable.len());
         for (name, stable) in self.manifest.files.iter().zip(&self.stable) {
             let path = self.root.join(name);
@@ -237,6 +247,9 @@ impl RunDirectory {
         }
         let generation = self.manifest.generation;
         let log = recover::answers_path(&self.root, generation);
+        for leftover in [&log, &recover::commits_path(&self.root, generation)] {
+            self.remove_leftover(leftover)?;
+        }
         let sync = (how.sync, how.pack);
         let (answers, answers_thread) =
             Answers::start(&*self.disk, &log, generation, recovered, reuse, sync)?;
@@ -251,6 +264,15 @@ impl RunDirectory {
         Ok(Started { writer, answers: Arc::new(answers), answers_thread })
     }
 
+    /// Compares every committed byte of the outputs with its checksum; to be run beside the start, since
+    /// it reads them whole. An error names the file that is not what was committed.
+    pub fn verifier(&self) -> impl FnOnce() -> Result<(), StorageError> + Send + 'static {
+        let disk = Arc::clone(&self.disk);
+        let paths = self.manifest.files.iter().map(|name| self.root.join(name));
+        let files: Vec<(PathBuf, Stable)> = paths.zip(self.stable.iter().copied()).collect();
+        move || files.iter().try_for_each(|(path, stable)| verify(&*disk, path, *stable))
+    }
+
     /// Changes the manifest and makes the change durable.
     pub fn save(&mut self, change: impl FnOnce(&mut Manifest)) -> Result<(), StorageError> {
         change(&mut self.manifest);
@@ -259,6 +281,24 @@ impl RunDirectory {
             .map_err(|error| StorageError::new("write", &path, std::io::Error::other(error)))?;
         disk::replace(&*self.disk, &path, &json, true)
             .map_err(|source| StorageError::new("replace", &path, source))
+    }
+
+    /// A log of this number can only be what a killed `repair` left.
+    fn remove_leftover(&self, log: &Path) -> Result<(), StorageError> {
+        match self.disk.length(log).map_err(|source| StorageError::new("look at", log, source))? {
+            Some(_) => self.disk.remove(log).map_err(|source| StorageError::new("remove", log, source)),
+            None => Ok(()),
+        }
+    }
+
+    fn save_pipeline(&self) -> Result<(), StorageError> {
+        let path = self.root.join("pipeline.yaml");
+        let found = self.disk.length(&path).map_err(|source| StorageError::new("look at", &path, source))?;
+        if found.is_some_and(|length| length > 0) {
+            return Ok(());
+        }
+        disk::replace(&*self.disk, &path, self.pipeline_yaml.as_bytes(), true)
+            .map_err(|source| StorageError::new("write", &path, source))
     }
 
     /// Replaces `status.json`.
@@ -303,6 +343,10 @@ fn refuse_foreign(disk: &dyn Disk, root: &Path) -> Result<(), OpenError> {
 
 fn move_aside(disk: &dyn Disk, root: &Path) -> Result<Option<PathBuf>, OpenError> {
     refuse_foreign(disk, root)?;
+    let names = disk.list(root).map_err(|source| StorageError::new("read", root, source))?;
+    if names.iter().all(|name| name == ".lock") {
+        return Ok(None);
+    }
     // Locked first: a run that another process works on is not pulled from under it.
     let lock = lock(disk, root)?;
     let stamp = recover::manifest(disk, root)?.map_or_else(|| "old".to_owned(), |manifest| manifest.started);
@@ -319,17 +363,7 @@ fn move_aside(disk: &dyn Disk, root: &Path) -> Result<Option<PathBuf>, OpenError
 }
 
 fn continued(found: Manifest, wanted: &Wanted, root: &Path) -> Result<Manifest, OpenError> {
-    let mut parts = Vec::new();
-    for (part, hash) in &wanted.fingerprint {
-        match found.fingerprint.get(part) {
-            None => parts.push(format!("`{part}` is new")),
-            Some(old) if old != hash => parts.push(format!("`{part}`")),
-            Some(_) => {}
-        }
-    }
-    for part in found.fingerprint.keys().filter(|part| !wanted.fingerprint.contains_key(*part)) {
-        parts.push(format!("`{part}` is gone"));
-    }
+    let parts = manifest::differences(&found.fingerprint, &wanted.fingerprint);
     if parts.is_empty() {
         return Ok(found);
     }
@@ -346,6 +380,8 @@ fn new_manifest(wanted: &Wanted, moved: Option<&Path>) -> Manifest {
         fingerprint: wanted.fingerprint.clone(),
         started: wanted.now.clone(),
         generation: 0,
+        first_generation: 1,
+        rewriting: false,
         state: RunState::Running,
         seconds: 0.0,
         files,
@@ -355,8 +391,30 @@ fn new_manifest(wanted: &Wanted, moved: Option<&Path>) -> Manifest {
     }
 }
 
-fn lock(disk: &dyn Disk, root: &Path) -> Result<Box<dyn Send + Sync>, OpenError> {
+pub(super) fn lock(disk: &dyn Disk, root: &Path) -> Result<Box<dyn Send + Sync>, OpenError> {
     let path = root.join(".lock");
     let lock = disk.lock(&path).map_err(|source| StorageError::new("lock", &path, source))?;
     lock.ok_or_else(|| OpenError::Locked(root.to_owned()))
+}
+
+fn verify(disk: &dyn Disk, path: &Path, stable: Stable) -> Result<(), StorageError> {
+    if stable.offset == 0 {
+        return Ok(());
+    }
+    let failed = |source| StorageError::new("read", path, source);
+    let mut file = disk.read(path).map_err(failed)?.take(stable.offset);
+    let mut crc = crc32fast::Hasher::new();
+    let mut chunk = vec![0; 1 << 18];
+    loop {
+        match file.read(&mut chunk).map_err(failed)? {
+            0 => break,
+            read => crc.update(&chunk[..read]),
+        }
+    }
+    if crc.finalize() == stable.crc {
+        return Ok(());
+    }
+    let edited =
+        "its content is not what was committed; `synthmill repair` makes the items of the changed part again";
+    Err(StorageError::new("trust", path, std::io::Error::other(edited)))
 }

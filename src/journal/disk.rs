@@ -1,8 +1,8 @@
 //! Every access to a run directory's files, behind a trait.
 //!
-//! `RealDisk` is the operating system's; tests put in one that fails at the n-th operation or forgets what
-//! was not synced. Plain `std::fs`, called from the writer's thread and while a run is opened: tokio's file
-//! type can lose a write that failed.
+//! `RealDisk` is the operating system's; the trait lets a test put in one that fails at the n-th operation
+//! or forgets what was not synced. Plain `std::fs`, called from the journal's threads and while a run is
+//! opened: tokio's file type can lose a write that failed.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};

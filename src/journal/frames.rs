@@ -115,7 +115,8 @@ pub(super) fn each<'log>(
     Ok(())
 }
 
-/// The payloads that are good, wherever they stand, and the stretches that are not: for `repair`.
+/// The payloads that are good, wherever they stand, and the stretches between them that are not: for
+/// `repair`. A torn tail is no such stretch.
 pub(super) fn salvage(log: &[u8], mut take: impl FnMut(&[u8])) -> Vec<(u64, u64)> {
     let mut bad = Vec::new();
     let mut at = HEADER.min(log.len());
@@ -125,7 +126,7 @@ pub(super) fn salvage(log: &[u8], mut take: impl FnMut(&[u8])) -> Vec<(u64, u64)
             at += FRAME + payload.len();
             continue;
         }
-        let next = next_good(log, at + 1).unwrap_or(log.len());
+        let Some(next) = next_good(log, at + 1) else { break };
         bad.push((at as u64, next as u64));
         at = next;
     }

@@ -30,7 +30,7 @@ pub struct Inspection {
 pub fn inspect(root: &Path) -> Result<Option<Inspection>, OpenError> {
     let disk = &disk::RealDisk;
     let Some(manifest) = manifest(disk, root)? else { return Ok(None) };
-    let done = commits(disk, root, manifest.generation)?;
+    let done = commits(disk, root, &manifest)?;
     let mut lines: Vec<u64> = done.files.iter().map(|file| file.lines).collect();
     lines.resize(manifest.files.len(), 0);
     let done = Committed { ok: done.ok, dropped: done.dropped, rejected: done.rejected, lines };
@@ -61,10 +61,10 @@ pub(super) fn manifest(disk: &dyn Disk, root: &Path) -> Result<Option<Manifest>,
     Ok(Some(serde_json::from_value(value).map_err(damaged)?))
 }
 
-/// What the commit logs of all generations say, added up.
-pub(super) fn commits(disk: &dyn Disk, root: &Path, generations: u32) -> Result<Done, OpenError> {
+/// What the commit logs of all starts say, added up.
+pub(super) fn commits(disk: &dyn Disk, root: &Path, manifest: &Manifest) -> Result<Done, OpenError> {
     let mut done = Done::default();
-    for generation in 1..=generations {
+    for generation in manifest.first_generation..=manifest.generation {
         let path = commits_path(root, generation);
         // A start that was killed before it made its log left none.
         let Some(log) = read(disk, &path)? else { continue };
@@ -116,7 +116,7 @@ pub(super) fn reuse(directory: &RunDirectory) -> Result<Option<Reuse>, OpenError
     Ok(Some(Reuse::new(Arc::clone(disk), logs, index)))
 }
 
-fn read(disk: &dyn Disk, path: &Path) -> Result<Option<Vec<u8>>, StorageError> {
+pub(super) fn read(disk: &dyn Disk, path: &Path) -> Result<Option<Vec<u8>>, StorageError> {
     if disk.length(path).map_err(|source| StorageError::new("look at", path, source))?.is_none() {
         return Ok(None);
     }

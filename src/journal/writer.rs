@@ -213,7 +213,12 @@ impl State {
             self.waiting_bytes += line.len();
             self.outputs[*file].stable.lines += 1;
         }
-        self.group.items.push((item.item, item.outcome, item.lines.len() as u32));
+        self.group.items.push((item.item, item.outcome));
+        let first = self.group.lines.len();
+        self.group.lines.resize(first + self.outputs.len(), 0);
+        for (file, _) in &item.lines {
+            self.group.lines[first + file] += 1;
+        }
         self.group.answers.offset = item.answers_from;
         match item.outcome {
             Outcome::Ok => self.totals.ok += 1,
@@ -243,6 +248,7 @@ impl State {
             self.log.sync().map_err(|source| StorageError::new("sync", &self.log_path, source))?;
         }
         self.group.items.clear();
+        self.group.lines.clear();
         self.waiting_bytes = 0;
         self.totals.lines = self.outputs.iter().map(|output| output.stable.lines).collect();
         self.publish.send_replace(self.totals.clone());

@@ -48,6 +48,15 @@ pub fn summary(report: &RunReport, root: &Path) -> String {
             ),
         );
     }
+    if snapshot.recovered + snapshot.reused > 0 {
+        row(
+            "answers",
+            format!(
+                "{} found from earlier starts, {} of another run reused",
+                snapshot.recovered, snapshot.reused
+            ),
+        );
+    }
     for stage in &snapshot.stages {
         row(
             "stage",
@@ -73,6 +82,12 @@ pub fn summary(report: &RunReport, root: &Path) -> String {
     }
     text.truncate(text.trim_end().len());
     text
+}
+
+/// Writes a text to stderr, as it is.
+pub fn print(text: &str) {
+    let mut stderr = std::io::stderr().lock();
+    let _ = std::io::Write::write_all(&mut stderr, format!("{text}\n").as_bytes());
 }
 
 /// The same as JSON.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 use synthmill::config::{Overrides, Plan};
 use synthmill::engine::{self, Parts, Providers, RunOptions, RunReport, Stop};
-use synthmill::journal::disk::RealDisk;
+use synthmill::journal::disk::{Disk, RealDisk};
 use synthmill::journal::{OpenError, Opened, RunDirectory, Storing, Wanted};
 use synthmill::llm::scripted::Scripted;
 use synthmill::llm::{Heuristic, Model};
@@ -51,6 +51,8 @@ pub(crate) struct Run {
     pub(crate) model: Arc<Scripted>,
     pub(crate) limit: Option<u64>,
     pub(crate) stop: Stop,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) sync: bool,
 }
 
 impl Run {
@@ -59,7 +61,15 @@ impl Run {
             Ok(plan) => plan,
             Err(problems) => panic!("{problems}"),
         };
-        Self { plan, root: root.to_owned(), model: Arc::new(model), limit: None, stop: Stop::default() }
+        Self {
+            plan,
+            root: root.to_owned(),
+            model: Arc::new(model),
+            limit: None,
+            stop: Stop::default(),
+            disk: Arc::new(RealDisk),
+            sync: false,
+        }
     }
 
     /// Opens the run directory as the program does.
@@ -75,7 +85,7 @@ impl Run {
             reuse_moved: false,
             reuse: None,
         };
-        RunDirectory::open(Arc::new(RealDisk), &self.root, wanted)
+        RunDirectory::open(Arc::clone(&self.disk), &self.root, wanted)
     }
 
     fn parts(&self) -> Parts {
@@ -91,14 +101,14 @@ impl Run {
     }
 
     pub(crate) async fn try_run(&self) -> Result<RunReport, OpenError> {
-        let opened = self.open().unwrap();
+        let opened = self.open()?;
         let options = RunOptions {
             pipeline: self.plan.name.clone(),
             limit: self.limit,
             max_in_flight: self.plan.max_in_flight,
             error_budget: self.plan.error_budget,
             drain_timeout: Duration::from_secs_f64(self.plan.drain_timeout),
-            storing: Storing { sync: false, pack: true },
+            storing: Storing { sync: self.sync, pack: true },
         };
         let (events, _watch) = async_channel::bounded(16);
         engine::run(self.parts(), opened, options, self.stop.clone(), events).await

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
+mod faulty_disk;
 mod bad_pipelines;
 mod child;
 mod command_line;
@@ -14,6 +15,7 @@ mod own_pipeline;
 mod protocol;
 mod real_model;
 mod running;
+mod storage_faults;
 mod secrets;
 mod shipped;
 mod status;
