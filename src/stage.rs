@@ -20,6 +20,25 @@ pub trait Declare: Send + Sync {
 
     /// Makes the running part. Called after `check` found nothing.
     fn build(&self, context: &BuildContext) -> Result<Part, BuildError>;
+
+    /// What the plan shows of the stage beyond its name, such as the shares it draws by; `items` are the
+    /// records it will see, where that is known beforehand. Nothing by default.
+    fn explain(
+        &self,
+        _context: &BuildContext,
+        _items: Option<u64>,
+    ) -> Result<Option<Explanation>, BuildError> {
+        Ok(None)
+    }
+}
+
+/// What a stage tells of itself before a run.
+#[derive(Debug, Clone)]
+pub struct Explanation {
+    /// For people, line by line.
+    pub lines: Vec<String>,
+    /// The same for machines.
+    pub data: Value,
 }
 
 /// What a part may need to be built.
@@ -112,6 +131,17 @@ pub trait Source: Send {
     /// How many units there are, if known beforehand, for the time left.
     fn units(&self) -> Option<u64> {
         None
+    }
+
+    /// Whether it never ends by itself, so that a run needs a limit.
+    fn is_endless(&self) -> bool {
+        false
+    }
+
+    /// Passes over at most `records` records before the first `next` and says how many it passed over, for
+    /// sources that can do so without making them.
+    fn skip(&mut self, _records: u64) -> u64 {
+        0
     }
 }
 

@@ -4,6 +4,7 @@
 //! `mod` line; a row in `STAGES`. `config` and the command line find it through the table.
 
 mod cot_expand;
+mod generate;
 mod ingest;
 mod llm;
 mod parse;
@@ -22,6 +23,7 @@ use crate::stage::Declare;
 /// Every stage type, in the order a pipeline usually has them.
 pub static STAGES: &[StageType] = &[
     StageType::of::<ingest::Ingest>(),
+    StageType::of::<generate::Generate>(),
     StageType::of::<section::Section>(),
     StageType::of::<plan_questions::PlanQuestions>(),
     StageType::of::<prompt::Prompt>(),
