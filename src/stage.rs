@@ -21,13 +21,8 @@ pub trait Declare: Send + Sync {
     /// Makes the running part. Called after `check` found nothing.
     fn build(&self, context: &BuildContext) -> Result<Part, BuildError>;
 
-    /// What the plan shows of the stage beyond its name, such as the shares it draws by; `items` are the
-    /// records it will see, where that is known beforehand. Nothing by default.
-    fn explain(
-        &self,
-        _context: &BuildContext,
-        _items: Option<u64>,
-    ) -> Result<Option<Explanation>, BuildError> {
+    /// What the plan shows of the stage beyond its name, such as the shares it draws by. Nothing by default.
+    fn explain(&self, _context: &BuildContext) -> Result<Option<Explanation>, BuildError> {
         Ok(None)
     }
 }
@@ -50,6 +45,8 @@ pub struct BuildContext {
     pub draws: Draws,
     /// When the run was first started, as `YYYY-MM-DD_HH-MM-SS` in local time; the same at every resume.
     pub started: String,
+    /// How many items there are, where the source says so.
+    pub items: Option<u64>,
 }
 
 impl BuildContext {

@@ -135,12 +135,13 @@ impl Plan {
             vars: self.vars.clone(),
             draws: Draws::new(self.seed, Arc::clone(&stage.id)),
             started: started.to_owned(),
+            items: self.items,
         }
     }
 
     /// What a stage tells of itself before a run, if anything.
     pub fn explain(&self, stage: &PlannedStage) -> Result<Option<Explanation>, BuildError> {
-        stage.declared.explain(&self.build_context(stage, "now"), self.items)
+        stage.declared.explain(&self.build_context(stage, "now"))
     }
 }
 

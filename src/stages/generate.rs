@@ -115,8 +115,9 @@ mod tests {
     fn numbers(source: &mut dyn Source) -> Vec<u64> {
         let mut numbers = Vec::new();
         while let Some(unit) = source.next() {
-            numbers
-                .extend(unit.unwrap().records.iter().map(|record| record.get("row").unwrap().as_u64().unwrap()));
+            numbers.extend(
+                unit.unwrap().records.iter().map(|record| record.get("row").unwrap().as_u64().unwrap()),
+            );
         }
         numbers
     }

@@ -10,6 +10,7 @@ mod llm;
 mod parse;
 mod plan_questions;
 mod prompt;
+mod sample_injections;
 mod section;
 mod sink;
 mod split;
@@ -26,6 +27,7 @@ pub static STAGES: &[StageType] = &[
     StageType::of::<generate::Generate>(),
     StageType::of::<section::Section>(),
     StageType::of::<plan_questions::PlanQuestions>(),
+    StageType::of::<sample_injections::SampleInjections>(),
     StageType::of::<prompt::Prompt>(),
     StageType::of::<llm::Llm>(),
     StageType::of::<parse::Parse>(),
@@ -141,6 +143,7 @@ pub(crate) mod testing {
             vars: Map::new(),
             draws: Draws::new(42, "stage".into()),
             started: "2026-01-31_12-00-00".into(),
+            items: Some(100_000),
         };
         declared.build(&context).unwrap()
     }
