@@ -14,6 +14,8 @@ mod groups;
 mod length;
 mod quota;
 mod sampler;
+mod settings;
+mod settle;
 mod shares;
 mod tables;
 mod weighted;
@@ -29,8 +31,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use self::assemble::{Assembled, Paths, assemble};
-use self::drawn::Draw;
 use self::sampler::{Kind, Sampler};
+use self::settings::AttributeSettings;
 use super::{Describe, Role};
 use crate::config::CheckContext;
 use crate::record::Record;
@@ -56,50 +58,6 @@ pub(super) struct SampleInjections {
     /// whose logarithm is normal with `mean` and `sigma`, cut to whole words. May name `vars`.
     #[serde(default)]
     length: Option<String>,
-}
-
-/// How one attribute is drawn.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-struct AttributeSettings {
-    /// A law to draw from, for an attribute without a file.
-    draw: Option<Draw>,
-    /// Rows of a file to draw from, for an attribute without a file in the folder.
-    rows: Option<Table>,
-    /// Draws so many different values, as a list.
-    sample: Option<usize>,
-    /// Meets the shares to within one record over all items of the run, instead of by chance. Needs a
-    /// `generate` with `count`, and a run that goes through all of it.
-    quota: Option<QuotaKind>,
-    /// Scores that depend on another attribute: `{topic: {late fees: {annoyed: 20}}}` gives the value
-    /// `annoyed` the score 20 where the topic is `late fees`; all others keep theirs.
-    given: Option<BTreeMap<String, ScoresByValue>>,
-}
-
-/// By a value of another attribute: scores by own value.
-type ScoresByValue = BTreeMap<String, BTreeMap<String, f64>>;
-
-/// Rows that are values of an attribute.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Table {
-    /// The file, JSONL or CSV. May name `vars`.
-    path: String,
-    /// The field of a row that is the value; the whole row by default, whose fields are then reached as
-    /// `injections.ATTRIBUTE.FIELD`.
-    #[serde(default)]
-    field: Option<String>,
-    /// The field of a row that is its frequency score; by default all rows are as likely.
-    #[serde(default)]
-    score: Option<String>,
-}
-
-/// How shares are met.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum QuotaKind {
-    /// To within one record.
-    Exact,
 }
 
 /// The fields this stage makes.
