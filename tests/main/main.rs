@@ -7,3 +7,4 @@ mod model_server;
 mod protocol;
 mod real_model;
 mod running;
+mod sampling;

@@ -64,9 +64,10 @@ impl Wrong {
 
     /// A name that is none of those there are.
     pub(super) fn unknown(at: String, what: &str, name: &str, known: &[String]) -> Self {
-        let listed: Vec<String> = known.iter().take(12).map(|one| format!("`{one}`")).collect();
+        let shown = |one: &String| if one.is_empty() { "`''`".to_owned() } else { format!("`{one}`") };
+        let listed: Vec<String> = known.iter().take(12).map(shown).collect();
         let more = if known.len() > 12 { ", ..." } else { "" };
-        let near = nearest(name, known.iter().map(String::as_str));
+        let near = nearest(name, known.iter().map(String::as_str).filter(|one| !one.is_empty()));
         Self {
             at,
             message: format!("no {what} `{name}`"),

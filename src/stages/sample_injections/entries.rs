@@ -42,7 +42,8 @@ pub(super) fn folded(name: &str) -> String {
 }
 
 fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
+    let line = text.lines().next().unwrap_or_default();
+    line.strip_prefix("error: ").unwrap_or(line)
 }
 
 /// The objects of a list.
@@ -157,8 +158,6 @@ fn score(entry: &Entry) -> Result<f64, String> {
         _ => {
             let found = match value {
                 Value::String(text) => format!("the text `{text}`"),
-                // YAML's `.nan` and `.inf` become null on the way.
-                Value::Null => "nothing, or no finite number,".to_owned(),
                 other => kind(other).to_owned(),
             };
             Err(format!("has {found} as `{key}`, expected a number"))

@@ -66,7 +66,7 @@ mod tests {
         );
         check(
             json!({"persona": {"name": "Ada", "note": "", "likes": ["x", "y"]}}),
-            "- persona: name: Ada; likes: x; y",
+            "- persona: name: Ada; likes: x, y",
         );
         check(json!({"style": "one\ntwo", "tone": "calm"}), "- style: one\n  two\n- tone: calm");
     }
