@@ -130,6 +130,11 @@ pub trait Source: Send {
         None
     }
 
+    /// How many records there are, if known beforehand.
+    fn records(&self) -> Option<u64> {
+        None
+    }
+
     /// Whether it never ends by itself, so that a run needs a limit.
     fn is_endless(&self) -> bool {
         false

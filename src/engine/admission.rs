@@ -60,6 +60,11 @@ impl SourcePart {
         Ok(unit)
     }
 
+    /// How many items there are, if known beforehand.
+    pub(crate) fn items(&self) -> Option<u64> {
+        if self.steps.is_empty() { self.source.records() } else { None }
+    }
+
     /// Passes over items that are done, where that can be done without making them; says how many.
     pub(crate) fn skip(&mut self, done: &RoaringTreemap) -> u64 {
         // A derived item's number is known only once its unit is made.

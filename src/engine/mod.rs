@@ -117,7 +117,7 @@ pub async fn run(
         sinks: parts.sinks.iter().map(|sink| sink.path.clone()).collect(),
         before,
         limit: options.limit,
-        total: directory.manifest().items,
+        total: directory.manifest().items.or(parts.source.items()),
     };
     let tasks = TaskTracker::new();
     let first = start_stages(parts.stages, &books.stages, &facts, &stop, &tasks);

@@ -76,8 +76,8 @@ impl Source for Rows {
         Some(Ok(Unit { name: format!("row {begin}"), records: (begin..end).map(row).collect() }))
     }
 
-    fn units(&self) -> Option<u64> {
-        self.count.map(|count| count.div_ceil(BATCH))
+    fn records(&self) -> Option<u64> {
+        self.count
     }
 
     fn is_endless(&self) -> bool {

@@ -108,7 +108,7 @@ async fn the_same_at_any_concurrency_and_over_several_starts() {
         run.limit = Some(limit);
         let report = run.run().await;
         assert!(matches!(report.end, RunEnd::Complete), "{report:?}");
-        assert_eq!((report.snapshot.admitted, run.model.questions() as u64), (limit, asked));
+        assert_eq!((report.snapshot.admitted, run.model.questions()), (limit, asked));
     }
     all.push(outputs(&root));
     assert!(all[0] == all[1], "concurrency changes what is made");
@@ -225,6 +225,30 @@ fn what_is_there_is_never_replaced_in_silence() {
     std::fs::write(out.join("user-inputs.jsonl"), "damaged").unwrap();
     run(dir.path(), &[], 3);
     assert_eq!(std::fs::read_to_string(out.join("user-inputs.jsonl")).unwrap(), "damaged");
+}
+
+#[test]
+fn the_stages_examples_run_as_they_are() {
+    let dir = project();
+    for stage in ["generate", "sample_injections"] {
+        let told = stdout(&synthmill(dir.path(), &["stages", stage, "--json"], 0));
+        let told: Value = serde_json::from_str(&told).unwrap();
+        let file = format!("{stage}.yaml");
+        std::fs::write(dir.path().join(&file), told["example"].as_str().unwrap()).unwrap();
+        synthmill(dir.path(), &["run", &file], 0);
+    }
+    let records = lines(&dir.path().join("output/sample-injections-example/prompts.jsonl"));
+    assert_eq!(records.len(), 50);
+    let german = records.iter().filter(|record| record["injections"]["language"] == "German").count();
+    assert_eq!(german, 30, "60 % of 50, exactly");
+    for record in records {
+        let injections = &record["injections"];
+        assert_eq!(injections["interests"].as_array().unwrap().len(), 2);
+        assert!((12..=95).contains(&injections["age"].as_i64().unwrap()));
+        assert!(injections["visited_on"].as_str().unwrap().starts_with("2025-"));
+        let prompt = record["prompt"][0]["content"].as_str().unwrap();
+        assert!(prompt.contains(&format!("- age: {}\n", injections["age"])), "{prompt}");
+    }
 }
 
 #[test]

@@ -67,7 +67,7 @@ fn yaml_and_csv_are_held_to_the_same() {
 
 #[test]
 fn every_wrong_entry_is_told_up_to_ten() {
-    let entries = vec![r#"{"tone": 1}"#; 12].join(",");
+    let entries = [r#"{"tone": 1}"#; 12].join(",");
     check(
         "tone.json",
         &format!("[{entries}]"),

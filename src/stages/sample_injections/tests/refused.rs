@@ -65,7 +65,7 @@ fn settings_that_do_not_fit_their_attribute() {
         ("tone: {given: {topic: {fees: {angry: 0, '': 0}}}}", "all scores are 0"),
         ("tone: {given: {topic: {}, other: {}}}", "`given` must name one attribute"),
         (
-            "tone: {given: {topic: {fees: {angry: 1}}}, topic: {given: {tone: {angry: {fees: 1}}}}",
+            "tone: {given: {topic: {fees: {angry: 1}}}}, topic: {given: {tone: {angry: {fees: 1}}}}",
             "`given` goes in a circle",
         ),
     ] {
