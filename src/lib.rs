@@ -3,10 +3,46 @@
 //! The way of one record, file by file, is told in `docs/architecture.md`. In short:
 //!
 //! ```text
-//! pipeline.yaml -> config: load, check, plan
-//! source part (ingest, section, ...) -> engine: admission -> one task per stage -> storage
-//!                                                  |
-//!                                                  llm: the model client
+//! pipeline.yaml -> config: load, check, plan -> engine: parts
+//! source part (ingest, section, plan_questions) on a thread of its own: records, a unit at a time
+//!   -> admission: numbers them, waits for room; from here on a record is an item
+//!   -> one task a stage, bounded channels between: prompt, llm + parse, split, cot_expand, sink
+//!        llm + parse: ask a model (llm), read the answer, ask again or fall back
+//!   -> ledger: gathers what an item leaves, decides how it ended
+//!   -> writer thread (journal): outputs first, then the commit that names them
+//! events of the ledger -> report: progress line, summary
+//! ```
+//!
+//! To read the code, take the modules in this order: [`record`], [`stage`], one of the [`stages`] (`split`),
+//! [`engine`], [`journal`], [`llm`], [`config`]; [`template`] and [`draw`] are small and used by all,
+//! [`markdown`] stands alone, [`report`] and [`cli`] are the outside.
+//!
+//! The program is thin; all of it can be done from here. A pipeline, loaded and walked through for its first
+//! item, with nothing written:
+//!
+//! ```
+//! use std::{collections::BTreeMap, sync::Arc};
+//! use synthmill::config::{Overrides, Plan};
+//! use synthmill::engine::{Parts, Providers, preview};
+//! use synthmill::llm::Heuristic;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let yaml = "
+//! name: titles
+//! stages:
+//!   - ingest: {paths: [markdown_docs/tides.md]}
+//!   - section: {}
+//!   - sink: {path: titles.jsonl, format: raw, fields: [section.title]}
+//! ";
+//! let plan = Plan::load_text("titles.yaml", yaml, &Overrides::default())?;
+//! let providers = Providers { models: BTreeMap::new(), heuristic: Arc::new(Heuristic) };
+//! let parts = Parts::build(&plan, &providers, "2026-01-31_12-00-00")?;
+//! let mut notes = Vec::new();
+//! let walk = preview(parts, 1, false, |shown| notes.extend(shown.steps.into_iter().map(|step| step.note)));
+//! tokio::runtime::Runtime::new()?.block_on(walk)?;
+//! assert_eq!(notes, [Some(r#"titles.jsonl <- {"section.title":"How tides work"}"#.to_owned())]);
+//! # Ok(())
+//! # }
 //! ```
 
 pub mod cli;

@@ -108,7 +108,7 @@ impl Serialize for RecordId {
     }
 }
 
-/// What is kept of a record's making, for `provenance/` (promise 7 of the README).
+/// What is kept of a record's making, for `provenance/`.
 #[derive(Debug, Clone, Default)]
 pub struct Provenance {
     /// One entry for each `llm` stage the record went through, in order.
@@ -124,6 +124,9 @@ pub struct Call {
     pub stage: Arc<str>,
     /// The model's name as the pipeline declares it.
     pub model: Arc<str>,
+    /// The model's name at the server; none where the heuristic answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub served_as: Option<Arc<str>>,
     /// Who answered: the provider, or `heuristic` where a fallback did.
     pub provider: String,
     /// BLAKE3 of the rendered messages, 32 hex digits.

@@ -39,8 +39,8 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Prints an error with its causes and says which code it ends with.
-pub(super) fn report(error: &anyhow::Error) -> Exit {
+/// Prints an error with its causes, as a log line where logs are JSON, and says which code it ends with.
+pub(super) fn report(error: &anyhow::Error, json: bool) -> Exit {
     let mut text = format!("error: {error}\n");
     for cause in error.chain().skip(1) {
         let cause = cause.to_string();
@@ -49,7 +49,11 @@ pub(super) fn report(error: &anyhow::Error) -> Exit {
             text.push_str(&format!("  because: {cause}\n"));
         }
     }
-    let _ = std::io::stderr().write_all(text.as_bytes());
+    if json {
+        tracing::error!("{}", text.trim_end());
+    } else {
+        let _ = std::io::stderr().write_all(text.as_bytes());
+    }
     code(error)
 }
 

@@ -24,6 +24,9 @@ pub(super) fn inspect(root: &Path) -> anyhow::Result<Found> {
     let state = match (found.manifest.state, found.running) {
         (RunState::Finished, _) => "finished",
         (_, true) => live.get("state").and_then(Value::as_str).unwrap_or("running"),
+        (RunState::Interrupted, false) if live.get("state").is_some_and(|state| state == "failed") => {
+            "failed"
+        }
         (RunState::Interrupted, false) => "interrupted",
         (RunState::Running, false) => "killed",
     };
@@ -49,7 +52,18 @@ pub(super) fn inspect(root: &Path) -> anyhow::Result<Found> {
         "total": found.manifest.items,
         "records": records,
     });
-    for key in ["requests", "re_asks", "fallbacks", "tokens", "rate", "seconds", "source_failures", "total"] {
+    for key in [
+        "requests",
+        "recovered",
+        "reused",
+        "re_asks",
+        "fallbacks",
+        "tokens",
+        "rate",
+        "seconds",
+        "source_failures",
+        "total",
+    ] {
         if let (Some(value), true) = (live.get(key), status.get(key).is_none_or(Value::is_null)) {
             status[key] = value.clone();
         }

@@ -8,6 +8,7 @@ mod init;
 mod inspect;
 mod logging;
 mod preview;
+mod repair;
 mod run;
 mod stages;
 mod status;
@@ -48,6 +49,10 @@ enum Command {
     Preview(preview::PreviewArgs),
     /// Tells how far a run is: live, killed or finished. Writes nothing.
     Status(status::StatusArgs),
+    /// Makes the rejected items of a run again; those that now succeed take their places in the outputs.
+    RetryRejected(repair::RetryArgs),
+    /// Checks every committed byte of a run, and undoes what does not hold so that it is made again.
+    Repair(repair::RepairArgs),
     /// Lists the stages, or explains one.
     Stages(stages::StagesArgs),
     /// Prints the JSON Schema of pipeline files, for editors.
@@ -66,7 +71,7 @@ struct PipelineArgs {
 }
 
 /// What the command line changes of a pipeline file.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 struct Changes {
     /// Sets any value of the file: `models.teacher.concurrency=64`, `stages.split.by=source.path`.
     #[arg(long = "set", value_name = "PATH=VALUE")]
@@ -125,13 +130,15 @@ pub fn main() -> ExitCode {
         Command::Validate(args) => validate::run(args, cli.json),
         Command::Preview(args) => preview::run(args),
         Command::Status(args) => status::run(args, cli.json),
+        Command::RetryRejected(args) => run::retry_rejected(args, cli.json, cli.quiet, bar),
+        Command::Repair(args) => repair::repair(args, cli.json),
         Command::Stages(args) => stages::run(args, cli.json),
         Command::Schema => stages::schema(),
         Command::Init(args) => init::run(args),
     };
     match result {
         Ok(exit) => exit.into(),
-        Err(error) => exit::report(&error).into(),
+        Err(error) => exit::report(&error, cli.json).into(),
     }
 }
 

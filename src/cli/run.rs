@@ -12,12 +12,13 @@ use tokio_stream::wrappers::SignalStream;
 use tokio_stream::{Stream, StreamExt};
 
 use super::exit::{Exit, WrongUse};
+use super::repair::{self, RetryArgs};
 use super::{Changes, PipelineArgs, inspect, print};
 use crate::config::Plan;
 use crate::engine::{self, Parts, Providers, RunEnd, RunOptions, RunReport, Stop};
 use crate::journal::disk::RealDisk;
-use crate::journal::{Opened, RunDirectory, RunState, Wanted};
-use crate::{config, llm, report};
+use crate::journal::{Opened, RunDirectory, RunState, Storing, Wanted};
+use crate::{config, journal, llm, report};
 
 /// The arguments of `run`.
 #[derive(Debug, Args)]
@@ -33,6 +34,10 @@ pub(super) struct RunArgs {
     /// Moves an old run aside and begins anew.
     #[arg(long)]
     fresh: bool,
+    /// With `--fresh`: uses the answers of the run that is moved aside, or of the one in DIR, for questions
+    /// that are the same; each answer once.
+    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, requires = "fresh")]
+    reuse_answers: Option<Option<PathBuf>>,
 }
 
 pub(super) fn run(args: &RunArgs, json: bool, quiet: bool, bar: ProgressBar) -> anyhow::Result<Exit> {
@@ -41,7 +46,7 @@ pub(super) fn run(args: &RunArgs, json: bool, quiet: bool, bar: ProgressBar) -> 
     let providers = providers(&plan)?;
     let now = jiff::Zoned::now().strftime("%Y-%m-%d_%H-%M-%S").to_string();
     let mut parts = Parts::build(&plan, &providers, &now)?;
-    if parts.is_endless() && args.limit.is_none() {
+    if parts.is_endless() && args.limit.is_none() && plan.accept.is_none() {
         return Err(endless(&plan).into());
     }
     let wanted = Wanted {
@@ -51,6 +56,8 @@ pub(super) fn run(args: &RunArgs, json: bool, quiet: bool, bar: ProgressBar) -> 
         pipeline_yaml: plan.to_yaml(),
         now,
         fresh: args.fresh,
+        reuse_moved: matches!(args.reuse_answers, Some(None)),
+        reuse: args.reuse_answers.clone().flatten(),
     };
     let opened = RunDirectory::open(Arc::new(RealDisk), &root, wanted)?;
     if let Some(moved) = &opened.moved {
@@ -69,8 +76,28 @@ pub(super) fn run(args: &RunArgs, json: bool, quiet: bool, bar: ProgressBar) -> 
     let report = runtime.block_on(start(&plan, parts, opened, args, bar, quiet))?;
     // The source's thread may still read a file that nobody waits for.
     runtime.shutdown_background();
-    let exit = tell(&report, &root, json);
+    let exit = tell(&report, &root, json, quiet);
     Ok(exit)
+}
+
+/// Makes the rejected items of a run again, with the pipeline as the run directory has it.
+pub(super) fn retry_rejected(
+    args: &RetryArgs,
+    json: bool,
+    quiet: bool,
+    bar: ProgressBar,
+) -> anyhow::Result<Exit> {
+    if repair::take_rejected(args)? == 0 {
+        return Ok(Exit::Complete);
+    }
+    // They failed before, so they may again; the budget is for runs whose end is not known.
+    let sets = ["error_budget.share=1", "error_budget.in_a_row=1000000000"].map(str::to_owned).to_vec();
+    let changes = Changes { sets, ..Changes::default() };
+    let pipeline = PipelineArgs { pipeline: args.run_dir.join("pipeline.yaml"), changes };
+    let limit = journal::inspect(&args.run_dir)?.and_then(|found| found.manifest.limit);
+    let out = Some(args.run_dir.clone());
+    let again = RunArgs { pipeline, out, limit, fresh: false, reuse_answers: None };
+    run(&again, json, quiet, bar)
 }
 
 /// Loads a pipeline with the command line's changes.
@@ -92,7 +119,7 @@ pub(super) fn providers(plan: &Plan) -> anyhow::Result<Providers> {
 fn endless(plan: &Plan) -> WrongUse {
     let source = plan.stages.first().map_or("source", |stage| &*stage.id);
     WrongUse(format!(
-        "`{source}` never ends by itself\nhint: say how many items to make, with `--limit N` or `count` in the stage"
+        "`{source}` never ends by itself\nhint: say how many items to make, with `--limit N`, or `count` in the stage"
     ))
 }
 
@@ -129,15 +156,16 @@ async fn start(
     let options = RunOptions {
         pipeline: plan.name.clone(),
         limit: args.limit,
+        accept: plan.accept,
         max_in_flight: plan.max_in_flight,
         error_budget: plan.error_budget,
         drain_timeout: Duration::from_secs_f64(plan.drain_timeout),
-        sync: plan.durability == config::Durability::Power,
+        storing: Storing { sync: plan.durability == config::Durability::Power, pack: plan.pack_answers },
     };
     let signals = listen().context("cannot listen for signals")?;
     let report = tokio::select! {
         report = engine::run(parts, opened, options, stop.clone(), events) => report?,
-        () = obey(signals, stop) => anyhow::bail!("stopped at the third signal"),
+        () = obey(signals, stop) => std::process::exit(Exit::Interrupted as i32),
         () = report::show(watch, bar, quiet) => anyhow::bail!("the run's events ended before the run"),
     };
     Ok(report)
@@ -162,15 +190,19 @@ async fn obey(mut signals: impl Stream<Item = ()> + Unpin, stop: Stop) {
 }
 
 /// Prints the summary and maps the end of a run to its exit code.
-fn tell(report: &RunReport, root: &Path, json: bool) -> Exit {
+fn tell(report: &RunReport, root: &Path, json: bool, quiet: bool) -> Exit {
     if json {
         print(&format!("{}\n", report::summary_json(report)));
-    } else {
-        tracing::info!("{}", report::summary(report, root));
+    } else if !quiet {
+        report::print(&report::summary(report, root));
     }
     match &report.end {
         RunEnd::Complete => Exit::Complete,
         RunEnd::Interrupted => Exit::Interrupted,
+        RunEnd::SourceEnded { accepted, wanted } => {
+            tracing::error!("`accept` wants {wanted} items, but the source ended with {accepted} accepted");
+            Exit::SourceEnded
+        }
         RunEnd::OverBudget(over) => {
             tracing::error!("{}", report::over_budget(over));
             Exit::TooManyRejected

@@ -26,7 +26,7 @@ pub(super) fn run(args: &ValidateArgs, json: bool) -> anyhow::Result<Exit> {
         match run::load(file, &args.changes) {
             Ok(plan) if json => print(&format!("{}\n", as_json(&plan)?)),
             Ok(plan) => print(&text(&plan)?),
-            Err(error) => exit = report(&error),
+            Err(error) => exit = report(&error, json),
         }
     }
     Ok(exit)

@@ -53,6 +53,8 @@ pub struct CheckContext<'a> {
     all_items: bool,
     /// Whether each that reaches the stage goes on from it, exactly once.
     keeps_items: bool,
+    /// Whether the run ends at some number of accepted items rather than with the source.
+    accepts: bool,
     unread: Unread,
     problems: Vec<Problem>,
 }
@@ -84,6 +86,7 @@ impl<'a> CheckContext<'a> {
             items: None,
             all_items: false,
             keeps_items: true,
+            accepts: false,
             unread: Unread::default(),
             problems: Vec::new(),
         }
@@ -130,10 +133,11 @@ impl<'a> CheckContext<'a> {
         self.keeps_items = true;
     }
 
-    /// How many items there are, if that is known and each of them reaches this stage exactly once.
+    /// How many items there are, if that is known, the run goes through all of them, and each reaches this
+    /// stage exactly once.
     #[must_use]
     pub fn items(&self) -> Option<u64> {
-        self.items.filter(|_| self.all_items)
+        self.items.filter(|_| self.all_items && !self.accepts)
     }
 
     /// Says that the stage draws `names` for a model to see: each must be read by a later template or
@@ -285,6 +289,11 @@ impl<'a> CheckContext<'a> {
         self.outputs.insert(clean, stage);
     }
 
+    /// Says whether the run ends at some number of accepted items.
+    pub(super) fn accepts(&mut self, accepts: bool) {
+        self.accepts = accepts;
+    }
+
     /// Goes on to the stage whose body is at the pointer `stage`; `some` says that some records go past it.
     pub(super) fn enter(&mut self, stage: &str, some: bool) {
         stage.clone_into(&mut self.stage);
@@ -297,6 +306,14 @@ impl<'a> CheckContext<'a> {
     /// How many fields are known and how many problems were reported: what one stage's check did.
     pub(super) fn progress(&self) -> (usize, usize) {
         (self.fields.len(), self.problems.len())
+    }
+
+    /// Of the problems reported after the first `before`, keeps those with an option the stage has: the
+    /// others may come of what is wrong already.
+    pub(super) fn keep_inside(&mut self, before: usize) {
+        let rest = self.problems.split_off(before);
+        let inside = format!("{}/", self.stage);
+        self.problems.extend(rest.into_iter().filter(|problem| problem.at.starts_with(&inside)));
     }
 
     /// What the stages used of the pipeline's settings, the files they read, and the problems found.

@@ -31,6 +31,8 @@ pub(super) struct Declared {
     pub(super) when: Option<String>,
     /// `None` when the body is wrong.
     pub(super) declared: Option<Box<dyn Declare>>,
+    /// What can be read of a wrong body: the options that are right, to be checked only.
+    pub(super) sound: Option<Box<dyn Declare>>,
 }
 
 /// Reads every entry of `stages`.
@@ -44,7 +46,8 @@ pub(super) fn declare_stages(
     let mut stages = Vec::with_capacity(ids.len());
     for (index, id) in ids.into_iter().enumerate() {
         let entry = format!("/stages/{index}");
-        let mut stage = Declared { at: entry.clone(), id: id.id, kind: None, when: None, declared: None };
+        let mut stage =
+            Declared { at: entry.clone(), id: id.id, kind: None, when: None, declared: None, sound: None };
         if let Some(kind) = stage_type(document, &entry, table, problems) {
             stage.kind = Some(kind);
             stage.at = join(&entry, kind.name);
@@ -131,11 +134,13 @@ fn read_body(
     let mut schema = kind.schema().to_value();
     allow_common_keys(&mut schema);
     let Some(value) = shape::check(document, &stage.at, &COMMON_KEYS, &schema, around, problems) else {
+        let value = shape::sound(document, &stage.at, &COMMON_KEYS, &problems[before..]);
+        stage.sound = value.and_then(|value| kind.declare(value).ok());
         return;
     };
     match kind.declare(value) {
         Ok(declared) if problems.len() == before => stage.declared = Some(declared),
-        Ok(_) => {}
+        Ok(declared) => stage.sound = Some(declared),
         Err(error) => problems.push(shape::typed(&stage.at, &error)),
     }
 }

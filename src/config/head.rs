@@ -45,9 +45,7 @@ impl Head {
                 check_model(&at, name, model, problems);
             }
         }
-        if let Some(pipeline) = &pipeline {
-            check_values(pipeline, problems);
-        }
+        check_values(document, problems);
         Self { pipeline, models }
     }
 }
@@ -158,25 +156,27 @@ fn wrong_url(url: &str) -> Option<String> {
     }
 }
 
-fn check_values(pipeline: &Pipeline, problems: &mut Vec<Problem>) {
-    if !is_plain_name(&pipeline.name) || pipeline.name.starts_with('.') {
-        let message = format!("`{}` cannot be the name of a pipeline", pipeline.name);
+/// Checks values one by one, so that a wrong one elsewhere hides none.
+fn check_values(document: &Document, problems: &mut Vec<Problem>) {
+    let name = document.value.get("name").and_then(Value::as_str);
+    if let Some(name) = name.filter(|name| !is_plain_name(name) || name.starts_with('.')) {
+        let message = format!("`{name}` cannot be the name of a pipeline");
         problems.push(Problem::new("/name", message).with_expected(
             "letters, digits, `.`, `-` and `_`, not beginning with `.`; it names the run directory",
         ));
     }
-    let share = pipeline.error_budget.share;
-    if !(0.0..=1.0).contains(&share) {
-        let problem = Problem::new("/error_budget/share", format!("found the number `{share}`"));
-        problems.push(problem.with_expected("a share from 0 to 1, such as 0.05 for 5 %"));
-    }
-    if pipeline.drain_timeout < 0.0 {
-        let problem =
-            Problem::new("/drain_timeout", format!("found the number `{}`", pipeline.drain_timeout));
-        problems.push(problem.with_expected("seconds, 0 or more"));
-    }
-    if pipeline.max_in_flight == Some(0) {
-        problems.push(Problem::new("/max_in_flight", "found the number `0`").with_expected("1 or more"));
+    let bounds = [
+        ("/error_budget/share", 0.0..=1.0, "a share from 0 to 1, such as 0.05 for 5 %"),
+        ("/drain_timeout", 0.0..=f64::INFINITY, "seconds, 0 or more"),
+        ("/max_in_flight", 1.0..=f64::INFINITY, "1 or more"),
+    ];
+    for (at, bounds, expected) in bounds {
+        let Some(found) = document.value.pointer(at).filter(|value| value.is_number()) else { continue };
+        // The check of shape reports a negative number where none can be.
+        let known = problems.iter().any(|problem| problem.at == at);
+        if !known && found.as_f64().is_some_and(|number| !bounds.contains(&number)) {
+            problems.push(Problem::new(at, format!("found the number `{found}`")).with_expected(expected));
+        }
     }
 }
 

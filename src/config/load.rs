@@ -8,7 +8,7 @@ use super::environment::{self, Lookup};
 use super::head::Head;
 use super::overrides::{self, Overrides};
 use super::plan::{Plan, PlannedStage};
-use super::problem::Problems;
+use super::problem::{Problem, Problems};
 use super::shape::Surroundings;
 use super::tree::Document;
 use super::whole;
@@ -26,6 +26,7 @@ pub(super) fn load(
     let mut document =
         Document::parse(text, &mut problems).map_err(|problem| Problems::unreadable(file, text, *problem))?;
     let computed = environment::substitute(&mut document, lookup, &mut problems);
+    let unset = problems.len();
     overrides::apply(&mut document, overrides, &mut problems);
     let vars = document.value.get("vars").and_then(|vars| vars.as_object()).cloned().unwrap_or_default();
     let around = Surroundings { vars: &vars, computed: &computed };
@@ -33,6 +34,7 @@ pub(super) fn load(
     let head = Head::read(&mut document, &around, &mut problems);
     let stages = declare_stages(&mut document, table, &around, &mut problems);
     let seen = whole::check(&document, &vars, &read_before, &head, &stages, table, &mut problems);
+    drop_consequences(&mut problems, unset);
     match head.pipeline {
         Some(pipeline) if problems.is_empty() => {
             let stages = stages.into_iter().filter_map(planned).collect();
@@ -40,6 +42,14 @@ pub(super) fn load(
         }
         _ => Err(Problems::gather(file, &document, problems)),
     }
+}
+
+/// Leaves out what was found wrong with texts in which the first `unset` problems found no value to put.
+fn drop_consequences(problems: &mut Vec<Problem>, unset: usize) {
+    let rest = problems.split_off(unset.min(problems.len()));
+    let caused = |problem: &Problem| problems.iter().any(|unset| unset.at == problem.at);
+    let own: Vec<Problem> = rest.into_iter().filter(|problem| !caused(problem)).collect();
+    problems.extend(own);
 }
 
 fn planned(stage: Declared) -> Option<PlannedStage> {

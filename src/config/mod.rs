@@ -1,8 +1,10 @@
 //! The pipeline file: loaded with places, checked as a whole, resolved into a plan.
 //!
-//! `load` reads the text into a tree that knows where each value stands; `check` gathers every problem;
-//! `plan` is what the engine runs. What the user wrote (`pipeline`) and what it means (`plan`) are two
-//! types. Nothing here runs a stage.
+//! `load` is the way from text to plan: `tree` keeps where each value stands, `environment` and `overrides`
+//! put values in, `head` and `declared` hold the parts against their schemas (`shape`), `whole` walks the
+//! stages with one `check` context. `problem` prints everything that is wrong at once; `plan` is what the
+//! engine runs. What the user wrote (`pipeline`) and what it means (`plan`) are two types. Nothing here runs
+//! a stage.
 
 mod check;
 mod declared;

@@ -1,7 +1,7 @@
-//! The pipeline file as it is written: one struct per block, checked for shape by `load`.
+//! The pipeline file as it is written: one struct per block, checked for shape by `head`.
 //!
 //! The same structs give the JSON schema of `synthmill schema`. What a value means, and whether it fits
-//! with the others, is decided in `check` and `plan`.
+//! with the others, is decided in `head`, `whole` and `plan`.
 
 use std::collections::BTreeMap;
 
@@ -33,14 +33,25 @@ pub struct Pipeline {
     /// What a crash of the machine may cost.
     #[serde(default)]
     pub durability: Durability,
+    /// Goes on until this many items have ended ok: the first ones by number, so that the result does not
+    /// depend on which answer comes first. Items behind them are dropped as `surplus`.
+    #[serde(default)]
+    pub accept: Option<u64>,
+    /// Whether the answers kept in the run's journal are packed by zstd.
+    #[serde(default = "pack_answers")]
+    pub pack_answers: bool,
     /// Seconds that answers in flight are awaited after the first SIGINT or SIGTERM.
     #[serde(default = "drain_timeout")]
     pub drain_timeout: f64,
-    /// Items between admission and commit at a time; by default twice the models' concurrency, 64 at least.
+    /// Items between admission and their end at a time; by default twice the models' concurrency, 64 at least.
     #[serde(default)]
     pub max_in_flight: Option<u32>,
     /// The stages, in the order records go through them; each a map with one key, its type.
     pub stages: Vec<Value>,
+}
+
+fn pack_answers() -> bool {
+    true
 }
 
 fn drain_timeout() -> f64 {

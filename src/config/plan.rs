@@ -36,9 +36,13 @@ pub struct Plan {
     pub error_budget: ErrorBudget,
     /// What a crash may cost.
     pub durability: Durability,
+    /// How many items must end ok, if the run is not for all of them.
+    pub accept: Option<u64>,
+    /// Whether kept answers are packed.
+    pub pack_answers: bool,
     /// Seconds that answers in flight are awaited after the first signal.
     pub drain_timeout: f64,
-    /// Items between admission and commit at a time.
+    /// Items between admission and their end at a time.
     pub max_in_flight: u32,
     /// The stages in order.
     pub stages: Vec<PlannedStage>,
@@ -121,6 +125,8 @@ impl Plan {
             models: pipeline.models,
             error_budget: pipeline.error_budget,
             durability: pipeline.durability,
+            accept: pipeline.accept,
+            pack_answers: pipeline.pack_answers,
             drain_timeout: pipeline.drain_timeout,
             stages,
             inputs: seen.inputs,

@@ -150,6 +150,8 @@ fn find_word(text: &str, word: &str) -> Option<usize> {
     None
 }
 
+impl std::error::Error for Problems {}
+
 impl Display for Problems {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let masked = secrets::mask(&self.source);

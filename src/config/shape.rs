@@ -79,6 +79,22 @@ pub(super) fn check(
     (problems.len() == before).then_some(value)
 }
 
+/// The map at the pointer `at`, less the keys `without` and every option that has one of `problems`; `None`
+/// if a problem is with the map itself.
+pub(super) fn sound(document: &Document, at: &str, without: &[&str], problems: &[Problem]) -> Option<Value> {
+    let mut value = document.value.pointer(at)?.clone();
+    let map = value.as_object_mut()?;
+    map.retain(|key, _| !without.contains(&key.as_str()));
+    for problem in problems {
+        let inside = problem.at.strip_prefix(at)?.strip_prefix('/')?;
+        // The whole option goes: a list without one of its elements, a map without one of its keys would
+        // mean something else.
+        let option = inside.split('/').next()?.replace("~1", "/").replace("~0", "~");
+        map.shift_remove(&option);
+    }
+    Some(value)
+}
+
 /// Renders the text at the pointer `at` with `vars` and reads the result as a number or truth value; what
 /// reads as neither stays text.
 pub(super) fn scalar(at: &str, text: &str, vars: &Map<String, Value>) -> Result<Value, Box<Problem>> {

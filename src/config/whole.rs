@@ -39,9 +39,10 @@ pub(super) fn check(
     table: &[StageType],
     problems: &mut Vec<Problem>,
 ) -> Seen {
-    check_order(document, stages, table, problems);
+    let misplaced = check_order(document, stages, table, problems);
     let mut context = CheckContext::new(vars, &head.models);
-    for stage in stages {
+    context.accepts(head.pipeline.as_ref().is_some_and(|pipeline| pipeline.accept.is_some()));
+    for (index, stage) in stages.iter().enumerate() {
         context.enter(&stage.at, stage.when.is_some());
         if let Some(when) = &stage.when {
             context.expression("/when", when);
@@ -50,6 +51,11 @@ pub(super) fn check(
             Some(declared) => {
                 let (fields, problems) = context.progress();
                 declared.check(&mut context);
+                if misplaced.contains(&index) {
+                    // What it misses comes of where it stands.
+                    context.keep_inside(problems);
+                    context.opens();
+                }
                 let (fields_after, problems_after) = context.progress();
                 // A check that stopped at a problem told of no field; nothing is known of what follows.
                 let sink = stage.kind.is_some_and(|kind| kind.role == Role::Sink);
@@ -57,7 +63,14 @@ pub(super) fn check(
                     context.opens();
                 }
             }
-            None => context.opens(),
+            None => {
+                let (_, problems) = context.progress();
+                if let Some(sound) = &stage.sound {
+                    sound.check(&mut context);
+                }
+                context.keep_inside(problems);
+                context.opens();
+            }
         }
     }
     let Findings { mut used_vars, mut used_models, inputs, items, problems: found } = context.finish();
@@ -94,22 +107,35 @@ fn unused(at: String, message: String) -> Problem {
     problem
 }
 
-/// Reports stages that stand where their role does not let them.
-fn check_order(document: &Document, stages: &[Declared], table: &[StageType], problems: &mut Vec<Problem>) {
+/// Reports stages that stand where their role does not let them, and gives their numbers.
+fn check_order(
+    document: &Document,
+    stages: &[Declared],
+    table: &[StageType],
+    problems: &mut Vec<Problem>,
+) -> BTreeSet<usize> {
+    let mut found = BTreeSet::new();
     let unknown = stages.iter().any(|stage| stage.kind.is_none());
     if stages.is_empty() {
         if document.value.get("stages").is_some_and(Value::is_array) {
             problems
                 .push(Problem::new("/stages", "the pipeline has no stages").with_expected("a source first"));
         }
-        return;
+        return found;
     }
     // The source part ends with the first stage that is not of it; an unknown type may be anything.
     let mut in_source_part = true;
     for (index, stage) in stages.iter().enumerate() {
         let before = index.checked_sub(1).and_then(|index| stages.get(index));
+        let derives = stage.kind.is_some_and(|kind| matches!(kind.role, Role::Source | Role::Derive));
+        if derives && stage.when.is_some() {
+            let mut problem = Problem::new(join(&stage.at, "when"), "`when` cannot stand in the source part");
+            problem.on_key().expected("a stage after the source part, where records are numbered");
+            problems.push(problem);
+        }
         if let Some(problem) = misplaced(stage, before, in_source_part, table) {
             problems.push(problem);
+            found.insert(index);
         }
         in_source_part &= stage.kind.is_none_or(|kind| matches!(kind.role, Role::Source | Role::Derive));
     }
@@ -130,6 +156,7 @@ fn check_order(document: &Document, stages: &[Declared], table: &[StageType], pr
             }
         }
     }
+    found
 }
 
 fn misplaced(
@@ -156,7 +183,7 @@ fn misplaced(
         ),
         (Role::Derive, Some(before)) if !in_source_part => wrong(
             format!("`{}` comes too late, after `{}`", kind.name, before.id),
-            format!("right after the source or another of {}", names_of(Role::Derive, table)),
+            format!("right after the source, or after {}", names_of(Role::Derive, table)),
         ),
         (Role::Read, Some(before)) if before.kind.is_some_and(|kind| kind.role != Role::Ask) => wrong(
             format!("`{}` reads a model's answer, but `{}` before it asks no model", kind.name, before.id),

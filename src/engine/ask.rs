@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use super::event::{Fact, FatalError, Live};
 use super::stop::Stop;
 use super::worker::{Failure, Post, panicked};
+use crate::journal::{Answers, Kept, Names, StorageError};
 use crate::llm::{Completion, Message, Model, ModelError, ModelErrorKind, ModelRequest};
 use crate::record::{Call, Record};
 use crate::stage::{Ask, OnError, Read, StageError};
@@ -29,6 +30,8 @@ pub(crate) struct AskUnit {
     pub(crate) ask: Box<dyn Ask>,
     pub(crate) reader: Option<Reader>,
     pub(crate) model_name: Arc<str>,
+    /// The name the server knows the model by.
+    pub(crate) served_name: Arc<str>,
     pub(crate) model: Arc<dyn Model>,
     pub(crate) params: serde_json::Map<String, serde_json::Value>,
     /// Answers where a chain says `heuristic`.
@@ -49,22 +52,26 @@ pub(crate) enum Asked {
     Answered,
     Failed(Failure),
     Fatal(FatalError),
+    /// The answer cannot be kept.
+    Storage(StorageError),
     /// The run was given up while the question was out.
     Aborted,
 }
 
 /// Runs the unit until its input ends, and then until its last answer has come.
-pub(crate) async fn run(post: Post, unit: AskUnit, stop: Stop, tasks: TaskTracker) {
+pub(crate) async fn run(post: Post, unit: AskUnit, answers: Arc<Answers>, stop: Stop, tasks: TaskTracker) {
     let unit = Arc::new(unit);
     let post = Arc::new(post);
     while let Ok(live) = post.input.recv().await {
         post.metrics.receive(post.input.len());
         let Ok(place) = Arc::clone(&unit.places).acquire_owned().await else { return };
-        let (unit, post, stop) = (Arc::clone(&unit), Arc::clone(&post), stop.clone());
+        let (unit, post, answers, stop) =
+            (Arc::clone(&unit), Arc::clone(&post), Arc::clone(&answers), stop.clone());
         tasks.spawn(async move {
             let mut live = live;
             let begin = Instant::now();
-            let work = AssertUnwindSafe(unit.answer(&post, &mut live.record, &stop)).catch_unwind();
+            let work =
+                AssertUnwindSafe(unit.answer(&post, &mut live.record, Some(&answers), &stop)).catch_unwind();
             let asked = work.await.unwrap_or_else(|panic| Asked::Failed(Failure::of(&panicked(&*panic))));
             post.metrics.work(begin.elapsed());
             // Given back before the record goes on: a full channel must not hold a place at the model.
@@ -80,6 +87,9 @@ async fn leave(post: &Post, live: Live, asked: Asked) {
         Asked::Failed(failure) => post.reject(live, failure).await,
         Asked::Fatal(error) => {
             let _ = post.facts.send(Fact::Fatal(error)).await;
+        }
+        Asked::Storage(error) => {
+            let _ = post.facts.send(Fact::Storage(error)).await;
         }
         Asked::Aborted => {}
     }
@@ -112,8 +122,14 @@ impl Chain<'_> {
 }
 
 impl AskUnit {
-    /// Brings one record through the unit.
-    pub(crate) async fn answer(&self, post: &Post, record: &mut Record, stop: &Stop) -> Asked {
+    /// Brings one record through the unit. Without `answers` nothing is kept or found again.
+    pub(crate) async fn answer(
+        &self,
+        post: &Post,
+        record: &mut Record,
+        answers: Option<&Answers>,
+        stop: &Stop,
+    ) -> Asked {
         match post.applies(record) {
             Ok(true) => {}
             Ok(false) => return self.only_read(record),
@@ -123,17 +139,23 @@ impl AskUnit {
             Ok(request) => request,
             Err(error) => return Asked::Failed(Failure::of(&error)),
         };
-        let reader = self.reader_for(record);
+        let reader = match self.reader_for(record) {
+            Ok(reader) => reader,
+            Err(error) => return Asked::Failed(Failure::of(&error)),
+        };
         request.schema = reader.and_then(|reader| reader.read.schema()).cloned().map(Arc::new);
         let mut call = self.new_call(post, &request);
         let question = request.messages.clone();
         let mut chain = Chain { steps: reader.map_or(&[], |reader| reader.read.on_error()), used: 0 };
         loop {
-            post.metrics.request();
+            let asked = self.ask_once(post, &request, record, call.re_asks, answers);
             let answered = tokio::select! {
                 biased;
                 () = stop.aborting() => return Asked::Aborted,
-                answered = self.model.complete(&request, record) => answered,
+                answered = asked => match answered {
+                    Ok(answered) => answered,
+                    Err(error) => return Asked::Storage(error),
+                },
             };
             let (failure, can_retry) = match answered {
                 Err(error) if error.kind == ModelErrorKind::Fatal => return fatal(post, error),
@@ -142,7 +164,6 @@ impl AskUnit {
                     (request_failure(error), false)
                 }
                 Ok(completion) => {
-                    post.metrics.spend(completion.usage);
                     call.take(&completion);
                     match self.read(record, &completion, reader) {
                         Ok(()) => break,
@@ -162,8 +183,10 @@ impl AskUnit {
                 OnError::Heuristic => {
                     request.messages = question;
                     if let Err(error) = self.fall_back(record, &request, reader, &mut call, &failure).await {
+                        let (attempts, answer) = (call.attempts, failure.answer);
                         record.provenance.calls.push(Arc::new(call));
-                        return Asked::Failed(Failure { answer: failure.answer, ..Failure::of(&error) });
+                        let stage = reader.map(|reader| Arc::clone(&reader.id));
+                        return Asked::Failed(Failure { stage, attempts, answer, ..Failure::of(&error) });
                     }
                     post.metrics.fall_back();
                     break;
@@ -179,9 +202,62 @@ impl AskUnit {
         Asked::Answered
     }
 
+    /// The answer to one request: found, or asked for and kept before it is given back.
+    async fn ask_once(
+        &self,
+        post: &Post,
+        request: &ModelRequest,
+        record: &Record,
+        sample: u32,
+        answers: Option<&Answers>,
+    ) -> Result<Result<Completion, ModelError>, StorageError> {
+        let Some(answers) = answers.filter(|_| self.model.is_paid()) else {
+            post.metrics.request();
+            return Ok(self.model.complete(request, record).await);
+        };
+        let names = self.names(post, request, record, sample);
+        match answers.find(names).await? {
+            Some(Kept::Answer(completion)) => return Ok(Ok(completion)),
+            Some(Kept::Failure(error)) => return Ok(Err(error)),
+            None => {}
+        }
+        post.metrics.request();
+        let answered = self.model.complete(request, record).await;
+        match &answered {
+            Ok(completion) => {
+                post.metrics.spend(completion.usage);
+                answers.keep(names, &Kept::Answer(completion.clone())).await?;
+            }
+            // What ends the run says nothing of the record.
+            Err(error) if error.kind == ModelErrorKind::Fatal => {}
+            Err(error) => answers.keep(names, &Kept::Failure(error.clone())).await?,
+        }
+        Ok(answered)
+    }
+
+    /// What a request is found again by: stage, model, parameters, every message and the schema; and, for
+    /// the record's own answers, the record and how often it was asked again.
+    fn names(&self, post: &Post, request: &ModelRequest, record: &Record, sample: u32) -> Names {
+        let mut params = self.params.clone();
+        params.extend(request.params.clone());
+        let whole = (&post.id, &self.served_name, params, &request.messages, &request.schema);
+        let question = blake3::hash(&serde_json::to_vec(&whole).unwrap_or_default());
+        let key = blake3::hash(format!("{} {sample} {question}", record.id).as_bytes());
+        let first = |hash: &blake3::Hash| {
+            let mut key = [0; 16];
+            key.copy_from_slice(&hash.as_bytes()[..16]);
+            key
+        };
+        Names { item: record.id.item, key: first(&key), question: first(&question) }
+    }
+
     /// A record that goes past the `llm` stage may still be read.
     fn only_read(&self, record: &mut Record) -> Asked {
-        let Some(reader) = self.reader_for(record) else { return Asked::Answered };
+        let reader = match self.reader_for(record) {
+            Ok(Some(reader)) => reader,
+            Ok(None) => return Asked::Answered,
+            Err(error) => return Asked::Failed(Failure::of(&error)),
+        };
         match reader.read.read(record) {
             Ok(()) => Asked::Answered,
             Err(error) => {
@@ -191,10 +267,13 @@ impl AskUnit {
     }
 
     /// The reader, if there is one and its `when` lets the record through.
-    fn reader_for(&self, record: &Record) -> Option<&Reader> {
-        let reader = self.reader.as_ref()?;
-        let applies = reader.when.as_ref().is_none_or(|when| when.is_true(record).unwrap_or(true));
-        applies.then_some(reader)
+    fn reader_for(&self, record: &Record) -> Result<Option<&Reader>, StageError> {
+        let Some(reader) = &self.reader else { return Ok(None) };
+        let applies = match &reader.when {
+            Some(when) => when.is_true(record)?,
+            None => true,
+        };
+        Ok(applies.then_some(reader))
     }
 
     fn read(
@@ -222,6 +301,7 @@ impl AskUnit {
             .map_err(|error| StageError::new("heuristic", error.message))?;
         call.fallback = Some(format!("{}: {}", failure.class, failure.message));
         call.provider = self.heuristic.provider().to_owned();
+        call.served_as = None;
         self.read(record, &completion, reader)
     }
 
@@ -232,6 +312,8 @@ impl AskUnit {
         Call {
             stage: Arc::clone(&post.id),
             model: Arc::clone(&self.model_name),
+            served_as: (self.model.provider() != self.heuristic.provider())
+                .then(|| Arc::clone(&self.served_name)),
             provider: self.model.provider().to_owned(),
             prompt_hash: blake3::hash(&messages).to_hex()[..32].to_owned(),
             params,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::metrics::StageFigures;
+use crate::journal::StorageError;
 use crate::record::{Record, RecordId};
 
 /// A record on its way through the stages.
@@ -36,6 +37,8 @@ pub(crate) enum Fact {
     SourceEnded { items: u64 },
     /// The run cannot go on.
     Fatal(FatalError),
+    /// An answer cannot be kept.
+    Storage(StorageError),
 }
 
 /// How a live record ended, and what it leaves.
@@ -43,6 +46,8 @@ pub(crate) enum Fact {
 pub(crate) struct Ended {
     pub(crate) id: RecordId,
     pub(crate) end: End,
+    /// Whether a sink took it, or the record it came from, on its way.
+    pub(crate) written: bool,
     pub(crate) lines: Vec<(usize, Vec<u8>)>,
 }
 
@@ -131,6 +136,10 @@ pub struct Snapshot {
     pub rejections: Vec<(String, u64)>,
     /// Requests to models, in this start.
     pub requests: u64,
+    /// Answers found that earlier starts of the run had paid for.
+    pub recovered: u64,
+    /// Answers of another run that were used again.
+    pub reused: u64,
     /// Questions put again because an answer was invalid, in this start.
     pub re_asks: u64,
     /// Answers given by the heuristic in place of a model, in this start.

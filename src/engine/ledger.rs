@@ -3,18 +3,19 @@
 //! Every other task tells it facts; it hands ended items to the writer, gives their permits back, keeps the
 //! error budget, and publishes snapshots. Nothing else in the program decides how an item ended.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use super::accept::{InOrder, Ready};
 use super::event::{End, Ended, Fact, FatalError, Rejection, RunEvent, Snapshot, Tokens};
 use super::metrics::{ModelFigures, StageMetrics};
 use super::stop::Stop;
 use crate::config::ErrorBudget;
-use crate::journal::{Committed, ItemCommit, Outcome, SINKS, Work, Writer};
+use crate::journal::{Answers, Committed, ItemCommit, Outcome, SINKS, Work, Writer};
 
 /// How often the writer is told to commit and the figures are published.
 const TICK: Duration = Duration::from_millis(100);
@@ -27,6 +28,7 @@ const KEPT: usize = 10;
 pub(crate) struct Books {
     pub(crate) pipeline: String,
     pub(crate) facts: async_channel::Receiver<Fact>,
+    pub(crate) answers: Arc<Answers>,
     pub(crate) events: async_channel::Sender<RunEvent>,
     pub(crate) permits: Arc<Semaphore>,
     pub(crate) budget: ErrorBudget,
@@ -36,6 +38,7 @@ pub(crate) struct Books {
     /// What earlier starts committed.
     pub(crate) before: Committed,
     pub(crate) limit: Option<u64>,
+    pub(crate) accept: Option<InOrder>,
     pub(crate) total: Option<u64>,
 }
 
@@ -47,6 +50,8 @@ pub(crate) struct Closing {
     pub(crate) over_budget: Option<OverBudget>,
     /// The source was read to its end.
     pub(crate) source_ended: bool,
+    /// With `accept`: how many items were accepted, and whether that is enough.
+    pub(crate) accepted: Option<(u64, bool)>,
     pub(crate) source_failures: Vec<(String, String)>,
     pub(crate) storage: Option<crate::journal::StorageError>,
 }
@@ -73,6 +78,8 @@ pub(crate) struct Ledger {
     /// Taken at the end, when its thread is joined.
     writer: Option<Writer>,
     items: HashMap<u64, Item>,
+    /// Items in the order of admission with where the answers' log then ended; those in front have ended.
+    admissions: VecDeque<(u64, u64)>,
     closing: Closing,
     drops: BTreeMap<&'static str, u64>,
     rejections: BTreeMap<String, u64>,
@@ -84,7 +91,7 @@ pub(crate) struct Ledger {
     failures: u64,
     begin: Instant,
     /// Items ended at the last few ticks, for the rate.
-    lately: std::collections::VecDeque<(Instant, u64)>,
+    lately: VecDeque<(Instant, u64)>,
     next_status: Instant,
     told_draining: bool,
 }
@@ -96,6 +103,7 @@ impl Ledger {
             books,
             writer: Some(writer),
             items: HashMap::new(),
+            admissions: VecDeque::new(),
             closing: Closing::default(),
             drops: BTreeMap::new(),
             rejections: BTreeMap::new(),
@@ -106,7 +114,7 @@ impl Ledger {
             admitted: 0,
             failures: 0,
             begin,
-            lately: std::collections::VecDeque::new(),
+            lately: VecDeque::new(),
             next_status: begin,
             told_draining: false,
         }
@@ -133,6 +141,7 @@ impl Ledger {
             Fact::Admitted { item } => {
                 self.admitted += 1;
                 self.items.insert(item, Item { live: 1, ..Item::default() });
+                self.admissions.push_back((item, self.books.answers.end()));
             }
             Fact::Split { item, children } => {
                 if let Some(item) = self.items.get_mut(&item) {
@@ -151,6 +160,10 @@ impl Ledger {
                 self.closing.source_ended = true;
                 self.books.total = Some(items);
             }
+            Fact::Storage(error) => {
+                self.closing.storage.get_or_insert(error);
+                self.books.stop.abort();
+            }
             Fact::Fatal(error) => {
                 self.closing.fatal.get_or_insert(error);
                 self.books.stop.abort();
@@ -163,8 +176,9 @@ impl Ledger {
         let Some(item) = self.items.get_mut(&number) else { return };
         item.live -= 1;
         item.lines.extend(ended.lines);
+        item.written |= ended.written;
         match ended.end {
-            End::Written => item.written = true,
+            End::Written => {}
             End::Dropped { reason } => *self.drops.entry(reason).or_default() += 1,
             End::Rejected(rejection) => {
                 item.rejected = true;
@@ -186,9 +200,52 @@ impl Ledger {
         };
         self.ended += 1;
         self.keep_budget(outcome);
-        let commit = ItemCommit { item: number, outcome, lines: item.lines };
-        self.write(Work::Commit(commit)).await;
-        self.books.permits.add_permits(1);
+        let Some(order) = &mut self.books.accept else {
+            self.commit(number, outcome, item.lines).await;
+            self.books.permits.add_permits(1);
+            return;
+        };
+        for ready in order.push(number, outcome, item.lines) {
+            self.commit_ready(ready).await;
+            self.books.permits.add_permits(1);
+        }
+        if self.books.accept.as_ref().is_some_and(InOrder::is_reached) {
+            self.books.stop.abort();
+        }
+    }
+
+    async fn commit_ready(&mut self, ready: Ready) {
+        if ready.surplus {
+            *self.drops.entry("surplus").or_default() += 1;
+        }
+        self.commit(ready.item, ready.outcome, ready.lines).await;
+    }
+
+    async fn commit(&mut self, item: u64, outcome: Outcome, lines: Vec<(usize, Vec<u8>)>) {
+        while let Some((item, _)) = self.admissions.front() {
+            let waits = self.books.accept.as_ref().is_some_and(|order| order.holds(*item));
+            if waits || self.items.contains_key(item) {
+                break;
+            }
+            self.admissions.pop_front();
+        }
+        let oldest = self.admissions.front().map(|(_, end)| *end);
+        let answers_from = oldest.unwrap_or_else(|| self.books.answers.end());
+        self.write(Work::Commit(ItemCommit { item, outcome, lines, answers_from })).await;
+    }
+
+    /// Once enough items were accepted, those behind them are surplus: what waits, and what was given up.
+    async fn commit_surplus(&mut self) {
+        let Some(order) = self.books.accept.as_mut().filter(|order| order.is_reached()) else { return };
+        let rest = order.rest();
+        let given_up: Vec<u64> = self.items.drain().map(|(item, _)| item).collect();
+        for ready in rest {
+            self.commit_ready(ready).await;
+        }
+        for item in given_up {
+            let (outcome, lines) = (Outcome::Dropped, Vec::new());
+            self.commit_ready(Ready { item, outcome, lines, surplus: true }).await;
+        }
     }
 
     fn count_rejection(&mut self, rejection: Rejection) {
@@ -234,6 +291,7 @@ impl Ledger {
             }
         }
         self.write(Work::Flush).await;
+        self.books.answers.sync_soon();
         let now = Instant::now();
         self.lately.push_back((now, self.ended));
         if self.lately.len() > 50 {
@@ -289,6 +347,8 @@ impl Ledger {
             drops: self.drops.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect(),
             rejections: self.rejections.iter().map(|(class, count)| (class.clone(), *count)).collect(),
             requests: models.requests,
+            recovered: self.books.answers.counts().0,
+            reused: self.books.answers.counts().1,
             re_asks: models.re_asks,
             fallbacks: models.fallbacks,
             tokens: Tokens { prompt: models.prompt_tokens, completion: models.completion_tokens },
@@ -308,10 +368,15 @@ impl Ledger {
 
     /// Writes what is left. The writer's last sync may take a while, so it is awaited off the async threads.
     async fn close(mut self) -> Closing {
+        self.commit_surplus().await;
+        self.closing.accepted =
+            self.books.accept.as_ref().map(|order| (order.accepted(), order.is_reached()));
         let Some(writer) = self.writer.take() else { return self.closing };
         let finished = tokio::task::spawn_blocking(move || writer.finish()).await;
         let Ok((committed, result)) = finished else { return self.closing };
-        self.closing.storage = result.err();
+        if let Err(error) = result {
+            self.closing.storage.get_or_insert(error);
+        }
         self.closing.snapshot = self.snapshot("finished", &committed);
         self.closing
     }

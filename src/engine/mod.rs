@@ -12,6 +12,7 @@
 //! (`worker`, `ask`); the ledger owns the state (`ledger`); the writer makes it durable (`journal`). A run
 //! ends when the source ends: each channel closes when the task before it does.
 
+mod accept;
 mod admission;
 mod ask;
 mod build;
@@ -28,6 +29,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use accept::InOrder;
 use admission::{Admission, no_thread};
 pub use build::{Parts, Providers, RunError};
 use event::Fact;
@@ -41,7 +43,9 @@ pub use stop::Stop;
 use worker::Post;
 
 use crate::config::ErrorBudget;
-use crate::journal::{Opened, RunDirectory, RunState, StorageError, write_array};
+use crate::journal::{
+    Answers, OpenError, Opened, RunDirectory, RunState, Started, StorageError, Storing, write_array,
+};
 
 /// Records that may wait before a stage.
 const CHANNEL: usize = 32;
@@ -55,14 +59,16 @@ pub struct RunOptions {
     pub pipeline: String,
     /// Items 0 to this are covered.
     pub limit: Option<u64>,
+    /// The run ends when this many items have ended ok, the first ones by number.
+    pub accept: Option<u64>,
     /// Items between admission and their end.
     pub max_in_flight: u32,
     /// When rejected items stop the run.
     pub error_budget: ErrorBudget,
     /// How long answers in flight are awaited after a drain began.
     pub drain_timeout: Duration,
-    /// Whether files are synced with each commit.
-    pub sync: bool,
+    /// How files are written.
+    pub storing: Storing,
 }
 
 /// How a run ended.
@@ -85,6 +91,13 @@ pub enum RunEnd {
     Complete,
     /// It was asked to stop; the same command goes on.
     Interrupted,
+    /// The source ended, or the limit was reached, before as many items ended ok as `accept` wants.
+    SourceEnded {
+        /// Items that ended ok.
+        accepted: u64,
+        /// Items that should have.
+        wanted: u64,
+    },
     /// Too many items were rejected.
     OverBudget(OverBudget),
     /// A model or the source cannot go on.
@@ -100,15 +113,22 @@ pub async fn run(
     options: RunOptions,
     stop: Stop,
     events: async_channel::Sender<RunEvent>,
-) -> Result<RunReport, StorageError> {
+) -> Result<RunReport, OpenError> {
     let Opened { mut directory, done, before, .. } = opened;
-    let writer = directory.start(options.sync)?;
+    let Started { writer, answers, answers_thread } = directory.start(&done, options.storing)?;
     let (facts, facts_out) = async_channel::bounded(FACTS);
     let metrics = parts.stages.iter().map(|stage| StageMetrics::new(Arc::clone(&stage.id))).collect();
-    let permits = Arc::new(Semaphore::new(options.max_in_flight.max(1) as usize));
+    let accept = options.accept.map(|wanted| InOrder::new(wanted, before.ok, done.len()));
+    // Items that wait for a slow one before them keep their room, so there is more of it.
+    let spread = if accept.is_some() { 4 } else { 1 };
+    let permits = Arc::new(Semaphore::new(options.max_in_flight.max(1) as usize * spread));
+    if accept.as_ref().is_some_and(InOrder::is_reached) {
+        stop.abort();
+    }
     let books = Books {
         pipeline: options.pipeline.clone(),
         facts: facts_out,
+        answers: Arc::clone(&answers),
         events,
         permits: Arc::clone(&permits),
         budget: options.error_budget,
@@ -117,10 +137,12 @@ pub async fn run(
         sinks: parts.sinks.iter().map(|sink| sink.path.clone()).collect(),
         before,
         limit: options.limit,
+        accept,
         total: directory.manifest().items.or(parts.source.items()),
     };
     let tasks = TaskTracker::new();
-    let first = start_stages(parts.stages, &books.stages, &facts, &stop, &tasks);
+    verify(&directory, &facts, &tasks);
+    let first = start_stages(parts.stages, &books.stages, &facts, answers, &stop, &tasks);
     let mut source = parts.source;
     let first_item = source.skip(&done);
     match source.start() {
@@ -139,9 +161,26 @@ pub async fn run(
     let limiter = tokio_util::task::AbortOnDropHandle::new(
         tasks.spawn(stop.clone().limit_drain(options.drain_timeout)),
     );
-    let closing = Ledger::new(books, writer).run().await;
+    let mut closing = Ledger::new(books, writer).run().await;
     drop(limiter);
-    finish(directory, closing, &parts.sinks, &options, &stop)
+    // A task that was given up may still hold the answers for a moment.
+    tasks.close();
+    tasks.wait().await;
+    let ended = tokio::task::spawn_blocking(move || answers_thread.finish()).await;
+    if let Ok(Err(error)) = ended {
+        closing.storage.get_or_insert(error);
+    }
+    Ok(finish(directory, closing, &parts.sinks, &options, &stop)?)
+}
+
+/// Checks beside the start that the outputs are still what earlier starts committed.
+fn verify(directory: &RunDirectory, facts: &async_channel::Sender<Fact>, tasks: &TaskTracker) {
+    let (verifier, facts) = (directory.verifier(), facts.clone());
+    drop(tasks.spawn_blocking(move || {
+        if let Err(error) = verifier() {
+            let _ = facts.send_blocking(Fact::Storage(error));
+        }
+    }));
 }
 
 /// Starts one task a stage, the last one first, and returns the way into the first.
@@ -149,6 +188,7 @@ fn start_stages(
     stages: Vec<build::BuiltStage>,
     metrics: &[Arc<StageMetrics>],
     facts: &async_channel::Sender<Fact>,
+    answers: Arc<Answers>,
     stop: &Stop,
     tasks: &TaskTracker,
 ) -> async_channel::Sender<event::Live> {
@@ -161,7 +201,8 @@ fn start_stages(
         match stage.work {
             build::Work::Step(step) => drop(tasks.spawn(worker::run(post, step))),
             build::Work::Ask(unit) => {
-                drop(tasks.spawn(ask::run(post, *unit, stop.clone(), tasks.clone())));
+                let answers = Arc::clone(&answers);
+                drop(tasks.spawn(ask::run(post, *unit, answers, stop.clone(), tasks.clone())));
             }
         }
     }
@@ -184,6 +225,12 @@ fn finish(
         RunEnd::Fatal(error)
     } else if let Some(over) = closing.over_budget {
         RunEnd::OverBudget(over)
+    } else if let Some((_, true)) = closing.accepted {
+        RunEnd::Complete
+    } else if let (Some((accepted, false)), true, Some(wanted)) =
+        (closing.accepted, covered && snapshot.in_flight == 0, options.accept)
+    {
+        RunEnd::SourceEnded { accepted, wanted }
     } else if covered && snapshot.in_flight == 0 {
         RunEnd::Complete
     } else {
@@ -193,7 +240,7 @@ fn finish(
     let complete = matches!(end, RunEnd::Complete);
     snapshot.state = match &end {
         RunEnd::Complete => "finished",
-        RunEnd::Interrupted | RunEnd::OverBudget(_) => "interrupted",
+        RunEnd::Interrupted | RunEnd::OverBudget(_) | RunEnd::SourceEnded { .. } => "interrupted",
         RunEnd::Fatal(_) | RunEnd::Storage(_) => "failed",
     };
     let mut arrays = Vec::new();

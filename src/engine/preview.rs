@@ -91,18 +91,20 @@ async fn walk(parts: &Parts, item: Record, prompts_only: bool) -> Result<Preview
                     let result = catch_unwind(AssertUnwindSafe(|| take_step(step, &mut record)));
                     match result.unwrap_or_else(|panic| Err(panicked(&*panic))) {
                         Ok((Emit::Pass, note)) => (vec![record], note),
-                        Ok((Emit::Many(children), note)) => (children, note),
+                        Ok((Emit::Many(children), _)) if children.is_empty() => {
+                            (Vec::new(), Some("dropped: empty".to_owned()))
+                        }
+                        Ok((Emit::Many(mut children), note)) => {
+                            for (index, child) in (0_u32..).zip(&mut children) {
+                                child.id = id.child(&stage.id, index);
+                            }
+                            (children, note)
+                        }
                         Ok((Emit::Drop(reason), _)) => (Vec::new(), Some(format!("dropped: {reason}"))),
                         Err(error) => (Vec::new(), Some(format!("rejected: {error}"))),
                     }
                 }
             };
-            let mut made = made;
-            if made.len() > 1 {
-                for (index, child) in (0_u32..).zip(&mut made) {
-                    child.id = id.child(&stage.id, index);
-                }
-            }
             next.extend(made.iter().cloned());
             preview.steps.push(PreviewStep { stage: Arc::clone(&stage.id), id, records: made, note });
         }
@@ -135,7 +137,7 @@ async fn ask(
         facts: async_channel::bounded(1).0,
         metrics: StageMetrics::new(Arc::clone(id)),
     };
-    match unit.answer(&post, &mut record, &Stop::default()).await {
+    match unit.answer(&post, &mut record, None, &Stop::default()).await {
         Asked::Answered => {
             let call = record.provenance.calls.last();
             let note = call.and_then(|call| call.fallback.clone());
@@ -143,6 +145,6 @@ async fn ask(
         }
         Asked::Failed(failure) => Ok((Vec::new(), Some(format!("rejected: {}", failure.message)))),
         Asked::Fatal(error) => Err(error),
-        Asked::Aborted => Ok((Vec::new(), None)),
+        Asked::Storage(_) | Asked::Aborted => Ok((Vec::new(), None)),
     }
 }

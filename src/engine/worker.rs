@@ -169,7 +169,7 @@ impl Post {
         if !matches!(end, End::Dropped { .. }) {
             live.lines.push((PROVENANCE, provenance_line(&live.record, outcome)));
         }
-        let ended = Ended { id: live.record.id, end, lines: live.lines };
+        let ended = Ended { id: live.record.id, end, written: live.written, lines: live.lines };
         let _ = self.facts.send(Fact::Ended(Box::new(ended))).await;
     }
 }

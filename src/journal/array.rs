@@ -25,26 +25,25 @@ pub fn write_array(
     let from = root.join(lines);
     let to = root.join(&array.path);
     let temporary = root.join(format!("{}.new", array.path));
-    let failed = |action, path: &Path, source| StorageError { action, path: path.to_owned(), source };
     if let Some(parent) = to.parent() {
-        disk.create_dir_all(parent).map_err(|source| failed("make", parent, source))?;
+        disk.create_dir_all(parent).map_err(|source| StorageError::new("make", parent, source))?;
     }
-    if disk.length(&temporary).map_err(|source| failed("look at", &temporary, source))?.is_some() {
-        disk.remove(&temporary).map_err(|source| failed("remove", &temporary, source))?;
+    if disk.length(&temporary).map_err(|source| StorageError::new("look at", &temporary, source))?.is_some() {
+        disk.remove(&temporary).map_err(|source| StorageError::new("remove", &temporary, source))?;
     }
-    let reader = disk.read(&from).map_err(|source| failed("open", &from, source))?;
-    let mut file = disk.append(&temporary).map_err(|source| failed("open", &temporary, source))?;
+    let reader = disk.read(&from).map_err(|source| StorageError::new("open", &from, source))?;
+    let mut file = disk.append(&temporary).map_err(|source| StorageError::new("open", &temporary, source))?;
     let mut count = 0;
     let mut chunk = b"[".to_vec();
     for line in BufReader::new(reader).lines() {
-        let line = line.map_err(|source| failed("read", &from, source))?;
-        let element =
-            element(&line, array).map_err(|error| failed("read", &from, std::io::Error::other(error)))?;
+        let line = line.map_err(|source| StorageError::new("read", &from, source))?;
+        let element = element(&line, array)
+            .map_err(|error| StorageError::new("read", &from, std::io::Error::other(error)))?;
         chunk.extend_from_slice(if count == 0 { b"\n" } else { b",\n" });
         push_indented(&mut chunk, &element);
         count += 1;
         if chunk.len() >= CHUNK {
-            file.write(&chunk).map_err(|source| failed("write", &temporary, source))?;
+            file.write(&chunk).map_err(|source| StorageError::new("write", &temporary, source))?;
             chunk.clear();
         }
     }
@@ -60,12 +59,11 @@ fn finish(
     temporary: &Path,
     to: &Path,
 ) -> Result<(), StorageError> {
-    let failed = |action, path: &Path, source| StorageError { action, path: path.to_owned(), source };
-    file.write(chunk).map_err(|source| failed("write", temporary, source))?;
-    file.sync().map_err(|source| failed("sync", temporary, source))?;
-    disk.rename(temporary, to).map_err(|source| failed("rename", temporary, source))?;
+    file.write(chunk).map_err(|source| StorageError::new("write", temporary, source))?;
+    file.sync().map_err(|source| StorageError::new("sync", temporary, source))?;
+    disk.rename(temporary, to).map_err(|source| StorageError::new("rename", temporary, source))?;
     match to.parent() {
-        Some(parent) => disk.sync_dir(parent).map_err(|source| failed("sync", parent, source)),
+        Some(parent) => disk.sync_dir(parent).map_err(|source| StorageError::new("sync", parent, source)),
         None => Ok(()),
     }
 }

@@ -1,11 +1,11 @@
 //! Every access to a run directory's files, behind a trait.
 //!
-//! `RealDisk` is the operating system's; tests put in one that fails at the n-th operation or forgets what
-//! was not synced. Plain `std::fs`, called from the writer's thread and while a run is opened: tokio's file
-//! type can lose a write that failed.
+//! `RealDisk` is the operating system's; the trait lets a test put in one that fails at the n-th operation
+//! or forgets what was not synced. Plain `std::fs`, called from the journal's threads and while a run is
+//! opened: tokio's file type can lose a write that failed.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// A place for files.
@@ -16,6 +16,11 @@ pub trait Disk: Send + Sync + 'static {
     fn append(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
     /// Opens a file for reading from its start.
     fn read(&self, path: &Path) -> io::Result<Box<dyn Read + Send>>;
+    /// Up to `length` bytes from `offset` on; fewer at the end of the file.
+    fn read_at(&self, path: &Path, offset: u64, length: usize) -> io::Result<Vec<u8>>;
+    /// Locks a file, made if it is missing, for this process until the guard is dropped; `None` when
+    /// another process has it.
+    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>>;
     /// The file's length, or `None` if there is no such file.
     fn length(&self, path: &Path) -> io::Result<Option<u64>>;
     /// The names in a directory, sorted.
@@ -59,6 +64,15 @@ pub fn replace(disk: &dyn Disk, path: &Path, content: &[u8], sync: bool) -> io::
     }
 }
 
+/// How often a lock is tried for while somebody looks at it; a look takes microseconds.
+const LOCK_TRIES: u32 = 1000;
+
+/// Whether another process holds the lock of a file; looks without making it.
+pub fn is_locked(path: &Path) -> bool {
+    // A shared lock can be had only while nobody holds the exclusive one.
+    File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
 /// The operating system's files.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RealDisk;
@@ -74,6 +88,33 @@ impl Disk for RealDisk {
 
     fn read(&self, path: &Path) -> io::Result<Box<dyn Read + Send>> {
         Ok(Box::new(File::open(path)?))
+    }
+
+    fn read_at(&self, path: &Path, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::Start(offset))?;
+        let mut bytes = Vec::with_capacity(length);
+        file.take(length as u64).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>> {
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+        for _ in 0..LOCK_TRIES {
+            match file.try_lock() {
+                Ok(()) => return Ok(Some(Box::new(file))),
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+            // Whoever works holds it alone. If it can be shared, somebody only looks and is gone at once.
+            match file.try_lock_shared() {
+                Ok(()) => file.unlock()?,
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+            std::thread::yield_now();
+        }
+        Ok(None)
     }
 
     fn length(&self, path: &Path) -> io::Result<Option<u64>> {
@@ -117,5 +158,25 @@ impl DiskFile for File {
 
     fn truncate(&mut self, length: u64) -> io::Result<()> {
         self.set_len(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_at_a_lock_keeps_nobody_out() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let path = dir.path().join("lock");
+        let lock = RealDisk.lock(&path).unwrap().unwrap();
+        assert!(is_locked(&path) && RealDisk.lock(&path).unwrap().is_none());
+        drop(lock);
+        std::thread::scope(|scope| {
+            let looking = scope.spawn(|| (0..2000).filter(|_| is_locked(&path)).count());
+            while !looking.is_finished() {
+                assert!(RealDisk.lock(&path).unwrap().is_some());
+            }
+        });
     }
 }

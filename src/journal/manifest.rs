@@ -3,8 +3,10 @@
 //! Compared with the pipeline at each start: a run goes on only with the pipeline it began with.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// The version of the run directory that this program writes and reads.
 pub(super) const FORMAT: u32 = 1;
@@ -18,13 +20,19 @@ pub struct Manifest {
     pub synthmill: String,
     /// The pipeline's name.
     pub pipeline: String,
-    /// What the run depends on, by part (`seed`, `models.teacher`, `stages.prompt`, ...), as hashes of the
-    /// values: a part that differs refuses to resume.
-    pub fingerprint: BTreeMap<String, String>,
+    /// What the run depends on, by part (`seed`, `models.teacher`, `stages.prompt`, ...): a part that differs
+    /// refuses to resume.
+    pub fingerprint: BTreeMap<String, Value>,
     /// When the run was first started, local time, `YYYY-MM-DD_HH-MM-SS`.
     pub started: String,
     /// Counts the starts, from 1; each has its own log.
     pub generation: u32,
+    /// The first start whose commit log counts; those before it were gathered into it.
+    #[serde(default = "first")]
+    pub first_generation: u32,
+    /// Set while files that were written anew wait to be put in their places.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rewriting: bool,
     /// How far the run has come.
     pub state: RunState,
     /// Seconds that all starts before this one took.
@@ -33,9 +41,16 @@ pub struct Manifest {
     pub files: Vec<String>,
     /// The source's item count, once it was read to its end.
     pub items: Option<u64>,
+    /// The run directory whose answers this run may use again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reuse: Option<PathBuf>,
     /// The limit under which the run finished, if it had one.
     #[serde(default)]
     pub limit: Option<u64>,
+}
+
+fn first() -> u32 {
+    1
 }
 
 /// How far a run has come.
@@ -48,4 +63,85 @@ pub enum RunState {
     Interrupted,
     /// Every item has ended.
     Finished,
+}
+
+/// What differs between two fingerprints, a line for each value, `path: before -> after`.
+pub(super) fn differences(before: &BTreeMap<String, Value>, after: &BTreeMap<String, Value>) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (part, new) in after {
+        match before.get(part) {
+            Some(old) => compare(part, old, new, &mut lines),
+            None => lines.push(format!("{part}: new")),
+        }
+    }
+    for part in before.keys().filter(|part| !after.contains_key(*part)) {
+        lines.push(format!("{part}: gone"));
+    }
+    lines
+}
+
+fn compare(path: &str, old: &Value, new: &Value, lines: &mut Vec<String>) {
+    if old == new {
+        return;
+    }
+    let (Value::Object(old), Value::Object(new)) = (old, new) else {
+        let what = match path.starts_with("files.") {
+            true => "its content changed".to_owned(),
+            false => format!("{} -> {}", shown(old), shown(new)),
+        };
+        lines.push(format!("{path}: {what}"));
+        return;
+    };
+    for (key, new) in new {
+        match old.get(key) {
+            Some(old) => compare(&format!("{path}.{key}"), old, new, lines),
+            None => lines.push(format!("{path}.{key}: nothing -> {}", shown(new))),
+        }
+    }
+    for (key, old) in old.iter().filter(|(key, _)| !new.contains_key(*key)) {
+        lines.push(format!("{path}.{key}: {} -> nothing", shown(old)));
+    }
+}
+
+/// A value on one line, cut where it is long.
+fn shown(value: &Value) -> String {
+    const MOST: usize = 80;
+    let text = value.to_string();
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn differences_name_path_before_and_after() {
+        let before = BTreeMap::from([
+            ("seed".to_owned(), json!(1)),
+            ("stages.prompt".to_owned(), json!({"user": "a", "old": 1})),
+            ("files.a.md".to_owned(), json!("x")),
+            ("vars".to_owned(), json!({})),
+        ]);
+        let after = BTreeMap::from([
+            ("seed".to_owned(), json!(2)),
+            ("stages.prompt".to_owned(), json!({"user": "b", "new": [1]})),
+            ("files.a.md".to_owned(), json!("y")),
+            ("models.m".to_owned(), json!({})),
+        ]);
+        let expected = [
+            "files.a.md: its content changed",
+            "models.m: new",
+            "seed: 1 -> 2",
+            "stages.prompt.user: \"a\" -> \"b\"",
+            "stages.prompt.new: nothing -> [1]",
+            "stages.prompt.old: 1 -> nothing",
+            "vars: gone",
+        ];
+        assert_eq!(differences(&before, &after), expected);
+        assert!(differences(&before, &before).is_empty());
+    }
 }

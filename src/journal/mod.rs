@@ -1,19 +1,36 @@
-//! What makes a run outlive its process: the run directory, its files and its commit log.
+//! What makes a run outlive its process: the run directory, its files and its logs.
 //!
-//! `directory` opens a run directory, new or found, and tells which items are done; `writer` is the one
-//! thread that writes: outputs first, then the commit record that names them; `commits` is the log's
-//! format; `manifest` says what run this is; `disk` is the trait that all file access goes through, so that
-//! tests can make it fail. Which item ends how is decided in `engine::ledger`, not here.
+//! `directory` opens a run directory, new or found; `recover` reads what earlier starts left. `writer` is
+//! the thread that writes outputs and then the commit record that names them; `answer_log` is the thread
+//! that writes what the model said, before it is passed on; `commits` and `answers` are the formats of the
+//! two logs, both made of `frames`. `reuse` finds answers of another run; `repair`
+//! undoes commits so that their items are made again, through `rewrite`; `manifest` says what run this is;
+//! `disk` is the trait that all file access goes through, so that tests can make it fail. Which item ends
+//! how is decided in `engine::ledger`, not here.
 
+mod answer_log;
+mod answers;
 mod array;
 mod commits;
 mod directory;
 pub mod disk;
+mod frames;
 mod manifest;
+mod open_error;
+mod recover;
+mod repair;
+mod reuse;
+mod rewrite;
 mod writer;
 
+pub use answer_log::{Answers, AnswersThread};
+pub use answers::{Kept, Key, Names};
 pub use array::write_array;
-pub use commits::{CommitLogError, Outcome};
-pub use directory::{Inspection, OpenError, Opened, RunDirectory, Wanted, inspect};
+pub use commits::Outcome;
+pub use directory::{Opened, RunDirectory, Started, Storing, Wanted};
+pub use frames::LogError;
 pub use manifest::{Manifest, RunState};
+pub use open_error::OpenError;
+pub use recover::{Inspection, inspect};
+pub use repair::{Repaired, repair, retry_rejected};
 pub use writer::{Committed, ItemCommit, PROVENANCE, REJECTED, SINKS, StorageError, Work, Writer};

@@ -11,8 +11,9 @@ use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, watch};
 
-use super::commits::{self, Outcome, Stable};
+use super::commits::{AnswersFrom, Group, KIND, Outcome, Stable};
 use super::disk::{self, Disk, DiskFile};
+use super::frames;
 
 /// Index of `rejected.jsonl` among a run's files.
 pub const REJECTED: usize = 0;
@@ -36,6 +37,8 @@ pub struct ItemCommit {
     pub outcome: Outcome,
     /// Lines with their line ends, each with the index of its file.
     pub lines: Vec<(usize, Vec<u8>)>,
+    /// Where the answers of the items that are still in flight begin in this start's log.
+    pub answers_from: u64,
 }
 
 /// What the thread is asked to do.
@@ -63,7 +66,7 @@ pub struct Committed {
 }
 
 /// A write or sync that failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("cannot {action} `{path}`: {source}")]
 pub struct StorageError {
     /// What was tried.
@@ -72,7 +75,13 @@ pub struct StorageError {
     pub path: PathBuf,
     /// What the system said.
     #[source]
-    pub source: std::io::Error,
+    pub source: Arc<std::io::Error>,
+}
+
+impl StorageError {
+    pub(super) fn new(action: &'static str, path: &Path, source: std::io::Error) -> Self {
+        Self { action, path: path.to_owned(), source: Arc::new(source) }
+    }
 }
 
 /// The ledger's end of the thread.
@@ -102,7 +111,7 @@ impl Writer {
         let thread = std::thread::Builder::new()
             .name("synthmill-writer".into())
             .spawn(move || state.work(receiver))
-            .map_err(|source| StorageError { action: "start the writer of", path, source })?;
+            .map_err(|source| StorageError::new("start the writer of", &path, source))?;
         Ok(Self { work, committed, thread })
     }
 
@@ -122,11 +131,8 @@ impl Writer {
     pub fn finish(self) -> (Committed, Result<(), StorageError>) {
         drop(self.work);
         let result = self.thread.join().unwrap_or_else(|_| {
-            Err(StorageError {
-                action: "write",
-                path: PathBuf::from("the run directory"),
-                source: std::io::Error::other("the writer's thread panicked"),
-            })
+            let panicked = std::io::Error::other("the writer's thread panicked");
+            Err(StorageError::new("write", Path::new("the run directory"), panicked))
         });
         let committed = self.committed.borrow().clone();
         (committed, result)
@@ -146,7 +152,7 @@ struct State {
     outputs: Vec<Output>,
     log_path: PathBuf,
     log: Box<dyn DiskFile>,
-    group: Vec<(u64, Outcome, u32)>,
+    group: Group,
     waiting_bytes: usize,
     totals: Committed,
     publish: watch::Sender<Committed>,
@@ -157,16 +163,18 @@ impl State {
     fn open(files: Files, generation: u32, publish: watch::Sender<Committed>) -> Result<Self, StorageError> {
         let mut outputs = Vec::with_capacity(files.outputs.len());
         for (path, stable) in files.outputs {
-            let file = files.disk.append(&path).map_err(|source| failed("open", &path, source))?;
+            let file = files.disk.append(&path).map_err(|source| StorageError::new("open", &path, source))?;
             outputs.push(Output { path, file, waiting: Vec::new(), stable });
         }
-        let mut log = files.disk.append(&files.log).map_err(|source| failed("open", &files.log, source))?;
-        log.write(&commits::header(generation)).map_err(|source| failed("write", &files.log, source))?;
+        let mut log =
+            files.disk.append(&files.log).map_err(|source| StorageError::new("open", &files.log, source))?;
+        log.write(&frames::header(KIND, generation))
+            .map_err(|source| StorageError::new("write", &files.log, source))?;
         if files.sync {
-            log.sync().map_err(|source| failed("sync", &files.log, source))?;
+            log.sync().map_err(|source| StorageError::new("sync", &files.log, source))?;
             let parents = [Some(files.root.as_path()), files.log.parent(), outputs[PROVENANCE].path.parent()];
             for parent in parents.into_iter().flatten() {
-                files.disk.sync_dir(parent).map_err(|source| failed("sync", parent, source))?;
+                files.disk.sync_dir(parent).map_err(|source| StorageError::new("sync", parent, source))?;
             }
         }
         let totals = publish.borrow().clone();
@@ -176,7 +184,7 @@ impl State {
             outputs,
             log_path: files.log,
             log,
-            group: Vec::with_capacity(GROUP),
+            group: Group { answers: AnswersFrom { generation, offset: 0 }, ..Group::default() },
             waiting_bytes: 0,
             totals,
             publish,
@@ -192,7 +200,7 @@ impl State {
                 Work::Status(json) => {
                     let path = self.root.join("status.json");
                     disk::replace(&*self.disk, &path, &json, false)
-                        .map_err(|source| failed("replace", &path, source))?;
+                        .map_err(|source| StorageError::new("replace", &path, source))?;
                 }
             }
         }
@@ -205,43 +213,42 @@ impl State {
             self.waiting_bytes += line.len();
             self.outputs[*file].stable.lines += 1;
         }
-        self.group.push((item.item, item.outcome, item.lines.len() as u32));
+        self.group.items.push((item.item, item.outcome));
+        let first = self.group.lines.len();
+        self.group.lines.resize(first + self.outputs.len(), 0);
+        for (file, _) in &item.lines {
+            self.group.lines[first + file] += 1;
+        }
+        self.group.answers.offset = item.answers_from;
         match item.outcome {
             Outcome::Ok => self.totals.ok += 1,
             Outcome::Dropped => self.totals.dropped += 1,
             Outcome::Rejected => self.totals.rejected += 1,
         }
-        if self.group.len() >= GROUP || self.waiting_bytes >= GROUP_BYTES {
+        if self.group.items.len() >= GROUP || self.waiting_bytes >= GROUP_BYTES {
             self.flush()?;
         }
         Ok(())
     }
 
     fn flush(&mut self) -> Result<(), StorageError> {
-        if self.group.is_empty() {
+        if self.group.items.is_empty() {
             return Ok(());
         }
+        self.group.files.clear();
         for output in &mut self.outputs {
-            if output.waiting.is_empty() {
-                continue;
-            }
-            output.file.write(&output.waiting).map_err(|source| failed("write", &output.path, source))?;
-            if self.sync {
-                output.file.sync().map_err(|source| failed("sync", &output.path, source))?;
-            }
-            let mut crc = crc32fast::Hasher::new_with_initial_len(output.stable.crc, output.stable.offset);
-            crc.update(&output.waiting);
-            output.stable.offset += output.waiting.len() as u64;
-            output.stable.crc = crc.finalize();
-            output.waiting.clear();
+            let from = output.stable.offset;
+            output.write(self.sync)?;
+            self.group.files.push((from, output.stable));
         }
-        let stable: Vec<Stable> = self.outputs.iter().map(|output| output.stable).collect();
-        let frame = commits::frame(&self.group, &stable);
-        self.log.write(&frame).map_err(|source| failed("write", &self.log_path, source))?;
+        let mut frame = Vec::new();
+        self.group.push(&mut frame);
+        self.log.write(&frame).map_err(|source| StorageError::new("write", &self.log_path, source))?;
         if self.sync {
-            self.log.sync().map_err(|source| failed("sync", &self.log_path, source))?;
+            self.log.sync().map_err(|source| StorageError::new("sync", &self.log_path, source))?;
         }
-        self.group.clear();
+        self.group.items.clear();
+        self.group.lines.clear();
         self.waiting_bytes = 0;
         self.totals.lines = self.outputs.iter().map(|output| output.stable.lines).collect();
         self.publish.send_replace(self.totals.clone());
@@ -249,6 +256,20 @@ impl State {
     }
 }
 
-fn failed(action: &'static str, path: &Path, source: std::io::Error) -> StorageError {
-    StorageError { action, path: path.to_owned(), source }
+impl Output {
+    fn write(&mut self, sync: bool) -> Result<(), StorageError> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        self.file.write(&self.waiting).map_err(|source| StorageError::new("write", &self.path, source))?;
+        if sync {
+            self.file.sync().map_err(|source| StorageError::new("sync", &self.path, source))?;
+        }
+        let mut crc = crc32fast::Hasher::new_with_initial_len(self.stable.crc, self.stable.offset);
+        crc.update(&self.waiting);
+        self.stable.offset += self.waiting.len() as u64;
+        self.stable.crc = crc.finalize();
+        self.waiting.clear();
+        Ok(())
+    }
 }

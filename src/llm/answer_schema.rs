@@ -98,6 +98,11 @@ fn gather_properties(schema: &Value, prefix: &str, names: &mut Vec<String>) {
 fn wrong(error: &ValidationError<'_>) -> SchemaError {
     let at = error.instance_path().as_str().to_owned();
     let message = match error.kind() {
+        ValidationErrorKind::AnyOf { .. } if at.ends_with("/type") => {
+            "not a JSON schema: `type` is one of `array`, `boolean`, `integer`, `null`, `number`, `object`, \
+             `string`, or a list of them"
+                .to_owned()
+        }
         ValidationErrorKind::Referencing(_) => format!("not a JSON schema: {error}"),
         _ => format!("not a JSON schema: {}", what(error)),
     };

@@ -1,6 +1,6 @@
 //! Makes the model that a pipeline declares, of whichever provider.
 //!
-//! The engine calls `connect` once for each model before a run; nothing is sent yet. Adding a provider:
+//! The command line calls `connect` once for each model before a run; nothing is sent yet. Adding a provider:
 //! its file beside this one, a variant of `config::Provider`, an arm here.
 
 use std::sync::Arc;

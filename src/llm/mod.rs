@@ -92,6 +92,11 @@ pub trait Model: Send + Sync {
     /// Who answers: `openai`, `heuristic`, ... for provenance.
     fn provider(&self) -> &'static str;
 
+    /// Whether its answers are worth keeping: they cost money or time, and differ from one try to the next.
+    fn is_paid(&self) -> bool {
+        true
+    }
+
     /// Answers one question. Retries what may be retried; the error that comes back is final. The record
     /// is for providers that answer from it rather than from the messages.
     fn complete<'a>(
@@ -102,7 +107,7 @@ pub trait Model: Send + Sync {
 }
 
 /// A request that finally failed.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
 pub struct ModelError {
     /// What the failure means for the run.
@@ -116,7 +121,8 @@ pub struct ModelError {
 }
 
 /// What a failed request means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ModelErrorKind {
     /// The run cannot go on: wrong key, unknown model, quota used up.
     Fatal,

@@ -43,6 +43,8 @@ pub struct OpenAi {
     endpoints: Vec<Endpoint>,
     next_endpoint: AtomicUsize,
     key: Option<Key>,
+    /// The variable the key is read from.
+    key_variable: Option<String>,
     timeout: Duration,
     retry: Retry,
     pace: Option<Pace>,
@@ -82,6 +84,7 @@ impl OpenAi {
             endpoints,
             next_endpoint: AtomicUsize::new(0),
             key: config.api_key_env.as_deref().map(Key::read).transpose()?.flatten(),
+            key_variable: config.api_key_env.clone(),
             timeout,
             retry: Retry::new(name, config.max_attempts, FIRST_WAIT),
             pace: config.limits.requests_per_minute.map(pace).transpose()?,
@@ -136,7 +139,7 @@ impl OpenAi {
         let turn = self.next_endpoint.fetch_add(1, Ordering::Relaxed);
         let endpoint = &self.endpoints[turn % self.endpoints.len()];
         match tokio::time::timeout(self.timeout, self.post(endpoint, body)).await {
-            Ok(result) => result.map_err(|failure| self.without_key(failure)),
+            Ok(result) => result.map_err(|failure| self.told_of_key(self.without_key(failure))),
             Err(_) => {
                 let seconds = self.timeout.as_secs_f64();
                 let message = format!("`{}` did not answer within {seconds} s", endpoint.shown);
@@ -166,6 +169,19 @@ impl OpenAi {
             body.extend_from_slice(&chunk);
         }
         wire::read(&body)
+    }
+
+    /// A refusal with where the key comes from, which the server cannot know.
+    fn told_of_key(&self, failure: Failure) -> Failure {
+        if !matches!(&*failure.class, "unauthorized" | "forbidden") {
+            return failure;
+        }
+        let key = match (&self.key_variable, &self.key) {
+            (None, _) => format!("no key was sent: `models.{}` names no `api_key_env`", self.name),
+            (Some(variable), None) => format!("no key was sent: `{variable}` is unset"),
+            (Some(variable), Some(_)) => format!("the key is read from `{variable}`"),
+        };
+        Failure { message: format!("{} ({key})", failure.message), ..failure }
     }
 
     fn without_key(&self, failure: Failure) -> Failure {

@@ -6,4 +6,4 @@ mod progress;
 mod summary;
 
 pub use progress::show;
-pub use summary::{over_budget, summary, summary_json};
+pub use summary::{over_budget, print, summary, summary_json};

@@ -48,6 +48,15 @@ pub fn summary(report: &RunReport, root: &Path) -> String {
             ),
         );
     }
+    if snapshot.recovered + snapshot.reused > 0 {
+        row(
+            "answers",
+            format!(
+                "{} found from earlier starts, {} of another run reused",
+                snapshot.recovered, snapshot.reused
+            ),
+        );
+    }
     for stage in &snapshot.stages {
         row(
             "stage",
@@ -73,6 +82,12 @@ pub fn summary(report: &RunReport, root: &Path) -> String {
     }
     text.truncate(text.trim_end().len());
     text
+}
+
+/// Writes a text to stderr, as it is.
+pub fn print(text: &str) {
+    let mut stderr = std::io::stderr().lock();
+    let _ = std::io::Write::write_all(&mut stderr, format!("{text}\n").as_bytes());
 }
 
 /// The same as JSON.
@@ -103,6 +118,7 @@ fn end(end: &RunEnd) -> &'static str {
     match end {
         RunEnd::Complete => "complete",
         RunEnd::Interrupted => "interrupted, the same command goes on",
+        RunEnd::SourceEnded { .. } => "stopped, the source ended before enough items were accepted",
         RunEnd::OverBudget(_) => "stopped, too many items were rejected",
         RunEnd::Fatal(_) => "stopped, the model cannot be asked",
         RunEnd::Storage(_) => "stopped, a file cannot be written",

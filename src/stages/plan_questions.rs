@@ -235,6 +235,7 @@ fn question(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::template::Template;
     use std::collections::BTreeSet;
 
     fn planner() -> Planner {
@@ -306,6 +307,63 @@ mod tests {
             .map(|record| record.get("question_number").unwrap().as_u64().unwrap())
             .collect();
         assert_eq!(numbers, (1..=14).collect::<Vec<u64>>());
+    }
+
+    #[test]
+    fn the_shipped_prompts_render_every_question() {
+        let read = |source: &str| Template::new(source, &serde_json::Map::new()).unwrap();
+        let system = read(include_str!("../../pipelines/prompts/qa-system.j2"));
+        let user = read(include_str!("../../pipelines/prompts/qa-user.j2"));
+        let mut sections = document(&[20, 1]);
+        for record in &mut sections {
+            record.set("document", json!({"title": "Guide"}));
+            for (name, value) in [("title", "Tides"), ("heading_path", "Guide > Tides"), ("text", "Body.")] {
+                record.fields["section"][name] = json!(value);
+            }
+        }
+        let mut prompts = BTreeSet::new();
+        for record in planner().derive(sections).unwrap() {
+            let prompt = user.render(&record).unwrap();
+            assert!(prompt.contains("Body.") && prompt.contains(record.text("instruction").unwrap()));
+            assert_eq!(prompt.contains("<second_source>"), record.get("companion").unwrap().is_object());
+            assert_eq!(
+                prompt.contains("Ask about this fact: Fact "),
+                record.get("fact").unwrap().is_string()
+            );
+            prompts.insert((record.text("section.key").map(str::to_owned), prompt));
+            // About four characters a token: the frame must leave a context of 2,048 to the section.
+            let frame = system.render(&record).unwrap().len() + user.render(&record).unwrap().len();
+            assert!(frame < 2_600, "{frame} characters");
+        }
+        assert_eq!(prompts.len(), (20 + 1 + 18) + (1 + 1 + 13));
+    }
+
+    #[test]
+    fn a_wrong_file_is_named() {
+        let plan = |types: &str| PlanQuestions { types: types.to_owned(), only: vec![], skip: vec![] };
+        let missing = "config/no_such_types.json";
+        assert!(
+            plan(missing).load(missing).unwrap_err()[0]
+                .starts_with("cannot read `config/no_such_types.json`")
+        );
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("types.json");
+        std::fs::write(&path, "{\"types\": [{\"type\": \"A\"}, 7]}").unwrap();
+        let path = path.to_str().unwrap();
+        let problems = plan(path).load(path).unwrap_err();
+        assert_eq!(problems.len(), 2, "{problems:?}");
+        assert!(
+            problems[0].starts_with(&format!("`{path}`: entry 1 (`A`): missing field `count`")),
+            "{problems:?}"
+        );
+        assert!(problems[1].starts_with(&format!("`{path}`: entry 2: ")), "{problems:?}");
+    }
+
+    #[test]
+    fn only_and_skip_choose_types() {
+        let plan: PlanQuestions = serde_json::from_value(json!({"only": ["A", "B"], "skip": ["B"]})).unwrap();
+        assert_eq!(["A", "B", "C"].map(|name| plan.takes(name)), [true, false, false]);
+        assert!(serde_json::from_value::<PlanQuestions>(json!({"typs": "x"})).is_err());
     }
 
     #[test]

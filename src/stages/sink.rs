@@ -21,7 +21,7 @@ pub(super) struct Sink {
     /// What a line holds.
     format: Format,
     /// Fields written beside what the format asks for; for `raw`, the only ones written, all by default.
-    /// `id` is the record's id.
+    /// `id` is the record's id, unless it has a field of that name; `record_id` always is.
     #[serde(default)]
     fields: Vec<String>,
     /// What is written of the record's making, under `provenance`.
@@ -62,7 +62,7 @@ pub(super) enum Format {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Known {
-    /// The model that answered last, and its provider.
+    /// The model that answered last, by its name in the pipeline and at its server, and its provider.
     Model,
     /// The hash of the last rendered prompt.
     PromptHash,
@@ -136,7 +136,9 @@ impl Declare for Sink {
             context.needs("/user", &self.user);
             context.needs("/assistant", &self.assistant);
         }
-        for (index, field) in self.fields.iter().enumerate().filter(|(_, field)| *field != "id") {
+        for (index, field) in
+            self.fields.iter().enumerate().filter(|(_, field)| !["id", "record_id"].contains(&field.as_str()))
+        {
             context.needs(&format!("/fields/{index}"), field);
         }
     }
@@ -191,6 +193,7 @@ impl stage::Sink for Lines {
         };
         for field in &self.fields {
             let value = match record.get(field) {
+                _ if field == "record_id" => json!(record.id),
                 Some(value) => value.clone(),
                 None if field == "id" => json!(record.id),
                 None => Value::Null,
@@ -261,6 +264,9 @@ impl Lines {
                 (Known::Model, Some(call)) => {
                     known.insert("model".into(), json!(call.model));
                     known.insert("provider".into(), json!(call.provider));
+                    if let Some(served_as) = &call.served_as {
+                        known.insert("served_as".into(), json!(served_as));
+                    }
                 }
                 (Known::PromptHash, Some(call)) => {
                     known.insert("prompt_hash".into(), json!(call.prompt_hash));

@@ -10,8 +10,8 @@ use std::time::Duration;
 use serde_json::Value;
 use synthmill::config::{Overrides, Plan};
 use synthmill::engine::{self, Parts, Providers, RunOptions, RunReport, Stop};
-use synthmill::journal::disk::RealDisk;
-use synthmill::journal::{OpenError, Opened, RunDirectory, StorageError, Wanted};
+use synthmill::journal::disk::{Disk, RealDisk};
+use synthmill::journal::{OpenError, Opened, RunDirectory, Storing, Wanted};
 use synthmill::llm::scripted::Scripted;
 use synthmill::llm::{Heuristic, Model};
 use tempfile::TempDir;
@@ -51,6 +51,8 @@ pub(crate) struct Run {
     pub(crate) model: Arc<Scripted>,
     pub(crate) limit: Option<u64>,
     pub(crate) stop: Stop,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) sync: bool,
 }
 
 impl Run {
@@ -59,7 +61,15 @@ impl Run {
             Ok(plan) => plan,
             Err(problems) => panic!("{problems}"),
         };
-        Self { plan, root: root.to_owned(), model: Arc::new(model), limit: None, stop: Stop::default() }
+        Self {
+            plan,
+            root: root.to_owned(),
+            model: Arc::new(model),
+            limit: None,
+            stop: Stop::default(),
+            disk: Arc::new(RealDisk),
+            sync: false,
+        }
     }
 
     /// Opens the run directory as the program does.
@@ -72,8 +82,10 @@ impl Run {
             pipeline_yaml: self.plan.to_yaml(),
             now: "2026-01-31_12-00-00".into(),
             fresh: false,
+            reuse_moved: false,
+            reuse: None,
         };
-        RunDirectory::open(Arc::new(RealDisk), &self.root, wanted)
+        RunDirectory::open(Arc::clone(&self.disk), &self.root, wanted)
     }
 
     fn parts(&self) -> Parts {
@@ -88,15 +100,16 @@ impl Run {
         self.try_run().await.unwrap()
     }
 
-    pub(crate) async fn try_run(&self) -> Result<RunReport, StorageError> {
-        let opened = self.open().unwrap();
+    pub(crate) async fn try_run(&self) -> Result<RunReport, OpenError> {
+        let opened = self.open()?;
         let options = RunOptions {
             pipeline: self.plan.name.clone(),
             limit: self.limit,
+            accept: self.plan.accept,
             max_in_flight: self.plan.max_in_flight,
             error_budget: self.plan.error_budget,
             drain_timeout: Duration::from_secs_f64(self.plan.drain_timeout),
-            sync: false,
+            storing: Storing { sync: self.sync, pack: true },
         };
         let (events, _watch) = async_channel::bounded(16);
         engine::run(self.parts(), opened, options, self.stop.clone(), events).await
@@ -116,6 +129,20 @@ pub(crate) fn outputs(root: &Path) -> BTreeMap<String, Vec<String>> {
         }
     }
     outputs
+}
+
+/// Fails at the first line in which two runs' outputs differ.
+#[track_caller]
+pub(crate) fn assert_same_outputs(left: &Path, right: &Path) {
+    let (left, right) = (outputs(left), outputs(right));
+    assert!(left.keys().eq(right.keys()), "{:?} and {:?}", left.keys(), right.keys());
+    for (file, lines) in &left {
+        let others = &right[file];
+        for (line, other) in lines.iter().zip(others) {
+            assert_eq!(line, other, "{file}");
+        }
+        assert_eq!(lines.len(), others.len(), "{file}");
+    }
 }
 
 /// What holds after every run: the identity, whole lines, each record id once.

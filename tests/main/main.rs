@@ -2,9 +2,23 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
+mod bad_pipelines;
+mod child;
+mod command_line;
+mod docs_to_qa;
+mod exits;
+mod faulty_disk;
+mod generated;
 mod harness;
 mod model_server;
+mod own_pipeline;
 mod protocol;
 mod real_model;
 mod running;
 mod sampling;
+mod secrets;
+mod shipped;
+mod status;
+mod stopped;
+mod storage_faults;
+mod tidy;

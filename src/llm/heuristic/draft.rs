@@ -76,9 +76,25 @@ impl Asking<'_> {
 
     /// `wording` with the section's names and `values` put in.
     pub(super) fn fill(&self, wording: &str, values: &[(&str, &str)]) -> String {
-        let names = self.passage.names();
-        let mut all: Vec<(&str, &str)> = names.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        all.extend_from_slice(values);
+        let passage = self.passage;
+        let names = passage.names(self.choose("names", 6) + self.variant);
+        let mut all: Vec<(&str, &str)> = values.to_vec();
+        all.extend(names.iter().map(|(name, value)| (*name, value.as_str())));
+        // A question that names the document by itself, or the subject where there is no other name,
+        // needs no phrase for it.
+        let mut bare = all.clone();
+        bare.retain(|(name, _)| !["pre", "post", "ctx"].contains(name));
+        let text = fill(wording, &bare);
+        let says = |name: &str| text.to_lowercase().contains(&name.trim_matches('"').to_lowercase());
+        let name = if passage.document.is_empty() { &passage.title } else { &passage.document };
+        if says(name) {
+            return text;
+        }
+        if says(&passage.title)
+            && let Some(pre) = names.iter().find(|(name, _)| *name == "pre")
+        {
+            all.insert(0, ("ctx", &pre.1));
+        }
         fill(wording, &all)
     }
 
@@ -87,7 +103,10 @@ impl Asking<'_> {
         match words {
             [] => String::new(),
             [one] => one.clone(),
-            [most @ .., last] => format!("{}{}{last}", most.join(", "), self.passage.phrases.and),
+            [most @ .., last] => {
+                let and = self.passage.phrases.and;
+                format!("{}{and}{last}", most.join(if and.starts_with(' ') { ", " } else { and }))
+            }
         }
     }
 
@@ -107,7 +126,8 @@ impl Asking<'_> {
         let path = self.passage.path.as_str();
         let filled = draft.end == End::Filled;
         let term = if draft.term.is_empty() || filled { &self.passage.title } else { &draft.term };
-        let quotes: Vec<String> = draft.quotes.iter().map(|quote| shorten(quote, 110)).collect();
+        let mut quotes: Vec<String> = draft.quotes.iter().map(|quote| shorten(quote, 110)).collect();
+        quotes.dedup();
         let first = quotes.first().map_or(self.passage.title.as_str(), String::as_str);
         let last = quotes.last().map_or("", String::as_str);
         let locate = match self.companion {
@@ -122,7 +142,7 @@ impl Asking<'_> {
                 self.fill(phrases.ordered, &[("path", path), ("quote", last)])
             }
             _ if quotes.len() > 1 => self.word(phrases.joined, &[("path", path), ("quote", last)]),
-            _ => self.word(phrases.direct, &[("path", path)]),
+            _ => self.word(phrases.direct, &[("path", path), ("quote", first)]),
         };
         [capitalized(&locate), capitalized(&quote), capitalized(&end)]
     }

@@ -1,10 +1,10 @@
 //! Questions about one fact: turned out of its own sentence where that fits a pattern, else about its terms.
 
-use super::draft::{Asking, Draft};
+use super::draft::{Asking, Draft, capitalized};
 use super::english;
 use super::language::Language;
-use super::passage::lower_first;
 use super::sentences::Sentence;
+use super::subject::lower_first;
 use super::terms::terms;
 
 /// What kind of question is preferred.
@@ -26,13 +26,14 @@ pub(super) fn fact(asking: &Asking<'_>, taste: Taste) -> Draft {
     let prefers_term = taste == Taste::Term && asking.choose("taste", 3) > 0 && sentence.complete;
     let (question, term) = match shaped {
         Some(question) if !prefers_term => (question, String::new()),
-        _ => term_question(asking, sentence),
+        _ => term_question(asking, index),
     };
     let mut answers = Vec::new();
-    if !sentence.complete
-        && let Some(lead) = lead_of(asking, index)
-    {
-        answers.push(format!("{} {}", passage.sentences[lead].text, sentence.closed()));
+    if let Some(introduction) = passage.introduction(sentence).filter(|_| !sentence.complete) {
+        answers.push(format!("{introduction} {}", sentence.closed()));
+    }
+    if !sentence.complete && sentence.words.len() < 12 && !sentence.text.contains(": ") {
+        answers.push(format!("{}: {}", plain_title(asking), sentence.closed()));
     }
     answers.push(passage.compose(&[index]));
     let mut draft = asking.stated(question, &term, &[index], answers);
@@ -42,13 +43,9 @@ pub(super) fn fact(asking: &Asking<'_>, taste: Taste) -> Draft {
     draft
 }
 
-/// The sentence ending in a colon that introduces the list of item `index`.
-fn lead_of(asking: &Asking<'_>, index: usize) -> Option<usize> {
-    let sentences = &asking.passage.sentences;
-    let before = (0..index)
-        .rev()
-        .find(|position| sentences[*position].complete || sentences[*position].text.ends_with(':'))?;
-    sentences[before].text.ends_with(':').then_some(before)
+/// The subject as the head of an item that has no introduction.
+fn plain_title(asking: &Asking<'_>) -> String {
+    capitalized(asking.passage.title.trim_matches(['"', '„', '“', '«', '»', ' ']))
 }
 
 /// A question out of the sentence's own shape.
@@ -56,22 +53,37 @@ fn statement_question(asking: &Asking<'_>, sentence: &Sentence) -> Option<String
     if let Some(question) = label_question(asking, sentence) {
         return Some(question);
     }
-    if !sentence.complete || sentence.leans(asking.passage.language) {
+    let whole = sentence.complete || sentence.text.ends_with(':');
+    if !whole || sentence.leans(asking.passage.language) {
         return None;
     }
     if let Some(question) = opening_question(asking, sentence) {
         return Some(question);
     }
+    if let Some(question) = reason_of(asking, sentence) {
+        return Some(question);
+    }
     if asking.passage.language == Language::English {
-        let question = english::question(sentence)?;
+        let question = english::question(sentence, asking.passage.is_common(sentence))?;
         return Some(asking.fill(&format!("{{ctx}}{question}?"), &[]));
     }
     copula_question(asking, sentence)
 }
 
+/// The first cell of a table row such as "Name: salt; Amount: 10 g".
+fn row(text: &str) -> Option<&str> {
+    let cells: Vec<&str> = text.split("; ").collect();
+    let named = cells.len() > 1 && cells.iter().all(|cell| cell.contains(": "));
+    let (_, first) = cells[0].split_once(": ").filter(|_| named)?;
+    (!first.trim().is_empty() && first.len() <= 60).then_some(first)
+}
+
 /// "Salt: 10 g" asks about salt.
 fn label_question(asking: &Asking<'_>, sentence: &Sentence) -> Option<String> {
     let passage = asking.passage;
+    if let Some(name) = row(&sentence.text) {
+        return Some(asking.word(passage.phrases.label, &[("label", name)]));
+    }
     let (label, rest) = [": ", " - ", " – ", " — "]
         .iter()
         .filter_map(|sign| sentence.text.split_once(sign))
@@ -82,7 +94,14 @@ fn label_question(asking: &Asking<'_>, sentence: &Sentence) -> Option<String> {
     {
         return None;
     }
-    let same = passage.sentences.iter().filter(|other| other.text.starts_with(label)).count();
+    let same = passage
+        .sentences
+        .iter()
+        .filter(|other| other.text.to_lowercase().starts_with(&label.to_lowercase()))
+        .count();
+    let single = label.chars().filter(|c| c.is_uppercase()).count() == 1 && !label.contains(' ');
+    let shown = if passage.phrases.bare_titles && single { lower_first(label) } else { label.to_owned() };
+    let label = shown.as_str();
     let item = Sentence::of(rest)?;
     let term = terms(passage, &item).into_iter().next();
     Some(match term.filter(|_| same > 1) {
@@ -127,7 +146,7 @@ fn refers(language: Language, clause: &str) -> bool {
         Language::German => &["er", "sie", "dies", "diese", "dieser", "dieses", "ihn", "ihm"],
         Language::Spanish => &["esto", "este", "esta", "ello", "lo"],
         Language::French => &["il", "elle", "ils", "elles", "cela", "ceci"],
-        Language::Other => &[],
+        Language::Japanese | Language::Other => &[],
     };
     clause.split(' ').any(|word| pointing.contains(&word.to_lowercase().as_str()))
 }
@@ -143,17 +162,44 @@ fn copula_question(asking: &Asking<'_>, sentence: &Sentence) -> Option<String> {
         }
     }
     let (subject, wording) = found?;
-    let short = subject.split(' ').count() <= 5 && !subject.contains([',', ';', ':', '(']);
+    let japanese = asking.passage.language == Language::Japanese;
+    let short = (!japanese || subject.chars().count() <= 14 && !subject.contains('、'))
+        && subject.split(' ').count() <= 5
+        && !subject.contains([',', ';', ':', '(']);
     let articled = asking.passage.language.is_determiner(&sentence.words[0].lower);
+    let general = wording.contains("über {subject}")
+        || wording.contains("sobre {subject}")
+        || wording.contains("sur {subject}");
+    // Such a question says too little about a bare pronoun or adverb, and a subject of one word has a term.
+    if general && !articled {
+        return None;
+    }
     let subject = if articled { lower_first(subject) } else { subject.to_owned() };
+    let subject = if general { accusative(asking.passage.language, &subject)? } else { subject };
     (short && !refers(asking.passage.language, &subject))
         .then(|| asking.fill(wording, &[("subject", &subject)]))
 }
 
+/// A German subject as object; nothing where an adjective would have to change too.
+fn accusative(language: Language, subject: &str) -> Option<String> {
+    let (article, noun) = subject.split_once(' ')?;
+    let object = match article {
+        _ if language != Language::German => return Some(subject.to_owned()),
+        "der" => "den",
+        "ein" => "einen",
+        other => return Some(format!("{other} {noun}")),
+    };
+    (!noun.contains(' ')).then(|| format!("{object} {noun}"))
+}
+
 /// A question about the sentence's best term, or its two best; and that term.
-fn term_question(asking: &Asking<'_>, sentence: &Sentence) -> (String, String) {
+fn term_question(asking: &Asking<'_>, index: usize) -> (String, String) {
+    let sentence = &asking.passage.sentences[index];
     let phrases = asking.passage.phrases;
     let found = terms(asking.passage, sentence);
+    if found.is_empty() && sentence.leans(asking.passage.language) && index > 0 {
+        return term_question(asking, index - 1);
+    }
     let Some(first) = found.first() else {
         return (asking.word(phrases.summary, &[]), String::new());
     };
@@ -172,7 +218,10 @@ fn term_question(asking: &Asking<'_>, sentence: &Sentence) -> (String, String) {
 
 /// A question for the reason that sentence `index` gives, if it gives one.
 pub(super) fn reason(asking: &Asking<'_>, index: usize) -> Option<String> {
-    let sentence = &asking.passage.sentences[index];
+    reason_of(asking, &asking.passage.sentences[index])
+}
+
+fn reason_of(asking: &Asking<'_>, sentence: &Sentence) -> Option<String> {
     for (word, wording) in asking.passage.phrases.reasons {
         let Some((effect, _)) = sentence.text.split_once(word) else { continue };
         let effect = effect.trim_end_matches(',');
@@ -182,7 +231,9 @@ pub(super) fn reason(asking: &Asking<'_>, index: usize) -> Option<String> {
         let quoted = wording.contains("„{effect}") || wording.contains("« {effect}");
         let first = &sentence.words[0].lower;
         let lower = !quoted
-            && (asking.passage.language.is_stop(first) || asking.passage.language.is_determiner(first));
+            && (asking.passage.is_common(sentence)
+                || asking.passage.language.is_stop(first)
+                || asking.passage.language.is_determiner(first));
         let effect = if lower { lower_first(effect) } else { effect.to_owned() };
         return Some(asking.fill(wording, &[("effect", &effect)]));
     }

@@ -33,7 +33,7 @@ pub(super) fn gist(source: &str) -> String {
 
 /// The message as a passage, without the lines that only say what to do with it.
 fn passage(source: &str) -> Passage {
-    let mut passage = Passage::of(&json!({"text": source}), "");
+    let mut passage = Passage::of(&json!({"text": source}), "", None);
     let orders = [
         "write",
         "answer",
@@ -97,7 +97,7 @@ impl<'a> Filler<'a> {
             "array" => self.array(object, name, depth),
             "integer" => self.number(object, true),
             "number" => self.number(object, false),
-            "boolean" => Value::Bool(self.hash(name) % 2 == 0),
+            "boolean" => Value::Bool(self.hash(name).is_multiple_of(2)),
             "null" => Value::Null,
             _ => self.text(object, name),
         }

@@ -4,11 +4,14 @@ use super::draft::{Asking, Draft, End, capitalized};
 use super::language::Language;
 use super::sentences::Sentence;
 use super::terms::{Term, key_terms, terms};
+use super::words::Word;
 
 /// A statement to judge, or a sentence with a blank.
 pub(super) fn judge(asking: &Asking<'_>) -> Draft {
     let index = sentence(asking);
-    let kind = (asking.choose("judge", 3) + asking.variant) % 3;
+    // Without words of its own for true and false, a language gets blanks.
+    let worded = asking.passage.language != Language::Other;
+    let kind = if worded { (asking.choose("judge", 3) + asking.variant) % 3 } else { 2 };
     let false_statement = if kind == 0 { false_statement(asking, index) } else { None };
     if let Some(statement) = false_statement {
         return judged(asking, index, &statement, End::Wrong);
@@ -25,8 +28,11 @@ pub(super) fn judge(asking: &Asking<'_>) -> Draft {
 /// The sentence to ask about: a different one for each variant.
 fn sentence(asking: &Asking<'_>) -> usize {
     let passage = asking.passage;
-    let standing = passage.standing();
-    let among = if standing.is_empty() { passage.all() } else { standing };
+    let mut among = passage.base();
+    let weighty = |index: &usize| passage.sentences[*index].content(passage.language).nth(3).is_some();
+    if among.iter().any(weighty) {
+        among.retain(weighty);
+    }
     among[(asking.choose("sentence", among.len()) + asking.variant) % among.len()]
 }
 
@@ -38,7 +44,13 @@ fn judged(asking: &Asking<'_>, index: usize, statement: &str, end: End) -> Draft
     let mut picked = vec![index];
     let mut full = sentence.clone();
     // A true statement is better shown by what stands next to it than by itself alone.
-    let next = passage.sentences.get(index + 1).filter(|next| next.complete && next.leans(passage.language));
+    let own = &passage.sentences[index];
+    let related = |next: &&Sentence| {
+        let shares =
+            next.content(passage.language).any(|word| own.content(passage.language).any(|one| one == word));
+        next.complete && (next.leans(passage.language) || shares)
+    };
+    let next = passage.sentences.get(index + 1).filter(related);
     if next.is_some() && end == End::Stated {
         picked.push(index + 1);
         full = passage.compose(&picked);
@@ -71,10 +83,15 @@ fn false_statement(asking: &Asking<'_>, index: usize) -> Option<String> {
     other_term(asking, index, &text)
 }
 
+/// Whether a word is a whole number by itself, not one of an issue, path or version.
+fn is_number(word: &Word, text: &str) -> bool {
+    let alone = text[..word.at.start].chars().next_back().is_none_or(char::is_whitespace);
+    alone && !word.code && word.lower.len() <= 6 && word.lower.chars().all(|c| c.is_ascii_digit())
+}
+
 /// A whole number of the sentence replaced by another one.
 fn other_number(asking: &Asking<'_>, sentence: &Sentence, text: &str) -> Option<String> {
-    let plain = |lower: &str| lower.len() <= 6 && lower.chars().all(|c| c.is_ascii_digit());
-    let word = sentence.words.iter().find(|word| !word.code && plain(&word.lower))?;
+    let word = sentence.words.iter().find(|word| is_number(word, text))?;
     let number: u32 = word.lower.parse().ok()?;
     let step = if (1000..2100).contains(&number) {
         7 + asking.choose("year", 30) as u32
@@ -106,8 +123,7 @@ fn other_term(asking: &Asking<'_>, index: usize, text: &str) -> Option<String> {
 fn blank(asking: &Asking<'_>, index: usize) -> Option<Draft> {
     let passage = asking.passage;
     let sentence = &passage.sentences[index];
-    let number =
-        sentence.words.iter().find(|word| !word.code && word.lower.chars().all(|c| c.is_ascii_digit()));
+    let number = sentence.words.iter().find(|word| is_number(word, &sentence.text));
     let found = terms(passage, sentence);
     let (at, term) = match (number, found.get(asking.variant / 3 % found.len().max(1))) {
         (Some(number), term) if term.is_none() || asking.choose("blank", 2) == 0 => {
@@ -157,7 +173,7 @@ pub(super) fn ambiguity(asking: &Asking<'_>) -> Draft {
     let sentence = &passage.sentences[index];
     let before = passage.compose(&[index - 1]);
     let word = &sentence.words[0];
-    let values = [("pronoun", &sentence.text[word.at.clone()]), ("statement", sentence.text.as_str())];
+    let values = [("pronoun", word.lower.as_str()), ("statement", sentence.text.as_str())];
     let question = asking.word(phrases.refer, &values);
     let answer = asking.fill(phrases.refer_answer, &[("pronoun", values[0].1), ("sentence", &before)]);
     asking.stated(
@@ -171,8 +187,7 @@ pub(super) fn ambiguity(asking: &Asking<'_>) -> Draft {
 /// What a term stands for: told by the other sentences that have it, or by its own and the next.
 fn meaning(asking: &Asking<'_>) -> Draft {
     let passage = asking.passage;
-    let standing = passage.standing();
-    let among = if standing.is_empty() { passage.all() } else { standing };
+    let among = passage.base();
     let term: Option<Term> = asking.focus(&among);
     let Some(term) = term else { return judge(asking) };
     let places = passage.with(&term.text);

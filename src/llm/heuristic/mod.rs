@@ -16,11 +16,13 @@ mod fact;
 mod generic;
 mod judge;
 mod language;
+mod layout;
 mod pair;
 mod passage;
 mod phrases;
 mod question;
 mod sentences;
+mod subject;
 mod terms;
 mod user_input;
 mod words;
@@ -43,6 +45,10 @@ impl Model for Heuristic {
         "heuristic"
     }
 
+    fn is_paid(&self) -> bool {
+        false
+    }
+
     fn complete<'a>(
         &'a self,
         request: &'a ModelRequest,
@@ -63,7 +69,7 @@ fn answer(request: &ModelRequest, record: &Record) -> String {
         (None, Some(pair)) => pair_json(&pair).to_string(),
         (Some(schema), Some(pair)) => {
             let made = pair_json(&pair);
-            if takes_pair(schema) {
+            if takes_pair(schema, &pair) {
                 made.to_string()
             } else {
                 generic::fill(schema, source, Some(&made)).to_string()
@@ -81,16 +87,23 @@ fn pair_json(pair: &draft::Pair) -> Value {
     json!({"question": pair.question, "answer": pair.answer, "reasoning_steps": pair.steps})
 }
 
-/// Whether a schema is that of a question-answer pair as shipped, so that the pair meets it as it is.
-fn takes_pair(schema: &Value) -> bool {
+/// Whether a pair meets a schema as it is: the three properties, texts within their limits.
+fn takes_pair(schema: &Value, pair: &draft::Pair) -> bool {
     let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return false };
-    let text = |name: &str| {
-        properties.get(name).and_then(|one| one.get("type")).and_then(Value::as_str) == Some("string")
-    };
-    let array = properties.get("reasoning_steps").and_then(|one| one.get("type")).and_then(Value::as_str)
-        == Some("array");
-    let plain = ["question", "answer"].iter().all(|name| {
-        ["enum", "const", "maxLength"].iter().all(|limit| properties[*name].get(limit).is_none())
+    let text = |name: &str, value: &str| properties.get(name).is_some_and(|one| takes_text(one, value));
+    let steps = properties.get("reasoning_steps").is_some_and(|steps| {
+        let size = |name: &str| steps.get(name).and_then(Value::as_u64);
+        let three = size("minItems").unwrap_or(0) <= 3 && size("maxItems").unwrap_or(3) >= 3;
+        three && steps.get("items").is_some_and(|one| pair.steps.iter().all(|step| takes_text(one, step)))
     });
-    properties.len() == 3 && text("question") && text("answer") && array && plain
+    properties.len() == 3 && text("question", &pair.question) && text("answer", &pair.answer) && steps
+}
+
+/// Whether a schema is of a text that may be `value`.
+fn takes_text(schema: &Value, value: &str) -> bool {
+    let plain = ["enum", "const", "pattern"].iter().all(|limit| schema.get(limit).is_none());
+    let size = |name: &str| schema.get(name).and_then(Value::as_u64);
+    let long = value.chars().count() as u64;
+    let fits = size("minLength").unwrap_or(0) <= long && size("maxLength").unwrap_or(u64::MAX) >= long;
+    plain && fits && schema.get("type").and_then(Value::as_str) == Some("string")
 }

@@ -18,7 +18,10 @@ pub(super) fn hop(asking: &Asking<'_>, other: &Passage) -> Draft {
     let names = [("a", a.as_str()), ("b", b.as_str())];
     let question = match &shared {
         Some(term) => {
-            let term = if passage.phrases.bare_titles { term.text.clone() } else { term.shown.clone() };
+            let term = term
+                .shown
+                .strip_prefix("a ")
+                .map_or_else(|| term.shown.clone(), |bare| format!("the {bare}"));
             asking.word(passage.phrases.hop, &[names[0], names[1], ("term", &term)])
         }
         None => asking.word(passage.phrases.hop_plain, &names),
@@ -34,11 +37,7 @@ pub(super) fn hop(asking: &Asking<'_>, other: &Passage) -> Draft {
 /// variant where several do.
 fn linked(asking: &Asking<'_>, other: &Passage) -> (usize, usize) {
     let passage = asking.passage;
-    let candidates = |one: &Passage| {
-        let standing = one.standing();
-        let among = if standing.is_empty() { one.all() } else { standing };
-        one.central(&among, 12)
-    };
+    let candidates = |one: &Passage| one.central(&one.base(), 12);
     let (left, right) = (candidates(passage), candidates(other));
     let mut scored: Vec<(usize, usize, usize)> = Vec::new();
     for &one in &left {
@@ -48,7 +47,7 @@ fn linked(asking: &Asking<'_>, other: &Passage) -> (usize, usize) {
             scored.push((passage.sentences[one].content(passage.language).filter(common).count(), one, two));
         }
     }
-    scored.sort_by(|a, b| b.0.cmp(&a.0));
+    scored.sort_by_key(|one| std::cmp::Reverse(one.0));
     let best = scored.first().map_or(0, |one| one.0);
     let good = scored.iter().take_while(|one| one.0 > 0 && one.0 + 1 >= best).count().clamp(1, 4);
     let (_, first, second) =
@@ -62,7 +61,7 @@ pub(super) fn comparison(asking: &Asking<'_>, other: &Passage) -> Draft {
     let (a, b) = titles(passage, other);
     let skip = asking.variant % 2;
     let pick = |one: &Passage| {
-        let mut picked = one.central(&one.all(), 2 + skip);
+        let mut picked = one.central(&one.base(), 2 + skip);
         picked.drain(..skip.min(picked.len() - 1));
         picked
     };
@@ -117,11 +116,16 @@ fn shared(asking: &Asking<'_>, other: &Passage) -> Vec<String> {
         .collect()
 }
 
-/// The two subjects; by their heading paths where the titles are the same.
+/// The two subjects; by their headings where the titles alone would not tell them apart.
 fn titles(passage: &Passage, other: &Passage) -> (String, String) {
+    let quoted = |text: &str| super::phrases::fill(passage.phrases.quoted, &[("text", text)]);
     if passage.title == other.title {
-        let quoted = |path: &str| super::phrases::fill(passage.phrases.quoted, &[("text", path)]);
         return (quoted(&passage.path), quoted(&other.path));
     }
-    (passage.title.clone(), other.title.clone())
+    // A heading that names no subject goes by its document's title, which is also the other's document.
+    let own = |one: &Passage| match one.path.rsplit_once(" > ") {
+        Some((_, heading)) if one.document.is_empty() => quoted(heading),
+        _ => one.title.clone(),
+    };
+    (own(passage), own(other))
 }

@@ -8,9 +8,11 @@ use std::collections::{HashMap, HashSet};
 use serde_json::Value;
 
 use super::language::Language;
+use super::layout::{code_blocks, holds_code, introduced, numbered_lines};
 use super::phrases::{Phrases, fill};
 use super::sentences::{Sentence, plain, split};
-use super::words::{is_content, pieces, words};
+use super::subject::subject;
+use super::words::{pieces, words};
 
 /// A section as the writers see it.
 #[derive(Debug)]
@@ -27,29 +29,40 @@ pub(super) struct Passage {
     pub(super) sentences: Vec<Sentence>,
     /// How often each content word stands in the sentences.
     pub(super) counts: HashMap<String, usize>,
+    /// The text as it stands, for sections without a sentence.
+    pub(super) text: String,
     /// Every word of the section's text and heading, to see what an answer rests on.
     pub(super) vocabulary: HashSet<String>,
     /// Code blocks, fences included, each with the line before it.
     blocks: Vec<(String, String)>,
+    /// The lines of numbered lists, without their numbers.
+    numbered: Vec<String>,
+    /// List items as they start, each with the line ending in a colon that introduces their list.
+    introduced: Vec<(String, String)>,
 }
 
 impl Passage {
     /// The passage of a section object; `document` is the title of its document.
-    pub(super) fn of(section: &Value, document: &str) -> Self {
+    pub(super) fn of(section: &Value, document: &str, language: Option<Language>) -> Self {
         let text = section.get("text").and_then(Value::as_str).unwrap_or("");
         let facts = section.get("facts").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         let mut sentences: Vec<Sentence> =
             facts.iter().filter_map(Value::as_str).filter_map(Sentence::of).collect();
-        if sentences.is_empty() {
+        let (blocks, words) = code_blocks(text);
+        if !blocks.is_empty() && !words {
+            // What looks like a fact is the code itself.
+            sentences.clear();
+        } else if sentences.is_empty() || (sentences.len() == 1 && holds_code(&sentences[0], &blocks)) {
             sentences = split(text);
         }
-        let language = language(&sentences, section, document);
+        let language = language.unwrap_or_else(|| own_language(&sentences, section, document));
         let counts = weigh(&mut sentences, language);
         let title = section.get("title").and_then(Value::as_str).unwrap_or("");
         let path = section.get("heading_path").and_then(Value::as_str).unwrap_or("");
         let phrases = language.phrases();
-        let (title, document) = subject(title, path, document, phrases, &counts);
+        let (title, document) = subject(title, path, document, phrases, &sentences);
         let path = if path.is_empty() { plain(&title) } else { plain(path) };
+        let plain_text = if sentences.is_empty() { plain(text) } else { String::new() };
         let vocabulary =
             pieces(text).chain(facts.iter().filter_map(Value::as_str).flat_map(pieces)).collect();
         Self {
@@ -60,17 +73,21 @@ impl Passage {
             path,
             sentences,
             counts,
+            text: plain_text,
             vocabulary,
-            blocks: code_blocks(text),
+            blocks,
+            numbered: numbered_lines(text),
+            introduced: introduced(text),
         }
     }
 
-    /// The values every wording may use: the title, and the document in the forms that sentences need.
-    pub(super) fn names(&self) -> Vec<(&'static str, String)> {
+    /// The values every wording may use: the title, and the document in the forms that sentences need;
+    /// `way` chooses among the phrases that open a question.
+    pub(super) fn names(&self, way: usize) -> Vec<(&'static str, String)> {
         let both = [("title", self.title.as_str()), ("doc", self.document.as_str())];
         let phrases = self.phrases;
         if self.document.is_empty() {
-            let about = fill(phrases.about_title, &both);
+            let about = fill(phrases.about_title[way % phrases.about_title.len()], &both);
             return vec![
                 ("title", self.title.clone()),
                 ("pre", String::new()),
@@ -82,7 +99,7 @@ impl Passage {
             ("title", self.title.clone()),
             ("pre", fill(phrases.pre, &both)),
             ("post", fill(phrases.post, &both)),
-            ("ctx", fill(phrases.about_both, &both)),
+            ("ctx", fill(phrases.about_both[way % phrases.about_both.len()], &both)),
         ]
     }
 
@@ -106,6 +123,12 @@ impl Passage {
         self.blocks.first().map(|(_, block)| block.as_str())
     }
 
+    /// The line that introduces the list of which this sentence is an item.
+    pub(super) fn introduction(&self, sentence: &Sentence) -> Option<&str> {
+        let starts = |(item, _): &&(String, String)| sentence.text.starts_with(item.as_str());
+        self.introduced.iter().find(starts).map(|(_, line)| line.as_str())
+    }
+
     /// The code block that a sentence ending in a colon introduces.
     fn code_after(&self, sentence: &Sentence) -> Option<&str> {
         let introduced =
@@ -113,9 +136,43 @@ impl Passage {
         self.blocks.iter().find(introduced).map(|(_, block)| block.as_str())
     }
 
+    /// Whether a sentence's first word is written small elsewhere, so that its capital is only the front's.
+    pub(super) fn is_common(&self, sentence: &Sentence) -> bool {
+        let lower = format!(" {}", sentence.words[0].lower);
+        self.sentences.iter().any(|other| other.text.contains(&lower))
+    }
+
+    /// The own words of a nested item whose parent's words stand in an item before it.
+    fn child(&self, before: &[usize], index: usize) -> Option<&str> {
+        let text = self.sentences[index].text.as_str();
+        for separator in [" - ", ". "] {
+            let Some((parent, child)) = text.split_once(separator) else { continue };
+            let known = |other: &usize| self.sentences[*other].text.starts_with(parent);
+            if parent.contains(' ') && before.iter().any(known) {
+                return Some(child);
+            }
+        }
+        None
+    }
+
     /// All sentences, by position.
     pub(super) fn all(&self) -> Vec<usize> {
         (0..self.sentences.len()).collect()
+    }
+
+    /// Sentences to ask about: those that stand alone, else all.
+    pub(super) fn base(&self) -> Vec<usize> {
+        let standing = self.standing();
+        if standing.is_empty() { self.all() } else { standing }
+    }
+
+    /// The steps of a numbered list.
+    pub(super) fn numbered(&self) -> Vec<usize> {
+        let steps = |index: &usize| {
+            let text = self.sentences[*index].text.as_str();
+            self.numbered.iter().any(|line| line.starts_with(text) || text.starts_with(line.as_str()))
+        };
+        self.all().into_iter().filter(steps).collect()
     }
 
     /// Complete sentences that can be understood without the one before them.
@@ -162,41 +219,44 @@ impl Passage {
                 chosen.push(index);
             }
         }
+        // A nested item repeats its parent's words; the parent need not stand before it.
+        let stem = |index: usize| self.sentences[index].text.trim_end_matches('.');
+        let repeated = |index: usize| {
+            chosen.iter().any(|&other| {
+                let (own, longer) = (stem(index), stem(other));
+                other != index && longer.starts_with(own) && (longer.len() > own.len() || other < index)
+            })
+        };
+        let chosen: Vec<usize> = chosen.iter().copied().filter(|index| !repeated(*index)).collect();
         let items = chosen.iter().filter(|index| !self.sentences[**index].complete).count();
         let mut text = String::new();
-        for (position, index) in chosen.iter().enumerate() {
-            let sentence = &self.sentences[*index];
+        for (position, &index) in chosen.iter().enumerate() {
+            let sentence = &self.sentences[index];
+            let in_list = text.rsplit('\n').next().is_some_and(|line| line.starts_with("- "));
             let introduces = sentence.text.ends_with(':');
-            if sentence.complete || items < 2 || introduces {
-                let listed =
-                    position > 0 && text.rsplit('\n').next().is_some_and(|line| line.starts_with("- "));
-                text.push_str(if text.is_empty() {
-                    ""
-                } else if listed {
-                    "\n\n"
-                } else {
-                    " "
-                });
-                // The introduction of a list keeps its colon where the list follows.
-                let followed = chosen.get(position + 1) == Some(&(index + 1));
-                let code = if introduces { self.code_after(sentence) } else { None };
-                let kept = introduces && (followed || code.is_some());
-                text.push_str(&if kept { sentence.text.clone() } else { sentence.closed() });
-                if let Some(code) = code {
-                    text.push_str("\n\n");
-                    text.push_str(code);
+            let item = !sentence.complete && items > 1 && !introduces;
+            let gap = match (item, in_list) {
+                _ if text.is_empty() => "",
+                (true, true) => "\n",
+                (false, false) if text.ends_with('。') => "",
+                (false, false) if !text.ends_with("```") => " ",
+                _ => "\n\n",
+            };
+            text.push_str(gap);
+            let code = if introduces { self.code_after(sentence) } else { None };
+            // The introduction of a list or of code keeps its colon where that follows.
+            let whole = introduces && (code.is_some() || chosen.get(position + 1) == Some(&(index + 1)));
+            match (item, whole) {
+                _ if !whole && self.child(&chosen[..position], index).is_some() => {
+                    let child = self.child(&chosen[..position], index).unwrap_or_default();
+                    text.extend([if item { "- " } else { "" }, child]);
                 }
-            } else {
-                let listed = text.rsplit('\n').next().is_some_and(|line| line.starts_with("- "));
-                text.push_str(if text.is_empty() {
-                    ""
-                } else if listed {
-                    "\n"
-                } else {
-                    "\n\n"
-                });
-                text.push_str("- ");
-                text.push_str(&sentence.text);
+                (true, _) => text.extend(["- ", &sentence.text]),
+                (_, true) => text.push_str(&sentence.text),
+                _ => text.push_str(&sentence.closed()),
+            }
+            if let Some(code) = code {
+                text.extend(["\n\n", code]);
             }
         }
         text
@@ -230,121 +290,19 @@ fn weigh(sentences: &mut [Sentence], language: Language) -> HashMap<String, usiz
     counts
 }
 
-fn language(sentences: &[Sentence], section: &Value, document: &str) -> Language {
+fn own_language(sentences: &[Sentence], section: &Value, document: &str) -> Language {
     let own = Language::of(sentences.iter().flat_map(|one| one.words.iter().map(|word| word.lower.as_str())));
-    let few = sentences.iter().map(|one| one.words.len()).sum::<usize>() < 25;
-    if own != Language::Other || !few {
+    if own != Language::Other {
         return own;
     }
-    // A short list has no small words; its headings may. Code and tables go with English.
+    // A list of names has no small words; its headings may. Without any sign of another language, names,
+    // code and tables go with English.
     let path = section.get("heading_path").and_then(Value::as_str).unwrap_or("");
     let heading = words(&format!("{path} {document}"));
+    let plain = sentences.iter().all(|one| one.text.is_ascii()) && path.is_ascii() && document.is_ascii();
+    let texts = sentences.iter().flat_map(|one| one.words.iter().map(|word| word.lower.as_str()));
     match Language::of(heading.iter().map(|word| word.lower.as_str())) {
-        Language::Other if path.is_ascii() && document.is_ascii() => Language::English,
+        Language::Other if plain && !Language::is_foreign(texts) => Language::English,
         language => language,
     }
-}
-
-/// The section's subject and its document's title, ready for sentences. A heading that says nothing by
-/// itself ("Notes", "1.2.0") takes the heading above it along.
-fn subject(
-    title: &str,
-    path: &str,
-    document: &str,
-    phrases: &Phrases,
-    counts: &HashMap<String, usize>,
-) -> (String, String) {
-    let document = plain(document);
-    let own = bare(title);
-    if own.is_empty() || own.eq_ignore_ascii_case(&document) {
-        return (quoted(&document, phrases), String::new());
-    }
-    let above: Vec<String> =
-        path.split(" > ").map(bare).filter(|part| *part != own && *part != document).collect();
-    let title = match above.last() {
-        Some(parent) if vague(&own) => format!("{own} ({parent})"),
-        None if vague(&own) && !document.is_empty() => return (quoted(&document, phrases), String::new()),
-        _ => own,
-    };
-    (in_sentence(&title, phrases, counts), document)
-}
-
-/// A heading without numbering, markup and colon.
-fn bare(title: &str) -> String {
-    let title = plain(title);
-    let digits = title.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.' || c == ')');
-    let title = if digits.starts_with(' ') && digits.len() > 1 { digits } else { &title };
-    title.trim().trim_end_matches([':', '.', '#', ' ']).to_owned()
-}
-
-/// Whether a heading names no subject: it has a general word only, or no letters.
-fn vague(title: &str) -> bool {
-    const VAGUE: &str = "introduction|overview|summary|notes|note|example|examples|usage|features|installation|install|fixed|\
-        added|changed|removed|deprecated|security|changes|other|misc|license|contributing|about|background|general|options|\
-        requirements|setup|getting started|quick start|quickstart|details|remarks|tips|faq|references|see also|steps|\
-        einleitung|einführung|überblick|übersicht|hinweise|beispiel|beispiele|zusammenfassung|allgemeines|zutaten|zubereitung|\
-        schritte|anmerkungen|introducción|resumen|notas|ejemplo|ejemplos|ingredientes|preparación|pasos|elaboración|consejos|\
-        présentation|résumé|remarques|exemple|exemples|ingrédients|préparation|étapes|conseils|ingredients|method|directions|\
-        bug fixes|breaking changes|unreleased|improvements|api|description";
-    let lower = title.to_lowercase();
-    let letters = title.chars().filter(|c| c.is_alphabetic()).count();
-    letters < 3 || VAGUE.split('|').any(|one| one.trim() == lower)
-}
-
-/// A title as it stands inside a sentence: quoted, or in English as plain words where they are such.
-fn in_sentence(title: &str, phrases: &Phrases, counts: &HashMap<String, usize>) -> String {
-    let odd = |c: char| matches!(c, '?' | '!' | ':' | ',' | ';' | '(' | '"' | '/' | '=' | '[');
-    let plain_words = title.split(' ').count() <= 6 && !title.contains(odd);
-    let starts_well = title.starts_with(|c: char| c.is_alphabetic() || c == '`');
-    if !phrases.bare_titles || !plain_words || !starts_well {
-        return quoted(title, phrases);
-    }
-    let first = title.split(' ').next().unwrap_or(title);
-    let inner_capital =
-        title.split(' ').skip(1).any(|word| word.chars().next().is_some_and(char::is_uppercase));
-    let common =
-        counts.contains_key(&first.to_lowercase()) || !is_content(&first.to_lowercase(), Language::English);
-    let capital_only_first = first.chars().skip(1).all(char::is_lowercase);
-    if capital_only_first && !inner_capital && (common || first.ends_with("ing")) {
-        return lower_first(title);
-    }
-    if title.contains(' ') { quoted(title, phrases) } else { title.to_owned() }
-}
-
-/// `text` with its first letter small.
-pub(super) fn lower_first(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
-}
-
-fn quoted(title: &str, phrases: &Phrases) -> String {
-    fill(phrases.quoted, &[("text", title)])
-}
-
-/// The fenced code blocks of a text, each at most 30 lines, with the end of the line before it.
-fn code_blocks(text: &str) -> Vec<(String, String)> {
-    let mut blocks = Vec::new();
-    let mut before = String::new();
-    let mut lines = text.lines();
-    while let Some(line) = lines.next() {
-        let open = line.trim();
-        if !open.starts_with("```") {
-            before = if open.is_empty() { before } else { plain(open) };
-            continue;
-        }
-        let body: Vec<&str> =
-            lines.by_ref().take_while(|line| !line.trim_start().starts_with("```")).collect();
-        if body.iter().any(|line| !line.trim().is_empty()) {
-            let shown = &body[..body.len().min(30)];
-            let tail: String = last_words(&before, 6);
-            blocks.push((tail, format!("{open}\n{}\n```", shown.join("\n").trim_end())));
-        }
-        before.clear();
-    }
-    blocks
-}
-
-fn last_words(line: &str, count: usize) -> String {
-    let words: Vec<&str> = line.split(' ').collect();
-    words[words.len().saturating_sub(count)..].join(" ")
 }

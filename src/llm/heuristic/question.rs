@@ -19,15 +19,16 @@ pub(super) fn pair(record: &Record) -> Option<Pair> {
     let kind = record.text("question_type")?;
     let section = record.get("section").filter(|section| section.is_object())?;
     let document = record.text("document.title").unwrap_or("");
-    let passage = Passage::of(section, document);
+    let passage = Passage::of(section, document, None);
     let companion = record.get("companion").filter(|other| other.is_object());
-    let companion = companion.map(|other| Passage::of(other, document));
+    let companion = companion.map(|other| Passage::of(other, document, Some(passage.language)));
     let number =
         |name: &str| record.get(name).and_then(Value::as_u64).and_then(|one| usize::try_from(one).ok());
     let text = record.text("section.text").unwrap_or("");
     let place = record.text("section.key").map_or_else(|| record.id.to_string(), str::to_owned);
     let fact = record.text("fact").and_then(|fact| passage.position(fact));
     let key = format!("{place} {} {kind} {}", text.len(), number("question_number").unwrap_or(0));
+    let companion = companion.filter(|other| !other.sentences.is_empty());
     let asking = Asking {
         passage: &passage,
         companion: companion.as_ref(),
@@ -41,11 +42,10 @@ pub(super) fn pair(record: &Record) -> Option<Pair> {
 }
 
 fn draft(asking: &Asking<'_>) -> Draft {
-    let two = asking.companion.filter(|other| !other.sentences.is_empty());
     if asking.passage.sentences.is_empty() {
         return code(asking);
     }
-    match (asking.kind, two) {
+    match (asking.kind, asking.companion) {
         ("FACT_BASED", _) => fact::fact(asking, fact::Taste::Statement),
         ("FACTUAL_RECALL", _) => fact::fact(asking, fact::Taste::Term),
         ("SECTION_SUMMARY", _) => summary(asking),
@@ -71,14 +71,19 @@ impl Asking<'_> {
     pub(super) fn focus(&self, among: &[usize]) -> Option<Term> {
         let mut terms = key_terms(self.passage, among);
         let best = terms.first()?.score();
-        terms.retain(|term| term.score() >= best * 0.4);
+        // A score may be below nought.
+        terms.retain(|term| term.score() >= best - best.abs() * 0.6);
         let count = terms.len().min(6);
         Some(terms.swap_remove((self.choose("focus", count) + self.variant) % count))
     }
 
     /// The sentences with the term, or the sentence nearest to it.
     fn about(&self, term: &Term, count: usize) -> Vec<usize> {
-        let found = self.passage.with(&term.text);
+        let mut found = self.passage.with(&term.text);
+        let complete = |index: &usize| self.passage.sentences[*index].complete;
+        if found.iter().any(complete) {
+            found.retain(complete);
+        }
         if found.is_empty() {
             self.passage.central(&self.passage.all(), count)
         } else {
@@ -100,8 +105,10 @@ impl Asking<'_> {
 
 fn summary(asking: &Asking<'_>) -> Draft {
     let passage = asking.passage;
-    let picked =
-        if passage.sentences.len() <= 5 { passage.all() } else { passage.central(&passage.all(), 5) };
+    let complete: Vec<usize> =
+        passage.all().into_iter().filter(|index| passage.sentences[*index].complete).collect();
+    let among = if complete.len() < 3 { passage.all() } else { complete };
+    let picked = if passage.sentences.len() <= 5 { passage.all() } else { passage.central(&among, 5) };
     let text = passage.compose(&picked);
     let rest: Vec<usize> = passage.all().into_iter().filter(|index| !picked.contains(index)).collect();
     let lower = text.to_lowercase();
@@ -153,8 +160,7 @@ fn short_summary(asking: &Asking<'_>) -> Draft {
 fn inference(asking: &Asking<'_>) -> Draft {
     let passage = asking.passage;
     // A term that two statements share lets one be read in the light of the other.
-    let standing = passage.standing();
-    let among = if standing.len() < 2 { passage.all() } else { standing };
+    let among = passage.base();
     let shared: Vec<Term> = key_terms(passage, &among)
         .into_iter()
         .filter(|term| passage.with(&term.text).len() > 1)
@@ -180,18 +186,25 @@ fn application(asking: &Asking<'_>) -> Draft {
     duties.sort_unstable();
     duties.dedup();
     let general = asking.variant == 0 && duties.len() > 1;
-    let among = if duties.is_empty() { passage.all() } else { duties };
+    let wordings = if duties.is_empty() { passage.phrases.apply_plain } else { passage.phrases.apply_term };
+    let among = if duties.is_empty() { passage.base() } else { duties };
     let focus = if general { None } else { asking.focus(&among) };
     let picked = match &focus {
         Some(term) => asking.about(term, 2),
         None => passage.central(&among, 3),
     };
     let question = match &focus {
-        Some(term) => asking.word(passage.phrases.apply_term, &[("term", &term.shown)]),
+        Some(term) => asking.word(wordings, &[("term", &term.shown)]),
         None => asking.word(passage.phrases.apply, &[]),
     };
     let term = focus.map(|term| term.shown).unwrap_or_default();
-    asking.stated(question, &term, &picked, vec![passage.compose(&picked)])
+    let text = passage.compose(&picked);
+    let short = |code: &&str| code.lines().count() <= 14 && !text.contains(*code);
+    let answers = match passage.code().filter(short).filter(|_| general) {
+        Some(code) => vec![format!("{text}\n\n{code}"), text],
+        None => vec![text],
+    };
+    asking.stated(question, &term, &picked, answers)
 }
 
 fn cause(asking: &Asking<'_>) -> Draft {
@@ -207,18 +220,19 @@ fn cause(asking: &Asking<'_>) -> Draft {
         return asking.stated(question.clone(), "", &[*index], vec![passage.compose(&[*index])]);
     }
     let marked = passage.marked(passage.phrases.causal);
-    let among = if marked.is_empty() { passage.all() } else { marked };
+    let wordings = if marked.is_empty() { passage.phrases.circumstances } else { passage.phrases.effect };
+    let among = if marked.is_empty() { passage.base() } else { marked };
     let Some(term) = asking.focus(&among) else { return summary(asking) };
     let mut picked: Vec<usize> =
         passage.with(&term.text).into_iter().filter(|index| among.contains(index)).collect();
     picked = if picked.is_empty() { passage.central(&among, 1) } else { passage.central(&picked, 2) };
-    let question = asking.word(passage.phrases.effect, &[("term", &term.shown)]);
+    let question = asking.word(wordings, &[("term", &term.shown)]);
     asking.stated(question, &term.shown, &picked, vec![passage.compose(&picked)])
 }
 
 fn hypothetical(asking: &Asking<'_>) -> Draft {
     let passage = asking.passage;
-    let Some(term) = asking.focus(&passage.all()) else { return summary(asking) };
+    let Some(term) = asking.focus(&passage.base()) else { return summary(asking) };
     let picked = asking.about(&term, 2);
     let first = passage.compose(&picked);
     let lead = asking.word(passage.phrases.suppose_answer, &[("first", &first)]);
@@ -229,7 +243,8 @@ fn hypothetical(asking: &Asking<'_>) -> Draft {
 fn critique(asking: &Asking<'_>) -> Draft {
     let passage = asking.passage;
     let limits = passage.marked(passage.phrases.limits);
-    let among = if limits.is_empty() { passage.all() } else { limits };
+    let wordings = if limits.is_empty() { passage.phrases.support } else { passage.phrases.criticize };
+    let among = if limits.is_empty() { passage.base() } else { limits };
     let Some(term) = asking.focus(&among) else { return summary(asking) };
     let mut picked: Vec<usize> =
         among.iter().copied().filter(|index| passage.with(&term.text).contains(index)).take(2).collect();
@@ -239,13 +254,13 @@ fn critique(asking: &Asking<'_>) -> Draft {
         }
     }
     picked.sort_unstable();
-    let question = asking.word(passage.phrases.criticize, &[("term", &term.shown)]);
+    let question = asking.word(wordings, &[("term", &term.shown)]);
     asking.stated(question, &term.shown, &picked, vec![passage.compose(&picked)])
 }
 
 fn explanation(asking: &Asking<'_>) -> Draft {
     let passage = asking.passage;
-    let Some(term) = asking.focus(&passage.all()) else { return summary(asking) };
+    let Some(term) = asking.focus(&passage.base()) else { return summary(asking) };
     let mut picked = asking.about(&term, 3);
     // A sentence that opens with the term most likely says what it is.
     let opens = |index: &usize| {
@@ -262,17 +277,16 @@ fn explanation(asking: &Asking<'_>) -> Draft {
 fn process(asking: &Asking<'_>) -> Draft {
     let passage = asking.passage;
     let english = passage.language == Language::English;
-    let step = |index: &usize| {
-        let sentence = &passage.sentences[*index];
-        !sentence.text.ends_with(':') && (!sentence.complete || (english && is_command(sentence)))
-    };
-    let mut steps: Vec<usize> = passage.all().into_iter().filter(step).collect();
+    let open = |index: &usize| !passage.sentences[*index].text.ends_with(':');
+    let command = |index: &usize| english && is_command(&passage.sentences[*index]);
+    let mut steps = passage.numbered();
     if steps.len() < 2 {
-        steps = passage
-            .all()
-            .into_iter()
-            .filter(|index| !passage.sentences[*index].text.ends_with(':'))
-            .collect();
+        steps = passage.all().into_iter().filter(|index| open(index) && command(index)).collect();
+    }
+    let wordings = if steps.len() < 2 { passage.phrases.points } else { passage.phrases.process };
+    if steps.len() < 2 {
+        let among: Vec<usize> = passage.all().into_iter().filter(open).collect();
+        steps = passage.central(&among, 7);
     }
     steps.truncate(12);
     let mut answer = String::new();
@@ -287,7 +301,7 @@ fn process(asking: &Asking<'_>) -> Draft {
     if steps.len() < 2 {
         answer = passage.compose(&passage.all());
     }
-    let question = asking.word(passage.phrases.process, &[]);
+    let question = asking.word(wordings, &[]);
     let mut draft = asking.stated(question, "", &steps, vec![answer]);
     draft.end = End::Ordered;
     draft
@@ -296,8 +310,10 @@ fn process(asking: &Asking<'_>) -> Draft {
 /// For a section without sentences: its code, or whatever text it has.
 fn code(asking: &Asking<'_>) -> Draft {
     let passage = asking.passage;
-    let question = asking.word(passage.phrases.code, &[]);
-    let code = passage.code().unwrap_or(&passage.title).to_owned();
+    let wordings = if passage.code().is_some() { passage.phrases.code } else { passage.phrases.summary };
+    let question = asking.word(wordings, &[]);
+    let code = passage.code().unwrap_or(&passage.text).to_owned();
+    let code = if code.is_empty() { passage.path.clone() } else { code };
     let first =
         code.lines().find(|line| !line.trim_start().starts_with("```")).unwrap_or("").trim().to_owned();
     Draft { question, answers: vec![code], term: String::new(), quotes: vec![first], end: End::Stated }

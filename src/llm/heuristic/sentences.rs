@@ -4,7 +4,7 @@
 //! that the writers quote. Splitting a whole text is done here too, for records without facts.
 
 use super::language::Language;
-use super::words::{Word, is_content, words};
+use super::words::{Script, Word, words};
 
 /// A sentence or list item of a section.
 #[derive(Debug, Clone)]
@@ -54,6 +54,9 @@ impl Sentence {
                 "il elle ils elles ce cela cette ces ceci ainsi alors donc ensuite puis aussi mais \
                 celui-ci celle-ci et ou son sa leur c'est"
             }
+            Language::Japanese => {
+                "これは それは この その そのため また しかし ただし さらに このため これを それを"
+            }
             Language::Other => "",
         };
         let first = &self.words[0].lower;
@@ -71,12 +74,8 @@ impl Sentence {
         if text.ends_with(['.', '!', '?', '。', '！', '？', '…']) || self.complete {
             return text.to_owned();
         }
-        format!("{text}.")
-    }
-
-    /// At most about 110 characters of it, cut at a word, for a citation.
-    pub(super) fn short(&self) -> String {
-        shorten(&self.text, 110)
+        let wide = text.chars().next_back().is_some_and(|c| Script::of(c) != Script::Spaced);
+        format!("{text}{}", if wide { "。" } else { "." })
     }
 }
 
@@ -121,7 +120,7 @@ pub(super) fn plain(raw: &str) -> String {
         rest = left;
     }
     let line = out.split_whitespace().collect::<Vec<_>>().join(" ");
-    line.trim_matches(['|', ' ']).replace(" | ", ", ")
+    line.trim_matches(['|', ' ']).replace(" | ", ", ").replace(". - ", ". ")
 }
 
 /// Takes a list marker, quote mark or check box off the front.
@@ -195,7 +194,6 @@ pub(super) fn split(text: &str) -> Vec<Sentence> {
         }
         sentences.extend(Sentence::of(&line[start..]));
     }
-    sentences.retain(|sentence| sentence.words.iter().any(|word| is_content(&word.lower, Language::Other)));
     sentences
 }
 

@@ -3,11 +3,14 @@
 //! Without a grammar at hand, what precedes a word tells most: a noun follows an article or a preposition;
 //! German writes nouns with a capital. Words that are verbs in English are listed in `english`.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 use super::english::is_verb;
 use super::language::Language;
 use super::passage::Passage;
 use super::sentences::Sentence;
-use super::words::Word;
+use super::words::{Script, Word};
 
 /// A key term of a sentence.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,9 +35,28 @@ impl Term {
 const PREPOSITIONS: &str = "of in with for from by on to into at about without through under over between per via \
     de en con para por sin sobre entre à dans avec pour sans sous sur entre";
 
+/// Words that measure or place and name no subject by themselves.
+const UNITS: &str = "two three four five six seven eight nine ten twelve twenty second seconds minute minutes hour hours day days \
+    week weeks month months year years gram grams kilogram liter litre liters litres percent degree degrees meter meters times \
+    inside outside out up off down back away today way ways case cases number numbers bit lot zwei drei vier fünf sechs sieben acht neun zehn sekunden \
+    minute minuten stunde stunden tag tage tagen woche wochen monat monate jahr jahre jahren gramm liter kilometer meter \
+    prozent grad mal millimeter dos tres cuatro cinco seis siete ocho nueve diez segundos minutos hora horas día días semana \
+    semanas mes meses año años gramos litro litros grados poco deux trois quatre cinq sept huit neuf dix secondes heure heures \
+    jour jours semaine semaines mois ans année années grammes litres degrés fois bout";
+
+/// Common adjectives, which name nothing when they stand alone.
+const ADJECTIVES: &str = "hard simple new old large small big good better best fast slow high low easy long short full same internal \
+    external optimized optional possible necessary available different similar important useful common general special \
+    single double main own current previous next open free clear clean dark light deep wide thin thick warm cold hot dry wet \
+    soft heavy strong weak early late entire whole various automatic manual random default null empty dead alive broken related certain likely standard basic modern";
+
 /// Words before an adjective that stands alone.
 const BEFORE_ADJECTIVE: &str =
     "is are be was were too very more most less becomes become so as stays remains looks";
+
+static UNIT_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| UNITS.split_whitespace().collect());
+static ADJECTIVE_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| ADJECTIVES.split_whitespace().collect());
+static PREPOSITION_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| PREPOSITIONS.split_whitespace().collect());
 
 /// The key terms of one sentence, best first, without overlap.
 pub(super) fn terms(passage: &Passage, sentence: &Sentence) -> Vec<Term> {
@@ -62,12 +84,17 @@ fn run_end(passage: &Passage, sentence: &Sentence, start: usize) -> usize {
     let most = match passage.language {
         Language::English => 3,
         Language::German | Language::Spanish | Language::French => 1,
-        Language::Other => 1,
+        Language::Japanese | Language::Other => 1,
     };
     let mut end = start;
     while end < words.len() && end - start < most && fits(passage.language, words, end, end > start) {
         let joined = end == start || &sentence.text[words[end - 1].at.end..words[end].at.start] == " ";
-        if !joined || (end > start && (words[end].code || words[end - 1].code)) {
+        // "the starter smells": what ends in -s behind a noun that is common here is rather its verb.
+        let verb_like = end > start
+            && words[end].lower.ends_with('s')
+            && passage.counts.get(&words[end - 1].lower) > Some(&1)
+            && passage.counts.get(&words[end].lower) == Some(&1);
+        if !joined || verb_like || (end > start && (words[end].code || words[end - 1].code)) {
             break;
         }
         end += 1;
@@ -81,8 +108,13 @@ fn fits(language: Language, words: &[Word], index: usize, inside: bool) -> bool 
         return word.lower.len() <= 40;
     }
     let letters = word.lower.chars().count();
-    if letters < 3
-        || letters > 40
+    match Script::of_word(&word.lower) {
+        Script::Spaced => {}
+        Script::Hiragana => return false,
+        Script::Kanji | Script::Katakana => return (2..=8).contains(&letters),
+    }
+    if !(3..=40).contains(&letters)
+        || UNIT_SET.contains(word.lower.as_str())
         || language.is_stop(&word.lower)
         || !word.lower.starts_with(char::is_alphabetic)
     {
@@ -103,7 +135,7 @@ fn term(passage: &Passage, sentence: &Sentence, start: usize, end: usize) -> Opt
     let before = start.checked_sub(1).map_or("", |index| words[index].lower.as_str());
     let adjacent = start == 0 || sentence.text[words[start - 1].at.end..words[start].at.start] == *" ";
     let determined = adjacent && passage.language.is_determiner(before);
-    let led = adjacent && PREPOSITIONS.split_whitespace().any(|word| word == before);
+    let led = adjacent && PREPOSITION_SET.contains(before);
     let capital = sentence.text[words[start].at.start..].starts_with(char::is_uppercase);
     let code = words[start].code;
     let count = |word: &Word| passage.counts.get(&word.lower).copied().unwrap_or(0).min(5) as f64;
@@ -126,6 +158,9 @@ fn term(passage: &Passage, sentence: &Sentence, start: usize, end: usize) -> Opt
     if lone && passage.language == Language::English && words[start].lower.ends_with("ed") {
         score -= 3.0;
     }
+    if lone && passage.language == Language::English && ADJECTIVE_SET.contains(words[start].lower.as_str()) {
+        return None;
+    }
     let at = words[start].at.start..words[end - 1].at.end;
     let text = sentence.text[at.clone()].to_owned();
     let shown = shown(passage, sentence, start, &text, determined && !code);
@@ -142,7 +177,7 @@ fn shown(passage: &Passage, sentence: &Sentence, start: usize, text: &str, deter
     }
     // A capital that only opens the sentence goes.
     let text = match (start, passage.counts.get(&sentence.words[start].lower)) {
-        (0, _) if text.chars().filter(|c| c.is_uppercase()).count() == 1 => super::passage::lower_first(text),
+        (0, _) if text.chars().filter(|c| c.is_uppercase()).count() == 1 => super::subject::lower_first(text),
         _ => text.to_owned(),
     };
     let article = if start > 0 { sentence.words[start - 1].lower.as_str() } else { "" };

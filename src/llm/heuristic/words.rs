@@ -30,8 +30,38 @@ impl Word {
     }
 }
 
+/// How a letter is written, where words are not set apart by spaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Script {
+    /// With spaces between words, as in Europe.
+    Spaced,
+    Kanji,
+    Katakana,
+    Hiragana,
+}
+
+impl Script {
+    pub(super) fn of(c: char) -> Self {
+        match c {
+            '\u{3041}'..='\u{309f}' => Self::Hiragana,
+            '\u{30a1}'..='\u{30ff}' => Self::Katakana,
+            '\u{3400}'..='\u{9fff}' | '々' => Self::Kanji,
+            _ => Self::Spaced,
+        }
+    }
+
+    pub(super) fn of_word(word: &str) -> Self {
+        word.chars().next().map_or(Self::Spaced, Self::of)
+    }
+}
+
 /// Whether a lower-case word carries content.
 pub(super) fn is_content(lower: &str, language: Language) -> bool {
+    match Script::of_word(lower) {
+        Script::Spaced => {}
+        Script::Hiragana => return false,
+        Script::Kanji | Script::Katakana => return lower.chars().nth(1).is_some(),
+    }
     lower.chars().filter(|c| c.is_alphabetic()).nth(3).is_some() && !language.is_stop(lower)
 }
 
@@ -73,7 +103,10 @@ fn word_end(text: &str, start: usize) -> usize {
             (_, Some(next)) => joins && next.is_alphanumeric(),
             (_, None) => false,
         };
-        if !c.is_alphanumeric() && !inside {
+        // Without spaces, a change of script is where words most likely meet.
+        let script = Script::of(c);
+        let meets = offset > 0 && script != Script::of_word(&text[start..]);
+        if (!c.is_alphanumeric() && !inside) || meets {
             break;
         }
         end = start + offset + c.len_utf8();
@@ -90,7 +123,8 @@ pub(super) fn pieces(text: &str) -> impl Iterator<Item = String> + '_ {
 pub(super) fn supported(answer: &str, language: Language, vocabularies: &[&HashSet<String>]) -> bool {
     let (mut all, mut held) = (0_u32, 0_u32);
     for piece in pieces(answer) {
-        if is_content(&piece, language) {
+        // Numbers count here: an answer with numbers that its source lacks is a wrong one.
+        if piece.chars().nth(3).is_some() && !language.is_stop(&piece) {
             all += 1;
             held += u32::from(vocabularies.iter().any(|words| words.contains(&piece)));
         }
@@ -116,6 +150,9 @@ mod tests {
         let found: Vec<String> = words("a ` b `").into_iter().map(|word| word.lower).collect();
         assert_eq!(found, ["a", " b "]);
         assert_eq!(words("`").len(), 0);
+        let japanese: Vec<String> =
+            words("緑茶の葉をカテキンに").into_iter().map(|word| word.lower).collect();
+        assert_eq!(japanese, ["緑茶", "の", "葉", "を", "カテキン", "に"]);
     }
 
     #[test]

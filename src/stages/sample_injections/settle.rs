@@ -47,8 +47,9 @@ fn settle_quota(sampler: &mut Sampler, place: usize, items: Option<u64>, at: &st
     let Kind::One(one) = &mut sampler.attributes[place].kind else { return Err(no_list(at, &name)) };
     let Some(items) = items else {
         let message = "`quota: exact` needs to know how many items come, each exactly once";
-        return Err(Wrong::new(at, message)
-            .expected("a `generate` with `count` right before this stage, and no `when` on it"));
+        return Err(Wrong::new(at, message).expected(
+            "a `generate` with `count` right before this stage, no `when` on it, and no `accept`",
+        ));
     };
     one.quota = Some(Quota::new(one.values.scores(), items, &mut rng));
     Ok(())

@@ -7,8 +7,8 @@ pub(super) static PHRASES: Phrases = Phrases {
     bare_titles: true,
     pre: "In \"{doc}\", ",
     post: " in \"{doc}\"",
-    about_title: "On the subject of {title}, ",
-    about_both: "On the subject of {title} in \"{doc}\", ",
+    about_title: &["On the subject of {title}, ", "With regard to {title}, "],
+    about_both: &["In \"{doc}\", ", "On {title} in \"{doc}\": ", "When it comes to {title} in \"{doc}\", "],
     and: " and ",
     openings: &[
         ("If", "{ctx}what follows if {clause}?"),
@@ -28,17 +28,16 @@ pub(super) static PHRASES: Phrases = Phrases {
     empty_labels: "note tip warning caution important remark example hint",
     fact: &[
         "{ctx}what should you know about {term}?",
-        "What is there to know about {term} in connection with {title}{post}?",
+        "{ctx}what is there to know about {term}?",
         "{ctx}what matters about {term}?",
     ],
     fact_two: &[
-        "{ctx}what do {term} and {other} have to do with each other?",
-        "{ctx}what should you know about {term} with regard to {other}?",
-        "{ctx}how are {term} and {other} connected?",
-        "{pre}what is there to know about {term} and {other} when it comes to {title}?",
+        "{ctx}what is the connection between {term} and {other}?",
+        "{ctx}what should you know about {term} in relation to {other}?",
+        "{ctx}what is there to know about {term} and {other}?",
     ],
     listed: &["{pre}what is listed under {title} that concerns {term}?", "{ctx}which item concerns {term}?"],
-    label: &["{ctx}what is there to know about {label}?", "{ctx}what belongs to {label}?"],
+    label: &["{ctx}what is there to know about {label}?", "{ctx}what is specified for {label}?"],
     label_term: &["{ctx}what is noted for {label} with regard to {term}?"],
     summary: &[
         "{pre}what are the main points about {title}?",
@@ -48,22 +47,24 @@ pub(super) static PHRASES: Phrases = Phrases {
     also: "It is also about {terms}.",
     summarize: &[
         "Summarize {title}{post} in fewer than 100 words.",
-        "{pre}what is {title} about, in fewer than 100 words?",
+        "Give a summary of {title}{post} in fewer than 100 words.",
     ],
     summarize_term: &["{ctx}summarize in fewer than 100 words what there is to know about {term}."],
     infer: &["{ctx}what can be inferred about {term}?", "{ctx}what conclusion can be drawn about {term}?"],
-    infer_answer: &["{first} Taken together with this: {second}", "From two statements: {first} {second}"],
+    infer_answer: &[
+        "{first} Another statement goes with this: {second}",
+        "This follows from two statements: {first} {second}",
+    ],
     hop: &[
-        "How does {term} link {a} to {b}{post}?",
+        "What links {a} and {b}{post} with regard to {term}?",
         "What do you learn about {term} when you combine {a} with {b}{post}?",
     ],
     hop_plain: &[
         "What do you get when you combine {a} with {b}{post}?",
         "How do {a} and {b} fit together{post}?",
     ],
-    compare: &["How does {a} compare with {b}{post}?", "{pre}what sets {a} apart from {b}?"],
+    compare: &["How can {a} and {b} be compared{post}?", "{pre}what sets {a} apart from {b}?"],
     shared: "Both are about {terms}.",
-    only: "Only here: {terms}.",
     apply: &[
         "How would you put {title}{post} into practice?",
         "{pre}what do you have to do in practice when it comes to {title}?",
@@ -72,12 +73,20 @@ pub(super) static PHRASES: Phrases = Phrases {
         "You are working with {term}. What do you have to do, going by {title}{post}?",
         "{ctx}how do you deal with {term} in practice?",
     ],
+    apply_plain: &[
+        "{ctx}someone asks you about {term}. What can you tell them?",
+        "{ctx}what would you tell someone who has to work with {term}?",
+    ],
     reasons: &[(" because ", "{ctx}why is it that {effect}?"), (", since ", "{ctx}why is it that {effect}?")],
     causal: "because since therefore thus hence causes cause caused leads lead results result due makes prevents so if when \
              otherwise without reason why consequently",
     effect: &[
-        "{ctx}what is the cause and what is the effect where {term} is concerned?",
-        "{ctx}what does {term} depend on, or what follows from it?",
+        "{ctx}what are cause and effect in the case of {term}?",
+        "{ctx}which causes and effects involve {term}?",
+    ],
+    circumstances: &[
+        "{ctx}which circumstances matter for {term}?",
+        "{ctx}what has to be taken into account with {term}?",
     ],
     suppose: &[
         "{ctx}suppose that {term} were missing. What would be affected?",
@@ -91,17 +100,28 @@ pub(super) static PHRASES: Phrases = Phrases {
         "{ctx}which limits or conditions have to be weighed with {term}?",
         "How would you judge what is stated about {term} in {title}{post}, and on what grounds?",
     ],
+    support: &[
+        "{ctx}what is claimed about {term}, and what goes with it?",
+        "{ctx}what can be said about {term} on firm ground?",
+    ],
     explain: &[
         "{ctx}explain {term} to someone who is new to it.",
         "How would you explain {term} to a beginner, in the context of {title}{post}?",
     ],
-    process: &["{pre}what are the steps of {title}, in order?", "How does {title}{post} go, step by step?"],
+    process: &[
+        "{pre}what are the steps of {title}, in order?",
+        "Take me through {title}{post}, step by step.",
+    ],
+    points: &[
+        "Walk me through {title}{post}, point by point.",
+        "{pre}what is there to say about {title}, point by point?",
+    ],
     judge: &[
         "{ctx}is the following true or false? \"{statement}\"",
         "True or false, on the subject of {title}{post}: \"{statement}\"",
     ],
     yes: "True. {sentence}",
-    no: "False. Correct is: {sentence}",
+    no: "False. It should say: {sentence}",
     negations: &[
         (" is not ", " is "),
         (" are not ", " are "),

@@ -7,6 +7,7 @@ mod de;
 mod en;
 mod es;
 mod fr;
+mod ja;
 mod neutral;
 
 use super::language::Language;
@@ -23,8 +24,8 @@ pub(super) struct Phrases {
     pub(super) bare_titles: bool,
     pub(super) pre: &'static str,
     pub(super) post: &'static str,
-    pub(super) about_title: &'static str,
-    pub(super) about_both: &'static str,
+    pub(super) about_title: &'static [&'static str],
+    pub(super) about_both: &'static [&'static str],
     pub(super) and: &'static str,
     /// Openings up to a comma, and the question each asks: `{clause}` is what stands between.
     pub(super) openings: &'static [(&'static str, &'static str)],
@@ -48,14 +49,17 @@ pub(super) struct Phrases {
     pub(super) hop_plain: &'static [&'static str],
     pub(super) compare: &'static [&'static str],
     pub(super) shared: &'static str,
-    pub(super) only: &'static str,
     pub(super) apply: &'static [&'static str],
     pub(super) apply_term: &'static [&'static str],
+    /// For sections that tell nobody to do anything.
+    pub(super) apply_plain: &'static [&'static str],
     /// Words between effect and cause, and the question for `{effect}`.
     pub(super) reasons: &'static [(&'static str, &'static str)],
     /// Words that mark a sentence as telling of causes or conditions.
     pub(super) causal: &'static str,
     pub(super) effect: &'static [&'static str],
+    /// For sections without a cause.
+    pub(super) circumstances: &'static [&'static str],
     pub(super) suppose: &'static [&'static str],
     pub(super) suppose_answer: &'static [&'static str],
     /// Words that mark limits and contrasts.
@@ -63,8 +67,12 @@ pub(super) struct Phrases {
     /// Words that mark what is to be done.
     pub(super) duties: &'static str,
     pub(super) criticize: &'static [&'static str],
+    /// For sections without a limit or contrast.
+    pub(super) support: &'static [&'static str],
     pub(super) explain: &'static [&'static str],
     pub(super) process: &'static [&'static str],
+    /// For sections that are no instructions.
+    pub(super) points: &'static [&'static str],
     pub(super) judge: &'static [&'static str],
     pub(super) yes: &'static str,
     /// Before the correction of a false statement.
@@ -99,6 +107,7 @@ impl Language {
             Self::German => &de::PHRASES,
             Self::Spanish => &es::PHRASES,
             Self::French => &fr::PHRASES,
+            Self::Japanese => &ja::PHRASES,
             Self::Other => &neutral::PHRASES,
         }
     }

@@ -96,6 +96,7 @@ fn a_quota_needs_to_know_its_items() {
     check("{count: 10}", &quota, ALL, "right");
     check("{}", &quota, ALL, "`quota: exact` needs to know how many items come");
     check("{count: 10}", &format!("when: row > 3\n{quota}"), ALL, "`quota: exact` needs to know");
+    check("{count: 10}", &quota, &format!("{ALL}\naccept: 5"), "`quota: exact` needs to know");
     check("{count: 0}", FOLDER, ALL, "`count` is 0");
 }
 

@@ -1,0 +1,247 @@
+//! The thread that appends answers to their log, and the handle the engine keeps and finds answers by.
+//!
+//! An answer is passed on once `write` has returned for it, never waiting for a sync: those are made by a
+//! second thread, when the ledger's clock says so. Answers are few and small beside what the model takes to
+//! make them; several that wait are written together.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::JoinHandle;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::answers::{self, KIND, Kept, Names, Recovered};
+use super::disk::{Disk, DiskFile};
+use super::frames;
+use super::reuse::Reuse;
+use super::writer::StorageError;
+
+/// Answers that may wait for the thread.
+const BACKLOG: usize = 256;
+/// Bytes written at a time at most.
+const BATCH: usize = 1 << 20;
+
+/// The answers of a run: found again, or kept for later.
+pub struct Answers {
+    recovered: Mutex<Recovered>,
+    reuse: Option<Reuse>,
+    work: mpsc::Sender<Append>,
+    end: Arc<AtomicU64>,
+    failure: Arc<OnceLock<StorageError>>,
+    pack: bool,
+    found: AtomicU64,
+    reused: AtomicU64,
+}
+
+/// The end of the log's thread, for whoever closes the run.
+pub struct AnswersThread(JoinHandle<()>, Arc<OnceLock<StorageError>>);
+
+enum Append {
+    Answer { bytes: Vec<u8>, written: oneshot::Sender<()> },
+    Sync,
+}
+
+impl Answers {
+    /// Opens the log `path`, writes what earlier starts left to be found, and starts the thread.
+    pub(super) fn start(
+        disk: &dyn Disk,
+        path: &Path,
+        generation: u32,
+        recovered: Recovered,
+        reuse: Option<Reuse>,
+        (sync, pack): (bool, bool),
+    ) -> Result<(Self, AnswersThread), StorageError> {
+        let failed = |action, source| StorageError::new(action, path, source);
+        let mut file = disk.append(path).map_err(|source| failed("open", source))?;
+        let mut bytes = frames::header(KIND, generation);
+        // Written again, so that this log alone has all that unfinished items need.
+        for (names, kept) in recovered.answers.values() {
+            answers::push(&mut bytes, *names, kept, false, pack);
+        }
+        file.write(&bytes).map_err(|source| failed("write", source))?;
+        if sync {
+            file.sync().map_err(|source| failed("sync", source))?;
+        }
+        let end = Arc::new(AtomicU64::new(bytes.len() as u64));
+        let failure = Arc::new(OnceLock::new());
+        let syncer = match sync {
+            true => Some(start_syncer(disk, path, &failure)?),
+            false => None,
+        };
+        let (work, receiver) = mpsc::channel(BACKLOG);
+        let log =
+            Log { path: path.to_owned(), file, end: Arc::clone(&end), failure: Arc::clone(&failure), syncer };
+        let thread = std::thread::Builder::new()
+            .name("synthmill-answers".into())
+            .spawn(move || log.work(receiver))
+            .map_err(|source| failed("start the thread of", source))?;
+        let answers = Self {
+            recovered: Mutex::new(recovered),
+            reuse,
+            work,
+            end,
+            failure: Arc::clone(&failure),
+            pack,
+            found: AtomicU64::new(0),
+            reused: AtomicU64::new(0),
+        };
+        Ok((answers, AnswersThread(thread, failure)))
+    }
+
+    /// The answer to a question that was asked before: in this run, or in one whose answers are reused. An
+    /// error when the log has failed.
+    pub async fn find(&self, names: Names) -> Result<Option<Kept>, StorageError> {
+        // Nothing more is asked for once answers cannot be kept.
+        if let Some(error) = self.failure.get() {
+            return Err(error.clone());
+        }
+        let found = {
+            let mut recovered = self.recovered.lock().unwrap_or_else(PoisonError::into_inner);
+            recovered.answers.remove(&names.key)
+        };
+        if let Some((_, kept)) = found {
+            self.found.fetch_add(1, SeqCst);
+            return Ok(Some(kept));
+        }
+        let Some(reuse) = &self.reuse else { return Ok(None) };
+        let Some(completion) = reuse.take(&names.question).await? else { return Ok(None) };
+        let kept = Kept::Answer(completion);
+        // Kept as this run's own: a later start finds it here and does not take another.
+        self.append(names, &kept, true).await?;
+        self.reused.fetch_add(1, SeqCst);
+        Ok(Some(kept))
+    }
+
+    /// Keeps an answer; returns once it is written, which a kill cannot undo.
+    pub async fn keep(&self, names: Names, kept: &Kept) -> Result<(), StorageError> {
+        self.append(names, kept, false).await
+    }
+
+    /// Asks for what is written to be made durable soon.
+    pub(crate) fn sync_soon(&self) {
+        let _ = self.work.try_send(Append::Sync);
+    }
+
+    /// Where the log ends: answers of items admitted from now on come behind it.
+    pub(crate) fn end(&self) -> u64 {
+        self.end.load(SeqCst)
+    }
+
+    /// Answers found from earlier starts, and answers reused of another run.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        (self.found.load(SeqCst), self.reused.load(SeqCst))
+    }
+
+    async fn append(&self, names: Names, kept: &Kept, reused: bool) -> Result<(), StorageError> {
+        let mut bytes = Vec::new();
+        answers::push(&mut bytes, names, kept, reused, self.pack);
+        let (written, ack) = oneshot::channel();
+        let sent = self.work.send(Append::Answer { bytes, written }).await.is_ok();
+        if sent && ack.await.is_ok() {
+            return Ok(());
+        }
+        // The thread ends without an answer only when it failed.
+        let unknown = || {
+            StorageError::new(
+                "write",
+                Path::new("the answers' log"),
+                std::io::Error::other("the thread ended"),
+            )
+        };
+        Err(self.failure.get().cloned().unwrap_or_else(unknown))
+    }
+}
+
+impl AnswersThread {
+    /// Waits for the thread, which ends when every `Answers` is dropped. Blocks.
+    pub(crate) fn finish(self) -> Result<(), StorageError> {
+        let _ = self.0.join();
+        self.1.get().map_or(Ok(()), |error| Err(error.clone()))
+    }
+}
+
+struct Log {
+    path: PathBuf,
+    file: Box<dyn DiskFile>,
+    end: Arc<AtomicU64>,
+    failure: Arc<OnceLock<StorageError>>,
+    syncer: Option<(std::sync::mpsc::SyncSender<()>, JoinHandle<()>)>,
+}
+
+impl Log {
+    fn work(mut self, mut receiver: mpsc::Receiver<Append>) {
+        let mut unsynced = false;
+        while let Some(first) = receiver.blocking_recv() {
+            let mut bytes = Vec::new();
+            let mut waiting = Vec::new();
+            let mut sync = false;
+            let mut next = Some(first);
+            while let Some(append) = next {
+                match append {
+                    Append::Answer { bytes: more, written } => {
+                        bytes.extend_from_slice(&more);
+                        waiting.push(written);
+                    }
+                    Append::Sync => sync = true,
+                }
+                next = if bytes.len() < BATCH { receiver.try_recv().ok() } else { None };
+            }
+            if self.failure.get().is_some() {
+                return;
+            }
+            if !bytes.is_empty() {
+                if let Err(source) = self.file.write(&bytes) {
+                    let _ = self.failure.set(StorageError::new("write", &self.path, source));
+                    return;
+                }
+                self.end.fetch_add(bytes.len() as u64, SeqCst);
+                unsynced = true;
+                for written in waiting {
+                    let _ = written.send(());
+                }
+            }
+            if sync && unsynced {
+                unsynced = false;
+                if let Some((syncer, _)) = &self.syncer {
+                    // When one is under way already, the next tick asks again.
+                    unsynced = syncer.try_send(()).is_err();
+                }
+            }
+        }
+        self.close(unsynced);
+    }
+
+    fn close(mut self, unsynced: bool) {
+        let Some((syncer, thread)) = self.syncer.take() else { return };
+        drop(syncer);
+        let _ = thread.join();
+        if unsynced && let Err(source) = self.file.sync() {
+            let _ = self.failure.set(StorageError::new("sync", &self.path, source));
+        }
+    }
+}
+
+/// A second handle on the log, synced by a thread of its own: an answer never waits for it.
+fn start_syncer(
+    disk: &dyn Disk,
+    path: &Path,
+    failure: &Arc<OnceLock<StorageError>>,
+) -> Result<(std::sync::mpsc::SyncSender<()>, JoinHandle<()>), StorageError> {
+    let mut file = disk.append(path).map_err(|source| StorageError::new("open", path, source))?;
+    let (ask, asked) = std::sync::mpsc::sync_channel(1);
+    let (path, failure) = (path.to_owned(), Arc::clone(failure));
+    let error_path = path.clone();
+    let thread = std::thread::Builder::new()
+        .name("synthmill-sync".into())
+        .spawn(move || {
+            while asked.recv().is_ok() {
+                if let Err(source) = file.sync() {
+                    let _ = failure.set(StorageError::new("sync", &path, source));
+                    return;
+                }
+            }
+        })
+        .map_err(|source| StorageError::new("start the syncing of", &error_path, source))?;
+    Ok((ask, thread))
+}

@@ -1,0 +1,233 @@
+//! The frame that both logs are made of: length, checksum, payload.
+//!
+//! A bad frame at the end of a log is a write that was cut off, and is ignored; a bad frame with good ones
+//! behind it is damage, and refused with its place.
+//!
+//! ```text
+//! log   = magic:8 version:u32 generation:u32 frame*
+//! frame = length:u32 crc32:u32 payload            both of the payload; little-endian
+//! ```
+
+/// The version of both logs that this program writes and reads.
+pub(super) const VERSION: u32 = 1;
+/// Bytes before the first frame.
+pub(super) const HEADER: usize = 16;
+/// Bytes before a frame's payload.
+const FRAME: usize = 8;
+/// A longer frame is none; bounds what a damaged length can make a reader take in.
+const LONGEST: usize = 64 << 20;
+
+/// A log that cannot be trusted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LogError {
+    /// The file is no such log, or its first bytes are damaged.
+    #[error("its first bytes are not those of a {0}")]
+    Foreign(&'static str),
+    /// Written by another version of the program.
+    #[error("format {found}, this program reads format {VERSION}")]
+    Version {
+        /// The version found.
+        found: u32,
+    },
+    /// A frame is damaged although good ones follow it.
+    #[error(
+        "damaged at byte {offset}: the checksum does not match, and good records follow\n\
+         hint: `synthmill repair` tells which items are affected and sets them to be made again"
+    )]
+    Damaged {
+        /// Where the bad frame starts.
+        offset: u64,
+    },
+}
+
+impl LogError {
+    /// The same for a log of which the first `bytes` were not read.
+    pub(super) fn moved(self, bytes: u64) -> Self {
+        match self {
+            Self::Damaged { offset } => Self::Damaged { offset: offset + bytes },
+            other => other,
+        }
+    }
+}
+
+/// Which of the two logs a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Kind {
+    pub(super) magic: &'static [u8; 8],
+    pub(super) name: &'static str,
+}
+
+/// The first bytes of a log.
+pub(super) fn header(kind: Kind, generation: u32) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEADER);
+    bytes.extend_from_slice(kind.magic);
+    bytes.extend_from_slice(&VERSION.to_le_bytes());
+    bytes.extend_from_slice(&generation.to_le_bytes());
+    bytes
+}
+
+/// Adds a frame to `bytes`; `write` adds its payload.
+pub(super) fn push(bytes: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    let start = bytes.len();
+    bytes.extend_from_slice(&[0; FRAME]);
+    write(bytes);
+    let payload = start + FRAME;
+    let length = (bytes.len() - payload) as u32;
+    let crc = crc32fast::hash(&bytes[payload..]);
+    bytes[start..start + 4].copy_from_slice(&length.to_le_bytes());
+    bytes[start + 4..payload].copy_from_slice(&crc.to_le_bytes());
+}
+
+/// Checks a log's first bytes; false when there is nothing behind them, as in a log whose making was cut
+/// off.
+pub(super) fn check_header(log: &[u8], kind: Kind) -> Result<bool, LogError> {
+    let magic = &log[..log.len().min(8)];
+    if !kind.magic.starts_with(magic) {
+        return Err(LogError::Foreign(kind.name));
+    }
+    if log.len() < HEADER {
+        return Ok(false);
+    }
+    match read_u32(log, 8) {
+        Some(VERSION) => Ok(true),
+        found => Err(LogError::Version { found: found.unwrap_or_default() }),
+    }
+}
+
+/// The payloads of a log from byte `from` on, a frame border, each with the place of its frame. Stops at a
+/// torn tail; fails at damage.
+pub(super) fn each<'log>(
+    log: &'log [u8],
+    from: usize,
+    mut take: impl FnMut(u64, &'log [u8]),
+) -> Result<(), LogError> {
+    let mut at = from;
+    while at < log.len() {
+        let Some(payload) = payload_at(log, at) else {
+            return match next_good(log, at + 1) {
+                Some(_) => Err(LogError::Damaged { offset: at as u64 }),
+                None => Ok(()),
+            };
+        };
+        take(at as u64, payload);
+        at += FRAME + payload.len();
+    }
+    Ok(())
+}
+
+/// The payloads that are good, wherever they stand, and the stretches between them that are not: for
+/// `repair`. A torn tail is no such stretch.
+pub(super) fn salvage(log: &[u8], mut take: impl FnMut(&[u8])) -> Vec<(u64, u64)> {
+    let mut bad = Vec::new();
+    let mut at = HEADER.min(log.len());
+    while at < log.len() {
+        if let Some(payload) = payload_at(log, at) {
+            take(payload);
+            at += FRAME + payload.len();
+            continue;
+        }
+        let Some(next) = next_good(log, at + 1) else { break };
+        bad.push((at as u64, next as u64));
+        at = next;
+    }
+    bad
+}
+
+fn next_good(log: &[u8], from: usize) -> Option<usize> {
+    (from..log.len().saturating_sub(FRAME)).find(|at| payload_at(log, *at).is_some())
+}
+
+fn payload_at(log: &[u8], at: usize) -> Option<&[u8]> {
+    let length = read_u32(log, at)? as usize;
+    // An empty payload would make eight zero bytes a good frame.
+    if !(1..=LONGEST).contains(&length) {
+        return None;
+    }
+    let crc = read_u32(log, at + 4)?;
+    let payload = log.get(at + FRAME..at + FRAME + length)?;
+    (crc32fast::hash(payload) == crc).then_some(payload)
+}
+
+pub(super) fn read_u32(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+pub(super) fn read_u64(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KIND: Kind = Kind { magic: b"SMTESTED", name: "test log" };
+
+    fn log(payloads: &[&[u8]]) -> Vec<u8> {
+        let mut log = header(KIND, 1);
+        for payload in payloads {
+            push(&mut log, |bytes| bytes.extend_from_slice(payload));
+        }
+        log
+    }
+
+    fn read(log: &[u8]) -> Result<Vec<Vec<u8>>, LogError> {
+        let mut found = Vec::new();
+        if check_header(log, KIND)? {
+            each(log, HEADER, |_, payload| found.push(payload.to_vec()))?;
+        }
+        Ok(found)
+    }
+
+    #[test]
+    fn a_torn_tail_is_ignored_at_every_byte() {
+        let whole = log(&[b"one", b"three", b"seven"]);
+        let borders = [HEADER + 11, HEADER + 11 + 13, whole.len()];
+        for cut in 0..=whole.len() {
+            let expected = borders.iter().filter(|border| **border <= cut).count();
+            assert_eq!(read(&whole[..cut]).unwrap().len(), expected, "cut at {cut}");
+            for tail in [vec![0; 4096], b"rubbish".to_vec()] {
+                let mut torn = whole[..cut].to_vec();
+                torn.extend(tail);
+                if cut >= HEADER {
+                    assert_eq!(read(&torn).unwrap().len(), expected, "tail after {cut}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_before_good_frames_is_damage_and_can_be_salvaged() {
+        let whole = log(&[b"one", b"three", b"seven"]);
+        for at in HEADER..HEADER + 11 + 13 {
+            let mut bad = whole.clone();
+            bad[at] ^= 4;
+            let offset = if at < HEADER + 11 { HEADER } else { HEADER + 11 } as u64;
+            assert_eq!(read(&bad), Err(LogError::Damaged { offset }), "flip at {at}");
+            let mut found = Vec::new();
+            let stretches = salvage(&bad, |payload| found.push(payload.to_vec()));
+            assert_eq!(found.len(), 2);
+            assert_eq!(stretches.len(), 1);
+            assert_eq!(stretches[0].0, offset);
+        }
+    }
+
+    #[test]
+    fn foreign_and_newer_logs_are_refused() {
+        assert_eq!(read(b"hello, this is no log"), Err(LogError::Foreign("test log")));
+        let mut newer = log(&[b"one"]);
+        newer[8] = 9;
+        assert_eq!(read(&newer), Err(LogError::Version { found: 9 }));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes: Vec<u8>, keep in 0_usize..40) {
+            let mut mutilated = log(&[b"one", b"three"]);
+            mutilated.truncate(keep);
+            mutilated.extend(&bytes);
+            let _ = read(&mutilated);
+            let _ = read(&bytes);
+            salvage(&mutilated, |_| {});
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Reads what earlier starts of a run left: manifest, commits, answers. Changes nothing.
+//!
+//! `directory` uses it at a start; `inspect` is for those who only look.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use roaring::RoaringTreemap;
+
+use super::answers::{Recovered, Reusable};
+use super::commits::{AnswersFrom, Done};
+use super::directory::RunDirectory;
+use super::disk::{self, Disk};
+use super::manifest::{FORMAT, Manifest};
+use super::open_error::OpenError;
+use super::reuse::Reuse;
+use super::writer::{Committed, StorageError};
+
+/// What a run directory says, without a byte of it changed.
+pub struct Inspection {
+    /// What run it is.
+    pub manifest: Manifest,
+    /// What is committed, lines counted by file.
+    pub done: Committed,
+    /// Whether a process works on it now.
+    pub running: bool,
+}
+
+/// Reads a run directory; `None` when there is no run in it.
+pub fn inspect(root: &Path) -> Result<Option<Inspection>, OpenError> {
+    let disk = &disk::RealDisk;
+    let Some(manifest) = manifest(disk, root)? else { return Ok(None) };
+    let done = commits(disk, root, &manifest)?;
+    let mut lines: Vec<u64> = done.files.iter().map(|file| file.lines).collect();
+    lines.resize(manifest.files.len(), 0);
+    let done = Committed { ok: done.ok, dropped: done.dropped, rejected: done.rejected, lines };
+    let running = disk::is_locked(&root.join(".lock"));
+    Ok(Some(Inspection { manifest, done, running }))
+}
+
+/// Where the commit log of a generation stands.
+pub(super) fn commits_path(root: &Path, generation: u32) -> PathBuf {
+    root.join("journal").join(format!("commits-{generation:04}.log"))
+}
+
+/// Where the answers' log of a generation stands.
+pub(super) fn answers_path(root: &Path, generation: u32) -> PathBuf {
+    root.join("journal").join(format!("answers-{generation:04}.log"))
+}
+
+pub(super) fn manifest(disk: &dyn Disk, root: &Path) -> Result<Option<Manifest>, OpenError> {
+    let path = root.join("manifest.json");
+    let Some(bytes) = read(disk, &path)? else { return Ok(None) };
+    let damaged =
+        |error: serde_json::Error| OpenError::Manifest { path: path.clone(), message: error.to_string() };
+    let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(damaged)?;
+    let found = value.get("format").and_then(serde_json::Value::as_u64).unwrap_or_default();
+    if found != u64::from(FORMAT) {
+        return Err(OpenError::Format { path: root.to_owned(), found });
+    }
+    Ok(Some(serde_json::from_value(value).map_err(damaged)?))
+}
+
+/// What the commit logs of all starts say, added up.
+pub(super) fn commits(disk: &dyn Disk, root: &Path, manifest: &Manifest) -> Result<Done, OpenError> {
+    let mut done = Done::default();
+    for generation in manifest.first_generation..=manifest.generation {
+        let path = commits_path(root, generation);
+        // A start that was killed before it made its log left none.
+        let Some(log) = read(disk, &path)? else { continue };
+        done.add(&log).map_err(|source| OpenError::Log { path, source })?;
+    }
+    Ok(done)
+}
+
+/// The answers of items that are not done: from the place that the last commit names, and from all logs
+/// after it.
+pub(super) fn answers(
+    directory: &RunDirectory,
+    from: AnswersFrom,
+    done: &RoaringTreemap,
+) -> Result<Recovered, OpenError> {
+    let mut recovered = Recovered::default();
+    for generation in from.generation.max(1)..=directory.manifest().generation {
+        let path = answers_path(directory.root(), generation);
+        let offset = if generation == from.generation { from.offset } else { 0 };
+        let Some(log) = read_from(&**directory.disk(), &path, offset)? else { continue };
+        recovered
+            .add(&log, offset == 0, |item| done.contains(item))
+            .map_err(|source| OpenError::Log { path, source: source.moved(offset) })?;
+    }
+    Ok(recovered)
+}
+
+/// The answers of the run that this one may use again, without those it has used already.
+pub(super) fn reuse(directory: &RunDirectory) -> Result<Option<Reuse>, OpenError> {
+    let Some(other) = &directory.manifest().reuse else { return Ok(None) };
+    let disk = directory.disk();
+    let Some(manifest) = manifest(&**disk, other)? else {
+        return Err(OpenError::NoAnswers(other.clone()));
+    };
+    let mut index = Reusable::default();
+    let mut logs = Vec::new();
+    for generation in 1..=manifest.generation {
+        let path = answers_path(other, generation);
+        let Some(log) = read(&**disk, &path)? else { continue };
+        index.add(logs.len() as u32, &log).map_err(|source| OpenError::Log { path: path.clone(), source })?;
+        logs.push(path);
+    }
+    for generation in 1..=directory.manifest().generation {
+        let path = answers_path(directory.root(), generation);
+        let Some(log) = read(&**disk, &path)? else { continue };
+        index.spend(&log).map_err(|source| OpenError::Log { path, source })?;
+    }
+    tracing::info!("{} answers of {} may be used again", index.left(), other.display());
+    Ok(Some(Reuse::new(Arc::clone(disk), logs, index)))
+}
+
+pub(super) fn read(disk: &dyn Disk, path: &Path) -> Result<Option<Vec<u8>>, StorageError> {
+    if disk.length(path).map_err(|source| StorageError::new("look at", path, source))?.is_none() {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    let mut file = disk.read(path).map_err(|source| StorageError::new("open", path, source))?;
+    file.read_to_end(&mut bytes).map_err(|source| StorageError::new("read", path, source))?;
+    Ok(Some(bytes))
+}
+
+/// The frames of a log from byte `from` on; its first bytes too when `from` is 0.
+fn read_from(disk: &dyn Disk, path: &Path, from: u64) -> Result<Option<Vec<u8>>, StorageError> {
+    let length = disk.length(path).map_err(|source| StorageError::new("look at", path, source))?;
+    let Some(length) = length else { return Ok(None) };
+    let wanted = usize::try_from(length.saturating_sub(from)).unwrap_or(usize::MAX);
+    let bytes = disk.read_at(path, from, wanted).map_err(|source| StorageError::new("read", path, source))?;
+    Ok(Some(bytes))
+}

@@ -1,0 +1,46 @@
+//! Answers of another run, put to use again: found by what was asked, each given out once.
+//!
+//! After a change of a later stage the questions are the same, and asking them again would pay for them
+//! again. The other run's logs are only read.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::answers::{Key, Reusable, answer_in};
+use super::disk::Disk;
+use super::writer::StorageError;
+use crate::llm::Completion;
+
+/// Bytes before a frame's payload: its length and its checksum.
+const FRAME: u64 = 8;
+
+/// The unused answers of another run.
+pub(super) struct Reuse {
+    disk: Arc<dyn Disk>,
+    logs: Vec<PathBuf>,
+    index: Mutex<Reusable>,
+}
+
+impl Reuse {
+    pub(super) fn new(disk: Arc<dyn Disk>, logs: Vec<PathBuf>, index: Reusable) -> Self {
+        Self { disk, logs, index: Mutex::new(index) }
+    }
+
+    /// Takes an unused answer to a question.
+    pub(super) async fn take(&self, question: &Key) -> Result<Option<Completion>, StorageError> {
+        let place = self.index.lock().unwrap_or_else(PoisonError::into_inner).take(question);
+        let Some((log, offset)) = place else { return Ok(None) };
+        let Some(path) = self.logs.get(log as usize).cloned() else { return Ok(None) };
+        let disk = Arc::clone(&self.disk);
+        let read = tokio::task::spawn_blocking(move || read(&*disk, &path, offset)).await;
+        read.unwrap_or(Ok(None))
+    }
+}
+
+fn read(disk: &dyn Disk, path: &Path, offset: u64) -> Result<Option<Completion>, StorageError> {
+    let failed = |source| StorageError::new("read", path, source);
+    let head = disk.read_at(path, offset, FRAME as usize).map_err(failed)?;
+    let length = head.first_chunk::<4>().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+    let payload = disk.read_at(path, offset + FRAME, length as usize).map_err(failed)?;
+    Ok(answer_in(&payload))
+}

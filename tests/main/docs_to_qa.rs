@@ -1,0 +1,189 @@
+//! The main job: documents become question-answer data, with the numbers the method promises.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::LazyLock;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::harness::{assert_same_outputs, outputs, project, stdout, synthmill};
+
+const PIPELINE: &str = "pipelines/docs-to-qa.yaml";
+
+/// One run of the shipped pipeline that all tests look at.
+struct Made {
+    dir: TempDir,
+    summary: Value,
+    lines: BTreeMap<String, Vec<Value>>,
+}
+
+static MADE: LazyLock<Made> = LazyLock::new(|| {
+    let dir = project();
+    let summary = run(dir.path(), &["--out", "out"]);
+    let parse = |lines: &Vec<String>| lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let texts = outputs(&dir.path().join("out"));
+    let lines = texts.iter().map(|(file, lines)| (file.clone(), parse(lines)));
+    let lines = lines.collect();
+    Made { dir, summary, lines }
+});
+
+fn run(dir: &Path, arguments: &[&str]) -> Value {
+    let output = synthmill(dir, &[&["run", PIPELINE, "--no-llm", "--json"], arguments].concat(), 0);
+    serde_json::from_str(&stdout(&output)).unwrap()
+}
+
+/// The questions that the method plans: one a fact, one summary a section, and of each further type
+/// `max(1, floor(facts * percent / 100))`, two-section types only where the document has another section.
+fn planned(dir: &Path) -> BTreeMap<String, u64> {
+    let yaml = "name: sections\nstages:\n  - ingest: {paths: [\"markdown_docs/**/*.md\"]}\n  - section: {}\n  - sink: {path: sections.jsonl, format: raw}\n";
+    std::fs::write(dir.join("sections.yaml"), yaml).unwrap();
+    synthmill(dir, &["run", "sections.yaml", "--out", "sections"], 0);
+    let sections: Vec<Value> = outputs(&dir.join("sections"))["sections.jsonl"]
+        .iter()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let mut in_document: BTreeMap<&str, u64> = BTreeMap::new();
+    for section in &sections {
+        *in_document.entry(section["source"]["path"].as_str().unwrap()).or_default() += 1;
+    }
+    let types = std::fs::read_to_string(dir.join("config/question_types.json")).unwrap();
+    let types: Value = serde_json::from_str(&types).unwrap();
+    let mut planned = BTreeMap::new();
+    for section in &sections {
+        let facts = section["section"]["facts"].as_array().unwrap().len() as u64;
+        let alone = in_document[section["source"]["path"].as_str().unwrap()] == 1;
+        for kind in types["types"].as_array().unwrap() {
+            let count = match (&kind["count"], kind["sections"].as_u64()) {
+                (_, Some(2)) if alone => 0,
+                (Value::String(word), _) if word == "per_fact" => facts,
+                (Value::String(_), _) => 1,
+                (percent, _) => (facts * percent["percent_of_facts"].as_u64().unwrap() / 100).max(1),
+            };
+            *planned.entry(kind["type"].as_str().unwrap().to_owned()).or_default() += count;
+        }
+    }
+    planned
+}
+
+#[test]
+fn the_numbers_are_those_of_the_method() {
+    let made = &*MADE;
+    let planned = planned(made.dir.path());
+    let number = |key: &str| made.summary[key].as_u64().unwrap();
+    assert_eq!(number("admitted"), planned.values().sum::<u64>());
+    assert!(number("admitted") >= 500);
+    assert_eq!(number("rejected") + number("in_flight") + number("fallbacks"), 0);
+
+    let (train, validation) = (&made.lines["train.jsonl"], &made.lines["validation.jsonl"]);
+    assert_eq!((train.len() + validation.len()) as u64, 4 * number("ok"));
+    assert_eq!(number("admitted"), number("ok") + number("dropped"));
+    let drops = &made.summary["drops"];
+    assert_eq!(*drops, serde_json::json!([["crosses_split", number("dropped")]]));
+
+    let mut kinds: BTreeMap<&str, u64> = BTreeMap::new();
+    for line in train.iter().chain(validation) {
+        *kinds.entry(line["question_type"].as_str().unwrap()).or_default() += 1;
+    }
+    for (kind, planned) in &planned {
+        let written = kinds.get(&**kind).copied().unwrap_or_default();
+        // Only a question over two sections can cross the split.
+        let crosses = matches!(&**kind, "MULTI_HOP_REASONING" | "COMPARATIVE_ANALYSIS");
+        assert!(
+            written == 4 * planned || (crosses && written < 4 * planned),
+            "{kind}: {written} of {planned}"
+        );
+    }
+}
+
+#[test]
+fn every_id_and_conversation_stands_once_with_its_four_formats() {
+    let mut ids = BTreeSet::new();
+    let mut formats: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (file, lines) in &MADE.lines {
+        for line in lines {
+            let id = line["id"].as_str().unwrap();
+            assert!(ids.insert(id), "{id} stands twice");
+            let item = id.split('.').next().unwrap();
+            formats
+                .entry(format!("{file} {item}"))
+                .or_default()
+                .push(line["cot"].as_str().unwrap().to_owned());
+            let messages = line["messages"].as_array().unwrap();
+            let roles: Vec<&str> = messages.iter().map(|message| message["role"].as_str().unwrap()).collect();
+            assert_eq!(roles, ["user", "assistant"], "{id}");
+            for message in messages {
+                assert!(!message["content"].as_str().unwrap().trim().is_empty(), "{id}");
+            }
+        }
+    }
+    for (item, mut made) in formats {
+        made.sort();
+        assert_eq!(made, ["all", "first", "first_two", "none"], "{item}");
+    }
+}
+
+#[test]
+fn no_section_stands_on_both_sides() {
+    let out = MADE.dir.path().join("out");
+    let provenance = std::fs::read_to_string(out.join("provenance/records.jsonl")).unwrap();
+    let mut groups: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for line in provenance.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let keys = line["group"].as_array().unwrap().iter().map(|key| key.as_str().unwrap().to_owned());
+        groups.insert(line["id"].as_str().unwrap().to_owned(), keys.collect());
+    }
+    let side = |file: &str| -> BTreeSet<&String> {
+        MADE.lines[file].iter().flat_map(|line| &groups[line["id"].as_str().unwrap()]).collect()
+    };
+    let (train, validation) = (side("train.jsonl"), side("validation.jsonl"));
+    assert!(!train.is_empty() && !validation.is_empty());
+    let both: Vec<_> = train.intersection(&validation).collect();
+    assert!(both.is_empty(), "{both:?}");
+    let share = MADE.lines["train.jsonl"].len() as f64
+        / (MADE.lines["train.jsonl"].len() + MADE.lines["validation.jsonl"].len()) as f64;
+    assert!((0.8..0.97).contains(&share), "{share} of the records are for training");
+}
+
+#[test]
+fn the_arrays_hold_the_messages_of_the_lines() {
+    let out = MADE.dir.path().join("out");
+    let mut arrays = 0;
+    for (file, told) in MADE.summary["arrays"].as_object().unwrap() {
+        let (side, rest) = file.split_once("-synthetic-data-").unwrap();
+        let stamp = rest.strip_suffix(".json").unwrap();
+        jiff::civil::DateTime::strptime("%Y-%m-%d_%H-%M-%S", stamp).unwrap();
+        let elements: Vec<Value> =
+            serde_json::from_str(&std::fs::read_to_string(out.join(file)).unwrap()).unwrap();
+        let text = std::fs::read_to_string(out.join(format!("{side}.jsonl"))).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let messages: Vec<Value> = lines.map(|line| line["messages"].clone()).collect();
+        assert!(elements == messages, "{file} differs from {side}.jsonl");
+        assert_eq!(told.as_u64().unwrap(), elements.len() as u64);
+        arrays += 1;
+    }
+    assert_eq!(arrays, 2);
+}
+
+#[test]
+fn no_answer_is_given_to_two_sections_and_none_is_a_fixed_sentence() {
+    let mut answers: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut count = 0;
+    for line in MADE.lines.values().flatten().filter(|line| line["cot"] == "none") {
+        *answers.entry(line["messages"][1]["content"].as_str().unwrap()).or_default() += 1;
+        count += 1;
+    }
+    let (most, times) = answers.iter().max_by_key(|(_, times)| **times).unwrap();
+    assert!(answers.len() * 2 > count, "only {} different answers of {count}", answers.len());
+    assert!(*times <= 12, "{times} times: {most}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes_at_concurrency_1_and_64() {
+    let out = MADE.dir.path().join("out");
+    let other = project();
+    run(other.path(), &["--out", "out", "--set", "models.teacher.concurrency=1"]);
+    assert_same_outputs(&out, &other.path().join("out"));
+    run(other.path(), &["--out", "seven", "--seed", "7"]);
+    assert!(outputs(&out) != outputs(&other.path().join("seven")), "another seed, the same outputs");
+}

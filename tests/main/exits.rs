@@ -1,0 +1,122 @@
+//! Each exit code of the program, provoked for real.
+
+use std::time::Duration;
+
+use crate::child::{Running, answer, answering, ids, rows_folder};
+use crate::harness::{program, project, stderr, synthmill};
+use crate::model_server::{ModelServer, Reply};
+
+const RUN: &[&str] = &["run", "p.yaml", "--out", "out"];
+
+/// Runs `arguments` in `dir` to this exit code; stderr must hold each of `parts`.
+#[track_caller]
+fn check(dir: &std::path::Path, arguments: &[&str], code: i32, parts: &[&str]) {
+    let text = stderr(&synthmill(dir, arguments, code));
+    for part in parts {
+        assert!(text.contains(part), "`{part}` is not in\n{text}");
+    }
+}
+
+#[test]
+fn wrong_arguments_are_2() {
+    let dir = project();
+    let dir = dir.path();
+    check(dir, &[], 2, &["Usage"]);
+    check(dir, &["previw"], 2, &["previw", "preview"]);
+    check(dir, &["run", "pipelines/docs-to-qa.yaml", "--frsh"], 2, &["--frsh", "--fresh"]);
+    check(dir, &["run", "nowhere.yaml"], 2, &["nowhere.yaml"]);
+    check(dir, &["run", "pipelines/docs-to-qa.yaml", "--set", "seed"], 2, &["seed"]);
+    check(dir, &["run", "pipelines/docs-to-qa.yaml", "--var", "dcos=x", "--no-llm"], 2, &["dcos", "docs"]);
+    check(dir, &["run", "pipelines/docs-to-qa.yaml", "-q", "-v"], 2, &["--quiet"]);
+    assert!(!dir.join("output").exists(), "nothing was begun");
+}
+
+#[test]
+fn a_wrong_file_is_2_and_nothing_is_begun() {
+    let dir = project();
+    std::fs::write(dir.path().join("bad.yaml"), "name: bad\nstages:\n  - ingst: {paths: [a]}\n").unwrap();
+    check(dir.path(), &["run", "bad.yaml"], 2, &["bad.yaml:3:5", "did you mean `ingest`"]);
+    assert!(!dir.path().join("output").exists());
+}
+
+#[test]
+fn another_pipeline_on_a_run_directory_is_2_until_fresh() {
+    let server = answering(Duration::ZERO);
+    let dir = rows_folder(5, 2, &server.url);
+    synthmill(dir.path(), RUN, 0);
+    let hot = [RUN, &["--temperature", "1.5"]].concat();
+    check(dir.path(), &hot, 2, &["models.teacher", "--fresh"]);
+    assert_eq!(server.questions().len(), 5, "a refused run asks nothing");
+    // Endpoints and concurrency may change.
+    check(dir.path(), &[RUN, &["--set", "models.teacher.concurrency=3"]].concat(), 0, &["is finished"]);
+    check(dir.path(), &[&hot[..], &["--fresh"]].concat(), 0, &["moved the old run"]);
+    assert_eq!(server.questions().len(), 10);
+}
+
+#[test]
+fn a_second_process_on_the_directory_is_3() {
+    let server = ModelServer::start(|question| answer(question).after(Duration::from_secs(3600)));
+    let dir = rows_folder(5, 2, &server.url);
+    let mut first = Running::start(dir.path(), RUN);
+    assert!(first.runs_until("a question came", || !server.questions().is_empty()));
+    check(dir.path(), RUN, 3, &["another process"]);
+    check(dir.path(), &[RUN, &["--fresh"]].concat(), 3, &["another process"]);
+    first.kill();
+    let healthy = answering(Duration::ZERO);
+    check(dir.path(), &[RUN, &["--base-url", &healthy.url]].concat(), 0, &["5 admitted"]);
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_is_3() {
+    let server = answering(Duration::ZERO);
+    let dir = rows_folder(5, 2, &server.url);
+    std::fs::write(dir.path().join("out"), "a file").unwrap();
+    check(dir.path(), RUN, 3, &["out"]);
+    check(dir.path(), &["run", "p.yaml", "--out", "out/deeper"], 3, &["out/deeper"]);
+    assert!(server.questions().is_empty());
+}
+
+#[test]
+fn a_refused_key_is_4_and_costs_no_item() {
+    let refusing = ModelServer::replies(vec![Reply::error(401, "invalid_api_key", "no such key")]);
+    let dir = rows_folder(20, 4, &refusing.url);
+    check(dir.path(), RUN, 4, &["0 rejected", "no such key", "LLM_API_KEY"]);
+    let asked = refusing.questions().len();
+    assert!(asked <= 8, "{asked} questions to a server that refuses the key");
+    let healthy = answering(Duration::ZERO);
+    check(dir.path(), &[RUN, &["--base-url", &healthy.url]].concat(), 0, &["20 ok"]);
+    assert_eq!(ids(&dir.path().join("out")), 20);
+}
+
+#[test]
+fn a_server_that_is_not_there_is_4() {
+    // A port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = format!("http://127.0.0.1:{port}/v1");
+    let dir = rows_folder(5, 2, &url);
+    check(dir.path(), RUN, 4, &[&url, "0 rejected"]);
+}
+
+#[test]
+fn too_many_rejected_is_5_and_tells_the_reasons() {
+    let server = ModelServer::replies(vec![Reply::error(400, "bad", "the prompt displeases")]);
+    let dir = rows_folder(200, 4, &server.url);
+    check(dir.path(), RUN, 5, &["error_budget", "the prompt displeases"]);
+    assert!(server.questions().len() < 200, "it stopped before the end");
+    let rejected = std::fs::read_to_string(dir.path().join("out/rejected.jsonl")).unwrap();
+    assert!(rejected.lines().count() >= 50);
+}
+
+#[test]
+fn help_and_version_are_0_and_name_the_codes() {
+    let dir = project();
+    let help = program(dir.path(), &["--help"]).output().unwrap();
+    assert_eq!(help.status.code(), Some(0));
+    let text = String::from_utf8(help.stdout).unwrap();
+    for code in ["0 complete", "1 unexpected", "2 arguments", "3 storage", "4 cred", "5 too many", "75 inter"]
+    {
+        assert!(text.contains(code), "{code} is not in\n{text}");
+    }
+    synthmill(dir.path(), &["--version"], 0);
+    synthmill(dir.path(), &["help", "run"], 0);
+}

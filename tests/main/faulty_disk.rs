@@ -1,0 +1,289 @@
+//! A disk in memory that knows what was synced, fails where it is told to, and can lose its power.
+//!
+//! Files and names each have a present state, which a process sees, and a durable one, which a loss of power
+//! leaves. A write reaches the durable state with the file's sync, a name with its folder's sync; at a loss
+//! of power each pending write may be there, be gone, be cut, or be rubbish.
+
+use std::collections::BTreeMap;
+use std::io::{self, Cursor, Read};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt, SeedableRng};
+use synthmill::journal::disk::{Disk, DiskFile};
+
+/// What happens at the operation that was chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It fails with EIO and has no effect.
+    Io,
+    /// It fails with ENOSPC; a write leaves half of its bytes.
+    Full,
+    /// A sync fails, and what was not durable is gone although a process still saw it written.
+    LostPages,
+    /// The power fails before it.
+    Power,
+}
+
+#[derive(Default)]
+struct State {
+    present: BTreeMap<PathBuf, Arc<Mutex<Bytes>>>,
+    durable: BTreeMap<PathBuf, Arc<Mutex<Bytes>>>,
+    operations: Vec<String>,
+    fault: Option<(usize, Fault)>,
+    struck: bool,
+    off: bool,
+}
+
+#[derive(Default, Clone)]
+struct Bytes {
+    present: Vec<u8>,
+    durable: Vec<u8>,
+}
+
+/// The disk; a clone is the same disk.
+#[derive(Clone, Default)]
+pub(crate) struct FaultyDisk {
+    state: Arc<Mutex<State>>,
+    locked: Arc<AtomicBool>,
+}
+
+impl FaultyDisk {
+    /// Lets the operation after `count` more end in `fault`.
+    pub(crate) fn strike(&self, count: usize, fault: Fault) {
+        let mut state = self.state.lock().unwrap();
+        let at = state.operations.len() + count;
+        state.fault = Some((at, fault));
+        state.struck = false;
+    }
+
+    /// Whether the fault came.
+    pub(crate) fn was_struck(&self) -> bool {
+        self.state.lock().unwrap().struck
+    }
+
+    /// The kinds of operation so far.
+    pub(crate) fn operations(&self) -> Vec<String> {
+        self.state.lock().unwrap().operations.clone()
+    }
+
+    /// What is left when the power comes back.
+    pub(crate) fn after_power_loss(&self, seed: u64) -> Self {
+        let state = self.state.lock().unwrap();
+        let mut chance = ChaCha8Rng::seed_from_u64(seed);
+        let mut files = BTreeMap::new();
+        let names: Vec<&PathBuf> = state.present.keys().chain(state.durable.keys()).collect();
+        for name in names {
+            let (present, durable) = (state.present.get(name), state.durable.get(name));
+            let same = matches!((present, durable), (Some(a), Some(b)) if Arc::ptr_eq(a, b));
+            // A name whose change was not synced is there as it was or as it is.
+            let kept = if same || chance.random_bool(0.5) { present } else { durable };
+            if let Some(bytes) = kept {
+                let left = left_of(&bytes.lock().unwrap(), &mut chance);
+                files.insert(name.clone(), Arc::new(Mutex::new(left)));
+            }
+        }
+        let state = State { present: files.clone(), durable: files, ..State::default() };
+        Self { state: Arc::new(Mutex::new(state)), locked: Arc::default() }
+    }
+
+    /// The content of a file, as a process sees it.
+    pub(crate) fn content(&self, path: &Path) -> Option<Vec<u8>> {
+        let state = self.state.lock().unwrap();
+        state.present.get(path).map(|bytes| bytes.lock().unwrap().present.clone())
+    }
+
+    /// The paths of all files.
+    pub(crate) fn paths(&self) -> Vec<PathBuf> {
+        self.state.lock().unwrap().present.keys().cloned().collect()
+    }
+
+    /// Replaces a file's content, as another program would.
+    pub(crate) fn overwrite(&self, path: &Path, content: Vec<u8>) {
+        let bytes = Bytes { present: content.clone(), durable: content };
+        let bytes = Arc::new(Mutex::new(bytes));
+        let mut state = self.state.lock().unwrap();
+        state.present.insert(path.to_owned(), Arc::clone(&bytes));
+        state.durable.insert(path.to_owned(), bytes);
+    }
+
+    /// Removes a file, as another program would.
+    pub(crate) fn lose(&self, path: &Path) {
+        let mut state = self.state.lock().unwrap();
+        state.present.remove(path);
+        state.durable.remove(path);
+    }
+
+    /// Counts an operation; the fault it meets, if it is the chosen one.
+    fn operation(&self, kind: &str, path: &Path) -> io::Result<Option<Fault>> {
+        let mut state = self.state.lock().unwrap();
+        if state.off {
+            return Err(io::Error::other("the power is off"));
+        }
+        let number = state.operations.len();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        state.operations.push(format!("{kind} {name}"));
+        match state.fault {
+            Some((at, fault)) if at == number => {
+                state.struck = true;
+                match fault {
+                    Fault::Power => {
+                        state.off = true;
+                        Err(io::Error::other("the power is off"))
+                    }
+                    // Only a sync loses pages, and only a write can leave half; elsewhere they are plain errors.
+                    Fault::LostPages if kind == "sync" => Ok(Some(fault)),
+                    Fault::Full if kind == "write" => Ok(Some(fault)),
+                    Fault::Full => Err(io::Error::from(io::ErrorKind::StorageFull)),
+                    Fault::Io | Fault::LostPages => Err(io::Error::other("input/output error")),
+                }
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+fn left_of(bytes: &Bytes, chance: &mut ChaCha8Rng) -> Bytes {
+    let (present, durable) = (&bytes.present, &bytes.durable);
+    let mut left = durable.clone();
+    if present.len() > durable.len() && present.starts_with(durable) {
+        let pending = &present[durable.len()..];
+        let kept = chance.random_range(0..=pending.len());
+        match chance.random_range(0..4) {
+            0 => {}
+            1 => left.extend_from_slice(pending),
+            2 => left.extend_from_slice(&pending[..kept]),
+            _ => left.extend(pending[..kept].iter().map(|_| chance.random::<u8>())),
+        }
+    } else if present != durable && chance.random_bool(0.5) {
+        left.clone_from(present);
+    }
+    Bytes { present: left.clone(), durable: left }
+}
+
+impl Disk for FaultyDisk {
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        self.operation("make", path).map(drop)
+    }
+
+    fn append(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.operation("open", path)?;
+        let bytes = Arc::clone(self.state.lock().unwrap().present.entry(path.to_owned()).or_default());
+        Ok(Box::new(OpenFile { disk: self.clone(), path: path.to_owned(), bytes }))
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Box<dyn Read + Send>> {
+        self.operation("read", path)?;
+        let content = self.content(path).ok_or(io::ErrorKind::NotFound)?;
+        Ok(Box::new(Cursor::new(content)))
+    }
+
+    fn read_at(&self, path: &Path, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        self.operation("read", path)?;
+        let content = self.content(path).ok_or(io::ErrorKind::NotFound)?;
+        let from = content.len().min(offset as usize);
+        Ok(content[from..content.len().min(from.saturating_add(length))].to_vec())
+    }
+
+    fn lock(&self, _: &Path) -> io::Result<Option<Box<dyn Send + Sync>>> {
+        if self.locked.swap(true, SeqCst) {
+            return Ok(None);
+        }
+        Ok(Some(Box::new(Unlock(Arc::clone(&self.locked)))))
+    }
+
+    fn length(&self, path: &Path) -> io::Result<Option<u64>> {
+        self.operation("look", path)?;
+        if let Some(content) = self.content(path) {
+            return Ok(Some(content.len() as u64));
+        }
+        let is_folder = self.paths().iter().any(|file| file.starts_with(path));
+        Ok(is_folder.then_some(0))
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+        self.operation("list", path)?;
+        let inside = self.paths().into_iter().filter_map(|file| {
+            let first = file.strip_prefix(path).ok()?.components().next()?;
+            Some(first.as_os_str().to_string_lossy().into_owned())
+        });
+        let mut names: Vec<String> = inside.collect();
+        names.dedup();
+        Ok(names)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.operation("rename", from)?;
+        let mut state = self.state.lock().unwrap();
+        let file = state.present.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        state.present.insert(to.to_owned(), file);
+        Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.operation("remove", path)?;
+        self.state.lock().unwrap().present.remove(path);
+        Ok(())
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.operation("sync_dir", path)?;
+        let mut state = self.state.lock().unwrap();
+        let inside = |name: &PathBuf| name.parent() == Some(path);
+        state.durable.retain(|name, _| !inside(name));
+        let now: Vec<_> = state
+            .present
+            .iter()
+            .filter(|(name, _)| inside(name))
+            .map(|(n, f)| (n.clone(), Arc::clone(f)))
+            .collect();
+        state.durable.extend(now);
+        Ok(())
+    }
+}
+
+struct Unlock(Arc<AtomicBool>);
+
+impl Drop for Unlock {
+    fn drop(&mut self) {
+        self.0.store(false, SeqCst);
+    }
+}
+
+struct OpenFile {
+    disk: FaultyDisk,
+    path: PathBuf,
+    bytes: Arc<Mutex<Bytes>>,
+}
+
+impl DiskFile for OpenFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let fault = self.disk.operation("write", &self.path)?;
+        let mut file = self.bytes.lock().unwrap();
+        if fault == Some(Fault::Full) {
+            file.present.extend_from_slice(&bytes[..bytes.len() / 2]);
+            return Err(io::Error::from(io::ErrorKind::StorageFull));
+        }
+        file.present.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        let fault = self.disk.operation("sync", &self.path)?;
+        let mut file = self.bytes.lock().unwrap();
+        if fault == Some(Fault::LostPages) {
+            file.present = file.durable.clone();
+            return Err(io::Error::other("input/output error"));
+        }
+        file.durable = file.present.clone();
+        Ok(())
+    }
+
+    fn truncate(&mut self, length: u64) -> io::Result<()> {
+        self.disk.operation("truncate", &self.path)?;
+        self.bytes.lock().unwrap().present.truncate(length as usize);
+        Ok(())
+    }
+}

@@ -1,0 +1,146 @@
+//! The rules of the source tree that no lint knows: size, a first line that says what a file is for, names
+//! that say something, no panics outside tests, documents that name what there is.
+
+use std::path::{Path, PathBuf};
+
+/// The most lines a source file has.
+const LONGEST: usize = 400;
+/// Files that may be longer, each with its reason.
+const LONGER: &[(&str, &str)] = &[];
+/// Names that say nothing of what is in a file.
+const EMPTY_NAMES: &[&str] =
+    &["util", "utils", "common", "helper", "helpers", "misc", "manager", "imp", "impl"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every Rust file below `folders`, with its path from the root and its text.
+fn sources(folders: &[&str]) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut open: Vec<PathBuf> = folders.iter().map(|folder| root().join(folder)).collect();
+    while let Some(folder) = open.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                let name = path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
+                found.push((name, std::fs::read_to_string(path).unwrap()));
+            }
+        }
+    }
+    assert!(!found.is_empty());
+    found.sort();
+    found
+}
+
+/// Fails with all that is wrong, a line each.
+#[track_caller]
+fn none(wrong: &[String]) {
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_file_begins_with_what_it_is_for() {
+    let wrong: Vec<String> = sources(&["src", "tests"])
+        .into_iter()
+        .filter(|(_, text)| !text.starts_with("//! "))
+        .map(|(name, _)| format!("{name}: the first line is no `//!`"))
+        .collect();
+    none(&wrong);
+}
+
+#[test]
+fn no_file_is_too_long() {
+    let allowed = |name: &str| LONGER.iter().any(|(longer, _)| *longer == name);
+    let files = sources(&["src", "tests"]);
+    let wrong: Vec<String> = files
+        .iter()
+        .map(|(name, text)| (name, text.lines().count()))
+        .filter(|(name, lines)| *lines > LONGEST && !allowed(name))
+        .map(|(name, lines)| format!("{name}: {lines} lines, {LONGEST} is the most"))
+        .collect();
+    none(&wrong);
+    for (name, _) in LONGER {
+        let file = files.iter().find(|(file, _)| file == name);
+        assert!(file.is_some_and(|(_, text)| text.lines().count() > LONGEST), "{name} needs no exception");
+    }
+}
+
+#[test]
+fn every_name_says_something() {
+    let wrong: Vec<String> = sources(&["src", "tests"])
+        .into_iter()
+        .map(|(name, _)| name)
+        .filter(|name| {
+            let path = Path::new(name).with_extension("");
+            path.iter().any(|part| EMPTY_NAMES.contains(&&*part.to_string_lossy()))
+        })
+        .collect();
+    none(&wrong);
+}
+
+/// The part of a file that is not its tests: a block of tests stands last, marked by `#[cfg(test)]`.
+fn without_tests<'a>(name: &str, text: &'a str) -> &'a str {
+    let of_tests = name.ends_with("/tests.rs") || name.contains("/tests/");
+    let end = text.find("#[cfg(test)]\nmod ").or_else(|| text.find("#[cfg(test)]\npub(crate) mod "));
+    if of_tests { "" } else { &text[..end.unwrap_or(text.len())] }
+}
+
+#[test]
+fn nothing_outside_tests_panics_for_want_of_a_value() {
+    let mut wrong = Vec::new();
+    for (name, text) in sources(&["src"]) {
+        for (number, line) in without_tests(&name, &text).lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            for call in [".unwrap()", ".expect(", "panic!(", "todo!(", "unimplemented!(", "dbg!("] {
+                if code.contains(call) {
+                    wrong.push(format!("{name}:{}: `{call}`", number + 1));
+                }
+            }
+        }
+    }
+    none(&wrong);
+}
+
+#[test]
+fn every_stage_has_its_row() {
+    let text = std::fs::read_to_string(root().join("src/stages/mod.rs")).unwrap();
+    let modules: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.trim_start_matches("pub(crate) ").strip_prefix("mod ")?.strip_suffix(';'))
+        .collect();
+    assert_eq!(modules.len(), synthmill::stages::STAGES.len());
+    for module in modules {
+        assert!(text.contains(&format!("StageType::of::<{module}::")), "`{module}` has no row in `STAGES`");
+        assert!(synthmill::stages::find(module).is_some(), "no stage is called `{module}` as its file is");
+    }
+}
+
+#[test]
+fn the_architecture_names_only_files_that_exist() {
+    let Ok(text) = std::fs::read_to_string(root().join("docs/architecture.md")) else {
+        assert!(!root().join("README.md").exists(), "docs/architecture.md is gone");
+        return;
+    };
+    let lines = text.lines().count();
+    assert!(lines < 200, "docs/architecture.md has {lines} lines");
+    let mut named = 0;
+    let mut wrong = Vec::new();
+    for name in text.split('`').skip(1).step_by(2) {
+        let folders = ["src/", "tests/", "docs/", "scripts/", "pipelines/", "config/", "benches/", "fuzz/"];
+        let is_path = folders.iter().any(|folder| name.starts_with(folder));
+        if !is_path || name.contains(['*', '<', '{', ' ']) {
+            continue;
+        }
+        // `src/engine/ask.rs:complete` names something in a file.
+        let file = name.split([':', '#']).next().unwrap_or_default();
+        if !root().join(file).exists() && !root().join("src").join(file).exists() {
+            wrong.push(format!("docs/architecture.md names `{name}`, which is not there"));
+        }
+        named += 1;
+    }
+    none(&wrong);
+    assert!(named > 0, "docs/architecture.md names no file");
+}
