@@ -252,3 +252,20 @@ fn an_empty_value_leaves_no_label_in_the_list() {
         }
     }
 }
+
+#[test]
+fn combinations_without_number_are_estimated() {
+    let dir = plain();
+    let many: Vec<String> = (0..1001).map(|number| format!("value {number}")).collect();
+    let settings = json!({
+        "attributes": {"a": {"draw": {"choice": many}}, "b": {"draw": {"choice": many}}},
+        "exclude": [{"a": many[..500], "b": many[..500]}],
+    });
+    let sampler = sampler(dir.path(), settings);
+    let shares = shares(&sampler);
+    assert_eq!(shares.estimated, [true, true, false, false, false]);
+    assert!((shares.left[0] - 0.75).abs() < 0.01, "{}", shares.left[0]);
+    let drawn = draws(&sampler, 500);
+    let low = |value: &String| many[..500].contains(value);
+    assert!(!drawn["a"].iter().zip(&drawn["b"]).any(|(a, b)| low(a) && low(b)));
+}
