@@ -18,6 +18,7 @@ mod protocol;
 mod real_model;
 mod reuse;
 mod running;
+mod sampling;
 mod secrets;
 mod shipped;
 mod status;
