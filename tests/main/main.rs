@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 mod bad_pipelines;
+mod browser;
 mod child;
 mod command_line;
 mod docs_to_qa;
@@ -16,6 +17,8 @@ mod model_server;
 mod own_pipeline;
 mod protocol;
 mod real_model;
+mod report_data;
+mod report_page;
 mod reuse;
 mod running;
 mod sampling;
