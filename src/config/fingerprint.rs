@@ -11,6 +11,7 @@ use super::plan::{Plan, PlannedStage};
 
 /// Settings of the whole file that do not change what is made.
 const OPERATIONAL: &[&str] = &[
+    "budget",
     "description",
     "error_budget",
     "durability",
@@ -22,7 +23,7 @@ const OPERATIONAL: &[&str] = &[
 ];
 /// Settings of a model that do not change what it answers.
 const OPERATIONAL_MODEL: &[&str] =
-    &["base_urls", "api_key_env", "concurrency", "timeout", "max_attempts", "limits"];
+    &["base_urls", "api_key_env", "concurrency", "timeout", "max_attempts", "prices", "limits"];
 
 impl Plan {
     /// What the run depends on: `seed`, `vars`, `models.NAME`, `stages.ID`, `files.PATH` (by hash), ...

@@ -34,7 +34,9 @@ mod tests;
 pub use check::CheckContext;
 pub use names::nearest;
 pub use overrides::Overrides;
-pub use pipeline::{Durability, ErrorBudget, Limits, ModelConfig, Pipeline, Provider, StructuredOutput};
+pub use pipeline::{
+    Budget, Durability, ErrorBudget, Limits, ModelConfig, Pipeline, Prices, Provider, StructuredOutput,
+};
 pub use plan::{LoadError, Plan, PlannedStage};
 pub use problem::{Place, Problem, Problems};
 pub use reference::{reference, stage_reference};

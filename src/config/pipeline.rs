@@ -33,6 +33,9 @@ pub struct Pipeline {
     /// What a crash of the machine may cost.
     #[serde(default)]
     pub durability: Durability,
+    /// What the run may spend at its models, over all its starts.
+    #[serde(default)]
+    pub budget: Budget,
     /// Goes on until this many items have ended ok: the first ones by number, so that the result does not
     /// depend on which answer comes first. Items behind them are dropped as `surplus`.
     #[serde(default)]
@@ -89,6 +92,9 @@ pub struct ModelConfig {
     /// Attempts at one request before it fails, the first counted in.
     #[serde(default = "max_attempts")]
     pub max_attempts: u32,
+    /// What tokens cost, for `budget` and for telling the cost.
+    #[serde(default)]
+    pub prices: Prices,
     /// What the provider allows; none by default.
     #[serde(default)]
     pub limits: Limits,
@@ -137,6 +143,30 @@ pub struct Limits {
     /// Requests a minute, paced evenly.
     #[serde(default)]
     pub requests_per_minute: Option<u32>,
+}
+
+/// What a model's tokens cost, in any one currency.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Prices {
+    /// A million tokens read.
+    #[serde(default)]
+    pub input: f64,
+    /// A million tokens written.
+    #[serde(default)]
+    pub output: f64,
+}
+
+/// What a run may spend; it stops, resumable, before it would spend more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Budget {
+    /// Tokens read and written, of all models together.
+    #[serde(default)]
+    pub max_tokens_total: Option<u64>,
+    /// Money, in the currency of the models' `prices`.
+    #[serde(default)]
+    pub max_cost: Option<f64>,
 }
 
 /// When too many rejected items stop the run, resumable.

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::load::load;
 use super::names::{listed, nearest};
 use super::overrides::Overrides;
-use super::pipeline::{Durability, ErrorBudget, ModelConfig, Pipeline};
+use super::pipeline::{Budget, Durability, ErrorBudget, ModelConfig, Pipeline};
 use super::problem::Problems;
 use super::secrets;
 use super::whole::Seen;
@@ -36,6 +36,8 @@ pub struct Plan {
     pub error_budget: ErrorBudget,
     /// What a crash may cost.
     pub durability: Durability,
+    /// What the run may spend.
+    pub budget: Budget,
     /// How many items must end ok, if the run is not for all of them.
     pub accept: Option<u64>,
     /// Whether kept answers are packed.
@@ -125,6 +127,7 @@ impl Plan {
             models: pipeline.models,
             error_budget: pipeline.error_budget,
             durability: pipeline.durability,
+            budget: pipeline.budget,
             accept: pipeline.accept,
             pack_answers: pipeline.pack_answers,
             drain_timeout: pipeline.drain_timeout,
