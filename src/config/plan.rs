@@ -7,9 +7,10 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::load::load;
+use super::model::{Limits, ModelConfig};
 use super::names::{listed, nearest};
 use super::overrides::Overrides;
-use super::pipeline::{Durability, ErrorBudget, ModelConfig, Pipeline};
+use super::pipeline::{Durability, ErrorBudget, Pipeline};
 use super::problem::Problems;
 use super::secrets;
 use super::whole::Seen;
@@ -31,6 +32,8 @@ pub struct Plan {
     pub vars: Map<String, Value>,
     /// The models that stages name.
     pub models: BTreeMap<String, ModelConfig>,
+    /// Quotas that models share.
+    pub pools: BTreeMap<String, Limits>,
     /// When too many rejected items stop the run.
     pub error_budget: ErrorBudget,
     /// What a crash may cost.
@@ -118,6 +121,7 @@ impl Plan {
             seed: pipeline.seed,
             vars: pipeline.vars,
             models: pipeline.models,
+            pools: pipeline.pools,
             error_budget: pipeline.error_budget,
             durability: pipeline.durability,
             pack_answers: pipeline.pack_answers,

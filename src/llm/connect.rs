@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::Model;
 use super::heuristic::Heuristic;
 use super::openai::OpenAi;
+use super::quota::Pools;
 use crate::config::{ModelConfig, Provider};
 
 /// A model that cannot be made as declared.
@@ -61,10 +62,10 @@ pub enum ConnectProblem {
     Client(String),
 }
 
-/// Makes the model `name`, ready to be asked.
-pub fn connect(name: &str, config: &ModelConfig) -> Result<Arc<dyn Model>, ConnectError> {
+/// Makes the model `name`, ready to be asked, drawing on the pool it names.
+pub fn connect(name: &str, config: &ModelConfig, pools: &Pools) -> Result<Arc<dyn Model>, ConnectError> {
     match config.provider {
-        Provider::Openai => Ok(Arc::new(OpenAi::new(name, config)?)),
+        Provider::Openai => Ok(Arc::new(OpenAi::in_pool(name, config, pools.of(name, config))?)),
         Provider::Heuristic => Ok(Arc::new(Heuristic)),
     }
 }

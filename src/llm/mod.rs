@@ -10,7 +10,7 @@ mod connect;
 mod endpoint;
 pub mod heuristic;
 mod openai;
-mod pace;
+mod quota;
 pub mod reasoning;
 mod retry;
 mod retry_after;
@@ -28,6 +28,7 @@ use crate::record::Record;
 pub use connect::{ConnectError, ConnectProblem, connect};
 pub use heuristic::Heuristic;
 pub use openai::OpenAi;
+pub use quota::{Pool, PoolFigures, Pools};
 pub use wire::RESERVED_PARAMS;
 
 /// A question to a model, as rendered from one record.

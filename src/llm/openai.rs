@@ -2,12 +2,11 @@
 //!
 //! One `OpenAi` per declared model: it knows the endpoints, the key and what the server was found to
 //! understand. What is said stands in `wire`, what a failure means in `classify`, repeating in `retry`,
-//! pacing in `pace`. How many requests are in flight is the engine's affair. Dropping the future of a
+//! quotas in `quota`. How many requests are in flight is the engine's affair. Dropping the future of a
 //! request closes its connection. The key is in no message, log or `Debug` output.
 
-use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -20,9 +19,9 @@ use tracing::warn;
 use super::classify::{self, Failure, Verdict};
 use super::connect::{ConnectError, ConnectProblem};
 use super::endpoint::{Endpoint, Key};
-use super::pace::Pace;
+use super::quota::{self, Need, Outputs, Pool, Turn};
 use super::retry::Retry;
-use super::{Completion, Model, ModelError, ModelErrorKind, ModelRequest, wire};
+use super::{Completion, Model, ModelError, ModelErrorKind, ModelRequest, Usage, wire};
 use crate::config::{ModelConfig, StructuredOutput};
 use crate::record::Record;
 
@@ -47,18 +46,25 @@ pub struct OpenAi {
     key_variable: Option<String>,
     timeout: Duration,
     retry: Retry,
-    pace: Option<Pace>,
+    pool: Arc<Pool>,
+    outputs: Outputs,
     /// How schemas are sent: as declared, or weaker since the server refused that.
     form: Mutex<StructuredOutput>,
 }
 
 impl OpenAi {
-    /// The client of the model `name`; sends nothing yet. Reads the key from the environment.
+    /// The client of the model `name`, with a quota of its own; sends nothing yet. Reads the key from the
+    /// environment.
     pub fn new(name: &str, config: &ModelConfig) -> Result<Self, ConnectError> {
-        Self::declared(name, config).map_err(|what| ConnectError { model: name.to_owned(), what })
+        Self::in_pool(name, config, Pool::new(name, config.limits))
     }
 
-    fn declared(name: &str, config: &ModelConfig) -> Result<Self, ConnectProblem> {
+    /// The same, with a quota that others may share.
+    pub fn in_pool(name: &str, config: &ModelConfig, pool: Arc<Pool>) -> Result<Self, ConnectError> {
+        Self::declared(name, config, pool).map_err(|what| ConnectError { model: name.to_owned(), what })
+    }
+
+    fn declared(name: &str, config: &ModelConfig, pool: Arc<Pool>) -> Result<Self, ConnectProblem> {
         if config.base_urls.is_empty() {
             return Err(ConnectProblem::NoBaseUrl);
         }
@@ -87,7 +93,8 @@ impl OpenAi {
             key_variable: config.api_key_env.clone(),
             timeout,
             retry: Retry::new(name, config.max_attempts, FIRST_WAIT),
-            pace: config.limits.requests_per_minute.map(pace).transpose()?,
+            pool,
+            outputs: Outputs::default(),
             form: Mutex::new(config.structured_output),
         })
     }
@@ -106,7 +113,7 @@ impl OpenAi {
         let mut form = declared;
         loop {
             let body = wire::body(&self.model, &self.params, request, form)?;
-            match self.exchange(body, sent).await {
+            match self.exchange(body, self.need(request), sent).await {
                 Err(failure) if failure.refuses_format && request.schema.is_some() => match weaker(form) {
                     Some(next) => form = next,
                     None => return Err(failure),
@@ -130,25 +137,58 @@ impl OpenAi {
         }
     }
 
+    /// What the request is going to take of its quota, as far as can be told.
+    fn need(&self, request: &ModelRequest) -> Need {
+        let bytes: usize = request.messages.iter().map(|message| message.content.len()).sum();
+        let param = |name: &str| request.params.get(name).or_else(|| self.params.get(name))?.as_u64();
+        let most = param("max_tokens").or_else(|| param("max_completion_tokens"));
+        Need { input: quota::tokens(bytes), output: self.outputs.expected(most) }
+    }
+
     /// One HTTP exchange with the endpoint whose turn it is, within the time limit.
-    async fn exchange(&self, body: Vec<u8>, sent: &AtomicU32) -> Result<Completion, Failure> {
-        if let Some(pace) = &self.pace {
-            pace.turn().await;
-        }
+    async fn exchange(&self, body: Vec<u8>, need: Need, sent: &AtomicU32) -> Result<Completion, Failure> {
+        let turn = self.pool.turn(need).await;
         sent.fetch_add(1, Ordering::Relaxed);
-        let turn = self.next_endpoint.fetch_add(1, Ordering::Relaxed);
-        let endpoint = &self.endpoints[turn % self.endpoints.len()];
-        match tokio::time::timeout(self.timeout, self.post(endpoint, body)).await {
+        let next = self.next_endpoint.fetch_add(1, Ordering::Relaxed);
+        let endpoint = &self.endpoints[next % self.endpoints.len()];
+        let result = match tokio::time::timeout(self.timeout, self.post(endpoint, body, &turn)).await {
             Ok(result) => result.map_err(|failure| self.told_of_key(self.without_key(failure))),
             Err(_) => {
                 let seconds = self.timeout.as_secs_f64();
                 let message = format!("`{}` did not answer within {seconds} s", endpoint.shown);
                 Err(Failure::new(Verdict::Retry, "timeout", message))
             }
+        };
+        self.settle(turn, need, &result);
+        result
+    }
+
+    /// Tells the pool what became of a request.
+    fn settle(&self, turn: Turn, need: Need, result: &Result<Completion, Failure>) {
+        match result {
+            Ok(completion) => {
+                let mut used = completion.usage;
+                if used == Usage::default() {
+                    // A server that does not count.
+                    used.prompt_tokens = need.input;
+                    used.completion_tokens = quota::tokens(completion.text.len());
+                }
+                self.outputs.note(used.completion_tokens);
+                turn.settle(used);
+            }
+            Err(failure) if failure.verdict == Verdict::Pause => {
+                self.pool.refused(turn.at, failure.retry_after, self.retry.base(), &failure.class);
+                turn.refund();
+            }
+            // The server may have done the work.
+            Err(failure) if matches!(&*failure.class, "timeout" | "cut_body" | "body_too_large") => {
+                drop(turn)
+            }
+            Err(_) => turn.refund(),
         }
     }
 
-    async fn post(&self, endpoint: &Endpoint, body: Vec<u8>) -> Result<Completion, Failure> {
+    async fn post(&self, endpoint: &Endpoint, body: Vec<u8>, turn: &Turn) -> Result<Completion, Failure> {
         let mut request = self.client.post(endpoint.url.clone()).body(body);
         request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(key) = &self.key {
@@ -157,6 +197,7 @@ impl OpenAi {
         let cut = |error: reqwest::Error| classify::transport(&error, &endpoint.shown);
         let mut response = request.send().await.map_err(cut)?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
+        turn.observe(quota::read_headers(&headers));
         if !status.is_success() {
             return Err(refusal(status, &headers, response, &endpoint.shown).await);
         }
@@ -234,11 +275,6 @@ fn client() -> Result<Client, ConnectProblem> {
         .retry(reqwest::retry::never())
         .build()
         .map_err(|error| ConnectProblem::Client(error.without_url().to_string()))
-}
-
-fn pace(requests_per_minute: u32) -> Result<Pace, ConnectProblem> {
-    let field = "limits.requests_per_minute";
-    NonZeroU32::new(requests_per_minute).and_then(Pace::new).ok_or(ConnectProblem::Number { field })
 }
 
 /// The next weaker way to ask for JSON.

@@ -70,7 +70,11 @@ async fn the_key_is_sent_and_told_to_nobody() {
     let question = &server.questions()[0];
     assert_eq!(question.headers["authorization"], format!("Bearer {key}"));
     assert_eq!((error.kind, &*error.class), (ModelErrorKind::Fatal, "unauthorized"));
-    assert!(error.message.contains("wrong key [key]") && !error.message.contains(&format!(" {key}")), "{}", error.message);
+    assert!(
+        error.message.contains("wrong key [key]") && !error.message.contains(&format!(" {key}")),
+        "{}",
+        error.message
+    );
 }
 
 #[tokio::test]
