@@ -146,6 +146,7 @@ async fn start(
     let options = RunOptions {
         pipeline: plan.name.clone(),
         limit: args.limit,
+        accept: plan.accept,
         max_in_flight: plan.max_in_flight,
         error_budget: plan.error_budget,
         drain_timeout: Duration::from_secs_f64(plan.drain_timeout),
@@ -188,6 +189,10 @@ fn tell(report: &RunReport, root: &Path, json: bool, quiet: bool) -> Exit {
     match &report.end {
         RunEnd::Complete => Exit::Complete,
         RunEnd::Interrupted => Exit::Interrupted,
+        RunEnd::SourceEnded { accepted, wanted } => {
+            tracing::error!("`accept` wants {wanted} items, but the source ended with {accepted} accepted");
+            Exit::SourceEnded
+        }
         RunEnd::OverBudget(over) => {
             tracing::error!("{}", report::over_budget(over));
             Exit::TooManyRejected

@@ -38,6 +38,10 @@ pub struct Pipeline {
     /// What a crash of the machine may cost.
     #[serde(default)]
     pub durability: Durability,
+    /// Goes on until this many items have ended ok: the first ones by number, so that the result does not
+    /// depend on which answer comes first. Items behind them are dropped as `surplus`.
+    #[serde(default)]
+    pub accept: Option<u64>,
     /// Whether the answers kept in the run's journal are packed by zstd.
     #[serde(default = "pack_answers")]
     pub pack_answers: bool,

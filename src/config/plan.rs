@@ -38,6 +38,8 @@ pub struct Plan {
     pub error_budget: ErrorBudget,
     /// What a crash may cost.
     pub durability: Durability,
+    /// How many items must end ok, if the run is not for all of them.
+    pub accept: Option<u64>,
     /// Whether kept answers are packed.
     pub pack_answers: bool,
     /// Seconds that answers in flight are awaited after the first signal.
@@ -124,6 +126,7 @@ impl Plan {
             pools: pipeline.pools,
             error_budget: pipeline.error_budget,
             durability: pipeline.durability,
+            accept: pipeline.accept,
             pack_answers: pipeline.pack_answers,
             drain_timeout: pipeline.drain_timeout,
             stages,

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use super::accept::{InOrder, Ready};
 use super::event::{End, Ended, Fact, FatalError, Rejection, RunEvent, Snapshot, Tokens};
 use super::metrics::{ModelFigures, StageMetrics};
 use super::stop::Stop;
@@ -37,6 +38,7 @@ pub(crate) struct Books {
     /// What earlier starts committed.
     pub(crate) before: Committed,
     pub(crate) limit: Option<u64>,
+    pub(crate) accept: Option<InOrder>,
     pub(crate) total: Option<u64>,
 }
 
@@ -48,6 +50,8 @@ pub(crate) struct Closing {
     pub(crate) over_budget: Option<OverBudget>,
     /// The source was read to its end.
     pub(crate) source_ended: bool,
+    /// With `accept`: how many items were accepted, and whether that is enough.
+    pub(crate) accepted: Option<(u64, bool)>,
     pub(crate) source_failures: Vec<(String, String)>,
     pub(crate) storage: Option<crate::journal::StorageError>,
 }
@@ -196,14 +200,52 @@ impl Ledger {
         };
         self.ended += 1;
         self.keep_budget(outcome);
-        while self.admissions.front().is_some_and(|(item, _)| !self.items.contains_key(item)) {
+        let Some(order) = &mut self.books.accept else {
+            self.commit(number, outcome, item.lines).await;
+            self.books.permits.add_permits(1);
+            return;
+        };
+        for ready in order.push(number, outcome, item.lines) {
+            self.commit_ready(ready).await;
+            self.books.permits.add_permits(1);
+        }
+        if self.books.accept.as_ref().is_some_and(InOrder::is_reached) {
+            self.books.stop.abort();
+        }
+    }
+
+    async fn commit_ready(&mut self, ready: Ready) {
+        if ready.surplus {
+            *self.drops.entry("surplus").or_default() += 1;
+        }
+        self.commit(ready.item, ready.outcome, ready.lines).await;
+    }
+
+    async fn commit(&mut self, item: u64, outcome: Outcome, lines: Vec<(usize, Vec<u8>)>) {
+        while let Some((item, _)) = self.admissions.front() {
+            let waits = self.books.accept.as_ref().is_some_and(|order| order.holds(*item));
+            if waits || self.items.contains_key(item) {
+                break;
+            }
             self.admissions.pop_front();
         }
         let oldest = self.admissions.front().map(|(_, end)| *end);
         let answers_from = oldest.unwrap_or_else(|| self.books.answers.end());
-        let commit = ItemCommit { item: number, outcome, lines: item.lines, answers_from };
-        self.write(Work::Commit(commit)).await;
-        self.books.permits.add_permits(1);
+        self.write(Work::Commit(ItemCommit { item, outcome, lines, answers_from })).await;
+    }
+
+    /// Once enough items were accepted, those behind them are surplus: what waits, and what was given up.
+    async fn commit_surplus(&mut self) {
+        let Some(order) = self.books.accept.as_mut().filter(|order| order.is_reached()) else { return };
+        let rest = order.rest();
+        let given_up: Vec<u64> = self.items.drain().map(|(item, _)| item).collect();
+        for ready in rest {
+            self.commit_ready(ready).await;
+        }
+        for item in given_up {
+            let (outcome, lines) = (Outcome::Dropped, Vec::new());
+            self.commit_ready(Ready { item, outcome, lines, surplus: true }).await;
+        }
     }
 
     fn count_rejection(&mut self, rejection: Rejection) {
@@ -326,6 +368,9 @@ impl Ledger {
 
     /// Writes what is left. The writer's last sync may take a while, so it is awaited off the async threads.
     async fn close(mut self) -> Closing {
+        self.commit_surplus().await;
+        self.closing.accepted =
+            self.books.accept.as_ref().map(|order| (order.accepted(), order.is_reached()));
         let Some(writer) = self.writer.take() else { return self.closing };
         let finished = tokio::task::spawn_blocking(move || writer.finish()).await;
         let Ok((committed, result)) = finished else { return self.closing };

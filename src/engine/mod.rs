@@ -12,6 +12,7 @@
 //! (`worker`, `ask`); the ledger owns the state (`ledger`); the writer makes it durable (`journal`). A run
 //! ends when the source ends: each channel closes when the task before it does.
 
+mod accept;
 mod admission;
 mod ask;
 mod build;
@@ -28,6 +29,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use accept::InOrder;
 use admission::{Admission, no_thread};
 pub use build::{Parts, Providers, RunError};
 use event::Fact;
@@ -57,6 +59,8 @@ pub struct RunOptions {
     pub pipeline: String,
     /// Items 0 to this are covered.
     pub limit: Option<u64>,
+    /// The run ends when this many items have ended ok, the first ones by number.
+    pub accept: Option<u64>,
     /// Items between admission and their end.
     pub max_in_flight: u32,
     /// When rejected items stop the run.
@@ -87,6 +91,13 @@ pub enum RunEnd {
     Complete,
     /// It was asked to stop; the same command goes on.
     Interrupted,
+    /// The source ended, or the limit was reached, before as many items ended ok as `accept` wants.
+    SourceEnded {
+        /// Items that ended ok.
+        accepted: u64,
+        /// Items that should have.
+        wanted: u64,
+    },
     /// Too many items were rejected.
     OverBudget(OverBudget),
     /// A model or the source cannot go on.
@@ -107,7 +118,13 @@ pub async fn run(
     let Started { writer, answers, answers_thread } = directory.start(&done, options.storing)?;
     let (facts, facts_out) = async_channel::bounded(FACTS);
     let metrics = parts.stages.iter().map(|stage| StageMetrics::new(Arc::clone(&stage.id))).collect();
-    let permits = Arc::new(Semaphore::new(options.max_in_flight.max(1) as usize));
+    let accept = options.accept.map(|wanted| InOrder::new(wanted, before.ok, done.len()));
+    // Items that wait for a slow one before them keep their room, so there is more of it.
+    let spread = if accept.is_some() { 4 } else { 1 };
+    let permits = Arc::new(Semaphore::new(options.max_in_flight.max(1) as usize * spread));
+    if accept.as_ref().is_some_and(InOrder::is_reached) {
+        stop.abort();
+    }
     let books = Books {
         pipeline: options.pipeline.clone(),
         facts: facts_out,
@@ -120,6 +137,7 @@ pub async fn run(
         sinks: parts.sinks.iter().map(|sink| sink.path.clone()).collect(),
         before,
         limit: options.limit,
+        accept,
         total: directory.manifest().items,
     };
     let tasks = TaskTracker::new();
@@ -204,6 +222,12 @@ fn finish(
         RunEnd::Fatal(error)
     } else if let Some(over) = closing.over_budget {
         RunEnd::OverBudget(over)
+    } else if let Some((_, true)) = closing.accepted {
+        RunEnd::Complete
+    } else if let (Some((accepted, false)), true, Some(wanted)) =
+        (closing.accepted, covered && snapshot.in_flight == 0, options.accept)
+    {
+        RunEnd::SourceEnded { accepted, wanted }
     } else if covered && snapshot.in_flight == 0 {
         RunEnd::Complete
     } else {
@@ -213,7 +237,7 @@ fn finish(
     let complete = matches!(end, RunEnd::Complete);
     snapshot.state = match &end {
         RunEnd::Complete => "finished",
-        RunEnd::Interrupted | RunEnd::OverBudget(_) => "interrupted",
+        RunEnd::Interrupted | RunEnd::OverBudget(_) | RunEnd::SourceEnded { .. } => "interrupted",
         RunEnd::Fatal(_) | RunEnd::Storage(_) => "failed",
     };
     let mut arrays = Vec::new();

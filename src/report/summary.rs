@@ -118,6 +118,7 @@ fn end(end: &RunEnd) -> &'static str {
     match end {
         RunEnd::Complete => "complete",
         RunEnd::Interrupted => "interrupted, the same command goes on",
+        RunEnd::SourceEnded { .. } => "stopped, the source ended before enough items were accepted",
         RunEnd::OverBudget(_) => "stopped, too many items were rejected",
         RunEnd::Fatal(_) => "stopped, the model cannot be asked",
         RunEnd::Storage(_) => "stopped, a file cannot be written",

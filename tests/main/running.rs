@@ -18,6 +18,11 @@ use tempfile::TempDir;
 
 use crate::harness::{Run, check_invariants, outputs, rows_pipeline};
 
+/// The number of a row of `rows_pipeline`.
+fn number_of(record: &Record) -> u64 {
+    record.text("topic").unwrap().rsplit(' ').next().unwrap().parse().unwrap()
+}
+
 fn good() -> Scripted {
     Scripted::new(|question| Reply::text(json!({"answer": question.prompt}).to_string()))
 }
@@ -25,7 +30,7 @@ fn good() -> Scripted {
 /// A model that fails in every way a record can fail, each way for some of the topics.
 fn moody() -> Scripted {
     Scripted::new(|question| {
-        let number: u64 = question.record.text("topic").unwrap().rsplit(' ').next().unwrap().parse().unwrap();
+        let number = number_of(question.record);
         let answer = Reply::text(json!({"answer": question.prompt}).to_string());
         match number % 7 {
             0 => Reply::error("context_length", "too long"),
@@ -173,7 +178,7 @@ async fn backpressure_reaches_the_source_and_a_drain_gives_up_nothing_that_has_e
     let dir = TempDir::new().unwrap();
     // The first ten are answered, then the model is silent for good.
     let model = Scripted::new(|question| {
-        let number: u64 = question.record.text("topic").unwrap().rsplit(' ').next().unwrap().parse().unwrap();
+        let number = number_of(question.record);
         if number < 10 { Reply::text(json!({"answer": "yes"}).to_string()) } else { Reply::Never }
     });
     let mut run = Run::new(&rows_pipeline(dir.path(), 1, 4), &dir.path().join("out"), model);
@@ -282,4 +287,59 @@ async fn a_limit_covers_the_first_items_and_can_be_raised() {
         assert_eq!(report.snapshot.admitted, admitted);
         check_invariants(&root, &report);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_to_end_ok_by_number_are_accepted_across_stops() {
+    let dir = TempDir::new().unwrap();
+    let yaml = rows_pipeline(dir.path(), 400, 8);
+    // Later items answer sooner, every third is refused: arrival says nothing of what is accepted.
+    let model = || {
+        Scripted::new(|question| {
+            let number = number_of(question.record);
+            match number % 3 {
+                0 => Reply::error("content_filter", "refused"),
+                _ => Reply::text(json!({"answer": question.prompt}).to_string())
+                    .after(Duration::from_millis(500 - number)),
+            }
+        })
+    };
+    let mut seen = Vec::new();
+    for starts in [1, 4] {
+        let root = dir.path().join(starts.to_string());
+        for start in 1..=starts {
+            let mut run = Run::new(&yaml, &root, model());
+            run.plan.accept = Some(60);
+            run.plan.error_budget.share = 1.0;
+            if start < starts {
+                let stop = run.stop.clone();
+                let stopper = async {
+                    tokio::time::sleep(Duration::from_millis(800)).await;
+                    stop.abort();
+                };
+                tokio::join!(run.run(), stopper);
+                continue;
+            }
+            let report = run.run().await;
+            assert!(matches!(report.end, RunEnd::Complete), "{report:?}");
+            check_invariants(&root, &report);
+            assert_eq!(report.snapshot.ok, 60);
+            assert_eq!(report.snapshot.in_flight, 0);
+        }
+        let mut outputs = outputs(&root);
+        outputs.remove("rejected.jsonl");
+        seen.push(outputs);
+    }
+    assert!(seen[0] == seen[1], "what is accepted depends on arrival");
+    let topics: Vec<&String> = seen[0].values().flatten().collect();
+    assert!(topics.iter().all(|line| !line.contains("topic 91\"")), "90 items hold the first 60 that end ok");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_ends_before_enough_were_accepted_says_so() {
+    let dir = TempDir::new().unwrap();
+    let mut run = Run::new(&rows_pipeline(dir.path(), 10, 2), &dir.path().join("out"), good());
+    run.plan.accept = Some(11);
+    let report = run.run().await;
+    assert!(matches!(report.end, RunEnd::SourceEnded { accepted: 10, wanted: 11 }), "{:?}", report.end);
 }

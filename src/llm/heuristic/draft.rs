@@ -124,6 +124,8 @@ impl Asking<'_> {
     fn steps(&self, draft: &Draft) -> [String; 3] {
         let phrases = self.passage.phrases;
         let path = self.passage.path.as_str();
+        // Named in full once; after that its own heading says enough.
+        let heading = path.rsplit(" > ").next().unwrap_or(path);
         let filled = draft.end == End::Filled;
         let term = if draft.term.is_empty() || filled { &self.passage.title } else { &draft.term };
         let mut quotes: Vec<String> = draft.quotes.iter().map(|quote| shorten(quote, 110)).collect();
@@ -134,15 +136,15 @@ impl Asking<'_> {
             Some(other) => self.fill(phrases.locate_two, &[("path", path), ("path2", &other.path)]),
             None => self.word(phrases.locate, &[("term", term), ("path", path)]),
         };
-        let quote = self.word(phrases.quote, &[("path", path), ("quote", first)]);
+        let quote = self.word(phrases.quote, &[("path", heading), ("quote", first)]);
         let end = match draft.end {
             End::Filled => self.fill(phrases.filled, &[("quote", &draft.term)]),
-            End::Wrong => self.fill(phrases.wrong, &[("path", path)]),
+            End::Wrong => self.fill(phrases.wrong, &[("path", heading)]),
             End::Ordered if quotes.len() > 1 => {
-                self.fill(phrases.ordered, &[("path", path), ("quote", last)])
+                self.fill(phrases.ordered, &[("path", heading), ("quote", last)])
             }
-            _ if quotes.len() > 1 => self.word(phrases.joined, &[("path", path), ("quote", last)]),
-            _ => self.word(phrases.direct, &[("path", path), ("quote", first)]),
+            _ if quotes.len() > 1 => self.word(phrases.joined, &[("path", heading), ("quote", last)]),
+            _ => self.word(phrases.direct, &[("path", heading), ("quote", first)]),
         };
         [capitalized(&locate), capitalized(&quote), capitalized(&end)]
     }
