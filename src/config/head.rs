@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
+use super::concurrency::Concurrency;
 use super::environment::is_name;
 use super::model::{Limits, ModelConfig, Provider};
 use super::names::{did_you_mean, listed};
@@ -134,8 +135,11 @@ fn check_model(at: &str, name: &str, model: &ModelConfig, problems: &mut Vec<Pro
         let expected = "the name of the variable that holds the key, such as `LLM_API_KEY`; never the key";
         wrong("api_key_env", message, expected);
     }
-    let counts = [("concurrency", Some(model.concurrency)), ("max_attempts", Some(model.max_attempts))];
-    for (field, _) in counts.iter().filter(|(_, count)| *count == Some(0)) {
+    let none = [
+        ("concurrency", model.concurrency == Concurrency::Fixed(0)),
+        ("max_attempts", model.max_attempts == 0),
+    ];
+    for (field, _) in none.iter().filter(|(_, none)| *none) {
         wrong(field, "found the number `0`".to_owned(), "1 or more");
     }
     if model.timeout <= 0.0 {

@@ -7,6 +7,7 @@
 //! a stage.
 
 mod check;
+mod concurrency;
 mod declared;
 mod environment;
 mod fingerprint;
@@ -32,6 +33,7 @@ mod whole;
 mod tests;
 
 pub use check::CheckContext;
+pub use concurrency::Concurrency;
 pub use model::{Limits, ModelConfig, Provider, StructuredOutput};
 pub use names::nearest;
 pub use overrides::Overrides;

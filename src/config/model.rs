@@ -6,6 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::concurrency::Concurrency;
+
 /// A model: how it is spoken to, and what it is asked with.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -22,9 +24,9 @@ pub struct ModelConfig {
     /// The environment variable that holds the key; no Authorization header is sent when it is unset.
     #[serde(default)]
     pub api_key_env: Option<String>,
-    /// Requests in flight at a time.
+    /// Requests in flight at a time: a number, or `auto` to find how many the endpoints bear.
     #[serde(default = "concurrency")]
-    pub concurrency: u32,
+    pub concurrency: Concurrency,
     /// Sampling parameters, sent as they are: `temperature`, `max_tokens`, `top_p`, ...
     #[serde(default)]
     pub params: Map<String, Value>,
@@ -45,8 +47,8 @@ pub struct ModelConfig {
     pub pool: Option<String>,
 }
 
-fn concurrency() -> u32 {
-    16
+fn concurrency() -> Concurrency {
+    Concurrency::Fixed(16)
 }
 
 fn timeout() -> f64 {

@@ -113,7 +113,7 @@ impl Plan {
         seen: Seen,
     ) -> Self {
         let requests =
-            pipeline.models.values().fold(0_u32, |sum, model| sum.saturating_add(model.concurrency));
+            pipeline.models.values().fold(0_u32, |sum, model| sum.saturating_add(model.concurrency.most()));
         let in_flight = requests.saturating_mul(2).max(LEAST_IN_FLIGHT);
         Self {
             resolved: resolved(&pipeline, tree, &seen.still_read),

@@ -20,6 +20,8 @@ pub struct Parts {
     pub(super) source: SourcePart,
     pub(super) stages: Vec<BuiltStage>,
     pub(super) sinks: Vec<SinkFile>,
+    /// The models that stages ask, each once.
+    pub(super) models: Vec<Arc<dyn Model>>,
 }
 
 /// One stage, or an `llm` and the `parse` after it, ready to run.
@@ -80,7 +82,7 @@ impl Parts {
     pub fn build(plan: &Plan, providers: &Providers, started: &str) -> Result<Self, RunError> {
         let mut places: BTreeMap<&str, Arc<Semaphore>> = BTreeMap::new();
         for (name, model) in &plan.models {
-            places.insert(name, Arc::new(Semaphore::new(model.concurrency.max(1) as usize)));
+            places.insert(name, Arc::new(Semaphore::new(model.concurrency.most().max(1) as usize)));
         }
         let mut source = None;
         let mut stages: Vec<BuiltStage> = Vec::new();
@@ -136,7 +138,15 @@ impl Parts {
             stages.push(BuiltStage { id: Arc::clone(&planned.id), when, work });
         }
         let source = source.ok_or_else(|| RunError::Order { stage: "stages".into() })?;
-        Ok(Self { source, stages, sinks })
+        let mut models: Vec<Arc<dyn Model>> = Vec::new();
+        for stage in &stages {
+            if let Work::Ask(unit) = &stage.work
+                && !models.iter().any(|known| Arc::ptr_eq(known, &unit.model))
+            {
+                models.push(Arc::clone(&unit.model));
+            }
+        }
+        Ok(Self { source, stages, sinks, models })
     }
 
     /// The sinks' paths, relative to the run directory.

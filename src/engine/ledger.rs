@@ -16,6 +16,7 @@ use super::metrics::{ModelFigures, StageMetrics};
 use super::stop::Stop;
 use crate::config::ErrorBudget;
 use crate::journal::{Answers, Committed, ItemCommit, Outcome, SINKS, Work, Writer};
+use crate::llm::{Model, PoolFigures};
 
 /// How often the writer is told to commit and the figures are published.
 const TICK: Duration = Duration::from_millis(100);
@@ -34,6 +35,7 @@ pub(crate) struct Books {
     pub(crate) budget: ErrorBudget,
     pub(crate) stop: Stop,
     pub(crate) stages: Vec<Arc<StageMetrics>>,
+    pub(crate) models: Vec<Arc<dyn Model>>,
     pub(crate) sinks: Vec<String>,
     /// What earlier starts committed.
     pub(crate) before: Committed,
@@ -355,7 +357,18 @@ impl Ledger {
             seconds: self.begin.elapsed().as_secs_f64(),
             rate: self.rate(),
             stages: self.books.stages.iter().map(|stage| stage.figures()).collect(),
+            endpoints: self.books.models.iter().flat_map(|model| model.health().endpoints).collect(),
+            pools: self.pools(),
         }
+    }
+
+    /// The quotas, each once however many models share it.
+    fn pools(&self) -> Vec<PoolFigures> {
+        let mut pools: Vec<PoolFigures> =
+            self.books.models.iter().filter_map(|model| model.health().pool).collect();
+        pools.sort_by(|a, b| a.pool.cmp(&b.pool));
+        pools.dedup_by(|a, b| a.pool == b.pool);
+        pools
     }
 
     fn rate(&self) -> f64 {

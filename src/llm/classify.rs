@@ -63,6 +63,13 @@ impl Failure {
             refuses_format: false,
         }
     }
+
+    /// Whether the endpoint rather than the answer is to blame.
+    pub(super) fn blames_endpoint(&self) -> bool {
+        let class = &*self.class;
+        matches!(class, "unreachable" | "reset" | "timeout" | "cut_body" | "not_json")
+            || class.starts_with("status_5")
+    }
 }
 
 const NO_SERVER: &str =

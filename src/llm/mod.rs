@@ -7,7 +7,7 @@ pub mod answer_json;
 pub mod answer_schema;
 mod classify;
 mod connect;
-mod endpoint;
+mod endpoints;
 pub mod heuristic;
 mod openai;
 mod quota;
@@ -26,6 +26,7 @@ use serde_json::{Map, Value};
 use crate::record::Record;
 
 pub use connect::{ConnectError, ConnectProblem, connect};
+pub use endpoints::{EndpointFigures, MOST_PLACES};
 pub use heuristic::Heuristic;
 pub use openai::OpenAi;
 pub use quota::{Pool, PoolFigures, Pools};
@@ -98,6 +99,17 @@ pub trait Model: Send + Sync {
         true
     }
 
+    /// How its endpoints and its quota are doing, for `status`.
+    fn health(&self) -> Health {
+        Health::default()
+    }
+
+    /// What is to be done beside the questions while a run lasts, such as watching a server's queue. Ends
+    /// by being dropped.
+    fn tend(self: Arc<Self>) -> Option<BoxFuture<'static, ()>> {
+        None
+    }
+
     /// Answers one question. Retries what may be retried; the error that comes back is final. The record
     /// is for providers that answer from it rather than from the messages.
     fn complete<'a>(
@@ -105,6 +117,15 @@ pub trait Model: Send + Sync {
         request: &'a ModelRequest,
         record: &'a Record,
     ) -> BoxFuture<'a, Result<Completion, ModelError>>;
+}
+
+/// How a model's endpoints and quota are doing.
+#[derive(Debug, Clone, Default)]
+pub struct Health {
+    /// One entry for each endpoint.
+    pub endpoints: Vec<EndpointFigures>,
+    /// The quota, which other models may share.
+    pub pool: Option<PoolFigures>,
 }
 
 /// A request that finally failed.

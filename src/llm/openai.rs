@@ -5,24 +5,24 @@
 //! quotas in `quota`. How many requests are in flight is the engine's affair. Dropping the future of a
 //! request closes its connection. The key is in no message, log or `Debug` output.
 
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Client, Response, StatusCode, redirect};
+use reqwest::{Client, Response, StatusCode, Url, redirect};
 use serde_json::{Map, Value};
 use tracing::warn;
 
 use super::classify::{self, Failure, Verdict};
 use super::connect::{ConnectError, ConnectProblem};
-use super::endpoint::{Endpoint, Key};
+use super::endpoints::{Address, Endpoints, Key, Outcome, Place, read_queue};
 use super::quota::{self, Need, Outputs, Pool, Turn};
 use super::retry::Retry;
-use super::{Completion, Model, ModelError, ModelErrorKind, ModelRequest, Usage, wire};
-use crate::config::{ModelConfig, StructuredOutput};
+use super::{Completion, Health, Model, ModelError, ModelErrorKind, ModelRequest, Usage, wire};
+use crate::config::{Concurrency, ModelConfig, StructuredOutput};
 use crate::record::Record;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,6 +30,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// The longest body that is read; an answer of 8 MiB is no answer.
 const LARGEST_BODY: usize = 8 << 20;
+/// How often a server that tells of its queue is asked.
+const QUEUE_EVERY: Duration = Duration::from_secs(1);
+/// How often one is asked that has not told yet: it may still be starting.
+const QUEUE_TRIES: usize = 30;
 /// What is read of the body of an error.
 const LARGEST_ERROR: usize = 64 << 10;
 
@@ -39,8 +43,8 @@ pub struct OpenAi {
     model: String,
     params: Map<String, Value>,
     client: Client,
-    endpoints: Vec<Endpoint>,
-    next_endpoint: AtomicUsize,
+    endpoints: Arc<Endpoints>,
+    concurrency: Concurrency,
     key: Option<Key>,
     /// The variable the key is read from.
     key_variable: Option<String>,
@@ -50,6 +54,8 @@ pub struct OpenAi {
     outputs: Outputs,
     /// How schemas are sent: as declared, or weaker since the server refused that.
     form: Mutex<StructuredOutput>,
+    /// What stops the run: found by one request, it keeps the others from being sent.
+    fatal: OnceLock<Failure>,
 }
 
 impl OpenAi {
@@ -81,14 +87,14 @@ impl OpenAi {
         if timeout.is_zero() {
             return Err(ConnectProblem::Number { field: "timeout" });
         }
-        let endpoints = config.base_urls.iter().map(|url| Endpoint::new(url)).collect::<Result<_, _>>()?;
+        let addresses = config.base_urls.iter().map(|url| Address::new(url)).collect::<Result<_, _>>()?;
         Ok(Self {
             name: name.to_owned(),
             model: config.model.clone(),
             params: config.params.clone(),
             client: client()?,
-            endpoints,
-            next_endpoint: AtomicUsize::new(0),
+            endpoints: Endpoints::new(name, addresses, config.concurrency),
+            concurrency: config.concurrency,
             key: config.api_key_env.as_deref().map(Key::read).transpose()?.flatten(),
             key_variable: config.api_key_env.clone(),
             timeout,
@@ -96,6 +102,7 @@ impl OpenAi {
             pool,
             outputs: Outputs::default(),
             form: Mutex::new(config.structured_output),
+            fatal: OnceLock::new(),
         })
     }
 
@@ -145,50 +152,108 @@ impl OpenAi {
         Need { input: quota::tokens(bytes), output: self.outputs.expected(most) }
     }
 
-    /// One HTTP exchange with the endpoint whose turn it is, within the time limit.
+    /// One HTTP exchange, when an endpoint has a place and the quota allows it, within the time limit.
     async fn exchange(&self, body: Vec<u8>, need: Need, sent: &AtomicU32) -> Result<Completion, Failure> {
+        let mut place = self.endpoints.place().await;
         let turn = self.pool.turn(need).await;
+        // The endpoint may have gone down while the quota was waited for.
+        if place.is_down()
+            && let Some(other) = self.endpoints.try_place()
+        {
+            place = other;
+        }
+        if let Some(fatal) = self.fatal.get() {
+            turn.refund();
+            return Err(fatal.clone());
+        }
         sent.fetch_add(1, Ordering::Relaxed);
-        let next = self.next_endpoint.fetch_add(1, Ordering::Relaxed);
-        let endpoint = &self.endpoints[next % self.endpoints.len()];
-        let result = match tokio::time::timeout(self.timeout, self.post(endpoint, body, &turn)).await {
+        place.begin();
+        let result = match tokio::time::timeout(self.timeout, self.post(place.address(), body, &turn)).await {
             Ok(result) => result.map_err(|failure| self.told_of_key(self.without_key(failure))),
             Err(_) => {
                 let seconds = self.timeout.as_secs_f64();
-                let message = format!("`{}` did not answer within {seconds} s", endpoint.shown);
+                let message = format!("`{}` did not answer within {seconds} s", place.address().shown);
                 Err(Failure::new(Verdict::Retry, "timeout", message))
             }
         };
-        self.settle(turn, need, &result);
+        match &result {
+            Ok(completion) => self.note_answer(completion, need, place, turn),
+            Err(failure) => {
+                if failure.verdict == Verdict::Fatal {
+                    let _ = self.fatal.set(failure.clone());
+                }
+                self.note_failure(failure, place, turn);
+            }
+        }
         result
     }
 
-    /// Tells the pool what became of a request.
-    fn settle(&self, turn: Turn, need: Need, result: &Result<Completion, Failure>) {
-        match result {
-            Ok(completion) => {
-                let mut used = completion.usage;
-                if used == Usage::default() {
-                    // A server that does not count.
-                    used.prompt_tokens = need.input;
-                    used.completion_tokens = quota::tokens(completion.text.len());
-                }
-                self.outputs.note(used.completion_tokens);
-                turn.settle(used);
-            }
-            Err(failure) if failure.verdict == Verdict::Pause => {
-                self.pool.refused(turn.at, failure.retry_after, self.retry.base(), &failure.class);
-                turn.refund();
-            }
-            // The server may have done the work.
-            Err(failure) if matches!(&*failure.class, "timeout" | "cut_body" | "body_too_large") => {
-                drop(turn)
-            }
-            Err(_) => turn.refund(),
+    fn note_answer(&self, completion: &Completion, need: Need, place: Place, turn: Turn) {
+        place.end(Outcome::Good);
+        let mut used = completion.usage;
+        if used == Usage::default() {
+            // A server that does not count.
+            used.prompt_tokens = need.input;
+            used.completion_tokens = quota::tokens(completion.text.len());
+        }
+        self.outputs.note(used.completion_tokens);
+        turn.settle(used);
+    }
+
+    fn note_failure(&self, failure: &Failure, place: Place, turn: Turn) {
+        let class = &*failure.class;
+        let no_room = failure.verdict == Verdict::Pause;
+        // One replica that is overloaded or starting says nothing of the others, unless it says when to come.
+        let alone = class != "rate_limited" && failure.retry_after.is_none() && self.endpoints.len() > 1;
+        place.end(match failure.verdict {
+            Verdict::Pause if !alone => Outcome::Full,
+            Verdict::Pause => Outcome::Bad,
+            Verdict::Retry if failure.blames_endpoint() => Outcome::Bad,
+            Verdict::Retry | Verdict::Fatal | Verdict::Record => Outcome::Good,
+        });
+        if no_room && !alone {
+            self.pool.refused(turn.at, failure.retry_after, self.retry.base(), class);
+        }
+        // After these the server may have done the work: what was reserved counts as used.
+        if !matches!(class, "timeout" | "cut_body" | "body_too_large") {
+            turn.refund();
         }
     }
 
-    async fn post(&self, endpoint: &Endpoint, body: Vec<u8>, turn: &Turn) -> Result<Completion, Failure> {
+    /// Asks each endpoint how long its queue is, again and again; one that does not tell is not asked again.
+    async fn watch_queues(self: Arc<Self>) {
+        let mut urls: Vec<Option<Url>> = self.endpoints.queues().into_iter().map(Some).collect();
+        let mut silent = 0;
+        while urls.iter().any(Option::is_some) {
+            for (index, place) in urls.iter_mut().enumerate() {
+                let Some(url) = place else { continue };
+                match self.queue(url).await {
+                    Some((running, waiting)) => self.endpoints.note_queue(index, running, waiting),
+                    None if silent < QUEUE_TRIES * self.endpoints.len() => silent += 1,
+                    None => *place = None,
+                }
+            }
+            tokio::time::sleep(QUEUE_EVERY).await;
+        }
+    }
+
+    async fn queue(&self, url: &Url) -> Option<(f64, f64)> {
+        let mut request = self.client.get(url.clone()).timeout(CONNECT_TIMEOUT);
+        if let Some(key) = &self.key {
+            request = request.header(AUTHORIZATION, key.header());
+        }
+        let mut response = request.send().await.ok().filter(|response| response.status().is_success())?;
+        let mut text = Vec::new();
+        while let Some(chunk) = response.chunk().await.ok()? {
+            if text.len() + chunk.len() > LARGEST_BODY {
+                return None;
+            }
+            text.extend_from_slice(&chunk);
+        }
+        read_queue(&String::from_utf8_lossy(&text))
+    }
+
+    async fn post(&self, endpoint: &Address, body: Vec<u8>, turn: &Turn) -> Result<Completion, Failure> {
         let mut request = self.client.post(endpoint.url.clone()).body(body);
         request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(key) = &self.key {
@@ -236,6 +301,14 @@ impl OpenAi {
 impl Model for OpenAi {
     fn provider(&self) -> &'static str {
         "openai"
+    }
+
+    fn health(&self) -> Health {
+        Health { endpoints: self.endpoints.figures(), pool: Some(self.pool.figures()) }
+    }
+
+    fn tend(self: Arc<Self>) -> Option<BoxFuture<'static, ()>> {
+        (self.concurrency == Concurrency::Auto).then(|| self.watch_queues().boxed())
     }
 
     fn complete<'a>(

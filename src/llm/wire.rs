@@ -58,7 +58,7 @@ fn response_format(schema: &Value, form: StructuredOutput) -> Option<Value> {
 
 /// Reads the answer from the body of a response with a success status.
 pub(super) fn read(body: &[u8]) -> Result<Completion, Failure> {
-    let Ok(mut answer) = serde_json::from_slice::<Value>(body) else {
+    let Some(mut answer) = parse(body) else {
         return Err(not_json(body));
     };
     if let Some(error) = answer.get("error").filter(|error| !error.is_null()) {
@@ -86,6 +86,44 @@ pub(super) fn read(body: &[u8]) -> Result<Completion, Failure> {
     let reasoning = apart.filter(|apart| !apart.trim().is_empty()).or_else(|| inline.map(str::to_owned));
     let text = if inline.is_some() || content.trim_start().starts_with('<') { answer } else { &content };
     Ok(Completion { text: text.to_owned(), reasoning, finish_reason, usage, attempts: 0 })
+}
+
+/// The body as JSON. Bytes that are no UTF-8 and halves of surrogate pairs, which models do write, become
+/// replacement characters: the rest of the answer is paid for and may well do.
+fn parse(body: &[u8]) -> Option<Value> {
+    if let Ok(value) = serde_json::from_slice(body) {
+        return Some(value);
+    }
+    let text = String::from_utf8_lossy(body);
+    serde_json::from_str(&without_lone_surrogates(&text)).ok()
+}
+
+/// Replaces each `\uD800` to `\uDFFF` that is not one of a pair by `\uFFFD`.
+fn without_lone_surrogates(text: &str) -> String {
+    let unit = |at: usize| {
+        let escape = text.get(at..at + 6)?.strip_prefix("\\u")?;
+        u16::from_str_radix(escape, 16).ok()
+    };
+    let mut out = String::with_capacity(text.len());
+    let mut at = 0;
+    while let Some(found) = text[at..].find('\\') {
+        out.push_str(&text[at..at + found]);
+        at += found;
+        let length = match (unit(at), unit(at + 6)) {
+            (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => 12,
+            (Some(0xD800..=0xDFFF), _) => {
+                out.push_str("\\uFFFD");
+                at += 6;
+                continue;
+            }
+            // Any other escape: the character after the backslash is not looked at again.
+            _ => 1 + text[at + 1..].chars().next().map_or(0, char::len_utf8),
+        };
+        out.push_str(&text[at..at + length]);
+        at += length;
+    }
+    out.push_str(&text[at..]);
+    out
 }
 
 /// A page where an answer should be: a gateway's, which passes, or the wrong address.
@@ -162,6 +200,18 @@ mod tests {
         check(json!({"content": "Oslo", "reasoning": "hm", "reasoning_content": null}), "Oslo", Some("hm"));
         check(json!({"content": [{"type": "text", "text": "Os"}, {"text": "lo"}]}), "Oslo", None);
         check(json!({"content": ""}), "", None);
+    }
+
+    #[test]
+    fn t40_broken_characters_do_not_lose_an_answer() {
+        let check = |content: &[u8], text: &str| {
+            let body = [br#"{"choices": [{"message": {"content": ""#, content, br#""}}]}"#].concat();
+            assert_eq!(read(&body).unwrap().text, text);
+        };
+        check(br"a\ud83d b", "a\u{fffd} b");
+        check(br"\ude00\ud83d\ude00\n", "\u{fffd}\u{1f600}\n");
+        check(br"\\ud83d \ud83d", "\\ud83d \u{fffd}");
+        check(b"caf\xe9", "caf\u{fffd}");
     }
 
     #[test]

@@ -21,3 +21,4 @@ mod status;
 mod stopped;
 mod storage_faults;
 mod tidy;
+mod weather;

@@ -1,39 +1,42 @@
 //! Where questions are sent, and the key that goes with them, kept out of everything that is printed.
 //!
-//! `openai` holds one `Endpoint` for each base URL and at most one `Key`. Neither can be printed.
+//! `openai` holds one `Address` for each base URL and at most one `Key`. Neither can be printed.
 
 use reqwest::Url;
 use reqwest::header::HeaderValue;
 
-use super::connect::ConnectProblem;
+use crate::llm::connect::ConnectProblem;
 
 /// A shorter key is a placeholder such as `EMPTY`: a word, no secret.
 const SHORTEST_SECRET: usize = 8;
 
 /// One address.
-pub(super) struct Endpoint {
+pub(in crate::llm) struct Address {
     /// Where questions go.
-    pub(super) url: Url,
+    pub(in crate::llm) url: Url,
+    /// The base URL.
+    pub(in crate::llm) base: Url,
     /// What it is called in messages: the base URL without password and query.
-    pub(super) shown: String,
+    pub(in crate::llm) shown: String,
 }
 
 /// A key: as a header that prints nothing, and as the text to strike out of messages.
-pub(super) struct Key {
+pub(in crate::llm) struct Key {
     header: HeaderValue,
     text: String,
 }
 
-impl Endpoint {
-    pub(super) fn new(base: &str) -> Result<Self, ConnectProblem> {
+impl Address {
+    pub(in crate::llm) fn new(base: &str) -> Result<Self, ConnectProblem> {
         let shown = without_secrets(base);
         let wrong = || ConnectProblem::BaseUrl { url: shown.clone() };
         let mut url = Url::parse(base.trim()).map_err(|_| wrong())?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(wrong());
         }
+        let base = url.clone();
         url.path_segments_mut().map_err(|()| wrong())?.pop_if_empty().extend(["chat", "completions"]);
-        Ok(Self { url, shown })
+        Ok(Self { url, base, shown })
     }
 }
 
@@ -49,7 +52,7 @@ fn without_secrets(url: &str) -> String {
 
 impl Key {
     /// The key in an environment variable; `None` if it is unset or empty.
-    pub(super) fn read(variable: &str) -> Result<Option<Self>, ConnectProblem> {
+    pub(in crate::llm) fn read(variable: &str) -> Result<Option<Self>, ConnectProblem> {
         let Some(value) = std::env::var_os(variable) else { return Ok(None) };
         let wrong = || ConnectProblem::Key { variable: variable.to_owned() };
         let text = value.into_string().map_err(|_| wrong())?.trim().to_owned();
@@ -65,12 +68,12 @@ impl Key {
     }
 
     /// The value of the Authorization header.
-    pub(super) fn header(&self) -> HeaderValue {
+    pub(in crate::llm) fn header(&self) -> HeaderValue {
         self.header.clone()
     }
 
     /// A server's message without the key in it: some repeat a wrong one.
-    pub(super) fn strike_out(&self, message: &str) -> String {
+    pub(in crate::llm) fn strike_out(&self, message: &str) -> String {
         if self.text.len() < SHORTEST_SECRET {
             return message.to_owned();
         }
@@ -85,8 +88,8 @@ mod tests {
     #[test]
     fn addresses_are_joined_and_shown_without_secrets() {
         let check = |base: &str, url: &str, shown: &str| {
-            let endpoint = Endpoint::new(base).unwrap();
-            assert_eq!((endpoint.url.as_str(), &*endpoint.shown), (url, shown));
+            let address = Address::new(base).unwrap();
+            assert_eq!((address.url.as_str(), &*address.shown), (url, shown));
         };
         check("http://h:1/v1", "http://h:1/v1/chat/completions", "http://h:1/v1");
         check(" http://h/v1/ ", "http://h/v1/chat/completions", "http://h/v1/");
@@ -97,7 +100,7 @@ mod tests {
             "https://h/a",
         );
         for wrong in ["", "h:1/v1", "ftp://h", "/v1"] {
-            assert!(Endpoint::new(wrong).is_err(), "{wrong}");
+            assert!(Address::new(wrong).is_err(), "{wrong}");
         }
     }
 }
