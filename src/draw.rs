@@ -23,6 +23,12 @@ impl Draws {
         Self { seed, stage }
     }
 
+    /// The stage whose draws these are.
+    #[must_use]
+    pub fn stage(&self) -> &Arc<str> {
+        &self.stage
+    }
+
     /// A generator for one named draw of one record; `key` is the record's id or, in the source part
     /// where records have no number yet, a text that names it.
     #[must_use]

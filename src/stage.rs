@@ -20,6 +20,20 @@ pub trait Declare: Send + Sync {
 
     /// Makes the running part. Called after `check` found nothing.
     fn build(&self, context: &BuildContext) -> Result<Part, BuildError>;
+
+    /// What the plan shows of the stage beyond its name, such as the shares it draws by. Nothing by default.
+    fn explain(&self, _context: &BuildContext) -> Result<Option<Explanation>, BuildError> {
+        Ok(None)
+    }
+}
+
+/// What a stage tells of itself before a run.
+#[derive(Debug, Clone)]
+pub struct Explanation {
+    /// For people, line by line.
+    pub lines: Vec<String>,
+    /// The same for machines.
+    pub data: Value,
 }
 
 /// What a part may need to be built.
@@ -31,6 +45,8 @@ pub struct BuildContext {
     pub draws: Draws,
     /// When the run was first started, as `YYYY-MM-DD_HH-MM-SS` in local time; the same at every resume.
     pub started: String,
+    /// How many items there are, where the source says so.
+    pub items: Option<u64>,
 }
 
 impl BuildContext {
@@ -112,6 +128,22 @@ pub trait Source: Send {
     /// How many units there are, if known beforehand, for the time left.
     fn units(&self) -> Option<u64> {
         None
+    }
+
+    /// How many records there are, if known beforehand.
+    fn records(&self) -> Option<u64> {
+        None
+    }
+
+    /// Whether it never ends by itself, so that a run needs a limit.
+    fn is_endless(&self) -> bool {
+        false
+    }
+
+    /// Passes over at most `records` records before the first `next` and says how many it passed over, for
+    /// sources that can do so without making them.
+    fn skip(&mut self, _records: u64) -> u64 {
+        0
     }
 }
 

@@ -26,6 +26,8 @@ pub struct Template {
     /// Top-level names the template reads: only these fields are converted for a render.
     reads: Arc<[String]>,
     vars: minijinja::Value,
+    /// Texts known by name beside a record's fields.
+    texts: Arc<BTreeMap<String, minijinja::Value>>,
 }
 
 /// A template that does not compile or render.
@@ -55,7 +57,17 @@ impl Template {
             environment: Arc::new(environment),
             reads: reads.into(),
             vars: minijinja::Value::from(Serde(vars)),
+            texts: Arc::default(),
         })
+    }
+
+    /// The template with texts that are the same for every record, by the names it reads them by; a record's
+    /// field of the same name hides one.
+    #[must_use]
+    pub fn with_texts(mut self, texts: &BTreeMap<String, String>) -> Self {
+        let value = |text: &String| minijinja::Value::from(text.as_str());
+        self.texts = Arc::new(texts.iter().map(|(name, text)| (name.clone(), value(text))).collect());
+        self
     }
 
     /// Renders for one record, which is seen as its fields by name, `vars`, and `id` (the record's id,
@@ -67,7 +79,10 @@ impl Template {
                 Some(value) => minijinja::Value::from(Serde(value)),
                 None if name == "vars" => self.vars.clone(),
                 None if name == "id" => minijinja::Value::from(record.id.to_string()),
-                None => continue,
+                None => match self.texts.get(name) {
+                    Some(text) => text.clone(),
+                    None => continue,
+                },
             };
             context.insert(name.as_str(), value);
         }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use crate::config::LoadError;
 use crate::engine::RunError;
 use crate::journal::{OpenError, StorageError};
+use crate::report::{FindError, ReadError};
 
 /// The codes a shell sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +68,12 @@ fn code(error: &anyhow::Error) -> Exit {
                 OpenError::Different { .. } | OpenError::Foreign(_) => Exit::Usage,
                 _ => Exit::Storage,
             };
+        }
+        match cause.downcast_ref::<FindError>() {
+            Some(FindError::Read(ReadError::File { .. })) => return Exit::Storage,
+            Some(FindError::Read(_)) => return Exit::Usage,
+            Some(FindError::Embedding(_)) => return Exit::Model,
+            None => {}
         }
         if cause.is::<LoadError>() || cause.is::<RunError>() || cause.is::<WrongUse>() {
             return Exit::Usage;

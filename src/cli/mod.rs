@@ -9,6 +9,7 @@ mod inspect;
 mod logging;
 mod preview;
 mod repair;
+mod report;
 mod run;
 mod stages;
 mod status;
@@ -49,6 +50,8 @@ enum Command {
     Preview(preview::PreviewArgs),
     /// Tells how far a run is: live, killed or finished. Writes nothing.
     Status(status::StatusArgs),
+    /// Makes one HTML page about the data of a run, or of files of records; several are compared.
+    Report(report::ReportArgs),
     /// Makes the rejected items of a run again; those that now succeed take their places in the outputs.
     RetryRejected(repair::RetryArgs),
     /// Checks every committed byte of a run, and undoes what does not hold so that it is made again.
@@ -130,6 +133,7 @@ pub fn main() -> ExitCode {
         Command::Validate(args) => validate::run(args, cli.json),
         Command::Preview(args) => preview::run(args),
         Command::Status(args) => status::run(args, cli.json),
+        Command::Report(args) => report::run(args, cli.json, cli.quiet),
         Command::RetryRejected(args) => run::retry_rejected(args, cli.json, cli.quiet, bar),
         Command::Repair(args) => repair::repair(args, cli.json),
         Command::Stages(args) => stages::run(args, cli.json),

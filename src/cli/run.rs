@@ -46,6 +46,9 @@ pub(super) fn run(args: &RunArgs, json: bool, quiet: bool, bar: ProgressBar) -> 
     let providers = providers(&plan)?;
     let now = jiff::Zoned::now().strftime("%Y-%m-%d_%H-%M-%S").to_string();
     let mut parts = Parts::build(&plan, &providers, &now)?;
+    if parts.is_endless() && args.limit.is_none() && plan.accept.is_none() {
+        return Err(endless(&plan).into());
+    }
     let wanted = Wanted {
         pipeline: plan.name.clone(),
         fingerprint: plan.fingerprint(),
@@ -111,6 +114,14 @@ pub(super) fn providers(plan: &Plan) -> anyhow::Result<Providers> {
         models.insert(name.clone(), connected);
     }
     Ok(Providers { models, heuristic: Arc::new(llm::Heuristic) })
+}
+
+/// What to say of a run that would never end.
+fn endless(plan: &Plan) -> WrongUse {
+    let source = plan.stages.first().map_or("source", |stage| &*stage.id);
+    WrongUse(format!(
+        "`{source}` never ends by itself\nhint: say how many items to make, with `--limit N`, or `count` in the stage"
+    ))
 }
 
 /// Whether a run that finished under `before` needs nothing more for `now`.

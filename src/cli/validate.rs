@@ -24,15 +24,15 @@ pub(super) fn run(args: &ValidateArgs, json: bool) -> anyhow::Result<Exit> {
     let mut exit = Exit::Complete;
     for file in &args.pipelines {
         match run::load(file, &args.changes) {
-            Ok(plan) if json => print(&format!("{}\n", as_json(&plan))),
-            Ok(plan) => print(&text(&plan)),
+            Ok(plan) if json => print(&format!("{}\n", as_json(&plan)?)),
+            Ok(plan) => print(&text(&plan)?),
             Err(error) => exit = report(&error, json),
         }
     }
     Ok(exit)
 }
 
-fn text(plan: &Plan) -> String {
+fn text(plan: &Plan) -> anyhow::Result<String> {
     let mut text = format!("{}: {} is right\n", plan.file.display(), plan.name);
     for (name, model) in &plan.models {
         let provider = format!("{:?}", model.provider).to_lowercase();
@@ -49,17 +49,26 @@ fn text(plan: &Plan) -> String {
         let name =
             if *stage.id == *stage.kind.name { String::new() } else { format!(" ({})", stage.kind.name) };
         let _ = writeln!(text, "  {:>2}. {}{name}{when}", index + 1, stage.id);
+        for line in plan.explain(stage)?.iter().flat_map(|explanation| &explanation.lines) {
+            let _ = writeln!(text, "        {line}");
+        }
+    }
+    if let Some(items) = plan.items {
+        let _ = writeln!(text, "  {items} items");
     }
     let _ = writeln!(text, "  {} items in flight at most, seed {}", plan.max_in_flight, plan.seed);
-    text
+    Ok(text)
 }
 
-fn as_json(plan: &Plan) -> serde_json::Value {
-    let stages: Vec<_> = plan
-        .stages
-        .iter()
-        .map(|stage| json!({"id": stage.id, "type": stage.kind.name, "when": stage.when}))
-        .collect();
-    json!({"file": plan.file, "name": plan.name, "seed": plan.seed, "max_in_flight": plan.max_in_flight,
-           "stages": stages, "pipeline": plan.resolved})
+fn as_json(plan: &Plan) -> anyhow::Result<serde_json::Value> {
+    let mut stages = Vec::with_capacity(plan.stages.len());
+    for stage in &plan.stages {
+        let mut told = json!({"id": stage.id, "type": stage.kind.name, "when": stage.when});
+        if let Some(explanation) = plan.explain(stage)? {
+            told["explanation"] = explanation.data;
+        }
+        stages.push(told);
+    }
+    Ok(json!({"file": plan.file, "name": plan.name, "seed": plan.seed, "items": plan.items,
+              "max_in_flight": plan.max_in_flight, "stages": stages, "pipeline": plan.resolved}))
 }

@@ -13,6 +13,7 @@ use super::names::{did_you_mean, one_of};
 use super::output_path::output_path;
 use super::problem::Problem;
 use super::shape::undeclared_var;
+use super::unread::Unread;
 use crate::template::{Expression, Template, TemplateError};
 
 /// Names every template knows without any stage: the record's id, the variables, Jinja's own functions.
@@ -46,6 +47,15 @@ pub struct CheckContext<'a> {
     used_models: BTreeSet<String>,
     outputs: BTreeMap<String, String>,
     inputs: BTreeMap<String, String>,
+    /// Items that leave the source part, where that is known.
+    items: Option<u64>,
+    /// Whether each of them reaches the stage under check, exactly once.
+    all_items: bool,
+    /// Whether each that reaches the stage goes on from it, exactly once.
+    keeps_items: bool,
+    /// Whether the run ends at some number of accepted items rather than with the source.
+    accepts: bool,
+    unread: Unread,
     problems: Vec<Problem>,
 }
 
@@ -55,6 +65,7 @@ pub(super) struct Findings {
     pub(super) used_models: BTreeSet<String>,
     /// Files the run depends on, with the hash of their content.
     pub(super) inputs: BTreeMap<String, String>,
+    pub(super) items: Option<u64>,
     pub(super) problems: Vec<Problem>,
 }
 
@@ -72,6 +83,11 @@ impl<'a> CheckContext<'a> {
             used_models: BTreeSet::new(),
             outputs: BTreeMap::new(),
             inputs: BTreeMap::new(),
+            items: None,
+            all_items: false,
+            keeps_items: true,
+            accepts: false,
+            unread: Unread::default(),
             problems: Vec::new(),
         }
     }
@@ -105,6 +121,31 @@ impl<'a> CheckContext<'a> {
         }
     }
 
+    /// Says how many items there will be; for sources that know.
+    pub fn gives_items(&mut self, count: u64) {
+        self.items = Some(count);
+        self.all_items = true;
+        self.keeps_items();
+    }
+
+    /// Says that every record that comes in goes on, as one record.
+    pub fn keeps_items(&mut self) {
+        self.keeps_items = true;
+    }
+
+    /// How many items there are, if that is known, the run goes through all of them, and each reaches this
+    /// stage exactly once.
+    #[must_use]
+    pub fn items(&self) -> Option<u64> {
+        self.items.filter(|_| self.all_items && !self.accepts)
+    }
+
+    /// Says that the stage draws `names` for a model to see: each must be read by a later template or
+    /// expression before a model is asked, by its own name or through one of `all`, which hold every one.
+    pub fn must_be_read(&mut self, names: Vec<String>, all: &'static [&'static str]) {
+        self.unread.add(self.stage.clone(), names, all);
+    }
+
     /// The problems reported so far.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
@@ -136,8 +177,9 @@ impl<'a> CheckContext<'a> {
         true
     }
 
-    /// Whether the field itself or something inside it was made.
-    fn has(&self, name: &str) -> bool {
+    /// Whether an earlier stage made the field itself or something inside it.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
         let inside = format!("{name}.");
         self.fields.iter().any(|field| field == name || field.starts_with(&inside))
     }
@@ -204,6 +246,7 @@ impl<'a> CheckContext<'a> {
 
     /// Marks the model `name` as used; reports at `at` if the pipeline declares none of that name.
     pub fn model(&mut self, at: &str, name: &str) {
+        self.unread.ask();
         if self.models.contains_key(name) {
             self.used_models.insert(name.to_owned());
             return;
@@ -246,9 +289,18 @@ impl<'a> CheckContext<'a> {
         self.outputs.insert(clean, stage);
     }
 
-    /// Goes on to the stage whose body is at the pointer `stage`.
-    pub(super) fn enter(&mut self, stage: &str) {
+    /// Says whether the run ends at some number of accepted items.
+    pub(super) fn accepts(&mut self, accepts: bool) {
+        self.accepts = accepts;
+    }
+
+    /// Goes on to the stage whose body is at the pointer `stage`; `some` says that some records go past it.
+    pub(super) fn enter(&mut self, stage: &str, some: bool) {
         stage.clone_into(&mut self.stage);
+        if some || !self.keeps_items {
+            self.all_items = false;
+        }
+        self.keeps_items = false;
     }
 
     /// How many fields are known and how many problems were reported: what one stage's check did.
@@ -265,11 +317,13 @@ impl<'a> CheckContext<'a> {
     }
 
     /// What the stages used of the pipeline's settings, the files they read, and the problems found.
-    pub(super) fn finish(self) -> Findings {
+    pub(super) fn finish(mut self) -> Findings {
+        self.problems.extend(self.unread.problems());
         Findings {
             used_vars: self.used_vars,
             used_models: self.used_models,
             inputs: self.inputs,
+            items: self.items,
             problems: self.problems,
         }
     }
@@ -278,6 +332,7 @@ impl<'a> CheckContext<'a> {
     fn check_names(&mut self, at: &str, names: &[String]) -> bool {
         let before = self.problems.len();
         for name in names {
+            self.unread.read(name);
             match name.strip_prefix("vars.") {
                 Some(rest) => self.check_var(at, rest.split('.').next().unwrap_or(rest)),
                 None if name == "vars" => self.used_vars.extend(self.vars.keys().cloned()),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::plan::Plan;
+use super::plan::{Plan, PlannedStage};
 
 /// Settings of the whole file that do not change what is made.
 const OPERATIONAL: &[&str] = &[
@@ -43,10 +43,13 @@ impl Plan {
             parts.insert(format!("models.{name}"), model);
         }
         let bodies = whole.get("stages").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        let order: Vec<Value> = self.stages.iter().map(|stage| stage.id.to_string().into()).collect();
+        let named = |stage: &PlannedStage| format!("{}: {}", stage.id, stage.kind.name).into();
+        let order: Vec<Value> = self.stages.iter().map(named).collect();
         parts.insert("order of stages".into(), Value::Array(order));
         for (stage, body) in self.stages.iter().zip(bodies) {
-            parts.insert(format!("stages.{}", stage.id), body.clone());
+            // A stage is a map with one key, its type, which the order of stages names.
+            let inside = body.as_object().and_then(|body| body.values().next()).unwrap_or(body);
+            parts.insert(format!("stages.{}", stage.id), inside.clone());
         }
         for (path, content) in &self.inputs {
             parts.insert(format!("files.{path}"), Value::String(content.clone()));

@@ -27,6 +27,7 @@ mod secrets;
 mod shape;
 mod stage_ids;
 mod tree;
+mod unread;
 mod whole;
 
 #[cfg(test)]

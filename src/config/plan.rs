@@ -14,7 +14,8 @@ use super::pipeline::{Durability, ErrorBudget, Pipeline};
 use super::problem::Problems;
 use super::secrets;
 use super::whole::Seen;
-use crate::stage::Declare;
+use crate::draw::Draws;
+use crate::stage::{BuildContext, BuildError, Declare, Explanation};
 use crate::stages::{STAGES, StageType};
 
 /// Items in flight at least, however few requests the models may have.
@@ -50,6 +51,8 @@ pub struct Plan {
     pub stages: Vec<PlannedStage>,
     /// The files that stages read, with the hash of their content.
     pub inputs: BTreeMap<String, String>,
+    /// How many items there will be, where the source says so.
+    pub items: Option<u64>,
     /// The whole pipeline as a tree, variables and environment values put in, without secrets; written to
     /// the run directory and compared on resume.
     pub resolved: Value,
@@ -131,7 +134,24 @@ impl Plan {
             drain_timeout: pipeline.drain_timeout,
             stages,
             inputs: seen.inputs,
+            items: seen.items,
         }
+    }
+
+    /// What `stage` is built with; `started` is the run's first start.
+    #[must_use]
+    pub fn build_context(&self, stage: &PlannedStage, started: &str) -> BuildContext {
+        BuildContext {
+            vars: self.vars.clone(),
+            draws: Draws::new(self.seed, Arc::clone(&stage.id)),
+            started: started.to_owned(),
+            items: self.items,
+        }
+    }
+
+    /// What a stage tells of itself before a run, if anything.
+    pub fn explain(&self, stage: &PlannedStage) -> Result<Option<Explanation>, BuildError> {
+        stage.declared.explain(&self.build_context(stage, "now"))
     }
 }
 

@@ -80,6 +80,12 @@ fn inner_rows(field: &Value, name: &str) -> String {
     if let Some(items) = field.get("items").filter(|items| items.get("properties").is_some()) {
         return rows(items, &format!("{name}[]."));
     }
+    // A map whose keys are the user's own names.
+    if let Some(values) =
+        field.get("additionalProperties").filter(|values| values.get("properties").is_some())
+    {
+        return rows(values, &format!("{name}.NAME."));
+    }
     let branches = field.get("anyOf").and_then(Value::as_array).into_iter().flatten();
     let mut maps = branches.filter(|branch| branch.get("properties").is_some());
     match (maps.next(), maps.next()) {

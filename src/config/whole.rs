@@ -24,6 +24,8 @@ pub(super) struct Seen {
     pub(super) still_read: BTreeSet<String>,
     /// The files that stages read, with the hash of their content.
     pub(super) inputs: BTreeMap<String, String>,
+    /// How many items there will be, where the source says so.
+    pub(super) items: Option<u64>,
 }
 
 /// Checks everything that needs more than one part of the file; `read_before` are the variables that were
@@ -39,8 +41,9 @@ pub(super) fn check(
 ) -> Seen {
     let misplaced = check_order(document, stages, table, problems);
     let mut context = CheckContext::new(vars, &head.models);
+    context.accepts(head.pipeline.as_ref().is_some_and(|pipeline| pipeline.accept.is_some()));
     for (index, stage) in stages.iter().enumerate() {
-        context.enter(&stage.at);
+        context.enter(&stage.at, stage.when.is_some());
         if let Some(when) = &stage.when {
             context.expression("/when", when);
         }
@@ -70,7 +73,7 @@ pub(super) fn check(
             }
         }
     }
-    let Findings { mut used_vars, mut used_models, inputs, problems: found } = context.finish();
+    let Findings { mut used_vars, mut used_models, inputs, items, problems: found } = context.finish();
     problems.extend(found);
     used_vars.extend(read_vars(document, vars));
     let still_read = used_vars.clone();
@@ -84,7 +87,7 @@ pub(super) fn check(
     for name in head.models.keys().filter(|name| !used_models.contains(*name)) {
         problems.push(unused(join("/models", name), format!("no stage asks the model `{name}`")));
     }
-    Seen { still_read, inputs }
+    Seen { still_read, inputs, items }
 }
 
 /// The variables that texts of the file name.

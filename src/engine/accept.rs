@@ -7,14 +7,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::journal::Outcome;
+use crate::journal::{Lines, Outcome};
 
 /// An item that may be committed now.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Ready {
     pub(crate) item: u64,
     pub(crate) outcome: Outcome,
-    pub(crate) lines: Vec<(usize, Vec<u8>)>,
+    pub(crate) lines: Lines,
     /// It ended ok but comes behind the last one wanted.
     pub(crate) surplus: bool,
 }
@@ -25,7 +25,7 @@ pub(crate) struct InOrder {
     wanted: u64,
     accepted: u64,
     next: u64,
-    waiting: BTreeMap<u64, (Outcome, Vec<(usize, Vec<u8>)>)>,
+    waiting: BTreeMap<u64, (Outcome, Lines)>,
 }
 
 impl InOrder {
@@ -50,7 +50,7 @@ impl InOrder {
     }
 
     /// Takes an item that has ended; gives those that may be committed, in order.
-    pub(crate) fn push(&mut self, item: u64, outcome: Outcome, lines: Vec<(usize, Vec<u8>)>) -> Vec<Ready> {
+    pub(crate) fn push(&mut self, item: u64, outcome: Outcome, lines: Lines) -> Vec<Ready> {
         self.waiting.insert(item, (outcome, lines));
         let mut ready = Vec::new();
         while let Some((outcome, lines)) = self.waiting.remove(&self.next) {
@@ -66,7 +66,7 @@ impl InOrder {
         waiting.into_iter().map(|(item, (outcome, lines))| self.decide(item, outcome, lines)).collect()
     }
 
-    fn decide(&mut self, item: u64, outcome: Outcome, lines: Vec<(usize, Vec<u8>)>) -> Ready {
+    fn decide(&mut self, item: u64, outcome: Outcome, lines: Lines) -> Ready {
         if self.is_reached() {
             return Ready { item, outcome: Outcome::Dropped, lines: Vec::new(), surplus: true };
         }

@@ -60,6 +60,17 @@ impl SourcePart {
         Ok(unit)
     }
 
+    /// How many items there are, if known beforehand.
+    pub(crate) fn items(&self) -> Option<u64> {
+        if self.steps.is_empty() { self.source.records() } else { None }
+    }
+
+    /// Passes over items that are done, where that can be done without making them; says how many.
+    pub(crate) fn skip(&mut self, done: &RoaringTreemap) -> u64 {
+        // A derived item's number is known only once its unit is made.
+        if self.steps.is_empty() { self.source.skip(leading(done)) } else { 0 }
+    }
+
     /// Starts the thread. It ends when the source does or when nobody listens any more.
     pub(crate) fn start(mut self) -> std::io::Result<async_channel::Receiver<Produced>> {
         let (sender, receiver) = async_channel::bounded(UNITS);
@@ -74,8 +85,24 @@ impl SourcePart {
     }
 }
 
+/// How many items from 0 on are done without a gap.
+fn leading(done: &RoaringTreemap) -> u64 {
+    let (mut low, mut high) = (0, done.len());
+    while low < high {
+        let middle = low + (high - low).div_ceil(2);
+        if done.rank(middle - 1) == middle {
+            low = middle;
+        } else {
+            high = middle - 1;
+        }
+    }
+    low
+}
+
 /// Everything the admission task needs.
 pub(crate) struct Admission {
+    /// The number of the first item of `units`.
+    pub(crate) first_item: u64,
     pub(crate) units: async_channel::Receiver<Produced>,
     pub(crate) done: RoaringTreemap,
     pub(crate) limit: u64,
@@ -89,7 +116,7 @@ impl Admission {
     /// Admits items until the source ends, the limit is reached or the run is told to stop. Everything
     /// after it ends because `first` is dropped here.
     pub(crate) async fn run(self) {
-        let mut item = 0;
+        let mut item = self.first_item;
         loop {
             let unit = tokio::select! {
                 biased;
@@ -148,5 +175,23 @@ pub(crate) fn no_thread(error: &std::io::Error) -> FatalError {
         stage: "source".into(),
         class: "thread".into(),
         message: format!("cannot start the source's thread: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_done_items_without_a_gap_are_counted() {
+        for (done, expected) in [
+            (vec![], 0),
+            (vec![0], 1),
+            (vec![1, 2], 0),
+            (vec![0, 1, 2, 5], 3),
+            ((0..100_000).chain(100_001..100_050).collect(), 100_000),
+        ] {
+            assert_eq!(leading(&done.into_iter().collect()), expected);
+        }
     }
 }

@@ -9,10 +9,9 @@ use super::admission::SourcePart;
 use super::ask::{AskUnit, Reader};
 use super::worker::Step;
 use crate::config::{ModelConfig, Plan, PlannedStage};
-use crate::draw::Draws;
 use crate::journal::SINKS;
 use crate::llm::Model;
-use crate::stage::{ArrayFile, BuildContext, BuildError, Part};
+use crate::stage::{ArrayFile, BuildError, Part};
 use crate::template::Expression;
 
 /// The running parts of a plan.
@@ -149,6 +148,12 @@ impl Parts {
         Ok(Self { source, stages, sinks, models })
     }
 
+    /// Whether the source never ends by itself.
+    #[must_use]
+    pub fn is_endless(&self) -> bool {
+        self.source.source.is_endless()
+    }
+
     /// The sinks' paths, relative to the run directory.
     pub fn sink_paths(&self) -> Vec<String> {
         self.sinks.iter().map(|sink| sink.path.clone()).collect()
@@ -163,13 +168,8 @@ fn when(plan: &Plan, planned: &PlannedStage) -> Result<Option<Expression>, RunEr
 }
 
 fn build_part(plan: &Plan, planned: &PlannedStage, started: &str) -> Result<Part, RunError> {
-    let context = BuildContext {
-        vars: plan.vars.clone(),
-        draws: Draws::new(plan.seed, Arc::clone(&planned.id)),
-        started: started.to_owned(),
-    };
     planned
         .declared
-        .build(&context)
+        .build(&plan.build_context(planned, started))
         .map_err(|source| RunError::Build { stage: Arc::clone(&planned.id), source })
 }

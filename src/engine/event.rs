@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::metrics::StageFigures;
-use crate::journal::StorageError;
+use crate::journal::{Lines, StorageError};
 use crate::llm::{EndpointFigures, PoolFigures};
 use crate::record::{Record, RecordId};
 
@@ -18,7 +18,7 @@ pub(crate) struct Live {
     /// The record.
     pub(crate) record: Record,
     /// The lines that sinks have taken of it, by file index.
-    pub(crate) lines: Vec<(usize, Vec<u8>)>,
+    pub(crate) lines: Lines,
     /// Whether a sink has taken it or the record it came from.
     pub(crate) written: bool,
 }
@@ -49,7 +49,7 @@ pub(crate) struct Ended {
     pub(crate) end: End,
     /// Whether a sink took it, or the record it came from, on its way.
     pub(crate) written: bool,
-    pub(crate) lines: Vec<(usize, Vec<u8>)>,
+    pub(crate) lines: Lines,
 }
 
 /// How a live record ended.

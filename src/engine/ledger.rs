@@ -3,7 +3,7 @@
 //! Every other task tells it facts; it hands ended items to the writer, gives their permits back, keeps the
 //! error budget, and publishes snapshots. Nothing else in the program decides how an item ended.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::event::{End, Ended, Fact, FatalError, Rejection, RunEvent, Snapshot, 
 use super::metrics::{ModelFigures, StageMetrics};
 use super::stop::Stop;
 use crate::config::ErrorBudget;
-use crate::journal::{Answers, Committed, ItemCommit, Outcome, SINKS, Work, Writer};
+use crate::journal::{Answers, Committed, ItemCommit, Lines, Outcome, SINKS, Work, Writer};
 use crate::llm::{Model, PoolFigures};
 
 /// How often the writer is told to commit and the figures are published.
@@ -70,7 +70,7 @@ pub struct OverBudget {
 #[derive(Default)]
 struct Item {
     live: u32,
-    lines: Vec<(usize, Vec<u8>)>,
+    lines: Lines,
     written: bool,
     rejected: bool,
 }
@@ -82,6 +82,8 @@ pub(crate) struct Ledger {
     items: HashMap<u64, Item>,
     /// Items in the order of admission with where the answers' log then ended; those in front have ended.
     admissions: VecDeque<(u64, u64)>,
+    /// Items with answers from earlier starts that are not committed yet.
+    recovered: HashSet<u64>,
     closing: Closing,
     drops: BTreeMap<&'static str, u64>,
     rejections: BTreeMap<String, u64>,
@@ -102,10 +104,11 @@ impl Ledger {
     pub(crate) fn new(books: Books, writer: Writer) -> Self {
         let begin = Instant::now();
         Self {
-            books,
             writer: Some(writer),
             items: HashMap::new(),
             admissions: VecDeque::new(),
+            recovered: books.answers.recovered_items(),
+            books,
             closing: Closing::default(),
             drops: BTreeMap::new(),
             rejections: BTreeMap::new(),
@@ -223,7 +226,7 @@ impl Ledger {
         self.commit(ready.item, ready.outcome, ready.lines).await;
     }
 
-    async fn commit(&mut self, item: u64, outcome: Outcome, lines: Vec<(usize, Vec<u8>)>) {
+    async fn commit(&mut self, item: u64, outcome: Outcome, lines: Lines) {
         while let Some((item, _)) = self.admissions.front() {
             let waits = self.books.accept.as_ref().is_some_and(|order| order.holds(*item));
             if waits || self.items.contains_key(item) {
@@ -231,8 +234,12 @@ impl Ledger {
             }
             self.admissions.pop_front();
         }
+        self.recovered.remove(&item);
         let oldest = self.admissions.front().map(|(_, end)| *end);
-        let answers_from = oldest.unwrap_or_else(|| self.books.answers.end());
+        let answers_from = match self.recovered.is_empty() {
+            true => oldest.unwrap_or_else(|| self.books.answers.end()),
+            false => 0,
+        };
         self.write(Work::Commit(ItemCommit { item, outcome, lines, answers_from })).await;
     }
 

@@ -139,15 +139,18 @@ pub async fn run(
         before,
         limit: options.limit,
         accept,
-        total: directory.manifest().items,
+        total: directory.manifest().items.or(parts.source.items()),
     };
     let tasks = TaskTracker::new();
     verify(&directory, &facts, &tasks);
     let first = start_stages(parts.stages, &books.stages, &facts, answers, &stop, &tasks);
-    match parts.source.start() {
+    let mut source = parts.source;
+    let first_item = source.skip(&done);
+    match source.start() {
         Ok(units) => {
             let limit = options.limit.unwrap_or(u64::MAX);
-            let admission = Admission { units, done, limit, permits, facts, first, stop: stop.clone() };
+            let stop = stop.clone();
+            let admission = Admission { first_item, units, done, limit, permits, facts, first, stop };
             tasks.spawn(admission.run());
         }
         Err(error) => {

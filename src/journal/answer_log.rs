@@ -4,6 +4,7 @@
 //! second thread, when the ledger's clock says so. Answers are few and small beside what the model takes to
 //! make them; several that wait are written together.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -126,6 +127,13 @@ impl Answers {
     /// Where the log ends: answers of items admitted from now on come behind it.
     pub(crate) fn end(&self) -> u64 {
         self.end.load(SeqCst)
+    }
+
+    /// The items that earlier starts left answers for. Those stand at the front of this start's log, and
+    /// nothing behind it may be taken for all that a next start needs until these items are done.
+    pub(crate) fn recovered_items(&self) -> HashSet<u64> {
+        let recovered = self.recovered.lock().unwrap_or_else(PoisonError::into_inner);
+        recovered.answers.values().map(|(names, _)| names.item).collect()
     }
 
     /// Answers found from earlier starts, and answers reused of another run.

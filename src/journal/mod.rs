@@ -33,4 +33,4 @@ pub use manifest::{Manifest, RunState};
 pub use open_error::OpenError;
 pub use recover::{Inspection, inspect};
 pub use repair::{Repaired, repair, retry_rejected};
-pub use writer::{Committed, ItemCommit, PROVENANCE, REJECTED, SINKS, StorageError, Work, Writer};
+pub use writer::{Committed, ItemCommit, Lines, PROVENANCE, REJECTED, SINKS, StorageError, Work, Writer};

@@ -28,6 +28,9 @@ const GROUP_BYTES: usize = 4 << 20;
 /// Messages that may wait for the thread.
 const BACKLOG: usize = 1024;
 
+/// Lines with their line ends, each with the index of its file.
+pub type Lines = Vec<(usize, Vec<u8>)>;
+
 /// An item that has ended, with everything it leaves behind.
 #[derive(Debug)]
 pub struct ItemCommit {
@@ -35,8 +38,8 @@ pub struct ItemCommit {
     pub item: u64,
     /// How it ended.
     pub outcome: Outcome,
-    /// Lines with their line ends, each with the index of its file.
-    pub lines: Vec<(usize, Vec<u8>)>,
+    /// What it leaves in the outputs.
+    pub lines: Lines,
     /// Where the answers of the items that are still in flight begin in this start's log.
     pub answers_from: u64,
 }

@@ -4,11 +4,13 @@
 //! `mod` line; a row in `STAGES`. `config` and the command line find it through the table.
 
 mod cot_expand;
+mod generate;
 mod ingest;
 mod llm;
 mod parse;
 mod plan_questions;
 mod prompt;
+mod sample_injections;
 mod section;
 mod sink;
 mod split;
@@ -22,8 +24,10 @@ use crate::stage::Declare;
 /// Every stage type, in the order a pipeline usually has them.
 pub static STAGES: &[StageType] = &[
     StageType::of::<ingest::Ingest>(),
+    StageType::of::<generate::Generate>(),
     StageType::of::<section::Section>(),
     StageType::of::<plan_questions::PlanQuestions>(),
+    StageType::of::<sample_injections::SampleInjections>(),
     StageType::of::<prompt::Prompt>(),
     StageType::of::<llm::Llm>(),
     StageType::of::<parse::Parse>(),
@@ -139,6 +143,7 @@ pub(crate) mod testing {
             vars: Map::new(),
             draws: Draws::new(42, "stage".into()),
             started: "2026-01-31_12-00-00".into(),
+            items: Some(100_000),
         };
         declared.build(&context).unwrap()
     }

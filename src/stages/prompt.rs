@@ -3,6 +3,8 @@
 //! Stands before `llm`, which sends the messages made here. The templates are compiled once; naming a field
 //! that no earlier stage makes is found when the pipeline is loaded.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
@@ -30,6 +32,10 @@ pub(super) struct Prompt {
     /// A file that holds the user message's template.
     #[serde(default)]
     user_file: Option<String>,
+    /// Text files that the templates read by these names, the same for every record: `{context:
+    /// config/context.txt}` makes `{{ context }}`. A path may name `vars`; an empty path is an empty text.
+    #[serde(default)]
+    texts: BTreeMap<String, String>,
     /// The field the messages are put in.
     #[serde(default = "output")]
     output: String,
@@ -62,6 +68,7 @@ impl Declare for Prompt {
         if self.user.is_none() && self.user_file.is_none() {
             context.problem("", "`prompt` has neither `user` nor `user_file`").expected("one of them");
         }
+        let hidden = self.check_texts(context);
         for (name, inline, file) in
             [("system", &self.system, &self.system_file), ("user", &self.user, &self.user_file)]
         {
@@ -80,14 +87,53 @@ impl Declare for Prompt {
                 context.template(&at, &source);
             }
         }
+        context.removes(&hidden);
         context.makes(&[&self.output]);
+        context.keeps_items();
     }
 
     fn build(&self, context: &BuildContext) -> Result<Part, BuildError> {
         let user = template(context, self.user.as_deref(), self.user_file.as_deref())?
             .ok_or_else(|| BuildError::Other("neither `user` nor `user_file` is given".into()))?;
         let system = template(context, self.system.as_deref(), self.system_file.as_deref())?;
+        let texts = self.read_texts(context)?;
+        let (user, system) = (user.with_texts(&texts), system.map(|system| system.with_texts(&texts)));
         Ok(Part::Transform(Box::new(Renderer { system, user, output: self.output.clone() })))
+    }
+}
+
+impl Prompt {
+    /// Checks the text files and makes their names known to the templates; gives those that must be
+    /// forgotten again, since they are no fields.
+    fn check_texts(&self, context: &mut CheckContext<'_>) -> Vec<&str> {
+        let mut names = Vec::new();
+        for (name, path) in &self.texts {
+            let at = format!("/texts/{}", name.replace('~', "~0").replace('/', "~1"));
+            if context.has(name) {
+                let message = format!("records have a field `{name}`, which would hide the text");
+                context.problem(&at, message).on_key().expected("a name that no stage makes");
+                continue;
+            }
+            if let Some(path) = context.render(&at, path).filter(|path| !path.is_empty()) {
+                context.read_file(&at, &path);
+            }
+            names.push(name.as_str());
+        }
+        context.makes(&names);
+        names
+    }
+
+    fn read_texts(&self, context: &BuildContext) -> Result<BTreeMap<String, String>, BuildError> {
+        let mut texts = BTreeMap::new();
+        for (name, path) in &self.texts {
+            let path = context.render(path)?;
+            let text = match path.as_str() {
+                "" => String::new(),
+                _ => std::fs::read_to_string(&path).map_err(|source| BuildError::Read { path, source })?,
+            };
+            texts.insert(name.clone(), text.trim().to_owned());
+        }
+        Ok(texts)
     }
 }
 
@@ -145,6 +191,22 @@ mod tests {
         let mut bare = record(json!({"role": " ", "topic": "tides"}));
         part.process(&mut bare).unwrap();
         assert_eq!(bare.fields["prompt"], json!([{"role": "user", "content": "About tides."}]));
+    }
+
+    #[test]
+    fn texts_are_read_by_their_names() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("context.txt");
+        std::fs::write(&path, "A library.\n").unwrap();
+        let part = build::<Prompt>(json!({
+            "user": "{% if none %}{{ none }}{% endif %}{{ context }} Ask about {{ topic }}.",
+            "texts": {"context": path, "none": ""},
+        }));
+        let Part::Transform(part) = part else { panic!("not a transform") };
+        let mut one = record(json!({"topic": "fees"}));
+        part.process(&mut one).unwrap();
+        assert_eq!(one.fields["prompt"][0]["content"], "A library. Ask about fees.");
+        assert_eq!(one.get("context"), None, "no field of the record");
     }
 
     #[test]

@@ -37,7 +37,8 @@ fn each_is_refused_with_all_its_problems() {
             wrong.push(format!("{name}:\n{said}"));
         }
     }
-    assert!(wrong.is_empty(), "not as expected:\n{}", wrong.join("\n"));
+    let how = "`UPDATE_EXPECTED=1 cargo test bad_pipelines` writes the texts anew";
+    assert!(wrong.is_empty(), "not as expected ({how}):\n{}", wrong.join("\n"));
     assert!(!dir.path().join("output").exists());
 }
 

@@ -1,7 +1,7 @@
 //! The program as a child process that a test watches while it runs, signals and kills.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,6 @@ pub(crate) struct Running {
 pub(crate) struct Ended {
     /// The exit code; `None` if a signal ended it.
     pub(crate) code: Option<i32>,
-    pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
@@ -32,11 +31,11 @@ impl Running {
     /// Starts the program in `dir`.
     pub(crate) fn start(dir: &Path, arguments: &[&str]) -> Self {
         let prints = TempDir::new().unwrap();
-        let file = |name: &str| Stdio::from(File::create(prints.path().join(name)).unwrap());
+        let stderr = File::create(prints.path().join("stderr")).unwrap();
         let child = program(dir, arguments)
             .stdin(Stdio::null())
-            .stdout(file("stdout"))
-            .stderr(file("stderr"))
+            .stdout(Stdio::null())
+            .stderr(stderr)
             .spawn()
             .unwrap();
         Self { child, prints }
@@ -44,7 +43,7 @@ impl Running {
 
     /// What it has printed to stderr so far.
     pub(crate) fn stderr(&self) -> String {
-        self.printed("stderr")
+        std::fs::read_to_string(self.prints.path().join("stderr")).unwrap()
     }
 
     /// Waits until `condition` holds or the program has ended; says whether it is still running.
@@ -85,11 +84,7 @@ impl Running {
     pub(crate) fn wait(mut self) -> Ended {
         self.runs_until("the program ends", || false);
         let code = self.child.wait().unwrap().code();
-        Ended { code, stdout: self.printed("stdout"), stderr: self.printed("stderr") }
-    }
-
-    fn printed(&self, name: &str) -> String {
-        std::fs::read_to_string(self.prints.path().join(name)).unwrap()
+        Ended { code, stderr: self.stderr() }
     }
 }
 
@@ -122,7 +117,7 @@ pub(crate) fn rows_folder(rows: usize, concurrency: u32, url: &str) -> TempDir {
 }
 
 /// The number of ids in all outputs of a run of `rows_pipeline`; each must stand once.
-pub(crate) fn ids(root: &PathBuf) -> usize {
+pub(crate) fn ids(root: &Path) -> usize {
     let mut ids = std::collections::BTreeSet::new();
     let mut lines = 0;
     for (file, texts) in crate::harness::outputs(root) {

@@ -59,6 +59,11 @@ impl FaultyDisk {
         state.struck = false;
     }
 
+    /// Takes back a fault that has not come.
+    pub(crate) fn calm(&self) {
+        self.state.lock().unwrap().fault = None;
+    }
+
     /// Whether the fault came.
     pub(crate) fn was_struck(&self) -> bool {
         self.state.lock().unwrap().struck

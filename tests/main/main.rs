@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 mod bad_pipelines;
+mod browser;
 mod child;
 mod command_line;
 mod docs_to_qa;
@@ -10,11 +11,17 @@ mod exits;
 mod faulty_disk;
 mod generated;
 mod harness;
+mod invariants;
+mod killed;
 mod model_server;
 mod own_pipeline;
 mod protocol;
 mod real_model;
+mod report_data;
+mod report_page;
+mod reuse;
 mod running;
+mod sampling;
 mod secrets;
 mod shipped;
 mod status;

@@ -248,6 +248,7 @@ async fn t18_t84_rejected_items_are_tried_again_even_when_power_is_lost_meanwhil
             left
         } else {
             assert_eq!(outcome.unwrap(), 1);
+            disk.calm();
             disk
         };
         bench.must_complete(&left, &model(), &format!("retried, power lost at {count}")).await;

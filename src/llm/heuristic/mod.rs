@@ -1,10 +1,11 @@
 //! The provider that needs no server: answers made of the record's own words.
 //!
 //! A planned question (a record with `question_type` and `section`) gets a question, an answer and three
-//! reasoning steps quoted from its section; any other request gets its schema filled from its last user
-//! message. Same record, same answer: nothing here is random and nothing is kept between records.
+//! reasoning steps quoted from its section; a record with drawn `injections` gets a user's question; any
+//! other request gets its schema filled from its last user message. Same record, same answer: nothing here is random and nothing is kept between records.
 //!
 //! ```text
+//! record -> user_input -> text
 //! record -> passage (sentences, terms, subject) -> question / fact / judge / pair -> JSON text
 //! request -> generic (schema + message) ---------------------------------------^
 //! ```
@@ -23,6 +24,7 @@ mod question;
 mod sentences;
 mod subject;
 mod terms;
+mod user_input;
 mod words;
 
 #[cfg(test)]
@@ -73,8 +75,11 @@ fn answer(request: &ModelRequest, record: &Record) -> String {
                 generic::fill(schema, source, Some(&made)).to_string()
             }
         }
-        (Some(schema), None) => generic::fill(schema, source, None).to_string(),
-        (None, None) => generic::gist(source),
+        (Some(schema), None) => {
+            let made = user_input::text(record).map(|text| json!({"question": text, "text": text}));
+            generic::fill(schema, source, made.as_ref()).to_string()
+        }
+        (None, None) => user_input::text(record).unwrap_or_else(|| generic::gist(source)),
     }
 }
 

@@ -6,7 +6,7 @@
 
 mod document;
 mod files;
-mod rows;
+pub(in crate::stages) mod rows;
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -14,14 +14,14 @@ const ROW_LIMIT: u64 = 64 * 1024 * 1024;
 const KEEP: usize = 1024 * 1024;
 
 /// The fields of one row.
-pub(super) type Fields = Map<String, Value>;
+pub(in crate::stages) type Fields = Map<String, Value>;
 
 /// The rows of one file: the number of each, from 1, with its fields or why it cannot be read. The number is
 /// the line in a JSONL file, and in a CSV file counts the rows below the header.
-pub(super) type Rows = Box<dyn Iterator<Item = (u64, Result<Fields, String>)> + Send>;
+pub(in crate::stages) type Rows = Box<dyn Iterator<Item = (u64, Result<Fields, String>)> + Send>;
 
 /// Opens a JSONL file.
-pub(super) fn jsonl(path: &str) -> Result<Rows, String> {
+pub(in crate::stages) fn jsonl(path: &str) -> Result<Rows, String> {
     let mut reader =
         BufReader::with_capacity(64 * 1024, File::open(path).map_err(|error| error.to_string())?);
     let start = reader.fill_buf().map_err(|error| error.to_string())?;
@@ -35,7 +35,7 @@ pub(super) fn jsonl(path: &str) -> Result<Rows, String> {
 }
 
 /// Opens a CSV file; its first row names the fields.
-pub(super) fn csv(path: &str) -> Result<Rows, String> {
+pub(in crate::stages) fn csv(path: &str) -> Result<Rows, String> {
     let file = File::open(path).map_err(|error| error.to_string())?;
     let read = Arc::new(AtomicU64::new(0));
     let mut reader = csv::Reader::from_reader(Metered { file, read: Arc::clone(&read) });

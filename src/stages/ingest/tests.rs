@@ -14,6 +14,7 @@ fn units(files: &[(&str, &[u8])], config: Value) -> (Option<u64>, Vec<Value>) {
         vars: Map::from_iter([("ending".to_owned(), json!("md"))]),
         draws: crate::draw::Draws::new(0, "ingest".into()),
         started: String::new(),
+        items: None,
     };
     let Part::Source(mut source) = config.build(&context).unwrap() else { panic!("not a source") };
     let total = source.units();

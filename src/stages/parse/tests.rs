@@ -10,8 +10,12 @@ fn parse(body: Value) -> Parse {
 }
 
 fn reader(body: Value) -> Box<dyn Read> {
-    let context =
-        BuildContext { vars: Map::new(), draws: Draws::new(1, "parse".into()), started: "2026-01-01".into() };
+    let context = BuildContext {
+        vars: Map::new(),
+        draws: Draws::new(1, "parse".into()),
+        started: "2026-01-01".into(),
+        items: None,
+    };
     match parse(body).build(&context).unwrap() {
         Part::Read(reader) => reader,
         _ => panic!("no reader"),

@@ -1,0 +1,94 @@
+//! What durability costs, and how soon a long run goes on: `cargo bench --bench durability`.
+//!
+//! Whole processes are timed, as a user runs them: the program itself, on a pipeline whose records come from
+//! nothing and go through a template to a file. Prints one line a figure; nothing is asserted.
+
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+#![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on has failed")]
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// Items of the throughput runs.
+const ITEMS: u64 = 100_000;
+/// Items that are done before a run is resumed.
+const DONE: u64 = 1_000_000;
+/// Pairs of runs; the median of their ratios is printed.
+const PAIRS: usize = 5;
+
+fn main() {
+    let dir = tempfile::TempDir::new().unwrap();
+    for (name, durability) in [("on", "power"), ("off", "process")] {
+        std::fs::write(dir.path().join(format!("{name}.yaml")), pipeline(durability)).unwrap();
+    }
+    throughput(dir.path());
+    resume(dir.path());
+}
+
+fn pipeline(durability: &str) -> String {
+    format!(
+        "name: bench\ndurability: {durability}\nmax_in_flight: 1024\nvars: {{count: {ITEMS}}}\nstages:\n  \
+         - generate: {{count: \"{{{{ vars.count }}}}\"}}\n  \
+         - prompt: {{user: \"Write about {{{{ row }}}} in two sentences, for people who know little of it.\"}}\n  \
+         - sink: {{path: rows.jsonl, format: raw}}\n"
+    )
+}
+
+fn throughput(dir: &Path) {
+    let mut ratios = Vec::new();
+    let mut rates = (Vec::new(), Vec::new());
+    for _ in 0..PAIRS {
+        let on = run(dir, "on", &[]);
+        let off = run(dir, "off", &[]);
+        ratios.push(off.as_secs_f64() / on.as_secs_f64());
+        rates.0.push(ITEMS as f64 / on.as_secs_f64());
+        rates.1.push(ITEMS as f64 / off.as_secs_f64());
+    }
+    println!("durability on:  {:.0} items a second (median of {PAIRS})", median(&mut rates.0));
+    println!("durability off: {:.0} items a second", median(&mut rates.1));
+    println!("throughput with durability on, of that with it off: {:.0} %", 100.0 * median(&mut ratios));
+}
+
+fn resume(dir: &Path) {
+    let count = format!("count={}", DONE + 1);
+    let done = DONE.to_string();
+    let begin = run(dir, "on", &["--var", &count, "--limit", &done]);
+    println!("{DONE} items made in {:.1} s", begin.as_secs_f64());
+    let begun = Instant::now();
+    let output = Command::new("/usr/bin/env")
+        .args(["time", "-f", "%M", env!("CARGO_BIN_EXE_synthmill"), "-q"])
+        .args(["run", "on.yaml", "--out", "on", "--var", &count])
+        .current_dir(dir)
+        .output();
+    let seconds = begun.elapsed().as_secs_f64();
+    match output {
+        Ok(output) if output.status.success() => {
+            let peak = String::from_utf8_lossy(&output.stderr);
+            let peak: f64 = peak.trim().lines().last().unwrap_or("0").parse().unwrap_or(0.0);
+            println!(
+                "resumed with {DONE} done, one item more, all checked: {seconds:.2} s, {:.0} MB",
+                peak / 1024.0
+            );
+        }
+        other => println!("not measured: {other:?} (needs GNU time)"),
+    }
+}
+
+fn run(dir: &Path, name: &str, arguments: &[&str]) -> Duration {
+    let _ = std::fs::remove_dir_all(dir.join(name));
+    let begun = Instant::now();
+    let status = Command::new(env!("CARGO_BIN_EXE_synthmill"))
+        .args(["-q", "run", &format!("{name}.yaml"), "--out", name])
+        .args(arguments)
+        .current_dir(dir)
+        .status()
+        .unwrap();
+    assert!(status.success());
+    begun.elapsed()
+}
+
+fn median(figures: &mut [f64]) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}

@@ -1,0 +1,142 @@
+//! `report`: one page about the data that a run made, or about files of records from anywhere.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::Args;
+
+use super::exit::{Exit, WrongUse};
+use super::print;
+use crate::report::{self, Embeddings, Findings, Options};
+
+/// The arguments of `report`.
+#[derive(Debug, Args)]
+pub(super) struct ReportArgs {
+    /// Run directories, such as `output/docs-to-qa`, or files of records: JSONL, or one JSON array. Several are shown
+    /// side by side and compared with the first.
+    #[arg(required = true, value_name = "RUN_DIR|FILE")]
+    inputs: Vec<PathBuf>,
+    /// The page's file. By default `report.html` in the run directory, `STEM.report.html` in the working directory
+    /// for a file or for several inputs. With `--json`, a page is written only where this names one.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// A run directory or a file that words are compared with, instead of the built-in list of English words.
+    #[arg(long, value_name = "RUN_DIR|FILE")]
+    against: Option<PathBuf>,
+    /// Price of a million tokens read by the model, in any currency.
+    #[arg(long, value_name = "PRICE", value_parser = price)]
+    price_in: Option<f64>,
+    /// Price of a million tokens written by the model.
+    #[arg(long, value_name = "PRICE", value_parser = price)]
+    price_out: Option<f64>,
+    /// Texts that costly measures are taken on, and that the map and the records to browse come of.
+    #[arg(long, value_name = "N", default_value_t = 5_000)]
+    sample: usize,
+    /// The seed of that sample.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Where texts become vectors for the map and the Vendi score, such as `http://127.0.0.1:8000/v1`; without it
+    /// they are made of the texts' words.
+    #[arg(long, value_name = "URL", requires = "embeddings_model")]
+    embeddings_url: Option<String>,
+    /// The embedding model's name at that server.
+    #[arg(long, value_name = "NAME", requires = "embeddings_url")]
+    embeddings_model: Option<String>,
+    /// The environment variable that holds the key for that server.
+    #[arg(long, value_name = "VARIABLE", requires = "embeddings_url")]
+    embeddings_key_env: Option<String>,
+}
+
+pub(super) fn run(args: &ReportArgs, json: bool, quiet: bool) -> anyhow::Result<Exit> {
+    let found = report::findings(&args.inputs, &args.options())?;
+    if json {
+        print(&format!("{}\n", serde_json::to_string_pretty(&found)?));
+    }
+    let out = match (&args.out, json) {
+        (Some(out), _) => out.clone(),
+        (None, true) => return Ok(Exit::Complete),
+        (None, false) => usual_out(&args.inputs),
+    };
+    if args.inputs.contains(&out) {
+        let message = format!("`{}` is an input; name another file with `--out`", out.display());
+        return Err(WrongUse(message).into());
+    }
+    write(&out, &found)?;
+    if !json && !quiet {
+        print(&told(&found, &out));
+    }
+    Ok(Exit::Complete)
+}
+
+impl ReportArgs {
+    fn options(&self) -> Options {
+        let embeddings = self.embeddings_url.clone().zip(self.embeddings_model.clone());
+        let prices = (self.price_in.is_some() || self.price_out.is_some())
+            .then(|| (self.price_in.unwrap_or_default(), self.price_out.unwrap_or_default()));
+        Options {
+            sample: self.sample,
+            seed: self.seed,
+            prices,
+            against: self.against.clone(),
+            embeddings: embeddings.map(|(base_url, model)| Embeddings {
+                base_url,
+                model,
+                key_env: self.embeddings_key_env.clone(),
+            }),
+        }
+    }
+}
+
+fn price(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(price) if price.is_finite() && price >= 0.0 => Ok(price),
+        _ => Err("a price is a number, such as 0.5".to_owned()),
+    }
+}
+
+/// A run directory keeps its own report; others stand in the working directory.
+fn usual_out(inputs: &[PathBuf]) -> PathBuf {
+    if let [run] = inputs
+        && run.is_dir()
+    {
+        return run.join("report.html");
+    }
+    let stem = |path: &PathBuf| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let stems: Vec<String> = inputs.iter().map(stem).collect();
+    PathBuf::from(format!("{}.report.html", stems.join("-and-")))
+}
+
+/// Written beside and renamed, so that a reader never sees half a page.
+fn write(out: &Path, found: &[Findings]) -> anyhow::Result<()> {
+    let page = report::page::render(found)?;
+    let temporary = out.with_extension("html.new");
+    std::fs::write(&temporary, page).with_context(|| format!("cannot write `{}`", temporary.display()))?;
+    std::fs::rename(&temporary, out).with_context(|| format!("cannot write `{}`", out.display()))
+}
+
+/// The page in a few lines.
+fn told(found: &[Findings], out: &Path) -> String {
+    let mut text = String::new();
+    for found in found {
+        text.push_str(&format!(
+            "{}: {} records of {} items, {} texts looked at closely\n",
+            found.name, found.records, found.items, found.sampled
+        ));
+        for note in &found.notes {
+            text.push_str(&format!("  note      {note}\n"));
+        }
+        for attribute in &found.attributes {
+            for value in attribute.values.iter().filter(|value| value.outlier) {
+                text.push_str(&format!(
+                    "  outlier   {} `{}`: {:.1} % of drawn, {:.1} % of them rejected\n",
+                    attribute.name,
+                    value.value,
+                    value.drawn_share * 100.0,
+                    value.rejected_share * 100.0
+                ));
+            }
+        }
+    }
+    text.push_str(&format!("  wrote     {}\n", out.display()));
+    text
+}

@@ -1,0 +1,245 @@
+//! A user's question to an assistant, from the attributes drawn for the record.
+//!
+//! Wordings of a language are put together until the text is about as long as asked: a greeting in the tone
+//! drawn, a few words on the asker's situation, the question about the topic. The answer is that text and
+//! nothing else. What the wordings are is told in `wording`.
+
+mod wording;
+
+use rand::RngExt;
+use rand::rngs::ChaCha8Rng;
+use rand::seq::SliceRandom;
+use serde_json::Value;
+
+use self::wording::{Tone, Wording};
+use super::draft::capitalized;
+use super::phrases::fill;
+use crate::draw::Draws;
+use crate::record::Record;
+
+/// Words of a question when no length is asked for.
+const USUAL_WORDS: usize = 15;
+/// Attributes that say what the question is about, before any other.
+const TOPICS: [&str; 5] = ["topic", "subject", "theme", "task", "product"];
+/// Attributes that say how it is put.
+const MANNERS: [&str; 6] = ["tone", "mood", "language", "additional_instruction", "instruction", "style"];
+
+/// The question of a record with `injections`; `None` for other records.
+pub(super) fn text(record: &Record) -> Option<String> {
+    let injections = record.get("injections")?.as_object()?;
+    let named = |names: &[&str]| {
+        let mut found = names.iter().filter_map(|name| injections.get(*name)?.as_str());
+        found.find(|text| !text.trim().is_empty())
+    };
+    let manner =
+        named(&["additional_instruction", "instruction", "style"]).unwrap_or_default().to_lowercase();
+    let other = || {
+        let mut others = injections.iter().filter(|(name, _)| !MANNERS.contains(&name.as_str()));
+        others.find_map(|(_, value)| value.as_str().filter(|text| !text.trim().is_empty()))
+    };
+    let words = record.get("target_words").and_then(Value::as_u64);
+    let wording = Wording::of(named(&["language"]).unwrap_or_default());
+    let mut writer = Writer {
+        wording,
+        tone: Tone::of(named(&["tone", "mood"]).unwrap_or_default()),
+        topic: named(&TOPICS).or_else(other).map(|topic| wording.quoted(topic.trim())),
+        target: words.map_or(USUAL_WORDS, |words| usize::try_from(words).unwrap_or(usize::MAX)),
+        // The list makes records of different runs differ that have the same id.
+        rng: Draws::new(0, "user_input".into())
+            .rng("text", format_args!("{} {}", record.id, record.text("injection_list").unwrap_or_default())),
+    };
+    let text = writer.text(&manner);
+    Some(writer.manners(text, &manner))
+}
+
+/// The attributes and choices of one text.
+struct Writer {
+    wording: &'static Wording,
+    tone: Tone,
+    topic: Option<String>,
+    /// How many words are asked for.
+    target: usize,
+    rng: ChaCha8Rng,
+}
+
+/// Whether an instruction asks for something, by the words people use for it.
+fn asks(manner: &str, words: &[&str]) -> bool {
+    words.iter().any(|word| manner.contains(word))
+}
+
+/// A new last text of a list.
+fn push(list: &mut Vec<String>) -> &mut String {
+    list.push(String::new());
+    let last = list.len() - 1;
+    &mut list[last]
+}
+
+impl Writer {
+    /// The greeting, the situation, the question, the closing.
+    fn text(&mut self, manner: &str) -> String {
+        let mut question = self.question();
+        if asks(manner, &["two ", "second question", "several"]) {
+            let second = self.pick(self.wording.second, usize::MAX);
+            question = format!("{} {second}", question.trim_end_matches(['?', ' ']));
+        }
+        let mut room = self.target.saturating_sub(count(&question));
+        let mut greeting = String::new();
+        let mut before: Vec<String> = Vec::new();
+        let mut closing = String::new();
+        let greetings = self.wording.greetings[self.tone as usize];
+        self.add(greetings, &mut room, &mut greeting);
+        if asks(manner, &["story", "personal", "experience", "background"]) {
+            self.add(self.wording.stories, &mut room, push(&mut before));
+        }
+        if asks(manner, &["date", "amount", "number", "concrete", "detail", "specific"]) {
+            self.add(self.wording.concrete, &mut room, push(&mut before));
+        }
+        let closings = self.wording.closings[self.tone as usize];
+        self.add(closings, &mut room, &mut closing);
+        let mut details = [self.wording.details, self.wording.concrete, self.wording.stories].concat();
+        details.shuffle(&mut self.rng);
+        for detail in details {
+            if count(detail) <= room && !before.iter().any(|other| other == detail) {
+                room -= count(detail);
+                before.push(detail.to_owned());
+            }
+        }
+        let mut parts = vec![greeting];
+        parts.extend(before);
+        parts.extend([question, closing]);
+        parts.retain(|part| !part.is_empty());
+        parts.join(" ")
+    }
+
+    /// The question itself, no longer than asked if there is one so short.
+    fn question(&mut self) -> String {
+        let wordings = match self.topic {
+            Some(_) => self.wording.about,
+            None => self.wording.open,
+        };
+        let topic_words = self.topic.as_deref().map_or(0, count);
+        // The placeholder counts as one word itself.
+        let room = (self.target + usize::from(self.topic.is_some())).saturating_sub(topic_words);
+        let wording = self.pick(wordings, room);
+        let topic = self.topic.clone().unwrap_or_default();
+        capitalized(&fill(wording, &[("topic", topic.as_str())]))
+    }
+
+    /// One of `wordings` of at most `room` words, or the shortest.
+    fn pick(&mut self, wordings: &'static [&'static str], room: usize) -> &'static str {
+        let fitting: Vec<&'static str> =
+            wordings.iter().copied().filter(|wording| count(wording) <= room).collect();
+        if fitting.is_empty() {
+            return wordings.iter().copied().min_by_key(|wording| count(wording)).unwrap_or_default();
+        }
+        fitting[self.rng.random_range(0..fitting.len())]
+    }
+
+    /// Puts one of `wordings` into `place` if there is room for one.
+    fn add(&mut self, wordings: &'static [&'static str], room: &mut usize, place: &mut String) {
+        let chosen = self.pick(wordings, *room);
+        if count(chosen) <= *room && !chosen.is_empty() {
+            *room -= count(chosen);
+            chosen.clone_into(place);
+        }
+    }
+
+    /// The text as a hurried or careless writer leaves it, where that is asked for.
+    fn manners(&mut self, text: String, manner: &str) -> String {
+        let mut text = text;
+        if asks(manner, &["mistake", "typo", "misspell"]) {
+            text = self.with_slips(&text);
+        }
+        if asks(manner, &["phone", "lower case", "lowercase", "little punctuation", "no punctuation"]) {
+            text = text.replace(['.', '!', ',', ';'], "").to_lowercase();
+        }
+        text
+    }
+
+    /// One or two words with two letters swapped.
+    fn with_slips(&mut self, text: &str) -> String {
+        let mut words: Vec<String> = text.split(' ').map(str::to_owned).collect();
+        let long = |word: &String| word.chars().filter(|c| c.is_alphabetic()).count() > 4;
+        let mut places: Vec<usize> = (0..words.len()).filter(|place| long(&words[*place])).collect();
+        places.shuffle(&mut self.rng);
+        for place in places.into_iter().take(1 + self.rng.random_range(0..2)) {
+            let mut letters: Vec<char> = words[place].chars().collect();
+            let last = letters.len() - 3;
+            let at = 1 + self.rng.random_range(0..last);
+            letters.swap(at, at + 1);
+            words[place] = letters.into_iter().collect();
+        }
+        words.join(" ")
+    }
+}
+
+fn count(text: &str) -> usize {
+    text.split_whitespace().count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn record(item: u64, injections: Value, words: u64) -> Record {
+        let mut record = Record { id: crate::record::RecordId::item(item), ..Record::default() };
+        record.set("injections", injections);
+        record.set("target_words", words);
+        record
+    }
+
+    fn texts(injections: &Value, words: u64) -> Vec<String> {
+        (0..200).map(|item| text(&record(item, injections.clone(), words)).unwrap()).collect()
+    }
+
+    #[test]
+    fn texts_are_about_as_long_as_asked() {
+        for language in ["English", "German", "Spanish", "French"] {
+            let injections = json!({"topic": "late fees", "tone": "friendly", "language": language});
+            for words in [3, 5, 8, 14, 20, 40, 80, 120] {
+                let total: usize = texts(&injections, words).iter().map(|text| count(text)).sum();
+                let mean = total as f64 / 200.0;
+                let near = (mean - words as f64).abs() <= (0.15 * words as f64).max(2.5);
+                assert!(near, "{language}: {mean} words instead of {words}");
+            }
+        }
+    }
+
+    #[test]
+    fn texts_vary_and_hold_the_topic() {
+        let mut texts = texts(&json!({"topic": "late fees", "tone": "", "language": "English"}), 20);
+        for text in &texts {
+            assert!(text.to_lowercase().contains("late fees") && text.contains('?'), "{text}");
+            assert!(!text.contains(['{', '\n']), "{text}");
+        }
+        texts.sort();
+        texts.dedup();
+        assert!(texts.len() > 150, "{} different texts of 200", texts.len());
+    }
+
+    #[test]
+    fn tone_language_and_instructions_show() {
+        let with = |tone: &str, language: &str, instruction: &str| {
+            let injections = json!({"topic": "x", "tone": tone, "language": language,
+                "additional_instruction": instruction});
+            texts(&injections, 30).join("\n")
+        };
+        let plain = with("", "English", "");
+        assert_ne!(plain, with("impatient and annoyed", "English", ""));
+        assert!(with("formal and very polite", "German", "").contains("Sehr geehrte"));
+        assert!(with("", "Spanish", "").contains('¿'));
+        assert!(with("", "French", "").contains(" ?"));
+        assert!(with("", "Turkish", "").is_ascii(), "a language without wordings gets English");
+        let phone = with("", "English", "Write as people type on a phone: little punctuation.");
+        assert!(!phone.contains(['.', '!', ',']) && phone == phone.to_lowercase());
+        assert_ne!(plain, with("", "English", "Include one or two typing mistakes."));
+    }
+
+    #[test]
+    fn records_without_injections_are_left_to_others() {
+        assert_eq!(text(&Record::default()), None);
+        let empty = text(&record(0, json!({"topic": ""}), 10)).unwrap();
+        assert!(empty.contains('?'), "{empty}");
+    }
+}

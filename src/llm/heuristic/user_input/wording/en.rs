@@ -1,0 +1,90 @@
+//! Wordings in English.
+
+use super::Wording;
+
+pub(super) static WORDING: Wording = Wording {
+    quotes: ["", ""],
+    greetings: [
+        &["Hello.", "Good day.", "A question:"],
+        &["Hi!", "Hi there!", "Hello you lovely people!", "Hey, hope you are having a great day!"],
+        &[
+            "Seriously?",
+            "Come on.",
+            "This is really annoying.",
+            "I have asked this twice already and got no answer.",
+        ],
+        &[
+            "Sorry.",
+            "Excuse me.",
+            "Sorry to bother you.",
+            "I am not sure whether this is the right place to ask.",
+        ],
+        &["Dear team,", "Good morning.", "Dear Sir or Madam,", "I hope this message finds you well."],
+    ],
+    closings: [
+        &["Thanks.", "Thank you."],
+        &["Thanks!", "Thanks a million!", "You are the best, thank you so much!"],
+        &[
+            "Well?",
+            "Answer me!",
+            "I expect an answer today.",
+            "And please do not send me to another page again.",
+        ],
+        &["Sorry again.", "Thank you, and sorry if this is a silly question.", "I hope that makes sense."],
+        &["Kind regards.", "Many thanks in advance.", "I would be most grateful for your reply."],
+    ],
+    about: &[
+        "{topic}?",
+        "Help with {topic}?",
+        "What about {topic}?",
+        "Can you explain {topic}?",
+        "Who can help me with {topic}?",
+        "What should I know about {topic}?",
+        "What can you tell me about {topic}?",
+        "Is there anything new when it comes to {topic}?",
+        "What do I have to keep in mind for {topic}?",
+        "Could you tell me where I find out more about {topic}?",
+        "What is the easiest way to sort out {topic} without coming in person?",
+    ],
+    open: &[
+        "Help?",
+        "Can you help?",
+        "What can you do for me?",
+        "What do most people ask you about?",
+        "Is there anything I should know before my first visit?",
+    ],
+    second: &[
+        "and whom do I ask?",
+        "and what does it cost?",
+        "and how long does it take?",
+        "and does that work online as well?",
+    ],
+    details: &[
+        "It is urgent.",
+        "I am new here.",
+        "A friend recommended you.",
+        "I could not find anything online.",
+        "I looked at the website but got lost.",
+        "My neighbour told me something quite different.",
+        "I would rather not have to call anybody.",
+        "It is for my mother, who does not use the internet.",
+        "I have tried to find it out on my own first.",
+        "The last time I asked, the answer was not very clear.",
+        "I only have my phone with me at the moment.",
+        "We are a family of four and all of us want to know.",
+    ],
+    concrete: &[
+        "It is about the 14th of March.",
+        "I would come on Saturday at 11.",
+        "I have paid 12.50 so far.",
+        "My daughter is 9 and my son is 13.",
+        "I have been waiting for three weeks now.",
+        "The last time was in May 2023.",
+    ],
+    stories: &[
+        "Last week I stood in front of the door in the rain and nobody was there.",
+        "My grandfather used to take me along when I was little, and now I want to do the same with my own children.",
+        "Yesterday I tried it together with a colleague, and in the end we both gave up and had a coffee instead.",
+        "I have just moved here from another town where all of this worked in a completely different way.",
+    ],
+};

@@ -1,0 +1,181 @@
+//! What was made: files, counts, tokens, cost and time, and how sure a share of so many records is.
+
+use serde::{Deserialize, Serialize};
+
+/// What was read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Source {
+    /// Whether it is a run directory, with provenance and accounting, or bare files.
+    pub run: bool,
+    /// The path as it was given.
+    pub path: String,
+    /// The pipeline's name, for a run.
+    pub pipeline: Option<String>,
+    /// When the run was begun, `YYYY-MM-DD_HH-MM-SS`.
+    pub started: Option<String>,
+    /// `finished`, `interrupted`, `running`; for a run.
+    pub state: Option<String>,
+}
+
+/// Counts, tokens, cost and time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Made {
+    /// The files read, with their records.
+    pub files: Vec<FileCount>,
+    /// Records by split, where records or file names say it (`train`, `validation`).
+    pub splits: Vec<Count>,
+    /// How the items ended; for a run.
+    pub identity: Option<Identity>,
+    /// Dropped records by reason.
+    pub drops: Vec<Count>,
+    /// Rejected records by class and stage, most frequent first.
+    pub rejections: Vec<Rejection>,
+    /// What each model did; from provenance, for records that were kept or rejected.
+    pub models: Vec<ModelUse>,
+    /// Tokens of the model over the run.
+    pub tokens: Option<Tokens>,
+    /// What the tokens cost, if prices were given.
+    pub cost: Option<Cost>,
+    /// Seconds the run took, all starts together.
+    pub seconds: Option<f64>,
+    /// How sure a share estimated from these records is: for 50, 20, 10, 5 and 1 %.
+    pub estimates: Vec<Estimate>,
+    /// How many records an interval of a wanted width needs.
+    pub needed: Vec<NeededSize>,
+}
+
+/// A file and its records.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FileCount {
+    /// The path, relative to the run directory for a run.
+    pub path: String,
+    /// Records in it.
+    pub records: u64,
+    /// Lines that are no record; they are counted and left out.
+    pub malformed: u64,
+    /// Whether its texts are measured; `false` for a second copy of records that another file holds.
+    pub measured: bool,
+}
+
+/// A name and how often it was seen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Count {
+    /// What was counted.
+    pub name: String,
+    /// How often.
+    pub count: u64,
+    /// Share of the whole it belongs to.
+    pub share: f64,
+}
+
+/// `admitted = ok + dropped + rejected + in flight`, in items.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Items taken from the source.
+    pub admitted: u64,
+    /// Items of which a record was written.
+    pub ok: u64,
+    /// Items that a filter took out.
+    pub dropped: u64,
+    /// Items that could not be made.
+    pub rejected: u64,
+    /// Items not ended yet.
+    pub in_flight: u64,
+    /// Whether the sum is right.
+    pub holds: bool,
+}
+
+/// Rejected records of one class and stage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Rejection {
+    /// The error's class, such as `schema`.
+    pub class: String,
+    /// The stage that rejected.
+    pub stage: String,
+    /// Records.
+    pub count: u64,
+    /// Share of all records that were kept or rejected.
+    pub share: f64,
+    /// The message of the first one.
+    pub example: String,
+}
+
+/// What one model did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelUse {
+    /// The model's name in the pipeline.
+    pub model: String,
+    /// Who answered: the provider, or `heuristic`.
+    pub provider: String,
+    /// Answers that records were made of; the records of one item share theirs.
+    pub calls: u64,
+    /// Tokens read.
+    pub prompt_tokens: u64,
+    /// Tokens written.
+    pub completion_tokens: u64,
+    /// Questions put again because an answer was invalid.
+    pub re_asks: u64,
+    /// Answers that the heuristic gave instead.
+    pub fallbacks: u64,
+    /// HTTP attempts.
+    pub attempts: u64,
+    /// Why the model stopped (`stop`, `length`, ...); a large share of `length` means cut answers.
+    pub finish_reasons: Vec<Count>,
+}
+
+/// Tokens of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Tokens {
+    /// Read.
+    pub prompt: u64,
+    /// Written.
+    pub completion: u64,
+}
+
+/// What tokens cost, in the currency of the prices.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Cost {
+    /// Price of a million tokens read.
+    pub price_in: f64,
+    /// Price of a million tokens written.
+    pub price_out: f64,
+    /// Cost of the tokens read.
+    pub prompt: f64,
+    /// Cost of the tokens written.
+    pub completion: f64,
+    /// Both.
+    pub total: f64,
+    /// Cost of a thousand kept records; `None` when none was kept.
+    pub per_thousand_records: Option<f64>,
+}
+
+/// A 95 % confidence interval of a share (Wilson).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Interval {
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+/// How sure a share is at this number of items.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// The share.
+    pub share: f64,
+    /// Items it is estimated from.
+    pub size: u64,
+    /// Its interval.
+    pub interval: Interval,
+}
+
+/// The number of independent items at which a share of one half is known within ± `half_width`, 95 %.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NeededSize {
+    /// Half the interval's width, such as 0.01 for ± 1 percentage point.
+    pub half_width: f64,
+    /// Items needed.
+    pub size: u64,
+    /// Whether this report's items are enough.
+    pub reached: bool,
+}

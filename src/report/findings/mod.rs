@@ -1,0 +1,97 @@
+//! What a report holds: everything that is found in the data of one run, or of one file.
+//!
+//! Stands between `report::read` and `report::statistics`, which read records and fill these types, and `report::page`, which draws them;
+//! `--json` prints them as they are. Holds no behaviour. Shares are fractions of 1, times are seconds.
+
+mod attributes;
+mod lengths;
+mod made;
+mod texts;
+
+#[cfg(test)]
+mod sample;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use attributes::{Attribute, AttributeValue, Difference, ShareChange};
+pub use lengths::{Asked, Histogram, LengthSummary, Lengths, PartLengths};
+pub use made::{
+    Cost, Count, Estimate, FileCount, Identity, Interval, Made, ModelUse, NeededSize, Rejection, Source,
+    Tokens,
+};
+pub use texts::{
+    Direction, DuplicateGroup, LanguageCell, Languages, Map, Measure, Point, Term, TermList, ValueTerms,
+    Variety, Words,
+};
+
+/// Everything found in one run directory, or in the files of one argument.
+///
+/// A report of several is a list of these, in the order of the command line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Findings {
+    /// A short name for headings: the pipeline's, or the file's stem.
+    pub name: String,
+    /// What was read.
+    pub source: Source,
+    /// The program's version.
+    pub synthmill: String,
+    /// When the report was made, local time, `YYYY-MM-DD HH:MM`.
+    pub generated: String,
+    /// The seed of all samples taken for the report.
+    pub seed: u64,
+    /// Records measured: the denominator of all exact counts. One record written to two files counts once.
+    pub records: u64,
+    /// Items measured: records that came of one planned question or row are one item. For files without
+    /// record ids, the same as `records`.
+    pub items: u64,
+    /// Texts in the sample that the costly measures and the map are taken on, one an item.
+    pub sampled: u64,
+    /// Sentences that a reader must know before the numbers: lines that could not be read, what is missing.
+    pub notes: Vec<String>,
+    /// Counts, tokens, cost, time, and what such a number of records can show.
+    pub made: Made,
+    /// Asked and actual lengths.
+    pub lengths: Lengths,
+    /// Drawn attributes and fields with few values, those of the sampler first.
+    pub attributes: Vec<Attribute>,
+    /// What is said more often than elsewhere.
+    pub words: Words,
+    /// How much the texts differ.
+    pub variety: Variety,
+    /// The sample in two dimensions; `None` for fewer than three texts.
+    pub map: Option<Map>,
+    /// Language found against language asked; `None` if there is no text to tell a language by.
+    pub languages: Option<Languages>,
+    /// Records to look at, drawn by `seed`, in the order of the data; rejected ones among them.
+    pub sample: Vec<SampleRecord>,
+    /// In a report of several: how this one differs from the first; `None` for the first.
+    pub difference: Option<Difference>,
+}
+
+/// A record to look at.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SampleRecord {
+    /// The record's id, or `file:line`.
+    pub id: String,
+    /// Its texts: the conversation's turns, or one turn of role `text`. Long texts are cut, with ` …`.
+    pub turns: Vec<Turn>,
+    /// Attributes by name (`split`, `question_type`, `tone`, ...); an empty draw is the empty text.
+    pub attributes: BTreeMap<String, String>,
+    /// Words asked for, where a length was drawn.
+    pub target_words: Option<u64>,
+    /// Words of the text whose length was asked for, or of the whole record.
+    pub words: u64,
+    /// Why it was rejected (`class: message`); `None` for a record that was kept.
+    pub rejected: Option<String>,
+}
+
+/// One turn of a record's text.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Turn {
+    /// `system`, `user`, `assistant`, `tool`, or `text` for a record that is one text.
+    pub role: String,
+    /// The text as it stands in the data: may hold markup, which is text.
+    pub text: String,
+}

@@ -1,0 +1,257 @@
+//! Counts of attributes over all records, and what they tell: configured, drawn and kept shares.
+//!
+//! The records made of one item share its weight of 1: four conversations of one question are not four
+//! independent draws, and the tests must not take them for such.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::report::findings::{Attribute, AttributeValue};
+use crate::report::read::{Drawn, Found};
+use crate::report::statistics::{intervals, shares};
+
+/// Values of one attribute that are counted; further ones are counted together.
+const MOST_COUNTED: usize = 2_000;
+/// Values of a drawn attribute that are listed.
+const MOST_LISTED: usize = 100;
+/// A field with more values than this is no attribute.
+const MOST_OF_A_FIELD: usize = 60;
+/// |z| from which a value stands out.
+const OUTLIER: f64 = 3.0;
+/// A value with fewer items cannot stand out.
+const FEWEST: f64 = 5.0;
+
+/// Items by attribute and value.
+#[derive(Debug, Default)]
+pub(super) struct AttributeCounts {
+    by_name: BTreeMap<String, Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    by_sampler: bool,
+    numbers_only: bool,
+    /// A record has had several values at once, so shares do not add up to 1.
+    several: bool,
+    values: HashMap<String, Weights>,
+    all: Weights,
+    uncounted: u64,
+}
+
+/// Items by how they ended.
+#[derive(Debug, Default, Clone, Copy)]
+struct Weights {
+    drawn: f64,
+    kept: f64,
+}
+
+impl Weights {
+    fn add(&mut self, weight: f64, kept: bool) {
+        self.drawn += weight;
+        self.kept += if kept { weight } else { 0.0 };
+    }
+
+    fn rejected_share(self) -> f64 {
+        if self.drawn > 0.0 { (1.0 - self.kept / self.drawn).max(0.0) } else { 0.0 }
+    }
+}
+
+impl AttributeCounts {
+    /// Counts a record that has a `weight` of its item.
+    pub(super) fn add(&mut self, record: &Found, weight: f64) {
+        let kept = record.rejected.is_none();
+        for (index, attribute) in record.attributes.iter().enumerate() {
+            let earlier = &record.attributes[..index];
+            if earlier.contains(attribute) {
+                continue;
+            }
+            let counts = self
+                .by_name
+                .entry(attribute.name.clone())
+                .or_insert_with(|| Counts { numbers_only: true, ..Counts::default() });
+            counts.add(attribute, weight, kept, earlier.iter().any(|other| other.name == attribute.name));
+        }
+    }
+
+    /// The attributes, drawn ones first. `configured` are shares by attribute and value.
+    pub(super) fn attributes(&self, configured: &BTreeMap<String, BTreeMap<String, f64>>) -> Vec<Attribute> {
+        let mut attributes = Vec::new();
+        for (name, counts) in &self.by_name {
+            let configured = configured.get(name);
+            if counts.is_attribute() || configured.is_some() {
+                attributes.push(counts.attribute(name, configured));
+            }
+        }
+        attributes.sort_by_key(|attribute| !attribute.drawn);
+        attributes
+    }
+}
+
+impl Counts {
+    fn add(&mut self, attribute: &Drawn, weight: f64, kept: bool, again: bool) {
+        self.by_sampler |= attribute.by_sampler;
+        self.numbers_only &= attribute.number;
+        self.several |= again;
+        if !again {
+            self.all.add(weight, kept);
+        }
+        if let Some(weights) = self.values.get_mut(&attribute.value) {
+            weights.add(weight, kept);
+        } else if self.values.len() < MOST_COUNTED {
+            self.values.entry(attribute.value.clone()).or_default().add(weight, kept);
+        } else {
+            self.uncounted += 1;
+        }
+    }
+
+    /// Whether it is worth showing. A field that only rejected records have says nothing of the kept ones, and one
+    /// with nearly as many values as records is a text or a name.
+    fn is_attribute(&self) -> bool {
+        let values = self.values.len();
+        if self.numbers_only && values > MOST_OF_A_FIELD {
+            return false;
+        }
+        if self.by_sampler {
+            return true;
+        }
+        let few = values <= MOST_OF_A_FIELD && (values as f64) <= (self.all.drawn / 3.0).max(2.0);
+        self.all.kept > 0.0 && values > 1 && few
+    }
+
+    fn attribute(&self, name: &str, configured: Option<&BTreeMap<String, f64>>) -> Attribute {
+        let mut values: Vec<(&str, Weights)> =
+            self.values.iter().map(|(value, weights)| (value.as_str(), *weights)).collect();
+        for value in configured.into_iter().flat_map(BTreeMap::keys) {
+            if !self.values.contains_key(value) {
+                values.push((value, Weights::default()));
+            }
+        }
+        values.sort_by(|a, b| b.1.drawn.total_cmp(&a.1.drawn).then_with(|| a.0.cmp(b.0)));
+        let drawn: Vec<f64> = values.iter().map(|(_, weights)| weights.drawn).collect();
+        let groups: Vec<(f64, f64)> =
+            values.iter().map(|(_, weights)| (weights.drawn - weights.kept, weights.kept)).collect();
+        let p_configured = configured.filter(|_| !self.several).and_then(|configured| {
+            let wanted: Vec<f64> =
+                values.iter().map(|(value, _)| configured.get(*value).copied().unwrap_or(0.0)).collect();
+            shares::p_of_shares(&drawn, &wanted)
+        });
+        let whole = |value: &(&str, Weights)| self.value(value.0, value.1, configured);
+        Attribute {
+            name: name.to_owned(),
+            drawn: self.by_sampler,
+            values: values.iter().take(MOST_LISTED).map(whole).collect(),
+            other_values: values.len().saturating_sub(MOST_LISTED) as u64 + self.uncounted,
+            items: self.all.drawn,
+            p_configured,
+            p_rejected: if self.several { None } else { shares::p_of_groups(&groups) },
+            evenness: if self.several { None } else { shares::evenness(&drawn) },
+        }
+    }
+
+    fn value(
+        &self,
+        value: &str,
+        weights: Weights,
+        configured: Option<&BTreeMap<String, f64>>,
+    ) -> AttributeValue {
+        let share = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
+        let drawn_share = share(weights.drawn, self.all.drawn);
+        let configured = configured.map(|configured| configured.get(value).copied().unwrap_or(0.0));
+        let z_configured =
+            configured.and_then(|expected| shares::z_against(drawn_share, expected, self.all.drawn));
+        let rejected = weights.drawn - weights.kept;
+        let others = (self.all.drawn - self.all.kept - rejected, self.all.drawn - weights.drawn);
+        let z_rejected = shares::z_between(rejected, weights.drawn, others.0, others.1);
+        let expected = configured.unwrap_or(0.0) * self.all.drawn;
+        let drawn_wrong = expected >= FEWEST && z_configured.is_some_and(|z| z.abs() > OUTLIER);
+        let rejected_often = weights.drawn >= FEWEST && z_rejected.is_some_and(|z| z > OUTLIER);
+        AttributeValue {
+            value: value.to_owned(),
+            configured,
+            drawn: weights.drawn,
+            drawn_share,
+            interval: intervals::wilson(drawn_share.min(1.0), self.all.drawn),
+            kept: weights.kept,
+            kept_share: share(weights.kept, self.all.kept),
+            rejected_share: weights.rejected_share(),
+            z_configured,
+            z_rejected,
+            outlier: drawn_wrong || rejected_often,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::read::RejectedRecord;
+
+    fn record(name: &str, value: &str, by_sampler: bool, rejected: bool) -> Found {
+        let attribute = Drawn { name: name.into(), value: value.into(), by_sampler, number: false };
+        Found {
+            attributes: vec![attribute],
+            rejected: rejected.then(RejectedRecord::default),
+            ..Found::default()
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_rejected_more_often_stands_out() {
+        let mut counts = AttributeCounts::default();
+        for n in 0..1_000 {
+            let (tone, rejected) = match n % 10 {
+                0 => ("angry", n % 20 == 0),
+                1..=4 => ("", n % 100 == 1),
+                _ => ("calm", n % 100 == 5),
+            };
+            counts.add(&record("tone", tone, true, rejected), 1.0);
+        }
+        let configured = BTreeMap::from(
+            [("", 0.4), ("angry", 0.1), ("calm", 0.5)].map(|(value, share)| (value.to_owned(), share)),
+        );
+        let attributes = counts.attributes(&BTreeMap::from([("tone".to_owned(), configured)]));
+        let [tone] = &attributes[..] else { panic!("{attributes:?}") };
+        let shown: Vec<_> = tone
+            .values
+            .iter()
+            .map(|value| (value.value.as_str(), value.drawn, value.kept, value.outlier))
+            .collect();
+        assert_eq!(
+            shown,
+            [("calm", 500.0, 490.0, false), ("", 400.0, 390.0, false), ("angry", 100.0, 50.0, true)]
+        );
+        assert!(tone.p_configured.unwrap() > 0.99 && tone.p_rejected.unwrap() < 1e-9);
+        assert!(tone.values[2].z_rejected.unwrap() > 10.0);
+    }
+
+    #[test]
+    fn a_wrongly_drawn_value_stands_out_and_a_missing_one_is_listed() {
+        let mut counts = AttributeCounts::default();
+        (0..100).for_each(|_| counts.add(&record("tone", "calm", true, false), 1.0));
+        let configured = BTreeMap::from([("calm".to_owned(), 0.5), ("angry".to_owned(), 0.5)]);
+        let attributes = counts.attributes(&BTreeMap::from([("tone".to_owned(), configured)]));
+        assert!(attributes[0].values.iter().all(|value| value.outlier));
+        assert_eq!(attributes[0].values[1].drawn, 0.0);
+        assert!(attributes[0].p_configured.unwrap() < 1e-6);
+    }
+
+    #[test]
+    fn records_of_one_item_share_its_weight() {
+        let mut counts = AttributeCounts::default();
+        for n in 0..40 {
+            counts.add(&record("kind", if n < 20 { "A" } else { "B" }, false, false), 0.25);
+        }
+        let attributes = counts.attributes(&BTreeMap::new());
+        assert_eq!((attributes[0].items, attributes[0].values[0].drawn), (10.0, 5.0));
+    }
+
+    #[test]
+    fn fields_that_are_no_attributes_are_left_out() {
+        let mut counts = AttributeCounts::default();
+        for n in 0..300 {
+            counts.add(&record("name", &n.to_string(), false, false), 1.0);
+            counts.add(&record("constant", "x", false, false), 1.0);
+            counts.add(&record("fact", if n % 2 == 0 { "a" } else { "b" }, false, true), 1.0);
+        }
+        assert_eq!(counts.attributes(&BTreeMap::new()), []);
+    }
+}

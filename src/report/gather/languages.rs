@@ -1,0 +1,110 @@
+//! Languages of the sampled texts, found against asked.
+
+use std::collections::HashMap;
+
+use crate::report::findings::{LanguageCell, Languages, SampleRecord};
+use crate::report::statistics::language;
+
+use super::sample::text;
+
+/// `None` when no text tells its language.
+pub(super) fn languages(sample: &[SampleRecord], sampled: bool) -> Option<Languages> {
+    let mut cells: HashMap<(Option<String>, &'static str), LanguageCell> = HashMap::new();
+    let wishes = sample.iter().filter_map(|record| language::asked(&wish(record)?));
+    let finder = language::Finder::new(wishes);
+    let (mut unsure, mut asked, mut met) = (0, 0_u64, 0_u64);
+    for record in sample {
+        let Some(found) = finder.find(&text(&record.turns)) else {
+            unsure += 1;
+            continue;
+        };
+        let wish = wish(record);
+        let wanted = wish.as_deref().and_then(language::asked);
+        let matches = wanted.map(|wanted| wanted == found);
+        asked += u64::from(matches.is_some());
+        met += u64::from(matches == Some(true));
+        let cell = cells.entry((wish.clone(), found.eng_name())).or_insert_with(|| LanguageCell {
+            asked: wish,
+            found: found.eng_name().to_owned(),
+            count: 0,
+            matches,
+        });
+        cell.count += 1;
+    }
+    if cells.is_empty() {
+        return None;
+    }
+    let mut cells: Vec<LanguageCell> = cells.into_values().collect();
+    cells.sort_by(|a, b| (b.count, &a.asked, &a.found).cmp(&(a.count, &b.asked, &b.found)));
+    Some(Languages {
+        texts: sample.len() as u64,
+        sampled,
+        unsure,
+        as_asked: (asked > 0).then(|| met as f64 / asked as f64),
+        cells,
+    })
+}
+
+/// A warning where the built-in word list, which is English, is no fair reference.
+pub(super) fn note(languages: &Languages) -> Option<String> {
+    let told: u64 = languages.cells.iter().map(|cell| cell.count).sum();
+    let english: u64 =
+        languages.cells.iter().filter(|cell| cell.found == "English").map(|cell| cell.count).sum();
+    let others = (told - english) as f64 / told.max(1) as f64;
+    (others > SHARE_OF_OTHERS).then(|| {
+        format!(
+            "{:.0} % of the texts are not in English, but words are compared with an English list: everyday words of other \
+             languages stand out; `--against` takes a reference of your own",
+            others * 100.0
+        )
+    })
+}
+
+/// Share of texts in other languages from which the English word list misleads.
+const SHARE_OF_OTHERS: f64 = 0.05;
+
+/// What the attribute named after languages says, if it says anything.
+fn wish(record: &SampleRecord) -> Option<String> {
+    let named = record.attributes.iter().find(|(name, _)| name.to_lowercase().contains("language"));
+    named.map(|(_, value)| value.clone()).filter(|value| !value.trim().is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::findings::Turn;
+
+    const ENGLISH: &str = "How can I renew my library card when it has expired during the summer holidays?";
+    const GERMAN: &str =
+        "Wie kann ich meinen Bibliotheksausweis verlängern, wenn er in den Ferien abgelaufen ist?";
+
+    fn record(language: &str, text: &str) -> SampleRecord {
+        SampleRecord {
+            id: String::new(),
+            turns: vec![Turn { role: "text".into(), text: text.into() }],
+            attributes: [("language".to_owned(), language.to_owned())].into(),
+            target_words: None,
+            words: 0,
+            rejected: None,
+        }
+    }
+
+    #[test]
+    fn found_is_told_from_asked() {
+        let sample = [
+            record("English", ENGLISH),
+            record("en", ENGLISH),
+            record("English", GERMAN),
+            record("Klingon", ENGLISH),
+            record("", GERMAN),
+            record("English", "?"),
+        ];
+        let found = languages(&sample, false).unwrap();
+        assert_eq!((found.texts, found.unsure, found.as_asked), (6, 1, Some(2.0 / 3.0)));
+        assert_eq!(found.cells.iter().map(|cell| cell.count).sum::<u64>(), 5);
+        let unknown = found.cells.iter().find(|cell| cell.asked.as_deref() == Some("Klingon")).unwrap();
+        assert_eq!(unknown.matches, None);
+        assert!(note(&found).unwrap().starts_with("40 % of the texts"));
+        assert_eq!(languages(&[record("en", "?")], false), None);
+    }
+}

@@ -1,0 +1,128 @@
+//! Lengths of the parts of records, in words and tokens, and how the asked lengths were met.
+
+use std::collections::BTreeMap;
+
+use crate::report::findings::{Asked, Lengths, PartLengths, SampleRecord};
+use crate::report::read::Found;
+use crate::report::statistics::lengths::{Follow, LengthCounts};
+use crate::report::statistics::ngrams::count_words;
+use crate::report::statistics::tokens;
+
+/// Points of the scatter plot.
+const PAIRS: usize = 500;
+
+/// The parts in the order they are shown and, of parts that have no asked length, preferred.
+const PARTS: [&str; 3] = ["text", "user", "assistant"];
+
+/// Lengths over all kept records.
+#[derive(Debug, Default)]
+pub(super) struct LengthsOfParts {
+    words: BTreeMap<&'static str, LengthCounts>,
+    tokens: BTreeMap<&'static str, LengthCounts>,
+    asked: LengthCounts,
+    /// Asked against actual, by part.
+    follow: BTreeMap<&'static str, Follow>,
+}
+
+impl LengthsOfParts {
+    /// Measures a kept record.
+    pub(super) fn add(&mut self, record: &Found) {
+        if let Some(target) = record.target_words {
+            self.asked.add(target);
+        }
+        for part in PARTS {
+            let turns = record.turns.iter().filter(|turn| turn.role == part);
+            let (mut words, mut length, mut found) = (0, None, false);
+            for turn in turns {
+                found = true;
+                words += count_words(&turn.text);
+                length = tokens::count(&turn.text).map(|tokens| tokens + length.unwrap_or(0));
+            }
+            if !found {
+                continue;
+            }
+            self.words.entry(part).or_default().add(words);
+            if let Some(length) = length {
+                self.tokens.entry(part).or_default().add(length);
+            }
+            if let Some(target) = record.target_words {
+                self.follow.entry(part).or_default().add(target, words);
+            }
+        }
+    }
+
+    /// The lengths; `sample` gives the points of the scatter plot.
+    pub(super) fn lengths(&self, sample: &[SampleRecord]) -> Lengths {
+        // A length is asked of what the model writes: the text, or the assistant's part of a conversation.
+        let asked_of = ["text", "assistant", "user"].into_iter().find(|part| self.follow.contains_key(part));
+        let mut parts = Vec::new();
+        for part in PARTS {
+            for (unit, lengths) in [("words", &self.words), ("tokens", &self.tokens)] {
+                let Some(lengths) = lengths.get(part) else { continue };
+                let asked = (unit == "words" && asked_of == Some(part)).then_some(&self.asked);
+                parts.push(PartLengths {
+                    part: part.to_owned(),
+                    unit: unit.to_owned(),
+                    actual: lengths.summary(),
+                    sampled: false,
+                    histogram: lengths.histogram(asked),
+                });
+            }
+        }
+        let asked = asked_of.and_then(|part| Some(self.asked(part, self.follow.get(part)?, sample)));
+        Lengths { parts, asked }
+    }
+
+    fn asked(&self, part: &str, follow: &Follow, sample: &[SampleRecord]) -> Asked {
+        let (within_25, within_50) = follow.within();
+        let pair = |record: &SampleRecord| {
+            let turns = record.turns.iter().filter(|turn| turn.role == part);
+            Some((record.target_words?, turns.map(|turn| count_words(&turn.text)).sum()))
+        };
+        Asked {
+            part: part.to_owned(),
+            asked: self.asked.summary(),
+            records: follow.count,
+            correlation: follow.correlation(),
+            ratio: follow.ratio(),
+            within_25,
+            within_50,
+            pairs: sample.iter().filter_map(pair).take(PAIRS).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::findings::Turn;
+
+    fn record(role: &str, text: &str, target_words: Option<u64>) -> Found {
+        let turns = vec![Turn { role: role.into(), text: text.into() }];
+        Found { turns, target_words, ..Found::default() }
+    }
+
+    #[test]
+    fn parts_are_measured_apart() {
+        let mut lengths = LengthsOfParts::default();
+        lengths.add(&record("user", "one two", None));
+        lengths.add(&record("assistant", "one two three", None));
+        lengths.add(&record("system", "unheard", None));
+        let found = lengths.lengths(&[]);
+        let words = found.parts.iter().filter(|part| part.unit == "words");
+        let words: Vec<_> = words.map(|part| (part.part.as_str(), part.actual.median)).collect();
+        assert_eq!(words, [("user", 2), ("assistant", 3)]);
+        assert_eq!(found.asked, None);
+    }
+
+    #[test]
+    fn asked_lengths_stand_beside_the_actual_ones() {
+        let mut lengths = LengthsOfParts::default();
+        lengths.add(&record("text", "one two three four", Some(4)));
+        lengths.add(&record("text", "one two three", Some(5)));
+        let found = lengths.lengths(&[]);
+        let asked = found.asked.unwrap();
+        assert_eq!((asked.records, asked.within_25, asked.within_50), (2, 0.5, 1.0));
+        assert_eq!(found.parts[0].histogram.asked.as_ref().unwrap().iter().sum::<u64>(), 2);
+    }
+}

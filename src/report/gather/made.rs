@@ -1,0 +1,246 @@
+//! Counts, rejections, models, tokens, cost and time: what was made, and what so many records can show.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use serde_json::Value;
+
+use crate::report::findings::{
+    Cost, Count, Estimate, FileCount, Identity, Made, ModelUse, NeededSize, Rejection, Tokens,
+};
+use crate::report::read::{About, Found};
+use crate::report::statistics::intervals;
+
+/// Shares whose interval is shown.
+const SHARES: [f64; 5] = [0.5, 0.2, 0.1, 0.05, 0.01];
+/// Half widths whose sample size is shown.
+const HALF_WIDTHS: [f64; 5] = [0.05, 0.03, 0.02, 0.01, 0.005];
+
+/// Counts over all records.
+#[derive(Debug, Default)]
+pub(super) struct MadeCounts {
+    /// Kept records with a text.
+    pub(super) records: u64,
+    /// Items of which a record with a text was kept.
+    pub(super) items: u64,
+    rejected: u64,
+    rejections: BTreeMap<(String, String), (u64, String)>,
+    splits: BTreeMap<String, u64>,
+    models: BTreeMap<(String, String), Use>,
+}
+
+#[derive(Debug, Default)]
+struct Use {
+    counts: [u64; 6],
+    finish_reasons: HashMap<String, u64>,
+}
+
+impl MadeCounts {
+    /// Counts the records of one item.
+    pub(super) fn add(&mut self, records: &[Found]) {
+        let mut kept = false;
+        let mut calls = HashSet::new();
+        for record in records {
+            if let Some(why) = &record.rejected {
+                self.rejected += 1;
+                let key = (why.class.clone(), why.stage.clone());
+                let entry = self.rejections.entry(key).or_insert_with(|| (0, why.message.clone()));
+                entry.0 += 1;
+            } else if !record.turns.is_empty() {
+                self.records += 1;
+                kept = true;
+                let split = record.attributes.iter().find(|attribute| attribute.name == "split");
+                if let Some(split) = split {
+                    *self.splits.entry(split.value.clone()).or_default() += 1;
+                }
+            }
+            for call in &record.calls {
+                // The children of a fan-out carry the calls of their parent.
+                if calls.insert(call.to_string()) {
+                    self.add_call(call);
+                }
+            }
+        }
+        self.items += u64::from(kept);
+    }
+
+    fn add_call(&mut self, call: &Value) {
+        let text = |key: &str| call.get(key).and_then(Value::as_str);
+        let number = |key: &str| call.get(key).and_then(Value::as_u64).unwrap_or_default();
+        let name = |key: &str| text(key).unwrap_or("unknown").to_owned();
+        let model = self.models.entry((name("model"), name("provider"))).or_default();
+        let fallback = u64::from(text("fallback").is_some());
+        let counts = [
+            1,
+            number("prompt_tokens"),
+            number("completion_tokens"),
+            number("re_asks"),
+            fallback,
+            number("attempts"),
+        ];
+        for (sum, count) in model.counts.iter_mut().zip(counts) {
+            *sum += count;
+        }
+        if let Some(reason) = text("finish_reason") {
+            *model.finish_reasons.entry(reason.to_owned()).or_default() += 1;
+        }
+    }
+
+    /// Everything that was made; `prices` are for a million tokens read and written.
+    pub(super) fn made(self, about: &About, prices: Option<(f64, f64)>) -> Made {
+        let (records, items) = (self.records, self.items);
+        let whole = records + self.rejected;
+        let rejections = self.rejections.into_iter().map(|((class, stage), (count, example))| Rejection {
+            class,
+            stage,
+            count,
+            share: share(count, whole),
+            example,
+        });
+        let mut rejections: Vec<Rejection> = rejections.collect();
+        rejections.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.class.cmp(&b.class)));
+        let models: Vec<ModelUse> = self.models.into_iter().map(|(names, used)| used.named(names)).collect();
+        let tokens = tokens(&models, &about.status);
+        Made {
+            files: about.files.clone(),
+            splits: splits(self.splits, &about.files, records),
+            identity: identity(&about.status),
+            drops: drops(&about.status),
+            rejections,
+            models,
+            cost: prices.zip(tokens).map(|(prices, tokens)| cost(prices, tokens, records)),
+            tokens,
+            seconds: about.status.get("seconds").and_then(Value::as_f64),
+            estimates: SHARES.map(|share| estimate(share, items)).into(),
+            needed: HALF_WIDTHS.map(|half_width| needed(half_width, items)).into(),
+        }
+    }
+}
+
+impl Use {
+    fn named(self, (model, provider): (String, String)) -> ModelUse {
+        let [calls, prompt_tokens, completion_tokens, re_asks, fallbacks, attempts] = self.counts;
+        ModelUse {
+            model,
+            provider,
+            calls,
+            prompt_tokens,
+            completion_tokens,
+            re_asks,
+            fallbacks,
+            attempts,
+            finish_reasons: counted(self.finish_reasons, calls),
+        }
+    }
+}
+
+fn share(part: u64, whole: u64) -> f64 {
+    part as f64 / whole.max(1) as f64
+}
+
+fn counted(counts: impl IntoIterator<Item = (String, u64)>, whole: u64) -> Vec<Count> {
+    let counts = counts.into_iter().map(|(name, count)| Count { name, count, share: share(count, whole) });
+    let mut counts: Vec<Count> = counts.collect();
+    counts.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.name.cmp(&b.name)));
+    counts
+}
+
+/// The splits that records name, else a run's files where there are several.
+fn splits(named: BTreeMap<String, u64>, files: &[FileCount], records: u64) -> Vec<Count> {
+    if !named.is_empty() {
+        return counted(named, records);
+    }
+    let sinks = files.iter().filter(|file| file.measured && file.path != "rejected.jsonl");
+    let sinks: Vec<(String, u64)> =
+        sinks.map(|file| (file.path.trim_end_matches(".jsonl").to_owned(), file.records)).collect();
+    if sinks.len() > 1 { counted(sinks, records) } else { Vec::new() }
+}
+
+fn identity(status: &Value) -> Option<Identity> {
+    let number = |key: &str| status.get(key).and_then(Value::as_u64);
+    let (admitted, ok) = (number("admitted")?, number("ok")?);
+    let (dropped, rejected, in_flight) = (number("dropped")?, number("rejected")?, number("in_flight")?);
+    let holds = admitted == ok + dropped + rejected + in_flight;
+    Some(Identity { admitted, ok, dropped, rejected, in_flight, holds })
+}
+
+/// Reasons and counts, which `status.json` has as a list of pairs or as an object.
+fn drops(status: &Value) -> Vec<Count> {
+    let pair = |pair: &Value| Some((pair.get(0)?.as_str()?.to_owned(), pair.get(1)?.as_u64()?));
+    let drops: Vec<(String, u64)> = match status.get("drops") {
+        Some(Value::Array(pairs)) => pairs.iter().filter_map(pair).collect(),
+        Some(Value::Object(counts)) => {
+            counts.iter().filter_map(|(reason, count)| Some((reason.clone(), count.as_u64()?))).collect()
+        }
+        _ => Vec::new(),
+    };
+    counted(drops, status.get("admitted").and_then(Value::as_u64).unwrap_or_default())
+}
+
+/// Provenance counts over all starts but not what was dropped, `status.json` counts the latest start: the larger.
+fn tokens(models: &[ModelUse], status: &Value) -> Option<Tokens> {
+    let known =
+        |key: &str| status.pointer(&format!("/tokens/{key}")).and_then(Value::as_u64).unwrap_or_default();
+    let prompt: u64 = models.iter().map(|model| model.prompt_tokens).sum();
+    let completion: u64 = models.iter().map(|model| model.completion_tokens).sum();
+    let tokens =
+        Tokens { prompt: prompt.max(known("prompt")), completion: completion.max(known("completion")) };
+    (tokens.prompt + tokens.completion > 0).then_some(tokens)
+}
+
+fn cost((price_in, price_out): (f64, f64), tokens: Tokens, records: u64) -> Cost {
+    let prompt = tokens.prompt as f64 / 1e6 * price_in;
+    let completion = tokens.completion as f64 / 1e6 * price_out;
+    let total = prompt + completion;
+    let per_thousand_records = (records > 0).then(|| total / records as f64 * 1_000.0);
+    Cost { price_in, price_out, prompt, completion, total, per_thousand_records }
+}
+
+fn estimate(share: f64, size: u64) -> Estimate {
+    Estimate { share, size, interval: intervals::wilson(share, size as f64) }
+}
+
+fn needed(half_width: f64, items: u64) -> NeededSize {
+    let size = intervals::needed(half_width);
+    NeededSize { half_width, size, reached: items >= size }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_identity_is_checked() {
+        let status = json!({"admitted": 10, "ok": 7, "dropped": 1, "rejected": 1, "in_flight": 1});
+        assert!(identity(&status).unwrap().holds);
+        let status = json!({"admitted": 10, "ok": 7, "dropped": 1, "rejected": 1, "in_flight": 0});
+        assert!(!identity(&status).unwrap().holds);
+        assert_eq!(identity(&json!({})), None);
+    }
+
+    #[test]
+    fn drops_are_read_in_both_shapes() {
+        let expected = [Count { name: "filter".into(), count: 5, share: 0.5 }];
+        assert_eq!(drops(&json!({"admitted": 10, "drops": [["filter", 5]]})), expected);
+        assert_eq!(drops(&json!({"admitted": 10, "drops": {"filter": 5}})), expected);
+        assert_eq!(drops(&Value::Null), []);
+    }
+
+    #[test]
+    fn cost_follows_prices_per_million() {
+        let cost = cost((0.5, 1.5), Tokens { prompt: 2_000_000, completion: 1_000_000 }, 5_000);
+        assert_eq!((cost.prompt, cost.completion, cost.total), (1.0, 1.5, 2.5));
+        assert_eq!(cost.per_thousand_records, Some(0.5));
+    }
+
+    #[test]
+    fn children_share_the_calls_of_their_parent() {
+        let call = json!({"model": "m", "provider": "openai", "prompt_tokens": 10, "finish_reason": "stop"});
+        let record = Found { calls: vec![call], ..Found::default() };
+        let mut counts = MadeCounts::default();
+        counts.add(&[record.clone(), record.clone()]);
+        counts.add(&[record]);
+        let used = counts.models.into_values().next().unwrap();
+        assert_eq!((used.counts[0], used.counts[1]), (2, 20));
+    }
+}

@@ -1,0 +1,122 @@
+//! A sample of records that depends on the seed and the records alone, drawn in one pass in bounded memory.
+//!
+//! Each item has a number by hash of seed and key; the items of the lowest numbers are kept, one record of each. So
+//! the order of the data plays no part, and a larger sample holds a smaller one.
+
+use std::collections::BTreeMap;
+
+use crate::report::findings::{SampleRecord, Turn};
+use crate::report::read::Found;
+use crate::report::statistics::ngrams::count_words;
+
+/// Characters of a turn that are kept.
+const LONGEST_TURN: usize = 8_000;
+
+/// The records of the lowest numbers.
+#[derive(Debug)]
+pub(super) struct Sample {
+    size: usize,
+    seed: u64,
+    records: BTreeMap<(u64, String), SampleRecord>,
+}
+
+impl Sample {
+    pub(super) fn new(size: usize, seed: u64) -> Self {
+        Self { size, seed, records: BTreeMap::new() }
+    }
+
+    /// Offers a record; `key` names its item.
+    pub(super) fn offer(&mut self, key: &str, record: &Found) {
+        let number = number(self.seed, key);
+        if self.records.len() >= self.size {
+            if self.records.last_key_value().is_none_or(|(last, _)| last.0 <= number) {
+                return;
+            }
+            self.records.pop_last();
+        }
+        self.records.insert((number, key.to_owned()), shown(record));
+    }
+
+    /// The records, by their numbers: any beginning of the list is a fair sample too.
+    pub(super) fn records(self) -> Vec<SampleRecord> {
+        self.records.into_values().collect()
+    }
+}
+
+/// The number of a key: the same in every run of the program.
+pub(super) fn number(seed: u64, key: &str) -> u64 {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&seed.to_le_bytes());
+    hasher.update(key.as_bytes());
+    let mut first = [0; 8];
+    first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+    u64::from_le_bytes(first)
+}
+
+fn shown(record: &Found) -> SampleRecord {
+    let turn = |turn: &Turn| Turn { role: turn.role.clone(), text: cut(&turn.text, LONGEST_TURN) };
+    let mut attributes: BTreeMap<String, String> = BTreeMap::new();
+    for attribute in &record.attributes {
+        attributes
+            .entry(attribute.name.clone())
+            .and_modify(|value| *value = format!("{value}, {}", attribute.value))
+            .or_insert_with(|| attribute.value.clone());
+    }
+    SampleRecord {
+        id: record.id.clone(),
+        turns: record.turns.iter().map(turn).collect(),
+        attributes,
+        target_words: record.target_words,
+        words: count_words(&text(&record.turns)),
+        rejected: record.rejected.as_ref().map(|why| format!("{}: {}", why.class, why.message)),
+    }
+}
+
+/// The text that is measured of a record: all its turns but the system's.
+pub(super) fn text(turns: &[Turn]) -> String {
+    let said = turns.iter().filter(|turn| turn.role != "system");
+    said.map(|turn| turn.text.as_str()).collect::<Vec<_>>().join("\n")
+}
+
+/// The beginning of a text, with ` …` where something was cut.
+pub(super) fn cut(text: &str, longest: usize) -> String {
+    match text.char_indices().nth(longest) {
+        Some((end, _)) => format!("{} …", text[..end].trim_end()),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drawn(size: usize, seed: u64, keys: impl Iterator<Item = u32>) -> Vec<String> {
+        let mut sample = Sample::new(size, seed);
+        for key in keys {
+            sample.offer(&key.to_string(), &Found { id: key.to_string(), ..Found::default() });
+        }
+        sample.records().into_iter().map(|record| record.id).collect()
+    }
+
+    #[test]
+    fn a_sample_depends_on_seed_and_keys_alone() {
+        let sample = drawn(10, 1, 0..1_000);
+        assert_eq!(sample, drawn(10, 1, (0..1_000).rev()));
+        assert_eq!(sample[..5], drawn(5, 1, 0..1_000));
+        assert_ne!(sample, drawn(10, 2, 0..1_000));
+        assert_eq!(drawn(10, 1, 0..4).len(), 4);
+        assert_eq!(drawn(0, 1, 0..4).len(), 0);
+    }
+
+    #[test]
+    fn a_sample_is_fair() {
+        let low = drawn(1_000, 7, 0..10_000).iter().filter(|id| id.len() < 4).count();
+        assert!((60..150).contains(&low), "{low} of the first tenth");
+    }
+
+    #[test]
+    fn texts_are_cut_between_characters() {
+        assert_eq!(cut("äöü", 2), "äö …");
+        assert_eq!(cut("äö", 2), "äö");
+    }
+}

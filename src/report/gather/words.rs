@@ -1,0 +1,117 @@
+//! Counts words over all kept items, in all and by attribute value, and finds what is said too often.
+
+use std::collections::BTreeMap;
+
+use crate::report::findings::{Attribute, ValueTerms, Words};
+use crate::report::read::Found;
+use crate::report::statistics::ngrams::words;
+use crate::report::statistics::word_counts::{Counts, WordCounts};
+
+use super::sample::{number, text};
+
+/// Attribute values whose words are counted, those seen first.
+const VALUES: usize = 150;
+/// Different words that are counted for a value.
+const WORDS_OF_A_VALUE: usize = 20_000;
+/// Texts that a value needs for a comparison.
+const FEWEST_TEXTS: u64 = 20;
+
+/// Words over all kept items: one record of each item, so that what a question says does not count once for each
+/// conversation made of it.
+#[derive(Debug, Default)]
+pub(super) struct ItemWords {
+    pub(super) counts: WordCounts,
+    by_value: BTreeMap<(String, String), Part>,
+}
+
+#[derive(Debug, Default)]
+struct Part {
+    texts: u64,
+    counts: Counts,
+}
+
+impl ItemWords {
+    /// Counts the chosen record of an item.
+    pub(super) fn add(&mut self, record: &Found) {
+        let numbers = self.counts.add(&words(&text(&record.turns)));
+        for attribute in &record.attributes {
+            let key = (attribute.name.clone(), attribute.value.clone());
+            if attribute.number || (self.by_value.len() >= VALUES && !self.by_value.contains_key(&key)) {
+                continue;
+            }
+            let part = self.by_value.entry(key).or_default();
+            part.texts += 1;
+            for number in &numbers {
+                if part.counts.len() < WORDS_OF_A_VALUE || part.counts.contains_key(number) {
+                    *part.counts.entry(*number).or_default() += 1;
+                }
+            }
+        }
+    }
+
+    /// What is said too often, against a named reference or the built-in list.
+    pub(super) fn words(&self, reference: Option<(&str, &WordCounts)>, attributes: &[Attribute]) -> Words {
+        let [words, bigrams, first_words] = self.counts.against(reference.map(|(_, counts)| counts));
+        let mut by_value = Vec::new();
+        for ((name, value), part) in &self.by_value {
+            let known =
+                attributes.iter().any(|attribute| attribute.name == *name && attribute.values.len() > 1);
+            if !known || part.texts < FEWEST_TEXTS {
+                continue;
+            }
+            let (over, under) = self.counts.part(&part.counts);
+            if !over.is_empty() || !under.is_empty() {
+                by_value.push(ValueTerms {
+                    attribute: name.clone(),
+                    value: value.clone(),
+                    texts: part.texts,
+                    over,
+                    under,
+                });
+            }
+        }
+        let reference = reference.map_or("built-in word list", |(name, _)| name).to_owned();
+        Words { reference, words, bigrams, first_words, by_value }
+    }
+}
+
+/// The record of an item that stands for it: by hash, so that each kind of record has its chance.
+pub(super) fn chosen(records: &[Found], seed: u64) -> Option<&Found> {
+    let kept = records.iter().filter(|record| record.rejected.is_none() && !record.turns.is_empty());
+    kept.min_by_key(|record| number(seed, &record.id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::findings::Turn;
+    use crate::report::gather::attributes::AttributeCounts;
+    use crate::report::read::Drawn;
+
+    #[test]
+    fn the_words_of_a_value_are_found() {
+        let (mut words, mut attributes) = (ItemWords::default(), AttributeCounts::default());
+        for n in 0..100 {
+            let (tone, text) =
+                if n % 2 == 0 { ("angry", "ridiculous, my card") } else { ("", "please my card") };
+            let record = Found {
+                turns: vec![Turn { role: "text".into(), text: text.into() }],
+                attributes: vec![Drawn {
+                    name: "tone".into(),
+                    value: tone.into(),
+                    by_sampler: true,
+                    number: false,
+                }],
+                ..Found::default()
+            };
+            words.add(&record);
+            attributes.add(&record, 1.0);
+        }
+        let found = words.words(None, &attributes.attributes(&BTreeMap::new()));
+        let angry = found.by_value.iter().find(|terms| terms.value == "angry").unwrap();
+        assert_eq!(
+            (angry.texts, angry.over[0].term.as_str(), angry.under[0].term.as_str()),
+            (50, "ridiculous", "please")
+        );
+    }
+}

@@ -1,0 +1,245 @@
+//! Charts of the report, drawn by plotters into SVG texts that take the page's colours.
+//!
+//! plotters writes fixed colours and a fixed size. Each colour drawn here is a token (`Ink`), which is replaced
+//! afterwards by the page's CSS variable: one drawing then serves light, dark and paper. The size is taken out, so
+//! that a chart fills its column. What is drawn is decided by `view`; words around a chart stand in the template.
+
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use super::PageError;
+use super::axis::Steps;
+use crate::report::findings::{AttributeValue, Histogram, Map};
+
+/// Colours that the page gives a value to; the number is the token's place in the palette of tokens.
+#[derive(Debug, Clone, Copy)]
+enum Ink {
+    Text,
+    Grid,
+    Asked,
+    Actual,
+    Point(u8),
+}
+
+impl Ink {
+    /// A colour that plotters draws nothing else with.
+    fn token(self) -> RGBColor {
+        let number = match self {
+            Self::Text => 1,
+            Self::Grid => 2,
+            Self::Asked => 3,
+            Self::Actual => 4,
+            Self::Point(place) => 16 + place,
+        };
+        RGBColor(1, 2, number)
+    }
+
+    fn variable(self) -> String {
+        match self {
+            Self::Text => "var(--soft)".to_owned(),
+            Self::Grid => "var(--grid)".to_owned(),
+            Self::Asked => "var(--asked)".to_owned(),
+            Self::Actual => "var(--actual)".to_owned(),
+            Self::Point(place) if place < POINT_COLOURS => format!("var(--c{place})"),
+            Self::Point(_) => "var(--other)".to_owned(),
+        }
+    }
+}
+
+/// Colours for the values of an attribute on the map; rarer values share one more.
+pub(super) const POINT_COLOURS: u8 = 10;
+
+/// Pixels and type of a drawing. Two are made of each chart with words in it, since letters scale with the
+/// drawing and would be too small on a phone.
+#[derive(Debug, Clone, Copy)]
+struct Size {
+    width: u32,
+    height: u32,
+    letters: u32,
+    labels: usize,
+}
+
+const LARGE: Size = Size { width: 1600, height: 520, letters: 30, labels: 12 };
+const SMALL: Size = Size { width: 800, height: 520, letters: 32, labels: 6 };
+const SQUARE: Size = Size { width: 900, height: 760, letters: 30, labels: 6 };
+
+/// Actual lengths as bars, asked ones as an outline over them: wide and narrow.
+pub(super) fn histogram(histogram: &Histogram, unit: &str) -> Result<[String; 2], PageError> {
+    Ok([draw_histogram(histogram, unit, LARGE)?, draw_histogram(histogram, unit, SMALL)?])
+}
+
+fn draw_histogram(data: &Histogram, unit: &str, size: Size) -> Result<String, PageError> {
+    let (edges, last) = shown_edges(data);
+    let asked = data.asked.as_deref().unwrap_or_default();
+    let highest = data.actual.iter().chain(asked).copied().max().unwrap_or(0).max(1);
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, (size.width, size.height)).into_drawing_area();
+        let mut chart = ChartBuilder::on(&area)
+            .margin(size.letters / 2)
+            .margin_right(size.letters * 3 / 2)
+            .x_label_area_size(size.letters * 2 + size.letters / 2)
+            .y_label_area_size(size.letters * 3)
+            .build_cartesian_2d(Steps::new(edges[0], last), Steps::new(0.0, highest as f64 * 1.04))
+            .map_err(drawn)?;
+        axes(&mut chart, size, &format!("{unit} in a text"))?;
+        let bars = edges.windows(2).zip(&data.actual).filter(|(_, count)| **count > 0);
+        chart
+            .draw_series(bars.map(|(edge, count)| {
+                let corners = [(edge[0], 0.0), (edge[1], *count as f64)];
+                let mut bar = Rectangle::new(corners, Ink::Actual.token().mix(0.75).filled());
+                bar.set_margin(0, 0, 1, 1);
+                bar
+            }))
+            .map_err(drawn)?;
+        if !asked.is_empty() {
+            let outline = edges
+                .windows(2)
+                .zip(asked)
+                .flat_map(|(edge, count)| [(edge[0], *count as f64), (edge[1], *count as f64)]);
+            let line = Ink::Asked.token().stroke_width(5);
+            chart.draw_series(LineSeries::new(outline, line)).map_err(drawn)?;
+        }
+        area.present().map_err(drawn)?;
+    }
+    Ok(finish(&svg))
+}
+
+/// The bins' edges, the open last bin drawn as wide as the others.
+fn shown_edges(data: &Histogram) -> (Vec<f64>, f64) {
+    let mut edges: Vec<f64> = data.edges.iter().map(|edge| *edge as f64).collect();
+    if edges.len() < 2 {
+        edges = vec![0.0, 1.0];
+    }
+    let width = edges[1] - edges[0];
+    let end = edges.len() - 1;
+    edges[end] = edges[end].min(edges[end - 1] + width).max(edges[end - 1] + 1.0);
+    let last = edges[end];
+    (edges, last)
+}
+
+/// Asked against actual lengths, one point a record, with the line on which they are equal.
+pub(super) fn scatter(pairs: &[(u64, u64)]) -> Result<String, PageError> {
+    let size = SQUARE;
+    let highest = pairs.iter().flat_map(|pair| [pair.0, pair.1]).max().unwrap_or(1).max(1) as f64 * 1.04;
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, (size.width, size.height)).into_drawing_area();
+        let mut chart = ChartBuilder::on(&area)
+            .margin(size.letters / 2)
+            .margin_right(size.letters * 3 / 2)
+            .x_label_area_size(size.letters * 2 + size.letters / 2)
+            .y_label_area_size(size.letters * 3)
+            .build_cartesian_2d(Steps::new(0.0, highest), Steps::new(0.0, highest))
+            .map_err(drawn)?;
+        axes(&mut chart, size, "words asked for")?;
+        let equal = LineSeries::new([(0.0, 0.0), (highest, highest)], Ink::Asked.token().stroke_width(4));
+        chart.draw_series(equal).map_err(drawn)?;
+        let style = Ink::Actual.token().mix(0.6).filled();
+        let points = pairs.iter().map(|pair| Circle::new((pair.0 as f64, pair.1 as f64), 7, style));
+        chart.draw_series(points).map_err(drawn)?;
+        area.present().map_err(drawn)?;
+    }
+    Ok(finish(&svg))
+}
+
+/// One value's shares: drawn above, kept below where they may differ, the configured one as a stroke through both.
+/// `largest` is the share at the right end, the same for all values of an attribute.
+pub(super) fn shares(value: &AttributeValue, largest: f64, kept: bool) -> Result<String, PageError> {
+    const WIDTH: f64 = 480.0;
+    let place = |share: f64| 2 + (share / largest.max(1e-9) * (WIDTH - 6.0)) as i32;
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, (WIDTH as u32, 36)).into_drawing_area();
+        area.draw(&Rectangle::new([(2, 17), (WIDTH as i32, 19)], Ink::Grid.token().filled()))
+            .map_err(drawn)?;
+        let (top, bottom) = if kept { (5, 17) } else { (9, 27) };
+        let bar =
+            Rectangle::new([(2, top), (place(value.drawn_share), bottom)], Ink::Actual.token().filled());
+        area.draw(&bar).map_err(drawn)?;
+        if kept {
+            let style = Ink::Actual.token().mix(0.55).filled();
+            area.draw(&Rectangle::new([(2, 19), (place(value.kept_share), 31)], style)).map_err(drawn)?;
+        }
+        if let Some(configured) = value.configured {
+            let at = place(configured);
+            let stroke = Rectangle::new([(at - 2, 0), (at + 2, 36)], Ink::Asked.token().filled());
+            area.draw(&stroke).map_err(drawn)?;
+        }
+        area.present().map_err(drawn)?;
+    }
+    Ok(finish(&svg))
+}
+
+/// The map. Circle `i` is point `i` and says so, for the script; `colour_of` gives its place in the palette.
+pub(super) fn map(map: &Map, colour_of: impl Fn(usize) -> u8) -> Result<String, PageError> {
+    const SIZE: (u32, u32) = (1600, 1040);
+    const EDGE: f64 = 40.0;
+    let radius = if map.points.len() > 800 { 7 } else { 10 };
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+        for (number, point) in map.points.iter().enumerate() {
+            let x = EDGE + point.x.clamp(0.0, 1.0) * (f64::from(SIZE.0) - 2.0 * EDGE);
+            let y = EDGE + (1.0 - point.y.clamp(0.0, 1.0)) * (f64::from(SIZE.1) - 2.0 * EDGE);
+            let style = Ink::Point(colour_of(number).min(POINT_COLOURS)).token().filled();
+            area.draw(&Circle::new((x as i32, y as i32), radius, style)).map_err(drawn)?;
+        }
+        area.present().map_err(drawn)?;
+    }
+    let mut numbered = String::with_capacity(svg.len() + map.points.len() * 16);
+    for (number, part) in finish(&svg).split("<circle ").enumerate() {
+        if number > 0 {
+            numbered.push_str(&format!("<circle data-point=\"{}\" ", number - 1));
+        }
+        numbered.push_str(part);
+    }
+    Ok(numbered)
+}
+
+type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Steps, Steps>>;
+
+fn axes(chart: &mut Chart<'_, '_>, size: Size, title: &str) -> Result<(), PageError> {
+    let letters = ("sans-serif", size.letters).into_font().color(&Ink::Text.token());
+    let centred = letters.pos(Pos::new(HPos::Center, VPos::Top));
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(Ink::Grid.token().stroke_width(2))
+        .axis_style(Ink::Grid.token().stroke_width(2))
+        .x_labels(size.labels)
+        .y_labels(5)
+        .x_label_style(centred)
+        .y_label_style(letters_right(size))
+        .x_desc(title)
+        .axis_desc_style(("sans-serif", size.letters).into_font().color(&Ink::Text.token()))
+        .draw()
+        .map_err(drawn)
+}
+
+fn letters_right(size: Size) -> TextStyle<'static> {
+    let style = ("sans-serif", size.letters).into_font().color(&Ink::Text.token());
+    style.pos(Pos::new(HPos::Right, VPos::Center))
+}
+
+/// Puts the page's colours for the tokens, and lets the page size the drawing and set its type.
+fn finish(svg: &str) -> String {
+    let mut page = svg.to_owned();
+    let plain = [Ink::Text, Ink::Grid, Ink::Asked, Ink::Actual];
+    for ink in plain.into_iter().chain((0..=POINT_COLOURS).map(Ink::Point)) {
+        let RGBColor(red, green, blue) = ink.token();
+        page = page.replace(&format!("#{red:02X}{green:02X}{blue:02X}"), &ink.variable());
+    }
+    page =
+        page.replace(" font-family=\"sans-serif\"", "").replace(" xmlns=\"http://www.w3.org/2000/svg\"", "");
+    page = page.replace(" opacity=\"1\"", "").replace(" stroke=\"none\"", "");
+    let Some(start) = page.find(" width=") else { return page };
+    let Some(end) = page.find(" viewBox=") else { return page };
+    page.replace_range(start..end, " aria-hidden=\"true\" focusable=\"false\"");
+    page
+}
+
+fn drawn(error: impl std::fmt::Display) -> PageError {
+    PageError::Chart { message: error.to_string() }
+}

@@ -1,0 +1,100 @@
+//! The report as one HTML page that needs nothing else: no network, no other file, no program but a browser.
+//!
+//! Takes `Findings` and gives text; `cli::report` reads the data before and writes the file after. `view` chooses
+//! what is shown, `charts` draws, `format` writes numbers, the files under `parts/` hold words and look.
+//!
+//! Texts of records are never trusted. Templates end in `.html`, so minijinja escapes all that they print. What the
+//! script shows is embedded as JSON in which each `<` is written `\u003c`, and enters the page as text only. The
+//! page's policy lets no script run but its own and asks no address for anything.
+
+mod axis;
+mod charts;
+mod format;
+mod remarks;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+use minijinja::value::Serde;
+use minijinja::{Environment, UndefinedBehavior, Value, context};
+
+use super::Findings;
+
+/// The chapters, in the order of the page: the anchor's name and the template.
+const CHAPTERS: &[(&str, &str)] = &[
+    ("page.html", include_str!("parts/page.html")),
+    ("macros.html", include_str!("parts/macros.html")),
+    ("compare.html", include_str!("parts/compare.html")),
+    ("made.html", include_str!("parts/made.html")),
+    ("lengths.html", include_str!("parts/lengths.html")),
+    ("attributes.html", include_str!("parts/attributes.html")),
+    ("words.html", include_str!("parts/words.html")),
+    ("variety.html", include_str!("parts/variety.html")),
+    ("map.html", include_str!("parts/map.html")),
+    ("languages.html", include_str!("parts/languages.html")),
+    ("records.html", include_str!("parts/records.html")),
+];
+const STYLE: &str = concat!(
+    include_str!("parts/page.css"),
+    include_str!("parts/chapters.css"),
+    include_str!("parts/media.css")
+);
+const SCRIPT: &str =
+    concat!(include_str!("parts/page.js"), include_str!("parts/map.js"), include_str!("parts/records.js"));
+
+/// A page that could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PageError {
+    /// A chart could not be drawn.
+    #[error("cannot draw a chart of the report: {message}")]
+    Chart {
+        /// What plotters says.
+        message: String,
+    },
+    /// A template failed on these findings.
+    #[error("cannot write the report's page: {0}")]
+    Template(#[from] minijinja::Error),
+    /// Findings that JSON cannot hold.
+    #[error("cannot write the report's data as JSON: {0}")]
+    Data(#[from] serde_json::Error),
+}
+
+/// The page for one set of findings, or for several side by side.
+pub fn render(findings: &[Findings]) -> Result<String, PageError> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    format::add_filters(&mut environment);
+    for (name, source) in CHAPTERS {
+        environment.add_template(name, source)?;
+    }
+    let names = view::names(findings);
+    let runs = findings.iter().zip(&names).enumerate();
+    let runs = runs.map(|(number, (findings, name))| view::run(number, name, findings));
+    let runs = runs.collect::<Result<Vec<Value>, PageError>>()?;
+    let data = embedded(&view::script_data(&names, findings))?;
+    // The script's nonce depends on all that is shown, so that no text shown can name it.
+    let nonce = blake3::hash(data.as_bytes()).to_hex();
+    let page = environment.get_template("page.html")?.render(context! {
+        title => names.join(" and "),
+        is_compared => findings.len() > 1,
+        runs,
+        filters => view::filters(findings),
+        has_rejected => findings.iter().flat_map(|findings| &findings.sample).any(|record| record.rejected.is_some()),
+        nonce => nonce.as_str(),
+        style => Value::from_safe_string(STYLE.to_owned()),
+        script => Value::from_safe_string(SCRIPT.to_owned()),
+        data => Value::from_safe_string(data),
+    })?;
+    Ok(page)
+}
+
+/// JSON that may stand in a `script` element: without `<`, no text in it can end the element or open a comment.
+fn embedded(data: &serde_json::Value) -> Result<String, PageError> {
+    Ok(serde_json::to_string(data)?.replace('<', "\\u003c"))
+}
+
+/// Findings, or a part of them, as a template sees them.
+fn shown<T: serde::Serialize>(part: &T) -> Value {
+    Value::from(Serde(part))
+}

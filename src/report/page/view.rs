@@ -1,0 +1,157 @@
+//! What the templates and the script of the report see: findings with their charts, and the data to browse.
+//!
+//! Chooses and orders, writes no word of the page. Numbers are formatted in the templates by the filters of `format`.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
+
+use minijinja::{Value, context};
+use serde_json::json;
+
+use super::{PageError, charts, remarks, shown};
+use crate::report::findings::{Attribute, Findings, Map, SampleRecord};
+
+/// Values of an attribute that the sample can be filtered by; an attribute with more is left to the search.
+const FILTER_VALUES: usize = 60;
+/// Attributes whose filters come first, where records have them.
+const FIRST_FILTERS: &[&str] = &["split", "question_type"];
+
+/// One set of findings as the templates see it: `f` is all that was found, the rest is drawn from it.
+pub(super) fn run(number: usize, name: &str, findings: &Findings) -> Result<Value, PageError> {
+    let parts = &findings.lengths.parts;
+    let histograms = parts.iter().map(|part| charts::histogram(&part.histogram, &part.unit));
+    let histograms = histograms.map(|drawn| Ok(drawn?.map(Value::from_safe_string).to_vec()));
+    let scatter = match &findings.lengths.asked {
+        Some(asked) if !asked.pairs.is_empty() => Some(charts::scatter(&asked.pairs)?),
+        _ => None,
+    };
+    let map = match &findings.map {
+        Some(map) => Some(drawn_map(map)?),
+        None => None,
+    };
+    Ok(context! {
+        number,
+        name,
+        suffix => if number == 0 { String::new() } else { format!("-{}", number + 1) },
+        f => shown(findings),
+        started => findings.source.started.as_deref().map(readable_time),
+        remarks => shown(&remarks::remarks(findings)),
+        histograms => histograms.collect::<Result<Vec<Vec<Value>>, PageError>>()?,
+        scatter => scatter.map(Value::from_safe_string),
+        attributes => findings.attributes.iter().map(attribute).collect::<Result<Vec<Value>, PageError>>()?,
+        map => map.map(Value::from_safe_string),
+    })
+}
+
+/// A name for each. Where two are the same, as with two runs of one pipeline, their directories tell them
+/// apart, or else their whole paths.
+pub(super) fn names(findings: &[Findings]) -> Vec<String> {
+    let names = findings.iter().map(|one| one.name.clone());
+    let directories = findings.iter().map(|one| match Path::new(&one.source.path).file_name() {
+        Some(name) => name.to_string_lossy().into_owned(),
+        None => one.source.path.clone(),
+    });
+    for candidate in [names.collect::<Vec<_>>(), directories.collect()] {
+        if candidate.iter().collect::<HashSet<_>>().len() == findings.len() {
+            return candidate;
+        }
+    }
+    findings.iter().map(|one| one.source.path.clone()).collect()
+}
+
+/// `2026-01-02_03-04-05` as people write it.
+fn readable_time(stamp: &str) -> String {
+    match stamp.split_once('_') {
+        Some((day, time)) => format!("{day} {}", time.replace('-', ":")),
+        None => stamp.to_owned(),
+    }
+}
+
+/// An attribute with a drawing for each value, and which columns have anything to say.
+fn attribute(attribute: &Attribute) -> Result<Value, PageError> {
+    let values = &attribute.values;
+    let has_kept = values.iter().any(|value| value.rejected_share > 0.0 || value.kept != value.drawn);
+    let shares = values.iter().flat_map(|value| {
+        [value.drawn_share, value.configured.unwrap_or(0.0), if has_kept { value.kept_share } else { 0.0 }]
+    });
+    let largest = shares.fold(0.0, f64::max);
+    let drawings = values.iter().map(|value| charts::shares(value, largest, has_kept));
+    let drawings = drawings.map(|drawn| Ok(Value::from_safe_string(drawn?)));
+    Ok(context! {
+        a => shown(attribute),
+        has_configured => values.iter().any(|value| value.configured.is_some()),
+        has_kept,
+        shares => drawings.collect::<Result<Vec<Value>, PageError>>()?,
+    })
+}
+
+fn drawn_map(map: &Map) -> Result<String, PageError> {
+    let palette = palette(map);
+    let Some(name) = map.attributes.first() else { return charts::map(map, |_| 0) };
+    let places: HashMap<&str, usize> = match palette.get(name.as_str()) {
+        Some(values) => values.iter().enumerate().map(|(place, value)| (*value, place)).collect(),
+        None => HashMap::new(),
+    };
+    charts::map(map, |number| {
+        let value = map.points[number].attributes.get(name);
+        let place = value.and_then(|value| places.get(value.as_str()));
+        place.and_then(|place| u8::try_from(*place).ok()).unwrap_or(charts::POINT_COLOURS)
+    })
+}
+
+/// The values of each attribute that have a colour of their own on the map, most frequent first.
+fn palette(map: &Map) -> BTreeMap<&str, Vec<&str>> {
+    let mut palette = BTreeMap::new();
+    for name in &map.attributes {
+        let values = map.points.iter().filter_map(|point| point.attributes.get(name));
+        let mut values = most_frequent(values.map(String::as_str));
+        values.truncate(usize::from(charts::POINT_COLOURS));
+        palette.insert(name.as_str(), values);
+    }
+    palette
+}
+
+fn most_frequent<'a>(values: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for value in values {
+        *counts.entry(value).or_default() += 1;
+    }
+    let mut counted: Vec<(&str, usize)> = counts.into_iter().collect();
+    counted.sort_by(|(_, here), (_, there)| there.cmp(here));
+    counted.into_iter().map(|(value, _)| value).collect()
+}
+
+/// What the sample can be filtered by: attributes that tell its records apart, with their values.
+pub(super) fn filters(findings: &[Findings]) -> Vec<Value> {
+    let records: Vec<&SampleRecord> = findings.iter().flat_map(|findings| &findings.sample).collect();
+    let mut names = FIRST_FILTERS.to_vec();
+    let listed =
+        findings.iter().flat_map(|findings| &findings.attributes).map(|attribute| attribute.name.as_str());
+    let found = records.iter().flat_map(|record| record.attributes.keys()).map(String::as_str);
+    for name in listed.chain(found) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let mut filters = Vec::new();
+    for name in names {
+        let values = records.iter().filter_map(|record| record.attributes.get(name));
+        let values = most_frequent(values.map(String::as_str));
+        if (2..=FILTER_VALUES).contains(&values.len()) {
+            filters.push(context! { name, values => shown(&values) });
+        }
+    }
+    filters
+}
+
+/// What the script shows: the points of the maps and the sampled records.
+pub(super) fn script_data(names: &[String], findings: &[Findings]) -> serde_json::Value {
+    let runs = findings.iter().zip(names).map(|(findings, name)| {
+        let map = findings.map.as_ref().map(|map| {
+            let points = map.points.iter().map(|point| json!([point.text, point.attributes]));
+            json!({"palette": palette(map), "points": points.collect::<Vec<_>>()})
+        });
+        json!({"name": name, "map": map, "records": findings.sample})
+    });
+    json!({"colours": charts::POINT_COLOURS, "runs": runs.collect::<Vec<_>>()})
+}

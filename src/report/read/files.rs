@@ -1,0 +1,96 @@
+//! Reads a file of records that belongs to no run directory: JSONL, or one JSON array.
+//!
+//! Neighbouring lines whose ids say that they come of one item are one unit; other lines are units of their own.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::{About, Found, ReadError, Unit, Values, row};
+use crate::report::findings::{FileCount, Source};
+
+pub(in crate::report) struct FileReader {
+    path: PathBuf,
+    values: Values,
+    /// A record that belongs to the next unit.
+    waiting: Option<(String, Found)>,
+}
+
+impl FileReader {
+    pub(super) fn open(path: &Path) -> Result<Self, ReadError> {
+        Ok(Self { path: path.to_owned(), values: Values::open(path, false)?, waiting: None })
+    }
+
+    pub(super) fn next(&mut self) -> Result<Option<Unit>, ReadError> {
+        let first = match self.waiting.take() {
+            Some(first) => Some(first),
+            None => record(&mut self.values)?,
+        };
+        let Some((key, first)) = first else { return Ok(None) };
+        let mut unit = Unit { key, records: vec![first] };
+        while let Some((key, next)) = record(&mut self.values)? {
+            // One id may stand in a file twice; a run's own never does.
+            if key != unit.key || unit.records.iter().any(|record| record.id == next.id) {
+                self.waiting = Some((key, next));
+                break;
+            }
+            unit.records.push(next);
+        }
+        Ok(Some(unit))
+    }
+
+    pub(super) fn about(self) -> Result<About, ReadError> {
+        if self.values.read == 0 {
+            let hint = match &self.values.example {
+                Some(example) => format!("; {} lines or elements are none: {example}", self.values.malformed),
+                None => ": it is empty".to_owned(),
+            };
+            return Err(ReadError::Nothing { path: self.path, hint });
+        }
+        let name = self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let path = self.path.display().to_string();
+        Ok(About {
+            name,
+            source: Source { run: false, path: path.clone(), pipeline: None, started: None, state: None },
+            files: vec![FileCount {
+                path,
+                records: self.values.read,
+                malformed: self.values.malformed,
+                measured: true,
+            }],
+            notes: self.values.note().into_iter().collect(),
+            status: Value::Null,
+            configured: Default::default(),
+        })
+    }
+}
+
+/// The next record of a file with the key of its unit.
+pub(super) fn record(values: &mut Values) -> Result<Option<(String, Found)>, ReadError> {
+    loop {
+        let Some((number, value)) = values.next()? else { return Ok(None) };
+        let Some(row) = row::read(value) else {
+            values.take_back(number);
+            continue;
+        };
+        let place = || {
+            let name = values.path.file_name().unwrap_or_default().to_string_lossy();
+            format!("{name}:{number}")
+        };
+        let key = row.id.as_deref().and_then(item).map_or_else(place, str::to_owned);
+        let found = Found {
+            id: row.id.unwrap_or_else(place),
+            turns: row.turns,
+            attributes: row.attributes,
+            target_words: row.target_words,
+            ..Found::default()
+        };
+        return Ok(Some((key, found)));
+    }
+}
+
+/// The item of a record id such as `000042.cot_expand-2`; `None` for an id of another kind.
+pub(super) fn item(id: &str) -> Option<&str> {
+    let item = id.split('.').next()?;
+    (item.len() >= 6 && item.bytes().all(|byte| byte.is_ascii_digit())).then_some(item)
+}

@@ -1,0 +1,196 @@
+//! Reads what a report is about: a run directory, or files of records from anywhere. Streams, item by item.
+//!
+//! `pieces` cuts files into JSON values, `row` and `texts` make a record of one, `run` and `side` join the files of a run directory
+//! by record id, `files` reads bare files, `configured` asks the run's pipeline for its shares. What is measured of records is `report::gather`'s.
+
+mod configured;
+mod files;
+mod pieces;
+mod row;
+mod run;
+mod side;
+mod texts;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+pub(super) use row::Drawn;
+
+use super::findings::{FileCount, Source, Turn};
+use pieces::{Piece, Pieces};
+
+/// Why nothing could be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// A file cannot be read.
+    #[error("cannot read `{path}`: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A folder that is no run directory.
+    #[error("`{0}` holds no run (it has no manifest.json); name a run directory or a file of records")]
+    NoRun(PathBuf),
+    /// The manifest of a run directory makes no sense.
+    #[error("`{path}` is damaged: {message}")]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// No record in any of the files.
+    #[error("`{path}` holds no record{hint}")]
+    Nothing {
+        /// What was read.
+        path: PathBuf,
+        /// What was found instead, as the end of the sentence.
+        hint: String,
+    },
+}
+
+/// The records made of one item.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Unit {
+    /// What the sample is drawn by: the item, or file and line.
+    pub(super) key: String,
+    pub(super) records: Vec<Found>,
+}
+
+/// A record of the data, joined from all that is known of it.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub(super) struct Found {
+    pub(super) id: String,
+    /// Empty where only attributes are known.
+    pub(super) turns: Vec<Turn>,
+    pub(super) attributes: Vec<Drawn>,
+    pub(super) target_words: Option<u64>,
+    /// Why it was rejected.
+    pub(super) rejected: Option<RejectedRecord>,
+    /// Model calls as provenance has them.
+    pub(super) calls: Vec<Value>,
+}
+
+/// A line of `rejected.jsonl`, without the record.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub(super) struct RejectedRecord {
+    pub(super) class: String,
+    pub(super) stage: String,
+    pub(super) message: String,
+}
+
+/// What is known of an input beside its records; complete once all units were read.
+#[derive(Debug)]
+pub(super) struct About {
+    pub(super) name: String,
+    pub(super) source: Source,
+    pub(super) files: Vec<FileCount>,
+    pub(super) notes: Vec<String>,
+    /// `status.json`, for a run.
+    pub(super) status: Value,
+    /// Shares that the pipeline asks for, by attribute and value.
+    pub(super) configured: BTreeMap<String, BTreeMap<String, f64>>,
+}
+
+/// An input that is read unit by unit.
+pub(super) enum Input {
+    Run(Box<run::RunReader>),
+    File(Box<files::FileReader>),
+}
+
+impl Input {
+    /// Opens a run directory or a file.
+    pub(super) fn open(path: &Path) -> Result<Self, ReadError> {
+        if path.is_dir() {
+            Ok(Self::Run(Box::new(run::RunReader::open(path)?)))
+        } else {
+            Ok(Self::File(Box::new(files::FileReader::open(path)?)))
+        }
+    }
+
+    pub(super) fn next(&mut self) -> Result<Option<Unit>, ReadError> {
+        match self {
+            Self::Run(run) => run.next(),
+            Self::File(file) => file.next(),
+        }
+    }
+
+    /// To be called at the end.
+    pub(super) fn about(self) -> Result<About, ReadError> {
+        match self {
+            Self::Run(run) => run.about(),
+            Self::File(file) => file.about(),
+        }
+    }
+}
+
+/// A file of JSON values that counts what it gives and what it could not parse.
+pub(super) struct Values {
+    path: PathBuf,
+    pieces: Option<Pieces<io::BufReader<std::fs::File>>>,
+    /// Values given.
+    read: u64,
+    malformed: u64,
+    /// A first malformed line, for a note.
+    example: Option<String>,
+    /// Whether a half-written end is expected, as of a run that is still going.
+    torn_end: bool,
+}
+
+impl Values {
+    fn open(path: &Path, torn_end: bool) -> Result<Self, ReadError> {
+        let pieces =
+            Pieces::open(path).map_err(|source| ReadError::File { path: path.to_owned(), source })?;
+        Ok(Self { pieces: Some(pieces), ..Self::absent(path, torn_end) })
+    }
+
+    /// A file that need not be there.
+    fn absent(path: &Path, torn_end: bool) -> Self {
+        Self { path: path.to_owned(), pieces: None, read: 0, malformed: 0, example: None, torn_end }
+    }
+
+    /// The next value that parses, with its number.
+    fn next(&mut self) -> Result<Option<(u64, Value)>, ReadError> {
+        loop {
+            let Some(pieces) = &mut self.pieces else { return Ok(None) };
+            let piece =
+                pieces.next().map_err(|source| ReadError::File { path: self.path.clone(), source })?;
+            let Some(Piece { number, bytes, torn }) = piece else { return Ok(None) };
+            match serde_json::from_slice(&bytes) {
+                Ok(value) => {
+                    self.read += 1;
+                    return Ok(Some((number, value)));
+                }
+                Err(_) if torn && self.torn_end => {}
+                Err(error) => self.count_malformed(number, &error.to_string()),
+            }
+        }
+    }
+
+    fn count_malformed(&mut self, number: u64, why: &str) {
+        self.malformed += 1;
+        self.example.get_or_insert_with(|| format!("number {number}: {why}"));
+    }
+
+    /// A value turned out to be no record.
+    fn take_back(&mut self, number: u64) {
+        self.read -= 1;
+        self.count_malformed(number, "neither a text, nor an object, nor a conversation");
+    }
+
+    fn note(&self) -> Option<String> {
+        let example = self.example.as_ref()?;
+        let path = self.path.display();
+        let lines = if self.malformed == 1 { "1 line or element is" } else { "some lines or elements are" };
+        let count = if self.malformed == 1 { String::new() } else { format!(" ({} in all)", self.malformed) };
+        Some(format!("in `{path}` {lines} no record and left out{count}; {example}"))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,243 @@
+//! Cuts a file into its JSON values, one at a time: the lines of a JSONL file, or the elements of a JSON array.
+//!
+//! Streams, and looks at brackets and quotes only: what a piece holds is judged by who parses it, so that a
+//! damaged piece costs itself alone.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::Path;
+
+/// The largest piece that is kept; a longer one is handed on empty, as a damaged one.
+const LARGEST: usize = 64 << 20;
+
+/// One JSON value's bytes, unparsed.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Piece {
+    /// Its line, or its place in the array, from 1.
+    pub(crate) number: u64,
+    pub(crate) bytes: Vec<u8>,
+    /// Whether the file ended before the line or the element did: it may be half written.
+    pub(crate) torn: bool,
+}
+
+/// The pieces of a file.
+pub(crate) struct Pieces<R> {
+    reader: R,
+    shape: Shape,
+    number: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Shape {
+    Lines,
+    Array,
+    Ended,
+}
+
+impl Pieces<BufReader<File>> {
+    /// Opens a file. A name that ends in `.jsonl` means lines; else a file that begins with `[` is an array,
+    /// unless its first line is whole in itself and more lines follow.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let lines = path.extension().is_some_and(|ending| ending == "jsonl" || ending == "ndjson");
+        Self::new(BufReader::with_capacity(1 << 16, File::open(path)?), lines)
+    }
+}
+
+impl<R: BufRead> Pieces<R> {
+    pub(crate) fn new(mut reader: R, lines: bool) -> io::Result<Self> {
+        if reader.fill_buf()?.starts_with(b"\xEF\xBB\xBF") {
+            reader.consume(3);
+        }
+        let shape = if !lines && is_array(reader.fill_buf()?) { Shape::Array } else { Shape::Lines };
+        let mut pieces = Self { reader, shape, number: 0 };
+        if shape == Shape::Array {
+            pieces.skip_to_bracket()?;
+        }
+        Ok(pieces)
+    }
+
+    /// The next piece; empty lines are passed over.
+    pub(crate) fn next(&mut self) -> io::Result<Option<Piece>> {
+        match self.shape {
+            Shape::Lines => self.line(),
+            Shape::Array => self.element(),
+            Shape::Ended => Ok(None),
+        }
+    }
+
+    fn line(&mut self) -> io::Result<Option<Piece>> {
+        loop {
+            let mut piece = Piece { number: self.number + 1, ..Piece::default() };
+            let mut read = 0;
+            loop {
+                let available = self.reader.fill_buf()?;
+                if available.is_empty() {
+                    piece.torn = true;
+                    break;
+                }
+                let end = available.iter().position(|byte| *byte == b'\n');
+                let taken = end.map_or(available.len(), |end| end + 1);
+                read += taken;
+                if piece.bytes.len() <= LARGEST {
+                    piece.bytes.extend_from_slice(&available[..end.unwrap_or(taken)]);
+                }
+                self.reader.consume(taken);
+                if end.is_some() {
+                    break;
+                }
+            }
+            if read == 0 {
+                return Ok(None);
+            }
+            self.number += 1;
+            if piece.bytes.len() > LARGEST {
+                piece.bytes = Vec::new();
+                return Ok(Some(piece));
+            }
+            if !piece.bytes.trim_ascii().is_empty() {
+                return Ok(Some(piece));
+            }
+        }
+    }
+
+    fn element(&mut self) -> io::Result<Option<Piece>> {
+        let mut piece = Piece { number: self.number + 1, ..Piece::default() };
+        let mut inside = Inside::default();
+        loop {
+            let available = self.reader.fill_buf()?;
+            if available.is_empty() {
+                self.shape = Shape::Ended;
+                piece.torn = true;
+                break;
+            }
+            let end = available.iter().position(|byte| inside.ends_at(*byte));
+            let taken = end.unwrap_or(available.len());
+            if piece.bytes.len() <= LARGEST {
+                piece.bytes.extend_from_slice(&available[..taken]);
+            }
+            if let Some(end) = end {
+                if available[end] == b']' {
+                    self.shape = Shape::Ended;
+                }
+                self.reader.consume(end + 1);
+                break;
+            }
+            self.reader.consume(taken);
+        }
+        self.number += 1;
+        if piece.bytes.len() > LARGEST {
+            piece.bytes = Vec::new();
+            return Ok(Some(piece));
+        }
+        // What stands before the closing bracket of an empty array, or after the last comma, is no element.
+        let blank = piece.bytes.trim_ascii().is_empty();
+        Ok((!(blank && self.shape == Shape::Ended)).then_some(piece))
+    }
+
+    fn skip_to_bracket(&mut self) -> io::Result<()> {
+        loop {
+            let available = self.reader.fill_buf()?;
+            if available.is_empty() {
+                return Ok(());
+            }
+            let at = available.iter().position(|byte| *byte == b'[');
+            let taken = at.map_or(available.len(), |at| at + 1);
+            self.reader.consume(taken);
+            if at.is_some() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Where in an element the reader is.
+#[derive(Default)]
+struct Inside {
+    depth: usize,
+    string: bool,
+    escaped: bool,
+}
+
+impl Inside {
+    /// Takes a byte in; says whether it ends the element: a comma or the array's own bracket.
+    fn ends_at(&mut self, byte: u8) -> bool {
+        if self.escaped {
+            self.escaped = false;
+            return false;
+        }
+        match byte {
+            b'\\' if self.string => self.escaped = true,
+            b'"' => self.string = !self.string,
+            _ if self.string => {}
+            b',' if self.depth == 0 => return true,
+            b']' | b'}' if self.depth == 0 => return byte == b']',
+            b']' | b'}' => self.depth -= 1,
+            b'[' | b'{' => self.depth += 1,
+            _ => {}
+        }
+        false
+    }
+}
+
+fn is_array(start: &[u8]) -> bool {
+    if !start.trim_ascii_start().starts_with(b"[") {
+        return false;
+    }
+    // One array a line: lines of conversations.
+    let Some(end) = start.iter().position(|byte| *byte == b'\n') else { return true };
+    let whole = serde_json::from_slice::<serde::de::IgnoredAny>(&start[..end]).is_ok();
+    !(whole && start[end..].trim_ascii_start().starts_with(b"["))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pieces(bytes: &[u8], lines: bool, capacity: usize) -> Vec<String> {
+        let reader = BufReader::with_capacity(capacity, bytes);
+        let mut pieces = Pieces::new(reader, lines).unwrap();
+        let mut found = Vec::new();
+        while let Some(piece) = pieces.next().unwrap() {
+            let text = String::from_utf8_lossy(&piece.bytes).trim().to_owned();
+            found.push(format!("{}{} {text}", piece.number, if piece.torn { "~" } else { "" }));
+        }
+        found
+    }
+
+    fn check(text: &str, expected: &[&str]) {
+        assert_eq!(pieces(text.as_bytes(), false, 1 << 16), expected, "{text}");
+    }
+
+    #[test]
+    fn lines_and_arrays() {
+        check("\u{feff}{\"a\":1}\r\n\n{\"b\":2}\n", &["1 {\"a\":1}", "3 {\"b\":2}"]);
+        check("{\"a\":1}\n{\"b\"", &["1 {\"a\":1}", "2~ {\"b\""]);
+        check(
+            "[\n  \"a, b]\",\n {\"x\": [1, \"\\\"]\"]}\n]\n",
+            &["1 \"a, b]\"", "2 {\"x\": [1, \"\\\"]\"]}"],
+        );
+        check("[]", &[]);
+        check("", &[]);
+        check("[1, 2", &["1 1", "2~ 2"]);
+        check("[[1],[2]]", &["1 [1]", "2 [2]"]);
+        check("[{\"role\":1}]\n[{\"role\":2}]\n", &["1 [{\"role\":1}]", "2 [{\"role\":2}]"]);
+    }
+
+    #[test]
+    fn small_buffers_change_nothing() {
+        let text = b"[\"one\", {\"two\": [2, 3]}, \"th\\\"ree\"]";
+        assert_eq!(pieces(text, false, 1), pieces(text, false, 1 << 16));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_can_be_read(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300), lines: bool) {
+            pieces(&bytes, lines, 16);
+        }
+
+        #[test]
+        fn any_punctuation_can_be_read(text in "[\\[\\]{}\",\\\\ \n1]{0,60}", lines: bool) {
+            pieces(text.as_bytes(), lines, 7);
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! One JSON value as a record: its texts, its attributes, the length asked for.
+//!
+//! Which fields are texts is known to `texts`; here is what the others tell.
+
+use serde_json::{Map, Value};
+
+use super::texts::{conversation, texts, turn};
+use crate::report::findings::Turn;
+
+/// A record as it was read.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub(crate) struct Row {
+    pub(crate) id: Option<String>,
+    pub(crate) turns: Vec<Turn>,
+    pub(crate) attributes: Vec<Drawn>,
+    pub(crate) target_words: Option<u64>,
+}
+
+/// An attribute's value on one record.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Drawn {
+    pub(crate) name: String,
+    /// The empty text where nothing was injected.
+    pub(crate) value: String,
+    /// Whether the sampler drew it, rather than being a field of the record.
+    pub(crate) by_sampler: bool,
+    /// Whether it is a number.
+    pub(crate) number: bool,
+}
+
+/// Fields that are no attributes whatever they hold.
+pub(super) const KEPT_APART: &[&str] =
+    &["id", "provenance", "group", "target_words", "question_number", "fact_number"];
+
+/// A text longer than this is no attribute.
+const LONGEST_ATTRIBUTE: usize = 80;
+
+/// Reads a record; `None` for a value that cannot be one, such as a number.
+pub(crate) fn read(value: Value) -> Option<Row> {
+    match value {
+        Value::String(text) => Some(Row { turns: vec![turn("text", text)], ..Row::default() }),
+        Value::Array(messages) => {
+            let turns = conversation(&messages, "role", "content");
+            (!turns.is_empty()).then(|| Row { turns, ..Row::default() })
+        }
+        Value::Object(fields) => Some(object(fields)),
+        _ => None,
+    }
+}
+
+fn object(fields: Map<String, Value>) -> Row {
+    let (turns, used) = texts(&fields);
+    let mut row = Row { turns, target_words: fields.get("target_words").and_then(words), ..Row::default() };
+    row.id = match fields.get("id") {
+        Some(Value::String(id)) => Some(id.clone()),
+        Some(Value::Number(id)) => Some(id.to_string()),
+        _ => None,
+    };
+    if let Some(draws) = fields.get("provenance").and_then(|provenance| provenance.get("draws")) {
+        read_draws(draws, &mut row);
+    }
+    for (name, value) in &fields {
+        let known = KEPT_APART.contains(&name.as_str()) || used.contains(&name.as_str());
+        if !known && !row.attributes.iter().any(|attribute| attribute.name == *name) {
+            push(&mut row.attributes, name, value, false);
+        }
+        // A sampler's draws may stand in the record itself, under one name.
+        if let ("attributes" | "sampled" | "injections" | "draws", Value::Object(draws)) =
+            (name.as_str(), value)
+        {
+            read_stage_draws(name, &Value::Object(draws.clone()), &mut row);
+        }
+    }
+    row
+}
+
+/// Reads the draws of all stages: `{stage: {attribute: value}}` or `{stage: value}`.
+pub(crate) fn read_draws(draws: &Value, row: &mut Row) {
+    for (stage, draws) in draws.as_object().into_iter().flatten() {
+        read_stage_draws(stage, draws, row);
+    }
+}
+
+fn read_stage_draws(stage: &str, draws: &Value, row: &mut Row) {
+    let Value::Object(draws) = draws else {
+        push(&mut row.attributes, stage, draws, true);
+        return;
+    };
+    for (name, value) in draws {
+        if name == "target_words" {
+            row.target_words = row.target_words.or_else(|| words(value));
+        } else if let Value::Object(nested) = value {
+            nested.iter().for_each(|(name, value)| push(&mut row.attributes, name, value, true));
+        } else {
+            push(&mut row.attributes, name, value, true);
+        }
+    }
+}
+
+/// Lists are attributes with several values at once.
+fn push(attributes: &mut Vec<Drawn>, name: &str, value: &Value, by_sampler: bool) {
+    let (text, number) = match value {
+        Value::String(text) => (text.clone(), false),
+        Value::Number(value) => (value.to_string(), true),
+        Value::Bool(value) => (value.to_string(), false),
+        Value::Null if by_sampler => (String::new(), false),
+        Value::Array(values) if values.iter().all(Value::is_string) => {
+            values.iter().for_each(|value| push(attributes, name, value, by_sampler));
+            return;
+        }
+        _ => return,
+    };
+    let fits = text.chars().count() <= LONGEST_ATTRIBUTE && !text.contains('\n');
+    if fits || by_sampler {
+        attributes.push(Drawn { name: name.to_owned(), value: text, by_sampler, number });
+    }
+}
+
+fn words(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| value.as_str()?.trim().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn check(value: Value, expected: &str) {
+        let shown = read(value).map_or("no record".to_owned(), |row| {
+            let mut parts: Vec<String> =
+                row.turns.iter().map(|turn| format!("{}: {}", turn.role, turn.text)).collect();
+            parts.extend(row.attributes.iter().map(|attribute| {
+                format!(
+                    "{}{}={}",
+                    attribute.name,
+                    if attribute.by_sampler { "*" } else { "" },
+                    attribute.value
+                )
+            }));
+            parts.extend(row.id.map(|id| format!("#{id}")));
+            parts.extend(row.target_words.map(|words| format!("{words} words")));
+            parts.join(" | ")
+        });
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn formats_of_sinks() {
+        check(
+            json!({"messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}],
+                   "id": "000001.cot_expand-0", "cot": "none"}),
+            "user: Q | assistant: A | cot=none | #000001.cot_expand-0",
+        );
+        check(
+            json!({"conversations": [{"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}]}),
+            "user: Q | assistant: A",
+        );
+        check(json!({"instruction": "Q", "input": "", "output": "A"}), "user: Q | assistant: A");
+        check(json!({"prompt": "Q", "completion": "A", "n": 3}), "user: Q | assistant: A | n=3");
+        check(json!([{"role": "user", "content": "Q"}]), "user: Q");
+        check(json!("How?"), "text: How?");
+    }
+
+    #[test]
+    fn draws_are_attributes_wherever_they_stand() {
+        check(
+            json!({"text": "How?", "tone": "angry",
+                   "provenance": {"draws": {"sample_injections": {"tone": "angry", "topic": "", "target_words": 12}}}}),
+            "text: How? | tone*=angry | topic*= | 12 words",
+        );
+        check(json!({"text": "x", "sampled": {"tone": "calm"}}), "text: x | tone*=calm");
+        check(json!({"text": "x", "topics": ["a", "b"]}), "text: x | topics=a | topics=b");
+    }
+
+    #[test]
+    fn odd_shapes() {
+        check(
+            json!({"wish": "a much longer text than the others", "tone": "calm"}),
+            "text: a much longer text than the others | tone=calm",
+        );
+        check(
+            json!({"prompt": [{"role": "user", "content": "Q"}], "chosen": "A", "rejected": "B"}),
+            "user: Q | assistant: A",
+        );
+        check(json!({"messages": [{"role": "user", "content": [{"type": "text", "text": "Q"}]}]}), "user: Q");
+        check(json!({"prompt": [{"role": "user", "content": "Write!"}], "completion": "Q"}), "text: Q");
+        check(json!({}), "");
+        check(json!(5), "no record");
+        check(json!([1, 2]), "no record");
+    }
+}

@@ -1,0 +1,222 @@
+//! Reads a run directory: the sinks' files, `rejected.jsonl` and provenance, joined by record id.
+//!
+//! A run writes all lines of an item at once, so its files hold the items in one order and can be joined by going
+//! through them side by side, in memory for one item. Lines that do not fit that order are still
+//! counted, without what provenance knows.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::files::{item, record};
+use super::side::{ReadRecord, Side, known, rejected_record};
+use super::{About, Found, ReadError, Unit, Values, configured};
+use crate::journal::{self, Manifest, PROVENANCE, REJECTED, RunState, SINKS};
+use crate::report::findings::{FileCount, Source};
+
+/// Reads the units of a run.
+pub(in crate::report) struct RunReader {
+    root: PathBuf,
+    manifest: Manifest,
+    provenance: Values,
+    /// The first line of the next item.
+    next_line: Option<(String, Value)>,
+    rejected: Side,
+    sinks: Vec<Side>,
+    /// Whether the sinks write ids, so that their lines can be joined.
+    joined: bool,
+    /// Attributes that provenance knows, when lines cannot be joined with it.
+    drawn: BTreeSet<String>,
+    unmatched: u64,
+}
+
+impl RunReader {
+    pub(super) fn open(root: &Path) -> Result<Self, ReadError> {
+        let path = root.join("manifest.json");
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(ReadError::NoRun(root.to_owned()));
+            }
+            Err(source) => return Err(ReadError::File { path, source }),
+        };
+        let manifest: Manifest = serde_json::from_slice(&bytes)
+            .map_err(|error| ReadError::Manifest { path, message: error.to_string() })?;
+        let open = |name: &str| {
+            let path = root.join(name);
+            if path.exists() { Values::open(&path, true) } else { Ok(Values::absent(&path, true)) }
+        };
+        let name =
+            |index: usize, usual: &str| manifest.files.get(index).map_or(usual, |name| name).to_owned();
+        let provenance = open(&name(PROVENANCE, "provenance/records.jsonl"))?;
+        let rejected =
+            Side::open(open(&name(REJECTED, "rejected.jsonl"))?, "rejected.jsonl", rejected_record)?;
+        let mut sinks = Vec::new();
+        for file in manifest.files.iter().skip(SINKS) {
+            sinks.push(Side::open(open(file)?, file, record)?);
+        }
+        // Lines without ids may be second copies of records that another file holds with theirs.
+        let joined = sinks.iter().any(|sink| sink.has_ids);
+        for sink in &mut sinks {
+            sink.measured = sink.has_ids || !joined;
+        }
+        Ok(Self {
+            root: root.to_owned(),
+            manifest,
+            provenance,
+            next_line: None,
+            rejected,
+            sinks,
+            joined,
+            drawn: BTreeSet::new(),
+            unmatched: 0,
+        })
+    }
+
+    pub(super) fn next(&mut self) -> Result<Option<Unit>, ReadError> {
+        if let Some((key, mut records)) = self.next_item()? {
+            if self.joined {
+                let several = self.sinks.iter().filter(|sink| sink.measured).count() > 1;
+                for sink in self.sinks.iter_mut().filter(|sink| sink.measured) {
+                    let place = several.then(|| sink.place());
+                    sink.join(&key, &mut records, record, place.as_ref())?;
+                }
+            }
+            self.rejected.join(&key, &mut records, rejected_record, None)?;
+            let drawn = records.iter().flat_map(|record| &record.attributes);
+            let new = drawn.filter(|attribute| !self.drawn.contains(&attribute.name));
+            let new: Vec<String> = new.map(|attribute| attribute.name.clone()).collect();
+            self.drawn.extend(new);
+            return Ok(Some(Unit { key, records }));
+        }
+        let rejected = std::iter::once(&mut self.rejected);
+        for (index, side) in rejected.chain(&mut self.sinks).enumerate() {
+            let read: ReadRecord = if index == 0 { rejected_record } else { record };
+            let Some((key, mut first)) = side.take(read)? else { continue };
+            if !side.measured {
+                // Read to its end for its count alone.
+                while side.take(read)?.is_some() {}
+                continue;
+            }
+            self.unmatched += u64::from(self.joined);
+            if !self.joined {
+                first.attributes.retain(|attribute| !self.drawn.contains(&attribute.name));
+            }
+            let mut records = vec![first];
+            if side.has_ids {
+                side.join(&key, &mut records, read, None)?;
+            }
+            return Ok(Some(Unit { key, records }));
+        }
+        Ok(None)
+    }
+
+    /// All provenance lines of the next item.
+    fn next_item(&mut self) -> Result<Option<(String, Vec<Found>)>, ReadError> {
+        let Some((key, line)) = self.take_line()? else { return Ok(None) };
+        let mut records = vec![known(line)];
+        while let Some((next, line)) = self.take_line()? {
+            if next != key {
+                self.next_line = Some((next, line));
+                break;
+            }
+            records.push(known(line));
+        }
+        Ok(Some((key, records)))
+    }
+
+    fn take_line(&mut self) -> Result<Option<(String, Value)>, ReadError> {
+        if let Some(line) = self.next_line.take() {
+            return Ok(Some(line));
+        }
+        while let Some((number, line)) = self.provenance.next()? {
+            match line.get("id").and_then(Value::as_str).and_then(item) {
+                Some(key) => return Ok(Some((key.to_owned(), line))),
+                None => self.provenance.take_back(number),
+            }
+        }
+        Ok(None)
+    }
+
+    pub(super) fn about(self) -> Result<About, ReadError> {
+        let mut notes = Vec::new();
+        let mut files = Vec::new();
+        for side in self.sinks.iter().chain([&self.rejected]) {
+            notes.extend(side.values.note());
+            if !side.measured && side.values.read > 0 {
+                notes.push(format!(
+                    "`{}` has no record ids and is taken for a second copy: it is counted, not measured",
+                    side.name
+                ));
+            }
+            files.push(FileCount {
+                path: side.name.clone(),
+                records: side.values.read,
+                malformed: side.values.malformed,
+                measured: side.measured,
+            });
+        }
+        notes.extend(self.provenance.note());
+        if !self.joined {
+            notes.push(
+                "no sink writes record ids, so texts cannot be told apart by what was drawn for them; add \
+                `id` to the sink's `fields`"
+                    .to_owned(),
+            );
+        }
+        if self.unmatched > 0 && self.provenance.read > 0 {
+            notes.push(format!("{} records could not be joined with their provenance", self.unmatched));
+        }
+        if self.sinks.iter().all(|sink| sink.values.read == 0) && self.rejected.values.read == 0 {
+            return Err(ReadError::Nothing { path: self.root, hint: " yet".to_owned() });
+        }
+        let status = status(&self.root);
+        let (configured, note) = configured::shares(&self.root, &self.manifest);
+        notes.extend(note);
+        let state = match self.manifest.state {
+            RunState::Running => "not finished",
+            RunState::Interrupted => "interrupted",
+            RunState::Finished => "finished",
+        };
+        Ok(About {
+            name: self.manifest.pipeline.clone(),
+            source: Source {
+                run: true,
+                path: self.root.display().to_string(),
+                pipeline: Some(self.manifest.pipeline),
+                started: Some(self.manifest.started),
+                state: Some(state.to_owned()),
+            },
+            files,
+            notes,
+            status,
+            configured,
+        })
+    }
+}
+
+/// The run's last counters, corrected by its commit logs: a killed run's last second is in those alone.
+fn status(root: &Path) -> Value {
+    let bytes = std::fs::read(root.join("status.json")).unwrap_or_default();
+    let mut status: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    let Some(status_fields) = status.as_object_mut() else { return status };
+    if let Ok(Some(found)) = journal::inspect(root) {
+        let done = found.done.ok + found.done.dropped + found.done.rejected;
+        let admitted = status_fields.get("admitted").and_then(Value::as_u64).unwrap_or_default();
+        let admitted = if found.running { admitted.max(done) } else { done };
+        let counts = [
+            ("admitted", admitted),
+            ("ok", found.done.ok),
+            ("dropped", found.done.dropped),
+            ("rejected", found.done.rejected),
+            ("in_flight", admitted - done),
+        ];
+        if done > 0 {
+            counts
+                .into_iter()
+                .for_each(|(name, count)| _ = status_fields.insert(name.to_owned(), count.into()));
+        }
+    }
+    status
+}

@@ -1,0 +1,131 @@
+//! A file of a run that is read beside provenance: a sink's lines or the rejected records, joined by id.
+//!
+//! `run` goes through the items; here is what one file adds to an item.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::files::item;
+use super::row::{self, Row};
+use super::{Drawn, Found, ReadError, RejectedRecord, Values};
+
+/// Reads the next record of a file with the key of its item.
+pub(super) type ReadRecord = fn(&mut Values) -> Result<Option<(String, Found)>, ReadError>;
+
+/// A file that is read beside provenance.
+pub(super) struct Side {
+    pub(super) name: String,
+    pub(super) values: Values,
+    next: Option<(String, Found)>,
+    /// Whether its lines are measured.
+    pub(super) measured: bool,
+    pub(super) has_ids: bool,
+}
+
+impl Side {
+    pub(super) fn open(mut values: Values, name: &str, read: ReadRecord) -> Result<Self, ReadError> {
+        let next = read(&mut values)?;
+        let has_ids = next.as_ref().is_some_and(|(_, found)| item(&found.id).is_some());
+        Ok(Self { name: name.to_owned(), values, next, measured: true, has_ids })
+    }
+
+    /// Which of several files a record stands in, as an attribute: its split where the name says one.
+    pub(super) fn place(&self) -> Drawn {
+        let name = Path::new(&self.name);
+        let stem = name.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let split = ["train", "valid", "test", "dev", "eval"].iter().any(|side| stem.contains(side));
+        let attribute = if split { "split" } else { "file" };
+        Drawn { name: attribute.to_owned(), value: stem, by_sampler: false, number: false }
+    }
+
+    pub(super) fn take(&mut self, read: ReadRecord) -> Result<Option<(String, Found)>, ReadError> {
+        let next = self.next.take();
+        if next.is_some() {
+            self.next = read(&mut self.values)?;
+        }
+        Ok(next)
+    }
+
+    /// Adds this file's next lines to the records of an item, as far as they belong to it.
+    pub(super) fn join(
+        &mut self,
+        key: &str,
+        records: &mut Vec<Found>,
+        read: ReadRecord,
+        place: Option<&Drawn>,
+    ) -> Result<(), ReadError> {
+        while self.next.as_ref().is_some_and(|(next, _)| next == key) {
+            let Some((_, mut found)) = self.take(read)? else { return Ok(()) };
+            found.attributes.extend(place.cloned());
+            match records.iter_mut().find(|record| record.id == found.id) {
+                Some(record) => merge(record, found),
+                None => records.push(found),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What provenance says counts before what a line says.
+fn merge(record: &mut Found, line: Found) {
+    if record.turns.is_empty() {
+        record.turns = line.turns;
+    }
+    record.target_words = record.target_words.or(line.target_words);
+    record.rejected = line.rejected.or(record.rejected.take());
+    let known: BTreeSet<String> = record.attributes.iter().map(|attribute| attribute.name.clone()).collect();
+    record
+        .attributes
+        .extend(line.attributes.into_iter().filter(|attribute| !known.contains(&attribute.name)));
+}
+
+/// A line of provenance.
+pub(super) fn known(line: Value) -> Found {
+    let text = |key: &str| line.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let mut row = Row::default();
+    if let Some(draws) = line.get("draws") {
+        row::read_draws(draws, &mut row);
+    }
+    let rejected = (text("outcome") == "rejected").then(RejectedRecord::default);
+    Found {
+        id: text("id"),
+        attributes: row.attributes,
+        target_words: row.target_words,
+        rejected,
+        calls: line.get("calls").and_then(Value::as_array).cloned().unwrap_or_default(),
+        turns: Vec::new(),
+    }
+}
+
+/// The next line of `rejected.jsonl`.
+pub(super) fn rejected_record(values: &mut Values) -> Result<Option<(String, Found)>, ReadError> {
+    while let Some((number, mut line)) = values.next()? {
+        let text = |key: &str| line.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let (id, why) = (
+            text("id"),
+            RejectedRecord { class: text("class"), stage: text("stage"), message: text("message") },
+        );
+        let answer = text("answer");
+        let mut fields = line.get_mut("record").map(Value::take).unwrap_or_default();
+        if let Some(fields) = fields.as_object_mut().filter(|_| !answer.is_empty()) {
+            fields.entry("completion").or_insert(answer.into());
+        }
+        let row = row::read(fields).unwrap_or_default();
+        let Some(key) = item(&id) else {
+            values.take_back(number);
+            continue;
+        };
+        let found = Found {
+            turns: row.turns,
+            attributes: row.attributes,
+            target_words: row.target_words,
+            rejected: Some(why),
+            calls: Vec::new(),
+            id: id.clone(),
+        };
+        return Ok(Some((key.to_owned(), found)));
+    }
+    Ok(None)
+}

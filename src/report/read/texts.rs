@@ -1,0 +1,123 @@
+//! The texts of a record, whatever its format.
+//!
+//! Knows the formats that sinks write and trainers read (messages, ShareGPT, Alpaca, prompt and completion,
+//! preference pairs, question and answer), bare texts, and lists of messages. In a record of another shape, the
+//! field of a usual name (`text`, `user_input`, ...) is the text, else the longest string.
+
+use serde_json::{Map, Value};
+
+use super::row::KEPT_APART;
+use crate::report::findings::Turn;
+
+/// Names of two fields that ask and answer, most telling first.
+const PAIRS: &[(&str, &str)] = &[
+    ("instruction", "output"),
+    ("question", "answer"),
+    ("prompt", "completion"),
+    ("prompt", "chosen"),
+    ("prompt", "response"),
+    ("instruction", "response"),
+    ("query", "response"),
+    ("input", "output"),
+];
+
+/// Names of a field that is the record's text.
+const TEXTS: &[&str] = &[
+    "text",
+    "user_input",
+    "input",
+    "question",
+    "query",
+    "completion",
+    "prompt",
+    "content",
+    "response",
+    "output",
+    "chosen",
+];
+
+/// The texts of an object, and the names of the fields they stand in.
+pub(super) fn texts(fields: &Map<String, Value>) -> (Vec<Turn>, Vec<&str>) {
+    let lists = [
+        ("messages", "role", "content"),
+        ("conversations", "from", "value"),
+        ("conversation", "role", "content"),
+    ];
+    for (field, role, content) in lists {
+        let messages = fields.get(field).and_then(Value::as_array);
+        let turns = messages.map(|messages| conversation(messages, role, content)).unwrap_or_default();
+        if !turns.is_empty() {
+            return (turns, vec![field, "system", "question", "answer"]);
+        }
+    }
+    for (ask, reply) in PAIRS {
+        if let (Some(ask_value), Some(reply_value)) = (fields.get(*ask), fields.get(*reply)) {
+            // Messages and a plain answer: what the pipeline asked its model, which is no part of the data.
+            if ask_value.is_array() && reply_value.is_string() && *reply == "completion" {
+                continue;
+            }
+            let mut turns = said(ask_value, "user");
+            if let (&"instruction", Some(Value::String(input))) = (ask, fields.get("input"))
+                && !input.is_empty()
+            {
+                turns.push(turn("user", input.clone()));
+            }
+            turns.extend(said(reply_value, "assistant"));
+            if turns.len() > 1 {
+                return (turns, vec![ask, reply, "input", "rejected", "reasoning_steps"]);
+            }
+        }
+    }
+    let named = TEXTS.iter().copied().filter_map(|name| Some((name, fields.get(name)?)));
+    for (name, value) in named {
+        let turns = said(value, "text");
+        if !turns.is_empty() {
+            return (turns, vec![name]);
+        }
+    }
+    let strings = fields.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)));
+    let strings = strings.filter(|(name, _)| !KEPT_APART.contains(name));
+    match strings.max_by_key(|(_, text)| text.len()) {
+        Some((name, text)) => (vec![turn("text", text.to_owned())], vec![name]),
+        None => (Vec::new(), Vec::new()),
+    }
+}
+
+/// A text, or a list of messages, as TRL's formats have either.
+fn said(value: &Value, role: &str) -> Vec<Turn> {
+    match value {
+        Value::String(text) if !text.is_empty() => vec![turn(role, text.clone())],
+        Value::Array(messages) => conversation(messages, "role", "content"),
+        _ => Vec::new(),
+    }
+}
+
+pub(super) fn conversation(messages: &[Value], role: &str, content: &str) -> Vec<Turn> {
+    let mut turns = Vec::with_capacity(messages.len());
+    for message in messages {
+        let (Some(role), Some(content)) = (message.get(role).and_then(Value::as_str), message.get(content))
+        else {
+            continue;
+        };
+        let role = match role {
+            "human" => "user",
+            "gpt" => "assistant",
+            other => other,
+        };
+        let text = match content {
+            Value::String(text) => text.clone(),
+            // OpenAI's content in parts.
+            Value::Array(parts) => {
+                let texts = parts.iter().filter_map(|part| part.get("text")?.as_str());
+                texts.collect::<Vec<_>>().join("\n")
+            }
+            _ => continue,
+        };
+        turns.push(turn(role, text));
+    }
+    turns
+}
+
+pub(super) fn turn(role: &str, text: String) -> Turn {
+    Turn { role: role.to_owned(), text }
+}

@@ -1,0 +1,170 @@
+//! Lengths of any number of texts in bounded memory: a count for each length, and sums for a correlation.
+
+use crate::report::findings::{Histogram, LengthSummary};
+
+/// Lengths from here on are counted together; their mean and the longest stay exact.
+const LONGEST: usize = 20_000;
+
+/// Bins of a histogram, the last of them open.
+const BINS: u64 = 50;
+
+/// Counts lengths.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct LengthCounts {
+    counts: Vec<u64>,
+    count: u64,
+    sum: u64,
+    max: u64,
+}
+
+impl LengthCounts {
+    pub(crate) fn add(&mut self, length: u64) {
+        let slot = usize::try_from(length).unwrap_or(LONGEST).min(LONGEST);
+        if self.counts.len() <= slot {
+            self.counts.resize(slot + 1, 0);
+        }
+        self.counts[slot] += 1;
+        self.count += 1;
+        self.sum += length;
+        self.max = self.max.max(length);
+    }
+
+    pub(crate) fn summary(&self) -> LengthSummary {
+        LengthSummary {
+            count: self.count,
+            min: self.quantile(0.0),
+            p5: self.quantile(0.05),
+            median: self.quantile(0.5),
+            mean: if self.count == 0 { 0.0 } else { self.sum as f64 / self.count as f64 },
+            p95: self.quantile(0.95),
+            max: self.max,
+        }
+    }
+
+    /// The smallest length that a share of the texts does not exceed.
+    fn quantile(&self, share: f64) -> u64 {
+        let wanted = ((self.count as f64 * share).ceil() as u64).max(1);
+        let mut below = 0;
+        for (length, count) in self.counts.iter().enumerate() {
+            below += count;
+            if below >= wanted {
+                return if length == LONGEST { self.max } else { length as u64 };
+            }
+        }
+        self.max
+    }
+
+    /// Bins of one width up to the 99th percentile of both, then one for the rest.
+    pub(crate) fn histogram(&self, asked: Option<&Self>) -> Histogram {
+        let high = self.quantile(0.99).max(asked.map_or(0, |asked| asked.quantile(0.99)));
+        let longest = self.max.max(asked.map_or(0, |asked| asked.max));
+        let width = (high + 1).div_ceil(BINS - 1).max(1);
+        let bins = (high + 1).div_ceil(width);
+        let mut edges: Vec<u64> = (0..=bins).map(|bin| bin * width).collect();
+        if longest >= bins * width {
+            edges.push(longest + 1);
+        }
+        let fill = |lengths: &Self| {
+            let mut filled = vec![0; edges.len() - 1];
+            for (length, count) in lengths.counts.iter().enumerate() {
+                let bin = (length as u64 / width).min(filled.len() as u64 - 1);
+                filled[bin as usize] += count;
+            }
+            filled
+        };
+        Histogram { actual: fill(self), asked: asked.map(fill), edges }
+    }
+}
+
+/// How actual lengths follow asked ones.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Follow {
+    pub(crate) count: u64,
+    asked: f64,
+    actual: f64,
+    asked2: f64,
+    actual2: f64,
+    product: f64,
+    within_25: u64,
+    within_50: u64,
+}
+
+impl Follow {
+    pub(crate) fn add(&mut self, asked: u64, actual: u64) {
+        let (x, y) = (asked as f64, actual as f64);
+        self.count += 1;
+        self.asked += x;
+        self.actual += y;
+        self.asked2 += x * x;
+        self.actual2 += y * y;
+        self.product += x * y;
+        self.within_25 += u64::from((y - x).abs() <= 0.25 * x);
+        self.within_50 += u64::from((y - x).abs() <= 0.5 * x);
+    }
+
+    /// Pearson's correlation; `None` when one of the two does not vary.
+    pub(crate) fn correlation(&self) -> Option<f64> {
+        let n = self.count as f64;
+        let variance = |sum: f64, squares: f64| squares - sum * sum / n;
+        let (of_asked, of_actual) = (variance(self.asked, self.asked2), variance(self.actual, self.actual2));
+        if self.count < 2 || of_asked < 1e-9 || of_actual < 1e-9 {
+            return None;
+        }
+        Some((self.product - self.asked * self.actual / n) / (of_asked * of_actual).sqrt())
+    }
+
+    /// Mean actual over mean asked.
+    pub(crate) fn ratio(&self) -> f64 {
+        if self.asked > 0.0 { self.actual / self.asked } else { 0.0 }
+    }
+
+    /// Shares within ± 25 % and ± 50 %.
+    pub(crate) fn within(&self) -> (f64, f64) {
+        let count = self.count.max(1) as f64;
+        (self.within_25 as f64 / count, self.within_50 as f64 / count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(lengths: impl Iterator<Item = u64>) -> LengthCounts {
+        let mut counts = LengthCounts::default();
+        lengths.for_each(|length| counts.add(length));
+        counts
+    }
+
+    #[test]
+    fn quantiles_are_exact() {
+        let summary = counts(1..=100).summary();
+        assert_eq!((summary.min, summary.p5, summary.median, summary.p95, summary.max), (1, 5, 50, 95, 100));
+        assert_eq!(summary.mean, 50.5);
+        assert_eq!(counts([30_000].into_iter()).summary().median, 30_000);
+        assert_eq!(LengthCounts::default().summary().median, 0);
+    }
+
+    #[test]
+    fn histograms_hold_every_text_once() {
+        let actual = counts((1..=300).chain([9_000]));
+        let asked = counts(1..=50);
+        let histogram = actual.histogram(Some(&asked));
+        assert_eq!(histogram.edges.len(), histogram.actual.len() + 1);
+        assert_eq!(histogram.actual.iter().sum::<u64>(), 301);
+        assert_eq!(histogram.asked.unwrap().iter().sum::<u64>(), 50);
+        assert_eq!(histogram.edges.last(), Some(&9_001));
+        assert_eq!(counts([0].into_iter()).histogram(None).actual, [1]);
+    }
+
+    #[test]
+    fn following_is_measured() {
+        let mut follow = Follow::default();
+        for (asked, actual) in [(10, 10), (20, 25), (30, 44), (40, 100)] {
+            follow.add(asked, actual);
+        }
+        assert_eq!(follow.within(), (0.5, 0.75));
+        assert!((follow.correlation().unwrap() - 0.947_6).abs() < 1e-3, "{:?}", follow.correlation());
+        assert!((follow.ratio() - 1.79).abs() < 1e-9);
+        assert_eq!(Follow::default().correlation(), None);
+    }
+}

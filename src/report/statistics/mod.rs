@@ -1,0 +1,20 @@
+//! The arithmetic of a report: each file is one measure, on numbers and texts, with its published values as tests.
+//!
+//! Knows nothing of records, runs or pages; `report::gather` feeds it and names the results.
+
+pub(super) mod compression;
+pub(super) mod duplicates;
+pub(super) mod english;
+pub(super) mod intervals;
+pub(super) mod language;
+pub(super) mod lengths;
+pub(super) mod log_odds;
+pub(super) mod minhash;
+pub(super) mod ngrams;
+pub(super) mod projection;
+pub(super) mod self_bleu;
+pub(super) mod shares;
+pub(super) mod tokens;
+pub(super) mod vectors;
+pub(super) mod vendi;
+pub(super) mod word_counts;

@@ -1,0 +1,22 @@
+//! Tokens of a text by the o200k_base vocabulary; absent when the program is built without the feature `tokens`.
+
+/// How many tokens a text has; `None` if the vocabulary is not built in.
+#[cfg(feature = "tokens")]
+pub(crate) fn count(text: &str) -> Option<u64> {
+    Some(tiktoken_rs::o200k_base_singleton().count_ordinary(text) as u64)
+}
+
+/// How many tokens a text has; `None` if the vocabulary is not built in.
+#[cfg(not(feature = "tokens"))]
+pub(crate) fn count(_text: &str) -> Option<u64> {
+    None
+}
+
+#[cfg(all(test, feature = "tokens"))]
+mod tests {
+    #[test]
+    fn tokens_of_known_texts() {
+        assert_eq!(super::count("hello world"), Some(2));
+        assert_eq!(super::count(""), Some(0));
+    }
+}

@@ -1,0 +1,148 @@
+//! `generate`: numbered records that hold nothing else, so that a pipeline can start from nothing.
+//!
+//! First in the pipeline, where a run makes its own material: `sample_injections` draws each record's
+//! attributes after it. On resume, rows that are done are passed over by their number.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{Describe, Role};
+use crate::config::CheckContext;
+use crate::record::Record;
+use crate::stage::{BuildContext, BuildError, Declare, Part, Source, SourceFailure, Unit};
+
+/// Records made at a time.
+const BATCH: u64 = 256;
+
+/// Makes numbered records.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Generate {
+    /// How many records; without it there is no end, and a run needs `--limit`.
+    #[serde(default)]
+    count: Option<u64>,
+}
+
+impl Describe for Generate {
+    const NAME: &'static str = "generate";
+    const ROLE: Role = Role::Source;
+    const PURPOSE: &'static str =
+        "Makes numbered records, so that a pipeline can start from nothing: the field `row` counts from 0.";
+    const EXAMPLE: &'static str = "\
+name: generate-example
+vars: {rows: 20}
+stages:
+  - generate: {count: \"{{ vars.rows }}\"}
+  - sink: {path: rows.jsonl, format: raw}
+";
+}
+
+impl Declare for Generate {
+    fn check(&self, context: &mut CheckContext<'_>) {
+        if self.count == Some(0) {
+            context.problem("/count", "`count` is 0").expected("at least 1, or no `count` for no end");
+        }
+        if let Some(count) = self.count {
+            context.gives_items(count);
+        }
+        context.makes(&["row", "group"]);
+    }
+
+    fn build(&self, _context: &BuildContext) -> Result<Part, BuildError> {
+        Ok(Part::Source(Box::new(Rows { next: 0, count: self.count })))
+    }
+}
+
+/// The running part: the number of the next record.
+struct Rows {
+    next: u64,
+    count: Option<u64>,
+}
+
+impl Rows {
+    fn end(&self) -> u64 {
+        self.count.unwrap_or(u64::MAX)
+    }
+}
+
+impl Source for Rows {
+    fn next(&mut self) -> Option<Result<Unit, SourceFailure>> {
+        let (begin, end) = (self.next, self.end().min(self.next.saturating_add(BATCH)));
+        if begin >= end {
+            return None;
+        }
+        self.next = end;
+        Some(Ok(Unit { name: format!("row {begin}"), records: (begin..end).map(row).collect() }))
+    }
+
+    fn records(&self) -> Option<u64> {
+        self.count
+    }
+
+    fn is_endless(&self) -> bool {
+        self.count.is_none()
+    }
+
+    fn skip(&mut self, records: u64) -> u64 {
+        let skipped = records.min(self.end() - self.next);
+        self.next += skipped;
+        skipped
+    }
+}
+
+fn row(number: u64) -> Record {
+    let mut record = Record::default();
+    record.set("row", number);
+    record.set("group", json!([format!("row-{number}")]));
+    record
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stages::testing::build;
+    use serde_json::Value;
+
+    fn source(config: Value) -> Box<dyn Source> {
+        match build::<Generate>(config) {
+            Part::Source(source) => source,
+            _ => panic!("not a source"),
+        }
+    }
+
+    /// The numbers of all further records of an ending source.
+    fn numbers(source: &mut dyn Source) -> Vec<u64> {
+        let mut numbers = Vec::new();
+        while let Some(unit) = source.next() {
+            numbers.extend(
+                unit.unwrap().records.iter().map(|record| record.get("row").unwrap().as_u64().unwrap()),
+            );
+        }
+        numbers
+    }
+
+    #[test]
+    fn rows_are_numbered_and_end_at_the_count() {
+        for count in [1, BATCH - 1, BATCH, BATCH + 1, 3 * BATCH] {
+            let mut source = source(json!({"count": count}));
+            assert!(!source.is_endless());
+            assert_eq!(numbers(&mut *source), (0..count).collect::<Vec<_>>());
+        }
+        let unit = source(json!({"count": 1})).next().unwrap().unwrap();
+        assert_eq!(Value::Object(unit.records[0].fields.clone()), json!({"row": 0, "group": ["row-0"]}));
+    }
+
+    #[test]
+    fn rows_that_are_done_are_passed_over() {
+        let mut ending = source(json!({"count": 1000}));
+        assert_eq!(ending.skip(990), 990);
+        assert_eq!(numbers(&mut *ending), (990..1000).collect::<Vec<_>>());
+        assert_eq!(source(json!({"count": 10})).skip(1_000_000_000_000), 10);
+        let mut endless = source(json!({}));
+        assert!(endless.is_endless());
+        assert_eq!(endless.skip(1_000_000_000_000), 1_000_000_000_000);
+        let first = &endless.next().unwrap().unwrap().records[0];
+        assert_eq!(first.get("row"), Some(&json!(1_000_000_000_000_u64)));
+    }
+}

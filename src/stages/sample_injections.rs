@@ -1,0 +1,229 @@
+//! `sample_injections`: draws attributes for each record (topic, tone, language, ...) and a length.
+//!
+//! Stands after `generate`, or wherever records are to be varied; `prompt` puts what was drawn into words.
+//! Here are the options and what becomes of the record. `files` reads the folder, `assemble` makes a sampler
+//! of declaration and files, `sampler` draws, `explain` tells the shares before a run.
+
+mod assemble;
+mod drawn;
+mod entries;
+mod explain;
+mod files;
+mod fill;
+mod groups;
+mod length;
+mod quota;
+mod sampler;
+mod settings;
+mod settle;
+mod shares;
+mod tables;
+mod weighted;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use self::assemble::{Assembled, Paths, assemble};
+use self::sampler::{Kind, Sampler};
+use self::settings::AttributeSettings;
+use super::{Describe, Role};
+use crate::config::CheckContext;
+use crate::record::Record;
+use crate::stage::{BuildContext, BuildError, Declare, Emit, Explanation, Part, StageError, Transform};
+
+/// Draws attributes by frequency, and a length.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SampleInjections {
+    /// A folder of injection files, JSON, YAML or CSV; every one is an attribute. `tone.json` is a list of
+    /// objects with the keys `tone` and `frequency score`; a value is drawn as often as its score says, an
+    /// empty one stands for nothing. May name `vars`.
+    #[serde(default)]
+    folder: Option<String>,
+    /// By attribute: how one of the folder is drawn, or what one is drawn from that has no file there.
+    #[serde(default)]
+    attributes: BTreeMap<String, AttributeSettings>,
+    /// Combinations that are never drawn, such as `{topic: late fees, tone: [friendly, formal]}`. The rest
+    /// keeps its proportions, so shares of the values named become smaller; `validate` shows them.
+    #[serde(default)]
+    exclude: Vec<BTreeMap<String, Value>>,
+    /// A JSON file with `mean`, `sigma` and `shift` of the length asked for, in words: `shift` plus a number
+    /// whose logarithm is normal with `mean` and `sigma`, cut to whole words. May name `vars`.
+    #[serde(default)]
+    length: Option<String>,
+}
+
+/// The fields this stage makes.
+const INJECTIONS: &str = "injections";
+const LIST: &str = "injection_list";
+const TARGET_WORDS: &str = "target_words";
+
+impl Describe for SampleInjections {
+    const NAME: &'static str = "sample_injections";
+    const ROLE: Role = Role::Transform;
+    const PURPOSE: &'static str = "Draws attributes such as topic, tone and language by their frequency, and a length: \
+         `injections.NAME`, all that are not empty as `injection_list`, and `target_words`.";
+    const EXAMPLE: &'static str = r#"name: sample-injections-example
+stages:
+  - generate: {count: 50}
+  - sample_injections:
+      folder: config/injections
+      length: config/response_length_distribution.json
+      attributes:
+        language: {quota: exact}
+        tone:
+          given:
+            topic:
+              late fees and how to pay them: {impatient and annoyed: 40, friendly and chatty: 0}
+        age: {draw: {normal: {mean: 40, sigma: 15, min: 12, max: 95}}}
+        visited_on: {draw: {date: {from: 2025-01-01, to: 2025-12-31}}}
+        channel: {draw: {choice: {website: 3, terminal: 1}}}
+        interests:
+          draw: {choice: [history, cooking, travel, crime novels, comics]}
+          sample: 2
+      exclude:
+        - {topic: school classes and tours of the library, channel: terminal}
+  - prompt:
+      user: |
+        Ask the library's assistant one question of about {{ target_words }} words:
+        {{ injection_list }}
+  - sink: {path: prompts.jsonl, format: raw, fields: [id, injections, target_words, prompt]}
+"#;
+}
+
+impl Declare for SampleInjections {
+    fn check(&self, context: &mut CheckContext<'_>) {
+        if self.folder.is_none() && self.attributes.is_empty() && self.length.is_none() {
+            context.problem("", "nothing is drawn").expected("`folder`, `attributes` or `length`");
+        }
+        let paths = self.checked_paths(context);
+        // The draws themselves do not matter to a check.
+        let draws = crate::draw::Draws::new(0, "check".into());
+        let assembled = assemble(self, &paths, context.items(), draws);
+        for wrong in &assembled.wrong {
+            let problem = context.problem(&wrong.at, &wrong.message);
+            problem.expected.clone_from(&wrong.expected);
+            problem.hint.clone_from(&wrong.hint);
+        }
+        assembled.files.iter().for_each(|file| context.depends_on(file));
+        if !assembled.left_out.is_empty() {
+            let left_out = assembled.left_out.join(", ");
+            tracing::warn!("left out, no injection files (`.json`, `.yaml`, `.csv`): {left_out}");
+        }
+        self.tell_fields(context, &assembled);
+        context.keeps_items();
+    }
+
+    fn build(&self, context: &BuildContext) -> Result<Part, BuildError> {
+        let sampler = self.sampler(context)?;
+        Ok(Part::Transform(Box::new(Injector { sampler, stage: Arc::clone(context.draws.stage()) })))
+    }
+
+    fn explain(&self, context: &BuildContext) -> Result<Option<Explanation>, BuildError> {
+        Ok(Some(explain::explain(&self.sampler(context)?, context.items)))
+    }
+}
+
+impl SampleInjections {
+    fn checked_paths(&self, context: &mut CheckContext<'_>) -> Paths {
+        let mut paths = Paths::default();
+        if let Some(folder) = &self.folder {
+            paths.folder = context.render("/folder", folder);
+        }
+        if let Some(length) = &self.length {
+            paths.length = context.render("/length", length);
+        }
+        for (name, settings) in &self.attributes {
+            if let Some(table) = &settings.rows {
+                let at = assemble::inside("/attributes", name) + "/rows/path";
+                let path = context.render(&at, &table.path);
+                paths.rows.extend(path.map(|path| (name.clone(), path)));
+            }
+        }
+        paths
+    }
+
+    fn sampler(&self, context: &BuildContext) -> Result<Sampler, BuildError> {
+        let render = |path: &Option<String>| path.as_ref().map(|path| context.render(path)).transpose();
+        let mut paths =
+            Paths { folder: render(&self.folder)?, length: render(&self.length)?, ..Paths::default() };
+        for (name, settings) in &self.attributes {
+            if let Some(table) = &settings.rows {
+                paths.rows.insert(name.clone(), context.render(&table.path)?);
+            }
+        }
+        let assembled = assemble(self, &paths, context.items, context.draws.clone());
+        match assembled.wrong.is_empty() {
+            true => Ok(assembled.sampler),
+            false => {
+                let texts: Vec<&str> = assembled.wrong.iter().map(|wrong| wrong.message.as_str()).collect();
+                Err(BuildError::Other(texts.join("; ")))
+            }
+        }
+    }
+
+    /// Tells which fields records have from here on, and which of them a prompt must read.
+    fn tell_fields(&self, context: &mut CheckContext<'_>, assembled: &Assembled) {
+        let attributes = &assembled.sampler.attributes;
+        let given = attributes.iter().filter_map(|attribute| match &attribute.kind {
+            Kind::One(one) => one.given.as_ref().map(|given| given.on),
+            _ => None,
+        });
+        let shapes_others: Vec<usize> = given.collect();
+        let mut fields = vec![INJECTIONS.to_owned(), LIST.to_owned()];
+        let mut must_be_read = Vec::new();
+        for (place, attribute) in attributes.iter().enumerate() {
+            fields.push(format!("{INJECTIONS}.{}", attribute.name));
+            if !shapes_others.contains(&place) {
+                must_be_read.push(format!("{INJECTIONS}.{}", attribute.name));
+            }
+        }
+        if self.length.is_some() {
+            fields.push(TARGET_WORDS.to_owned());
+            must_be_read.push(TARGET_WORDS.to_owned());
+        }
+        context.makes(&fields.iter().map(String::as_str).collect::<Vec<_>>());
+        // Of what a wrong file would have given nothing is known.
+        if assembled.wrong.is_empty() {
+            context.must_be_read(must_be_read, &[LIST]);
+        } else {
+            context.opens();
+        }
+    }
+}
+
+/// The running part.
+struct Injector {
+    sampler: Sampler,
+    stage: Arc<str>,
+}
+
+impl Transform for Injector {
+    fn process(&self, record: &mut Record) -> Result<Emit, StageError> {
+        let key = record.id.to_string();
+        let drawn = self.sampler.draw(record.id.item, &key)?;
+        let mut told = Map::new();
+        told.insert(INJECTIONS.into(), Value::Object(drawn.clone()));
+        if let Some(words) = self.sampler.draw_length(&key) {
+            record.set(TARGET_WORDS, words);
+            told.insert(TARGET_WORDS.into(), json!(words));
+        }
+        record.provenance.draws.insert(self.stage.to_string(), Value::Object(told));
+        // What an earlier stage of this kind drew stays.
+        let mut injections = match record.fields.remove(INJECTIONS) {
+            Some(Value::Object(before)) => before,
+            _ => Map::new(),
+        };
+        injections.extend(drawn);
+        record.set(LIST, fill::list(&injections));
+        record.set(INJECTIONS, injections);
+        Ok(Emit::Pass)
+    }
+}

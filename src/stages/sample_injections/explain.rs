@@ -1,0 +1,114 @@
+//! What the draws will come to, for `validate`: each value's probability and expected count, the length's
+//! percentiles.
+
+use std::fmt::Write;
+
+use serde_json::{Map, Value, json};
+
+use super::sampler::{Attribute, Kind, Sampler};
+use super::shares::{Shares, shares};
+use super::weighted::{Weighted, text_of};
+use crate::stage::Explanation;
+
+/// Values shown of an attribute.
+const MOST_SHOWN: usize = 40;
+/// Characters shown of a value.
+const LONGEST: usize = 60;
+/// Expected counts are told of so many records when their number is not known.
+const USUAL_ITEMS: u64 = 1000;
+
+/// The shares of every attribute and the law of the length; `items` is the number of records, if known.
+pub(super) fn explain(sampler: &Sampler, items: Option<u64>) -> Explanation {
+    let of = items.unwrap_or(USUAL_ITEMS);
+    let shares = shares(sampler);
+    let mut lines = Vec::new();
+    let mut attributes = Map::new();
+    for (place, attribute) in sampler.attributes.iter().enumerate() {
+        lines.push(heading(sampler, attribute, shares.estimated[place]));
+        let mut data = Map::new();
+        match &attribute.kind {
+            Kind::One(one) => values(&one.values, place, &shares, of, &mut lines, &mut data),
+            Kind::Several(list, _) => values(list, place, &shares, of, &mut lines, &mut data),
+            Kind::Law(law) => {
+                data.insert("law".into(), law.line().into());
+            }
+        }
+        data.insert("estimated".into(), shares.estimated[place].into());
+        attributes.insert(attribute.name.clone(), Value::Object(data));
+    }
+    let mut data = json!({"of": of, "attributes": attributes});
+    for (group, left) in sampler.groups.iter().zip(&shares.left).filter(|(group, _)| !group.rules.is_empty())
+    {
+        let names: Vec<&str> =
+            group.members.iter().map(|place| sampler.attributes[*place].name.as_str()).collect();
+        lines.push(format!(
+            "exclude: {} rules over {} take {:.2} % of the combinations away",
+            group.rules.len(),
+            names.join(", "),
+            (1.0 - left) * 100.0
+        ));
+    }
+    if let Some(length) = &sampler.length {
+        lines.push(length.line());
+        data["target_words"] = length.data();
+    }
+    if items.is_none() {
+        lines.push(format!("expected counts are of {of} records"));
+    }
+    Explanation { lines, data }
+}
+
+fn heading(sampler: &Sampler, attribute: &Attribute, estimated: bool) -> String {
+    let mut heading = attribute.name.clone();
+    match &attribute.kind {
+        Kind::One(one) => {
+            if let Some(given) = &one.given {
+                let _ = write!(heading, ", given {}", sampler.attributes[given.on].name);
+            }
+            if one.quota.is_some() {
+                heading.push_str(", quota exact");
+            }
+        }
+        Kind::Several(_, count) => {
+            let _ = write!(heading, ", {count} values a record");
+        }
+        Kind::Law(law) => return format!("{heading}: {}", law.line()),
+    }
+    if estimated {
+        heading.push_str(" (shares estimated by drawing)");
+    }
+    heading
+}
+
+/// Tells of each value how often it will come.
+fn values(
+    list: &Weighted,
+    place: usize,
+    shares: &Shares,
+    of: u64,
+    lines: &mut Vec<String>,
+    data: &mut Map<String, Value>,
+) {
+    let mut all = Vec::with_capacity(list.values.len());
+    for (index, value) in list.values.iter().enumerate() {
+        let share = shares.values[place].get(index).copied().unwrap_or_default();
+        let expected = share * of as f64;
+        if index < MOST_SHOWN {
+            lines.push(format!("  {:>8.4} %  {expected:>10.1}  {}", share * 100.0, shown(value)));
+        }
+        all.push(json!({"value": value, "share": share, "expected": expected}));
+    }
+    if all.len() > MOST_SHOWN {
+        lines.push(format!("  and {} more values", all.len() - MOST_SHOWN));
+    }
+    data.insert("values".into(), Value::Array(all));
+}
+
+fn shown(value: &Value) -> String {
+    let text = text_of(value).replace('\n', " ");
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None if text.is_empty() => "(empty)".to_owned(),
+        None => text,
+    }
+}

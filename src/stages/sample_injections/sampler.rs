@@ -1,0 +1,165 @@
+//! The drawing itself: one value of each attribute for a record, and the length.
+//!
+//! Each draw is keyed by the attribute's name and the record, so that an attribute more or less leaves the
+//! others as they are. Attributes that an `exclude` rule joins are drawn together, again and again until no
+//! rule forbids the combination: what is left keeps its proportions.
+
+use serde_json::{Map, Value};
+
+use super::drawn::Law;
+use super::length::Length;
+use super::quota::Quota;
+use super::weighted::{Scores, Weighted};
+use crate::draw::Draws;
+use crate::stage::StageError;
+
+/// Tries at a combination that no rule forbids. Rules that leave less than a thousandth of all combinations
+/// are refused, so the chance to need more is below 1e-40.
+const TRIES: usize = 100_000;
+
+/// Everything that is drawn for a record.
+#[derive(Debug, Clone)]
+pub(super) struct Sampler {
+    /// By name.
+    pub(super) attributes: Vec<Attribute>,
+    /// The attributes of one value, in an order in which each comes after the one it depends on.
+    pub(super) groups: Vec<Group>,
+    pub(super) length: Option<Length>,
+    pub(super) draws: Draws,
+}
+
+/// One attribute.
+#[derive(Debug, Clone)]
+pub(super) struct Attribute {
+    pub(super) name: String,
+    pub(super) kind: Kind,
+}
+
+/// How an attribute is drawn.
+#[derive(Debug, Clone)]
+pub(super) enum Kind {
+    /// One value of a list.
+    One(Box<One>),
+    /// Several different values of a list.
+    Several(Weighted, usize),
+    /// A number or a date.
+    Law(Law),
+}
+
+/// One value of a list.
+#[derive(Debug, Clone)]
+pub(super) struct One {
+    pub(super) values: Weighted,
+    pub(super) given: Option<Given>,
+    pub(super) quota: Option<Quota>,
+}
+
+/// Scores that depend on another attribute's value.
+#[derive(Debug, Clone)]
+pub(super) struct Given {
+    /// The other attribute, by its place.
+    pub(super) on: usize,
+    /// The scores for each of its values; `None` where they are the usual ones.
+    pub(super) scores: Vec<Option<Scores>>,
+}
+
+/// Attributes that are drawn together; most are alone.
+#[derive(Debug, Clone)]
+pub(super) struct Group {
+    /// Their places, each after the one it depends on.
+    pub(super) members: Vec<usize>,
+    pub(super) rules: Vec<Rule>,
+}
+
+/// A forbidden combination: an attribute's place, and those of its values that belong to it.
+#[derive(Debug, Clone)]
+pub(super) struct Rule(pub(super) Vec<(usize, Vec<usize>)>);
+
+impl Sampler {
+    /// The attributes of a record by name; `item` is its item's number, `key` its id.
+    pub(super) fn draw(&self, item: u64, key: &str) -> Result<Map<String, Value>, StageError> {
+        let chosen = self.choose(item, key)?;
+        let mut drawn = Map::new();
+        for (attribute, chosen) in self.attributes.iter().zip(chosen) {
+            let value = match &attribute.kind {
+                Kind::One(one) => one.values.values[chosen].clone(),
+                Kind::Several(values, count) => self.several(attribute, values, *count, key),
+                Kind::Law(law) => law.draw(&mut self.draws.rng(&format!("value {}", attribute.name), key)),
+            };
+            drawn.insert(attribute.name.clone(), value);
+        }
+        Ok(drawn)
+    }
+
+    /// The record's length in words, if one is asked for.
+    pub(super) fn draw_length(&self, key: &str) -> Option<u64> {
+        self.length.map(|length| length.draw(&mut self.draws.rng("length", key)))
+    }
+
+    /// The chosen value of each attribute, by its place; 0 for those that are not of one value.
+    pub(super) fn choose(&self, item: u64, key: &str) -> Result<Vec<usize>, StageError> {
+        let mut chosen = vec![0; self.attributes.len()];
+        for group in &self.groups {
+            let mut attempt = 0;
+            loop {
+                for member in &group.members {
+                    chosen[*member] = self.choose_one(*member, &chosen, item, key, attempt)?;
+                }
+                if !group.rules.iter().any(|rule| rule.forbids(&chosen)) {
+                    break;
+                }
+                attempt += 1;
+                if attempt == TRIES {
+                    return Err(StageError::new("exclude", "found no combination that `exclude` allows"));
+                }
+            }
+        }
+        Ok(chosen)
+    }
+
+    fn choose_one(
+        &self,
+        place: usize,
+        chosen: &[usize],
+        item: u64,
+        key: &str,
+        attempt: usize,
+    ) -> Result<usize, StageError> {
+        let Attribute { name, kind: Kind::One(one) } = &self.attributes[place] else { return Ok(0) };
+        if let Some(quota) = &one.quota {
+            let beyond = || StageError::new("quota", format!("item {item} is beyond the quota of `{name}`"));
+            return quota.value(item).ok_or_else(beyond);
+        }
+        let name = match attempt {
+            0 => format!("value {name}"),
+            _ => format!("value {name} again {attempt}"),
+        };
+        Ok(one.scores(chosen).choose(self.draws.fraction(&name, key)))
+    }
+
+    fn several(&self, attribute: &Attribute, values: &Weighted, count: usize, key: &str) -> Value {
+        let mut round = 0;
+        let fraction = || {
+            round += 1;
+            self.draws.fraction(&format!("value {} number {round}", attribute.name), key)
+        };
+        let chosen = values.scores().choose_several(count, fraction);
+        // An empty value stands for nothing, and nothing needs no place in a list.
+        let values = chosen.into_iter().map(|index| &values.values[index]);
+        Value::Array(values.filter(|value| value.as_str() != Some("")).cloned().collect())
+    }
+}
+
+impl One {
+    /// The scores to choose by, when the attributes before this one are chosen.
+    pub(super) fn scores(&self, chosen: &[usize]) -> &Scores {
+        let changed = self.given.as_ref().and_then(|given| given.scores[chosen[given.on]].as_ref());
+        changed.unwrap_or_else(|| self.values.scores())
+    }
+}
+
+impl Rule {
+    pub(super) fn forbids(&self, chosen: &[usize]) -> bool {
+        self.0.iter().all(|(place, values)| values.contains(&chosen[*place]))
+    }
+}

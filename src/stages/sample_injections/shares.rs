@@ -1,0 +1,152 @@
+//! How often each value will be drawn: what `validate` shows and what rules are judged by.
+//!
+//! Exact where it can be counted out; for combinations without number, estimated by drawing.
+
+use super::sampler::{Group, Kind, One, Rule, Sampler};
+
+/// More combinations than this are not counted out.
+const MOST_COMBINATIONS: usize = 1_000_000;
+/// Draws for an estimate.
+const DRAWS: usize = 50_000;
+
+/// The shares of a sampler's values.
+#[derive(Debug)]
+pub(super) struct Shares {
+    /// By attribute and value: the share of records that have the value. Empty for numbers and dates.
+    pub(super) values: Vec<Vec<f64>>,
+    /// By group: the share of combinations that its rules leave.
+    pub(super) left: Vec<f64>,
+    /// By attribute: whether the shares are estimated.
+    pub(super) estimated: Vec<bool>,
+}
+
+/// Works out the shares of every attribute.
+pub(super) fn shares(sampler: &Sampler) -> Shares {
+    let mut values: Vec<Vec<f64>> = Vec::with_capacity(sampler.attributes.len());
+    for attribute in &sampler.attributes {
+        values.push(match &attribute.kind {
+            Kind::One(one) => vec![0.0; one.values.values.len()],
+            Kind::Several(list, _) => vec![0.0; list.values.len()],
+            Kind::Law(_) => Vec::new(),
+        });
+    }
+    let mut shares = Shares { values, left: Vec::new(), estimated: vec![false; sampler.attributes.len()] };
+    for group in &sampler.groups {
+        let left = match group.rules.is_empty() {
+            true => single(sampler, group, &mut shares),
+            false => joined(sampler, group, &mut shares),
+        };
+        shares.left.push(left);
+    }
+    for (place, attribute) in sampler.attributes.iter().enumerate() {
+        if let Kind::Several(list, count) = &attribute.kind {
+            shares.estimated[place] = *count > 1;
+            let mut number = 0;
+            for _ in 0..DRAWS {
+                let fraction = || {
+                    number += 1;
+                    sampler.draws.fraction("shares", &format!("{} {number}", attribute.name))
+                };
+                for index in list.scores().choose_several(*count, fraction) {
+                    shares.values[place][index] += 1.0 / DRAWS as f64;
+                }
+            }
+        }
+    }
+    shares
+}
+
+/// An attribute that no rule touches; the one it depends on is done.
+fn single(sampler: &Sampler, group: &Group, shares: &mut Shares) -> f64 {
+    let place = group.members[0];
+    let Some(one) = one(sampler, place) else { return 1.0 };
+    let Some(given) = &one.given else {
+        shares.values[place] = one.values.scores().shares();
+        return 1.0;
+    };
+    let mut sums = vec![0.0; one.values.values.len()];
+    for (changed, weight) in given.scores.iter().zip(&shares.values[given.on]) {
+        let scores = changed.as_ref().unwrap_or_else(|| one.values.scores());
+        for (sum, share) in sums.iter_mut().zip(scores.shares()) {
+            *sum += weight * share;
+        }
+    }
+    shares.values[place] = sums;
+    shares.estimated[place] = shares.estimated[given.on];
+    1.0
+}
+
+/// Attributes joined by rules; returns the share of combinations left.
+fn joined(sampler: &Sampler, group: &Group, shares: &mut Shares) -> f64 {
+    let mut combinations = 1_usize;
+    for place in &group.members {
+        combinations = combinations.saturating_mul(shares.values[*place].len());
+    }
+    let mut count = Count { sampler, group, sums: shares.values.clone(), left: 0.0 };
+    let mut chosen = vec![0; sampler.attributes.len()];
+    if combinations <= MOST_COMBINATIONS {
+        count.walk(0, &mut chosen, 1.0);
+    } else {
+        count.draw(&mut chosen);
+        group.members.iter().for_each(|place| shares.estimated[*place] = true);
+    }
+    for place in &group.members {
+        let left = count.left.max(f64::MIN_POSITIVE);
+        shares.values[*place] = count.sums[*place].iter().map(|sum| sum / left).collect();
+    }
+    count.left
+}
+
+/// The combinations of one group, summed up.
+struct Count<'a> {
+    sampler: &'a Sampler,
+    group: &'a Group,
+    sums: Vec<Vec<f64>>,
+    left: f64,
+}
+
+impl Count<'_> {
+    /// Goes through all values of the members from the one numbered `depth` on.
+    fn walk(&mut self, depth: usize, chosen: &mut Vec<usize>, weight: f64) {
+        let Some(place) = self.group.members.get(depth) else {
+            self.add(chosen, weight);
+            return;
+        };
+        let Some(one) = one(self.sampler, *place) else { return };
+        for (value, share) in one.scores(chosen).shares().into_iter().enumerate() {
+            if share > 0.0 {
+                chosen[*place] = value;
+                self.walk(depth + 1, chosen, weight * share);
+            }
+        }
+    }
+
+    /// Draws combinations instead of going through them.
+    fn draw(&mut self, chosen: &mut [usize]) {
+        for number in 0..DRAWS {
+            for place in &self.group.members {
+                let Some(one) = one(self.sampler, *place) else { continue };
+                let key = format!("{} {number}", self.sampler.attributes[*place].name);
+                chosen[*place] = one.scores(chosen).choose(self.sampler.draws.fraction("shares", &key));
+            }
+            self.add(chosen, 1.0 / DRAWS as f64);
+        }
+    }
+
+    fn add(&mut self, chosen: &[usize], weight: f64) {
+        if self.group.rules.iter().any(|rule: &Rule| rule.forbids(chosen)) {
+            return;
+        }
+        self.left += weight;
+        for place in &self.group.members {
+            self.sums[*place][chosen[*place]] += weight;
+        }
+    }
+}
+
+fn one(sampler: &Sampler, place: usize) -> Option<&One> {
+    match &sampler.attributes[place].kind {
+        Kind::One(one) => Some(one),
+        _ => None,
+    }
+}

@@ -1,0 +1,72 @@
+//! `kill -9`, many times in one run, against a model server that is never killed and counts each question.
+//!
+//! Two model stages, so that an item can die between its answers. `SYNTHMILL_KILLS` sets the number of
+//! kills; the default keeps the test to seconds.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rand::{RngExt, SeedableRng};
+
+use crate::child::{Running, answering, ids, rows_folder};
+use crate::harness::{assert_same_outputs, outputs, synthmill};
+use crate::invariants;
+
+const RUN: &[&str] = &["run", "p.yaml", "--out", "out"];
+const ROWS: usize = 500;
+const PLACES: u32 = 8;
+
+/// `rows_folder` with a second question about each answer.
+fn two_stage_folder(url: &str) -> tempfile::TempDir {
+    let dir = rows_folder(ROWS, PLACES, url);
+    let path = dir.path().join("p.yaml");
+    let yaml = std::fs::read_to_string(&path).unwrap();
+    let second = "  - prompt: {id: second, user: \"And {{ answer }}\", output: again}\n  \
+                  - llm: {id: llm-2, model: teacher, input: again, output: more}\n  - split:";
+    std::fs::write(path, yaml.replace("  - split:", second)).unwrap();
+    dir
+}
+
+#[test]
+fn killed_again_and_again_it_asks_twice_only_what_was_in_flight() {
+    let kills: usize = std::env::var("SYNTHMILL_KILLS").map_or(40, |kills| kills.parse().unwrap());
+    let server = answering(Duration::from_millis(4));
+    let undisturbed = two_stage_folder(&server.url);
+    synthmill(undisturbed.path(), RUN, 0);
+    assert_eq!(server.questions().len(), 2 * ROWS);
+
+    let server = answering(Duration::from_millis(4));
+    let dir = two_stage_folder(&server.url);
+    let out = dir.path().join("out");
+    let seed = rand::random::<u64>();
+    let mut random = rand::rngs::ChaCha8Rng::seed_from_u64(seed);
+    let mut killed = 0;
+    let mut spare = 0;
+    while killed < kills {
+        let mut run = Running::start(dir.path(), RUN);
+        // From the first moment of a start, before it has a log, to well into it.
+        let asked = server.questions().len() + random.random_range(0..(2 * ROWS / kills).max(8));
+        let running = run.runs_until("some questions came", || server.questions().len() >= asked);
+        let ended = run.kill();
+        if ended.code == Some(0) {
+            break;
+        }
+        assert!(running, "seed {seed}: {}", ended.stderr);
+        killed += 1;
+        spare += PLACES as usize;
+    }
+    assert!(killed >= kills / 2, "seed {seed}: only {killed} kills before the end");
+    synthmill(dir.path(), RUN, 0);
+
+    assert_eq!(ids(&out), ROWS, "seed {seed}");
+    assert_same_outputs(&out, &undisturbed.path().join("out"));
+    assert_eq!(invariants::violations(&out, &outputs(&undisturbed.path().join("out"))), Vec::<String>::new());
+    let mut times: BTreeMap<String, usize> = BTreeMap::new();
+    for question in server.questions() {
+        *times.entry(question.prompt).or_default() += 1;
+    }
+    let again: usize = times.values().map(|times| times - 1).sum();
+    eprintln!("kills: {killed}, questions asked again: {again} of at most {spare} in flight (seed {seed})");
+    assert_eq!(times.len(), 2 * ROWS, "seed {seed}");
+    assert!(again <= spare, "seed {seed}: {again} questions were asked again, {spare} could be in flight");
+}

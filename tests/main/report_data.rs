@@ -1,0 +1,158 @@
+//! What `report` finds in data: of runs, of files from anywhere, of damaged ones.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::harness::{project, stderr, stdout, synthmill};
+
+/// The findings that `--json` prints.
+fn found(dir: &Path, arguments: &[&str]) -> Vec<Value> {
+    let mut all = vec!["report", "--json", "--sample", "40"];
+    all.extend(arguments);
+    serde_json::from_str(&stdout(&synthmill(dir, &all, 0))).unwrap()
+}
+
+fn attribute<'a>(found: &'a Value, name: &str) -> &'a Value {
+    let attributes = found["attributes"].as_array().unwrap();
+    attributes.iter().find(|attribute| attribute["name"] == name).unwrap_or_else(|| panic!("no {name}"))
+}
+
+#[test]
+fn the_main_job_is_reported() {
+    let dir = project();
+    let run = ["run", "pipelines/docs-to-qa.yaml", "--no-llm", "--limit", "120", "--out", "out"];
+    synthmill(dir.path(), &run, 0);
+    let found = &found(dir.path(), &["out"])[0];
+    let status: Value =
+        serde_json::from_str(&stdout(&synthmill(dir.path(), &["status", "out", "--json"], 0))).unwrap();
+    assert_eq!(found["made"]["identity"]["admitted"], 120);
+    assert_eq!(found["made"]["identity"]["holds"], true);
+    assert_eq!(found["items"], status["ok"]);
+    let told: u64 =
+        status["records"].as_object().unwrap().values().map(|count| count.as_u64().unwrap()).sum();
+    assert_eq!(found["records"], told);
+    assert_eq!(attribute(found, "cot")["values"].as_array().unwrap().len(), 4);
+    assert_eq!(attribute(found, "cot")["items"].as_f64().map(f64::round), found["items"].as_f64());
+    assert_eq!(found["map"]["points"].as_array().unwrap().len(), 40);
+    assert!(!dir.path().join("out/report.html").exists(), "`--json` alone writes nothing");
+
+    let output = synthmill(dir.path(), &["report", "out", "--sample", "40"], 0);
+    assert!(stdout(&output).contains("wrote     out/report.html"), "{}", stdout(&output));
+    assert!(std::fs::read_to_string(dir.path().join("out/report.html")).unwrap().contains("</html>"));
+}
+
+#[test]
+fn two_files_are_compared() {
+    let dir = TempDir::new().unwrap();
+    let rows = |text: &str| {
+        (0..60).map(|n| json!({"text": format!("{text} {n}")}).to_string() + "\n").collect::<String>()
+    };
+    std::fs::write(dir.path().join("a.jsonl"), rows("How do I renew card")).unwrap();
+    std::fs::write(dir.path().join("b.jsonl"), rows("Please tell me of museum")).unwrap();
+    let found = found(dir.path(), &["a.jsonl", "b.jsonl"]);
+    assert_eq!(found.len(), 2);
+    let words = found[1]["difference"]["words"].as_array().unwrap();
+    assert!(words.iter().any(|term| term["term"] == "museum" && term["z"].as_f64().unwrap() > 4.0));
+    synthmill(dir.path(), &["report", "a.jsonl", "b.jsonl", "--sample", "20"], 0);
+    assert!(dir.path().join("a-and-b.report.html").exists());
+    synthmill(dir.path(), &["report", "a.jsonl", "--sample", "20", "--out", "x.html"], 0);
+    assert!(dir.path().join("x.html").exists());
+}
+
+#[test]
+fn the_users_own_array_is_read_and_damage_is_told() {
+    let dir = TempDir::new().unwrap();
+    let array = json!(["How do I renew my card?", "Where is the museum?", "Is it open on Monday?", 7]);
+    std::fs::write(dir.path().join("inputs.json"), array.to_string()).unwrap();
+    let output = synthmill(dir.path(), &["report", "inputs.json"], 0);
+    assert!(stdout(&output).contains("inputs: 3 records of 3 items"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("number 4"), "{}", stdout(&output));
+    assert!(dir.path().join("inputs.report.html").exists());
+}
+
+#[test]
+fn what_cannot_be_read_is_named() {
+    let dir = TempDir::new().unwrap();
+    let check = |arguments: &[&str], code: i32, message: &str| {
+        let output = synthmill(dir.path(), arguments, code);
+        assert!(stderr(&output).contains(message), "{}", stderr(&output));
+    };
+    std::fs::write(dir.path().join("empty.jsonl"), "").unwrap();
+    std::fs::write(dir.path().join("a.jsonl"), "\"x\"\n").unwrap();
+    check(&["report", "none.jsonl"], 3, "cannot read `none.jsonl`");
+    check(&["report", "."], 2, "holds no run");
+    check(&["report", "empty.jsonl"], 2, "holds no record");
+    check(&["report", "a.jsonl", "--out", "a.jsonl"], 2, "is an input");
+    check(&["report", "a.jsonl", "--price-in=-1"], 2, "a price is a number");
+    let dead = "http://127.0.0.1:9/v1";
+    check(
+        &["report", "a.jsonl", "--embeddings-url", dead, "--embeddings-model", "m"],
+        4,
+        "cannot get embeddings from `http://127.0.0.1:9/v1/embeddings`",
+    );
+}
+
+#[test]
+fn embeddings_of_a_server_make_the_map() {
+    let dir = TempDir::new().unwrap();
+    let rows: String = (0..30).map(|n| json!({"text": format!("question {n}")}).to_string() + "\n").collect();
+    std::fs::write(dir.path().join("a.jsonl"), rows).unwrap();
+    let found = found(
+        dir.path(),
+        &["a.jsonl", "--embeddings-url", &embedding_server(), "--embeddings-model", "small"],
+    );
+    let method = found[0]["map"]["method"].as_str().unwrap();
+    assert!(method.starts_with("embeddings by `small`"), "{method}");
+}
+
+/// A server of embeddings; its address.
+fn embedding_server() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}/v1", listener.local_addr().unwrap());
+    listener.set_nonblocking(true).unwrap();
+    let answer = |body: String| async move {
+        let request: Value = serde_json::from_str(&body).unwrap();
+        let inputs = request["input"].as_array().unwrap();
+        let data = inputs.iter().enumerate();
+        let data: Vec<Value> = data
+            .map(|(index, text)| json!({"index": index, "embedding": [text.as_str().unwrap().len(), index, 1]}))
+            .collect();
+        json!({"data": data}).to_string()
+    };
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let router = axum::Router::new().route("/v1/embeddings", axum::routing::post(answer));
+            axum::serve(tokio::net::TcpListener::from_std(listener).unwrap(), router).await.unwrap();
+        });
+    });
+    address
+}
+
+#[test]
+fn drawn_shares_lie_near_the_configured_ones() {
+    let dir = project();
+    let run = ["run", "pipelines/user-inputs.yaml", "--no-llm", "--var", "rows=2000", "--out", "out"];
+    synthmill(dir.path(), &run, 0);
+    let all = found(dir.path(), &["out"]);
+    let tone = attribute(&all[0], "tone");
+    assert!(tone["p_configured"].as_f64().unwrap() > 0.001, "{tone}");
+    for name in ["tone", "topic", "language", "additional_instruction"] {
+        for value in attribute(&all[0], name)["values"].as_array().unwrap() {
+            let z = value["z_configured"].as_f64().unwrap();
+            assert!(z.abs() < 4.0, "{name}: {value}");
+        }
+    }
+    assert_eq!(all[0]["lengths"]["asked"]["records"], 2_000);
+    assert_eq!(all[0]["lengths"]["asked"]["part"], "text");
+
+    // Scores that changed since say nothing of what was drawn.
+    let path = dir.path().join("config/injections/tone.json");
+    let text = std::fs::read_to_string(&path).unwrap().replace("20", "30");
+    std::fs::write(path, text).unwrap();
+    let all = found(dir.path(), &["out"]);
+    assert!(attribute(&all[0], "tone")["p_configured"].is_null());
+    assert!(all[0]["notes"][0].as_str().unwrap().contains("changed since the run"), "{}", all[0]["notes"]);
+}
