@@ -22,8 +22,17 @@ const OPERATIONAL: &[&str] = &[
     "stages",
 ];
 /// Settings of a model that do not change what it answers.
-const OPERATIONAL_MODEL: &[&str] =
-    &["base_urls", "api_key_env", "concurrency", "timeout", "max_attempts", "limits", "pool"];
+const OPERATIONAL_MODEL: &[&str] = &[
+    "base_urls",
+    "api_key_env",
+    "api_key_file",
+    "headers",
+    "concurrency",
+    "timeout",
+    "max_attempts",
+    "limits",
+    "pool",
+];
 
 impl Plan {
     /// What the run depends on: `seed`, `vars`, `models.NAME`, `stages.ID`, `files.PATH` (by hash), ...

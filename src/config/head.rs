@@ -10,10 +10,11 @@ use serde_json::Value;
 
 use super::concurrency::Concurrency;
 use super::environment::is_name;
-use super::model::{Limits, ModelConfig, Provider};
+use super::model::{Api, Limits, ModelConfig, Provider};
 use super::names::{did_you_mean, listed};
 use super::pipeline::Pipeline;
 use super::problem::Problem;
+use super::secrets::is_secret;
 use super::shape::{self, Surroundings};
 use super::tree::{Document, each_text, join};
 
@@ -116,10 +117,11 @@ fn check_model(at: &str, name: &str, model: &ModelConfig, problems: &mut Vec<Pro
     let mut wrong = |field: &str, message: String, expected: &str| {
         problems.push(Problem::new(format!("{at}/{field}"), message).with_expected(expected));
     };
-    if model.provider == Provider::Openai && model.model.trim().is_empty() {
+    let remote = model.provider != Provider::Heuristic;
+    if remote && model.model.trim().is_empty() {
         wrong("model", "`model` is missing".to_owned(), "the name the server knows the model by");
     }
-    if model.provider == Provider::Openai && model.base_urls.is_empty() {
+    if remote && model.base_urls.is_empty() {
         let expected = "where the model is served, such as `http://127.0.0.1:8000/v1`";
         wrong("base_urls", "`base_urls` is missing".to_owned(), expected);
     }
@@ -134,6 +136,18 @@ fn check_model(at: &str, name: &str, model: &ModelConfig, problems: &mut Vec<Pro
         let message = "this is not the name of an environment variable".to_owned();
         let expected = "the name of the variable that holds the key, such as `LLM_API_KEY`; never the key";
         wrong("api_key_env", message, expected);
+    }
+    if model.api_key_env.is_some() && model.api_key_file.is_some() {
+        let message = "the model has an `api_key_env` and an `api_key_file` too".to_owned();
+        wrong("api_key_file", message, "one of the two");
+    }
+    if model.provider == Provider::Anthropic && model.api != Api::Chat {
+        wrong("api", "Anthropic's API has no raw completions".to_owned(), "`chat`");
+    }
+    // Not quoted either.
+    for (header, _) in model.headers.iter().filter(|(name, value)| is_secret(name) && !value.contains("${")) {
+        let message = format!("the value of `{header}` is written in the file");
+        wrong(&format!("headers/{header}"), message, "a value from the environment: `${NAME}`");
     }
     let none = [
         ("concurrency", model.concurrency == Concurrency::Fixed(0)),

@@ -35,7 +35,8 @@ mod tests;
 
 pub use check::CheckContext;
 pub use concurrency::Concurrency;
-pub use model::{Limits, ModelConfig, Provider, StructuredOutput};
+pub(crate) use environment::expand_secret;
+pub use model::{Api, Limits, ModelConfig, Provider, StructuredOutput};
 pub use names::nearest;
 pub use overrides::Overrides;
 pub use pipeline::{Durability, ErrorBudget, Pipeline};

@@ -2,6 +2,8 @@
 //!
 //! Part of `pipeline`; what the values mean is checked in `head`, used in `llm`.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -24,12 +26,26 @@ pub struct ModelConfig {
     /// The environment variable that holds the key; no Authorization header is sent when it is unset.
     #[serde(default)]
     pub api_key_env: Option<String>,
+    /// A file that holds the key and nothing else, in place of `api_key_env`.
+    #[serde(default)]
+    pub api_key_file: Option<String>,
+    /// Further headers. `${NAME}` in a value is taken from the environment when the model is connected, and is
+    /// written to no file.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// What is asked for: `chat`, or raw `completions` as base models need them.
+    #[serde(default)]
+    pub api: Api,
     /// Requests in flight at a time: a number, or `auto` to find how many the endpoints bear.
     #[serde(default = "concurrency")]
     pub concurrency: Concurrency,
-    /// Sampling parameters, sent as they are: `temperature`, `max_tokens`, `top_p`, ...
+    /// Sampling parameters, sent as they are: `temperature`, `max_tokens`, `top_p`, `stop`, `n`, `tools`, ...
+    /// `seed: per_record` gives each record a seed of its own, derived from the run's.
     #[serde(default)]
     pub params: Map<String, Value>,
+    /// Fields put into every request as they are, over all others, for what a server knows beyond its API.
+    #[serde(default)]
+    pub extra_body: Map<String, Value>,
     /// How an answer's schema is sent to the server.
     #[serde(default)]
     pub structured_output: StructuredOutput,
@@ -66,8 +82,23 @@ pub enum Provider {
     /// Any server with OpenAI's HTTP API: vLLM, SGLang, LMDeploy, llama.cpp, Ollama, hosted ones.
     #[default]
     Openai,
+    /// Anthropic's messages API, such as `https://api.anthropic.com/v1`. It knows no `response_format`: put the
+    /// form of the answer into the prompt.
+    Anthropic,
     /// No server: answers are built from the record's own words.
     Heuristic,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Api {
+    /// An answer to a conversation: `/chat/completions`.
+    #[default]
+    Chat,
+    /// The continuation of a text: `/completions`. The messages' texts are the prompt, with an empty line
+    /// between them.
+    Completions,
 }
 
 /// How a schema is sent with a request.
@@ -79,6 +110,8 @@ pub enum StructuredOutput {
     JsonSchema,
     /// As `response_format: {type: json_object}`, without the schema.
     JsonObject,
+    /// As `guided_json`, the older way of vLLM.
+    GuidedJson,
     /// Not at all: for servers that know no `response_format`.
     Off,
 }

@@ -10,12 +10,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures::FutureExt;
+use rand::RngExt;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::event::{Fact, FatalError, Live};
 use super::stop::Stop;
 use super::worker::{Failure, Post, panicked};
+use crate::draw::Draws;
 use crate::journal::{Answers, Kept, Names, StorageError};
 use crate::llm::{Completion, Message, Model, ModelError, ModelErrorKind, ModelRequest};
 use crate::record::{Call, Record};
@@ -24,6 +26,9 @@ use crate::template::Expression;
 
 /// Characters of a wrong answer that are shown to the model when it is asked again.
 const SHOWN_ANSWER: usize = 2000;
+
+/// The value of the parameter `seed` that gives each record its own.
+const PER_RECORD: &str = "per_record";
 
 /// An `llm` stage, the `parse` stage joined with it, and the model they ask.
 pub(crate) struct AskUnit {
@@ -34,6 +39,8 @@ pub(crate) struct AskUnit {
     pub(crate) served_name: Arc<str>,
     pub(crate) model: Arc<dyn Model>,
     pub(crate) params: serde_json::Map<String, serde_json::Value>,
+    /// Draws the seed of each request, where `seed: per_record` asks for one.
+    pub(crate) draws: Draws,
     /// Answers where a chain says `heuristic`.
     pub(crate) heuristic: Arc<dyn Model>,
     /// Places of the model, shared by every stage that asks it.
@@ -145,9 +152,13 @@ impl AskUnit {
         };
         request.schema = reader.and_then(|reader| reader.read.schema()).cloned().map(Arc::new);
         let mut call = self.new_call(post, &request);
+        let seeded = self.wants_seed(&request);
         let question = request.messages.clone();
         let mut chain = Chain { steps: reader.map_or(&[], |reader| reader.read.on_error()), used: 0 };
         loop {
+            if seeded {
+                self.put_seed(&mut request, &mut call, record);
+            }
             let asked = self.ask_once(post, &request, record, call.re_asks, answers);
             let answered = tokio::select! {
                 biased;
@@ -233,6 +244,22 @@ impl AskUnit {
             Err(error) => answers.keep(names, &Kept::Failure(error.clone())).await?,
         }
         Ok(answered)
+    }
+
+    /// Whether each record is to have a seed of its own.
+    fn wants_seed(&self, request: &ModelRequest) -> bool {
+        let declared = request.params.get("seed").or_else(|| self.params.get("seed"));
+        declared.is_some_and(|seed| seed == PER_RECORD)
+    }
+
+    /// Puts in the record's own seed; a question put again has another.
+    fn put_seed(&self, request: &mut ModelRequest, call: &mut Call, record: &Record) {
+        let key = format!("{} {}", record.id, call.re_asks);
+        // Some servers read it as a signed number of 32 bits.
+        let seed: u32 = self.draws.rng("seed", key).random_range(0..1 << 31);
+        for params in [&mut request.params, &mut call.params] {
+            params.insert("seed".to_owned(), seed.into());
+        }
     }
 
     /// What a request is found again by: stage, model, parameters, every message and the schema; and, for

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
 
 use super::admission::SourcePart;
 use super::ask::{AskUnit, Reader};
 use super::worker::Step;
-use crate::config::{ModelConfig, Plan, PlannedStage};
+use crate::config::{Api, ModelConfig, Plan, PlannedStage};
+use crate::draw::Draws;
 use crate::journal::SINKS;
 use crate::llm::Model;
 use crate::stage::{ArrayFile, BuildError, Part};
@@ -124,7 +126,8 @@ impl Parts {
                     Work::Ask(Box::new(AskUnit {
                         reader: None,
                         model: Arc::clone(providers.models.get(&name).ok_or_else(no_model)?),
-                        params: config.params.clone(),
+                        params: asked_with(config),
+                        draws: Draws::new(plan.seed, Arc::clone(&planned.id)),
                         heuristic: Arc::clone(&providers.heuristic),
                         places: places.get(name.as_str()).cloned().ok_or_else(no_model)?,
                         model_name: name.as_str().into(),
@@ -158,6 +161,18 @@ impl Parts {
     pub fn sink_paths(&self) -> Vec<String> {
         self.sinks.iter().map(|sink| sink.path.clone()).collect()
     }
+}
+
+/// What a model is asked with beside the question: answers are found again by it, and provenance tells it.
+fn asked_with(config: &ModelConfig) -> Map<String, Value> {
+    let mut params = config.params.clone();
+    if config.api != Api::Chat {
+        params.insert("api".to_owned(), json!(config.api));
+    }
+    if !config.extra_body.is_empty() {
+        params.insert("extra_body".to_owned(), Value::Object(config.extra_body.clone()));
+    }
+    params
 }
 
 fn when(plan: &Plan, planned: &PlannedStage) -> Result<Option<Expression>, RunError> {

@@ -1,21 +1,22 @@
 //! Everything between a rendered prompt and an answer: requests, providers, retries.
 //!
-//! The engine's `ask` unit calls a `Model`; nothing else does. `openai` speaks HTTP, `heuristic` answers
+//! The engine's `ask` unit calls a `Model`; nothing else does. `remote` speaks HTTP, `heuristic` answers
 //! from the record's own words without any server, `scripted` answers as a test or dry run says.
 
 pub mod answer_json;
 pub mod answer_schema;
 mod classify;
 mod connect;
+mod dialect;
 mod endpoints;
 pub mod heuristic;
-mod openai;
 mod quota;
 pub mod reasoning;
+mod remote;
 mod retry;
 mod retry_after;
 pub mod scripted;
-mod wire;
+mod secrets;
 
 use std::sync::Arc;
 
@@ -26,11 +27,11 @@ use serde_json::{Map, Value};
 use crate::record::Record;
 
 pub use connect::{ConnectError, ConnectProblem, connect};
+pub use dialect::RESERVED_PARAMS;
 pub use endpoints::{EndpointFigures, MOST_PLACES};
 pub use heuristic::Heuristic;
-pub use openai::OpenAi;
 pub use quota::{Pool, PoolFigures, Pools};
-pub use wire::RESERVED_PARAMS;
+pub use remote::Remote;
 
 /// A question to a model, as rendered from one record.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -62,7 +63,7 @@ impl Message {
 }
 
 /// An answer.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Completion {
     /// The answer's text, reasoning cut off.
     pub text: String,
@@ -78,6 +79,15 @@ pub struct Completion {
     /// HTTP attempts it took.
     #[serde(default)]
     pub attempts: u32,
+    /// Calls of tools, as the server gave them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_calls: Option<Value>,
+    /// Log probabilities, as the server gave them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logprobs: Option<Value>,
+    /// The texts of all answers, where more than one was asked for (`n`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub choices: Vec<String>,
 }
 
 /// Tokens read and written.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use synthmill::config::{Limits, ModelConfig};
-use synthmill::llm::{Completion, Message, Model, ModelError, ModelErrorKind, ModelRequest, OpenAi, Pool};
+use synthmill::llm::{Completion, Message, Model, ModelError, ModelErrorKind, ModelRequest, Pool, Remote};
 use synthmill::record::Record;
 
 use crate::harness::{outputs, rows_pipeline, synthmill};
@@ -21,11 +21,11 @@ fn config(urls: &[&str], more: Value) -> ModelConfig {
     serde_json::from_value(config).unwrap()
 }
 
-fn model(urls: &[&str], more: Value) -> OpenAi {
-    OpenAi::new("teacher", &config(urls, more)).unwrap().first_wait(Duration::from_millis(2))
+fn model(urls: &[&str], more: Value) -> Remote {
+    Remote::new("teacher", &config(urls, more)).unwrap().first_wait(Duration::from_millis(2))
 }
 
-async fn ask(model: &OpenAi, text: &str) -> Result<Completion, ModelError> {
+async fn ask(model: &Remote, text: &str) -> Result<Completion, ModelError> {
     let request = ModelRequest { messages: vec![Message::new("user", text)], ..ModelRequest::default() };
     model.complete(&request, &Record::default()).await
 }
@@ -65,7 +65,7 @@ async fn t36_two_models_of_one_pool_pause_together() {
     let refusing = ModelServer::replies(vec![wait, Reply::answer("one")]);
     let other = ModelServer::replies(vec![Reply::answer("two")]);
     let pool = Pool::new("account", Limits::default());
-    let in_pool = |url: &str| OpenAi::in_pool("m", &config(&[url], json!({})), Arc::clone(&pool)).unwrap();
+    let in_pool = |url: &str| Remote::in_pool("m", &config(&[url], json!({})), Arc::clone(&pool)).unwrap();
     let (first, second) = (in_pool(&refusing.url), in_pool(&other.url));
     let then = async {
         while pool.figures().paused_seconds == 0.0 {
@@ -237,4 +237,32 @@ async fn t41_a_closed_connection_costs_one_free_retry() {
     }
     assert_eq!((closed.load(Ordering::SeqCst), server.questions().len()), (1, 1));
     drop(thread);
+}
+
+#[test]
+fn each_record_has_a_seed_of_its_own_that_is_the_same_at_every_run() {
+    let seeds = || {
+        // The first answer to every question is wrong, so that each is put again.
+        let server =
+            ModelServer::start(|question| match question.body["messages"].as_array().unwrap().len() {
+                1 => Reply::answer("no JSON"),
+                _ => Reply::answer(r#"{"answer": "yes"}"#),
+            });
+        let dir = tempfile::TempDir::new().unwrap();
+        let yaml = rows_pipeline(dir.path(), 30, 8)
+            .replace("http://127.0.0.1:9/v1", &server.url)
+            .replace("llm: {model: teacher}", "llm: {model: teacher, params: {seed: per_record}}");
+        std::fs::write(dir.path().join("p.yaml"), yaml).unwrap();
+        synthmill(dir.path(), &["run", "p.yaml", "--out", "out"], 0);
+        let asked = server.questions().into_iter();
+        let mut seeds: Vec<(String, u64)> = asked
+            .map(|question| (question.body["messages"].to_string(), question.body["seed"].as_u64().unwrap()))
+            .collect();
+        seeds.sort();
+        seeds
+    };
+    let first = seeds();
+    assert_eq!(first, seeds());
+    let different: std::collections::BTreeSet<u64> = first.iter().map(|(_, seed)| *seed).collect();
+    assert_eq!((first.len(), different.len()), (60, 60));
 }

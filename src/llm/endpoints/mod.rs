@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::config::Concurrency;
-pub(super) use address::{Address, Key};
+pub(super) use address::Address;
 use breaker::Breaker;
 use limit::Limit;
 pub(super) use queue::read as read_queue;
@@ -289,7 +289,7 @@ mod tests {
     use std::time::Duration;
 
     fn endpoints(count: usize, concurrency: Concurrency) -> Arc<Endpoints> {
-        let address = |index: usize| Address::new(&format!("http://h{index}/v1")).unwrap();
+        let address = |index: usize| Address::new(&format!("http://h{index}/v1"), &[]).unwrap();
         Endpoints::new("m", (0..count).map(address).collect(), concurrency)
     }
 

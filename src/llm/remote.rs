@@ -1,7 +1,7 @@
-//! The model client for servers with OpenAI's HTTP API.
+//! The model client for servers that are asked over HTTP.
 //!
-//! One `OpenAi` per declared model: it knows the endpoints, the key and what the server was found to
-//! understand. What is said stands in `wire`, what a failure means in `classify`, repeating in `retry`,
+//! One `Remote` per declared model: it knows the endpoints, the key and what the server was found to
+//! understand. What is said stands in `dialect`, what a failure means in `classify`, repeating in `retry`,
 //! quotas in `quota`. How many requests are in flight is the engine's affair. Dropping the future of a
 //! request closes its connection. The key is in no message, log or `Debug` output.
 
@@ -11,17 +11,18 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Client, Response, StatusCode, Url, redirect};
-use serde_json::{Map, Value};
 use tracing::warn;
 
 use super::classify::{self, Failure, Verdict};
 use super::connect::{ConnectError, ConnectProblem};
-use super::endpoints::{Address, Endpoints, Key, Outcome, Place, read_queue};
+use super::dialect::{Asked, Dialect, RESERVED_PARAMS};
+use super::endpoints::{Address, Endpoints, Outcome, Place, read_queue};
 use super::quota::{self, Need, Outputs, Pool, Turn};
 use super::retry::Retry;
-use super::{Completion, Health, Model, ModelError, ModelErrorKind, ModelRequest, Usage, wire};
+use super::secrets::Secrets;
+use super::{Completion, Health, Model, ModelError, ModelErrorKind, ModelRequest, Usage};
 use crate::config::{Concurrency, ModelConfig, StructuredOutput};
 use crate::record::Record;
 
@@ -37,17 +38,16 @@ const QUEUE_TRIES: usize = 30;
 /// What is read of the body of an error.
 const LARGEST_ERROR: usize = 64 << 10;
 
-/// A model behind one or more OpenAI-compatible endpoints.
-pub struct OpenAi {
+/// A model behind one or more endpoints.
+pub struct Remote {
     name: String,
-    model: String,
-    params: Map<String, Value>,
+    asked: Asked,
     client: Client,
     endpoints: Arc<Endpoints>,
     concurrency: Concurrency,
-    key: Option<Key>,
-    /// The variable the key is read from.
-    key_variable: Option<String>,
+    secrets: Secrets,
+    /// Where the key is read from, in words.
+    key_source: Option<String>,
     timeout: Duration,
     retry: Retry,
     pool: Arc<Pool>,
@@ -58,7 +58,7 @@ pub struct OpenAi {
     fatal: OnceLock<Failure>,
 }
 
-impl OpenAi {
+impl Remote {
     /// The client of the model `name`, with a quota of its own; sends nothing yet. Reads the key from the
     /// environment.
     pub fn new(name: &str, config: &ModelConfig) -> Result<Self, ConnectError> {
@@ -77,7 +77,7 @@ impl OpenAi {
         if config.model.is_empty() {
             return Err(ConnectProblem::NoModel);
         }
-        if let Some(param) = wire::RESERVED_PARAMS.iter().find(|param| config.params.contains_key(**param)) {
+        if let Some(param) = RESERVED_PARAMS.iter().find(|param| config.params.contains_key(**param)) {
             return Err(ConnectProblem::Param { param: (*param).to_owned() });
         }
         if config.max_attempts == 0 {
@@ -87,16 +87,18 @@ impl OpenAi {
         if timeout.is_zero() {
             return Err(ConnectProblem::Number { field: "timeout" });
         }
-        let addresses = config.base_urls.iter().map(|url| Address::new(url)).collect::<Result<_, _>>()?;
+        let asked = Asked::new(config);
+        let path = asked.dialect.path();
+        let addresses = config.base_urls.iter();
+        let addresses = addresses.map(|url| Address::new(url, path)).collect::<Result<_, _>>()?;
         Ok(Self {
             name: name.to_owned(),
-            model: config.model.clone(),
-            params: config.params.clone(),
             client: client()?,
             endpoints: Endpoints::new(name, addresses, config.concurrency),
             concurrency: config.concurrency,
-            key: config.api_key_env.as_deref().map(Key::read).transpose()?.flatten(),
-            key_variable: config.api_key_env.clone(),
+            secrets: Secrets::read(config, asked.dialect)?,
+            key_source: key_source(config),
+            asked,
             timeout,
             retry: Retry::new(name, config.max_attempts, FIRST_WAIT),
             pool,
@@ -119,7 +121,7 @@ impl OpenAi {
         let declared = *self.form.lock().unwrap_or_else(PoisonError::into_inner);
         let mut form = declared;
         loop {
-            let body = wire::body(&self.model, &self.params, request, form)?;
+            let body = self.asked.body(request, form)?;
             match self.exchange(body, self.need(request), sent).await {
                 Err(failure) if failure.refuses_format && request.schema.is_some() => match weaker(form) {
                     Some(next) => form = next,
@@ -147,7 +149,7 @@ impl OpenAi {
     /// What the request is going to take of its quota, as far as can be told.
     fn need(&self, request: &ModelRequest) -> Need {
         let bytes: usize = request.messages.iter().map(|message| message.content.len()).sum();
-        let param = |name: &str| request.params.get(name).or_else(|| self.params.get(name))?.as_u64();
+        let param = |name: &str| self.asked.param(request, name)?.as_u64();
         let most = param("max_tokens").or_else(|| param("max_completion_tokens"));
         Need { input: quota::tokens(bytes), output: self.outputs.expected(most) }
     }
@@ -239,9 +241,7 @@ impl OpenAi {
 
     async fn queue(&self, url: &Url) -> Option<(f64, f64)> {
         let mut request = self.client.get(url.clone()).timeout(CONNECT_TIMEOUT);
-        if let Some(key) = &self.key {
-            request = request.header(AUTHORIZATION, key.header());
-        }
+        request = request.headers(self.secrets.headers());
         let mut response = request.send().await.ok().filter(|response| response.status().is_success())?;
         let mut text = Vec::new();
         while let Some(chunk) = response.chunk().await.ok()? {
@@ -256,9 +256,7 @@ impl OpenAi {
     async fn post(&self, endpoint: &Address, body: Vec<u8>, turn: &Turn) -> Result<Completion, Failure> {
         let mut request = self.client.post(endpoint.url.clone()).body(body);
         request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some(key) = &self.key {
-            request = request.header(AUTHORIZATION, key.header());
-        }
+        request = request.headers(self.secrets.headers());
         let cut = |error: reqwest::Error| classify::transport(&error, &endpoint.shown);
         let mut response = request.send().await.map_err(cut)?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
@@ -274,7 +272,7 @@ impl OpenAi {
             }
             body.extend_from_slice(&chunk);
         }
-        wire::read(&body)
+        self.asked.dialect.read(&body)
     }
 
     /// A refusal with where the key comes from, which the server cannot know.
@@ -282,25 +280,22 @@ impl OpenAi {
         if !matches!(&*failure.class, "unauthorized" | "forbidden") {
             return failure;
         }
-        let key = match (&self.key_variable, &self.key) {
-            (None, _) => format!("no key was sent: `models.{}` names no `api_key_env`", self.name),
-            (Some(variable), None) => format!("no key was sent: `{variable}` is unset"),
-            (Some(variable), Some(_)) => format!("the key is read from `{variable}`"),
+        let key = match &self.key_source {
+            None => format!("no key was sent: `models.{}` names no `api_key_env`", self.name),
+            Some(source) if self.secrets.has_key() => format!("the key is read from `{source}`"),
+            Some(source) => format!("no key was sent: `{source}` is unset"),
         };
         Failure { message: format!("{} ({key})", failure.message), ..failure }
     }
 
     fn without_key(&self, failure: Failure) -> Failure {
-        match &self.key {
-            Some(key) => Failure { message: key.strike_out(&failure.message), ..failure },
-            None => failure,
-        }
+        Failure { message: self.secrets.strike_out(&failure.message), ..failure }
     }
 }
 
-impl Model for OpenAi {
+impl Model for Remote {
     fn provider(&self) -> &'static str {
-        "openai"
+        if self.asked.dialect == Dialect::Anthropic { "anthropic" } else { "openai" }
     }
 
     fn health(&self) -> Health {
@@ -337,6 +332,10 @@ fn finally(failure: Failure, attempts: u32) -> ModelError {
     ModelError { kind, class: failure.class, message: failure.message, attempts }
 }
 
+fn key_source(config: &ModelConfig) -> Option<String> {
+    config.api_key_env.clone().or_else(|| config.api_key_file.clone())
+}
+
 /// Nothing is repeated or followed here: `retry` is the only place that repeats, and a redirected POST
 /// would become a GET.
 fn client() -> Result<Client, ConnectProblem> {
@@ -353,7 +352,7 @@ fn client() -> Result<Client, ConnectProblem> {
 /// The next weaker way to ask for JSON.
 fn weaker(form: StructuredOutput) -> Option<StructuredOutput> {
     match form {
-        StructuredOutput::JsonSchema => Some(StructuredOutput::JsonObject),
+        StructuredOutput::JsonSchema | StructuredOutput::GuidedJson => Some(StructuredOutput::JsonObject),
         StructuredOutput::JsonObject => Some(StructuredOutput::Off),
         StructuredOutput::Off => None,
     }
