@@ -107,9 +107,10 @@ pub(super) fn load(file: &Path, changes: &Changes) -> anyhow::Result<Plan> {
 
 /// Connects the models a plan names.
 pub(super) fn providers(plan: &Plan) -> anyhow::Result<Providers> {
+    let pools = llm::Pools::new(&plan.pools);
     let mut models = std::collections::BTreeMap::new();
     for (name, model) in &plan.models {
-        let connected = llm::connect(name, model).map_err(|error| WrongUse(error.to_string()))?;
+        let connected = llm::connect(name, model, &pools).map_err(|error| WrongUse(error.to_string()))?;
         models.insert(name.clone(), connected);
     }
     Ok(Providers { models, heuristic: Arc::new(llm::Heuristic) })

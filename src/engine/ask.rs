@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures::FutureExt;
+use rand::RngExt;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
@@ -18,6 +19,7 @@ use super::question::{Unasked, With};
 use super::stop::Stop;
 use super::worker::{Failure, Post, panicked};
 use crate::config::Prices;
+use crate::draw::Draws;
 use crate::journal::StorageError;
 use crate::llm::{Completion, Message, Model, ModelError, ModelErrorKind, ModelRequest};
 use crate::record::{Call, Record};
@@ -27,6 +29,9 @@ use crate::template::Expression;
 /// Characters of a wrong answer that are shown to the model when it is asked again.
 const SHOWN_ANSWER: usize = 2000;
 
+/// The value of the parameter `seed` that gives each record its own.
+const PER_RECORD: &str = "per_record";
+
 /// An `llm` stage, the `parse` stage joined with it, and the model they ask.
 pub(crate) struct AskUnit {
     pub(crate) ask: Box<dyn Ask>,
@@ -35,8 +40,12 @@ pub(crate) struct AskUnit {
     /// The name the server knows the model by.
     pub(crate) served_name: Arc<str>,
     pub(crate) prices: Prices,
+    /// What else is the same in every request and changes the answers.
+    pub(crate) always: serde_json::Value,
     pub(crate) model: Arc<dyn Model>,
     pub(crate) params: serde_json::Map<String, serde_json::Value>,
+    /// Draws the seed of each request, where `seed: per_record` asks for one.
+    pub(crate) draws: Draws,
     /// Answers where a chain says `heuristic`.
     pub(crate) heuristic: Arc<dyn Model>,
     /// Places of the model, shared by every stage that asks it.
@@ -152,9 +161,13 @@ impl AskUnit {
         };
         request.schema = reader.and_then(|reader| reader.read.schema()).cloned().map(Arc::new);
         let mut call = self.new_call(post, &request);
+        let seeded = self.wants_seed(&request);
         let question = request.messages.clone();
         let mut chain = Chain { steps: reader.map_or(&[], |reader| reader.read.on_error()), used: 0 };
         loop {
+            if seeded {
+                self.put_seed(&mut request, &mut call, record);
+            }
             let asked = self.ask_once(post, &request, record, call.re_asks, with);
             let answered = tokio::select! {
                 biased;
@@ -208,6 +221,22 @@ impl AskUnit {
         }
         record.provenance.calls.push(Arc::new(call));
         Asked::Answered
+    }
+
+    /// Whether each record is to have a seed of its own.
+    fn wants_seed(&self, request: &ModelRequest) -> bool {
+        let declared = request.params.get("seed").or_else(|| self.params.get("seed"));
+        declared.is_some_and(|seed| seed == PER_RECORD)
+    }
+
+    /// Puts in the record's own seed; a question put again has another.
+    fn put_seed(&self, request: &mut ModelRequest, call: &mut Call, record: &Record) {
+        let key = format!("{} {}", record.id, call.re_asks);
+        // Some servers read it as a signed number of 32 bits.
+        let seed: u32 = self.draws.rng("seed", key).random_range(0..1 << 31);
+        for params in [&mut request.params, &mut call.params] {
+            params.insert("seed".to_owned(), seed.into());
+        }
     }
 
     /// A record that goes past the `llm` stage may still be read.

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::metrics::StageFigures;
 use crate::journal::{Lines, Spent, StorageError};
+use crate::llm::{EndpointFigures, PoolFigures};
 use crate::record::{Record, RecordId};
 
 /// A record on its way through the stages.
@@ -156,6 +157,10 @@ pub struct Snapshot {
     pub rate: f64,
     /// Figures by stage, in this start.
     pub stages: Vec<StageFigures>,
+    /// How the models' endpoints are doing.
+    pub endpoints: Vec<EndpointFigures>,
+    /// How the quotas are doing that the models draw on.
+    pub pools: Vec<PoolFigures>,
 }
 
 /// Tokens of models.

@@ -19,6 +19,7 @@ use super::spending::Spending;
 use super::stop::Stop;
 use crate::config::ErrorBudget;
 use crate::journal::{Answers, Committed, ItemCommit, Lines, Outcome, Work, Writer};
+use crate::llm::Model;
 
 /// How often the writer is told to commit and the figures are published.
 const TICK: Duration = Duration::from_millis(100);
@@ -38,6 +39,7 @@ pub(crate) struct Books {
     pub(crate) budget: ErrorBudget,
     pub(crate) stop: Stop,
     pub(crate) stages: Vec<Arc<StageMetrics>>,
+    pub(crate) models: Vec<Arc<dyn Model>>,
     pub(crate) sinks: Vec<String>,
     /// What earlier starts committed.
     pub(crate) before: Committed,

@@ -144,6 +144,7 @@ pub async fn run(
         budget: options.error_budget,
         stop: stop.clone(),
         stages: metrics,
+        models: parts.models.clone(),
         sinks: parts.sinks.iter().map(|sink| sink.path.clone()).collect(),
         before,
         limit: options.limit,
@@ -171,8 +172,11 @@ pub async fn run(
     let limiter = tokio_util::task::AbortOnDropHandle::new(
         tasks.spawn(stop.clone().limit_drain(options.drain_timeout)),
     );
+    let tended: Vec<_> = parts.models.into_iter().filter_map(|model| model.tend()).collect();
+    let tending = tended.into_iter().map(|work| tokio_util::task::AbortOnDropHandle::new(tasks.spawn(work)));
+    let tending: Vec<_> = tending.collect();
     let mut closing = Ledger::new(books, writer).run().await;
-    drop(limiter);
+    drop((limiter, tending));
     // A task that was given up may still hold the answers for a moment.
     tasks.close();
     tasks.wait().await;

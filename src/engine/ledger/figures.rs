@@ -4,6 +4,7 @@ use super::Ledger;
 use crate::engine::event::{Snapshot, Tokens};
 use crate::engine::metrics::ModelFigures;
 use crate::journal::{Committed, SINKS};
+use crate::llm::PoolFigures;
 
 impl Ledger {
     /// What the run has come to, by what the writer says is durable.
@@ -40,7 +41,18 @@ impl Ledger {
             seconds: self.begin.elapsed().as_secs_f64(),
             rate: self.rate(),
             stages: self.books.stages.iter().map(|stage| stage.figures()).collect(),
+            endpoints: self.books.models.iter().flat_map(|model| model.health().endpoints).collect(),
+            pools: self.pools(),
         }
+    }
+
+    /// The quotas, each once however many models share it.
+    fn pools(&self) -> Vec<PoolFigures> {
+        let mut pools: Vec<PoolFigures> =
+            self.books.models.iter().filter_map(|model| model.health().pool).collect();
+        pools.sort_by(|a, b| a.pool.cmp(&b.pool));
+        pools.dedup_by(|a, b| a.pool == b.pool);
+        pools
     }
 
     fn rate(&self) -> f64 {
