@@ -134,7 +134,13 @@ async fn t4_to_t17_power_lost_at_every_operation_loses_no_committed_item() {
             losses += 1;
             let committed = outcome.map_or(0, |report| report.snapshot.ok);
             let what = format!("power lost before {count}, seed {seed}, {}", disk.operations()[count]);
-            let left = disk.after_power_loss(seed);
+            let mut left = disk.after_power_loss(seed);
+            if seed == 1 {
+                // And once more while the next start recovers.
+                left.strike(count % 40, Fault::Power);
+                let _ = start(&bench.yaml, &left, &self::model()).await;
+                left = left.after_power_loss(seed + 7);
+            }
             let again = self::model();
             bench.must_complete(&left, &again, &what).await;
             // Committed items are not asked for again.
