@@ -79,11 +79,14 @@ pub struct RealDisk;
 
 impl Disk for RealDisk {
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        abort_point::reach("make", path);
         fs::create_dir_all(path)
     }
 
     fn append(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(OpenOptions::new().append(true).create(true).open(path)?))
+        abort_point::reach("open", path);
+        let file = OpenOptions::new().append(true).create(true).open(path)?;
+        Ok(Box::new(RealFile { file, path: path.to_owned() }))
     }
 
     fn read(&self, path: &Path) -> io::Result<Box<dyn Read + Send>> {
@@ -135,48 +138,94 @@ impl Disk for RealDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        fs::rename(from, to)
+        abort_point::reach("rename", to);
+        fs::rename(from, to)?;
+        abort_point::reach("renamed", to);
+        Ok(())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
+        abort_point::reach("remove", path);
         fs::remove_file(path)
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        abort_point::reach("sync_dir", path);
         File::open(path)?.sync_all()
     }
 }
 
-impl DiskFile for File {
+struct RealFile {
+    file: File,
+    path: PathBuf,
+}
+
+impl DiskFile for RealFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.write_all(bytes)
+        abort_point::reach("write", &self.path);
+        if abort_point::is_armed() && bytes.len() > 1 {
+            // In two halves, so that a test can die between them.
+            self.file.write_all(&bytes[..bytes.len() / 2])?;
+            abort_point::reach("half", &self.path);
+            self.file.write_all(&bytes[bytes.len() / 2..])?;
+        } else {
+            self.file.write_all(bytes)?;
+        }
+        abort_point::reach("written", &self.path);
+        Ok(())
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.sync_data()
+        abort_point::reach("sync", &self.path);
+        self.file.sync_data()?;
+        abort_point::reach("synced", &self.path);
+        Ok(())
     }
 
     fn truncate(&mut self, length: u64) -> io::Result<()> {
-        self.set_len(length)
+        abort_point::reach("truncate", &self.path);
+        self.file.set_len(length)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Named points at which a test can end the process, as a crash would. Compiled into debug builds only.
+mod abort_point {
+    use std::path::Path;
 
-    #[test]
-    fn a_look_at_a_lock_keeps_nobody_out() {
-        let dir = tempfile::TempDir::new().unwrap();
-        let path = dir.path().join("lock");
-        let lock = RealDisk.lock(&path).unwrap().unwrap();
-        assert!(is_locked(&path) && RealDisk.lock(&path).unwrap().is_none());
-        drop(lock);
-        std::thread::scope(|scope| {
-            let looking = scope.spawn(|| (0..2000).filter(|_| is_locked(&path)).count());
-            while !looking.is_finished() {
-                assert!(RealDisk.lock(&path).unwrap().is_some());
-            }
-        });
+    /// Ends the process when `SYNTHMILL_ABORT` is `KIND FILE N` and this is the N-th time that an operation
+    /// of this kind meets a file whose name begins so.
+    #[cfg(debug_assertions)]
+    pub(super) fn reach(kind: &str, path: &Path) {
+        use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+        static MET: AtomicU64 = AtomicU64::new(0);
+        let Some((wanted, file, times)) = armed() else { return };
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if kind == wanted && name.starts_with(file.as_str()) && MET.fetch_add(1, SeqCst) + 1 == *times {
+            std::process::abort();
+        }
+    }
+
+    #[cfg(debug_assertions)]
+    pub(super) fn is_armed() -> bool {
+        armed().is_some()
+    }
+
+    #[cfg(debug_assertions)]
+    fn armed() -> Option<&'static (String, String, u64)> {
+        static ARMED: std::sync::OnceLock<Option<(String, String, u64)>> = std::sync::OnceLock::new();
+        let read = || {
+            let text = std::env::var("SYNTHMILL_ABORT").ok()?;
+            let mut words = text.split(' ');
+            Some((words.next()?.to_owned(), words.next()?.to_owned(), words.next()?.parse().ok()?))
+        };
+        ARMED.get_or_init(read).as_ref()
+    }
+
+    #[cfg(not(debug_assertions))]
+    pub(super) fn reach(_kind: &str, _path: &Path) {}
+
+    #[cfg(not(debug_assertions))]
+    pub(super) fn is_armed() -> bool {
+        false
     }
 }
