@@ -377,9 +377,7 @@ impl<'a> CheckContext<'a> {
 
     /// Reports a template's own error at `at`.
     fn template_error(&mut self, at: &str, error: &TemplateError) {
-        let line = error.line.filter(|line| *line > 1);
-        let place = line.map_or_else(String::new, |line| format!(" (line {line} of the text)"));
-        self.problem(at, format!("{}{place}", error.message)).expected("a Jinja template or expression");
+        self.problem(at, "").of_template(error);
     }
 }
 
