@@ -91,6 +91,7 @@ pub(crate) struct Ledger {
     in_a_row: u64,
     admitted: u64,
     failures: u64,
+    estimate: Option<u64>,
     begin: Instant,
     /// Items ended at the last few ticks, for the rate.
     lately: VecDeque<(Instant, u64)>,
@@ -116,6 +117,7 @@ impl Ledger {
             in_a_row: 0,
             admitted: 0,
             failures: 0,
+            estimate: None,
             begin,
             lately: VecDeque::new(),
             next_status: begin,
@@ -159,6 +161,7 @@ impl Ledger {
                 }
                 self.tell(RunEvent::SourceFailed { unit, message });
             }
+            Fact::Estimated { items } => self.estimate = Some(items),
             Fact::SourceEnded { items } => {
                 self.closing.source_ended = true;
                 self.books.total = Some(items);
@@ -350,6 +353,7 @@ impl Ledger {
                 (Some(total), Some(limit)) => Some(total.min(limit)),
                 (total, limit) => total.or(limit),
             },
+            estimate: self.estimate,
             records: sinks.map(|(index, path)| (path.clone(), lines(SINKS + index))).collect(),
             drops: self.drops.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect(),
             rejections: self.rejections.iter().map(|(class, count)| (class.clone(), *count)).collect(),
