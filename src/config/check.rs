@@ -366,7 +366,8 @@ impl<'a> CheckContext<'a> {
             known.insert(format!("{prefix}{}", field.split('.').next().unwrap_or(field)));
         }
         let every = known.iter().map(String::as_str).chain(["id"].into_iter().filter(|_| prefix.is_empty()));
-        let hint = did_you_mean(name, every);
+        let end = name[prefix.len()..].find('.').map_or(name.len(), |dot| prefix.len() + dot);
+        let hint = did_you_mean(&name[..end], every);
         let problem = self.problem(at, format!("no earlier stage makes `{name}`"));
         problem.on_word(name);
         if !known.is_empty() {

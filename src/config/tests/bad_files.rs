@@ -115,6 +115,8 @@ fn the_order_of_stages() {
 #[test]
 fn names_in_templates_and_expressions() {
     check(&with("section.title", "section.titel"), &["12:27 no earlier stage makes `section.titel`"]);
+    let printed = problems_of(&with("section.title", "sectoin.title"), &Overrides::default()).to_string();
+    assert!(printed.contains("did you mean `section`?"), "{printed}");
     check(&with("section.title", "text"), &["12:27 no earlier stage makes `text`"]);
     check(&with("part == 'train'", "prt == 'train'"), &["16:28 no earlier stage makes `prt`"]);
     check(
@@ -148,6 +150,7 @@ fn models_and_limits() {
         &["5:17 `ftp://127.0.0.1:8000/v1` is no http URL but one of `ftp`"],
     );
     check(&with("{model: teacher}", "{model: techer}"), &["13:18 no model named `techer` is declared"]);
+    check(&with("params: {", "params: {stream: true, "), &["8:22 `stream` cannot be set in `params`"]);
     check(&with("\"{{ 8 * 8 }}\"", "\"{{ 8 - 8 }}\""), &["7:18 found the number `0`"]);
     check(&with("    model: m\n", "    api_key: sk-1\n    model: m\n"), &["6:5 unknown field `api_key`"]);
     check(
