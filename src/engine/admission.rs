@@ -65,11 +65,6 @@ impl SourcePart {
         if self.steps.is_empty() { self.source.records() } else { None }
     }
 
-    /// How many units there are, if known beforehand.
-    pub(crate) fn units(&self) -> Option<u64> {
-        self.source.units()
-    }
-
     /// Passes over items that are done, where that can be done without making them; says how many.
     pub(crate) fn skip(&mut self, done: &RoaringTreemap) -> u64 {
         // A derived item's number is known only once its unit is made.
@@ -109,8 +104,6 @@ pub(crate) struct Admission {
     /// The number of the first item of `units`.
     pub(crate) first_item: u64,
     pub(crate) units: async_channel::Receiver<Produced>,
-    /// How many units there are, if known beforehand.
-    pub(crate) unit_count: Option<u64>,
     pub(crate) done: RoaringTreemap,
     pub(crate) limit: u64,
     pub(crate) permits: Arc<Semaphore>,
@@ -124,7 +117,6 @@ impl Admission {
     /// after it ends because `first` is dropped here.
     pub(crate) async fn run(self) {
         let mut item = self.first_item;
-        let mut received = 0;
         loop {
             let unit = tokio::select! {
                 biased;
@@ -132,11 +124,6 @@ impl Admission {
                 unit = self.units.recv() => unit,
             };
             let Ok(unit) = unit else { break };
-            received += 1;
-            if let (Some(count), Ok(unit)) = (self.unit_count, &unit) {
-                let items = estimate(item + unit.records.len() as u64, received, count);
-                let _ = self.facts.send(Fact::Estimated { items }).await;
-            }
             let unit = match unit {
                 Ok(unit) => unit,
                 Err(SourceFailure { unit, message }) => {
@@ -174,12 +161,6 @@ impl Admission {
     }
 }
 
-/// How many items `count` units may give when the first `received` of them gave `items`.
-fn estimate(items: u64, received: u64, count: u64) -> u64 {
-    let all = u128::from(items) * u128::from(count.max(received)) / u128::from(received.max(1));
-    u64::try_from(all).unwrap_or(u64::MAX)
-}
-
 /// What a panic said.
 pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     if let Some(text) = panic.downcast_ref::<&str>() {
@@ -200,14 +181,6 @@ pub(crate) fn no_thread(error: &std::io::Error) -> FatalError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_number_of_items_is_estimated_from_the_units_so_far() {
-        assert_eq!(estimate(30, 1, 5), 150);
-        assert_eq!(estimate(100, 5, 5), 100);
-        assert_eq!(estimate(0, 0, 5), 0);
-        assert_eq!(estimate(u64::MAX, 1, 5), u64::MAX);
-    }
 
     #[test]
     fn the_done_items_without_a_gap_are_counted() {

@@ -33,8 +33,6 @@ pub(crate) enum Fact {
     Ended(Box<Ended>),
     /// A document or row could not be read.
     SourceFailed { unit: String, message: String },
-    /// The source may come to this many items, going by the units so far.
-    Estimated { items: u64 },
     /// The source has no more; it had this many items.
     SourceEnded { items: u64 },
     /// The run cannot go on.
@@ -130,9 +128,6 @@ pub struct Snapshot {
     pub source_failures: u64,
     /// The number of items there will be, once known.
     pub total: Option<u64>,
-    /// The number of items there may be, going by the documents read so far; for the time left.
-    #[serde(skip)]
-    pub estimate: Option<u64>,
     /// Records written, by sink.
     pub records: Vec<(String, u64)>,
     /// Dropped records by reason, in this start.

@@ -91,7 +91,6 @@ pub(crate) struct Ledger {
     in_a_row: u64,
     admitted: u64,
     failures: u64,
-    estimate: Option<u64>,
     begin: Instant,
     /// Items ended at the last few ticks, for the rate.
     lately: VecDeque<(Instant, u64)>,
@@ -117,7 +116,6 @@ impl Ledger {
             in_a_row: 0,
             admitted: 0,
             failures: 0,
-            estimate: None,
             begin,
             lately: VecDeque::new(),
             next_status: begin,
@@ -161,7 +159,6 @@ impl Ledger {
                 }
                 self.tell(RunEvent::SourceFailed { unit, message });
             }
-            Fact::Estimated { items } => self.estimate = Some(items),
             Fact::SourceEnded { items } => {
                 self.closing.source_ended = true;
                 self.books.total = Some(items);
@@ -353,7 +350,6 @@ impl Ledger {
                 (Some(total), Some(limit)) => Some(total.min(limit)),
                 (total, limit) => total.or(limit),
             },
-            estimate: self.estimate,
             records: sinks.map(|(index, path)| (path.clone(), lines(SINKS + index))).collect(),
             drops: self.drops.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect(),
             rejections: self.rejections.iter().map(|(class, count)| (class.clone(), *count)).collect(),

@@ -145,13 +145,11 @@ pub async fn run(
     let first = start_stages(parts.stages, &books.stages, &facts, answers, &stop, &tasks);
     let mut source = parts.source;
     let first_item = source.skip(&done);
-    let unit_count = source.units().filter(|_| first_item == 0);
     match source.start() {
         Ok(units) => {
             let limit = options.limit.unwrap_or(u64::MAX);
             let stop = stop.clone();
-            let admission =
-                Admission { first_item, units, unit_count, done, limit, permits, facts, first, stop };
+            let admission = Admission { first_item, units, done, limit, permits, facts, first, stop };
             tasks.spawn(admission.run());
         }
         Err(error) => {
