@@ -3,6 +3,8 @@
 //! `config::check` compiles them at load to find undefined names; stages render them for each record.
 //! Strict: an undefined name is an error, never an empty text. Fuel bounds what one render may cost.
 
+mod names;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -38,6 +40,10 @@ pub struct TemplateError {
     pub message: String,
     /// Line in the template, from 1, where known.
     pub line: Option<usize>,
+    /// The word that is wrong, where it is one.
+    pub word: Option<String>,
+    /// What may have been meant.
+    pub hint: Option<String>,
 }
 
 impl Template {
@@ -50,6 +56,7 @@ impl Template {
             environment.set_syntax(syntax);
         }
         environment.add_template_owned(NAME, source.to_owned())?;
+        names::check(&environment, source)?;
         let mut reads: Vec<String> =
             environment.get_template(NAME)?.undeclared_variables(false).into_iter().collect();
         reads.sort();
@@ -140,7 +147,7 @@ impl Expression {
     pub fn value(&self, record: &Record) -> Result<Value, TemplateError> {
         let json = self.value.render(record)?;
         serde_json::from_str(&json)
-            .map_err(|error| TemplateError { message: format!("not a JSON value: {error}"), line: None })
+            .map_err(|error| TemplateError::new(format!("not a JSON value: {error}"), None))
     }
 
     /// The names the expression reads, dotted where it reaches inside, sorted.
@@ -156,7 +163,13 @@ impl From<minijinja::Error> for TemplateError {
             Some(detail) => format!("{}: {detail}", error.kind()),
             None => error.kind().to_string(),
         };
-        Self { message, line: error.line() }
+        Self::new(message, error.line())
+    }
+}
+
+impl TemplateError {
+    fn new(message: String, line: Option<usize>) -> Self {
+        Self { message, line, word: None, hint: None }
     }
 }
 

@@ -36,13 +36,10 @@ fn text(plan: &Plan) -> anyhow::Result<String> {
     let mut text = format!("{}: {} is right\n", plan.file.display(), plan.name);
     for (name, model) in &plan.models {
         let provider = format!("{:?}", model.provider).to_lowercase();
-        let _ = writeln!(
-            text,
-            "  model {name}: {provider} {} {}, {} at a time",
-            model.model,
-            model.base_urls.join(" "),
-            model.concurrency
-        );
+        let mut words = vec![provider, model.model.clone()];
+        words.extend(model.base_urls.iter().cloned());
+        words.retain(|word| !word.is_empty());
+        let _ = writeln!(text, "  model {name}: {}, {} at a time", words.join(" "), model.concurrency);
     }
     for (index, stage) in plan.stages.iter().enumerate() {
         let when = stage.when.as_ref().map(|when| format!(" when {when}")).unwrap_or_default();

@@ -366,7 +366,8 @@ impl<'a> CheckContext<'a> {
             known.insert(format!("{prefix}{}", field.split('.').next().unwrap_or(field)));
         }
         let every = known.iter().map(String::as_str).chain(["id"].into_iter().filter(|_| prefix.is_empty()));
-        let hint = did_you_mean(name, every);
+        let end = name[prefix.len()..].find('.').map_or(name.len(), |dot| prefix.len() + dot);
+        let hint = did_you_mean(&name[..end], every);
         let problem = self.problem(at, format!("no earlier stage makes `{name}`"));
         problem.on_word(name);
         if !known.is_empty() {
@@ -377,9 +378,7 @@ impl<'a> CheckContext<'a> {
 
     /// Reports a template's own error at `at`.
     fn template_error(&mut self, at: &str, error: &TemplateError) {
-        let line = error.line.filter(|line| *line > 1);
-        let place = line.map_or_else(String::new, |line| format!(" (line {line} of the text)"));
-        self.problem(at, format!("{}{place}", error.message)).expected("a Jinja template or expression");
+        self.problem(at, "").of_template(error);
     }
 }
 

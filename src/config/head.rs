@@ -17,6 +17,7 @@ use super::problem::Problem;
 use super::secrets::is_secret;
 use super::shape::{self, Surroundings};
 use super::tree::{Document, each_text, join};
+use crate::llm::RESERVED_PARAMS;
 
 /// What the head says.
 pub(super) struct Head {
@@ -124,6 +125,10 @@ fn check_model(at: &str, name: &str, model: &ModelConfig, problems: &mut Vec<Pro
     if remote && model.base_urls.is_empty() {
         let expected = "where the model is served, such as `http://127.0.0.1:8000/v1`";
         wrong("base_urls", "`base_urls` is missing".to_owned(), expected);
+    }
+    for name in RESERVED_PARAMS.iter().filter(|name| model.params.contains_key(**name)) {
+        let expected = "a sampling parameter such as `temperature` or `max_tokens`";
+        wrong(&format!("params/{name}"), format!("`{name}` cannot be set in `params`"), expected);
     }
     for (index, url) in model.base_urls.iter().enumerate() {
         if let Some(message) = wrong_url(url) {

@@ -23,7 +23,12 @@ pub fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) ->
 
 /// A hint that names the nearest candidate.
 pub(super) fn did_you_mean<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<String> {
-    nearest(name, candidates).map(|near| format!("did you mean `{near}`?"))
+    nearest(name, candidates).map(did_you_mean_this)
+}
+
+/// The hint that proposes `name`.
+pub(super) fn did_you_mean_this(name: &str) -> String {
+    format!("did you mean `{name}`?")
 }
 
 /// The names as a list for a sentence: `a`, `b`; the first dozen where there are many.

@@ -180,6 +180,9 @@ fn resolved(pipeline: &Pipeline, tree: &Value, read: &BTreeSet<String>) -> Value
 
 /// The pipelines there are, for a path that leads nowhere.
 fn near_files(path: &Path) -> String {
+    if path.exists() {
+        return String::new();
+    }
     let mut files: Vec<String> = Vec::new();
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     for folder in [parent.unwrap_or(Path::new(".")), Path::new("pipelines")] {

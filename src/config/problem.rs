@@ -9,6 +9,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use super::secrets;
 use super::tree::Document;
+use crate::template::TemplateError;
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct Problem {
     pub key: bool,
     /// A word of the value to point at, if not the whole value is meant.
     pub word: Option<String>,
+    /// A line of the value to point at, from 1; only in a block of literal text (`|`) can it be found.
+    pub row: Option<usize>,
     /// What is wrong, as a lowercase fragment with the user's values in backticks.
     pub message: String,
     /// What was expected there.
@@ -77,6 +80,17 @@ impl Problem {
         self
     }
 
+    /// Says what is wrong with a template.
+    pub(super) fn of_template(&mut self, error: &TemplateError) {
+        let line = error.line.filter(|line| *line > 1);
+        let place = line.map_or_else(String::new, |line| format!(" (line {line} of the text)"));
+        self.message = format!("{}{place}", error.message);
+        self.expected("a Jinja template or expression");
+        self.row = error.line;
+        self.word.clone_from(&error.word);
+        self.hint.clone_from(&error.hint);
+    }
+
     /// Says which word of the value is wrong.
     pub fn on_word(&mut self, word: impl Into<String>) -> &mut Self {
         self.word = Some(word.into());
@@ -121,8 +135,28 @@ impl Problems {
     }
 }
 
+/// Moves a problem's place to the line it is about, if its value is a block of literal text.
+fn to_row(problem: &mut Problem, source: &str) {
+    let Some(row) = problem.row.filter(|row| *row > 1) else { return };
+    let Some(Place::File { line, start, len, .. }) = problem.place else { return };
+    if !source[..start].trim_end().trim_end_matches(['-', '+']).ends_with('|') {
+        return;
+    }
+    let value = &source[start..start + len];
+    let Some((newline, _)) = value.match_indices('\n').nth(row - 2) else { return };
+    let text = value[newline + 1..].lines().next().unwrap_or_default();
+    let blank = text.len() - text.trim_start().len();
+    problem.place = Some(Place::File {
+        line: line + row - 1,
+        column: blank + 1,
+        start: start + newline + 1 + blank,
+        len: len - newline - 1 - blank,
+    });
+}
+
 /// Moves a problem's place to the word it is about, if the text of its value holds it.
 fn narrow(problem: &mut Problem, source: &str) {
+    to_row(problem, source);
     let Some(word) = &problem.word else { return };
     let Some(Place::File { line, column, start, len }) = problem.place else { return };
     let Some(found) = find_word(&source[start..start + len], word) else { return };

@@ -10,7 +10,7 @@ use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::{JsonType, ValidationError};
 use serde_json::{Map, Value};
 
-use super::names::{did_you_mean, one_of};
+use super::names::{did_you_mean, did_you_mean_this, one_of};
 use super::problem::Problem;
 use super::schema_words::{found, type_words};
 use super::tree::{Document, join, parse_value};
@@ -71,11 +71,13 @@ pub(super) fn check(
         }
     }
     let reported: HashSet<String> = problems[before..].iter().map(|problem| problem.at.clone()).collect();
+    let mut found = Vec::new();
     for error in validator.iter_errors(&value) {
-        let mut found = Vec::new();
         explain(&error, schema, at, &mut found);
-        problems.extend(found.into_iter().filter(|problem| !reported.contains(&problem.at)));
     }
+    found.retain(|problem| !reported.contains(&problem.at));
+    drop_misspelt(&mut found);
+    problems.append(&mut found);
     (problems.len() == before).then_some(value)
 }
 
@@ -167,6 +169,18 @@ fn types(kind: &TypeKind) -> Vec<JsonType> {
         TypeKind::Single(kind) => vec![*kind],
         TypeKind::Multiple(kinds) => kinds.iter().collect(),
     }
+}
+
+/// A field that is missing because its name is misspelt is one problem, not two.
+fn drop_misspelt(problems: &mut Vec<Problem>) {
+    let proposed: HashSet<(String, String)> = problems
+        .iter()
+        .filter_map(|problem| Some((problem.at.rsplit_once('/')?.0.to_owned(), problem.hint.clone()?)))
+        .collect();
+    problems.retain(|problem| {
+        let name = problem.message.strip_prefix('`').and_then(|rest| rest.strip_suffix("` is missing"));
+        name.is_none_or(|name| !proposed.contains(&(problem.at.clone(), did_you_mean_this(name))))
+    });
 }
 
 /// Says in words what a validation error means, as one problem or several.
@@ -350,9 +364,15 @@ fn owner<'s>(error: &ValidationError<'_>, schema: &'s Value) -> &'s Value {
 fn expected_field(name: &str, field: &Value) -> String {
     let kind = type_words(field);
     match field.get("description").and_then(Value::as_str) {
-        Some(text) => format!("`{name}`, {kind}: {}", text.lines().next().unwrap_or(text)),
+        Some(text) => format!("`{name}`, {kind}: {}", first_paragraph(text)),
         None => format!("`{name}`, {kind}"),
     }
+}
+
+/// The first paragraph of a description, on one line.
+fn first_paragraph(text: &str) -> String {
+    let paragraph = text.split("\n\n").next().unwrap_or(text);
+    paragraph.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The rarer errors, mostly about sizes.

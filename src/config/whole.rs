@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::check::{CheckContext, Findings};
 use super::declared::Declared;
 use super::head::Head;
-use super::names::one_of;
+use super::names::{did_you_mean_this, one_of};
 use super::problem::Problem;
 use super::tree::{Document, each_text, join};
 use crate::stages::{Role, StageType};
@@ -81,6 +81,8 @@ pub(super) fn check(
     for stage in stages.iter().filter(|stage| stage.declared.is_none()) {
         note_unread(document, &stage.at, vars, &mut used_vars, &mut used_models);
     }
+    used_vars.extend(vars.keys().filter(|name| is_proposed(name, problems)).cloned());
+    used_models.extend(head.models.keys().filter(|name| is_proposed(name, problems)).cloned());
     for name in vars.keys().filter(|name| !used_vars.contains(*name)) {
         problems.push(unused(join("/vars", name), format!("nothing reads the variable `{name}`")));
     }
@@ -99,6 +101,13 @@ pub(super) fn read_vars(document: &Document, vars: &Map<String, Value>) -> BTree
         }
     });
     read
+}
+
+/// Whether a slip was reported for which `name` is most likely meant: that nothing uses the name is then no
+/// second mistake.
+fn is_proposed(name: &str, problems: &[Problem]) -> bool {
+    let proposal = did_you_mean_this(name);
+    problems.iter().any(|problem| problem.hint.as_ref() == Some(&proposal))
 }
 
 fn unused(at: String, message: String) -> Problem {

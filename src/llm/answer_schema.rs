@@ -36,6 +36,11 @@ impl AnswerSchema {
                 return Err(errors);
             }
         }
+        let mut errors = Vec::new();
+        unmeetable(schema, "", &mut errors);
+        if !errors.is_empty() {
+            return Err(errors);
+        }
         match jsonschema::validator_for(schema) {
             Ok(validator) => Ok(Self { schema: schema.clone(), validator }),
             Err(error) => Err(vec![wrong(&error)]),
@@ -92,6 +97,30 @@ fn gather_properties(schema: &Value, prefix: &str, names: &mut Vec<String>) {
         let name = format!("{prefix}{name}");
         names.push(name.clone());
         gather_properties(inner, &format!("{name}."), names);
+    }
+}
+
+/// Finds properties that are required and at once forbidden, most likely misspelt: no answer could meet that.
+fn unmeetable(schema: &Value, at: &str, errors: &mut Vec<SchemaError>) {
+    let Some(schema) = schema.as_object() else { return };
+    let properties = schema.get("properties").and_then(Value::as_object);
+    let closed = schema.get("additionalProperties") == Some(&Value::Bool(false))
+        && !schema.contains_key("patternProperties");
+    let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
+    for (index, name) in required.enumerate().filter_map(|(index, name)| Some((index, name.as_str()?))) {
+        if closed && !properties.is_some_and(|properties| properties.contains_key(name)) {
+            errors.push(SchemaError {
+                at: format!("{at}/required/{index}"),
+                message: format!("`{name}` is required, but `properties` has no such property"),
+            });
+        }
+    }
+    for (name, property) in properties.into_iter().flatten() {
+        let name = name.replace('~', "~0").replace('/', "~1");
+        unmeetable(property, &format!("{at}/properties/{name}"), errors);
+    }
+    if let Some(items) = schema.get("items") {
+        unmeetable(items, &format!("{at}/items"), errors);
     }
 }
 
@@ -228,6 +257,9 @@ mod tests {
             json!({"properties": {"a": {"minItems": -1}}, "required": 7}),
             &["/properties/a/minItems", "/required"],
         );
+        let closed = json!({"properties": {"a": {"items": {"properties": {"b": true}, "required": ["b", "c"],
+            "additionalProperties": false}}}, "required": ["x"]});
+        check(closed, &["/properties/a/items/required/1"]);
         assert!(AnswerSchema::new(&json!({"$ref": "http://example.com/x.json"})).is_err());
         assert!(AnswerSchema::new(&json!({"type": "string", "pattern": "("})).is_err());
     }

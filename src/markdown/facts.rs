@@ -15,11 +15,14 @@ const LONG: usize = 400;
 #[must_use]
 pub fn of(text: &str, outline: &Outline, range: &Range<usize>) -> Vec<String> {
     let atoms = outline.atoms_in(range);
-    let facts: Vec<String> = atoms
-        .iter()
-        .filter(|atom| atom.kind == AtomKind::Fact && is_fact(&atom.text))
-        .map(|atom| atom.text.clone())
-        .collect();
+    let facts: Vec<String> =
+        atoms
+            .iter()
+            .filter(|atom| atom.kind == AtomKind::Fact && is_fact(&atom.text))
+            .map(|atom| {
+                if goes_on(atom, range) { one_line(&text[atom.start..range.end]) } else { atom.text.clone() }
+            })
+            .collect();
     if !facts.is_empty() {
         return facts;
     }
@@ -34,6 +37,11 @@ pub fn of(text: &str, outline: &Outline, range: &Range<usize>) -> Vec<String> {
         whole
     };
     if fact.is_empty() { Vec::new() } else { vec![fact] }
+}
+
+/// Whether an atom is an endless sentence that was cut at the end of `range`.
+fn goes_on(atom: &Atom, range: &Range<usize>) -> bool {
+    atom.text.len() > LONG && atom.text.len() > range.len()
 }
 
 fn join(atoms: &[Atom], takes: impl Fn(&Atom) -> bool) -> String {
@@ -99,6 +107,15 @@ mod tests {
             "- It works. Only thus:\n  - on Linux\n",
             &["It works. Only thus:", "It works. Only thus - on Linux"],
         );
+    }
+
+    #[test]
+    fn an_endless_sentence_gives_each_part_its_own_words() {
+        let text = "one is here and ".repeat(200);
+        let outline = Outline::of(&text, Syntax::Markdown);
+        let part = |range: Range<usize>| of(&text, &outline, &range);
+        assert_eq!(part(0..800), [text[..800].trim_end()]);
+        assert_eq!(part(800..1600), [text[800..1600].trim_end()]);
     }
 
     #[test]

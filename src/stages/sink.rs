@@ -30,12 +30,13 @@ pub(super) struct Sink {
     /// A system message put before each conversation.
     #[serde(default)]
     system: Option<String>,
-    /// The field that holds the user's turn, for records without `messages`.
-    #[serde(default = "user")]
-    user: String,
-    /// The field that holds the assistant's turn, for records without `messages`.
-    #[serde(default = "assistant")]
-    assistant: String,
+    /// The field that holds the user's turn. When neither `user` nor `assistant` is given, the record's
+    /// `messages` are the conversation; without such a field, `question` and `answer` are.
+    #[serde(default)]
+    user: Option<String>,
+    /// The field that holds the assistant's turn; `answer` when only `user` is given.
+    #[serde(default)]
+    assistant: Option<String>,
     /// A JSON array made of all lines when the run is complete; `{{ started }}` in its path is the time the
     /// run was begun, `YYYY-MM-DD_HH-MM-SS`.
     #[serde(default)]
@@ -87,13 +88,9 @@ pub(super) struct Array {
     element: Option<String>,
 }
 
-fn user() -> String {
-    "question".into()
-}
-
-fn assistant() -> String {
-    "answer".into()
-}
+/// The fields of the two turns that are not named by options.
+const USER: &str = "question";
+const ASSISTANT: &str = "answer";
 
 impl Describe for Sink {
     const NAME: &'static str = "sink";
@@ -132,9 +129,10 @@ impl Declare for Sink {
             }
             context.output("/array/path", &path);
         }
-        if self.format != Format::Raw && !context.knows("messages") {
-            context.needs("/user", &self.user);
-            context.needs("/assistant", &self.assistant);
+        let from_fields = self.user.is_some() || self.assistant.is_some();
+        if self.format != Format::Raw && (from_fields || !context.knows("messages")) {
+            needs_turn(context, "user", self.user.as_deref(), USER);
+            needs_turn(context, "assistant", self.assistant.as_deref(), ASSISTANT);
         }
         for (index, field) in
             self.fields.iter().enumerate().filter(|(_, field)| !["id", "record_id"].contains(&field.as_str()))
@@ -156,10 +154,28 @@ impl Declare for Sink {
             fields: self.fields.clone(),
             provenance: self.provenance.clone(),
             system: self.system.clone(),
-            user: self.user.clone(),
-            assistant: self.assistant.clone(),
+            takes_messages: self.user.is_none() && self.assistant.is_none(),
+            user: self.user.clone().unwrap_or_else(|| USER.to_owned()),
+            assistant: self.assistant.clone().unwrap_or_else(|| ASSISTANT.to_owned()),
             array,
         })))
+    }
+}
+
+/// Reports a turn's field that no earlier stage makes; one that no option names, at the stage.
+fn needs_turn(context: &mut CheckContext<'_>, option: &str, given: Option<&str>, default: &str) {
+    match given {
+        Some(field) => context.needs(&format!("/{option}"), field),
+        None if context.knows(default) => {}
+        None => {
+            context
+                .problem(
+                    "",
+                    format!("no earlier stage makes `{default}`, which is the {option}'s turn by default"),
+                )
+                .expected("a field that an earlier stage makes")
+                .hint(format!("name the field that holds it: `{option}: FIELD`"));
+        }
     }
 }
 
@@ -169,6 +185,8 @@ struct Lines {
     fields: Vec<String>,
     provenance: Vec<Known>,
     system: Option<String>,
+    /// Whether a field `messages` is the conversation, where there is one.
+    takes_messages: bool,
     user: String,
     assistant: String,
     array: Option<ArrayFile>,
@@ -217,7 +235,7 @@ impl Lines {
         if let Some(system) = &self.system {
             turns.push(("system".to_owned(), system.clone()));
         }
-        let Some(messages) = record.fields.get("messages") else {
+        let Some(messages) = record.fields.get("messages").filter(|_| self.takes_messages) else {
             turns.push(("user".to_owned(), text(record, &self.user)?));
             turns.push(("assistant".to_owned(), text(record, &self.assistant)?));
             return Ok(turns);

@@ -58,7 +58,8 @@ stages:
 #[test]
 fn shapes() {
     check(&with("    model: m\n", "    model: 5\n"), &["6:12 wrong type: found the number `5`"]);
-    check(&with("name: test\n", "nmae: test\n"), &["1:1 `name` is missing", "1:1 unknown field `nmae`"]);
+    check(&with("name: test\n", "nmae: test\n"), &["1:1 unknown field `nmae`"]);
+    check(&with("  - ask: {model: teacher}", "  - ask: {modle: teacher}"), &["13:11 unknown field `modle`"]);
     check(&with("    model: m\n", "    model: m\n    provider: opnai\n"), &["7:15 unknown value `opnai`"]);
     check(&with("{retry: 2}", "{rety: 2}"), &["14:26 unknown field `rety`"]);
     check(&with("{retry: 2}", "{retry: many}"), &["14:33 wrong type: found text `many`"]);
@@ -114,6 +115,8 @@ fn the_order_of_stages() {
 #[test]
 fn names_in_templates_and_expressions() {
     check(&with("section.title", "section.titel"), &["12:27 no earlier stage makes `section.titel`"]);
+    let printed = problems_of(&with("section.title", "sectoin.title"), &Overrides::default()).to_string();
+    assert!(printed.contains("did you mean `section`?"), "{printed}");
     check(&with("section.title", "text"), &["12:27 no earlier stage makes `text`"]);
     check(&with("part == 'train'", "prt == 'train'"), &["16:28 no earlier stage makes `prt`"]);
     check(
@@ -128,12 +131,12 @@ fn names_in_templates_and_expressions() {
         &with("{{ vars.topic }}.jsonl", "{{ text }}{{ vars.topic }}"),
         &["10:22 `text` cannot be used here: no record is known yet"],
     );
+    check(&with("section.title", "section.title | uper"), &["12:43 templates have no filter `uper`"]);
+    let block = "name: a\nstages:\n  - rows: {path: x}\n  - write:\n      template: |\n        Hello\n        {{ text }\n        you\n  - out: {path: y}\n";
+    check(block, &["7:9 syntax error: unexpected `}`, expected end of variable block (line 2 of the text)"]);
     let open = "name: a\nstages:\n  - rows: {path: x, open: true}\n  - write: {template: '{{ a.b }} {{ source.b }}'}\n  - out: {path: y}\n";
     check(open, &["4:37 no earlier stage makes `source.b`"]);
-    check(
-        &with("{{ vars.share }}", "{{ vars.shar }}"),
-        &["2:23 nothing reads the variable `share`", "15:32 `vars.shar` is not declared"],
-    );
+    check(&with("{{ vars.share }}", "{{ vars.shar }}"), &["15:32 `vars.shar` is not declared"]);
     check(
         &with("{{ vars.share }}", "{{ vars.topic }}"),
         &["2:23 nothing reads the variable `share`", "15:28 wrong type: found text `rivers`"],
@@ -146,10 +149,8 @@ fn models_and_limits() {
         &with("http://127", "ftp://127"),
         &["5:17 `ftp://127.0.0.1:8000/v1` is no http URL but one of `ftp`"],
     );
-    check(
-        &with("{model: teacher}", "{model: techer}"),
-        &["4:3 no stage asks the model `teacher`", "13:18 no model named `techer` is declared"],
-    );
+    check(&with("{model: teacher}", "{model: techer}"), &["13:18 no model named `techer` is declared"]);
+    check(&with("params: {", "params: {stream: true, "), &["8:22 `stream` cannot be set in `params`"]);
     check(&with("\"{{ 8 * 8 }}\"", "\"{{ 8 - 8 }}\""), &["7:18 found the number `0`"]);
     check(&with("    model: m\n", "    api_key: sk-1\n    model: m\n"), &["6:5 unknown field `api_key`"]);
     check(

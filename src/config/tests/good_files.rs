@@ -142,6 +142,12 @@ fn a_missing_file_is_told_with_what_is_there() {
     let Err(error) = Plan::load(&folder.path().join("frist.yaml"), &Overrides::default()) else { panic!() };
     let message = error.to_string();
     assert!(message.starts_with("cannot read `") && message.contains("did you mean `"), "{message}");
+    // A file that is there but cannot be read is not proposed in its own place.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("binary.yaml");
+    std::fs::write(&path, [0xff, 0xfe]).unwrap();
+    let Err(error) = Plan::load(&path, &Overrides::default()) else { panic!() };
+    assert!(!error.to_string().contains("did you mean"), "{error}");
 }
 
 /// Loads a text and prints what is wrong with it.

@@ -2,12 +2,13 @@
 //!
 //! A planned question (a record with `question_type` and `section`) gets a question, an answer and three
 //! reasoning steps quoted from its section; a record with drawn `injections` gets a user's question; any
-//! other request gets its schema filled from its last user message. Same record, same answer: nothing here is random and nothing is kept between records.
+//! other request gets its schema filled from the record's longest text that its last user message holds, or
+//! from the message. Same record, same answer: nothing here is random and nothing is kept between records.
 //!
 //! ```text
 //! record -> user_input -> text
 //! record -> passage (sentences, terms, subject) -> question / fact / judge / pair -> JSON text
-//! request -> generic (schema + message) ---------------------------------------^
+//! request -> generic (schema + text) ------------------------------------------^
 //! ```
 
 mod draft;
@@ -63,7 +64,8 @@ impl Model for Heuristic {
 /// The answer's text: JSON where a schema or a planned question asks for it, else plain text.
 fn answer(request: &ModelRequest, record: &Record) -> String {
     let last = request.messages.iter().rev().find(|message| message.role == "user");
-    let source = last.map_or("", |message| message.content.as_str());
+    let message = last.map_or("", |message| message.content.as_str());
+    let source = own_text(record, message).unwrap_or(message);
     let pair = question::pair(record);
     match (&request.schema, pair) {
         (None, Some(pair)) => pair_json(&pair).to_string(),
@@ -80,6 +82,39 @@ fn answer(request: &ModelRequest, record: &Record) -> String {
             generic::fill(schema, source, made.as_ref()).to_string()
         }
         (None, None) => user_input::text(record).unwrap_or_else(|| generic::gist(source)),
+    }
+}
+
+/// Fields that earlier stages and this one make; the rest is what a message is about.
+const MADE: [&str; 6] = ["prompt", "completion", "messages", "reasoning", "source", "group"];
+/// A shorter text, in characters, is a name or a label rather than what a message is about.
+const TEXT: usize = 24;
+
+/// The longest text of the record that the message holds as it is.
+fn own_text<'r>(record: &'r Record, message: &str) -> Option<&'r str> {
+    let mut longest = None;
+    for (_, value) in record.fields.iter().filter(|(name, _)| !MADE.contains(&name.as_str())) {
+        longest_text(value, message, 0, &mut longest);
+    }
+    longest
+}
+
+fn longest_text<'r>(value: &'r Value, message: &str, depth: usize, longest: &mut Option<&'r str>) {
+    match value {
+        Value::String(text) => {
+            let text = text.trim();
+            let least = longest.map_or(TEXT - 1, str::len);
+            if text.len() > least && text.chars().count() >= TEXT && message.contains(text) {
+                *longest = Some(text);
+            }
+        }
+        Value::Array(values) if depth < 4 => {
+            values.iter().for_each(|value| longest_text(value, message, depth + 1, longest));
+        }
+        Value::Object(fields) if depth < 4 => {
+            fields.values().for_each(|value| longest_text(value, message, depth + 1, longest));
+        }
+        _ => {}
     }
 }
 

@@ -279,3 +279,28 @@ fn without_a_schema_the_gist_is_given() {
     let text = answer(&request, &Record::default());
     assert!(text.contains("starter") && text.len() < BREAD.len(), "{text}");
 }
+
+#[test]
+fn a_message_is_answered_from_the_records_own_text() {
+    let schema = json!({"type": "object", "required": ["mood", "reply"], "properties": {
+        "mood": {"enum": ["glad", "angry"]}, "reply": {"type": "string"}}});
+    let reply = |text: &str, schema: Option<Value>| {
+        let mut record = Record::default();
+        record.set("product", "kettle");
+        record.set("mail", json!({"text": text}));
+        let content =
+            format!("A customer wrote about a kettle:\n\n{text}\n\nAnswer as JSON: {{\"mood\": \"angry\"}}");
+        let messages = vec![Message::new("user", content)];
+        let request = ModelRequest { messages, schema: schema.map(Arc::new), ..ModelRequest::default() };
+        answer(&request, &record)
+    };
+    let lid = "The lid does not stay open when I fill it.";
+    let light = "After three weeks the light on the base no longer comes on.";
+    for text in [lid, light] {
+        let value: Value = serde_json::from_str(&reply(text, Some(schema.clone()))).unwrap();
+        assert_eq!(value["reply"], text);
+        assert_eq!(reply(text, None), text);
+    }
+    // A text too short to be what the message is about leaves the message itself.
+    assert!(reply("Broken.", None).contains("kettle"));
+}

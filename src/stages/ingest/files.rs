@@ -1,6 +1,7 @@
 //! The files that a glob matches, and what to say when it matches none.
 
-use std::path::Path;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 
 use glob::MatchOptions;
 
@@ -31,7 +32,30 @@ pub(super) fn matching(pattern: &str) -> Result<Vec<Found>, String> {
             Err(error) => found.push(Err(failure(error.path(), error.error().to_string()))),
         }
     }
-    Ok(found)
+    Ok(once(found))
+}
+
+/// Each file once, in the order of the paths. Of several paths to one file, as links to folders make them,
+/// the one through the fewest folders stays.
+pub(super) fn once(mut found: Vec<Found>) -> Vec<Found> {
+    let depth = |found: &Found| path_of(found).split('/').count();
+    let by_name = |a: &Found, b: &Found| path_of(a).as_bytes().cmp(path_of(b).as_bytes());
+    found.sort_by(|a, b| depth(a).cmp(&depth(b)).then_with(|| by_name(a, b)));
+    let mut seen = HashSet::new();
+    found.retain(|found| seen.insert(real_path(Path::new(path_of(found)))));
+    found.sort_by(by_name);
+    found
+}
+
+/// The path without links; of what cannot be followed, the path of its folder and its name.
+fn real_path(path: &Path) -> PathBuf {
+    if let Ok(real) = path.canonicalize() {
+        return real;
+    }
+    match (path.parent().and_then(|folder| folder.canonicalize().ok()), path.file_name()) {
+        (Some(folder), Some(name)) => folder.join(name),
+        _ => path.to_owned(),
+    }
 }
 
 /// The path as found; nothing for a folder.
@@ -173,6 +197,17 @@ mod tests {
             let found = matching(&format!("{root}docs/l*.md")).unwrap();
             assert!(found[0].as_ref().unwrap_err().message.contains("No such file"));
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_to_folders_give_no_file_twice() {
+        let (_kept, root) = folder();
+        std::os::unix::fs::symlink("../docs", format!("{root}docs/aa")).unwrap();
+        let found = matching(&format!("{root}docs/**/*.md")).unwrap();
+        let names: Vec<&str> =
+            found.iter().map(|found| path_of(found).strip_prefix(&root).unwrap()).collect();
+        assert_eq!(names, ["docs/a.md", "docs/b.md", "docs/deep/c.md"]);
     }
 
     #[test]

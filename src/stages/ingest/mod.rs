@@ -30,7 +30,7 @@ const PEEK: usize = 100;
 #[serde(deny_unknown_fields)]
 pub(super) struct Ingest {
     /// Files or globs (`**` is any depth of folders), relative to the working directory; may name `vars`. A
-    /// file matched twice is read once.
+    /// file matched twice, or found through a link too, is read once.
     pub paths: Vec<String>,
     /// How the files are read; `auto` goes by the ending: `.md`, `.markdown` and `.txt` are documents,
     /// `.jsonl` and `.ndjson` JSON lines, `.csv` CSV.
@@ -188,9 +188,8 @@ struct Files {
 }
 
 impl Files {
-    fn new(mut found: Vec<Found>, format: IngestFormat, limit_bytes: u64) -> Self {
-        found.sort_by(|a, b| files::path_of(a).as_bytes().cmp(files::path_of(b).as_bytes()));
-        found.dedup_by(|a, b| files::path_of(a) == files::path_of(b));
+    fn new(found: Vec<Found>, format: IngestFormat, limit_bytes: u64) -> Self {
+        let found = files::once(found);
         let is_rows = |found: &Found| {
             found
                 .as_ref()

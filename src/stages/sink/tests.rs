@@ -53,6 +53,15 @@ fn messages_go_before_question_and_answer() {
 }
 
 #[test]
+fn fields_named_by_options_go_before_messages() {
+    let fields = json!({"messages": "the row's own", "text": "Hot?", "answer": "Yes.", "reply": "No."});
+    let expected = |reply: &str| format!(r#"{{"prompt":"Hot?","completion":"{reply}"}}"#);
+    check(json!({"format": "prompt_completion", "user": "text"}), fields.clone(), &expected("Yes."));
+    let both = json!({"format": "prompt_completion", "user": "text", "assistant": "reply"});
+    check(both, fields, &expected("No."));
+}
+
+#[test]
 fn a_record_without_an_answer_is_an_error() {
     let config = json!({"path": "out.jsonl", "format": "messages"});
     let Part::Sink(sink) = build::<Sink>(config) else { panic!("not a sink") };
