@@ -73,6 +73,18 @@ fn the_users_own_array_is_read_and_damage_is_told() {
 }
 
 #[test]
+fn a_table_is_read_and_its_damage_told() {
+    let dir = TempDir::new().unwrap();
+    let rows: String =
+        (0..30).map(|n| format!("\"Where, please, is room {n}?\",{}\n", ["", "angry"][n % 2])).collect();
+    std::fs::write(dir.path().join("a.csv"), format!("\u{feff}text,tone\n{rows}one,two,three\n")).unwrap();
+    let found = &found(dir.path(), &["a.csv"])[0];
+    assert_eq!((&found["records"], &found["made"]["files"][0]["malformed"]), (&json!(30), &json!(1)));
+    assert_eq!(attribute(found, "tone")["values"][0]["drawn_share"], 0.5);
+    assert_eq!(found["lengths"]["parts"][0]["actual"]["median"], 5);
+}
+
+#[test]
 fn what_cannot_be_read_is_named() {
     let dir = TempDir::new().unwrap();
     let check = |arguments: &[&str], code: i32, message: &str| {

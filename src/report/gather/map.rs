@@ -2,7 +2,7 @@
 //!
 //! The attribute that the map is first coloured by is the one that its places tell most of.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use crate::report::findings::{Attribute, Map, Point, SampleRecord};
 use crate::report::statistics::vectors::Sparse;
@@ -14,8 +14,6 @@ use super::sample::{cut, text};
 pub(super) const POINTS: usize = 1_500;
 /// An attribute with more values than this would be mostly grey.
 const MOST_VALUES: usize = 40;
-/// Values that get a colour of their own; the page has as many.
-const COLOURS: usize = 10;
 
 /// `vectors` are those of the first texts of the sample; `likeness` says what they are of.
 pub(super) fn map(
@@ -39,19 +37,25 @@ pub(super) fn map(
     };
     let neighbours = neighbours(&places);
     let points: Vec<Point> = places.into_iter().zip(sample).map(point).collect();
-    let mut names: Vec<(&str, f64)> = attributes
-        .iter()
-        .filter(few)
-        .map(|attribute| attribute.name.as_str())
-        .map(|name| (name, told(&points, &neighbours, name)))
-        .collect();
+    let listed: Vec<&Attribute> = attributes.iter().filter(few).collect();
+    // One that decides another, as a question's type decides its difficulty, tells all that the other tells.
+    let told_with = |name: &str| {
+        let others = listed.iter().map(|other| other.name.as_str());
+        let decided = others.filter(|other| *other == name || decides(&points, name, other));
+        decided.map(|other| told(&points, &neighbours, other)).fold(0.0, f64::max)
+    };
+    let mut ranked: Vec<(&Attribute, f64)> =
+        listed.iter().map(|attribute| (*attribute, told_with(&attribute.name))).collect();
     // What a text is about is looked for on a map, not what was done with it.
     let is_last = |name: &str| matches!(name, "split" | "file" | "cot");
-    names.sort_by(|a, b| is_last(a.0).cmp(&is_last(b.0)).then(b.1.total_cmp(&a.1)));
+    ranked.sort_by(|a, b| {
+        let order = is_last(&a.0.name).cmp(&is_last(&b.0.name)).then(b.1.total_cmp(&a.1));
+        order.then_with(|| b.0.values.len().cmp(&a.0.values.len()))
+    });
     Some(Map {
         method: format!("{likeness}, {method}"),
         points,
-        attributes: names.into_iter().map(|(name, _)| name.to_owned()).collect(),
+        attributes: ranked.into_iter().map(|(attribute, _)| attribute.name.clone()).collect(),
     })
 }
 
@@ -71,32 +75,30 @@ fn neighbours(places: &[(f64, f64)]) -> Vec<usize> {
 }
 
 /// How many bits of an attribute a text's place tells: the entropy of its values, times how much oftener
-/// neighbours have the same value than by chance (0: as by chance, 1: always). Values without a colour are one.
+/// neighbours have the same value than by chance (0: as by chance, 1: always).
 fn told(points: &[Point], neighbours: &[usize], name: &str) -> f64 {
-    let mut counts: BTreeMap<Option<&String>, u64> = BTreeMap::new();
+    let mut counts: BTreeMap<Option<&String>, f64> = BTreeMap::new();
     for point in points {
-        *counts.entry(point.attributes.get(name)).or_default() += 1;
-    }
-    let mut ranked: Vec<_> = counts.into_iter().collect();
-    ranked.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    let ranks: HashMap<Option<&String>, usize> =
-        ranked.iter().enumerate().map(|(rank, (value, _))| (*value, rank.min(COLOURS))).collect();
-    let colours: Vec<usize> = points
-        .iter()
-        .map(|point| ranks.get(&point.attributes.get(name)).copied().unwrap_or(COLOURS))
-        .collect();
-    let mut sizes = [0.0; COLOURS + 1];
-    for colour in &colours {
-        sizes[*colour] += 1.0;
+        *counts.entry(point.attributes.get(name)).or_default() += 1.0;
     }
     let size = points.len() as f64;
-    let chance: f64 = sizes.iter().map(|count| (count / size) * (count / size)).sum();
+    let chance: f64 = counts.values().map(|count| (count / size) * (count / size)).sum();
     if chance >= 1.0 {
         return 0.0;
     }
-    let alike = colours.iter().zip(neighbours).filter(|(colour, other)| **colour == colours[**other]).count();
+    let value = |number: usize| points[number].attributes.get(name);
+    let alike = (0..points.len()).filter(|number| value(*number) == value(neighbours[*number])).count();
     let beyond_chance = (alike as f64 / size - chance) / (1.0 - chance);
-    beyond_chance.max(0.0) * ngrams::entropy(sizes.into_iter())
+    beyond_chance.max(0.0) * ngrams::entropy(counts.values().copied())
+}
+
+/// Whether no two texts with the same value of `name` have different values of `other`.
+fn decides(points: &[Point], name: &str, other: &str) -> bool {
+    let mut decided = BTreeMap::new();
+    points.iter().all(|point| {
+        let value = point.attributes.get(other);
+        *decided.entry(point.attributes.get(name)).or_insert(value) == value
+    })
 }
 
 #[cfg(test)]
@@ -138,5 +140,7 @@ mod tests {
         assert!((told("two_halves") - 1.0).abs() < 1e-9);
         assert!((told("six_parts") - 6.0_f64.log2()).abs() < 1e-9);
         assert_eq!(told("in no point"), 0.0);
+        assert!(decides(&points, "six_parts", "two_halves"));
+        assert!(!decides(&points, "two_halves", "six_parts"));
     }
 }
