@@ -37,6 +37,11 @@ fn the_main_job_is_reported() {
     assert_eq!(attribute(found, "cot")["items"].as_f64().map(f64::round), found["items"].as_f64());
     assert_eq!(found["map"]["points"].as_array().unwrap().len(), 40);
     assert!(!dir.path().join("out/report.html").exists(), "`--json` alone writes nothing");
+    // From a folder where its inputs are not: nothing was drawn, so no shares are missed.
+    let elsewhere = TempDir::new().unwrap();
+    let out = dir.path().join("out").display().to_string();
+    let notes = self::found(elsewhere.path(), &[&out])[0]["notes"].to_string();
+    assert!(!notes.contains("configured shares"), "{notes}");
 
     let output = synthmill(dir.path(), &["report", "out", "--sample", "40"], 0);
     assert!(stdout(&output).contains("wrote     out/report.html"), "{}", stdout(&output));
