@@ -36,6 +36,8 @@ fn the_main_job_is_reported() {
     assert_eq!(attribute(found, "cot")["values"].as_array().unwrap().len(), 4);
     assert_eq!(attribute(found, "cot")["items"].as_f64().map(f64::round), found["items"].as_f64());
     assert_eq!(found["map"]["points"].as_array().unwrap().len(), 40);
+    let documents = attribute(found, "document")["values"].as_array().unwrap();
+    assert!(documents.iter().all(|value| value["value"].as_str().unwrap().starts_with("markdown_docs/")));
     assert!(!dir.path().join("out/report.html").exists(), "`--json` alone writes nothing");
     // From a folder where its inputs are not: nothing was drawn, so no shares are missed.
     let elsewhere = TempDir::new().unwrap();
