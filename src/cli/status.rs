@@ -57,5 +57,36 @@ fn text(status: &Value) -> String {
             tokens("completion").unwrap_or_default(),
         ));
     }
+    endpoints(&mut text, status);
     text
+}
+
+/// A line for each endpoint of a live run, and for each quota that is paused.
+fn endpoints(text: &mut String, status: &Value) {
+    let state = status.get("state").and_then(Value::as_str).unwrap_or_default();
+    if !matches!(state, "running" | "draining") {
+        return;
+    }
+    let list = |key: &str| status.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    for endpoint in list("endpoints") {
+        let number = |key: &str| endpoint.get(key).and_then(Value::as_u64).unwrap_or_default();
+        let word = |key: &str| endpoint.get(key).and_then(Value::as_str).unwrap_or_default();
+        let limit = endpoint.get("limit").and_then(Value::as_u64);
+        text.push_str(&format!(
+            "  endpoint  {} {}: {} in flight{}, {} answered, {} failed\n",
+            word("url"),
+            word("state"),
+            number("in_flight"),
+            limit.map(|limit| format!(" of {limit}")).unwrap_or_default(),
+            number("answered"),
+            number("failed"),
+        ));
+    }
+    for pool in list("pools") {
+        let seconds = pool.get("paused_seconds").and_then(Value::as_f64).unwrap_or_default();
+        if seconds > 0.0 {
+            let name = pool.get("pool").and_then(Value::as_str).unwrap_or_default();
+            text.push_str(&format!("  paused    {name}: for {seconds:.0} s more, the provider refuses\n"));
+        }
+    }
 }

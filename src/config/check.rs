@@ -8,9 +8,9 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use super::model::ModelConfig;
 use super::names::{did_you_mean, one_of};
 use super::output_path::output_path;
-use super::pipeline::ModelConfig;
 use super::problem::Problem;
 use super::shape::undeclared_var;
 use super::unread::Unread;

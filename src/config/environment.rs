@@ -22,7 +22,7 @@ pub(super) fn substitute(
 ) -> HashSet<String> {
     let mut changes = Vec::new();
     each_text(&document.value, "", &mut |at, text| {
-        if text.contains("${") && !at.ends_with("/api_key_env") {
+        if text.contains("${") && !at.ends_with("/api_key_env") && !is_header(at) {
             changes.push((at.to_owned(), expand(text, at, lookup, problems)));
         }
     });
@@ -34,6 +34,24 @@ pub(super) fn substitute(
         }
     }
     computed
+}
+
+/// Headers may hold secrets: their variables are looked up when the model is connected, so that the values
+/// are in no plan and in no file of a run.
+fn is_header(at: &str) -> bool {
+    let mut steps = at.split('/').skip(1);
+    steps.next() == Some("models") && steps.nth(1) == Some("headers")
+}
+
+/// A text with the process's environment put in, for those that must not be in the plan. The error is the
+/// name of a variable that is not set.
+pub(crate) fn expand_secret(text: &str) -> Result<String, String> {
+    let mut problems = Vec::new();
+    let expanded = expand(text, "", &|name| std::env::var(name).ok(), &mut problems);
+    match problems.pop() {
+        Some(problem) => Err(problem.message),
+        None => Ok(expanded),
+    }
 }
 
 fn expand(text: &str, at: &str, lookup: Lookup<'_>, problems: &mut Vec<Problem>) -> String {

@@ -11,6 +11,7 @@ use super::plan::{Plan, PlannedStage};
 
 /// Settings of the whole file that do not change what is made.
 const OPERATIONAL: &[&str] = &[
+    "budget",
     "description",
     "error_budget",
     "durability",
@@ -18,11 +19,22 @@ const OPERATIONAL: &[&str] = &[
     "drain_timeout",
     "max_in_flight",
     "models",
+    "pools",
     "stages",
 ];
 /// Settings of a model that do not change what it answers.
-const OPERATIONAL_MODEL: &[&str] =
-    &["base_urls", "api_key_env", "concurrency", "timeout", "max_attempts", "limits"];
+const OPERATIONAL_MODEL: &[&str] = &[
+    "base_urls",
+    "api_key_env",
+    "api_key_file",
+    "headers",
+    "concurrency",
+    "timeout",
+    "max_attempts",
+    "limits",
+    "pool",
+    "prices",
+];
 
 impl Plan {
     /// What the run depends on: `seed`, `vars`, `models.NAME`, `stages.ID`, `files.PATH` (by hash), ...

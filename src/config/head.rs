@@ -8,9 +8,13 @@ use std::collections::BTreeMap;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
+use super::concurrency::Concurrency;
 use super::environment::is_name;
-use super::pipeline::{ModelConfig, Pipeline, Provider};
+use super::model::{Api, Limits, ModelConfig, Provider};
+use super::names::{did_you_mean, listed};
+use super::pipeline::Pipeline;
 use super::problem::Problem;
+use super::secrets::is_secret;
 use super::shape::{self, Surroundings};
 use super::tree::{Document, each_text, join};
 
@@ -43,6 +47,7 @@ impl Head {
             let inside = format!("{at}/");
             if !wrong.iter().any(|place| *place == at || place.starts_with(&inside)) {
                 check_model(&at, name, model, problems);
+                check_pool(&at, model, document, problems);
             }
         }
         check_values(document, problems);
@@ -112,10 +117,11 @@ fn check_model(at: &str, name: &str, model: &ModelConfig, problems: &mut Vec<Pro
     let mut wrong = |field: &str, message: String, expected: &str| {
         problems.push(Problem::new(format!("{at}/{field}"), message).with_expected(expected));
     };
-    if model.provider == Provider::Openai && model.model.trim().is_empty() {
+    let remote = model.provider != Provider::Heuristic;
+    if remote && model.model.trim().is_empty() {
         wrong("model", "`model` is missing".to_owned(), "the name the server knows the model by");
     }
-    if model.provider == Provider::Openai && model.base_urls.is_empty() {
+    if remote && model.base_urls.is_empty() {
         let expected = "where the model is served, such as `http://127.0.0.1:8000/v1`";
         wrong("base_urls", "`base_urls` is missing".to_owned(), expected);
     }
@@ -131,16 +137,48 @@ fn check_model(at: &str, name: &str, model: &ModelConfig, problems: &mut Vec<Pro
         let expected = "the name of the variable that holds the key, such as `LLM_API_KEY`; never the key";
         wrong("api_key_env", message, expected);
     }
-    let counts = [
-        ("concurrency", Some(model.concurrency)),
-        ("max_attempts", Some(model.max_attempts)),
-        ("limits/requests_per_minute", model.limits.requests_per_minute),
+    if model.api_key_env.is_some() && model.api_key_file.is_some() {
+        let message = "the model has an `api_key_env` and an `api_key_file` too".to_owned();
+        wrong("api_key_file", message, "one of the two");
+    }
+    if model.provider == Provider::Anthropic && model.api != Api::Chat {
+        wrong("api", "Anthropic's API has no raw completions".to_owned(), "`chat`");
+    }
+    // Not quoted either.
+    for (header, _) in model.headers.iter().filter(|(name, value)| is_secret(name) && !value.contains("${")) {
+        let message = format!("the value of `{header}` is written in the file");
+        wrong(&format!("headers/{header}"), message, "a value from the environment: `${NAME}`");
+    }
+    let none = [
+        ("concurrency", model.concurrency == Concurrency::Fixed(0)),
+        ("max_attempts", model.max_attempts == 0),
     ];
-    for (field, _) in counts.iter().filter(|(_, count)| *count == Some(0)) {
+    for (field, _) in none.iter().filter(|(_, none)| *none) {
         wrong(field, "found the number `0`".to_owned(), "1 or more");
     }
     if model.timeout <= 0.0 {
         wrong("timeout", format!("found the number `{}`", model.timeout), "seconds, more than 0");
+    }
+}
+
+/// A model takes its limits from one place, and the pool it names is declared.
+fn check_pool(at: &str, model: &ModelConfig, document: &Document, problems: &mut Vec<Problem>) {
+    let Some(pool) = &model.pool else { return };
+    let pools = document.value.get("pools").and_then(Value::as_object);
+    let known: Vec<&str> = pools.into_iter().flat_map(|pools| pools.keys().map(String::as_str)).collect();
+    if !known.contains(&pool.as_str()) {
+        let mut problem = Problem::new(format!("{at}/pool"), format!("no pool named `{pool}` is declared"));
+        problem.hint = did_you_mean(pool, known.iter().copied());
+        problem.expected(match known.is_empty() {
+            true => "a name under `pools:`, of which the file has none".to_owned(),
+            false => listed(known.iter().copied()),
+        });
+        problems.push(problem);
+    }
+    if model.limits != Limits::default() {
+        let mut problem = Problem::new(format!("{at}/limits"), "the model has limits and a `pool` too");
+        problem.on_key().expected("the limits in the pool, where all models that share it have them");
+        problems.push(problem);
     }
 }
 
@@ -165,6 +203,7 @@ fn check_values(document: &Document, problems: &mut Vec<Problem>) {
             "letters, digits, `.`, `-` and `_`, not beginning with `.`; it names the run directory",
         ));
     }
+    check_limits(document, problems);
     let bounds = [
         ("/error_budget/share", 0.0..=1.0, "a share from 0 to 1, such as 0.05 for 5 %"),
         ("/drain_timeout", 0.0..=f64::INFINITY, "seconds, 0 or more"),
@@ -176,6 +215,23 @@ fn check_values(document: &Document, problems: &mut Vec<Problem>) {
         let known = problems.iter().any(|problem| problem.at == at);
         if !known && found.as_f64().is_some_and(|number| !bounds.contains(&number)) {
             problems.push(Problem::new(at, format!("found the number `{found}`")).with_expected(expected));
+        }
+    }
+}
+
+/// No limit may be 0: it would let nothing through, ever.
+fn check_limits(document: &Document, problems: &mut Vec<Problem>) {
+    let each = |kind: &'static str| {
+        let map = document.value.get(kind).and_then(Value::as_object);
+        map.into_iter().flatten().map(move |(name, value)| (join(&format!("/{kind}"), name), value))
+    };
+    let own = each("models").filter_map(|(at, model)| Some((format!("{at}/limits"), model.get("limits")?)));
+    for (at, limits) in own.chain(each("pools")) {
+        for (field, value) in limits.as_object().into_iter().flatten() {
+            if value.as_u64() == Some(0) {
+                let problem = Problem::new(join(&at, field), "found the number `0`");
+                problems.push(problem.with_expected("1 or more"));
+            }
         }
     }
 }

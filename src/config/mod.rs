@@ -7,11 +7,13 @@
 //! a stage.
 
 mod check;
+mod concurrency;
 mod declared;
 mod environment;
 mod fingerprint;
 mod head;
 mod load;
+mod model;
 mod names;
 mod output_path;
 mod overrides;
@@ -32,9 +34,12 @@ mod whole;
 mod tests;
 
 pub use check::CheckContext;
+pub use concurrency::Concurrency;
+pub(crate) use environment::expand_secret;
+pub use model::{Api, Limits, ModelConfig, Prices, Provider, StructuredOutput};
 pub use names::nearest;
 pub use overrides::Overrides;
-pub use pipeline::{Durability, ErrorBudget, Limits, ModelConfig, Pipeline, Provider, StructuredOutput};
+pub use pipeline::{Budget, Durability, ErrorBudget, Pipeline};
 pub use plan::{LoadError, Plan, PlannedStage};
 pub use problem::{Place, Problem, Problems};
 pub use reference::{reference, stage_reference};

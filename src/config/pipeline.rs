@@ -9,6 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::model::{Limits, ModelConfig};
+
 /// A pipeline: a list of stages and what they share.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -27,12 +29,18 @@ pub struct Pipeline {
     /// The models that `llm` stages name.
     #[serde(default)]
     pub models: BTreeMap<String, ModelConfig>,
+    /// Quotas that several models share, by name.
+    #[serde(default)]
+    pub pools: BTreeMap<String, Limits>,
     /// When too many rejected items stop the run.
     #[serde(default)]
     pub error_budget: ErrorBudget,
     /// What a crash of the machine may cost.
     #[serde(default)]
     pub durability: Durability,
+    /// What the run may spend at its models, over all its starts.
+    #[serde(default)]
+    pub budget: Budget,
     /// Goes on until this many items have ended ok: the first ones by number, so that the result does not
     /// depend on which answer comes first. Items behind them are dropped as `surplus`.
     #[serde(default)]
@@ -58,85 +66,16 @@ fn drain_timeout() -> f64 {
     25.0
 }
 
-/// A model: how it is spoken to, and what it is asked with.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ModelConfig {
-    /// How the model is spoken to.
-    #[serde(default)]
-    pub provider: Provider,
-    /// Where it is served, such as `http://127.0.0.1:8000/v1`; several are replicas of one model.
-    #[serde(default)]
-    pub base_urls: Vec<String>,
-    /// The name the server knows it by.
-    #[serde(default)]
-    pub model: String,
-    /// The environment variable that holds the key; no Authorization header is sent when it is unset.
-    #[serde(default)]
-    pub api_key_env: Option<String>,
-    /// Requests in flight at a time.
-    #[serde(default = "concurrency")]
-    pub concurrency: u32,
-    /// Sampling parameters, sent as they are: `temperature`, `max_tokens`, `top_p`, ...
-    #[serde(default)]
-    pub params: Map<String, Value>,
-    /// How an answer's schema is sent to the server.
-    #[serde(default)]
-    pub structured_output: StructuredOutput,
-    /// Seconds one attempt may take.
-    #[serde(default = "timeout")]
-    pub timeout: f64,
-    /// Attempts at one request before it fails, the first counted in.
-    #[serde(default = "max_attempts")]
-    pub max_attempts: u32,
-    /// What the provider allows; none by default.
-    #[serde(default)]
-    pub limits: Limits,
-}
-
-fn concurrency() -> u32 {
-    16
-}
-
-fn timeout() -> f64 {
-    600.0
-}
-
-fn max_attempts() -> u32 {
-    6
-}
-
-/// How a model is spoken to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Provider {
-    /// Any server with OpenAI's HTTP API: vLLM, SGLang, LMDeploy, llama.cpp, Ollama, hosted ones.
-    #[default]
-    Openai,
-    /// No server: answers are built from the record's own words.
-    Heuristic,
-}
-
-/// How a schema is sent with a request.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum StructuredOutput {
-    /// As `response_format: {type: json_schema, ...}`.
-    #[default]
-    JsonSchema,
-    /// As `response_format: {type: json_object}`, without the schema.
-    JsonObject,
-    /// Not at all: for servers that know no `response_format`.
-    Off,
-}
-
-/// What a provider allows.
+/// What a run may spend; it stops, resumable, before it would spend more.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Limits {
-    /// Requests a minute, paced evenly.
+pub struct Budget {
+    /// Tokens read and written, of all models together.
     #[serde(default)]
-    pub requests_per_minute: Option<u32>,
+    pub max_tokens_total: Option<u64>,
+    /// Money, in the currency of the models' `prices`.
+    #[serde(default)]
+    pub max_cost: Option<f64>,
 }
 
 /// When too many rejected items stop the run, resumable.

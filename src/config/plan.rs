@@ -7,9 +7,10 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::load::load;
+use super::model::{Limits, ModelConfig};
 use super::names::{listed, nearest};
 use super::overrides::Overrides;
-use super::pipeline::{Durability, ErrorBudget, ModelConfig, Pipeline};
+use super::pipeline::{Budget, Durability, ErrorBudget, Pipeline};
 use super::problem::Problems;
 use super::secrets;
 use super::whole::Seen;
@@ -32,10 +33,14 @@ pub struct Plan {
     pub vars: Map<String, Value>,
     /// The models that stages name.
     pub models: BTreeMap<String, ModelConfig>,
+    /// Quotas that models share.
+    pub pools: BTreeMap<String, Limits>,
     /// When too many rejected items stop the run.
     pub error_budget: ErrorBudget,
     /// What a crash may cost.
     pub durability: Durability,
+    /// What the run may spend.
+    pub budget: Budget,
     /// How many items must end ok, if the run is not for all of them.
     pub accept: Option<u64>,
     /// Whether kept answers are packed.
@@ -113,7 +118,7 @@ impl Plan {
         seen: Seen,
     ) -> Self {
         let requests =
-            pipeline.models.values().fold(0_u32, |sum, model| sum.saturating_add(model.concurrency));
+            pipeline.models.values().fold(0_u32, |sum, model| sum.saturating_add(model.concurrency.most()));
         let in_flight = requests.saturating_mul(2).max(LEAST_IN_FLIGHT);
         Self {
             resolved: resolved(&pipeline, tree, &seen.still_read),
@@ -123,8 +128,10 @@ impl Plan {
             seed: pipeline.seed,
             vars: pipeline.vars,
             models: pipeline.models,
+            pools: pipeline.pools,
             error_budget: pipeline.error_budget,
             durability: pipeline.durability,
+            budget: pipeline.budget,
             accept: pipeline.accept,
             pack_answers: pipeline.pack_answers,
             drain_timeout: pipeline.drain_timeout,

@@ -85,7 +85,7 @@ fn secret_value(line: &str) -> Option<usize> {
     None
 }
 
-fn is_secret(key: &str) -> bool {
+pub(super) fn is_secret(key: &str) -> bool {
     let key = key.to_lowercase();
     SECRET_KEYS.iter().any(|secret| key.ends_with(secret))
 }

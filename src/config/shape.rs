@@ -277,7 +277,12 @@ fn alternatives(
     let keys: Vec<&str> = branches.iter().flat_map(|branch| properties(branch)).collect();
     if instance.is_string() && !words.is_empty() {
         let all: Vec<&str> = words.into_iter().chain(keys).collect();
-        problems.push(unknown_value(&at, instance, &all));
+        let mut problem = unknown_value(&at, instance, &all);
+        let number = |branch: &Value| matches!(branch["type"].as_str(), Some("integer" | "number"));
+        if branches.iter().any(number) {
+            problem.expected(type_words(owner(error, schema)));
+        }
+        problems.push(problem);
         return;
     }
     let only_key = instance.as_object().filter(|map| map.len() == 1).and_then(|map| map.keys().next());

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
 
 use super::admission::SourcePart;
 use super::ask::{AskUnit, Reader};
 use super::worker::Step;
-use crate::config::{ModelConfig, Plan, PlannedStage};
+use crate::config::{Api, ModelConfig, Plan, PlannedStage};
+use crate::draw::Draws;
 use crate::journal::SINKS;
 use crate::llm::Model;
 use crate::stage::{ArrayFile, BuildError, Part};
@@ -19,6 +21,8 @@ pub struct Parts {
     pub(super) source: SourcePart,
     pub(super) stages: Vec<BuiltStage>,
     pub(super) sinks: Vec<SinkFile>,
+    /// The models that stages ask, each once.
+    pub(super) models: Vec<Arc<dyn Model>>,
 }
 
 /// One stage, or an `llm` and the `parse` after it, ready to run.
@@ -79,7 +83,7 @@ impl Parts {
     pub fn build(plan: &Plan, providers: &Providers, started: &str) -> Result<Self, RunError> {
         let mut places: BTreeMap<&str, Arc<Semaphore>> = BTreeMap::new();
         for (name, model) in &plan.models {
-            places.insert(name, Arc::new(Semaphore::new(model.concurrency.max(1) as usize)));
+            places.insert(name, Arc::new(Semaphore::new(model.concurrency.most().max(1) as usize)));
         }
         let mut source = None;
         let mut stages: Vec<BuiltStage> = Vec::new();
@@ -122,10 +126,13 @@ impl Parts {
                     Work::Ask(Box::new(AskUnit {
                         reader: None,
                         model: Arc::clone(providers.models.get(&name).ok_or_else(no_model)?),
-                        params: config.params.clone(),
+                        params: asked_with(config),
+                        draws: Draws::new(plan.seed, Arc::clone(&planned.id)),
                         heuristic: Arc::clone(&providers.heuristic),
                         places: places.get(name.as_str()).cloned().ok_or_else(no_model)?,
                         model_name: name.as_str().into(),
+                        prices: config.prices,
+                        always: serde_json::json!([config.api, config.extra_body]),
                         served_name: config.model.as_str().into(),
                         ask,
                     }))
@@ -135,7 +142,15 @@ impl Parts {
             stages.push(BuiltStage { id: Arc::clone(&planned.id), when, work });
         }
         let source = source.ok_or_else(|| RunError::Order { stage: "stages".into() })?;
-        Ok(Self { source, stages, sinks })
+        let mut models: Vec<Arc<dyn Model>> = Vec::new();
+        for stage in &stages {
+            if let Work::Ask(unit) = &stage.work
+                && !models.iter().any(|known| Arc::ptr_eq(known, &unit.model))
+            {
+                models.push(Arc::clone(&unit.model));
+            }
+        }
+        Ok(Self { source, stages, sinks, models })
     }
 
     /// Whether the source never ends by itself.
@@ -148,6 +163,18 @@ impl Parts {
     pub fn sink_paths(&self) -> Vec<String> {
         self.sinks.iter().map(|sink| sink.path.clone()).collect()
     }
+}
+
+/// What a model is asked with beside the question: answers are found again by it, and provenance tells it.
+fn asked_with(config: &ModelConfig) -> Map<String, Value> {
+    let mut params = config.params.clone();
+    if config.api != Api::Chat {
+        params.insert("api".to_owned(), json!(config.api));
+    }
+    if !config.extra_body.is_empty() {
+        params.insert("extra_body".to_owned(), Value::Object(config.extra_body.clone()));
+    }
+    params
 }
 
 fn when(plan: &Plan, planned: &PlannedStage) -> Result<Option<Expression>, RunError> {

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::metrics::StageFigures;
-use crate::journal::{Lines, StorageError};
+use crate::journal::{Lines, Spent, StorageError};
+use crate::llm::{EndpointFigures, PoolFigures};
 use crate::record::{Record, RecordId};
 
 /// A record on its way through the stages.
@@ -27,6 +28,8 @@ pub(crate) struct Live {
 pub(crate) enum Fact {
     /// An item was admitted: it has one live record.
     Admitted { item: u64 },
+    /// The source gave a unit of so many items.
+    Unit { items: u32 },
     /// A live record became several.
     Split { item: u64, children: u32 },
     /// A live record has ended.
@@ -35,6 +38,8 @@ pub(crate) enum Fact {
     SourceFailed { unit: String, message: String },
     /// The source has no more; it had this many items.
     SourceEnded { items: u64 },
+    /// A request might exceed the budget.
+    OutOfBudget,
     /// The run cannot go on.
     Fatal(FatalError),
     /// An answer cannot be kept.
@@ -146,12 +151,18 @@ pub struct Snapshot {
     pub fallbacks: u64,
     /// Tokens read and written by models, in this start.
     pub tokens: Tokens,
+    /// Tokens and money, over all starts.
+    pub spent: Spent,
     /// Seconds since this start.
     pub seconds: f64,
     /// Items ended per second, lately.
     pub rate: f64,
     /// Figures by stage, in this start.
     pub stages: Vec<StageFigures>,
+    /// How the models' endpoints are doing.
+    pub endpoints: Vec<EndpointFigures>,
+    /// How the quotas are doing that the models draw on.
+    pub pools: Vec<PoolFigures>,
 }
 
 /// Tokens of models.

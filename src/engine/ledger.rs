@@ -3,6 +3,8 @@
 //! Every other task tells it facts; it hands ended items to the writer, gives their permits back, keeps the
 //! error budget, and publishes snapshots. Nothing else in the program decides how an item ended.
 
+mod figures;
+
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +13,13 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::accept::{InOrder, Ready};
-use super::event::{End, Ended, Fact, FatalError, Rejection, RunEvent, Snapshot, Tokens};
-use super::metrics::{ModelFigures, StageMetrics};
+use super::event::{End, Ended, Fact, FatalError, Rejection, RunEvent, Snapshot};
+use super::metrics::StageMetrics;
+use super::spending::Spending;
 use super::stop::Stop;
 use crate::config::ErrorBudget;
-use crate::journal::{Answers, Committed, ItemCommit, Lines, Outcome, SINKS, Work, Writer};
+use crate::journal::{Answers, Committed, ItemCommit, Lines, Outcome, Work, Writer};
+use crate::llm::Model;
 
 /// How often the writer is told to commit and the figures are published.
 const TICK: Duration = Duration::from_millis(100);
@@ -29,16 +33,20 @@ pub(crate) struct Books {
     pub(crate) pipeline: String,
     pub(crate) facts: async_channel::Receiver<Fact>,
     pub(crate) answers: Arc<Answers>,
+    pub(crate) spending: Arc<Spending>,
     pub(crate) events: async_channel::Sender<RunEvent>,
     pub(crate) permits: Arc<Semaphore>,
     pub(crate) budget: ErrorBudget,
     pub(crate) stop: Stop,
     pub(crate) stages: Vec<Arc<StageMetrics>>,
+    pub(crate) models: Vec<Arc<dyn Model>>,
     pub(crate) sinks: Vec<String>,
     /// What earlier starts committed.
     pub(crate) before: Committed,
     pub(crate) limit: Option<u64>,
     pub(crate) accept: Option<InOrder>,
+    /// The items of each unit of the source, from the first unit on; `None` where they are not counted.
+    pub(crate) units: Option<Vec<u32>>,
     pub(crate) total: Option<u64>,
 }
 
@@ -47,6 +55,8 @@ pub(crate) struct Books {
 pub(crate) struct Closing {
     pub(crate) snapshot: Snapshot,
     pub(crate) fatal: Option<FatalError>,
+    /// A request might have exceeded the budget.
+    pub(crate) out_of_budget: bool,
     pub(crate) over_budget: Option<OverBudget>,
     /// The source was read to its end.
     pub(crate) source_ended: bool,
@@ -80,6 +90,7 @@ pub(crate) struct Ledger {
     items: HashMap<u64, Item>,
     /// Items in the order of admission with where the answers' log then ended; those in front have ended.
     admissions: VecDeque<(u64, u64)>,
+    units_written: usize,
     /// Items with answers from earlier starts that are not committed yet.
     recovered: HashSet<u64>,
     closing: Closing,
@@ -105,6 +116,7 @@ impl Ledger {
             writer: Some(writer),
             items: HashMap::new(),
             admissions: VecDeque::new(),
+            units_written: 0,
             recovered: books.answers.recovered_items(),
             books,
             closing: Closing::default(),
@@ -146,6 +158,7 @@ impl Ledger {
                 self.items.insert(item, Item { live: 1, ..Item::default() });
                 self.admissions.push_back((item, self.books.answers.end()));
             }
+            Fact::Unit { items } => self.books.units.iter_mut().for_each(|units| units.push(items)),
             Fact::Split { item, children } => {
                 if let Some(item) = self.items.get_mut(&item) {
                     item.live += children - 1;
@@ -162,6 +175,10 @@ impl Ledger {
             Fact::SourceEnded { items } => {
                 self.closing.source_ended = true;
                 self.books.total = Some(items);
+            }
+            Fact::OutOfBudget => {
+                self.closing.out_of_budget = true;
+                self.books.stop.drain();
             }
             Fact::Storage(error) => {
                 self.closing.storage.get_or_insert(error);
@@ -238,7 +255,14 @@ impl Ledger {
             true => oldest.unwrap_or_else(|| self.books.answers.end()),
             false => 0,
         };
-        self.write(Work::Commit(ItemCommit { item, outcome, lines, answers_from })).await;
+        self.write(Work::Commit(ItemCommit {
+            item,
+            outcome,
+            lines,
+            spent: self.books.spending.spent(),
+            answers_from,
+        }))
+        .await;
     }
 
     /// Once enough items were accepted, those behind them are surplus: what waits, and what was given up.
@@ -311,8 +335,22 @@ impl Ledger {
             self.next_status = now + STATUS;
             let json = serde_json::to_vec_pretty(&snapshot).unwrap_or_default();
             self.write(Work::Status(json)).await;
+            self.write_units().await;
         }
         self.tell(RunEvent::Tick(Box::new(snapshot)));
+    }
+
+    /// Notes how many items each unit of the source has, so that a later start need not read those that are
+    /// done. Sources whose units are rows have too many, and are quick to read.
+    async fn write_units(&mut self) {
+        const MOST: usize = 200_000;
+        let Some(units) = &self.books.units else { return };
+        if units.len() == self.units_written || units.len() > MOST {
+            return;
+        }
+        self.units_written = units.len();
+        let json = serde_json::to_vec(units).unwrap_or_default();
+        self.write(Work::Units(json)).await;
     }
 
     /// Hands work to the writer. When its thread has ended with an error nothing more can be made durable,
@@ -330,52 +368,10 @@ impl Ledger {
         let _ = self.books.events.try_send(event);
     }
 
-    fn snapshot(&self, state: &'static str, committed: &Committed) -> Snapshot {
-        let before = &self.books.before;
-        let done_now = committed.ok + committed.dropped + committed.rejected;
-        let done_before = before.ok + before.dropped + before.rejected;
-        let models = ModelFigures::of(&self.books.stages);
-        let lines = |file: usize| committed.lines.get(file).copied().unwrap_or(0);
-        let sinks = self.books.sinks.iter().enumerate();
-        Snapshot {
-            state,
-            pipeline: self.books.pipeline.clone(),
-            admitted: done_before + self.admitted,
-            ok: before.ok + committed.ok,
-            dropped: before.dropped + committed.dropped,
-            rejected: before.rejected + committed.rejected,
-            in_flight: self.admitted - done_now,
-            source_failures: self.failures,
-            total: match (self.books.total, self.books.limit) {
-                (Some(total), Some(limit)) => Some(total.min(limit)),
-                (total, limit) => total.or(limit),
-            },
-            records: sinks.map(|(index, path)| (path.clone(), lines(SINKS + index))).collect(),
-            drops: self.drops.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect(),
-            rejections: self.rejections.iter().map(|(class, count)| (class.clone(), *count)).collect(),
-            requests: models.requests,
-            recovered: self.books.answers.counts().0,
-            reused: self.books.answers.counts().1,
-            re_asks: models.re_asks,
-            fallbacks: models.fallbacks,
-            tokens: Tokens { prompt: models.prompt_tokens, completion: models.completion_tokens },
-            seconds: self.begin.elapsed().as_secs_f64(),
-            rate: self.rate(),
-            stages: self.books.stages.iter().map(|stage| stage.figures()).collect(),
-        }
-    }
-
-    fn rate(&self) -> f64 {
-        let (Some((from, less)), Some((to, more))) = (self.lately.front(), self.lately.back()) else {
-            return 0.0;
-        };
-        let seconds = to.duration_since(*from).as_secs_f64();
-        if seconds > 0.0 { (more - less) as f64 / seconds } else { 0.0 }
-    }
-
     /// Writes what is left. The writer's last sync may take a while, so it is awaited off the async threads.
     async fn close(mut self) -> Closing {
         self.commit_surplus().await;
+        self.write_units().await;
         self.closing.accepted =
             self.books.accept.as_ref().map(|order| (order.accepted(), order.is_reached()));
         let Some(writer) = self.writer.take() else { return self.closing };

@@ -13,13 +13,13 @@ use roaring::RoaringTreemap;
 use serde_json::Value;
 
 use super::answer_log::{Answers, AnswersThread};
-use super::commits::{AnswersFrom, Stable};
+use super::commits::{AnswersFrom, Spent, Stable};
 use super::disk::{self, Disk};
 use super::manifest::{self, FORMAT, Manifest, RunState};
 use super::open_error::OpenError;
 use super::recover;
 use super::rewrite;
-use super::writer::{Committed, Files, StorageError, Writer};
+use super::writer::{Committed, Files, StorageError, UNITS, Writer};
 
 /// A run directory that this process holds the lock of.
 pub struct RunDirectory {
@@ -28,6 +28,7 @@ pub struct RunDirectory {
     stable: Vec<Stable>,
     manifest: Manifest,
     answers: AnswersFrom,
+    spent: Spent,
     pipeline_yaml: String,
     /// Held for its lock, which ends with the process at the latest.
     _lock: Box<dyn Send + Sync>,
@@ -64,6 +65,8 @@ pub struct Started {
     pub answers: Arc<Answers>,
     /// Ends when every `answers` is dropped.
     pub answers_thread: AnswersThread,
+    /// What earlier starts spent at the models.
+    pub spent: Spent,
 }
 
 /// What a run directory should hold.
@@ -116,10 +119,18 @@ impl RunDirectory {
         let done = recover::commits(&*disk, root, &manifest)?;
         let mut stable = done.files;
         stable.resize(manifest.files.len(), Stable::default());
-        let answers = done.answers;
+        let (answers, spent) = (done.answers, done.spent);
         let pipeline_yaml = wanted.pipeline_yaml;
-        let directory =
-            Self { disk, root: root.to_owned(), stable, manifest, answers, pipeline_yaml, _lock: lock };
+        let directory = Self {
+            disk,
+            root: root.to_owned(),
+            stable,
+            manifest,
+            answers,
+            spent,
+            pipeline_yaml,
+            _lock: lock,
+        };
         directory.check_outputs()?;
         let lines = directory.stable.iter().map(|stable| stable.lines).collect();
         let before = Committed { ok: done.ok, dropped: done.dropped, rejected: done.rejected, lines };
@@ -144,11 +155,20 @@ impl RunDirectory {
         &self.disk
     }
 
+    /// How many items the first units of the source have, as earlier starts counted them; nothing where that
+    /// was not kept or cannot be read.
+    #[must_use]
+    pub fn units(&self) -> Vec<u32> {
+        let found = recover::read(&*self.disk, &self.root.join(UNITS)).ok().flatten();
+        found.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default()
+    }
+
     /// Begins a new generation: cuts the outputs to where they are stable, gathers the answers that
     /// unfinished items have, and starts the threads that write.
     pub fn start(&mut self, done: &RoaringTreemap, how: Storing) -> Result<Started, OpenError> {
         let recovered = recover::answers(self, self.answers, done)?;
         let reuse = recover::reuse(self)?;
+        let spent = self.spent.later(recovered.spent);
         self.manifest.generation += 1;
         // First the manifest: without it the next start would take the folder for somebody else's.
         self.save(|manifest| manifest.state = RunState::Running)?;
@@ -186,7 +206,7 @@ impl RunDirectory {
             sync: how.sync,
         };
         let writer = Writer::start(files, generation)?;
-        Ok(Started { writer, answers: Arc::new(answers), answers_thread })
+        Ok(Started { writer, answers: Arc::new(answers), answers_thread, spent })
     }
 
     /// Compares every committed byte of the outputs with its checksum; to be run beside the start, since

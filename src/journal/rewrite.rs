@@ -11,7 +11,7 @@ use std::sync::Arc;
 use roaring::RoaringTreemap;
 
 use super::answers::{self, Recovered};
-use super::commits::{self, AnswersFrom, Group, Outcome, Stable};
+use super::commits::{self, AnswersFrom, Group, Outcome, Spent, Stable};
 use super::disk::{self, Disk, DiskFile};
 use super::frames;
 use super::manifest::{Manifest, RunState};
@@ -107,7 +107,7 @@ impl Existing {
         let log_path = recover::commits_path(&self.root, generation);
         let mut log = NewFile::make(&*self.disk, log_path)?;
         log.write(&frames::header(commits::KIND, generation))?;
-        let mut gathered = Gathered::new(generation);
+        let mut gathered = Gathered::new(generation, self.spent().later(answers.spent));
         for group in &self.groups {
             let ranges = self.ranges(group)?;
             let places = places(group, &ranges);
@@ -144,12 +144,17 @@ impl Existing {
         finish_rewriting(&*self.disk, &self.root, &mut self.manifest)
     }
 
+    /// What the run had spent at its last commit.
+    fn spent(&self) -> Spent {
+        self.groups.iter().fold(Spent::default(), |spent, group| spent.later(group.spent))
+    }
+
     fn write_answers(&self, generation: u32, answers: &Recovered) -> Result<(), OpenError> {
         let mut file = NewFile::make(&*self.disk, recover::answers_path(&self.root, generation))?;
         file.write(&frames::header(answers::KIND, generation))?;
         for (names, kept) in answers.answers.values() {
             let mut bytes = Vec::new();
-            answers::push(&mut bytes, *names, kept, false, true);
+            answers::push(&mut bytes, *names, kept, answers.spent, false, true);
             file.write(&bytes)?;
         }
         Ok(file.sync()?)
@@ -197,7 +202,9 @@ fn places(group: &Group, ranges: &[Vec<u8>]) -> Vec<Vec<Range<usize>>> {
     places
 }
 
-/// Puts files that were written anew in their places, if a kill left that undone.
+/// Puts files that were written anew in their places, if a kill left that undone. They are copied, and
+/// stay beside until the manifest says that all are in place: a rename whose two halves are not durable
+/// together could otherwise lose one.
 pub(super) fn finish_rewriting(
     disk: &dyn Disk,
     root: &Path,
@@ -206,18 +213,37 @@ pub(super) fn finish_rewriting(
     if !manifest.rewriting {
         return Ok(());
     }
+    let waiting = |index: usize| root.join("journal/rewrite").join(index.to_string());
     for (index, name) in manifest.files.iter().enumerate() {
-        let (from, to) = (root.join("journal/rewrite").join(index.to_string()), root.join(name));
-        let waits = disk.length(&from).map_err(|source| StorageError::new("look at", &from, source))?;
-        if waits.is_some() {
-            disk.rename(&from, &to).map_err(|source| StorageError::new("rename", &from, source))?;
-        }
-        if let Some(parent) = to.parent() {
-            disk.sync_dir(parent).map_err(|source| StorageError::new("sync", parent, source))?;
-        }
+        put_in_place(disk, &waiting(index), &root.join(name))?;
     }
     manifest.rewriting = false;
-    Ok(save(disk, root, manifest)?)
+    save(disk, root, manifest)?;
+    for path in (0..manifest.files.len()).map(waiting) {
+        disk.remove(&path).map_err(|source| StorageError::new("remove", &path, source))?;
+    }
+    Ok(())
+}
+
+fn put_in_place(disk: &dyn Disk, from: &Path, to: &Path) -> Result<(), StorageError> {
+    let mut name = to.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let mut file = NewFile::make(disk, to.with_file_name(name))?;
+    let mut source = disk.read(from).map_err(|source| StorageError::new("open", from, source))?;
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        let read = source.read(&mut chunk).map_err(|source| StorageError::new("read", from, source))?;
+        if read == 0 {
+            break;
+        }
+        file.write(&chunk[..read])?;
+    }
+    file.sync()?;
+    disk.rename(&file.path, to).map_err(|source| StorageError::new("rename", &file.path, source))?;
+    match to.parent() {
+        Some(parent) => disk.sync_dir(parent).map_err(|source| StorageError::new("sync", parent, source)),
+        None => Ok(()),
+    }
 }
 
 fn save(disk: &dyn Disk, root: &Path, manifest: &Manifest) -> Result<(), StorageError> {
@@ -231,12 +257,13 @@ fn save(disk: &dyn Disk, root: &Path, manifest: &Manifest) -> Result<(), Storage
 struct Gathered {
     group: Group,
     from: Vec<u64>,
+    spent: Spent,
 }
 
 impl Gathered {
-    fn new(generation: u32) -> Self {
+    fn new(generation: u32, spent: Spent) -> Self {
         let answers = AnswersFrom { generation, offset: 0 };
-        Self { group: Group { answers, ..Group::default() }, from: Vec::new() }
+        Self { group: Group { answers, ..Group::default() }, from: Vec::new(), spent }
     }
 
     fn add(&mut self, item: u64, outcome: Outcome, lines: &[u32]) {
@@ -250,6 +277,7 @@ impl Gathered {
         }
         self.from.resize(files.len(), 0);
         self.group.files = self.from.iter().zip(&*files).map(|(from, file)| (*from, file.stable)).collect();
+        self.group.spent = self.spent;
         self.from = files.iter().map(|file| file.stable.offset).collect();
         let mut frame = Vec::new();
         self.group.push(&mut frame);

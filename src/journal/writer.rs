@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, watch};
 
-use super::commits::{AnswersFrom, Group, KIND, Outcome, Stable};
+use super::commits::{AnswersFrom, Group, KIND, Outcome, Spent, Stable};
 use super::disk::{self, Disk, DiskFile};
 use super::frames;
 
@@ -21,6 +21,8 @@ pub const REJECTED: usize = 0;
 pub const PROVENANCE: usize = 1;
 /// Index of the first sink's file.
 pub const SINKS: usize = 2;
+/// Where the items of the source's units stand.
+pub(super) const UNITS: &str = "journal/units.json";
 /// Items in one commit record at most; also bounds what waits in memory.
 const GROUP: usize = 512;
 /// Bytes that wait in memory at most before a group is closed.
@@ -40,6 +42,8 @@ pub struct ItemCommit {
     pub outcome: Outcome,
     /// What it leaves in the outputs.
     pub lines: Lines,
+    /// What the run had spent when it ended.
+    pub spent: Spent,
     /// Where the answers of the items that are still in flight begin in this start's log.
     pub answers_from: u64,
 }
@@ -53,6 +57,8 @@ pub enum Work {
     Flush,
     /// Replace `status.json`.
     Status(Vec<u8>),
+    /// Replace the items of the source's units.
+    Units(Vec<u8>),
 }
 
 /// What is durable so far: items of this start, lines of all starts; published after each group.
@@ -200,8 +206,13 @@ impl State {
             match work {
                 Work::Commit(item) => self.take(item)?,
                 Work::Flush => self.flush()?,
-                Work::Status(json) => {
-                    let path = self.root.join("status.json");
+                Work::Status(_) | Work::Units(_) => {
+                    let (name, json) = match work {
+                        Work::Units(json) => (UNITS, json),
+                        Work::Status(json) => ("status.json", json),
+                        _ => continue,
+                    };
+                    let path = self.root.join(name);
                     disk::replace(&*self.disk, &path, &json, false)
                         .map_err(|source| StorageError::new("replace", &path, source))?;
                 }
@@ -223,6 +234,7 @@ impl State {
             self.group.lines[first + file] += 1;
         }
         self.group.answers.offset = item.answers_from;
+        self.group.spent = item.spent;
         match item.outcome {
             Outcome::Ok => self.totals.ok += 1,
             Outcome::Dropped => self.totals.dropped += 1,

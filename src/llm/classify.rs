@@ -1,6 +1,6 @@
 //! What a failed attempt means: stop the run, wait, try again, or give this record up.
 //!
-//! `openai` and `wire` make a `Failure` of whatever came back, or did not; `retry` acts on it. The table:
+//! `remote` and `dialect` make a `Failure` of whatever came back, or did not; `retry` acts on it. The table:
 //!
 //! | what came back | class | verdict |
 //! |---|---|---|
@@ -14,7 +14,7 @@
 //! | no end within the time; reset; cut body | `timeout`, `reset`, `cut_body` | retry |
 //! | 200 with a body that is not JSON, with an error, without choices, without content | `not_json`, `error_in_200`, `empty_choices`, `no_content` | retry |
 //! | 400, 413, 422, other 4xx, 501 | `context_length`, `content_filter`, `status_N` | record |
-//! | a body over the size limit, a refusal, a tool call | `body_too_large`, `refusal`, `tool_call` | record |
+//! | a body over the size limit, a refusal | `body_too_large`, `refusal` | record |
 
 use std::time::Duration;
 
@@ -62,6 +62,13 @@ impl Failure {
             hint: None,
             refuses_format: false,
         }
+    }
+
+    /// Whether the endpoint rather than the answer is to blame.
+    pub(super) fn blames_endpoint(&self) -> bool {
+        let class = &*self.class;
+        matches!(class, "unreachable" | "reset" | "timeout" | "cut_body" | "not_json")
+            || class.starts_with("status_5")
     }
 }
 

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use super::Model;
 use super::heuristic::Heuristic;
-use super::openai::OpenAi;
+use super::quota::Pools;
+use super::remote::Remote;
 use crate::config::{ModelConfig, Provider};
 
 /// A model that cannot be made as declared.
@@ -36,10 +37,28 @@ pub enum ConnectProblem {
     #[error("`model` is empty")]
     NoModel,
     /// A key with characters that no header can carry. The key itself is not told.
-    #[error("the value of {variable} cannot be sent as a key: it has characters other than visible ASCII")]
+    #[error(
+        "the key in `{source_of_it}` cannot be sent as a key: it has characters other than visible ASCII"
+    )]
     Key {
-        /// The environment variable that holds it.
-        variable: String,
+        /// The environment variable or file that holds it.
+        source_of_it: String,
+    },
+    /// A key file that cannot be read.
+    #[error("cannot read the key from `{path}`: {cause}")]
+    KeyFile {
+        /// The file.
+        path: String,
+        /// Why.
+        cause: String,
+    },
+    /// A header that cannot be sent. Its value is not told.
+    #[error("header `{name}` cannot be sent: {why}")]
+    Header {
+        /// The header's name.
+        name: String,
+        /// Why.
+        why: String,
     },
     /// A sampling parameter that the client sets itself.
     #[error("`{param}` cannot be set in `params`")]
@@ -61,10 +80,12 @@ pub enum ConnectProblem {
     Client(String),
 }
 
-/// Makes the model `name`, ready to be asked.
-pub fn connect(name: &str, config: &ModelConfig) -> Result<Arc<dyn Model>, ConnectError> {
+/// Makes the model `name`, ready to be asked, drawing on the pool it names.
+pub fn connect(name: &str, config: &ModelConfig, pools: &Pools) -> Result<Arc<dyn Model>, ConnectError> {
     match config.provider {
-        Provider::Openai => Ok(Arc::new(OpenAi::new(name, config)?)),
+        Provider::Openai | Provider::Anthropic => {
+            Ok(Arc::new(Remote::in_pool(name, config, pools.of(name, config))?))
+        }
         Provider::Heuristic => Ok(Arc::new(Heuristic)),
     }
 }

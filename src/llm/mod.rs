@@ -1,21 +1,22 @@
 //! Everything between a rendered prompt and an answer: requests, providers, retries.
 //!
-//! The engine's `ask` unit calls a `Model`; nothing else does. `openai` speaks HTTP, `heuristic` answers
+//! The engine's `ask` unit calls a `Model`; nothing else does. `remote` speaks HTTP, `heuristic` answers
 //! from the record's own words without any server, `scripted` answers as a test or dry run says.
 
 pub mod answer_json;
 pub mod answer_schema;
 mod classify;
 mod connect;
-mod endpoint;
+mod dialect;
+mod endpoints;
 pub mod heuristic;
-mod openai;
-mod pace;
+mod quota;
 pub mod reasoning;
+mod remote;
 mod retry;
 mod retry_after;
 pub mod scripted;
-mod wire;
+mod secrets;
 
 use std::sync::Arc;
 
@@ -26,9 +27,11 @@ use serde_json::{Map, Value};
 use crate::record::Record;
 
 pub use connect::{ConnectError, ConnectProblem, connect};
+pub use dialect::RESERVED_PARAMS;
+pub use endpoints::{EndpointFigures, MOST_PLACES};
 pub use heuristic::Heuristic;
-pub use openai::OpenAi;
-pub use wire::RESERVED_PARAMS;
+pub use quota::{Pool, PoolFigures, Pools};
+pub use remote::Remote;
 
 /// A question to a model, as rendered from one record.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -60,7 +63,7 @@ impl Message {
 }
 
 /// An answer.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Completion {
     /// The answer's text, reasoning cut off.
     pub text: String,
@@ -76,6 +79,15 @@ pub struct Completion {
     /// HTTP attempts it took.
     #[serde(default)]
     pub attempts: u32,
+    /// Calls of tools, as the server gave them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_calls: Option<Value>,
+    /// Log probabilities, as the server gave them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logprobs: Option<Value>,
+    /// The texts of all answers, where more than one was asked for (`n`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub choices: Vec<String>,
 }
 
 /// Tokens read and written.
@@ -97,6 +109,17 @@ pub trait Model: Send + Sync {
         true
     }
 
+    /// How its endpoints and its quota are doing, for `status`.
+    fn health(&self) -> Health {
+        Health::default()
+    }
+
+    /// What is to be done beside the questions while a run lasts, such as watching a server's queue. Ends
+    /// by being dropped.
+    fn tend(self: Arc<Self>) -> Option<BoxFuture<'static, ()>> {
+        None
+    }
+
     /// Answers one question. Retries what may be retried; the error that comes back is final. The record
     /// is for providers that answer from it rather than from the messages.
     fn complete<'a>(
@@ -104,6 +127,15 @@ pub trait Model: Send + Sync {
         request: &'a ModelRequest,
         record: &'a Record,
     ) -> BoxFuture<'a, Result<Completion, ModelError>>;
+}
+
+/// How a model's endpoints and quota are doing.
+#[derive(Debug, Clone, Default)]
+pub struct Health {
+    /// One entry for each endpoint.
+    pub endpoints: Vec<EndpointFigures>,
+    /// The quota, which other models may share.
+    pub pool: Option<PoolFigures>,
 }
 
 /// A request that finally failed.

@@ -1,26 +1,30 @@
-//! The one place where a request is repeated: backoff, waits that a server asks for, and when to give up.
+//! The one place where a request is repeated: backoff, the budget of retries, and when to give up.
 //!
 //! `openai` hands it a way to make one attempt; `classify` has judged what each brought. Waits that a
-//! server asks for are shared by all requests to the model. Time is tokio's, so tests can turn it.
+//! server asks for are the quota pool's, before the attempt. Time is tokio's, so tests can turn it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use rand::RngExt;
 use tokio::time::Instant;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::Completion;
 use super::classify::{Failure, Verdict};
+use super::quota::{Budget, part_of};
 
-/// The longest that a request waits for a server without room; after it the run stops, to be resumed.
+/// The longest wait that is accepted from a server, and the longest that endpoints may be out of reach;
+/// after it the run stops, to be resumed.
 const MAX_PAUSE: Duration = Duration::from_mins(15);
+/// How long a server may refuse everything, saying each time to come back soon.
+const LONGEST_STORM: Duration = Duration::from_hours(1);
 /// Waits between attempts grow to this.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// The same while the server has not answered anyone yet: who forgot to start it should hear it soon.
 const LONGEST_FIRST_WAIT: Duration = Duration::from_secs(1);
+/// How long a server that never answered anyone may be out of reach.
+const PATIENCE_AT_START: Duration = Duration::from_secs(4);
 
 /// How the requests to one model are repeated, and what they know together.
 #[derive(Debug)]
@@ -28,26 +32,31 @@ pub(super) struct Retry {
     model: String,
     max_attempts: u32,
     base: Duration,
-    /// No request is sent before this.
-    paused_until: Mutex<Option<Instant>>,
-    /// Requests answered so far.
-    answered: AtomicU64,
+    budget: Budget,
+    news: Mutex<News>,
+}
+
+/// How it went lately, for all requests to the model.
+#[derive(Debug)]
+struct News {
+    answered: u64,
+    /// When the first failure since the last answer was seen.
+    failing_since: Option<Instant>,
 }
 
 impl Retry {
     /// `base` is the upper bound of the first wait; each further one doubles it.
     pub(super) fn new(model: &str, max_attempts: u32, base: Duration) -> Self {
-        Self {
-            model: model.to_owned(),
-            max_attempts,
-            base,
-            paused_until: Mutex::new(None),
-            answered: AtomicU64::new(0),
-        }
+        let news = Mutex::new(News { answered: 0, failing_since: None });
+        Self { model: model.to_owned(), max_attempts, base, budget: Budget::new(), news }
     }
 
     pub(super) fn set_base(&mut self, base: Duration) {
         self.base = base;
+    }
+
+    pub(super) fn base(&self) -> Duration {
+        self.base
     }
 
     /// Makes attempts until one succeeds or the failure is final. A pause costs no attempt, only time.
@@ -55,109 +64,111 @@ impl Retry {
         &self,
         mut attempt: impl FnMut() -> BoxFuture<'a, Result<Completion, Failure>> + Send,
     ) -> Result<Completion, Failure> {
-        let answered_before = self.answered.load(Ordering::Relaxed);
-        let mut paused_since = None;
-        let mut pauses = 0;
+        let answered_before = self.news().answered;
         let mut failures = 0;
+        let mut tries = 0;
+        let mut free = true;
         loop {
-            self.wait_for_pause().await;
             let failure = match attempt().await {
                 Ok(completion) => {
-                    self.answered.fetch_add(1, Ordering::Relaxed);
+                    self.note_answer();
                     return Ok(completion);
                 }
                 Err(failure) => failure,
             };
             debug!(model = self.model, class = failure.class, message = failure.message, "attempt failed");
+            if matches!(failure.verdict, Verdict::Fatal | Verdict::Record) {
+                // The server is there and answers, even if not this question.
+                self.note_answer_of(&failure);
+                return Err(failure);
+            }
             let asked = failure.retry_after.unwrap_or_default();
-            match failure.verdict {
-                Verdict::Fatal | Verdict::Record => return Err(failure),
-                Verdict::Pause => {
-                    let since = *paused_since.get_or_insert_with(Instant::now);
-                    if asked > MAX_PAUSE || since.elapsed() + asked > MAX_PAUSE {
-                        let message = format!("{}; the server has no room for too long", failure.message);
-                        return Err(Failure { verdict: Verdict::Fatal, message, ..failure });
-                    }
-                    self.pause(asked, &failure);
-                    self.back_off(pauses, LONGEST_WAIT).await;
-                    pauses += 1;
+            let (answered, failing) = self.note_failure();
+            if asked > MAX_PAUSE || failing > LONGEST_STORM {
+                let message = format!("{}; the server has no room for too long", failure.message);
+                return Err(Failure { verdict: Verdict::Fatal, message, ..failure });
+            }
+            let down = failure.class == "unreachable";
+            let patience = if answered > 0 { MAX_PAUSE } else { PATIENCE_AT_START };
+            if down && failing > patience {
+                return Err(hinted(failure));
+            }
+            let wait = match failure.verdict {
+                // The pool waits, for all.
+                Verdict::Pause => Duration::ZERO,
+                // Somebody was answered before, so the endpoint is down, not wrong: that costs no attempt.
+                _ if down && answered > 0 => {
+                    tries += 1;
+                    self.back_off(tries, LONGEST_WAIT)
                 }
-                Verdict::Retry => {
+                // The server had closed an idle connection; the question never reached it.
+                _ if failure.class == "reset" && free => {
+                    free = false;
+                    Duration::ZERO
+                }
+                _ => {
                     failures += 1;
-                    if failures >= self.max_attempts || asked > MAX_PAUSE {
+                    if failures >= self.max_attempts {
                         return Err(self.last_word(failure, answered_before));
                     }
-                    tokio::time::sleep(asked).await;
-                    let never = self.answered.load(Ordering::Relaxed) == 0;
-                    let quick = never && failure.hint.is_some();
+                    let quick = answered == 0 && failure.hint.is_some();
                     let longest = if quick { LONGEST_FIRST_WAIT } else { LONGEST_WAIT };
-                    self.back_off(failures - 1, longest).await;
+                    asked + self.back_off(failures, longest)
                 }
-            }
+            };
+            tokio::time::sleep(wait).await;
+            self.budget.withdraw().await;
         }
     }
 
     /// An endpoint that answered nobody since this request began is down: that is no fault of the record,
     /// and the next ones would fare no better.
     fn last_word(&self, failure: Failure, answered_before: u64) -> Failure {
-        let alone = self.answered.load(Ordering::Relaxed) == answered_before;
-        match failure.hint {
-            Some(hint) if alone => Failure {
-                verdict: Verdict::Fatal,
-                message: format!("{}; {hint}", failure.message),
-                ..failure
-            },
-            _ => Failure { verdict: Verdict::Record, ..failure },
+        let alone = self.news().answered == answered_before;
+        match alone && failure.hint.is_some() {
+            true => hinted(failure),
+            false => Failure { verdict: Verdict::Record, ..failure },
         }
     }
 
-    /// Lets no request of this model out for `wait`; of two pauses the later end counts.
-    fn pause(&self, wait: Duration, failure: &Failure) {
-        if wait.is_zero() {
-            return;
-        }
-        let until = Instant::now() + wait;
-        let mut paused_until = self.paused_until.lock().unwrap_or_else(PoisonError::into_inner);
-        if paused_until.is_some_and(|present| present >= until) {
-            return;
-        }
-        let is_new = paused_until.is_none_or(|present| present <= Instant::now());
-        *paused_until = Some(until);
-        if is_new {
-            let seconds = wait.as_secs_f64();
-            warn!(model = self.model, class = failure.class, seconds, "the server asks to wait");
+    fn note_answer(&self) {
+        self.budget.deposit();
+        let mut news = self.news();
+        news.answered += 1;
+        news.failing_since = None;
+    }
+
+    fn note_answer_of(&self, failure: &Failure) {
+        if failure.verdict == Verdict::Record {
+            self.news().failing_since = None;
         }
     }
 
-    /// Waits until no pause is in force, then up to a second more, so that not all come back at once.
-    async fn wait_for_pause(&self) {
-        let mut waited = Duration::ZERO;
-        loop {
-            let until = *self.paused_until.lock().unwrap_or_else(PoisonError::into_inner);
-            let left = until.map_or(Duration::ZERO, |until| until.duration_since(Instant::now()));
-            if left.is_zero() {
-                break;
-            }
-            waited += left;
-            tokio::time::sleep(left).await;
-        }
-        if waited.is_zero() {
-            return;
-        }
-        let spread = (waited / 10).min(Duration::from_secs(1));
-        tokio::time::sleep(part_of(spread)).await;
+    /// How many were answered so far, and how long there has been nothing but failures.
+    fn note_failure(&self) -> (u64, Duration) {
+        let mut news = self.news();
+        let since = *news.failing_since.get_or_insert_with(Instant::now);
+        (news.answered, since.elapsed())
+    }
+
+    fn news(&self) -> MutexGuard<'_, News> {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Full jitter: any time between nothing and a bound that doubles with each failure.
-    async fn back_off(&self, failures: u32, longest: Duration) {
-        let bound = self.base.saturating_mul(2_u32.saturating_pow(failures)).min(longest);
-        tokio::time::sleep(part_of(bound)).await;
+    fn back_off(&self, failures: u32, longest: Duration) -> Duration {
+        let bound = self.base.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)));
+        part_of(bound.min(longest))
     }
 }
 
-/// Any time from nothing to `bound`. Not one of a run's own draws: it decides when, never what.
-fn part_of(bound: Duration) -> Duration {
-    bound.mul_f64(rand::rng().random_range(0.0..=1.0))
+/// The failure as one that stops the run, with what to do about it.
+fn hinted(failure: Failure) -> Failure {
+    let message = match failure.hint {
+        Some(hint) => format!("{}; {hint}", failure.message),
+        None => failure.message,
+    };
+    Failure { verdict: Verdict::Fatal, message, ..failure }
 }
 
 #[cfg(test)]
@@ -184,6 +195,10 @@ mod tests {
         Failure::new(verdict, "test", "it failed")
     }
 
+    fn down() -> Failure {
+        Failure { hint: Some("is it running?"), class: "unreachable".to_owned(), ..failure(Verdict::Retry) }
+    }
+
     fn retry() -> Retry {
         Retry::new("m", 3, Duration::from_millis(500))
     }
@@ -201,54 +216,71 @@ mod tests {
         let bad = failure(Verdict::Retry);
         let (result, times) = play(&retry(), &[bad.clone(), bad.clone()]).await;
         assert!(result.is_ok());
-        assert!(times[1] <= Duration::from_millis(501), "{times:?}");
-        assert!(times[2] - times[1] <= Duration::from_millis(1001), "{times:?}");
+        assert!(times[1] <= Duration::from_millis(601), "{times:?}");
+        assert!(times[2] - times[1] <= Duration::from_millis(1101), "{times:?}");
         let (result, times) = play(&retry(), &vec![bad; 9]).await;
         assert_eq!((result.unwrap_err().verdict, times.len()), (Verdict::Record, 3));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn pauses_are_floors_shared_by_all_and_cost_no_attempt() {
-        let wait =
-            |seconds| Failure { retry_after: Some(Duration::from_secs(seconds)), ..failure(Verdict::Pause) };
-        let retry = retry();
-        let (result, times) = play(&retry, &[wait(30), wait(5), wait(7), wait(9)]).await;
+    async fn t38_pauses_cost_no_attempt_but_do_not_last_for_ever() {
+        let (result, times) = play(&retry(), &vec![failure(Verdict::Pause); 999]).await;
         assert!(result.is_ok());
-        let gaps: Vec<_> = times.windows(2).map(|pair| (pair[1] - pair[0]).as_secs()).collect();
-        assert!(gaps.iter().zip([30, 5, 7, 9]).all(|(gap, floor)| *gap >= floor), "{gaps:?}");
-
-        retry.pause(Duration::from_secs(40), &failure(Verdict::Pause));
-        retry.pause(Duration::from_secs(20), &failure(Verdict::Pause));
-        let (_, times) = play(&retry, &[]).await;
-        assert!(times[0] >= Duration::from_secs(40), "{times:?}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_server_without_room_for_long_stops_the_run() {
-        let (result, times) = play(&retry(), &vec![failure(Verdict::Pause); 9999]).await;
+        assert_eq!(times.len(), 1000);
+        let (result, times) = play(&retry(), &vec![failure(Verdict::Pause); 99_999]).await;
         assert_eq!(result.unwrap_err().verdict, Verdict::Fatal);
-        assert!(times.len() > 9 && times[times.len() - 1] <= MAX_PAUSE + LONGEST_WAIT, "{times:?}");
-        let long =
-            Failure { retry_after: Some(Duration::from_secs(1_000_000_000)), ..failure(Verdict::Pause) };
-        let (result, times) = play(&retry(), &[long]).await;
-        assert_eq!((result.unwrap_err().verdict, times.len()), (Verdict::Fatal, 1));
+        assert!(times[times.len() - 1] > LONGEST_STORM, "{:?}", times.len());
+        let wait = |seconds| {
+            vec![Failure { retry_after: Some(Duration::from_secs(seconds)), ..failure(Verdict::Pause) }]
+        };
+        for (seconds, verdict) in
+            [(899, None), (901, Some(Verdict::Fatal)), (1_000_000_000, Some(Verdict::Fatal))]
+        {
+            let (result, _) = play(&retry(), &wait(seconds)).await;
+            assert_eq!(result.err().map(|failure| failure.verdict), verdict, "{seconds}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_endpoint_that_answers_nobody_is_fatal_soon() {
-        let down = Failure { hint: Some("is it running?"), ..failure(Verdict::Retry) };
+    async fn t41_a_connection_closed_at_the_moment_of_use_is_tried_again_at_once() {
+        let reset = Failure::new(Verdict::Retry, "reset", "closed");
+        let (result, times) = play(&retry(), std::slice::from_ref(&reset)).await;
+        assert!(result.is_ok());
+        assert_eq!(times, [Duration::ZERO; 2]);
+        let (result, times) = play(&retry(), &vec![reset; 9]).await;
+        assert_eq!((result.unwrap_err().verdict, times.len()), (Verdict::Record, 4));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_endpoint_that_never_answered_is_fatal_soon() {
         let retry = retry();
-        let (result, times) = play(&retry, &vec![down.clone(); 3]).await;
+        let (result, times) = play(&retry, &vec![down(); 3]).await;
         let error = result.unwrap_err();
         assert_eq!((error.verdict, &*error.message), (Verdict::Fatal, "it failed; is it running?"));
-        assert!(times[2] < Duration::from_secs(2), "{times:?}");
+        assert!(times[2] < Duration::from_secs(3), "{times:?}");
+    }
 
-        // Somebody else is answered meanwhile: the endpoint is up, the record had bad luck.
+    #[tokio::test(start_paused = true)]
+    async fn t45_an_endpoint_that_was_there_before_is_waited_for() {
+        let retry = retry();
+        assert!(play(&retry, &[]).await.0.is_ok());
+        let (result, times) = play(&retry, &vec![down(); 12]).await;
+        assert!(result.is_ok() && times.len() == 13);
+        let (result, times) = play(&retry, &vec![down(); 9999]).await;
+        assert_eq!(result.unwrap_err().verdict, Verdict::Fatal);
+        let last = times[times.len() - 1];
+        assert!(last > MAX_PAUSE && last < MAX_PAUSE + 2 * LONGEST_WAIT, "{last:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_page_for_some_is_bad_luck_where_others_are_answered() {
+        let page = Failure { hint: Some("is it the right address?"), ..failure(Verdict::Retry) };
+        let retry = retry();
         let result = retry
             .run(|| {
-                retry.answered.fetch_add(1, Ordering::Relaxed);
-                let down = down.clone();
-                async { Err(down) }.boxed()
+                retry.note_answer();
+                let page = page.clone();
+                async { Err(page) }.boxed()
             })
             .await;
         assert_eq!(result.unwrap_err().verdict, Verdict::Record);

@@ -1,6 +1,6 @@
 //! A model that answers as it is told, in this process, for tests, benchmarks and dry runs.
 //!
-//! It stands where `OpenAi` would; there is no HTTP, so no retry: each reply is final. It counts the
+//! It stands where `Remote` would; there is no HTTP, so no retry: each reply is final. It counts the
 //! questions, so that a test can say what was asked and how often.
 
 use std::collections::BTreeMap;
@@ -167,7 +167,14 @@ fn completion(request: &ModelRequest, text: String) -> Completion {
         prompt_tokens: request.messages.iter().map(|message| words(&message.content)).sum(),
         completion_tokens: words(&text),
     };
-    Completion { text, reasoning: None, finish_reason: Some("stop".to_owned()), usage, attempts: 1 }
+    Completion {
+        text,
+        reasoning: None,
+        finish_reason: Some("stop".to_owned()),
+        usage,
+        attempts: 1,
+        ..Completion::default()
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! `llm`: puts a record's messages to a model and keeps the answer.
 //!
 //! Stands after `prompt`, often before `parse`, with which the engine joins it. It only makes the question
-//! and takes the answer: sending, repeating and counting are the engine's and `llm::openai`'s affair.
+//! and takes the answer: sending, repeating and counting are the engine's and `llm::remote`'s affair.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -32,6 +32,40 @@ pub(super) struct Llm {
     /// Sampling parameters of this stage, over those of the model: `temperature`, `max_tokens`, ...
     #[serde(default)]
     params: Map<String, Value>,
+    /// What else of the answer is kept, each in a field of its name; the field is removed where there is none.
+    #[serde(default)]
+    keep: Vec<Keep>,
+}
+
+/// A part of an answer beside its text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Keep {
+    /// The texts of all answers, where `n` asks for several; `output` has the first.
+    Choices,
+    /// The log probabilities, as the server gives them.
+    Logprobs,
+    /// The calls of tools, as the server gives them.
+    ToolCalls,
+}
+
+impl Keep {
+    fn field(self) -> &'static str {
+        match self {
+            Self::Choices => "choices",
+            Self::Logprobs => "logprobs",
+            Self::ToolCalls => "tool_calls",
+        }
+    }
+
+    fn of(self, completion: &Completion) -> Option<Value> {
+        match self {
+            Self::Choices if completion.choices.is_empty() => Some(Value::from(vec![&*completion.text])),
+            Self::Choices => Some(Value::from(completion.choices.clone())),
+            Self::Logprobs => completion.logprobs.clone(),
+            Self::ToolCalls => completion.tool_calls.clone(),
+        }
+    }
 }
 
 fn input() -> String {
@@ -80,6 +114,9 @@ impl Declare for Llm {
             context.problem("/output", format!("`{}` cannot hold the answer", self.output));
         }
         context.makes(&[&self.output, REASONING]);
+        for keep in &self.keep {
+            context.makes(&[keep.field()]);
+        }
     }
 
     fn build(&self, _context: &BuildContext) -> Result<Part, BuildError> {
@@ -88,6 +125,7 @@ impl Declare for Llm {
             input: self.input.clone(),
             output: self.output.clone(),
             params: self.params.clone(),
+            keep: self.keep.clone(),
         })))
     }
 }
@@ -97,6 +135,7 @@ struct Asker {
     input: String,
     output: String,
     params: Map<String, Value>,
+    keep: Vec<Keep>,
 }
 
 impl Ask for Asker {
@@ -129,6 +168,12 @@ impl Ask for Asker {
                 record.fields.shift_remove(REASONING);
             }
         }
+        for keep in &self.keep {
+            match keep.of(completion) {
+                Some(value) => record.set(keep.field(), value),
+                None => drop(record.fields.shift_remove(keep.field())),
+            }
+        }
     }
 }
 
@@ -143,6 +188,7 @@ mod tests {
             input: input(),
             output: output(),
             params: Map::from_iter([("temperature".to_owned(), json!(0.2))]),
+            keep: vec![Keep::Logprobs, Keep::Choices],
         }
     }
 
@@ -174,5 +220,11 @@ mod tests {
         assert_eq!((record.text("completion"), record.text("reasoning")), (Some("So."), Some("hm")));
         asker().accept(&mut record, &Completion { text: "No.".into(), ..Completion::default() });
         assert_eq!((record.text("completion"), record.get("reasoning")), (Some("No."), None));
+        assert_eq!((record.get("logprobs"), record.get("choices")), (None, Some(&json!(["No."]))));
+        let choices = vec!["A".to_owned(), "B".to_owned()];
+        let several = Completion { logprobs: Some(json!([1])), choices, ..Completion::default() };
+        asker().accept(&mut record, &several);
+        assert_eq!(record.get("logprobs"), Some(&json!([1])));
+        assert_eq!(record.get("choices"), Some(&json!(["A", "B"])));
     }
 }

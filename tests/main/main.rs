@@ -28,3 +28,4 @@ mod status;
 mod stopped;
 mod storage_faults;
 mod tidy;
+mod weather;

@@ -42,6 +42,8 @@ pub(crate) struct Reply {
     delay: Duration,
     /// Bytes after which the connection breaks.
     cut: Option<usize>,
+    /// Whether it stays open there instead, for ever.
+    stuck: bool,
 }
 
 impl Reply {
@@ -70,7 +72,7 @@ impl Reply {
 
     pub(crate) fn raw(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
         let headers = vec![(header::CONTENT_TYPE.to_string(), content_type.to_owned())];
-        Self { status, headers, body: body.into(), delay: Duration::ZERO, cut: None }
+        Self { status, headers, body: body.into(), delay: Duration::ZERO, cut: None, stuck: false }
     }
 
     pub(crate) fn with_header(mut self, name: &str, value: &str) -> Self {
@@ -90,6 +92,11 @@ impl Reply {
         self
     }
 
+    /// The same, with nothing more after half of the body.
+    pub(crate) fn stuck(self) -> Self {
+        Self { stuck: true, ..self.half() }
+    }
+
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap();
         let mut response = Response::builder().status(status);
@@ -101,7 +108,11 @@ impl Reply {
             Some(end) => {
                 response = response.header(header::CONTENT_LENGTH, self.body.len());
                 let start = Bytes::copy_from_slice(&self.body[..end]);
-                let broken = async {
+                let stuck = self.stuck;
+                let broken = async move {
+                    if stuck {
+                        std::future::pending::<()>().await;
+                    }
                     // The server sends what it has when it is made to wait.
                     tokio::task::yield_now().await;
                     Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))

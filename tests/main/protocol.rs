@@ -4,24 +4,24 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use synthmill::config::ModelConfig;
-use synthmill::llm::{Completion, Message, Model, ModelError, ModelErrorKind, ModelRequest, OpenAi};
+use synthmill::llm::{Completion, Message, Model, ModelError, ModelErrorKind, ModelRequest, Remote};
 use synthmill::record::Record;
 
 use crate::model_server::{ModelServer, Reply};
 
 /// A model at `url`, with whatever `more` sets.
-fn model(url: &str, more: Value) -> OpenAi {
+fn model(url: &str, more: Value) -> Remote {
     let mut config = json!({"base_urls": [url], "model": "test-model", "max_attempts": 3});
     config.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
     let config: ModelConfig = serde_json::from_value(config).unwrap();
-    OpenAi::new("teacher", &config).unwrap().first_wait(Duration::from_millis(2))
+    Remote::new("teacher", &config).unwrap().first_wait(Duration::from_millis(2))
 }
 
 fn request() -> ModelRequest {
     ModelRequest { messages: vec![Message::new("user", "Name a river.")], ..ModelRequest::default() }
 }
 
-async fn ask(model: &OpenAi, request: &ModelRequest) -> Result<Completion, ModelError> {
+async fn ask(model: &Remote, request: &ModelRequest) -> Result<Completion, ModelError> {
     model.complete(request, &Record::default()).await
 }
 
@@ -225,4 +225,56 @@ async fn a_dropped_question_frees_the_client() {
     let dropped = tokio::time::timeout(Duration::from_millis(30), ask(&model, &asked)).await;
     assert!(dropped.is_err());
     assert_eq!(ask(&model, &asked).await.unwrap().text, "Rhine");
+}
+
+#[tokio::test]
+async fn raw_completions_and_anthropic_are_spoken() {
+    let raw = json!({"choices": [{"text": "Rhine", "finish_reason": "stop"}]});
+    let server = ModelServer::replies(vec![Reply::json(200, &raw)]);
+    let more = json!({"api": "completions", "extra_body": {"top_k": 3, "temperature": 0}});
+    assert_eq!(ask(&model(&server.url, more), &request()).await.unwrap().text, "Rhine");
+    let question = &server.questions()[0];
+    assert_eq!(question.path, "/v1/completions");
+    let body = json!({"model": "test-model", "prompt": "Name a river.", "top_k": 3, "temperature": 0});
+    assert_eq!(question.body, body);
+
+    let key = std::env::var("CARGO_PKG_NAME").unwrap();
+    let said = json!({"content": [{"type": "text", "text": "Rhine"}], "stop_reason": "max_tokens"});
+    let busy = json!({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}});
+    let server = ModelServer::replies(vec![Reply::json(529, &busy), Reply::json(200, &said)]);
+    let more = json!({"provider": "anthropic", "api_key_env": "CARGO_PKG_NAME"});
+    let client = model(&server.url, more);
+    assert_eq!(client.provider(), "anthropic");
+    let completion = ask(&client, &request()).await.unwrap();
+    assert_eq!((&*completion.text, completion.attempts), ("Rhine", 2));
+    assert_eq!(completion.finish_reason.as_deref(), Some("length"));
+    let question = &server.questions()[0];
+    assert_eq!((&*question.path, &question.body["max_tokens"]), ("/v1/messages", &json!(4096)));
+    assert_eq!(question.headers["x-api-key"], key);
+    assert_eq!(question.headers["anthropic-version"], "2023-06-01");
+    assert_eq!(question.headers.get("authorization"), None);
+}
+
+#[tokio::test]
+async fn headers_and_key_files_are_sent_and_told_to_nobody() {
+    let secret = std::env::var("CARGO_MANIFEST_DIR").unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "canary-key-123\n").unwrap();
+    let said = format!("bad {secret} or canary-key-123");
+    let server = ModelServer::replies(vec![Reply::error(401, "", &said)]);
+    let more = json!({
+        "api_key_file": file.path(),
+        "headers": {"x-org": "team", "x-token": "${CARGO_MANIFEST_DIR}"},
+    });
+    let error = ask(&model(&server.url, more), &request()).await.unwrap_err();
+    let headers = &server.questions()[0].headers;
+    assert_eq!(headers["x-org"], "team");
+    assert_eq!(headers["x-token"], secret);
+    assert_eq!(headers["authorization"], "Bearer canary-key-123");
+    assert!(error.message.contains("bad [key] or [key]"), "{}", error.message);
+    for wrong in [json!({"x": "${NOT_SET_ANYWHERE}"}), json!({"no name": "x"}), json!({"x": "a\nb"})] {
+        let config = json!({"base_urls": ["http://h/v1"], "model": "m", "headers": wrong});
+        let config: ModelConfig = serde_json::from_value(config).unwrap();
+        assert!(Remote::new("m", &config).is_err(), "{wrong}");
+    }
 }

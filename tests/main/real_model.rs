@@ -5,15 +5,15 @@ use serde_json::json;
 use synthmill::config::ModelConfig;
 use synthmill::llm::answer_json::extract;
 use synthmill::llm::answer_schema::AnswerSchema;
-use synthmill::llm::{Message, Model, ModelErrorKind, ModelRequest, OpenAi};
+use synthmill::llm::{Message, Model, ModelErrorKind, ModelRequest, Remote};
 use synthmill::record::Record;
 
-fn model() -> OpenAi {
+fn model() -> Remote {
     let url = std::env::var("LLM_BASE_URL").expect("LLM_BASE_URL is not set; see scripts/local-model");
     let params = json!({"max_tokens": 200, "temperature": 0.9});
     let config: ModelConfig =
         serde_json::from_value(json!({"base_urls": [url], "model": "smollm2", "params": params})).unwrap();
-    OpenAi::new("local", &config).unwrap()
+    Remote::new("local", &config).unwrap()
 }
 
 #[tokio::test]

@@ -1,0 +1,134 @@
+//! The words of Anthropic's messages API.
+//!
+//! Differs from OpenAI's in that system text stands apart, `max_tokens` is required, an answer is a list of
+//! blocks, and no `response_format` is known: a schema has to be put into the prompt.
+
+use serde_json::{Map, Value, json};
+
+use super::text::{count, string};
+use crate::llm::classify::{Failure, Verdict};
+use crate::llm::{Completion, Message, ModelRequest, Usage};
+
+/// Tokens of an answer where the pipeline does not say: the API wants a number.
+const MAX_TOKENS: u64 = 4096;
+
+pub(super) fn body(request: &ModelRequest, params: Map<String, Value>) -> Map<String, Value> {
+    let (system, messages): (Vec<&Message>, Vec<&Message>) =
+        request.messages.iter().partition(|message| message.role == "system");
+    let system: Vec<&str> = system.iter().map(|message| &*message.content).collect();
+    let mut body = Map::new();
+    if !system.is_empty() {
+        body.insert("system".to_owned(), json!(system.join("\n\n")));
+    }
+    body.insert("messages".to_owned(), json!(messages));
+    body.insert("max_tokens".to_owned(), json!(MAX_TOKENS));
+    for (name, value) in params {
+        match &*name {
+            "stop" => {
+                let list = if value.is_array() { value } else { json!([value]) };
+                body.insert("stop_sequences".to_owned(), list);
+            }
+            "max_completion_tokens" => drop(body.insert("max_tokens".to_owned(), value)),
+            _ => drop(body.insert(name, value)),
+        }
+    }
+    body
+}
+
+pub(super) fn read(answer: Value) -> Result<Completion, Failure> {
+    let blocks = answer.get("content").and_then(Value::as_array);
+    let Some(blocks) = blocks.filter(|blocks| !blocks.is_empty()) else {
+        return Err(Failure::new(Verdict::Retry, "empty_choices", "the response holds no content"));
+    };
+    let of_type = |kind: &str, field: &str| -> String {
+        let blocks = blocks.iter().filter(|block| block.get("type").and_then(Value::as_str) == Some(kind));
+        blocks.filter_map(|block| block.get(field)?.as_str()).collect()
+    };
+    let (text, reasoning) = (of_type("text", "text"), of_type("thinking", "thinking"));
+    let calls: Vec<&Value> =
+        blocks.iter().filter(|block| block.get("type").and_then(Value::as_str) == Some("tool_use")).collect();
+    let finish_reason = string(&answer, "stop_reason").map(|reason| match &*reason {
+        "end_turn" | "stop_sequence" => "stop".to_owned(),
+        "max_tokens" => "length".to_owned(),
+        "tool_use" => "tool_calls".to_owned(),
+        _ => reason,
+    });
+    if finish_reason.as_deref() == Some("refusal") {
+        return Err(Failure::new(Verdict::Record, "refusal", "the model refuses"));
+    }
+    if text.is_empty() && calls.is_empty() {
+        // Stopped at the token limit while still reasoning: it would be so again.
+        let full = finish_reason.as_deref() == Some("length");
+        let verdict = if full { Verdict::Record } else { Verdict::Retry };
+        return Err(Failure::new(verdict, "no_content", "the answer has no text"));
+    }
+    let usage = answer.get("usage").unwrap_or(&Value::Null);
+    let cached = count(usage, "cache_read_input_tokens") + count(usage, "cache_creation_input_tokens");
+    Ok(Completion {
+        text,
+        reasoning: Some(reasoning).filter(|reasoning| !reasoning.trim().is_empty()),
+        finish_reason,
+        usage: Usage {
+            prompt_tokens: count(usage, "input_tokens") + cached,
+            completion_tokens: count(usage, "output_tokens"),
+        },
+        tool_calls: (!calls.is_empty()).then(|| json!(calls)),
+        ..Completion::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn questions_have_their_system_text_apart() {
+        let messages = vec![
+            Message::new("system", "Be brief."),
+            Message::new("user", "Hi"),
+            Message::new("assistant", "{"),
+        ];
+        let request = ModelRequest { messages, ..ModelRequest::default() };
+        let check = |params: Value, field: &str, expected: Value| {
+            let body = body(&request, params.as_object().cloned().unwrap());
+            assert_eq!((&body["system"], &body[field]), (&json!("Be brief."), &expected));
+            assert_eq!(body["messages"].as_array().map(Vec::len), Some(2));
+        };
+        check(json!({}), "max_tokens", json!(MAX_TOKENS));
+        check(json!({"max_tokens": 7}), "max_tokens", json!(7));
+        check(json!({"stop": "END"}), "stop_sequences", json!(["END"]));
+        check(json!({"temperature": 0.3}), "temperature", json!(0.3));
+    }
+
+    #[test]
+    fn answers_are_lists_of_blocks() {
+        let answer = json!({
+            "content": [
+                {"type": "thinking", "thinking": "hm"},
+                {"type": "text", "text": "Os"},
+                {"type": "text", "text": "lo"},
+            ],
+            "stop_reason": "end_turn",
+            "usage": {"input_tokens": 7, "cache_read_input_tokens": 5, "output_tokens": 3},
+        });
+        let completion = read(answer).unwrap();
+        assert_eq!((&*completion.text, completion.reasoning.as_deref()), ("Oslo", Some("hm")));
+        assert_eq!(completion.finish_reason.as_deref(), Some("stop"));
+        assert_eq!((completion.usage.prompt_tokens, completion.usage.completion_tokens), (12, 3));
+        let check = |answer: Value, verdict: Verdict, class: &str| {
+            let failure = read(answer).unwrap_err();
+            assert_eq!((failure.verdict, &*failure.class), (verdict, class));
+        };
+        check(json!({"content": []}), Verdict::Retry, "empty_choices");
+        let thinking = json!([{"type": "thinking", "thinking": "hm"}]);
+        check(json!({"content": thinking, "stop_reason": "max_tokens"}), Verdict::Record, "no_content");
+        check(
+            json!({"content": [{"type": "text", "text": ""}], "stop_reason": "refusal"}),
+            Verdict::Record,
+            "refusal",
+        );
+        let call =
+            json!({"content": [{"type": "tool_use", "name": "f", "input": {}}], "stop_reason": "tool_use"});
+        assert_eq!(read(call).unwrap().tool_calls.unwrap()[0]["name"], "f");
+    }
+}

@@ -1,0 +1,111 @@
+//! How a question is worded for a server, and how its answer is read: one file for each API.
+//!
+//! `remote` sends and receives the bytes; an answer that cannot be used becomes a `Failure` here.
+
+mod anthropic;
+mod openai;
+mod text;
+
+use serde_json::{Map, Value};
+
+use super::classify::Failure;
+use super::{Completion, ModelRequest};
+use crate::config::{Api, ModelConfig, Provider, StructuredOutput};
+
+/// Parameters that cannot be set: the client sets them itself, or could not read the answer.
+pub const RESERVED_PARAMS: &[&str] = &["messages", "model", "prompt", "stream", "system"];
+
+/// An API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// OpenAI's chat completions.
+    Chat,
+    /// OpenAI's raw completions, as base models need them.
+    Completions,
+    /// Anthropic's messages.
+    Anthropic,
+}
+
+/// What a model's settings put into every request.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) dialect: Dialect,
+    pub(super) model: String,
+    pub(super) params: Map<String, Value>,
+    pub(super) extra_body: Map<String, Value>,
+}
+
+impl Asked {
+    pub(super) fn new(config: &ModelConfig) -> Self {
+        let dialect = match (config.provider, config.api) {
+            (Provider::Anthropic, _) => Dialect::Anthropic,
+            (_, Api::Completions) => Dialect::Completions,
+            (_, Api::Chat) => Dialect::Chat,
+        };
+        let (model, params) = (config.model.clone(), config.params.clone());
+        Self { dialect, model, params, extra_body: config.extra_body.clone() }
+    }
+
+    /// The body of a request: the model's parameters, the request's over them, the schema in the given
+    /// form, and `extra_body` over all.
+    pub(super) fn body(&self, request: &ModelRequest, form: StructuredOutput) -> Result<Vec<u8>, Failure> {
+        let mut params = self.params.clone();
+        params.extend(request.params.iter().map(|(name, value)| (name.clone(), value.clone())));
+        params.retain(|name, _| !RESERVED_PARAMS.contains(&name.as_str()));
+        let mut body = match self.dialect {
+            Dialect::Chat => openai::chat(request, params, form),
+            Dialect::Completions => openai::completions(request, params, form),
+            Dialect::Anthropic => anthropic::body(request, params),
+        };
+        body.insert("model".to_owned(), Value::String(self.model.clone()));
+        body.extend(self.extra_body.iter().map(|(name, value)| (name.clone(), value.clone())));
+        serde_json::to_vec(&body).map_err(|error| {
+            let message = format!("cannot write the request: {error}");
+            Failure::new(super::classify::Verdict::Record, "request", message)
+        })
+    }
+
+    /// The value of a parameter in the request that this will become.
+    pub(super) fn param<'a>(&'a self, request: &'a ModelRequest, name: &str) -> Option<&'a Value> {
+        request.params.get(name).or_else(|| self.params.get(name))
+    }
+}
+
+impl Dialect {
+    /// The steps from the base URL to where questions go.
+    pub(super) fn path(self) -> &'static [&'static str] {
+        match self {
+            Self::Chat => &["chat", "completions"],
+            Self::Completions => &["completions"],
+            Self::Anthropic => &["messages"],
+        }
+    }
+
+    /// Headers that the API asks for, besides the key's.
+    pub(super) fn headers(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Chat | Self::Completions => &[],
+            Self::Anthropic => &[("anthropic-version", "2023-06-01")],
+        }
+    }
+
+    /// The key's header, and what stands before the key in it.
+    pub(super) fn key_header(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Chat | Self::Completions => ("authorization", "Bearer "),
+            Self::Anthropic => ("x-api-key", ""),
+        }
+    }
+
+    /// Reads the answer from the body of a response with a success status.
+    pub(super) fn read(self, body: &[u8]) -> Result<Completion, Failure> {
+        let Some(answer) = text::parse(body) else { return Err(text::not_json(body)) };
+        if let Some(error) = answer.get("error").filter(|error| !error.is_null()) {
+            return Err(super::classify::error_in_200(error));
+        }
+        match self {
+            Self::Chat | Self::Completions => openai::read(answer),
+            Self::Anthropic => anthropic::read(answer),
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Where questions are sent: an address that is only shown without what is secret in it.
+
+use reqwest::Url;
+
+use crate::llm::connect::ConnectProblem;
+
+/// One address.
+pub(in crate::llm) struct Address {
+    /// Where questions go.
+    pub(in crate::llm) url: Url,
+    /// The base URL.
+    pub(in crate::llm) base: Url,
+    /// What it is called in messages: the base URL without password and query.
+    pub(in crate::llm) shown: String,
+}
+
+impl Address {
+    pub(in crate::llm) fn new(base: &str, path: &[&str]) -> Result<Self, ConnectProblem> {
+        let shown = without_secrets(base);
+        let wrong = || ConnectProblem::BaseUrl { url: shown.clone() };
+        let mut url = Url::parse(base.trim()).map_err(|_| wrong())?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(wrong());
+        }
+        let base = url.clone();
+        url.path_segments_mut().map_err(|()| wrong())?.pop_if_empty().extend(path);
+        Ok(Self { url, base, shown })
+    }
+}
+
+/// The address up to its query, without what stands before an `@`.
+fn without_secrets(url: &str) -> String {
+    let url = url.trim().split(['?', '#']).next().unwrap_or_default();
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let end = rest.find('/').unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}://{host}{path}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_joined_and_shown_without_secrets() {
+        let check = |base: &str, url: &str, shown: &str| {
+            let address = Address::new(base, &["chat", "completions"]).unwrap();
+            assert_eq!((address.url.as_str(), &*address.shown), (url, shown));
+        };
+        check("http://h:1/v1", "http://h:1/v1/chat/completions", "http://h:1/v1");
+        check(" http://h/v1/ ", "http://h/v1/chat/completions", "http://h/v1/");
+        check("http://h", "http://h/chat/completions", "http://h");
+        check(
+            "https://u:secret@h/a?k=secret",
+            "https://u:secret@h/a/chat/completions?k=secret",
+            "https://h/a",
+        );
+        for wrong in ["", "h:1/v1", "ftp://h", "/v1"] {
+            assert!(Address::new(wrong, &[]).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! How many requests an endpoint gets at a time: as declared, or as many as it turns out to bear.
+//!
+//! Found by additive increase and multiplicative decrease, judged by single attempts; where a server tells
+//! of its waiting queue, by that. Plain arithmetic; `endpoints` tells it what happened.
+
+/// Requests at a time that an endpoint begins with.
+const FIRST: f64 = 8.0;
+/// What is left of the limit after a loss.
+const CUT: f64 = 0.7;
+/// Up to this share of where the last loss was, the limit comes back quickly.
+const KNOWN: f64 = 0.9;
+/// The share of running requests that may wait in the server's queue: enough that it never idles.
+const WAITING: f64 = 0.1;
+
+/// The requests an endpoint may have at a time.
+#[derive(Debug)]
+pub(super) enum Limit {
+    /// As many as the whole model may have: the engine counts them.
+    Fixed(u32),
+    /// To be found.
+    Auto(Auto),
+}
+
+/// A limit that is being found.
+#[derive(Debug)]
+pub(super) struct Auto {
+    limit: f64,
+    most: f64,
+    /// Doubles with each window until the first loss.
+    slow_start: bool,
+    /// Where the last loss was.
+    ceiling: f64,
+    step: f64,
+    /// Good attempts in this window, which is over when there were as many as the limit.
+    done: f64,
+    /// Whether the limit was reached in this window.
+    used: bool,
+    /// Attempts before this one were under way at the last cut, and say nothing new.
+    cut_at: u64,
+    /// The server tells of its queue.
+    steered: bool,
+}
+
+impl Limit {
+    pub(super) fn auto(most: u32) -> Self {
+        let most = f64::from(most.max(1));
+        Self::Auto(Auto {
+            limit: FIRST.min(most),
+            most,
+            slow_start: true,
+            ceiling: 0.0,
+            step: 1.0,
+            done: 0.0,
+            used: false,
+            cut_at: 0,
+            steered: false,
+        })
+    }
+
+    /// Whether one more may be sent where so many are.
+    pub(super) fn has_room(&self, in_flight: u32) -> bool {
+        match self {
+            Self::Fixed(_) => true,
+            Self::Auto(auto) => f64::from(in_flight) + 1.0 <= auto.limit,
+        }
+    }
+
+    /// The present limit, to compare loads by.
+    pub(super) fn now(&self) -> u32 {
+        match self {
+            Self::Fixed(limit) => *limit,
+            Self::Auto(auto) => auto.limit as u32,
+        }
+    }
+
+    /// Notes that an attempt is sent, as one of so many.
+    pub(super) fn sent(&mut self, in_flight: u32) {
+        if let Self::Auto(auto) = self {
+            auto.used |= f64::from(in_flight) >= (auto.limit * 0.9).floor();
+        }
+    }
+
+    /// Notes that an attempt was answered.
+    pub(super) fn good(&mut self) {
+        let Self::Auto(auto) = self else { return };
+        auto.done += 1.0;
+        if auto.done < auto.limit.floor() {
+            return;
+        }
+        auto.done = 0.0;
+        if std::mem::take(&mut auto.used) && !auto.steered {
+            auto.grow();
+        }
+    }
+
+    /// Notes that attempt `number` was refused, cut off or timed out; `next` is the number of the next.
+    pub(super) fn loss(&mut self, number: u64, next: u64) {
+        let Self::Auto(auto) = self else { return };
+        if number < auto.cut_at {
+            return;
+        }
+        auto.cut_at = next;
+        auto.ceiling = auto.limit;
+        auto.cut_to(auto.limit * CUT);
+    }
+
+    /// Notes what the server says of its own queue.
+    pub(super) fn queue(&mut self, running: f64, waiting: f64) {
+        let Self::Auto(auto) = self else { return };
+        auto.steered = true;
+        let excess = waiting - (running * WAITING).max(1.0);
+        if excess > 0.0 {
+            auto.cut_to(auto.limit - excess);
+        } else if std::mem::take(&mut auto.used) && waiting < running * WAITING / 2.0 + 1.0 {
+            let grown = if auto.slow_start { auto.limit * 2.0 } else { auto.limit * 1.25 + 1.0 };
+            // Where some wait already, one more at a time.
+            auto.limit = if waiting < 1.0 { grown } else { auto.limit + 1.0 }.min(auto.most);
+        }
+    }
+}
+
+impl Auto {
+    fn grow(&mut self) {
+        let grown = if self.slow_start {
+            self.limit * 2.0
+        } else if self.limit < self.ceiling * KNOWN {
+            self.limit + ((self.ceiling * 0.95 - self.limit) / 2.0).max(1.0)
+        } else if self.limit <= self.ceiling + 2.0 {
+            self.limit + 1.0
+        } else {
+            // Past where the last loss was: the server may have recovered altogether.
+            self.step *= 2.0;
+            self.limit + self.step
+        };
+        self.limit = grown.min(self.most);
+    }
+
+    fn cut_to(&mut self, limit: f64) {
+        self.limit = limit.max(1.0);
+        self.slow_start = false;
+        self.step = 1.0;
+        self.done = 0.0;
+        self.used = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs windows against a server that refuses what exceeds its capacity; gives the limit after each.
+    fn windows(limit: &mut Limit, number: &mut u64, capacity: u32, count: usize) -> Vec<u32> {
+        let mut found = Vec::new();
+        for _ in 0..count {
+            let asked = limit.now();
+            let first = *number;
+            *number += u64::from(asked);
+            for place in 0..asked {
+                limit.sent(place + 1);
+            }
+            for place in 0..asked {
+                match place < capacity {
+                    true => limit.good(),
+                    false => limit.loss(first + u64::from(place), *number),
+                }
+            }
+            found.push(limit.now());
+        }
+        found
+    }
+
+    #[test]
+    fn t44_capacity_that_falls_and_returns_is_found_again() {
+        let (mut limit, mut number) = (Limit::auto(1024), 0);
+        let found = windows(&mut limit, &mut number, 200, 60);
+        assert_eq!(found[..4], [16, 32, 64, 128]);
+        assert!(found[20..].iter().all(|limit| (140..=215).contains(limit)), "{found:?}");
+        let mean = found[20..].iter().map(|limit| (*limit).min(200)).sum::<u32>() / 40;
+        assert!(mean >= 180, "{mean}");
+        let found = windows(&mut limit, &mut number, 20, 30);
+        assert!(found[15..].iter().all(|limit| (10..=32).contains(limit)), "{found:?}");
+        let found = windows(&mut limit, &mut number, 200, 12);
+        assert!(found[9] >= 140, "{found:?}");
+    }
+
+    #[test]
+    fn t43_a_limit_that_is_not_used_does_not_grow_and_one_loss_cuts_once() {
+        let (mut limit, number) = (Limit::auto(64), 100);
+        limit.sent(3);
+        (0..100).for_each(|_| limit.good());
+        assert_eq!(limit.now(), 8);
+        (0..5).for_each(|lost| limit.loss(lost, number));
+        assert_eq!(limit.now(), 5);
+        limit.loss(number, number + 1);
+        assert_eq!(limit.now(), 3);
+        (0..99).for_each(|lost| limit.loss(number + lost * 10, number + lost * 10 + 1));
+        assert_eq!(limit.now(), 1);
+    }
+
+    /// Polls a server that never refuses: what exceeds its capacity waits.
+    fn polls(limit: &mut Limit, capacity: f64, count: usize) -> Vec<u32> {
+        let mut found = Vec::new();
+        for _ in 0..count {
+            limit.sent(limit.now());
+            let asked = f64::from(limit.now());
+            limit.queue(asked.min(capacity), (asked - capacity).max(0.0));
+            found.push(limit.now());
+        }
+        found
+    }
+
+    #[test]
+    fn t42_a_server_that_never_refuses_is_steered_by_its_queue() {
+        let (mut limit, mut number) = (Limit::auto(1024), 0);
+        windows(&mut limit, &mut number, 9999, 5);
+        let found = polls(&mut limit, 32.0, 20);
+        assert!(found[1..].iter().all(|limit| (32..=37).contains(limit)), "{found:?}");
+        let found = polls(&mut limit, 200.0, 12);
+        assert!(found[11] >= 195 && found.iter().all(|limit| *limit <= 260), "{found:?}");
+        let found = polls(&mut limit, 200.0, 9);
+        assert!(found.iter().all(|limit| (195..=222).contains(limit)), "{found:?}");
+    }
+}

@@ -1,0 +1,382 @@
+//! The endpoints of one model: which of them gets the next request, and how each is doing.
+//!
+//! Each attempt takes a `Place` here and tells how it ended. Of two endpoints drawn at random the one with
+//! less to do gets the request (`choose`); one that keeps failing gets none for a while (`breaker`); how
+//! many requests each may have is declared or found (`limit`). What a provider meters is `quota`'s affair.
+
+mod address;
+mod breaker;
+mod limit;
+mod queue;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rand::seq::IndexedRandom;
+use reqwest::Url;
+use serde::Serialize;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::config::Concurrency;
+pub(super) use address::Address;
+use breaker::Breaker;
+use limit::Limit;
+pub(super) use queue::read as read_queue;
+
+/// The most requests at a time that `concurrency: auto` finds.
+pub const MOST_PLACES: u32 = 1024;
+
+/// The endpoints of one model.
+pub(super) struct Endpoints {
+    model: String,
+    list: Vec<Endpoint>,
+    /// Held by the request that is next; the others queue up behind it in order.
+    head: tokio::sync::Mutex<()>,
+    /// Tells the request at the head that a place came free.
+    changed: Notify,
+}
+
+struct Endpoint {
+    address: Address,
+    health: Mutex<Health>,
+}
+
+struct Health {
+    breaker: Breaker,
+    limit: Limit,
+    /// Places given and not yet back; some of them wait for the quota.
+    held: u32,
+    /// Requests sent and not yet ended.
+    in_flight: u32,
+    /// Places given so far.
+    given: u64,
+    /// Requests sent so far.
+    sent: u64,
+    answered: u64,
+    failed: u64,
+}
+
+/// How an attempt ended, as far as the endpoint is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It answered, be it with a refusal of the question.
+    Good,
+    /// It has no room.
+    Full,
+    /// It failed.
+    Bad,
+}
+
+/// One request's place at an endpoint. Dropped without a word, it says nothing of the endpoint.
+pub(super) struct Place {
+    endpoints: Arc<Endpoints>,
+    index: usize,
+    /// The attempt's number at its endpoint, once it is sent.
+    sent: Option<u64>,
+    ended: bool,
+}
+
+/// What `status` shows of an endpoint.
+#[derive(Debug, Clone, Serialize)]
+pub struct EndpointFigures {
+    /// The model's name in the pipeline.
+    pub model: String,
+    /// The base URL, without password.
+    pub url: String,
+    /// `up`; `down`, after several failures in a row; `probing`, when one request sees whether it is back.
+    pub state: &'static str,
+    /// Requests under way.
+    pub in_flight: u32,
+    /// Requests it may have at a time, where that is being found.
+    pub limit: Option<u32>,
+    /// Attempts that it answered.
+    pub answered: u64,
+    /// Attempts that failed.
+    pub failed: u64,
+}
+
+impl Endpoints {
+    pub(super) fn new(model: &str, addresses: Vec<Address>, concurrency: Concurrency) -> Arc<Self> {
+        let share = u32::try_from(addresses.len()).unwrap_or(1).max(1);
+        let limit = || match concurrency {
+            Concurrency::Fixed(places) => Limit::Fixed(places.div_ceil(share).max(1)),
+            Concurrency::Auto => Limit::auto(MOST_PLACES),
+        };
+        let list = addresses.into_iter().map(|address| Endpoint {
+            address,
+            health: Mutex::new(Health {
+                breaker: Breaker::Up(0),
+                limit: limit(),
+                held: 0,
+                in_flight: 0,
+                given: 0,
+                sent: 0,
+                answered: 0,
+                failed: 0,
+            }),
+        });
+        Arc::new(Self {
+            model: model.to_owned(),
+            list: list.collect(),
+            head: tokio::sync::Mutex::new(()),
+            changed: Notify::new(),
+        })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Waits for a place at the endpoint that can best use one more request.
+    pub(super) async fn place(self: &Arc<Self>) -> Place {
+        let _head = self.head.lock().await;
+        loop {
+            let changed = self.changed.notified();
+            if let Some(place) = self.try_place() {
+                return place;
+            }
+            let due = self.list.iter().filter_map(|endpoint| endpoint.health().breaker.due()).min();
+            match due {
+                None => changed.await,
+                Some(due) => tokio::select! {
+                    () = tokio::time::sleep_until(due) => {}
+                    () = changed => {}
+                },
+            }
+        }
+    }
+
+    /// A place, if there is one now.
+    pub(super) fn try_place(self: &Arc<Self>) -> Option<Place> {
+        let index = self.choose(Instant::now())?;
+        let mut health = self.list[index].health();
+        health.breaker.begin();
+        health.held += 1;
+        health.given += 1;
+        Some(Place { endpoints: Arc::clone(self), index, sent: None, ended: false })
+    }
+
+    /// Two at random, and of them the one with less to do for what it may have; among equals, the one that
+    /// was given less so far.
+    fn choose(&self, now: Instant) -> Option<usize> {
+        let mut open = Vec::with_capacity(self.list.len());
+        for (index, endpoint) in self.list.iter().enumerate() {
+            let health = endpoint.health();
+            if health.breaker.lets(now) && health.limit.has_room(health.held) {
+                let load = f64::from(health.held) / f64::from(health.limit.now().max(1));
+                open.push((index, load, health.given));
+            }
+        }
+        let even = open.windows(2).all(|pair| (pair[0].1 - pair[1].1).abs() < 1e-9);
+        let less = |a: &&(usize, f64, u64), b: &&(usize, f64, u64)| a.1.total_cmp(&b.1).then(a.2.cmp(&b.2));
+        let best = match even {
+            true => open.iter().min_by(less),
+            false => open.sample(&mut rand::rng(), 2).min_by(less),
+        };
+        best.map(|(index, ..)| *index)
+    }
+
+    /// The endpoints at this moment.
+    pub(super) fn figures(&self) -> Vec<EndpointFigures> {
+        let figures = |endpoint: &Endpoint| {
+            let health = endpoint.health();
+            EndpointFigures {
+                model: self.model.clone(),
+                url: endpoint.address.shown.clone(),
+                state: health.breaker.word(),
+                in_flight: health.in_flight,
+                limit: matches!(health.limit, Limit::Auto(_)).then(|| health.limit.now()),
+                answered: health.answered,
+                failed: health.failed,
+            }
+        };
+        self.list.iter().map(figures).collect()
+    }
+
+    /// Where each endpoint tells of its queue.
+    pub(super) fn queues(&self) -> Vec<Url> {
+        self.list.iter().map(|endpoint| queue::address(&endpoint.address.base)).collect()
+    }
+
+    /// Notes what endpoint `index` says of its queue.
+    pub(super) fn note_queue(&self, index: usize, running: f64, waiting: f64) {
+        self.list[index].health().limit.queue(running, waiting);
+        self.changed.notify_one();
+    }
+}
+
+impl Endpoint {
+    fn health(&self) -> MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    pub(super) fn address(&self) -> &Address {
+        &self.endpoints.list[self.index].address
+    }
+
+    /// Whether the endpoint went down since the place was given.
+    pub(super) fn is_down(&self) -> bool {
+        matches!(self.endpoints.list[self.index].health().breaker, Breaker::Down { .. })
+    }
+
+    /// The request is sent now.
+    pub(super) fn begin(&mut self) {
+        let mut health = self.endpoints.list[self.index].health();
+        health.in_flight += 1;
+        self.sent = Some(health.sent);
+        health.sent += 1;
+        let in_flight = health.in_flight;
+        health.limit.sent(in_flight);
+    }
+
+    /// The request has ended.
+    pub(super) fn end(mut self, outcome: Outcome) {
+        self.ended = true;
+        let endpoint = &self.endpoints.list[self.index];
+        let mut health = endpoint.health();
+        let (number, next) = (self.sent.unwrap_or(health.sent), health.sent);
+        match outcome {
+            Outcome::Good => {
+                health.answered += 1;
+                health.limit.good();
+                if health.breaker.word() != "up" && self.endpoints.list.len() > 1 {
+                    info!(url = endpoint.address.shown, "the endpoint is back");
+                }
+                health.breaker.good();
+            }
+            Outcome::Full => {
+                health.failed += 1;
+                health.limit.loss(number, next);
+                health.breaker.unknown(Instant::now());
+            }
+            Outcome::Bad => {
+                health.failed += 1;
+                health.limit.loss(number, next);
+                let was_up = health.breaker.word() == "up";
+                if health.breaker.bad(Instant::now()) && was_up {
+                    let url = &endpoint.address.shown;
+                    warn!(
+                        model = self.endpoints.model,
+                        url, "the endpoint fails every time; it is left alone for a while"
+                    );
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut health = self.endpoints.list[self.index].health();
+        health.held -= 1;
+        if self.sent.is_some() {
+            health.in_flight -= 1;
+        }
+        if !self.ended {
+            health.breaker.unknown(Instant::now());
+        }
+        drop(health);
+        self.endpoints.changed.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn endpoints(count: usize, concurrency: Concurrency) -> Arc<Endpoints> {
+        let address = |index: usize| Address::new(&format!("http://h{index}/v1"), &[]).unwrap();
+        Endpoints::new("m", (0..count).map(address).collect(), concurrency)
+    }
+
+    fn counts(endpoints: &Endpoints, of: impl Fn(&EndpointFigures) -> u64) -> Vec<u64> {
+        endpoints.figures().iter().map(of).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn t45_the_slower_gets_less_and_nobody_waits() {
+        let endpoints = endpoints(3, Concurrency::Fixed(30));
+        let work = (0..600).map(|_| async {
+            let mut place = endpoints.place().await;
+            place.begin();
+            let slow = place.index == 0;
+            tokio::time::sleep(Duration::from_millis(if slow { 400 } else { 100 })).await;
+            place.end(Outcome::Good);
+        });
+        // Thirty at a time, as the engine would have it.
+        let mut running = futures::stream::FuturesUnordered::new();
+        for one in work {
+            if running.len() == 30 {
+                futures::StreamExt::next(&mut running).await;
+            }
+            running.push(one);
+        }
+        while futures::StreamExt::next(&mut running).await.is_some() {}
+        let answered = counts(&endpoints, |endpoint| endpoint.answered);
+        assert_eq!(answered.iter().sum::<u64>(), 600);
+        assert!(answered[0] * 2 < answered[1] && answered[0] * 2 < answered[2], "{answered:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn t45_a_dead_endpoint_is_left_alone_and_found_again() {
+        let endpoints = endpoints(2, Concurrency::Fixed(4));
+        let start = Instant::now();
+        let alive = |at: Instant| at.duration_since(start) >= Duration::from_secs(60);
+        let mut back = None;
+        for _ in 0..4000 {
+            let mut place = endpoints.place().await;
+            place.begin();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let dead = place.index == 0 && !alive(Instant::now());
+            if place.index == 0 && !dead {
+                back.get_or_insert(start.elapsed());
+            }
+            place.end(if dead { Outcome::Bad } else { Outcome::Good });
+        }
+        let failed = counts(&endpoints, |endpoint| endpoint.failed);
+        assert!(failed[0] <= 15 && failed[1] == 0, "{failed:?}");
+        assert!(back.unwrap() < Duration::from_secs(180), "{back:?}");
+        assert!(counts(&endpoints, |endpoint| endpoint.answered)[0] > 200);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn t45_when_all_are_down_requests_wait_and_one_looks() {
+        let endpoints = endpoints(2, Concurrency::Fixed(4));
+        for _ in 0..10 {
+            let mut place = endpoints.try_place().unwrap();
+            place.begin();
+            place.end(Outcome::Bad);
+        }
+        assert!(endpoints.try_place().is_none());
+        let start = Instant::now();
+        let probes = [endpoints.place().await, endpoints.place().await];
+        assert_eq!(start.elapsed().as_secs(), 1);
+        assert!(endpoints.try_place().is_none());
+        assert_eq!(endpoints.figures()[0].state, "probing");
+        probes.into_iter().for_each(|place| place.end(Outcome::Good));
+        assert!(endpoints.try_place().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn t46_places_are_found_per_attempt_and_given_in_order() {
+        let endpoints = endpoints(1, Concurrency::Auto);
+        let held: Vec<Place> = (0..8).map(|_| endpoints.try_place().unwrap()).collect();
+        assert!(endpoints.try_place().is_none());
+        assert_eq!(endpoints.figures()[0].limit, Some(8));
+        let first = async {
+            let place = endpoints.place().await;
+            (Instant::now(), place)
+        };
+        let then = async {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            drop(held);
+        };
+        let start = Instant::now();
+        let ((at, _place), ()) = tokio::join!(first, then);
+        assert_eq!(at.duration_since(start).as_secs(), 3);
+    }
+}

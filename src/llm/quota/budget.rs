@@ -1,0 +1,76 @@
+//! How many retries all requests to a model may make together: a fifth of what succeeds, and ten a second.
+//!
+//! `retry` withdraws before each repeated attempt. When nothing is left a retry waits; it does not fail.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::bucket::Bucket;
+
+/// Retries a second that are always allowed; as many as fill the bucket may come at once.
+const FLOOR: f64 = 10.0;
+/// Retries for each success.
+const SHARE: f64 = 0.2;
+/// Retries that successes can save up.
+const MOST: f64 = 1000.0;
+
+/// The retries that are left.
+#[derive(Debug)]
+pub(in crate::llm) struct Budget {
+    bucket: Mutex<Bucket>,
+    /// Held by the retry whose turn is next.
+    head: tokio::sync::Mutex<()>,
+}
+
+impl Budget {
+    pub(in crate::llm) fn new() -> Self {
+        let bucket = Mutex::new(Bucket::new(FLOOR, Instant::now()));
+        Self { bucket, head: tokio::sync::Mutex::new(()) }
+    }
+
+    /// Notes a success.
+    pub(in crate::llm) fn deposit(&self) {
+        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        if bucket.level(Instant::now()) < MOST {
+            bucket.settle(SHARE);
+        }
+    }
+
+    /// Takes one retry, as soon as there is one.
+    pub(in crate::llm) async fn withdraw(&self) {
+        let _head = self.head.lock().await;
+        while let Some(wait) = self.take() {
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    fn take(&self) -> Option<Duration> {
+        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        let wait = bucket.wait(1.0, Instant::now());
+        if wait.is_zero() {
+            bucket.take(1.0);
+            return None;
+        }
+        Some(wait)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn t38_retries_wait_for_the_budget_and_none_fails() {
+        let budget = Budget::new();
+        let start = Instant::now();
+        futures::future::join_all((0..301).map(|_| budget.withdraw())).await;
+        let seconds = start.elapsed().as_secs_f64();
+        assert!((29.0..=31.0).contains(&seconds), "{seconds}");
+        (0..500).for_each(|_| budget.deposit());
+        let start = Instant::now();
+        futures::future::join_all((0..100).map(|_| budget.withdraw())).await;
+        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    }
+}

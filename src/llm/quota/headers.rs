@@ -1,0 +1,137 @@
+//! What is left of a provider's limits, as its answers say it in `x-ratelimit-*` and
+//! `anthropic-ratelimit-*` headers.
+//!
+//! `quota` lets them slow a pool down, never speed it up. What is absent, negative or unreadable is unknown.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::header::HeaderMap;
+
+/// What is left of each meter.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(in crate::llm) struct Remaining {
+    pub(in crate::llm) requests: Option<Left>,
+    pub(in crate::llm) tokens: Option<Left>,
+    pub(in crate::llm) input: Option<Left>,
+    pub(in crate::llm) output: Option<Left>,
+}
+
+/// What is left of one meter.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::llm) struct Left {
+    pub(in crate::llm) count: f64,
+    /// What there is when nothing is used.
+    pub(in crate::llm) limit: Option<f64>,
+    /// When all of it is back.
+    pub(in crate::llm) reset: Option<Duration>,
+}
+
+impl Left {
+    /// How long until `need` of the meter is back, if the provider lets it come back evenly.
+    pub(super) fn wait(&self, need: f64) -> Option<Duration> {
+        let share = (need / self.limit.unwrap_or(need).max(need)).min(1.0);
+        let reset = self.reset?.min(Duration::from_mins(1));
+        let wait = reset.mul_f64(share);
+        Some(if self.limit.is_none() { wait.min(Duration::from_secs(1)) } else { wait })
+    }
+}
+
+/// Reads the headers of one response.
+pub(in crate::llm) fn read(headers: &HeaderMap) -> Remaining {
+    read_at(headers, Timestamp::now())
+}
+
+fn read_at(headers: &HeaderMap, now: Timestamp) -> Remaining {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let number = |name: &str| {
+        let number = text(name)?.parse::<f64>().ok()?;
+        (number >= 0.0 && number.is_finite()).then_some(number)
+    };
+    let left = |meter: &str| {
+        let [open, other] = [
+            ["remaining", "limit", "reset"].map(|what| format!("x-ratelimit-{what}-{meter}")),
+            ["remaining", "limit", "reset"].map(|what| format!("anthropic-ratelimit-{meter}-{what}")),
+        ];
+        for [remaining, limit, reset] in [open, other] {
+            if let Some(count) = number(&remaining) {
+                let reset = text(&reset).and_then(|text| duration(text, now));
+                return Some(Left { count, limit: number(&limit).filter(|limit| *limit > 0.0), reset });
+            }
+        }
+        None
+    };
+    Remaining {
+        requests: left("requests"),
+        tokens: left("tokens"),
+        input: left("input-tokens"),
+        output: left("output-tokens"),
+    }
+}
+
+/// `1s`, `6m0s`, `20ms`, plain seconds, or a time to come in RFC 3339.
+fn duration(text: &str, now: Timestamp) -> Option<Duration> {
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Duration::try_from_secs_f64(time.duration_since(now).as_secs_f64()).ok();
+    }
+    if let Ok(seconds) = text.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).ok();
+    }
+    let mut total = 0.0;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| c.is_ascii_alphabetic())?;
+        let amount: f64 = rest[..end].parse().ok()?;
+        let unit_end = rest[end..].find(|c: char| !c.is_ascii_alphabetic()).map_or(rest.len(), |at| end + at);
+        total += amount
+            * match &rest[end..unit_end] {
+                "ms" => 0.001,
+                "s" => 1.0,
+                "m" => 60.0,
+                "h" => 3600.0,
+                "d" => 86_400.0,
+                _ => return None,
+            };
+        rest = &rest[unit_end..];
+    }
+    Duration::try_from_secs_f64(total).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reqwest::header::{HeaderName, HeaderValue};
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> Remaining {
+        let now: Timestamp = "2026-11-20T12:00:00Z".parse().unwrap();
+        let pairs = pairs.iter();
+        let map = pairs.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        read_at(&map.collect(), now)
+    }
+
+    fn check(pairs: &[(&'static str, &'static str)], expected: Option<(f64, Option<f64>, Option<f64>)>) {
+        let read = headers(pairs).requests.or(headers(pairs).input);
+        let read = read.map(|left| (left.count, left.limit, left.reset.map(|reset| reset.as_secs_f64())));
+        assert_eq!(read, expected, "{pairs:?}");
+    }
+
+    #[test]
+    fn t49_what_is_left_is_read_and_nonsense_is_unknown() {
+        let left = "x-ratelimit-remaining-requests";
+        let reset = "x-ratelimit-reset-requests";
+        check(&[], None);
+        check(&[(left, "-1")], None);
+        check(&[(left, "many")], None);
+        check(&[(left, "NaN")], None);
+        check(&[(left, "0"), (reset, "6m0s")], Some((0.0, None, Some(360.0))));
+        check(&[(left, "9"), (reset, "20ms")], Some((9.0, None, Some(0.02))));
+        check(&[(left, "9"), (reset, "soon")], Some((9.0, None, None)));
+        check(&[(left, "9"), ("x-ratelimit-limit-requests", "0")], Some((9.0, None, None)));
+        let pairs = [
+            ("anthropic-ratelimit-input-tokens-remaining", "100"),
+            ("anthropic-ratelimit-input-tokens-limit", "1000"),
+            ("anthropic-ratelimit-input-tokens-reset", "2026-11-20T12:00:30Z"),
+        ];
+        check(&pairs, Some((100.0, Some(1000.0), Some(30.0))));
+    }
+}

@@ -1,0 +1,373 @@
+//! Quota pools: what a provider meters, shared by the endpoints and models that draw on it.
+//!
+//! Each attempt takes its turn here right before it is sent. Requests a minute are paced by governor
+//! (`pace`); tokens are reserved by estimate (`estimate`) and settled by what was used (`bucket`); a refusal
+//! pauses the whole pool, which then goes on slowly (`ramp`). Turns are first come, first served: one
+//! request waits at the head, the others behind it, and each is woken once.
+
+mod bucket;
+mod budget;
+mod estimate;
+mod headers;
+mod pace;
+mod pools;
+mod ramp;
+#[cfg(test)]
+mod tests;
+
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rand::RngExt;
+use serde::Serialize;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::Usage;
+use crate::config::Limits;
+use bucket::Bucket;
+pub(super) use budget::Budget;
+pub(super) use estimate::{Outputs, tokens};
+pub(super) use headers::{Remaining, read as read_headers};
+use pace::Pace;
+pub use pools::Pools;
+use ramp::Ramp;
+
+/// Pauses without a time from the server grow to this.
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+
+/// A server may ask for any time at all; long before this the run has stopped.
+const LONGEST_ASKED: Duration = Duration::from_hours(24);
+
+/// What one provider meters: an account, or a group of models in it.
+#[derive(Debug)]
+pub struct Pool {
+    name: String,
+    state: Mutex<State>,
+    /// Held by the request whose turn is next; the others queue up behind it in order.
+    head: tokio::sync::Mutex<()>,
+    /// Tells the request at the head that something other than time has changed.
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    limits: Limits,
+    pace: Option<Pace>,
+    meters: Meters,
+    in_flight: u32,
+    paused_until: Option<Instant>,
+    /// Refusals since the last success, each the first after requests went on.
+    refusals: u32,
+    ramp: Ramp,
+    /// All that was ever reserved, to tell what an answer's headers cannot know of.
+    reserved: Totals,
+    /// The newest request whose headers were looked at.
+    newest_headers: u64,
+}
+
+#[derive(Debug, Default)]
+struct Meters {
+    tokens: Option<Bucket>,
+    input: Option<Bucket>,
+    output: Option<Bucket>,
+}
+
+/// Tokens that a request is going to take.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Need {
+    pub(super) input: u64,
+    pub(super) output: u64,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Totals {
+    requests: u64,
+    input: f64,
+    output: f64,
+}
+
+/// The turn of one request. Dropped without a word, as when a run is given up, what was reserved counts
+/// as used: the server may have done the work.
+#[derive(Debug)]
+pub(super) struct Turn {
+    pool: Arc<Pool>,
+    need: Need,
+    /// When it was given.
+    pub(super) at: Instant,
+    /// What had been reserved by then, this turn counted in.
+    then: Totals,
+}
+
+/// What `status` shows of a pool.
+#[derive(Debug, Clone, Serialize)]
+pub struct PoolFigures {
+    /// The pool's name, or that of the only model that uses it.
+    pub pool: String,
+    /// Requests under way.
+    pub in_flight: u32,
+    /// Seconds that the pool still waits because the provider refused.
+    pub paused_seconds: f64,
+}
+
+impl Pool {
+    /// A pool with these limits; none of them holds anything back where it is not set.
+    #[must_use]
+    pub fn new(name: &str, limits: Limits) -> Arc<Self> {
+        let now = Instant::now();
+        let mut state = State {
+            limits: Limits::default(),
+            pace: None,
+            meters: Meters::default(),
+            in_flight: 0,
+            paused_until: None,
+            refusals: 0,
+            ramp: Ramp::new(now),
+            reserved: Totals::default(),
+            newest_headers: 0,
+        };
+        state.set_limits(limits, now);
+        let name = name.to_owned();
+        Arc::new(Self {
+            name,
+            state: Mutex::new(state),
+            head: tokio::sync::Mutex::new(()),
+            changed: Notify::new(),
+        })
+    }
+
+    /// Changes the limits of a pool in use: the new rates hold at once, and no burst comes with them.
+    pub fn set_limits(&self, limits: Limits) {
+        self.state().set_limits(limits, Instant::now());
+        self.changed.notify_one();
+    }
+
+    /// The pool at this moment.
+    #[must_use]
+    pub fn figures(&self) -> PoolFigures {
+        let state = self.state();
+        let left = state.paused_until.map(|until| until.duration_since(Instant::now()));
+        PoolFigures {
+            pool: self.name.clone(),
+            in_flight: state.in_flight,
+            paused_seconds: left.unwrap_or_default().as_secs_f64(),
+        }
+    }
+
+    /// Waits for the turn of a request that will take so much.
+    pub(super) async fn turn(self: &Arc<Self>, need: Need) -> Turn {
+        let _head = self.head.lock().await;
+        loop {
+            let changed = self.changed.notified();
+            let wait = match self.state().admit(need, Instant::now()) {
+                Ok(then) => {
+                    let pool = Arc::clone(self);
+                    return Turn { pool, need, at: Instant::now(), then };
+                }
+                Err(wait) => wait,
+            };
+            match wait {
+                Wait::Change => changed.await,
+                Wait::Until(until) => tokio::select! {
+                    () = tokio::time::sleep_until(until) => {}
+                    () = changed => {}
+                },
+            }
+        }
+    }
+
+    /// Pauses the pool for what the server asks, or, where it says nothing, for a time that grows from
+    /// `base` with each refusal. Of two pauses the later end counts. `sent` is when the refused request was.
+    pub(super) fn refused(&self, sent: Instant, asked: Option<Duration>, base: Duration, class: &str) {
+        let now = Instant::now();
+        let mut state = self.state();
+        let first = state.ramp.refused(sent, now);
+        if !first && asked.is_none() {
+            return;
+        }
+        let bound = base.saturating_mul(2_u32.saturating_pow(state.refusals)).min(LONGEST_PAUSE);
+        if first {
+            state.refusals = state.refusals.saturating_add(1);
+        }
+        let wait = match asked {
+            // A little later than asked, so that several runs do not all come back at once.
+            Some(asked) => {
+                let asked = asked.min(LONGEST_ASKED);
+                asked + part_of((asked / 10).min(Duration::from_secs(1)))
+            }
+            None => part_of(bound),
+        };
+        let until = now + wait;
+        if state.paused_until.is_some_and(|present| present >= until) {
+            return;
+        }
+        let is_new = state.paused_until.is_none_or(|present| present <= now);
+        state.paused_until = Some(until);
+        state.ramp.resume(until);
+        if is_new && asked.is_some() {
+            warn!(pool = self.name, class, seconds = wait.as_secs_f64(), "the server asks to wait");
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a request at the head waits for.
+enum Wait {
+    Until(Instant),
+    /// Room, which comes when another request ends.
+    Change,
+}
+
+impl State {
+    fn set_limits(&mut self, limits: Limits, now: Instant) {
+        if limits.requests_per_minute != self.limits.requests_per_minute {
+            let pace = limits.requests_per_minute.and_then(NonZeroU32::new).and_then(Pace::new);
+            self.pace = pace.map(|pace| if self.reserved.requests > 0 { pace.without_burst() } else { pace });
+        }
+        let meters = [
+            (&mut self.meters.tokens, limits.tokens_per_minute),
+            (&mut self.meters.input, limits.input_tokens_per_minute),
+            (&mut self.meters.output, limits.output_tokens_per_minute),
+        ];
+        for (meter, per_minute) in meters {
+            let per_second = per_minute.filter(|limit| *limit > 0).map(|limit| limit as f64 / 60.0);
+            match (per_second, meter.as_mut()) {
+                (Some(per_second), Some(meter)) => meter.set_rate(per_second, now),
+                (Some(per_second), None) => *meter = Some(Bucket::new(per_second, now)),
+                (None, _) => *meter = None,
+            }
+        }
+        self.limits = limits;
+    }
+
+    /// Lets a request through, or says what it has to wait for.
+    fn admit(&mut self, need: Need, now: Instant) -> Result<Totals, Wait> {
+        if let Some(until) = self.paused_until.filter(|until| *until > now) {
+            return Err(Wait::Until(until));
+        }
+        if self.limits.in_flight.is_some_and(|most| self.in_flight >= most.max(1)) {
+            return Err(Wait::Change);
+        }
+        let wait = self.meters.each(need).map(|(meter, need)| meter.map(|meter| meter.wait(need, now)));
+        let wait = wait.into_iter().flatten().max().unwrap_or_default();
+        if !wait.is_zero() {
+            return Err(Wait::Until(now + wait.min(Duration::from_hours(1))));
+        }
+        if let Some(next) = self.ramp.early(now) {
+            return Err(Wait::Until(next));
+        }
+        // Last, as a turn that it gives is taken.
+        if let Some(pace) = &self.pace {
+            pace.take().map_err(|wait| Wait::Until(now + wait))?;
+        }
+        for (meter, need) in self.meters.each(need) {
+            if let Some(meter) = meter {
+                meter.take(need);
+            }
+        }
+        self.ramp.sent(now);
+        self.in_flight += 1;
+        self.reserved.requests += 1;
+        self.reserved.input += need.input as f64;
+        self.reserved.output += need.output as f64;
+        Ok(self.reserved)
+    }
+
+    /// Lowers the meters to what the provider says is left, less what was sent since.
+    fn observe(&mut self, left: Remaining, need: Need, then: Totals, now: Instant) {
+        if then.requests < self.newest_headers {
+            return;
+        }
+        self.newest_headers = then.requests;
+        let [input, output] = [self.reserved.input - then.input, self.reserved.output - then.output];
+        let since = (self.reserved.requests - then.requests) as f64;
+        let meters = [
+            (&mut self.meters.tokens, left.tokens, input + output, (need.input + need.output) as f64),
+            (&mut self.meters.input, left.input, input, need.input as f64),
+            (&mut self.meters.output, left.output, output, need.output as f64),
+            // Requests are paced without a level that could be lowered.
+            (&mut None, left.requests, since, 1.0),
+        ];
+        let mut hold = None;
+        for (meter, left, newer, need) in meters {
+            let Some(left) = left else { continue };
+            let free = left.count - newer;
+            match meter {
+                Some(meter) => meter.lower(free.max(0.0), now),
+                None if free <= 0.0 => hold = hold.max(left.wait(need)),
+                None => {}
+            }
+        }
+        if let Some(hold) = hold {
+            self.paused_until = self.paused_until.max(Some(now + hold));
+        }
+    }
+}
+
+impl Meters {
+    fn any(&self) -> bool {
+        self.tokens.is_some() || self.input.is_some() || self.output.is_some()
+    }
+
+    fn each(&mut self, need: Need) -> [(Option<&mut Bucket>, f64); 3] {
+        let (input, output) = (need.input as f64, need.output as f64);
+        [(self.tokens.as_mut(), input + output), (self.input.as_mut(), input), (self.output.as_mut(), output)]
+    }
+}
+
+impl Turn {
+    /// The request was answered: what it took takes the place of what was reserved.
+    pub(super) fn settle(self, usage: Usage) {
+        let mut state = self.pool.state();
+        state.refusals = 0;
+        let used = [
+            (usage.prompt_tokens + usage.completion_tokens) as f64,
+            usage.prompt_tokens as f64,
+            usage.completion_tokens as f64,
+        ];
+        for ((meter, reserved), used) in state.meters.each(self.need).into_iter().zip(used) {
+            if let Some(meter) = meter {
+                meter.settle(reserved - used);
+            }
+        }
+    }
+
+    /// The request was refused or never arrived: nothing was used.
+    pub(super) fn refund(self) {
+        for (meter, reserved) in self.pool.state().meters.each(self.need) {
+            if let Some(meter) = meter {
+                meter.settle(reserved);
+            }
+        }
+    }
+
+    /// Takes note of what the provider says is left.
+    pub(super) fn observe(&self, left: Remaining) {
+        if left != Remaining::default() {
+            self.pool.state().observe(left, self.need, self.then, Instant::now());
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut state = self.pool.state();
+        state.in_flight -= 1;
+        // Only a head that waits for room or for tokens gains by it.
+        let matters = state.limits.in_flight.is_some() || state.meters.any();
+        drop(state);
+        if matters {
+            self.pool.changed.notify_one();
+        }
+    }
+}
+
+/// Any time from nothing to `bound`. Not one of a run's own draws: it decides when, never what.
+pub(super) fn part_of(bound: Duration) -> Duration {
+    bound.mul_f64(rand::rng().random_range(0.0..=1.0))
+}

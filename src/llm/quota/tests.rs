@@ -1,0 +1,268 @@
+//! Pools under load, on a clock that turns by itself.
+
+use super::headers::Left;
+use super::*;
+use futures::future::join_all;
+use rand::SeedableRng;
+use rand::rngs::ChaCha8Rng;
+
+fn limits(requests: Option<u32>, tokens: Option<u64>) -> Limits {
+    Limits { requests_per_minute: requests, tokens_per_minute: tokens, ..Limits::default() }
+}
+
+fn usage(input: u64, output: u64) -> Usage {
+    Usage { prompt_tokens: input, completion_tokens: output }
+}
+
+/// The most that any window of `seconds` holds, of amounts at times in order.
+fn fullest(sent: &[(f64, f64)], seconds: f64) -> f64 {
+    let (mut first, mut sum, mut most) = (0, 0.0, 0.0_f64);
+    for (at, amount) in sent {
+        sum += amount;
+        while sent[first].0 <= at - seconds {
+            sum -= sent[first].1;
+            first += 1;
+        }
+        most = most.max(sum);
+    }
+    most
+}
+
+#[tokio::test(start_paused = true)]
+async fn t47_requests_stay_within_the_rate_and_use_it() {
+    for per_minute in [60, 600, 12_000] {
+        let pool = Pool::new("p", limits(Some(per_minute), None));
+        let start = Instant::now();
+        let count = per_minute * 3;
+        let turns = (0..count).map(|_| async {
+            let turn = pool.turn(Need::default()).await;
+            (start.elapsed().as_secs_f64(), turn)
+        });
+        let sent: Vec<(f64, f64)> = join_all(turns).await.iter().map(|(at, _)| (*at, 1.0)).collect();
+        let rate = f64::from(per_minute) / 60.0;
+        for seconds in [1.0, 10.0, 60.0] {
+            let most = fullest(&sent, seconds);
+            assert!(most <= rate * seconds * 1.05 + 1.0, "{per_minute}: {most} in {seconds} s");
+        }
+        let took = sent[sent.len() - 1].0;
+        assert!((174.0..=181.0).contains(&took), "{per_minute}: {took}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn t47_tokens_stay_within_the_rate_and_use_it() {
+    let pool = Pool::new("p", limits(None, Some(60_000)));
+    let start = Instant::now();
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let requests: Vec<(u64, u64)> =
+        (0..1000).map(|_| (rng.random_range(50..500), rng.random_range(0..400))).collect();
+    let turns = requests.iter().map(|(input, output)| {
+        let pool = &pool;
+        async move {
+            let turn = pool.turn(Need { input: *input, output: 400 }).await;
+            let at = start.elapsed().as_secs_f64();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            turn.settle(usage(*input, *output));
+            (at, (input + output) as f64)
+        }
+    });
+    let sent = join_all(turns).await;
+    let all: f64 = sent.iter().map(|(_, tokens)| tokens).sum();
+    let took = sent[sent.len() - 1].0;
+    assert!(fullest(&sent, 60.0) <= 60_000.0 + 5000.0, "{}", fullest(&sent, 60.0));
+    assert!(fullest(&sent[..], 1.0) <= 1000.0 + 5000.0);
+    let first_minute: f64 = sent.iter().filter(|(at, _)| *at <= 60.0).map(|(_, tokens)| tokens).sum();
+    assert!(first_minute <= 60_000.0 * 1.1, "{first_minute}");
+    assert!(all / took >= 970.0, "{all} in {took}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn t48_a_request_over_the_burst_passes_and_each_meter_counts() {
+    let limits = Limits {
+        input_tokens_per_minute: Some(60_000),
+        output_tokens_per_minute: Some(6000),
+        ..Limits::default()
+    };
+    let pool = Pool::new("p", limits);
+    let start = Instant::now();
+    let need = Need { input: 100, output: 900 };
+    pool.turn(need).await.settle(usage(100, 900));
+    // Output is the narrow one: 900 of debt and a full bucket of 500 at 100 a second.
+    pool.turn(need).await.refund();
+    assert_eq!(start.elapsed().as_secs(), 14);
+    pool.turn(need).await.settle(usage(100, 900));
+    assert_eq!(start.elapsed().as_secs(), 14);
+    // One that was dropped counts as used.
+    drop(pool.turn(need).await);
+    assert_eq!(start.elapsed().as_secs(), 23);
+    pool.turn(need).await.refund();
+    assert_eq!(start.elapsed().as_secs(), 32);
+}
+
+#[tokio::test(start_paused = true)]
+async fn t49_headers_lower_and_never_raise() {
+    let left = |count: f64, reset: Option<u64>| Left {
+        count,
+        limit: Some(600.0),
+        reset: reset.map(Duration::from_secs),
+    };
+    let pool = Pool::new("p", limits(None, Some(60_000)));
+    let need = Need { input: 1, output: 0 };
+    let level = |pool: &Pool| pool.state().meters.tokens.as_mut().unwrap().level(Instant::now());
+    let (old, new) = (pool.turn(need).await, pool.turn(need).await);
+    tokio::time::advance(Duration::from_secs(4)).await;
+    let before = level(&pool);
+    for same in [None, Some(left(1e9, None))] {
+        new.observe(Remaining { tokens: same, ..Remaining::default() });
+        assert!((level(&pool) - before).abs() < 1e-6);
+    }
+    new.observe(Remaining { tokens: Some(left(100.0, None)), ..Remaining::default() });
+    assert!((level(&pool) - 100.0).abs() < 1e-6);
+    // What an older request brings late is out of date.
+    old.observe(Remaining { tokens: Some(left(5.0, None)), ..Remaining::default() });
+    assert!((level(&pool) - 100.0).abs() < 1e-6);
+    // Nothing left: one request's share of the time until all is back.
+    new.observe(Remaining { requests: Some(left(0.0, Some(60))), ..Remaining::default() });
+    let start = Instant::now();
+    drop(pool.turn(need).await);
+    assert_eq!(start.elapsed().as_millis(), 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn t50_a_changed_limit_holds_at_once_without_a_burst() {
+    let pool = Pool::new("p", limits(Some(6), None));
+    let start = Instant::now();
+    drop(pool.turn(Need::default()).await);
+    let turns = join_all((0..201).map(|_| async {
+        drop(pool.turn(Need::default()).await);
+        start.elapsed().as_secs_f64()
+    }));
+    let change = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        pool.set_limits(limits(Some(6000), None));
+    };
+    let (times, ()) = tokio::join!(turns, change);
+    assert!((1.0..=1.1).contains(&times[0]), "{}", times[0]);
+    assert!((2.9..=3.1).contains(&times[200]), "{}", times[200]);
+    let sent: Vec<(f64, f64)> = times.iter().map(|at| (*at, 1.0)).collect();
+    assert!(fullest(&sent, 0.1) <= 16.0, "{}", fullest(&sent, 0.1));
+    pool.set_limits(Limits::default());
+    join_all((0..1000).map(|_| pool.turn(Need::default()))).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn t51_many_waiters_are_served_in_order_and_woken_little() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let many = 20_000;
+    let pool = Pool::new("p", Limits { in_flight: Some(4), ..limits(Some(600_000), None) });
+    let (order, polls) = (Mutex::new(Vec::new()), AtomicUsize::new(0));
+    let turns = (0..many).map(|index| {
+        let (pool, order, polls) = (&pool, &order, &polls);
+        let mut turn = Box::pin(async move {
+            let turn = pool.turn(Need::default()).await;
+            order.lock().unwrap().push(index);
+            drop(turn);
+        });
+        std::future::poll_fn(move |context| {
+            polls.fetch_add(1, Ordering::Relaxed);
+            turn.as_mut().poll(context)
+        })
+    });
+    join_all(turns).await;
+    assert!(order.lock().unwrap().is_sorted());
+    // One poll each to get in line.
+    let woken = polls.load(Ordering::Relaxed) - many;
+    assert!(woken <= 2 * many, "{woken}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn t35_of_two_pauses_the_later_end_counts() {
+    let pool = Pool::new("p", Limits::default());
+    let start = Instant::now();
+    let turn = pool.turn(Need::default()).await;
+    pool.refused(turn.at, Some(Duration::from_secs(40)), Duration::ZERO, "test");
+    pool.refused(turn.at, Some(Duration::from_secs(20)), Duration::ZERO, "test");
+    drop(turn);
+    assert!(pool.figures().paused_seconds >= 40.0);
+    drop(pool.turn(Need::default()).await);
+    let seconds = start.elapsed().as_secs_f64();
+    assert!((40.0..=41.0).contains(&seconds), "{seconds}");
+}
+
+/// A server that takes `rate` requests a second in a bucket of one second, and is down for a while.
+struct Server {
+    rate: f64,
+    level: f64,
+    at: Instant,
+    down: std::ops::Range<f64>,
+}
+
+/// Keeps asking the server with `workers` at a time for `seconds`; gives the times of successes and the
+/// attempts.
+async fn load(
+    pool: &Arc<Pool>,
+    server: Server,
+    workers: usize,
+    retry_after: Option<Duration>,
+    seconds: f64,
+) -> (Vec<f64>, usize) {
+    let (start, taken, attempts) = (Instant::now(), Mutex::new(Vec::new()), Mutex::new(0));
+    let server = Mutex::new(server);
+    let work = (0..workers).map(|_| async {
+        while start.elapsed().as_secs_f64() < seconds {
+            let turn = pool.turn(Need::default()).await;
+            let at = turn.at.duration_since(start).as_secs_f64();
+            *attempts.lock().unwrap() += 1;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let refused = {
+                let mut server = server.lock().unwrap();
+                let risen = server.rate * turn.at.duration_since(server.at).as_secs_f64();
+                server.level = (server.level + risen).min(server.rate);
+                server.at = turn.at;
+                let full = server.level < 1.0;
+                if !full {
+                    server.level -= 1.0;
+                }
+                full || server.down.contains(&at)
+            };
+            if refused {
+                pool.refused(turn.at, retry_after, Duration::from_secs(1), "test");
+                turn.refund();
+                continue;
+            }
+            tokio::time::sleep(Duration::from_millis(180)).await;
+            turn.settle(Usage::default());
+            taken.lock().unwrap().push(at);
+        }
+    });
+    join_all(work).await;
+    (taken.into_inner().unwrap(), attempts.into_inner().unwrap())
+}
+
+fn server(rate: f64, down: std::ops::Range<f64>) -> Server {
+    Server { rate, level: rate, at: Instant::now(), down }
+}
+
+#[tokio::test(start_paused = true)]
+async fn t47_a_rate_that_nobody_declared_is_found() {
+    let pool = Pool::new("p", Limits::default());
+    let wait = Some(Duration::from_secs(1));
+    let (taken, attempts) = load(&pool, server(200.0, 0.0..0.0), 256, wait, 300.0).await;
+    let share = taken.len() as f64 / (200.0 * 300.0);
+    assert!(share >= 0.88, "{share}");
+    assert!(attempts as f64 <= 1.05 * taken.len() as f64, "{attempts} for {}", taken.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn t38_after_a_storm_of_half_an_hour_the_full_rate_returns() {
+    for wait in [None, Some(Duration::from_secs(5))] {
+        let pool = Pool::new("p", Limits::default());
+        let (taken, attempts) = load(&pool, server(1e6, 20.0..1820.0), 100, wait, 2000.0).await;
+        let rate = |from: f64, to: f64| {
+            taken.iter().filter(|at| (from..to).contains(*at)).count() as f64 / (to - from)
+        };
+        let before = rate(5.0, 20.0);
+        assert!(rate(1940.0, 1990.0) >= 0.97 * before, "{} after {before}", rate(1940.0, 1990.0));
+        assert!(attempts as f64 <= 1.2 * taken.len() as f64 + 10.0 * 1800.0, "{attempts}");
+    }
+}

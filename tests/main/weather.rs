@@ -1,0 +1,268 @@
+//! The model client in bad weather: refusals, pauses, broken answers, endpoints that come and go.
+//!
+//! Each row of a table is one kind of weather with what must come of it. Times are only compared with
+//! floors that the server asked for.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use synthmill::config::{Limits, ModelConfig};
+use synthmill::llm::{Completion, Message, Model, ModelError, ModelErrorKind, ModelRequest, Pool, Remote};
+use synthmill::record::Record;
+
+use crate::harness::{outputs, rows_pipeline, synthmill};
+use crate::model_server::{ModelServer, Reply};
+
+fn config(urls: &[&str], more: Value) -> ModelConfig {
+    let mut config = json!({"base_urls": urls, "model": "test-model", "max_attempts": 3});
+    config.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
+    serde_json::from_value(config).unwrap()
+}
+
+fn model(urls: &[&str], more: Value) -> Remote {
+    Remote::new("teacher", &config(urls, more)).unwrap().first_wait(Duration::from_millis(2))
+}
+
+async fn ask(model: &Remote, text: &str) -> Result<Completion, ModelError> {
+    let request = ModelRequest { messages: vec![Message::new("user", text)], ..ModelRequest::default() };
+    model.complete(&request, &Record::default()).await
+}
+
+#[tokio::test]
+async fn t34_no_request_comes_before_the_time_the_server_named() {
+    let soon = (jiff::Timestamp::now() + jiff::SignedDuration::from_secs(2))
+        .strftime("%a, %d %b %Y %H:%M:%S GMT")
+        .to_string();
+    let cases = [
+        // First, before time has passed; and whole seconds, so up to one of the two is gone already.
+        ("retry-after", &*soon, 0.5),
+        ("retry-after", "0.3", 0.3),
+        ("retry-after", "1", 1.0),
+        ("retry-after-ms", "300", 0.3),
+        ("retry-after", "Fri, 20 Nov 2020 11:59:00 GMT", 0.0),
+        ("retry-after", "-5", 0.0),
+        ("retry-after", "soon", 0.0),
+    ];
+    for (name, value, floor) in cases {
+        let refusal = Reply::error(429, "", "slow").with_header(name, value);
+        let server = ModelServer::replies(vec![refusal, Reply::answer("Rhine")]);
+        assert_eq!(ask(&model(&[&server.url], json!({})), "x").await.unwrap().attempts, 2);
+        let questions = server.questions();
+        let gap = questions[1].at - questions[0].at;
+        assert!(gap >= Duration::from_secs_f64(floor), "{name}: {value}: {gap:?}");
+    }
+    let refusal = Reply::error(429, "", "slow").with_header("retry-after", "1000000000");
+    let server = ModelServer::replies(vec![refusal]);
+    let error = ask(&model(&[&server.url], json!({})), "x").await.unwrap_err();
+    assert_eq!((error.kind, server.questions().len()), (ModelErrorKind::Fatal, 1));
+}
+
+#[tokio::test]
+async fn t36_two_models_of_one_pool_pause_together() {
+    let wait = Reply::error(429, "", "slow").with_header("retry-after", "0.4");
+    let refusing = ModelServer::replies(vec![wait, Reply::answer("one")]);
+    let other = ModelServer::replies(vec![Reply::answer("two")]);
+    let pool = Pool::new("account", Limits::default());
+    let in_pool = |url: &str| Remote::in_pool("m", &config(&[url], json!({})), Arc::clone(&pool)).unwrap();
+    let (first, second) = (in_pool(&refusing.url), in_pool(&other.url));
+    let then = async {
+        while pool.figures().paused_seconds == 0.0 {
+            tokio::task::yield_now().await;
+        }
+        ask(&second, "y").await
+    };
+    let (one, two) = tokio::join!(ask(&first, "x"), then);
+    assert_eq!((&*one.unwrap().text, &*two.unwrap().text), ("one", "two"));
+    let gap = other.questions()[0].at - refusing.questions()[0].at;
+    assert!(gap >= Duration::from_millis(400), "{gap:?}");
+}
+
+#[test]
+fn t37_what_stops_the_run_rejects_nothing_and_asks_no_more() {
+    let cases = [
+        (401, "invalid_api_key", "no"),
+        (403, "", "no"),
+        (404, "model_not_found", "no such model"),
+        (429, "insufficient_quota", "pay"),
+    ];
+    for (status, code, message) in cases {
+        let server = ModelServer::start(move |_| Reply::error(status, code, message));
+        let dir = tempfile::TempDir::new().unwrap();
+        let yaml = rows_pipeline(dir.path(), 200, 8).replace("http://127.0.0.1:9/v1", &server.url);
+        std::fs::write(dir.path().join("p.yaml"), yaml).unwrap();
+        synthmill(dir.path(), &["run", "p.yaml", "--out", "out"], 4);
+        assert!(server.questions().len() <= 8, "{status}: {}", server.questions().len());
+        assert!(outputs(&dir.path().join("out")).values().all(Vec::is_empty), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn t39_every_broken_connection_has_a_class_and_an_end() {
+    let stuck = ModelServer::replies(vec![Reply::answer("Rhine").stuck()]);
+    let cut = ModelServer::replies(vec![Reply::answer("Rhine").half()]);
+    let large = ModelServer::replies(vec![Reply::raw(200, "application/json", vec![b' '; 9 << 20])]);
+    // A server that speaks no TLS, one that does not exist, one that closes at once.
+    let no_tls = cut.url.replace("http://", "https://");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let closing = format!("http://{}/v1", listener.local_addr().unwrap());
+    let thread = std::thread::spawn(move || listener.incoming().take(3).for_each(drop));
+    let cases = [
+        (&*stuck.url, "timeout", ModelErrorKind::Record),
+        (&cut.url, "cut_body", ModelErrorKind::Record),
+        (&large.url, "body_too_large", ModelErrorKind::Record),
+        (&no_tls, "unreachable", ModelErrorKind::Fatal),
+        ("http://no-such-host.invalid/v1", "unreachable", ModelErrorKind::Fatal),
+        (&closing, "reset", ModelErrorKind::Record),
+    ];
+    for (url, class, kind) in cases {
+        let error = ask(&model(&[url], json!({"timeout": 0.3, "max_attempts": 2})), "x").await.unwrap_err();
+        assert_eq!((&*error.class, error.kind), (class, kind), "{url}: {error}");
+    }
+    thread.join().unwrap();
+}
+
+#[tokio::test]
+async fn t40_every_odd_body_has_a_class() {
+    let with = |more: &str| {
+        format!(r#"{{"choices": [{{"message": {{"content": "x"}}, "finish_reason": "stop"}}]{more}}}"#)
+    };
+    let finish = |reason: &str| {
+        format!(r#"{{"choices": [{{"message": {{"content": "x"}}, "finish_reason": "{reason}"}}]}}"#)
+    };
+    let deep = format!("{{\"choices\": {}", "[".repeat(100_000));
+    let cases = [
+        ("<html>Bad gateway</html>".to_owned(), Err("not_json")),
+        (r#"{"error": {"message": "overloaded", "code": 502}}"#.to_owned(), Err("status_502")),
+        ("data: {\"choices\": []}\n\n".to_owned(), Err("not_json")),
+        (deep, Err("not_json")),
+        (r#"{"choices": NaN}"#.to_owned(), Err("not_json")),
+        (r#"{"choices": []}"#.to_owned(), Err("empty_choices")),
+        ("{}".to_owned(), Err("empty_choices")),
+        (with(r#", "usage": null"#), Ok(0)),
+        (with(r#", "usage": {"completion_tokens": -3}"#), Ok(0)),
+        (with(r#", "usage": {"completion_tokens": 1e300}"#), Ok(0)),
+        (with(r#", "usage": {"completion_tokens": 9}, "usage": {"completion_tokens": 5}"#), Ok(5)),
+        (finish("length"), Ok(0)),
+        (finish("anything"), Ok(0)),
+        (finish("content_filter"), Err("content_filter")),
+    ];
+    for (body, expected) in cases {
+        let server = ModelServer::replies(vec![Reply::raw(200, "application/json", body.clone())]);
+        let result = ask(&model(&[&server.url], json!({"max_attempts": 1})), "x").await;
+        let found = result.map(|completion| completion.usage.completion_tokens).map_err(|error| error.class);
+        let found = found.as_ref().map(|tokens| *tokens).map_err(|class| &**class);
+        assert_eq!(found, expected, "{}", &body[..body.len().min(80)]);
+    }
+}
+
+#[tokio::test]
+async fn t42_a_server_that_tells_of_its_queue_is_not_flooded() {
+    let metrics = "vllm:num_requests_running 4\nvllm:num_requests_waiting 60\n";
+    let server = ModelServer::start(move |question| match &*question.path {
+        "/metrics" => Reply::raw(200, "text/plain", metrics),
+        _ => Reply::answer("Rhine"),
+    });
+    let model = Arc::new(model(&[&server.url], json!({"concurrency": "auto"})));
+    let limit = || model.health().endpoints[0].limit.unwrap();
+    assert_eq!(limit(), 8);
+    let mut tending = Arc::clone(&model).tend().unwrap();
+    let low = async {
+        while limit() > 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        () = &mut tending => panic!("the server tells, so it is watched"),
+        () = low => {}
+    }
+    assert_eq!(ask(&model, "x").await.unwrap().text, "Rhine");
+}
+
+#[tokio::test]
+async fn t45_a_replica_dies_and_nothing_is_lost() {
+    let servers =
+        [ModelServer::replies(vec![Reply::answer("one")]), ModelServer::replies(vec![Reply::answer("two")])];
+    let urls = servers.each_ref().map(|server| server.url.clone());
+    let model = model(&[&urls[0], &urls[1]], json!({}));
+    let [first, second] = servers;
+    let mut first = Some(first);
+    for round in 0..40 {
+        if round == 10 {
+            first.take();
+        }
+        assert!(ask(&model, &round.to_string()).await.is_ok(), "{round}");
+    }
+    assert!(second.questions().len() >= 30);
+    let states: Vec<&str> = model.health().endpoints.iter().map(|endpoint| endpoint.state).collect();
+    assert_eq!(states, ["down", "up"]);
+}
+
+#[tokio::test]
+async fn t45_requests_go_round_an_endpoint_that_has_no_room() {
+    let busy = ModelServer::replies(vec![Reply::error(503, "", "loading the model")]);
+    let free = ModelServer::replies(vec![Reply::answer("two")]);
+    let model = model(&[&busy.url, &free.url], json!({"max_attempts": 1}));
+    for round in 0..30 {
+        assert_eq!(ask(&model, &round.to_string()).await.unwrap().text, "two");
+    }
+    assert!(busy.questions().len() <= 6, "{}", busy.questions().len());
+}
+
+#[tokio::test]
+async fn t41_a_closed_connection_costs_one_free_retry() {
+    // The first connection is closed without an answer, later ones are served.
+    let server = ModelServer::replies(vec![Reply::answer("Rhine")]);
+    let target = server.url.trim_start_matches("http://").trim_end_matches("/v1").to_owned();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    let closed = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&closed);
+    let thread = std::thread::spawn(move || {
+        let (first, _) = listener.accept().unwrap();
+        count.fetch_add(1, Ordering::SeqCst);
+        drop(first);
+        let (mut from, _) = listener.accept().unwrap();
+        let mut to = std::net::TcpStream::connect(target).unwrap();
+        let (mut back_from, mut back_to) = (to.try_clone().unwrap(), from.try_clone().unwrap());
+        let back = std::thread::spawn(move || drop(std::io::copy(&mut back_from, &mut back_to)));
+        let _ = std::io::copy(&mut from, &mut to);
+        let _ = to.shutdown(std::net::Shutdown::Both);
+        back.join().unwrap();
+    });
+    {
+        let model = model(&[&url], json!({"max_attempts": 1}));
+        assert_eq!(ask(&model, "x").await.unwrap().attempts, 2);
+    }
+    assert_eq!((closed.load(Ordering::SeqCst), server.questions().len()), (1, 1));
+    drop(thread);
+}
+
+#[test]
+fn each_record_has_a_seed_of_its_own_that_is_the_same_at_every_run() {
+    let seeds = || {
+        // The first answer to every question is wrong, so that each is put again.
+        let server =
+            ModelServer::start(|question| match question.body["messages"].as_array().unwrap().len() {
+                1 => Reply::answer("no JSON"),
+                _ => Reply::answer(r#"{"answer": "yes"}"#),
+            });
+        let dir = tempfile::TempDir::new().unwrap();
+        let yaml = rows_pipeline(dir.path(), 30, 8)
+            .replace("http://127.0.0.1:9/v1", &server.url)
+            .replace("llm: {model: teacher}", "llm: {model: teacher, params: {seed: per_record}}");
+        std::fs::write(dir.path().join("p.yaml"), yaml).unwrap();
+        synthmill(dir.path(), &["run", "p.yaml", "--out", "out"], 0);
+        let asked = server.questions().into_iter();
+        let mut seeds: Vec<(String, u64)> = asked
+            .map(|question| (question.body["messages"].to_string(), question.body["seed"].as_u64().unwrap()))
+            .collect();
+        seeds.sort();
+        seeds
+    };
+    let first = seeds();
+    assert_eq!(first, seeds());
+    let different: std::collections::BTreeSet<u64> = first.iter().map(|(_, seed)| *seed).collect();
+    assert_eq!((first.len(), different.len()), (60, 60));
+}
