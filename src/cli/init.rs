@@ -18,17 +18,34 @@ pub(super) struct InitArgs {
 
 /// Where each file goes, and what it holds.
 const FILES: &[(&str, &str)] = &[
+    ("config/context.txt", include_str!("../../config/context.txt")),
+    (
+        "config/injections/additional_instruction.json",
+        include_str!("../../config/injections/additional_instruction.json"),
+    ),
+    ("config/injections/language.json", include_str!("../../config/injections/language.json")),
+    ("config/injections/tone.json", include_str!("../../config/injections/tone.json")),
+    ("config/injections/topic.json", include_str!("../../config/injections/topic.json")),
     ("config/question_types.json", include_str!("../../config/question_types.json")),
+    (
+        "config/response_length_distribution.json",
+        include_str!("../../config/response_length_distribution.json"),
+    ),
     ("pipelines/prompts/qa-system.j2", include_str!("../../pipelines/prompts/qa-system.j2")),
     ("pipelines/prompts/qa-user.j2", include_str!("../../pipelines/prompts/qa-user.j2")),
+    ("pipelines/prompts/user-input-system.j2", include_str!("../../pipelines/prompts/user-input-system.j2")),
+    ("pipelines/prompts/user-input-user.j2", include_str!("../../pipelines/prompts/user-input-user.j2")),
     ("markdown_docs/sourdough.md", include_str!("../../markdown_docs/sourdough.md")),
     ("markdown_docs/tides.md", include_str!("../../markdown_docs/tides.md")),
     ("output/.gitkeep", ""),
     (".gitignore", "/output/*\n!/output/.gitkeep\n"),
 ];
 
-const PIPELINE: &str = include_str!("../../pipelines/docs-to-qa.yaml");
-/// The line of the shipped pipeline that needs a model server.
+const PIPELINES: &[(&str, &str)] = &[
+    ("pipelines/docs-to-qa.yaml", include_str!("../../pipelines/docs-to-qa.yaml")),
+    ("pipelines/user-inputs.yaml", include_str!("../../pipelines/user-inputs.yaml")),
+];
+/// The line of a shipped pipeline that needs a model server.
 const SERVER: &str = "provider: openai";
 /// What stands in its place, so that the new project runs at once.
 const NO_SERVER: &str = "provider: heuristic   # no server; `openai` asks the one at `base_urls`";
@@ -43,17 +60,21 @@ pub(super) fn run(args: &InitArgs) -> anyhow::Result<Exit> {
     for (path, content) in FILES {
         write(&dir.join(path), content)?;
     }
-    write(&dir.join("pipelines/docs-to-qa.yaml"), &pipeline())?;
+    for (path, pipeline) in PIPELINES {
+        write(&dir.join(path), &without_server(pipeline))?;
+    }
     print(&format!(
         "made `{0}`. Now:\n  cd {0}\n  synthmill run pipelines/docs-to-qa.yaml\n\
-         Put your own documents in `markdown_docs`, and set `provider: openai` in the pipeline to ask a model.\n",
+         \x20 synthmill report output/docs-to-qa\n\
+         Put your own documents in `markdown_docs`, and set `provider: openai` in the pipeline to ask a model.\n\
+         `pipelines/user-inputs.yaml` draws questions of users from the shares in `config/injections`.\n",
         dir.display()
     ));
     Ok(Exit::Complete)
 }
 
-fn pipeline() -> String {
-    PIPELINE.replacen(SERVER, NO_SERVER, 1)
+fn without_server(pipeline: &str) -> String {
+    pipeline.replacen(SERVER, NO_SERVER, 1)
 }
 
 fn write(path: &Path, content: &str) -> anyhow::Result<()> {
@@ -68,8 +89,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_shipped_pipeline_still_has_the_line_that_is_replaced() {
-        assert_eq!(PIPELINE.matches(SERVER).count(), 1);
-        assert!(pipeline().contains("provider: heuristic"));
+    fn the_shipped_pipelines_still_have_the_line_that_is_replaced() {
+        for (path, pipeline) in PIPELINES {
+            assert_eq!(pipeline.matches(SERVER).count(), 1, "{path}");
+            assert!(without_server(pipeline).contains("provider: heuristic"), "{path}");
+        }
     }
 }

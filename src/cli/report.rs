@@ -12,7 +12,7 @@ use crate::report::{self, Embeddings, Findings, Options};
 /// The arguments of `report`.
 #[derive(Debug, Args)]
 pub(super) struct ReportArgs {
-    /// Run directories, such as `output/docs-to-qa`, or files of records: JSONL, or one JSON array. Several are shown
+    /// Run directories, such as `output/docs-to-qa`, or files of records: JSONL, CSV or one JSON array. Several are shown
     /// side by side and compared with the first.
     #[arg(required = true, value_name = "RUN_DIR|FILE")]
     inputs: Vec<PathBuf>,

@@ -22,12 +22,12 @@ fn attribute<'a>(found: &'a Value, name: &str) -> &'a Value {
 #[test]
 fn the_main_job_is_reported() {
     let dir = project();
-    let run = ["run", "pipelines/docs-to-qa.yaml", "--no-llm", "--limit", "120", "--out", "out"];
+    let run = ["run", "pipelines/docs-to-qa.yaml", "--no-llm", "--limit", "420", "--out", "out"];
     synthmill(dir.path(), &run, 0);
     let found = &found(dir.path(), &["out"])[0];
     let status: Value =
         serde_json::from_str(&stdout(&synthmill(dir.path(), &["status", "out", "--json"], 0))).unwrap();
-    assert_eq!(found["made"]["identity"]["admitted"], 120);
+    assert_eq!(found["made"]["identity"]["admitted"], 420);
     assert_eq!(found["made"]["identity"]["holds"], true);
     assert_eq!(found["items"], status["ok"]);
     let told: u64 =
@@ -36,7 +36,15 @@ fn the_main_job_is_reported() {
     assert_eq!(attribute(found, "cot")["values"].as_array().unwrap().len(), 4);
     assert_eq!(attribute(found, "cot")["items"].as_f64().map(f64::round), found["items"].as_f64());
     assert_eq!(found["map"]["points"].as_array().unwrap().len(), 40);
+    let documents = attribute(found, "document")["values"].as_array().unwrap();
+    assert!(documents.len() > 1);
+    assert!(documents.iter().all(|value| value["value"].as_str().unwrap().starts_with("markdown_docs/")));
     assert!(!dir.path().join("out/report.html").exists(), "`--json` alone writes nothing");
+    // From a folder where its inputs are not: nothing was drawn, so no shares are missed.
+    let elsewhere = TempDir::new().unwrap();
+    let out = dir.path().join("out").display().to_string();
+    let notes = self::found(elsewhere.path(), &[&out])[0]["notes"].to_string();
+    assert!(!notes.contains("configured shares"), "{notes}");
 
     let output = synthmill(dir.path(), &["report", "out", "--sample", "40"], 0);
     assert!(stdout(&output).contains("wrote     out/report.html"), "{}", stdout(&output));
@@ -70,6 +78,18 @@ fn the_users_own_array_is_read_and_damage_is_told() {
     assert!(stdout(&output).contains("inputs: 3 records of 3 items"), "{}", stdout(&output));
     assert!(stdout(&output).contains("number 4"), "{}", stdout(&output));
     assert!(dir.path().join("inputs.report.html").exists());
+}
+
+#[test]
+fn a_table_is_read_and_its_damage_told() {
+    let dir = TempDir::new().unwrap();
+    let rows: String =
+        (0..30).map(|n| format!("\"Where, please, is room {n}?\",{}\n", ["", "angry"][n % 2])).collect();
+    std::fs::write(dir.path().join("a.csv"), format!("\u{feff}text,tone\n{rows}one,two,three\n")).unwrap();
+    let found = &found(dir.path(), &["a.csv"])[0];
+    assert_eq!((&found["records"], &found["made"]["files"][0]["malformed"]), (&json!(30), &json!(1)));
+    assert_eq!(attribute(found, "tone")["values"][0]["drawn_share"], 0.5);
+    assert_eq!(found["lengths"]["parts"][0]["actual"]["median"], 5);
 }
 
 #[test]

@@ -1,15 +1,19 @@
 //! The map: sampled texts as vectors, and their places in two dimensions.
+//!
+//! The attribute that the map is first coloured by is the one that its places tell most of.
+
+use std::collections::BTreeMap;
 
 use crate::report::findings::{Attribute, Map, Point, SampleRecord};
-use crate::report::statistics::projection;
 use crate::report::statistics::vectors::Sparse;
+use crate::report::statistics::{ngrams, projection};
 
 use super::sample::{cut, text};
 
 /// Texts on the map.
 pub(super) const POINTS: usize = 1_500;
-/// Values that can be told apart by colour.
-const COLOURS: usize = 24;
+/// An attribute with more values than this would be mostly grey.
+const MOST_VALUES: usize = 40;
 
 /// `vectors` are those of the first texts of the sample; `likeness` says what they are of.
 pub(super) fn map(
@@ -27,18 +31,73 @@ pub(super) fn map(
         text: cut(&text(&record.turns), 300),
         attributes: record.attributes.clone(),
     };
-    let colours = |attribute: &&Attribute| {
+    let few = |attribute: &&Attribute| {
         let values = attribute.values.len() + attribute.other_values as usize;
-        (2..=COLOURS).contains(&values)
+        (2..=MOST_VALUES).contains(&values)
     };
-    let mut names: Vec<&str> =
-        attributes.iter().filter(colours).map(|attribute| attribute.name.as_str()).collect();
-    // What a text is about shows on a map, and what was done with it does not.
-    names.sort_by_key(|name| matches!(*name, "split" | "file" | "cot"));
+    let neighbours = neighbours(&places);
+    let points: Vec<Point> = places.into_iter().zip(sample).map(point).collect();
+    let listed: Vec<&Attribute> = attributes.iter().filter(few).collect();
+    // One that decides another, as a question's type decides its difficulty, tells all that the other tells.
+    let told_with = |name: &str| {
+        let others = listed.iter().map(|other| other.name.as_str());
+        let decided = others.filter(|other| *other == name || decides(&points, name, other));
+        decided.map(|other| told(&points, &neighbours, other)).fold(0.0, f64::max)
+    };
+    let mut ranked: Vec<(&Attribute, f64)> =
+        listed.iter().map(|attribute| (*attribute, told_with(&attribute.name))).collect();
+    // What a text is about is looked for on a map, not what was done with it.
+    let is_last = |name: &str| matches!(name, "split" | "file" | "cot");
+    ranked.sort_by(|a, b| {
+        let order = is_last(&a.0.name).cmp(&is_last(&b.0.name)).then(b.1.total_cmp(&a.1));
+        order.then_with(|| b.0.values.len().cmp(&a.0.values.len()))
+    });
     Some(Map {
         method: format!("{likeness}, {method}"),
-        points: places.into_iter().zip(sample).map(point).collect(),
-        attributes: names.into_iter().map(str::to_owned).collect(),
+        points,
+        attributes: ranked.into_iter().map(|(attribute, _)| attribute.name.clone()).collect(),
+    })
+}
+
+/// The nearest other point of each.
+fn neighbours(places: &[(f64, f64)]) -> Vec<usize> {
+    let nearest = |(index, place): (usize, &(f64, f64))| {
+        let mut best = (f64::INFINITY, index);
+        for (other, there) in places.iter().enumerate() {
+            let distance = (place.0 - there.0).powi(2) + (place.1 - there.1).powi(2);
+            if distance < best.0 && other != index {
+                best = (distance, other);
+            }
+        }
+        best.1
+    };
+    places.iter().enumerate().map(nearest).collect()
+}
+
+/// How many bits of an attribute a text's place tells: the entropy of its values, times how much oftener
+/// neighbours have the same value than by chance (0: as by chance, 1: always).
+fn told(points: &[Point], neighbours: &[usize], name: &str) -> f64 {
+    let mut counts: BTreeMap<Option<&String>, f64> = BTreeMap::new();
+    for point in points {
+        *counts.entry(point.attributes.get(name)).or_default() += 1.0;
+    }
+    let size = points.len() as f64;
+    let chance: f64 = counts.values().map(|count| (count / size) * (count / size)).sum();
+    if chance >= 1.0 {
+        return 0.0;
+    }
+    let value = |number: usize| points[number].attributes.get(name);
+    let alike = (0..points.len()).filter(|number| value(*number) == value(neighbours[*number])).count();
+    let beyond_chance = (alike as f64 / size - chance) / (1.0 - chance);
+    beyond_chance.max(0.0) * ngrams::entropy(counts.values().copied())
+}
+
+/// Whether no two texts with the same value of `name` have different values of `other`.
+fn decides(points: &[Point], name: &str, other: &str) -> bool {
+    let mut decided = BTreeMap::new();
+    points.iter().all(|point| {
+        let value = point.attributes.get(other);
+        *decided.entry(point.attributes.get(name)).or_insert(value) == value
     })
 }
 
@@ -56,7 +115,32 @@ mod tests {
         let map = map(&sample.sample, &tf_idf(&texts), "words", &sample.attributes).unwrap();
         assert_eq!(map.points.len(), 40);
         assert!(map.points.iter().zip(&sample.sample).all(|(point, record)| point.id == record.id));
-        assert_eq!(map.attributes, ["tone", "topic", "split"]);
+        assert_eq!((map.attributes.len(), map.attributes[2].as_str()), (3, "split"));
         assert!(map.method.starts_with("words, t-SNE"));
+    }
+
+    #[test]
+    fn the_attribute_that_places_tell_most_of_comes_first() {
+        let place = |n: usize| (f64::from(n as u32 / 50), f64::from(n as u32 % 50) / 1e3);
+        let point = |n: usize| Point {
+            x: place(n).0,
+            y: place(n).1,
+            id: n.to_string(),
+            text: String::new(),
+            attributes: BTreeMap::from([
+                ("even_but_mixed".to_owned(), (n * 7 % 10).to_string()),
+                ("two_halves".to_owned(), (n / 150).to_string()),
+                ("six_parts".to_owned(), (n / 50).to_string()),
+            ]),
+        };
+        let points: Vec<Point> = (0..300).map(point).collect();
+        let neighbours = neighbours(&points.iter().map(|point| (point.x, point.y)).collect::<Vec<_>>());
+        let told = |name| told(&points, &neighbours, name);
+        assert_eq!(told("even_but_mixed"), 0.0);
+        assert!((told("two_halves") - 1.0).abs() < 1e-9);
+        assert!((told("six_parts") - 6.0_f64.log2()).abs() < 1e-9);
+        assert_eq!(told("in no point"), 0.0);
+        assert!(decides(&points, "six_parts", "two_halves"));
+        assert!(!decides(&points, "two_halves", "six_parts"));
     }
 }

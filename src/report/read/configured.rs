@@ -22,8 +22,12 @@ pub(super) fn shares(root: &Path, manifest: &Manifest) -> (Shares, Option<String
     }
     let plan = match Plan::load(&path, &Overrides::default()) {
         Ok(plan) => plan,
-        // The whole message would be a page of the pipeline's source.
-        Err(_) => return (Shares::new(), Some(LEFT_OUT.to_owned())),
+        // The whole message would be a page of the pipeline's source. A run that draws nothing misses nothing.
+        Err(_) => {
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            let note = text.contains(SAMPLER).then(|| LEFT_OUT.to_owned());
+            return (Shares::new(), note);
+        }
     };
     let mut shares = Shares::new();
     for stage in &plan.stages {
@@ -50,6 +54,9 @@ pub(super) fn shares(root: &Path, manifest: &Manifest) -> (Shares, Option<String
         Some(format!("`{}` changed since the run, so no configured shares are shown", changed.join("`, `"))),
     )
 }
+
+/// The stage whose shares are configured.
+const SAMPLER: &str = "sample_injections";
 
 const LEFT_OUT: &str = "the run's pipeline.yaml cannot be loaded here (`synthmill validate` on it says why; its paths are \
 relative to the folder of the run's start), so no configured shares are shown";

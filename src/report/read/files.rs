@@ -1,4 +1,4 @@
-//! Reads a file of records that belongs to no run directory: JSONL, or one JSON array.
+//! Reads a file of records that belongs to no run directory: JSONL, one JSON array, or CSV.
 //!
 //! Neighbouring lines whose ids say that they come of one item are one unit; other lines are units of their own.
 

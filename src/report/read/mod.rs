@@ -1,6 +1,6 @@
 //! Reads what a report is about: a run directory, or files of records from anywhere. Streams, item by item.
 //!
-//! `pieces` cuts files into JSON values, `row` and `texts` make a record of one, `run` and `side` join the files of a run directory
+//! `pieces` cuts files into JSON values, `table` reads CSV, `row` and `texts` make a record of one, `run` and `side` join the files of a run directory
 //! by record id, `files` reads bare files, `configured` asks the run's pipeline for its shares. What is measured of records is `report::gather`'s.
 
 mod configured;
@@ -9,6 +9,7 @@ mod pieces;
 mod row;
 mod run;
 mod side;
+mod table;
 mod texts;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ pub(super) use row::Drawn;
 
 use super::findings::{FileCount, Source, Turn};
 use pieces::{Piece, Pieces};
+use table::Table;
 
 /// Why nothing could be read.
 #[derive(Debug, thiserror::Error)]
@@ -129,10 +131,16 @@ impl Input {
     }
 }
 
-/// A file of JSON values that counts what it gives and what it could not parse.
+/// What a file's values are cut out of.
+enum Stream {
+    Json(Pieces<io::BufReader<std::fs::File>>),
+    Csv(Box<Table>),
+}
+
+/// A file of values that counts what it gives and what it could not parse.
 pub(super) struct Values {
     path: PathBuf,
-    pieces: Option<Pieces<io::BufReader<std::fs::File>>>,
+    stream: Option<Stream>,
     /// Values given.
     read: u64,
     malformed: u64,
@@ -144,30 +152,44 @@ pub(super) struct Values {
 
 impl Values {
     fn open(path: &Path, torn_end: bool) -> Result<Self, ReadError> {
-        let pieces =
-            Pieces::open(path).map_err(|source| ReadError::File { path: path.to_owned(), source })?;
-        Ok(Self { pieces: Some(pieces), ..Self::absent(path, torn_end) })
+        let stream = if Table::is_named(path) {
+            Table::open(path).map(|table| Stream::Csv(Box::new(table)))
+        } else {
+            Pieces::open(path).map(Stream::Json)
+        };
+        let stream = stream.map_err(|source| ReadError::File { path: path.to_owned(), source })?;
+        Ok(Self { stream: Some(stream), ..Self::absent(path, torn_end) })
     }
 
     /// A file that need not be there.
     fn absent(path: &Path, torn_end: bool) -> Self {
-        Self { path: path.to_owned(), pieces: None, read: 0, malformed: 0, example: None, torn_end }
+        Self { path: path.to_owned(), stream: None, read: 0, malformed: 0, example: None, torn_end }
     }
 
     /// The next value that parses, with its number.
     fn next(&mut self) -> Result<Option<(u64, Value)>, ReadError> {
         loop {
-            let Some(pieces) = &mut self.pieces else { return Ok(None) };
-            let piece =
-                pieces.next().map_err(|source| ReadError::File { path: self.path.clone(), source })?;
-            let Some(Piece { number, bytes, torn }) = piece else { return Ok(None) };
-            match serde_json::from_slice(&bytes) {
+            let Some(stream) = &mut self.stream else { return Ok(None) };
+            let failed = |source| ReadError::File { path: self.path.clone(), source };
+            let (number, value, torn) = match stream {
+                Stream::Json(pieces) => {
+                    let Some(Piece { number, bytes, torn }) = pieces.next().map_err(failed)? else {
+                        return Ok(None);
+                    };
+                    (number, serde_json::from_slice(&bytes).map_err(|error| error.to_string()), torn)
+                }
+                Stream::Csv(table) => {
+                    let Some((number, row)) = table.next().map_err(failed)? else { return Ok(None) };
+                    (number, row, false)
+                }
+            };
+            match value {
                 Ok(value) => {
                     self.read += 1;
                     return Ok(Some((number, value)));
                 }
                 Err(_) if torn && self.torn_end => {}
-                Err(error) => self.count_malformed(number, &error.to_string()),
+                Err(why) => self.count_malformed(number, &why),
             }
         }
     }

@@ -85,7 +85,7 @@ impl RunReader {
             }
             self.rejected.join(&key, &mut records, rejected_record, None)?;
             let drawn = records.iter().flat_map(|record| &record.attributes);
-            let new = drawn.filter(|attribute| !self.drawn.contains(&attribute.name));
+            let new = drawn.filter(|attribute| attribute.by_sampler && !self.drawn.contains(&attribute.name));
             let new: Vec<String> = new.map(|attribute| attribute.name.clone()).collect();
             self.drawn.extend(new);
             return Ok(Some(Unit { key, records }));

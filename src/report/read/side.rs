@@ -88,6 +88,7 @@ pub(super) fn known(line: Value) -> Found {
     if let Some(draws) = line.get("draws") {
         row::read_draws(draws, &mut row);
     }
+    row.attributes.extend(document(&line));
     let rejected = (text("outcome") == "rejected").then(RejectedRecord::default);
     Found {
         id: text("id"),
@@ -97,6 +98,18 @@ pub(super) fn known(line: Value) -> Found {
         calls: line.get("calls").and_then(Value::as_array).cloned().unwrap_or_default(),
         turns: Vec::new(),
     }
+}
+
+/// The document that a record was made of, if it came of a section of one: its group is then `PATH#NUMBER`.
+fn document(line: &Value) -> Option<Drawn> {
+    let (path, number) = line.pointer("/group/0")?.as_str()?.rsplit_once('#')?;
+    let is_section = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    is_section.then(|| Drawn {
+        name: "document".to_owned(),
+        value: path.to_owned(),
+        by_sampler: false,
+        number: false,
+    })
 }
 
 /// The next line of `rejected.jsonl`.

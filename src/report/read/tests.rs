@@ -116,6 +116,13 @@ fn without_ids_texts_and_draws_are_read_apart() {
 }
 
 #[test]
+fn without_ids_a_field_of_a_rejected_record_is_still_read_of_the_others() {
+    let dir = run_directory(&[PROVENANCE, REJECTED, ("out.jsonl", "{\"text\":\"one\",\"kind\":\"B\"}\n")]);
+    let (units, _) = read(dir.path());
+    assert_eq!(units.last().unwrap(), "out.jsonl:1: out.jsonl:1 one [kind=B]");
+}
+
+#[test]
 fn lines_in_another_order_are_still_counted() {
     let sink = "{\"text\":\"three\",\"id\":\"000002\"}\n{\"text\":\"one\",\"id\":\"000001.x-0\"}\n";
     let dir = run_directory(&[PROVENANCE, ("out.jsonl", sink)]);
