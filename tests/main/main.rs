@@ -8,6 +8,7 @@ mod child;
 mod command_line;
 mod docs_to_qa;
 mod exits;
+mod extent;
 mod faulty_disk;
 mod generated;
 mod harness;
