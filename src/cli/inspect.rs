@@ -55,6 +55,8 @@ pub(super) fn inspect(root: &Path) -> anyhow::Result<Found> {
     for key in [
         "requests",
         "recovered",
+        "spent",
+        "spent",
         "reused",
         "re_asks",
         "fallbacks",

@@ -157,6 +157,7 @@ async fn start(
     let options = RunOptions {
         pipeline: plan.name.clone(),
         limit: args.limit,
+        budget: plan.budget,
         accept: plan.accept,
         max_in_flight: plan.max_in_flight,
         error_budget: plan.error_budget,
@@ -200,6 +201,15 @@ fn tell(report: &RunReport, root: &Path, json: bool, quiet: bool) -> Exit {
     match &report.end {
         RunEnd::Complete => Exit::Complete,
         RunEnd::Interrupted => Exit::Interrupted,
+        RunEnd::OutOfBudget(spent) => {
+            tracing::error!(
+                "the next request might exceed `budget`: {} tokens are spent, at a cost of {:.4}; \
+                 the same command goes on once `budget` is raised",
+                spent.tokens,
+                spent.cost
+            );
+            Exit::Interrupted
+        }
         RunEnd::SourceEnded { accepted, wanted } => {
             tracing::error!("`accept` wants {wanted} items, but the source ended with {accepted} accepted");
             Exit::SourceEnded

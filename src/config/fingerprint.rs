@@ -11,6 +11,7 @@ use super::plan::{Plan, PlannedStage};
 
 /// Settings of the whole file that do not change what is made.
 const OPERATIONAL: &[&str] = &[
+    "budget",
     "description",
     "error_budget",
     "durability",
@@ -30,6 +31,7 @@ const OPERATIONAL_MODEL: &[&str] = &[
     "concurrency",
     "timeout",
     "max_attempts",
+    "prices",
     "limits",
     "pool",
 ];

@@ -55,6 +55,9 @@ pub struct ModelConfig {
     /// Attempts at one request before it fails, the first counted in. Waits that a server asks for cost none.
     #[serde(default = "max_attempts")]
     pub max_attempts: u32,
+    /// What tokens cost, for `budget` and for telling the cost.
+    #[serde(default)]
+    pub prices: Prices,
     /// What the provider allows this model alone; none by default.
     #[serde(default)]
     pub limits: Limits,
@@ -135,4 +138,16 @@ pub struct Limits {
     /// Requests under way at a time.
     #[serde(default)]
     pub in_flight: Option<u32>,
+}
+
+/// What a model's tokens cost, in any one currency.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Prices {
+    /// A million tokens read.
+    #[serde(default)]
+    pub input: f64,
+    /// A million tokens written.
+    #[serde(default)]
+    pub output: f64,
 }

@@ -38,6 +38,9 @@ pub struct Pipeline {
     /// What a crash of the machine may cost.
     #[serde(default)]
     pub durability: Durability,
+    /// What the run may spend at its models, over all its starts.
+    #[serde(default)]
+    pub budget: Budget,
     /// Goes on until this many items have ended ok: the first ones by number, so that the result does not
     /// depend on which answer comes first. Items behind them are dropped as `surplus`.
     #[serde(default)]
@@ -61,6 +64,18 @@ fn pack_answers() -> bool {
 
 fn drain_timeout() -> f64 {
     25.0
+}
+
+/// What a run may spend; it stops, resumable, before it would spend more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Budget {
+    /// Tokens read and written, of all models together.
+    #[serde(default)]
+    pub max_tokens_total: Option<u64>,
+    /// Money, in the currency of the models' `prices`.
+    #[serde(default)]
+    pub max_cost: Option<f64>,
 }
 
 /// When too many rejected items stop the run, resumable.

@@ -10,7 +10,7 @@ use super::load::load;
 use super::model::{Limits, ModelConfig};
 use super::names::{listed, nearest};
 use super::overrides::Overrides;
-use super::pipeline::{Durability, ErrorBudget, Pipeline};
+use super::pipeline::{Budget, Durability, ErrorBudget, Pipeline};
 use super::problem::Problems;
 use super::secrets;
 use super::whole::Seen;
@@ -39,6 +39,8 @@ pub struct Plan {
     pub error_budget: ErrorBudget,
     /// What a crash may cost.
     pub durability: Durability,
+    /// What the run may spend.
+    pub budget: Budget,
     /// How many items must end ok, if the run is not for all of them.
     pub accept: Option<u64>,
     /// Whether kept answers are packed.
@@ -129,6 +131,7 @@ impl Plan {
             pools: pipeline.pools,
             error_budget: pipeline.error_budget,
             durability: pipeline.durability,
+            budget: pipeline.budget,
             accept: pipeline.accept,
             pack_answers: pipeline.pack_answers,
             drain_timeout: pipeline.drain_timeout,

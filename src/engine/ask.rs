@@ -15,10 +15,12 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::event::{Fact, FatalError, Live};
+use super::question::{Unasked, With};
 use super::stop::Stop;
 use super::worker::{Failure, Post, panicked};
+use crate::config::Prices;
 use crate::draw::Draws;
-use crate::journal::{Answers, Kept, Names, StorageError};
+use crate::journal::StorageError;
 use crate::llm::{Completion, Message, Model, ModelError, ModelErrorKind, ModelRequest};
 use crate::record::{Call, Record};
 use crate::stage::{Ask, OnError, Read, StageError};
@@ -37,6 +39,7 @@ pub(crate) struct AskUnit {
     pub(crate) model_name: Arc<str>,
     /// The name the server knows the model by.
     pub(crate) served_name: Arc<str>,
+    pub(crate) prices: Prices,
     pub(crate) model: Arc<dyn Model>,
     pub(crate) params: serde_json::Map<String, serde_json::Value>,
     /// Draws the seed of each request, where `seed: per_record` asks for one.
@@ -61,24 +64,25 @@ pub(crate) enum Asked {
     Fatal(FatalError),
     /// The answer cannot be kept.
     Storage(StorageError),
+    /// The request might exceed the budget.
+    OutOfBudget,
     /// The run was given up while the question was out.
     Aborted,
 }
 
 /// Runs the unit until its input ends, and then until its last answer has come.
-pub(crate) async fn run(post: Post, unit: AskUnit, answers: Arc<Answers>, stop: Stop, tasks: TaskTracker) {
+pub(crate) async fn run(post: Post, unit: AskUnit, with: With, stop: Stop, tasks: TaskTracker) {
     let unit = Arc::new(unit);
     let post = Arc::new(post);
     while let Ok(live) = post.input.recv().await {
         post.metrics.receive(post.input.len());
         let Ok(place) = Arc::clone(&unit.places).acquire_owned().await else { return };
-        let (unit, post, answers, stop) =
-            (Arc::clone(&unit), Arc::clone(&post), Arc::clone(&answers), stop.clone());
+        let (unit, post, with, stop) = (Arc::clone(&unit), Arc::clone(&post), with.clone(), stop.clone());
         tasks.spawn(async move {
             let mut live = live;
             let begin = Instant::now();
             let work =
-                AssertUnwindSafe(unit.answer(&post, &mut live.record, Some(&answers), &stop)).catch_unwind();
+                AssertUnwindSafe(unit.answer(&post, &mut live.record, Some(&with), &stop)).catch_unwind();
             let asked = work.await.unwrap_or_else(|panic| Asked::Failed(Failure::of(&panicked(&*panic))));
             post.metrics.work(begin.elapsed());
             // Given back before the record goes on: a full channel must not hold a place at the model.
@@ -97,6 +101,9 @@ async fn leave(post: &Post, live: Live, asked: Asked) {
         }
         Asked::Storage(error) => {
             let _ = post.facts.send(Fact::Storage(error)).await;
+        }
+        Asked::OutOfBudget => {
+            let _ = post.facts.send(Fact::OutOfBudget).await;
         }
         Asked::Aborted => {}
     }
@@ -129,12 +136,12 @@ impl Chain<'_> {
 }
 
 impl AskUnit {
-    /// Brings one record through the unit. Without `answers` nothing is kept or found again.
+    /// Brings one record through the unit. Without `with` nothing is kept, found again or counted.
     pub(crate) async fn answer(
         &self,
         post: &Post,
         record: &mut Record,
-        answers: Option<&Answers>,
+        with: Option<&With>,
         stop: &Stop,
     ) -> Asked {
         match post.applies(record) {
@@ -159,13 +166,14 @@ impl AskUnit {
             if seeded {
                 self.put_seed(&mut request, &mut call, record);
             }
-            let asked = self.ask_once(post, &request, record, call.re_asks, answers);
+            let asked = self.ask_once(post, &request, record, call.re_asks, with);
             let answered = tokio::select! {
                 biased;
                 () = stop.aborting() => return Asked::Aborted,
                 answered = asked => match answered {
                     Ok(answered) => answered,
-                    Err(error) => return Asked::Storage(error),
+                    Err(Unasked::Storage(error)) => return Asked::Storage(error),
+                    Err(Unasked::OutOfBudget) => return Asked::OutOfBudget,
                 },
             };
             let (failure, can_retry) = match answered {
@@ -213,39 +221,6 @@ impl AskUnit {
         Asked::Answered
     }
 
-    /// The answer to one request: found, or asked for and kept before it is given back.
-    async fn ask_once(
-        &self,
-        post: &Post,
-        request: &ModelRequest,
-        record: &Record,
-        sample: u32,
-        answers: Option<&Answers>,
-    ) -> Result<Result<Completion, ModelError>, StorageError> {
-        let Some(answers) = answers.filter(|_| self.model.is_paid()) else {
-            post.metrics.request();
-            return Ok(self.model.complete(request, record).await);
-        };
-        let names = self.names(post, request, record, sample);
-        match answers.find(names).await? {
-            Some(Kept::Answer(completion)) => return Ok(Ok(completion)),
-            Some(Kept::Failure(error)) => return Ok(Err(error)),
-            None => {}
-        }
-        post.metrics.request();
-        let answered = self.model.complete(request, record).await;
-        match &answered {
-            Ok(completion) => {
-                post.metrics.spend(completion.usage);
-                answers.keep(names, &Kept::Answer(completion.clone())).await?;
-            }
-            // What ends the run says nothing of the record.
-            Err(error) if error.kind == ModelErrorKind::Fatal => {}
-            Err(error) => answers.keep(names, &Kept::Failure(error.clone())).await?,
-        }
-        Ok(answered)
-    }
-
     /// Whether each record is to have a seed of its own.
     fn wants_seed(&self, request: &ModelRequest) -> bool {
         let declared = request.params.get("seed").or_else(|| self.params.get("seed"));
@@ -260,22 +235,6 @@ impl AskUnit {
         for params in [&mut request.params, &mut call.params] {
             params.insert("seed".to_owned(), seed.into());
         }
-    }
-
-    /// What a request is found again by: stage, model, parameters, every message and the schema; and, for
-    /// the record's own answers, the record and how often it was asked again.
-    fn names(&self, post: &Post, request: &ModelRequest, record: &Record, sample: u32) -> Names {
-        let mut params = self.params.clone();
-        params.extend(request.params.clone());
-        let whole = (&post.id, &self.served_name, params, &request.messages, &request.schema);
-        let question = blake3::hash(&serde_json::to_vec(&whole).unwrap_or_default());
-        let key = blake3::hash(format!("{} {sample} {question}", record.id).as_bytes());
-        let first = |hash: &blake3::Hash| {
-            let mut key = [0; 16];
-            key.copy_from_slice(&hash.as_bytes()[..16]);
-            key
-        };
-        Names { item: record.id.item, key: first(&key), question: first(&question) }
     }
 
     /// A record that goes past the `llm` stage may still be read.

@@ -131,6 +131,7 @@ impl Parts {
                         heuristic: Arc::clone(&providers.heuristic),
                         places: places.get(name.as_str()).cloned().ok_or_else(no_model)?,
                         model_name: name.as_str().into(),
+                        prices: config.prices,
                         served_name: config.model.as_str().into(),
                         ask,
                     }))

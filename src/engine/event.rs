@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::metrics::StageFigures;
-use crate::journal::{Lines, StorageError};
+use crate::journal::{Lines, Spent, StorageError};
 use crate::llm::{EndpointFigures, PoolFigures};
 use crate::record::{Record, RecordId};
 
@@ -36,6 +36,8 @@ pub(crate) enum Fact {
     SourceFailed { unit: String, message: String },
     /// The source has no more; it had this many items.
     SourceEnded { items: u64 },
+    /// A request might exceed the budget.
+    OutOfBudget,
     /// The run cannot go on.
     Fatal(FatalError),
     /// An answer cannot be kept.
@@ -147,6 +149,8 @@ pub struct Snapshot {
     pub fallbacks: u64,
     /// Tokens read and written by models, in this start.
     pub tokens: Tokens,
+    /// Tokens and money, over all starts.
+    pub spent: Spent,
     /// Seconds since this start.
     pub seconds: f64,
     /// Items ended per second, lately.

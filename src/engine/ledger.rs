@@ -3,6 +3,8 @@
 //! Every other task tells it facts; it hands ended items to the writer, gives their permits back, keeps the
 //! error budget, and publishes snapshots. Nothing else in the program decides how an item ended.
 
+mod figures;
+
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +13,13 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::accept::{InOrder, Ready};
-use super::event::{End, Ended, Fact, FatalError, Rejection, RunEvent, Snapshot, Tokens};
-use super::metrics::{ModelFigures, StageMetrics};
+use super::event::{End, Ended, Fact, FatalError, Rejection, RunEvent, Snapshot};
+use super::metrics::StageMetrics;
+use super::spending::Spending;
 use super::stop::Stop;
 use crate::config::ErrorBudget;
-use crate::journal::{Answers, Committed, ItemCommit, Lines, Outcome, SINKS, Work, Writer};
-use crate::llm::{Model, PoolFigures};
+use crate::journal::{Answers, Committed, ItemCommit, Lines, Outcome, Work, Writer};
+use crate::llm::Model;
 
 /// How often the writer is told to commit and the figures are published.
 const TICK: Duration = Duration::from_millis(100);
@@ -30,6 +33,7 @@ pub(crate) struct Books {
     pub(crate) pipeline: String,
     pub(crate) facts: async_channel::Receiver<Fact>,
     pub(crate) answers: Arc<Answers>,
+    pub(crate) spending: Arc<Spending>,
     pub(crate) events: async_channel::Sender<RunEvent>,
     pub(crate) permits: Arc<Semaphore>,
     pub(crate) budget: ErrorBudget,
@@ -49,6 +53,8 @@ pub(crate) struct Books {
 pub(crate) struct Closing {
     pub(crate) snapshot: Snapshot,
     pub(crate) fatal: Option<FatalError>,
+    /// A request might have exceeded the budget.
+    pub(crate) out_of_budget: bool,
     pub(crate) over_budget: Option<OverBudget>,
     /// The source was read to its end.
     pub(crate) source_ended: bool,
@@ -165,6 +171,10 @@ impl Ledger {
                 self.closing.source_ended = true;
                 self.books.total = Some(items);
             }
+            Fact::OutOfBudget => {
+                self.closing.out_of_budget = true;
+                self.books.stop.drain();
+            }
             Fact::Storage(error) => {
                 self.closing.storage.get_or_insert(error);
                 self.books.stop.abort();
@@ -240,7 +250,14 @@ impl Ledger {
             true => oldest.unwrap_or_else(|| self.books.answers.end()),
             false => 0,
         };
-        self.write(Work::Commit(ItemCommit { item, outcome, lines, answers_from })).await;
+        self.write(Work::Commit(ItemCommit {
+            item,
+            outcome,
+            lines,
+            spent: self.books.spending.spent(),
+            answers_from,
+        }))
+        .await;
     }
 
     /// Once enough items were accepted, those behind them are surplus: what waits, and what was given up.
@@ -330,60 +347,6 @@ impl Ledger {
     /// Tells those who show the run; when they are slow they miss some, the run does not wait for them.
     fn tell(&self, event: RunEvent) {
         let _ = self.books.events.try_send(event);
-    }
-
-    fn snapshot(&self, state: &'static str, committed: &Committed) -> Snapshot {
-        let before = &self.books.before;
-        let done_now = committed.ok + committed.dropped + committed.rejected;
-        let done_before = before.ok + before.dropped + before.rejected;
-        let models = ModelFigures::of(&self.books.stages);
-        let lines = |file: usize| committed.lines.get(file).copied().unwrap_or(0);
-        let sinks = self.books.sinks.iter().enumerate();
-        Snapshot {
-            state,
-            pipeline: self.books.pipeline.clone(),
-            admitted: done_before + self.admitted,
-            ok: before.ok + committed.ok,
-            dropped: before.dropped + committed.dropped,
-            rejected: before.rejected + committed.rejected,
-            in_flight: self.admitted - done_now,
-            source_failures: self.failures,
-            total: match (self.books.total, self.books.limit) {
-                (Some(total), Some(limit)) => Some(total.min(limit)),
-                (total, limit) => total.or(limit),
-            },
-            records: sinks.map(|(index, path)| (path.clone(), lines(SINKS + index))).collect(),
-            drops: self.drops.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect(),
-            rejections: self.rejections.iter().map(|(class, count)| (class.clone(), *count)).collect(),
-            requests: models.requests,
-            recovered: self.books.answers.counts().0,
-            reused: self.books.answers.counts().1,
-            re_asks: models.re_asks,
-            fallbacks: models.fallbacks,
-            tokens: Tokens { prompt: models.prompt_tokens, completion: models.completion_tokens },
-            seconds: self.begin.elapsed().as_secs_f64(),
-            rate: self.rate(),
-            stages: self.books.stages.iter().map(|stage| stage.figures()).collect(),
-            endpoints: self.books.models.iter().flat_map(|model| model.health().endpoints).collect(),
-            pools: self.pools(),
-        }
-    }
-
-    /// The quotas, each once however many models share it.
-    fn pools(&self) -> Vec<PoolFigures> {
-        let mut pools: Vec<PoolFigures> =
-            self.books.models.iter().filter_map(|model| model.health().pool).collect();
-        pools.sort_by(|a, b| a.pool.cmp(&b.pool));
-        pools.dedup_by(|a, b| a.pool == b.pool);
-        pools
-    }
-
-    fn rate(&self) -> f64 {
-        let (Some((from, less)), Some((to, more))) = (self.lately.front(), self.lately.back()) else {
-            return 0.0;
-        };
-        let seconds = to.duration_since(*from).as_secs_f64();
-        if seconds > 0.0 { (more - less) as f64 / seconds } else { 0.0 }
     }
 
     /// Writes what is left. The writer's last sync may take a while, so it is awaited off the async threads.

@@ -20,6 +20,8 @@ mod event;
 mod ledger;
 mod metrics;
 mod preview;
+mod question;
+mod spending;
 mod stop;
 mod worker;
 
@@ -39,12 +41,14 @@ use ledger::{Books, Ledger};
 pub use metrics::StageFigures;
 use metrics::StageMetrics;
 pub use preview::{Preview, PreviewStep, preview};
+use question::With;
+use spending::Spending;
 pub use stop::Stop;
 use worker::Post;
 
-use crate::config::ErrorBudget;
+use crate::config::{Budget, ErrorBudget};
 use crate::journal::{
-    Answers, OpenError, Opened, RunDirectory, RunState, Started, StorageError, Storing, write_array,
+    Answers, OpenError, Opened, RunDirectory, RunState, Spent, Started, StorageError, Storing, write_array,
 };
 
 /// Records that may wait before a stage.
@@ -59,6 +63,8 @@ pub struct RunOptions {
     pub pipeline: String,
     /// Items 0 to this are covered.
     pub limit: Option<u64>,
+    /// What the run may spend.
+    pub budget: Budget,
     /// The run ends when this many items have ended ok, the first ones by number.
     pub accept: Option<u64>,
     /// Items between admission and their end.
@@ -100,6 +106,8 @@ pub enum RunEnd {
     },
     /// Too many items were rejected.
     OverBudget(OverBudget),
+    /// The next request might exceed the budget; the same command goes on once that is raised.
+    OutOfBudget(Spent),
     /// A model or the source cannot go on.
     Fatal(FatalError),
     /// A file cannot be written.
@@ -115,7 +123,8 @@ pub async fn run(
     events: async_channel::Sender<RunEvent>,
 ) -> Result<RunReport, OpenError> {
     let Opened { mut directory, done, before, .. } = opened;
-    let Started { writer, answers, answers_thread } = directory.start(&done, options.storing)?;
+    let Started { writer, answers, answers_thread, spent } = directory.start(&done, options.storing)?;
+    let spending = Arc::new(Spending::new(options.budget, spent));
     let (facts, facts_out) = async_channel::bounded(FACTS);
     let metrics = parts.stages.iter().map(|stage| StageMetrics::new(Arc::clone(&stage.id))).collect();
     let accept = options.accept.map(|wanted| InOrder::new(wanted, before.ok, done.len()));
@@ -129,6 +138,7 @@ pub async fn run(
         pipeline: options.pipeline.clone(),
         facts: facts_out,
         answers: Arc::clone(&answers),
+        spending: Arc::clone(&spending),
         events,
         permits: Arc::clone(&permits),
         budget: options.error_budget,
@@ -143,7 +153,7 @@ pub async fn run(
     };
     let tasks = TaskTracker::new();
     verify(&directory, &facts, &tasks);
-    let first = start_stages(parts.stages, &books.stages, &facts, answers, &stop, &tasks);
+    let first = start_stages(parts.stages, &books.stages, &facts, (answers, spending), &stop, &tasks);
     let mut source = parts.source;
     let first_item = source.skip(&done);
     match source.start() {
@@ -192,7 +202,7 @@ fn start_stages(
     stages: Vec<build::BuiltStage>,
     metrics: &[Arc<StageMetrics>],
     facts: &async_channel::Sender<Fact>,
-    answers: Arc<Answers>,
+    (answers, spending): (Arc<Answers>, Arc<Spending>),
     stop: &Stop,
     tasks: &TaskTracker,
 ) -> async_channel::Sender<event::Live> {
@@ -205,8 +215,8 @@ fn start_stages(
         match stage.work {
             build::Work::Step(step) => drop(tasks.spawn(worker::run(post, step))),
             build::Work::Ask(unit) => {
-                let answers = Arc::clone(&answers);
-                drop(tasks.spawn(ask::run(post, *unit, answers, stop.clone(), tasks.clone())));
+                let with = With { answers: Arc::clone(&answers), spending: Arc::clone(&spending) };
+                drop(tasks.spawn(ask::run(post, *unit, with, stop.clone(), tasks.clone())));
             }
         }
     }
@@ -229,6 +239,8 @@ fn finish(
         RunEnd::Fatal(error)
     } else if let Some(over) = closing.over_budget {
         RunEnd::OverBudget(over)
+    } else if closing.out_of_budget {
+        RunEnd::OutOfBudget(snapshot.spent)
     } else if let Some((_, true)) = closing.accepted {
         RunEnd::Complete
     } else if let (Some((accepted, false)), true, Some(wanted)) =
@@ -244,7 +256,9 @@ fn finish(
     let complete = matches!(end, RunEnd::Complete);
     snapshot.state = match &end {
         RunEnd::Complete => "finished",
-        RunEnd::Interrupted | RunEnd::OverBudget(_) | RunEnd::SourceEnded { .. } => "interrupted",
+        RunEnd::Interrupted | RunEnd::OverBudget(_) | RunEnd::OutOfBudget(_) | RunEnd::SourceEnded { .. } => {
+            "interrupted"
+        }
         RunEnd::Fatal(_) | RunEnd::Storage(_) => "failed",
     };
     let mut arrays = Vec::new();

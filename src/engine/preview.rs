@@ -145,6 +145,6 @@ async fn ask(
         }
         Asked::Failed(failure) => Ok((Vec::new(), Some(format!("rejected: {}", failure.message)))),
         Asked::Fatal(error) => Err(error),
-        Asked::Storage(_) | Asked::Aborted => Ok((Vec::new(), None)),
+        Asked::Storage(_) | Asked::OutOfBudget | Asked::Aborted => Ok((Vec::new(), None)),
     }
 }

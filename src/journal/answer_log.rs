@@ -13,6 +13,7 @@ use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
 
 use super::answers::{self, KIND, Kept, Names, Recovered};
+use super::commits::Spent;
 use super::disk::{Disk, DiskFile};
 use super::frames;
 use super::reuse::Reuse;
@@ -58,7 +59,7 @@ impl Answers {
         let mut bytes = frames::header(KIND, generation);
         // Written again, so that this log alone has all that unfinished items need.
         for (names, kept) in recovered.answers.values() {
-            answers::push(&mut bytes, *names, kept, false, pack);
+            answers::push(&mut bytes, *names, kept, recovered.spent, false, pack);
         }
         file.write(&bytes).map_err(|source| failed("write", source))?;
         if sync {
@@ -109,14 +110,15 @@ impl Answers {
         let Some(completion) = reuse.take(&names.question).await? else { return Ok(None) };
         let kept = Kept::Answer(completion);
         // Kept as this run's own: a later start finds it here and does not take another.
-        self.append(names, &kept, true).await?;
+        self.append(names, &kept, Spent::default(), true).await?;
         self.reused.fetch_add(1, SeqCst);
         Ok(Some(kept))
     }
 
-    /// Keeps an answer; returns once it is written, which a kill cannot undo.
-    pub async fn keep(&self, names: Names, kept: &Kept) -> Result<(), StorageError> {
-        self.append(names, kept, false).await
+    /// Keeps an answer and what the run has spent with it; returns once both are written, which a kill
+    /// cannot undo.
+    pub async fn keep(&self, names: Names, kept: &Kept, spent: Spent) -> Result<(), StorageError> {
+        self.append(names, kept, spent, false).await
     }
 
     /// Asks for what is written to be made durable soon.
@@ -141,9 +143,15 @@ impl Answers {
         (self.found.load(SeqCst), self.reused.load(SeqCst))
     }
 
-    async fn append(&self, names: Names, kept: &Kept, reused: bool) -> Result<(), StorageError> {
+    async fn append(
+        &self,
+        names: Names,
+        kept: &Kept,
+        spent: Spent,
+        reused: bool,
+    ) -> Result<(), StorageError> {
         let mut bytes = Vec::new();
-        answers::push(&mut bytes, names, kept, reused, self.pack);
+        answers::push(&mut bytes, names, kept, spent, reused, self.pack);
         let (written, ack) = oneshot::channel();
         let sent = self.work.send(Append::Answer { bytes, written }).await.is_ok();
         if sent && ack.await.is_ok() {

@@ -5,7 +5,8 @@
 //! format and the finding.
 //!
 //! ```text
-//! payload = item:u64 key:16 question:16 reused:u8 packed:u8 body    body = JSON, packed by zstd if smaller
+//! payload = item:u64 key:16 question:16 reused:u8 packed:u8 tokens:u64 cost:f64 body
+//! body    = JSON, packed by zstd if smaller
 //! ```
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -13,12 +14,13 @@ use std::io::Read;
 
 use serde::{Deserialize, Serialize};
 
+use super::commits::Spent;
 use super::frames::{self, HEADER, Kind, LogError, read_u64};
 use crate::llm::{Completion, ModelError};
 
 pub(super) const KIND: Kind = Kind { magic: b"SMANSWER", name: "answers' log" };
 /// Bytes of a payload before its body.
-const FIXED: usize = 42;
+const FIXED: usize = 58;
 /// zstd's fastest level that still halves a text; an answer is packed while its record waits.
 const LEVEL: i32 = 1;
 /// An unpacked body is never longer: answers are cut at 8 MiB by the client.
@@ -52,11 +54,12 @@ struct Frame<'log> {
     names: Names,
     reused: bool,
     packed: bool,
+    spent: Spent,
     body: &'log [u8],
 }
 
 /// Adds the frame of one answer to `bytes`.
-pub(super) fn push(bytes: &mut Vec<u8>, names: Names, kept: &Kept, reused: bool, pack: bool) {
+pub(super) fn push(bytes: &mut Vec<u8>, names: Names, kept: &Kept, spent: Spent, reused: bool, pack: bool) {
     let json = serde_json::to_vec(kept).unwrap_or_default();
     let small = if pack { zstd::bulk::compress(&json, LEVEL).ok() } else { None };
     let small = small.filter(|small| small.len() < json.len());
@@ -66,6 +69,8 @@ pub(super) fn push(bytes: &mut Vec<u8>, names: Names, kept: &Kept, reused: bool,
         bytes.extend_from_slice(&names.question);
         bytes.push(u8::from(reused));
         bytes.push(u8::from(small.is_some()));
+        bytes.extend_from_slice(&spent.tokens.to_le_bytes());
+        bytes.extend_from_slice(&spent.cost.to_le_bytes());
         bytes.extend_from_slice(small.as_ref().unwrap_or(&json));
     });
 }
@@ -76,6 +81,7 @@ fn read(payload: &[u8]) -> Option<Frame<'_>> {
         names: Names { item: read_u64(payload, 0)?, key: key(8)?, question: key(24)? },
         reused: *payload.get(40)? == 1,
         packed: *payload.get(41)? == 1,
+        spent: Spent { tokens: read_u64(payload, 42)?, cost: f64::from_bits(read_u64(payload, 50)?) },
         body: payload.get(FIXED..)?,
     })
 }
@@ -94,6 +100,8 @@ fn kept(frame: &Frame<'_>) -> Option<Kept> {
 #[derive(Debug, Default)]
 pub(super) struct Recovered {
     pub(super) answers: HashMap<Key, (Names, Kept)>,
+    /// What the run had spent at the last answer.
+    pub(super) spent: Spent,
 }
 
 impl Recovered {
@@ -111,6 +119,7 @@ impl Recovered {
         }
         frames::each(log, from, |_, payload| {
             let Some(frame) = read(payload) else { return };
+            self.spent = self.spent.later(frame.spent);
             if done(frame.names.item) {
                 return;
             }

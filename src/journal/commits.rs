@@ -8,11 +8,13 @@
 //! payload = files:u32 (from:u64 to:u64 lines:u64 crc32:u32)*
 //!           items:u32 (item:u64 outcome:u8 (lines:u32)*)*        lines in each file
 //!           answers: generation:u32 offset:u64
+//!           spent: tokens:u64 cost:f64
 //! ```
 //! Little-endian. A file's bytes `from..to` are the group's, item by item; lines and checksum are of all its
 //! bytes to `to`. So each line of a file is known to be an item's, whatever stands in it.
 
 use roaring::RoaringTreemap;
+use serde::Serialize;
 
 use super::frames::{self, HEADER, Kind, LogError, read_u32, read_u64};
 
@@ -47,8 +49,31 @@ pub(super) struct AnswersFrom {
     pub(super) offset: u64,
 }
 
+/// What a run has spent at its models, over all its starts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Spent {
+    /// Tokens read and written.
+    pub tokens: u64,
+    /// Money, in the currency of the models' prices.
+    pub cost: f64,
+}
+
+impl Spent {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self { tokens: self.tokens + other.tokens, cost: self.cost + other.cost }
+    }
+
+    /// The later of two readings of one account.
+    #[must_use]
+    pub fn later(self, other: Self) -> Self {
+        if other.tokens > self.tokens { other } else { self }
+    }
+}
+
 /// One group as a frame holds it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Group {
     pub(super) items: Vec<(u64, Outcome)>,
     /// How many lines each item has in each file: the first item's, then the second's, ...
@@ -56,6 +81,7 @@ pub(super) struct Group {
     /// Where the group's bytes begin in each file, and how far the file is stable with them.
     pub(super) files: Vec<(u64, Stable)>,
     pub(super) answers: AnswersFrom,
+    pub(super) spent: Spent,
 }
 
 /// What the logs say, added up.
@@ -67,6 +93,7 @@ pub(super) struct Done {
     pub(super) rejected: u64,
     pub(super) files: Vec<Stable>,
     pub(super) answers: AnswersFrom,
+    pub(super) spent: Spent,
 }
 
 impl Group {
@@ -90,6 +117,8 @@ impl Group {
             }
             bytes.extend_from_slice(&self.answers.generation.to_le_bytes());
             bytes.extend_from_slice(&self.answers.offset.to_le_bytes());
+            bytes.extend_from_slice(&self.spent.tokens.to_le_bytes());
+            bytes.extend_from_slice(&self.spent.cost.to_le_bytes());
         });
     }
 
@@ -131,7 +160,9 @@ impl Group {
         }
         group.answers =
             AnswersFrom { generation: read_u32(payload, at)?, offset: read_u64(payload, at + 4)? };
-        (at + 12 == payload.len()).then_some(group)
+        let cost = f64::from_bits(read_u64(payload, at + 20)?);
+        group.spent = Spent { tokens: read_u64(payload, at + 12)?, cost };
+        (at + 28 == payload.len()).then_some(group)
     }
 }
 
@@ -167,6 +198,7 @@ impl Done {
         self.files.clear();
         self.files.extend(group.files.iter().map(|(_, stable)| *stable));
         self.answers = group.answers;
+        self.spent = self.spent.later(group.spent);
     }
 }
 
@@ -182,12 +214,14 @@ mod tests {
                 lines: vec![4, 1],
                 files: vec![file(0, 90)],
                 answers: AnswersFrom { generation: 1, offset: 16 },
+                spent: Spent { tokens: 9, cost: 0.25 },
             },
             Group {
                 items: vec![(1, Outcome::Dropped)],
                 lines: vec![0],
                 files: vec![file(90, 120)],
                 answers: AnswersFrom { generation: 1, offset: 400 },
+                spent: Spent { tokens: 12, cost: 0.5 },
             },
         ]
     }
@@ -204,6 +238,7 @@ mod tests {
         assert_eq!((done.ok, done.dropped, done.rejected), (1, 1, 1));
         assert_eq!(done.files, [Stable { offset: 120, lines: 5, crc: 7 }]);
         assert_eq!(done.answers, AnswersFrom { generation: 1, offset: 400 });
+        assert_eq!(done.spent, Spent { tokens: 12, cost: 0.5 });
     }
 
     #[test]

@@ -13,7 +13,7 @@ use roaring::RoaringTreemap;
 use serde_json::Value;
 
 use super::answer_log::{Answers, AnswersThread};
-use super::commits::{AnswersFrom, Stable};
+use super::commits::{AnswersFrom, Spent, Stable};
 use super::disk::{self, Disk};
 use super::manifest::{self, FORMAT, Manifest, RunState};
 use super::open_error::OpenError;
@@ -28,6 +28,7 @@ pub struct RunDirectory {
     stable: Vec<Stable>,
     manifest: Manifest,
     answers: AnswersFrom,
+    spent: Spent,
     pipeline_yaml: String,
     /// Held for its lock, which ends with the process at the latest.
     _lock: Box<dyn Send + Sync>,
@@ -64,6 +65,8 @@ pub struct Started {
     pub answers: Arc<Answers>,
     /// Ends when every `answers` is dropped.
     pub answers_thread: AnswersThread,
+    /// What earlier starts spent at the models.
+    pub spent: Spent,
 }
 
 /// What a run directory should hold.
@@ -116,10 +119,18 @@ impl RunDirectory {
         let done = recover::commits(&*disk, root, &manifest)?;
         let mut stable = done.files;
         stable.resize(manifest.files.len(), Stable::default());
-        let answers = done.answers;
+        let (answers, spent) = (done.answers, done.spent);
         let pipeline_yaml = wanted.pipeline_yaml;
-        let directory =
-            Self { disk, root: root.to_owned(), stable, manifest, answers, pipeline_yaml, _lock: lock };
+        let directory = Self {
+            disk,
+            root: root.to_owned(),
+            stable,
+            manifest,
+            answers,
+            spent,
+            pipeline_yaml,
+            _lock: lock,
+        };
         directory.check_outputs()?;
         let lines = directory.stable.iter().map(|stable| stable.lines).collect();
         let before = Committed { ok: done.ok, dropped: done.dropped, rejected: done.rejected, lines };
@@ -149,6 +160,7 @@ impl RunDirectory {
     pub fn start(&mut self, done: &RoaringTreemap, how: Storing) -> Result<Started, OpenError> {
         let recovered = recover::answers(self, self.answers, done)?;
         let reuse = recover::reuse(self)?;
+        let spent = self.spent.later(recovered.spent);
         self.manifest.generation += 1;
         // First the manifest: without it the next start would take the folder for somebody else's.
         self.save(|manifest| manifest.state = RunState::Running)?;
@@ -186,7 +198,7 @@ impl RunDirectory {
             sync: how.sync,
         };
         let writer = Writer::start(files, generation)?;
-        Ok(Started { writer, answers: Arc::new(answers), answers_thread })
+        Ok(Started { writer, answers: Arc::new(answers), answers_thread, spent })
     }
 
     /// Compares every committed byte of the outputs with its checksum; to be run beside the start, since

@@ -12,6 +12,7 @@ use super::answers::{Recovered, Reusable};
 use super::commits::{AnswersFrom, Done};
 use super::directory::RunDirectory;
 use super::disk::{self, Disk};
+use super::frames::LogError;
 use super::manifest::{FORMAT, Manifest};
 use super::open_error::OpenError;
 use super::reuse::Reuse;
@@ -37,6 +38,22 @@ pub fn inspect(root: &Path) -> Result<Option<Inspection>, OpenError> {
     let done = Committed { ok: done.ok, dropped: done.dropped, rejected: done.rejected, lines };
     let running = disk::is_locked(&root.join(".lock"));
     Ok(Some(Inspection { manifest, done, running }))
+}
+
+/// The items that a commit log's bytes name; for tests that feed the reader what others wrote.
+pub fn items_in(log: &[u8]) -> Result<u64, LogError> {
+    let mut done = Done::default();
+    done.add(log)?;
+    Ok(done.items.len())
+}
+
+/// The answers that an answers' log's bytes hold; for tests that feed the reader what others wrote.
+pub fn answers_in(log: &[u8]) -> Result<u64, LogError> {
+    let mut recovered = Recovered::default();
+    recovered.add(log, true, |_| false)?;
+    let mut reusable = Reusable::default();
+    reusable.add(0, log)?;
+    Ok(recovered.answers.len() as u64)
 }
 
 /// Where the commit log of a generation stands.
@@ -134,4 +151,66 @@ fn read_from(disk: &dyn Disk, path: &Path, from: u64) -> Result<Option<Vec<u8>>,
     let wanted = usize::try_from(length.saturating_sub(from)).unwrap_or(usize::MAX);
     let bytes = disk.read_at(path, from, wanted).map_err(|source| StorageError::new("read", path, source))?;
     Ok(Some(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::answers::{self, Kept, Names};
+    use crate::journal::commits::{self, Group, Outcome, Spent};
+    use crate::journal::frames;
+    use proptest::prelude::*;
+
+    fn commit_log() -> Vec<u8> {
+        let mut log = frames::header(commits::KIND, 1);
+        for item in 0..3 {
+            Group { items: vec![(item, Outcome::Ok)], ..Group::default() }.push(&mut log);
+        }
+        log
+    }
+
+    fn answers_log() -> Vec<u8> {
+        let mut log = frames::header(answers::KIND, 1);
+        for item in 0_u8..3 {
+            let names = Names { item: item.into(), key: [item; 16], question: [9; 16] };
+            let completion = crate::llm::Completion { text: "yes ".repeat(200), ..Default::default() };
+            answers::push(&mut log, names, &Kept::Answer(completion), Spent::default(), false, item == 1);
+        }
+        log
+    }
+
+    #[test]
+    fn what_was_written_is_read() {
+        assert_eq!(items_in(&commit_log()), Ok(3));
+        assert_eq!(answers_in(&answers_log()), Ok(3));
+    }
+
+    #[test]
+    fn answers_of_one_question_are_given_out_once_each() {
+        let mut reusable = Reusable::default();
+        reusable.add(0, &answers_log()).unwrap();
+        // The same log again, as a later start writes answers again: no further answers.
+        reusable.add(1, &answers_log()).unwrap();
+        assert_eq!(reusable.left(), 3);
+        assert!((0..3).all(|_| reusable.take(&[9; 16]).is_some()));
+        assert_eq!(reusable.take(&[9; 16]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn mutilated_logs_are_read_ignored_or_refused(
+            at in any::<prop::sample::Index>(), bits: u8, cut in any::<prop::sample::Index>(), tail: Vec<u8>
+        ) {
+            for log in [commit_log(), answers_log()] {
+                let mut log = log;
+                let at = at.index(log.len());
+                log[at] ^= bits;
+                log.truncate(cut.index(log.len() + 1));
+                log.extend(&tail);
+                for read in [items_in(&log), answers_in(&log)].into_iter().flatten() {
+                    prop_assert!(read <= 3);
+                }
+            }
+        }
+    }
 }

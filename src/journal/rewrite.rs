@@ -11,7 +11,7 @@ use std::sync::Arc;
 use roaring::RoaringTreemap;
 
 use super::answers::{self, Recovered};
-use super::commits::{self, AnswersFrom, Group, Outcome, Stable};
+use super::commits::{self, AnswersFrom, Group, Outcome, Spent, Stable};
 use super::disk::{self, Disk, DiskFile};
 use super::frames;
 use super::manifest::{Manifest, RunState};
@@ -107,7 +107,7 @@ impl Existing {
         let log_path = recover::commits_path(&self.root, generation);
         let mut log = NewFile::make(&*self.disk, log_path)?;
         log.write(&frames::header(commits::KIND, generation))?;
-        let mut gathered = Gathered::new(generation);
+        let mut gathered = Gathered::new(generation, self.spent().later(answers.spent));
         for group in &self.groups {
             let ranges = self.ranges(group)?;
             let places = places(group, &ranges);
@@ -144,12 +144,17 @@ impl Existing {
         finish_rewriting(&*self.disk, &self.root, &mut self.manifest)
     }
 
+    /// What the run had spent at its last commit.
+    fn spent(&self) -> Spent {
+        self.groups.iter().fold(Spent::default(), |spent, group| spent.later(group.spent))
+    }
+
     fn write_answers(&self, generation: u32, answers: &Recovered) -> Result<(), OpenError> {
         let mut file = NewFile::make(&*self.disk, recover::answers_path(&self.root, generation))?;
         file.write(&frames::header(answers::KIND, generation))?;
         for (names, kept) in answers.answers.values() {
             let mut bytes = Vec::new();
-            answers::push(&mut bytes, *names, kept, false, true);
+            answers::push(&mut bytes, *names, kept, answers.spent, false, true);
             file.write(&bytes)?;
         }
         Ok(file.sync()?)
@@ -231,12 +236,13 @@ fn save(disk: &dyn Disk, root: &Path, manifest: &Manifest) -> Result<(), Storage
 struct Gathered {
     group: Group,
     from: Vec<u64>,
+    spent: Spent,
 }
 
 impl Gathered {
-    fn new(generation: u32) -> Self {
+    fn new(generation: u32, spent: Spent) -> Self {
         let answers = AnswersFrom { generation, offset: 0 };
-        Self { group: Group { answers, ..Group::default() }, from: Vec::new() }
+        Self { group: Group { answers, ..Group::default() }, from: Vec::new(), spent }
     }
 
     fn add(&mut self, item: u64, outcome: Outcome, lines: &[u32]) {
@@ -250,6 +256,7 @@ impl Gathered {
         }
         self.from.resize(files.len(), 0);
         self.group.files = self.from.iter().zip(&*files).map(|(from, file)| (*from, file.stable)).collect();
+        self.group.spent = self.spent;
         self.from = files.iter().map(|file| file.stable.offset).collect();
         let mut frame = Vec::new();
         self.group.push(&mut frame);

@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, watch};
 
-use super::commits::{AnswersFrom, Group, KIND, Outcome, Stable};
+use super::commits::{AnswersFrom, Group, KIND, Outcome, Spent, Stable};
 use super::disk::{self, Disk, DiskFile};
 use super::frames;
 
@@ -40,6 +40,8 @@ pub struct ItemCommit {
     pub outcome: Outcome,
     /// What it leaves in the outputs.
     pub lines: Lines,
+    /// What the run had spent when it ended.
+    pub spent: Spent,
     /// Where the answers of the items that are still in flight begin in this start's log.
     pub answers_from: u64,
 }
@@ -223,6 +225,7 @@ impl State {
             self.group.lines[first + file] += 1;
         }
         self.group.answers.offset = item.answers_from;
+        self.group.spent = item.spent;
         match item.outcome {
             Outcome::Ok => self.totals.ok += 1,
             Outcome::Dropped => self.totals.dropped += 1,

@@ -98,6 +98,9 @@ fn line(snapshot: &Snapshot) -> String {
     if tokens > 0 {
         line.push_str(&format!(", {} tokens", short(tokens)));
     }
+    if snapshot.spent.cost > 0.0 {
+        line.push_str(&format!(", cost {:.2}", snapshot.spent.cost));
+    }
     if let Some(total) = snapshot.total
         && snapshot.rate > 0.0
         && total > ended

@@ -48,6 +48,9 @@ pub fn summary(report: &RunReport, root: &Path) -> String {
             ),
         );
     }
+    if snapshot.spent.cost > 0.0 {
+        row("cost", format!("{:.4} over all starts, {} tokens", snapshot.spent.cost, snapshot.spent.tokens));
+    }
     if snapshot.recovered + snapshot.reused > 0 {
         row(
             "answers",
@@ -118,6 +121,7 @@ fn end(end: &RunEnd) -> &'static str {
     match end {
         RunEnd::Complete => "complete",
         RunEnd::Interrupted => "interrupted, the same command goes on",
+        RunEnd::OutOfBudget(_) => "stopped, the budget is used up",
         RunEnd::SourceEnded { .. } => "stopped, the source ended before enough items were accepted",
         RunEnd::OverBudget(_) => "stopped, too many items were rejected",
         RunEnd::Fatal(_) => "stopped, the model cannot be asked",

@@ -105,6 +105,7 @@ impl Run {
         let options = RunOptions {
             pipeline: self.plan.name.clone(),
             limit: self.limit,
+            budget: self.plan.budget,
             accept: self.plan.accept,
             max_in_flight: self.plan.max_in_flight,
             error_budget: self.plan.error_budget,

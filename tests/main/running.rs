@@ -343,3 +343,38 @@ async fn a_source_that_ends_before_enough_were_accepted_says_so() {
     let report = run.run().await;
     assert!(matches!(report.end, RunEnd::SourceEnded { accepted: 10, wanted: 11 }), "{:?}", report.end);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_budget_is_never_exceeded_and_the_run_goes_on_when_it_is_raised() {
+    let dir = TempDir::new().unwrap();
+    let yaml = rows_pipeline(dir.path(), 60, 8)
+        .replace("model: scripted", "model: scripted\n    params: {max_tokens: 50}");
+    let model = || {
+        Scripted::new(|question| {
+            let text = json!({"answer": question.prompt}).to_string();
+            let usage = synthmill::llm::Usage { prompt_tokens: 10, completion_tokens: 20 };
+            let answer = synthmill::llm::Completion { text, usage, ..Default::default() };
+            Reply::Completion(answer).after(Duration::from_millis(5))
+        })
+    };
+    let root = dir.path().join("out");
+    let mut asked = 0;
+    for (most, ends) in [(500, false), (500, false), (1000, false), (60 * 30 + 60, true)] {
+        let mut run = Run::new(&yaml, &root, model());
+        run.plan.budget.max_tokens_total = Some(most);
+        let report = run.run().await;
+        asked += run.model.questions();
+        check_invariants(&root, &report);
+        assert_eq!(report.snapshot.spent.tokens, 30 * asked, "each answer is counted once");
+        assert!(report.snapshot.spent.tokens <= most, "{} of {most} tokens", report.snapshot.spent.tokens);
+        match ends {
+            true => assert!(matches!(report.end, RunEnd::Complete), "{:?}", report.end),
+            // One more might have taken 50 for its answer and some for its prompt.
+            false => {
+                assert!(matches!(report.end, RunEnd::OutOfBudget(_)), "{:?}", report.end);
+                assert!(report.snapshot.spent.tokens + 70 > most, "the budget is used");
+            }
+        }
+    }
+    assert_eq!(asked, 60, "nothing was asked twice");
+}

@@ -141,3 +141,24 @@ fn the_architecture_names_only_files_that_exist() {
     none(&wrong);
     assert!(named > 0, "docs/architecture.md names no file");
 }
+
+#[test]
+fn files_of_a_run_are_reached_through_the_disk_trait_only() {
+    let mut wrong = Vec::new();
+    for folder in ["src/journal", "src/engine"] {
+        for entry in std::fs::read_dir(root().join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() || path.ends_with("journal/disk.rs") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let found = ["std::fs", " File::", "(File::", "OpenOptions", "tokio::fs"]
+                .iter()
+                .find(|word| text.contains(**word));
+            wrong.extend(
+                found.map(|word| format!("{} has `{word}`, which goes round `Disk`", path.display())),
+            );
+        }
+    }
+    none(&wrong);
+}

@@ -1,0 +1,65 @@
+//! The figures of a run at one moment, from what the ledger knows and the stages have counted.
+
+use super::Ledger;
+use crate::engine::event::{Snapshot, Tokens};
+use crate::engine::metrics::ModelFigures;
+use crate::journal::{Committed, SINKS};
+use crate::llm::PoolFigures;
+
+impl Ledger {
+    /// What the run has come to, by what the writer says is durable.
+    pub(super) fn snapshot(&self, state: &'static str, committed: &Committed) -> Snapshot {
+        let before = &self.books.before;
+        let done_now = committed.ok + committed.dropped + committed.rejected;
+        let done_before = before.ok + before.dropped + before.rejected;
+        let models = ModelFigures::of(&self.books.stages);
+        let lines = |file: usize| committed.lines.get(file).copied().unwrap_or(0);
+        let sinks = self.books.sinks.iter().enumerate();
+        Snapshot {
+            state,
+            pipeline: self.books.pipeline.clone(),
+            admitted: done_before + self.admitted,
+            ok: before.ok + committed.ok,
+            dropped: before.dropped + committed.dropped,
+            rejected: before.rejected + committed.rejected,
+            in_flight: self.admitted - done_now,
+            source_failures: self.failures,
+            total: match (self.books.total, self.books.limit) {
+                (Some(total), Some(limit)) => Some(total.min(limit)),
+                (total, limit) => total.or(limit),
+            },
+            records: sinks.map(|(index, path)| (path.clone(), lines(SINKS + index))).collect(),
+            drops: self.drops.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect(),
+            rejections: self.rejections.iter().map(|(class, count)| (class.clone(), *count)).collect(),
+            requests: models.requests,
+            recovered: self.books.answers.counts().0,
+            reused: self.books.answers.counts().1,
+            re_asks: models.re_asks,
+            fallbacks: models.fallbacks,
+            tokens: Tokens { prompt: models.prompt_tokens, completion: models.completion_tokens },
+            spent: self.books.spending.spent(),
+            seconds: self.begin.elapsed().as_secs_f64(),
+            rate: self.rate(),
+            stages: self.books.stages.iter().map(|stage| stage.figures()).collect(),
+            endpoints: self.books.models.iter().flat_map(|model| model.health().endpoints).collect(),
+            pools: self.pools(),
+        }
+    }
+
+    /// The quotas, each once however many models share it.
+    fn pools(&self) -> Vec<PoolFigures> {
+        let mut pools: Vec<PoolFigures> =
+            self.books.models.iter().filter_map(|model| model.health().pool).collect();
+        pools.sort_by(|a, b| a.pool.cmp(&b.pool));
+        pools.dedup_by(|a, b| a.pool == b.pool);
+        pools
+    }
+
+    fn rate(&self) -> f64 {
+        let (Some((from, less)), Some((to, more))) = (self.lately.front(), self.lately.back()) else {
+            return 0.0;
+        };
+        let seconds = to.duration_since(*from).as_secs_f64();
+        if seconds > 0.0 { (more - less) as f64 / seconds } else { 0.0 }
+    }
+}
