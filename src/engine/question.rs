@@ -61,7 +61,7 @@ impl AskUnit {
         let answered = self.model.complete(request, record).await;
         match &answered {
             Ok(completion) => {
-                post.metrics.spend(completion.usage);
+                post.metrics.spend(completion.usage, self.prices);
                 let spent = reserved.settle(completion.usage, self.prices);
                 answers.keep(names, &Kept::Answer(completion.clone()), spent).await?;
             }
