@@ -34,6 +34,7 @@ const OPERATIONAL_MODEL: &[&str] = &[
     "prices",
     "limits",
     "pool",
+    "prices",
 ];
 
 impl Plan {

@@ -92,6 +92,18 @@ pub enum Provider {
     Heuristic,
 }
 
+/// What a model's tokens cost, in any one currency.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Prices {
+    /// A million tokens read.
+    #[serde(default)]
+    pub input: f64,
+    /// A million tokens written.
+    #[serde(default)]
+    pub output: f64,
+}
+
 /// What is asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

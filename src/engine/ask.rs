@@ -40,6 +40,8 @@ pub(crate) struct AskUnit {
     /// The name the server knows the model by.
     pub(crate) served_name: Arc<str>,
     pub(crate) prices: Prices,
+    /// What else is the same in every request and changes the answers.
+    pub(crate) always: serde_json::Value,
     pub(crate) model: Arc<dyn Model>,
     pub(crate) params: serde_json::Map<String, serde_json::Value>,
     /// Draws the seed of each request, where `seed: per_record` asks for one.

@@ -132,6 +132,7 @@ impl Parts {
                         places: places.get(name.as_str()).cloned().ok_or_else(no_model)?,
                         model_name: name.as_str().into(),
                         prices: config.prices,
+                        always: serde_json::json!([config.api, config.extra_body]),
                         served_name: config.model.as_str().into(),
                         ask,
                     }))

@@ -82,7 +82,7 @@ impl AskUnit {
         record: &Record,
         sample: u32,
     ) -> Names {
-        let whole = (&post.id, &self.served_name, params, &request.messages, &request.schema);
+        let whole = (&post.id, &self.served_name, &self.always, params, &request.messages, &request.schema);
         let question = blake3::hash(&serde_json::to_vec(&whole).unwrap_or_default());
         let key = blake3::hash(format!("{} {sample} {question}", record.id).as_bytes());
         Names { item: record.id.item, key: first_half(&key), question: first_half(&question) }

@@ -202,7 +202,9 @@ fn places(group: &Group, ranges: &[Vec<u8>]) -> Vec<Vec<Range<usize>>> {
     places
 }
 
-/// Puts files that were written anew in their places, if a kill left that undone.
+/// Puts files that were written anew in their places, if a kill left that undone. They are copied, and
+/// stay beside until the manifest says that all are in place: a rename whose two halves are not durable
+/// together could otherwise lose one.
 pub(super) fn finish_rewriting(
     disk: &dyn Disk,
     root: &Path,
@@ -211,18 +213,37 @@ pub(super) fn finish_rewriting(
     if !manifest.rewriting {
         return Ok(());
     }
+    let waiting = |index: usize| root.join("journal/rewrite").join(index.to_string());
     for (index, name) in manifest.files.iter().enumerate() {
-        let (from, to) = (root.join("journal/rewrite").join(index.to_string()), root.join(name));
-        let waits = disk.length(&from).map_err(|source| StorageError::new("look at", &from, source))?;
-        if waits.is_some() {
-            disk.rename(&from, &to).map_err(|source| StorageError::new("rename", &from, source))?;
-        }
-        if let Some(parent) = to.parent() {
-            disk.sync_dir(parent).map_err(|source| StorageError::new("sync", parent, source))?;
-        }
+        put_in_place(disk, &waiting(index), &root.join(name))?;
     }
     manifest.rewriting = false;
-    Ok(save(disk, root, manifest)?)
+    save(disk, root, manifest)?;
+    for path in (0..manifest.files.len()).map(waiting) {
+        disk.remove(&path).map_err(|source| StorageError::new("remove", &path, source))?;
+    }
+    Ok(())
+}
+
+fn put_in_place(disk: &dyn Disk, from: &Path, to: &Path) -> Result<(), StorageError> {
+    let mut name = to.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let mut file = NewFile::make(disk, to.with_file_name(name))?;
+    let mut source = disk.read(from).map_err(|source| StorageError::new("open", from, source))?;
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        let read = source.read(&mut chunk).map_err(|source| StorageError::new("read", from, source))?;
+        if read == 0 {
+            break;
+        }
+        file.write(&chunk[..read])?;
+    }
+    file.sync()?;
+    disk.rename(&file.path, to).map_err(|source| StorageError::new("rename", &file.path, source))?;
+    match to.parent() {
+        Some(parent) => disk.sync_dir(parent).map_err(|source| StorageError::new("sync", parent, source)),
+        None => Ok(()),
+    }
 }
 
 fn save(disk: &dyn Disk, root: &Path, manifest: &Manifest) -> Result<(), StorageError> {

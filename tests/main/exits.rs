@@ -67,6 +67,22 @@ fn a_second_process_on_the_directory_is_3() {
 }
 
 #[test]
+fn a_directory_that_vanishes_is_3() {
+    let server = answering(Duration::from_millis(20));
+    let dir = rows_folder(400, 4, &server.url);
+    let mut run = Running::start(dir.path(), &["run", "p.yaml", "--out", "out"]);
+    assert!(run.runs_until("some questions came", || server.questions().len() >= 20));
+    std::fs::remove_dir_all(dir.path().join("out")).unwrap();
+    let ended = run.wait();
+    assert_eq!(ended.code, Some(3), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("status.json") || ended.stderr.contains("manifest.json"),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
 fn a_directory_that_cannot_be_made_is_3() {
     let server = answering(Duration::ZERO);
     let dir = rows_folder(5, 2, &server.url);

@@ -13,7 +13,7 @@ use crate::harness::{assert_same_outputs, outputs, synthmill};
 use crate::invariants;
 
 const RUN: &[&str] = &["run", "p.yaml", "--out", "out"];
-const ROWS: usize = 500;
+const ROWS: usize = 800;
 const PLACES: u32 = 8;
 
 /// `rows_folder` with a second question about each answer.
@@ -29,7 +29,7 @@ fn two_stage_folder(url: &str) -> tempfile::TempDir {
 
 #[test]
 fn killed_again_and_again_it_asks_twice_only_what_was_in_flight() {
-    let kills: usize = std::env::var("SYNTHMILL_KILLS").map_or(40, |kills| kills.parse().unwrap());
+    let kills: usize = std::env::var("SYNTHMILL_KILLS").map_or(200, |kills| kills.parse().unwrap());
     let server = answering(Duration::from_millis(4));
     let undisturbed = two_stage_folder(&server.url);
     synthmill(undisturbed.path(), RUN, 0);
