@@ -151,15 +151,3 @@ pub struct Limits {
     #[serde(default)]
     pub in_flight: Option<u32>,
 }
-
-/// What a model's tokens cost, in any one currency.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Prices {
-    /// A million tokens read.
-    #[serde(default)]
-    pub input: f64,
-    /// A million tokens written.
-    #[serde(default)]
-    pub output: f64,
-}
