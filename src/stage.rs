@@ -145,6 +145,12 @@ pub trait Source: Send {
     fn skip(&mut self, _records: u64) -> u64 {
         0
     }
+
+    /// Passes over at most `units` units before the first `next` and says how many it passed over, for
+    /// sources that can do so without reading them.
+    fn skip_units(&mut self, _units: u64) -> u64 {
+        0
+    }
 }
 
 /// A step of the source part: all records of a unit in, all that come of them out.

@@ -65,10 +65,26 @@ impl SourcePart {
         if self.steps.is_empty() { self.source.records() } else { None }
     }
 
-    /// Passes over items that are done, where that can be done without making them; says how many.
-    pub(crate) fn skip(&mut self, done: &RoaringTreemap) -> u64 {
-        // A derived item's number is known only once its unit is made.
-        if self.steps.is_empty() { self.source.skip(leading(done)) } else { 0 }
+    /// Passes over items that are done, where that can be done without making them; says how many items
+    /// and units. `units` are the items of the first units, as an earlier start counted them.
+    pub(crate) fn skip(&mut self, done: &RoaringTreemap, units: &[u32]) -> (u64, usize) {
+        let done = leading(done);
+        if self.steps.is_empty() {
+            let skipped = self.source.skip(done);
+            if skipped > 0 {
+                return (skipped, 0);
+            }
+        }
+        let (mut items, mut wanted) = (0, 0);
+        for count in units {
+            if items + u64::from(*count) > done {
+                break;
+            }
+            items += u64::from(*count);
+            wanted += 1;
+        }
+        let skipped = usize::try_from(self.source.skip_units(wanted)).unwrap_or(0).min(units.len());
+        (units[..skipped].iter().map(|count| u64::from(*count)).sum(), skipped)
     }
 
     /// Starts the thread. It ends when the source does or when nobody listens any more.
@@ -128,9 +144,12 @@ impl Admission {
                 Ok(unit) => unit,
                 Err(SourceFailure { unit, message }) => {
                     let _ = self.facts.send(Fact::SourceFailed { unit, message }).await;
+                    let _ = self.facts.send(Fact::Unit { items: 0 }).await;
                     continue;
                 }
             };
+            let items = u32::try_from(unit.records.len()).unwrap_or(u32::MAX);
+            let _ = self.facts.send(Fact::Unit { items }).await;
             for mut record in unit.records {
                 if item >= self.limit {
                     return;

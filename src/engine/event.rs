@@ -28,6 +28,8 @@ pub(crate) struct Live {
 pub(crate) enum Fact {
     /// An item was admitted: it has one live record.
     Admitted { item: u64 },
+    /// The source gave a unit of so many items.
+    Unit { items: u32 },
     /// A live record became several.
     Split { item: u64, children: u32 },
     /// A live record has ended.

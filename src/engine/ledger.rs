@@ -45,6 +45,8 @@ pub(crate) struct Books {
     pub(crate) before: Committed,
     pub(crate) limit: Option<u64>,
     pub(crate) accept: Option<InOrder>,
+    /// The items of each unit of the source, from the first unit on; `None` where they are not counted.
+    pub(crate) units: Option<Vec<u32>>,
     pub(crate) total: Option<u64>,
 }
 
@@ -88,6 +90,7 @@ pub(crate) struct Ledger {
     items: HashMap<u64, Item>,
     /// Items in the order of admission with where the answers' log then ended; those in front have ended.
     admissions: VecDeque<(u64, u64)>,
+    units_written: usize,
     /// Items with answers from earlier starts that are not committed yet.
     recovered: HashSet<u64>,
     closing: Closing,
@@ -113,6 +116,7 @@ impl Ledger {
             writer: Some(writer),
             items: HashMap::new(),
             admissions: VecDeque::new(),
+            units_written: 0,
             recovered: books.answers.recovered_items(),
             books,
             closing: Closing::default(),
@@ -154,6 +158,7 @@ impl Ledger {
                 self.items.insert(item, Item { live: 1, ..Item::default() });
                 self.admissions.push_back((item, self.books.answers.end()));
             }
+            Fact::Unit { items } => self.books.units.iter_mut().for_each(|units| units.push(items)),
             Fact::Split { item, children } => {
                 if let Some(item) = self.items.get_mut(&item) {
                     item.live += children - 1;
@@ -330,8 +335,22 @@ impl Ledger {
             self.next_status = now + STATUS;
             let json = serde_json::to_vec_pretty(&snapshot).unwrap_or_default();
             self.write(Work::Status(json)).await;
+            self.write_units().await;
         }
         self.tell(RunEvent::Tick(Box::new(snapshot)));
+    }
+
+    /// Notes how many items each unit of the source has, so that a later start need not read those that are
+    /// done. Sources whose units are rows have too many, and are quick to read.
+    async fn write_units(&mut self) {
+        const MOST: usize = 200_000;
+        let Some(units) = &self.books.units else { return };
+        if units.len() == self.units_written || units.len() > MOST {
+            return;
+        }
+        self.units_written = units.len();
+        let json = serde_json::to_vec(units).unwrap_or_default();
+        self.write(Work::Units(json)).await;
     }
 
     /// Hands work to the writer. When its thread has ended with an error nothing more can be made durable,
@@ -352,6 +371,7 @@ impl Ledger {
     /// Writes what is left. The writer's last sync may take a while, so it is awaited off the async threads.
     async fn close(mut self) -> Closing {
         self.commit_surplus().await;
+        self.write_units().await;
         self.closing.accepted =
             self.books.accept.as_ref().map(|order| (order.accepted(), order.is_reached()));
         let Some(writer) = self.writer.take() else { return self.closing };

@@ -118,7 +118,7 @@ pub enum RunEnd {
 
 /// Runs `parts` in `opened` until the source ends or `stop` says so. Events go to `events` while it runs.
 pub async fn run(
-    parts: Parts,
+    mut parts: Parts,
     opened: Opened,
     options: RunOptions,
     stop: Stop,
@@ -136,7 +136,12 @@ pub async fn run(
     if accept.as_ref().is_some_and(InOrder::is_reached) {
         stop.abort();
     }
+    let mut units = directory.units();
+    let (first_item, skipped) = parts.source.skip(&done, &units);
+    units.truncate(skipped);
     let books = Books {
+        // After a skip by records the first unit is not whole, and counting would be off.
+        units: (first_item == 0 || skipped > 0).then_some(units),
         pipeline: options.pipeline.clone(),
         facts: facts_out,
         answers: Arc::clone(&answers),
@@ -156,9 +161,7 @@ pub async fn run(
     let tasks = TaskTracker::new();
     verify(&directory, &facts, &tasks);
     let first = start_stages(parts.stages, &books.stages, &facts, (answers, spending), &stop, &tasks);
-    let mut source = parts.source;
-    let first_item = source.skip(&done);
-    match source.start() {
+    match parts.source.start() {
         Ok(units) => {
             let limit = options.limit.unwrap_or(u64::MAX);
             let stop = stop.clone();

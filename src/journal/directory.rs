@@ -19,7 +19,7 @@ use super::manifest::{self, FORMAT, Manifest, RunState};
 use super::open_error::OpenError;
 use super::recover;
 use super::rewrite;
-use super::writer::{Committed, Files, StorageError, Writer};
+use super::writer::{Committed, Files, StorageError, UNITS, Writer};
 
 /// A run directory that this process holds the lock of.
 pub struct RunDirectory {
@@ -153,6 +153,14 @@ impl RunDirectory {
     #[must_use]
     pub fn disk(&self) -> &Arc<dyn Disk> {
         &self.disk
+    }
+
+    /// How many items the first units of the source have, as earlier starts counted them; nothing where that
+    /// was not kept or cannot be read.
+    #[must_use]
+    pub fn units(&self) -> Vec<u32> {
+        let found = recover::read(&*self.disk, &self.root.join(UNITS)).ok().flatten();
+        found.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default()
     }
 
     /// Begins a new generation: cuts the outputs to where they are stable, gathers the answers that

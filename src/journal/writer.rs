@@ -21,6 +21,8 @@ pub const REJECTED: usize = 0;
 pub const PROVENANCE: usize = 1;
 /// Index of the first sink's file.
 pub const SINKS: usize = 2;
+/// Where the items of the source's units stand.
+pub(super) const UNITS: &str = "journal/units.json";
 /// Items in one commit record at most; also bounds what waits in memory.
 const GROUP: usize = 512;
 /// Bytes that wait in memory at most before a group is closed.
@@ -55,6 +57,8 @@ pub enum Work {
     Flush,
     /// Replace `status.json`.
     Status(Vec<u8>),
+    /// Replace the items of the source's units.
+    Units(Vec<u8>),
 }
 
 /// What is durable so far: items of this start, lines of all starts; published after each group.
@@ -202,8 +206,13 @@ impl State {
             match work {
                 Work::Commit(item) => self.take(item)?,
                 Work::Flush => self.flush()?,
-                Work::Status(json) => {
-                    let path = self.root.join("status.json");
+                Work::Status(_) | Work::Units(_) => {
+                    let (name, json) = match work {
+                        Work::Units(json) => (UNITS, json),
+                        Work::Status(json) => ("status.json", json),
+                        _ => continue,
+                    };
+                    let path = self.root.join(name);
                     disk::replace(&*self.disk, &path, &json, false)
                         .map_err(|source| StorageError::new("replace", &path, source))?;
                 }

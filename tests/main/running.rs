@@ -378,3 +378,39 @@ async fn a_budget_is_never_exceeded_and_the_run_goes_on_when_it_is_raised() {
     }
     assert_eq!(asked, 60, "nothing was asked twice");
 }
+
+#[tokio::test(start_paused = true)]
+async fn documents_that_are_done_are_not_read_again() {
+    let dir = TempDir::new().unwrap();
+    let yaml = rows_pipeline(dir.path(), 1, 4)
+        .replace("rows.jsonl", "*.md")
+        .replace("{{ topic }}", "{{ section.text }}");
+    let yaml = yaml
+        .replace("  - prompt:", "  - section: {}\n  - prompt:")
+        .replace("fields: [id, topic, answer]", "fields: [id, answer]");
+    for number in 0..12 {
+        let text: String =
+            (0..5).map(|part| format!("# Part {part}\n\nDocument {number} part {part}.\n\n")).collect();
+        std::fs::write(dir.path().join(format!("{number:02}.md")), text).unwrap();
+    }
+    let golden = Run::new(&yaml, &dir.path().join("golden"), good()).run().await;
+    assert_eq!(golden.snapshot.ok, 60);
+    let root = dir.path().join("out");
+    let mut run = Run::new(&yaml, &root, good());
+    run.limit = Some(33);
+    assert!(matches!(run.run().await.end, RunEnd::Complete));
+    let units: Vec<u32> =
+        serde_json::from_slice(&std::fs::read(root.join("journal/units.json")).unwrap()).unwrap();
+    assert!(units.len() >= 7 && units.iter().all(|items| *items == 5), "{units:?}");
+    let run = Run::new(&yaml, &root, good());
+    let plan_knows = run.open().unwrap();
+    drop(plan_knows);
+    // Six documents are done as a whole: gone or not, they are passed over by their count.
+    for number in 0..6 {
+        std::fs::write(dir.path().join(format!("{number:02}.md")), "# Another\n").unwrap();
+    }
+    let report = run.run().await;
+    assert!(matches!(report.end, RunEnd::Complete), "{report:?}");
+    assert_eq!(report.snapshot.ok, 60);
+    assert!(outputs(&root) == outputs(&dir.path().join("golden")), "outputs differ from those of one start");
+}
