@@ -9,6 +9,7 @@ mod inspect;
 mod logging;
 mod plan;
 mod preview;
+mod reload;
 mod repair;
 mod report;
 mod run;
