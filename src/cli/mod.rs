@@ -7,7 +7,9 @@ mod exit;
 mod init;
 mod inspect;
 mod logging;
+mod plan;
 mod preview;
+mod reload;
 mod repair;
 mod report;
 mod run;
@@ -48,6 +50,8 @@ enum Command {
     Validate(validate::ValidateArgs),
     /// Shows a few records, stage by stage; writes nothing.
     Preview(preview::PreviewArgs),
+    /// Foresees requests, tokens, cost and time of a run from a sample of its prompts. Asks no model.
+    Plan(plan::PlanArgs),
     /// Tells how far a run is: live, killed or finished. Writes nothing.
     Status(status::StatusArgs),
     /// Makes one HTML page about the data of a run, or of files of records; several are compared.
@@ -132,6 +136,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args, cli.json, cli.quiet, bar),
         Command::Validate(args) => validate::run(args, cli.json),
         Command::Preview(args) => preview::run(args),
+        Command::Plan(args) => plan::run(args, cli.json),
         Command::Status(args) => status::run(args, cli.json),
         Command::Report(args) => report::run(args, cli.json, cli.quiet),
         Command::RetryRejected(args) => run::retry_rejected(args, cli.json, cli.quiet, bar),

@@ -13,7 +13,7 @@ use tokio_stream::{Stream, StreamExt};
 
 use super::exit::{Exit, WrongUse};
 use super::repair::{self, RetryArgs};
-use super::{Changes, PipelineArgs, inspect, print};
+use super::{Changes, PipelineArgs, inspect, print, reload};
 use crate::config::Plan;
 use crate::engine::{self, Parts, Providers, RunEnd, RunOptions, RunReport, Stop};
 use crate::journal::disk::RealDisk;
@@ -43,7 +43,8 @@ pub(super) struct RunArgs {
 pub(super) fn run(args: &RunArgs, json: bool, quiet: bool, bar: ProgressBar) -> anyhow::Result<Exit> {
     let plan = load(&args.pipeline.pipeline, &args.pipeline.changes)?;
     let root = args.out.clone().unwrap_or_else(|| Path::new("output").join(&plan.name));
-    let providers = providers(&plan)?;
+    let pools = llm::Pools::new(&plan.pools, &plan.models);
+    let providers = connected(&plan, &pools)?;
     let now = jiff::Zoned::now().strftime("%Y-%m-%d_%H-%M-%S").to_string();
     let mut parts = Parts::build(&plan, &providers, &now)?;
     if parts.is_endless() && args.limit.is_none() && plan.accept.is_none() {
@@ -73,7 +74,7 @@ pub(super) fn run(args: &RunArgs, json: bool, quiet: bool, bar: ProgressBar) -> 
         parts = Parts::build(&plan, &providers, &manifest.started)?;
     }
     let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
-    let report = runtime.block_on(start(&plan, parts, opened, args, bar, quiet))?;
+    let report = runtime.block_on(start(&plan, parts, opened, args, &pools, bar, quiet))?;
     // The source's thread may still read a file that nobody waits for.
     runtime.shutdown_background();
     let exit = tell(&report, &root, json, quiet);
@@ -107,10 +108,13 @@ pub(super) fn load(file: &Path, changes: &Changes) -> anyhow::Result<Plan> {
 
 /// Connects the models a plan names.
 pub(super) fn providers(plan: &Plan) -> anyhow::Result<Providers> {
-    let pools = llm::Pools::new(&plan.pools);
+    connected(plan, &llm::Pools::new(&plan.pools, &plan.models))
+}
+
+fn connected(plan: &Plan, pools: &llm::Pools) -> anyhow::Result<Providers> {
     let mut models = std::collections::BTreeMap::new();
     for (name, model) in &plan.models {
-        let connected = llm::connect(name, model, &pools).map_err(|error| WrongUse(error.to_string()))?;
+        let connected = llm::connect(name, model, pools).map_err(|error| WrongUse(error.to_string()))?;
         models.insert(name.clone(), connected);
     }
     Ok(Providers { models, heuristic: Arc::new(llm::Heuristic) })
@@ -149,6 +153,7 @@ async fn start(
     parts: Parts,
     opened: Opened,
     args: &RunArgs,
+    pools: &llm::Pools,
     bar: ProgressBar,
     quiet: bool,
 ) -> anyhow::Result<RunReport> {
@@ -167,6 +172,10 @@ async fn start(
     let signals = listen().context("cannot listen for signals")?;
     let report = tokio::select! {
         report = engine::run(parts, opened, options, stop.clone(), events) => report?,
+        failed = reload::on_hangup(&args.pipeline, pools) => {
+            failed.context("cannot listen for signals")?;
+            anyhow::bail!("no signal can be heard any more")
+        }
         () = obey(signals, stop) => std::process::exit(Exit::Interrupted as i32),
         () = report::show(watch, bar, quiet) => anyhow::bail!("the run's events ended before the run"),
     };

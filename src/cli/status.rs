@@ -57,6 +57,9 @@ fn text(status: &Value) -> String {
             tokens("completion").unwrap_or_default(),
         ));
     }
+    if let Some(cost) = status.pointer("/spent/cost").and_then(Value::as_f64).filter(|cost| *cost > 0.0) {
+        text.push_str(&format!("  cost      {cost:.4} over all starts\n"));
+    }
     endpoints(&mut text, status);
     text
 }

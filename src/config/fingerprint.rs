@@ -31,6 +31,7 @@ const OPERATIONAL_MODEL: &[&str] = &[
     "concurrency",
     "timeout",
     "max_attempts",
+    "prices",
     "limits",
     "pool",
     "prices",

@@ -255,7 +255,7 @@ impl AskUnit {
     }
 
     /// The reader, if there is one and its `when` lets the record through.
-    fn reader_for(&self, record: &Record) -> Result<Option<&Reader>, StageError> {
+    pub(super) fn reader_for(&self, record: &Record) -> Result<Option<&Reader>, StageError> {
         let Some(reader) = &self.reader else { return Ok(None) };
         let applies = match &reader.when {
             Some(when) => when.is_true(record)?,
@@ -264,7 +264,7 @@ impl AskUnit {
         Ok(applies.then_some(reader))
     }
 
-    fn read(
+    pub(super) fn read(
         &self,
         record: &mut Record,
         completion: &Completion,

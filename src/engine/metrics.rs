@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::config::Prices;
 use crate::llm::Usage;
 
 /// The counters of one stage.
@@ -23,6 +24,8 @@ pub(crate) struct StageMetrics {
     fallbacks: AtomicU64,
     prompt_tokens: AtomicU64,
     completion_tokens: AtomicU64,
+    /// In billionths of the currency.
+    cost: AtomicU64,
 }
 
 /// What the counters of a stage say at one moment.
@@ -42,6 +45,14 @@ pub struct StageFigures {
     pub queue: u64,
     /// Seconds the stage worked or waited for a model, added up over records.
     pub busy_seconds: f64,
+    /// Requests to its model.
+    pub requests: u64,
+    /// Tokens its model read.
+    pub prompt_tokens: u64,
+    /// Tokens its model wrote.
+    pub completion_tokens: u64,
+    /// What they cost, in the currency of the model's prices.
+    pub cost: f64,
 }
 
 /// What the counters of the stages that ask a model add up to.
@@ -69,6 +80,7 @@ impl StageMetrics {
             fallbacks: AtomicU64::new(0),
             prompt_tokens: AtomicU64::new(0),
             completion_tokens: AtomicU64::new(0),
+            cost: AtomicU64::new(0),
         })
     }
 
@@ -106,7 +118,9 @@ impl StageMetrics {
         self.fallbacks.fetch_add(1, Relaxed);
     }
 
-    pub(crate) fn spend(&self, usage: Usage) {
+    pub(crate) fn spend(&self, usage: Usage, prices: Prices) {
+        let cost = usage.prompt_tokens as f64 * prices.input + usage.completion_tokens as f64 * prices.output;
+        self.cost.fetch_add((cost * 1000.0).round() as u64, Relaxed);
         self.prompt_tokens.fetch_add(usage.prompt_tokens, Relaxed);
         self.completion_tokens.fetch_add(usage.completion_tokens, Relaxed);
     }
@@ -120,6 +134,10 @@ impl StageMetrics {
             rejected: self.rejected.load(Relaxed),
             queue: self.queue.load(Relaxed),
             busy_seconds: self.busy_nanos.load(Relaxed) as f64 / 1e9,
+            requests: self.requests.load(Relaxed),
+            prompt_tokens: self.prompt_tokens.load(Relaxed),
+            completion_tokens: self.completion_tokens.load(Relaxed),
+            cost: self.cost.load(Relaxed) as f64 / 1e9,
         }
     }
 }

@@ -113,7 +113,7 @@ async fn walk(parts: &Parts, item: Record, prompts_only: bool) -> Result<Preview
     Ok(preview)
 }
 
-fn take_step(step: &Step, record: &mut Record) -> Result<(Emit, Option<String>), StageError> {
+pub(super) fn take_step(step: &Step, record: &mut Record) -> Result<(Emit, Option<String>), StageError> {
     match step {
         Step::Transform(transform) => Ok((transform.process(record)?, None)),
         Step::Sink(sink, _) => {

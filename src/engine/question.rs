@@ -51,7 +51,7 @@ impl AskUnit {
         params.extend(request.params.clone());
         let names = self.names(post, request, &params, record, sample);
         match answers.find(names).await? {
-            Some(Kept::Answer(completion)) => return Ok(Ok(completion)),
+            Some(Kept::Answer(completion)) => return Ok(Ok(*completion)),
             Some(Kept::Failure(error)) => return Ok(Err(error)),
             None => {}
         }
@@ -61,9 +61,9 @@ impl AskUnit {
         let answered = self.model.complete(request, record).await;
         match &answered {
             Ok(completion) => {
-                post.metrics.spend(completion.usage);
+                post.metrics.spend(completion.usage, self.prices);
                 let spent = reserved.settle(completion.usage, self.prices);
-                answers.keep(names, &Kept::Answer(completion.clone()), spent).await?;
+                answers.keep(names, &Kept::Answer(Box::new(completion.clone())), spent).await?;
             }
             // What ends the run says nothing of the record.
             Err(error) if error.kind == ModelErrorKind::Fatal => {}

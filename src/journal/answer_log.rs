@@ -108,7 +108,7 @@ impl Answers {
         }
         let Some(reuse) = &self.reuse else { return Ok(None) };
         let Some(completion) = reuse.take(&names.question).await? else { return Ok(None) };
-        let kept = Kept::Answer(completion);
+        let kept = Kept::Answer(Box::new(completion));
         // Kept as this run's own: a later start finds it here and does not take another.
         self.append(names, &kept, Spent::default(), true).await?;
         self.reused.fetch_add(1, SeqCst);

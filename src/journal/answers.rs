@@ -33,7 +33,7 @@ pub type Key = [u8; 16];
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Kept {
     /// The model answered.
-    Answer(Completion),
+    Answer(Box<Completion>),
     /// The request failed for this record; it is not asked again.
     Failure(ModelError),
 }
@@ -182,7 +182,7 @@ impl Reusable {
 /// The answer in the frame that starts with `bytes`.
 pub(super) fn answer_in(payload: &[u8]) -> Option<Completion> {
     match kept(&read(payload)?)? {
-        Kept::Answer(completion) => Some(completion),
+        Kept::Answer(completion) => Some(*completion),
         Kept::Failure(_) => None,
     }
 }

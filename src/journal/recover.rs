@@ -174,7 +174,14 @@ mod tests {
         for item in 0_u8..3 {
             let names = Names { item: item.into(), key: [item; 16], question: [9; 16] };
             let completion = crate::llm::Completion { text: "yes ".repeat(200), ..Default::default() };
-            answers::push(&mut log, names, &Kept::Answer(completion), Spent::default(), false, item == 1);
+            answers::push(
+                &mut log,
+                names,
+                &Kept::Answer(Box::new(completion)),
+                Spent::default(),
+                false,
+                item == 1,
+            );
         }
         log
     }

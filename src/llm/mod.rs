@@ -79,6 +79,14 @@ pub struct Completion {
     /// HTTP attempts it took.
     #[serde(default)]
     pub attempts: u32,
+    /// What few answers have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub more: Option<Box<More>>,
+}
+
+/// What an answer may hold beside its text.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct More {
     /// Calls of tools, as the server gave them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_calls: Option<Value>,
@@ -88,6 +96,13 @@ pub struct Completion {
     /// The texts of all answers, where more than one was asked for (`n`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub choices: Vec<String>,
+}
+
+impl More {
+    /// Boxed, if there is anything in it.
+    fn boxed(self) -> Option<Box<Self>> {
+        (self != Self::default()).then(|| Box::new(self))
+    }
 }
 
 /// Tokens read and written.

@@ -230,7 +230,10 @@ impl Remote {
             for (index, place) in urls.iter_mut().enumerate() {
                 let Some(url) = place else { continue };
                 match self.queue(url).await {
-                    Some((running, waiting)) => self.endpoints.note_queue(index, running, waiting),
+                    Some((running, waiting)) => {
+                        silent = 0;
+                        self.endpoints.note_queue(index, running, waiting);
+                    }
                     None if silent < QUEUE_TRIES * self.endpoints.len() => silent += 1,
                     None => *place = None,
                 }

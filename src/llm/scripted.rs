@@ -20,7 +20,7 @@ pub enum Reply {
     /// An answer of this text.
     Text(String),
     /// A whole completion.
-    Completion(Completion),
+    Completion(Box<Completion>),
     /// A final failure.
     Error(ModelError),
     /// Another reply, after a while on tokio's clock.
@@ -146,7 +146,7 @@ impl Model for Scripted {
             loop {
                 reply = match reply {
                     Reply::Text(text) => return Ok(completion(request, text)),
-                    Reply::Completion(completion) => return Ok(completion),
+                    Reply::Completion(completion) => return Ok(*completion),
                     Reply::Error(error) => return Err(error),
                     Reply::Never => std::future::pending().await,
                     Reply::After(wait, then) => {

@@ -100,6 +100,9 @@ fn line(snapshot: &Snapshot) -> String {
     }
     if snapshot.spent.cost > 0.0 {
         line.push_str(&format!(", cost {:.2}", snapshot.spent.cost));
+        if let Some(total) = snapshot.total.filter(|total| *total > ended && ended > 0) {
+            line.push_str(&format!(" of about {:.2}", snapshot.spent.cost * total as f64 / ended as f64));
+        }
     }
     if let Some(total) = snapshot.total
         && snapshot.rate > 0.0
@@ -119,7 +122,7 @@ fn short(count: u64) -> String {
 }
 
 /// A duration in the two largest units that matter.
-pub(super) fn time(seconds: f64) -> String {
+pub(crate) fn time(seconds: f64) -> String {
     let whole = seconds.round() as u64;
     match whole {
         0..=9 => format!("{seconds:.1} s"),

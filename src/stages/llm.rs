@@ -59,11 +59,15 @@ impl Keep {
     }
 
     fn of(self, completion: &Completion) -> Option<Value> {
+        let more = completion.more.as_deref();
         match self {
-            Self::Choices if completion.choices.is_empty() => Some(Value::from(vec![&*completion.text])),
-            Self::Choices => Some(Value::from(completion.choices.clone())),
-            Self::Logprobs => completion.logprobs.clone(),
-            Self::ToolCalls => completion.tool_calls.clone(),
+            Self::Choices => {
+                let several = more.filter(|more| !more.choices.is_empty());
+                let one = || Value::from(vec![&*completion.text]);
+                Some(several.map_or_else(one, |more| Value::from(more.choices.clone())))
+            }
+            Self::Logprobs => more?.logprobs.clone(),
+            Self::ToolCalls => more?.tool_calls.clone(),
         }
     }
 }
@@ -180,6 +184,7 @@ impl Ask for Asker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::llm::More;
     use serde_json::json;
 
     fn asker() -> Asker {
@@ -222,7 +227,8 @@ mod tests {
         assert_eq!((record.text("completion"), record.get("reasoning")), (Some("No."), None));
         assert_eq!((record.get("logprobs"), record.get("choices")), (None, Some(&json!(["No."]))));
         let choices = vec!["A".to_owned(), "B".to_owned()];
-        let several = Completion { logprobs: Some(json!([1])), choices, ..Completion::default() };
+        let more = More { logprobs: Some(json!([1])), choices, ..More::default() };
+        let several = Completion { more: Some(Box::new(more)), ..Completion::default() };
         asker().accept(&mut record, &several);
         assert_eq!(record.get("logprobs"), Some(&json!([1])));
         assert_eq!(record.get("choices"), Some(&json!(["A", "B"])));

@@ -176,3 +176,28 @@ fn files(dir: &Path) -> Vec<std::ffi::OsString> {
     names.sort();
     names
 }
+
+#[test]
+fn a_plan_foresees_requests_tokens_cost_and_hours() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let yaml = crate::harness::rows_pipeline(dir.path(), 500, 8).replace(
+        "concurrency: 8",
+        "concurrency: 8\n    params: {max_tokens: 100}\n    prices: {input: 1, output: 2}\n    pool: account",
+    );
+    let yaml = yaml.replace("seed: 3", "seed: 3\npools: {account: {requests_per_minute: 10}}");
+    std::fs::write(dir.path().join("p.yaml"), yaml).unwrap();
+    let output = synthmill(dir.path(), &["plan", "p.yaml", "--json", "--answer-tokens", "50"], 0);
+    let plan: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let stage = &plan["stages"][0];
+    assert_eq!((&plan["items"], &plan["sampled"]), (&serde_json::json!(500), &serde_json::json!(200)));
+    assert_eq!((stage["requests"].as_f64(), stage["answer_tokens"].as_f64()), (Some(500.0), Some(25_000.0)));
+    assert_eq!(stage["most_answer_tokens"].as_f64(), Some(50_000.0));
+    let read = stage["prompt_tokens"].as_f64().unwrap();
+    assert!((3000.0..10_000.0).contains(&read), "{read}");
+    let cost = (read + 2.0 * 25_000.0) / 1e6;
+    assert!((stage["cost"].as_f64().unwrap() - cost).abs() < 1e-6);
+    assert!((plan["hours"]["account"].as_f64().unwrap() - 50.0 / 60.0).abs() < 1e-6);
+    let text = stdout(&synthmill(dir.path(), &["plan", "p.yaml", "--limit", "10"], 0));
+    assert!(text.contains("10 items, foreseen from 10") && text.contains("10 requests to teacher"), "{text}");
+    assert!(!dir.path().join("output").exists());
+}

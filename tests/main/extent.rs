@@ -75,7 +75,7 @@ async fn a_budget_is_never_exceeded_and_the_run_goes_on_when_it_is_raised() {
             let text = json!({"answer": question.prompt}).to_string();
             let usage = synthmill::llm::Usage { prompt_tokens: 10, completion_tokens: 20 };
             let answer = synthmill::llm::Completion { text, usage, ..Default::default() };
-            Reply::Completion(answer).after(Duration::from_millis(5))
+            Reply::Completion(Box::new(answer)).after(Duration::from_millis(5))
         })
     };
     let root = dir.path().join("out");

@@ -53,6 +53,11 @@ fn a_run_is_seen_live_then_killed_then_finished() {
     let records = finished["records"].as_object().unwrap();
     assert_eq!(records.values().map(|count| count.as_u64().unwrap()).sum::<u64>(), 30);
     assert_eq!(finished["requests"].as_u64(), Some(20), "those of the latest start");
+    assert_eq!(
+        (&finished["endpoints"][0]["state"], &finished["endpoints"][0]["in_flight"]),
+        (&"up".into(), &0.into())
+    );
+    assert_eq!(finished["pools"][0]["pool"], "teacher");
     assert_eq!(finished["tokens"]["prompt"].as_u64(), Some(140));
 }
 

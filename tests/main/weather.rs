@@ -12,6 +12,7 @@ use synthmill::config::{Limits, ModelConfig};
 use synthmill::llm::{Completion, Message, Model, ModelError, ModelErrorKind, ModelRequest, Pool, Remote};
 use synthmill::record::Record;
 
+use crate::child::{Running, answering, rows_folder};
 use crate::harness::{outputs, rows_pipeline, synthmill};
 use crate::model_server::{ModelServer, Reply};
 
@@ -265,4 +266,28 @@ fn each_record_has_a_seed_of_its_own_that_is_the_same_at_every_run() {
     assert_eq!(first, seeds());
     let different: std::collections::BTreeSet<u64> = first.iter().map(|(_, seed)| *seed).collect();
     assert_eq!((first.len(), different.len()), (60, 60));
+}
+
+#[test]
+fn t50_limits_are_read_anew_at_a_signal() {
+    let server = answering(Duration::ZERO);
+    let dir = rows_folder(30, 4, &server.url);
+    let file = dir.path().join("p.yaml");
+    let yaml = std::fs::read_to_string(&file).unwrap();
+    let limited = |count: &str| {
+        let limits = format!("model: scripted\n    limits: {{requests_per_minute: {count}}}");
+        std::fs::write(&file, yaml.replace("model: scripted", &limits)).unwrap();
+    };
+    limited("1");
+    let mut running = Running::start(dir.path(), &["run", "p.yaml", "--out", "out"]);
+    assert!(running.runs_until("the first question", || !server.questions().is_empty()));
+    // A file that is wrong changes nothing.
+    limited("many");
+    running.signal("HUP");
+    running.says("the limits stay as they are");
+    limited("600000");
+    running.signal("HUP");
+    running.says("took over the limits");
+    assert_eq!(running.wait().code, Some(0));
+    assert_eq!(server.questions().len(), 30);
 }

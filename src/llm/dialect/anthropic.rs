@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::text::{count, string};
 use crate::llm::classify::{Failure, Verdict};
-use crate::llm::{Completion, Message, ModelRequest, Usage};
+use crate::llm::{Completion, Message, ModelRequest, More, Usage};
 
 /// Tokens of an answer where the pipeline does not say: the API wants a number.
 const MAX_TOKENS: u64 = 4096;
@@ -72,8 +72,8 @@ pub(super) fn read(answer: Value) -> Result<Completion, Failure> {
             prompt_tokens: count(usage, "input_tokens") + cached,
             completion_tokens: count(usage, "output_tokens"),
         },
-        tool_calls: (!calls.is_empty()).then(|| json!(calls)),
-        ..Completion::default()
+        more: More { tool_calls: (!calls.is_empty()).then(|| json!(calls)), ..More::default() }.boxed(),
+        attempts: 0,
     })
 }
 
@@ -129,6 +129,6 @@ mod tests {
         );
         let call =
             json!({"content": [{"type": "tool_use", "name": "f", "input": {}}], "stop_reason": "tool_use"});
-        assert_eq!(read(call).unwrap().tool_calls.unwrap()[0]["name"], "f");
+        assert_eq!(read(call).unwrap().more.unwrap().tool_calls.unwrap()[0]["name"], "f");
     }
 }

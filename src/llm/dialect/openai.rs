@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::text::{count, string};
 use crate::config::StructuredOutput;
 use crate::llm::classify::{Failure, Verdict, clean};
-use crate::llm::{Completion, ModelRequest, Usage, reasoning};
+use crate::llm::{Completion, ModelRequest, More, Usage, reasoning};
 
 /// The body of a chat request, less the model.
 pub(super) fn chat(
@@ -80,19 +80,15 @@ pub(super) fn read(mut answer: Value) -> Result<Completion, Failure> {
     let apart = string(message, "reasoning_content").or_else(|| string(message, "reasoning"));
     let reasoning = apart.filter(|apart| !apart.trim().is_empty()).or_else(|| inline.map(str::to_owned));
     let text = if inline.is_some() || content.trim_start().starts_with('<') { answer } else { &content };
-    Ok(Completion {
-        text: text.to_owned(),
-        reasoning,
-        finish_reason,
-        usage,
-        attempts: 0,
+    let more = More {
         tool_calls: tool_calls.cloned(),
         logprobs: choice.get("logprobs").filter(|logprobs| !logprobs.is_null()).cloned(),
         choices: match choices.len() {
             1 => Vec::new(),
             _ => choices.iter().map(|choice| text_of(choice).unwrap_or_default()).collect(),
         },
-    })
+    };
+    Ok(Completion { text: text.to_owned(), reasoning, finish_reason, usage, attempts: 0, more: more.boxed() })
 }
 
 /// The text of one of several choices, reasoning cut off.
@@ -213,17 +209,15 @@ mod tests {
     fn tool_calls_logprobs_and_further_choices_are_kept() {
         let calls = json!([{"function": {"name": "f", "arguments": "{}"}}]);
         let completion = read_value(&answer(json!({"content": null, "tool_calls": calls}))).unwrap();
-        assert_eq!((&*completion.text, completion.tool_calls), ("", Some(calls)));
+        assert_eq!((&*completion.text, completion.more.unwrap().tool_calls), ("", Some(calls)));
         let choices = json!({"choices": [
             {"text": "one", "logprobs": {"tokens": ["one"]}, "finish_reason": "stop"},
             {"text": "<think>hm</think>two"},
         ]});
         let completion = read_value(&choices).unwrap();
-        assert_eq!(
-            (&*completion.text, completion.choices),
-            ("one", vec!["one".to_owned(), "two".to_owned()])
-        );
-        assert_eq!(completion.logprobs, Some(json!({"tokens": ["one"]})));
+        let more = completion.more.unwrap();
+        assert_eq!((&*completion.text, more.choices), ("one", vec!["one".to_owned(), "two".to_owned()]));
+        assert_eq!(more.logprobs, Some(json!({"tokens": ["one"]})));
     }
 
     #[test]

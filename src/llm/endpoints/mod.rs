@@ -8,6 +8,8 @@ mod address;
 mod breaker;
 mod limit;
 mod queue;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -280,103 +282,5 @@ impl Drop for Place {
         }
         drop(health);
         self.endpoints.changed.notify_one();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    fn endpoints(count: usize, concurrency: Concurrency) -> Arc<Endpoints> {
-        let address = |index: usize| Address::new(&format!("http://h{index}/v1"), &[]).unwrap();
-        Endpoints::new("m", (0..count).map(address).collect(), concurrency)
-    }
-
-    fn counts(endpoints: &Endpoints, of: impl Fn(&EndpointFigures) -> u64) -> Vec<u64> {
-        endpoints.figures().iter().map(of).collect()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn t45_the_slower_gets_less_and_nobody_waits() {
-        let endpoints = endpoints(3, Concurrency::Fixed(30));
-        let work = (0..600).map(|_| async {
-            let mut place = endpoints.place().await;
-            place.begin();
-            let slow = place.index == 0;
-            tokio::time::sleep(Duration::from_millis(if slow { 400 } else { 100 })).await;
-            place.end(Outcome::Good);
-        });
-        // Thirty at a time, as the engine would have it.
-        let mut running = futures::stream::FuturesUnordered::new();
-        for one in work {
-            if running.len() == 30 {
-                futures::StreamExt::next(&mut running).await;
-            }
-            running.push(one);
-        }
-        while futures::StreamExt::next(&mut running).await.is_some() {}
-        let answered = counts(&endpoints, |endpoint| endpoint.answered);
-        assert_eq!(answered.iter().sum::<u64>(), 600);
-        assert!(answered[0] * 2 < answered[1] && answered[0] * 2 < answered[2], "{answered:?}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn t45_a_dead_endpoint_is_left_alone_and_found_again() {
-        let endpoints = endpoints(2, Concurrency::Fixed(4));
-        let start = Instant::now();
-        let alive = |at: Instant| at.duration_since(start) >= Duration::from_secs(60);
-        let mut back = None;
-        for _ in 0..4000 {
-            let mut place = endpoints.place().await;
-            place.begin();
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            let dead = place.index == 0 && !alive(Instant::now());
-            if place.index == 0 && !dead {
-                back.get_or_insert(start.elapsed());
-            }
-            place.end(if dead { Outcome::Bad } else { Outcome::Good });
-        }
-        let failed = counts(&endpoints, |endpoint| endpoint.failed);
-        assert!(failed[0] <= 15 && failed[1] == 0, "{failed:?}");
-        assert!(back.unwrap() < Duration::from_secs(180), "{back:?}");
-        assert!(counts(&endpoints, |endpoint| endpoint.answered)[0] > 200);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn t45_when_all_are_down_requests_wait_and_one_looks() {
-        let endpoints = endpoints(2, Concurrency::Fixed(4));
-        for _ in 0..10 {
-            let mut place = endpoints.try_place().unwrap();
-            place.begin();
-            place.end(Outcome::Bad);
-        }
-        assert!(endpoints.try_place().is_none());
-        let start = Instant::now();
-        let probes = [endpoints.place().await, endpoints.place().await];
-        assert_eq!(start.elapsed().as_secs(), 1);
-        assert!(endpoints.try_place().is_none());
-        assert_eq!(endpoints.figures()[0].state, "probing");
-        probes.into_iter().for_each(|place| place.end(Outcome::Good));
-        assert!(endpoints.try_place().is_some());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn t46_places_are_found_per_attempt_and_given_in_order() {
-        let endpoints = endpoints(1, Concurrency::Auto);
-        let held: Vec<Place> = (0..8).map(|_| endpoints.try_place().unwrap()).collect();
-        assert!(endpoints.try_place().is_none());
-        assert_eq!(endpoints.figures()[0].limit, Some(8));
-        let first = async {
-            let place = endpoints.place().await;
-            (Instant::now(), place)
-        };
-        let then = async {
-            tokio::time::sleep(Duration::from_secs(3)).await;
-            drop(held);
-        };
-        let start = Instant::now();
-        let ((at, _place), ()) = tokio::join!(first, then);
-        assert_eq!(at.duration_since(start).as_secs(), 3);
     }
 }

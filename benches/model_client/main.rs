@@ -1,0 +1,181 @@
+//! How well the model client uses a server: `cargo bench --bench model_client`.
+//!
+//! The server runs in another process. Prints one line a figure; nothing is asserted. The bare loop is
+//! reqwest with the same number of requests at a time and nothing else.
+
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+#![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on has failed")]
+
+mod server;
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use futures::{StreamExt, stream};
+use serde_json::{Value, json};
+use synthmill::config::ModelConfig;
+use synthmill::llm::{Message, Model, ModelRequest, Remote};
+use synthmill::record::Record;
+
+const SECONDS: u64 = 20;
+
+fn main() {
+    if std::env::args().nth(1).as_deref() == Some("serve") {
+        return server::serve();
+    }
+    let mut child =
+        Command::new(std::env::current_exe().unwrap()).arg("serve").stdout(Stdio::piped()).spawn().unwrap();
+    let url = url(&mut child);
+    measure(&url);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+fn url(child: &mut Child) -> String {
+    let mut port = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
+    format!("http://127.0.0.1:{}", port.trim())
+}
+
+#[tokio::main]
+async fn measure(url: &str) {
+    flat(url).await;
+    slow(url).await;
+    limited(url, "declared", json!({"concurrency": 256, "limits": {"requests_per_minute": 12_000}})).await;
+    limited(url, "found at 256 at a time", json!({"concurrency": 256})).await;
+    limited(url, "found with `auto`", json!({"concurrency": "auto"})).await;
+    poison(url).await;
+}
+
+fn model(url: &str, more: Value) -> Remote {
+    let mut config = json!({"base_urls": [format!("{url}/v1")], "model": "bench"});
+    config.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
+    let config: ModelConfig = serde_json::from_value(config).unwrap();
+    Remote::new("bench", &config).unwrap()
+}
+
+async fn ask(model: &Remote, prompt: String) -> bool {
+    let request = ModelRequest { messages: vec![Message::new("user", prompt)], ..ModelRequest::default() };
+    model.complete(&request, &Record::default()).await.is_ok()
+}
+
+/// A bare load generator and the client, at 256 at a time for as long.
+async fn flat(url: &str) {
+    let client = reqwest::Client::new();
+    let target = format!("{url}/v1/chat/completions");
+    let bare = rate(256, |number| {
+        let message = json!({"role": "user", "content": format!("flat {number}")});
+        let body = json!({"model": "bench", "messages": [message]}).to_string();
+        let request = client.post(&target).header("content-type", "application/json").body(body);
+        async move {
+            let text = request.send().await.unwrap().text().await.unwrap();
+            serde_json::from_str::<Value>(&text).is_ok()
+        }
+    })
+    .await;
+    let model = model(url, json!({"concurrency": 256}));
+    let ours = rate(256, |number| ask(&model, format!("flat {number}"))).await;
+    println!(
+        "flat 200 ms, 256 at a time: bare {bare:.0} a second, client {ours:.0}, {:.1} %",
+        100.0 * ours / bare
+    );
+}
+
+/// Answers a second, kept up for a while.
+async fn rate<F: Future<Output = bool>>(places: usize, work: impl Fn(u64) -> F) -> f64 {
+    let start = Instant::now();
+    let going = stream::iter(0_u64..).take_while(|_| {
+        let go = start.elapsed() < Duration::from_secs(SECONDS);
+        async move { go }
+    });
+    let done =
+        going.map(work).buffer_unordered(places).filter(|done| std::future::ready(*done)).count().await;
+    done as f64 / start.elapsed().as_secs_f64()
+}
+
+/// Two of a hundred calls take 3 s: nobody else may wait for them.
+async fn slow(url: &str) {
+    let (places, calls) = (64, 6000_u64);
+    let model = model(url, json!({"concurrency": places}));
+    let (start, admitted) = (Instant::now(), AtomicU64::new(0));
+    let (model, admitted) = (&model, &admitted);
+    let work = stream::iter(0..calls).map(|number| async move {
+        admitted.fetch_add(1, Ordering::Relaxed);
+        ask(model, format!("slow {number}")).await
+    });
+    let watch = async {
+        let (mut sum, mut looks) = (0.0, 0.0);
+        while admitted.load(Ordering::Relaxed) < calls {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            if start.elapsed() > Duration::from_secs(1) && admitted.load(Ordering::Relaxed) < calls {
+                sum += f64::from(model.health().endpoints[0].in_flight);
+                looks += 1.0;
+            }
+        }
+        sum / looks
+    };
+    let (_, in_flight) = tokio::join!(work.buffer_unordered(places as usize).count(), watch);
+    let took = start.elapsed().as_secs_f64();
+    let ideal = schedule(calls, places as usize);
+    println!(
+        "2 % of calls take 3 s: {:.1} % of the places in flight, {took:.1} s, {:.1} % over a list schedule",
+        100.0 * in_flight / f64::from(places),
+        100.0 * (took / ideal - 1.0)
+    );
+}
+
+/// The seconds that the same calls take when each goes to the first free place.
+fn schedule(calls: u64, places: usize) -> f64 {
+    let mut free: BinaryHeap<Reverse<Duration>> = (0..places).map(|_| Reverse(Duration::ZERO)).collect();
+    let mut last = Duration::ZERO;
+    for number in 0..calls {
+        let Reverse(at) = free.pop().unwrap();
+        let slow = number.is_multiple_of(server::EVERY);
+        let end = at + if slow { server::SLOW } else { server::LATENCY };
+        last = last.max(end);
+        free.push(Reverse(end));
+    }
+    last.as_secs_f64()
+}
+
+/// A server that refuses above 200 a second.
+async fn limited(url: &str, how: &str, more: Value) {
+    let model = model(url, more);
+    stats(url).await;
+    // Twice, so that the second part shows the steady state.
+    for part in ["at first", "then"] {
+        let ours = rate(256, |number| ask(&model, format!("limited {number}"))).await;
+        let stats = stats(url).await;
+        println!(
+            "200 a second, {how}, {part}: {:.1} % of it, {} refused, {} sent before their time",
+            100.0 * ours / server::RATE,
+            stats["refusals"],
+            stats["early"]
+        );
+    }
+}
+
+/// Two of a hundred questions are refused for good.
+async fn poison(url: &str) {
+    let model = model(url, json!({"concurrency": 64}));
+    stats(url).await;
+    let calls = 3000_u64;
+    let work = stream::iter(0..calls).map(|number| ask(&model, format!("poison {number}")));
+    let answered = work.buffer_unordered(64).filter(|done| std::future::ready(*done)).count().await;
+    let stats = stats(url).await;
+    println!(
+        "2 % poison: {} of {} asked in all, {answered} of {} others answered",
+        stats["poison"],
+        calls / server::EVERY,
+        calls - calls / server::EVERY
+    );
+}
+
+async fn stats(url: &str) -> Value {
+    let text = reqwest::get(format!("{url}/stats")).await.unwrap().text().await.unwrap();
+    serde_json::from_str(&text).unwrap()
+}

@@ -1,0 +1,196 @@
+//! `plan`: what a run will ask and cost, before anything is spent.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use anyhow::Context;
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::exit::Exit;
+use super::{PipelineArgs, print, run};
+use crate::config::{Limits, ModelConfig, Plan, Provider};
+use crate::engine::{self, Estimate, Parts, StageEstimate};
+use crate::report;
+
+/// Tokens a second that a request is taken to be answered at, where the places are what limits.
+const SPEED: f64 = 50.0;
+
+/// The arguments of `plan`.
+#[derive(Debug, Args)]
+pub(super) struct PlanArgs {
+    #[command(flatten)]
+    pipeline: PipelineArgs,
+    /// How many items have their prompts rendered.
+    #[arg(long, default_value_t = 200, value_name = "K")]
+    sample: usize,
+    /// Covers only the first N items.
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+    /// Tokens of an answer; by default those of answers that the heuristic gives.
+    #[arg(long, value_name = "N")]
+    answer_tokens: Option<u64>,
+}
+
+pub(super) fn run(args: &PlanArgs, json: bool) -> anyhow::Result<Exit> {
+    let plan = run::load(&args.pipeline.pipeline, &args.pipeline.changes)?;
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
+    let mut estimate = runtime.block_on(async {
+        let parts = Parts::build(&plan, &run::providers(&plan)?, "now")?;
+        let (sample, limit) = (args.sample.max(1), args.limit);
+        anyhow::Ok(engine::estimate(parts, plan.seed, limit, sample, report::tokens_of).await)
+    })?;
+    if let Some(tokens) = args.answer_tokens {
+        for stage in &mut estimate.stages {
+            stage.answer_tokens = stage.requests * tokens as f64;
+        }
+    }
+    for failure in &estimate.failures {
+        tracing::warn!("cannot read {failure}");
+    }
+    match json {
+        true => print(&format!("{:#}\n", as_json(&plan, &estimate))),
+        false => print(&text(&plan, &estimate)),
+    }
+    Ok(Exit::Complete)
+}
+
+fn text(plan: &Plan, estimate: &Estimate) -> String {
+    let (items, sampled) = (thousands(estimate.items as f64), thousands(estimate.sampled as f64));
+    let mut text = format!("{}: {items} items, foreseen from {sampled} of them\n", plan.name);
+    for stage in &estimate.stages {
+        let Some(model) = plan.models.get(&*stage.model) else { continue };
+        let _ = writeln!(
+            text,
+            "  {:<12} {} requests to {}, {} tokens read, {} written{}",
+            &*stage.stage,
+            thousands(stage.requests),
+            stage.model,
+            thousands(stage.prompt_tokens),
+            thousands(stage.answer_tokens),
+            stage.most_answer_tokens.map(|most| format!(", {} at most", thousands(most))).unwrap_or_default(),
+        );
+        if let Some((cost, most)) = cost(model, stage) {
+            let most = most.map(|most| format!(", {most:.4} at most")).unwrap_or_default();
+            let _ = writeln!(text, "  {:<12} costs {cost:.4}{most}", "");
+        }
+    }
+    for (pool, hours) in hours(plan, estimate) {
+        let _ = writeln!(text, "  {pool:<12} takes about {}", report::time(hours * 3600.0));
+    }
+    let _ = writeln!(
+        text,
+        "  tokens are {}; answers as long as the heuristic's unless told;\n  \
+         without limits, {SPEED} tokens a second for each request at a time",
+        report::tokens_are()
+    );
+    text
+}
+
+fn as_json(plan: &Plan, estimate: &Estimate) -> Value {
+    let stages: Vec<Value> = estimate
+        .stages
+        .iter()
+        .map(|stage| {
+            let cost = plan.models.get(&*stage.model).and_then(|model| cost(model, stage));
+            json!({
+                "stage": stage.stage,
+                "model": stage.model,
+                "requests": stage.requests.round(),
+                "prompt_tokens": stage.prompt_tokens.round(),
+                "answer_tokens": stage.answer_tokens.round(),
+                "most_answer_tokens": stage.most_answer_tokens.map(f64::round),
+                "cost": cost.map(|(cost, _)| cost),
+                "most_cost": cost.and_then(|(_, most)| most),
+            })
+        })
+        .collect();
+    let hours: BTreeMap<String, f64> = hours(plan, estimate).into_iter().collect();
+    json!({
+        "pipeline": plan.name,
+        "items": estimate.items,
+        "sampled": estimate.sampled,
+        "tokens_are": report::tokens_are(),
+        "stages": stages,
+        "hours": hours,
+    })
+}
+
+/// What a stage costs, and what it costs at most; none where the model has no prices.
+fn cost(model: &ModelConfig, stage: &StageEstimate) -> Option<(f64, Option<f64>)> {
+    let prices = model.prices;
+    if prices.input + prices.output == 0.0 {
+        return None;
+    }
+    let of = |answer: f64| (stage.prompt_tokens * prices.input + answer * prices.output) / 1e6;
+    Some((of(stage.answer_tokens), stage.most_answer_tokens.map(of)))
+}
+
+/// The hours that each quota needs, or the model itself where it has none to share.
+fn hours(plan: &Plan, estimate: &Estimate) -> Vec<(String, f64)> {
+    let mut pools: BTreeMap<String, (Limits, [f64; 3], f64)> = BTreeMap::new();
+    for stage in &estimate.stages {
+        let Some(model) = plan.models.get(&*stage.model) else { continue };
+        if model.provider == Provider::Heuristic {
+            continue;
+        }
+        let shared = model.pool.as_ref().and_then(|pool| Some((pool, plan.pools.get(pool)?)));
+        let (name, limits) =
+            shared.map_or((stage.model.to_string(), model.limits), |(name, limits)| (name.clone(), *limits));
+        let (_, sums, busy) = pools.entry(name).or_insert((limits, [0.0; 3], 0.0));
+        for (sum, more) in sums.iter_mut().zip([stage.requests, stage.prompt_tokens, stage.answer_tokens]) {
+            *sum += more;
+        }
+        *busy += stage.answer_tokens / SPEED / f64::from(model.concurrency.most().max(1));
+    }
+    let hours = |(name, (limits, sums, busy)): (String, (Limits, [f64; 3], f64))| {
+        (name, hours_at(&limits, sums).unwrap_or(0.0).max(busy / 3600.0))
+    };
+    pools.into_iter().map(hours).collect()
+}
+
+/// The hours that so many requests, tokens read and tokens written take at limits; none where there is none.
+fn hours_at(limits: &Limits, [requests, read, written]: [f64; 3]) -> Option<f64> {
+    let meters = [
+        (requests, limits.requests_per_minute.map(u64::from)),
+        (read + written, limits.tokens_per_minute),
+        (read, limits.input_tokens_per_minute),
+        (written, limits.output_tokens_per_minute),
+    ];
+    let hours = meters.iter().filter_map(|(amount, limit)| Some(amount / (*limit)? as f64 / 60.0));
+    hours.max_by(f64::total_cmp)
+}
+
+/// A count with a comma between thousands.
+fn thousands(count: f64) -> String {
+    let digits = format!("{:.0}", count.max(0.0));
+    let mut shown = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            shown.push(',');
+        }
+        shown.push(digit);
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hours_are_those_of_the_narrowest_limit() {
+        let limits = Limits {
+            requests_per_minute: Some(100),
+            tokens_per_minute: Some(1000),
+            output_tokens_per_minute: Some(10),
+            ..Limits::default()
+        };
+        assert_eq!(hours_at(&limits, [6000.0, 30_000.0, 3000.0]), Some(5.0));
+        assert_eq!(hours_at(&limits, [60_000.0, 0.0, 0.0]), Some(10.0));
+        assert_eq!(hours_at(&Limits::default(), [1.0; 3]), None);
+        for (count, shown) in [(0.0, "0"), (999.4, "999"), (1000.0, "1,000"), (1234567.0, "1,234,567")] {
+            assert_eq!(thousands(count), shown);
+        }
+    }
+}

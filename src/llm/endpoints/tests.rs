@@ -1,0 +1,136 @@
+//! Endpoints under load, on a clock that turns by itself.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream;
+use rand::{RngExt, SeedableRng};
+
+use super::*;
+
+fn endpoints(count: usize, concurrency: Concurrency) -> Arc<Endpoints> {
+    let address = |index: usize| Address::new(&format!("http://h{index}/v1"), &[]).unwrap();
+    Endpoints::new("m", (0..count).map(address).collect(), concurrency)
+}
+
+fn counts(endpoints: &Endpoints, of: impl Fn(&EndpointFigures) -> u64) -> Vec<u64> {
+    endpoints.figures().iter().map(of).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn t45_the_slower_gets_less_and_nobody_waits() {
+    let endpoints = endpoints(3, Concurrency::Fixed(30));
+    let work = (0..600).map(|_| async {
+        let mut place = endpoints.place().await;
+        place.begin();
+        let slow = place.index == 0;
+        tokio::time::sleep(Duration::from_millis(if slow { 400 } else { 100 })).await;
+        place.end(Outcome::Good);
+    });
+    // Thirty at a time, as the engine would have it.
+    let mut running = futures::stream::FuturesUnordered::new();
+    for one in work {
+        if running.len() == 30 {
+            running.next().await;
+        }
+        running.push(one);
+    }
+    while running.next().await.is_some() {}
+    let answered = counts(&endpoints, |endpoint| endpoint.answered);
+    assert_eq!(answered.iter().sum::<u64>(), 600);
+    assert!(answered[0] * 2 < answered[1] && answered[0] * 2 < answered[2], "{answered:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn t45_a_dead_endpoint_is_left_alone_and_found_again() {
+    let endpoints = endpoints(2, Concurrency::Fixed(4));
+    let start = Instant::now();
+    let alive = |at: Instant| at.duration_since(start) >= Duration::from_secs(60);
+    let mut back = None;
+    for _ in 0..4000 {
+        let mut place = endpoints.place().await;
+        place.begin();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let dead = place.index == 0 && !alive(Instant::now());
+        if place.index == 0 && !dead {
+            back.get_or_insert(start.elapsed());
+        }
+        place.end(if dead { Outcome::Bad } else { Outcome::Good });
+    }
+    let failed = counts(&endpoints, |endpoint| endpoint.failed);
+    assert!(failed[0] <= 15 && failed[1] == 0, "{failed:?}");
+    assert!(back.unwrap() < Duration::from_secs(180), "{back:?}");
+    assert!(counts(&endpoints, |endpoint| endpoint.answered)[0] > 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn t45_when_all_are_down_requests_wait_and_one_looks() {
+    let endpoints = endpoints(2, Concurrency::Fixed(4));
+    for _ in 0..10 {
+        let mut place = endpoints.try_place().unwrap();
+        place.begin();
+        place.end(Outcome::Bad);
+    }
+    assert!(endpoints.try_place().is_none());
+    let start = Instant::now();
+    let probes = [endpoints.place().await, endpoints.place().await];
+    assert_eq!(start.elapsed().as_secs(), 1);
+    assert!(endpoints.try_place().is_none());
+    assert_eq!(endpoints.figures()[0].state, "probing");
+    probes.into_iter().for_each(|place| place.end(Outcome::Good));
+    assert!(endpoints.try_place().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn t46_places_are_found_per_attempt_and_given_in_order() {
+    let endpoints = endpoints(1, Concurrency::Auto);
+    let held: Vec<Place> = (0..8).map(|_| endpoints.try_place().unwrap()).collect();
+    assert!(endpoints.try_place().is_none());
+    assert_eq!(endpoints.figures()[0].limit, Some(8));
+    let first = async {
+        let place = endpoints.place().await;
+        (Instant::now(), place)
+    };
+    let then = async {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        drop(held);
+    };
+    let start = Instant::now();
+    let ((at, _place), ()) = tokio::join!(first, then);
+    assert_eq!(at.duration_since(start).as_secs(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn t45_endpoints_that_stop_hang_and_start_at_random_lose_nothing() {
+    for seed in 0..20 {
+        let mut rng = rand::rngs::ChaCha8Rng::seed_from_u64(seed);
+        // For each endpoint and each quarter of a minute: up, refusing, or hanging; up at the end.
+        let weather: Vec<Vec<u8>> =
+            (0..3).map(|_| (0..20).map(|_| rng.random_range(0..3)).collect()).collect();
+        let endpoints = endpoints(3, Concurrency::Fixed(16));
+        let start = Instant::now();
+        let ask = |_| async {
+            loop {
+                let mut place = endpoints.place().await;
+                place.begin();
+                let quarter = start.elapsed().as_secs() as usize / 15;
+                let now = weather[place.index].get(quarter).copied().unwrap_or(0);
+                // A hang ends by the time limit.
+                let seconds = [0.2, 0.01, 5.0][now as usize];
+                tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
+                let good = now == 0;
+                place.end(if good { Outcome::Good } else { Outcome::Bad });
+                if good {
+                    return start.elapsed();
+                }
+            }
+        };
+        let ends: Vec<Duration> = stream::iter(0..40_000).map(ask).buffer_unordered(16).collect().await;
+        assert_eq!(ends.len(), 40_000);
+        assert!(endpoints.figures().iter().all(|endpoint| endpoint.in_flight == 0));
+        // Two minutes after the last change everything is up and used.
+        let late = Duration::from_secs(300 + 120);
+        assert!(ends.iter().any(|end| *end > late));
+        assert!(endpoints.figures().iter().all(|endpoint| endpoint.state == "up"), "{seed}");
+    }
+}
