@@ -60,7 +60,12 @@ fn vague(title: &str) -> bool {
 /// A title as it stands inside a sentence: quoted, or in English as plain words where they are such.
 fn in_sentence(title: &str, phrases: &Phrases, sentences: &[Sentence]) -> String {
     let odd = |c: char| matches!(c, '?' | '!' | ':' | ',' | ';' | '(' | '"' | '/' | '=' | '[');
-    let plain_words = title.split(' ').count() <= 6 && !title.contains(odd);
+    // Headings that are clauses ("When the search goes wrong", "A section gives no questions") read badly as
+    // part of another sentence.
+    let clause = ["when", "where", "what", "who", "why", "how", "if", "which", "a", "an"];
+    let begins = title.split(' ').next().unwrap_or_default().to_lowercase();
+    let plain_words =
+        title.split(' ').count() <= 5 && !title.contains(odd) && !clause.contains(&begins.as_str());
     let starts_well = title.starts_with(|c: char| c.is_alphabetic() || c == '`');
     if !phrases.bare_titles || !plain_words || !starts_well {
         return quoted(title, phrases);
@@ -101,6 +106,8 @@ mod tests {
     #[test]
     fn subjects_can_stand_in_a_question() {
         check("Feeding the dough", "Guide > Feeding the dough", ("feeding the dough", "Guide"));
+        let clause = "When it goes wrong";
+        check(clause, "Guide > When it goes wrong", ("\"When it goes wrong\"", "Guide"));
         check("2.1 Linux", "Guide > 2.1 Linux", ("Linux", "Guide"));
         check("Notes", "Guide > Linux > Notes", ("\"Notes (Linux)\"", "Guide"));
         check("Overview", "Guide > Overview", ("Guide", ""));
