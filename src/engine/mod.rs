@@ -136,7 +136,7 @@ pub async fn run(
     if accept.as_ref().is_some_and(InOrder::is_reached) {
         stop.abort();
     }
-    let mut units = directory.units();
+    let mut units = directory.units()?;
     let (first_item, skipped) = parts.source.skip(&done, &units);
     units.truncate(skipped);
     let books = Books {

@@ -156,11 +156,10 @@ impl RunDirectory {
     }
 
     /// How many items the first units of the source have, as earlier starts counted them; nothing where that
-    /// was not kept or cannot be read.
-    #[must_use]
-    pub fn units(&self) -> Vec<u32> {
-        let found = recover::read(&*self.disk, &self.root.join(UNITS)).ok().flatten();
-        found.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default()
+    /// was not kept, or was cut off by a loss of power.
+    pub fn units(&self) -> Result<Vec<u32>, StorageError> {
+        let found = recover::read(&*self.disk, &self.root.join(UNITS))?;
+        Ok(found.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default())
     }
 
     /// Begins a new generation: cuts the outputs to where they are stable, gathers the answers that
