@@ -18,6 +18,11 @@ const DOUBLING: f64 = 3.0;
 const OVER: f64 = 100.0;
 /// A little less than what was taken, so that coming back does not end in a refusal.
 const MARGIN: f64 = 0.95;
+/// The shortest time that a rate is measured over, and what is made of the way back when it was so short.
+const SHORTEST: f64 = 0.2;
+const HASTE: f64 = 0.05;
+/// The same when the rate turned out to be so much higher than the last time.
+const RISING: f64 = 1.2;
 /// Seconds over which the rate that was taken is measured.
 const MEASURED: u64 = 3;
 
@@ -33,11 +38,21 @@ pub(super) struct Ramp {
     recent: [(u64, i64); MEASURED as usize + 1],
     /// Seconds over which `base` was measured.
     window: f64,
+    /// What the times of the way back are multiplied by: little while the rate is hardly known.
+    patience: f64,
 }
 
 impl Ramp {
     pub(super) fn new(now: Instant) -> Self {
-        Self { start: now, base: None, resumed: now, next: now, recent: [(0, 0); 4], window: 1.0 }
+        Self {
+            start: now,
+            base: None,
+            resumed: now,
+            next: now,
+            recent: [(0, 0); 4],
+            window: 1.0,
+            patience: 1.0,
+        }
     }
 
     /// When the next request may be sent, if not now.
@@ -56,7 +71,7 @@ impl Ramp {
         }
         // A request that is a little late does not make the ones after it late.
         let from = self.next.max(now.checked_sub(Duration::from_millis(20)).unwrap_or(now));
-        self.next = from + Duration::from_secs_f64(1.0 / rate(base, seconds));
+        self.next = from + Duration::from_secs_f64(1.0 / rate(base, seconds, self.patience));
     }
 
     /// Notes that a request sent at `sent` was refused. Gives whether it is the first since requests last
@@ -76,8 +91,11 @@ impl Ramp {
         let counted = self.recent.iter().filter(|(second, _)| *second >= from);
         let taken: i64 = counted.map(|(_, count)| *count).sum();
         let begun = self.start + Duration::from_secs(from);
-        self.window = now.saturating_duration_since(begun.max(self.resumed)).as_secs_f64().max(1.0);
+        self.window = now.saturating_duration_since(begun.max(self.resumed)).as_secs_f64().max(SHORTEST);
         let measured = MARGIN * taken.max(0) as f64 / self.window;
+        // A burst that was cut off says little of the rate, and while it doubles the mean lags behind.
+        let rising = self.base.is_some_and(|base| measured > RISING * base);
+        self.patience = if self.window < 1.0 || rising { HASTE } else { 1.0 };
         // One bad second does not undo what is known: the rate is halved at most.
         self.base = Some(measured.max(self.base.map_or(0.0, |base| base / 2.0)).max(1.0));
         true
@@ -104,12 +122,14 @@ impl Ramp {
 }
 
 /// The rate so many seconds after requests went on.
-fn rate(base: f64, seconds: f64) -> f64 {
-    if seconds < BACK {
-        return base * (1.0 - 0.5 * (1.0 - seconds / BACK).powi(12));
+fn rate(base: f64, seconds: f64, patience: f64) -> f64 {
+    let (back, gentle) = (BACK * patience, GENTLE * patience);
+    if seconds < back {
+        return base * (1.0 - 0.5 * (1.0 - seconds / back).powi(12));
     }
-    let gentle = base * (1.0 + PROBE * ((seconds - BACK) / GENTLE).min(1.0));
-    gentle * 2_f64.powf(((seconds - BACK - GENTLE) / DOUBLING).max(0.0))
+    let probed = base * (1.0 + PROBE * ((seconds - back) / gentle).min(1.0));
+    let doubling = DOUBLING * patience.max(1.0 / 3.0);
+    probed * 2_f64.powf(((seconds - back - gentle) / doubling).max(0.0))
 }
 
 #[cfg(test)]
@@ -119,11 +139,11 @@ mod tests {
     #[test]
     fn the_rate_goes_from_half_to_all_to_more() {
         for (seconds, expected) in [(0.0, 50.0), (20.0, 100.0), (30.0, 108.0), (33.0, 216.0)] {
-            let found = rate(100.0, seconds);
+            let found = rate(100.0, seconds, 1.0);
             assert!((found - expected).abs() < 0.01, "{seconds}: {found}");
         }
         // From one request a second to a thousand within a minute.
-        assert!(rate(1.0, 60.0) > 1000.0);
+        assert!(rate(1.0, 60.0, 1.0) > 1000.0);
     }
 
     #[test]

@@ -193,6 +193,8 @@ async fn t35_of_two_pauses_the_later_end_counts() {
 struct Server {
     rate: f64,
     level: f64,
+    /// Requests that may come at once.
+    burst: f64,
     at: Instant,
     down: std::ops::Range<f64>,
 }
@@ -217,7 +219,7 @@ async fn load(
             let refused = {
                 let mut server = server.lock().unwrap();
                 let risen = server.rate * turn.at.duration_since(server.at).as_secs_f64();
-                server.level = (server.level + risen).min(server.rate);
+                server.level = (server.level + risen).min(server.burst);
                 server.at = turn.at;
                 let full = server.level < 1.0;
                 if !full {
@@ -240,17 +242,21 @@ async fn load(
 }
 
 fn server(rate: f64, down: std::ops::Range<f64>) -> Server {
-    Server { rate, level: rate, at: Instant::now(), down }
+    Server { rate, level: rate, burst: rate, at: Instant::now(), down }
 }
 
 #[tokio::test(start_paused = true)]
 async fn t47_a_rate_that_nobody_declared_is_found() {
-    let pool = Pool::new("p", Limits::default());
-    let wait = Some(Duration::from_secs(1));
-    let (taken, attempts) = load(&pool, server(200.0, 0.0..0.0), 256, wait, 300.0).await;
-    let share = taken.len() as f64 / (200.0 * 300.0);
-    assert!(share >= 0.88, "{share}");
-    assert!(attempts as f64 <= 1.05 * taken.len() as f64, "{attempts} for {}", taken.len());
+    for (burst, least) in [(200.0, 0.85), (50.0, 0.85), (10.0, 0.75)] {
+        let pool = Pool::new("p", Limits::default());
+        let wait = Some(Duration::from_secs(1));
+        let server = Server { burst, level: 0.0, ..server(200.0, 0.0..0.0) };
+        let (taken, attempts) = load(&pool, server, 256, wait, 300.0).await;
+        let share = taken.len() as f64 / (200.0 * 300.0);
+        let first = taken.iter().filter(|at| **at < 30.0).count() as f64 / (200.0 * 30.0);
+        assert!(share >= least && first >= 0.45, "{burst}: {share}, {first}");
+        assert!(attempts as f64 <= 1.1 * taken.len() as f64, "{attempts} for {}", taken.len());
+    }
 }
 
 #[tokio::test(start_paused = true)]
