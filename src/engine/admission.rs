@@ -60,6 +60,11 @@ impl SourcePart {
         Ok(unit)
     }
 
+    /// How many units there are, if known beforehand.
+    pub(crate) fn units(&self) -> Option<u64> {
+        self.source.units()
+    }
+
     /// How many items there are, if known beforehand.
     pub(crate) fn items(&self) -> Option<u64> {
         if self.steps.is_empty() { self.source.records() } else { None }

@@ -133,6 +133,9 @@ pub struct Snapshot {
     pub source_failures: u64,
     /// The number of items there will be, once known.
     pub total: Option<u64>,
+    /// The number of items there may be, going by the documents read so far; for the time left.
+    #[serde(skip)]
+    pub estimate: Option<u64>,
     /// Records written, by sink.
     pub records: Vec<(String, u64)>,
     /// Dropped records by reason, in this start.

@@ -47,6 +47,8 @@ pub(crate) struct Books {
     pub(crate) accept: Option<InOrder>,
     /// The items of each unit of the source, from the first unit on; `None` where they are not counted.
     pub(crate) units: Option<Vec<u32>>,
+    /// How many units the source has, if it knows.
+    pub(crate) unit_count: Option<u64>,
     pub(crate) total: Option<u64>,
 }
 

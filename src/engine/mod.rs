@@ -140,6 +140,7 @@ pub async fn run(
     let (first_item, skipped) = parts.source.skip(&done, &units);
     units.truncate(skipped);
     let books = Books {
+        unit_count: parts.source.units(),
         // After a skip by records the first unit is not whole, and counting would be off.
         units: (first_item == 0 || skipped > 0).then_some(units),
         pipeline: options.pipeline.clone(),

@@ -104,11 +104,12 @@ fn line(snapshot: &Snapshot) -> String {
             line.push_str(&format!(" of about {:.2}", snapshot.spent.cost * total as f64 / ended as f64));
         }
     }
-    if let Some(total) = snapshot.total
+    let about = if snapshot.total.is_none() { "about " } else { "" };
+    if let Some(total) = snapshot.total.or(snapshot.estimate)
         && snapshot.rate > 0.0
         && total > ended
     {
-        line.push_str(&format!(", {} left", time((total - ended) as f64 / snapshot.rate)));
+        line.push_str(&format!(", {about}{} left", time((total - ended) as f64 / snapshot.rate)));
     }
     line
 }
@@ -141,6 +142,11 @@ mod tests {
     fn the_line_tells_what_is_known() {
         let mut snapshot = Snapshot { ok: 90, rejected: 10, in_flight: 7, rate: 50.0, ..Snapshot::default() };
         assert_eq!(line(&snapshot), "100 items, 0 records, 50.0/s, 7 in flight, 10 rejected");
+        snapshot.estimate = Some(600);
+        assert_eq!(
+            line(&snapshot),
+            "100 items, 0 records, 50.0/s, 7 in flight, 10 rejected, about 10 s left"
+        );
         snapshot.total = Some(5100);
         snapshot.tokens.prompt = 12_345;
         assert_eq!(

@@ -28,6 +28,9 @@ impl Ledger {
                 (Some(total), Some(limit)) => Some(total.min(limit)),
                 (total, limit) => total.or(limit),
             },
+            estimate: self.books.units.as_ref().zip(self.books.unit_count).map(|(units, all)| {
+                estimate(units.iter().map(|items| u64::from(*items)).sum(), units.len() as u64, all)
+            }),
             records: sinks.map(|(index, path)| (path.clone(), lines(SINKS + index))).collect(),
             drops: self.drops.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect(),
             rejections: self.rejections.iter().map(|(class, count)| (class.clone(), *count)).collect(),
@@ -61,5 +64,24 @@ impl Ledger {
         };
         let seconds = to.duration_since(*from).as_secs_f64();
         if seconds > 0.0 { (more - less) as f64 / seconds } else { 0.0 }
+    }
+}
+
+/// How many items `all` units may give when the first `read` of them gave `items`.
+fn estimate(items: u64, read: u64, all: u64) -> u64 {
+    let items = u128::from(items) * u128::from(all.max(read)) / u128::from(read.max(1));
+    u64::try_from(items).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::estimate;
+
+    #[test]
+    fn the_number_of_items_is_estimated_from_the_units_so_far() {
+        for ((items, read, all), expected) in [((30, 1, 5), 150), ((100, 5, 5), 100), ((0, 0, 5), 0)] {
+            assert_eq!(estimate(items, read, all), expected);
+        }
+        assert_eq!(estimate(u64::MAX, 1, 5), u64::MAX);
     }
 }
