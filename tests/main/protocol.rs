@@ -257,14 +257,14 @@ async fn raw_completions_and_anthropic_are_spoken() {
 
 #[tokio::test]
 async fn headers_and_key_files_are_sent_and_told_to_nobody() {
-    let secret = std::env::var("CARGO_MANIFEST_DIR").unwrap();
+    let secret = std::env::var("CARGO_PKG_NAME").unwrap();
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "canary-key-123\n").unwrap();
     let said = format!("bad {secret} or canary-key-123");
     let server = ModelServer::replies(vec![Reply::error(401, "", &said)]);
     let more = json!({
         "api_key_file": file.path(),
-        "headers": {"x-org": "team", "x-token": "${CARGO_MANIFEST_DIR}"},
+        "headers": {"x-org": "team", "x-token": "${CARGO_PKG_NAME}"},
     });
     let error = ask(&model(&server.url, more), &request()).await.unwrap_err();
     let headers = &server.questions()[0].headers;
