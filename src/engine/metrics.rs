@@ -19,6 +19,7 @@ pub(crate) struct StageMetrics {
     rejected: AtomicU64,
     busy_nanos: AtomicU64,
     queue: AtomicU64,
+    longest_queue: AtomicU64,
     requests: AtomicU64,
     re_asks: AtomicU64,
     fallbacks: AtomicU64,
@@ -43,6 +44,8 @@ pub struct StageFigures {
     pub rejected: u64,
     /// Records waiting before the stage.
     pub queue: u64,
+    /// The most records that ever waited before the stage.
+    pub longest_queue: u64,
     /// Seconds the stage worked or waited for a model, added up over records.
     pub busy_seconds: f64,
     /// Requests to its model.
@@ -75,6 +78,7 @@ impl StageMetrics {
             rejected: AtomicU64::new(0),
             busy_nanos: AtomicU64::new(0),
             queue: AtomicU64::new(0),
+            longest_queue: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             re_asks: AtomicU64::new(0),
             fallbacks: AtomicU64::new(0),
@@ -88,6 +92,7 @@ impl StageMetrics {
     pub(crate) fn receive(&self, waiting: usize) {
         self.received.fetch_add(1, Relaxed);
         self.queue.store(waiting as u64, Relaxed);
+        self.longest_queue.fetch_max(waiting as u64, Relaxed);
     }
 
     pub(crate) fn send(&self, records: u64) {
@@ -133,6 +138,7 @@ impl StageMetrics {
             dropped: self.dropped.load(Relaxed),
             rejected: self.rejected.load(Relaxed),
             queue: self.queue.load(Relaxed),
+            longest_queue: self.longest_queue.load(Relaxed),
             busy_seconds: self.busy_nanos.load(Relaxed) as f64 / 1e9,
             requests: self.requests.load(Relaxed),
             prompt_tokens: self.prompt_tokens.load(Relaxed),

@@ -64,12 +64,13 @@ pub fn summary(report: &RunReport, root: &Path) -> String {
         row(
             "stage",
             format!(
-                "{:<18} {:>7} in {:>7} out {:>6} dropped {:>6} rejected  busy {}",
+                "{:<18} {:>7} in {:>7} out {:>6} dropped {:>6} rejected  queue {:>2}  busy {}",
                 stage.stage,
                 stage.received,
                 stage.sent,
                 stage.dropped,
                 stage.rejected,
+                stage.longest_queue,
                 time(stage.busy_seconds)
             ),
         );
