@@ -53,6 +53,7 @@ pub(super) fn run(args: &RunArgs, json: bool, quiet: bool, bar: ProgressBar) -> 
     let wanted = Wanted {
         pipeline: plan.name.clone(),
         fingerprint: plan.fingerprint(),
+        explained: explained(&plan),
         sinks: parts.sink_paths(),
         pipeline_yaml: plan.to_yaml(),
         now,
@@ -99,6 +100,12 @@ pub(super) fn retry_rejected(
     let out = Some(args.run_dir.clone());
     let again = RunArgs { pipeline, out, limit, fresh: false, reuse_answers: None };
     run(&again, json, quiet, bar)
+}
+
+/// What the stages tell of themselves. One that cannot is told of when it is built.
+fn explained(plan: &Plan) -> Vec<serde_json::Value> {
+    let explanations = plan.stages.iter().filter_map(|stage| plan.explain(stage).ok().flatten());
+    explanations.map(|explanation| explanation.data).collect()
 }
 
 /// Loads a pipeline with the command line's changes.

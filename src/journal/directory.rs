@@ -76,6 +76,8 @@ pub struct Wanted {
     pub pipeline: String,
     /// What the run depends on, by part.
     pub fingerprint: BTreeMap<String, Value>,
+    /// What the stages tell of themselves, such as the shares they draw by.
+    pub explained: Vec<Value>,
     /// The sinks' paths, relative to the directory.
     pub sinks: Vec<String>,
     /// The resolved pipeline, for `pipeline.yaml`.
@@ -322,6 +324,7 @@ fn new_manifest(wanted: &Wanted, moved: Option<&Path>) -> Manifest {
         synthmill: env!("CARGO_PKG_VERSION").to_owned(),
         pipeline: wanted.pipeline.clone(),
         fingerprint: wanted.fingerprint.clone(),
+        explained: wanted.explained.clone(),
         started: wanted.now.clone(),
         generation: 0,
         first_generation: 1,

@@ -23,6 +23,9 @@ pub struct Manifest {
     /// What the run depends on, by part (`seed`, `models.teacher`, `stages.prompt`, ...): a part that differs
     /// refuses to resume.
     pub fingerprint: BTreeMap<String, Value>,
+    /// What the stages told of themselves at the first start, such as the shares they draw by; for reports.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub explained: Vec<Value>,
     /// When the run was first started, local time, `YYYY-MM-DD_HH-MM-SS`.
     pub started: String,
     /// Counts the starts, from 1; each has its own log.

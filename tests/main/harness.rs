@@ -78,6 +78,7 @@ impl Run {
         let wanted = Wanted {
             pipeline: self.plan.name.clone(),
             fingerprint: self.plan.fingerprint(),
+            explained: Vec::new(),
             sinks: parts.sink_paths(),
             pipeline_yaml: self.plan.to_yaml(),
             now: "2026-01-31_12-00-00".into(),

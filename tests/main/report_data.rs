@@ -162,17 +162,14 @@ fn drawn_shares_lie_near_the_configured_ones() {
     for name in ["tone", "topic", "language", "additional_instruction"] {
         for value in attribute(&all[0], name)["values"].as_array().unwrap() {
             let z = value["z_configured"].as_f64().unwrap();
-            assert!(z.abs() < 4.0, "{name}: {value}");
+            assert!(z.abs() < 3.0, "{name}: {value}");
         }
     }
     assert_eq!(all[0]["lengths"]["asked"]["records"], 2_000);
     assert_eq!(all[0]["lengths"]["asked"]["part"], "text");
 
-    // Scores that changed since say nothing of what was drawn.
-    let path = dir.path().join("config/injections/tone.json");
-    let text = std::fs::read_to_string(&path).unwrap().replace("20", "30");
-    std::fs::write(path, text).unwrap();
-    let all = found(dir.path(), &["out"]);
-    assert!(attribute(&all[0], "tone")["p_configured"].is_null());
-    assert!(all[0]["notes"][0].as_str().unwrap().contains("changed since the run"), "{}", all[0]["notes"]);
+    // The shares are those of the run's start, whatever became of the files since.
+    std::fs::remove_dir_all(dir.path().join("config")).unwrap();
+    let later = found(dir.path(), &["out"]);
+    assert_eq!(attribute(&later[0], "tone")["values"], tone["values"]);
 }

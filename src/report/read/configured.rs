@@ -1,7 +1,8 @@
 //! The shares that a run's pipeline asks for, by attribute and value, so that drawn ones can be told from them.
 //!
-//! The pipeline's copy in the run directory is loaded again and its stages are asked what they draw by. The files
-//! that they read may have changed since, or be gone: then there are no shares, and a note says why.
+//! The manifest keeps what the stages told of themselves when the run was begun. Where it has nothing, the
+//! pipeline's copy in the run directory is loaded again and its stages are asked; the files that they read may have
+//! changed since, or be gone: then there are no shares, and a note says why.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,6 +17,11 @@ pub(super) type Shares = BTreeMap<String, BTreeMap<String, f64>>;
 
 /// The shares, and what a reader must know of them.
 pub(super) fn shares(root: &Path, manifest: &Manifest) -> (Shares, Option<String>) {
+    if !manifest.explained.is_empty() {
+        let mut shares = Shares::new();
+        manifest.explained.iter().for_each(|data| read(data, &mut shares));
+        return (shares, None);
+    }
     let path = root.join("pipeline.yaml");
     if !path.exists() {
         return (Shares::new(), None);
