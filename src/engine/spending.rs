@@ -10,10 +10,12 @@ use tokio::sync::Notify;
 
 use crate::config::{Budget, Prices};
 use crate::journal::Spent;
-use crate::llm::{ModelRequest, Usage};
+use crate::llm::{IMAGE_TOKENS, ModelRequest, Usage};
 
 /// Characters of a token, to estimate prompts by: few, so that the estimate is rather too high.
 const CHARACTERS: usize = 3;
+/// How many times its usual tokens an image may take: open models cut large ones into many tiles.
+const IMAGE_MARGIN: u64 = 3;
 /// Tokens an answer may have where nothing says how many.
 const ANSWER: u64 = 4096;
 
@@ -100,10 +102,11 @@ pub(crate) fn worst_case(
     prices: Prices,
 ) -> Spent {
     let characters: usize = request.messages.iter().map(|message| message.content.chars().count() + 16).sum();
+    let images = request.images() as u64 * IMAGE_TOKENS * IMAGE_MARGIN;
     let limit = |name: &str| params.get(name).and_then(serde_json::Value::as_u64);
     let answer = limit("max_tokens").or_else(|| limit("max_completion_tokens")).unwrap_or(ANSWER);
     // Never nothing: a reservation of nothing could not be waited for.
-    cost((characters / CHARACTERS).max(1) as u64, answer, prices)
+    cost((characters / CHARACTERS).max(1) as u64 + images, answer, prices)
 }
 
 fn cost(prompt: u64, completion: u64, prices: Prices) -> Spent {

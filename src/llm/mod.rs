@@ -10,6 +10,7 @@ mod connect;
 mod dialect;
 mod endpoints;
 pub mod heuristic;
+mod images;
 mod quota;
 pub mod reasoning;
 mod remote;
@@ -24,13 +25,14 @@ use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::image::Image;
 use crate::record::Record;
 
 pub use connect::{ConnectError, ConnectProblem, connect};
 pub use dialect::RESERVED_PARAMS;
 pub use endpoints::{EndpointFigures, MOST_PLACES};
 pub use heuristic::Heuristic;
-pub use quota::{Pool, PoolFigures, Pools};
+pub use quota::{IMAGE_TOKENS, Pool, PoolFigures, Pools};
 pub use remote::Remote;
 
 /// A question to a model, as rendered from one record.
@@ -53,12 +55,23 @@ pub struct Message {
     pub role: String,
     /// The text.
     pub content: String,
+    /// Images that are shown with it, in this order. Only those of user messages can be sent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<Image>,
+}
+
+impl ModelRequest {
+    /// How many images it shows.
+    #[must_use]
+    pub fn images(&self) -> usize {
+        self.messages.iter().map(|message| message.images.len()).sum()
+    }
 }
 
 impl Message {
     /// A message of `role`.
     pub fn new(role: &str, content: impl Into<String>) -> Self {
-        Self { role: role.to_owned(), content: content.into() }
+        Self { role: role.to_owned(), content: content.into(), images: Vec::new() }
     }
 }
 

@@ -19,7 +19,8 @@ use super::classify::{self, Failure, Verdict};
 use super::connect::{ConnectError, ConnectProblem};
 use super::dialect::{Asked, Dialect, RESERVED_PARAMS};
 use super::endpoints::{Address, Endpoints, Outcome, Place, read_queue};
-use super::quota::{self, Need, Outputs, Pool, Turn};
+use super::images;
+use super::quota::{self, IMAGE_TOKENS, Need, Outputs, Pool, Turn};
 use super::retry::Retry;
 use super::secrets::Secrets;
 use super::{Completion, Health, Model, ModelError, ModelErrorKind, ModelRequest, Usage};
@@ -121,7 +122,7 @@ impl Remote {
         let declared = *self.form.lock().unwrap_or_else(PoisonError::into_inner);
         let mut form = declared;
         loop {
-            let body = self.asked.body(request, form)?;
+            let body = self.asked.body(request, form, images::load(request).await?)?;
             match self.exchange(body, self.need(request), sent).await {
                 Err(failure) if failure.refuses_format && request.schema.is_some() => match weaker(form) {
                     Some(next) => form = next,
@@ -151,7 +152,8 @@ impl Remote {
         let bytes: usize = request.messages.iter().map(|message| message.content.len()).sum();
         let param = |name: &str| self.asked.param(request, name)?.as_u64();
         let most = param("max_tokens").or_else(|| param("max_completion_tokens"));
-        Need { input: quota::tokens(bytes), output: self.outputs.expected(most) }
+        let images = request.images() as u64 * IMAGE_TOKENS;
+        Need { input: quota::tokens(bytes) + images, output: self.outputs.expected(most) }
     }
 
     /// One HTTP exchange, when an endpoint has a place and the quota allows it, within the time limit.
