@@ -12,6 +12,7 @@ mod extent;
 mod faulty_disk;
 mod generated;
 mod harness;
+mod images;
 mod invariants;
 mod killed;
 mod model_server;
