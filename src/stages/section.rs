@@ -348,6 +348,26 @@ mod tests {
     }
 
     #[test]
+    fn an_image_goes_with_the_part_that_shows_it() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["1.gif", "2.gif", "3.gif"] {
+            std::fs::write(folder.path().join(name), format!("GIF89a {name}")).unwrap();
+        }
+        let mut record = Record::default();
+        record.set("source", json!({"path": format!("{}/a.md", folder.path().display())}));
+        record.set(
+            "text",
+            "# A ![](1.gif)\nFirst block here.\n\n![](2.gif) Second block.\n# B\nx ![](3.gif)\n",
+        );
+        let config: Section = serde_json::from_value(json!({"max_chars": 30})).unwrap();
+        let splitter = Splitter { config, images: Some(Finder::new(None)) };
+        let sections = splitter.derive(vec![record]).unwrap();
+        let paths = sections.iter().map(|section| section.get("section.images").unwrap()[0]["path"].as_str());
+        let names: Vec<&str> = paths.map(|path| path.unwrap().rsplit('/').next().unwrap()).collect();
+        assert_eq!(names, ["1.gif", "2.gif", "3.gif"]);
+    }
+
+    #[test]
     fn plain_text_is_one_section() {
         check(json!({}), "a.TXT", "# no heading\n\nText.", &["guide: # no heading\n\nText."]);
         check(json!({"format": "text"}), "a.md", "# A\nB", &["guide: # A\nB"]);
