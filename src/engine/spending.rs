@@ -117,6 +117,8 @@ fn cost(prompt: u64, completion: u64, prices: Prices) -> Spent {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::Image;
+    use crate::llm::Message;
 
     const PRICES: Prices = Prices { input: 1.0, output: 2.0 };
 
@@ -139,6 +141,20 @@ mod tests {
         drop(second);
         assert!(spending.reserve(spent(71)).await.is_none());
         assert_eq!(spending.spent().tokens, 30, "what was given up is not spent");
+    }
+
+    #[test]
+    fn an_image_is_reserved_for_generously() {
+        let image: Image =
+            serde_json::from_str(r#"{"path": "a", "media_type": "image/png", "bytes": 9, "hash": "0f"}"#)
+                .unwrap();
+        let params = serde_json::Map::from_iter([("max_tokens".to_owned(), 5.into())]);
+        let tokens = |images: Vec<Image>| {
+            let messages = vec![Message { images, ..Message::new("user", "What?") }];
+            worst_case(&ModelRequest { messages, ..ModelRequest::default() }, &params, PRICES).tokens
+        };
+        assert_eq!(tokens(Vec::new()), 5 + 21 / 3);
+        assert_eq!(tokens(vec![image.clone(), image]), 5 + 21 / 3 + 2 * 3 * 1600);
     }
 
     #[tokio::test]

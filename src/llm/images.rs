@@ -10,9 +10,9 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::ModelRequest;
 use super::classify::{Failure, Verdict};
-use crate::image::{Image, ImageError};
+use crate::image::{Image, ImageError, MediaType};
 
-/// The images of one request in base64, in the order in which its messages show them.
+/// The images of one request as data URLs, in the order in which its messages show them.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Images(std::vec::IntoIter<String>);
 
@@ -20,6 +20,11 @@ impl Images {
     /// How many there are still.
     pub(super) fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// The bytes they take.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.as_slice().iter().map(String::len).sum()
     }
 }
 
@@ -48,7 +53,25 @@ pub(super) async fn load(request: &ModelRequest) -> Result<Images, Failure> {
 }
 
 fn encoded(image: &Image) -> Result<String, ImageError> {
-    Ok(STANDARD.encode(image.read()?))
+    let bytes = image.read()?;
+    let start = start_of_url(image.media_type);
+    // Made at its full length at once, as it may be of megabytes.
+    let mut url = String::with_capacity(start.len() + bytes.len().div_ceil(3) * 4);
+    url.push_str(&start);
+    STANDARD.encode_string(bytes, &mut url);
+    Ok(url)
+}
+
+/// What stands in a data URL before the base64.
+fn start_of_url(media_type: MediaType) -> String {
+    format!("data:{};base64,", media_type.as_str())
+}
+
+/// The base64 alone of an image's data URL.
+pub(super) fn without_start(mut url: String, image: &Image) -> String {
+    let end = start_of_url(image.media_type).len().min(url.len());
+    url.drain(..end);
+    url
 }
 
 #[cfg(test)]
@@ -56,10 +79,9 @@ pub(super) mod testing {
     //! A request with images, for the tests of the dialects.
 
     use super::*;
-    use crate::image::MediaType;
     use crate::llm::Message;
 
-    /// A system message, a user message with a PNG and a WebP, one with a PNG alone; and their images, encoded as
+    /// A system message, a user message with a PNG and a WebP, one with a PNG alone; and their images, in base64
     /// `AAAA`, `BBBB` and `CCCC`.
     pub(in crate::llm) fn request() -> (ModelRequest, Images) {
         let image = |media_type| Image { path: "x".into(), media_type, bytes: 3, hash: "0f".into() };
@@ -68,7 +90,9 @@ pub(super) mod testing {
         let mut alone = Message::new("user", "");
         alone.images = vec![image(MediaType::Png)];
         let messages = vec![Message::new("system", "Be brief."), both, alone];
-        let encoded = ["AAAA", "BBBB", "CCCC"].map(str::to_owned).to_vec();
+        let encoded = ["png;base64,AAAA", "webp;base64,BBBB", "png;base64,CCCC"]
+            .map(|url| format!("data:image/{url}"))
+            .to_vec();
         (ModelRequest { messages, ..ModelRequest::default() }, Images(encoded.into_iter()))
     }
 }
@@ -90,7 +114,10 @@ mod tests {
             let image = Image::look(path.to_str().unwrap()).unwrap();
             request.messages.push(Message { images: vec![image], ..Message::new("user", "x") });
         }
-        assert_eq!(load(&request).await.unwrap().collect::<Vec<_>>(), ["R0lGODlh", "/9j/+/8="]);
+        assert_eq!(
+            load(&request).await.unwrap().collect::<Vec<_>>(),
+            ["data:image/gif;base64,R0lGODlh", "data:image/jpeg;base64,/9j/+/8="]
+        );
         std::fs::write(folder.path().join("b"), "another").unwrap();
         let failure = load(&request).await.unwrap_err();
         assert_eq!((failure.verdict, &*failure.class), (Verdict::Record, "images"));

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::text::{count, string};
 use crate::llm::classify::{Failure, Verdict};
-use crate::llm::images::Images;
+use crate::llm::images::{Images, without_start};
 use crate::llm::{Completion, Message, ModelRequest, More, Usage};
 
 /// Tokens of an answer where the pipeline does not say: the API wants a number.
@@ -48,14 +48,19 @@ fn worded(message: &Message, images: &mut Images) -> Value {
         return json!(message);
     }
     let mut blocks = Vec::with_capacity(1 + message.images.len());
-    for (image, data) in message.images.iter().zip(images) {
-        let source = json!({"type": "base64", "media_type": image.media_type, "data": data});
-        blocks.push(json!({"type": "image", "source": source}));
+    for (image, url) in message.images.iter().zip(images) {
+        let mut block =
+            json!({"type": "image", "source": {"type": "base64", "media_type": image.media_type}});
+        // Moved in: `json!` would copy it.
+        block["source"]["data"] = Value::String(without_start(url, image));
+        blocks.push(block);
     }
     if !message.content.is_empty() {
         blocks.push(json!({"type": "text", "text": message.content}));
     }
-    json!({"role": message.role, "content": blocks})
+    let mut worded = json!({"role": message.role});
+    worded["content"] = Value::Array(blocks);
+    worded
 }
 
 pub(super) fn read(answer: Value) -> Result<Completion, Failure> {

@@ -16,6 +16,9 @@ use crate::config::{Api, ModelConfig, Provider, StructuredOutput};
 /// Parameters that cannot be set: the client sets them itself, or could not read the answer.
 pub const RESERVED_PARAMS: &[&str] = &["messages", "model", "prompt", "stream", "system"];
 
+/// Bytes that a body has room for from the start, beside its images.
+const ROOM: usize = 4096;
+
 /// An API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dialect {
@@ -56,6 +59,7 @@ impl Asked {
         mut images: Images,
     ) -> Result<Vec<u8>, Failure> {
         self.takes(request, &images)?;
+        let room = images.bytes() + ROOM;
         let mut params = self.params.clone();
         params.extend(request.params.iter().map(|(name, value)| (name.clone(), value.clone())));
         params.retain(|name, _| !RESERVED_PARAMS.contains(&name.as_str()));
@@ -66,10 +70,12 @@ impl Asked {
         };
         body.insert("model".to_owned(), Value::String(self.model.clone()));
         body.extend(self.extra_body.iter().map(|(name, value)| (name.clone(), value.clone())));
-        serde_json::to_vec(&body).map_err(|error| {
+        let mut bytes = Vec::with_capacity(room);
+        serde_json::to_writer(&mut bytes, &body).map_err(|error| {
             let message = format!("cannot write the request: {error}");
             Failure::new(Verdict::Record, "request", message)
-        })
+        })?;
+        Ok(bytes)
     }
 
     /// Whether the images of a request have a place in its body.

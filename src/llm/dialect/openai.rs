@@ -32,11 +32,15 @@ fn worded(message: &Message, images: &mut Images) -> Value {
     if !message.content.is_empty() {
         parts.push(json!({"type": "text", "text": message.content}));
     }
-    for (image, data) in message.images.iter().zip(images) {
-        let url = format!("data:{};base64,{data}", image.media_type.as_str());
-        parts.push(json!({"type": "image_url", "image_url": {"url": url}}));
+    for (_, url) in message.images.iter().zip(images) {
+        let mut part = json!({"type": "image_url", "image_url": {}});
+        // Moved in: `json!` would copy it.
+        part["image_url"]["url"] = Value::String(url);
+        parts.push(part);
     }
-    json!({"role": message.role, "content": parts})
+    let mut worded = json!({"role": message.role});
+    worded["content"] = Value::Array(parts);
+    worded
 }
 
 /// The body of a raw completion, less the model: the messages' texts are the prompt, whoever says them.
