@@ -68,7 +68,7 @@ pub(crate) enum Asked {
     Storage(StorageError),
     /// The request might exceed the budget.
     OutOfBudget,
-    /// The run was given up while the question was out.
+    /// The run was given up, or stopped, while the question was out.
     Aborted,
 }
 
@@ -168,7 +168,7 @@ impl AskUnit {
             if seeded {
                 self.put_seed(&mut request, &mut call, record);
             }
-            let asked = self.ask_once(post, &request, record, call.re_asks, with);
+            let asked = self.ask_once(post, &mut request, record, call.re_asks, with);
             let answered = tokio::select! {
                 biased;
                 () = stop.aborting() => return Asked::Aborted,
@@ -180,6 +180,7 @@ impl AskUnit {
             };
             let (failure, can_retry) = match answered {
                 Err(error) if error.kind == ModelErrorKind::Fatal => return fatal(post, error),
+                Err(error) if error.kind == ModelErrorKind::Later => return Asked::Aborted,
                 Err(error) => {
                     call.attempts += error.attempts;
                     (request_failure(error), false)
