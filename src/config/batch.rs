@@ -34,7 +34,8 @@ pub struct BatchConfig {
     /// record in memory.
     #[serde(default = "in_flight")]
     pub in_flight: u32,
-    /// A batch that is not full is sent when no question has come for so many seconds.
+    /// A batch that is not full is sent when no question has come for so many seconds, or 15 minutes after its
+    /// first.
     #[serde(default = "linger")]
     pub linger: f64,
     /// Seconds between two looks at a batch.

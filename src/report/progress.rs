@@ -109,7 +109,7 @@ fn line(snapshot: &Snapshot) -> String {
         let sum = |count: fn(&BatchFigures) -> u64| snapshot.batches.iter().map(count).sum::<u64>();
         let (questions, answered) =
             (sum(|batch| batch.questions), sum(|batch| batch.answered + batch.failed));
-        line.push_str(&format!(", {} batches: {answered} of {questions}", snapshot.batches.len()));
+        line.push_str(&format!(", in batches {answered} of {questions} answered"));
     }
     let about = if snapshot.total.is_none() { "about " } else { "" };
     if let Some(total) = snapshot.total.or(snapshot.estimate)

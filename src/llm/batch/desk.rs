@@ -76,9 +76,9 @@ impl Desk {
     /// Works until the run drains. Whoever still waits then is told nothing, and asks at the next start.
     pub(super) async fn work(mut self, draining: CancellationToken) -> Result<(), StorageError> {
         loop {
-            let full_at = self.tray.as_ref().map(|tray| tray.last + self.model.linger());
+            let send_at = self.tray.as_ref().map(|tray| tray.send_at(self.model.linger()));
             let patience = async {
-                match full_at {
+                match send_at {
                     Some(at) => tokio::time::sleep_until(at).await,
                     None => std::future::pending().await,
                 }

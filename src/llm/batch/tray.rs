@@ -3,6 +3,8 @@
 //! `desk` puts questions in and takes the tray away when it is full or nothing comes any more. Lines go to
 //! the file a megabyte at a time, so a batch of 200 MB needs no memory but its keys.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -11,6 +13,8 @@ use crate::journal::{BatchFiles, Key, StorageError, hex};
 
 /// Bytes that are written at a time.
 const CHUNK: usize = 1 << 20;
+/// Questions that come from a slow stage are not kept waiting longer; small batches cost no more.
+const LONGEST_GATHERING: Duration = Duration::from_mins(15);
 
 /// A batch being gathered.
 pub(super) struct Tray {
@@ -19,14 +23,22 @@ pub(super) struct Tray {
     pub(super) questions: Vec<(u64, Key)>,
     /// Bytes of the file so far, those in `buffer` too.
     pub(super) bytes: u64,
+    begun: Instant,
     /// When the last question came.
-    pub(super) last: Instant,
+    last: Instant,
     buffer: Vec<u8>,
 }
 
 impl Tray {
     pub(super) fn new(number: u32) -> Self {
-        Self { number, questions: Vec::new(), bytes: 0, last: Instant::now(), buffer: Vec::new() }
+        let now = Instant::now();
+        Self { number, questions: Vec::new(), bytes: 0, begun: now, last: now, buffer: Vec::new() }
+    }
+
+    /// When it is sent though not full: soon after the last question, and not much later than the first,
+    /// however slowly others follow.
+    pub(super) fn send_at(&self, linger: Duration) -> Instant {
+        (self.last + linger).min(self.begun + linger.max(LONGEST_GATHERING))
     }
 
     /// Whether one more line of this length would break a limit. One line alone always fits: a provider
@@ -75,6 +87,20 @@ pub(super) fn line(key: &Key, endpoint: &str, body: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tray_waits_for_more_but_not_for_ever() {
+        let check = |begun: u64, last: u64, linger: u64, sent: u64| {
+            let zero = Instant::now();
+            let at = |seconds| zero + Duration::from_secs(seconds);
+            let tray = Tray { begun: at(begun), last: at(last), ..Tray::new(1) };
+            assert_eq!(tray.send_at(Duration::from_secs(linger)), at(sent));
+        };
+        check(0, 0, 10, 10);
+        check(0, 50, 10, 60);
+        check(0, 895, 10, 900);
+        check(0, 0, 3600, 3600);
+    }
 
     #[tokio::test]
     async fn a_tray_is_full_at_either_limit() {

@@ -44,7 +44,7 @@ impl Trip {
             self.show(model, "uploading", None);
             let name = spool(number);
             let FileInfo { id, created_at } =
-                model.api.upload(files, &name, self.bytes).await.map_err(stops)?;
+                model.api.upload(files, &name, self.bytes).await.map_err(no_batches)?;
             files.note(BatchEvent::Uploaded { number, file: id.clone(), at: created_at }).await?;
             self.batch.file = Some((id, created_at));
             files.remove(name).await?;
@@ -165,6 +165,17 @@ impl Trip {
 /// A failure of the whole batch, which no record is to blame for: the run stops, and can go on.
 fn stops(failure: Failure) -> Failure {
     Failure { verdict: Verdict::Fatal, ..failure }
+}
+
+/// The same for the first call, which a server without a batch API does not know.
+fn no_batches(failure: Failure) -> Failure {
+    let message = match &*failure.class {
+        "not_found" => {
+            format!("{}; a server without a batch API is asked with `mode: direct`", failure.message)
+        }
+        _ => failure.message,
+    };
+    Failure { verdict: Verdict::Fatal, message, ..failure }
 }
 
 fn line_failure(error: &LineError) -> Option<(usize, Failure)> {
