@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::batch_server::{BatchServer, Script};
 use crate::child::Running;
 use crate::harness::{outputs, stderr, stdout, synthmill};
 use crate::model_server::{ModelServer, Question, Reply};
@@ -249,6 +250,20 @@ fn anthropic_gets_blocks() {
         {"type": "text", "text": "Look at Front logo."},
     ]);
     assert_eq!(about(&server.questions(), "Front logo"), expected);
+}
+
+#[test]
+fn a_line_of_a_batch_holds_its_images() {
+    let server = BatchServer::start(Script::default());
+    let dir = guide(&server.url, ", mode: batch, batch: {linger: 0.2, poll: 0.01}");
+    synthmill(dir.path(), RUN, 0);
+    let batches = server.batches();
+    let contents: Vec<&Value> =
+        batches[0].iter().map(|line| &line["body"]["messages"][0]["content"]).collect();
+    let text = json!({"type": "text", "text": "Look at Front logo."});
+    let front = json!([text, url("image/gif", b"GIF89a logo"), url("image/png", &png())]);
+    assert!(contents.len() == 3 && contents.contains(&&front), "{contents:?}");
+    assert_eq!(sink(dir.path()).len(), 3);
 }
 
 #[test]
