@@ -120,8 +120,10 @@ pub(super) fn providers(plan: &Plan) -> anyhow::Result<Providers> {
 
 fn connected(plan: &Plan, pools: &llm::Pools) -> anyhow::Result<Providers> {
     let mut models = std::collections::BTreeMap::new();
+    let drawn = llm::Drawn { seed: plan.seed, vars: &plan.vars };
     for (name, model) in &plan.models {
-        let connected = llm::connect(name, model, pools).map_err(|error| WrongUse(error.to_string()))?;
+        let connected =
+            llm::connect(name, model, pools, drawn).map_err(|error| WrongUse(error.to_string()))?;
         models.insert(name.clone(), connected);
     }
     Ok(Providers { models, heuristic: Arc::new(llm::Heuristic) })
