@@ -4,6 +4,7 @@
 //! Strict: an undefined name is an error, never an empty text. Fuel bounds what one render may cost.
 
 mod names;
+mod slices;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,6 +28,8 @@ pub struct Template {
     environment: Arc<Environment<'static>>,
     /// Top-level names the template reads: only these fields are converted for a render.
     reads: Arc<[String]>,
+    /// The same names, dotted where it reaches inside.
+    variables: Arc<[String]>,
     vars: minijinja::Value,
     /// Texts known by name beside a record's fields.
     texts: Arc<BTreeMap<String, minijinja::Value>>,
@@ -57,12 +60,11 @@ impl Template {
         }
         environment.add_template_owned(NAME, source.to_owned())?;
         names::check(&environment, source)?;
-        let mut reads: Vec<String> =
-            environment.get_template(NAME)?.undeclared_variables(false).into_iter().collect();
-        reads.sort();
+        let (reads, variables) = undeclared(&environment, source)?;
         Ok(Self {
             environment: Arc::new(environment),
             reads: reads.into(),
+            variables: variables.into(),
             vars: minijinja::Value::from(Serde(vars)),
             texts: Arc::default(),
         })
@@ -113,11 +115,26 @@ impl Template {
     /// (`section.title`), sorted.
     #[must_use]
     pub fn variables(&self) -> Vec<String> {
-        let Ok(template) = self.environment.get_template(NAME) else { return Vec::new() };
-        let mut names: Vec<String> = template.undeclared_variables(true).into_iter().collect();
+        self.variables.to_vec()
+    }
+}
+
+/// The names `source` reads and does not set itself: the first parts alone, and dotted; sorted.
+fn undeclared(
+    environment: &Environment<'static>,
+    source: &str,
+) -> Result<(Vec<String>, Vec<String>), TemplateError> {
+    let mut plain = environment.clone();
+    if let Some(source) = slices::without(source) {
+        plain.add_template_owned(NAME, source)?;
+    }
+    let template = plain.get_template(NAME)?;
+    let sorted = |dotted| {
+        let mut names: Vec<String> = template.undeclared_variables(dotted).into_iter().collect();
         names.sort();
         names
-    }
+    };
+    Ok((sorted(false), sorted(true)))
 }
 
 /// A condition or value over a record's fields, such as `split == 'train'`.
@@ -192,6 +209,16 @@ mod tests {
             Template::new("{{ id }}: {{ section.title }} {{ n + 1 }} {{ vars.lang }}", &vars).unwrap();
         assert_eq!(template.render(&record()).unwrap(), "row-1: Setup 4 de");
         assert_eq!(template.variables(), ["id", "n", "section.title", "vars.lang"]);
+    }
+
+    #[test]
+    fn what_is_sliced_is_read_too() {
+        let template = Template::new("{{ section.title[:n] }}{{ [1, 2, 3][1:] }}", &Map::new()).unwrap();
+        assert_eq!(template.variables(), ["n", "section.title"]);
+        assert_eq!(template.render(&record()).unwrap(), "Set[2, 3]");
+        assert!(
+            Expression::new("section.title[:2] == 'Se'", &Map::new()).unwrap().is_true(&record()).unwrap()
+        );
     }
 
     #[test]

@@ -124,7 +124,7 @@ fn named(source: &str) -> Vec<(Kind, &str, usize)> {
 }
 
 /// What stands before `close`, strings passed over.
-fn block<'s>(text: &'s str, close: &str) -> &'s str {
+pub(super) fn block<'s>(text: &'s str, close: &str) -> &'s str {
     let mut quote = None;
     let mut escaped = false;
     for (at, char) in text.char_indices() {
