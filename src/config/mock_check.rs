@@ -48,10 +48,7 @@ pub(super) fn check(at: &str, model: &ModelConfig, vars: &Map<String, Value>, pr
 
 impl MockRule {
     fn fits_everything(&self) -> bool {
-        self.contains.is_none()
-            && self.matches.is_none()
-            && self.when.is_none()
-            && self.share.is_none_or(|share| share >= 1.0)
+        self.contains.is_none() && self.matches.is_none() && self.when.is_none() && self.share.is_none()
     }
 
     /// Whether it says how to answer, or how late.

@@ -10,6 +10,9 @@
 mod fault;
 mod rule;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 
