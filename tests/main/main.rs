@@ -14,6 +14,7 @@ mod generated;
 mod harness;
 mod invariants;
 mod killed;
+mod mock;
 mod model_server;
 mod own_pipeline;
 mod protocol;
