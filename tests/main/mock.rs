@@ -65,6 +65,24 @@ fn a_shipped_pipeline_runs_on_a_mock_without_a_script() {
 }
 
 #[test]
+fn the_script_of_the_readme_runs() {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let blocks = readme.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let script = blocks.into_iter().find(|block| block.contains("provider: mock")).unwrap();
+    let dir = project();
+    let pipeline = std::fs::read_to_string(dir.path().join("pipelines/docs-to-qa.yaml")).unwrap();
+    let (head, rest) = pipeline.split_once("models:\n").unwrap();
+    let after = rest.split_inclusive('\n').skip_while(|line| line.starts_with([' ', '#', '\n']));
+    let whole = format!("{head}{script}{}", after.collect::<String>());
+    std::fs::write(dir.path().join("readme.yaml"), whole).unwrap();
+    synthmill(dir.path(), &["validate", "readme.yaml"], 0);
+    let set = "models.teacher.mock.delay=0";
+    let output = synthmill(dir.path(), &["run", "readme.yaml", "--set", set, "--limit", "30", "--json"], 0);
+    let summary: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert!(summary["re_asks"].as_u64().unwrap() > 0, "{summary}");
+}
+
+#[test]
 fn what_is_scripted_is_the_same_at_any_concurrency() {
     let dir = TempDir::new().unwrap();
     rows(

@@ -1,3 +1,5 @@
+//! The mock asked through the client, with time turned by the tests: what fits, what it says, when, how often.
+
 use std::time::Duration;
 
 use futures::future::join_all;
