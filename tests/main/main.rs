@@ -19,6 +19,7 @@ mod model_server;
 mod own_pipeline;
 mod protocol;
 mod real_model;
+mod reasoning;
 mod report_data;
 mod report_page;
 mod reuse;
