@@ -4,6 +4,7 @@
 //! Strict: an undefined name is an error, never an empty text. Fuel bounds what one render may cost.
 
 mod names;
+mod operators;
 mod slices;
 
 use std::collections::BTreeMap;
@@ -58,7 +59,9 @@ impl Template {
         if let Ok(syntax) = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build() {
             environment.set_syntax(syntax);
         }
-        environment.add_template_owned(NAME, source.to_owned())?;
+        environment
+            .add_template_owned(NAME, source.to_owned())
+            .map_err(|error| TemplateError::from(error).or_hint(|| operators::in_template(source)))?;
         names::check(&environment, source)?;
         let (reads, variables) = undeclared(&environment, source)?;
         Ok(Self {
@@ -148,7 +151,9 @@ pub struct Expression {
 impl Expression {
     /// Compiles `source` as a Jinja expression.
     pub fn new(source: &str, vars: &Map<String, Value>) -> Result<Self, TemplateError> {
-        Environment::new().compile_expression(source)?;
+        Environment::new()
+            .compile_expression(source)
+            .map_err(|error| TemplateError::from(error).or_hint(|| operators::in_expression(source)))?;
         Ok(Self {
             condition: Template::new(&format!("{{% if {source} %}}1{{% endif %}}"), vars)?,
             value: Template::new(&format!("{{{{ ({source}) | tojson }}}}"), vars)?,
@@ -187,6 +192,12 @@ impl From<minijinja::Error> for TemplateError {
 impl TemplateError {
     fn new(message: String, line: Option<usize>) -> Self {
         Self { message, line, word: None, hint: None }
+    }
+
+    /// With a hint, where there is none yet.
+    fn or_hint(mut self, hint: impl FnOnce() -> Option<String>) -> Self {
+        self.hint = self.hint.or_else(hint);
+        self
     }
 }
 
