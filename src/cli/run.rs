@@ -154,6 +154,11 @@ fn already_finished(root: &Path, json: bool) -> anyhow::Result<Exit> {
         let done = found.status["admitted"].as_u64().unwrap_or_default();
         tracing::info!("{} is finished: {done} items, nothing to do (`--fresh` begins anew)", root.display());
     }
+    let count = |key: &str| found.status[key].as_u64().unwrap_or_default();
+    if count("ok") == 0 && count("rejected") > 0 {
+        tell_of_nothing(root);
+        return Ok(Exit::TooManyRejected);
+    }
     Ok(Exit::Complete)
 }
 
@@ -209,6 +214,14 @@ async fn obey(mut signals: impl Stream<Item = ()> + Unpin, stop: Stop) {
     signals.next().await;
 }
 
+fn tell_of_nothing(root: &Path) {
+    tracing::error!(
+        "nothing was made: no item ended ok; {0}/rejected.jsonl has the reasons, and `synthmill retry-rejected {0}` \
+         makes the rejected items again",
+        root.display()
+    );
+}
+
 /// Prints the summary and maps the end of a run to its exit code.
 fn tell(report: &RunReport, root: &Path, json: bool, quiet: bool) -> Exit {
     if json {
@@ -217,6 +230,10 @@ fn tell(report: &RunReport, root: &Path, json: bool, quiet: bool) -> Exit {
         report::print(&report::summary(report, root));
     }
     match &report.end {
+        RunEnd::Complete if report.made_nothing() => {
+            tell_of_nothing(root);
+            Exit::TooManyRejected
+        }
         RunEnd::Complete => Exit::Complete,
         RunEnd::Interrupted => Exit::Interrupted,
         RunEnd::OutOfBudget(spent) => {
