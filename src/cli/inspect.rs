@@ -63,6 +63,7 @@ pub(super) fn inspect(root: &Path) -> anyhow::Result<Found> {
         "spent",
         "endpoints",
         "pools",
+        "batches",
         "stages",
         "reused",
         "re_asks",

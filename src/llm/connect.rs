@@ -8,11 +8,12 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::Model;
+use super::batch::Batch;
 use super::heuristic::Heuristic;
 use super::mock;
 use super::quota::Pools;
 use super::remote::Remote;
-use crate::config::{ModelConfig, Provider};
+use crate::config::{Mode, ModelConfig, Provider};
 
 /// A model that cannot be made as declared.
 #[derive(Debug, thiserror::Error)]
@@ -108,6 +109,7 @@ pub fn connect(
     drawn: Drawn<'_>,
 ) -> Result<Arc<dyn Model>, ConnectError> {
     match config.provider {
+        Provider::Openai if config.mode() == Mode::Batch => Ok(Arc::new(Batch::new(name, config)?)),
         Provider::Openai | Provider::Anthropic => {
             Ok(Arc::new(Remote::in_pool(name, config, pools.of(name, config))?))
         }

@@ -6,12 +6,12 @@
 
 pub mod answer_json;
 pub mod answer_schema;
+mod batch;
 mod classify;
 mod connect;
 mod dialect;
 mod endpoints;
 pub mod heuristic;
-mod http;
 mod mock;
 mod quota;
 pub mod reasoning;
@@ -20,15 +20,19 @@ mod retry;
 mod retry_after;
 pub mod scripted;
 mod secrets;
+mod wire;
 
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
 
+use crate::journal::{BatchFiles, Key, StorageError};
 use crate::record::Record;
 
+pub use batch::{Batch, BatchFigures};
 pub use connect::{ConnectError, ConnectProblem, Drawn, connect};
 pub use dialect::RESERVED_PARAMS;
 pub use endpoints::{EndpointFigures, MOST_PLACES};
@@ -50,6 +54,9 @@ pub struct ModelRequest {
     /// How often the record asked before because an answer would not do; not sent.
     #[serde(skip)]
     pub sample: u32,
+    /// What the question is called within its run, for a model that must know it again at a later start.
+    #[serde(skip)]
+    pub key: Option<Key>,
 }
 
 /// One message of a conversation.
@@ -130,14 +137,14 @@ pub trait Model: Send + Sync {
         true
     }
 
-    /// How its endpoints and its quota are doing, for `status`.
+    /// How its endpoints, its quota and its batches are doing, for `status`.
     fn health(&self) -> Health {
         Health::default()
     }
 
     /// What is to be done beside the questions while a run lasts, such as watching a server's queue. Ends
-    /// by being dropped.
-    fn tend(self: Arc<Self>) -> Option<BoxFuture<'static, ()>> {
+    /// by being dropped, or when a file cannot be written.
+    fn tend(self: Arc<Self>, _with: Tending) -> Option<BoxFuture<'static, Result<(), StorageError>>> {
         None
     }
 
@@ -150,13 +157,24 @@ pub trait Model: Send + Sync {
     ) -> BoxFuture<'a, Result<Completion, ModelError>>;
 }
 
-/// How a model's endpoints and quota are doing.
+/// What a model may use while a run lasts.
+#[derive(Clone)]
+pub struct Tending {
+    /// Where batches are kept.
+    pub batches: Arc<BatchFiles>,
+    /// Says when nothing new is begun any more.
+    pub draining: CancellationToken,
+}
+
+/// How a model's endpoints, quota and batches are doing.
 #[derive(Debug, Clone, Default)]
 pub struct Health {
     /// One entry for each endpoint.
     pub endpoints: Vec<EndpointFigures>,
     /// The quota, which other models may share.
     pub pool: Option<PoolFigures>,
+    /// The batches that are gathered or with the provider.
+    pub batches: Vec<BatchFigures>,
 }
 
 /// A request that finally failed.
@@ -181,4 +199,6 @@ pub enum ModelErrorKind {
     Fatal,
     /// This record cannot be answered; others can.
     Record,
+    /// The run is being stopped; the answer will be there at a later start.
+    Later,
 }
