@@ -5,10 +5,13 @@
 
 mod files;
 
+mod mock;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
+use self::mock::MockNames;
 use super::model::ModelConfig;
 use super::names::{did_you_mean, one_of};
 use super::problem::Problem;
@@ -51,6 +54,7 @@ pub struct CheckContext<'a> {
     /// Whether the run ends at some number of accepted items rather than with the source.
     accepts: bool,
     unread: Unread,
+    mock_names: MockNames,
     problems: Vec<Problem>,
 }
 
@@ -84,6 +88,7 @@ impl<'a> CheckContext<'a> {
             keeps_items: true,
             accepts: false,
             unread: Unread::default(),
+            mock_names: MockNames::default(),
             problems: Vec::new(),
         }
     }
@@ -236,6 +241,7 @@ impl<'a> CheckContext<'a> {
         self.unread.ask();
         if self.models.contains_key(name) {
             self.used_models.insert(name.to_owned());
+            self.ask_mock(name);
             return;
         }
         let known: Vec<&str> = self.models.keys().map(String::as_str).collect();
@@ -279,6 +285,7 @@ impl<'a> CheckContext<'a> {
     /// What the stages used of the pipeline's settings, the files they read, and the problems found.
     pub(super) fn finish(mut self) -> Findings {
         self.problems.extend(self.unread.problems());
+        self.problems.extend(self.mock_names.problems());
         Findings {
             used_vars: self.used_vars,
             used_models: self.used_models,

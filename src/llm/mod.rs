@@ -1,7 +1,8 @@
 //! Everything between a rendered prompt and an answer: requests, providers, retries.
 //!
 //! The engine's `ask` unit calls a `Model`; nothing else does. `remote` speaks HTTP, `heuristic` answers
-//! from the record's own words without any server, `scripted` answers as a test or dry run says.
+//! from the record's own words without any server, `mock` answers as the pipeline file says, `scripted` as a
+//! test says.
 
 pub mod answer_json;
 pub mod answer_schema;
@@ -12,6 +13,7 @@ mod dialect;
 mod endpoints;
 pub mod heuristic;
 mod images;
+mod mock;
 mod quota;
 pub mod reasoning;
 mod remote;
@@ -33,7 +35,7 @@ use crate::journal::{BatchFiles, Key, StorageError};
 use crate::record::Record;
 
 pub use batch::{Batch, BatchFigures};
-pub use connect::{ConnectError, ConnectProblem, connect};
+pub use connect::{ConnectError, ConnectProblem, Drawn, connect};
 pub use dialect::RESERVED_PARAMS;
 pub use endpoints::{EndpointFigures, MOST_PLACES};
 pub use heuristic::Heuristic;
@@ -51,6 +53,9 @@ pub struct ModelRequest {
     /// The schema the answer must meet; sent as `response_format` where the model's settings allow it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schema: Option<Arc<Value>>,
+    /// How often the record asked before because an answer would not do; not sent.
+    #[serde(skip)]
+    pub sample: u32,
     /// What the question is called within its run, for a model that must know it again at a later start.
     #[serde(skip)]
     pub key: Option<Key>,

@@ -26,7 +26,8 @@ pub(super) struct Llm {
     #[serde(default = "input")]
     input: String,
     /// The field the answer's text is put in. Reasoning that the model gives apart from its answer goes
-    /// to `reasoning`, and that field is removed when there is none.
+    /// (`reasoning_content`, or `<think>...</think>` in front of it) goes to `reasoning`, and that field is removed
+    /// when there is none. `cot_expand: {steps: reasoning}` makes conversations of it.
     #[serde(default = "output")]
     output: String,
     /// Sampling parameters of this stage, over those of the model: `temperature`, `max_tokens`, ...
@@ -141,7 +142,7 @@ impl Declare for Llm {
 
 /// Whether it is known beforehand that a model is asked in a way that has no place for images.
 fn takes_no_images(model: &ModelConfig) -> bool {
-    model.provider == Provider::Openai && model.api == Api::Completions
+    matches!(model.provider, Provider::Openai | Provider::Mock) && model.api == Api::Completions
 }
 
 struct Asker {

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::CheckContext;
 use crate::config::output_path::output_path;
+use crate::config::stage_ids::stage_name;
 
 impl CheckContext<'_> {
     /// Reads a file that the run depends on: its content counts as part of the pipeline. Reports at `at` when
@@ -62,13 +63,4 @@ fn hash_file(path: &Path) -> std::io::Result<String> {
     let mut hasher = blake3::Hasher::new();
     std::io::copy(&mut std::fs::File::open(path)?, &mut hasher)?;
     Ok(hasher.finalize().to_hex()[..32].to_owned())
-}
-
-/// The stage a body pointer such as `/stages/3/sink` belongs to, for people.
-fn stage_name(pointer: &str) -> String {
-    let mut parts = pointer.split('/').skip(2);
-    match (parts.next().and_then(|index| index.parse::<usize>().ok()), parts.next()) {
-        (Some(index), Some(kind)) => format!("stage {} (`{kind}`)", index + 1),
-        _ => "another stage".to_owned(),
-    }
 }
