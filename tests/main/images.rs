@@ -210,7 +210,7 @@ fn a_picture_that_changes_after_its_question_was_made_is_never_sent() {
     });
     let dir = rows(&server.url, &[json!("a.png")]);
     photo.set(dir.path().join("photos/a.png")).unwrap();
-    synthmill(dir.path(), RUN, 0);
+    synthmill(dir.path(), RUN, 5);
     assert_eq!(server.questions().len(), 1, "the question is not put again with another picture");
     let rejected: Value =
         serde_json::from_str(&outputs(&dir.path().join("out"))["rejected.jsonl"][0]).unwrap();
