@@ -141,6 +141,8 @@ fn judge(status: u16, said: &Said, url: &str) -> Failure {
     let (verdict, class) = match status {
         _ if said.any(QUOTA) => (Verdict::Fatal, "quota"),
         402 => (Verdict::Fatal, "quota"),
+        // A provider's queue of batches is full.
+        400 if said.any(NO_ROOM) => (Verdict::Pause, "rate_limited"),
         400 | 403 | 422 if said.any(FILTERED) => (Verdict::Record, "content_filter"),
         401 => (Verdict::Fatal, "unauthorized"),
         400 if said.any(WRONG_KEY) => (Verdict::Fatal, "unauthorized"),
@@ -170,6 +172,7 @@ const QUOTA: &[&str] = &[
     "insufficient balance",
     "credit balance is too low",
 ];
+const NO_ROOM: &[&str] = &["token_limit_exceeded", "enqueued token", "enqueued request"];
 const FILTERED: &[&str] = &["content_filter", "content_policy", "content management policy", "moderation"];
 const WRONG_KEY: &[&str] = &["invalid_api_key", "api key not valid", "invalid api key"];
 const NO_MODEL: &[&str] =
@@ -204,7 +207,10 @@ struct Said {
 impl Said {
     fn of(body: &[u8]) -> Self {
         match serde_json::from_slice::<Value>(body) {
-            Ok(value) => Self::of_value(value.get("error").unwrap_or(&value)),
+            Ok(value) => {
+                let error = value.get("error").or_else(|| value.pointer("/errors/data/0"));
+                Self::of_value(error.unwrap_or(&value))
+            }
             Err(_) => Self::plain(&String::from_utf8_lossy(body)),
         }
     }

@@ -7,7 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::batch_server::{BatchServer, Script};
+use crate::batch_script::Script;
+use crate::batch_server::BatchServer;
 use crate::child::Running;
 use crate::harness::{outputs, stderr, stdout, synthmill};
 use crate::model_server::{ModelServer, Question, Reply};

@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 mod bad_pipelines;
+mod batch_script;
 mod batch_server;
 mod batches;
 mod batches_killed;
+mod batches_trouble;
 mod browser;
 mod child;
 mod command_line;

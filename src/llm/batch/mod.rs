@@ -2,7 +2,7 @@
 //!
 //! `Batch` stands where `Remote` would: the engine asks one question and waits, for hours if need be. Beside
 //! the questions `desk` works for the whole run: it gathers them into files (`tray`), sends each file on its
-//! way (`trip`, which speaks by `api`), and gives out what comes back (`results`). Every step is noted in the
+//! way (`trip`, which speaks by `api` and `order`), and gives out what comes back (`results`). Every step is noted in the
 //! run directory before the provider sees it, so a killed run knows at its next start what it has asked. A
 //! question that comes again is found by its key and waits for the batch it is in.
 //!
@@ -12,6 +12,7 @@
 mod api;
 mod desk;
 mod info;
+mod order;
 mod results;
 mod tray;
 mod trip;
@@ -23,7 +24,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde::Serialize;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tracing::warn;
 
 use api::Api;
@@ -44,6 +45,9 @@ const INBOX: usize = 256;
 /// Bodies with images that are in memory at a time: thousands of questions may be on their way to the desk.
 const WITH_IMAGES: usize = 16;
 
+/// The class of a question that the provider never looked at: it costs no attempt.
+const UNASKED: &str = "batch_failed";
+
 /// A model that is asked in batches.
 pub struct Batch {
     name: String,
@@ -57,6 +61,7 @@ pub struct Batch {
     /// Taken by the desk, once.
     inbox: Mutex<Option<mpsc::Receiver<Waiting>>>,
     board: Board,
+    making: Making,
     /// Room for bodies with images.
     room: Arc<Semaphore>,
 }
@@ -65,8 +70,8 @@ pub struct Batch {
 struct Waiting {
     key: Key,
     item: u64,
-    /// The body of the request.
-    body: Vec<u8>,
+    /// The body of the request; why there is none matters only if it is to be sent.
+    body: Result<Vec<u8>, Failure>,
     /// Given back when the body is in the file.
     room: Option<OwnedSemaphorePermit>,
     /// Dropped without an answer when the run is stopped.
@@ -104,8 +109,36 @@ impl Board {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
     }
 
+    /// Whether another batch is with the provider.
+    fn has_other(&self, number: u32) -> bool {
+        self.all().iter().any(|batch| batch.number != number && batch.id.is_some())
+    }
+
     fn all(&self) -> Vec<BatchFigures> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+}
+
+/// Batches that are being made right now. A stop lets these end, so that what was made is known.
+#[derive(Default)]
+struct Making(watch::Sender<usize>);
+
+struct MakingGuard<'a>(&'a Making);
+
+impl Making {
+    fn begin(&self) -> MakingGuard<'_> {
+        self.0.send_modify(|count| *count += 1);
+        MakingGuard(self)
+    }
+
+    async fn ended(&self) {
+        let _ = self.0.subscribe().wait_for(|count| *count == 0).await;
+    }
+}
+
+impl Drop for MakingGuard<'_> {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|count| *count -= 1);
     }
 }
 
@@ -131,6 +164,7 @@ impl Batch {
             questions,
             inbox: Mutex::new(Some(inbox)),
             board: Board::default(),
+            making: Making::default(),
             room: Arc::new(Semaphore::new(WITH_IMAGES)),
         })
     }
@@ -152,8 +186,11 @@ impl Batch {
         let mut attempts = 0;
         loop {
             let form = *self.form.lock().unwrap_or_else(PoisonError::into_inner);
-            let made = self.body(request, form).await;
-            let (body, room) = made.map_err(|failure| finally(failure, attempts))?;
+            // Not needed if the question is in a batch already, so it is the desk that looks at a failure.
+            let (body, room) = match self.body(request, form).await {
+                Ok((body, room)) => (Ok(body), room),
+                Err(failure) => (Err(failure), None),
+            };
             let (answer, answered) = oneshot::channel();
             let waiting = Waiting { key, item: record.id.item, body, answer, room };
             // Nobody answers any more when the run is stopped.
@@ -161,11 +198,11 @@ impl Batch {
                 return Err(later());
             }
             let Ok(answered) = answered.await else { return Err(later()) };
-            attempts += 1;
             let failure = match answered {
-                Ok(completion) => return Ok(Completion { attempts, ..completion }),
+                Ok(completion) => return Ok(Completion { attempts: attempts + 1, ..completion }),
                 Err(failure) => failure,
             };
+            attempts += u32::from(failure.class != UNASKED);
             if failure.refuses_format
                 && request.schema.is_some()
                 && let Some(next) = weaker(form)
