@@ -355,7 +355,11 @@ fn client() -> Result<Client, ConnectProblem> {
 /// The next weaker way to ask for JSON.
 fn weaker(form: StructuredOutput) -> Option<StructuredOutput> {
     match form {
-        StructuredOutput::JsonSchema | StructuredOutput::GuidedJson => Some(StructuredOutput::JsonObject),
+        // No server has these but vLLM.
+        StructuredOutput::StructuredOutputs | StructuredOutput::GuidedJson => {
+            Some(StructuredOutput::JsonSchema)
+        }
+        StructuredOutput::JsonSchema => Some(StructuredOutput::JsonObject),
         StructuredOutput::JsonObject => Some(StructuredOutput::Off),
         StructuredOutput::Off => None,
     }

@@ -35,24 +35,20 @@ pub(super) fn completions(
 
 fn put_schema(request: &ModelRequest, params: &mut Map<String, Value>, form: StructuredOutput) {
     let Some(schema) = &request.schema else { return };
-    if form == StructuredOutput::GuidedJson {
-        // A form that the user wrote stays, here as below.
-        params.entry("guided_json").or_insert_with(|| (**schema).clone());
-    } else if let Some(format) = response_format(schema, form) {
-        params.entry("response_format").or_insert(format);
-    }
-}
-
-/// `strict` is left out: servers that enforce schemas do so without it, and hosted ones refuse many
-/// schemas under it.
-fn response_format(schema: &Value, form: StructuredOutput) -> Option<Value> {
-    match form {
-        StructuredOutput::JsonSchema => {
-            Some(json!({"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}))
-        }
-        StructuredOutput::JsonObject => Some(json!({"type": "json_object"})),
-        StructuredOutput::GuidedJson | StructuredOutput::Off => None,
-    }
+    let (name, value) = match form {
+        // `strict` is left out: servers that enforce schemas do so without it, and hosted ones refuse many
+        // schemas under it.
+        StructuredOutput::JsonSchema => (
+            "response_format",
+            json!({"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}),
+        ),
+        StructuredOutput::StructuredOutputs => ("structured_outputs", json!({"json": schema})),
+        StructuredOutput::GuidedJson => ("guided_json", (**schema).clone()),
+        StructuredOutput::JsonObject => ("response_format", json!({"type": "json_object"})),
+        StructuredOutput::Off => return,
+    };
+    // A form that the user wrote stays.
+    params.entry(name).or_insert(value);
 }
 
 /// Reads the answer of either kind.
@@ -240,12 +236,14 @@ mod tests {
             assert_eq!((&body["temperature"], &body["max_tokens"]), (&json!(0.1), &json!(9)));
             assert_eq!((&body[field], body.get("stream")), (&expected, None), "{form:?}");
         };
-        use StructuredOutput::{GuidedJson, JsonObject, JsonSchema, Off};
+        use StructuredOutput::{GuidedJson, JsonObject, JsonSchema, Off, StructuredOutputs};
         let schema = json!({"name": "answer", "schema": {"type": "object"}});
         let (chat, raw) = (Dialect::Chat, Dialect::Completions);
         check(chat, JsonSchema, "response_format", json!({"type": "json_schema", "json_schema": schema}));
         check(chat, JsonObject, "response_format", json!({"type": "json_object"}));
         check(chat, Off, "response_format", Value::Null);
+        check(chat, StructuredOutputs, "structured_outputs", json!({"json": {"type": "object"}}));
+        check(chat, StructuredOutputs, "response_format", Value::Null);
         check(chat, GuidedJson, "guided_json", json!({"type": "object"}));
         check(chat, GuidedJson, "response_format", Value::Null);
         check(chat, Off, "messages", json!(request.messages));

@@ -1,0 +1,79 @@
+//! Whole runs with a real model: `kill -9` in the middle, and a limit that is found by the server's own queue.
+//!
+//! Needs a server as `real_model` does, and runs with it. What is asserted does not hang on the model's words.
+
+use crate::child::{Running, ids, rows_folder};
+use crate::forwarder::Forwarder;
+use crate::harness::synthmill;
+use crate::real_model::{base_url, question, remote};
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use futures::future::join_all;
+use serde_json::json;
+use synthmill::llm::Model;
+use synthmill::record::Record;
+
+const RUN: &[&str] = &["run", "p.yaml", "--out", "out"];
+const ROWS: usize = 40;
+const PLACES: u32 = 4;
+
+#[test]
+#[ignore = "needs a model server: scripts/local-model"]
+fn killed_in_the_middle_asks_a_real_server_again_only_what_was_in_flight() {
+    let server = Forwarder::start(&base_url());
+    let dir = rows_folder(ROWS, PLACES, &server.url);
+    let path = dir.path().join("p.yaml");
+    let yaml = std::fs::read_to_string(&path).unwrap();
+    // Short enough that no answer is cut, so that each question is asked once if nothing is killed.
+    let yaml = yaml.replace("minLength: 1", "minLength: 1, maxLength: 30");
+    let params = "    params: {temperature: 0.9, max_tokens: 200, seed: per_record}\n";
+    let yaml =
+        yaml.replace("model: scripted", "model: smollm2").replace("stages:", &format!("{params}stages:"));
+    std::fs::write(&path, yaml).unwrap();
+
+    let mut kills = 0;
+    for answers in [8, 20] {
+        let mut run = Running::start(dir.path(), RUN);
+        assert!(run.runs_until("some answers came", || server.answered() >= answers), "{}", run.stderr());
+        run.kill();
+        kills += 1;
+    }
+    synthmill(dir.path(), RUN, 0);
+
+    assert_eq!(ids(&dir.path().join("out")), ROWS);
+    let asked = server.asked();
+    let seeds: BTreeSet<u64> = asked.iter().map(|(body, _)| body["seed"].as_u64().unwrap()).collect();
+    assert_eq!((asked.len(), seeds.len()), (ROWS, ROWS), "a question and a seed for each record");
+    let again: usize = asked.iter().map(|(_, times)| times - 1).sum();
+    let most = kills * PLACES as usize;
+    eprintln!("{ROWS} questions, {kills} kills, {again} asked again of at most {most} in flight");
+    assert!(again <= most, "{again} questions were asked again, {most} could be in flight");
+}
+
+#[tokio::test]
+#[ignore = "needs a model server: scripts/local-model"]
+async fn the_queue_of_a_real_server_steers_the_limit() {
+    let slots = std::env::var("LOCAL_MODEL_SLOTS").map_or(4, |slots| slots.parse().unwrap());
+    // Both llama.cpp and vLLM know `ignore_eos`, by which the answers are long enough to queue.
+    let changes =
+        json!({"concurrency": "auto", "params": {"max_tokens": 90}, "extra_body": {"ignore_eos": true}});
+    let model = Arc::new(remote(changes));
+    let tending = tokio::spawn(Arc::clone(&model).tend().unwrap());
+    let limit = || model.health().endpoints[0].limit.unwrap();
+    assert!(limit() > slots + 2, "the server has room for all that is sent at first");
+
+    let request = question("Tell me of rivers.");
+    let record = Record::default();
+    let ask = async || {
+        model.complete(&request, &record).await.unwrap();
+        limit()
+    };
+    let limits = join_all((0..6 * slots).map(|_| ask())).await;
+    tending.abort();
+    let figures = &model.health().endpoints[0];
+    assert_eq!((figures.answered, figures.failed), (u64::from(6 * slots), 0), "it never refused");
+    let lowest = limits.iter().min().unwrap();
+    assert!(*lowest <= slots + 2, "the limit came no nearer to the server's {slots} places: {limits:?}");
+}
