@@ -13,6 +13,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Client, Response, StatusCode, Url, redirect};
+use serde_json::Value;
 use tracing::warn;
 
 use super::classify::{self, Failure, Verdict};
@@ -52,8 +53,10 @@ pub struct Remote {
     retry: Retry,
     pool: Arc<Pool>,
     outputs: Outputs,
-    /// How schemas are sent: as declared, or weaker since the server refused that.
-    form: Mutex<StructuredOutput>,
+    /// How schemas are sent.
+    form: StructuredOutput,
+    /// The schemas that are sent in a weaker form, since the server refused that one.
+    weaker: Mutex<Vec<(Arc<Value>, StructuredOutput)>>,
     /// What stops the run: found by one request, it keeps the others from being sent.
     fatal: OnceLock<Failure>,
 }
@@ -103,7 +106,8 @@ impl Remote {
             retry: Retry::new(name, config.max_attempts, FIRST_WAIT),
             pool,
             outputs: Outputs::default(),
-            form: Mutex::new(config.structured_output),
+            form: config.structured_output,
+            weaker: Mutex::default(),
             fatal: OnceLock::new(),
         })
     }
@@ -116,10 +120,11 @@ impl Remote {
     }
 
     /// One attempt, which may put the question again in a weaker form: a schema that a server refuses is
-    /// sent as `json_object`, then not at all. What worked is remembered for the model.
+    /// sent as `json_object`, then not at all. What worked is remembered for the schema: a server may know the
+    /// form and refuse one schema for a word that it cannot enforce.
     async fn attempt(&self, request: &ModelRequest, sent: &AtomicU32) -> Result<Completion, Failure> {
-        let declared = *self.form.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut form = declared;
+        let known = self.known_form(request);
+        let mut form = known;
         loop {
             let body = self.asked.body(request, form)?;
             match self.exchange(body, self.need(request), sent).await {
@@ -128,8 +133,8 @@ impl Remote {
                     None => return Err(failure),
                 },
                 Ok(completion) => {
-                    if form != declared {
-                        self.remember(form);
+                    if form != known {
+                        self.remember(request, form);
                     }
                     return Ok(completion);
                 }
@@ -138,11 +143,20 @@ impl Remote {
         }
     }
 
-    fn remember(&self, form: StructuredOutput) {
-        let mut present = self.form.lock().unwrap_or_else(PoisonError::into_inner);
-        if *present != form {
-            warn!(model = self.name, from = ?*present, to = ?form, "the server refuses `structured_output`");
-            *present = form;
+    fn known_form(&self, request: &ModelRequest) -> StructuredOutput {
+        let weaker = self.weaker.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = weaker.iter().find(|(schema, _)| request.schema.as_ref() == Some(schema));
+        found.map_or(self.form, |(_, form)| *form)
+    }
+
+    fn remember(&self, request: &ModelRequest, form: StructuredOutput) {
+        let Some(schema) = &request.schema else { return };
+        let mut weaker = self.weaker.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = weaker.iter().position(|(known, _)| known == schema);
+        if known.is_none_or(|at| weaker[at].1 != form) {
+            warn!(model = self.name, from = ?self.form, to = ?form, "the server refuses `structured_output`");
+            known.map(|at| weaker.swap_remove(at));
+            weaker.push((Arc::clone(schema), form));
         }
     }
 

@@ -34,14 +34,10 @@ async fn vllm_is_asked_in_a_weaker_form_for_a_schema_it_cannot_enforce() {
 #[tokio::test]
 #[ignore = "needs a vLLM server: scripts/local-model --engine vllm"]
 async fn vllm_refuses_an_answer_beyond_its_context_once() {
-    let check = async |words: usize, max_tokens: u64| {
-        let changes = json!({"params": {"max_tokens": max_tokens}});
-        let error = ask(changes, &question(&"river ".repeat(words))).await.unwrap_err();
-        let found = (error.kind, &*error.class, error.attempts);
-        assert_eq!(found, (ModelErrorKind::Record, "context_length", 1), "{error}");
-    };
-    check(1, 100_000).await;
-    check(1500, 1500).await;
+    let error =
+        ask(json!({"params": {"max_tokens": 100_000}}), &question("Name a river.")).await.unwrap_err();
+    let found = (error.kind, &*error.class, error.attempts);
+    assert_eq!(found, (ModelErrorKind::Record, "context_length", 1), "{error}");
 }
 
 #[test]

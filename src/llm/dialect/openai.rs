@@ -72,10 +72,9 @@ pub(super) fn read(mut answer: Value) -> Result<Completion, Failure> {
         None => return Err(no_content(message, finish_reason.as_deref())),
     };
 
-    let (inline, answer) = reasoning::split(&content);
+    let (inline, text) = without_reasoning(&content);
     let apart = string(message, "reasoning_content").or_else(|| string(message, "reasoning"));
     let reasoning = apart.filter(|apart| !apart.trim().is_empty()).or_else(|| inline.map(str::to_owned));
-    let text = if inline.is_some() || content.trim_start().starts_with('<') { answer } else { &content };
     let more = More {
         tool_calls: tool_calls.cloned(),
         logprobs: choice.get("logprobs").filter(|logprobs| !logprobs.is_null()).cloned(),
@@ -90,7 +89,16 @@ pub(super) fn read(mut answer: Value) -> Result<Completion, Failure> {
 /// The text of one of several choices, reasoning cut off.
 fn text_of(choice: &Value) -> Option<String> {
     let content = content(choice)?;
-    Some(reasoning::split(&content).1.to_owned())
+    Some(without_reasoning(&content).1.to_owned())
+}
+
+/// Reasoning and answer; an answer without reasoning is left as it is, white space and all.
+fn without_reasoning(content: &str) -> (Option<&str>, &str) {
+    let (reasoning, answer) = reasoning::split(content);
+    match reasoning.is_some() || content.trim_start().starts_with('<') {
+        true => (reasoning, answer),
+        false => (None, content),
+    }
 }
 
 /// A message without text: why, as far as it says.
@@ -207,12 +215,15 @@ mod tests {
         let completion = read_value(&answer(json!({"content": null, "tool_calls": calls}))).unwrap();
         assert_eq!((&*completion.text, completion.more.unwrap().tool_calls), ("", Some(calls)));
         let choices = json!({"choices": [
-            {"text": "one", "logprobs": {"tokens": ["one"]}, "finish_reason": "stop"},
+            {"text": " one\n", "logprobs": {"tokens": ["one"]}, "finish_reason": "stop"},
             {"text": "<think>hm</think>two"},
         ]});
         let completion = read_value(&choices).unwrap();
         let more = completion.more.unwrap();
-        assert_eq!((&*completion.text, more.choices), ("one", vec!["one".to_owned(), "two".to_owned()]));
+        assert_eq!(
+            (&*completion.text, more.choices),
+            (" one\n", vec![" one\n".to_owned(), "two".to_owned()])
+        );
         assert_eq!(more.logprobs, Some(json!({"tokens": ["one"]})));
     }
 
