@@ -58,6 +58,7 @@ pub(super) fn inspect(root: &Path) -> anyhow::Result<Found> {
         "spent",
         "endpoints",
         "pools",
+        "batches",
         "stages",
         "reused",
         "re_asks",

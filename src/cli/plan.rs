@@ -141,7 +141,7 @@ fn hours(plan: &Plan, estimate: &Estimate) -> Vec<(String, f64)> {
         for (sum, more) in sums.iter_mut().zip([stage.requests, stage.prompt_tokens, stage.answer_tokens]) {
             *sum += more;
         }
-        *busy += stage.answer_tokens / SPEED / f64::from(model.concurrency.most().max(1));
+        *busy += stage.answer_tokens / SPEED / f64::from(model.places().max(1));
     }
     let hours = |(name, (limits, sums, busy)): (String, (Limits, [f64; 3], f64))| {
         (name, hours_at(&limits, sums).unwrap_or(0.0).max(busy / 3600.0))

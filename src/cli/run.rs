@@ -1,5 +1,6 @@
 //! `run`: load the pipeline, open the run directory, run, tell how it ended.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +45,7 @@ pub(super) fn run(args: &RunArgs, json: bool, quiet: bool, bar: ProgressBar) -> 
     let plan = load(&args.pipeline.pipeline, &args.pipeline.changes)?;
     let root = args.out.clone().unwrap_or_else(|| Path::new("output").join(&plan.name));
     let pools = llm::Pools::new(&plan.pools, &plan.models);
-    let providers = connected(&plan, &pools)?;
+    let providers = connected(&plan.models, &pools)?;
     let now = jiff::Zoned::now().strftime("%Y-%m-%d_%H-%M-%S").to_string();
     let mut parts = Parts::build(&plan, &providers, &now)?;
     if parts.is_endless() && args.limit.is_none() && plan.accept.is_none() {
@@ -113,14 +114,21 @@ pub(super) fn load(file: &Path, changes: &Changes) -> anyhow::Result<Plan> {
     Ok(Plan::load(file, &changes.overrides())?)
 }
 
-/// Connects the models a plan names.
+/// Connects the models a plan names, to be asked directly: nobody waits a day for a look at a few records.
 pub(super) fn providers(plan: &Plan) -> anyhow::Result<Providers> {
-    connected(plan, &llm::Pools::new(&plan.pools, &plan.models))
+    let mut models = plan.models.clone();
+    for model in models.values_mut() {
+        model.mode = Some(config::Mode::Direct);
+    }
+    connected(&models, &llm::Pools::new(&plan.pools, &models))
 }
 
-fn connected(plan: &Plan, pools: &llm::Pools) -> anyhow::Result<Providers> {
-    let mut models = std::collections::BTreeMap::new();
-    for (name, model) in &plan.models {
+fn connected(
+    declared: &BTreeMap<String, config::ModelConfig>,
+    pools: &llm::Pools,
+) -> anyhow::Result<Providers> {
+    let mut models = BTreeMap::new();
+    for (name, model) in declared {
         let connected = llm::connect(name, model, pools).map_err(|error| WrongUse(error.to_string()))?;
         models.insert(name.clone(), connected);
     }

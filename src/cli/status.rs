@@ -60,8 +60,27 @@ fn text(status: &Value) -> String {
     if let Some(cost) = status.pointer("/spent/cost").and_then(Value::as_f64).filter(|cost| *cost > 0.0) {
         text.push_str(&format!("  cost      {cost:.4} over all starts\n"));
     }
+    batches(&mut text, status);
     endpoints(&mut text, status);
     text
+}
+
+/// A line for each batch that is not answered yet; a provider works on it whether the run lives or not.
+fn batches(text: &mut String, status: &Value) {
+    let batches = status.get("batches").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    for batch in batches {
+        let number = |key: &str| batch.get(key).and_then(Value::as_u64).unwrap_or_default();
+        let word = |key: &str| batch.get(key).and_then(Value::as_str).unwrap_or_default();
+        text.push_str(&format!(
+            "  batch     {} {}: {} questions, {} answered, {} failed{}\n",
+            number("number"),
+            word("state"),
+            number("questions"),
+            number("answered"),
+            number("failed"),
+            batch.get("id").and_then(Value::as_str).map(|id| format!(" (`{id}`)")).unwrap_or_default(),
+        ));
+    }
 }
 
 /// A line for each endpoint of a live run, and for each quota that is paused.

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::exit::{Exit, report};
 use super::{Changes, print, run};
-use crate::config::Plan;
+use crate::config::{Mode, ModelConfig, Plan};
 
 /// The arguments of `validate`.
 #[derive(Debug, Args)]
@@ -32,6 +32,13 @@ pub(super) fn run(args: &ValidateArgs, json: bool) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
+fn at_a_time(model: &ModelConfig) -> String {
+    match model.mode() {
+        Mode::Direct => model.concurrency.to_string(),
+        Mode::Batch => format!("in batches of {}, {}", model.batch.requests, model.batch.in_flight),
+    }
+}
+
 fn text(plan: &Plan) -> anyhow::Result<String> {
     let mut text = format!("{}: {} is right\n", plan.file.display(), plan.name);
     for (name, model) in &plan.models {
@@ -39,7 +46,7 @@ fn text(plan: &Plan) -> anyhow::Result<String> {
         let mut words = vec![provider, model.model.clone()];
         words.extend(model.base_urls.iter().cloned());
         words.retain(|word| !word.is_empty());
-        let _ = writeln!(text, "  model {name}: {}, {} at a time", words.join(" "), model.concurrency);
+        let _ = writeln!(text, "  model {name}: {}, {} at a time", words.join(" "), at_a_time(model));
     }
     for (index, stage) in plan.stages.iter().enumerate() {
         let when = stage.when.as_ref().map(|when| format!(" when {when}")).unwrap_or_default();

@@ -28,6 +28,8 @@ const OPERATIONAL_MODEL: &[&str] = &[
     "api_key_env",
     "api_key_file",
     "headers",
+    "mode",
+    "batch",
     "concurrency",
     "timeout",
     "max_attempts",

@@ -164,6 +164,7 @@ fn check_model(at: &str, name: &str, model: &ModelConfig, problems: &mut Vec<Pro
     if model.timeout <= 0.0 {
         wrong("timeout", format!("found the number `{}`", model.timeout), "seconds, more than 0");
     }
+    super::batch::check(at, model, problems);
 }
 
 /// A model takes its limits from one place, and the pool it names is declared.

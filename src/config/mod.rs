@@ -6,6 +6,7 @@
 //! engine runs. What the user wrote (`pipeline`) and what it means (`plan`) are two types. Nothing here runs
 //! a stage.
 
+mod batch;
 mod check;
 mod concurrency;
 mod declared;
@@ -33,6 +34,7 @@ mod whole;
 #[cfg(test)]
 mod tests;
 
+pub use batch::{BatchConfig, Mode};
 pub use check::CheckContext;
 pub use concurrency::Concurrency;
 pub(crate) use environment::expand_secret;

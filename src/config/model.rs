@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::batch::{BatchConfig, Mode};
 use super::concurrency::Concurrency;
 
 /// A model: how it is spoken to, and what it is asked with.
@@ -36,6 +37,12 @@ pub struct ModelConfig {
     /// What is asked for: `chat`, or raw `completions` as base models need them.
     #[serde(default)]
     pub api: Api,
+    /// How questions travel: `direct`, the default, or gathered into a provider's `batch`es.
+    #[serde(default)]
+    pub mode: Option<Mode>,
+    /// How questions are gathered, with `mode: batch`.
+    #[serde(default)]
+    pub batch: BatchConfig,
     /// Requests in flight at a time: a number, or `auto` to find how many the endpoints bear.
     #[serde(default = "concurrency")]
     pub concurrency: Concurrency,

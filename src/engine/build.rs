@@ -83,7 +83,7 @@ impl Parts {
     pub fn build(plan: &Plan, providers: &Providers, started: &str) -> Result<Self, RunError> {
         let mut places: BTreeMap<&str, Arc<Semaphore>> = BTreeMap::new();
         for (name, model) in &plan.models {
-            places.insert(name, Arc::new(Semaphore::new(model.concurrency.most().max(1) as usize)));
+            places.insert(name, Arc::new(Semaphore::new(model.places().max(1) as usize)));
         }
         let mut source = None;
         let mut stages: Vec<BuiltStage> = Vec::new();

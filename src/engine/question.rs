@@ -38,7 +38,7 @@ impl AskUnit {
     pub(super) async fn ask_once(
         &self,
         post: &Post,
-        request: &ModelRequest,
+        request: &mut ModelRequest,
         record: &Record,
         sample: u32,
         with: Option<&With>,
@@ -57,6 +57,7 @@ impl AskUnit {
         }
         let reserved = spending.reserve(worst_case(request, &params, self.prices)).await;
         let Some(reserved) = reserved else { return Err(Unasked::OutOfBudget) };
+        request.key = Some(names.key);
         post.metrics.request();
         let answered = self.model.complete(request, record).await;
         match &answered {
@@ -66,7 +67,7 @@ impl AskUnit {
                 answers.keep(names, &Kept::Answer(Box::new(completion.clone())), spent).await?;
             }
             // What ends the run says nothing of the record.
-            Err(error) if error.kind == ModelErrorKind::Fatal => {}
+            Err(error) if error.kind != ModelErrorKind::Record => {}
             Err(error) => answers.keep(names, &Kept::Failure(error.clone()), spending.spent()).await?,
         }
         Ok(answered)

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use roaring::RoaringTreemap;
 
 use super::answers::{self, Recovered};
+use super::batches::{self, Batches};
 use super::commits::{self, AnswersFrom, Group, Outcome, Spent, Stable};
 use super::disk::{self, Disk, DiskFile};
 use super::frames;
@@ -133,6 +134,7 @@ impl Existing {
             file.sync()?;
         }
         self.write_answers(generation, answers)?;
+        self.write_batches(generation, redo)?;
         for folder in [&folder, &self.root.join("journal")] {
             self.disk.sync_dir(folder).map_err(|source| StorageError::new("sync", folder, source))?;
         }
@@ -157,6 +159,22 @@ impl Existing {
             answers::push(&mut bytes, *names, kept, answers.spent, false, true);
             file.write(&bytes)?;
         }
+        Ok(file.sync()?)
+    }
+
+    /// Batches of items that are made again are forgotten with their answers.
+    fn write_batches(&self, generation: u32, redo: &RoaringTreemap) -> Result<(), OpenError> {
+        let earlier = self.manifest.first_generation..=self.manifest.generation;
+        let events = Batches::read(&*self.disk, &self.root, earlier)?.without(redo);
+        if events.is_empty() {
+            return Ok(());
+        }
+        let mut file = NewFile::make(&*self.disk, batches::path(&self.root, generation))?;
+        let mut bytes = frames::header(batches::KIND, generation);
+        for event in &events {
+            batches::push(&mut bytes, event);
+        }
+        file.write(&bytes)?;
         Ok(file.sync()?)
     }
 

@@ -6,10 +6,11 @@
 use std::sync::Arc;
 
 use super::Model;
+use super::batch::Batch;
 use super::heuristic::Heuristic;
 use super::quota::Pools;
 use super::remote::Remote;
-use crate::config::{ModelConfig, Provider};
+use crate::config::{Mode, ModelConfig, Provider};
 
 /// A model that cannot be made as declared.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +84,7 @@ pub enum ConnectProblem {
 /// Makes the model `name`, ready to be asked, drawing on the pool it names.
 pub fn connect(name: &str, config: &ModelConfig, pools: &Pools) -> Result<Arc<dyn Model>, ConnectError> {
     match config.provider {
+        Provider::Openai if config.mode() == Mode::Batch => Ok(Arc::new(Batch::new(name, config)?)),
         Provider::Openai | Provider::Anthropic => {
             Ok(Arc::new(Remote::in_pool(name, config, pools.of(name, config))?))
         }

@@ -5,6 +5,7 @@
 
 pub mod answer_json;
 pub mod answer_schema;
+mod batch;
 mod classify;
 mod connect;
 mod dialect;
@@ -17,15 +18,19 @@ mod retry;
 mod retry_after;
 pub mod scripted;
 mod secrets;
+mod wire;
 
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
 
+use crate::journal::{BatchFiles, Key, StorageError};
 use crate::record::Record;
 
+pub use batch::{Batch, BatchFigures};
 pub use connect::{ConnectError, ConnectProblem, connect};
 pub use dialect::RESERVED_PARAMS;
 pub use endpoints::{EndpointFigures, MOST_PLACES};
@@ -44,6 +49,9 @@ pub struct ModelRequest {
     /// The schema the answer must meet; sent as `response_format` where the model's settings allow it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schema: Option<Arc<Value>>,
+    /// What the question is called within its run, for a model that must know it again at a later start.
+    #[serde(skip)]
+    pub key: Option<Key>,
 }
 
 /// One message of a conversation.
@@ -124,14 +132,14 @@ pub trait Model: Send + Sync {
         true
     }
 
-    /// How its endpoints and its quota are doing, for `status`.
+    /// How its endpoints, its quota and its batches are doing, for `status`.
     fn health(&self) -> Health {
         Health::default()
     }
 
     /// What is to be done beside the questions while a run lasts, such as watching a server's queue. Ends
-    /// by being dropped.
-    fn tend(self: Arc<Self>) -> Option<BoxFuture<'static, ()>> {
+    /// by being dropped, or when a file cannot be written.
+    fn tend(self: Arc<Self>, _with: Tending) -> Option<BoxFuture<'static, Result<(), StorageError>>> {
         None
     }
 
@@ -144,13 +152,24 @@ pub trait Model: Send + Sync {
     ) -> BoxFuture<'a, Result<Completion, ModelError>>;
 }
 
-/// How a model's endpoints and quota are doing.
+/// What a model may use while a run lasts.
+#[derive(Clone)]
+pub struct Tending {
+    /// Where batches are kept.
+    pub batches: Arc<BatchFiles>,
+    /// Says when nothing new is begun any more.
+    pub draining: CancellationToken,
+}
+
+/// How a model's endpoints, quota and batches are doing.
 #[derive(Debug, Clone, Default)]
 pub struct Health {
     /// One entry for each endpoint.
     pub endpoints: Vec<EndpointFigures>,
     /// The quota, which other models may share.
     pub pool: Option<PoolFigures>,
+    /// The batches that are gathered or with the provider.
+    pub batches: Vec<BatchFigures>,
 }
 
 /// A request that finally failed.
@@ -175,4 +194,6 @@ pub enum ModelErrorKind {
     Fatal,
     /// This record cannot be answered; others can.
     Record,
+    /// The run is being stopped; the answer will be there at a later start.
+    Later,
 }

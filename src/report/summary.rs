@@ -60,6 +60,17 @@ pub fn summary(report: &RunReport, root: &Path) -> String {
             ),
         );
     }
+    let sent = || snapshot.batches.iter().filter(|batch| batch.id.is_some());
+    if sent().count() > 0 {
+        let questions: u64 = sent().map(|batch| batch.questions).sum();
+        row(
+            "batches",
+            format!(
+                "{} with {questions} questions are with the provider; the same command takes their answers",
+                sent().count()
+            ),
+        );
+    }
     for stage in &snapshot.stages {
         row(
             "stage",

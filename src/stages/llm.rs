@@ -160,7 +160,7 @@ impl Ask for Asker {
                 return Err(StageError::new("input", message));
             }
         };
-        Ok(ModelRequest { messages, params: self.params.clone(), schema: None })
+        Ok(ModelRequest { messages, params: self.params.clone(), ..ModelRequest::default() })
     }
 
     fn accept(&self, record: &mut Record, completion: &Completion) {

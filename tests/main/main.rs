@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 mod bad_pipelines;
+mod batch_server;
+mod batches;
 mod browser;
 mod child;
 mod command_line;

@@ -138,8 +138,7 @@ pub(crate) struct ModelServer {
     /// The base URL, such as `http://127.0.0.1:40123/v1`.
     pub(crate) url: String,
     desk: Arc<Desk>,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    _served: Served,
 }
 
 impl ModelServer {
@@ -148,23 +147,8 @@ impl ModelServer {
         let desk =
             Arc::new(Desk { answer: Box::new(answer), log: Mutex::default(), counts: Mutex::default() });
         let router = Router::new().fallback(serve).with_state(Arc::clone(&desk));
-        // Bound here, so that the address is known and takes connections before `start` returns.
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let url = format!("http://{}/v1", listener.local_addr().unwrap());
-        let (stop, stopped) = oneshot::channel();
-        let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-                tokio::select! {
-                    served = axum::serve(listener, router) => served.unwrap(),
-                    _ = stopped => {}
-                }
-            });
-            // Open connections end here: the runtime is dropped with their tasks.
-        });
-        Self { url, desk, stop: Some(stop), thread: Some(thread) }
+        let served = Served::start(router);
+        Self { url: served.url.clone(), desk, _served: served }
     }
 
     /// Starts a server that gives these replies in order, whatever is asked, then the last one for ever.
@@ -182,7 +166,37 @@ impl ModelServer {
     }
 }
 
-impl Drop for ModelServer {
+/// A router served on a thread and runtime of its own until this is dropped.
+pub(crate) struct Served {
+    /// The base URL of `/v1`.
+    pub(crate) url: String,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Served {
+    pub(crate) fn start(router: Router) -> Self {
+        // Bound here, so that the address is known and takes connections before `start` returns.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let url = format!("http://{}/v1", listener.local_addr().unwrap());
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+                tokio::select! {
+                    served = axum::serve(listener, router) => served.unwrap(),
+                    _ = stopped => {}
+                }
+            });
+            // Open connections end here: the runtime is dropped with their tasks.
+        });
+        Self { url, stop: Some(stop), thread: Some(thread) }
+    }
+}
+
+impl Drop for Served {
     fn drop(&mut self) {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());

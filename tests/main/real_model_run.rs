@@ -2,18 +2,21 @@
 //!
 //! Needs a server as `real_model` does, and runs with it. What is asserted does not hang on the model's words.
 
-use crate::child::{Running, ids, rows_folder};
-use crate::forwarder::Forwarder;
-use crate::harness::synthmill;
-use crate::real_model::{base_url, question, remote};
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::future::join_all;
 use serde_json::json;
-use synthmill::llm::Model;
+use synthmill::journal::BatchFiles;
+use synthmill::journal::disk::RealDisk;
+use synthmill::llm::{Model, Tending};
 use synthmill::record::Record;
+use tokio_util::sync::CancellationToken;
+
+use crate::child::{Running, ids, rows_folder};
+use crate::forwarder::Forwarder;
+use crate::harness::synthmill;
+use crate::real_model::{base_url, question, remote};
 
 const RUN: &[&str] = &["run", "p.yaml", "--out", "out"];
 const ROWS: usize = 40;
@@ -65,7 +68,10 @@ async fn the_queue_of_a_real_server_steers_the_limit() {
     let changes =
         json!({"concurrency": "auto", "params": {"max_tokens": 90}, "extra_body": {"ignore_eos": true}});
     let model = Arc::new(remote(changes));
-    let tending = Arc::clone(&model).tend().unwrap();
+    let folder = tempfile::TempDir::new().unwrap();
+    let (files, _thread) = BatchFiles::without_run(Arc::new(RealDisk), folder.path()).unwrap();
+    let with = Tending { batches: Arc::new(files), draining: CancellationToken::new() };
+    let tending = Arc::clone(&model).tend(with).unwrap();
     let limit = || model.health().endpoints[0].limit.unwrap();
     assert!(limit() > slots + 2, "the server has room for all that is sent at first");
 
@@ -78,7 +84,7 @@ async fn the_queue_of_a_real_server_steers_the_limit() {
     let answers = join_all((0..4 * slots).map(|_| ask()));
     let limits = tokio::select! {
         limits = answers => limits,
-        () = tending => panic!("the server does not tell of its queue"),
+        _ = tending => panic!("the server does not tell of its queue"),
     };
     let figures = &model.health().endpoints[0];
     assert_eq!((figures.answered, figures.failed), (u64::from(4 * slots), 0), "it never refused");

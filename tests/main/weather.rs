@@ -9,8 +9,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use synthmill::config::{Limits, ModelConfig};
-use synthmill::llm::{Completion, Message, Model, ModelError, ModelErrorKind, ModelRequest, Pool, Remote};
+use synthmill::journal::BatchFiles;
+use synthmill::journal::disk::RealDisk;
+use synthmill::llm::{
+    Completion, Message, Model, ModelError, ModelErrorKind, ModelRequest, Pool, Remote, Tending,
+};
 use synthmill::record::Record;
+use tokio_util::sync::CancellationToken;
 
 use crate::child::{Running, answering, rows_folder};
 use crate::harness::{outputs, rows_pipeline, synthmill};
@@ -168,14 +173,17 @@ async fn t42_a_server_that_tells_of_its_queue_is_not_flooded() {
     let model = Arc::new(model(&[&server.url], json!({"concurrency": "auto"})));
     let limit = || model.health().endpoints[0].limit.unwrap();
     assert_eq!(limit(), 8);
-    let mut tending = Arc::clone(&model).tend().unwrap();
+    let dir = tempfile::TempDir::new().unwrap();
+    let (batches, _thread) = BatchFiles::without_run(Arc::new(RealDisk), dir.path()).unwrap();
+    let with = Tending { batches: Arc::new(batches), draining: CancellationToken::new() };
+    let mut tending = Arc::clone(&model).tend(with).unwrap();
     let low = async {
         while limit() > 1 {
             tokio::task::yield_now().await;
         }
     };
     tokio::select! {
-        () = &mut tending => panic!("the server tells, so it is watched"),
+        _ = &mut tending => panic!("the server tells, so it is watched"),
         () = low => {}
     }
     assert_eq!(ask(&model, "x").await.unwrap().text, "Rhine");

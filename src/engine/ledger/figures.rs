@@ -46,6 +46,7 @@ impl Ledger {
             stages: self.books.stages.iter().map(|stage| stage.figures()).collect(),
             endpoints: self.books.models.iter().flat_map(|model| model.health().endpoints).collect(),
             pools: self.pools(),
+            batches: self.books.models.iter().flat_map(|model| model.health().batches).collect(),
         }
     }
 

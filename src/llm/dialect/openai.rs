@@ -234,6 +234,7 @@ mod tests {
             messages: vec![Message::new("system", "Be brief."), Message::new("user", "Hi")],
             params: map(json!({"temperature": 0.1, "stream": true})),
             schema: Some(json!({"type": "object"}).into()),
+            key: None,
         };
         let asked = |dialect| Asked {
             dialect,
