@@ -47,15 +47,18 @@ impl AskUnit {
             post.metrics.request();
             return Ok(self.model.complete(request, record).await);
         };
-        let mut params = self.params.clone();
-        params.extend(request.params.clone());
-        let names = self.names(post, request, &params, record, sample);
+        let (names, most) = {
+            // Not held while the answer is awaited, which with batches takes hours for thousands.
+            let mut params = self.params.clone();
+            params.extend(request.params.clone());
+            (self.names(post, request, &params, record, sample), worst_case(request, &params, self.prices))
+        };
         match answers.find(names).await? {
             Some(Kept::Answer(completion)) => return Ok(Ok(*completion)),
             Some(Kept::Failure(error)) => return Ok(Err(error)),
             None => {}
         }
-        let reserved = spending.reserve(worst_case(request, &params, self.prices)).await;
+        let reserved = spending.reserve(most).await;
         let Some(reserved) = reserved else { return Err(Unasked::OutOfBudget) };
         request.key = Some(names.key);
         post.metrics.request();

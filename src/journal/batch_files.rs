@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
 
 use super::batches::{self, BatchEvent, KIND, OpenBatch};
-use super::disk::{Disk, DiskFile};
+use super::disk::{self, Disk, DiskFile};
 use super::frames;
 use super::writer::StorageError;
 
@@ -161,22 +161,19 @@ impl Cabinet {
     fn note(&mut self, event: &BatchEvent) -> Result<(), StorageError> {
         let path = &self.log_path;
         let failed = |action, source| StorageError::new(action, path, source);
-        let mut bytes = Vec::new();
         let log = match &mut self.log {
             Some(log) => log,
             None => {
-                bytes = frames::header(KIND, self.generation);
-                self.log.insert(self.disk.append(path).map_err(|source| failed("open", source))?)
+                let header = frames::header(KIND, self.generation);
+                let log = disk::begin(&*self.disk, path, &header, self.sync);
+                self.log.insert(log.map_err(|source| failed("make", source))?)
             }
         };
-        let is_new = !bytes.is_empty();
+        let mut bytes = Vec::new();
         batches::push(&mut bytes, event);
         log.write(&bytes).map_err(|source| failed("write", source))?;
         if self.sync {
             log.sync().map_err(|source| failed("sync", source))?;
-            if let Some(parent) = path.parent().filter(|_| is_new) {
-                self.disk.sync_dir(parent).map_err(|source| failed("sync", source))?;
-            }
         }
         Ok(())
     }

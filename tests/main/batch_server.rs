@@ -145,6 +145,11 @@ impl BatchServer {
         self.shelf().asked.clone()
     }
 
+    /// The number of all calls.
+    pub(crate) fn all_calls(&self) -> usize {
+        self.shelf().calls.values().sum()
+    }
+
     /// The number of calls, such as `POST /batches`.
     pub(crate) fn calls(&self, name: &str) -> usize {
         self.shelf().calls.get(name).copied().unwrap_or_default()
@@ -234,7 +239,11 @@ async fn upload(State(provider): State<Arc<Provider>>, headers: HeaderMap, mut f
     while let Some(field) = form.next_field().await.unwrap() {
         match field.name() {
             Some("purpose") => purpose = field.text().await.unwrap(),
-            Some("file") => file = field.bytes().await.unwrap().to_vec(),
+            // One that breaks off, as when its sender dies, is none.
+            Some("file") => match field.bytes().await {
+                Ok(bytes) => file = bytes.to_vec(),
+                Err(_) => return refuse(400),
+            },
             other => panic!("a field `{other:?}`"),
         }
     }

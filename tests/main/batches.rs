@@ -11,10 +11,10 @@ use crate::child::{Running, answering, ids, rows_folder};
 use crate::harness::{assert_same_outputs, outputs, program, stderr, stdout, synthmill};
 use crate::invariants;
 
-const RUN: &[&str] = &["run", "p.yaml", "--out", "out"];
+pub(crate) const RUN: &[&str] = &["run", "p.yaml", "--out", "out"];
 
 /// A folder with `rows_pipeline` that asks the provider at `url` in batches.
-fn folder(rows: usize, batch: &str, url: &str) -> TempDir {
+pub(crate) fn folder(rows: usize, batch: &str, url: &str) -> TempDir {
     let dir = rows_folder(rows, 1000, url);
     let path = dir.path().join("p.yaml");
     let yaml = std::fs::read_to_string(&path).unwrap();

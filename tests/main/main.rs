@@ -5,6 +5,7 @@
 mod bad_pipelines;
 mod batch_server;
 mod batches;
+mod batches_killed;
 mod browser;
 mod child;
 mod command_line;

@@ -4,8 +4,8 @@
 //! batch outlives an outage of minutes. Making a batch is the one call that must not happen twice: when its
 //! outcome is unknown, the provider's list is searched for a batch of the same file before it is tried again.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -93,22 +93,24 @@ impl Api {
         files: &Arc<BatchFiles>,
         name: &str,
         length: u64,
-    ) -> Result<FileInfo, Failure> {
-        let call = || {
-            let request = self.wire.post(self.files.clone());
-            let (files, name) = (Arc::clone(files), name.to_owned());
-            async move {
-                let body = Body::wrap_stream(bytes_of(files, name.clone()));
-                let part = Part::stream_with_length(body, length).file_name(name);
-                let part = part.mime_str("application/jsonl");
-                let part = part.map_err(|error| classify::transport(&error, &self.shown))?;
-                let form = Form::new().text("purpose", "batch").part("file", part);
-                let limit = LONGEST_UPLOAD.max(self.wire.timeout());
-                FileInfo::read(&self.json(request.multipart(form), limit).await?)
-            }
-            .boxed()
-        };
-        self.patiently(call).await
+    ) -> Result<FileInfo, Trouble> {
+        self.patiently_or_storage(|| self.send(files, name, length).boxed()).await
+    }
+
+    async fn send(&self, files: &Arc<BatchFiles>, name: &str, length: u64) -> Result<FileInfo, Trouble> {
+        // To the network a file that cannot be read looks like a request that breaks off.
+        let unread = Arc::new(OnceLock::new());
+        let body = Body::wrap_stream(bytes_of(Arc::clone(files), name.to_owned(), Arc::clone(&unread)));
+        let part = Part::stream_with_length(body, length).file_name(name.to_owned());
+        let part = part.mime_str("application/jsonl");
+        let part = part.map_err(|error| classify::transport(&error, &self.shown))?;
+        let form = Form::new().text("purpose", "batch").part("file", part);
+        let request = self.wire.post(self.files.clone()).multipart(form);
+        let sent = self.json(request, LONGEST_UPLOAD.max(self.wire.timeout())).await;
+        match unread.get() {
+            Some(error) => Err(Trouble::Storage(StorageError::clone(error))),
+            None => Ok(FileInfo::read(&sent?)?),
+        }
     }
 
     /// Makes a batch of the file, unless there is one: `in_doubt` says that there may be.
@@ -188,18 +190,7 @@ impl Api {
         name: &str,
     ) -> Result<(), Trouble> {
         let url = below(&self.files, &[file, "content"]);
-        let call = || {
-            async {
-                match self.fetch(url.clone(), files, name).await {
-                    Ok(()) => Ok(Ok(())),
-                    // Not the network's: to be told, not tried again.
-                    Err(Trouble::Storage(error)) => Ok(Err(error)),
-                    Err(Trouble::Failure(failure)) => Err(failure),
-                }
-            }
-            .boxed()
-        };
-        Ok(self.patiently(call).await??)
+        self.patiently_or_storage(|| self.fetch(url.clone(), files, name).boxed()).await
     }
 
     async fn fetch(&self, url: Url, files: &Arc<BatchFiles>, name: &str) -> Result<(), Trouble> {
@@ -244,6 +235,25 @@ impl Api {
             .boxed()
         };
         self.retry.run(attempt).await
+    }
+
+    /// The same for a call that works on a file: what fails there is told, not tried again.
+    async fn patiently_or_storage<'a, T: Send + 'a>(
+        &self,
+        mut call: impl FnMut() -> BoxFuture<'a, Result<T, Trouble>> + Send,
+    ) -> Result<T, Trouble> {
+        let attempt = || {
+            let call = call();
+            async {
+                match call.await {
+                    Ok(done) => Ok(Ok(done)),
+                    Err(Trouble::Storage(error)) => Ok(Err(error)),
+                    Err(Trouble::Failure(failure)) => Err(failure),
+                }
+            }
+            .boxed()
+        };
+        Ok(self.patiently(attempt).await??)
     }
 
     /// Sends a request and reads the object that comes back.
@@ -291,15 +301,18 @@ fn below(url: &Url, steps: &[&str]) -> Url {
     url
 }
 
-/// A file of the folder, piece by piece.
+/// A file of the folder, piece by piece; why it cannot be read goes to `unread` too.
 fn bytes_of(
     files: Arc<BatchFiles>,
     name: String,
+    unread: Arc<OnceLock<StorageError>>,
 ) -> impl futures::Stream<Item = Result<Vec<u8>, StorageError>> + Send + 'static {
     stream::try_unfold(0, move |offset| {
-        let (files, name) = (Arc::clone(&files), name.clone());
+        let (files, name, unread) = (Arc::clone(&files), name.clone(), Arc::clone(&unread));
         async move {
-            let bytes = files.read(name, offset, CHUNK).await?;
+            let bytes = files.read(name, offset, CHUNK).await.inspect_err(|error| {
+                let _ = unread.set(error.clone());
+            })?;
             let next = offset + bytes.len() as u64;
             Ok((!bytes.is_empty()).then_some((bytes, next)))
         }

@@ -168,14 +168,15 @@ fn stops(failure: Failure) -> Failure {
 }
 
 /// The same for the first call, which a server without a batch API does not know.
-fn no_batches(failure: Failure) -> Failure {
+fn no_batches(trouble: Trouble) -> Trouble {
+    let Trouble::Failure(failure) = trouble else { return trouble };
     let message = match &*failure.class {
         "not_found" => {
             format!("{}; a server without a batch API is asked with `mode: direct`", failure.message)
         }
         _ => failure.message,
     };
-    Failure { verdict: Verdict::Fatal, message, ..failure }
+    Trouble::Failure(Failure { verdict: Verdict::Fatal, message, ..failure })
 }
 
 fn line_failure(error: &LineError) -> Option<(usize, Failure)> {
