@@ -45,7 +45,7 @@ pub(super) fn run(args: &RunArgs, json: bool, quiet: bool, bar: ProgressBar) -> 
     let plan = load(&args.pipeline.pipeline, &args.pipeline.changes)?;
     let root = args.out.clone().unwrap_or_else(|| Path::new("output").join(&plan.name));
     let pools = llm::Pools::new(&plan.pools, &plan.models);
-    let providers = connected(&plan.models, &pools)?;
+    let providers = connected(&plan, &plan.models, &pools)?;
     let now = jiff::Zoned::now().strftime("%Y-%m-%d_%H-%M-%S").to_string();
     let mut parts = Parts::build(&plan, &providers, &now)?;
     if parts.is_endless() && args.limit.is_none() && plan.accept.is_none() {
@@ -120,16 +120,19 @@ pub(super) fn providers(plan: &Plan) -> anyhow::Result<Providers> {
     for model in models.values_mut() {
         model.mode = Some(config::Mode::Direct);
     }
-    connected(&models, &llm::Pools::new(&plan.pools, &models))
+    connected(plan, &models, &llm::Pools::new(&plan.pools, &models))
 }
 
 fn connected(
+    plan: &Plan,
     declared: &BTreeMap<String, config::ModelConfig>,
     pools: &llm::Pools,
 ) -> anyhow::Result<Providers> {
     let mut models = BTreeMap::new();
+    let drawn = llm::Drawn { seed: plan.seed, vars: &plan.vars };
     for (name, model) in declared {
-        let connected = llm::connect(name, model, pools).map_err(|error| WrongUse(error.to_string()))?;
+        let connected =
+            llm::connect(name, model, pools, drawn).map_err(|error| WrongUse(error.to_string()))?;
         models.insert(name.clone(), connected);
     }
     Ok(Providers { models, heuristic: Arc::new(llm::Heuristic) })
@@ -159,6 +162,11 @@ fn already_finished(root: &Path, json: bool) -> anyhow::Result<Exit> {
     } else {
         let done = found.status["admitted"].as_u64().unwrap_or_default();
         tracing::info!("{} is finished: {done} items, nothing to do (`--fresh` begins anew)", root.display());
+    }
+    let count = |key: &str| found.status[key].as_u64().unwrap_or_default();
+    if count("ok") == 0 && count("rejected") > 0 {
+        tell_of_nothing(root);
+        return Ok(Exit::TooManyRejected);
     }
     Ok(Exit::Complete)
 }
@@ -215,6 +223,14 @@ async fn obey(mut signals: impl Stream<Item = ()> + Unpin, stop: Stop) {
     signals.next().await;
 }
 
+fn tell_of_nothing(root: &Path) {
+    tracing::error!(
+        "nothing was made: no item ended ok; {0}/rejected.jsonl has the reasons, and `synthmill retry-rejected {0}` \
+         makes the rejected items again",
+        root.display()
+    );
+}
+
 /// Prints the summary and maps the end of a run to its exit code.
 fn tell(report: &RunReport, root: &Path, json: bool, quiet: bool) -> Exit {
     if json {
@@ -223,6 +239,10 @@ fn tell(report: &RunReport, root: &Path, json: bool, quiet: bool) -> Exit {
         report::print(&report::summary(report, root));
     }
     match &report.end {
+        RunEnd::Complete if report.made_nothing() => {
+            tell_of_nothing(root);
+            Exit::TooManyRejected
+        }
         RunEnd::Complete => Exit::Complete,
         RunEnd::Interrupted => Exit::Interrupted,
         RunEnd::OutOfBudget(spent) => {

@@ -28,10 +28,12 @@ pub(super) fn run(args: &StatusArgs, json: bool) -> anyhow::Result<Exit> {
 fn text(status: &Value) -> String {
     let number = |key: &str| status.get(key).and_then(Value::as_u64).unwrap_or_default();
     let word = |key: &str| status.get(key).and_then(Value::as_str).unwrap_or_default();
+    let failure = status.get("failure").and_then(Value::as_str);
     let mut text = format!(
-        "{}: {}\n  begun     {}, start {}\n  items     {} admitted = {} ok + {} dropped + {} rejected + {} in flight\n",
+        "{}: {}{}\n  begun     {}, start {}\n  items     {} admitted = {} ok + {} dropped + {} rejected + {} in flight\n",
         word("pipeline"),
         word("state"),
+        failure.map(|failure| format!(", {failure}")).unwrap_or_default(),
         word("started"),
         number("starts"),
         number("admitted"),

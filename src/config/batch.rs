@@ -16,7 +16,8 @@ pub enum Mode {
     #[default]
     Direct,
     /// Many in one file, by OpenAI's batch API (`/files` and `/batches`): half the price at most providers, and
-    /// answers within a day. A run that is stopped or killed takes them at its next start.
+    /// answers within a day. A run that is stopped or killed takes them at its next start. `concurrency`,
+    /// `limits` and `pool` are for direct questions; here `batch.in_flight` says how many are out.
     Batch,
 }
 

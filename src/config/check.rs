@@ -1,16 +1,19 @@
 //! What a stage's `check` is given: where to report problems, and which names earlier stages make.
 //!
 //! One context goes through the stages in order, so that each sees what those before it made. All problems
-//! of a file are gathered; nothing stops at the first.
+//! of a file are gathered; nothing stops at the first. What stages read and write stands in `files`.
+
+mod files;
+
+mod mock;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use self::mock::MockNames;
 use super::model::ModelConfig;
 use super::names::{did_you_mean, one_of};
-use super::output_path::output_path;
 use super::problem::Problem;
 use super::shape::undeclared_var;
 use super::unread::Unread;
@@ -22,13 +25,6 @@ const BUILT_IN: [&str; 6] = ["id", "vars", "range", "dict", "namespace", "debug"
 /// Whether a name is known before there is any record.
 fn is_known_early(name: &str) -> bool {
     name == "started" || BUILT_IN[2..].contains(&name)
-}
-
-/// The BLAKE3 of a file's content, 32 hex digits.
-fn hash_file(path: &Path) -> std::io::Result<String> {
-    let mut hasher = blake3::Hasher::new();
-    std::io::copy(&mut std::fs::File::open(path)?, &mut hasher)?;
-    Ok(hasher.finalize().to_hex()[..32].to_owned())
 }
 
 /// The state of a check, handed from stage to stage.
@@ -43,6 +39,8 @@ pub struct CheckContext<'a> {
     fields: BTreeSet<String>,
     /// Whether records may have fields that are not known beforehand.
     open: bool,
+    /// Fields whose messages may show images.
+    with_images: BTreeSet<String>,
     used_vars: BTreeSet<String>,
     used_models: BTreeSet<String>,
     outputs: BTreeMap<String, String>,
@@ -56,6 +54,7 @@ pub struct CheckContext<'a> {
     /// Whether the run ends at some number of accepted items rather than with the source.
     accepts: bool,
     unread: Unread,
+    mock_names: MockNames,
     problems: Vec<Problem>,
 }
 
@@ -79,6 +78,7 @@ impl<'a> CheckContext<'a> {
             stage: String::new(),
             fields: BTreeSet::new(),
             open: false,
+            with_images: BTreeSet::new(),
             used_vars: BTreeSet::new(),
             used_models: BTreeSet::new(),
             outputs: BTreeMap::new(),
@@ -88,6 +88,7 @@ impl<'a> CheckContext<'a> {
             keeps_items: true,
             accepts: false,
             unread: Unread::default(),
+            mock_names: MockNames::default(),
             problems: Vec::new(),
         }
     }
@@ -111,6 +112,17 @@ impl<'a> CheckContext<'a> {
     /// Says that records may have further fields whose names are not known beforehand.
     pub fn opens(&mut self) {
         self.open = true;
+    }
+
+    /// Says that the messages in the field `name` may show images.
+    pub fn shows_images(&mut self, name: &str) {
+        self.with_images.insert(name.to_owned());
+    }
+
+    /// Whether the messages in the field `name` may show images.
+    #[must_use]
+    pub fn has_images(&self, name: &str) -> bool {
+        self.with_images.contains(name)
     }
 
     /// Says that records have these fields no longer, nor anything inside them.
@@ -224,31 +236,12 @@ impl<'a> CheckContext<'a> {
         template.render_started("YYYY-MM-DD_HH-MM-SS").map_err(|error| self.template_error(at, &error)).ok()
     }
 
-    /// Reads a file that the run depends on: its content counts as part of the pipeline. Reports at `at` when
-    /// it cannot be read.
-    pub fn read_file(&mut self, at: &str, path: &str) -> Option<String> {
-        self.depends_on(path);
-        match std::fs::read_to_string(path) {
-            Ok(text) => Some(text),
-            Err(error) => {
-                self.problem(at, format!("cannot read `{path}`: {error}")).expected("a UTF-8 text file");
-                None
-            }
-        }
-    }
-
-    /// Counts the content of a file as part of what the run depends on. A file that cannot be read counts
-    /// by its name; reading it is the stage's affair.
-    pub fn depends_on(&mut self, path: &str) {
-        let hash = hash_file(Path::new(path)).unwrap_or_else(|_| "unreadable".to_owned());
-        self.inputs.insert(path.to_owned(), hash);
-    }
-
     /// Marks the model `name` as used; reports at `at` if the pipeline declares none of that name.
     pub fn model(&mut self, at: &str, name: &str) {
         self.unread.ask();
         if self.models.contains_key(name) {
             self.used_models.insert(name.to_owned());
+            self.ask_mock(name);
             return;
         }
         let known: Vec<&str> = self.models.keys().map(String::as_str).collect();
@@ -260,33 +253,6 @@ impl<'a> CheckContext<'a> {
             problem.expected(one_of(known));
             problem.hint = hint;
         }
-    }
-
-    /// Claims a file of the run directory; reports at `at` when the path leaves the directory, is one of
-    /// the run's own files, or another stage writes it.
-    pub fn output(&mut self, at: &str, path: &str) {
-        let clean = match output_path(path) {
-            Ok(clean) => clean,
-            Err(wrong) => {
-                self.problem(at, wrong.message).expected("a path inside the run directory").hint = wrong.hint;
-                return;
-            }
-        };
-        let stage = self.stage.clone();
-        let clash = self.outputs.iter().find(|(other, _)| {
-            **other == clean
-                || other.starts_with(&format!("{clean}/"))
-                || clean.starts_with(&format!("{other}/"))
-        });
-        if let Some((other, writer)) = clash {
-            let message = match *other == clean {
-                true => format!("`{clean}` is written by {} too", stage_name(writer)),
-                false => format!("`{clean}` and `{other}` cannot both be files"),
-            };
-            self.problem(at, message).hint("give each sink a path of its own");
-            return;
-        }
-        self.outputs.insert(clean, stage);
     }
 
     /// Says whether the run ends at some number of accepted items.
@@ -319,6 +285,7 @@ impl<'a> CheckContext<'a> {
     /// What the stages used of the pipeline's settings, the files they read, and the problems found.
     pub(super) fn finish(mut self) -> Findings {
         self.problems.extend(self.unread.problems());
+        self.problems.extend(self.mock_names.problems());
         Findings {
             used_vars: self.used_vars,
             used_models: self.used_models,
@@ -384,13 +351,4 @@ impl<'a> CheckContext<'a> {
 
 fn is_var(name: &str) -> bool {
     name == "vars" || name.starts_with("vars.")
-}
-
-/// The stage a body pointer such as `/stages/3/sink` belongs to, for people.
-fn stage_name(pointer: &str) -> String {
-    let mut parts = pointer.split('/').skip(2);
-    match (parts.next().and_then(|index| index.parse::<usize>().ok()), parts.next()) {
-        (Some(index), Some(kind)) => format!("stage {} (`{kind}`)", index + 1),
-        _ => "another stage".to_owned(),
-    }
 }

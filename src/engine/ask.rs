@@ -166,6 +166,7 @@ impl AskUnit {
         let question = request.messages.len();
         let mut chain = Chain { steps: reader.map_or(&[], |reader| reader.read.on_error()), used: 0 };
         loop {
+            request.sample = call.re_asks;
             if seeded {
                 self.put_seed(&mut request, &mut call, record);
             }
@@ -299,11 +300,11 @@ impl AskUnit {
         let messages = serde_json::to_vec(&request.messages).unwrap_or_default();
         let mut params = self.params.clone();
         params.extend(request.params.clone());
+        let served = !["heuristic", "mock"].contains(&self.model.provider());
         Call {
             stage: Arc::clone(&post.id),
             model: Arc::clone(&self.model_name),
-            served_as: (self.model.provider() != self.heuristic.provider())
-                .then(|| Arc::clone(&self.served_name)),
+            served_as: served.then(|| Arc::clone(&self.served_name)),
             provider: self.model.provider().to_owned(),
             prompt_hash: blake3::hash(&messages).to_hex()[..32].to_owned(),
             params,

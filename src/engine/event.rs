@@ -117,6 +117,9 @@ pub enum RunEvent {
 pub struct Snapshot {
     /// `running`, `draining`, `finished`, `interrupted` or `failed`.
     pub state: &'static str,
+    /// What failed, once the state is `failed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
     /// The pipeline's name.
     pub pipeline: String,
     /// Items that were ever admitted, over all starts.

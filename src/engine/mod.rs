@@ -93,6 +93,14 @@ pub struct RunReport {
     pub arrays: Vec<(String, u64)>,
 }
 
+impl RunReport {
+    /// Whether the run is complete, not one item ended ok, and some were rejected.
+    #[must_use]
+    pub fn made_nothing(&self) -> bool {
+        matches!(self.end, RunEnd::Complete) && self.snapshot.ok == 0 && self.snapshot.rejected > 0
+    }
+}
+
 /// Why a run ended.
 #[derive(Debug)]
 pub enum RunEnd {
@@ -296,6 +304,11 @@ fn finish(
         }
         RunEnd::Fatal(_) | RunEnd::Storage(_) => "failed",
     };
+    snapshot.failure = match &end {
+        RunEnd::Fatal(error) => Some(format!("stage `{}`: {error}", error.stage)),
+        RunEnd::Storage(error) => Some(error.to_string()),
+        _ => None,
+    };
     let mut arrays = Vec::new();
     if complete {
         for sink in sinks {
@@ -305,7 +318,11 @@ fn finish(
             }
         }
     }
-    if !matches!(end, RunEnd::Storage(_)) {
+    if matches!(end, RunEnd::Storage(_)) {
+        // For `status`, where the disk still takes it. The manifest is left alone: what it says may be all that
+        // is known for certain.
+        let _ = directory.save_status(&snapshot);
+    } else {
         directory.save_status(&snapshot)?;
         directory.save(|manifest| {
             manifest.seconds += snapshot.seconds;

@@ -78,7 +78,8 @@ pub enum BatchEvent {
 /// A key as it is written in a batch's file.
 #[must_use]
 pub fn hex(key: &Key) -> String {
-    key.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half)]);
+    key.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// The key that `hex` wrote.

@@ -260,10 +260,16 @@ impl RunDirectory {
             .map_err(|source| StorageError::new("write", &path, source))
     }
 
-    /// Replaces `status.json`.
+    /// Replaces `status.json` at the end of a start, whose number goes in too.
     pub fn save_status(&self, status: &impl serde::Serialize) -> Result<(), StorageError> {
         let path = self.root.join("status.json");
-        let json = serde_json::to_vec_pretty(status)
+        let json = serde_json::to_value(status)
+            .and_then(|mut status| {
+                if let Some(status) = status.as_object_mut() {
+                    status.insert("start".to_owned(), self.manifest.generation.into());
+                }
+                serde_json::to_vec_pretty(&status)
+            })
             .map_err(|error| StorageError::new("write", &path, std::io::Error::other(error)))?;
         disk::replace(&*self.disk, &path, &json, false)
             .map_err(|source| StorageError::new("replace", &path, source))

@@ -276,12 +276,13 @@ struct Gathered {
     group: Group,
     from: Vec<u64>,
     spent: Spent,
+    frames: u64,
 }
 
 impl Gathered {
     fn new(generation: u32, spent: Spent) -> Self {
         let answers = AnswersFrom { generation, offset: 0 };
-        Self { group: Group { answers, ..Group::default() }, from: Vec::new(), spent }
+        Self { group: Group { answers, ..Group::default() }, from: Vec::new(), spent, frames: 0 }
     }
 
     fn add(&mut self, item: u64, outcome: Outcome, lines: &[u32]) {
@@ -290,9 +291,11 @@ impl Gathered {
     }
 
     fn close(&mut self, files: &mut [NewFile], log: &mut NewFile) -> Result<(), StorageError> {
-        if self.group.items.is_empty() {
+        // One frame at least, if only to say what was spent and from where on answers are found.
+        if self.group.items.is_empty() && self.frames > 0 {
             return Ok(());
         }
+        self.frames += 1;
         self.from.resize(files.len(), 0);
         self.group.files = self.from.iter().zip(&*files).map(|(from, file)| (*from, file.stable)).collect();
         self.group.spent = self.spent;

@@ -1,7 +1,8 @@
 //! Everything between a rendered prompt and an answer: requests, providers, retries.
 //!
 //! The engine's `ask` unit calls a `Model`; nothing else does. `remote` speaks HTTP, `heuristic` answers
-//! from the record's own words without any server, `scripted` answers as a test or dry run says.
+//! from the record's own words without any server, `mock` answers as the pipeline file says, `scripted` as a
+//! test says.
 
 pub mod answer_json;
 pub mod answer_schema;
@@ -11,6 +12,8 @@ mod connect;
 mod dialect;
 mod endpoints;
 pub mod heuristic;
+mod images;
+mod mock;
 mod quota;
 pub mod reasoning;
 mod remote;
@@ -27,15 +30,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
+use crate::image::Image;
 use crate::journal::{BatchFiles, Key, StorageError};
 use crate::record::Record;
 
 pub use batch::{Batch, BatchFigures};
-pub use connect::{ConnectError, ConnectProblem, connect};
+pub use connect::{ConnectError, ConnectProblem, Drawn, connect};
 pub use dialect::RESERVED_PARAMS;
 pub use endpoints::{EndpointFigures, MOST_PLACES};
 pub use heuristic::Heuristic;
-pub use quota::{Pool, PoolFigures, Pools};
+pub use quota::{IMAGE_TOKENS, Pool, PoolFigures, Pools};
 pub use remote::Remote;
 
 /// A question to a model, as rendered from one record.
@@ -49,6 +53,9 @@ pub struct ModelRequest {
     /// The schema the answer must meet; sent as `response_format` where the model's settings allow it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schema: Option<Arc<Value>>,
+    /// How often the record asked before because an answer would not do; not sent.
+    #[serde(skip)]
+    pub sample: u32,
     /// What the question is called within its run, for a model that must know it again at a later start.
     #[serde(skip)]
     pub key: Option<Key>,
@@ -61,12 +68,23 @@ pub struct Message {
     pub role: String,
     /// The text.
     pub content: String,
+    /// Images that are shown with it, in this order. Only those of user messages can be sent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<Image>,
+}
+
+impl ModelRequest {
+    /// How many images it shows.
+    #[must_use]
+    pub fn images(&self) -> usize {
+        self.messages.iter().map(|message| message.images.len()).sum()
+    }
 }
 
 impl Message {
     /// A message of `role`.
     pub fn new(role: &str, content: impl Into<String>) -> Self {
-        Self { role: role.to_owned(), content: content.into() }
+        Self { role: role.to_owned(), content: content.into(), images: Vec::new() }
     }
 }
 

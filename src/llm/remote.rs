@@ -19,7 +19,9 @@ use super::classify::{self, Failure, Verdict};
 use super::connect::{ConnectError, ConnectProblem};
 use super::dialect::{Asked, Dialect, RESERVED_PARAMS};
 use super::endpoints::{Address, Endpoints, Outcome, Place, read_queue};
-use super::quota::{self, Need, Outputs, Pool, Turn};
+use super::images;
+use super::mock::Script;
+use super::quota::{self, IMAGE_TOKENS, Need, Outputs, Pool, Turn};
 use super::retry::Retry;
 use super::wire::{self, CONNECT_TIMEOUT, Wire};
 use super::{Completion, Health, Model, ModelError, ModelErrorKind, ModelRequest, Tending, Usage};
@@ -50,6 +52,15 @@ pub struct Remote {
     weaker: Mutex<Vec<(Arc<Value>, StructuredOutput)>>,
     /// What stops the run: found by one request, it keeps the others from being sent.
     fatal: OnceLock<Failure>,
+    /// What answers in the server's place.
+    script: Option<Script>,
+}
+
+/// A question that is being put, and how often it was sent.
+struct Asking<'a> {
+    request: &'a ModelRequest,
+    record: &'a Record,
+    sent: AtomicU32,
 }
 
 impl Remote {
@@ -93,6 +104,7 @@ impl Remote {
             form: config.structured_output,
             weaker: Mutex::default(),
             fatal: OnceLock::new(),
+            script: None,
         })
     }
 
@@ -103,15 +115,22 @@ impl Remote {
         self
     }
 
+    /// Lets a script answer; nothing is sent.
+    pub(super) fn scripted(mut self, script: Script) -> Self {
+        self.script = Some(script);
+        self
+    }
+
     /// One attempt, which may put the question again in a weaker form: a schema that a server refuses is
     /// sent as `json_object`, then not at all. What worked is remembered for the schema: a server may know the
     /// form and refuse one schema for a word that it cannot enforce.
-    async fn attempt(&self, request: &ModelRequest, sent: &AtomicU32) -> Result<Completion, Failure> {
+    async fn attempt(&self, asking: &Asking<'_>) -> Result<Completion, Failure> {
+        let request = asking.request;
         let known = self.known_form(request);
         let mut form = known;
         loop {
-            let body = self.asked.body(request, form)?;
-            match self.exchange(body, self.need(request), sent).await {
+            let body = self.asked.body(request, form, images::load(request).await?)?;
+            match self.exchange(body, asking).await {
                 Err(failure) if failure.refuses_format && request.schema.is_some() => match weaker(form) {
                     Some(next) => form = next,
                     None => return Err(failure),
@@ -149,11 +168,13 @@ impl Remote {
         let bytes: usize = request.messages.iter().map(|message| message.content.len()).sum();
         let param = |name: &str| self.asked.param(request, name)?.as_u64();
         let most = param("max_tokens").or_else(|| param("max_completion_tokens"));
-        Need { input: quota::tokens(bytes), output: self.outputs.expected(most) }
+        let images = request.images() as u64 * IMAGE_TOKENS;
+        Need { input: quota::tokens(bytes) + images, output: self.outputs.expected(most) }
     }
 
     /// One HTTP exchange, when an endpoint has a place and the quota allows it, within the time limit.
-    async fn exchange(&self, body: Vec<u8>, need: Need, sent: &AtomicU32) -> Result<Completion, Failure> {
+    async fn exchange(&self, body: Vec<u8>, asking: &Asking<'_>) -> Result<Completion, Failure> {
+        let need = self.need(asking.request);
         let mut place = self.endpoints.place().await;
         let turn = self.pool.turn(need).await;
         // The endpoint may have gone down while the quota was waited for.
@@ -166,9 +187,16 @@ impl Remote {
             turn.refund();
             return Err(fatal.clone());
         }
-        sent.fetch_add(1, Ordering::Relaxed);
+        let before = asking.sent.fetch_add(1, Ordering::Relaxed);
         place.begin();
-        let posted = self.post(place.address(), body, &turn);
+        let posted = async {
+            match &self.script {
+                Some(script) => {
+                    self.asked.dialect.read(&script.reply(asking.request, asking.record, before).await?)
+                }
+                None => self.post(place.address(), body, &turn).await,
+            }
+        };
         let result = self.wire.in_time(&place.address().shown, posted).await;
         match &result {
             Ok(completion) => self.note_answer(completion, need, place, turn),
@@ -256,7 +284,11 @@ impl Remote {
 
 impl Model for Remote {
     fn provider(&self) -> &'static str {
-        if self.asked.dialect == Dialect::Anthropic { "anthropic" } else { "openai" }
+        match self.asked.dialect {
+            _ if self.script.is_some() => "mock",
+            Dialect::Anthropic => "anthropic",
+            Dialect::Chat | Dialect::Completions => "openai",
+        }
     }
 
     fn health(&self) -> Health {
@@ -264,18 +296,19 @@ impl Model for Remote {
     }
 
     fn tend(self: Arc<Self>, _with: Tending) -> Option<BoxFuture<'static, Result<(), StorageError>>> {
-        (self.concurrency == Concurrency::Auto).then(|| self.watch_queues().map(Ok).boxed())
+        let watched = self.concurrency == Concurrency::Auto && self.script.is_none();
+        watched.then(|| self.watch_queues().map(Ok).boxed())
     }
 
     fn complete<'a>(
         &'a self,
         request: &'a ModelRequest,
-        _record: &'a Record,
+        record: &'a Record,
     ) -> BoxFuture<'a, Result<Completion, ModelError>> {
         async move {
-            let sent = AtomicU32::new(0);
-            let result = self.retry.run(|| self.attempt(request, &sent).boxed()).await;
-            let attempts = sent.load(Ordering::Relaxed);
+            let asking = Asking { request, record, sent: AtomicU32::new(0) };
+            let result = self.retry.run(|| self.attempt(&asking).boxed()).await;
+            let attempts = asking.sent.load(Ordering::Relaxed);
             match result {
                 Ok(completion) => Ok(Completion { attempts, ..completion }),
                 Err(failure) => Err(finally(failure, attempts)),

@@ -230,7 +230,9 @@ fn lines(file: &[u8]) -> Vec<Value> {
 fn prompt(line: &Value) -> String {
     let messages = line["body"]["messages"].as_array();
     let last = messages.and_then(|messages| messages.last()).map(|message| &message["content"]);
-    last.unwrap_or(&line["body"]["prompt"]).as_str().unwrap().to_owned()
+    let prompt = last.unwrap_or(&line["body"]["prompt"]);
+    // A list of parts where images go along.
+    prompt.as_str().map_or_else(|| prompt.to_string(), str::to_owned)
 }
 
 async fn upload(State(provider): State<Arc<Provider>>, headers: HeaderMap, mut form: Multipart) -> Response {

@@ -296,6 +296,14 @@ fn what_no_line_is_to_blame_for_stops_the_run() {
         Script { end: Box::new(|_| End::Cancelled(1)), ..Script::default() },
         "was cancelled at the provider",
     );
+    let gone = |name: &str, _: usize| (name == "GET /files/ID/content").then_some(Fault::Status(404));
+    let server = BatchServer::start(Script { weather: Box::new(gone), ..Script::default() });
+    let dir = folder(5, "requests: 5", &server.url);
+    let output = synthmill(dir.path(), RUN, 4);
+    assert!(stderr(&output).contains("are not with the provider any more"), "{}", stderr(&output));
+    server.now(Script::default());
+    synthmill(dir.path(), RUN, 0);
+    assert_eq!((server.batches().len(), ids(&dir.path().join("out"))), (2, 5));
     for call in ["POST /files", "POST /batches", "GET /batches/ID", "GET /files/ID/content"] {
         let weather = move |name: &str, _: usize| (name == call).then_some(Fault::Status(401));
         check(Script { weather: Box::new(weather), ..Script::default() }, "status 401");

@@ -17,6 +17,7 @@ impl Ledger {
         let sinks = self.books.sinks.iter().enumerate();
         Snapshot {
             state,
+            failure: None,
             pipeline: self.books.pipeline.clone(),
             admitted: done_before + self.admitted,
             ok: before.ok + committed.ok,

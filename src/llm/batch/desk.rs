@@ -123,7 +123,8 @@ impl Desk {
 
     /// A question comes.
     async fn take(&mut self, question: Waiting) -> Result<(), StorageError> {
-        let Waiting { key, item, body, answer } = question;
+        // The room is given back at the end, when the body is on the tray.
+        let Waiting { key, item, body, answer, room: _room } = question;
         if let Some(fatal) = &self.fatal {
             let _ = answer.send(Err(fatal.clone()));
             return Ok(());

@@ -23,7 +23,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde::Serialize;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tracing::warn;
 
 use api::Api;
@@ -32,6 +32,7 @@ use desk::Desk;
 use super::classify::{Failure, Verdict};
 use super::connect::{ConnectError, ConnectProblem};
 use super::dialect::Asked;
+use super::images;
 use super::remote::{finally, weaker};
 use super::{Completion, Health, Model, ModelError, ModelErrorKind, ModelRequest, Tending};
 use crate::config::{BatchConfig, ModelConfig, StructuredOutput};
@@ -40,6 +41,8 @@ use crate::record::Record;
 
 /// Questions that may wait for the desk.
 const INBOX: usize = 256;
+/// Bodies with images that are in memory at a time: thousands of questions may be on their way to the desk.
+const WITH_IMAGES: usize = 16;
 
 /// A model that is asked in batches.
 pub struct Batch {
@@ -54,6 +57,8 @@ pub struct Batch {
     /// Taken by the desk, once.
     inbox: Mutex<Option<mpsc::Receiver<Waiting>>>,
     board: Board,
+    /// Room for bodies with images.
+    room: Arc<Semaphore>,
 }
 
 /// A question on its way into a batch.
@@ -62,6 +67,8 @@ struct Waiting {
     item: u64,
     /// The body of the request.
     body: Vec<u8>,
+    /// Given back when the body is in the file.
+    room: Option<OwnedSemaphorePermit>,
     /// Dropped without an answer when the run is stopped.
     answer: oneshot::Sender<Result<Completion, Failure>>,
 }
@@ -124,6 +131,7 @@ impl Batch {
             questions,
             inbox: Mutex::new(Some(inbox)),
             board: Board::default(),
+            room: Arc::new(Semaphore::new(WITH_IMAGES)),
         })
     }
 
@@ -144,9 +152,10 @@ impl Batch {
         let mut attempts = 0;
         loop {
             let form = *self.form.lock().unwrap_or_else(PoisonError::into_inner);
-            let body = self.asked.body(request, form).map_err(|failure| finally(failure, attempts))?;
+            let made = self.body(request, form).await;
+            let (body, room) = made.map_err(|failure| finally(failure, attempts))?;
             let (answer, answered) = oneshot::channel();
-            let waiting = Waiting { key, item: record.id.item, body, answer };
+            let waiting = Waiting { key, item: record.id.item, body, answer, room };
             // Nobody answers any more when the run is stopped.
             if self.questions.send(waiting).await.is_err() {
                 return Err(later());
@@ -169,6 +178,19 @@ impl Batch {
                 return Err(finally(failure, attempts));
             }
         }
+    }
+
+    /// The body of a request, and the room it takes where it holds images.
+    async fn body(
+        &self,
+        request: &ModelRequest,
+        form: StructuredOutput,
+    ) -> Result<(Vec<u8>, Option<OwnedSemaphorePermit>), Failure> {
+        let room = match request.images() {
+            0 => None,
+            _ => Arc::clone(&self.room).acquire_owned().await.ok(),
+        };
+        Ok((self.asked.body(request, form, images::load(request).await?)?, room))
     }
 
     /// Remembers that the server refuses schemas sent in this way.

@@ -127,6 +127,10 @@ impl Trip {
             let name = format!("{number:06}.{kind}.jsonl");
             match model.api.download(id, files, &name).await {
                 Ok(()) => fetched.push(name),
+                Err(Trouble::Failure(failure)) if failure.class == "not_found" => {
+                    files.note(BatchEvent::Void { number }).await?;
+                    return Err(gone(info, failure).into());
+                }
                 Err(Trouble::Failure(failure)) => return Err(stops(failure).into()),
                 Err(storage) => return Err(storage),
             }
@@ -177,6 +181,16 @@ fn no_batches(trouble: Trouble) -> Trouble {
         _ => failure.message,
     };
     Trouble::Failure(Failure { verdict: Verdict::Fatal, message, ..failure })
+}
+
+/// Results that were waited for too long. Asking again costs money, so it is told first.
+fn gone(info: &BatchInfo, failure: Failure) -> Failure {
+    let message = format!(
+        "the results of the batch `{}` are not with the provider any more; the same command asks again what \
+         is missing",
+        info.id
+    );
+    Failure { verdict: Verdict::Fatal, class: "batch_gone".to_owned(), message, ..failure }
 }
 
 fn line_failure(error: &LineError) -> Option<(usize, Failure)> {

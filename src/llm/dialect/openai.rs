@@ -6,18 +6,41 @@ use serde_json::{Map, Value, json};
 use super::text::{count, string};
 use crate::config::StructuredOutput;
 use crate::llm::classify::{Failure, Verdict, clean};
-use crate::llm::{Completion, ModelRequest, More, Usage, reasoning};
+use crate::llm::images::Images;
+use crate::llm::{Completion, Message, ModelRequest, More, Usage, reasoning};
 
 /// The body of a chat request, less the model.
 pub(super) fn chat(
     request: &ModelRequest,
     mut params: Map<String, Value>,
     form: StructuredOutput,
+    images: &mut Images,
 ) -> Map<String, Value> {
     put_schema(request, &mut params, form);
-    let mut body = Map::from_iter([("messages".to_owned(), json!(request.messages))]);
+    let messages: Vec<Value> = request.messages.iter().map(|message| worded(message, images)).collect();
+    let mut body = Map::from_iter([("messages".to_owned(), Value::Array(messages))]);
     body.extend(params);
     body
+}
+
+/// A message as the API takes it: its content is a text, or a list of parts where it shows images.
+fn worded(message: &Message, images: &mut Images) -> Value {
+    if message.images.is_empty() {
+        return json!(message);
+    }
+    let mut parts = Vec::with_capacity(1 + message.images.len());
+    if !message.content.is_empty() {
+        parts.push(json!({"type": "text", "text": message.content}));
+    }
+    for (_, url) in message.images.iter().zip(images) {
+        let mut part = json!({"type": "image_url", "image_url": {}});
+        // Moved in: `json!` would copy it.
+        part["image_url"]["url"] = Value::String(url);
+        parts.push(part);
+    }
+    let mut worded = json!({"role": message.role});
+    worded["content"] = Value::Array(parts);
+    worded
 }
 
 /// The body of a raw completion, less the model: the messages' texts are the prompt, whoever says them.
@@ -228,13 +251,30 @@ mod tests {
     }
 
     #[test]
+    fn images_are_parts_behind_the_text() {
+        let (request, images) = crate::llm::images::testing::request();
+        let body = Value::Object(chat(&request, Map::new(), StructuredOutput::Off, &mut images.clone()));
+        let part = |url: &str| json!({"type": "image_url", "image_url": {"url": url}});
+        let expected = json!({"messages": [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": [
+                {"type": "text", "text": "What is it?"},
+                part("data:image/png;base64,AAAA"),
+                part("data:image/webp;base64,BBBB"),
+            ]},
+            {"role": "user", "content": [part("data:image/png;base64,CCCC")]},
+        ]});
+        assert_eq!(body, expected);
+    }
+
+    #[test]
     fn the_body_holds_merged_params_and_the_schema() {
         let map = |value: Value| value.as_object().cloned().unwrap();
         let request = ModelRequest {
             messages: vec![Message::new("system", "Be brief."), Message::new("user", "Hi")],
             params: map(json!({"temperature": 0.1, "stream": true})),
             schema: Some(json!({"type": "object"}).into()),
-            key: None,
+            ..ModelRequest::default()
         };
         let asked = |dialect| Asked {
             dialect,
@@ -243,7 +283,9 @@ mod tests {
             extra_body: map(json!({"top_k": 3})),
         };
         let check = |dialect: Dialect, form: StructuredOutput, field: &str, expected: Value| {
-            let body: Value = serde_json::from_slice(&asked(dialect).body(&request, form).unwrap()).unwrap();
+            let body: Value =
+                serde_json::from_slice(&asked(dialect).body(&request, form, Images::default()).unwrap())
+                    .unwrap();
             assert_eq!((&body["model"], &body["top_k"]), (&json!("m"), &json!(3)));
             assert_eq!((&body["temperature"], &body["max_tokens"]), (&json!(0.1), &json!(9)));
             assert_eq!((&body[field], body.get("stream")), (&expected, None), "{form:?}");
