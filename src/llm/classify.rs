@@ -185,6 +185,7 @@ const TOO_LONG: &[&str] = &[
     "context window",
     "prompt is too long",
     "input_tokens",
+    "max_model_len",
 ];
 const FORMAT: &[&str] = &[
     "response_format",
@@ -194,6 +195,7 @@ const FORMAT: &[&str] = &[
     "guided",
     "grammar",
     "structured output",
+    "structured_outputs",
 ];
 
 /// What a server said of an error, in any of the shapes in use.
@@ -282,6 +284,8 @@ mod tests {
         check(400, r#"{"error": {"message": "bad"}}"#, Record, "status_400");
         check(400, r#"{"error": {"type": "exceed_context_size_error"}}"#, Record, "context_length");
         check(400, r#"{"error": {"message": "x", "param": "input_tokens"}}"#, Record, "context_length");
+        let vllm = "max_tokens=9000 cannot be greater than max_model_len=2048";
+        check(400, &format!(r#"{{"error": {{"message": "{vllm}"}}}}"#), Record, "context_length");
         check(400, r#"{"error": {"code": "content_filter"}}"#, Record, "content_filter");
         check(400, r#"{"error": {"message": "Model Not Exist"}}"#, Fatal, "model_not_found");
         check(400, r#"{"error": "API key not valid."}"#, Fatal, "unauthorized");
@@ -307,6 +311,12 @@ mod tests {
             format!(r#"{{"error": {{"message": "response_format is not supported {}"}}}}"#, "x ".repeat(999));
         let failure = response(StatusCode::BAD_REQUEST, &HeaderMap::new(), body.as_bytes(), "u");
         assert!(failure.refuses_format);
+        for words in ["Grammar error: Unimplemented keys: contains", "unknown field `structured_outputs`"] {
+            let body = format!(r#"{{"error": {{"message": "{words}"}}}}"#);
+            assert!(
+                response(StatusCode::BAD_REQUEST, &HeaderMap::new(), body.as_bytes(), "u").refuses_format
+            );
+        }
         assert!(failure.message.len() < 400, "{}", failure.message.len());
     }
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use reqwest::Url;
+use serde_json::Value;
 use tracing::warn;
 
 use super::classify::{self, Failure, Verdict};
@@ -45,8 +46,10 @@ pub struct Remote {
     retry: Retry,
     pool: Arc<Pool>,
     outputs: Outputs,
-    /// How schemas are sent: as declared, or weaker since the server refused that.
-    form: Mutex<StructuredOutput>,
+    /// How schemas are sent.
+    form: StructuredOutput,
+    /// The schemas that are sent in a weaker form, since the server refused that one.
+    weaker: Mutex<Vec<(Arc<Value>, StructuredOutput)>>,
     /// What stops the run: found by one request, it keeps the others from being sent.
     fatal: OnceLock<Failure>,
     /// What answers in the server's place.
@@ -98,7 +101,8 @@ impl Remote {
             retry: Retry::new(name, config.max_attempts, FIRST_WAIT),
             pool,
             outputs: Outputs::default(),
-            form: Mutex::new(config.structured_output),
+            form: config.structured_output,
+            weaker: Mutex::default(),
             fatal: OnceLock::new(),
             script: None,
         })
@@ -118,11 +122,12 @@ impl Remote {
     }
 
     /// One attempt, which may put the question again in a weaker form: a schema that a server refuses is
-    /// sent as `json_object`, then not at all. What worked is remembered for the model.
+    /// sent as `json_object`, then not at all. What worked is remembered for the schema: a server may know the
+    /// form and refuse one schema for a word that it cannot enforce.
     async fn attempt(&self, asking: &Asking<'_>) -> Result<Completion, Failure> {
         let request = asking.request;
-        let declared = *self.form.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut form = declared;
+        let known = self.known_form(request);
+        let mut form = known;
         loop {
             let body = self.asked.body(request, form, images::load(request).await?)?;
             match self.exchange(body, asking).await {
@@ -131,8 +136,8 @@ impl Remote {
                     None => return Err(failure),
                 },
                 Ok(completion) => {
-                    if form != declared {
-                        self.remember(form);
+                    if form != known {
+                        self.remember(request, form);
                     }
                     return Ok(completion);
                 }
@@ -141,11 +146,20 @@ impl Remote {
         }
     }
 
-    fn remember(&self, form: StructuredOutput) {
-        let mut present = self.form.lock().unwrap_or_else(PoisonError::into_inner);
-        if *present != form {
-            warn!(model = self.name, from = ?*present, to = ?form, "the server refuses `structured_output`");
-            *present = form;
+    fn known_form(&self, request: &ModelRequest) -> StructuredOutput {
+        let weaker = self.weaker.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = weaker.iter().find(|(schema, _)| request.schema.as_ref() == Some(schema));
+        found.map_or(self.form, |(_, form)| *form)
+    }
+
+    fn remember(&self, request: &ModelRequest, form: StructuredOutput) {
+        let Some(schema) = &request.schema else { return };
+        let mut weaker = self.weaker.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = weaker.iter().position(|(known, _)| known == schema);
+        if known.is_none_or(|at| weaker[at].1 != form) {
+            warn!(model = self.name, from = ?self.form, to = ?form, "the server refuses `structured_output`");
+            known.map(|at| weaker.swap_remove(at));
+            weaker.push((Arc::clone(schema), form));
         }
     }
 
@@ -315,7 +329,11 @@ pub(super) fn finally(failure: Failure, attempts: u32) -> ModelError {
 /// The next weaker way to ask for JSON.
 pub(super) fn weaker(form: StructuredOutput) -> Option<StructuredOutput> {
     match form {
-        StructuredOutput::JsonSchema | StructuredOutput::GuidedJson => Some(StructuredOutput::JsonObject),
+        // No server has these but vLLM.
+        StructuredOutput::StructuredOutputs | StructuredOutput::GuidedJson => {
+            Some(StructuredOutput::JsonSchema)
+        }
+        StructuredOutput::JsonSchema => Some(StructuredOutput::JsonObject),
         StructuredOutput::JsonObject => Some(StructuredOutput::Off),
         StructuredOutput::Off => None,
     }
