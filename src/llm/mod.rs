@@ -11,6 +11,7 @@ mod classify;
 mod connect;
 mod dialect;
 mod endpoints;
+mod forms;
 pub mod heuristic;
 mod images;
 mod mock;

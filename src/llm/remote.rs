@@ -6,26 +6,25 @@
 //! request closes its connection. The key is in no message, log or `Debug` output.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use reqwest::Url;
-use serde_json::Value;
-use tracing::warn;
 
 use super::classify::{self, Failure, Verdict};
 use super::connect::{ConnectError, ConnectProblem};
 use super::dialect::{Asked, Dialect, RESERVED_PARAMS};
 use super::endpoints::{Address, Endpoints, Outcome, Place, read_queue};
+use super::forms::{Forms, weaker};
 use super::images;
 use super::mock::Script;
 use super::quota::{self, IMAGE_TOKENS, Need, Outputs, Pool, Turn};
 use super::retry::Retry;
 use super::wire::{self, CONNECT_TIMEOUT, Wire};
 use super::{Completion, Health, Model, ModelError, ModelErrorKind, ModelRequest, Tending, Usage};
-use crate::config::{Concurrency, ModelConfig, StructuredOutput};
+use crate::config::{Concurrency, ModelConfig};
 use crate::journal::StorageError;
 use crate::record::Record;
 
@@ -38,7 +37,6 @@ const QUEUE_TRIES: usize = 30;
 
 /// A model behind one or more endpoints.
 pub struct Remote {
-    name: String,
     asked: Asked,
     wire: Wire,
     endpoints: Arc<Endpoints>,
@@ -46,10 +44,7 @@ pub struct Remote {
     retry: Retry,
     pool: Arc<Pool>,
     outputs: Outputs,
-    /// How schemas are sent.
-    form: StructuredOutput,
-    /// The schemas that are sent in a weaker form, since the server refused that one.
-    weaker: Mutex<Vec<(Arc<Value>, StructuredOutput)>>,
+    forms: Forms,
     /// What stops the run: found by one request, it keeps the others from being sent.
     fatal: OnceLock<Failure>,
     /// What answers in the server's place.
@@ -93,7 +88,6 @@ impl Remote {
         let addresses = config.base_urls.iter();
         let addresses = addresses.map(|url| Address::new(url, path)).collect::<Result<_, _>>()?;
         Ok(Self {
-            name: name.to_owned(),
             wire: Wire::new(name, config, asked.dialect)?,
             endpoints: Endpoints::new(name, addresses, config.concurrency),
             concurrency: config.concurrency,
@@ -101,8 +95,7 @@ impl Remote {
             retry: Retry::new(name, config.max_attempts, FIRST_WAIT),
             pool,
             outputs: Outputs::default(),
-            form: config.structured_output,
-            weaker: Mutex::default(),
+            forms: Forms::new(name, config.structured_output),
             fatal: OnceLock::new(),
             script: None,
         })
@@ -126,7 +119,7 @@ impl Remote {
     /// form and refuse one schema for a word that it cannot enforce.
     async fn attempt(&self, asking: &Asking<'_>) -> Result<Completion, Failure> {
         let request = asking.request;
-        let known = self.known_form(request);
+        let known = self.forms.of(request);
         let mut form = known;
         loop {
             let body = self.asked.body(request, form, images::load(request).await?)?;
@@ -137,29 +130,12 @@ impl Remote {
                 },
                 Ok(completion) => {
                     if form != known {
-                        self.remember(request, form);
+                        self.forms.remember(request, form);
                     }
                     return Ok(completion);
                 }
                 Err(failure) => return Err(failure),
             }
-        }
-    }
-
-    fn known_form(&self, request: &ModelRequest) -> StructuredOutput {
-        let weaker = self.weaker.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = weaker.iter().find(|(schema, _)| request.schema.as_ref() == Some(schema));
-        found.map_or(self.form, |(_, form)| *form)
-    }
-
-    fn remember(&self, request: &ModelRequest, form: StructuredOutput) {
-        let Some(schema) = &request.schema else { return };
-        let mut weaker = self.weaker.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = weaker.iter().position(|(known, _)| known == schema);
-        if known.is_none_or(|at| weaker[at].1 != form) {
-            warn!(model = self.name, from = ?self.form, to = ?form, "the server refuses `structured_output`");
-            known.map(|at| weaker.swap_remove(at));
-            weaker.push((Arc::clone(schema), form));
         }
     }
 
@@ -324,17 +300,4 @@ pub(super) fn finally(failure: Failure, attempts: u32) -> ModelError {
         Verdict::Pause | Verdict::Retry | Verdict::Record => ModelErrorKind::Record,
     };
     ModelError { kind, class: failure.class, message: failure.message, attempts }
-}
-
-/// The next weaker way to ask for JSON.
-pub(super) fn weaker(form: StructuredOutput) -> Option<StructuredOutput> {
-    match form {
-        // No server has these but vLLM.
-        StructuredOutput::StructuredOutputs | StructuredOutput::GuidedJson => {
-            Some(StructuredOutput::JsonSchema)
-        }
-        StructuredOutput::JsonSchema => Some(StructuredOutput::JsonObject),
-        StructuredOutput::JsonObject => Some(StructuredOutput::Off),
-        StructuredOutput::Off => None,
-    }
 }

@@ -25,7 +25,6 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
-use tracing::warn;
 
 use api::Api;
 use desk::Desk;
@@ -33,8 +32,9 @@ use desk::Desk;
 use super::classify::{Failure, Verdict};
 use super::connect::{ConnectError, ConnectProblem};
 use super::dialect::Asked;
+use super::forms::{Forms, weaker};
 use super::images;
-use super::remote::{finally, weaker};
+use super::remote::finally;
 use super::{Completion, Health, Model, ModelError, ModelErrorKind, ModelRequest, Tending};
 use crate::config::{BatchConfig, ModelConfig, StructuredOutput};
 use crate::journal::{Key, StorageError};
@@ -55,8 +55,7 @@ pub struct Batch {
     api: Api,
     settings: BatchConfig,
     max_attempts: u32,
-    /// How schemas are sent: as declared, or weaker since the server refused that.
-    form: Mutex<StructuredOutput>,
+    forms: Forms,
     questions: mpsc::Sender<Waiting>,
     /// Taken by the desk, once.
     inbox: Mutex<Option<mpsc::Receiver<Waiting>>>,
@@ -160,7 +159,7 @@ impl Batch {
             asked,
             settings: config.batch.clone(),
             max_attempts: config.max_attempts,
-            form: Mutex::new(config.structured_output),
+            forms: Forms::new(name, config.structured_output),
             questions,
             inbox: Mutex::new(Some(inbox)),
             board: Board::default(),
@@ -185,7 +184,7 @@ impl Batch {
         };
         let mut attempts = 0;
         loop {
-            let form = *self.form.lock().unwrap_or_else(PoisonError::into_inner);
+            let form = self.forms.of(request);
             // Not needed if the question is in a batch already, so it is the desk that looks at a failure.
             let (body, room) = match self.body(request, form).await {
                 Ok((body, room)) => (Ok(body), room),
@@ -207,7 +206,7 @@ impl Batch {
                 && request.schema.is_some()
                 && let Some(next) = weaker(form)
             {
-                self.weaken(form, next);
+                self.forms.remember(request, next);
                 continue;
             }
             let again = matches!(failure.verdict, Verdict::Retry | Verdict::Pause);
@@ -228,15 +227,6 @@ impl Batch {
             _ => Arc::clone(&self.room).acquire_owned().await.ok(),
         };
         Ok((self.asked.body(request, form, images::load(request).await?)?, room))
-    }
-
-    /// Remembers that the server refuses schemas sent in this way.
-    fn weaken(&self, from: StructuredOutput, to: StructuredOutput) {
-        let mut present = self.form.lock().unwrap_or_else(PoisonError::into_inner);
-        if *present == from {
-            warn!(model = self.name, ?from, ?to, "the server refuses `structured_output`");
-            *present = to;
-        }
     }
 }
 
