@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::exit::Exit;
 use super::{PipelineArgs, print, run};
-use crate::config::{Limits, ModelConfig, Plan, Provider};
+use crate::config::{Limits, Mode, ModelConfig, Plan, Provider};
 use crate::engine::{self, Estimate, Parts, StageEstimate};
 use crate::llm::IMAGE_TOKENS;
 use crate::report;
@@ -91,6 +91,10 @@ pub(super) fn text(plan: &Plan, estimate: &Estimate) -> String {
     for (pool, hours) in hours(plan, estimate) {
         let _ = writeln!(text, "  {pool:<12} takes about {}", report::time(hours * 3600.0));
     }
+    for (model, rounds, hours) in rounds(plan, estimate) {
+        let time = report::time(rounds * hours * 3600.0);
+        let _ = writeln!(text, "  {model:<12} answers in batches, {rounds} after each other: {time} at most");
+    }
     let _ = writeln!(
         text,
         "  tokens are {}; answers as long as the heuristic's unless told;\n  \
@@ -119,7 +123,8 @@ pub(super) fn as_json(plan: &Plan, estimate: &Estimate) -> Value {
             })
         })
         .collect();
-    let hours: BTreeMap<String, f64> = hours(plan, estimate).into_iter().collect();
+    let mut hours: BTreeMap<String, f64> = hours(plan, estimate).into_iter().collect();
+    hours.extend(rounds(plan, estimate).into_iter().map(|(model, rounds, hours)| (model, rounds * hours)));
     json!({
         "pipeline": plan.name,
         "items": estimate.items,
@@ -140,12 +145,28 @@ fn cost(model: &ModelConfig, stage: &StageEstimate) -> Option<(f64, Option<f64>)
     Some((of(stage.answer_tokens), stage.most_answer_tokens.map(of)))
 }
 
+/// For each model that is asked in batches: how often its batches have to be waited for, and the hours that the
+/// provider takes for one at most.
+fn rounds(plan: &Plan, estimate: &Estimate) -> Vec<(String, f64, f64)> {
+    let mut rounds: BTreeMap<String, (f64, f64)> = BTreeMap::new();
+    for stage in &estimate.stages {
+        let Some(model) = plan.models.get(&*stage.model).filter(|model| model.mode() == Mode::Batch) else {
+            continue;
+        };
+        let window = model.batch.completion_window.strip_suffix('h').and_then(|hours| hours.parse().ok());
+        // A second stage asks when the first has been answered.
+        let entry = rounds.entry(stage.model.to_string()).or_insert((0.0, window.unwrap_or(24.0)));
+        entry.0 += (stage.requests / f64::from(model.places())).ceil();
+    }
+    rounds.into_iter().map(|(model, (rounds, hours))| (model, rounds, hours)).collect()
+}
+
 /// The hours that each quota needs, or the model itself where it has none to share.
 fn hours(plan: &Plan, estimate: &Estimate) -> Vec<(String, f64)> {
     let mut pools: BTreeMap<String, (Limits, [f64; 3], f64)> = BTreeMap::new();
     for stage in &estimate.stages {
         let Some(model) = plan.models.get(&*stage.model) else { continue };
-        if model.provider == Provider::Heuristic {
+        if model.provider == Provider::Heuristic || model.mode() == Mode::Batch {
             continue;
         }
         let shared = model.pool.as_ref().and_then(|pool| Some((pool, plan.pools.get(pool)?)));

@@ -13,7 +13,7 @@ use roaring::RoaringTreemap;
 use serde_json::Value;
 
 use super::answer_log::{Answers, AnswersThread};
-use super::answers::Recovered;
+use super::aside::{move_aside, refuse_foreign};
 use super::batch_files::{BatchFiles, BatchThread, Left};
 use super::batches::{self, Batches};
 use super::commits::{AnswersFrom, Spent, Stable};
@@ -294,59 +294,6 @@ impl RunDirectory {
             }
         }
         Ok(())
-    }
-}
-
-fn refuse_foreign(disk: &dyn Disk, root: &Path) -> Result<(), OpenError> {
-    if disk.length(root).map_err(|source| StorageError::new("look at", root, source))?.is_none() {
-        return Ok(());
-    }
-    let names = disk.list(root).map_err(|source| StorageError::new("read", root, source))?;
-    let ours = ["manifest.json", "manifest.json.new", ".lock", "journal"];
-    if names.is_empty() || names.iter().any(|name| ours.contains(&name.as_str())) {
-        return Ok(());
-    }
-    Err(OpenError::Foreign(root.to_owned()))
-}
-
-fn move_aside(disk: &dyn Disk, root: &Path) -> Result<Option<PathBuf>, OpenError> {
-    refuse_foreign(disk, root)?;
-    let names = disk.list(root).map_err(|source| StorageError::new("read", root, source))?;
-    if names.iter().all(|name| name == ".lock") {
-        return Ok(None);
-    }
-    // Locked first: a run that another process works on is not pulled from under it.
-    let lock = lock(disk, root)?;
-    let stamp = recover::manifest(disk, root)?.map_or_else(|| "old".to_owned(), |manifest| manifest.started);
-    tell_of_batches(disk, root);
-    let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let mut target = root.with_file_name(format!("{name}.{stamp}"));
-    let mut count = 1;
-    while disk.length(&target).map_err(|source| StorageError::new("look at", &target, source))?.is_some() {
-        count += 1;
-        target = root.with_file_name(format!("{name}.{stamp}-{count}"));
-    }
-    disk.rename(root, &target).map_err(|source| StorageError::new("move", root, source))?;
-    drop(lock);
-    Ok(Some(target))
-}
-
-/// What the old run left with a provider is paid for, and not asked for by the new one.
-fn tell_of_batches(disk: &dyn Disk, root: &Path) {
-    let open = || {
-        let Some(manifest) = recover::manifest(disk, root)? else { return Ok(None) };
-        let done = recover::commits(disk, root, &manifest)?;
-        let mut batches = Batches::read(disk, root, manifest.first_generation..=manifest.generation)?;
-        Ok::<_, OpenError>(Some(batches.open(&done.items, &Recovered::default())))
-    };
-    // An old run that cannot be read is moved aside like any other.
-    let Ok(Some(open)) = open() else { return };
-    let ids: Vec<String> = open.into_iter().filter_map(|batch| batch.batch).collect();
-    if !ids.is_empty() {
-        tracing::warn!(
-            "the old run has batches with a provider, whose answers will not be used here: {}",
-            ids.join(", ")
-        );
     }
 }
 

@@ -11,6 +11,7 @@
 mod answer_log;
 mod answers;
 mod array;
+mod aside;
 mod batch_files;
 mod batches;
 mod commits;
