@@ -18,12 +18,16 @@ mod model_server;
 mod own_pipeline;
 mod protocol;
 mod real_model;
+mod replies;
 mod report_data;
 mod report_page;
 mod reuse;
 mod running;
 mod sampling;
 mod secrets;
+#[path = "../server/mod.rs"]
+mod server;
+mod server_process;
 mod shipped;
 mod status;
 mod stopped;

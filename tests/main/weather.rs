@@ -100,65 +100,6 @@ fn t37_what_stops_the_run_rejects_nothing_and_asks_no_more() {
 }
 
 #[tokio::test]
-async fn t39_every_broken_connection_has_a_class_and_an_end() {
-    let stuck = ModelServer::replies(vec![Reply::answer("Rhine").stuck()]);
-    let cut = ModelServer::replies(vec![Reply::answer("Rhine").half()]);
-    let large = ModelServer::replies(vec![Reply::raw(200, "application/json", vec![b' '; 9 << 20])]);
-    // A server that speaks no TLS, one that does not exist, one that closes at once.
-    let no_tls = cut.url.replace("http://", "https://");
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let closing = format!("http://{}/v1", listener.local_addr().unwrap());
-    let thread = std::thread::spawn(move || listener.incoming().take(3).for_each(drop));
-    let cases = [
-        (&*stuck.url, "timeout", ModelErrorKind::Record),
-        (&cut.url, "cut_body", ModelErrorKind::Record),
-        (&large.url, "body_too_large", ModelErrorKind::Record),
-        (&no_tls, "unreachable", ModelErrorKind::Fatal),
-        ("http://no-such-host.invalid/v1", "unreachable", ModelErrorKind::Fatal),
-        (&closing, "reset", ModelErrorKind::Record),
-    ];
-    for (url, class, kind) in cases {
-        let error = ask(&model(&[url], json!({"timeout": 0.3, "max_attempts": 2})), "x").await.unwrap_err();
-        assert_eq!((&*error.class, error.kind), (class, kind), "{url}: {error}");
-    }
-    thread.join().unwrap();
-}
-
-#[tokio::test]
-async fn t40_every_odd_body_has_a_class() {
-    let with = |more: &str| {
-        format!(r#"{{"choices": [{{"message": {{"content": "x"}}, "finish_reason": "stop"}}]{more}}}"#)
-    };
-    let finish = |reason: &str| {
-        format!(r#"{{"choices": [{{"message": {{"content": "x"}}, "finish_reason": "{reason}"}}]}}"#)
-    };
-    let deep = format!("{{\"choices\": {}", "[".repeat(100_000));
-    let cases = [
-        ("<html>Bad gateway</html>".to_owned(), Err("not_json")),
-        (r#"{"error": {"message": "overloaded", "code": 502}}"#.to_owned(), Err("status_502")),
-        ("data: {\"choices\": []}\n\n".to_owned(), Err("not_json")),
-        (deep, Err("not_json")),
-        (r#"{"choices": NaN}"#.to_owned(), Err("not_json")),
-        (r#"{"choices": []}"#.to_owned(), Err("empty_choices")),
-        ("{}".to_owned(), Err("empty_choices")),
-        (with(r#", "usage": null"#), Ok(0)),
-        (with(r#", "usage": {"completion_tokens": -3}"#), Ok(0)),
-        (with(r#", "usage": {"completion_tokens": 1e300}"#), Ok(0)),
-        (with(r#", "usage": {"completion_tokens": 9}, "usage": {"completion_tokens": 5}"#), Ok(5)),
-        (finish("length"), Ok(0)),
-        (finish("anything"), Ok(0)),
-        (finish("content_filter"), Err("content_filter")),
-    ];
-    for (body, expected) in cases {
-        let server = ModelServer::replies(vec![Reply::raw(200, "application/json", body.clone())]);
-        let result = ask(&model(&[&server.url], json!({"max_attempts": 1})), "x").await;
-        let found = result.map(|completion| completion.usage.completion_tokens).map_err(|error| error.class);
-        let found = found.as_ref().map(|tokens| *tokens).map_err(|class| &**class);
-        assert_eq!(found, expected, "{}", &body[..body.len().min(80)]);
-    }
-}
-
-#[tokio::test]
 async fn t42_a_server_that_tells_of_its_queue_is_not_flooded() {
     let metrics = "vllm:num_requests_running 4\nvllm:num_requests_waiting 60\n";
     let server = ModelServer::start(move |question| match &*question.path {
