@@ -14,7 +14,10 @@ mod generated;
 mod harness;
 mod invariants;
 mod killed;
+#[cfg(target_os = "linux")]
+mod memory;
 mod model_server;
+mod outcomes;
 mod own_pipeline;
 mod protocol;
 mod real_model;
@@ -33,4 +36,5 @@ mod status;
 mod stopped;
 mod storage_faults;
 mod tidy;
+mod tls;
 mod weather;

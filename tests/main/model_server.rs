@@ -15,7 +15,6 @@ use crate::server::desk::Desk;
 pub(crate) use crate::server::desk::Question;
 use crate::server::log::Log;
 pub(crate) use crate::server::reply::Reply;
-use crate::server::reply::{Break, Place, Then};
 use crate::server::script::Script;
 use crate::server::{self, socket::Door};
 
@@ -41,11 +40,6 @@ impl Reply {
     /// The same, after a while.
     pub(crate) fn after(self, delay: Duration) -> Self {
         Self { delay: delay.as_secs_f64(), ..self }
-    }
-
-    /// The same, with the connection broken after half of the body.
-    pub(crate) fn half(self) -> Self {
-        Self { fault: Some(Break { at: Place::InBody, by: Then::Close }), ..self }
     }
 }
 

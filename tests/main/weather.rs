@@ -4,7 +4,6 @@
 //! floors that the server asked for.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -150,35 +149,6 @@ async fn t45_requests_go_round_an_endpoint_that_has_no_room() {
         assert_eq!(ask(&model, &round.to_string()).await.unwrap().text, "two");
     }
     assert!(busy.questions().len() <= 6, "{}", busy.questions().len());
-}
-
-#[tokio::test]
-async fn t41_a_closed_connection_costs_one_free_retry() {
-    // The first connection is closed without an answer, later ones are served.
-    let server = ModelServer::replies(vec![Reply::answer("Rhine")]);
-    let target = server.url.trim_start_matches("http://").trim_end_matches("/v1").to_owned();
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/v1", listener.local_addr().unwrap());
-    let closed = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&closed);
-    let thread = std::thread::spawn(move || {
-        let (first, _) = listener.accept().unwrap();
-        count.fetch_add(1, Ordering::SeqCst);
-        drop(first);
-        let (mut from, _) = listener.accept().unwrap();
-        let mut to = std::net::TcpStream::connect(target).unwrap();
-        let (mut back_from, mut back_to) = (to.try_clone().unwrap(), from.try_clone().unwrap());
-        let back = std::thread::spawn(move || drop(std::io::copy(&mut back_from, &mut back_to)));
-        let _ = std::io::copy(&mut from, &mut to);
-        let _ = to.shutdown(std::net::Shutdown::Both);
-        back.join().unwrap();
-    });
-    {
-        let model = model(&[&url], json!({"max_attempts": 1}));
-        assert_eq!(ask(&model, "x").await.unwrap().attempts, 2);
-    }
-    assert_eq!((closed.load(Ordering::SeqCst), server.questions().len()), (1, 1));
-    drop(thread);
 }
 
 #[test]
