@@ -16,7 +16,7 @@ pub(crate) use crate::server::desk::Question;
 use crate::server::log::Log;
 pub(crate) use crate::server::reply::Reply;
 use crate::server::script::Script;
-use crate::server::{self, socket::Door};
+use crate::server::{self, door::Door};
 
 impl Reply {
     /// An answer of this text, as a server gives it.

@@ -82,7 +82,8 @@ async fn ask(case: &Case, url: &str) -> Result<Completion, ModelError> {
     let request = ModelRequest { messages, ..ModelRequest::default() };
     // What never ends is told as such, not by a test that hangs.
     let patience = Duration::from_secs(60);
-    let answered = tokio::time::timeout(patience, async { model.complete(&request, &Record::default()).await });
+    let answered =
+        tokio::time::timeout(patience, async { model.complete(&request, &Record::default()).await });
     answered.await.unwrap_or_else(|_| panic!("{}: no end", case.name))
 }
 

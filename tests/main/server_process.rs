@@ -94,12 +94,18 @@ fn start(script: &Value, folder: &TempDir, port: u16) -> (Child, BufReader<Child
         .spawn()
         .unwrap();
     let mut prints = BufReader::new(child.stdout.take().unwrap());
+    let url = address(&mut prints);
+    (child, prints, url)
+}
+
+/// The base URL, which the server prints among what a test binary prints.
+fn address(prints: &mut BufReader<ChildStdout>) -> String {
     let mut line = String::new();
     loop {
         line.clear();
-        assert!(prints.read_line(&mut line).unwrap() > 0, "the server ended: {script}");
+        assert!(prints.read_line(&mut line).unwrap() > 0, "the server ended before it was ready");
         if let Some((_, url)) = line.split_once(READY) {
-            return (child, prints, url.trim().to_owned());
+            return url.trim().to_owned();
         }
     }
 }

@@ -44,9 +44,12 @@ pub(crate) struct Question {
 /// What is made of a question, and by which rule.
 pub(crate) type Answer = Box<dyn Fn(&Question) -> (Reply, Option<usize>) + Send + Sync>;
 
+/// Is told of each question and its rule before anything is answered.
+type Note = Box<dyn Fn(&Question, Option<usize>) + Send + Sync>;
+
 pub(crate) struct Desk {
     answer: Answer,
-    note: Box<dyn Fn(&Question, Option<usize>) + Send + Sync>,
+    note: Note,
     traffic: Traffic,
     counts: Mutex<HashMap<String, usize>>,
 }
@@ -105,7 +108,7 @@ pub(crate) async fn serve(
     question.refused = matches!(way, Way::Refused(_));
     (desk.note)(&question, rule);
     let reply = match way {
-        Way::Refused(refusal) => refusal,
+        Way::Refused(refusal) => *refusal,
         Way::Dropped => std::future::pending().await,
         Way::In(mut visit) => {
             visit.served().await;

@@ -3,17 +3,18 @@
 //! It stands in the place of a model's server, so nothing of the program is in it. Three programs are made of
 //! it: `examples/model-server` to run by hand, the tests (in a process of its own or on a thread), and
 //! `benches/model_client`. What happens to a question: `desk` counts and logs it, asks `script` (or a test's
-//! closure) for a `reply`, lets `traffic` refuse or hold it, and sends the reply; `socket` breaks connections
-//! and `certificates` makes their TLS.
+//! closure) for a `reply`, lets `traffic` refuse or hold it, and sends the reply; `door` takes connections,
+//! which `socket` breaks, and `certificates` makes their TLS.
 
 mod certificates;
 mod conforming;
 mod content;
 pub(crate) mod desk;
+pub(crate) mod door;
 pub(crate) mod log;
 pub(crate) mod reply;
 pub(crate) mod script;
-pub(crate) mod socket;
+mod socket;
 mod traffic;
 
 use std::sync::Arc;
@@ -22,9 +23,10 @@ use axum::Router;
 use serde::Deserialize;
 
 use desk::Desk;
+use door::Door;
 use log::Log;
 use script::Script;
-use socket::{Door, Line};
+use socket::Line;
 
 /// What a server in a process of its own is started with.
 #[derive(Debug, Default, Deserialize)]

@@ -71,7 +71,7 @@ struct State {
 /// What becomes of a question.
 pub(super) enum Way {
     In(Visit),
-    Refused(Reply),
+    Refused(Box<Reply>),
     Dropped,
 }
 
@@ -112,12 +112,14 @@ impl Traffic {
             && !state.takes(rate)
         {
             let refusal = || Reply::error(429, "rate_limit_exceeded", "slow down").with("retry-after", "1");
-            return Way::Refused(rate.refusal.clone().unwrap_or_else(refusal));
+            return Way::Refused(Box::new(rate.refusal.clone().unwrap_or_else(refusal)));
         }
         if let Some(capacity) = &self.capacity {
             let full = state.running >= places(&capacity.places, self.start);
             match capacity.over {
-                Over::Refuse if full => return Way::Refused(Reply::error(429, "overloaded", "no place")),
+                Over::Refuse if full => {
+                    return Way::Refused(Box::new(Reply::error(429, "overloaded", "no place")));
+                }
                 Over::Drop if full => return Way::Dropped,
                 Over::Wait | Over::Refuse | Over::Drop => {}
             }
