@@ -17,6 +17,8 @@ mod retry;
 mod retry_after;
 pub mod scripted;
 mod secrets;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -64,8 +64,10 @@ struct Health {
 pub(super) enum Outcome {
     /// It answered, be it with a refusal of the question.
     Good,
-    /// It has no room.
+    /// It has no room, and does not say when it will.
     Full,
+    /// It said when to come again: that is of the quota, whose pool waits, not of how many came at a time.
+    Paced,
     /// It failed.
     Bad,
 }
@@ -249,9 +251,11 @@ impl Place {
                 }
                 health.breaker.good();
             }
-            Outcome::Full => {
+            Outcome::Full | Outcome::Paced => {
                 health.failed += 1;
-                health.limit.loss(number, next);
+                if outcome == Outcome::Full {
+                    health.limit.loss(number, next);
+                }
                 health.breaker.unknown(Instant::now());
             }
             Outcome::Bad => {
