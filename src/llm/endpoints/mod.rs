@@ -233,7 +233,7 @@ impl Place {
         self.sent = Some(health.sent);
         health.sent += 1;
         let in_flight = health.in_flight;
-        health.limit.sent(in_flight);
+        health.limit.sent(in_flight, Instant::now());
     }
 
     /// The request has ended.
@@ -245,7 +245,7 @@ impl Place {
         match outcome {
             Outcome::Good => {
                 health.answered += 1;
-                health.limit.good();
+                health.limit.good(Instant::now());
                 if health.breaker.word() != "up" && self.endpoints.list.len() > 1 {
                     info!(url = endpoint.address.shown, "the endpoint is back");
                 }

@@ -22,6 +22,8 @@ const OVER: f64 = 100.0;
 /// A little less than what was taken, so that coming back does not end in a refusal: where the burst is known
 /// and where it is not.
 const MARGIN: [f64; 2] = [0.99, 0.95];
+/// The share of the mean that a rate must have, or the burst is not believed in.
+const DOUBTFUL: f64 = 0.15;
 /// The lowest rate, and the one to begin at where nothing was taken at all.
 const LEAST: f64 = 1.0;
 const FIRST: f64 = 4.0;
@@ -76,15 +78,8 @@ struct Stretch {
 
 impl Ramp {
     pub(super) fn new(now: Instant) -> Self {
-        let last = Stretch {
-            taken: 0.0,
-            seconds: 1.0,
-            begin: now,
-            end: now,
-            pause: 0.0,
-            known: 0.0,
-            again: false,
-        };
+        let last =
+            Stretch { taken: 0.0, seconds: 1.0, begin: now, end: now, pause: 0.0, known: 0.0, again: false };
         Self {
             start: now,
             base: None,
@@ -137,11 +132,15 @@ impl Ramp {
             self.last.taken -= 1.0;
         }
         let known = self.last.known;
+        if !self.last.at_once() && self.last.rate(self.burst) < DOUBTFUL * self.last.taken / self.last.seconds
+        {
+            // It would be next to all that was taken: the burst was none, but answers that came together.
+            self.burst = 0.0;
+        }
         let measured = self.last.rate(self.burst).max(self.latest());
         // What was not sent evenly says little of the rate, and while it doubles the mean lags behind.
-        let vague = known == 0.0
-            || self.last.seconds < 1.0
-            || (self.burst == 0.0 && measured > RISING * known);
+        let vague =
+            known == 0.0 || self.last.seconds < 1.0 || (self.burst == 0.0 && measured > RISING * known);
         // Where a refusal costs much, the next one may come later.
         let cost = self.last.pause.clamp(1.0, DEAREST);
         self.patience = if vague { HASTE } else { cost };

@@ -80,6 +80,17 @@ impl Client {
         done as f64 / start.elapsed().as_secs_f64()
     }
 
+    /// The same without an end: what is under way is given up when the time is over.
+    async fn keep(&self, server: &Played, places: usize, seconds: f64) {
+        let asking = self.keep_asking(server, places, f64::MAX);
+        let _ = tokio::time::timeout(Duration::from_secs_f64(seconds), asking).await;
+    }
+
+    /// Answers so far.
+    fn answered(&self) -> u64 {
+        self.endpoints.figures()[0].answered
+    }
+
     /// Reads the server's queue every second, for ever.
     async fn watch(&self, server: &Played) {
         loop {
