@@ -4,6 +4,8 @@
 //! Strict: an undefined name is an error, never an empty text. Fuel bounds what one render may cost.
 
 mod names;
+mod operators;
+mod slices;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,6 +29,8 @@ pub struct Template {
     environment: Arc<Environment<'static>>,
     /// Top-level names the template reads: only these fields are converted for a render.
     reads: Arc<[String]>,
+    /// The same names, dotted where it reaches inside.
+    variables: Arc<[String]>,
     vars: minijinja::Value,
     /// Texts known by name beside a record's fields.
     texts: Arc<BTreeMap<String, minijinja::Value>>,
@@ -55,14 +59,15 @@ impl Template {
         if let Ok(syntax) = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build() {
             environment.set_syntax(syntax);
         }
-        environment.add_template_owned(NAME, source.to_owned())?;
+        environment
+            .add_template_owned(NAME, source.to_owned())
+            .map_err(|error| TemplateError::from(error).or_hint(|| operators::in_template(source)))?;
         names::check(&environment, source)?;
-        let mut reads: Vec<String> =
-            environment.get_template(NAME)?.undeclared_variables(false).into_iter().collect();
-        reads.sort();
+        let (reads, variables) = undeclared(&environment, source)?;
         Ok(Self {
             environment: Arc::new(environment),
             reads: reads.into(),
+            variables: variables.into(),
             vars: minijinja::Value::from(Serde(vars)),
             texts: Arc::default(),
         })
@@ -113,11 +118,26 @@ impl Template {
     /// (`section.title`), sorted.
     #[must_use]
     pub fn variables(&self) -> Vec<String> {
-        let Ok(template) = self.environment.get_template(NAME) else { return Vec::new() };
-        let mut names: Vec<String> = template.undeclared_variables(true).into_iter().collect();
+        self.variables.to_vec()
+    }
+}
+
+/// The names `source` reads and does not set itself: the first parts alone, and dotted; sorted.
+fn undeclared(
+    environment: &Environment<'static>,
+    source: &str,
+) -> Result<(Vec<String>, Vec<String>), TemplateError> {
+    let mut plain = environment.clone();
+    if let Some(source) = slices::without(source) {
+        plain.add_template_owned(NAME, source)?;
+    }
+    let template = plain.get_template(NAME)?;
+    let sorted = |dotted| {
+        let mut names: Vec<String> = template.undeclared_variables(dotted).into_iter().collect();
         names.sort();
         names
-    }
+    };
+    Ok((sorted(false), sorted(true)))
 }
 
 /// A condition or value over a record's fields, such as `split == 'train'`.
@@ -131,7 +151,9 @@ pub struct Expression {
 impl Expression {
     /// Compiles `source` as a Jinja expression.
     pub fn new(source: &str, vars: &Map<String, Value>) -> Result<Self, TemplateError> {
-        Environment::new().compile_expression(source)?;
+        Environment::new()
+            .compile_expression(source)
+            .map_err(|error| TemplateError::from(error).or_hint(|| operators::in_expression(source)))?;
         Ok(Self {
             condition: Template::new(&format!("{{% if {source} %}}1{{% endif %}}"), vars)?,
             value: Template::new(&format!("{{{{ ({source}) | tojson }}}}"), vars)?,
@@ -171,6 +193,12 @@ impl TemplateError {
     fn new(message: String, line: Option<usize>) -> Self {
         Self { message, line, word: None, hint: None }
     }
+
+    /// With a hint, where there is none yet.
+    fn or_hint(mut self, hint: impl FnOnce() -> Option<String>) -> Self {
+        self.hint = self.hint.or_else(hint);
+        self
+    }
 }
 
 #[cfg(test)]
@@ -192,6 +220,16 @@ mod tests {
             Template::new("{{ id }}: {{ section.title }} {{ n + 1 }} {{ vars.lang }}", &vars).unwrap();
         assert_eq!(template.render(&record()).unwrap(), "row-1: Setup 4 de");
         assert_eq!(template.variables(), ["id", "n", "section.title", "vars.lang"]);
+    }
+
+    #[test]
+    fn what_is_sliced_is_read_too() {
+        let template = Template::new("{{ section.title[:n] }}{{ [1, 2, 3][1:] }}", &Map::new()).unwrap();
+        assert_eq!(template.variables(), ["n", "section.title"]);
+        assert_eq!(template.render(&record()).unwrap(), "Set[2, 3]");
+        assert!(
+            Expression::new("section.title[:2] == 'Se'", &Map::new()).unwrap().is_true(&record()).unwrap()
+        );
     }
 
     #[test]

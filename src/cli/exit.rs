@@ -21,7 +21,7 @@ pub enum Exit {
     Storage = 3,
     /// A model cannot be asked: credentials, quota, an unknown model, a server that is not there.
     Model = 4,
-    /// Too many items were rejected; the same command goes on.
+    /// Too many items were rejected, in which case the same command goes on; or none ended ok.
     TooManyRejected = 5,
     /// The source ended before the asked number was accepted.
     SourceEnded = 6,
@@ -31,7 +31,7 @@ pub enum Exit {
 
 /// What `--help` says of the codes.
 pub(super) const HELP: &str = "Exit codes: 0 complete, 1 unexpected, 2 arguments or pipeline file, 3 storage, \
-4 credentials, quota or a model out of reach, 5 too many rejected, 6 source ended early, \
+4 credentials, quota or a model out of reach, 5 too many or all rejected, 6 source ended early, \
 75 interrupted and resumable.";
 
 impl From<Exit> for ExitCode {

@@ -21,12 +21,14 @@ pub(super) fn inspect(root: &Path) -> anyhow::Result<Found> {
         return Err(WrongUse(message).into());
     };
     let live = read_status(root).unwrap_or_else(|_| json!({}));
+    // Written by the start that the manifest knows as running: it ended by itself, when a file failed.
+    let failed = live.get("state").is_some_and(|state| state == "failed");
+    let told = live.get("start").and_then(Value::as_u64) == Some(found.manifest.generation.into());
     let state = match (found.manifest.state, found.running) {
         (RunState::Finished, _) => "finished",
         (_, true) => live.get("state").and_then(Value::as_str).unwrap_or("running"),
-        (RunState::Interrupted, false) if live.get("state").is_some_and(|state| state == "failed") => {
-            "failed"
-        }
+        (RunState::Interrupted, false) if failed => "failed",
+        (RunState::Running, false) if failed && told => "failed",
         (RunState::Interrupted, false) => "interrupted",
         (RunState::Running, false) => "killed",
     };
@@ -52,12 +54,16 @@ pub(super) fn inspect(root: &Path) -> anyhow::Result<Found> {
         "total": found.manifest.items,
         "records": records,
     });
+    if state == "failed" {
+        status["failure"] = live.get("failure").cloned().unwrap_or_default();
+    }
     for key in [
         "requests",
         "recovered",
         "spent",
         "endpoints",
         "pools",
+        "batches",
         "stages",
         "reused",
         "re_asks",

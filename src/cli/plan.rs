@@ -16,13 +16,16 @@ use crate::report;
 /// Tokens a second that a request is taken to be answered at, where the places are what limits.
 const SPEED: f64 = 50.0;
 
+/// Items whose prompts are rendered, unless told.
+pub(super) const SAMPLE: usize = 200;
+
 /// The arguments of `plan`.
 #[derive(Debug, Args)]
 pub(super) struct PlanArgs {
     #[command(flatten)]
     pipeline: PipelineArgs,
     /// How many items have their prompts rendered.
-    #[arg(long, default_value_t = 200, value_name = "K")]
+    #[arg(long, default_value_t = SAMPLE, value_name = "K")]
     sample: usize,
     /// Covers only the first N items.
     #[arg(long, value_name = "N")]
@@ -34,19 +37,11 @@ pub(super) struct PlanArgs {
 
 pub(super) fn run(args: &PlanArgs, json: bool) -> anyhow::Result<Exit> {
     let plan = run::load(&args.pipeline.pipeline, &args.pipeline.changes)?;
-    let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
-    let mut estimate = runtime.block_on(async {
-        let parts = Parts::build(&plan, &run::providers(&plan)?, "now")?;
-        let (sample, limit) = (args.sample.max(1), args.limit);
-        anyhow::Ok(engine::estimate(parts, plan.seed, limit, sample, report::tokens_of).await)
-    })?;
+    let mut estimate = estimate(&plan, args.sample, args.limit)?;
     if let Some(tokens) = args.answer_tokens {
         for stage in &mut estimate.stages {
             stage.answer_tokens = stage.requests * tokens as f64;
         }
-    }
-    for failure in &estimate.failures {
-        tracing::warn!("cannot read {failure}");
     }
     match json {
         true => print(&format!("{:#}\n", as_json(&plan, &estimate))),
@@ -55,7 +50,20 @@ pub(super) fn run(args: &PlanArgs, json: bool) -> anyhow::Result<Exit> {
     Ok(Exit::Complete)
 }
 
-fn text(plan: &Plan, estimate: &Estimate) -> String {
+/// Foresees a run from the prompts of `sample` items.
+pub(super) fn estimate(plan: &Plan, sample: usize, limit: Option<u64>) -> anyhow::Result<Estimate> {
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
+    let estimate = runtime.block_on(async {
+        let parts = Parts::build(plan, &run::providers(plan)?, "now")?;
+        anyhow::Ok(engine::estimate(parts, plan.seed, limit, sample.max(1), report::tokens_of).await)
+    })?;
+    for failure in &estimate.failures {
+        tracing::warn!("cannot read {failure}");
+    }
+    Ok(estimate)
+}
+
+pub(super) fn text(plan: &Plan, estimate: &Estimate) -> String {
     let (items, sampled) = (thousands(estimate.items as f64), thousands(estimate.sampled as f64));
     let mut text = format!("{}: {items} items, foreseen from {sampled} of them\n", plan.name);
     for stage in &estimate.stages {
@@ -87,7 +95,7 @@ fn text(plan: &Plan, estimate: &Estimate) -> String {
     text
 }
 
-fn as_json(plan: &Plan, estimate: &Estimate) -> Value {
+pub(super) fn as_json(plan: &Plan, estimate: &Estimate) -> Value {
     let stages: Vec<Value> = estimate
         .stages
         .iter()
@@ -141,7 +149,7 @@ fn hours(plan: &Plan, estimate: &Estimate) -> Vec<(String, f64)> {
         for (sum, more) in sums.iter_mut().zip([stage.requests, stage.prompt_tokens, stage.answer_tokens]) {
             *sum += more;
         }
-        *busy += stage.answer_tokens / SPEED / f64::from(model.concurrency.most().max(1));
+        *busy += stage.answer_tokens / SPEED / f64::from(model.places().max(1));
     }
     let hours = |(name, (limits, sums, busy)): (String, (Limits, [f64; 3], f64))| {
         (name, hours_at(&limits, sums).unwrap_or(0.0).max(busy / 3600.0))

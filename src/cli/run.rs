@@ -1,5 +1,6 @@
 //! `run`: load the pipeline, open the run directory, run, tell how it ended.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +45,7 @@ pub(super) fn run(args: &RunArgs, json: bool, quiet: bool, bar: ProgressBar) -> 
     let plan = load(&args.pipeline.pipeline, &args.pipeline.changes)?;
     let root = args.out.clone().unwrap_or_else(|| Path::new("output").join(&plan.name));
     let pools = llm::Pools::new(&plan.pools, &plan.models);
-    let providers = connected(&plan, &pools)?;
+    let providers = connected(&plan, &plan.models, &pools)?;
     let now = jiff::Zoned::now().strftime("%Y-%m-%d_%H-%M-%S").to_string();
     let mut parts = Parts::build(&plan, &providers, &now)?;
     if parts.is_endless() && args.limit.is_none() && plan.accept.is_none() {
@@ -113,15 +114,25 @@ pub(super) fn load(file: &Path, changes: &Changes) -> anyhow::Result<Plan> {
     Ok(Plan::load(file, &changes.overrides())?)
 }
 
-/// Connects the models a plan names.
+/// Connects the models a plan names, to be asked directly: nobody waits a day for a look at a few records.
 pub(super) fn providers(plan: &Plan) -> anyhow::Result<Providers> {
-    connected(plan, &llm::Pools::new(&plan.pools, &plan.models))
+    let mut models = plan.models.clone();
+    for model in models.values_mut() {
+        model.mode = Some(config::Mode::Direct);
+    }
+    connected(plan, &models, &llm::Pools::new(&plan.pools, &models))
 }
 
-fn connected(plan: &Plan, pools: &llm::Pools) -> anyhow::Result<Providers> {
-    let mut models = std::collections::BTreeMap::new();
-    for (name, model) in &plan.models {
-        let connected = llm::connect(name, model, pools).map_err(|error| WrongUse(error.to_string()))?;
+fn connected(
+    plan: &Plan,
+    declared: &BTreeMap<String, config::ModelConfig>,
+    pools: &llm::Pools,
+) -> anyhow::Result<Providers> {
+    let mut models = BTreeMap::new();
+    let drawn = llm::Drawn { seed: plan.seed, vars: &plan.vars };
+    for (name, model) in declared {
+        let connected =
+            llm::connect(name, model, pools, drawn).map_err(|error| WrongUse(error.to_string()))?;
         models.insert(name.clone(), connected);
     }
     Ok(Providers { models, heuristic: Arc::new(llm::Heuristic) })
@@ -151,6 +162,11 @@ fn already_finished(root: &Path, json: bool) -> anyhow::Result<Exit> {
     } else {
         let done = found.status["admitted"].as_u64().unwrap_or_default();
         tracing::info!("{} is finished: {done} items, nothing to do (`--fresh` begins anew)", root.display());
+    }
+    let count = |key: &str| found.status[key].as_u64().unwrap_or_default();
+    if count("ok") == 0 && count("rejected") > 0 {
+        tell_of_nothing(root);
+        return Ok(Exit::TooManyRejected);
     }
     Ok(Exit::Complete)
 }
@@ -207,6 +223,14 @@ async fn obey(mut signals: impl Stream<Item = ()> + Unpin, stop: Stop) {
     signals.next().await;
 }
 
+fn tell_of_nothing(root: &Path) {
+    tracing::error!(
+        "nothing was made: no item ended ok; {0}/rejected.jsonl has the reasons, and `synthmill retry-rejected {0}` \
+         makes the rejected items again",
+        root.display()
+    );
+}
+
 /// Prints the summary and maps the end of a run to its exit code.
 fn tell(report: &RunReport, root: &Path, json: bool, quiet: bool) -> Exit {
     if json {
@@ -215,6 +239,10 @@ fn tell(report: &RunReport, root: &Path, json: bool, quiet: bool) -> Exit {
         report::print(&report::summary(report, root));
     }
     match &report.end {
+        RunEnd::Complete if report.made_nothing() => {
+            tell_of_nothing(root);
+            Exit::TooManyRejected
+        }
         RunEnd::Complete => Exit::Complete,
         RunEnd::Interrupted => Exit::Interrupted,
         RunEnd::OutOfBudget(spent) => {

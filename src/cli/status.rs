@@ -28,10 +28,12 @@ pub(super) fn run(args: &StatusArgs, json: bool) -> anyhow::Result<Exit> {
 fn text(status: &Value) -> String {
     let number = |key: &str| status.get(key).and_then(Value::as_u64).unwrap_or_default();
     let word = |key: &str| status.get(key).and_then(Value::as_str).unwrap_or_default();
+    let failure = status.get("failure").and_then(Value::as_str);
     let mut text = format!(
-        "{}: {}\n  begun     {}, start {}\n  items     {} admitted = {} ok + {} dropped + {} rejected + {} in flight\n",
+        "{}: {}{}\n  begun     {}, start {}\n  items     {} admitted = {} ok + {} dropped + {} rejected + {} in flight\n",
         word("pipeline"),
         word("state"),
+        failure.map(|failure| format!(", {failure}")).unwrap_or_default(),
         word("started"),
         number("starts"),
         number("admitted"),
@@ -60,8 +62,27 @@ fn text(status: &Value) -> String {
     if let Some(cost) = status.pointer("/spent/cost").and_then(Value::as_f64).filter(|cost| *cost > 0.0) {
         text.push_str(&format!("  cost      {cost:.4} over all starts\n"));
     }
+    batches(&mut text, status);
     endpoints(&mut text, status);
     text
+}
+
+/// A line for each batch that is not answered yet; a provider works on it whether the run lives or not.
+fn batches(text: &mut String, status: &Value) {
+    let batches = status.get("batches").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    for batch in batches {
+        let number = |key: &str| batch.get(key).and_then(Value::as_u64).unwrap_or_default();
+        let word = |key: &str| batch.get(key).and_then(Value::as_str).unwrap_or_default();
+        text.push_str(&format!(
+            "  batch     {} {}: {} questions, {} answered, {} failed{}\n",
+            number("number"),
+            word("state"),
+            number("questions"),
+            number("answered"),
+            number("failed"),
+            batch.get("id").and_then(Value::as_str).map(|id| format!(" (`{id}`)")).unwrap_or_default(),
+        ));
+    }
 }
 
 /// A line for each endpoint of a live run, and for each quota that is paused.

@@ -7,8 +7,9 @@ use clap::Args;
 use serde_json::json;
 
 use super::exit::{Exit, report};
-use super::{Changes, print, run};
-use crate::config::Plan;
+use super::{Changes, plan, print, run};
+use crate::config::{Mode, ModelConfig, Plan};
+use crate::engine::Estimate;
 
 /// The arguments of `validate`.
 #[derive(Debug, Args)]
@@ -18,18 +19,37 @@ pub(super) struct ValidateArgs {
     pipelines: Vec<PathBuf>,
     #[command(flatten)]
     changes: Changes,
+    /// Foresees requests, tokens, cost and time too, as `plan` does, which has options for it.
+    #[arg(long)]
+    estimate: bool,
 }
 
 pub(super) fn run(args: &ValidateArgs, json: bool) -> anyhow::Result<Exit> {
     let mut exit = Exit::Complete;
     for file in &args.pipelines {
         match run::load(file, &args.changes) {
-            Ok(plan) if json => print(&format!("{}\n", as_json(&plan)?)),
-            Ok(plan) => print(&text(&plan)?),
+            Ok(plan) => {
+                let estimate =
+                    if args.estimate { Some(plan::estimate(&plan, plan::SAMPLE, None)?) } else { None };
+                let told = match json {
+                    true => format!("{}\n", as_json(&plan, estimate.as_ref())?),
+                    false => {
+                        text(&plan)? + &estimate.map(|found| plan::text(&plan, &found)).unwrap_or_default()
+                    }
+                };
+                print(&told);
+            }
             Err(error) => exit = report(&error, json),
         }
     }
     Ok(exit)
+}
+
+fn at_a_time(model: &ModelConfig) -> String {
+    match model.mode() {
+        Mode::Direct => model.concurrency.to_string(),
+        Mode::Batch => format!("in batches of {}, {}", model.batch.requests, model.batch.in_flight),
+    }
 }
 
 fn text(plan: &Plan) -> anyhow::Result<String> {
@@ -39,7 +59,7 @@ fn text(plan: &Plan) -> anyhow::Result<String> {
         let mut words = vec![provider, model.model.clone()];
         words.extend(model.base_urls.iter().cloned());
         words.retain(|word| !word.is_empty());
-        let _ = writeln!(text, "  model {name}: {}, {} at a time", words.join(" "), model.concurrency);
+        let _ = writeln!(text, "  model {name}: {}, {} at a time", words.join(" "), at_a_time(model));
     }
     for (index, stage) in plan.stages.iter().enumerate() {
         let when = stage.when.as_ref().map(|when| format!(" when {when}")).unwrap_or_default();
@@ -57,7 +77,7 @@ fn text(plan: &Plan) -> anyhow::Result<String> {
     Ok(text)
 }
 
-fn as_json(plan: &Plan) -> anyhow::Result<serde_json::Value> {
+fn as_json(plan: &Plan, estimate: Option<&Estimate>) -> anyhow::Result<serde_json::Value> {
     let mut stages = Vec::with_capacity(plan.stages.len());
     for stage in &plan.stages {
         let mut told = json!({"id": stage.id, "type": stage.kind.name, "when": stage.when});
@@ -66,6 +86,10 @@ fn as_json(plan: &Plan) -> anyhow::Result<serde_json::Value> {
         }
         stages.push(told);
     }
-    Ok(json!({"file": plan.file, "name": plan.name, "seed": plan.seed, "items": plan.items,
-              "max_in_flight": plan.max_in_flight, "stages": stages, "pipeline": plan.resolved}))
+    let mut told = json!({"file": plan.file, "name": plan.name, "seed": plan.seed, "items": plan.items,
+              "max_in_flight": plan.max_in_flight, "stages": stages, "pipeline": plan.resolved});
+    if let Some(estimate) = estimate {
+        told["estimate"] = plan::as_json(plan, estimate);
+    }
+    Ok(told)
 }

@@ -3,16 +3,20 @@
 //! One context goes through the stages in order, so that each sees what those before it made. All problems
 //! of a file are gathered; nothing stops at the first.
 
+mod mock;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use self::mock::MockNames;
 use super::model::ModelConfig;
 use super::names::{did_you_mean, one_of};
 use super::output_path::output_path;
 use super::problem::Problem;
 use super::shape::undeclared_var;
+use super::stage_ids::stage_name;
 use super::unread::Unread;
 use crate::template::{Expression, Template, TemplateError};
 
@@ -56,6 +60,7 @@ pub struct CheckContext<'a> {
     /// Whether the run ends at some number of accepted items rather than with the source.
     accepts: bool,
     unread: Unread,
+    mock_names: MockNames,
     problems: Vec<Problem>,
 }
 
@@ -88,6 +93,7 @@ impl<'a> CheckContext<'a> {
             keeps_items: true,
             accepts: false,
             unread: Unread::default(),
+            mock_names: MockNames::default(),
             problems: Vec::new(),
         }
     }
@@ -249,6 +255,7 @@ impl<'a> CheckContext<'a> {
         self.unread.ask();
         if self.models.contains_key(name) {
             self.used_models.insert(name.to_owned());
+            self.ask_mock(name);
             return;
         }
         let known: Vec<&str> = self.models.keys().map(String::as_str).collect();
@@ -319,6 +326,7 @@ impl<'a> CheckContext<'a> {
     /// What the stages used of the pipeline's settings, the files they read, and the problems found.
     pub(super) fn finish(mut self) -> Findings {
         self.problems.extend(self.unread.problems());
+        self.problems.extend(self.mock_names.problems());
         Findings {
             used_vars: self.used_vars,
             used_models: self.used_models,
@@ -384,13 +392,4 @@ impl<'a> CheckContext<'a> {
 
 fn is_var(name: &str) -> bool {
     name == "vars" || name.starts_with("vars.")
-}
-
-/// The stage a body pointer such as `/stages/3/sink` belongs to, for people.
-fn stage_name(pointer: &str) -> String {
-    let mut parts = pointer.split('/').skip(2);
-    match (parts.next().and_then(|index| index.parse::<usize>().ok()), parts.next()) {
-        (Some(index), Some(kind)) => format!("stage {} (`{kind}`)", index + 1),
-        _ => "another stage".to_owned(),
-    }
 }

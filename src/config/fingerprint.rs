@@ -28,6 +28,8 @@ const OPERATIONAL_MODEL: &[&str] = &[
     "api_key_env",
     "api_key_file",
     "headers",
+    "mode",
+    "batch",
     "concurrency",
     "timeout",
     "max_attempts",
@@ -51,6 +53,9 @@ impl Plan {
             let mut model = model.clone();
             if let Some(model) = model.as_object_mut() {
                 model.retain(|key, _| !OPERATIONAL_MODEL.contains(&key.as_str()));
+                let script = model.get("mock").and_then(without_weather);
+                model.shift_remove("mock");
+                model.extend(script.map(|script| ("mock".to_owned(), script)));
             }
             parts.insert(format!("models.{name}"), model);
         }
@@ -74,4 +79,13 @@ impl Plan {
     pub fn to_yaml(&self) -> String {
         serde_saphyr::to_string(&self.resolved).unwrap_or_default()
     }
+}
+
+/// What a mock's script answers, if anything: errors and delays are left out, since they may change between
+/// two starts as a server's do.
+pub(crate) fn without_weather(mock: &Value) -> Option<Value> {
+    let mut rules = mock.get("rules")?.as_array()?.clone();
+    rules.retain(|rule| rule.get("error").is_none());
+    rules.iter_mut().filter_map(Value::as_object_mut).for_each(|rule| drop(rule.shift_remove("delay")));
+    (!rules.is_empty()).then(|| serde_json::json!({ "rules": rules }))
 }

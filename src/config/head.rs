@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::concurrency::Concurrency;
 use super::environment::is_name;
+use super::mock_check;
 use super::model::{Api, Limits, ModelConfig, Provider};
 use super::names::{did_you_mean, listed};
 use super::pipeline::Pipeline;
@@ -49,6 +50,7 @@ impl Head {
             if !wrong.iter().any(|place| *place == at || place.starts_with(&inside)) {
                 check_model(&at, name, model, problems);
                 check_pool(&at, model, document, problems);
+                mock_check::check(&at, model, around.vars, problems);
             }
         }
         check_values(document, problems);
@@ -71,7 +73,8 @@ fn render_model_texts(document: &mut Document, around: &Surroundings<'_>, proble
     each_text(models, "/models", &mut |at, text| {
         let parameter = at.split('/').nth(3) == Some("params");
         let computed = text.contains("{{") || (parameter && around.computed.contains(at));
-        if !computed {
+        // A mock's templates are rendered for each record.
+        if !computed || at.split('/').nth(3) == Some("mock") {
             return;
         }
         match shape::scalar(at, text, around.vars) {
@@ -118,7 +121,7 @@ fn check_model(at: &str, name: &str, model: &ModelConfig, problems: &mut Vec<Pro
     let mut wrong = |field: &str, message: String, expected: &str| {
         problems.push(Problem::new(format!("{at}/{field}"), message).with_expected(expected));
     };
-    let remote = model.provider != Provider::Heuristic;
+    let remote = model.provider.is_remote();
     if remote && model.model.trim().is_empty() {
         wrong("model", "`model` is missing".to_owned(), "the name the server knows the model by");
     }
@@ -164,6 +167,7 @@ fn check_model(at: &str, name: &str, model: &ModelConfig, problems: &mut Vec<Pro
     if model.timeout <= 0.0 {
         wrong("timeout", format!("found the number `{}`", model.timeout), "seconds, more than 0");
     }
+    super::batch::check(at, model, problems);
 }
 
 /// A model takes its limits from one place, and the pool it names is declared.

@@ -6,6 +6,7 @@
 //! engine runs. What the user wrote (`pipeline`) and what it means (`plan`) are two types. Nothing here runs
 //! a stage.
 
+mod batch;
 mod check;
 mod concurrency;
 mod declared;
@@ -13,6 +14,8 @@ mod environment;
 mod fingerprint;
 mod head;
 mod load;
+mod mock;
+mod mock_check;
 mod model;
 mod names;
 mod output_path;
@@ -33,9 +36,12 @@ mod whole;
 #[cfg(test)]
 mod tests;
 
+pub use batch::{BatchConfig, Mode};
 pub use check::CheckContext;
 pub use concurrency::Concurrency;
 pub(crate) use environment::expand_secret;
+pub(crate) use fingerprint::without_weather;
+pub use mock::{Delay, DrawnDelay, Fault, MockConfig, MockRule, MockUsage};
 pub use model::{Api, Limits, ModelConfig, Prices, Provider, StructuredOutput};
 pub use names::nearest;
 pub use overrides::Overrides;

@@ -8,7 +8,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::batch::{BatchConfig, Mode};
 use super::concurrency::Concurrency;
+use super::mock::MockConfig;
 
 /// A model: how it is spoken to, and what it is asked with.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -36,6 +38,12 @@ pub struct ModelConfig {
     /// What is asked for: `chat`, or raw `completions` as base models need them.
     #[serde(default)]
     pub api: Api,
+    /// How questions travel: `direct`, the default, or gathered into a provider's `batch`es.
+    #[serde(default)]
+    pub mode: Option<Mode>,
+    /// How questions are gathered, with `mode: batch`.
+    #[serde(default)]
+    pub batch: BatchConfig,
     /// Requests in flight at a time: a number, or `auto` to find how many the endpoints bear.
     #[serde(default = "concurrency")]
     pub concurrency: Concurrency,
@@ -64,6 +72,9 @@ pub struct ModelConfig {
     /// The quota that this model shares with others, by its name in `pools`; in place of `limits`.
     #[serde(default)]
     pub pool: Option<String>,
+    /// What a mock model says, with `provider: mock`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mock: Option<MockConfig>,
 }
 
 fn concurrency() -> Concurrency {
@@ -90,6 +101,17 @@ pub enum Provider {
     Anthropic,
     /// No server: answers are built from the record's own words.
     Heuristic,
+    /// No server: answers and errors as `mock` scripts them, through the same client as a server's, for tests and
+    /// dry runs of a pipeline.
+    Mock,
+}
+
+impl Provider {
+    /// Whether it is spoken to over HTTP.
+    #[must_use]
+    pub fn is_remote(self) -> bool {
+        matches!(self, Self::Openai | Self::Anthropic)
+    }
 }
 
 /// What a model's tokens cost, in any one currency.

@@ -3,10 +3,11 @@
 /// The candidate that `name` is most likely a slip for, if any is near enough.
 #[must_use]
 pub fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    let candidates: Vec<&str> = candidates.into_iter().collect();
     let name = name.to_lowercase();
     let limit = (name.chars().count() / 3).clamp(1, 4);
     let mut best: Option<(usize, &str)> = None;
-    for candidate in candidates {
+    for candidate in candidates.iter().copied() {
         let lower = candidate.to_lowercase();
         let distance = match strsim::damerau_levenshtein(&name, &lower) {
             near if near <= limit => near,
@@ -18,7 +19,19 @@ pub fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) ->
             best = Some((distance, candidate));
         }
     }
-    best.map(|(_, candidate)| candidate)
+    best.map(|(_, candidate)| candidate).or_else(|| sharing_words(&name, &candidates))
+}
+
+/// The only candidate of which `name` is a part, as `marker` is of `drop_marker`, or the other way round.
+fn sharing_words<'c>(name: &str, candidates: &[&'c str]) -> Option<&'c str> {
+    let part =
+        |part: &str, whole: &str| part.len() >= 3 && format!("_{whole}_").contains(&format!("_{part}_"));
+    let shares = |candidate: &&&str| {
+        let lower = candidate.to_lowercase();
+        part(name, &lower) || part(&lower, name)
+    };
+    let mut found = candidates.iter().filter(shares);
+    found.next().copied().filter(|_| found.next().is_none())
 }
 
 /// A hint that names the nearest candidate.
@@ -54,12 +67,16 @@ mod tests {
 
     #[test]
     fn finds_slips_and_nothing_far_off() {
-        let known = ["temperature", "path", "paths", "max_tokens"];
+        let known = ["temperature", "path", "paths", "max_tokens", "drop_marker", "read_tokens"];
         for (name, expected) in [
             ("pth", Some("path")),
             ("Paths", Some("paths")),
             ("temp", Some("temperature")),
             ("max-tokens", Some("max_tokens")),
+            ("marker", Some("drop_marker")),
+            ("the_Temperature", Some("temperature")),
+            ("tokens", None),
+            ("mark", None),
             ("zebra", None),
             ("", None),
         ] {

@@ -117,9 +117,8 @@ impl Plan {
         tree: &Value,
         seen: Seen,
     ) -> Self {
-        let requests =
-            pipeline.models.values().fold(0_u32, |sum, model| sum.saturating_add(model.concurrency.most()));
-        let in_flight = requests.saturating_mul(2).max(LEAST_IN_FLIGHT);
+        let items = pipeline.models.values().fold(0_u32, |sum, model| sum.saturating_add(model.items()));
+        let in_flight = items.max(LEAST_IN_FLIGHT);
         Self {
             resolved: resolved(&pipeline, tree, &seen.still_read),
             max_in_flight: pipeline.max_in_flight.unwrap_or(in_flight),

@@ -47,6 +47,15 @@ fn next_free(kind: &str, taken: &HashSet<String>) -> String {
     id
 }
 
+/// The stage a body pointer such as `/stages/3/sink` belongs to, for people.
+pub(super) fn stage_name(pointer: &str) -> String {
+    let mut parts = pointer.split('/').skip(2);
+    match (parts.next().and_then(|index| index.parse::<usize>().ok()), parts.next()) {
+        (Some(index), Some(kind)) => format!("stage {} (`{kind}`)", index + 1),
+        _ => "another stage".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -68,7 +68,7 @@ pub(crate) enum Asked {
     Storage(StorageError),
     /// The request might exceed the budget.
     OutOfBudget,
-    /// The run was given up while the question was out.
+    /// The run was given up, or stopped, while the question was out.
     Aborted,
 }
 
@@ -162,13 +162,15 @@ impl AskUnit {
         request.schema = reader.and_then(|reader| reader.read.schema()).cloned().map(Arc::new);
         let mut call = self.new_call(post, &request);
         let seeded = self.wants_seed(&request);
-        let question = request.messages.clone();
+        // Whatever is put behind the question is taken off again, so it need not be kept twice.
+        let question = request.messages.len();
         let mut chain = Chain { steps: reader.map_or(&[], |reader| reader.read.on_error()), used: 0 };
         loop {
+            request.sample = call.re_asks;
             if seeded {
                 self.put_seed(&mut request, &mut call, record);
             }
-            let asked = self.ask_once(post, &request, record, call.re_asks, with);
+            let asked = self.ask_once(post, &mut request, record, call.re_asks, with);
             let answered = tokio::select! {
                 biased;
                 () = stop.aborting() => return Asked::Aborted,
@@ -180,6 +182,7 @@ impl AskUnit {
             };
             let (failure, can_retry) = match answered {
                 Err(error) if error.kind == ModelErrorKind::Fatal => return fatal(post, error),
+                Err(error) if error.kind == ModelErrorKind::Later => return Asked::Aborted,
                 Err(error) => {
                     call.attempts += error.attempts;
                     (request_failure(error), false)
@@ -189,7 +192,7 @@ impl AskUnit {
                     match self.read(record, &completion, reader) {
                         Ok(()) => break,
                         Err(error) => {
-                            show_error(&mut request, &question, &completion.text, &error);
+                            show_error(&mut request, question, &completion.text, &error);
                             let stage = reader.map(|reader| Arc::clone(&reader.id));
                             (Failure { stage, answer: Some(completion.text), ..Failure::of(&error) }, true)
                         }
@@ -202,7 +205,7 @@ impl AskUnit {
                     call.re_asks += 1;
                 }
                 OnError::Heuristic => {
-                    request.messages = question;
+                    request.messages.truncate(question);
                     if let Err(error) = self.fall_back(record, &request, reader, &mut call, &failure).await {
                         let (attempts, answer) = (call.attempts, failure.answer);
                         record.provenance.calls.push(Arc::new(call));
@@ -297,11 +300,11 @@ impl AskUnit {
         let messages = serde_json::to_vec(&request.messages).unwrap_or_default();
         let mut params = self.params.clone();
         params.extend(request.params.clone());
+        let served = !["heuristic", "mock"].contains(&self.model.provider());
         Call {
             stage: Arc::clone(&post.id),
             model: Arc::clone(&self.model_name),
-            served_as: (self.model.provider() != self.heuristic.provider())
-                .then(|| Arc::clone(&self.served_name)),
+            served_as: served.then(|| Arc::clone(&self.served_name)),
             provider: self.model.provider().to_owned(),
             prompt_hash: blake3::hash(&messages).to_hex()[..32].to_owned(),
             params,
@@ -329,10 +332,9 @@ fn request_failure(error: ModelError) -> Failure {
 
 /// Puts the wrong answer and what is wrong with it behind the question; only the last one, so that the
 /// conversation does not grow with each try.
-fn show_error(request: &mut ModelRequest, question: &[Message], answer: &str, error: &StageError) {
+fn show_error(request: &mut ModelRequest, question: usize, answer: &str, error: &StageError) {
     let shown: String = answer.chars().take(SHOWN_ANSWER).collect();
-    request.messages.clear();
-    request.messages.extend_from_slice(question);
+    request.messages.truncate(question);
     request.messages.push(Message::new("assistant", shown));
     request.messages.push(Message::new(
         "user",

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use super::admission::SourcePart;
 use super::ask::{AskUnit, Reader};
 use super::worker::Step;
-use crate::config::{Api, ModelConfig, Plan, PlannedStage};
+use crate::config::{self, Api, ModelConfig, Plan, PlannedStage, Provider};
 use crate::draw::Draws;
 use crate::journal::SINKS;
 use crate::llm::Model;
@@ -83,7 +83,7 @@ impl Parts {
     pub fn build(plan: &Plan, providers: &Providers, started: &str) -> Result<Self, RunError> {
         let mut places: BTreeMap<&str, Arc<Semaphore>> = BTreeMap::new();
         for (name, model) in &plan.models {
-            places.insert(name, Arc::new(Semaphore::new(model.concurrency.most().max(1) as usize)));
+            places.insert(name, Arc::new(Semaphore::new(model.places().max(1) as usize)));
         }
         let mut source = None;
         let mut stages: Vec<BuiltStage> = Vec::new();
@@ -132,7 +132,7 @@ impl Parts {
                         places: places.get(name.as_str()).cloned().ok_or_else(no_model)?,
                         model_name: name.as_str().into(),
                         prices: config.prices,
-                        always: serde_json::json!([config.api, config.extra_body]),
+                        always: always(config),
                         served_name: config.model.as_str().into(),
                         ask,
                     }))
@@ -175,6 +175,17 @@ fn asked_with(config: &ModelConfig) -> Map<String, Value> {
         params.insert("extra_body".to_owned(), Value::Object(config.extra_body.clone()));
     }
     params
+}
+
+/// What else changes answers. A mock's answers pass for no server's, nor for those of another script.
+fn always(config: &ModelConfig) -> Value {
+    match config.provider {
+        Provider::Mock => {
+            let script = json!(config.mock);
+            json!([config.api, config.extra_body, "mock", config::without_weather(&script)])
+        }
+        _ => json!([config.api, config.extra_body]),
+    }
 }
 
 fn when(plan: &Plan, planned: &PlannedStage) -> Result<Option<Expression>, RunError> {

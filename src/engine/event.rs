@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::metrics::StageFigures;
 use crate::journal::{Lines, Spent, StorageError};
-use crate::llm::{EndpointFigures, PoolFigures};
+use crate::llm::{BatchFigures, EndpointFigures, PoolFigures};
 use crate::record::{Record, RecordId};
 
 /// A record on its way through the stages.
@@ -117,6 +117,9 @@ pub enum RunEvent {
 pub struct Snapshot {
     /// `running`, `draining`, `finished`, `interrupted` or `failed`.
     pub state: &'static str,
+    /// What failed, once the state is `failed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
     /// The pipeline's name.
     pub pipeline: String,
     /// Items that were ever admitted, over all starts.
@@ -166,6 +169,8 @@ pub struct Snapshot {
     pub endpoints: Vec<EndpointFigures>,
     /// How the quotas are doing that the models draw on.
     pub pools: Vec<PoolFigures>,
+    /// The batches that are gathered or with a provider.
+    pub batches: Vec<BatchFigures>,
 }
 
 /// Tokens of models.

@@ -30,7 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use accept::InOrder;
 use admission::{Admission, no_thread};
@@ -52,6 +52,7 @@ use crate::config::{Budget, ErrorBudget};
 use crate::journal::{
     Answers, OpenError, Opened, RunDirectory, RunState, Spent, Started, StorageError, Storing, write_array,
 };
+use crate::llm::{Model, Tending};
 
 /// Records that may wait before a stage.
 const CHANNEL: usize = 32;
@@ -92,6 +93,14 @@ pub struct RunReport {
     pub arrays: Vec<(String, u64)>,
 }
 
+impl RunReport {
+    /// Whether the run is complete, not one item ended ok, and some were rejected.
+    #[must_use]
+    pub fn made_nothing(&self) -> bool {
+        matches!(self.end, RunEnd::Complete) && self.snapshot.ok == 0 && self.snapshot.rejected > 0
+    }
+}
+
 /// Why a run ended.
 #[derive(Debug)]
 pub enum RunEnd {
@@ -125,7 +134,8 @@ pub async fn run(
     events: async_channel::Sender<RunEvent>,
 ) -> Result<RunReport, OpenError> {
     let Opened { mut directory, done, before, .. } = opened;
-    let Started { writer, answers, answers_thread, spent } = directory.start(&done, options.storing)?;
+    let Started { writer, answers, answers_thread, batches, batch_thread, spent } =
+        directory.start(&done, options.storing)?;
     let spending = Arc::new(Spending::new(options.budget, spent));
     let (facts, facts_out) = async_channel::bounded(FACTS);
     let metrics = parts.stages.iter().map(|stage| StageMetrics::new(Arc::clone(&stage.id))).collect();
@@ -162,6 +172,7 @@ pub async fn run(
     let tasks = TaskTracker::new();
     verify(&directory, &facts, &tasks);
     let first = start_stages(parts.stages, &books.stages, &facts, (answers, spending), &stop, &tasks);
+    let tending = tend(parts.models, Tending { batches, draining: stop.drain_token() }, &facts, &tasks);
     match parts.source.start() {
         Ok(units) => {
             let limit = options.limit.unwrap_or(u64::MAX);
@@ -175,22 +186,48 @@ pub async fn run(
             drop((facts, first));
         }
     }
-    let limiter = tokio_util::task::AbortOnDropHandle::new(
-        tasks.spawn(stop.clone().limit_drain(options.drain_timeout)),
-    );
-    let tended: Vec<_> = parts.models.into_iter().filter_map(|model| model.tend()).collect();
-    let tending = tended.into_iter().map(|work| tokio_util::task::AbortOnDropHandle::new(tasks.spawn(work)));
-    let tending: Vec<_> = tending.collect();
+    let limiter = AbortOnDropHandle::new(tasks.spawn(stop.clone().limit_drain(options.drain_timeout)));
     let mut closing = Ledger::new(books, writer).run().await;
     drop((limiter, tending));
     // A task that was given up may still hold the answers for a moment.
     tasks.close();
     tasks.wait().await;
-    let ended = tokio::task::spawn_blocking(move || answers_thread.finish()).await;
+    let ended = tokio::task::spawn_blocking(move || {
+        batch_thread.finish();
+        answers_thread.finish()
+    });
+    let ended = ended.await;
     if let Ok(Err(error)) = ended {
         closing.storage.get_or_insert(error);
     }
     Ok(finish(directory, closing, &parts.sinks, &options, &stop)?)
+}
+
+/// Starts what the models have to do beside the questions. It does not keep the ledger waiting.
+fn tend(
+    models: Vec<Arc<dyn Model>>,
+    with: Tending,
+    facts: &async_channel::Sender<Fact>,
+    tasks: &TaskTracker,
+) -> Vec<AbortOnDropHandle<()>> {
+    let mut tending = Vec::new();
+    let batches = Arc::clone(&with.batches);
+    for work in models.into_iter().filter_map(|model| model.tend(with.clone())) {
+        let facts = facts.downgrade();
+        tending.push(AbortOnDropHandle::new(tasks.spawn(async move {
+            if let (Err(error), Some(facts)) = (work.await, facts.upgrade()) {
+                let _ = facts.send(Fact::Storage(error)).await;
+            }
+        })));
+    }
+    if batches.abandoned() > 0 {
+        tracing::warn!(
+            "{} questions are with a provider in batches, but their model is not asked so any more: they are \
+             asked again, and paid for twice",
+            batches.abandoned()
+        );
+    }
+    tending
 }
 
 /// Checks beside the start that the outputs are still what earlier starts committed.
@@ -267,6 +304,11 @@ fn finish(
         }
         RunEnd::Fatal(_) | RunEnd::Storage(_) => "failed",
     };
+    snapshot.failure = match &end {
+        RunEnd::Fatal(error) => Some(format!("stage `{}`: {error}", error.stage)),
+        RunEnd::Storage(error) => Some(error.to_string()),
+        _ => None,
+    };
     let mut arrays = Vec::new();
     if complete {
         for sink in sinks {
@@ -276,7 +318,11 @@ fn finish(
             }
         }
     }
-    if !matches!(end, RunEnd::Storage(_)) {
+    if matches!(end, RunEnd::Storage(_)) {
+        // For `status`, where the disk still takes it. The manifest is left alone: what it says may be all that
+        // is known for certain.
+        let _ = directory.save_status(&snapshot);
+    } else {
         directory.save_status(&snapshot)?;
         directory.save(|manifest| {
             manifest.seconds += snapshot.seconds;

@@ -38,7 +38,7 @@ impl AskUnit {
     pub(super) async fn ask_once(
         &self,
         post: &Post,
-        request: &ModelRequest,
+        request: &mut ModelRequest,
         record: &Record,
         sample: u32,
         with: Option<&With>,
@@ -47,16 +47,20 @@ impl AskUnit {
             post.metrics.request();
             return Ok(self.model.complete(request, record).await);
         };
-        let mut params = self.params.clone();
-        params.extend(request.params.clone());
-        let names = self.names(post, request, &params, record, sample);
+        let (names, most) = {
+            // Not held while the answer is awaited, which with batches takes hours for thousands.
+            let mut params = self.params.clone();
+            params.extend(request.params.clone());
+            (self.names(post, request, &params, record, sample), worst_case(request, &params, self.prices))
+        };
         match answers.find(names).await? {
             Some(Kept::Answer(completion)) => return Ok(Ok(*completion)),
             Some(Kept::Failure(error)) => return Ok(Err(error)),
             None => {}
         }
-        let reserved = spending.reserve(worst_case(request, &params, self.prices)).await;
+        let reserved = spending.reserve(most).await;
         let Some(reserved) = reserved else { return Err(Unasked::OutOfBudget) };
+        request.key = Some(names.key);
         post.metrics.request();
         let answered = self.model.complete(request, record).await;
         match &answered {
@@ -66,7 +70,7 @@ impl AskUnit {
                 answers.keep(names, &Kept::Answer(Box::new(completion.clone())), spent).await?;
             }
             // What ends the run says nothing of the record.
-            Err(error) if error.kind == ModelErrorKind::Fatal => {}
+            Err(error) if error.kind != ModelErrorKind::Record => {}
             Err(error) => answers.keep(names, &Kept::Failure(error.clone()), spending.spent()).await?,
         }
         Ok(answered)

@@ -43,6 +43,11 @@ impl Stop {
         self.drain.cancelled().await;
     }
 
+    /// What says that no new item is admitted, for those who know nothing of runs.
+    pub(super) fn drain_token(&self) -> CancellationToken {
+        self.drain.clone()
+    }
+
     /// Waits for `abort`.
     pub async fn aborting(&self) {
         self.abort.cancelled().await;

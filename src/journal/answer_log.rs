@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::answers::{self, KIND, Kept, Names, Recovered};
 use super::commits::Spent;
-use super::disk::{Disk, DiskFile};
+use super::disk::{self, Disk, DiskFile};
 use super::frames;
 use super::reuse::Reuse;
 use super::writer::StorageError;
@@ -55,16 +55,12 @@ impl Answers {
         (sync, pack): (bool, bool),
     ) -> Result<(Self, AnswersThread), StorageError> {
         let failed = |action, source| StorageError::new(action, path, source);
-        let mut file = disk.append(path).map_err(|source| failed("open", source))?;
         let mut bytes = frames::header(KIND, generation);
         // Written again, so that this log alone has all that unfinished items need.
         for (names, kept) in recovered.answers.values() {
             answers::push(&mut bytes, *names, kept, recovered.spent, false, pack);
         }
-        file.write(&bytes).map_err(|source| failed("write", source))?;
-        if sync {
-            file.sync().map_err(|source| failed("sync", source))?;
-        }
+        let file = disk::begin(disk, path, &bytes, sync).map_err(|source| failed("make", source))?;
         let end = Arc::new(AtomicU64::new(bytes.len() as u64));
         let failure = Arc::new(OnceLock::new());
         let syncer = match sync {

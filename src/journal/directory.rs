@@ -13,6 +13,8 @@ use roaring::RoaringTreemap;
 use serde_json::Value;
 
 use super::answer_log::{Answers, AnswersThread};
+use super::batch_files::{BatchFiles, BatchThread, Left};
+use super::batches::{self, Batches};
 use super::commits::{AnswersFrom, Spent, Stable};
 use super::disk::{self, Disk};
 use super::manifest::{self, FORMAT, Manifest, RunState};
@@ -65,6 +67,10 @@ pub struct Started {
     pub answers: Arc<Answers>,
     /// Ends when every `answers` is dropped.
     pub answers_thread: AnswersThread,
+    /// What is with providers in batches.
+    pub batches: Arc<BatchFiles>,
+    /// Ends when every `batches` is dropped.
+    pub batch_thread: BatchThread,
     /// What earlier starts spent at the models.
     pub spent: Spent,
 }
@@ -169,6 +175,9 @@ impl RunDirectory {
     pub fn start(&mut self, done: &RoaringTreemap, how: Storing) -> Result<Started, OpenError> {
         let recovered = recover::answers(self, self.answers, done)?;
         let reuse = recover::reuse(self)?;
+        let earlier = self.manifest.first_generation..=self.manifest.generation;
+        let batches = Batches::read(&*self.disk, &self.root, earlier)?;
+        let left = Left { last: batches.last, open: batches.open(done, &recovered) };
         let spent = self.spent.later(recovered.spent);
         self.manifest.generation += 1;
         // First the manifest: without it the next start would take the folder for somebody else's.
@@ -193,21 +202,25 @@ impl RunDirectory {
         }
         let generation = self.manifest.generation;
         let log = recover::answers_path(&self.root, generation);
-        for leftover in [&log, &recover::commits_path(&self.root, generation)] {
+        let commits = recover::commits_path(&self.root, generation);
+        for leftover in [&log, &commits, &batches::path(&self.root, generation)] {
             self.remove_leftover(leftover)?;
         }
         let sync = (how.sync, how.pack);
         let (answers, answers_thread) =
             Answers::start(&*self.disk, &log, generation, recovered, reuse, sync)?;
+        let (batches, batch_thread) =
+            BatchFiles::start(Arc::clone(&self.disk), &self.root, generation, left, how.sync)?;
         let files = Files {
             disk: Arc::clone(&self.disk),
             root: self.root.clone(),
-            log: recover::commits_path(&self.root, generation),
+            log: commits,
             outputs,
             sync: how.sync,
         };
         let writer = Writer::start(files, generation)?;
-        Ok(Started { writer, answers: Arc::new(answers), answers_thread, spent })
+        let (answers, batches) = (Arc::new(answers), Arc::new(batches));
+        Ok(Started { writer, answers, answers_thread, batches, batch_thread, spent })
     }
 
     /// Compares every committed byte of the outputs with its checksum; to be run beside the start, since
@@ -247,10 +260,16 @@ impl RunDirectory {
             .map_err(|source| StorageError::new("write", &path, source))
     }
 
-    /// Replaces `status.json`.
+    /// Replaces `status.json` at the end of a start, whose number goes in too.
     pub fn save_status(&self, status: &impl serde::Serialize) -> Result<(), StorageError> {
         let path = self.root.join("status.json");
-        let json = serde_json::to_vec_pretty(status)
+        let json = serde_json::to_value(status)
+            .and_then(|mut status| {
+                if let Some(status) = status.as_object_mut() {
+                    status.insert("start".to_owned(), self.manifest.generation.into());
+                }
+                serde_json::to_vec_pretty(&status)
+            })
             .map_err(|error| StorageError::new("write", &path, std::io::Error::other(error)))?;
         disk::replace(&*self.disk, &path, &json, false)
             .map_err(|source| StorageError::new("replace", &path, source))

@@ -64,6 +64,13 @@ pub fn replace(disk: &dyn Disk, path: &Path, content: &[u8], sync: bool) -> io::
     }
 }
 
+/// Makes a log that begins with `bytes`, and opens it. Its name appears only when these are durable: a log
+/// whose first bytes are rubbish is then damaged, and not one whose making was cut off by a loss of power.
+pub fn begin(disk: &dyn Disk, path: &Path, bytes: &[u8], sync: bool) -> io::Result<Box<dyn DiskFile>> {
+    replace(disk, path, bytes, sync)?;
+    disk.append(path)
+}
+
 /// How often a lock is tried for while somebody looks at it; a look takes microseconds.
 const LOCK_TRIES: u32 = 1000;
 

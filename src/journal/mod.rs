@@ -11,6 +11,8 @@
 mod answer_log;
 mod answers;
 mod array;
+mod batch_files;
+mod batches;
 mod commits;
 mod directory;
 pub mod disk;
@@ -26,6 +28,8 @@ mod writer;
 pub use answer_log::{Answers, AnswersThread};
 pub use answers::{Kept, Key, Names};
 pub use array::write_array;
+pub use batch_files::{BatchFiles, BatchThread};
+pub use batches::{BatchEvent, OpenBatch, hex, unhex};
 pub use commits::{Outcome, Spent};
 pub use directory::{Opened, RunDirectory, Started, Storing, Wanted};
 pub use frames::LogError;

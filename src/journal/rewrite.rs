@@ -11,6 +11,7 @@ use std::sync::Arc;
 use roaring::RoaringTreemap;
 
 use super::answers::{self, Recovered};
+use super::batches::{self, Batches};
 use super::commits::{self, AnswersFrom, Group, Outcome, Spent, Stable};
 use super::disk::{self, Disk, DiskFile};
 use super::frames;
@@ -133,6 +134,7 @@ impl Existing {
             file.sync()?;
         }
         self.write_answers(generation, answers)?;
+        self.write_batches(generation, redo)?;
         for folder in [&folder, &self.root.join("journal")] {
             self.disk.sync_dir(folder).map_err(|source| StorageError::new("sync", folder, source))?;
         }
@@ -157,6 +159,22 @@ impl Existing {
             answers::push(&mut bytes, *names, kept, answers.spent, false, true);
             file.write(&bytes)?;
         }
+        Ok(file.sync()?)
+    }
+
+    /// Batches of items that are made again are forgotten with their answers.
+    fn write_batches(&self, generation: u32, redo: &RoaringTreemap) -> Result<(), OpenError> {
+        let earlier = self.manifest.first_generation..=self.manifest.generation;
+        let events = Batches::read(&*self.disk, &self.root, earlier)?.without(redo);
+        if events.is_empty() {
+            return Ok(());
+        }
+        let mut file = NewFile::make(&*self.disk, batches::path(&self.root, generation))?;
+        let mut bytes = frames::header(batches::KIND, generation);
+        for event in &events {
+            batches::push(&mut bytes, event);
+        }
+        file.write(&bytes)?;
         Ok(file.sync()?)
     }
 
@@ -258,12 +276,13 @@ struct Gathered {
     group: Group,
     from: Vec<u64>,
     spent: Spent,
+    frames: u64,
 }
 
 impl Gathered {
     fn new(generation: u32, spent: Spent) -> Self {
         let answers = AnswersFrom { generation, offset: 0 };
-        Self { group: Group { answers, ..Group::default() }, from: Vec::new(), spent }
+        Self { group: Group { answers, ..Group::default() }, from: Vec::new(), spent, frames: 0 }
     }
 
     fn add(&mut self, item: u64, outcome: Outcome, lines: &[u32]) {
@@ -272,9 +291,11 @@ impl Gathered {
     }
 
     fn close(&mut self, files: &mut [NewFile], log: &mut NewFile) -> Result<(), StorageError> {
-        if self.group.items.is_empty() {
+        // One frame at least, if only to say what was spent and from where on answers are found.
+        if self.group.items.is_empty() && self.frames > 0 {
             return Ok(());
         }
+        self.frames += 1;
         self.from.resize(files.len(), 0);
         self.group.files = self.from.iter().zip(&*files).map(|(from, file)| (*from, file.stable)).collect();
         self.group.spent = self.spent;

@@ -175,12 +175,10 @@ impl State {
             let file = files.disk.append(&path).map_err(|source| StorageError::new("open", &path, source))?;
             outputs.push(Output { path, file, waiting: Vec::new(), stable });
         }
-        let mut log =
-            files.disk.append(&files.log).map_err(|source| StorageError::new("open", &files.log, source))?;
-        log.write(&frames::header(KIND, generation))
-            .map_err(|source| StorageError::new("write", &files.log, source))?;
+        let header = frames::header(KIND, generation);
+        let log = disk::begin(&*files.disk, &files.log, &header, files.sync)
+            .map_err(|source| StorageError::new("make", &files.log, source))?;
         if files.sync {
-            log.sync().map_err(|source| StorageError::new("sync", &files.log, source))?;
             let parents = [Some(files.root.as_path()), files.log.parent(), outputs[PROVENANCE].path.parent()];
             for parent in parents.into_iter().flatten() {
                 files.disk.sync_dir(parent).map_err(|source| StorageError::new("sync", parent, source))?;

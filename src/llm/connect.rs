@@ -5,11 +5,15 @@
 
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
+
 use super::Model;
+use super::batch::Batch;
 use super::heuristic::Heuristic;
+use super::mock;
 use super::quota::Pools;
 use super::remote::Remote;
-use crate::config::{ModelConfig, Provider};
+use crate::config::{Mode, ModelConfig, Provider};
 
 /// A model that cannot be made as declared.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +76,14 @@ pub enum ConnectProblem {
         /// The field.
         field: &'static str,
     },
+    /// A rule of a mock that cannot be compiled.
+    #[error("rule {rule} of `mock`: {what}")]
+    Mock {
+        /// The rule's number, from 1.
+        rule: usize,
+        /// What is wrong.
+        what: String,
+    },
     /// A provider that this build does not have.
     #[error("there is no such provider")]
     Provider,
@@ -80,12 +92,28 @@ pub enum ConnectProblem {
     Client(String),
 }
 
-/// Makes the model `name`, ready to be asked, drawing on the pool it names.
-pub fn connect(name: &str, config: &ModelConfig, pools: &Pools) -> Result<Arc<dyn Model>, ConnectError> {
+/// What a mock draws from.
+#[derive(Debug, Clone, Copy)]
+pub struct Drawn<'a> {
+    /// The run's seed.
+    pub seed: u64,
+    /// The pipeline's variables, which templates see.
+    pub vars: &'a Map<String, Value>,
+}
+
+/// Makes the model `name`, ready to be asked, using the pool it names.
+pub fn connect(
+    name: &str,
+    config: &ModelConfig,
+    pools: &Pools,
+    drawn: Drawn<'_>,
+) -> Result<Arc<dyn Model>, ConnectError> {
     match config.provider {
+        Provider::Openai if config.mode() == Mode::Batch => Ok(Arc::new(Batch::new(name, config)?)),
         Provider::Openai | Provider::Anthropic => {
             Ok(Arc::new(Remote::in_pool(name, config, pools.of(name, config))?))
         }
         Provider::Heuristic => Ok(Arc::new(Heuristic)),
+        Provider::Mock => Ok(Arc::new(mock::model(name, config, pools.of(name, config), drawn)?)),
     }
 }

@@ -1,15 +1,18 @@
 //! Everything between a rendered prompt and an answer: requests, providers, retries.
 //!
 //! The engine's `ask` unit calls a `Model`; nothing else does. `remote` speaks HTTP, `heuristic` answers
-//! from the record's own words without any server, `scripted` answers as a test or dry run says.
+//! from the record's own words without any server, `mock` answers as the pipeline file says, `scripted` as a
+//! test says.
 
 pub mod answer_json;
 pub mod answer_schema;
+mod batch;
 mod classify;
 mod connect;
 mod dialect;
 mod endpoints;
 pub mod heuristic;
+mod mock;
 mod quota;
 pub mod reasoning;
 mod remote;
@@ -19,16 +22,20 @@ pub mod scripted;
 mod secrets;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
 
+use crate::journal::{BatchFiles, Key, StorageError};
 use crate::record::Record;
 
-pub use connect::{ConnectError, ConnectProblem, connect};
+pub use batch::{Batch, BatchFigures};
+pub use connect::{ConnectError, ConnectProblem, Drawn, connect};
 pub use dialect::RESERVED_PARAMS;
 pub use endpoints::{EndpointFigures, MOST_PLACES};
 pub use heuristic::Heuristic;
@@ -46,6 +53,12 @@ pub struct ModelRequest {
     /// The schema the answer must meet; sent as `response_format` where the model's settings allow it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schema: Option<Arc<Value>>,
+    /// How often the record asked before because an answer would not do; not sent.
+    #[serde(skip)]
+    pub sample: u32,
+    /// What the question is called within its run, for a model that must know it again at a later start.
+    #[serde(skip)]
+    pub key: Option<Key>,
 }
 
 /// One message of a conversation.
@@ -126,14 +139,14 @@ pub trait Model: Send + Sync {
         true
     }
 
-    /// How its endpoints and its quota are doing, for `status`.
+    /// How its endpoints, its quota and its batches are doing, for `status`.
     fn health(&self) -> Health {
         Health::default()
     }
 
     /// What is to be done beside the questions while a run lasts, such as watching a server's queue. Ends
-    /// by being dropped.
-    fn tend(self: Arc<Self>) -> Option<BoxFuture<'static, ()>> {
+    /// by being dropped, or when a file cannot be written.
+    fn tend(self: Arc<Self>, _with: Tending) -> Option<BoxFuture<'static, Result<(), StorageError>>> {
         None
     }
 
@@ -146,13 +159,24 @@ pub trait Model: Send + Sync {
     ) -> BoxFuture<'a, Result<Completion, ModelError>>;
 }
 
-/// How a model's endpoints and quota are doing.
+/// What a model may use while a run lasts.
+#[derive(Clone)]
+pub struct Tending {
+    /// Where batches are kept.
+    pub batches: Arc<BatchFiles>,
+    /// Says when nothing new is begun any more.
+    pub draining: CancellationToken,
+}
+
+/// How a model's endpoints, quota and batches are doing.
 #[derive(Debug, Clone, Default)]
 pub struct Health {
     /// One entry for each endpoint.
     pub endpoints: Vec<EndpointFigures>,
     /// The quota, which other models may share.
     pub pool: Option<PoolFigures>,
+    /// The batches that are gathered or with the provider.
+    pub batches: Vec<BatchFigures>,
 }
 
 /// A request that finally failed.
@@ -177,4 +201,6 @@ pub enum ModelErrorKind {
     Fatal,
     /// This record cannot be answered; others can.
     Record,
+    /// The run is being stopped; the answer will be there at a later start.
+    Later,
 }

@@ -11,44 +11,36 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Client, Response, StatusCode, Url, redirect};
+use reqwest::Url;
 use tracing::warn;
 
 use super::classify::{self, Failure, Verdict};
 use super::connect::{ConnectError, ConnectProblem};
 use super::dialect::{Asked, Dialect, RESERVED_PARAMS};
 use super::endpoints::{Address, Endpoints, Outcome, Place, read_queue};
+use super::mock::Script;
 use super::quota::{self, Need, Outputs, Pool, Turn};
 use super::retry::Retry;
-use super::secrets::Secrets;
-use super::{Completion, Health, Model, ModelError, ModelErrorKind, ModelRequest, Usage};
+use super::wire::{self, CONNECT_TIMEOUT, Wire};
+use super::{Completion, Health, Model, ModelError, ModelErrorKind, ModelRequest, Tending, Usage};
 use crate::config::{Concurrency, ModelConfig, StructuredOutput};
+use crate::journal::StorageError;
 use crate::record::Record;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The bound of the first wait before an attempt is repeated.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
-/// The longest body that is read; an answer of 8 MiB is no answer.
-const LARGEST_BODY: usize = 8 << 20;
 /// How often a server that tells of its queue is asked.
 const QUEUE_EVERY: Duration = Duration::from_secs(1);
 /// How often one is asked that has not told yet: it may still be starting.
 const QUEUE_TRIES: usize = 30;
-/// What is read of the body of an error.
-const LARGEST_ERROR: usize = 64 << 10;
 
 /// A model behind one or more endpoints.
 pub struct Remote {
     name: String,
     asked: Asked,
-    client: Client,
+    wire: Wire,
     endpoints: Arc<Endpoints>,
     concurrency: Concurrency,
-    secrets: Secrets,
-    /// Where the key is read from, in words.
-    key_source: Option<String>,
-    timeout: Duration,
     retry: Retry,
     pool: Arc<Pool>,
     outputs: Outputs,
@@ -56,6 +48,15 @@ pub struct Remote {
     form: Mutex<StructuredOutput>,
     /// What stops the run: found by one request, it keeps the others from being sent.
     fatal: OnceLock<Failure>,
+    /// What answers in the server's place.
+    script: Option<Script>,
+}
+
+/// A question that is being put, and how often it was sent.
+struct Asking<'a> {
+    request: &'a ModelRequest,
+    record: &'a Record,
+    sent: AtomicU32,
 }
 
 impl Remote {
@@ -83,28 +84,22 @@ impl Remote {
         if config.max_attempts == 0 {
             return Err(ConnectProblem::Number { field: "max_attempts" });
         }
-        let timeout = Duration::try_from_secs_f64(config.timeout).unwrap_or_default();
-        if timeout.is_zero() {
-            return Err(ConnectProblem::Number { field: "timeout" });
-        }
         let asked = Asked::new(config);
         let path = asked.dialect.path();
         let addresses = config.base_urls.iter();
         let addresses = addresses.map(|url| Address::new(url, path)).collect::<Result<_, _>>()?;
         Ok(Self {
             name: name.to_owned(),
-            client: client()?,
+            wire: Wire::new(name, config, asked.dialect)?,
             endpoints: Endpoints::new(name, addresses, config.concurrency),
             concurrency: config.concurrency,
-            secrets: Secrets::read(config, asked.dialect)?,
-            key_source: key_source(config),
             asked,
-            timeout,
             retry: Retry::new(name, config.max_attempts, FIRST_WAIT),
             pool,
             outputs: Outputs::default(),
             form: Mutex::new(config.structured_output),
             fatal: OnceLock::new(),
+            script: None,
         })
     }
 
@@ -115,14 +110,21 @@ impl Remote {
         self
     }
 
+    /// Lets a script answer; nothing is sent.
+    pub(super) fn scripted(mut self, script: Script) -> Self {
+        self.script = Some(script);
+        self
+    }
+
     /// One attempt, which may put the question again in a weaker form: a schema that a server refuses is
     /// sent as `json_object`, then not at all. What worked is remembered for the model.
-    async fn attempt(&self, request: &ModelRequest, sent: &AtomicU32) -> Result<Completion, Failure> {
+    async fn attempt(&self, asking: &Asking<'_>) -> Result<Completion, Failure> {
+        let request = asking.request;
         let declared = *self.form.lock().unwrap_or_else(PoisonError::into_inner);
         let mut form = declared;
         loop {
             let body = self.asked.body(request, form)?;
-            match self.exchange(body, self.need(request), sent).await {
+            match self.exchange(body, asking).await {
                 Err(failure) if failure.refuses_format && request.schema.is_some() => match weaker(form) {
                     Some(next) => form = next,
                     None => return Err(failure),
@@ -155,7 +157,8 @@ impl Remote {
     }
 
     /// One HTTP exchange, when an endpoint has a place and the quota allows it, within the time limit.
-    async fn exchange(&self, body: Vec<u8>, need: Need, sent: &AtomicU32) -> Result<Completion, Failure> {
+    async fn exchange(&self, body: Vec<u8>, asking: &Asking<'_>) -> Result<Completion, Failure> {
+        let need = self.need(asking.request);
         let mut place = self.endpoints.place().await;
         let turn = self.pool.turn(need).await;
         // The endpoint may have gone down while the quota was waited for.
@@ -168,16 +171,17 @@ impl Remote {
             turn.refund();
             return Err(fatal.clone());
         }
-        sent.fetch_add(1, Ordering::Relaxed);
+        let before = asking.sent.fetch_add(1, Ordering::Relaxed);
         place.begin();
-        let result = match tokio::time::timeout(self.timeout, self.post(place.address(), body, &turn)).await {
-            Ok(result) => result.map_err(|failure| self.told_of_key(self.without_key(failure))),
-            Err(_) => {
-                let seconds = self.timeout.as_secs_f64();
-                let message = format!("`{}` did not answer within {seconds} s", place.address().shown);
-                Err(Failure::new(Verdict::Retry, "timeout", message))
+        let posted = async {
+            match &self.script {
+                Some(script) => {
+                    self.asked.dialect.read(&script.reply(asking.request, asking.record, before).await?)
+                }
+                None => self.post(place.address(), body, &turn).await,
             }
         };
+        let result = self.wire.in_time(&place.address().shown, posted).await;
         match &result {
             Ok(completion) => self.note_answer(completion, need, place, turn),
             Err(failure) => {
@@ -244,81 +248,52 @@ impl Remote {
     }
 
     async fn queue(&self, url: &Url) -> Option<(f64, f64)> {
-        let mut request = self.client.get(url.clone()).timeout(CONNECT_TIMEOUT);
-        request = request.headers(self.secrets.headers());
-        let mut response = request.send().await.ok().filter(|response| response.status().is_success())?;
-        let mut text = Vec::new();
-        while let Some(chunk) = response.chunk().await.ok()? {
-            if text.len() + chunk.len() > LARGEST_BODY {
-                return None;
-            }
-            text.extend_from_slice(&chunk);
-        }
+        let request = self.wire.get(url.clone()).timeout(CONNECT_TIMEOUT);
+        let response = request.send().await.ok().filter(|response| response.status().is_success())?;
+        let text = wire::body(response, "").await.ok()?;
         read_queue(&String::from_utf8_lossy(&text))
     }
 
     async fn post(&self, endpoint: &Address, body: Vec<u8>, turn: &Turn) -> Result<Completion, Failure> {
-        let mut request = self.client.post(endpoint.url.clone()).body(body);
-        request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        request = request.headers(self.secrets.headers());
-        let cut = |error: reqwest::Error| classify::transport(&error, &endpoint.shown);
-        let mut response = request.send().await.map_err(cut)?;
+        let request = self.wire.post_json(endpoint.url.clone(), body);
+        let mut response =
+            request.send().await.map_err(|error| classify::transport(&error, &endpoint.shown))?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         turn.observe(quota::read_headers(&headers));
         if !status.is_success() {
-            return Err(refusal(status, &headers, response, &endpoint.shown).await);
+            return Err(wire::refusal(status, &headers, response, &endpoint.shown).await);
         }
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(cut)? {
-            if body.len() + chunk.len() > LARGEST_BODY {
-                let message = format!("`{}` sent more than {LARGEST_BODY} bytes", endpoint.shown);
-                return Err(Failure::new(Verdict::Record, "body_too_large", message));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        self.asked.dialect.read(&body)
-    }
-
-    /// A refusal with where the key comes from, which the server cannot know.
-    fn told_of_key(&self, failure: Failure) -> Failure {
-        if !matches!(&*failure.class, "unauthorized" | "forbidden") {
-            return failure;
-        }
-        let key = match &self.key_source {
-            None => format!("no key was sent: `models.{}` names no `api_key_env`", self.name),
-            Some(source) if self.secrets.has_key() => format!("the key is read from `{source}`"),
-            Some(source) => format!("no key was sent: `{source}` is unset"),
-        };
-        Failure { message: format!("{} ({key})", failure.message), ..failure }
-    }
-
-    fn without_key(&self, failure: Failure) -> Failure {
-        Failure { message: self.secrets.strike_out(&failure.message), ..failure }
+        self.asked.dialect.read(&wire::body(response, &endpoint.shown).await?)
     }
 }
 
 impl Model for Remote {
     fn provider(&self) -> &'static str {
-        if self.asked.dialect == Dialect::Anthropic { "anthropic" } else { "openai" }
+        match self.asked.dialect {
+            _ if self.script.is_some() => "mock",
+            Dialect::Anthropic => "anthropic",
+            Dialect::Chat | Dialect::Completions => "openai",
+        }
     }
 
     fn health(&self) -> Health {
-        Health { endpoints: self.endpoints.figures(), pool: Some(self.pool.figures()) }
+        Health { endpoints: self.endpoints.figures(), pool: Some(self.pool.figures()), ..Health::default() }
     }
 
-    fn tend(self: Arc<Self>) -> Option<BoxFuture<'static, ()>> {
-        (self.concurrency == Concurrency::Auto).then(|| self.watch_queues().boxed())
+    fn tend(self: Arc<Self>, _with: Tending) -> Option<BoxFuture<'static, Result<(), StorageError>>> {
+        let watched = self.concurrency == Concurrency::Auto && self.script.is_none();
+        watched.then(|| self.watch_queues().map(Ok).boxed())
     }
 
     fn complete<'a>(
         &'a self,
         request: &'a ModelRequest,
-        _record: &'a Record,
+        record: &'a Record,
     ) -> BoxFuture<'a, Result<Completion, ModelError>> {
         async move {
-            let sent = AtomicU32::new(0);
-            let result = self.retry.run(|| self.attempt(request, &sent).boxed()).await;
-            let attempts = sent.load(Ordering::Relaxed);
+            let asking = Asking { request, record, sent: AtomicU32::new(0) };
+            let result = self.retry.run(|| self.attempt(&asking).boxed()).await;
+            let attempts = asking.sent.load(Ordering::Relaxed);
             match result {
                 Ok(completion) => Ok(Completion { attempts, ..completion }),
                 Err(failure) => Err(finally(failure, attempts)),
@@ -328,7 +303,7 @@ impl Model for Remote {
     }
 }
 
-fn finally(failure: Failure, attempts: u32) -> ModelError {
+pub(super) fn finally(failure: Failure, attempts: u32) -> ModelError {
     let kind = match failure.verdict {
         Verdict::Fatal => ModelErrorKind::Fatal,
         Verdict::Pause | Verdict::Retry | Verdict::Record => ModelErrorKind::Record,
@@ -336,41 +311,11 @@ fn finally(failure: Failure, attempts: u32) -> ModelError {
     ModelError { kind, class: failure.class, message: failure.message, attempts }
 }
 
-fn key_source(config: &ModelConfig) -> Option<String> {
-    config.api_key_env.clone().or_else(|| config.api_key_file.clone())
-}
-
-/// Nothing is repeated or followed here: `retry` is the only place that repeats, and a redirected POST
-/// would become a GET.
-fn client() -> Result<Client, ConnectProblem> {
-    Client::builder()
-        .user_agent(concat!("synthmill/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(CONNECT_TIMEOUT)
-        .pool_idle_timeout(Duration::from_secs(30))
-        .redirect(redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .build()
-        .map_err(|error| ConnectProblem::Client(error.without_url().to_string()))
-}
-
 /// The next weaker way to ask for JSON.
-fn weaker(form: StructuredOutput) -> Option<StructuredOutput> {
+pub(super) fn weaker(form: StructuredOutput) -> Option<StructuredOutput> {
     match form {
         StructuredOutput::JsonSchema | StructuredOutput::GuidedJson => Some(StructuredOutput::JsonObject),
         StructuredOutput::JsonObject => Some(StructuredOutput::Off),
         StructuredOutput::Off => None,
     }
-}
-
-/// Judges an error status by as much of the body as can be had.
-async fn refusal(status: StatusCode, headers: &HeaderMap, mut response: Response, url: &str) -> Failure {
-    let mut body = Vec::new();
-    while let Ok(Some(chunk)) = response.chunk().await {
-        let room = LARGEST_ERROR - body.len();
-        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        if body.len() == LARGEST_ERROR {
-            break;
-        }
-    }
-    classify::response(status, headers, &body, url)
 }

@@ -1,6 +1,6 @@
 //! The one place where a request is repeated: backoff, the budget of retries, and when to give up.
 //!
-//! `openai` hands it a way to make one attempt; `classify` has judged what each brought. Waits that a
+//! `remote` and `batch` hand it a way to make one attempt; `classify` has judged what each brought. Waits that a
 //! server asks for are the quota pool's, before the attempt. Time is tokio's, so tests can turn it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,6 @@ use futures::future::BoxFuture;
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::Completion;
 use super::classify::{Failure, Verdict};
 use super::quota::{Budget, part_of};
 
@@ -60,19 +59,19 @@ impl Retry {
     }
 
     /// Makes attempts until one succeeds or the failure is final. A pause costs no attempt, only time.
-    pub(super) async fn run<'a>(
+    pub(super) async fn run<'a, T>(
         &self,
-        mut attempt: impl FnMut() -> BoxFuture<'a, Result<Completion, Failure>> + Send,
-    ) -> Result<Completion, Failure> {
+        mut attempt: impl FnMut() -> BoxFuture<'a, Result<T, Failure>> + Send,
+    ) -> Result<T, Failure> {
         let answered_before = self.news().answered;
         let mut failures = 0;
         let mut tries = 0;
         let mut free = true;
         loop {
             let failure = match attempt().await {
-                Ok(completion) => {
+                Ok(answer) => {
                     self.note_answer();
-                    return Ok(completion);
+                    return Ok(answer);
                 }
                 Err(failure) => failure,
             };
@@ -178,6 +177,7 @@ fn hinted(failure: Failure) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::llm::Completion;
     use futures::FutureExt;
 
     /// Plays the outcomes one after the other, then success; gives the result and the attempts' times.
@@ -295,7 +295,7 @@ mod tests {
             .run(|| {
                 retry.note_answer();
                 let page = page.clone();
-                async { Err(page) }.boxed()
+                async { Err::<Completion, _>(page) }.boxed()
             })
             .await;
         assert_eq!(result.unwrap_err().verdict, Verdict::Record);

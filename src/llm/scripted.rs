@@ -1,7 +1,8 @@
-//! A model that answers as it is told, in this process, for tests, benchmarks and dry runs.
+//! A model that answers by a function, in this process, for tests and benchmarks.
 //!
 //! It stands where `Remote` would; there is no HTTP, so no retry: each reply is final. It counts the
-//! questions, so that a test can say what was asked and how often.
+//! questions, so that a test can say what was asked and how often. Users have `mock`, which the pipeline
+//! file scripts.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -6,6 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio_stream::StreamExt;
 
 use crate::engine::{RunEvent, Snapshot};
+use crate::llm::BatchFigures;
 
 /// Seconds between two log lines with the figures where there is no progress line.
 const LOG_EVERY: Duration = Duration::from_secs(10);
@@ -103,6 +104,12 @@ fn line(snapshot: &Snapshot) -> String {
         if let Some(total) = snapshot.total.filter(|total| *total > ended && ended > 0) {
             line.push_str(&format!(" of about {:.2}", snapshot.spent.cost * total as f64 / ended as f64));
         }
+    }
+    if !snapshot.batches.is_empty() {
+        let sum = |count: fn(&BatchFigures) -> u64| snapshot.batches.iter().map(count).sum::<u64>();
+        let (questions, answered) =
+            (sum(|batch| batch.questions), sum(|batch| batch.answered + batch.failed));
+        line.push_str(&format!(", in batches {answered} of {questions} answered"));
     }
     let about = if snapshot.total.is_none() { "about " } else { "" };
     if let Some(total) = snapshot.total.or(snapshot.estimate)

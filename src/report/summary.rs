@@ -12,7 +12,7 @@ use crate::engine::{OverBudget, RunEnd, RunReport};
 #[must_use]
 pub fn summary(report: &RunReport, root: &Path) -> String {
     let snapshot = &report.snapshot;
-    let mut text = format!("{}: {} in {}\n", snapshot.pipeline, end(&report.end), time(snapshot.seconds));
+    let mut text = format!("{}: {} in {}\n", snapshot.pipeline, end(report), time(snapshot.seconds));
     let mut row = |name: &str, value: String| {
         let _ = writeln!(text, "  {name:<10} {value}");
     };
@@ -60,6 +60,17 @@ pub fn summary(report: &RunReport, root: &Path) -> String {
             ),
         );
     }
+    let sent = || snapshot.batches.iter().filter(|batch| batch.id.is_some());
+    if sent().count() > 0 {
+        let questions: u64 = sent().map(|batch| batch.questions).sum();
+        row(
+            "batches",
+            format!(
+                "{} with {questions} questions are with the provider; the same command takes their answers",
+                sent().count()
+            ),
+        );
+    }
     for stage in &snapshot.stages {
         row(
             "stage",
@@ -98,7 +109,7 @@ pub fn print(text: &str) {
 #[must_use]
 pub fn summary_json(report: &RunReport) -> Value {
     let mut value = json!(report.snapshot);
-    value["end"] = json!(end(&report.end));
+    value["end"] = json!(end(report));
     value["records"] =
         report.snapshot.records.iter().map(|(path, count)| (path.clone(), json!(count))).collect();
     value["arrays"] = report.arrays.iter().map(|(path, count)| (path.clone(), json!(count))).collect();
@@ -118,8 +129,9 @@ pub fn over_budget(over: &OverBudget) -> String {
     text
 }
 
-fn end(end: &RunEnd) -> &'static str {
-    match end {
+fn end(report: &RunReport) -> &'static str {
+    match &report.end {
+        RunEnd::Complete if report.made_nothing() => "complete, but nothing was made",
         RunEnd::Complete => "complete",
         RunEnd::Interrupted => "interrupted, the same command goes on",
         RunEnd::OutOfBudget(_) => "stopped, the budget is used up",

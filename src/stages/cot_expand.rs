@@ -3,10 +3,13 @@
 //! Stands after `parse`. The four formats are those of the original generator: no reasoning, the first
 //! step, the first two, all steps, each before the answer.
 
+mod steps;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use self::steps::{Steps, TextSteps};
 use super::{Describe, Role};
 use crate::config::CheckContext;
 use crate::record::Record;
@@ -29,9 +32,13 @@ pub(super) struct CotExpand {
     /// The field that holds the answer.
     #[serde(default = "answer")]
     answer: String,
-    /// The field that holds the reasoning: a list of steps, or one text.
+    /// The field that holds the reasoning: a list of steps, or a text such as `reasoning`, in which `llm` puts what
+    /// a model thought before it answered.
     #[serde(default = "steps")]
     steps: String,
+    /// What a step is where the reasoning is a text.
+    #[serde(default)]
+    text_steps: TextSteps,
 }
 
 /// How much reasoning stands before the answer.
@@ -151,7 +158,7 @@ impl Transform for CotExpand {
         let mut children: Vec<Record> = Vec::with_capacity(self.formats.len());
         let mut written: Vec<usize> = Vec::with_capacity(self.formats.len());
         for format in &self.formats {
-            let taken = format.take(&steps);
+            let taken = format.take(&steps.texts);
             // With fewer steps than a format asks for, it would repeat one that is there already.
             if written.contains(&taken.len()) {
                 continue;
@@ -163,7 +170,7 @@ impl Transform for CotExpand {
                 "messages",
                 json!([
                     {"role": "user", "content": question},
-                    {"role": "assistant", "content": self.write(taken, &answer)},
+                    {"role": "assistant", "content": self.write(taken, steps.between, &answer)},
                 ]),
             );
             children.push(child);
@@ -173,27 +180,28 @@ impl Transform for CotExpand {
 }
 
 impl CotExpand {
-    fn write(&self, steps: &[String], answer: &str) -> String {
+    fn write(&self, steps: &[String], between: &str, answer: &str) -> String {
         if steps.is_empty() {
             return answer.to_owned();
         }
-        let reasoning = steps.join(" ");
+        let reasoning = steps.join(between);
         match &self.tag {
             Some(tag) => format!("<{tag}>\n{reasoning}\n</{tag}>\n\n{answer}"),
             None => format!("{reasoning}\n{answer}"),
         }
     }
 
-    fn read_steps(&self, record: &Record) -> Result<Vec<String>, StageError> {
+    fn read_steps(&self, record: &Record) -> Result<Steps, StageError> {
         let wrong = || {
             StageError::new("fields", format!("field `{}` is neither a text nor a list of texts", self.steps))
         };
         match record.get(&self.steps) {
             Some(Value::Array(steps)) => {
-                steps.iter().map(|step| Ok(step.as_str().ok_or_else(wrong)?.trim().to_owned())).collect()
+                let texts: Option<Vec<&str>> = steps.iter().map(Value::as_str).collect();
+                Ok(Steps::listed(&texts.ok_or_else(wrong)?))
             }
-            Some(Value::String(text)) => Ok(vec![text.trim().to_owned()]),
-            None | Some(Value::Null) => Ok(Vec::new()),
+            Some(Value::String(text)) => Ok(self.text_steps.of(text)),
+            None | Some(Value::Null) => Ok(Steps::listed(&[])),
             Some(_) => Err(wrong()),
         }
     }
@@ -244,6 +252,19 @@ mod tests {
             expand(json!({"formats": ["all"], "tag": "think"}), json!(["One.", "Two."])),
             pairs(&[("all", "<think>\nOne. Two.\n</think>\n\nSo.")])
         );
+    }
+
+    #[test]
+    fn a_text_is_cut_and_put_together_as_it_was() {
+        assert_eq!(
+            expand(json!({"tag": "think"}), json!("First,\nthis.\n\nThen that.\n")),
+            pairs(&[
+                ("none", "So."),
+                ("first", "<think>\nFirst,\nthis.\n</think>\n\nSo."),
+                ("first_two", "<think>\nFirst,\nthis.\n\nThen that.\n</think>\n\nSo."),
+            ])
+        );
+        assert_eq!(expand(json!({}), json!(" \n")), pairs(&[("none", "So.")]));
     }
 
     #[test]

@@ -26,7 +26,8 @@ pub(super) struct Llm {
     #[serde(default = "input")]
     input: String,
     /// The field the answer's text is put in. Reasoning that the model gives apart from its answer goes
-    /// to `reasoning`, and that field is removed when there is none.
+    /// (`reasoning_content`, or `<think>...</think>` in front of it) goes to `reasoning`, and that field is removed
+    /// when there is none. `cot_expand: {steps: reasoning}` makes conversations of it.
     #[serde(default = "output")]
     output: String,
     /// Sampling parameters of this stage, over those of the model: `temperature`, `max_tokens`, ...
@@ -160,7 +161,7 @@ impl Ask for Asker {
                 return Err(StageError::new("input", message));
             }
         };
-        Ok(ModelRequest { messages, params: self.params.clone(), schema: None })
+        Ok(ModelRequest { messages, params: self.params.clone(), ..ModelRequest::default() })
     }
 
     fn accept(&self, record: &mut Record, completion: &Completion) {

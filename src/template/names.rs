@@ -124,7 +124,7 @@ fn named(source: &str) -> Vec<(Kind, &str, usize)> {
 }
 
 /// What stands before `close`, strings passed over.
-fn block<'s>(text: &'s str, close: &str) -> &'s str {
+pub(super) fn block<'s>(text: &'s str, close: &str) -> &'s str {
     let mut quote = None;
     let mut escaped = false;
     for (at, char) in text.char_indices() {
@@ -139,6 +139,22 @@ fn block<'s>(text: &'s str, close: &str) -> &'s str {
         }
     }
     text
+}
+
+/// The bytes that the string takes with which `text` begins, its quotes counted in.
+pub(super) fn string(text: &str) -> usize {
+    let mut characters = text.char_indices();
+    let quote = characters.next().map(|(_, quote)| quote);
+    let mut escaped = false;
+    for (at, char) in characters {
+        match char {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            char if Some(char) == quote => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
 }
 
 fn in_block<'s>(block: &'s str, start: usize, filters: bool, names: &mut Vec<(Kind, &'s str, usize)>) {
@@ -165,14 +181,14 @@ fn in_block<'s>(block: &'s str, start: usize, filters: bool, names: &mut Vec<(Ki
             after_dot = char == '.';
         }
         at += match char {
-            '"' | '\'' => self::block(&block[at + 1..], &char.to_string()).len() + 2,
+            '"' | '\'' => string(&block[at..]),
             other => other.len_utf8(),
         };
         at = at.min(block.len());
     }
 }
 
-fn first_word(text: &str) -> &str {
+pub(super) fn first_word(text: &str) -> &str {
     let end = text.find(|char: char| !char.is_alphanumeric() && char != '_').unwrap_or(text.len());
     &text[..end]
 }
@@ -194,6 +210,7 @@ mod tests {
     fn unknown_filters_and_tests_are_found_before_rendering() {
         let upper = Some("did you mean `upper`?");
         check("a\n{{ text | uper }}", Some(("templates have no filter `uper`", 2, upper)));
+        check("{{ 'b\\'' ~ a | uper }}", Some(("templates have no filter `uper`", 1, upper)));
         check("{{ a|trim|uper }}", Some(("templates have no filter `uper`", 1, upper)));
         check(
             "{% if a is evn %}{% endif %}",

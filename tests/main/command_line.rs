@@ -199,5 +199,12 @@ fn a_plan_foresees_requests_tokens_cost_and_hours() {
     assert!((plan["hours"]["account"].as_f64().unwrap() - 50.0 / 60.0).abs() < 1e-6);
     let text = stdout(&synthmill(dir.path(), &["plan", "p.yaml", "--limit", "10"], 0));
     assert!(text.contains("10 items, foreseen from 10") && text.contains("10 requests to teacher"), "{text}");
+    let text = stdout(&synthmill(dir.path(), &["validate", "p.yaml", "--estimate"], 0));
+    assert!(text.contains("rows is right") && text.contains("500 requests to teacher"), "{text}");
+    let told = stdout(&synthmill(dir.path(), &["validate", "p.yaml", "--estimate", "--json"], 0));
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["estimate"]["hours"], plan["hours"]);
+    let told = stdout(&synthmill(dir.path(), &["validate", "p.yaml", "--json"], 0));
+    assert!(!told.contains("estimate"), "{told}");
     assert!(!dir.path().join("output").exists());
 }

@@ -124,6 +124,26 @@ fn too_many_rejected_is_5_and_tells_the_reasons() {
 }
 
 #[test]
+fn a_complete_run_that_made_nothing_is_5_until_something_is_made() {
+    let server = ModelServer::start(|question| match question.before {
+        0 => Reply::error(400, "bad", "the prompt displeases"),
+        _ => answer(question),
+    });
+    let dir = rows_folder(5, 4, &server.url);
+    check(
+        dir.path(),
+        RUN,
+        5,
+        &["complete, but nothing was made", "retry-rejected out", "5 records: status_400"],
+    );
+    check(dir.path(), RUN, 5, &["is finished", "nothing was made"]);
+    assert_eq!(server.questions().len(), 5, "a finished run asks nothing");
+    check(dir.path(), &["retry-rejected", "out"], 0, &["5 ok"]);
+    check(dir.path(), RUN, 0, &["is finished"]);
+    assert_eq!(ids(&dir.path().join("out")), 5);
+}
+
+#[test]
 fn help_and_version_are_0_and_name_the_codes() {
     let dir = project();
     let help = program(dir.path(), &["--help"]).output().unwrap();

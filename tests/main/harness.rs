@@ -49,6 +49,8 @@ pub(crate) struct Run {
     pub(crate) plan: Plan,
     pub(crate) root: PathBuf,
     pub(crate) model: Arc<Scripted>,
+    /// Asked in place of `model`.
+    pub(crate) connected: Option<Arc<dyn Model>>,
     pub(crate) limit: Option<u64>,
     pub(crate) stop: Stop,
     pub(crate) disk: Arc<dyn Disk>,
@@ -65,6 +67,7 @@ impl Run {
             plan,
             root: root.to_owned(),
             model: Arc::new(model),
+            connected: None,
             limit: None,
             stop: Stop::default(),
             disk: Arc::new(RealDisk),
@@ -91,7 +94,8 @@ impl Run {
 
     fn parts(&self) -> Parts {
         let names = self.plan.models.keys();
-        let models = names.map(|name| (name.clone(), Arc::clone(&self.model) as Arc<dyn Model>)).collect();
+        let model = self.connected.clone().unwrap_or_else(|| Arc::clone(&self.model) as Arc<dyn Model>);
+        let models = names.map(|name| (name.clone(), Arc::clone(&model))).collect();
         let providers = Providers { models, heuristic: Arc::new(Heuristic) };
         Parts::build(&self.plan, &providers, "2026-01-31_12-00-00").unwrap()
     }

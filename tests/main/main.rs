@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 mod bad_pipelines;
+mod batch_server;
+mod batches;
+mod batches_killed;
 mod browser;
 mod child;
 mod command_line;
@@ -16,11 +19,13 @@ mod invariants;
 mod killed;
 #[cfg(target_os = "linux")]
 mod memory;
+mod mock;
 mod model_server;
 mod outcomes;
 mod own_pipeline;
 mod protocol;
 mod real_model;
+mod reasoning;
 mod replies;
 mod report_data;
 mod report_page;

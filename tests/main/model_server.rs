@@ -3,11 +3,13 @@
 //! For tests whose replies depend on more than a script can say, or that look at questions as they come.
 //! Everything else of it is `tests/server`; `server_process` runs the same in a process of its own.
 
+use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use axum::Router;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
@@ -48,8 +50,7 @@ pub(crate) struct ModelServer {
     /// The base URL, such as `http://127.0.0.1:40123/v1`.
     pub(crate) url: String,
     questions: Arc<Mutex<Vec<Question>>>,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    _served: Served,
 }
 
 impl ModelServer {
@@ -61,22 +62,11 @@ impl ModelServer {
             kept.lock().unwrap_or_else(PoisonError::into_inner).push(question.clone());
         };
         let desk = Desk::new(&Script::default(), Box::new(move |question| (answer(question), None)), note);
-        // Bound here, so that the address is known and takes connections before `start` returns.
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/v1", listener.local_addr().unwrap());
-        let (stop, stopped) = oneshot::channel();
-        let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                let door = Door::new(listener, None, &Script::default(), Arc::new(Log::open(None)));
-                tokio::select! {
-                    () = server::serve(door, desk) => {}
-                    _ = stopped => {}
-                }
-            });
-            // Open connections end here: the runtime is dropped with their tasks.
+        let served = Served::by(|listener| async {
+            let door = Door::new(listener, None, &Script::default(), Arc::new(Log::open(None)));
+            server::serve(door, desk).await;
         });
-        Self { url, questions, stop: Some(stop), thread: Some(thread) }
+        Self { url: served.url.clone(), questions, _served: served }
     }
 
     /// Starts a server that gives these replies in order, whatever is asked, then the last one for ever.
@@ -94,7 +84,44 @@ impl ModelServer {
     }
 }
 
-impl Drop for ModelServer {
+/// Something served on a thread and runtime of its own until this is dropped.
+pub(crate) struct Served {
+    /// The base URL of `/v1`.
+    pub(crate) url: String,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Served {
+    /// Serves a router.
+    pub(crate) fn start(router: Router) -> Self {
+        Self::by(|listener| async {
+            listener.set_nonblocking(true).unwrap();
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            axum::serve(listener, router).await.unwrap();
+        })
+    }
+
+    fn by<F: Future<Output = ()>>(serve: impl FnOnce(TcpListener) -> F + Send + 'static) -> Self {
+        // Bound here, so that the address is known and takes connections before `start` returns.
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/v1", listener.local_addr().unwrap());
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                tokio::select! {
+                    () = serve(listener) => {}
+                    _ = stopped => {}
+                }
+            });
+            // Open connections end here: the runtime is dropped with their tasks.
+        });
+        Self { url, stop: Some(stop), thread: Some(thread) }
+    }
+}
+
+impl Drop for Served {
     fn drop(&mut self) {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());

@@ -107,3 +107,27 @@ fn a_folder_that_holds_no_run_is_refused_by_name() {
     assert!(text.contains("holds no run"), "{text}");
     assert_eq!(std::fs::read_dir(&photos).unwrap().count(), 1, "the folder is as it was");
 }
+
+#[test]
+fn what_failed_is_told_and_only_of_the_start_that_failed() {
+    let server = answering(Duration::ZERO);
+    let dir = rows_folder(30, 4, &server.url);
+    synthmill(dir.path(), &["run", "p.yaml", "--out", "out", "--limit", "10"], 0);
+    // The size stays; the checksum tells.
+    let output = dir.path().join("out/train.jsonl");
+    let changed = std::fs::read_to_string(&output).unwrap().replace("topic", "TOPIC");
+    std::fs::write(&output, changed).unwrap();
+    let slow = answering(Duration::from_secs(3600));
+    synthmill(dir.path(), &["run", "p.yaml", "--out", "out", "--base-url", &slow.url], 3);
+    let failed = status(dir.path());
+    assert_eq!((&failed["state"], failed["ok"].as_u64()), (&"failed".into(), Some(10)));
+    assert!(failed["failure"].as_str().unwrap().contains("train.jsonl"), "{failed}");
+    let text = stdout(&synthmill(dir.path(), &["status", "out"], 0));
+    assert!(text.starts_with("rows: failed, ") && text.contains("train.jsonl"), "{text}");
+
+    let told = dir.path().join("out/status.json");
+    let earlier = std::fs::read_to_string(&told).unwrap().replace("\"start\": 2", "\"start\": 1");
+    std::fs::write(&told, earlier).unwrap();
+    let killed = status(dir.path());
+    assert_eq!((&killed["state"], killed.get("failure")), (&"killed".into(), None));
+}

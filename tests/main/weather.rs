@@ -6,14 +6,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use synthmill::config::{Limits, ModelConfig};
-use synthmill::llm::{Completion, Message, Model, ModelError, ModelErrorKind, ModelRequest, Pool, Remote};
+use synthmill::journal::BatchFiles;
+use synthmill::journal::disk::RealDisk;
+use synthmill::llm::{
+    Completion, Message, Model, ModelError, ModelErrorKind, ModelRequest, Pool, Remote, Tending,
+};
 use synthmill::record::Record;
+use tokio_util::sync::CancellationToken;
 
 use crate::child::{Running, answering, rows_folder};
 use crate::harness::{outputs, rows_pipeline, synthmill};
 use crate::model_server::{ModelServer, Reply};
+use crate::server_process::ServerProcess;
 
 fn config(urls: &[&str], more: Value) -> ModelConfig {
     let mut config = json!({"base_urls": urls, "model": "test-model", "max_attempts": 3});
@@ -108,14 +115,17 @@ async fn t42_a_server_that_tells_of_its_queue_is_not_flooded() {
     let model = Arc::new(model(&[&server.url], json!({"concurrency": "auto"})));
     let limit = || model.health().endpoints[0].limit.unwrap();
     assert_eq!(limit(), 8);
-    let mut tending = Arc::clone(&model).tend().unwrap();
+    let dir = tempfile::TempDir::new().unwrap();
+    let (batches, _thread) = BatchFiles::without_run(Arc::new(RealDisk), dir.path()).unwrap();
+    let with = Tending { batches: Arc::new(batches), draining: CancellationToken::new() };
+    let mut tending = Arc::clone(&model).tend(with).unwrap();
     let low = async {
         while limit() > 1 {
             tokio::task::yield_now().await;
         }
     };
     tokio::select! {
-        () = &mut tending => panic!("the server tells, so it is watched"),
+        _ = &mut tending => panic!("the server tells, so it is watched"),
         () = low => {}
     }
     assert_eq!(ask(&model, "x").await.unwrap().text, "Rhine");
@@ -138,6 +148,39 @@ async fn t45_a_replica_dies_and_nothing_is_lost() {
     assert!(second.questions().len() >= 30);
     let states: Vec<&str> = model.health().endpoints.iter().map(|endpoint| endpoint.state).collect();
     assert_eq!(states, ["down", "up"]);
+}
+
+#[tokio::test]
+async fn t45_servers_that_stop_and_start_in_any_order_lose_nothing() {
+    let script = json!({"otherwise": {"delay": 0.005}});
+    let mut servers = [0, 1, 2].map(|_| ServerProcess::start(script.clone()));
+    let urls = servers.each_ref().map(|server| server.url.clone());
+    let urls = urls.each_ref().map(String::as_str);
+    let model = model(&urls, json!({"concurrency": 8}));
+    // Two of three are down at the most, and each goes and comes at another time.
+    for (round, (index, up)) in
+        [(1, false), (0, false), (1, true), (2, false), (0, true), (2, true)].into_iter().enumerate()
+    {
+        if up {
+            servers[index].restart();
+        } else {
+            servers[index].kill();
+        }
+        let asked = (0..40).map(|number| {
+            let (model, text) = (&model, format!("{round} {number}"));
+            async move { ask(model, &text).await.map(|_| ()) }
+        });
+        let answered: Vec<_> = stream::iter(asked).buffer_unordered(8).collect().await;
+        assert!(answered.iter().all(Result::is_ok), "{round}: {answered:?}");
+    }
+    let before = servers.each_ref().map(|server| server.questions().len());
+    let returned = |server: &ServerProcess, before: usize| server.questions().len() > before + 5;
+    let back = async {
+        while !servers.iter().zip(before).all(|(server, before)| returned(server, before)) {
+            assert!(ask(&model, "again").await.is_ok());
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(120), back).await.is_ok(), "traffic does not return");
 }
 
 #[tokio::test]

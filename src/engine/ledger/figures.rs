@@ -17,6 +17,7 @@ impl Ledger {
         let sinks = self.books.sinks.iter().enumerate();
         Snapshot {
             state,
+            failure: None,
             pipeline: self.books.pipeline.clone(),
             admitted: done_before + self.admitted,
             ok: before.ok + committed.ok,
@@ -46,6 +47,7 @@ impl Ledger {
             stages: self.books.stages.iter().map(|stage| stage.figures()).collect(),
             endpoints: self.books.models.iter().flat_map(|model| model.health().endpoints).collect(),
             pools: self.pools(),
+            batches: self.books.models.iter().flat_map(|model| model.health().batches).collect(),
         }
     }
 

@@ -6,6 +6,8 @@ mod anthropic;
 mod openai;
 mod text;
 
+pub(super) use text::parse;
+
 use serde_json::{Map, Value};
 
 use super::classify::Failure;
@@ -99,7 +101,14 @@ impl Dialect {
 
     /// Reads the answer from the body of a response with a success status.
     pub(super) fn read(self, body: &[u8]) -> Result<Completion, Failure> {
-        let Some(answer) = text::parse(body) else { return Err(text::not_json(body)) };
+        match text::parse(body) {
+            Some(answer) => self.read_value(answer),
+            None => Err(text::not_json(body)),
+        }
+    }
+
+    /// Reads the answer from what such a body says.
+    pub(super) fn read_value(self, answer: Value) -> Result<Completion, Failure> {
         if let Some(error) = answer.get("error").filter(|error| !error.is_null()) {
             return Err(super::classify::error_in_200(error));
         }

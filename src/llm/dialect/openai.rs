@@ -227,6 +227,7 @@ mod tests {
             messages: vec![Message::new("system", "Be brief."), Message::new("user", "Hi")],
             params: map(json!({"temperature": 0.1, "stream": true})),
             schema: Some(json!({"type": "object"}).into()),
+            ..ModelRequest::default()
         };
         let asked = |dialect| Asked {
             dialect,

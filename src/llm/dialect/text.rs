@@ -9,7 +9,7 @@ pub(super) const MOST_TOKENS: u64 = u32::MAX as u64;
 
 /// The body as JSON. Bytes that are no UTF-8 and halves of surrogate pairs, which models do write, become
 /// replacement characters: the rest of the answer is paid for and may well do.
-pub(super) fn parse(body: &[u8]) -> Option<Value> {
+pub(in crate::llm) fn parse(body: &[u8]) -> Option<Value> {
     if let Ok(value) = serde_json::from_slice(body) {
         return Some(value);
     }

@@ -1,0 +1,320 @@
+//! The calls of OpenAI's batch API: a file goes up, a batch is made of it, looked at, and its results come down.
+//!
+//! `trip` decides what is called and when. Each call is repeated by `retry`, with an hour's patience, since a
+//! batch outlives an outage of minutes. Making a batch is the one call that must not happen twice: when its
+//! outcome is unknown, the provider's list is searched for a batch of the same file before it is tried again.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::{FutureExt, stream};
+use reqwest::multipart::{Form, Part};
+use reqwest::{Body, RequestBuilder, Url};
+use serde_json::{Value, json};
+
+use super::info::{BatchInfo, FileInfo};
+use crate::config::ModelConfig;
+use crate::journal::{BatchFiles, StorageError};
+use crate::llm::classify::{self, Failure, Verdict};
+use crate::llm::connect::ConnectProblem;
+use crate::llm::dialect::Dialect;
+use crate::llm::endpoints::Address;
+use crate::llm::retry::Retry;
+use crate::llm::wire::{self, Wire};
+
+/// Attempts at one call; with waits of up to a minute that is about an hour.
+const ATTEMPTS: u32 = 60;
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+/// The wait after a refusal that names none.
+const PAUSE: Duration = Duration::from_secs(15);
+/// Bytes of a file that are sent or kept at a time.
+const CHUNK: usize = 1 << 20;
+/// A file of 200 MB may take this long to go up.
+const LONGEST_UPLOAD: Duration = Duration::from_hours(1);
+/// Batches on one page of the provider's list.
+const PAGE: usize = 100;
+/// Seconds by which the times of a file and of its batch may disagree.
+const SLACK: i64 = 60;
+
+/// How a model's batches are spoken of with its provider.
+pub(super) struct Api {
+    wire: Wire,
+    retry: Retry,
+    files: Url,
+    batches: Url,
+    /// What the provider is called in messages.
+    pub(super) shown: String,
+    /// What each line asks for.
+    pub(super) endpoint: &'static str,
+    window: String,
+}
+
+/// Why a call brought nothing.
+pub(super) enum Trouble {
+    Storage(StorageError),
+    Failure(Failure),
+}
+
+impl From<StorageError> for Trouble {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(error)
+    }
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+impl Api {
+    pub(super) fn new(name: &str, config: &ModelConfig, dialect: Dialect) -> Result<Self, ConnectProblem> {
+        let Some(base) = config.base_urls.first() else { return Err(ConnectProblem::NoBaseUrl) };
+        let files = Address::new(base, &["files"])?;
+        Ok(Self {
+            wire: Wire::new(name, config, dialect)?,
+            retry: Retry::new(name, ATTEMPTS, FIRST_WAIT),
+            files: files.url,
+            batches: Address::new(base, &["batches"])?.url,
+            shown: files.shown,
+            endpoint: match dialect {
+                Dialect::Completions => "/v1/completions",
+                Dialect::Chat | Dialect::Anthropic => "/v1/chat/completions",
+            },
+            window: config.batch.completion_window.clone(),
+        })
+    }
+
+    /// Sends the file `name` of this length.
+    pub(super) async fn upload(
+        &self,
+        files: &Arc<BatchFiles>,
+        name: &str,
+        length: u64,
+    ) -> Result<FileInfo, Trouble> {
+        self.patiently_or_storage(|| self.send(files, name, length).boxed()).await
+    }
+
+    async fn send(&self, files: &Arc<BatchFiles>, name: &str, length: u64) -> Result<FileInfo, Trouble> {
+        // To the network a file that cannot be read looks like a request that breaks off.
+        let unread = Arc::new(OnceLock::new());
+        let body = Body::wrap_stream(bytes_of(Arc::clone(files), name.to_owned(), Arc::clone(&unread)));
+        let part = Part::stream_with_length(body, length).file_name(name.to_owned());
+        let part = part.mime_str("application/jsonl");
+        let part = part.map_err(|error| classify::transport(&error, &self.shown))?;
+        let form = Form::new().text("purpose", "batch").part("file", part);
+        let request = self.wire.post(self.files.clone()).multipart(form);
+        let sent = self.json(request, LONGEST_UPLOAD.max(self.wire.timeout())).await;
+        match unread.get() {
+            Some(error) => Err(Trouble::Storage(StorageError::clone(error))),
+            None => Ok(FileInfo::read(&sent?)?),
+        }
+    }
+
+    /// Makes a batch of the file, unless there is one: `in_doubt` says that there may be.
+    pub(super) async fn create(&self, file: &FileInfo, in_doubt: bool) -> Result<BatchInfo, Failure> {
+        let in_doubt = AtomicBool::new(in_doubt);
+        let call = || {
+            let in_doubt = &in_doubt;
+            async move {
+                if in_doubt.load(Ordering::Relaxed)
+                    && let Some(found) = self.find(file).await?
+                {
+                    return Ok(found);
+                }
+                in_doubt.store(true, Ordering::Relaxed);
+                let body = json!({
+                    "input_file_id": file.id,
+                    "endpoint": self.endpoint,
+                    "completion_window": self.window,
+                });
+                let request = self.wire.post_json(self.batches.clone(), body.to_string().into_bytes());
+                let made = self.json(request, self.wire.timeout()).await;
+                if let Err(failure) = &made
+                    && was_refused(failure)
+                {
+                    in_doubt.store(false, Ordering::Relaxed);
+                }
+                BatchInfo::read(&made?)
+            }
+            .boxed()
+        };
+        self.patiently(call).await
+    }
+
+    /// The batch that was made of a file, if the provider's list has one.
+    async fn find(&self, file: &FileInfo) -> Result<Option<BatchInfo>, Failure> {
+        let mut after: Option<String> = None;
+        loop {
+            let mut url = self.batches.clone();
+            url.query_pairs_mut().append_pair("limit", &PAGE.to_string());
+            if let Some(after) = &after {
+                url.query_pairs_mut().append_pair("after", after);
+            }
+            let page = self.json(self.wire.get(url), self.wire.timeout()).await.map_err(no_list)?;
+            let batches = page.get("data").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+            let mut last = None;
+            for batch in batches {
+                let batch = BatchInfo::read(batch)?;
+                if batch.input_file == file.id {
+                    return Ok(Some(batch));
+                }
+                last = Some((batch.id, batch.created_at));
+            }
+            let has_more = page.get("has_more").and_then(Value::as_bool).unwrap_or_default();
+            // The list begins with the newest; older ones than the file are made of others.
+            match last {
+                Some((id, at)) if has_more && at + SLACK >= file.created_at => after = Some(id),
+                _ => return Ok(None),
+            }
+        }
+    }
+
+    /// How a batch is doing.
+    pub(super) async fn look(&self, batch: &str) -> Result<BatchInfo, Failure> {
+        let url = below(&self.batches, &[batch]);
+        let call = || {
+            let request = self.wire.get(url.clone());
+            async { BatchInfo::read(&self.json(request, self.wire.timeout()).await?) }.boxed()
+        };
+        self.patiently(call).await
+    }
+
+    /// Fetches a file's content into the file `name`.
+    pub(super) async fn download(
+        &self,
+        file: &str,
+        files: &Arc<BatchFiles>,
+        name: &str,
+    ) -> Result<(), Trouble> {
+        let url = below(&self.files, &[file, "content"]);
+        self.patiently_or_storage(|| self.fetch(url.clone(), files, name).boxed()).await
+    }
+
+    async fn fetch(&self, url: Url, files: &Arc<BatchFiles>, name: &str) -> Result<(), Trouble> {
+        // What an attempt before this one left.
+        files.remove(name.to_owned()).await?;
+        let sent = self.within(self.wire.timeout(), wire::send(self.wire.get(url), &self.shown));
+        let mut response = sent.await?;
+        let mut buffer = Vec::new();
+        loop {
+            let chunk =
+                async { response.chunk().await.map_err(|error| classify::transport(&error, &self.shown)) };
+            let chunk = self.within(self.wire.timeout(), chunk).await?;
+            if let Some(chunk) = &chunk {
+                buffer.extend_from_slice(chunk);
+            }
+            if chunk.is_none() || buffer.len() >= CHUNK {
+                files.append(name.to_owned(), std::mem::take(&mut buffer)).await?;
+            }
+            if chunk.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Repeats a call until it succeeds or its failure is final.
+    async fn patiently<'a, T: Send>(
+        &self,
+        mut call: impl FnMut() -> BoxFuture<'a, Result<T, Failure>> + Send,
+    ) -> Result<T, Failure> {
+        let attempt = || {
+            let call = call();
+            async {
+                let result = call.await;
+                // No quota pool waits for these calls.
+                if let Err(failure) = &result
+                    && failure.verdict == Verdict::Pause
+                {
+                    tokio::time::sleep(failure.retry_after.unwrap_or(PAUSE)).await;
+                }
+                result
+            }
+            .boxed()
+        };
+        self.retry.run(attempt).await
+    }
+
+    /// The same for a call that works on a file: what fails there is told, not tried again.
+    async fn patiently_or_storage<'a, T: Send + 'a>(
+        &self,
+        mut call: impl FnMut() -> BoxFuture<'a, Result<T, Trouble>> + Send,
+    ) -> Result<T, Trouble> {
+        let attempt = || {
+            let call = call();
+            async {
+                match call.await {
+                    Ok(done) => Ok(Ok(done)),
+                    Err(Trouble::Storage(error)) => Ok(Err(error)),
+                    Err(Trouble::Failure(failure)) => Err(failure),
+                }
+            }
+            .boxed()
+        };
+        Ok(self.patiently(attempt).await??)
+    }
+
+    /// Sends a request and reads the object that comes back.
+    async fn json(&self, request: RequestBuilder, limit: Duration) -> Result<Value, Failure> {
+        let exchange = async {
+            let response = wire::send(request, &self.shown).await?;
+            let body = wire::body(response, &self.shown).await?;
+            serde_json::from_slice(&body).map_err(|error| {
+                let message = format!("`{}` answered with something else: {error}", self.shown);
+                Failure::new(Verdict::Retry, "not_json", message)
+            })
+        };
+        self.within(limit, exchange).await
+    }
+
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        exchange: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        self.wire.within(limit, &self.shown, exchange).await
+    }
+}
+
+/// Whether it is certain that no batch was made.
+fn was_refused(failure: &Failure) -> bool {
+    matches!(failure.verdict, Verdict::Fatal | Verdict::Record)
+        || matches!(&*failure.class, "unreachable" | "rate_limited")
+}
+
+/// A provider that cannot list its batches cannot say whether one was made.
+fn no_list(failure: Failure) -> Failure {
+    if !matches!(failure.verdict, Verdict::Fatal | Verdict::Record) {
+        return failure;
+    }
+    let message = format!("cannot tell whether the last batch was made: {}", failure.message);
+    Failure { verdict: Verdict::Fatal, message, ..failure }
+}
+
+fn below(url: &Url, steps: &[&str]) -> Url {
+    let mut url = url.clone();
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.extend(steps);
+    }
+    url
+}
+
+/// A file of the folder, piece by piece; why it cannot be read goes to `unread` too.
+fn bytes_of(
+    files: Arc<BatchFiles>,
+    name: String,
+    unread: Arc<OnceLock<StorageError>>,
+) -> impl futures::Stream<Item = Result<Vec<u8>, StorageError>> + Send + 'static {
+    stream::try_unfold(0, move |offset| {
+        let (files, name, unread) = (Arc::clone(&files), name.clone(), Arc::clone(&unread));
+        async move {
+            let bytes = files.read(name, offset, CHUNK).await.inspect_err(|error| {
+                let _ = unread.set(error.clone());
+            })?;
+            let next = offset + bytes.len() as u64;
+            Ok((!bytes.is_empty()).then_some((bytes, next)))
+        }
+    })
+}

@@ -1,0 +1,128 @@
+//! The questions that are being gathered for the next batch: lines of a file, under the provider's limits.
+//!
+//! `desk` puts questions in and takes the tray away when it is full or nothing comes any more. Lines go to
+//! the file a megabyte at a time, so a batch of 200 MB needs no memory but its keys.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::config::BatchConfig;
+use crate::journal::{BatchFiles, Key, StorageError, hex};
+
+/// Bytes that are written at a time.
+const CHUNK: usize = 1 << 20;
+/// Questions that come from a slow stage are not kept waiting longer; small batches cost no more.
+const LONGEST_GATHERING: Duration = Duration::from_mins(15);
+
+/// A batch being gathered.
+pub(super) struct Tray {
+    pub(super) number: u32,
+    /// Item and key of each line.
+    pub(super) questions: Vec<(u64, Key)>,
+    /// Bytes of the file so far, those in `buffer` too.
+    pub(super) bytes: u64,
+    begun: Instant,
+    /// When the last question came.
+    last: Instant,
+    buffer: Vec<u8>,
+}
+
+impl Tray {
+    pub(super) fn new(number: u32) -> Self {
+        let now = Instant::now();
+        Self { number, questions: Vec::new(), bytes: 0, begun: now, last: now, buffer: Vec::new() }
+    }
+
+    /// When it is sent though not full: soon after the last question, and not much later than the first,
+    /// however slowly others follow.
+    pub(super) fn send_at(&self, linger: Duration) -> Instant {
+        (self.last + linger).min(self.begun + linger.max(LONGEST_GATHERING))
+    }
+
+    /// Whether one more line of this length would break a limit. One line alone always fits: a provider
+    /// that does not take it says so better.
+    pub(super) fn is_full(&self, line: usize, limits: &BatchConfig) -> bool {
+        let count = self.questions.len() as u64;
+        count >= u64::from(limits.requests) || (count > 0 && self.bytes + line as u64 > limits.bytes)
+    }
+
+    pub(super) async fn put(
+        &mut self,
+        item: u64,
+        key: Key,
+        line: &[u8],
+        files: &BatchFiles,
+    ) -> Result<(), StorageError> {
+        self.questions.push((item, key));
+        self.bytes += line.len() as u64;
+        self.last = Instant::now();
+        self.buffer.extend_from_slice(line);
+        if self.buffer.len() < CHUNK {
+            return Ok(());
+        }
+        self.flush(files).await
+    }
+
+    pub(super) async fn flush(&mut self, files: &BatchFiles) -> Result<(), StorageError> {
+        files.append(spool(self.number), std::mem::take(&mut self.buffer)).await
+    }
+}
+
+/// The file that holds a batch's questions until they are with the provider.
+pub(super) fn spool(number: u32) -> String {
+    format!("{number:06}.questions.jsonl")
+}
+
+/// The line of one question.
+pub(super) fn line(key: &Key, endpoint: &str, body: &[u8]) -> Vec<u8> {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let line = json!({"custom_id": hex(key), "method": "POST", "url": endpoint, "body": body});
+    let mut line = line.to_string().into_bytes();
+    line.push(b'\n');
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tray_waits_for_more_but_not_for_ever() {
+        let check = |begun: u64, last: u64, linger: u64, sent: u64| {
+            let zero = Instant::now();
+            let at = |seconds| zero + Duration::from_secs(seconds);
+            let tray = Tray { begun: at(begun), last: at(last), ..Tray::new(1) };
+            assert_eq!(tray.send_at(Duration::from_secs(linger)), at(sent));
+        };
+        check(0, 0, 10, 10);
+        check(0, 50, 10, 60);
+        check(0, 895, 10, 900);
+        check(0, 0, 3600, 3600);
+    }
+
+    #[tokio::test]
+    async fn a_tray_is_full_at_either_limit() {
+        let check = |lines: &[usize], next: usize, full: bool| {
+            let limits = BatchConfig { requests: 3, bytes: 100, ..BatchConfig::default() };
+            let questions = lines.iter().map(|_| (0, [0; 16])).collect();
+            let tray = Tray { questions, bytes: lines.iter().sum::<usize>() as u64, ..Tray::new(1) };
+            assert_eq!(tray.is_full(next, &limits), full, "{lines:?} and {next}");
+        };
+        check(&[], 10, false);
+        check(&[], 1000, false);
+        check(&[40, 40], 20, false);
+        check(&[40, 40], 21, true);
+        check(&[1, 1, 1], 1, true);
+    }
+
+    #[test]
+    fn a_line_names_its_question() {
+        let line = line(&[0xab; 16], "/v1/chat/completions", br#"{"model": "m"}"#);
+        let value: Value = serde_json::from_slice(&line).unwrap();
+        assert_eq!(value["custom_id"], "ab".repeat(16));
+        assert_eq!(value["body"], json!({"model": "m"}));
+        assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
+    }
+}

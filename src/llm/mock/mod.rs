@@ -1,0 +1,182 @@
+//! The provider that needs no server and says what the pipeline file scripts, for tests and dry runs.
+//!
+//! `Script` stands where HTTP would: `remote` hands it each attempt and reads what it says as if it came from
+//! a server, so that quotas, pauses, retries, the journal and budgets work as they will with one. What it says
+//! depends on the run's seed, the rules, the record, the messages, and how often they were asked: the same
+//! at any concurrency and at every start.
+//!
+//! `rule` has conditions and answers, `fault` what an error becomes.
+
+mod fault;
+mod rule;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use serde_json::{Map, Value, json};
+
+use self::rule::{Rule, Scene};
+use super::classify::{Failure, Verdict};
+use super::connect::{ConnectError, ConnectProblem, Drawn};
+use super::quota::{self, Pool};
+use super::remote::Remote;
+use super::{Heuristic, Model, ModelRequest};
+use crate::config::{Delay, Fault, MockRule, MockUsage, ModelConfig};
+use crate::draw::Draws;
+use crate::record::Record;
+
+/// What 95 of 100 draws of a normal law stay under, in standard deviations.
+const P95: f64 = 1.644_853_626_951_472_2;
+
+/// What a mock model says.
+pub(super) struct Script {
+    rules: Vec<Rule>,
+    delay: Option<Delay>,
+    draws: Draws,
+    /// Whether a rule reads the answer that is given where none fits.
+    reads_answer: bool,
+    params: Map<String, Value>,
+}
+
+/// The mock model `name`: the client of servers, with a script in the server's place.
+pub(super) fn model(
+    name: &str,
+    config: &ModelConfig,
+    pool: Arc<Pool>,
+    drawn: Drawn<'_>,
+) -> Result<Remote, ConnectError> {
+    let problem = |what| ConnectError { model: name.to_owned(), what };
+    let script = Script::new(name, config, drawn).map_err(problem)?;
+    // No key is read and no address of a real server named.
+    let mut stand_in = config.clone();
+    stand_in.base_urls = vec!["http://mock".to_owned()];
+    stand_in.api_key_env = None;
+    stand_in.api_key_file = None;
+    stand_in.headers.clear();
+    if stand_in.model.is_empty() {
+        "mock".clone_into(&mut stand_in.model);
+    }
+    Ok(Remote::in_pool(name, &stand_in, pool)?.scripted(script))
+}
+
+impl Script {
+    fn new(name: &str, config: &ModelConfig, drawn: Drawn<'_>) -> Result<Self, ConnectProblem> {
+        let mock = config.mock.clone().unwrap_or_default();
+        let mut rules: Vec<Rule> = Vec::new();
+        for (index, declared) in mock.rules.iter().enumerate() {
+            let before = rules.iter().filter(|rule| rule.is_error() == declared.error.is_some()).count();
+            let rule = Rule::new(declared, before, drawn.vars)
+                .map_err(|what| ConnectProblem::Mock { rule: index + 1, what })?;
+            rules.push(rule);
+        }
+        Ok(Self {
+            reads_answer: rules.iter().any(|rule| rule.reads("mock.answer")),
+            rules,
+            delay: mock.delay,
+            draws: Draws::new(drawn.seed, format!("model {name}").into()),
+            params: config.params.clone(),
+        })
+    }
+
+    /// The body of the response to one attempt, the first being 0; or how it fails.
+    pub(super) async fn reply(
+        &self,
+        request: &ModelRequest,
+        record: &Record,
+        attempt: u32,
+    ) -> Result<Vec<u8>, Failure> {
+        let mut scene = Scene::new(request, record, attempt);
+        if self.reads_answer {
+            scene.show_answer(&usual(request, record));
+        }
+        let (number, rule) = self.fitting(&scene)?;
+        let delay = rule.and_then(|rule| rule.declared.delay).or(self.delay);
+        if let Some(delay) = delay {
+            tokio::time::sleep(self.wait(delay, &scene)).await;
+        }
+        let nothing = MockRule::default();
+        let declared = rule.map_or(&nothing, |rule| &rule.declared);
+        if let Some(fault) = declared.error {
+            return fault::respond(fault, declared.message.as_deref(), declared.retry_after);
+        }
+        let answer = match rule {
+            Some(rule) => rule.answer(&scene).map_err(|error| wrong_rule(number, &error))?,
+            None => None,
+        };
+        let reasoning = match rule {
+            Some(rule) => rule.reasoning(&scene).map_err(|error| wrong_rule(number, &error))?,
+            None => None,
+        };
+        let answer = answer.unwrap_or_else(|| usual(request, record));
+        Ok(self.body(request, &scene, declared, &answer, reasoning.as_deref()))
+    }
+
+    /// The first rule that fits, with its number from 1.
+    fn fitting(&self, scene: &Scene) -> Result<(usize, Option<&Rule>), Failure> {
+        for (index, rule) in self.rules.iter().enumerate() {
+            if rule.fits(scene, &self.draws).map_err(|error| wrong_rule(index + 1, &error))? {
+                return Ok((index + 1, Some(rule)));
+            }
+        }
+        Ok((0, None))
+    }
+
+    fn wait(&self, delay: Delay, scene: &Scene) -> Duration {
+        let seconds = match delay {
+            Delay::Fixed(seconds) => seconds,
+            Delay::Drawn(drawn) => {
+                let spread = (drawn.p95 / drawn.median).ln() / P95;
+                let law = rand_distr::LogNormal::new(drawn.median.ln(), spread);
+                let mut rng = self.draws.rng("delay", &scene.key);
+                law.map_or(drawn.median, |law| rand_distr::Distribution::sample(&law, &mut rng))
+            }
+        };
+        Duration::try_from_secs_f64(seconds).unwrap_or_default()
+    }
+
+    /// A response in the words of OpenAI's API; it reads as a chat's and as a raw completion's.
+    fn body(
+        &self,
+        request: &ModelRequest,
+        scene: &Scene,
+        rule: &MockRule,
+        answer: &str,
+        reasoning: Option<&str>,
+    ) -> Vec<u8> {
+        let param = |name: &str| request.params.get(name).or_else(|| self.params.get(name))?.as_u64();
+        let choices = param("n").unwrap_or(1).clamp(1, 128);
+        let choice = json!({
+            "message": {
+                "content": answer,
+                "reasoning_content": reasoning,
+                "tool_calls": rule.tool_calls,
+            },
+            "finish_reason": rule.finish_reason.as_deref().unwrap_or("stop"),
+        });
+        let MockUsage { prompt_tokens, completion_tokens } = rule.usage.unwrap_or_default();
+        let written = quota::tokens(answer.len() + reasoning.map_or(0, str::len)) * choices;
+        let body = json!({
+            "choices": vec![choice; usize::try_from(choices).unwrap_or(1)],
+            "usage": {
+                "prompt_tokens": prompt_tokens.unwrap_or_else(|| quota::tokens(scene.prompt.len())),
+                "completion_tokens": completion_tokens.unwrap_or(written),
+            },
+        });
+        body.to_string().into_bytes()
+    }
+}
+
+/// The answer where no rule says another: the heuristic's, which meets any schema.
+fn usual(request: &ModelRequest, record: &Record) -> String {
+    // Ready at once: it does nothing but compute.
+    let answered = Heuristic.complete(request, record).now_or_never().and_then(Result::ok);
+    answered.map(|completion| completion.text).unwrap_or_default()
+}
+
+fn wrong_rule(number: usize, error: &crate::template::TemplateError) -> Failure {
+    Failure::new(Verdict::Record, "mock", format!("rule {number} of the mock: {error}"))
+}

@@ -1,0 +1,77 @@
+//! The steps of reasoning that `cot_expand` writes: a list as it is, or a text cut into parts.
+//!
+//! What stood between the parts of a text is kept, so that all of them together are the text again.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// How a text is cut into steps.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum TextSteps {
+    /// Each paragraph, with empty lines between them.
+    #[default]
+    Paragraphs,
+    /// Each line.
+    Lines,
+    /// The text as a whole is one step.
+    Whole,
+}
+
+impl TextSteps {
+    /// The steps of a text.
+    pub(super) fn of(self, text: &str) -> Steps {
+        let between = if self == Self::Paragraphs { "\n\n" } else { "\n" };
+        if self == Self::Whole {
+            return Steps { texts: non_empty(vec![text.trim().to_owned()]), between };
+        }
+        let mut texts = vec![String::new()];
+        for line in text.trim().lines().map(str::trim_end) {
+            match texts.last_mut() {
+                Some(step) if self == Self::Paragraphs && !line.is_empty() => {
+                    if !step.is_empty() {
+                        step.push('\n');
+                    }
+                    step.push_str(line);
+                }
+                _ => texts.push(line.to_owned()),
+            }
+        }
+        Steps { texts: non_empty(texts), between }
+    }
+}
+
+fn non_empty(mut texts: Vec<String>) -> Vec<String> {
+    texts.retain(|text| !text.is_empty());
+    texts
+}
+
+/// Steps of reasoning, and what stands between two of them.
+pub(super) struct Steps {
+    pub(super) texts: Vec<String>,
+    pub(super) between: &'static str,
+}
+
+impl Steps {
+    /// Steps that were a list already.
+    pub(super) fn listed(texts: &[&str]) -> Self {
+        Self { texts: texts.iter().map(|text| text.trim().to_owned()).collect(), between: " " }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_has_paragraphs_or_lines_for_steps() {
+        let text = "First,\nthis.\n \n\nThen that. \n\nSo it is.\n";
+        let check = |text_steps: TextSteps, expected: &[&str]| {
+            assert_eq!(text_steps.of(text).texts, expected, "{text_steps:?}");
+            assert!(text_steps.of(" \n\n").texts.is_empty(), "{text_steps:?}");
+        };
+        check(TextSteps::Paragraphs, &["First,\nthis.", "Then that.", "So it is."]);
+        check(TextSteps::Lines, &["First,", "this.", "Then that.", "So it is."]);
+        check(TextSteps::Whole, &[text.trim()]);
+    }
+}

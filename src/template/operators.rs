@@ -1,0 +1,84 @@
+//! Operators of other languages in a template that does not compile: what to write instead.
+
+use super::names::{block, first_word, string};
+
+/// What other languages write, and what Jinja does; longer ones first.
+const OTHERS: [(&str, &str); 5] = [
+    ("===", "write `==` to compare"),
+    ("&&", "write `and`"),
+    ("||", "write `or`"),
+    ("=", "write `==` to compare"),
+    ("!", "write `not`"),
+];
+/// What holds a character of those and is right.
+const FINE: [&str; 4] = ["==", "!=", "<=", ">="];
+
+/// What to write in an expression in place of the first operator that Jinja does not have.
+pub(super) fn in_expression(source: &str) -> Option<String> {
+    let mut at = 0;
+    let mut depth = 0_u32;
+    while let Some(char) = source[at..].chars().next() {
+        let rest = &source[at..];
+        if let Some((found, hint)) = OTHERS.iter().find(|(found, _)| rest.starts_with(found)) {
+            let fine = FINE.iter().find(|fine| rest.starts_with(*fine) && *found != "===");
+            // In brackets it may name an argument.
+            let argument = *found == "=" && depth > 0;
+            match fine {
+                Some(fine) => {
+                    at += fine.len();
+                    continue;
+                }
+                None if !argument => return Some((*hint).to_owned()),
+                None => {}
+            }
+        }
+        match char {
+            '"' | '\'' => at += string(rest) - 1,
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth = depth.saturating_sub(1),
+            '<' | '>' if rest[1..].starts_with('=') => at += 1,
+            _ => {}
+        }
+        at = (at + char.len_utf8()).min(source.len());
+    }
+    None
+}
+
+/// The same for the conditions in a template.
+pub(super) fn in_template(source: &str) -> Option<String> {
+    for (open, _) in source.match_indices("{%") {
+        let inside = block(&source[open + 2..], "%}").trim_start_matches(['-', '+', ' ', '\n']);
+        if let condition @ ("if" | "elif") = first_word(inside)
+            && let Some(hint) = in_expression(&inside[condition.len()..])
+        {
+            return Some(hint);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Expression, Template};
+    use serde_json::Map;
+
+    fn check(source: &str, hint: Option<&str>) {
+        let error = Expression::new(source, &Map::new()).unwrap_err();
+        assert_eq!(error.hint.as_deref(), hint, "{source}");
+        let condition = format!("ä {{%- if {source} %}}x{{% endif %}}");
+        assert_eq!(Template::new(&condition, &Map::new()).unwrap_err().hint.as_deref(), hint, "{condition}");
+    }
+
+    #[test]
+    fn operators_of_other_languages_get_a_hint() {
+        let compare = Some("write `==` to compare");
+        check("a = 'b'", compare);
+        check("a == 'x=y' and b = 1", compare);
+        check("a === 1", compare);
+        check("a >= 1 && b", Some("write `and`"));
+        check("a != 1 || b", Some("write `or`"));
+        check("!a", Some("write `not`"));
+        check("a | round(precision=1) >", None);
+        check("a <= 'ä' 1", None);
+    }
+}

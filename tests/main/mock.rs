@@ -1,0 +1,156 @@
+//! Pipelines run with `provider: mock`: without a script, with one, stopped and gone on with, on a budget.
+
+use std::path::Path;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::harness::{assert_same_outputs, outputs, project, stderr, stdout, synthmill};
+
+/// A pipeline of 60 rows whose mock has these rules.
+fn rows(dir: &Path, rules: &str) {
+    let lines: String = (0..60).map(|row| format!("{{\"topic\": \"topic {row}\"}}\n")).collect();
+    std::fs::write(dir.join("rows.jsonl"), lines).unwrap();
+    let pipeline = format!(
+        r#"
+name: rows
+seed: 3
+error_budget: {{share: 1, in_a_row: 100}}
+models:
+  teacher:
+    provider: mock
+    concurrency: 1
+    prices: {{input: 1000, output: 1000}}
+    mock: {{rules: {rules}}}
+stages:
+  - ingest: {{paths: [rows.jsonl]}}
+  - prompt: {{user: "Tell me of {{{{ topic }}}}."}}
+  - llm: {{model: teacher}}
+  - parse:
+      schema: {{type: object, required: [answer], properties: {{answer: {{type: string, minLength: 1}}}}}}
+      on_error: [{{retry: 1}}, reject]
+  - sink: {{path: answers.jsonl, format: raw, fields: [id, topic, answer]}}
+"#
+    );
+    std::fs::write(dir.join("rows.yaml"), pipeline).unwrap();
+}
+
+/// Runs `rows.yaml` to the exit code and gives the summary.
+#[track_caller]
+fn run(dir: &Path, out: &str, more: &[&str], code: i32) -> Value {
+    let arguments = [&["run", "rows.yaml", "--json", "--out", out], more].concat();
+    let output = synthmill(dir, &arguments, code);
+    serde_json::from_str(&stdout(&output)).unwrap_or_else(|_| panic!("{}", stderr(&output)))
+}
+
+#[test]
+fn a_shipped_pipeline_runs_on_a_mock_without_a_script() {
+    let dir = project();
+    for (pipeline, model) in [("docs-to-qa", "teacher"), ("user-inputs", "writer")] {
+        let file = format!("pipelines/{pipeline}.yaml");
+        let set = format!("models.{model}.provider=mock");
+        let output = synthmill(
+            dir.path(),
+            &["run", &file, "--set", &set, "--limit", "80", "--out", "out", "--fresh", "--json"],
+            0,
+        );
+        let summary: Value = serde_json::from_str(&stdout(&output)).unwrap();
+        assert_eq!((&summary["admitted"], &summary["rejected"]), (&80.into(), &0.into()), "{pipeline}");
+        assert!(summary["tokens"]["completion"].as_u64().unwrap() > 0, "{summary}");
+    }
+    let provenance = std::fs::read_to_string(dir.path().join("out/provenance/records.jsonl")).unwrap();
+    let first: Value = serde_json::from_str(provenance.lines().next().unwrap()).unwrap();
+    let call = &first["calls"][0];
+    assert_eq!((&call["provider"], call.get("served_as")), (&"mock".into(), None), "{call}");
+}
+
+#[test]
+fn the_script_of_the_readme_runs() {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let blocks = readme.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let script = blocks.into_iter().find(|block| block.contains("provider: mock")).unwrap();
+    let dir = project();
+    let pipeline = std::fs::read_to_string(dir.path().join("pipelines/docs-to-qa.yaml")).unwrap();
+    let (head, rest) = pipeline.split_once("models:\n").unwrap();
+    let after = rest.split_inclusive('\n').skip_while(|line| line.starts_with([' ', '#', '\n']));
+    let whole = format!("{head}{script}{}", after.collect::<String>());
+    std::fs::write(dir.path().join("readme.yaml"), whole).unwrap();
+    synthmill(dir.path(), &["validate", "readme.yaml"], 0);
+    let set = "models.teacher.mock.delay=0";
+    let output = synthmill(dir.path(), &["run", "readme.yaml", "--set", set, "--limit", "30", "--json"], 0);
+    let summary: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert!(summary["re_asks"].as_u64().unwrap() > 0, "{summary}");
+}
+
+#[test]
+fn what_is_scripted_is_the_same_at_any_concurrency() {
+    let dir = TempDir::new().unwrap();
+    rows(
+        dir.path(),
+        r#"[{share: 0.1, error: 400}, {share: 0.3, answer: "no JSON"}, {answer: {answer: "{{ mock.ask }}"}}]"#,
+    );
+    let one = run(dir.path(), "one", &[], 0);
+    let many = run(dir.path(), "many", &["--set", "models.teacher.concurrency=64"], 0);
+    assert_same_outputs(&dir.path().join("one"), &dir.path().join("many"));
+    for count in ["ok", "rejected", "requests", "re_asks", "tokens"] {
+        assert_eq!(one[count], many[count], "{count}");
+    }
+    let rejected = outputs(&dir.path().join("one"))["rejected.jsonl"].join("");
+    assert!(rejected.contains("status_400") && rejected.contains("no JSON"), "{rejected}");
+    let answers = outputs(&dir.path().join("one"))["answers.jsonl"].join("");
+    assert!(answers.contains(r#""answer":"2""#), "an invalid answer is asked for again");
+}
+
+#[test]
+fn a_run_that_an_error_stopped_goes_on_when_the_weather_has_changed() {
+    let dir = TempDir::new().unwrap();
+    let answers = r#"{answer: {answer: "of {{ topic }}"}}"#;
+    let rules = format!("[{answers}]");
+    rows(dir.path(), &rules);
+    run(dir.path(), "never", &[], 0);
+    rows(dir.path(), &format!("[{{contains: topic 40, error: quota}}, {answers}]"));
+    let stopped = run(dir.path(), "stopped", &[], 4);
+    assert!(stopped["ok"].as_u64().unwrap() >= 20, "{stopped}");
+    rows(dir.path(), &rules);
+    let on = run(dir.path(), "stopped", &[], 0);
+    assert_same_outputs(&dir.path().join("never"), &dir.path().join("stopped"));
+    // The question that stopped the run is put again, and none that was answered.
+    assert_eq!(on["requests"].as_u64().unwrap(), 60 - stopped["ok"].as_u64().unwrap());
+    let other = r#"models.teacher.mock.rules=[{answer: {answer: "more"}}]"#;
+    let arguments = ["run", "rows.yaml", "--out", "stopped", "--set", other];
+    let refused = stderr(&synthmill(dir.path(), &arguments, 2));
+    assert!(refused.contains("models.teacher"), "other answers make another run: {refused}");
+}
+
+#[test]
+fn answers_of_a_mock_pass_for_no_others() {
+    let dir = TempDir::new().unwrap();
+    rows(dir.path(), r#"[{answer: {answer: "one"}}]"#);
+    run(dir.path(), "out", &[], 0);
+    let again = run(dir.path(), "out", &["--fresh", "--reuse-answers"], 0);
+    assert_eq!(again["requests"], 0);
+    let other = r#"models.teacher.mock.rules=[{answer: {answer: "two"}}]"#;
+    let changed = run(dir.path(), "out", &["--fresh", "--reuse-answers", "--set", other], 0);
+    assert_eq!(changed["requests"], 60);
+}
+
+#[test]
+fn a_budget_is_tried_without_spending() {
+    let dir = TempDir::new().unwrap();
+    rows(dir.path(), r#"[{answer: {answer: "so"}, usage: {prompt_tokens: 600, completion_tokens: 400}}]"#);
+    let set = "models.teacher.params.max_tokens=400";
+    let stopped = run(dir.path(), "out", &["--set", set, "--set", "budget.max_cost=20"], 75);
+    let ok = stopped["ok"].as_u64().unwrap();
+    assert!((10..=20).contains(&ok), "{stopped}");
+    let done = run(dir.path(), "out", &["--set", set, "--set", "budget.max_cost=100"], 0);
+    assert_eq!((&done["ok"], &done["spent"]["cost"]), (&60.into(), &60.0.into()), "{done}");
+}
+
+#[test]
+fn no_llm_lets_the_heuristic_answer_in_place_of_a_script() {
+    let dir = TempDir::new().unwrap();
+    rows(dir.path(), r#"[{answer: {answer: "scripted"}}]"#);
+    run(dir.path(), "out", &["--no-llm"], 0);
+    let answers = outputs(&dir.path().join("out"))["answers.jsonl"].join("");
+    assert!(!answers.contains("scripted"), "{answers}");
+}
