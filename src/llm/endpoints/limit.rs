@@ -141,6 +141,15 @@ impl Limit {
         auto.cut_to(auto.limit * CUT);
     }
 
+    /// Notes that requests pause for their quota: what was measured until now says nothing of the server.
+    pub(super) fn paced(&mut self) {
+        let Self::Auto(auto) = self else { return };
+        if let Level::Trying { limit, .. } = auto.level {
+            auto.limit = limit;
+        }
+        auto.forget();
+    }
+
     /// Notes what the server says of its own queue.
     pub(super) fn queue(&mut self, running: f64, waiting: f64) {
         let Self::Auto(auto) = self else { return };
@@ -225,6 +234,11 @@ impl Auto {
         self.limit = limit.max(1.0);
         self.slow_start = false;
         self.step = 1.0;
+        self.forget();
+    }
+
+    /// Measures anew.
+    fn forget(&mut self) {
         self.done = 0.0;
         self.used = false;
         self.window = None;

@@ -253,8 +253,9 @@ impl Place {
             }
             Outcome::Full | Outcome::Paced => {
                 health.failed += 1;
-                if outcome == Outcome::Full {
-                    health.limit.loss(number, next);
+                match outcome {
+                    Outcome::Paced => health.limit.paced(),
+                    _ => health.limit.loss(number, next),
                 }
                 health.breaker.unknown(Instant::now());
             }

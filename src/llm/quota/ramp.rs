@@ -24,6 +24,9 @@ const OVER: f64 = 100.0;
 const MARGIN: [f64; 2] = [0.99, 0.95];
 /// The share of the mean that a rate must have, or the burst is not believed in.
 const DOUBTFUL: f64 = 0.15;
+/// The share that is believed of a burst that was seen among other requests: too little costs a refusal later
+/// on, too much the rate until it is probed.
+const SURE: f64 = 0.8;
 /// The lowest rate, and the one to begin at where nothing was taken at all.
 const LEAST: f64 = 1.0;
 const FIRST: f64 = 4.0;
@@ -180,7 +183,7 @@ impl Ramp {
         let newest = self.in_part(last) as f64;
         let newer = newest + self.in_part(last.saturating_sub(1)) as f64;
         let beside = |taken: f64, parts: f64| taken - even * parts / PER_SECOND;
-        beside(newest, over).max(beside(newer, 1.0 + over)).max(0.0)
+        SURE * beside(newest, over).max(beside(newer, 1.0 + over)).max(0.0)
     }
 
     /// The most that the last seconds of the stretch can tell of the rate.

@@ -31,7 +31,10 @@ const FIXED: Concurrency = Concurrency::Fixed(256);
 async fn t47_a_rate_that_nobody_declared_is_found_within_seconds() {
     let case = |concurrency, least| Case { name: "plain", traits: REFUSING, concurrency, least };
     check(case(FIXED, [0.87, 0.91])).await;
-    check(case(Concurrency::Auto, [0.85, 0.91])).await;
+    check(case(Concurrency::Auto, [0.86, 0.92])).await;
+    let uneven =
+        Case { traits: Traits { jitter: 0.05, ..REFUSING }, ..case(Concurrency::Auto, [0.86, 0.92]) };
+    check(uneven).await;
 }
 
 #[tokio::test(start_paused = true)]
