@@ -49,6 +49,7 @@ pub mod cli;
 pub mod config;
 pub mod draw;
 pub mod engine;
+pub mod image;
 pub mod journal;
 pub mod llm;
 pub mod markdown;

@@ -11,6 +11,7 @@ use super::exit::Exit;
 use super::{PipelineArgs, print, run};
 use crate::config::{Limits, ModelConfig, Plan, Provider};
 use crate::engine::{self, Estimate, Parts, StageEstimate};
+use crate::llm::IMAGE_TOKENS;
 use crate::report;
 
 /// Tokens a second that a request is taken to be answered at, where the places are what limits.
@@ -78,6 +79,10 @@ pub(super) fn text(plan: &Plan, estimate: &Estimate) -> String {
             thousands(stage.answer_tokens),
             stage.most_answer_tokens.map(|most| format!(", {} at most", thousands(most))).unwrap_or_default(),
         );
+        if stage.images > 0.0 {
+            let images = thousands(stage.images);
+            let _ = writeln!(text, "  {:<12} {images} images, each taken for {IMAGE_TOKENS} tokens", "");
+        }
         if let Some((cost, most)) = cost(model, stage) {
             let most = most.map(|most| format!(", {most:.4} at most")).unwrap_or_default();
             let _ = writeln!(text, "  {:<12} costs {cost:.4}{most}", "");
@@ -105,6 +110,7 @@ pub(super) fn as_json(plan: &Plan, estimate: &Estimate) -> Value {
                 "stage": stage.stage,
                 "model": stage.model,
                 "requests": stage.requests.round(),
+                "images": stage.images.round(),
                 "prompt_tokens": stage.prompt_tokens.round(),
                 "answer_tokens": stage.answer_tokens.round(),
                 "most_answer_tokens": stage.most_answer_tokens.map(f64::round),

@@ -5,11 +5,13 @@ use std::fmt::Write;
 
 use anyhow::Context;
 use clap::Args;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::exit::Exit;
 use super::{PipelineArgs, print, run};
 use crate::engine::{self, Parts, Preview};
+use crate::image::Image;
 use crate::record::Record;
 
 /// Characters shown of a field.
@@ -82,9 +84,21 @@ fn fields(text: &mut String, fields: &Map<String, Value>, known: &Map<String, Va
             other => other.to_string(),
         };
         let _ = writeln!(text, "   {name}: {}", shortened(&shown).replace('\n', "\n      "));
+        images(text, value);
     }
     for name in gone {
         let _ = writeln!(text, "   {name}: (removed)");
+    }
+}
+
+/// The images that go along with messages; these stand behind long texts, which are cut.
+fn images(text: &mut String, value: &Value) {
+    for message in value.as_array().into_iter().flatten() {
+        let Some(Value::Array(images)) = message.get("images") else { continue };
+        for image in images.iter().filter_map(|image| Image::deserialize(image).ok()) {
+            let (path, kind) = (&image.path, image.media_type.as_str());
+            let _ = writeln!(text, "      with image {path} ({kind}, {} bytes)", image.bytes);
+        }
     }
 }
 

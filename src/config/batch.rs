@@ -25,7 +25,8 @@ pub enum Mode {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BatchConfig {
-    /// Questions in one batch at most; providers take no more than 50,000.
+    /// Questions in one batch at most; 10,000 by default, so that several are out at a time. OpenAI takes no more
+    /// than 50,000, and fewer where an account's queue is short.
     #[serde(default = "requests")]
     pub requests: u32,
     /// Bytes of one batch's file at most; providers take no more than 200 MB.
@@ -45,6 +46,9 @@ pub struct BatchConfig {
     /// The time the provider is given.
     #[serde(default = "window")]
     pub completion_window: String,
+    /// Batches, by their numbers, whose answers are not waited for any more: their questions are asked anew.
+    #[serde(default)]
+    pub give_up: Vec<u32>,
 }
 
 impl Default for BatchConfig {
@@ -56,12 +60,13 @@ impl Default for BatchConfig {
             linger: linger(),
             poll: poll(),
             completion_window: window(),
+            give_up: Vec::new(),
         }
     }
 }
 
 fn requests() -> u32 {
-    50_000
+    10_000
 }
 
 fn bytes() -> u64 {
@@ -139,6 +144,10 @@ pub(super) fn check(at: &str, model: &ModelConfig, problems: &mut Vec<Problem>) 
             wrong(field, "found the number `0`", "1 or more");
         }
     }
+    if batch.requests > MOST {
+        let message = format!("found the number `{}`", batch.requests);
+        wrong("batch/requests", &message, "at most 100000; OpenAI takes 50000");
+    }
     for (field, seconds) in [("batch/linger", batch.linger), ("batch/poll", batch.poll)] {
         if !(seconds > 0.0 && seconds <= LONGEST) {
             wrong(field, &format!("found the number `{seconds}`"), "seconds, more than 0 and at most 86400");
@@ -146,6 +155,8 @@ pub(super) fn check(at: &str, model: &ModelConfig, problems: &mut Vec<Problem>) 
     }
 }
 
+/// No provider takes more questions in one batch.
+const MOST: u32 = 100_000;
 /// A longer wait between two looks is a mistake.
 const LONGEST: f64 = 86_400.0;
 

@@ -1,22 +1,21 @@
 //! What a stage's `check` is given: where to report problems, and which names earlier stages make.
 //!
 //! One context goes through the stages in order, so that each sees what those before it made. All problems
-//! of a file are gathered; nothing stops at the first.
+//! of a file are gathered; nothing stops at the first. What stages read and write stands in `files`.
+
+mod files;
 
 mod mock;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use serde_json::{Map, Value};
 
 use self::mock::MockNames;
 use super::model::ModelConfig;
 use super::names::{did_you_mean, one_of};
-use super::output_path::output_path;
 use super::problem::Problem;
 use super::shape::undeclared_var;
-use super::stage_ids::stage_name;
 use super::unread::Unread;
 use crate::template::{Expression, Template, TemplateError};
 
@@ -26,13 +25,6 @@ const BUILT_IN: [&str; 6] = ["id", "vars", "range", "dict", "namespace", "debug"
 /// Whether a name is known before there is any record.
 fn is_known_early(name: &str) -> bool {
     name == "started" || BUILT_IN[2..].contains(&name)
-}
-
-/// The BLAKE3 of a file's content, 32 hex digits.
-fn hash_file(path: &Path) -> std::io::Result<String> {
-    let mut hasher = blake3::Hasher::new();
-    std::io::copy(&mut std::fs::File::open(path)?, &mut hasher)?;
-    Ok(hasher.finalize().to_hex()[..32].to_owned())
 }
 
 /// The state of a check, handed from stage to stage.
@@ -47,6 +39,8 @@ pub struct CheckContext<'a> {
     fields: BTreeSet<String>,
     /// Whether records may have fields that are not known beforehand.
     open: bool,
+    /// Fields whose messages may show images.
+    with_images: BTreeSet<String>,
     used_vars: BTreeSet<String>,
     used_models: BTreeSet<String>,
     outputs: BTreeMap<String, String>,
@@ -84,6 +78,7 @@ impl<'a> CheckContext<'a> {
             stage: String::new(),
             fields: BTreeSet::new(),
             open: false,
+            with_images: BTreeSet::new(),
             used_vars: BTreeSet::new(),
             used_models: BTreeSet::new(),
             outputs: BTreeMap::new(),
@@ -117,6 +112,17 @@ impl<'a> CheckContext<'a> {
     /// Says that records may have further fields whose names are not known beforehand.
     pub fn opens(&mut self) {
         self.open = true;
+    }
+
+    /// Says that the messages in the field `name` may show images.
+    pub fn shows_images(&mut self, name: &str) {
+        self.with_images.insert(name.to_owned());
+    }
+
+    /// Whether the messages in the field `name` may show images.
+    #[must_use]
+    pub fn has_images(&self, name: &str) -> bool {
+        self.with_images.contains(name)
     }
 
     /// Says that records have these fields no longer, nor anything inside them.
@@ -230,26 +236,6 @@ impl<'a> CheckContext<'a> {
         template.render_started("YYYY-MM-DD_HH-MM-SS").map_err(|error| self.template_error(at, &error)).ok()
     }
 
-    /// Reads a file that the run depends on: its content counts as part of the pipeline. Reports at `at` when
-    /// it cannot be read.
-    pub fn read_file(&mut self, at: &str, path: &str) -> Option<String> {
-        self.depends_on(path);
-        match std::fs::read_to_string(path) {
-            Ok(text) => Some(text),
-            Err(error) => {
-                self.problem(at, format!("cannot read `{path}`: {error}")).expected("a UTF-8 text file");
-                None
-            }
-        }
-    }
-
-    /// Counts the content of a file as part of what the run depends on. A file that cannot be read counts
-    /// by its name; reading it is the stage's affair.
-    pub fn depends_on(&mut self, path: &str) {
-        let hash = hash_file(Path::new(path)).unwrap_or_else(|_| "unreadable".to_owned());
-        self.inputs.insert(path.to_owned(), hash);
-    }
-
     /// Marks the model `name` as used; reports at `at` if the pipeline declares none of that name.
     pub fn model(&mut self, at: &str, name: &str) {
         self.unread.ask();
@@ -267,33 +253,6 @@ impl<'a> CheckContext<'a> {
             problem.expected(one_of(known));
             problem.hint = hint;
         }
-    }
-
-    /// Claims a file of the run directory; reports at `at` when the path leaves the directory, is one of
-    /// the run's own files, or another stage writes it.
-    pub fn output(&mut self, at: &str, path: &str) {
-        let clean = match output_path(path) {
-            Ok(clean) => clean,
-            Err(wrong) => {
-                self.problem(at, wrong.message).expected("a path inside the run directory").hint = wrong.hint;
-                return;
-            }
-        };
-        let stage = self.stage.clone();
-        let clash = self.outputs.iter().find(|(other, _)| {
-            **other == clean
-                || other.starts_with(&format!("{clean}/"))
-                || clean.starts_with(&format!("{other}/"))
-        });
-        if let Some((other, writer)) = clash {
-            let message = match *other == clean {
-                true => format!("`{clean}` is written by {} too", stage_name(writer)),
-                false => format!("`{clean}` and `{other}` cannot both be files"),
-            };
-            self.problem(at, message).hint("give each sink a path of its own");
-            return;
-        }
-        self.outputs.insert(clean, stage);
     }
 
     /// Says whether the run ends at some number of accepted items.

@@ -147,7 +147,9 @@ pub enum StructuredOutput {
     JsonSchema,
     /// As `response_format: {type: json_object}`, without the schema.
     JsonObject,
-    /// As `guided_json`, the older way of vLLM.
+    /// As `structured_outputs: {json: ...}`, vLLM's own way.
+    StructuredOutputs,
+    /// As `guided_json`, vLLM's way before 0.12; later ones pass over it and answer without a schema.
     GuidedJson,
     /// Not at all: for servers that know no `response_format`.
     Off,

@@ -14,6 +14,7 @@ use super::build::{BuiltStage, Parts, Work};
 use super::preview::take_step;
 use super::worker::panicked;
 use crate::draw::Draws;
+use crate::llm::IMAGE_TOKENS;
 use crate::record::{Record, RecordId};
 use crate::stage::{Emit, StageError};
 
@@ -39,7 +40,9 @@ pub struct StageEstimate {
     pub model: Arc<str>,
     /// Requests, none of them asked again.
     pub requests: f64,
-    /// Tokens of the prompts.
+    /// Images that go along with them.
+    pub images: f64,
+    /// Tokens of the prompts, each image counted as `IMAGE_TOKENS`.
     pub prompt_tokens: f64,
     /// Tokens of answers as long as those of the heuristic.
     pub answer_tokens: f64,
@@ -85,6 +88,7 @@ pub async fn estimate(
             stage: Arc::clone(&stage.id),
             model: Arc::clone(&unit.model_name),
             requests: 0.0,
+            images: 0.0,
             prompt_tokens: 0.0,
             answer_tokens: 0.0,
             most_answer_tokens: Some(0.0),
@@ -99,6 +103,7 @@ pub async fn estimate(
     }
     for stage in &mut stages {
         stage.requests *= each;
+        stage.images *= each;
         stage.prompt_tokens *= each;
         stage.answer_tokens *= each;
         stage.most_answer_tokens = stage.most_answer_tokens.map(|most| most * each);
@@ -159,11 +164,13 @@ async fn answer(
     request.schema = reader.and_then(|reader| reader.read.schema()).cloned().map(Arc::new);
     // A few tokens mark where each message begins and who says it.
     let prompt: u64 = request.messages.iter().map(|message| tokens(&message.content) + 4).sum();
+    let images = request.images() as u64;
     let param = |name: &str| request.params.get(name).or_else(|| unit.params.get(name))?.as_u64();
     let most = param("max_tokens").or_else(|| param("max_completion_tokens"));
     let several = param("n").unwrap_or(1) as f64;
     sum.requests += 1.0;
-    sum.prompt_tokens += prompt as f64;
+    sum.images += images as f64;
+    sum.prompt_tokens += (prompt + images * IMAGE_TOKENS) as f64;
     sum.most_answer_tokens = sum.most_answer_tokens.zip(most).map(|(sum, most)| sum + most as f64 * several);
     let completion = unit.heuristic.complete(&request, record).await;
     let completion = completion.map_err(|error| StageError::new("heuristic", error.message))?;

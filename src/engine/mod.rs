@@ -26,7 +26,7 @@ mod spending;
 mod stop;
 mod worker;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -172,7 +172,9 @@ pub async fn run(
     let tasks = TaskTracker::new();
     verify(&directory, &facts, &tasks);
     let first = start_stages(parts.stages, &books.stages, &facts, (answers, spending), &stop, &tasks);
-    let tending = tend(parts.models, Tending { batches, draining: stop.drain_token() }, &facts, &tasks);
+    let untended = Arc::new(OnceLock::new());
+    let with = Tending { batches, draining: stop.drain_token() };
+    let tending = tend(parts.models, with, &untended, &stop, &tasks);
     match parts.source.start() {
         Ok(units) => {
             let limit = options.limit.unwrap_or(u64::MAX);
@@ -200,23 +202,29 @@ pub async fn run(
     if let Ok(Err(error)) = ended {
         closing.storage.get_or_insert(error);
     }
+    if let Some(error) = untended.get() {
+        closing.storage.get_or_insert(StorageError::clone(error));
+    }
     Ok(finish(directory, closing, &parts.sinks, &options, &stop)?)
 }
 
-/// Starts what the models have to do beside the questions. It does not keep the ledger waiting.
+/// Starts what the models have to do beside the questions. It does not keep the ledger waiting; what it could
+/// not write is in `failed` before anybody learns that it has ended.
 fn tend(
     models: Vec<Arc<dyn Model>>,
     with: Tending,
-    facts: &async_channel::Sender<Fact>,
+    failed: &Arc<OnceLock<StorageError>>,
+    stop: &Stop,
     tasks: &TaskTracker,
 ) -> Vec<AbortOnDropHandle<()>> {
     let mut tending = Vec::new();
     let batches = Arc::clone(&with.batches);
     for work in models.into_iter().filter_map(|model| model.tend(with.clone())) {
-        let facts = facts.downgrade();
+        let (failed, stop) = (Arc::clone(failed), stop.clone());
         tending.push(AbortOnDropHandle::new(tasks.spawn(async move {
-            if let (Err(error), Some(facts)) = (work.await, facts.upgrade()) {
-                let _ = facts.send(Fact::Storage(error)).await;
+            if let Err(error) = work.await {
+                let _ = failed.set(error);
+                stop.abort();
             }
         })));
     }

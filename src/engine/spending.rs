@@ -10,10 +10,12 @@ use tokio::sync::Notify;
 
 use crate::config::{Budget, Prices};
 use crate::journal::Spent;
-use crate::llm::{ModelRequest, Usage};
+use crate::llm::{IMAGE_TOKENS, ModelRequest, Usage};
 
 /// Characters of a token, to estimate prompts by: few, so that the estimate is rather too high.
 const CHARACTERS: usize = 3;
+/// How many times its usual tokens an image may take: open models cut large ones into many tiles.
+const IMAGE_MARGIN: u64 = 3;
 /// Tokens an answer may have where nothing says how many.
 const ANSWER: u64 = 4096;
 
@@ -100,10 +102,11 @@ pub(crate) fn worst_case(
     prices: Prices,
 ) -> Spent {
     let characters: usize = request.messages.iter().map(|message| message.content.chars().count() + 16).sum();
+    let images = request.images() as u64 * IMAGE_TOKENS * IMAGE_MARGIN;
     let limit = |name: &str| params.get(name).and_then(serde_json::Value::as_u64);
     let answer = limit("max_tokens").or_else(|| limit("max_completion_tokens")).unwrap_or(ANSWER);
     // Never nothing: a reservation of nothing could not be waited for.
-    cost((characters / CHARACTERS).max(1) as u64, answer, prices)
+    cost((characters / CHARACTERS).max(1) as u64 + images, answer, prices)
 }
 
 fn cost(prompt: u64, completion: u64, prices: Prices) -> Spent {
@@ -114,6 +117,8 @@ fn cost(prompt: u64, completion: u64, prices: Prices) -> Spent {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::Image;
+    use crate::llm::Message;
 
     const PRICES: Prices = Prices { input: 1.0, output: 2.0 };
 
@@ -136,6 +141,20 @@ mod tests {
         drop(second);
         assert!(spending.reserve(spent(71)).await.is_none());
         assert_eq!(spending.spent().tokens, 30, "what was given up is not spent");
+    }
+
+    #[test]
+    fn an_image_is_reserved_for_generously() {
+        let image: Image =
+            serde_json::from_str(r#"{"path": "a", "media_type": "image/png", "bytes": 9, "hash": "0f"}"#)
+                .unwrap();
+        let params = serde_json::Map::from_iter([("max_tokens".to_owned(), 5.into())]);
+        let tokens = |images: Vec<Image>| {
+            let messages = vec![Message { images, ..Message::new("user", "What?") }];
+            worst_case(&ModelRequest { messages, ..ModelRequest::default() }, &params, PRICES).tokens
+        };
+        assert_eq!(tokens(Vec::new()), 5 + 21 / 3);
+        assert_eq!(tokens(vec![image.clone(), image]), 5 + 21 / 3 + 2 * 3 * 1600);
     }
 
     #[tokio::test]

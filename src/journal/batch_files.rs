@@ -34,15 +34,18 @@ pub struct BatchFiles {
 pub struct BatchThread(JoinHandle<()>);
 
 /// What the logs of earlier starts say.
+#[derive(Default)]
 pub(super) struct Left {
     pub(super) open: Vec<OpenBatch>,
     pub(super) last: u32,
+    /// What the new log begins with; none where there were no batches.
+    pub(super) carried: Vec<BatchEvent>,
 }
 
 impl BatchFiles {
     /// Keeps batches in a folder without a run, as if nothing had been before.
     pub fn without_run(disk: Arc<dyn Disk>, root: &Path) -> Result<(Self, BatchThread), StorageError> {
-        Self::start(disk, root, 1, Left { open: Vec::new(), last: 0 }, false)
+        Self::start(disk, root, 1, Left::default(), false)
     }
 
     /// Starts the thread; makes no file yet.
@@ -58,6 +61,9 @@ impl BatchFiles {
         let mut cabinet =
             Cabinet { disk, folder, log_path, generation, log: None, open: HashMap::new(), sync };
         cabinet.clear()?;
+        if !left.carried.is_empty() {
+            cabinet.begin(&left.carried)?;
+        }
         let (jobs, mut waiting) = mpsc::channel::<Job>(BACKLOG);
         let failed = |source| StorageError::new("start the thread of", &root.join("journal"), source);
         let thread = std::thread::Builder::new()
@@ -159,22 +165,23 @@ impl Cabinet {
     }
 
     fn note(&mut self, event: &BatchEvent) -> Result<(), StorageError> {
-        let path = &self.log_path;
-        let failed = |action, source| StorageError::new(action, path, source);
-        let log = match &mut self.log {
-            Some(log) => log,
-            None => {
-                let header = frames::header(KIND, self.generation);
-                let log = disk::begin(&*self.disk, path, &header, self.sync);
-                self.log.insert(log.map_err(|source| failed("make", source))?)
-            }
-        };
+        let Some(log) = &mut self.log else { return self.begin(std::slice::from_ref(event)) };
+        let failed = |action, source| StorageError::new(action, &self.log_path, source);
         let mut bytes = Vec::new();
         batches::push(&mut bytes, event);
         log.write(&bytes).map_err(|source| failed("write", source))?;
         if self.sync {
             log.sync().map_err(|source| failed("sync", source))?;
         }
+        Ok(())
+    }
+
+    /// Makes the log, with its first events.
+    fn begin(&mut self, events: &[BatchEvent]) -> Result<(), StorageError> {
+        let mut bytes = frames::header(KIND, self.generation);
+        events.iter().for_each(|event| batches::push(&mut bytes, event));
+        let log = disk::begin(&*self.disk, &self.log_path, &bytes, self.sync);
+        self.log = Some(log.map_err(|source| StorageError::new("make", &self.log_path, source))?);
         Ok(())
     }
 
@@ -192,7 +199,9 @@ impl Cabinet {
         }
     }
 
-    fn read(&self, name: &str, offset: u64, length: usize) -> Result<Vec<u8>, StorageError> {
+    fn read(&mut self, name: &str, offset: u64, length: usize) -> Result<Vec<u8>, StorageError> {
+        // What is read is not written to any more.
+        self.open.remove(name);
         let path = self.folder.join(name);
         self.disk.read_at(&path, offset, length).map_err(|source| StorageError::new("read", &path, source))
     }

@@ -3,7 +3,8 @@
 //! A batch is noted before each step that the provider sees: its questions before the file goes up, the
 //! file's id before the batch is made of it, the batch's id as soon as it is known. What a kill leaves in
 //! doubt is then at most whether one batch was made, which the provider can be asked. `batch_files` appends;
-//! this file has the format and what a start reads from it. A frame's payload is an `Event` as JSON.
+//! this file has the format and what a start reads from it. A frame's payload is a `BatchEvent` as JSON. A
+//! log that begins with `Carried` holds all that was open when its start began, so older ones need not be read.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
@@ -49,7 +50,7 @@ pub enum BatchEvent {
         model: String,
         /// Where it goes.
         address: String,
-        /// Item and key, in hexadecimal, of each line.
+        /// Item and key, in hexadecimal, of each line; no key where the answer is not needed any more.
         questions: Vec<(u64, String)>,
     },
     /// Its file is with the provider.
@@ -68,10 +69,20 @@ pub enum BatchEvent {
         /// The batch's id.
         batch: String,
     },
-    /// Nothing will come of it: the provider refused it whole.
+    /// The provider undid it before any work, for want of room; its file is to be used again.
+    Unmade {
+        /// The batch.
+        number: u32,
+    },
+    /// Nothing will come of it: the provider refused it whole, or it is not waited for any more.
     Void {
         /// The batch.
         number: u32,
+    },
+    /// What is open from before follows.
+    Carried {
+        /// The highest number given so far.
+        last: u32,
     },
 }
 
@@ -101,6 +112,15 @@ pub(super) fn push(bytes: &mut Vec<u8>, event: &BatchEvent) {
     frames::push(bytes, |bytes| bytes.extend_from_slice(&json));
 }
 
+/// The events of a log.
+fn read(log: &[u8]) -> Result<Vec<BatchEvent>, LogError> {
+    let mut events = Vec::new();
+    if frames::check_header(log, KIND)? {
+        frames::each(log, HEADER, |_, payload| events.extend(serde_json::from_slice(payload).ok()))?;
+    }
+    Ok(events)
+}
+
 /// Where the log of a generation stands.
 pub(super) fn path(root: &Path, generation: u32) -> PathBuf {
     root.join("journal").join(format!("batches-{generation:04}.log"))
@@ -122,35 +142,50 @@ impl Batches {
         root: &Path,
         generations: RangeInclusive<u32>,
     ) -> Result<Self, OpenError> {
+        let mut logs = Vec::new();
+        for generation in generations.rev() {
+            let path = path(root, generation);
+            let Some(log) = recover::read(disk, &path)? else { continue };
+            let events = read(&log).map_err(|source| OpenError::Log { path, source })?;
+            let is_whole = matches!(events.first(), Some(BatchEvent::Carried { .. }));
+            logs.push(events);
+            if is_whole {
+                break;
+            }
+        }
+        let mut batches = Self::default();
+        logs.into_iter().rev().flatten().for_each(|event| batches.note(event));
+        Ok(batches)
+    }
+
+    /// The same of logs that may be damaged; tells which are.
+    pub(super) fn salvage(
+        disk: &dyn Disk,
+        root: &Path,
+        generations: RangeInclusive<u32>,
+        found: &mut Vec<String>,
+    ) -> Result<Self, OpenError> {
         let mut batches = Self::default();
         for generation in generations {
             let path = path(root, generation);
             let Some(log) = recover::read(disk, &path)? else { continue };
-            batches.add(&log).map_err(|source| OpenError::Log { path, source })?;
+            let mut events = Vec::new();
+            let bad = frames::salvage(&log, |payload| events.extend(serde_json::from_slice(payload).ok()));
+            for (from, to) in bad {
+                found.push(format!("`{}`: bytes {from} to {to} are damaged", path.display()));
+            }
+            events.into_iter().for_each(|event| batches.note(event));
         }
         Ok(batches)
-    }
-
-    /// Adds the events of one log.
-    pub(super) fn add(&mut self, log: &[u8]) -> Result<(), LogError> {
-        if !frames::check_header(log, KIND)? {
-            return Ok(());
-        }
-        frames::each(log, HEADER, |_, payload| {
-            if let Ok(event) = serde_json::from_slice(payload) {
-                self.note(event);
-            }
-        })
     }
 
     fn note(&mut self, event: BatchEvent) {
         match event {
             BatchEvent::Gathered { number, model, address, questions } => {
                 self.last = self.last.max(number);
-                let keys: Vec<(u64, Key)> =
-                    questions.iter().filter_map(|(item, key)| Some((*item, unhex(key)?))).collect();
-                self.items.extend(keys.iter().map(|(item, key)| (*key, *item)));
-                let questions: Vec<Option<Key>> = keys.into_iter().map(|(_, key)| Some(key)).collect();
+                let keys = || questions.iter().map(|(item, key)| (*item, unhex(key)));
+                self.items.extend(keys().filter_map(|(item, key)| Some((key?, item))));
+                let questions = keys().map(|(_, key)| key).collect();
                 self.by_number.push(OpenBatch { number, model, address, questions, file: None, batch: None });
             }
             BatchEvent::Uploaded { number, file, at } => {
@@ -163,6 +198,12 @@ impl Batches {
                     found.batch = Some(batch);
                 }
             }
+            BatchEvent::Unmade { number } => {
+                if let Some(batch) = self.of(number) {
+                    batch.batch = None;
+                }
+            }
+            BatchEvent::Carried { last } => *self = Self { last: self.last.max(last), ..Self::default() },
             BatchEvent::Void { number } => self.by_number.retain(|batch| batch.number != number),
         }
     }
@@ -173,9 +214,9 @@ impl Batches {
 
     /// The batches that have answers to give. A question that was put again counts for the last batch
     /// alone; one whose file never went up is with nobody.
-    pub(super) fn open(mut self, done: &RoaringTreemap, answers: &Recovered) -> Vec<OpenBatch> {
+    pub(super) fn open(&mut self, done: &RoaringTreemap, answers: &Recovered) -> Vec<OpenBatch> {
         let mut seen = HashSet::new();
-        self.by_number.retain(|batch| batch.file.is_some());
+        self.by_number.retain(|batch| batch.file.is_some() || batch.batch.is_some());
         for batch in self.by_number.iter_mut().rev() {
             for question in &mut batch.questions {
                 let Some(key) = question else { continue };
@@ -186,16 +227,18 @@ impl Batches {
             }
         }
         self.by_number.retain(|batch| batch.questions.iter().any(Option::is_some));
-        self.by_number
+        self.by_number.clone()
     }
 
-    /// The batches as events again, without the questions of the items in `redo`.
-    pub(super) fn without(&self, redo: &RoaringTreemap) -> Vec<BatchEvent> {
-        let mut events = Vec::new();
+    /// The first events of a new log: all batches, without the questions of the items in `redo`.
+    pub(super) fn carried(&self, redo: &RoaringTreemap) -> Vec<BatchEvent> {
+        let mut events = vec![BatchEvent::Carried { last: self.last }];
         for OpenBatch { number, model, address, questions, file, batch } in &self.by_number {
-            let kept = questions.iter().flatten().filter_map(|key| {
-                let item = self.items.get(key)?;
-                (!redo.contains(*item)).then(|| (*item, hex(key)))
+            // A line keeps its number, by which a provider may blame it.
+            let kept = questions.iter().map(|key| {
+                let item = key.and_then(|key| self.items.get(&key).copied()).unwrap_or_default();
+                let needed = key.filter(|_| !redo.contains(item));
+                (item, needed.map(|key| hex(&key)).unwrap_or_default())
             });
             let (model, address, number) = (model.clone(), address.clone(), *number);
             events.push(BatchEvent::Gathered { number, model, address, questions: kept.collect() });
@@ -235,11 +278,15 @@ mod tests {
     }
 
     fn open(events: &[BatchEvent], done: &[u64]) -> Vec<(u32, Vec<Option<u8>>)> {
-        let mut batches = Batches::default();
-        batches.add(&log(events)).unwrap();
-        let open = batches.open(&done.iter().copied().collect(), &Recovered::default());
+        let open = noted(events).open(&done.iter().copied().collect(), &Recovered::default());
         let first = |key: &Option<Key>| key.map(|key| key[0]);
         open.iter().map(|batch| (batch.number, batch.questions.iter().map(first).collect())).collect()
+    }
+
+    fn noted(events: &[BatchEvent]) -> Batches {
+        let mut batches = Batches::default();
+        read(&log(events)).unwrap().into_iter().for_each(|event| batches.note(event));
+        batches
     }
 
     #[test]
@@ -253,14 +300,21 @@ mod tests {
         assert_eq!(open(&again, &[]), [(1, vec![Some(1), None]), (2, vec![Some(2)])]);
         let void = [&again[..], &[BatchEvent::Void { number: 2 }]].concat();
         assert_eq!(open(&void, &[]), [(1, vec![Some(1), Some(2)])]);
+        let unmade = [&sent[..], &[BatchEvent::Unmade { number: 1 }]].concat();
+        assert_eq!(noted(&unmade).open(&RoaringTreemap::new(), &Recovered::default())[0].batch, None);
     }
 
     #[test]
     fn items_that_are_made_again_are_taken_out() {
-        let mut batches = Batches::default();
-        batches.add(&log(&[gathered(1, &[1, 2]), uploaded(1), submitted(1)])).unwrap();
-        let left = batches.without(&[1].into_iter().collect());
-        assert_eq!(left, [gathered(1, &[2]), uploaded(1), submitted(1)]);
+        let batches = noted(&[gathered(1, &[1, 2]), uploaded(1), submitted(1)]);
+        let left = batches.carried(&[1].into_iter().collect());
+        assert_eq!(
+            (&left[0], &left[2..]),
+            (&BatchEvent::Carried { last: 1 }, &[uploaded(1), submitted(1)][..])
+        );
+        assert_eq!(open(&left, &[]), [(1, vec![None, Some(2)])]);
+        let again = noted(&[&[gathered(7, &[7]), uploaded(7)], &left[..]].concat());
+        assert_eq!((again.last, again.by_number.len()), (7, 1), "what was carried stands for all before it");
     }
 
     proptest! {

@@ -13,6 +13,7 @@ use roaring::RoaringTreemap;
 use serde_json::Value;
 
 use super::answer_log::{Answers, AnswersThread};
+use super::answers::Recovered;
 use super::batch_files::{BatchFiles, BatchThread, Left};
 use super::batches::{self, Batches};
 use super::commits::{AnswersFrom, Spent, Stable};
@@ -176,8 +177,10 @@ impl RunDirectory {
         let recovered = recover::answers(self, self.answers, done)?;
         let reuse = recover::reuse(self)?;
         let earlier = self.manifest.first_generation..=self.manifest.generation;
-        let batches = Batches::read(&*self.disk, &self.root, earlier)?;
-        let left = Left { last: batches.last, open: batches.open(done, &recovered) };
+        let mut batches = Batches::read(&*self.disk, &self.root, earlier)?;
+        let open = batches.open(done, &recovered);
+        let carried = if batches.last > 0 { batches.carried(&RoaringTreemap::new()) } else { Vec::new() };
+        let left = Left { last: batches.last, open, carried };
         let spent = self.spent.later(recovered.spent);
         self.manifest.generation += 1;
         // First the manifest: without it the next start would take the folder for somebody else's.
@@ -315,6 +318,7 @@ fn move_aside(disk: &dyn Disk, root: &Path) -> Result<Option<PathBuf>, OpenError
     // Locked first: a run that another process works on is not pulled from under it.
     let lock = lock(disk, root)?;
     let stamp = recover::manifest(disk, root)?.map_or_else(|| "old".to_owned(), |manifest| manifest.started);
+    tell_of_batches(disk, root);
     let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut target = root.with_file_name(format!("{name}.{stamp}"));
     let mut count = 1;
@@ -325,6 +329,25 @@ fn move_aside(disk: &dyn Disk, root: &Path) -> Result<Option<PathBuf>, OpenError
     disk.rename(root, &target).map_err(|source| StorageError::new("move", root, source))?;
     drop(lock);
     Ok(Some(target))
+}
+
+/// What the old run left with a provider is paid for, and not asked for by the new one.
+fn tell_of_batches(disk: &dyn Disk, root: &Path) {
+    let open = || {
+        let Some(manifest) = recover::manifest(disk, root)? else { return Ok(None) };
+        let done = recover::commits(disk, root, &manifest)?;
+        let mut batches = Batches::read(disk, root, manifest.first_generation..=manifest.generation)?;
+        Ok::<_, OpenError>(Some(batches.open(&done.items, &Recovered::default())))
+    };
+    // An old run that cannot be read is moved aside like any other.
+    let Ok(Some(open)) = open() else { return };
+    let ids: Vec<String> = open.into_iter().filter_map(|batch| batch.batch).collect();
+    if !ids.is_empty() {
+        tracing::warn!(
+            "the old run has batches with a provider, whose answers will not be used here: {}",
+            ids.join(", ")
+        );
+    }
 }
 
 fn continued(found: Manifest, wanted: &Wanted, root: &Path) -> Result<Manifest, OpenError> {

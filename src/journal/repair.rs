@@ -10,6 +10,7 @@ use std::sync::Arc;
 use roaring::RoaringTreemap;
 
 use super::answers::{self, Recovered};
+use super::batches::Batches;
 use super::commits::{Group, Outcome, Stable};
 use super::disk::Disk;
 use super::frames;
@@ -48,6 +49,8 @@ pub fn repair(disk: Arc<dyn Disk>, root: &Path) -> Result<Repaired, OpenError> {
     let redo = broken_groups(&run, &mut repaired)?;
     let done = done_without(&run, &redo);
     let answers = salvage_answers(&run, &done, &mut repaired)?;
+    let starts = run.manifest().first_generation..=run.manifest().generation;
+    Batches::salvage(&*run.disk, &run.root, starts, &mut repaired.found)?;
     if repaired.found.is_empty() {
         return Ok(repaired);
     }

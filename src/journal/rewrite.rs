@@ -165,10 +165,11 @@ impl Existing {
     /// Batches of items that are made again are forgotten with their answers.
     fn write_batches(&self, generation: u32, redo: &RoaringTreemap) -> Result<(), OpenError> {
         let earlier = self.manifest.first_generation..=self.manifest.generation;
-        let events = Batches::read(&*self.disk, &self.root, earlier)?.without(redo);
-        if events.is_empty() {
+        let batches = Batches::salvage(&*self.disk, &self.root, earlier, &mut Vec::new())?;
+        if batches.last == 0 {
             return Ok(());
         }
+        let events = batches.carried(redo);
         let mut file = NewFile::make(&*self.disk, batches::path(&self.root, generation))?;
         let mut bytes = frames::header(batches::KIND, generation);
         for event in &events {

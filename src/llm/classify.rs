@@ -173,6 +173,8 @@ fn judge(status: u16, said: &Said, url: &str) -> Failure {
     let (verdict, class) = match status {
         _ if said.any(QUOTA) => (Verdict::Fatal, "quota"),
         402 => (Verdict::Fatal, "quota"),
+        // A provider's queue of batches is full.
+        400 if said.any(NO_ROOM) => (Verdict::Pause, "rate_limited"),
         400 | 403 | 422 if said.any(FILTERED) => (Verdict::Record, "content_filter"),
         401 => (Verdict::Fatal, "unauthorized"),
         400 if said.any(WRONG_KEY) => (Verdict::Fatal, "unauthorized"),
@@ -202,6 +204,7 @@ const QUOTA: &[&str] = &[
     "insufficient balance",
     "credit balance is too low",
 ];
+const NO_ROOM: &[&str] = &["token_limit_exceeded", "enqueued token", "enqueued request"];
 const FILTERED: &[&str] = &["content_filter", "content_policy", "content management policy", "moderation"];
 const WRONG_KEY: &[&str] = &["invalid_api_key", "api key not valid", "invalid api key"];
 const NO_MODEL: &[&str] =
@@ -214,6 +217,7 @@ const TOO_LONG: &[&str] = &[
     "context window",
     "prompt is too long",
     "input_tokens",
+    "max_model_len",
 ];
 const FORMAT: &[&str] = &[
     "response_format",
@@ -223,6 +227,7 @@ const FORMAT: &[&str] = &[
     "guided",
     "grammar",
     "structured output",
+    "structured_outputs",
 ];
 
 /// What a server said of an error, in any of the shapes in use.
@@ -236,7 +241,10 @@ struct Said {
 impl Said {
     fn of(body: &[u8]) -> Self {
         match serde_json::from_slice::<Value>(body) {
-            Ok(value) => Self::of_value(value.get("error").unwrap_or(&value)),
+            Ok(value) => {
+                let error = value.get("error").or_else(|| value.pointer("/errors/data/0"));
+                Self::of_value(error.unwrap_or(&value))
+            }
             Err(_) => Self::plain(&String::from_utf8_lossy(body)),
         }
     }
@@ -308,6 +316,8 @@ mod tests {
         check(400, r#"{"error": {"message": "bad"}}"#, Record, "status_400");
         check(400, r#"{"error": {"type": "exceed_context_size_error"}}"#, Record, "context_length");
         check(400, r#"{"error": {"message": "x", "param": "input_tokens"}}"#, Record, "context_length");
+        let vllm = "max_tokens=9000 cannot be greater than max_model_len=2048";
+        check(400, &format!(r#"{{"error": {{"message": "{vllm}"}}}}"#), Record, "context_length");
         check(400, r#"{"error": {"code": "content_filter"}}"#, Record, "content_filter");
         check(400, r#"{"error": {"message": "Model Not Exist"}}"#, Fatal, "model_not_found");
         check(400, r#"{"error": "API key not valid."}"#, Fatal, "unauthorized");
@@ -333,6 +343,12 @@ mod tests {
             format!(r#"{{"error": {{"message": "response_format is not supported {}"}}}}"#, "x ".repeat(999));
         let failure = response(StatusCode::BAD_REQUEST, &HeaderMap::new(), body.as_bytes(), "u");
         assert!(failure.refuses_format);
+        for words in ["Grammar error: Unimplemented keys: contains", "unknown field `structured_outputs`"] {
+            let body = format!(r#"{{"error": {{"message": "{words}"}}}}"#);
+            assert!(
+                response(StatusCode::BAD_REQUEST, &HeaderMap::new(), body.as_bytes(), "u").refuses_format
+            );
+        }
         assert!(failure.message.len() < 400, "{}", failure.message.len());
         assert_eq!(clean("a\u{1b}[31m\n\u{0}b"), "a\u{fffd}[31m \u{fffd}b");
     }

@@ -11,7 +11,9 @@ mod classify;
 mod connect;
 mod dialect;
 mod endpoints;
+mod forms;
 pub mod heuristic;
+mod images;
 mod mock;
 mod quota;
 pub mod reasoning;
@@ -31,6 +33,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
+use crate::image::Image;
 use crate::journal::{BatchFiles, Key, StorageError};
 use crate::record::Record;
 
@@ -39,7 +42,7 @@ pub use connect::{ConnectError, ConnectProblem, Drawn, connect};
 pub use dialect::RESERVED_PARAMS;
 pub use endpoints::{EndpointFigures, MOST_PLACES};
 pub use heuristic::Heuristic;
-pub use quota::{Pool, PoolFigures, Pools};
+pub use quota::{IMAGE_TOKENS, Pool, PoolFigures, Pools};
 pub use remote::Remote;
 
 /// A question to a model, as rendered from one record.
@@ -68,12 +71,23 @@ pub struct Message {
     pub role: String,
     /// The text.
     pub content: String,
+    /// Images that are shown with it, in this order. Only those of user messages can be sent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<Image>,
+}
+
+impl ModelRequest {
+    /// How many images it shows.
+    #[must_use]
+    pub fn images(&self) -> usize {
+        self.messages.iter().map(|message| message.images.len()).sum()
+    }
 }
 
 impl Message {
     /// A message of `role`.
     pub fn new(role: &str, content: impl Into<String>) -> Self {
-        Self { role: role.to_owned(), content: content.into() }
+        Self { role: role.to_owned(), content: content.into(), images: Vec::new() }
     }
 }
 

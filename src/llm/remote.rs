@@ -6,24 +6,25 @@
 //! request closes its connection. The key is in no message, log or `Debug` output.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use reqwest::Url;
-use tracing::warn;
 
 use super::classify::{self, Failure, Verdict};
 use super::connect::{ConnectError, ConnectProblem};
 use super::dialect::{Asked, Dialect, RESERVED_PARAMS};
 use super::endpoints::{Address, Endpoints, Outcome, Place, read_queue};
+use super::forms::{Forms, weaker};
+use super::images;
 use super::mock::Script;
-use super::quota::{self, Need, Outputs, Pool, Turn};
+use super::quota::{self, IMAGE_TOKENS, Need, Outputs, Pool, Turn};
 use super::retry::Retry;
 use super::wire::{self, CONNECT_TIMEOUT, Wire};
 use super::{Completion, Health, Model, ModelError, ModelErrorKind, ModelRequest, Tending, Usage};
-use crate::config::{Concurrency, ModelConfig, StructuredOutput};
+use crate::config::{Concurrency, ModelConfig};
 use crate::journal::StorageError;
 use crate::record::Record;
 
@@ -36,7 +37,6 @@ const QUEUE_TRIES: usize = 30;
 
 /// A model behind one or more endpoints.
 pub struct Remote {
-    name: String,
     asked: Asked,
     wire: Wire,
     endpoints: Arc<Endpoints>,
@@ -44,8 +44,7 @@ pub struct Remote {
     retry: Retry,
     pool: Arc<Pool>,
     outputs: Outputs,
-    /// How schemas are sent: as declared, or weaker since the server refused that.
-    form: Mutex<StructuredOutput>,
+    forms: Forms,
     /// What stops the run: found by one request, it keeps the others from being sent.
     fatal: OnceLock<Failure>,
     /// What answers in the server's place.
@@ -89,7 +88,6 @@ impl Remote {
         let addresses = config.base_urls.iter();
         let addresses = addresses.map(|url| Address::new(url, path)).collect::<Result<_, _>>()?;
         Ok(Self {
-            name: name.to_owned(),
             wire: Wire::new(name, config, asked.dialect)?,
             endpoints: Endpoints::new(name, addresses, config.concurrency),
             concurrency: config.concurrency,
@@ -97,7 +95,7 @@ impl Remote {
             retry: Retry::new(name, config.max_attempts, FIRST_WAIT),
             pool,
             outputs: Outputs::default(),
-            form: Mutex::new(config.structured_output),
+            forms: Forms::new(name, config.structured_output),
             fatal: OnceLock::new(),
             script: None,
         })
@@ -117,21 +115,22 @@ impl Remote {
     }
 
     /// One attempt, which may put the question again in a weaker form: a schema that a server refuses is
-    /// sent as `json_object`, then not at all. What worked is remembered for the model.
+    /// sent as `json_object`, then not at all. What worked is remembered for the schema: a server may know the
+    /// form and refuse one schema for a word that it cannot enforce.
     async fn attempt(&self, asking: &Asking<'_>) -> Result<Completion, Failure> {
         let request = asking.request;
-        let declared = *self.form.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut form = declared;
+        let known = self.forms.of(request);
+        let mut form = known;
         loop {
-            let body = self.asked.body(request, form)?;
+            let body = self.asked.body(request, form, images::load(request).await?)?;
             match self.exchange(body, asking).await {
                 Err(failure) if failure.refuses_format && request.schema.is_some() => match weaker(form) {
                     Some(next) => form = next,
                     None => return Err(failure),
                 },
                 Ok(completion) => {
-                    if form != declared {
-                        self.remember(form);
+                    if form != known {
+                        self.forms.remember(request, form);
                     }
                     return Ok(completion);
                 }
@@ -140,20 +139,13 @@ impl Remote {
         }
     }
 
-    fn remember(&self, form: StructuredOutput) {
-        let mut present = self.form.lock().unwrap_or_else(PoisonError::into_inner);
-        if *present != form {
-            warn!(model = self.name, from = ?*present, to = ?form, "the server refuses `structured_output`");
-            *present = form;
-        }
-    }
-
     /// What the request is going to take of its quota, as far as can be told.
     fn need(&self, request: &ModelRequest) -> Need {
         let bytes: usize = request.messages.iter().map(|message| message.content.len()).sum();
         let param = |name: &str| self.asked.param(request, name)?.as_u64();
         let most = param("max_tokens").or_else(|| param("max_completion_tokens"));
-        Need { input: quota::tokens(bytes), output: self.outputs.expected(most) }
+        let images = request.images() as u64 * IMAGE_TOKENS;
+        Need { input: quota::tokens(bytes) + images, output: self.outputs.expected(most) }
     }
 
     /// One HTTP exchange, when an endpoint has a place and the quota allows it, within the time limit.
@@ -309,13 +301,4 @@ pub(super) fn finally(failure: Failure, attempts: u32) -> ModelError {
         Verdict::Pause | Verdict::Retry | Verdict::Record => ModelErrorKind::Record,
     };
     ModelError { kind, class: failure.class, message: failure.message, attempts }
-}
-
-/// The next weaker way to ask for JSON.
-pub(super) fn weaker(form: StructuredOutput) -> Option<StructuredOutput> {
-    match form {
-        StructuredOutput::JsonSchema | StructuredOutput::GuidedJson => Some(StructuredOutput::JsonObject),
-        StructuredOutput::JsonObject => Some(StructuredOutput::Off),
-        StructuredOutput::Off => None,
-    }
 }

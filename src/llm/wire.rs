@@ -95,7 +95,7 @@ impl Wire {
     }
 
     /// The failure as it may be told.
-    fn tell(&self, failure: Failure) -> Failure {
+    pub(super) fn tell(&self, failure: Failure) -> Failure {
         let failure = Failure { message: self.secrets.strike_out(&failure.message), ..failure };
         self.told_of_key(failure)
     }

@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use super::images::Shown;
 use super::line::{Line, one_line};
 use super::{plain, sentences, walk};
 
@@ -26,6 +27,8 @@ pub struct Outline {
     pub blocks: Vec<usize>,
     /// The pieces that may be facts.
     pub atoms: Vec<Atom>,
+    /// The images that the text shows.
+    pub images: Vec<Shown>,
 }
 
 /// A heading that begins a section.
@@ -74,6 +77,7 @@ impl Outline {
             Syntax::Plain => plain::outline(text),
         };
         outline.atoms.sort_by_key(|atom| atom.start);
+        outline.images.sort_by_key(|image| image.start);
         outline
     }
 
@@ -83,6 +87,14 @@ impl Outline {
         let first = self.atoms.partition_point(|atom| atom.start < range.start);
         let last = self.atoms.partition_point(|atom| atom.start < range.end);
         &self.atoms[first..last.max(first)]
+    }
+
+    /// The images that are shown within `range`.
+    #[must_use]
+    pub fn images_in(&self, range: &Range<usize>) -> &[Shown] {
+        let first = self.images.partition_point(|image| image.start < range.start);
+        let last = self.images.partition_point(|image| image.start < range.end);
+        &self.images[first..last.max(first)]
     }
 
     /// Whether anything within `range` can be read: not so for pictures, comments, tables of contents.

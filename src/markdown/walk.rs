@@ -2,12 +2,13 @@
 //!
 //! Which blocks become facts is decided here: an item with what its parents say, each sentence of a
 //! paragraph, a table row with its headers. Code and lines of links are content; pictures and tables of
-//! contents are nothing.
+//! contents are nothing; which pictures there are is noted by `images`, from the same events.
 
 use std::ops::Range;
 
 use pulldown_cmark::{BrokenLink, CowStr, Event, LinkType, Options, Parser, Tag, TagEnd};
 
+use super::images::Images;
 use super::line::{Line, one_line};
 use super::outline::{AtomKind, Heading, Outline, leads};
 use super::sentences;
@@ -25,9 +26,12 @@ pub(super) fn outline(text: &str) -> Outline {
         | Options::ENABLE_GFM;
     let mut walk = Walk { source: text, ..Walk::default() };
     let parser = Parser::new_with_broken_link_callback(text, options, Some(name_of_item));
+    let mut images = Images::default();
     for (event, range) in parser.into_offset_iter() {
+        images.event(text, &event, &range);
         walk.event(event, range);
     }
+    walk.outline.images = images.shown;
     walk.outline
 }
 

@@ -63,12 +63,13 @@ pub fn summary(report: &RunReport, root: &Path) -> String {
     let sent = || snapshot.batches.iter().filter(|batch| batch.id.is_some());
     if sent().count() > 0 {
         let questions: u64 = sent().map(|batch| batch.questions).sum();
+        let then = match report.end {
+            RunEnd::Complete => "not needed any more, and can be cancelled there",
+            _ => "the same command takes their answers",
+        };
         row(
             "batches",
-            format!(
-                "{} with {questions} questions are with the provider; the same command takes their answers",
-                sent().count()
-            ),
+            format!("{} with {questions} questions are with the provider; {then}", sent().count()),
         );
     }
     for stage in &snapshot.stages {

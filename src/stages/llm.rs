@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{Describe, Role};
-use crate::config::CheckContext;
+use crate::config::{Api, CheckContext, ModelConfig, Provider};
 use crate::llm::{Completion, Message, ModelRequest, RESERVED_PARAMS};
 use crate::record::Record;
 use crate::stage::{Ask, BuildContext, BuildError, Declare, Part, StageError};
@@ -109,6 +109,11 @@ impl Declare for Llm {
     fn check(&self, context: &mut CheckContext<'_>) {
         context.model("/model", &self.model);
         context.needs("/input", &self.input);
+        if context.has_images(&self.input) && context.models.get(&self.model).is_some_and(takes_no_images) {
+            let message =
+                format!("`{}` shows images, and `{}` is asked for raw completions", self.input, self.model);
+            context.problem("/model", message).expected("a model with `api: chat`");
+        }
         for name in RESERVED_PARAMS.iter().filter(|name| self.params.contains_key(**name)) {
             context
                 .problem(&format!("/params/{name}"), format!("`{name}` cannot be set in `params`"))
@@ -133,6 +138,11 @@ impl Declare for Llm {
             keep: self.keep.clone(),
         })))
     }
+}
+
+/// Whether it is known beforehand that a model is asked in a way that has no place for images.
+fn takes_no_images(model: &ModelConfig) -> bool {
+    matches!(model.provider, Provider::Openai | Provider::Mock) && model.api == Api::Completions
 }
 
 struct Asker {

@@ -1,7 +1,9 @@
 //! `prompt`: renders the question to a model from a record's fields.
 //!
 //! Stands before `llm`, which sends the messages made here. The templates are compiled once; naming a field
-//! that no earlier stage makes is found when the pipeline is loaded.
+//! that no earlier stage makes is found when the pipeline is loaded. Which images go along is decided in `images`.
+
+mod images;
 
 use std::collections::BTreeMap;
 
@@ -9,6 +11,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
+use self::images::Attached;
 use super::{Describe, Role};
 use crate::config::CheckContext;
 use crate::record::Record;
@@ -36,6 +39,23 @@ pub(super) struct Prompt {
     /// config/context.txt}` makes `{{ context }}`. A path may name `vars`; an empty path is an empty text.
     #[serde(default)]
     texts: BTreeMap<String, String>,
+    /// The images that are sent with the user message, for models that see: an expression that gives a list, such
+    /// as `section.images`, or a field with one path or several. Paths are those of local PNG, JPEG, GIF or WebP
+    /// files; what cannot be sent is left out with a warning.
+    #[serde(default)]
+    images: Option<String>,
+    /// A record with fewer images that can be sent is rejected.
+    #[serde(default)]
+    min_images: usize,
+    /// Only the first so many are sent.
+    #[serde(default = "max_images")]
+    max_images: usize,
+    /// A larger image is left out. As part of a request it takes a third more.
+    #[serde(default = "max_image_bytes")]
+    max_image_bytes: u64,
+    /// The folder that paths in a record's own field start at; the working directory by default. May name `vars`.
+    #[serde(default)]
+    image_root: Option<String>,
     /// The field the messages are put in.
     #[serde(default = "output")]
     output: String,
@@ -43,6 +63,14 @@ pub(super) struct Prompt {
 
 fn output() -> String {
     "prompt".into()
+}
+
+fn max_images() -> usize {
+    8
+}
+
+fn max_image_bytes() -> u64 {
+    4 << 20
 }
 
 impl Describe for Prompt {
@@ -87,6 +115,7 @@ impl Declare for Prompt {
                 context.template(&at, &source);
             }
         }
+        self.check_images(context);
         context.removes(&hidden);
         context.makes(&[&self.output]);
         context.keeps_items();
@@ -98,7 +127,8 @@ impl Declare for Prompt {
         let system = template(context, self.system.as_deref(), self.system_file.as_deref())?;
         let texts = self.read_texts(context)?;
         let (user, system) = (user.with_texts(&texts), system.map(|system| system.with_texts(&texts)));
-        Ok(Part::Transform(Box::new(Renderer { system, user, output: self.output.clone() })))
+        let attached = self.attached(context)?;
+        Ok(Part::Transform(Box::new(Renderer { system, user, attached, output: self.output.clone() })))
     }
 }
 
@@ -154,6 +184,7 @@ fn template(
 struct Renderer {
     system: Option<Template>,
     user: Template,
+    attached: Option<Attached>,
     output: String,
 }
 
@@ -167,7 +198,14 @@ impl Transform for Renderer {
             }
         }
         let user = self.user.render(record)?;
-        messages.push(json!({"role": "user", "content": user.trim()}));
+        let mut message = json!({"role": "user", "content": user.trim()});
+        if let Some(attached) = &self.attached {
+            let images = attached.of(record)?;
+            if !images.is_empty() {
+                message["images"] = images.into();
+            }
+        }
+        messages.push(message);
         record.set(&self.output, messages);
         Ok(Emit::Pass)
     }

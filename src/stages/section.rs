@@ -1,12 +1,18 @@
 //! `section`: cuts each document at its headings and extracts the facts of every section.
 //!
 //! In the source part, after `ingest`: takes the field `text`, gives one record a section. How headings
-//! and facts are found is in `markdown`; here are the options, what is left out, and the record's fields.
+//! and facts are found is in `markdown`, the files of images in `images`; here are the options, what is left
+//! out, and the record's fields.
+
+mod images;
+
+use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use self::images::Finder;
 use super::{Describe, Role};
 use crate::config::CheckContext;
 use crate::markdown::sections::{Borders, Section as Cut, trim_blank_lines};
@@ -32,6 +38,15 @@ pub(super) struct Section {
     /// Sections that hold this text, in the heading or the body, are left out; empty for none.
     #[serde(default = "drop_marker")]
     pub drop_marker: String,
+    /// Whether the local images that a section shows are put into `section.images`, each with `path`, `alt`,
+    /// `media_type`, `bytes` and `hash`; the `images` option of `prompt` sends them. Every such file is read once
+    /// a document to be hashed: `false` spares that.
+    #[serde(default = "images")]
+    pub images: bool,
+    /// The folder that image paths beginning with `/` start at. An image must lie in it, in the working
+    /// directory or in the document's folder. May name `vars`.
+    #[serde(default)]
+    pub image_root: Option<String>,
 }
 
 /// How a text is written.
@@ -49,6 +64,10 @@ pub(super) enum SectionFormat {
 
 fn max_chars() -> usize {
     8000
+}
+
+fn images() -> bool {
+    true
 }
 
 fn drop_marker() -> String {
@@ -81,6 +100,12 @@ impl Declare for Section {
                 format!("`min_chars` ({}) is above `max_chars` ({})", self.min_chars, self.max_chars);
             context.problem("/min_chars", message);
         }
+        if let Some(root) = &self.image_root
+            && let Some(root) = context.render("/image_root", root)
+            && !Path::new(&root).is_dir()
+        {
+            context.problem("/image_root", format!("`{root}` is not a folder"));
+        }
         context.removes(&["text"]);
         context.makes(&[
             "document",
@@ -96,16 +121,23 @@ impl Declare for Section {
             "section.text",
             "section.facts",
         ]);
+        if self.images {
+            context.makes(&["section.images"]);
+        }
     }
 
-    fn build(&self, _context: &BuildContext) -> Result<Part, BuildError> {
-        Ok(Part::Derive(Box::new(Splitter { config: self.clone() })))
+    fn build(&self, context: &BuildContext) -> Result<Part, BuildError> {
+        let root = self.image_root.as_ref().map(|root| context.render(root)).transpose()?;
+        let images = self.images.then(|| Finder::new(root.as_deref()));
+        Ok(Part::Derive(Box::new(Splitter { config: self.clone(), images })))
     }
 }
 
 /// The running part.
 struct Splitter {
     config: Section,
+    /// None where images are not wanted.
+    images: Option<Finder>,
 }
 
 impl Derive for Splitter {
@@ -133,6 +165,7 @@ impl Splitter {
         let key = document_key(&record, text);
         let title = title(&front_matter, &outline, &record).unwrap_or_else(|| key.clone());
         let borders = Borders::new(text, &outline, self.config.max_chars);
+        let mut images = self.images.as_ref().map(|finder| finder.of_document(&record));
         record.set("document", json!({"title": title}));
         record.set("front_matter", front_matter);
 
@@ -141,6 +174,8 @@ impl Splitter {
             if !self.keeps(text, &cut, &outline) {
                 continue;
             }
+            // The first part shows what the heading shows.
+            let mut shown_from = cut.whole.start;
             for part in borders.parts(text, cut.body.clone()) {
                 let body = trim_blank_lines(&text[part.clone()]);
                 if body.is_empty() {
@@ -150,18 +185,20 @@ impl Splitter {
                 let key = format!("{key}#{number}");
                 let mut record = record.clone();
                 record.set("group", json!([key]));
-                record.set(
-                    "section",
-                    json!({
-                        "key": key,
-                        "number": number,
-                        "title": cut.title,
-                        "heading_path": cut.path.join(" > "),
-                        "level": cut.level,
-                        "text": body,
-                        "facts": facts::of(text, &outline, &part),
-                    }),
-                );
+                let mut section = json!({
+                    "key": key,
+                    "number": number,
+                    "title": cut.title,
+                    "heading_path": cut.path.join(" > "),
+                    "level": cut.level,
+                    "text": body,
+                    "facts": facts::of(text, &outline, &part),
+                });
+                if let Some(images) = &mut images {
+                    section["images"] = images.of(outline.images_in(&(shown_from..part.end)));
+                }
+                record.set("section", section);
+                shown_from = part.end;
                 into.push(record);
             }
         }
@@ -227,7 +264,8 @@ mod tests {
         record.set("source", json!({"path": format!("docs/{name}"), "name": name, "stem": "guide"}));
         record.set("group", json!([format!("docs/{name}")]));
         record.set("text", text);
-        Splitter { config }.derive(vec![record]).unwrap()
+        let images = Some(Finder::new(None));
+        Splitter { config, images }.derive(vec![record]).unwrap()
     }
 
     /// Checks `heading_path: text` of each section.
@@ -264,6 +302,7 @@ mod tests {
                     "level": 2,
                     "text": "- Run the installer",
                     "facts": ["Run the installer"],
+                    "images": [],
                 },
             })
         );
@@ -309,6 +348,26 @@ mod tests {
     }
 
     #[test]
+    fn an_image_goes_with_the_part_that_shows_it() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["1.gif", "2.gif", "3.gif"] {
+            std::fs::write(folder.path().join(name), format!("GIF89a {name}")).unwrap();
+        }
+        let mut record = Record::default();
+        record.set("source", json!({"path": format!("{}/a.md", folder.path().display())}));
+        record.set(
+            "text",
+            "# A ![](1.gif)\nFirst block here.\n\n![](2.gif) Second block.\n# B\nx ![](3.gif)\n",
+        );
+        let config: Section = serde_json::from_value(json!({"max_chars": 30})).unwrap();
+        let splitter = Splitter { config, images: Some(Finder::new(None)) };
+        let sections = splitter.derive(vec![record]).unwrap();
+        let paths = sections.iter().map(|section| section.get("section.images").unwrap()[0]["path"].as_str());
+        let names: Vec<&str> = paths.map(|path| path.unwrap().rsplit('/').next().unwrap()).collect();
+        assert_eq!(names, ["1.gif", "2.gif", "3.gif"]);
+    }
+
+    #[test]
     fn plain_text_is_one_section() {
         check(json!({}), "a.TXT", "# no heading\n\nText.", &["guide: # no heading\n\nText."]);
         check(json!({"format": "text"}), "a.md", "# A\nB", &["guide: # A\nB"]);
@@ -321,7 +380,7 @@ mod tests {
         row.set("source", json!({"path": "r.jsonl", "name": "r.jsonl", "stem": "r", "row": 7}));
         let mut own = row.clone();
         own.set("source", "web");
-        let splitter = Splitter { config: serde_json::from_value(json!({})).unwrap() };
+        let splitter = Splitter { config: serde_json::from_value(json!({})).unwrap(), images: None };
         let sections = splitter.derive(vec![row, own]).unwrap();
         assert_eq!(sections[0].text("section.key"), Some("r.jsonl:7#1"));
         assert!(sections[1].text("section.key").unwrap().starts_with("text-"));

@@ -1,7 +1,7 @@
 //! A provider with OpenAI's batch API, on a thread of its own: files, batches, results, and what goes wrong.
 //!
-//! A test says how each line is answered and which calls fail. The provider counts how often it worked on
-//! each question: that is what is paid for.
+//! A test says how each line is answered and which calls fail. What is paid for is every line of every batch
+//! that was made, whether anybody ever looks at it or not.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,77 +14,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
 
+use crate::batch_script::{End, Fault, Line, Script};
 use crate::model_server::Served;
-
-/// What becomes of one line of a batch.
-#[derive(Debug, Clone)]
-pub(crate) enum Line {
-    /// An answer of this text.
-    Answer(String),
-    /// A response with this status and error code.
-    Status(u16, String),
-    /// Not worked on: the time was up.
-    Expired,
-    /// No line at all.
-    Nothing,
-    /// A line that is no JSON.
-    Garbage,
-}
-
-/// What happens to a call beside, or in place of, what was asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// Nothing is done, and this status comes back.
-    Status(u16),
-    /// It is done, and then this status comes back.
-    DoneThen(u16),
-    /// It is done, and then the connection breaks.
-    DoneThenCut,
-    /// The first half of the body comes.
-    Half,
-}
-
-/// How a whole batch ends.
-#[derive(Debug, Clone)]
-pub(crate) enum End {
-    /// `completed`, or `expired` if a line did.
-    Done,
-    /// For ever in progress.
-    Never,
-    /// `cancelled`: lines from this one on are not worked on.
-    Cancelled(usize),
-    /// `failed`, with these errors.
-    Failed(Value),
-}
-
-type Work = Box<dyn Fn(&str, usize) -> Line + Send>;
-type Weather = Box<dyn Fn(&str, usize) -> Option<Fault> + Send>;
-type Ends = Box<dyn Fn(usize) -> End + Send>;
-
-/// How a provider behaves.
-pub(crate) struct Script {
-    /// What becomes of a question (its last message) that was in so many batches before.
-    pub(crate) work: Work,
-    /// What happens to a call, such as `POST /batches`, made so many times before.
-    pub(crate) weather: Weather,
-    /// How the batch with this index ends.
-    pub(crate) end: Ends,
-    /// Looks at a batch before it ends.
-    pub(crate) looks: usize,
-}
-
-impl Default for Script {
-    fn default() -> Self {
-        Self {
-            work: Box::new(|prompt, _| {
-                Line::Answer(json!({"answer": format!("An answer to: {prompt}")}).to_string())
-            }),
-            weather: Box::new(|_, _| None),
-            end: Box::new(|_| End::Done),
-            looks: 1,
-        }
-    }
-}
 
 #[derive(Default)]
 struct Shelf {
@@ -135,7 +66,22 @@ impl BatchServer {
         *self.provider.script.lock().unwrap_or_else(PoisonError::into_inner) = script;
     }
 
-    /// How often each question was worked on.
+    /// How often each question is in a batch that the provider works on.
+    pub(crate) fn paid(&self) -> BTreeMap<String, usize> {
+        let shelf = self.shelf();
+        let mut paid = BTreeMap::new();
+        for batch in &shelf.batches {
+            if batch.ended.as_ref().is_some_and(|ended| ended["status"] == "failed") {
+                continue;
+            }
+            for line in lines(&shelf.files[batch.body["input_file_id"].as_str().unwrap()]) {
+                *paid.entry(prompt(&line)).or_default() += 1;
+            }
+        }
+        paid
+    }
+
+    /// How often each question was answered.
     pub(crate) fn answered(&self) -> BTreeMap<String, usize> {
         self.shelf().answered.clone()
     }
@@ -230,7 +176,9 @@ fn lines(file: &[u8]) -> Vec<Value> {
 fn prompt(line: &Value) -> String {
     let messages = line["body"]["messages"].as_array();
     let last = messages.and_then(|messages| messages.last()).map(|message| &message["content"]);
-    last.unwrap_or(&line["body"]["prompt"]).as_str().unwrap().to_owned()
+    let prompt = last.unwrap_or(&line["body"]["prompt"]);
+    // A list of parts where images go along.
+    prompt.as_str().map_or_else(|| prompt.to_string(), str::to_owned)
 }
 
 async fn upload(State(provider): State<Arc<Provider>>, headers: HeaderMap, mut form: Multipart) -> Response {
@@ -310,7 +258,16 @@ async fn look(State(provider): State<Arc<Provider>>, headers: HeaderMap, Path(id
         if shelf.batches[index].ended.is_none() && shelf.batches[index].looks > script.looks {
             end(shelf, script, index);
         }
-        answer(shown(&shelf.batches[index], index + 1))
+        let batch = &shelf.batches[index];
+        let mut shown = shown(batch, index + 1);
+        if shown["status"] == "completed" && batch.looks <= script.looks + 1 + script.lag {
+            if script.lag > 0 {
+                shown["output_file_id"] = Value::Null;
+            }
+            // As some providers write it.
+            shown["status"] = "COMPLETED".into();
+        }
+        answer(shown)
     })
 }
 
@@ -328,7 +285,7 @@ fn end(shelf: &mut Shelf, script: &Script, index: usize) {
         End::Done => questions.len(),
     };
     let (mut output, mut errors) = (String::new(), String::new());
-    let mut expired = false;
+    let (mut expired, mut completed) = (false, 0);
     for question in questions.iter().take(worked) {
         let prompt = prompt(question);
         let before = shelf.asked.entry(prompt.clone()).or_default();
@@ -344,6 +301,7 @@ fn end(shelf: &mut Shelf, script: &Script, index: usize) {
                     json!({"choices": [choice], "usage": {"prompt_tokens": 7, "completion_tokens": 3}});
                 output.push_str(&line(json!({"status_code": 200, "body": body}), Value::Null));
                 *shelf.answered.entry(prompt).or_default() += 1;
+                completed += 1;
             }
             Line::Status(status, code) => {
                 let body = json!({"error": {"message": code, "code": code}});
@@ -362,7 +320,9 @@ fn end(shelf: &mut Shelf, script: &Script, index: usize) {
         (_, true) => "expired",
         _ => "completed",
     };
-    let mut ended = json!({"status": status, "output_file_id": null, "error_file_id": null});
+    let counts = json!({"total": questions.len(), "completed": completed, "failed": errors.lines().count()});
+    let mut ended =
+        json!({"status": status, "request_counts": counts, "output_file_id": null, "error_file_id": null});
     for (name, text) in [("output_file_id", output), ("error_file_id", errors)] {
         if !text.is_empty() {
             let id = format!("file-{}", shelf.files.len() + 1);

@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::batch_server::{BatchServer, End, Fault, Line, Script};
+use crate::batch_script::{End, Line, Script};
+use crate::batch_server::BatchServer;
 use crate::child::{Running, answering, ids, rows_folder};
 use crate::harness::{assert_same_outputs, outputs, program, stderr, stdout, synthmill};
 use crate::invariants;
+use crate::secrets::{CANARY, files};
 
 pub(crate) const RUN: &[&str] = &["run", "p.yaml", "--out", "out"];
 
@@ -31,11 +33,11 @@ fn direct(rows: usize) -> TempDir {
     dir
 }
 
-fn each_once(rows: usize) -> BTreeMap<String, usize> {
+pub(crate) fn each_once(rows: usize) -> BTreeMap<String, usize> {
     (0..rows).map(|row| (format!("Tell me of topic {row}."), 1)).collect()
 }
 
-fn rejected(dir: &TempDir) -> Vec<Value> {
+pub(crate) fn rejected(dir: &TempDir) -> Vec<Value> {
     let lines = outputs(&dir.path().join("out")).remove("rejected.jsonl").unwrap_or_default();
     lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
@@ -49,7 +51,7 @@ fn questions_go_out_in_files_and_the_data_is_that_of_single_requests() {
     assert_same_outputs(&dir.path().join("out"), &direct(10).path().join("out"));
     let batches = server.batches();
     assert_eq!(batches.iter().map(Vec::len).collect::<Vec<_>>(), [4, 4, 2]);
-    assert_eq!(server.answered(), each_once(10));
+    assert_eq!(server.paid(), each_once(10));
     let line = &batches[0][0];
     assert_eq!((&line["method"], &line["url"]), (&json!("POST"), &json!("/v1/chat/completions")));
     assert_eq!(line["body"]["model"], "scripted");
@@ -73,7 +75,7 @@ fn a_batch_keeps_to_the_limit_of_bytes() {
         .map(|lines| lines.iter().map(|line| line.to_string().len() + 1).sum())
         .collect();
     assert!(sizes.len() > 1 && sizes.iter().all(|size| *size <= 1500), "{sizes:?}");
-    assert_eq!(server.answered(), each_once(9));
+    assert_eq!(server.paid(), each_once(9));
 }
 
 #[test]
@@ -134,35 +136,6 @@ fn a_refused_schema_is_left_out_in_the_next_batch() {
     assert_eq!(forms, [json!("json_schema"), json!("json_object")]);
 }
 
-#[test]
-fn calls_that_fail_are_made_again_but_no_batch_twice() {
-    let faults: &[(&str, usize, Fault)] = &[
-        ("POST /files", 0, Fault::Status(500)),
-        ("POST /files", 0, Fault::Status(429)),
-        ("POST /files", 0, Fault::DoneThenCut),
-        ("POST /batches", 0, Fault::Status(500)),
-        ("POST /batches", 0, Fault::Status(503)),
-        ("POST /batches", 0, Fault::DoneThen(500)),
-        ("POST /batches", 0, Fault::DoneThen(504)),
-        ("POST /batches", 0, Fault::DoneThenCut),
-        ("POST /batches", 2, Fault::DoneThenCut),
-        ("GET /batches/ID", 0, Fault::Status(502)),
-        ("GET /batches/ID", 1, Fault::DoneThenCut),
-        ("GET /files/ID/content", 0, Fault::Status(500)),
-        ("GET /files/ID/content", 0, Fault::Half),
-    ];
-    for (call, at, fault) in faults.iter().copied() {
-        let weather = move |name: &str, before: usize| (name == call && before == at).then_some(fault);
-        let server = BatchServer::start(Script { weather: Box::new(weather), ..Script::default() });
-        let dir = folder(7, "requests: 2", &server.url);
-        synthmill(dir.path(), RUN, 0);
-        assert!(server.calls(call) > at + 1, "{call} {fault:?} was not met");
-        assert_eq!(server.answered(), each_once(7), "{call} {fault:?}");
-        assert_eq!(server.batches().len(), 4, "{call} {fault:?}");
-        assert_eq!(ids(&dir.path().join("out")), 7);
-    }
-}
-
 /// Where the program ends itself: at each thing that is written on a batch's way.
 const POINTS: &[&str] = &[
     "make batches 1",
@@ -201,32 +174,17 @@ fn killed_between_any_two_steps_nothing_is_submitted_twice() {
     for point in POINTS {
         let server = BatchServer::start(Script::default());
         let dir = folder(7, "requests: 3", &server.url);
+        let before = aborted;
         for _ in 0..3 {
             let status = program(dir.path(), RUN).env("SYNTHMILL_ABORT", point).output().unwrap().status;
             aborted += usize::from(status.code().is_none());
         }
+        assert!(aborted > before, "no start met {point}");
         synthmill(dir.path(), RUN, 0);
-        assert_eq!(server.answered(), each_once(7), "{point}");
+        assert_eq!(server.paid(), each_once(7), "{point}");
         assert_eq!(invariants::violations(&dir.path().join("out"), &golden), Vec::<String>::new(), "{point}");
     }
     eprintln!("abort points of batches: {} points, {aborted} aborts", POINTS.len());
-    assert!(aborted >= POINTS.len(), "only {aborted} of {} starts met their point", 3 * POINTS.len());
-}
-
-#[test]
-fn killed_while_a_batch_is_being_made_the_next_start_finds_it() {
-    // The provider makes the batch and says nothing more: the program cannot know.
-    let weather = |name: &str, _: usize| (name == "POST /batches").then_some(Fault::DoneThen(500));
-    let quiet = |name: &str, _: usize| (name == "GET /batches").then_some(Fault::Status(500));
-    let both = move |name: &str, before: usize| weather(name, before).or_else(|| quiet(name, before));
-    let server = BatchServer::start(Script { weather: Box::new(both), ..Script::default() });
-    let dir = folder(6, "requests: 2", &server.url);
-    let mut run = Running::start(dir.path(), RUN);
-    assert!(run.runs_until("batches are made", || server.batches().len() == 3));
-    run.kill();
-    server.now(Script::default());
-    synthmill(dir.path(), RUN, 0);
-    assert_eq!((server.batches().len(), server.answered()), (3, each_once(6)));
 }
 
 #[test]
@@ -245,86 +203,30 @@ fn stopped_it_leaves_its_batches_with_the_provider_and_takes_them_later() {
         "{status}"
     );
 
+    let output = synthmill(dir.path(), &["run", "p.yaml", "--out", "out", "--fresh", "--limit", "0"], 0);
+    assert!((1..=3).all(|batch| stderr(&output).contains(&format!("batch_{batch}"))), "{}", stderr(&output));
+    std::fs::remove_dir_all(dir.path().join("out")).unwrap();
+    let moved = |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with("out.");
+    let old = std::fs::read_dir(dir.path()).unwrap().map(Result::unwrap).find(moved).unwrap();
+    std::fs::rename(old.path(), dir.path().join("out")).unwrap();
+
     // Few questions at a time now, so most answers come before theirs; and the batches end.
     server.now(Script::default());
     synthmill(dir.path(), &[RUN, &["--set", "models.teacher.batch.in_flight=3"]].concat(), 0);
-    assert_eq!((server.batches().len(), server.answered()), (3, each_once(30)));
+    assert_eq!((server.batches().len(), server.paid()), (3, each_once(30)));
     assert_same_outputs(&dir.path().join("out"), &direct(30).path().join("out"));
 }
 
 #[test]
-fn a_batch_that_is_refused_whole_fails_those_to_blame() {
-    let errors = json!([{"code": "invalid_request", "message": "no good", "line": 2}]);
-    let end = move |index: usize| if index == 0 { End::Failed(errors.clone()) } else { End::Done };
-    let server = BatchServer::start(Script { end: Box::new(end), ..Script::default() });
-    let dir = folder(5, "requests: 50", &server.url);
-    synthmill(dir.path(), RUN, 0);
-    assert_eq!(server.batches().iter().map(Vec::len).collect::<Vec<_>>(), [5, 4]);
-    let rejected = rejected(&dir);
-    assert_eq!((rejected.len(), &rejected[0]["class"]), (1, &json!("batch_line")));
-}
-
-#[test]
-fn a_provider_without_room_is_waited_for() {
-    let errors = json!([{"code": "token_limit_exceeded", "message": "Enqueued token limit reached"}]);
-    let end = move |index: usize| if index < 2 { End::Failed(errors.clone()) } else { End::Done };
-    let server = BatchServer::start(Script { end: Box::new(end), ..Script::default() });
-    let dir = folder(5, "requests: 50", &server.url);
-    synthmill(dir.path(), RUN, 0);
-    assert_eq!((server.calls("POST /files"), server.batches().len()), (1, 3));
-    assert_eq!(server.answered(), each_once(5));
-}
-
-#[test]
-fn what_no_line_is_to_blame_for_stops_the_run() {
-    let check = |script: Script, words: &str| {
-        let server = BatchServer::start(script);
-        let dir = folder(5, "requests: 3", &server.url);
-        let output = synthmill(dir.path(), RUN, 4);
-        assert!(stderr(&output).contains(words), "{}", stderr(&output));
-        server.now(Script::default());
-        synthmill(dir.path(), RUN, 0);
-        assert_eq!(server.answered(), each_once(5), "{words}");
-        assert_eq!(ids(&dir.path().join("out")), 5);
-    };
-    let failed = json!([{"code": "model_not_found", "message": "no such model"}]);
-    check(
-        Script { end: Box::new(move |_| End::Failed(failed.clone())), ..Script::default() },
-        "no such model",
-    );
-    check(
-        Script { end: Box::new(|_| End::Cancelled(1)), ..Script::default() },
-        "was cancelled at the provider",
-    );
-    let gone = |name: &str, _: usize| (name == "GET /files/ID/content").then_some(Fault::Status(404));
-    let server = BatchServer::start(Script { weather: Box::new(gone), ..Script::default() });
-    let dir = folder(5, "requests: 5", &server.url);
-    let output = synthmill(dir.path(), RUN, 4);
-    assert!(stderr(&output).contains("are not with the provider any more"), "{}", stderr(&output));
-    server.now(Script::default());
-    synthmill(dir.path(), RUN, 0);
-    assert_eq!((server.batches().len(), ids(&dir.path().join("out"))), (2, 5));
-    for call in ["POST /files", "POST /batches", "GET /batches/ID", "GET /files/ID/content"] {
-        let weather = move |name: &str, _: usize| (name == call).then_some(Fault::Status(401));
-        check(Script { weather: Box::new(weather), ..Script::default() }, "status 401");
-    }
-}
-
-#[test]
-fn batches_at_another_address_are_not_asked_twice_in_silence() {
-    let server = BatchServer::start(Script { end: Box::new(|_| End::Never), ..Script::default() });
-    let dir = folder(3, "requests: 3", &server.url);
-    let mut run = Running::start(dir.path(), RUN);
-    assert!(run.runs_until("a batch is made", || server.calls("GET /batches/ID") > 1));
-    run.kill();
-    let other = answering(std::time::Duration::ZERO);
-    let elsewhere = [RUN, &["--base-url", &other.url]].concat();
-    let output = synthmill(dir.path(), &elsewhere, 4);
-    assert!(stderr(&output).contains("was sent to"), "{}", stderr(&output));
-    let output =
-        synthmill(dir.path(), &[&elsewhere[..], &["--set", "models.teacher.mode=direct"]].concat(), 0);
-    assert!(stderr(&output).contains("3 questions are with a provider"), "{}", stderr(&output));
-    assert_eq!(other.questions().len(), 3);
+fn a_key_that_a_provider_repeats_is_struck_out() {
+    let key = CANARY;
+    let work = move |_: &str, _: usize| Line::Status(400, format!("wrong key {key}"));
+    let server = BatchServer::start(Script { work: Box::new(work), ..Script::default() });
+    let dir = folder(3, "requests: 50", &server.url);
+    let output = program(dir.path(), RUN).env("LLM_API_KEY", key).output().unwrap();
+    assert!(!stderr(&output).contains(key), "{}", stderr(&output));
+    assert_eq!(rejected(&dir).len(), 3);
+    assert!(files(&dir.path().join("out")) > 4, "none holds the key");
 }
 
 #[test]

@@ -12,7 +12,8 @@ use synthmill::journal::OpenError;
 use synthmill::llm::Batch;
 use synthmill::llm::scripted::{Reply, Scripted};
 
-use crate::batch_server::{BatchServer, Fault as Weather, Script};
+use crate::batch_script::{Fault as Weather, Script};
+use crate::batch_server::BatchServer;
 use crate::batches::{RUN, folder};
 use crate::child::{Running, ids};
 use crate::faulty_disk::{Fault, FaultyDisk};
@@ -59,7 +60,7 @@ fn killed_again_and_again_no_question_is_worked_on_twice() {
             killed += 1;
         }
         synthmill(dir.path(), RUN, 0);
-        let twice: BTreeMap<_, _> = server.answered().into_iter().filter(|(_, times)| *times > 1).collect();
+        let twice: BTreeMap<_, _> = server.paid().into_iter().filter(|(_, times)| *times > 1).collect();
         assert_eq!(twice, BTreeMap::new(), "seed {seed}");
         assert_eq!((server.answered().len(), ids(&dir.path().join("out"))), (2 * ROWS, ROWS), "seed {seed}");
         assert_same_outputs(&dir.path().join("out"), &undisturbed.path().join("out"));
@@ -109,7 +110,7 @@ async fn at_every_failure_of_the_disk_each_question_is_paid_for_once() {
                 report.unwrap_or_else(|error| panic!("{what}: the next start does not begin: {error}"));
             assert!(matches!(report.end, RunEnd::Complete), "{what}: {report:?}");
             assert_eq!(report.snapshot.ok, ITEMS as u64, "{what}");
-            let paid = server.answered();
+            let paid = server.paid();
             assert!(paid.len() == 2 * ITEMS && paid.values().all(|times| *times == 1), "{what}: {paid:?}");
         }
     }

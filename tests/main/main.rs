@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 mod bad_pipelines;
+mod batch_script;
 mod batch_server;
 mod batches;
 mod batches_killed;
+mod batches_trouble;
 mod browser;
 mod child;
 mod command_line;
@@ -13,8 +15,10 @@ mod docs_to_qa;
 mod exits;
 mod extent;
 mod faulty_disk;
+mod forwarder;
 mod generated;
 mod harness;
+mod images;
 mod invariants;
 mod killed;
 #[cfg(target_os = "linux")]
@@ -25,6 +29,7 @@ mod outcomes;
 mod own_pipeline;
 mod protocol;
 mod real_model;
+mod real_model_run;
 mod reasoning;
 mod replies;
 mod report_data;
@@ -42,4 +47,5 @@ mod stopped;
 mod storage_faults;
 mod tidy;
 mod tls;
+mod vllm;
 mod weather;

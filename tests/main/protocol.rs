@@ -144,6 +144,34 @@ async fn a_refused_schema_is_sent_in_a_weaker_way_from_then_on() {
 }
 
 #[tokio::test]
+async fn one_schema_that_a_server_refuses_weakens_no_other() {
+    let server = ModelServer::start(|question| {
+        let own = &question.body["structured_outputs"]["json"];
+        let format = &question.body["response_format"];
+        let refused =
+            [own, &format["json_schema"]["schema"]].iter().any(|schema| !schema["contains"].is_null());
+        match (refused, own.is_null() && format.is_null()) {
+            (true, _) => Reply::error(400, "", "Grammar error: Unimplemented keys: [\"contains\"]"),
+            (_, true) => Reply::error(500, "", "without a form"),
+            _ => Reply::answer("[]"),
+        }
+    });
+    let model = model(&server.url, json!({"structured_output": "structured_outputs"}));
+    let with = |schema: Value| ModelRequest { schema: Some(schema.into()), ..request() };
+    let refused = with(json!({"type": "array", "contains": {}}));
+    // Its own form, `json_schema`, and `json_object`, which is kept to.
+    for attempts in [3, 1] {
+        assert_eq!(ask(&model, &refused).await.unwrap().attempts, attempts);
+        assert_eq!(server.questions().last().unwrap().body["response_format"]["type"], "json_object");
+    }
+    assert_eq!(ask(&model, &with(json!({"type": "array"}))).await.unwrap().attempts, 1);
+    assert_eq!(
+        server.questions().last().unwrap().body["structured_outputs"],
+        json!({"json": {"type": "array"}})
+    );
+}
+
+#[tokio::test]
 async fn a_dropped_question_frees_the_client() {
     let server = ModelServer::start(|question| match (&*question.prompt, question.before) {
         ("Name a river.", 0) => Reply::answer("late").after(Duration::from_secs(600)),

@@ -117,6 +117,23 @@ async fn t39_connections() {
 }
 
 #[tokio::test]
+async fn t39_no_connection() {
+    let server = ServerProcess::start(json!({}));
+    let no_tls = server.url.replace("http://", "https://");
+    for (url, class, attempts) in [
+        ("http://no-such-host.invalid/v1", "unreachable", 3),
+        ("http://127.0.0.1:9/v1", "unreachable", 3),
+        (&no_tls, "tls", 1),
+    ] {
+        let case = json!({"name": "x", "replies": [{}], "expect": {"attempts": attempts, "class": class, "kind": "fatal"}});
+        let case: Case = serde_json::from_value(case).unwrap();
+        let result = ask(&case, url).await;
+        assert!(as_expected(&case.expect, &result), "{url}: {result:?}");
+    }
+    assert!(server.questions().is_empty());
+}
+
+#[tokio::test]
 async fn t40_bodies() {
     check(include_str!("../cases/model_client/bodies.json")).await;
 }

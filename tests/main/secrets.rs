@@ -7,7 +7,7 @@ use crate::child::{answering, rows_folder};
 use crate::harness::program;
 use crate::model_server::{ModelServer, Reply};
 
-const CANARY: &str = "canary-5d1f0c93b7e24a68";
+pub(crate) const CANARY: &str = "canary-5d1f0c93b7e24a68";
 
 /// Runs with the canary as key in every way of talking, then searches all that was printed and written.
 #[track_caller]
@@ -41,7 +41,7 @@ fn holds(bytes: &[u8]) -> bool {
 }
 
 /// The number of files in a folder; none may hold the canary.
-fn files(folder: &Path) -> usize {
+pub(crate) fn files(folder: &Path) -> usize {
     let mut count = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

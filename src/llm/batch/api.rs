@@ -1,10 +1,8 @@
 //! The calls of OpenAI's batch API: a file goes up, a batch is made of it, looked at, and its results come down.
 //!
-//! `trip` decides what is called and when. Each call is repeated by `retry`, with an hour's patience, since a
-//! batch outlives an outage of minutes. Making a batch is the one call that must not happen twice: when its
-//! outcome is unknown, the provider's list is searched for a batch of the same file before it is tried again.
+//! `trip` decides what is called and when. Each call is repeated by `retry`, for half an hour or so, since a
+//! batch outlives an outage of minutes. Making a batch stands in `order`.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -12,7 +10,10 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, stream};
 use reqwest::multipart::{Form, Part};
 use reqwest::{Body, RequestBuilder, Url};
-use serde_json::{Value, json};
+use serde_json::Value;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tracing::warn;
 
 use super::info::{BatchInfo, FileInfo};
 use crate::config::ModelConfig;
@@ -24,31 +25,35 @@ use crate::llm::endpoints::Address;
 use crate::llm::retry::Retry;
 use crate::llm::wire::{self, Wire};
 
-/// Attempts at one call; with waits of up to a minute that is about an hour.
+/// Attempts at one call; with waits of up to a minute that is about half an hour.
 const ATTEMPTS: u32 = 60;
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// The wait after a refusal that names none.
 const PAUSE: Duration = Duration::from_secs(15);
 /// Bytes of a file that are sent or kept at a time.
 const CHUNK: usize = 1 << 20;
-/// A file of 200 MB may take this long to go up.
-const LONGEST_UPLOAD: Duration = Duration::from_hours(1);
-/// Batches on one page of the provider's list.
-const PAGE: usize = 100;
-/// Seconds by which the times of a file and of its batch may disagree.
-const SLACK: i64 = 60;
+/// A file of 200 MB may take this long to go up or come down.
+const LONGEST_TRANSFER: Duration = Duration::from_hours(1);
+/// Files on their way at a time.
+const TRANSFERS: usize = 8;
+/// A longer wait that a provider asks for ends the run, as for single requests; `retry` says so.
+const LONGEST_PAUSE: Duration = Duration::from_mins(15);
 
 /// How a model's batches are spoken of with its provider.
 pub(super) struct Api {
-    wire: Wire,
+    name: String,
+    pub(super) wire: Wire,
     retry: Retry,
     files: Url,
-    batches: Url,
+    pub(super) batches: Url,
     /// What the provider is called in messages.
     pub(super) shown: String,
     /// What each line asks for.
     pub(super) endpoint: &'static str,
-    window: String,
+    pub(super) window: String,
+    /// The time after which a batch must stand in the provider's list.
+    pub(super) settle: Duration,
+    transfers: Semaphore,
 }
 
 /// Why a call brought nothing.
@@ -74,6 +79,7 @@ impl Api {
         let Some(base) = config.base_urls.first() else { return Err(ConnectProblem::NoBaseUrl) };
         let files = Address::new(base, &["files"])?;
         Ok(Self {
+            name: name.to_owned(),
             wire: Wire::new(name, config, dialect)?,
             retry: Retry::new(name, ATTEMPTS, FIRST_WAIT),
             files: files.url,
@@ -84,6 +90,8 @@ impl Api {
                 Dialect::Chat | Dialect::Anthropic => "/v1/chat/completions",
             },
             window: config.batch.completion_window.clone(),
+            settle: Duration::try_from_secs_f64(config.batch.poll).unwrap_or(PAUSE),
+            transfers: Semaphore::new(TRANSFERS),
         })
     }
 
@@ -98,6 +106,7 @@ impl Api {
     }
 
     async fn send(&self, files: &Arc<BatchFiles>, name: &str, length: u64) -> Result<FileInfo, Trouble> {
+        let _turn = self.transfers.acquire().await;
         // To the network a file that cannot be read looks like a request that breaks off.
         let unread = Arc::new(OnceLock::new());
         let body = Body::wrap_stream(bytes_of(Arc::clone(files), name.to_owned(), Arc::clone(&unread)));
@@ -106,69 +115,10 @@ impl Api {
         let part = part.map_err(|error| classify::transport(&error, &self.shown))?;
         let form = Form::new().text("purpose", "batch").part("file", part);
         let request = self.wire.post(self.files.clone()).multipart(form);
-        let sent = self.json(request, LONGEST_UPLOAD.max(self.wire.timeout())).await;
+        let sent = self.json(request, LONGEST_TRANSFER.max(self.wire.timeout())).await;
         match unread.get() {
             Some(error) => Err(Trouble::Storage(StorageError::clone(error))),
             None => Ok(FileInfo::read(&sent?)?),
-        }
-    }
-
-    /// Makes a batch of the file, unless there is one: `in_doubt` says that there may be.
-    pub(super) async fn create(&self, file: &FileInfo, in_doubt: bool) -> Result<BatchInfo, Failure> {
-        let in_doubt = AtomicBool::new(in_doubt);
-        let call = || {
-            let in_doubt = &in_doubt;
-            async move {
-                if in_doubt.load(Ordering::Relaxed)
-                    && let Some(found) = self.find(file).await?
-                {
-                    return Ok(found);
-                }
-                in_doubt.store(true, Ordering::Relaxed);
-                let body = json!({
-                    "input_file_id": file.id,
-                    "endpoint": self.endpoint,
-                    "completion_window": self.window,
-                });
-                let request = self.wire.post_json(self.batches.clone(), body.to_string().into_bytes());
-                let made = self.json(request, self.wire.timeout()).await;
-                if let Err(failure) = &made
-                    && was_refused(failure)
-                {
-                    in_doubt.store(false, Ordering::Relaxed);
-                }
-                BatchInfo::read(&made?)
-            }
-            .boxed()
-        };
-        self.patiently(call).await
-    }
-
-    /// The batch that was made of a file, if the provider's list has one.
-    async fn find(&self, file: &FileInfo) -> Result<Option<BatchInfo>, Failure> {
-        let mut after: Option<String> = None;
-        loop {
-            let mut url = self.batches.clone();
-            url.query_pairs_mut().append_pair("limit", &PAGE.to_string());
-            if let Some(after) = &after {
-                url.query_pairs_mut().append_pair("after", after);
-            }
-            let page = self.json(self.wire.get(url), self.wire.timeout()).await.map_err(no_list)?;
-            let batches = page.get("data").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-            let mut last = None;
-            for batch in batches {
-                let batch = BatchInfo::read(batch)?;
-                if batch.input_file == file.id {
-                    return Ok(Some(batch));
-                }
-                last = Some((batch.id, batch.created_at));
-            }
-            let has_more = page.get("has_more").and_then(Value::as_bool).unwrap_or_default();
-            // The list begins with the newest; older ones than the file are made of others.
-            match last {
-                Some((id, at)) if has_more && at + SLACK >= file.created_at => after = Some(id),
-                _ => return Ok(None),
-            }
         }
     }
 
@@ -182,41 +132,49 @@ impl Api {
         self.patiently(call).await
     }
 
-    /// Fetches a file's content into the file `name`.
+    /// Fetches a file's content into the file `name`; gives the number of its lines.
     pub(super) async fn download(
         &self,
         file: &str,
         files: &Arc<BatchFiles>,
         name: &str,
-    ) -> Result<(), Trouble> {
+    ) -> Result<u64, Trouble> {
         let url = below(&self.files, &[file, "content"]);
         self.patiently_or_storage(|| self.fetch(url.clone(), files, name).boxed()).await
     }
 
-    async fn fetch(&self, url: Url, files: &Arc<BatchFiles>, name: &str) -> Result<(), Trouble> {
+    async fn fetch(&self, url: Url, files: &Arc<BatchFiles>, name: &str) -> Result<u64, Trouble> {
+        let _turn = self.transfers.acquire().await;
+        let begun = Instant::now();
         // What an attempt before this one left.
         files.remove(name.to_owned()).await?;
         let sent = self.within(self.wire.timeout(), wire::send(self.wire.get(url), &self.shown));
         let mut response = sent.await?;
-        let mut buffer = Vec::new();
+        let (mut buffer, mut lines, mut is_open) = (Vec::new(), 0, false);
         loop {
             let chunk =
                 async { response.chunk().await.map_err(|error| classify::transport(&error, &self.shown)) };
             let chunk = self.within(self.wire.timeout(), chunk).await?;
             if let Some(chunk) = &chunk {
                 buffer.extend_from_slice(chunk);
+                lines += chunk.iter().filter(|byte| **byte == b'\n').count() as u64;
+                is_open = chunk.last().map_or(is_open, |byte| *byte != b'\n');
+            }
+            if begun.elapsed() > LONGEST_TRANSFER {
+                let message = format!("`{}` took more than an hour to send a file", self.shown);
+                return Err(Failure::new(Verdict::Retry, "timeout", message).into());
             }
             if chunk.is_none() || buffer.len() >= CHUNK {
                 files.append(name.to_owned(), std::mem::take(&mut buffer)).await?;
             }
             if chunk.is_none() {
-                return Ok(());
+                return Ok(lines + u64::from(is_open));
             }
         }
     }
 
     /// Repeats a call until it succeeds or its failure is final.
-    async fn patiently<'a, T: Send>(
+    pub(super) async fn patiently<'a, T: Send>(
         &self,
         mut call: impl FnMut() -> BoxFuture<'a, Result<T, Failure>> + Send,
     ) -> Result<T, Failure> {
@@ -226,9 +184,16 @@ impl Api {
                 let result = call.await;
                 // No quota pool waits for these calls.
                 if let Err(failure) = &result
-                    && failure.verdict == Verdict::Pause
+                    && matches!(failure.verdict, Verdict::Pause | Verdict::Retry)
                 {
-                    tokio::time::sleep(failure.retry_after.unwrap_or(PAUSE)).await;
+                    warn!(
+                        model = self.name,
+                        "a call of the batch API is to be made again: {}", failure.message
+                    );
+                    let wait = failure.retry_after.unwrap_or(PAUSE);
+                    if failure.verdict == Verdict::Pause && wait <= LONGEST_PAUSE {
+                        tokio::time::sleep(wait).await;
+                    }
                 }
                 result
             }
@@ -257,7 +222,7 @@ impl Api {
     }
 
     /// Sends a request and reads the object that comes back.
-    async fn json(&self, request: RequestBuilder, limit: Duration) -> Result<Value, Failure> {
+    pub(super) async fn json(&self, request: RequestBuilder, limit: Duration) -> Result<Value, Failure> {
         let exchange = async {
             let response = wire::send(request, &self.shown).await?;
             let body = wire::body(response, &self.shown).await?;
@@ -269,6 +234,11 @@ impl Api {
         self.within(limit, exchange).await
     }
 
+    /// The failure as it may be told: a provider may repeat a key in any of its messages.
+    pub(super) fn told(&self, failure: Failure) -> Failure {
+        self.wire.tell(failure)
+    }
+
     async fn within<T>(
         &self,
         limit: Duration,
@@ -276,21 +246,6 @@ impl Api {
     ) -> Result<T, Failure> {
         self.wire.within(limit, &self.shown, exchange).await
     }
-}
-
-/// Whether it is certain that no batch was made.
-fn was_refused(failure: &Failure) -> bool {
-    matches!(failure.verdict, Verdict::Fatal | Verdict::Record)
-        || matches!(&*failure.class, "unreachable" | "rate_limited")
-}
-
-/// A provider that cannot list its batches cannot say whether one was made.
-fn no_list(failure: Failure) -> Failure {
-    if !matches!(failure.verdict, Verdict::Fatal | Verdict::Record) {
-        return failure;
-    }
-    let message = format!("cannot tell whether the last batch was made: {}", failure.message);
-    Failure { verdict: Verdict::Fatal, message, ..failure }
 }
 
 fn below(url: &Url, steps: &[&str]) -> Url {

@@ -42,6 +42,8 @@ pub(super) struct Desk {
     waiting: HashMap<Key, oneshot::Sender<Answer>>,
     /// Answers that have come before their questions.
     found: HashMap<Key, Found>,
+    /// How many such answers each file has still.
+    left: HashMap<Arc<str>, usize>,
     trips: FuturesUnordered<BoxFuture<'static, Returned>>,
     /// What stops the run: said to everyone who asks from then on.
     fatal: Option<Failure>,
@@ -66,6 +68,7 @@ impl Desk {
             asked: HashMap::new(),
             waiting: HashMap::new(),
             found: HashMap::new(),
+            left: HashMap::new(),
             trips: FuturesUnordered::new(),
             fatal: None,
         };
@@ -75,6 +78,9 @@ impl Desk {
 
     /// Works until the run drains. Whoever still waits then is told nothing, and asks at the next start.
     pub(super) async fn work(mut self, draining: CancellationToken) -> Result<(), StorageError> {
+        for number in self.model.settings.give_up.clone() {
+            self.files.note(BatchEvent::Void { number }).await?;
+        }
         loop {
             let send_at = self.tray.as_ref().map(|tray| tray.send_at(self.model.linger()));
             let patience = async {
@@ -84,7 +90,7 @@ impl Desk {
                 }
             };
             tokio::select! {
-                () = draining.cancelled() => return Ok(()),
+                () = draining.cancelled() => return self.leave().await,
                 question = self.inbox.recv() => match question {
                     Some(question) => self.take(question).await?,
                     None => return Ok(()),
@@ -95,12 +101,32 @@ impl Desk {
         }
     }
 
+    /// Lets batches that are being made right now be made, and noted. Nothing else is waited for.
+    async fn leave(&mut self) -> Result<(), StorageError> {
+        let model = Arc::clone(&self.model);
+        let mut ended = std::pin::pin!(model.making.ended());
+        loop {
+            tokio::select! {
+                () = &mut ended => return Ok(()),
+                Some((_, outcome)) = self.trips.next() => {
+                    if let Err(trouble) = outcome {
+                        into_storage(trouble)?;
+                    }
+                }
+            }
+        }
+    }
+
     /// Goes on with a batch that an earlier start left with the provider.
     fn take_up(&mut self, batch: OpenBatch) {
-        if batch.address != self.model.api.shown {
+        if self.model.settings.give_up.contains(&batch.number) {
+            return;
+        }
+        if batch.address.trim_end_matches('/') != self.model.api.shown.trim_end_matches('/') {
             let message = format!(
-                "batch {} of the model `{}` was sent to `{}`, which holds its answers, but the model is now \
-                 at `{}`; name the first again, or set `mode: direct` to ask its questions anew",
+                "batch {0} of the model `{1}` was sent to `{2}`, which holds its answers, but the model is now \
+                 at `{3}`\nhint: name the first again, or ask its questions anew, at their price: \
+                 `--set models.{1}.batch.give_up=[{0}]`",
                 batch.number, self.model.name, batch.address, self.model.api.shown
             );
             self.fatal = Some(Failure::new(Verdict::Fatal, "batch_elsewhere", message));
@@ -123,7 +149,8 @@ impl Desk {
 
     /// A question comes.
     async fn take(&mut self, question: Waiting) -> Result<(), StorageError> {
-        let Waiting { key, item, body, answer } = question;
+        // The room is given back at the end, when the body is on the tray.
+        let Waiting { key, item, body, answer, room: _room } = question;
         if let Some(fatal) = &self.fatal {
             let _ = answer.send(Err(fatal.clone()));
             return Ok(());
@@ -131,11 +158,18 @@ impl Desk {
         if let Some(found) = self.found.remove(&key) {
             return self.hand_out(found, answer).await;
         }
-        let is_asked = self.asked.contains_key(&key);
-        self.waiting.insert(key, answer);
-        if is_asked {
+        if self.asked.contains_key(&key) {
+            self.waiting.insert(key, answer);
             return Ok(());
         }
+        let body = match body {
+            Ok(body) => body,
+            Err(failure) => {
+                let _ = answer.send(Err(failure));
+                return Ok(());
+            }
+        };
+        self.waiting.insert(key, answer);
         let line = line(&key, self.model.api.endpoint, &body);
         let model = Arc::clone(&self.model);
         let limits = &model.settings;
@@ -244,7 +278,7 @@ impl Desk {
                 read += 1;
                 self.asked.remove(&key);
                 match self.waiting.remove(&key) {
-                    Some(waiting) => drop(waiting.send(place.judged(answer))),
+                    Some(waiting) => drop(waiting.send(self.judged(&place, answer))),
                     None => {
                         left += 1;
                         self.found.insert(key, place);
@@ -261,8 +295,9 @@ impl Desk {
                 break;
             }
         }
-        if left == 0 {
-            self.files.remove(file.to_string()).await?;
+        match left {
+            0 => self.files.remove(file.to_string()).await?,
+            left => drop(self.left.insert(file, left)),
         }
         Ok(read)
     }
@@ -276,7 +311,8 @@ impl Desk {
             }
             self.asked.remove(key);
             if let Some(waiting) = self.waiting.remove(key) {
-                let _ = waiting.send(Err(lines.get(&line).unwrap_or(others).clone()));
+                let failure = lines.get(&line).unwrap_or(others).clone();
+                let _ = waiting.send(Err(self.model.api.told(failure)));
             }
         }
     }
@@ -286,27 +322,34 @@ impl Desk {
         let bytes = self.files.read(found.file.to_string(), found.offset, found.length).await?;
         let read = results::read(&bytes, self.model.asked.dialect, &self.model.api.shown);
         let read = read.map_or_else(|| Err(results::missing("unreadable")), |(_, read)| read);
-        let _ = answer.send(found.judged(read));
+        let _ = answer.send(self.judged(&found, read));
+        if let Some(left) = self.left.get_mut(&found.file) {
+            *left -= 1;
+            if *left == 0 {
+                self.left.remove(&found.file);
+                self.files.remove(found.file.to_string()).await?;
+            }
+        }
         Ok(())
     }
 
+    /// The answer as it is given out. What stopped an earlier start has been mended, or is found again by
+    /// asking again.
+    fn judged(&self, place: &Found, answer: Answer) -> Answer {
+        let failure = match answer {
+            Ok(completion) => return Ok(completion),
+            Err(failure) => self.model.api.told(failure),
+        };
+        let mended = place.earlier && failure.verdict == Verdict::Fatal;
+        Err(if mended { Failure { verdict: Verdict::Retry, ..failure } } else { failure })
+    }
+
     fn stop(&mut self, failure: Failure) {
+        let failure = self.model.api.told(failure);
         for (_, waiting) in self.waiting.drain() {
             let _ = waiting.send(Err(failure.clone()));
         }
         self.fatal = Some(failure);
-    }
-}
-
-impl Found {
-    /// What stopped an earlier start has been mended, or is found again by asking again.
-    fn judged(&self, answer: Answer) -> Answer {
-        match answer {
-            Err(failure) if self.earlier && failure.verdict == Verdict::Fatal => {
-                Err(Failure { verdict: Verdict::Retry, ..failure })
-            }
-            other => other,
-        }
     }
 }
 

@@ -21,6 +21,8 @@ pub(super) struct BatchInfo {
     pub(super) id: String,
     pub(super) status: String,
     pub(super) input_file: String,
+    /// The file it was made of, as we called it when it was made.
+    pub(super) tag: String,
     pub(super) output_file: Option<String>,
     pub(super) error_file: Option<String>,
     pub(super) created_at: i64,
@@ -47,6 +49,8 @@ impl FileInfo {
 
 impl BatchInfo {
     pub(super) fn read(value: &Value) -> Result<Self, Failure> {
+        // Some wrap it when it has just been made.
+        let value = value.get("job").filter(|job| job.is_object()).unwrap_or(value);
         let file = |name: &str| Some(text(value, name)).filter(|id| !id.is_empty());
         let count = |name: &str| {
             let counts = value.get("request_counts");
@@ -55,8 +59,9 @@ impl BatchInfo {
         let errors = value.pointer("/errors/data").and_then(Value::as_array);
         Ok(Self {
             id: id(value)?,
-            status: text(value, "status"),
+            status: status(value),
             input_file: text(value, "input_file_id"),
+            tag: value.pointer(TAG).and_then(Value::as_str).unwrap_or_default().to_owned(),
             output_file: file("output_file_id"),
             error_file: file("error_file_id"),
             created_at: time(value),
@@ -71,9 +76,23 @@ impl BatchInfo {
         matches!(&*self.status, "completed" | "failed" | "expired" | "cancelled")
     }
 
-    /// Whether it failed because too many tokens are waiting at the provider already.
+    /// Whether it failed because too much is waiting at the provider already.
     pub(super) fn has_no_room(&self) -> bool {
-        self.errors.iter().any(|error| error.code == "token_limit_exceeded")
+        self.errors.iter().any(|error| {
+            error.code == "token_limit_exceeded" || error.message.to_lowercase().contains("enqueued")
+        })
+    }
+
+    /// Whether it is the batch that was made of this file.
+    pub(super) fn is_of(&self, file: &FileInfo) -> bool {
+        let named = self.input_file == file.id || self.tag == file.id;
+        // One that failed for want of room is followed by another of the same file.
+        named && self.status != "failed"
+    }
+
+    /// Whether the results, with this many answers, are not yet all that it says it has.
+    pub(super) fn lacks(&self, answers: u64) -> bool {
+        answers < self.completed || (self.completed > 0 && self.output_file.is_none())
     }
 
     /// Why it failed, in words.
@@ -97,6 +116,20 @@ impl LineError {
             message: clean(&text(value, "message")),
             line: value.get("line").and_then(Value::as_u64),
         }
+    }
+}
+
+/// Where a batch says what it was called.
+const TAG: &str = "/metadata/synthmill";
+
+/// The status, in the words that OpenAI has for it.
+fn status(value: &Value) -> String {
+    let status = text(value, "status").to_lowercase();
+    match &*status {
+        "complete" | "succeeded" => "completed".to_owned(),
+        "error" => "failed".to_owned(),
+        "canceled" => "cancelled".to_owned(),
+        _ => status,
     }
 }
 
@@ -130,10 +163,39 @@ mod tests {
         check(json!({"id": "b"}));
         check(json!({"id": "b", "errors": null, "request_counts": null, "output_file_id": ""}));
         check(json!({"id": "b", "errors": {"data": null}, "created_at": "today", "status": 7}));
+        check(json!({"job": {"id": "b"}}));
+        for (said, read) in [("COMPLETED", "completed"), ("canceled", "cancelled"), ("odd", "odd")] {
+            assert_eq!(BatchInfo::read(&json!({"id": "b", "status": said})).unwrap().status, read);
+        }
         assert_eq!(FileInfo::read(&json!({"id": "f", "created_at": 7.5})).map(|file| file.created_at), Ok(7));
         for value in [json!({}), json!(null), json!({"id": null}), json!([])] {
             assert!(BatchInfo::read(&value).is_err() && FileInfo::read(&value).is_err(), "{value}");
         }
+    }
+
+    #[test]
+    fn a_batch_is_known_by_its_file_unless_it_failed() {
+        let file = FileInfo { id: "f".into(), created_at: 0 };
+        let check = |value: Value, expected: bool| {
+            assert_eq!(BatchInfo::read(&value).unwrap().is_of(&file), expected, "{value}");
+        };
+        check(json!({"id": "b", "input_file_id": "f"}), true);
+        check(json!({"id": "b", "input_file_id": "renamed", "metadata": {"synthmill": "f"}}), true);
+        check(json!({"id": "b", "input_file_id": "g", "metadata": null}), false);
+        check(json!({"id": "b", "input_file_id": "f", "status": "failed"}), false);
+    }
+
+    #[test]
+    fn results_may_lag_behind_their_batch() {
+        let check = |output: Value, completed: u64, answers: u64, expected: bool| {
+            let counts = json!({"completed": completed});
+            let value = json!({"id": "b", "output_file_id": output, "request_counts": counts});
+            assert_eq!(BatchInfo::read(&value).unwrap().lacks(answers), expected, "{value} {answers}");
+        };
+        check(json!("f"), 3, 3, false);
+        check(json!("f"), 3, 2, true);
+        check(json!(null), 3, 0, true);
+        check(json!(null), 0, 0, false);
     }
 
     #[test]

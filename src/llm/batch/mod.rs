@@ -2,7 +2,7 @@
 //!
 //! `Batch` stands where `Remote` would: the engine asks one question and waits, for hours if need be. Beside
 //! the questions `desk` works for the whole run: it gathers them into files (`tray`), sends each file on its
-//! way (`trip`, which speaks by `api`), and gives out what comes back (`results`). Every step is noted in the
+//! way (`trip`, which speaks by `api` and `order`), and gives out what comes back (`results`). Every step is noted in the
 //! run directory before the provider sees it, so a killed run knows at its next start what it has asked. A
 //! question that comes again is found by its key and waits for the batch it is in.
 //!
@@ -12,6 +12,7 @@
 mod api;
 mod desk;
 mod info;
+mod order;
 mod results;
 mod tray;
 mod trip;
@@ -23,8 +24,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde::Serialize;
-use tokio::sync::{mpsc, oneshot};
-use tracing::warn;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use api::Api;
 use desk::Desk;
@@ -32,7 +32,9 @@ use desk::Desk;
 use super::classify::{Failure, Verdict};
 use super::connect::{ConnectError, ConnectProblem};
 use super::dialect::Asked;
-use super::remote::{finally, weaker};
+use super::forms::{Forms, weaker};
+use super::images;
+use super::remote::finally;
 use super::{Completion, Health, Model, ModelError, ModelErrorKind, ModelRequest, Tending};
 use crate::config::{BatchConfig, ModelConfig, StructuredOutput};
 use crate::journal::{Key, StorageError};
@@ -40,6 +42,11 @@ use crate::record::Record;
 
 /// Questions that may wait for the desk.
 const INBOX: usize = 256;
+/// Bodies with images that are in memory at a time: thousands of questions may be on their way to the desk.
+const WITH_IMAGES: usize = 16;
+
+/// The class of a question that the provider never looked at: it costs no attempt.
+const UNASKED: &str = "batch_failed";
 
 /// A model that is asked in batches.
 pub struct Batch {
@@ -48,20 +55,24 @@ pub struct Batch {
     api: Api,
     settings: BatchConfig,
     max_attempts: u32,
-    /// How schemas are sent: as declared, or weaker since the server refused that.
-    form: Mutex<StructuredOutput>,
+    forms: Forms,
     questions: mpsc::Sender<Waiting>,
     /// Taken by the desk, once.
     inbox: Mutex<Option<mpsc::Receiver<Waiting>>>,
     board: Board,
+    making: Making,
+    /// Room for bodies with images.
+    room: Arc<Semaphore>,
 }
 
 /// A question on its way into a batch.
 struct Waiting {
     key: Key,
     item: u64,
-    /// The body of the request.
-    body: Vec<u8>,
+    /// The body of the request; why there is none matters only if it is to be sent.
+    body: Result<Vec<u8>, Failure>,
+    /// Given back when the body is in the file.
+    room: Option<OwnedSemaphorePermit>,
     /// Dropped without an answer when the run is stopped.
     answer: oneshot::Sender<Result<Completion, Failure>>,
 }
@@ -97,8 +108,36 @@ impl Board {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
     }
 
+    /// Whether another batch is with the provider.
+    fn has_other(&self, number: u32) -> bool {
+        self.all().iter().any(|batch| batch.number != number && batch.id.is_some())
+    }
+
     fn all(&self) -> Vec<BatchFigures> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+}
+
+/// Batches that are being made right now. A stop lets these end, so that what was made is known.
+#[derive(Default)]
+struct Making(watch::Sender<usize>);
+
+struct MakingGuard<'a>(&'a Making);
+
+impl Making {
+    fn begin(&self) -> MakingGuard<'_> {
+        self.0.send_modify(|count| *count += 1);
+        MakingGuard(self)
+    }
+
+    async fn ended(&self) {
+        let _ = self.0.subscribe().wait_for(|count| *count == 0).await;
+    }
+}
+
+impl Drop for MakingGuard<'_> {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|count| *count -= 1);
     }
 }
 
@@ -120,10 +159,12 @@ impl Batch {
             asked,
             settings: config.batch.clone(),
             max_attempts: config.max_attempts,
-            form: Mutex::new(config.structured_output),
+            forms: Forms::new(name, config.structured_output),
             questions,
             inbox: Mutex::new(Some(inbox)),
             board: Board::default(),
+            making: Making::default(),
+            room: Arc::new(Semaphore::new(WITH_IMAGES)),
         })
     }
 
@@ -143,25 +184,29 @@ impl Batch {
         };
         let mut attempts = 0;
         loop {
-            let form = *self.form.lock().unwrap_or_else(PoisonError::into_inner);
-            let body = self.asked.body(request, form).map_err(|failure| finally(failure, attempts))?;
+            let form = self.forms.of(request);
+            // Not needed if the question is in a batch already, so it is the desk that looks at a failure.
+            let (body, room) = match self.body(request, form).await {
+                Ok((body, room)) => (Ok(body), room),
+                Err(failure) => (Err(failure), None),
+            };
             let (answer, answered) = oneshot::channel();
-            let waiting = Waiting { key, item: record.id.item, body, answer };
+            let waiting = Waiting { key, item: record.id.item, body, answer, room };
             // Nobody answers any more when the run is stopped.
             if self.questions.send(waiting).await.is_err() {
                 return Err(later());
             }
             let Ok(answered) = answered.await else { return Err(later()) };
-            attempts += 1;
             let failure = match answered {
-                Ok(completion) => return Ok(Completion { attempts, ..completion }),
+                Ok(completion) => return Ok(Completion { attempts: attempts + 1, ..completion }),
                 Err(failure) => failure,
             };
+            attempts += u32::from(failure.class != UNASKED);
             if failure.refuses_format
                 && request.schema.is_some()
                 && let Some(next) = weaker(form)
             {
-                self.weaken(form, next);
+                self.forms.remember(request, next);
                 continue;
             }
             let again = matches!(failure.verdict, Verdict::Retry | Verdict::Pause);
@@ -171,13 +216,17 @@ impl Batch {
         }
     }
 
-    /// Remembers that the server refuses schemas sent in this way.
-    fn weaken(&self, from: StructuredOutput, to: StructuredOutput) {
-        let mut present = self.form.lock().unwrap_or_else(PoisonError::into_inner);
-        if *present == from {
-            warn!(model = self.name, ?from, ?to, "the server refuses `structured_output`");
-            *present = to;
-        }
+    /// The body of a request, and the room it takes where it holds images.
+    async fn body(
+        &self,
+        request: &ModelRequest,
+        form: StructuredOutput,
+    ) -> Result<(Vec<u8>, Option<OwnedSemaphorePermit>), Failure> {
+        let room = match request.images() {
+            0 => None,
+            _ => Arc::clone(&self.room).acquire_owned().await.ok(),
+        };
+        Ok((self.asked.body(request, form, images::load(request).await?)?, room))
     }
 }
 

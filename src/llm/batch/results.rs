@@ -5,7 +5,7 @@
 
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::journal::{Key, unhex};
 use crate::llm::Completion;
@@ -25,9 +25,19 @@ pub(super) fn read(
 
 fn judge(line: &mut Value, dialect: Dialect, address: &str) -> Result<Completion, Failure> {
     let response = line.get_mut("response").map(Value::take).unwrap_or_default();
-    let status = response.get("status_code").and_then(Value::as_u64);
-    let Some(status) = status else { return Err(unanswered(line.get("error").unwrap_or(&Value::Null))) };
+    let error = line.get("error").cloned().unwrap_or_default();
     let body = response.get("body").cloned().unwrap_or_default();
+    let status = response.get("status_code").and_then(Value::as_u64);
+    let Some(status) = status else {
+        // An answer is one, even without the status.
+        return if body.get("choices").is_some() {
+            dialect.read_value(body)
+        } else {
+            Err(unanswered(&error))
+        };
+    };
+    // Some put the words of a refusal beside the response.
+    let body = if body.is_null() { json!({"error": error}) } else { body };
     match StatusCode::from_u16(u16::try_from(status).unwrap_or_default()) {
         Ok(status) if status.is_success() => dialect.read_value(body),
         Ok(status) => {
@@ -67,7 +77,6 @@ pub(super) fn missing(state: &str) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn check(line: Value, expected: Result<&str, (Verdict, &str)>) {
         let mut line = line;
@@ -82,16 +91,16 @@ mod tests {
     #[test]
     fn lines_are_judged_as_responses_are() {
         let answer = json!({"choices": [{"message": {"content": "Oslo"}}]});
-        check(json!({"response": {"status_code": 200, "body": answer}, "error": null}), Ok("Oslo"));
+        check(json!({"response": {"status_code": 200, "body": answer.clone()}, "error": null}), Ok("Oslo"));
+        check(json!({"response": {"body": answer}}), Ok("Oslo"));
+        let beside = json!({"response": {"status_code": 400}, "error": {"message": "context length"}});
+        check(beside, Err((Verdict::Record, "context_length")));
         let error = |status: u64, message: &str| json!({"response": {"status_code": status, "body": {"error": {"message": message}}}});
         check(error(400, "context_length_exceeded"), Err((Verdict::Record, "context_length")));
         check(error(400, "no"), Err((Verdict::Record, "status_400")));
         check(error(429, "slow down"), Err((Verdict::Pause, "rate_limited")));
         check(error(500, "oops"), Err((Verdict::Retry, "status_500")));
-        check(
-            json!({"response": {"status_code": 200, "body": null}}),
-            Err((Verdict::Retry, "empty_choices")),
-        );
+        check(json!({"response": {"status_code": 200, "body": {}}}), Err((Verdict::Retry, "empty_choices")));
         check(json!({"response": {"status_code": 99_999}}), Err((Verdict::Retry, "batch_line")));
         let expired = json!({"response": null, "error": {"code": "batch_expired", "message": "too late"}});
         check(expired, Err((Verdict::Retry, "batch_expired")));

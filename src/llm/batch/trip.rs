@@ -8,17 +8,28 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::StatusCode;
+use reqwest::header::HeaderMap;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::api::Trouble;
 use super::info::{BatchInfo, FileInfo, LineError};
+use super::order::Unmade;
 use super::tray::spool;
-use super::{Batch, BatchFigures};
+use super::{Batch, BatchFigures, UNASKED};
 use crate::journal::{BatchEvent, BatchFiles, OpenBatch, StorageError};
 use crate::llm::classify::{self, Failure, Verdict};
 
 /// The longest wait for a provider that has too many questions of ours already.
 const LONGEST_WAIT: Duration = Duration::from_mins(15);
+
+/// How often a batch that finds no room is made again while nothing else of ours is there.
+const PATIENCE_FOR_ROOM: u32 = 5;
+/// How long a provider that was there may be out of reach.
+const LONGEST_OUTAGE: Duration = Duration::from_hours(6);
+/// How often results are fetched that are not all there yet.
+const LAG: u32 = 10;
 
 /// One batch on its way.
 pub(super) struct Trip {
@@ -39,118 +50,209 @@ pub(super) enum Outcome {
 
 impl Trip {
     pub(super) async fn go(&mut self, model: &Batch, files: &Arc<BatchFiles>) -> Result<Outcome, Trouble> {
-        let number = self.batch.number;
-        if self.batch.file.is_none() {
-            self.show(model, "uploading", None);
-            let name = spool(number);
-            let FileInfo { id, created_at } =
-                model.api.upload(files, &name, self.bytes).await.map_err(no_batches)?;
-            files.note(BatchEvent::Uploaded { number, file: id.clone(), at: created_at }).await?;
-            self.batch.file = Some((id, created_at));
-            files.remove(name).await?;
-        }
         if self.batch.batch.is_none() {
-            let in_doubt = self.earlier;
-            self.submit(model, files, in_doubt).await?;
+            match self.earlier {
+                true => {
+                    if let Some(outcome) = self.look_for(model, files).await? {
+                        return Ok(outcome);
+                    }
+                }
+                false => {
+                    self.upload(model, files).await?;
+                    self.submit(model, files).await?;
+                }
+            }
         }
-        let mut wait = model.poll();
+        let (mut wait, mut tries) = (model.poll(), 0);
         loop {
             let info = self.wait(model).await?;
+            let has_results = info.output_file.is_some() || info.error_file.is_some();
             match &*info.status {
-                "failed" if info.has_no_room() => {
-                    let message = info.said();
-                    warn!(model = model.name, batch = number, "{message}; waiting for room");
+                "failed" if info.has_no_room() && !has_results => {
+                    tries += 1;
+                    if tries >= PATIENCE_FOR_ROOM && !model.board.has_other(self.batch.number) {
+                        return Err(too_large(&info).into());
+                    }
+                    warn!(model = model.name, "{}; waiting for room", info.said());
+                    files.note(BatchEvent::Unmade { number: self.batch.number }).await?;
+                    self.batch.batch = None;
                     tokio::time::sleep(wait).await;
                     wait = (wait * 2).min(LONGEST_WAIT);
-                    self.submit(model, files, false).await?;
+                    self.submit(model, files).await?;
                 }
-                "failed" => return self.refused(files, &info).await,
-                state => return self.fetch(model, files, &info, state).await,
+                "failed" if !has_results => return self.refused(model, files, &info).await,
+                _ => return self.fetch(model, files, info).await,
             }
         }
     }
 
-    /// Has a batch made of the file.
-    async fn submit(
+    async fn upload(&mut self, model: &Batch, files: &Arc<BatchFiles>) -> Result<(), Trouble> {
+        let number = self.batch.number;
+        self.show(model, "uploading", None);
+        let name = spool(number);
+        let FileInfo { id, created_at } =
+            model.api.upload(files, &name, self.bytes).await.map_err(no_batches)?;
+        files.note(BatchEvent::Uploaded { number, file: id.clone(), at: created_at }).await?;
+        self.batch.file = Some((id, created_at));
+        Ok(files.remove(name).await?)
+    }
+
+    /// Has a batch made of the file, and notes which; a drain waits for both.
+    async fn submit(&mut self, model: &Batch, files: &Arc<BatchFiles>) -> Result<(), Trouble> {
+        let _making = model.making.begin();
+        match model.api.create(&self.file()).await {
+            Ok(made) => self.note_made(model, files, made).await,
+            Err(Unmade { failure, certain }) => {
+                if certain {
+                    files.note(BatchEvent::Void { number: self.batch.number }).await?;
+                }
+                Err(stops(failure).into())
+            }
+        }
+    }
+
+    /// Finds the batch that an earlier start may have had made. If there is none, its questions are gathered
+    /// again: some may be answered by now, and the file may be gone.
+    async fn look_for(&mut self, model: &Batch, files: &Arc<BatchFiles>) -> Result<Option<Outcome>, Trouble> {
+        let found = model.api.look_for(&self.file()).await;
+        if let Some(found) = found.map_err(|failure| self.stuck(stops(failure), model))? {
+            self.note_made(model, files, found).await?;
+            return Ok(None);
+        }
+        files.note(BatchEvent::Void { number: self.batch.number }).await?;
+        let others = Failure::new(Verdict::Retry, UNASKED, "the batch was never made");
+        Ok(Some(Outcome::Refused { lines: HashMap::new(), others }))
+    }
+
+    async fn note_made(
         &mut self,
         model: &Batch,
         files: &Arc<BatchFiles>,
-        in_doubt: bool,
+        made: BatchInfo,
     ) -> Result<(), Trouble> {
         let number = self.batch.number;
-        let (id, created_at) = self.batch.file.clone().unwrap_or_default();
-        let made = model.api.create(&FileInfo { id, created_at }, in_doubt).await;
-        if let Err(failure) = &made
-            && matches!(failure.verdict, Verdict::Fatal | Verdict::Record)
-            && !self.earlier
-        {
-            // There is none, so the next start need not ask.
-            files.note(BatchEvent::Void { number }).await?;
-        }
-        let made = made.map_err(stops)?;
         files.note(BatchEvent::Submitted { number, batch: made.id.clone() }).await?;
+        let questions = self.batch.questions.len();
         info!(
             model = model.name,
-            "batch {number} with {} questions is with the provider as `{}`",
-            self.batch.questions.len(),
-            made.id
+            "batch {number} of {questions} questions is with the provider: `{}`", made.id
         );
         self.batch.batch = Some(made.id);
         Ok(())
     }
 
-    /// Looks at the batch until the provider is done with it.
+    fn file(&self) -> FileInfo {
+        let (id, created_at) = self.batch.file.clone().unwrap_or_default();
+        FileInfo { id, created_at }
+    }
+
+    /// Looks at the batch until the provider is done with it. Who cannot be reached for hours may be back.
     async fn wait(&self, model: &Batch) -> Result<BatchInfo, Trouble> {
         let id = self.batch.batch.clone().unwrap_or_default();
+        let mut seen: Option<Instant> = None;
         loop {
-            let info = model.api.look(&id).await.map_err(stops)?;
-            self.show(model, &info.status, Some(&info));
-            if info.has_ended() {
-                return Ok(info);
+            match model.api.look(&id).await {
+                Ok(info) => {
+                    seen = Some(Instant::now());
+                    self.show(model, &info.status, Some(&info));
+                    if info.has_ended() {
+                        return Ok(info);
+                    }
+                }
+                Err(failure)
+                    if failure.blames_endpoint()
+                        && seen.is_some_and(|seen| seen.elapsed() < LONGEST_OUTAGE) =>
+                {
+                    warn!(model = model.name, "batch `{id}` cannot be looked at: {}", failure.message);
+                }
+                Err(failure) => return Err(self.stuck(stops(failure), model).into()),
             }
             tokio::time::sleep(model.poll()).await;
         }
     }
 
-    /// Fetches the answers and the failures.
+    /// Fetches the answers and the failures; they may lag behind what the batch says of itself.
     async fn fetch(
         &self,
         model: &Batch,
         files: &Arc<BatchFiles>,
-        info: &BatchInfo,
-        state: &str,
+        mut info: BatchInfo,
     ) -> Result<Outcome, Trouble> {
-        let number = self.batch.number;
-        let mut fetched = Vec::new();
-        for (id, kind) in [(&info.output_file, "answers"), (&info.error_file, "failures")] {
-            let Some(id) = id else { continue };
-            let name = format!("{number:06}.{kind}.jsonl");
-            match model.api.download(id, files, &name).await {
-                Ok(()) => fetched.push(name),
-                Err(Trouble::Failure(failure)) if failure.class == "not_found" => {
-                    files.note(BatchEvent::Void { number }).await?;
-                    return Err(gone(info, failure).into());
-                }
-                Err(Trouble::Failure(failure)) => return Err(stops(failure).into()),
-                Err(storage) => return Err(storage),
+        for _ in 0..LAG {
+            let answers = self.file_of(model, files, &info.output_file, "answers").await?;
+            let failures = self.file_of(model, files, &info.error_file, "failures").await?;
+            let count = |file: &Option<(String, u64)>| file.as_ref().map_or(0, |(_, lines)| *lines);
+            let nothing = info.status == "completed" && count(&answers) + count(&failures) == 0;
+            if !nothing && !info.lacks(count(&answers)) {
+                let files = [answers, failures].into_iter().flatten().map(|(name, _)| name).collect();
+                return Ok(Outcome::Results { files, state: info.status });
             }
+            tokio::time::sleep(model.poll()).await;
+            info = self.wait(model).await?;
         }
-        Ok(Outcome::Results { files: fetched, state: state.to_owned() })
+        let message = format!(
+            "the batch `{}` is `{}` and says that it has {} answers, but does not give them",
+            info.id, info.status, info.completed
+        );
+        Err(self.stuck(Failure::new(Verdict::Fatal, "batch_incomplete", message), model).into())
+    }
+
+    /// Fetches a file of results: its name here and its lines. One that the provider does not have is none.
+    async fn file_of(
+        &self,
+        model: &Batch,
+        files: &Arc<BatchFiles>,
+        id: &Option<String>,
+        kind: &str,
+    ) -> Result<Option<(String, u64)>, Trouble> {
+        let Some(id) = id else { return Ok(None) };
+        let name = format!("{:06}.{kind}.jsonl", self.batch.number);
+        match model.api.download(id, files, &name).await {
+            Ok(lines) => Ok(Some((name, lines))),
+            Err(Trouble::Failure(failure)) if failure.class == "not_found" => {
+                warn!(model = model.name, "the provider does not give the {kind}: {}", failure.message);
+                Ok(None)
+            }
+            Err(Trouble::Failure(failure)) => Err(self.stuck(stops(failure), model).into()),
+            Err(storage) => Err(storage),
+        }
     }
 
     /// A batch that was refused whole.
-    async fn refused(&self, files: &Arc<BatchFiles>, info: &BatchInfo) -> Result<Outcome, Trouble> {
+    async fn refused(
+        &self,
+        model: &Batch,
+        files: &Arc<BatchFiles>,
+        info: &BatchInfo,
+    ) -> Result<Outcome, Trouble> {
         files.note(BatchEvent::Void { number: self.batch.number }).await?;
-        let message = info.said();
-        let lines: HashMap<usize, Failure> = info.errors.iter().filter_map(line_failure).collect();
-        if lines.is_empty() && !self.earlier {
-            // It would be so again; the words may be those of a used up quota, or an unknown model.
-            let judged = classify::error_in_200(&serde_json::json!({"message": message}));
-            let class =
-                if judged.verdict == Verdict::Fatal { judged.class } else { "batch_failed".to_owned() };
-            return Err(Failure::new(Verdict::Fatal, class, message).into());
+        let mut lines = HashMap::new();
+        for error in &info.errors {
+            let failure = model.api.told(line_failure(error));
+            if failure.verdict == Verdict::Fatal && !self.earlier {
+                // An unknown model, say: the line that it is told of is not to blame.
+                return Err(Failure { message: info.said(), ..failure }.into());
+            }
+            let line = error.line.and_then(|line| usize::try_from(line).ok()?.checked_sub(1));
+            if let (Some(line), Verdict::Record) = (line, failure.verdict) {
+                lines.insert(line, failure);
+            }
         }
-        Ok(Outcome::Refused { lines, others: Failure::new(Verdict::Retry, "batch_failed", message) })
+        if lines.is_empty() && !self.earlier {
+            return Err(Failure::new(Verdict::Fatal, "batch_failed", info.said()).into());
+        }
+        Ok(Outcome::Refused { lines, others: Failure::new(Verdict::Retry, UNASKED, info.said()) })
+    }
+
+    /// What to do when the next start would fail in the same way.
+    fn stuck(&self, failure: Failure, model: &Batch) -> Failure {
+        let Failure { message, .. } = failure;
+        let message = format!(
+            "{message}\nhint: its answers are taken once that is mended; `--set models.{}.batch.give_up=[{}]` asks \
+             its questions anew, at their price",
+            model.name, self.batch.number
+        );
+        Failure { message, ..failure }
     }
 
     fn show(&self, model: &Batch, state: &str, info: Option<&BatchInfo>) {
@@ -183,20 +285,22 @@ fn no_batches(trouble: Trouble) -> Trouble {
     Trouble::Failure(Failure { verdict: Verdict::Fatal, message, ..failure })
 }
 
-/// Results that were waited for too long. Asking again costs money, so it is told first.
-fn gone(info: &BatchInfo, failure: Failure) -> Failure {
+/// A batch that has no room although nothing else of ours is there.
+fn too_large(info: &BatchInfo) -> Failure {
     let message = format!(
-        "the results of the batch `{}` are not with the provider any more; the same command asks again what \
-         is missing",
-        info.id
+        "{}\nhint: nothing else is waiting there, so the batch itself is too large: lower `batch.requests`",
+        info.said()
     );
-    Failure { verdict: Verdict::Fatal, class: "batch_gone".to_owned(), message, ..failure }
+    Failure::new(Verdict::Fatal, "batch_too_large", message)
 }
 
-fn line_failure(error: &LineError) -> Option<(usize, Failure)> {
-    let line = usize::try_from(error.line?).ok()?.checked_sub(1)?;
-    let message = format!("the provider refuses the question: {}", error.message);
-    Some((line, Failure::new(Verdict::Record, "batch_line", message)))
+/// What the provider has against a line, judged as a refusal of a single request would be.
+fn line_failure(error: &LineError) -> Failure {
+    let body = serde_json::json!({"error": {"code": error.code, "message": error.message}});
+    let (status, headers) = (StatusCode::BAD_REQUEST, HeaderMap::new());
+    let failure = classify::response(status, &headers, body.to_string().as_bytes(), "the provider");
+    let class = if failure.class == "status_400" { "batch_line".to_owned() } else { failure.class };
+    Failure { class, message: format!("the provider refuses the question: {}", error.message), ..failure }
 }
 
 /// Storage errors keep their way out.

@@ -7,12 +7,17 @@ use serde_json::{Map, Value, json};
 
 use super::text::{count, string};
 use crate::llm::classify::{Failure, Verdict};
+use crate::llm::images::{Images, without_start};
 use crate::llm::{Completion, Message, ModelRequest, More, Usage};
 
 /// Tokens of an answer where the pipeline does not say: the API wants a number.
 const MAX_TOKENS: u64 = 4096;
 
-pub(super) fn body(request: &ModelRequest, params: Map<String, Value>) -> Map<String, Value> {
+pub(super) fn body(
+    request: &ModelRequest,
+    params: Map<String, Value>,
+    images: &mut Images,
+) -> Map<String, Value> {
     let (system, messages): (Vec<&Message>, Vec<&Message>) =
         request.messages.iter().partition(|message| message.role == "system");
     let system: Vec<&str> = system.iter().map(|message| &*message.content).collect();
@@ -20,7 +25,8 @@ pub(super) fn body(request: &ModelRequest, params: Map<String, Value>) -> Map<St
     if !system.is_empty() {
         body.insert("system".to_owned(), json!(system.join("\n\n")));
     }
-    body.insert("messages".to_owned(), json!(messages));
+    let messages: Vec<Value> = messages.into_iter().map(|message| worded(message, images)).collect();
+    body.insert("messages".to_owned(), Value::Array(messages));
     body.insert("max_tokens".to_owned(), json!(MAX_TOKENS));
     for (name, value) in params {
         match &*name {
@@ -33,6 +39,28 @@ pub(super) fn body(request: &ModelRequest, params: Map<String, Value>) -> Map<St
         }
     }
     body
+}
+
+/// A message as the API takes it. Images stand before the text, where the provider says they are seen best; an
+/// empty text is refused beside them.
+fn worded(message: &Message, images: &mut Images) -> Value {
+    if message.images.is_empty() {
+        return json!(message);
+    }
+    let mut blocks = Vec::with_capacity(1 + message.images.len());
+    for (image, url) in message.images.iter().zip(images) {
+        let mut block =
+            json!({"type": "image", "source": {"type": "base64", "media_type": image.media_type}});
+        // Moved in: `json!` would copy it.
+        block["source"]["data"] = Value::String(without_start(url, image));
+        blocks.push(block);
+    }
+    if !message.content.is_empty() {
+        blocks.push(json!({"type": "text", "text": message.content}));
+    }
+    let mut worded = json!({"role": message.role});
+    worded["content"] = Value::Array(blocks);
+    worded
 }
 
 pub(super) fn read(answer: Value) -> Result<Completion, Failure> {
@@ -90,7 +118,7 @@ mod tests {
         ];
         let request = ModelRequest { messages, ..ModelRequest::default() };
         let check = |params: Value, field: &str, expected: Value| {
-            let body = body(&request, params.as_object().cloned().unwrap());
+            let body = body(&request, params.as_object().cloned().unwrap(), &mut Images::default());
             assert_eq!((&body["system"], &body[field]), (&json!("Be brief."), &expected));
             assert_eq!(body["messages"].as_array().map(Vec::len), Some(2));
         };
@@ -98,6 +126,22 @@ mod tests {
         check(json!({"max_tokens": 7}), "max_tokens", json!(7));
         check(json!({"stop": "END"}), "stop_sequences", json!(["END"]));
         check(json!({"temperature": 0.3}), "temperature", json!(0.3));
+    }
+
+    #[test]
+    fn images_are_blocks_before_the_text() {
+        let (request, images) = crate::llm::images::testing::request();
+        let body = body(&request, Map::new(), &mut images.clone());
+        let block = |kind: &str, data: &str| json!({"type": "image", "source": {"type": "base64", "media_type": kind, "data": data}});
+        let expected = json!([
+            {"role": "user", "content": [
+                block("image/png", "AAAA"),
+                block("image/webp", "BBBB"),
+                {"type": "text", "text": "What is it?"},
+            ]},
+            {"role": "user", "content": [block("image/png", "CCCC")]},
+        ]);
+        assert_eq!((&body["messages"], &body["system"]), (&expected, &json!("Be brief.")));
     }
 
     #[test]

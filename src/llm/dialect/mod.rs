@@ -10,12 +10,16 @@ pub(super) use text::parse;
 
 use serde_json::{Map, Value};
 
-use super::classify::Failure;
+use super::classify::{Failure, Verdict};
+use super::images::Images;
 use super::{Completion, ModelRequest};
 use crate::config::{Api, ModelConfig, Provider, StructuredOutput};
 
 /// Parameters that cannot be set: the client sets them itself, or could not read the answer.
 pub const RESERVED_PARAMS: &[&str] = &["messages", "model", "prompt", "stream", "system"];
+
+/// Bytes that a body has room for from the start, beside its images.
+const ROOM: usize = 4096;
 
 /// An API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,22 +53,47 @@ impl Asked {
     }
 
     /// The body of a request: the model's parameters, the request's over them, the schema in the given
-    /// form, and `extra_body` over all.
-    pub(super) fn body(&self, request: &ModelRequest, form: StructuredOutput) -> Result<Vec<u8>, Failure> {
+    /// form, and `extra_body` over all. `images` are those of the request, as `images::load` gives them.
+    pub(super) fn body(
+        &self,
+        request: &ModelRequest,
+        form: StructuredOutput,
+        mut images: Images,
+    ) -> Result<Vec<u8>, Failure> {
+        self.takes(request, &images)?;
+        let room = images.bytes() + ROOM;
         let mut params = self.params.clone();
         params.extend(request.params.iter().map(|(name, value)| (name.clone(), value.clone())));
         params.retain(|name, _| !RESERVED_PARAMS.contains(&name.as_str()));
         let mut body = match self.dialect {
-            Dialect::Chat => openai::chat(request, params, form),
+            Dialect::Chat => openai::chat(request, params, form, &mut images),
             Dialect::Completions => openai::completions(request, params, form),
-            Dialect::Anthropic => anthropic::body(request, params),
+            Dialect::Anthropic => anthropic::body(request, params, &mut images),
         };
         body.insert("model".to_owned(), Value::String(self.model.clone()));
         body.extend(self.extra_body.iter().map(|(name, value)| (name.clone(), value.clone())));
-        serde_json::to_vec(&body).map_err(|error| {
+        let mut bytes = Vec::with_capacity(room);
+        serde_json::to_writer(&mut bytes, &body).map_err(|error| {
             let message = format!("cannot write the request: {error}");
-            Failure::new(super::classify::Verdict::Record, "request", message)
-        })
+            Failure::new(Verdict::Record, "request", message)
+        })?;
+        Ok(bytes)
+    }
+
+    /// Whether the images of a request have a place in its body.
+    fn takes(&self, request: &ModelRequest, images: &Images) -> Result<(), Failure> {
+        let wrong = |message: &str| Err(Failure::new(Verdict::Record, "images", message));
+        if images.len() != request.images() {
+            return wrong("the images are not those of the request");
+        }
+        if images.len() > 0 && self.dialect == Dialect::Completions {
+            return wrong("raw completions have no place for images; `api: chat` has");
+        }
+        let mut showing = request.messages.iter().filter(|message| !message.images.is_empty());
+        match showing.find(|message| message.role != "user") {
+            Some(message) => wrong(&format!("a message of the role `{}` cannot show images", message.role)),
+            None => Ok(()),
+        }
     }
 
     /// The value of a parameter in the request that this will become.

@@ -6,18 +6,41 @@ use serde_json::{Map, Value, json};
 use super::text::{count, string};
 use crate::config::StructuredOutput;
 use crate::llm::classify::{Failure, Verdict, clean};
-use crate::llm::{Completion, ModelRequest, More, Usage, reasoning};
+use crate::llm::images::Images;
+use crate::llm::{Completion, Message, ModelRequest, More, Usage, reasoning};
 
 /// The body of a chat request, less the model.
 pub(super) fn chat(
     request: &ModelRequest,
     mut params: Map<String, Value>,
     form: StructuredOutput,
+    images: &mut Images,
 ) -> Map<String, Value> {
     put_schema(request, &mut params, form);
-    let mut body = Map::from_iter([("messages".to_owned(), json!(request.messages))]);
+    let messages: Vec<Value> = request.messages.iter().map(|message| worded(message, images)).collect();
+    let mut body = Map::from_iter([("messages".to_owned(), Value::Array(messages))]);
     body.extend(params);
     body
+}
+
+/// A message as the API takes it: its content is a text, or a list of parts where it shows images.
+fn worded(message: &Message, images: &mut Images) -> Value {
+    if message.images.is_empty() {
+        return json!(message);
+    }
+    let mut parts = Vec::with_capacity(1 + message.images.len());
+    if !message.content.is_empty() {
+        parts.push(json!({"type": "text", "text": message.content}));
+    }
+    for (_, url) in message.images.iter().zip(images) {
+        let mut part = json!({"type": "image_url", "image_url": {}});
+        // Moved in: `json!` would copy it.
+        part["image_url"]["url"] = Value::String(url);
+        parts.push(part);
+    }
+    let mut worded = json!({"role": message.role});
+    worded["content"] = Value::Array(parts);
+    worded
 }
 
 /// The body of a raw completion, less the model: the messages' texts are the prompt, whoever says them.
@@ -35,24 +58,20 @@ pub(super) fn completions(
 
 fn put_schema(request: &ModelRequest, params: &mut Map<String, Value>, form: StructuredOutput) {
     let Some(schema) = &request.schema else { return };
-    if form == StructuredOutput::GuidedJson {
-        // A form that the user wrote stays, here as below.
-        params.entry("guided_json").or_insert_with(|| (**schema).clone());
-    } else if let Some(format) = response_format(schema, form) {
-        params.entry("response_format").or_insert(format);
-    }
-}
-
-/// `strict` is left out: servers that enforce schemas do so without it, and hosted ones refuse many
-/// schemas under it.
-fn response_format(schema: &Value, form: StructuredOutput) -> Option<Value> {
-    match form {
-        StructuredOutput::JsonSchema => {
-            Some(json!({"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}))
-        }
-        StructuredOutput::JsonObject => Some(json!({"type": "json_object"})),
-        StructuredOutput::GuidedJson | StructuredOutput::Off => None,
-    }
+    let (name, value) = match form {
+        // `strict` is left out: servers that enforce schemas do so without it, and hosted ones refuse many
+        // schemas under it.
+        StructuredOutput::JsonSchema => (
+            "response_format",
+            json!({"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}),
+        ),
+        StructuredOutput::StructuredOutputs => ("structured_outputs", json!({"json": schema})),
+        StructuredOutput::GuidedJson => ("guided_json", (**schema).clone()),
+        StructuredOutput::JsonObject => ("response_format", json!({"type": "json_object"})),
+        StructuredOutput::Off => return,
+    };
+    // A form that the user wrote stays.
+    params.entry(name).or_insert(value);
 }
 
 /// Reads the answer of either kind.
@@ -76,10 +95,9 @@ pub(super) fn read(mut answer: Value) -> Result<Completion, Failure> {
         None => return Err(no_content(message, finish_reason.as_deref())),
     };
 
-    let (inline, answer) = reasoning::split(&content);
+    let (inline, text) = without_reasoning(&content);
     let apart = string(message, "reasoning_content").or_else(|| string(message, "reasoning"));
     let reasoning = apart.filter(|apart| !apart.trim().is_empty()).or_else(|| inline.map(str::to_owned));
-    let text = if inline.is_some() || content.trim_start().starts_with('<') { answer } else { &content };
     let more = More {
         tool_calls: tool_calls.cloned(),
         logprobs: choice.get("logprobs").filter(|logprobs| !logprobs.is_null()).cloned(),
@@ -94,7 +112,16 @@ pub(super) fn read(mut answer: Value) -> Result<Completion, Failure> {
 /// The text of one of several choices, reasoning cut off.
 fn text_of(choice: &Value) -> Option<String> {
     let content = content(choice)?;
-    Some(reasoning::split(&content).1.to_owned())
+    Some(without_reasoning(&content).1.to_owned())
+}
+
+/// Reasoning and answer; an answer without reasoning is left as it is, white space and all.
+fn without_reasoning(content: &str) -> (Option<&str>, &str) {
+    let (reasoning, answer) = reasoning::split(content);
+    match reasoning.is_some() || content.trim_start().starts_with('<') {
+        true => (reasoning, answer),
+        false => (None, content),
+    }
 }
 
 /// A message without text: why, as far as it says.
@@ -211,13 +238,33 @@ mod tests {
         let completion = read_value(&answer(json!({"content": null, "tool_calls": calls}))).unwrap();
         assert_eq!((&*completion.text, completion.more.unwrap().tool_calls), ("", Some(calls)));
         let choices = json!({"choices": [
-            {"text": "one", "logprobs": {"tokens": ["one"]}, "finish_reason": "stop"},
+            {"text": " one\n", "logprobs": {"tokens": ["one"]}, "finish_reason": "stop"},
             {"text": "<think>hm</think>two"},
         ]});
         let completion = read_value(&choices).unwrap();
         let more = completion.more.unwrap();
-        assert_eq!((&*completion.text, more.choices), ("one", vec!["one".to_owned(), "two".to_owned()]));
+        assert_eq!(
+            (&*completion.text, more.choices),
+            (" one\n", vec![" one\n".to_owned(), "two".to_owned()])
+        );
         assert_eq!(more.logprobs, Some(json!({"tokens": ["one"]})));
+    }
+
+    #[test]
+    fn images_are_parts_behind_the_text() {
+        let (request, images) = crate::llm::images::testing::request();
+        let body = Value::Object(chat(&request, Map::new(), StructuredOutput::Off, &mut images.clone()));
+        let part = |url: &str| json!({"type": "image_url", "image_url": {"url": url}});
+        let expected = json!({"messages": [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": [
+                {"type": "text", "text": "What is it?"},
+                part("data:image/png;base64,AAAA"),
+                part("data:image/webp;base64,BBBB"),
+            ]},
+            {"role": "user", "content": [part("data:image/png;base64,CCCC")]},
+        ]});
+        assert_eq!(body, expected);
     }
 
     #[test]
@@ -236,17 +283,21 @@ mod tests {
             extra_body: map(json!({"top_k": 3})),
         };
         let check = |dialect: Dialect, form: StructuredOutput, field: &str, expected: Value| {
-            let body: Value = serde_json::from_slice(&asked(dialect).body(&request, form).unwrap()).unwrap();
+            let body: Value =
+                serde_json::from_slice(&asked(dialect).body(&request, form, Images::default()).unwrap())
+                    .unwrap();
             assert_eq!((&body["model"], &body["top_k"]), (&json!("m"), &json!(3)));
             assert_eq!((&body["temperature"], &body["max_tokens"]), (&json!(0.1), &json!(9)));
             assert_eq!((&body[field], body.get("stream")), (&expected, None), "{form:?}");
         };
-        use StructuredOutput::{GuidedJson, JsonObject, JsonSchema, Off};
+        use StructuredOutput::{GuidedJson, JsonObject, JsonSchema, Off, StructuredOutputs};
         let schema = json!({"name": "answer", "schema": {"type": "object"}});
         let (chat, raw) = (Dialect::Chat, Dialect::Completions);
         check(chat, JsonSchema, "response_format", json!({"type": "json_schema", "json_schema": schema}));
         check(chat, JsonObject, "response_format", json!({"type": "json_object"}));
         check(chat, Off, "response_format", Value::Null);
+        check(chat, StructuredOutputs, "structured_outputs", json!({"json": {"type": "object"}}));
+        check(chat, StructuredOutputs, "response_format", Value::Null);
         check(chat, GuidedJson, "guided_json", json!({"type": "object"}));
         check(chat, GuidedJson, "response_format", Value::Null);
         check(chat, Off, "messages", json!(request.messages));

@@ -29,6 +29,7 @@ use super::Usage;
 use crate::config::Limits;
 use bucket::Bucket;
 pub(super) use budget::Budget;
+pub use estimate::IMAGE_TOKENS;
 pub(super) use estimate::{Outputs, tokens};
 pub(super) use headers::{Remaining, read as read_headers};
 use pace::Pace;

@@ -1,0 +1,158 @@
+//! Making a batch: the one call that must not happen twice.
+//!
+//! `trip` notes before and after. When a reply is lost, nobody here knows whether the batch was made; the
+//! provider's list is searched for a batch of the same file, twice and a while apart, before it is asked for
+//! again. What stays unknown is told as that, and the next start searches again.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::time::Duration;
+
+use futures::FutureExt;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::api::Api;
+use super::info::{BatchInfo, FileInfo};
+use crate::llm::classify::{Failure, Verdict};
+
+/// How often a batch is asked for whose outcome stays unknown.
+const MOST_ORDERS: u32 = 3;
+/// For how long a provider may say that it does not know a file that has just come.
+const SLOW_FILE: Duration = Duration::from_mins(10);
+/// Batches on one page of the provider's list.
+const PAGE: usize = 100;
+/// Pages of the provider's list that are read.
+const MOST_PAGES: usize = 100;
+/// Seconds by which the times of a file and of its batch may disagree.
+const SLACK: i64 = 60;
+
+/// A batch that could not be made.
+pub(super) struct Unmade {
+    pub(super) failure: Failure,
+    /// Whether it is certain that there is none.
+    pub(super) certain: bool,
+}
+
+impl Api {
+    /// Makes a batch of the file. When a reply is lost, the provider is asked what it has made.
+    pub(super) async fn create(&self, file: &FileInfo) -> Result<BatchInfo, Unmade> {
+        let begun = Instant::now();
+        let (in_doubt, orders) = (AtomicBool::new(false), AtomicU32::new(0));
+        let call = || {
+            let (in_doubt, orders) = (&in_doubt, &orders);
+            async move {
+                if in_doubt.load(Relaxed) {
+                    if let Some(found) = self.find_settled(file).await? {
+                        return Ok(found);
+                    }
+                    if orders.load(Relaxed) >= MOST_ORDERS {
+                        let message = "nobody knows whether the batch was made: no reply came, and the \
+                                       provider's list does not have it";
+                        return Err(Failure::new(Verdict::Fatal, "batch_in_doubt", message));
+                    }
+                }
+                in_doubt.store(true, Relaxed);
+                orders.fetch_add(1, Relaxed);
+                let made = self.order(file).await;
+                if let Err(failure) = &made
+                    && was_refused(failure)
+                {
+                    in_doubt.store(false, Relaxed);
+                }
+                made.map_err(|failure| match begun.elapsed() < SLOW_FILE {
+                    true => file_may_come(failure),
+                    false => failure,
+                })
+            }
+            .boxed()
+        };
+        let made = self.patiently(call).await;
+        made.map_err(|failure| Unmade { failure, certain: !in_doubt.load(Relaxed) })
+    }
+
+    async fn order(&self, file: &FileInfo) -> Result<BatchInfo, Failure> {
+        let body = json!({
+            "input_file_id": file.id,
+            "endpoint": self.endpoint,
+            "completion_window": self.window,
+            // Found again by it where a proxy renames files.
+            "metadata": {"synthmill": file.id},
+        });
+        let request = self.wire.post_json(self.batches.clone(), body.to_string().into_bytes());
+        BatchInfo::read(&self.json(request, self.wire.timeout()).await?)
+    }
+
+    /// The batch that was made of a file, as far as the provider's list tells. What was made a moment ago
+    /// may not be in it yet, so that "none" takes two looks.
+    pub(super) async fn look_for(&self, file: &FileInfo) -> Result<Option<BatchInfo>, Failure> {
+        self.patiently(|| self.find_settled(file).boxed()).await
+    }
+
+    async fn find_settled(&self, file: &FileInfo) -> Result<Option<BatchInfo>, Failure> {
+        if let Some(found) = self.find(file).await? {
+            return Ok(Some(found));
+        }
+        tokio::time::sleep(self.settle).await;
+        self.find(file).await
+    }
+
+    async fn find(&self, file: &FileInfo) -> Result<Option<BatchInfo>, Failure> {
+        let mut after: Option<String> = None;
+        for _ in 0..MOST_PAGES {
+            let mut url = self.batches.clone();
+            url.query_pairs_mut().append_pair("limit", &PAGE.to_string());
+            if let Some(after) = &after {
+                url.query_pairs_mut().append_pair("after", after);
+            }
+            let page = self.json(self.wire.get(url), self.wire.timeout()).await.map_err(no_list)?;
+            let Some(batches) = page.get("data").and_then(Value::as_array) else {
+                let message = format!("`{}` does not list its batches", self.shown);
+                return Err(no_list(Failure::new(Verdict::Fatal, "not_json", message)));
+            };
+            let batches: Vec<BatchInfo> =
+                batches.iter().filter_map(|batch| BatchInfo::read(batch).ok()).collect();
+            let last = batches.last().map(|batch| (batch.id.clone(), batch.created_at));
+            if let Some(found) = batches.into_iter().find(|batch| batch.is_of(file)) {
+                return Ok(Some(found));
+            }
+            let has_more = page.get("has_more").and_then(Value::as_bool).unwrap_or_default();
+            // The list begins with the newest; where times are told, those before the file are of others.
+            match last {
+                Some((id, at))
+                    if has_more
+                        && after.as_ref() != Some(&id)
+                        && (at == 0 || file.created_at == 0 || at + SLACK >= file.created_at) =>
+                {
+                    after = Some(id);
+                }
+                _ => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Whether it is certain that no batch was made.
+fn was_refused(failure: &Failure) -> bool {
+    matches!(failure.verdict, Verdict::Fatal | Verdict::Record)
+        || matches!(&*failure.class, "unreachable" | "rate_limited")
+}
+
+/// A file that has just come may take a while to be known to all of a provider.
+fn file_may_come(failure: Failure) -> Failure {
+    let is_file = failure.verdict == Verdict::Record && failure.message.to_lowercase().contains("file");
+    match is_file {
+        true => Failure { verdict: Verdict::Pause, ..failure },
+        false => failure,
+    }
+}
+
+/// A provider that cannot list its batches cannot say whether one was made.
+fn no_list(failure: Failure) -> Failure {
+    if !matches!(failure.verdict, Verdict::Fatal | Verdict::Record) {
+        return failure;
+    }
+    let message = format!("cannot tell whether the last batch was made: {}", failure.message);
+    Failure { verdict: Verdict::Fatal, message, ..failure }
+}

@@ -1,0 +1,76 @@
+//! A server that passes each question on to a real one and notes it: what a real server was asked is not to be
+//! had from its own figures.
+//!
+//! The scripted server is `model_server`; this one makes no answers.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::Value;
+
+/// A running forwarder; it ends when this is dropped.
+pub(crate) struct Forwarder {
+    /// The base URL, such as `http://127.0.0.1:40123/v1`.
+    pub(crate) url: String,
+    desk: Arc<Desk>,
+    // Dropped with its tasks and connections.
+    _runtime: tokio::runtime::Runtime,
+}
+
+struct Desk {
+    /// Scheme, host and port of the real server.
+    behind: String,
+    client: reqwest::Client,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    /// How often each body was sent.
+    asked: BTreeMap<Vec<u8>, usize>,
+    /// Responses that the real server gave.
+    answered: usize,
+}
+
+impl Forwarder {
+    /// Starts one before the server whose base URL is `behind`.
+    pub(crate) fn start(behind: &str) -> Self {
+        let behind = behind.trim_end_matches('/').trim_end_matches("/v1").to_owned();
+        let desk = Arc::new(Desk { behind, client: reqwest::Client::new(), seen: Mutex::default() });
+        let router = Router::new().fallback(pass_on).with_state(Arc::clone(&desk));
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let url = format!("http://{}/v1", listener.local_addr().unwrap());
+        runtime.spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { url, desk, _runtime: runtime }
+    }
+
+    /// Each question, and how often it was asked.
+    pub(crate) fn asked(&self) -> Vec<(Value, usize)> {
+        let seen = self.desk.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.asked.iter().map(|(body, times)| (serde_json::from_slice(body).unwrap(), *times)).collect()
+    }
+
+    /// How many answers the real server gave.
+    pub(crate) fn answered(&self) -> usize {
+        self.desk.seen.lock().unwrap_or_else(PoisonError::into_inner).answered
+    }
+}
+
+async fn pass_on(State(desk): State<Arc<Desk>>, uri: Uri, body: Bytes) -> Response {
+    let seen = || desk.seen.lock().unwrap_or_else(PoisonError::into_inner);
+    *seen().asked.entry(body.to_vec()).or_default() += 1;
+    let request = desk.client.post(format!("{}{}", desk.behind, uri.path())).body(body);
+    let request = request.header(header::CONTENT_TYPE, "application/json");
+    let Ok(response) = request.send().await else { return StatusCode::BAD_GATEWAY.into_response() };
+    let status = response.status();
+    let Ok(body) = response.bytes().await else { return StatusCode::BAD_GATEWAY.into_response() };
+    seen().answered += 1;
+    (status, body).into_response()
+}
