@@ -1,17 +1,17 @@
 //! How well the model client uses a server: `cargo bench --bench model_client`.
 //!
-//! The server runs in another process. Prints one line a figure; nothing is asserted. The bare loop is
-//! reqwest with the same number of requests at a time and nothing else.
+//! The servers are the test server in processes of their own (`servers`). Prints one line a figure; nothing
+//! is asserted. The bare loop is reqwest with the same number of requests at a time and nothing else.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on has failed")]
 
+#[path = "../../tests/server/mod.rs"]
 mod server;
+mod servers;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -21,38 +21,33 @@ use synthmill::config::ModelConfig;
 use synthmill::llm::{Message, Model, ModelRequest, Remote};
 use synthmill::record::Record;
 
+use servers::Server;
+
 const SECONDS: u64 = 20;
 
 fn main() {
-    if std::env::args().nth(1).as_deref() == Some("serve") {
-        return server::serve();
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().as_deref() == Some("serve") {
+        return servers::serve(&arguments.next().unwrap());
     }
-    let mut child =
-        Command::new(std::env::current_exe().unwrap()).arg("serve").stdout(Stdio::piped()).spawn().unwrap();
-    let url = url(&mut child);
-    measure(&url);
-    child.kill().unwrap();
-    child.wait().unwrap();
-}
-
-fn url(child: &mut Child) -> String {
-    let mut port = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
-    format!("http://127.0.0.1:{}", port.trim())
+    measure();
 }
 
 #[tokio::main]
-async fn measure(url: &str) {
-    flat(url).await;
-    slow(url).await;
-    limited(url, "declared", json!({"concurrency": 256, "limits": {"requests_per_minute": 12_000}})).await;
-    limited(url, "found at 256 at a time", json!({"concurrency": 256})).await;
-    limited(url, "found with `auto`", json!({"concurrency": "auto"})).await;
-    poison(url).await;
+async fn measure() {
+    let server = servers::patient();
+    flat(&server.url).await;
+    slow(&server.url).await;
+    poison(&server).await;
+    let server = servers::refusing();
+    limited(&server, "declared", json!({"concurrency": 256, "limits": {"requests_per_minute": 12_000}}))
+        .await;
+    limited(&server, "found at 256 at a time", json!({"concurrency": 256})).await;
+    limited(&server, "found with `auto`", json!({"concurrency": "auto"})).await;
 }
 
 fn model(url: &str, more: Value) -> Remote {
-    let mut config = json!({"base_urls": [format!("{url}/v1")], "model": "bench"});
+    let mut config = json!({"base_urls": [url], "model": "bench"});
     config.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
     let config: ModelConfig = serde_json::from_value(config).unwrap();
     Remote::new("bench", &config).unwrap()
@@ -66,7 +61,7 @@ async fn ask(model: &Remote, prompt: String) -> bool {
 /// A bare load generator and the client, at 256 at a time for as long.
 async fn flat(url: &str) {
     let client = reqwest::Client::new();
-    let target = format!("{url}/v1/chat/completions");
+    let target = format!("{url}/chat/completions");
     let bare = rate(256, |number| {
         let message = json!({"role": "user", "content": format!("flat {number}")});
         let body = json!({"model": "bench", "messages": [message]}).to_string();
@@ -134,8 +129,8 @@ fn schedule(calls: u64, places: usize) -> f64 {
     let mut last = Duration::ZERO;
     for number in 0..calls {
         let Reverse(at) = free.pop().unwrap();
-        let slow = number.is_multiple_of(server::EVERY);
-        let end = at + if slow { server::SLOW } else { server::LATENCY };
+        let slow = number.is_multiple_of(servers::EVERY);
+        let end = at + if slow { servers::SLOW } else { servers::LATENCY };
         last = last.max(end);
         free.push(Reverse(end));
     }
@@ -143,39 +138,32 @@ fn schedule(calls: u64, places: usize) -> f64 {
 }
 
 /// A server that refuses above 200 a second.
-async fn limited(url: &str, how: &str, more: Value) {
-    let model = model(url, more);
-    stats(url).await;
+async fn limited(server: &Server, how: &str, more: Value) {
+    let model = model(&server.url, more);
+    let mut seen = server.questions().len();
     // Twice, so that the second part shows the steady state.
     for part in ["at first", "then"] {
         let ours = rate(256, |number| ask(&model, format!("limited {number}"))).await;
-        let stats = stats(url).await;
+        let questions = server.questions();
+        let (refused, early) = servers::refusals(&questions[seen..]);
+        seen = questions.len();
         println!(
-            "200 a second, {how}, {part}: {:.1} % of it, {} refused, {} sent before their time",
-            100.0 * ours / server::RATE,
-            stats["refusals"],
-            stats["early"]
+            "200 a second, {how}, {part}: {:.1} % of it, {refused} refused, {early} sent before their time",
+            100.0 * ours / servers::RATE,
         );
     }
 }
 
 /// Two of a hundred questions are refused for good.
-async fn poison(url: &str) {
-    let model = model(url, json!({"concurrency": 64}));
-    stats(url).await;
+async fn poison(server: &Server) {
+    let model = model(&server.url, json!({"concurrency": 64}));
     let calls = 3000_u64;
     let work = stream::iter(0..calls).map(|number| ask(&model, format!("poison {number}")));
     let answered = work.buffer_unordered(64).filter(|done| std::future::ready(*done)).count().await;
-    let stats = stats(url).await;
+    let asked = server.questions().iter().filter(|question| servers::is_poison(question)).count();
     println!(
-        "2 % poison: {} of {} asked in all, {answered} of {} others answered",
-        stats["poison"],
-        calls / server::EVERY,
-        calls - calls / server::EVERY
+        "2 % poison: {asked} of {} asked in all, {answered} of {} others answered",
+        calls / servers::EVERY,
+        calls - calls / servers::EVERY
     );
-}
-
-async fn stats(url: &str) -> Value {
-    let text = reqwest::get(format!("{url}/stats")).await.unwrap().text().await.unwrap();
-    serde_json::from_str(&text).unwrap()
 }

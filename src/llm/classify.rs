@@ -9,7 +9,8 @@
 //! | 404, 405, unknown model, a redirect | `model_not_found`, `not_found`, `redirect` | fatal |
 //! | 429 | `rate_limited` | pause |
 //! | 503, 529 | `status_503`, `status_529` | pause |
-//! | no connection: refused, DNS, TLS | `unreachable` | retry |
+//! | no connection: refused, DNS | `unreachable` | retry |
+//! | a certificate that is not trusted, or no TLS | `tls` | retry; fatal before the first answer |
 //! | 408, 409, 425, 5xx but 501 | `status_N` | retry |
 //! | no end within the time; reset; cut body | `timeout`, `reset`, `cut_body` | retry |
 //! | 200 with a body that is not JSON, with an error, without choices, without content | `not_json`, `error_in_200`, `empty_choices`, `no_content` | retry |
@@ -67,7 +68,7 @@ impl Failure {
     /// Whether the endpoint rather than the answer is to blame.
     pub(super) fn blames_endpoint(&self) -> bool {
         let class = &*self.class;
-        matches!(class, "unreachable" | "reset" | "timeout" | "cut_body" | "not_json")
+        matches!(class, "unreachable" | "tls" | "reset" | "timeout" | "cut_body" | "not_json")
             || class.starts_with("status_5")
     }
 }
@@ -75,9 +76,23 @@ impl Failure {
 const NO_SERVER: &str =
     "is a model server running there? name another with `--base-url` or LLM_BASE_URL, or use `--no-llm`";
 
+const UNKNOWN_AUTHORITY: &str = "nobody trusted here vouches for its certificate: name the file of its \
+    authority in SSL_CERT_FILE";
+const BAD_CERTIFICATE: &str = "the server needs another certificate, or is not the one that was meant";
+const NO_TLS: &str = "does it speak TLS? an address without starts with http://";
+
 /// Judges a request that brought no response, or half of one. `url` is what to call the endpoint.
 pub(super) fn transport(error: &reqwest::Error, url: &str) -> Failure {
     let cause = root_cause(error);
+    if error.is_connect() && is_tls(error) {
+        let hint = match &*cause {
+            cause if cause.contains("UnknownIssuer") => UNKNOWN_AUTHORITY,
+            cause if cause.contains("certificate") => BAD_CERTIFICATE,
+            _ => NO_TLS,
+        };
+        let message = format!("no secure connection to `{url}`: {cause}");
+        return Failure { hint: Some(hint), ..Failure::new(Verdict::Retry, "tls", message) };
+    }
     if error.is_connect() {
         let message = format!("cannot reach `{url}`: {cause}");
         return Failure { hint: Some(NO_SERVER), ..Failure::new(Verdict::Retry, "unreachable", message) };
@@ -94,6 +109,23 @@ pub(super) fn transport(error: &reqwest::Error, url: &str) -> Failure {
         ("reset", "closed the connection")
     };
     Failure::new(Verdict::Retry, class, format!("`{url}` {what}: {cause}"))
+}
+
+/// Whether a connection failed over TLS: that is invalid data, whatever is wrong with it.
+fn is_tls(error: &reqwest::Error) -> bool {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+        let mut io = cause.downcast_ref::<std::io::Error>();
+        while let Some(error) = io {
+            if error.kind() == std::io::ErrorKind::InvalidData {
+                return true;
+            }
+            // One within another is no source of it.
+            io = error.get_ref().and_then(|inner| inner.downcast_ref());
+        }
+    }
+    false
 }
 
 /// The innermost error: the outer ones repeat the URL, which may hold a password.
@@ -241,9 +273,9 @@ impl Said {
     }
 }
 
-/// One line of at most 300 characters.
+/// One line of at most 300 characters, none of which does something to a terminal.
 pub(super) fn clean(text: &str) -> String {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ").replace(char::is_control, "\u{fffd}");
     match line.char_indices().nth(300) {
         Some((end, _)) => format!("{}...", &line[..end]),
         None => line,
@@ -318,5 +350,6 @@ mod tests {
             );
         }
         assert!(failure.message.len() < 400, "{}", failure.message.len());
+        assert_eq!(clean("a\u{1b}[31m\n\u{0}b"), "a\u{fffd}[31m \u{fffd}b");
     }
 }

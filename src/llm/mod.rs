@@ -22,6 +22,8 @@ mod retry;
 mod retry_after;
 pub mod scripted;
 mod secrets;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::sync::Arc;

@@ -204,6 +204,7 @@ impl Remote {
         // One replica that is overloaded or starting says nothing of the others, unless it says when to come.
         let alone = class != "rate_limited" && failure.retry_after.is_none() && self.endpoints.len() > 1;
         place.end(match failure.verdict {
+            Verdict::Pause if class == "rate_limited" && failure.retry_after.is_some() => Outcome::Paced,
             Verdict::Pause if !alone => Outcome::Full,
             Verdict::Pause => Outcome::Bad,
             Verdict::Retry if failure.blames_endpoint() => Outcome::Bad,

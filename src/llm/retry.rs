@@ -87,6 +87,10 @@ impl Retry {
                 let message = format!("{}; the server has no room for too long", failure.message);
                 return Err(Failure { verdict: Verdict::Fatal, message, ..failure });
             }
+            // A certificate does not mend itself, and who set the address up should hear of it at once.
+            if failure.class == "tls" && answered == 0 {
+                return Err(hinted(failure));
+            }
             let down = failure.class == "unreachable";
             let patience = if answered > 0 { MAX_PAUSE } else { PATIENCE_AT_START };
             if down && failing > patience {
@@ -258,6 +262,17 @@ mod tests {
         let error = result.unwrap_err();
         assert_eq!((error.verdict, &*error.message), (Verdict::Fatal, "it failed; is it running?"));
         assert!(times[2] < Duration::from_secs(3), "{times:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn t39_a_certificate_is_fatal_at_once_but_bad_luck_later() {
+        let bad = Failure { class: "tls".to_owned(), ..down() };
+        let retry = retry();
+        let (result, times) = play(&retry, &vec![bad.clone(); 9]).await;
+        assert_eq!((result.unwrap_err().verdict, times.len()), (Verdict::Fatal, 1));
+        assert!(play(&retry, &[]).await.0.is_ok());
+        let (result, times) = play(&retry, &[bad.clone(), bad]).await;
+        assert!(result.is_ok() && times.len() == 3);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,172 +1,90 @@
-//! A server with OpenAI's chat API whose replies a test scripts, question by question.
+//! The test server on a thread of the test's own process, answering as a closure of the test says.
 //!
-//! Runs on a thread and runtime of its own, so that tests of any kind can use it: a test of the library in
-//! async code, or one that starts the program and waits for it. Notes every question with its time.
+//! For tests whose replies depend on more than a script can say, or that look at questions as they come.
+//! Everything else of it is `tests/server`; `server_process` runs the same in a process of its own.
 
-use std::collections::HashMap;
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::Response;
-use futures::{StreamExt, stream};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::oneshot;
 
-/// One question as it came.
-#[derive(Debug, Clone)]
-pub(crate) struct Question {
-    /// When it came.
-    pub(crate) at: Instant,
-    /// The path asked for, such as `/v1/chat/completions`.
-    pub(crate) path: String,
-    pub(crate) headers: HeaderMap,
-    /// The body; null where it was no JSON.
-    pub(crate) body: Value,
-    /// The text of the last message.
-    pub(crate) prompt: String,
-    /// How many questions with the same last message came before.
-    pub(crate) before: usize,
-}
-
-/// What the server does with a question.
-#[derive(Debug, Clone)]
-pub(crate) struct Reply {
-    status: u16,
-    headers: Vec<(String, String)>,
-    body: Vec<u8>,
-    delay: Duration,
-    /// Bytes after which the connection breaks.
-    cut: Option<usize>,
-    /// Whether it stays open there instead, for ever.
-    stuck: bool,
-}
+use crate::server::desk::Desk;
+pub(crate) use crate::server::desk::Question;
+use crate::server::log::Log;
+pub(crate) use crate::server::reply::Reply;
+use crate::server::script::Script;
+use crate::server::{self, door::Door};
 
 impl Reply {
     /// An answer of this text, as a server gives it.
     pub(crate) fn answer(text: &str) -> Self {
-        let message = json!({"role": "assistant", "content": text});
-        Self::json(
-            200,
-            &json!({
-                "id": "chatcmpl-1",
-                "object": "chat.completion",
-                "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
-                "usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10},
-            }),
-        )
-    }
-
-    /// An error with OpenAI's error object.
-    pub(crate) fn error(status: u16, code: &str, message: &str) -> Self {
-        Self::json(status, &json!({"error": {"code": code, "message": message}}))
+        Self { answer: Some(text.to_owned()), ..Self::default() }
     }
 
     pub(crate) fn json(status: u16, body: &Value) -> Self {
-        Self::raw(status, "application/json", body.to_string())
+        Self { status: Some(status), json: Some(body.clone()), ..Self::default() }
     }
 
     pub(crate) fn raw(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
-        let headers = vec![(header::CONTENT_TYPE.to_string(), content_type.to_owned())];
-        Self { status, headers, body: body.into(), delay: Duration::ZERO, cut: None, stuck: false }
+        let reply = Self { status: Some(status), bytes: Some(body.into()), ..Self::default() };
+        reply.with("content-type", content_type)
     }
 
-    pub(crate) fn with_header(mut self, name: &str, value: &str) -> Self {
-        self.headers.push((name.to_owned(), value.to_owned()));
-        self
+    pub(crate) fn with_header(self, name: &str, value: &str) -> Self {
+        self.with(name, value)
     }
 
     /// The same, after a while.
-    pub(crate) fn after(mut self, delay: Duration) -> Self {
-        self.delay = delay;
-        self
+    pub(crate) fn after(self, delay: Duration) -> Self {
+        Self { delay: delay.as_secs_f64(), ..self }
     }
-
-    /// The same, with the connection broken after half of the body.
-    pub(crate) fn half(mut self) -> Self {
-        self.cut = Some(self.body.len() / 2);
-        self
-    }
-
-    /// The same, with nothing more after half of the body.
-    pub(crate) fn stuck(self) -> Self {
-        Self { stuck: true, ..self.half() }
-    }
-
-    fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap();
-        let mut response = Response::builder().status(status);
-        for (name, value) in &self.headers {
-            response = response.header(name, value);
-        }
-        let body = match self.cut {
-            None => Body::from(self.body),
-            Some(end) => {
-                response = response.header(header::CONTENT_LENGTH, self.body.len());
-                let start = Bytes::copy_from_slice(&self.body[..end]);
-                let stuck = self.stuck;
-                let broken = async move {
-                    if stuck {
-                        std::future::pending::<()>().await;
-                    }
-                    // The server sends what it has when it is made to wait.
-                    tokio::task::yield_now().await;
-                    Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))
-                };
-                Body::from_stream(stream::iter([Ok(start)]).chain(stream::once(broken)))
-            }
-        };
-        response.body(body).unwrap()
-    }
-}
-
-type Answer = Box<dyn Fn(&Question) -> Reply + Send + Sync>;
-
-/// What the server's handlers share.
-struct Desk {
-    answer: Answer,
-    log: Mutex<Vec<Question>>,
-    counts: Mutex<HashMap<String, usize>>,
 }
 
 /// A running server; it ends when this is dropped.
 pub(crate) struct ModelServer {
     /// The base URL, such as `http://127.0.0.1:40123/v1`.
     pub(crate) url: String,
-    desk: Arc<Desk>,
+    questions: Arc<Mutex<Vec<Question>>>,
     _served: Served,
 }
 
 impl ModelServer {
     /// Starts a server that answers with what `answer` makes of each question.
     pub(crate) fn start(answer: impl Fn(&Question) -> Reply + Send + Sync + 'static) -> Self {
-        let desk =
-            Arc::new(Desk { answer: Box::new(answer), log: Mutex::default(), counts: Mutex::default() });
-        let router = Router::new().fallback(serve).with_state(Arc::clone(&desk));
-        let served = Served::start(router);
-        Self { url: served.url.clone(), desk, _served: served }
+        let questions: Arc<Mutex<Vec<Question>>> = Arc::default();
+        let kept = Arc::clone(&questions);
+        let note = move |question: &Question, _| {
+            kept.lock().unwrap_or_else(PoisonError::into_inner).push(question.clone());
+        };
+        let desk = Desk::new(&Script::default(), Box::new(move |question| (answer(question), None)), note);
+        let served = Served::by(|listener| async {
+            let door = Door::new(listener, None, &Script::default(), Arc::new(Log::open(None)));
+            server::serve(door, desk).await;
+        });
+        Self { url: served.url.clone(), questions, _served: served }
     }
 
     /// Starts a server that gives these replies in order, whatever is asked, then the last one for ever.
     pub(crate) fn replies(replies: Vec<Reply>) -> Self {
-        let next = std::sync::atomic::AtomicUsize::new(0);
+        let next = AtomicUsize::new(0);
         Self::start(move |_| {
-            let at = next.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            let at = next.fetch_add(1, Ordering::SeqCst);
             replies[at.min(replies.len() - 1)].clone()
         })
     }
 
     /// Every question so far, in the order they came.
     pub(crate) fn questions(&self) -> Vec<Question> {
-        self.desk.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.questions.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// A router served on a thread and runtime of its own until this is dropped.
+/// Something served on a thread and runtime of its own until this is dropped.
 pub(crate) struct Served {
     /// The base URL of `/v1`.
     pub(crate) url: String,
@@ -175,18 +93,25 @@ pub(crate) struct Served {
 }
 
 impl Served {
+    /// Serves a router.
     pub(crate) fn start(router: Router) -> Self {
+        Self::by(|listener| async {
+            listener.set_nonblocking(true).unwrap();
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            axum::serve(listener, router).await.unwrap();
+        })
+    }
+
+    fn by<F: Future<Output = ()>>(serve: impl FnOnce(TcpListener) -> F + Send + 'static) -> Self {
         // Bound here, so that the address is known and takes connections before `start` returns.
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/v1", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
                 tokio::select! {
-                    served = axum::serve(listener, router) => served.unwrap(),
+                    () = serve(listener) => {}
                     _ = stopped => {}
                 }
             });
@@ -205,25 +130,4 @@ impl Drop for Served {
             let _ = thread.join();
         }
     }
-}
-
-async fn serve(State(desk): State<Arc<Desk>>, request: axum::extract::Request) -> Response {
-    let at = Instant::now();
-    let (parts, body) = request.into_parts();
-    let bytes = axum::body::to_bytes(body, 64 << 20).await.unwrap_or_default();
-    let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-    let last = body["messages"].as_array().and_then(|messages| messages.last());
-    let prompt = last.and_then(|message| message["content"].as_str()).unwrap_or_default().to_owned();
-    let before = {
-        let mut counts = desk.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(prompt.clone()).or_default();
-        *count += 1;
-        *count - 1
-    };
-    let path = parts.uri.path().to_owned();
-    let question = Question { at, path, headers: parts.headers, body, prompt, before };
-    let reply = (desk.answer)(&question);
-    desk.log.lock().unwrap_or_else(PoisonError::into_inner).push(question);
-    tokio::time::sleep(reply.delay).await;
-    reply.into_response()
 }

@@ -1,7 +1,10 @@
 //! How many requests an endpoint gets at a time: as declared, or as many as it turns out to bear.
 //!
 //! Found by additive increase and multiplicative decrease, judged by single attempts; where a server tells
-//! of its waiting queue, by that. Plain arithmetic; `endpoints` tells it what happened.
+//! of its waiting queue, by that; where it neither refuses nor tells, by whether more requests bring more
+//! answers. Plain arithmetic on a clock given from outside; `endpoints` tells it what happened.
+
+use tokio::time::Instant;
 
 /// Requests at a time that an endpoint begins with.
 const FIRST: f64 = 8.0;
@@ -11,6 +14,18 @@ const CUT: f64 = 0.7;
 const KNOWN: f64 = 0.9;
 /// The share of running requests that may wait in the server's queue: enough that it never idles.
 const WAITING: f64 = 0.1;
+
+/// Answers that a rate is measured over at least.
+const ENOUGH: f64 = 16.0;
+/// Twice the requests must bring so many times the answers, or they wait somewhere.
+const GAIN: f64 = 1.2;
+/// So many times the requests are tried where more brought nothing, after so many windows, and must bring so
+/// many times the answers.
+const TRIED: f64 = 1.5;
+const REST: u32 = 20;
+const TRIED_GAIN: f64 = 1.1;
+/// Windows that a trial is measured over, after one that still has answers of the time before.
+const TRIAL: u32 = 4;
 
 /// The requests an endpoint may have at a time.
 #[derive(Debug)]
@@ -39,7 +54,22 @@ pub(super) struct Auto {
     cut_at: u64,
     /// The server tells of its queue.
     steered: bool,
+    window: Option<Instant>,
+    level: Level,
 }
+
+/// Whether more requests still bring more answers.
+#[derive(Debug)]
+enum Level {
+    /// They may: answers a second before the last growth and the limit then, and windows without a gain.
+    Rising { rate: f64, limit: f64, flat: u32 },
+    /// They do not: windows, answers and seconds since then.
+    Flat { windows: u32, answers: f64, seconds: f64 },
+    /// Looks again: the limit and the rate so far, and windows, answers and seconds since.
+    Trying { limit: f64, rate: f64, windows: u32, answers: f64, seconds: f64 },
+}
+
+const UNKNOWN: Level = Level::Rising { rate: 0.0, limit: 0.0, flat: 0 };
 
 impl Limit {
     pub(super) fn auto(most: u32) -> Self {
@@ -54,6 +84,8 @@ impl Limit {
             used: false,
             cut_at: 0,
             steered: false,
+            window: None,
+            level: UNKNOWN,
         })
     }
 
@@ -74,21 +106,26 @@ impl Limit {
     }
 
     /// Notes that an attempt is sent, as one of so many.
-    pub(super) fn sent(&mut self, in_flight: u32) {
+    pub(super) fn sent(&mut self, in_flight: u32, now: Instant) {
         if let Self::Auto(auto) = self {
+            auto.window.get_or_insert(now);
             auto.used |= f64::from(in_flight) >= (auto.limit * 0.9).floor();
         }
     }
 
     /// Notes that an attempt was answered.
-    pub(super) fn good(&mut self) {
+    pub(super) fn good(&mut self, now: Instant) {
         let Self::Auto(auto) = self else { return };
+        let begun = *auto.window.get_or_insert(now);
         auto.done += 1.0;
-        if auto.done < auto.limit.floor() {
+        let least = if matches!(auto.level, Level::Rising { .. }) { 0.0 } else { ENOUGH };
+        if auto.done < auto.limit.floor().max(least) {
             return;
         }
-        auto.done = 0.0;
-        if std::mem::take(&mut auto.used) && !auto.steered {
+        let answers = std::mem::take(&mut auto.done);
+        let seconds = now.saturating_duration_since(begun).as_secs_f64();
+        auto.window = Some(now);
+        if std::mem::take(&mut auto.used) && !auto.steered && auto.brings_more(answers, seconds) {
             auto.grow();
         }
     }
@@ -102,6 +139,15 @@ impl Limit {
         auto.cut_at = next;
         auto.ceiling = auto.limit;
         auto.cut_to(auto.limit * CUT);
+    }
+
+    /// Notes that requests pause for their quota: what was measured until now says nothing of the server.
+    pub(super) fn paced(&mut self) {
+        let Self::Auto(auto) = self else { return };
+        if let Level::Trying { limit, .. } = auto.level {
+            auto.limit = limit;
+        }
+        auto.forget();
     }
 
     /// Notes what the server says of its own queue.
@@ -120,6 +166,55 @@ impl Limit {
 }
 
 impl Auto {
+    /// Judges a window that used the limit: whether to let it grow.
+    fn brings_more(&mut self, answers: f64, seconds: f64) -> bool {
+        if seconds == 0.0 {
+            return true;
+        }
+        let now = answers / seconds;
+        match &mut self.level {
+            Level::Rising { rate, limit, flat } => {
+                // Growth by one is too little to be seen.
+                let seen = self.limit >= *limit * 1.9 && answers >= ENOUGH;
+                if seen && *rate > 0.0 && now < *rate * GAIN {
+                    *flat += 1;
+                    if *flat > 1 {
+                        self.limit = *limit;
+                        self.slow_start = false;
+                        self.level = Level::Flat { windows: 0, answers: 0.0, seconds: 0.0 };
+                    }
+                    return false;
+                }
+                if seen || *rate == 0.0 {
+                    (*rate, *limit, *flat) = (now, self.limit, 0);
+                }
+                true
+            }
+            Level::Flat { windows, answers: all, seconds: time } => {
+                (*windows, *all, *time) = (*windows + 1, *all + answers, *time + seconds);
+                if *windows >= REST {
+                    let (limit, rate) = (self.limit, *all / *time);
+                    self.level = Level::Trying { limit, rate, windows: 0, answers: 0.0, seconds: 0.0 };
+                    self.limit = (limit * TRIED).min(self.most);
+                }
+                false
+            }
+            Level::Trying { limit, rate, windows, answers: all, seconds: time } => {
+                if *windows > 0 {
+                    (*all, *time) = (*all + answers, *time + seconds);
+                }
+                *windows += 1;
+                if *windows > TRIAL {
+                    if *all < *time * *rate * TRIED_GAIN {
+                        self.limit = *limit;
+                    }
+                    self.level = Level::Flat { windows: 0, answers: 0.0, seconds: 0.0 };
+                }
+                false
+            }
+        }
+    }
+
     fn grow(&mut self) {
         let grown = if self.slow_start {
             self.limit * 2.0
@@ -139,8 +234,15 @@ impl Auto {
         self.limit = limit.max(1.0);
         self.slow_start = false;
         self.step = 1.0;
+        self.forget();
+    }
+
+    /// Measures anew.
+    fn forget(&mut self) {
         self.done = 0.0;
         self.used = false;
+        self.window = None;
+        self.level = UNKNOWN;
     }
 }
 
@@ -148,19 +250,21 @@ impl Auto {
 mod tests {
     use super::*;
 
-    /// Runs windows against a server that refuses what exceeds its capacity; gives the limit after each.
+    /// Runs windows of a second against a server that refuses what exceeds its capacity; gives the limit after each.
     fn windows(limit: &mut Limit, number: &mut u64, capacity: u32, count: usize) -> Vec<u32> {
         let mut found = Vec::new();
+        let mut clock = Instant::now();
         for _ in 0..count {
             let asked = limit.now();
             let first = *number;
             *number += u64::from(asked);
             for place in 0..asked {
-                limit.sent(place + 1);
+                limit.sent(place + 1, clock);
             }
+            clock += std::time::Duration::from_secs(1);
             for place in 0..asked {
                 match place < capacity {
-                    true => limit.good(),
+                    true => limit.good(clock),
                     false => limit.loss(first + u64::from(place), *number),
                 }
             }
@@ -186,8 +290,8 @@ mod tests {
     #[test]
     fn t43_a_limit_that_is_not_used_does_not_grow_and_one_loss_cuts_once() {
         let (mut limit, number) = (Limit::auto(64), 100);
-        limit.sent(3);
-        (0..100).for_each(|_| limit.good());
+        limit.sent(3, Instant::now());
+        (0..100).for_each(|_| limit.good(Instant::now()));
         assert_eq!(limit.now(), 8);
         (0..5).for_each(|lost| limit.loss(lost, number));
         assert_eq!(limit.now(), 5);
@@ -201,7 +305,7 @@ mod tests {
     fn polls(limit: &mut Limit, capacity: f64, count: usize) -> Vec<u32> {
         let mut found = Vec::new();
         for _ in 0..count {
-            limit.sent(limit.now());
+            limit.sent(limit.now(), Instant::now());
             let asked = f64::from(limit.now());
             limit.queue(asked.min(capacity), (asked - capacity).max(0.0));
             found.push(limit.now());

@@ -64,8 +64,10 @@ struct Health {
 pub(super) enum Outcome {
     /// It answered, be it with a refusal of the question.
     Good,
-    /// It has no room.
+    /// It has no room, and does not say when it will.
     Full,
+    /// It said when to come again: that is of the quota, whose pool waits, not of how many came at a time.
+    Paced,
     /// It failed.
     Bad,
 }
@@ -231,7 +233,7 @@ impl Place {
         self.sent = Some(health.sent);
         health.sent += 1;
         let in_flight = health.in_flight;
-        health.limit.sent(in_flight);
+        health.limit.sent(in_flight, Instant::now());
     }
 
     /// The request has ended.
@@ -243,15 +245,18 @@ impl Place {
         match outcome {
             Outcome::Good => {
                 health.answered += 1;
-                health.limit.good();
+                health.limit.good(Instant::now());
                 if health.breaker.word() != "up" && self.endpoints.list.len() > 1 {
                     info!(url = endpoint.address.shown, "the endpoint is back");
                 }
                 health.breaker.good();
             }
-            Outcome::Full => {
+            Outcome::Full | Outcome::Paced => {
                 health.failed += 1;
-                health.limit.loss(number, next);
+                match outcome {
+                    Outcome::Paced => health.limit.paced(),
+                    _ => health.limit.loss(number, next),
+                }
                 health.breaker.unknown(Instant::now());
             }
             Outcome::Bad => {

@@ -192,12 +192,14 @@ impl Pool {
         if first {
             state.refusals = state.refusals.saturating_add(1);
         }
+        // Of many refusals at a time the first one decides how much is added to what all of them ask.
+        let asked = asked.map(|asked| asked.min(LONGEST_ASKED));
+        if asked.is_some_and(|asked| state.paused_until.is_some_and(|present| present >= now + asked)) {
+            return;
+        }
         let wait = match asked {
             // A little later than asked, so that several runs do not all come back at once.
-            Some(asked) => {
-                let asked = asked.min(LONGEST_ASKED);
-                asked + part_of((asked / 10).min(Duration::from_secs(1)))
-            }
+            Some(asked) => asked + part_of((asked / 10).min(Duration::from_secs(1))),
             None => part_of(bound),
         };
         let until = now + wait;

@@ -247,14 +247,14 @@ fn server(rate: f64, down: std::ops::Range<f64>) -> Server {
 
 #[tokio::test(start_paused = true)]
 async fn t47_a_rate_that_nobody_declared_is_found() {
-    for (burst, least) in [(200.0, 0.85), (50.0, 0.85), (10.0, 0.75)] {
+    for (burst, least, at_first) in [(200.0, 0.94, 0.7), (50.0, 0.9, 0.58), (10.0, 0.83, 0.5)] {
         let pool = Pool::new("p", Limits::default());
         let wait = Some(Duration::from_secs(1));
         let server = Server { burst, level: 0.0, ..server(200.0, 0.0..0.0) };
         let (taken, attempts) = load(&pool, server, 256, wait, 300.0).await;
         let share = taken.len() as f64 / (200.0 * 300.0);
         let first = taken.iter().filter(|at| **at < 30.0).count() as f64 / (200.0 * 30.0);
-        assert!(share >= least && first >= 0.45, "{burst}: {share}, {first}");
+        assert!(share >= least && first >= at_first, "{burst}: {share}, {first}");
         assert!(attempts as f64 <= 1.1 * taken.len() as f64, "{attempts} for {}", taken.len());
     }
 }

@@ -1,0 +1,133 @@
+//! How many requests at a time `auto` settles at, and what of the server is used, for servers of each kind.
+
+use super::played::{Over, Traits};
+use super::*;
+
+/// A server, how long it is watched, and what must come of it.
+struct Case {
+    name: &'static str,
+    traits: Traits,
+    /// Whether it tells of its queue.
+    tells: bool,
+    /// Seconds until the limit has settled.
+    settled: f64,
+    /// Where the limit then stays.
+    limit: std::ops::RangeInclusive<u32>,
+    /// The share of what the best fixed limit brings.
+    least: f64,
+}
+
+/// What was seen of a server each half second, from the moment that the limit had settled.
+struct Seen {
+    limits: Vec<u32>,
+    /// Running and waiting.
+    queues: Vec<(f64, f64)>,
+    /// Answers a second.
+    rate: f64,
+}
+
+async fn watch(client: &Client, server: &Played, tells: bool, settled: f64) -> Seen {
+    let mut seen = Seen { limits: Vec::new(), queues: Vec::new(), rate: 0.0 };
+    let steps = async {
+        client.keep_asking(server, 1500, settled).await;
+        let look = async {
+            loop {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                seen.limits.push(client.limit());
+                seen.queues.push(server.queue());
+            }
+        };
+        tokio::select! {
+            rate = client.keep_asking(server, 1500, 120.0) => seen.rate = rate,
+            () = look => {}
+        }
+    };
+    let watching = async {
+        match tells {
+            true => client.watch(server).await,
+            false => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = steps => {}
+        () = watching => {}
+    }
+    seen
+}
+
+async fn check(case: Case) {
+    let server = Played::new(case.traits, 7);
+    let client = Client::new(Concurrency::Auto, Limits::default());
+    let seen = watch(&client, &server, case.tells, case.settled).await;
+    let best = case.traits.places as f64 / case.traits.latency;
+    let (low, high) = (*seen.limits.iter().min().unwrap(), *seen.limits.iter().max().unwrap());
+    let share = seen.rate / best;
+    assert!(case.limit.contains(&low) && case.limit.contains(&high), "{}: {low} to {high}", case.name);
+    assert!(share >= case.least, "{}: {share}", case.name);
+    if case.tells {
+        let mean =
+            |of: fn(&(f64, f64)) -> f64| seen.queues.iter().map(of).sum::<f64>() / seen.queues.len() as f64;
+        let (running, waiting) = (mean(|queue| queue.0), mean(|queue| queue.1));
+        assert!(waiting <= running / 10.0 + 2.0, "{}: {waiting} wait beside {running}", case.name);
+    }
+}
+
+/// A server with places for 32 whose answers take a second, more or less.
+fn case(name: &'static str, over: Over, limit: std::ops::RangeInclusive<u32>, least: f64) -> Case {
+    let traits = Traits { latency: 1.0, jitter: 0.3, places: 32, over, ..Traits::PLAIN };
+    Case { name, traits, tells: false, settled: 60.0, limit, least }
+}
+
+#[tokio::test(start_paused = true)]
+async fn t42_a_server_that_tells_of_its_queue_is_used_and_not_flooded() {
+    check(Case { tells: true, ..case("tells of its queue", Over::Wait, 24..=48, 0.95) }).await;
+    let even = case("tells, answers alike", Over::Wait, 24..=48, 0.95);
+    check(Case { traits: Traits { jitter: 0.0, ..even.traits }, tells: true, ..even }).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn t43_the_limit_settles_near_what_a_server_bears() {
+    check(case("lets them wait and says nothing", Over::Wait, 24..=112, 0.95)).await;
+    check(case("gets slower with each", Over::Slow, 24..=96, 0.9)).await;
+    check(case("drops what is too much", Over::Drop, 16..=80, 0.8)).await;
+    check(case("refuses what is too much", Over::Refuse, 16..=48, 0.7)).await;
+    let uneven = case("answers differ much", Over::Wait, 24..=160, 0.9);
+    check(Case { traits: Traits { jitter: 1.0, ..uneven.traits }, ..uneven }).await;
+}
+
+/// Capacity falls from 200 to 20 and returns; gives the shares of it that are used in each time, the last one
+/// from so many seconds after the return, each the time of an answer.
+async fn falls_and_returns(over: Over, tells: bool, back: f64) -> [f64; 3] {
+    let traits = Traits { latency: 1.0, jitter: 0.1, places: 200, over, ..Traits::PLAIN };
+    let (server, client) = (Played::new(traits, 7), Client::new(Concurrency::Auto, Limits::default()));
+    let mut shares = [0.0; 3];
+    let steps = async {
+        for (share, (places, settle)) in shares.iter_mut().zip([(200, 60.0), (20, 60.0), (200, back)]) {
+            server.set_places(places);
+            client.keep(&server, 1500, settle).await;
+            let before = client.answered();
+            client.keep(&server, 1500, 30.0).await;
+            *share = (client.answered() - before) as f64 / (30.0 * places as f64);
+        }
+    };
+    let watching = async {
+        match tells {
+            true => client.watch(&server).await,
+            false => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = steps => {}
+        () = watching => {}
+    }
+    shares
+}
+
+#[tokio::test(start_paused = true)]
+async fn t44_capacity_that_falls_and_returns_is_used_again_within_ten_windows() {
+    let shares = falls_and_returns(Over::Wait, true, 10.0).await;
+    assert!(shares.iter().all(|share| *share >= 0.95), "{shares:?}");
+    // Who refuses is not sent more at once: the quota's own way back comes first.
+    let shares = falls_and_returns(Over::Refuse, false, 60.0).await;
+    assert!(shares.iter().all(|share| *share >= 0.5), "{shares:?}");
+}

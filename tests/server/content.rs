@@ -1,0 +1,156 @@
+//! The bytes of a reply, be they a few or a gigabyte: what is large is made while it is sent.
+
+use axum::body::{Body, Bytes};
+use futures::stream;
+use serde_json::{Value, json};
+
+use super::conforming;
+use super::desk::Question;
+use super::reply::Reply;
+
+/// What is sent at a time of a large body.
+const CHUNK: usize = 64 << 10;
+
+pub(super) enum Content {
+    Whole {
+        bytes: Vec<u8>,
+        kind: &'static str,
+    },
+    /// A start, then a text so many times.
+    Repeated(String, String, u64),
+    /// So many MiB of zeros, packed.
+    Packed(u64),
+}
+
+/// The content that a reply stands for.
+pub(super) fn of(reply: &Reply, question: &Question) -> Content {
+    if let Some((start, text, times)) = &reply.repeat {
+        return Content::Repeated(start.clone(), text.clone(), *times);
+    }
+    if let Some(size) = reply.gzip_bomb {
+        return Content::Packed(size);
+    }
+    if let Some(bytes) = &reply.bytes {
+        return Content::Whole { bytes: bytes.clone(), kind: "application/json" };
+    }
+    if let Some(text) = &reply.text {
+        let kind = match text.as_bytes() {
+            [b'<', ..] => "text/html",
+            [b'd', ..] => "text/event-stream",
+            _ => "application/json",
+        };
+        return Content::Whole { bytes: text.clone().into_bytes(), kind };
+    }
+    let body = match (&reply.json, &reply.error) {
+        (Some(json), _) => json.clone(),
+        (None, Some((code, message))) => json!({"error": {"code": code, "message": message}}),
+        (None, None) => answered(reply, question),
+    };
+    Content::Whole { bytes: body.to_string().into_bytes(), kind: "application/json" }
+}
+
+/// An answer as a server gives it, to a chat or to a raw completion.
+fn answered(reply: &Reply, question: &Question) -> Value {
+    let schema = &question.body["response_format"]["json_schema"]["schema"];
+    let text = match &reply.answer {
+        Some(text) => text.replace("{prompt}", &question.prompt),
+        None if schema.is_object() => conforming::to(schema).to_string(),
+        None => "an answer of a few words".to_owned(),
+    };
+    let finish = reply.finish_reason.as_deref().unwrap_or("stop");
+    let choice = match question.path.ends_with("/chat/completions") {
+        true => {
+            let message = json!({"role": "assistant", "content": text});
+            json!({"index": 0, "message": message, "finish_reason": finish})
+        }
+        false => json!({"index": 0, "text": text, "finish_reason": finish}),
+    };
+    let mut body = json!({"id": "chatcmpl-1", "object": "chat.completion", "choices": [choice]});
+    match &reply.usage {
+        Some(Value::Null) => {}
+        Some(usage) => body["usage"] = usage.clone(),
+        None => {
+            body["usage"] = json!({"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10});
+        }
+    }
+    body
+}
+
+impl Content {
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Whole { kind, .. } => kind,
+            Self::Repeated(..) | Self::Packed(_) => "application/json",
+        }
+    }
+
+    pub(super) fn into_body(self) -> Body {
+        let (start, part, times) = match self {
+            Self::Whole { bytes, .. } => return Body::from(bytes),
+            Self::Packed(size) => (Vec::new(), packed_zeros(), size),
+            Self::Repeated(start, text, times) => {
+                // Large pieces of small ones.
+                let together = (CHUNK / text.len().max(1)).max(1) as u64;
+                (start.into_bytes(), text.repeat(together as usize).into_bytes(), times.div_ceil(together))
+            }
+        };
+        let part = Bytes::from(part);
+        let parts = (0..times).map(move |_| part.clone());
+        let all = std::iter::once(Bytes::from(start)).chain(parts);
+        Body::from_stream(stream::iter(all.map(Ok::<_, std::io::Error>)))
+    }
+}
+
+/// A MiB of zeros as a gzip member, of which any number may stand in a row: one byte as it is, then copies
+/// of 258 bytes and the rest, in the fixed code of RFC 1951.
+fn packed_zeros() -> Vec<u8> {
+    let mut bits = Bits::default();
+    let size: u32 = 1 << 20;
+    bits.low_first(0b011, 3);
+    bits.high_first(0b0011_0000, 8);
+    let mut left = size - 1;
+    while left > 0 {
+        // The lengths 258 and 3 have the codes 285 and 257; what 258 leaves is a multiple of 3.
+        match left {
+            258.. => (bits.high_first(0b1100_0101, 8), left -= 258),
+            _ => (bits.high_first(0b000_0001, 7), left -= 3),
+        };
+        bits.high_first(0, 5);
+    }
+    bits.high_first(0, 7);
+    let mut member = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+    member.extend(bits.done());
+    member.extend(crc32fast::hash(&vec![0; size as usize]).to_le_bytes());
+    member.extend(size.to_le_bytes());
+    member
+}
+
+#[derive(Default)]
+struct Bits {
+    bytes: Vec<u8>,
+    count: usize,
+}
+
+impl Bits {
+    fn low_first(&mut self, value: u32, width: u32) {
+        (0..width).for_each(|bit| self.push(value >> bit & 1));
+    }
+
+    fn high_first(&mut self, value: u32, width: u32) {
+        (0..width).rev().for_each(|bit| self.push(value >> bit & 1));
+    }
+
+    fn push(&mut self, bit: u32) {
+        if self.count.is_multiple_of(8) {
+            self.bytes.push(0);
+        }
+        if let Some(last) = self.bytes.last_mut() {
+            *last |= (bit as u8) << (self.count % 8);
+        }
+        self.count += 1;
+    }
+
+    fn done(self) -> Vec<u8> {
+        self.bytes
+    }
+}
