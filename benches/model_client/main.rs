@@ -141,17 +141,20 @@ fn schedule(calls: u64, places: usize) -> f64 {
 async fn limited(server: &Server, how: &str, more: Value) {
     let model = model(&server.url, more);
     let mut seen = server.questions().len();
-    // Twice, so that the second part shows the steady state.
-    for part in ["at first", "then"] {
+    // A minute in three parts: the first shows the finding, the others the steady state.
+    let mut minute = 0.0;
+    for part in ["first 20 s", "next 20 s", "last 20 s"] {
         let ours = rate(256, |number| ask(&model, format!("limited {number}"))).await;
         let questions = server.questions();
         let (refused, early) = servers::refusals(&questions[seen..]);
         seen = questions.len();
+        minute += ours / 3.0;
         println!(
             "200 a second, {how}, {part}: {:.1} % of it, {refused} refused, {early} sent before their time",
             100.0 * ours / servers::RATE,
         );
     }
+    println!("200 a second, {how}, the minute: {:.1} % of it", 100.0 * minute / servers::RATE);
 }
 
 /// Two of a hundred questions are refused for good.
