@@ -68,6 +68,8 @@ pub(super) fn inspect(root: &Path) -> anyhow::Result<Found> {
         "stages",
         "reused",
         "re_asks",
+        "retries",
+        "cut_off",
         "fallbacks",
         "tokens",
         "rate",

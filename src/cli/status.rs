@@ -59,6 +59,14 @@ fn text(status: &Value) -> String {
             tokens("completion").unwrap_or_default(),
         ));
     }
+    for (key, words) in [
+        ("retries", "retried   {} times (latest start)"),
+        ("cut_off", "cut off   {} answers at the limit of their tokens (latest start)"),
+    ] {
+        if number(key) > 0 {
+            text.push_str(&format!("  {}\n", words.replace("{}", &number(key).to_string())));
+        }
+    }
     if let Some(cost) = status.pointer("/spent/cost").and_then(Value::as_f64).filter(|cost| *cost > 0.0) {
         let projected = status.get("projected_cost").and_then(Value::as_f64);
         let projected = projected.map(|cost| format!(", about {cost:.4} when complete")).unwrap_or_default();

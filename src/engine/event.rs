@@ -153,6 +153,10 @@ pub struct Snapshot {
     pub reused: u64,
     /// Questions put again because an answer was invalid, in this start.
     pub re_asks: u64,
+    /// Attempts at requests beside the first ones, in this start.
+    pub retries: u64,
+    /// Answers that ended at the limit of their tokens, in this start.
+    pub cut_off: u64,
     /// Answers given by the heuristic in place of a model, in this start.
     pub fallbacks: u64,
     /// Tokens read and written by models, in this start.

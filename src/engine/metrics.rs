@@ -22,6 +22,8 @@ pub(crate) struct StageMetrics {
     longest_queue: AtomicU64,
     requests: AtomicU64,
     re_asks: AtomicU64,
+    retries: AtomicU64,
+    cut_off: AtomicU64,
     fallbacks: AtomicU64,
     prompt_tokens: AtomicU64,
     completion_tokens: AtomicU64,
@@ -63,6 +65,8 @@ pub struct StageFigures {
 pub(crate) struct ModelFigures {
     pub(crate) requests: u64,
     pub(crate) re_asks: u64,
+    pub(crate) retries: u64,
+    pub(crate) cut_off: u64,
     pub(crate) fallbacks: u64,
     pub(crate) prompt_tokens: u64,
     pub(crate) completion_tokens: u64,
@@ -81,6 +85,8 @@ impl StageMetrics {
             longest_queue: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             re_asks: AtomicU64::new(0),
+            retries: AtomicU64::new(0),
+            cut_off: AtomicU64::new(0),
             fallbacks: AtomicU64::new(0),
             prompt_tokens: AtomicU64::new(0),
             completion_tokens: AtomicU64::new(0),
@@ -113,6 +119,18 @@ impl StageMetrics {
 
     pub(crate) fn request(&self) {
         self.requests.fetch_add(1, Relaxed);
+    }
+
+    /// Counts what a request took beside its first attempt.
+    pub(crate) fn attempts(&self, attempts: u32) {
+        self.retries.fetch_add(u64::from(attempts.saturating_sub(1)), Relaxed);
+    }
+
+    /// Counts an answer by why it ended.
+    pub(crate) fn finish(&self, reason: Option<&str>) {
+        if matches!(reason, Some("length" | "max_tokens")) {
+            self.cut_off.fetch_add(1, Relaxed);
+        }
     }
 
     pub(crate) fn re_ask(&self) {
@@ -154,6 +172,8 @@ impl ModelFigures {
         for stage in stages {
             sum.requests += stage.requests.load(Relaxed);
             sum.re_asks += stage.re_asks.load(Relaxed);
+            sum.retries += stage.retries.load(Relaxed);
+            sum.cut_off += stage.cut_off.load(Relaxed);
             sum.fallbacks += stage.fallbacks.load(Relaxed);
             sum.prompt_tokens += stage.prompt_tokens.load(Relaxed);
             sum.completion_tokens += stage.completion_tokens.load(Relaxed);

@@ -65,13 +65,18 @@ impl AskUnit {
         let answered = self.model.complete(request, record).await;
         match &answered {
             Ok(completion) => {
+                post.metrics.attempts(completion.attempts);
+                post.metrics.finish(completion.finish_reason.as_deref());
                 post.metrics.spend(completion.usage, self.prices);
                 let spent = reserved.settle(completion.usage, self.prices);
                 answers.keep(names, &Kept::Answer(Box::new(completion.clone())), spent).await?;
             }
             // What ends the run says nothing of the record.
             Err(error) if error.kind != ModelErrorKind::Record => {}
-            Err(error) => answers.keep(names, &Kept::Failure(error.clone()), spending.spent()).await?,
+            Err(error) => {
+                post.metrics.attempts(error.attempts);
+                answers.keep(names, &Kept::Failure(error.clone()), spending.spent()).await?;
+            }
         }
         Ok(answered)
     }

@@ -127,8 +127,11 @@ impl Retry {
     /// An endpoint that answered nobody since this request began is down: that is no fault of the record,
     /// and the next ones would fare no better.
     fn last_word(&self, failure: Failure, answered_before: u64) -> Failure {
-        let alone = self.news().answered == answered_before;
-        match alone && failure.hint.is_some() {
+        let answered = self.news().answered;
+        let alone = answered == answered_before;
+        // Once others were answered, a server that fails at one question may well be right.
+        let never_worked = answered == 0 && failure.blames_endpoint();
+        match alone && (failure.hint.is_some() || never_worked) {
             true => hinted(failure),
             false => Failure { verdict: Verdict::Record, ..failure },
         }
@@ -285,6 +288,15 @@ mod tests {
         assert_eq!(result.unwrap_err().verdict, Verdict::Fatal);
         let last = times[times.len() - 1];
         assert!(last > MAX_PAUSE && last < MAX_PAUSE + 2 * LONGEST_WAIT, "{last:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_never_worked_stops_the_run_whatever_it_says() {
+        let broken = Failure::new(Verdict::Retry, "status_502", "bad gateway");
+        let retry = retry();
+        assert_eq!(play(&retry, &vec![broken.clone(); 9]).await.0.unwrap_err().verdict, Verdict::Fatal);
+        assert!(play(&retry, &[]).await.0.is_ok());
+        assert_eq!(play(&retry, &vec![broken; 9]).await.0.unwrap_err().verdict, Verdict::Record);
     }
 
     #[tokio::test(start_paused = true)]

@@ -48,6 +48,12 @@ pub fn summary(report: &RunReport, root: &Path) -> String {
             ),
         );
     }
+    if snapshot.retries > 0 {
+        row("retried", format!("{} times, after failures on the way to a model or in it", snapshot.retries));
+    }
+    if snapshot.cut_off > 0 {
+        row("cut off", format!("{} answers, which ended at the limit of their tokens", snapshot.cut_off));
+    }
     if snapshot.spent.cost > 0.0 {
         let projected = snapshot.projected_cost.map(|cost| format!(", about {cost:.4} when complete"));
         let (cost, tokens) = (snapshot.spent.cost, snapshot.spent.tokens);

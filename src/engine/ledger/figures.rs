@@ -42,6 +42,8 @@ impl Ledger {
             recovered: self.books.answers.counts().0,
             reused: self.books.answers.counts().1,
             re_asks: models.re_asks,
+            retries: models.retries,
+            cut_off: models.cut_off,
             fallbacks: models.fallbacks,
             tokens: Tokens { prompt: models.prompt_tokens, completion: models.completion_tokens },
             projected_cost: projected(spent.cost, done_before + done_now, total.or(estimate)),
