@@ -13,6 +13,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use reqwest::Url;
 
+use super::chance::Chance;
 use super::classify::{self, Failure, Verdict};
 use super::connect::{ConnectError, ConnectProblem};
 use super::dialect::{Asked, Dialect, RESERVED_PARAMS};
@@ -89,7 +90,7 @@ impl Remote {
         let addresses = addresses.map(|url| Address::new(url, path)).collect::<Result<_, _>>()?;
         Ok(Self {
             wire: Wire::new(name, config, asked.dialect)?,
-            endpoints: Endpoints::new(name, addresses, config.concurrency),
+            endpoints: Endpoints::new(name, addresses, config.concurrency, Chance::new()),
             concurrency: config.concurrency,
             asked,
             retry: Retry::new(name, config.max_attempts, FIRST_WAIT),

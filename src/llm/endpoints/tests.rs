@@ -10,7 +10,7 @@ use super::*;
 
 fn endpoints(count: usize, concurrency: Concurrency) -> Arc<Endpoints> {
     let address = |index: usize| Address::new(&format!("http://h{index}/v1"), &[]).unwrap();
-    Endpoints::new("m", (0..count).map(address).collect(), concurrency)
+    Endpoints::new("m", (0..count).map(address).collect(), concurrency, Chance::seeded(7))
 }
 
 fn counts(endpoints: &Endpoints, of: impl Fn(&EndpointFigures) -> u64) -> Vec<u64> {

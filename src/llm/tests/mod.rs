@@ -13,12 +13,16 @@ use tokio::time::Instant;
 
 use super::Completion;
 use super::Usage;
+use super::chance::Chance;
 use super::classify::{Failure, Verdict};
 use super::endpoints::{Address, Endpoints, Outcome};
 use super::quota::{Need, Pool};
 use super::retry::Retry;
 use crate::config::{Concurrency, Limits};
 use played::{Played, Said};
+
+/// Each run is played with chances and answers of these, and what is said of it holds for all.
+const SEEDS: std::ops::Range<u64> = 0..8;
 
 /// What stands between a question and the server, as `remote` puts it together.
 struct Client {
@@ -29,12 +33,12 @@ struct Client {
 }
 
 impl Client {
-    fn new(concurrency: Concurrency, limits: Limits) -> Self {
+    fn new(concurrency: Concurrency, limits: Limits, seed: u64) -> Self {
         let address = Address::new("http://h/v1", &[]).unwrap();
         Self {
-            endpoints: Endpoints::new("m", vec![address], concurrency),
-            pool: Pool::new("m", limits),
-            retry: Retry::new("m", 6, Duration::from_millis(500)),
+            endpoints: Endpoints::new("m", vec![address], concurrency, Chance::seeded(seed)),
+            pool: Pool::with_chance("m", limits, Chance::seeded(seed)),
+            retry: Retry::with_chance("m", 6, Duration::from_millis(500), Chance::seeded(seed)),
             timeout: Duration::from_secs(10),
         }
     }

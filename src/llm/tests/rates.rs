@@ -13,14 +13,20 @@ struct Case {
 }
 
 async fn check(case: Case) {
-    let server = Played::new(case.traits, 7);
-    let client = Client::new(case.concurrency, Limits::default());
+    for seed in SEEDS {
+        check_seed(&case, seed).await;
+    }
+}
+
+async fn check_seed(case: &Case, seed: u64) {
+    let server = Played::new(case.traits, seed);
+    let client = Client::new(case.concurrency, Limits::default(), seed);
     let rate = case.traits.rate.unwrap().0;
     for least in case.least {
         let share = client.keep_asking(&server, 256, 20.0).await / rate;
-        assert!(share >= least, "{}, {:?}: {share} for {least}", case.name, case.concurrency);
+        assert!(share >= least, "{}, {:?}, {seed}: {share} for {least}", case.name, case.concurrency);
     }
-    assert_eq!(server.refusals().1, 0, "{}: sent before its time", case.name);
+    assert_eq!(server.refusals().1, 0, "{}, {seed}: sent before its time", case.name);
 }
 
 /// Takes 200 a second and 50 at once, and asks those beyond to wait for a second.
