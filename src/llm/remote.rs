@@ -204,14 +204,14 @@ impl Remote {
         let no_room = failure.verdict == Verdict::Pause;
         // One replica that is overloaded or starting says nothing of the others, unless it says when to come.
         let alone = class != "rate_limited" && failure.retry_after.is_none() && self.endpoints.len() > 1;
-        place.end(match failure.verdict {
+        let fewer = place.end(match failure.verdict {
             Verdict::Pause if class == "rate_limited" && failure.retry_after.is_some() => Outcome::Paced,
             Verdict::Pause if !alone => Outcome::Full,
             Verdict::Pause => Outcome::Bad,
             Verdict::Retry if failure.blames_endpoint() => Outcome::Bad,
             Verdict::Retry | Verdict::Fatal | Verdict::Record => Outcome::Good,
         });
-        if no_room && !alone {
+        if no_room && !alone && !fewer {
             self.pool.refused(turn.at, failure.retry_after, self.retry.base(), class);
         }
         // After these the server may have done the work: what was reserved counts as used.

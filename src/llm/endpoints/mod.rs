@@ -243,12 +243,13 @@ impl Place {
         health.limit.sent(in_flight, Instant::now());
     }
 
-    /// The request has ended.
-    pub(super) fn end(mut self, outcome: Outcome) {
+    /// The request has ended. Gives whether fewer at a time may be all that the endpoint wants.
+    pub(super) fn end(mut self, outcome: Outcome) -> bool {
         self.ended = true;
         let endpoint = &self.endpoints.list[self.index];
         let mut health = endpoint.health();
         let (number, next) = (self.sent.unwrap_or(health.sent), health.sent);
+        let mut fewer = false;
         match outcome {
             Outcome::Good => {
                 health.answered += 1;
@@ -262,7 +263,7 @@ impl Place {
                 health.failed += 1;
                 match outcome {
                     Outcome::Paced => health.limit.paced(),
-                    _ => health.limit.loss(number, next),
+                    _ => fewer = health.limit.loss(number, next),
                 }
                 health.breaker.unknown(Instant::now());
             }
@@ -279,6 +280,7 @@ impl Place {
                 }
             }
         }
+        fewer
     }
 }
 

@@ -6,6 +6,7 @@ mod played;
 mod rates;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt, stream};
@@ -30,6 +31,8 @@ struct Client {
     pool: Arc<Pool>,
     retry: Retry,
     timeout: Duration,
+    /// Questions that were given up.
+    rejected: AtomicU64,
 }
 
 impl Client {
@@ -40,12 +43,15 @@ impl Client {
             pool: Pool::with_chance("m", limits, Chance::seeded(seed)),
             retry: Retry::with_chance("m", 6, Duration::from_millis(500), Chance::seeded(seed)),
             timeout: Duration::from_secs(10),
+            rejected: AtomicU64::new(0),
         }
     }
 
     /// Whether a question was answered in the end.
     async fn ask(&self, server: &Played) -> bool {
-        self.retry.run(|| self.attempt(server).boxed()).await.is_ok()
+        let answered = self.retry.run(|| self.attempt(server).boxed()).await.is_ok();
+        self.rejected.fetch_add(u64::from(!answered), Ordering::Relaxed);
+        answered
     }
 
     async fn attempt(&self, server: &Played) -> Result<Completion, Failure> {
@@ -59,8 +65,10 @@ impl Client {
                 return Ok(Completion::default());
             }
             Ok(Said::Refusal(retry_after)) => {
-                place.end(if retry_after.is_some() { Outcome::Paced } else { Outcome::Full });
-                self.pool.refused(turn.at, retry_after, self.retry.base(), "rate_limited");
+                let fewer = place.end(if retry_after.is_some() { Outcome::Paced } else { Outcome::Full });
+                if !fewer {
+                    self.pool.refused(turn.at, retry_after, self.retry.base(), "rate_limited");
+                }
                 Failure { retry_after, ..Failure::new(Verdict::Pause, "rate_limited", "slow down") }
             }
             Err(_) => {

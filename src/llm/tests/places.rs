@@ -102,7 +102,7 @@ async fn t43_the_limit_settles_near_what_a_server_bears() {
     check(case("lets them wait and says nothing", Over::Wait, 24..=112, 0.95)).await;
     check(case("gets slower with each", Over::Slow, 24..=136, 0.85)).await;
     check(case("drops what is too much", Over::Drop, 24..=80, 0.88)).await;
-    check(case("refuses what is too much", Over::Refuse, 16..=48, 0.75)).await;
+    check(case("refuses what is too much", Over::Refuse, 20..=40, 0.88)).await;
     let uneven = case("answers differ much", Over::Wait, 24..=192, 0.93);
     check(Case { traits: Traits { jitter: 1.0, ..uneven.traits }, ..uneven }).await;
 }
@@ -144,8 +144,29 @@ async fn t44_capacity_that_falls_and_returns_is_used_again_within_ten_windows() 
         assert!(shares.iter().all(|share| *share >= 0.95), "{seed}: {shares:?}");
     }
     for seed in SEEDS {
-        // Who refuses is not sent more at once: the quota's own way back comes first.
-        let shares = falls_and_returns(Over::Refuse, false, 30.0, seed).await;
-        assert!(shares.iter().all(|share| *share >= 0.45), "{seed}: {shares:?}");
+        // A refusal without a time is of how many came at once: the quota holds nothing back for it.
+        let shares = falls_and_returns(Over::Refuse, false, 10.0, seed).await;
+        assert!(shares.iter().all(|share| *share >= 0.8), "{seed}: {shares:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn t38_half_an_hour_of_refusals_without_a_time_rejects_nothing_and_is_forgotten() {
+    for seed in SEEDS {
+        let traits = Traits { jitter: 0.1, places: 40, over: Over::Refuse, ..Traits::PLAIN };
+        let server = Played::new(traits, seed);
+        let client = Client::new(Concurrency::Auto, Limits::default(), seed);
+        client.keep(&server, 100, 20.0).await;
+        server.set_places(0);
+        client.keep(&server, 100, 1800.0).await;
+        server.set_places(traits.places);
+        client.keep(&server, 100, 90.0).await;
+        let before = client.answered();
+        client.keep(&server, 100, 10.0).await;
+        let share = (client.answered() - before) as f64 * traits.latency / (10.0 * traits.places as f64);
+        let (refused, allowed) = (server.refusals().0, 0.2 * client.answered() as f64 + 10.0 * 1920.0);
+        assert!(share >= 0.8, "{seed}: {share}");
+        assert!(refused as f64 <= allowed, "{seed}: {refused} for {allowed}");
+        assert_eq!(client.rejected.load(Ordering::Relaxed), 0, "{seed}");
     }
 }
