@@ -61,6 +61,7 @@ pub(super) fn inspect(root: &Path) -> anyhow::Result<Found> {
         "requests",
         "recovered",
         "spent",
+        "projected_cost",
         "endpoints",
         "pools",
         "batches",

@@ -60,7 +60,9 @@ fn text(status: &Value) -> String {
         ));
     }
     if let Some(cost) = status.pointer("/spent/cost").and_then(Value::as_f64).filter(|cost| *cost > 0.0) {
-        text.push_str(&format!("  cost      {cost:.4} over all starts\n"));
+        let projected = status.get("projected_cost").and_then(Value::as_f64);
+        let projected = projected.map(|cost| format!(", about {cost:.4} when complete")).unwrap_or_default();
+        text.push_str(&format!("  cost      {cost:.4} over all starts{projected}\n"));
     }
     batches(&mut text, status);
     endpoints(&mut text, status);

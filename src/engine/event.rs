@@ -159,6 +159,9 @@ pub struct Snapshot {
     pub tokens: Tokens,
     /// Tokens and money, over all starts.
     pub spent: Spent,
+    /// What the whole run is going to cost, going by what has ended so far; none before something has, once all
+    /// has, and where nothing costs anything.
+    pub projected_cost: Option<f64>,
     /// Seconds since this start.
     pub seconds: f64,
     /// Items ended per second, lately.

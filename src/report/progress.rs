@@ -101,8 +101,8 @@ fn line(snapshot: &Snapshot) -> String {
     }
     if snapshot.spent.cost > 0.0 {
         line.push_str(&format!(", cost {:.2}", snapshot.spent.cost));
-        if let Some(total) = snapshot.total.filter(|total| *total > ended && ended > 0) {
-            line.push_str(&format!(" of about {:.2}", snapshot.spent.cost * total as f64 / ended as f64));
+        if let Some(projected) = snapshot.projected_cost {
+            line.push_str(&format!(" of about {projected:.2}"));
         }
     }
     if !snapshot.batches.is_empty() {

@@ -49,7 +49,9 @@ pub fn summary(report: &RunReport, root: &Path) -> String {
         );
     }
     if snapshot.spent.cost > 0.0 {
-        row("cost", format!("{:.4} over all starts, {} tokens", snapshot.spent.cost, snapshot.spent.tokens));
+        let projected = snapshot.projected_cost.map(|cost| format!(", about {cost:.4} when complete"));
+        let (cost, tokens) = (snapshot.spent.cost, snapshot.spent.tokens);
+        row("cost", format!("{cost:.4} over all starts, {tokens} tokens{}", projected.unwrap_or_default()));
     }
     if snapshot.recovered + snapshot.reused > 0 {
         row(

@@ -15,6 +15,14 @@ impl Ledger {
         let models = ModelFigures::of(&self.books.stages);
         let lines = |file: usize| committed.lines.get(file).copied().unwrap_or(0);
         let sinks = self.books.sinks.iter().enumerate();
+        let total = match (self.books.total, self.books.limit) {
+            (Some(total), Some(limit)) => Some(total.min(limit)),
+            (total, limit) => total.or(limit),
+        };
+        let estimate = self.books.units.as_ref().zip(self.books.unit_count).map(|(units, all)| {
+            estimate(units.iter().map(|items| u64::from(*items)).sum(), units.len() as u64, all)
+        });
+        let spent = self.books.spending.spent();
         Snapshot {
             state,
             failure: None,
@@ -25,13 +33,8 @@ impl Ledger {
             rejected: before.rejected + committed.rejected,
             in_flight: self.admitted - done_now,
             source_failures: self.failures,
-            total: match (self.books.total, self.books.limit) {
-                (Some(total), Some(limit)) => Some(total.min(limit)),
-                (total, limit) => total.or(limit),
-            },
-            estimate: self.books.units.as_ref().zip(self.books.unit_count).map(|(units, all)| {
-                estimate(units.iter().map(|items| u64::from(*items)).sum(), units.len() as u64, all)
-            }),
+            total,
+            estimate,
             records: sinks.map(|(index, path)| (path.clone(), lines(SINKS + index))).collect(),
             drops: self.drops.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect(),
             rejections: self.rejections.iter().map(|(class, count)| (class.clone(), *count)).collect(),
@@ -41,7 +44,8 @@ impl Ledger {
             re_asks: models.re_asks,
             fallbacks: models.fallbacks,
             tokens: Tokens { prompt: models.prompt_tokens, completion: models.completion_tokens },
-            spent: self.books.spending.spent(),
+            projected_cost: projected(spent.cost, done_before + done_now, total.or(estimate)),
+            spent,
             seconds: self.begin.elapsed().as_secs_f64(),
             rate: self.rate(),
             stages: self.books.stages.iter().map(|stage| stage.figures()).collect(),
@@ -69,6 +73,12 @@ impl Ledger {
     }
 }
 
+/// What all items cost when those that have ended cost so much.
+fn projected(cost: f64, ended: u64, total: Option<u64>) -> Option<f64> {
+    let total = total.filter(|total| cost > 0.0 && ended > 0 && *total > ended)?;
+    Some(cost * total as f64 / ended as f64)
+}
+
 /// How many items `all` units may give when the first `read` of them gave `items`.
 fn estimate(items: u64, read: u64, all: u64) -> u64 {
     let items = u128::from(items) * u128::from(all.max(read)) / u128::from(read.max(1));
@@ -77,7 +87,19 @@ fn estimate(items: u64, read: u64, all: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::estimate;
+    use super::{estimate, projected};
+
+    #[test]
+    fn the_cost_is_projected_while_there_is_something_to_project() {
+        let check = |cost: f64, ended: u64, total: Option<u64>, expected: Option<f64>| {
+            assert_eq!(projected(cost, ended, total), expected);
+        };
+        check(2.0, 10, Some(50), Some(10.0));
+        check(2.0, 50, Some(50), None);
+        check(2.0, 0, Some(50), None);
+        check(2.0, 10, None, None);
+        check(0.0, 10, Some(50), None);
+    }
 
     #[test]
     fn the_number_of_items_is_estimated_from_the_units_so_far() {
