@@ -7,6 +7,7 @@
 pub mod answer_json;
 pub mod answer_schema;
 mod batch;
+mod chance;
 mod classify;
 mod connect;
 mod dialect;

@@ -13,6 +13,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use reqwest::Url;
 
+use super::chance::Chance;
 use super::classify::{self, Failure, Verdict};
 use super::connect::{ConnectError, ConnectProblem};
 use super::dialect::{Asked, Dialect, RESERVED_PARAMS};
@@ -89,7 +90,7 @@ impl Remote {
         let addresses = addresses.map(|url| Address::new(url, path)).collect::<Result<_, _>>()?;
         Ok(Self {
             wire: Wire::new(name, config, asked.dialect)?,
-            endpoints: Endpoints::new(name, addresses, config.concurrency),
+            endpoints: Endpoints::new(name, addresses, config.concurrency, Chance::new()),
             concurrency: config.concurrency,
             asked,
             retry: Retry::new(name, config.max_attempts, FIRST_WAIT),
@@ -203,14 +204,14 @@ impl Remote {
         let no_room = failure.verdict == Verdict::Pause;
         // One replica that is overloaded or starting says nothing of the others, unless it says when to come.
         let alone = class != "rate_limited" && failure.retry_after.is_none() && self.endpoints.len() > 1;
-        place.end(match failure.verdict {
+        let fewer = place.end(match failure.verdict {
             Verdict::Pause if class == "rate_limited" && failure.retry_after.is_some() => Outcome::Paced,
             Verdict::Pause if !alone => Outcome::Full,
             Verdict::Pause => Outcome::Bad,
             Verdict::Retry if failure.blames_endpoint() => Outcome::Bad,
             Verdict::Retry | Verdict::Fatal | Verdict::Record => Outcome::Good,
         });
-        if no_room && !alone {
+        if no_room && !alone && !fewer {
             self.pool.refused(turn.at, failure.retry_after, self.retry.base(), class);
         }
         // After these the server may have done the work: what was reserved counts as used.

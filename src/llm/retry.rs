@@ -10,8 +10,9 @@ use futures::future::BoxFuture;
 use tokio::time::Instant;
 use tracing::debug;
 
+use super::chance::Chance;
 use super::classify::{Failure, Verdict};
-use super::quota::{Budget, part_of};
+use super::quota::Budget;
 
 /// The longest wait that is accepted from a server, and the longest that endpoints may be out of reach;
 /// after it the run stops, to be resumed.
@@ -41,12 +42,17 @@ struct News {
     answered: u64,
     /// When the first failure since the last answer was seen.
     failing_since: Option<Instant>,
+    chance: Chance,
 }
 
 impl Retry {
     /// `base` is the upper bound of the first wait; each further one doubles it.
     pub(super) fn new(model: &str, max_attempts: u32, base: Duration) -> Self {
-        let news = Mutex::new(News { answered: 0, failing_since: None });
+        Self::with_chance(model, max_attempts, base, Chance::new())
+    }
+
+    pub(super) fn with_chance(model: &str, max_attempts: u32, base: Duration, chance: Chance) -> Self {
+        let news = Mutex::new(News { answered: 0, failing_since: None, chance });
         Self { model: model.to_owned(), max_attempts, base, budget: Budget::new(), news }
     }
 
@@ -164,7 +170,7 @@ impl Retry {
     /// Full jitter: any time between nothing and a bound that doubles with each failure.
     fn back_off(&self, failures: u32, longest: Duration) -> Duration {
         let bound = self.base.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)));
-        part_of(bound.min(longest))
+        self.news().chance.part_of(bound.min(longest))
     }
 }
 

@@ -130,15 +130,18 @@ impl Limit {
         }
     }
 
-    /// Notes that attempt `number` was refused, cut off or timed out; `next` is the number of the next.
-    pub(super) fn loss(&mut self, number: u64, next: u64) {
-        let Self::Auto(auto) = self else { return };
+    /// Notes that attempt `number` was refused, cut off or timed out; `next` is the number of the next. Gives
+    /// whether fewer at a time may be all that it takes.
+    pub(super) fn loss(&mut self, number: u64, next: u64) -> bool {
+        let Self::Auto(auto) = self else { return false };
         if number < auto.cut_at {
-            return;
+            return true;
         }
         auto.cut_at = next;
         auto.ceiling = auto.limit;
         auto.cut_to(auto.limit * CUT);
+        // Who refuses one or two means something else.
+        auto.limit >= 2.0
     }
 
     /// Notes that requests pause for their quota: what was measured until now says nothing of the server.
@@ -159,8 +162,10 @@ impl Limit {
             auto.cut_to(auto.limit - excess);
         } else if std::mem::take(&mut auto.used) && waiting < running * WAITING / 2.0 + 1.0 {
             let grown = if auto.slow_start { auto.limit * 2.0 } else { auto.limit * 1.25 + 1.0 };
-            // Where some wait already, one more at a time.
-            auto.limit = if waiting < 1.0 { grown } else { auto.limit + 1.0 }.min(auto.most);
+            // Where some wait already, one more at a time; also where hardly any run, as between answers
+            // that ended together and the questions after them, when nothing can wait.
+            let busy = waiting < 1.0 && running * 1.25 >= auto.limit;
+            auto.limit = if busy { grown } else { auto.limit + 1.0 }.min(auto.most);
         }
     }
 }
@@ -265,7 +270,7 @@ mod tests {
             for place in 0..asked {
                 match place < capacity {
                     true => limit.good(clock),
-                    false => limit.loss(first + u64::from(place), *number),
+                    false => assert!(limit.loss(first + u64::from(place), *number)),
                 }
             }
             found.push(limit.now());
@@ -293,12 +298,13 @@ mod tests {
         limit.sent(3, Instant::now());
         (0..100).for_each(|_| limit.good(Instant::now()));
         assert_eq!(limit.now(), 8);
-        (0..5).for_each(|lost| limit.loss(lost, number));
+        assert!((0..5).all(|lost| limit.loss(lost, number)));
         assert_eq!(limit.now(), 5);
         limit.loss(number, number + 1);
         assert_eq!(limit.now(), 3);
-        (0..99).for_each(|lost| limit.loss(number + lost * 10, number + lost * 10 + 1));
-        assert_eq!(limit.now(), 1);
+        let fewer = (0..99).filter(|lost| limit.loss(number + lost * 10, number + lost * 10 + 1)).count();
+        // One of them was sent before the last cut.
+        assert_eq!((limit.now(), fewer), (1, 2));
     }
 
     /// Polls a server that never refuses: what exceeds its capacity waits.

@@ -13,13 +13,13 @@ mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rand::seq::IndexedRandom;
 use reqwest::Url;
 use serde::Serialize;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::chance::Chance;
 use crate::config::Concurrency;
 pub(super) use address::Address;
 use breaker::Breaker;
@@ -33,6 +33,7 @@ pub const MOST_PLACES: u32 = 1024;
 pub(super) struct Endpoints {
     model: String,
     list: Vec<Endpoint>,
+    chance: Mutex<Chance>,
     /// Held by the request that is next; the others queue up behind it in order.
     head: tokio::sync::Mutex<()>,
     /// Tells the request at the head that a place came free.
@@ -101,7 +102,12 @@ pub struct EndpointFigures {
 }
 
 impl Endpoints {
-    pub(super) fn new(model: &str, addresses: Vec<Address>, concurrency: Concurrency) -> Arc<Self> {
+    pub(super) fn new(
+        model: &str,
+        addresses: Vec<Address>,
+        concurrency: Concurrency,
+        chance: Chance,
+    ) -> Arc<Self> {
         let share = u32::try_from(addresses.len()).unwrap_or(1).max(1);
         let limit = || match concurrency {
             Concurrency::Fixed(places) => Limit::Fixed(places.div_ceil(share).max(1)),
@@ -123,6 +129,7 @@ impl Endpoints {
         Arc::new(Self {
             model: model.to_owned(),
             list: list.collect(),
+            chance: Mutex::new(chance),
             head: tokio::sync::Mutex::new(()),
             changed: Notify::new(),
         })
@@ -176,7 +183,7 @@ impl Endpoints {
         let less = |a: &&(usize, f64, u64), b: &&(usize, f64, u64)| a.1.total_cmp(&b.1).then(a.2.cmp(&b.2));
         let best = match even {
             true => open.iter().min_by(less),
-            false => open.sample(&mut rand::rng(), 2).min_by(less),
+            false => self.chance.lock().unwrap_or_else(PoisonError::into_inner).two(&open).min_by(less),
         };
         best.map(|(index, ..)| *index)
     }
@@ -236,12 +243,13 @@ impl Place {
         health.limit.sent(in_flight, Instant::now());
     }
 
-    /// The request has ended.
-    pub(super) fn end(mut self, outcome: Outcome) {
+    /// The request has ended. Gives whether fewer at a time may be all that the endpoint wants.
+    pub(super) fn end(mut self, outcome: Outcome) -> bool {
         self.ended = true;
         let endpoint = &self.endpoints.list[self.index];
         let mut health = endpoint.health();
         let (number, next) = (self.sent.unwrap_or(health.sent), health.sent);
+        let mut fewer = false;
         match outcome {
             Outcome::Good => {
                 health.answered += 1;
@@ -255,7 +263,7 @@ impl Place {
                 health.failed += 1;
                 match outcome {
                     Outcome::Paced => health.limit.paced(),
-                    _ => health.limit.loss(number, next),
+                    _ => fewer = health.limit.loss(number, next),
                 }
                 health.breaker.unknown(Instant::now());
             }
@@ -272,6 +280,7 @@ impl Place {
                 }
             }
         }
+        fewer
     }
 }
 

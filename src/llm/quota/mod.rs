@@ -19,13 +19,13 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rand::RngExt;
 use serde::Serialize;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::warn;
 
 use super::Usage;
+use super::chance::Chance;
 use crate::config::Limits;
 use bucket::Bucket;
 pub(super) use budget::Budget;
@@ -63,6 +63,7 @@ struct State {
     /// Refusals since the last success, each the first after requests went on.
     refusals: u32,
     ramp: Ramp,
+    chance: Chance,
     /// All that was ever reserved, to tell what an answer's headers cannot know of.
     reserved: Totals,
     /// The newest request whose headers were looked at.
@@ -117,6 +118,10 @@ impl Pool {
     /// A pool with these limits; none of them holds anything back where it is not set.
     #[must_use]
     pub fn new(name: &str, limits: Limits) -> Arc<Self> {
+        Self::with_chance(name, limits, Chance::new())
+    }
+
+    pub(super) fn with_chance(name: &str, limits: Limits, chance: Chance) -> Arc<Self> {
         let now = Instant::now();
         let mut state = State {
             limits: Limits::default(),
@@ -126,6 +131,7 @@ impl Pool {
             paused_until: None,
             refusals: 0,
             ramp: Ramp::new(now),
+            chance,
             reserved: Totals::default(),
             newest_headers: 0,
         };
@@ -199,8 +205,8 @@ impl Pool {
         }
         let wait = match asked {
             // A little later than asked, so that several runs do not all come back at once.
-            Some(asked) => asked + part_of((asked / 10).min(Duration::from_secs(1))),
-            None => part_of(bound),
+            Some(asked) => asked + state.chance.part_of((asked / 10).min(Duration::from_secs(1))),
+            None => state.chance.part_of(bound),
         };
         let until = now + wait;
         if state.paused_until.is_some_and(|present| present >= until) {
@@ -368,9 +374,4 @@ impl Drop for Turn {
             self.pool.changed.notify_one();
         }
     }
-}
-
-/// Any time from nothing to `bound`. Not one of a run's own draws: it decides when, never what.
-pub(super) fn part_of(bound: Duration) -> Duration {
-    bound.mul_f64(rand::rng().random_range(0.0..=1.0))
 }

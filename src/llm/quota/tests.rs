@@ -3,8 +3,8 @@
 use super::headers::Left;
 use super::*;
 use futures::future::join_all;
-use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
+use rand::{RngExt, SeedableRng};
 
 fn limits(requests: Option<u32>, tokens: Option<u64>) -> Limits {
     Limits { requests_per_minute: requests, tokens_per_minute: tokens, ..Limits::default() }
@@ -248,27 +248,31 @@ fn server(rate: f64, down: std::ops::Range<f64>) -> Server {
 #[tokio::test(start_paused = true)]
 async fn t47_a_rate_that_nobody_declared_is_found() {
     for (burst, least, at_first) in [(200.0, 0.94, 0.7), (50.0, 0.9, 0.58), (10.0, 0.83, 0.5)] {
-        let pool = Pool::new("p", Limits::default());
-        let wait = Some(Duration::from_secs(1));
-        let server = Server { burst, level: 0.0, ..server(200.0, 0.0..0.0) };
-        let (taken, attempts) = load(&pool, server, 256, wait, 300.0).await;
-        let share = taken.len() as f64 / (200.0 * 300.0);
-        let first = taken.iter().filter(|at| **at < 30.0).count() as f64 / (200.0 * 30.0);
-        assert!(share >= least && first >= at_first, "{burst}: {share}, {first}");
-        assert!(attempts as f64 <= 1.1 * taken.len() as f64, "{attempts} for {}", taken.len());
+        for seed in 0..3 {
+            let pool = Pool::with_chance("p", Limits::default(), Chance::seeded(seed));
+            let wait = Some(Duration::from_secs(1));
+            let server = Server { burst, level: 0.0, ..server(200.0, 0.0..0.0) };
+            let (taken, attempts) = load(&pool, server, 256, wait, 300.0).await;
+            let share = taken.len() as f64 / (200.0 * 300.0);
+            let first = taken.iter().filter(|at| **at < 30.0).count() as f64 / (200.0 * 30.0);
+            assert!(share >= least && first >= at_first, "{burst}, {seed}: {share}, {first}");
+            assert!(attempts as f64 <= 1.1 * taken.len() as f64, "{seed}: {attempts} for {}", taken.len());
+        }
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn t38_after_a_storm_of_half_an_hour_the_full_rate_returns() {
     for wait in [None, Some(Duration::from_secs(5))] {
-        let pool = Pool::new("p", Limits::default());
-        let (taken, attempts) = load(&pool, server(1e6, 20.0..1820.0), 100, wait, 2000.0).await;
-        let rate = |from: f64, to: f64| {
-            taken.iter().filter(|at| (from..to).contains(*at)).count() as f64 / (to - from)
-        };
-        let before = rate(5.0, 20.0);
-        assert!(rate(1940.0, 1990.0) >= 0.97 * before, "{} after {before}", rate(1940.0, 1990.0));
-        assert!(attempts as f64 <= 1.2 * taken.len() as f64 + 10.0 * 1800.0, "{attempts}");
+        for seed in 0..3 {
+            let pool = Pool::with_chance("p", Limits::default(), Chance::seeded(seed));
+            let (taken, attempts) = load(&pool, server(1e6, 20.0..1820.0), 100, wait, 2000.0).await;
+            let rate = |from: f64, to: f64| {
+                taken.iter().filter(|at| (from..to).contains(*at)).count() as f64 / (to - from)
+            };
+            let before = rate(5.0, 20.0);
+            assert!(rate(1940.0, 1990.0) >= 0.97 * before, "{seed}: {} after {before}", rate(1940.0, 1990.0));
+            assert!(attempts as f64 <= 1.2 * taken.len() as f64 + 10.0 * 1800.0, "{seed}: {attempts}");
+        }
     }
 }

@@ -6,6 +6,7 @@ mod played;
 mod rates;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt, stream};
@@ -13,6 +14,7 @@ use tokio::time::Instant;
 
 use super::Completion;
 use super::Usage;
+use super::chance::Chance;
 use super::classify::{Failure, Verdict};
 use super::endpoints::{Address, Endpoints, Outcome};
 use super::quota::{Need, Pool};
@@ -20,28 +22,36 @@ use super::retry::Retry;
 use crate::config::{Concurrency, Limits};
 use played::{Played, Said};
 
+/// Each run is played with chances and answers of these, and what is said of it holds for all.
+const SEEDS: std::ops::Range<u64> = 0..8;
+
 /// What stands between a question and the server, as `remote` puts it together.
 struct Client {
     endpoints: Arc<Endpoints>,
     pool: Arc<Pool>,
     retry: Retry,
     timeout: Duration,
+    /// Questions that were given up.
+    rejected: AtomicU64,
 }
 
 impl Client {
-    fn new(concurrency: Concurrency, limits: Limits) -> Self {
+    fn new(concurrency: Concurrency, limits: Limits, seed: u64) -> Self {
         let address = Address::new("http://h/v1", &[]).unwrap();
         Self {
-            endpoints: Endpoints::new("m", vec![address], concurrency),
-            pool: Pool::new("m", limits),
-            retry: Retry::new("m", 6, Duration::from_millis(500)),
+            endpoints: Endpoints::new("m", vec![address], concurrency, Chance::seeded(seed)),
+            pool: Pool::with_chance("m", limits, Chance::seeded(seed)),
+            retry: Retry::with_chance("m", 6, Duration::from_millis(500), Chance::seeded(seed)),
             timeout: Duration::from_secs(10),
+            rejected: AtomicU64::new(0),
         }
     }
 
     /// Whether a question was answered in the end.
     async fn ask(&self, server: &Played) -> bool {
-        self.retry.run(|| self.attempt(server).boxed()).await.is_ok()
+        let answered = self.retry.run(|| self.attempt(server).boxed()).await.is_ok();
+        self.rejected.fetch_add(u64::from(!answered), Ordering::Relaxed);
+        answered
     }
 
     async fn attempt(&self, server: &Played) -> Result<Completion, Failure> {
@@ -55,8 +65,10 @@ impl Client {
                 return Ok(Completion::default());
             }
             Ok(Said::Refusal(retry_after)) => {
-                place.end(if retry_after.is_some() { Outcome::Paced } else { Outcome::Full });
-                self.pool.refused(turn.at, retry_after, self.retry.base(), "rate_limited");
+                let fewer = place.end(if retry_after.is_some() { Outcome::Paced } else { Outcome::Full });
+                if !fewer {
+                    self.pool.refused(turn.at, retry_after, self.retry.base(), "rate_limited");
+                }
                 Failure { retry_after, ..Failure::new(Verdict::Pause, "rate_limited", "slow down") }
             }
             Err(_) => {
