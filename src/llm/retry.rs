@@ -256,11 +256,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn t41_a_connection_closed_at_the_moment_of_use_is_tried_again_at_once() {
+        let retry = retry();
         let reset = Failure::new(Verdict::Retry, "reset", "closed");
-        let (result, times) = play(&retry(), std::slice::from_ref(&reset)).await;
+        let (result, times) = play(&retry, std::slice::from_ref(&reset)).await;
         assert!(result.is_ok());
         assert_eq!(times, [Duration::ZERO; 2]);
-        let (result, times) = play(&retry(), &vec![reset; 9]).await;
+        let (result, times) = play(&retry, &vec![reset; 9]).await;
         assert_eq!((result.unwrap_err().verdict, times.len()), (Verdict::Record, 4));
     }
 

@@ -38,6 +38,8 @@ use ramp::Ramp;
 
 /// Pauses without a time from the server grow to this.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// For how long headers that say "nothing left" hold without newer ones.
+const LONGEST_SCARCITY: Duration = Duration::from_mins(1);
 
 /// A server may ask for any time at all; long before this the run has stopped.
 const LONGEST_ASKED: Duration = Duration::from_hours(24);
@@ -68,6 +70,8 @@ struct State {
     reserved: Totals,
     /// The newest request whose headers were looked at.
     newest_headers: u64,
+    /// Set while the provider's headers say that nothing is left.
+    scarce: Option<Scarce>,
 }
 
 #[derive(Debug, Default)]
@@ -134,6 +138,7 @@ impl Pool {
             chance,
             reserved: Totals::default(),
             newest_headers: 0,
+            scarce: None,
         };
         state.set_limits(limits, now);
         let name = name.to_owned();
@@ -225,6 +230,15 @@ impl Pool {
     }
 }
 
+/// A quota that is used up and comes back evenly, by the provider's word.
+#[derive(Debug, Clone, Copy)]
+struct Scarce {
+    /// The time until one request's share is back.
+    share: Duration,
+    /// When all is back, whatever else is heard.
+    until: Instant,
+}
+
 /// What a request at the head waits for.
 enum Wait {
     Until(Instant),
@@ -280,6 +294,9 @@ impl State {
             }
         }
         self.ramp.sent(now);
+        if let Some(scarce) = self.scarce.filter(|scarce| now < scarce.until) {
+            self.paused_until = self.paused_until.max(Some(now + scarce.share));
+        }
         self.in_flight += 1;
         self.reserved.requests += 1;
         self.reserved.input += need.input as f64;
@@ -302,16 +319,21 @@ impl State {
             // Requests are paced without a level that could be lowered.
             (&mut None, left.requests, since, 1.0),
         ];
-        let mut hold = None;
+        let (mut hold, mut back) = (None, Duration::ZERO);
         for (meter, left, newer, need) in meters {
             let Some(left) = left else { continue };
             let free = left.count - newer;
             match meter {
                 Some(meter) => meter.lower(free.max(0.0), now),
-                None if free <= 0.0 => hold = hold.max(left.wait(need)),
+                None if free <= 0.0 => {
+                    hold = hold.max(left.wait(need));
+                    back = back.max(left.reset.unwrap_or_default());
+                }
                 None => {}
             }
         }
+        // Until newer headers say otherwise, each request that is sent waits for its share.
+        self.scarce = hold.map(|share| Scarce { share, until: now + back.min(LONGEST_SCARCITY) });
         if let Some(hold) = hold {
             self.paused_until = self.paused_until.max(Some(now + hold));
         }

@@ -129,6 +129,38 @@ async fn t49_headers_lower_and_never_raise() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn t49_while_nothing_is_left_each_request_waits_for_its_share() {
+    let pool = Pool::new("p", limits(None, None));
+    let left = |count: f64| Remaining {
+        requests: Some(Left { count, limit: Some(60.0), reset: Some(Duration::from_secs(60)) }),
+        ..Remaining::default()
+    };
+    pool.turn(Need::default()).await.observe(left(0.0));
+    let start = Instant::now();
+    // However many wait, and whether headers come with the answers or not.
+    let turns = join_all((0..64).map(|number| {
+        let pool = &pool;
+        let left = &left;
+        async move {
+            let turn = pool.turn(Need::default()).await;
+            if number % 2 == 0 {
+                turn.observe(left(0.0));
+            }
+            start.elapsed().as_secs_f64()
+        }
+    }));
+    let times = turns.await;
+    for (number, at) in times.iter().enumerate().take(59) {
+        assert!((at - (number + 1) as f64).abs() < 0.1, "{number} at {at}");
+    }
+    // As soon as there is more, nobody is held back.
+    pool.turn(Need::default()).await.observe(left(1000.0));
+    let start = Instant::now();
+    join_all((0..64).map(|_| pool.turn(Need::default()))).await;
+    assert!(start.elapsed() <= Duration::from_secs(1), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn t50_a_changed_limit_holds_at_once_without_a_burst() {
     let pool = Pool::new("p", limits(Some(6), None));
     let start = Instant::now();
