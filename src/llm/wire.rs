@@ -110,6 +110,9 @@ impl Wire {
             Some(source) if self.secrets.has_key() => format!("the key is read from `{source}`"),
             Some(source) => format!("no key was sent: `{source}` is unset"),
         };
+        if failure.message.ends_with(&format!("({key})")) {
+            return failure;
+        }
         Failure { message: format!("{} ({key})", failure.message), ..failure }
     }
 }

@@ -59,6 +59,8 @@ pub(crate) struct Script {
     pub(crate) end: Ends,
     /// Looks at a batch before it ends.
     pub(crate) looks: usize,
+    /// Answers that a batch says it has beside those that it gives.
+    pub(crate) boast: usize,
     /// Looks at an ended batch that do not show its results yet.
     pub(crate) lag: usize,
 }
@@ -72,6 +74,7 @@ impl Default for Script {
             weather: Box::new(|_, _| None),
             end: Box::new(|_| End::Done),
             looks: 1,
+            boast: 0,
             lag: 0,
         }
     }

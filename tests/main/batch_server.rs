@@ -320,7 +320,7 @@ fn end(shelf: &mut Shelf, script: &Script, index: usize) {
         (_, true) => "expired",
         _ => "completed",
     };
-    let counts = json!({"total": questions.len(), "completed": completed, "failed": errors.lines().count()});
+    let counts = json!({"total": questions.len(), "completed": completed + script.boast, "failed": errors.lines().count()});
     let mut ended =
         json!({"status": status, "request_counts": counts, "output_file_id": null, "error_file_id": null});
     for (name, text) in [("output_file_id", output), ("error_file_id", errors)] {

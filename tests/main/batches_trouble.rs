@@ -8,6 +8,7 @@ use crate::batch_server::BatchServer;
 use crate::batches::{RUN, each_once, folder, rejected};
 use crate::child::{Running, answering, ids};
 use crate::harness::{program, stderr, stdout, synthmill};
+use crate::model_server::{ModelServer, Reply};
 
 #[test]
 fn calls_that_fail_are_made_again_but_no_batch_twice() {
@@ -125,6 +126,48 @@ fn results_that_never_come_stop_the_run_until_they_are_given_up() {
     server.now(Script::default());
     synthmill(dir.path(), &[RUN, &["--set", "models.teacher.batch.give_up=[1]"]].concat(), 0);
     assert_eq!((server.batches().len(), ids(&dir.path().join("out"))), (2, 5));
+}
+
+#[test]
+fn what_a_batch_gives_is_kept_though_it_says_it_has_more() {
+    let work = |prompt: &str, _: usize| match prompt.ends_with("topic 1.") {
+        true => Line::Nothing,
+        false => Line::Answer(json!({"answer": "good"}).to_string()),
+    };
+    let server = BatchServer::start(Script { work: Box::new(work), boast: 1, ..Script::default() });
+    let dir = folder(5, "requests: 50", &server.url);
+    for _ in 0..2 {
+        let output = synthmill(dir.path(), RUN, 4);
+        assert!(stderr(&output).contains("says that it has 5 answers, but gives 4"), "{}", stderr(&output));
+        assert!(stderr(&output).contains("4 ok"), "{}", stderr(&output));
+    }
+    server.now(Script::default());
+    synthmill(dir.path(), &[RUN, &["--set", "models.teacher.batch.give_up=[1]"]].concat(), 0);
+    assert_eq!(server.batches().iter().map(Vec::len).collect::<Vec<_>>(), [5, 1]);
+}
+
+#[test]
+fn results_that_name_no_question_buy_nothing_again() {
+    let work = |_: &str, _: usize| Line::Garbage;
+    let server = BatchServer::start(Script { work: Box::new(work), ..Script::default() });
+    let dir = folder(3, "requests: 50", &server.url);
+    let output = synthmill(dir.path(), RUN, 4);
+    assert!(stderr(&output).contains("name none of its questions"), "{}", stderr(&output));
+    assert_eq!(server.batches().len(), 1);
+}
+
+#[test]
+fn a_server_that_is_none_is_told_soon() {
+    let check = |reply: Reply, words: &str| {
+        let server = ModelServer::start(move |_| reply.clone());
+        let dir = folder(3, "requests: 50", &server.url);
+        let output = synthmill(dir.path(), RUN, 4);
+        assert!(stderr(&output).contains(words), "{}", stderr(&output));
+        assert!(server.questions().len() < 10, "{} calls", server.questions().len());
+    };
+    check(Reply::raw(200, "text/html", "<html>Welcome</html>"), "does the base URL end in /v1?");
+    check(Reply::json(200, &json!({"object": "file"})), "answered without an id");
+    check(Reply::error(404, "", "no such page"), "is asked with `mode: direct`");
 }
 
 #[test]

@@ -3,6 +3,8 @@
 //! `trip` decides what is called and when. Each call is repeated by `retry`, for half an hour or so, since a
 //! batch outlives an outage of minutes. Making a batch stands in `order`.
 
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -30,6 +32,8 @@ const ATTEMPTS: u32 = 60;
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// The wait after a refusal that names none.
 const PAUSE: Duration = Duration::from_secs(15);
+/// Replies that are no JSON before it is taken for the wrong address.
+const MOST_PAGES: u32 = 5;
 /// Bytes of a file that are sent or kept at a time.
 const CHUNK: usize = 1 << 20;
 /// A file of 200 MB may take this long to go up or come down.
@@ -178,10 +182,21 @@ impl Api {
         &self,
         mut call: impl FnMut() -> BoxFuture<'a, Result<T, Failure>> + Send,
     ) -> Result<T, Failure> {
+        let pages = AtomicU32::new(0);
         let attempt = || {
             let call = call();
-            async {
+            let pages = &pages;
+            async move {
                 let result = call.await;
+                // A gateway's page passes; that of the wrong address does not.
+                if let Err(failure) = &result
+                    && failure.class == "not_json"
+                    && pages.fetch_add(1, Relaxed) >= MOST_PAGES
+                {
+                    let hint = failure.hint.unwrap_or_default();
+                    let message = format!("{}; {hint}", failure.message);
+                    return Err(Failure { verdict: Verdict::Fatal, message, ..failure.clone() });
+                }
                 // No quota pool waits for these calls.
                 if let Err(failure) = &result
                     && matches!(failure.verdict, Verdict::Pause | Verdict::Retry)
@@ -227,8 +242,11 @@ impl Api {
             let response = wire::send(request, &self.shown).await?;
             let body = wire::body(response, &self.shown).await?;
             serde_json::from_slice(&body).map_err(|error| {
-                let message = format!("`{}` answered with something else: {error}", self.shown);
-                Failure::new(Verdict::Retry, "not_json", message)
+                let message = format!("`{}` answered with something else than JSON: {error}", self.shown);
+                Failure {
+                    hint: Some("does the base URL end in /v1?"),
+                    ..Failure::new(Verdict::Retry, "not_json", message)
+                }
             })
         };
         self.within(limit, exchange).await

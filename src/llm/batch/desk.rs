@@ -18,43 +18,37 @@ use tracing::info;
 use super::api::Trouble;
 use super::tray::{Tray, line};
 use super::trip::{Outcome, Trip, into_storage};
-use super::{Batch, BatchFigures, Waiting, results};
+use super::unpack::Found;
+use super::{Batch, BatchFigures, Waiting};
 use crate::journal::{BatchEvent, BatchFiles, Key, OpenBatch, StorageError, hex};
 use crate::llm::Completion;
 use crate::llm::classify::{Failure, Verdict};
 
-/// Bytes of a file of results that are read at a time.
-const CHUNK: usize = 1 << 20;
-/// A longer line is no answer.
-const LONGEST_LINE: usize = 16 << 20;
-
-type Answer = Result<Completion, Failure>;
+pub(super) type Answer = Result<Completion, Failure>;
 type Returned = (Trip, Result<Outcome, Trouble>);
 
 pub(super) struct Desk {
-    model: Arc<Batch>,
-    files: Arc<BatchFiles>,
+    pub(super) model: Arc<Batch>,
+    pub(super) files: Arc<BatchFiles>,
     inbox: mpsc::Receiver<Waiting>,
     tray: Option<Tray>,
     /// The batch that each question is in, while no answer to it is known.
-    asked: HashMap<Key, u32>,
+    pub(super) asked: HashMap<Key, u32>,
     /// Who waits for an answer.
-    waiting: HashMap<Key, oneshot::Sender<Answer>>,
+    pub(super) waiting: HashMap<Key, oneshot::Sender<Answer>>,
     /// Answers that have come before their questions.
-    found: HashMap<Key, Found>,
+    pub(super) found: HashMap<Key, Found>,
     /// How many such answers each file has still.
-    left: HashMap<Arc<str>, usize>,
+    pub(super) left: HashMap<Arc<str>, usize>,
+    /// Batches that do not give all they should, with what to say of it; and who waits for such answers. They
+    /// are told when nothing else is under way, as the run stops then.
+    pub(super) lacking: HashMap<u32, Failure>,
+    pub(super) stuck: Vec<oneshot::Sender<Answer>>,
+    /// When something last happened.
+    busy: Instant,
     trips: FuturesUnordered<BoxFuture<'static, Returned>>,
     /// What stops the run: said to everyone who asks from then on.
     fatal: Option<Failure>,
-}
-
-/// Where an answer stands.
-struct Found {
-    file: Arc<str>,
-    offset: u64,
-    length: usize,
-    earlier: bool,
 }
 
 impl Desk {
@@ -69,6 +63,9 @@ impl Desk {
             waiting: HashMap::new(),
             found: HashMap::new(),
             left: HashMap::new(),
+            lacking: HashMap::new(),
+            stuck: Vec::new(),
+            busy: Instant::now(),
             trips: FuturesUnordered::new(),
             fatal: None,
         };
@@ -82,7 +79,11 @@ impl Desk {
             self.files.note(BatchEvent::Void { number }).await?;
         }
         loop {
-            let send_at = self.tray.as_ref().map(|tray| tray.send_at(self.model.linger()));
+            let linger = self.model.linger();
+            let send_at = match &self.tray {
+                Some(tray) => Some(tray.send_at(linger)),
+                None => self.has_only_stuck().then_some(self.busy + linger),
+            };
             let patience = async {
                 match send_at {
                     Some(at) => tokio::time::sleep_until(at).await,
@@ -92,13 +93,35 @@ impl Desk {
             tokio::select! {
                 () = draining.cancelled() => return self.leave().await,
                 question = self.inbox.recv() => match question {
-                    Some(question) => self.take(question).await?,
+                    Some(question) => {
+                        self.busy = Instant::now();
+                        self.take(question).await?;
+                    }
                     None => return Ok(()),
                 },
-                Some((trip, outcome)) = self.trips.next() => self.unpack(trip, outcome).await?,
-                () = patience => self.send().await?,
+                Some((trip, outcome)) = self.trips.next() => {
+                    self.unpack(trip, outcome).await?;
+                    self.busy = Instant::now();
+                }
+                () = patience => match self.tray {
+                    Some(_) => self.send().await?,
+                    None => self.tell_stuck(),
+                },
             }
         }
+    }
+
+    /// Whether nothing is under way but what will not come.
+    fn has_only_stuck(&self) -> bool {
+        !self.stuck.is_empty() && self.waiting.is_empty() && self.trips.is_empty()
+    }
+
+    fn tell_stuck(&mut self) {
+        let Some((_, failure)) = self.lacking.drain().next() else { return };
+        for waiting in self.stuck.drain(..) {
+            let _ = waiting.send(Err(failure.clone()));
+        }
+        self.stop(failure);
     }
 
     /// Lets batches that are being made right now be made, and noted. Nothing else is waited for.
@@ -158,8 +181,11 @@ impl Desk {
         if let Some(found) = self.found.remove(&key) {
             return self.hand_out(found, answer).await;
         }
-        if self.asked.contains_key(&key) {
-            self.waiting.insert(key, answer);
+        if let Some(number) = self.asked.get(&key) {
+            match self.lacking.contains_key(number) {
+                true => self.stuck.push(answer),
+                false => drop(self.waiting.insert(key, answer)),
+            }
             return Ok(());
         }
         let body = match body {
@@ -212,151 +238,11 @@ impl Desk {
         Ok(())
     }
 
-    /// Gives out what a batch brought.
-    async fn unpack(&mut self, trip: Trip, outcome: Result<Outcome, Trouble>) -> Result<(), StorageError> {
-        let number = trip.batch.number;
-        self.model.board.take_off(number);
-        match outcome {
-            Ok(Outcome::Results { files, state }) => {
-                let begin = Instant::now();
-                let mut read = 0;
-                for file in files {
-                    read += self.unpack_file(file, &trip).await?;
-                }
-                info!(
-                    model = self.model.name,
-                    "batch {number} is `{state}`: {read} of its questions have a line, read in {:?}",
-                    begin.elapsed()
-                );
-                let missing = results::missing(&state);
-                self.give_up_rest(&trip.batch, &HashMap::new(), &missing);
-                if state == "cancelled" && !trip.earlier {
-                    let message = format!(
-                        "the batch `{}` was cancelled at the provider; what it had answered is kept",
-                        trip.batch.batch.unwrap_or_default()
-                    );
-                    self.stop(Failure::new(Verdict::Fatal, "batch_cancelled", message));
-                }
-            }
-            Ok(Outcome::Refused { lines, others }) => self.give_up_rest(&trip.batch, &lines, &others),
-            Err(trouble) => {
-                let failure = into_storage(trouble)?;
-                self.stop(failure);
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads one file of results; gives the number of lines that answer a question of the batch.
-    async fn unpack_file(&mut self, name: String, trip: &Trip) -> Result<u64, StorageError> {
-        let file: Arc<str> = name.into();
-        let (mut offset, mut rest, mut read) = (0, Vec::new(), 0);
-        let mut left = 0;
-        loop {
-            let at = offset + rest.len() as u64;
-            let chunk = self.files.read(file.to_string(), at, CHUNK).await?;
-            let is_last = chunk.is_empty();
-            rest.extend_from_slice(&chunk);
-            let mut start = 0;
-            while let Some(length) = line_length(&rest[start..], is_last) {
-                let line = &rest[start..start + length];
-                let place = Found {
-                    file: Arc::clone(&file),
-                    offset: offset + start as u64,
-                    length,
-                    earlier: trip.earlier,
-                };
-                start += length;
-                let Some((key, answer)) =
-                    results::read(line, self.model.asked.dialect, &self.model.api.shown)
-                else {
-                    continue;
-                };
-                if self.asked.get(&key) != Some(&trip.batch.number) {
-                    continue;
-                }
-                read += 1;
-                self.asked.remove(&key);
-                match self.waiting.remove(&key) {
-                    Some(waiting) => drop(waiting.send(self.judged(&place, answer))),
-                    None => {
-                        left += 1;
-                        self.found.insert(key, place);
-                    }
-                }
-            }
-            if start == 0 && rest.len() > LONGEST_LINE {
-                // No answer; what follows it is found again at the next line's end.
-                start = rest.len();
-            }
-            rest.drain(..start);
-            offset += start as u64;
-            if is_last {
-                break;
-            }
-        }
-        match left {
-            0 => self.files.remove(file.to_string()).await?,
-            left => drop(self.left.insert(file, left)),
-        }
-        Ok(read)
-    }
-
-    /// The questions of a batch that it brought nothing for.
-    fn give_up_rest(&mut self, batch: &OpenBatch, lines: &HashMap<usize, Failure>, others: &Failure) {
-        for (line, key) in batch.questions.iter().enumerate() {
-            let Some(key) = key else { continue };
-            if self.asked.get(key) != Some(&batch.number) {
-                continue;
-            }
-            self.asked.remove(key);
-            if let Some(waiting) = self.waiting.remove(key) {
-                let failure = lines.get(&line).unwrap_or(others).clone();
-                let _ = waiting.send(Err(self.model.api.told(failure)));
-            }
-        }
-    }
-
-    /// Gives out an answer that had come before its question.
-    async fn hand_out(&mut self, found: Found, answer: oneshot::Sender<Answer>) -> Result<(), StorageError> {
-        let bytes = self.files.read(found.file.to_string(), found.offset, found.length).await?;
-        let read = results::read(&bytes, self.model.asked.dialect, &self.model.api.shown);
-        let read = read.map_or_else(|| Err(results::missing("unreadable")), |(_, read)| read);
-        let _ = answer.send(self.judged(&found, read));
-        if let Some(left) = self.left.get_mut(&found.file) {
-            *left -= 1;
-            if *left == 0 {
-                self.left.remove(&found.file);
-                self.files.remove(found.file.to_string()).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The answer as it is given out. What stopped an earlier start has been mended, or is found again by
-    /// asking again.
-    fn judged(&self, place: &Found, answer: Answer) -> Answer {
-        let failure = match answer {
-            Ok(completion) => return Ok(completion),
-            Err(failure) => self.model.api.told(failure),
-        };
-        let mended = place.earlier && failure.verdict == Verdict::Fatal;
-        Err(if mended { Failure { verdict: Verdict::Retry, ..failure } } else { failure })
-    }
-
-    fn stop(&mut self, failure: Failure) {
+    pub(super) fn stop(&mut self, failure: Failure) {
         let failure = self.model.api.told(failure);
         for (_, waiting) in self.waiting.drain() {
             let _ = waiting.send(Err(failure.clone()));
         }
         self.fatal = Some(failure);
-    }
-}
-
-/// The length of the first line with its end; at the end of a file the last line needs none.
-fn line_length(bytes: &[u8], is_last: bool) -> Option<usize> {
-    match bytes.iter().position(|byte| *byte == b'\n') {
-        Some(end) => Some(end + 1),
-        None => (is_last && !bytes.is_empty()).then_some(bytes.len()),
     }
 }

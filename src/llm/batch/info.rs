@@ -71,6 +71,21 @@ impl BatchInfo {
         })
     }
 
+    /// Whether its state is one that a provider is known to have.
+    pub(super) fn is_known(&self) -> bool {
+        let under_way = [
+            "validating",
+            "in_progress",
+            "finalizing",
+            "cancelling",
+            "queued",
+            "pending",
+            "running",
+            "created",
+        ];
+        self.has_ended() || under_way.contains(&&*self.status)
+    }
+
     /// Whether the provider is done with it.
     pub(super) fn has_ended(&self) -> bool {
         matches!(&*self.status, "completed" | "failed" | "expired" | "cancelled")
@@ -119,6 +134,8 @@ impl LineError {
     }
 }
 
+/// The class of a reply that does not say what was made.
+pub(super) const NO_ID: &str = "no_id";
 /// Where a batch says what it was called.
 const TAG: &str = "/metadata/synthmill";
 
@@ -136,7 +153,8 @@ fn status(value: &Value) -> String {
 fn id(value: &Value) -> Result<String, Failure> {
     match text(value, "id") {
         id if id.is_empty() => {
-            Err(Failure::new(Verdict::Retry, "not_json", "the provider answered without an id"))
+            let message = "the provider answered without an id; is this OpenAI's batch API?";
+            Err(Failure::new(Verdict::Fatal, NO_ID, message))
         }
         id => Ok(id),
     }

@@ -2,7 +2,7 @@
 //!
 //! `Batch` stands where `Remote` would: the engine asks one question and waits, for hours if need be. Beside
 //! the questions `desk` works for the whole run: it gathers them into files (`tray`), sends each file on its
-//! way (`trip`, which speaks by `api` and `order`), and gives out what comes back (`results`). Every step is noted in the
+//! way (`trip`, which speaks by `api` and `order`), and gives out what comes back (`unpack`, `results`). Every step is noted in the
 //! run directory before the provider sees it, so a killed run knows at its next start what it has asked. A
 //! question that comes again is found by its key and waits for the batch it is in.
 //!
@@ -16,6 +16,7 @@ mod order;
 mod results;
 mod tray;
 mod trip;
+mod unpack;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

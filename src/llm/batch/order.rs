@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::api::Api;
-use super::info::{BatchInfo, FileInfo};
+use super::info::{BatchInfo, FileInfo, NO_ID};
 use crate::llm::classify::{Failure, Verdict};
 
 /// How often a batch is asked for whose outcome stays unknown.
@@ -135,7 +135,8 @@ impl Api {
 
 /// Whether it is certain that no batch was made.
 fn was_refused(failure: &Failure) -> bool {
-    matches!(failure.verdict, Verdict::Fatal | Verdict::Record)
+    // A reply without an id does not say what was made.
+    (matches!(failure.verdict, Verdict::Fatal | Verdict::Record) && failure.class != NO_ID)
         || matches!(&*failure.class, "unreachable" | "rate_limited")
 }
 

@@ -19,7 +19,7 @@ use super::order::Unmade;
 use super::tray::spool;
 use super::{Batch, BatchFigures, UNASKED};
 use crate::journal::{BatchEvent, BatchFiles, OpenBatch, StorageError};
-use crate::llm::classify::{self, Failure, Verdict};
+use crate::llm::classify::{self, Failure, Verdict, clean};
 
 /// The longest wait for a provider that has too many questions of ours already.
 const LONGEST_WAIT: Duration = Duration::from_mins(15);
@@ -43,7 +43,8 @@ pub(super) struct Trip {
 /// How a trip ended.
 pub(super) enum Outcome {
     /// The provider is done with it: the files of its results, and the state it ended in.
-    Results { files: Vec<String>, state: String },
+    /// Where it says that there is more, what to tell those whose answer is not there.
+    Results { files: Vec<String>, state: String, lacking: Option<Failure> },
     /// Nothing of it was worked on. The lines that are to blame, from 0 on, fail; the others go again.
     Refused { lines: HashMap<usize, Failure>, others: Failure },
 }
@@ -150,10 +151,19 @@ impl Trip {
     async fn wait(&self, model: &Batch) -> Result<BatchInfo, Trouble> {
         let id = self.batch.batch.clone().unwrap_or_default();
         let mut seen: Option<Instant> = None;
+        let mut told = false;
         loop {
             match model.api.look(&id).await {
                 Ok(info) => {
                     seen = Some(Instant::now());
+                    if !told && !info.is_known() {
+                        told = true;
+                        let state = clean(&info.status);
+                        warn!(
+                            model = model.name,
+                            "batch `{id}` is `{state}`, which may mean anything; waiting on"
+                        );
+                    }
                     self.show(model, &info.status, Some(&info));
                     if info.has_ended() {
                         return Ok(info);
@@ -178,23 +188,38 @@ impl Trip {
         files: &Arc<BatchFiles>,
         mut info: BatchInfo,
     ) -> Result<Outcome, Trouble> {
-        for _ in 0..LAG {
+        let mut looks = 0;
+        loop {
             let answers = self.file_of(model, files, &info.output_file, "answers").await?;
             let failures = self.file_of(model, files, &info.error_file, "failures").await?;
             let count = |file: &Option<(String, u64)>| file.as_ref().map_or(0, |(_, lines)| *lines);
             let nothing = info.status == "completed" && count(&answers) + count(&failures) == 0;
-            if !nothing && !info.lacks(count(&answers)) {
-                let files = [answers, failures].into_iter().flatten().map(|(name, _)| name).collect();
-                return Ok(Outcome::Results { files, state: info.status });
+            let lacks = nothing || info.lacks(count(&answers));
+            looks += 1;
+            if lacks && looks < LAG {
+                tokio::time::sleep(model.poll()).await;
+                info = self.wait(model).await?;
+                continue;
             }
-            tokio::time::sleep(model.poll()).await;
-            info = self.wait(model).await?;
+            let lacking = lacks.then(|| self.lacking(&info, count(&answers), model));
+            let files = [answers, failures].into_iter().flatten().map(|(name, _)| name).collect();
+            return Ok(Outcome::Results { files, state: info.status, lacking });
         }
+    }
+
+    fn lacking(&self, info: &BatchInfo, answers: u64, model: &Batch) -> Failure {
         let message = format!(
-            "the batch `{}` is `{}` and says that it has {} answers, but does not give them",
-            info.id, info.status, info.completed
+            "the batch `{}` says that it has {} answers, but gives {answers}; what it gave is kept",
+            info.id, info.completed
         );
-        Err(self.stuck(Failure::new(Verdict::Fatal, "batch_incomplete", message), model).into())
+        self.stuck(Failure::new(Verdict::Fatal, "batch_incomplete", message), model)
+    }
+
+    /// What to say of results in which no line names a question.
+    pub(super) fn unreadable(&self, model: &Batch) -> Failure {
+        let id = self.batch.batch.clone().unwrap_or_default();
+        let message = format!("the results of the batch `{id}` name none of its questions");
+        self.stuck(Failure::new(Verdict::Fatal, "batch_incomplete", message), model)
     }
 
     /// Fetches a file of results: its name here and its lines. One that the provider does not have is none.
