@@ -18,7 +18,6 @@ use super::problem::Problem;
 use super::secrets::is_secret;
 use super::shape::{self, Surroundings};
 use super::tree::{Document, each_text, join};
-use crate::llm::RESERVED_PARAMS;
 
 /// What the head says.
 pub(super) struct Head {
@@ -129,10 +128,6 @@ fn check_model(at: &str, name: &str, model: &ModelConfig, problems: &mut Vec<Pro
         let expected = "where the model is served, such as `http://127.0.0.1:8000/v1`";
         wrong("base_urls", "`base_urls` is missing".to_owned(), expected);
     }
-    for name in RESERVED_PARAMS.iter().filter(|name| model.params.contains_key(**name)) {
-        let expected = "a sampling parameter such as `temperature` or `max_tokens`";
-        wrong(&format!("params/{name}"), format!("`{name}` cannot be set in `params`"), expected);
-    }
     for (index, url) in model.base_urls.iter().enumerate() {
         if let Some(message) = wrong_url(url) {
             let expected = "an http or https URL, such as `http://127.0.0.1:8000/v1`";
@@ -168,6 +163,7 @@ fn check_model(at: &str, name: &str, model: &ModelConfig, problems: &mut Vec<Pro
         wrong("timeout", format!("found the number `{}`", model.timeout), "seconds, more than 0");
     }
     super::batch::check(at, model, problems);
+    super::params::check(at, model, problems);
 }
 
 /// A model takes its limits from one place, and the pool it names is declared.

@@ -20,6 +20,7 @@ mod model;
 mod names;
 mod output_path;
 mod overrides;
+mod params;
 mod pipeline;
 mod plan;
 mod problem;

@@ -135,8 +135,9 @@ impl Retry {
     fn last_word(&self, failure: Failure, answered_before: u64) -> Failure {
         let answered = self.news().answered;
         let alone = answered == answered_before;
-        // Once others were answered, a server that fails at one question may well be right.
-        let never_worked = answered == 0 && failure.blames_endpoint();
+        // A gateway with nothing behind it. Other failures may be the question's: a run that stopped at one would
+        // stop there at each start.
+        let never_worked = answered == 0 && matches!(&*failure.class, "status_502" | "status_504");
         match alone && (failure.hint.is_some() || never_worked) {
             true => hinted(failure),
             false => Failure { verdict: Verdict::Record, ..failure },
@@ -298,8 +299,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_that_never_worked_stops_the_run_whatever_it_says() {
+    async fn a_gateway_with_nothing_behind_it_stops_the_run() {
         let broken = Failure::new(Verdict::Retry, "status_502", "bad gateway");
+        let other = Failure::new(Verdict::Retry, "status_500", "oops");
+        assert_eq!(play(&retry(), &vec![other; 9]).await.0.unwrap_err().verdict, Verdict::Record);
         let retry = retry();
         assert_eq!(play(&retry, &vec![broken.clone(); 9]).await.0.unwrap_err().verdict, Verdict::Fatal);
         assert!(play(&retry, &[]).await.0.is_ok());
