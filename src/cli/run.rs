@@ -164,8 +164,8 @@ fn already_finished(root: &Path, json: bool) -> anyhow::Result<Exit> {
         tracing::info!("{} is finished: {done} items, nothing to do (`--fresh` begins anew)", root.display());
     }
     let count = |key: &str| found.status[key].as_u64().unwrap_or_default();
-    if count("ok") == 0 && count("rejected") > 0 {
-        tell_of_nothing(root);
+    if count("ok") == 0 && count("rejected") + count("source_failures") > 0 {
+        tell_of_nothing(root, count("rejected"));
         return Ok(Exit::TooManyRejected);
     }
     Ok(Exit::Complete)
@@ -223,7 +223,14 @@ async fn obey(mut signals: impl Stream<Item = ()> + Unpin, stop: Stop) {
     signals.next().await;
 }
 
-fn tell_of_nothing(root: &Path) {
+fn tell_of_nothing(root: &Path, rejected: u64) {
+    if rejected == 0 {
+        tracing::error!(
+            "nothing was made: nothing of the source could be read; once it is mended, the same command with \
+             `--fresh` begins anew"
+        );
+        return;
+    }
     tracing::error!(
         "nothing was made: no item ended ok; {0}/rejected.jsonl has the reasons, and `synthmill retry-rejected {0}` \
          makes the rejected items again",
@@ -240,7 +247,7 @@ fn tell(report: &RunReport, root: &Path, json: bool, quiet: bool) -> Exit {
     }
     match &report.end {
         RunEnd::Complete if report.made_nothing() => {
-            tell_of_nothing(root);
+            tell_of_nothing(root, report.snapshot.rejected);
             Exit::TooManyRejected
         }
         RunEnd::Complete => Exit::Complete,

@@ -94,10 +94,11 @@ pub struct RunReport {
 }
 
 impl RunReport {
-    /// Whether the run is complete, not one item ended ok, and some were rejected.
+    /// Whether the run is complete, not one item ended ok, and some were rejected or could not be read.
     #[must_use]
     pub fn made_nothing(&self) -> bool {
-        matches!(self.end, RunEnd::Complete) && self.snapshot.ok == 0 && self.snapshot.rejected > 0
+        let Snapshot { ok, rejected, source_failures, .. } = self.snapshot;
+        matches!(self.end, RunEnd::Complete) && ok == 0 && rejected + source_failures > 0
     }
 }
 

@@ -144,6 +144,21 @@ fn a_complete_run_that_made_nothing_is_5_until_something_is_made() {
 }
 
 #[test]
+fn a_source_of_rubbish_is_no_success() {
+    let server = answering(std::time::Duration::ZERO);
+    let dir = rows_folder(5, 4, &server.url);
+    let rubbish: Vec<u8> = (0..2000_u32).flat_map(|number| [0xff, (number % 251) as u8, b'\n']).collect();
+    let rows = dir.path().join("rows.jsonl");
+    std::fs::write(&rows, &rubbish).unwrap();
+    check(dir.path(), RUN, 5, &["complete, but nothing was made", "`rows.jsonl:1`", "could be read"]);
+    check(dir.path(), RUN, 5, &["is finished", "could be read"]);
+    // A single good row is worth a run.
+    let good = [&rubbish[..], b"{\"topic\": \"topic 7\"}\n"].concat();
+    std::fs::write(&rows, good).unwrap();
+    check(dir.path(), &[RUN, &["--fresh"]].concat(), 0, &["1 ok"]);
+}
+
+#[test]
 fn help_and_version_are_0_and_name_the_codes() {
     let dir = project();
     let help = program(dir.path(), &["--help"]).output().unwrap();
