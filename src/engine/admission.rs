@@ -44,6 +44,16 @@ impl SourcePart {
         Some(unit.and_then(|unit| self.derive(unit)))
     }
 
+    /// The next unit that can be read; why others cannot goes to `failures`. Blocks.
+    pub(super) fn next_readable(&mut self, failures: &mut Vec<String>) -> Option<Unit> {
+        loop {
+            match self.next()? {
+                Ok(unit) => return Some(unit),
+                Err(failure) => failures.push(failure.to_string()),
+            }
+        }
+    }
+
     fn derive(&self, mut unit: Unit) -> Produced {
         for (id, step) in &self.steps {
             let records = std::mem::take(&mut unit.records);

@@ -61,14 +61,8 @@ pub async fn estimate(
 ) -> Estimate {
     let mut rng = Draws::new(seed, "plan".into()).rng("sample", "");
     let (mut items, mut failures, mut kept) = (0, Vec::new(), Vec::new());
-    'source: while let Some(unit) = tokio::task::block_in_place(|| parts.source.next()) {
-        let unit = match unit {
-            Ok(unit) => unit,
-            Err(failure) => {
-                failures.push(failure.to_string());
-                continue;
-            }
-        };
+    'source: while let Some(unit) = tokio::task::block_in_place(|| parts.source.next_readable(&mut failures))
+    {
         for mut record in unit.records {
             if limit.is_some_and(|limit| items >= limit) {
                 break 'source;

@@ -48,14 +48,8 @@ pub async fn preview(
     let mut failures = Vec::new();
     let mut number = 0;
     while number < count {
-        let Some(unit) = tokio::task::block_in_place(|| parts.source.next()) else { break };
-        let unit = match unit {
-            Ok(unit) => unit,
-            Err(failure) => {
-                failures.push(failure.to_string());
-                continue;
-            }
-        };
+        let next = tokio::task::block_in_place(|| parts.source.next_readable(&mut failures));
+        let Some(unit) = next else { break };
         for mut record in unit.records {
             if number == count {
                 break;

@@ -125,20 +125,35 @@ fn named(source: &str) -> Vec<(Kind, &str, usize)> {
 
 /// What stands before `close`, strings passed over.
 pub(super) fn block<'s>(text: &'s str, close: &str) -> &'s str {
-    let mut quote = None;
-    let mut escaped = false;
+    let mut quotes = Quotes::default();
     for (at, char) in text.char_indices() {
-        match quote {
-            Some(_) if escaped => escaped = false,
-            Some(_) if char == '\\' => escaped = true,
-            Some(open) if char == open => quote = None,
-            Some(_) => {}
-            None if char == '"' || char == '\'' => quote = Some(char),
-            None if text[at..].starts_with(close) => return &text[..at],
-            None => {}
+        if quotes.outside(char) && text[at..].starts_with(close) {
+            return &text[..at];
         }
     }
     text
+}
+
+/// Tells what stands in strings from what does not, character by character.
+#[derive(Default)]
+pub(super) struct Quotes {
+    open: Option<char>,
+    escaped: bool,
+}
+
+impl Quotes {
+    /// Whether the next character belongs to no string; its quotes belong to it.
+    pub(super) fn outside(&mut self, char: char) -> bool {
+        match self.open {
+            Some(_) if self.escaped => self.escaped = false,
+            Some(_) if char == '\\' => self.escaped = true,
+            Some(open) if char == open => self.open = None,
+            Some(_) => {}
+            None if char == '"' || char == '\'' => self.open = Some(char),
+            None => return true,
+        }
+        false
+    }
 }
 
 /// The bytes that the string takes with which `text` begins, its quotes counted in.

@@ -4,7 +4,7 @@
 //! nothing, as it sees it. `a[x:y]` becomes `a[x~y]` here, which reads the same names. Nothing of this is
 //! rendered.
 
-use super::names::block;
+use super::names::{Quotes, block};
 
 /// `source` without slices; `None` if it has none.
 pub(super) fn without(source: &str) -> Option<String> {
@@ -34,22 +34,16 @@ pub(super) fn without(source: &str) -> Option<String> {
 /// Writes a block with `~` for each colon that belongs to a slice, and `0` where a bound is left out.
 fn rewrite(block: &str, out: &mut String) -> bool {
     let mut brackets = Vec::new();
-    let mut quote = None;
-    let mut escaped = false;
+    let mut quotes = Quotes::default();
     let mut any = false;
     for (at, char) in block.char_indices() {
-        let plain = quote.is_none();
-        match quote {
-            Some(_) if escaped => escaped = false,
-            Some(_) if char == '\\' => escaped = true,
-            Some(open) if char == open => quote = None,
-            Some(_) => {}
-            None if char == '"' || char == '\'' => quote = Some(char),
-            None if "[({".contains(char) => brackets.push(char),
-            None if "])}".contains(char) => drop(brackets.pop()),
-            None => {}
+        let outside = quotes.outside(char);
+        if outside && "[({".contains(char) {
+            brackets.push(char);
+        } else if outside && "])}".contains(char) {
+            brackets.pop();
         }
-        if !(plain && char == ':' && brackets.last() == Some(&'[')) {
+        if !(outside && char == ':' && brackets.last() == Some(&'[')) {
             out.push(char);
             continue;
         }
