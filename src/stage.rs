@@ -185,8 +185,8 @@ pub trait Ask: Send + Sync {
     /// The question for one record.
     fn request(&self, record: &Record) -> Result<ModelRequest, StageError>;
 
-    /// Puts the answer into the record.
-    fn accept(&self, record: &mut Record, completion: &Completion);
+    /// Puts the answer into the record, and who gave it: a name in `models`, or the provider that stood in.
+    fn accept(&self, record: &mut Record, completion: &Completion, answered_by: &str);
 }
 
 /// The reading of an answer. The engine joins it with the `Ask` before it: the schema goes into the

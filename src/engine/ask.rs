@@ -21,7 +21,7 @@ use super::worker::{Failure, Post, panicked};
 use crate::config::Prices;
 use crate::draw::Draws;
 use crate::journal::StorageError;
-use crate::llm::{Completion, Message, Model, ModelError, ModelErrorKind, ModelRequest};
+use crate::llm::{Completion, HEURISTIC, MOCK, Message, Model, ModelError, ModelErrorKind, ModelRequest};
 use crate::record::{Call, Record};
 use crate::stage::{Ask, OnError, Read, StageError};
 use crate::template::Expression;
@@ -189,7 +189,7 @@ impl AskUnit {
                 }
                 Ok(completion) => {
                     call.take(&completion);
-                    match self.read(record, &completion, reader) {
+                    match self.read(record, &completion, self.answered_by(), reader) {
                         Ok(()) => break,
                         Err(error) => {
                             show_error(&mut request, question, &completion.text, &error);
@@ -271,9 +271,10 @@ impl AskUnit {
         &self,
         record: &mut Record,
         completion: &Completion,
+        answered_by: &str,
         reader: Option<&Reader>,
     ) -> Result<(), StageError> {
-        self.ask.accept(record, completion);
+        self.ask.accept(record, completion, answered_by);
         reader.map_or(Ok(()), |reader| reader.read.read(record))
     }
 
@@ -289,18 +290,24 @@ impl AskUnit {
             .heuristic
             .complete(request, record)
             .await
-            .map_err(|error| StageError::new("heuristic", error.message))?;
+            .map_err(|error| StageError::new(HEURISTIC, error.message))?;
         call.fallback = Some(format!("{}: {}", failure.class, failure.message));
         call.provider = self.heuristic.provider().to_owned();
         call.served_as = None;
-        self.read(record, &completion, reader)
+        self.read(record, &completion, HEURISTIC, reader)
+    }
+
+    /// Whom the model's answers are from: the model, or the provider that stands in for a server.
+    fn answered_by(&self) -> &str {
+        let provider = self.model.provider();
+        if [HEURISTIC, MOCK].contains(&provider) { provider } else { &self.model_name }
     }
 
     fn new_call(&self, post: &Post, request: &ModelRequest) -> Call {
         let messages = serde_json::to_vec(&request.messages).unwrap_or_default();
         let mut params = self.params.clone();
         params.extend(request.params.clone());
-        let served = !["heuristic", "mock"].contains(&self.model.provider());
+        let served = ![HEURISTIC, MOCK].contains(&self.model.provider());
         Call {
             stage: Arc::clone(&post.id),
             model: Arc::clone(&self.model_name),

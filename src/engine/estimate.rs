@@ -14,7 +14,7 @@ use super::build::{BuiltStage, Parts, Work};
 use super::preview::take_step;
 use super::worker::panicked;
 use crate::draw::Draws;
-use crate::llm::IMAGE_TOKENS;
+use crate::llm::{HEURISTIC, IMAGE_TOKENS};
 use crate::record::{Record, RecordId};
 use crate::stage::{Emit, StageError};
 
@@ -167,8 +167,8 @@ async fn answer(
     sum.prompt_tokens += (prompt + images * IMAGE_TOKENS) as f64;
     sum.most_answer_tokens = sum.most_answer_tokens.zip(most).map(|(sum, most)| sum + most as f64 * several);
     let completion = unit.heuristic.complete(&request, record).await;
-    let completion = completion.map_err(|error| StageError::new("heuristic", error.message))?;
+    let completion = completion.map_err(|error| StageError::new(HEURISTIC, error.message))?;
     let length = tokens(&completion.text).min(most.unwrap_or(u64::MAX));
     sum.answer_tokens += length as f64 * several;
-    unit.read(record, &completion, reader)
+    unit.read(record, &completion, HEURISTIC, reader)
 }

@@ -46,6 +46,12 @@ pub use heuristic::Heuristic;
 pub use quota::{IMAGE_TOKENS, Pool, PoolFigures, Pools};
 pub use remote::Remote;
 
+/// The provider that answers without a model.
+pub(crate) const HEURISTIC: &str = "heuristic";
+
+/// The provider whose answers stand in the pipeline file.
+pub(crate) const MOCK: &str = "mock";
+
 /// A question to a model, as rendered from one record.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct ModelRequest {

@@ -24,7 +24,7 @@ use super::mock::Script;
 use super::quota::{self, IMAGE_TOKENS, Need, Outputs, Pool, Turn};
 use super::retry::Retry;
 use super::wire::{self, CONNECT_TIMEOUT, Wire};
-use super::{Completion, Health, Model, ModelError, ModelErrorKind, ModelRequest, Tending, Usage};
+use super::{Completion, Health, MOCK, Model, ModelError, ModelErrorKind, ModelRequest, Tending, Usage};
 use crate::config::{Concurrency, ModelConfig};
 use crate::journal::StorageError;
 use crate::record::Record;
@@ -263,7 +263,7 @@ impl Remote {
 impl Model for Remote {
     fn provider(&self) -> &'static str {
         match self.asked.dialect {
-            _ if self.script.is_some() => "mock",
+            _ if self.script.is_some() => MOCK,
             Dialect::Anthropic => "anthropic",
             Dialect::Chat | Dialect::Completions => "openai",
         }

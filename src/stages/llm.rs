@@ -9,11 +9,14 @@ use serde_json::{Map, Value};
 
 use super::{Describe, Role};
 use crate::config::{Api, CheckContext, ModelConfig, Provider};
-use crate::llm::{Completion, Message, ModelRequest, RESERVED_PARAMS};
+use crate::llm::{Completion, HEURISTIC, Message, ModelRequest, RESERVED_PARAMS};
 use crate::record::Record;
 use crate::stage::{Ask, BuildContext, BuildError, Declare, Part, StageError};
 
 const REASONING: &str = "reasoning";
+
+/// The field that tells a model's answers from the heuristic's.
+const ANSWERED_BY: &str = "answered_by";
 
 /// Puts a question to a model.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -27,7 +30,9 @@ pub(super) struct Llm {
     input: String,
     /// The field the answer's text is put in. Reasoning that the model gives apart from its answer goes
     /// (`reasoning_content`, or `<think>...</think>` in front of it) goes to `reasoning`, and that field is removed
-    /// when there is none. `cot_expand: {steps: reasoning}` makes conversations of it.
+    /// when there is none. `cot_expand: {steps: reasoning}` makes conversations of it. `answered_by` says who
+    /// answered: the model, by its name in `models`; `heuristic` where the heuristic stood in for it (`--no-llm`,
+    /// `on_error` of `parse`), and from then on for all that is made of the record; or `mock`.
     #[serde(default = "output")]
     output: String,
     /// Sampling parameters of this stage, over those of the model: `temperature`, `max_tokens`, ...
@@ -120,10 +125,10 @@ impl Declare for Llm {
                 .expected("a sampling parameter such as `temperature` or `max_tokens`")
                 .on_key();
         }
-        if self.output.is_empty() || self.output == REASONING {
+        if self.output.is_empty() || [REASONING, ANSWERED_BY].contains(&self.output.as_str()) {
             context.problem("/output", format!("`{}` cannot hold the answer", self.output));
         }
-        context.makes(&[&self.output, REASONING]);
+        context.makes(&[&self.output, REASONING, ANSWERED_BY]);
         for keep in &self.keep {
             context.makes(&[keep.field()]);
         }
@@ -174,8 +179,11 @@ impl Ask for Asker {
         Ok(ModelRequest { messages, params: self.params.clone(), ..ModelRequest::default() })
     }
 
-    fn accept(&self, record: &mut Record, completion: &Completion) {
+    fn accept(&self, record: &mut Record, completion: &Completion, answered_by: &str) {
         record.set(&self.output, completion.text.as_str());
+        // What a model makes of the heuristic's words is no model's work.
+        let stood_in = record.provenance.calls.iter().any(|call| call.provider == HEURISTIC);
+        record.set(ANSWERED_BY, if stood_in { HEURISTIC } else { answered_by });
         match &completion.reasoning {
             Some(reasoning) => record.set(REASONING, reasoning.as_str()),
             // An earlier answer's reasoning must not pass for this one's.
@@ -194,8 +202,11 @@ impl Ask for Asker {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::llm::More;
+    use crate::record::Call;
     use serde_json::json;
 
     fn asker() -> Asker {
@@ -232,16 +243,37 @@ mod tests {
     fn the_answer_and_its_reasoning_become_fields() {
         let mut record = Record::default();
         let reasoning = Some("hm".to_owned());
-        asker().accept(&mut record, &Completion { text: "So.".into(), reasoning, ..Completion::default() });
+        asker().accept(
+            &mut record,
+            &Completion { text: "So.".into(), reasoning, ..Completion::default() },
+            "teacher",
+        );
         assert_eq!((record.text("completion"), record.text("reasoning")), (Some("So."), Some("hm")));
-        asker().accept(&mut record, &Completion { text: "No.".into(), ..Completion::default() });
+        asker().accept(&mut record, &Completion { text: "No.".into(), ..Completion::default() }, "teacher");
         assert_eq!((record.text("completion"), record.get("reasoning")), (Some("No."), None));
         assert_eq!((record.get("logprobs"), record.get("choices")), (None, Some(&json!(["No."]))));
         let choices = vec!["A".to_owned(), "B".to_owned()];
         let more = More { logprobs: Some(json!([1])), choices, ..More::default() };
         let several = Completion { more: Some(Box::new(more)), ..Completion::default() };
-        asker().accept(&mut record, &several);
+        asker().accept(&mut record, &several, "teacher");
         assert_eq!(record.get("logprobs"), Some(&json!([1])));
         assert_eq!(record.get("choices"), Some(&json!(["A", "B"])));
+    }
+
+    #[test]
+    fn who_answered_is_told_and_the_heuristic_is_not_forgotten() {
+        let mut record = Record::default();
+        let mut accept = |answered_by: &str, earlier: Option<&str>| {
+            record.provenance.calls = earlier
+                .map(|provider| Arc::new(Call { provider: provider.into(), ..Call::default() }))
+                .into_iter()
+                .collect();
+            asker().accept(&mut record, &Completion::default(), answered_by);
+            record.text(ANSWERED_BY).unwrap().to_owned()
+        };
+        assert_eq!(accept("teacher", None), "teacher");
+        assert_eq!(accept("heuristic", None), "heuristic");
+        assert_eq!(accept("second", Some("openai")), "second");
+        assert_eq!(accept("second", Some("heuristic")), "heuristic");
     }
 }

@@ -14,6 +14,7 @@ mod command_line;
 mod docs_to_qa;
 mod exits;
 mod extent;
+mod fallback;
 mod faulty_disk;
 mod forwarder;
 mod generated;

@@ -80,6 +80,7 @@ fn the_script_of_the_readme_runs() {
     let output = synthmill(dir.path(), &["run", "readme.yaml", "--set", set, "--limit", "30", "--json"], 0);
     let summary: Value = serde_json::from_str(&stdout(&output)).unwrap();
     assert!(summary["re_asks"].as_u64().unwrap() > 0, "{summary}");
+    assert!(summary["ok"].as_u64().unwrap() > 20, "{summary}");
 }
 
 #[test]

@@ -34,7 +34,7 @@ mod tests;
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::{Completion, Model, ModelError, ModelRequest};
+use super::{Completion, HEURISTIC, Model, ModelError, ModelRequest};
 use crate::record::Record;
 
 /// Answers every request at once from the record, or from the request itself.
@@ -43,7 +43,7 @@ pub struct Heuristic;
 
 impl Model for Heuristic {
     fn provider(&self) -> &'static str {
-        "heuristic"
+        HEURISTIC
     }
 
     fn is_paid(&self) -> bool {
