@@ -19,6 +19,7 @@ mod settle;
 mod shares;
 mod tables;
 mod weighted;
+mod written;
 
 #[cfg(test)]
 mod tests;
@@ -43,8 +44,10 @@ use crate::stage::{BuildContext, BuildError, Declare, Emit, Explanation, Part, S
 #[serde(deny_unknown_fields)]
 pub(super) struct SampleInjections {
     /// A folder of injection files, JSON, YAML or CSV; every one is an attribute. `tone.json` is a list of
-    /// objects with the keys `tone` and `frequency score`; a value is drawn as often as its score says, an
-    /// empty one stands for nothing. May name `vars`.
+    /// objects with a value under `tone` and its weight under `frequency score`, `frequency`, `score`, `weight`,
+    /// `share` or `probability`; or an object from values to weights; or a plain list of values, which are drawn
+    /// equally often. A value is drawn in proportion to its weight, an empty one stands for nothing. May name
+    /// `vars`.
     #[serde(default)]
     folder: Option<String>,
     /// By attribute: how one of the folder is drawn, or what one is drawn from that has no file there.

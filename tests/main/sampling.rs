@@ -166,8 +166,8 @@ fn wrong_injection_files_are_refused_by_name_entry_and_key() {
     std::fs::write(folder.join("tones.json"), r#"[{"tone": "", "frequency score": 1}]"#).unwrap();
     let said = run(dir.path(), &[], 2);
     for part in [
-        "`config/injections/mood.json`: entry 1 has no key `mood`",
-        "`config/injections/mood.json`: entry 1 has the text `1` as `frequency score`, expected a number",
+        "`config/injections/mood.json:1`: entry 1 has no key `mood`",
+        "did you mean it by `mod`?; and it has the text `1` as the weight `frequency score`, expected a number",
         "`config/injections/tone.json` and `config/injections/tones.json` are two files of one name, `tone`",
     ] {
         assert!(said.contains(part), "{said}");

@@ -1,39 +1,26 @@
-//! One injection file: a list of values with their frequency scores, in JSON, YAML or CSV.
+//! One injection file: values with the weights they are drawn by.
 //!
-//! People write these files by hand, so every complaint names the entry it is about and what would be right.
-//! Which files are read is decided in `files`.
-
-use std::path::Path;
+//! People write these files by hand, in whatever shape they know from elsewhere; a complaint names the line,
+//! the entry and what would be right. How a file is read is told in `written`, which files are, in `files`.
 
 use serde_json::{Map, Value};
 
 use super::weighted::{Weighted, text_of};
+use super::written::{self, Entry, Fault, Written, kind};
 use crate::config::nearest;
 
-/// The key of an entry's weight, with `_` for spaces.
-const SCORE: &str = "frequency_score";
-/// Problems told of one file.
-const MOST_PROBLEMS: usize = 10;
-
-/// An entry of a file, and whether its numbers come as text, as in CSV.
-type Entry = Map<String, Value>;
+/// The keys that an entry's weight may have, with `_` for spaces; where there are several, the first is meant.
+const FREQUENCY_SCORE: &str = "frequency_score";
+const WEIGHTS: [&str; 6] = [FREQUENCY_SCORE, "frequency", "score", "weight", "share", "probability"];
+/// Wrong entries whose numbers are told.
+const MOST_NUMBERS: usize = 8;
 
 /// The attribute of the file at `path`, whose name without ending is `stem`: its name and values, or what is
-/// wrong with the file.
-pub(super) fn read(path: &str, stem: &str) -> Result<(String, Weighted), Vec<String>> {
-    let bytes = std::fs::read(path).map_err(|error| vec![format!("cannot be read: {error}")])?;
-    let text = String::from_utf8(bytes).map_err(|_| vec!["is not UTF-8 text".to_owned()])?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    let entries = match Path::new(path).extension().and_then(|ending| ending.to_str()) {
-        Some(ending) if ending.eq_ignore_ascii_case("csv") => csv_entries(text),
-        Some(ending) if ending.eq_ignore_ascii_case("json") => {
-            serde_json::from_str(text).map_err(|error| format!("is not JSON: {error}")).and_then(list)
-        }
-        _ => serde_saphyr::from_str(text)
-            .map_err(|error| format!("is not YAML: {}", first_line(&error.to_string())))
-            .and_then(list),
-    };
-    weighted(&entries.map_err(|problem| vec![problem])?, &folded(stem))
+/// wrong with the file, in one message that begins with its place.
+pub(super) fn read(path: &str, stem: &str) -> Result<(String, Weighted), String> {
+    written::read(path)
+        .and_then(|written| weighted(&written, &folded(stem)))
+        .map_err(|fault| fault.in_file(path))
 }
 
 /// Spaces and hyphens become `_`, so that a name can be written in templates.
@@ -41,138 +28,144 @@ pub(super) fn folded(name: &str) -> String {
     name.trim().replace([' ', '-'], "_")
 }
 
-fn first_line(text: &str) -> &str {
-    let line = text.lines().next().unwrap_or_default();
-    line.strip_prefix("error: ").unwrap_or(line)
-}
-
-/// The objects of a list.
-fn list(value: Value) -> Result<Vec<Entry>, String> {
-    let Value::Array(list) = value else {
-        return Err(format!("holds {}, expected a list of objects", kind(&value)));
-    };
-    let mut entries = Vec::with_capacity(list.len());
-    for (index, entry) in list.into_iter().enumerate() {
-        match entry {
-            Value::Object(entry) => entries.push(entry),
-            other => return Err(format!("entry {} is {}, expected an object", index + 1, kind(&other))),
-        }
-    }
-    Ok(entries)
-}
-
-fn csv_entries(text: &str) -> Result<Vec<Entry>, String> {
-    let mut reader = csv::Reader::from_reader(text.as_bytes());
-    let wrong = |error: csv::Error| format!("is not CSV: {error}");
-    let headers = reader.headers().map_err(wrong)?.clone();
-    let mut entries = Vec::new();
-    for row in reader.records() {
-        let row = row.map_err(wrong)?;
-        let cells = headers.iter().zip(row.iter());
-        entries.push(cells.map(|(key, cell)| (key.to_owned(), csv_value(key, cell))).collect());
-    }
-    Ok(entries)
-}
-
-/// A cell's value; scores are numbers where they can be read as such.
-fn csv_value(key: &str, cell: &str) -> Value {
-    let number = cell.trim().parse().ok().and_then(serde_json::Number::from_f64);
-    match number {
-        Some(number) if folded(key) == SCORE => Value::Number(number),
-        _ => Value::from(cell),
-    }
+fn is_weight(key: &str) -> bool {
+    WEIGHTS.contains(&folded(key).to_lowercase().as_str())
 }
 
 /// Checks the entries and makes an attribute of them.
-fn weighted(entries: &[Entry], stem: &str) -> Result<(String, Weighted), Vec<String>> {
-    let name = attribute_name(entries, stem);
-    let mut problems = Vec::new();
-    let (mut values, mut scores, mut texts) = (Vec::new(), Vec::new(), Vec::<String>::new());
-    for (number, entry) in (1_usize..).zip(entries) {
-        let value = value(entry, &name);
-        match &value {
-            Ok(value) => {
-                let text = text_of(value);
+fn weighted(written: &Written, stem: &str) -> Result<(String, Weighted), Fault> {
+    let name = attribute_name(&written.entries, stem);
+    let plain = matches!(written.entries.first(), Some(Entry::Value(_)));
+    let mut wrong: Vec<(usize, String)> = Vec::new();
+    let (mut values, mut weights, mut texts) = (Vec::new(), Vec::new(), Vec::<String>::new());
+    for (index, entry) in written.entries.iter().enumerate() {
+        match read_entry(entry, &name, plain, written.numbers_are_texts) {
+            Ok((value, weight)) => {
+                let text = text_of(&value);
                 if let Some(first) = texts.iter().position(|known| *known == text) {
-                    problems
-                        .push(format!("entry {number} has the same value as entry {}: `{text}`", first + 1));
+                    wrong.push((index, format!("has the same value as entry {}: `{text}`", first + 1)));
                 }
                 texts.push(text);
+                values.push(value);
+                weights.push(weight);
             }
             Err(problem) => {
-                problems.push(format!("entry {number} {problem}"));
+                wrong.push((index, problem));
                 // Numbers of entries must go on to be right.
-                texts.push(format!("\0{number}"));
+                texts.push(format!("\0{index}"));
             }
         }
-        let score = score(entry).map_err(|problem| problems.push(format!("entry {number} {problem}")));
-        if let (Ok(value), Ok(score)) = (value, score) {
-            values.push(value);
-            scores.push(score);
+    }
+    if let Some((index, problem)) = wrong.first() {
+        let message = format!("entry {} {problem}{}", index + 1, others(&wrong[1..]));
+        return Err(Fault::new(written.line(*index), message));
+    }
+    match Weighted::new(values, &weights) {
+        Ok(weighted) => Ok((name, weighted)),
+        Err(error) => Err(Fault::new(None, error.to_string())),
+    }
+}
+
+/// Which other entries are wrong, for the end of a message.
+fn others(wrong: &[(usize, String)]) -> String {
+    let mut numbers: Vec<String> =
+        wrong.iter().take(MOST_NUMBERS).map(|(index, _)| (index + 1).to_string()).collect();
+    if wrong.len() > MOST_NUMBERS {
+        numbers.push("...".to_owned());
+    }
+    match wrong {
+        [] => String::new(),
+        [_] => format!("; entry {} is wrong too", numbers.join("")),
+        more => format!("; {} more entries are wrong: {}", more.len(), numbers.join(", ")),
+    }
+}
+
+/// The value and the weight of one entry; `plain` says that the file is a plain list.
+fn read_entry(entry: &Entry, name: &str, plain: bool, texts: bool) -> Result<(Value, f64), String> {
+    match entry {
+        Entry::Value(value) if plain => match value {
+            Value::String(_) | Value::Number(_) | Value::Bool(_) => Ok((value.clone(), 1.0)),
+            other => Err(format!("is {}, expected a text", kind(other))),
+        },
+        Entry::Value(value) => Err(format!("is {}, expected an object like the first", kind(value))),
+        Entry::Object(_) if plain => Err("is an object, expected a text like the first".to_owned()),
+        Entry::Pair(value, weight) => Ok((Value::from(value.as_str()), number(value, weight, false)?)),
+        Entry::Object(object) => {
+            let found = value_of(object, name);
+            let key = found.as_ref().map_or("", |(key, _)| key);
+            // A table of one column is a plain list.
+            let weight = if texts && object.len() == 1 { Ok(1.0) } else { weight_of(object, key, texts) };
+            let (value, weight) = match (found, weight) {
+                (Ok((_, value)), Ok(weight)) => (value, weight),
+                (Ok(_), Err(problem)) | (Err(problem), Ok(_)) => return Err(problem),
+                (Err(value), Err(weight)) => return Err(format!("{value}; and it {weight}")),
+            };
+            Ok((value, weight))
         }
     }
-    if problems.len() > MOST_PROBLEMS {
-        let more = problems.len() - MOST_PROBLEMS;
-        problems.truncate(MOST_PROBLEMS);
-        problems.push(format!("{more} more entries are wrong"));
-    }
-    if !problems.is_empty() {
-        return Err(problems);
-    }
-    Weighted::new(values, &scores).map(|weighted| (name, weighted)).map_err(|error| vec![error.to_string()])
 }
 
 /// The file's name, or its singular where the entries use that: the first layout had `topics.json` with the
-/// key `topic`.
+/// key `topic`. Files that name no key are taken at their name.
 fn attribute_name(entries: &[Entry], stem: &str) -> String {
-    let has = |name: &str| entries.iter().any(|entry| entry.keys().any(|key| folded(key) == name));
+    let has = |name: &str| {
+        entries.iter().any(
+            |entry| matches!(entry, Entry::Object(object) if object.keys().any(|key| folded(key) == name)),
+        )
+    };
     match stem.strip_suffix('s') {
         Some(singular) if !has(stem) && has(singular) => singular.to_owned(),
         _ => stem.to_owned(),
     }
 }
 
-fn value(entry: &Entry, name: &str) -> Result<Value, String> {
-    let Some((_, value)) = entry.iter().find(|(key, _)| folded(key) == name) else {
-        let keys: Vec<&str> = entry.keys().map(String::as_str).collect();
-        let hint = nearest(name, keys.iter().copied().filter(|key| folded(key) != SCORE));
+fn value_of<'e>(object: &'e Map<String, Value>, name: &str) -> Result<(&'e str, Value), String> {
+    let Some((key, value)) = object.iter().find(|(key, _)| folded(key) == name) else {
+        let keys: Vec<&str> = object.keys().map(String::as_str).collect();
+        let hint = nearest(name, keys.iter().copied().filter(|key| !is_weight(key)));
         let hint = hint.map_or_else(String::new, |near| format!("; did you mean it by `{near}`?"));
         let found = if keys.is_empty() { "no key".to_owned() } else { format!("`{}`", keys.join("`, `")) };
         return Err(format!("has no key `{name}`, which is the file's name; it has {found}{hint}"));
     };
     match value {
-        Value::String(_) | Value::Number(_) | Value::Bool(_) => Ok(value.clone()),
+        Value::String(_) | Value::Number(_) | Value::Bool(_) => Ok((key, value.clone())),
         other => Err(format!("has {} under `{name}`, expected a text", kind(other))),
     }
 }
 
-fn score(entry: &Entry) -> Result<f64, String> {
-    let Some((key, value)) = entry.iter().find(|(key, _)| folded(key) == SCORE) else {
-        let hint = nearest("frequency score", entry.keys().map(String::as_str));
-        let hint = hint.map_or_else(String::new, |near| format!("; did you mean it by `{near}`?"));
-        return Err(format!("has no key `frequency score`{hint}"));
-    };
-    match value.as_f64() {
-        Some(score) if score < 0.0 => Err(format!("has the `{key}` {value}, expected 0 or more")),
-        Some(score) if score.is_finite() => Ok(score),
+/// The weight of an object whose value stands under `value_key`.
+fn weight_of(object: &Map<String, Value>, value_key: &str, texts: bool) -> Result<f64, String> {
+    let named: Vec<(&String, &Value)> =
+        object.iter().filter(|(key, _)| *key != value_key && is_weight(key)).collect();
+    let original = named.iter().find(|(key, _)| folded(key).to_lowercase() == FREQUENCY_SCORE);
+    match (original, named.as_slice()) {
+        (Some((key, weight)), _) | (None, [(key, weight)]) => number(key, weight, texts),
+        (None, [(one, _), (other, _), ..]) => {
+            Err(format!("has both `{one}` and `{other}`, and either may be its weight"))
+        }
+        (None, []) => {
+            let keys = object.keys().map(String::as_str).filter(|key| *key != value_key);
+            let near = keys.clone().find(|key| nearest(&folded(key).to_lowercase(), WEIGHTS).is_some());
+            let hint = near.map_or_else(String::new, |near| format!("; did you mean it by `{near}`?"));
+            Err(format!("has no weight, under `weight`, `score`, `frequency` or `frequency score`{hint}"))
+        }
+    }
+}
+
+fn number(key: &str, value: &Value, texts: bool) -> Result<f64, String> {
+    let text = value.as_str().filter(|_| texts).and_then(|text| text.trim().parse::<f64>().ok());
+    match value.as_f64().or(text) {
+        Some(weight) if weight < 0.0 => {
+            Err(format!("has the weight {} under `{key}`, expected 0 or more", text_of(value)))
+        }
+        Some(weight) if weight.is_finite() => Ok(weight),
         _ => {
             let found = match value {
                 Value::String(text) => format!("the text `{text}`"),
                 other => kind(other).to_owned(),
             };
-            Err(format!("has {found} as `{key}`, expected a number"))
+            Err(format!("has {found} as the weight `{key}`, expected a number"))
         }
-    }
-}
-
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "nothing",
-        Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) struct Folder {
     pub(super) files: Vec<String>,
     /// What is no injection file.
     pub(super) left_out: Vec<String>,
-    /// What is wrong, one message each.
+    /// What is wrong, one message a file.
     pub(super) problems: Vec<String>,
 }
 
@@ -53,8 +53,8 @@ impl Folder {
         self.files.push(path.to_owned());
         let (name, values) = match entries::read(path, stem) {
             Ok(attribute) => attribute,
-            Err(problems) => {
-                self.problems.extend(problems.iter().map(|problem| format!("`{path}`: {problem}")));
+            Err(problem) => {
+                self.problems.push(problem);
                 return;
             }
         };
