@@ -101,6 +101,10 @@ mod tests {
         check(error(429, "slow down"), Err((Verdict::Pause, "rate_limited")));
         check(error(500, "oops"), Err((Verdict::Retry, "status_500")));
         check(json!({"response": {"status_code": 200, "body": {}}}), Err((Verdict::Retry, "empty_choices")));
+        let ended = |text: &str, reason: &str| json!({"response": {"status_code": 200, "body": {"choices": [{"message": {"content": text}, "finish_reason": reason}]}}});
+        check(ended("Os", "error"), Err((Verdict::Retry, "unfinished")));
+        check(ended("", "stop"), Err((Verdict::Retry, "no_content")));
+        check(ended("", "content_filter: SAFETY"), Err((Verdict::Record, "content_filter")));
         check(json!({"response": {"status_code": 99_999}}), Err((Verdict::Retry, "batch_line")));
         let expired = json!({"response": null, "error": {"code": "batch_expired", "message": "too late"}});
         check(expired, Err((Verdict::Retry, "batch_expired")));

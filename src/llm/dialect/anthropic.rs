@@ -5,7 +5,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::text::{count, string};
+use super::finish::Finish;
+use super::message::Said;
+use super::text::count;
 use crate::llm::classify::{Failure, Verdict};
 use crate::llm::images::{Images, without_start};
 use crate::llm::{Completion, Message, ModelRequest, More, Usage};
@@ -72,30 +74,23 @@ pub(super) fn read(answer: Value) -> Result<Completion, Failure> {
         let blocks = blocks.iter().filter(|block| block.get("type").and_then(Value::as_str) == Some(kind));
         blocks.filter_map(|block| block.get(field)?.as_str()).collect()
     };
-    let (text, reasoning) = (of_type("text", "text"), of_type("thinking", "thinking"));
+    let thinking = Some(of_type("thinking", "thinking")).filter(|thinking| !thinking.trim().is_empty());
+    let Said { text, reasoning } = Said::of_text(of_type("text", "text"), thinking);
     let calls: Vec<&Value> =
         blocks.iter().filter(|block| block.get("type").and_then(Value::as_str) == Some("tool_use")).collect();
-    let finish_reason = string(&answer, "stop_reason").map(|reason| match &*reason {
-        "end_turn" | "stop_sequence" => "stop".to_owned(),
-        "max_tokens" => "length".to_owned(),
-        "tool_use" => "tool_calls".to_owned(),
-        _ => reason,
-    });
-    if finish_reason.as_deref() == Some("refusal") {
-        return Err(Failure::new(Verdict::Record, "refusal", "the model refuses"));
+    let finish = Finish::read(answer.get("stop_reason"));
+    if let Some(failure) = finish.failure() {
+        return Err(failure);
     }
-    if text.is_empty() && calls.is_empty() {
-        // Stopped at the token limit while still reasoning: it would be so again.
-        let full = finish_reason.as_deref() == Some("length");
-        let verdict = if full { Verdict::Record } else { Verdict::Retry };
-        return Err(Failure::new(verdict, "no_content", "the answer has no text"));
+    if text.trim().is_empty() && calls.is_empty() {
+        return Err(finish.no_text());
     }
     let usage = answer.get("usage").unwrap_or(&Value::Null);
     let cached = count(usage, "cache_read_input_tokens") + count(usage, "cache_creation_input_tokens");
     Ok(Completion {
         text,
-        reasoning: Some(reasoning).filter(|reasoning| !reasoning.trim().is_empty()),
-        finish_reason,
+        reasoning,
+        finish_reason: finish.word().map(str::to_owned),
         usage: Usage {
             prompt_tokens: count(usage, "input_tokens") + cached,
             completion_tokens: count(usage, "output_tokens"),
@@ -171,6 +166,11 @@ mod tests {
             Verdict::Record,
             "refusal",
         );
+        let text = |text: &str| json!([{"type": "text", "text": text}]);
+        check(json!({"content": text("Os"), "stop_reason": "pause_turn"}), Verdict::Retry, "unfinished");
+        check(json!({"content": text(" \n"), "stop_reason": "end_turn"}), Verdict::Retry, "no_content");
+        let full = json!({"content": text("Os"), "stop_reason": "model_context_window_exceeded"});
+        assert_eq!(read(full).unwrap().finish_reason.as_deref(), Some("length"));
         let call =
             json!({"content": [{"type": "tool_use", "name": "f", "input": {}}], "stop_reason": "tool_use"});
         assert_eq!(read(call).unwrap().more.unwrap().tool_calls.unwrap()[0]["name"], "f");

@@ -3,6 +3,8 @@
 //! `remote` sends and receives the bytes; an answer that cannot be used becomes a `Failure` here.
 
 mod anthropic;
+mod finish;
+mod message;
 mod openai;
 mod text;
 

@@ -3,11 +3,13 @@
 
 use serde_json::{Map, Value, json};
 
+use super::finish::Finish;
+use super::message::Said;
 use super::text::{count, string};
 use crate::config::StructuredOutput;
-use crate::llm::classify::{Failure, Verdict, clean};
+use crate::llm::classify::{Failure, Verdict, clean, error_in_200};
 use crate::llm::images::Images;
-use crate::llm::{Completion, Message, ModelRequest, More, Usage, reasoning};
+use crate::llm::{Completion, Message, ModelRequest, More, Usage};
 
 /// The body of a chat request, less the model.
 pub(super) fn chat(
@@ -74,80 +76,70 @@ fn put_schema(request: &ModelRequest, params: &mut Map<String, Value>, form: Str
     params.entry(name).or_insert(value);
 }
 
-/// Reads the answer of either kind.
+/// Reads the answer of either kind. Of several choices those that are answers are kept.
 pub(super) fn read(mut answer: Value) -> Result<Completion, Failure> {
     let usage = usage(&answer);
     let choices = match answer.get_mut("choices").map(Value::take) {
         Some(Value::Array(choices)) if !choices.is_empty() => choices,
         _ => return Err(Failure::new(Verdict::Retry, "empty_choices", "the response holds no choice")),
     };
-    let choice = &choices[0];
-    let finish_reason = string(choice, "finish_reason");
-    if finish_reason.as_deref() == Some("content_filter") {
-        let message = "the server's filter stopped the answer";
-        return Err(Failure::new(Verdict::Record, "content_filter", message));
+    let several = choices.len() > 1;
+    let mut texts = Vec::new();
+    let mut first: Option<Completion> = None;
+    let mut why: Option<Failure> = None;
+    for choice in &choices {
+        match read_choice(choice) {
+            Ok(completion) => {
+                if several {
+                    texts.push(completion.text.clone());
+                }
+                first.get_or_insert(completion);
+            }
+            Err(failure) => drop(why.get_or_insert(failure)),
+        }
+    }
+    let Some(mut completion) = first else {
+        let none = || Failure::new(Verdict::Retry, "empty_choices", "the response holds no choice");
+        return Err(why.unwrap_or_else(none));
+    };
+    if several {
+        completion.more.get_or_insert_default().choices = texts;
+    }
+    Ok(Completion { usage, ..completion })
+}
+
+/// Reads one choice; why it is no answer, if it is none.
+fn read_choice(choice: &Value) -> Result<Completion, Failure> {
+    if let Some(error) = choice.get("error").filter(|error| !error.is_null()) {
+        return Err(error_in_200(error));
+    }
+    let finish = Finish::read(choice.get("finish_reason"));
+    if let Some(failure) = finish.failure() {
+        return Err(failure);
     }
     let message = choice.get("message").unwrap_or(&Value::Null);
     let tool_calls = message.get("tool_calls").filter(|calls| !calls.is_null() && **calls != json!([]));
-    let content = match content(choice) {
-        Some(content) => content,
-        None if tool_calls.is_some() => String::new(),
-        None => return Err(no_content(message, finish_reason.as_deref())),
+    // In a raw completion the text stands in the choice itself.
+    let Said { text, reasoning } = match message {
+        Value::Null => Said::of_text(string(choice, "text").unwrap_or_default(), None),
+        message => Said::of_message(message),
     };
-
-    let (inline, text) = without_reasoning(&content);
-    let apart = string(message, "reasoning_content").or_else(|| string(message, "reasoning"));
-    let reasoning = apart.filter(|apart| !apart.trim().is_empty()).or_else(|| inline.map(str::to_owned));
+    if text.trim().is_empty() && tool_calls.is_none() {
+        let refusal = string(message, "refusal").filter(|refusal| !refusal.trim().is_empty());
+        return Err(match refusal {
+            Some(said) => {
+                Failure::new(Verdict::Record, "refusal", format!("the model refuses: {}", clean(&said)))
+            }
+            None => finish.no_text(),
+        });
+    }
     let more = More {
         tool_calls: tool_calls.cloned(),
         logprobs: choice.get("logprobs").filter(|logprobs| !logprobs.is_null()).cloned(),
-        choices: match choices.len() {
-            1 => Vec::new(),
-            _ => choices.iter().map(|choice| text_of(choice).unwrap_or_default()).collect(),
-        },
+        choices: Vec::new(),
     };
-    Ok(Completion { text: text.to_owned(), reasoning, finish_reason, usage, attempts: 0, more: more.boxed() })
-}
-
-/// The text of one of several choices, reasoning cut off.
-fn text_of(choice: &Value) -> Option<String> {
-    let content = content(choice)?;
-    Some(without_reasoning(&content).1.to_owned())
-}
-
-/// Reasoning and answer; an answer without reasoning is left as it is, white space and all.
-fn without_reasoning(content: &str) -> (Option<&str>, &str) {
-    let (reasoning, answer) = reasoning::split(content);
-    match reasoning.is_some() || content.trim_start().starts_with('<') {
-        true => (reasoning, answer),
-        false => (None, content),
-    }
-}
-
-/// A message without text: why, as far as it says.
-fn no_content(message: &Value, finish_reason: Option<&str>) -> Failure {
-    if let Some(refusal) = string(message, "refusal") {
-        return Failure::new(Verdict::Record, "refusal", format!("the model refuses: {}", clean(&refusal)));
-    }
-    // Stopped at the token limit while still reasoning: it would be so again.
-    let verdict = if finish_reason == Some("length") { Verdict::Record } else { Verdict::Retry };
-    let reason = finish_reason.unwrap_or("none given");
-    Failure::new(verdict, "no_content", format!("the answer has no text (finish reason: {reason})"))
-}
-
-/// The text of a choice: a string, or the texts of its parts; in a raw completion, `text`.
-fn content(choice: &Value) -> Option<String> {
-    let Some(content) = choice.get("message").and_then(|message| message.get("content")) else {
-        return string(choice, "text");
-    };
-    match content {
-        Value::String(text) => Some(text.clone()),
-        Value::Array(parts) => {
-            let texts: Vec<&str> = parts.iter().filter_map(|part| part.get("text")?.as_str()).collect();
-            (!texts.is_empty()).then(|| texts.concat())
-        }
-        _ => None,
-    }
+    let finish_reason = finish.word().map(str::to_owned);
+    Ok(Completion { text, reasoning, finish_reason, more: more.boxed(), ..Completion::default() })
 }
 
 fn usage(answer: &Value) -> Usage {
@@ -174,18 +166,44 @@ mod tests {
 
     #[test]
     fn answers_are_read_with_their_reasoning() {
-        let check = |message: Value, text: &str, reasoning: Option<&str>| {
-            let completion = read_value(&answer(message)).unwrap();
-            assert_eq!((&*completion.text, completion.reasoning.as_deref()), (text, reasoning));
-            assert_eq!(completion.finish_reason.as_deref(), Some("stop"));
+        let read = read_value(&answer(json!({"content": "<think>hm</think>\n\nOslo"}))).unwrap();
+        assert_eq!((&*read.text, read.reasoning.as_deref()), ("Oslo", Some("hm")));
+        assert_eq!(read.finish_reason.as_deref(), Some("stop"));
+        let raw = read_value(&json!({"choices": [{"text": " Oslo\n", "finish_reason": "length"}]})).unwrap();
+        assert_eq!((&*raw.text, raw.finish_reason.as_deref()), (" Oslo\n", Some("length")));
+    }
+
+    #[test]
+    fn what_broke_off_is_no_answer() {
+        let check = |choice: Value, verdict: Verdict, class: &str| {
+            for key in ["message", "text"] {
+                let mut choice = choice.clone();
+                let text = choice["content"].take();
+                choice[key] = if key == "text" { text } else { json!({"content": text}) };
+                let failure = read_value(&json!({"choices": [choice]})).unwrap_err();
+                assert_eq!((failure.verdict, &*failure.class), (verdict, class), "{choice}");
+            }
         };
-        check(json!({"content": " Oslo\n"}), " Oslo\n", None);
-        check(json!({"content": "<think>hm</think>\n\nOslo"}), "Oslo", Some("hm"));
-        check(json!({"content": "<think></think>\n\nOslo"}), "Oslo", None);
-        check(json!({"content": "Oslo", "reasoning_content": "hm"}), "Oslo", Some("hm"));
-        check(json!({"content": "Oslo", "reasoning": "hm", "reasoning_content": null}), "Oslo", Some("hm"));
-        check(json!({"content": [{"type": "text", "text": "Os"}, {"text": "lo"}]}), "Oslo", None);
-        check(json!({"content": ""}), "", None);
+        let lost = json!({"code": 502, "message": "upstream lost"});
+        check(
+            json!({"content": "Os", "finish_reason": "error", "error": lost}),
+            Verdict::Retry,
+            "status_502",
+        );
+        let slow = json!({"code": 429, "message": "slow"});
+        check(
+            json!({"content": "", "finish_reason": "error", "error": slow}),
+            Verdict::Pause,
+            "rate_limited",
+        );
+        for reason in ["error", "abort", "insufficient_system_resource"] {
+            check(json!({"content": "Os", "finish_reason": reason}), Verdict::Retry, "unfinished");
+        }
+        check(json!({"content": "Os", "finish_reason": "sensitive"}), Verdict::Record, "content_filter");
+        check(json!({"content": "", "finish_reason": "stop"}), Verdict::Retry, "no_content");
+        check(json!({"content": " \n", "finish_reason": "stop"}), Verdict::Retry, "no_content");
+        check(json!({"content": "<think>hm", "finish_reason": "stop"}), Verdict::Retry, "no_content");
+        check(json!({"content": "<think>hm", "finish_reason": "length"}), Verdict::Record, "no_content");
     }
 
     #[test]
@@ -230,6 +248,11 @@ mod tests {
             Verdict::Record,
             "refusal",
         );
+        check(
+            r#"{"choices": [{"message": {"content": "", "refusal": "no"}, "finish_reason": "stop"}]}"#,
+            Verdict::Record,
+            "refusal",
+        );
     }
 
     #[test]
@@ -239,6 +262,7 @@ mod tests {
         assert_eq!((&*completion.text, completion.more.unwrap().tool_calls), ("", Some(calls)));
         let choices = json!({"choices": [
             {"text": " one\n", "logprobs": {"tokens": ["one"]}, "finish_reason": "stop"},
+            {"text": "half of a", "finish_reason": "abort"},
             {"text": "<think>hm</think>two"},
         ]});
         let completion = read_value(&choices).unwrap();

@@ -1,0 +1,172 @@
+//! What a finish reason says of the answer that came with it, in the words of any server.
+//!
+//! The dialects ask it before they use a text. A reason that nobody knows counts as "broke off": half a sentence
+//! must not become an answer because a server has a new word for it, and one that is asked again in vain is
+//! rejected with that word.
+
+use serde_json::Value;
+
+use crate::llm::classify::{Failure, Verdict, clean};
+
+/// How an answer ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Finish {
+    /// The model came to its end, or the server does not say.
+    Done(Option<&'static str>),
+    /// At the limit of tokens, the request's or the model's.
+    Length,
+    /// A filter stopped it, called so.
+    Filtered(String),
+    /// The model refuses.
+    Refused,
+    /// It broke off, or nobody knows what the word means.
+    Unfinished(String),
+}
+
+const STOP: &[&str] = &[
+    "stop",
+    "end_turn",
+    "stop_sequence",
+    "stop_string",
+    "stop_token",
+    "eos",
+    "eos_token",
+    "end_of_text",
+    "end",
+    "done",
+    "complete",
+    "completed",
+    "finish",
+    "finished",
+    "normal",
+    "success",
+];
+const LENGTH: &[&str] = &[
+    "length",
+    "max_tokens",
+    "max_length",
+    "max_new_tokens",
+    "max_output_tokens",
+    "max_completion_tokens",
+    "model_length",
+    "token_limit",
+    "context_length_exceeded",
+    "model_context_window_exceeded",
+];
+const TOOLS: &[&str] = &["tool_calls", "tool_call", "tool_use", "function_call"];
+/// Parts of the words for a filter: `content_filter: PROHIBITED_CONTENT`, `IMAGE_SAFETY`, `guardrail_intervened`.
+const FILTER: &[&str] = &[
+    "filter",
+    "safety",
+    "sensitive",
+    "prohibited",
+    "recitation",
+    "blocklist",
+    "blocked",
+    "spii",
+    "moderation",
+    "guardrail",
+    "toxic",
+];
+
+impl Finish {
+    /// Reads a reason: a word, in any case, or an object with its `type`.
+    pub(super) fn read(reason: Option<&Value>) -> Self {
+        let reason = reason.map(|reason| reason.get("type").unwrap_or(reason));
+        let said = reason.and_then(Value::as_str).unwrap_or_default().trim();
+        let word = said.to_ascii_lowercase();
+        let is = |list: &[&str]| list.contains(&&*word);
+        match &*word {
+            "" | "null" | "none" => Self::Done(None),
+            _ if is(STOP) => Self::Done(Some("stop")),
+            _ if is(TOOLS) => Self::Done(Some("tool_calls")),
+            _ if is(LENGTH) => Self::Length,
+            _ if FILTER.iter().any(|part| word.contains(part)) => Self::Filtered(clean(said)),
+            _ if word.contains("refus") => Self::Refused,
+            _ => Self::Unfinished(clean(said)),
+        }
+    }
+
+    /// The reason as it is kept with an answer: one word for one thing, whoever said it.
+    pub(super) fn word(&self) -> Option<&str> {
+        match self {
+            Self::Done(word) => *word,
+            Self::Length => Some("length"),
+            Self::Filtered(said) | Self::Unfinished(said) => Some(said),
+            Self::Refused => Some("refusal"),
+        }
+    }
+
+    /// Why what came with it is no answer, if it is none whatever it says.
+    pub(super) fn failure(&self) -> Option<Failure> {
+        let (verdict, class, message) = match self {
+            Self::Done(_) | Self::Length => return None,
+            Self::Filtered(said) => {
+                let message = format!("the server's filter stopped the answer (finish reason: {said})");
+                (Verdict::Record, "content_filter", message)
+            }
+            Self::Refused => (Verdict::Record, "refusal", "the model refuses".to_owned()),
+            Self::Unfinished(said) => {
+                let message = format!("the answer is not finished (finish reason: {said})");
+                (Verdict::Retry, "unfinished", message)
+            }
+        };
+        Some(Failure::new(verdict, class, message))
+    }
+
+    /// An answer without text. At the token limit the model was still reasoning, and would be so again.
+    pub(super) fn no_text(&self) -> Failure {
+        let verdict = if *self == Self::Length { Verdict::Record } else { Verdict::Retry };
+        let reason = self.word().unwrap_or("none given");
+        Failure::new(verdict, "no_content", format!("the answer has no text (finish reason: {reason})"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn check(reason: Value, word: Option<&str>, failure: Option<(Verdict, &str)>) {
+        let finish = Finish::read(Some(&reason));
+        let found = finish.failure().map(|failure| (failure.verdict, failure.class));
+        let expected = failure.map(|(verdict, class)| (verdict, class.to_owned()));
+        assert_eq!((finish.word(), found), (word, expected), "{reason}");
+    }
+
+    #[test]
+    fn known_ends_have_one_word() {
+        for reason in ["stop", "STOP", "end_turn", "eos_token", "COMPLETE", "stop_sequence"] {
+            check(json!(reason), Some("stop"), None);
+        }
+        for reason in ["length", "MAX_TOKENS", "model_length", "model_context_window_exceeded"] {
+            check(json!(reason), Some("length"), None);
+        }
+        check(json!("tool_use"), Some("tool_calls"), None);
+        check(json!({"type": "length", "length": 7}), Some("length"), None);
+        for reason in [json!(null), json!(""), json!(7), json!([])] {
+            check(reason, None, None);
+        }
+    }
+
+    #[test]
+    fn filters_refusals_and_breaks_are_no_answers() {
+        for reason in
+            ["content_filter", "content_filter: PROHIBITED_CONTENT", "sensitive", "SAFETY", "RECITATION"]
+        {
+            check(json!(reason), Some(reason), Some((Verdict::Record, "content_filter")));
+        }
+        check(json!("refusal"), Some("refusal"), Some((Verdict::Record, "refusal")));
+        for reason in
+            ["error", "abort", "network_error", "insufficient_system_resource", "pause_turn", "a new word"]
+        {
+            check(json!(reason), Some(reason), Some((Verdict::Retry, "unfinished")));
+        }
+    }
+
+    #[test]
+    fn no_text_at_the_limit_is_final() {
+        assert_eq!(Finish::Length.no_text().verdict, Verdict::Record);
+        assert_eq!(Finish::Done(Some("stop")).no_text().verdict, Verdict::Retry);
+    }
+}
