@@ -157,8 +157,8 @@ async fn answer(
     let reader = unit.reader_for(record)?;
     request.schema = reader.and_then(|reader| reader.read.schema()).cloned().map(Arc::new);
     // A few tokens mark where each message begins and who says it.
-    let prompt: u64 = request.messages.iter().map(|message| tokens(&message.content) + 4).sum();
-    let images = request.images() as u64;
+    let prompt: u64 = request.texts().map(|text| tokens(&text) + 4).sum();
+    let images = request.images_shown() as u64;
     let param = |name: &str| request.params.get(name).or_else(|| unit.params.get(name))?.as_u64();
     let most = param("max_tokens").or_else(|| param("max_completion_tokens"));
     let several = param("n").unwrap_or(1) as f64;

@@ -101,8 +101,8 @@ pub(crate) fn worst_case(
     params: &serde_json::Map<String, serde_json::Value>,
     prices: Prices,
 ) -> Spent {
-    let characters: usize = request.messages.iter().map(|message| message.content.chars().count() + 16).sum();
-    let images = request.images() as u64 * IMAGE_TOKENS * IMAGE_MARGIN;
+    let characters: usize = request.texts().map(|text| text.chars().count() + 16).sum();
+    let images = request.images_shown() as u64 * IMAGE_TOKENS * IMAGE_MARGIN;
     let limit = |name: &str| params.get(name).and_then(serde_json::Value::as_u64);
     let answer = limit("max_tokens").or_else(|| limit("max_completion_tokens")).unwrap_or(ANSWER);
     // Never nothing: a reservation of nothing could not be waited for.

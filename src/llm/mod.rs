@@ -15,6 +15,7 @@ mod endpoints;
 mod forms;
 pub mod heuristic;
 mod images;
+mod message;
 mod mock;
 mod quota;
 pub mod reasoning;
@@ -27,6 +28,7 @@ mod secrets;
 mod tests;
 mod wire;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -34,7 +36,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
-use crate::image::Image;
 use crate::journal::{BatchFiles, Key, StorageError};
 use crate::record::Record;
 
@@ -43,6 +44,7 @@ pub use connect::{ConnectError, ConnectProblem, Drawn, connect};
 pub use dialect::RESERVED_PARAMS;
 pub use endpoints::{EndpointFigures, MOST_PLACES};
 pub use heuristic::Heuristic;
+pub use message::{Message, SENT_KEYS};
 pub use quota::{IMAGE_TOKENS, Pool, PoolFigures, Pools};
 pub use remote::Remote;
 
@@ -71,30 +73,23 @@ pub struct ModelRequest {
     pub key: Option<Key>,
 }
 
-/// One message of a conversation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Message {
-    /// `system`, `user` or `assistant`.
-    pub role: String,
-    /// The text.
-    pub content: String,
-    /// Images that are shown with it, in this order. Only those of user messages can be sent.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub images: Vec<Image>,
-}
-
 impl ModelRequest {
-    /// How many images it shows.
+    /// How many image files go along with it.
     #[must_use]
     pub fn images(&self) -> usize {
         self.messages.iter().map(|message| message.images.len()).sum()
     }
-}
 
-impl Message {
-    /// A message of `role`.
-    pub fn new(role: &str, content: impl Into<String>) -> Self {
-        Self { role: role.to_owned(), content: content.into(), images: Vec::new() }
+    /// All that a model reads of it, text by text: the messages, and the tools that it may call.
+    pub fn texts(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        let tools = self.params.get("tools").map(|tools| Cow::Owned(tools.to_string()));
+        self.messages.iter().map(Message::all_text).chain(tools)
+    }
+
+    /// How many images it shows, those among the parts of messages counted in.
+    #[must_use]
+    pub fn images_shown(&self) -> usize {
+        self.messages.iter().map(Message::images_shown).sum()
     }
 }
 

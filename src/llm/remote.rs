@@ -142,10 +142,10 @@ impl Remote {
 
     /// What the request is going to take of its quota, as far as can be told.
     fn need(&self, request: &ModelRequest) -> Need {
-        let bytes: usize = request.messages.iter().map(|message| message.content.len()).sum();
+        let bytes: usize = request.texts().map(|text| text.len()).sum();
         let param = |name: &str| self.asked.param(request, name)?.as_u64();
         let most = param("max_tokens").or_else(|| param("max_completion_tokens"));
-        let images = request.images() as u64 * IMAGE_TOKENS;
+        let images = request.images_shown() as u64 * IMAGE_TOKENS;
         Need { input: quota::tokens(bytes) + images, output: self.outputs.expected(most) }
     }
 

@@ -14,6 +14,8 @@ use crate::record::Record;
 use crate::stage::{Ask, BuildContext, BuildError, Declare, Part, StageError};
 
 const REASONING: &str = "reasoning";
+/// The parameter that the API takes tools in.
+const TOOLS: &str = "tools";
 
 /// The field that tells a model's answers from the heuristic's.
 const ANSWERED_BY: &str = "answered_by";
@@ -24,8 +26,10 @@ const ANSWERED_BY: &str = "answered_by";
 pub(super) struct Llm {
     /// The model to ask, by its name in `models`.
     model: String,
-    /// The field that holds the question: a list of messages with `role` and `content`, or a text, which
-    /// is asked as one user message.
+    /// The field that holds the question: a text, which is asked as one user message, or a list of messages
+    /// with `role` and `content`. Messages are sent with their `tool_calls`, `tool_call_id`, `function_call`,
+    /// `name`, `refusal`, `audio`, `reasoning_content`, `reasoning`, `reasoning_details`, `prefix` and `partial`,
+    /// where they have any of these; what else stands in them is not sent.
     #[serde(default = "input")]
     input: String,
     /// The field the answer's text is put in. Reasoning that the model gives apart from its answer goes
@@ -38,6 +42,10 @@ pub(super) struct Llm {
     /// Sampling parameters of this stage, over those of the model: `temperature`, `max_tokens`, ...
     #[serde(default)]
     params: Map<String, Value>,
+    /// The field that holds the tools which the model may call: a list, as the API takes it. Where a record has none,
+    /// none are sent.
+    #[serde(default)]
+    tools: Option<String>,
     /// What else of the answer is kept, each in a field of its name; the field is removed where there is none.
     #[serde(default)]
     keep: Vec<Keep>,
@@ -114,6 +122,9 @@ impl Declare for Llm {
     fn check(&self, context: &mut CheckContext<'_>) {
         context.model("/model", &self.model);
         context.needs("/input", &self.input);
+        if let Some(tools) = &self.tools {
+            context.needs("/tools", tools);
+        }
         if context.has_images(&self.input) && context.models.get(&self.model).is_some_and(takes_no_images) {
             let message =
                 format!("`{}` shows images, and `{}` is asked for raw completions", self.input, self.model);
@@ -140,6 +151,7 @@ impl Declare for Llm {
             input: self.input.clone(),
             output: self.output.clone(),
             params: self.params.clone(),
+            tools: self.tools.clone(),
             keep: self.keep.clone(),
         })))
     }
@@ -155,6 +167,7 @@ struct Asker {
     input: String,
     output: String,
     params: Map<String, Value>,
+    tools: Option<String>,
     keep: Vec<Keep>,
 }
 
@@ -168,7 +181,7 @@ impl Ask for Asker {
             Some(Value::String(text)) => vec![Message::new("user", text)],
             Some(Value::Array(messages)) if !messages.is_empty() => messages
                 .iter()
-                .map(Message::deserialize)
+                .map(Message::read)
                 .collect::<Result<_, _>>()
                 .map_err(|error| StageError::new("input", format!("`{}`: {error}", self.input)))?,
             _ => {
@@ -176,7 +189,11 @@ impl Ask for Asker {
                 return Err(StageError::new("input", message));
             }
         };
-        Ok(ModelRequest { messages, params: self.params.clone(), ..ModelRequest::default() })
+        let mut params = self.params.clone();
+        if let Some(tools) = self.tools(record)? {
+            params.insert(TOOLS.to_owned(), tools);
+        }
+        Ok(ModelRequest { messages, params, ..ModelRequest::default() })
     }
 
     fn accept(&self, record: &mut Record, completion: &Completion, answered_by: &str) {
@@ -200,6 +217,19 @@ impl Ask for Asker {
     }
 }
 
+impl Asker {
+    /// The tools of one record; an empty list counts as none.
+    fn tools(&self, record: &Record) -> Result<Option<Value>, StageError> {
+        let Some(field) = &self.tools else { return Ok(None) };
+        match record.get(field) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Array(list)) if list.is_empty() => Ok(None),
+            Some(list @ Value::Array(_)) => Ok(Some(list.clone())),
+            Some(_) => Err(StageError::new("input", format!("`{field}` is no list of tools"))),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -215,6 +245,7 @@ mod tests {
             input: input(),
             output: output(),
             params: Map::from_iter([("temperature".to_owned(), json!(0.2))]),
+            tools: Some("tools".into()),
             keep: vec![Keep::Logprobs, Keep::Choices],
         }
     }
@@ -237,6 +268,29 @@ mod tests {
         for wrong in [json!(null), json!(3), json!([]), json!([{"role": "user"}])] {
             assert_eq!(request(wrong.clone()).unwrap_err().class, "input", "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_conversation_is_sent_with_its_calls_and_tools() {
+        let calls =
+            json!([{"id": "c1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}]);
+        let messages = json!([
+            {"role": "user", "content": "Oslo?", "weight": 0},
+            {"role": "assistant", "content": null, "tool_calls": calls},
+            {"role": "tool", "tool_call_id": "c1", "content": "12 C"},
+        ]);
+        let tools = json!([{"type": "function", "function": {"name": "weather"}}]);
+        let Value::Object(mut fields) = json!({"prompt": messages, "tools": tools}) else { unreachable!() };
+        let made = asker().request(&Record::new(fields.clone())).unwrap();
+        let mut sent = messages.clone();
+        sent[0].as_object_mut().unwrap().shift_remove("weight");
+        assert_eq!((json!(made.messages), &made.params["tools"]), (sent, &tools));
+        for none in [json!(null), json!([])] {
+            fields["tools"] = none;
+            assert_eq!(asker().request(&Record::new(fields.clone())).unwrap().params.get("tools"), None);
+        }
+        fields["tools"] = json!("weather");
+        assert_eq!(asker().request(&Record::new(fields)).unwrap_err().message, "`tools` is no list of tools");
     }
 
     #[test]

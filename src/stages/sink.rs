@@ -3,9 +3,13 @@
 //! Decides only what a line holds; the engine hands the lines to the writer when the whole item has ended.
 //! The formats are those that trainers read: OpenAI chat messages, ShareGPT, Alpaca, prompt and completion.
 
+mod conversation;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+
+use self::conversation::{Turn, turn};
 
 use super::{Describe, Role};
 use crate::config::CheckContext;
@@ -47,13 +51,16 @@ pub(super) struct Sink {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Format {
-    /// `{"messages": [{"role": ..., "content": ...}, ...]}`, as OpenAI's chat fine-tuning takes it.
+    /// `{"messages": [{"role": ..., "content": ...}, ...]}`, as OpenAI's chat fine-tuning takes it; whatever else a
+    /// message holds (`tool_calls`, `tool_call_id`, `name`, `weight`, parts, ...) goes with it.
     Messages,
-    /// `{"conversations": [{"from": "human", "value": ...}, {"from": "gpt", "value": ...}]}`.
+    /// `{"conversations": [{"from": "human", "value": ...}, {"from": "gpt", "value": ...}]}`; calls of tools are turns
+    /// from `function_call`, results from `observation`.
     Sharegpt,
-    /// `{"instruction": ..., "input": "", "output": ...}`.
+    /// `{"instruction": ..., "input": "", "output": ...}`; a conversation that is more than a question and its answer
+    /// is rejected.
     Alpaca,
-    /// `{"prompt": ..., "completion": ...}`.
+    /// `{"prompt": ..., "completion": ...}`, likewise.
     PromptCompletion,
     /// The record's fields.
     Raw,
@@ -192,9 +199,6 @@ struct Lines {
     array: Option<ArrayFile>,
 }
 
-/// One turn of a conversation: role and text.
-type Turn = (String, String);
-
 impl stage::Sink for Lines {
     fn path(&self) -> &str {
         &self.path
@@ -204,10 +208,12 @@ impl stage::Sink for Lines {
         let mut line = match self.format {
             Format::Raw if self.fields.is_empty() => record.fields.clone(),
             Format::Raw => Map::new(),
-            Format::Messages => messages(&self.turns(record)?),
-            Format::Sharegpt => sharegpt(&self.turns(record)?),
-            Format::Alpaca => self.pair(record, "instruction", "output")?,
-            Format::PromptCompletion => self.pair(record, "prompt", "completion")?,
+            Format::Messages => conversation::messages(self.turns(record)?),
+            Format::Sharegpt => conversation::sharegpt(self.turns(record)?)?,
+            Format::Alpaca => conversation::pair(&self.turns(record)?, "alpaca", "instruction", "output")?,
+            Format::PromptCompletion => {
+                conversation::pair(&self.turns(record)?, "prompt_completion", "prompt", "completion")?
+            }
         };
         for field in &self.fields {
             let value = match record.get(field) {
@@ -231,43 +237,15 @@ impl stage::Sink for Lines {
 
 impl Lines {
     fn turns(&self, record: &Record) -> Result<Vec<Turn>, StageError> {
-        let mut turns = Vec::with_capacity(3);
-        if let Some(system) = &self.system {
-            turns.push(("system".to_owned(), system.clone()));
-        }
-        let Some(messages) = record.fields.get("messages").filter(|_| self.takes_messages) else {
-            turns.push(("user".to_owned(), text(record, &self.user)?));
-            turns.push(("assistant".to_owned(), text(record, &self.assistant)?));
-            return Ok(turns);
-        };
-        let wrong = || StageError::new("fields", "field `messages` is not a list of roles and contents");
-        for message in messages.as_array().ok_or_else(wrong)? {
-            let part = |key: &str| message.get(key).and_then(Value::as_str).map(str::to_owned);
-            turns.push((part("role").ok_or_else(wrong)?, part("content").ok_or_else(wrong)?));
+        let mut turns: Vec<Turn> = self.system.iter().map(|system| turn("system", system)).collect();
+        match record.fields.get("messages").filter(|_| self.takes_messages) {
+            Some(messages) => turns.extend(conversation::turns(messages)?),
+            None => {
+                turns.push(turn("user", text(record, &self.user)?));
+                turns.push(turn("assistant", text(record, &self.assistant)?));
+            }
         }
         Ok(turns)
-    }
-
-    /// The first user turn and the answer to it, under two names; the system message stands first in the
-    /// instruction, since these formats have no place of its own for it.
-    fn pair(&self, record: &Record, ask: &str, reply: &str) -> Result<Map<String, Value>, StageError> {
-        let turns = self.turns(record)?;
-        let of = |role: &str| turns.iter().find(|turn| turn.0 == role).map(|turn| turn.1.as_str());
-        let missing =
-            |role: &str| StageError::new("fields", format!("the conversation has no `{role}` turn"));
-        let question = of("user").ok_or_else(|| missing("user"))?;
-        let answer = of("assistant").ok_or_else(|| missing("assistant"))?;
-        let question = match of("system") {
-            Some(system) => format!("{system}\n\n{question}"),
-            None => question.to_owned(),
-        };
-        let mut line = Map::new();
-        line.insert(ask.into(), question.into());
-        if ask == "instruction" {
-            line.insert("input".into(), "".into());
-        }
-        line.insert(reply.into(), answer.into());
-        Ok(line)
     }
 
     fn known(&self, record: &Record) -> Map<String, Value> {
@@ -307,26 +285,8 @@ impl Lines {
     }
 }
 
-fn text(record: &Record, field: &str) -> Result<String, StageError> {
-    match record.text(field) {
-        Some(text) => Ok(text.to_owned()),
-        None => Err(StageError::new("fields", format!("field `{field}` is not a text"))),
-    }
-}
-
-fn messages(turns: &[Turn]) -> Map<String, Value> {
-    let messages = turns.iter().map(|(role, content)| json!({"role": role, "content": content})).collect();
-    Map::from_iter([("messages".to_owned(), Value::Array(messages))])
-}
-
-fn sharegpt(turns: &[Turn]) -> Map<String, Value> {
-    let from = |role: &str| match role {
-        "user" => "human".to_owned(),
-        "assistant" => "gpt".to_owned(),
-        other => other.to_owned(),
-    };
-    let list = turns.iter().map(|(role, content)| json!({"from": from(role), "value": content})).collect();
-    Map::from_iter([("conversations".to_owned(), Value::Array(list))])
+fn text<'a>(record: &'a Record, field: &str) -> Result<&'a str, StageError> {
+    record.text(field).ok_or_else(|| StageError::new("fields", format!("field `{field}` is not a text")))
 }
 
 #[cfg(test)]

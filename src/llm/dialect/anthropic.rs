@@ -3,13 +3,15 @@
 //! Differs from OpenAI's in that system text stands apart, `max_tokens` is required, an answer is a list of
 //! blocks, and no `response_format` is known: a schema has to be put into the prompt.
 
+mod conversation;
+
 use serde_json::{Map, Value, json};
 
 use super::finish::Finish;
 use super::message::Said;
 use super::text::count;
 use crate::llm::classify::{Failure, Verdict};
-use crate::llm::images::{Images, without_start};
+use crate::llm::images::Images;
 use crate::llm::{Completion, Message, ModelRequest, More, Usage};
 
 /// Tokens of an answer where the pipeline does not say: the API wants a number.
@@ -19,15 +21,15 @@ pub(super) fn body(
     request: &ModelRequest,
     params: Map<String, Value>,
     images: &mut Images,
-) -> Map<String, Value> {
+) -> Result<Map<String, Value>, Failure> {
     let (system, messages): (Vec<&Message>, Vec<&Message>) =
-        request.messages.iter().partition(|message| message.role == "system");
+        request.messages.iter().partition(|message| matches!(&*message.role, "system" | "developer"));
     let system: Vec<&str> = system.iter().map(|message| &*message.content).collect();
     let mut body = Map::new();
     if !system.is_empty() {
         body.insert("system".to_owned(), json!(system.join("\n\n")));
     }
-    let messages: Vec<Value> = messages.into_iter().map(|message| worded(message, images)).collect();
+    let messages = conversation::worded(&messages, images)?;
     body.insert("messages".to_owned(), Value::Array(messages));
     body.insert("max_tokens".to_owned(), json!(MAX_TOKENS));
     for (name, value) in params {
@@ -36,33 +38,12 @@ pub(super) fn body(
                 let list = if value.is_array() { value } else { json!([value]) };
                 body.insert("stop_sequences".to_owned(), list);
             }
+            "tools" => drop(body.insert(name, conversation::tools(value))),
             "max_completion_tokens" => drop(body.insert("max_tokens".to_owned(), value)),
             _ => drop(body.insert(name, value)),
         }
     }
-    body
-}
-
-/// A message as the API takes it. Images stand before the text, where the provider says they are seen best; an
-/// empty text is refused beside them.
-fn worded(message: &Message, images: &mut Images) -> Value {
-    if message.images.is_empty() {
-        return json!(message);
-    }
-    let mut blocks = Vec::with_capacity(1 + message.images.len());
-    for (image, url) in message.images.iter().zip(images) {
-        let mut block =
-            json!({"type": "image", "source": {"type": "base64", "media_type": image.media_type}});
-        // Moved in: `json!` would copy it.
-        block["source"]["data"] = Value::String(without_start(url, image));
-        blocks.push(block);
-    }
-    if !message.content.is_empty() {
-        blocks.push(json!({"type": "text", "text": message.content}));
-    }
-    let mut worded = json!({"role": message.role});
-    worded["content"] = Value::Array(blocks);
-    worded
+    Ok(body)
 }
 
 pub(super) fn read(answer: Value) -> Result<Completion, Failure> {
@@ -113,7 +94,8 @@ mod tests {
         ];
         let request = ModelRequest { messages, ..ModelRequest::default() };
         let check = |params: Value, field: &str, expected: Value| {
-            let body = body(&request, params.as_object().cloned().unwrap(), &mut Images::default());
+            let params = params.as_object().cloned().unwrap();
+            let body = body(&request, params, &mut Images::default()).ok().unwrap();
             assert_eq!((&body["system"], &body[field]), (&json!("Be brief."), &expected));
             assert_eq!(body["messages"].as_array().map(Vec::len), Some(2));
         };
@@ -126,7 +108,7 @@ mod tests {
     #[test]
     fn images_are_blocks_before_the_text() {
         let (request, images) = crate::llm::images::testing::request();
-        let body = body(&request, Map::new(), &mut images.clone());
+        let body = body(&request, Map::new(), &mut images.clone()).ok().unwrap();
         let block = |kind: &str, data: &str| json!({"type": "image", "source": {"type": "base64", "media_type": kind, "data": data}});
         let expected = json!([
             {"role": "user", "content": [

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 use super::classify::{Failure, Verdict};
 use super::images::Images;
-use super::{Completion, ModelRequest};
+use super::{Completion, Message, ModelRequest};
 use crate::config::{Api, ModelConfig, Provider, StructuredOutput};
 
 /// Parameters that cannot be set: the client sets them itself, or could not read the answer.
@@ -70,7 +70,7 @@ impl Asked {
         let mut body = match self.dialect {
             Dialect::Chat => openai::chat(request, params, form, &mut images),
             Dialect::Completions => openai::completions(request, params, form),
-            Dialect::Anthropic => anthropic::body(request, params, &mut images),
+            Dialect::Anthropic => anthropic::body(request, params, &mut images)?,
         };
         body.insert("model".to_owned(), Value::String(self.model.clone()));
         body.extend(self.extra_body.iter().map(|(name, value)| (name.clone(), value.clone())));
@@ -90,6 +90,12 @@ impl Asked {
         }
         if images.len() > 0 && self.dialect == Dialect::Completions {
             return wrong("raw completions have no place for images; `api: chat` has");
+        }
+        if self.dialect == Dialect::Completions
+            && let Some(what) = request.messages.iter().find_map(Message::beyond_text)
+        {
+            let message = format!("raw completions have no place for {what}; `api: chat` has");
+            return Err(Failure::new(Verdict::Record, "request", message));
         }
         let mut showing = request.messages.iter().filter(|message| !message.images.is_empty());
         match showing.find(|message| message.role != "user") {

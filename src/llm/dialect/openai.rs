@@ -31,8 +31,10 @@ fn worded(message: &Message, images: &mut Images) -> Value {
         return json!(message);
     }
     let mut parts = Vec::with_capacity(1 + message.images.len());
-    if !message.content.is_empty() {
-        parts.push(json!({"type": "text", "text": message.content}));
+    match &message.parts {
+        Some(Value::Array(own)) => parts.extend(own.iter().cloned()),
+        _ if message.content.is_empty() => {}
+        _ => parts.push(json!({"type": "text", "text": message.content})),
     }
     for (_, url) in message.images.iter().zip(images) {
         let mut part = json!({"type": "image_url", "image_url": {}});
@@ -42,6 +44,9 @@ fn worded(message: &Message, images: &mut Images) -> Value {
     }
     let mut worded = json!({"role": message.role});
     worded["content"] = Value::Array(parts);
+    if let Some(worded) = worded.as_object_mut() {
+        worded.extend(message.more.clone());
+    }
     worded
 }
 

@@ -68,3 +68,158 @@ fn a_record_without_an_answer_is_an_error() {
     let error = sink.line(&record(json!({"question": "Why?"}))).unwrap_err();
     assert_eq!(error.message, "field `answer` is not a text");
 }
+
+const CALL: &str =
+    r#"{"id":"c1","type":"function","function":{"name":"weather","arguments":"{\"city\": \"Oslo\"}"}}"#;
+
+/// A conversation with a call of a tool, as fine-tuning services take it.
+fn with_a_call() -> Value {
+    let call: Value = serde_json::from_str(CALL).unwrap();
+    json!([
+        {"role": "user", "content": "Weather in Oslo?", "name": "kim"},
+        {"role": "assistant", "content": null, "tool_calls": [call], "reasoning_content": "I look."},
+        {"role": "tool", "tool_call_id": "c1", "content": "12 C"},
+        {"role": "assistant", "content": "It is 12 C.", "weight": 1},
+    ])
+}
+
+#[test]
+fn messages_go_through_whole() {
+    let expected = json!({"messages": with_a_call()}).to_string();
+    check(json!({"format": "messages"}), json!({"messages": with_a_call()}), &expected);
+    let parts = json!([
+        {"role": "user", "content": [{"type": "text", "text": "What is it?"}, {"type": "image_url", "image_url": {"url": "a.png"}}]},
+        {"role": "assistant", "content": "A cat.", "weight": 0},
+        {"role": "user", "content": "Thanks"},
+    ]);
+    let expected = json!({"messages": parts}).to_string();
+    check(json!({"format": "messages"}), json!({"messages": parts}), &expected);
+}
+
+#[test]
+fn sharegpt_has_turns_for_calls_and_results() {
+    check(
+        json!({"format": "sharegpt", "system": "Be kind."}),
+        json!({"messages": with_a_call()}),
+        concat!(
+            r#"{"conversations":[{"from":"system","value":"Be kind."},"#,
+            r#"{"from":"human","value":"Weather in Oslo?","name":"kim"},"#,
+            r#"{"from":"function_call","value":"{\"name\":\"weather\",\"arguments\":{\"city\":\"Oslo\"}}","reasoning_content":"I look."},"#,
+            r#"{"from":"observation","value":"12 C"},"#,
+            r#"{"from":"gpt","value":"It is 12 C.","weight":1}]}"#
+        ),
+    );
+    let calls = json!([
+        {"id": "a", "function": {"name": "f", "arguments": {"n": 1}}}, {"id": "b", "function": {"name": "g", "arguments": "no JSON"}},
+    ]);
+    check(
+        json!({"format": "sharegpt"}),
+        json!({"messages": [
+            {"role": "user", "content": [{"type": "text", "text": "Both"}]},
+            {"role": "assistant", "content": "", "tool_calls": calls},
+            {"role": "tool", "content": "1", "tool_call_id": "a"},
+            {"role": "tool", "content": "2", "tool_call_id": "b"},
+        ]}),
+        concat!(
+            r#"{"conversations":[{"from":"human","value":"Both"},"#,
+            r#"{"from":"function_call","value":"[{\"name\":\"f\",\"arguments\":{\"n\":1}},{\"name\":\"g\",\"arguments\":\"no JSON\"}]"},"#,
+            r#"{"from":"observation","value":"1"},{"from":"observation","value":"2"}]}"#
+        ),
+    );
+}
+
+#[test]
+fn system_turns_of_a_pair_all_stand_in_its_question() {
+    let messages = json!([
+        {"role": "system", "content": "A", "name": null}, {"role": "developer", "content": "B"},
+        {"role": "user", "content": "Q", "tool_calls": []}, {"role": "assistant", "content": [{"type": "text", "text": "R"}], "weight": 1.0},
+    ]);
+    check(
+        json!({"format": "alpaca", "system": "S"}),
+        json!({"messages": messages}),
+        r#"{"instruction":"S\n\nA\n\nB\n\nQ","input":"","output":"R"}"#,
+    );
+    check(
+        json!({"format": "prompt_completion"}),
+        json!({"messages": messages}),
+        r#"{"prompt":"A\n\nB\n\nQ","completion":"R"}"#,
+    );
+}
+
+#[test]
+fn a_format_without_a_place_for_something_refuses_it() {
+    let turn = |role: &str, content: &str| json!({"role": role, "content": content});
+    let with = |key: &str, value: Value| {
+        let mut answer = turn("assistant", "R");
+        answer[key] = value;
+        json!([turn("user", "Q"), answer])
+    };
+    let two = json!([turn("user", "1"), turn("assistant", "2"), turn("user", "3"), turn("assistant", "4")]);
+    let open = json!([turn("user", "1"), turn("assistant", "2"), turn("user", "3")]);
+    let image = json!([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "a.png"}}]}, turn("assistant", "R")]);
+    let late_system = json!([turn("user", "1"), turn("system", "S"), turn("assistant", "2")]);
+    let call: Value = serde_json::from_str(CALL).unwrap();
+    let mut text_and_call = with_a_call();
+    text_and_call[1]["content"] = json!("Let me see.");
+    let mut crossed = with_a_call();
+    crossed[2]["tool_call_id"] = json!("c2");
+    for (formats, messages, expected) in [
+        (
+            &["alpaca", "prompt_completion"][..],
+            two,
+            "has the turns user, assistant, user, assistant; `messages` and `sharegpt`",
+        ),
+        (&["alpaca", "prompt_completion"], open, "has the turns user, assistant, user;"),
+        (&["alpaca", "prompt_completion"], with_a_call(), "has the turns user, assistant, tool, assistant;"),
+        (&["alpaca", "prompt_completion"], late_system, "has the turns user, system, assistant;"),
+        (&["alpaca", "prompt_completion"], json!([turn("user", "Q")]), "has the turns user;"),
+        (&["alpaca"], json!(vec![turn("user", "Q"); 9]), "user, ... (9 turns)"),
+        (
+            &["alpaca"],
+            with("weight", json!(0)),
+            "`alpaca` has no place for `weight`, which a turn of `assistant` has",
+        ),
+        (
+            &["prompt_completion"],
+            with("tool_calls", json!([call])),
+            "`prompt_completion` has no place for `tool_calls`",
+        ),
+        (&["alpaca"], with("reasoning_content", json!("hm")), "no place for `reasoning_content`"),
+        (&["alpaca"], with("images", json!([{"path": "a.png"}])), "no place for `images`"),
+        (&["alpaca"], with("content", json!(null)), "a content that is no text, in a turn of `assistant`"),
+        (&["alpaca", "prompt_completion"], image.clone(), "a content that is no text, in a turn of `user`"),
+        (&["sharegpt"], image, "the parts of a content that are no text, in a turn of `user`"),
+        (&["sharegpt"], text_and_call, "no place for a text beside calls of tools"),
+        (&["sharegpt"], crossed, "not that of the calls"),
+    ] {
+        for format in formats {
+            let Part::Sink(sink) = build::<Sink>(json!({"path": "out.jsonl", "format": format})) else {
+                panic!("not a sink")
+            };
+            let error = sink.line(&record(json!({"messages": messages}))).unwrap_err();
+            assert_eq!(error.class, "format", "{error}");
+            assert!(
+                error.message.contains(expected),
+                "{format} {messages}\nsays {error}\ninstead {expected}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_no_conversation_is_an_error_of_its_field() {
+    for (messages, expected) in [
+        (json!([]), "field `messages` is an empty list"),
+        (json!("Hi"), "field `messages` is not a list of roles and contents"),
+        (json!([{"from": "human", "value": "Hi"}]), "field `messages` is not a list of roles and contents"),
+        (json!([{"role": "user", "content": 7}]), "field `messages` is not a list of roles and contents"),
+    ] {
+        for format in ["messages", "sharegpt", "alpaca", "prompt_completion"] {
+            let Part::Sink(sink) = build::<Sink>(json!({"path": "out.jsonl", "format": format})) else {
+                panic!("not a sink")
+            };
+            let error = sink.line(&record(json!({"messages": messages}))).unwrap_err();
+            assert_eq!((error.class, &*error.message), ("fields", expected), "{format}");
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! One message of a conversation, as a record holds it and as it is sent to a model.
+//!
+//! `stages::llm` reads them from a record, `dialect` words them for a server. A message is kept whole: a text as
+//! the content of most, a list of parts or nothing as that of some, and what else the APIs know of a message.
+
+use std::borrow::Cow;
+
+use serde::de::{Deserialize, Deserializer, Error};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::{Map, Value};
+
+use crate::image::Image;
+
+/// What servers take with a message beside its role and content. Anything else that a record's messages hold,
+/// such as the `weight` of a turn in training, is no server's affair and is not sent.
+pub const SENT_KEYS: [&str; 11] = [
+    "name",
+    "tool_calls",
+    "tool_call_id",
+    "function_call",
+    "refusal",
+    "audio",
+    "reasoning_content",
+    "reasoning",
+    "reasoning_details",
+    "prefix",
+    "partial",
+];
+
+/// One message of a conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// `system`, `user`, `assistant`, `tool`, ...
+    pub role: String,
+    /// The text; of a content in parts, that of its parts.
+    pub content: String,
+    /// The content where it is no text: a list of parts as the API takes it, or null beside calls of tools.
+    pub parts: Option<Value>,
+    /// Images that are shown with it, in this order. Only those of user messages can be sent.
+    pub images: Vec<Image>,
+    /// What else is sent with it: calls of tools, the call that a result belongs to, ...
+    pub more: Map<String, Value>,
+}
+
+impl Message {
+    /// A message of `role` that is a text.
+    pub fn new(role: &str, content: impl Into<String>) -> Self {
+        Self {
+            role: role.to_owned(),
+            content: content.into(),
+            parts: None,
+            images: Vec::new(),
+            more: Map::new(),
+        }
+    }
+
+    /// Reads what a record holds; the error says what is wrong with it.
+    pub fn read(value: &Value) -> Result<Self, String> {
+        let role = value.get("role").and_then(Value::as_str).ok_or("a message has no text as its `role`")?;
+        let mut message = Self::new(role, "");
+        for (key, value) in value.as_object().into_iter().flatten() {
+            if SENT_KEYS.contains(&key.as_str()) && !is_nothing(value) {
+                message.more.insert(key.clone(), value.clone());
+            }
+        }
+        match value.get("content") {
+            Some(Value::String(text)) => text.clone_into(&mut message.content),
+            Some(Value::Array(parts)) if parts.iter().all(Value::is_object) => {
+                message.content = text_of_parts(parts);
+                message.parts = Some(Value::Array(parts.clone()));
+            }
+            Some(Value::Null) | None if !message.more.is_empty() => message.parts = Some(Value::Null),
+            Some(Value::Null) | None => {
+                return Err(format!("a message of the role `{role}` has no `content`"));
+            }
+            Some(_) => {
+                return Err(format!(
+                    "the `content` of a message of the role `{role}` is neither a text nor parts"
+                ));
+            }
+        }
+        if let Some(images) = value.get("images").filter(|images| !images.is_null()) {
+            message.images = Vec::deserialize(images).map_err(|error| format!("`images`: {error}"))?;
+        }
+        Ok(message)
+    }
+
+    /// All the text it takes: of its content, and of what is sent beside that.
+    #[must_use]
+    pub fn all_text(&self) -> Cow<'_, str> {
+        match self.more.is_empty() {
+            true => Cow::Borrowed(&self.content),
+            false => Cow::Owned(format!("{}{}", self.content, Value::Object(self.more.clone()))),
+        }
+    }
+
+    /// How many images are shown: those of its own, and those among its parts.
+    #[must_use]
+    pub fn images_shown(&self) -> usize {
+        let parts = self.parts.as_ref().and_then(Value::as_array).into_iter().flatten();
+        self.images.len() + parts.filter(|part| is_image(part)).count()
+    }
+
+    /// What is in it that only a chat API has a place for.
+    #[must_use]
+    pub fn beyond_text(&self) -> Option<&'static str> {
+        let parts = self.parts.as_ref().and_then(Value::as_array).into_iter().flatten();
+        if ["tool_calls", "function_call", "tool_call_id"].iter().any(|key| self.more.contains_key(*key)) {
+            return Some("calls of tools");
+        }
+        parts.map(text_of_part).any(|text| text.is_none()).then_some("parts that are no text")
+    }
+}
+
+/// Null, or an empty list: what tools that give all messages the same keys write where there is nothing.
+fn is_nothing(value: &Value) -> bool {
+    value.is_null() || value.as_array().is_some_and(Vec::is_empty)
+}
+
+fn text_of_part(part: &Value) -> Option<&str> {
+    part.get("text").and_then(Value::as_str)
+}
+
+fn text_of_parts(parts: &[Value]) -> String {
+    parts.iter().filter_map(text_of_part).collect()
+}
+
+fn is_image(part: &Value) -> bool {
+    part.get("type").and_then(Value::as_str).is_some_and(|kind| kind.contains("image"))
+}
+
+impl Serialize for Message {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("role", &self.role)?;
+        match &self.parts {
+            Some(parts) => map.serialize_entry("content", parts)?,
+            None => map.serialize_entry("content", &self.content)?,
+        }
+        if !self.images.is_empty() {
+            map.serialize_entry("images", &self.images)?;
+        }
+        for (key, value) in &self.more {
+            map.serialize_entry(key, value)?;
+        }
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Message {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::read(&Value::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn messages_are_kept_whole() {
+        let check = |message: Value, sent: Value| {
+            let read = Message::read(&message).unwrap();
+            assert_eq!(json!(read), sent, "{message}");
+            assert_eq!(Message::read(&sent).unwrap(), read);
+        };
+        let plain = json!({"role": "user", "content": "Hi"});
+        check(plain.clone(), plain.clone());
+        check(json!({"role": "user", "content": "Hi", "weight": 0, "tool_calls": null, "name": null}), plain);
+        let calls = json!([{"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]);
+        let call =
+            json!({"role": "assistant", "content": null, "tool_calls": calls, "reasoning_content": "hm"});
+        check(call.clone(), call);
+        check(
+            json!({"role": "assistant", "tool_calls": calls}),
+            json!({"role": "assistant", "content": null, "tool_calls": calls}),
+        );
+        let result = json!({"role": "tool", "content": "12 C", "tool_call_id": "c1"});
+        check(result.clone(), result);
+        let parts = json!({"role": "user", "content": [{"type": "text", "text": "What is "},
+            {"type": "image_url", "image_url": {"url": "https://x.org/a.png"}}, {"type": "text", "text": "it?"}]});
+        check(parts.clone(), parts.clone());
+        let read = Message::read(&parts).unwrap();
+        assert_eq!((&*read.content, read.images_shown()), ("What is it?", 1));
+        assert_eq!(read.beyond_text(), Some("parts that are no text"));
+    }
+
+    #[test]
+    fn what_is_no_message_says_why() {
+        for (message, expected) in [
+            (json!("Hi"), "a message has no text as its `role`"),
+            (json!({"from": "human", "value": "Hi"}), "a message has no text as its `role`"),
+            (json!({"role": "user"}), "a message of the role `user` has no `content`"),
+            (json!({"role": "user", "content": null}), "has no `content`"),
+            (json!({"role": "user", "content": 7}), "is neither a text nor parts"),
+            (json!({"role": "user", "content": ["a"]}), "is neither a text nor parts"),
+            (json!({"role": "user", "content": "a", "images": ["a.png"]}), "`images`: "),
+        ] {
+            let error = Message::read(&message).unwrap_err();
+            assert!(error.contains(expected), "{message}: {error}");
+        }
+    }
+}
