@@ -58,3 +58,4 @@ pub mod report;
 pub mod stage;
 pub mod stages;
 pub mod template;
+pub mod text_file;

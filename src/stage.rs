@@ -11,6 +11,7 @@ use crate::draw::Draws;
 use crate::llm::{Completion, ModelRequest};
 use crate::record::Record;
 use crate::template::{Expression, Template, TemplateError};
+use crate::text_file;
 
 /// A stage as the user wrote it: the config struct of one stage type.
 pub trait Declare: Send + Sync {
@@ -58,6 +59,11 @@ impl BuildContext {
     /// Compiles an expression with the pipeline's variables.
     pub fn expression(&self, source: &str) -> Result<Expression, BuildError> {
         Ok(Expression::new(source, &self.vars)?)
+    }
+
+    /// Reads a text file that the stage was given.
+    pub fn read_file(&self, path: String) -> Result<String, BuildError> {
+        text_file::read(&path).map_err(|source| BuildError::Read { path, source: source.into() })
     }
 
     /// Renders a text that may name `vars` and `started`, such as a path.

@@ -111,7 +111,11 @@ fn explained(plan: &Plan) -> Vec<serde_json::Value> {
 
 /// Loads a pipeline with the command line's changes.
 pub(super) fn load(file: &Path, changes: &Changes) -> anyhow::Result<Plan> {
-    Ok(Plan::load(file, &changes.overrides())?)
+    let plan = Plan::load(file, &changes.overrides())?;
+    for warning in &plan.warnings.list {
+        tracing::warn!("{}", warning.message);
+    }
+    Ok(plan)
 }
 
 /// Connects the models a plan names, to be asked directly: nobody waits a day for a look at a few records.

@@ -1,14 +1,14 @@
 //! `validate`: all problems of each pipeline, then the plan of those that are right. Asks nobody.
 
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
 
 use super::exit::{Exit, report};
 use super::{Changes, plan, print, run};
-use crate::config::{Mode, ModelConfig, Plan};
+use crate::config::{LoadError, Mode, ModelConfig, Plan};
 use crate::engine::Estimate;
 
 /// The arguments of `validate`.
@@ -39,10 +39,21 @@ pub(super) fn run(args: &ValidateArgs, json: bool) -> anyhow::Result<Exit> {
                 };
                 print(&told);
             }
-            Err(error) => exit = report(&error, json),
+            Err(error) => exit = refused(file, &error, json),
         }
     }
     Ok(exit)
+}
+
+/// Says what is wrong with a pipeline; for machines on standard output, where its plan would stand.
+fn refused(file: &Path, error: &anyhow::Error, json: bool) -> Exit {
+    match error.downcast_ref::<LoadError>().filter(|_| json) {
+        Some(error) => {
+            print(&format!("{}\n", json!({"file": file, "diagnostics": error.diagnostics()})));
+            Exit::Usage
+        }
+        None => report(error, json),
+    }
 }
 
 fn at_a_time(model: &ModelConfig) -> String {
@@ -86,7 +97,7 @@ fn as_json(plan: &Plan, estimate: Option<&Estimate>) -> anyhow::Result<serde_jso
         }
         stages.push(told);
     }
-    let mut told = json!({"file": plan.file, "name": plan.name, "seed": plan.seed, "items": plan.items,
+    let mut told = json!({"file": plan.file, "diagnostics": plan.warnings.diagnostics("warning"), "name": plan.name, "seed": plan.seed, "items": plan.items,
               "max_in_flight": plan.max_in_flight, "stages": stages, "pipeline": plan.resolved});
     if let Some(estimate) = estimate {
         told["estimate"] = plan::as_json(plan, estimate);

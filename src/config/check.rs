@@ -8,6 +8,7 @@ mod files;
 mod mock;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
@@ -33,6 +34,8 @@ pub struct CheckContext<'a> {
     pub vars: &'a Map<String, Value>,
     /// The models the pipeline declares.
     pub models: &'a BTreeMap<String, ModelConfig>,
+    /// The pipeline's file.
+    file: PathBuf,
     /// JSON pointer to the body of the stage under check.
     stage: String,
     /// Names that records have at this point, dotted where the inside is known too.
@@ -75,6 +78,7 @@ impl<'a> CheckContext<'a> {
         Self {
             vars,
             models,
+            file: PathBuf::new(),
             stage: String::new(),
             fields: BTreeSet::new(),
             open: false,
@@ -258,6 +262,11 @@ impl<'a> CheckContext<'a> {
     /// Says whether the run ends at some number of accepted items.
     pub(super) fn accepts(&mut self, accepts: bool) {
         self.accepts = accepts;
+    }
+
+    /// Says which file the pipeline is in.
+    pub(super) fn stands_in(&mut self, file: &Path) {
+        file.clone_into(&mut self.file);
     }
 
     /// Goes on to the stage whose body is at the pointer `stage`; `some` says that some records go past it.

@@ -3,6 +3,8 @@
 //! The order: read (`tree`), put environment values and overrides in, check the shape of the head and of
 //! each stage (`head`, `declared`), check the file as a whole (`whole`), and only then make the plan.
 
+use std::path::Path;
+
 use super::declared::{Declared, declare_stages};
 use super::environment::{self, Lookup};
 use super::head::Head;
@@ -25,6 +27,7 @@ pub(super) fn load(
     let mut problems = Vec::new();
     let mut document =
         Document::parse(text, &mut problems).map_err(|problem| Problems::unreadable(file, text, *problem))?;
+    document.leave_out_extensions();
     let computed = environment::substitute(&mut document, lookup, &mut problems);
     let unset = problems.len();
     overrides::apply(&mut document, overrides, &mut problems);
@@ -33,12 +36,18 @@ pub(super) fn load(
     let read_before = whole::read_vars(&document, &vars);
     let head = Head::read(&mut document, &around, &mut problems);
     let stages = declare_stages(&mut document, table, &around, &mut problems);
-    let seen = whole::check(&document, &vars, &read_before, &head, &stages, table, &mut problems);
+    let file_and_reads = whole::Around { file: Path::new(file), vars: &vars, read_before: &read_before };
+    let mut seen = whole::check(&document, &file_and_reads, &head, &stages, table, &mut problems);
     drop_consequences(&mut problems, unset);
+    let mut warnings = std::mem::take(&mut seen.unused_vars);
+    if overrides.sets.is_empty() {
+        problems.append(&mut warnings);
+    }
     match head.pipeline {
         Some(pipeline) if problems.is_empty() => {
             let stages = stages.into_iter().filter_map(planned).collect();
-            Ok(Plan::new(file, pipeline, stages, &document.value, seen))
+            let warnings = Problems::gather(file, &document, warnings);
+            Ok(Plan::new(file, pipeline, stages, &document.value, seen, warnings))
         }
         _ => Err(Problems::gather(file, &document, problems)),
     }

@@ -10,6 +10,7 @@ mod batch;
 mod check;
 mod concurrency;
 mod declared;
+mod diagnostics;
 mod environment;
 mod fingerprint;
 mod head;

@@ -17,7 +17,10 @@ use super::whole::Seen;
 use crate::draw::Draws;
 use crate::stage::{BuildContext, BuildError, Declare, Explanation};
 use crate::stages::{STAGES, StageType};
+use crate::text_file;
 
+/// The largest pipeline file that is read, in bytes: what is long belongs into files of its own.
+const LARGEST_PIPELINE: u64 = 4 << 20;
 /// Items in flight at least, however few requests the models may have.
 const LEAST_IN_FLIGHT: u32 = 64;
 
@@ -58,6 +61,8 @@ pub struct Plan {
     /// The whole pipeline as a tree, variables and environment values put in, without secrets; written to
     /// the run directory and compared on resume.
     pub resolved: Value,
+    /// What is not wrong and yet hardly meant.
+    pub warnings: Problems,
 }
 
 /// One stage of a plan.
@@ -94,12 +99,13 @@ impl Plan {
     /// Loads a pipeline file, with the command line's changes and the process's environment.
     pub fn load(path: &Path, overrides: &Overrides) -> Result<Self, LoadError> {
         let file = path.display().to_string();
-        let text = std::fs::read(path)
-            .and_then(|bytes| {
-                String::from_utf8(bytes)
-                    .map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidData, error.utf8_error()))
-            })
-            .map_err(|source| LoadError::Read { path: file.clone(), source, near: near_files(path) })?;
+        let text = text_file::read_at_most(path, LARGEST_PIPELINE).map_err(|error| {
+            let near = match error.hint() {
+                Some(hint) => format!("; {hint}"),
+                None => near_files(path),
+            };
+            LoadError::Read { path: file.clone(), source: error.into(), near }
+        })?;
         Self::load_text(&file, &text, overrides).map_err(LoadError::Problems)
     }
 
@@ -116,6 +122,7 @@ impl Plan {
         stages: Vec<PlannedStage>,
         tree: &Value,
         seen: Seen,
+        warnings: Problems,
     ) -> Self {
         let items = pipeline.models.values().fold(0_u32, |sum, model| sum.saturating_add(model.items()));
         let in_flight = items.max(LEAST_IN_FLIGHT);
@@ -137,6 +144,7 @@ impl Plan {
             stages,
             inputs: seen.inputs,
             items: seen.items,
+            warnings,
         }
     }
 

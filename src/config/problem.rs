@@ -11,6 +11,9 @@ use super::secrets;
 use super::tree::Document;
 use crate::template::TemplateError;
 
+/// Problems that are printed of one file; a file in which everything is wrong has one cause.
+const MOST_PRINTED: usize = 100;
+
 /// One thing that is wrong.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Problem {
@@ -191,10 +194,13 @@ impl Display for Problems {
         let masked = secrets::mask(&self.source);
         // Masking keeps characters, not bytes; without the same length the places would not fit.
         let source = if masked.len() == self.source.len() { masked } else { String::new() };
-        for problem in &self.list {
+        for problem in self.list.iter().take(MOST_PRINTED) {
             print_one(f, &self.file, &source, problem)?;
         }
         let count = self.list.len();
+        if count > MOST_PRINTED {
+            writeln!(f, "... and {} more like these\n", count - MOST_PRINTED)?;
+        }
         writeln!(f, "{count} problem{}", if count == 1 { "" } else { "s" })
     }
 }

@@ -18,6 +18,8 @@ pub fn json_schema() -> Value {
 pub(super) fn schema_of(table: &[StageType]) -> Value {
     let mut schema = pipeline_schema();
     loosen(&mut schema);
+    schema["patternProperties"] =
+        json!({"^x-": {"description": "Anything, for YAML anchors; left out when the file is read."}});
     let stages: Vec<Value> = table.iter().map(stage_schema).collect();
     if let Some(field) = schema.pointer_mut("/properties/stages").and_then(Value::as_object_mut) {
         field.insert("items".to_owned(), json!({"oneOf": stages}));

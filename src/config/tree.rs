@@ -57,6 +57,14 @@ impl Document {
         Ok(document)
     }
 
+    /// Leaves out the keys of the file's top level that begin with `x-`: what stands there is written for its
+    /// anchors, and means something only where an alias repeats it.
+    pub(super) fn leave_out_extensions(&mut self) {
+        if let Value::Object(map) = &mut self.value {
+            map.retain(|key, _| !key.starts_with("x-"));
+        }
+    }
+
     /// Moves a node into JSON and notes the places of all its parts.
     fn take(
         &mut self,

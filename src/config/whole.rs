@@ -4,6 +4,7 @@
 //! could not be read, nothing is reported that may follow from that.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use serde_json::{Map, Value};
 
@@ -14,12 +15,15 @@ use super::names::{did_you_mean_this, one_of};
 use super::problem::Problem;
 use super::tree::{Document, each_text, join};
 use crate::stages::{Role, StageType};
+use crate::text_file;
 
 /// A file named by a stage that could not be read is searched for variables up to this size, in bytes.
 const LARGEST_SEARCHED: u64 = 1 << 20;
 
 /// What the check of a whole file saw.
 pub(super) struct Seen {
+    /// A problem for each variable that nothing reads.
+    pub(super) unused_vars: Vec<Problem>,
     /// The variables that stages still read while they run.
     pub(super) still_read: BTreeSet<String>,
     /// The files that stages read, with the hash of their content.
@@ -28,19 +32,29 @@ pub(super) struct Seen {
     pub(super) items: Option<u64>,
 }
 
-/// Checks everything that needs more than one part of the file; `read_before` are the variables that were
-/// read before numbers were put in.
+/// What a check of the whole needs to know beside the stages.
+pub(super) struct Around<'a> {
+    /// The pipeline's file.
+    pub(super) file: &'a Path,
+    /// Its variables, overrides applied.
+    pub(super) vars: &'a Map<String, Value>,
+    /// The variables that were read before numbers were put in.
+    pub(super) read_before: &'a BTreeSet<String>,
+}
+
+/// Checks everything that needs more than one part of the file.
 pub(super) fn check(
     document: &Document,
-    vars: &Map<String, Value>,
-    read_before: &BTreeSet<String>,
+    around: &Around<'_>,
     head: &Head,
     stages: &[Declared],
     table: &[StageType],
     problems: &mut Vec<Problem>,
 ) -> Seen {
+    let vars = around.vars;
     let misplaced = check_order(document, stages, table, problems);
     let mut context = CheckContext::new(vars, &head.models);
+    context.stands_in(around.file);
     context.accepts(head.pipeline.as_ref().is_some_and(|pipeline| pipeline.accept.is_some()));
     for (index, stage) in stages.iter().enumerate() {
         context.enter(&stage.at, stage.when.is_some());
@@ -77,19 +91,20 @@ pub(super) fn check(
     problems.extend(found);
     used_vars.extend(read_vars(document, vars));
     let still_read = used_vars.clone();
-    used_vars.extend(read_before.iter().cloned());
+    used_vars.extend(around.read_before.iter().cloned());
     for stage in stages.iter().filter(|stage| stage.declared.is_none()) {
         note_unread(document, &stage.at, vars, &mut used_vars, &mut used_models);
     }
     used_vars.extend(vars.keys().filter(|name| is_proposed(name, problems)).cloned());
     used_models.extend(head.models.keys().filter(|name| is_proposed(name, problems)).cloned());
-    for name in vars.keys().filter(|name| !used_vars.contains(*name)) {
-        problems.push(unused(join("/vars", name), format!("nothing reads the variable `{name}`")));
-    }
+    let unread = vars.keys().filter(|name| !used_vars.contains(*name));
+    let unused_vars = unread
+        .map(|name| unused(join("/vars", name), format!("nothing reads the variable `{name}`")))
+        .collect();
     for name in head.models.keys().filter(|name| !used_models.contains(*name)) {
         problems.push(unused(join("/models", name), format!("no stage asks the model `{name}`")));
     }
-    Seen { still_read, inputs, items }
+    Seen { unused_vars, still_read, inputs, items }
 }
 
 /// The variables that texts of the file name.
@@ -229,7 +244,7 @@ fn note_unread(
     each_text(body, at, &mut |_, text| {
         used_models.insert(text.to_owned());
         let small = std::fs::metadata(text).is_ok_and(|file| file.is_file() && file.len() < LARGEST_SEARCHED);
-        if let Some(content) = small.then(|| std::fs::read_to_string(text).ok()).flatten() {
+        if let Some(content) = small.then(|| text_file::read(text).ok()).flatten() {
             note_vars(&content, vars, used_vars);
         }
     });

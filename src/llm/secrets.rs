@@ -8,6 +8,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use super::connect::ConnectProblem;
 use super::dialect::Dialect;
 use crate::config::{ModelConfig, expand_secret};
+use crate::text_file;
 
 /// A shorter secret is a placeholder such as `EMPTY`: a word, no secret.
 const SHORTEST_SECRET: usize = 8;
@@ -76,7 +77,7 @@ fn key(config: &ModelConfig) -> Result<Option<String>, ConnectProblem> {
             Some(value) => value.into_string().map_err(|_| wrong_key(config))?,
             None => return Ok(None),
         },
-        (None, Some(path)) => std::fs::read_to_string(path)
+        (None, Some(path)) => text_file::read(path)
             .map_err(|error| ConnectProblem::KeyFile { path: path.clone(), cause: error.to_string() })?,
         (None, None) => return Ok(None),
     };

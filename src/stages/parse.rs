@@ -111,8 +111,7 @@ impl Declare for Parse {
             (Some(schema), _) => Some(schema.clone()),
             (None, Some(path)) => {
                 let path = context.render(path)?;
-                let text = std::fs::read_to_string(&path)
-                    .map_err(|source| BuildError::Read { path: path.clone(), source })?;
+                let text = context.read_file(path.clone())?;
                 Some(from_json(&text).map_err(|message| BuildError::Other(format!("`{path}`: {message}")))?)
             }
             (None, None) => None,

@@ -5,8 +5,6 @@
 
 mod types;
 
-use std::path::PathBuf;
-
 use rand::seq::SliceRandom;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -18,6 +16,7 @@ use crate::config::CheckContext;
 use crate::draw::Draws;
 use crate::record::Record;
 use crate::stage::{BuildContext, BuildError, Declare, Derive, Part, StageError};
+use crate::text_file;
 
 /// Plans the questions of each section by a file of question types.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -65,6 +64,7 @@ impl Declare for PlanQuestions {
                 Err(problems) => {
                     for problem in problems {
                         context.problem("/types", problem);
+                        context.hint_if_missing(&path);
                     }
                 }
             }
@@ -86,8 +86,7 @@ impl Declare for PlanQuestions {
 impl PlanQuestions {
     /// The types of the file at `path`; the error is one message per problem, each naming the file.
     fn load(&self, path: &str) -> Result<Vec<QuestionType>, Vec<String>> {
-        let text = std::fs::read_to_string(PathBuf::from(path))
-            .map_err(|error| vec![format!("cannot read `{path}`: {error}")])?;
+        let text = text_file::read(path).map_err(|error| vec![format!("cannot read `{path}`: {error}")])?;
         types::parse(&text)
             .map_err(|problems| problems.iter().map(|problem| format!("`{path}`: {problem}")).collect())
     }

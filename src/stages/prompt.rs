@@ -159,7 +159,7 @@ impl Prompt {
             let path = context.render(path)?;
             let text = match path.as_str() {
                 "" => String::new(),
-                _ => std::fs::read_to_string(&path).map_err(|source| BuildError::Read { path, source })?,
+                _ => context.read_file(path)?,
             };
             texts.insert(name.clone(), text.trim().to_owned());
         }
@@ -177,8 +177,7 @@ fn template(
     }
     let Some(path) = file else { return Ok(None) };
     let path = context.render(path)?;
-    let source = std::fs::read_to_string(&path).map_err(|source| BuildError::Read { path, source })?;
-    Ok(Some(context.template(&source)?))
+    Ok(Some(context.template(&context.read_file(path)?)?))
 }
 
 struct Renderer {

@@ -114,6 +114,12 @@ impl Declare for SampleInjections {
             let problem = context.problem(&wrong.at, &wrong.message);
             problem.expected.clone_from(&wrong.expected);
             problem.hint.clone_from(&wrong.hint);
+            let path = match wrong.at.as_str() {
+                "/folder" => paths.folder.as_deref(),
+                "/length" => paths.length.as_deref(),
+                _ => None,
+            };
+            path.into_iter().for_each(|path| context.hint_if_missing(path));
         }
         assembled.files.iter().for_each(|file| context.depends_on(file));
         if !assembled.left_out.is_empty() {

@@ -48,5 +48,6 @@ mod stopped;
 mod storage_faults;
 mod tidy;
 mod tls;
+mod users_files;
 mod vllm;
 mod weather;

@@ -8,18 +8,62 @@ use std::path::Path;
 use super::CheckContext;
 use crate::config::output_path::output_path;
 use crate::config::stage_ids::stage_name;
+use crate::text_file;
 
 impl CheckContext<'_> {
     /// Reads a file that the run depends on: its content counts as part of the pipeline. Reports at `at` when
     /// it cannot be read.
     pub fn read_file(&mut self, at: &str, path: &str) -> Option<String> {
         self.depends_on(path);
-        match std::fs::read_to_string(path) {
+        match text_file::read(path) {
             Ok(text) => Some(text),
             Err(error) => {
-                self.problem(at, format!("cannot read `{path}`: {error}")).expected("a UTF-8 text file");
+                let hint = match error.is_missing() {
+                    true => self.missing_hint(path),
+                    false => error.hint().map(str::to_owned),
+                };
+                let problem = self.problem(at, format!("cannot read `{path}`: {error}"));
+                problem.expected("a UTF-8 text file").hint = hint;
                 None
             }
+        }
+    }
+
+    /// What to say of a path, or pattern of paths, that leads to nothing.
+    #[must_use]
+    pub fn missing_hint(&self, path: &str) -> Option<String> {
+        let relative = !Path::new(path).is_absolute();
+        let rule =
+            || "paths start from the folder that synthmill is run in, not from the pipeline's".to_owned();
+        self.found_elsewhere(path).or_else(|| relative.then(rule))
+    }
+
+    /// The same, where such a file is found beside the pipeline: it is run in another folder than the one it was
+    /// written for.
+    #[must_use]
+    pub fn found_elsewhere(&self, path: &str) -> Option<String> {
+        let beside = self.file.parent().filter(|folder| !folder.as_os_str().is_empty());
+        // A project keeps its pipelines beside what they read, or in a folder of their own.
+        for folder in beside.into_iter().flat_map(|folder| [Some(folder), folder.parent()]).flatten() {
+            let there = folder.join(path);
+            let found = |pattern: &str| glob::glob(pattern).ok()?.find_map(Result::ok);
+            if !folder.as_os_str().is_empty() && there.to_str().and_then(found).is_some() {
+                return Some(format!(
+                    "paths start from the folder that synthmill is run in: `{}` is there, so run it in `{}`",
+                    there.display(),
+                    folder.display()
+                ));
+            }
+        }
+        None
+    }
+
+    /// Adds that to a problem with `path` at `at`, unless it has a hint or the path leads somewhere.
+    pub fn hint_if_missing(&mut self, path: &str) {
+        let missing = !Path::new(path).exists();
+        let hint = if missing { self.missing_hint(path) } else { None };
+        if let Some(problem) = self.problems.last_mut() {
+            problem.hint = problem.hint.take().or(hint);
         }
     }
 

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::config::{Overrides, Plan};
 use crate::journal::Manifest;
+use crate::text_file;
 
 /// Shares by attribute and value.
 pub(super) type Shares = BTreeMap<String, BTreeMap<String, f64>>;
@@ -30,7 +31,7 @@ pub(super) fn shares(root: &Path, manifest: &Manifest) -> (Shares, Option<String
         Ok(plan) => plan,
         // The whole message would be a page of the pipeline's source. A run that draws nothing misses nothing.
         Err(_) => {
-            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            let text = text_file::read(&path).unwrap_or_default();
             let note = text.contains(SAMPLER).then(|| LEFT_OUT.to_owned());
             return (Shares::new(), note);
         }

@@ -127,10 +127,9 @@ impl Ingest {
             }
         };
         if found.is_empty() {
-            let problem = context.problem(at, format!("`{pattern}` matches no file"));
-            if let Some(hint) = files::hint(pattern) {
-                problem.hint(hint);
-            }
+            let hint = context.found_elsewhere(pattern).or_else(|| files::hint(pattern));
+            let hint = hint.or_else(|| context.missing_hint(pattern));
+            context.problem(at, format!("`{pattern}` matches no file")).hint = hint;
             return;
         }
         for file in found.iter().filter_map(|found| found.as_ref().ok()) {

@@ -20,6 +20,7 @@ use super::tables;
 use super::weighted::Weighted;
 use crate::config::nearest;
 use crate::draw::Draws;
+use crate::text_file;
 
 /// What is wrong with one value of the declaration.
 #[derive(Debug, Default)]
@@ -182,7 +183,7 @@ fn choice(declared: &Value) -> Result<Weighted, String> {
 fn length(paths: &Paths, files: &mut Vec<String>, wrong: &mut Vec<Wrong>) -> Option<Length> {
     let path = paths.length.as_ref()?;
     files.push(path.clone());
-    let read = std::fs::read_to_string(path)
+    let read = text_file::read(path)
         .map_err(|error| format!("cannot read `{path}`: {error}"))
         .and_then(|text| Length::parse(&text).map_err(|error| format!("`{path}`: {error}")));
     match read {

@@ -10,6 +10,8 @@ use serde_json::{Map, Value};
 use serde_saphyr::Spanned;
 use serde_saphyr::options::DuplicateKeyPolicy;
 
+use crate::text_file;
+
 /// What one entry of a file says.
 #[derive(Debug)]
 pub(super) enum Entry {
@@ -63,9 +65,8 @@ impl Written {
 /// Reads the file at `path`; its ending says how it is written.
 pub(super) fn read(path: &str) -> Result<Written, Fault> {
     let fault = |message: String| Fault::new(None, message);
-    let bytes = std::fs::read(path).map_err(|error| fault(format!("cannot be read: {error}")))?;
-    let text = String::from_utf8(bytes).map_err(|_| fault("is not UTF-8 text".to_owned()))?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let text = text_file::read(path).map_err(|error| fault(format!("cannot be read: {error}")))?;
+    let text = text.as_str();
     let ending = Path::new(path).extension().and_then(|ending| ending.to_str()).unwrap_or_default();
     if ending.eq_ignore_ascii_case("csv") {
         return rows(text);
