@@ -146,6 +146,36 @@ pub struct Call {
     /// Why the heuristic answered instead of the model, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fallback: Option<String>,
+    /// The model that answered, by the name the server reports; none where it reports none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reported_as: Option<Arc<str>>,
+    /// What was asked and answered, kept whole for a few records of a run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exchange: Option<Box<Exchange>>,
+}
+
+/// One prompt and its answer, for people to read.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Exchange {
+    /// The draw from 0 to 1 that chose it. Those of the lowest draws are a fair sample of all records.
+    pub draw: f64,
+    /// The messages as they were first sent.
+    pub messages: Value,
+    /// The last answer; none where there was none.
+    pub answer: Option<String>,
+}
+
+impl Exchange {
+    /// Exchanges that are kept of the first items; of later ones ever fewer are.
+    const FIRST: f64 = 16.0;
+
+    /// Whether a record's exchange is kept, for a `draw` that depends on its item alone. Of `n` items some
+    /// `16 · (1 + ln(n / 16))` are kept, among them the sixteen of the lowest draws: an item's draw is the higher
+    /// the later it is left out. Of the children of one item, the first stands for all.
+    #[must_use]
+    pub fn is_kept(id: &RecordId, draw: f64) -> bool {
+        draw < Self::FIRST / (id.item as f64 + 1.0) && id.path.iter().all(|branch| branch.index == 0)
+    }
 }
 
 #[cfg(test)]
@@ -165,5 +195,21 @@ mod tests {
         record.set("section", serde_json::json!({"title": "Setup"}));
         assert_eq!(record.text("section.title"), Some("Setup"));
         assert_eq!(record.get("section.none"), None);
+    }
+
+    #[test]
+    fn exchanges_that_are_kept_are_few_and_hold_the_lowest_draws() {
+        let draws = crate::draw::Draws::new(1, "llm".into());
+        let draw = |item: u64| draws.fraction("exchange", &item.to_string());
+        let kept: Vec<u64> =
+            (0..20_000).filter(|item| Exchange::is_kept(&RecordId::item(*item), draw(*item))).collect();
+        assert!((60..220).contains(&kept.len()), "{} of 20000", kept.len());
+        assert_eq!(kept[..16], (0..16).collect::<Vec<u64>>());
+        let mut all: Vec<u64> = (0..20_000).collect();
+        all.sort_by(|a, b| draw(*a).total_cmp(&draw(*b)));
+        assert!(all[..3].iter().all(|item| kept.contains(item)), "{:?}", &all[..3]);
+        let id = RecordId::item(0);
+        assert!(Exchange::is_kept(&id.child(&"a".into(), 0), 0.5));
+        assert!(!Exchange::is_kept(&id.child(&"a".into(), 1), 0.5));
     }
 }

@@ -49,6 +49,7 @@ pub(super) struct ReportArgs {
 
 pub(super) fn run(args: &ReportArgs, json: bool, quiet: bool) -> anyhow::Result<Exit> {
     let found = report::findings(&args.inputs, &args.options())?;
+    warn_of_damage(&found);
     if json {
         print(&format!("{}\n", serde_json::to_string_pretty(&found)?));
     }
@@ -83,6 +84,24 @@ impl ReportArgs {
                 model,
                 key_env: self.embeddings_key_env.clone(),
             }),
+        }
+    }
+}
+
+/// Files that break off are told on stderr too: a script that goes on with them should know.
+fn warn_of_damage(found: &[Findings]) {
+    for found in found {
+        for file in &found.made.files {
+            if let Some(damage) = &file.damage {
+                tracing::warn!("`{}` is damaged: {damage}", file.path);
+            }
+            if file.malformed > 0 {
+                tracing::warn!(
+                    "`{}`: {} lines or elements are no record and left out",
+                    file.path,
+                    file.malformed
+                );
+            }
         }
     }
 }

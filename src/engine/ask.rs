@@ -22,7 +22,7 @@ use crate::config::Prices;
 use crate::draw::Draws;
 use crate::journal::StorageError;
 use crate::llm::{Completion, HEURISTIC, MOCK, Message, Model, ModelError, ModelErrorKind, ModelRequest};
-use crate::record::{Call, Record};
+use crate::record::{Call, Exchange, Record};
 use crate::stage::{Ask, OnError, Read, StageError};
 use crate::template::Expression;
 
@@ -160,7 +160,7 @@ impl AskUnit {
             Err(error) => return Asked::Failed(Failure::of(&error)),
         };
         request.schema = reader.and_then(|reader| reader.read.schema()).cloned().map(Arc::new);
-        let mut call = self.new_call(post, &request);
+        let mut call = self.new_call(post, &request, record);
         let seeded = self.wants_seed(&request);
         // Whatever is put behind the question is taken off again, so it need not be kept twice.
         let question = request.messages.len();
@@ -294,6 +294,7 @@ impl AskUnit {
         call.fallback = Some(format!("{}: {}", failure.class, failure.message));
         call.provider = self.heuristic.provider().to_owned();
         call.served_as = None;
+        call.keep_answer(&completion.text);
         self.read(record, &completion, HEURISTIC, reader)
     }
 
@@ -303,7 +304,7 @@ impl AskUnit {
         if [HEURISTIC, MOCK].contains(&provider) { provider } else { &self.model_name }
     }
 
-    fn new_call(&self, post: &Post, request: &ModelRequest) -> Call {
+    fn new_call(&self, post: &Post, request: &ModelRequest, record: &Record) -> Call {
         let messages = serde_json::to_vec(&request.messages).unwrap_or_default();
         let mut params = self.params.clone();
         params.extend(request.params.clone());
@@ -315,8 +316,16 @@ impl AskUnit {
             provider: self.model.provider().to_owned(),
             prompt_hash: blake3::hash(&messages).to_hex()[..32].to_owned(),
             params,
+            exchange: self.exchange(request, record).map(Box::new),
             ..Call::default()
         }
+    }
+
+    /// The prompt, if this record is one of the few whose exchanges are kept.
+    fn exchange(&self, request: &ModelRequest, record: &Record) -> Option<Exchange> {
+        let draw = self.draws.fraction("exchange", &record.id.item.to_string());
+        let messages = || serde_json::to_value(&request.messages).unwrap_or_default();
+        Exchange::is_kept(&record.id, draw).then(|| Exchange { draw, messages: messages(), answer: None })
     }
 }
 
@@ -326,6 +335,14 @@ impl Call {
         self.completion_tokens += completion.usage.completion_tokens;
         self.attempts += completion.attempts;
         self.finish_reason.clone_from(&completion.finish_reason);
+        self.reported_as = completion.model.as_deref().map(Arc::from);
+        self.keep_answer(&completion.text);
+    }
+
+    fn keep_answer(&mut self, text: &str) {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.answer = Some(text.to_owned());
+        }
     }
 }
 

@@ -166,7 +166,10 @@ impl Post {
             End::Dropped { reason } => reason,
             End::Rejected(_) => "rejected",
         };
-        if !matches!(end, End::Dropped { .. }) {
+        // Of what was dropped, what was paid for and what was drawn is told.
+        let known = &live.record.provenance;
+        let is_told = !known.calls.is_empty() || !known.draws.is_empty();
+        if is_told || !matches!(end, End::Dropped { .. }) {
             live.lines.push((PROVENANCE, provenance_line(&live.record, outcome)));
         }
         let ended = Ended { id: live.record.id, end, written: live.written, lines: live.lines };

@@ -110,6 +110,9 @@ pub struct Completion {
     /// HTTP attempts it took.
     #[serde(default)]
     pub attempts: u32,
+    /// The model that answered, as the server names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// What few answers have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub more: Option<Box<More>>,

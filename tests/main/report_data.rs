@@ -81,6 +81,23 @@ fn the_users_own_array_is_read_and_damage_is_told() {
 }
 
 #[test]
+fn a_torn_array_is_told_where_it_is_seen() {
+    let dir = TempDir::new().unwrap();
+    std::fs::write(dir.path().join("inputs.json"), r#"["How do I renew my card?", "Where is the mus"#)
+        .unwrap();
+    let output = synthmill(dir.path(), &["report", "inputs.json"], 0);
+    assert!(
+        stderr(&output).contains("`inputs.json` is damaged: it ends before its array does"),
+        "{}",
+        stderr(&output)
+    );
+    assert!(stderr(&output).contains("1 lines or elements are no record"), "{}", stderr(&output));
+    let page = std::fs::read_to_string(dir.path().join("inputs.report.html")).unwrap();
+    assert!(page.contains("it ends before its array does"));
+    assert_eq!(found(dir.path(), &["inputs.json"])[0]["made"]["files"][0]["malformed"], 1);
+}
+
+#[test]
 fn a_table_is_read_and_its_damage_told() {
     let dir = TempDir::new().unwrap();
     let rows: String =

@@ -77,7 +77,7 @@ pub(super) fn read(answer: Value) -> Result<Completion, Failure> {
             completion_tokens: count(usage, "output_tokens"),
         },
         more: More { tool_calls: (!calls.is_empty()).then(|| json!(calls)), ..More::default() }.boxed(),
-        attempts: 0,
+        ..Completion::default()
     })
 }
 

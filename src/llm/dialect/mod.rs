@@ -20,6 +20,9 @@ use crate::config::{Api, ModelConfig, Provider, StructuredOutput};
 /// Parameters that cannot be set: the client sets them itself, or could not read the answer.
 pub const RESERVED_PARAMS: &[&str] = &["messages", "model", "prompt", "stream", "system"];
 
+/// Characters of a model's name that are kept.
+const LONGEST_NAME: usize = 200;
+
 /// Bytes that a body has room for from the start, beside its images.
 const ROOM: usize = 4096;
 
@@ -149,9 +152,12 @@ impl Dialect {
         if let Some(error) = answer.get("error").filter(|error| !error.is_null()) {
             return Err(super::classify::error_in_200(error));
         }
-        match self {
+        let model = answer.get("model").and_then(Value::as_str).filter(|model| !model.is_empty());
+        let model = model.map(|model| model.chars().take(LONGEST_NAME).collect());
+        let completion = match self {
             Self::Chat | Self::Completions => openai::read(answer),
             Self::Anthropic => anthropic::read(answer),
-        }
+        }?;
+        Ok(Completion { model, ..completion })
     }
 }

@@ -212,6 +212,15 @@ mod tests {
     }
 
     #[test]
+    fn the_model_is_named_as_the_server_reports_it() {
+        for (reported, expected) in [(json!("m-2026"), Some("m-2026")), (json!(""), None), (json!(7), None)] {
+            let mut answer = answer(json!({"content": "x"}));
+            answer["model"] = reported;
+            assert_eq!(read_value(&answer).unwrap().model.as_deref(), expected);
+        }
+    }
+
+    #[test]
     fn usage_is_what_makes_sense() {
         let check = |usage: Value, prompt: u64, completion: u64| {
             let mut answer = answer(json!({"content": "x"}));

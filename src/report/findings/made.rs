@@ -53,6 +53,8 @@ pub struct FileCount {
     pub records: u64,
     /// Lines that are no record; they are counted and left out.
     pub malformed: u64,
+    /// What is wrong with the file as a whole, such as an array that is not closed; the end of a sentence about it.
+    pub damage: Option<String>,
     /// Whether its texts are measured; `false` for a second copy of records that another file holds.
     pub measured: bool,
 }

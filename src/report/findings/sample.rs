@@ -75,7 +75,13 @@ impl Findings {
 fn made() -> Made {
     let count = |name: &str, count: u64, share: f64| Count { name: name.into(), count, share };
     Made {
-        files: vec![FileCount { path: "rows.jsonl".into(), records: 9_500, malformed: 3, measured: true }],
+        files: vec![FileCount {
+            path: "rows.jsonl".into(),
+            records: 9_500,
+            malformed: 3,
+            damage: None,
+            measured: true,
+        }],
         splits: vec![count("train", 8_550, 0.9), count("validation", 950, 0.1)],
         identity: Some(Identity {
             admitted: 10_000,

@@ -9,6 +9,8 @@ use crate::report::findings::{Attribute, AttributeValue};
 use crate::report::read::{Drawn, Found};
 use crate::report::statistics::{intervals, shares};
 
+/// Attributes that are counted, those seen first; further ones are told, not counted.
+const MOST_NAMES: usize = 300;
 /// Values of one attribute that are counted; further ones are counted together.
 const MOST_COUNTED: usize = 2_000;
 /// Values of a drawn attribute that are listed.
@@ -24,6 +26,8 @@ const FEWEST: f64 = 5.0;
 #[derive(Debug, Default)]
 pub(super) struct AttributeCounts {
     by_name: BTreeMap<String, Counts>,
+    /// Values of attributes beyond `MOST_NAMES`.
+    uncounted: u64,
 }
 
 #[derive(Debug, Default)]
@@ -35,6 +39,8 @@ struct Counts {
     values: HashMap<String, Weights>,
     all: Weights,
     uncounted: u64,
+    /// Whether it is a field of so many values that it is no attribute; its values are then forgotten.
+    is_text: bool,
 }
 
 /// Items by how they ended.
@@ -58,18 +64,28 @@ impl Weights {
 impl AttributeCounts {
     /// Counts a record that has a `weight` of its item.
     pub(super) fn add(&mut self, record: &Found, weight: f64) {
-        let kept = record.rejected.is_none();
+        let kept = record.is_kept();
         for (index, attribute) in record.attributes.iter().enumerate() {
             let earlier = &record.attributes[..index];
             if earlier.contains(attribute) {
                 continue;
             }
-            let counts = self
-                .by_name
-                .entry(attribute.name.clone())
-                .or_insert_with(|| Counts { numbers_only: true, ..Counts::default() });
+            if !self.by_name.contains_key(&attribute.name) {
+                if self.by_name.len() >= MOST_NAMES {
+                    self.uncounted += 1;
+                    continue;
+                }
+                let counts = Counts { numbers_only: true, ..Counts::default() };
+                self.by_name.insert(attribute.name.clone(), counts);
+            }
+            let Some(counts) = self.by_name.get_mut(&attribute.name) else { continue };
             counts.add(attribute, weight, kept, earlier.iter().any(|other| other.name == attribute.name));
         }
+    }
+
+    /// Values that were not counted, because there are too many attributes.
+    pub(super) fn uncounted(&self) -> u64 {
+        self.uncounted
     }
 
     /// The attributes, drawn ones first. `configured` are shares by attribute and value.
@@ -94,8 +110,14 @@ impl Counts {
         if !again {
             self.all.add(weight, kept);
         }
+        if self.is_text {
+            return;
+        }
         if let Some(weights) = self.values.get_mut(&attribute.value) {
             weights.add(weight, kept);
+        } else if self.values.len() > MOST_OF_A_FIELD && !self.by_sampler {
+            self.is_text = true;
+            self.values = HashMap::new();
         } else if self.values.len() < MOST_COUNTED {
             self.values.entry(attribute.value.clone()).or_default().add(weight, kept);
         } else {
@@ -107,6 +129,9 @@ impl Counts {
     /// with nearly as many values as records is a text or a name.
     fn is_attribute(&self) -> bool {
         let values = self.values.len();
+        if self.is_text {
+            return false;
+        }
         if self.numbers_only && values > MOST_OF_A_FIELD {
             return false;
         }

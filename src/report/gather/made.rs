@@ -45,7 +45,7 @@ impl MadeCounts {
                 let key = (why.class.clone(), why.stage.clone());
                 let entry = self.rejections.entry(key).or_insert_with(|| (0, why.message.clone()));
                 entry.0 += 1;
-            } else if !record.turns.is_empty() {
+            } else if record.is_kept() && !record.turns.is_empty() {
                 self.records += 1;
                 kept = true;
                 let split = record.attributes.iter().find(|attribute| attribute.name == "split");

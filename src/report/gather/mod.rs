@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use super::embeddings::{EmbeddingError, Embeddings};
 use super::findings::{Findings, SampleRecord};
-use super::read::{Input, ReadError, Unit};
+use super::read::{Cut, Input, ReadError, Unit};
 use super::statistics::duplicates::Distinct;
 use super::statistics::ngrams;
 use super::statistics::vectors::{Sparse, tf_idf};
@@ -105,6 +105,7 @@ struct Gathered {
     distinct: Distinct,
     sample: sample::Sample,
     rejected: sample::Sample,
+    cut: Cut,
 }
 
 impl Gathered {
@@ -118,6 +119,7 @@ impl Gathered {
             distinct: Distinct::default(),
             sample: sample::Sample::new(options.sample, options.seed),
             rejected: sample::Sample::new(BROWSED_REJECTED, options.seed),
+            cut: Cut::default(),
         }
     }
 
@@ -126,9 +128,11 @@ impl Gathered {
         let weight = 1.0 / unit.records.len().max(1) as f64;
         for record in &unit.records {
             self.attributes.add(record, weight);
+            self.cut.attributes += record.cut.attributes;
+            self.cut.texts += record.cut.texts;
             if record.rejected.is_some() {
                 self.rejected.offer(&unit.key, record);
-            } else if !record.turns.is_empty() {
+            } else if record.is_kept() && !record.turns.is_empty() {
                 self.lengths.add(record);
                 self.distinct.add(&sample::text(&record.turns));
             }
@@ -137,6 +141,29 @@ impl Gathered {
             self.words.add(record);
             self.sample.offer(&unit.key, record);
         }
+    }
+}
+
+impl Gathered {
+    /// What was too much to be looked at, a sentence for each.
+    fn limits(&self) -> Vec<String> {
+        let mut limits = Vec::new();
+        if self.cut.texts > 0 {
+            limits.push(format!("{} texts are longer than 1 MiB and are measured to there", self.cut.texts));
+        }
+        if self.cut.attributes > 0 {
+            limits.push(format!(
+                "{} fields are left out, because their records have more than 200 that could be attributes",
+                self.cut.attributes
+            ));
+        }
+        if self.attributes.uncounted() > 0 {
+            limits.push(format!(
+                "{} values are left out, because the data has more than 300 different fields that could be attributes",
+                self.attributes.uncounted()
+            ));
+        }
+        limits
     }
 }
 
@@ -151,6 +178,7 @@ fn find(
         gathered.add(&unit);
     }
     let about = input.about()?;
+    let limits = gathered.limits();
     let (records, items) = (gathered.made.records, gathered.made.items);
     let sample = gathered.sample.records();
     let sampled = (sample.len() as u64) < items;
@@ -169,6 +197,7 @@ fn find(
     });
     let languages = languages::languages(&sample, sampled);
     let mut notes = about.notes.clone();
+    notes.extend(limits);
     if reference.is_none() {
         notes.extend(languages.as_ref().and_then(languages::note));
     }

@@ -11,6 +11,12 @@ use crate::report::statistics::ngrams::count_words;
 
 /// Characters of a turn that are kept.
 const LONGEST_TURN: usize = 8_000;
+/// Turns of a record that are kept.
+const MOST_TURNS: usize = 60;
+/// Attributes of a record that are kept.
+const MOST_ATTRIBUTES: usize = 40;
+/// Bytes of all texts in a sample: of long texts, fewer are kept.
+const MOST_BYTES: usize = 24 << 20;
 
 /// The records of the lowest numbers.
 #[derive(Debug)]
@@ -18,11 +24,13 @@ pub(super) struct Sample {
     size: usize,
     seed: u64,
     records: BTreeMap<(u64, String), SampleRecord>,
+    bytes: usize,
+    most_bytes: usize,
 }
 
 impl Sample {
     pub(super) fn new(size: usize, seed: u64) -> Self {
-        Self { size, seed, records: BTreeMap::new() }
+        Self { size, seed, records: BTreeMap::new(), bytes: 0, most_bytes: MOST_BYTES }
     }
 
     /// Offers a record; `key` names its item.
@@ -32,9 +40,24 @@ impl Sample {
             if self.records.last_key_value().is_none_or(|(last, _)| last.0 <= number) {
                 return;
             }
-            self.records.pop_last();
+            self.remove_last();
         }
-        self.records.insert((number, key.to_owned()), shown(record));
+        let record = shown(record);
+        self.bytes += bytes(&record);
+        if let Some(before) = self.records.insert((number, key.to_owned()), record) {
+            self.bytes -= bytes(&before);
+        }
+        while self.bytes > self.most_bytes && self.records.len() > 1 {
+            self.remove_last();
+            // What comes later must have a lower number still, or the sample would not be fair.
+            self.size = self.records.len();
+        }
+    }
+
+    fn remove_last(&mut self) {
+        if let Some((_, record)) = self.records.pop_last() {
+            self.bytes -= bytes(&record);
+        }
     }
 
     /// The records, by their numbers: any beginning of the list is a fair sample too.
@@ -53,18 +76,29 @@ pub(super) fn number(seed: u64, key: &str) -> u64 {
     u64::from_le_bytes(first)
 }
 
+fn bytes(record: &SampleRecord) -> usize {
+    record.turns.iter().map(|turn| turn.text.len()).sum()
+}
+
 fn shown(record: &Found) -> SampleRecord {
     let turn = |turn: &Turn| Turn { role: turn.role.clone(), text: cut(&turn.text, LONGEST_TURN) };
     let mut attributes: BTreeMap<String, String> = BTreeMap::new();
     for attribute in &record.attributes {
+        if attributes.len() >= MOST_ATTRIBUTES && !attributes.contains_key(&attribute.name) {
+            continue;
+        }
         attributes
             .entry(attribute.name.clone())
             .and_modify(|value| *value = format!("{value}, {}", attribute.value))
             .or_insert_with(|| attribute.value.clone());
     }
+    let mut turns: Vec<Turn> = record.turns.iter().take(MOST_TURNS).map(turn).collect();
+    if let Some(more) = record.turns.len().checked_sub(MOST_TURNS).filter(|more| *more > 0) {
+        turns.push(Turn { role: "…".to_owned(), text: format!("{more} more turns") });
+    }
     SampleRecord {
         id: record.id.clone(),
-        turns: record.turns.iter().map(turn).collect(),
+        turns,
         attributes,
         target_words: record.target_words,
         words: count_words(&text(&record.turns)),
@@ -112,6 +146,18 @@ mod tests {
     fn a_sample_is_fair() {
         let low = drawn(1_000, 7, 0..10_000).iter().filter(|id| id.len() < 4).count();
         assert!((60..150).contains(&low), "{low} of the first tenth");
+    }
+
+    #[test]
+    fn a_sample_of_long_texts_is_smaller_and_still_the_lowest_numbers() {
+        let mut sample = Sample { most_bytes: 10_000, ..Sample::new(100, 3) };
+        for key in 0..50 {
+            let turn = Turn { role: "text".into(), text: "x".repeat(1_000) };
+            let record = Found { id: key.to_string(), turns: vec![turn], ..Found::default() };
+            sample.offer(&key.to_string(), &record);
+        }
+        let kept: Vec<String> = sample.records().into_iter().map(|record| record.id).collect();
+        assert_eq!(kept, drawn(10, 3, 0..50));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::report::findings::{Attribute, ValueTerms, Words};
-use crate::report::read::Found;
+use crate::report::read::{Drawn, Found};
 use crate::report::statistics::ngrams::words;
 use crate::report::statistics::word_counts::{Counts, WordCounts};
 
@@ -11,6 +11,8 @@ use super::sample::{number, text};
 
 /// Attribute values whose words are counted, those seen first.
 const VALUES: usize = 150;
+/// Values of one attribute among them; a field with more is a text or a name, and is forgotten.
+const VALUES_OF_ONE: usize = 40;
 /// Different words that are counted for a value.
 const WORDS_OF_A_VALUE: usize = 20_000;
 /// Texts that a value needs for a comparison.
@@ -22,6 +24,8 @@ const FEWEST_TEXTS: u64 = 20;
 pub(super) struct ItemWords {
     pub(super) counts: WordCounts,
     by_value: BTreeMap<(String, String), Part>,
+    /// How many values of each attribute are counted; `None` for one that has too many.
+    values: BTreeMap<String, Option<usize>>,
 }
 
 #[derive(Debug, Default)]
@@ -35,10 +39,10 @@ impl ItemWords {
     pub(super) fn add(&mut self, record: &Found) {
         let numbers = self.counts.add(&words(&text(&record.turns)));
         for attribute in &record.attributes {
-            let key = (attribute.name.clone(), attribute.value.clone());
-            if attribute.number || (self.by_value.len() >= VALUES && !self.by_value.contains_key(&key)) {
+            if attribute.number || !self.counts_value(attribute) {
                 continue;
             }
+            let key = (attribute.name.clone(), attribute.value.clone());
             let part = self.by_value.entry(key).or_default();
             part.texts += 1;
             for number in &numbers {
@@ -47,6 +51,30 @@ impl ItemWords {
                 }
             }
         }
+    }
+
+    /// Whether the words of this value are counted.
+    fn counts_value(&mut self, attribute: &Drawn) -> bool {
+        let key = (attribute.name.clone(), attribute.value.clone());
+        if self.by_value.contains_key(&key) {
+            return true;
+        }
+        let known = self.values.contains_key(&attribute.name);
+        if self.by_value.len() >= VALUES || (!known && self.values.len() >= VALUES) {
+            return false;
+        }
+        let count = self.values.entry(attribute.name.clone()).or_insert(Some(0));
+        let Some(values) = count else { return false };
+        if *values >= VALUES_OF_ONE {
+            if attribute.by_sampler {
+                return false;
+            }
+            *count = None;
+            self.by_value.retain(|(name, _), _| *name != attribute.name);
+            return false;
+        }
+        *values += 1;
+        true
     }
 
     /// What is said too often, against a named reference or the built-in list.
@@ -77,7 +105,7 @@ impl ItemWords {
 
 /// The record of an item that stands for it: by hash, so that each kind of record has its chance.
 pub(super) fn chosen(records: &[Found], seed: u64) -> Option<&Found> {
-    let kept = records.iter().filter(|record| record.rejected.is_none() && !record.turns.is_empty());
+    let kept = records.iter().filter(|record| record.is_kept() && !record.turns.is_empty());
     kept.min_by_key(|record| number(seed, &record.id))
 }
 
@@ -86,7 +114,6 @@ mod tests {
     use super::*;
     use crate::report::findings::Turn;
     use crate::report::gather::attributes::AttributeCounts;
-    use crate::report::read::Drawn;
 
     #[test]
     fn the_words_of_a_value_are_found() {

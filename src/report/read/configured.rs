@@ -9,6 +9,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::row::drawn_text;
 use crate::config::{Overrides, Plan};
 use crate::journal::Manifest;
 use crate::text_file;
@@ -72,15 +73,20 @@ relative to the folder of the run's start), so no configured shares are shown";
 fn read(data: &Value, shares: &mut Shares) {
     for (name, attribute) in data.get("attributes").and_then(Value::as_object).into_iter().flatten() {
         for value in attribute.get("values").and_then(Value::as_array).into_iter().flatten() {
-            let text = match value.get("value") {
-                Some(Value::String(text)) => text.clone(),
-                Some(Value::Null) | None => String::new(),
-                Some(other) => other.to_string(),
-            };
+            let text = text_of(value.get("value").unwrap_or(&Value::Null));
             if let Some(share) = value.get("share").and_then(Value::as_f64) {
                 *shares.entry(name.clone()).or_default().entry(text).or_default() += share;
             }
         }
+    }
+}
+
+/// A value as records are counted by it.
+fn text_of(value: &Value) -> String {
+    match value {
+        Value::String(text) => drawn_text(text.clone()),
+        Value::Null => String::new(),
+        other => other.to_string(),
     }
 }
 

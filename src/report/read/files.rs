@@ -2,12 +2,13 @@
 //!
 //! Neighbouring lines whose ids say that they come of one item are one unit; other lines are units of their own.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use super::{About, Found, ReadError, Unit, Values, row};
-use crate::report::findings::{FileCount, Source};
+use crate::report::findings::Source;
 
 pub(in crate::report) struct FileReader {
     path: PathBuf,
@@ -27,10 +28,11 @@ impl FileReader {
             None => record(&mut self.values)?,
         };
         let Some((key, first)) = first else { return Ok(None) };
+        let mut ids = HashSet::from([first.id.clone()]);
         let mut unit = Unit { key, records: vec![first] };
         while let Some((key, next)) = record(&mut self.values)? {
             // One id may stand in a file twice; a run's own never does.
-            if key != unit.key || unit.records.iter().any(|record| record.id == next.id) {
+            if key != unit.key || !ids.insert(next.id.clone()) {
                 self.waiting = Some((key, next));
                 break;
             }
@@ -43,7 +45,9 @@ impl FileReader {
         if self.values.read == 0 {
             let hint = match &self.values.example {
                 Some(example) => format!("; {} lines or elements are none: {example}", self.values.malformed),
-                None => ": it is empty".to_owned(),
+                None => {
+                    self.values.damage().map_or(": it is empty".to_owned(), |damage| format!(": {damage}"))
+                }
             };
             return Err(ReadError::Nothing { path: self.path, hint });
         }
@@ -52,13 +56,8 @@ impl FileReader {
         Ok(About {
             name,
             source: Source { run: false, path: path.clone(), pipeline: None, started: None, state: None },
-            files: vec![FileCount {
-                path,
-                records: self.values.read,
-                malformed: self.values.malformed,
-                measured: true,
-            }],
-            notes: self.values.note().into_iter().collect(),
+            files: vec![self.values.file_count(path, true)],
+            notes: self.values.notes(),
             status: Value::Null,
             configured: Default::default(),
         })
@@ -83,6 +82,7 @@ pub(super) fn record(values: &mut Values) -> Result<Option<(String, Found)>, Rea
             turns: row.turns,
             attributes: row.attributes,
             target_words: row.target_words,
+            cut: row.cut,
             ..Found::default()
         };
         return Ok(Some((key, found)));

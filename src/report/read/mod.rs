@@ -18,10 +18,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-pub(super) use row::Drawn;
+pub(super) use row::{Cut, Drawn};
 
 use super::findings::{FileCount, Source, Turn};
-use pieces::{Piece, Pieces};
+use pieces::{Damage, Piece, Pieces};
 use table::Table;
 
 /// Why nothing could be read.
@@ -74,8 +74,19 @@ pub(super) struct Found {
     pub(super) target_words: Option<u64>,
     /// Why it was rejected.
     pub(super) rejected: Option<RejectedRecord>,
+    /// Whether a filter took it out; it then has draws and calls, and no text.
+    pub(super) dropped: bool,
     /// Model calls as provenance has them.
     pub(super) calls: Vec<Value>,
+    /// What was too much to be looked at.
+    pub(super) cut: Cut,
+}
+
+impl Found {
+    /// Whether it was neither rejected nor dropped.
+    pub(super) fn is_kept(&self) -> bool {
+        self.rejected.is_none() && !self.dropped
+    }
 }
 
 /// A line of `rejected.jsonl`, without the record.
@@ -146,6 +157,8 @@ pub(super) struct Values {
     malformed: u64,
     /// A first malformed line, for a note.
     example: Option<String>,
+    /// Whether the last line is not whole, and what there is of it no record.
+    torn: bool,
     /// Whether a half-written end is expected, as of a run that is still going.
     torn_end: bool,
 }
@@ -163,7 +176,15 @@ impl Values {
 
     /// A file that need not be there.
     fn absent(path: &Path, torn_end: bool) -> Self {
-        Self { path: path.to_owned(), stream: None, read: 0, malformed: 0, example: None, torn_end }
+        Self {
+            path: path.to_owned(),
+            stream: None,
+            read: 0,
+            malformed: 0,
+            example: None,
+            torn: false,
+            torn_end,
+        }
     }
 
     /// The next value that parses, with its number.
@@ -173,10 +194,13 @@ impl Values {
             let failed = |source| ReadError::File { path: self.path.clone(), source };
             let (number, value, torn) = match stream {
                 Stream::Json(pieces) => {
-                    let Some(Piece { number, bytes, torn }) = pieces.next().map_err(failed)? else {
-                        return Ok(None);
+                    let Some(piece) = pieces.next().map_err(failed)? else { return Ok(None) };
+                    let Piece { number, bytes, torn, too_large } = piece;
+                    let value = match too_large {
+                        true => Err("it is longer than 16 MiB".to_owned()),
+                        false => serde_json::from_slice(&bytes).map_err(|error| error.to_string()),
                     };
-                    (number, serde_json::from_slice(&bytes).map_err(|error| error.to_string()), torn)
+                    (number, value, torn)
                 }
                 Stream::Csv(table) => {
                     let Some((number, row)) = table.next().map_err(failed)? else { return Ok(None) };
@@ -189,7 +213,10 @@ impl Values {
                     return Ok(Some((number, value)));
                 }
                 Err(_) if torn && self.torn_end => {}
-                Err(why) => self.count_malformed(number, &why),
+                Err(why) => {
+                    self.torn |= torn;
+                    self.count_malformed(number, &why);
+                }
             }
         }
     }
@@ -205,7 +232,34 @@ impl Values {
         self.count_malformed(number, "neither a text, nor an object, nor a conversation");
     }
 
-    fn note(&self) -> Option<String> {
+    /// What is wrong with the file as a whole, as the end of a sentence about it.
+    fn damage(&self) -> Option<&'static str> {
+        match &self.stream {
+            Some(Stream::Csv(table)) => table.damage(),
+            Some(Stream::Json(pieces)) => match pieces.damage() {
+                Some(Damage::Unclosed) => Some("it ends before its array does, so records may be missing"),
+                Some(Damage::Trailing) => {
+                    Some("something stands behind the end of its array and was not read")
+                }
+                None if self.torn => Some("its last line is not whole, so records may be missing"),
+                None => None,
+            },
+            None => None,
+        }
+    }
+
+    fn file_count(&self, path: String, measured: bool) -> FileCount {
+        let damage = self.damage().map(str::to_owned);
+        FileCount { path, records: self.read, malformed: self.malformed, damage, measured }
+    }
+
+    /// What a reader must know of the file.
+    fn notes(&self) -> Vec<String> {
+        let damage = self.damage().map(|damage| format!("`{}` is damaged: {damage}", self.path.display()));
+        damage.into_iter().chain(self.left_out()).collect()
+    }
+
+    fn left_out(&self) -> Option<String> {
         let example = self.example.as_ref()?;
         let path = self.path.display();
         let lines = if self.malformed == 1 { "1 line or element is" } else { "some lines or elements are" };

@@ -1,14 +1,15 @@
 //! Cuts a file into its JSON values, one at a time: the lines of a JSONL file, or the elements of a JSON array.
 //!
 //! Streams, and looks at brackets and quotes only: what a piece holds is judged by who parses it, so that a
-//! damaged piece costs itself alone.
+//! damaged piece costs itself alone. What is wrong with the file as a whole, such as an array that nobody closed, is
+//! told at the end.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
-/// The largest piece that is kept; a longer one is handed on empty, as a damaged one.
-const LARGEST: usize = 64 << 20;
+/// The largest piece that is kept. Parsed, small values take some thirty times the bytes they are written in.
+pub(crate) const LARGEST: usize = 16 << 20;
 
 /// One JSON value's bytes, unparsed.
 #[derive(Debug, Default, PartialEq)]
@@ -18,6 +19,8 @@ pub(crate) struct Piece {
     pub(crate) bytes: Vec<u8>,
     /// Whether the file ended before the line or the element did: it may be half written.
     pub(crate) torn: bool,
+    /// Whether it is longer than `LARGEST`; its bytes are then not kept.
+    pub(crate) too_large: bool,
 }
 
 /// The pieces of a file.
@@ -25,6 +28,7 @@ pub(crate) struct Pieces<R> {
     reader: R,
     shape: Shape,
     number: u64,
+    damage: Option<Damage>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,6 +36,15 @@ enum Shape {
     Lines,
     Array,
     Ended,
+}
+
+/// What is wrong with an array as a whole.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Damage {
+    /// The file ends before the array does.
+    Unclosed,
+    /// Something stands behind the array's end.
+    Trailing,
 }
 
 impl Pieces<BufReader<File>> {
@@ -49,11 +62,16 @@ impl<R: BufRead> Pieces<R> {
             reader.consume(3);
         }
         let shape = if !lines && is_array(reader.fill_buf()?) { Shape::Array } else { Shape::Lines };
-        let mut pieces = Self { reader, shape, number: 0 };
+        let mut pieces = Self { reader, shape, number: 0, damage: None };
         if shape == Shape::Array {
             pieces.skip_to_bracket()?;
         }
         Ok(pieces)
+    }
+
+    /// What is wrong with the file as a whole; known once the last piece was given.
+    pub(crate) fn damage(&self) -> Option<Damage> {
+        self.damage
     }
 
     /// The next piece; empty lines are passed over.
@@ -90,11 +108,8 @@ impl<R: BufRead> Pieces<R> {
                 return Ok(None);
             }
             self.number += 1;
-            if piece.bytes.len() > LARGEST {
-                piece.bytes = Vec::new();
-                return Ok(Some(piece));
-            }
-            if !piece.bytes.trim_ascii().is_empty() {
+            piece.drop_if_too_large();
+            if piece.too_large || !piece.bytes.trim_ascii().is_empty() {
                 return Ok(Some(piece));
             }
         }
@@ -107,6 +122,7 @@ impl<R: BufRead> Pieces<R> {
             let available = self.reader.fill_buf()?;
             if available.is_empty() {
                 self.shape = Shape::Ended;
+                self.damage = Some(Damage::Unclosed);
                 piece.torn = true;
                 break;
             }
@@ -116,22 +132,36 @@ impl<R: BufRead> Pieces<R> {
                 piece.bytes.extend_from_slice(&available[..taken]);
             }
             if let Some(end) = end {
-                if available[end] == b']' {
-                    self.shape = Shape::Ended;
-                }
+                let closes = available[end] == b']';
                 self.reader.consume(end + 1);
+                if closes {
+                    self.shape = Shape::Ended;
+                    self.look_behind_the_end()?;
+                }
                 break;
             }
             self.reader.consume(taken);
         }
         self.number += 1;
-        if piece.bytes.len() > LARGEST {
-            piece.bytes = Vec::new();
-            return Ok(Some(piece));
-        }
+        piece.drop_if_too_large();
         // What stands before the closing bracket of an empty array, or after the last comma, is no element.
-        let blank = piece.bytes.trim_ascii().is_empty();
+        let blank = !piece.too_large && piece.bytes.trim_ascii().is_empty();
         Ok((!(blank && self.shape == Shape::Ended)).then_some(piece))
+    }
+
+    fn look_behind_the_end(&mut self) -> io::Result<()> {
+        loop {
+            let available = self.reader.fill_buf()?;
+            if available.is_empty() {
+                return Ok(());
+            }
+            if !available.trim_ascii().is_empty() {
+                self.damage = Some(Damage::Trailing);
+                return Ok(());
+            }
+            let blank = available.len();
+            self.reader.consume(blank);
+        }
     }
 
     fn skip_to_bracket(&mut self) -> io::Result<()> {
@@ -146,6 +176,15 @@ impl<R: BufRead> Pieces<R> {
             if at.is_some() {
                 return Ok(());
             }
+        }
+    }
+}
+
+impl Piece {
+    fn drop_if_too_large(&mut self) {
+        if self.bytes.len() > LARGEST {
+            self.bytes = Vec::new();
+            self.too_large = true;
         }
     }
 }
@@ -201,6 +240,7 @@ mod tests {
             let text = String::from_utf8_lossy(&piece.bytes).trim().to_owned();
             found.push(format!("{}{} {text}", piece.number, if piece.torn { "~" } else { "" }));
         }
+        found.extend(pieces.damage().map(|damage| format!("{damage:?}")));
         found
     }
 
@@ -218,9 +258,31 @@ mod tests {
         );
         check("[]", &[]);
         check("", &[]);
-        check("[1, 2", &["1 1", "2~ 2"]);
+        check("[[1],[2]] \n", &["1 [1]", "2 [2]"]);
         check("[[1],[2]]", &["1 [1]", "2 [2]"]);
         check("[{\"role\":1}]\n[{\"role\":2}]\n", &["1 [{\"role\":1}]", "2 [{\"role\":2}]"]);
+    }
+
+    #[test]
+    fn an_array_that_is_not_closed_or_goes_on_is_told() {
+        check("[1, 2", &["1 1", "2~ 2", "Unclosed"]);
+        check("[1, ", &["1 1", "Unclosed"]);
+        check("[", &["Unclosed"]);
+        check("[{\"a\": \"b", &["1~ {\"a\": \"b", "Unclosed"]);
+        check("[1,\n2]\n[3]", &["1 1", "2 2", "Trailing"]);
+        check("[1]]", &["1 1", "Trailing"]);
+    }
+
+    #[test]
+    fn what_is_too_large_is_not_kept() {
+        let long = format!("\"{}\"", "x".repeat(LARGEST));
+        for (text, lines) in [(format!("{long}\n2\n"), true), (format!("[{long},2]"), false)] {
+            let mut pieces = Pieces::new(BufReader::new(text.as_bytes()), lines).unwrap();
+            let first = pieces.next().unwrap().unwrap();
+            assert!(first.too_large && first.bytes.is_empty() && !first.torn);
+            let second = pieces.next().unwrap().unwrap();
+            assert_eq!((second.number, second.bytes.as_slice(), second.too_large), (2, &b"2"[..], false));
+        }
     }
 
     #[test]

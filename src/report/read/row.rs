@@ -2,6 +2,8 @@
 //!
 //! Which fields are texts is known to `texts`; here is what the others tell.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 use super::texts::{conversation, texts, turn};
@@ -14,6 +16,16 @@ pub(crate) struct Row {
     pub(crate) turns: Vec<Turn>,
     pub(crate) attributes: Vec<Drawn>,
     pub(crate) target_words: Option<u64>,
+    pub(crate) cut: Cut,
+}
+
+/// What was too much of a record to be looked at.
+#[derive(Debug, Default, Clone, Copy, PartialEq)]
+pub(crate) struct Cut {
+    /// Fields and draws beyond `MOST_ATTRIBUTES`.
+    pub(crate) attributes: u64,
+    /// Texts that went on after `LONGEST_TEXT`.
+    pub(crate) texts: u64,
 }
 
 /// An attribute's value on one record.
@@ -34,23 +46,76 @@ pub(super) const KEPT_APART: &[&str] =
 
 /// A text longer than this is no attribute.
 const LONGEST_ATTRIBUTE: usize = 80;
+/// Characters of a drawn value that are kept.
+const LONGEST_DRAWN: usize = 500;
+/// Attributes of one record that are looked at.
+pub(crate) const MOST_ATTRIBUTES: usize = 200;
+/// Bytes of a text that are measured.
+pub(crate) const LONGEST_TEXT: usize = 1 << 20;
 
 /// Reads a record; `None` for a value that cannot be one, such as a number.
 pub(crate) fn read(value: Value) -> Option<Row> {
     match value {
-        Value::String(text) => Some(Row { turns: vec![turn("text", text)], ..Row::default() }),
+        Value::String(text) => Some(Row::of_turns(vec![turn("text", text)])),
         Value::Array(messages) => {
             let turns = conversation(&messages, "role", "content");
-            (!turns.is_empty()).then(|| Row { turns, ..Row::default() })
+            (!turns.is_empty()).then(|| Row::of_turns(turns))
         }
         Value::Object(fields) => Some(object(fields)),
         _ => None,
     }
 }
 
+impl Row {
+    /// A record of these texts, each cut where it is very long.
+    fn of_turns(mut turns: Vec<Turn>) -> Self {
+        let mut cut = Cut::default();
+        for turn in turns.iter_mut().filter(|turn| turn.text.len() > LONGEST_TEXT) {
+            turn.text.truncate(turn.text.floor_char_boundary(LONGEST_TEXT));
+            cut.texts += 1;
+        }
+        Self { turns, cut, ..Self::default() }
+    }
+
+    /// Adds an attribute, while there are not too many. Lists are attributes with several values at once.
+    fn push(&mut self, name: &str, value: &Value, by_sampler: bool) {
+        let (text, number) = match value {
+            Value::String(text) => (text.clone(), false),
+            Value::Number(value) => (value.to_string(), true),
+            Value::Bool(value) => (value.to_string(), false),
+            Value::Null if by_sampler => (String::new(), false),
+            Value::Array(values) if values.iter().all(Value::is_string) => {
+                values.iter().for_each(|value| self.push(name, value, by_sampler));
+                return;
+            }
+            _ => return,
+        };
+        let fits = text.len() <= 4 * LONGEST_ATTRIBUTE
+            && text.chars().count() <= LONGEST_ATTRIBUTE
+            && !text.contains('\n');
+        if !fits && !by_sampler {
+            return;
+        }
+        if self.attributes.len() >= MOST_ATTRIBUTES {
+            self.cut.attributes += 1;
+            return;
+        }
+        self.attributes.push(Drawn { name: name.to_owned(), value: drawn_text(text), by_sampler, number });
+    }
+}
+
+/// A drawn value as it is counted and shown.
+pub(super) fn drawn_text(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(LONGEST_DRAWN) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
 fn object(fields: Map<String, Value>) -> Row {
     let (turns, used) = texts(&fields);
-    let mut row = Row { turns, target_words: fields.get("target_words").and_then(words), ..Row::default() };
+    let mut row = Row { target_words: fields.get("target_words").and_then(words), ..Row::of_turns(turns) };
     row.id = match fields.get("id") {
         Some(Value::String(id)) => Some(id.clone()),
         Some(Value::Number(id)) => Some(id.to_string()),
@@ -59,16 +124,17 @@ fn object(fields: Map<String, Value>) -> Row {
     if let Some(draws) = fields.get("provenance").and_then(|provenance| provenance.get("draws")) {
         read_draws(draws, &mut row);
     }
+    // Draws stand before fields: where there are too many, fields are left out first.
+    for name in ["attributes", "sampled", "injections", "draws"] {
+        if let Some(draws @ Value::Object(_)) = fields.get(name) {
+            read_stage_draws(name, draws, &mut row);
+        }
+    }
+    let drawn: HashSet<String> = row.attributes.iter().map(|attribute| attribute.name.clone()).collect();
     for (name, value) in &fields {
         let known = KEPT_APART.contains(&name.as_str()) || used.contains(&name.as_str());
-        if !known && !row.attributes.iter().any(|attribute| attribute.name == *name) {
-            push(&mut row.attributes, name, value, false);
-        }
-        // A sampler's draws may stand in the record itself, under one name.
-        if let ("attributes" | "sampled" | "injections" | "draws", Value::Object(draws)) =
-            (name.as_str(), value)
-        {
-            read_stage_draws(name, &Value::Object(draws.clone()), &mut row);
+        if !known && !drawn.contains(name) {
+            row.push(name, value, false);
         }
     }
     row
@@ -83,36 +149,17 @@ pub(crate) fn read_draws(draws: &Value, row: &mut Row) {
 
 fn read_stage_draws(stage: &str, draws: &Value, row: &mut Row) {
     let Value::Object(draws) = draws else {
-        push(&mut row.attributes, stage, draws, true);
+        row.push(stage, draws, true);
         return;
     };
     for (name, value) in draws {
         if name == "target_words" {
             row.target_words = row.target_words.or_else(|| words(value));
         } else if let Value::Object(nested) = value {
-            nested.iter().for_each(|(name, value)| push(&mut row.attributes, name, value, true));
+            nested.iter().for_each(|(name, value)| row.push(name, value, true));
         } else {
-            push(&mut row.attributes, name, value, true);
+            row.push(name, value, true);
         }
-    }
-}
-
-/// Lists are attributes with several values at once.
-fn push(attributes: &mut Vec<Drawn>, name: &str, value: &Value, by_sampler: bool) {
-    let (text, number) = match value {
-        Value::String(text) => (text.clone(), false),
-        Value::Number(value) => (value.to_string(), true),
-        Value::Bool(value) => (value.to_string(), false),
-        Value::Null if by_sampler => (String::new(), false),
-        Value::Array(values) if values.iter().all(Value::is_string) => {
-            values.iter().for_each(|value| push(attributes, name, value, by_sampler));
-            return;
-        }
-        _ => return,
-    };
-    let fits = text.chars().count() <= LONGEST_ATTRIBUTE && !text.contains('\n');
-    if fits || by_sampler {
-        attributes.push(Drawn { name: name.to_owned(), value: text, by_sampler, number });
     }
 }
 

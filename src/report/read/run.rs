@@ -13,7 +13,7 @@ use super::files::{item, record};
 use super::side::{ReadRecord, Side, known, rejected_record};
 use super::{About, Found, ReadError, Unit, Values, configured};
 use crate::journal::{self, Manifest, PROVENANCE, REJECTED, RunState, SINKS};
-use crate::report::findings::{FileCount, Source};
+use crate::report::findings::Source;
 
 /// Reads the units of a run.
 pub(in crate::report) struct RunReader {
@@ -59,7 +59,7 @@ impl RunReader {
         // Lines without ids may be second copies of records that another file holds with theirs.
         let joined = sinks.iter().any(|sink| sink.has_ids);
         for sink in &mut sinks {
-            sink.measured = sink.has_ids || !joined;
+            sink.measured = sink.has_ids || !joined || sink.is_empty();
         }
         Ok(Self {
             root: root.to_owned(),
@@ -143,21 +143,16 @@ impl RunReader {
         let mut notes = Vec::new();
         let mut files = Vec::new();
         for side in self.sinks.iter().chain([&self.rejected]) {
-            notes.extend(side.values.note());
+            notes.extend(side.values.notes());
             if !side.measured && side.values.read > 0 {
                 notes.push(format!(
                     "`{}` has no record ids and is taken for a second copy: it is counted, not measured",
                     side.name
                 ));
             }
-            files.push(FileCount {
-                path: side.name.clone(),
-                records: side.values.read,
-                malformed: side.values.malformed,
-                measured: side.measured,
-            });
+            files.push(side.values.file_count(side.name.clone(), side.measured || side.values.read == 0));
         }
-        notes.extend(self.provenance.note());
+        notes.extend(self.provenance.notes());
         if !self.joined {
             notes.push(
                 "no sink writes record ids, so texts cannot be told apart by what was drawn for them; add \

@@ -2,7 +2,8 @@
 //!
 //! `run` goes through the items; here is what one file adds to an item.
 
-use std::collections::BTreeSet;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use serde_json::Value;
@@ -31,6 +32,11 @@ impl Side {
         Ok(Self { name: name.to_owned(), values, next, measured: true, has_ids })
     }
 
+    /// Whether there is no record in the file; to be asked before any is taken.
+    pub(super) fn is_empty(&self) -> bool {
+        self.next.is_none()
+    }
+
     /// Which of several files a record stands in, as an attribute: its split where the name says one.
     pub(super) fn place(&self) -> Drawn {
         let name = Path::new(&self.name);
@@ -56,12 +62,20 @@ impl Side {
         read: ReadRecord,
         place: Option<&Drawn>,
     ) -> Result<(), ReadError> {
+        if self.next.as_ref().is_none_or(|(next, _)| next != key) {
+            return Ok(());
+        }
+        let mut places: HashMap<String, usize> =
+            records.iter().enumerate().map(|(place, record)| (record.id.clone(), place)).collect();
         while self.next.as_ref().is_some_and(|(next, _)| next == key) {
             let Some((_, mut found)) = self.take(read)? else { return Ok(()) };
             found.attributes.extend(place.cloned());
-            match records.iter_mut().find(|record| record.id == found.id) {
-                Some(record) => merge(record, found),
-                None => records.push(found),
+            match places.entry(found.id.clone()) {
+                Entry::Occupied(entry) => merge(&mut records[*entry.get()], found),
+                Entry::Vacant(entry) => {
+                    entry.insert(records.len());
+                    records.push(found);
+                }
             }
         }
         Ok(())
@@ -74,6 +88,8 @@ fn merge(record: &mut Found, line: Found) {
         record.turns = line.turns;
     }
     record.target_words = record.target_words.or(line.target_words);
+    record.cut.attributes += line.cut.attributes;
+    record.cut.texts += line.cut.texts;
     record.rejected = line.rejected.or(record.rejected.take());
     let known: BTreeSet<String> = record.attributes.iter().map(|attribute| attribute.name.clone()).collect();
     record
@@ -89,14 +105,17 @@ pub(super) fn known(line: Value) -> Found {
         row::read_draws(draws, &mut row);
     }
     row.attributes.extend(document(&line));
-    let rejected = (text("outcome") == "rejected").then(RejectedRecord::default);
+    let outcome = text("outcome");
+    let rejected = (outcome == "rejected").then(RejectedRecord::default);
     Found {
         id: text("id"),
         attributes: row.attributes,
         target_words: row.target_words,
         rejected,
+        dropped: !matches!(&*outcome, "" | "ok" | "rejected"),
         calls: line.get("calls").and_then(Value::as_array).cloned().unwrap_or_default(),
         turns: Vec::new(),
+        cut: row.cut,
     }
 }
 
@@ -135,7 +154,9 @@ pub(super) fn rejected_record(values: &mut Values) -> Result<Option<(String, Fou
             attributes: row.attributes,
             target_words: row.target_words,
             rejected: Some(why),
+            dropped: false,
             calls: Vec::new(),
+            cut: row.cut,
             id: id.clone(),
         };
         return Ok(Some((key.to_owned(), found)));

@@ -1,16 +1,19 @@
 //! Reads a CSV file of records: each row is an object of its columns' names and texts.
 //!
-//! Stands where `pieces` stands for JSON. A row that does not fit costs itself alone.
+//! Stands where `pieces` stands for JSON. A row that does not fit costs itself alone. A quote that is left open
+//! swallows the rows behind it; the parser accepts that, so the quotes are watched beside it and told at the end.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use super::pieces::LARGEST;
+
 /// The rows of a file.
 pub(super) struct Table {
-    reader: csv::Reader<File>,
+    reader: csv::Reader<Watched<File>>,
     columns: Vec<String>,
     number: u64,
 }
@@ -25,13 +28,26 @@ impl Table {
     }
 
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let mut reader = csv::Reader::from_reader(File::open(path)?);
+        let file = Watched { inner: File::open(path)?, place: Place::FieldStart, row: 0 };
+        let mut reader = csv::Reader::from_reader(file);
         let header = reader.byte_headers().map_err(io::Error::from)?;
         let columns = header.iter().map(|name| {
             let name = String::from_utf8_lossy(name);
             name.trim_start_matches('\u{feff}').to_owned()
         });
         Ok(Self { columns: columns.collect(), reader, number: 0 })
+    }
+
+    /// What is wrong with the file as a whole; known once the last row was given.
+    pub(super) fn damage(&self) -> Option<&'static str> {
+        let file = self.reader.get_ref();
+        match file.place {
+            _ if file.row > LARGEST => {
+                Some("a row is longer than 16 MiB, and what follows was not read; is a quote left open?")
+            }
+            Place::Quoted => Some("it ends inside a quote, so its last record may have swallowed rows"),
+            _ => None,
+        }
     }
 
     /// The next row with its number, from 1 behind the header.
@@ -45,8 +61,65 @@ impl Table {
                 let fields = self.columns.iter().cloned().zip(record.iter().map(Value::from));
                 Ok(Some((self.number, Ok(Value::Object(fields.collect::<Map<String, Value>>())))))
             }
+            Err(_) if self.reader.get_ref().row > LARGEST => Ok(None),
             Err(error) if error.is_io_error() => Err(error.into()),
             Err(error) => Ok(Some((self.number, Err(error.to_string())))),
         }
+    }
+}
+
+/// A reader that knows whether what went through it stands inside a quoted field, and how long the row is.
+struct Watched<R> {
+    inner: R,
+    place: Place,
+    /// Bytes since the row began.
+    row: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Place {
+    FieldStart,
+    Plain,
+    Quoted,
+    /// Behind a quote in a quoted field: it ended the field, or is the first of two that stand for one.
+    Ended,
+}
+
+impl<R: Read> Read for Watched<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        for byte in &buffer[..count] {
+            let ends_row = *byte == b'\n' && self.place != Place::Quoted;
+            self.row = if ends_row { 0 } else { self.row + 1 };
+            self.place = match (self.place, byte) {
+                (Place::Quoted, b'"') => Place::Ended,
+                (Place::Quoted, _) => Place::Quoted,
+                (Place::FieldStart | Place::Ended, b'"') => Place::Quoted,
+                (_, b',' | b'\n' | b'\r') => Place::FieldStart,
+                _ => Place::Plain,
+            };
+            if self.row > LARGEST {
+                return Err(io::Error::other("the row is too long"));
+            }
+        }
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quote_left_open_is_known() {
+        let check = |text: &str, expected: bool| {
+            let mut watched = Watched { inner: text.as_bytes(), place: Place::FieldStart, row: 0 };
+            io::copy(&mut watched, &mut io::sink()).unwrap();
+            assert_eq!(watched.place == Place::Quoted, expected, "{text}");
+        };
+        check("a,b\n1,\"fine\"\n", false);
+        check("a,b\n1,\"He said hi\n2,next\n", true);
+        check("a\n\"with \"\"quotes\"\" in it\"\n", false);
+        check("a\n5\" pipe\n", false);
     }
 }

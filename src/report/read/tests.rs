@@ -145,6 +145,65 @@ fn bare_files_are_read_with_their_damage() {
 }
 
 #[test]
+fn a_file_that_breaks_off_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let check = |name: &str, text: &str, records: u64, malformed: u64, damage: Option<&str>| {
+        let path = dir.path().join(name);
+        fs::write(&path, text).unwrap();
+        let about = read(&path).1.unwrap();
+        let file = &about.files[0];
+        assert_eq!((file.records, file.malformed), (records, malformed), "{text}");
+        match damage {
+            Some(damage) => assert!(file.damage.as_ref().unwrap().contains(damage), "{:?}", file.damage),
+            None => assert_eq!(file.damage, None, "{text}"),
+        }
+        let told = about.notes.iter().any(|note| note.contains("is damaged"));
+        assert_eq!(told, damage.is_some(), "{:?}", about.notes);
+    };
+    let array = Some("ends before its array does");
+    check("a.json", r#"[{"text":"a"},{"te"#, 1, 1, array);
+    check("a.json", r#"[{"text":"a"},"#, 1, 0, array);
+    check("a.json", r#"[{"text":"a"}"#, 1, 0, array);
+    check("a.json", "[{\"text\":\"a\"}]\n", 1, 0, None);
+    check("a.json", "[\"a\",\n\"b\"]\n[\"c\"]", 2, 0, Some("behind the end"));
+    check("a.jsonl", "{\"text\":\"a\"}\n{\"te", 1, 1, Some("last line is not whole"));
+    check("a.jsonl", "{\"text\":\"a\"}\n{\"text\":\"b\"}", 2, 0, None);
+    check("a.csv", "text,n\none,1\n2,\"two\nthree,3\n", 2, 0, Some("inside a quote"));
+    check("a.csv", "text,n\none,1\n", 1, 0, None);
+}
+
+#[test]
+fn what_a_run_has_not_yet_committed_is_no_damage() {
+    let dir = run_directory(&[PROVENANCE, ("out.jsonl", "{\"text\":\"one\",\"id\":\"000002\"}\n{\"te")]);
+    let about = read(dir.path()).1.unwrap();
+    assert_eq!(
+        (about.files[0].records, about.files[0].malformed, about.files[0].damage.as_deref()),
+        (1, 0, None)
+    );
+}
+
+#[test]
+fn an_empty_file_is_no_second_copy() {
+    let dir = run_directory(&[
+        PROVENANCE,
+        ("train.jsonl", "{\"text\":\"three\",\"id\":\"000002\"}\n"),
+        ("validation.jsonl", ""),
+    ]);
+    let about = read(dir.path()).1.unwrap();
+    assert_eq!((about.files[1].records, about.files[1].measured), (0, true));
+    assert_eq!(about.notes, Vec::<String>::new());
+}
+
+#[test]
+fn a_record_of_very_many_fields_costs_little() {
+    let fields = (0..100_000).map(|n| (format!("field {n}"), Value::from(n.to_string()))).collect();
+    let row = row::read(Value::Object(fields)).unwrap();
+    assert_eq!((row.attributes.len(), row.cut.attributes), (200, 99_799));
+    let row = row::read(serde_json::json!({"text": "x".repeat(3 << 20)})).unwrap();
+    assert_eq!((row.turns[0].text.len(), row.cut.texts), (1 << 20, 1));
+}
+
+#[test]
 fn nothing_to_read_is_an_error_that_says_so() {
     let dir = tempfile::tempdir().unwrap();
     assert!(matches!(Input::open(dir.path()), Err(ReadError::NoRun(_))));

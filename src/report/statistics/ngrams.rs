@@ -5,10 +5,14 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use unicode_segmentation::UnicodeSegmentation;
 
+/// Bytes of a word that are looked at: what is longer is no word, and all its like are one.
+const LONGEST_WORD: usize = 120;
+
 /// The words of a text, lower-cased: Unicode words, so that punctuation does not cling and scripts without spaces
 /// are counted by character.
 pub(crate) fn words(text: &str) -> Vec<String> {
-    text.unicode_words().map(str::to_lowercase).collect()
+    let word = |word: &str| word[..word.floor_char_boundary(LONGEST_WORD)].to_lowercase();
+    text.unicode_words().map(word).collect()
 }
 
 /// How many words a text has.
@@ -64,6 +68,7 @@ mod tests {
     fn words_are_lower_case_and_without_punctuation() {
         assert_eq!(words("How, can't I \"renew\"?"), ["how", "can't", "i", "renew"]);
         assert_eq!(count_words("緑茶 です"), 4);
+        assert_eq!(words(&"ä".repeat(1_000)), ["ä".repeat(60)]);
     }
 
     #[test]

@@ -12,6 +12,8 @@ use crate::stage::Explanation;
 
 /// Values shown of an attribute.
 const MOST_SHOWN: usize = 40;
+/// Shares of two attributes together that are told; more are no table that anybody reads.
+const MOST_JOINT: usize = 10_000;
 /// Characters shown of a value.
 const LONGEST: usize = 60;
 /// Expected counts are told of so many records when their number is not known.
@@ -27,7 +29,14 @@ pub(super) fn explain(sampler: &Sampler, items: Option<u64>) -> Explanation {
         lines.push(heading(sampler, attribute, shares.estimated[place]));
         let mut data = Map::new();
         match &attribute.kind {
-            Kind::One(one) => values(&one.values, place, &shares, of, &mut lines, &mut data),
+            Kind::One(one) => {
+                values(&one.values, place, &shares, of, &mut lines, &mut data);
+                if let Some(given) = &one.given
+                    && let Some(joint) = joint(sampler, given.on, shares.joint.get(&place))
+                {
+                    data.insert("given".into(), joint);
+                }
+            }
             Kind::Several(list, _) => values(list, place, &shares, of, &mut lines, &mut data),
             Kind::Law(law) => {
                 data.insert("law".into(), law.line().into());
@@ -78,6 +87,19 @@ fn heading(sampler: &Sampler, attribute: &Attribute, estimated: bool) -> String 
         heading.push_str(" (shares estimated by drawing)");
     }
     heading
+}
+
+/// The shares of both an attribute and the one it depends on: a row for each value of that one, with shares in the
+/// order of the attribute's own values.
+fn joint(sampler: &Sampler, on: usize, rows: Option<&Vec<Vec<f64>>>) -> Option<Value> {
+    let Attribute { name, kind: Kind::One(other) } = &sampler.attributes[on] else { return None };
+    let rows = rows?;
+    if rows.iter().map(Vec::len).sum::<usize>() > MOST_JOINT {
+        return None;
+    }
+    let rows = other.values.values.iter().zip(rows);
+    let rows: Vec<Value> = rows.map(|(value, shares)| json!({"value": value, "shares": shares})).collect();
+    Some(json!({"on": name, "rows": rows}))
 }
 
 /// Tells of each value how often it will come.

@@ -2,6 +2,8 @@
 //!
 //! Exact where it can be counted out; for combinations without number, estimated by drawing.
 
+use std::collections::BTreeMap;
+
 use super::sampler::{Group, Kind, One, Rule, Sampler};
 
 /// More combinations than this are not counted out.
@@ -18,6 +20,9 @@ pub(super) struct Shares {
     pub(super) left: Vec<f64>,
     /// By attribute: whether the shares are estimated.
     pub(super) estimated: Vec<bool>,
+    /// By attribute with `given`: the share of records that have a value of the other attribute (outer) and one of
+    /// its own (inner).
+    pub(super) joint: BTreeMap<usize, Vec<Vec<f64>>>,
 }
 
 /// Works out the shares of every attribute.
@@ -30,7 +35,12 @@ pub(super) fn shares(sampler: &Sampler) -> Shares {
             Kind::Law(_) => Vec::new(),
         });
     }
-    let mut shares = Shares { values, left: Vec::new(), estimated: vec![false; sampler.attributes.len()] };
+    let mut shares = Shares {
+        values,
+        left: Vec::new(),
+        estimated: vec![false; sampler.attributes.len()],
+        joint: BTreeMap::new(),
+    };
     for group in &sampler.groups {
         let left = match group.rules.is_empty() {
             true => single(sampler, group, &mut shares),
@@ -65,12 +75,14 @@ fn single(sampler: &Sampler, group: &Group, shares: &mut Shares) -> f64 {
         return 1.0;
     };
     let mut sums = vec![0.0; one.values.values.len()];
+    let mut joint = Vec::with_capacity(given.scores.len());
     for (changed, weight) in given.scores.iter().zip(&shares.values[given.on]) {
         let scores = changed.as_ref().unwrap_or_else(|| one.values.scores());
-        for (sum, share) in sums.iter_mut().zip(scores.shares()) {
-            *sum += weight * share;
-        }
+        let row: Vec<f64> = scores.shares().into_iter().map(|share| weight * share).collect();
+        sums.iter_mut().zip(&row).for_each(|(sum, share)| *sum += share);
+        joint.push(row);
     }
+    shares.joint.insert(place, joint);
     shares.values[place] = sums;
     shares.estimated[place] = shares.estimated[given.on];
     1.0
@@ -82,7 +94,15 @@ fn joined(sampler: &Sampler, group: &Group, shares: &mut Shares) -> f64 {
     for place in &group.members {
         combinations = combinations.saturating_mul(shares.values[*place].len());
     }
-    let mut count = Count { sampler, group, sums: shares.values.clone(), left: 0.0 };
+    let mut joint = BTreeMap::new();
+    for place in &group.members {
+        let Some(given) = one(sampler, *place).and_then(|one| one.given.as_ref()) else { continue };
+        if group.members.contains(&given.on) {
+            let row = vec![0.0; shares.values[*place].len()];
+            joint.insert(*place, (given.on, vec![row; given.scores.len()]));
+        }
+    }
+    let mut count = Count { sampler, group, sums: shares.values.clone(), joint, left: 0.0 };
     let mut chosen = vec![0; sampler.attributes.len()];
     if combinations <= MOST_COMBINATIONS {
         count.walk(0, &mut chosen, 1.0);
@@ -94,6 +114,10 @@ fn joined(sampler: &Sampler, group: &Group, shares: &mut Shares) -> f64 {
         let left = count.left.max(f64::MIN_POSITIVE);
         shares.values[*place] = count.sums[*place].iter().map(|sum| sum / left).collect();
     }
+    for (place, (_, mut rows)) in count.joint {
+        rows.iter_mut().flatten().for_each(|sum| *sum /= count.left.max(f64::MIN_POSITIVE));
+        shares.joint.insert(place, rows);
+    }
     count.left
 }
 
@@ -102,6 +126,8 @@ struct Count<'a> {
     sampler: &'a Sampler,
     group: &'a Group,
     sums: Vec<Vec<f64>>,
+    /// By attribute with `given` in the group: the other attribute, and the sums of both.
+    joint: BTreeMap<usize, (usize, Vec<Vec<f64>>)>,
     left: f64,
 }
 
@@ -140,6 +166,9 @@ impl Count<'_> {
         self.left += weight;
         for place in &self.group.members {
             self.sums[*place][chosen[*place]] += weight;
+        }
+        for (place, (on, rows)) in &mut self.joint {
+            rows[chosen[*on]][chosen[*place]] += weight;
         }
     }
 }

@@ -66,6 +66,28 @@ fn check_shares(sampler: &Sampler, drawn: &BTreeMap<String, Vec<String>>) {
             one.values.texts().into_iter().zip(shares.iter().copied()).collect();
         fits(&attribute.name, &drawn[&attribute.name], &expected);
     }
+    for (place, rows) in &shares.joint {
+        check_joint(sampler, *place, rows, drawn);
+    }
+}
+
+/// Pairs of an attribute and the one that it depends on come as often as their joint shares say.
+fn check_joint(sampler: &Sampler, place: usize, rows: &[Vec<f64>], drawn: &BTreeMap<String, Vec<String>>) {
+    let list = |place: usize| match &sampler.attributes[place].kind {
+        super::sampler::Kind::One(one) => one,
+        _ => panic!("not of one value"),
+    };
+    let on = list(place).given.as_ref().unwrap().on;
+    let (name, other) = (&sampler.attributes[place].name, &sampler.attributes[on].name);
+    let mut expected = BTreeMap::new();
+    for (outer, row) in list(on).values.texts().iter().zip(rows) {
+        for (inner, share) in list(place).values.texts().iter().zip(row) {
+            expected.insert(format!("{outer}/{inner}"), *share);
+        }
+    }
+    let pairs = drawn[other].iter().zip(&drawn[name]);
+    let pairs: Vec<String> = pairs.map(|(outer, inner)| format!("{outer}/{inner}")).collect();
+    fits(&format!("{name} with {other}"), &pairs, &expected);
 }
 
 const TONES: &[(&str, f64)] = &[("", 20.0), ("angry", 5.0), ("glad", 5.0), ("calm", 10.0)];
