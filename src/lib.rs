@@ -23,7 +23,7 @@
 //! ```
 //! use std::{collections::BTreeMap, sync::Arc};
 //! use synthmill::config::{Overrides, Plan};
-//! use synthmill::engine::{Parts, Providers, preview};
+//! use synthmill::engine::{Choice, Parts, Providers, preview};
 //! use synthmill::llm::Heuristic;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -38,7 +38,8 @@
 //! let providers = Providers { models: BTreeMap::new(), heuristic: Arc::new(Heuristic) };
 //! let parts = Parts::build(&plan, &providers, "2026-01-31_12-00-00")?;
 //! let mut notes = Vec::new();
-//! let walk = preview(parts, 1, false, |shown| notes.extend(shown.steps.into_iter().map(|step| step.note)));
+//! let first = Choice::First(1);
+//! let walk = preview(parts, first, false, |shown| notes.extend(shown.steps.into_iter().map(|step| step.note)));
 //! tokio::runtime::Runtime::new()?.block_on(walk)?;
 //! assert_eq!(notes, [Some(r#"titles.jsonl <- {"section.title":"How tides work"}"#.to_owned())]);
 //! # Ok(())
@@ -53,6 +54,7 @@ pub mod image;
 pub mod journal;
 pub mod llm;
 pub mod markdown;
+pub mod printable;
 pub mod record;
 pub mod report;
 pub mod stage;

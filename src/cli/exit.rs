@@ -1,8 +1,8 @@
 //! Exit codes, and how an error is printed.
 
-use std::io::Write;
 use std::process::ExitCode;
 
+use super::terminal;
 use crate::config::LoadError;
 use crate::engine::RunError;
 use crate::journal::{OpenError, StorageError};
@@ -53,7 +53,7 @@ pub(super) fn report(error: &anyhow::Error, json: bool) -> Exit {
     if json {
         tracing::error!("{}", text.trim_end());
     } else {
-        let _ = std::io::stderr().write_all(text.as_bytes());
+        terminal::print_error(&text);
     }
     code(error)
 }

@@ -1,16 +1,27 @@
 //! Logs: tracing events as lines on stderr, held back while the progress line is drawn.
 
-use std::io::{self, Write};
+use std::fmt::{self, Write as _};
+use std::io::{self, IsTerminal, Write};
 
+use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressDrawTarget};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
+use tracing_subscriber::fmt::{FmtContext, MakeWriter};
+use tracing_subscriber::registry::LookupSpan;
+
+use super::terminal;
+use crate::printable::printable_line;
 
 /// Starts logging and returns the progress line that log lines step around. Hidden unless stderr is a
 /// terminal and nobody asked for quiet or JSON. `SYNTHMILL_LOG` takes a filter such as `synthmill=debug`.
 pub(super) fn start(verbose: u8, quiet: bool, json: bool) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    if quiet || json {
+    // A terminal that cannot go back in its line would get a new one for each tick.
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    if quiet || json || dumb {
         bar.set_draw_target(ProgressDrawTarget::hidden());
     }
     let level = match (quiet, verbose) {
@@ -26,10 +37,73 @@ pub(super) fn start(verbose: u8, quiet: bool, json: bool) -> ProgressBar {
     let _ = if json {
         logs.json().try_init()
     } else {
-        let colour = io::IsTerminal::is_terminal(&io::stderr());
-        logs.with_ansi(colour).compact().try_init()
+        let line = Line { colour: terminal::colour_on_stderr(), people: io::stderr().is_terminal() };
+        logs.event_format(line).try_init()
     };
     bar
+}
+
+/// One line an event: time, level, message, fields.
+struct Line {
+    colour: bool,
+    /// People read along and know the day; a file is read later, and elsewhere.
+    people: bool,
+}
+
+impl<S, N> FormatEvent<S, N> for Line
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut words = Words::default();
+        event.record(&mut words);
+        let time = match self.people {
+            true => jiff::Zoned::now().strftime("%H:%M:%S").to_string(),
+            false => jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        };
+        let level = *event.metadata().level();
+        let (dim, style) = match self.colour {
+            true => (Style::new().dimmed(), style(level)),
+            false => (Style::new(), Style::new()),
+        };
+        write!(writer, "{dim}{time}{dim:#} {style}{level:>5}{style:#} {}", printable_line(&words.message))?;
+        writeln!(writer, "{dim}{}{dim:#}", printable_line(&words.fields))
+    }
+}
+
+fn style(level: Level) -> Style {
+    match level {
+        Level::ERROR => AnsiColor::Red.on_default().bold(),
+        Level::WARN => AnsiColor::Yellow.on_default().bold(),
+        Level::INFO => AnsiColor::Green.on_default(),
+        _ => AnsiColor::Blue.on_default(),
+    }
+}
+
+/// What an event says: its message, and its fields as ` name=value`.
+#[derive(Default)]
+struct Words {
+    message: String,
+    fields: String,
+}
+
+impl Visit for Words {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.record_debug(field, &format_args!("{value}"));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let _ = match field.name() {
+            "message" => write!(self.message, "{value:?}"),
+            name => write!(self.fields, " {name}={value:?}"),
+        };
+    }
 }
 
 /// Writes log lines around the progress line.
@@ -37,20 +111,20 @@ struct Around {
     bar: ProgressBar,
 }
 
-struct Line {
+struct Lines {
     bar: ProgressBar,
     bytes: Vec<u8>,
 }
 
 impl<'a> MakeWriter<'a> for Around {
-    type Writer = Line;
+    type Writer = Lines;
 
-    fn make_writer(&'a self) -> Line {
-        Line { bar: self.bar.clone(), bytes: Vec::new() }
+    fn make_writer(&'a self) -> Lines {
+        Lines { bar: self.bar.clone(), bytes: Vec::new() }
     }
 }
 
-impl Write for Line {
+impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.bytes.extend_from_slice(bytes);
         Ok(bytes.len())
@@ -62,7 +136,7 @@ impl Write for Line {
     }
 }
 
-impl Drop for Line {
+impl Drop for Lines {
     fn drop(&mut self) {
         let _ = self.flush();
     }

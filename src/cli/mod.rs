@@ -9,12 +9,14 @@ mod inspect;
 mod logging;
 mod plan;
 mod preview;
+mod reference_text;
 mod reload;
 mod repair;
 mod report;
 mod run;
 mod stages;
 mod status;
+mod terminal;
 mod validate;
 
 use std::path::PathBuf;
@@ -24,6 +26,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::Overrides;
 pub use exit::Exit;
+use terminal::{print, print_data};
 
 /// Makes training and evaluation data with language models, from a pipeline declared in YAML.
 #[derive(Debug, Parser)]
@@ -135,7 +138,7 @@ pub fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Run(args) => run::run(args, cli.json, cli.quiet, bar),
         Command::Validate(args) => validate::run(args, cli.json),
-        Command::Preview(args) => preview::run(args),
+        Command::Preview(args) => preview::run(args, cli.json, cli.verbose > 0),
         Command::Plan(args) => plan::run(args, cli.json),
         Command::Status(args) => status::run(args, cli.json),
         Command::Report(args) => report::run(args, cli.json, cli.quiet),
@@ -149,11 +152,4 @@ pub fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(error) => exit::report(&error, cli.json).into(),
     }
-}
-
-/// Writes a result to stdout. A reader that has gone away is no error.
-fn print(text: &str) {
-    use std::io::Write;
-    let mut stdout = std::io::stdout().lock();
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }

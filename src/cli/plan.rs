@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::exit::Exit;
-use super::{PipelineArgs, print, run};
+use super::{PipelineArgs, print, print_data, run};
 use crate::config::{Limits, Mode, ModelConfig, Plan, Provider};
 use crate::engine::{self, Estimate, Parts, StageEstimate};
 use crate::llm::IMAGE_TOKENS;
@@ -45,7 +45,7 @@ pub(super) fn run(args: &PlanArgs, json: bool) -> anyhow::Result<Exit> {
         }
     }
     match json {
-        true => print(&format!("{:#}\n", as_json(&plan, &estimate))),
+        true => print_data(&format!("{:#}\n", as_json(&plan, &estimate))),
         false => print(&text(&plan, &estimate)),
     }
     Ok(Exit::Complete)

@@ -6,15 +6,15 @@ use std::fmt::Write;
 use anyhow::Context;
 use clap::Args;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::exit::Exit;
-use super::{PipelineArgs, print, run};
-use crate::engine::{self, Parts, Preview};
+use super::{PipelineArgs, print, print_data, run};
+use crate::engine::{self, Choice, Parts, Preview};
 use crate::image::Image;
 use crate::record::Record;
 
-/// Characters shown of a field.
+/// Characters shown of a field, unless all of it is asked for.
 const SHOWN: usize = 600;
 
 /// The arguments of `preview`.
@@ -25,23 +25,61 @@ pub(super) struct PreviewArgs {
     /// How many items are shown.
     #[arg(short = 'n', long = "items", default_value_t = 3, value_name = "K")]
     items: u64,
-    /// Shows the rendered prompts and asks no model.
+    /// Shows the item with this number, counted from 0.
+    #[arg(long, value_name = "N", conflicts_with_all = ["items", "sample"])]
+    item: Option<u64>,
+    /// Draws the items from the first 10,000 of the source instead of showing the first ones.
+    #[arg(long)]
+    sample: bool,
+    /// Shows the rendered prompts, whole, and asks no model.
     #[arg(long)]
     prompts_only: bool,
 }
 
-pub(super) fn run(args: &PreviewArgs) -> anyhow::Result<Exit> {
+impl PreviewArgs {
+    fn choice(&self, seed: u64) -> Choice {
+        match self.item {
+            Some(item) => Choice::Item(item),
+            None if self.sample => Choice::Sample { count: self.items, seed },
+            None => Choice::First(self.items),
+        }
+    }
+}
+
+/// How an item is shown.
+#[derive(Debug, Clone, Copy)]
+struct Look {
+    prompts_only: bool,
+    /// Whether long texts are shown whole.
+    whole: bool,
+}
+
+pub(super) fn run(args: &PreviewArgs, json: bool, verbose: bool) -> anyhow::Result<Exit> {
     let plan = run::load(&args.pipeline.pipeline, &args.pipeline.changes)?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
+    let look = Look { prompts_only: args.prompts_only, whole: verbose || args.prompts_only };
+    let mut any = false;
+    let show = |preview: Preview| {
+        any = true;
+        match json {
+            true => print_data(&format!("{}\n", as_json(&preview))),
+            false => print(&text(&preview, look)),
+        }
+    };
+    let choice = args.choice(plan.seed);
     let result = runtime.block_on(async {
         let parts = Parts::build(&plan, &run::providers(&plan)?, "now")?;
-        let shown = engine::preview(parts, args.items, args.prompts_only, |preview| print(&text(&preview)));
-        anyhow::Ok(shown.await)
+        anyhow::Ok(engine::preview(parts, choice, args.prompts_only, show).await)
     })?;
     match result {
         Ok(failures) => {
             for failure in failures {
                 tracing::warn!("cannot read {failure}");
+            }
+            match (any, args.item) {
+                (true, _) => {}
+                (false, Some(item)) => tracing::warn!("the source ended before item {item}"),
+                (false, None) => tracing::warn!("the source holds no item"),
             }
             Ok(Exit::Complete)
         }
@@ -52,9 +90,20 @@ pub(super) fn run(args: &PreviewArgs) -> anyhow::Result<Exit> {
     }
 }
 
-fn text(preview: &Preview) -> String {
+fn as_json(preview: &Preview) -> Value {
+    let record = |record: &Record| json!({"id": record.id.to_string(), "fields": record.fields});
+    let steps = preview.steps.iter().map(|step| {
+        let records: Vec<Value> = step.records.iter().map(record).collect();
+        json!({"stage": step.stage, "id": step.id.to_string(), "records": records, "note": step.note})
+    });
+    json!({"item": record(&preview.item), "steps": steps.collect::<Vec<_>>()})
+}
+
+fn text(preview: &Preview, look: Look) -> String {
     let mut text = format!("== item {} ==\n", preview.item.id);
-    fields(&mut text, &preview.item.fields, &Map::new());
+    if !look.prompts_only {
+        fields(&mut text, &preview.item.fields, &Map::new(), look);
+    }
     let mut known = preview.item.fields.clone();
     for step in &preview.steps {
         let _ = writeln!(text, "-- {} -- {}", step.stage, step.id);
@@ -62,10 +111,11 @@ fn text(preview: &Preview) -> String {
             if step.records.len() > 1 {
                 let _ = writeln!(text, "   > {}", record.id);
             }
-            fields(&mut text, &record.fields, &known);
+            fields(&mut text, &record.fields, &known, look);
         }
-        if let Some(note) = &step.note {
-            let _ = writeln!(text, "   {}", shortened(note));
+        // Where no stage asks a model, a sink's line would tell all of it again.
+        if let Some(note) = step.note.as_ref().filter(|_| !look.prompts_only || step.records.is_empty()) {
+            let _ = writeln!(text, "   {}", shortened(note, look));
         }
         if let [Record { fields, .. }] = step.records.as_slice() {
             known.clone_from(fields);
@@ -76,19 +126,39 @@ fn text(preview: &Preview) -> String {
 }
 
 /// The fields that a stage made or changed.
-fn fields(text: &mut String, fields: &Map<String, Value>, known: &Map<String, Value>) {
+fn fields(text: &mut String, fields: &Map<String, Value>, known: &Map<String, Value>, look: Look) {
     let gone: BTreeSet<&String> = known.keys().filter(|key| !fields.contains_key(*key)).collect();
     for (name, value) in fields.iter().filter(|(name, value)| known.get(*name) != Some(value)) {
+        if let Some(messages) = messages(value) {
+            let _ = writeln!(text, "   {name}:");
+            for (role, content) in messages {
+                let _ = writeln!(text, "   [{role}]\n{}\n", indented(&shortened(content, look)));
+            }
+            images(text, value);
+            continue;
+        }
         let shown = match value {
             Value::String(text) => text.clone(),
             other => other.to_string(),
         };
-        let _ = writeln!(text, "   {name}: {}", shortened(&shown).replace('\n', "\n      "));
+        let _ = writeln!(text, "   {name}: {}", shortened(&shown, look).replace('\n', "\n      "));
         images(text, value);
     }
     for name in gone {
         let _ = writeln!(text, "   {name}: (removed)");
     }
+}
+
+/// The turns of a conversation, if the value is one.
+fn messages(value: &Value) -> Option<Vec<(&str, &str)>> {
+    let turns = value.as_array().filter(|turns| !turns.is_empty())?;
+    turns.iter().map(|turn| Some((turn.get("role")?.as_str()?, turn.get("content")?.as_str()?))).collect()
+}
+
+fn indented(text: &str) -> String {
+    let lines =
+        text.lines().map(|line| if line.is_empty() { String::new() } else { format!("      {line}") });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// The images that go along with messages; these stand behind long texts, which are cut.
@@ -102,8 +172,8 @@ fn images(text: &mut String, value: &Value) {
     }
 }
 
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(SHOWN) {
+fn shortened(text: &str, look: Look) -> String {
+    match text.char_indices().nth(SHOWN).filter(|_| !look.whole) {
         Some((end, _)) => format!("{} [... {} more characters]", &text[..end], text[end..].chars().count()),
         None => text.to_owned(),
     }

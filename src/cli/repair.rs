@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::exit::Exit;
-use super::print;
+use super::{print, print_data};
 use crate::journal::{self, disk::RealDisk};
 
 /// The arguments of `repair`.
@@ -31,7 +31,7 @@ pub(super) fn repair(args: &RepairArgs, json: bool) -> anyhow::Result<Exit> {
     let repaired = journal::repair(Arc::new(RealDisk), &args.run_dir)?;
     if json {
         let all = json!({"found": repaired.found, "items": repaired.items});
-        print(&format!("{}\n", serde_json::to_string_pretty(&all)?));
+        print_data(&format!("{}\n", serde_json::to_string_pretty(&all)?));
         return Ok(Exit::Complete);
     }
     let mut text = String::new();

@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::Args;
 
 use super::exit::{Exit, WrongUse};
-use super::print;
+use super::{print, print_data};
 use crate::report::{self, Embeddings, Findings, Options};
 
 /// The arguments of `report`.
@@ -51,7 +51,7 @@ pub(super) fn run(args: &ReportArgs, json: bool, quiet: bool) -> anyhow::Result<
     let found = report::findings(&args.inputs, &args.options())?;
     warn_of_damage(&found);
     if json {
-        print(&format!("{}\n", serde_json::to_string_pretty(&found)?));
+        print_data(&format!("{}\n", serde_json::to_string_pretty(&found)?));
     }
     let out = match (&args.out, json) {
         (Some(out), _) => out.clone(),

@@ -14,7 +14,7 @@ use tokio_stream::{Stream, StreamExt};
 
 use super::exit::{Exit, WrongUse};
 use super::repair::{self, RetryArgs};
-use super::{Changes, PipelineArgs, inspect, print, reload};
+use super::{Changes, PipelineArgs, inspect, print_data, reload};
 use crate::config::Plan;
 use crate::engine::{self, Parts, Providers, RunEnd, RunOptions, RunReport, Stop};
 use crate::journal::disk::RealDisk;
@@ -162,7 +162,7 @@ fn covers(before: Option<u64>, now: Option<u64>) -> bool {
 fn already_finished(root: &Path, json: bool) -> anyhow::Result<Exit> {
     let found = inspect::inspect(root)?;
     if json {
-        print(&format!("{}\n", serde_json::to_string_pretty(&found.status)?));
+        print_data(&format!("{}\n", serde_json::to_string_pretty(&found.status)?));
     } else {
         let done = found.status["admitted"].as_u64().unwrap_or_default();
         tracing::info!("{} is finished: {done} items, nothing to do (`--fresh` begins anew)", root.display());
@@ -245,7 +245,7 @@ fn tell_of_nothing(root: &Path, rejected: u64) {
 /// Prints the summary and maps the end of a run to its exit code.
 fn tell(report: &RunReport, root: &Path, json: bool, quiet: bool) -> Exit {
     if json {
-        print(&format!("{}\n", report::summary_json(report)));
+        print_data(&format!("{}\n", report::summary_json(report)));
     } else if !quiet {
         report::print(&report::summary(report, root));
     }

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::exit::{Exit, WrongUse};
-use super::print;
+use super::{print, print_data, reference_text, terminal};
 use crate::config;
 use crate::stages::{STAGES, find};
 
@@ -23,7 +23,7 @@ pub(super) struct StagesArgs {
 
 pub(super) fn run(args: &StagesArgs, json: bool) -> anyhow::Result<Exit> {
     if args.markdown {
-        print(&config::reference());
+        print_data(&config::reference());
         return Ok(Exit::Complete);
     }
     if let Some(name) = &args.stage {
@@ -33,16 +33,20 @@ pub(super) fn run(args: &StagesArgs, json: bool) -> anyhow::Result<Exit> {
         if json {
             let schema = stage.schema();
             let all = json!({"name": stage.name, "purpose": stage.purpose, "schema": schema, "example": stage.example});
-            print(&format!("{}\n", serde_json::to_string_pretty(&all)?));
+            print_data(&format!("{}\n", serde_json::to_string_pretty(&all)?));
         } else {
-            print(&config::stage_reference(stage));
+            let page = config::stage_reference(stage);
+            match terminal::width_of_stdout() {
+                Some(width) => print(&reference_text::set(&page, width)),
+                None => print_data(&page),
+            }
         }
         return Ok(Exit::Complete);
     }
     if json {
         let all: Vec<_> =
             STAGES.iter().map(|stage| json!({"name": stage.name, "purpose": stage.purpose})).collect();
-        print(&format!("{}\n", serde_json::to_string_pretty(&all)?));
+        print_data(&format!("{}\n", serde_json::to_string_pretty(&all)?));
         return Ok(Exit::Complete);
     }
     let mut text = String::new();
@@ -63,6 +67,6 @@ fn unknown(name: &str) -> WrongUse {
 }
 
 pub(super) fn schema() -> anyhow::Result<Exit> {
-    print(&format!("{}\n", serde_json::to_string_pretty(&config::json_schema())?));
+    print_data(&format!("{}\n", serde_json::to_string_pretty(&config::json_schema())?));
     Ok(Exit::Complete)
 }

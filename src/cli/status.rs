@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::exit::Exit;
-use super::{inspect, print};
+use super::{inspect, print, print_data};
 
 /// The arguments of `status`.
 #[derive(Debug, Args)]
@@ -18,7 +18,7 @@ pub(super) struct StatusArgs {
 pub(super) fn run(args: &StatusArgs, json: bool) -> anyhow::Result<Exit> {
     let status = inspect::inspect(&args.run_dir)?.status;
     if json {
-        print(&format!("{}\n", serde_json::to_string_pretty(&status)?));
+        print_data(&format!("{}\n", serde_json::to_string_pretty(&status)?));
     } else {
         print(&text(&status));
     }

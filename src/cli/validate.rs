@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::exit::{Exit, report};
-use super::{Changes, plan, print, run};
+use super::{Changes, plan, print, print_data, run};
 use crate::config::{LoadError, Mode, ModelConfig, Plan};
 use crate::engine::Estimate;
 
@@ -31,13 +31,12 @@ pub(super) fn run(args: &ValidateArgs, json: bool) -> anyhow::Result<Exit> {
             Ok(plan) => {
                 let estimate =
                     if args.estimate { Some(plan::estimate(&plan, plan::SAMPLE, None)?) } else { None };
-                let told = match json {
-                    true => format!("{}\n", as_json(&plan, estimate.as_ref())?),
-                    false => {
-                        text(&plan)? + &estimate.map(|found| plan::text(&plan, &found)).unwrap_or_default()
-                    }
-                };
-                print(&told);
+                if json {
+                    print_data(&format!("{}\n", as_json(&plan, estimate.as_ref())?));
+                } else {
+                    let foreseen = estimate.map(|found| plan::text(&plan, &found)).unwrap_or_default();
+                    print(&(text(&plan)? + &foreseen));
+                }
             }
             Err(error) => exit = refused(file, &error, json),
         }

@@ -42,7 +42,7 @@ pub use ledger::OverBudget;
 use ledger::{Books, Ledger};
 pub use metrics::StageFigures;
 use metrics::StageMetrics;
-pub use preview::{Preview, PreviewStep, preview};
+pub use preview::{Choice, Preview, PreviewStep, SAMPLED_FROM, preview};
 use question::With;
 use spending::Spending;
 pub use stop::Stop;

@@ -6,12 +6,16 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use rand::RngExt;
+use rand::rngs::ChaCha8Rng;
+
 use super::ask::{AskUnit, Asked};
 use super::build::{Parts, Work};
 use super::event::FatalError;
 use super::metrics::StageMetrics;
 use super::stop::Stop;
 use super::worker::{Post, Step, panicked};
+use crate::draw::Draws;
 use crate::record::{Record, RecordId};
 use crate::stage::{Emit, StageError};
 
@@ -37,29 +41,104 @@ pub struct PreviewStep {
     pub note: Option<String>,
 }
 
-/// Brings the first `count` items through the stages; with `prompts_only`, up to the first question. Calls
-/// `show` with each item as it is done. Returns the documents or rows that could not be read.
+/// Which items are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// The first so many.
+    First(u64),
+    /// The one with this number, counted from 0.
+    Item(u64),
+    /// So many, drawn by the seed from the first `SAMPLED_FROM`; in the order of the source.
+    Sample {
+        /// How many.
+        count: u64,
+        /// The seed of the draw.
+        seed: u64,
+    },
+}
+
+/// The items that a sample is drawn from at most: a source may be endless.
+pub const SAMPLED_FROM: u64 = 10_000;
+
+/// Brings the chosen items through the stages; with `prompts_only`, up to the first question. Calls `show` with
+/// each item as it is done. Returns the documents or rows that could not be read.
 pub async fn preview(
     mut parts: Parts,
-    count: u64,
+    choice: Choice,
     prompts_only: bool,
     mut show: impl FnMut(Preview),
 ) -> Result<Vec<String>, FatalError> {
     let mut failures = Vec::new();
+    let mut chosen = Chosen::new(choice);
     let mut number = 0;
-    while number < count {
+    while !chosen.is_past(number) {
         let next = tokio::task::block_in_place(|| parts.source.next_readable(&mut failures));
         let Some(unit) = next else { break };
         for mut record in unit.records {
-            if number == count {
+            if chosen.is_past(number) {
                 break;
             }
             record.id = RecordId::item(number);
+            // The first ones are shown while the source is read on, the others once they are known.
+            if let Some(record) = chosen.take(number, record) {
+                show(walk(&parts, record, prompts_only).await?);
+            }
             number += 1;
-            show(walk(&parts, record, prompts_only).await?);
         }
     }
+    for record in chosen.sampled() {
+        show(walk(&parts, record, prompts_only).await?);
+    }
     Ok(failures)
+}
+
+/// The items chosen so far.
+struct Chosen {
+    choice: Choice,
+    rng: ChaCha8Rng,
+    sample: Vec<(u64, Record)>,
+}
+
+impl Chosen {
+    fn new(choice: Choice) -> Self {
+        let seed = if let Choice::Sample { seed, .. } = choice { seed } else { 0 };
+        Self { choice, rng: Draws::new(seed, "preview".into()).rng("sample", ""), sample: Vec::new() }
+    }
+
+    /// Whether the item of this number and all after it are of no interest.
+    fn is_past(&self, number: u64) -> bool {
+        match self.choice {
+            Choice::First(count) => number >= count,
+            Choice::Item(wanted) => number > wanted,
+            Choice::Sample { count, .. } => number >= SAMPLED_FROM || count == 0,
+        }
+    }
+
+    /// Takes an item; returns it if it is to be shown now.
+    fn take(&mut self, number: u64, record: Record) -> Option<Record> {
+        match self.choice {
+            Choice::First(_) => Some(record),
+            Choice::Item(wanted) => (number == wanted).then_some(record),
+            Choice::Sample { count, .. } => {
+                // Each item so far is kept with the same probability.
+                let place = match (self.sample.len() as u64) < count {
+                    true => self.sample.len() as u64,
+                    false => self.rng.random_range(0..=number),
+                };
+                match self.sample.get_mut(place as usize) {
+                    Some(kept) => *kept = (number, record),
+                    None if place < count => self.sample.push((number, record)),
+                    None => {}
+                }
+                None
+            }
+        }
+    }
+
+    fn sampled(mut self) -> impl Iterator<Item = Record> {
+        self.sample.sort_by_key(|(number, _)| *number);
+        self.sample.into_iter().map(|(_, record)| record)
+    }
 }
 
 async fn walk(parts: &Parts, item: Record, prompts_only: bool) -> Result<Preview, FatalError> {

@@ -37,7 +37,7 @@ struct Shown {
 
 impl Shown {
     fn new(bar: ProgressBar, quiet: bool) -> Self {
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
             bar.set_style(style);
         }
         let lines = bar.is_hidden() && !quiet;

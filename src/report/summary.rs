@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::progress::time;
 use crate::engine::{OverBudget, RunEnd, RunReport};
+use crate::printable::printable;
 
 /// What a run came to: the accounting, what was made and where it is.
 #[must_use]
@@ -84,14 +85,14 @@ pub fn summary(report: &RunReport, root: &Path) -> String {
         row(
             "stage",
             format!(
-                "{:<18} {:>7} in {:>7} out {:>6} dropped {:>6} rejected  queue {:>2}  busy {}",
+                "{:<18} {:>7} in {:>7} out {:>6} dropped {:>6} rejected  queue {:>2}  {} each",
                 stage.stage,
                 stage.received,
                 stage.sent,
                 stage.dropped,
                 stage.rejected,
                 stage.longest_queue,
-                time(stage.busy_seconds)
+                each(stage.busy_seconds / stage.received.max(1) as f64)
             ),
         );
     }
@@ -108,10 +109,19 @@ pub fn summary(report: &RunReport, root: &Path) -> String {
     text
 }
 
-/// Writes a text to stderr, as it is.
+/// The time that one record takes: summed up over all records at a time it would exceed the run's own.
+fn each(seconds: f64) -> String {
+    match seconds {
+        ..0.001 => format!("{:.0} us", seconds * 1e6),
+        0.001..1.0 => format!("{:.1} ms", seconds * 1e3),
+        _ => time(seconds),
+    }
+}
+
+/// Writes a text to stderr, with whatever would command the terminal written out.
 pub fn print(text: &str) {
     let mut stderr = std::io::stderr().lock();
-    let _ = std::io::Write::write_all(&mut stderr, format!("{text}\n").as_bytes());
+    let _ = std::io::Write::write_all(&mut stderr, format!("{}\n", printable(text)).as_bytes());
 }
 
 /// The same as JSON.

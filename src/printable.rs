@@ -1,0 +1,76 @@
+//! Texts that others wrote, made safe to print: file names, answers, error bodies, unknown keys.
+//!
+//! A terminal obeys what it is sent, so that a document's name could repaint the screen or hide a line, and
+//! marks of direction can make a text read as another. Whatever reaches a terminal or a log passes here; files
+//! of a run hold the texts as they are.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+/// The text with its control characters and marks of direction written out, as `\u{1b}`. Line ends and tabs
+/// stay.
+#[must_use]
+pub fn printable(text: &str) -> Cow<'_, str> {
+    // Nearly every text is plain, and plain ASCII is found fast.
+    if !text.contains(is_hidden) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        // A line end of Windows is one, and hides nothing.
+        if character == '\r' && characters.peek() == Some(&'\n') {
+            continue;
+        }
+        if is_hidden(character) {
+            let _ = write!(out, "{}", character.escape_unicode());
+        } else {
+            out.push(character);
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// The text in one line: line ends and tabs are written out too.
+#[must_use]
+pub fn printable_line(text: &str) -> Cow<'_, str> {
+    match printable(text) {
+        plain if !plain.contains(['\n', '\t']) => plain,
+        lines => Cow::Owned(lines.replace('\n', "\\n").replace('\t', "\\t")),
+    }
+}
+
+fn is_hidden(character: char) -> bool {
+    match character {
+        '\n' | '\t' => false,
+        // Embeddings, overrides and isolates of direction, and lone marks of it; separators of lines that only
+        // some programs see.
+        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{061c}' => true,
+        '\u{2028}' | '\u{2029}' => true,
+        // Characters that show nothing, and tags, which can spell out a hidden text.
+        '\u{feff}' | '\u{e0000}'..='\u{e007f}' => true,
+        _ => character.is_control(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_written_out() {
+        for (text, expected) in [
+            ("plain, ä 水 👩‍🔬\n\ttab", "plain, ä 水 👩‍🔬\n\ttab"),
+            ("a\u{1b}[2Jb\u{7}", "a\\u{1b}[2Jb\\u{7}"),
+            ("a\r\nb\rc", "a\nb\\u{d}c"),
+            ("\u{9b}31m", "\\u{9b}31m"),
+            ("gpj.\u{202e}exe", "gpj.\\u{202e}exe"),
+            ("\u{2066}x\u{2069}\u{feff}\u{e0041}", "\\u{2066}x\\u{2069}\\u{feff}\\u{e0041}"),
+            ("\0\u{7f}", "\\u{0}\\u{7f}"),
+        ] {
+            assert_eq!(printable(text), expected, "{text:?}");
+        }
+        assert_eq!(printable_line("a\n\tb\u{1b}"), "a\\n\\tb\\u{1b}");
+        assert!(matches!(printable("fine"), Cow::Borrowed(_)));
+    }
+}
