@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::exit::{Exit, WrongUse};
 use super::print;
@@ -14,36 +14,85 @@ use super::print;
 pub(super) struct InitArgs {
     /// The folder to make; it may exist if it is empty.
     dir: PathBuf,
+    /// What to begin with; by default all there is.
+    #[arg(long, value_name = "NAME")]
+    template: Option<Template>,
 }
 
-/// Where each file goes, and what it holds.
-const FILES: &[(&str, &str)] = &[
-    ("config/context.txt", include_str!("../../config/context.txt")),
-    (
+/// A pipeline to begin with, and what it needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Template {
+    /// Questions and answers with reasoning from a folder of Markdown.
+    DocsToQa,
+    /// Users' questions drawn from shares of topics, tones, languages and lengths.
+    UserInputs,
+}
+
+/// Where a file goes, whose it is, and what it holds.
+struct File {
+    path: &'static str,
+    /// `None`: of every template.
+    template: Option<Template>,
+    content: &'static str,
+}
+
+const fn file(template: Option<Template>, path: &'static str, content: &'static str) -> File {
+    File { path, template, content }
+}
+
+const DOCS: Option<Template> = Some(Template::DocsToQa);
+const INPUTS: Option<Template> = Some(Template::UserInputs);
+
+const FILES: &[File] = &[
+    file(DOCS, "config/question_types.json", include_str!("../../config/question_types.json")),
+    file(DOCS, "pipelines/prompts/qa-system.j2", include_str!("../../pipelines/prompts/qa-system.j2")),
+    file(DOCS, "pipelines/prompts/qa-user.j2", include_str!("../../pipelines/prompts/qa-user.j2")),
+    file(DOCS, "markdown_docs/sourdough.md", include_str!("../../markdown_docs/sourdough.md")),
+    file(DOCS, "markdown_docs/tides.md", include_str!("../../markdown_docs/tides.md")),
+    file(INPUTS, "config/context.txt", include_str!("../../config/context.txt")),
+    file(
+        INPUTS,
         "config/injections/additional_instruction.json",
         include_str!("../../config/injections/additional_instruction.json"),
     ),
-    ("config/injections/language.json", include_str!("../../config/injections/language.json")),
-    ("config/injections/tone.json", include_str!("../../config/injections/tone.json")),
-    ("config/injections/topic.json", include_str!("../../config/injections/topic.json")),
-    ("config/question_types.json", include_str!("../../config/question_types.json")),
-    (
+    file(INPUTS, "config/injections/language.json", include_str!("../../config/injections/language.json")),
+    file(INPUTS, "config/injections/tone.json", include_str!("../../config/injections/tone.json")),
+    file(INPUTS, "config/injections/topic.json", include_str!("../../config/injections/topic.json")),
+    file(
+        INPUTS,
         "config/response_length_distribution.json",
         include_str!("../../config/response_length_distribution.json"),
     ),
-    ("pipelines/prompts/qa-system.j2", include_str!("../../pipelines/prompts/qa-system.j2")),
-    ("pipelines/prompts/qa-user.j2", include_str!("../../pipelines/prompts/qa-user.j2")),
-    ("pipelines/prompts/user-input-system.j2", include_str!("../../pipelines/prompts/user-input-system.j2")),
-    ("pipelines/prompts/user-input-user.j2", include_str!("../../pipelines/prompts/user-input-user.j2")),
-    ("markdown_docs/sourdough.md", include_str!("../../markdown_docs/sourdough.md")),
-    ("markdown_docs/tides.md", include_str!("../../markdown_docs/tides.md")),
-    ("output/.gitkeep", ""),
-    (".gitignore", "/output/*\n!/output/.gitkeep\n"),
+    file(
+        INPUTS,
+        "pipelines/prompts/user-input-system.j2",
+        include_str!("../../pipelines/prompts/user-input-system.j2"),
+    ),
+    file(
+        INPUTS,
+        "pipelines/prompts/user-input-user.j2",
+        include_str!("../../pipelines/prompts/user-input-user.j2"),
+    ),
+    // Where the first line of each pipeline says that its schema is.
+    file(None, "docs/pipeline.schema.json", include_str!("../../docs/pipeline.schema.json")),
+    file(None, "output/.gitkeep", ""),
+    file(None, ".gitignore", "/output/*\n!/output/.gitkeep\n"),
 ];
 
-const PIPELINES: &[(&str, &str)] = &[
-    ("pipelines/docs-to-qa.yaml", include_str!("../../pipelines/docs-to-qa.yaml")),
-    ("pipelines/user-inputs.yaml", include_str!("../../pipelines/user-inputs.yaml")),
+/// The pipelines, each with what to say of it.
+const PIPELINES: &[(Template, &str, &str, &str)] = &[
+    (
+        Template::DocsToQa,
+        "docs-to-qa",
+        include_str!("../../pipelines/docs-to-qa.yaml"),
+        "makes questions and answers with reasoning from `markdown_docs`: put your own documents there",
+    ),
+    (
+        Template::UserInputs,
+        "user-inputs",
+        include_str!("../../pipelines/user-inputs.yaml"),
+        "draws questions of users from the shares in `config/injections`: change them, add attributes",
+    ),
 ];
 /// The line of a shipped pipeline that needs a model server.
 const SERVER: &str = "provider: openai";
@@ -57,21 +106,36 @@ pub(super) fn run(args: &InitArgs) -> anyhow::Result<Exit> {
         let message = format!("`{}` is not empty\nhint: name a new folder", dir.display());
         return Err(WrongUse(message).into());
     }
-    for (path, content) in FILES {
-        write(&dir.join(path), content)?;
+    let wanted = |template: Template| args.template.is_none_or(|asked| asked == template);
+    for file in FILES.iter().filter(|file| file.template.is_none_or(wanted)) {
+        write(&dir.join(file.path), file.content)?;
     }
-    for (path, pipeline) in PIPELINES {
-        write(&dir.join(path), &without_server(pipeline))?;
+    let mut commands = String::new();
+    let mut readme = README.to_owned();
+    for (_, name, pipeline, what) in PIPELINES.iter().filter(|(template, ..)| wanted(*template)) {
+        write(&dir.join(format!("pipelines/{name}.yaml")), &without_server(pipeline))?;
+        commands
+            .push_str(&format!("  synthmill run pipelines/{name}.yaml\n  synthmill report output/{name}\n"));
+        readme.push_str(&format!("* `pipelines/{name}.yaml` {what}.\n"));
     }
-    print(&format!(
-        "made `{0}`. Now:\n  cd {0}\n  synthmill run pipelines/docs-to-qa.yaml\n\
-         \x20 synthmill report output/docs-to-qa\n\
-         Put your own documents in `markdown_docs`, and set `provider: openai` in the pipeline to ask a model.\n\
-         `pipelines/user-inputs.yaml` draws questions of users from the shares in `config/injections`.\n",
-        dir.display()
-    ));
+    readme.push_str(&README_END.replace("COMMANDS", &commands.replace("  synthmill", "synthmill")));
+    write(&dir.join("README.md"), &readme)?;
+    print(&format!("made `{0}`. Now:\n  cd {0}\n{commands}`README.md` says how to go on.\n", dir.display()));
     Ok(Exit::Complete)
 }
+
+const README: &str = "# Training data by synthmill\n\n";
+const README_END: &str = "
+The pipelines run as they are, without a model: answers are then built from the documents' own words, which shows the
+way but is no data to train on. Set `provider: openai` in a pipeline, and `base_urls` and `model` to those of a server.
+
+```sh
+COMMANDS```
+
+`synthmill preview PIPELINE --prompts-only` shows what a model is asked, `synthmill plan PIPELINE` what a run will take,
+`synthmill stages` what else a pipeline can do. An editor with a YAML language server completes pipelines by
+`docs/pipeline.schema.json`.
+";
 
 fn without_server(pipeline: &str) -> String {
     pipeline.replacen(SERVER, NO_SERVER, 1)
@@ -90,7 +154,7 @@ mod tests {
 
     #[test]
     fn the_shipped_pipelines_still_have_the_line_that_is_replaced() {
-        for (path, pipeline) in PIPELINES {
+        for (_, path, pipeline, _) in PIPELINES {
             assert_eq!(pipeline.matches(SERVER).count(), 1, "{path}");
             assert!(without_server(pipeline).contains("provider: heuristic"), "{path}");
         }

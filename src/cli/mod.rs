@@ -3,6 +3,7 @@
 //! Each command is a file; this one holds the arguments. Results go to stdout, logs and progress to stderr;
 //! `exit` maps every error to a documented code.
 
+mod descriptors;
 mod exit;
 mod init;
 mod inspect;
@@ -66,7 +67,7 @@ enum Command {
     /// Lists the stages, or explains one.
     Stages(stages::StagesArgs),
     /// Prints the JSON Schema of pipeline files, for editors.
-    Schema,
+    Schema(stages::SchemaArgs),
     /// Makes a new project folder with a pipeline, its configuration and documents; it runs as it is.
     Init(init::InitArgs),
 }
@@ -145,7 +146,7 @@ pub fn main() -> ExitCode {
         Command::RetryRejected(args) => run::retry_rejected(args, cli.json, cli.quiet, bar),
         Command::Repair(args) => repair::repair(args, cli.json),
         Command::Stages(args) => stages::run(args, cli.json),
-        Command::Schema => stages::schema(),
+        Command::Schema(args) => stages::schema(args),
         Command::Init(args) => init::run(args),
     };
     match result {

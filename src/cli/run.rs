@@ -14,7 +14,7 @@ use tokio_stream::{Stream, StreamExt};
 
 use super::exit::{Exit, WrongUse};
 use super::repair::{self, RetryArgs};
-use super::{Changes, PipelineArgs, inspect, print_data, reload};
+use super::{Changes, PipelineArgs, descriptors, inspect, print_data, reload};
 use crate::config::Plan;
 use crate::engine::{self, Parts, Providers, RunEnd, RunOptions, RunReport, Stop};
 use crate::journal::disk::RealDisk;
@@ -42,7 +42,9 @@ pub(super) struct RunArgs {
 }
 
 pub(super) fn run(args: &RunArgs, json: bool, quiet: bool, bar: ProgressBar) -> anyhow::Result<Exit> {
-    let plan = load(&args.pipeline.pipeline, &args.pipeline.changes)?;
+    let mut plan = load(&args.pipeline.pipeline, &args.pipeline.changes)?;
+    let sinks = plan.stages.iter().filter(|stage| stage.kind.role == crate::stages::Role::Sink).count();
+    descriptors::make_room(&mut plan.models, sinks);
     let root = args.out.clone().unwrap_or_else(|| Path::new("output").join(&plan.name));
     let pools = llm::Pools::new(&plan.pools, &plan.models);
     let providers = connected(&plan, &plan.models, &pools)?;

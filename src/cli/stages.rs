@@ -66,7 +66,19 @@ fn unknown(name: &str) -> WrongUse {
     WrongUse(format!("no stage is called `{name}`; there are `{}`{hint}", names.join("`, `")))
 }
 
-pub(super) fn schema() -> anyhow::Result<Exit> {
+/// The arguments of `schema`.
+#[derive(Debug, Args)]
+pub(super) struct SchemaArgs {
+    /// Prints the settings above the stages as Markdown instead.
+    #[arg(long)]
+    markdown: bool,
+}
+
+pub(super) fn schema(args: &SchemaArgs) -> anyhow::Result<Exit> {
+    if args.markdown {
+        print_data(&config::pipeline_reference());
+        return Ok(Exit::Complete);
+    }
     print_data(&format!("{}\n", serde_json::to_string_pretty(&config::json_schema())?));
     Ok(Exit::Complete)
 }

@@ -48,7 +48,7 @@ pub(super) fn run(args: &ValidateArgs, json: bool) -> anyhow::Result<Exit> {
 fn refused(file: &Path, error: &anyhow::Error, json: bool) -> Exit {
     match error.downcast_ref::<LoadError>().filter(|_| json) {
         Some(error) => {
-            print(&format!("{}\n", json!({"file": file, "diagnostics": error.diagnostics()})));
+            print_data(&format!("{}\n", json!({"file": file, "diagnostics": error.diagnostics()})));
             Exit::Usage
         }
         None => report(error, json),
@@ -67,7 +67,9 @@ fn text(plan: &Plan) -> anyhow::Result<String> {
     for (name, model) in &plan.models {
         let provider = format!("{:?}", model.provider).to_lowercase();
         let mut words = vec![provider, model.model.clone()];
-        words.extend(model.base_urls.iter().cloned());
+        // As they are kept: without the keys that may stand in them.
+        let urls = plan.resolved["models"][name]["base_urls"].as_array();
+        words.extend(urls.into_iter().flatten().filter_map(|url| url.as_str()).map(str::to_owned));
         words.retain(|word| !word.is_empty());
         let _ = writeln!(text, "  model {name}: {}, {} at a time", words.join(" "), at_a_time(model));
     }

@@ -100,7 +100,7 @@ impl ModelConfig {
     #[must_use]
     pub fn places(&self) -> u32 {
         match self.mode() {
-            Mode::Direct => self.concurrency.most(),
+            Mode::Direct => self.concurrency.most().min(self.connections.unwrap_or(u32::MAX)),
             Mode::Batch => self.batch.in_flight,
         }
     }

@@ -47,6 +47,9 @@ pub struct ModelConfig {
     /// Requests in flight at a time: a number, or `auto` to find how many the endpoints bear.
     #[serde(default = "concurrency")]
     pub concurrency: Concurrency,
+    /// The connections that the process can open to it, where the system allows fewer than `concurrency` asks for.
+    #[serde(skip)]
+    pub connections: Option<u32>,
     /// Sampling parameters, sent as they are: `temperature`, `max_tokens`, `top_p`, `stop`, `n`, `tools`, ...
     /// `seed: per_record` gives each record a seed of its own, derived from the run's.
     #[serde(default)]

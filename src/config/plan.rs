@@ -170,9 +170,6 @@ fn resolved(pipeline: &Pipeline, tree: &Value, read: &BTreeSet<String>) -> Value
     let mut pipeline = pipeline.clone();
     // A variable that only stood for numbers is in them now; kept, it would count as never used.
     pipeline.vars.retain(|name, _| read.contains(name));
-    for url in pipeline.models.values_mut().flat_map(|model| &mut model.base_urls) {
-        *url = secrets::mask_urls(url);
-    }
     if let Some(stages) = tree.get("stages").and_then(Value::as_array) {
         pipeline.stages.clone_from(stages);
     }
@@ -182,7 +179,11 @@ fn resolved(pipeline: &Pipeline, tree: &Value, read: &BTreeSet<String>) -> Value
         }
     }
     // Nothing in these types can fail to become JSON: keys are texts, numbers are finite.
-    serde_json::to_value(&pipeline).unwrap_or_default()
+    let mut resolved = serde_json::to_value(&pipeline).unwrap_or_default();
+    if let Some(models) = resolved.get_mut("models") {
+        secrets::take_out(models);
+    }
+    resolved
 }
 
 /// The pipelines there are, for a path that leads nowhere.

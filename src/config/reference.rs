@@ -46,7 +46,7 @@ fn role_words(role: Role) -> &'static str {
 }
 
 /// The rows of a schema's properties; options inside options follow theirs, as `outer.inner`.
-fn rows(schema: &Value, prefix: &str) -> String {
+pub(super) fn rows(schema: &Value, prefix: &str) -> String {
     let mut text = String::new();
     let required = schema.get("required").and_then(Value::as_array);
     let required: Vec<&str> = required.into_iter().flatten().filter_map(Value::as_str).collect();

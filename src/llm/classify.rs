@@ -71,6 +71,12 @@ impl Failure {
         matches!(class, "unreachable" | "tls" | "reset" | "timeout" | "cut_body" | "not_json")
             || class.starts_with("status_5")
     }
+
+    /// Whether it may be the endpoint's fault as well as the question's: where others are asked the same, a
+    /// replica that answers like this again and again is of no use.
+    pub(super) fn suspects_endpoint(&self) -> bool {
+        matches!(&*self.class, "empty_choices" | "error_in_200" | "no_content")
+    }
 }
 
 const NO_SERVER: &str =
@@ -93,6 +99,12 @@ pub(super) fn transport(error: &reqwest::Error, url: &str) -> Failure {
         let message = format!("no secure connection to `{url}`: {cause}");
         return Failure { hint: Some(hint), ..Failure::new(Verdict::Retry, "tls", message) };
     }
+    if error.is_connect() && lacks_descriptors(error) {
+        let message = format!(
+            "cannot open a connection to `{url}`: {cause}; `ulimit -n` shows how many files a process may open"
+        );
+        return Failure::new(Verdict::Retry, "too_many_open_files", message);
+    }
     if error.is_connect() {
         let message = format!("cannot reach `{url}`: {cause}");
         return Failure { hint: Some(NO_SERVER), ..Failure::new(Verdict::Retry, "unreachable", message) };
@@ -109,6 +121,20 @@ pub(super) fn transport(error: &reqwest::Error, url: &str) -> Failure {
         ("reset", "closed the connection")
     };
     Failure::new(Verdict::Retry, class, format!("`{url}` {what}: {cause}"))
+}
+
+/// Whether this process or system has no file descriptor left: no fault of the server.
+fn lacks_descriptors(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        // EMFILE and ENFILE, the same numbers on all Unix systems.
+        if error.downcast_ref::<std::io::Error>().is_some_and(|io| matches!(io.raw_os_error(), Some(23 | 24)))
+        {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Whether a connection failed over TLS: that is invalid data, whatever is wrong with it.

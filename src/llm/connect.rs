@@ -87,6 +87,12 @@ pub enum ConnectProblem {
     /// A provider that this build does not have.
     #[error("there is no such provider")]
     Provider,
+    /// A proxy that the environment names and that is no address. It may hold a password, so it is not told.
+    #[error("`{variable}` in the environment is no address of a proxy, such as `http://proxy:3128`")]
+    Proxy {
+        /// The variable.
+        variable: &'static str,
+    },
     /// The HTTP client cannot be set up.
     #[error("cannot set up the HTTP client: {0}")]
     Client(String),

@@ -17,6 +17,7 @@ pub mod heuristic;
 mod images;
 mod message;
 mod mock;
+mod proxy;
 mod quota;
 pub mod reasoning;
 mod remote;

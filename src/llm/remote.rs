@@ -209,6 +209,7 @@ impl Remote {
             Verdict::Pause if !alone => Outcome::Full,
             Verdict::Pause => Outcome::Bad,
             Verdict::Retry if failure.blames_endpoint() => Outcome::Bad,
+            Verdict::Retry if failure.suspects_endpoint() && self.endpoints.len() > 1 => Outcome::Bad,
             Verdict::Retry | Verdict::Fatal | Verdict::Record => Outcome::Good,
         });
         if no_room && !alone && !fewer {

@@ -97,16 +97,18 @@ impl Retry {
             if failure.class == "tls" && answered == 0 {
                 return Err(hinted(failure));
             }
+            // A lack of our own passes as connections are closed.
+            let lacking = failure.class == "too_many_open_files";
             let down = failure.class == "unreachable";
             let patience = if answered > 0 { MAX_PAUSE } else { PATIENCE_AT_START };
-            if down && failing > patience {
+            if (down && failing > patience) || (lacking && failing > MAX_PAUSE) {
                 return Err(hinted(failure));
             }
             let wait = match failure.verdict {
                 // The pool waits, for all.
                 Verdict::Pause => Duration::ZERO,
                 // Somebody was answered before, so the endpoint is down, not wrong: that costs no attempt.
-                _ if down && answered > 0 => {
+                _ if lacking || (down && answered > 0) => {
                     tries += 1;
                     self.back_off(tries, LONGEST_WAIT)
                 }

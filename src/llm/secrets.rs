@@ -3,15 +3,19 @@
 //! `remote` reads them when the model is connected. They cannot be printed, and are struck out of what a
 //! server says.
 
+use base64::Engine;
+use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::connect::ConnectProblem;
 use super::dialect::Dialect;
-use crate::config::{ModelConfig, expand_secret};
+use crate::config::{ModelConfig, SHORTEST_SECRET, expand_secret, secrets_of_url};
 use crate::text_file;
 
-/// A shorter secret is a placeholder such as `EMPTY`: a word, no secret.
-const SHORTEST_SECRET: usize = 8;
+/// What stands in a secret's place.
+const STRUCK: &str = "[key]";
+/// The fewest first characters of a secret that are struck out where a message was cut within it.
+const SHORTEST_PART: usize = 4;
 
 /// The headers of every request to a model.
 pub(super) struct Secrets {
@@ -50,6 +54,10 @@ impl Secrets {
             }
             secrets.headers.insert(header, value);
         }
+        for url in &config.base_urls {
+            secrets.texts.extend(secrets_of_url(url));
+        }
+        secrets.texts = secrets.texts.iter().flat_map(|text| forms(text)).collect();
         secrets.texts.retain(|text| text.len() >= SHORTEST_SECRET);
         // A secret that is part of another must not leave half of it behind.
         secrets.texts.sort_by_key(|text| std::cmp::Reverse(text.len()));
@@ -64,10 +72,46 @@ impl Secrets {
         self.has_key
     }
 
-    /// A server's message without the secrets in it: some repeat a wrong key.
+    /// A server's message without the secrets in it: some repeat a wrong key, or the URL that was asked.
     pub(super) fn strike_out(&self, message: &str) -> String {
-        self.texts.iter().fold(message.to_owned(), |message, secret| message.replace(secret, "[key]"))
+        let mut message =
+            self.texts.iter().fold(message.to_owned(), |text, secret| text.replace(secret, STRUCK));
+        // A long message was cut, maybe within a secret.
+        let Some(before) = message.strip_suffix("...").map(str::len) else { return message };
+        for secret in &self.texts {
+            let parts = (SHORTEST_PART..secret.len()).rev().filter(|end| secret.is_char_boundary(*end));
+            let cut = parts.map(|end| &secret[..end]).find(|part| message[..before].ends_with(part));
+            if let Some(part) = cut {
+                message.replace_range(before - part.len()..before, STRUCK);
+                return message;
+            }
+        }
+        message
     }
+}
+
+/// A secret in the forms in which it may come back: as it is, encoded or decoded for URLs, in base64 as a header
+/// of basic authentication holds it.
+fn forms(secret: &str) -> Vec<String> {
+    let decoded = percent_encoding::percent_decode_str(secret).decode_utf8_lossy().into_owned();
+    let encoded =
+        percent_encoding::utf8_percent_encode(&decoded, percent_encoding::NON_ALPHANUMERIC).to_string();
+    let mut forms = vec![secret.to_owned(), encoded.to_lowercase(), encoded];
+    for text in [secret, &decoded] {
+        forms.push(BASE64_STANDARD_NO_PAD.encode(text));
+        forms.push(BASE64_URL_SAFE_NO_PAD.encode(text));
+    }
+    // What a header of basic authentication holds may be given as it is sent.
+    if let Ok(Ok(pair)) = BASE64_STANDARD.decode(secret).map(String::from_utf8)
+        && let Some((_, password)) = pair.split_once(':')
+    {
+        forms.push(password.to_owned());
+        forms.push(pair);
+    }
+    forms.push(decoded);
+    forms.sort();
+    forms.dedup();
+    forms
 }
 
 /// The key in the variable or file that the model names; `None` if it names none, or it is unset or empty.
@@ -91,4 +135,36 @@ fn key(config: &ModelConfig) -> Result<Option<String>, ConnectProblem> {
 fn wrong_key(config: &ModelConfig) -> ConnectProblem {
     let source = config.api_key_env.as_ref().or(config.api_key_file.as_ref());
     ConnectProblem::Key { source_of_it: source.cloned().unwrap_or_default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secrets(base_url: &str, header: &str) -> Secrets {
+        let config =
+            serde_json::json!({"base_urls": [base_url], "model": "m", "headers": {"x-auth": header}});
+        let config: ModelConfig = serde_json::from_value(config).unwrap();
+        Secrets::read(&config, Dialect::Chat).unwrap()
+    }
+
+    #[test]
+    fn what_a_url_holds_is_struck_out_in_every_form() {
+        let secrets = secrets("https://user:pa%2Fssword@h/sk-abcdefgh/v1?key=queryvalue", "plain");
+        let base64 = BASE64_STANDARD.encode("user:pa/ssword");
+        for (message, expected) in [
+            (
+                "Cannot POST /sk-abcdefgh/v1/chat/completions?key=queryvalue",
+                "Cannot POST /[key]/v1/chat/completions?key=[key]",
+            ),
+            ("Basic {base64} is wrong", "Basic [key]"),
+            ("password pa/ssword or pa%2Fssword", "password [key] or [key]"),
+            ("cut within sk-abcd...", "cut within [key]..."),
+            ("cut elsewhere...", "cut elsewhere..."),
+            ("the user asked", "the user asked"),
+        ] {
+            let struck = secrets.strike_out(&message.replace("{base64}", &base64));
+            assert!(struck.starts_with(expected) && !struck.contains("ssword"), "{struck}");
+        }
+    }
 }

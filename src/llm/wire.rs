@@ -12,6 +12,7 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, redirect};
 use super::classify::{self, Failure, Verdict};
 use super::connect::ConnectProblem;
 use super::dialect::Dialect;
+use super::proxy::Proxies;
 use super::secrets::Secrets;
 use crate::config::ModelConfig;
 
@@ -22,10 +23,14 @@ const LARGEST_BODY: usize = 8 << 20;
 /// What is read of the body of an error.
 const LARGEST_ERROR: usize = 64 << 10;
 
+const PROXY: &str =
+    "does the proxy run, and does it reach the server? NO_PROXY names hosts that are reached without";
+
 /// The client of one model, with what goes along with every request.
 pub(super) struct Wire {
     model: String,
     client: Client,
+    proxies: Proxies,
     secrets: Secrets,
     /// Where the key is read from, in words.
     key_source: Option<String>,
@@ -39,9 +44,11 @@ impl Wire {
         if timeout.is_zero() {
             return Err(ConnectProblem::Number { field: "timeout" });
         }
+        let proxies = Proxies::from_environment(|name| std::env::var(name).ok());
         Ok(Self {
             model: model.to_owned(),
-            client: client()?,
+            client: client(&proxies)?,
+            proxies,
             secrets: Secrets::read(config, dialect)?,
             key_source: config.api_key_env.clone().or_else(|| config.api_key_file.clone()),
             timeout,
@@ -85,7 +92,7 @@ impl Wire {
         exchange: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
         match tokio::time::timeout(limit, exchange).await {
-            Ok(result) => result.map_err(|failure| self.tell(failure)),
+            Ok(result) => result.map_err(|failure| self.told_of_proxy(self.tell(failure), shown)),
             Err(_) => {
                 let seconds = limit.as_secs_f64();
                 let message = format!("`{shown}` did not answer within {seconds} s");
@@ -98,6 +105,16 @@ impl Wire {
     pub(super) fn tell(&self, failure: Failure) -> Failure {
         let failure = Failure { message: self.secrets.strike_out(&failure.message), ..failure };
         self.told_of_key(failure)
+    }
+
+    /// A failure to connect with the proxy between, which may be what is wrong.
+    fn told_of_proxy(&self, failure: Failure, shown: &str) -> Failure {
+        if !matches!(&*failure.class, "unreachable" | "tls") {
+            return failure;
+        }
+        let Some(proxy) = self.proxies.of(shown) else { return failure };
+        let message = format!("{} (through {proxy})", failure.message);
+        Failure { message, hint: failure.hint.map(|_| PROXY), ..failure }
     }
 
     /// A refusal with where the key comes from, which the server cannot know.
@@ -159,13 +176,12 @@ pub(super) async fn refusal(
 }
 
 /// `retry` is the only place that repeats, and a redirected POST would become a GET.
-fn client() -> Result<Client, ConnectProblem> {
-    Client::builder()
+fn client(proxies: &Proxies) -> Result<Client, ConnectProblem> {
+    let client = Client::builder()
         .user_agent(concat!("synthmill/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(Duration::from_secs(30))
         .redirect(redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .build()
-        .map_err(|error| ConnectProblem::Client(error.without_url().to_string()))
+        .retry(reqwest::retry::never());
+    proxies.apply(client)?.build().map_err(|error| ConnectProblem::Client(error.without_url().to_string()))
 }

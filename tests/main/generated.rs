@@ -26,3 +26,8 @@ fn the_reference_of_stages_is_fresh() {
 fn the_schema_of_pipelines_is_fresh() {
     check("docs/pipeline.schema.json", &["schema"]);
 }
+
+#[test]
+fn the_reference_of_pipeline_files_is_fresh() {
+    check("docs/pipeline.md", &["schema", "--markdown"]);
+}

@@ -46,6 +46,7 @@ mod shipped;
 mod status;
 mod stopped;
 mod storage_faults;
+mod surroundings;
 mod terminal;
 mod tidy;
 mod tls;

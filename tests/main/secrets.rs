@@ -3,6 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
 use crate::child::{answering, rows_folder};
 use crate::harness::program;
 use crate::model_server::{ModelServer, Reply};
@@ -36,8 +39,11 @@ fn check(server: &ModelServer, code: i32) {
 }
 
 fn holds(bytes: &[u8]) -> bool {
-    // A base64 or debug form would hold a part of it too.
-    bytes.windows(10).any(|window| window == &CANARY.as_bytes()[..10])
+    // A debug form would hold a part of it too, and base64 hides it at three alignments.
+    let base64 = [0, 1, 2].map(|shift| BASE64_STANDARD.encode(&CANARY.as_bytes()[shift..][..12]));
+    let hidden = base64.iter().map(|text| text.as_bytes());
+    let mut forms = hidden.chain([&CANARY.as_bytes()[..10]]);
+    forms.any(|form| bytes.windows(form.len()).any(|window| window == form))
 }
 
 /// The number of files in a folder; none may hold the canary.
@@ -77,4 +83,46 @@ fn a_server_that_fails_once_does_not_spread_it() {
         _ => crate::child::answer(question),
     });
     check(&server, 0);
+}
+
+#[test]
+fn a_server_that_repeats_its_own_address_does_not_spread_the_keys_in_it() {
+    // As a framework's page for an unknown path does, and a proxy that shows who asked.
+    let server = ModelServer::start(|question| {
+        let told = format!(
+            "Cannot POST {} as {}",
+            question.path,
+            question.headers["authorization"].to_str().unwrap()
+        );
+        Reply::error(400, "bad", &told)
+    });
+    let address = server.url.trim_start_matches("http://").trim_end_matches("/v1").to_owned();
+    for url in [
+        format!("http://user:{CANARY}%2Fx@{address}/v1"),
+        format!("http://user:x@{address}/${{MY_API_KEY}}/v1?api-key=${{MY_API_KEY}}"),
+        format!("http://{CANARY}@{address}/v1?key={CANARY}"),
+    ] {
+        let dir = rows_folder(6, 2, &url);
+        for arguments in [&["run", "p.yaml", "--out", "out"][..], &["status", "out"], &["validate", "p.yaml"]]
+        {
+            let output = program(dir.path(), arguments)
+                .env("MY_API_KEY", CANARY)
+                .env("SYNTHMILL_LOG", "trace")
+                .output()
+                .unwrap();
+            for printed in [&output.stdout, &output.stderr] {
+                assert!(!holds(printed), "{arguments:?}: {}", String::from_utf8_lossy(printed));
+            }
+        }
+        assert!(files(&dir.path().join("out")) >= 6);
+        let kept = std::fs::read_to_string(dir.path().join("out/pipeline.yaml")).unwrap();
+        assert_eq!(kept.contains("${MY_API_KEY}"), url.contains("MY_API_KEY"), "{kept}");
+    }
+    let encoded = BASE64_STANDARD.encode(format!("user:{CANARY}/x"));
+    assert!(
+        server
+            .questions()
+            .iter()
+            .any(|question| question.headers["authorization"].to_str().unwrap().ends_with(&encoded))
+    );
 }

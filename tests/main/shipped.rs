@@ -116,6 +116,19 @@ fn a_new_project_runs_at_once() {
     synthmill(&demo, &["run", "pipelines/user-inputs.yaml", "--var", "rows=40"], 0);
     assert_eq!(outputs(&demo.join("output/user-inputs"))["user-inputs.jsonl"].len(), 40);
 
+    // What the first lines of its pipelines point to is there.
+    let schema = demo.join("pipelines").join("../docs/pipeline.schema.json");
+    assert!(serde_json::from_str::<Value>(&std::fs::read_to_string(schema).unwrap()).is_ok());
+    let readme = std::fs::read_to_string(demo.join("README.md")).unwrap();
+    assert!(readme.contains("synthmill run pipelines/user-inputs.yaml\n"), "{readme}");
+
+    synthmill(parent.path(), &["init", "inputs", "--template", "user-inputs"], 0);
+    let inputs = parent.path().join("inputs");
+    assert!(!inputs.join("markdown_docs").exists() && !inputs.join("pipelines/docs-to-qa.yaml").exists());
+    synthmill(&inputs, &["run", "pipelines/user-inputs.yaml", "--var", "rows=4"], 0);
+    let unknown = stderr(&synthmill(parent.path(), &["init", "other", "--template", "nothing"], 2));
+    assert!(unknown.contains("docs-to-qa, user-inputs"), "{unknown}");
+
     let refused = stderr(&synthmill(parent.path(), &["init", "demo"], 2));
     assert!(refused.contains("`demo` is not empty"), "{refused}");
     let file = parent.path().join("file");

@@ -194,6 +194,20 @@ async fn t45_requests_go_round_an_endpoint_that_has_no_room() {
     assert!(busy.questions().len() <= 6, "{}", busy.questions().len());
 }
 
+#[tokio::test]
+async fn requests_go_round_an_endpoint_whose_answers_are_of_no_use() {
+    for useless in [json!({"choices": []}), json!({"error": {"code": 500, "message": "worker died"}})] {
+        let empty = ModelServer::replies(vec![Reply::json(200, &useless)]);
+        let good = ModelServer::replies(vec![Reply::answer("two")]);
+        let model = model(&[&empty.url, &good.url], json!({"max_attempts": 6}));
+        for round in 0..60 {
+            assert_eq!(ask(&model, &round.to_string()).await.unwrap().text, "two");
+        }
+        // Five until it is left alone, and now and then one to see whether it is back.
+        assert!(empty.questions().len() <= 8, "{}", empty.questions().len());
+    }
+}
+
 #[test]
 fn each_record_has_a_seed_of_its_own_that_is_the_same_at_every_run() {
     let seeds = || {

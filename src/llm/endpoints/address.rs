@@ -2,6 +2,7 @@
 
 use reqwest::Url;
 
+use crate::config::secrets_of_url;
 use crate::llm::connect::ConnectProblem;
 
 /// One address.
@@ -28,13 +29,16 @@ impl Address {
     }
 }
 
-/// The address up to its query, without what stands before an `@`.
+/// The address up to its query, without what stands before an `@` and without keys in its path.
 fn without_secrets(url: &str) -> String {
-    let url = url.trim().split(['?', '#']).next().unwrap_or_default();
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let url = url.trim();
+    let secrets = secrets_of_url(url);
+    let shown = url.split(['?', '#']).next().unwrap_or_default();
+    let Some((scheme, rest)) = shown.split_once("://") else { return shown.to_owned() };
     let end = rest.find('/').unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
     let host = authority.rsplit('@').next().unwrap_or_default();
+    let path = secrets.iter().fold(path.to_owned(), |path, secret| path.replace(secret, "[key]"));
     format!("{scheme}://{host}{path}")
 }
 
@@ -56,6 +60,7 @@ mod tests {
             "https://u:secret@h/a/chat/completions?k=secret",
             "https://h/a",
         );
+        check("https://h/sk-12345678/v1", "https://h/sk-12345678/v1/chat/completions", "https://h/[key]/v1");
         for wrong in ["", "h:1/v1", "ftp://h", "/v1"] {
             assert!(Address::new(wrong, &[]).is_err(), "{wrong}");
         }

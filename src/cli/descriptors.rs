@@ -1,0 +1,75 @@
+//! File descriptors: each connection and each open file takes one, and a process may have only so many.
+//!
+//! `run` asks for room before anything is opened. The soft limit, which some systems set at 256, is raised as far
+//! as the hard one lets it; where that is not enough, models get fewer connections than they ask for, with a
+//! warning, since a run that cannot open its own files any more is lost.
+
+use std::collections::BTreeMap;
+
+use crate::config::{Mode, ModelConfig};
+
+/// Descriptors for everything but connections to models and sinks: standard streams, the runtime, the journal,
+/// documents being read, files that are replaced, resolvers of names.
+const RESERVED: u64 = 48;
+
+/// Makes room for the connections of these models and the files of so many sinks.
+pub(super) fn make_room(models: &mut BTreeMap<String, ModelConfig>, sinks: usize) {
+    let asked: u64 = models.values().map(connections).sum();
+    let reserved = RESERVED + sinks as u64;
+    if asked == 0 {
+        return;
+    }
+    // What cannot be found out is not limited.
+    let Ok(limit) = raise(asked + reserved) else { return };
+    let Some(share) = share(asked, limit.saturating_sub(reserved)) else { return };
+    for (name, model) in models.iter_mut().filter(|(_, model)| connections(model) > 0) {
+        let places = ((f64::from(model.places()) * share) as u32).max(1);
+        tracing::warn!(
+            "model `{name}` gets {places} requests at a time instead of {}: this process may open only {limit} \
+             files (`ulimit -n` shows and raises that)",
+            model.places()
+        );
+        model.connections = Some(places);
+    }
+}
+
+/// The connections that a model keeps open at most. Idle ones linger where several endpoints take turns.
+fn connections(model: &ModelConfig) -> u64 {
+    if !model.provider.is_remote() || model.mode() == Mode::Batch {
+        return 0;
+    }
+    let places = u64::from(model.places());
+    if model.base_urls.len() > 1 { places + places / 2 } else { places }
+}
+
+/// Raises the soft limit to what is needed, if it may be; returns the limit that then holds.
+fn raise(needed: u64) -> std::io::Result<u64> {
+    let (soft, _) = rlimit::getrlimit(rlimit::Resource::NOFILE)?;
+    if soft >= needed {
+        return Ok(soft);
+    }
+    rlimit::increase_nofile_limit(needed)
+}
+
+/// What part of the connections that are asked for can be had; `None` if all.
+fn share(asked: u64, left: u64) -> Option<f64> {
+    (left < asked).then(|| left as f64 / asked as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn models_share_what_there_is() {
+        assert_eq!(share(64, 900), None);
+        assert_eq!(share(64, 64), None);
+        assert_eq!(share(1000, 250), Some(0.25));
+        let model = |json: serde_json::Value| serde_json::from_value::<ModelConfig>(json).unwrap();
+        let check = |json, expected| assert_eq!(connections(&model(json)), expected);
+        check(serde_json::json!({"concurrency": 100, "base_urls": ["a"]}), 100);
+        check(serde_json::json!({"concurrency": 100, "base_urls": ["a", "b"]}), 150);
+        check(serde_json::json!({"provider": "mock", "concurrency": 100}), 0);
+        check(serde_json::json!({"mode": "batch"}), 0);
+    }
+}
