@@ -32,10 +32,13 @@ pub(super) struct Ingest {
     /// Files or globs (`**` is any depth of folders), relative to the working directory; may name `vars`. A
     /// file matched twice, or found through a link too, is read once.
     pub paths: Vec<String>,
-    /// How the files are read; `auto` goes by the ending: `.md`, `.markdown` and `.txt` are documents,
-    /// `.jsonl` and `.ndjson` JSON lines, `.csv` CSV.
+    /// How the files are read; `auto` goes by the ending: `.md`, `.mdx`, `.markdown` and `.txt` are documents,
+    /// `.jsonl` and `.ndjson` JSON lines, `.csv` and `.tsv` rows of texts.
     #[serde(default)]
     pub format: IngestFormat,
+    /// The character between the columns of a CSV file; a comma, or a tab in files that end in `.tsv`.
+    #[serde(default)]
+    pub delimiter: Option<char>,
     /// A larger document is a source failure. Rows may be of any number.
     #[serde(default = "limit_bytes")]
     pub limit_bytes: u64,
@@ -52,7 +55,7 @@ pub(super) enum IngestFormat {
     Document,
     /// One record a line, which is a JSON object.
     Jsonl,
-    /// One record a row; the first row names the fields.
+    /// One record a row; the first row names the fields. A column without a name is left out.
     Csv,
 }
 
@@ -68,9 +71,9 @@ impl IngestFormat {
         }
         let ending = Path::new(path).extension()?.to_str()?.to_lowercase();
         match ending.as_str() {
-            "md" | "markdown" | "txt" => Some(Self::Document),
+            "md" | "mdx" | "markdown" | "txt" => Some(Self::Document),
             "jsonl" | "ndjson" => Some(Self::Jsonl),
-            "csv" => Some(Self::Csv),
+            "csv" | "tsv" => Some(Self::Csv),
             _ => None,
         }
     }
@@ -98,6 +101,10 @@ impl Declare for Ingest {
         if self.limit_bytes == 0 {
             context.problem("/limit_bytes", "`limit_bytes` is 0").expected("at least 1");
         }
+        if let Some(delimiter) = self.delimiter.filter(|c| !c.is_ascii() || "\"\r\n".contains(*c)) {
+            let message = format!("{delimiter:?} cannot stand between columns");
+            context.problem("/delimiter", message).expected("one character of ASCII, no quote or line end");
+        }
         for (index, path) in self.paths.iter().enumerate() {
             let at = format!("/paths/{index}");
             if let Some(pattern) = context.render(&at, path) {
@@ -112,11 +119,16 @@ impl Declare for Ingest {
             let pattern = context.render(path)?;
             found.extend(files::matching(&pattern).map_err(BuildError::Other)?);
         }
-        Ok(Part::Source(Box::new(Files::new(found, self.format, self.limit_bytes))))
+        Ok(Part::Source(Box::new(Files::new(found, self.clone()))))
     }
 }
 
 impl Ingest {
+    /// Opens a file of columns.
+    fn delimited(&self, path: &str) -> Result<Rows, String> {
+        rows::delimited(path, delimiter(self.delimiter, path))
+    }
+
     /// Reports what is wrong with one rendered path, and tells the fields of the records it gives.
     fn check_path(&self, context: &mut CheckContext<'_>, at: &str, pattern: &str) {
         let found = match files::matching(pattern) {
@@ -136,7 +148,7 @@ impl Ingest {
             context.depends_on(file);
             let rows = match self.format.of(file) {
                 Some(IngestFormat::Jsonl) => rows::jsonl(file),
-                Some(IngestFormat::Csv) => rows::csv(file),
+                Some(IngestFormat::Csv) => self.delimited(file),
                 Some(_) => {
                     context.makes(&["text", "source", "source.path", "source.name", "source.stem", "group"]);
                     continue;
@@ -144,7 +156,7 @@ impl Ingest {
                 None => {
                     context
                         .problem(at, format!("the ending of `{file}` does not say how to read it"))
-                        .expected(".md, .markdown, .txt, .jsonl, .ndjson, .csv; or `format`");
+                        .expected(".md, .mdx, .markdown, .txt, .jsonl, .ndjson, .csv, .tsv; or `format`");
                     return;
                 }
             };
@@ -154,6 +166,15 @@ impl Ingest {
                 Err(_) => context.opens(),
             }
         }
+    }
+}
+
+/// What stands between the columns of a file.
+fn delimiter(given: Option<char>, path: &str) -> u8 {
+    match given.and_then(|c| u8::try_from(c).ok()) {
+        Some(given) => given,
+        None if path.to_lowercase().ends_with(".tsv") => rows::TAB,
+        None => rows::COMMA,
     }
 }
 
@@ -180,22 +201,21 @@ fn tell_fields(context: &mut CheckContext<'_>, rows: Rows) {
 /// The running part: the files still to be read, and the rows of the one that is open.
 struct Files {
     waiting: std::vec::IntoIter<Found>,
-    format: IngestFormat,
-    limit_bytes: u64,
+    config: Ingest,
     open: Option<(String, Rows)>,
     units: Option<u64>,
 }
 
 impl Files {
-    fn new(found: Vec<Found>, format: IngestFormat, limit_bytes: u64) -> Self {
+    fn new(found: Vec<Found>, config: Ingest) -> Self {
         let found = files::once(found);
         let is_rows = |found: &Found| {
-            found
-                .as_ref()
-                .is_ok_and(|path| matches!(format.of(path), Some(IngestFormat::Jsonl | IngestFormat::Csv)))
+            found.as_ref().is_ok_and(|path| {
+                matches!(config.format.of(path), Some(IngestFormat::Jsonl | IngestFormat::Csv))
+            })
         };
         let units = if found.iter().any(is_rows) { None } else { Some(found.len() as u64) };
-        Self { waiting: found.into_iter(), format, limit_bytes, open: None, units }
+        Self { waiting: found.into_iter(), config, open: None, units }
     }
 
     /// The next row of the open file.
@@ -225,11 +245,11 @@ impl Files {
 
     /// Reads a document, or opens a file of rows and gives none.
     fn file(&mut self, path: String) -> Option<Result<Unit, SourceFailure>> {
-        let rows = match self.format.of(&path) {
+        let rows = match self.config.format.of(&path) {
             Some(IngestFormat::Jsonl) => rows::jsonl(&path),
-            Some(IngestFormat::Csv) => rows::csv(&path),
+            Some(IngestFormat::Csv) => self.config.delimited(&path),
             Some(_) => {
-                let text = document::read(&path, self.limit_bytes);
+                let text = document::read(&path, self.config.limit_bytes);
                 return Some(match text {
                     Ok(text) => Ok(document_unit(path, text)),
                     Err(message) => Err(SourceFailure { unit: path, message }),

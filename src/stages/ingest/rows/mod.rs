@@ -1,0 +1,50 @@
+//! Files of rows, read one row at a time: `json_lines` and `delimited` (CSV and the like).
+
+mod delimited;
+mod json_lines;
+mod numbers;
+mod quotes;
+
+use serde_json::{Map, Value};
+
+pub(in crate::stages) use delimited::{COMMA, TAB, csv, delimited};
+pub(in crate::stages) use json_lines::jsonl;
+
+/// A longer line of JSON or row of CSV is refused.
+const ROW_LIMIT: u64 = 64 * 1024 * 1024;
+
+/// The fields of one row.
+pub(in crate::stages) type Fields = Map<String, Value>;
+
+/// The rows of one file: the number of each, from 1, with its fields or why it cannot be read. The number is
+/// the line in a JSONL file, and in a CSV file counts the rows below the header.
+pub(in crate::stages) type Rows = Box<dyn Iterator<Item = (u64, Result<Fields, String>)> + Send>;
+
+/// Whether a file begins with the byte order mark of UTF-16, which none of the readers takes.
+fn is_utf16(start: &[u8]) -> bool {
+    start.starts_with(&[0xff, 0xfe]) || start.starts_with(&[0xfe, 0xff])
+}
+
+#[cfg(test)]
+pub(super) mod testing {
+    use super::Rows;
+    use serde_json::{Value, json};
+
+    /// Checks number and fields, or number and error, of every row.
+    pub(super) fn check(open: fn(&str) -> Result<Rows, String>, bytes: &[u8], expected: Value) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows");
+        std::fs::write(&path, bytes).unwrap();
+        let rows = match open(path.to_str().unwrap()) {
+            Ok(rows) => rows,
+            Err(error) => return assert_eq!(Value::from(error), expected),
+        };
+        let found: Value = rows
+            .map(|(number, row)| match row {
+                Ok(fields) => json!([number, fields]),
+                Err(error) => json!([number, error]),
+            })
+            .collect();
+        assert_eq!(found, expected);
+    }
+}
