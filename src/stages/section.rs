@@ -10,13 +10,14 @@ use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use self::images::Finder;
 use super::{Describe, Role};
 use crate::config::CheckContext;
+use crate::markdown::front_matter::{self, FrontMatter};
 use crate::markdown::sections::{Borders, Section as Cut, trim_blank_lines};
-use crate::markdown::{Outline, Syntax, facts, front_matter, sections};
+use crate::markdown::{Outline, Syntax, facts, sections};
 use crate::record::Record;
 use crate::stage::{BuildContext, BuildError, Declare, Derive, Part, StageError};
 
@@ -157,17 +158,23 @@ impl Splitter {
         };
         let text = if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n") } else { text };
         let syntax = self.syntax(&record);
-        let (front_matter, text) = match syntax {
+        let front_matter = match syntax {
             Syntax::Markdown => front_matter::split(&text),
-            Syntax::Plain => (Map::new(), text.as_str()),
+            Syntax::Plain => FrontMatter { rest: &text, ..FrontMatter::default() },
         };
+        let text = front_matter.rest;
         let outline = Outline::of(text, syntax);
         let key = document_key(&record, text);
         let title = title(&front_matter, &outline, &record).unwrap_or_else(|| key.clone());
+        if let Some(problem) = &front_matter.problem {
+            tracing::warn!(
+                "`{key}`: its front matter cannot be read as a whole, only line by line: {problem}"
+            );
+        }
         let borders = Borders::new(text, &outline, self.config.max_chars);
         let mut images = self.images.as_ref().map(|finder| finder.of_document(&record));
         record.set("document", json!({"title": title}));
-        record.set("front_matter", front_matter);
+        record.set("front_matter", front_matter.fields);
 
         let mut number = 0;
         for cut in sections::split(text, &outline, &title) {
@@ -238,13 +245,8 @@ fn document_key(record: &Record, text: &str) -> String {
     }
 }
 
-fn title(front_matter: &Map<String, Value>, outline: &Outline, record: &Record) -> Option<String> {
-    let declared = match front_matter.get("title") {
-        Some(Value::String(title)) => title.trim().to_owned(),
-        Some(Value::Number(title)) => title.to_string(),
-        _ => String::new(),
-    };
-    if !declared.is_empty() {
+fn title(front_matter: &FrontMatter<'_>, outline: &Outline, record: &Record) -> Option<String> {
+    if let Some(declared) = front_matter.title() {
         return Some(declared);
     }
     let first = outline.headings.iter().find(|heading| heading.level == 1 && !heading.title.is_empty());

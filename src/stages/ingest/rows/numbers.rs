@@ -34,7 +34,12 @@ pub(super) fn check(json: &str) -> Result<Option<(&str, f64)>, String> {
             continue;
         }
         let read: f64 = number.parse().map_err(|_| format!("`{number}` is no number"))?;
-        if digits(number) == digits(&format!("{read:e}")) {
+        let written = digits(number);
+        // Numbers of up to 17 digits are told apart, though the last may be printed as its neighbour.
+        if written.0.len() <= 17 && (read != 0.0 || written.0.is_empty()) {
+            continue;
+        }
+        if written == digits(&format!("{read:e}")) {
             continue;
         }
         if read == 0.0 {
