@@ -133,10 +133,13 @@ pub struct Call {
     pub prompt_hash: String,
     /// The sampling parameters sent.
     pub params: Map<String, Value>,
-    /// Tokens read by the model, over all requests of this call; 0 where the server did not say.
+    /// Tokens read by the model, over all requests of this call.
     pub prompt_tokens: u64,
     /// Tokens written by the model, over all requests of this call.
     pub completion_tokens: u64,
+    /// How many of these tokens are estimates, because the server did not say.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub estimated_tokens: u64,
     /// Why the model stopped, as the server said (`stop`, `length`, ...).
     pub finish_reason: Option<String>,
     /// HTTP attempts, over all requests of this call.
@@ -176,6 +179,11 @@ impl Exchange {
     pub fn is_kept(id: &RecordId, draw: f64) -> bool {
         draw < Self::FIRST / (id.item as f64 + 1.0) && id.path.iter().all(|branch| branch.index == 0)
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 #[cfg(test)]

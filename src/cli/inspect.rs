@@ -70,6 +70,7 @@ pub(super) fn inspect(root: &Path) -> anyhow::Result<Found> {
         "re_asks",
         "retries",
         "cut_off",
+        "without_usage",
         "fallbacks",
         "tokens",
         "rate",

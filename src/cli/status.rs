@@ -67,6 +67,12 @@ fn text(status: &Value) -> String {
             text.push_str(&format!("  {}\n", words.replace("{}", &number(key).to_string())));
         }
     }
+    if number("without_usage") > 0 {
+        text.push_str(&format!(
+            "  no usage  {} (latest start)\n",
+            crate::report::without_usage(number("without_usage"))
+        ));
+    }
     if let Some(cost) = status.pointer("/spent/cost").and_then(Value::as_f64).filter(|cost| *cost > 0.0) {
         let projected = status.get("projected_cost").and_then(Value::as_f64);
         let projected = projected.map(|cost| format!(", about {cost:.4} when complete")).unwrap_or_default();

@@ -188,7 +188,7 @@ impl AskUnit {
                     (request_failure(error), false)
                 }
                 Ok(completion) => {
-                    call.take(&completion);
+                    call.take(&request, &completion);
                     match self.read(record, &completion, self.answered_by(), reader) {
                         Ok(()) => break,
                         Err(error) => {
@@ -330,9 +330,11 @@ impl AskUnit {
 }
 
 impl Call {
-    fn take(&mut self, completion: &Completion) {
-        self.prompt_tokens += completion.usage.prompt_tokens;
-        self.completion_tokens += completion.usage.completion_tokens;
+    fn take(&mut self, request: &ModelRequest, completion: &Completion) {
+        let (told, estimated) = completion.usage.or_estimated(request, completion);
+        self.prompt_tokens += told.prompt + estimated.prompt;
+        self.completion_tokens += told.completion + estimated.completion;
+        self.estimated_tokens += estimated.total();
         self.attempts += completion.attempts;
         self.finish_reason.clone_from(&completion.finish_reason);
         self.reported_as = completion.model.as_deref().map(Arc::from);

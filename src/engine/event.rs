@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::metrics::StageFigures;
 use crate::journal::{Lines, Spent, StorageError};
-use crate::llm::{BatchFigures, EndpointFigures, PoolFigures};
+use crate::llm::{BatchFigures, EndpointFigures, PoolFigures, Tokens};
 use crate::record::{Record, RecordId};
 
 /// A record on its way through the stages.
@@ -159,9 +159,12 @@ pub struct Snapshot {
     pub cut_off: u64,
     /// Answers given by the heuristic in place of a model, in this start.
     pub fallbacks: u64,
-    /// Tokens read and written by models, in this start.
+    /// Tokens read and written by models, in this start; those of answers without usage are estimates.
     pub tokens: Tokens,
-    /// Tokens and money, over all starts.
+    /// Answers of which the server did not say how many tokens they took, in this start. Of `spent` they took all
+    /// that was reserved for them.
+    pub without_usage: u64,
+    /// Tokens and money, over all starts: what counts against the budget.
     pub spent: Spent,
     /// What the whole run is going to cost, going by what has ended so far; none before something has, once all
     /// has, and where nothing costs anything.
@@ -178,13 +181,4 @@ pub struct Snapshot {
     pub pools: Vec<PoolFigures>,
     /// The batches that are gathered or with a provider.
     pub batches: Vec<BatchFigures>,
-}
-
-/// Tokens of models.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
-pub struct Tokens {
-    /// Tokens read.
-    pub prompt: u64,
-    /// Tokens written.
-    pub completion: u64,
 }

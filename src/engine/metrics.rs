@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::config::Prices;
-use crate::llm::Usage;
+use crate::journal::Spent;
+use crate::llm::Tokens;
 
 /// The counters of one stage.
 #[derive(Debug)]
@@ -25,6 +25,7 @@ pub(crate) struct StageMetrics {
     retries: AtomicU64,
     cut_off: AtomicU64,
     fallbacks: AtomicU64,
+    without_usage: AtomicU64,
     prompt_tokens: AtomicU64,
     completion_tokens: AtomicU64,
     /// In billionths of the currency.
@@ -52,9 +53,9 @@ pub struct StageFigures {
     pub busy_seconds: f64,
     /// Requests to its model.
     pub requests: u64,
-    /// Tokens its model read.
+    /// Tokens its model read, by estimate where its server did not say.
     pub prompt_tokens: u64,
-    /// Tokens its model wrote.
+    /// Tokens its model wrote, by estimate where its server did not say.
     pub completion_tokens: u64,
     /// What they cost, in the currency of the model's prices.
     pub cost: f64,
@@ -68,6 +69,7 @@ pub(crate) struct ModelFigures {
     pub(crate) retries: u64,
     pub(crate) cut_off: u64,
     pub(crate) fallbacks: u64,
+    pub(crate) without_usage: u64,
     pub(crate) prompt_tokens: u64,
     pub(crate) completion_tokens: u64,
 }
@@ -88,6 +90,7 @@ impl StageMetrics {
             retries: AtomicU64::new(0),
             cut_off: AtomicU64::new(0),
             fallbacks: AtomicU64::new(0),
+            without_usage: AtomicU64::new(0),
             prompt_tokens: AtomicU64::new(0),
             completion_tokens: AtomicU64::new(0),
             cost: AtomicU64::new(0),
@@ -141,11 +144,16 @@ impl StageMetrics {
         self.fallbacks.fetch_add(1, Relaxed);
     }
 
-    pub(crate) fn spend(&self, usage: Usage, prices: Prices) {
-        let cost = usage.prompt_tokens as f64 * prices.input + usage.completion_tokens as f64 * prices.output;
-        self.cost.fetch_add((cost * 1000.0).round() as u64, Relaxed);
-        self.prompt_tokens.fetch_add(usage.prompt_tokens, Relaxed);
-        self.completion_tokens.fetch_add(usage.completion_tokens, Relaxed);
+    /// Counts what a request cost.
+    pub(crate) fn spend(&self, spent: Spent) {
+        self.cost.fetch_add((spent.cost * 1e9).round() as u64, Relaxed);
+    }
+
+    /// Counts the tokens of an answer; `told` says whether its server counted them.
+    pub(crate) fn tokens(&self, tokens: Tokens, told: bool) {
+        self.without_usage.fetch_add(u64::from(!told), Relaxed);
+        self.prompt_tokens.fetch_add(tokens.prompt, Relaxed);
+        self.completion_tokens.fetch_add(tokens.completion, Relaxed);
     }
 
     pub(crate) fn figures(&self) -> StageFigures {
@@ -175,6 +183,7 @@ impl ModelFigures {
             sum.retries += stage.retries.load(Relaxed);
             sum.cut_off += stage.cut_off.load(Relaxed);
             sum.fallbacks += stage.fallbacks.load(Relaxed);
+            sum.without_usage += stage.without_usage.load(Relaxed);
             sum.prompt_tokens += stage.prompt_tokens.load(Relaxed);
             sum.completion_tokens += stage.completion_tokens.load(Relaxed);
         }

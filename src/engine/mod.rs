@@ -37,7 +37,7 @@ use admission::{Admission, no_thread};
 pub use build::{Parts, Providers, RunError};
 pub use estimate::{Estimate, StageEstimate, estimate};
 use event::Fact;
-pub use event::{FatalError, Rejection, RunEvent, Snapshot, Tokens};
+pub use event::{FatalError, Rejection, RunEvent, Snapshot};
 pub use ledger::OverBudget;
 use ledger::{Books, Ledger};
 pub use metrics::StageFigures;

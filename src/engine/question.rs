@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::ask::AskUnit;
-use super::spending::{Spending, worst_case};
+use super::spending::{Spending, WorstCase};
 use super::worker::Post;
 use crate::journal::{Answers, Kept, Key, Names, StorageError};
 use crate::llm::{Completion, ModelError, ModelErrorKind, ModelRequest};
@@ -51,7 +51,7 @@ impl AskUnit {
             // Not held while the answer is awaited, which with batches takes hours for thousands.
             let mut params = self.params.clone();
             params.extend(request.params.clone());
-            (self.names(post, request, &params, record, sample), worst_case(request, &params, self.prices))
+            self.names(post, request, &params, record, sample)
         };
         match answers.find(names).await? {
             Some(Kept::Answer(completion)) => return Ok(Ok(*completion)),
@@ -67,8 +67,13 @@ impl AskUnit {
             Ok(completion) => {
                 post.metrics.attempts(completion.attempts);
                 post.metrics.finish(completion.finish_reason.as_deref());
-                post.metrics.spend(completion.usage, self.prices);
-                let spent = reserved.settle(completion.usage, self.prices);
+                let (told, estimated) = completion.usage.or_estimated(request, completion);
+                if !completion.usage.is_told() {
+                    spending.note_without_usage(&self.model_name);
+                }
+                post.metrics.tokens(told.plus(estimated), completion.usage.is_told());
+                let (taken, spent) = reserved.settle(completion.usage);
+                post.metrics.spend(taken);
                 answers.keep(names, &Kept::Answer(Box::new(completion.clone())), spent).await?;
             }
             // What ends the run says nothing of the record.
@@ -82,7 +87,7 @@ impl AskUnit {
     }
 
     /// What a request is found again by: stage, model, parameters, every message and the schema; and, for
-    /// the record's own answers, the record and how often it was asked again.
+    /// the record's own answers, the record and how often it was asked again. With it goes what it can take.
     fn names(
         &self,
         post: &Post,
@@ -90,11 +95,15 @@ impl AskUnit {
         params: &serde_json::Map<String, serde_json::Value>,
         record: &Record,
         sample: u32,
-    ) -> Names {
+    ) -> (Names, WorstCase) {
         let whole = (&post.id, &self.served_name, &self.always, params, &request.messages, &request.schema);
-        let question = blake3::hash(&serde_json::to_vec(&whole).unwrap_or_default());
+        let bytes = serde_json::to_vec(&whole).unwrap_or_default();
+        let question = blake3::hash(&bytes);
         let key = blake3::hash(format!("{} {sample} {question}", record.id).as_bytes());
-        Names { item: record.id.item, key: first_half(&key), question: first_half(&question) }
+        let names = Names { item: record.id.item, key: first_half(&key), question: first_half(&question) };
+        let extra = self.always.get(1).and_then(serde_json::Value::as_object);
+        let settings: Vec<_> = std::iter::once(params).chain(extra).collect();
+        (names, WorstCase::new(request, bytes.len(), &settings, self.prices))
     }
 }
 

@@ -62,7 +62,17 @@ impl Spent {
     /// Both together.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
-        Self { tokens: self.tokens + other.tokens, cost: self.cost + other.cost }
+        Self { tokens: self.tokens.saturating_add(other.tokens), cost: self.cost + other.cost }
+    }
+
+    /// What is left of it without `other`.
+    #[must_use]
+    pub fn minus(self, other: Self) -> Self {
+        Self {
+            tokens: self.tokens.saturating_sub(other.tokens),
+            // Sums of fractions may miss by a hair.
+            cost: (self.cost - other.cost).max(0.0),
+        }
     }
 
     /// The later of two readings of one account.

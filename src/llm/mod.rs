@@ -27,6 +27,7 @@ pub mod scripted;
 mod secrets;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod wire;
 
 use std::borrow::Cow;
@@ -48,6 +49,7 @@ pub use heuristic::Heuristic;
 pub use message::{Message, SENT_KEYS};
 pub use quota::{IMAGE_TOKENS, Pool, PoolFigures, Pools};
 pub use remote::Remote;
+pub use usage::{Tokens, Usage};
 
 /// The provider that answers without a model.
 pub(crate) const HEURISTIC: &str = "heuristic";
@@ -105,7 +107,7 @@ pub struct Completion {
     /// Why the model stopped: `stop`, `length`, ...
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finish_reason: Option<String>,
-    /// Tokens, as the server counted them; zero where it did not say.
+    /// Tokens, as the server counted them.
     #[serde(default)]
     pub usage: Usage,
     /// HTTP attempts it took.
@@ -138,15 +140,6 @@ impl More {
     fn boxed(self) -> Option<Box<Self>> {
         (self != Self::default()).then(|| Box::new(self))
     }
-}
-
-/// Tokens read and written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Usage {
-    /// Tokens of the prompt.
-    pub prompt_tokens: u64,
-    /// Tokens of the answer.
-    pub completion_tokens: u64,
 }
 
 /// Something that answers questions.

@@ -21,7 +21,7 @@ use super::endpoints::{Address, Endpoints, Outcome, Place, read_queue};
 use super::forms::{Forms, weaker};
 use super::images;
 use super::mock::Script;
-use super::quota::{self, IMAGE_TOKENS, Need, Outputs, Pool, Turn};
+use super::quota::{self, Need, Outputs, Pool, Turn};
 use super::retry::Retry;
 use super::wire::{self, CONNECT_TIMEOUT, Wire};
 use super::{Completion, Health, MOCK, Model, ModelError, ModelErrorKind, ModelRequest, Tending, Usage};
@@ -142,11 +142,9 @@ impl Remote {
 
     /// What the request is going to take of its quota, as far as can be told.
     fn need(&self, request: &ModelRequest) -> Need {
-        let bytes: usize = request.texts().map(|text| text.len()).sum();
         let param = |name: &str| self.asked.param(request, name)?.as_u64();
         let most = param("max_tokens").or_else(|| param("max_completion_tokens"));
-        let images = request.images_shown() as u64 * IMAGE_TOKENS;
-        Need { input: quota::tokens(bytes) + images, output: self.outputs.expected(most) }
+        Need { input: quota::prompt_tokens(request), output: self.outputs.expected(most) }
     }
 
     /// One HTTP exchange, when an endpoint has a place and the quota allows it, within the time limit.
@@ -189,14 +187,10 @@ impl Remote {
 
     fn note_answer(&self, completion: &Completion, need: Need, place: Place, turn: Turn) {
         place.end(Outcome::Good);
-        let mut used = completion.usage;
-        if used == Usage::default() {
-            // A server that does not count.
-            used.prompt_tokens = need.input;
-            used.completion_tokens = quota::tokens(completion.text.len());
-        }
-        self.outputs.note(used.completion_tokens);
-        turn.settle(used);
+        let Usage { prompt_tokens, completion_tokens } = completion.usage;
+        let output = completion_tokens.unwrap_or_else(|| quota::answer_tokens(completion));
+        self.outputs.note(output);
+        turn.settle(Need { input: prompt_tokens.unwrap_or(need.input), output });
     }
 
     fn note_failure(&self, failure: &Failure, place: Place, turn: Turn) {

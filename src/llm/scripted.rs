@@ -164,10 +164,8 @@ impl Model for Scripted {
 /// A completion of `text`, with words counted as tokens.
 fn completion(request: &ModelRequest, text: String) -> Completion {
     let words = |text: &str| text.split_whitespace().count() as u64;
-    let usage = Usage {
-        prompt_tokens: request.messages.iter().map(|message| words(&message.content)).sum(),
-        completion_tokens: words(&text),
-    };
+    let prompt = request.messages.iter().map(|message| words(&message.content)).sum();
+    let usage = Usage::of(prompt, words(&text));
     Completion {
         text,
         reasoning: None,

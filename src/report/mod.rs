@@ -18,7 +18,7 @@ pub use gather::{FindError, Options, findings};
 pub use progress::show;
 pub(crate) use progress::time;
 pub use read::ReadError;
-pub use summary::{over_budget, print, summary, summary_json};
+pub use summary::{over_budget, print, summary, summary_json, without_usage};
 
 /// Tokens of a text: counted where the vocabulary is built in, else by its length.
 pub(crate) fn tokens_of(text: &str) -> u64 {

@@ -55,6 +55,9 @@ pub fn summary(report: &RunReport, root: &Path) -> String {
     if snapshot.cut_off > 0 {
         row("cut off", format!("{} answers, which ended at the limit of their tokens", snapshot.cut_off));
     }
+    if snapshot.without_usage > 0 {
+        row("no usage", without_usage(snapshot.without_usage));
+    }
     if snapshot.spent.cost > 0.0 {
         let projected = snapshot.projected_cost.map(|cost| format!(", about {cost:.4} when complete"));
         let (cost, tokens) = (snapshot.spent.cost, snapshot.spent.tokens);
@@ -116,6 +119,14 @@ fn each(seconds: f64) -> String {
         0.001..1.0 => format!("{:.1} ms", seconds * 1e3),
         _ => time(seconds),
     }
+}
+
+/// What becomes of answers whose tokens nobody counted.
+#[must_use]
+pub fn without_usage(answers: u64) -> String {
+    format!(
+        "{answers} answers without usage, reckoned by estimate; the budget counts the most they may have taken"
+    )
 }
 
 /// Writes a text to stderr, with whatever would command the terminal written out.

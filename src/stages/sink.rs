@@ -273,6 +273,7 @@ impl Lines {
                 (Known::Tokens, Some(call)) => {
                     known.insert("prompt_tokens".into(), json!(call.prompt_tokens));
                     known.insert("completion_tokens".into(), json!(call.completion_tokens));
+                    known.insert("estimated_tokens".into(), json!(call.estimated_tokens));
                 }
                 (Known::Answer, Some(call)) => {
                     known.insert("finish_reason".into(), json!(call.finish_reason));

@@ -1,10 +1,10 @@
 //! The figures of a run at one moment, from what the ledger knows and the stages have counted.
 
 use super::Ledger;
-use crate::engine::event::{Snapshot, Tokens};
+use crate::engine::event::Snapshot;
 use crate::engine::metrics::ModelFigures;
 use crate::journal::{Committed, SINKS};
-use crate::llm::PoolFigures;
+use crate::llm::{PoolFigures, Tokens};
 
 impl Ledger {
     /// What the run has come to, by what the writer says is durable.
@@ -45,6 +45,7 @@ impl Ledger {
             retries: models.retries,
             cut_off: models.cut_off,
             fallbacks: models.fallbacks,
+            without_usage: models.without_usage,
             tokens: Tokens { prompt: models.prompt_tokens, completion: models.completion_tokens },
             projected_cost: projected(spent.cost, done_before + done_now, total.or(estimate)),
             spent,

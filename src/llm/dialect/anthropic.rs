@@ -9,10 +9,10 @@ use serde_json::{Map, Value, json};
 
 use super::finish::Finish;
 use super::message::Said;
-use super::text::count;
+use super::usage;
 use crate::llm::classify::{Failure, Verdict};
 use crate::llm::images::Images;
-use crate::llm::{Completion, Message, ModelRequest, More, Usage};
+use crate::llm::{Completion, Message, ModelRequest, More};
 
 /// Tokens of an answer where the pipeline does not say: the API wants a number.
 const MAX_TOKENS: u64 = 4096;
@@ -66,16 +66,11 @@ pub(super) fn read(answer: Value) -> Result<Completion, Failure> {
     if text.trim().is_empty() && calls.is_empty() {
         return Err(finish.no_text());
     }
-    let usage = answer.get("usage").unwrap_or(&Value::Null);
-    let cached = count(usage, "cache_read_input_tokens") + count(usage, "cache_creation_input_tokens");
     Ok(Completion {
         text,
         reasoning,
         finish_reason: finish.word().map(str::to_owned),
-        usage: Usage {
-            prompt_tokens: count(usage, "input_tokens") + cached,
-            completion_tokens: count(usage, "output_tokens"),
-        },
+        usage: usage::read(&answer, true),
         more: More { tool_calls: (!calls.is_empty()).then(|| json!(calls)), ..More::default() }.boxed(),
         ..Completion::default()
     })
@@ -135,7 +130,7 @@ mod tests {
         let completion = read(answer).unwrap();
         assert_eq!((&*completion.text, completion.reasoning.as_deref()), ("Oslo", Some("hm")));
         assert_eq!(completion.finish_reason.as_deref(), Some("stop"));
-        assert_eq!((completion.usage.prompt_tokens, completion.usage.completion_tokens), (12, 3));
+        assert_eq!((completion.usage.prompt_tokens, completion.usage.completion_tokens), (Some(12), Some(3)));
         let check = |answer: Value, verdict: Verdict, class: &str| {
             let failure = read(answer).unwrap_err();
             assert_eq!((failure.verdict, &*failure.class), (verdict, class));

@@ -7,6 +7,7 @@ mod finish;
 mod message;
 mod openai;
 mod text;
+mod usage;
 
 pub(super) use text::parse;
 

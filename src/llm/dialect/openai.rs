@@ -5,11 +5,12 @@ use serde_json::{Map, Value, json};
 
 use super::finish::Finish;
 use super::message::Said;
-use super::text::{count, string};
+use super::text::string;
+use super::usage;
 use crate::config::StructuredOutput;
 use crate::llm::classify::{Failure, Verdict, clean, error_in_200};
 use crate::llm::images::Images;
-use crate::llm::{Completion, Message, ModelRequest, More, Usage};
+use crate::llm::{Completion, Message, ModelRequest, More};
 
 /// The body of a chat request, less the model.
 pub(super) fn chat(
@@ -83,7 +84,7 @@ fn put_schema(request: &ModelRequest, params: &mut Map<String, Value>, form: Str
 
 /// Reads the answer of either kind. Of several choices those that are answers are kept.
 pub(super) fn read(mut answer: Value) -> Result<Completion, Failure> {
-    let usage = usage(&answer);
+    let usage = usage::read(&answer, true);
     let choices = match answer.get_mut("choices").map(Value::take) {
         Some(Value::Array(choices)) if !choices.is_empty() => choices,
         _ => return Err(Failure::new(Verdict::Retry, "empty_choices", "the response holds no choice")),
@@ -147,16 +148,8 @@ fn read_choice(choice: &Value) -> Result<Completion, Failure> {
     Ok(Completion { text, reasoning, finish_reason, more: more.boxed(), ..Completion::default() })
 }
 
-fn usage(answer: &Value) -> Usage {
-    let usage = answer.get("usage").unwrap_or(&Value::Null);
-    let [prompt_tokens, completion_tokens] =
-        ["prompt_tokens", "completion_tokens"].map(|name| count(usage, name));
-    Usage { prompt_tokens, completion_tokens }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::text::MOST_TOKENS;
     use super::super::{Asked, Dialect};
     use super::*;
     use crate::llm::Message;
@@ -218,19 +211,6 @@ mod tests {
             answer["model"] = reported;
             assert_eq!(read_value(&answer).unwrap().model.as_deref(), expected);
         }
-    }
-
-    #[test]
-    fn usage_is_what_makes_sense() {
-        let check = |usage: Value, prompt: u64, completion: u64| {
-            let mut answer = answer(json!({"content": "x"}));
-            answer["usage"] = usage;
-            let usage = read_value(&answer).unwrap().usage;
-            assert_eq!((usage.prompt_tokens, usage.completion_tokens), (prompt, completion));
-        };
-        check(json!({"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}), 7, 3);
-        check(json!(null), 0, 0);
-        check(json!({"prompt_tokens": -7, "completion_tokens": u64::MAX}), 0, MOST_TOKENS);
     }
 
     #[test]

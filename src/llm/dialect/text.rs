@@ -4,9 +4,6 @@ use serde_json::Value;
 
 use crate::llm::classify::{Failure, Verdict, clean};
 
-/// Counts above this are nonsense, and sums of them could overflow.
-pub(super) const MOST_TOKENS: u64 = u32::MAX as u64;
-
 /// The body as JSON. Bytes that are no UTF-8 and halves of surrogate pairs, which models do write, become
 /// replacement characters: the rest of the answer is paid for and may well do.
 pub(in crate::llm) fn parse(body: &[u8]) -> Option<Value> {
@@ -53,11 +50,6 @@ pub(super) fn not_json(body: &[u8]) -> Failure {
         hint: Some("does the base URL end in /v1?"),
         ..Failure::new(Verdict::Retry, "not_json", message)
     }
-}
-
-/// A count of tokens; 0 where it is missing or makes no sense.
-pub(super) fn count(usage: &Value, name: &str) -> u64 {
-    usage.get(name).and_then(Value::as_u64).unwrap_or(0).min(MOST_TOKENS)
 }
 
 /// A text field of an object.

@@ -34,7 +34,7 @@ mod tests;
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::{Completion, HEURISTIC, Model, ModelError, ModelRequest};
+use super::{Completion, HEURISTIC, Model, ModelError, ModelRequest, Usage};
 use crate::record::Record;
 
 /// Answers every request at once from the record, or from the request itself.
@@ -56,7 +56,8 @@ impl Model for Heuristic {
         record: &'a Record,
     ) -> BoxFuture<'a, Result<Completion, ModelError>> {
         let text = answer(request, record);
-        let completion = Completion { text, finish_reason: Some("stop".to_owned()), ..Completion::default() };
+        let (finish_reason, usage) = (Some("stop".to_owned()), Usage::of(0, 0));
+        let completion = Completion { text, finish_reason, usage, ..Completion::default() };
         Box::pin(std::future::ready(Ok(completion)))
     }
 }

@@ -1,10 +1,12 @@
 //! How many tokens a request will take, before anyone has counted them.
 //!
-//! The client asks before it reserves room in a pool, and tells what answers took. Estimates only decide
-//! when a request is sent; what is counted and paid is what the server says.
+//! The client asks before it reserves room in a pool, and tells what answers took. An estimate decides when a
+//! request is sent, and stands in for a count that the server does not give; a budget is kept by upper bounds.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
+
+use crate::llm::{Completion, ModelRequest};
 
 /// Answers that the estimate looks back on.
 const REMEMBERED: usize = 128;
@@ -21,6 +23,23 @@ pub const IMAGE_TOKENS: u64 = 1600;
 /// character not far off.
 pub(in crate::llm) fn tokens(bytes: usize) -> u64 {
     (bytes as u64).div_ceil(4)
+}
+
+/// Tokens of a prompt, its images counted in.
+pub(in crate::llm) fn prompt_tokens(request: &ModelRequest) -> u64 {
+    let bytes: usize = request.texts().map(|text| text.len()).sum();
+    tokens(bytes) + request.images_shown() as u64 * IMAGE_TOKENS
+}
+
+/// Tokens of an answer, as far as it can be seen.
+pub(in crate::llm) fn answer_tokens(answer: &Completion) -> u64 {
+    let mut bytes = answer.text.len() + answer.reasoning.as_ref().map_or(0, String::len);
+    if let Some(more) = &answer.more {
+        bytes += more.tool_calls.as_ref().map_or(0, |calls| calls.to_string().len());
+        // The first of several is the answer's text.
+        bytes += more.choices.iter().skip(1).map(String::len).sum::<usize>();
+    }
+    tokens(bytes)
 }
 
 /// The lengths of a model's latest answers.

@@ -24,13 +24,12 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::Usage;
 use super::chance::Chance;
 use crate::config::Limits;
 use bucket::Bucket;
 pub(super) use budget::Budget;
 pub use estimate::IMAGE_TOKENS;
-pub(super) use estimate::{Outputs, tokens};
+pub(super) use estimate::{Outputs, answer_tokens, prompt_tokens, tokens};
 pub(super) use headers::{Remaining, read as read_headers};
 use pace::Pace;
 pub use pools::Pools;
@@ -353,14 +352,10 @@ impl Meters {
 
 impl Turn {
     /// The request was answered: what it took takes the place of what was reserved.
-    pub(super) fn settle(self, usage: Usage) {
+    pub(super) fn settle(self, used: Need) {
         let mut state = self.pool.state();
         state.refusals = 0;
-        let used = [
-            (usage.prompt_tokens + usage.completion_tokens) as f64,
-            usage.prompt_tokens as f64,
-            usage.completion_tokens as f64,
-        ];
+        let used = [(used.input + used.output) as f64, used.input as f64, used.output as f64];
         for ((meter, reserved), used) in state.meters.each(self.need).into_iter().zip(used) {
             if let Some(meter) = meter {
                 meter.settle(reserved - used);

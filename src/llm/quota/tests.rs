@@ -10,8 +10,8 @@ fn limits(requests: Option<u32>, tokens: Option<u64>) -> Limits {
     Limits { requests_per_minute: requests, tokens_per_minute: tokens, ..Limits::default() }
 }
 
-fn usage(input: u64, output: u64) -> Usage {
-    Usage { prompt_tokens: input, completion_tokens: output }
+fn usage(input: u64, output: u64) -> Need {
+    Need { input, output }
 }
 
 /// The most that any window of `seconds` holds, of amounts at times in order.
@@ -265,7 +265,7 @@ async fn load(
                 continue;
             }
             tokio::time::sleep(Duration::from_millis(180)).await;
-            turn.settle(Usage::default());
+            turn.settle(Need::default());
             taken.lock().unwrap().push(at);
         }
     });

@@ -13,7 +13,6 @@ use futures::{FutureExt, StreamExt, stream};
 use tokio::time::Instant;
 
 use super::Completion;
-use super::Usage;
 use super::chance::Chance;
 use super::classify::{Failure, Verdict};
 use super::endpoints::{Address, Endpoints, Outcome};
@@ -61,7 +60,7 @@ impl Client {
         let failure = match tokio::time::timeout(self.timeout, server.ask()).await {
             Ok(Said::Answer) => {
                 place.end(Outcome::Good);
-                turn.settle(Usage::default());
+                turn.settle(Need::default());
                 return Ok(Completion::default());
             }
             Ok(Said::Refusal(retry_after)) => {

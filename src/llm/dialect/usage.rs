@@ -1,0 +1,196 @@
+//! How many tokens an exchange took, as far as its server says.
+//!
+//! Servers use many names and forms for the two numbers, and some leave them out, send zeros, or numbers that
+//! cannot be. What is read here is what the server counted; the engine settles the rest by what it reserved, so
+//! a number is better missing than wrong.
+
+use serde_json::Value;
+
+use crate::llm::Usage;
+
+/// More tokens than this no exchange has: a hundred of the longest contexts there are.
+const MOST_TOKENS: u64 = 100_000_000;
+
+/// Where the numbers stand: OpenAI's and Anthropic's place, Groq's, Gemini's, Cohere's; Ollama's and
+/// llama.cpp's own are at the top.
+const PLACES: &[&str] = &[
+    "/usage",
+    "/x_groq/usage",
+    "/usageMetadata",
+    "/usage_metadata",
+    "/meta/billed_units",
+    "/meta/tokens",
+    "",
+];
+const PROMPT: &[&str] = &[
+    "prompt_tokens",
+    "input_tokens",
+    "promptTokenCount",
+    "prompt_token_count",
+    "prompt_eval_count",
+    "promptTokens",
+    "inputTokens",
+    "tokens_evaluated",
+];
+const COMPLETION: &[&str] = &[
+    "completion_tokens",
+    "output_tokens",
+    "candidatesTokenCount",
+    "candidates_token_count",
+    "eval_count",
+    "completionTokens",
+    "outputTokens",
+    "generated_tokens",
+    "tokens_predicted",
+];
+const TOTAL: &[&str] = &["total_tokens", "totalTokenCount", "total_token_count", "totalTokens"];
+/// What Anthropic counts beside `input_tokens`; elsewhere it is part of the prompt's tokens.
+const CACHED: &[&str] = &["cache_read_input_tokens", "cache_creation_input_tokens"];
+
+/// The tokens of the exchange that `answer` ended. `wrote` says whether it holds anything the model wrote: no
+/// token for it is then no count.
+pub(super) fn read(answer: &Value, wrote: bool) -> Usage {
+    let places = PLACES.iter().filter_map(|place| answer.pointer(place));
+    let found = places.map(|place| read_place(place, wrote));
+    found.into_iter().find(|usage| *usage != Usage::default()).unwrap_or_default()
+}
+
+fn read_place(place: &Value, wrote: bool) -> Usage {
+    let first = |names: &[&str]| names.iter().find_map(|name| number(place.get(name)?));
+    let mut prompt = first(PROMPT);
+    if place.get("input_tokens").is_some() && place.get("prompt_tokens").is_none() {
+        let cached = CACHED.iter().filter_map(|name| number(place.get(name)?)).sum::<u64>();
+        prompt = prompt.map(|prompt| prompt + cached);
+    }
+    // There is no exchange without a prompt.
+    let prompt = prompt.filter(|tokens| *tokens > 0);
+    let completion = first(COMPLETION).filter(|tokens| *tokens > 0 || !wrote);
+    let total = first(TOTAL).filter(|tokens| *tokens > 0);
+    let (prompt_tokens, completion_tokens) = match (prompt, completion, total) {
+        // What a model thought is in the sum alone at some servers (Gemini's, xAI's).
+        (Some(prompt), completion, Some(total)) if total > prompt + completion.unwrap_or(0) => {
+            (Some(prompt), Some(total - prompt))
+        }
+        (None, Some(completion), Some(total)) if total > completion => {
+            (Some(total - completion), Some(completion))
+        }
+        // Only a sum: taken as written, which costs no less than read.
+        (None, None, Some(total)) => (Some(0), Some(total)),
+        (prompt, completion, _) => (prompt, completion),
+    };
+    Usage { prompt_tokens, completion_tokens }
+}
+
+/// A count of tokens, in whatever form a whole number has; `None` where it is none.
+fn number(value: &Value) -> Option<u64> {
+    let count = match value {
+        Value::Number(number) => number.as_u64().or_else(|| whole(number.as_f64()?)),
+        Value::String(text) => text.trim().parse().ok().or_else(|| whole(text.trim().parse().ok()?)),
+        _ => None,
+    };
+    count.filter(|count| *count <= MOST_TOKENS)
+}
+
+fn whole(number: f64) -> Option<u64> {
+    let is_count = number.fract() == 0.0 && (0.0..=MOST_TOKENS as f64).contains(&number);
+    is_count.then_some(number as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// Checks what is read of a whole answer that holds a text.
+    fn check(
+        answer: Value,
+        prompt_tokens: impl Into<Option<u64>>,
+        completion_tokens: impl Into<Option<u64>>,
+    ) {
+        let expected =
+            Usage { prompt_tokens: prompt_tokens.into(), completion_tokens: completion_tokens.into() };
+        assert_eq!(read(&answer, true), expected, "{answer}");
+    }
+
+    fn check_usage(usage: Value, prompt: impl Into<Option<u64>>, completion: impl Into<Option<u64>>) {
+        check(json!({ "usage": usage }), prompt, completion);
+    }
+
+    #[test]
+    fn numbers_are_read_in_each_form() {
+        check_usage(json!({"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}), 7, 3);
+        check_usage(json!({"prompt_tokens": 7.0, "completion_tokens": 3e0}), 7, 3);
+        check_usage(json!({"prompt_tokens": "7", "completion_tokens": " 3.0 "}), 7, 3);
+    }
+
+    #[test]
+    fn what_cannot_be_is_not_read() {
+        for usage in [json!(null), json!({}), json!([]), json!("none"), json!(7)] {
+            check_usage(usage, None, None);
+        }
+        check(json!({}), None, None);
+        for count in [
+            json!(null),
+            json!(0),
+            json!(-7),
+            json!(7.5),
+            json!("seven"),
+            json!(""),
+            json!("-7"),
+            json!("NaN"),
+            json!("inf"),
+            json!([7]),
+            json!({"text": 7}),
+            json!(true),
+            json!(1e300),
+            json!("1e300"),
+            json!(u64::MAX),
+            json!("99999999999999999999999"),
+            json!(MOST_TOKENS + 1),
+        ] {
+            check_usage(json!({"prompt_tokens": count, "completion_tokens": count}), None, None);
+            check_usage(json!({"prompt_tokens": 7, "completion_tokens": count}), 7, None);
+            check_usage(json!({"prompt_tokens": count, "completion_tokens": 3}), None, 3);
+            check_usage(json!({"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": count}), 7, 3);
+        }
+    }
+
+    #[test]
+    fn a_sum_says_what_is_missing() {
+        check_usage(json!({"total_tokens": 20}), 0, 20);
+        check_usage(json!({"total_tokens": 20, "prompt_tokens": 0, "completion_tokens": 0}), 0, 20);
+        check_usage(json!({"total_tokens": 20, "prompt_tokens": 12}), 12, 8);
+        check_usage(json!({"total_tokens": 20, "completion_tokens": 8}), 12, 8);
+        // Thought, and paid for, but not counted as written.
+        check_usage(json!({"total_tokens": 500, "prompt_tokens": 12, "completion_tokens": 8}), 12, 488);
+        check_usage(json!({"total_tokens": 3, "prompt_tokens": 12, "completion_tokens": 8}), 12, 8);
+    }
+
+    #[test]
+    fn each_server_has_its_names() {
+        check_usage(json!({"input_tokens": 7, "output_tokens": 3}), 7, 3);
+        let cached = json!({"input_tokens": 7, "cache_read_input_tokens": 5, "output_tokens": 3});
+        check_usage(cached, 12, 3);
+        let gateway = json!({"prompt_tokens": 12, "cache_read_input_tokens": 5, "completion_tokens": 3});
+        check_usage(gateway, 12, 3);
+        check_usage(json!({"inputTokens": 7, "outputTokens": 3, "totalTokens": 10}), 7, 3);
+        check(json!({"prompt_eval_count": 7, "eval_count": 3}), 7, 3);
+        // Ollama leaves out a prompt that it had in its cache.
+        check(json!({"eval_count": 3}), None, 3);
+        check(json!({"tokens_evaluated": 7, "tokens_predicted": 3}), 7, 3);
+        let gemini = json!({"promptTokenCount": 7, "candidatesTokenCount": 3, "thoughtsTokenCount": 90, "totalTokenCount": 100});
+        check(json!({ "usageMetadata": gemini }), 7, 93);
+        check(
+            json!({"usage": null, "x_groq": {"usage": {"prompt_tokens": 7, "completion_tokens": 3}}}),
+            7,
+            3,
+        );
+        check(json!({"meta": {"billed_units": {"input_tokens": 7, "output_tokens": 3}}}), 7, 3);
+    }
+
+    #[test]
+    fn nothing_written_may_be_no_token() {
+        let answer = json!({"usage": {"prompt_tokens": 7, "completion_tokens": 0}});
+        assert_eq!(read(&answer, false).completion_tokens, Some(0));
+    }
+}
