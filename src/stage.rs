@@ -146,6 +146,11 @@ pub trait Source: Send {
         false
     }
 
+    /// The paths of the files it reads, which must stay as they are until a start has ended.
+    fn files(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Passes over at most `records` records before the first `next` and says how many it passed over, for
     /// sources that can do so without making them.
     fn skip(&mut self, _records: u64) -> u64 {

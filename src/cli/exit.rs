@@ -17,22 +17,24 @@ pub enum Exit {
     Unexpected = 1,
     /// Wrong arguments or a wrong pipeline file; a pipeline that differs from its run, too.
     Usage = 2,
-    /// A file cannot be written or read, or another process works on the run directory.
+    /// A file cannot be written or read, another process works on the run directory, or the source changed meanwhile.
     Storage = 3,
     /// A model cannot be asked: credentials, quota, an unknown model, a server that is not there.
     Model = 4,
-    /// Too many items were rejected, in which case the same command goes on; or none ended ok.
+    /// Too many items were rejected, in which case the same command goes on; or nothing was made.
     TooManyRejected = 5,
     /// The source ended before the asked number was accepted.
     SourceEnded = 6,
+    /// The next request might exceed the budget; the same command goes on once that is raised.
+    OutOfBudget = 7,
     /// Stopped before the end; the same command goes on.
     Interrupted = 75,
 }
 
 /// What `--help` says of the codes.
 pub(super) const HELP: &str = "Exit codes: 0 complete, 1 unexpected, 2 arguments or pipeline file, 3 storage, \
-4 credentials, quota or a model out of reach, 5 too many or all rejected, 6 source ended early, \
-75 interrupted and resumable.";
+4 credentials, quota or a model out of reach, 5 too many rejected or nothing made, 6 source ended early, \
+7 budget used up, 75 interrupted and resumable.";
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
@@ -86,3 +88,28 @@ fn code(error: &anyhow::Error) -> Exit {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct WrongUse(pub(super) String);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_documented() {
+        let readme = include_str!("../../README.md");
+        for code in [
+            Exit::Complete,
+            Exit::Unexpected,
+            Exit::Usage,
+            Exit::Storage,
+            Exit::Model,
+            Exit::TooManyRejected,
+            Exit::SourceEnded,
+            Exit::OutOfBudget,
+            Exit::Interrupted,
+        ] {
+            let number = code as u8;
+            assert!(readme.contains(&format!("\n| {number} | ")), "{code:?} is not in README.md");
+            assert!(HELP.contains(&format!(" {number} ")), "{code:?} is not in the help");
+        }
+    }
+}

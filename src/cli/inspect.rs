@@ -29,6 +29,9 @@ pub(super) fn inspect(root: &Path) -> anyhow::Result<Found> {
         (_, true) => live.get("state").and_then(Value::as_str).unwrap_or("running"),
         (RunState::Interrupted, false) if failed => "failed",
         (RunState::Running, false) if failed && told => "failed",
+        (RunState::Interrupted, false) if live.get("state").is_some_and(|state| state == "out_of_budget") => {
+            "out_of_budget"
+        }
         (RunState::Interrupted, false) => "interrupted",
         (RunState::Running, false) => "killed",
     };
@@ -52,6 +55,7 @@ pub(super) fn inspect(root: &Path) -> anyhow::Result<Found> {
         "rejected": found.done.rejected,
         "in_flight": in_flight,
         "total": found.manifest.items,
+        "limit": found.manifest.limit,
         "records": records,
     });
     if state == "failed" {
@@ -76,6 +80,8 @@ pub(super) fn inspect(root: &Path) -> anyhow::Result<Found> {
         "rate",
         "seconds",
         "source_failures",
+        "drops",
+        "rejections",
         "total",
     ] {
         if let (Some(value), true) = (live.get(key), status.get(key).is_none_or(Value::is_null)) {

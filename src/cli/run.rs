@@ -170,8 +170,16 @@ fn already_finished(root: &Path, json: bool) -> anyhow::Result<Exit> {
         tracing::info!("{} is finished: {done} items, nothing to do (`--fresh` begins anew)", root.display());
     }
     let count = |key: &str| found.status[key].as_u64().unwrap_or_default();
-    if count("ok") == 0 && count("rejected") + count("source_failures") > 0 {
-        tell_of_nothing(root, count("rejected"));
+    let counts = report::Counts {
+        ok: count("ok"),
+        dropped: count("dropped"),
+        rejected: count("rejected"),
+        unread: count("source_failures"),
+        drops: serde_json::from_value(found.status["drops"].clone()).unwrap_or_default(),
+        limit: found.status["limit"].as_u64(),
+    };
+    if counts.made_nothing() {
+        tracing::error!("{}", counts.why_nothing(root));
         return Ok(Exit::TooManyRejected);
     }
     Ok(Exit::Complete)
@@ -229,21 +237,6 @@ async fn obey(mut signals: impl Stream<Item = ()> + Unpin, stop: Stop) {
     signals.next().await;
 }
 
-fn tell_of_nothing(root: &Path, rejected: u64) {
-    if rejected == 0 {
-        tracing::error!(
-            "nothing was made: nothing of the source could be read; once it is mended, the same command with \
-             `--fresh` begins anew"
-        );
-        return;
-    }
-    tracing::error!(
-        "nothing was made: no item ended ok; {0}/rejected.jsonl has the reasons, and `synthmill retry-rejected {0}` \
-         makes the rejected items again",
-        root.display()
-    );
-}
-
 /// Prints the summary and maps the end of a run to its exit code.
 fn tell(report: &RunReport, root: &Path, json: bool, quiet: bool) -> Exit {
     if json {
@@ -252,8 +245,8 @@ fn tell(report: &RunReport, root: &Path, json: bool, quiet: bool) -> Exit {
         report::print(&report::summary(report, root));
     }
     match &report.end {
-        RunEnd::Complete if report.made_nothing() => {
-            tell_of_nothing(root, report.snapshot.rejected);
+        RunEnd::Complete if report::counts(report).made_nothing() => {
+            tracing::error!("{}", report::counts(report).why_nothing(root));
             Exit::TooManyRejected
         }
         RunEnd::Complete => Exit::Complete,
@@ -265,7 +258,15 @@ fn tell(report: &RunReport, root: &Path, json: bool, quiet: bool) -> Exit {
                 spent.tokens,
                 spent.cost
             );
-            Exit::Interrupted
+            Exit::OutOfBudget
+        }
+        RunEnd::SourceChanged(changed) => {
+            tracing::error!(
+                "the source is not what it was when this start began: {}; what was made may be of rows that it does \
+                 not have, and lack others: `--fresh --reuse-answers` begins anew, with the answers that are there",
+                changed.join("; ")
+            );
+            Exit::Storage
         }
         RunEnd::SourceEnded { accepted, wanted } => {
             tracing::error!("`accept` wants {wanted} items, but the source ended with {accepted} accepted");

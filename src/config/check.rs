@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use self::mock::MockNames;
+use super::input::Input;
 use super::model::ModelConfig;
 use super::names::{did_you_mean, one_of};
 use super::problem::Problem;
@@ -47,7 +48,7 @@ pub struct CheckContext<'a> {
     used_vars: BTreeSet<String>,
     used_models: BTreeSet<String>,
     outputs: BTreeMap<String, String>,
-    inputs: BTreeMap<String, String>,
+    inputs: BTreeMap<String, Input>,
     /// Items that leave the source part, where that is known.
     items: Option<u64>,
     /// Whether each of them reaches the stage under check, exactly once.
@@ -66,7 +67,7 @@ pub(super) struct Findings {
     pub(super) used_vars: BTreeSet<String>,
     pub(super) used_models: BTreeSet<String>,
     /// Files the run depends on, with the hash of their content.
-    pub(super) inputs: BTreeMap<String, String>,
+    pub(super) inputs: BTreeMap<String, Input>,
     pub(super) items: Option<u64>,
     pub(super) problems: Vec<Problem>,
 }

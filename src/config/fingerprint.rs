@@ -68,8 +68,8 @@ impl Plan {
             let inside = body.as_object().and_then(|body| body.values().next()).unwrap_or(body);
             parts.insert(format!("stages.{}", stage.id), inside.clone());
         }
-        for (path, content) in &self.inputs {
-            parts.insert(format!("files.{path}"), Value::String(content.clone()));
+        for (path, input) in &self.inputs {
+            parts.insert(format!("files.{path}"), Value::String(input.hash.clone()));
         }
         parts
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::input::Input;
 use super::load::load;
 use super::model::{Limits, ModelConfig};
 use super::names::{listed, nearest};
@@ -54,8 +55,8 @@ pub struct Plan {
     pub max_in_flight: u32,
     /// The stages in order.
     pub stages: Vec<PlannedStage>,
-    /// The files that stages read, with the hash of their content.
-    pub inputs: BTreeMap<String, String>,
+    /// The files that stages read, as they were found.
+    pub inputs: BTreeMap<String, Input>,
     /// How many items there will be, where the source says so.
     pub items: Option<u64>,
     /// The whole pipeline as a tree, variables and environment values put in, without secrets; written to

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::check::{CheckContext, Findings};
 use super::declared::Declared;
 use super::head::Head;
+use super::input::Input;
 use super::names::{did_you_mean_this, one_of};
 use super::problem::Problem;
 use super::tree::{Document, each_text, join};
@@ -27,7 +28,7 @@ pub(super) struct Seen {
     /// The variables that stages still read while they run.
     pub(super) still_read: BTreeSet<String>,
     /// The files that stages read, with the hash of their content.
-    pub(super) inputs: BTreeMap<String, String>,
+    pub(super) inputs: BTreeMap<String, Input>,
     /// How many items there will be, where the source says so.
     pub(super) items: Option<u64>,
 }

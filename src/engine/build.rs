@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use super::admission::SourcePart;
 use super::ask::{AskUnit, Reader};
 use super::worker::Step;
-use crate::config::{self, Api, ModelConfig, Plan, PlannedStage, Provider};
+use crate::config::{self, Api, Input, ModelConfig, Plan, PlannedStage, Provider};
 use crate::draw::Draws;
 use crate::journal::SINKS;
 use crate::llm::Model;
@@ -21,6 +21,8 @@ pub struct Parts {
     pub(super) source: SourcePart,
     pub(super) stages: Vec<BuiltStage>,
     pub(super) sinks: Vec<SinkFile>,
+    /// The files that stages read, as the check found them.
+    pub(super) inputs: BTreeMap<String, Input>,
     /// The models that stages ask, each once.
     pub(super) models: Vec<Arc<dyn Model>>,
 }
@@ -150,7 +152,7 @@ impl Parts {
                 models.push(Arc::clone(&unit.model));
             }
         }
-        Ok(Self { source, stages, sinks, models })
+        Ok(Self { source, stages, sinks, inputs: plan.inputs.clone(), models })
     }
 
     /// Whether the source never ends by itself.

@@ -115,7 +115,7 @@ pub enum RunEvent {
 /// The figures of a run at one moment.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Snapshot {
-    /// `running`, `draining`, `finished`, `interrupted` or `failed`.
+    /// `running`, `draining`, `finished`, `interrupted`, `out_of_budget` or `failed`.
     pub state: &'static str,
     /// What failed, once the state is `failed`.
     #[serde(skip_serializing_if = "Option::is_none")]

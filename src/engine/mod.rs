@@ -48,7 +48,7 @@ use spending::Spending;
 pub use stop::Stop;
 use worker::Post;
 
-use crate::config::{Budget, ErrorBudget};
+use crate::config::{Budget, ErrorBudget, Input};
 use crate::journal::{
     Answers, OpenError, Opened, RunDirectory, RunState, Spent, Started, StorageError, Storing, write_array,
 };
@@ -91,15 +91,8 @@ pub struct RunReport {
     pub source_failures: Vec<(String, String)>,
     /// Files made at the end, with the number of their elements.
     pub arrays: Vec<(String, u64)>,
-}
-
-impl RunReport {
-    /// Whether the run is complete, not one item ended ok, and some were rejected or could not be read.
-    #[must_use]
-    pub fn made_nothing(&self) -> bool {
-        let Snapshot { ok, rejected, source_failures, .. } = self.snapshot;
-        matches!(self.end, RunEnd::Complete) && ok == 0 && rejected + source_failures > 0
-    }
+    /// The most items that were asked for.
+    pub limit: Option<u64>,
 }
 
 /// Why a run ended.
@@ -122,6 +115,9 @@ pub enum RunEnd {
     OutOfBudget(Spent),
     /// A model or the source cannot go on.
     Fatal(FatalError),
+    /// Files of the source are not what they were when the start began, a line each: what was made may be of rows
+    /// that they do not have, and lack some that they have.
+    SourceChanged(Vec<String>),
     /// A file cannot be written.
     Storage(StorageError),
 }
@@ -147,9 +143,14 @@ pub async fn run(
     if accept.as_ref().is_some_and(InOrder::is_reached) {
         stop.abort();
     }
+    let last_done = done.max();
     let mut units = directory.units()?;
     let (first_item, skipped) = parts.source.skip(&done, &units);
     units.truncate(skipped);
+    // Files whose items are all done are not read again, and may be gone.
+    let files = parts.source.source.files();
+    let inputs: Vec<(String, Input)> =
+        files.into_iter().filter_map(|path| parts.inputs.remove_entry(&path)).collect();
     let books = Books {
         unit_count: parts.source.units(),
         // After a skip by records the first unit is not whole, and counting would be off.
@@ -206,7 +207,26 @@ pub async fn run(
     if let Some(error) = untended.get() {
         closing.storage.get_or_insert(StorageError::clone(error));
     }
-    Ok(finish(directory, closing, &parts.sinks, &options, &stop)?)
+    let changed = changes(inputs, &closing, last_done).await;
+    Ok(finish(directory, closing, changed, &parts.sinks, &options, &stop)?)
+}
+
+/// What of the source is not as it was when the start began.
+async fn changes(
+    inputs: Vec<(String, Input)>,
+    closing: &ledger::Closing,
+    last_done: Option<u64>,
+) -> Vec<String> {
+    let compare = move || inputs.iter().filter_map(|(path, input)| input.change(path)).collect();
+    let mut changed: Vec<String> = tokio::task::spawn_blocking(compare).await.unwrap_or_default();
+    // An earlier start has read more than there is now.
+    if let (Some(last), Some(total), true) = (last_done, closing.snapshot.total, closing.source_ended)
+        && changed.is_empty()
+        && last >= total
+    {
+        changed.push(format!("it has {total} items, but item {last} is done"));
+    }
+    changed
 }
 
 /// Starts what the models have to do beside the questions. It does not keep the ledger waiting; what it could
@@ -279,6 +299,7 @@ fn start_stages(
 fn finish(
     mut directory: RunDirectory,
     closing: ledger::Closing,
+    changed: Vec<String>,
     sinks: &[build::SinkFile],
     options: &RunOptions,
     stop: &Stop,
@@ -293,6 +314,8 @@ fn finish(
         RunEnd::OverBudget(over)
     } else if closing.out_of_budget {
         RunEnd::OutOfBudget(snapshot.spent)
+    } else if !changed.is_empty() {
+        RunEnd::SourceChanged(changed)
     } else if let Some((_, true)) = closing.accepted {
         RunEnd::Complete
     } else if let (Some((accepted, false)), true, Some(wanted)) =
@@ -308,14 +331,14 @@ fn finish(
     let complete = matches!(end, RunEnd::Complete);
     snapshot.state = match &end {
         RunEnd::Complete => "finished",
-        RunEnd::Interrupted | RunEnd::OverBudget(_) | RunEnd::OutOfBudget(_) | RunEnd::SourceEnded { .. } => {
-            "interrupted"
-        }
-        RunEnd::Fatal(_) | RunEnd::Storage(_) => "failed",
+        RunEnd::Interrupted | RunEnd::OverBudget(_) | RunEnd::SourceEnded { .. } => "interrupted",
+        RunEnd::OutOfBudget(_) => "out_of_budget",
+        RunEnd::Fatal(_) | RunEnd::Storage(_) | RunEnd::SourceChanged(_) => "failed",
     };
     snapshot.failure = match &end {
         RunEnd::Fatal(error) => Some(format!("stage `{}`: {error}", error.stage)),
         RunEnd::Storage(error) => Some(error.to_string()),
+        RunEnd::SourceChanged(changed) => Some(format!("the source changed: {}", changed.join("; "))),
         _ => None,
     };
     let mut arrays = Vec::new();
@@ -337,10 +360,11 @@ fn finish(
             manifest.seconds += snapshot.seconds;
             manifest.limit = options.limit;
             manifest.state = if complete { RunState::Finished } else { RunState::Interrupted };
-            if closing.source_ended {
+            if closing.source_ended && !matches!(end, RunEnd::SourceChanged(_)) {
                 manifest.items = snapshot.total;
             }
         })?;
     }
-    Ok(RunReport { snapshot, end, source_failures: closing.source_failures, arrays })
+    let (source_failures, limit) = (closing.source_failures, options.limit);
+    Ok(RunReport { snapshot, end, source_failures, arrays, limit })
 }

@@ -6,6 +6,7 @@
 mod embeddings;
 pub mod findings;
 mod gather;
+mod nothing;
 pub mod page;
 mod progress;
 mod read;
@@ -15,10 +16,11 @@ mod summary;
 pub use embeddings::{EmbeddingError, Embeddings};
 pub use findings::Findings;
 pub use gather::{FindError, Options, findings};
+pub use nothing::Counts;
 pub use progress::show;
 pub(crate) use progress::time;
 pub use read::ReadError;
-pub use summary::{over_budget, print, summary, summary_json, without_usage};
+pub use summary::{counts, over_budget, print, summary, summary_json, without_usage};
 
 /// Tokens of a text: counted where the vocabulary is built in, else by its length.
 pub(crate) fn tokens_of(text: &str) -> u64 {

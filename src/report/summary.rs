@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::nothing::Counts;
 use super::progress::time;
 use crate::engine::{OverBudget, RunEnd, RunReport};
 use crate::printable::printable;
@@ -129,6 +130,20 @@ pub fn without_usage(answers: u64) -> String {
     )
 }
 
+/// What a run came to, for saying why nothing was made.
+#[must_use]
+pub fn counts(report: &RunReport) -> Counts {
+    let snapshot = &report.snapshot;
+    Counts {
+        ok: snapshot.ok,
+        dropped: snapshot.dropped,
+        rejected: snapshot.rejected,
+        unread: snapshot.source_failures,
+        drops: snapshot.drops.clone(),
+        limit: report.limit,
+    }
+}
+
 /// Writes a text to stderr, with whatever would command the terminal written out.
 pub fn print(text: &str) {
     let mut stderr = std::io::stderr().lock();
@@ -161,7 +176,7 @@ pub fn over_budget(over: &OverBudget) -> String {
 
 fn end(report: &RunReport) -> &'static str {
     match &report.end {
-        RunEnd::Complete if report.made_nothing() => "complete, but nothing was made",
+        RunEnd::Complete if counts(report).made_nothing() => "complete, but nothing was made",
         RunEnd::Complete => "complete",
         RunEnd::Interrupted => "interrupted, the same command goes on",
         RunEnd::OutOfBudget(_) => "stopped, the budget is used up",
@@ -169,5 +184,6 @@ fn end(report: &RunReport) -> &'static str {
         RunEnd::OverBudget(_) => "stopped, too many items were rejected",
         RunEnd::Fatal(_) => "stopped, the model cannot be asked",
         RunEnd::Storage(_) => "stopped, a file cannot be written",
+        RunEnd::SourceChanged(_) => "ended, but its source changed meanwhile",
     }
 }

@@ -158,14 +158,119 @@ fn a_source_of_rubbish_is_no_success() {
     check(dir.path(), &[RUN, &["--fresh"]].concat(), 0, &["1 ok"]);
 }
 
+/// A folder whose pipeline asks nobody and writes only the rows for which `when` holds.
+fn picky(rows: &str, when: &str) -> tempfile::TempDir {
+    let dir = rows_folder(0, 4, "http://127.0.0.1:9/v1");
+    std::fs::write(dir.path().join("rows.jsonl"), rows).unwrap();
+    let yaml = format!(
+        "name: t\nstages:\n  - ingest: {{paths: [rows.jsonl]}}\n  - sink: {{path: out.jsonl, format: raw, when: {when}}}\n"
+    );
+    std::fs::write(dir.path().join("p.yaml"), yaml).unwrap();
+    dir
+}
+
+#[test]
+fn nothing_made_is_5_whatever_the_reason() {
+    let coffee = "{\"topic\": \"coffee\"}\n";
+    for (rows, why) in [
+        (coffee.repeat(3), "nothing was made: all 3 dropped: unrouted;"),
+        (
+            format!("{coffee}[]\n"),
+            "nothing was made: all 1 dropped: unrouted, and one file or row could not be read",
+        ),
+        ("[]\n".to_owned(), "nothing was made: nothing of the source could be read"),
+        (String::new(), "nothing was made: the source gave no items"),
+    ] {
+        let dir = picky(&rows, "source.name == 'none'");
+        check(dir.path(), RUN, 5, &["complete, but nothing was made", why]);
+        // The same of the run that is there.
+        check(dir.path(), RUN, 5, &["is finished", why]);
+    }
+    let dir = picky(&coffee.repeat(3), "topic == 'tea'");
+    check(dir.path(), &[RUN, &["--limit", "0"]].concat(), 0, &["0 admitted"]);
+    let dir = picky(&format!("{coffee}{{\"topic\": \"tea\"}}\n"), "topic == 'tea'");
+    check(dir.path(), RUN, 0, &["1 ok + 1 dropped"]);
+}
+
+#[test]
+fn a_source_that_ends_early_is_6() {
+    let dir = picky("{\"topic\": \"tea\"}\n{\"topic\": \"coffee\"}\n", "topic == 'tea'");
+    let accept = [RUN, &["--set", "accept=2"]].concat();
+    check(dir.path(), &accept, 6, &["`accept` wants 2 items, but the source ended with 1 accepted"]);
+    check(dir.path(), &accept, 6, &["1 accepted"]);
+}
+
+#[test]
+fn a_used_up_budget_is_7_until_it_is_raised() {
+    let server = answering(Duration::ZERO);
+    let dir = rows_folder(60, 4, &server.url);
+    let run = |most: u64, code: i32, parts: &[&str]| {
+        let budget = format!("budget.max_tokens_total={most}");
+        check(dir.path(), &[RUN, &["--max-tokens", "400", "--set", &budget]].concat(), code, parts);
+    };
+    run(900, 7, &["the budget is used up", "goes on once `budget` is raised"]);
+    let status = synthmill(dir.path(), &["status", "out", "--json"], 0);
+    let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+    let spent = 10 * server.questions().len() as u64;
+    assert_eq!((&status["state"], &status["spent"]["tokens"]), (&"out_of_budget".into(), &spent.into()));
+    assert!(spent <= 900 && spent + 700 > 900, "{spent} of 900, and less than 700 for one more");
+    run(900, 7, &["the budget is used up"]);
+    run(100_000, 0, &["60 ok"]);
+    assert_eq!(server.questions().len(), 60, "nothing is asked twice");
+}
+
+#[test]
+fn a_source_that_changes_while_it_is_read_is_3() {
+    let line = |number: u32| format!("{{\"topic\": \"topic {number}\"}}\n");
+    let rows = |count: u32| (0..count).map(line).collect::<String>();
+    let as_it_was = rows(400);
+    for (changed, told) in [
+        (rows(150), Some("bytes, where it had")),
+        (rows(405), Some("bytes, where it had")),
+        (as_it_was.replace("topic 39", "topic 93"), Some("has another content")),
+        (as_it_was.clone(), None),
+    ] {
+        let server = answering(Duration::from_millis(5));
+        let dir = rows_folder(400, 4, &server.url);
+        let mut run = Running::start(dir.path(), RUN);
+        assert!(run.runs_until("some questions came", || server.questions().len() >= 20));
+        std::fs::write(dir.path().join("rows.jsonl"), &changed).unwrap();
+        let ended = run.wait();
+        let Some(told) = told else {
+            assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+            continue;
+        };
+        assert_eq!(ended.code, Some(3), "{}", ended.stderr);
+        for part in ["the source is not what it was", "`rows.jsonl`", told] {
+            assert!(ended.stderr.contains(part), "`{part}` is not in\n{}", ended.stderr);
+        }
+        check(dir.path(), RUN, 2, &["files.rows.jsonl"]);
+        std::fs::write(dir.path().join("rows.jsonl"), &as_it_was).unwrap();
+        let on = program(dir.path(), RUN).output().unwrap();
+        match changed.len() > as_it_was.len() {
+            true => assert_eq!(on.status.code(), Some(3), "more is done than there is: {}", stderr(&on)),
+            false => assert_eq!(on.status.code(), Some(0), "{}", stderr(&on)),
+        }
+    }
+}
+
 #[test]
 fn help_and_version_are_0_and_name_the_codes() {
     let dir = project();
     let help = program(dir.path(), &["--help"]).output().unwrap();
     assert_eq!(help.status.code(), Some(0));
     let text = String::from_utf8(help.stdout).unwrap();
-    for code in ["0 complete", "1 unexpected", "2 arguments", "3 storage", "4 cred", "5 too many", "75 inter"]
-    {
+    for code in [
+        "0 complete",
+        "1 unexpected",
+        "2 arguments",
+        "3 storage",
+        "4 cred",
+        "5 too many",
+        "6 source",
+        "7 budget",
+        "75 inter",
+    ] {
         assert!(text.contains(code), "{code} is not in\n{text}");
     }
     synthmill(dir.path(), &["--version"], 0);

@@ -140,7 +140,7 @@ fn a_budget_is_tried_without_spending() {
     let dir = TempDir::new().unwrap();
     rows(dir.path(), r#"[{answer: {answer: "so"}, usage: {prompt_tokens: 600, completion_tokens: 400}}]"#);
     let set = "models.teacher.params.max_tokens=400";
-    let stopped = run(dir.path(), "out", &["--set", set, "--set", "budget.max_cost=20"], 75);
+    let stopped = run(dir.path(), "out", &["--set", set, "--set", "budget.max_cost=20"], 7);
     let ok = stopped["ok"].as_u64().unwrap();
     assert!((10..=20).contains(&ok), "{stopped}");
     let done = run(dir.path(), "out", &["--set", set, "--set", "budget.max_cost=100"], 0);

@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use super::CheckContext;
+use crate::config::input::Input;
 use crate::config::output_path::output_path;
 use crate::config::stage_ids::stage_name;
 use crate::text_file;
@@ -70,8 +71,7 @@ impl CheckContext<'_> {
     /// Counts the content of a file as part of what the run depends on. A file that cannot be read counts
     /// by its name; reading it is the stage's affair.
     pub fn depends_on(&mut self, path: &str) {
-        let hash = hash_file(Path::new(path)).unwrap_or_else(|_| "unreadable".to_owned());
-        self.inputs.insert(path.to_owned(), hash);
+        self.inputs.insert(path.to_owned(), Input::read(path));
     }
 
     /// Claims a file of the run directory; reports at `at` when the path leaves the directory, is one of
@@ -100,11 +100,4 @@ impl CheckContext<'_> {
         }
         self.outputs.insert(clean, stage);
     }
-}
-
-/// The BLAKE3 of a file's content, 32 hex digits.
-fn hash_file(path: &Path) -> std::io::Result<String> {
-    let mut hasher = blake3::Hasher::new();
-    std::io::copy(&mut std::fs::File::open(path)?, &mut hasher)?;
-    Ok(hasher.finalize().to_hex()[..32].to_owned())
 }

@@ -49,8 +49,8 @@ pub(super) fn shares(root: &Path, manifest: &Manifest) -> (Shares, Option<String
     let changed: Vec<&str> = plan
         .inputs
         .iter()
-        .filter(|(path, hash)| {
-            manifest.fingerprint.get(&format!("files.{path}")).is_some_and(|then| then != *hash)
+        .filter(|(path, input)| {
+            manifest.fingerprint.get(&format!("files.{path}")).is_some_and(|then| *then != input.hash)
         })
         .map(|(path, _)| path.as_str())
         .collect();

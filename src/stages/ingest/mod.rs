@@ -268,6 +268,10 @@ impl Files {
 }
 
 impl Source for Files {
+    fn files(&self) -> Vec<String> {
+        self.waiting.as_slice().iter().filter_map(|found| found.as_ref().ok().cloned()).collect()
+    }
+
     fn next(&mut self) -> Option<Result<Unit, SourceFailure>> {
         loop {
             if let Some(row) = self.row() {
