@@ -141,19 +141,11 @@ fn told(found: &[Findings], out: &Path) -> String {
             "{}: {} records of {} items, {} texts looked at closely\n",
             found.name, found.records, found.items, found.sampled
         ));
-        for note in &found.notes {
-            text.push_str(&format!("  note      {note}\n"));
+        for standout in &found.stands_out {
+            text.push_str(&format!("  {}\n", report::page::sentence(standout).replace('\u{a0}', " ")));
         }
-        for attribute in &found.attributes {
-            for value in attribute.values.iter().filter(|value| value.outlier) {
-                text.push_str(&format!(
-                    "  outlier   {} `{}`: {:.1} % of drawn, {:.1} % of them rejected\n",
-                    attribute.name,
-                    value.value,
-                    value.drawn_share * 100.0,
-                    value.rejected_share * 100.0
-                ));
-            }
+        for note in &found.notes {
+            text.push_str(&format!("  note: {note}\n"));
         }
     }
     text.push_str(&format!("  wrote     {}\n", out.display()));

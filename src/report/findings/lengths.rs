@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Part;
+
 /// Lengths of all records, by part and unit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Lengths {
@@ -45,7 +47,7 @@ pub struct LengthSummary {
     pub max: u64,
 }
 
-/// Counts in bins; the first bin begins at `edges[0]`, bin `i` is `edges[i] <= length < edges[i + 1]`. Bins are of
+/// Counts in bins, the same bins for the same part and unit in all findings of a report; the first bin begins at `edges[0]`, bin `i` is `edges[i] <= length < edges[i + 1]`. Bins are of
 /// equal width but the last, which is open and holds the rest up to the longest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Histogram {
@@ -71,10 +73,10 @@ pub struct Asked {
     pub correlation: Option<f64>,
     /// Mean of actual over mean of asked.
     pub ratio: f64,
-    /// Share of records within ± 25 % of the asked length.
-    pub within_25: f64,
-    /// Share of records within ± 50 %.
-    pub within_50: f64,
+    /// Records within ± 25 % of the asked length.
+    pub within_25: Part,
+    /// Records within ± 50 %.
+    pub within_50: Part,
     /// (asked, actual) of some sampled records, for a scatter plot; at most 500.
     pub pairs: Vec<(u64, u64)>,
 }

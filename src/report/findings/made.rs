@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Part;
+
 /// What was read.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Source {
     /// Whether it is a run directory, with provenance and accounting, or bare files.
     pub run: bool,
@@ -32,7 +34,11 @@ pub struct Made {
     pub rejections: Vec<Rejection>,
     /// What each model did; from provenance, for records that were kept or rejected.
     pub models: Vec<ModelUse>,
-    /// Tokens of the model over the run.
+    /// Files or rows of the source that could not be read.
+    pub source_unread: u64,
+    /// What the run has spent by the prices of its pipeline; `None` where it has none.
+    pub spent: Option<f64>,
+    /// Tokens of the models over the run.
     pub tokens: Option<Tokens>,
     /// What the tokens cost, if prices were given.
     pub cost: Option<Cost>,
@@ -55,6 +61,8 @@ pub struct FileCount {
     pub malformed: u64,
     /// What is wrong with the file as a whole, such as an array that is not closed; the end of a sentence about it.
     pub damage: Option<String>,
+    /// Records that the heuristic answered, as far as they say so.
+    pub by_heuristic: u64,
     /// Whether its texts are measured; `false` for a second copy of records that another file holds.
     pub measured: bool,
 }
@@ -64,10 +72,8 @@ pub struct FileCount {
 pub struct Count {
     /// What was counted.
     pub name: String,
-    /// How often.
-    pub count: u64,
-    /// Share of the whole it belongs to.
-    pub share: f64,
+    /// How often, of the whole it belongs to.
+    pub part: Part,
 }
 
 /// `admitted = ok + dropped + rejected + in flight`, in items.
@@ -94,22 +100,24 @@ pub struct Rejection {
     pub class: String,
     /// The stage that rejected.
     pub stage: String,
-    /// Records.
-    pub count: u64,
-    /// Share of all records that were kept or rejected.
-    pub share: f64,
+    /// Records, of all that were kept or rejected.
+    pub part: Part,
     /// The message of the first one.
     pub example: String,
 }
 
-/// What one model did.
+/// What one model did, over kept, rejected and dropped records.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelUse {
     /// The model's name in the pipeline.
     pub model: String,
-    /// Who answered: the provider, or `heuristic`.
+    /// The provider that answers for it.
     pub provider: String,
-    /// Answers that records were made of; the records of one item share theirs.
+    /// Its name at the server, as it was asked for; none where no server is asked.
+    pub asked_as: Option<String>,
+    /// The names that the server reports, with the answers that came under each.
+    pub reported_as: Vec<Count>,
+    /// Questions, each with its re-asks; the records of one item share theirs.
     pub calls: u64,
     /// Tokens read.
     pub prompt_tokens: u64,
@@ -117,21 +125,24 @@ pub struct ModelUse {
     pub completion_tokens: u64,
     /// Questions put again because an answer was invalid.
     pub re_asks: u64,
-    /// Answers that the heuristic gave instead.
-    pub fallbacks: u64,
+    /// Questions that the heuristic answered in the end.
+    pub fallbacks: Part,
     /// HTTP attempts.
     pub attempts: u64,
-    /// Why the model stopped (`stop`, `length`, ...); a large share of `length` means cut answers.
+    /// Why the model stopped at the last answer of each question (`stop`, `length`, ...).
     pub finish_reasons: Vec<Count>,
 }
 
-/// Tokens of a model.
+/// Tokens of all models over all starts of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Tokens {
-    /// Read.
+    /// Read, by provenance.
     pub prompt: u64,
-    /// Written.
+    /// Written, by provenance.
     pub completion: u64,
+    /// What the run has on its books beyond that: of answers that no record holds any more, as after a kill or
+    /// `retry-rejected`, and estimates where the server told no usage.
+    pub elsewhere: u64,
 }
 
 /// What tokens cost, in the currency of the prices.

@@ -4,8 +4,11 @@
 //! `--json` prints them as they are. Holds no behaviour. Shares are fractions of 1, times are seconds.
 
 mod attributes;
+mod compared;
+mod configuration;
 mod lengths;
 mod made;
+mod standouts;
 mod texts;
 
 #[cfg(test)]
@@ -15,15 +18,18 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use attributes::{Attribute, AttributeValue, Difference, ShareChange};
+pub use attributes::{Attribute, AttributeValue, Crossed, CrossedCell, CrossedRow};
+pub use compared::{Difference, MeasureChange, More, ShareChange, Spread};
+pub use configuration::{Configuration, SettingChange, ShownExchange};
 pub use lengths::{Asked, Histogram, LengthSummary, Lengths, PartLengths};
 pub use made::{
     Cost, Count, Estimate, FileCount, Identity, Interval, Made, ModelUse, NeededSize, Rejection, Source,
     Tokens,
 };
+pub use standouts::{DrawnShare, Part, Standout};
 pub use texts::{
-    Direction, DuplicateGroup, LanguageCell, Languages, Map, Measure, Point, Term, TermList, ValueTerms,
-    Variety, Words,
+    Direction, DuplicateGroup, LanguageCell, Languages, Map, Measure, Opening, Point, Term, TermList,
+    ValueTerms, Variety, Words,
 };
 
 /// Everything found in one run directory, or in the files of one argument.
@@ -50,12 +56,20 @@ pub struct Findings {
     pub sampled: u64,
     /// Sentences that a reader must know before the numbers: lines that could not be read, what is missing.
     pub notes: Vec<String>,
+    /// What stands out, what matters most first.
+    pub stands_out: Vec<Standout>,
+    /// How the run was configured; `None` for bare files.
+    pub configuration: Option<Configuration>,
+    /// A few prompts with their answers, chosen by draw.
+    pub exchanges: Vec<ShownExchange>,
     /// Counts, tokens, cost, time, and what such a number of records can show.
     pub made: Made,
     /// Asked and actual lengths.
     pub lengths: Lengths,
     /// Drawn attributes and fields with few values, those of the sampler first.
     pub attributes: Vec<Attribute>,
+    /// Attributes that depend on others, crossed with those.
+    pub crossed: Vec<Crossed>,
     /// What is said more often than elsewhere.
     pub words: Words,
     /// How much the texts differ.
@@ -68,6 +82,8 @@ pub struct Findings {
     pub sample: Vec<SampleRecord>,
     /// In a report of several: how this one differs from the first; `None` for the first.
     pub difference: Option<Difference>,
+    /// How the reference of words (`--against`) is configured otherwise, where both are runs.
+    pub against: Vec<SettingChange>,
 }
 
 /// A record to look at.

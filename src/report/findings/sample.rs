@@ -23,9 +23,16 @@ impl Findings {
             items: 9_500,
             sampled: 60,
             notes: vec!["3 lines of `rows.jsonl` are no JSON and were left out".into()],
+            stands_out: vec![Standout::CutOff {
+                model: "writer".into(),
+                answers: Part { count: 300, of: 9_700 },
+            }],
+            configuration: Some(configuration()),
+            exchanges: vec![exchange()],
             made: made(),
             lengths: lengths(),
             attributes: vec![attribute("tone", true), attribute("topic", true), attribute("split", false)],
+            crossed: vec![crossed()],
             words: words(),
             variety: variety(),
             map: Some(map()),
@@ -33,7 +40,7 @@ impl Findings {
                 texts: 60,
                 sampled: true,
                 unsure: 2,
-                as_asked: Some(0.9),
+                as_asked: Some(Part { count: 50, of: 55 }),
                 cells: vec![
                     cell(Some("English"), "English", 50, Some(true)),
                     cell(Some("English"), "German", 5, Some(false)),
@@ -42,6 +49,7 @@ impl Findings {
             }),
             sample: (0..40).map(record).collect(),
             difference: None,
+            against: Vec::new(),
         }
     }
 
@@ -51,12 +59,14 @@ impl Findings {
         let mut second = first.clone();
         second.name = "user-inputs-2".into();
         second.records = 4_000;
-        let measures = first.variety.measures.iter().cloned().map(|measure| {
-            let after = Measure { value: measure.value * 1.1, ..measure.clone() };
-            (measure, after)
-        });
         second.difference = Some(Difference {
             from: first.name,
+            settings: vec![SettingChange {
+                setting: "models.writer.params.temperature".into(),
+                before: Some("0.7".into()),
+                after: Some("1.2 <b>".into()),
+            }],
+            settings_known: true,
             shares: vec![ShareChange {
                 attribute: "tone".into(),
                 value: "angry".into(),
@@ -64,7 +74,10 @@ impl Findings {
                 after: 0.3,
                 z: 9.1,
             }],
-            measures: measures.collect(),
+            measures: vec![
+                change("distinct_1", "Distinct words", 0.031, 0.052, More::After),
+                change("exact_duplicates", "Exact duplicates", 0.001, 0.001, More::Neither),
+            ],
             words: vec![term("refund", 120, 20, 2.0, 6.5), term("card", 10, 90, -1.8, -5.0)],
             first_words: vec![term("how", 300, 200, 0.5, 4.0)],
         });
@@ -73,16 +86,17 @@ impl Findings {
 }
 
 fn made() -> Made {
-    let count = |name: &str, count: u64, share: f64| Count { name: name.into(), count, share };
+    let count = |name: &str, count: u64, of: u64| Count { name: name.into(), part: Part { count, of } };
     Made {
         files: vec![FileCount {
             path: "rows.jsonl".into(),
             records: 9_500,
             malformed: 3,
             damage: None,
+            by_heuristic: 0,
             measured: true,
         }],
-        splits: vec![count("train", 8_550, 0.9), count("validation", 950, 0.1)],
+        splits: vec![count("train", 8_550, 9_500), count("validation", 950, 9_500)],
         identity: Some(Identity {
             admitted: 10_000,
             ok: 9_500,
@@ -91,26 +105,29 @@ fn made() -> Made {
             in_flight: 0,
             holds: true,
         }),
-        drops: vec![count("crosses_split", 300, 0.03)],
+        drops: vec![count("crosses_split", 300, 10_000)],
         rejections: vec![Rejection {
             class: "schema".into(),
             stage: "parse".into(),
-            count: 200,
-            share: 0.0206,
+            part: Part { count: 200, of: 9_700 },
             example: "`question` is missing in <answer>".into(),
         }],
         models: vec![ModelUse {
             model: "writer".into(),
             provider: "openai".into(),
+            asked_as: Some("small-8b".into()),
+            reported_as: vec![count("small-8b-2026-01", 9_700, 9_700)],
             calls: 9_700,
             prompt_tokens: 1_940_000,
             completion_tokens: 242_500,
             re_asks: 12,
-            fallbacks: 0,
+            fallbacks: Part { count: 0, of: 9_700 },
             attempts: 9_800,
-            finish_reasons: vec![count("stop", 9_600, 0.99), count("length", 100, 0.01)],
+            finish_reasons: vec![count("stop", 9_400, 9_700), count("length", 300, 9_700)],
         }],
-        tokens: Some(Tokens { prompt: 1_940_000, completion: 242_500 }),
+        source_unread: 0,
+        spent: None,
+        tokens: Some(Tokens { prompt: 1_940_000, completion: 242_500, elsewhere: 0 }),
         cost: Some(Cost {
             price_in: 0.5,
             price_out: 1.5,
@@ -152,8 +169,8 @@ fn lengths() -> Lengths {
             records: 9_500,
             correlation: Some(0.71),
             ratio: 1.12,
-            within_25: 0.48,
-            within_50: 0.83,
+            within_25: Part { count: 4_560, of: 9_500 },
+            within_50: Part { count: 7_885, of: 9_500 },
             pairs: (0..200).map(|n| (2 + n % 60, 3 + (n * 7) % 70)).collect(),
         }),
     }
@@ -180,10 +197,12 @@ fn attribute(name: &str, drawn: bool) -> Attribute {
         interval: Interval { low: share - 0.01, high: share + 0.01 },
         kept: share * 10_000.0 * (1.0 - rejected),
         kept_share: share * (1.0 - rejected),
+        rejected: share * 10_000.0 * rejected,
         rejected_share: rejected,
         z_configured: drawn.then_some(0.4),
         z_rejected: Some(rejected * 40.0),
-        outlier,
+        drawn_otherwise: false,
+        rejected_often: outlier,
     };
     Attribute {
         name: name.into(),
@@ -195,6 +214,8 @@ fn attribute(name: &str, drawn: bool) -> Attribute {
         ],
         other_values: 0,
         items: 9_700.0,
+        differs: false,
+        rejects: true,
         p_configured: drawn.then_some(0.62),
         p_rejected: Some(1e-12),
         evenness: Some(0.94),
@@ -202,7 +223,7 @@ fn attribute(name: &str, drawn: bool) -> Attribute {
 }
 
 fn term(term: &str, count: u64, count_reference: u64, log_odds: f64, z: f64) -> Term {
-    Term { term: term.into(), count, count_reference, log_odds, z }
+    Term { term: term.into(), count, count_reference, expected: count_reference as f64 / 6.0, log_odds, z }
 }
 
 fn words() -> Words {
@@ -219,6 +240,11 @@ fn words() -> Words {
         words: list(&["library", "card", "renew", "</script><b>", "museum"]),
         bigrams: list(&["library card", "how do", "can i"]),
         first_words: list(&["how", "can", "what"]),
+        openings: vec![
+            Opening { word: "how".into(), texts: 4_000, so_far: Part { count: 4_000, of: 9_500 } },
+            Opening { word: "can".into(), texts: 2_000, so_far: Part { count: 6_000, of: 9_500 } },
+        ],
+        texts: 9_500,
         by_value: vec![ValueTerms {
             attribute: "tone".into(),
             value: "angry <script>alert(1)</script>".into(),
@@ -234,6 +260,7 @@ fn variety() -> Variety {
         key: key.into(),
         name: name.into(),
         value,
+        part: None,
         share,
         more_varied,
         texts: if share { 9_500 } else { 60 },
@@ -246,7 +273,10 @@ fn variety() -> Variety {
             measure("entropy_normalised", "Evenness of words", 0.78, true, Direction::Higher),
             measure("self_bleu", "Self-BLEU", 0.42, false, Direction::Lower),
             measure("vendi_score", "Vendi score", 41.3, false, Direction::Higher),
-            measure("near_duplicates", "Near duplicates", 0.06, true, Direction::Lower),
+            Measure {
+                part: Some(Part { count: 570, of: 9_500 }),
+                ..measure("near_duplicates", "Near duplicates", 0.06, true, Direction::Lower)
+            },
         ],
         groups: vec![DuplicateGroup {
             size: 5,
@@ -293,4 +323,66 @@ fn attributes_of(n: u32) -> BTreeMap<String, String> {
     let split = if n.is_multiple_of(10) { "validation" } else { "train" };
     let entries = [("tone", tone), ("topic", ["cards", "fines"][n as usize % 2]), ("split", split)];
     entries.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+}
+
+fn configuration() -> Configuration {
+    Configuration {
+        pipeline: "name: user-inputs\nseed: 42 # </pre><script>alert(1)</script>\n".into(),
+        settings: [("seed".to_owned(), "42".to_owned())].into(),
+    }
+}
+
+fn exchange() -> ShownExchange {
+    let turn = |role: &str, text: &str| Turn { role: role.into(), text: text.into() };
+    ShownExchange {
+        id: "000007".into(),
+        stage: "llm".into(),
+        model: "writer".into(),
+        provider: "openai".into(),
+        outcome: "ok".into(),
+        messages: vec![turn("system", "You write."), turn("user", "Ask <script>alert(1)</script>")],
+        answer: Some("How do I renew?</details>".into()),
+    }
+}
+
+fn crossed() -> Crossed {
+    let cell = |items: f64, of: f64, configured: f64| CrossedCell {
+        items,
+        share: items / of,
+        configured: Some(configured),
+        differs: false,
+    };
+    Crossed {
+        attribute: "tone".into(),
+        on: "topic".into(),
+        values: vec!["".into(), "angry".into()],
+        rows: vec![
+            CrossedRow {
+                value: "cards".into(),
+                items: 500.0,
+                cells: vec![cell(400.0, 500.0, 0.8), cell(100.0, 500.0, 0.2)],
+            },
+            CrossedRow {
+                value: "fines".into(),
+                items: 100.0,
+                cells: vec![cell(40.0, 100.0, 0.4), cell(60.0, 100.0, 0.6)],
+            },
+        ],
+        items: 600.0,
+        left_out: 0,
+    }
+}
+
+fn change(key: &str, name: &str, before: f64, after: f64, verdict: More) -> MeasureChange {
+    MeasureChange {
+        key: key.into(),
+        name: name.into(),
+        share: true,
+        more_varied: Direction::Higher,
+        texts: 400,
+        before: Spread { mean: before, error: 0.001 },
+        after: Spread { mean: after, error: 0.001 },
+        change: (after - before - 0.003, after - before + 0.003),
+        verdict,
+    }
 }

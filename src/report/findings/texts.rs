@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::Part;
+
 /// What is said more often than in a reference: log-odds ratio with an informative Dirichlet prior.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Words {
@@ -15,8 +17,23 @@ pub struct Words {
     pub bigrams: TermList,
     /// The word each text begins with.
     pub first_words: TermList,
+    /// The most frequent first words, with how many texts begin with each; at most 12.
+    pub openings: Vec<Opening>,
+    /// Texts whose first word was counted.
+    pub texts: u64,
     /// What texts of one attribute value say more often than all other texts do; values with enough texts.
     pub by_value: Vec<ValueTerms>,
+}
+
+/// A first word.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Opening {
+    /// The word.
+    pub word: String,
+    /// Texts that begin with it.
+    pub texts: u64,
+    /// Texts that begin with it or with one listed before it.
+    pub so_far: Part,
 }
 
 /// Terms compared with a reference.
@@ -45,6 +62,8 @@ pub struct Term {
     pub count: u64,
     /// How often in the reference (y2).
     pub count_reference: u64,
+    /// How often it would be said here if it were as frequent as in the reference.
+    pub expected: f64,
     /// The log-odds ratio (delta): its sign says where the term is more frequent.
     pub log_odds: f64,
     /// Standard score; |z| > 1.96 is the usual cut, and |z| > 4 is fair where thousands of words are tested.
@@ -85,6 +104,8 @@ pub struct Measure {
     pub name: String,
     /// The value.
     pub value: f64,
+    /// What was counted, for a share of texts.
+    pub part: Option<Part>,
     /// Whether the value is a share, to be shown in percent.
     pub share: bool,
     /// Which way means more variety.
@@ -151,8 +172,8 @@ pub struct Languages {
     pub sampled: bool,
     /// Texts too short or too mixed to tell; they are in no cell.
     pub unsure: u64,
-    /// Share of texts that are in the language asked for, of those that asked for one known to the detector.
-    pub as_asked: Option<f64>,
+    /// Texts that are in the language asked for, of those that asked for one known to the detector and tell theirs.
+    pub as_asked: Option<Part>,
     /// Counts by asked and found, most frequent first.
     pub cells: Vec<LanguageCell>,
 }

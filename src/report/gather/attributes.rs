@@ -17,8 +17,8 @@ const MOST_COUNTED: usize = 2_000;
 const MOST_LISTED: usize = 100;
 /// A field with more values than this is no attribute.
 const MOST_OF_A_FIELD: usize = 60;
-/// |z| from which a value stands out.
-const OUTLIER: f64 = 3.0;
+/// The chance at which a test finds a difference where there is none: over all values of an attribute together.
+const MISTAKE: f64 = 0.001;
 /// A value with fewer items cannot stand out.
 const FEWEST: f64 = 5.0;
 
@@ -48,23 +48,40 @@ struct Counts {
 struct Weights {
     drawn: f64,
     kept: f64,
+    rejected: f64,
+}
+
+/// How a record ended.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Kept,
+    Rejected,
+    Dropped,
 }
 
 impl Weights {
-    fn add(&mut self, weight: f64, kept: bool) {
+    fn add(&mut self, weight: f64, end: End) {
         self.drawn += weight;
-        self.kept += if kept { weight } else { 0.0 };
+        match end {
+            End::Kept => self.kept += weight,
+            End::Rejected => self.rejected += weight,
+            End::Dropped => {}
+        }
     }
 
     fn rejected_share(self) -> f64 {
-        if self.drawn > 0.0 { (1.0 - self.kept / self.drawn).max(0.0) } else { 0.0 }
+        if self.drawn > 0.0 { self.rejected / self.drawn } else { 0.0 }
     }
 }
 
 impl AttributeCounts {
     /// Counts a record that has a `weight` of its item.
     pub(super) fn add(&mut self, record: &Found, weight: f64) {
-        let kept = record.is_kept();
+        let end = match &record.rejected {
+            Some(_) => End::Rejected,
+            None if record.dropped => End::Dropped,
+            None => End::Kept,
+        };
         for (index, attribute) in record.attributes.iter().enumerate() {
             let earlier = &record.attributes[..index];
             if earlier.contains(attribute) {
@@ -79,7 +96,7 @@ impl AttributeCounts {
                 self.by_name.insert(attribute.name.clone(), counts);
             }
             let Some(counts) = self.by_name.get_mut(&attribute.name) else { continue };
-            counts.add(attribute, weight, kept, earlier.iter().any(|other| other.name == attribute.name));
+            counts.add(attribute, weight, end, earlier.iter().any(|other| other.name == attribute.name));
         }
     }
 
@@ -103,23 +120,23 @@ impl AttributeCounts {
 }
 
 impl Counts {
-    fn add(&mut self, attribute: &Drawn, weight: f64, kept: bool, again: bool) {
+    fn add(&mut self, attribute: &Drawn, weight: f64, end: End, again: bool) {
         self.by_sampler |= attribute.by_sampler;
         self.numbers_only &= attribute.number;
         self.several |= again;
         if !again {
-            self.all.add(weight, kept);
+            self.all.add(weight, end);
         }
         if self.is_text {
             return;
         }
         if let Some(weights) = self.values.get_mut(&attribute.value) {
-            weights.add(weight, kept);
+            weights.add(weight, end);
         } else if self.values.len() > MOST_OF_A_FIELD && !self.by_sampler {
             self.is_text = true;
             self.values = HashMap::new();
         } else if self.values.len() < MOST_COUNTED {
-            self.values.entry(attribute.value.clone()).or_default().add(weight, kept);
+            self.values.entry(attribute.value.clone()).or_default().add(weight, end);
         } else {
             self.uncounted += 1;
         }
@@ -153,21 +170,28 @@ impl Counts {
         values.sort_by(|a, b| b.1.drawn.total_cmp(&a.1.drawn).then_with(|| a.0.cmp(b.0)));
         let drawn: Vec<f64> = values.iter().map(|(_, weights)| weights.drawn).collect();
         let groups: Vec<(f64, f64)> =
-            values.iter().map(|(_, weights)| (weights.drawn - weights.kept, weights.kept)).collect();
+            values.iter().map(|(_, weights)| (weights.rejected, weights.drawn - weights.rejected)).collect();
         let p_configured = configured.filter(|_| !self.several).and_then(|configured| {
             let wanted: Vec<f64> =
                 values.iter().map(|(value, _)| configured.get(*value).copied().unwrap_or(0.0)).collect();
             shares::p_of_shares(&drawn, &wanted)
         });
-        let whole = |value: &(&str, Weights)| self.value(value.0, value.1, configured);
+        // Of so many tests, some would be passed by chance alone.
+        let sure = shares::z_of_chance(MISTAKE / values.len().max(1) as f64);
+        let whole = |value: &(&str, Weights)| self.value(value.0, value.1, configured, sure);
+        let found: Vec<AttributeValue> = values.iter().map(whole).collect();
+        let p_rejected = if self.several { None } else { shares::p_of_groups(&groups) };
+        let is_mistake = |p: Option<f64>| p.is_some_and(|p| p < MISTAKE);
         Attribute {
             name: name.to_owned(),
             drawn: self.by_sampler,
-            values: values.iter().take(MOST_LISTED).map(whole).collect(),
+            differs: is_mistake(p_configured) || found.iter().any(|value| value.drawn_otherwise),
+            rejects: is_mistake(p_rejected) || found.iter().any(|value| value.rejected_often),
+            values: listed(found),
             other_values: values.len().saturating_sub(MOST_LISTED) as u64 + self.uncounted,
             items: self.all.drawn,
             p_configured,
-            p_rejected: if self.several { None } else { shares::p_of_groups(&groups) },
+            p_rejected,
             evenness: if self.several { None } else { shares::evenness(&drawn) },
         }
     }
@@ -177,18 +201,20 @@ impl Counts {
         value: &str,
         weights: Weights,
         configured: Option<&BTreeMap<String, f64>>,
+        sure: f64,
     ) -> AttributeValue {
         let share = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
         let drawn_share = share(weights.drawn, self.all.drawn);
         let configured = configured.map(|configured| configured.get(value).copied().unwrap_or(0.0));
         let z_configured =
             configured.and_then(|expected| shares::z_against(drawn_share, expected, self.all.drawn));
-        let rejected = weights.drawn - weights.kept;
-        let others = (self.all.drawn - self.all.kept - rejected, self.all.drawn - weights.drawn);
-        let z_rejected = shares::z_between(rejected, weights.drawn, others.0, others.1);
+        let others = (self.all.rejected - weights.rejected, self.all.drawn - weights.drawn);
+        let z_rejected = shares::z_between(weights.rejected, weights.drawn, others.0, others.1);
         let expected = configured.unwrap_or(0.0) * self.all.drawn;
-        let drawn_wrong = expected >= FEWEST && z_configured.is_some_and(|z| z.abs() > OUTLIER);
-        let rejected_often = weights.drawn >= FEWEST && z_rejected.is_some_and(|z| z > OUTLIER);
+        let drawn_otherwise = match configured {
+            Some(share) if share <= 0.0 => weights.drawn >= FEWEST,
+            _ => expected >= FEWEST && z_configured.is_some_and(|z| z.abs() > sure),
+        };
         AttributeValue {
             value: value.to_owned(),
             configured,
@@ -197,12 +223,22 @@ impl Counts {
             interval: intervals::wilson(drawn_share.min(1.0), self.all.drawn),
             kept: weights.kept,
             kept_share: share(weights.kept, self.all.kept),
+            rejected: weights.rejected,
             rejected_share: weights.rejected_share(),
             z_configured,
             z_rejected,
-            outlier: drawn_wrong || rejected_often,
+            drawn_otherwise,
+            rejected_often: weights.drawn >= FEWEST && z_rejected.is_some_and(|z| z > sure),
         }
     }
+}
+
+/// The most frequent values, and those that stand out however rare they are.
+fn listed(values: Vec<AttributeValue>) -> Vec<AttributeValue> {
+    let is_listed = |(place, value): &(usize, AttributeValue)| {
+        *place < MOST_LISTED || value.drawn_otherwise || value.rejected_often
+    };
+    values.into_iter().enumerate().filter(is_listed).take(2 * MOST_LISTED).map(|(_, value)| value).collect()
 }
 
 #[cfg(test)]
@@ -238,7 +274,7 @@ mod tests {
         let shown: Vec<_> = tone
             .values
             .iter()
-            .map(|value| (value.value.as_str(), value.drawn, value.kept, value.outlier))
+            .map(|value| (value.value.as_str(), value.drawn, value.kept, value.rejected_often))
             .collect();
         assert_eq!(
             shown,
@@ -246,6 +282,7 @@ mod tests {
         );
         assert!(tone.p_configured.unwrap() > 0.99 && tone.p_rejected.unwrap() < 1e-9);
         assert!(tone.values[2].z_rejected.unwrap() > 10.0);
+        assert!(tone.rejects && !tone.differs);
     }
 
     #[test]
@@ -254,9 +291,23 @@ mod tests {
         (0..100).for_each(|_| counts.add(&record("tone", "calm", true, false), 1.0));
         let configured = BTreeMap::from([("calm".to_owned(), 0.5), ("angry".to_owned(), 0.5)]);
         let attributes = counts.attributes(&BTreeMap::from([("tone".to_owned(), configured)]));
-        assert!(attributes[0].values.iter().all(|value| value.outlier));
+        assert!(attributes[0].differs && attributes[0].values.iter().all(|value| value.drawn_otherwise));
         assert_eq!(attributes[0].values[1].drawn, 0.0);
         assert!(attributes[0].p_configured.unwrap() < 1e-6);
+    }
+
+    #[test]
+    fn what_was_dropped_was_drawn_and_not_rejected() {
+        let mut counts = AttributeCounts::default();
+        for n in 0..20 {
+            let mut record = record("tone", if n % 2 == 0 { "calm" } else { "" }, true, n == 0);
+            record.dropped = n > 14;
+            counts.add(&record, 1.0);
+        }
+        let tone = &counts.attributes(&BTreeMap::new())[0];
+        let sum = |of: fn(&AttributeValue) -> f64| tone.values.iter().map(of).sum::<f64>();
+        let sums = (sum(|value| value.drawn), sum(|value| value.kept), sum(|value| value.rejected));
+        assert_eq!(sums, (20.0, 14.0, 1.0));
     }
 
     #[test]

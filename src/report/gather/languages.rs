@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::report::findings::{LanguageCell, Languages, SampleRecord};
+use crate::report::findings::{LanguageCell, Languages, Part, SampleRecord};
 use crate::report::statistics::language;
 
 use super::sample::text;
@@ -40,7 +40,7 @@ pub(super) fn languages(sample: &[SampleRecord], sampled: bool) -> Option<Langua
         texts: sample.len() as u64,
         sampled,
         unsure,
-        as_asked: (asked > 0).then(|| met as f64 / asked as f64),
+        as_asked: (asked > 0).then_some(Part { count: met, of: asked }),
         cells,
     })
 }
@@ -50,12 +50,12 @@ pub(super) fn note(languages: &Languages) -> Option<String> {
     let told: u64 = languages.cells.iter().map(|cell| cell.count).sum();
     let english: u64 =
         languages.cells.iter().filter(|cell| cell.found == "English").map(|cell| cell.count).sum();
-    let others = (told - english) as f64 / told.max(1) as f64;
-    (others > SHARE_OF_OTHERS).then(|| {
+    let others = Part { count: told - english, of: told };
+    (others.share() > SHARE_OF_OTHERS).then(|| {
         format!(
-            "{:.0} % of the texts are not in English, but words are compared with an English list: everyday words of other \
-             languages stand out; `--against` takes a reference of your own",
-            others * 100.0
+            "of {told} texts whose language can be told, {} are not in English, but words are compared with an English list: \
+             everyday words of other languages stand out; `--against` takes a reference of your own",
+            others.count
         )
     })
 }
@@ -100,11 +100,11 @@ mod tests {
             record("English", "?"),
         ];
         let found = languages(&sample, false).unwrap();
-        assert_eq!((found.texts, found.unsure, found.as_asked), (6, 1, Some(2.0 / 3.0)));
+        assert_eq!((found.texts, found.unsure, found.as_asked), (6, 1, Some(Part { count: 2, of: 3 })));
         assert_eq!(found.cells.iter().map(|cell| cell.count).sum::<u64>(), 5);
         let unknown = found.cells.iter().find(|cell| cell.asked.as_deref() == Some("Klingon")).unwrap();
         assert_eq!(unknown.matches, None);
-        assert!(note(&found).unwrap().starts_with("40 % of the texts"));
+        assert!(note(&found).unwrap().starts_with("of 5 texts whose language can be told, 2 are not"));
         assert_eq!(languages(&[record("en", "?")], false), None);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::report::findings::{Asked, Lengths, PartLengths, SampleRecord};
 use crate::report::read::Found;
-use crate::report::statistics::lengths::{Follow, LengthCounts};
+use crate::report::statistics::lengths::{Follow, LengthCounts, Scale};
 use crate::report::statistics::ngrams::count_words;
 use crate::report::statistics::tokens;
 
@@ -13,6 +13,9 @@ const PAIRS: usize = 500;
 
 /// The parts in the order they are shown and, of parts that have no asked length, preferred.
 const PARTS: [&str; 3] = ["text", "user", "assistant"];
+
+/// The bins' reach by part and unit, so that all data sets of a report are drawn over the same ones.
+pub(super) type Scales = BTreeMap<(&'static str, &'static str), Scale>;
 
 /// Lengths over all kept records.
 #[derive(Debug, Default)]
@@ -51,21 +54,39 @@ impl LengthsOfParts {
         }
     }
 
+    /// Makes room for these lengths.
+    pub(super) fn hold(&self, scales: &mut Scales) {
+        for (unit, lengths) in [("words", &self.words), ("tokens", &self.tokens)] {
+            for (part, lengths) in lengths {
+                let scale = scales.entry((part, unit)).or_default();
+                scale.hold(lengths);
+                if unit == "words" && self.asked_of() == Some(*part) {
+                    scale.hold(&self.asked);
+                }
+            }
+        }
+    }
+
+    /// A length is asked of what the model writes: the text, or the assistant's part of a conversation.
+    fn asked_of(&self) -> Option<&'static str> {
+        ["text", "assistant", "user"].into_iter().find(|part| self.follow.contains_key(part))
+    }
+
     /// The lengths; `sample` gives the points of the scatter plot.
-    pub(super) fn lengths(&self, sample: &[SampleRecord]) -> Lengths {
-        // A length is asked of what the model writes: the text, or the assistant's part of a conversation.
-        let asked_of = ["text", "assistant", "user"].into_iter().find(|part| self.follow.contains_key(part));
+    pub(super) fn lengths(&self, sample: &[SampleRecord], scales: &Scales) -> Lengths {
+        let asked_of = self.asked_of();
         let mut parts = Vec::new();
         for part in PARTS {
             for (unit, lengths) in [("words", &self.words), ("tokens", &self.tokens)] {
                 let Some(lengths) = lengths.get(part) else { continue };
                 let asked = (unit == "words" && asked_of == Some(part)).then_some(&self.asked);
+                let scale = scales.get(&(part, unit)).copied().unwrap_or_default();
                 parts.push(PartLengths {
                     part: part.to_owned(),
                     unit: unit.to_owned(),
                     actual: lengths.summary(),
                     sampled: false,
-                    histogram: lengths.histogram(asked),
+                    histogram: lengths.histogram(asked, &scale),
                 });
             }
         }
@@ -108,7 +129,9 @@ mod tests {
         lengths.add(&record("user", "one two", None));
         lengths.add(&record("assistant", "one two three", None));
         lengths.add(&record("system", "unheard", None));
-        let found = lengths.lengths(&[]);
+        let mut scales = Scales::default();
+        lengths.hold(&mut scales);
+        let found = lengths.lengths(&[], &scales);
         let words = found.parts.iter().filter(|part| part.unit == "words");
         let words: Vec<_> = words.map(|part| (part.part.as_str(), part.actual.median)).collect();
         assert_eq!(words, [("user", 2), ("assistant", 3)]);
@@ -120,9 +143,11 @@ mod tests {
         let mut lengths = LengthsOfParts::default();
         lengths.add(&record("text", "one two three four", Some(4)));
         lengths.add(&record("text", "one two three", Some(5)));
-        let found = lengths.lengths(&[]);
+        let mut scales = Scales::default();
+        lengths.hold(&mut scales);
+        let found = lengths.lengths(&[], &scales);
         let asked = found.asked.unwrap();
-        assert_eq!((asked.records, asked.within_25, asked.within_50), (2, 0.5, 1.0));
+        assert_eq!((asked.records, asked.within_25.count, asked.within_50.count), (2, 1, 2));
         assert_eq!(found.parts[0].histogram.asked.as_ref().unwrap().iter().sum::<u64>(), 2);
     }
 }

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde_json::Value;
 
 use crate::report::findings::{
-    Cost, Count, Estimate, FileCount, Identity, Made, ModelUse, NeededSize, Rejection, Tokens,
+    Cost, Count, Estimate, FileCount, Identity, Made, ModelUse, NeededSize, Part, Rejection, Tokens,
 };
-use crate::report::read::{About, Found};
+use crate::report::read::{About, DeclaredModel, Found};
 use crate::report::statistics::intervals;
 
 /// Shares whose interval is shown.
@@ -25,14 +25,23 @@ pub(super) struct MadeCounts {
     rejected: u64,
     rejections: BTreeMap<(String, String), (u64, String)>,
     splits: BTreeMap<String, u64>,
-    models: BTreeMap<(String, String), Use>,
+    /// By the model's name in the pipeline: tokens are the model's, whoever answered in the end.
+    models: BTreeMap<String, Use>,
+    /// Records that the heuristic answered, by the sinks that hold them.
+    by_heuristic: HashMap<usize, u64>,
 }
 
 #[derive(Debug, Default)]
 struct Use {
     counts: [u64; 6],
+    provider: Option<String>,
+    asked_as: Option<String>,
+    reported_as: HashMap<String, u64>,
     finish_reasons: HashMap<String, u64>,
 }
+
+/// Names that a server reports and reasons that it stops for, so many of each; further ones are taken together.
+const MOST_NAMES: usize = 20;
 
 impl MadeCounts {
     /// Counts the records of one item.
@@ -53,6 +62,11 @@ impl MadeCounts {
                     *self.splits.entry(split.value.clone()).or_default() += 1;
                 }
             }
+            if record.is_by_heuristic() {
+                for sink in &record.sinks {
+                    *self.by_heuristic.entry(*sink).or_default() += 1;
+                }
+            }
             for call in &record.calls {
                 // The children of a fan-out carry the calls of their parent.
                 if calls.insert(call.to_string()) {
@@ -66,23 +80,29 @@ impl MadeCounts {
     fn add_call(&mut self, call: &Value) {
         let text = |key: &str| call.get(key).and_then(Value::as_str);
         let number = |key: &str| call.get(key).and_then(Value::as_u64).unwrap_or_default();
-        let name = |key: &str| text(key).unwrap_or("unknown").to_owned();
-        let model = self.models.entry((name("model"), name("provider"))).or_default();
-        let fallback = u64::from(text("fallback").is_some());
+        let name = text("model").unwrap_or("unknown").to_owned();
+        let model = self.models.entry(name).or_default();
+        let fallback = text("fallback").is_some();
         let counts = [
             1,
             number("prompt_tokens"),
             number("completion_tokens"),
             number("re_asks"),
-            fallback,
+            u64::from(fallback),
             number("attempts"),
         ];
         for (sum, count) in model.counts.iter_mut().zip(counts) {
             *sum += count;
         }
-        if let Some(reason) = text("finish_reason") {
-            *model.finish_reasons.entry(reason.to_owned()).or_default() += 1;
+        // A fallback names the heuristic, which is not what the pipeline says of the model.
+        if let Some(provider) = text("provider").filter(|_| !fallback) {
+            model.provider = Some(provider.to_owned());
         }
+        if let Some(asked_as) = text("served_as") {
+            model.asked_as = Some(asked_as.to_owned());
+        }
+        count(&mut model.reported_as, text("reported_as"));
+        count(&mut model.finish_reasons, text("finish_reason"));
     }
 
     /// Everything that was made; `prices` are for a million tokens read and written.
@@ -92,17 +112,27 @@ impl MadeCounts {
         let rejections = self.rejections.into_iter().map(|((class, stage), (count, example))| Rejection {
             class,
             stage,
-            count,
-            share: share(count, whole),
+            part: Part { count, of: whole },
             example,
         });
         let mut rejections: Vec<Rejection> = rejections.collect();
-        rejections.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.class.cmp(&b.class)));
-        let models: Vec<ModelUse> = self.models.into_iter().map(|(names, used)| used.named(names)).collect();
+        rejections.sort_by(|a, b| b.part.count.cmp(&a.part.count).then_with(|| a.class.cmp(&b.class)));
+        let named = self.models.into_iter().map(|(name, used)| {
+            let declared = about.models.get(&name).cloned().unwrap_or_default();
+            used.named(name, declared)
+        });
+        let models: Vec<ModelUse> = named.collect();
         let tokens = tokens(&models, &about.status);
+        let mut files = about.files.clone();
+        for (sink, count) in self.by_heuristic {
+            files.get_mut(sink).into_iter().for_each(|file| file.by_heuristic = count);
+        }
+        let number = |key: &str| about.status.pointer(key).and_then(Value::as_f64);
         Made {
-            files: about.files.clone(),
             splits: splits(self.splits, &about.files, records),
+            files,
+            source_unread: number("/source_failures").unwrap_or_default() as u64,
+            spent: number("/spent/cost").filter(|cost| *cost > 0.0),
             identity: identity(&about.status),
             drops: drops(&about.status),
             rejections,
@@ -117,30 +147,39 @@ impl MadeCounts {
 }
 
 impl Use {
-    fn named(self, (model, provider): (String, String)) -> ModelUse {
+    fn named(self, model: String, declared: DeclaredModel) -> ModelUse {
         let [calls, prompt_tokens, completion_tokens, re_asks, fallbacks, attempts] = self.counts;
+        let provider = self.provider.or(declared.provider).unwrap_or_else(|| "unknown".to_owned());
+        let is_asked = !["heuristic", "mock"].contains(&&*provider);
+        // Reasons and names come of last answers; where the server gave none of either, there is nothing to share.
+        let answered = self.finish_reasons.values().sum();
+        let reported = self.reported_as.values().sum();
         ModelUse {
             model,
+            asked_as: self.asked_as.or(declared.model.filter(|_| is_asked)),
             provider,
+            reported_as: counted(self.reported_as, reported),
             calls,
             prompt_tokens,
             completion_tokens,
             re_asks,
-            fallbacks,
+            fallbacks: Part { count: fallbacks, of: calls },
             attempts,
-            finish_reasons: counted(self.finish_reasons, calls),
+            finish_reasons: counted(self.finish_reasons, answered),
         }
     }
 }
 
-fn share(part: u64, whole: u64) -> f64 {
-    part as f64 / whole.max(1) as f64
+fn count(counts: &mut HashMap<String, u64>, name: Option<&str>) {
+    let Some(name) = name else { return };
+    let is_new = !counts.contains_key(name) && counts.len() >= MOST_NAMES;
+    *counts.entry(if is_new { "others" } else { name }.to_owned()).or_default() += 1;
 }
 
 fn counted(counts: impl IntoIterator<Item = (String, u64)>, whole: u64) -> Vec<Count> {
-    let counts = counts.into_iter().map(|(name, count)| Count { name, count, share: share(count, whole) });
+    let counts = counts.into_iter().map(|(name, count)| Count { name, part: Part { count, of: whole } });
     let mut counts: Vec<Count> = counts.collect();
-    counts.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.name.cmp(&b.name)));
+    counts.sort_by(|a, b| b.part.count.cmp(&a.part.count).then_with(|| a.name.cmp(&b.name)));
     counts
 }
 
@@ -176,15 +215,13 @@ fn drops(status: &Value) -> Vec<Count> {
     counted(drops, status.get("admitted").and_then(Value::as_u64).unwrap_or_default())
 }
 
-/// Provenance counts over all starts but not what was dropped, `status.json` counts the latest start: the larger.
+/// Provenance tells the tokens of all that ended, by model; the run's books tell all that was spent, over all starts.
 fn tokens(models: &[ModelUse], status: &Value) -> Option<Tokens> {
-    let known =
-        |key: &str| status.pointer(&format!("/tokens/{key}")).and_then(Value::as_u64).unwrap_or_default();
+    let spent = status.pointer("/spent/tokens").and_then(Value::as_u64).unwrap_or_default();
     let prompt: u64 = models.iter().map(|model| model.prompt_tokens).sum();
     let completion: u64 = models.iter().map(|model| model.completion_tokens).sum();
-    let tokens =
-        Tokens { prompt: prompt.max(known("prompt")), completion: completion.max(known("completion")) };
-    (tokens.prompt + tokens.completion > 0).then_some(tokens)
+    let tokens = Tokens { prompt, completion, elsewhere: spent.saturating_sub(prompt + completion) };
+    (prompt + completion + tokens.elsewhere > 0).then_some(tokens)
 }
 
 fn cost((price_in, price_out): (f64, f64), tokens: Tokens, records: u64) -> Cost {
@@ -220,7 +257,7 @@ mod tests {
 
     #[test]
     fn drops_are_read_in_both_shapes() {
-        let expected = [Count { name: "filter".into(), count: 5, share: 0.5 }];
+        let expected = [Count { name: "filter".into(), part: Part { count: 5, of: 10 } }];
         assert_eq!(drops(&json!({"admitted": 10, "drops": [["filter", 5]]})), expected);
         assert_eq!(drops(&json!({"admitted": 10, "drops": {"filter": 5}})), expected);
         assert_eq!(drops(&Value::Null), []);
@@ -228,7 +265,7 @@ mod tests {
 
     #[test]
     fn cost_follows_prices_per_million() {
-        let cost = cost((0.5, 1.5), Tokens { prompt: 2_000_000, completion: 1_000_000 }, 5_000);
+        let cost = cost((0.5, 1.5), Tokens { prompt: 2_000_000, completion: 1_000_000, elsewhere: 0 }, 5_000);
         assert_eq!((cost.prompt, cost.completion, cost.total), (1.0, 1.5, 2.5));
         assert_eq!(cost.per_thousand_records, Some(0.5));
     }
@@ -242,5 +279,47 @@ mod tests {
         counts.add(&[record]);
         let used = counts.models.into_values().next().unwrap();
         assert_eq!((used.counts[0], used.counts[1]), (2, 20));
+    }
+
+    #[test]
+    fn tokens_and_reasons_are_the_models_though_the_heuristic_answered() {
+        let mut counts = MadeCounts::default();
+        for n in 0..12 {
+            let call = match n < 3 {
+                true => {
+                    json!({"model": "teacher", "provider": "heuristic", "fallback": "json: broken", "n": n,
+                    "prompt_tokens": 100, "completion_tokens": 50, "finish_reason": "length"})
+                }
+                false => json!({"model": "teacher", "provider": "openai", "served_as": "small", "n": n,
+                    "reported_as": "small-2", "prompt_tokens": 100, "completion_tokens": 20, "finish_reason": "stop"}),
+            };
+            let turn = crate::report::findings::Turn { role: "text".into(), text: "x".into() };
+            counts.add(&[Found { calls: vec![call], turns: vec![turn], sinks: vec![0], ..Found::default() }]);
+        }
+        let mut about = About::default();
+        about.files = vec![FileCount {
+            path: "train.jsonl".into(),
+            records: 12,
+            malformed: 0,
+            damage: None,
+            by_heuristic: 0,
+            measured: true,
+        }];
+        about.status = json!({"spent": {"tokens": 1_600, "cost": 0.0}});
+        let made = counts.made(&about, None);
+        let [model] = &made.models[..] else { panic!("{:?}", made.models) };
+        assert_eq!(
+            (model.model.as_str(), model.provider.as_str(), model.asked_as.as_deref()),
+            ("teacher", "openai", Some("small"))
+        );
+        assert_eq!(
+            (model.calls, model.fallbacks, model.completion_tokens),
+            (12, Part { count: 3, of: 12 }, 330)
+        );
+        let cut = model.finish_reasons.iter().find(|reason| reason.name == "length").unwrap();
+        assert_eq!(cut.part, Part { count: 3, of: 12 });
+        assert_eq!(model.reported_as[0].part, Part { count: 9, of: 9 });
+        assert_eq!(made.files[0].by_heuristic, 3);
+        assert_eq!(made.tokens, Some(Tokens { prompt: 1_200, completion: 330, elsewhere: 70 }));
     }
 }

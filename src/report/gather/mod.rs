@@ -5,19 +5,22 @@
 
 mod attributes;
 mod compare;
+mod crossed;
+mod exchanges;
 mod languages;
 mod lengths;
 mod made;
 mod map;
 mod sample;
+mod standouts;
 mod variety;
 mod words;
 
 use std::path::{Path, PathBuf};
 
 use super::embeddings::{EmbeddingError, Embeddings};
-use super::findings::{Findings, SampleRecord};
-use super::read::{Cut, Input, ReadError, Unit};
+use super::findings::{Configuration, Findings, SampleRecord};
+use super::read::{About, Cut, Input, Joint, ReadError, Unit};
 use super::statistics::duplicates::Distinct;
 use super::statistics::ngrams;
 use super::statistics::vectors::{Sparse, tf_idf};
@@ -63,36 +66,59 @@ pub enum FindError {
 /// Finds what is in each of the inputs, in their order; the second and later ones are compared with the first.
 pub fn findings(paths: &[PathBuf], options: &Options) -> Result<Vec<Findings>, FindError> {
     let reference = match &options.against {
-        Some(path) => Some((path.display().to_string(), read_words(path, options.seed)?)),
+        Some(path) => Some(Reference::read(path, options.seed)?),
         None => None,
     };
-    let reference = reference.as_ref().map(|(name, counts)| (name.as_str(), counts));
-    let mut first: Option<WordCounts> = None;
-    let mut all: Vec<Findings> = Vec::new();
+    let mut gathered = Vec::with_capacity(paths.len());
     for path in paths {
-        let (mut found, counts) = find(path, options, reference)?;
+        gathered.push(Gathered::read(path, options)?);
+    }
+    let mut scales = lengths::Scales::default();
+    gathered.iter().for_each(|(gathered, _)| gathered.lengths.hold(&mut scales));
+    let mut first: Option<Measured> = None;
+    let mut all: Vec<Findings> = Vec::new();
+    for (gathered, about) in gathered {
+        let (mut found, measured) = find(gathered, about, options, reference.as_ref(), &scales)?;
         match (&first, all.first()) {
-            (Some(counts_of_first), Some(first)) => {
-                found.difference = Some(compare::difference((first, counts_of_first), (&found, &counts)));
+            (Some(measured_first), Some(first)) => {
+                found.difference = Some(compare::difference((first, measured_first), (&found, &measured)));
             }
-            _ => first = Some(counts),
+            _ => first = Some(measured),
         }
         all.push(found);
     }
     Ok(all)
 }
 
-/// The words of a reference.
-fn read_words(path: &Path, seed: u64) -> Result<WordCounts, FindError> {
-    let mut input = Input::open(path)?;
-    let mut words = words::ItemWords::default();
-    while let Some(unit) = input.next()? {
-        if let Some(record) = words::chosen(&unit.records, seed) {
-            words.counts.add(&ngrams::words(&sample::text(&record.turns)));
+/// What words are compared with, instead of the built-in list.
+struct Reference {
+    name: String,
+    words: WordCounts,
+    configuration: Option<Configuration>,
+}
+
+impl Reference {
+    fn read(path: &Path, seed: u64) -> Result<Self, ReadError> {
+        let mut input = Input::open(path)?;
+        let mut words = words::ItemWords::default();
+        while let Some(unit) = input.next()? {
+            if let Some(record) = words::chosen(&unit.records, seed) {
+                words.counts.add(&ngrams::words(&sample::text(&record.turns)));
+            }
         }
+        let configuration = input.about()?.configuration;
+        Ok(Self { name: path.display().to_string(), words: words.counts, configuration })
     }
-    input.about()?;
-    Ok(words.counts)
+}
+
+/// What two sets of findings are compared by, beside themselves.
+struct Measured {
+    words: WordCounts,
+    /// The sample: texts, their words, and the vectors of the first of them.
+    texts: Vec<String>,
+    tokens: Vec<Vec<String>>,
+    vectors: Vec<Sparse>,
+    likeness: String,
 }
 
 /// Everything that is counted in one pass over the records.
@@ -101,6 +127,8 @@ struct Gathered {
     made: made::MadeCounts,
     lengths: lengths::LengthsOfParts,
     attributes: attributes::AttributeCounts,
+    crossed: Vec<crossed::CrossCounts>,
+    exchanges: exchanges::Exchanges,
     words: words::ItemWords,
     distinct: Distinct,
     sample: sample::Sample,
@@ -109,8 +137,20 @@ struct Gathered {
 }
 
 impl Gathered {
-    fn new(options: &Options) -> Self {
+    /// Reads a whole input.
+    fn read(path: &Path, options: &Options) -> Result<(Self, About), ReadError> {
+        let mut input = Input::open(path)?;
+        let mut gathered = Self::new(options, input.joints());
+        while let Some(unit) = input.next()? {
+            gathered.add(&unit);
+        }
+        Ok((gathered, input.about()?))
+    }
+
+    fn new(options: &Options, joints: Vec<Joint>) -> Self {
         Self {
+            crossed: joints.into_iter().map(crossed::CrossCounts::new).collect(),
+            exchanges: exchanges::Exchanges::default(),
             seed: options.seed,
             made: made::MadeCounts::default(),
             lengths: lengths::LengthsOfParts::default(),
@@ -128,6 +168,8 @@ impl Gathered {
         let weight = 1.0 / unit.records.len().max(1) as f64;
         for record in &unit.records {
             self.attributes.add(record, weight);
+            self.crossed.iter_mut().for_each(|crossed| crossed.add(record, weight));
+            self.exchanges.add(record);
             self.cut.attributes += record.cut.attributes;
             self.cut.texts += record.cut.texts;
             if record.rejected.is_some() {
@@ -168,16 +210,12 @@ impl Gathered {
 }
 
 fn find(
-    path: &Path,
+    gathered: Gathered,
+    about: About,
     options: &Options,
-    reference: Option<(&str, &WordCounts)>,
-) -> Result<(Findings, WordCounts), FindError> {
-    let mut input = Input::open(path)?;
-    let mut gathered = Gathered::new(options);
-    while let Some(unit) = input.next()? {
-        gathered.add(&unit);
-    }
-    let about = input.about()?;
+    reference: Option<&Reference>,
+    scales: &lengths::Scales,
+) -> Result<(Findings, Measured), FindError> {
     let limits = gathered.limits();
     let (records, items) = (gathered.made.records, gathered.made.items);
     let sample = gathered.sample.records();
@@ -185,7 +223,7 @@ fn find(
     let texts: Vec<String> = sample.iter().map(|record| sample::text(&record.turns)).collect();
     let tokens: Vec<Vec<String>> = texts.iter().map(|text| ngrams::words(text)).collect();
     let (vectors, likeness) = vectors(&texts, &tokens, options)?;
-    let attributes = gathered.attributes.attributes(&about.configured);
+    let attributes = gathered.attributes.attributes(&about.configured.shares);
     let variety = variety::variety(&variety::Texts {
         all: &gathered.words.counts,
         distinct: &gathered.distinct,
@@ -201,7 +239,10 @@ fn find(
     if reference.is_none() {
         notes.extend(languages.as_ref().and_then(languages::note));
     }
-    let found = Findings {
+    let against = reference.map_or(Vec::new(), |reference| {
+        compare::settings(reference.configuration.as_ref(), about.configuration.as_ref())
+    });
+    let mut found = Findings {
         name: about.name.clone(),
         synthmill: env!("CARGO_PKG_VERSION").to_owned(),
         generated: jiff::Zoned::now().strftime("%Y-%m-%d %H:%M").to_string(),
@@ -210,9 +251,15 @@ fn find(
         items,
         sampled: sample.len() as u64,
         notes,
+        stands_out: Vec::new(),
+        exchanges: gathered.exchanges.shown(),
         made: gathered.made.made(&about, options.prices),
-        lengths: gathered.lengths.lengths(&sample),
-        words: gathered.words.words(reference, &attributes),
+        configuration: about.configuration,
+        lengths: gathered.lengths.lengths(&sample, scales),
+        crossed: gathered.crossed.iter().map(crossed::CrossCounts::crossed).collect(),
+        words: gathered
+            .words
+            .words(reference.map(|reference| (reference.name.as_str(), &reference.words)), &attributes),
         variety,
         map: map::map(&sample, &vectors, &likeness, &attributes),
         languages,
@@ -220,8 +267,11 @@ fn find(
         attributes,
         source: about.source,
         difference: None,
+        against,
     };
-    Ok((found, gathered.words.counts))
+    found.stands_out = standouts::standouts(&found);
+    let measured = Measured { words: gathered.words.counts, texts, tokens, vectors, likeness };
+    Ok((found, measured))
 }
 
 /// Vectors of the first texts of the sample, as many as the map and the Vendi score need.

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::*;
+use crate::report::findings::Standout;
 
 /// A run of 300 items with a tone that is rejected often and four conversations each.
 fn run_directory() -> tempfile::TempDir {
@@ -54,15 +55,23 @@ fn a_run_is_told_in_items_and_records() {
     let found = &all[0];
     assert_eq!((found.records, found.items, found.sampled), (1_000, 250, 60));
     assert!(found.made.identity.as_ref().unwrap().holds);
-    assert_eq!((found.made.rejections[0].class.as_str(), found.made.rejections[0].count), ("schema", 50));
+    assert_eq!(
+        (found.made.rejections[0].class.as_str(), found.made.rejections[0].part.count),
+        ("schema", 50)
+    );
     assert_eq!(found.made.tokens.map(|tokens| tokens.prompt), Some(25_000));
     assert!((found.made.cost.as_ref().unwrap().total - 0.03).abs() < 1e-9);
 
     let tone = &found.attributes[0];
     assert_eq!((tone.name.as_str(), tone.drawn, tone.items), ("tone", true, 300.0));
     let outliers: Vec<&str> =
-        tone.values.iter().filter(|value| value.outlier).map(|value| value.value.as_str()).collect();
+        tone.values.iter().filter(|value| value.rejected_often).map(|value| value.value.as_str()).collect();
     assert_eq!(outliers, ["angry"]);
+    let told = found.stands_out.iter().find_map(|standout| match standout {
+        Standout::RejectedOften { value, rejected, drawn, .. } => Some((value.as_str(), *rejected, *drawn)),
+        _ => None,
+    });
+    assert_eq!(told, Some(("angry", 50.0, 100.0)), "the sentence has the numbers of the table");
     let cot = found.attributes.iter().find(|attribute| attribute.name == "cot").unwrap();
     assert!((cot.items - 250.0).abs() < 1e-6 && cot.values.len() == 4);
 

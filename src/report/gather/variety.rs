@@ -1,7 +1,7 @@
 //! The measures of variety, each with a sentence on how to read it.
 
 use crate::report::findings::{Direction, DuplicateGroup, Variety};
-use crate::report::findings::{Direction::Higher, Direction::Lower, Measure};
+use crate::report::findings::{Direction::Higher, Direction::Lower, Measure, Part};
 use crate::report::statistics::duplicates::Distinct;
 use crate::report::statistics::vectors::Sparse;
 use crate::report::statistics::word_counts::WordCounts;
@@ -72,6 +72,7 @@ impl Texts<'_> {
             key: key.to_owned(),
             name: name.to_owned(),
             value,
+            part: None,
             share: !matches!(key, "self_bleu" | "compression_ratio" | "vendi_score"),
             more_varied,
             texts: size as u64,
@@ -112,6 +113,7 @@ fn entropy(texts: &Texts<'_>, measures: &mut Vec<Measure>) {
         key: "entropy_normalised".to_owned(),
         name: "Evenness of words".to_owned(),
         value,
+        part: None,
         share: true,
         more_varied: Higher,
         texts: texts.all.texts(),
@@ -155,6 +157,7 @@ fn duplicates(texts: &Texts<'_>, measures: &mut Vec<Measure>) -> Vec<Vec<usize>>
             key: "exact_duplicates".to_owned(),
             name: "Exact duplicates".to_owned(),
             value,
+            part: Some(part_of(value, texts.distinct.texts())),
             share: true,
             more_varied: Lower,
             texts: texts.distinct.texts(),
@@ -173,7 +176,15 @@ fn duplicates(texts: &Texts<'_>, measures: &mut Vec<Measure>) -> Vec<Vec<usize>>
         size
     );
     texts.push(measures, ("near_duplicates", "Near duplicates"), value, Lower, size, &reading);
+    if let Some(measure) = measures.last_mut().filter(|measure| measure.key == "near_duplicates") {
+        measure.part = Some(Part { count: repeats as u64, of: size as u64 });
+    }
     groups
+}
+
+/// The texts that a share of all means.
+fn part_of(share: f64, of: u64) -> Part {
+    Part { count: (share * of as f64).round() as u64, of }
 }
 
 #[cfg(test)]

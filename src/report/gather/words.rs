@@ -15,6 +15,8 @@ const VALUES: usize = 150;
 const VALUES_OF_ONE: usize = 40;
 /// Different words that are counted for a value.
 const WORDS_OF_A_VALUE: usize = 20_000;
+/// First words that are listed.
+const OPENINGS: usize = 12;
 /// Texts that a value needs for a comparison.
 const FEWEST_TEXTS: u64 = 20;
 
@@ -99,7 +101,15 @@ impl ItemWords {
             }
         }
         let reference = reference.map_or("built-in word list", |(name, _)| name).to_owned();
-        Words { reference, words, bigrams, first_words, by_value }
+        Words {
+            reference,
+            words,
+            bigrams,
+            first_words,
+            openings: self.counts.openings(OPENINGS),
+            texts: self.counts.texts(),
+            by_value,
+        }
     }
 }
 

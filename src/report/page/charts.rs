@@ -9,7 +9,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::PageError;
 use super::axis::Steps;
-use crate::report::findings::{AttributeValue, Histogram, Map};
+use crate::report::findings::{Histogram, Map};
 
 /// Colours that the page gives a value to; the number is the token's place in the palette of tokens.
 #[derive(Debug, Clone, Copy)]
@@ -79,10 +79,10 @@ fn draw_histogram(data: &Histogram, unit: &str, size: Size) -> Result<String, Pa
             .margin(size.letters / 2)
             .margin_right(size.letters * 3 / 2)
             .x_label_area_size(size.letters * 2 + size.letters / 2)
-            .y_label_area_size(size.letters * 3)
+            .y_label_area_size(size.letters * 4)
             .build_cartesian_2d(Steps::new(edges[0], last), Steps::new(0.0, highest as f64 * 1.04))
             .map_err(drawn)?;
-        axes(&mut chart, size, &format!("{unit} in a text"))?;
+        axes(&mut chart, size, &format!("{unit} in a text"), "texts")?;
         let bars = edges.windows(2).zip(&data.actual).filter(|(_, count)| **count > 0);
         chart
             .draw_series(bars.map(|(edge, count)| {
@@ -99,6 +99,43 @@ fn draw_histogram(data: &Histogram, unit: &str, size: Size) -> Result<String, Pa
                 .flat_map(|(edge, count)| [(edge[0], *count as f64), (edge[1], *count as f64)]);
             let line = Ink::Asked.token().stroke_width(5);
             chart.draw_series(LineSeries::new(outline, line)).map_err(drawn)?;
+        }
+        area.present().map_err(drawn)?;
+    }
+    Ok(finish(&svg))
+}
+
+/// The lengths of several data sets over the same bins, each an outline in its own colour: the share of its texts in
+/// percent, so that sets of unlike size can be compared. Wide and narrow.
+pub(super) fn outlines(histograms: &[(usize, &Histogram)], unit: &str) -> Result<[String; 2], PageError> {
+    Ok([draw_outlines(histograms, unit, LARGE)?, draw_outlines(histograms, unit, SMALL)?])
+}
+
+fn draw_outlines(histograms: &[(usize, &Histogram)], unit: &str, size: Size) -> Result<String, PageError> {
+    let Some((_, first)) = histograms.first() else { return Ok(String::new()) };
+    let (edges, last) = shown_edges(first);
+    let percent = |data: &Histogram| -> Vec<f64> {
+        let all = data.actual.iter().sum::<u64>().max(1) as f64;
+        data.actual.iter().map(|count| *count as f64 / all * 100.0).collect()
+    };
+    let highest = histograms.iter().flat_map(|(_, data)| percent(data)).fold(1.0, f64::max);
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, (size.width, size.height)).into_drawing_area();
+        let mut chart = ChartBuilder::on(&area)
+            .margin(size.letters / 2)
+            .margin_right(size.letters * 3 / 2)
+            .x_label_area_size(size.letters * 2 + size.letters / 2)
+            .y_label_area_size(size.letters * 4)
+            .build_cartesian_2d(Steps::new(edges[0], last), Steps::new(0.0, highest * 1.04))
+            .map_err(drawn)?;
+        axes(&mut chart, size, &format!("{unit} in a text"), "% of the texts")?;
+        for (place, data) in histograms {
+            let outline =
+                edges.windows(2).zip(percent(data)).flat_map(|(edge, y)| [(edge[0], y), (edge[1], y)]);
+            let colour = u8::try_from(*place).unwrap_or(POINT_COLOURS).min(POINT_COLOURS);
+            let line = LineSeries::new(outline, Ink::Point(colour).token().stroke_width(5));
+            chart.draw_series(line).map_err(drawn)?;
         }
         area.present().map_err(drawn)?;
     }
@@ -129,43 +166,15 @@ pub(super) fn scatter(pairs: &[(u64, u64)]) -> Result<String, PageError> {
             .margin(size.letters / 2)
             .margin_right(size.letters * 3 / 2)
             .x_label_area_size(size.letters * 2 + size.letters / 2)
-            .y_label_area_size(size.letters * 3)
+            .y_label_area_size(size.letters * 4)
             .build_cartesian_2d(Steps::new(0.0, highest), Steps::new(0.0, highest))
             .map_err(drawn)?;
-        axes(&mut chart, size, "words asked for")?;
+        axes(&mut chart, size, "words asked for", "words it has")?;
         let equal = LineSeries::new([(0.0, 0.0), (highest, highest)], Ink::Asked.token().stroke_width(4));
         chart.draw_series(equal).map_err(drawn)?;
         let style = Ink::Actual.token().mix(0.6).filled();
         let points = pairs.iter().map(|pair| Circle::new((pair.0 as f64, pair.1 as f64), 7, style));
         chart.draw_series(points).map_err(drawn)?;
-        area.present().map_err(drawn)?;
-    }
-    Ok(finish(&svg))
-}
-
-/// One value's shares: drawn above, kept below where they may differ, the configured one as a stroke through both.
-/// `largest` is the share at the right end, the same for all values of an attribute.
-pub(super) fn shares(value: &AttributeValue, largest: f64, kept: bool) -> Result<String, PageError> {
-    const WIDTH: f64 = 480.0;
-    let place = |share: f64| 2 + (share / largest.max(1e-9) * (WIDTH - 6.0)) as i32;
-    let mut svg = String::new();
-    {
-        let area = SVGBackend::with_string(&mut svg, (WIDTH as u32, 36)).into_drawing_area();
-        area.draw(&Rectangle::new([(2, 17), (WIDTH as i32, 19)], Ink::Grid.token().filled()))
-            .map_err(drawn)?;
-        let (top, bottom) = if kept { (5, 17) } else { (9, 27) };
-        let bar =
-            Rectangle::new([(2, top), (place(value.drawn_share), bottom)], Ink::Actual.token().filled());
-        area.draw(&bar).map_err(drawn)?;
-        if kept {
-            let style = Ink::Actual.token().mix(0.55).filled();
-            area.draw(&Rectangle::new([(2, 19), (place(value.kept_share), 31)], style)).map_err(drawn)?;
-        }
-        if let Some(configured) = value.configured {
-            let at = place(configured);
-            let stroke = Rectangle::new([(at - 2, 0), (at + 2, 36)], Ink::Asked.token().filled());
-            area.draw(&stroke).map_err(drawn)?;
-        }
         area.present().map_err(drawn)?;
     }
     Ok(finish(&svg))
@@ -199,7 +208,7 @@ pub(super) fn map(map: &Map, colour_of: impl Fn(usize) -> u8) -> Result<String, 
 
 type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Steps, Steps>>;
 
-fn axes(chart: &mut Chart<'_, '_>, size: Size, title: &str) -> Result<(), PageError> {
+fn axes(chart: &mut Chart<'_, '_>, size: Size, across: &str, up: &str) -> Result<(), PageError> {
     let letters = ("sans-serif", size.letters).into_font().color(&Ink::Text.token());
     let centred = letters.pos(Pos::new(HPos::Center, VPos::Top));
     chart
@@ -212,7 +221,8 @@ fn axes(chart: &mut Chart<'_, '_>, size: Size, title: &str) -> Result<(), PageEr
         .y_labels(5)
         .x_label_style(centred)
         .y_label_style(letters_right(size))
-        .x_desc(title)
+        .x_desc(across)
+        .y_desc(up)
         .axis_desc_style(("sans-serif", size.letters).into_font().color(&Ink::Text.token()))
         .draw()
         .map_err(drawn)

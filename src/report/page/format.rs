@@ -15,7 +15,9 @@ pub(super) fn add_filters(environment: &mut Environment<'_>) {
     environment.add_filter("points", |value: Value| written(&value, points));
     environment.add_filter("score", |value: Value| written(&value, score));
     environment.add_filter("chance", |value: Value| written(&value, chance));
-    environment.add_filter("times", |value: Value| written(&value, times));
+    environment.add_filter("expected", |value: Value| written(&value, expected));
+    environment.add_filter("share", |part: Value| written(&share(&part), percent));
+    environment.add_filter("width", |value: Value| written(&value, width));
     environment.add_filter("duration", |value: Value| written(&value, duration));
     environment.add_filter("marked", |text: &str| Value::from_safe_string(marked(text)));
 }
@@ -50,7 +52,7 @@ pub(super) fn count(number: f64) -> String {
 }
 
 /// With so many digits after the point.
-fn decimal(number: f64, digits: usize) -> String {
+pub(super) fn decimal(number: f64, digits: usize) -> String {
     let text = format!("{:.digits$}", number.abs());
     let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
     let mut grouped = String::new();
@@ -75,16 +77,36 @@ fn measure(number: f64) -> String {
     }
 }
 
-/// A share in percent: `12.3%`, and `<0.1%` for what would else look like nothing.
+/// A share in percent: `12.3 %`, and `<0.1 %` for what would else look like nothing. The space does not break.
 pub(super) fn percent(share: f64) -> String {
     let percent = share * 100.0;
-    match percent.abs() {
-        0.0 => "0%".to_owned(),
-        size if size < 0.1 => "<0.1%".to_owned(),
-        size if (100.0 - size).abs() < 1e-9 => "100%".to_owned(),
-        size if size > 99.9 && size < 100.0 => ">99.9%".to_owned(),
-        _ => format!("{}%", decimal(percent, 1)),
+    let number = match percent.abs() {
+        0.0 => "0".to_owned(),
+        size if size < 0.1 => "<0.1".to_owned(),
+        size if (100.0 - size).abs() < 1e-9 => "100".to_owned(),
+        size if size > 99.9 && size < 100.0 => ">99.9".to_owned(),
+        _ => decimal(percent, 1),
+    };
+    format!("{number}\u{a0}%")
+}
+
+/// The share of a part that was counted, of its whole.
+fn share(part: &Value) -> Value {
+    let number = |name: &str| part.get_attr(name).ok().and_then(|value| f64::try_from(value).ok());
+    match (number("count"), number("of")) {
+        (Some(count), Some(of)) if of > 0.0 => Value::from(count / of),
+        _ => Value::UNDEFINED,
     }
+}
+
+/// A share as the width of a bar, in the percent of CSS.
+fn width(share: f64) -> String {
+    format!("{:.2}%", (share * 100.0).clamp(0.0, 100.0))
+}
+
+/// A count that was to be expected: whole, and `<1` for what is nearly nothing.
+fn expected(number: f64) -> String {
+    if number > 0.0 && number < 0.5 { "<1".to_owned() } else { decimal(number, 0) }
 }
 
 /// A difference of shares in percentage points: `+1.2`.
@@ -104,20 +126,8 @@ fn signed(number: f64, digits: usize) -> String {
 }
 
 /// A probability of a test: `0.042`, `under 0.001`.
-fn chance(p: f64) -> String {
+pub(super) fn chance(p: f64) -> String {
     if p < 0.001 { "under 0.001".to_owned() } else { decimal(p, if p < 0.1 { 3 } else { 2 }) }
-}
-
-/// A log-odds ratio as a factor: `12×`, `0.25×`.
-fn times(log_odds: f64) -> String {
-    let factor = log_odds.exp();
-    match factor {
-        factor if factor >= 1_000.0 => ">1,000×".to_owned(),
-        factor if factor >= 10.0 => format!("{}×", decimal(factor, 0)),
-        factor if factor >= 1.0 => format!("{}×", decimal(factor, 1)),
-        factor if factor < 0.01 => "<0.01×".to_owned(),
-        factor => format!("{}×", decimal(factor, 2)),
-    }
 }
 
 /// `12 min 34 s`.
@@ -146,17 +156,20 @@ mod tests {
             (decimal(-0.001, 2), "0.00"),
             (measure(0.031), "0.031"),
             (measure(41.33), "41.3"),
-            (percent(0.0), "0%"),
-            (percent(0.1234), "12.3%"),
-            (percent(0.000_2), "<0.1%"),
-            (percent(0.999_9), ">99.9%"),
-            (percent(1.0), "100%"),
+            (percent(0.0), "0\u{a0}%"),
+            (percent(0.1234), "12.3\u{a0}%"),
+            (percent(0.000_2), "<0.1\u{a0}%"),
+            (percent(0.999_9), ">99.9\u{a0}%"),
+            (percent(1.0), "100\u{a0}%"),
             (points(-0.05), "\u{2212}5.0"),
             (score(3.21), "+3.2"),
             (score(0.0), "0.0"),
             (chance(1e-12), "under 0.001"),
             (chance(0.042), "0.042"),
-            (times(0.0), "1.0×"),
+            (expected(0.2), "<1"),
+            (expected(1_234.4), "1,234"),
+            (width(0.1234), "12.34%"),
+            (width(1.2), "100.00%"),
             (marked("a `<b>` c"), "a <code>&lt;b&gt;</code> c"),
             (marked("it`s <b>"), "it`s &lt;b&gt;"),
             (duration(3.21), "3.2 s"),

@@ -21,12 +21,15 @@ use minijinja::{Environment, UndefinedBehavior, Value, context};
 
 use super::Findings;
 
+pub use remarks::sentence;
+
 /// The chapters, in the order of the page: the anchor's name and the template.
 const CHAPTERS: &[(&str, &str)] = &[
     ("page.html", include_str!("parts/page.html")),
     ("macros.html", include_str!("parts/macros.html")),
     ("compare.html", include_str!("parts/compare.html")),
     ("made.html", include_str!("parts/made.html")),
+    ("asked.html", include_str!("parts/asked.html")),
     ("lengths.html", include_str!("parts/lengths.html")),
     ("attributes.html", include_str!("parts/attributes.html")),
     ("words.html", include_str!("parts/words.html")),
@@ -79,6 +82,8 @@ pub fn render(findings: &[Findings]) -> Result<String, PageError> {
         title => names.join(" and "),
         is_compared => findings.len() > 1,
         runs,
+        lengths => view::lengths(findings)?,
+        measures => view::measures(findings),
         filters => view::filters(findings),
         has_rejected => findings.iter().flat_map(|findings| &findings.sample).any(|record| record.rejected.is_some()),
         nonce => nonce.as_str(),

@@ -1,19 +1,14 @@
-//! What stands out in findings, as sentences at the head of the report, each with the chapter that tells more.
+//! What stands out, as sentences at the head of the report, each with the chapter that tells more.
 //!
-//! A remark says what was found and what to look at; it never says that the data is good.
+//! What is said and with which numbers was decided by `report::gather`; here are the words. Each sentence names the
+//! part and the whole it is taken of, as the chapter's table does.
 
 use serde::Serialize;
 
-use super::format::{count, percent};
-use crate::report::findings::{Attribute, Findings};
+use super::format::{chance, count, decimal, percent};
+use crate::report::findings::{DrawnShare, Findings, Part, Standout};
 
-/// Shares above these are worth a sentence. They are habits of readers of such data, not laws.
-const MUCH_DUPLICATED: f64 = 0.05;
-const MUCH_CUT: f64 = 0.02;
-const MUCH_REJECTED: f64 = 0.05;
-const FEW_AS_ASKED: f64 = 0.95;
-const LENGTH_MISSED: f64 = 0.5;
-/// Attribute values named; the chapter has them all.
+/// Values that are named; the chapter has them all.
 const NAMED: usize = 3;
 
 /// A sentence and the anchor of the chapter that tells more.
@@ -25,130 +20,171 @@ pub(super) struct Remark {
 
 /// What stands out, what matters most first.
 pub(super) fn remarks(findings: &Findings) -> Vec<Remark> {
-    let mut remarks = Vec::new();
-    let mut say = |chapter, text| remarks.push(Remark { chapter, text });
-    let made = &findings.made;
-    if made.identity.as_ref().is_some_and(|identity| !identity.holds) {
-        say("made", "The accounting does not add up: admitted items are not those that ended.".to_owned());
-    }
-    if findings.source.state.as_deref().is_some_and(|state| state != "finished") {
-        say("made", "The run is not finished: its numbers are those so far.".to_owned());
-    }
-    if let Some(identity) = &made.identity
-        && rejected_share(identity.rejected, identity.admitted) > MUCH_REJECTED
-    {
-        let share = percent(rejected_share(identity.rejected, identity.admitted));
-        say("made", format!("{share} of all items were rejected."));
-    }
-    for model in &made.models {
-        let cut = model.finish_reasons.iter().find(|reason| reason.name == "length");
-        if let Some(cut) = cut.filter(|cut| cut.share > MUCH_CUT) {
-            let share = percent(cut.share);
-            say("made", format!("{share} of the answers of {} were cut at the token limit.", model.model));
-        }
-    }
-    if let Some(asked) = findings.lengths.asked.as_ref().filter(|asked| asked.within_50 < LENGTH_MISSED) {
-        let share = percent(asked.within_50);
-        say("lengths", format!("Only {share} of the texts come within ±50% of the length asked for."));
-    }
-    for attribute in &findings.attributes {
-        if let Some(text) = outliers(attribute) {
-            say("attributes", text);
-        }
-    }
-    for measure in &findings.variety.measures {
-        let is_repeated = matches!(measure.key.as_str(), "exact_duplicates" | "near_duplicates");
-        if is_repeated && measure.value > MUCH_DUPLICATED {
-            say(
-                "variety",
-                format!(
-                    "{}: {} of {} texts.",
-                    measure.name,
-                    percent(measure.value),
-                    count(measure.texts as f64)
-                ),
-            );
-        }
-    }
-    if let Some(share) = findings.languages.as_ref().and_then(|languages| languages.as_asked)
-        && share < FEW_AS_ASKED
-    {
-        say("languages", format!("{} of the texts are in the language asked for.", percent(share)));
-    }
-    remarks
+    let remark = |standout| Remark { chapter: chapter(standout), text: sentence(standout) };
+    findings.stands_out.iter().map(remark).collect()
 }
 
-fn rejected_share(rejected: u64, admitted: u64) -> f64 {
-    rejected as f64 / admitted.max(1) as f64
+fn chapter(standout: &Standout) -> &'static str {
+    match standout {
+        Standout::LengthMissed { .. } => "lengths",
+        Standout::DrawnOtherwise { .. } | Standout::RejectedOften { .. } | Standout::DrawnTogether { .. } => {
+            "attributes"
+        }
+        Standout::Openings { .. } => "words",
+        Standout::Compressed { .. } | Standout::Repeated { .. } => "variety",
+        Standout::OtherLanguage { .. } => "languages",
+        _ => "made",
+    }
 }
 
-fn outliers(attribute: &Attribute) -> Option<String> {
-    let mut named = Vec::new();
-    let outliers = attribute.values.iter().filter(|value| value.outlier);
-    let more = outliers.clone().count().saturating_sub(NAMED);
-    for value in outliers.take(NAMED) {
-        let name = if value.value.is_empty() { "(empty)" } else { &value.value };
-        let is_rejected = value.z_rejected.is_some_and(|z| z.abs() > 3.0);
-        named.push(match value.configured {
-            _ if is_rejected => format!("“{name}” ({} rejected)", percent(value.rejected_share)),
-            Some(configured) => {
-                format!("“{name}” ({} drawn, {} configured)", percent(value.drawn_share), percent(configured))
-            }
-            None => format!("“{name}”"),
-        });
+/// One thing that stands out, in a sentence; names of files stand between backticks.
+#[must_use]
+pub fn sentence(standout: &Standout) -> String {
+    match standout {
+        Standout::SumWrong { identity } => format!(
+            "The accounting does not add up: {} items were admitted, {} have ended or are in flight.",
+            number(identity.admitted),
+            number(identity.ok + identity.dropped + identity.rejected + identity.in_flight)
+        ),
+        Standout::Unfinished { state } => format!("The run is {state}: its numbers are those so far."),
+        Standout::NothingKept => "No record was kept, so there is no text to measure.".to_owned(),
+        Standout::Damaged { file, damage } => format!("`{file}` is damaged: {damage}."),
+        Standout::Malformed { file, lines } => {
+            format!("{} lines or elements of `{file}` are no record and left out.", part(*lines))
+        }
+        Standout::SourceUnread { count } => {
+            format!("{} files or rows of the source could not be read.", number(*count))
+        }
+        Standout::Rejected { items } => format!("{} items were rejected.", part(*items)),
+        Standout::Dropped { items } => format!("{} items were dropped by filters.", part(*items)),
+        Standout::NoModel { model, provider, answers } => format!(
+            "No model was asked: all {} answers of {model} are {}.",
+            number(*answers),
+            if provider == "mock" { "a mock's" } else { "the heuristic's, which only quotes and rearranges" }
+        ),
+        Standout::CutOff { model, answers } => {
+            format!("{} answers of {model} ended at the limit of their tokens.", part(*answers))
+        }
+        Standout::ByHeuristic { file, records } => {
+            format!("{} records in `{file}` are the heuristic's, which stood in for a model.", part(*records))
+        }
+        Standout::LengthMissed { texts } => {
+            format!("{} texts are more than 50\u{a0}% off the length asked for.", part(*texts))
+        }
+        Standout::DrawnOtherwise { attribute, p, values } => drawn_otherwise(attribute, *p, values),
+        Standout::RejectedOften { attribute, value, rejected, drawn, usual } => format!(
+            "{attribute} “{}”: {} of {} items ({}) were rejected, {} of all.",
+            named(value),
+            count(*rejected),
+            count(*drawn),
+            percent(if *drawn > 0.0 { rejected / drawn } else { 0.0 }),
+            percent(*usual)
+        ),
+        Standout::DrawnTogether { attribute, on, pairs } => {
+            let shown = pairs
+                .iter()
+                .take(NAMED)
+                .map(|(other, drawn)| format!("“{}” with {}", named(other), share(drawn)));
+            format!("{attribute} by {on} was not drawn as `given` says: {}.", listed(shown, pairs.len()))
+        }
+        Standout::Openings { words, texts } => {
+            let shown: Vec<String> = words.iter().map(|word| format!("“{word}”")).collect();
+            format!("{} texts begin with {} words: {}.", part(*texts), words.len(), shown.join(", "))
+        }
+        Standout::Compressed { ratio, texts } => format!(
+            "{} texts compress {} times, where English prose stands at 2 to 3: they repeat themselves.",
+            number(*texts),
+            decimal(*ratio, 1)
+        ),
+        Standout::Repeated { near, texts } => {
+            let how = if *near { "nearly repeat another one" } else { "repeat an earlier one exactly" };
+            format!("{} texts {how}.", part(*texts))
+        }
+        Standout::OtherLanguage { texts } => {
+            format!("{} texts are in another language than was asked for.", part(*texts))
+        }
     }
-    if named.is_empty() {
-        return None;
+}
+
+fn drawn_otherwise(attribute: &str, p: Option<f64>, values: &[DrawnShare]) -> String {
+    if values.is_empty() {
+        let p = p.map_or_else(String::new, |p| format!(" (p\u{a0}{})", chance(p)));
+        return format!("{attribute} was not drawn as configured{p}, though no single value surely differs.");
     }
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    Some(format!("Values of {} that stand out: {}{more}.", attribute.name, named.join(", ")))
+    format!(
+        "{attribute} was not drawn as configured: {}.",
+        listed(values.iter().take(NAMED).map(share), values.len())
+    )
+}
+
+fn share(drawn: &DrawnShare) -> String {
+    let of = if drawn.of > 0.0 { drawn.drawn / drawn.of } else { 0.0 };
+    format!(
+        "“{}” {} of {} items ({}, configured {})",
+        named(&drawn.value),
+        count(drawn.drawn),
+        count(drawn.of),
+        percent(of),
+        percent(drawn.configured)
+    )
+}
+
+fn listed(shown: impl Iterator<Item = String>, all: usize) -> String {
+    let shown: Vec<String> = shown.collect();
+    let more = all - shown.len();
+    if more > 0 { format!("{} and {more} more", shown.join("; ")) } else { shown.join("; ") }
+}
+
+fn named(value: &str) -> &str {
+    if value.is_empty() { "(empty)" } else { value }
+}
+
+/// `3 of 12 (25.0 %)`.
+pub(super) fn part(part: Part) -> String {
+    format!("{} of {} ({})", number(part.count), number(part.of), percent(part.share()))
+}
+
+fn number(number: u64) -> String {
+    count(number as f64)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check(change: impl Fn(&mut Findings), chapter: &str, expected: &str) {
-        let mut findings = Findings::sample();
-        change(&mut findings);
-        let remarks = remarks(&findings);
-        let texts = remarks.iter().map(|remark| format!("{}: {}", remark.chapter, remark.text));
-        let texts: Vec<String> = texts.collect();
-        assert!(texts.contains(&format!("{chapter}: {expected}")), "{texts:#?}");
+    fn check(standout: &Standout, expected: &str) {
+        assert_eq!(sentence(standout).replace('\u{a0}', " "), expected);
     }
 
     #[test]
-    fn what_stands_out_is_said() {
-        check(|_| (), "languages", "90.0% of the texts are in the language asked for.");
-        check(|_| (), "variety", "Near duplicates: 6.0% of 9,500 texts.");
+    fn a_sentence_names_the_part_and_the_whole() {
+        let part = |count, of| Part { count, of };
         check(
-            |findings| findings.made.models[0].finish_reasons[1].share = 0.03,
-            "made",
-            "3.0% of the answers of writer were cut at the token limit.",
+            &Standout::CutOff { model: "teacher".into(), answers: part(3, 12) },
+            "3 of 12 (25.0 %) answers of teacher ended at the limit of their tokens.",
         );
         check(
-            |findings| findings.made.identity.iter_mut().for_each(|identity| identity.rejected = 1_000),
-            "made",
-            "10.0% of all items were rejected.",
+            &Standout::ByHeuristic { file: "train.jsonl".into(), records: part(3, 11) },
+            "3 of 11 (27.3 %) records in `train.jsonl` are the heuristic's, which stood in for a model.",
         );
         check(
-            |findings| findings.attributes[0].values[2].value = "angry".to_owned(),
-            "attributes",
-            "Values of tone that stand out: “angry” (30.0% rejected).",
+            &Standout::Openings { words: vec!["how".into(), "what".into()], texts: part(2_000, 2_000) },
+            "2,000 of 2,000 (100 %) texts begin with 2 words: “how”, “what”.",
+        );
+        let drawn = |value: &str| DrawnShare { value: value.into(), drawn: 30.0, of: 100.0, configured: 0.1 };
+        check(
+            &Standout::DrawnOtherwise { attribute: "tone".into(), p: Some(0.0), values: vec![drawn("")] },
+            "tone was not drawn as configured: “(empty)” 30 of 100 items (30.0 %, configured 10.0 %).",
         );
         check(
-            |findings| findings.source.state = Some("interrupted".to_owned()),
-            "made",
-            "The run is not finished: its numbers are those so far.",
+            &Standout::DrawnTogether {
+                attribute: "tone".into(),
+                on: "topic".into(),
+                pairs: (0..5).map(|n| (n.to_string(), drawn("x"))).collect(),
+            },
+            "tone by topic was not drawn as `given` says: “0” with “x” 30 of 100 items (30.0 %, configured 10.0 %); \
+             “1” with “x” 30 of 100 items (30.0 %, configured 10.0 %); \
+             “2” with “x” 30 of 100 items (30.0 %, configured 10.0 %) and 2 more.",
         );
-    }
-
-    #[test]
-    fn data_without_a_fault_is_not_praised() {
-        let mut findings = Findings::sample();
-        findings.attributes.clear();
-        findings.languages = None;
-        findings.variety.measures.clear();
-        assert!(remarks(&findings).is_empty());
     }
 }

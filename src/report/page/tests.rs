@@ -2,7 +2,7 @@
 
 use super::render;
 use crate::report::Findings;
-use crate::report::findings::{Lengths, TermList, Variety};
+use crate::report::findings::{Lengths, Part, Standout, TermList, Variety};
 
 fn page(findings: &[Findings]) -> String {
     render(findings).unwrap_or_else(|error| panic!("{error}"))
@@ -52,6 +52,99 @@ fn texts_of_records_never_become_markup() {
         data["runs"][0]["records"][3]["turns"][0]["text"],
         "How do I renew card 3?<script>alert(1)</script>"
     );
+}
+
+/// What a reader sees of a page: its text, without markup and with one space between words.
+fn text_of(page: &str) -> String {
+    let (_, body) = page.split_once("<main").unwrap();
+    let mut text = String::new();
+    for part in body.split('<') {
+        text.push(' ');
+        text.push_str(part.split_once('>').map_or(part, |(_, text)| text));
+    }
+    let text = text.replace("&nbsp;", " ").replace('\u{a0}', " ");
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn a_sentence_and_its_table_say_one_number() {
+    let mut findings = Findings::sample();
+    findings.made.files[0].by_heuristic = 41;
+    findings.made.source_unread = 7;
+    let part = |count, of| Part { count, of };
+    findings.stands_out = vec![
+        Standout::CutOff { model: "writer".into(), answers: findings.made.models[0].finish_reasons[1].part },
+        Standout::ByHeuristic { file: "rows.jsonl".into(), records: part(41, 9_500) },
+        Standout::SourceUnread { count: 7 },
+        Standout::OtherLanguage { texts: part(5, 55) },
+        Standout::Repeated { near: true, texts: findings.variety.measures[4].part.unwrap() },
+    ];
+    let text = text_of(&page(&[findings]));
+    let check = |sentence: &str, table: &str| {
+        assert!(text.contains(sentence), "`{sentence}` is not on the page");
+        assert!(text.contains(table), "`{table}` is not on the page");
+    };
+    check("300 of 9,700 (3.1 %) answers of writer ended", "length 300 of 9,700");
+    check("41 of 9,500 (0.4 %) records in rows.jsonl", "41 of 9,500 answered by the heuristic");
+    check("7 files or rows of the source could not be read.", "files or rows that could not be read 7");
+    check("5 of 55 (9.1 %) texts are in another language", "50 (90.9 %) are in it");
+    check("570 of 9,500 (6.0 %) texts nearly repeat", "570 of 9,500 texts");
+}
+
+#[test]
+fn an_attribute_is_not_said_to_agree_above_a_row_that_stands_out() {
+    let mut findings = Findings::sample();
+    let text = text_of(&page(&[findings.clone()]));
+    assert!(text.contains("No sure difference between drawn and configured shares"));
+    findings.attributes[0].values[2].drawn_otherwise = true;
+    findings.attributes[0].differs = true;
+    findings.attributes[0].p_configured = Some(0.003);
+    findings.attributes.truncate(1);
+    let text = text_of(&page(&[findings]));
+    assert!(text.contains(
+        "The drawn shares differ from the configured ones (chi-square test over all values, p 0.003)"
+    ));
+    assert!(!text.contains("No sure difference"));
+}
+
+#[test]
+fn the_page_shows_models_prompts_pipeline_and_crossed_attributes() {
+    let page = page(&[Findings::sample()]);
+    let text = text_of(&page);
+    for shown in [
+        "Record 000007 at llm : ok",
+        "Ask &lt;script&gt;alert(1)&lt;&#x2f;script&gt;",
+        "How do I renew?&lt;&#x2f;details&gt;",
+        "name: user-inputs seed: 42",
+        "tone by topic",
+        "80.0 % 80.0 %",
+        "small-8b-2026-01",
+    ] {
+        assert!(text.contains(shown), "`{shown}`: {}", text.len());
+    }
+    assert!(page.contains("served as <code>small-8b-2026-01</code>"));
+}
+
+#[test]
+fn a_comparison_begins_with_the_configuration_and_calls_no_equal_more_varied() {
+    let page = page(&[Findings::sample(), Findings::sample_after()]);
+    let text = text_of(&page);
+    let configured = text.find("models.writer.params.temperature 0.7 1.2 &lt;b&gt;").unwrap();
+    assert!(configured < text.find("Main numbers").unwrap());
+    assert!(text.contains("Exact duplicates 0.1 % 0.1 % no difference"));
+    assert!(text.contains("Distinct words 3.1 % 5.2 % user-inputs-2"));
+    assert_eq!(text.matches("Which is more varied").count(), 1);
+    assert_eq!(page.matches("class=\"stack lengths\"").count(), 1, "one table of lengths for all");
+}
+
+#[test]
+fn every_bar_has_the_whole_of_one_scale() {
+    let page = page(&[Findings::sample()]);
+    let text = text_of(&page);
+    assert!(text.contains("0 50 % 100 %"));
+    // A share of 50 % fills half of its track, whatever else its table holds.
+    assert!(page.contains("class=\"fill\" style=\"width:50.00%\""));
+    assert!(page.contains("class=\"fill\" style=\"width:90.00%\""), "the split of 8,550 of 9,500");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use minijinja::{Value, context};
 use serde_json::json;
 
 use super::{PageError, charts, remarks, shown};
-use crate::report::findings::{Attribute, Findings, Map, SampleRecord};
+use crate::report::findings::{Attribute, Findings, Map, PartLengths, SampleRecord};
 
 /// Values of an attribute that the sample can be filtered by; an attribute with more is left to the search.
 const FILTER_VALUES: usize = 60;
@@ -18,9 +18,6 @@ const FIRST_FILTERS: &[&str] = &["split", "question_type"];
 
 /// One set of findings as the templates see it: `f` is all that was found, the rest is drawn from it.
 pub(super) fn run(number: usize, name: &str, findings: &Findings) -> Result<Value, PageError> {
-    let parts = &findings.lengths.parts;
-    let histograms = parts.iter().map(|part| charts::histogram(&part.histogram, &part.unit));
-    let histograms = histograms.map(|drawn| Ok(drawn?.map(Value::from_safe_string).to_vec()));
     let scatter = match &findings.lengths.asked {
         Some(asked) if !asked.pairs.is_empty() => Some(charts::scatter(&asked.pairs)?),
         _ => None,
@@ -36,11 +33,75 @@ pub(super) fn run(number: usize, name: &str, findings: &Findings) -> Result<Valu
         f => shown(findings),
         started => findings.source.started.as_deref().map(readable_time),
         remarks => shown(&remarks::remarks(findings)),
-        histograms => histograms.collect::<Result<Vec<Vec<Value>>, PageError>>()?,
         scatter => scatter.map(Value::from_safe_string),
-        attributes => findings.attributes.iter().map(attribute).collect::<Result<Vec<Value>, PageError>>()?,
+        attributes => findings.attributes.iter().map(attribute).collect::<Vec<Value>>(),
         map => map.map(Value::from_safe_string),
     })
+}
+
+/// A chart for each part and unit that any of the findings has lengths of: one data set alone as bars with what was
+/// asked for, several as outlines over one another.
+pub(super) fn lengths(findings: &[Findings]) -> Result<Vec<Value>, PageError> {
+    let mut kinds: Vec<(&str, &str)> = Vec::new();
+    for part in findings.iter().flat_map(|findings| &findings.lengths.parts) {
+        if !kinds.contains(&(&part.part, &part.unit)) {
+            kinds.push((&part.part, &part.unit));
+        }
+    }
+    let mut drawings = Vec::new();
+    for (part, unit) in kinds {
+        let of = |findings: &&Findings| {
+            findings
+                .lengths
+                .parts
+                .iter()
+                .find(|lengths| lengths.part == part && lengths.unit == unit)
+                .cloned()
+        };
+        let lengths: Vec<(usize, PartLengths)> = findings
+            .iter()
+            .enumerate()
+            .filter_map(|(number, findings)| Some((number, of(&findings)?)))
+            .collect();
+        let drawn = match (findings, &lengths[..]) {
+            ([_], [(_, alone)]) => charts::histogram(&alone.histogram, unit)?,
+            _ => {
+                let histograms = lengths.iter().map(|(number, lengths)| (*number, &lengths.histogram));
+                charts::outlines(&histograms.collect::<Vec<_>>(), unit)?
+            }
+        };
+        drawings.push(context! {
+            part,
+            unit,
+            drawings => drawn.map(Value::from_safe_string).to_vec(),
+            has_asked => lengths.iter().any(|(_, lengths)| lengths.histogram.asked.is_some()),
+            longest => lengths.iter().map(|(_, lengths)| lengths.actual.max).max(),
+            sets => lengths.iter().map(|(number, lengths)| context! {number, lengths => shown(lengths)}).collect::<Vec<_>>(),
+        });
+    }
+    Ok(drawings)
+}
+
+/// The measures of variety of all findings, a row for each.
+pub(super) fn measures(findings: &[Findings]) -> Vec<Value> {
+    let mut keys: Vec<&str> = Vec::new();
+    for measure in findings.iter().flat_map(|findings| &findings.variety.measures) {
+        if !keys.contains(&measure.key.as_str()) {
+            keys.push(&measure.key);
+        }
+    }
+    let of = |key: &str| {
+        let found = |findings: &Findings| {
+            findings.variety.measures.iter().find(|measure| measure.key == key).cloned()
+        };
+        findings.iter().map(found).collect::<Vec<_>>()
+    };
+    let row = |key: &str| {
+        let cells = of(key);
+        let any = cells.iter().flatten().next().cloned();
+        context! { any => shown(&any), cells => shown(&cells) }
+    };
+    keys.into_iter().map(row).collect()
 }
 
 /// A name for each. Where two are the same, as with two runs of one pipeline, their directories tell them
@@ -67,22 +128,15 @@ fn readable_time(stamp: &str) -> String {
     }
 }
 
-/// An attribute with a drawing for each value, and which columns have anything to say.
-fn attribute(attribute: &Attribute) -> Result<Value, PageError> {
+/// An attribute, and which columns have anything to say.
+fn attribute(attribute: &Attribute) -> Value {
     let values = &attribute.values;
-    let has_kept = values.iter().any(|value| value.rejected_share > 0.0 || value.kept != value.drawn);
-    let shares = values.iter().flat_map(|value| {
-        [value.drawn_share, value.configured.unwrap_or(0.0), if has_kept { value.kept_share } else { 0.0 }]
-    });
-    let largest = shares.fold(0.0, f64::max);
-    let drawings = values.iter().map(|value| charts::shares(value, largest, has_kept));
-    let drawings = drawings.map(|drawn| Ok(Value::from_safe_string(drawn?)));
-    Ok(context! {
+    context! {
         a => shown(attribute),
         has_configured => values.iter().any(|value| value.configured.is_some()),
-        has_kept,
-        shares => drawings.collect::<Result<Vec<Value>, PageError>>()?,
-    })
+        has_kept => values.iter().any(|value| value.rejected_share > 0.0 || value.kept != value.drawn),
+        stands_out => attribute.differs || attribute.rejects,
+    }
 }
 
 fn drawn_map(map: &Map) -> Result<String, PageError> {

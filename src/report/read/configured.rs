@@ -15,18 +15,36 @@ use crate::journal::Manifest;
 use crate::text_file;
 
 /// Shares by attribute and value.
-pub(super) type Shares = BTreeMap<String, BTreeMap<String, f64>>;
+pub(in crate::report) type Shares = BTreeMap<String, BTreeMap<String, f64>>;
+
+/// What the pipeline asks for.
+#[derive(Debug, Default)]
+pub(in crate::report) struct Configured {
+    pub(in crate::report) shares: Shares,
+    pub(in crate::report) joint: Vec<Joint>,
+}
+
+/// The shares of an attribute's values together with those of another one that it depends on.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(in crate::report) struct Joint {
+    pub(in crate::report) attribute: String,
+    pub(in crate::report) on: String,
+    /// The attribute's values.
+    pub(in crate::report) values: Vec<String>,
+    /// The other one's values, each with the share of records that have it and each of `values`.
+    pub(in crate::report) rows: Vec<(String, Vec<f64>)>,
+}
 
 /// The shares, and what a reader must know of them.
-pub(super) fn shares(root: &Path, manifest: &Manifest) -> (Shares, Option<String>) {
+pub(super) fn read(root: &Path, manifest: &Manifest) -> (Configured, Option<String>) {
+    let mut configured = Configured::default();
     if !manifest.explained.is_empty() {
-        let mut shares = Shares::new();
-        manifest.explained.iter().for_each(|data| read(data, &mut shares));
-        return (shares, None);
+        manifest.explained.iter().for_each(|data| configured.add(data));
+        return (configured, None);
     }
     let path = root.join("pipeline.yaml");
     if !path.exists() {
-        return (Shares::new(), None);
+        return (configured, None);
     }
     let plan = match Plan::load(&path, &Overrides::default()) {
         Ok(plan) => plan,
@@ -34,17 +52,16 @@ pub(super) fn shares(root: &Path, manifest: &Manifest) -> (Shares, Option<String
         Err(_) => {
             let text = text_file::read(&path).unwrap_or_default();
             let note = text.contains(SAMPLER).then(|| LEFT_OUT.to_owned());
-            return (Shares::new(), note);
+            return (configured, note);
         }
     };
-    let mut shares = Shares::new();
     for stage in &plan.stages {
         if let Ok(Some(explanation)) = plan.explain(stage) {
-            read(&explanation.data, &mut shares);
+            configured.add(&explanation.data);
         }
     }
-    if shares.is_empty() {
-        return (shares, None);
+    if configured.shares.is_empty() {
+        return (configured, None);
     }
     let changed: Vec<&str> = plan
         .inputs
@@ -55,10 +72,10 @@ pub(super) fn shares(root: &Path, manifest: &Manifest) -> (Shares, Option<String
         .map(|(path, _)| path.as_str())
         .collect();
     if changed.is_empty() {
-        return (shares, None);
+        return (configured, None);
     }
     (
-        Shares::new(),
+        Configured::default(),
         Some(format!("`{}` changed since the run, so no configured shares are shown", changed.join("`, `"))),
     )
 }
@@ -69,16 +86,38 @@ const SAMPLER: &str = "sample_injections";
 const LEFT_OUT: &str = "the run's pipeline.yaml cannot be loaded here (`synthmill validate` on it says why; its paths are \
 relative to the folder of the run's start), so no configured shares are shown";
 
-/// Reads `{"attributes": {name: {"values": [{"value": ..., "share": ...}]}}}`.
-fn read(data: &Value, shares: &mut Shares) {
-    for (name, attribute) in data.get("attributes").and_then(Value::as_object).into_iter().flatten() {
-        for value in attribute.get("values").and_then(Value::as_array).into_iter().flatten() {
-            let text = text_of(value.get("value").unwrap_or(&Value::Null));
-            if let Some(share) = value.get("share").and_then(Value::as_f64) {
-                *shares.entry(name.clone()).or_default().entry(text).or_default() += share;
+impl Configured {
+    /// Reads `{"attributes": {name: {"values": [{"value": ..., "share": ...}], "given": {"on": ..., "rows": [...]}}}}`.
+    fn add(&mut self, data: &Value) {
+        for (name, attribute) in data.get("attributes").and_then(Value::as_object).into_iter().flatten() {
+            let mut values = Vec::new();
+            for value in attribute.get("values").and_then(Value::as_array).into_iter().flatten() {
+                let text = text_of(value.get("value").unwrap_or(&Value::Null));
+                if let Some(share) = value.get("share").and_then(Value::as_f64) {
+                    *self.shares.entry(name.clone()).or_default().entry(text.clone()).or_default() += share;
+                }
+                values.push(text);
+            }
+            if let Some(joint) = attribute.get("given").and_then(|given| joint(name, values, given)) {
+                self.joint.push(joint);
             }
         }
     }
+}
+
+/// `None` for rows that do not fit the values.
+fn joint(name: &str, values: Vec<String>, given: &Value) -> Option<Joint> {
+    let on = given.get("on")?.as_str()?.to_owned();
+    let mut rows = Vec::new();
+    for row in given.get("rows")?.as_array()? {
+        let shares = row.get("shares")?.as_array()?.iter();
+        let shares = shares.map(Value::as_f64).collect::<Option<Vec<f64>>>()?;
+        if shares.len() != values.len() {
+            return None;
+        }
+        rows.push((text_of(row.get("value")?), shares));
+    }
+    Some(Joint { attribute: name.to_owned(), on, values, rows })
 }
 
 /// A value as records are counted by it.
@@ -101,11 +140,28 @@ mod tests {
             "tone": {"values": [{"value": "angry", "share": 0.25}, {"value": "", "share": 0.75}]},
             "age": {"law": "uniform"},
         }});
-        let mut shares = Shares::new();
-        read(&data, &mut shares);
-        assert_eq!(shares.len(), 1);
-        assert_eq!(shares["tone"]["angry"], 0.25);
-        read(&Value::Null, &mut shares);
-        assert_eq!(shares.len(), 1);
+        let mut configured = Configured::default();
+        configured.add(&data);
+        assert_eq!(configured.shares.len(), 1);
+        assert_eq!(configured.shares["tone"]["angry"], 0.25);
+        configured.add(&Value::Null);
+        assert_eq!((configured.shares.len(), configured.joint.len()), (1, 0));
+    }
+
+    #[test]
+    fn what_depends_on_another_attribute_is_read_with_it() {
+        let data = json!({"attributes": {"tone": {
+            "values": [{"value": "angry", "share": 0.25}, {"value": null, "share": 0.75}],
+            "given": {"on": "topic", "rows": [{"value": "fees", "shares": [0.2, 0.1]}, {"value": 7, "shares": [0.05, 0.65]}]},
+        }}});
+        let mut configured = Configured::default();
+        configured.add(&data);
+        let expected = Joint {
+            attribute: "tone".into(),
+            on: "topic".into(),
+            values: vec!["angry".into(), String::new()],
+            rows: vec![("fees".into(), vec![0.2, 0.1]), ("7".into(), vec![0.05, 0.65])],
+        };
+        assert_eq!(configured.joint, [expected]);
     }
 }

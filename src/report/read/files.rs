@@ -5,8 +5,6 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-
 use super::{About, Found, ReadError, Unit, Values, row};
 use crate::report::findings::Source;
 
@@ -58,8 +56,7 @@ impl FileReader {
             source: Source { run: false, path: path.clone(), pipeline: None, started: None, state: None },
             files: vec![self.values.file_count(path, true)],
             notes: self.values.notes(),
-            status: Value::Null,
-            configured: Default::default(),
+            ..About::default()
         })
     }
 }
@@ -83,6 +80,7 @@ pub(super) fn record(values: &mut Values) -> Result<Option<(String, Found)>, Rea
             attributes: row.attributes,
             target_words: row.target_words,
             cut: row.cut,
+            sinks: vec![0],
             ..Found::default()
         };
         return Ok(Some((key, found)));

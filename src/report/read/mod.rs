@@ -3,6 +3,7 @@
 //! `pieces` cuts files into JSON values, `table` reads CSV, `row` and `texts` make a record of one, `run` and `side` join the files of a run directory
 //! by record id, `files` reads bare files, `configured` asks the run's pipeline for its shares. What is measured of records is `report::gather`'s.
 
+mod configuration;
 mod configured;
 mod files;
 mod pieces;
@@ -18,9 +19,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+pub(super) use configuration::DeclaredModel;
+pub(super) use configured::{Configured, Joint};
 pub(super) use row::{Cut, Drawn};
 
-use super::findings::{FileCount, Source, Turn};
+use super::findings::{Configuration, FileCount, Source, Turn};
 use pieces::{Damage, Piece, Pieces};
 use table::Table;
 
@@ -78,6 +81,8 @@ pub(super) struct Found {
     pub(super) dropped: bool,
     /// Model calls as provenance has them.
     pub(super) calls: Vec<Value>,
+    /// The sinks whose files hold it, by their place among the input's files.
+    pub(super) sinks: Vec<usize>,
     /// What was too much to be looked at.
     pub(super) cut: Cut,
 }
@@ -87,7 +92,17 @@ impl Found {
     pub(super) fn is_kept(&self) -> bool {
         self.rejected.is_none() && !self.dropped
     }
+
+    /// Whether the heuristic answered for it, as its calls or its field `answered_by` say.
+    pub(super) fn is_by_heuristic(&self) -> bool {
+        let of_call = |call: &Value| call.get("provider").and_then(Value::as_str) == Some(HEURISTIC);
+        let of_field = |field: &Drawn| field.name == "answered_by" && field.value == HEURISTIC;
+        self.calls.iter().any(of_call) || self.attributes.iter().any(of_field)
+    }
 }
+
+/// The provider that answers without a model.
+const HEURISTIC: &str = "heuristic";
 
 /// A line of `rejected.jsonl`, without the record.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -98,7 +113,7 @@ pub(super) struct RejectedRecord {
 }
 
 /// What is known of an input beside its records; complete once all units were read.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct About {
     pub(super) name: String,
     pub(super) source: Source,
@@ -106,8 +121,11 @@ pub(super) struct About {
     pub(super) notes: Vec<String>,
     /// `status.json`, for a run.
     pub(super) status: Value,
-    /// Shares that the pipeline asks for, by attribute and value.
-    pub(super) configured: BTreeMap<String, BTreeMap<String, f64>>,
+    /// Shares that the pipeline asks for.
+    pub(super) configured: Configured,
+    pub(super) configuration: Option<Configuration>,
+    /// The models that the pipeline declares.
+    pub(super) models: BTreeMap<String, DeclaredModel>,
 }
 
 /// An input that is read unit by unit.
@@ -130,6 +148,14 @@ impl Input {
         match self {
             Self::Run(run) => run.next(),
             Self::File(file) => file.next(),
+        }
+    }
+
+    /// The pairs of attributes that the pipeline ties, known before any unit is read.
+    pub(super) fn joints(&self) -> Vec<Joint> {
+        match self {
+            Self::Run(run) => run.joints().to_vec(),
+            Self::File(_) => Vec::new(),
         }
     }
 
@@ -250,7 +276,7 @@ impl Values {
 
     fn file_count(&self, path: String, measured: bool) -> FileCount {
         let damage = self.damage().map(str::to_owned);
-        FileCount { path, records: self.read, malformed: self.malformed, damage, measured }
+        FileCount { path, records: self.read, malformed: self.malformed, damage, by_heuristic: 0, measured }
     }
 
     /// What a reader must know of the file.

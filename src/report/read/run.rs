@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::configured::{self, Configured, Joint};
 use super::files::{item, record};
 use super::side::{ReadRecord, Side, known, rejected_record};
-use super::{About, Found, ReadError, Unit, Values, configured};
+use super::{About, Found, ReadError, Unit, Values, configuration};
 use crate::journal::{self, Manifest, PROVENANCE, REJECTED, RunState, SINKS};
 use crate::report::findings::Source;
 
@@ -29,6 +30,8 @@ pub(in crate::report) struct RunReader {
     /// Attributes that provenance knows, when lines cannot be joined with it.
     drawn: BTreeSet<String>,
     unmatched: u64,
+    configured: Configured,
+    notes: Vec<String>,
 }
 
 impl RunReader {
@@ -50,18 +53,25 @@ impl RunReader {
         let name =
             |index: usize, usual: &str| manifest.files.get(index).map_or(usual, |name| name).to_owned();
         let provenance = open(&name(PROVENANCE, "provenance/records.jsonl"))?;
-        let rejected =
-            Side::open(open(&name(REJECTED, "rejected.jsonl"))?, "rejected.jsonl", rejected_record)?;
+        let rejected = Side::open(
+            open(&name(REJECTED, "rejected.jsonl"))?,
+            "rejected.jsonl",
+            usize::MAX,
+            rejected_record,
+        )?;
         let mut sinks = Vec::new();
-        for file in manifest.files.iter().skip(SINKS) {
-            sinks.push(Side::open(open(file)?, file, record)?);
+        for (place, file) in manifest.files.iter().skip(SINKS).enumerate() {
+            sinks.push(Side::open(open(file)?, file, place, record)?);
         }
         // Lines without ids may be second copies of records that another file holds with theirs.
         let joined = sinks.iter().any(|sink| sink.has_ids);
         for sink in &mut sinks {
             sink.measured = sink.has_ids || !joined || sink.is_empty();
         }
+        let (configured, note) = configured::read(root, &manifest);
         Ok(Self {
+            configured,
+            notes: note.into_iter().collect(),
             root: root.to_owned(),
             manifest,
             provenance,
@@ -79,8 +89,8 @@ impl RunReader {
             if self.joined {
                 let several = self.sinks.iter().filter(|sink| sink.measured).count() > 1;
                 for sink in self.sinks.iter_mut().filter(|sink| sink.measured) {
-                    let place = several.then(|| sink.place());
-                    sink.join(&key, &mut records, record, place.as_ref())?;
+                    let split = several.then(|| sink.split());
+                    sink.join(&key, &mut records, record, split.as_ref())?;
                 }
             }
             self.rejected.join(&key, &mut records, rejected_record, None)?;
@@ -139,6 +149,10 @@ impl RunReader {
         Ok(None)
     }
 
+    pub(super) fn joints(&self) -> &[Joint] {
+        &self.configured.joint
+    }
+
     pub(super) fn about(self) -> Result<About, ReadError> {
         let mut notes = Vec::new();
         let mut files = Vec::new();
@@ -163,12 +177,8 @@ impl RunReader {
         if self.unmatched > 0 && self.provenance.read > 0 {
             notes.push(format!("{} records could not be joined with their provenance", self.unmatched));
         }
-        if self.sinks.iter().all(|sink| sink.values.read == 0) && self.rejected.values.read == 0 {
-            return Err(ReadError::Nothing { path: self.root, hint: " yet".to_owned() });
-        }
         let status = status(&self.root);
-        let (configured, note) = configured::shares(&self.root, &self.manifest);
-        notes.extend(note);
+        notes.extend(self.notes);
         let state = match self.manifest.state {
             RunState::Running => "not finished",
             RunState::Interrupted => "interrupted",
@@ -179,14 +189,16 @@ impl RunReader {
             source: Source {
                 run: true,
                 path: self.root.display().to_string(),
-                pipeline: Some(self.manifest.pipeline),
-                started: Some(self.manifest.started),
+                pipeline: Some(self.manifest.pipeline.clone()),
+                started: Some(self.manifest.started.clone()),
                 state: Some(state.to_owned()),
             },
             files,
             notes,
             status,
-            configured,
+            configured: self.configured,
+            models: configuration::models(&self.manifest),
+            configuration: configuration::read(&self.root, &self.manifest),
         })
     }
 }

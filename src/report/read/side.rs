@@ -18,6 +18,8 @@ pub(super) type ReadRecord = fn(&mut Values) -> Result<Option<(String, Found)>, 
 /// A file that is read beside provenance.
 pub(super) struct Side {
     pub(super) name: String,
+    /// Its place among the input's files.
+    pub(super) place: usize,
     pub(super) values: Values,
     next: Option<(String, Found)>,
     /// Whether its lines are measured.
@@ -26,10 +28,15 @@ pub(super) struct Side {
 }
 
 impl Side {
-    pub(super) fn open(mut values: Values, name: &str, read: ReadRecord) -> Result<Self, ReadError> {
+    pub(super) fn open(
+        mut values: Values,
+        name: &str,
+        place: usize,
+        read: ReadRecord,
+    ) -> Result<Self, ReadError> {
         let next = read(&mut values)?;
         let has_ids = next.as_ref().is_some_and(|(_, found)| item(&found.id).is_some());
-        Ok(Self { name: name.to_owned(), values, next, measured: true, has_ids })
+        Ok(Self { name: name.to_owned(), place, values, next, measured: true, has_ids })
     }
 
     /// Whether there is no record in the file; to be asked before any is taken.
@@ -38,7 +45,7 @@ impl Side {
     }
 
     /// Which of several files a record stands in, as an attribute: its split where the name says one.
-    pub(super) fn place(&self) -> Drawn {
+    pub(super) fn split(&self) -> Drawn {
         let name = Path::new(&self.name);
         let stem = name.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let split = ["train", "valid", "test", "dev", "eval"].iter().any(|side| stem.contains(side));
@@ -47,8 +54,9 @@ impl Side {
     }
 
     pub(super) fn take(&mut self, read: ReadRecord) -> Result<Option<(String, Found)>, ReadError> {
-        let next = self.next.take();
-        if next.is_some() {
+        let mut next = self.next.take();
+        if let Some((_, found)) = &mut next {
+            found.sinks = vec![self.place];
             self.next = read(&mut self.values)?;
         }
         Ok(next)
@@ -60,7 +68,7 @@ impl Side {
         key: &str,
         records: &mut Vec<Found>,
         read: ReadRecord,
-        place: Option<&Drawn>,
+        split: Option<&Drawn>,
     ) -> Result<(), ReadError> {
         if self.next.as_ref().is_none_or(|(next, _)| next != key) {
             return Ok(());
@@ -69,7 +77,7 @@ impl Side {
             records.iter().enumerate().map(|(place, record)| (record.id.clone(), place)).collect();
         while self.next.as_ref().is_some_and(|(next, _)| next == key) {
             let Some((_, mut found)) = self.take(read)? else { return Ok(()) };
-            found.attributes.extend(place.cloned());
+            found.attributes.extend(split.cloned());
             match places.entry(found.id.clone()) {
                 Entry::Occupied(entry) => merge(&mut records[*entry.get()], found),
                 Entry::Vacant(entry) => {
@@ -88,6 +96,7 @@ fn merge(record: &mut Found, line: Found) {
         record.turns = line.turns;
     }
     record.target_words = record.target_words.or(line.target_words);
+    record.sinks.extend(line.sinks);
     record.cut.attributes += line.cut.attributes;
     record.cut.texts += line.cut.texts;
     record.rejected = line.rejected.or(record.rejected.take());
@@ -114,8 +123,8 @@ pub(super) fn known(line: Value) -> Found {
         rejected,
         dropped: !matches!(&*outcome, "" | "ok" | "rejected"),
         calls: line.get("calls").and_then(Value::as_array).cloned().unwrap_or_default(),
-        turns: Vec::new(),
         cut: row.cut,
+        ..Found::default()
     }
 }
 
@@ -154,10 +163,9 @@ pub(super) fn rejected_record(values: &mut Values) -> Result<Option<(String, Fou
             attributes: row.attributes,
             target_words: row.target_words,
             rejected: Some(why),
-            dropped: false,
-            calls: Vec::new(),
             cut: row.cut,
             id: id.clone(),
+            ..Found::default()
         };
         return Ok(Some((key.to_owned(), found)));
     }

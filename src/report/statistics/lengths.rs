@@ -1,6 +1,6 @@
 //! Lengths of any number of texts in bounded memory: a count for each length, and sums for a correlation.
 
-use crate::report::findings::{Histogram, LengthSummary};
+use crate::report::findings::{Histogram, LengthSummary, Part};
 
 /// Lengths from here on are counted together; their mean and the longest stay exact.
 const LONGEST: usize = 20_000;
@@ -54,10 +54,10 @@ impl LengthCounts {
         self.max
     }
 
-    /// Bins of one width up to the 99th percentile of both, then one for the rest.
-    pub(crate) fn histogram(&self, asked: Option<&Self>) -> Histogram {
-        let high = self.quantile(0.99).max(asked.map_or(0, |asked| asked.quantile(0.99)));
-        let longest = self.max.max(asked.map_or(0, |asked| asked.max));
+    /// Bins of one width up to the 99th percentile of both, then one for the rest. `scale` are all lengths that are
+    /// shown over the same bins.
+    pub(crate) fn histogram(&self, asked: Option<&Self>, scale: &Scale) -> Histogram {
+        let Scale { high, longest } = *scale;
         let width = (high + 1).div_ceil(BINS - 1).max(1);
         let bins = (high + 1).div_ceil(width);
         let mut edges: Vec<u64> = (0..=bins).map(|bin| bin * width).collect();
@@ -73,6 +73,21 @@ impl LengthCounts {
             filled
         };
         Histogram { actual: fill(self), asked: asked.map(fill), edges }
+    }
+}
+
+/// How far bins must reach for all lengths that are shown over them.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Scale {
+    high: u64,
+    longest: u64,
+}
+
+impl Scale {
+    /// Makes room for more lengths.
+    pub(crate) fn hold(&mut self, lengths: &LengthCounts) {
+        self.high = self.high.max(lengths.quantile(0.99));
+        self.longest = self.longest.max(lengths.max);
     }
 }
 
@@ -119,9 +134,9 @@ impl Follow {
     }
 
     /// Shares within ± 25 % and ± 50 %.
-    pub(crate) fn within(&self) -> (f64, f64) {
-        let count = self.count.max(1) as f64;
-        (self.within_25 as f64 / count, self.within_50 as f64 / count)
+    pub(crate) fn within(&self) -> (Part, Part) {
+        let part = |count| Part { count, of: self.count };
+        (part(self.within_25), part(self.within_50))
     }
 }
 
@@ -148,12 +163,20 @@ mod tests {
     fn histograms_hold_every_text_once() {
         let actual = counts((1..=300).chain([9_000]));
         let asked = counts(1..=50);
-        let histogram = actual.histogram(Some(&asked));
+        let scale = |all: &[&LengthCounts]| {
+            let mut scale = Scale::default();
+            all.iter().for_each(|lengths| scale.hold(lengths));
+            scale
+        };
+        let histogram = actual.histogram(Some(&asked), &scale(&[&actual, &asked]));
         assert_eq!(histogram.edges.len(), histogram.actual.len() + 1);
         assert_eq!(histogram.actual.iter().sum::<u64>(), 301);
         assert_eq!(histogram.asked.unwrap().iter().sum::<u64>(), 50);
         assert_eq!(histogram.edges.last(), Some(&9_001));
-        assert_eq!(counts([0].into_iter()).histogram(None).actual, [1]);
+        let one = counts([0].into_iter());
+        assert_eq!(one.histogram(None, &scale(&[&one])).actual, [1]);
+        let both = scale(&[&actual, &one]);
+        assert_eq!(one.histogram(None, &both).edges, actual.histogram(None, &both).edges);
     }
 
     #[test]
@@ -162,7 +185,7 @@ mod tests {
         for (asked, actual) in [(10, 10), (20, 25), (30, 44), (40, 100)] {
             follow.add(asked, actual);
         }
-        assert_eq!(follow.within(), (0.5, 0.75));
+        assert_eq!(follow.within(), (Part { count: 2, of: 4 }, Part { count: 3, of: 4 }));
         assert!((follow.correlation().unwrap() - 0.947_6).abs() < 1e-3, "{:?}", follow.correlation());
         assert!((follow.ratio() - 1.79).abs() < 1e-9);
         assert_eq!(Follow::default().correlation(), None);

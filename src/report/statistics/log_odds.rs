@@ -49,6 +49,7 @@ pub(crate) fn compare(
                 term: pair.term,
                 count: pair.here.round() as u64,
                 count_reference: pair.there.round() as u64,
+                expected: if n2 > 0.0 { pair.there / n2 * n1 } else { 0.0 },
                 log_odds: odds.delta,
                 z: odds.z,
             });

@@ -1,6 +1,12 @@
 //! Tests of shares: is a value drawn as often as configured, is one rejected more often than the others?
 
-use statrs::distribution::{ChiSquared, ContinuousCDF};
+use statrs::distribution::{ChiSquared, ContinuousCDF, Normal};
+
+/// The |z| that chance exceeds in this share of cases.
+pub(crate) fn z_of_chance(chance: f64) -> f64 {
+    let chance = chance.clamp(1e-12, 1.0);
+    Normal::standard().inverse_cdf(1.0 - chance / 2.0)
+}
 
 /// z of a share seen in `size` draws against the share it should have; `None` where no variation is possible.
 pub(crate) fn z_against(seen: f64, expected: f64, size: f64) -> Option<f64> {
@@ -97,6 +103,12 @@ mod tests {
         let seen = [96.0, 1.0, 1.0, 2.0];
         close(p_of_shares(&seen, &[0.96, 0.01, 0.01, 0.02]), 1.0);
         assert_eq!(p_of_shares(&[3.0], &[1.0]), None);
+    }
+
+    #[test]
+    fn z_of_a_chance_is_that_of_the_tables() {
+        close(Some(z_of_chance(0.05)), 1.959_96);
+        close(Some(z_of_chance(0.001)), 3.290_53);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use super::english;
 use super::log_odds::{Pair, compare};
-use crate::report::findings::{Term, TermList};
+use crate::report::findings::{Opening, Part, Term, TermList};
 
 const VOCABULARY: usize = 200_000;
 const BIGRAMS: usize = 1_000_000;
@@ -103,6 +103,20 @@ impl WordCounts {
         let names = self.names();
         let counts = self.first.iter().map(|(at, count)| (names[*at as usize].to_owned(), *count as f64));
         Tally { counts: counts.collect(), total: self.texts as f64 }
+    }
+
+    /// The words that most texts begin with, most frequent first.
+    pub(crate) fn openings(&self, most: usize) -> Vec<Opening> {
+        let names = self.names();
+        let mut counts: Vec<(&str, u64)> =
+            self.first.iter().map(|(at, count)| (names[*at as usize], *count)).collect();
+        counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
+        let mut so_far = Part { count: 0, of: self.texts };
+        let opening = |(word, texts): (&str, u64)| {
+            so_far.count += texts;
+            Opening { word: word.to_owned(), texts, so_far }
+        };
+        counts.into_iter().take(most).map(opening).collect()
     }
 
     /// Words, pairs of words and first words against a reference, or against general English for `None`.
@@ -215,6 +229,20 @@ mod tests {
         assert!(bigrams.over.iter().any(|term| term.term == "renew a" && term.count == 100));
         let z = |terms: &[Term], word: &str| terms.iter().find(|term| term.term == word).unwrap().z;
         assert!((z(&words.over, "renew") + z(&swapped.under, "renew")).abs() < 1e-9);
+    }
+
+    #[test]
+    fn openings_are_counted_up() {
+        let mut all = counts("how do i renew", 6);
+        all.add(&words("where is it"));
+        all.add(&[]);
+        let shown: Vec<_> = all
+            .openings(5)
+            .into_iter()
+            .map(|opening| (opening.word, opening.texts, opening.so_far.count))
+            .collect();
+        assert_eq!(shown, [("how".to_owned(), 6, 6), ("where".to_owned(), 1, 7)]);
+        assert_eq!(all.openings(1)[0].so_far, Part { count: 6, of: 7 });
     }
 
     #[test]

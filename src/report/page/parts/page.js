@@ -32,6 +32,36 @@ addEventListener("beforeprint", () => {
   for (const details of document.querySelectorAll("details")) details.open = true;
 });
 
+// On a narrow screen the chapters begin closed, so that the page can be looked over; without this script all are open.
+if (matchMedia("(max-width: 40rem)").matches) {
+  for (const details of document.querySelectorAll(".chapter > details, .attribute")) details.open = false;
+}
+
+// What is linked to must be seen: the details around it are opened.
+function reveal() {
+  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (!target) return;
+  const own = target.querySelector(":scope > details");
+  if (own) own.open = true;
+  for (let holder = target.closest("details"); holder; holder = holder.parentElement.closest("details")) holder.open = true;
+  target.scrollIntoView();
+}
+addEventListener("hashchange", reveal);
+for (const link of document.querySelectorAll('a[href^="#"]')) {
+  link.addEventListener("click", () => { if (link.hash === location.hash) reveal(); });
+}
+if (location.hash) reveal();
+
+// What can be scrolled sideways says so at its edge, as long as there is more.
+for (const holder of document.querySelectorAll(".scroll")) {
+  const look = () => {
+    const left = holder.scrollWidth - holder.clientWidth - holder.scrollLeft;
+    holder.classList.toggle("more", left > 4);
+  };
+  holder.addEventListener("scroll", look, { passive: true });
+  new ResizeObserver(look).observe(holder);
+}
+
 const links = new Map();
 for (const link of document.querySelectorAll(".contents a")) links.set(link.hash.slice(1), link);
 const inView = new Set();

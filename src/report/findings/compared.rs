@@ -1,0 +1,84 @@
+//! How one set of findings differs from the first of a report.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Direction, SettingChange, Term};
+
+/// How one set of findings differs from the first of the report.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Difference {
+    /// The name of the first.
+    pub from: String,
+    /// Settings that differ, where both are runs.
+    pub settings: Vec<SettingChange>,
+    /// Whether settings could be compared.
+    pub settings_known: bool,
+    /// Shares among kept items that differ, the surest first; at most 200.
+    pub shares: Vec<ShareChange>,
+    /// The measures of variety on equally many texts of both.
+    pub measures: Vec<MeasureChange>,
+    /// Words said more often here (positive z) or there (negative z), the surest first.
+    pub words: Vec<Term>,
+    /// The same for first words.
+    pub first_words: Vec<Term>,
+}
+
+/// A share in the first findings and in these.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ShareChange {
+    /// The attribute.
+    pub attribute: String,
+    /// The value.
+    pub value: String,
+    /// Its share among kept items of the first.
+    pub before: f64,
+    /// Its share among kept items here.
+    pub after: f64,
+    /// z of a two-proportion test.
+    pub z: f64,
+}
+
+/// A measure of variety in both, taken on parts of equal size, so that neither the number of texts nor chance passes
+/// for a difference.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MeasureChange {
+    /// The measure's key.
+    pub key: String,
+    /// Its name for people.
+    pub name: String,
+    /// Whether it is a share, to be shown in percent.
+    pub share: bool,
+    /// Which way means more variety.
+    pub more_varied: Direction,
+    /// Texts of each part.
+    pub texts: u64,
+    /// In the first.
+    pub before: Spread,
+    /// In these.
+    pub after: Spread,
+    /// The 95 % interval of after minus before.
+    pub change: (f64, f64),
+    /// Which of the two is surely more varied.
+    pub verdict: More,
+}
+
+/// The mean of a measure over parts of the texts, and how far the parts lie apart.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Spread {
+    /// The mean over the parts.
+    pub mean: f64,
+    /// The standard error of that mean.
+    pub error: f64,
+}
+
+/// Which of two is more varied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum More {
+    /// The first.
+    Before,
+    /// The other.
+    After,
+    /// The interval of their difference holds zero.
+    Neither,
+}

@@ -1,0 +1,148 @@
+//! Attributes whose shares depend on another one, crossed with it: drawn against configured.
+//!
+//! Only pairs that the configuration ties are counted, over the values it names, so memory is bounded by it.
+
+use std::collections::HashMap;
+
+use crate::report::findings::{Crossed, CrossedCell, CrossedRow};
+use crate::report::read::{Found, Joint};
+use crate::report::statistics::shares;
+
+/// Rows and columns that are listed.
+const MOST_ROWS: usize = 40;
+const MOST_COLUMNS: usize = 16;
+/// The chance at which a difference is found in a table where there is none.
+const MISTAKE: f64 = 0.001;
+/// A cell with fewer items cannot stand out.
+const FEWEST: f64 = 5.0;
+
+/// Items by the values of two attributes.
+#[derive(Debug)]
+pub(super) struct CrossCounts {
+    joint: Joint,
+    rows: HashMap<String, usize>,
+    columns: HashMap<String, usize>,
+    /// By row, then by column.
+    items: Vec<Vec<f64>>,
+}
+
+impl CrossCounts {
+    /// Counts for a pair that the configuration ties.
+    pub(super) fn new(joint: Joint) -> Self {
+        let places = |values: &mut dyn Iterator<Item = &String>| values.cloned().zip(0..).collect();
+        Self {
+            rows: places(&mut joint.rows.iter().map(|(value, _)| value)),
+            columns: places(&mut joint.values.iter()),
+            items: vec![vec![0.0; joint.values.len()]; joint.rows.len()],
+            joint,
+        }
+    }
+
+    /// Counts a record that has a `weight` of its item.
+    pub(super) fn add(&mut self, record: &Found, weight: f64) {
+        let place = |name: &str, places: &HashMap<String, usize>| {
+            let drawn = record.attributes.iter().find(|drawn| drawn.by_sampler && drawn.name == name)?;
+            places.get(&drawn.value).copied()
+        };
+        let row = place(&self.joint.on, &self.rows);
+        let column = place(&self.joint.attribute, &self.columns);
+        if let (Some(row), Some(column)) = (row, column) {
+            self.items[row][column] += weight;
+        }
+    }
+
+    /// The table, its most frequent rows and columns first.
+    pub(super) fn crossed(&self) -> Crossed {
+        let of_rows: Vec<f64> = self.items.iter().map(|row| row.iter().sum()).collect();
+        let of_columns: Vec<f64> = (0..self.joint.values.len())
+            .map(|column| self.items.iter().map(|row| row[column]).sum())
+            .collect();
+        let (rows, columns) = (largest(&of_rows, MOST_ROWS), largest(&of_columns, MOST_COLUMNS));
+        let sure = shares::z_of_chance(MISTAKE / (rows.len() * columns.len()).max(1) as f64);
+        let row = |place: &usize| {
+            let (value, configured) = &self.joint.rows[*place];
+            let of: f64 = configured.iter().sum();
+            let cell = |column: &usize| {
+                let share = (of > 0.0).then(|| configured[*column] / of);
+                cell(self.items[*place][*column], of_rows[*place], share, sure)
+            };
+            CrossedRow {
+                value: value.clone(),
+                items: of_rows[*place],
+                cells: columns.iter().map(cell).collect(),
+            }
+        };
+        Crossed {
+            attribute: self.joint.attribute.clone(),
+            on: self.joint.on.clone(),
+            values: columns.iter().map(|column| self.joint.values[*column].clone()).collect(),
+            rows: rows.iter().map(row).collect(),
+            items: of_rows.iter().sum(),
+            left_out: (of_rows.len() - rows.len() + of_columns.len() - columns.len()) as u64,
+        }
+    }
+}
+
+fn cell(items: f64, of: f64, configured: Option<f64>, sure: f64) -> CrossedCell {
+    let share = if of > 0.0 { items / of } else { 0.0 };
+    let differs = configured.is_some_and(|configured| match configured <= 0.0 {
+        true => items >= FEWEST,
+        false => {
+            let z = shares::z_against(share, configured, of);
+            configured * of >= FEWEST && z.is_some_and(|z| z.abs() > sure)
+        }
+    });
+    CrossedCell { items, share, configured, differs }
+}
+
+/// The places of the largest counts, largest first; equal ones in their order.
+fn largest(counts: &[f64], most: usize) -> Vec<usize> {
+    let mut places: Vec<usize> = (0..counts.len()).collect();
+    places.sort_by(|a, b| counts[*b].total_cmp(&counts[*a]));
+    places.truncate(most);
+    places
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::read::Drawn;
+
+    fn record(topic: &str, tone: &str) -> Found {
+        let drawn = |name: &str, value: &str| Drawn {
+            name: name.into(),
+            value: value.into(),
+            by_sampler: true,
+            number: false,
+        };
+        Found { attributes: vec![drawn("topic", topic), drawn("tone", tone)], ..Found::default() }
+    }
+
+    #[test]
+    fn what_given_asks_for_is_told_from_what_was_drawn() {
+        let joint = Joint {
+            attribute: "tone".into(),
+            on: "topic".into(),
+            values: vec!["".into(), "angry".into()],
+            rows: vec![("books".into(), vec![0.6, 0.15]), ("fees".into(), vec![0.05, 0.2])],
+        };
+        let mut counts = CrossCounts::new(joint);
+        for n in 0..400 {
+            let topic = if n % 4 == 0 { "fees" } else { "books" };
+            counts.add(&record(topic, if n % 5 == 0 { "angry" } else { "" }), 1.0);
+        }
+        let table = counts.crossed();
+        let shown: Vec<_> = table
+            .rows
+            .iter()
+            .map(|row| {
+                let angry = &row.cells[1];
+                let percent = (angry.configured.unwrap() * 100.0).round();
+                (row.value.as_str(), row.items, angry.items, percent, angry.differs)
+            })
+            .collect();
+        assert_eq!(table.values, ["", "angry"]);
+        assert_eq!(shown, [("books", 300.0, 60.0, 20.0, false), ("fees", 100.0, 20.0, 80.0, true)]);
+        assert_eq!(table.items, 400.0);
+    }
+}
