@@ -49,7 +49,7 @@ pub(super) fn apply(document: &mut Document, overrides: &Overrides, problems: &m
     let for_model = [
         ("--model", &["model"][..], overrides.model.clone().map(Value::from)),
         ("--base-url", &["base_urls"], overrides.base_url.clone().map(|url| Value::from(vec![url]))),
-        ("--max-tokens", &["params", "max_tokens"], overrides.max_tokens.map(Value::from)),
+        ("--max-tokens", &["params", limit_of_tokens(document)], overrides.max_tokens.map(Value::from)),
         ("--temperature", &["params", "temperature"], overrides.temperature.map(Value::from)),
     ];
     for (option, path, value) in for_model {
@@ -68,6 +68,20 @@ pub(super) fn apply(document: &mut Document, overrides: &Overrides, problems: &m
             assign(document, "--no-llm", &path, Value::from("heuristic"), problems);
         }
     }
+}
+
+/// The parameter for the limit of tokens by the name that the pipeline uses: models refuse one or the other, and both
+/// at a time.
+fn limit_of_tokens(document: &Document) -> &'static str {
+    const NEWER: &str = "max_completion_tokens";
+    let models = document.value.get("models").and_then(Value::as_object);
+    let models = models.into_iter().flat_map(|models| models.values());
+    let stages = document.value.get("stages").and_then(Value::as_array);
+    let stages = stages.into_iter().flatten().filter_map(|stage| stage.as_object()?.values().next());
+    let uses_newer = models
+        .chain(stages)
+        .any(|part| part.pointer("/params").is_some_and(|params| params.get(NEWER).is_some()));
+    if uses_newer { NEWER } else { "max_tokens" }
 }
 
 fn assign(document: &mut Document, option: &str, path: &[&str], value: Value, problems: &mut Vec<Problem>) {

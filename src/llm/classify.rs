@@ -4,18 +4,26 @@
 //!
 //! | what came back | class | verdict |
 //! |---|---|---|
-//! | 401, 403 | `unauthorized`, `forbidden` | fatal |
-//! | 402, quota or billing codes with any status | `quota` | fatal |
-//! | 404, 405, unknown model, a redirect | `model_not_found`, `not_found`, `redirect` | fatal |
+//! | 401, 403, words for a wrong key | `unauthorized`, `forbidden` | fatal |
+//! | 402, words for a quota or balance that is used up, with any status | `quota` | fatal |
+//! | 404, 405, words for an unknown model, a redirect | `model_not_found`, `not_found`, `redirect` | fatal |
+//! | a request that alone is over a limit, with any status | `request_too_large` | record |
 //! | 429 | `rate_limited` | pause |
 //! | 503, 529 | `status_503`, `status_529` | pause |
 //! | no connection: refused, DNS | `unreachable` | retry |
 //! | a certificate that is not trusted, or no TLS | `tls` | retry; fatal before the first answer |
 //! | 408, 409, 425, 5xx but 501 | `status_N` | retry |
 //! | no end within the time; reset; cut body | `timeout`, `reset`, `cut_body` | retry |
-//! | 200 with a body that is not JSON, with an error, without choices, without content | `not_json`, `error_in_200`, `empty_choices`, `no_content` | retry |
+//! | 200 with a body that is not JSON, or without choices | `not_json`, `empty_choices` | retry |
+//! | 200 with an error | as its words and its code say, else `error_in_200` | else retry |
+//! | 200 with an answer that broke off, or without text (`dialect::finish`) | `unfinished`, `no_content` | retry |
+//! | what a model wrote failed the server's own check | `json_validate_failed` | retry |
 //! | 400, 413, 422, other 4xx, 501 | `context_length`, `content_filter`, `status_N` | record |
+//! | the same for a setting that is in every request (`settings`) | `setting_refused` | fatal |
 //! | a body over the size limit, a refusal | `body_too_large`, `refusal` | record |
+
+mod said;
+mod words;
 
 use std::time::Duration;
 
@@ -24,6 +32,9 @@ use reqwest::header::{HeaderMap, LOCATION};
 use serde_json::Value;
 
 use super::retry_after;
+pub(super) use said::Said;
+pub(super) use words::FORMAT;
+use words::{FILTERED, GENERATED, NO_ROOM, OVERLOADED, PASSES, QUOTA, RATE, TOO_LONG, WRONG_KEY};
 
 /// What to do after a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,8 +60,10 @@ pub(super) struct Failure {
     /// Set where the endpoint rather than the question is to blame: what to tell the user when nobody
     /// else was answered meanwhile either, which makes the failure fatal.
     pub(super) hint: Option<&'static str>,
-    /// Whether the server seems to refuse the way the schema was sent.
-    pub(super) refuses_format: bool,
+    /// What a server said, where it said anything.
+    pub(super) said: Option<Box<Said>>,
+    /// Whether it is of an earlier start of the run: what was to blame may have been mended since.
+    pub(super) earlier: bool,
 }
 
 impl Failure {
@@ -61,7 +74,8 @@ impl Failure {
             message: message.into(),
             retry_after: None,
             hint: None,
-            refuses_format: false,
+            said: None,
+            earlier: false,
         }
     }
 
@@ -75,7 +89,7 @@ impl Failure {
     /// Whether it may be the endpoint's fault as well as the question's: where others are asked the same, a
     /// replica that answers like this again and again is of no use.
     pub(super) fn suspects_endpoint(&self) -> bool {
-        matches!(&*self.class, "empty_choices" | "error_in_200" | "no_content")
+        matches!(&*self.class, "empty_choices" | "error_in_200" | "no_content" | "unfinished")
     }
 }
 
@@ -174,129 +188,65 @@ pub(super) fn response(status: StatusCode, headers: &HeaderMap, body: &[u8], url
         let message = format!("`{url}` redirects to `{}`; name that as the base URL", clean(target));
         return Failure::new(Verdict::Fatal, "redirect", message);
     }
-    let said = Said::of(body);
-    let mut failure = judge(status.as_u16(), &said, url);
+    let mut failure = judge(status.as_u16(), Said::of(body), url);
     failure.retry_after = retry_after::read(headers);
     failure
 }
 
-/// Judges an error object that came with status 200, where its code stands in for the status.
+/// Judges an error that came with status 200, where words and code stand in for the status.
 pub(super) fn error_in_200(error: &Value) -> Failure {
-    let said = Said::of_value(error);
-    let status = said.code.parse().unwrap_or(200);
-    match judge(status, &said, "the server") {
-        failure if status >= 400 || failure.verdict == Verdict::Fatal => failure,
-        failure => Failure { verdict: Verdict::Retry, class: "error_in_200".to_owned(), ..failure },
-    }
+    judge(200, Said::of_value(error), "the server")
 }
 
-fn judge(status: u16, said: &Said, url: &str) -> Failure {
+/// Judges a body with status 200 that holds no answer: what a server says in it, if anything, is an error.
+pub(super) fn no_answer(body: &Value) -> Failure {
+    let said = Said::of_value(body);
+    let names_error = ["choices", "content"].iter().all(|name| !body.get(*name).is_some_and(Value::is_array));
+    if names_error && said.spoke {
+        return judge(200, said, "the server");
+    }
+    let message = format!("the response holds no answer: {}", clean(&body.to_string()));
+    Failure::new(Verdict::Retry, "empty_choices", message)
+}
+
+fn judge(http: u16, said: Said, url: &str) -> Failure {
     let message = if said.message.is_empty() {
-        format!("`{url}` answered with status {status}")
+        format!("`{url}` answered with status {http}")
     } else {
-        format!("`{url}` answered with status {status}: {}", said.message)
+        format!("`{url}` answered with status {http}: {}", said.message)
     };
+    // An error in a 200 is judged as its code says.
+    let status = if http == 200 { said.status.unwrap_or(200) } else { http };
+    let of_request = matches!(http, 200 | 400 | 404 | 413 | 422 | 500);
     let (verdict, class) = match status {
-        _ if said.any(QUOTA) => (Verdict::Fatal, "quota"),
         402 => (Verdict::Fatal, "quota"),
+        429 if said.any(PASSES) => (Verdict::Pause, "rate_limited"),
+        _ if said.any(QUOTA) => (Verdict::Fatal, "quota"),
+        _ if said.asks_too_much() => (Verdict::Record, "request_too_large"),
         // A provider's queue of batches is full.
         400 if said.any(NO_ROOM) => (Verdict::Pause, "rate_limited"),
-        400 | 403 | 422 if said.any(FILTERED) => (Verdict::Record, "content_filter"),
+        400 | 422 if said.any(GENERATED) => (Verdict::Retry, "json_validate_failed"),
+        _ if (of_request || http == 403) && said.any(FILTERED) => (Verdict::Record, "content_filter"),
         401 => (Verdict::Fatal, "unauthorized"),
-        400 if said.any(WRONG_KEY) => (Verdict::Fatal, "unauthorized"),
+        _ if of_request && said.any(WRONG_KEY) => (Verdict::Fatal, "unauthorized"),
+        200 | 400 | 403 if said.any(RATE) => (Verdict::Pause, "rate_limited"),
+        200 if said.any(OVERLOADED) => (Verdict::Pause, "overloaded"),
+        404 if said.any(&["model", "deployment"]) => (Verdict::Fatal, "model_not_found"),
+        200 | 400 | 403 | 404 | 422 if said.no_model() => (Verdict::Fatal, "model_not_found"),
         403 => (Verdict::Fatal, "forbidden"),
-        404 if said.any(&["model"]) => (Verdict::Fatal, "model_not_found"),
-        400 if said.any(NO_MODEL) => (Verdict::Fatal, "model_not_found"),
         404 | 405 => {
             let message = format!("{message}; does the base URL end in /v1?");
             return Failure::new(Verdict::Fatal, "not_found", message);
         }
+        _ if of_request && said.any(TOO_LONG) => (Verdict::Record, "context_length"),
         429 => (Verdict::Pause, "rate_limited"),
         503 | 529 => (Verdict::Pause, ""),
-        400 | 413 | 422 if said.any(TOO_LONG) => (Verdict::Record, "context_length"),
         408 | 409 | 425 | 500 | 502 | 504..=599 => (Verdict::Retry, ""),
+        200 => (Verdict::Retry, "error_in_200"),
         _ => (Verdict::Record, ""),
     };
     let class = if class.is_empty() { format!("status_{status}") } else { class.to_owned() };
-    let refuses_format = matches!(status, 400 | 415 | 422 | 500 | 501) && said.any(FORMAT);
-    Failure { refuses_format, ..Failure::new(verdict, class, message) }
-}
-
-const QUOTA: &[&str] = &[
-    "insufficient_quota",
-    "exceeded_current_quota",
-    "billing_hard_limit",
-    "billing_not_active",
-    "insufficient balance",
-    "credit balance is too low",
-];
-const NO_ROOM: &[&str] = &["token_limit_exceeded", "enqueued token", "enqueued request"];
-const FILTERED: &[&str] = &["content_filter", "content_policy", "content management policy", "moderation"];
-const WRONG_KEY: &[&str] = &["invalid_api_key", "api key not valid", "invalid api key"];
-const NO_MODEL: &[&str] =
-    &["model_not_found", "model not exist", "model does not exist", "not a valid model"];
-const TOO_LONG: &[&str] = &[
-    "context_length",
-    "context_size",
-    "context length",
-    "context size",
-    "context window",
-    "prompt is too long",
-    "input_tokens",
-    "max_model_len",
-];
-const FORMAT: &[&str] = &[
-    "response_format",
-    "json_schema",
-    "json schema",
-    "json_object",
-    "guided",
-    "grammar",
-    "structured output",
-    "structured_outputs",
-];
-
-/// What a server said of an error, in any of the shapes in use.
-struct Said {
-    message: String,
-    code: String,
-    /// All of it in small letters, to look for words in.
-    words: String,
-}
-
-impl Said {
-    fn of(body: &[u8]) -> Self {
-        match serde_json::from_slice::<Value>(body) {
-            Ok(value) => {
-                let error = value.get("error").or_else(|| value.pointer("/errors/data/0"));
-                Self::of_value(error.unwrap_or(&value))
-            }
-            Err(_) => Self::plain(&String::from_utf8_lossy(body)),
-        }
-    }
-
-    fn of_value(error: &Value) -> Self {
-        let text = |name: &str| match error.get(name) {
-            Some(Value::String(text)) => text.clone(),
-            None | Some(Value::Null) => String::new(),
-            Some(other) => other.to_string(),
-        };
-        if let Value::String(message) = error {
-            return Self::plain(message);
-        }
-        let message = ["message", "detail", "error"].map(text).into_iter().find(|found| !found.is_empty());
-        let message = message.unwrap_or_default();
-        let words = format!("{} {} {} {message}", text("type"), text("code"), text("param"));
-        Self { message: clean(&message), code: text("code"), words: words.to_lowercase() }
-    }
-
-    fn plain(message: &str) -> Self {
-        Self { message: clean(message), code: String::new(), words: message.to_lowercase() }
-    }
-
-    fn any(&self, words: &[&str]) -> bool {
-        words.iter().any(|word| self.words.contains(word))
-    }
+    Failure { said: Some(Box::new(said)), ..Failure::new(verdict, class, message) }
 }
 
 /// One line of at most 300 characters, none of which does something to a terminal.
@@ -364,17 +314,9 @@ mod tests {
     }
 
     #[test]
-    fn refused_formats_are_noticed_and_messages_are_short() {
-        let body =
-            format!(r#"{{"error": {{"message": "response_format is not supported {}"}}}}"#, "x ".repeat(999));
+    fn messages_are_short_and_printable() {
+        let body = format!(r#"{{"error": {{"message": "no {}"}}}}"#, "x ".repeat(999));
         let failure = response(StatusCode::BAD_REQUEST, &HeaderMap::new(), body.as_bytes(), "u");
-        assert!(failure.refuses_format);
-        for words in ["Grammar error: Unimplemented keys: contains", "unknown field `structured_outputs`"] {
-            let body = format!(r#"{{"error": {{"message": "{words}"}}}}"#);
-            assert!(
-                response(StatusCode::BAD_REQUEST, &HeaderMap::new(), body.as_bytes(), "u").refuses_format
-            );
-        }
         assert!(failure.message.len() < 400, "{}", failure.message.len());
         assert_eq!(clean("a\u{1b}[31m\n\u{0}b"), "a\u{fffd}[31m \u{fffd}b");
     }

@@ -25,6 +25,7 @@ mod retry;
 mod retry_after;
 pub mod scripted;
 mod secrets;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod usage;

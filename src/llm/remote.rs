@@ -18,14 +18,15 @@ use super::classify::{self, Failure, Verdict};
 use super::connect::{ConnectError, ConnectProblem};
 use super::dialect::{Asked, Dialect, RESERVED_PARAMS};
 use super::endpoints::{Address, Endpoints, Outcome, Place, read_queue};
-use super::forms::{Forms, weaker};
+use super::forms::{self, Forms, Refusal, weaker};
 use super::images;
 use super::mock::Script;
 use super::quota::{self, Need, Outputs, Pool, Turn};
 use super::retry::Retry;
+use super::settings::Settings;
 use super::wire::{self, CONNECT_TIMEOUT, Wire};
 use super::{Completion, Health, MOCK, Model, ModelError, ModelErrorKind, ModelRequest, Tending, Usage};
-use crate::config::{Concurrency, ModelConfig};
+use crate::config::{Concurrency, ModelConfig, StructuredOutput};
 use crate::journal::StorageError;
 use crate::record::Record;
 
@@ -46,6 +47,7 @@ pub struct Remote {
     pool: Arc<Pool>,
     outputs: Outputs,
     forms: Forms,
+    refused_settings: Settings,
     /// What stops the run: found by one request, it keeps the others from being sent.
     fatal: OnceLock<Failure>,
     /// What answers in the server's place.
@@ -57,6 +59,8 @@ struct Asking<'a> {
     request: &'a ModelRequest,
     record: &'a Record,
     sent: AtomicU32,
+    /// How often the server found that the model wrote no JSON.
+    broken: AtomicU32,
 }
 
 impl Remote {
@@ -97,6 +101,7 @@ impl Remote {
             pool,
             outputs: Outputs::default(),
             forms: Forms::new(name, config.structured_output),
+            refused_settings: Settings::new(name),
             fatal: OnceLock::new(),
             script: None,
         })
@@ -116,28 +121,46 @@ impl Remote {
     }
 
     /// One attempt, which may put the question again in a weaker form: a schema that a server refuses is
-    /// sent as `json_object`, then not at all. What worked is remembered for the schema: a server may know the
-    /// form and refuse one schema for a word that it cannot enforce.
+    /// sent as `json_object`, then not at all (`forms`). Where the model wrote no JSON, which the server found, the
+    /// next attempt asks in the same form, those after it in weaker ones.
     async fn attempt(&self, asking: &Asking<'_>) -> Result<Completion, Failure> {
         let request = asking.request;
-        let known = self.forms.of(request);
-        let mut form = known;
+        let mut form = forms::after_failures(self.forms.of(request), asking.broken.load(Ordering::Relaxed));
+        let mut refused: Option<(Refusal, Failure)> = None;
         loop {
             let body = self.asked.body(request, form, images::load(request).await?)?;
-            match self.exchange(body, asking).await {
-                Err(failure) if failure.refuses_format && request.schema.is_some() => match weaker(form) {
-                    Some(next) => form = next,
-                    None => return Err(failure),
-                },
+            let failure = match self.exchange(body, asking, form).await {
                 Ok(completion) => {
-                    if form != known {
-                        self.forms.remember(request, form);
-                    }
+                    self.forms.note_answer(request, form, refused.map(|(refusal, _)| refusal));
                     return Ok(completion);
                 }
-                Err(failure) => return Err(failure),
+                Err(failure) => failure,
+            };
+            if failure.class == forms::NO_JSON {
+                asking.broken.fetch_add(1, Ordering::Relaxed);
+                return forms::mended(request, &failure).ok_or(failure);
             }
+            let refusal = self.refusal(request, form, &failure);
+            if let (Some(refusal), Some(next)) = (refusal, weaker(form)) {
+                form = next;
+                refused.get_or_insert((refusal, failure));
+                continue;
+            }
+            return Err(match refused {
+                // What was said first is of the request as it was meant.
+                Some((_, first)) if failure.verdict == Verdict::Record => {
+                    self.forms.acquit(request);
+                    first
+                }
+                _ => failure,
+            });
         }
+    }
+
+    /// Whether a failure is a refusal of the form in which the request's schema was sent.
+    fn refusal(&self, request: &ModelRequest, form: StructuredOutput, failure: &Failure) -> Option<Refusal> {
+        let is_sent = self.asked.sends_schema(request, form);
+        self.forms.refusal(request, form, failure).filter(|_| is_sent)
     }
 
     /// What the request is going to take of its quota, as far as can be told.
@@ -148,7 +171,12 @@ impl Remote {
     }
 
     /// One HTTP exchange, when an endpoint has a place and the quota allows it, within the time limit.
-    async fn exchange(&self, body: Vec<u8>, asking: &Asking<'_>) -> Result<Completion, Failure> {
+    async fn exchange(
+        &self,
+        body: Vec<u8>,
+        asking: &Asking<'_>,
+        form: StructuredOutput,
+    ) -> Result<Completion, Failure> {
         let need = self.need(asking.request);
         let mut place = self.endpoints.place().await;
         let turn = self.pool.turn(need).await;
@@ -173,8 +201,15 @@ impl Remote {
             }
         };
         let result = self.wire.in_time(&place.address().shown, posted).await;
+        let result = result.map_err(|failure| match self.refusal(asking.request, form, &failure) {
+            Some(Refusal::Said) => failure,
+            _ => self.refused_settings.judge(&self.asked, asking.request, failure),
+        });
         match &result {
-            Ok(completion) => self.note_answer(completion, need, place, turn),
+            Ok(completion) => {
+                self.refused_settings.note_answer(asking.request);
+                self.note_answer(completion, need, place, turn);
+            }
             Err(failure) => {
                 if failure.verdict == Verdict::Fatal {
                     let _ = self.fatal.set(failure.clone());
@@ -279,7 +314,7 @@ impl Model for Remote {
         record: &'a Record,
     ) -> BoxFuture<'a, Result<Completion, ModelError>> {
         async move {
-            let asking = Asking { request, record, sent: AtomicU32::new(0) };
+            let asking = Asking { request, record, sent: AtomicU32::new(0), broken: AtomicU32::new(0) };
             let result = self.retry.run(|| self.attempt(&asking).boxed()).await;
             let attempts = asking.sent.load(Ordering::Relaxed);
             match result {

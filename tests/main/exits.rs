@@ -126,7 +126,7 @@ fn too_many_rejected_is_5_and_tells_the_reasons() {
 #[test]
 fn a_complete_run_that_made_nothing_is_5_until_something_is_made() {
     let server = ModelServer::start(|question| match question.before {
-        0 => Reply::error(400, "bad", "the prompt displeases"),
+        0 => Reply::error(400, "content_filter", "the prompt displeases"),
         _ => answer(question),
     });
     let dir = rows_folder(5, 4, &server.url);
@@ -134,7 +134,7 @@ fn a_complete_run_that_made_nothing_is_5_until_something_is_made() {
         dir.path(),
         RUN,
         5,
-        &["complete, but nothing was made", "retry-rejected out", "5 records: status_400"],
+        &["complete, but nothing was made", "retry-rejected out", "5 records: content_filter"],
     );
     check(dir.path(), RUN, 5, &["is finished", "nothing was made"]);
     assert_eq!(server.questions().len(), 5, "a finished run asks nothing");

@@ -38,6 +38,9 @@ struct Expected {
     rejected: BTreeMap<String, usize>,
     /// The fewest and the most questions at the server.
     asked: (usize, usize),
+    /// A part of what the program says.
+    #[serde(default)]
+    says: String,
 }
 
 /// Runs the program as a case says; gives what is wrong with its outcome.
@@ -60,11 +63,12 @@ fn check(case: &Case) -> Option<String> {
     let asked = server.questions().len();
     let expected = &case.expect;
     let (fewest, most) = expected.asked;
+    let said = String::from_utf8_lossy(&output.stderr);
     let as_expected = output.status.code() == Some(expected.code)
         && ok == expected.ok
         && rejected == expected.rejected
-        && (fewest..=most).contains(&asked);
-    let said = String::from_utf8_lossy(&output.stderr);
+        && (fewest..=most).contains(&asked)
+        && said.contains(&expected.says);
     let found = format!("{}: {:?}, {ok} ok, {rejected:?}, asked {asked}", case.name, output.status.code());
     (!as_expected).then(|| format!("{found}\n  for {expected:?}\n{said}"))
 }

@@ -71,6 +71,20 @@ fn overrides_change_what_they_name() {
 }
 
 #[test]
+fn the_limit_of_tokens_keeps_the_name_that_the_pipeline_uses() {
+    let overrides = Overrides { max_tokens: Some(100), ..Overrides::default() };
+    let params = |set: &str| {
+        let overrides = Overrides { sets: vec![set.to_owned()], ..overrides.clone() };
+        plan(GOOD, &overrides).resolved.pointer("/models/teacher/params").cloned().unwrap()
+    };
+    assert_eq!(
+        params("models.teacher.params={max_completion_tokens: 9}"),
+        json!({"max_completion_tokens": 100})
+    );
+    assert_eq!(params("models.teacher.params={max_tokens: 9}"), json!({"max_tokens": 100}));
+}
+
+#[test]
 fn anchors_and_merges_work() {
     let text = "\
 name: a

@@ -33,9 +33,10 @@ use desk::Desk;
 use super::classify::{Failure, Verdict};
 use super::connect::{ConnectError, ConnectProblem};
 use super::dialect::Asked;
-use super::forms::{Forms, weaker};
+use super::forms::{self, Forms, Refusal, weaker};
 use super::images;
 use super::remote::finally;
+use super::settings::Settings;
 use super::{Completion, Health, Model, ModelError, ModelErrorKind, ModelRequest, Tending};
 use crate::config::{BatchConfig, ModelConfig, StructuredOutput};
 use crate::journal::{Key, StorageError};
@@ -57,6 +58,7 @@ pub struct Batch {
     settings: BatchConfig,
     max_attempts: u32,
     forms: Forms,
+    refused_settings: Settings,
     questions: mpsc::Sender<Waiting>,
     /// Taken by the desk, once.
     inbox: Mutex<Option<mpsc::Receiver<Waiting>>>,
@@ -161,6 +163,7 @@ impl Batch {
             settings: config.batch.clone(),
             max_attempts: config.max_attempts,
             forms: Forms::new(name, config.structured_output),
+            refused_settings: Settings::new(name),
             questions,
             inbox: Mutex::new(Some(inbox)),
             board: Board::default(),
@@ -183,9 +186,12 @@ impl Batch {
             let message = "a batch can be asked only by a run that keeps its answers";
             return Err(finally(Failure::new(Verdict::Fatal, "no_run", message), 0));
         };
-        let mut attempts = 0;
+        let (mut attempts, mut broken) = (0, 0);
+        // The question in a weaker form, and what was said of the form before.
+        let mut refused: Option<(StructuredOutput, Refusal, Failure)> = None;
         loop {
-            let form = self.forms.of(request);
+            let known = forms::after_failures(self.forms.of(request), broken);
+            let form = refused.as_ref().map_or(known, |(form, ..)| *form);
             // Not needed if the question is in a batch already, so it is the desk that looks at a failure.
             let (body, room) = match self.body(request, form).await {
                 Ok((body, room)) => (Ok(body), room),
@@ -199,19 +205,45 @@ impl Batch {
             }
             let Ok(answered) = answered.await else { return Err(later()) };
             let failure = match answered {
-                Ok(completion) => return Ok(Completion { attempts: attempts + 1, ..completion }),
+                Ok(completion) => {
+                    self.refused_settings.note_answer(request);
+                    self.forms.note_answer(request, form, refused.map(|(_, refusal, _)| refusal));
+                    return Ok(Completion { attempts: attempts + 1, ..completion });
+                }
                 Err(failure) => failure,
             };
             attempts += u32::from(failure.class != UNASKED);
-            if failure.refuses_format
-                && request.schema.is_some()
-                && let Some(next) = weaker(form)
+            if let Some(completion) = forms::mended(request, &failure) {
+                return Ok(Completion { attempts, ..completion });
+            }
+            broken += u32::from(failure.class == forms::NO_JSON);
+            let is_sent = self.asked.sends_schema(request, form);
+            let refusal = self.forms.refusal(request, form, &failure).filter(|_| is_sent);
+            let failure = match refusal {
+                Some(Refusal::Said) => failure,
+                _ => self.refused_settings.judge(&self.asked, request, failure),
+            };
+            if failure.verdict != Verdict::Fatal
+                && let (Some(refusal), Some(next)) = (refusal, weaker(form))
             {
-                self.forms.remember(request, next);
+                if refusal == Refusal::Said {
+                    self.forms.remember(request, next);
+                }
+                let (refusal, first) =
+                    refused.map_or((refusal, failure), |(_, refusal, first)| (refusal, first));
+                refused = Some((next, refusal, first));
                 continue;
             }
             let again = matches!(failure.verdict, Verdict::Retry | Verdict::Pause);
             if !again || attempts >= self.max_attempts {
+                let failure = match refused {
+                    // What was said first is of the request as it was meant.
+                    Some((_, _, first)) if failure.verdict == Verdict::Record => {
+                        self.forms.acquit(request);
+                        first
+                    }
+                    _ => failure,
+                };
                 return Err(finally(failure, attempts));
             }
         }

@@ -180,6 +180,7 @@ impl Desk {
             Ok(completion) => return Ok(completion),
             Err(failure) => self.model.api.told(failure),
         };
+        let failure = Failure { earlier: place.earlier, ..failure };
         let mended = place.earlier && failure.verdict == Verdict::Fatal;
         Err(if mended { Failure { verdict: Verdict::Retry, ..failure } } else { failure })
     }

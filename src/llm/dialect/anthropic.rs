@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::finish::Finish;
 use super::message::Said;
 use super::usage;
-use crate::llm::classify::{Failure, Verdict};
+use crate::llm::classify::{Failure, no_answer};
 use crate::llm::images::Images;
 use crate::llm::{Completion, Message, ModelRequest, More};
 
@@ -49,7 +49,7 @@ pub(super) fn body(
 pub(super) fn read(answer: Value) -> Result<Completion, Failure> {
     let blocks = answer.get("content").and_then(Value::as_array);
     let Some(blocks) = blocks.filter(|blocks| !blocks.is_empty()) else {
-        return Err(Failure::new(Verdict::Retry, "empty_choices", "the response holds no content"));
+        return Err(no_answer(&answer));
     };
     let of_type = |kind: &str, field: &str| -> String {
         let blocks = blocks.iter().filter(|block| block.get("type").and_then(Value::as_str) == Some(kind));
@@ -79,6 +79,7 @@ pub(super) fn read(answer: Value) -> Result<Completion, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::llm::classify::Verdict;
 
     #[test]
     fn questions_have_their_system_text_apart() {

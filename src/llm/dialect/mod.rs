@@ -13,7 +13,7 @@ pub(super) use text::parse;
 
 use serde_json::{Map, Value};
 
-use super::classify::{Failure, Verdict};
+use super::classify::{self, Failure, Verdict};
 use super::images::Images;
 use super::{Completion, Message, ModelRequest};
 use crate::config::{Api, ModelConfig, Provider, StructuredOutput};
@@ -108,6 +108,28 @@ impl Asked {
         }
     }
 
+    /// Whether the schema of a request goes with it in this form: one that the user wrote stays as it is.
+    pub(super) fn sends_schema(&self, request: &ModelRequest, form: StructuredOutput) -> bool {
+        let is_set = |name: &&str| self.param(request, name).is_some() || self.extra_body.contains_key(*name);
+        request.schema.is_some()
+            && form != StructuredOutput::Off
+            && self.dialect != Dialect::Anthropic
+            && !["response_format", "structured_outputs", "guided_json"].iter().any(is_set)
+    }
+
+    /// The settings of a request that are the same for all, by name; those within others too.
+    pub(super) fn names(&self, request: &ModelRequest) -> Vec<String> {
+        let settings = [&self.params, &request.params, &self.extra_body];
+        let mut names: Vec<String> = settings.iter().flat_map(|settings| settings.keys().cloned()).collect();
+        let within = settings.iter().flat_map(|settings| settings.values()).filter_map(Value::as_object);
+        names.extend(within.flat_map(|settings| settings.keys().cloned()));
+        if self.dialect == Dialect::Anthropic {
+            // Which is always sent.
+            names.push("max_tokens".to_owned());
+        }
+        names
+    }
+
     /// The value of a parameter in the request that this will become.
     pub(super) fn param<'a>(&'a self, request: &'a ModelRequest, name: &str) -> Option<&'a Value> {
         request.params.get(name).or_else(|| self.params.get(name))
@@ -150,8 +172,13 @@ impl Dialect {
 
     /// Reads the answer from what such a body says.
     pub(super) fn read_value(self, answer: Value) -> Result<Completion, Failure> {
-        if let Some(error) = answer.get("error").filter(|error| !error.is_null()) {
-            return Err(super::classify::error_in_200(error));
+        if let Some(error) = answer.get("error").filter(|error| says_something(error)) {
+            return Err(classify::error_in_200(error));
+        }
+        // MiniMax's, which stands beside every answer.
+        let base = answer.get("base_resp").filter(|base| base.get("status_code") != Some(&Value::from(0)));
+        if let Some(error) = base.filter(|base| says_something(base)) {
+            return Err(classify::error_in_200(error));
         }
         let model = answer.get("model").and_then(Value::as_str).filter(|model| !model.is_empty());
         let model = model.map(|model| model.chars().take(LONGEST_NAME).collect());
@@ -160,5 +187,16 @@ impl Dialect {
             Self::Anthropic => anthropic::read(answer),
         }?;
         Ok(Completion { model, ..completion })
+    }
+}
+
+/// Some gateways fill the field for an error with nothing.
+fn says_something(error: &Value) -> bool {
+    match error {
+        Value::Null | Value::Bool(false) => false,
+        Value::String(text) => !text.trim().is_empty(),
+        Value::Object(fields) => fields.values().any(|value| !value.is_null()),
+        Value::Array(list) => !list.is_empty(),
+        Value::Number(_) | Value::Bool(true) => true,
     }
 }

@@ -8,7 +8,7 @@ use super::message::Said;
 use super::text::string;
 use super::usage;
 use crate::config::StructuredOutput;
-use crate::llm::classify::{Failure, Verdict, clean, error_in_200};
+use crate::llm::classify::{Failure, Verdict, clean, error_in_200, no_answer};
 use crate::llm::images::Images;
 use crate::llm::{Completion, Message, ModelRequest, More};
 
@@ -85,9 +85,9 @@ fn put_schema(request: &ModelRequest, params: &mut Map<String, Value>, form: Str
 /// Reads the answer of either kind. Of several choices those that are answers are kept.
 pub(super) fn read(mut answer: Value) -> Result<Completion, Failure> {
     let usage = usage::read(&answer, true);
-    let choices = match answer.get_mut("choices").map(Value::take) {
-        Some(Value::Array(choices)) if !choices.is_empty() => choices,
-        _ => return Err(Failure::new(Verdict::Retry, "empty_choices", "the response holds no choice")),
+    let choices = match answer.get_mut("choices") {
+        Some(Value::Array(choices)) if !choices.is_empty() => std::mem::take(choices),
+        _ => return Err(no_answer(&answer)),
     };
     let several = choices.len() > 1;
     let mut texts = Vec::new();
@@ -105,8 +105,7 @@ pub(super) fn read(mut answer: Value) -> Result<Completion, Failure> {
         }
     }
     let Some(mut completion) = first else {
-        let none = || Failure::new(Verdict::Retry, "empty_choices", "the response holds no choice");
-        return Err(why.unwrap_or_else(none));
+        return Err(why.unwrap_or_else(|| no_answer(&answer)));
     };
     if several {
         completion.more.get_or_insert_default().choices = texts;

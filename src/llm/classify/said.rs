@@ -1,0 +1,353 @@
+//! What a server says of an error, in any of the shapes in use: its words, a code, and what it blames.
+//!
+//! `classify` judges by it. Servers wrap errors in `error`, `errors`, `detail`, `base_resp` and more, as objects,
+//! lists, texts or texts of JSON; gateways answer with pages. Whatever is there is searched to a small depth. A
+//! body of no known shape is shown as it is: nothing that a server says is lost.
+
+use serde_json::Value;
+
+use super::clean;
+
+/// Containers within containers that are looked into, and entries of a list.
+const DEPTH: u32 = 10;
+const ENTRIES: usize = 5;
+/// Bytes of a page or text that are looked at.
+const PAGE: usize = 8 << 10;
+
+/// Fields that hold what was said, or hold something that does; in the order in which it is shown.
+const SAID: &[&str] = &[
+    "error",
+    "errors",
+    "base_resp",
+    "data",
+    "title",
+    "message",
+    "Message",
+    "detail",
+    "msg",
+    "status_msg",
+    "error_msg",
+    "error_message",
+    "errorMessage",
+    "error_description",
+    "metadata",
+    "raw",
+    "reasons",
+];
+/// Fields that hold a code. `input` and the like are left out: a prompt that is repeated there says nothing.
+const CODES: &[&str] = &[
+    "code",
+    "type",
+    "status",
+    "__type",
+    "error_type",
+    "error_code",
+    "errcode",
+    "status_code",
+    "http_code",
+    "object",
+    "reason",
+];
+/// Fields that hold further errors, of which only the codes tell anything.
+const INNER: &[&str] = &["innererror", "inner_error", "details"];
+
+/// What a server said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in crate::llm) struct Said {
+    /// Its words, in one line; empty if it said nothing.
+    pub(super) message: String,
+    /// A code that is a status of an error.
+    pub(super) status: Option<u16>,
+    /// The parameters of the request that it names, as paths: `temperature`, `messages.0.content`.
+    pub(in crate::llm) params: Vec<String>,
+    /// Codes and words in small letters.
+    pub(in crate::llm) words: String,
+    /// What the model wrote where the error is that it cannot be used.
+    pub(in crate::llm) generated: Option<String>,
+    /// Whether the message is its own: where it has none, the whole body is shown.
+    pub(super) spoke: bool,
+}
+
+impl Said {
+    /// Reads the body of an error.
+    pub(super) fn of(body: &[u8]) -> Self {
+        match crate::llm::dialect::parse(body) {
+            Some(value) => Self::of_value(&value),
+            None => {
+                let text = String::from_utf8_lossy(&body[..body.len().min(PAGE)]).into_owned();
+                Self::of_text(&text)
+            }
+        }
+    }
+
+    /// Reads an error, or an object that holds one somewhere.
+    pub(super) fn of_value(value: &Value) -> Self {
+        let mut found = Found::default();
+        found.search(value, DEPTH);
+        let is_empty = match value {
+            Value::Object(fields) => fields.is_empty(),
+            Value::Array(list) => list.is_empty(),
+            value => value.is_null(),
+        };
+        let spoke = !found.messages.is_empty();
+        if !spoke && !is_empty {
+            found.messages.push(value.to_string());
+        }
+        Self { spoke, ..found.said() }
+    }
+
+    fn of_text(text: &str) -> Self {
+        let text = text.trim_start_matches('\u{feff}').trim();
+        // An event stream's error stands behind `data:`.
+        let event = text.lines().find_map(|line| serde_json::from_str(line.strip_prefix("data:")?).ok());
+        match event {
+            Some(value) => Self::of_value(&value),
+            None if text.starts_with('<') => Self::of_words(&page(text)),
+            None => Self::of_words(text),
+        }
+    }
+
+    fn of_words(words: &str) -> Self {
+        let words = words.to_owned();
+        Found { messages: vec![words], ..Found::default() }.said()
+    }
+
+    /// Whether any of these occurs in its codes or words.
+    pub(in crate::llm) fn any(&self, words: &[&str]) -> bool {
+        words.iter().any(|word| self.words.contains(word))
+    }
+}
+
+/// What is gathered on the way through a body.
+#[derive(Default)]
+struct Found {
+    messages: Vec<String>,
+    codes: Vec<String>,
+    params: Vec<String>,
+    generated: Option<String>,
+}
+
+impl Found {
+    fn search(&mut self, value: &Value, depth: u32) {
+        if depth == 0 {
+            return;
+        }
+        match value {
+            Value::String(text) => match nested(text) {
+                Some(inner) => self.search(&inner, depth - 1),
+                None => self.say(text),
+            },
+            Value::Array(list) => list.iter().take(ENTRIES).for_each(|entry| self.search(entry, depth - 1)),
+            Value::Object(_) => self.search_object(value, depth),
+            _ => {}
+        }
+    }
+
+    fn search_object(&mut self, object: &Value, depth: u32) {
+        self.codes.extend(CODES.iter().filter_map(|name| scalar(object.get(*name)?)));
+        for inner in INNER.iter().filter_map(|name| object.get(*name)) {
+            let mut within = Self::default();
+            within.search(inner, depth - 1);
+            self.codes.append(&mut within.codes);
+        }
+        let blamed = object.get("loc").and_then(path).or_else(|| scalar(object.get("param")?));
+        if let Some(text) = object.get("failed_generation").and_then(Value::as_str) {
+            self.generated.get_or_insert_with(|| text.to_owned());
+        }
+        let before = self.messages.len();
+        for said in SAID.iter().filter_map(|name| object.get(*name)) {
+            self.search(said, depth - 1);
+        }
+        let Some(blamed) = blamed.filter(|blamed| !blamed.is_empty()) else { return };
+        // Of pydantic's errors the words alone do not say what is wrong.
+        if object.get("loc").is_some() && self.messages.len() == before + 1 {
+            self.messages[before] = format!("{blamed}: {}", self.messages[before]);
+        }
+        self.params.push(blamed);
+    }
+
+    fn say(&mut self, text: &str) {
+        let text = text.trim();
+        let known = self.messages.iter().any(|message| message.contains(text));
+        if !text.is_empty() && !known {
+            self.messages.push(text.to_owned());
+        }
+    }
+
+    fn said(self) -> Said {
+        let message = self.messages.join("; ");
+        let words = format!("{} {} {message}", self.codes.join(" "), self.params.join(" ")).to_lowercase();
+        let status =
+            self.codes.iter().find_map(|code| code.parse().ok().filter(|code| (400..600).contains(code)));
+        Said {
+            message: clean(&message),
+            status,
+            params: self.params,
+            words,
+            generated: self.generated,
+            spoke: true,
+        }
+    }
+}
+
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// Pydantic's `loc` as a path, less the body that it begins with.
+fn path(loc: &Value) -> Option<String> {
+    let steps: Vec<String> = loc.as_array()?.iter().filter_map(scalar).collect();
+    let steps = steps.strip_prefix(&["body".to_owned()]).unwrap_or(&steps);
+    Some(steps.join("."))
+}
+
+/// JSON within a text, as gateways pass errors on.
+fn nested(text: &str) -> Option<Value> {
+    let text = text.trim();
+    let value = text.starts_with(['{', '[']).then(|| serde_json::from_str(text).ok())?;
+    value.filter(|value: &Value| value.is_object() || value.is_array())
+}
+
+/// What a page says: its title and first heading, or its text.
+fn page(html: &str) -> String {
+    let lower = html.to_ascii_lowercase();
+    let between = |open: &str, close: &str| {
+        let start = lower.find(open)?;
+        let start = start + lower[start..].find('>')? + 1;
+        let end = start + lower[start..].find(close)?;
+        Some(without_tags(&html[start..end]))
+    };
+    let title = between("<title", "</title").unwrap_or_default();
+    let heading = between("<h1", "</h1").unwrap_or_default();
+    match (title.trim(), heading.trim()) {
+        ("", "") => without_tags(html),
+        (title, "") => title.to_owned(),
+        (title, heading) if title.contains(heading) => title.to_owned(),
+        ("", heading) => heading.to_owned(),
+        (title, heading) => format!("{title}; {heading}"),
+    }
+}
+
+fn without_tags(html: &str) -> String {
+    let mut text = String::with_capacity(html.len());
+    let mut inside = false;
+    for character in html.chars() {
+        match character {
+            '<' => inside = true,
+            '>' if inside => {
+                inside = false;
+                text.push(' ');
+            }
+            character if !inside => text.push(character),
+            _ => {}
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn check(body: &str, message: &str, words: &[&str]) {
+        let said = Said::of(body.as_bytes());
+        assert_eq!(said.message, message, "{body}");
+        for word in words {
+            assert!(said.any(&[word]), "{word}: {said:?}");
+        }
+    }
+
+    #[test]
+    fn words_are_found_in_every_shape() {
+        check(r#"{"error": {"message": "no", "code": "bad", "param": "seed"}}"#, "no", &["bad", "seed"]);
+        check(r#"{"error": "no"}"#, "no", &[]);
+        check(
+            r#"[{"error": {"code": 400, "message": "no", "status": "INVALID_ARGUMENT"}}]"#,
+            "no",
+            &["invalid_argument"],
+        );
+        check(r#"{"object": "error", "message": "no", "code": 40303}"#, "no", &["40303"]);
+        check(
+            r#"{"choices": null, "base_resp": {"status_code": 1008, "status_msg": "no"}}"#,
+            "no",
+            &["1008"],
+        );
+        check(r#"{"code": "InvalidApiKey", "message": "no", "request_id": "r"}"#, "no", &["invalidapikey"]);
+        check(
+            r#"{"success": false, "errors": [{"code": 5007, "message": "no"}], "messages": []}"#,
+            "no",
+            &["5007"],
+        );
+        check(r#"{"detail": "no"}"#, "no", &[]);
+        check(r#"{"errors": ["no", "never"]}"#, "no; never", &[]);
+        check(r#"{"errors": {"data": [{"message": "no"}]}}"#, "no", &[]);
+        check(
+            r#"{"title": "Not Found", "status": 404, "detail": "no such account"}"#,
+            "Not Found; no such account",
+            &[],
+        );
+        check(r#"{"msg": "no"}"#, "no", &[]);
+        check(r#"{"error_code": 17, "error_msg": "no"}"#, "no", &["17"]);
+        check(
+            r#"{"__type": "x#ThrottlingException", "message": null, "Message": "no"}"#,
+            "no",
+            &["throttling"],
+        );
+        check(r#"{"status": "failure", "message": "no", "error": {"message": "no"}}"#, "no", &[]);
+        check(r#"{"error": {"code": "busy"}}"#, r#"{"error":{"code":"busy"}}"#, &["busy"]);
+        check(r#"{"odd": ["shape"]}"#, r#"{"odd":["shape"]}"#, &["shape"]);
+        check("plain\n words", "plain words", &[]);
+        check("", "", &[]);
+        check("{}", "", &[]);
+        check("null", "", &[]);
+    }
+
+    #[test]
+    fn texts_of_json_and_events_are_opened() {
+        let mistral =
+            r#"{"object":"error","message":"{\"detail\":[{\"loc\":[\"body\",\"n\"],\"msg\":\"no\"}]}"}"#;
+        check(mistral, "n: no", &[]);
+        let raw = r#"{"error": {"message": "Provider returned error", "code": 400, "metadata": {"raw": "{\"error\":{\"message\":\"no\"}}", "provider_name": "X"}}}"#;
+        check(raw, "Provider returned error; no", &[]);
+        check("event: error\ndata: {\"message\": \"no\"}\n\n", "no", &[]);
+    }
+
+    #[test]
+    fn pages_are_read_as_text() {
+        check(
+            "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>",
+            "502 Bad Gateway",
+            &[],
+        );
+        check("<html>\n<h1>No</h1> <p>way</p>", "No", &[]);
+        check("<p>no <b>way</b></p>", "no way", &[]);
+    }
+
+    #[test]
+    fn what_is_blamed_is_named() {
+        let said = Said::of(br#"{"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs are not permitted", "input": 42}]}"#);
+        assert_eq!(
+            (&*said.message, said.params),
+            ("seed: Extra inputs are not permitted", vec!["seed".to_owned()])
+        );
+        let said = Said::of(br#"{"error": {"message": "no", "param": "messages[0].role", "code": 418}}"#);
+        assert_eq!((said.params, said.status), (vec!["messages[0].role".to_owned()], Some(418)));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read(body in prop::collection::vec(any::<u8>(), 0..300)) {
+            Said::of(&body);
+        }
+
+        #[test]
+        fn any_page_is_read(text in "[<>/a-zİß ]{0,200}") {
+            Said::of(format!("<{text}").as_bytes());
+        }
+    }
+}

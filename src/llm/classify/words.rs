@@ -1,0 +1,235 @@
+//! The words by which servers are understood where a status says too little, or the wrong thing.
+//!
+//! Each list is of parts of codes and messages, in small letters. They are narrow on purpose: a message may repeat
+//! a prompt. What no list knows is judged by its status.
+
+use super::said::Said;
+
+/// No question can be paid for.
+pub(super) const QUOTA: &[&str] = &[
+    "insufficient_quota",
+    "exceeded_current_quota",
+    "billing_hard_limit",
+    "billing_not_active",
+    "insufficient balance",
+    "insufficient_balance",
+    "insufficient credit",
+    "credit balance is too low",
+    "requires more credits",
+    "reached your specified api usage limit",
+    "arrearage",
+    "freetieronly",
+    "余额不足",
+    "账户已欠费",
+];
+/// A quota of the minute that has the name of one that is used up: DashScope's.
+pub(super) const PASSES: &[&str] = &["error-code#token-limit", "allocationquota", "allocated quota exceeded"];
+/// A provider's queue of batches is full.
+pub(super) const NO_ROOM: &[&str] = &["token_limit_exceeded", "enqueued token", "enqueued request"];
+pub(super) const FILTERED: &[&str] = &[
+    "content_filter",
+    "content filter",
+    "content_policy",
+    "content policy",
+    "content management policy",
+    "content exists risk",
+    "responsibleaipolicy",
+    "moderation",
+    "was flagged",
+    "usage guidelines",
+    "data_inspection",
+    "datainspection",
+    "inappropriate content",
+    "sensitive content",
+    "sensitive_words",
+    "new_sensitive",
+    "敏感",
+];
+pub(super) const WRONG_KEY: &[&str] = &[
+    "invalid_api_key",
+    "invalidapikey",
+    "invalid api key",
+    "invalid api-key",
+    "invalid x-api-key",
+    "incorrect api key",
+    "api key not valid",
+    "api_key_invalid",
+    "missing api key",
+    "authentication_error",
+    "authentication fails",
+    "unauthenticated",
+    "login fail",
+    "access token invalid",
+    "no auth credentials",
+    "unrecognizedclient",
+];
+const NO_MODEL: &[&str] = &[
+    "model_not_found",
+    "model_not_supported",
+    "model_not_available",
+    "modelnotfound",
+    "model not exist",
+    "model not found",
+    "model does not exist",
+    "not a valid model",
+    "invalid model",
+    "invalid_model",
+    "unknown model",
+    "unsupported model",
+    "no such model",
+    "model identifier is invalid",
+    "unable to access model",
+    "unable to access non-serverless model",
+    "dedicated_endpoint_not_running",
+    "deploymentnotfound",
+    "no endpoints found",
+    "模型不存在",
+];
+/// What may follow the name of a model that is not there.
+const NOT_THERE: &[&str] = &[
+    "does not exist",
+    "doesn't exist",
+    "not found",
+    "is not found",
+    "was not found",
+    "is not available",
+    "is not supported",
+];
+pub(super) const TOO_LONG: &[&str] = &[
+    "context_length",
+    "context_size",
+    "context length",
+    "context size",
+    "context window",
+    "context limit",
+    "maximum context",
+    "prompt is too long",
+    "prompt too long",
+    "input is too long",
+    "string too long",
+    "string_above_max_length",
+    "input token count",
+    "input_tokens",
+    "range of input length",
+    "longer than the model",
+    "exceeded model token limit",
+    "exceeds the maximum number of tokens",
+    "exceed the maximum number of tokens",
+    "too large for model with",
+    "`max_new_tokens` must be",
+    "max_model_len",
+    "reduce the length of",
+];
+pub(super) const RATE: &[&str] = &[
+    "rate limit",
+    "rate_limit",
+    "ratelimit",
+    "too many requests",
+    "throttl",
+    "resource_exhausted",
+    "resource has been exhausted",
+];
+pub(super) const OVERLOADED: &[&str] = &["overloaded", "server is busy", "server busy"];
+/// What the model wrote is no JSON, or does not meet the schema: the server checked it.
+pub(super) const GENERATED: &[&str] = &["json_validate_failed", "failed_generation"];
+/// Parts of the ways in which a schema is sent.
+pub(in crate::llm) const FORMAT: &[&str] = &[
+    "response_format",
+    "response_schema",
+    "responseschema",
+    "json_schema",
+    "json schema",
+    "json_object",
+    "json mode",
+    "json_mode",
+    "output_config.format",
+    "guided",
+    "grammar",
+    "structured output",
+    "structured_output",
+];
+
+impl Said {
+    /// Whether the model is not there.
+    pub(super) fn no_model(&self) -> bool {
+        self.any(NO_MODEL) || self.params.iter().any(|param| param == "model") || self.names_model()
+    }
+
+    /// Whether it says that a model, by its name, is not there: "The model `x` does not exist".
+    fn names_model(&self) -> bool {
+        self.words.match_indices("model").any(|(at, _)| {
+            let rest = self.words[at + "model".len()..].trim_start_matches(|c: char| !c.is_whitespace());
+            let rest = rest.trim_start();
+            let behind_name = rest.split_once(char::is_whitespace).map(|(_, behind)| behind.trim_start());
+            [Some(rest), behind_name].into_iter().flatten().any(|rest| {
+                let rest = rest.trim_start_matches(['`', '"', '\'', ':', ',']);
+                NOT_THERE.iter().any(|words| rest.starts_with(words))
+            })
+        })
+    }
+
+    /// Whether the request alone is more than is ever allowed at a time, so that no waiting mends it: it says so, or
+    /// names a limit below what was asked for.
+    pub(super) fn asks_too_much(&self) -> bool {
+        let limit = self.number_after("limit");
+        let requested = self.number_after("requested");
+        self.words.contains("request too large")
+            || limit.zip(requested).is_some_and(|(limit, requested)| requested > limit)
+    }
+
+    /// The number right behind a word: `Limit 30000`, `limit: 30,000`.
+    pub(in crate::llm) fn number_after(&self, word: &str) -> Option<u64> {
+        self.words.match_indices(word).find_map(|(at, _)| {
+            let rest = self.words[at + word.len()..].trim_start_matches([':', '=', ' ', '`']);
+            let digits: String = rest.chars().take_while(|c| c.is_ascii_digit() || *c == ',').collect();
+            digits.replace(',', "").parse().ok()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(message: &str) -> Said {
+        Said::of(message.as_bytes())
+    }
+
+    #[test]
+    fn a_model_that_is_not_there_is_known_by_many_words() {
+        for message in [
+            "The model `x` does not exist or you do not have access to it.",
+            "model \"llama9\" not found, try pulling it first",
+            "models/gemini-9 is not found for API version v1main",
+            "The requested model 'x' is not supported by any provider you have enabled.",
+            "x is not a valid model ID",
+            "The provided model identifier is invalid.",
+            "Model Not Exist",
+            "Invalid model: x",
+        ] {
+            assert!(said(message).no_model(), "{message}");
+        }
+        for message in [
+            "'temperature' is not supported with this model.",
+            "This model does not support image input.",
+            "The model could not load the image: not found",
+            "model is loading",
+        ] {
+            assert!(!said(message).no_model(), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_request_over_the_limit_is_told_from_a_full_minute() {
+        let check =
+            |message: &str, expected: bool| assert_eq!(said(message).asks_too_much(), expected, "{message}");
+        check("Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 45123.", true);
+        check("Rate limit reached for gpt-4o on tokens per min: Limit: 10,000, Requested: 12,000.", true);
+        check(
+            "Rate limit reached for x on tokens per minute (TPM): Limit 6000, Used 5034, Requested 1443.",
+            false,
+        );
+        check("This request would exceed the rate limit of 30,000 input tokens per minute.", false);
+        check("Limit 5, Requested many", false);
+    }
+}
