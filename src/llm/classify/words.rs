@@ -119,6 +119,7 @@ pub(super) const TOO_LONG: &[&str] = &[
     "`max_new_tokens` must be",
     "max_model_len",
     "reduce the length of",
+    "must be at least 1, got -",
 ];
 pub(super) const RATE: &[&str] = &[
     "rate limit",
