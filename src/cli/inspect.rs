@@ -58,6 +58,10 @@ pub(super) fn inspect(root: &Path) -> anyhow::Result<Found> {
         "limit": found.manifest.limit,
         "records": records,
     });
+    // Of a run that was killed only the journal knows what may have been served.
+    if !found.running {
+        status["spent"] = json!(found.spent);
+    }
     if state == "failed" {
         status["failure"] = live.get("failure").cloned().unwrap_or_default();
     }

@@ -254,7 +254,11 @@ impl Ledger {
         self.recovered.remove(&item);
         let oldest = self.admissions.front().map(|(_, end)| *end);
         let answers_from = match self.recovered.is_empty() {
-            true => oldest.unwrap_or_else(|| self.books.answers.end()),
+            // What is out is said at a place of its own.
+            true => {
+                let oldest = oldest.unwrap_or_else(|| self.books.answers.end());
+                oldest.min(self.books.answers.out_at())
+            }
             false => 0,
         };
         self.write(Work::Commit(ItemCommit {

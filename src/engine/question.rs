@@ -6,10 +6,10 @@
 use std::sync::Arc;
 
 use super::ask::AskUnit;
-use super::spending::{Spending, WorstCase};
+use super::spending::{Refused, Spending, WorstCase};
 use super::worker::Post;
 use crate::journal::{Answers, Kept, Key, Names, StorageError};
-use crate::llm::{Completion, ModelError, ModelErrorKind, ModelRequest};
+use crate::llm::{Completion, Meter, ModelError, ModelErrorKind, ModelRequest};
 use crate::record::Record;
 
 /// What the questions of a run share.
@@ -58,11 +58,18 @@ impl AskUnit {
             Some(Kept::Failure(error)) => return Ok(Err(error)),
             None => {}
         }
-        let reserved = spending.reserve(most).await;
+        let reserved = spending.reserve(most, answers).await;
         let Some(reserved) = reserved else { return Err(Unasked::OutOfBudget) };
         request.key = Some(names.key);
+        request.meter = Some(Arc::clone(&reserved) as Arc<dyn Meter>);
         post.metrics.request();
         let answered = self.model.complete(request, record).await;
+        request.meter = None;
+        match reserved.refused() {
+            Some(Refused::OutOfBudget) => return Err(Unasked::OutOfBudget),
+            Some(Refused::Storage(error)) => return Err(Unasked::Storage(error)),
+            None => {}
+        }
         match &answered {
             Ok(completion) => {
                 post.metrics.attempts(completion.attempts);
@@ -72,7 +79,7 @@ impl AskUnit {
                     spending.note_without_usage(&self.model_name);
                 }
                 post.metrics.tokens(told.plus(estimated), completion.usage.is_told());
-                let (taken, spent) = reserved.settle(completion.usage);
+                let (taken, spent) = reserved.settle(Some(completion.usage));
                 post.metrics.spend(taken);
                 answers.keep(names, &Kept::Answer(Box::new(completion.clone())), spent).await?;
             }
@@ -80,7 +87,9 @@ impl AskUnit {
             Err(error) if error.kind != ModelErrorKind::Record => {}
             Err(error) => {
                 post.metrics.attempts(error.attempts);
-                answers.keep(names, &Kept::Failure(error.clone()), spending.spent()).await?;
+                let (taken, spent) = reserved.settle(None);
+                post.metrics.spend(taken);
+                answers.keep(names, &Kept::Failure(error.clone()), spent).await?;
             }
         }
         Ok(answered)

@@ -2,18 +2,23 @@
 //!
 //! Before each request its worst case is reserved: a prompt has no more tokens than bytes, and an answer all of
 //! `max_tokens`. The answer settles it with what the server counted; what the server does not say counts as it
-//! was reserved. A request that does not fit waits while others may turn out cheaper than reserved; when none is
-//! out, the run stops before the budget is exceeded.
+//! was reserved, and so does a request that was sent and given up. A request that does not fit waits while others
+//! may turn out cheaper than reserved; when none is out, the run stops before the budget is exceeded.
+//!
+//! An attempt that is repeated although the server may have worked on it is paid for once more. What is out is said
+//! in the journal before it is sent, and counts as spent at the next start if this one is killed.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use serde_json::{Map, Value};
 use tokio::sync::Notify;
 
 use crate::config::{Budget, Prices};
-use crate::journal::Spent;
-use crate::llm::{IMAGE_TOKENS, ModelRequest, Tokens, Usage};
+use crate::journal::{Answers, Spent, StorageError};
+use crate::llm::{IMAGE_TOKENS, Meter, ModelRequest, Tokens, Usage};
 
 /// How many times its usual tokens an image may take: open models cut large ones into many tiles.
 const IMAGE_MARGIN: u64 = 3;
@@ -44,13 +49,39 @@ pub(crate) struct Spending {
 #[derive(Debug, Default, Clone, Copy)]
 struct State {
     spent: Spent,
+    /// What requests may have cost that were sent and given up.
+    lost: Spent,
     reserved: Spent,
+    /// How much of that belongs to questions that wait for room for another attempt.
+    waiting: Spent,
 }
 
-/// Room in the budget for one request; given back when it is dropped.
-pub(crate) struct Reservation<'a> {
-    spending: &'a Spending,
+/// Room in the budget for a question; what is not settled when it is dropped is given back, or lost if it was sent.
+pub(crate) struct Reservation {
+    spending: Arc<Spending>,
+    answers: Arc<Answers>,
     most: WorstCase,
+    held: Mutex<Held>,
+}
+
+/// How the attempts at a question stand.
+#[derive(Debug, Default)]
+struct Held {
+    /// Whether the worst case of one more attempt is reserved.
+    reserved: bool,
+    /// Whether that attempt is out.
+    sent: bool,
+    /// What attempts took that brought no answer. It is reserved, and out, until the question is settled.
+    failed: Spent,
+    settled: bool,
+    refused: Option<Refused>,
+}
+
+/// Why no further attempt may be made.
+#[derive(Debug, Clone)]
+pub(crate) enum Refused {
+    OutOfBudget,
+    Storage(StorageError),
 }
 
 /// The most that a request can take.
@@ -73,27 +104,55 @@ impl Spending {
 
     /// What was spent, over all starts.
     pub(crate) fn spent(&self) -> Spent {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).spent
+        self.state().spent
+    }
+
+    /// What was spent, and what may have been.
+    pub(crate) fn told(&self) -> Spent {
+        let state = self.state();
+        state.spent.plus(state.lost)
     }
 
     /// Reserves the worst case of a request; `None` when it would exceed the budget.
-    pub(crate) async fn reserve(&self, most: WorstCase) -> Option<Reservation<'_>> {
-        let wanted = most.spent();
+    pub(crate) async fn reserve(
+        self: &Arc<Self>,
+        most: WorstCase,
+        answers: &Arc<Answers>,
+    ) -> Option<Arc<Reservation>> {
+        let reservation = Reservation {
+            spending: Arc::clone(self),
+            answers: Arc::clone(answers),
+            most,
+            held: Mutex::default(),
+        };
+        self.reserve_more(most.spent(), Spent::default()).await.then(|| {
+            reservation.held().reserved = true;
+            Arc::new(reservation)
+        })
+    }
+
+    /// Waits for room; false when there will be none. `held` is what the question that asks has reserved already.
+    async fn reserve_more(&self, wanted: Spent, held: Spent) -> bool {
+        let _waiting = Waiting::new(self, held);
         loop {
             // Made before looking, so that a reservation given back in between is not missed.
             let freed = self.freed.notified();
             {
-                let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-                if self.holds(state.spent.plus(state.reserved).plus(wanted)) {
+                let mut state = self.state();
+                if self.holds(state.spent.plus(state.lost).plus(state.reserved).plus(wanted)) {
                     state.reserved = state.reserved.plus(wanted);
-                    return Some(Reservation { spending: self, most });
+                    return true;
                 }
-                if state.reserved.tokens == 0 {
-                    return None;
+                if state.reserved.tokens <= state.waiting.tokens {
+                    return false;
                 }
             }
             freed.await;
         }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says in the log, once for each model, that its server does not count.
@@ -113,21 +172,127 @@ impl Spending {
     }
 }
 
-impl Reservation<'_> {
-    /// Books what the request took, and what it may have taken where the server does not say; returns that, and
-    /// all that was spent so far.
-    pub(crate) fn settle(self, usage: Usage) -> (Spent, Spent) {
-        let taken = self.most.settled(usage);
-        let mut state = self.spending.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.spent = state.spent.plus(taken);
-        (taken, state.spent)
+/// While it lives, a question that holds so much waits for more; nobody is to wait for what it holds.
+struct Waiting<'a>(&'a Spending, Spent);
+
+impl<'a> Waiting<'a> {
+    fn new(spending: &'a Spending, held: Spent) -> Self {
+        let mut state = spending.state();
+        state.waiting = state.waiting.plus(held);
+        drop(state);
+        if held.tokens > 0 {
+            spending.freed.notify_waiters();
+        }
+        Self(spending, held)
     }
 }
 
-impl Drop for Reservation<'_> {
+impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let mut state = self.spending.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.reserved = state.reserved.minus(self.most.spent());
+        let mut state = self.0.state();
+        state.waiting = state.waiting.minus(self.1);
+    }
+}
+
+impl Reservation {
+    /// Books what the question took: an answer by its usage, or nothing where no answer came, and the attempts
+    /// before that the server worked on. What is not told counts as it was reserved. Returns that, and all that was
+    /// spent so far. Room is kept until the reservation is dropped, once the journal has the answer.
+    pub(crate) fn settle(&self, answer: Option<Usage>) -> (Spent, Spent) {
+        let mut held = self.held();
+        held.settled = true;
+        let taken = answer.map_or(Spent::default(), |usage| self.most.settled(usage)).plus(held.failed);
+        let mut state = self.spending.state();
+        state.spent = state.spent.plus(taken);
+        (taken, state.spent)
+    }
+
+    /// Why an attempt was not made, if one was not.
+    pub(crate) fn refused(&self) -> Option<Refused> {
+        self.held().refused.clone()
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Reservation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reservation").field("most", &self.most).finish_non_exhaustive()
+    }
+}
+
+impl Meter for Reservation {
+    fn allow(&self) -> BoxFuture<'_, bool> {
+        async {
+            let failed = {
+                let held = self.held();
+                if held.reserved {
+                    return true;
+                }
+                held.failed
+            };
+            let room = self.spending.reserve_more(self.most.spent(), failed).await;
+            let mut held = self.held();
+            held.reserved = room;
+            if !room {
+                held.refused = Some(Refused::OutOfBudget);
+            }
+            room
+        }
+        .boxed()
+    }
+
+    fn begin(&self) -> BoxFuture<'_, bool> {
+        async {
+            self.held().sent = true;
+            match self.answers.send_out(self.most.spent()).await {
+                Ok(()) => true,
+                Err(error) => {
+                    self.held().refused = Some(Refused::Storage(error));
+                    false
+                }
+            }
+        }
+        .boxed()
+    }
+
+    fn failed(&self, took: Option<Usage>) {
+        let mut held = self.held();
+        let most = self.most.spent();
+        let taken = took.map_or(Spent::default(), |usage| self.most.settled(usage));
+        if std::mem::take(&mut held.sent) {
+            self.answers.come_back(most, taken);
+        } else {
+            self.answers.come_back(Spent::default(), taken);
+        }
+        if took.is_none() {
+            return;
+        }
+        held.failed = held.failed.plus(taken);
+        held.reserved = false;
+        let mut state = self.spending.state();
+        state.reserved = state.reserved.plus(taken).minus(most);
+        drop(state);
+        self.spending.freed.notify_waiters();
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let held = std::mem::take(self.held.get_mut().unwrap_or_else(PoisonError::into_inner));
+        let most = self.most.spent();
+        let attempt = |is: bool| if is { most } else { Spent::default() };
+        let out = held.failed.plus(attempt(held.sent));
+        let mut state = self.spending.state();
+        state.reserved = state.reserved.minus(held.failed.plus(attempt(held.reserved)));
+        if held.settled {
+            self.answers.come_back(out, Spent::default());
+        } else {
+            // It stays out in the journal, where the next start finds it.
+            state.lost = state.lost.plus(out);
+        }
         drop(state);
         self.spending.freed.notify_waiters();
     }
@@ -168,92 +333,4 @@ impl WorstCase {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::image::Image;
-    use crate::llm::Message;
-    use serde_json::json;
-
-    const PRICES: Prices = Prices { input: 1.0, output: 2.0 };
-
-    fn most(prompt: u64, completion: u64) -> WorstCase {
-        WorstCase { tokens: Tokens { prompt, completion }, prices: PRICES }
-    }
-
-    fn spent(tokens: u64) -> Spent {
-        Spent { tokens, cost: 0.0 }
-    }
-
-    #[tokio::test]
-    async fn a_request_waits_while_others_may_turn_out_cheaper() {
-        let budget = Budget { max_tokens_total: Some(100), max_cost: None };
-        let spending = Spending::new(budget, spent(10));
-        let first = spending.reserve(most(10, 70)).await.unwrap();
-        let settled = async {
-            tokio::task::yield_now().await;
-            assert_eq!(first.settle(Usage::of(5, 15)).1.tokens, 30);
-        };
-        let (second, ()) = tokio::join!(spending.reserve(most(10, 60)), settled);
-        assert!(second.is_some(), "30 spent and 70 reserved are within 100");
-        drop(second);
-        assert!(spending.reserve(most(10, 61)).await.is_none());
-        assert_eq!(spending.spent().tokens, 30, "what was given up is not spent");
-    }
-
-    #[tokio::test]
-    async fn what_is_not_told_counts_as_it_was_reserved() {
-        let spending = Spending::new(Budget::default(), Spent::default());
-        let told = |prompt_tokens, completion_tokens| Usage { prompt_tokens, completion_tokens };
-        for (usage, tokens, cost) in [
-            (told(Some(5), Some(15)), 20, 35.0),
-            (told(None, None), 80, 150.0),
-            (told(Some(5), None), 75, 145.0),
-            (told(None, Some(15)), 25, 40.0),
-        ] {
-            let (taken, _) = spending.reserve(most(10, 70)).await.unwrap().settle(usage);
-            assert_eq!(taken.tokens, tokens);
-            assert!((taken.cost - cost / 1e6).abs() < 1e-12, "{taken:?}");
-        }
-        assert_eq!(spending.spent().tokens, 200);
-        let huge = most(u64::MAX, u64::MAX);
-        assert_eq!(spending.reserve(huge).await.unwrap().settle(Usage::default()).1.tokens, u64::MAX);
-    }
-
-    #[test]
-    fn the_worst_case_knows_every_limit() {
-        let check = |settings: &[Value], completion: u64| {
-            let maps: Vec<&Map<String, Value>> = settings.iter().filter_map(Value::as_object).collect();
-            let most = WorstCase::new(&ModelRequest::default(), 30, &maps, PRICES);
-            assert_eq!(most.tokens, Tokens { prompt: 30, completion }, "{settings:?}");
-        };
-        check(&[], ANSWER);
-        check(&[json!({"max_tokens": 5})], 5);
-        check(&[json!({"max_completion_tokens": 5, "n": 3})], 15);
-        check(&[json!({"max_tokens": 5}), json!({"max_tokens": 9, "best_of": 4})], 36);
-        check(&[json!({"max_tokens": u64::MAX, "n": 2})], u64::MAX);
-    }
-
-    #[test]
-    fn an_image_is_reserved_for_generously() {
-        let image: Image =
-            serde_json::from_str(r#"{"path": "a", "media_type": "image/png", "bytes": 9, "hash": "0f"}"#)
-                .unwrap();
-        let tokens = |images: Vec<Image>| {
-            let messages = vec![Message { images, ..Message::new("user", "What?") }];
-            let request = ModelRequest { messages, ..ModelRequest::default() };
-            WorstCase::new(&request, 21, &[], PRICES).tokens.prompt
-        };
-        assert_eq!(tokens(Vec::new()), 21);
-        assert_eq!(tokens(vec![image.clone(), image]), 21 + 2 * 3 * 1600);
-    }
-
-    #[tokio::test]
-    async fn money_is_counted_by_the_million() {
-        let budget = Budget { max_tokens_total: None, max_cost: Some(1.0) };
-        let spending = Spending::new(budget, Spent::default());
-        let all = spending.reserve(most(500_000, 250_000)).await.unwrap();
-        let (settled, _) = all.settle(Usage::of(400_000, 100_000));
-        assert!((settled.cost - 0.6).abs() < 1e-9);
-        assert!(spending.reserve(most(500_000, 0)).await.is_none());
-    }
-}
+mod tests;

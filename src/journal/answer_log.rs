@@ -16,6 +16,7 @@ use super::answers::{self, KIND, Kept, Names, Recovered};
 use super::commits::Spent;
 use super::disk::{self, Disk, DiskFile};
 use super::frames;
+use super::outstanding::Outstanding;
 use super::reuse::Reuse;
 use super::writer::StorageError;
 
@@ -30,6 +31,9 @@ pub struct Answers {
     reuse: Option<Reuse>,
     work: mpsc::Sender<Append>,
     end: Arc<AtomicU64>,
+    outstanding: Arc<Outstanding>,
+    /// Where the frame begins that says what is out.
+    out_at: Arc<AtomicU64>,
     failure: Arc<OnceLock<StorageError>>,
     pack: bool,
     found: AtomicU64,
@@ -40,7 +44,14 @@ pub struct Answers {
 pub struct AnswersThread(JoinHandle<()>, Arc<OnceLock<StorageError>>);
 
 enum Append {
-    Answer { bytes: Vec<u8>, written: oneshot::Sender<()> },
+    Answer {
+        bytes: Vec<u8>,
+        written: oneshot::Sender<()>,
+    },
+    /// Say in the log what is out.
+    Out {
+        written: oneshot::Sender<()>,
+    },
     Sync,
 }
 
@@ -57,6 +68,7 @@ impl Answers {
         let failed = |action, source| StorageError::new(action, path, source);
         let mut bytes = frames::header(KIND, generation);
         // Written again, so that this log alone has all that unfinished items need.
+        answers::push_out(&mut bytes, recovered.spent, Spent::default());
         for (names, kept) in recovered.answers.values() {
             answers::push(&mut bytes, *names, kept, recovered.spent, false, pack);
         }
@@ -68,8 +80,16 @@ impl Answers {
             false => None,
         };
         let (work, receiver) = mpsc::channel(BACKLOG);
-        let log =
-            Log { path: path.to_owned(), file, end: Arc::clone(&end), failure: Arc::clone(&failure), syncer };
+        let (outstanding, out_at) = (Arc::<Outstanding>::default(), Arc::<AtomicU64>::default());
+        let log = Log {
+            path: path.to_owned(),
+            file,
+            end: Arc::clone(&end),
+            outstanding: Arc::clone(&outstanding),
+            out_at: Arc::clone(&out_at),
+            failure: Arc::clone(&failure),
+            syncer,
+        };
         let thread = std::thread::Builder::new()
             .name("synthmill-answers".into())
             .spawn(move || log.work(receiver))
@@ -79,6 +99,8 @@ impl Answers {
             reuse,
             work,
             end,
+            outstanding,
+            out_at,
             failure: Arc::clone(&failure),
             pack,
             found: AtomicU64::new(0),
@@ -117,6 +139,31 @@ impl Answers {
         self.append(names, kept, spent, false).await
     }
 
+    /// Notes that a request goes out that may cost so much; returns once the log says so, which a kill cannot undo.
+    /// It is out until `come_back`, whatever becomes of this call.
+    pub(crate) async fn send_out(&self, most: Spent) -> Result<(), StorageError> {
+        let mut covered = self.outstanding.add(most);
+        while !covered {
+            let (written, ack) = oneshot::channel();
+            if self.work.send(Append::Out { written }).await.is_err() || ack.await.is_err() {
+                return Err(self.failed());
+            }
+            covered = self.outstanding.is_covered();
+        }
+        Ok(())
+    }
+
+    /// Notes that of what is out so much has come back, and that so much of it may have been served for nothing.
+    pub(crate) fn come_back(&self, most: Spent, for_nothing: Spent) {
+        self.outstanding.add(for_nothing);
+        self.outstanding.remove(most);
+    }
+
+    /// Where the frame begins that says what is out: a next start must read from there.
+    pub(crate) fn out_at(&self) -> u64 {
+        self.out_at.load(SeqCst)
+    }
+
     /// Asks for what is written to be made durable soon.
     pub(crate) fn sync_soon(&self) {
         let _ = self.work.try_send(Append::Sync);
@@ -153,7 +200,11 @@ impl Answers {
         if sent && ack.await.is_ok() {
             return Ok(());
         }
-        // The thread ends without an answer only when it failed.
+        Err(self.failed())
+    }
+
+    /// The thread ends without an answer only when it failed.
+    fn failed(&self) -> StorageError {
         let unknown = || {
             StorageError::new(
                 "write",
@@ -161,7 +212,7 @@ impl Answers {
                 std::io::Error::other("the thread ended"),
             )
         };
-        Err(self.failure.get().cloned().unwrap_or_else(unknown))
+        self.failure.get().cloned().unwrap_or_else(unknown)
     }
 }
 
@@ -177,6 +228,8 @@ struct Log {
     path: PathBuf,
     file: Box<dyn DiskFile>,
     end: Arc<AtomicU64>,
+    outstanding: Arc<Outstanding>,
+    out_at: Arc<AtomicU64>,
     failure: Arc<OnceLock<StorageError>>,
     syncer: Option<(std::sync::mpsc::SyncSender<()>, JoinHandle<()>)>,
 }
@@ -184,15 +237,22 @@ struct Log {
 impl Log {
     fn work(mut self, mut receiver: mpsc::Receiver<Append>) {
         let mut unsynced = false;
+        // Whether the log has grown since it said what is out.
+        let mut grown = false;
         while let Some(first) = receiver.blocking_recv() {
             let mut bytes = Vec::new();
             let mut waiting = Vec::new();
-            let mut sync = false;
+            let (mut sync, mut say) = (false, false);
             let mut next = Some(first);
             while let Some(append) = next {
                 match append {
                     Append::Answer { bytes: more, written } => {
                         bytes.extend_from_slice(&more);
+                        waiting.push(written);
+                        grown = true;
+                    }
+                    Append::Out { written } => {
+                        say = true;
                         waiting.push(written);
                     }
                     Append::Sync => sync = true,
@@ -202,12 +262,20 @@ impl Log {
             if self.failure.get().is_some() {
                 return;
             }
+            // Said again from time to time, so that a next start need not read from far back.
+            let out =
+                (say || sync && (grown || self.outstanding.is_stale())).then(|| self.say_out(&mut bytes));
+            grown &= out.is_none();
             if !bytes.is_empty() {
                 if let Err(source) = self.file.write(&bytes) {
                     let _ = self.failure.set(StorageError::new("write", &self.path, source));
                     return;
                 }
-                self.end.fetch_add(bytes.len() as u64, SeqCst);
+                let begin = self.end.fetch_add(bytes.len() as u64, SeqCst);
+                if let Some((at, sum)) = out {
+                    self.outstanding.wrote(sum);
+                    self.out_at.store(begin + at, SeqCst);
+                }
                 unsynced = true;
                 for written in waiting {
                     let _ = written.send(());
@@ -221,7 +289,25 @@ impl Log {
                 }
             }
         }
+        if self.outstanding.is_stale() {
+            let mut bytes = Vec::new();
+            self.say_out(&mut bytes);
+            if let Err(source) = self.file.write(&bytes) {
+                let _ = self.failure.set(StorageError::new("write", &self.path, source));
+                return;
+            }
+            self.end.fetch_add(bytes.len() as u64, SeqCst);
+            unsynced = true;
+        }
         self.close(unsynced);
+    }
+
+    /// Adds what is out to `bytes`; returns where in them, and the sum.
+    fn say_out(&self, bytes: &mut Vec<u8>) -> (u64, Spent) {
+        let at = bytes.len() as u64;
+        let sum = self.outstanding.begin_writing();
+        answers::push_out(bytes, Spent::default(), sum);
+        (at, sum)
     }
 
     fn close(mut self, unsynced: bool) {

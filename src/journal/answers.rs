@@ -5,8 +5,10 @@
 //! format and the finding.
 //!
 //! ```text
-//! payload = item:u64 key:16 question:16 reused:u8 packed:u8 tokens:u64 cost:f64 body
-//! body    = JSON, packed by zstd if smaller
+//! payload = item:u64 key:16 question:16 kind:u8 packed:u8 tokens:u64 cost:f64 body
+//! kind    = 0 an answer, 1 one of another run that is used again, 2 what is out
+//! body    = JSON, packed by zstd if smaller; of kind 2 tokens:u64 cost:f64, the most that the requests that are
+//!           out may cost, in place of what an earlier frame says
 //! ```
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -21,6 +23,8 @@ use crate::llm::{Completion, ModelError};
 pub(super) const KIND: Kind = Kind { magic: b"SMANSWER", name: "answers' log" };
 /// Bytes of a payload before its body.
 const FIXED: usize = 58;
+/// The kind of a frame that says what is out.
+const OUT: u8 = 2;
 /// zstd's fastest level that still halves a text; an answer is packed while its record waits.
 const LEVEL: i32 = 1;
 /// An unpacked body is never longer: answers are cut at 8 MiB by the client.
@@ -53,6 +57,7 @@ pub struct Names {
 struct Frame<'log> {
     names: Names,
     reused: bool,
+    is_out: bool,
     packed: bool,
     spent: Spent,
     body: &'log [u8],
@@ -75,11 +80,24 @@ pub(super) fn push(bytes: &mut Vec<u8>, names: Names, kept: &Kept, spent: Spent,
     });
 }
 
+/// Adds a frame to `bytes` that says what the run has spent at least, and what is out besides.
+pub(super) fn push_out(bytes: &mut Vec<u8>, spent: Spent, out: Spent) {
+    frames::push(bytes, |bytes| {
+        bytes.extend_from_slice(&[0; 40]);
+        bytes.extend_from_slice(&[OUT, 0]);
+        for sum in [spent, out] {
+            bytes.extend_from_slice(&sum.tokens.to_le_bytes());
+            bytes.extend_from_slice(&sum.cost.to_le_bytes());
+        }
+    });
+}
+
 fn read(payload: &[u8]) -> Option<Frame<'_>> {
     let key = |at: usize| payload.get(at..at + 16)?.try_into().ok();
     Some(Frame {
         names: Names { item: read_u64(payload, 0)?, key: key(8)?, question: key(24)? },
         reused: *payload.get(40)? == 1,
+        is_out: *payload.get(40)? == OUT,
         packed: *payload.get(41)? == 1,
         spent: Spent { tokens: read_u64(payload, 42)?, cost: f64::from_bits(read_u64(payload, 50)?) },
         body: payload.get(FIXED..)?,
@@ -96,15 +114,28 @@ fn kept(frame: &Frame<'_>) -> Option<Kept> {
     serde_json::from_slice(frame.body).ok()
 }
 
+fn out(frame: &Frame<'_>) -> Option<Spent> {
+    Some(Spent { tokens: read_u64(frame.body, 0)?, cost: f64::from_bits(read_u64(frame.body, 8)?) })
+}
+
 /// Answers found in the logs of a run's earlier starts, of items that are not done.
 #[derive(Debug, Default)]
 pub(super) struct Recovered {
     pub(super) answers: HashMap<Key, (Names, Kept)>,
     /// What the run had spent at the last answer.
     pub(super) spent: Spent,
+    /// What requests may have cost besides that were out at the end.
+    pub(super) out: Spent,
 }
 
 impl Recovered {
+    /// Counts what was out as spent, on top of all that was spent, which the commits may know better: it may have
+    /// been served. Returns the sum.
+    pub(super) fn settle(&mut self, committed: Spent) -> Spent {
+        self.spent = self.spent.later(committed).plus(std::mem::take(&mut self.out));
+        self.spent
+    }
+
     /// Adds the answers of a log, either `whole` or from the start of a frame on; `done` says which items
     /// need none.
     pub(super) fn add(
@@ -120,6 +151,10 @@ impl Recovered {
         frames::each(log, from, |_, payload| {
             let Some(frame) = read(payload) else { return };
             self.spent = self.spent.later(frame.spent);
+            if frame.is_out {
+                self.out = out(&frame).unwrap_or(self.out);
+                return;
+            }
             if done(frame.names.item) {
                 return;
             }

@@ -174,14 +174,14 @@ impl RunDirectory {
     /// Begins a new generation: cuts the outputs to where they are stable, gathers the answers that
     /// unfinished items have, and starts the threads that write.
     pub fn start(&mut self, done: &RoaringTreemap, how: Storing) -> Result<Started, OpenError> {
-        let recovered = recover::answers(self, self.answers, done)?;
+        let mut recovered = recover::answers(self, self.answers, done)?;
         let reuse = recover::reuse(self)?;
         let earlier = self.manifest.first_generation..=self.manifest.generation;
         let mut batches = Batches::read(&*self.disk, &self.root, earlier)?;
         let open = batches.open(done, &recovered);
         let carried = if batches.last > 0 { batches.carried(&RoaringTreemap::new()) } else { Vec::new() };
         let left = Left { last: batches.last, open, carried };
-        let spent = self.spent.later(recovered.spent);
+        let spent = recovered.settle(self.spent);
         self.manifest.generation += 1;
         // First the manifest: without it the next start would take the folder for somebody else's.
         self.save(|manifest| manifest.state = RunState::Running)?;

@@ -20,6 +20,7 @@ pub mod disk;
 mod frames;
 mod manifest;
 mod open_error;
+mod outstanding;
 mod recover;
 mod repair;
 mod reuse;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use roaring::RoaringTreemap;
 
 use super::answers::{Recovered, Reusable};
-use super::commits::{AnswersFrom, Done};
+use super::commits::{AnswersFrom, Done, Spent};
 use super::directory::RunDirectory;
 use super::disk::{self, Disk};
 use super::frames::LogError;
@@ -24,6 +24,8 @@ pub struct Inspection {
     pub manifest: Manifest,
     /// What is committed, lines counted by file.
     pub done: Committed,
+    /// What the run has spent at its models, and what requests may have cost that were out at the end.
+    pub spent: Spent,
     /// Whether a process works on it now.
     pub running: bool,
 }
@@ -33,11 +35,12 @@ pub fn inspect(root: &Path) -> Result<Option<Inspection>, OpenError> {
     let disk = &disk::RealDisk;
     let Some(manifest) = manifest(disk, root)? else { return Ok(None) };
     let done = commits(disk, root, &manifest)?;
+    let spent = spent(disk, root, &manifest, &done)?;
     let mut lines: Vec<u64> = done.files.iter().map(|file| file.lines).collect();
     lines.resize(manifest.files.len(), 0);
     let done = Committed { ok: done.ok, dropped: done.dropped, rejected: done.rejected, lines };
     let running = disk::is_locked(&root.join(".lock"));
-    Ok(Some(Inspection { manifest, done, running }))
+    Ok(Some(Inspection { manifest, done, spent, running }))
 }
 
 /// The items that a commit log's bytes name; for tests that feed the reader what others wrote.
@@ -110,6 +113,17 @@ pub(super) fn answers(
     Ok(recovered)
 }
 
+/// What a next start counts as spent. Of a damaged log as much as can be read.
+fn spent(disk: &dyn Disk, root: &Path, manifest: &Manifest, done: &Done) -> Result<Spent, StorageError> {
+    let mut recovered = Recovered::default();
+    for generation in done.answers.generation.max(1)..=manifest.generation {
+        let offset = if generation == done.answers.generation { done.answers.offset } else { 0 };
+        let Some(log) = read_from(disk, &answers_path(root, generation), offset)? else { continue };
+        let _ = recovered.add(&log, offset == 0, |_| true);
+    }
+    Ok(recovered.settle(done.spent))
+}
+
 /// The answers of the run that this one may use again, without those it has used already.
 pub(super) fn reuse(directory: &RunDirectory) -> Result<Option<Reuse>, OpenError> {
     let Some(other) = &directory.manifest().reuse else { return Ok(None) };
@@ -157,7 +171,7 @@ fn read_from(disk: &dyn Disk, path: &Path, from: u64) -> Result<Option<Vec<u8>>,
 mod tests {
     use super::*;
     use crate::journal::answers::{self, Kept, Names};
-    use crate::journal::commits::{self, Group, Outcome, Spent};
+    use crate::journal::commits::{self, Group, Outcome};
     use crate::journal::frames;
     use proptest::prelude::*;
 

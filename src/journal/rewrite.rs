@@ -108,7 +108,7 @@ impl Existing {
         let log_path = recover::commits_path(&self.root, generation);
         let mut log = NewFile::make(&*self.disk, log_path)?;
         log.write(&frames::header(commits::KIND, generation))?;
-        let mut gathered = Gathered::new(generation, self.spent().later(answers.spent));
+        let mut gathered = Gathered::new(generation, self.spent().later(answers.spent).plus(answers.out));
         for group in &self.groups {
             let ranges = self.ranges(group)?;
             let places = places(group, &ranges);

@@ -31,7 +31,7 @@ use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, LOCATION};
 use serde_json::Value;
 
-use super::retry_after;
+use super::{Usage, retry_after};
 pub(super) use said::Said;
 pub(super) use words::FORMAT;
 use words::{FILTERED, GENERATED, NO_ROOM, OVERLOADED, PASSES, QUOTA, RATE, TOO_LONG, WRONG_KEY};
@@ -64,6 +64,8 @@ pub(super) struct Failure {
     pub(super) said: Option<Box<Said>>,
     /// Whether it is of an earlier start of the run: what was to blame may have been mended since.
     pub(super) earlier: bool,
+    /// What the server counted for it, where it answered something that is of no use.
+    pub(super) usage: Option<Usage>,
 }
 
 impl Failure {
@@ -76,7 +78,30 @@ impl Failure {
             hint: None,
             said: None,
             earlier: false,
+            usage: None,
         }
+    }
+
+    /// The same, of an answer for which the server counted this.
+    pub(super) fn after(self, usage: Usage) -> Self {
+        // Without room nothing was begun.
+        let worked = self.verdict != Verdict::Pause || usage != Usage::default();
+        Self { usage: worked.then_some(usage), ..self }
+    }
+
+    /// What it took, if the server may have worked on it: what it counted, or nobody knows what.
+    pub(super) fn took(&self) -> Option<Usage> {
+        const SERVED: &[&str] = &[
+            "timeout",
+            "reset",
+            "cut_body",
+            "body_too_large",
+            "json_validate_failed",
+            "status_408",
+            "status_504",
+            "status_524",
+        ];
+        self.usage.or_else(|| SERVED.contains(&&*self.class).then(Usage::default))
     }
 
     /// Whether the endpoint rather than the answer is to blame.

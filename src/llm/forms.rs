@@ -16,7 +16,7 @@ use tracing::warn;
 use super::answer_json;
 use super::answer_schema::AnswerSchema;
 use super::classify::{FORMAT, Failure, Verdict};
-use super::{Completion, ModelRequest};
+use super::{Completion, ModelRequest, Usage};
 use crate::config::StructuredOutput;
 
 /// The class of an answer that failed the server's own check against the schema.
@@ -179,7 +179,9 @@ pub(super) fn mended(request: &ModelRequest, failure: &Failure) -> Option<Comple
     let found = answer_json::extract(generated).ok().filter(|found| !found.cut)?;
     let schema = AnswerSchema::new(request.schema.as_ref()?).ok()?;
     schema.check(&found.value).ok()?;
-    Some(Completion { text: generated.clone(), ..Completion::default() })
+    // It is paid for as the failed attempt that it was.
+    let usage = Usage::of(0, 0);
+    Some(Completion { text: generated.clone(), usage, ..Completion::default() })
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod forms;
 pub mod heuristic;
 mod images;
 mod message;
+mod meter;
 mod mock;
 mod proxy;
 mod quota;
@@ -48,6 +49,7 @@ pub use dialect::RESERVED_PARAMS;
 pub use endpoints::{EndpointFigures, MOST_PLACES};
 pub use heuristic::Heuristic;
 pub use message::{Message, SENT_KEYS};
+pub use meter::Meter;
 pub use quota::{IMAGE_TOKENS, Pool, PoolFigures, Pools};
 pub use remote::Remote;
 pub use usage::{Tokens, Usage};
@@ -75,9 +77,35 @@ pub struct ModelRequest {
     /// What the question is called within its run, for a model that must know it again at a later start.
     #[serde(skip)]
     pub key: Option<Key>,
+    /// Who pays for the attempts; nobody outside a run.
+    #[serde(skip)]
+    pub meter: Option<Arc<dyn Meter>>,
 }
 
 impl ModelRequest {
+    /// Waits until the budget has room for one more attempt; false where it will have none.
+    pub(crate) async fn is_allowed(&self) -> bool {
+        match &self.meter {
+            Some(meter) => meter.allow().await,
+            None => true,
+        }
+    }
+
+    /// Notes that an attempt is sent now; false where it must not be.
+    pub(crate) async fn begin(&self) -> bool {
+        match &self.meter {
+            Some(meter) => meter.begin().await,
+            None => true,
+        }
+    }
+
+    /// Tells of an attempt that brought no answer what it took, if the server worked on it.
+    pub(crate) fn failed(&self, took: Option<Usage>) {
+        if let Some(meter) = &self.meter {
+            meter.failed(took);
+        }
+    }
+
     /// How many image files go along with it.
     #[must_use]
     pub fn images(&self) -> usize {

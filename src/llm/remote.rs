@@ -177,6 +177,9 @@ impl Remote {
         asking: &Asking<'_>,
         form: StructuredOutput,
     ) -> Result<Completion, Failure> {
+        if !asking.request.is_allowed().await {
+            return Err(no_budget());
+        }
         let need = self.need(asking.request);
         let mut place = self.endpoints.place().await;
         let turn = self.pool.turn(need).await;
@@ -189,6 +192,10 @@ impl Remote {
         if let Some(fatal) = self.fatal.get() {
             turn.refund();
             return Err(fatal.clone());
+        }
+        if !asking.request.begin().await {
+            turn.refund();
+            return Err(no_budget());
         }
         let before = asking.sent.fetch_add(1, Ordering::Relaxed);
         place.begin();
@@ -211,6 +218,7 @@ impl Remote {
                 self.note_answer(completion, need, place, turn);
             }
             Err(failure) => {
+                asking.request.failed(failure.took());
                 if failure.verdict == Verdict::Fatal {
                     let _ = self.fatal.set(failure.clone());
                 }
@@ -324,6 +332,11 @@ impl Model for Remote {
         }
         .boxed()
     }
+}
+
+/// Said to nobody: the engine knows that it does not pay.
+pub(super) fn no_budget() -> Failure {
+    Failure::new(Verdict::Record, "budget", "the budget has no room for another attempt")
 }
 
 pub(super) fn finally(failure: Failure, attempts: u32) -> ModelError {

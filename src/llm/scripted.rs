@@ -142,13 +142,25 @@ impl Model for Scripted {
     ) -> BoxFuture<'a, Result<Completion, ModelError>> {
         async move {
             let prompt = request.messages.last().map_or("", |message| message.content.as_str());
+            if !(request.is_allowed().await && request.begin().await) {
+                let message = "the budget has no room".to_owned();
+                return Err(ModelError {
+                    kind: ModelErrorKind::Record,
+                    class: "budget".to_owned(),
+                    message,
+                    attempts: 0,
+                });
+            }
             let before = self.note(prompt);
             let mut reply = (self.answer)(Question { prompt, request, record, before });
             loop {
                 reply = match reply {
                     Reply::Text(text) => return Ok(completion(request, text)),
                     Reply::Completion(completion) => return Ok(*completion),
-                    Reply::Error(error) => return Err(error),
+                    Reply::Error(error) => {
+                        request.failed(None);
+                        return Err(error);
+                    }
                     Reply::Never => std::future::pending().await,
                     Reply::After(wait, then) => {
                         tokio::time::sleep(wait).await;

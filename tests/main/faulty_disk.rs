@@ -94,6 +94,19 @@ impl FaultyDisk {
         Self { state: Arc::new(Mutex::new(state)), locked: Arc::default() }
     }
 
+    /// What is left of it when the process that worked on it was killed: all that was written.
+    pub(crate) fn after_kill(&self) -> Self {
+        let state = self.state.lock().unwrap();
+        let copy = |bytes: &Arc<Mutex<Bytes>>| {
+            let present = bytes.lock().unwrap().present.clone();
+            Arc::new(Mutex::new(Bytes { durable: present.clone(), present }))
+        };
+        let files: BTreeMap<_, _> =
+            state.present.iter().map(|(name, bytes)| (name.clone(), copy(bytes))).collect();
+        let state = State { present: files.clone(), durable: files, ..State::default() };
+        Self { state: Arc::new(Mutex::new(state)), locked: Arc::default() }
+    }
+
     /// The content of a file, as a process sees it.
     pub(crate) fn content(&self, path: &Path) -> Option<Vec<u8>> {
         let state = self.state.lock().unwrap();

@@ -9,6 +9,7 @@ mod batches;
 mod batches_killed;
 mod batches_trouble;
 mod browser;
+mod budgets;
 mod child;
 mod command_line;
 mod docs_to_qa;

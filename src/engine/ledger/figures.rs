@@ -22,7 +22,7 @@ impl Ledger {
         let estimate = self.books.units.as_ref().zip(self.books.unit_count).map(|(units, all)| {
             estimate(units.iter().map(|items| u64::from(*items)).sum(), units.len() as u64, all)
         });
-        let spent = self.books.spending.spent();
+        let spent = self.books.spending.told();
         Snapshot {
             state,
             failure: None,

@@ -35,7 +35,7 @@ use super::connect::{ConnectError, ConnectProblem};
 use super::dialect::Asked;
 use super::forms::{self, Forms, Refusal, weaker};
 use super::images;
-use super::remote::finally;
+use super::remote::{finally, no_budget};
 use super::settings::Settings;
 use super::{Completion, Health, Model, ModelError, ModelErrorKind, ModelRequest, Tending};
 use crate::config::{BatchConfig, ModelConfig, StructuredOutput};
@@ -190,6 +190,9 @@ impl Batch {
         // The question in a weaker form, and what was said of the form before.
         let mut refused: Option<(StructuredOutput, Refusal, Failure)> = None;
         loop {
+            if !request.is_allowed().await {
+                return Err(finally(no_budget(), attempts));
+            }
             let known = forms::after_failures(self.forms.of(request), broken);
             let form = refused.as_ref().map_or(known, |(form, ..)| *form);
             // Not needed if the question is in a batch already, so it is the desk that looks at a failure.
@@ -212,6 +215,7 @@ impl Batch {
                 }
                 Err(failure) => failure,
             };
+            request.failed(failure.took());
             attempts += u32::from(failure.class != UNASKED);
             if let Some(completion) = forms::mended(request, &failure) {
                 return Ok(Completion { attempts, ..completion });

@@ -61,10 +61,10 @@ pub(super) fn read(answer: Value) -> Result<Completion, Failure> {
         blocks.iter().filter(|block| block.get("type").and_then(Value::as_str) == Some("tool_use")).collect();
     let finish = Finish::read(answer.get("stop_reason"));
     if let Some(failure) = finish.failure() {
-        return Err(failure);
+        return Err(failure.after(usage::read(&answer, false)));
     }
     if text.trim().is_empty() && calls.is_empty() {
-        return Err(finish.no_text());
+        return Err(finish.no_text().after(usage::read(&answer, false)));
     }
     Ok(Completion {
         text,

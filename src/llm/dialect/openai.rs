@@ -105,7 +105,7 @@ pub(super) fn read(mut answer: Value) -> Result<Completion, Failure> {
         }
     }
     let Some(mut completion) = first else {
-        return Err(why.unwrap_or_else(|| no_answer(&answer)));
+        return Err(why.unwrap_or_else(|| no_answer(&answer)).after(usage::read(&answer, false)));
     };
     if several {
         completion.more.get_or_insert_default().choices = texts;
