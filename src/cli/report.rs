@@ -97,7 +97,7 @@ fn warn_of_damage(found: &[Findings]) {
             }
             if file.malformed > 0 {
                 tracing::warn!(
-                    "`{}`: {} lines or elements are no record and left out",
+                    "`{}`: {} of its lines or elements left out: no record",
                     file.path,
                     file.malformed
                 );

@@ -5,7 +5,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{project, stderr, stdout, synthmill};
+use crate::harness::{program, project, stderr, stdout, synthmill};
+use crate::model_server::{ModelServer, Reply};
 
 /// The findings that `--json` prints.
 fn found(dir: &Path, arguments: &[&str]) -> Vec<Value> {
@@ -51,6 +52,100 @@ fn the_main_job_is_reported() {
     assert!(std::fs::read_to_string(dir.path().join("out/report.html")).unwrap().contains("</html>"));
 }
 
+/// A model that gives no JSON to one question in four, however often it is asked, and names itself otherwise than asked.
+fn a_model_that_fails() -> ModelServer {
+    ModelServer::start(|question| {
+        let asked = question.body["messages"][1]["content"].as_str().unwrap_or_default();
+        if asked.len().is_multiple_of(4) {
+            return Reply::answer("I would rather not.");
+        }
+        let made =
+            json!({"question": "What is told?", "answer": "So it is.", "reasoning_steps": ["a", "b", "c"]});
+        Reply::answer(&made.to_string())
+    })
+}
+
+#[test]
+fn what_the_report_says_of_models_is_what_the_run_says_and_its_files() {
+    let server = a_model_that_fails();
+    let dir = project();
+    let run = [
+        "run",
+        "pipelines/docs-to-qa.yaml",
+        "--limit",
+        "60",
+        "--out",
+        "out",
+        "--set",
+        "stages.parse.on_error=[{retry: 2}, heuristic]",
+    ];
+    let output = program(dir.path(), &run).env("LLM_BASE_URL", &server.url).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let found = &found(dir.path(), &["out"])[0];
+    let status: Value =
+        serde_json::from_str(&stdout(&synthmill(dir.path(), &["status", "out", "--json"], 0))).unwrap();
+
+    // Dropped records and re-asks are paid for too.
+    let tokens = &found["made"]["tokens"];
+    let sum =
+        ["prompt", "completion", "elsewhere"].map(|key| tokens[key].as_u64().unwrap()).iter().sum::<u64>();
+    assert!(sum > 0);
+    assert_eq!(
+        (tokens["prompt"].as_u64(), tokens["elsewhere"].as_u64()),
+        (status["tokens"]["prompt"].as_u64(), Some(0))
+    );
+    assert_eq!(status["spent"]["tokens"], sum);
+    let models = found["made"]["models"].as_array().unwrap();
+    assert_eq!(models.len(), 1, "no tokens are credited to the heuristic: {models:?}");
+    assert_eq!((&models[0]["provider"], &models[0]["calls"]), (&json!("openai"), &json!(60)));
+    assert_eq!(models[0]["fallbacks"]["count"], status["fallbacks"]);
+
+    // Of the files, as their lines say.
+    for file in found["made"]["files"].as_array().unwrap() {
+        let lines =
+            std::fs::read_to_string(dir.path().join("out").join(file["path"].as_str().unwrap())).unwrap();
+        let by_heuristic = lines.matches("\"answered_by\":\"heuristic\"").count();
+        assert_eq!(file["by_heuristic"], by_heuristic, "{file}");
+        let told = found["stands_out"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|told| told["kind"] == "by_heuristic" && told["file"] == file["path"]);
+        let expected =
+            (by_heuristic > 0).then(|| json!({"count": by_heuristic, "of": lines.lines().count()}));
+        assert_eq!(told.map(|told| told["records"].clone()), expected);
+    }
+
+    // Three prompts as they were sent.
+    let exchanges = found["exchanges"].as_array().unwrap();
+    assert_eq!(exchanges.len(), 3);
+    let sent: Vec<String> = server
+        .questions()
+        .iter()
+        .map(|question| question.body["messages"][1]["content"].to_string())
+        .collect();
+    for exchange in exchanges {
+        assert!(sent.contains(&exchange["messages"][1]["text"].to_string()), "{exchange}");
+    }
+    let page = stdout(&synthmill(dir.path(), &["report", "out", "--sample", "40"], 0));
+    assert!(page.contains("records in `train.jsonl` are the heuristic's"), "{page}");
+    assert!(found["configuration"]["pipeline"].as_str().unwrap().contains("name: docs-to-qa"));
+}
+
+#[test]
+fn a_run_that_made_nothing_has_a_report_that_says_so() {
+    let dir = TempDir::new().unwrap();
+    std::fs::write(dir.path().join("rows.jsonl"), "{\"text\": \"a\"}\n").unwrap();
+    let pipeline = "name: t\nstages:\n  - ingest: {paths: [rows.jsonl]}\n  - sink: {path: out.jsonl, format: raw, \
+                    fields: [text], when: \"text == 'b'\"}\n";
+    std::fs::write(dir.path().join("p.yaml"), pipeline).unwrap();
+    let _ = program(dir.path(), &["run", "p.yaml", "--out", "out"]).output().unwrap();
+    let found = &found(dir.path(), &["out"])[0];
+    assert!(found["stands_out"].as_array().unwrap().contains(&json!({"kind": "nothing_kept"})), "{found}");
+    let out = stdout(&synthmill(dir.path(), &["report", "out"], 0));
+    assert!(out.contains("No record was kept"), "{out}");
+}
+
 #[test]
 fn two_files_are_compared() {
     let dir = TempDir::new().unwrap();
@@ -91,7 +186,7 @@ fn a_torn_array_is_told_where_it_is_seen() {
         "{}",
         stderr(&output)
     );
-    assert!(stderr(&output).contains("1 lines or elements are no record"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("1 of its lines or elements left out"), "{}", stderr(&output));
     let page = std::fs::read_to_string(dir.path().join("inputs.report.html")).unwrap();
     assert!(page.contains("it ends before its array does"));
     assert_eq!(found(dir.path(), &["inputs.json"])[0]["made"]["files"][0]["malformed"], 1);

@@ -191,7 +191,7 @@ impl Gathered {
     fn limits(&self) -> Vec<String> {
         let mut limits = Vec::new();
         if self.cut.texts > 0 {
-            limits.push(format!("{} texts are longer than 1 MiB and are measured to there", self.cut.texts));
+            limits.push(format!("texts longer than 1 MiB are measured to there: {}", self.cut.texts));
         }
         if self.cut.attributes > 0 {
             limits.push(format!(

@@ -155,10 +155,11 @@ fn shown_edges(data: &Histogram) -> (Vec<f64>, f64) {
     (edges, last)
 }
 
-/// Asked against actual lengths, one point a record, with the line on which they are equal.
-pub(super) fn scatter(pairs: &[(u64, u64)]) -> Result<String, PageError> {
+/// Asked against actual lengths, one point a record, with the line on which they are equal. Both axes reach to
+/// `longest`, which is the same for all data sets of a page.
+pub(super) fn scatter(pairs: &[(u64, u64)], longest: u64) -> Result<String, PageError> {
     let size = SQUARE;
-    let highest = pairs.iter().flat_map(|pair| [pair.0, pair.1]).max().unwrap_or(1).max(1) as f64 * 1.04;
+    let highest = longest.max(1) as f64 * 1.04;
     let mut svg = String::new();
     {
         let area = SVGBackend::with_string(&mut svg, (size.width, size.height)).into_drawing_area();

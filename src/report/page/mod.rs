@@ -73,7 +73,8 @@ pub fn render(findings: &[Findings]) -> Result<String, PageError> {
     }
     let names = view::names(findings);
     let runs = findings.iter().zip(&names).enumerate();
-    let runs = runs.map(|(number, (findings, name))| view::run(number, name, findings));
+    let longest = view::longest(findings);
+    let runs = runs.map(|(number, (findings, name))| view::run(number, name, findings, longest));
     let runs = runs.collect::<Result<Vec<Value>, PageError>>()?;
     let data = embedded(&view::script_data(&names, findings))?;
     // The script's nonce depends on all that is shown, so that no text shown can name it.

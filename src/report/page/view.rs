@@ -17,9 +17,10 @@ const FILTER_VALUES: usize = 60;
 const FIRST_FILTERS: &[&str] = &["split", "question_type"];
 
 /// One set of findings as the templates see it: `f` is all that was found, the rest is drawn from it.
-pub(super) fn run(number: usize, name: &str, findings: &Findings) -> Result<Value, PageError> {
+/// `longest` is the longest length of all scatter plots.
+pub(super) fn run(number: usize, name: &str, findings: &Findings, longest: u64) -> Result<Value, PageError> {
     let scatter = match &findings.lengths.asked {
-        Some(asked) if !asked.pairs.is_empty() => Some(charts::scatter(&asked.pairs)?),
+        Some(asked) if !asked.pairs.is_empty() => Some(charts::scatter(&asked.pairs, longest)?),
         _ => None,
     };
     let map = match &findings.map {
@@ -37,6 +38,13 @@ pub(super) fn run(number: usize, name: &str, findings: &Findings) -> Result<Valu
         attributes => findings.attributes.iter().map(attribute).collect::<Vec<Value>>(),
         map => map.map(Value::from_safe_string),
     })
+}
+
+/// The longest length that any of the scatter plots has a point for.
+pub(super) fn longest(findings: &[Findings]) -> u64 {
+    let pairs =
+        findings.iter().filter_map(|findings| findings.lengths.asked.as_ref()).flat_map(|asked| &asked.pairs);
+    pairs.flat_map(|pair| [pair.0, pair.1]).max().unwrap_or(1)
 }
 
 /// A chart for each part and unit that any of the findings has lengths of: one data set alone as bars with what was
