@@ -266,6 +266,6 @@ impl StageError {
 
 impl From<TemplateError> for StageError {
     fn from(error: TemplateError) -> Self {
-        Self::new("template", error.message)
+        Self::new("template", error.to_string())
     }
 }

@@ -15,19 +15,16 @@ use serde_json::{Map, Value};
 use self::mock::MockNames;
 use super::input::Input;
 use super::model::ModelConfig;
-use super::names::{did_you_mean, one_of};
+use super::names::{did_you_mean, nearest, one_of};
 use super::problem::Problem;
 use super::shape::undeclared_var;
 use super::unread::Unread;
 use crate::template::{Expression, Template, TemplateError};
 
-/// Names every template knows without any stage: the record's id, the variables, Jinja's own functions.
-const BUILT_IN: [&str; 6] = ["id", "vars", "range", "dict", "namespace", "debug"];
-
-/// Whether a name is known before there is any record.
-fn is_known_early(name: &str) -> bool {
-    name == "started" || BUILT_IN[2..].contains(&name)
-}
+/// Names every template knows without any stage: the record as a whole, its id, the variables.
+const BUILT_IN: [&str; 3] = [RECORD, "id", "vars"];
+/// The name of the record as a whole.
+const RECORD: &str = "record";
 
 /// The state of a check, handed from stage to stage.
 pub struct CheckContext<'a> {
@@ -211,34 +208,35 @@ impl<'a> CheckContext<'a> {
     /// Compiles a template for records; reports at `at` if it is wrong or names what no earlier stage makes.
     pub fn template(&mut self, at: &str, source: &str) -> Option<Template> {
         let template = Template::new(source, self.vars);
-        let template = template.map_err(|error| self.template_error(at, &error)).ok()?;
-        self.check_names(at, &template.variables()).then_some(template)
+        let template = template.map_err(|error| self.template_error(at, source, &error)).ok()?;
+        self.check_names(at, source, &template.variables()).then_some(template)
     }
 
     /// Compiles an expression over records; reports at `at` as `template` does.
     pub fn expression(&mut self, at: &str, source: &str) -> Option<Expression> {
         let expression = Expression::new(source, self.vars);
-        let expression = expression.map_err(|error| self.template_error(at, &error)).ok()?;
-        self.check_names(at, &expression.variables()).then_some(expression)
+        let expression = expression.map_err(|error| self.template_error(at, source, &error)).ok()?;
+        self.check_names(at, source, &expression.variables()).then_some(expression)
     }
 
     /// Renders a text that may name `vars` and `started` only, such as a path or glob; reports at `at`.
     pub fn render(&mut self, at: &str, source: &str) -> Option<String> {
         let template = Template::new(source, self.vars);
-        let template = template.map_err(|error| self.template_error(at, &error)).ok()?;
+        let template = template.map_err(|error| self.template_error(at, source, &error)).ok()?;
         let names = template.variables();
         let mut fine = true;
-        for name in names.iter().filter(|name| !is_var(name) && !is_known_early(name)) {
+        for name in names.iter().filter(|name| !is_var(name) && *name != "started") {
             fine = false;
             self.problem(at, format!("`{name}` cannot be used here: no record is known yet"))
                 .on_word(name)
                 .expected("a text that names `vars` only");
         }
         let vars: Vec<String> = names.into_iter().filter(|name| is_var(name)).collect();
-        if !self.check_names(at, &vars) || !fine {
+        if !self.check_names(at, source, &vars) || !fine {
             return None;
         }
-        template.render_started("YYYY-MM-DD_HH-MM-SS").map_err(|error| self.template_error(at, &error)).ok()
+        let rendered = template.render_started("YYYY-MM-DD_HH-MM-SS");
+        rendered.map_err(|error| self.template_error(at, source, &error)).ok()
     }
 
     /// Marks the model `name` as used; reports at `at` if the pipeline declares none of that name.
@@ -305,18 +303,42 @@ impl<'a> CheckContext<'a> {
         }
     }
 
-    /// Checks the names a template reads; false when one was reported.
-    fn check_names(&mut self, at: &str, names: &[String]) -> bool {
+    /// Checks the names that the template `source` reads; false when one was reported.
+    fn check_names(&mut self, at: &str, source: &str, names: &[String]) -> bool {
         let before = self.problems.len();
+        let own = self.has(RECORD);
         for name in names {
-            self.unread.read(name);
-            match name.strip_prefix("vars.") {
-                Some(rest) => self.check_var(at, rest.split('.').next().unwrap_or(rest)),
-                None if name == "vars" => self.used_vars.extend(self.vars.keys().cloned()),
-                None => self.needs(at, name),
+            if let Some(rest) = name.strip_prefix("vars.") {
+                self.check_var(at, rest.split('.').next().unwrap_or(rest));
+            } else if name == "vars" {
+                self.used_vars.extend(self.vars.keys().cloned());
+            } else if name == RECORD && !own {
+                self.unread.read_all();
+            } else {
+                let inside = name.strip_prefix(RECORD).and_then(|rest| rest.strip_prefix('.'));
+                let name = inside.filter(|_| !own).unwrap_or(name);
+                self.unread.read(name);
+                if !self.knows(name) {
+                    self.unknown_name(at, name);
+                    self.hint_at_key(source, name);
+                }
             }
         }
         self.problems.len() == before
+    }
+
+    /// Says how a field is written whose name is no identifier, if the last problem with the template `source`
+    /// comes of one.
+    fn hint_at_key(&mut self, source: &str, name: &str) {
+        let written = |field: &&String| source.contains(field.as_str());
+        let mut keys: Vec<&String> = self.fields.iter().filter(|field| !is_plain(field)).collect();
+        keys.sort_by_key(|field| std::cmp::Reverse(field.len()));
+        let near = || nearest(name, keys.iter().map(|field| field.as_str())).map(str::to_owned);
+        let key = keys.iter().copied().find(written).cloned().or_else(near);
+        if let (Some(key), Some(problem)) = (key, self.problems.last_mut()) {
+            let key = serde_json::Value::from(key);
+            problem.hint(format!("the field {key} is written `record[{key}]` in templates and expressions"));
+        }
     }
 
     fn check_var(&mut self, at: &str, name: &str) {
@@ -353,10 +375,22 @@ impl<'a> CheckContext<'a> {
         problem.hint = hint;
     }
 
-    /// Reports a template's own error at `at`.
-    fn template_error(&mut self, at: &str, error: &TemplateError) {
+    /// Reports the own error of the template `source` at `at`.
+    fn template_error(&mut self, at: &str, source: &str, error: &TemplateError) {
         self.problem(at, "").of_template(error);
+        if error.hint.is_none() {
+            self.hint_at_key(source, "");
+        }
     }
+}
+
+/// Whether a field can be written in a template as it is.
+fn is_plain(field: &str) -> bool {
+    let name = |name: &str| {
+        name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+            && name.chars().all(|char| char.is_ascii_alphanumeric() || char == '_')
+    };
+    field.split('.').all(name)
 }
 
 fn is_var(name: &str) -> bool {

@@ -102,7 +102,8 @@ pub(super) fn sound(document: &Document, at: &str, without: &[&str], problems: &
 pub(super) fn scalar(at: &str, text: &str, vars: &Map<String, Value>) -> Result<Value, Box<Problem>> {
     let mut rendered = text.to_owned();
     if text.contains("{{") || text.contains("{%") {
-        let wrong = |error: TemplateError| Box::new(Problem::new(at, error.message));
+        let wrong =
+            |error: TemplateError| Box::new(Problem { hint: error.hint, ..Problem::new(at, error.message) });
         let template = Template::new(text, vars).map_err(wrong)?;
         for name in template.variables() {
             let Some(var) = name.strip_prefix("vars.").and_then(|rest| rest.split('.').next()) else {

@@ -42,6 +42,11 @@ impl Unread {
         }
     }
 
+    /// A template reads the record as a whole.
+    pub(super) fn read_all(&mut self) {
+        self.stages.iter_mut().for_each(|drawn| drawn.names.clear());
+    }
+
     /// A model is asked.
     pub(super) fn ask(&mut self) {
         for drawn in &mut self.stages {

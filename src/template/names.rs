@@ -1,253 +1,373 @@
-//! The filters and tests a template names: those that nobody knows are found before it is rendered.
+//! The names in a template: what it reads of a record, and filters, tests, functions, methods and statements
+//! that nobody knows, which are refused before anything is rendered.
 //!
-//! Jinja looks them up while it renders, when a model may have been paid already. Here the blocks of a
-//! template are read just closely enough to see the names; `template` compiles and renders.
+//! Jinja looks names up while it renders, when a model may have been paid already. Here the tree of a template is
+//! walked once, with what each place can see; `template` compiles and renders.
 
-use minijinja::{Environment, ErrorKind};
+use std::collections::{BTreeSet, HashSet};
+
+use minijinja::ErrorKind;
+use minijinja::machinery::Span;
+use minijinja::machinery::ast::{Call, CallArg, CallType, Expr, Macro, Spanned, Stmt};
 
 use super::TemplateError;
+use super::environment::ENVIRONMENT;
+use super::known::{FILTERS, FUNCTIONS, METHODS, TESTS, instead_of_method};
+use super::values::RECORD;
 use crate::config::nearest;
 
-/// Names to propose for one that is not known.
-const FILTERS: [&str; 38] = [
-    "abs",
-    "attr",
-    "batch",
-    "bool",
-    "capitalize",
-    "default",
-    "dictsort",
-    "escape",
-    "first",
-    "float",
-    "groupby",
-    "indent",
-    "int",
-    "items",
-    "join",
-    "last",
-    "length",
-    "lines",
-    "list",
-    "lower",
-    "map",
-    "max",
-    "min",
-    "reject",
-    "replace",
-    "reverse",
-    "round",
-    "select",
-    "slice",
-    "sort",
-    "split",
-    "string",
-    "title",
-    "tojson",
-    "trim",
-    "unique",
-    "upper",
-    "urlencode",
-];
-const TESTS: [&str; 16] = [
-    "defined",
-    "undefined",
-    "none",
-    "boolean",
-    "odd",
-    "even",
-    "number",
-    "integer",
-    "float",
-    "string",
-    "sequence",
-    "mapping",
-    "lower",
-    "upper",
-    "in",
-    "divisibleby",
-];
-
-/// What a name in a template stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Filter,
-    Test,
+/// What a template reads and does not set itself.
+#[derive(Debug, Default)]
+pub(super) struct Reads {
+    /// The names, without what is read inside them.
+    pub(super) tops: BTreeSet<String>,
+    /// The names, dotted where it reaches inside (`section.title`).
+    pub(super) dotted: BTreeSet<String>,
+    /// The fields it reads by `record["name"]`; none where it reads the record as a whole.
+    pub(super) of_record: Option<BTreeSet<String>>,
 }
 
-/// Refuses a template that names a filter or test which `environment` does not have.
-pub(super) fn check(environment: &Environment<'_>, source: &str) -> Result<(), TemplateError> {
-    for (kind, name, at) in named(source) {
-        let (probe, unknown, word, known) = match kind {
-            Kind::Filter => (format!("0 | {name}"), ErrorKind::UnknownFilter, "filter", &FILTERS[..]),
-            Kind::Test => (format!("0 is {name}"), ErrorKind::UnknownTest, "test", &TESTS[..]),
-        };
-        let Ok(expression) = environment.compile_expression(&probe) else { continue };
-        if !expression.eval(()).is_err_and(|error| error.kind() == unknown) {
-            continue;
-        }
-        return Err(TemplateError {
-            message: format!("templates have no {word} `{name}`"),
-            line: Some(source[..at].matches('\n').count() + 1),
-            word: Some(name.to_owned()),
-            hint: nearest(name, known.iter().copied()).map(|near| format!("did you mean `{near}`?")),
-        });
+/// The names that `statement` reads; the error is the first one that is unknown.
+pub(super) fn of_statement(source: &str, statement: &Stmt<'_>) -> Result<Reads, TemplateError> {
+    let mut walk = Walk::new(source);
+    walk.statement(statement);
+    walk.finish()
+}
+
+/// The same of an expression.
+pub(super) fn of_expression(source: &str, expression: &Expr<'_>) -> Result<Reads, TemplateError> {
+    let mut walk = Walk::new(source);
+    walk.expression(expression);
+    walk.finish()
+}
+
+struct Walk<'s> {
+    source: &'s str,
+    /// Names set by the template, by scope.
+    scopes: Vec<HashSet<String>>,
+    reads: Reads,
+    error: Option<TemplateError>,
+}
+
+impl<'s> Walk<'s> {
+    fn new(source: &'s str) -> Self {
+        let reads = Reads { of_record: Some(BTreeSet::new()), ..Reads::default() };
+        Self { source, scopes: vec![HashSet::new()], reads, error: None }
     }
-    Ok(())
-}
 
-/// The filters and tests that `source` names, with the byte where each stands.
-fn named(source: &str) -> Vec<(Kind, &str, usize)> {
-    let mut names = Vec::new();
-    let mut at = 0;
-    while let Some(open) = source[at..].find('{').map(|found| at + found) {
-        at = open + 1;
-        let close = match source[at..].chars().next() {
-            Some('{') => "}}",
-            Some('%') => "%}",
-            Some('#') => {
-                at = source[at..].find("#}").map_or(source.len(), |end| at + end);
-                continue;
+    fn finish(self) -> Result<Reads, TemplateError> {
+        self.error.map_or(Ok(self.reads), Err)
+    }
+
+    fn statements(&mut self, statements: &[Stmt<'_>]) {
+        statements.iter().for_each(|statement| self.statement(statement));
+    }
+
+    fn statement(&mut self, statement: &Stmt<'_>) {
+        match statement {
+            Stmt::Template(template) => self.statements(&template.children),
+            Stmt::EmitExpr(emit) => self.expression(&emit.expr),
+            Stmt::EmitRaw(_) => {}
+            Stmt::ForLoop(looped) => {
+                self.expression(&looped.iter);
+                self.scopes.push(HashSet::from(["loop".to_owned()]));
+                self.assign(&looped.target);
+                looped.filter_expr.iter().for_each(|filter| self.expression(filter));
+                self.statements(&looped.body);
+                self.scopes.pop();
+                self.scopes.push(HashSet::new());
+                self.statements(&looped.else_body);
+                self.scopes.pop();
             }
-            _ => continue,
-        };
-        let block = block(&source[open + 2..], close);
-        at = open + 2 + block.len();
-        let inside = block.trim_start_matches(['-', '+', ' ', '\n']);
-        if close == "%}" && first_word(inside) == "raw" {
-            at = source[at..].find("endraw").map_or(source.len(), |end| at + end);
-            continue;
+            Stmt::IfCond(condition) => {
+                self.expression(&condition.expr);
+                self.statements(&condition.true_body);
+                self.statements(&condition.false_body);
+            }
+            Stmt::WithBlock(with) => {
+                self.scopes.push(HashSet::new());
+                for (target, value) in &with.assignments {
+                    self.expression(value);
+                    self.assign(target);
+                }
+                self.statements(&with.body);
+                self.scopes.pop();
+            }
+            Stmt::Set(set) => {
+                self.expression(&set.expr);
+                self.assign(&set.target);
+            }
+            Stmt::SetBlock(set) => {
+                self.scopes.push(HashSet::new());
+                self.statements(&set.body);
+                self.scopes.pop();
+                set.filter.iter().for_each(|filter| self.expression(filter));
+                self.assign(&set.target);
+            }
+            Stmt::AutoEscape(escape) => {
+                self.expression(&escape.enabled);
+                self.statements(&escape.body);
+            }
+            Stmt::FilterBlock(block) => {
+                self.scopes.push(HashSet::new());
+                self.statements(&block.body);
+                self.scopes.pop();
+                self.expression(&block.filter);
+            }
+            Stmt::Block(block) => {
+                self.scopes.push(HashSet::from(["super".to_owned()]));
+                self.statements(&block.body);
+                self.scopes.pop();
+            }
+            Stmt::Include(include) => self.stands_alone("include", include.span()),
+            Stmt::Import(import) => self.stands_alone("import", import.span()),
+            Stmt::FromImport(import) => self.stands_alone("from", import.span()),
+            Stmt::Extends(extends) => self.stands_alone("extends", extends.span()),
+            Stmt::Macro(declared) => {
+                self.set(declared.name);
+                self.macro_body(declared);
+            }
+            Stmt::CallBlock(block) => {
+                self.call(&block.call);
+                self.macro_body(&block.macro_decl);
+            }
+            Stmt::Do(done) => self.call(&done.call),
         }
-        in_block(block, open + 2, close == "%}" && first_word(inside) == "filter", &mut names);
     }
-    names
-}
 
-/// What stands before `close`, strings passed over.
-pub(super) fn block<'s>(text: &'s str, close: &str) -> &'s str {
-    let mut quotes = Quotes::default();
-    for (at, char) in text.char_indices() {
-        if quotes.outside(char) && text[at..].starts_with(close) {
-            return &text[..at];
+    fn macro_body(&mut self, declared: &Macro<'_>) {
+        declared.defaults.iter().for_each(|value| self.expression(value));
+        self.scopes.push(HashSet::from(["caller".to_owned()]));
+        declared.args.iter().for_each(|argument| self.assign(argument));
+        self.statements(&declared.body);
+        self.scopes.pop();
+    }
+
+    fn expression(&mut self, expr: &Expr<'_>) {
+        if let Some(path) = path(expr) {
+            self.read(&path);
+            self.subscripts(expr);
+            return;
+        }
+        match expr {
+            Expr::Var(_) | Expr::Const(_) => {}
+            Expr::Slice(slice) => {
+                self.expression(&slice.expr);
+                let bounds = [&slice.start, &slice.stop, &slice.step];
+                bounds.into_iter().flatten().for_each(|bound| self.expression(bound));
+            }
+            Expr::UnaryOp(op) => self.expression(&op.expr),
+            Expr::BinOp(op) => {
+                self.expression(&op.left);
+                self.expression(&op.right);
+            }
+            Expr::Compare(compare) => {
+                self.expression(&compare.expr);
+                compare.ops.iter().for_each(|op| self.expression(&op.expr));
+            }
+            Expr::IfExpr(choice) => {
+                self.expression(&choice.test_expr);
+                self.expression(&choice.true_expr);
+                choice.false_expr.iter().for_each(|other| self.expression(other));
+            }
+            Expr::Filter(filter) => {
+                filter.expr.iter().for_each(|inner| self.expression(inner));
+                self.arguments(&filter.args);
+                self.filter(filter.name, filter.span());
+                self.named_in_arguments(filter.name, &filter.args, filter.span());
+            }
+            Expr::Test(test) => {
+                self.expression(&test.expr);
+                self.arguments(&test.args);
+                self.test(test.name, test.span());
+            }
+            Expr::GetAttr(attr) => self.expression(&attr.expr),
+            Expr::GetItem(item) => {
+                self.expression(&item.expr);
+                self.expression(&item.subscript_expr);
+            }
+            Expr::Call(call) => self.call(call),
+            Expr::List(list) => list.items.iter().for_each(|item| self.expression(item)),
+            Expr::Tuple(tuple) => tuple.items.iter().for_each(|item| self.expression(item)),
+            Expr::Map(map) => map.keys.iter().chain(&map.values).for_each(|part| self.expression(part)),
         }
     }
-    text
-}
 
-/// Tells what stands in strings from what does not, character by character.
-#[derive(Default)]
-pub(super) struct Quotes {
-    open: Option<char>,
-    escaped: bool,
-}
-
-impl Quotes {
-    /// Whether the next character belongs to no string; its quotes belong to it.
-    pub(super) fn outside(&mut self, char: char) -> bool {
-        match self.open {
-            Some(_) if self.escaped => self.escaped = false,
-            Some(_) if char == '\\' => self.escaped = true,
-            Some(open) if char == open => self.open = None,
-            Some(_) => {}
-            None if char == '"' || char == '\'' => self.open = Some(char),
-            None => return true,
-        }
-        false
-    }
-}
-
-/// The bytes that the string takes with which `text` begins, its quotes counted in.
-pub(super) fn string(text: &str) -> usize {
-    let mut characters = text.char_indices();
-    let quote = characters.next().map(|(_, quote)| quote);
-    let mut escaped = false;
-    for (at, char) in characters {
-        match char {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            char if Some(char) == quote => return at + 1,
+    /// The expressions inside the brackets of a path.
+    fn subscripts(&mut self, expr: &Expr<'_>) {
+        match expr {
+            Expr::GetAttr(attr) => self.subscripts(&attr.expr),
+            Expr::GetItem(item) => {
+                self.subscripts(&item.expr);
+                self.expression(&item.subscript_expr);
+            }
             _ => {}
         }
     }
-    text.len()
-}
 
-fn in_block<'s>(block: &'s str, start: usize, filters: bool, names: &mut Vec<(Kind, &'s str, usize)>) {
-    let mut next = None;
-    let mut after_dot = false;
-    let mut filters = filters;
-    let mut at = 0;
-    while let Some(char) = block[at..].chars().next() {
-        let word = first_word(&block[at..]);
-        if !word.is_empty() {
-            match (next.take(), word) {
-                (Some(Kind::Test), "not") => next = Some(Kind::Test),
-                (Some(kind), name) => names.push((kind, name, start + at)),
-                (None, "is") if !after_dot => next = Some(Kind::Test),
-                (None, "filter") if filters => (next, filters) = (Some(Kind::Filter), false),
+    fn arguments(&mut self, arguments: &[CallArg<'_>]) {
+        for argument in arguments {
+            let (CallArg::Pos(expr)
+            | CallArg::Kwarg(_, expr)
+            | CallArg::PosSplat(expr)
+            | CallArg::KwargSplat(expr)) = argument;
+            self.expression(expr);
+        }
+    }
+
+    fn call(&mut self, call: &Spanned<Call<'_>>) {
+        match call.identify_call() {
+            CallType::Function(name) => {
+                if !self.is_set(name) && !FUNCTIONS.contains(&name) {
+                    self.unknown(call.span(), "function", name, || {
+                        match FILTERS.contains(&name) || METHODS.contains(&name) {
+                            true => Some(format!("`{name}` is a filter: write `x | {name}`")),
+                            false => nearest(name, FUNCTIONS).map(|near| format!("did you mean `{near}`?")),
+                        }
+                    });
+                }
+            }
+            CallType::Method(value, name) => {
+                self.expression(value);
+                let own = matches!(value, Expr::Var(var) if var.id == "loop" || var.id == "self");
+                if !own && !METHODS.contains(&name) {
+                    self.unknown(call.span(), "method", name, || instead_of_method(name));
+                }
+            }
+            CallType::Block(_) => {}
+            CallType::Object(value) => self.expression(value),
+        }
+        self.arguments(&call.args);
+    }
+
+    fn filter(&mut self, name: &str, span: Span) {
+        let asked = ENVIRONMENT.empty_state().apply_filter(name, &[]);
+        if asked.is_err_and(|error| error.kind() == ErrorKind::UnknownFilter) {
+            self.unknown(span, "filter", name, || did_you_mean(name, &FILTERS));
+        }
+    }
+
+    fn test(&mut self, name: &str, span: Span) {
+        let asked = ENVIRONMENT.empty_state().perform_test(name, &[]);
+        if asked.is_err_and(|error| error.kind() == ErrorKind::UnknownTest) {
+            self.unknown(span, "test", name, || did_you_mean(name, &TESTS));
+        }
+    }
+
+    /// Filters and tests that are named by a text, as in `map('upper')`.
+    fn named_in_arguments(&mut self, filter: &str, arguments: &[CallArg<'_>], span: Span) {
+        let text = |at: usize| match arguments.get(at) {
+            Some(CallArg::Pos(Expr::Const(constant))) => constant.value.as_str().map(str::to_owned),
+            _ => None,
+        };
+        match filter {
+            "map" => text(0).into_iter().for_each(|name| self.filter(&name, span)),
+            "select" | "reject" => text(0).into_iter().for_each(|name| self.test(&name, span)),
+            "selectattr" | "rejectattr" => text(1).into_iter().for_each(|name| self.test(&name, span)),
+            _ => {}
+        }
+    }
+
+    fn read(&mut self, path: &[String]) {
+        let Some(top) = path.first().filter(|top| !self.is_set(top) && !FUNCTIONS.contains(&top.as_str()))
+        else {
+            return;
+        };
+        self.reads.tops.insert(top.clone());
+        self.reads.dotted.insert(path.join("."));
+        if top == RECORD {
+            match (&mut self.reads.of_record, path.len()) {
+                (of_record, 1) => *of_record = None,
+                (Some(names), _) => drop(names.insert(path[1].clone())),
                 (None, _) => {}
             }
-            after_dot = false;
-            at += word.len();
-            continue;
         }
-        if !char.is_whitespace() {
-            next = (char == '|').then_some(Kind::Filter);
-            after_dot = char == '.';
-        }
-        at += match char {
-            '"' | '\'' => string(&block[at..]),
-            other => other.len_utf8(),
-        };
-        at = at.min(block.len());
-    }
-}
-
-pub(super) fn first_word(text: &str) -> &str {
-    let end = text.find(|char: char| !char.is_alphanumeric() && char != '_').unwrap_or(text.len());
-    &text[..end]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::Template;
-    use serde_json::Map;
-
-    fn check(source: &str, expected: Option<(&str, usize, Option<&str>)>) {
-        let error = Template::new(source, &Map::new()).err();
-        let found = error
-            .as_ref()
-            .map(|error| (error.message.as_str(), error.line.unwrap_or_default(), error.hint.as_deref()));
-        assert_eq!(found, expected, "{source}");
     }
 
-    #[test]
-    fn unknown_filters_and_tests_are_found_before_rendering() {
-        let upper = Some("did you mean `upper`?");
-        check("a\n{{ text | uper }}", Some(("templates have no filter `uper`", 2, upper)));
-        check("{{ 'b\\'' ~ a | uper }}", Some(("templates have no filter `uper`", 1, upper)));
-        check("{{ a|trim|uper }}", Some(("templates have no filter `uper`", 1, upper)));
-        check(
-            "{% if a is evn %}{% endif %}",
-            Some(("templates have no test `evn`", 1, Some("did you mean `even`?"))),
+    fn assign(&mut self, target: &Expr<'_>) {
+        match target {
+            Expr::Var(var) => self.set(var.id),
+            Expr::List(list) => list.items.iter().for_each(|item| self.assign(item)),
+            // Inside a namespace, which is read to be changed.
+            other => self.expression(other),
+        }
+    }
+
+    fn set(&mut self, name: &str) {
+        if let Some(scope) = self.scopes.last_mut() {
+            scope.insert(name.to_owned());
+        }
+    }
+
+    fn is_set(&self, name: &str) -> bool {
+        name == "self" || self.scopes.iter().any(|scope| scope.contains(name))
+    }
+
+    fn stands_alone(&mut self, tag: &str, span: Span) {
+        let error = self.error_at(
+            span,
+            format!("there is nothing for `{{% {tag} %}}` to read: a template stands alone"),
+            tag,
         );
-        check("{% if a is not xyzzy %}{% endif %}", Some(("templates have no test `xyzzy`", 1, None)));
-        check("{% filter uper %}x{% endfilter %}", Some(("templates have no filter `uper`", 1, upper)));
+        let hint = "texts that several prompts share go into files, which `texts` of `prompt` names";
+        self.error.get_or_insert(TemplateError { hint: Some(hint.to_owned()), ..error });
     }
 
-    #[test]
-    fn what_only_looks_like_a_name_is_none() {
-        for source in [
-            "a | uper",
-            "{# a | uper #}",
-            "{{ 'a | uper is evn' }} {{ \"it's | uper\" }} {{ '\\' | uper' }}",
-            "{% raw %}{{ a | uper }}{% endraw %} | uper",
-            "{{ a.is.filter }} {{ [1, 2] | join(', ') | length }}",
-            "{% if a is not none and b is defined and c is in [1] and d is divisibleby(3) %}x{% endif %}",
-            "{{ a | default('|x', true) | replace('is y', 'z') }} {{ {'a': 1} | tojson }} ä | ö",
-            "{{ a | attr('b') | map(attribute='c') | select('defined') | list }}",
-        ] {
-            check(source, None);
+    fn unknown(&mut self, span: Span, what: &str, name: &str, hint: impl FnOnce() -> Option<String>) {
+        if self.error.is_none() {
+            let error = self.error_at(span, format!("templates have no {what} `{name}`"), name);
+            self.error = Some(TemplateError { hint: hint(), ..error });
         }
+    }
+
+    fn error_at(&self, span: Span, message: String, word: &str) -> TemplateError {
+        // The span begins with the expression, which may be some lines before the name.
+        let (start, end) = (span.start_offset as usize, span.end_offset as usize);
+        let within = self.source.get(start..end).and_then(|text| text.rfind(word)).unwrap_or_default();
+        let line = self.source.get(..start + within).map_or(0, |before| before.matches('\n').count()) + 1;
+        TemplateError { word: Some(word.to_owned()), ..TemplateError::new(message, Some(line)) }
+    }
+}
+
+fn did_you_mean(name: &str, known: &[&str]) -> Option<String> {
+    nearest(name, known.iter().copied()).map(|near| format!("did you mean `{near}`?"))
+}
+
+/// The names from a variable inwards, as in `section.title` and `record["a b"]`; none where it is no such path. What
+/// follows an index or a name that is computed is left out.
+fn path(expr: &Expr<'_>) -> Option<Vec<String>> {
+    match expr {
+        Expr::Var(var) => Some(vec![var.id.to_owned()]),
+        Expr::GetAttr(attr) => {
+            let mut names = path(&attr.expr)?;
+            if is_exact(&attr.expr) {
+                names.push(attr.name.to_owned());
+            }
+            Some(names)
+        }
+        Expr::GetItem(item) => {
+            let mut names = path(&item.expr)?;
+            if let Some(name) = constant_text(&item.subscript_expr).filter(|_| is_exact(&item.expr)) {
+                names.push(name);
+            }
+            Some(names)
+        }
+        _ => None,
+    }
+}
+
+fn is_exact(expr: &Expr<'_>) -> bool {
+    match expr {
+        Expr::Var(_) => true,
+        Expr::GetAttr(attr) => is_exact(&attr.expr),
+        Expr::GetItem(item) => is_exact(&item.expr) && constant_text(&item.subscript_expr).is_some(),
+        _ => false,
+    }
+}
+
+fn constant_text(expr: &Expr<'_>) -> Option<String> {
+    match expr {
+        Expr::Const(constant) => constant.value.as_str().map(str::to_owned),
+        _ => None,
     }
 }

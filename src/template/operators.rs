@@ -1,7 +1,5 @@
 //! Operators of other languages in a template that does not compile: what to write instead.
 
-use super::names::{block, first_word, string};
-
 /// What other languages write, and what Jinja does; longer ones first.
 const OTHERS: [(&str, &str); 5] = [
     ("===", "write `==` to compare"),
@@ -55,6 +53,60 @@ pub(super) fn in_template(source: &str) -> Option<String> {
         }
     }
     None
+}
+
+/// What stands before `close`, strings passed over.
+fn block<'s>(text: &'s str, close: &str) -> &'s str {
+    let mut quotes = Quotes::default();
+    for (at, char) in text.char_indices() {
+        if quotes.outside(char) && text[at..].starts_with(close) {
+            return &text[..at];
+        }
+    }
+    text
+}
+
+/// Tells what stands in strings from what does not, character by character.
+#[derive(Default)]
+struct Quotes {
+    open: Option<char>,
+    escaped: bool,
+}
+
+impl Quotes {
+    /// Whether the next character belongs to no string; its quotes belong to it.
+    fn outside(&mut self, char: char) -> bool {
+        match self.open {
+            Some(_) if self.escaped => self.escaped = false,
+            Some(_) if char == '\\' => self.escaped = true,
+            Some(open) if char == open => self.open = None,
+            Some(_) => {}
+            None if char == '"' || char == '\'' => self.open = Some(char),
+            None => return true,
+        }
+        false
+    }
+}
+
+/// The bytes that the string takes with which `text` begins, its quotes counted in.
+fn string(text: &str) -> usize {
+    let mut characters = text.char_indices();
+    let quote = characters.next().map(|(_, quote)| quote);
+    let mut escaped = false;
+    for (at, char) in characters {
+        match char {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            char if Some(char) == quote => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+fn first_word(text: &str) -> &str {
+    let end = text.find(|char: char| !char.is_alphanumeric() && char != '_').unwrap_or(text.len());
+    &text[..end]
 }
 
 #[cfg(test)]

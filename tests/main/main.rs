@@ -14,6 +14,7 @@ mod child;
 mod command_line;
 mod docs_to_qa;
 mod exits;
+mod expressions;
 mod extent;
 mod fallback;
 mod faulty_disk;

@@ -1,0 +1,309 @@
+//! The one environment of all templates: its limits, its filters and tests, and how values become text.
+//!
+//! minijinja's own, with what a prompt needs otherwise: JSON without the escapes of HTML, Python's methods, null
+//! refused like an undefined name, and kinds looked at (`kinds`) wherever values are compared.
+
+use std::sync::LazyLock;
+
+use minijinja::value::{Kwargs, Rest, ValueKind};
+use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value, filters};
+use minijinja_contrib::pycompat;
+
+use super::kinds::{self, CHAIN, COMPARISONS, KEPT, Mismatch, NUMBER, Problem, TEXT, TRUTH};
+use super::rewrite::comparing;
+
+/// What one render may cost: an instruction, and 64 bytes made or looked through, cost one. Enough for any prompt, and
+/// little enough that an endless loop in a template ends within a second and with 64 MB at most.
+pub(super) const FUEL: u64 = 1 << 20;
+/// How deep macros and loops may call themselves.
+const RECURSION: usize = 200;
+/// Digits that a width has at most, where a value is put into a form.
+const WIDEST: usize = 3;
+/// Filters that walk through the whole of what they are given, or write it out.
+const WALKING: [&str; 14] = [
+    "string", "pprint", "join", "escape", "e", "unique", "groupby", "dictsort", "sum", "format", "list",
+    "upper", "lower", "batch",
+];
+/// Names of tests that compare.
+const COMPARING: [&str; 18] = [
+    "eq",
+    "equalto",
+    "==",
+    "ne",
+    "!=",
+    "lt",
+    "lessthan",
+    "<",
+    "le",
+    "<=",
+    "gt",
+    "greaterthan",
+    ">",
+    "ge",
+    ">=",
+    "in",
+    "true",
+    "false",
+];
+
+/// Used by every template.
+pub(super) static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(environment);
+/// minijinja's own filters, for those that are only guarded here.
+static BUILT_IN: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_fuel(Some(FUEL));
+    environment
+});
+
+fn environment() -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_fuel(Some(FUEL));
+    environment.set_recursion_limit(RECURSION);
+    // So that an error names what is undefined.
+    environment.set_debug(true);
+    environment.set_formatter(write);
+    environment.set_unknown_method_callback(method);
+    add_operators(&mut environment);
+    for name in WALKING {
+        environment
+            .add_filter(name, move |state: &State<'_, '_>, args: Rest<Value>| guarded(name, state, &args));
+    }
+    environment.add_filter("sort", |state: &State<'_, '_>, value: Value, options: Kwargs| {
+        in_order("sort", state, value, options, filters::sort)
+    });
+    environment.add_filter("min", |state: &State<'_, '_>, value: Value, options: Kwargs| {
+        in_order("min", state, value, options, filters::min)
+    });
+    environment.add_filter("max", |state: &State<'_, '_>, value: Value, options: Kwargs| {
+        in_order("max", state, value, options, filters::max)
+    });
+    environment.add_filter("tojson", tojson);
+    environment.add_filter("wordcount", |text: &str| text.split_whitespace().count());
+    environment.add_filter("bool", |value: Value| kinds::truth(value, None).map(|value| value.is_true()));
+    for name in ["int", "float"] {
+        environment
+            .add_filter(name, move |state: &State<'_, '_>, args: Rest<Value>| converted(name, state, &args));
+    }
+    environment
+}
+
+fn add_operators(environment: &mut Environment<'static>) {
+    for op in COMPARISONS {
+        let compare = move |state: &State<'_, '_>, left: &Value, right: &Value, site: usize| {
+            kinds::compare(state, op, left, right, Some(site))
+        };
+        environment.add_filter(op, compare);
+    }
+    for name in COMPARING {
+        let Some(op) = comparing(name) else { continue };
+        let compare = move |state: &State<'_, '_>, left: &Value, right: &Value| {
+            kinds::compare(state, op, left, right, None)
+        };
+        environment.add_test(name, compare);
+    }
+    environment.add_filter("+", |state: &State<'_, '_>, left: &Value, right: &Value, site: usize| {
+        kinds::add(state, left, right, site)
+    });
+    environment.add_filter(CHAIN, |state: &State<'_, '_>, first: &Value, rest: Rest<Value>| {
+        kinds::chain(state, first, &rest)
+    });
+    environment.add_filter(TRUTH, |value: Value, site: usize| kinds::truth(value, Some(site)));
+    environment.add_filter(NUMBER, |value: Value, site: usize| kinds::number(value, site));
+    environment
+        .add_filter(TEXT, |state: &State<'_, '_>, value: Value, site: usize| kinds::text(state, value, site));
+    environment
+        .add_filter(KEPT, |state: &State<'_, '_>, value: Value, _site: usize| kinds::kept(state, value));
+}
+
+/// Writes the value of `{{ ... }}`.
+fn write(output: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
+    if value.is_none() {
+        return Err(null(Problem::Null));
+    }
+    kinds::measure(state, value)?;
+    minijinja::escape_formatter(output, state, value)
+}
+
+/// The error of a null where a text is wanted; the template knows the expression.
+fn null(problem: Problem) -> Error {
+    let left = Value::from(());
+    Error::new(ErrorKind::InvalidOperation, "null").with_source(Mismatch {
+        site: None,
+        op: String::new(),
+        left,
+        right: None,
+        problem,
+    })
+}
+
+/// Python's methods of texts, lists and maps.
+fn method(state: &mut State<'_, '_>, value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
+    args.iter().try_for_each(|argument| kinds::measure(state, argument))?;
+    if name == "format" {
+        check_widths(value.as_str().unwrap_or_default())?;
+    }
+    pycompat::unknown_method_callback(state, value, name, args)
+}
+
+/// A filter of minijinja's that walks through what it is given, which is paid for before.
+fn guarded(name: &str, state: &State<'_, '_>, args: &Rest<Value>) -> Result<Value, Error> {
+    args.iter().try_for_each(|argument| kinds::measure(state, argument))?;
+    match (name, args.first()) {
+        ("string" | "upper" | "lower" | "escape" | "e", Some(value)) if value.is_none() => {
+            return Err(null(Problem::Null));
+        }
+        ("join", Some(list)) if matches!(list.kind(), ValueKind::Seq | ValueKind::Iterable) => {
+            if list.try_iter()?.any(|item| item.is_none()) {
+                return Err(null(Problem::NullInside));
+            }
+        }
+        ("format", Some(form)) => check_widths(form.as_str().unwrap_or_default())?,
+        _ => {}
+    }
+    built_in(name, state, args)
+}
+
+/// Refuses a form such as `%1000000000d`, which would be filled with spaces before anybody pays for them.
+fn check_widths(form: &str) -> Result<(), Error> {
+    let mut braces = 0_usize;
+    for (at, char) in form.char_indices() {
+        match char {
+            '{' => braces += 1,
+            '}' => braces = braces.saturating_sub(1),
+            _ => {}
+        }
+        if char != '%' && (braces == 0 || !":.".contains(char)) {
+            continue;
+        }
+        let digits = form[at + char.len_utf8()..].trim_start_matches(|char: char| !char.is_alphanumeric());
+        let digits = digits.trim_start_matches('0');
+        if digits.bytes().take_while(u8::is_ascii_digit).count() > WIDEST {
+            return Err(Error::new(ErrorKind::InvalidOperation, "a width of more than 999 characters"));
+        }
+    }
+    Ok(())
+}
+
+/// A number of a text. Null has none, unless a default says what it stands for.
+fn converted(name: &str, state: &State<'_, '_>, args: &Rest<Value>) -> Result<Value, Error> {
+    match args.first() {
+        Some(value) if value.is_none() && args.len() == 1 => Err(null(Problem::Null)),
+        // Spaces around a number are no part of it.
+        Some(value) if value.as_str().is_some_and(|text| text.len() > text.trim().len()) => {
+            let mut trimmed = args.to_vec();
+            trimmed[0] = Value::from(value.as_str().unwrap_or_default().trim());
+            built_in(name, state, &trimmed)
+        }
+        _ => built_in(name, state, args),
+    }
+}
+
+/// Calls minijinja's own filter, and pays for what it does.
+fn built_in(name: &str, state: &State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
+    let mut inner = BUILT_IN.empty_state();
+    let result = inner.apply_filter(name, args);
+    let (consumed, _) = inner.fuel_levels().unwrap_or_default();
+    state.consume_fuel(consumed)?;
+    result
+}
+
+/// A filter that puts values in order, which must have one.
+fn in_order(
+    name: &str,
+    state: &State<'_, '_>,
+    value: Value,
+    options: Kwargs,
+    filter: fn(&State<'_, '_>, Value, Kwargs) -> Result<Value, Error>,
+) -> Result<Value, Error> {
+    kinds::measure(state, &value)?;
+    if matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) {
+        let attributes = options.peek::<Option<&str>>("attribute").ok().flatten();
+        let items: Vec<Value> = value.try_iter()?.collect();
+        match attributes {
+            None => kinds::may_be_ordered(state, name, &items)?,
+            Some(attributes) => {
+                for attribute in attributes.split(',').map(str::trim) {
+                    let key = |item: &Value| inside(item, attribute);
+                    kinds::may_be_ordered(state, name, &items.iter().map(key).collect::<Vec<_>>())?;
+                }
+            }
+        }
+    }
+    filter(state, value, options)
+}
+
+/// What a dotted name leads to inside a value.
+fn inside(value: &Value, path: &str) -> Value {
+    let mut value = value.clone();
+    for step in path.split('.') {
+        value = match step.parse::<usize>() {
+            Ok(index) => value.get_item_by_index(index).unwrap_or_default(),
+            Err(_) => value.get_attr(step).unwrap_or_default(),
+        };
+    }
+    value
+}
+
+/// JSON as Python's `json.dumps` writes it. minijinja's own is made for HTML and escapes `<`, `>`, `&` and `'`.
+fn tojson(
+    state: &State<'_, '_>,
+    value: &Value,
+    indent: Option<Value>,
+    options: Kwargs,
+) -> Result<Value, Error> {
+    kinds::measure(state, value)?;
+    let escaped = filters::tojson(value, indent, options)?;
+    let text = escaped.as_str().unwrap_or_default();
+    state.consume_fuel((text.len() / 64) as u64)?;
+    Ok(Value::from(without_html_escapes(text)))
+}
+
+fn without_html_escapes(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    let mut rest = json;
+    while let Some(at) = rest.find('\\') {
+        out.push_str(&rest[..at]);
+        let escape = &rest[at..];
+        let plain = match escape.get(..6) {
+            Some("\\u003c") => Some('<'),
+            Some("\\u003e") => Some('>'),
+            Some("\\u0026") => Some('&'),
+            Some("\\u0027") => Some('\''),
+            _ => None,
+        };
+        let length = match plain {
+            Some(plain) => {
+                out.push(plain);
+                6
+            }
+            // The character that a backslash stands before belongs to it.
+            None => {
+                let length = 1 + escape[1..].chars().next().map_or(0, char::len_utf8);
+                out.push_str(&escape[..length]);
+                length
+            }
+        };
+        rest = &escape[length..];
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_keeps_its_own_escapes_and_loses_those_of_html() {
+        for (json, expected) in [
+            (r#"["it\u0027s \u003cb\u003e \u0026 more"]"#, r#"["it's <b> & more"]"#),
+            (r#""\\u003c \n \" \u00e9""#, r#""\\u003c \n \" \u00e9""#),
+            (r"\", r"\"),
+            ("", ""),
+        ] {
+            assert_eq!(without_html_escapes(json), expected);
+        }
+    }
+}

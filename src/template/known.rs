@@ -1,0 +1,128 @@
+//! The names that templates know, to be proposed for one that nobody knows.
+//!
+//! Whether a filter or test exists is asked of the environment itself; functions and methods are listed in full.
+
+use crate::config::nearest;
+
+/// Filters.
+pub(super) const FILTERS: [&str; 46] = [
+    "abs",
+    "attr",
+    "batch",
+    "bool",
+    "capitalize",
+    "chain",
+    "count",
+    "default",
+    "dictsort",
+    "escape",
+    "first",
+    "float",
+    "format",
+    "groupby",
+    "indent",
+    "int",
+    "items",
+    "join",
+    "last",
+    "length",
+    "lines",
+    "list",
+    "lower",
+    "map",
+    "max",
+    "min",
+    "pprint",
+    "reject",
+    "rejectattr",
+    "replace",
+    "reverse",
+    "round",
+    "select",
+    "selectattr",
+    "slice",
+    "sort",
+    "split",
+    "string",
+    "sum",
+    "title",
+    "tojson",
+    "trim",
+    "unique",
+    "upper",
+    "wordcount",
+    "zip",
+];
+
+/// Tests.
+pub(super) const TESTS: [&str; 20] = [
+    "defined",
+    "undefined",
+    "none",
+    "boolean",
+    "odd",
+    "even",
+    "number",
+    "integer",
+    "float",
+    "string",
+    "sequence",
+    "mapping",
+    "iterable",
+    "lower",
+    "upper",
+    "in",
+    "divisibleby",
+    "startingwith",
+    "endingwith",
+    "eq",
+];
+
+/// Functions.
+pub(super) const FUNCTIONS: [&str; 6] = ["range", "dict", "namespace", "debug", "super", "caller"];
+
+/// Methods of texts, lists and maps, which are Python's.
+pub(super) const METHODS: [&str; 29] = [
+    "capitalize",
+    "count",
+    "endswith",
+    "find",
+    "format",
+    "get",
+    "isalnum",
+    "isalpha",
+    "isascii",
+    "isdigit",
+    "islower",
+    "isnumeric",
+    "isspace",
+    "isupper",
+    "items",
+    "join",
+    "keys",
+    "lower",
+    "lstrip",
+    "replace",
+    "rfind",
+    "rstrip",
+    "split",
+    "splitlines",
+    "startswith",
+    "strip",
+    "title",
+    "upper",
+    "values",
+];
+
+/// What to write in place of a method that nobody knows.
+pub(super) fn instead_of_method(name: &str) -> Option<String> {
+    let near = nearest(name, METHODS.iter().copied()).filter(|near| *near != name);
+    match name {
+        "append" | "extend" | "insert" => {
+            Some("a list cannot be changed; `list + [item]` makes a new one".to_owned())
+        }
+        "len" | "size" => Some("write `x | length`".to_owned()),
+        _ if FILTERS.contains(&name) => Some(format!("`{name}` is a filter: write `x | {name}`")),
+        _ => near.map(|near| format!("did you mean `{near}`?")),
+    }
+}
