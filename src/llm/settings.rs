@@ -263,8 +263,10 @@ fn names_setting(words: &str, name: &str) -> bool {
             "setting ",
             "argument ",
         ];
+        let is_valued = after.trim_start().starts_with(|c: char| c.is_ascii_digit());
         !is_plain
             || is_marked
+            || is_valued
             || after.starts_with('=')
             || is_told.iter().any(|words| before.ends_with(words))
     })
@@ -375,6 +377,7 @@ mod tests {
             json!({"message": "Unrecognized request argument supplied: enable_thinking"}),
             "`enable_thinking`",
         );
+        check(warm.clone(), 400, json!({"message": "The temperature 3 must be in [0, 2]"}), "`temperature`");
         check(
             max.clone(),
             400,

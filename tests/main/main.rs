@@ -44,6 +44,7 @@ mod secrets;
 #[path = "../server/mod.rs"]
 mod server;
 mod server_process;
+mod server_table;
 mod shipped;
 mod status;
 mod stopped;

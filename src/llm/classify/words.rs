@@ -81,6 +81,8 @@ const NO_MODEL: &[&str] = &[
     "unable to access model",
     "unable to access non-serverless model",
     "dedicated_endpoint_not_running",
+    "model_decommissioned",
+    "has been decommissioned",
     "deploymentnotfound",
     "no endpoints found",
     "模型不存在",

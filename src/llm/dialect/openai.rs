@@ -116,7 +116,11 @@ pub(super) fn read(mut answer: Value) -> Result<Completion, Failure> {
 /// Reads one choice; why it is no answer, if it is none.
 fn read_choice(choice: &Value) -> Result<Completion, Failure> {
     if let Some(error) = choice.get("error").filter(|error| !error.is_null()) {
-        return Err(error_in_200(error));
+        let failure = error_in_200(error);
+        // The server was at it: that is no gateway with nothing behind it, whatever its code.
+        let broke_off = failure.verdict == Verdict::Retry;
+        let class = if broke_off { "unfinished".to_owned() } else { failure.class };
+        return Err(Failure { class, ..failure });
     }
     let finish = Finish::read(choice.get("finish_reason"));
     if let Some(failure) = finish.failure() {
@@ -185,7 +189,7 @@ mod tests {
         check(
             json!({"content": "Os", "finish_reason": "error", "error": lost}),
             Verdict::Retry,
-            "status_502",
+            "unfinished",
         );
         let slow = json!({"code": 429, "message": "slow"});
         check(
