@@ -65,7 +65,7 @@ pub(super) struct Failure {
     /// Whether it is of an earlier start of the run: what was to blame may have been mended since.
     pub(super) earlier: bool,
     /// What the server counted for it, where it answered something that is of no use.
-    pub(super) usage: Option<Usage>,
+    pub(super) usage: Option<Box<Usage>>,
 }
 
 impl Failure {
@@ -86,7 +86,7 @@ impl Failure {
     pub(super) fn after(self, usage: Usage) -> Self {
         // Without room nothing was begun.
         let worked = self.verdict != Verdict::Pause || usage != Usage::default();
-        Self { usage: worked.then_some(usage), ..self }
+        Self { usage: worked.then(|| Box::new(usage)), ..self }
     }
 
     /// What it took, if the server may have worked on it: what it counted, or nobody knows what.
@@ -101,7 +101,7 @@ impl Failure {
             "status_504",
             "status_524",
         ];
-        self.usage.or_else(|| SERVED.contains(&&*self.class).then(Usage::default))
+        self.usage.as_deref().copied().or_else(|| SERVED.contains(&&*self.class).then(Usage::default))
     }
 
     /// Whether the endpoint rather than the answer is to blame.
