@@ -103,6 +103,12 @@ impl Browser {
         }
     }
 
+    /// Gives the page a screen of so many pixels.
+    pub(crate) fn resize(&mut self, width: u32, height: u32) {
+        let screen = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
+        self.command("Emulation.setDeviceMetricsOverride", screen);
+    }
+
     /// What an expression gives in the page; a promise is awaited, an exception fails the test.
     pub(crate) fn evaluate(&mut self, expression: &str) -> Value {
         let parameters = json!({"expression": expression, "returnByValue": true, "awaitPromise": true});

@@ -137,3 +137,48 @@ fn nothing_of_a_record_becomes_markup() {
     assert_eq!(has_side_scroll, Value::Bool(false));
     assert_eq!(browser.problems(), Vec::<String>::new());
 }
+
+#[test]
+fn on_a_phone_chapters_fold_and_nothing_is_cut() {
+    let dir = TempDir::new().unwrap();
+    let page = report(&dir);
+    let mut browser = Browser::start();
+    browser.resize(390, 844);
+    browser.open(&page);
+    let open = "document.querySelectorAll('.chapter > details[open]').length";
+    assert_eq!(browser.evaluate(open), json!(0), "chapters begin closed");
+    let height = browser.evaluate("document.documentElement.scrollHeight").as_u64().unwrap();
+    assert!(height < 5_000, "{height} pixels to scroll through");
+
+    // A link opens what it leads to.
+    browser.evaluate("document.querySelector('.contents a[href=\"#words\"]').click()");
+    assert_eq!(browser.evaluate("document.querySelector('#words > details').open"), json!(true));
+
+    browser.evaluate("document.querySelectorAll('details').forEach((details) => { details.open = true; })");
+    let cut = browser.evaluate(
+        "[...document.querySelectorAll('td, th, p, h2, h3, pre, svg')].filter((element) => {
+            const box = element.getBoundingClientRect();
+            const isSeen = box.width > 1 && !element.closest('.scroll, thead, .unseen, .skip');
+            return isSeen && box.right > innerWidth + 1;
+        }).map((element) => element.outerHTML.slice(0, 200))",
+    );
+    assert_eq!(cut, json!([]), "reaches beyond the screen's edge");
+    assert_eq!(browser.problems(), Vec::<String>::new());
+}
+
+#[test]
+fn on_a_wide_screen_chapters_are_open() {
+    let dir = TempDir::new().unwrap();
+    let page = report(&dir);
+    let mut browser = Browser::start();
+    browser.resize(1280, 900);
+    browser.open(&page);
+    assert_eq!(
+        browser.evaluate("document.querySelectorAll('.chapter > details:not([open])').length"),
+        json!(0)
+    );
+    let starts = browser.evaluate(
+        "[...new Set([...document.querySelectorAll('#attributes .track')].map((bar) => Math.round(bar.getBoundingClientRect().left)))].length",
+    );
+    assert_eq!(starts, json!(1), "all bars of the attributes start at one place");
+}

@@ -64,7 +64,7 @@ pub enum Standout {
         /// Among the items admitted.
         items: Part,
     },
-    /// Items that filters took out.
+    /// Items that were dropped, for any reason.
     Dropped {
         /// Among the items admitted.
         items: Part,

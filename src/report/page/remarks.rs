@@ -56,7 +56,7 @@ pub fn sentence(standout: &Standout) -> String {
             format!("{} files or rows of the source could not be read.", number(*count))
         }
         Standout::Rejected { items } => format!("{} items were rejected.", part(*items)),
-        Standout::Dropped { items } => format!("{} items were dropped by filters.", part(*items)),
+        Standout::Dropped { items } => format!("{} items were dropped.", part(*items)),
         Standout::NoModel { model, provider, answers } => format!(
             "No model was asked: all {} answers of {model} are {}.",
             number(*answers),

@@ -55,7 +55,7 @@ impl FileReader {
             name,
             source: Source { run: false, path: path.clone(), pipeline: None, started: None, state: None },
             files: vec![self.values.file_count(path, true)],
-            notes: self.values.notes(),
+            notes: self.values.left_out().into_iter().collect(),
             ..About::default()
         })
     }

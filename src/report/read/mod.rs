@@ -279,12 +279,7 @@ impl Values {
         FileCount { path, records: self.read, malformed: self.malformed, damage, by_heuristic: 0, measured }
     }
 
-    /// What a reader must know of the file.
-    fn notes(&self) -> Vec<String> {
-        let damage = self.damage().map(|damage| format!("`{}` is damaged: {damage}", self.path.display()));
-        damage.into_iter().chain(self.left_out()).collect()
-    }
-
+    /// What was left out of the file. That it breaks off stands in its `FileCount`.
     fn left_out(&self) -> Option<String> {
         let example = self.example.as_ref()?;
         let path = self.path.display();

@@ -157,7 +157,7 @@ impl RunReader {
         let mut notes = Vec::new();
         let mut files = Vec::new();
         for side in self.sinks.iter().chain([&self.rejected]) {
-            notes.extend(side.values.notes());
+            notes.extend(side.values.left_out());
             if !side.measured && side.values.read > 0 {
                 notes.push(format!(
                     "`{}` has no record ids and is taken for a second copy: it is counted, not measured",
@@ -166,8 +166,8 @@ impl RunReader {
             }
             files.push(side.values.file_count(side.name.clone(), side.measured || side.values.read == 0));
         }
-        notes.extend(self.provenance.notes());
-        if !self.joined {
+        notes.extend(self.provenance.left_out());
+        if !self.joined && self.sinks.iter().any(|sink| sink.values.read > 0) {
             notes.push(
                 "no sink writes record ids, so texts cannot be told apart by what was drawn for them; add \
                 `id` to the sink's `fields`"

@@ -38,19 +38,17 @@ if (matchMedia("(max-width: 40rem)").matches) {
 }
 
 // What is linked to must be seen: the details around it are opened.
-function reveal() {
-  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+function reveal(hash) {
+  const target = document.getElementById(decodeURIComponent(hash.slice(1)));
   if (!target) return;
   const own = target.querySelector(":scope > details");
   if (own) own.open = true;
   for (let holder = target.closest("details"); holder; holder = holder.parentElement.closest("details")) holder.open = true;
   target.scrollIntoView();
 }
-addEventListener("hashchange", reveal);
-for (const link of document.querySelectorAll('a[href^="#"]')) {
-  link.addEventListener("click", () => { if (link.hash === location.hash) reveal(); });
-}
-if (location.hash) reveal();
+addEventListener("hashchange", () => reveal(location.hash));
+for (const link of document.querySelectorAll('a[href^="#"]')) link.addEventListener("click", () => reveal(link.hash));
+if (location.hash) reveal(location.hash);
 
 // What can be scrolled sideways says so at its edge, as long as there is more.
 for (const holder of document.querySelectorAll(".scroll")) {
