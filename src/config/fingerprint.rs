@@ -67,6 +67,13 @@ impl Plan {
             // A stage is a map with one key, its type, which the order of stages names.
             let inside = body.as_object().and_then(|body| body.values().next()).unwrap_or(body);
             parts.insert(format!("stages.{}", stage.id), inside.clone());
+            if stage.kind.version > 1 {
+                let name = stage.kind.name;
+                parts.insert(
+                    format!("version of stage `{name}` (the same input gives other items)"),
+                    stage.kind.version.into(),
+                );
+            }
         }
         for (path, input) in &self.inputs {
             parts.insert(format!("files.{path}"), Value::String(input.hash.clone()));

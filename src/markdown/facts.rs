@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::line::one_line;
 use super::outline::{Atom, AtomKind, Outline};
 
-/// A fact has more characters than this.
+/// A fact has more letters of Latin script than this, or as much of another.
 const SHORT: usize = 10;
 /// When code and words together are longer than this, the words alone make the one fact.
 const LONG: usize = 400;
@@ -54,7 +54,27 @@ fn join(atoms: &[Atom], takes: impl Fn(&Atom) -> bool) -> String {
 }
 
 fn is_fact(text: &str) -> bool {
-    text.chars().count() > SHORT && text.contains(char::is_alphabetic)
+    text.chars().map(weight).sum::<usize>() > 2 * SHORT && text.contains(char::is_alphabetic)
+}
+
+/// How much a character says, in halves of a Latin letter: a Chinese one is half a word, a sign of Thai, Hindi or Amharic about
+/// a syllable, and Arabic and Hebrew leave vowels out.
+fn weight(c: char) -> usize {
+    match c {
+        '\u{0590}'..='\u{08ff}' => 3,
+        '\u{0900}'..='\u{109f}'
+        | '\u{1200}'..='\u{139f}'
+        | '\u{1780}'..='\u{17ff}'
+        | '\u{1900}'..='\u{1cff}'
+        | '\u{a8e0}'..='\u{abff}' => 4,
+        '\u{1100}'..='\u{11ff}'
+        | '\u{3000}'..='\u{9fff}'
+        | '\u{ac00}'..='\u{d7ff}'
+        | '\u{f900}'..='\u{faff}'
+        | '\u{ff00}'..='\u{ffef}'
+        | '\u{20000}'..='\u{3ffff}' => 6,
+        _ => 2,
+    }
 }
 
 #[cfg(test)]
@@ -156,6 +176,25 @@ mod tests {
     fn ten_characters_are_dropped_and_eleven_kept() {
         check("- 0123456 89\n- ab cdefgh0\n- ab cdefgh01\n", &["ab cdefgh01"]);
         check("- äöüäöüäöüä\n- äöüäöüäöüäö\n", &["äöüäöüäöüäö"]);
+    }
+
+    #[test]
+    fn short_sentences_of_other_scripts_are_facts() {
+        check(
+            "水温为九十度。绿茶泡两分钟。红茶泡四分钟，时间太长味道会变苦。茶叶每杯三克。\n",
+            &["水温为九十度。", "绿茶泡两分钟。", "红茶泡四分钟，时间太长味道会变苦。", "茶叶每杯三克。"],
+        );
+        check("- 关闭电源\n- 拔下插头\n- 图片\n", &["关闭电源", "拔下插头"]);
+        check(
+            "물은 구십 도로 데웁니다. 찻잎을 넣습니다. 삼 분 기다립니다.\n",
+            &["물은 구십 도로 데웁니다.", "찻잎을 넣습니다.", "삼 분 기다립니다."],
+        );
+        check("湯を沸かす。茶葉を入れる。\n", &["湯を沸かす。", "茶葉を入れる。"]);
+        check("ውሃ አፍላ። ቡና ጨምር።\n", &["ውሃ አፍላ።", "ቡና ጨምር።"]);
+        check("चाय डालें। पानी लें।\n", &["चाय डालें।", "पानी लें।"]);
+        check("- ต้มน้ำ\n- ใส่ใบชา\n- ชา\n", &["ต้มน้ำ", "ใส่ใบชา"]);
+        check("- اغلي الماء\n- شاي\n", &["اغلي الماء"]);
+        check("- ငါးမိနစ်\n- ដាំទឹក\n- ཆུ་སྐོལ།\n- ຕົ້ມນໍ້າ\n", &["ငါးမိနစ်", "ដាំទឹក", "ཆུ་སྐོལ།", "ຕົ້ມນໍ້າ"]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use pulldown_cmark::{Event, Tag, TagEnd};
 
+use super::html::decoded;
 use super::line::one_line;
 
 /// An image that a text shows.
@@ -47,7 +48,7 @@ impl Images {
                     self.close();
                 }
             }
-            Event::Text(text) | Event::Code(text) => self.describe(text),
+            Event::Text(text) | Event::Code(text) | Event::InlineMath(text) => self.describe(text),
             Event::SoftBreak | Event::HardBreak => self.describe(" "),
             Event::Start(Tag::HtmlBlock) => self.html(&source[range.clone()], range.start),
             // What stands in a description is not shown.
@@ -75,7 +76,7 @@ impl Images {
     }
 
     /// Notes the `<img>` tags of a stretch of HTML that stands at `start`; none in comments and scripts.
-    fn html(&mut self, html: &str, start: usize) {
+    pub(super) fn html(&mut self, html: &str, start: usize) {
         if ["<script", "<style"].iter().any(|tag| html.trim_start().starts_with(tag)) {
             return;
         }
@@ -132,16 +133,6 @@ fn attributes(tag: &str) -> (Vec<(&str, &str)>, usize) {
         attributes.push((name, value));
         rest = behind;
     }
-}
-
-/// The text with the entities that addresses and descriptions have.
-fn decoded(text: &str) -> String {
-    if !text.contains('&') {
-        return text.to_owned();
-    }
-    [("&quot;", "\""), ("&#39;", "'"), ("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")]
-        .iter()
-        .fold(text.to_owned(), |text, (entity, character)| text.replace(entity, character))
 }
 
 #[cfg(test)]

@@ -20,6 +20,8 @@ pub(super) struct Line {
     alts: Vec<Range<usize>>,
     link: Option<Link>,
     images: usize,
+    /// Ranges of `text` that are formulas set apart.
+    formulas: Vec<Range<usize>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -70,6 +72,22 @@ impl Line {
         if self.text.len() > start {
             self.solid.push(start..self.text.len());
         }
+    }
+
+    /// Adds a formula that is set apart from the text.
+    pub(super) fn push_formula(&mut self, formula: &str, source: Range<usize>) {
+        let start = self.text.len();
+        self.push_code(formula, source);
+        self.formulas.push(start..self.text.len());
+    }
+
+    /// Whether it is one formula, set apart.
+    pub(super) fn is_formula(&self) -> bool {
+        self.formulas.first().is_some_and(|formula| {
+            self.formulas.len() == 1
+                && self.text[..formula.start].trim().is_empty()
+                && !self.text[formula.end..].contains(char::is_alphanumeric)
+        })
     }
 
     /// Adds a line break that means nothing but a space; `next` is the first character after it.

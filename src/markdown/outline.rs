@@ -3,6 +3,7 @@
 //! Atoms are the pieces that may become facts: list items, sentences, table rows; and what counts as
 //! content only, such as lines of code. `sections` cuts by the places, `facts` chooses among the atoms.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use super::images::Shown;
@@ -29,6 +30,8 @@ pub struct Outline {
     pub atoms: Vec<Atom>,
     /// The images that the text shows.
     pub images: Vec<Shown>,
+    /// What is nothing to a reader: comments, scripts, styles, imports.
+    pub silent: Vec<Range<usize>>,
 }
 
 /// A heading that begins a section.
@@ -76,8 +79,14 @@ impl Outline {
             Syntax::Markdown => walk::outline(text),
             Syntax::Plain => plain::outline(text),
         };
+        // What is covered for the parser may be cut by it within a character.
+        for start in outline.atoms.iter_mut().map(|atom| &mut atom.start).chain(&mut outline.blocks) {
+            *start = text.floor_char_boundary(*start);
+        }
         outline.atoms.sort_by_key(|atom| atom.start);
         outline.images.sort_by_key(|image| image.start);
+        outline.blocks.sort_unstable();
+        outline.headings.sort_by_key(|heading| heading.lines.start);
         outline
     }
 
@@ -95,6 +104,31 @@ impl Outline {
         let first = self.images.partition_point(|image| image.start < range.start);
         let last = self.images.partition_point(|image| image.start < range.end);
         &self.images[first..last.max(first)]
+    }
+
+    /// `range` of the text without what is nothing to a reader, and without lines that only that stood in.
+    #[must_use]
+    pub fn readable<'a>(&self, text: &'a str, range: &Range<usize>) -> Cow<'a, str> {
+        let first = self.silent.partition_point(|silent| silent.end <= range.start);
+        let mut silent = self.silent[first..].iter().take_while(|silent| silent.start < range.end).peekable();
+        if silent.peek().is_none() {
+            return Cow::Borrowed(&text[range.clone()]);
+        }
+        let mut readable = String::with_capacity(range.len());
+        let mut from = range.start;
+        for silent in silent {
+            let (start, mut end) = (silent.start.max(from), silent.end.min(range.end));
+            readable.push_str(&text[from..start]);
+            let begins = readable.is_empty() || readable.ends_with('\n');
+            let rest = &text[end.max(from)..range.end];
+            let line = rest.len() - rest.trim_start_matches([' ', '\t']).len();
+            if begins && (rest[line..].starts_with('\n') || line == rest.len()) {
+                end = end.max(from) + line + usize::from(line < rest.len());
+            }
+            from = end.max(from);
+        }
+        readable.push_str(&text[from..range.end]);
+        Cow::Owned(readable)
     }
 
     /// Whether anything within `range` can be read: not so for pictures, comments, tables of contents.
@@ -120,5 +154,5 @@ impl Outline {
 
 /// Whether the words only lead to what follows: a list, code, a picture.
 pub(super) fn leads(text: &str) -> bool {
-    text.ends_with([':', '：'])
+    text.ends_with([':', '：', '፦', '៖'])
 }

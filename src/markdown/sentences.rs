@@ -49,6 +49,9 @@ const GERMAN_MONTHS: &[&str] = &[
     "Dezember",
 ];
 
+/// Characters of Thai or Lao after which a space ends a sentence: clauses are shorter.
+const CLAUSE: usize = 40;
+
 /// The sentences of `text`, as ranges without white space at their ends. Ranges in `solid` are not cut.
 #[must_use]
 pub fn split(text: &str, solid: &[Range<usize>]) -> Vec<Range<usize>> {
@@ -57,12 +60,41 @@ pub fn split(text: &str, solid: &[Range<usize>]) -> Vec<Range<usize>> {
     let mut start = 0;
     for (border, _) in masked.split_sentence_bound_indices().skip(1) {
         if is_border(&masked[start..border], &masked[border..]) {
-            push_trimmed(&mut sentences, text, start..border);
+            push_spaced(&mut sentences, text, &masked, start..border);
             start = border;
         }
     }
-    push_trimmed(&mut sentences, text, start..text.len());
+    push_spaced(&mut sentences, text, &masked, start..text.len());
     sentences
+}
+
+/// Adds a sentence, cut at the spaces of a script that ends sentences by them.
+fn push_spaced(sentences: &mut Vec<Range<usize>>, text: &str, masked: &str, range: Range<usize>) {
+    let mut start = range.start;
+    if masked[range.clone()].contains(ends_by_space) {
+        let (mut length, mut before) = (0, None);
+        for (at, c) in masked[range.clone()].char_indices() {
+            let border = range.start + at;
+            length += 1;
+            // Tibetan closes its sentences by a stroke; the spaces of Thai and Lao stand between clauses as well.
+            let ends = c == ' '
+                && (before == Some('།')
+                    || before == Some('༎')
+                    || length > CLAUSE && before.is_some_and(ends_by_space))
+                && masked[border + 1..].starts_with(ends_by_space);
+            if ends {
+                push_trimmed(sentences, text, start..border);
+                (start, length) = (border, 0);
+            }
+            before = Some(c);
+        }
+    }
+    push_trimmed(sentences, text, start..range.end);
+}
+
+/// Whether a letter is of Thai, Lao or Tibetan.
+fn ends_by_space(c: char) -> bool {
+    matches!(c, '\u{0e00}'..='\u{0fff}')
 }
 
 /// The text with code and addresses written over by capital letters of the same length in bytes: neither
@@ -112,7 +144,7 @@ fn push_trimmed(sentences: &mut Vec<Range<usize>>, text: &str, range: Range<usiz
 fn is_border(before: &str, after: &str) -> bool {
     let sentence = before.trim_end();
     if sentence.len() == before.len() {
-        return ends_wide(sentence);
+        return ends_wide(sentence) && !goes_on_after_quote(sentence, after);
     }
     if begins_in_lower_case(after) || !sentence.contains(char::is_alphabetic) {
         return false;
@@ -136,7 +168,13 @@ fn is_border(before: &str, after: &str) -> bool {
 /// Whether the text ends in a full stop of a script that puts no space after it.
 fn ends_wide(sentence: &str) -> bool {
     let text = sentence.trim_end_matches(['」', '』', '）', '”', '’', '》', '】']);
-    text.ends_with(['。', '！', '？', '．', '｡'])
+    text.ends_with(['。', '！', '？', '．', '｡', '።', '፧', '፨', '।', '॥', '۔', '؟', '။', '។', '៕', '༎'])
+}
+
+/// Whether a quotation of Japanese goes on in the sentence that it stands in: `「はい。」と言った。`
+fn goes_on_after_quote(sentence: &str, after: &str) -> bool {
+    sentence.ends_with(['」', '』'])
+        && ["と", "って", "という", "、", "を", "は", "の"].iter().any(|word| after.starts_with(word))
 }
 
 /// Whether the text ends in brackets that opened in the midst of it: `a new (and better!) one`.
@@ -252,6 +290,20 @@ mod tests {
         check("「はい。」彼は言った。", &["「はい。」", "彼は言った。"]);
         check("यह एक है। वह दो है।", &["यह एक है।", "वह दो है।"]);
         check("¿Qué es? ¡Nada! Ya.", &["¿Qué es?", "¡Nada!", "Ya."]);
+        check("「はい。」と言った。次です。", &["「はい。」と言った。", "次です。"]);
+        check("물을 데웁니다. 찻잎을 넣습니다.", &["물을 데웁니다.", "찻잎을 넣습니다."]);
+        check("ውሃ አፍላ። ቡና ጨምር።ጠጣ።", &["ውሃ አፍላ።", "ቡና ጨምር።", "ጠጣ።"]);
+        check(
+            "هل هذا شاي؟ نعم. یہ چائے ہے۔ وہ پانی ہے۔",
+            &["هل هذا شاي؟", "نعم.", "یہ چائے ہے۔", "وہ پانی ہے۔"],
+        );
+        check("ရေကျို။ လက်ဖက်ထည့်။", &["ရေကျို။", "လက်ဖက်ထည့်။"]);
+        check("ដាំទឹក។ ដាក់តែ។", &["ដាំទឹក។", "ដាក់តែ។"]);
+        check("ཆུ་སྐོལ། ཇ་བླུགས།", &["ཆུ་སྐོལ།", "ཇ་བླུགས།"]);
+        check(
+            "ต้มน้ำให้เดือดแล้วเทลงในกาน้ำชาที่เตรียมไว้ล่วงหน้า ใส่ใบชา รอสองนาที",
+            &["ต้มน้ำให้เดือดแล้วเทลงในกาน้ำชาที่เตรียมไว้ล่วงหน้า", "ใส่ใบชา รอสองนาที"],
+        );
     }
 
     #[test]

@@ -4,10 +4,14 @@
 //! paragraph, a table row with its headers. Code and lines of links are content; pictures and tables of
 //! contents are nothing; which pictures there are is noted by `images`, from the same events.
 
+mod html_blocks;
+
 use std::ops::Range;
 
-use pulldown_cmark::{BrokenLink, CowStr, Event, LinkType, Options, Parser, Tag, TagEnd};
+use pulldown_cmark::{BrokenLink, CodeBlockKind, CowStr, Event, LinkType, Options, Parser, Tag, TagEnd};
 
+use super::dialects::{self, Rewritten};
+use super::html;
 use super::images::Images;
 use super::line::{Line, one_line};
 use super::outline::{AtomKind, Heading, Outline, leads};
@@ -16,22 +20,42 @@ use super::sentences;
 /// Characters of a parent item or a table header that its children repeat.
 const LABEL: usize = 160;
 
-/// The outline of a Markdown text.
-pub(super) fn outline(text: &str) -> Outline {
-    let options = Options::ENABLE_TABLES
+/// What the parser reads beside CommonMark.
+pub(super) fn options() -> Options {
+    Options::ENABLE_TABLES
         | Options::ENABLE_FOOTNOTES
         | Options::ENABLE_STRIKETHROUGH
         | Options::ENABLE_TASKLISTS
         | Options::ENABLE_HEADING_ATTRIBUTES
-        | Options::ENABLE_GFM;
-    let mut walk = Walk { source: text, ..Walk::default() };
-    let parser = Parser::new_with_broken_link_callback(text, options, Some(name_of_item));
+        | Options::ENABLE_GFM
+}
+
+/// The outline of a Markdown text.
+pub(super) fn outline(text: &str) -> Outline {
+    let rewritten = dialects::rewrite(text);
+    let mut walk = Walk::new(text, &rewritten);
+    let parser = Parser::new_with_broken_link_callback(&rewritten.text, options(), Some(name_of_item));
     let mut images = Images::default();
     for (event, range) in parser.into_offset_iter() {
-        images.event(text, &event, &range);
-        walk.event(event, range);
+        match rewritten.restored(text, &event, &range) {
+            Some(pieces) => {
+                for (event, range) in pieces {
+                    images.event(&rewritten.text, &event, &range);
+                    walk.event(event, range);
+                }
+            }
+            None => {
+                images.event(&rewritten.text, &event, &range);
+                walk.event(event, range);
+            }
+        }
+    }
+    for table in &rewritten.tables {
+        walk.html_table(text, table);
+        images.html(&text[table.clone()], table.start);
     }
     walk.outline.images = images.shown;
+    walk.outline.silent = rewritten.silent.clone();
     walk.outline
 }
 
@@ -44,9 +68,11 @@ fn name_of_item<'a>(link: BrokenLink<'a>) -> Option<(CowStr<'a>, CowStr<'a>)> {
 }
 
 /// The state of the pass.
-#[derive(Default)]
 struct Walk<'a> {
+    /// The text as the parser sees it.
     source: &'a str,
+    rewritten: &'a Rewritten,
+    written: &'a str,
     outline: Outline,
     /// Blocks that are open.
     depth: usize,
@@ -55,9 +81,19 @@ struct Walk<'a> {
     /// The inline text being gathered.
     line: Line,
     /// The text of the code or HTML block that is open.
-    raw: Option<String>,
+    raw: Option<Raw>,
     header: Vec<String>,
     row: Vec<String>,
+}
+
+/// The text of a block that is no running text.
+#[derive(Default)]
+struct Raw {
+    text: String,
+    /// Where its pieces begin, in the text and in the source.
+    places: Vec<(usize, usize)>,
+    /// Whether it is a formula in a fence.
+    formula: bool,
 }
 
 /// An open list item.
@@ -69,23 +105,45 @@ struct Item {
     text: String,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    fn new(written: &'a str, rewritten: &'a Rewritten) -> Self {
+        Self {
+            source: &rewritten.text,
+            rewritten,
+            written,
+            outline: Outline::default(),
+            depth: 0,
+            items: Vec::new(),
+            line: Line::default(),
+            raw: None,
+            header: Vec::new(),
+            row: Vec::new(),
+        }
+    }
+
     fn event(&mut self, event: Event<'_>, range: Range<usize>) {
         match event {
             Event::Start(tag) => self.start(&tag, &range),
             Event::End(tag) => self.end(tag, &range),
-            Event::Text(text) | Event::Html(text) if self.raw.is_some() => self.add_raw(&text),
-            Event::Text(text) => self.line.push(&text, range),
-            Event::Code(code) | Event::InlineMath(code) | Event::DisplayMath(code) => {
-                self.line.push_code(&code, range);
+            Event::Text(text) | Event::Html(text) | Event::InlineMath(text) | Event::DisplayMath(text)
+                if self.raw.is_some() =>
+            {
+                self.add_raw(&text, range.start);
             }
+            Event::Text(text) => self.line.push(&text, range),
+            Event::Code(code) | Event::InlineMath(code) => self.line.push_code(&code, range),
+            Event::DisplayMath(formula) => self.line.push_formula(&formula, range),
             Event::InlineHtml(html) | Event::Html(html) if html.starts_with("<br") => self.line.hard_break(),
             Event::SoftBreak => {
+                if self.rewritten.ends_title(range.start) {
+                    return self.line.hard_break();
+                }
                 let next = self.source[range.end..].trim_start_matches([' ', '>']).chars().next();
                 self.line.soft_break(next);
             }
             Event::HardBreak => self.line.hard_break(),
             Event::Rule => self.open_block(range.start),
+            Event::InlineHtml(tag) if !html::is_markup(&tag, self.source) => self.line.push_code(&tag, range),
             Event::InlineHtml(_)
             | Event::Html(_)
             | Event::FootnoteReference(_)
@@ -93,9 +151,10 @@ impl Walk<'_> {
         }
     }
 
-    fn add_raw(&mut self, text: &str) {
+    fn add_raw(&mut self, text: &str, place: usize) {
         if let Some(raw) = &mut self.raw {
-            raw.push_str(text);
+            raw.places.push((raw.text.len(), place));
+            raw.text.push_str(text);
         }
     }
 
@@ -115,9 +174,12 @@ impl Walk<'_> {
         self.depth += 1;
         match tag {
             Tag::Item => self.open_item(range.start),
-            Tag::CodeBlock(_) | Tag::HtmlBlock => {
-                self.raw = Some(String::new());
+            Tag::CodeBlock(kind) => {
+                let formula =
+                    matches!(kind, CodeBlockKind::Fenced(info) if matches!(info.trim(), "math" | "{math}"));
+                self.raw = Some(Raw { formula, ..Raw::default() });
             }
+            Tag::HtmlBlock => self.raw = Some(Raw::default()),
             Tag::TableHead | Tag::TableRow => self.row.clear(),
             _ => {}
         }
@@ -143,10 +205,7 @@ impl Walk<'_> {
             TagEnd::TableHead => self.header = self.row.drain(..).map(|cell| label(&cell)).collect(),
             TagEnd::TableRow => self.close_row(range.start),
             TagEnd::CodeBlock => self.close_code(range),
-            TagEnd::HtmlBlock => {
-                let html = self.raw.take().unwrap_or_default();
-                self.outline.add(range.start, self.items.len(), words_of_html(&html), AtomKind::Content);
-            }
+            TagEnd::HtmlBlock => self.close_html(range.start),
             TagEnd::Item => {
                 self.flush();
                 self.close_item();
@@ -175,10 +234,43 @@ impl Walk<'_> {
             item.text.push_str(&line.plain());
             return;
         }
-        if !line.own_words {
+        if !line.own_words || is_tags(&line.text) {
             return self.outline.add(line.place(0), 0, line.plain(), AtomKind::Content);
         }
-        self.outline.add_sentences(&line, 0);
+        if line.is_formula() && self.join_formula(&line) {
+            return;
+        }
+        self.add_sentences(&line);
+    }
+
+    /// Adds each sentence of a paragraph; the titles of asides are none.
+    fn add_sentences(&mut self, line: &Line) {
+        let first = self.outline.atoms.len();
+        self.outline.add_sentences(line, 0);
+        for atom in &mut self.outline.atoms[first..] {
+            if atom.kind == AtomKind::Fact && self.rewritten.is_title(atom.start) {
+                atom.kind = AtomKind::Content;
+            }
+        }
+    }
+
+    /// Joins a formula that stands apart to the sentence above it, if that goes on; whether it did.
+    fn join_formula(&mut self, line: &Line) -> bool {
+        let formula = line.plain();
+        let start = line.place(0);
+        let Some(above) = self.outline.atoms.last_mut() else { return false };
+        let between = self.source.get(above.start..start).unwrap_or_default();
+        let goes_on = !above.text.ends_with(['.', '!', '?', '。', '$', ']']) && above.depth == 0;
+        // Only what stands right above: one blank line, no heading in between.
+        let apart = between.trim_end().matches("\n\n").count() > 0;
+        let heading = self.outline.headings.last().is_some_and(|heading| heading.lines.end > above.start);
+        if !goes_on || apart || heading || !matches!(above.kind, AtomKind::Fact | AtomKind::Content) {
+            return false;
+        }
+        above.text.push(' ');
+        above.text.push_str(&formula);
+        above.kind = AtomKind::Fact;
+        true
     }
 
     fn open_item(&mut self, start: usize) {
@@ -238,9 +330,12 @@ impl Walk<'_> {
     }
 
     fn close_code(&mut self, range: &Range<usize>) {
-        let code = self.raw.take().unwrap_or_default();
+        let Raw { text: code, formula, .. } = self.raw.take().unwrap_or_default();
         if !code.contains(char::is_alphanumeric) {
             return;
+        }
+        if formula {
+            return self.outline.add(range.start, self.items.len(), one_line(&code), AtomKind::Fact);
         }
         // Found again in the source line by line, as the parser takes indentation off.
         let mut start = range.start;
@@ -274,24 +369,8 @@ fn label(text: &str) -> String {
     format!("{}…", &start[..cut])
 }
 
-/// The words of an HTML block outside of its tags and comments.
-fn words_of_html(html: &str) -> String {
-    if ["<script", "<style"].iter().any(|tag| html.trim_start().starts_with(tag)) {
-        return String::new();
-    }
-    let mut words = String::new();
-    let mut rest = html;
-    while let Some(open) = rest.find('<') {
-        words.push_str(&rest[..open]);
-        words.push(' ');
-        rest = &rest[open..];
-        let close = if rest.starts_with("<!--") { "-->" } else { ">" };
-        match rest.find(close) {
-            Some(end) => rest = &rest[end + close.len()..],
-            None => return one_line(&words),
-        }
-    }
-    words.push_str(rest);
-    let words = one_line(&words);
-    if words.contains(char::is_alphanumeric) { words } else { String::new() }
+/// Whether a paragraph holds nothing but tags, as `#tea #water`.
+fn is_tags(text: &str) -> bool {
+    text.split_whitespace()
+        .all(|word| word.strip_prefix('#').is_some_and(|tag| tag.starts_with(char::is_alphabetic)))
 }

@@ -42,6 +42,9 @@ pub trait Describe: Declare + DeserializeOwned + JsonSchema + 'static {
     const NAME: &'static str;
     /// Where it may stand.
     const ROLE: Role;
+    /// Raised when the same input gives other items, or in another order: an older run is then refused with that
+    /// reason instead of being numbered differently. For stages of the source part.
+    const VERSION: u32 = 1;
     /// One sentence: what it does to a record.
     const PURPOSE: &'static str;
     /// A pipeline that shows it and runs as it is, from the project's root, without a model server.
@@ -75,6 +78,8 @@ pub struct StageType {
     pub name: &'static str,
     /// Where it may stand.
     pub role: Role,
+    /// Raised when the same input gives other items.
+    pub version: u32,
     /// One sentence on what it does.
     pub purpose: &'static str,
     /// A pipeline that runs as it is.
@@ -88,6 +93,7 @@ impl StageType {
         Self {
             name: T::NAME,
             role: T::ROLE,
+            version: T::VERSION,
             purpose: T::PURPOSE,
             example: T::EXAMPLE,
             schema: schema_of::<T>,

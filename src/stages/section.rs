@@ -78,6 +78,8 @@ fn drop_marker() -> String {
 impl Describe for Section {
     const NAME: &'static str = "section";
     const ROLE: Role = Role::Derive;
+    // 2: dialects of Markdown, formulas, short sentences of other scripts, prose above a line of hyphens.
+    const VERSION: u32 = 2;
     const PURPOSE: &'static str =
         "Cuts a document at its headings into one record a section, with heading path, text and facts.";
     const EXAMPLE: &'static str = "\
@@ -184,7 +186,8 @@ impl Splitter {
             // The first part shows what the heading shows.
             let mut shown_from = cut.whole.start;
             for part in borders.parts(text, cut.body.clone()) {
-                let body = trim_blank_lines(&text[part.clone()]);
+                let readable = outline.readable(text, &part);
+                let body = trim_blank_lines(&readable);
                 if body.is_empty() {
                     continue;
                 }

@@ -1,0 +1,106 @@
+//! A text being rewritten: same length in bytes, same lines, so that every place in it is a place in the text.
+
+use std::ops::Range;
+
+use super::{FORMULA, HIDDEN, Rewritten};
+
+/// The rewriting of one text.
+pub(super) struct Draft<'a> {
+    /// The text as it was written.
+    pub(super) source: &'a str,
+    bytes: Vec<u8>,
+    found: Rewritten,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(source: &'a str) -> Self {
+        Self { source, bytes: source.as_bytes().to_vec(), found: Rewritten::default() }
+    }
+
+    /// The text as it is now.
+    pub(super) fn text(&self) -> String {
+        // Only whole characters are written over, by ASCII.
+        String::from_utf8_lossy(&self.bytes).into_owned()
+    }
+
+    /// What the rewriting came to.
+    pub(super) fn finish(mut self) -> Rewritten {
+        self.found.text = self.text();
+        self.found.formulas.sort_by_key(|(range, _)| range.start);
+        for ranges in [&mut self.found.silent, &mut self.found.titles, &mut self.found.tables] {
+            ranges.sort_by_key(|range| range.start);
+        }
+        self.found
+    }
+
+    /// Covers markup: the parser sees nothing there. What fills its lines leaves them blank.
+    pub(super) fn hide(&mut self, range: Range<usize>) {
+        let before = &self.bytes[..range.start];
+        let line = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let is_blank = |bytes: &[u8]| bytes.iter().all(|byte| matches!(*byte, b' ' | b'\t' | b'>' | HIDDEN));
+        let after = &self.bytes[range.end..];
+        let end = after.iter().position(|byte| *byte == b'\n').unwrap_or(after.len());
+        let whole = is_blank(&before[line..]) && is_blank(&after[..end]);
+        self.fill(range, if whole { b' ' } else { HIDDEN });
+    }
+
+    /// Covers what is nothing to a reader, and takes it out of the texts of sections too.
+    pub(super) fn silence(&mut self, range: Range<usize>) {
+        self.found.silent.push(range.clone());
+        self.hide(range);
+    }
+
+    /// Covers a formula by one long word, line ends included.
+    pub(super) fn formula(&mut self, range: Range<usize>, display: bool) {
+        self.bytes[range.clone()].fill(FORMULA);
+        self.found.formulas.push((range, display));
+    }
+
+    /// Covers an HTML table, whose rows are read apart.
+    pub(super) fn table(&mut self, range: Range<usize>) {
+        self.hide(range.clone());
+        self.found.tables.push(range);
+    }
+
+    /// Notes the title of an aside, which is no sentence.
+    pub(super) fn title(&mut self, range: Range<usize>) {
+        if !self.source[range.clone()].trim().is_empty() {
+            self.found.titles.push(range);
+        }
+    }
+
+    /// Writes over a range but not over its line ends.
+    pub(super) fn fill(&mut self, range: Range<usize>, with: u8) {
+        for byte in &mut self.bytes[range] {
+            if *byte != b'\n' {
+                *byte = with;
+            }
+        }
+    }
+
+    /// Writes ASCII over the start of a range and fills the rest of it with spaces.
+    pub(super) fn put(&mut self, range: Range<usize>, ascii: &[u8]) {
+        self.fill(range.clone(), b' ');
+        for (byte, with) in self.bytes[range].iter_mut().zip(ascii) {
+            if *byte != b'\n' {
+                *byte = *with;
+            }
+        }
+    }
+
+    /// Makes lines of an indented block the inside of a quote, whose text the parser reads.
+    pub(super) fn unindent(&mut self, range: Range<usize>) {
+        let mut start =
+            self.bytes[..range.start].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        while start < range.end {
+            let line = &self.bytes[start..];
+            let length = line.iter().position(|byte| *byte == b'\n').unwrap_or(line.len());
+            let words = line[..length].iter().position(|byte| !matches!(byte, b' ' | b'>')).unwrap_or(length);
+            let quote = line[..words].iter().rposition(|byte| *byte == b'>').map_or(0, |at| at + 2);
+            if words < length && words >= quote + 3 {
+                self.bytes[start + quote] = b'>';
+            }
+            start += length + 1;
+        }
+    }
+}

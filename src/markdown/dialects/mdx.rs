@@ -1,0 +1,188 @@
+//! Markup of MDX: statements of JavaScript, components, comments.
+
+use super::super::html;
+use super::scan::Scan;
+
+/// Statements over more lines, and tags of more bytes, are text.
+const LINES: usize = 200;
+const BYTES: usize = 16 * 1024;
+
+/// Whether a text is MDX: there indented text is no code.
+pub(super) fn is_mdx(text: &str) -> bool {
+    text.lines().any(|line| is_import(line) || line.starts_with("export const ") && line.contains('='))
+        || [
+            "</TabItem>",
+            "</Tabs>",
+            "</CardGroup>",
+            "</Card>",
+            "</Steps>",
+            "</Step>",
+            "</Accordion>",
+            "</CodeGroup>",
+        ]
+        .iter()
+        .any(|tag| text.contains(tag))
+}
+
+/// `import` and `export` statements at the start of a line.
+pub(super) fn statement(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize> {
+    if at > 0 && scan.before(at) != Some('\n') {
+        return None;
+    }
+    let rest = &scan.text[at..];
+    let end = if rest.starts_with("import") {
+        let (mut end, mut found) = (0, false);
+        for line in rest.split_inclusive('\n').take(LINES) {
+            end += line.len();
+            if is_import(&rest[..end].replace('\n', " ")) {
+                found = true;
+                break;
+            }
+            if line.trim().is_empty() {
+                break;
+            }
+        }
+        found.then_some(end)?
+    } else {
+        export(rest)?
+    };
+    let end = at + scan.text[at..at + end].trim_end().len();
+    scan.draft.silence(at..end);
+    Some(end)
+}
+
+/// Whether a line is `import names from 'module'` or `import 'module'`.
+fn is_import(line: &str) -> bool {
+    let line = line.trim_end().trim_end_matches(';').trim_end();
+    let Some(rest) = line.strip_prefix("import").filter(|rest| rest.starts_with([' ', '{', '"', '\'']))
+    else {
+        return false;
+    };
+    let quoted = |text: &str| {
+        let text = text.trim();
+        ['"', '\''].iter().any(|quote| {
+            text.strip_prefix(*quote)
+                .and_then(|text| text.strip_suffix(*quote))
+                .is_some_and(|name| !name.is_empty() && !name.contains(*quote))
+        })
+    };
+    if quoted(rest) {
+        return true;
+    }
+    let Some((names, module)) = rest.rsplit_once("from") else { return false };
+    let is_names = |c: char| c.is_alphanumeric() || "_$*{}, ".contains(c);
+    // `import a b from 'c'` is prose.
+    let plain = names.split(['{', '}', ',']).all(|part| {
+        part.split_whitespace().count() < 2 || part.contains(" as ") || part.trim().starts_with("type ")
+    });
+    quoted(module) && names.chars().all(is_names) && plain
+}
+
+/// The length of an `export` statement.
+fn export(text: &str) -> Option<usize> {
+    let rest = text.strip_prefix("export ")?;
+    let first = rest.lines().next().unwrap_or_default();
+    let word = |text: &str| {
+        text.trim_start()
+            .split(|c: char| !c.is_alphanumeric() && c != '_' && c != '$')
+            .next()
+            .map(str::len)
+            .unwrap_or(0)
+    };
+    let is_statement = ["const ", "let ", "var "].iter().any(|keyword| {
+        first.strip_prefix(keyword).is_some_and(|rest| {
+            let rest = rest.trim_start();
+            rest.starts_with(['{', '[']) || rest[word(rest)..].trim_start().starts_with(['=', ':'])
+        })
+    }) || ["function ", "async function ", "default function", "class ", "default class"]
+        .iter()
+        .any(|keyword| first.starts_with(keyword) && first.contains(['(', '{']))
+        || first.starts_with('{')
+        || first.starts_with("* from ")
+        || first.starts_with("default (")
+        || first.starts_with("default {")
+        || first.strip_prefix("default ").is_some_and(|rest| rest[word(rest)..].starts_with(['(', ';']));
+    if !is_statement {
+        return None;
+    }
+    let (mut depth, mut end, mut quote) = (0_i64, 0, None);
+    for line in text.split_inclusive('\n').take(LINES) {
+        for c in line.chars() {
+            match (quote, c) {
+                (Some(open), c) if open == c => quote = None,
+                (None, '"' | '\'' | '`') => quote = Some(c),
+                (None, '{' | '(' | '[') => depth += 1,
+                (None, '}' | ')' | ']') => depth -= 1,
+                _ => {}
+            }
+        }
+        end += line.len();
+        // An apostrophe in JSX text opens nothing that goes on.
+        if quote != Some('`') {
+            quote = None;
+        }
+        let goes_on = line.trim_end().ends_with(['=', ',', '>', '|', '&', '?', ':', '+']);
+        if depth <= 0 && quote.is_none() && !goes_on {
+            return Some(end);
+        }
+    }
+    None
+}
+
+/// The tag of a component: `<Tabs groupId="os">`, `</Tabs>`, `<Icon />`, `<>`.
+pub(super) fn tag(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize> {
+    let rest = &scan.text[at + 1..];
+    let closes = rest.starts_with('/');
+    let name = rest.trim_start_matches('/');
+    let length = name.find(|c: char| !(c.is_alphanumeric() || matches!(c, '.' | '_'))).unwrap_or(name.len());
+    let is_fragment = length == 0 && name.starts_with('>');
+    if !is_fragment && !name.starts_with(|c: char| c.is_ascii_uppercase())
+        || scan.before(at).is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | ':' | '<' | '&'))
+    {
+        return None;
+    }
+    let after = &name[length..];
+    // `<IMG>` is HTML.
+    if length > 0 && !name[..length].contains(char::is_lowercase) && html::is_element(&name[..length]) {
+        return None;
+    }
+    if !after.starts_with(['>', '/', ' ', '\n', '\t']) {
+        return None;
+    }
+    let end = tag_end(after)?;
+    let has_more = after[..end].trim_matches(['/', '>', ' ', '\n', '\t']).contains(['=', '{']);
+    let closed = format!("</{}>", &name[..length]);
+    if is_fragment && !scan.text.contains("</>") {
+        return None;
+    }
+    // `<T>` alone is a type or a placeholder.
+    let is_component =
+        closes || is_fragment || after[..end].ends_with("/>") || has_more || rest.contains(&closed);
+    let end = at + 1 + (rest.len() - name.len()) + length + end;
+    if !is_component {
+        return None;
+    }
+    scan.draft.hide(at..end);
+    Some(end)
+}
+
+/// The length of a tag from behind its name, with quotes and braces heeded.
+fn tag_end(text: &str) -> Option<usize> {
+    let (mut depth, mut quote) = (0, None);
+    for (at, c) in text.char_indices() {
+        if at > BYTES {
+            return None;
+        }
+        match (quote, c) {
+            (Some(open), c) if open == c => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'' | '`') => quote = Some(c),
+            (None, '{') => depth += 1,
+            (None, '}') => depth -= 1,
+            (None, '>') if depth == 0 => return Some(at + 1),
+            (None, '<') if depth == 0 => return None,
+            _ => {}
+        }
+    }
+    None
+}

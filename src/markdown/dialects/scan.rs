@@ -1,0 +1,135 @@
+//! One pass over the words of a text: at each character that may begin markup of a dialect, the rules are asked.
+
+use std::ops::Range;
+
+use pulldown_cmark::{Event, Parser, Tag};
+
+use super::super::walk;
+use super::draft::Draft;
+use super::{math, mdx, obsidian, tags, templates};
+
+/// A pass over one text.
+pub(super) struct Scan<'d, 'a, 't> {
+    pub(super) draft: &'d mut Draft<'a>,
+    /// The text as the parser would see it now.
+    pub(super) text: &'t str,
+    /// Code, in order.
+    code: Vec<Range<usize>>,
+    /// What was searched for in vain: it closes nothing further on either.
+    missing: Vec<&'static str>,
+    /// Whether `\(x\)` is a formula, as others of this text are.
+    pub(super) brackets_are_math: bool,
+}
+
+impl<'d, 'a, 't> Scan<'d, 'a, 't> {
+    /// A pass over `text`, which is what `draft` now is.
+    pub(super) fn new(draft: &'d mut Draft<'a>, text: &'t str) -> Self {
+        let mut code: Vec<Range<usize>> = Vec::new();
+        for (event, range) in Parser::new_ext(text, walk::options()).into_offset_iter() {
+            if matches!(event, Event::Code(_) | Event::Start(Tag::CodeBlock(_))) {
+                code.push(range);
+            }
+        }
+        code.sort_by_key(|range| range.start);
+        let brackets_are_math = math::has_brackets(text);
+        Self { draft, text, code, missing: Vec::new(), brackets_are_math }
+    }
+
+    pub(super) fn run(&mut self) {
+        let (mut at, mut line) = (0, true);
+        while let Some(byte) = self.text.as_bytes().get(at).copied() {
+            if let Some(code) = self.code_at(at) {
+                at = code;
+                line = false;
+                continue;
+            }
+            let next = if line { self.at_line_start(at) } else { None };
+            let next = next.or_else(|| self.rule(byte, at));
+            line = byte == b'\n' || line && next.is_none() && matches!(byte, b' ' | b'>' | b'\t');
+            // Rules end behind what they read.
+            at = next.filter(|next| *next > at).unwrap_or(at + 1);
+            if next.is_some() {
+                line = self.text.as_bytes().get(at - 1) == Some(&b'\n');
+            }
+        }
+    }
+
+    /// Where a rule that begins a line ends.
+    fn at_line_start(&mut self, at: usize) -> Option<usize> {
+        match self.text.as_bytes()[at] {
+            b'i' | b'e' => mdx::statement(self, at),
+            b':' => templates::directive(self, at),
+            b'[' => obsidian::callout(self, at).or_else(|| templates::contents(self, at)),
+            b'*' | b'-' | b'{' => templates::contents(self, at),
+            _ => None,
+        }
+    }
+
+    /// Where the rule that begins with `byte` ends, if one holds here.
+    fn rule(&mut self, byte: u8, at: usize) -> Option<usize> {
+        match byte {
+            b'\\' => math::brackets(self, at).or(Some(at + 2)),
+            b'$' => math::dollars(self, at),
+            b'%' => obsidian::comment(self, at),
+            b'[' | b'!' => obsidian::link(self, at),
+            b'=' => obsidian::highlight(self, at),
+            b'^' => obsidian::block_id(self, at),
+            b'{' => templates::braces(self, at),
+            b'<' => tags::tag(self, at).or_else(|| mdx::tag(self, at)),
+            _ => None,
+        }
+    }
+
+    /// The end of the code that `at` stands in.
+    pub(super) fn code_at(&self, at: usize) -> Option<usize> {
+        let after = self.code.partition_point(|code| code.start <= at);
+        let code = self.code.get(after.checked_sub(1)?)?;
+        (at < code.end).then_some(code.end)
+    }
+
+    /// Where `wanted` stands next outside of code.
+    pub(super) fn find(&mut self, from: usize, wanted: &'static str) -> Option<usize> {
+        if self.missing.contains(&wanted) {
+            return None;
+        }
+        let mut at = from;
+        while let Some(found) = self.text.get(at..).and_then(|rest| rest.find(wanted)) {
+            match self.code_at(at + found) {
+                Some(code) => at = code,
+                None => return Some(at + found),
+            }
+        }
+        self.missing.push(wanted);
+        None
+    }
+
+    /// The text from `at` to the end of its line.
+    pub(super) fn line(&self, at: usize) -> &'t str {
+        let rest = &self.text[at..];
+        &rest[..rest.find('\n').unwrap_or(rest.len())]
+    }
+
+    /// The text from `at` to the next blank line.
+    pub(super) fn paragraph(&self, at: usize) -> &'t str {
+        let rest = &self.text[at..];
+        let mut end = 0;
+        for line in rest.split_inclusive('\n') {
+            if line.trim_matches(['>', ' ', '\t', '\n']).is_empty() && end > 0 {
+                break;
+            }
+            end += line.len();
+        }
+        &rest[..end]
+    }
+
+    /// The character before `at`.
+    pub(super) fn before(&self, at: usize) -> Option<char> {
+        self.text[..at].chars().next_back()
+    }
+
+    /// Whether nothing but indentation and quote marks stands before `at` in its line.
+    pub(super) fn begins_line(&self, at: usize) -> bool {
+        let before = self.text[..at].trim_end_matches([' ', '>', '\t']);
+        before.is_empty() || before.ends_with('\n')
+    }
+}

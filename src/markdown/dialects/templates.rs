@@ -1,0 +1,103 @@
+//! Markup of site generators: shortcodes of Hugo, tags of Jekyll, attribute lists of kramdown, directives of Docusaurus
+//! and MyST, marks for a table of contents.
+
+use super::asides;
+use super::scan::Scan;
+
+/// A tag is no longer than this, in bytes.
+const MOST: usize = 2 * 1024;
+
+/// What stands between braces.
+pub(super) fn braces(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize> {
+    let rest = &scan.text[at..];
+    if rest.starts_with("{/*") {
+        let end = scan.find(at + 3, "*/}")? + 3;
+        scan.draft.silence(at..end);
+        return Some(end);
+    }
+    if rest.starts_with("{% comment %}") || rest.starts_with("{%- comment -%}") {
+        let end = scan.find(at, "endcomment")?;
+        let end = end + scan.line(end).find('}')? + 1;
+        scan.draft.silence(at..end);
+        return Some(end);
+    }
+    let in_address = scan.text[..at].ends_with("](") || scan.text[..at].ends_with("](<");
+    for (open, close) in [("{{<", ">}}"), ("{{%", "%}}"), ("{%", "%}"), ("{{", "}}")] {
+        let Some(inside) = rest.strip_prefix(open) else { continue };
+        let end = inside.find(close).filter(|end| *end < MOST && !inside[..*end].contains("\n\n"))?;
+        let whole = at..at + open.len() + end + close.len();
+        match (in_address, open) {
+            // An address with spaces would make the link no link.
+            (true, _) => scan.draft.fill(whole.clone(), b'x'),
+            // A variable stands for words.
+            (false, "{{") => {}
+            (false, _) => scan.draft.hide(whole.clone()),
+        }
+        return Some(whole.end);
+    }
+    let inside = scan.line(at).strip_prefix('{')?;
+    let end = inside.find('}')?;
+    let list = &inside[..end];
+    let behind = scan.before(at).is_some_and(|c| matches!(c, ')' | ']' | '`' | '*' | '_'));
+    // A role of MyST: `{ref}` before a code span.
+    let is_role = inside[end + 1..].starts_with('`');
+    let is_list = list.starts_with([':', '#', '.']) || list.contains('=');
+    let is_kramdown = list.starts_with(':') && !list.starts_with("::");
+    let plain = list.chars().all(|c| c.is_alphanumeric() || " :#._-=\"'%/".contains(c)) && list.len() > 1;
+    if !plain || !(is_kramdown || is_role || behind && is_list) {
+        return None;
+    }
+    scan.draft.hide(at..at + end + 2);
+    Some(at + end + 2)
+}
+
+/// `:::note Title`, `:::tip[Title]`, `:::{note} Title`, `:::`.
+pub(super) fn directive(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize> {
+    let line = scan.line(at).trim_end();
+    let name = line.trim_start_matches(':');
+    let colons = line.len() - name.len();
+    if colons < 3 {
+        return None;
+    }
+    let end = at + line.len();
+    let words = name.trim_start();
+    let is_name = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | ':');
+    let skipped = match words.strip_prefix('{') {
+        Some(braced) => braced.find('}')? + 2,
+        None => words.find(|c: char| !is_name(c)).unwrap_or(words.len()),
+    };
+    let title = words[skipped..].trim_start();
+    let (mut from, mut to) = (end - title.len(), end);
+    if title.starts_with('{') {
+        from = end;
+    } else if let Some(close) = title.strip_prefix('[').and_then(|title| title.find(']')) {
+        (from, to) = (from + 1, from + 1 + close);
+    }
+    if from == to {
+        scan.draft.hide(at..end);
+    } else {
+        scan.draft.hide(at..from);
+        scan.draft.hide(to..end);
+        scan.draft.title(from..to);
+    }
+    if words.starts_with('{') {
+        let length = scan.text.len();
+        asides::options(scan.draft, scan.text, (end + 1).min(length), length);
+    }
+    Some(to.min(end).max(at + colons))
+}
+
+/// `[TOC]`, `[[toc]]`, `[[_TOC_]]`, `{{TOC}}`, `- TOC` above `{:toc}`.
+pub(super) fn contents(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize> {
+    let line = scan.line(at).trim_end();
+    let mark = line.to_ascii_lowercase();
+    let is_mark =
+        ["[toc]", "[[toc]]", "[[_toc_]]", "{{toc}}", "{{ toc }}", "[[_toc_]]"].contains(&mark.as_str());
+    let next = scan.text.get(at + scan.line(at).len() + 1..).unwrap_or_default();
+    let is_item = ["- toc", "* toc", "+ toc"].contains(&mark.as_str()) && next.starts_with("{:toc");
+    if !is_mark && !is_item {
+        return None;
+    }
+    scan.draft.hide(at..at + line.len());
+    Some(at + line.len())
+}

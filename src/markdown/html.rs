@@ -1,0 +1,310 @@
+//! The words of HTML: of blocks between Markdown's, and of tables.
+//!
+//! Tags that begin a block (`p`, `div`, `li`, `h1`, ...) end the stretch of text before them. What a stretch is, a title, an
+//! item, code or words, goes by the innermost of them.
+
+use super::line::one_line;
+
+/// A stretch of text.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Stretch {
+    /// Where in the HTML it begins, and where the tag that made it does.
+    pub(super) start: usize,
+    pub(super) text: String,
+    pub(super) kind: Kind,
+    /// Whether all its words stand in links.
+    pub(super) linked: bool,
+}
+
+/// What a stretch is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Words,
+    Heading(u8),
+    Item,
+    /// The summary of details, a caption: it leads to something.
+    Label,
+    Code,
+}
+
+/// Elements within a line: they end no stretch. `br` ends a sentence.
+const INLINE: &[&str] = &[
+    "a", "abbr", "acronym", "b", "bdi", "bdo", "big", "br", "cite", "code", "data", "del", "dfn", "em",
+    "font", "i", "img", "input", "ins", "kbd", "label", "mark", "picture", "q", "s", "samp", "small",
+    "source", "span", "strike", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr", "button", "nobr",
+    "ruby", "rt", "rp",
+];
+/// Further elements there are.
+const BLOCK: &[&str] = &[
+    "address",
+    "article",
+    "aside",
+    "blockquote",
+    "body",
+    "caption",
+    "center",
+    "col",
+    "colgroup",
+    "dd",
+    "details",
+    "dialog",
+    "div",
+    "dl",
+    "dt",
+    "fieldset",
+    "figcaption",
+    "figure",
+    "footer",
+    "form",
+    "frame",
+    "frameset",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "head",
+    "header",
+    "hgroup",
+    "hr",
+    "html",
+    "legend",
+    "li",
+    "link",
+    "main",
+    "map",
+    "menu",
+    "meta",
+    "nav",
+    "ol",
+    "optgroup",
+    "option",
+    "output",
+    "p",
+    "param",
+    "pre",
+    "progress",
+    "script",
+    "section",
+    "select",
+    "style",
+    "summary",
+    "svg",
+    "table",
+    "tbody",
+    "td",
+    "template",
+    "textarea",
+    "tfoot",
+    "th",
+    "thead",
+    "title",
+    "tr",
+    "track",
+    "ul",
+    "video",
+    "audio",
+    "iframe",
+    "noscript",
+    "object",
+    "embed",
+    "canvas",
+    "area",
+    "base",
+    "math",
+    "slot",
+    "search",
+    "meter",
+    "datalist",
+    "path",
+    "g",
+];
+
+/// Whether HTML has an element of this name.
+pub(super) fn is_element(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    INLINE.contains(&name.as_str()) || BLOCK.contains(&name.as_str())
+}
+
+/// The stretches of a piece of HTML. Comments, scripts and styles have none.
+pub(super) fn stretches(html: &str) -> Vec<Stretch> {
+    let mut reader =
+        Reader { found: Vec::new(), open: vec![], start: 0, text: String::new(), links: 0, linked: true };
+    let mut at = 0;
+    while at < html.len() {
+        let Some(open) = html[at..].find('<') else {
+            reader.words(&html[at..], at);
+            break;
+        };
+        reader.words(&html[at..at + open], at);
+        at += open;
+        let rest = &html[at..];
+        if rest.starts_with("<!--") {
+            at += rest.find("-->").map_or(rest.len(), |end| end + 3);
+            continue;
+        }
+        let inside = rest[1..].trim_start_matches('/');
+        if !inside.starts_with(|c: char| c.is_ascii_alphabetic() || c == '!' || c == '?')
+            && !rest.starts_with("</")
+        {
+            reader.words("<", at);
+            at += 1;
+            continue;
+        }
+        let Some(end) = rest.find('>') else { break };
+        let name = inside
+            .split(|c: char| !c.is_ascii_alphanumeric())
+            .next()
+            .unwrap_or_default()
+            .to_ascii_lowercase();
+        let closes = rest.starts_with("</");
+        at += end + 1;
+        if !closes && matches!(name.as_str(), "script" | "style") {
+            let close = html[at..].to_ascii_lowercase().find(&format!("</{name}"));
+            at = close.map_or(html.len(), |close| at + close);
+            continue;
+        }
+        reader.tag(&name, closes, at - end - 1);
+    }
+    reader.end();
+    reader.found
+}
+
+struct Reader {
+    found: Vec<Stretch>,
+    /// The blocks that are open.
+    open: Vec<(String, Kind)>,
+    start: usize,
+    text: String,
+    links: usize,
+    linked: bool,
+}
+
+impl Reader {
+    fn words(&mut self, text: &str, at: usize) {
+        if text.trim().is_empty() {
+            self.text.push_str(text);
+            return;
+        }
+        if self.text.trim().is_empty() {
+            self.start = at + (text.len() - text.trim_start().len());
+        }
+        self.linked &= self.links > 0 || !text.contains(char::is_alphanumeric);
+        self.text.push_str(text);
+    }
+
+    fn tag(&mut self, name: &str, closes: bool, at: usize) {
+        match name {
+            "br" => return self.text.push('\u{1}'),
+            "a" if closes => self.links = self.links.saturating_sub(1),
+            "a" => self.links += 1,
+            _ => {}
+        }
+        if INLINE.contains(&name) {
+            return;
+        }
+        self.end();
+        self.start = at;
+        if closes {
+            if let Some(last) = self.open.iter().rposition(|(open, _)| open == name) {
+                self.open.truncate(last);
+            }
+            return;
+        }
+        let kind = match name.as_bytes() {
+            [b'h', level @ b'1'..=b'6'] => Kind::Heading(level - b'0'),
+            b"li" | b"dd" => Kind::Item,
+            b"summary" | b"caption" | b"figcaption" | b"legend" | b"dt" => Kind::Label,
+            b"pre" => Kind::Code,
+            b"hr" | b"col" | b"meta" | b"link" => return,
+            _ => self.open.last().map_or(Kind::Words, |(_, kind)| *kind),
+        };
+        // Deeper than any page; a file made to go deeper is read flat.
+        if self.open.len() < 1_000 {
+            self.open.push((name.to_owned(), kind));
+        }
+    }
+
+    fn end(&mut self) {
+        let text = std::mem::take(&mut self.text);
+        let linked = std::mem::replace(&mut self.linked, true);
+        if !text.contains(char::is_alphanumeric) {
+            return;
+        }
+        let kind = self.open.last().map_or(Kind::Words, |(_, kind)| *kind);
+        let text = decoded(&text);
+        let lines = if kind == Kind::Code {
+            text
+        } else {
+            // Line breaks that are meant stay; the others are spaces.
+            let lines: Vec<String> =
+                text.split('\u{1}').map(one_line).filter(|line| !line.is_empty()).collect();
+            lines.join("\n")
+        };
+        self.found.push(Stretch { start: self.start, text: lines, kind, linked });
+    }
+}
+
+/// The text of HTML with its character references resolved.
+pub(super) fn decoded(html: &str) -> String {
+    html_escape::decode_html_entities(html).replace('\u{a0}', " ")
+}
+
+/// The rows of a table, each with the place of its tag: whether it is a header, and its cells.
+pub(super) fn rows(table: &str, read_cell: impl Fn(&str) -> String) -> Vec<(usize, bool, Vec<String>)> {
+    let mut rows: Vec<(usize, bool, Vec<String>)> = Vec::new();
+    let mut cell: Option<usize> = None;
+    let (mut at, mut head) = (1, false);
+    while let Some(open) = table.get(at..).and_then(|rest| rest.find('<')) {
+        at += open;
+        let rest = &table[at..];
+        let inside = rest[1..].trim_start_matches('/');
+        let name = inside
+            .split(|c: char| !c.is_ascii_alphanumeric())
+            .next()
+            .unwrap_or_default()
+            .to_ascii_lowercase();
+        let closes = rest.starts_with("</");
+        if name == "table" && !closes {
+            // A table in a cell is words of the cell.
+            at += super::dialects::element(rest, "table").unwrap_or(1);
+            continue;
+        }
+        let ends_cell = matches!(name.as_str(), "td" | "th" | "tr" | "tbody" | "thead" | "tfoot" | "table");
+        if let (Some(start), true) = (cell, ends_cell) {
+            if let Some((_, _, cells)) = rows.last_mut() {
+                cells.push(read_cell(&table[start..at]));
+            }
+            cell = None;
+        }
+        let end = at + rest.find('>').map_or(rest.len(), |end| end + 1);
+        match (name.as_str(), closes) {
+            ("tr", false) => rows.push((at, true, Vec::new())),
+            ("thead", _) => head = !closes,
+            ("td" | "th", false) => {
+                if rows.is_empty() {
+                    rows.push((at, true, Vec::new()));
+                }
+                if let Some(row) = rows.last_mut() {
+                    row.1 &= name == "th" || head;
+                }
+                cell = Some(end);
+            }
+            _ => {}
+        }
+        at = if ends_cell { end } else { at + 1 };
+    }
+    rows
+}
+
+/// Whether a tag within a line is markup: that of an element, or of a custom one that is closed. Else it is a word in
+/// angle brackets, such as `Vec<String>` or `<name>`.
+pub(super) fn is_markup(tag: &str, source: &str) -> bool {
+    let inside = tag.trim_start_matches('<').trim_end_matches('>');
+    if inside.starts_with(['/', '!', '?']) || inside.ends_with('/') || inside.contains('=') {
+        return true;
+    }
+    let name = inside.split_whitespace().next().unwrap_or_default();
+    is_element(name) || source.contains(&format!("</{name}>"))
+}

@@ -1,0 +1,101 @@
+//! The part of the pass that reads HTML: blocks between Markdown's, headings among them, and tables.
+
+use std::ops::Range;
+
+use super::{Walk, label, outline};
+use crate::markdown::html::{self, Kind};
+use crate::markdown::line::one_line;
+use crate::markdown::outline::{AtomKind, Heading, leads};
+use crate::markdown::sentences;
+
+impl Walk<'_> {
+    /// Adds what an HTML block says.
+    pub(super) fn close_html(&mut self, start: usize) {
+        let raw = self.raw.take().unwrap_or_default();
+        for stretch in html::stretches(&raw.text) {
+            let line = raw.places.partition_point(|(at, _)| *at <= stretch.start);
+            let place = line.checked_sub(1).map_or(start, |line| {
+                let (at, place) = raw.places[line];
+                place + (stretch.start - at)
+            });
+            self.add_stretch(stretch, place);
+        }
+    }
+
+    fn add_stretch(&mut self, stretch: html::Stretch, place: usize) {
+        let depth = self.items.len();
+        match stretch.kind {
+            Kind::Heading(level) if self.depth == 0 && self.html_heading(level, &stretch, place) => {}
+            Kind::Code => {
+                for line in stretch.text.lines().map(one_line).filter(|line| !line.is_empty()) {
+                    self.outline.add(place, depth + 1, line, AtomKind::Code);
+                }
+            }
+            Kind::Heading(_) | Kind::Label => {
+                self.outline.add(place, depth, one_line(&stretch.text), AtomKind::Content)
+            }
+            _ if stretch.linked => self.outline.add(place, depth, one_line(&stretch.text), AtomKind::Content),
+            Kind::Item => self.outline.add(place, depth + 1, one_line(&stretch.text), AtomKind::Fact),
+            Kind::Words => {
+                for range in sentences::split(&stretch.text, &[]) {
+                    let text = one_line(&stretch.text[range]);
+                    let kind = if leads(&text) { AtomKind::Content } else { AtomKind::Fact };
+                    self.outline.add(place, depth, text, kind);
+                }
+            }
+        }
+    }
+
+    /// Makes a heading of HTML one of the outline; whether its lines are its own.
+    fn html_heading(&mut self, level: u8, stretch: &html::Stretch, place: usize) -> bool {
+        let text = self.source;
+        let Some(open) = text[..place].rfind("<h").or_else(|| text[..place].rfind("<H")) else {
+            return false;
+        };
+        let Some(close) = text[place..].find("</h").or_else(|| text[place..].find("</H")) else {
+            return false;
+        };
+        let start = text[..open].rfind('\n').map_or(0, |end| end + 1);
+        let end = text[place + close..].find('\n').map_or(text.len(), |end| place + close + end + 1);
+        let after = self.outline.headings.last().map_or(0, |heading| heading.lines.end);
+        let is_alone = text[start..open].trim().is_empty() && start >= after;
+        let behind = text[place + close..end].find('>').map_or("", |tag| &text[place + close + tag + 1..end]);
+        if !is_alone || !behind.trim().is_empty() {
+            return false;
+        }
+        self.outline.headings.push(Heading { lines: start..end, level, title: one_line(&stretch.text) });
+        true
+    }
+
+    /// Adds the rows of an HTML table as those of a table of Markdown.
+    pub(super) fn html_table(&mut self, text: &str, range: &Range<usize>) {
+        self.outline.blocks.push(range.start);
+        self.header.clear();
+        for (at, is_header, cells) in html::rows(&text[range.clone()], words_of_cell) {
+            if is_header && !cells.is_empty() && self.header.is_empty() {
+                self.header = cells.iter().map(|cell| label(cell)).collect();
+                continue;
+            }
+            self.row = cells;
+            self.close_row(range.start + at);
+        }
+        self.header.clear();
+    }
+}
+
+/// What a cell of an HTML table says. Markdown is read in one with blank lines, as parsers do.
+fn words_of_cell(cell: &str) -> String {
+    if cell.contains("\n\n") && !cell.contains("<table") {
+        let outline = outline(cell);
+        let texts: Vec<&str> = outline
+            .atoms
+            .iter()
+            .filter(|atom| !atom.text.is_empty())
+            .map(|atom| atom.text.as_str())
+            .collect();
+        return texts.join(" ");
+    }
+    let texts: Vec<String> =
+        html::stretches(cell).into_iter().map(|stretch| one_line(&stretch.text)).collect();
+    texts.join(" ")
+}
