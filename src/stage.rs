@@ -4,6 +4,10 @@
 //! drives the parts. A stage knows nothing of its neighbours, spawns nothing, retries nothing, prints
 //! nothing: it takes a record and says what becomes of it.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::config::CheckContext;
@@ -126,6 +130,47 @@ pub struct SourceFailure {
     pub message: String,
 }
 
+/// What a source reads of the places where it looks, and what it leaves out there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Files that are read.
+    pub read: u64,
+    /// Files that are not, by kind: `.pdf`, ...
+    pub kinds: BTreeMap<String, u64>,
+    /// Folders that were not looked into.
+    pub folders: Vec<String>,
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 6;
+        let files = if self.read == 1 { "file" } else { "files" };
+        write!(f, "read {} {files}, left out ", self.read)?;
+        let mut kinds: Vec<(&String, &u64)> = self.kinds.iter().collect();
+        kinds.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+        match kinds.iter().map(|(_, count)| **count).sum::<u64>() {
+            0 => write!(f, "none")?,
+            all => write!(f, "{all}: ")?,
+        }
+        let mut told: Vec<String> =
+            kinds.iter().take(SHOWN).map(|(kind, count)| format!("{count} {kind}")).collect();
+        let others: u64 = kinds.iter().skip(SHOWN).map(|(_, count)| **count).sum();
+        if others > 0 {
+            told.push(format!("{others} of other kinds"));
+        }
+        write!(f, "{}", told.join(", "))?;
+        if !self.folders.is_empty() {
+            let shown: Vec<&str> = self.folders.iter().take(SHOWN).map(String::as_str).collect();
+            let more = self.folders.len() - shown.len();
+            write!(f, "; not looked into: {}", shown.join(", "))?;
+            if more > 0 {
+                write!(f, " and {more} more")?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// The first stage. Runs on a thread of its own, so it may block.
 pub trait Source: Send {
     /// The next unit, in an order that is the same at every run; `None` at the end.
@@ -138,6 +183,11 @@ pub trait Source: Send {
 
     /// How many records there are, if known beforehand.
     fn records(&self) -> Option<u64> {
+        None
+    }
+
+    /// What it leaves out where it looks; none for sources that look nowhere.
+    fn left_out(&self) -> Option<LeftOut> {
         None
     }
 

@@ -84,6 +84,7 @@ pub(super) fn inspect(root: &Path) -> anyhow::Result<Found> {
         "rate",
         "seconds",
         "source_failures",
+        "source_files",
         "drops",
         "rejections",
         "total",

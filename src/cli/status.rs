@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::exit::Exit;
 use super::{inspect, print, print_data};
+use crate::stage::LeftOut;
 
 /// The arguments of `status`.
 #[derive(Debug, Args)]
@@ -44,6 +46,10 @@ fn text(status: &Value) -> String {
     );
     if let Some(total) = status.get("total").and_then(Value::as_u64) {
         text.push_str(&format!("  of        {total} items\n"));
+    }
+    let files = status.get("source_files").and_then(|files| LeftOut::deserialize(files).ok());
+    if let Some(files) = files {
+        text.push_str(&format!("  files     {files}\n"));
     }
     if let Some(records) = status.get("records").and_then(Value::as_object) {
         for (path, count) in records {

@@ -1,11 +1,13 @@
 //! What a stage's `check` is given: where to report problems, and which names earlier stages make.
 //!
 //! One context goes through the stages in order, so that each sees what those before it made. All problems
-//! of a file are gathered; nothing stops at the first. What stages read and write stands in `files`.
+//! of a file are gathered; nothing stops at the first. What stages read and write stands in `files`, what
+//! is reported in `reporting`.
 
 mod files;
 
 mod mock;
+mod reporting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -57,6 +59,7 @@ pub struct CheckContext<'a> {
     unread: Unread,
     mock_names: MockNames,
     problems: Vec<Problem>,
+    warnings: Vec<Problem>,
 }
 
 /// What a check found out.
@@ -67,6 +70,8 @@ pub(super) struct Findings {
     pub(super) inputs: BTreeMap<String, Input>,
     pub(super) items: Option<u64>,
     pub(super) problems: Vec<Problem>,
+    /// What may not be meant, in files that are right.
+    pub(super) warnings: Vec<Problem>,
 }
 
 impl<'a> CheckContext<'a> {
@@ -92,18 +97,8 @@ impl<'a> CheckContext<'a> {
             unread: Unread::default(),
             mock_names: MockNames::default(),
             problems: Vec::new(),
+            warnings: Vec::new(),
         }
-    }
-
-    /// Reports a problem with the value at `at`, a JSON pointer inside the stage's body (`""` is the body
-    /// itself, `/paths/0` its first path).
-    pub fn problem(&mut self, at: &str, message: impl Into<String>) -> &mut Problem {
-        // What is wrong with the stage as a whole is shown at its type.
-        let key = at.is_empty();
-        let at = format!("{}{at}", self.stage);
-        self.problems.push(Problem { at, key, message: message.into(), ..Problem::default() });
-        let last = self.problems.len() - 1;
-        &mut self.problems[last]
     }
 
     /// Says that records have these fields from here on; a dotted name tells of the inside of a field.
@@ -158,12 +153,6 @@ impl<'a> CheckContext<'a> {
     /// expression before a model is asked, by its own name or through one of `all`, which hold every one.
     pub fn must_be_read(&mut self, names: Vec<String>, all: &'static [&'static str]) {
         self.unread.add(self.stage.clone(), names, all);
-    }
-
-    /// The problems reported so far.
-    #[must_use]
-    pub fn problems(&self) -> &[Problem] {
-        &self.problems
     }
 
     /// Whether records have a field of this name, as far as can be known. A dotted name is followed as
@@ -300,6 +289,7 @@ impl<'a> CheckContext<'a> {
             inputs: self.inputs,
             items: self.items,
             problems: self.problems,
+            warnings: self.warnings,
         }
     }
 

@@ -43,6 +43,7 @@ pub(super) fn load(
     if overrides.sets.is_empty() {
         problems.append(&mut warnings);
     }
+    warnings.append(&mut seen.warnings);
     match head.pipeline {
         Some(pipeline) if problems.is_empty() => {
             let stages = stages.into_iter().filter_map(planned).collect();

@@ -25,6 +25,8 @@ const LARGEST_SEARCHED: u64 = 1 << 20;
 pub(super) struct Seen {
     /// A problem for each variable that nothing reads.
     pub(super) unused_vars: Vec<Problem>,
+    /// What stages tell that is no problem.
+    pub(super) warnings: Vec<Problem>,
     /// The variables that stages still read while they run.
     pub(super) still_read: BTreeSet<String>,
     /// The files that stages read, with the hash of their content.
@@ -88,7 +90,8 @@ pub(super) fn check(
             }
         }
     }
-    let Findings { mut used_vars, mut used_models, inputs, items, problems: found } = context.finish();
+    let Findings { mut used_vars, mut used_models, inputs, items, problems: found, warnings } =
+        context.finish();
     problems.extend(found);
     used_vars.extend(read_vars(document, vars));
     let still_read = used_vars.clone();
@@ -105,7 +108,7 @@ pub(super) fn check(
     for name in head.models.keys().filter(|name| !used_models.contains(*name)) {
         problems.push(unused(join("/models", name), format!("no stage asks the model `{name}`")));
     }
-    Seen { unused_vars, still_read, inputs, items }
+    Seen { unused_vars, warnings, still_read, inputs, items }
 }
 
 /// The variables that texts of the file name.

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use super::event::{Fact, FatalError, Live};
 use super::stop::Stop;
 use crate::record::RecordId;
-use crate::stage::{Derive, Source, SourceFailure, StageError, Unit};
+use crate::stage::{Derive, LeftOut, Source, SourceFailure, StageError, Unit};
 
 /// Units that may wait between the source's thread and admission.
 const UNITS: usize = 2;
@@ -73,6 +73,11 @@ impl SourcePart {
     /// How many units there are, if known beforehand.
     pub(crate) fn units(&self) -> Option<u64> {
         self.source.units()
+    }
+
+    /// What the source leaves out where it looks.
+    pub(crate) fn left_out(&self) -> Option<LeftOut> {
+        self.source.left_out()
     }
 
     /// How many items there are, if known beforehand.

@@ -11,6 +11,7 @@ use super::metrics::StageFigures;
 use crate::journal::{Lines, Spent, StorageError};
 use crate::llm::{BatchFigures, EndpointFigures, PoolFigures, Tokens};
 use crate::record::{Record, RecordId};
+use crate::stage::LeftOut;
 
 /// A record on its way through the stages.
 #[derive(Debug)]
@@ -134,6 +135,9 @@ pub struct Snapshot {
     pub in_flight: u64,
     /// Documents or rows that could not be read, in this start.
     pub source_failures: u64,
+    /// What the source reads and leaves out where it looks for files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_files: Option<LeftOut>,
     /// The number of items there will be, once known.
     pub total: Option<u64>,
     /// The number of items there may be, going by the documents read so far; for the time left.

@@ -20,6 +20,7 @@ use super::stop::Stop;
 use crate::config::ErrorBudget;
 use crate::journal::{Answers, Committed, ItemCommit, Lines, Outcome, Work, Writer};
 use crate::llm::Model;
+use crate::stage::LeftOut;
 
 /// How often the writer is told to commit and the figures are published.
 const TICK: Duration = Duration::from_millis(100);
@@ -49,6 +50,8 @@ pub(crate) struct Books {
     pub(crate) units: Option<Vec<u32>>,
     /// How many units the source has, if it knows.
     pub(crate) unit_count: Option<u64>,
+    /// What the source reads and leaves out, if it looks for files.
+    pub(crate) files: Option<LeftOut>,
     pub(crate) total: Option<u64>,
 }
 

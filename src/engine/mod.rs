@@ -153,6 +153,7 @@ pub async fn run(
         files.into_iter().filter_map(|path| parts.inputs.remove_entry(&path)).collect();
     let books = Books {
         unit_count: parts.source.units(),
+        files: parts.source.left_out(),
         // After a skip by records the first unit is not whole, and counting would be off.
         units: (first_item == 0 || skipped > 0).then_some(units),
         pipeline: options.pipeline.clone(),

@@ -3,6 +3,8 @@
 //! Tags that begin a block (`p`, `div`, `li`, `h1`, ...) end the stretch of text before them. What a stretch is, a title, an
 //! item, code or words, goes by the innermost of them.
 
+use std::collections::HashSet;
+
 use super::line::one_line;
 
 /// A stretch of text.
@@ -26,6 +28,9 @@ pub(super) enum Kind {
     Label,
     Code,
 }
+
+/// Characters of a tag's name.
+const NAME: usize = 100;
 
 /// Elements within a line: they end no stretch. `br` ends a sentence.
 const INLINE: &[&str] = &[
@@ -298,13 +303,24 @@ pub(super) fn rows(table: &str, read_cell: impl Fn(&str) -> String) -> Vec<(usiz
     rows
 }
 
+/// The names of the tags that a text closes.
+pub(super) fn closed(text: &str) -> HashSet<&str> {
+    let tags = text.match_indices("</").map(|(at, _)| &text[at + 2..]);
+    tags.filter_map(|tag| {
+        let end =
+            tag.char_indices().take(NAME).find(|(_, c)| !(c.is_alphanumeric() || "._-:".contains(*c)))?.0;
+        tag[end..].trim_start().starts_with('>').then(|| &tag[..end])
+    })
+    .collect()
+}
+
 /// Whether a tag within a line is markup: that of an element, or of a custom one that is closed. Else it is a word in
 /// angle brackets, such as `Vec<String>` or `<name>`.
-pub(super) fn is_markup(tag: &str, source: &str) -> bool {
+pub(super) fn is_markup(tag: &str, closed: &HashSet<&str>) -> bool {
     let inside = tag.trim_start_matches('<').trim_end_matches('>');
     if inside.starts_with(['/', '!', '?']) || inside.ends_with('/') || inside.contains('=') {
         return true;
     }
     let name = inside.split_whitespace().next().unwrap_or_default();
-    is_element(name) || source.contains(&format!("</{name}>"))
+    is_element(name) || closed.contains(name)
 }

@@ -6,6 +6,7 @@
 
 mod html_blocks;
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use pulldown_cmark::{BrokenLink, CodeBlockKind, CowStr, Event, LinkType, Options, Parser, Tag, TagEnd};
@@ -33,7 +34,7 @@ pub(super) fn options() -> Options {
 /// The outline of a Markdown text.
 pub(super) fn outline(text: &str) -> Outline {
     let rewritten = dialects::rewrite(text);
-    let mut walk = Walk::new(text, &rewritten);
+    let mut walk = Walk::new(&rewritten);
     let parser = Parser::new_with_broken_link_callback(&rewritten.text, options(), Some(name_of_item));
     let mut images = Images::default();
     for (event, range) in parser.into_offset_iter() {
@@ -72,7 +73,8 @@ struct Walk<'a> {
     /// The text as the parser sees it.
     source: &'a str,
     rewritten: &'a Rewritten,
-    written: &'a str,
+    /// The names of the tags that are closed somewhere.
+    closed: HashSet<&'a str>,
     outline: Outline,
     /// Blocks that are open.
     depth: usize,
@@ -106,11 +108,11 @@ struct Item {
 }
 
 impl<'a> Walk<'a> {
-    fn new(written: &'a str, rewritten: &'a Rewritten) -> Self {
+    fn new(rewritten: &'a Rewritten) -> Self {
         Self {
             source: &rewritten.text,
             rewritten,
-            written,
+            closed: html::closed(&rewritten.text),
             outline: Outline::default(),
             depth: 0,
             items: Vec::new(),
@@ -143,7 +145,9 @@ impl<'a> Walk<'a> {
             }
             Event::HardBreak => self.line.hard_break(),
             Event::Rule => self.open_block(range.start),
-            Event::InlineHtml(tag) if !html::is_markup(&tag, self.source) => self.line.push_code(&tag, range),
+            Event::InlineHtml(tag) if !html::is_markup(&tag, &self.closed) => {
+                self.line.push_code(&tag, range)
+            }
             Event::InlineHtml(_)
             | Event::Html(_)
             | Event::FootnoteReference(_)

@@ -9,6 +9,7 @@ use super::nothing::Counts;
 use super::progress::time;
 use crate::engine::{OverBudget, RunEnd, RunReport};
 use crate::printable::printable;
+use crate::stage::LeftOut;
 
 /// What a run came to: the accounting, what was made and where it is.
 #[must_use]
@@ -30,6 +31,13 @@ pub fn summary(report: &RunReport, root: &Path) -> String {
     }
     for (class, count) in &snapshot.rejections {
         row("rejected", format!("{count} records: {class}"));
+    }
+    if let Some(files) = snapshot
+        .source_files
+        .as_ref()
+        .filter(|files| **files != LeftOut { read: files.read, ..LeftOut::default() })
+    {
+        row("files", files.to_string());
     }
     if snapshot.source_failures > 0 {
         row("unread", format!("{} files or rows could not be read", snapshot.source_failures));

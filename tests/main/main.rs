@@ -13,6 +13,7 @@ mod budgets;
 mod child;
 mod command_line;
 mod docs_to_qa;
+mod documents;
 mod exits;
 mod expressions;
 mod extent;

@@ -33,6 +33,7 @@ impl Ledger {
             rejected: before.rejected + committed.rejected,
             in_flight: self.admitted - done_now,
             source_failures: self.failures,
+            source_files: self.books.files.clone(),
             total,
             estimate,
             records: sinks.map(|(index, path)| (path.clone(), lines(SINKS + index))).collect(),

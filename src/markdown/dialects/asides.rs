@@ -41,6 +41,11 @@ const DIRECTIVES: &[&str] = &[
     "container",
 ];
 
+/// What begins an aside or a tab of MkDocs.
+const MARKS: &[&str] = &["!!! ", "???+ ", "??? ", "=== \"", "===! \"", "===+ \""];
+/// An aside goes over no more lines.
+const LINES: usize = 500;
+
 /// Rewrites such blocks, from the outside to the inside.
 pub(super) fn rewrite(draft: &mut Draft<'_>) {
     code_tags(draft);
@@ -55,6 +60,7 @@ pub(super) fn rewrite(draft: &mut Draft<'_>) {
 fn pass(draft: &mut Draft<'_>) -> bool {
     let text = draft.text();
     let is_mdx = mdx::is_mdx(&text);
+    let has_marks = MARKS.iter().any(|mark| draft.source.contains(mark));
     let mut changed = false;
     let mut fences = Vec::new();
     let blocks: Vec<(Range<usize>, Option<String>)> = Parser::new_ext(&text, walk::options())
@@ -71,14 +77,16 @@ fn pass(draft: &mut Draft<'_>) -> bool {
         match info {
             Some(info) if directive(draft, &text, &range, &info) => changed = true,
             Some(_) => fences.push(range),
-            None if is_mdx || is_marked(draft.source, range.start) => {
+            None if is_mdx || has_marks && is_marked(draft.source, range.start) => {
                 draft.unindent(range);
                 changed = true;
             }
             None => {}
         }
     }
-    markers(draft, &text, &fences);
+    if has_marks {
+        markers(draft, &text, &fences);
+    }
     changed
 }
 
@@ -88,7 +96,7 @@ fn is_marked(text: &str, at: usize) -> bool {
     let indent = |line: &str| line.len() - line.trim_start_matches([' ', '>']).len();
     let line_end = text[start..].find('\n').map_or(text.len(), |end| start + end);
     let mut own = indent(&text[start..line_end]);
-    for line in text[..start].lines().rev().take(2_000) {
+    for line in text[..start].lines().rev().take(LINES) {
         let words = line.trim_start_matches([' ', '>']);
         if words.is_empty() || indent(line) >= own {
             continue;
@@ -107,7 +115,7 @@ fn is_marked(text: &str, at: usize) -> bool {
 fn marker(line: &str) -> Option<(usize, &str)> {
     let words = line.trim_start_matches([' ', '>']);
     let start = line.len() - words.len();
-    let rest = ["!!! ", "???+ ", "??? ", "=== \"", "===! \"", "===+ \""].iter().find_map(|mark| {
+    let rest = MARKS.iter().find_map(|mark| {
         let keep = usize::from(mark.ends_with('"'));
         words.strip_prefix(mark).map(|_| &words[mark.len() - keep..])
     })?;
@@ -117,7 +125,10 @@ fn marker(line: &str) -> Option<(usize, &str)> {
 /// Covers the marks of MkDocs' asides; their titles stay.
 fn markers(draft: &mut Draft<'_>, text: &str, fences: &[Range<usize>]) {
     let mut start = 0;
-    let is_code = |at: usize| fences.iter().any(|fence| fence.contains(&at));
+    let is_code = |at: usize| {
+        let after = fences.partition_point(|fence| fence.start <= at);
+        after > 0 && fences[after - 1].contains(&at)
+    };
     for line in text.split_inclusive('\n') {
         // A mark is only one with something indented below it.
         let below = text[start + line.len()..].trim_start_matches('\n');

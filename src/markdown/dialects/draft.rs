@@ -35,12 +35,12 @@ impl<'a> Draft<'a> {
 
     /// Covers markup: the parser sees nothing there. What fills its lines leaves them blank.
     pub(super) fn hide(&mut self, range: Range<usize>) {
-        let before = &self.bytes[..range.start];
-        let line = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        let is_blank = |bytes: &[u8]| bytes.iter().all(|byte| matches!(*byte, b' ' | b'\t' | b'>' | HIDDEN));
-        let after = &self.bytes[range.end..];
-        let end = after.iter().position(|byte| *byte == b'\n').unwrap_or(after.len());
-        let whole = is_blank(&before[line..]) && is_blank(&after[..end]);
+        // A longer line holds more than markup, or its indentation makes no difference.
+        const LINE: usize = 4 * 1024;
+        let is_blank = |byte: &u8| matches!(*byte, b' ' | b'\t' | b'>' | HIDDEN);
+        let before = self.bytes[..range.start].iter().rev().take(LINE).find(|byte| !is_blank(byte));
+        let after = self.bytes[range.end..].iter().take(LINE).find(|byte| !is_blank(byte));
+        let whole = [before, after].iter().all(|byte| byte.is_none_or(|byte| *byte == b'\n'));
         self.fill(range, if whole { b' ' } else { HIDDEN });
     }
 

@@ -39,7 +39,7 @@ pub(super) fn has_brackets(text: &str) -> bool {
 
 /// `$..$` and `$$..$$`.
 pub(super) fn dollars(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize> {
-    let rest = &scan.text[at..];
+    let rest = scan.near(at);
     if rest.starts_with("$$") {
         return Some(double(scan, at).unwrap_or(at + 2));
     }

@@ -3,9 +3,8 @@
 use super::super::html;
 use super::scan::Scan;
 
-/// Statements over more lines, and tags of more bytes, are text.
-const LINES: usize = 200;
-const BYTES: usize = 16 * 1024;
+/// Statements over more lines are text.
+const LINES: usize = 100;
 
 /// Whether a text is MDX: there indented text is no code.
 pub(super) fn is_mdx(text: &str) -> bool {
@@ -31,18 +30,18 @@ pub(super) fn statement(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize>
     }
     let rest = &scan.text[at..];
     let end = if rest.starts_with("import") {
-        let (mut end, mut found) = (0, false);
-        for line in rest.split_inclusive('\n').take(LINES) {
-            end += line.len();
-            if is_import(&rest[..end].replace('\n', " ")) {
-                found = true;
-                break;
+        let near = scan.near(at);
+        let line = near.find('\n').map_or(near.len(), |end| end + 1);
+        // Names in braces go over lines.
+        let open = near[..line].contains('{') && !near[..line].contains('}');
+        let end = match open {
+            true => {
+                let brace = near.find('}').filter(|brace| !near[..*brace].contains("\n\n"))?;
+                near[brace..].find('\n').map_or(near.len(), |end| brace + end + 1)
             }
-            if line.trim().is_empty() {
-                break;
-            }
-        }
-        found.then_some(end)?
+            false => line,
+        };
+        is_import(&near[..end].replace('\n', " ")).then_some(end)?
     } else {
         export(rest)?
     };
@@ -131,7 +130,7 @@ fn export(text: &str) -> Option<usize> {
 
 /// The tag of a component: `<Tabs groupId="os">`, `</Tabs>`, `<Icon />`, `<>`.
 pub(super) fn tag(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize> {
-    let rest = &scan.text[at + 1..];
+    let rest = scan.near(at + 1);
     let closes = rest.starts_with('/');
     let name = rest.trim_start_matches('/');
     let length = name.find(|c: char| !(c.is_alphanumeric() || matches!(c, '.' | '_'))).unwrap_or(name.len());
@@ -151,13 +150,15 @@ pub(super) fn tag(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize> {
     }
     let end = tag_end(after)?;
     let has_more = after[..end].trim_matches(['/', '>', ' ', '\n', '\t']).contains(['=', '{']);
-    let closed = format!("</{}>", &name[..length]);
-    if is_fragment && !scan.text.contains("</>") {
+    if is_fragment && !scan.closed.contains("") {
         return None;
     }
     // `<T>` alone is a type or a placeholder.
-    let is_component =
-        closes || is_fragment || after[..end].ends_with("/>") || has_more || rest.contains(&closed);
+    let is_component = closes
+        || is_fragment
+        || after[..end].ends_with("/>")
+        || has_more
+        || scan.closed.contains(&name[..length]);
     let end = at + 1 + (rest.len() - name.len()) + length + end;
     if !is_component {
         return None;
@@ -170,9 +171,6 @@ pub(super) fn tag(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize> {
 fn tag_end(text: &str) -> Option<usize> {
     let (mut depth, mut quote) = (0, None);
     for (at, c) in text.char_indices() {
-        if at > BYTES {
-            return None;
-        }
         match (quote, c) {
             (Some(open), c) if open == c => quote = None,
             (Some(_), _) => {}

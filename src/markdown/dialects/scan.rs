@@ -1,12 +1,16 @@
 //! One pass over the words of a text: at each character that may begin markup of a dialect, the rules are asked.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use pulldown_cmark::{Event, Parser, Tag};
 
-use super::super::walk;
+use super::super::{html, walk};
 use super::draft::Draft;
 use super::{math, mdx, obsidian, tags, templates};
+
+/// Markup goes no further than this, in bytes.
+const MOST: usize = 4 * 1024;
 
 /// A pass over one text.
 pub(super) struct Scan<'d, 'a, 't> {
@@ -17,6 +21,8 @@ pub(super) struct Scan<'d, 'a, 't> {
     code: Vec<Range<usize>>,
     /// What was searched for in vain: it closes nothing further on either.
     missing: Vec<&'static str>,
+    /// The names of the tags that are closed somewhere.
+    pub(super) closed: HashSet<&'t str>,
     /// Whether `\(x\)` is a formula, as others of this text are.
     pub(super) brackets_are_math: bool,
 }
@@ -32,7 +38,7 @@ impl<'d, 'a, 't> Scan<'d, 'a, 't> {
         }
         code.sort_by_key(|range| range.start);
         let brackets_are_math = math::has_brackets(text);
-        Self { draft, text, code, missing: Vec::new(), brackets_are_math }
+        Self { draft, text, code, missing: Vec::new(), closed: html::closed(text), brackets_are_math }
     }
 
     pub(super) fn run(&mut self) {
@@ -75,6 +81,7 @@ impl<'d, 'a, 't> Scan<'d, 'a, 't> {
             b'=' => obsidian::highlight(self, at),
             b'^' => obsidian::block_id(self, at),
             b'{' => templates::braces(self, at),
+            b':' => templates::icon(self, at),
             b'<' => tags::tag(self, at).or_else(|| mdx::tag(self, at)),
             _ => None,
         }
@@ -85,6 +92,18 @@ impl<'d, 'a, 't> Scan<'d, 'a, 't> {
         let after = self.code.partition_point(|code| code.start <= at);
         let code = self.code.get(after.checked_sub(1)?)?;
         (at < code.end).then_some(code.end)
+    }
+
+    /// The end of the element `name` that begins at `at`.
+    pub(super) fn element(&mut self, at: usize, name: &'static str) -> Option<usize> {
+        if self.missing.contains(&name) {
+            return None;
+        }
+        let length = tags::element(&self.text[at..], name);
+        if length.is_none() {
+            self.missing.push(name);
+        }
+        length.map(|length| at + length)
     }
 
     /// Where `wanted` stands next outside of code.
@@ -103,15 +122,21 @@ impl<'d, 'a, 't> Scan<'d, 'a, 't> {
         None
     }
 
-    /// The text from `at` to the end of its line.
+    /// The text from `at` to the end of its line, as far as markup may go.
     pub(super) fn line(&self, at: usize) -> &'t str {
-        let rest = &self.text[at..];
+        let rest = self.near(at);
         &rest[..rest.find('\n').unwrap_or(rest.len())]
+    }
+
+    /// The text from `at` on, as far as markup may go: what is longer is text, and a long text is read in one pass.
+    pub(super) fn near(&self, at: usize) -> &'t str {
+        let rest = &self.text[at..];
+        &rest[..rest.floor_char_boundary(MOST)]
     }
 
     /// The text from `at` to the next blank line.
     pub(super) fn paragraph(&self, at: usize) -> &'t str {
-        let rest = &self.text[at..];
+        let rest = self.near(at);
         let mut end = 0;
         for line in rest.split_inclusive('\n') {
             if line.trim_matches(['>', ' ', '\t', '\n']).is_empty() && end > 0 {

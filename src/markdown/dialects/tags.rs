@@ -13,23 +13,27 @@ pub(super) fn tag(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize> {
         scan.draft.silence(at..end);
         return Some(end);
     }
-    let name =
-        rest.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default().to_ascii_lowercase();
+    let name = scan
+        .near(at + 1)
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .next()
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     let follows = rest.as_bytes().get(name.len()).copied();
     if !matches!(follows, Some(b'>' | b' ' | b'\n' | b'\t' | b'/')) {
         return None;
     }
     if name == "table" {
-        let end = at + element(&scan.text[at..], "table")?;
+        let end = scan.element(at, "table")?;
         scan.draft.table(at..end);
         return Some(end);
     }
-    let name = UNREADABLE.iter().find(|known| **known == name)?;
-    let tag = rest.find('>')?;
+    let name: &'static str = UNREADABLE.iter().find(|known| **known == name)?;
+    let tag = scan.near(at + 1).find('>')?;
     if rest[..tag].ends_with('/') {
         return None;
     }
-    let end = at + element(&scan.text[at..], name)?;
+    let end = scan.element(at, name)?;
     scan.draft.silence(at..end);
     Some(end)
 }

@@ -9,7 +9,7 @@ const MOST: usize = 2 * 1024;
 
 /// What stands between braces.
 pub(super) fn braces(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize> {
-    let rest = &scan.text[at..];
+    let rest = scan.near(at);
     if rest.starts_with("{/*") {
         let end = scan.find(at + 3, "*/}")? + 3;
         scan.draft.silence(at..end);
@@ -35,16 +35,64 @@ pub(super) fn braces(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize> {
         }
         return Some(whole.end);
     }
-    let inside = scan.line(at).strip_prefix('{')?;
+    let line = scan.line(at);
+    let inside = line.strip_prefix('{')?;
     let end = inside.find('}')?;
     let list = &inside[..end];
-    let behind = scan.before(at).is_some_and(|c| matches!(c, ')' | ']' | '`' | '*' | '_'));
     // A role of MyST: `{ref}` before a code span.
-    let is_role = inside[end + 1..].starts_with('`');
-    let is_list = list.starts_with([':', '#', '.']) || list.contains('=');
+    let is_role = inside[end + 1..].starts_with('`') && !list.contains(' ') && !list.is_empty();
     let is_kramdown = list.starts_with(':') && !list.starts_with("::");
-    let plain = list.chars().all(|c| c.is_alphanumeric() || " :#._-=\"'%/".contains(c)) && list.len() > 1;
-    if !plain || !(is_kramdown || is_role || behind && is_list) {
+    let behind = scan.before(at).is_some_and(|c| matches!(c, ')' | ']' | '`' | '*' | '_' | ':'));
+    let is_last = inside[end + 1..].trim().is_empty();
+    let is_list =
+        is_kramdown && is_attributes(list, true) || (behind || is_last) && is_attributes(list, false);
+    if !is_role && !is_list {
+        return None;
+    }
+    scan.draft.hide(at..at + end + 2);
+    Some(at + end + 2)
+}
+
+/// Whether a text is a list of attributes: `.class`, `#id`, `key=value`; of kramdown also words, as `:toc`.
+fn is_attributes(list: &str, words: bool) -> bool {
+    let mut rest = list.trim_start_matches(':').trim();
+    if rest.is_empty() {
+        return false;
+    }
+    let is_name = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | ':' | '%' | '/');
+    while !rest.is_empty() {
+        let mark = rest.starts_with(['.', '#']);
+        let name = if mark { &rest[1..] } else { rest };
+        let length = name.find(|c: char| !is_name(c)).unwrap_or(name.len());
+        let after = &name[length..];
+        let value = after.strip_prefix('=');
+        if length == 0 || !mark && value.is_none() && !words {
+            return false;
+        }
+        rest = match value {
+            Some(value) if value.starts_with(['"', '\'']) => match value[1..].split_once(&value[..1]) {
+                Some((_, after)) => after,
+                None => return false,
+            },
+            Some(value) => value.trim_start_matches(|c: char| is_name(c) || c == '.'),
+            None => after,
+        };
+        if !rest.is_empty() && !rest.starts_with(' ') {
+            return false;
+        }
+        rest = rest.trim_start();
+    }
+    true
+}
+
+/// `:material-clock:` and its like: icons, which say nothing.
+pub(super) fn icon(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize> {
+    let line = scan.line(at);
+    let name = &line[1..];
+    let is_set =
+        ["material-", "octicons-", "fontawesome-", "simple-"].iter().any(|set| name.starts_with(set));
+    let end = name.find(|c: char| !(c.is_ascii_alphanumeric() || c == '-'))?;
+    if !is_set || !name[end..].starts_with(':') {
         return None;
     }
     scan.draft.hide(at..at + end + 2);

@@ -171,6 +171,14 @@ fn markup_of_site_generators_is_taken_off() {
         "* TOC\n{:toc}\n\n## A title {#id .class}\n\nAn image ![](x.png){width=50%} and `code`{.rust} here.\n",
         &["# A title", "An image and code here."],
     );
+    check(
+        "See {ref}`the guide <guide>` and {py:class}`Foo` for it.\n",
+        &["See the guide <guide> and Foo for it."],
+    );
+    check(
+        ":material-clock-fast:{ .lg .middle } Set it up in minutes. { style=\"display: inline\" }\n\nA {.set} and a {a=b} of things.\n",
+        &["Set it up in minutes.", "A {.set} and a {a=b} of things."],
+    );
 }
 
 #[test]

@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
+use super::super::html::{self, Kind};
+use super::super::line::one_line;
+use super::super::outline::{AtomKind, Heading, leads};
+use super::super::sentences;
 use super::{Walk, label, outline};
-use crate::markdown::html::{self, Kind};
-use crate::markdown::line::one_line;
-use crate::markdown::outline::{AtomKind, Heading, leads};
-use crate::markdown::sentences;
 
 impl Walk<'_> {
     /// Adds what an HTML block says.
@@ -49,10 +49,15 @@ impl Walk<'_> {
     /// Makes a heading of HTML one of the outline; whether its lines are its own.
     fn html_heading(&mut self, level: u8, stretch: &html::Stretch, place: usize) -> bool {
         let text = self.source;
-        let Some(open) = text[..place].rfind("<h").or_else(|| text[..place].rfind("<H")) else {
+        // Its tags stand beside it.
+        const FAR: usize = 2_000;
+        let (first, last) =
+            (text.floor_char_boundary(place.saturating_sub(FAR)), text.floor_char_boundary(place + FAR));
+        let Some(open) = text[first..place].rfind("<h").or_else(|| text[first..place].rfind("<H")) else {
             return false;
         };
-        let Some(close) = text[place..].find("</h").or_else(|| text[place..].find("</H")) else {
+        let open = first + open;
+        let Some(close) = text[place..last].find("</h").or_else(|| text[place..last].find("</H")) else {
             return false;
         };
         let start = text[..open].rfind('\n').map_or(0, |end| end + 1);

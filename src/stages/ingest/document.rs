@@ -11,7 +11,62 @@ pub(super) fn read(path: &str, limit: u64) -> Result<String, String> {
     if bytes.len() as u64 > limit {
         return Err(format!("larger than `limit_bytes` ({limit})"));
     }
-    decode(bytes)
+    match other_kind(path, &bytes) {
+        Some(kind) => Err(format!("{kind}, no Markdown or text: convert it first, with pandoc for instance")),
+        None => decode(bytes),
+    }
+}
+
+/// Why the file at `path` cannot be read as a document, as far as its beginning shows.
+pub(super) fn look(path: &str, limit: u64) -> Result<(), String> {
+    const BEGINNING: u64 = 4 * 1024;
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    let length = file.metadata().map_err(|error| error.to_string())?.len();
+    if length > limit {
+        return Err(format!("larger than `limit_bytes` ({limit})"));
+    }
+    let mut bytes = Vec::new();
+    file.take(BEGINNING).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    if let Some(kind) = other_kind(path, &bytes) {
+        return Err(format!("{kind}, no Markdown or text: convert it first, with pandoc for instance"));
+    }
+    let cut = length > bytes.len() as u64;
+    match std::str::from_utf8(&bytes) {
+        // A character may be cut at the end of what was read.
+        Err(error) if !cut || error.error_len().is_some() => decode(bytes).map(drop),
+        _ if bytes.contains(&0) => decode(bytes).map(drop),
+        _ => Ok(()),
+    }
+}
+
+/// What a file is that is no text to be read: by its first bytes, or by the ending of its name where these say nothing.
+fn other_kind(path: &str, bytes: &[u8]) -> Option<&'static str> {
+    const FIRST: &[(&[u8], &str)] = &[
+        (b"%PDF-", "a PDF file"),
+        (b"PK\x03\x04", "a ZIP archive, as .docx, .xlsx and .epub files are"),
+        (b"\xd0\xcf\x11\xe0", "an old Office file"),
+        (b"{\\rtf", "an RTF file"),
+        (b"\x1f\x8b", "a gzip archive"),
+        (b"\x89PNG", "a picture"),
+        (b"GIF8", "a picture"),
+        (b"\xff\xd8\xff", "a picture"),
+    ];
+    if let Some((_, kind)) = FIRST.iter().find(|(first, _)| bytes.starts_with(first)) {
+        return Some(kind);
+    }
+    let start = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes).trim_ascii_start();
+    let begins =
+        |with: &str| start.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with.as_bytes()));
+    let ending =
+        std::path::Path::new(path).extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    let is = |endings: &[&str]| endings.iter().any(|known| ending.eq_ignore_ascii_case(known));
+    if begins("<!doctype html") || begins("<html") || is(&["html", "htm", "xhtml"]) {
+        return Some("an HTML page");
+    }
+    if is(&["ipynb"]) {
+        return Some("a notebook");
+    }
+    (begins("<?xml") || begins("<svg")).then_some("an XML file")
 }
 
 /// The text of a file's bytes: UTF-8, or UTF-16 with a byte order mark.
@@ -66,6 +121,36 @@ mod tests {
         check(b"ab\0", Err("not text: a NUL at byte 2"));
         check(b"\xff\xfea", Err("not text: UTF-16 with an odd number of bytes"));
         check(b"\xff\xfe\0\xd8", Err("not text: broken UTF-16"));
+    }
+
+    #[test]
+    fn what_is_another_kind_of_file_is_refused_by_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let check = |name: &str, bytes: &[u8], expected: Option<&str>| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            let path = path.to_str().unwrap();
+            for found in [read(path, 100_000).map(drop), look(path, 100_000)] {
+                match (found, expected) {
+                    (Ok(()), None) => {}
+                    (Err(message), Some(expected)) => {
+                        assert!(message.contains(expected), "{name}: {message}")
+                    }
+                    (found, _) => panic!("{name}: {found:?}"),
+                }
+            }
+        };
+        check("a.md", b"\n<!DOCTYPE HTML>\n<style>p {}</style>", Some("an HTML page"));
+        check("a.html", b"<p>A fragment.</p>", Some("an HTML page"));
+        check("a.ipynb", b"{\"cells\": []}", Some("a notebook"));
+        check("a.txt", b"%PDF-1.7\n", Some("a PDF file"));
+        check("b.txt", b"PK\x03\x04...", Some(".docx"));
+        check("c.txt", b"\xef\xbb\xbf<?xml version=\"1.0\"?>", Some("an XML file"));
+        check("d.txt", b"ab\xff", Some("no UTF-8 at byte 2"));
+        check("e.txt", b"ab\0", Some("a NUL at byte 2"));
+        check("f.md", b"<p align=\"center\">A README</p>", None);
+        check("g.md", "ä".repeat(4_000).as_bytes(), None);
+        check("h.md", format!("a{}", "ä".repeat(4_000)).as_bytes(), None);
     }
 
     #[test]

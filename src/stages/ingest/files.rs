@@ -1,10 +1,11 @@
-//! The files that a glob matches, and what to say when it matches none.
+//! The files that a glob matches, those beside them that it does not, and what to say when it matches none.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
-use glob::MatchOptions;
+use glob::{MatchOptions, Pattern};
 
+use super::walk::{self, Skip};
 use crate::stage::SourceFailure;
 
 /// A file's path, or a folder that cannot be read.
@@ -16,23 +17,90 @@ const LIKE_A_SHELL: MatchOptions =
 /// Names less alike than this (Jaro-Winkler) are not proposed.
 const ALIKE: f64 = 0.8;
 
-/// The files that `pattern` matches, without a leading `./`.
-pub(super) fn matching(pattern: &str) -> Result<Vec<Found>, String> {
+/// What a pattern came to.
+#[derive(Debug, Default)]
+pub(super) struct Matched {
+    /// The files it matches, each once, without a leading `./`.
+    pub(super) found: Vec<Found>,
+    /// Files where it looked that are not hidden and that it does not match.
+    pub(super) others: BTreeSet<String>,
+    /// Folders that were passed over.
+    pub(super) skipped: BTreeSet<String>,
+}
+
+/// The files that `pattern` matches; folders named in `skip` are passed over where the pattern goes into any depth.
+pub(super) fn matching(pattern: &str, skip: &[String]) -> Result<Matched, String> {
     let pattern = without_dot(pattern);
     if Path::new(pattern).is_file() {
         // A name may hold brackets, which a glob would take for a choice of letters.
-        return Ok(vec![Ok(pattern.to_owned())]);
+        return Ok(Matched { found: vec![Ok(pattern.to_owned())], ..Matched::default() });
     }
-    let paths = glob::glob_with(pattern, LIKE_A_SHELL)
-        .map_err(|error| format!("`{pattern}` is no glob: {}", error.msg))?;
-    let mut found = Vec::new();
-    for path in paths {
-        match path {
-            Ok(path) => found.extend(regular(&path)),
-            Err(error) => found.push(Err(failure(error.path(), error.error().to_string()))),
+    let compiled = Pattern::new(pattern).map_err(|error| format!("`{pattern}` is no glob: {}", error.msg))?;
+    let (start, rest) = start_of(pattern);
+    let mut matched = match rest.contains("**") {
+        true => walked(start, rest, &compiled, skip),
+        false => globbed(pattern, start, rest, &compiled)?,
+    };
+    matched.found = once(matched.found);
+    Ok(matched)
+}
+
+/// The folder that a pattern starts in, with a slash at its end, and the rest.
+fn start_of(pattern: &str) -> (&str, &str) {
+    let glob = pattern.find(['*', '?', '[']).unwrap_or(pattern.len());
+    pattern.split_at(pattern[..glob].rfind('/').map_or(0, |slash| slash + 1))
+}
+
+/// The files below a folder.
+fn walked(start: &str, rest: &str, pattern: &Pattern, skip: &[String]) -> Matched {
+    let named = |name: &str| rest.split('/').any(|part| part == name);
+    let names: Vec<String> = skip.iter().filter(|name| !named(name)).cloned().collect();
+    let hidden = !rest.split('/').any(|part| part.starts_with('.'));
+    let mut matched = Matched::default();
+    if !Path::new(if start.is_empty() { "." } else { start }).is_dir() {
+        return matched;
+    }
+    let walked = walk::through(start, &Skip { names: &names, hidden });
+    for path in walked.files {
+        match pattern.matches_with(&path, LIKE_A_SHELL) {
+            true => matched.found.extend(regular(Path::new(&path))),
+            false if is_shown(&path) => drop(matched.others.insert(path)),
+            false => {}
         }
     }
-    Ok(once(found))
+    let failures = walked.failures.into_iter();
+    matched.found.extend(failures.map(|(path, message)| Err(failure(Path::new(&path), message))));
+    matched.skipped = walked.skipped.into_iter().collect();
+    matched
+}
+
+/// The files of a pattern that goes no deeper than it is long.
+fn globbed(pattern: &str, start: &str, rest: &str, compiled: &Pattern) -> Result<Matched, String> {
+    let paths = glob::glob_with(pattern, LIKE_A_SHELL)
+        .map_err(|error| format!("`{pattern}` is no glob: {}", error.msg))?;
+    let mut matched = Matched::default();
+    for path in paths {
+        match path {
+            Ok(path) => matched.found.extend(regular(&path)),
+            Err(error) => matched.found.push(Err(failure(error.path(), error.error().to_string()))),
+        }
+    }
+    if !rest.is_empty() && !rest.contains('/') {
+        let names = names(start).into_iter().map(|name| format!("{start}{name}"));
+        let others = names.filter(|path| !compiled.matches_with(path, LIKE_A_SHELL) && is_shown(path));
+        matched.others = others.filter(|path| Path::new(path).is_file()).collect();
+    }
+    Ok(matched)
+}
+
+/// Whether the name does not begin with a dot.
+fn is_shown(path: &str) -> bool {
+    !path.rsplit('/').next().unwrap_or_default().starts_with('.')
+}
+
+/// Whether a path is a pattern and not the name of one file.
+pub(super) fn is_pattern(path: &str) -> bool {
+    path.contains(['*', '?', '[']) && !Path::new(without_dot(path)).is_file()
 }
 
 /// Each file once, in the order of the paths. Of several paths to one file, as links to folders make them,
@@ -177,24 +245,28 @@ mod tests {
             ("docs", vec![]),
             ("none/*.md", vec![]),
         ] {
-            let mut found: Vec<String> =
-                matching(&format!("{root}{pattern}")).unwrap().into_iter().map(Result::unwrap).collect();
+            let mut found: Vec<String> = matching(&format!("{root}{pattern}"), &[])
+                .unwrap()
+                .found
+                .into_iter()
+                .map(Result::unwrap)
+                .collect();
             found.sort();
             let expected: Vec<String> = expected.iter().map(|path| format!("{root}{path}")).collect();
             assert_eq!(found, expected, "{pattern}");
         }
-        assert!(matching("a/***").unwrap_err().contains("no glob"));
+        assert!(matching("a/***", &[]).unwrap_err().contains("no glob"));
     }
 
     #[test]
     fn names_with_brackets_and_broken_links_are_found() {
         let (_kept, root) = folder();
         std::fs::write(format!("{root}docs/[x].md"), "x").unwrap();
-        assert_eq!(matching(&format!("{root}docs/[x].md")).unwrap().len(), 1);
+        assert_eq!(matching(&format!("{root}docs/[x].md"), &[]).unwrap().found.len(), 1);
         #[cfg(unix)]
         {
             std::os::unix::fs::symlink("nowhere", format!("{root}docs/link.md")).unwrap();
-            let found = matching(&format!("{root}docs/l*.md")).unwrap();
+            let found = matching(&format!("{root}docs/l*.md"), &[]).unwrap().found;
             assert!(found[0].as_ref().unwrap_err().message.contains("No such file"));
         }
     }
@@ -204,10 +276,36 @@ mod tests {
     fn links_to_folders_give_no_file_twice() {
         let (_kept, root) = folder();
         std::os::unix::fs::symlink("../docs", format!("{root}docs/aa")).unwrap();
-        let found = matching(&format!("{root}docs/**/*.md")).unwrap();
+        let found = matching(&format!("{root}docs/**/*.md"), &[]).unwrap().found;
         let names: Vec<&str> =
             found.iter().map(|found| path_of(found).strip_prefix(&root).unwrap()).collect();
         assert_eq!(names, ["docs/a.md", "docs/b.md", "docs/deep/c.md"]);
+    }
+
+    #[test]
+    fn files_beside_those_that_match_are_known() {
+        let (_kept, root) = folder();
+        for (pattern, expected) in [
+            ("docs/**/*.md", vec!["docs/rows.csv"]),
+            ("docs/**/a.md", vec!["docs/b.md", "docs/deep/c.md", "docs/rows.csv"]),
+            ("docs/a*.md", vec!["docs/b.md", "docs/rows.csv"]),
+            ("*/a.md", vec![]),
+            ("docs/a.md", vec![]),
+        ] {
+            let found = matching(&format!("{root}{pattern}"), &[]).unwrap();
+            let expected: Vec<String> = expected.iter().map(|path| format!("{root}{path}")).collect();
+            assert_eq!(found.others.into_iter().collect::<Vec<_>>(), expected, "{pattern}");
+        }
+        std::fs::create_dir_all(format!("{root}docs/node_modules/x")).unwrap();
+        std::fs::write(format!("{root}docs/node_modules/x/n.md"), "x").unwrap();
+        let skip = ["node_modules".to_owned()];
+        let found = matching(&format!("{root}docs/**/*.md"), &skip).unwrap();
+        assert_eq!((found.found.len(), found.skipped.len()), (3, 1));
+        // What a pattern names is meant.
+        let found = matching(&format!("{root}docs/**/node_modules/**/*.md"), &skip).unwrap();
+        assert_eq!((found.found.len(), found.skipped.len()), (1, 0));
+        let found = matching(&format!("{root}docs/node_modules/**/*.md"), &skip).unwrap();
+        assert_eq!((found.found.len(), found.skipped.len()), (1, 0));
     }
 
     #[test]

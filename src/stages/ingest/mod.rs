@@ -1,12 +1,15 @@
 //! `ingest`: reads documents and rows, in the order of their paths.
 //!
 //! First in the pipeline. Here are the options, the list of files and the fields of the records; `files`
-//! finds what globs match, `document` decodes one text file, `rows` streams JSONL and CSV. What cannot be
-//! read is a source failure that names the file or row, and the run goes on. Cutting is left to `section`.
+//! finds what globs match (`walk` goes through folders, `selection` counts what no path takes), `document` decodes one text
+//! file, `rows` streams JSONL and CSV. What cannot be read is a source failure that names the file or row, and the run
+//! goes on. Cutting is left to `section`.
 
 mod document;
 mod files;
 pub(in crate::stages) mod rows;
+mod selection;
+mod walk;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -17,10 +20,11 @@ use serde_json::{Map, Value, json};
 
 use self::files::Found;
 use self::rows::Rows;
+use self::selection::Selection;
 use super::{Describe, Role};
 use crate::config::CheckContext;
 use crate::record::Record;
-use crate::stage::{BuildContext, BuildError, Declare, Part, Source, SourceFailure, Unit};
+use crate::stage::{BuildContext, BuildError, Declare, LeftOut, Part, Source, SourceFailure, Unit};
 
 /// Rows looked at, before a run, for the names of their fields.
 const PEEK: usize = 100;
@@ -30,8 +34,14 @@ const PEEK: usize = 100;
 #[serde(deny_unknown_fields)]
 pub(super) struct Ingest {
     /// Files or globs (`**` is any depth of folders), relative to the working directory; may name `vars`. A
-    /// file matched twice, or found through a link too, is read once.
+    /// file matched twice, or found through a link too, is read once. What lies where a glob looks and is not
+    /// read is counted and told; hidden files and folders are not looked at.
     pub paths: Vec<String>,
+    /// Names of folders that `**` does not go into, unless the path names them; with any given, folders that
+    /// a cache (`CACHEDIR.TAG`, as in Cargo's `target`) or a Python environment (`pyvenv.cfg`) marks are passed over too. `[]` for
+    /// none. `.gitignore` is not heeded: data often stands in it.
+    #[serde(default = "skip_folders")]
+    pub skip_folders: Vec<String>,
     /// How the files are read; `auto` goes by the ending: `.md`, `.mdx`, `.markdown` and `.txt` are documents,
     /// `.jsonl` and `.ndjson` JSON lines, `.csv` and `.tsv` rows of texts.
     #[serde(default)]
@@ -57,6 +67,10 @@ pub(super) enum IngestFormat {
     Jsonl,
     /// One record a row; the first row names the fields. A column without a name is left out.
     Csv,
+}
+
+fn skip_folders() -> Vec<String> {
+    ["node_modules", "bower_components", "__pycache__"].map(str::to_owned).to_vec()
 }
 
 fn limit_bytes() -> u64 {
@@ -105,21 +119,24 @@ impl Declare for Ingest {
             let message = format!("{delimiter:?} cannot stand between columns");
             context.problem("/delimiter", message).expected("one character of ASCII, no quote or line end");
         }
+        let mut selection = Selection::default();
         for (index, path) in self.paths.iter().enumerate() {
             let at = format!("/paths/{index}");
             if let Some(pattern) = context.render(&at, path) {
-                self.check_path(context, &at, &pattern);
+                self.check_path(context, &at, &pattern, &mut selection);
             }
         }
+        self.tell_selection(context, selection);
     }
 
     fn build(&self, context: &BuildContext) -> Result<Part, BuildError> {
-        let mut found = Vec::new();
+        let mut selection = Selection::default();
         for path in &self.paths {
             let pattern = context.render(path)?;
-            found.extend(files::matching(&pattern).map_err(BuildError::Other)?);
+            let matched = files::matching(&pattern, &self.skip_folders).map_err(BuildError::Other)?;
+            selection.add(self, &pattern, matched);
         }
-        Ok(Part::Source(Box::new(Files::new(found, self.clone()))))
+        Ok(Part::Source(Box::new(Files::new(selection, self.clone()))))
     }
 }
 
@@ -130,41 +147,87 @@ impl Ingest {
     }
 
     /// Reports what is wrong with one rendered path, and tells the fields of the records it gives.
-    fn check_path(&self, context: &mut CheckContext<'_>, at: &str, pattern: &str) {
-        let found = match files::matching(pattern) {
-            Ok(found) => found,
+    fn check_path(&self, context: &mut CheckContext<'_>, at: &str, pattern: &str, selection: &mut Selection) {
+        let matched = match files::matching(pattern, &self.skip_folders) {
+            Ok(matched) => matched,
             Err(message) => {
                 context.problem(at, message);
                 return;
             }
         };
+        let skipped = matched.skipped.iter().next().cloned();
+        let found = selection.add(self, pattern, matched);
         if found.is_empty() {
-            let hint = context.found_elsewhere(pattern).or_else(|| files::hint(pattern));
+            let skipped = skipped.map(|folder| format!("`{folder}` was not looked into, by `skip_folders`"));
+            let hint = skipped.or_else(|| context.found_elsewhere(pattern)).or_else(|| files::hint(pattern));
             let hint = hint.or_else(|| context.missing_hint(pattern));
             context.problem(at, format!("`{pattern}` matches no file")).hint = hint;
             return;
         }
-        for file in found.iter().filter_map(|found| found.as_ref().ok()) {
-            context.depends_on(file);
-            let rows = match self.format.of(file) {
-                Some(IngestFormat::Jsonl) => rows::jsonl(file),
-                Some(IngestFormat::Csv) => self.delimited(file),
-                Some(_) => {
-                    context.makes(&["text", "source", "source.path", "source.name", "source.stem", "group"]);
+        let mut unreadable = Vec::new();
+        for found in &found {
+            let file = match found {
+                Ok(file) => file,
+                Err(failure) => {
+                    unreadable.push((failure.unit.clone(), failure.message.clone()));
                     continue;
                 }
-                None => {
-                    context
-                        .problem(at, format!("the ending of `{file}` does not say how to read it"))
-                        .expected(".md, .mdx, .markdown, .txt, .jsonl, .ndjson, .csv, .tsv; or `format`");
-                    return;
-                }
             };
-            match rows {
-                Ok(rows) => tell_fields(context, rows),
-                // The run reports the file as a source failure; here its fields are unknown.
-                Err(_) => context.opens(),
+            context.depends_on(file);
+            if self.format.of(file).is_none() {
+                context
+                    .problem(at, format!("the ending of `{file}` does not say how to read it"))
+                    .expected(".md, .mdx, .markdown, .txt, .jsonl, .ndjson, .csv, .tsv; or `format`");
+                return;
             }
+            if let Err(message) = self.look(context, file) {
+                // Its fields are unknown; the run reports it as a source failure.
+                context.opens();
+                unreadable.push((file.clone(), message));
+            }
+        }
+        if unreadable.len() == found.len() {
+            let (file, message) = unreadable.swap_remove(0);
+            let message = match found.len() {
+                1 => format!("`{file}` cannot be read: {message}"),
+                all => format!("none of the {all} files can be read; `{file}`: {message}"),
+            };
+            context.problem(at, message);
+        }
+        selection.unreadable.extend(unreadable);
+    }
+
+    /// Looks at the beginning of a file, and tells the fields of its records.
+    fn look(&self, context: &mut CheckContext<'_>, file: &str) -> Result<(), String> {
+        let rows = match self.format.of(file) {
+            Some(IngestFormat::Jsonl) => rows::jsonl(file)?,
+            Some(IngestFormat::Csv) => self.delimited(file)?,
+            _ => {
+                document::look(file, self.limit_bytes)?;
+                context.makes(&["text", "source", "source.path", "source.name", "source.stem", "group"]);
+                return Ok(());
+            }
+        };
+        if let Some((row, message)) = tell_fields(context, rows) {
+            context.warning("/paths", format!("`{file}:{row}` cannot be read: {message}"));
+        }
+        Ok(())
+    }
+
+    /// Tells what the paths do not take, and what cannot be read.
+    fn tell_selection(&self, context: &mut CheckContext<'_>, mut selection: Selection) {
+        const SHOWN: usize = 3;
+        let left_out = selection.left_out();
+        if !left_out.kinds.is_empty() || !left_out.folders.is_empty() {
+            context.warning("/paths", left_out.to_string());
+        }
+        let unreadable = &selection.unreadable;
+        for (file, message) in unreadable.iter().take(SHOWN) {
+            context.warning("/paths", format!("`{file}` cannot be read: {message}"));
+        }
+        if unreadable.len() > SHOWN {
+            let more = unreadable.len() - SHOWN;
+            context.warning("/paths", format!("{more} more files cannot be read"));
         }
     }
 }
@@ -178,17 +241,22 @@ fn delimiter(given: Option<char>, path: &str) -> u8 {
     }
 }
 
-/// Tells the fields of the first rows; there may be others where not all rows were seen.
-fn tell_fields(context: &mut CheckContext<'_>, rows: Rows) {
+/// Tells the fields of the first rows; there may be others where not all rows were seen. Returns the first row that
+/// cannot be read, and why.
+fn tell_fields(context: &mut CheckContext<'_>, rows: Rows) -> Option<(u64, String)> {
+    let mut wrong = None;
     let mut names: BTreeSet<String> = BTreeSet::new();
-    for (seen, (_, row)) in rows.enumerate() {
+    for (seen, (number, row)) in rows.enumerate() {
         if seen == PEEK {
             context.opens();
             break;
         }
         match row {
             Ok(fields) => names.extend(fields.into_iter().map(|(name, _)| name)),
-            Err(_) => context.opens(),
+            Err(message) => {
+                context.opens();
+                wrong.get_or_insert((number, message));
+            }
         }
     }
     if !names.contains("source") {
@@ -196,6 +264,7 @@ fn tell_fields(context: &mut CheckContext<'_>, rows: Rows) {
     }
     let names: Vec<&str> = names.iter().map(String::as_str).chain(["source", "group"]).collect();
     context.makes(&names);
+    wrong
 }
 
 /// The running part: the files still to be read, and the rows of the one that is open.
@@ -204,18 +273,20 @@ struct Files {
     config: Ingest,
     open: Option<(String, Rows)>,
     units: Option<u64>,
+    left_out: LeftOut,
 }
 
 impl Files {
-    fn new(found: Vec<Found>, config: Ingest) -> Self {
-        let found = files::once(found);
+    fn new(mut selection: Selection, config: Ingest) -> Self {
+        let left_out = selection.left_out();
+        let found = selection.found;
         let is_rows = |found: &Found| {
             found.as_ref().is_ok_and(|path| {
                 matches!(config.format.of(path), Some(IngestFormat::Jsonl | IngestFormat::Csv))
             })
         };
         let units = if found.iter().any(is_rows) { None } else { Some(found.len() as u64) };
-        Self { waiting: found.into_iter(), config, open: None, units }
+        Self { waiting: found.into_iter(), config, open: None, units, left_out }
     }
 
     /// The next row of the open file.
@@ -289,6 +360,10 @@ impl Source for Files {
 
     fn units(&self) -> Option<u64> {
         self.units
+    }
+
+    fn left_out(&self) -> Option<LeftOut> {
+        Some(self.left_out.clone())
     }
 
     fn skip_units(&mut self, units: u64) -> u64 {

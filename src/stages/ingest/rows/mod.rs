@@ -26,7 +26,7 @@ fn is_utf16(start: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-pub(super) mod testing {
+pub(crate) mod testing {
     use super::Rows;
     use serde_json::{Value, json};
 

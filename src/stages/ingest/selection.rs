@@ -1,0 +1,82 @@
+//! What all paths of an `ingest` come to: the files it reads, and what it leaves out where it looks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use super::Ingest;
+use super::files::{self, Found, Matched};
+use crate::stage::LeftOut;
+
+/// What all paths together came to.
+#[derive(Debug, Default)]
+pub(super) struct Selection {
+    /// The files, each once after `left_out`.
+    pub(super) found: Vec<Found>,
+    others: BTreeSet<String>,
+    skipped: BTreeSet<String>,
+    /// Files that cannot be read, as far as a look at their beginning shows, and why.
+    pub(super) unreadable: Vec<(String, String)>,
+}
+
+impl Selection {
+    /// Adds what one path came to, and returns the files that it gives. Of what a pattern matches, files whose ending
+    /// says nothing are left out, where others can be read.
+    pub(super) fn add(&mut self, config: &Ingest, pattern: &str, matched: Matched) -> Vec<Found> {
+        let Matched { mut found, others, skipped } = matched;
+        let can_be_read = |found: &Found| found.as_ref().is_ok_and(|path| config.format.of(path).is_some());
+        if files::is_pattern(pattern) && found.iter().any(can_be_read) {
+            let (kept, left): (Vec<Found>, Vec<Found>) =
+                found.into_iter().partition(|found| found.is_err() || can_be_read(found));
+            self.others.extend(left.into_iter().flatten());
+            found = kept;
+        }
+        self.found.extend(found.iter().cloned());
+        self.others.extend(others);
+        self.skipped.extend(skipped);
+        found
+    }
+
+    /// What is left out, now that all paths are known.
+    pub(super) fn left_out(&mut self) -> LeftOut {
+        let found = files::once(std::mem::take(&mut self.found));
+        for file in found.iter().flatten() {
+            self.others.remove(file);
+        }
+        self.found = found;
+        let read = self.found.iter().flatten().count() as u64;
+        count(read, &self.others, &self.skipped)
+    }
+}
+
+/// Files by kind: those of one ending together, as `.pdf`; others as what they are.
+fn count(read: u64, files: &BTreeSet<String>, folders: &BTreeSet<String>) -> LeftOut {
+    let mut kinds: BTreeMap<String, u64> = BTreeMap::new();
+    for file in files {
+        *kinds.entry(kind(file)).or_default() += 1;
+    }
+    LeftOut { read, kinds, folders: folders.iter().cloned().collect() }
+}
+
+fn kind(file: &str) -> String {
+    match Path::new(file).extension().and_then(|ending| ending.to_str()) {
+        Some(ending) => format!(".{}", ending.to_lowercase()),
+        None => "without an ending".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_counted_the_most_frequent_first() {
+        let files = ["a.pdf", "b.PDF", "c.docx", "Makefile", "d/e.pdf"];
+        let files: BTreeSet<String> = files.iter().map(|file| (*file).to_owned()).collect();
+        let told = count(2, &files, &BTreeSet::from(["x/node_modules".to_owned()]));
+        assert_eq!(
+            told.to_string(),
+            "read 2 files, left out 5: 3 .pdf, 1 .docx, 1 without an ending; not looked into: x/node_modules"
+        );
+        assert_eq!(count(1, &BTreeSet::new(), &BTreeSet::new()).to_string(), "read 1 file, left out none");
+    }
+}

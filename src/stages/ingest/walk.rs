@@ -1,0 +1,217 @@
+//! A walk through the folders below one folder, for patterns with `**`: each real folder once, so that links end.
+//!
+//! Folders nearest to the start come first, real ones before links to them, by name: the same files under the same paths at every
+//! walk. Folders of dependencies and caches are passed over, as tools that heed `.gitignore` do.
+
+use std::collections::HashSet;
+use std::fs::{DirEntry, Metadata};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// A walk that takes longer than this says where it is.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often it says so.
+const AGAIN: Duration = Duration::from_secs(10);
+/// Files that mark the folder they lie in as a cache or an environment of a language.
+const MARKS: &[&str] = &["CACHEDIR.TAG", "pyvenv.cfg"];
+
+/// Which folders are not gone into.
+#[derive(Debug, Clone)]
+pub(super) struct Skip<'a> {
+    /// Names of folders.
+    pub(super) names: &'a [String],
+    /// Whether those whose name begins with a dot are.
+    pub(super) hidden: bool,
+}
+
+/// What a walk found.
+#[derive(Debug, Default)]
+pub(super) struct Walked {
+    /// Everything but folders, with its path.
+    pub(super) files: Vec<String>,
+    /// Folders that cannot be read, and why.
+    pub(super) failures: Vec<(String, String)>,
+    /// Folders that were passed over for their names or marks.
+    pub(super) skipped: Vec<String>,
+}
+
+struct Folder {
+    path: String,
+    is_link: bool,
+    /// Whether the pattern names it, so that it is read whatever it is.
+    is_start: bool,
+}
+
+/// Walks through `start`, a path with a slash at its end, or nothing for the working directory.
+pub(super) fn through(start: &str, skip: &Skip<'_>) -> Walked {
+    let mut walk =
+        Walk { skip, walked: Walked::default(), seen: HashSet::new(), tell: Instant::now() + PATIENCE };
+    let mut level = vec![Folder { path: start.to_owned(), is_link: false, is_start: true }];
+    while !level.is_empty() {
+        level.sort_by(|a, b| (a.is_link, &a.path).cmp(&(b.is_link, &b.path)));
+        let mut below = Vec::new();
+        for folder in level {
+            walk.tell(start, &folder.path);
+            walk.folder(&folder, &mut below);
+        }
+        level = below;
+    }
+    walk.walked
+}
+
+struct Walk<'a> {
+    skip: &'a Skip<'a>,
+    walked: Walked,
+    seen: HashSet<Identity>,
+    tell: Instant,
+}
+
+impl Walk<'_> {
+    fn folder(&mut self, folder: &Folder, below: &mut Vec<Folder>) {
+        let path = if folder.path.is_empty() { Path::new(".") } else { Path::new(&folder.path) };
+        let listed =
+            path.metadata().and_then(|found| Ok((identity(path, &found)?, std::fs::read_dir(path)?)));
+        let entries = match listed {
+            Ok((identity, _)) if !self.seen.insert(identity.clone()) => return,
+            Ok((_, entries)) => entries.filter_map(Result::ok).collect::<Vec<DirEntry>>(),
+            Err(error) => return self.walked.failures.push((folder.path.clone(), error.to_string())),
+        };
+        let is_marked = entries.iter().any(|entry| MARKS.iter().any(|mark| entry.file_name() == *mark));
+        if is_marked && !folder.is_start && !self.skip.names.is_empty() {
+            return self.walked.skipped.push(folder.path.trim_end_matches('/').to_owned());
+        }
+        for entry in entries {
+            let name = entry.file_name();
+            let path = format!("{}{}", folder.path, name.to_string_lossy());
+            let kind = entry.file_type();
+            let is_link = kind.as_ref().is_ok_and(std::fs::FileType::is_symlink);
+            let is_folder = match is_link {
+                true => Path::new(&path).is_dir(),
+                false => kind.is_ok_and(|kind| kind.is_dir()),
+            };
+            if !is_folder {
+                self.walked.files.push(path);
+            } else if self.skip.hidden && name.to_string_lossy().starts_with('.') {
+                // As in a shell, without a word.
+            } else if self.skip.names.iter().any(|skipped| name == skipped.as_str()) {
+                self.walked.skipped.push(path);
+            } else {
+                below.push(Folder { path: format!("{path}/"), is_link, is_start: false });
+            }
+        }
+    }
+
+    /// Says where the walk is, when it takes long.
+    fn tell(&mut self, start: &str, at: &str) {
+        if Instant::now() < self.tell {
+            return;
+        }
+        self.tell = Instant::now() + AGAIN;
+        let start = if start.is_empty() { "." } else { start };
+        let (folders, files) = (self.seen.len(), self.walked.files.len());
+        tracing::info!(
+            "looking for files below `{start}`: {folders} folders and {files} files so far, now in `{at}`"
+        );
+    }
+}
+
+/// What tells one real folder from another.
+#[cfg(unix)]
+type Identity = (u64, u64);
+#[cfg(not(unix))]
+type Identity = std::path::PathBuf;
+
+#[cfg(unix)]
+#[expect(clippy::unnecessary_wraps, reason = "elsewhere the path is asked for, which may fail")]
+fn identity(_: &Path, found: &Metadata) -> std::io::Result<Identity> {
+    use std::os::unix::fs::MetadataExt;
+    Ok((found.dev(), found.ino()))
+}
+
+#[cfg(not(unix))]
+fn identity(path: &Path, _: &Metadata) -> std::io::Result<Identity> {
+    path.canonicalize()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Checks the files and the folders passed over of a walk through a folder with these files.
+    fn check(
+        files: &[&str],
+        links: &[(&str, &str)],
+        names: &[&str],
+        expected: &[&str],
+        passed_over: &[&str],
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        for name in files {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "x").unwrap();
+        }
+        #[cfg(unix)]
+        for (to, at) in links {
+            std::os::unix::fs::symlink(to, folder.path().join(at)).unwrap();
+        }
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let start = format!("{}/", folder.path().to_str().unwrap());
+        let walked = through(&start, &Skip { names: &names, hidden: true });
+        let bare = |paths: Vec<String>| -> Vec<String> {
+            let mut paths: Vec<String> = paths.iter().map(|path| path.replacen(&start, "", 1)).collect();
+            paths.sort();
+            paths
+        };
+        assert_eq!(bare(walked.files), expected);
+        assert_eq!(bare(walked.skipped), passed_over);
+        assert!(walked.failures.is_empty());
+    }
+
+    #[test]
+    fn folders_of_dependencies_and_caches_are_passed_over() {
+        let files = [
+            "a.md",
+            "b/c.md",
+            "node_modules/d.md",
+            "b/node_modules/e.md",
+            "target/CACHEDIR.TAG",
+            "target/f.md",
+            "venv/pyvenv.cfg",
+            ".git/g.md",
+        ];
+        let passed_over = ["b/node_modules", "node_modules", "target", "venv"];
+        check(&files, &[], &["node_modules"], &["a.md", "b/c.md"], &passed_over);
+        let all = [
+            "a.md",
+            "b/c.md",
+            "b/node_modules/e.md",
+            "node_modules/d.md",
+            "target/CACHEDIR.TAG",
+            "target/f.md",
+            "venv/pyvenv.cfg",
+        ];
+        check(&files, &[], &[], &all, &[]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn each_real_folder_is_walked_once_however_it_is_linked() {
+        let mut files = Vec::new();
+        let mut links = Vec::new();
+        let names: Vec<String> = (0..12).map(|number| format!("p{number:02}")).collect();
+        for name in &names {
+            files.push(format!("{name}/a.md"));
+            for other in names.iter().filter(|other| *other != name) {
+                links.push((format!("../{other}"), format!("{name}/{other}")));
+            }
+            links.push(("..".to_owned(), format!("{name}/up")));
+        }
+        let files: Vec<&str> = files.iter().map(String::as_str).collect();
+        let links: Vec<(&str, &str)> = links.iter().map(|(to, at)| (to.as_str(), at.as_str())).collect();
+        check(&files, &links, &[], &files, &[]);
+        // The path through the fewest folders stays, and a real one before a link.
+        check(&["z/deep/x.md"], &[("z/deep", "a")], &[], &["a/x.md"], &[]);
+        check(&["z/x.md"], &[("z", "a")], &[], &["z/x.md"], &[]);
+    }
+}
