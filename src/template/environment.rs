@@ -20,10 +20,10 @@ const RECURSION: usize = 200;
 /// Digits that a width has at most, where a value is put into a form.
 const WIDEST: usize = 3;
 /// Filters that walk through the whole of what they are given, or write it out.
-const WALKING: [&str; 14] = [
-    "string", "pprint", "join", "escape", "e", "unique", "groupby", "dictsort", "sum", "format", "list",
-    "upper", "lower", "batch",
-];
+const WALKING: [&str; 7] = ["pprint", "join", "unique", "groupby", "dictsort", "sum", "format"];
+/// Filters that take a text: of null they would make the word None.
+const OF_TEXT: [&str; 11] =
+    ["string", "upper", "lower", "title", "capitalize", "trim", "replace", "indent", "lines", "escape", "e"];
 /// Names of tests that compare.
 const COMPARING: [&str; 18] = [
     "eq",
@@ -66,7 +66,7 @@ fn environment() -> Environment<'static> {
     environment.set_formatter(write);
     environment.set_unknown_method_callback(method);
     add_operators(&mut environment);
-    for name in WALKING {
+    for name in WALKING.into_iter().chain(OF_TEXT) {
         environment
             .add_filter(name, move |state: &State<'_, '_>, args: Rest<Value>| guarded(name, state, &args));
     }
@@ -151,7 +151,7 @@ fn method(state: &mut State<'_, '_>, value: &Value, name: &str, args: &[Value]) 
 fn guarded(name: &str, state: &State<'_, '_>, args: &Rest<Value>) -> Result<Value, Error> {
     args.iter().try_for_each(|argument| kinds::measure(state, argument))?;
     match (name, args.first()) {
-        ("string" | "upper" | "lower" | "escape" | "e", Some(value)) if value.is_none() => {
+        (name, Some(value)) if value.is_none() && OF_TEXT.contains(&name) => {
             return Err(null(Problem::Null));
         }
         ("join", Some(list)) if matches!(list.kind(), ValueKind::Seq | ValueKind::Iterable) => {
@@ -189,12 +189,23 @@ fn check_widths(form: &str) -> Result<(), Error> {
 /// A number of a text. Null has none, unless a default says what it stands for.
 fn converted(name: &str, state: &State<'_, '_>, args: &Rest<Value>) -> Result<Value, Error> {
     match args.first() {
-        Some(value) if value.is_none() && args.len() == 1 => Err(null(Problem::Null)),
+        Some(value) if value.is_none() && args.len() == 1 => {
+            let problem = Problem::Null;
+            let (op, left) = (NUMBER.to_owned(), value.clone());
+            let mismatch = Mismatch { site: None, op, left, right: None, problem };
+            Err(Error::new(ErrorKind::InvalidOperation, "null").with_source(mismatch))
+        }
         // Spaces around a number are no part of it.
-        Some(value) if value.as_str().is_some_and(|text| text.len() > text.trim().len()) => {
+        Some(value) if value.as_str().is_some() => {
             let mut trimmed = args.to_vec();
             trimmed[0] = Value::from(value.as_str().unwrap_or_default().trim());
-            built_in(name, state, &trimmed)
+            built_in(name, state, &trimmed).map_err(|error| match error.kind() {
+                ErrorKind::InvalidOperation => {
+                    let detail = format!("{} is no number", kinds::shown(value));
+                    Error::new(ErrorKind::InvalidOperation, detail)
+                }
+                _ => error,
+            })
         }
         _ => built_in(name, state, args),
     }

@@ -15,20 +15,29 @@ pub(super) fn explain(error: &Error, source: &str, rewriter: &Rewriter) -> Templ
     if let Some(mismatch) = mismatch(error) {
         let site = mismatch.site.and_then(|site| rewriter.sites.get(site));
         let written = rewriter.operands.get(&range.start).map_or(written, String::as_str);
-        let (message, hint) = of_mismatch(mismatch, site, written, error.kind());
+        let mut mismatch = mismatch.clone();
+        let mapped = source.get(range).is_some_and(|filter| filter.starts_with("map"));
+        if mapped && mismatch.problem == Problem::Null {
+            mismatch.problem = Problem::NullInside;
+        }
+        let (message, hint) = of_mismatch(&mismatch, site, written, error.kind());
         (explained.message, explained.hint) = (message, hint);
         return explained;
     }
     match error.kind() {
         ErrorKind::OutOfFuel => {
-            let megabytes = FUEL * 64 >> 20;
+            let megabytes = (FUEL * 64) >> 20;
             explained.message = format!(
                 "the template does too much: more than {FUEL} steps, or more than {megabytes} MiB of text and lists"
             );
         }
-        ErrorKind::InvalidOperation if !written.is_empty() => {
-            let detail = error.detail().unwrap_or("invalid operation");
-            explained.message = format!("`{}`: {detail}", one_line(written));
+        ErrorKind::InvalidOperation | ErrorKind::UnknownMethod if !written.is_empty() => {
+            let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+            let operand = rewriter.operands.get(&range.start).map(|operand| format!("{operand} | "));
+            explained.message = format!("`{}{}`: {detail}", operand.unwrap_or_default(), one_line(written));
+            if written == "float" || written == "int" {
+                explained.hint = Some(format!("`{written}(0)` takes 0 for what is none"));
+            }
         }
         _ => {}
     }
@@ -117,7 +126,7 @@ fn of_kinds(mismatch: &Mismatch, site: Option<&Site>, left: &str, right: &str) -
         Some(_) => format!(
             "`{left}` is {shown_left}, which cannot be compared by `{op}` with `{right}`, {shown_right}"
         ),
-        None => format!("{shown_left} cannot be compared by `{op}` with {shown_right}"),
+        None => format!("`{left}`: {shown_left} cannot be compared by `{op}` with {shown_right}"),
     };
     (message, hint(mismatch, site, left, right))
 }

@@ -149,7 +149,7 @@ impl Rewriter {
             Expr::UnaryOp(node) => {
                 let (op, expr) = match node.op {
                     UnaryOpKind::Not => (UnaryOpKind::Not, self.condition(&node.expr)),
-                    UnaryOpKind::Neg => (UnaryOpKind::Neg, self.expression(&node.expr)),
+                    UnaryOpKind::Neg => (UnaryOpKind::Neg, self.checked(NUMBER, &node.expr)),
                 };
                 Expr::UnaryOp(Spanned::new(UnaryOp { op, expr }, node.span()))
             }

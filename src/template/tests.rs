@@ -228,14 +228,14 @@ fn only_what_has_an_order_is_put_in_order() {
         "mixed | sort",
         &row,
         Err(
-            "the number 1 cannot be compared by `sort` with the text `a`; `map('float')` makes numbers of texts",
+            "`mixed`: the number 1 cannot be compared by `sort` with the text `a`; `map('float')` makes numbers of texts",
         ),
     );
     check(
         "[{'s': 2}, {'s': 'x'}] | max(attribute='s')",
         &row,
         Err(
-            "the number 2 cannot be compared by `max` with the text `x`; `map('float')` makes numbers of texts",
+            "`[...]`: the number 2 cannot be compared by `max` with the text `x`; `map('float')` makes numbers of texts",
         ),
     );
     check(
@@ -267,6 +267,34 @@ fn null_is_an_error_where_a_text_is_wanted() {
     );
     render("{{ [null] | tojson }} {{ null is none }}", &row, Ok("[null] True"));
     render("a\n{{ map.b }}", &row, Err("undefined value: `map.b` is undefined"));
+}
+
+#[test]
+fn a_conversion_says_what_it_was_given() {
+    let row = row();
+    check(
+        "na | float",
+        &row,
+        Err("`na | float`: the text `N/A` is no number; `float(0)` takes 0 for what is none"),
+    );
+    check("na | int(0)", &row, Ok(json!(0)));
+    check("' 7 ' | int", &row, Ok(json!(7)));
+    check(
+        "null | int",
+        &row,
+        Err("`null` is null, which has no text; `null | default(0, true)` takes 0 for it"),
+    );
+    check("null | float(1)", &row, Ok(json!(1)));
+    check(
+        "-score",
+        &row,
+        Err(
+            "`score` is the text `10`, with which nothing can be reckoned; `score | float` (or `| int`) is its number",
+        ),
+    );
+    check("-n", &row, Ok(json!(-4)));
+    check("null | trim", &row, Err("`null` is null, which has no text; `null or ''` leaves it empty"));
+    check("null.strip()", &row, Err("`.strip()`: none has no method named strip"));
 }
 
 #[test]
