@@ -122,18 +122,36 @@ fn failures_and_expiry_are_taken_line_by_line() {
 
 #[test]
 fn a_refused_schema_is_left_out_in_the_next_batch() {
-    let server = BatchServer::start(Script {
-        work: Box::new(|_, before| match before {
-            0 => Line::Status(400, "response_format is not supported".into()),
-            _ => Line::Answer(json!({"answer": "good"}).to_string()),
-        }),
-        ..Script::default()
-    });
-    let dir = folder(3, "requests: 50", &server.url);
-    synthmill(dir.path(), RUN, 0);
-    let forms: Vec<Value> =
-        server.batches().iter().map(|lines| lines[0]["body"]["response_format"]["type"].clone()).collect();
-    assert_eq!(forms, [json!("json_schema"), json!("json_object")]);
+    for refusal in ["response_format is not supported", "words that nobody knows"] {
+        let server = BatchServer::start(Script {
+            work: Box::new(move |_, before| match before {
+                0 => Line::Status(400, refusal.into()),
+                _ => Line::Answer(json!({"answer": "good"}).to_string()),
+            }),
+            ..Script::default()
+        });
+        let dir = folder(3, "requests: 50", &server.url);
+        synthmill(dir.path(), RUN, 0);
+        let batches = server.batches();
+        let forms: Vec<&Value> =
+            batches.iter().map(|lines| &lines[0]["body"]["response_format"]["type"]).collect();
+        assert_eq!(forms, ["json_schema", "json_object"], "{refusal}");
+    }
+}
+
+#[test]
+fn a_setting_that_is_refused_for_all_ends_the_run_and_rejects_nothing() {
+    let refusal = "Unsupported parameter: 'max_tokens' is not supported with this model. Use \
+                   'max_completion_tokens' instead.";
+    let work = move |_: &str, _: usize| Line::Status(400, refusal.into());
+    let server = BatchServer::start(Script { work: Box::new(work), ..Script::default() });
+    let dir = folder(9, "requests: 4", &server.url);
+    let set = &["--set", "models.teacher.params={max_tokens: 300}"];
+    let output = program(dir.path(), &[RUN, set].concat()).output().unwrap();
+    assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+    let hint = "write `max_completion_tokens` in its place, in `models.teacher.params`";
+    assert!(stderr(&output).contains(hint), "{}", stderr(&output));
+    assert!(rejected(&dir).is_empty());
 }
 
 /// Where the program ends itself: at each thing that is written on a batch's way.
