@@ -62,6 +62,9 @@ pub(super) fn inspect(root: &Path) -> anyhow::Result<Found> {
     if !found.running {
         status["spent"] = json!(found.spent);
     }
+    if !found.contradictions.is_empty() {
+        status["contradictions"] = json!(found.contradictions);
+    }
     if state == "failed" {
         status["failure"] = live.get("failure").cloned().unwrap_or_default();
     }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::exit::Exit;
 use super::{print, print_data};
-use crate::journal::{self, disk::RealDisk};
+use crate::journal::{self, Retried, disk::RealDisk};
 
 /// The arguments of `repair`.
 #[derive(Debug, Args)]
@@ -30,8 +30,12 @@ pub(super) struct RetryArgs {
 pub(super) fn repair(args: &RepairArgs, json: bool) -> anyhow::Result<Exit> {
     let repaired = journal::repair(Arc::new(RealDisk), &args.run_dir)?;
     if json {
-        let all = json!({"found": repaired.found, "items": repaired.items});
-        print_data(&format!("{}\n", serde_json::to_string_pretty(&all)?));
+        let all = json!({"found": repaired.found, "items": repaired.items, "kept": repaired.kept});
+        print_data(&format!(
+            "{}
+",
+            serde_json::to_string_pretty(&all)?
+        ));
         return Ok(Exit::Complete);
     }
     let mut text = String::new();
@@ -40,23 +44,31 @@ pub(super) fn repair(args: &RepairArgs, json: bool) -> anyhow::Result<Exit> {
     }
     text.push_str(&match (repaired.found.is_empty(), repaired.items.len()) {
         (true, _) => "every committed byte is as it was written; nothing to do\n".to_owned(),
-        (false, 0) => "undone; the next `run` makes the items of the damaged part again\n".to_owned(),
+        (false, 0) => "undone; the next `run` makes what is not committed any more again\n".to_owned(),
         (false, count) => {
             let shown: Vec<String> = repaired.items.iter().take(20).map(u64::to_string).collect();
             let more = if count > 20 { ", ..." } else { "" };
             format!("undone: {count} items ({}{more}); the next `run` makes them again\n", shown.join(", "))
         }
     });
+    for path in &repaired.kept {
+        text.push_str(&format!("what was taken out is kept in `{}`\n", path.display()));
+    }
     print(&text);
     Ok(Exit::Complete)
 }
 
-/// Takes the rejected items out; returns how many.
-pub(super) fn take_rejected(args: &RetryArgs) -> anyhow::Result<u64> {
-    let count = journal::retry_rejected(Arc::new(RealDisk), &args.run_dir, &args.classes)?;
-    match count {
-        0 => tracing::info!("no rejected item of such a class in {}", args.run_dir.display()),
-        _ => tracing::info!("{count} rejected items are made again"),
+/// Takes the rejected items out; whether any wait to be made again, from now or from before.
+pub(super) fn take_rejected(args: &RetryArgs) -> anyhow::Result<bool> {
+    let retried = journal::retry_rejected(Arc::new(RealDisk), &args.run_dir, &args.classes)?;
+    match retried {
+        Retried { items: 0, is_pending: false } => {
+            tracing::info!("no rejected item of such a class in {}", args.run_dir.display());
+        }
+        Retried { items: 0, is_pending: true } => {
+            tracing::info!("going on with the rejected items that were begun to be made again");
+        }
+        Retried { items, .. } => tracing::info!("{items} rejected items are made again"),
     }
-    Ok(count)
+    Ok(retried.items > 0 || retried.is_pending)
 }

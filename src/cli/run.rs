@@ -39,6 +39,9 @@ pub(super) struct RunArgs {
     /// that are the same; each answer once.
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, requires = "fresh")]
     reuse_answers: Option<Option<PathBuf>>,
+    /// Runs the pipeline that the run directory has, and leaves it there as it is.
+    #[arg(skip)]
+    retrying: bool,
 }
 
 pub(super) fn run(args: &RunArgs, json: bool, quiet: bool, bar: ProgressBar) -> anyhow::Result<Exit> {
@@ -58,7 +61,10 @@ pub(super) fn run(args: &RunArgs, json: bool, quiet: bool, bar: ProgressBar) -> 
         fingerprint: plan.fingerprint(),
         explained: explained(&plan),
         sinks: parts.sink_paths(),
-        pipeline_yaml: plan.to_yaml(),
+        pipeline_yaml: match args.retrying {
+            true => std::fs::read_to_string(&args.pipeline.pipeline)?,
+            false => plan.to_yaml(),
+        },
         now,
         fresh: args.fresh,
         reuse_moved: matches!(args.reuse_answers, Some(None)),
@@ -68,9 +74,20 @@ pub(super) fn run(args: &RunArgs, json: bool, quiet: bool, bar: ProgressBar) -> 
     if let Some(moved) = &opened.moved {
         tracing::info!("moved the old run to {}", moved.display());
     }
+    if opened.replaced {
+        tracing::info!(
+            "the run in {} had made nothing, and gives way to the changed pipeline",
+            root.display()
+        );
+    }
     let manifest = opened.directory.manifest();
     if manifest.state == RunState::Finished && covers(manifest.limit, args.limit) {
-        return already_finished(&root, json);
+        opened.directory.verifier()()?;
+        let lost = opened.directory.lost()?;
+        if lost.is_empty() {
+            return already_finished(&root, json);
+        }
+        lost.iter().for_each(|path| tracing::warn!("{} is gone, and made again", path.display()));
     }
     if opened.resumed {
         tracing::info!("going on with {}: {} items are done", plan.name, opened.done.len());
@@ -92,7 +109,7 @@ pub(super) fn retry_rejected(
     quiet: bool,
     bar: ProgressBar,
 ) -> anyhow::Result<Exit> {
-    if repair::take_rejected(args)? == 0 {
+    if !repair::take_rejected(args)? {
         return Ok(Exit::Complete);
     }
     // They failed before, so they may again; the budget is for runs whose end is not known.
@@ -101,7 +118,7 @@ pub(super) fn retry_rejected(
     let pipeline = PipelineArgs { pipeline: args.run_dir.join("pipeline.yaml"), changes };
     let limit = journal::inspect(&args.run_dir)?.and_then(|found| found.manifest.limit);
     let out = Some(args.run_dir.clone());
-    let again = RunArgs { pipeline, out, limit, fresh: false, reuse_answers: None };
+    let again = RunArgs { pipeline, out, limit, fresh: false, reuse_answers: None, retrying: true };
     run(&again, json, quiet, bar)
 }
 

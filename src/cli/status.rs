@@ -44,6 +44,10 @@ fn text(status: &Value) -> String {
         number("rejected"),
         number("in_flight"),
     );
+    let contradictions = status.get("contradictions").and_then(Value::as_array);
+    for what in contradictions.into_iter().flatten().filter_map(Value::as_str) {
+        text.push_str(&format!("  harmed    {what}\n"));
+    }
     if let Some(total) = status.get("total").and_then(Value::as_u64) {
         text.push_str(&format!("  of        {total} items\n"));
     }

@@ -1,7 +1,8 @@
 //! Where a sink may write: inside the run directory, and not over the run's own files.
 
 /// Files and folders the run keeps for itself.
-const RESERVED: [&str; 7] = [
+const RESERVED: [&str; 8] = [
+    ".lock",
     "manifest.json",
     "pipeline.yaml",
     "status.json",

@@ -26,6 +26,7 @@ mod spending;
 mod stop;
 mod worker;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -132,7 +133,7 @@ pub async fn run(
 ) -> Result<RunReport, OpenError> {
     let Opened { mut directory, done, before, .. } = opened;
     let Started { writer, answers, answers_thread, batches, batch_thread, spent } =
-        directory.start(&done, options.storing)?;
+        directory.start(&done, options.limit, options.storing)?;
     let spending = Arc::new(Spending::new(options.budget, spent));
     let (facts, facts_out) = async_channel::bounded(FACTS);
     let metrics = parts.stages.iter().map(|stage| StageMetrics::new(Arc::clone(&stage.id))).collect();
@@ -343,11 +344,13 @@ fn finish(
         _ => None,
     };
     let mut arrays = Vec::new();
+    let mut sums = BTreeMap::new();
     if complete {
         for sink in sinks {
             if let Some(array) = &sink.array {
-                let count = write_array(&**directory.disk(), directory.root(), &sink.path, array)?;
+                let (count, sum) = write_array(&**directory.disk(), directory.root(), &sink.path, array)?;
                 arrays.push((array.path.clone(), count));
+                sums.insert(array.path.clone(), sum);
             }
         }
     }
@@ -357,10 +360,13 @@ fn finish(
         let _ = directory.save_status(&snapshot);
     } else {
         directory.save_status(&snapshot)?;
-        directory.save(|manifest| {
+        directory.close(|manifest| {
             manifest.seconds += snapshot.seconds;
             manifest.limit = options.limit;
             manifest.state = if complete { RunState::Finished } else { RunState::Interrupted };
+            if complete {
+                manifest.arrays = sums;
+            }
             if closing.source_ended && !matches!(end, RunEnd::SourceChanged(_)) {
                 manifest.items = snapshot.total;
             }

@@ -15,10 +15,11 @@ use tokio::sync::{mpsc, oneshot};
 use super::answers::{self, KIND, Kept, Names, Recovered};
 use super::commits::Spent;
 use super::disk::{self, Disk, DiskFile};
-use super::frames;
+use super::frames::{self, Header};
+use super::lock::Lock;
 use super::outstanding::Outstanding;
 use super::reuse::Reuse;
-use super::writer::StorageError;
+use super::writer::{StorageError, is_here};
 
 /// Answers that may wait for the thread.
 const BACKLOG: usize = 256;
@@ -58,36 +59,38 @@ enum Append {
 impl Answers {
     /// Opens the log `path`, writes what earlier starts left to be found, and starts the thread.
     pub(super) fn start(
-        disk: &dyn Disk,
+        disk: &Arc<dyn Disk>,
         path: &Path,
-        generation: u32,
+        (of, lock): (Header, &Arc<Lock>),
         recovered: Recovered,
         reuse: Option<Reuse>,
         (sync, pack): (bool, bool),
     ) -> Result<(Self, AnswersThread), StorageError> {
         let failed = |action, source| StorageError::new(action, path, source);
-        let mut bytes = frames::header(KIND, generation);
+        let mut bytes = frames::header(KIND, of);
         // Written again, so that this log alone has all that unfinished items need.
         answers::push_out(&mut bytes, recovered.spent, Spent::default());
         for (names, kept) in recovered.answers.values() {
             answers::push(&mut bytes, *names, kept, recovered.spent, false, pack);
         }
-        let file = disk::begin(disk, path, &bytes, sync).map_err(|source| failed("make", source))?;
+        let file = disk::begin(&**disk, path, &bytes, sync).map_err(|source| failed("make", source))?;
         let end = Arc::new(AtomicU64::new(bytes.len() as u64));
         let failure = Arc::new(OnceLock::new());
         let syncer = match sync {
-            true => Some(start_syncer(disk, path, &failure)?),
+            true => Some(start_syncer(&**disk, path, (&failure, &end, lock))?),
             false => None,
         };
         let (work, receiver) = mpsc::channel(BACKLOG);
         let (outstanding, out_at) = (Arc::<Outstanding>::default(), Arc::<AtomicU64>::default());
         let log = Log {
+            disk: Arc::clone(disk),
             path: path.to_owned(),
             file,
             end: Arc::clone(&end),
             outstanding: Arc::clone(&outstanding),
             out_at: Arc::clone(&out_at),
             failure: Arc::clone(&failure),
+            lock: Arc::clone(lock),
             syncer,
         };
         let thread = std::thread::Builder::new()
@@ -225,12 +228,14 @@ impl AnswersThread {
 }
 
 struct Log {
+    disk: Arc<dyn Disk>,
     path: PathBuf,
     file: Box<dyn DiskFile>,
     end: Arc<AtomicU64>,
     outstanding: Arc<Outstanding>,
     out_at: Arc<AtomicU64>,
     failure: Arc<OnceLock<StorageError>>,
+    lock: Arc<Lock>,
     syncer: Option<(std::sync::mpsc::SyncSender<()>, JoinHandle<()>)>,
 }
 
@@ -282,11 +287,16 @@ impl Log {
                 }
             }
             if sync && unsynced {
-                unsynced = false;
-                if let Some((syncer, _)) = &self.syncer {
+                unsynced = match &self.syncer {
                     // When one is under way already, the next tick asks again.
-                    unsynced = syncer.try_send(()).is_err();
-                }
+                    Some((syncer, _)) => syncer.try_send(()).is_err(),
+                    None => {
+                        if let Err(error) = raise(&self.lock, &self.end) {
+                            let _ = self.failure.set(error);
+                        }
+                        false
+                    }
+                };
             }
         }
         if self.outstanding.is_stale() {
@@ -311,31 +321,50 @@ impl Log {
     }
 
     fn close(mut self, unsynced: bool) {
-        let Some((syncer, thread)) = self.syncer.take() else { return };
-        drop(syncer);
-        let _ = thread.join();
-        if unsynced && let Err(source) = self.file.sync() {
-            let _ = self.failure.set(StorageError::new("sync", &self.path, source));
+        if let Some((syncer, thread)) = self.syncer.take() {
+            drop(syncer);
+            let _ = thread.join();
+            if unsynced && let Err(source) = self.file.sync() {
+                let _ = self.failure.set(StorageError::new("sync", &self.path, source));
+            }
+        }
+        if self.failure.get().is_some() {
+            return;
+        }
+        let here = is_here(&*self.disk, &self.path, &*self.file, self.end.load(SeqCst));
+        if let Err(error) = here.and_then(|()| raise(&self.lock, &self.end)) {
+            let _ = self.failure.set(error);
         }
     }
+}
+
+/// Notes that the log is durable up to what has been written.
+fn raise(lock: &Lock, end: &AtomicU64) -> Result<(), StorageError> {
+    let end = end.load(SeqCst);
+    lock.raise(|lengths| lengths.answers = Some(end))
 }
 
 /// A second handle on the log, synced by a thread of its own: an answer never waits for it.
 fn start_syncer(
     disk: &dyn Disk,
     path: &Path,
-    failure: &Arc<OnceLock<StorageError>>,
+    (failure, end, lock): (&Arc<OnceLock<StorageError>>, &Arc<AtomicU64>, &Arc<Lock>),
 ) -> Result<(std::sync::mpsc::SyncSender<()>, JoinHandle<()>), StorageError> {
     let mut file = disk.append(path).map_err(|source| StorageError::new("open", path, source))?;
     let (ask, asked) = std::sync::mpsc::sync_channel(1);
     let (path, failure) = (path.to_owned(), Arc::clone(failure));
+    let (end, lock) = (Arc::clone(end), Arc::clone(lock));
     let error_path = path.clone();
     let thread = std::thread::Builder::new()
         .name("synthmill-sync".into())
         .spawn(move || {
             while asked.recv().is_ok() {
-                if let Err(source) = file.sync() {
-                    let _ = failure.set(StorageError::new("sync", &path, source));
+                // Read before: what is written meanwhile may not be in this sync.
+                let written = end.load(SeqCst);
+                let synced = file.sync().map_err(|source| StorageError::new("sync", &path, source));
+                let raised = synced.and_then(|()| lock.raise(|lengths| lengths.answers = Some(written)));
+                if let Err(error) = raised {
+                    let _ = failure.set(error);
                     return;
                 }
             }

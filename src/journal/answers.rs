@@ -137,16 +137,16 @@ impl Recovered {
     }
 
     /// Adds the answers of a log, either `whole` or from the start of a frame on; `done` says which items
-    /// need none.
+    /// need none. Returns where in `log` the last good frame ends.
     pub(super) fn add(
         &mut self,
         log: &[u8],
         whole: bool,
         done: impl Fn(u64) -> bool,
-    ) -> Result<(), LogError> {
+    ) -> Result<u64, LogError> {
         let from = if whole { HEADER } else { 0 };
-        if whole && !frames::check_header(log, KIND)? {
-            return Ok(());
+        if whole && frames::check_header(log, KIND)?.is_none() {
+            return Ok(log.len() as u64);
         }
         frames::each(log, from, |_, payload| {
             let Some(frame) = read(payload) else { return };
@@ -177,7 +177,7 @@ impl Reusable {
     /// Adds the answers of one log of the other run. An answer that was written again by a later start of
     /// that run counts once; failures are not reused.
     pub(super) fn add(&mut self, number: u32, log: &[u8]) -> Result<(), LogError> {
-        if !frames::check_header(log, KIND)? {
+        if frames::check_header(log, KIND)?.is_none() {
             return Ok(());
         }
         frames::each(log, HEADER, |offset, payload| {
@@ -186,12 +186,13 @@ impl Reusable {
             if is_answer && self.seen.insert(frame.names.key) {
                 self.unused.entry(frame.names.question).or_default().push_back((number, offset));
             }
-        })
+        })?;
+        Ok(())
     }
 
     /// Takes out the answers that this run has used already, as its own log says.
     pub(super) fn spend(&mut self, log: &[u8]) -> Result<(), LogError> {
-        if !frames::check_header(log, KIND)? {
+        if frames::check_header(log, KIND)?.is_none() {
             return Ok(());
         }
         let mut spent = HashSet::new();
@@ -200,7 +201,8 @@ impl Reusable {
             if frame.reused && spent.insert(frame.names.key) {
                 self.take(&frame.names.question);
             }
-        })
+        })?;
+        Ok(())
     }
 
     /// Gives the place of an unused answer to a question.

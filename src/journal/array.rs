@@ -9,19 +9,21 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::disk::{Disk, DiskFile};
+use super::manifest::FileSum;
 use super::writer::StorageError;
 use crate::stage::ArrayFile;
 
 /// Bytes gathered before each write.
 const CHUNK: usize = 1 << 20;
 
-/// Writes the lines of `lines` (a path in `root`) as a JSON array with an indent of 2; returns how many.
+/// Writes the lines of `lines` (a path in `root`) as a JSON array with an indent of 2; returns how many, and
+/// what was written.
 pub fn write_array(
     disk: &dyn Disk,
     root: &Path,
     lines: &str,
     array: &ArrayFile,
-) -> Result<u64, StorageError> {
+) -> Result<(u64, FileSum), StorageError> {
     let from = root.join(lines);
     let to = root.join(&array.path);
     let temporary = root.join(format!("{}.new", array.path));
@@ -34,6 +36,7 @@ pub fn write_array(
     let reader = disk.read(&from).map_err(|source| StorageError::new("open", &from, source))?;
     let mut file = disk.append(&temporary).map_err(|source| StorageError::new("open", &temporary, source))?;
     let mut count = 0;
+    let mut sum = FileSum::default();
     let mut chunk = b"[".to_vec();
     for line in BufReader::new(reader).lines() {
         let line = line.map_err(|source| StorageError::new("read", &from, source))?;
@@ -44,12 +47,14 @@ pub fn write_array(
         count += 1;
         if chunk.len() >= CHUNK {
             file.write(&chunk).map_err(|source| StorageError::new("write", &temporary, source))?;
+            sum.add(&chunk);
             chunk.clear();
         }
     }
     chunk.extend_from_slice(if count == 0 { b"]\n" } else { b"\n]\n" });
+    sum.add(&chunk);
     finish(disk, file, &chunk, &temporary, &to)?;
-    Ok(count)
+    Ok((count, sum))
 }
 
 fn finish(

@@ -3,11 +3,12 @@
 //! Used by `directory` before it opens anything. Nothing in the old run is changed.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::answers::Recovered;
 use super::batches::Batches;
-use super::directory::lock;
 use super::disk::Disk;
+use super::lock::Lock;
 use super::open_error::OpenError;
 use super::recover;
 use super::writer::StorageError;
@@ -26,15 +27,18 @@ pub(super) fn refuse_foreign(disk: &dyn Disk, root: &Path) -> Result<(), OpenErr
 }
 
 /// Moves an old run beside itself; gives its new name, or none where there was nothing.
-pub(super) fn move_aside(disk: &dyn Disk, root: &Path) -> Result<Option<PathBuf>, OpenError> {
+pub(super) fn move_aside(shared: &Arc<dyn Disk>, root: &Path) -> Result<Option<PathBuf>, OpenError> {
+    let disk = &**shared;
     refuse_foreign(disk, root)?;
     let names = disk.list(root).map_err(|source| StorageError::new("read", root, source))?;
     if names.iter().all(|name| name == ".lock") {
         return Ok(None);
     }
     // Locked first: a run that another process works on is not pulled from under it.
-    let lock = lock(disk, root)?;
-    let stamp = recover::manifest(disk, root)?.map_or_else(|| "old".to_owned(), |manifest| manifest.started);
+    let lock = Lock::take(Arc::clone(shared), root)?;
+    // One whose manifest is lost or damaged is moved all the same: this is the way out of it.
+    let manifest = recover::manifest(disk, root).ok().flatten();
+    let stamp = manifest.map_or_else(|| "old".to_owned(), |manifest| manifest.started);
     tell_of_batches(disk, root);
     let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut target = root.with_file_name(format!("{name}.{stamp}"));

@@ -14,7 +14,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::batches::{self, BatchEvent, KIND, OpenBatch};
 use super::disk::{self, Disk, DiskFile};
-use super::frames;
+use super::frames::{self, Header};
+use super::lock::Lock;
+use super::manifest::RunId;
 use super::writer::StorageError;
 
 /// Work that may wait for the thread.
@@ -45,21 +47,22 @@ pub(super) struct Left {
 impl BatchFiles {
     /// Keeps batches in a folder without a run, as if nothing had been before.
     pub fn without_run(disk: Arc<dyn Disk>, root: &Path) -> Result<(Self, BatchThread), StorageError> {
-        Self::start(disk, root, 1, Left::default(), false)
+        let of = Header { run: RunId::draw(), generation: 1, first: 1 };
+        Self::start(disk, root, (of, None), Left::default(), false)
     }
 
     /// Starts the thread; makes no file yet.
     pub(super) fn start(
         disk: Arc<dyn Disk>,
         root: &Path,
-        generation: u32,
+        (of, lock): (Header, Option<Arc<Lock>>),
         left: Left,
         sync: bool,
     ) -> Result<(Self, BatchThread), StorageError> {
         let folder = root.join("journal/batches");
-        let log_path = batches::path(root, generation);
+        let log_path = batches::path(root, of.generation);
         let mut cabinet =
-            Cabinet { disk, folder, log_path, generation, log: None, open: HashMap::new(), sync };
+            Cabinet { disk, folder, log_path, of, lock, log: None, length: 0, open: HashMap::new(), sync };
         cabinet.clear()?;
         if !left.carried.is_empty() {
             cabinet.begin(&left.carried)?;
@@ -145,8 +148,11 @@ struct Cabinet {
     disk: Arc<dyn Disk>,
     folder: PathBuf,
     log_path: PathBuf,
-    generation: u32,
+    of: Header,
+    /// None where there is no run.
+    lock: Option<Arc<Lock>>,
     log: Option<Box<dyn DiskFile>>,
+    length: u64,
     open: HashMap<String, Box<dyn DiskFile>>,
     sync: bool,
 }
@@ -165,7 +171,13 @@ impl Cabinet {
     }
 
     fn note(&mut self, event: &BatchEvent) -> Result<(), StorageError> {
-        let Some(log) = &mut self.log else { return self.begin(std::slice::from_ref(event)) };
+        if let Some(lock) = &self.lock {
+            lock.check()?;
+        }
+        let Some(log) = &mut self.log else {
+            self.begin(std::slice::from_ref(event))?;
+            return self.raise();
+        };
         let failed = |action, source| StorageError::new(action, &self.log_path, source);
         let mut bytes = Vec::new();
         batches::push(&mut bytes, event);
@@ -173,13 +185,21 @@ impl Cabinet {
         if self.sync {
             log.sync().map_err(|source| failed("sync", source))?;
         }
-        Ok(())
+        self.length += bytes.len() as u64;
+        self.raise()
+    }
+
+    /// Notes how far the log is durable.
+    fn raise(&self) -> Result<(), StorageError> {
+        let Some(lock) = &self.lock else { return Ok(()) };
+        lock.raise(|lengths| lengths.batches = Some(self.length))
     }
 
     /// Makes the log, with its first events.
     fn begin(&mut self, events: &[BatchEvent]) -> Result<(), StorageError> {
-        let mut bytes = frames::header(KIND, self.generation);
+        let mut bytes = frames::header(KIND, self.of);
         events.iter().for_each(|event| batches::push(&mut bytes, event));
+        self.length = bytes.len() as u64;
         let log = disk::begin(&*self.disk, &self.log_path, &bytes, self.sync);
         self.log = Some(log.map_err(|source| StorageError::new("make", &self.log_path, source))?);
         Ok(())

@@ -6,7 +6,7 @@
 //! this file has the format and what a start reads from it. A frame's payload is a `BatchEvent` as JSON. A
 //! log that begins with `Carried` holds all that was open when its start began, so older ones need not be read.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
@@ -112,13 +112,14 @@ pub(super) fn push(bytes: &mut Vec<u8>, event: &BatchEvent) {
     frames::push(bytes, |bytes| bytes.extend_from_slice(&json));
 }
 
-/// The events of a log.
-fn read(log: &[u8]) -> Result<Vec<BatchEvent>, LogError> {
+/// The events of a log, and where the last one ends.
+fn read(log: &[u8]) -> Result<(Vec<BatchEvent>, u64), LogError> {
     let mut events = Vec::new();
-    if frames::check_header(log, KIND)? {
-        frames::each(log, HEADER, |_, payload| events.extend(serde_json::from_slice(payload).ok()))?;
+    if frames::check_header(log, KIND)?.is_none() {
+        return Ok((events, log.len() as u64));
     }
-    Ok(events)
+    let end = frames::each(log, HEADER, |_, payload| events.extend(serde_json::from_slice(payload).ok()))?;
+    Ok((events, end))
 }
 
 /// Where the log of a generation stands.
@@ -133,6 +134,8 @@ pub(super) struct Batches {
     items: HashMap<Key, u64>,
     /// The highest number that was given.
     pub(super) last: u32,
+    /// Where the logs end that were read.
+    pub(super) ends: BTreeMap<u32, u64>,
 }
 
 impl Batches {
@@ -143,10 +146,12 @@ impl Batches {
         generations: RangeInclusive<u32>,
     ) -> Result<Self, OpenError> {
         let mut logs = Vec::new();
+        let mut ends = BTreeMap::new();
         for generation in generations.rev() {
             let path = path(root, generation);
             let Some(log) = recover::read(disk, &path)? else { continue };
-            let events = read(&log).map_err(|source| OpenError::Log { path, source })?;
+            let (events, end) = read(&log).map_err(|source| OpenError::Log { path, source })?;
+            ends.insert(generation, end);
             let is_whole = matches!(events.first(), Some(BatchEvent::Carried { .. }));
             logs.push(events);
             if is_whole {
@@ -155,7 +160,7 @@ impl Batches {
         }
         let mut batches = Self::default();
         logs.into_iter().rev().flatten().for_each(|event| batches.note(event));
-        Ok(batches)
+        Ok(Self { ends, ..batches })
     }
 
     /// The same of logs that may be damaged; tells which are.
@@ -272,7 +277,7 @@ mod tests {
     }
 
     fn log(events: &[BatchEvent]) -> Vec<u8> {
-        let mut log = frames::header(KIND, 1);
+        let mut log = frames::header(KIND, frames::OF_TEST);
         events.iter().for_each(|event| push(&mut log, event));
         log
     }
@@ -285,7 +290,7 @@ mod tests {
 
     fn noted(events: &[BatchEvent]) -> Batches {
         let mut batches = Batches::default();
-        read(&log(events)).unwrap().into_iter().for_each(|event| batches.note(event));
+        read(&log(events)).unwrap().0.into_iter().for_each(|event| batches.note(event));
         batches
     }
 

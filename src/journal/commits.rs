@@ -179,12 +179,12 @@ impl Group {
 impl Done {
     /// Adds what a log says. A torn tail is ignored.
     pub(super) fn add(&mut self, log: &[u8]) -> Result<(), LogError> {
-        if !frames::check_header(log, KIND)? {
+        if frames::check_header(log, KIND)?.is_none() {
             return Ok(());
         }
         let mut damaged = None;
         frames::each(log, HEADER, |offset, payload| match Group::read(payload) {
-            Some(group) => self.take(&group),
+            Some(group) => drop(self.take(&group)),
             None => damaged = damaged.or(Some(offset)),
         })?;
         match damaged {
@@ -193,10 +193,12 @@ impl Done {
         }
     }
 
-    /// Adds one group.
-    pub(super) fn take(&mut self, group: &Group) {
+    /// Adds one group. Returns an item of it that was committed before, which no other is.
+    pub(super) fn take(&mut self, group: &Group) -> Option<u64> {
+        let mut again = None;
         for (item, outcome) in &group.items {
             if !self.items.insert(*item) {
+                again = again.or(Some(*item));
                 continue;
             }
             match outcome {
@@ -209,6 +211,7 @@ impl Done {
         self.files.extend(group.files.iter().map(|(_, stable)| *stable));
         self.answers = group.answers;
         self.spent = self.spent.later(group.spent);
+        again
     }
 }
 
@@ -238,7 +241,7 @@ mod tests {
 
     #[test]
     fn reads_back_what_was_written() {
-        let mut log = frames::header(KIND, 1);
+        let mut log = frames::header(KIND, frames::OF_TEST);
         for group in groups() {
             group.push(&mut log);
         }
@@ -253,9 +256,9 @@ mod tests {
 
     #[test]
     fn a_payload_that_is_no_group_is_damage() {
-        let mut log = frames::header(KIND, 1);
+        let mut log = frames::header(KIND, frames::OF_TEST);
         frames::push(&mut log, |bytes| bytes.extend_from_slice(b"no group"));
-        assert_eq!(Done::default().add(&log), Err(LogError::Damaged { offset: 16 }));
+        assert_eq!(Done::default().add(&log), Err(LogError::Damaged { offset: HEADER as u64 }));
         let mut short = Vec::new();
         groups()[0].push(&mut short);
         assert_eq!(Group::read(&short[8..short.len() - 1]), None);

@@ -1,40 +1,40 @@
 //! A run directory: made, or found and checked, then locked for one process.
 //!
-//! Opening reads the manifest and the commit logs (`recover`) and tells which items are done; starting cuts
-//! each output file to where it is stable. Everything after that is written by `writer` and `answer_log`.
-//! The rule for a pipeline that differs from the one the run began with is here: refused, with what differs.
+//! Opening reads the manifest and the commit logs, checks that the directory is whole (`integrity`), and tells
+//! which items are done; `start` goes on from there. The rule for a pipeline that differs from the one the run
+//! began with is here: refused, with what differs, unless the run has made nothing.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use roaring::RoaringTreemap;
 use serde_json::Value;
 
-use super::answer_log::{Answers, AnswersThread};
 use super::aside::{move_aside, refuse_foreign};
-use super::batch_files::{BatchFiles, BatchThread, Left};
-use super::batches::{self, Batches};
-use super::commits::{AnswersFrom, Spent, Stable};
+use super::batches::Batches;
+use super::commits::{AnswersFrom, Spent};
 use super::disk::{self, Disk};
-use super::manifest::{self, FORMAT, Manifest, RunState};
+use super::integrity::{self, Checked};
+use super::lock::Lock;
+use super::manifest::{self, FORMAT, Manifest, RunId, RunState};
 use super::open_error::OpenError;
 use super::recover;
 use super::rewrite;
-use super::writer::{Committed, Files, StorageError, UNITS, Writer};
+use super::writer::{Committed, StorageError, UNITS};
 
 /// A run directory that this process holds the lock of.
 pub struct RunDirectory {
-    disk: Arc<dyn Disk>,
-    root: PathBuf,
-    stable: Vec<Stable>,
-    manifest: Manifest,
-    answers: AnswersFrom,
-    spent: Spent,
-    pipeline_yaml: String,
-    /// Held for its lock, which ends with the process at the latest.
-    _lock: Box<dyn Send + Sync>,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) root: PathBuf,
+    pub(super) manifest: Manifest,
+    /// What earlier starts left.
+    pub(super) checked: Checked,
+    pub(super) pipeline_yaml: String,
+    /// Held until the process ends at the latest.
+    pub(super) lock: Arc<Lock>,
+    /// Outputs of a run that made nothing and is replaced.
+    pub(super) replaced: Option<Vec<String>>,
 }
 
 /// A run directory as it was found or made.
@@ -49,31 +49,8 @@ pub struct Opened {
     pub resumed: bool,
     /// Where an old run was moved to make room.
     pub moved: Option<PathBuf>,
-}
-
-/// How a run's files are written.
-#[derive(Debug, Clone, Copy)]
-pub struct Storing {
-    /// Whether they are synced with each commit.
-    pub sync: bool,
-    /// Whether answers are packed.
-    pub pack: bool,
-}
-
-/// The threads of a start, at work.
-pub struct Started {
-    /// Takes items that have ended.
-    pub writer: Writer,
-    /// Keeps and finds answers.
-    pub answers: Arc<Answers>,
-    /// Ends when every `answers` is dropped.
-    pub answers_thread: AnswersThread,
-    /// What is with providers in batches.
-    pub batches: Arc<BatchFiles>,
-    /// Ends when every `batches` is dropped.
-    pub batch_thread: BatchThread,
-    /// What earlier starts spent at the models.
-    pub spent: Spent,
+    /// Whether a run of another pipeline, which had made nothing, gives way to this one.
+    pub replaced: bool,
 }
 
 /// What a run directory should hold.
@@ -106,44 +83,80 @@ impl RunDirectory {
         if wanted.fresh
             && disk.length(root).map_err(|source| StorageError::new("look at", root, source))?.is_some()
         {
-            moved = move_aside(&*disk, root)?;
+            moved = move_aside(&disk, root)?;
+        }
+        if moved.is_none() {
+            refuse_foreign(&*disk, root)?;
         }
         for folder in ["journal", "provenance"] {
             let path = root.join(folder);
-            if moved.is_none() && folder == "journal" {
-                refuse_foreign(&*disk, root)?;
-            }
             disk.create_dir_all(&path).map_err(|source| StorageError::new("make", &path, source))?;
         }
-        let lock = lock(&*disk, root)?;
-        let found = recover::manifest(&*disk, root)?;
-        let resumed = found.is_some();
-        let manifest = match found {
-            Some(mut found) => {
-                rewrite::finish_rewriting(&*disk, root, &mut found)?;
-                continued(found, &wanted, root)?
-            }
-            None => new_manifest(&wanted, moved.as_deref()),
-        };
-        let done = recover::commits(&*disk, root, &manifest)?;
-        let mut stable = done.files;
-        stable.resize(manifest.files.len(), Stable::default());
-        let (answers, spent) = (done.answers, done.spent);
-        let pipeline_yaml = wanted.pipeline_yaml;
-        let directory = Self {
+        let lock = Lock::take(Arc::clone(&disk), root)?;
+        let new = new_manifest(&wanted, moved.as_deref());
+        let mut directory = Self {
             disk,
             root: root.to_owned(),
-            stable,
-            manifest,
-            answers,
-            spent,
-            pipeline_yaml,
-            _lock: lock,
+            checked: Checked::nothing(new.files.len()),
+            manifest: new,
+            pipeline_yaml: wanted.pipeline_yaml,
+            lock,
+            replaced: None,
         };
-        directory.check_outputs()?;
-        let lines = directory.stable.iter().map(|stable| stable.lines).collect();
+        let Some(mut found) = recover::manifest(&*directory.disk, root)? else {
+            if let Some(file) = integrity::without_manifest(&*directory.disk, root)? {
+                return Err(OpenError::NoManifest { path: root.to_owned(), file });
+            }
+            return Ok(directory.opened(false, moved));
+        };
+        rewrite::finish_rewriting(&*directory.disk, root, &mut found)?;
+        let checked = integrity::check(&*directory.disk, root, &found, directory.lock.found())?;
+        let differences = manifest::differences(&found.fingerprint, &wanted.fingerprint);
+        if !differences.is_empty() {
+            return match directory.replace(found, &checked)? {
+                true => Ok(directory.opened(false, moved)),
+                false => Err(OpenError::Different { path: root.to_owned(), parts: differences }),
+            };
+        }
+        if !checked.contradictions.is_empty() {
+            return Err(OpenError::Contradicted { path: root.to_owned(), found: checked.contradictions });
+        }
+        directory.manifest = found;
+        directory.checked = checked;
+        Ok(directory.opened(true, moved))
+    }
+
+    fn opened(mut self, resumed: bool, moved: Option<PathBuf>) -> Opened {
+        let done = &mut self.checked.done;
+        let lines = done.files.iter().map(|stable| stable.lines).collect();
         let before = Committed { ok: done.ok, dropped: done.dropped, rejected: done.rejected, lines };
-        Ok(Opened { directory, done: done.items, before, resumed, moved })
+        let items = std::mem::take(&mut done.items);
+        let replaced = self.replaced.is_some();
+        Opened { directory: self, done: items, before, resumed, moved, replaced }
+    }
+
+    /// Lets this run take the place of `found`, one of another pipeline, if that made nothing: no item ended, no
+    /// line was written, no answer was kept, nothing was spent and no batch is with a provider.
+    fn replace(&mut self, found: Manifest, checked: &Checked) -> Result<bool, OpenError> {
+        let whole = checked.contradictions.is_empty() && checked.excess.iter().all(|bytes| *bytes == 0);
+        if !whole || !checked.done.items.is_empty() {
+            return Ok(false);
+        }
+        let new = std::mem::replace(&mut self.manifest, found);
+        let (mut answers, _) = recover::answers(self, AnswersFrom::default(), &checked.done.items)?;
+        let batches = Batches::read(&*self.disk, &self.root, 1..=self.manifest.generation)?;
+        let found = std::mem::replace(&mut self.manifest, new);
+        let spent = answers.settle(checked.done.spent);
+        if !answers.answers.is_empty() || batches.last > 0 || spent != Spent::default() {
+            return Ok(false);
+        }
+        // Its logs stay, and say nothing: this run's begin behind them.
+        self.manifest.run = found.run;
+        self.manifest.generation = found.generation;
+        self.manifest.first_generation = found.generation + 1;
+        self.manifest.logs = found.logs;
+        self.replaced = Some(found.files);
+        Ok(true)
     }
 
     /// What run this is.
@@ -171,70 +184,6 @@ impl RunDirectory {
         Ok(found.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default())
     }
 
-    /// Begins a new generation: cuts the outputs to where they are stable, gathers the answers that
-    /// unfinished items have, and starts the threads that write.
-    pub fn start(&mut self, done: &RoaringTreemap, how: Storing) -> Result<Started, OpenError> {
-        let mut recovered = recover::answers(self, self.answers, done)?;
-        let reuse = recover::reuse(self)?;
-        let earlier = self.manifest.first_generation..=self.manifest.generation;
-        let mut batches = Batches::read(&*self.disk, &self.root, earlier)?;
-        let open = batches.open(done, &recovered);
-        let carried = if batches.last > 0 { batches.carried(&RoaringTreemap::new()) } else { Vec::new() };
-        let left = Left { last: batches.last, open, carried };
-        let spent = recovered.settle(self.spent);
-        self.manifest.generation += 1;
-        // First the manifest: without it the next start would take the folder for somebody else's.
-        self.save(|manifest| manifest.state = RunState::Running)?;
-        self.save_pipeline()?;
-        let mut outputs = Vec::with_capacity(self.stable.len());
-        for (name, stable) in self.manifest.files.iter().zip(&self.stable) {
-            let path = self.root.join(name);
-            if let Some(parent) = path.parent() {
-                self.disk
-                    .create_dir_all(parent)
-                    .map_err(|source| StorageError::new("make", parent, source))?;
-            }
-            let mut file =
-                self.disk.append(&path).map_err(|source| StorageError::new("open", &path, source))?;
-            let length =
-                self.disk.length(&path).map_err(|source| StorageError::new("look at", &path, source))?;
-            if length.unwrap_or(0) > stable.offset {
-                file.truncate(stable.offset).map_err(|source| StorageError::new("cut", &path, source))?;
-            }
-            outputs.push((path, *stable));
-        }
-        let generation = self.manifest.generation;
-        let log = recover::answers_path(&self.root, generation);
-        let commits = recover::commits_path(&self.root, generation);
-        for leftover in [&log, &commits, &batches::path(&self.root, generation)] {
-            self.remove_leftover(leftover)?;
-        }
-        let sync = (how.sync, how.pack);
-        let (answers, answers_thread) =
-            Answers::start(&*self.disk, &log, generation, recovered, reuse, sync)?;
-        let (batches, batch_thread) =
-            BatchFiles::start(Arc::clone(&self.disk), &self.root, generation, left, how.sync)?;
-        let files = Files {
-            disk: Arc::clone(&self.disk),
-            root: self.root.clone(),
-            log: commits,
-            outputs,
-            sync: how.sync,
-        };
-        let writer = Writer::start(files, generation)?;
-        let (answers, batches) = (Arc::new(answers), Arc::new(batches));
-        Ok(Started { writer, answers, answers_thread, batches, batch_thread, spent })
-    }
-
-    /// Compares every committed byte of the outputs with its checksum; to be run beside the start, since
-    /// it reads them whole. An error names the file that is not what was committed.
-    pub fn verifier(&self) -> impl FnOnce() -> Result<(), StorageError> + Send + 'static {
-        let disk = Arc::clone(&self.disk);
-        let paths = self.manifest.files.iter().map(|name| self.root.join(name));
-        let files: Vec<(PathBuf, Stable)> = paths.zip(self.stable.iter().copied()).collect();
-        move || files.iter().try_for_each(|(path, stable)| verify(&*disk, path, *stable))
-    }
-
     /// Changes the manifest and makes the change durable.
     pub fn save(&mut self, change: impl FnOnce(&mut Manifest)) -> Result<(), StorageError> {
         change(&mut self.manifest);
@@ -245,26 +194,24 @@ impl RunDirectory {
             .map_err(|source| StorageError::new("replace", &path, source))
     }
 
-    /// A log of this number can only be what a killed `repair` left.
-    fn remove_leftover(&self, log: &Path) -> Result<(), StorageError> {
-        match self.disk.length(log).map_err(|source| StorageError::new("look at", log, source))? {
-            Some(_) => self.disk.remove(log).map_err(|source| StorageError::new("remove", log, source)),
-            None => Ok(()),
-        }
+    /// Saves how the start ended, with how far its logs reach. Not when another process has the run.
+    pub fn close(&mut self, change: impl FnOnce(&mut Manifest)) -> Result<(), StorageError> {
+        self.lock.check()?;
+        let (generation, lengths) = (self.manifest.generation, self.lock.lengths());
+        self.save(|manifest| {
+            manifest.logs.insert(generation, lengths);
+            change(manifest);
+            manifest.retrying &= manifest.state != RunState::Finished;
+        })
     }
 
-    fn save_pipeline(&self) -> Result<(), StorageError> {
-        let path = self.root.join("pipeline.yaml");
-        let found = self.disk.length(&path).map_err(|source| StorageError::new("look at", &path, source))?;
-        if found.is_some_and(|length| length > 0) {
-            return Ok(());
-        }
-        disk::replace(&*self.disk, &path, self.pipeline_yaml.as_bytes(), true)
-            .map_err(|source| StorageError::new("write", &path, source))
+    pub(super) fn length(&self, path: &Path) -> Result<Option<u64>, StorageError> {
+        self.disk.length(path).map_err(|source| StorageError::new("look at", path, source))
     }
 
     /// Replaces `status.json` at the end of a start, whose number goes in too.
     pub fn save_status(&self, status: &impl serde::Serialize) -> Result<(), StorageError> {
+        self.lock.check()?;
         let path = self.root.join("status.json");
         let json = serde_json::to_value(status)
             .and_then(|mut status| {
@@ -277,32 +224,6 @@ impl RunDirectory {
         disk::replace(&*self.disk, &path, &json, false)
             .map_err(|source| StorageError::new("replace", &path, source))
     }
-
-    fn check_outputs(&self) -> Result<(), OpenError> {
-        for (name, stable) in self.manifest.files.iter().zip(&self.stable) {
-            let path = self.root.join(name);
-            let length =
-                self.disk.length(&path).map_err(|source| StorageError::new("look at", &path, source))?;
-            match length {
-                None if stable.offset > 0 => {
-                    return Err(OpenError::Missing { path, committed: stable.offset });
-                }
-                Some(found) if found < stable.offset => {
-                    return Err(OpenError::Shortened { path, found, committed: stable.offset });
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-}
-
-fn continued(found: Manifest, wanted: &Wanted, root: &Path) -> Result<Manifest, OpenError> {
-    let parts = manifest::differences(&found.fingerprint, &wanted.fingerprint);
-    if parts.is_empty() {
-        return Ok(found);
-    }
-    Err(OpenError::Different { path: root.to_owned(), parts })
 }
 
 fn new_manifest(wanted: &Wanted, moved: Option<&Path>) -> Manifest {
@@ -310,6 +231,7 @@ fn new_manifest(wanted: &Wanted, moved: Option<&Path>) -> Manifest {
     files.extend(wanted.sinks.iter().cloned());
     Manifest {
         format: FORMAT,
+        run: RunId::draw(),
         synthmill: env!("CARGO_PKG_VERSION").to_owned(),
         pipeline: wanted.pipeline.clone(),
         fingerprint: wanted.fingerprint.clone(),
@@ -317,40 +239,15 @@ fn new_manifest(wanted: &Wanted, moved: Option<&Path>) -> Manifest {
         started: wanted.now.clone(),
         generation: 0,
         first_generation: 1,
+        logs: BTreeMap::new(),
         rewriting: false,
+        retrying: false,
         state: RunState::Running,
         seconds: 0.0,
         files,
+        arrays: BTreeMap::new(),
         items: None,
         limit: None,
         reuse: wanted.reuse.clone().or_else(|| moved.filter(|_| wanted.reuse_moved).map(Path::to_owned)),
     }
-}
-
-pub(super) fn lock(disk: &dyn Disk, root: &Path) -> Result<Box<dyn Send + Sync>, OpenError> {
-    let path = root.join(".lock");
-    let lock = disk.lock(&path).map_err(|source| StorageError::new("lock", &path, source))?;
-    lock.ok_or_else(|| OpenError::Locked(root.to_owned()))
-}
-
-fn verify(disk: &dyn Disk, path: &Path, stable: Stable) -> Result<(), StorageError> {
-    if stable.offset == 0 {
-        return Ok(());
-    }
-    let failed = |source| StorageError::new("read", path, source);
-    let mut file = disk.read(path).map_err(failed)?.take(stable.offset);
-    let mut crc = crc32fast::Hasher::new();
-    let mut chunk = vec![0; 1 << 18];
-    loop {
-        match file.read(&mut chunk).map_err(failed)? {
-            0 => break,
-            read => crc.update(&chunk[..read]),
-        }
-    }
-    if crc.finalize() == stable.crc {
-        return Ok(());
-    }
-    let edited =
-        "its content is not what was committed; `synthmill repair` makes the items of the changed part again";
-    Err(StorageError::new("trust", path, std::io::Error::other(edited)))
 }

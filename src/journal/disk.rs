@@ -6,6 +6,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// A place for files.
@@ -18,11 +19,13 @@ pub trait Disk: Send + Sync + 'static {
     fn read(&self, path: &Path) -> io::Result<Box<dyn Read + Send>>;
     /// Up to `length` bytes from `offset` on; fewer at the end of the file.
     fn read_at(&self, path: &Path, offset: u64, length: usize) -> io::Result<Vec<u8>>;
-    /// Locks a file, made if it is missing, for this process until the guard is dropped; `None` when
-    /// another process has it.
-    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>>;
+    /// Locks a file, made if it is missing, for this process until it is closed; `None` when another process
+    /// has it.
+    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskFile>>>;
     /// The file's length, or `None` if there is no such file.
     fn length(&self, path: &Path) -> io::Result<Option<u64>>;
+    /// Which file stands at the path, or `None` if there is none.
+    fn identity(&self, path: &Path) -> io::Result<Option<Identity>>;
     /// The names in a directory, sorted.
     fn list(&self, path: &Path) -> io::Result<Vec<String>>;
     /// Renames, replacing what was at `to`.
@@ -33,10 +36,23 @@ pub trait Disk: Send + Sync + 'static {
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
 }
 
-/// A file open for appending.
+/// Tells one file from another, whatever their names, and how long it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// The device and the file's number on it.
+    pub inode: (u64, u64),
+    /// Bytes.
+    pub length: u64,
+}
+
+/// A file open for appending, or a lock's.
 pub trait DiskFile: Send {
     /// Writes all bytes at the end.
     fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// Replaces the content of a lock's file in place by as many bytes as it had, or by the first ones.
+    fn overwrite(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// Which file it is, under whatever name.
+    fn identity(&self) -> io::Result<Identity>;
     /// Makes what was written durable.
     fn sync(&mut self) -> io::Result<()>;
     /// Cuts the file to `length` bytes.
@@ -108,11 +124,11 @@ impl Disk for RealDisk {
         Ok(bytes)
     }
 
-    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>> {
+    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskFile>>> {
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
         for _ in 0..LOCK_TRIES {
             match file.try_lock() {
-                Ok(()) => return Ok(Some(Box::new(file))),
+                Ok(()) => return Ok(Some(Box::new(RealFile { file, path: path.to_owned() }))),
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(error)) => return Err(error),
             }
@@ -130,6 +146,14 @@ impl Disk for RealDisk {
     fn length(&self, path: &Path) -> io::Result<Option<u64>> {
         match fs::metadata(path) {
             Ok(metadata) => Ok(Some(metadata.len())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn identity(&self, path: &Path) -> io::Result<Option<Identity>> {
+        match fs::metadata(path) {
+            Ok(metadata) => Ok(Some(identity(&metadata))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
@@ -162,6 +186,10 @@ impl Disk for RealDisk {
     }
 }
 
+fn identity(metadata: &fs::Metadata) -> Identity {
+    Identity { inode: (metadata.dev(), metadata.ino()), length: metadata.len() }
+}
+
 struct RealFile {
     file: File,
     path: PathBuf,
@@ -180,6 +208,15 @@ impl DiskFile for RealFile {
         }
         abort_point::reach("written", &self.path);
         Ok(())
+    }
+
+    fn overwrite(&mut self, bytes: &[u8]) -> io::Result<()> {
+        abort_point::reach("overwrite", &self.path);
+        self.file.write_all_at(bytes, 0)
+    }
+
+    fn identity(&self) -> io::Result<Identity> {
+        Ok(identity(&self.file.metadata()?))
     }
 
     fn sync(&mut self) -> io::Result<()> {

@@ -1,17 +1,21 @@
-//! The frame that both logs are made of: length, checksum, payload.
+//! The header and the frames that all logs are made of: whose log it is, then length, checksum, payload.
 //!
 //! A bad frame at the end of a log is a write that was cut off, and is ignored; a bad frame with good ones
-//! behind it is damage, and refused with its place.
+//! behind it is damage, and refused with its place. Whether a log that ends in a good frame has lost others
+//! behind it, no log can tell: that is compared with the manifest and the lock file, in `integrity`.
 //!
 //! ```text
-//! log   = magic:8 version:u32 generation:u32 frame*
-//! frame = length:u32 crc32:u32 payload            both of the payload; little-endian
+//! log    = header frame*
+//! header = magic:8 version:u32 generation:u32 first:u32 run:16 crc32:u32    crc of the bytes before it
+//! frame  = length:u32 crc32:u32 payload            both of the payload; little-endian
 //! ```
 
-/// The version of both logs that this program writes and reads.
-pub(super) const VERSION: u32 = 1;
+use super::manifest::RunId;
+
+/// The version of the logs that this program writes and reads.
+pub(super) const VERSION: u32 = 2;
 /// Bytes before the first frame.
-pub(super) const HEADER: usize = 16;
+pub(super) const HEADER: usize = 40;
 /// Bytes before a frame's payload.
 const FRAME: usize = 8;
 /// A longer frame is none; bounds what a damaged length can make a reader take in.
@@ -50,19 +54,38 @@ impl LogError {
     }
 }
 
-/// Which of the two logs a file is.
+/// Which of the logs a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Kind {
     pub(super) magic: &'static [u8; 8],
     pub(super) name: &'static str,
 }
 
+/// Whose log it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Header {
+    /// The run it belongs to.
+    pub(super) run: RunId,
+    /// The start that wrote it.
+    pub(super) generation: u32,
+    /// The first start whose commit log counted then.
+    pub(super) first: u32,
+}
+
+/// The header of the logs that tests make.
+#[cfg(test)]
+pub(super) const OF_TEST: Header = Header { run: RunId::of_test(), generation: 7, first: 3 };
+
 /// The first bytes of a log.
-pub(super) fn header(kind: Kind, generation: u32) -> Vec<u8> {
+pub(super) fn header(kind: Kind, of: Header) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEADER);
     bytes.extend_from_slice(kind.magic);
     bytes.extend_from_slice(&VERSION.to_le_bytes());
-    bytes.extend_from_slice(&generation.to_le_bytes());
+    bytes.extend_from_slice(&of.generation.to_le_bytes());
+    bytes.extend_from_slice(&of.first.to_le_bytes());
+    bytes.extend_from_slice(of.run.bytes());
+    let crc = crc32fast::hash(&bytes);
+    bytes.extend_from_slice(&crc.to_le_bytes());
     bytes
 }
 
@@ -78,41 +101,46 @@ pub(super) fn push(bytes: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     bytes[start + 4..payload].copy_from_slice(&crc.to_le_bytes());
 }
 
-/// Checks a log's first bytes; false when there is nothing behind them, as in a log whose making was cut
-/// off.
-pub(super) fn check_header(log: &[u8], kind: Kind) -> Result<bool, LogError> {
+/// Checks a log's first bytes; none when the log ends within them, as one whose making was cut off.
+pub(super) fn check_header(log: &[u8], kind: Kind) -> Result<Option<Header>, LogError> {
     let magic = &log[..log.len().min(8)];
     if !kind.magic.starts_with(magic) {
         return Err(LogError::Foreign(kind.name));
     }
-    if log.len() < HEADER {
-        return Ok(false);
-    }
     match read_u32(log, 8) {
-        Some(VERSION) => Ok(true),
-        found => Err(LogError::Version { found: found.unwrap_or_default() }),
+        Some(VERSION) | None => {}
+        Some(found) => return Err(LogError::Version { found }),
+    }
+    let Some(first_bytes) = log.get(..HEADER) else { return Ok(None) };
+    let (fields, crc) = first_bytes.split_at(HEADER - 4);
+    let run = fields.last_chunk().map(|bytes| RunId::from(*bytes));
+    match (read_u32(fields, 12), read_u32(fields, 16), run, read_u32(crc, 0)) {
+        (Some(generation), Some(first), Some(run), Some(crc)) if crc == crc32fast::hash(fields) => {
+            Ok(Some(Header { run, generation, first }))
+        }
+        _ => Err(LogError::Foreign(kind.name)),
     }
 }
 
 /// The payloads of a log from byte `from` on, a frame border, each with the place of its frame. Stops at a
-/// torn tail; fails at damage.
+/// torn tail; fails at damage. Returns where the last good frame ends.
 pub(super) fn each<'log>(
     log: &'log [u8],
     from: usize,
     mut take: impl FnMut(u64, &'log [u8]),
-) -> Result<(), LogError> {
+) -> Result<u64, LogError> {
     let mut at = from;
     while at < log.len() {
         let Some(payload) = payload_at(log, at) else {
             return match next_good(log, at + 1) {
                 Some(_) => Err(LogError::Damaged { offset: at as u64 }),
-                None => Ok(()),
+                None => Ok(at as u64),
             };
         };
         take(at as u64, payload);
         at += FRAME + payload.len();
     }
-    Ok(())
+    Ok(at as u64)
 }
 
 /// The payloads that are good, wherever they stand, and the stretches between them that are not: for
@@ -163,7 +191,7 @@ mod tests {
     const KIND: Kind = Kind { magic: b"SMTESTED", name: "test log" };
 
     fn log(payloads: &[&[u8]]) -> Vec<u8> {
-        let mut log = header(KIND, 1);
+        let mut log = header(KIND, OF_TEST);
         for payload in payloads {
             push(&mut log, |bytes| bytes.extend_from_slice(payload));
         }
@@ -172,7 +200,8 @@ mod tests {
 
     fn read(log: &[u8]) -> Result<Vec<Vec<u8>>, LogError> {
         let mut found = Vec::new();
-        if check_header(log, KIND)? {
+        if let Some(of) = check_header(log, KIND)? {
+            assert_eq!(of, OF_TEST);
             each(log, HEADER, |_, payload| found.push(payload.to_vec()))?;
         }
         Ok(found)
@@ -208,6 +237,16 @@ mod tests {
             assert_eq!(found.len(), 2);
             assert_eq!(stretches.len(), 1);
             assert_eq!(stretches[0].0, offset);
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_of_the_header_is_noticed() {
+        let whole = log(&[b"one"]);
+        for at in 0..HEADER {
+            let mut bad = whole.clone();
+            bad[at] ^= 4;
+            assert!(read(&bad).is_err(), "flip at {at}");
         }
     }
 

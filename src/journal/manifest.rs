@@ -1,6 +1,8 @@
 //! `manifest.json`: what run a directory holds, and how far it has come. Replaced atomically.
 //!
-//! Compared with the pipeline at each start: a run goes on only with the pipeline it began with.
+//! Compared with the pipeline at each start: a run goes on only with the pipeline it began with. And with the
+//! logs, in `integrity`: it holds the run's identity, which each log repeats, and how far the logs of all
+//! starts reached that have ended.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,14 +10,94 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::batches::{hex, unhex};
+
 /// The version of the run directory that this program writes and reads.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
+
+/// What tells one run from all others: drawn when it is made, and written into each of its logs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RunId([u8; 16]);
+
+impl RunId {
+    /// One that no other run has.
+    pub(super) fn draw() -> Self {
+        Self(rand::random())
+    }
+
+    pub(super) fn bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    #[cfg(test)]
+    pub(super) const fn of_test() -> Self {
+        Self([7; 16])
+    }
+}
+
+impl From<[u8; 16]> for RunId {
+    fn from(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl TryFrom<String> for RunId {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        unhex(&text).map(Self).ok_or("a run's identity has 32 hexadecimal digits")
+    }
+}
+
+impl From<RunId> for String {
+    fn from(run: RunId) -> Self {
+        hex(&run.0)
+    }
+}
+
+/// How far the logs of one start reach: where the last good frame of each ends. A log that was never made
+/// has no length.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLengths {
+    /// The commit log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commits: Option<u64>,
+    /// The answers' log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<u64>,
+    /// The log of batches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batches: Option<u64>,
+}
+
+/// What a file holds: its length and its CRC-32.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileSum {
+    /// Bytes.
+    pub length: u64,
+    /// Of all of them.
+    pub crc: u32,
+}
+
+impl FileSum {
+    /// Adds bytes at the end.
+    pub(super) fn add(&mut self, bytes: &[u8]) {
+        let mut crc = crc32fast::Hasher::new_with_initial_len(self.crc, self.length);
+        crc.update(bytes);
+        self.crc = crc.finalize();
+        self.length += bytes.len() as u64;
+    }
+}
 
 /// What `manifest.json` holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     /// Version of the directory's layout.
     pub format: u32,
+    /// The run's identity.
+    #[serde(default)]
+    pub run: RunId,
     /// The program's version that made it.
     pub synthmill: String,
     /// The pipeline's name.
@@ -33,21 +115,30 @@ pub struct Manifest {
     /// The first start whose commit log counts; those before it were gathered into it.
     #[serde(default = "first")]
     pub first_generation: u32,
+    /// How far the logs of each start reach that has ended; a start that goes on, or was killed, has no entry.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub logs: BTreeMap<u32, LogLengths>,
     /// Set while files that were written anew wait to be put in their places.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rewriting: bool,
+    /// Set while rejected items that were taken out wait to be made again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub retrying: bool,
     /// How far the run has come.
     pub state: RunState,
     /// Seconds that all starts before this one took.
     pub seconds: f64,
     /// The output files in the order the commit log counts them.
     pub files: Vec<String>,
+    /// The files that were made of outputs when the run was complete.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub arrays: BTreeMap<String, FileSum>,
     /// The source's item count, once it was read to its end.
     pub items: Option<u64>,
     /// The run directory whose answers this run may use again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reuse: Option<PathBuf>,
-    /// The limit under which the run finished, if it had one.
+    /// The limit of the latest start, if it had one.
     #[serde(default)]
     pub limit: Option<u64>,
 }

@@ -1,6 +1,8 @@
 //! What makes a run outlive its process: the run directory, its files and its logs.
 //!
-//! `directory` opens a run directory, new or found; `recover` reads what earlier starts left. `writer` is
+//! `directory` opens a run directory, new or found, under its `lock`; `recover` reads what earlier starts left,
+//! `integrity` tells whether it belongs together, `content` whether the outputs are what was committed; `start`
+//! goes on. `writer` is
 //! the thread that writes outputs and then the commit record that names them; `answer_log` is the thread
 //! that writes what the model said, before it is passed on; `commits` and `answers` are the formats of the
 //! two logs, both made of `frames`. `reuse` finds answers of another run; `repair`
@@ -15,16 +17,22 @@ mod aside;
 mod batch_files;
 mod batches;
 mod commits;
+mod content;
 mod directory;
 pub mod disk;
 mod frames;
+mod integrity;
+mod lock;
 mod manifest;
+mod new_file;
 mod open_error;
 mod outstanding;
 mod recover;
+mod removed;
 mod repair;
 mod reuse;
 mod rewrite;
+mod start;
 mod writer;
 
 pub use answer_log::{Answers, AnswersThread};
@@ -33,10 +41,11 @@ pub use array::write_array;
 pub use batch_files::{BatchFiles, BatchThread};
 pub use batches::{BatchEvent, OpenBatch, hex, unhex};
 pub use commits::{Outcome, Spent};
-pub use directory::{Opened, RunDirectory, Started, Storing, Wanted};
+pub use directory::{Opened, RunDirectory, Wanted};
 pub use frames::LogError;
-pub use manifest::{Manifest, RunState};
+pub use manifest::{FileSum, LogLengths, Manifest, RunId, RunState};
 pub use open_error::OpenError;
 pub use recover::{Inspection, answers_in, inspect, items_in};
-pub use repair::{Repaired, repair, retry_rejected};
+pub use repair::{Repaired, Retried, repair, retry_rejected};
+pub use start::{Started, Storing};
 pub use writer::{Committed, ItemCommit, Lines, PROVENANCE, REJECTED, SINKS, StorageError, Work, Writer};

@@ -29,7 +29,10 @@ pub enum OpenError {
         parts: Vec<String>,
     },
     /// Made by another version of the program.
-    #[error("`{path}` has format {found}, this program reads format {FORMAT}")]
+    #[error(
+        "`{path}` has format {found}, this program reads format {FORMAT}\n\
+         hint: finish it with the version that began it, or begin anew with `--fresh`"
+    )]
     Format {
         /// The directory.
         path: PathBuf,
@@ -37,7 +40,11 @@ pub enum OpenError {
         found: u64,
     },
     /// The manifest cannot be read as one.
-    #[error("`{path}` is damaged: {message}")]
+    #[error(
+        "`{path}` is damaged: {message}\n\
+         hint: put it back from a copy, or begin anew with `--fresh --reuse-answers`, which moves the run aside and \
+         uses its answers again"
+    )]
     Manifest {
         /// The file.
         path: PathBuf,
@@ -52,23 +59,30 @@ pub enum OpenError {
         /// What is wrong.
         source: LogError,
     },
-    /// An output file is shorter than what was committed to it.
-    #[error("`{path}` has {found} bytes, but {committed} were committed: it was cut or replaced")]
-    Shortened {
-        /// The file.
+    /// The files of the run do not belong together.
+    #[error(
+        "`{path}` is not as its last start left it:\n{}\n\
+         hint: put the files back as they were, or let `synthmill repair {path}` take out what does not hold, to \
+         be made again; `--fresh` moves the whole run aside and begins anew",
+        lines(.found)
+    )]
+    Contradicted {
+        /// The directory.
         path: PathBuf,
-        /// Its length.
-        found: u64,
-        /// The committed length.
-        committed: u64,
+        /// What does not hold, a line each.
+        found: Vec<String>,
     },
-    /// An output file is gone.
-    #[error("`{path}` is missing, but {committed} bytes were committed to it")]
-    Missing {
-        /// The file.
+    /// Files of a run, but nothing that says of which.
+    #[error(
+        "`{path}` has no `manifest.json`, which says what run it is, but has files of one (`{file}`)\n\
+         hint: put the manifest back, or begin anew with `--fresh --reuse-answers`, which moves the run aside and \
+         uses its answers again"
+    )]
+    NoManifest {
+        /// The directory.
         path: PathBuf,
-        /// The committed length.
-        committed: u64,
+        /// One of the files.
+        file: PathBuf,
     },
     /// There is no run.
     #[error("`{0}` holds no run (it has no manifest.json)")]
@@ -79,4 +93,14 @@ pub enum OpenError {
     /// The system refused an operation.
     #[error(transparent)]
     Storage(#[from] StorageError),
+}
+
+/// The first of what was found, indented.
+fn lines(found: &[String]) -> String {
+    const MOST: usize = 10;
+    let mut lines: Vec<String> = found.iter().take(MOST).map(|line| format!("  {line}")).collect();
+    if found.len() > MOST {
+        lines.push(format!("  and {} more", found.len() - MOST));
+    }
+    lines.join("\n")
 }

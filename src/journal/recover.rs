@@ -2,6 +2,7 @@
 //!
 //! `directory` uses it at a start; `inspect` is for those who only look.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +14,8 @@ use super::commits::{AnswersFrom, Done, Spent};
 use super::directory::RunDirectory;
 use super::disk::{self, Disk};
 use super::frames::LogError;
+use super::integrity::{self, Checked};
+use super::lock;
 use super::manifest::{FORMAT, Manifest};
 use super::open_error::OpenError;
 use super::reuse::Reuse;
@@ -28,19 +31,26 @@ pub struct Inspection {
     pub spent: Spent,
     /// Whether a process works on it now.
     pub running: bool,
+    /// What does not hold of the directory, a line each; not looked for while a process works on it.
+    pub contradictions: Vec<String>,
 }
 
 /// Reads a run directory; `None` when there is no run in it.
 pub fn inspect(root: &Path) -> Result<Option<Inspection>, OpenError> {
     let disk = &disk::RealDisk;
-    let Some(manifest) = manifest(disk, root)? else { return Ok(None) };
-    let done = commits(disk, root, &manifest)?;
-    let spent = spent(disk, root, &manifest, &done)?;
-    let mut lines: Vec<u64> = done.files.iter().map(|file| file.lines).collect();
-    lines.resize(manifest.files.len(), 0);
+    // Read before the logs, which may grow meanwhile.
+    let mark = lock::high_water(disk, root)?;
+    let Some(found) = manifest(disk, root)? else { return Ok(None) };
+    let Checked { done, mut contradictions, .. } = integrity::check(disk, root, &found, mark)?;
+    let spent = spent(disk, root, &found, &done)?;
+    let lines: Vec<u64> = done.files.iter().map(|file| file.lines).collect();
     let done = Committed { ok: done.ok, dropped: done.dropped, rejected: done.rejected, lines };
     let running = disk::is_locked(&root.join(".lock"));
-    Ok(Some(Inspection { manifest, done, spent, running }))
+    // A start that began or ended meanwhile makes what was read one after the other disagree.
+    if running || found.rewriting || manifest(disk, root)?.as_ref() != Some(&found) {
+        contradictions.clear();
+    }
+    Ok(Some(Inspection { manifest: found, done, spent, running, contradictions }))
 }
 
 /// The items that a commit log's bytes name; for tests that feed the reader what others wrote.
@@ -95,22 +105,24 @@ pub(super) fn commits(disk: &dyn Disk, root: &Path, manifest: &Manifest) -> Resu
 }
 
 /// The answers of items that are not done: from the place that the last commit names, and from all logs
-/// after it.
+/// after it. Tells with them where each of those logs ends.
 pub(super) fn answers(
     directory: &RunDirectory,
     from: AnswersFrom,
     done: &RoaringTreemap,
-) -> Result<Recovered, OpenError> {
+) -> Result<(Recovered, BTreeMap<u32, u64>), OpenError> {
     let mut recovered = Recovered::default();
+    let mut ends = BTreeMap::new();
     for generation in from.generation.max(1)..=directory.manifest().generation {
         let path = answers_path(directory.root(), generation);
         let offset = if generation == from.generation { from.offset } else { 0 };
-        let Some(log) = read_from(&**directory.disk(), &path, offset)? else { continue };
-        recovered
+        let Some((log, begin)) = read_from(&**directory.disk(), &path, offset)? else { continue };
+        let end = recovered
             .add(&log, offset == 0, |item| done.contains(item))
             .map_err(|source| OpenError::Log { path, source: source.moved(offset) })?;
+        ends.insert(generation, begin + end);
     }
-    Ok(recovered)
+    Ok((recovered, ends))
 }
 
 /// What a next start counts as spent. Of a damaged log as much as can be read.
@@ -118,7 +130,8 @@ fn spent(disk: &dyn Disk, root: &Path, manifest: &Manifest, done: &Done) -> Resu
     let mut recovered = Recovered::default();
     for generation in done.answers.generation.max(1)..=manifest.generation {
         let offset = if generation == done.answers.generation { done.answers.offset } else { 0 };
-        let Some(log) = read_from(disk, &answers_path(root, generation), offset)? else { continue };
+        let found = read_from(disk, &answers_path(root, generation), offset)?;
+        let Some((log, _)) = found else { continue };
         let _ = recovered.add(&log, offset == 0, |_| true);
     }
     Ok(recovered.settle(done.spent))
@@ -128,16 +141,20 @@ fn spent(disk: &dyn Disk, root: &Path, manifest: &Manifest, done: &Done) -> Resu
 pub(super) fn reuse(directory: &RunDirectory) -> Result<Option<Reuse>, OpenError> {
     let Some(other) = &directory.manifest().reuse else { return Ok(None) };
     let disk = directory.disk();
-    let Some(manifest) = manifest(&**disk, other)? else {
-        return Err(OpenError::NoAnswers(other.clone()));
-    };
+    // By their names: the answers of a run that has lost its manifest are as good as any.
+    let folder = other.join("journal");
+    let names = integrity::names(&**disk, &folder)?;
+    let paths = names.iter().filter(|name| name.starts_with("answers-") && name.ends_with(".log"));
+    tell_of_lost(&**disk, other)?;
     let mut index = Reusable::default();
     let mut logs = Vec::new();
-    for generation in 1..=manifest.generation {
-        let path = answers_path(other, generation);
+    for path in paths.map(|name| folder.join(name)) {
         let Some(log) = read(&**disk, &path)? else { continue };
         index.add(logs.len() as u32, &log).map_err(|source| OpenError::Log { path: path.clone(), source })?;
         logs.push(path);
+    }
+    if logs.is_empty() {
+        return Err(OpenError::NoAnswers(other.clone()));
     }
     for generation in 1..=directory.manifest().generation {
         let path = answers_path(directory.root(), generation);
@@ -146,6 +163,16 @@ pub(super) fn reuse(directory: &RunDirectory) -> Result<Option<Reuse>, OpenError
     }
     tracing::info!("{} answers of {} may be used again", index.left(), other.display());
     Ok(Some(Reuse::new(Arc::clone(disk), logs, index)))
+}
+
+/// Answers that the other run has lost are asked for again, which is worth a word.
+fn tell_of_lost(disk: &dyn Disk, other: &Path) -> Result<(), OpenError> {
+    let Ok(Some(manifest)) = manifest(disk, other) else { return Ok(()) };
+    let checked = integrity::check(disk, other, &manifest, lock::high_water(disk, other)?)?;
+    for what in checked.contradictions {
+        tracing::warn!("in the run whose answers are used again: {what}");
+    }
+    Ok(())
 }
 
 pub(super) fn read(disk: &dyn Disk, path: &Path) -> Result<Option<Vec<u8>>, StorageError> {
@@ -158,13 +185,14 @@ pub(super) fn read(disk: &dyn Disk, path: &Path) -> Result<Option<Vec<u8>>, Stor
     Ok(Some(bytes))
 }
 
-/// The frames of a log from byte `from` on; its first bytes too when `from` is 0.
-fn read_from(disk: &dyn Disk, path: &Path, from: u64) -> Result<Option<Vec<u8>>, StorageError> {
+/// The frames of a log from byte `from` on; its first bytes too when `from` is 0. Where they begin comes with
+/// them: a log that was not synced when the power failed may end before.
+fn read_from(disk: &dyn Disk, path: &Path, from: u64) -> Result<Option<(Vec<u8>, u64)>, StorageError> {
     let length = disk.length(path).map_err(|source| StorageError::new("look at", path, source))?;
     let Some(length) = length else { return Ok(None) };
     let wanted = usize::try_from(length.saturating_sub(from)).unwrap_or(usize::MAX);
     let bytes = disk.read_at(path, from, wanted).map_err(|source| StorageError::new("read", path, source))?;
-    Ok(Some(bytes))
+    Ok(Some((bytes, from.min(length))))
 }
 
 #[cfg(test)]
@@ -176,7 +204,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn commit_log() -> Vec<u8> {
-        let mut log = frames::header(commits::KIND, 1);
+        let mut log = frames::header(commits::KIND, frames::OF_TEST);
         for item in 0..3 {
             Group { items: vec![(item, Outcome::Ok)], ..Group::default() }.push(&mut log);
         }
@@ -184,7 +212,7 @@ mod tests {
     }
 
     fn answers_log() -> Vec<u8> {
-        let mut log = frames::header(answers::KIND, 1);
+        let mut log = frames::header(answers::KIND, frames::OF_TEST);
         for item in 0_u8..3 {
             let names = Names { item: item.into(), key: [item; 16], question: [9; 16] };
             let completion = crate::llm::Completion { text: "yes ".repeat(200), ..Default::default() };

@@ -1,10 +1,10 @@
 //! `repair` and `retry-rejected`: which items a run must make again, and the run without them.
 //!
-//! A repair believes what its checksums hold: a commit whose record is damaged, or whose lines are not
+//! A repair believes what its checksums hold: a commit whose record is damaged or gone, or whose lines are not
 //! those that were committed, is undone as a whole, and its items are made again with the answers that are
-//! still in the journal.
+//! still in the journal. What it takes out of an output it keeps aside.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use roaring::RoaringTreemap;
@@ -12,67 +12,74 @@ use roaring::RoaringTreemap;
 use super::answers::{self, Recovered};
 use super::batches::Batches;
 use super::commits::{Group, Outcome, Stable};
+use super::content::sum_of;
 use super::disk::Disk;
-use super::frames;
+use super::frames::{self, Header};
 use super::open_error::OpenError;
 use super::recover;
-use super::rewrite::Existing;
-use super::writer::REJECTED;
+use super::removed;
+use super::rewrite::{Existing, MendedLogs};
+use super::writer::{REJECTED, StorageError};
 
 /// What a repair found, and did about it.
 #[derive(Debug, Default)]
 pub struct Repaired {
     /// What was wrong, a line each.
     pub found: Vec<String>,
-    /// Items whose commit is undone and that are known by number; those of a damaged record are not, and
-    /// are made again all the same.
+    /// Items whose commit is undone and that are known by number; those of a commit whose record is damaged or
+    /// gone are not, and are made again all the same.
     pub items: Vec<u64>,
+    /// Where the bytes are kept that were taken out of the outputs.
+    pub kept: Vec<PathBuf>,
+}
+
+/// What became of a wish to make rejected items again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retried {
+    /// Rejected items that were taken out now.
+    pub items: u64,
+    /// Whether items that were taken out before are still to be made.
+    pub is_pending: bool,
 }
 
 /// Checks every byte that was committed in `root`, and undoes the commits that do not hold.
 pub fn repair(disk: Arc<dyn Disk>, root: &Path) -> Result<Repaired, OpenError> {
-    let mut repaired = Repaired::default();
-    let run = Existing::open(disk, root, |path, log, groups| {
-        let mut unread = 0;
-        let bad = frames::salvage(log, |payload| match Group::read(payload) {
-            Some(group) => groups.push(group),
-            None => unread += 1,
-        });
-        for (from, to) in bad {
-            repaired.found.push(format!("`{}`: bytes {from} to {to} are damaged", path.display()));
-        }
-        if unread > 0 {
-            repaired.found.push(format!("`{}`: {unread} records cannot be read", path.display()));
-        }
-        Ok(())
-    })?;
-    let redo = broken_groups(&run, &mut repaired)?;
-    let done = done_without(&run, &redo);
-    let answers = salvage_answers(&run, &done, &mut repaired)?;
+    let mut run = Existing::salvaged(disk, root)?;
+    let mut repaired = Repaired { found: std::mem::take(&mut run.contradictions), ..Repaired::default() };
+    let undone = keep_what_holds(&mut run, &mut repaired)?;
+    let done: RoaringTreemap = run.items().collect();
+    let (answers, mended) = salvage_answers(&run, &done, &mut repaired)?;
     let starts = run.manifest().first_generation..=run.manifest().generation;
     Batches::salvage(&*run.disk, &run.root, starts, &mut repaired.found)?;
+    let changed = changed_arrays(&run, &mut repaired)?;
     if repaired.found.is_empty() {
         return Ok(repaired);
     }
-    repaired.items = redo.iter().collect();
-    run.without(&redo, &answers)?;
+    for name in &changed {
+        let number = run.manifest().generation;
+        repaired.kept.push(removed::keep(&*run.disk, &run.root, number, name, Stable::default())?);
+        let path = run.root.join(name);
+        run.disk.remove(&path).map_err(|source| StorageError::new("remove", &path, source))?;
+    }
+    repaired.items = (undone - &done).iter().collect();
+    repaired.kept.extend(run.without(&RoaringTreemap::new(), &answers, mended, true)?);
     Ok(repaired)
 }
 
-/// Undoes the rejected items of which a reject has one of `classes`, of any class when there are none;
-/// returns how many. Their answers are not kept, so the model is asked anew.
-pub fn retry_rejected(disk: Arc<dyn Disk>, root: &Path, classes: &[String]) -> Result<u64, OpenError> {
-    let run = Existing::whole(disk, root)?;
+/// Undoes the rejected items of which a reject has one of `classes`, of any class when there are none. Their
+/// answers are not kept, so the model is asked anew.
+pub fn retry_rejected(disk: Arc<dyn Disk>, root: &Path, classes: &[String]) -> Result<Retried, OpenError> {
+    let mut run = Existing::whole(disk, root)?;
     let redo = run.choose(|item| {
         item.outcome == Outcome::Rejected
             && item.lines.get(REJECTED).is_some_and(|lines| has_class(lines, classes))
     })?;
+    let is_pending = run.manifest().retrying;
     if redo.is_empty() {
-        return Ok(0);
+        return Ok(Retried { items: 0, is_pending });
     }
     // The answers of items that were in flight at the last stop stay; those of the undone are left out.
-    let mut kept = done_without(&run, &RoaringTreemap::new());
-    kept |= &redo;
+    let kept: RoaringTreemap = run.items().collect();
     let mut recovered = Recovered::default();
     for generation in 1..=run.manifest().generation {
         let path = recover::answers_path(root, generation);
@@ -81,9 +88,10 @@ pub fn retry_rejected(disk: Arc<dyn Disk>, root: &Path, classes: &[String]) -> R
             .add(&log, true, |item| kept.contains(item))
             .map_err(|source| OpenError::Log { path, source })?;
     }
-    let count = redo.len();
-    run.without(&redo, &recovered)?;
-    Ok(count)
+    run.manifest.retrying = true;
+    let items = redo.len();
+    run.without(&redo, &recovered, Vec::new(), false)?;
+    Ok(Retried { items, is_pending })
 }
 
 fn has_class(lines: &[u8], classes: &[String]) -> bool {
@@ -93,72 +101,145 @@ fn has_class(lines: &[u8], classes: &[String]) -> bool {
     })
 }
 
-/// The items that are done once those of `redo` are not.
-fn done_without(run: &Existing, redo: &RoaringTreemap) -> RoaringTreemap {
-    let mut done: RoaringTreemap =
-        run.groups.iter().flat_map(|group| group.items.iter().map(|(item, _)| *item)).collect();
-    done -= redo;
-    done
+/// The arrays that are not what was made of the outputs. They are made again, and those who changed them keep
+/// their work.
+fn changed_arrays(run: &Existing, repaired: &mut Repaired) -> Result<Vec<String>, StorageError> {
+    let mut changed = Vec::new();
+    for (name, sum) in &run.manifest().arrays {
+        let path = run.root.join(name);
+        let failed = |source| StorageError::new("read", &path, source);
+        let Some(length) = run.disk.length(&path).map_err(failed)? else { continue };
+        if length == sum.length && sum_of(&*run.disk, &path, length).map_err(failed)? == *sum {
+            continue;
+        }
+        if length == sum.length {
+            repaired.found.push(format!("`{}` is not what was made of the outputs", path.display()));
+        }
+        changed.push(name.clone());
+    }
+    Ok(changed)
 }
 
-/// The items of groups whose lines are not those that were committed.
-fn broken_groups(run: &Existing, repaired: &mut Repaired) -> Result<RoaringTreemap, OpenError> {
-    let mut redo = RoaringTreemap::new();
-    let names = run.manifest().files.clone();
-    let mut before: Vec<Option<Stable>> = vec![Some(Stable::default()); names.len()];
-    for group in &run.groups {
-        let mut broken = false;
-        for (index, (name, (from, stable))) in names.iter().zip(&group.files).enumerate() {
-            let bytes = run.range(name, *from, stable.offset)?;
-            let begin = before[index].filter(|before| before.offset == *from);
-            let holds = match begin {
-                Some(begin) => {
-                    let mut crc = crc32fast::Hasher::new_with_initial_len(begin.crc, begin.offset);
-                    crc.update(&bytes);
-                    crc.finalize() == stable.crc
-                }
-                // Behind a damaged record nothing says what the checksum began with.
-                None => bytes.len() as u64 == stable.offset.saturating_sub(*from),
-            };
-            if !holds {
-                broken = true;
-                repaired.found.push(format!(
-                    "`{}`: bytes {from} to {} are not those that were committed",
-                    run.root.join(name).display(),
-                    stable.offset
-                ));
+/// How far an output is looked through: its place, the checksum of all bytes before it as they are now, and
+/// as the last commit says.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    now: Stable,
+    committed: Stable,
+}
+
+/// Drops the commits whose lines are not those that were committed, or that commit what others do. Returns
+/// their items.
+fn keep_what_holds(run: &mut Existing, repaired: &mut Repaired) -> Result<RoaringTreemap, OpenError> {
+    let mut undone = RoaringTreemap::new();
+    let mut done = RoaringTreemap::new();
+    let mut places = vec![Place::default(); run.manifest().files.len()];
+    let groups = std::mem::take(&mut run.groups);
+    for group in groups {
+        let items = group.items.iter().map(|(item, _)| *item);
+        let wrong = match items.clone().any(|item| done.contains(item)) {
+            true => Some("a commit names items that another one has".to_owned()),
+            false => advance(run, &mut places, &group)?,
+        };
+        match wrong {
+            Some(wrong) => {
+                repaired.found.push(wrong);
+                undone.extend(items);
             }
-            before[index] = Some(*stable);
-        }
-        if broken {
-            redo.extend(group.items.iter().map(|(item, _)| *item));
+            None => {
+                done.extend(items);
+                run.groups.push(group);
+            }
         }
     }
-    Ok(redo)
+    Ok(undone)
 }
 
-/// The answers of items that are not done, from whatever of the logs can be read.
+/// Compares a commit's lines with its checksums, and goes on behind it; says what does not hold.
+fn advance(run: &Existing, places: &mut [Place], group: &Group) -> Result<Option<String>, StorageError> {
+    let names = &run.manifest().files;
+    let told = |name: &str, (from, stable): &(u64, Stable), what: &str| {
+        format!("`{}`: bytes {from} to {} {what}", run.root.join(name).display(), stable.offset)
+    };
+    for ((name, place), range) in names.iter().zip(&*places).zip(&group.files) {
+        if range.0 < place.committed.offset || range.1.offset < range.0 {
+            return Ok(Some(told(name, range, "are committed twice")));
+        }
+    }
+    let mut wrong = None;
+    for ((name, place), range) in names.iter().zip(&mut *places).zip(&group.files) {
+        let (from, stable) = range;
+        add(run, name, *from, &mut [&mut place.now])?;
+        // Behind a commit whose record is gone, only what stands in the file says what the checksum began with.
+        let mut committed = if place.committed.offset == *from { place.committed } else { place.now };
+        add(run, name, stable.offset, &mut [&mut place.now, &mut committed])?;
+        let is_whole = place.now.offset == stable.offset;
+        if !is_whole || ![place.now.crc, committed.crc].contains(&stable.crc) {
+            wrong = wrong.or_else(|| Some(told(name, range, "are not those that were committed")));
+        }
+        place.committed = *stable;
+    }
+    Ok(wrong)
+}
+
+/// Adds the bytes of an output up to `to` to checksums that stand at one place; fewer where it is shorter.
+fn add(run: &Existing, name: &str, to: u64, sums: &mut [&mut Stable]) -> Result<(), StorageError> {
+    const CHUNK: u64 = 1 << 20;
+    while let Some(at) = sums.first().map(|sum| sum.offset).filter(|at| *at < to) {
+        let bytes = run.range(name, at, to.min(at + CHUNK))?;
+        if bytes.is_empty() {
+            break;
+        }
+        for sum in &mut *sums {
+            let mut crc = crc32fast::Hasher::new_with_initial_len(sum.crc, sum.offset);
+            crc.update(&bytes);
+            sum.crc = crc.finalize();
+            sum.offset += bytes.len() as u64;
+        }
+    }
+    Ok(())
+}
+
+/// The answers of items that are not done, from whatever of the logs can be read; and the logs that must be
+/// written anew, each with its start.
 fn salvage_answers(
     run: &Existing,
     done: &RoaringTreemap,
     repaired: &mut Repaired,
-) -> Result<Recovered, OpenError> {
+) -> Result<(Recovered, MendedLogs), OpenError> {
     let mut recovered = Recovered::default();
+    let mut mended = Vec::new();
     for generation in 1..=run.manifest().generation {
         let path = recover::answers_path(&run.root, generation);
         let Some(log) = recover::read(&*run.disk, &path)? else { continue };
-        let mut good = frames::header(answers::KIND, generation);
+        let of = Header { run: run.manifest().run, generation, first: run.manifest().first_generation };
+        let mut good = frames::header(answers::KIND, of);
+        let header = frames::check_header(&log, answers::KIND);
+        if let Ok(Some(header)) = header
+            && (header.run, header.generation) != (of.run, generation)
+        {
+            // Somebody else's answers are kept, but not here.
+            let name = Path::new("journal").join(path.file_name().unwrap_or_default());
+            let number = run.manifest().generation;
+            let name = name.to_string_lossy();
+            repaired.kept.push(removed::keep(&*run.disk, &run.root, number, &name, Stable::default())?);
+            mended.push((generation, good));
+            continue;
+        }
         let bad = frames::salvage(&log, |payload| {
             frames::push(&mut good, |bytes| bytes.extend_from_slice(payload));
         });
-        for (from, to) in bad {
+        for (from, to) in &bad {
             repaired.found.push(format!("`{}`: bytes {from} to {to} are damaged", path.display()));
         }
         recovered
             .add(&good, true, |item| done.contains(item))
             .map_err(|source| OpenError::Log { path, source })?;
+        if header.is_err() || !bad.is_empty() {
+            mended.push((generation, good));
+        }
     }
-    Ok(recovered)
+    Ok((recovered, mended))
 }
 
 #[cfg(test)]

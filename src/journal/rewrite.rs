@@ -1,9 +1,10 @@
 //! Takes items out of a run, so that the next start makes them again: for `repair` and `retry-rejected`.
 //!
 //! Every output is written anew without the lines of those items, and the commit logs are gathered into
-//! one. The new files are made beside the old ones and put in place after the manifest says so: a kill at
+//! one. The new files are made in `journal/rewrite/` and put in place after the manifest says so: a kill at
 //! any moment leaves either the run as it was or one whose next opening finishes the move.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,18 +13,22 @@ use roaring::RoaringTreemap;
 
 use super::answers::{self, Recovered};
 use super::batches::{self, Batches};
-use super::commits::{self, AnswersFrom, Group, Outcome, Spent, Stable};
-use super::disk::{self, Disk, DiskFile};
-use super::frames;
-use super::manifest::{Manifest, RunState};
+use super::commits::{self, AnswersFrom, Group, Outcome, Spent};
+use super::disk::{self, Disk};
+use super::frames::{self, Header};
+use super::integrity;
+use super::lock::Lock;
+use super::manifest::{LogLengths, Manifest, RunState};
+use super::new_file::{CHUNK, NewFile};
 use super::open_error::OpenError;
 use super::recover;
+use super::removed::Removed;
 use super::writer::StorageError;
 
+/// Where new files wait.
+const FOLDER: &str = "journal/rewrite";
 /// Items in one gathered frame.
 const GROUP: usize = 512;
-/// Bytes gathered before each write.
-const CHUNK: usize = 1 << 20;
 
 /// An existing run directory, locked, whose items are being looked at.
 pub(super) struct Existing {
@@ -31,8 +36,13 @@ pub(super) struct Existing {
     pub(super) root: PathBuf,
     pub(super) manifest: Manifest,
     pub(super) groups: Vec<Group>,
-    _lock: Box<dyn Send + Sync>,
+    /// What does not hold of the directory as a whole, a line each.
+    pub(super) contradictions: Vec<String>,
+    lock: Arc<Lock>,
 }
+
+/// Logs of earlier starts that are written anew, each with its start.
+pub(super) type MendedLogs = Vec<(u32, Vec<u8>)>;
 
 /// One committed item and its lines, by file.
 pub(super) struct Item<'a> {
@@ -43,41 +53,80 @@ pub(super) struct Item<'a> {
 }
 
 impl Existing {
-    /// Locks the run in `root`. `read` takes the groups of one commit log.
-    pub(super) fn open(
-        disk: Arc<dyn Disk>,
-        root: &Path,
-        mut read: impl FnMut(&Path, &[u8], &mut Vec<Group>) -> Result<(), OpenError>,
-    ) -> Result<Self, OpenError> {
+    /// Locks the run in `root` and checks it as a whole; reads no commits yet.
+    fn locked(disk: Arc<dyn Disk>, root: &Path) -> Result<Self, OpenError> {
+        if recover::manifest(&*disk, root)?.is_none() {
+            return Err(OpenError::NoRun(root.to_owned()));
+        }
+        let lock = Lock::take(Arc::clone(&disk), root)?;
         let Some(mut manifest) = recover::manifest(&*disk, root)? else {
             return Err(OpenError::NoRun(root.to_owned()));
         };
-        let lock = super::directory::lock(&*disk, root)?;
         finish_rewriting(&*disk, root, &mut manifest)?;
-        let mut groups = Vec::new();
-        for generation in manifest.first_generation..=manifest.generation {
-            let path = recover::commits_path(root, generation);
-            let Some(log) = recover::read(&*disk, &path)? else { continue };
-            read(&path, &log, &mut groups)?;
-        }
-        Ok(Self { disk, root: root.to_owned(), manifest, groups, _lock: lock })
+        let contradictions = integrity::check(&*disk, root, &manifest, lock.found())?.contradictions;
+        let root = root.to_owned();
+        Ok(Self { disk, root, manifest, groups: Vec::new(), contradictions, lock })
     }
 
-    /// Opens the run in `root`, whose logs must be whole.
+    /// Opens the run in `root`, which must be whole.
     pub(super) fn whole(disk: Arc<dyn Disk>, root: &Path) -> Result<Self, OpenError> {
-        Self::open(disk, root, |path, log, groups| {
-            let failed = |source| OpenError::Log { path: path.to_owned(), source };
-            if !frames::check_header(log, commits::KIND).map_err(failed)? {
-                return Ok(());
+        let mut run = Self::locked(disk, root)?;
+        if !run.contradictions.is_empty() {
+            return Err(OpenError::Contradicted { path: run.root, found: run.contradictions });
+        }
+        for generation in run.manifest.first_generation..=run.manifest.generation {
+            let path = recover::commits_path(root, generation);
+            let Some(log) = recover::read(&*run.disk, &path)? else { continue };
+            let read = frames::check_header(&log, commits::KIND).and_then(|header| match header {
+                None => Ok(0),
+                Some(_) => frames::each(&log, frames::HEADER, |_, payload| {
+                    run.groups.extend(Group::read(payload));
+                }),
+            });
+            read.map_err(|source| OpenError::Log { path, source })?;
+        }
+        Ok(run)
+    }
+
+    /// Opens the run in `root` with every commit that can be read, whatever else is wrong with it.
+    pub(super) fn salvaged(disk: Arc<dyn Disk>, root: &Path) -> Result<Self, OpenError> {
+        let mut run = Self::locked(disk, root)?;
+        let names = integrity::names(&*run.disk, &root.join("journal"))?;
+        // A manifest from an earlier time does not know the last starts; no number is given twice.
+        let mark = run.lock.found().filter(|mark| mark.run == run.manifest.run);
+        let numbers = names.iter().filter_map(|name| integrity::generation_of(name));
+        let newest = numbers.chain(mark.map(|mark| mark.generation)).max();
+        run.manifest.generation = run.manifest.generation.max(newest.unwrap_or_default());
+        let mut first = run.manifest.first_generation;
+        let outputs = run.manifest.files.len();
+        for generation in run.manifest.first_generation..=run.manifest.generation {
+            let path = recover::commits_path(root, generation);
+            let Some(log) = recover::read(&*run.disk, &path)? else { continue };
+            match frames::check_header(&log, commits::KIND) {
+                Ok(Some(header)) if header.run != run.manifest.run => continue,
+                Ok(Some(header)) if header.first > first => {
+                    // An earlier repair gathered all commits before into this log.
+                    first = header.first;
+                    run.groups.clear();
+                }
+                // A commit behind damaged first bytes is believed if the outputs hold what it says.
+                _ => {}
             }
-            frames::each(log, frames::HEADER, |_, payload| groups.extend(Group::read(payload)))
-                .map_err(failed)
-        })
+            frames::salvage(&log, |payload| {
+                run.groups.extend(Group::read(payload).filter(|group| group.files.len() == outputs));
+            });
+        }
+        Ok(run)
     }
 
     /// The run's manifest.
     pub(super) fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// The items that are committed.
+    pub(super) fn items(&self) -> impl Iterator<Item = u64> {
+        self.groups.iter().flat_map(|group| group.items.iter().map(|(item, _)| *item))
     }
 
     /// The items for which `choose` says yes.
@@ -96,20 +145,33 @@ impl Existing {
         Ok(chosen)
     }
 
-    /// Takes the items in `redo` out of the run. `answers` are those that the next start may find.
-    pub(super) fn without(mut self, redo: &RoaringTreemap, answers: &Recovered) -> Result<(), OpenError> {
+    /// Takes the items in `redo` out of the run. `answers` are those that the next start may find, `mended` the
+    /// answers' logs of earlier starts that are written anew. With `keep`, the bytes that no commit names any
+    /// more are kept aside; returns where.
+    pub(super) fn without(
+        mut self,
+        redo: &RoaringTreemap,
+        answers: &Recovered,
+        mended: MendedLogs,
+        keep: bool,
+    ) -> Result<Vec<PathBuf>, OpenError> {
         let generation = self.manifest.generation + 1;
-        let folder = self.root.join("journal/rewrite");
+        let of = Header { run: self.manifest.run, generation, first: generation };
+        let folder = self.root.join(FOLDER);
         self.disk.create_dir_all(&folder).map_err(|source| StorageError::new("make", &folder, source))?;
+        clear(&*self.disk, &folder)?;
         let mut files = Vec::new();
         for index in 0..self.manifest.files.len() {
             files.push(NewFile::make(&*self.disk, folder.join(index.to_string()))?);
         }
-        let log_path = recover::commits_path(&self.root, generation);
-        let mut log = NewFile::make(&*self.disk, log_path)?;
-        log.write(&frames::header(commits::KIND, generation))?;
+        let mut log = self.new_log(&recover::commits_path(&self.root, generation))?;
+        log.write(&frames::header(commits::KIND, of))?;
         let mut gathered = Gathered::new(generation, self.spent().later(answers.spent).plus(answers.out));
+        let mut removed = Removed::new(keep, files.len());
         for group in &self.groups {
+            for (index, (from, stable)) in group.files.iter().enumerate() {
+                removed.take(&self, index, *from, stable.offset)?;
+            }
             let ranges = self.ranges(group)?;
             let places = places(group, &ranges);
             for (index, (item, outcome)) in group.items.iter().enumerate() {
@@ -130,20 +192,59 @@ impl Existing {
             }
         }
         gathered.close(&mut files, &mut log)?;
+        for index in 0..files.len() {
+            removed.take(&self, index, u64::MAX, u64::MAX)?;
+        }
         for file in files.iter_mut().chain([&mut log]) {
             file.sync()?;
         }
-        self.write_answers(generation, answers)?;
-        self.write_batches(generation, redo)?;
+        let lengths = LogLengths {
+            commits: Some(log.stable.offset),
+            answers: Some(self.write_answers(of, answers)?),
+            batches: self.write_batches(of, redo)?,
+        };
+        for (generation, bytes) in mended {
+            let mut file = self.new_log(&recover::answers_path(&self.root, generation))?;
+            file.write(&bytes)?;
+            file.sync()?;
+        }
+        let removed = removed.sync(&*self.disk)?;
         for folder in [&folder, &self.root.join("journal")] {
             self.disk.sync_dir(folder).map_err(|source| StorageError::new("sync", folder, source))?;
         }
+        self.manifest.logs = self.older_answers()?;
+        self.manifest.logs.insert(generation, lengths);
         self.manifest.generation = generation;
         self.manifest.first_generation = generation;
         self.manifest.rewriting = true;
+        self.manifest.arrays.clear();
         self.manifest.state = RunState::Interrupted;
         save(&*self.disk, &self.root, &self.manifest)?;
-        finish_rewriting(&*self.disk, &self.root, &mut self.manifest)
+        finish_rewriting(&*self.disk, &self.root, &mut self.manifest)?;
+        Ok(removed)
+    }
+
+    /// A file that waits to become the log at `path`.
+    pub(super) fn new_log(&self, path: &Path) -> Result<NewFile, StorageError> {
+        let name = path.file_name().unwrap_or_default();
+        NewFile::make(&*self.disk, self.root.join(FOLDER).join(name))
+    }
+
+    /// Of the starts before, the answers stay; their commits and batches are gathered into the new logs.
+    fn older_answers(&self) -> Result<BTreeMap<u32, LogLengths>, StorageError> {
+        let mut logs = BTreeMap::new();
+        for generation in 1..=self.manifest.generation {
+            let path = recover::answers_path(&self.root, generation);
+            let name = path.file_name().unwrap_or_default();
+            let mut answers = None;
+            for path in [&self.root.join(FOLDER).join(name), &path] {
+                let length = self.disk.length(path);
+                let length = length.map_err(|source| StorageError::new("look at", path, source))?;
+                answers = answers.or(length);
+            }
+            logs.insert(generation, LogLengths { answers, ..LogLengths::default() });
+        }
+        Ok(logs)
     }
 
     /// What the run had spent at its last commit.
@@ -151,32 +252,34 @@ impl Existing {
         self.groups.iter().fold(Spent::default(), |spent, group| spent.later(group.spent))
     }
 
-    fn write_answers(&self, generation: u32, answers: &Recovered) -> Result<(), OpenError> {
-        let mut file = NewFile::make(&*self.disk, recover::answers_path(&self.root, generation))?;
-        file.write(&frames::header(answers::KIND, generation))?;
+    fn write_answers(&self, of: Header, answers: &Recovered) -> Result<u64, OpenError> {
+        let mut file = self.new_log(&recover::answers_path(&self.root, of.generation))?;
+        file.write(&frames::header(answers::KIND, of))?;
         for (names, kept) in answers.answers.values() {
             let mut bytes = Vec::new();
             answers::push(&mut bytes, *names, kept, answers.spent, false, true);
             file.write(&bytes)?;
         }
-        Ok(file.sync()?)
+        file.sync()?;
+        Ok(file.stable.offset)
     }
 
     /// Batches of items that are made again are forgotten with their answers.
-    fn write_batches(&self, generation: u32, redo: &RoaringTreemap) -> Result<(), OpenError> {
+    fn write_batches(&self, of: Header, redo: &RoaringTreemap) -> Result<Option<u64>, OpenError> {
         let earlier = self.manifest.first_generation..=self.manifest.generation;
         let batches = Batches::salvage(&*self.disk, &self.root, earlier, &mut Vec::new())?;
         if batches.last == 0 {
-            return Ok(());
+            return Ok(None);
         }
         let events = batches.carried(redo);
-        let mut file = NewFile::make(&*self.disk, batches::path(&self.root, generation))?;
-        let mut bytes = frames::header(batches::KIND, generation);
+        let mut file = self.new_log(&batches::path(&self.root, of.generation))?;
+        let mut bytes = frames::header(batches::KIND, of);
         for event in &events {
             batches::push(&mut bytes, event);
         }
         file.write(&bytes)?;
-        Ok(file.sync()?)
+        file.sync()?;
+        Ok(Some(file.stable.offset))
     }
 
     /// A group's bytes in each file.
@@ -232,13 +335,24 @@ pub(super) fn finish_rewriting(
     if !manifest.rewriting {
         return Ok(());
     }
-    let waiting = |index: usize| root.join("journal/rewrite").join(index.to_string());
-    for (index, name) in manifest.files.iter().enumerate() {
-        put_in_place(disk, &waiting(index), &root.join(name))?;
+    let folder = root.join(FOLDER);
+    for name in integrity::names(disk, &folder)? {
+        let to = match name.parse::<usize>() {
+            Ok(index) => manifest.files.get(index).map(|name| root.join(name)),
+            Err(_) => Some(root.join("journal").join(&name)),
+        };
+        if let Some(to) = to {
+            put_in_place(disk, &folder.join(name), &to)?;
+        }
     }
     manifest.rewriting = false;
     save(disk, root, manifest)?;
-    for path in (0..manifest.files.len()).map(waiting) {
+    Ok(clear(disk, &folder)?)
+}
+
+/// Removes what waits, or what a kill left before it counted.
+fn clear(disk: &dyn Disk, folder: &Path) -> Result<(), StorageError> {
+    for path in integrity::names(disk, folder)?.into_iter().map(|name| folder.join(name)) {
         disk.remove(&path).map_err(|source| StorageError::new("remove", &path, source))?;
     }
     Ok(())
@@ -306,43 +420,5 @@ impl Gathered {
         self.group.items.clear();
         self.group.lines.clear();
         log.write(&frame)
-    }
-}
-
-/// A file written from its start, with its length and checksum.
-struct NewFile {
-    path: PathBuf,
-    file: Box<dyn DiskFile>,
-    stable: Stable,
-    waiting: Vec<u8>,
-}
-
-impl NewFile {
-    fn make(disk: &dyn Disk, path: PathBuf) -> Result<Self, StorageError> {
-        // Left by an earlier try that was killed.
-        if disk.length(&path).map_err(|source| StorageError::new("look at", &path, source))?.is_some() {
-            disk.remove(&path).map_err(|source| StorageError::new("remove", &path, source))?;
-        }
-        let file = disk.append(&path).map_err(|source| StorageError::new("open", &path, source))?;
-        Ok(Self { path, file, stable: Stable::default(), waiting: Vec::new() })
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
-        let mut crc = crc32fast::Hasher::new_with_initial_len(self.stable.crc, self.stable.offset);
-        crc.update(bytes);
-        self.stable.crc = crc.finalize();
-        self.stable.offset += bytes.len() as u64;
-        self.waiting.extend_from_slice(bytes);
-        if self.waiting.len() >= CHUNK { self.flush() } else { Ok(()) }
-    }
-
-    fn flush(&mut self) -> Result<(), StorageError> {
-        let waiting = std::mem::take(&mut self.waiting);
-        self.file.write(&waiting).map_err(|source| StorageError::new("write", &self.path, source))
-    }
-
-    fn sync(&mut self) -> Result<(), StorageError> {
-        self.flush()?;
-        self.file.sync().map_err(|source| StorageError::new("sync", &self.path, source))
     }
 }

@@ -13,7 +13,8 @@ use tokio::sync::{mpsc, watch};
 
 use super::commits::{AnswersFrom, Group, KIND, Outcome, Spent, Stable};
 use super::disk::{self, Disk, DiskFile};
-use super::frames;
+use super::frames::{self, Header};
+use super::lock::Lock;
 
 /// Index of `rejected.jsonl` among a run's files.
 pub const REJECTED: usize = 0;
@@ -106,16 +107,17 @@ pub(super) struct Files {
     pub(super) root: PathBuf,
     pub(super) log: PathBuf,
     pub(super) outputs: Vec<(PathBuf, Stable)>,
+    pub(super) lock: Arc<Lock>,
     pub(super) sync: bool,
 }
 
 impl Writer {
     /// Opens the files and starts the thread.
-    pub(super) fn start(files: Files, generation: u32) -> Result<Self, StorageError> {
+    pub(super) fn start(files: Files, of: Header) -> Result<Self, StorageError> {
         let (work, receiver) = mpsc::channel(BACKLOG);
         let lines = files.outputs.iter().map(|(_, stable)| stable.lines).collect();
         let (publish, committed) = watch::channel(Committed { lines, ..Committed::default() });
-        let mut state = State::open(files, generation, publish)?;
+        let mut state = State::open(files, of, publish)?;
         let path = state.root.clone();
         let thread = std::thread::Builder::new()
             .name("synthmill-writer".into())
@@ -161,6 +163,8 @@ struct State {
     outputs: Vec<Output>,
     log_path: PathBuf,
     log: Box<dyn DiskFile>,
+    log_length: u64,
+    lock: Arc<Lock>,
     group: Group,
     waiting_bytes: usize,
     totals: Committed,
@@ -169,13 +173,13 @@ struct State {
 }
 
 impl State {
-    fn open(files: Files, generation: u32, publish: watch::Sender<Committed>) -> Result<Self, StorageError> {
+    fn open(files: Files, of: Header, publish: watch::Sender<Committed>) -> Result<Self, StorageError> {
         let mut outputs = Vec::with_capacity(files.outputs.len());
         for (path, stable) in files.outputs {
             let file = files.disk.append(&path).map_err(|source| StorageError::new("open", &path, source))?;
             outputs.push(Output { path, file, waiting: Vec::new(), stable });
         }
-        let header = frames::header(KIND, generation);
+        let header = frames::header(KIND, of);
         let log = disk::begin(&*files.disk, &files.log, &header, files.sync)
             .map_err(|source| StorageError::new("make", &files.log, source))?;
         if files.sync {
@@ -191,7 +195,12 @@ impl State {
             outputs,
             log_path: files.log,
             log,
-            group: Group { answers: AnswersFrom { generation, offset: 0 }, ..Group::default() },
+            log_length: header.len() as u64,
+            lock: files.lock,
+            group: Group {
+                answers: AnswersFrom { generation: of.generation, offset: 0 },
+                ..Group::default()
+            },
             waiting_bytes: 0,
             totals,
             publish,
@@ -210,13 +219,24 @@ impl State {
                         Work::Status(json) => ("status.json", json),
                         _ => continue,
                     };
+                    // At the path may be the run of another process by now.
+                    self.lock.check()?;
                     let path = self.root.join(name);
                     disk::replace(&*self.disk, &path, &json, false)
                         .map_err(|source| StorageError::new("replace", &path, source))?;
                 }
             }
         }
-        self.flush()
+        self.flush()?;
+        self.check()
+    }
+
+    /// Fails when a file at its path is not the one that is written, or another process has the run.
+    fn check(&self) -> Result<(), StorageError> {
+        self.lock.check()?;
+        is_here(&*self.disk, &self.log_path, &*self.log, self.log_length)?;
+        let mut outputs = self.outputs.iter();
+        outputs.try_for_each(|output| output.check(&*self.disk))
     }
 
     fn take(&mut self, item: ItemCommit) -> Result<(), StorageError> {
@@ -248,6 +268,7 @@ impl State {
         if self.group.items.is_empty() {
             return Ok(());
         }
+        self.check()?;
         self.group.files.clear();
         for output in &mut self.outputs {
             let from = output.stable.offset;
@@ -256,10 +277,14 @@ impl State {
         }
         let mut frame = Vec::new();
         self.group.push(&mut frame);
+        // Again, since a sync may have taken long: what the frame vouches for must be these files' content.
+        self.check()?;
         self.log.write(&frame).map_err(|source| StorageError::new("write", &self.log_path, source))?;
         if self.sync {
             self.log.sync().map_err(|source| StorageError::new("sync", &self.log_path, source))?;
         }
+        self.log_length += frame.len() as u64;
+        self.lock.raise(|lengths| lengths.commits = Some(self.log_length))?;
         self.group.items.clear();
         self.group.lines.clear();
         self.waiting_bytes = 0;
@@ -269,7 +294,29 @@ impl State {
     }
 }
 
+/// Checks that the file at `path` is the one that `file` writes, and as long as it was made.
+pub(super) fn is_here(
+    disk: &dyn Disk,
+    path: &Path,
+    file: &dyn DiskFile,
+    length: u64,
+) -> Result<(), StorageError> {
+    let failed = |source| StorageError::new("look at", path, source);
+    let written = file.identity().map_err(failed)?;
+    let what = match disk.identity(path).map_err(failed)? {
+        None => "it was removed while the run wrote it",
+        Some(here) if here.inode != written.inode => "it was replaced while the run wrote it",
+        Some(here) if here.length != length => "it was changed while the run wrote it",
+        Some(_) => return Ok(()),
+    };
+    Err(StorageError::new("trust", path, std::io::Error::other(what)))
+}
+
 impl Output {
+    fn check(&self, disk: &dyn Disk) -> Result<(), StorageError> {
+        is_here(disk, &self.path, &*self.file, self.stable.offset)
+    }
+
     fn write(&mut self, sync: bool) -> Result<(), StorageError> {
         if self.waiting.is_empty() {
             return Ok(());

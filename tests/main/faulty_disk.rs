@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
-use synthmill::journal::disk::{Disk, DiskFile};
+use synthmill::journal::disk::{Disk, DiskFile, Identity};
 
 /// What happens at the operation that was chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,6 +134,13 @@ impl FaultyDisk {
         state.durable.remove(path);
     }
 
+    fn is_on(&self) -> io::Result<()> {
+        match self.state.lock().unwrap().off {
+            true => Err(io::Error::other("the power is off")),
+            false => Ok(()),
+        }
+    }
+
     /// Counts an operation; the fault it meets, if it is the chosen one.
     fn operation(&self, kind: &str, path: &Path) -> io::Result<Option<Fault>> {
         let mut state = self.state.lock().unwrap();
@@ -189,7 +196,7 @@ impl Disk for FaultyDisk {
     fn append(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         self.operation("open", path)?;
         let bytes = Arc::clone(self.state.lock().unwrap().present.entry(path.to_owned()).or_default());
-        Ok(Box::new(OpenFile { disk: self.clone(), path: path.to_owned(), bytes }))
+        Ok(Box::new(OpenFile { disk: self.clone(), path: path.to_owned(), bytes, _lock: None }))
     }
 
     fn read(&self, path: &Path) -> io::Result<Box<dyn Read + Send>> {
@@ -199,17 +206,29 @@ impl Disk for FaultyDisk {
     }
 
     fn read_at(&self, path: &Path, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-        self.operation("read", path)?;
+        // The lock file is compared before each step, like identities below.
+        match path.ends_with(".lock") {
+            true => self.is_on()?,
+            false => drop(self.operation("read", path)?),
+        }
         let content = self.content(path).ok_or(io::ErrorKind::NotFound)?;
         let from = content.len().min(offset as usize);
         Ok(content[from..content.len().min(from.saturating_add(length))].to_vec())
     }
 
-    fn lock(&self, _: &Path) -> io::Result<Option<Box<dyn Send + Sync>>> {
+    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskFile>>> {
         if self.locked.swap(true, SeqCst) {
             return Ok(None);
         }
-        Ok(Some(Box::new(Unlock(Arc::clone(&self.locked)))))
+        let lock = Some(Unlock(Arc::clone(&self.locked)));
+        let bytes = Arc::clone(self.state.lock().unwrap().present.entry(path.to_owned()).or_default());
+        Ok(Some(Box::new(OpenFile { disk: self.clone(), path: path.to_owned(), bytes, _lock: lock })))
+    }
+
+    fn identity(&self, path: &Path) -> io::Result<Option<Identity>> {
+        // Asked for many times a commit, without effect: not worth a fault each.
+        self.is_on()?;
+        Ok(self.state.lock().unwrap().present.get(path).map(identity))
     }
 
     fn length(&self, path: &Path) -> io::Result<Option<u64>> {
@@ -274,6 +293,11 @@ struct OpenFile {
     disk: FaultyDisk,
     path: PathBuf,
     bytes: Arc<Mutex<Bytes>>,
+    _lock: Option<Unlock>,
+}
+
+fn identity(bytes: &Arc<Mutex<Bytes>>) -> Identity {
+    Identity { inode: (0, Arc::as_ptr(bytes) as u64), length: bytes.lock().unwrap().present.len() as u64 }
 }
 
 impl DiskFile for OpenFile {
@@ -286,6 +310,16 @@ impl DiskFile for OpenFile {
         }
         file.present.extend_from_slice(bytes);
         Ok(())
+    }
+
+    fn overwrite(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.disk.operation("overwrite", &self.path)?;
+        self.bytes.lock().unwrap().present = bytes.to_vec();
+        Ok(())
+    }
+
+    fn identity(&self) -> io::Result<Identity> {
+        Ok(identity(&self.bytes))
     }
 
     fn sync(&mut self) -> io::Result<()> {

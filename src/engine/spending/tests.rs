@@ -46,7 +46,8 @@ impl Account {
             reuse: None,
         };
         let mut opened = RunDirectory::open(Arc::new(RealDisk), &folder.path().join("out"), wanted).unwrap();
-        let started = opened.directory.start(&opened.done, Storing { sync: false, pack: false }).unwrap();
+        let started =
+            opened.directory.start(&opened.done, None, Storing { sync: false, pack: false }).unwrap();
         Self { spending: Arc::new(Spending::new(budget, spent)), started, _folder: folder }
     }
 

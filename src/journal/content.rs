@@ -1,0 +1,67 @@
+//! Whether the outputs still hold what was committed, byte by byte.
+//!
+//! Their lengths are compared at each opening, in `integrity`; this reads them whole, so it runs beside a start, or
+//! before a complete run says that there is nothing to do.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::directory::RunDirectory;
+use super::disk::Disk;
+use super::manifest::FileSum;
+use super::writer::StorageError;
+
+impl RunDirectory {
+    /// Compares every committed byte of the outputs, and the arrays that were made of them, with their checksums;
+    /// to be run beside the start, since it reads them whole. An error names the file that is not what was
+    /// committed.
+    pub fn verifier(&self) -> impl FnOnce() -> Result<(), StorageError> + Send + 'static {
+        let disk = Arc::clone(&self.disk);
+        let sums =
+            self.checked.done.files.iter().map(|stable| FileSum { length: stable.offset, crc: stable.crc });
+        let outputs = self.manifest.files.iter().zip(sums);
+        let arrays = self.manifest.arrays.iter().map(|(name, sum)| (name, *sum));
+        let files: Vec<(PathBuf, FileSum)> =
+            outputs.chain(arrays).map(|(name, sum)| (self.root.join(name), sum)).collect();
+        move || files.iter().try_for_each(|(path, sum)| verify(&*disk, path, *sum))
+    }
+
+    /// The files of a complete run that are gone and that a start makes again: arrays, and outputs without lines.
+    pub fn lost(&self) -> Result<Vec<PathBuf>, StorageError> {
+        let mut lost = Vec::new();
+        let names = self.manifest.arrays.keys().chain(&self.manifest.files);
+        for path in names.map(|name| self.root.join(name)) {
+            if self.length(&path)?.is_none() {
+                lost.push(path);
+            }
+        }
+        Ok(lost)
+    }
+}
+
+fn verify(disk: &dyn Disk, path: &Path, committed: FileSum) -> Result<(), StorageError> {
+    let failed = |source| StorageError::new("read", path, source);
+    if committed.length == 0 || disk.length(path).map_err(failed)?.is_none() {
+        // What is missing was told when the run was opened.
+        return Ok(());
+    }
+    if sum_of(disk, path, committed.length).map_err(failed)? == committed {
+        return Ok(());
+    }
+    let edited = "its content is not what was committed; `synthmill repair` takes the changed part out, to be made again";
+    Err(StorageError::new("trust", path, std::io::Error::other(edited)))
+}
+
+/// The sum of the first `most` bytes of a file.
+pub(super) fn sum_of(disk: &dyn Disk, path: &Path, most: u64) -> std::io::Result<FileSum> {
+    let mut file = disk.read(path)?.take(most);
+    let mut sum = FileSum::default();
+    let mut chunk = vec![0; 1 << 18];
+    loop {
+        match file.read(&mut chunk)? {
+            0 => return Ok(sum),
+            read => sum.add(&chunk[..read]),
+        }
+    }
+}

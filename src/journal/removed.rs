@@ -1,0 +1,119 @@
+//! Keeps what is taken out of a run's outputs without being known to be made again: `journal/removed-0003/`.
+//!
+//! Lines behind the last commit of a run whose lock file is gone, and what `repair` does not find in the
+//! journal. Nothing reads these files; they are for the user to look at, and to throw away.
+
+use std::path::{Path, PathBuf};
+
+use super::commits::Stable;
+use super::disk::Disk;
+use super::new_file::{CHUNK, NewFile};
+use super::rewrite::Existing;
+use super::writer::StorageError;
+
+/// Where the bytes go that were taken out of the output `name` after the start `generation`. Its name does not
+/// end like an output's, so that nobody who gathers all `.jsonl` files takes it for one.
+pub(super) fn path(root: &Path, generation: u32, name: &str) -> PathBuf {
+    root.join("journal").join(format!("removed-{generation:04}")).join(format!("{name}.removed"))
+}
+
+/// Copies what stands behind `stable` in an output.
+pub(super) fn keep(
+    disk: &dyn Disk,
+    root: &Path,
+    generation: u32,
+    name: &str,
+    stable: Stable,
+) -> Result<PathBuf, StorageError> {
+    let (from, to) = (root.join(name), path(root, generation, name));
+    if let Some(parent) = to.parent() {
+        disk.create_dir_all(parent).map_err(|source| StorageError::new("make", parent, source))?;
+    }
+    let failed = |source| StorageError::new("write", &to, source);
+    if disk.length(&to).map_err(failed)?.is_some() {
+        disk.remove(&to).map_err(failed)?;
+    }
+    let mut file = disk.append(&to).map_err(failed)?;
+    let mut at = stable.offset;
+    loop {
+        let bytes =
+            disk.read_at(&from, at, CHUNK).map_err(|source| StorageError::new("read", &from, source))?;
+        if bytes.is_empty() {
+            break;
+        }
+        file.write(&bytes).map_err(failed)?;
+        at += bytes.len() as u64;
+    }
+    file.sync().map_err(failed)?;
+    sync_folder(disk, &to)?;
+    Ok(to)
+}
+
+/// Makes the name of a kept file durable, before what it was copied from goes.
+fn sync_folder(disk: &dyn Disk, path: &Path) -> Result<(), StorageError> {
+    for folder in path.ancestors().skip(1) {
+        disk.sync_dir(folder).map_err(|source| StorageError::new("sync", folder, source))?;
+        if folder.ends_with("journal") {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The bytes of the outputs that no commit names any more.
+pub(super) struct Removed {
+    keep: bool,
+    /// How far each output is looked through.
+    at: Vec<u64>,
+    files: Vec<Option<NewFile>>,
+}
+
+impl Removed {
+    pub(super) fn new(keep: bool, outputs: usize) -> Self {
+        Self { keep, at: vec![0; outputs], files: (0..outputs).map(|_| None).collect() }
+    }
+
+    /// Keeps what stands before `from` in an output and was not looked through; goes on at `next`.
+    pub(super) fn take(
+        &mut self,
+        run: &Existing,
+        index: usize,
+        from: u64,
+        next: u64,
+    ) -> Result<(), StorageError> {
+        let name = &run.manifest.files[index];
+        while self.keep && self.at[index] < from {
+            let end = from.min(self.at[index] + CHUNK as u64);
+            let bytes = run.range(name, self.at[index], end)?;
+            if bytes.is_empty() {
+                break;
+            }
+            let file = match &mut self.files[index] {
+                Some(file) => file,
+                none => {
+                    let path = path(&run.root, run.manifest.generation, name);
+                    if let Some(folder) = path.parent() {
+                        let made = run.disk.create_dir_all(folder);
+                        made.map_err(|source| StorageError::new("make", folder, source))?;
+                    }
+                    none.insert(NewFile::make(&*run.disk, path)?)
+                }
+            };
+            file.write(&bytes)?;
+            self.at[index] += bytes.len() as u64;
+        }
+        self.at[index] = next;
+        Ok(())
+    }
+
+    /// Makes them durable; tells where they are.
+    pub(super) fn sync(self, disk: &dyn Disk) -> Result<Vec<PathBuf>, StorageError> {
+        let mut paths = Vec::new();
+        for mut file in self.files.into_iter().flatten() {
+            file.sync()?;
+            sync_folder(disk, &file.path)?;
+            paths.push(file.path);
+        }
+        Ok(paths)
+    }
+}

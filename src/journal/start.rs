@@ -1,0 +1,251 @@
+//! The start of a run directory that was opened: a new generation, with logs of its own.
+//!
+//! The order of the steps keeps whatever a kill leaves apart from what was lost (`integrity`): the logs of a start
+//! that was killed are synced and their reach noted; the outputs are cut to where they are stable; the manifest
+//! says that a start began; then come its logs, and the mark in the lock file once they are there. Everything after
+//! that is written by `writer`, `answer_log` and `batch_files`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use roaring::RoaringTreemap;
+
+use super::answer_log::{Answers, AnswersThread};
+use super::batch_files::{BatchFiles, BatchThread, Left};
+use super::batches::{self, Batches};
+use super::commits::{Spent, Stable};
+use super::directory::RunDirectory;
+use super::disk;
+use super::frames::Header;
+use super::lock::HighWater;
+use super::manifest::{LogLengths, Manifest, RunState};
+use super::open_error::OpenError;
+use super::recover;
+use super::removed;
+use super::writer::{Files, StorageError, UNITS, Writer};
+
+/// How a run's files are written.
+#[derive(Debug, Clone, Copy)]
+pub struct Storing {
+    /// Whether they are synced with each commit.
+    pub sync: bool,
+    /// Whether answers are packed.
+    pub pack: bool,
+}
+
+/// The threads of a start, at work.
+pub struct Started {
+    /// Takes items that have ended.
+    pub writer: Writer,
+    /// Keeps and finds answers.
+    pub answers: Arc<Answers>,
+    /// Ends when every `answers` is dropped.
+    pub answers_thread: AnswersThread,
+    /// What is with providers in batches.
+    pub batches: Arc<BatchFiles>,
+    /// Ends when every `batches` is dropped.
+    pub batch_thread: BatchThread,
+    /// What earlier starts spent at the models.
+    pub spent: Spent,
+}
+
+impl RunDirectory {
+    /// Begins a new generation, which covers the items before `limit`: cuts the outputs to where they are stable,
+    /// gathers the answers that unfinished items have, and starts the threads that write.
+    pub fn start(
+        &mut self,
+        done: &RoaringTreemap,
+        limit: Option<u64>,
+        how: Storing,
+    ) -> Result<Started, OpenError> {
+        let (mut recovered, ends) = recover::answers(self, self.checked.done.answers, done)?;
+        let reuse = recover::reuse(self)?;
+        let earlier = self.manifest.first_generation..=self.manifest.generation;
+        let mut batches = Batches::read(&*self.disk, &self.root, earlier)?;
+        let last = self.manifest.generation;
+        let found = LogLengths {
+            commits: self.checked.last_commits,
+            answers: ends.get(&last).copied(),
+            batches: batches.ends.get(&last).copied(),
+        };
+        self.close_last(found, how.sync)?;
+        let open = batches.open(done, &recovered);
+        let carried = if batches.last > 0 { batches.carried(&RoaringTreemap::new()) } else { Vec::new() };
+        let left = Left { last: batches.last, open, carried };
+        let spent = recovered.settle(self.checked.done.spent);
+        // Cut before the manifest says that a start began, so that a start without a log has clean outputs.
+        self.cut_outputs(how.sync)?;
+        self.manifest.generation += 1;
+        // Before any other file: without it the next start would take the folder for somebody else's.
+        self.save(|manifest| {
+            manifest.state = RunState::Running;
+            manifest.limit = limit;
+        })?;
+        self.save_pipeline()?;
+        self.remove_replaced()?;
+        let mut outputs = Vec::with_capacity(self.manifest.files.len());
+        for (name, stable) in self.manifest.files.iter().zip(&self.checked.done.files) {
+            let path = self.root.join(name);
+            if let Some(parent) = path.parent() {
+                self.disk
+                    .create_dir_all(parent)
+                    .map_err(|source| StorageError::new("make", parent, source))?;
+            }
+            outputs.push((path, *stable));
+        }
+        let Manifest { run, generation, first_generation: first, .. } = self.manifest;
+        let of = Header { run, generation, first };
+        let log = recover::answers_path(&self.root, generation);
+        let sync = (how.sync, how.pack);
+        let (answers, answers_thread) =
+            Answers::start(&self.disk, &log, (of, &self.lock), recovered, reuse, sync)?;
+        // A start that fails from here on waits for its threads, which hold the lock.
+        let rest = self.start_writing(of, outputs, left, how.sync);
+        let (writer, batches, batch_thread) = match rest {
+            Ok(rest) => rest,
+            Err(error) => {
+                drop(answers);
+                let _ = answers_thread.finish();
+                return Err(error.into());
+            }
+        };
+        let (answers, batches) = (Arc::new(answers), Arc::new(batches));
+        Ok(Started { writer, answers, answers_thread, batches, batch_thread, spent })
+    }
+
+    /// Starts the threads of the batches and the outputs, and writes the mark once all logs are there.
+    fn start_writing(
+        &self,
+        of: Header,
+        outputs: Vec<(PathBuf, Stable)>,
+        left: Left,
+        sync: bool,
+    ) -> Result<(Writer, BatchFiles, BatchThread), StorageError> {
+        let generation = of.generation;
+        let commits = recover::commits_path(&self.root, generation);
+        let lock = Some(Arc::clone(&self.lock));
+        let (batches, batch_thread) =
+            BatchFiles::start(Arc::clone(&self.disk), &self.root, (of, lock), left, sync)?;
+        let files = Files {
+            disk: Arc::clone(&self.disk),
+            root: self.root.clone(),
+            log: commits,
+            outputs,
+            lock: Arc::clone(&self.lock),
+            sync,
+        };
+        let begun = Writer::start(files, of).and_then(|writer| match self.begin_mark(of, sync) {
+            Ok(()) => Ok(writer),
+            Err(error) => {
+                let _ = writer.finish();
+                Err(error)
+            }
+        });
+        match begun {
+            Ok(writer) => Ok((writer, batches, batch_thread)),
+            Err(error) => {
+                drop(batches);
+                batch_thread.finish();
+                Err(error)
+            }
+        }
+    }
+
+    fn begin_mark(&self, of: Header, sync: bool) -> Result<(), StorageError> {
+        let Header { run, generation, .. } = of;
+        let lengths = LogLengths {
+            commits: self.length(&recover::commits_path(&self.root, generation))?,
+            answers: self.length(&recover::answers_path(&self.root, generation))?,
+            batches: self.length(&batches::path(&self.root, generation))?,
+        };
+        self.lock.begin(HighWater { run, generation, lengths }, sync)
+    }
+
+    /// Notes how far the logs of the last start reach, if it was killed. They are made durable first: what a
+    /// kill left in the system's memory would otherwise be missed after a loss of power.
+    fn close_last(&mut self, found: LogLengths, sync: bool) -> Result<(), OpenError> {
+        let generation = self.manifest.generation;
+        if generation < self.manifest.first_generation {
+            return Ok(());
+        }
+        let paths = [
+            recover::commits_path(&self.root, generation),
+            recover::answers_path(&self.root, generation),
+            batches::path(&self.root, generation),
+        ];
+        if let Some(closed) = self.manifest.logs.get(&generation) {
+            // These are read to their ends only here.
+            for (path, found, closed) in
+                [(&paths[1], found.answers, closed.answers), (&paths[2], found.batches, closed.batches)]
+            {
+                if found != closed {
+                    let what = format!("`{}` is damaged at its end, or was added to", path.display());
+                    return Err(OpenError::Contradicted { path: self.root.clone(), found: vec![what] });
+                }
+            }
+            return Ok(());
+        }
+        for path in paths.iter().filter(|_| sync) {
+            if self.length(path)?.is_some() {
+                let opened = self.disk.append(path);
+                opened
+                    .and_then(|mut file| file.sync())
+                    .map_err(|source| StorageError::new("sync", path, source))?;
+            }
+        }
+        self.manifest.logs.insert(generation, found);
+        Ok(())
+    }
+
+    /// Cuts the outputs to their last commit. What is cut was about to be committed when the last start was
+    /// killed, and is made again; where that is not certain it is kept aside, and told.
+    fn cut_outputs(&self, sync: bool) -> Result<(), StorageError> {
+        let all: u64 = self.checked.excess.iter().sum();
+        if all > 0 && self.checked.is_witnessed {
+            tracing::info!("{all} bytes that were about to be committed at the last stop are made again");
+        }
+        let outputs = self.manifest.files.iter().zip(&self.checked.done.files).zip(&self.checked.excess);
+        for ((name, stable), excess) in outputs.filter(|(_, excess)| **excess > 0) {
+            let path = self.root.join(name);
+            if !self.checked.is_witnessed {
+                let aside = removed::keep(&*self.disk, &self.root, self.manifest.generation, name, *stable)?;
+                tracing::warn!(
+                    "`{}`: {excess} bytes were not committed, and nothing tells how far the last start came; \
+                     they are kept in `{}`, and made again",
+                    path.display(),
+                    aside.display()
+                );
+            }
+            let failed = |source| StorageError::new("cut", &path, source);
+            let mut file = self.disk.append(&path).map_err(failed)?;
+            file.truncate(stable.offset).map_err(failed)?;
+            if sync {
+                file.sync().map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the empty outputs of the run that this one replaces, and what is known of its source.
+    fn remove_replaced(&self) -> Result<(), StorageError> {
+        let Some(files) = &self.replaced else { return Ok(()) };
+        let gone = files.iter().filter(|name| !self.manifest.files.contains(name)).map(String::as_str);
+        for name in gone.chain([UNITS]) {
+            let path = self.root.join(name);
+            if self.length(&path)?.is_some() {
+                self.disk.remove(&path).map_err(|source| StorageError::new("remove", &path, source))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps the pipeline as it is run now: endpoints and limits may differ from those of earlier starts.
+    fn save_pipeline(&self) -> Result<(), StorageError> {
+        let path = self.root.join("pipeline.yaml");
+        if recover::read(&*self.disk, &path)?.is_some_and(|found| found == self.pipeline_yaml.as_bytes()) {
+            return Ok(());
+        }
+        disk::replace(&*self.disk, &path, self.pipeline_yaml.as_bytes(), true)
+            .map_err(|source| StorageError::new("write", &path, source))
+    }
+}
