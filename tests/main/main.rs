@@ -53,6 +53,7 @@ mod surroundings;
 mod terminal;
 mod tidy;
 mod tls;
+mod types;
 mod users_files;
 mod vllm;
 mod weather;
