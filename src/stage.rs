@@ -10,7 +10,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::config::CheckContext;
+use crate::config::{CheckContext, FieldType};
 use crate::draw::Draws;
 use crate::llm::{Completion, ModelRequest};
 use crate::record::Record;
@@ -29,6 +29,38 @@ pub trait Declare: Send + Sync {
     /// What the plan shows of the stage beyond its name, such as the shares it draws by. Nothing by default.
     fn explain(&self, _context: &BuildContext) -> Result<Option<Explanation>, BuildError> {
         Ok(None)
+    }
+}
+
+/// A field that a stage makes. The table of a stage's fields is what its page shows, and what its check tells of.
+#[derive(Debug, Clone, Copy)]
+pub struct Made {
+    /// Its name, dotted where it stands inside another; capitals stand for names that a file or schema gives.
+    pub name: &'static str,
+    /// The option that may give it another name.
+    pub option: Option<&'static str>,
+    /// What its values can be.
+    pub kind: fn() -> FieldType,
+    /// What they mean.
+    pub meaning: &'static str,
+}
+
+impl Made {
+    /// A field of this name.
+    #[must_use]
+    pub const fn new(name: &'static str, kind: fn() -> FieldType, meaning: &'static str) -> Self {
+        Self { name, option: None, kind, meaning }
+    }
+
+    /// A field that has this name unless the option gives it another.
+    #[must_use]
+    pub const fn named_by(
+        option: &'static str,
+        name: &'static str,
+        kind: fn() -> FieldType,
+        meaning: &'static str,
+    ) -> Self {
+        Self { name, option: Some(option), kind, meaning }
     }
 }
 
@@ -52,6 +84,8 @@ pub struct BuildContext {
     pub started: String,
     /// How many items there are, where the source says so.
     pub items: Option<u64>,
+    /// The fields that records are known to have as they come to the stage, in the order in which they are made.
+    pub fields: Vec<String>,
 }
 
 impl BuildContext {

@@ -4,8 +4,9 @@
 //! of a file are gathered; nothing stops at the first. What stages read and write stands in `files`, what
 //! is reported in `reporting`.
 
+mod expressions;
+mod fields;
 mod files;
-
 mod mock;
 mod reporting;
 
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use self::mock::MockNames;
+use super::field_type::Inside;
 use super::input::Input;
 use super::model::ModelConfig;
 use super::names::{did_you_mean, nearest, one_of};
@@ -38,10 +40,17 @@ pub struct CheckContext<'a> {
     file: PathBuf,
     /// JSON pointer to the body of the stage under check.
     stage: String,
-    /// Names that records have at this point, dotted where the inside is known too.
-    fields: BTreeSet<String>,
-    /// Whether records may have fields that are not known beforehand.
-    open: bool,
+    /// The fields that records have at this point, with what is known of their values; open where they may have
+    /// others.
+    record: Inside,
+    /// How often the checks of stages told of fields.
+    told: usize,
+    /// Whether some records only go through the stage under check.
+    some: bool,
+    /// Whether what the first rows of a file show is taken for all: not where records were left out by then.
+    presumes: bool,
+    /// Fields whose kind an expression asks for: what they are depends on the record.
+    tested: BTreeSet<String>,
     /// Fields whose messages may show images.
     with_images: BTreeSet<String>,
     used_vars: BTreeSet<String>,
@@ -83,8 +92,11 @@ impl<'a> CheckContext<'a> {
             models,
             file: PathBuf::new(),
             stage: String::new(),
-            fields: BTreeSet::new(),
-            open: false,
+            record: Inside::default(),
+            told: 0,
+            some: false,
+            presumes: true,
+            tested: BTreeSet::new(),
             with_images: BTreeSet::new(),
             used_vars: BTreeSet::new(),
             used_models: BTreeSet::new(),
@@ -101,16 +113,6 @@ impl<'a> CheckContext<'a> {
         }
     }
 
-    /// Says that records have these fields from here on; a dotted name tells of the inside of a field.
-    pub fn makes(&mut self, names: &[&str]) {
-        self.fields.extend(names.iter().map(|name| (*name).to_owned()));
-    }
-
-    /// Says that records may have further fields whose names are not known beforehand.
-    pub fn opens(&mut self) {
-        self.open = true;
-    }
-
     /// Says that the messages in the field `name` may show images.
     pub fn shows_images(&mut self, name: &str) {
         self.with_images.insert(name.to_owned());
@@ -120,14 +122,6 @@ impl<'a> CheckContext<'a> {
     #[must_use]
     pub fn has_images(&self, name: &str) -> bool {
         self.with_images.contains(name)
-    }
-
-    /// Says that records have these fields no longer, nor anything inside them.
-    pub fn removes(&mut self, names: &[&str]) {
-        for name in names {
-            let inside = format!("{name}.");
-            self.fields.retain(|field| field != name && !field.starts_with(&inside));
-        }
     }
 
     /// Says how many items there will be; for sources that know.
@@ -155,57 +149,22 @@ impl<'a> CheckContext<'a> {
         self.unread.add(self.stage.clone(), names, all);
     }
 
-    /// Whether records have a field of this name, as far as can be known. A dotted name is followed as
-    /// far as the inside of its fields is known.
-    #[must_use]
-    pub fn knows(&self, name: &str) -> bool {
-        let (top, _) = name.split_once('.').unwrap_or((name, ""));
-        if BUILT_IN.contains(&top) {
-            return true;
-        }
-        if !self.has(top) {
-            return self.open;
-        }
-        let mut end = top.len();
-        while end < name.len() {
-            let inside = format!("{}.", &name[..end]);
-            if !self.fields.iter().any(|field| field.starts_with(&inside)) {
-                return true;
-            }
-            end = name[end + 1..].find('.').map_or(name.len(), |dot| end + 1 + dot);
-            if !self.has(&name[..end]) {
-                return false;
-            }
-        }
-        true
-    }
-
-    /// Whether an earlier stage made the field itself or something inside it.
-    #[must_use]
-    pub fn has(&self, name: &str) -> bool {
-        let inside = format!("{name}.");
-        self.fields.iter().any(|field| field == name || field.starts_with(&inside))
-    }
-
-    /// Reports at `at` when no earlier stage makes the field `name`.
-    pub fn needs(&mut self, at: &str, name: &str) {
-        if !self.knows(name) {
-            self.unknown_name(at, name);
-        }
-    }
-
     /// Compiles a template for records; reports at `at` if it is wrong or names what no earlier stage makes.
     pub fn template(&mut self, at: &str, source: &str) -> Option<Template> {
         let template = Template::new(source, self.vars);
         let template = template.map_err(|error| self.template_error(at, source, &error)).ok()?;
-        self.check_names(at, source, &template.variables()).then_some(template)
+        let right =
+            self.check_names(at, source, &template.variables()) && self.check_types(at, source, false);
+        right.then_some(template)
     }
 
     /// Compiles an expression over records; reports at `at` as `template` does.
     pub fn expression(&mut self, at: &str, source: &str) -> Option<Expression> {
         let expression = Expression::new(source, self.vars);
         let expression = expression.map_err(|error| self.template_error(at, source, &error)).ok()?;
-        self.check_names(at, source, &expression.variables()).then_some(expression)
+        let right =
+            self.check_names(at, source, &expression.variables()) && self.check_types(at, source, true);
+        right.then_some(expression)
     }
 
     /// Renders a text that may name `vars` and `started` only, such as a path or glob; reports at `at`.
@@ -260,15 +219,21 @@ impl<'a> CheckContext<'a> {
     /// Goes on to the stage whose body is at the pointer `stage`; `some` says that some records go past it.
     pub(super) fn enter(&mut self, stage: &str, some: bool) {
         stage.clone_into(&mut self.stage);
+        self.some = false;
         if some || !self.keeps_items {
             self.all_items = false;
         }
         self.keeps_items = false;
     }
 
-    /// How many fields are known and how many problems were reported: what one stage's check did.
+    /// Says that some records go past the stage under check.
+    pub(super) fn some_go_past(&mut self) {
+        self.some = true;
+    }
+
+    /// How often fields were told of and how many problems were reported: what one stage's check did.
     pub(super) fn progress(&self) -> (usize, usize) {
-        (self.fields.len(), self.problems.len())
+        (self.told, self.problems.len())
     }
 
     /// Of the problems reported after the first `before`, keeps those with an option the stage has: the
@@ -320,11 +285,11 @@ impl<'a> CheckContext<'a> {
     /// Says how a field is written whose name is no identifier, if the last problem with the template `source`
     /// comes of one.
     fn hint_at_key(&mut self, source: &str, name: &str) {
-        let written = |field: &&String| source.contains(field.as_str());
-        let mut keys: Vec<&String> = self.fields.iter().filter(|field| !is_plain(field)).collect();
+        let written = |field: &&str| source.contains(*field);
+        let mut keys: Vec<&str> = self.record.names().filter(|field| !is_plain(field)).collect();
         keys.sort_by_key(|field| std::cmp::Reverse(field.len()));
-        let near = || nearest(name, keys.iter().map(|field| field.as_str())).map(str::to_owned);
-        let key = keys.iter().copied().find(written).cloned().or_else(near);
+        let near = || nearest(name, keys.iter().copied());
+        let key = keys.iter().copied().find(written).or_else(near).map(str::to_owned);
         if let (Some(key), Some(problem)) = (key, self.problems.last_mut()) {
             let key = serde_json::Value::from(key);
             problem.hint(format!("the field {key} is written `record[{key}]` in templates and expressions"));
@@ -338,31 +303,6 @@ impl<'a> CheckContext<'a> {
         }
         let problem = undeclared_var(&format!("{}{at}", self.stage), name, self.vars);
         self.problems.push(problem);
-    }
-
-    fn unknown_name(&mut self, at: &str, name: &str) {
-        // Names are compared level by level: for `section.titel`, with what `section` is known to hold.
-        let mut parent = name;
-        while let Some((shorter, _)) = parent.rsplit_once('.') {
-            parent = shorter;
-            if self.has(parent) {
-                break;
-            }
-        }
-        let prefix = if self.has(parent) && parent != name { format!("{parent}.") } else { String::new() };
-        let mut known = BTreeSet::new();
-        for field in self.fields.iter().filter_map(|field| field.strip_prefix(&prefix)) {
-            known.insert(format!("{prefix}{}", field.split('.').next().unwrap_or(field)));
-        }
-        let every = known.iter().map(String::as_str).chain(["id"].into_iter().filter(|_| prefix.is_empty()));
-        let end = name[prefix.len()..].find('.').map_or(name.len(), |dot| prefix.len() + dot);
-        let hint = did_you_mean(&name[..end], every);
-        let problem = self.problem(at, format!("no earlier stage makes `{name}`"));
-        problem.on_word(name);
-        if !known.is_empty() {
-            problem.expected(one_of(known.iter().map(String::as_str)));
-        }
-        problem.hint = hint;
     }
 
     /// Reports the own error of the template `source` at `at`.

@@ -59,6 +59,8 @@ pub struct Plan {
     pub inputs: BTreeMap<String, Input>,
     /// How many items there will be, where the source says so.
     pub items: Option<u64>,
+    /// The fields that records are known to have as they come to each stage, by its id.
+    fields: BTreeMap<Arc<str>, Vec<String>>,
     /// The whole pipeline as a tree, variables and environment values put in, without secrets; written to
     /// the run directory and compared on resume.
     pub resolved: Value,
@@ -145,6 +147,7 @@ impl Plan {
             stages,
             inputs: seen.inputs,
             items: seen.items,
+            fields: seen.fields,
             warnings,
         }
     }
@@ -157,6 +160,7 @@ impl Plan {
             draws: Draws::new(self.seed, Arc::clone(&stage.id)),
             started: started.to_owned(),
             items: self.items,
+            fields: self.fields.get(&stage.id).cloned().unwrap_or_default(),
         }
     }
 

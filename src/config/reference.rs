@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::declared::{COMMON_KEYS, allow_common_keys};
 use super::schema_words::type_words;
+use crate::stage::Made;
 use crate::stages::{Role, STAGES, StageType};
 
 /// The reference of all stages, in the order of the table.
@@ -21,7 +22,7 @@ pub fn reference() -> String {
     text
 }
 
-/// The reference of one stage: what it does, where it stands, its options, an example.
+/// The reference of one stage: what it does, where it stands, its options, the fields it makes, an example.
 #[must_use]
 pub fn stage_reference(stage: &StageType) -> String {
     let mut schema = stage.schema().to_value();
@@ -30,7 +31,28 @@ pub fn stage_reference(stage: &StageType) -> String {
     let rows = rows(&schema, "");
     text.push_str("\n| option | type | default | what it says |\n|---|---|---|---|\n");
     text.push_str(&rows);
+    text.push_str(&makes(stage.makes));
     let _ = write!(text, "\n```yaml\n{}\n```\n", stage.example.trim_end());
+    text
+}
+
+/// The table of the fields that a stage makes; nothing where it makes none.
+fn makes(table: &[Made]) -> String {
+    if table.is_empty() {
+        return String::new();
+    }
+    let mut text = String::from("\n| makes | type | what it is |\n|---|---|---|\n");
+    for made in table {
+        let named = made.option.map_or_else(String::new, |option| format!(" (named by `{option}`)"));
+        let kind = (made.kind)();
+        let _ = writeln!(
+            text,
+            "| `{}`{named} | {} | {} |",
+            made.name,
+            cell(&kind.to_string()),
+            cell(made.meaning)
+        );
+    }
     text
 }
 

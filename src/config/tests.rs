@@ -5,6 +5,7 @@
 mod bad_files;
 mod good_files;
 mod stages;
+mod types;
 
 use self::stages::TABLE;
 use super::load::load;

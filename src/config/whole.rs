@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
@@ -33,6 +34,8 @@ pub(super) struct Seen {
     pub(super) inputs: BTreeMap<String, Input>,
     /// How many items there will be, where the source says so.
     pub(super) items: Option<u64>,
+    /// The fields that records are known to have as they come to each stage, by its id.
+    pub(super) fields: BTreeMap<Arc<str>, Vec<String>>,
 }
 
 /// What a check of the whole needs to know beside the stages.
@@ -58,11 +61,14 @@ pub(super) fn check(
     let misplaced = check_order(document, stages, table, problems);
     let mut context = CheckContext::new(vars, &head.models);
     context.stands_in(around.file);
+    let mut fields = BTreeMap::new();
     context.accepts(head.pipeline.as_ref().is_some_and(|pipeline| pipeline.accept.is_some()));
     for (index, stage) in stages.iter().enumerate() {
         context.enter(&stage.at, stage.when.is_some());
+        fields.insert(stage.id.as_str().into(), context.field_names());
         if let Some(when) = &stage.when {
             context.expression("/when", when);
+            context.some_go_past();
         }
         match &stage.declared {
             Some(declared) => {
@@ -108,7 +114,7 @@ pub(super) fn check(
     for name in head.models.keys().filter(|name| !used_models.contains(*name)) {
         problems.push(unused(join("/models", name), format!("no stage asks the model `{name}`")));
     }
-    Seen { unused_vars, warnings, still_read, inputs, items }
+    Seen { unused_vars, warnings, still_read, inputs, items, fields }
 }
 
 /// The variables that texts of the file name.

@@ -5,7 +5,9 @@
 
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::{ValidationError, Validator};
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+use crate::config::{FieldType, is_closed, leads_somewhere};
 
 /// The longest message; what does not fit is left off.
 const LONGEST_MESSAGE: usize = 500;
@@ -37,7 +39,7 @@ impl AnswerSchema {
             }
         }
         let mut errors = Vec::new();
-        unmeetable(schema, "", &mut errors);
+        unmeetable(schema, schema, "", &mut errors);
         if !errors.is_empty() {
             return Err(errors);
         }
@@ -76,51 +78,91 @@ impl AnswerSchema {
         Err(message)
     }
 
-    /// The names of the properties, dotted for those inside others (`source.title`), in the schema's order.
+    /// What an answer that meets it is.
     #[must_use]
-    pub fn properties(&self) -> Vec<String> {
-        let mut names = Vec::new();
-        gather_properties(&self.schema, "", &mut names);
-        names
+    pub fn kind(&self) -> FieldType {
+        FieldType::of_schema(&self.schema)
     }
 
     /// Whether an answer may have properties that the schema does not name.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.schema.get("additionalProperties") != Some(&Value::Bool(false))
+        !is_closed(&self.schema)
     }
 }
 
-fn gather_properties(schema: &Value, prefix: &str, names: &mut Vec<String>) {
-    let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
-    for (name, inner) in properties {
-        let name = format!("{prefix}{name}");
-        names.push(name.clone());
-        gather_properties(inner, &format!("{name}."), names);
-    }
-}
+/// Limits of which the first may not be above the second.
+const LIMITS: [(&str, &str); 4] = [
+    ("minItems", "maxItems"),
+    ("minLength", "maxLength"),
+    ("minProperties", "maxProperties"),
+    ("minimum", "maximum"),
+];
+/// Keywords that hold one schema, several of them in a list, and several by name.
+const ONE: [&str; 3] = ["items", "additionalProperties", "contains"];
+const SEVERAL: [&str; 4] = ["anyOf", "oneOf", "allOf", "prefixItems"];
+const BY_NAME: [&str; 4] = ["properties", "patternProperties", "$defs", "definitions"];
 
-/// Finds properties that are required and at once forbidden, most likely misspelt: no answer could meet that.
-fn unmeetable(schema: &Value, at: &str, errors: &mut Vec<SchemaError>) {
-    let Some(schema) = schema.as_object() else { return };
-    let properties = schema.get("properties").and_then(Value::as_object);
+/// Finds what no answer could meet, and references that lead out of the schema: properties that are required and at once forbidden, most likely misspelt, limits
+/// the wrong way round, kinds that exclude one another.
+fn unmeetable(schema: &Value, root: &Value, at: &str, errors: &mut Vec<SchemaError>) {
+    let mut tell = |at: String, message: String| errors.push(SchemaError { at, message });
+    let Some(schema) = schema.as_object() else {
+        if *schema == Value::Bool(false) && at.is_empty() {
+            tell(String::new(), "no answer meets the schema `false`".to_owned());
+        }
+        return;
+    };
     let closed = schema.get("additionalProperties") == Some(&Value::Bool(false))
         && !schema.contains_key("patternProperties");
+    let has = |name: &str| schema.get("properties").is_some_and(|properties| properties.get(name).is_some());
     let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
     for (index, name) in required.enumerate().filter_map(|(index, name)| Some((index, name.as_str()?))) {
-        if closed && !properties.is_some_and(|properties| properties.contains_key(name)) {
-            errors.push(SchemaError {
-                at: format!("{at}/required/{index}"),
-                message: format!("`{name}` is required, but `properties` has no such property"),
-            });
+        if closed && !has(name) {
+            let message = format!("`{name}` is required, but `properties` has no such property");
+            tell(format!("{at}/required/{index}"), message);
         }
     }
-    for (name, property) in properties.into_iter().flatten() {
-        let name = name.replace('~', "~0").replace('/', "~1");
-        unmeetable(property, &format!("{at}/properties/{name}"), errors);
+    for (least, most) in LIMITS {
+        let limits = schema.get(least).and_then(Value::as_f64).zip(schema.get(most).and_then(Value::as_f64));
+        if limits.is_some_and(|(least, most)| least > most) {
+            tell(format!("{at}/{least}"), format!("`{least}` is above `{most}`: nothing meets both"));
+        }
     }
-    if let Some(items) = schema.get("items") {
-        unmeetable(items, &format!("{at}/items"), errors);
+    for (keyword, value) in [("enum", schema.get("enum")), ("const", schema.get("const"))] {
+        let Some(value) = value else { continue };
+        let options = if keyword == "enum" { value.clone() } else { Value::Array(vec![value.clone()]) };
+        let mut only = Map::from_iter([("enum".to_owned(), options)]);
+        only.extend(schema.get("type").map(|kind| ("type".to_owned(), kind.clone())));
+        if FieldType::of_schema(&Value::Object(only)).is_impossible() {
+            tell(format!("{at}/{keyword}"), format!("no value of `{keyword}` is of the `type`"));
+        }
+    }
+    if let Some(target) = schema.get("$ref").and_then(Value::as_str) {
+        if !target.starts_with('#') {
+            let message = format!("`{target}` leads outside the schema; a schema stands for itself");
+            tell(format!("{at}/$ref"), message);
+        } else if target.starts_with("#/") && !leads_somewhere(target, root) {
+            tell(format!("{at}/$ref"), format!("`{target}` leads nowhere in the schema"));
+        }
+    }
+    let inside = |keyword: &str| format!("{at}/{keyword}");
+    for keyword in ONE {
+        if let Some(inner) = schema.get(keyword) {
+            unmeetable(inner, root, &inside(keyword), errors);
+        }
+    }
+    for keyword in SEVERAL {
+        for (index, inner) in schema.get(keyword).and_then(Value::as_array).into_iter().flatten().enumerate()
+        {
+            unmeetable(inner, root, &format!("{}/{index}", inside(keyword)), errors);
+        }
+    }
+    for keyword in BY_NAME {
+        for (name, inner) in schema.get(keyword).and_then(Value::as_object).into_iter().flatten() {
+            let name = name.replace('~', "~0").replace('/', "~1");
+            unmeetable(inner, root, &format!("{}/{name}", inside(keyword)), errors);
+        }
     }
 }
 
@@ -132,6 +174,7 @@ fn wrong(error: &ValidationError<'_>) -> SchemaError {
              `string`, or a list of them"
                 .to_owned()
         }
+        _ if at.ends_with("/pattern") => "not a JSON schema: the pattern is no regular expression".to_owned(),
         ValidationErrorKind::Referencing(_) => format!("not a JSON schema: {error}"),
         _ => format!("not a JSON schema: {}", what(error)),
     };
@@ -240,7 +283,9 @@ mod tests {
 
     #[test]
     fn properties_are_known_with_their_insides() {
-        assert_eq!(schema().properties(), ["question", "level", "steps", "source", "source.title"]);
+        let kind = schema().kind();
+        let names: Vec<&str> = kind.fields().map(|(name, _)| name).collect();
+        assert_eq!(names, ["question", "level", "steps", "source"]);
         assert!(!schema().is_open());
         assert!(AnswerSchema::new(&json!({"type": "object"})).unwrap().is_open());
     }

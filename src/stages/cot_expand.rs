@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 
 use self::steps::{Steps, TextSteps};
 use super::{Describe, Role};
-use crate::config::CheckContext;
+use crate::config::{CheckContext, FieldType};
 use crate::record::Record;
-use crate::stage::{BuildContext, BuildError, Declare, Emit, Part, StageError, Transform};
+use crate::stage::{BuildContext, BuildError, Declare, Emit, Made, Part, StageError, Transform};
 
 /// Expands a question and answer into conversations at several levels of reasoning.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -96,6 +96,14 @@ impl Describe for CotExpand {
     const NAME: &'static str = "cot_expand";
     const ROLE: Role = Role::Transform;
     const PURPOSE: &'static str = "Makes several conversations of a question and answer, with more or less of its reasoning before the answer.";
+    const MAKES: &'static [Made] = &[
+        Made::new(
+            "messages",
+            FieldType::messages,
+            "The conversation: the question, and the answer with its reasoning before it.",
+        ),
+        Made::new("cot", FieldType::text, "How much reasoning it shows: the name of its format."),
+    ];
     const EXAMPLE: &'static str = r#"name: cot-expand-example
 models:
   teacher: {provider: heuristic}
@@ -134,11 +142,15 @@ impl Declare for CotExpand {
                 .problem("/tag", "not a tag name")
                 .expected("letters, digits, `-` and `_`, such as `think`");
         }
-        for (name, field) in [("question", &self.question), ("answer", &self.answer), ("steps", &self.steps)]
-        {
-            context.needs(&format!("/{name}"), field);
+        let steps = FieldType::text().or(FieldType::texts()).or_null();
+        for (name, field, wanted) in [
+            ("question", &self.question, FieldType::text()),
+            ("answer", &self.answer, FieldType::text()),
+            ("steps", &self.steps, steps),
+        ] {
+            context.needs_a(&format!("/{name}"), field, &wanted);
         }
-        context.makes(&["messages", "cot"]);
+        context.makes_table(Self::MAKES);
     }
 
     fn build(&self, _context: &BuildContext) -> Result<Part, BuildError> {

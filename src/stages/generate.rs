@@ -8,9 +8,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{Describe, Role};
-use crate::config::CheckContext;
+use crate::config::{CheckContext, FieldType};
 use crate::record::Record;
-use crate::stage::{BuildContext, BuildError, Declare, Part, Source, SourceFailure, Unit};
+use crate::stage::{BuildContext, BuildError, Declare, Made, Part, Source, SourceFailure, Unit};
 
 /// Records made at a time.
 const BATCH: u64 = 256;
@@ -29,6 +29,14 @@ impl Describe for Generate {
     const ROLE: Role = Role::Source;
     const PURPOSE: &'static str =
         "Makes numbered records, so that a pipeline can start from nothing: the field `row` counts from 0.";
+    const MAKES: &'static [Made] = &[
+        Made::new("row", FieldType::integer, "The record's number, from 0."),
+        Made::new(
+            "group",
+            FieldType::texts,
+            "The record itself, so that `split` may tear all of them apart.",
+        ),
+    ];
     const EXAMPLE: &'static str = "\
 name: generate-example
 vars: {rows: 20}
@@ -46,7 +54,7 @@ impl Declare for Generate {
         if let Some(count) = self.count {
             context.gives_items(count);
         }
-        context.makes(&["row", "group"]);
+        context.makes_table(Self::MAKES);
     }
 
     fn build(&self, _context: &BuildContext) -> Result<Part, BuildError> {

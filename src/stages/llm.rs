@@ -8,12 +8,15 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{Describe, Role};
-use crate::config::{Api, CheckContext, ModelConfig, Provider};
+use crate::config::{Api, CheckContext, FieldType, ModelConfig, Provider};
 use crate::llm::{Completion, HEURISTIC, Message, ModelRequest, RESERVED_PARAMS};
 use crate::record::Record;
-use crate::stage::{Ask, BuildContext, BuildError, Declare, Part, StageError};
+use crate::stage::{Ask, BuildContext, BuildError, Declare, Made, Part, StageError};
 
 const REASONING: &str = "reasoning";
+const CHOICES: &str = "choices";
+const LOGPROBS: &str = "logprobs";
+const TOOL_CALLS: &str = "tool_calls";
 /// The parameter that the API takes tools in.
 const TOOLS: &str = "tools";
 
@@ -66,9 +69,9 @@ enum Keep {
 impl Keep {
     fn field(self) -> &'static str {
         match self {
-            Self::Choices => "choices",
-            Self::Logprobs => "logprobs",
-            Self::ToolCalls => "tool_calls",
+            Self::Choices => CHOICES,
+            Self::Logprobs => LOGPROBS,
+            Self::ToolCalls => TOOL_CALLS,
         }
     }
 
@@ -94,10 +97,32 @@ fn output() -> String {
     "completion".into()
 }
 
+const COMPLETION: Made = Made::named_by("output", "completion", FieldType::text, "The answer's text.");
+
 impl Describe for Llm {
     const NAME: &'static str = "llm";
     const ROLE: Role = Role::Ask;
     const PURPOSE: &'static str = "Puts a record's messages to a model and keeps the answer.";
+    const MAKES: &'static [Made] = &[
+        COMPLETION,
+        Made::new(
+            REASONING,
+            FieldType::text,
+            "What the model thought before it answered; no field where it did not.",
+        ),
+        Made::new(ANSWERED_BY, FieldType::text, "Who answered: the model, `heuristic` or `mock`."),
+        Made::new(CHOICES, FieldType::texts, "The texts of all answers, with `keep: [choices]`."),
+        Made::new(
+            LOGPROBS,
+            FieldType::any,
+            "The log probabilities as the server gives them, with `keep: [logprobs]`.",
+        ),
+        Made::new(
+            TOOL_CALLS,
+            FieldType::any_list,
+            "The calls of tools as the server gives them, with `keep: [tool_calls]`.",
+        ),
+    ];
     const EXAMPLE: &'static str = r#"name: llm-example
 models:
   teacher: {provider: heuristic}
@@ -121,9 +146,9 @@ stages:
 impl Declare for Llm {
     fn check(&self, context: &mut CheckContext<'_>) {
         context.model("/model", &self.model);
-        context.needs("/input", &self.input);
+        context.needs_a("/input", &self.input, &FieldType::text().or(FieldType::messages()));
         if let Some(tools) = &self.tools {
-            context.needs("/tools", tools);
+            context.needs_a("/tools", tools, &FieldType::list(FieldType::object()).or_null());
         }
         if context.has_images(&self.input) && context.models.get(&self.model).is_some_and(takes_no_images) {
             let message =
@@ -139,9 +164,13 @@ impl Declare for Llm {
         if self.output.is_empty() || [REASONING, ANSWERED_BY].contains(&self.output.as_str()) {
             context.problem("/output", format!("`{}` cannot hold the answer", self.output));
         }
-        context.makes(&[&self.output, REASONING, ANSWERED_BY]);
-        for keep in &self.keep {
-            context.makes(&[keep.field()]);
+        let kept: Vec<&str> = self.keep.iter().map(|keep| keep.field()).collect();
+        let optional = [CHOICES, LOGPROBS, TOOL_CALLS];
+        context.makes_named(&COMPLETION, &self.output);
+        for made in &Self::MAKES[1..] {
+            if !optional.contains(&made.name) || kept.contains(&made.name) {
+                context.makes_named(made, made.name);
+            }
         }
     }
 

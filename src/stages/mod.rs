@@ -19,7 +19,7 @@ use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::stage::Declare;
+use crate::stage::{Declare, Made};
 
 /// Every stage type, in the order a pipeline usually has them.
 pub static STAGES: &[StageType] = &[
@@ -47,6 +47,8 @@ pub trait Describe: Declare + DeserializeOwned + JsonSchema + 'static {
     const VERSION: u32 = 1;
     /// One sentence: what it does to a record.
     const PURPOSE: &'static str;
+    /// The fields it makes, of which its check tells.
+    const MAKES: &'static [Made] = &[];
     /// A pipeline that shows it and runs as it is, from the project's root, without a model server.
     const EXAMPLE: &'static str;
 }
@@ -82,6 +84,8 @@ pub struct StageType {
     pub version: u32,
     /// One sentence on what it does.
     pub purpose: &'static str,
+    /// The fields it makes.
+    pub makes: &'static [Made],
     /// A pipeline that runs as it is.
     pub example: &'static str,
     schema: fn() -> Schema,
@@ -95,6 +99,7 @@ impl StageType {
             role: T::ROLE,
             version: T::VERSION,
             purpose: T::PURPOSE,
+            makes: T::MAKES,
             example: T::EXAMPLE,
             schema: schema_of::<T>,
             declare: declare::<T>,
@@ -145,13 +150,17 @@ pub(crate) mod testing {
 
     pub(crate) fn build<T: Declare + DeserializeOwned>(config: Value) -> Part {
         let declared: T = serde_json::from_value(config).unwrap();
-        let context = BuildContext {
+        declared.build(&context()).unwrap()
+    }
+
+    pub(crate) fn context() -> BuildContext {
+        BuildContext {
             vars: Map::new(),
             draws: Draws::new(42, "stage".into()),
             started: "2026-01-31_12-00-00".into(),
             items: Some(100_000),
-        };
-        declared.build(&context).unwrap()
+            fields: Vec::new(),
+        }
     }
 
     pub(crate) fn record(fields: Value) -> Record {

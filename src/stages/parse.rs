@@ -12,11 +12,11 @@ use serde_json::Value;
 
 use self::on_error::Steps;
 use super::{Describe, Role};
-use crate::config::CheckContext;
+use crate::config::{CheckContext, FieldType};
 use crate::llm::answer_json::{self, Extracted};
 use crate::llm::answer_schema::{AnswerSchema, kind_of};
 use crate::record::Record;
-use crate::stage::{BuildContext, BuildError, Declare, OnError, Part, Read, StageError};
+use crate::stage::{BuildContext, BuildError, Declare, Made, OnError, Part, Read, StageError};
 
 /// Reads an answer as JSON.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -53,6 +53,14 @@ impl Describe for Parse {
     const ROLE: Role = Role::Read;
     const PURPOSE: &'static str =
         "Reads a model's answer as JSON, checks it against a schema and makes fields of it.";
+    const MAKES: &'static [Made] = &[
+        Made::new(
+            "PROPERTY",
+            FieldType::any,
+            "Each property of the answer, as the schema declares it; without a schema, whatever the answer has.",
+        ),
+        Made::named_by("into", "FIELD", FieldType::any, "The whole value, with `into`; no properties then."),
+    ];
     const EXAMPLE: &'static str = r#"name: parse-example
 models:
   teacher: {provider: heuristic}
@@ -76,7 +84,7 @@ stages:
 
 impl Declare for Parse {
     fn check(&self, context: &mut CheckContext<'_>) {
-        context.needs("/input", &self.input);
+        context.needs_a("/input", &self.input, &FieldType::text());
         for problem in self.on_error.problems() {
             context.problem("/on_error", problem);
         }
@@ -147,30 +155,50 @@ impl Parse {
 
     /// Says which fields an answer to the schema brings.
     fn makes(&self, schema: &AnswerSchema, context: &mut CheckContext<'_>) {
-        let declared_type = schema.value().get("type").and_then(Value::as_str);
-        if let (None, Some(other)) = (&self.into, declared_type.filter(|name| *name != "object")) {
-            let at = if self.schema.is_some() { "/schema/type" } else { "/schema_file" };
-            context
-                .problem(at, format!("an answer of type `{other}` has no properties to make fields of"))
-                .expected("`object`")
-                .hint("name a field for the whole value with `into`");
-        }
-        let properties = schema.properties();
-        let names: Vec<String> = match &self.into {
-            Some(into) => properties.iter().map(|name| format!("{into}.{name}")).collect(),
-            None => properties,
-        };
-        context.makes(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        let kind = schema.kind();
         match &self.into {
-            Some(into) => context.makes(&[into]),
-            None if schema.is_open() => context.opens(),
-            None => {}
+            None if !kind.could_be(&FieldType::object()) => self.tell_no_object(schema, context),
+            Some(_) if !kind.could_be(&FieldType::object().or(FieldType::any_list())) => {
+                self.tell_no_object(schema, context);
+            }
+            _ => {}
         }
+        if let Some(into) = &self.into {
+            context.makes_as(into, kind);
+            return;
+        }
+        kind.fields().for_each(|(name, kind)| context.makes_as(name, kind.clone()));
+        if schema.is_open() {
+            context.opens();
+        }
+    }
+
+    /// Reports a schema whose values cannot be read from an answer, or not be made fields of.
+    fn tell_no_object(&self, schema: &AnswerSchema, context: &mut CheckContext<'_>) {
+        let kind = schema.kind();
+        let at = match (&self.schema, schema.value().get("type")) {
+            (None, _) => "/schema_file",
+            (Some(_), Some(_)) => "/schema/type",
+            (Some(_), None) => "/schema",
+        };
+        let is_list = kind.could_be(&FieldType::any_list());
+        let message = match is_list {
+            true => format!("the schema wants {kind}, which has no properties to make fields of"),
+            false => format!("the schema wants {kind}, and an answer is read as a JSON object or list"),
+        };
+        let hint = match is_list {
+            true => "name a field for the whole value with `into`".to_owned(),
+            false => format!(
+                "put it into an object: {{type: object, required: [answer], properties: {{answer: {}}}}}",
+                schema.value()
+            ),
+        };
+        context.problem(at, message).expected("`object`").hint(hint);
     }
 
     fn makes_anything(&self, context: &mut CheckContext<'_>) {
         match &self.into {
-            Some(into) => context.makes(&[into]),
+            Some(into) => context.makes_as(into, FieldType::object().or(FieldType::any_list())),
             None => context.opens(),
         }
     }

@@ -13,9 +13,9 @@ use serde_json::json;
 
 use self::images::Attached;
 use super::{Describe, Role};
-use crate::config::CheckContext;
+use crate::config::{CheckContext, FieldType};
 use crate::record::Record;
-use crate::stage::{BuildContext, BuildError, Declare, Emit, Part, StageError, Transform};
+use crate::stage::{BuildContext, BuildError, Declare, Emit, Made, Part, StageError, Transform};
 use crate::template::Template;
 
 /// Renders a system and a user message for a model.
@@ -73,11 +73,19 @@ fn max_image_bytes() -> u64 {
     4 << 20
 }
 
+const PROMPT: Made = Made::named_by(
+    "output",
+    "prompt",
+    FieldType::messages,
+    "The messages: the system's, unless it is empty, and the user's.",
+);
+
 impl Describe for Prompt {
     const NAME: &'static str = "prompt";
     const ROLE: Role = Role::Transform;
     const PURPOSE: &'static str =
         "Renders the system and user message for a model from the record's fields, by Jinja templates.";
+    const MAKES: &'static [Made] = &[PROMPT];
     const EXAMPLE: &'static str = r#"name: prompt-example
 stages:
   - ingest: {paths: ["markdown_docs/*.md"]}
@@ -117,7 +125,7 @@ impl Declare for Prompt {
         }
         self.check_images(context);
         context.removes(&hidden);
-        context.makes(&[&self.output]);
+        context.makes_named(&PROMPT, &self.output);
         context.keeps_items();
     }
 
@@ -149,7 +157,7 @@ impl Prompt {
             }
             names.push(name.as_str());
         }
-        context.makes(&names);
+        names.iter().for_each(|name| context.makes_as(name, FieldType::text()));
         names
     }
 

@@ -32,12 +32,14 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use self::assemble::{Assembled, Paths, assemble};
+use self::drawn::Law;
 use self::sampler::{Kind, Sampler};
 use self::settings::AttributeSettings;
+use self::weighted::Weighted;
 use super::{Describe, Role};
-use crate::config::CheckContext;
+use crate::config::{CheckContext, FieldType};
 use crate::record::Record;
-use crate::stage::{BuildContext, BuildError, Declare, Emit, Explanation, Part, StageError, Transform};
+use crate::stage::{BuildContext, BuildError, Declare, Emit, Explanation, Made, Part, StageError, Transform};
 
 /// Draws attributes by frequency, and a length.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -73,6 +75,15 @@ impl Describe for SampleInjections {
     const ROLE: Role = Role::Transform;
     const PURPOSE: &'static str = "Draws attributes such as topic, tone and language by their frequency, and a length: \
          `injections.NAME`, all that are not empty as `injection_list`, and `target_words`.";
+    const MAKES: &'static [Made] = &[
+        Made::new(
+            "injections.NAME",
+            FieldType::any,
+            "The value of each attribute, as its file has it; a list with `sample`, a number or a date as text with `draw`.",
+        ),
+        Made::new(LIST, FieldType::text, "All that are not empty, a line each: `- tone: friendly`."),
+        Made::new(TARGET_WORDS, FieldType::integer, "The length asked for, with `length`."),
+    ];
     const EXAMPLE: &'static str = r#"name: sample-injections-example
 stages:
   - generate: {count: 50}
@@ -186,25 +197,46 @@ impl SampleInjections {
             _ => None,
         });
         let shapes_others: Vec<usize> = given.collect();
-        let mut fields = vec![INJECTIONS.to_owned(), LIST.to_owned()];
+        let mut drawn = FieldType::object_of(Vec::new(), false);
         let mut must_be_read = Vec::new();
         for (place, attribute) in attributes.iter().enumerate() {
-            fields.push(format!("{INJECTIONS}.{}", attribute.name));
+            drawn = drawn.with(&attribute.name, type_of(&attribute.kind));
             if !shapes_others.contains(&place) {
                 must_be_read.push(format!("{INJECTIONS}.{}", attribute.name));
             }
         }
+        // What an earlier stage of this kind drew stays.
+        let before = context.type_of(INJECTIONS);
+        for (name, kind) in before.fields().filter(|_| context.has(INJECTIONS)) {
+            if drawn.fields().all(|(known, _)| known != name) {
+                drawn = drawn.with(name, kind.clone());
+            }
+        }
+        context.makes_as(INJECTIONS, drawn);
+        context.makes_as(LIST, FieldType::text());
         if self.length.is_some() {
-            fields.push(TARGET_WORDS.to_owned());
+            context.makes_as(TARGET_WORDS, FieldType::integer());
             must_be_read.push(TARGET_WORDS.to_owned());
         }
-        context.makes(&fields.iter().map(String::as_str).collect::<Vec<_>>());
         // Of what a wrong file would have given nothing is known.
         if assembled.wrong.is_empty() {
             context.must_be_read(must_be_read, &[LIST]);
         } else {
             context.opens();
         }
+    }
+}
+
+/// What the values of an attribute are.
+fn type_of(kind: &Kind) -> FieldType {
+    let one_of = |weighted: &Weighted| {
+        weighted.values.iter().map(FieldType::of_value).fold(FieldType::never(), FieldType::or)
+    };
+    match kind {
+        Kind::One(one) => one_of(&one.values),
+        Kind::Several(weighted, _) => FieldType::list(one_of(weighted)),
+        Kind::Law(Law::Days { .. }) => FieldType::text(),
+        Kind::Law(_) => FieldType::number(),
     }
 }
 

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use self::conversation::{Turn, turn};
 
 use super::{Describe, Role};
-use crate::config::CheckContext;
+use crate::config::{CheckContext, FieldType};
 use crate::record::Record;
 use crate::stage::{self, ArrayFile, BuildContext, BuildError, Declare, Part, StageError};
 
@@ -24,11 +24,14 @@ pub(super) struct Sink {
     path: String,
     /// What a line holds.
     format: Format,
-    /// Fields written beside what the format asks for; for `raw`, the only ones written, all by default.
-    /// `id` is the record's id, unless it has a field of that name; `record_id` always is.
+    /// Fields written beside what the format asks for, null where a record has none; for `raw`, the only ones
+    /// written. Without them `raw` writes all: first those that are known before the run, in every line and in the
+    /// same order, then what else a record has. `id` is the record's id, unless it has a field of that name;
+    /// `record_id` always is.
     #[serde(default)]
     fields: Vec<String>,
-    /// What is written of the record's making, under `provenance`.
+    /// What is written of the record's making, under `provenance`: every key in every line, empty texts and zeros where
+    /// there is nothing to tell.
     #[serde(default)]
     provenance: Vec<Known>,
     /// A system message put before each conversation.
@@ -88,13 +91,16 @@ pub(super) enum Known {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Array {
-    /// The file, relative to the run directory; ends in `.json`.
+    /// The file, relative to the run directory; ends in `.json`. A path that renders to nothing makes none.
     path: String,
     /// The key of each line whose value is one element, such as `messages`; the whole line by default.
     #[serde(default)]
     element: Option<String>,
 }
 
+/// The field of the conversation, and that of the tools it may call.
+const MESSAGES: &str = "messages";
+const TOOLS: &str = "tools";
 /// The fields of the two turns that are not named by options.
 const USER: &str = "question";
 const ASSISTANT: &str = "answer";
@@ -128,6 +134,7 @@ impl Declare for Sink {
         }
         if let Some(array) = &self.array
             && let Some(path) = context.render("/array/path", &array.path)
+            && !path.is_empty()
         {
             if !path.ends_with(".json") {
                 context
@@ -136,22 +143,27 @@ impl Declare for Sink {
             }
             context.output("/array/path", &path);
         }
-        let from_fields = self.user.is_some() || self.assistant.is_some();
-        if self.format != Format::Raw && (from_fields || !context.knows("messages")) {
-            needs_turn(context, "user", self.user.as_deref(), USER);
-            needs_turn(context, "assistant", self.assistant.as_deref(), ASSISTANT);
+        self.check_conversation(context);
+        let own = self.format.keys();
+        for (index, field) in self.fields.iter().enumerate() {
+            let at = format!("/fields/{index}");
+            if own.contains(&field.as_str()) && !(field == "messages" && self.takes_messages()) {
+                let message =
+                    format!("the format writes a `{field}` of its own, which the field would replace");
+                context.problem(&at, message).expected("a field of another name");
+            } else if !["id", "record_id"].contains(&field.as_str()) {
+                context.needs(&at, field);
+            }
         }
-        for (index, field) in
-            self.fields.iter().enumerate().filter(|(_, field)| !["id", "record_id"].contains(&field.as_str()))
-        {
-            context.needs(&format!("/fields/{index}"), field);
-        }
+        self.check_element(context);
     }
 
     fn build(&self, context: &BuildContext) -> Result<Part, BuildError> {
         let array = match &self.array {
             Some(array) => {
-                Some(ArrayFile { path: context.render(&array.path)?, element: array.element.clone() })
+                let path = context.render(&array.path)?;
+                Some(ArrayFile { path, element: array.element.clone() })
+                    .filter(|array| !array.path.is_empty())
             }
             None => None,
         };
@@ -161,7 +173,8 @@ impl Declare for Sink {
             fields: self.fields.clone(),
             provenance: self.provenance.clone(),
             system: self.system.clone(),
-            takes_messages: self.user.is_none() && self.assistant.is_none(),
+            takes_messages: self.takes_messages(),
+            columns: self.columns(&context.fields),
             user: self.user.clone().unwrap_or_else(|| USER.to_owned()),
             assistant: self.assistant.clone().unwrap_or_else(|| ASSISTANT.to_owned()),
             array,
@@ -169,21 +182,87 @@ impl Declare for Sink {
     }
 }
 
-/// Reports a turn's field that no earlier stage makes; one that no option names, at the stage.
-fn needs_turn(context: &mut CheckContext<'_>, option: &str, given: Option<&str>, default: &str) {
-    match given {
-        Some(field) => context.needs(&format!("/{option}"), field),
-        None if context.knows(default) => {}
-        None => {
-            context
-                .problem(
-                    "",
-                    format!("no earlier stage makes `{default}`, which is the {option}'s turn by default"),
-                )
-                .expected("a field that an earlier stage makes")
-                .hint(format!("name the field that holds it: `{option}: FIELD`"));
+impl Format {
+    /// The keys that it gives each line.
+    fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Messages => &["messages"],
+            Self::Sharegpt => &["conversations"],
+            Self::Alpaca => &["instruction", "input", "output"],
+            Self::PromptCompletion => &["prompt", "completion"],
+            Self::Raw => &[],
         }
     }
+}
+
+impl Sink {
+    /// The fields that every line has because they are known: for `raw` without `fields` all of them, for a
+    /// conversation its tools.
+    fn columns(&self, known: &[String]) -> Vec<String> {
+        let every = self.format == Format::Raw && self.fields.is_empty();
+        let tools = matches!(self.format, Format::Messages | Format::Sharegpt) && self.takes_messages();
+        let own = |name: &&String| every || tools && *name == TOOLS && !self.fields.contains(name);
+        known.iter().filter(own).cloned().collect()
+    }
+
+    /// Whether a field `messages` is the conversation, where there is one.
+    fn takes_messages(&self) -> bool {
+        self.user.is_none() && self.assistant.is_none()
+    }
+
+    /// Checks that the fields of the conversation are there and can be one.
+    fn check_conversation(&self, context: &mut CheckContext<'_>) {
+        if self.format == Format::Raw {
+            return;
+        }
+        if !self.takes_messages() || !context.knows(MESSAGES) {
+            needs_turn(context, "user", self.user.as_deref(), USER);
+            needs_turn(context, "assistant", self.assistant.as_deref(), ASSISTANT);
+            return;
+        }
+        let kind = context.type_of(MESSAGES);
+        if context.has(MESSAGES) && !kind.could_be(&FieldType::messages()) {
+            context
+                .problem("", format!("`{MESSAGES}`, which is the conversation by default, is {kind}"))
+                .expected("a list of messages, each with `role` and `content`")
+                .hint("name the fields that hold the turns: `user: FIELD`, `assistant: FIELD`");
+        }
+    }
+
+    /// Checks that lines have the key that an array is made of.
+    fn check_element(&self, context: &mut CheckContext<'_>) {
+        let Some(element) = self.array.as_ref().and_then(|array| array.element.as_deref()) else { return };
+        let written = |name: &&str| !name.is_empty();
+        let provenance = if self.provenance.is_empty() { "" } else { "provenance" };
+        let own = self.format.keys().iter().copied().chain(self.fields.iter().map(String::as_str));
+        let mut known: Vec<&str> = own.chain([provenance]).filter(written).collect();
+        known.dedup();
+        let every = self.format == Format::Raw && self.fields.is_empty();
+        if every && provenance != element {
+            context.needs("/array/element", element);
+        } else if !every && !known.contains(&element) && element != TOOLS {
+            let problem = context.problem("/array/element", format!("lines have no key `{element}`"));
+            problem.expected(format!("one of `{}`", known.join("`, `")));
+        }
+    }
+}
+
+/// Reports a turn's field that no earlier stage makes, or that can be no text; one that no option names, at the
+/// stage.
+fn needs_turn(context: &mut CheckContext<'_>, option: &str, given: Option<&str>, default: &str) {
+    let Some(field) = given else {
+        let kind = context.type_of(default);
+        let message = match context.knows(default) {
+            true if kind.could_be(&FieldType::text()) => return,
+            true => format!("`{default}`, which is the {option}'s turn by default, is {kind}"),
+            false => format!("no earlier stage makes `{default}`, which is the {option}'s turn by default"),
+        };
+        let expected = if context.knows(default) { "a text" } else { "a field that an earlier stage makes" };
+        let hint = format!("name the field that holds it: `{option}: FIELD`");
+        context.problem("", message).expected(expected).hint(hint);
+        return;
+    };
+    context.needs_a(&format!("/{option}"), field, &FieldType::text());
 }
 
 struct Lines {
@@ -194,6 +273,8 @@ struct Lines {
     system: Option<String>,
     /// Whether a field `messages` is the conversation, where there is one.
     takes_messages: bool,
+    /// Fields that every line has, null where a record has none.
+    columns: Vec<String>,
     user: String,
     assistant: String,
     array: Option<ArrayFile>,
@@ -206,7 +287,6 @@ impl stage::Sink for Lines {
 
     fn line(&self, record: &Record) -> Result<Vec<u8>, StageError> {
         let mut line = match self.format {
-            Format::Raw if self.fields.is_empty() => record.fields.clone(),
             Format::Raw => Map::new(),
             Format::Messages => conversation::messages(self.turns(record)?),
             Format::Sharegpt => conversation::sharegpt(self.turns(record)?)?,
@@ -215,6 +295,15 @@ impl stage::Sink for Lines {
                 conversation::pair(&self.turns(record)?, "prompt_completion", "prompt", "completion")?
             }
         };
+        for column in &self.columns {
+            line.insert(column.clone(), record.fields.get(column).cloned().unwrap_or_default());
+        }
+        if self.format == Format::Raw && self.fields.is_empty() {
+            // What nobody knew of before the run stands behind what every line has.
+            for (name, value) in record.fields.iter().filter(|(name, _)| !self.columns.contains(name)) {
+                line.insert(name.clone(), value.clone());
+            }
+        }
         for field in &self.fields {
             let value = match record.get(field) {
                 _ if field == "record_id" => json!(record.id),
@@ -249,36 +338,30 @@ impl Lines {
     }
 
     fn known(&self, record: &Record) -> Map<String, Value> {
-        let call = record.provenance.calls.last();
         let mut known = Map::new();
+        // Every line has every key, and with a value of one kind, also where no model was asked: readers that take the
+        // kinds of columns from the first lines would stumble over a null that becomes a text.
+        let call = record.provenance.calls.last().cloned().unwrap_or_default();
         for kind in &self.provenance {
-            match (kind, call) {
-                (Known::Draws, _) => {
-                    known.insert("draws".into(), Value::Object(record.provenance.draws.clone()));
+            let mut put = |name: &str, value: Value| drop(known.insert(name.to_owned(), value));
+            match kind {
+                Known::Draws => put("draws", Value::Object(record.provenance.draws.clone())),
+                Known::Model => {
+                    put("model", json!(call.model));
+                    put("provider", json!(call.provider));
+                    put("served_as", json!(call.served_as.as_deref().unwrap_or_default()));
                 }
-                (_, None) => {}
-                (Known::Model, Some(call)) => {
-                    known.insert("model".into(), json!(call.model));
-                    known.insert("provider".into(), json!(call.provider));
-                    if let Some(served_as) = &call.served_as {
-                        known.insert("served_as".into(), json!(served_as));
-                    }
+                Known::PromptHash => put("prompt_hash", json!(call.prompt_hash)),
+                Known::Params => put("params", json!(call.params)),
+                Known::Tokens => {
+                    put("prompt_tokens", json!(call.prompt_tokens));
+                    put("completion_tokens", json!(call.completion_tokens));
+                    put("estimated_tokens", json!(call.estimated_tokens));
                 }
-                (Known::PromptHash, Some(call)) => {
-                    known.insert("prompt_hash".into(), json!(call.prompt_hash));
-                }
-                (Known::Params, Some(call)) => {
-                    known.insert("params".into(), json!(call.params));
-                }
-                (Known::Tokens, Some(call)) => {
-                    known.insert("prompt_tokens".into(), json!(call.prompt_tokens));
-                    known.insert("completion_tokens".into(), json!(call.completion_tokens));
-                    known.insert("estimated_tokens".into(), json!(call.estimated_tokens));
-                }
-                (Known::Answer, Some(call)) => {
-                    known.insert("finish_reason".into(), json!(call.finish_reason));
-                    known.insert("re_asks".into(), json!(call.re_asks));
-                    known.insert("fallback".into(), json!(call.fallback));
+                Known::Answer => {
+                    put("finish_reason", json!(call.finish_reason.as_deref().unwrap_or_default()));
+                    put("re_asks", json!(call.re_asks));
+                    put("fallback", json!(call.fallback.as_deref().unwrap_or_default()));
                 }
             }
         }

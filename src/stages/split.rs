@@ -10,10 +10,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Describe, Role};
-use crate::config::CheckContext;
+use crate::config::{CheckContext, FieldType};
 use crate::draw::Draws;
 use crate::record::Record;
-use crate::stage::{BuildContext, BuildError, Declare, Emit, Part, StageError, Transform};
+use crate::stage::{BuildContext, BuildError, Declare, Emit, Made, Part, StageError, Transform};
 use crate::template::Expression;
 
 /// Puts each record into one of several data sets.
@@ -56,11 +56,14 @@ fn output() -> String {
     "split".into()
 }
 
+const SPLIT: Made = Made::named_by("output", "split", FieldType::text, "The name of the record's data set.");
+
 impl Describe for Split {
     const NAME: &'static str = "split";
     const ROLE: Role = Role::Transform;
     const PURPOSE: &'static str =
         "Says which data set a record belongs to, by ratio over groups that stay together or by rules.";
+    const MAKES: &'static [Made] = &[SPLIT];
     const EXAMPLE: &'static str = r#"name: split-example
 seed: 7
 stages:
@@ -85,7 +88,9 @@ impl Declare for Split {
             }
         }
         if !self.ratios.is_empty() {
-            context.expression("/by", &self.by);
+            self.check_key(context);
+        } else if self.rules.last().is_some_and(|rule| rule.when.is_some()) {
+            context.may_drop();
         }
         for (index, rule) in self.rules.iter().enumerate() {
             let at = format!("/rules/{index}");
@@ -102,7 +107,7 @@ impl Declare for Split {
                 None => {}
             }
         }
-        context.makes(&[&self.output]);
+        context.makes_named(&SPLIT, &self.output);
     }
 
     fn build(&self, context: &BuildContext) -> Result<Part, BuildError> {
@@ -119,6 +124,21 @@ impl Declare for Split {
             draws: context.draws.clone(),
             output: self.output.clone(),
         })))
+    }
+}
+
+impl Split {
+    /// Checks what records are grouped by.
+    fn check_key(&self, context: &mut CheckContext<'_>) {
+        if context.expression("/by", &self.by).is_none() {
+            return;
+        }
+        let kind = context.type_of_expression(&self.by);
+        let one = FieldType::text().or(FieldType::number());
+        if !kind.could_be(&one.clone().or(FieldType::list(one))) {
+            let message = format!("`{}` is {kind}", self.by);
+            context.problem("/by", message).expected("a text, a number or a list of them");
+        }
     }
 }
 

@@ -20,7 +20,7 @@ struct Made {
 
 static MADE: LazyLock<Made> = LazyLock::new(|| {
     let dir = project();
-    let summary = run(dir.path(), &["--out", "out"]);
+    let summary = run(dir.path(), &["--out", "out", "--var", "arrays=true"]);
     let parse = |lines: &Vec<String>| lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     let texts = outputs(&dir.path().join("out"));
     let lines = texts.iter().map(|(file, lines)| (file.clone(), parse(lines)));
@@ -169,6 +169,19 @@ fn the_arrays_hold_the_messages_of_the_lines() {
         arrays += 1;
     }
     assert_eq!(arrays, 2);
+}
+
+#[test]
+fn without_being_asked_for_there_are_no_arrays() {
+    let dir = project();
+    let summary = run(dir.path(), &["--out", "out", "--limit", "20"]);
+    assert_eq!(summary["arrays"], serde_json::json!({}));
+    // Readers of a folder take every file whose name begins like a split.
+    let files = std::fs::read_dir(dir.path().join("out")).unwrap();
+    let names = files.map(|file| file.unwrap().file_name().to_string_lossy().into_owned());
+    let data: BTreeSet<String> =
+        names.filter(|name| name.contains("train") || name.contains("validation")).collect();
+    assert_eq!(data, BTreeSet::from(["train.jsonl".to_owned(), "validation.jsonl".to_owned()]));
 }
 
 #[test]

@@ -56,6 +56,7 @@ mod tampered;
 mod terminal;
 mod tidy;
 mod tls;
+mod types;
 mod users_files;
 mod vllm;
 mod weather;

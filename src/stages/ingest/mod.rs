@@ -11,7 +11,6 @@ pub(in crate::stages) mod rows;
 mod selection;
 mod walk;
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use schemars::JsonSchema;
@@ -22,9 +21,9 @@ use self::files::Found;
 use self::rows::Rows;
 use self::selection::Selection;
 use super::{Describe, Role};
-use crate::config::CheckContext;
+use crate::config::{CheckContext, FieldType};
 use crate::record::Record;
-use crate::stage::{BuildContext, BuildError, Declare, LeftOut, Part, Source, SourceFailure, Unit};
+use crate::stage::{BuildContext, BuildError, Declare, LeftOut, Made, Part, Source, SourceFailure, Unit};
 
 /// Rows looked at, before a run, for the names of their fields.
 const PEEK: usize = 100;
@@ -97,6 +96,27 @@ impl Describe for Ingest {
     const NAME: &'static str = "ingest";
     const ROLE: Role = Role::Source;
     const PURPOSE: &'static str = "Reads Markdown and text files as documents, JSONL and CSV files as rows, in the order of their paths.";
+    const MAKES: &'static [Made] = &[
+        Made::new("text", FieldType::text, "The text of a document."),
+        Made::new(
+            "COLUMN",
+            FieldType::any,
+            "Each key of a row of JSON lines, each column of a CSV file, whose values are always texts.",
+        ),
+        Made::new(
+            "source.path",
+            FieldType::text,
+            "The file, as it was found; `source` is left alone where rows have it.",
+        ),
+        Made::new("source.name", FieldType::text, "The file's name."),
+        Made::new("source.stem", FieldType::text, "The file's name without its ending."),
+        Made::new("source.row", FieldType::integer, "The number of a row in its file."),
+        Made::new(
+            "group",
+            FieldType::texts,
+            "What the record comes of: the file, with the row where it is one.",
+        ),
+    ];
     const EXAMPLE: &'static str = "\
 name: ingest-example
 vars: {docs: markdown_docs}
@@ -199,16 +219,18 @@ impl Ingest {
 
     /// Looks at the beginning of a file, and tells the fields of its records.
     fn look(&self, context: &mut CheckContext<'_>, file: &str) -> Result<(), String> {
-        let rows = match self.format.of(file) {
+        let format = self.format.of(file);
+        let rows = match format {
             Some(IngestFormat::Jsonl) => rows::jsonl(file)?,
             Some(IngestFormat::Csv) => self.delimited(file)?,
             _ => {
                 document::look(file, self.limit_bytes)?;
-                context.makes(&["text", "source", "source.path", "source.name", "source.stem", "group"]);
+                context.some_have("text", FieldType::text());
+                tell_origin(context, false);
                 return Ok(());
             }
         };
-        if let Some((row, message)) = tell_fields(context, rows) {
+        if let Some((row, message)) = tell_fields(context, rows, format == Some(IngestFormat::Csv)) {
             context.warning("/paths", format!("`{file}:{row}` cannot be read: {message}"));
         }
         Ok(())
@@ -241,30 +263,46 @@ fn delimiter(given: Option<char>, path: &str) -> u8 {
     }
 }
 
-/// Tells the fields of the first rows; there may be others where not all rows were seen. Returns the first row that
-/// cannot be read, and why.
-fn tell_fields(context: &mut CheckContext<'_>, rows: Rows) -> Option<(u64, String)> {
+/// Tells the fields of the first rows, and what their values are; there may be others where not all rows were
+/// seen. Returns the first row that cannot be read, and why.
+fn tell_fields(context: &mut CheckContext<'_>, rows: Rows, has_header: bool) -> Option<(u64, String)> {
     let mut wrong = None;
-    let mut names: BTreeSet<String> = BTreeSet::new();
+    let mut row_type = FieldType::never();
+    let mut whole = true;
     for (seen, (number, row)) in rows.enumerate() {
         if seen == PEEK {
-            context.opens();
+            // A header names all columns, and their values are texts.
+            whole = has_header;
             break;
         }
         match row {
-            Ok(fields) => names.extend(fields.into_iter().map(|(name, _)| name)),
+            Ok(fields) => row_type = row_type.or(FieldType::of_value(&Value::Object(fields))),
             Err(message) => {
                 context.opens();
                 wrong.get_or_insert((number, message));
             }
         }
     }
-    if !names.contains("source") {
-        context.makes(&["source.path", "source.name", "source.stem", "source.row"]);
+    for (name, kind) in row_type.fields() {
+        context.some_have(name, if whole { kind.clone() } else { kind.clone().presumed() });
     }
-    let names: Vec<&str> = names.iter().map(String::as_str).chain(["source", "group"]).collect();
-    context.makes(&names);
+    if !whole {
+        context.opens();
+    }
+    tell_origin(context, true);
     wrong
+}
+
+/// Tells what is known of where records come from.
+fn tell_origin(context: &mut CheckContext<'_>, is_row: bool) {
+    let mut source = vec![];
+    for made in Ingest::MAKES {
+        if let Some(name) = made.name.strip_prefix("source.").filter(|name| is_row || *name != "row") {
+            source.push((name.to_owned(), (made.kind)()));
+        }
+    }
+    context.some_have("source", FieldType::object_of(source, false));
+    context.some_have("group", FieldType::texts());
 }
 
 /// The running part: the files still to be read, and the rows of the one that is open.

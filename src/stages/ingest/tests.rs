@@ -15,6 +15,7 @@ fn units(files: &[(&str, &[u8])], config: Value) -> (Option<u64>, Vec<Value>) {
         draws: crate::draw::Draws::new(0, "ingest".into()),
         started: String::new(),
         items: None,
+        fields: Vec::new(),
     };
     let Part::Source(mut source) = config.build(&context).unwrap() else { panic!("not a source") };
     let total = source.units();
@@ -101,5 +102,5 @@ fn the_fields_of_rows_are_told_before_a_run() {
     let rows = rows::jsonl(path.to_str().unwrap()).unwrap();
     let (vars, models) = (Map::new(), std::collections::BTreeMap::new());
     // What the context then knows is tested where it is written.
-    tell_fields(&mut CheckContext::new(&vars, &models), rows);
+    tell_fields(&mut CheckContext::new(&vars, &models), rows, false);
 }

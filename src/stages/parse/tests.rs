@@ -15,6 +15,7 @@ fn reader(body: Value) -> Box<dyn Read> {
         draws: Draws::new(1, "parse".into()),
         started: "2026-01-01".into(),
         items: None,
+        fields: Vec::new(),
     };
     match parse(body).build(&context).unwrap() {
         Part::Read(reader) => reader,

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::Prompt;
-use crate::config::CheckContext;
+use crate::config::{CheckContext, FieldType};
 use crate::image::{Image, LeftOut};
 use crate::record::Record;
 use crate::stage::{BuildContext, BuildError, StageError};
@@ -36,7 +36,18 @@ impl Prompt {
             context.problem("/image_root", format!("`{root}` is not a folder"));
         }
         if let Some(images) = &self.images {
-            context.expression("/images", images);
+            if context.expression("/images", images).is_some() {
+                let kind = context.type_of_expression(images);
+                let one = FieldType::text()
+                    .or(FieldType::object_of(vec![("path".into(), FieldType::text())], true));
+                let wanted = one.clone().or(FieldType::list(one)).or_null();
+                if !kind.could_be(&wanted) {
+                    let message = format!("`images` is {kind}");
+                    context
+                        .problem("/images", message)
+                        .expected("a path, an object with a `path`, or a list of them");
+                }
+            }
             context.shows_images(&self.output);
         } else if self.min_images > 0 {
             context.problem("/min_images", "`min_images` is set, but no `images` are").on_key();

@@ -223,3 +223,61 @@ fn what_is_no_conversation_is_an_error_of_its_field() {
         }
     }
 }
+
+#[test]
+fn every_line_has_the_columns_that_are_known() {
+    let line = |config: Value, fields: Value| {
+        let declared: Sink = serde_json::from_value(config).unwrap();
+        let context = crate::stage::BuildContext {
+            fields: ["q", "tools", "reasoning"].map(str::to_owned).into(),
+            ..crate::stages::testing::context()
+        };
+        let Part::Sink(sink) = crate::stage::Declare::build(&declared, &context).unwrap() else {
+            panic!("not a sink")
+        };
+        String::from_utf8(sink.line(&record(fields)).unwrap()).unwrap()
+    };
+    let raw = || json!({"path": "a.jsonl", "format": "raw"});
+    assert_eq!(line(raw(), json!({"reasoning": "hm", "q": 1})), r#"{"q":1,"tools":null,"reasoning":"hm"}"#);
+    // What is not known beforehand is not lost.
+    let found = line(raw(), json!({"late": 2, "tools": [], "q": 1}));
+    assert_eq!(found, r#"{"q":1,"tools":[],"reasoning":null,"late":2}"#);
+    let named = json!({"path": "a.jsonl", "format": "raw", "fields": ["reasoning", "q"]});
+    assert_eq!(line(named, json!({"q": 1, "late": 2})), r#"{"reasoning":null,"q":1}"#);
+    // A conversation has its tools beside it.
+    let messages = json!([{"role": "user", "content": "Hi"}]);
+    let found = line(
+        json!({"path": "a.jsonl", "format": "messages"}),
+        json!({"messages": messages, "tools": [{"type": "function"}]}),
+    );
+    assert_eq!(found, r#"{"messages":[{"role":"user","content":"Hi"}],"tools":[{"type":"function"}]}"#);
+    let found = line(json!({"path": "a.jsonl", "format": "sharegpt"}), json!({"messages": messages}));
+    assert_eq!(found, r#"{"conversations":[{"from":"human","value":"Hi"}],"tools":null}"#);
+    let pair = json!({"path": "a.jsonl", "format": "messages", "user": "q", "assistant": "q"});
+    assert!(!line(pair, json!({"q": "a"})).contains("tools"), "the pair has called none");
+}
+
+#[test]
+fn provenance_has_the_same_keys_of_the_same_kinds_in_every_line() {
+    let config = json!({"format": "raw", "fields": ["n"], "path": "a.jsonl",
+        "provenance": ["model", "prompt_hash", "params", "tokens", "answer", "draws"]});
+    let Part::Sink(sink) = build::<Sink>(config) else { panic!("not a sink") };
+    let mut asked = record(json!({"n": 1}));
+    let unasked = sink.line(&asked).unwrap();
+    let call = crate::record::Call {
+        served_as: Some("m".into()),
+        finish_reason: Some("stop".into()),
+        fallback: Some("schema".into()),
+        ..crate::record::Call::default()
+    };
+    asked.provenance.calls.push(call.into());
+    let kinds = |line: &[u8]| {
+        let line: Value = serde_json::from_slice(line).unwrap();
+        let known = line["provenance"].as_object().unwrap().iter();
+        known
+            .map(|(name, value)| (name.clone(), crate::config::FieldType::of_value(value).to_string()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(kinds(&unasked), kinds(&sink.line(&asked).unwrap()));
+    assert!(kinds(&unasked).iter().all(|(_, kind)| kind != "null"), "{:?}", kinds(&unasked));
+}

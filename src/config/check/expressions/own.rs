@@ -1,0 +1,44 @@
+//! The names that a template makes its own, whose types are not those of the record's fields.
+
+use std::collections::BTreeSet;
+
+use minijinja::machinery::ast::{Expr, Stmt};
+
+use super::tree::{each_body, each_expr, each_inner, path, target_names};
+
+/// The names that a template makes its own: it sets them, or asks for their kind.
+#[derive(Default)]
+pub(super) struct Own {
+    pub(super) tested: BTreeSet<String>,
+    pub(super) set: BTreeSet<String>,
+}
+
+impl Own {
+    /// Takes in a statement and all that stands in it.
+    pub(super) fn stmt(&mut self, stmt: &Stmt<'_>) {
+        each_expr(stmt, &mut |expr| self.expr(expr));
+        match stmt {
+            Stmt::Set(set) => self.target(&set.target),
+            Stmt::SetBlock(set) => self.target(&set.target),
+            Stmt::Macro(declared) => {
+                self.set.insert(declared.name.to_owned());
+            }
+            _ => {}
+        }
+        each_body(stmt, &mut |stmt| self.stmt(stmt));
+    }
+
+    fn target(&mut self, target: &Expr<'_>) {
+        self.set.extend(target_names(target).iter().map(|name| (*name).to_owned()));
+    }
+
+    /// Takes in an expression and all that stands in it.
+    pub(super) fn expr(&mut self, expr: &Expr<'_>) {
+        if let Expr::Test(test) = expr
+            && let Some(path) = path(&test.expr)
+        {
+            self.tested.insert(path.split('.').next().unwrap_or_default().to_owned());
+        }
+        each_inner(expr, &mut |inner| self.expr(inner));
+    }
+}
