@@ -241,7 +241,7 @@ async fn a_repair_may_lose_its_power_anywhere_and_be_begun_again() {
         if struck {
             synthmill::journal::repair(Arc::new(left.clone()), root).unwrap();
         } else {
-            assert_eq!(outcome.unwrap().kept.len(), 1);
+            assert!(!outcome.unwrap().kept.is_empty());
         }
         let what = format!("repaired, power lost at {count}");
         bench.must_complete(&left, &model, &what).await;
