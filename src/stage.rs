@@ -293,8 +293,24 @@ pub trait Read: Send + Sync {
     /// What to do, in order, when reading fails; after the last step the record is rejected.
     fn on_error(&self) -> &[OnError];
 
+    /// The answer's text in the record.
+    fn text<'a>(&self, record: &'a Record) -> Result<&'a str, StageError>;
+
+    /// Reads an answer's text. Touches nothing else, so that long work can be done on another thread.
+    fn parse(&self, text: &str) -> Result<Value, StageError>;
+
+    /// Whether `parse` may take longer than a task of the runtime should.
+    fn may_take_long(&self, text: &str) -> bool;
+
+    /// Puts what was read into fields.
+    fn put(&self, record: &mut Record, value: Value);
+
     /// Reads the answer in the record and puts what it says into fields.
-    fn read(&self, record: &mut Record) -> Result<(), StageError>;
+    fn read(&self, record: &mut Record) -> Result<(), StageError> {
+        let value = self.parse(self.text(record)?)?;
+        self.put(record, value);
+        Ok(())
+    }
 }
 
 /// One step of what happens to an answer that cannot be read.

@@ -16,18 +16,16 @@ use tokio_util::task::TaskTracker;
 
 use super::event::{Fact, FatalError, Live};
 use super::question::{Unasked, With};
+use super::reask::{Again, Chain};
 use super::stop::Stop;
 use super::worker::{Failure, Post, panicked};
 use crate::config::Prices;
 use crate::draw::Draws;
 use crate::journal::StorageError;
-use crate::llm::{Completion, HEURISTIC, MOCK, Message, Model, ModelError, ModelErrorKind, ModelRequest};
+use crate::llm::{Completion, HEURISTIC, MOCK, Model, ModelError, ModelErrorKind, ModelRequest, NO_CONTENT};
 use crate::record::{Call, Exchange, Record};
 use crate::stage::{Ask, OnError, Read, StageError};
 use crate::template::Expression;
-
-/// Characters of a wrong answer that are shown to the model when it is asked again.
-const SHOWN_ANSWER: usize = 2000;
 
 /// The value of the parameter `seed` that gives each record its own.
 const PER_RECORD: &str = "per_record";
@@ -50,13 +48,15 @@ pub(crate) struct AskUnit {
     pub(crate) heuristic: Arc<dyn Model>,
     /// Places of the model, shared by every stage that asks it.
     pub(crate) places: Arc<Semaphore>,
+    /// How many answers may be read at a time whose reading may take long.
+    pub(crate) long_readings: Semaphore,
 }
 
 /// The `parse` half of a unit.
 pub(crate) struct Reader {
     pub(crate) id: Arc<str>,
     pub(crate) when: Option<Expression>,
-    pub(crate) read: Box<dyn Read>,
+    pub(crate) read: Arc<dyn Read>,
 }
 
 /// How a record leaves the unit.
@@ -111,32 +111,6 @@ async fn leave(post: &Post, live: Live, asked: Asked) {
     }
 }
 
-/// The chain of `on_error`, taken step by step.
-struct Chain<'a> {
-    steps: &'a [OnError],
-    used: u32,
-}
-
-impl Chain<'_> {
-    /// What to do after a failure; a request that failed for good is not asked again.
-    fn next(&mut self, can_retry: bool) -> OnError {
-        while let Some(step) = self.steps.first() {
-            match step {
-                OnError::Retry(times) if can_retry && self.used < *times => {
-                    self.used += 1;
-                    return *step;
-                }
-                OnError::Retry(_) => self.steps = &self.steps[1..],
-                OnError::Heuristic | OnError::Reject => {
-                    self.steps = &self.steps[1..];
-                    return *step;
-                }
-            }
-        }
-        OnError::Reject
-    }
-}
-
 impl AskUnit {
     /// Brings one record through the unit. Without `with` nothing is kept, found again or counted.
     pub(crate) async fn answer(
@@ -148,7 +122,7 @@ impl AskUnit {
     ) -> Asked {
         match post.applies(record) {
             Ok(true) => {}
-            Ok(false) => return self.only_read(record),
+            Ok(false) => return self.only_read(record).await,
             Err(error) => return Asked::Failed(Failure::of(&error)),
         }
         let mut request = match self.ask.request(record) {
@@ -162,9 +136,8 @@ impl AskUnit {
         request.schema = reader.and_then(|reader| reader.read.schema()).cloned().map(Arc::new);
         let mut call = self.new_call(post, &request, record);
         let seeded = self.wants_seed(&request);
-        // Whatever is put behind the question is taken off again, so it need not be kept twice.
-        let question = request.messages.len();
-        let mut chain = Chain { steps: reader.map_or(&[], |reader| reader.read.on_error()), used: 0 };
+        let mut again = Again::of(&request.messages);
+        let mut chain = Chain::of(reader.map_or(&[], |reader| reader.read.on_error()));
         loop {
             request.sample = call.re_asks;
             if seeded {
@@ -185,14 +158,24 @@ impl AskUnit {
                 Err(error) if error.kind == ModelErrorKind::Later => return Asked::Aborted,
                 Err(error) => {
                     call.attempts += error.attempts;
-                    (request_failure(error), false)
+                    // An answer without text is one that will not do; asked otherwise, the model may say something.
+                    let empty = error.class == NO_CONTENT;
+                    if empty {
+                        again.show(&mut request.messages, "", &error.message);
+                    }
+                    (request_failure(error), empty)
                 }
                 Ok(completion) => {
                     call.take(&request, &completion);
-                    match self.read(record, &completion, self.answered_by(), reader) {
+                    let read = tokio::select! {
+                        biased;
+                        () = stop.aborting() => return Asked::Aborted,
+                        read = self.read(record, &completion, self.answered_by(), reader) => read,
+                    };
+                    match read {
                         Ok(()) => break,
                         Err(error) => {
-                            show_error(&mut request, question, &completion.text, &error);
+                            again.show(&mut request.messages, &completion.text, &error.message);
                             let stage = reader.map(|reader| Arc::clone(&reader.id));
                             (Failure { stage, answer: Some(completion.text), ..Failure::of(&error) }, true)
                         }
@@ -205,7 +188,7 @@ impl AskUnit {
                     call.re_asks += 1;
                 }
                 OnError::Heuristic => {
-                    request.messages.truncate(question);
+                    again.take_back(&mut request.messages);
                     if let Err(error) = self.fall_back(record, &request, reader, &mut call, &failure).await {
                         let (attempts, answer) = (call.attempts, failure.answer);
                         record.provenance.calls.push(Arc::new(call));
@@ -243,13 +226,13 @@ impl AskUnit {
     }
 
     /// A record that goes past the `llm` stage may still be read.
-    fn only_read(&self, record: &mut Record) -> Asked {
+    async fn only_read(&self, record: &mut Record) -> Asked {
         let reader = match self.reader_for(record) {
             Ok(Some(reader)) => reader,
             Ok(None) => return Asked::Answered,
             Err(error) => return Asked::Failed(Failure::of(&error)),
         };
-        match reader.read.read(record) {
+        match self.read_answer(record, reader).await {
             Ok(()) => Asked::Answered,
             Err(error) => {
                 Asked::Failed(Failure { stage: Some(Arc::clone(&reader.id)), ..Failure::of(&error) })
@@ -267,7 +250,7 @@ impl AskUnit {
         Ok(applies.then_some(reader))
     }
 
-    pub(super) fn read(
+    pub(super) async fn read(
         &self,
         record: &mut Record,
         completion: &Completion,
@@ -275,7 +258,31 @@ impl AskUnit {
         reader: Option<&Reader>,
     ) -> Result<(), StageError> {
         self.ask.accept(record, completion, answered_by);
-        reader.map_or(Ok(()), |reader| reader.read.read(record))
+        match reader {
+            Some(reader) => self.read_answer(record, reader).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Reads the answer in the record; off the runtime's threads if that may take long, a few at a time, so that neither
+    /// other records nor a stop wait for it.
+    async fn read_answer(&self, record: &mut Record, reader: &Reader) -> Result<(), StageError> {
+        let text = reader.read.text(record)?;
+        if !reader.read.may_take_long(text) {
+            return reader.read.read(record);
+        }
+        let (parser, text) = (Arc::clone(&reader.read), text.to_owned());
+        let place = self.long_readings.acquire().await;
+        let parsed = tokio::task::spawn_blocking(move || parser.parse(&text)).await;
+        drop(place);
+        let value = match parsed {
+            Ok(parsed) => parsed?,
+            // Goes on where it would have gone without the thread.
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(error) => return Err(StageError::new("stopped", error.to_string())),
+        };
+        reader.read.put(record, value);
+        Ok(())
     }
 
     async fn fall_back(
@@ -295,7 +302,7 @@ impl AskUnit {
         call.provider = self.heuristic.provider().to_owned();
         call.served_as = None;
         call.keep_answer(&completion.text);
-        self.read(record, &completion, HEURISTIC, reader)
+        self.read(record, &completion, HEURISTIC, reader).await
     }
 
     /// Whom the model's answers are from: the model, or the provider that stands in for a server.
@@ -354,39 +361,4 @@ fn fatal(post: &Post, error: ModelError) -> Asked {
 
 fn request_failure(error: ModelError) -> Failure {
     Failure { class: error.class, message: error.message, attempts: error.attempts, ..Failure::default() }
-}
-
-/// Puts the wrong answer and what is wrong with it behind the question; only the last one, so that the
-/// conversation does not grow with each try.
-fn show_error(request: &mut ModelRequest, question: usize, answer: &str, error: &StageError) {
-    let shown: String = answer.chars().take(SHOWN_ANSWER).collect();
-    request.messages.truncate(question);
-    request.messages.push(Message::new("assistant", shown));
-    request.messages.push(Message::new(
-        "user",
-        format!(
-            "That answer cannot be used: {}\nAnswer again, with the corrected JSON and nothing else.",
-            error.message
-        ),
-    ));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn steps(list: &[OnError], failures: &[bool]) -> Vec<OnError> {
-        let mut chain = Chain { steps: list, used: 0 };
-        failures.iter().map(|can_retry| chain.next(*can_retry)).collect()
-    }
-
-    #[test]
-    fn a_chain_is_taken_in_order() {
-        use OnError::{Heuristic, Reject, Retry};
-        let chain = [Retry(2), Heuristic];
-        assert_eq!(steps(&chain, &[true; 4]), [Retry(2), Retry(2), Heuristic, Reject]);
-        assert_eq!(steps(&chain, &[false; 2]), [Heuristic, Reject]);
-        assert_eq!(steps(&[], &[true]), [Reject]);
-        assert_eq!(steps(&[Retry(1), Reject, Heuristic], &[true; 2]), [Retry(1), Reject]);
-    }
 }

@@ -111,7 +111,7 @@ impl Parts {
                     if unit.reader.is_some() {
                         return Err(order());
                     }
-                    unit.reader = Some(Reader { id: Arc::clone(&planned.id), when, read });
+                    unit.reader = Some(Reader { id: Arc::clone(&planned.id), when, read: read.into() });
                     continue;
                 }
                 Part::Transform(part) => Work::Step(Step::Transform(part)),
@@ -132,6 +132,7 @@ impl Parts {
                         draws: Draws::new(plan.seed, Arc::clone(&planned.id)),
                         heuristic: Arc::clone(&providers.heuristic),
                         places: places.get(name.as_str()).cloned().ok_or_else(no_model)?,
+                        long_readings: Semaphore::new(long_readings()),
                         model_name: name.as_str().into(),
                         prices: config.prices,
                         always: always(config),
@@ -202,4 +203,9 @@ fn build_part(plan: &Plan, planned: &PlannedStage, started: &str) -> Result<Part
         .declared
         .build(&plan.build_context(planned, started))
         .map_err(|source| RunError::Build { stage: Arc::clone(&planned.id), source })
+}
+
+/// As many long readings as there are processors: more would only take memory.
+fn long_readings() -> usize {
+    std::thread::available_parallelism().map_or(2, std::num::NonZero::get)
 }

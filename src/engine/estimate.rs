@@ -170,5 +170,5 @@ async fn answer(
     let completion = completion.map_err(|error| StageError::new(HEURISTIC, error.message))?;
     let length = tokens(&completion.text).min(most.unwrap_or(u64::MAX));
     sum.answer_tokens += length as f64 * several;
-    unit.read(record, &completion, HEURISTIC, reader)
+    unit.read(record, &completion, HEURISTIC, reader).await
 }

@@ -22,6 +22,7 @@ mod ledger;
 mod metrics;
 mod preview;
 mod question;
+mod reask;
 mod spending;
 mod stop;
 mod worker;

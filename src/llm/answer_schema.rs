@@ -1,22 +1,33 @@
 //! The schema an answer must meet, and what is wrong with an answer in words that a model can act on.
 //!
 //! `stages::parse` compiles one for each stage and checks every answer with it; the engine shows the
-//! message to the model when it asks again. Schemas refer to nothing outside themselves.
+//! message to the model when it asks again. Schemas refer to nothing outside themselves. Time and memory are bounded by
+//! the sizes of schema and answer: `unmet` lists errors, a pattern gives up on a text after a number of steps.
+
+mod unmet;
+
+use std::sync::OnceLock;
 
 use jsonschema::error::{TypeKind, ValidationErrorKind};
-use jsonschema::{ValidationError, Validator};
+use jsonschema::{PatternOptions, ValidationError, ValidationOptions, Validator};
 use serde_json::{Map, Value};
 
+use self::unmet::Parts;
 use crate::config::{FieldType, is_closed, leads_somewhere};
 
-/// The longest message; what does not fit is left off.
-const LONGEST_MESSAGE: usize = 500;
+/// Steps back that a pattern with look-around may take on one text; then it is taken for not met.
+const MOST_STEPS_BACK: usize = 100_000;
+/// Names and options that are told of a longer list.
+const MOST_TOLD: usize = 10;
 
 /// A compiled JSON schema.
 #[derive(Debug)]
 pub struct AnswerSchema {
     schema: Value,
     validator: Validator,
+    /// Made when an answer is first found wrong; none where the schema cannot be taken apart.
+    parts: OnceLock<Option<Parts>>,
+    may_take_long: bool,
 }
 
 /// What is wrong with a schema itself.
@@ -43,8 +54,14 @@ impl AnswerSchema {
         if !errors.is_empty() {
             return Err(errors);
         }
-        match jsonschema::validator_for(schema) {
-            Ok(validator) => Ok(Self { schema: schema.clone(), validator }),
+        match compiled().build(schema) {
+            Ok(validator) => {
+                let may_take_long = names_any(
+                    schema,
+                    &["$ref", "$dynamicRef", "$recursiveRef", "pattern", "patternProperties"],
+                );
+                Ok(Self { schema: schema.clone(), validator, parts: OnceLock::new(), may_take_long })
+            }
             Err(error) => Err(vec![wrong(&error)]),
         }
     }
@@ -55,27 +72,37 @@ impl AnswerSchema {
         &self.schema
     }
 
-    /// What is wrong with `answer`, all of it in one line of at most 500 characters.
+    /// Whether `answer` meets the schema.
+    #[must_use]
+    pub fn is_met_by(&self, answer: &Value) -> bool {
+        self.validator.is_valid(answer)
+    }
+
+    /// Whether a short answer may take long to check: schemas that refer to parts of themselves and patterns.
+    #[must_use]
+    pub fn may_take_long(&self) -> bool {
+        self.may_take_long
+    }
+
+    /// Whether the schema's own `type` allows a value of this kind.
+    #[must_use]
+    pub fn takes(&self, answer: &Value) -> bool {
+        match self.schema.get("type") {
+            Some(Value::String(name)) => name == kind_of(answer),
+            Some(Value::Array(names)) => names.iter().any(|name| name == kind_of(answer)),
+            _ => true,
+        }
+    }
+
+    /// What is wrong with `answer`, in one line of about 500 characters at most.
     pub fn check(&self, answer: &Value) -> Result<(), String> {
-        if self.validator.is_valid(answer) {
+        if self.is_met_by(answer) {
             return Ok(());
         }
-        let mut message = String::new();
-        for error in self.validator.iter_errors(answer) {
-            let part = explain(&error);
-            if message.len() + part.len() + 2 > LONGEST_MESSAGE {
-                if message.is_empty() {
-                    message.extend(part.chars().take(LONGEST_MESSAGE / 4));
-                }
-                message.push_str("; ...");
-                break;
-            }
-            if !message.is_empty() {
-                message.push_str("; ");
-            }
-            message.push_str(&part);
-        }
-        Err(message)
+        Err(match self.parts.get_or_init(|| Parts::of(&self.schema)) {
+            Some(parts) => parts.explain(&self.schema, answer),
+            None => "the answer does not meet the schema".to_owned(),
+        })
     }
 
     /// What an answer that meets it is.
@@ -88,6 +115,17 @@ impl AnswerSchema {
     #[must_use]
     pub fn is_open(&self) -> bool {
         !is_closed(&self.schema)
+    }
+}
+
+/// Whether one of `keys` stands anywhere in a schema.
+fn names_any(schema: &Value, keys: &[&str]) -> bool {
+    match schema {
+        Value::Object(object) => {
+            object.iter().any(|(key, inner)| keys.contains(&key.as_str()) || names_any(inner, keys))
+        }
+        Value::Array(items) => items.iter().any(|inner| names_any(inner, keys)),
+        _ => false,
     }
 }
 
@@ -181,12 +219,6 @@ fn wrong(error: &ValidationError<'_>) -> SchemaError {
     SchemaError { at, message }
 }
 
-/// The place and what is wrong there: `reasoning_steps: expected at least 3 items, got 1`.
-fn explain(error: &ValidationError<'_>) -> String {
-    let place = error.instance_path().as_str().trim_start_matches('/').replace('/', ".");
-    if place.is_empty() { what(error) } else { format!("{place}: {}", what(error)) }
-}
-
 fn what(error: &ValidationError<'_>) -> String {
     use ValidationErrorKind as Kind;
     let found = error.instance();
@@ -200,7 +232,7 @@ fn what(error: &ValidationError<'_>) -> String {
         Kind::MaxItems { limit } => format!("expected at most {limit} items, got {items}"),
         Kind::MinLength { limit } => format!("expected at least {limit} characters, got {characters}"),
         Kind::MaxLength { limit } => format!("expected at most {limit} characters, got {characters}"),
-        Kind::Enum { options } => format!("expected one of {options}"),
+        Kind::Enum { options } => format!("expected one of {}", shortened(options)),
         Kind::Constant { expected_value } => format!("expected {expected_value}"),
         Kind::Pattern { pattern } => format!("expected a text that matches {pattern}"),
         Kind::Minimum { limit } => format!("expected at least {limit}, got {found}"),
@@ -231,81 +263,30 @@ pub(crate) fn kind_of(value: &Value) -> &'static str {
 }
 
 fn quoted(names: &[String]) -> String {
-    names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")
+    let told = names.iter().take(MOST_TOLD);
+    let mut told: Vec<String> =
+        told.map(|name| format!("{:?}", name.chars().take(80).collect::<String>())).collect();
+    if names.len() > MOST_TOLD {
+        told.push("...".to_owned());
+    }
+    told.join(", ")
+}
+
+/// A list of options, or its beginning.
+fn shortened(options: &Value) -> String {
+    match options.as_array() {
+        Some(all) if all.len() > 4 * MOST_TOLD => {
+            let first: Vec<String> = all.iter().take(MOST_TOLD).map(Value::to_string).collect();
+            format!("[{},...]", first.join(","))
+        }
+        _ => options.to_string(),
+    }
+}
+
+/// How schemas are compiled.
+fn compiled() -> ValidationOptions<'static> {
+    jsonschema::options().with_pattern_options(PatternOptions::fancy_regex().backtrack_limit(MOST_STEPS_BACK))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn schema() -> AnswerSchema {
-        AnswerSchema::new(&json!({
-            "type": "object",
-            "properties": {
-                "question": {"type": "string", "minLength": 5},
-                "level": {"enum": ["easy", "hard"]},
-                "steps": {"type": "array", "items": {"type": "string"}, "minItems": 3, "maxItems": 3},
-                "source": {"type": "object", "properties": {"title": {"type": ["string", "null"]}}},
-            },
-            "required": ["question", "steps"],
-            "additionalProperties": false,
-        }))
-        .unwrap()
-    }
-
-    #[test]
-    fn messages_say_what_to_change() {
-        let check = |answer: Value, message: &str| {
-            assert_eq!(schema().check(&answer), Err(message.to_owned()), "{answer}");
-        };
-        let steps = json!(["a", "b", "c"]);
-        assert_eq!(schema().check(&json!({"question": "Why so?", "steps": steps})), Ok(()));
-        check(json!({"question": "Why so?", "steps": ["a"]}), "steps: expected at least 3 items, got 1");
-        check(json!({"question": "Why so?", "steps": ["a", 2, "c"]}), "steps.1: expected string, got number");
-        check(json!({"steps": steps}), "the property \"question\" is missing");
-        check(json!({"question": "Why so?", "steps": steps, "x": 1}), "unexpected property \"x\"");
-        check(json!([]), "expected object, got array");
-        check(
-            json!({"question": "Why", "steps": steps, "level": "mid", "source": {"title": 1}}),
-            "question: expected at least 5 characters, got 3; level: expected one of [\"easy\",\"hard\"]; \
-             source.title: expected null or string, got number",
-        );
-    }
-
-    #[test]
-    fn messages_stay_short() {
-        let many = json!({"question": "Why so?", "steps": vec![1; 999]});
-        let message = schema().check(&many).unwrap_err();
-        assert!(message.len() <= LONGEST_MESSAGE + 5, "{}", message.len());
-        assert!(message.ends_with("; ..."), "{message}");
-    }
-
-    #[test]
-    fn properties_are_known_with_their_insides() {
-        let kind = schema().kind();
-        let names: Vec<&str> = kind.fields().map(|(name, _)| name).collect();
-        assert_eq!(names, ["question", "level", "steps", "source"]);
-        assert!(!schema().is_open());
-        assert!(AnswerSchema::new(&json!({"type": "object"})).unwrap().is_open());
-    }
-
-    #[test]
-    fn wrong_schemas_say_where() {
-        let check = |schema: Value, places: &[&str]| {
-            let errors = AnswerSchema::new(&schema).unwrap_err();
-            let at: Vec<&str> = errors.iter().map(|error| error.at.as_str()).collect();
-            assert_eq!(at, places, "{errors:?}");
-        };
-        check(json!({"type": "objekt"}), &["/type"]);
-        check(
-            json!({"properties": {"a": {"minItems": -1}}, "required": 7}),
-            &["/properties/a/minItems", "/required"],
-        );
-        let closed = json!({"properties": {"a": {"items": {"properties": {"b": true}, "required": ["b", "c"],
-            "additionalProperties": false}}}, "required": ["x"]});
-        check(closed, &["/properties/a/items/required/1"]);
-        assert!(AnswerSchema::new(&json!({"$ref": "http://example.com/x.json"})).is_err());
-        assert!(AnswerSchema::new(&json!({"type": "string", "pattern": "("})).is_err());
-    }
-}
+mod tests;

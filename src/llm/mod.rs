@@ -60,6 +60,9 @@ pub(crate) const HEURISTIC: &str = "heuristic";
 /// The provider whose answers stand in the pipeline file.
 pub(crate) const MOCK: &str = "mock";
 
+/// The class of an answer that holds no text.
+pub(crate) const NO_CONTENT: &str = "no_content";
+
 /// A question to a model, as rendered from one record.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct ModelRequest {

@@ -13,7 +13,7 @@ use serde_json::Value;
 use self::on_error::Steps;
 use super::{Describe, Role};
 use crate::config::{CheckContext, FieldType};
-use crate::llm::answer_json::{self, Extracted};
+use crate::llm::answer_json::{self, ExtractError, Fit};
 use crate::llm::answer_schema::{AnswerSchema, kind_of};
 use crate::record::Record;
 use crate::stage::{BuildContext, BuildError, Declare, Made, OnError, Part, Read, StageError};
@@ -208,6 +208,9 @@ fn from_json(text: &str) -> Result<Value, String> {
     serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))
 }
 
+/// An answer of more bytes is read on a thread of its own: at the worst, one of so many takes a tenth of a second.
+const LONG: usize = 4096;
+
 struct Parser {
     input: String,
     into: Option<String>,
@@ -224,31 +227,52 @@ impl Read for Parser {
         &self.on_error
     }
 
-    fn read(&self, record: &mut Record) -> Result<(), StageError> {
-        let Some(text) = record.text(&self.input) else {
-            return Err(StageError::new("input", format!("`{}` is no text", self.input)));
-        };
-        let Extracted { value, cut } =
-            answer_json::extract(text).map_err(|error| StageError::new("json", error.to_string()))?;
-        if cut {
-            // What was closed for the model may end in half a sentence, which no schema notices.
-            return Err(StageError::new(
-                "json",
-                "the answer stops before its JSON ends; write a shorter one",
-            ));
-        }
-        if let Some(schema) = &self.schema {
-            schema.check(&value).map_err(|message| StageError::new("schema", message))?;
-        }
+    fn text<'a>(&self, record: &'a Record) -> Result<&'a str, StageError> {
+        record
+            .text(&self.input)
+            .ok_or_else(|| StageError::new("input", format!("`{}` is no text", self.input)))
+    }
+
+    fn parse(&self, text: &str) -> Result<Value, StageError> {
+        let read = answer_json::extract_fitting(text, |value| self.judge(value), |value| self.explain(value));
+        read.map_err(|error| {
+            let class = if matches!(error, ExtractError::Unfit(_)) && self.schema.is_some() {
+                "schema"
+            } else {
+                "json"
+            };
+            StageError::new(class, error.to_string())
+        })
+    }
+
+    fn may_take_long(&self, text: &str) -> bool {
+        text.len() > LONG || self.schema.as_ref().is_some_and(AnswerSchema::may_take_long)
+    }
+
+    fn put(&self, record: &mut Record, value: Value) {
         match (&self.into, value) {
             (Some(into), value) => record.set(into, value),
             (None, Value::Object(properties)) => record.fields.extend(properties),
-            (None, other) => {
-                let message = format!("expected a JSON object, got {}", kind_of(&other));
-                return Err(StageError::new("json", message));
-            }
+            // Judged to be no answer.
+            (None, _) => {}
         }
-        Ok(())
+    }
+}
+
+impl Parser {
+    fn judge(&self, value: &Value) -> Fit {
+        match &self.schema {
+            _ if self.into.is_none() && !value.is_object() => Fit::Other,
+            None => Fit::Right,
+            Some(schema) if !schema.takes(value) => Fit::Other,
+            Some(schema) if schema.is_met_by(value) => Fit::Right,
+            Some(_) => Fit::Wrong,
+        }
+    }
+
+    fn explain(&self, value: &Value) -> String {
+        let unmet = self.schema.as_ref().and_then(|schema| schema.check(value).err());
+        unmet.unwrap_or_else(|| format!("expected a JSON object, got {}", kind_of(value)))
     }
 }
 

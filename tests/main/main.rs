@@ -33,6 +33,7 @@ mod model_server;
 mod outcomes;
 mod own_pipeline;
 mod protocol;
+mod reading;
 mod real_model;
 mod real_model_run;
 mod reasoning;

@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 
 use super::{ExtractError, Extracted, extract};
 
+mod backslashes;
+mod choice;
+
 fn check(text: &str, expected: Value) {
     match extract(text) {
         Ok(Extracted { value, .. }) => assert_eq!(value, expected, "{text}"),
@@ -51,7 +54,7 @@ fn broken_json_is_repaired() {
 
 #[test]
 fn backslashes_and_half_surrogates_survive() {
-    check(r#"{"a": "C:\path\to"}"#, json!({"a": "C:\\path\to"}));
+    check(r#"{"a": "C:\path\docs"}"#, json!({"a": "C:\\path\\docs"}));
     check(r#"So {"a": "\(x\) \u12", "b": 'y',}"#, json!({"a": "\\(x\\) \\u12", "b": "y"}));
     check(r#"{"a": "\ud83d!"}"#, json!({"a": "\u{fffd}!"}));
     check(r#"{"a": "\ud83d\ude00",}"#, json!({"a": "\u{1f600}"}));
@@ -61,7 +64,7 @@ fn backslashes_and_half_surrogates_survive() {
 #[test]
 fn answers_that_stop_early_are_closed_and_marked() {
     let check = |text: &str, value: Value| {
-        assert_eq!(extract(text), Ok(Extracted { value, cut: true }), "{text}");
+        assert_eq!(extract(text), Ok(Extracted { value, cut: true, unclear: None }), "{text}");
     };
     check(r#"{"a": {"b": 1}, "c": "tex"#, json!({"a": {"b": 1}, "c": "tex"}));
     check("```json\n{\"a\": [\"x\", \"y\n```\nThat is all.", json!({"a": ["x", "y"]}));
@@ -114,7 +117,7 @@ proptest! {
     ) {
         let bare = if pretty { format!("{value:#}") } else { value.to_string() };
         for text in [bare.clone(), format!("{before}{bare}{after}"), format!("{before}\n```json\n{bare}\n```{after}")] {
-            prop_assert_eq!(extract(&text), Ok(Extracted { value: value.clone(), cut: false }));
+            prop_assert_eq!(extract(&text), Ok(Extracted { value: value.clone(), cut: false, unclear: None }));
         }
     }
 

@@ -84,6 +84,34 @@ fn wrong_answers_say_what_to_change() {
 }
 
 #[test]
+fn of_several_answers_the_last_that_meets_the_schema_counts() {
+    let schema =
+        || json!({"schema": {"type": "object", "required": ["a"], "properties": {"a": {"type": "integer"}}}});
+    let check = |answer: &str, expected: i64| {
+        assert_eq!(read(schema(), answer).unwrap(), json!({"a": expected}), "{answer}");
+    };
+    check(r#"Draft {"a": 1} and then {"a": 2}"#, 2);
+    check(r#"{"a": 1} as in {"a": "text"}"#, 1);
+    check(r#"{"type": "object", "required": ["a"]} gives {'a': 3,}"#, 3);
+    let error = read(schema(), r#"{"b": 1}, or {"a": "text"}, or ["a"]"#).unwrap_err();
+    assert_eq!((error.class, &*error.message), ("schema", "a: expected integer, got string"));
+    let list = json!({"into": "list", "schema": {"type": "array"}});
+    assert_eq!(read(list, r#"{"a": 1} then [{"a": 2}]"#).unwrap(), json!({"list": [{"a": 2}]}));
+}
+
+#[test]
+fn what_may_take_long_is_known_beforehand() {
+    let check = |body: Value, length: usize, expected: bool| {
+        assert_eq!(reader(body.clone()).may_take_long(&"x".repeat(length)), expected, "{body} {length}");
+    };
+    check(json!({}), 100, false);
+    check(json!({}), 5000, true);
+    check(json!({"schema": question_schema()}), 100, false);
+    check(json!({"schema": {"properties": {"a": {"pattern": "x"}}}}), 100, true);
+    check(json!({"schema": {"$defs": {"n": {}}, "items": {"$ref": "#/$defs/n"}}}), 100, true);
+}
+
+#[test]
 fn a_record_without_an_answer_is_an_error() {
     let error = reader(json!({"input": "other"})).read(&mut Record::default()).unwrap_err();
     assert_eq!((error.class, error.message.as_str()), ("input", "`other` is no text"));

@@ -1,0 +1,289 @@
+//! Mends the backslashes of an answer's JSON before it is read: what a model meant, not what JSON makes of it.
+//!
+//! `\frac` is valid JSON for a form feed and `rac`. A backslash is doubled where it starts no escape (`\alpha`), where
+//! the escape is never meant (`\b`, `\f` before a letter), and where letters, formula and the rest of the answer say
+//! that a command (`\nabla`) or a path (`C:\new`) is meant. Where they do not agree the answer is unclear, and asked for
+//! again. Works on raw text, so valid and broken JSON, keys and values are treated alike. Linear.
+
+use std::borrow::Cow;
+
+use super::latex::{self, Formula};
+use super::paths::{self, Found};
+
+/// A piece of JSON with mended backslashes.
+pub(super) struct Mended<'a> {
+    pub(super) text: Cow<'a, str>,
+    /// The first escape that may mean two things, as it stands there. It was left as it is.
+    pub(super) unclear: Option<String>,
+}
+
+/// Mends the backslashes of `piece`.
+pub(super) fn mend(piece: &str) -> Mended<'_> {
+    if !wants_mending(piece) {
+        return Mended { text: Cow::Borrowed(piece), unclear: None };
+    }
+    let habit = Habit::of(piece);
+    let mut mended = String::with_capacity(piece.len() + 16);
+    let mut unclear = None;
+    for (index, raw) in strings(piece).enumerate() {
+        if index > 0 {
+            mended.push('"');
+        }
+        mend_string(raw, habit, &mut mended, &mut unclear);
+    }
+    Mended { text: Cow::Owned(mended), unclear }
+}
+
+/// Whether there is anything to decide, which there is not in most answers.
+fn wants_mending(piece: &str) -> bool {
+    let formulas = piece.contains('$') || piece.contains("\\(");
+    let mut at = 0;
+    while let Some(offset) = piece[at..].find('\\') {
+        at += offset;
+        let rest = &piece[at + 1..];
+        match rest.as_bytes().first() {
+            Some(b'"' | b'\\' | b'/') => {}
+            Some(b'n' | b'r' | b't') => {
+                let name = latex::name(rest);
+                let unknown_command = formulas && name.len() > 1 && !name.starts_with('n');
+                if unknown_command || latex::is_white_space_like(name) || paths::may_start(piece, at) {
+                    return true;
+                }
+            }
+            _ => return true,
+        }
+        at += 1 + rest.chars().next().map_or(0, char::len_utf8);
+    }
+    false
+}
+
+/// The stretches between the quotes of `piece`: strings, and what stands between them.
+fn strings(piece: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(piece);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let mut skipped = false;
+        let end = text.bytes().position(|byte| {
+            let escaped = skipped;
+            skipped = byte == b'\\' && !escaped;
+            byte == b'"' && !escaped
+        });
+        rest = end.map(|end| &text[end + 1..]);
+        Some(end.map_or(text, |end| &text[..end]))
+    })
+}
+
+/// How an answer writes the backslashes of its commands.
+#[derive(Debug, Clone, Copy, Default)]
+struct Habit {
+    /// Some stand once: `\alpha`, `\frac`.
+    once: bool,
+    /// Some stand twice, as JSON wants it: `\\alpha`.
+    twice: bool,
+}
+
+impl Habit {
+    fn of(piece: &str) -> Self {
+        let mut habit = Self::default();
+        let mut at = 0;
+        while let Some(offset) = piece[at..].find('\\') {
+            at += offset;
+            let rest = &piece[at + 1..];
+            if let Some(rest) = rest.strip_prefix('\\') {
+                habit.twice |= latex::is_command(latex::name(rest));
+                at += 2;
+                continue;
+            }
+            let name = latex::name(rest);
+            // The others may be line breaks.
+            let tells =
+                !name.starts_with(['n', 'r', 't']) || ["times", "theta", "rho", "right"].contains(&name);
+            habit.once |= tells && latex::is_command(name);
+            at += 1 + rest.chars().next().map_or(0, char::len_utf8);
+        }
+        habit
+    }
+}
+
+/// What becomes of a backslash that makes an escape for white space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meant {
+    WhiteSpace,
+    Backslash,
+    Unclear,
+}
+
+fn mend_string(raw: &str, habit: Habit, mended: &mut String, unclear: &mut Option<String>) {
+    let formulas = if raw.contains('\\') { latex::formulas(raw) } else { Vec::new() };
+    let string = RawString { raw, formulas, habit };
+    let mut copied = 0;
+    let mut at = 0;
+    // Up to where a path reaches.
+    let mut path = 0;
+    while let Some(offset) = raw[at..].find('\\') {
+        at += offset;
+        if at >= path && paths::may_start(raw, at) {
+            match paths::look(raw, at) {
+                Found::Path(end) => path = end,
+                Found::Unclear(end) => {
+                    unclear.get_or_insert_with(|| raw[at - 2..end].to_owned());
+                }
+                Found::None => {}
+            }
+        }
+        let (taken, put) = match raw.as_bytes().get(at + 1) {
+            _ if at < path => (1, "\\\\"),
+            Some(b'n' | b'r' | b't') => match string.meant(at) {
+                Meant::Backslash => (1, "\\\\"),
+                Meant::WhiteSpace => (2, &raw[at..at + 2]),
+                Meant::Unclear => {
+                    unclear.get_or_insert_with(|| format!("\\{}", latex::name(&raw[at + 1..])));
+                    (2, &raw[at..at + 2])
+                }
+            },
+            Some(b'\\') => string.pair(at, unclear),
+            _ => mended_escape(&raw[at..]),
+        };
+        mended.push_str(&raw[copied..at]);
+        mended.push_str(put);
+        at += taken;
+        copied = at;
+    }
+    mended.push_str(&raw[copied..]);
+}
+
+/// A string as it stands in the answer, with the formulas in it.
+struct RawString<'a> {
+    raw: &'a str,
+    formulas: Vec<Formula>,
+    habit: Habit,
+}
+
+impl<'a> RawString<'a> {
+    fn formula(&self, at: usize) -> Option<&Formula> {
+        let index = self.formulas.partition_point(|formula| formula.inside.end <= at);
+        self.formulas.get(index).filter(|formula| formula.inside.contains(&at))
+    }
+
+    /// Whether a formula ends at `at`.
+    fn closes_formula(&self, at: usize) -> bool {
+        self.formulas.binary_search_by_key(&at, |formula| formula.inside.end).is_ok()
+    }
+
+    /// What the escape `\n`, `\r` or `\t` at `at` means.
+    fn meant(&self, at: usize) -> Meant {
+        let name = latex::name(&self.raw[at + 1..]);
+        let behind = &self.raw[at + 1 + name.len()..];
+        let formula = self.formula(at);
+        let inline = formula.is_some_and(|formula| !formula.display);
+        if !latex::is_white_space_like(name) || behind.starts_with(continues_word) {
+            // No tab and no return stands in the middle of a line's formula; it is a command of the user's own.
+            let lost = inline && name.len() > 1 && !name.starts_with('n');
+            return if lost { Meant::Unclear } else { Meant::WhiteSpace };
+        }
+        match formula {
+            Some(formula) if formula.display => self.meant_in_display(at, name, formula),
+            Some(_) => Meant::Backslash,
+            None => self.meant_in_text(at, name, behind),
+        }
+    }
+
+    /// Between `$$` and in environments lines break, and `\nu` may be a line that begins with `u`.
+    fn meant_in_display(&self, at: usize, name: &str, formula: &Formula) -> Meant {
+        if !latex::rest_is_a_word(name) || name.starts_with('r') {
+            return Meant::Backslash;
+        }
+        if !formula.lines || (self.habit.once && !self.habit.twice) {
+            return Meant::Backslash;
+        }
+        let before = &self.raw[formula.inside.start..at];
+        let line_begins = before.is_empty() || before.ends_with(['}', '&', ',']) || before.ends_with("\\\\");
+        if line_begins { Meant::WhiteSpace } else { Meant::Unclear }
+    }
+
+    fn meant_in_text(&self, at: usize, name: &str, behind: &str) -> Meant {
+        if name.starts_with('r') {
+            // A return alone, without a line feed, ends no line of today.
+            return Meant::Backslash;
+        }
+        let before = &self.raw[..at];
+        if before.ends_with("  ") {
+            // Two spaces and a line break: Markdown's way to end a line.
+            return Meant::WhiteSpace;
+        }
+        let in_line = before.ends_with(|last: char| " (=+/^_{<".contains(last))
+            || (before.ends_with('$') && !self.closes_formula(at - 1));
+        if latex::wants_brace(name) {
+            return if behind.starts_with('{') { Meant::Backslash } else { Meant::WhiteSpace };
+        }
+        let once = self.habit.once;
+        if !latex::rest_is_a_word(name) {
+            // What is left (`imes`, `abla`) is no English word; at the start of a line it may be one of another language.
+            let proven = in_line || once || name.starts_with('t');
+            return if proven { Meant::Backslash } else { Meant::WhiteSpace };
+        }
+        if !in_line {
+            return Meant::WhiteSpace;
+        }
+        let alone = behind.is_empty() || behind.starts_with([' ', '_', '^', ')', '$', ',', '(']);
+        match (once, alone && matches!(name, "nu" | "not" | "tau" | "to" | "tan")) {
+            (true, _) => Meant::Backslash,
+            (false, true) => Meant::Unclear,
+            (false, false) => Meant::WhiteSpace,
+        }
+    }
+
+    /// What becomes of two backslashes: as JSON has it, one. In an environment of an answer that writes them once they
+    /// end a row, and JSON would take one of them away.
+    fn pair(&self, at: usize, unclear: &mut Option<String>) -> (usize, &'a str) {
+        let raw = self.raw;
+        let pair = &raw[at..at + 2];
+        if !self.habit.once || !self.formula(at).is_some_and(|formula| formula.bare_rows) {
+            return (2, pair);
+        }
+        let behind = &raw[at + 2..];
+        let row_ends =
+            behind.starts_with([' ', '[', '&']) || behind.starts_with("\\n") || behind.starts_with("\\h");
+        if !row_ends {
+            return (2, pair);
+        }
+        if self.habit.twice {
+            unclear.get_or_insert_with(|| pair.to_owned());
+            return (2, pair);
+        }
+        (2, "\\\\\\\\")
+    }
+}
+
+/// Whether a name that ends here goes on as a word of another Latin alphabet.
+fn continues_word(next: char) -> bool {
+    next.is_alphabetic() && !next.is_ascii() && next < '\u{250}'
+}
+
+/// How many bytes the escape at the start of `text` takes, and what to put in its place. A backslash that starts no
+/// escape is doubled, a half of a surrogate pair replaced, since no JSON reader takes either.
+fn mended_escape(text: &str) -> (usize, &str) {
+    match text.as_bytes().get(1) {
+        // A lone backslash at the end of an answer that was cut.
+        None => (1, ""),
+        Some(b'"' | b'/' | b'\'' | b'\n') => (2, &text[..2]),
+        Some(b'b') => (1, "\\\\"),
+        Some(b'f') if !text[2..].starts_with(|next: char| next.is_ascii_alphabetic()) => (2, &text[..2]),
+        _ => match code_unit(text) {
+            None => (1, "\\\\"),
+            Some(0xD800..=0xDBFF) => match text.get(6..).and_then(code_unit) {
+                Some(0xDC00..=0xDFFF) => (12, &text[..12]),
+                _ => (6, "\\ufffd"),
+            },
+            Some(0xDC00..=0xDFFF) => (6, "\\ufffd"),
+            Some(_) => (6, &text[..6]),
+        },
+    }
+}
+
+/// The number in a `\uXXXX` escape at the start of `text`.
+fn code_unit(text: &str) -> Option<u16> {
+    let digits = text.strip_prefix("\\u")?.get(..4)?;
+    let hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    hex.then(|| u16::from_str_radix(digits, 16).ok()).flatten()
+}
