@@ -7,13 +7,13 @@
 mod own;
 mod tree;
 
-use minijinja::Value;
 use minijinja::machinery::ast::{BinOpKind, CompareOpKind, Expr, Stmt, UnaryOpKind};
 use minijinja::machinery::{parse, parse_expr};
-use minijinja::value::ValueKind;
 
 use self::own::Own;
-use self::tree::{constant_text, each_body, each_expr, each_inner, of_argument, path, target_names};
+use self::tree::{
+    constant_text, each_body, each_expr, each_inner, of_argument, of_constant, path, shown, target_names,
+};
 use super::CheckContext;
 use crate::config::field_type::FieldType;
 
@@ -384,26 +384,5 @@ impl<'c> Walk<'c> {
             "first" | "last" if kind.is_list() || kind.is_text() => kind.item(),
             _ => FieldType::any(),
         }
-    }
-}
-
-/// How a message names a value: as it is written if it is a name, else as what it is.
-fn shown(expr: &Expr<'_>, kind: &FieldType) -> String {
-    match (path(expr), expr) {
-        (Some(path), _) => format!("`{path}`"),
-        (None, Expr::Const(value)) if kind.is_text() => format!("the text `{}`", value.value),
-        (None, Expr::Const(value)) => format!("the number `{}`", value.value),
-        _ => format!("a value that {}", if kind.is_text() { "is a text" } else { "is computed" }),
-    }
-}
-
-fn of_constant(value: &Value) -> FieldType {
-    match value.kind() {
-        ValueKind::String => FieldType::text(),
-        ValueKind::Bool => FieldType::boolean(),
-        ValueKind::Number if value.is_integer() => FieldType::integer(),
-        ValueKind::Number => FieldType::number(),
-        ValueKind::None => FieldType::null(),
-        _ => FieldType::any(),
     }
 }

@@ -1,6 +1,10 @@
 //! Going through Jinja's syntax tree: what stands in a statement or an expression.
 
+use minijinja::Value;
 use minijinja::machinery::ast::{CallArg, Expr, Stmt};
+use minijinja::value::ValueKind;
+
+use crate::config::field_type::FieldType;
 
 /// The dotted name that an expression is, if it is one.
 pub(super) fn path(expr: &Expr<'_>) -> Option<String> {
@@ -110,5 +114,27 @@ pub(super) fn each_inner(expr: &Expr<'_>, visit: &mut dyn FnMut(&Expr<'_>)) {
         Expr::List(list) => list.items.iter().for_each(visit),
         Expr::Tuple(tuple) => tuple.items.iter().for_each(visit),
         Expr::Map(map) => map.keys.iter().chain(&map.values).for_each(visit),
+    }
+}
+
+/// How a message names a value: as it is written if it is a name, else as what it is.
+pub(super) fn shown(expr: &Expr<'_>, kind: &FieldType) -> String {
+    match (path(expr), expr) {
+        (Some(path), _) => format!("`{path}`"),
+        (None, Expr::Const(value)) if kind.is_text() => format!("the text `{}`", value.value),
+        (None, Expr::Const(value)) => format!("the number `{}`", value.value),
+        _ => format!("a value that {}", if kind.is_text() { "is a text" } else { "is computed" }),
+    }
+}
+
+/// The type of what stands there as such.
+pub(super) fn of_constant(value: &Value) -> FieldType {
+    match value.kind() {
+        ValueKind::String => FieldType::text(),
+        ValueKind::Bool => FieldType::boolean(),
+        ValueKind::Number if value.is_integer() => FieldType::integer(),
+        ValueKind::Number => FieldType::number(),
+        ValueKind::None => FieldType::null(),
+        _ => FieldType::any(),
     }
 }
