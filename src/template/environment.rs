@@ -154,15 +154,20 @@ fn guarded(name: &str, state: &State<'_, '_>, args: &Rest<Value>) -> Result<Valu
         (name, Some(value)) if value.is_none() && OF_TEXT.contains(&name) => {
             return Err(null(Problem::Null));
         }
-        ("join", Some(list)) if matches!(list.kind(), ValueKind::Seq | ValueKind::Iterable) => {
-            if list.try_iter()?.any(|item| item.is_none()) {
-                return Err(null(Problem::NullInside));
-            }
-        }
+        ("join", Some(list)) => refuse_nulls(list)?,
         ("format", Some(form)) => check_widths(form.as_str().unwrap_or_default())?,
         _ => {}
     }
     built_in(name, state, args)
+}
+
+/// Refuses a list that holds nulls, which would become the word `none` within a text.
+fn refuse_nulls(list: &Value) -> Result<(), Error> {
+    let is_list = matches!(list.kind(), ValueKind::Seq | ValueKind::Iterable);
+    if is_list && list.try_iter()?.any(|item| item.is_none()) {
+        return Err(null(Problem::NullInside));
+    }
+    Ok(())
 }
 
 /// Refuses a form such as `%1000000000d`, which would be filled with spaces before anybody pays for them.

@@ -8,6 +8,11 @@ use crate::child::{Running, answer, answering, ids, rows_folder};
 use crate::harness::{outputs, project, stderr, stdout, synthmill};
 use crate::model_server::{ModelServer, Reply};
 
+/// What an output becomes.
+type Edit = fn(&[u8]) -> Vec<u8>;
+/// What is done to the file at a path.
+type Deed = fn(&Path);
+
 const RUN: &[&str] = &["run", "p.yaml", "--out", "out"];
 
 #[test]
@@ -15,7 +20,7 @@ fn a_complete_run_is_compared_before_there_is_nothing_to_do() {
     let server = answering(Duration::ZERO);
     let dir = rows_folder(20, 4, &server.url);
     synthmill(dir.path(), RUN, 0);
-    let edits: [(&str, fn(&[u8]) -> Vec<u8>); 5] = [
+    let edits: [(&str, Edit); 5] = [
         ("a flipped bit", |bytes| [&bytes[..9], &[bytes[9] ^ 1], &bytes[10..]].concat()),
         ("swapped lines", |bytes| {
             let mut lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
@@ -77,7 +82,7 @@ fn an_array_that_is_gone_is_made_again_and_one_that_was_changed_is_kept() {
 }
 
 /// What is done to a file under a running run.
-const UNDER_A_RUN: &[(&str, fn(&Path))] = &[
+const UNDER_A_RUN: &[(&str, Deed)] = &[
     (".lock", |path| std::fs::remove_file(path).unwrap()),
     (".lock", replace),
     ("train.jsonl", |path| std::fs::remove_file(path).unwrap()),

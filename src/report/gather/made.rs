@@ -296,16 +296,16 @@ mod tests {
             let turn = crate::report::findings::Turn { role: "text".into(), text: "x".into() };
             counts.add(&[Found { calls: vec![call], turns: vec![turn], sinks: vec![0], ..Found::default() }]);
         }
-        let mut about = About::default();
-        about.files = vec![FileCount {
+        let file = FileCount {
             path: "train.jsonl".into(),
             records: 12,
             malformed: 0,
             damage: None,
             by_heuristic: 0,
             measured: true,
-        }];
-        about.status = json!({"spent": {"tokens": 1_600, "cost": 0.0}});
+        };
+        let status = json!({"spent": {"tokens": 1_600, "cost": 0.0}});
+        let about = About { files: vec![file], status, ..About::default() };
         let made = counts.made(&about, None);
         let [model] = &made.models[..] else { panic!("{:?}", made.models) };
         assert_eq!(

@@ -72,7 +72,7 @@ impl Walk<'_> {
         let listed =
             path.metadata().and_then(|found| Ok((identity(path, &found)?, std::fs::read_dir(path)?)));
         let entries = match listed {
-            Ok((identity, _)) if !self.seen.insert(identity.clone()) => return,
+            Ok((identity, _)) if !self.seen.insert(identity) => return,
             Ok((_, entries)) => entries.filter_map(Result::ok).collect::<Vec<DirEntry>>(),
             Err(error) => return self.walked.failures.push((folder.path.clone(), error.to_string())),
         };

@@ -27,7 +27,7 @@ pub(in crate::stages) fn delimited(path: &str, delimiter: u8) -> Result<Rows, St
     let file = File::open(path).map_err(|error| error.to_string())?;
     let watched = Watched { file, read: 0, utf16: None, quotes: Quotes::new(delimiter) };
     let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(watched);
-    let headers = reader.headers().map(StringRecord::clone);
+    let headers = reader.headers().cloned();
     if reader.get_ref().utf16 == Some(true) {
         return Err("is UTF-16; rows are read as UTF-8".to_owned());
     }
