@@ -211,7 +211,7 @@ impl<'a> RawString<'a> {
             // Two spaces and a line break: Markdown's way to end a line.
             return Meant::WhiteSpace;
         }
-        let in_line = before.ends_with(|last: char| " (=+/^_{<".contains(last))
+        let in_line = before.ends_with(|last: char| " (^_".contains(last))
             || (before.ends_with('$') && !self.closes_formula(at - 1));
         if latex::wants_brace(name) {
             return if behind.starts_with('{') { Meant::Backslash } else { Meant::WhiteSpace };

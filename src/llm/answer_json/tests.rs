@@ -94,7 +94,9 @@ fn objects() -> impl Strategy<Value = Value> {
         any::<bool>().prop_map(Value::from),
         any::<i64>().prop_map(Value::from),
         any::<String>().prop_map(Value::from),
-        "[\\[\\]{}\"'`:,\\\\<>/a-z\n ]{0,20}".prop_map(Value::from),
+        "[\\[\\]{}\"'`:,\\\\<>/a-z\n ]{0,20}"
+            // One space before a line break may be taken for a command in a sentence (` \neq`).
+            .prop_map(|text| Value::from(text.replace(" \n", "\n"))),
     ];
     let values = leaf.prop_recursive(3, 24, 4, |inner| {
         prop_oneof![

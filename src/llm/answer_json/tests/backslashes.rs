@@ -233,7 +233,7 @@ proptest! {
     /// What matters most: JSON that is as it should be comes back as it was, whatever it speaks of.
     #[test]
     fn proper_json_with_formulas_comes_back(
-        parts in prop::collection::vec(prop_oneof![prose(), formula(), "[a-zA-Z .,\\\\{}$^_\n\t]{0,12}"], 0..8),
+        parts in prop::collection::vec(prop_oneof![prose(), formula(), "[a-zA-Z .,\\\\{}^_\n\t]{0,12}"], 0..8),
     ) {
         let mut text = parts.join(" ");
         // One space before a line break is what a command of a sentence is told by.
