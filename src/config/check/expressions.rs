@@ -4,10 +4,11 @@
 //! Walks Jinja's syntax tree with what is known of the fields. A name whose kind the template itself asks for
 //! (`is string`), or that it sets, counts as unknown, so that no branch is judged that is never taken.
 
+mod operators;
 mod own;
 mod tree;
 
-use minijinja::machinery::ast::{BinOpKind, CompareOpKind, Expr, Stmt, UnaryOpKind};
+use minijinja::machinery::ast::{CompareOpKind, Expr, Stmt, UnaryOpKind};
 use minijinja::machinery::{parse, parse_expr};
 
 use self::own::Own;
@@ -37,6 +38,8 @@ const TO_TEXT: [&str; 17] = [
     "upper",
     "wordwrap",
 ];
+/// Filters that take a text, and nothing for null.
+const OF_TEXTS: [&str; 7] = ["capitalize", "indent", "lower", "replace", "title", "trim", "upper"];
 /// Filters that take the elements of a list, or the characters of a text.
 const OF_LISTS: [&str; 14] = [
     "batch", "count", "first", "join", "last", "length", "list", "map", "max", "min", "reverse", "sort",
@@ -226,7 +229,7 @@ impl<'c> Walk<'c> {
                             let ordered = !matches!(step.op, CompareOpKind::Eq | CompareOpKind::Ne);
                             self.compared((left, &left_kind), (&step.expr, &right_kind), ordered);
                         }
-                        false => self.contained((&step.expr, &right_kind)),
+                        false => self.contained((left, &left_kind), (&step.expr, &right_kind)),
                     }
                     (left, left_kind) = (&step.expr, right_kind);
                 }
@@ -295,82 +298,13 @@ impl<'c> Walk<'c> {
         if kind.is_object() { kind.get(name).unwrap_or(FieldType::any()) } else { FieldType::any() }
     }
 
-    fn operator(
-        &mut self,
-        op: BinOpKind,
-        left: (&Expr<'_>, &FieldType),
-        right: (&Expr<'_>, &FieldType),
-    ) -> FieldType {
-        match op {
-            BinOpKind::Eq
-            | BinOpKind::Ne
-            | BinOpKind::Lt
-            | BinOpKind::Lte
-            | BinOpKind::Gt
-            | BinOpKind::Gte => {
-                self.compared(left, right, !matches!(op, BinOpKind::Eq | BinOpKind::Ne));
-                FieldType::boolean()
-            }
-            BinOpKind::In => {
-                self.contained(right);
-                FieldType::boolean()
-            }
-            BinOpKind::ScAnd | BinOpKind::ScOr => left.1.clone().or(right.1.clone()),
-            BinOpKind::Concat => FieldType::text(),
-            BinOpKind::Add | BinOpKind::Sub | BinOpKind::Div | BinOpKind::FloorDiv | BinOpKind::Pow => {
-                // `true` counts as 1.
-                let number = FieldType::number().or(FieldType::boolean());
-                let both = |kind: &FieldType| left.1.could_be(kind) && right.1.could_be(kind);
-                let joins = matches!(op, BinOpKind::Add)
-                    && (both(&FieldType::text()) || both(&FieldType::any_list()));
-                if !both(&number) && !joins {
-                    self.unlike("cannot be reckoned with", left, right);
-                }
-                match (both(&number), joins) {
-                    (true, false) => FieldType::number(),
-                    (false, true) if left.1.is_text() => FieldType::text(),
-                    _ => FieldType::any(),
-                }
-            }
-            _ => FieldType::any(),
-        }
-    }
-
-    /// Reports a comparison of values whose kinds have no order: a text and a number, also for being equal; for an
-    /// order, any two unlike kinds.
-    fn compared(&mut self, left: (&Expr<'_>, &FieldType), right: (&Expr<'_>, &FieldType), ordered: bool) {
-        let text_and_number =
-            left.1.is_text() && right.1.is_number() || left.1.is_number() && right.1.is_text();
-        let unlike = left.1.only_kind().zip(right.1.only_kind()).is_some_and(|(left, right)| left != right);
-        if text_and_number || ordered && unlike {
-            self.unlike("cannot be compared with", left, right);
-        }
-    }
-
-    fn unlike(&mut self, cannot: &str, left: (&Expr<'_>, &FieldType), right: (&Expr<'_>, &FieldType)) {
-        // The value to speak of is the one that has a name, and of two names the text.
-        let by_right = path(left.0).is_none() || path(right.0).is_some() && right.1.is_text();
-        let (one, other) = if by_right { (right, left) } else { (left, right) };
-        let message =
-            format!("{} is {}, and {cannot} {}", shown(one.0, one.1), one.1, shown(other.0, other.1));
-        let to_number = one.1.is_text() && other.1.is_number();
-        let hint = path(one.0)
-            .filter(|_| to_number)
-            .map(|path| format!("`{path} | float` is the number that it says"));
-        self.tell(one.0, message, hint);
-    }
-
-    fn contained(&mut self, (within, kind): (&Expr<'_>, &FieldType)) {
-        if kind.is_number() || kind.is_boolean() || kind.is_null() {
-            let name = shown(within, kind);
-            self.tell(within, format!("{name} is {kind}, and nothing is in it"), None);
-        }
-    }
-
     fn filtered(&mut self, name: &str, on: Option<&Expr<'_>>, kind: &FieldType) -> FieldType {
         let counts = matches!(name, "length" | "count");
         let has_none = kind.is_number() || kind.is_boolean() || counts && kind.is_null();
-        if let Some(on) = on.filter(|_| OF_LISTS.contains(&name) && has_none) {
+        if let Some(on) = on.filter(|_| OF_TEXTS.contains(&name) && kind.is_null()) {
+            let value = shown(on, kind);
+            self.tell(on, format!("{value} is null, and `{name}` wants a text"), None);
+        } else if let Some(on) = on.filter(|_| OF_LISTS.contains(&name) && has_none) {
             let value = shown(on, kind);
             self.tell(on, format!("{value} is {kind}, and `{name}` wants a list or a text"), None);
         }

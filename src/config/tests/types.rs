@@ -136,6 +136,17 @@ fn templates_are_checked_inside() {
             "`texts` is a list of texts, and cannot be compared with the number `1`",
         ),
         ("{% if object < text %}a{% endif %}", "`text` is a text, and cannot be compared with `object`"),
+        ("{{ text * 2 }}", "`text` is a text, and cannot be reckoned with the number `2`"),
+        ("{{ nothing ~ 'a' }}", "`nothing` is null, which has no text"),
+        ("{{ nothing }}", "`nothing` is null, and nothing could be written for it"),
+        ("{{ nothing | upper }}", "`nothing` is null, and `upper` wants a text"),
+        (
+            "{% if flag == 'true' %}a{% endif %}",
+            "`flag` is `true` or `false`, and cannot be compared with the text `true`",
+        ),
+        ("{% if number in texts %}a{% endif %}", "`texts` is a list of texts, and `number` is never in it"),
+        ("{% if number in text %}a{% endif %}", "`text` is a text, and `number` is never in it"),
+        ("{% if nothing < 3 %}a{% endif %}", "`nothing` is null, and cannot be compared with the number `3`"),
         ("{% if 'a' in number %}a{% endif %}", "`number` is a whole number, and nothing is in it"),
         ("{{ number | join(', ') }}", "`number` is a whole number, and `join` wants a list or a text"),
         ("{{ texts | length + text }}", "cannot be reckoned with"),
@@ -185,7 +196,7 @@ fn what_could_be_right_is_not_refused() {
         "{% macro row(text) %}{% for t in text %}{{ t }}{% endfor %}{% endmacro %}{{ row(texts) }}",
         "{% for text in texts %}{{ text }} {{ loop.index + 1 }}{% endfor %}",
         "{{ text[0] }}{{ texts[0] | upper }}{{ object['title'] }}{{ numbers[1:] | sum + 1 }}",
-        "{{ (number | string) + text }}{{ text * 2 }}{{ fraction + number }}",
+        "{{ (number | string) + text }}{{ '-' * 20 }}{{ fraction + number }}{{ number != '' }}",
         "{{ nothing == 'a' }}{{ range(number) | join }}{{ (text | int) + 1 }}",
     ] {
         check(&format!("prompt: {{user: {}}}", json!(template)), "right");

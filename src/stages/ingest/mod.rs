@@ -6,6 +6,7 @@
 //! goes on. Cutting is left to `section`.
 
 mod document;
+mod fields;
 mod files;
 pub(in crate::stages) mod rows;
 mod selection;
@@ -17,6 +18,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use self::fields::{tell_fields, tell_origin};
 use self::files::Found;
 use self::rows::Rows;
 use self::selection::Selection;
@@ -24,9 +26,6 @@ use super::{Describe, Role};
 use crate::config::{CheckContext, FieldType};
 use crate::record::Record;
 use crate::stage::{BuildContext, BuildError, Declare, LeftOut, Made, Part, Source, SourceFailure, Unit};
-
-/// Rows looked at, before a run, for the names of their fields.
-const PEEK: usize = 100;
 
 /// Reads Markdown and text files as documents, JSONL and CSV files as rows.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -261,48 +260,6 @@ fn delimiter(given: Option<char>, path: &str) -> u8 {
         None if path.to_lowercase().ends_with(".tsv") => rows::TAB,
         None => rows::COMMA,
     }
-}
-
-/// Tells the fields of the first rows, and what their values are; there may be others where not all rows were
-/// seen. Returns the first row that cannot be read, and why.
-fn tell_fields(context: &mut CheckContext<'_>, rows: Rows, has_header: bool) -> Option<(u64, String)> {
-    let mut wrong = None;
-    let mut row_type = FieldType::never();
-    let mut whole = true;
-    for (seen, (number, row)) in rows.enumerate() {
-        if seen == PEEK {
-            // A header names all columns, and their values are texts.
-            whole = has_header;
-            break;
-        }
-        match row {
-            Ok(fields) => row_type = row_type.or(FieldType::of_value(&Value::Object(fields))),
-            Err(message) => {
-                context.opens();
-                wrong.get_or_insert((number, message));
-            }
-        }
-    }
-    for (name, kind) in row_type.fields() {
-        context.some_have(name, if whole { kind.clone() } else { kind.clone().presumed() });
-    }
-    if !whole {
-        context.opens();
-    }
-    tell_origin(context, true);
-    wrong
-}
-
-/// Tells what is known of where records come from.
-fn tell_origin(context: &mut CheckContext<'_>, is_row: bool) {
-    let mut source = vec![];
-    for made in Ingest::MAKES {
-        if let Some(name) = made.name.strip_prefix("source.").filter(|name| is_row || *name != "row") {
-            source.push((name.to_owned(), (made.kind)()));
-        }
-    }
-    context.some_have("source", FieldType::object_of(source, false));
-    context.some_have("group", FieldType::texts());
 }
 
 /// The running part: the files still to be read, and the rows of the one that is open.

@@ -1,0 +1,57 @@
+//! What is known of the records of files before any is read through: the fields of the first rows.
+
+use serde_json::Value;
+
+use super::Ingest;
+use super::rows::Rows;
+use crate::config::{CheckContext, FieldType};
+use crate::stages::Describe;
+
+/// Rows looked at, before a run, for the names of their fields.
+const PEEK: usize = 100;
+
+/// Tells the fields of the first rows, and what their values are; there may be others where not all rows were
+/// seen. Returns the first row that cannot be read, and why.
+pub(super) fn tell_fields(
+    context: &mut CheckContext<'_>,
+    rows: Rows,
+    has_header: bool,
+) -> Option<(u64, String)> {
+    let mut wrong = None;
+    let mut row_type = FieldType::never();
+    let mut whole = true;
+    for (seen, (number, row)) in rows.enumerate() {
+        if seen == PEEK {
+            // A header names all columns, and their values are texts.
+            whole = has_header;
+            break;
+        }
+        match row {
+            Ok(fields) => row_type = row_type.or(FieldType::of_value(&Value::Object(fields))),
+            Err(message) => {
+                context.opens();
+                wrong.get_or_insert((number, message));
+            }
+        }
+    }
+    for (name, kind) in row_type.fields() {
+        context.some_have(name, if whole { kind.clone() } else { kind.clone().presumed() });
+    }
+    if !whole {
+        context.opens();
+    }
+    tell_origin(context, true);
+    wrong
+}
+
+/// Tells what is known of where records come from.
+pub(super) fn tell_origin(context: &mut CheckContext<'_>, is_row: bool) {
+    let mut source = vec![];
+    for made in Ingest::MAKES {
+        if let Some(name) = made.name.strip_prefix("source.").filter(|name| is_row || *name != "row") {
+            source.push((name.to_owned(), (made.kind)()));
+        }
+    }
+    context.some_have("source", FieldType::object_of(source, false));
+    context.some_have("group", FieldType::texts());
+}
