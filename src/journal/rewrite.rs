@@ -4,6 +4,8 @@
 //! one. The new files are made in `journal/rewrite/` and put in place after the manifest says so: a kill at
 //! any moment leaves either the run as it was or one whose next opening finishes the move.
 
+mod finish;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -19,11 +21,14 @@ use super::frames::{self, Header};
 use super::integrity;
 use super::lock::Lock;
 use super::manifest::{LogLengths, Manifest, RunState};
-use super::new_file::{CHUNK, NewFile};
+use super::new_file::NewFile;
 use super::open_error::OpenError;
 use super::recover;
 use super::removed::Removed;
 use super::writer::StorageError;
+
+use self::finish::clear;
+pub(super) use self::finish::finish_rewriting;
 
 /// Where new files wait.
 const FOLDER: &str = "journal/rewrite";
@@ -322,61 +327,6 @@ fn places(group: &Group, ranges: &[Vec<u8>]) -> Vec<Vec<Range<usize>>> {
         places.push(of_item);
     }
     places
-}
-
-/// Puts files that were written anew in their places, if a kill left that undone. They are copied, and
-/// stay beside until the manifest says that all are in place: a rename whose two halves are not durable
-/// together could otherwise lose one.
-pub(super) fn finish_rewriting(
-    disk: &dyn Disk,
-    root: &Path,
-    manifest: &mut Manifest,
-) -> Result<(), OpenError> {
-    if !manifest.rewriting {
-        return Ok(());
-    }
-    let folder = root.join(FOLDER);
-    for name in integrity::names(disk, &folder)? {
-        let to = match name.parse::<usize>() {
-            Ok(index) => manifest.files.get(index).map(|name| root.join(name)),
-            Err(_) => Some(root.join("journal").join(&name)),
-        };
-        if let Some(to) = to {
-            put_in_place(disk, &folder.join(name), &to)?;
-        }
-    }
-    manifest.rewriting = false;
-    save(disk, root, manifest)?;
-    Ok(clear(disk, &folder)?)
-}
-
-/// Removes what waits, or what a kill left before it counted.
-fn clear(disk: &dyn Disk, folder: &Path) -> Result<(), StorageError> {
-    for path in integrity::names(disk, folder)?.into_iter().map(|name| folder.join(name)) {
-        disk.remove(&path).map_err(|source| StorageError::new("remove", &path, source))?;
-    }
-    Ok(())
-}
-
-fn put_in_place(disk: &dyn Disk, from: &Path, to: &Path) -> Result<(), StorageError> {
-    let mut name = to.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let mut file = NewFile::make(disk, to.with_file_name(name))?;
-    let mut source = disk.read(from).map_err(|source| StorageError::new("open", from, source))?;
-    let mut chunk = vec![0; CHUNK];
-    loop {
-        let read = source.read(&mut chunk).map_err(|source| StorageError::new("read", from, source))?;
-        if read == 0 {
-            break;
-        }
-        file.write(&chunk[..read])?;
-    }
-    file.sync()?;
-    disk.rename(&file.path, to).map_err(|source| StorageError::new("rename", &file.path, source))?;
-    match to.parent() {
-        Some(parent) => disk.sync_dir(parent).map_err(|source| StorageError::new("sync", parent, source)),
-        None => Ok(()),
-    }
 }
 
 fn save(disk: &dyn Disk, root: &Path, manifest: &Manifest) -> Result<(), StorageError> {

@@ -158,7 +158,7 @@ mod tests {
                 "Cannot POST /[key]/v1/chat/completions?key=[key]",
             ),
             ("Basic {base64} is wrong", "Basic [key]"),
-            ("password pa/ssword or pa%2Fssword", "password [key] or [key]"),
+            ("not pa/ssword or pa%2Fssword", "not [key] or [key]"),
             ("cut within sk-abcd...", "cut within [key]..."),
             ("cut elsewhere...", "cut elsewhere..."),
             ("the user asked", "the user asked"),

@@ -125,7 +125,10 @@ fn templates_are_checked_inside() {
         ("{% for m in objects %}{{ m.path.x }}{% endfor %}", "`m.path` is a text: there is no `x` in it"),
         ("{{ texts.title }}", "`texts` is a list of texts: there is no `title` in it"),
         ("{{ text + 1 }}", "hint: `text | float` is the number that it says"),
-        ("{{ number - (text | trim) }}", "cannot be reckoned with `number`"),
+        (
+            "{{ number - (text | trim) }}",
+            "`number` is a whole number, and cannot be reckoned with a value that is a text",
+        ),
         ("{% if text >= 4 %}a{% endif %}", "`text` is a text, and cannot be compared with the number `4`"),
         (
             "{{ 'a' if number == '3' else 'b' }}",
