@@ -13,7 +13,7 @@ use tracing_subscriber::fmt::{FmtContext, MakeWriter};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::terminal;
-use crate::printable::printable_line;
+use crate::printable::{printable, printable_line};
 
 /// Starts logging and returns the progress line that log lines step around. Hidden unless stderr is a
 /// terminal and nobody asked for quiet or JSON. `SYNTHMILL_LOG` takes a filter such as `synthmill=debug`.
@@ -72,7 +72,9 @@ where
             true => (Style::new().dimmed(), style(level)),
             false => (Style::new(), Style::new()),
         };
-        write!(writer, "{dim}{time}{dim:#} {style}{level:>5}{style:#} {}", printable_line(&words.message))?;
+        // Further lines, such as a hint, stand below; set in, so that none can pass for an event.
+        let message = printable(&words.message).replace('\n', "\n    ");
+        write!(writer, "{dim}{time}{dim:#} {style}{level:>5}{style:#} {message}")?;
         writeln!(writer, "{dim}{}{dim:#}", printable_line(&words.fields))
     }
 }
