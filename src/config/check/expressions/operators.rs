@@ -91,7 +91,7 @@ impl Walk<'_> {
         if kind.is_number() || kind.is_boolean() || kind.is_null() {
             let name = shown(within.0, kind);
             self.tell(within.0, format!("{name} is {kind}, and nothing is in it"), None);
-        } else if kind.is_list() && never_equal(item.1, &kind.item())
+        } else if (kind.is_list() || kind.is_object()) && never_equal(item.1, &kind.item())
             || kind.is_text() && !item.1.could_be(&FieldType::text())
         {
             let name = shown(within.0, kind);
