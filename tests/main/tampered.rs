@@ -54,7 +54,17 @@ fn a_complete_run_is_compared_before_there_is_nothing_to_do() {
 #[test]
 fn an_array_that_is_gone_is_made_again_and_one_that_was_changed_is_kept() {
     let dir = project();
-    let run = ["run", "pipelines/docs-to-qa.yaml", "--no-llm", "--limit", "40", "--out", "out"];
+    let run = [
+        "run",
+        "pipelines/docs-to-qa.yaml",
+        "--no-llm",
+        "--var",
+        "arrays=true",
+        "--limit",
+        "40",
+        "--out",
+        "out",
+    ];
     synthmill(dir.path(), &run, 0);
     let out = dir.path().join("out");
     let arrays = || -> Vec<_> {
