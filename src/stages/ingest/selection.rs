@@ -51,10 +51,16 @@ impl Selection {
 /// Files by kind: those of one ending together, as `.pdf`; others as what they are.
 fn count(read: u64, files: &BTreeSet<String>, folders: &BTreeSet<String>) -> LeftOut {
     let mut kinds: BTreeMap<String, u64> = BTreeMap::new();
-    for file in files {
+    for file in files.iter().filter(|file| !is_licence(file)) {
         *kinds.entry(kind(file)).or_default() += 1;
     }
     LeftOut { read, kinds, folders: folders.iter().cloned().collect() }
+}
+
+/// Whether a file is the licence of those beside it, which nobody misses.
+fn is_licence(file: &str) -> bool {
+    let name = Path::new(file).file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    ["LICENSE", "LICENCE", "COPYING", "NOTICE"].iter().any(|known| name.to_uppercase().starts_with(known))
 }
 
 fn kind(file: &str) -> String {
@@ -70,7 +76,7 @@ mod tests {
 
     #[test]
     fn kinds_are_counted_the_most_frequent_first() {
-        let files = ["a.pdf", "b.PDF", "c.docx", "Makefile", "d/e.pdf"];
+        let files = ["a.pdf", "b.PDF", "c.docx", "Makefile", "d/e.pdf", "LICENSE", "d/COPYING.txt"];
         let files: BTreeSet<String> = files.iter().map(|file| (*file).to_owned()).collect();
         let told = count(2, &files, &BTreeSet::from(["x/node_modules".to_owned()]));
         assert_eq!(
