@@ -4,9 +4,11 @@
 //! drives the parts. A stage knows nothing of its neighbours, spawns nothing, retries nothing, prints
 //! nothing: it takes a record and says what becomes of it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -143,6 +145,10 @@ pub enum Part {
     Read(Box<dyn Read>),
     /// Writes records to a file and passes them on.
     Sink(Box<dyn Sink>),
+    /// A block whose stages run in passes over one record.
+    Repeat(Box<dyn Repeat>),
+    /// A block whose stages run for each element of a list.
+    ForEach(Box<dyn ForEach>),
 }
 
 /// The records of one document or of one row: what the source part handles at a time.
@@ -268,8 +274,59 @@ pub enum Emit {
     Pass,
     /// It becomes several, which take its place; the engine gives each its id.
     Many(Vec<Record>),
-    /// A filter said no; the reason is a short fixed word such as `crosses_split`.
-    Drop(&'static str),
+    /// A filter said no; the reason is a short word such as `crosses_split`.
+    Drop(Cow<'static, str>),
+}
+
+/// How a record goes through the stages of a `repeat`: it decides, the engine brings the record through.
+pub trait Repeat: Send + Sync {
+    /// How many passes there are at most, for the record as it comes in.
+    fn times(&self, record: &Record) -> Result<u32, StageError>;
+
+    /// Whether there is to be one more pass, for the record as it now is. Looked at before every pass.
+    fn goes_on(&self, record: &Record) -> Result<bool, StageError>;
+
+    /// Whether the start and every pass go on as records of their own, rather than the last pass alone.
+    fn keeps_all(&self) -> bool;
+
+    /// What becomes of a record that is dropped or rejected in a pass.
+    fn on_fail(&self) -> OnFail;
+}
+
+/// What becomes of a record that is dropped or rejected in a pass of a `repeat`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFail {
+    /// It ends as it would outside the block, the earlier passes with it.
+    #[default]
+    End,
+    /// It is again as it was before the pass, which counts as one.
+    Skip,
+    /// It goes on as it was before the pass; there is no further one.
+    Stop,
+}
+
+/// How a record goes through the stages of a `for_each`: it says which elements there are and what becomes of them.
+pub trait ForEach: Send + Sync {
+    /// The elements, in order: each is brought through the stages by itself.
+    fn elements(&self, record: &Record) -> Result<Vec<Value>, StageError>;
+
+    /// The field that holds the element.
+    fn element_field(&self) -> &str;
+
+    /// How the elements are joined again; `None` lets each go on as a record of its own.
+    fn collect(&self) -> Option<&Collect>;
+}
+
+/// How the elements of a `for_each` become one field of the record again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Collect {
+    /// The field that becomes a list with an entry for each element that came through.
+    pub into: String,
+    /// What is taken of each element's record: its entry holds these fields, and `index`.
+    pub fields: Vec<String>,
+    /// With fewer entries than this the record is rejected.
+    pub at_least: usize,
 }
 
 /// The question of an `llm` stage. The engine sends it, repeats it and accounts for it.

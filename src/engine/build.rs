@@ -140,7 +140,7 @@ impl Parts {
                         ask,
                     }))
                 }
-                Part::Source(_) | Part::Derive(_) => return Err(order()),
+                Part::Source(_) | Part::Derive(_) | Part::Repeat(_) | Part::ForEach(_) => return Err(order()),
             };
             stages.push(BuiltStage { id: Arc::clone(&planned.id), when, work });
         }

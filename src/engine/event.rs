@@ -3,6 +3,7 @@
 //! Every message in the engine is one of these or a `Live` record on its way to the next stage. The ledger
 //! owns the run's state; whoever shows or stores it consumes `RunEvent`s.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -63,7 +64,7 @@ pub(crate) enum End {
     /// It went through the whole pipeline, and a sink took it.
     Written,
     /// A filter said no, or no sink took it.
-    Dropped { reason: &'static str },
+    Dropped { reason: Cow<'static, str> },
     /// It could not be made.
     Rejected(Rejection),
 }

@@ -5,6 +5,7 @@
 
 mod figures;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,7 +100,7 @@ pub(crate) struct Ledger {
     /// Items with answers from earlier starts that are not committed yet.
     recovered: HashSet<u64>,
     closing: Closing,
-    drops: BTreeMap<&'static str, u64>,
+    drops: BTreeMap<Cow<'static, str>, u64>,
     rejections: BTreeMap<String, u64>,
     reasons: HashMap<String, u64>,
     ended: u64,
@@ -241,7 +242,7 @@ impl Ledger {
 
     async fn commit_ready(&mut self, ready: Ready) {
         if ready.surplus {
-            *self.drops.entry("surplus").or_default() += 1;
+            *self.drops.entry("surplus".into()).or_default() += 1;
         }
         self.commit(ready.item, ready.outcome, ready.lines).await;
     }

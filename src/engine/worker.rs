@@ -3,6 +3,7 @@
 //! The stage sees one record and nothing else. Ids, fan-out, panics and counting are handled here. Records
 //! that end, end in a fact to the ledger; records that go on, go into the next stage's channel.
 
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
@@ -116,7 +117,7 @@ impl Post {
     pub(crate) async fn pass(&self, live: Live) {
         self.metrics.send(1);
         let Some(output) = &self.output else {
-            let end = if live.written { End::Written } else { End::Dropped { reason: "unrouted" } };
+            let end = if live.written { End::Written } else { End::Dropped { reason: "unrouted".into() } };
             self.end(live, end).await;
             return;
         };
@@ -126,7 +127,7 @@ impl Post {
 
     async fn split(&self, live: Live, children: Vec<Record>) {
         if children.is_empty() {
-            self.drop_record(live, "empty").await;
+            self.drop_record(live, "empty".into()).await;
             return;
         }
         let count = u32::try_from(children.len()).unwrap_or(u32::MAX);
@@ -141,7 +142,7 @@ impl Post {
         }
     }
 
-    pub(crate) async fn drop_record(&self, live: Live, reason: &'static str) {
+    pub(crate) async fn drop_record(&self, live: Live, reason: Cow<'static, str>) {
         self.metrics.drop_one();
         self.end(live, End::Dropped { reason }).await;
     }
@@ -163,7 +164,7 @@ impl Post {
     async fn end(&self, mut live: Live, end: End) {
         let outcome = match &end {
             End::Written => "ok",
-            End::Dropped { reason } => reason,
+            End::Dropped { reason } => reason.as_ref(),
             End::Rejected(_) => "rejected",
         };
         // Of what was dropped, what was paid for and what was drawn is told.

@@ -164,13 +164,13 @@ impl Transform for Splitter {
             }
         }
         if self.ratios.is_empty() {
-            return Ok(Emit::Drop("no_rule"));
+            return Ok(Emit::Drop("no_rule".into()));
         }
         let mut side = None;
         for key in self.keys(record)? {
             let drawn = self.side_of(&key);
             if side.is_some_and(|side| side != drawn) {
-                return Ok(Emit::Drop("crosses_split"));
+                return Ok(Emit::Drop("crosses_split".into()));
             }
             side = Some(drawn);
         }

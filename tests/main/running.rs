@@ -118,7 +118,7 @@ impl Transform for Wild {
     fn process(&self, record: &mut Record) -> Result<Emit, StageError> {
         match record.id.item % 5 {
             0 => panic!("the stage's own fault"),
-            1 => Ok(Emit::Drop("odd")),
+            1 => Ok(Emit::Drop("odd".into())),
             2 => Ok(Emit::Many(vec![record.clone(); 3])),
             3 => Ok(Emit::Many(Vec::new())),
             _ => Ok(Emit::Pass),

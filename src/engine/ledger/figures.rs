@@ -37,7 +37,7 @@ impl Ledger {
             total,
             estimate,
             records: sinks.map(|(index, path)| (path.clone(), lines(SINKS + index))).collect(),
-            drops: self.drops.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect(),
+            drops: self.drops.iter().map(|(reason, count)| (reason.to_string(), *count)).collect(),
             rejections: self.rejections.iter().map(|(class, count)| (class.clone(), *count)).collect(),
             requests: models.requests,
             recovered: self.books.answers.counts().0,
