@@ -4,6 +4,7 @@
 //! `mod` line; a row in `STAGES`. `config` and the command line find it through the table.
 
 mod cot_expand;
+mod filter;
 mod generate;
 mod ingest;
 mod llm;
@@ -32,6 +33,7 @@ pub static STAGES: &[StageType] = &[
     StageType::of::<llm::Llm>(),
     StageType::of::<parse::Parse>(),
     StageType::of::<cot_expand::CotExpand>(),
+    StageType::of::<filter::Filter>(),
     StageType::of::<split::Split>(),
     StageType::of::<sink::Sink>(),
 ];

@@ -1,0 +1,149 @@
+//! `filter`: keeps the records for which an expression is true, and drops the others with a reason.
+//!
+//! Stands anywhere after the source part, most often behind what judged or measured a record. What is dropped is no
+//! error: it is counted by its reason, in the summary and in `provenance/`.
+
+use std::borrow::Cow;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{Describe, Role};
+use crate::config::CheckContext;
+use crate::record::Record;
+use crate::stage::{BuildContext, BuildError, Declare, Emit, Part, StageError, Transform};
+use crate::template::Expression;
+
+/// A reason counts records in summaries, so it is a word, not a sentence. In characters.
+const LONGEST_REASON: usize = 40;
+/// Words that say how other records ended.
+const OTHER_ENDS: [&str; 3] = ["ok", "rejected", "unrouted"];
+
+/// Drops the records for which an expression is false.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Filter {
+    /// The condition: an expression over the record's fields, such as `score >= 4`. A record for which it is true
+    /// goes on; one for which it has no value is rejected.
+    keep_if: String,
+    /// Why the others are dropped, as summaries count them: a short word such as `low_score`.
+    #[serde(default = "reason")]
+    reason: String,
+}
+
+fn reason() -> String {
+    "filtered".into()
+}
+
+impl Describe for Filter {
+    const NAME: &'static str = "filter";
+    const ROLE: Role = Role::Transform;
+    const PURPOSE: &'static str = "Keeps the records for which an expression is true.";
+    const EXAMPLE: &'static str = r#"name: filter-example
+stages:
+  - ingest: {paths: ["markdown_docs/*.md"]}
+  - section: {}
+  - filter: {keep_if: "section.text | wordcount >= 50", reason: short}
+  - sink: {path: sections.jsonl, format: raw}
+"#;
+}
+
+impl Declare for Filter {
+    fn check(&self, context: &mut CheckContext<'_>) {
+        context.expression("/keep_if", &self.keep_if);
+        let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c);
+        if self.reason.is_empty() || self.reason.len() > LONGEST_REASON || !self.reason.chars().all(is_plain)
+        {
+            context
+                .problem("/reason", format!("`{}` is no short word", self.reason))
+                .expected(format!("lower-case letters, digits, `_` and `-`, at most {LONGEST_REASON}"));
+        } else if OTHER_ENDS.contains(&self.reason.as_str()) {
+            context
+                .problem("/reason", format!("`{}` says how other records end", self.reason))
+                .expected("a word that says why these are dropped");
+        }
+        context.may_drop();
+    }
+
+    fn build(&self, context: &BuildContext) -> Result<Part, BuildError> {
+        let keep_if = context.expression(&self.keep_if)?;
+        Ok(Part::Transform(Box::new(Kept { keep_if, reason: self.reason.clone() })))
+    }
+}
+
+/// The running part.
+struct Kept {
+    keep_if: Expression,
+    reason: String,
+}
+
+impl Transform for Kept {
+    fn process(&self, record: &mut Record) -> Result<Emit, StageError> {
+        match self.keep_if.is_true(record)? {
+            true => Ok(Emit::Pass),
+            false => Ok(Emit::Drop(Cow::Owned(self.reason.clone()))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stages::testing::{build, record};
+    use serde_json::{Value, json};
+
+    /// What becomes of a record in a filter: `kept`, the reason of a drop, or the class of an error.
+    fn outcome(config: Value, fields: Value) -> String {
+        let Part::Transform(part) = build::<Filter>(config) else { panic!("not a transform") };
+        let mut record = record(fields.clone());
+        let outcome = part.process(&mut record);
+        assert_eq!(Value::Object(record.fields), fields, "a filter changes nothing");
+        match outcome {
+            Ok(Emit::Pass) => "kept".to_owned(),
+            Ok(Emit::Drop(reason)) => reason.into_owned(),
+            Ok(Emit::Many(_)) => panic!("a filter makes no records"),
+            Err(error) => error.class.to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_is_false_is_dropped_with_the_reason() {
+        for (keep_if, fields, expected) in [
+            ("score >= 4", json!({"score": 4}), "kept"),
+            ("score >= 4", json!({"score": 3.9}), "low_score"),
+            ("score", json!({"score": 0}), "low_score"),
+            ("tags", json!({"tags": []}), "low_score"),
+            ("text | wordcount > 1", json!({"text": "two words"}), "kept"),
+            // No answer is neither yes nor no.
+            ("score >= 4", json!({}), "template"),
+            ("score >= 4", json!({"score": "high"}), "template"),
+            ("score >= 4", json!({"score": null}), "template"),
+            ("score.first", json!({"score": {"second": 1}}), "template"),
+        ] {
+            let config = json!({"keep_if": keep_if, "reason": "low_score"});
+            assert_eq!(outcome(config, fields.clone()), expected, "{keep_if} of {fields}");
+        }
+        assert_eq!(outcome(json!({"keep_if": "score >= 4"}), json!({"score": 1})), "filtered");
+    }
+
+    #[test]
+    fn a_reason_is_a_short_word_of_its_own() {
+        for (reason, expected) in [
+            ("low_score", ""),
+            ("below-4", ""),
+            ("", "no short word"),
+            ("Low score", "no short word"),
+            ("zu_niedrig_ä", "no short word"),
+            (&"x".repeat(41), "no short word"),
+            ("rejected", "says how other records end"),
+        ] {
+            let (vars, models) = Default::default();
+            let mut context = CheckContext::new(&vars, &models);
+            context.makes(&["score"]);
+            Filter { keep_if: "score >= 4".into(), reason: reason.into() }.check(&mut context);
+            let messages: Vec<&str> = context.problems().iter().map(|one| one.message.as_str()).collect();
+            assert!(messages.concat().contains(expected), "{reason}: {messages:?}");
+            assert_eq!(messages.len(), usize::from(!expected.is_empty()), "{reason}");
+        }
+    }
+}
