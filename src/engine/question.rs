@@ -3,12 +3,15 @@
 //! `ask` decides what is asked and how often; here is the order that nothing may be lost by: look whether
 //! the answer is there, reserve its cost, ask, and write the answer down before it is given back.
 
+use std::borrow::Cow;
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use super::ask::AskUnit;
 use super::spending::{Refused, Spending, WorstCase};
 use super::worker::Post;
-use crate::journal::{Answers, Kept, Key, Names, StorageError};
+use crate::journal::{Answers, Key, Names, StorageError};
 use crate::llm::{Completion, Meter, ModelError, ModelErrorKind, ModelRequest};
 use crate::record::Record;
 
@@ -33,6 +36,35 @@ impl From<StorageError> for Unasked {
     }
 }
 
+/// What the journal keeps of one request: the answer, or that it finally failed. Its names and those of its fields
+/// are in every answers' log.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum JournaledResponse<'a> {
+    /// The model answered.
+    Answer(Cow<'a, Completion>),
+    /// The request failed for this record; it is not asked again.
+    Failure(Cow<'a, ModelError>),
+}
+
+impl JournaledResponse<'_> {
+    /// The bytes for the journal, in JSON.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// What `encode` made these bytes of; none where they cannot be read, as if nothing had been found.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<JournaledResponse<'static>> {
+        serde_json::from_slice(bytes).ok()
+    }
+
+    pub(crate) fn into_result(self) -> Result<Completion, ModelError> {
+        match self {
+            Self::Answer(completion) => Ok(completion.into_owned()),
+            Self::Failure(error) => Err(error.into_owned()),
+        }
+    }
+}
+
 impl AskUnit {
     /// The answer to one request: found, or asked for and kept before it is given back.
     pub(super) async fn ask_once(
@@ -53,10 +85,9 @@ impl AskUnit {
             params.extend(request.params.clone());
             self.names(post, request, &params, record, sample)
         };
-        match answers.find(names).await? {
-            Some(Kept::Answer(completion)) => return Ok(Ok(*completion)),
-            Some(Kept::Failure(error)) => return Ok(Err(error)),
-            None => {}
+        let found = answers.find(names).await?;
+        if let Some(found) = found.and_then(|bytes| JournaledResponse::decode(&bytes)) {
+            return Ok(found.into_result());
         }
         let reserved = spending.reserve(most, answers).await;
         let Some(reserved) = reserved else { return Err(Unasked::OutOfBudget) };
@@ -81,7 +112,8 @@ impl AskUnit {
                 post.metrics.tokens(told.plus(estimated), completion.usage.is_told());
                 let (taken, spent) = reserved.settle(Some(completion.usage));
                 post.metrics.spend(taken);
-                answers.keep(names, &Kept::Answer(Box::new(completion.clone())), spent).await?;
+                let bytes = JournaledResponse::Answer(Cow::Borrowed(completion)).encode();
+                answers.keep(names, &bytes, true, spent).await?;
             }
             // What ends the run says nothing of the record.
             Err(error) if error.kind != ModelErrorKind::Record => {}
@@ -89,7 +121,8 @@ impl AskUnit {
                 post.metrics.attempts(error.attempts);
                 let (taken, spent) = reserved.settle(None);
                 post.metrics.spend(taken);
-                answers.keep(names, &Kept::Failure(error.clone()), spent).await?;
+                let bytes = JournaledResponse::Failure(Cow::Borrowed(error)).encode();
+                answers.keep(names, &bytes, false, spent).await?;
             }
         }
         Ok(answered)

@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::answers::{self, KIND, Kept, Names, Recovered};
+use super::answers::{self, KIND, Names, Recovered, Stored};
 use super::commits::Spent;
 use super::disk::{self, Disk, DiskFile};
 use super::frames::{self, Header};
@@ -70,8 +70,8 @@ impl Answers {
         let mut bytes = frames::header(KIND, of);
         // Written again, so that this log alone has all that unfinished items need.
         answers::push_out(&mut bytes, recovered.spent, Spent::default());
-        for (names, kept) in recovered.answers.values() {
-            answers::push(&mut bytes, *names, kept, recovered.spent, false, pack);
+        for (names, stored) in recovered.answers.values() {
+            answers::push(&mut bytes, *names, stored, recovered.spent, false);
         }
         let file = disk::begin(&**disk, path, &bytes, sync).map_err(|source| failed("make", source))?;
         let end = Arc::new(AtomicU64::new(bytes.len() as u64));
@@ -112,9 +112,9 @@ impl Answers {
         Ok((answers, AnswersThread(thread, failure)))
     }
 
-    /// The answer to a question that was asked before: in this run, or in one whose answers are reused. An
+    /// What was kept of a question that was asked before: in this run, or in one whose answers are reused. An
     /// error when the log has failed.
-    pub async fn find(&self, names: Names) -> Result<Option<Kept>, StorageError> {
+    pub async fn find(&self, names: Names) -> Result<Option<Vec<u8>>, StorageError> {
         // Nothing more is asked for once answers cannot be kept.
         if let Some(error) = self.failure.get() {
             return Err(error.clone());
@@ -123,23 +123,28 @@ impl Answers {
             let mut recovered = self.recovered.lock().unwrap_or_else(PoisonError::into_inner);
             recovered.answers.remove(&names.key)
         };
-        if let Some((_, kept)) = found {
+        if let Some(bytes) = found.and_then(|(_, stored)| stored.unpacked()) {
             self.found.fetch_add(1, SeqCst);
-            return Ok(Some(kept));
+            return Ok(Some(bytes));
         }
         let Some(reuse) = &self.reuse else { return Ok(None) };
-        let Some(completion) = reuse.take(&names.question).await? else { return Ok(None) };
-        let kept = Kept::Answer(Box::new(completion));
+        let Some(bytes) = reuse.take(&names.question).await? else { return Ok(None) };
         // Kept as this run's own: a later start finds it here and does not take another.
-        self.append(names, &kept, Spent::default(), true).await?;
+        self.append(names, &Stored::new(&bytes, true, self.pack), Spent::default(), true).await?;
         self.reused.fetch_add(1, SeqCst);
-        Ok(Some(kept))
+        Ok(Some(bytes))
     }
 
-    /// Keeps an answer and what the run has spent with it; returns once both are written, which a kill
-    /// cannot undo.
-    pub async fn keep(&self, names: Names, kept: &Kept, spent: Spent) -> Result<(), StorageError> {
-        self.append(names, kept, spent, false).await
+    /// Keeps what came of a question, and what the run has spent with it; returns once both are written, which a
+    /// kill cannot undo. `reusable` says whether another run may be given it for the same question.
+    pub async fn keep(
+        &self,
+        names: Names,
+        bytes: &[u8],
+        reusable: bool,
+        spent: Spent,
+    ) -> Result<(), StorageError> {
+        self.append(names, &Stored::new(bytes, reusable, self.pack), spent, false).await
     }
 
     /// Notes that a request goes out that may cost so much; returns once the log says so, which a kill cannot undo.
@@ -192,12 +197,12 @@ impl Answers {
     async fn append(
         &self,
         names: Names,
-        kept: &Kept,
+        stored: &Stored<'_>,
         spent: Spent,
         reused: bool,
     ) -> Result<(), StorageError> {
         let mut bytes = Vec::new();
-        answers::push(&mut bytes, names, kept, spent, reused, self.pack);
+        answers::push(&mut bytes, names, stored, spent, reused);
         let (written, ack) = oneshot::channel();
         let sent = self.work.send(Append::Answer { bytes, written }).await.is_ok();
         if sent && ack.await.is_ok() {

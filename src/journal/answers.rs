@@ -1,24 +1,24 @@
 //! The answers' log: what the model said, written before it is passed on, found again after a stop.
 //!
 //! Within a run an answer is found by record, sample and whole request, and only for items that are not
-//! done; across runs by the request alone, each answer used once. `answer_log` appends; this file has the
-//! format and the finding.
+//! done; across runs by the request alone, each answer used once. What an answer's bytes mean is known to those
+//! who make them. `answer_log` appends; this file has the format and the finding.
 //!
 //! ```text
-//! payload = item:u64 key:16 question:16 kind:u8 packed:u8 tokens:u64 cost:f64 body
+//! payload = item:u64 key:16 question:16 kind:u8 flags:u8 tokens:u64 cost:f64 body
 //! kind    = 0 an answer, 1 one of another run that is used again, 2 what is out
-//! body    = JSON, packed by zstd if smaller; of kind 2 tokens:u64 cost:f64, the most that the requests that are
-//!           out may cost, in place of what an earlier frame says
+//! flags   = 1 the body is packed by zstd, 2 it may be given to another run's same question
+//! body    = the answer's bytes; of kind 2 tokens:u64 cost:f64, the most that the requests that are out may
+//!           cost, in place of what an earlier frame says
 //! ```
+//! Logs of format 2, which `reuse` still reads, have no second flag: there the body itself tells.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::Read;
 
-use serde::{Deserialize, Serialize};
-
 use super::commits::Spent;
 use super::frames::{self, HEADER, Kind, LogError, read_u64};
-use crate::llm::{Completion, ModelError};
 
 pub(super) const KIND: Kind = Kind { magic: b"SMANSWER", name: "answers' log" };
 /// Bytes of a payload before its body.
@@ -29,18 +29,15 @@ const OUT: u8 = 2;
 const LEVEL: i32 = 1;
 /// An unpacked body is never longer: answers are cut at 8 MiB by the client.
 const LONGEST_BODY: u64 = 64 << 20;
+const PACKED: u8 = 1;
+const REUSABLE: u8 = 2;
+/// The oldest format whose answers can be used again.
+pub(super) const OLDEST_REUSED: u32 = 2;
+/// How a body of format 2 begins that another run may be given.
+const ANSWER_OF_FORMAT_2: &[u8] = br#"{"Answer":"#;
 
 /// A hash that names a question.
 pub type Key = [u8; 16];
-
-/// What is kept of one request: the answer, or that it finally failed.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub enum Kept {
-    /// The model answered.
-    Answer(Box<Completion>),
-    /// The request failed for this record; it is not asked again.
-    Failure(ModelError),
-}
 
 /// The two names of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,30 +50,62 @@ pub struct Names {
     pub question: Key,
 }
 
+/// An answer as its frame holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stored<'log> {
+    body: Cow<'log, [u8]>,
+    is_packed: bool,
+    /// Whether another run may be given it for the same question.
+    is_reusable: bool,
+}
+
+impl<'log> Stored<'log> {
+    /// Packs an answer if it gets smaller by it.
+    pub(super) fn new(bytes: &'log [u8], is_reusable: bool, pack: bool) -> Self {
+        let packed = if pack { zstd::bulk::compress(bytes, LEVEL).ok() } else { None };
+        match packed.filter(|packed| packed.len() < bytes.len()) {
+            Some(packed) => Self { body: packed.into(), is_packed: true, is_reusable },
+            None => Self { body: bytes.into(), is_packed: false, is_reusable },
+        }
+    }
+
+    /// The answer's bytes; none where they cannot be unpacked.
+    pub(super) fn unpacked(self) -> Option<Vec<u8>> {
+        if !self.is_packed {
+            return Some(self.body.into_owned());
+        }
+        let mut bytes = Vec::new();
+        let decoder = zstd::stream::read::Decoder::with_buffer(&*self.body).ok()?;
+        decoder.take(LONGEST_BODY + 1).read_to_end(&mut bytes).ok()?;
+        (bytes.len() as u64 <= LONGEST_BODY).then_some(bytes)
+    }
+
+    fn into_owned(self) -> Stored<'static> {
+        Stored { body: self.body.into_owned().into(), ..self }
+    }
+}
+
 /// One frame, read.
 struct Frame<'log> {
     names: Names,
     reused: bool,
     is_out: bool,
-    packed: bool,
     spent: Spent,
-    body: &'log [u8],
+    stored: Stored<'log>,
 }
 
 /// Adds the frame of one answer to `bytes`.
-pub(super) fn push(bytes: &mut Vec<u8>, names: Names, kept: &Kept, spent: Spent, reused: bool, pack: bool) {
-    let json = serde_json::to_vec(kept).unwrap_or_default();
-    let small = if pack { zstd::bulk::compress(&json, LEVEL).ok() } else { None };
-    let small = small.filter(|small| small.len() < json.len());
+pub(super) fn push(bytes: &mut Vec<u8>, names: Names, stored: &Stored<'_>, spent: Spent, reused: bool) {
+    let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
     frames::push(bytes, |bytes| {
         bytes.extend_from_slice(&names.item.to_le_bytes());
         bytes.extend_from_slice(&names.key);
         bytes.extend_from_slice(&names.question);
         bytes.push(u8::from(reused));
-        bytes.push(u8::from(small.is_some()));
+        bytes.push(flag(stored.is_packed, PACKED) | flag(stored.is_reusable, REUSABLE));
         bytes.extend_from_slice(&spent.tokens.to_le_bytes());
         bytes.extend_from_slice(&spent.cost.to_le_bytes());
-        bytes.extend_from_slice(small.as_ref().unwrap_or(&json));
+        bytes.extend_from_slice(&stored.body);
     });
 }
 
@@ -94,34 +123,29 @@ pub(super) fn push_out(bytes: &mut Vec<u8>, spent: Spent, out: Spent) {
 
 fn read(payload: &[u8]) -> Option<Frame<'_>> {
     let key = |at: usize| payload.get(at..at + 16)?.try_into().ok();
+    let flags = *payload.get(41)?;
     Some(Frame {
         names: Names { item: read_u64(payload, 0)?, key: key(8)?, question: key(24)? },
         reused: *payload.get(40)? == 1,
         is_out: *payload.get(40)? == OUT,
-        packed: *payload.get(41)? == 1,
         spent: Spent { tokens: read_u64(payload, 42)?, cost: f64::from_bits(read_u64(payload, 50)?) },
-        body: payload.get(FIXED..)?,
+        stored: Stored {
+            body: payload.get(FIXED..)?.into(),
+            is_packed: flags & PACKED != 0,
+            is_reusable: flags & REUSABLE != 0,
+        },
     })
 }
 
-fn kept(frame: &Frame<'_>) -> Option<Kept> {
-    if frame.packed {
-        let mut json = Vec::new();
-        let unpacked = zstd::stream::read::Decoder::with_buffer(frame.body).ok()?;
-        unpacked.take(LONGEST_BODY).read_to_end(&mut json).ok()?;
-        return serde_json::from_slice(&json).ok();
-    }
-    serde_json::from_slice(frame.body).ok()
-}
-
 fn out(frame: &Frame<'_>) -> Option<Spent> {
-    Some(Spent { tokens: read_u64(frame.body, 0)?, cost: f64::from_bits(read_u64(frame.body, 8)?) })
+    let body = &frame.stored.body;
+    Some(Spent { tokens: read_u64(body, 0)?, cost: f64::from_bits(read_u64(body, 8)?) })
 }
 
 /// Answers found in the logs of a run's earlier starts, of items that are not done.
 #[derive(Debug, Default)]
 pub(super) struct Recovered {
-    pub(super) answers: HashMap<Key, (Names, Kept)>,
+    pub(super) answers: HashMap<Key, (Names, Stored<'static>)>,
     /// What the run had spent at the last answer.
     pub(super) spent: Spent,
     /// What requests may have cost besides that were out at the end.
@@ -158,9 +182,7 @@ impl Recovered {
             if done(frame.names.item) {
                 return;
             }
-            if let Some(kept) = kept(&frame) {
-                self.answers.insert(frame.names.key, (frame.names, kept));
-            }
+            self.answers.insert(frame.names.key, (frame.names, frame.stored.into_owned()));
         })
     }
 }
@@ -177,13 +199,14 @@ impl Reusable {
     /// Adds the answers of one log of the other run. An answer that was written again by a later start of
     /// that run counts once; failures are not reused.
     pub(super) fn add(&mut self, number: u32, log: &[u8]) -> Result<(), LogError> {
-        if frames::check_header(log, KIND)?.is_none() {
-            return Ok(());
-        }
+        let Some(format) = frames::check_header_since(log, KIND, OLDEST_REUSED)? else { return Ok(()) };
         frames::each(log, HEADER, |offset, payload| {
-            let Some(frame) = read(payload) else { return };
-            let is_answer = matches!(kept(&frame), Some(Kept::Answer(_)));
-            if is_answer && self.seen.insert(frame.names.key) {
+            let Some(frame) = read(payload).filter(|frame| !frame.is_out) else { return };
+            let is_reusable = match format {
+                2 => frame.stored.unpacked().is_some_and(|bytes| bytes.starts_with(ANSWER_OF_FORMAT_2)),
+                _ => frame.stored.is_reusable,
+            };
+            if is_reusable && self.seen.insert(frame.names.key) {
                 self.unused.entry(frame.names.question).or_default().push_back((number, offset));
             }
         })?;
@@ -216,10 +239,32 @@ impl Reusable {
     }
 }
 
-/// The answer in the frame that starts with `bytes`.
-pub(super) fn answer_in(payload: &[u8]) -> Option<Completion> {
-    match kept(&read(payload)?)? {
-        Kept::Answer(completion) => Some(*completion),
-        Kept::Failure(_) => None,
+/// The bytes of the answer in a frame's payload.
+pub(super) fn answer_in(payload: &[u8]) -> Option<Vec<u8>> {
+    read(payload)?.stored.unpacked()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_kept_is_found_byte_by_byte(
+            item: u64, key: Key, question: Key, answer: Vec<u8>, times in 1_usize..50, reusable: bool, pack: bool
+        ) {
+            let names = Names { item, key, question };
+            let answer = answer.repeat(times);
+            let mut log = frames::header(KIND, frames::OF_TEST);
+            push(&mut log, names, &Stored::new(&answer, reusable, pack), Spent::default(), false);
+            let mut recovered = Recovered::default();
+            prop_assert_eq!(recovered.add(&log, true, |_| false), Ok(log.len() as u64));
+            let (found, stored) = recovered.answers.remove(&key).unwrap();
+            prop_assert_eq!((found, stored.unpacked()), (names, Some(answer)));
+            let mut other = Reusable::default();
+            other.add(0, &log).unwrap();
+            prop_assert_eq!(other.take(&question).is_some(), reusable);
+        }
     }
 }

@@ -37,8 +37,7 @@ pub(super) fn move_aside(shared: &Arc<dyn Disk>, root: &Path) -> Result<Option<P
     // Locked first: a run that another process works on is not pulled from under it.
     let lock = Lock::take(Arc::clone(shared), root)?;
     // One whose manifest is lost or damaged is moved all the same: this is the way out of it.
-    let manifest = recover::manifest(disk, root).ok().flatten();
-    let stamp = manifest.map_or_else(|| "old".to_owned(), |manifest| manifest.started);
+    let stamp = recover::started(disk, root).unwrap_or_else(|| "old".to_owned());
     tell_of_batches(disk, root);
     let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut target = root.with_file_name(format!("{name}.{stamp}"));

@@ -83,6 +83,9 @@ impl RunDirectory {
         if wanted.fresh
             && disk.length(root).map_err(|source| StorageError::new("look at", root, source))?.is_some()
         {
+            if wanted.reuse_moved {
+                recover::refuse_unreadable_answers(&*disk, root)?;
+            }
             moved = move_aside(&disk, root)?;
         }
         if moved.is_none() {

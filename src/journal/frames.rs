@@ -13,7 +13,7 @@
 use super::manifest::RunId;
 
 /// The version of the logs that this program writes and reads.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 /// Bytes before the first frame.
 pub(super) const HEADER: usize = 40;
 /// Bytes before a frame's payload.
@@ -103,20 +103,36 @@ pub(super) fn push(bytes: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
 
 /// Checks a log's first bytes; none when the log ends within them, as one whose making was cut off.
 pub(super) fn check_header(log: &[u8], kind: Kind) -> Result<Option<Header>, LogError> {
+    match check_version(log, kind, VERSION)? {
+        Some(_) => read_header(log, kind).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The same of a log that may be of an older format, down to `oldest`; tells which it is.
+pub(super) fn check_header_since(log: &[u8], kind: Kind, oldest: u32) -> Result<Option<u32>, LogError> {
+    let Some(version) = check_version(log, kind, oldest)? else { return Ok(None) };
+    read_header(log, kind).map(|_| Some(version))
+}
+
+fn check_version(log: &[u8], kind: Kind, oldest: u32) -> Result<Option<u32>, LogError> {
     let magic = &log[..log.len().min(8)];
     if !kind.magic.starts_with(magic) {
         return Err(LogError::Foreign(kind.name));
     }
     match read_u32(log, 8) {
-        Some(VERSION) | None => {}
-        Some(found) => return Err(LogError::Version { found }),
+        Some(found) if !(oldest..=VERSION).contains(&found) => Err(LogError::Version { found }),
+        found => Ok(found.filter(|_| log.len() >= HEADER)),
     }
-    let Some(first_bytes) = log.get(..HEADER) else { return Ok(None) };
-    let (fields, crc) = first_bytes.split_at(HEADER - 4);
+}
+
+fn read_header(log: &[u8], kind: Kind) -> Result<Header, LogError> {
+    let first_bytes = log.get(..HEADER).unwrap_or_default();
+    let (fields, crc) = first_bytes.split_at(first_bytes.len().saturating_sub(4));
     let run = fields.last_chunk().map(|bytes| RunId::from(*bytes));
     match (read_u32(fields, 12), read_u32(fields, 16), run, read_u32(crc, 0)) {
         (Some(generation), Some(first), Some(run), Some(crc)) if crc == crc32fast::hash(fields) => {
-            Ok(Some(Header { run, generation, first }))
+            Ok(Header { run, generation, first })
         }
         _ => Err(LogError::Foreign(kind.name)),
     }
@@ -185,6 +201,10 @@ pub(super) fn read_u64(bytes: &[u8], at: usize) -> Option<u64> {
 }
 
 #[cfg(test)]
+#[path = "../../fuzz/fuzz_targets/framed.rs"]
+mod framed;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -238,6 +258,16 @@ mod tests {
             assert_eq!(stretches.len(), 1);
             assert_eq!(stretches[0].0, offset);
         }
+    }
+
+    #[test]
+    fn the_logs_that_fuzz_targets_make_are_read() {
+        let payloads: [&[u8]; 2] = [b"one", b"three"];
+        let log = framed::log(KIND.magic, &payloads);
+        assert!(check_header(&log, KIND).unwrap().is_some());
+        let mut found = Vec::new();
+        assert_eq!(each(&log, HEADER, |_, payload| found.push(payload)), Ok(log.len() as u64));
+        assert_eq!(found, payloads);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::batches::{hex, unhex};
 
 /// The version of the run directory that this program writes and reads.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 
 /// What tells one run from all others: drawn when it is made, and written into each of its logs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -36,7 +36,7 @@ mod start;
 mod writer;
 
 pub use answer_log::{Answers, AnswersThread};
-pub use answers::{Kept, Key, Names};
+pub use answers::{Key, Names};
 pub use array::write_array;
 pub use batch_files::{BatchFiles, BatchThread};
 pub use batches::{BatchEvent, OpenBatch, hex, unhex};

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::answers::OLDEST_REUSED;
 use super::frames::LogError;
 use super::manifest::FORMAT;
 use super::writer::StorageError;
@@ -30,8 +31,11 @@ pub enum OpenError {
     },
     /// Made by another version of the program.
     #[error(
-        "`{path}` has format {found}, this program reads format {FORMAT}\n\
-         hint: finish it with the version that began it, or begin anew with `--fresh`"
+        "`{path}` has format {found}; this program reads and writes format {FORMAT}\n\
+         hint: finish it with the {} release of the program that began it, or begin anew with `--fresh`, which moves \
+         it aside as it is; {}",
+        if *found < u64::from(FORMAT) { "earlier" } else { "later" },
+        answers_of(*found)
     )]
     Format {
         /// The directory.
@@ -93,6 +97,18 @@ pub enum OpenError {
     /// The system refused an operation.
     #[error(transparent)]
     Storage(#[from] StorageError),
+}
+
+/// What becomes of the answers of a run of another format.
+fn answers_of(format: u64) -> String {
+    match (u64::from(OLDEST_REUSED)..u64::from(FORMAT)).contains(&format) {
+        true => {
+            "with `--reuse-answers` besides, questions that are still the same are not asked again".to_owned()
+        }
+        false => format!(
+            "its answers cannot be used again, since those of formats {OLDEST_REUSED} to {FORMAT} alone are read"
+        ),
+    }
 }
 
 /// The first of what was found, indented.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use roaring::RoaringTreemap;
 
-use super::answers::{Recovered, Reusable};
+use super::answers::{OLDEST_REUSED, Recovered, Reusable};
 use super::commits::{AnswersFrom, Done, Spent};
 use super::directory::RunDirectory;
 use super::disk::{self, Disk};
@@ -90,6 +90,28 @@ pub(super) fn manifest(disk: &dyn Disk, root: &Path) -> Result<Option<Manifest>,
         return Err(OpenError::Format { path: root.to_owned(), found });
     }
     Ok(Some(serde_json::from_value(value).map_err(damaged)?))
+}
+
+/// When a run of any format was first started, fit for a file's name; none where nothing tells.
+pub(super) fn started(disk: &dyn Disk, root: &Path) -> Option<String> {
+    let bytes = read(disk, &root.join("manifest.json")).ok()??;
+    let manifest: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
+    let started = manifest.get("started")?.as_str()?;
+    let is_time = |byte: u8| byte.is_ascii_digit() || byte == b'-' || byte == b'_';
+    (!started.is_empty() && started.bytes().all(is_time)).then(|| started.to_owned())
+}
+
+/// Refuses a run whose answers are of a format that is not read, before it is moved aside for the sake of them.
+/// Where no manifest tells, the logs do, later.
+pub(super) fn refuse_unreadable_answers(disk: &dyn Disk, root: &Path) -> Result<(), OpenError> {
+    match manifest(disk, root) {
+        Err(OpenError::Format { found, path })
+            if !(u64::from(OLDEST_REUSED)..=u64::from(FORMAT)).contains(&found) =>
+        {
+            Err(OpenError::Format { found, path })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What the commit logs of all starts say, added up.
@@ -198,7 +220,7 @@ fn read_from(disk: &dyn Disk, path: &Path, from: u64) -> Result<Option<(Vec<u8>,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::answers::{self, Kept, Names};
+    use crate::journal::answers::{self, Names, Stored};
     use crate::journal::commits::{self, Group, Outcome};
     use crate::journal::frames;
     use proptest::prelude::*;
@@ -215,15 +237,9 @@ mod tests {
         let mut log = frames::header(answers::KIND, frames::OF_TEST);
         for item in 0_u8..3 {
             let names = Names { item: item.into(), key: [item; 16], question: [9; 16] };
-            let completion = crate::llm::Completion { text: "yes ".repeat(200), ..Default::default() };
-            answers::push(
-                &mut log,
-                names,
-                &Kept::Answer(Box::new(completion)),
-                Spent::default(),
-                false,
-                item == 1,
-            );
+            let answer = "yes ".repeat(200);
+            let stored = Stored::new(answer.as_bytes(), true, item == 1);
+            answers::push(&mut log, names, &stored, Spent::default(), false);
         }
         log
     }

@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::answers::{Key, Reusable, answer_in};
 use super::disk::Disk;
 use super::writer::StorageError;
-use crate::llm::Completion;
 
 /// Bytes before a frame's payload: its length and its checksum.
 const FRAME: u64 = 8;
@@ -27,7 +26,7 @@ impl Reuse {
     }
 
     /// Takes an unused answer to a question.
-    pub(super) async fn take(&self, question: &Key) -> Result<Option<Completion>, StorageError> {
+    pub(super) async fn take(&self, question: &Key) -> Result<Option<Vec<u8>>, StorageError> {
         let place = self.index.lock().unwrap_or_else(PoisonError::into_inner).take(question);
         let Some((log, offset)) = place else { return Ok(None) };
         let Some(path) = self.logs.get(log as usize).cloned() else { return Ok(None) };
@@ -37,7 +36,7 @@ impl Reuse {
     }
 }
 
-fn read(disk: &dyn Disk, path: &Path, offset: u64) -> Result<Option<Completion>, StorageError> {
+fn read(disk: &dyn Disk, path: &Path, offset: u64) -> Result<Option<Vec<u8>>, StorageError> {
     let failed = |source| StorageError::new("read", path, source);
     let head = disk.read_at(path, offset, FRAME as usize).map_err(failed)?;
     let length = head.first_chunk::<4>().map_or(0, |bytes| u32::from_le_bytes(*bytes));

@@ -260,9 +260,9 @@ impl Existing {
     fn write_answers(&self, of: Header, answers: &Recovered) -> Result<u64, OpenError> {
         let mut file = self.new_log(&recover::answers_path(&self.root, of.generation))?;
         file.write(&frames::header(answers::KIND, of))?;
-        for (names, kept) in answers.answers.values() {
+        for (names, stored) in answers.answers.values() {
             let mut bytes = Vec::new();
-            answers::push(&mut bytes, *names, kept, answers.spent, false, true);
+            answers::push(&mut bytes, *names, stored, answers.spent, false);
             file.write(&bytes)?;
         }
         file.sync()?;

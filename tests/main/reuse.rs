@@ -1,9 +1,11 @@
 //! Answers outlive a run: after a change only what really changed is asked for, and each answer is used once.
 
+use std::path::Path;
 use std::time::Duration;
 
-use crate::child::{answering, ids, rows_folder};
+use crate::child::{answer, answering, ids, rows_folder};
 use crate::harness::{outputs, stderr, stdout, synthmill};
+use crate::model_server::{ModelServer, Reply};
 
 const RUN: &[&str] = &["run", "p.yaml", "--out", "out"];
 
@@ -55,9 +57,9 @@ fn equal_questions_are_different_samples_and_each_answer_is_used_once() {
 
 #[test]
 fn rejected_items_are_tried_again_and_take_their_places() {
-    let ill = crate::model_server::ModelServer::start(|question| match question.prompt.contains("topic 7") {
-        true => crate::model_server::Reply::error(400, "content_filter", "refused"),
-        false => crate::child::answer(question),
+    let ill = ModelServer::start(|question| match question.prompt.contains("topic 7") {
+        true => Reply::error(400, "content_filter", "refused"),
+        false => answer(question),
     });
     let dir = rows_folder(30, 4, &ill.url);
     synthmill(dir.path(), RUN, 0);
@@ -78,4 +80,66 @@ fn rejected_items_are_tried_again_and_take_their_places() {
     assert_eq!(ids(&out), 30);
     let repaired = synthmill(dir.path(), &["repair", "out"], 0);
     assert!(stdout(&repaired).contains("nothing to do"), "{}", stdout(&repaired));
+}
+
+#[test]
+fn a_run_of_an_earlier_format_is_refused_and_its_answers_are_used_again() {
+    let server = ModelServer::start(|question| match question.prompt.contains("topic 7") {
+        true => Reply::error(400, "content_filter", "refused"),
+        false => answer(question),
+    });
+    let dir = rows_folder(30, 4, &server.url);
+    let out = dir.path().join("out");
+    synthmill(dir.path(), RUN, 0);
+    put_back_to_format_2(&out);
+    for command in [RUN, &["repair", "out"], &["retry-rejected", "out"], &["status", "out"]] {
+        let told = stderr(&synthmill(dir.path(), command, 3));
+        for part in ["has format 2", "reads and writes format 3", "earlier release", "--reuse-answers"] {
+            assert!(told.contains(part), "{command:?}: {told}");
+        }
+    }
+    synthmill(dir.path(), &[RUN, &["--fresh", "--reuse-answers"]].concat(), 0);
+    assert_eq!(server.questions().len(), 31, "a failure is another run's own; all else was there");
+    assert_eq!(ids(&out), 30);
+
+    // What is older still holds nothing of use, and is not moved for the sake of it.
+    put_format(&out.join("manifest.json"), 1);
+    let told = stderr(&synthmill(dir.path(), &[RUN, &["--fresh", "--reuse-answers"]].concat(), 3));
+    assert!(told.contains("has format 1") && told.contains("cannot be used again"), "{told}");
+    assert!(out.join("manifest.json").exists());
+    synthmill(dir.path(), &[RUN, &["--fresh"]].concat(), 0);
+    assert_eq!(server.questions().len(), 31 + 30);
+}
+
+/// Makes of a run one of format 2, in which nothing but the answer itself told whether another run may have it.
+fn put_back_to_format_2(out: &Path) {
+    put_format(&out.join("manifest.json"), 2);
+    for entry in std::fs::read_dir(out.join("journal")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if !name.ends_with(".log") {
+            continue;
+        }
+        let mut log = std::fs::read(&path).unwrap();
+        log[8..12].copy_from_slice(&2_u32.to_le_bytes());
+        let crc = crc32fast::hash(&log[..36]);
+        log[36..40].copy_from_slice(&crc.to_le_bytes());
+        let mut at = 40;
+        while name.starts_with("answers-") && at < log.len() {
+            let length = u32::from_le_bytes(log[at..at + 4].try_into().unwrap()) as usize;
+            let payload = at + 8..at + 8 + length;
+            log[payload.start + 41] &= 1;
+            let crc = crc32fast::hash(&log[payload.clone()]);
+            log[at + 4..at + 8].copy_from_slice(&crc.to_le_bytes());
+            at = payload.end;
+        }
+        std::fs::write(path, log).unwrap();
+    }
+}
+
+fn put_format(manifest: &Path, format: u32) {
+    let json = std::fs::read(manifest).unwrap();
+    let mut json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    json["format"] = format.into();
+    std::fs::write(manifest, json.to_string()).unwrap();
 }
