@@ -76,23 +76,31 @@ pub(super) fn rows(schema: &Value, prefix: &str) -> String {
     let properties: Vec<(&String, &Value)> = properties.into_iter().flatten().collect();
     let common = |name: &str| prefix.is_empty() && COMMON_KEYS.contains(&name);
     let (last, own): (Vec<_>, Vec<_>) = properties.into_iter().partition(|(name, _)| common(name));
-    for (name, field) in own.into_iter().chain(last) {
+    for (name, field) in own {
         let default = match field.get("default") {
             Some(Value::Null) | None if required.contains(&name.as_str()) => "required".to_owned(),
             Some(Value::Null) | None => String::new(),
             Some(value) => format!("`{value}`"),
         };
-        let description = field.get("description").and_then(Value::as_str).unwrap_or_default();
-        let _ = writeln!(
-            text,
-            "| `{prefix}{name}` | {} | {} | {} |",
-            cell(&type_words(field)),
-            cell(&default),
-            cell(&with_choices(description, field)),
-        );
+        row(&mut text, &format!("{prefix}{name}"), &default, field);
         text.push_str(&inner_rows(field, &format!("{prefix}{name}")));
     }
+    // Options whose names are the user's own.
+    let named = schema.get("additionalProperties").filter(|values| prefix.is_empty() && values.is_object());
+    named.iter().for_each(|values| row(&mut text, "NAME", "", values));
+    last.iter().for_each(|(name, field)| row(&mut text, name, "", field));
     text
+}
+
+fn row(text: &mut String, name: &str, default: &str, field: &Value) {
+    let description = field.get("description").and_then(Value::as_str).unwrap_or_default();
+    let _ = writeln!(
+        text,
+        "| `{name}` | {} | {} | {} |",
+        cell(&type_words(field)),
+        cell(default),
+        cell(&with_choices(description, field)),
+    );
 }
 
 fn inner_rows(field: &Value, name: &str) -> String {
