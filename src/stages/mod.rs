@@ -13,6 +13,7 @@ mod plan_questions;
 mod prompt;
 mod sample_injections;
 mod section;
+mod set;
 mod sink;
 mod split;
 
@@ -33,6 +34,7 @@ pub static STAGES: &[StageType] = &[
     StageType::of::<llm::Llm>(),
     StageType::of::<parse::Parse>(),
     StageType::of::<cot_expand::CotExpand>(),
+    StageType::of::<set::Set>(),
     StageType::of::<filter::Filter>(),
     StageType::of::<split::Split>(),
     StageType::of::<sink::Sink>(),
