@@ -19,7 +19,7 @@ fn row() -> serde_json::Value {
 }
 
 /// Stages with the place of a field.
-const PLACES: [&str; 19] = [
+const PLACES: [&str; 23] = [
     "prompt: {user: '{{ FIELD }}'}",
     "prompt: {user: '{% for x in FIELD %}{{ x }}{% endfor %}'}",
     "prompt: {user: '{{ FIELD + 1 }}'}",
@@ -31,6 +31,10 @@ const PLACES: [&str; 19] = [
     "cot_expand: {question: FIELD, answer: text, steps: text}",
     "cot_expand: {question: text, answer: FIELD, steps: text}",
     "cot_expand: {question: text, answer: text, steps: FIELD}",
+    "set: {made: '{{ FIELD }}'}",
+    "set: {made: {expr: 'FIELD + 1'}, again: '{{ made }}'}",
+    "set: {text: {expr: FIELD}, again: '{{ text.title }}'}",
+    "filter: {keep_if: FIELD > 1}",
     "split: {ratios: {a: 1, b: 1}, by: FIELD}",
     "split: {ratios: {a: 1, b: 1}, by: '[FIELD]'}",
     "split: {rules: [{when: FIELD, to: a}, {to: b}]}",
@@ -82,5 +86,5 @@ async fn what_is_accepted_is_right() {
             }
         }
     }
-    assert_eq!((accepted, refused), (99, 148));
+    assert_eq!((accepted, refused), (117, 182));
 }
