@@ -1,7 +1,7 @@
 //! A record: the JSON object that flows through a pipeline, with the id that says where it came from.
 //!
 //! Every stage reads and writes fields here. Ids are given by the engine (`engine::admission` numbers
-//! items, `engine::worker` adds a branch for each child), never by a stage. What happened to a record on
+//! items, `engine::execute` adds a branch for each child, `engine::block` for each pass and element), never by a stage. What happened to a record on
 //! its way (model calls, draws) travels beside the fields and ends in `provenance/`.
 
 use std::fmt;
@@ -82,6 +82,12 @@ impl RecordId {
         Self { item, path: Vec::new() }
     }
 
+    /// Whether this is the id of `outer`, or of a record that came of it.
+    #[must_use]
+    pub fn is_within(&self, outer: &Self) -> bool {
+        self.item == outer.item && self.path.starts_with(&outer.path)
+    }
+
     /// The id of child `index` of this record in `stage`.
     #[must_use]
     pub fn child(&self, stage: &Arc<str>, index: u32) -> Self {
@@ -115,6 +121,23 @@ pub struct Provenance {
     pub calls: Vec<Arc<Call>>,
     /// Values drawn at random for this record, by stage id.
     pub draws: Map<String, Value>,
+    /// Passes and elements of blocks that failed and were left out.
+    pub skipped: Vec<Skipped>,
+}
+
+/// A pass or an element of a block that failed and was left out.
+#[derive(Debug, Clone, Serialize)]
+pub struct Skipped {
+    /// The id of its record.
+    pub id: RecordId,
+    /// The stage that could not handle it; none where it was dropped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stage: Option<Arc<str>>,
+    /// The class of the error, or the reason for which it was dropped.
+    pub class: String,
+    /// What went wrong; none where it was dropped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// What one `llm` stage did for one record.

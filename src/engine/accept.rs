@@ -7,16 +7,20 @@
 
 use std::collections::BTreeMap;
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use crate::journal::{Lines, Outcome};
 
 /// An item that may be committed now.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Ready {
     pub(crate) item: u64,
     pub(crate) outcome: Outcome,
     pub(crate) lines: Lines,
     /// It ended ok but comes behind the last one wanted.
     pub(crate) surplus: bool,
+    /// Its room in the run.
+    pub(crate) room: Option<OwnedSemaphorePermit>,
 }
 
 /// Puts items in order and counts the accepted ones.
@@ -25,7 +29,7 @@ pub(crate) struct InOrder {
     wanted: u64,
     accepted: u64,
     next: u64,
-    waiting: BTreeMap<u64, (Outcome, Lines)>,
+    waiting: BTreeMap<u64, (Outcome, Lines, Option<OwnedSemaphorePermit>)>,
 }
 
 impl InOrder {
@@ -50,11 +54,17 @@ impl InOrder {
     }
 
     /// Takes an item that has ended; gives those that may be committed, in order.
-    pub(crate) fn push(&mut self, item: u64, outcome: Outcome, lines: Lines) -> Vec<Ready> {
-        self.waiting.insert(item, (outcome, lines));
+    pub(crate) fn push(
+        &mut self,
+        item: u64,
+        outcome: Outcome,
+        lines: Lines,
+        room: Option<OwnedSemaphorePermit>,
+    ) -> Vec<Ready> {
+        self.waiting.insert(item, (outcome, lines, room));
         let mut ready = Vec::new();
-        while let Some((outcome, lines)) = self.waiting.remove(&self.next) {
-            ready.push(self.decide(self.next, outcome, lines));
+        while let Some((outcome, lines, room)) = self.waiting.remove(&self.next) {
+            ready.push(self.decide(self.next, outcome, lines, room));
             self.next += 1;
         }
         ready
@@ -63,15 +73,24 @@ impl InOrder {
     /// What still waits once enough were accepted: all of it is surplus.
     pub(crate) fn rest(&mut self) -> Vec<Ready> {
         let waiting = std::mem::take(&mut self.waiting);
-        waiting.into_iter().map(|(item, (outcome, lines))| self.decide(item, outcome, lines)).collect()
+        waiting
+            .into_iter()
+            .map(|(item, (outcome, lines, room))| self.decide(item, outcome, lines, room))
+            .collect()
     }
 
-    fn decide(&mut self, item: u64, outcome: Outcome, lines: Lines) -> Ready {
+    fn decide(
+        &mut self,
+        item: u64,
+        outcome: Outcome,
+        lines: Lines,
+        room: Option<OwnedSemaphorePermit>,
+    ) -> Ready {
         if self.is_reached() {
-            return Ready { item, outcome: Outcome::Dropped, lines: Vec::new(), surplus: true };
+            return Ready { item, outcome: Outcome::Dropped, lines: Vec::new(), surplus: true, room };
         }
         self.accepted += u64::from(outcome == Outcome::Ok);
-        Ready { item, outcome, lines, surplus: false }
+        Ready { item, outcome, lines, surplus: false, room }
     }
 }
 
@@ -85,18 +104,18 @@ mod tests {
         let numbers = |ready: Vec<Ready>| -> Vec<(u64, bool)> {
             ready.into_iter().map(|ready| (ready.item, ready.surplus)).collect()
         };
-        assert_eq!(numbers(order.push(3, Outcome::Ok, Vec::new())), []);
-        assert_eq!(numbers(order.push(0, Outcome::Ok, Vec::new())), [(0, false)]);
-        assert_eq!(numbers(order.push(4, Outcome::Ok, Vec::new())), []);
+        assert_eq!(numbers(order.push(3, Outcome::Ok, Vec::new(), None)), []);
+        assert_eq!(numbers(order.push(0, Outcome::Ok, Vec::new(), None)), [(0, false)]);
+        assert_eq!(numbers(order.push(4, Outcome::Ok, Vec::new(), None)), []);
         assert!(!order.is_reached() && order.holds(4));
-        assert_eq!(numbers(order.push(2, Outcome::Ok, Vec::new())), []);
+        assert_eq!(numbers(order.push(2, Outcome::Ok, Vec::new(), None)), []);
         assert_eq!(
-            numbers(order.push(1, Outcome::Rejected, Vec::new())),
+            numbers(order.push(1, Outcome::Rejected, Vec::new(), None)),
             [(1, false), (2, false), (3, true), (4, true)]
         );
         assert!(order.is_reached());
         assert_eq!(order.accepted(), 2);
-        order.push(9, Outcome::Ok, Vec::new());
+        order.push(9, Outcome::Ok, Vec::new(), None);
         assert_eq!(numbers(order.rest()), [(9, true)]);
     }
 }

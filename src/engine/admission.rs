@@ -2,8 +2,8 @@
 //! place that waits for room.
 //!
 //! The source part runs on a thread of its own, since it reads files; a small channel of units joins it to
-//! the admission task. A permit is taken for each item here and given back by the ledger when the item has
-//! ended, so nothing further on ever has to refuse work.
+//! the admission task. Each item gets room here that the ledger holds until the item has ended, so nothing
+//! further on ever has to refuse work.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -11,7 +11,8 @@ use std::sync::Arc;
 use roaring::RoaringTreemap;
 use tokio::sync::Semaphore;
 
-use super::event::{Fact, FatalError, Live};
+use super::chain::Entry;
+use super::event::{FatalError, InFlightRecord, LedgerEvent};
 use super::stop::Stop;
 use crate::record::RecordId;
 use crate::stage::{Derive, LeftOut, Source, SourceFailure, StageError, Unit};
@@ -142,9 +143,10 @@ pub(crate) struct Admission {
     pub(crate) units: async_channel::Receiver<Produced>,
     pub(crate) done: RoaringTreemap,
     pub(crate) limit: u64,
-    pub(crate) permits: Arc<Semaphore>,
-    pub(crate) facts: async_channel::Sender<Fact>,
-    pub(crate) first: async_channel::Sender<Live>,
+    /// Room for items in flight.
+    pub(crate) room: Arc<Semaphore>,
+    pub(crate) ledger: async_channel::Sender<LedgerEvent>,
+    pub(crate) first: Entry,
     pub(crate) stop: Stop,
 }
 
@@ -163,40 +165,43 @@ impl Admission {
             let unit = match unit {
                 Ok(unit) => unit,
                 Err(SourceFailure { unit, message }) => {
-                    let _ = self.facts.send(Fact::SourceFailed { unit, message }).await;
-                    let _ = self.facts.send(Fact::Unit { items: 0 }).await;
+                    let _ = self.ledger.send(LedgerEvent::SourceFailed { unit, message }).await;
+                    let _ = self.ledger.send(LedgerEvent::Unit { items: 0 }).await;
                     continue;
                 }
             };
             let items = u32::try_from(unit.records.len()).unwrap_or(u32::MAX);
-            let _ = self.facts.send(Fact::Unit { items }).await;
+            let _ = self.ledger.send(LedgerEvent::Unit { items }).await;
             for mut record in unit.records {
                 if item >= self.limit {
                     return;
                 }
                 if !self.done.contains(item) {
                     record.id = RecordId::item(item);
-                    if !self.admit(Live { record, lines: Vec::new(), written: false }).await {
+                    if !self.admit(InFlightRecord { record, ..InFlightRecord::default() }).await {
                         return;
                     }
                 }
                 item += 1;
             }
         }
-        let _ = self.facts.send(Fact::SourceEnded { items: item }).await;
+        let _ = self.ledger.send(LedgerEvent::SourceEnded { items: item }).await;
     }
 
     /// Waits for room; false when the run is being stopped.
-    async fn admit(&self, live: Live) -> bool {
-        let permit = tokio::select! {
+    async fn admit(&self, record: InFlightRecord) -> bool {
+        let room = tokio::select! {
             biased;
             () = self.stop.draining() => return false,
-            permit = self.permits.acquire() => permit,
+            room = Arc::clone(&self.room).acquire_owned() => room,
         };
-        let Ok(permit) = permit else { return false };
-        permit.forget();
-        let item = live.record.id.item;
-        self.facts.send(Fact::Admitted { item }).await.is_ok() && self.first.send(live).await.is_ok()
+        let Ok(room) = room else { return false };
+        let item = record.record.id.item;
+        if self.ledger.send(LedgerEvent::Admitted { item, room }).await.is_err() {
+            return false;
+        }
+        self.first.take(record).await;
+        true
     }
 }
 

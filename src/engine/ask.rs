@@ -1,28 +1,24 @@
 //! The unit of an `llm` stage and the `parse` stage after it: ask, read, ask again, fall back.
 //!
 //! Both stages stay ignorant of each other and of this: `llm` makes a question, `parse` says whether an
-//! answer will do and what `on_error` wants. Each record is asked in a task of its own, at most as many at
-//! a time as the model allows, so that a slow answer delays only its own record. HTTP retries are the
-//! model client's; a re-ask here is a new question.
+//! answer will do and what `on_error` wants. Who answers is `answering`'s affair, HTTP retries are the model
+//! client's; a re-ask here is a new question.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
 
-use futures::FutureExt;
 use rand::RngExt;
 use tokio::sync::Semaphore;
-use tokio_util::task::TaskTracker;
 
-use super::event::{Fact, FatalError, Live};
-use super::question::{Unasked, With};
+use super::answering::Question;
+use super::event::{FatalError, Halt};
+use super::execute::{Became, BuiltStage, Ending, Executor, Failure};
+use super::metrics::StageMetrics;
 use super::reask::{Again, Chain};
-use super::stop::Stop;
-use super::worker::{Failure, Post, panicked};
 use crate::config::Prices;
 use crate::draw::Draws;
-use crate::journal::StorageError;
-use crate::llm::{Completion, HEURISTIC, MOCK, Model, ModelError, ModelErrorKind, ModelRequest, NO_CONTENT};
+use crate::llm::{
+    Client, Completion, HEURISTIC, MOCK, Model, ModelError, ModelErrorKind, ModelRequest, NO_CONTENT,
+};
 use crate::record::{Call, Exchange, Record};
 use crate::stage::{Ask, OnError, Read, StageError};
 use crate::template::Expression;
@@ -32,6 +28,9 @@ const PER_RECORD: &str = "per_record";
 
 /// An `llm` stage, the `parse` stage joined with it, and the model they ask.
 pub(crate) struct AskUnit {
+    /// The path of the `llm` stage.
+    pub(crate) path: Arc<str>,
+    pub(crate) metrics: Arc<StageMetrics>,
     pub(crate) ask: Box<dyn Ask>,
     pub(crate) reader: Option<Reader>,
     pub(crate) model_name: Arc<str>,
@@ -40,14 +39,12 @@ pub(crate) struct AskUnit {
     pub(crate) prices: Prices,
     /// What else is the same in every request and changes the answers.
     pub(crate) always: serde_json::Value,
-    pub(crate) model: Arc<dyn Model>,
+    pub(crate) model: Arc<Client>,
     pub(crate) params: serde_json::Map<String, serde_json::Value>,
     /// Draws the seed of each request, where `seed: per_record` asks for one.
     pub(crate) draws: Draws,
     /// Answers where a chain says `heuristic`.
     pub(crate) heuristic: Arc<dyn Model>,
-    /// Places of the model, shared by every stage that asks it.
-    pub(crate) places: Arc<Semaphore>,
     /// How many answers may be read at a time whose reading may take long.
     pub(crate) long_readings: Semaphore,
 }
@@ -59,82 +56,28 @@ pub(crate) struct Reader {
     pub(crate) read: Arc<dyn Read>,
 }
 
-/// How a record leaves the unit.
-pub(crate) enum Asked {
-    Answered,
-    Failed(Failure),
-    Fatal(FatalError),
-    /// The answer cannot be kept.
-    Storage(StorageError),
-    /// The request might exceed the budget.
-    OutOfBudget,
-    /// The run was given up, or stopped, while the question was out.
-    Aborted,
-}
-
-/// Runs the unit until its input ends, and then until its last answer has come.
-pub(crate) async fn run(post: Post, unit: AskUnit, with: With, stop: Stop, tasks: TaskTracker) {
-    let unit = Arc::new(unit);
-    let post = Arc::new(post);
-    while let Ok(live) = post.input.recv().await {
-        post.metrics.receive(post.input.len());
-        let Ok(place) = Arc::clone(&unit.places).acquire_owned().await else { return };
-        let (unit, post, with, stop) = (Arc::clone(&unit), Arc::clone(&post), with.clone(), stop.clone());
-        tasks.spawn(async move {
-            let mut live = live;
-            let begin = Instant::now();
-            let work =
-                AssertUnwindSafe(unit.answer(&post, &mut live.record, Some(&with), &stop)).catch_unwind();
-            let asked = work.await.unwrap_or_else(|panic| Asked::Failed(Failure::of(&panicked(&*panic))));
-            post.metrics.work(begin.elapsed());
-            // Given back before the record goes on: a full channel must not hold a place at the model.
-            drop(place);
-            leave(&post, live, asked).await;
-        });
-    }
-}
-
-async fn leave(post: &Post, live: Live, asked: Asked) {
-    match asked {
-        Asked::Answered => post.pass(live).await,
-        Asked::Failed(failure) => post.reject(live, failure).await,
-        Asked::Fatal(error) => {
-            let _ = post.facts.send(Fact::Fatal(error)).await;
-        }
-        Asked::Storage(error) => {
-            let _ = post.facts.send(Fact::Storage(error)).await;
-        }
-        Asked::OutOfBudget => {
-            let _ = post.facts.send(Fact::OutOfBudget).await;
-        }
-        Asked::Aborted => {}
-    }
-}
-
 impl AskUnit {
-    /// Brings one record through the unit. Without `with` nothing is kept, found again or counted.
+    /// Brings one record through the unit; if the `llm` stage does not apply to it, it may still be read.
     pub(crate) async fn answer(
         &self,
-        post: &Post,
+        stage: &BuiltStage,
         record: &mut Record,
-        with: Option<&With>,
-        stop: &Stop,
-    ) -> Asked {
-        match post.applies(record) {
-            Ok(true) => {}
-            Ok(false) => return self.only_read(record).await,
-            Err(error) => return Asked::Failed(Failure::of(&error)),
+        applies: bool,
+        executor: &Executor,
+    ) -> Became {
+        if !applies {
+            return self.only_read(stage, record).await;
         }
         let mut request = match self.ask.request(record) {
             Ok(request) => request,
-            Err(error) => return Asked::Failed(Failure::of(&error)),
+            Err(error) => return stage.reject(&error),
         };
         let reader = match self.reader_for(record) {
             Ok(reader) => reader,
-            Err(error) => return Asked::Failed(Failure::of(&error)),
+            Err(error) => return stage.reject(&error),
         };
         request.schema = reader.and_then(|reader| reader.read.schema()).cloned().map(Arc::new);
-        let mut call = self.new_call(post, &request, record);
+        let mut call = self.new_call(&request, record);
         let seeded = self.wants_seed(&request);
         let mut again = Again::of(&request.messages);
         let mut chain = Chain::of(reader.map_or(&[], |reader| reader.read.on_error()));
@@ -143,19 +86,20 @@ impl AskUnit {
             if seeded {
                 self.put_seed(&mut request, &mut call, record);
             }
-            let asked = self.ask_once(post, &mut request, record, call.re_asks, with);
+            let question = Question { unit: self, request: &mut request, record };
             let answered = tokio::select! {
                 biased;
-                () = stop.aborting() => return Asked::Aborted,
-                answered = asked => match answered {
+                () = executor.stop.aborting() => return Became::Halted(Halt::Aborted),
+                answered = executor.answering.answer(question) => match answered {
                     Ok(answered) => answered,
-                    Err(Unasked::Storage(error)) => return Asked::Storage(error),
-                    Err(Unasked::OutOfBudget) => return Asked::OutOfBudget,
+                    Err(halt) => return Became::Halted(halt),
                 },
             };
             let (failure, can_retry) = match answered {
-                Err(error) if error.kind == ModelErrorKind::Fatal => return fatal(post, error),
-                Err(error) if error.kind == ModelErrorKind::Later => return Asked::Aborted,
+                Err(error) if error.kind == ModelErrorKind::Fatal => {
+                    return Became::Halted(Halt::Fatal(self.fatal(error)));
+                }
+                Err(error) if error.kind == ModelErrorKind::Later => return Became::Halted(Halt::Aborted),
                 Err(error) => {
                     call.attempts += error.attempts;
                     // An answer without text is one that will not do; asked otherwise, the model may say something.
@@ -163,28 +107,28 @@ impl AskUnit {
                     if empty {
                         again.show(&mut request.messages, "", &error.message);
                     }
-                    (request_failure(error), empty)
+                    (self.request_failure(error), empty)
                 }
                 Ok(completion) => {
                     call.take(&request, &completion);
                     let read = tokio::select! {
                         biased;
-                        () = stop.aborting() => return Asked::Aborted,
+                        () = executor.stop.aborting() => return Became::Halted(Halt::Aborted),
                         read = self.read(record, &completion, self.answered_by(), reader) => read,
                     };
                     match read {
                         Ok(()) => break,
                         Err(error) => {
                             again.show(&mut request.messages, &completion.text, &error.message);
-                            let stage = reader.map(|reader| Arc::clone(&reader.id));
-                            (Failure { stage, answer: Some(completion.text), ..Failure::of(&error) }, true)
+                            let answer = Some(completion.text);
+                            (Failure { stage: self.reading(reader), answer, ..stage.failure(&error) }, true)
                         }
                     }
                 }
             };
             match chain.next(can_retry) {
                 OnError::Retry(_) => {
-                    post.metrics.re_ask();
+                    self.metrics.re_ask();
                     call.re_asks += 1;
                 }
                 OnError::Heuristic => {
@@ -192,21 +136,23 @@ impl AskUnit {
                     if let Err(error) = self.fall_back(record, &request, reader, &mut call, &failure).await {
                         let (attempts, answer) = (call.attempts, failure.answer);
                         record.provenance.calls.push(Arc::new(call));
-                        let stage = reader.map(|reader| Arc::clone(&reader.id));
-                        return Asked::Failed(Failure { stage, attempts, answer, ..Failure::of(&error) });
+                        let stage_of_it = self.reading(reader);
+                        let failure =
+                            Failure { stage: stage_of_it, attempts, answer, ..stage.failure(&error) };
+                        return Became::Ended(Ending::Rejected(failure));
                     }
-                    post.metrics.fall_back();
+                    self.metrics.fall_back();
                     break;
                 }
                 OnError::Reject => {
                     let attempts = call.attempts;
                     record.provenance.calls.push(Arc::new(call));
-                    return Asked::Failed(Failure { attempts, ..failure });
+                    return Became::Ended(Ending::Rejected(Failure { attempts, ..failure }));
                 }
             }
         }
         record.provenance.calls.push(Arc::new(call));
-        Asked::Answered
+        Became::Passed
     }
 
     /// Whether each record is to have a seed of its own.
@@ -226,17 +172,37 @@ impl AskUnit {
     }
 
     /// A record that goes past the `llm` stage may still be read.
-    async fn only_read(&self, record: &mut Record) -> Asked {
+    async fn only_read(&self, stage: &BuiltStage, record: &mut Record) -> Became {
         let reader = match self.reader_for(record) {
             Ok(Some(reader)) => reader,
-            Ok(None) => return Asked::Answered,
-            Err(error) => return Asked::Failed(Failure::of(&error)),
+            Ok(None) => return Became::Passed,
+            Err(error) => return stage.reject(&error),
         };
         match self.read_answer(record, reader).await {
-            Ok(()) => Asked::Answered,
+            Ok(()) => Became::Passed,
             Err(error) => {
-                Asked::Failed(Failure { stage: Some(Arc::clone(&reader.id)), ..Failure::of(&error) })
+                let failure = Failure { stage: Arc::clone(&reader.id), ..stage.failure(&error) };
+                Became::Ended(Ending::Rejected(failure))
             }
+        }
+    }
+
+    /// The stage that an answer is read by.
+    fn reading(&self, reader: Option<&Reader>) -> Arc<str> {
+        Arc::clone(reader.map_or(&self.path, |reader| &reader.id))
+    }
+
+    fn fatal(&self, error: ModelError) -> FatalError {
+        FatalError { stage: Arc::clone(&self.path), class: error.class, message: error.message }
+    }
+
+    fn request_failure(&self, error: ModelError) -> Failure {
+        Failure {
+            stage: Arc::clone(&self.path),
+            class: error.class,
+            message: error.message,
+            attempts: error.attempts,
+            answer: None,
         }
     }
 
@@ -311,13 +277,13 @@ impl AskUnit {
         if [HEURISTIC, MOCK].contains(&provider) { provider } else { &self.model_name }
     }
 
-    fn new_call(&self, post: &Post, request: &ModelRequest, record: &Record) -> Call {
+    fn new_call(&self, request: &ModelRequest, record: &Record) -> Call {
         let messages = serde_json::to_vec(&request.messages).unwrap_or_default();
         let mut params = self.params.clone();
         params.extend(request.params.clone());
         let served = ![HEURISTIC, MOCK].contains(&self.model.provider());
         Call {
-            stage: Arc::clone(&post.id),
+            stage: Arc::clone(&self.path),
             model: Arc::clone(&self.model_name),
             served_as: served.then(|| Arc::clone(&self.served_name)),
             provider: self.model.provider().to_owned(),
@@ -353,12 +319,4 @@ impl Call {
             exchange.answer = Some(text.to_owned());
         }
     }
-}
-
-fn fatal(post: &Post, error: ModelError) -> Asked {
-    Asked::Fatal(FatalError { stage: Arc::clone(&post.id), class: error.class, message: error.message })
-}
-
-fn request_failure(error: ModelError) -> Failure {
-    Failure { class: error.class, message: error.message, attempts: error.attempts, ..Failure::default() }
 }

@@ -1,4 +1,5 @@
-//! From a plan to running parts: each stage built, `llm` joined with the `parse` after it, models connected.
+//! From a plan to running parts: each stage built, blocks with what is inside, `llm` joined with the `parse` after it,
+//! models given their places.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,12 +9,15 @@ use tokio::sync::Semaphore;
 
 use super::admission::SourcePart;
 use super::ask::{AskUnit, Reader};
-use super::worker::Step;
+use super::block::{Block, BlockKind};
+use super::execute::{BuiltStage, Work};
+use super::metrics::StageMetrics;
 use crate::config::{self, Api, Input, ModelConfig, Plan, PlannedStage, Provider};
 use crate::draw::Draws;
 use crate::journal::SINKS;
-use crate::llm::Model;
-use crate::stage::{ArrayFile, BuildError, Part};
+use crate::llm::{Client, Model};
+use crate::stage::{ArrayFile, Ask, BuildError, Part};
+use crate::stages::Role;
 use crate::template::Expression;
 
 /// The running parts of a plan.
@@ -25,18 +29,6 @@ pub struct Parts {
     pub(super) inputs: BTreeMap<String, Input>,
     /// The models that stages ask, each once.
     pub(super) models: Vec<Arc<dyn Model>>,
-}
-
-/// One stage, or an `llm` and the `parse` after it, ready to run.
-pub(super) struct BuiltStage {
-    pub(super) id: Arc<str>,
-    pub(super) when: Option<Expression>,
-    pub(super) work: Work,
-}
-
-pub(super) enum Work {
-    Step(Step),
-    Ask(Box<AskUnit>),
 }
 
 /// A sink's file, in the order of the pipeline.
@@ -83,77 +75,45 @@ pub enum RunError {
 impl Parts {
     /// Builds every stage of a plan. `started` is the run's first start, as the manifest has it.
     pub fn build(plan: &Plan, providers: &Providers, started: &str) -> Result<Self, RunError> {
-        let mut places: BTreeMap<&str, Arc<Semaphore>> = BTreeMap::new();
-        for (name, model) in &plan.models {
-            places.insert(name, Arc::new(Semaphore::new(model.places().max(1) as usize)));
-        }
-        let mut source = None;
-        let mut stages: Vec<BuiltStage> = Vec::new();
-        let mut sinks = Vec::new();
-        for planned in &plan.stages {
-            let order = || RunError::Order { stage: Arc::clone(&planned.id) };
-            let when = when(plan, planned)?;
-            let work = match build_part(plan, planned, started)? {
+        let mut builder =
+            Builder { plan, providers, started, clients: clients(plan, providers), sinks: Vec::new() };
+        let mut source: Option<SourcePart> = None;
+        let mut planned = plan.stages.iter().peekable();
+        while let Some(stage) =
+            planned.next_if(|stage| matches!(stage.kind.role, Role::Source | Role::Derive))
+        {
+            let order = || RunError::Order { stage: Arc::clone(&stage.id) };
+            match builder.part(stage)? {
                 Part::Source(part) if source.is_none() => {
-                    let source_id = Arc::clone(&planned.id);
+                    let source_id = Arc::clone(&stage.id);
                     source = Some(SourcePart { source_id, source: part, steps: Vec::new() });
-                    continue;
                 }
-                Part::Derive(step) if stages.is_empty() => {
-                    let source: &mut SourcePart = source.as_mut().ok_or_else(order)?;
-                    source.steps.push((Arc::clone(&planned.id), step));
-                    continue;
+                Part::Derive(step) => {
+                    source.as_mut().ok_or_else(order)?.steps.push((Arc::clone(&stage.id), step));
                 }
-                Part::Read(read) => {
-                    let Some(BuiltStage { work: Work::Ask(unit), .. }) = stages.last_mut() else {
-                        return Err(order());
-                    };
-                    if unit.reader.is_some() {
-                        return Err(order());
-                    }
-                    unit.reader = Some(Reader { id: Arc::clone(&planned.id), when, read: read.into() });
-                    continue;
-                }
-                Part::Transform(part) => Work::Step(Step::Transform(part)),
-                Part::Sink(part) => {
-                    let file = SINKS + sinks.len();
-                    sinks.push(SinkFile { path: part.path().to_owned(), array: part.array().cloned() });
-                    Work::Step(Step::Sink(part, file))
-                }
-                Part::Ask(ask) => {
-                    let name = ask.model().to_owned();
-                    let no_model =
-                        || RunError::NoModel { stage: Arc::clone(&planned.id), model: name.clone() };
-                    let config: &ModelConfig = plan.models.get(&name).ok_or_else(no_model)?;
-                    Work::Ask(Box::new(AskUnit {
-                        reader: None,
-                        model: Arc::clone(providers.models.get(&name).ok_or_else(no_model)?),
-                        params: asked_with(config),
-                        draws: Draws::new(plan.seed, Arc::clone(&planned.id)),
-                        heuristic: Arc::clone(&providers.heuristic),
-                        places: places.get(name.as_str()).cloned().ok_or_else(no_model)?,
-                        long_readings: Semaphore::new(long_readings()),
-                        model_name: name.as_str().into(),
-                        prices: config.prices,
-                        always: always(config),
-                        served_name: config.model.as_str().into(),
-                        ask,
-                    }))
-                }
-                Part::Source(_) | Part::Derive(_) | Part::Repeat(_) | Part::ForEach(_) => return Err(order()),
-            };
-            stages.push(BuiltStage { id: Arc::clone(&planned.id), when, work });
-        }
-        let source = source.ok_or_else(|| RunError::Order { stage: "stages".into() })?;
-        let mut models: Vec<Arc<dyn Model>> = Vec::new();
-        for stage in &stages {
-            if let Work::Ask(unit) = &stage.work
-                && !models.iter().any(|known| Arc::ptr_eq(known, &unit.model))
-            {
-                models.push(Arc::clone(&unit.model));
+                _ => return Err(order()),
             }
         }
-        Ok(Self { source, stages, sinks, inputs: plan.inputs.clone(), models })
+        let source = source.ok_or_else(|| RunError::Order { stage: "stages".into() })?;
+        let stages = builder.stages(planned)?;
+        let mut models: Vec<Arc<dyn Model>> = Vec::new();
+        let mut see = |stage: &BuiltStage| {
+            if let Work::Ask(unit) = &stage.work
+                && !models.iter().any(|known| Arc::ptr_eq(known, unit.model.model()))
+            {
+                models.push(Arc::clone(unit.model.model()));
+            }
+        };
+        stages.iter().for_each(|stage| stage.each(&mut see));
+        Ok(Self { source, stages, sinks: builder.sinks, inputs: plan.inputs.clone(), models })
+    }
+
+    /// The figures of every stage behind the source part, those of blocks right behind the block's own.
+    pub(super) fn metrics(&self) -> Vec<Arc<StageMetrics>> {
+        let mut metrics = Vec::new();
+        let mut see = |stage: &BuiltStage| metrics.push(Arc::clone(&stage.metrics));
+        self.stages.iter().for_each(|stage| stage.each(&mut see));
+        metrics
     }
 
     /// Whether the source never ends by itself.
@@ -165,6 +125,105 @@ impl Parts {
     /// The sinks' paths, relative to the run directory.
     pub fn sink_paths(&self) -> Vec<String> {
         self.sinks.iter().map(|sink| sink.path.clone()).collect()
+    }
+}
+
+/// What the building of stages needs, and the sinks found so far.
+struct Builder<'a> {
+    plan: &'a Plan,
+    providers: &'a Providers,
+    started: &'a str,
+    clients: BTreeMap<&'a str, Arc<Client>>,
+    sinks: Vec<SinkFile>,
+}
+
+/// The models, each with its places: stages that ask the same one share them.
+fn clients<'a>(plan: &'a Plan, providers: &Providers) -> BTreeMap<&'a str, Arc<Client>> {
+    let mut clients = BTreeMap::new();
+    for (name, config) in &plan.models {
+        if let Some(model) = providers.models.get(name) {
+            clients.insert(name.as_str(), Arc::new(Client::new(Arc::clone(model), config.places())));
+        }
+    }
+    clients
+}
+
+impl<'a> Builder<'a> {
+    /// Builds the stages of the pipeline behind the source part, or of a block.
+    fn stages(
+        &mut self,
+        planned: impl Iterator<Item = &'a PlannedStage>,
+    ) -> Result<Vec<BuiltStage>, RunError> {
+        let mut stages: Vec<BuiltStage> = Vec::new();
+        for planned in planned {
+            let order = || RunError::Order { stage: Arc::clone(&planned.id) };
+            let when = when(self.plan, planned)?;
+            let path = Arc::clone(&planned.id);
+            let metrics = StageMetrics::new(Arc::clone(&path));
+            let work = match self.part(planned)? {
+                Part::Read(read) => {
+                    let Some(BuiltStage { work: Work::Ask(unit), .. }) = stages.last_mut() else {
+                        return Err(order());
+                    };
+                    if unit.reader.is_some() {
+                        return Err(order());
+                    }
+                    unit.reader = Some(Reader { id: path, when, read: read.into() });
+                    continue;
+                }
+                Part::Transform(part) => Work::Transform(part),
+                Part::Sink(part) => {
+                    let file = SINKS + self.sinks.len();
+                    self.sinks.push(SinkFile { path: part.path().to_owned(), array: part.array().cloned() });
+                    Work::Sink(part, file)
+                }
+                Part::Ask(ask) => Work::Ask(Box::new(self.unit(planned, ask, &metrics)?)),
+                Part::Repeat(repeat) => self.block(planned, BlockKind::Repeat(repeat))?,
+                Part::ForEach(for_each) => self.block(planned, BlockKind::ForEach(for_each))?,
+                Part::Source(_) | Part::Derive(_) => return Err(order()),
+            };
+            stages.push(BuiltStage { path, when, work, metrics });
+        }
+        Ok(stages)
+    }
+
+    fn block(&mut self, planned: &'a PlannedStage, kind: BlockKind) -> Result<Work, RunError> {
+        let _ = planned;
+        let stages = self.stages(std::iter::empty())?;
+        Ok(Work::Block(Box::new(Block { stages, kind })))
+    }
+
+    fn unit(
+        &self,
+        planned: &PlannedStage,
+        ask: Box<dyn Ask>,
+        metrics: &Arc<StageMetrics>,
+    ) -> Result<AskUnit, RunError> {
+        let name = ask.model().to_owned();
+        let no_model = || RunError::NoModel { stage: Arc::clone(&planned.id), model: name.clone() };
+        let config: &ModelConfig = self.plan.models.get(&name).ok_or_else(no_model)?;
+        Ok(AskUnit {
+            path: Arc::clone(&planned.id),
+            metrics: Arc::clone(metrics),
+            reader: None,
+            model: self.clients.get(name.as_str()).cloned().ok_or_else(no_model)?,
+            params: asked_with(config),
+            draws: Draws::new(self.plan.seed, Arc::clone(&planned.id)),
+            heuristic: Arc::clone(&self.providers.heuristic),
+            long_readings: Semaphore::new(long_readings()),
+            model_name: name.as_str().into(),
+            prices: config.prices,
+            always: always(config),
+            served_name: config.model.as_str().into(),
+            ask,
+        })
+    }
+
+    fn part(&self, planned: &PlannedStage) -> Result<Part, RunError> {
+        planned
+            .declared
+            .build(&self.plan.build_context(planned, self.started))
+            .map_err(|source| RunError::Build { stage: Arc::clone(&planned.id), source })
     }
 }
 
@@ -196,13 +255,6 @@ fn when(plan: &Plan, planned: &PlannedStage) -> Result<Option<Expression>, RunEr
     let expression = Expression::new(source, &plan.vars)
         .map_err(|error| RunError::Build { stage: Arc::clone(&planned.id), source: error.into() })?;
     Ok(Some(expression))
-}
-
-fn build_part(plan: &Plan, planned: &PlannedStage, started: &str) -> Result<Part, RunError> {
-    planned
-        .declared
-        .build(&plan.build_context(planned, started))
-        .map_err(|source| RunError::Build { stage: Arc::clone(&planned.id), source })
 }
 
 /// As many long readings as there are processors: more would only take memory.

@@ -4,19 +4,22 @@
 //! run's seed, has its prompts rendered. The heuristic answers, so that prompts behind an answer can be
 //! rendered too. Asks no model.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use rand::RngExt;
 
-use super::ask::AskUnit;
-use super::build::{BuiltStage, Parts, Work};
-use super::preview::take_step;
-use super::worker::panicked;
+use super::answering::{Answered, Answering, Question};
+use super::build::Parts;
+use super::event::{Halt, InFlightRecord};
+use super::execute::{BuiltStage, Executor, Work};
 use crate::draw::Draws;
-use crate::llm::{HEURISTIC, IMAGE_TOKENS};
-use crate::record::{Record, RecordId};
-use crate::stage::{Emit, StageError};
+use crate::llm::IMAGE_TOKENS;
+use crate::record::RecordId;
+
+/// Tokens that mark where a message begins and who says it.
+const MARKS: u64 = 4;
 
 /// What a run will ask, as far as a sample tells.
 #[derive(Debug)]
@@ -57,7 +60,7 @@ pub async fn estimate(
     seed: u64,
     limit: Option<u64>,
     sample: usize,
-    tokens: impl Fn(&str) -> u64,
+    tokens: impl Fn(&str) -> u64 + Send + Sync + 'static,
 ) -> Estimate {
     let mut rng = Draws::new(seed, "plan".into()).rng("sample", "");
     let (mut items, mut failures, mut kept) = (0, Vec::new(), Vec::new());
@@ -77,24 +80,16 @@ pub async fn estimate(
             }
         }
     }
-    let asking = parts.stages.iter().filter_map(|stage| match &stage.work {
-        Work::Ask(unit) => Some(StageEstimate {
-            stage: Arc::clone(&stage.id),
-            model: Arc::clone(&unit.model_name),
-            requests: 0.0,
-            images: 0.0,
-            prompt_tokens: 0.0,
-            answer_tokens: 0.0,
-            most_answer_tokens: Some(0.0),
-        }),
-        Work::Step(_) => None,
-    });
-    let mut stages: Vec<StageEstimate> = asking.collect();
     let sampled = kept.len() as u64;
     let each = items as f64 / (sampled as f64).max(1.0);
+    let foreseen = Arc::new(Foreseen { stages: Mutex::new(asking(&parts)), tokens: Box::new(tokens) });
+    let executor = Executor::watched(Arc::clone(&foreseen) as Arc<dyn Answering>, None);
     for record in kept {
-        walk(&parts, record, &mut stages, &tokens).await;
+        let record = InFlightRecord { record, ..InFlightRecord::default() };
+        // Nothing is asked, so nothing can halt.
+        let _ = executor.through(&parts.stages, record).await;
     }
+    let mut stages = std::mem::take(&mut *foreseen.stages.lock().unwrap_or_else(PoisonError::into_inner));
     for stage in &mut stages {
         stage.requests *= each;
         stage.images *= each;
@@ -105,70 +100,76 @@ pub async fn estimate(
     Estimate { items, sampled, stages, failures }
 }
 
-/// Brings one item through the stages and counts what is asked on the way.
-async fn walk(parts: &Parts, item: Record, sums: &mut [StageEstimate], tokens: &impl Fn(&str) -> u64) {
-    let mut records = vec![item];
-    let mut asking = 0;
-    for stage in &parts.stages {
-        let mut next = Vec::new();
-        for mut record in std::mem::take(&mut records) {
-            if !applies(stage, &record) {
-                next.push(record);
-                continue;
-            }
-            match &stage.work {
-                Work::Ask(unit) => {
-                    if answer(unit, &mut record, &mut sums[asking], tokens).await.is_ok() {
-                        next.push(record);
-                    }
-                }
-                Work::Step(step) => {
-                    let result = catch_unwind(AssertUnwindSafe(|| take_step(step, &mut record)));
-                    match result.unwrap_or_else(|panic| Err(panicked(&*panic))) {
-                        Ok((Emit::Pass, _)) => next.push(record),
-                        Ok((Emit::Many(mut children), _)) => {
-                            for (index, child) in (0_u32..).zip(&mut children) {
-                                child.id = record.id.child(&stage.id, index);
-                            }
-                            next.extend(children);
-                        }
-                        Ok((Emit::Drop(_), _)) | Err(_) => {}
-                    }
-                }
-            }
+/// An entry for each stage that asks, those in blocks included.
+fn asking(parts: &Parts) -> Vec<StageEstimate> {
+    let mut stages = Vec::new();
+    let mut see = |stage: &BuiltStage| {
+        if let Work::Ask(unit) = &stage.work {
+            stages.push(StageEstimate {
+                stage: Arc::clone(&stage.path),
+                model: Arc::clone(&unit.model_name),
+                requests: 0.0,
+                images: 0.0,
+                prompt_tokens: 0.0,
+                answer_tokens: 0.0,
+                most_answer_tokens: Some(0.0),
+            });
         }
-        asking += usize::from(matches!(stage.work, Work::Ask(_)));
-        records = next;
+    };
+    parts.stages.iter().for_each(|stage| stage.each(&mut see));
+    stages
+}
+
+/// Counts each question and lets the heuristic answer it.
+struct Foreseen {
+    stages: Mutex<Vec<StageEstimate>>,
+    tokens: Box<dyn Fn(&str) -> u64 + Send + Sync>,
+}
+
+impl Answering for Foreseen {
+    fn answer<'a>(&'a self, question: Question<'a>) -> BoxFuture<'a, Result<Answered, Halt>> {
+        async move {
+            let Question { unit, request, record } = question;
+            let answered = unit.heuristic.complete(request, record).await;
+            // What is asked again is not foreseen.
+            if request.sample == 0 {
+                let prompt: u64 = request.texts().map(|text| (self.tokens)(&text) + MARKS).sum();
+                let param = |name: &str| request.params.get(name).or_else(|| unit.params.get(name))?.as_u64();
+                let most = param("max_tokens").or_else(|| param("max_completion_tokens"));
+                let length = answered.as_ref().map_or(0, |completion| (self.tokens)(&completion.text));
+                let asked = Asked {
+                    prompt,
+                    images: request.images_shown() as u64,
+                    most,
+                    length: length.min(most.unwrap_or(u64::MAX)),
+                    several: param("n").unwrap_or(1) as f64,
+                };
+                self.count(&unit.path, &asked);
+            }
+            Ok(answered)
+        }
+        .boxed()
     }
 }
 
-fn applies(stage: &BuiltStage, record: &Record) -> bool {
-    stage.when.as_ref().is_none_or(|when| when.is_true(record).unwrap_or(false))
+/// One question, in tokens.
+struct Asked {
+    prompt: u64,
+    images: u64,
+    most: Option<u64>,
+    length: u64,
+    several: f64,
 }
 
-/// Counts one question, and lets the heuristic answer it.
-async fn answer(
-    unit: &AskUnit,
-    record: &mut Record,
-    sum: &mut StageEstimate,
-    tokens: &impl Fn(&str) -> u64,
-) -> Result<(), StageError> {
-    let mut request = unit.ask.request(record)?;
-    let reader = unit.reader_for(record)?;
-    request.schema = reader.and_then(|reader| reader.read.schema()).cloned().map(Arc::new);
-    // A few tokens mark where each message begins and who says it.
-    let prompt: u64 = request.texts().map(|text| tokens(&text) + 4).sum();
-    let images = request.images_shown() as u64;
-    let param = |name: &str| request.params.get(name).or_else(|| unit.params.get(name))?.as_u64();
-    let most = param("max_tokens").or_else(|| param("max_completion_tokens"));
-    let several = param("n").unwrap_or(1) as f64;
-    sum.requests += 1.0;
-    sum.images += images as f64;
-    sum.prompt_tokens += (prompt + images * IMAGE_TOKENS) as f64;
-    sum.most_answer_tokens = sum.most_answer_tokens.zip(most).map(|(sum, most)| sum + most as f64 * several);
-    let completion = unit.heuristic.complete(&request, record).await;
-    let completion = completion.map_err(|error| StageError::new(HEURISTIC, error.message))?;
-    let length = tokens(&completion.text).min(most.unwrap_or(u64::MAX));
-    sum.answer_tokens += length as f64 * several;
-    unit.read(record, &completion, HEURISTIC, reader).await
+impl Foreseen {
+    fn count(&self, stage: &Arc<str>, asked: &Asked) {
+        let mut stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(sum) = stages.iter_mut().find(|sum| sum.stage == *stage) else { return };
+        sum.requests += 1.0;
+        sum.images += asked.images as f64;
+        sum.prompt_tokens += (asked.prompt + asked.images * IMAGE_TOKENS) as f64;
+        sum.most_answer_tokens =
+            sum.most_answer_tokens.zip(asked.most).map(|(sum, most)| sum + most as f64 * asked.several);
+        sum.answer_tokens += asked.length as f64 * asked.several;
+    }
 }

@@ -1,22 +1,23 @@
-//! What the tasks of a run tell each other: facts to the ledger, events from the ledger.
+//! What the tasks of a run tell each other: events to the ledger, events from the ledger.
 //!
-//! Every message in the engine is one of these or a `Live` record on its way to the next stage. The ledger
-//! owns the run's state; whoever shows or stores it consumes `RunEvent`s.
+//! Every message in the engine is one of these or a record on its way to the next chain. The ledger owns the
+//! run's state; whoever shows or stores it consumes `RunEvent`s.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::Serialize;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::metrics::StageFigures;
 use crate::journal::{Lines, Spent, StorageError};
 use crate::llm::{BatchFigures, EndpointFigures, PoolFigures, Tokens};
-use crate::record::{Record, RecordId};
+use crate::record::Record;
 use crate::stage::LeftOut;
 
 /// A record on its way through the stages.
-#[derive(Debug)]
-pub(crate) struct Live {
+#[derive(Debug, Default)]
+pub(crate) struct InFlightRecord {
     /// The record.
     pub(crate) record: Record,
     /// The lines that sinks have taken of it, by file index.
@@ -27,38 +28,55 @@ pub(crate) struct Live {
 
 /// What a task tells the ledger.
 #[derive(Debug)]
-pub(crate) enum Fact {
-    /// An item was admitted: it has one live record.
-    Admitted { item: u64 },
+pub(crate) enum LedgerEvent {
+    /// An item was admitted: it has one record in flight, and room in the run until it ends.
+    Admitted { item: u64, room: OwnedSemaphorePermit },
     /// The source gave a unit of so many items.
     Unit { items: u32 },
-    /// A live record became several.
+    /// A record became several.
     Split { item: u64, children: u32 },
-    /// A live record has ended.
+    /// A record has ended.
     Ended(Box<Ended>),
+    /// What became of the records of one item in a chain, in order.
+    Several(Vec<LedgerEvent>),
     /// A document or row could not be read.
     SourceFailed { unit: String, message: String },
     /// The source has no more; it had this many items.
     SourceEnded { items: u64 },
-    /// A request might exceed the budget.
-    OutOfBudget,
-    /// The run cannot go on.
-    Fatal(FatalError),
-    /// An answer cannot be kept.
-    Storage(StorageError),
+    /// A record stays in flight, for a reason that is the run's.
+    Halted(Halt),
 }
 
-/// How a live record ended, and what it leaves.
+/// Why a record stays in flight, to be made at a later start.
+#[derive(Debug, Clone)]
+pub(crate) enum Halt {
+    /// The run cannot go on.
+    Fatal(FatalError),
+    /// The outcome of an effect cannot be kept.
+    Storage(StorageError),
+    /// What comes next might exceed the budget.
+    OutOfBudget,
+    /// The run was given up, or stopped, while the record was on its way.
+    Aborted,
+}
+
+impl From<StorageError> for Halt {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(error)
+    }
+}
+
+/// How a record ended, and what it leaves.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    pub(crate) id: RecordId,
+    pub(crate) item: u64,
     pub(crate) end: End,
     /// Whether a sink took it, or the record it came from, on its way.
     pub(crate) written: bool,
     pub(crate) lines: Lines,
 }
 
-/// How a live record ended.
+/// How a record ended.
 #[derive(Debug)]
 pub(crate) enum End {
     /// It went through the whole pipeline, and a sink took it.

@@ -1,6 +1,6 @@
 //! The one task that owns a run's state: which items are in flight, how each ended, whether to go on.
 //!
-//! Every other task tells it facts; it hands ended items to the writer, gives their permits back, keeps the
+//! Every other task tells it what happens; it hands ended items to the writer, gives their room back, keeps the
 //! error budget, and publishes snapshots. Nothing else in the program decides how an item ended.
 
 mod figures;
@@ -10,11 +10,11 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::accept::{InOrder, Ready};
-use super::event::{End, Ended, Fact, FatalError, Rejection, RunEvent, Snapshot};
+use super::event::{End, Ended, FatalError, Halt, LedgerEvent, Rejection, RunEvent, Snapshot};
 use super::metrics::StageMetrics;
 use super::spending::Spending;
 use super::stop::Stop;
@@ -27,17 +27,18 @@ use crate::stage::LeftOut;
 const TICK: Duration = Duration::from_millis(100);
 /// How often `status.json` is replaced.
 const STATUS: Duration = Duration::from_secs(1);
+/// Events that are noted before the clock is looked at again.
+const AT_ONCE: usize = 64;
 /// Lines kept of a kind for the summary.
 const KEPT: usize = 10;
 
 /// What the ledger is given.
-pub(crate) struct Books {
+pub(crate) struct LedgerContext {
     pub(crate) pipeline: String,
-    pub(crate) facts: async_channel::Receiver<Fact>,
+    pub(crate) told: async_channel::Receiver<LedgerEvent>,
     pub(crate) answers: Arc<Answers>,
     pub(crate) spending: Arc<Spending>,
     pub(crate) events: async_channel::Sender<RunEvent>,
-    pub(crate) permits: Arc<Semaphore>,
     pub(crate) budget: ErrorBudget,
     pub(crate) stop: Stop,
     pub(crate) stages: Vec<Arc<StageMetrics>>,
@@ -81,16 +82,20 @@ pub struct OverBudget {
     pub reasons: Vec<(String, u64)>,
 }
 
+/// An item in flight.
 #[derive(Default)]
 struct Item {
-    live: u32,
+    /// Its room in the run, given back when it has ended.
+    room: Option<OwnedSemaphorePermit>,
+    /// How many of its records have not ended.
+    in_flight: u32,
     lines: Lines,
     written: bool,
     rejected: bool,
 }
 
 pub(crate) struct Ledger {
-    books: Books,
+    context: LedgerContext,
     /// Taken at the end, when its thread is joined.
     writer: Option<Writer>,
     items: HashMap<u64, Item>,
@@ -116,15 +121,15 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    pub(crate) fn new(books: Books, writer: Writer) -> Self {
+    pub(crate) fn new(context: LedgerContext, writer: Writer) -> Self {
         let begin = Instant::now();
         Self {
             writer: Some(writer),
             items: HashMap::new(),
             admissions: VecDeque::new(),
             units_written: 0,
-            recovered: books.answers.recovered_items(),
-            books,
+            recovered: context.answers.recovered_items(),
+            context,
             closing: Closing::default(),
             drops: BTreeMap::new(),
             rejections: BTreeMap::new(),
@@ -147,8 +152,8 @@ impl Ledger {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                fact = self.books.facts.recv() => match fact {
-                    Ok(fact) => self.note(fact).await,
+                event = self.context.told.recv() => match event {
+                    Ok(event) => self.note_all(event).await,
                     Err(_) => break,
                 },
                 _ = ticks.tick() => self.tick().await,
@@ -157,50 +162,80 @@ impl Ledger {
         self.close().await
     }
 
-    async fn note(&mut self, fact: Fact) {
-        match fact {
-            Fact::Admitted { item } => {
-                self.admitted += 1;
-                self.items.insert(item, Item { live: 1, ..Item::default() });
-                self.admissions.push_back((item, self.books.answers.end()));
-            }
-            Fact::Unit { items } => self.books.units.iter_mut().for_each(|units| units.push(items)),
-            Fact::Split { item, children } => {
-                if let Some(item) = self.items.get_mut(&item) {
-                    item.live += children - 1;
+    /// Notes an event, and those that wait behind it.
+    async fn note_all(&mut self, event: LedgerEvent) {
+        self.note(event).await;
+        for _ in 0..AT_ONCE {
+            let Ok(event) = self.context.told.try_recv() else { return };
+            self.note(event).await;
+        }
+    }
+
+    async fn note(&mut self, event: LedgerEvent) {
+        match event {
+            LedgerEvent::Several(events) => {
+                for event in events {
+                    self.note_one(event).await;
                 }
             }
-            Fact::Ended(ended) => self.end_record(*ended).await,
-            Fact::SourceFailed { unit, message } => {
+            event => self.note_one(event).await,
+        }
+    }
+
+    async fn note_one(&mut self, event: LedgerEvent) {
+        match event {
+            LedgerEvent::Admitted { item, room } => {
+                self.admitted += 1;
+                self.items.insert(item, Item { room: Some(room), in_flight: 1, ..Item::default() });
+                self.admissions.push_back((item, self.context.answers.end()));
+            }
+            LedgerEvent::Unit { items } => self.context.units.iter_mut().for_each(|units| units.push(items)),
+            LedgerEvent::Split { item, children } => {
+                if let Some(item) = self.items.get_mut(&item) {
+                    item.in_flight += children - 1;
+                }
+            }
+            LedgerEvent::Ended(ended) => self.end_record(*ended).await,
+            LedgerEvent::SourceFailed { unit, message } => {
                 self.failures += 1;
                 if self.closing.source_failures.len() < KEPT {
                     self.closing.source_failures.push((unit.clone(), message.clone()));
                 }
                 self.tell(RunEvent::SourceFailed { unit, message });
             }
-            Fact::SourceEnded { items } => {
+            LedgerEvent::SourceEnded { items } => {
                 self.closing.source_ended = true;
-                self.books.total = Some(items);
+                self.context.total = Some(items);
             }
-            Fact::OutOfBudget => {
+            LedgerEvent::Halted(halt) => self.halt(halt),
+            // They come one level deep.
+            LedgerEvent::Several(_) => {}
+        }
+    }
+
+    /// Stops the run for what keeps a record in flight.
+    fn halt(&mut self, halt: Halt) {
+        match halt {
+            Halt::OutOfBudget => {
                 self.closing.out_of_budget = true;
-                self.books.stop.drain();
+                self.context.stop.drain();
             }
-            Fact::Storage(error) => {
+            Halt::Storage(error) => {
                 self.closing.storage.get_or_insert(error);
-                self.books.stop.abort();
+                self.context.stop.abort();
             }
-            Fact::Fatal(error) => {
+            Halt::Fatal(error) => {
                 self.closing.fatal.get_or_insert(error);
-                self.books.stop.abort();
+                self.context.stop.abort();
             }
+            Halt::Aborted => {}
         }
     }
 
     async fn end_record(&mut self, ended: Ended) {
-        let number = ended.id.item;
+        let number = ended.item;
         let Some(item) = self.items.get_mut(&number) else { return };
-        item.live -= 1;
+        item.in_flight -= 1;
         item.lines.extend(ended.lines);
         item.written |= ended.written;
         match ended.end {
@@ -211,7 +246,7 @@ impl Ledger {
                 self.count_rejection(rejection);
             }
         }
-        if self.items.get(&number).is_some_and(|item| item.live == 0)
+        if self.items.get(&number).is_some_and(|item| item.in_flight == 0)
             && let Some(item) = self.items.remove(&number)
         {
             self.end_item(number, item).await;
@@ -219,24 +254,22 @@ impl Ledger {
     }
 
     async fn end_item(&mut self, number: u64, item: Item) {
-        let outcome = match item {
-            Item { written: true, .. } => Outcome::Ok,
-            Item { rejected: true, .. } => Outcome::Rejected,
-            Item { .. } => Outcome::Dropped,
+        let outcome = match (item.written, item.rejected) {
+            (true, _) => Outcome::Ok,
+            (false, true) => Outcome::Rejected,
+            (false, false) => Outcome::Dropped,
         };
         self.ended += 1;
         self.keep_budget(outcome);
-        let Some(order) = &mut self.books.accept else {
+        let Some(order) = &mut self.context.accept else {
             self.commit(number, outcome, item.lines).await;
-            self.books.permits.add_permits(1);
             return;
         };
-        for ready in order.push(number, outcome, item.lines) {
+        for ready in order.push(number, outcome, item.lines, item.room) {
             self.commit_ready(ready).await;
-            self.books.permits.add_permits(1);
         }
-        if self.books.accept.as_ref().is_some_and(InOrder::is_reached) {
-            self.books.stop.abort();
+        if self.context.accept.as_ref().is_some_and(InOrder::is_reached) {
+            self.context.stop.abort();
         }
     }
 
@@ -245,11 +278,12 @@ impl Ledger {
             *self.drops.entry("surplus".into()).or_default() += 1;
         }
         self.commit(ready.item, ready.outcome, ready.lines).await;
+        drop(ready.room);
     }
 
     async fn commit(&mut self, item: u64, outcome: Outcome, lines: Lines) {
         while let Some((item, _)) = self.admissions.front() {
-            let waits = self.books.accept.as_ref().is_some_and(|order| order.holds(*item));
+            let waits = self.context.accept.as_ref().is_some_and(|order| order.holds(*item));
             if waits || self.items.contains_key(item) {
                 break;
             }
@@ -260,8 +294,8 @@ impl Ledger {
         let answers_from = match self.recovered.is_empty() {
             // What is out is said at a place of its own.
             true => {
-                let oldest = oldest.unwrap_or_else(|| self.books.answers.end());
-                oldest.min(self.books.answers.out_at())
+                let oldest = oldest.unwrap_or_else(|| self.context.answers.end());
+                oldest.min(self.context.answers.out_at())
             }
             false => 0,
         };
@@ -269,7 +303,7 @@ impl Ledger {
             item,
             outcome,
             lines,
-            spent: self.books.spending.spent(),
+            spent: self.context.spending.spent(),
             answers_from,
         }))
         .await;
@@ -277,7 +311,7 @@ impl Ledger {
 
     /// Once enough items were accepted, those behind them are surplus: what waits, and what was given up.
     async fn commit_surplus(&mut self) {
-        let Some(order) = self.books.accept.as_mut().filter(|order| order.is_reached()) else { return };
+        let Some(order) = self.context.accept.as_mut().filter(|order| order.is_reached()) else { return };
         let rest = order.rest();
         let given_up: Vec<u64> = self.items.drain().map(|(item, _)| item).collect();
         for ready in rest {
@@ -285,7 +319,7 @@ impl Ledger {
         }
         for item in given_up {
             let (outcome, lines) = (Outcome::Dropped, Vec::new());
-            self.commit_ready(Ready { item, outcome, lines, surplus: true }).await;
+            self.commit_ready(Ready { item, outcome, lines, surplus: true, room: None }).await;
         }
     }
 
@@ -306,7 +340,7 @@ impl Ledger {
         }
         self.rejected_items += 1;
         self.in_a_row += 1;
-        let budget = self.books.budget;
+        let budget = self.context.budget;
         let share = self.rejected_items as f64 / self.ended as f64;
         let why = if self.in_a_row >= budget.in_a_row {
             format!("{} items in a row were rejected", self.in_a_row)
@@ -320,25 +354,25 @@ impl Ledger {
             reasons.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
             reasons.truncate(3);
             self.closing.over_budget = Some(OverBudget { why, reasons });
-            self.books.stop.drain();
+            self.context.stop.drain();
         }
     }
 
     async fn tick(&mut self) {
-        if self.books.stop.is_draining() && !self.told_draining {
+        if self.context.stop.is_draining() && !self.told_draining {
             self.told_draining = true;
             if self.closing.over_budget.is_none() && self.closing.fatal.is_none() {
                 self.tell(RunEvent::Draining);
             }
         }
         self.write(Work::Flush).await;
-        self.books.answers.sync_soon();
+        self.context.answers.sync_soon();
         let now = Instant::now();
         self.lately.push_back((now, self.ended));
         if self.lately.len() > 50 {
             self.lately.pop_front();
         }
-        let state = if self.books.stop.is_draining() { "draining" } else { "running" };
+        let state = if self.context.stop.is_draining() { "draining" } else { "running" };
         let committed = self.writer.as_ref().map(Writer::committed).unwrap_or_default();
         let snapshot = self.snapshot(state, &committed);
         if now >= self.next_status {
@@ -354,7 +388,7 @@ impl Ledger {
     /// done. Sources whose units are rows have too many, and are quick to read.
     async fn write_units(&mut self) {
         const MOST: usize = 200_000;
-        let Some(units) = &self.books.units else { return };
+        let Some(units) = &self.context.units else { return };
         if units.len() == self.units_written || units.len() > MOST {
             return;
         }
@@ -369,13 +403,13 @@ impl Ledger {
         if let Some(writer) = &self.writer
             && !writer.send(work).await
         {
-            self.books.stop.abort();
+            self.context.stop.abort();
         }
     }
 
     /// Tells those who show the run; when they are slow they miss some, the run does not wait for them.
     fn tell(&self, event: RunEvent) {
-        let _ = self.books.events.try_send(event);
+        let _ = self.context.events.try_send(event);
     }
 
     /// Writes what is left. The writer's last sync may take a while, so it is awaited off the async threads.
@@ -383,7 +417,7 @@ impl Ledger {
         self.commit_surplus().await;
         self.write_units().await;
         self.closing.accepted =
-            self.books.accept.as_ref().map(|order| (order.accepted(), order.is_reached()));
+            self.context.accept.as_ref().map(|order| (order.accepted(), order.is_reached()));
         let Some(writer) = self.writer.take() else { return self.closing };
         let finished = tokio::task::spawn_blocking(move || writer.finish()).await;
         let Ok((committed, result)) = finished else { return self.closing };

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::execute::{Became, Ending};
 use crate::journal::Spent;
 use crate::llm::Tokens;
 
@@ -17,6 +18,7 @@ pub(crate) struct StageMetrics {
     sent: AtomicU64,
     dropped: AtomicU64,
     rejected: AtomicU64,
+    skipped: AtomicU64,
     busy_nanos: AtomicU64,
     queue: AtomicU64,
     longest_queue: AtomicU64,
@@ -45,6 +47,9 @@ pub struct StageFigures {
     pub dropped: u64,
     /// Records rejected.
     pub rejected: u64,
+    /// Passes or elements of a block that failed and were left out.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub skipped: u64,
     /// Records waiting before the stage.
     pub queue: u64,
     /// The most records that ever waited before the stage.
@@ -82,6 +87,7 @@ impl StageMetrics {
             sent: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
+            skipped: AtomicU64::new(0),
             busy_nanos: AtomicU64::new(0),
             queue: AtomicU64::new(0),
             longest_queue: AtomicU64::new(0),
@@ -97,23 +103,40 @@ impl StageMetrics {
         })
     }
 
-    /// Counts a record that came in, with what waits behind it.
-    pub(crate) fn receive(&self, waiting: usize) {
+    /// Counts a record that came in.
+    pub(crate) fn receive(&self) {
         self.received.fetch_add(1, Relaxed);
+    }
+
+    /// Notes how many records wait before the stage.
+    pub(crate) fn queue(&self, waiting: usize) {
         self.queue.store(waiting as u64, Relaxed);
         self.longest_queue.fetch_max(waiting as u64, Relaxed);
     }
 
-    pub(crate) fn send(&self, records: u64) {
-        self.sent.fetch_add(records, Relaxed);
+    /// Counts what became of a record.
+    pub(crate) fn count(&self, became: &Became) {
+        match became {
+            Became::Passed => self.count_ended(None),
+            Became::Several(children) => {
+                children.iter().for_each(|child| self.count_ended(child.end.as_ref()))
+            }
+            Became::Ended(ending) => self.count_ended(Some(ending)),
+            Became::Halted(_) => {}
+        }
     }
 
-    pub(crate) fn drop_one(&self) {
-        self.dropped.fetch_add(1, Relaxed);
+    fn count_ended(&self, end: Option<&Ending>) {
+        let counter = match end {
+            None => &self.sent,
+            Some(Ending::Dropped(_)) => &self.dropped,
+            Some(Ending::Rejected(_)) => &self.rejected,
+        };
+        counter.fetch_add(1, Relaxed);
     }
 
-    pub(crate) fn reject_one(&self) {
-        self.rejected.fetch_add(1, Relaxed);
+    pub(crate) fn skip_one(&self) {
+        self.skipped.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn work(&self, time: Duration) {
@@ -163,6 +186,7 @@ impl StageMetrics {
             sent: self.sent.load(Relaxed),
             dropped: self.dropped.load(Relaxed),
             rejected: self.rejected.load(Relaxed),
+            skipped: self.skipped.load(Relaxed),
             queue: self.queue.load(Relaxed),
             longest_queue: self.longest_queue.load(Relaxed),
             busy_seconds: self.busy_nanos.load(Relaxed) as f64 / 1e9,
@@ -189,4 +213,9 @@ impl ModelFigures {
         }
         sum
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }

@@ -1,23 +1,29 @@
-//! Runs a plan: tasks joined by bounded channels, from the source to the last stage.
+//! Runs a plan: chains of stages joined by bounded channels, from the source to the last stage.
 //!
 //! ```text
-//! source thread -> admission -> stage task -> stage task -> ... -> end
-//!                     ^  permits                 |  facts
+//! source thread -> admission, first chain -> a task a record: model, chain -> ...
+//!                     ^  room                    |  events
 //!                     +---------- ledger <-------+
 //!                                   |  ended items        |  events
 //!                                 writer thread         progress, summary
 //! ```
 //!
-//! Only admission waits for room (`admission`); a stage's task knows its channel ends and its stage
-//! (`worker`, `ask`); the ledger owns the state (`ledger`); the writer makes it durable (`journal`). A run
-//! ends when the source ends: each channel closes when the task before it does.
+//! Only admission waits for room (`admission`); a chain knows its stages and its way on (`chain`), and every record
+//! comes through a stage in one place (`execute`); the ledger owns the state (`ledger`); the writer makes it durable
+//! (`journal`). A run ends when the source ends: each channel closes when the tasks before it are done.
 
 mod accept;
 mod admission;
+mod answering;
 mod ask;
+mod block;
 mod build;
+mod chain;
+mod departure;
+mod effect;
 mod estimate;
 mod event;
+mod execute;
 mod ledger;
 mod metrics;
 mod preview;
@@ -25,7 +31,6 @@ mod question;
 mod reask;
 mod spending;
 mod stop;
-mod worker;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -37,29 +42,27 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use accept::InOrder;
 use admission::{Admission, no_thread};
 pub use build::{Parts, Providers, RunError};
+use effect::Effects;
 pub use estimate::{Estimate, StageEstimate, estimate};
-use event::Fact;
 pub use event::{FatalError, Rejection, RunEvent, Snapshot};
+use event::{Halt, LedgerEvent};
+use execute::Executor;
 pub use ledger::OverBudget;
-use ledger::{Books, Ledger};
+use ledger::{Ledger, LedgerContext};
 pub use metrics::StageFigures;
-use metrics::StageMetrics;
 pub use preview::{Choice, Preview, PreviewStep, SAMPLED_FROM, preview};
-use question::With;
+use question::Journaled;
 use spending::Spending;
 pub use stop::Stop;
-use worker::Post;
 
 use crate::config::{Budget, ErrorBudget, Input};
 use crate::journal::{
-    Answers, OpenError, Opened, RunDirectory, RunState, Spent, Started, StorageError, Storing, write_array,
+    OpenError, Opened, RunDirectory, RunState, Spent, Started, StorageError, Storing, write_array,
 };
 use crate::llm::{Model, Tending};
 
-/// Records that may wait before a stage.
-const CHANNEL: usize = 32;
-/// Facts that may wait for the ledger.
-const FACTS: usize = 256;
+/// Events that may wait for the ledger.
+const EVENTS: usize = 256;
 
 /// How a run is to be done: what may change between two starts of one run.
 #[derive(Debug, Clone)]
@@ -136,12 +139,11 @@ pub async fn run(
     let Started { writer, answers, answers_thread, batches, batch_thread, spent } =
         directory.start(&done, options.limit, options.storing)?;
     let spending = Arc::new(Spending::new(options.budget, spent));
-    let (facts, facts_out) = async_channel::bounded(FACTS);
-    let metrics = parts.stages.iter().map(|stage| StageMetrics::new(Arc::clone(&stage.id))).collect();
+    let (ledger, told) = async_channel::bounded(EVENTS);
     let accept = options.accept.map(|wanted| InOrder::new(wanted, before.ok, done.len()));
     // Items that wait for a slow one before them keep their room, so there is more of it.
     let spread = if accept.is_some() { 4 } else { 1 };
-    let permits = Arc::new(Semaphore::new(options.max_in_flight.max(1) as usize * spread));
+    let room = Arc::new(Semaphore::new(options.max_in_flight.max(1) as usize * spread));
     if accept.as_ref().is_some_and(InOrder::is_reached) {
         stop.abort();
     }
@@ -153,20 +155,19 @@ pub async fn run(
     let files = parts.source.source.files();
     let inputs: Vec<(String, Input)> =
         files.into_iter().filter_map(|path| parts.inputs.remove_entry(&path)).collect();
-    let books = Books {
+    let context = LedgerContext {
         unit_count: parts.source.units(),
         files: parts.source.left_out(),
         // After a skip by records the first unit is not whole, and counting would be off.
         units: (first_item == 0 || skipped > 0).then_some(units),
         pipeline: options.pipeline.clone(),
-        facts: facts_out,
+        told,
         answers: Arc::clone(&answers),
         spending: Arc::clone(&spending),
         events,
-        permits: Arc::clone(&permits),
         budget: options.error_budget,
         stop: stop.clone(),
-        stages: metrics,
+        stages: parts.metrics(),
         models: parts.models.clone(),
         sinks: parts.sinks.iter().map(|sink| sink.path.clone()).collect(),
         before,
@@ -175,8 +176,10 @@ pub async fn run(
         total: directory.manifest().items.or(parts.source.items()),
     };
     let tasks = TaskTracker::new();
-    verify(&directory, &facts, &tasks);
-    let first = start_stages(parts.stages, &books.stages, &facts, (answers, spending), &stop, &tasks);
+    verify(&directory, &ledger, &tasks);
+    let journaled = Journaled(Effects { answers, spending });
+    let executor = Executor::new(Arc::new(journaled), stop.clone());
+    let first = chain::start(parts.stages, &ledger, executor, &tasks);
     let untended = Arc::new(OnceLock::new());
     let with = Tending { batches, draining: stop.drain_token() };
     let tending = tend(parts.models, with, &untended, &stop, &tasks);
@@ -184,17 +187,17 @@ pub async fn run(
         Ok(units) => {
             let limit = options.limit.unwrap_or(u64::MAX);
             let stop = stop.clone();
-            let admission = Admission { first_item, units, done, limit, permits, facts, first, stop };
+            let admission = Admission { first_item, units, done, limit, room, ledger, first, stop };
             tasks.spawn(admission.run());
         }
         Err(error) => {
-            let _ = facts.send(Fact::Fatal(no_thread(&error))).await;
-            // The ledger ends when the last sender of facts is gone, the stages when their input is.
-            drop((facts, first));
+            let _ = ledger.send(LedgerEvent::Halted(Halt::Fatal(no_thread(&error)))).await;
+            // The ledger ends when the last who tells it is gone, the chains when their input is.
+            drop((ledger, first));
         }
     }
     let limiter = AbortOnDropHandle::new(tasks.spawn(stop.clone().limit_drain(options.drain_timeout)));
-    let mut closing = Ledger::new(books, writer).run().await;
+    let mut closing = Ledger::new(context, writer).run().await;
     drop((limiter, tending));
     // A task that was given up may still hold the answers for a moment.
     tasks.close();
@@ -263,40 +266,13 @@ fn tend(
 }
 
 /// Checks beside the start that the outputs are still what earlier starts committed.
-fn verify(directory: &RunDirectory, facts: &async_channel::Sender<Fact>, tasks: &TaskTracker) {
-    let (verifier, facts) = (directory.verifier(), facts.clone());
+fn verify(directory: &RunDirectory, ledger: &async_channel::Sender<LedgerEvent>, tasks: &TaskTracker) {
+    let (verifier, ledger) = (directory.verifier(), ledger.clone());
     drop(tasks.spawn_blocking(move || {
         if let Err(error) = verifier() {
-            let _ = facts.send_blocking(Fact::Storage(error));
+            let _ = ledger.send_blocking(LedgerEvent::Halted(Halt::Storage(error)));
         }
     }));
-}
-
-/// Starts one task a stage, the last one first, and returns the way into the first.
-fn start_stages(
-    stages: Vec<build::BuiltStage>,
-    metrics: &[Arc<StageMetrics>],
-    facts: &async_channel::Sender<Fact>,
-    (answers, spending): (Arc<Answers>, Arc<Spending>),
-    stop: &Stop,
-    tasks: &TaskTracker,
-) -> async_channel::Sender<event::Live> {
-    let mut next = None;
-    for (stage, metrics) in stages.into_iter().zip(metrics).rev() {
-        let (sender, input) = async_channel::bounded(CHANNEL);
-        let output = next.replace(sender);
-        let (facts, metrics) = (facts.clone(), Arc::clone(metrics));
-        let post = Post { id: stage.id, when: stage.when, input, output, facts, metrics };
-        match stage.work {
-            build::Work::Step(step) => drop(tasks.spawn(worker::run(post, step))),
-            build::Work::Ask(unit) => {
-                let with = With { answers: Arc::clone(&answers), spending: Arc::clone(&spending) };
-                drop(tasks.spawn(ask::run(post, *unit, with, stop.clone(), tasks.clone())));
-            }
-        }
-    }
-    // A plan has at least one stage after the source part: a sink.
-    next.unwrap_or_else(|| async_channel::bounded(1).0)
 }
 
 fn finish(

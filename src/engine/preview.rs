@@ -3,21 +3,19 @@
 //! For `synthmill preview`: no tasks, no run directory, nothing written. Uses the same parts and the same
 //! question-and-answer unit as a run.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 
-use super::ask::{AskUnit, Asked};
-use super::build::{Parts, Work};
-use super::event::FatalError;
-use super::metrics::StageMetrics;
-use super::stop::Stop;
-use super::worker::{Post, Step, panicked};
+use super::answering::{Answered, Answering, Question};
+use super::build::Parts;
+use super::event::{FatalError, Halt, InFlightRecord};
+use super::execute::{Became, BuiltStage, Ending, Executor, Watch, Work};
 use crate::draw::Draws;
 use crate::record::{Record, RecordId};
-use crate::stage::{Emit, StageError};
 
 /// One item's way through the stages.
 #[derive(Debug)]
@@ -31,7 +29,7 @@ pub struct Preview {
 /// What one stage made of one record.
 #[derive(Debug)]
 pub struct PreviewStep {
-    /// The stage's id.
+    /// The stage's id; within a block its path. The steps inside a block stand behind the block's own.
     pub stage: Arc<str>,
     /// The record's id when it came in.
     pub id: RecordId,
@@ -70,6 +68,12 @@ pub async fn preview(
 ) -> Result<Vec<String>, FatalError> {
     let mut failures = Vec::new();
     let mut chosen = Chosen::new(choice);
+    let steps = Arc::new(Steps::default());
+    let answering: Arc<dyn Answering> = match prompts_only {
+        true => Arc::new(Unasked),
+        false => Arc::new(Direct),
+    };
+    let executor = Executor::watched(answering, Some(Arc::clone(&steps) as Arc<dyn Watch>));
     let mut number = 0;
     while !chosen.is_past(number) {
         let next = tokio::task::block_in_place(|| parts.source.next_readable(&mut failures));
@@ -81,13 +85,13 @@ pub async fn preview(
             record.id = RecordId::item(number);
             // The first ones are shown while the source is read on, the others once they are known.
             if let Some(record) = chosen.take(number, record) {
-                show(walk(&parts, record, prompts_only).await?);
+                show(walk(&parts, &executor, &steps, record).await?);
             }
             number += 1;
         }
     }
     for record in chosen.sampled() {
-        show(walk(&parts, record, prompts_only).await?);
+        show(walk(&parts, &executor, &steps, record).await?);
     }
     Ok(failures)
 }
@@ -141,83 +145,90 @@ impl Chosen {
     }
 }
 
-async fn walk(parts: &Parts, item: Record, prompts_only: bool) -> Result<Preview, FatalError> {
-    let mut preview = Preview { item: item.clone(), steps: Vec::new() };
-    let mut records = vec![item];
-    for stage in &parts.stages {
-        let mut next = Vec::new();
-        for mut record in std::mem::take(&mut records) {
-            let id = record.id.clone();
-            let applies = match &stage.when {
-                Some(when) => when.is_true(&record).map_err(StageError::from),
-                None => Ok(true),
-            };
-            let (made, note) = match (&stage.work, applies) {
-                (_, Err(error)) => (Vec::new(), Some(format!("rejected: {error}"))),
-                (Work::Step(_), Ok(false)) => {
-                    next.push(record);
-                    continue;
-                }
-                (Work::Ask(_), _) if prompts_only => return Ok(preview),
-                (Work::Ask(unit), _) => ask(unit, &stage.id, stage.when.as_ref(), record).await?,
-                (Work::Step(step), Ok(true)) => {
-                    let result = catch_unwind(AssertUnwindSafe(|| take_step(step, &mut record)));
-                    match result.unwrap_or_else(|panic| Err(panicked(&*panic))) {
-                        Ok((Emit::Pass, note)) => (vec![record], note),
-                        Ok((Emit::Many(children), _)) if children.is_empty() => {
-                            (Vec::new(), Some("dropped: empty".to_owned()))
-                        }
-                        Ok((Emit::Many(mut children), note)) => {
-                            for (index, child) in (0_u32..).zip(&mut children) {
-                                child.id = id.child(&stage.id, index);
-                            }
-                            (children, note)
-                        }
-                        Ok((Emit::Drop(reason), _)) => (Vec::new(), Some(format!("dropped: {reason}"))),
-                        Err(error) => (Vec::new(), Some(format!("rejected: {error}"))),
-                    }
-                }
-            };
-            next.extend(made.iter().cloned());
-            preview.steps.push(PreviewStep { stage: Arc::clone(&stage.id), id, records: made, note });
-        }
-        records = next;
-    }
-    Ok(preview)
-}
-
-pub(super) fn take_step(step: &Step, record: &mut Record) -> Result<(Emit, Option<String>), StageError> {
-    match step {
-        Step::Transform(transform) => Ok((transform.process(record)?, None)),
-        Step::Sink(sink, _) => {
-            let line = sink.line(record)?;
-            Ok((Emit::Pass, Some(format!("{} <- {}", sink.path(), String::from_utf8_lossy(&line)))))
-        }
+async fn walk(
+    parts: &Parts,
+    executor: &Executor,
+    steps: &Steps,
+    item: Record,
+) -> Result<Preview, FatalError> {
+    let record = InFlightRecord { record: item.clone(), ..InFlightRecord::default() };
+    let result = executor.through(&parts.stages, record).await;
+    let steps = std::mem::take(&mut *steps.lock());
+    match result {
+        Err(Halt::Fatal(error)) => Err(error),
+        _ => Ok(Preview { item, steps }),
     }
 }
 
-async fn ask(
-    unit: &AskUnit,
-    id: &Arc<str>,
-    when: Option<&crate::template::Expression>,
-    mut record: Record,
-) -> Result<(Vec<Record>, Option<String>), FatalError> {
-    let post = Post {
-        id: Arc::clone(id),
-        when: when.cloned(),
-        input: async_channel::bounded(1).1,
-        output: None,
-        facts: async_channel::bounded(1).0,
-        metrics: StageMetrics::new(Arc::clone(id)),
-    };
-    match unit.answer(&post, &mut record, None, &Stop::default()).await {
-        Asked::Answered => {
-            let call = record.provenance.calls.last();
-            let note = call.and_then(|call| call.fallback.clone());
-            Ok((vec![record], note.map(|why| format!("answered by the heuristic, because {why}"))))
+/// Asks without keeping or paying for anything.
+struct Direct;
+
+impl Answering for Direct {
+    fn answer<'a>(&'a self, question: Question<'a>) -> BoxFuture<'a, Result<Answered, Halt>> {
+        async move {
+            let _place = question.unit.model.place().await;
+            Ok(question.unit.model.complete(question.request, question.record).await)
         }
-        Asked::Failed(failure) => Ok((Vec::new(), Some(format!("rejected: {}", failure.message)))),
-        Asked::Fatal(error) => Err(error),
-        Asked::Storage(_) | Asked::OutOfBudget | Asked::Aborted => Ok((Vec::new(), None)),
+        .boxed()
+    }
+}
+
+/// Asks nobody: what comes behind a question is not looked at.
+struct Unasked;
+
+impl Answering for Unasked {
+    fn answer<'a>(&'a self, _: Question<'a>) -> BoxFuture<'a, Result<Answered, Halt>> {
+        async { Err(Halt::Aborted) }.boxed()
+    }
+}
+
+/// The steps seen so far of one item.
+#[derive(Default)]
+struct Steps(Mutex<Vec<PreviewStep>>);
+
+impl Steps {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<PreviewStep>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Watch for Steps {
+    fn saw(&self, stage: &BuiltStage, id: &RecordId, record: &InFlightRecord, became: &Became) {
+        let (records, note) = match became {
+            Became::Passed => (vec![record.record.clone()], note(stage, record)),
+            Became::Several(children) => {
+                let on = children.iter().filter(|child| child.end.is_none());
+                (on.map(|child| child.record.record.clone()).collect(), None)
+            }
+            Became::Ended(Ending::Dropped(reason)) => (Vec::new(), Some(format!("dropped: {reason}"))),
+            Became::Ended(Ending::Rejected(failure)) => {
+                (Vec::new(), Some(format!("rejected: {}", failure.message)))
+            }
+            Became::Halted(_) => return,
+        };
+        let step = PreviewStep { stage: Arc::clone(&stage.path), id: id.clone(), records, note };
+        let mut steps = self.lock();
+        // What happened inside a block was seen before the block's own end.
+        let inside = |step: &PreviewStep| {
+            step.stage.strip_prefix(&*stage.path).is_some_and(|rest| rest.starts_with('/'))
+                && step.id.is_within(id)
+        };
+        let first = steps.iter().rposition(|step| !inside(step)).map_or(0, |last| last + 1);
+        steps.insert(first, step);
+    }
+}
+
+/// What is told of a record that came through a stage.
+fn note(stage: &BuiltStage, record: &InFlightRecord) -> Option<String> {
+    match &stage.work {
+        Work::Sink(sink, _) => {
+            let (_, line) = record.lines.last()?;
+            Some(format!("{} <- {}", sink.path(), String::from_utf8_lossy(line).trim_end()))
+        }
+        Work::Ask(_) => {
+            let why = record.record.provenance.calls.last()?.fallback.as_ref()?;
+            Some(format!("answered by the heuristic, because {why}"))
+        }
+        Work::Transform(_) | Work::Block(_) => None,
     }
 }

@@ -1,149 +1,162 @@
-//! One question of a unit: found in the journal, or paid for, asked and kept.
+//! The questions of a run: an effect each, whose outcome is a model's answer.
 //!
-//! `ask` decides what is asked and how often; here is the order that nothing may be lost by: look whether
-//! the answer is there, reserve its cost, ask, and write the answer down before it is given back.
+//! `ask` decides what is asked and how often, `effect` has the order by which nothing is paid twice. Here is what an
+//! answer is found again by, how it is stored, and what is counted.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
+use super::answering::{Answered, Answering, Question};
 use super::ask::AskUnit;
-use super::spending::{Refused, Spending, WorstCase};
-use super::worker::Post;
-use crate::journal::{Answers, Key, Names, StorageError};
-use crate::llm::{Completion, Meter, ModelError, ModelErrorKind, ModelRequest};
+use super::effect::{Effect, Effects, Stored};
+use super::event::Halt;
+use super::spending::{Reservation, WorstCase};
+use crate::journal::{Key, Names};
+use crate::llm::{Completion, Meter, ModelError, ModelErrorKind, ModelRequest, Place, Usage};
 use crate::record::Record;
 
-/// What the questions of a run share.
-#[derive(Clone)]
-pub(crate) struct With {
-    pub(crate) answers: Arc<Answers>,
-    pub(crate) spending: Arc<Spending>,
-}
+/// The number of the ask within its stage: `llm` asks once.
+const ASK: u32 = 0;
 
-/// Why a question was not answered, for reasons that are not the model's.
-pub(crate) enum Unasked {
-    /// The answer cannot be kept.
-    Storage(StorageError),
-    /// The request might exceed the budget.
-    OutOfBudget,
-}
-
-impl From<StorageError> for Unasked {
-    fn from(error: StorageError) -> Self {
-        Self::Storage(error)
-    }
-}
-
-/// What the journal keeps of one request: the answer, or that it finally failed. Its names and those of its fields
-/// are in every answers' log.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum JournaledResponse<'a> {
+/// What is stored of one request: the answer, or that it finally failed.
+#[derive(Serialize, Deserialize)]
+enum JournaledResponse<'a> {
     /// The model answered.
     Answer(Cow<'a, Completion>),
     /// The request failed for this record; it is not asked again.
     Failure(Cow<'a, ModelError>),
 }
 
-impl JournaledResponse<'_> {
-    /// The bytes for the journal, in JSON.
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        serde_json::to_vec(self).unwrap_or_default()
+/// Answers as a run does: each answer is stored, and paid for once.
+pub(crate) struct Journaled(pub(crate) Effects);
+
+impl Answering for Journaled {
+    fn answer<'a>(&'a self, question: Question<'a>) -> BoxFuture<'a, Result<Answered, Halt>> {
+        async move {
+            let Question { unit, request, record } = question;
+            if !unit.model.is_paid() {
+                let _place = unit.model.place().await;
+                unit.metrics.request();
+                return Ok(unit.model.complete(request, record).await);
+            }
+            let mut asking = Asking::new(unit, request, record);
+            let done = self.0.done(&mut asking).await?;
+            if let Some(taken) = done.taken {
+                unit.metrics.spend(taken);
+                asking.count(&done.outcome, &self.0);
+            }
+            Ok(done.outcome)
+        }
+        .boxed()
+    }
+}
+
+/// A question that is not answered yet.
+struct Asking<'a> {
+    unit: &'a AskUnit,
+    request: &'a mut ModelRequest,
+    record: &'a Record,
+    names: Names,
+    most: WorstCase,
+}
+
+impl<'a> Asking<'a> {
+    fn new(unit: &'a AskUnit, request: &'a mut ModelRequest, record: &'a Record) -> Self {
+        // Not held while the answer is awaited, which with batches takes hours for thousands.
+        let mut params = unit.params.clone();
+        params.extend(request.params.clone());
+        let (names, most) = unit.names(request, &params, record);
+        Self { unit, request, record, names, most }
     }
 
-    /// What `encode` made these bytes of; none where they cannot be read, as if nothing had been found.
-    pub(crate) fn decode(bytes: &[u8]) -> Option<JournaledResponse<'static>> {
-        serde_json::from_slice(bytes).ok()
+    /// Counts a question that was put in this start.
+    fn count(&self, answered: &Answered, effects: &Effects) {
+        let metrics = &self.unit.metrics;
+        match answered {
+            Ok(completion) => {
+                metrics.attempts(completion.attempts);
+                metrics.finish(completion.finish_reason.as_deref());
+                let (told, estimated) = completion.usage.or_estimated(self.request, completion);
+                if !completion.usage.is_told() {
+                    effects.spending.note_without_usage(&self.unit.model_name);
+                }
+                metrics.tokens(told.plus(estimated), completion.usage.is_told());
+            }
+            Err(error) => metrics.attempts(error.attempts),
+        }
+    }
+}
+
+impl Effect for Asking<'_> {
+    type Outcome = Answered;
+
+    fn names(&self) -> Names {
+        self.names
     }
 
-    pub(crate) fn into_result(self) -> Result<Completion, ModelError> {
-        match self {
-            Self::Answer(completion) => Ok(completion.into_owned()),
-            Self::Failure(error) => Err(error.into_owned()),
+    fn worst_case(&self) -> WorstCase {
+        self.most
+    }
+
+    fn room(&self) -> BoxFuture<'_, Place> {
+        self.unit.model.place().boxed()
+    }
+
+    fn perform(&mut self, reserved: Arc<Reservation>) -> BoxFuture<'_, Answered> {
+        async move {
+            self.request.key = Some(self.names.key);
+            self.request.meter = Some(reserved as Arc<dyn Meter>);
+            self.unit.metrics.request();
+            let answered = self.unit.model.complete(self.request, self.record).await;
+            self.request.meter = None;
+            answered
+        }
+        .boxed()
+    }
+
+    fn usage(&self, answered: &Answered) -> Option<Usage> {
+        answered.as_ref().ok().map(|completion| completion.usage)
+    }
+
+    fn encode(&self, answered: &Answered) -> Option<Stored> {
+        let response = match answered {
+            Ok(completion) => JournaledResponse::Answer(Cow::Borrowed(completion)),
+            // What ends the run says nothing of the record.
+            Err(error) if error.kind != ModelErrorKind::Record => return None,
+            Err(error) => JournaledResponse::Failure(Cow::Borrowed(error)),
+        };
+        let bytes = serde_json::to_vec(&response).unwrap_or_default();
+        Some(Stored { bytes, reusable: answered.is_ok() })
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Answered> {
+        match serde_json::from_slice(bytes).ok()? {
+            JournaledResponse::Answer(completion) => Some(Ok(completion.into_owned())),
+            JournaledResponse::Failure(error) => Some(Err(error.into_owned())),
         }
     }
 }
 
 impl AskUnit {
-    /// The answer to one request: found, or asked for and kept before it is given back.
-    pub(super) async fn ask_once(
-        &self,
-        post: &Post,
-        request: &mut ModelRequest,
-        record: &Record,
-        sample: u32,
-        with: Option<&With>,
-    ) -> Result<Result<Completion, ModelError>, Unasked> {
-        let Some(With { answers, spending }) = with.filter(|_| self.model.is_paid()) else {
-            post.metrics.request();
-            return Ok(self.model.complete(request, record).await);
-        };
-        let (names, most) = {
-            // Not held while the answer is awaited, which with batches takes hours for thousands.
-            let mut params = self.params.clone();
-            params.extend(request.params.clone());
-            self.names(post, request, &params, record, sample)
-        };
-        let found = answers.find(names).await?;
-        if let Some(found) = found.and_then(|bytes| JournaledResponse::decode(&bytes)) {
-            return Ok(found.into_result());
-        }
-        let reserved = spending.reserve(most, answers).await;
-        let Some(reserved) = reserved else { return Err(Unasked::OutOfBudget) };
-        request.key = Some(names.key);
-        request.meter = Some(Arc::clone(&reserved) as Arc<dyn Meter>);
-        post.metrics.request();
-        let answered = self.model.complete(request, record).await;
-        request.meter = None;
-        match reserved.refused() {
-            Some(Refused::OutOfBudget) => return Err(Unasked::OutOfBudget),
-            Some(Refused::Storage(error)) => return Err(Unasked::Storage(error)),
-            None => {}
-        }
-        match &answered {
-            Ok(completion) => {
-                post.metrics.attempts(completion.attempts);
-                post.metrics.finish(completion.finish_reason.as_deref());
-                let (told, estimated) = completion.usage.or_estimated(request, completion);
-                if !completion.usage.is_told() {
-                    spending.note_without_usage(&self.model_name);
-                }
-                post.metrics.tokens(told.plus(estimated), completion.usage.is_told());
-                let (taken, spent) = reserved.settle(Some(completion.usage));
-                post.metrics.spend(taken);
-                let bytes = JournaledResponse::Answer(Cow::Borrowed(completion)).encode();
-                answers.keep(names, &bytes, true, spent).await?;
-            }
-            // What ends the run says nothing of the record.
-            Err(error) if error.kind != ModelErrorKind::Record => {}
-            Err(error) => {
-                post.metrics.attempts(error.attempts);
-                let (taken, spent) = reserved.settle(None);
-                post.metrics.spend(taken);
-                let bytes = JournaledResponse::Failure(Cow::Borrowed(error)).encode();
-                answers.keep(names, &bytes, false, spent).await?;
-            }
-        }
-        Ok(answered)
-    }
-
     /// What a request is found again by: stage, model, parameters, every message and the schema; and, for
-    /// the record's own answers, the record and how often it was asked again. With it goes what it can take.
+    /// the record's own answers, the record, the ask and how often it was asked again. With it goes what it can take.
     fn names(
         &self,
-        post: &Post,
         request: &ModelRequest,
-        params: &serde_json::Map<String, serde_json::Value>,
+        params: &Map<String, Value>,
         record: &Record,
-        sample: u32,
     ) -> (Names, WorstCase) {
-        let whole = (&post.id, &self.served_name, &self.always, params, &request.messages, &request.schema);
+        let whole = (&self.path, &self.served_name, &self.always, params, &request.messages, &request.schema);
         let bytes = serde_json::to_vec(&whole).unwrap_or_default();
         let question = blake3::hash(&bytes);
-        let key = blake3::hash(format!("{} {sample} {question}", record.id).as_bytes());
+        let key = blake3::hash(format!("{} {ASK} {} {question}", record.id, request.sample).as_bytes());
         let names = Names { item: record.id.item, key: first_half(&key), question: first_half(&question) };
-        let extra = self.always.get(1).and_then(serde_json::Value::as_object);
+        let extra = self.always.get(1).and_then(Value::as_object);
         let settings: Vec<_> = std::iter::once(params).chain(extra).collect();
         (names, WorstCase::new(request, bytes.len(), &settings, self.prices))
     }

@@ -112,13 +112,15 @@ impl Answers {
         Ok((answers, AnswersThread(thread, failure)))
     }
 
+    /// An error when the log has failed: nothing more is to be asked for once answers cannot be kept.
+    pub fn check(&self) -> Result<(), StorageError> {
+        self.failure.get().map_or(Ok(()), |error| Err(error.clone()))
+    }
+
     /// What was kept of a question that was asked before: in this run, or in one whose answers are reused. An
     /// error when the log has failed.
     pub async fn find(&self, names: Names) -> Result<Option<Vec<u8>>, StorageError> {
-        // Nothing more is asked for once answers cannot be kept.
-        if let Some(error) = self.failure.get() {
-            return Err(error.clone());
-        }
+        self.check()?;
         let found = {
             let mut recovered = self.recovered.lock().unwrap_or_else(PoisonError::into_inner);
             recovered.answers.remove(&names.key)

@@ -9,6 +9,7 @@ pub mod answer_schema;
 mod batch;
 mod chance;
 mod classify;
+mod client;
 mod connect;
 mod dialect;
 mod endpoints;
@@ -44,6 +45,7 @@ use crate::journal::{BatchFiles, Key, StorageError};
 use crate::record::Record;
 
 pub use batch::{Batch, BatchFigures};
+pub use client::{Client, Place};
 pub use connect::{ConnectError, ConnectProblem, Drawn, connect};
 pub use dialect::RESERVED_PARAMS;
 pub use endpoints::{EndpointFigures, MOST_PLACES};

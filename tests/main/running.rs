@@ -127,7 +127,8 @@ impl Transform for Wild {
 }
 
 fn insert(run: &mut Run, at: usize, id: &str, declared: impl Declare + 'static) {
-    let kind = stages::find("prompt").unwrap();
+    // What stands first is a source.
+    let kind = stages::find(if at == 0 { "generate" } else { "prompt" }).unwrap();
     run.plan
         .stages
         .insert(at, PlannedStage { id: id.into(), kind, when: None, declared: Box::new(declared) });

@@ -9,39 +9,39 @@ use crate::llm::{PoolFigures, Tokens};
 impl Ledger {
     /// What the run has come to, by what the writer says is durable.
     pub(super) fn snapshot(&self, state: &'static str, committed: &Committed) -> Snapshot {
-        let before = &self.books.before;
+        let before = &self.context.before;
         let done_now = committed.ok + committed.dropped + committed.rejected;
         let done_before = before.ok + before.dropped + before.rejected;
-        let models = ModelFigures::of(&self.books.stages);
+        let models = ModelFigures::of(&self.context.stages);
         let lines = |file: usize| committed.lines.get(file).copied().unwrap_or(0);
-        let sinks = self.books.sinks.iter().enumerate();
-        let total = match (self.books.total, self.books.limit) {
+        let sinks = self.context.sinks.iter().enumerate();
+        let total = match (self.context.total, self.context.limit) {
             (Some(total), Some(limit)) => Some(total.min(limit)),
             (total, limit) => total.or(limit),
         };
-        let estimate = self.books.units.as_ref().zip(self.books.unit_count).map(|(units, all)| {
+        let estimate = self.context.units.as_ref().zip(self.context.unit_count).map(|(units, all)| {
             estimate(units.iter().map(|items| u64::from(*items)).sum(), units.len() as u64, all)
         });
-        let spent = self.books.spending.told();
+        let spent = self.context.spending.told();
         Snapshot {
             state,
             failure: None,
-            pipeline: self.books.pipeline.clone(),
+            pipeline: self.context.pipeline.clone(),
             admitted: done_before + self.admitted,
             ok: before.ok + committed.ok,
             dropped: before.dropped + committed.dropped,
             rejected: before.rejected + committed.rejected,
             in_flight: self.admitted - done_now,
             source_failures: self.failures,
-            source_files: self.books.files.clone(),
+            source_files: self.context.files.clone(),
             total,
             estimate,
             records: sinks.map(|(index, path)| (path.clone(), lines(SINKS + index))).collect(),
             drops: self.drops.iter().map(|(reason, count)| (reason.to_string(), *count)).collect(),
             rejections: self.rejections.iter().map(|(class, count)| (class.clone(), *count)).collect(),
             requests: models.requests,
-            recovered: self.books.answers.counts().0,
-            reused: self.books.answers.counts().1,
+            recovered: self.context.answers.counts().0,
+            reused: self.context.answers.counts().1,
             re_asks: models.re_asks,
             retries: models.retries,
             cut_off: models.cut_off,
@@ -52,17 +52,17 @@ impl Ledger {
             spent,
             seconds: self.begin.elapsed().as_secs_f64(),
             rate: self.rate(),
-            stages: self.books.stages.iter().map(|stage| stage.figures()).collect(),
-            endpoints: self.books.models.iter().flat_map(|model| model.health().endpoints).collect(),
+            stages: self.context.stages.iter().map(|stage| stage.figures()).collect(),
+            endpoints: self.context.models.iter().flat_map(|model| model.health().endpoints).collect(),
             pools: self.pools(),
-            batches: self.books.models.iter().flat_map(|model| model.health().batches).collect(),
+            batches: self.context.models.iter().flat_map(|model| model.health().batches).collect(),
         }
     }
 
     /// The quotas, each once however many models share it.
     fn pools(&self) -> Vec<PoolFigures> {
         let mut pools: Vec<PoolFigures> =
-            self.books.models.iter().filter_map(|model| model.health().pool).collect();
+            self.context.models.iter().filter_map(|model| model.health().pool).collect();
         pools.sort_by(|a, b| a.pool.cmp(&b.pool));
         pools.dedup_by(|a, b| a.pool == b.pool);
         pools

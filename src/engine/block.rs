@@ -1,0 +1,313 @@
+//! How a record goes through the stages of a block: in passes (`repeat`), or an element each (`for_each`).
+//!
+//! A block runs as one future a record, inside its stage. What it decides stands in `stages/repeat.rs` and
+//! `stages/for_each.rs`; ids, fields that are there inside, what a failure means and the joining are here.
+
+use futures::StreamExt;
+use futures::stream;
+use serde_json::{Map, Value, json};
+
+use super::event::{Halt, InFlightRecord};
+use super::execute::{Became, BuiltStage, Child, Ending, Executor};
+use crate::record::{Provenance, Record, RecordId};
+use crate::stage::{Collect, ForEach, OnFail, Repeat, StageError};
+
+/// The field that tells the pass, inside a `repeat`.
+const REPEAT: &str = "repeat";
+/// The fields as a pass began, inside a `repeat`.
+const PREVIOUS: &str = "previous";
+/// The field that tells which element it is, inside a `for_each`.
+const FOR_EACH: &str = "for_each";
+
+/// The stages of a block, and how a record goes through them.
+pub(crate) struct Block {
+    pub(crate) stages: Vec<BuiltStage>,
+    pub(crate) kind: BlockKind,
+}
+
+pub(crate) enum BlockKind {
+    Repeat(Box<dyn Repeat>),
+    ForEach(Box<dyn ForEach>),
+}
+
+impl Block {
+    /// Brings a record through; `stage` is the block's own.
+    pub(crate) async fn bring(
+        &self,
+        stage: &BuiltStage,
+        record: &mut InFlightRecord,
+        executor: &Executor,
+    ) -> Became {
+        match &self.kind {
+            BlockKind::Repeat(repeat) => {
+                let passes = Passes { stage, stages: &self.stages, repeat: &**repeat, executor };
+                passes.run(record).await
+            }
+            BlockKind::ForEach(for_each) => {
+                let elements = Elements { stage, stages: &self.stages, for_each: &**for_each, executor };
+                elements.run(record).await
+            }
+        }
+    }
+}
+
+/// A `repeat` at work.
+struct Passes<'a> {
+    stage: &'a BuiltStage,
+    stages: &'a [BuiltStage],
+    repeat: &'a dyn Repeat,
+    executor: &'a Executor,
+}
+
+/// What became of one pass.
+enum Pass {
+    Made,
+    Failed(Ending),
+    Halted(Halt),
+}
+
+impl Passes<'_> {
+    async fn run(&self, record: &mut InFlightRecord) -> Became {
+        let name = self.stage.name();
+        let outer_id = record.record.id.clone();
+        let outer = Hidden::take(&mut record.record, &[REPEAT, PREVIOUS]);
+        let mut kept = Vec::new();
+        if self.repeat.keeps_all() {
+            kept.push(version(record, outer_id.child(&name, 0), 0, None));
+        }
+        let times = match self.repeat.times(&record.record) {
+            Ok(times) => times,
+            Err(error) => return self.stage.reject(&error),
+        };
+        for pass in 1..=times {
+            match self.repeat.goes_on(&record.record) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => return self.stage.reject(&error),
+            }
+            let before = record.record.fields.clone();
+            match self.pass(record, &before, outer_id.child(&name, pass), pass).await {
+                Pass::Made => {
+                    if self.repeat.keeps_all() {
+                        let parent = kept.last().map(|parent: &Child| parent.record.record.id.to_string());
+                        kept.push(version(record, outer_id.child(&name, pass), pass, parent));
+                    }
+                }
+                Pass::Halted(halt) => return Became::Halted(halt),
+                Pass::Failed(ending) => match self.repeat.on_fail() {
+                    OnFail::End => return Became::Ended(ending),
+                    skip_or_stop => {
+                        self.stage.metrics.skip_one();
+                        let skipped = ending.skipped(&record.record.id);
+                        record.record.provenance.skipped.push(skipped);
+                        record.record.fields = before;
+                        if skip_or_stop == OnFail::Stop {
+                            break;
+                        }
+                    }
+                },
+            }
+        }
+        if self.repeat.keeps_all() {
+            kept.iter_mut().for_each(|version| outer.put_back(&mut version.record.record));
+            kept[0].record.lines = std::mem::take(&mut record.lines);
+            return Became::Several(kept);
+        }
+        record.record.id = outer_id;
+        outer.put_back(&mut record.record);
+        Became::Passed
+    }
+
+    /// One pass over the record, which has the pass's id afterwards; what is there only inside is taken out again.
+    async fn pass(
+        &self,
+        record: &mut InFlightRecord,
+        before: &Map<String, Value>,
+        id: RecordId,
+        pass: u32,
+    ) -> Pass {
+        record.record.id = id;
+        record.record.set(PREVIOUS, before.clone());
+        record.record.set(REPEAT, json!({ "pass": pass }));
+        self.keep_draws(&mut record.record.provenance, pass);
+        // Should anything panic on the way, what is left here still says whose record it was.
+        let placeholder = InFlightRecord {
+            record: Record { id: record.record.id.clone(), ..Record::default() },
+            ..InFlightRecord::default()
+        };
+        let mut made = match self.executor.through(self.stages, std::mem::replace(record, placeholder)).await
+        {
+            Ok(made) => made,
+            Err(halt) => return Pass::Halted(halt),
+        };
+        // Stages that split a record are refused here when the pipeline is loaded.
+        let (Some(only), true) = (made.pop(), made.is_empty()) else {
+            let error = StageError::new("repeat", "a pass made more than one record");
+            return Pass::Failed(Ending::Rejected(self.stage.failure(&error)));
+        };
+        *record = only.record;
+        record.record.fields.shift_remove(PREVIOUS);
+        record.record.fields.shift_remove(REPEAT);
+        match only.end {
+            None => Pass::Made,
+            Some(ending) => Pass::Failed(ending),
+        }
+    }
+
+    /// What the pass before drew keeps a name of its own; the last pass's draws stand under the stages' paths.
+    fn keep_draws(&self, provenance: &mut Provenance, pass: u32) {
+        let last = pass - 1;
+        rename_draws(provenance, &self.stage.path, &format!("{}-{last}", self.stage.path));
+    }
+}
+
+/// One of the records that `keep: all` lets go on.
+fn version(record: &InFlightRecord, id: RecordId, pass: u32, parent: Option<String>) -> Child {
+    let mut version = record.record.clone();
+    version.id = id;
+    version.set("pass", pass);
+    version.set("parent", parent);
+    let record = InFlightRecord { record: version, lines: Vec::new(), written: record.written };
+    Child { record, end: None }
+}
+
+/// A `for_each` at work.
+struct Elements<'a> {
+    stage: &'a BuiltStage,
+    stages: &'a [BuiltStage],
+    for_each: &'a dyn ForEach,
+    executor: &'a Executor,
+}
+
+impl Elements<'_> {
+    async fn run(&self, record: &mut InFlightRecord) -> Became {
+        let elements = match self.for_each.elements(&record.record) {
+            Ok(elements) => elements,
+            Err(error) => return self.stage.reject(&error),
+        };
+        let (name, count) = (self.stage.name(), elements.len());
+        let outer = &record.record;
+        let collects = self.for_each.collect();
+        let brought = stream::iter((0..).zip(elements).map(|(index, element)| {
+            let mut own = Record {
+                id: outer.id.child(&name, index),
+                fields: outer.fields.clone(),
+                provenance: match collects {
+                    // What the record was before is the joined record's.
+                    Some(_) => Provenance::default(),
+                    None => outer.provenance.clone(),
+                },
+            };
+            own.set(self.for_each.element_field(), element);
+            own.set(FOR_EACH, json!({ "index": index, "count": count }));
+            let own = InFlightRecord { record: own, lines: Vec::new(), written: record.written };
+            self.executor.through(self.stages, own)
+        }));
+        // All are awaited, whatever becomes of one: what is out for the others is paid for.
+        let brought: Vec<Result<Vec<Child>, Halt>> =
+            brought.buffered(self.executor.side_by_side).collect().await;
+        let mut made = Vec::with_capacity(brought.len());
+        for children in brought {
+            match children {
+                Ok(children) => made.push(children),
+                Err(halt) => return Became::Halted(halt),
+            }
+        }
+        match collects {
+            Some(collect) => self.join(record, made, collect),
+            None => self.let_go(record, made),
+        }
+    }
+
+    /// Joins the elements into one field of the record, which is otherwise as it was.
+    fn join(&self, record: &mut InFlightRecord, made: Vec<Vec<Child>>, collect: &Collect) -> Became {
+        let mut entries = Vec::with_capacity(made.len());
+        let all = made.len();
+        for (index, children) in (0_u32..).zip(made) {
+            for child in children {
+                let (own, provenance) = (child.record.record, &mut record.record.provenance);
+                let label = format!("{}-{index}", self.stage.path);
+                let mut of_element = own.provenance;
+                rename_draws(&mut of_element, &self.stage.path, &label);
+                provenance.calls.append(&mut of_element.calls);
+                provenance.skipped.append(&mut of_element.skipped);
+                provenance.draws.extend(of_element.draws);
+                if let Some(ending) = child.end {
+                    self.stage.metrics.skip_one();
+                    provenance.skipped.push(ending.skipped(&own.id));
+                    continue;
+                }
+                let mut entry = Map::with_capacity(collect.fields.len() + 1);
+                entry.insert("index".to_owned(), index.into());
+                for field in &collect.fields {
+                    if let Some(value) = own.fields.get(field) {
+                        entry.insert(field.clone(), value.clone());
+                    }
+                }
+                entries.push(Value::Object(entry));
+            }
+        }
+        if entries.len() < collect.at_least {
+            let message = format!(
+                "of {all} elements {} came through, and at least {} must",
+                entries.len(),
+                collect.at_least
+            );
+            return self.stage.reject(&StageError::new("too_few", message));
+        }
+        record.record.set(&collect.into, entries);
+        Became::Passed
+    }
+
+    /// Lets each element go on as a record of its own.
+    fn let_go(&self, record: &mut InFlightRecord, made: Vec<Vec<Child>>) -> Became {
+        let outer = record.record.fields.get(FOR_EACH);
+        let mut children: Vec<Child> = made.into_iter().flatten().collect();
+        if children.is_empty() {
+            return Became::Ended(Ending::Dropped("empty".into()));
+        }
+        for child in &mut children {
+            child.record.record.fields.shift_remove(FOR_EACH);
+            if let Some(outer) = outer {
+                child.record.record.set(FOR_EACH, outer.clone());
+            }
+        }
+        children[0].record.lines = std::mem::take(&mut record.lines);
+        Became::Several(children)
+    }
+}
+
+/// The draws of the stages of the block at `path` get the name of one pass or element.
+fn rename_draws(provenance: &mut Provenance, path: &str, name: &str) {
+    let is_inside = |key: &str| key.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
+    if !provenance.draws.keys().any(|key| is_inside(key)) {
+        return;
+    }
+    let draws = std::mem::take(&mut provenance.draws);
+    let named = draws.into_iter().map(|(key, value)| match is_inside(&key) {
+        true => (format!("{name}{}", &key[path.len()..]), value),
+        false => (key, value),
+    });
+    provenance.draws = named.collect();
+}
+
+/// Fields of an outer block that have the names of this one's, put aside while it runs.
+struct Hidden(Vec<(&'static str, Value)>);
+
+impl Hidden {
+    fn take(record: &mut Record, names: &[&'static str]) -> Self {
+        let mut hidden = Vec::new();
+        for name in names {
+            if let Some(value) = record.fields.shift_remove(*name) {
+                hidden.push((*name, value));
+            }
+        }
+        Self(hidden)
+    }
+
+    fn put_back(&self, record: &mut Record) {
+        for (name, value) in &self.0 {
+            record.set(name, value.clone());
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Effects: what a stage does that costs money or time, done once however often a run is stopped.
+//!
+//! Here is the order by which nothing is paid twice: look whether the outcome is in the journal, wait for room, reserve
+//! the worst case of the budget, do it, and write the outcome down before it is used. The answer of a model is one
+//! kind (`question`). The journal stores bytes; whoever makes an effect owns their encoding.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+
+use super::event::Halt;
+use super::spending::{Refused, Reservation, Spending, WorstCase};
+use crate::journal::{Answers, Names, Spent};
+use crate::llm::{Place, Usage};
+
+/// The effects of a run: kept, found again, paid for.
+#[derive(Clone)]
+pub(crate) struct Effects {
+    pub(crate) answers: Arc<Answers>,
+    pub(crate) spending: Arc<Spending>,
+}
+
+/// Something that costs money or time.
+pub(crate) trait Effect: Send {
+    /// What came of it.
+    type Outcome: Send;
+
+    /// What its outcome is found again by.
+    fn names(&self) -> Names;
+
+    /// The most that one attempt can cost.
+    fn worst_case(&self) -> WorstCase;
+
+    /// Waits until it may be done.
+    fn room(&self) -> BoxFuture<'_, Place>;
+
+    /// Does it, paying each attempt from the reservation.
+    fn perform(&mut self, reserved: Arc<Reservation>) -> BoxFuture<'_, Self::Outcome>;
+
+    /// What an outcome took; `None` where nothing was served, or nothing came back.
+    fn usage(&self, outcome: &Self::Outcome) -> Option<Usage>;
+
+    /// The outcome as the journal stores it; `None` for one that says nothing of the record.
+    fn encode(&self, outcome: &Self::Outcome) -> Option<Stored>;
+
+    /// The outcome that the journal has; `None` where the bytes are none.
+    fn decode(bytes: &[u8]) -> Option<Self::Outcome>;
+}
+
+/// An outcome as the journal stores it.
+pub(crate) struct Stored {
+    pub(crate) bytes: Vec<u8>,
+    /// Whether another run may use it.
+    pub(crate) reusable: bool,
+}
+
+/// What came of an effect, and what it took in this start: nothing where it was found.
+pub(crate) struct Done<T> {
+    pub(crate) outcome: T,
+    pub(crate) taken: Option<Spent>,
+}
+
+impl Effects {
+    /// The outcome of an effect: found in the journal, or made and written down.
+    pub(crate) async fn done<E: Effect>(&self, effect: &mut E) -> Result<Done<E::Outcome>, Halt> {
+        let names = effect.names();
+        if let Some(bytes) = self.answers.find(names).await?
+            && let Some(outcome) = E::decode(&bytes)
+        {
+            return Ok(Done { outcome, taken: None });
+        }
+        // Held until the outcome is written down: no more can be lost by a kill than there are places.
+        let _place = effect.room().await;
+        // The log may have failed while this one waited.
+        self.answers.check()?;
+        let reserved = self.spending.reserve(effect.worst_case(), &self.answers).await;
+        let Some(reserved) = reserved else { return Err(Halt::OutOfBudget) };
+        let outcome = effect.perform(Arc::clone(&reserved)).await;
+        match reserved.refused() {
+            Some(Refused::OutOfBudget) => return Err(Halt::OutOfBudget),
+            Some(Refused::Storage(error)) => return Err(Halt::Storage(error)),
+            None => {}
+        }
+        let Some(stored) = effect.encode(&outcome) else { return Ok(Done { outcome, taken: None }) };
+        let (taken, spent) = reserved.settle(effect.usage(&outcome));
+        self.answers.keep(names, &stored.bytes, stored.reusable, spent).await?;
+        Ok(Done { outcome, taken: Some(taken) })
+    }
+}
