@@ -4,14 +4,16 @@
 //! drives the parts. A stage knows nothing of its neighbours, spawns nothing, retries nothing, prints
 //! nothing: it takes a record and says what becomes of it.
 
+mod block;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use self::block::{Collect, DeclareBlock, ForEach, OnFail, Repeat};
 use crate::config::{CheckContext, FieldType};
 use crate::draw::Draws;
 use crate::llm::{Completion, ModelRequest};
@@ -31,6 +33,16 @@ pub trait Declare: Send + Sync {
     /// What the plan shows of the stage beyond its name, such as the shares it draws by. Nothing by default.
     fn explain(&self, _context: &BuildContext) -> Result<Option<Explanation>, BuildError> {
         Ok(None)
+    }
+
+    /// Whether it may make several records of one.
+    fn fans_out(&self) -> bool {
+        false
+    }
+
+    /// What a block says of the stages inside it; `None` for a stage that holds none.
+    fn block(&self) -> Option<&dyn DeclareBlock> {
+        None
     }
 }
 
@@ -276,57 +288,6 @@ pub enum Emit {
     Many(Vec<Record>),
     /// A filter said no; the reason is a short word such as `crosses_split`.
     Drop(Cow<'static, str>),
-}
-
-/// How a record goes through the stages of a `repeat`: it decides, the engine brings the record through.
-pub trait Repeat: Send + Sync {
-    /// How many passes there are at most, for the record as it comes in.
-    fn times(&self, record: &Record) -> Result<u32, StageError>;
-
-    /// Whether there is to be one more pass, for the record as it now is. Looked at before every pass.
-    fn goes_on(&self, record: &Record) -> Result<bool, StageError>;
-
-    /// Whether the start and every pass go on as records of their own, rather than the last pass alone.
-    fn keeps_all(&self) -> bool;
-
-    /// What becomes of a record that is dropped or rejected in a pass.
-    fn on_fail(&self) -> OnFail;
-}
-
-/// What becomes of a record that is dropped or rejected in a pass of a `repeat`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum OnFail {
-    /// It ends as it would outside the block, the earlier passes with it.
-    #[default]
-    End,
-    /// It is again as it was before the pass, which counts as one.
-    Skip,
-    /// It goes on as it was before the pass; there is no further one.
-    Stop,
-}
-
-/// How a record goes through the stages of a `for_each`: it says which elements there are and what becomes of them.
-pub trait ForEach: Send + Sync {
-    /// The elements, in order: each is brought through the stages by itself.
-    fn elements(&self, record: &Record) -> Result<Vec<Value>, StageError>;
-
-    /// The field that holds the element.
-    fn element_field(&self) -> &str;
-
-    /// How the elements are joined again; `None` lets each go on as a record of its own.
-    fn collect(&self) -> Option<&Collect>;
-}
-
-/// How the elements of a `for_each` become one field of the record again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Collect {
-    /// The field that becomes a list with an entry for each element that came through.
-    pub into: String,
-    /// What is taken of each element's record: its entry holds these fields, and `index`.
-    pub fields: Vec<String>,
-    /// With fewer entries than this the record is rejected.
-    pub at_least: usize,
 }
 
 /// The question of an `llm` stage. The engine sends it, repeats it and accounts for it.

@@ -46,7 +46,7 @@ pub(super) struct RunArgs {
 
 pub(super) fn run(args: &RunArgs, json: bool, quiet: bool, bar: ProgressBar) -> anyhow::Result<Exit> {
     let mut plan = load(&args.pipeline.pipeline, &args.pipeline.changes)?;
-    let sinks = plan.stages.iter().filter(|stage| stage.kind.role == crate::stages::Role::Sink).count();
+    let sinks = plan.all_stages().filter(|stage| stage.kind.role == crate::stages::Role::Sink).count();
     descriptors::make_room(&mut plan.models, sinks);
     let root = args.out.clone().unwrap_or_else(|| Path::new("output").join(&plan.name));
     let pools = llm::Pools::new(&plan.pools, &plan.models);
@@ -124,7 +124,7 @@ pub(super) fn retry_rejected(
 
 /// What the stages tell of themselves. One that cannot is told of when it is built.
 fn explained(plan: &Plan) -> Vec<serde_json::Value> {
-    let explanations = plan.stages.iter().filter_map(|stage| plan.explain(stage).ok().flatten());
+    let explanations = plan.all_stages().filter_map(|stage| plan.explain(stage).ok().flatten());
     explanations.map(|explanation| explanation.data).collect()
 }
 

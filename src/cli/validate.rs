@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::exit::{Exit, report};
 use super::{Changes, plan, print, print_data, run};
-use crate::config::{LoadError, Mode, ModelConfig, Plan};
+use crate::config::{LoadError, Mode, ModelConfig, Plan, PlannedStage};
 use crate::engine::Estimate;
 
 /// The arguments of `validate`.
@@ -73,15 +73,7 @@ fn text(plan: &Plan) -> anyhow::Result<String> {
         words.retain(|word| !word.is_empty());
         let _ = writeln!(text, "  model {name}: {}, {} at a time", words.join(" "), at_a_time(model));
     }
-    for (index, stage) in plan.stages.iter().enumerate() {
-        let when = stage.when.as_ref().map(|when| format!(" when {when}")).unwrap_or_default();
-        let name =
-            if *stage.id == *stage.kind.name { String::new() } else { format!(" ({})", stage.kind.name) };
-        let _ = writeln!(text, "  {:>2}. {}{name}{when}", index + 1, stage.id);
-        for line in plan.explain(stage)?.iter().flat_map(|explanation| &explanation.lines) {
-            let _ = writeln!(text, "        {line}");
-        }
-    }
+    list(&mut text, plan, &plan.stages)?;
     if let Some(items) = plan.items {
         let _ = writeln!(text, "  {items} items");
     }
@@ -89,9 +81,25 @@ fn text(plan: &Plan) -> anyhow::Result<String> {
     Ok(text)
 }
 
+/// Lists stages with what they tell of themselves; those in a block are indented and numbered anew.
+fn list(text: &mut String, plan: &Plan, stages: &[PlannedStage]) -> anyhow::Result<()> {
+    for (index, stage) in stages.iter().enumerate() {
+        let indent = " ".repeat(4 * stage.depth());
+        let when = stage.when.as_ref().map(|when| format!(" when {when}")).unwrap_or_default();
+        let id = stage.own_id();
+        let name = if id == stage.kind.name { String::new() } else { format!(" ({})", stage.kind.name) };
+        let _ = writeln!(text, "{indent}  {:>2}. {id}{name}{when}", index + 1);
+        for line in plan.explain(stage)?.iter().flat_map(|explanation| &explanation.lines) {
+            let _ = writeln!(text, "{indent}        {line}");
+        }
+        list(text, plan, &stage.inner)?;
+    }
+    Ok(())
+}
+
 fn as_json(plan: &Plan, estimate: Option<&Estimate>) -> anyhow::Result<serde_json::Value> {
     let mut stages = Vec::with_capacity(plan.stages.len());
-    for stage in &plan.stages {
+    for stage in plan.all_stages() {
         let mut told = json!({"id": stage.id, "type": stage.kind.name, "when": stage.when});
         if let Some(explanation) = plan.explain(stage)? {
             told["explanation"] = explanation.data;

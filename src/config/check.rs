@@ -4,6 +4,7 @@
 //! of a file are gathered; nothing stops at the first. What stages read and write stands in `files`, what
 //! is reported in `reporting`.
 
+mod blocks;
 mod expressions;
 mod fields;
 mod files;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+use self::blocks::OpenBlock;
 use self::mock::MockNames;
 use super::field_type::Inside;
 use super::input::Input;
@@ -31,6 +33,7 @@ const BUILT_IN: [&str; 3] = [RECORD, "id", "vars"];
 const RECORD: &str = "record";
 
 /// The state of a check, handed from stage to stage.
+#[derive(Clone)]
 pub struct CheckContext<'a> {
     /// The pipeline's variables, overrides applied.
     pub vars: &'a Map<String, Value>,
@@ -65,6 +68,12 @@ pub struct CheckContext<'a> {
     keeps_items: bool,
     /// Whether the run ends at some number of accepted items rather than with the source.
     accepts: bool,
+    /// The blocks that the stage under check stands in, innermost last.
+    blocks: Vec<OpenBlock>,
+    /// Why there is no field of a name although some stage makes one: what to say when it is read.
+    absent: BTreeMap<String, String>,
+    /// Whether this is a first look at what a loop makes, of which no problem is reported.
+    scouts: bool,
     unread: Unread,
     mock_names: MockNames,
     problems: Vec<Problem>,
@@ -106,6 +115,9 @@ impl<'a> CheckContext<'a> {
             all_items: false,
             keeps_items: true,
             accepts: false,
+            blocks: Vec::new(),
+            absent: BTreeMap::new(),
+            scouts: false,
             unread: Unread::default(),
             mock_names: MockNames::default(),
             problems: Vec::new(),

@@ -1,7 +1,8 @@
 //! The stages of a file, each held against the schema of its type and declared.
 //!
 //! A stage is a map with one key, its type; `id` and `when` stand in its body beside the type's own
-//! fields. What stages mean to each other is left to `whole`.
+//! fields. A block has a list of its own, which is read like that of the file. Where stages may stand is left to
+//! `order`, what they mean to each other to `whole`.
 
 use std::collections::HashMap;
 
@@ -14,16 +15,19 @@ use super::shape::{self, Surroundings};
 use super::stage_ids::stage_ids;
 use super::tree::{Document, join};
 use crate::stage::Declare;
-use crate::stages::StageType;
+use crate::stages::{Role, StageType};
 
 /// Keys that every stage has beside those of its type.
 pub(super) const COMMON_KEYS: [&str; 2] = ["id", "when"];
+
+/// Blocks inside one another at most.
+const MOST_DEPTH: usize = 8;
 
 /// One entry of `stages`, as far as it could be read.
 pub(super) struct Declared {
     /// JSON pointer to the body.
     pub(super) at: String,
-    /// Given or derived.
+    /// Given or derived; in a block the path to it, such as `evolve/judge`.
     pub(super) id: String,
     /// `None` for an unknown type.
     pub(super) kind: Option<&'static StageType>,
@@ -33,115 +37,157 @@ pub(super) struct Declared {
     pub(super) declared: Option<Box<dyn Declare>>,
     /// What can be read of a wrong body: the options that are right, to be checked only.
     pub(super) sound: Option<Box<dyn Declare>>,
+    /// The stages inside a block.
+    pub(super) inner: Vec<Declared>,
 }
 
-/// Reads every entry of `stages`.
+/// Reads every entry of `stages`, and of the `stages` of blocks.
 pub(super) fn declare_stages(
     document: &mut Document,
     table: &'static [StageType],
     around: &Surroundings<'_>,
     problems: &mut Vec<Problem>,
 ) -> Vec<Declared> {
-    let ids = stage_ids(&document.value);
-    let mut stages = Vec::with_capacity(ids.len());
-    for (index, id) in ids.into_iter().enumerate() {
-        let entry = format!("/stages/{index}");
-        let mut stage =
-            Declared { at: entry.clone(), id: id.id, kind: None, when: None, declared: None, sound: None };
-        if let Some(kind) = stage_type(document, &entry, table, problems) {
-            stage.kind = Some(kind);
-            stage.at = join(&entry, kind.name);
-            read_body(document, &mut stage, kind, around, problems);
-        }
-        stages.push(stage);
-    }
-    check_ids(&stages, document, problems);
-    stages
+    Reader { document, table, around, problems }.stages("/stages", &[])
 }
 
-/// The type of the stage at `entry`; reports when it is not a map with one known key.
-fn stage_type(
-    document: &Document,
-    entry: &str,
+/// What is read, and what is wrong with it.
+struct Reader<'a> {
+    document: &'a mut Document,
     table: &'static [StageType],
-    problems: &mut Vec<Problem>,
-) -> Option<&'static StageType> {
-    let value = document.value.pointer(entry)?;
-    let known = |name: &str| table.iter().find(|stage| stage.name == name);
-    let Value::Object(map) = value else {
-        let mut problem = Problem::new(entry, format!("found {}", found(value)));
-        problem.expected("a stage: a map with one key, its type");
-        if let Some(name) = value.as_str().filter(|name| known(name).is_some()) {
-            problem.hint(format!("write `{name}: {{}}`"));
-        }
-        problems.push(problem);
-        return None;
-    };
-    let names: Vec<&str> = map.keys().map(String::as_str).collect();
-    let Some(first) = names.first() else {
-        problems.push(Problem::new(entry, "an empty stage").with_expected("a map with one key, its type"));
-        return None;
-    };
-    // With several keys, the first that is a type is meant; the others are most likely not indented enough.
-    let meant = names.iter().find(|name| known(name).is_some()).unwrap_or(first);
-    for other in names.iter().filter(|name| *name != meant) {
-        let mut problem = Problem::new(join(entry, other), format!("a second key, `{other}`, in one stage"));
-        problem.on_key().expected("a map with one key, the stage's type");
-        problem.hint(match known(other) {
-            Some(_) => format!("begin a new stage: `- {other}:`"),
-            None => format!("indent `{other}` further, so that it stands inside `{meant}`"),
-        });
-        problems.push(problem);
-    }
-    if known(meant).is_none() {
-        let mut problem = Problem::new(join(entry, meant), format!("unknown stage type `{meant}`"));
-        problem.on_key().expected(one_of(table.iter().map(|stage| stage.name)));
-        problem.hint = did_you_mean(meant, table.iter().map(|stage| stage.name));
-        problems.push(problem);
-    }
-    // A key that stands outside may be one the body needs: what is missing there is no second problem.
-    if names.len() > 1 { None } else { known(meant) }
+    around: &'a Surroundings<'a>,
+    problems: &'a mut Vec<Problem>,
 }
 
-fn read_body(
-    document: &mut Document,
-    stage: &mut Declared,
-    kind: &'static StageType,
-    around: &Surroundings<'_>,
-    problems: &mut Vec<Problem>,
-) {
-    let before = problems.len();
-    let body = document.value.pointer(&stage.at).unwrap_or(&Value::Null);
-    if !matches!(body, Value::Object(_) | Value::Null) {
-        let problem = Problem::new(&stage.at, format!("wrong type: found {}", found(body)));
-        problems.push(problem.with_expected(format!("a map of the options of `{}`", kind.name)));
-        return;
+impl Reader<'_> {
+    /// The entries of the list at the pointer `list`, which stands in the blocks of these ids.
+    fn stages(&mut self, list: &str, blocks: &[&str]) -> Vec<Declared> {
+        let entries = self.document.value.pointer(list).and_then(Value::as_array);
+        let ids = stage_ids(entries.map_or(&[], Vec::as_slice));
+        let mut stages = Vec::with_capacity(ids.len());
+        for (index, id) in ids.into_iter().enumerate() {
+            let entry = format!("{list}/{index}");
+            let path: Vec<&str> = blocks.iter().copied().chain([id.id.as_str()]).collect();
+            let mut stage = Declared {
+                at: entry.clone(),
+                id: path.join("/"),
+                kind: None,
+                when: None,
+                declared: None,
+                sound: None,
+                inner: Vec::new(),
+            };
+            if let Some(kind) = self.stage_type(&entry, !blocks.is_empty()) {
+                stage.kind = Some(kind);
+                stage.at = join(&entry, kind.name);
+                self.body(&mut stage, kind);
+                if kind.role == Role::Block {
+                    stage.inner = self.inside(&stage.at, &path);
+                }
+            }
+            stages.push(stage);
+        }
+        check_ids(&stages, self.document, self.problems);
+        stages
     }
-    for key in COMMON_KEYS {
-        match body.get(key) {
-            None => {}
-            Some(Value::String(text)) if key == "when" => stage.when = Some(text.clone()),
-            Some(Value::String(text)) if is_id(text) => {}
-            Some(other) => {
-                let problem = Problem::new(join(&stage.at, key), format!("found {}", found(other)));
-                problems.push(problem.with_expected(match key {
-                    "id" => "lower-case letters, digits, `-` and `_`",
-                    _ => "an expression in quotes, such as \"split == 'train'\"",
-                }));
+
+    /// The stages inside the block at the pointer `at`, whose path these ids are.
+    fn inside(&mut self, at: &str, path: &[&str]) -> Vec<Declared> {
+        if path.len() > MOST_DEPTH {
+            let mut problem = Problem::new(at, "blocks stand too deep inside one another");
+            problem.on_key().expected(format!("{MOST_DEPTH} blocks inside one another at most"));
+            self.problems.push(problem);
+            return Vec::new();
+        }
+        let list = format!("{at}/stages");
+        if self.document.value.pointer(&list).and_then(Value::as_array).is_some_and(Vec::is_empty) {
+            let name = path.last().copied().unwrap_or_default();
+            let problem = Problem::new(&list, format!("`{name}` has no stages"));
+            self.problems.push(problem.with_expected("a stage at least"));
+        }
+        self.stages(&list, path)
+    }
+
+    /// The type of the stage at `entry`; reports when it is not a map with one known key.
+    fn stage_type(&mut self, entry: &str, in_block: bool) -> Option<&'static StageType> {
+        let Self { document, table, problems, .. } = self;
+        let value = document.value.pointer(entry)?;
+        let known = |name: &str| table.iter().find(|stage| stage.name == name);
+        let Value::Object(map) = value else {
+            let mut problem = Problem::new(entry, format!("found {}", found(value)));
+            problem.expected("a stage: a map with one key, its type");
+            if let Some(name) = value.as_str().filter(|name| known(name).is_some()) {
+                problem.hint(format!("write `{name}: {{}}`"));
+            }
+            problems.push(problem);
+            return None;
+        };
+        let names: Vec<&str> = map.keys().map(String::as_str).collect();
+        let Some(first) = names.first() else {
+            problems
+                .push(Problem::new(entry, "an empty stage").with_expected("a map with one key, its type"));
+            return None;
+        };
+        // With several keys, the first that is a type is meant; the others are most likely not indented enough.
+        let meant = names.iter().find(|name| known(name).is_some()).unwrap_or(first);
+        for other in names.iter().filter(|name| *name != meant) {
+            let mut problem =
+                Problem::new(join(entry, other), format!("a second key, `{other}`, in one stage"));
+            problem.on_key().expected("a map with one key, the stage's type");
+            problem.hint(match known(other) {
+                Some(_) => format!("begin a new stage: `- {other}:`"),
+                None => format!("indent `{other}` further, so that it stands inside `{meant}`"),
+            });
+            problems.push(problem);
+        }
+        if known(meant).is_none() {
+            let mut problem = Problem::new(join(entry, meant), format!("unknown stage type `{meant}`"));
+            let fitting =
+                || table.iter().filter(|stage| stage.in_blocks || !in_block).map(|stage| stage.name);
+            problem.on_key().expected(one_of(fitting()));
+            problem.hint = did_you_mean(meant, fitting());
+            problems.push(problem);
+        }
+        // A key that stands outside may be one the body needs: what is missing there is no second problem.
+        if names.len() > 1 { None } else { known(meant) }
+    }
+
+    /// Reads the body of a stage.
+    fn body(&mut self, stage: &mut Declared, kind: &'static StageType) {
+        let Self { document, around, problems, .. } = self;
+        let before = problems.len();
+        let body = document.value.pointer(&stage.at).unwrap_or(&Value::Null);
+        if !matches!(body, Value::Object(_) | Value::Null) {
+            let problem = Problem::new(&stage.at, format!("wrong type: found {}", found(body)));
+            problems.push(problem.with_expected(format!("a map of the options of `{}`", kind.name)));
+            return;
+        }
+        for key in COMMON_KEYS {
+            match body.get(key) {
+                None => {}
+                Some(Value::String(text)) if key == "when" => stage.when = Some(text.clone()),
+                Some(Value::String(text)) if is_id(text) => {}
+                Some(other) => {
+                    let problem = Problem::new(join(&stage.at, key), format!("found {}", found(other)));
+                    problems.push(problem.with_expected(match key {
+                        "id" => "lower-case letters, digits, `-` and `_`",
+                        _ => "an expression in quotes, such as \"split == 'train'\"",
+                    }));
+                }
             }
         }
-    }
-    let mut schema = kind.schema().to_value();
-    allow_common_keys(&mut schema);
-    let Some(value) = shape::check(document, &stage.at, &COMMON_KEYS, &schema, around, problems) else {
-        let value = shape::sound(document, &stage.at, &COMMON_KEYS, &problems[before..]);
-        stage.sound = value.and_then(|value| kind.declare(value).ok());
-        return;
-    };
-    match kind.declare(value) {
-        Ok(declared) if problems.len() == before => stage.declared = Some(declared),
-        Ok(declared) => stage.sound = Some(declared),
-        Err(error) => problems.push(shape::typed(&stage.at, &error)),
+        let mut schema = kind.schema().to_value();
+        allow_common_keys(&mut schema);
+        let Some(value) = shape::check(document, &stage.at, &COMMON_KEYS, &schema, around, problems) else {
+            let value = shape::sound(document, &stage.at, &COMMON_KEYS, &problems[before..]);
+            stage.sound = value.and_then(|value| kind.declare(value).ok());
+            return;
+        };
+        match kind.declare(value) {
+            Ok(declared) if problems.len() == before => stage.declared = Some(declared),
+            Ok(declared) => stage.sound = Some(declared),
+            Err(error) => problems.push(shape::typed(&stage.at, &error)),
+        }
     }
 }
 

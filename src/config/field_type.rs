@@ -232,6 +232,17 @@ impl FieldType {
         }
     }
 
+    /// What the elements of it are for `for_each`: those of a list, or the numbers below a number.
+    #[must_use]
+    pub fn elements(&self) -> Self {
+        match (self.is_list(), self.is_number()) {
+            (true, _) if self.presumed => self.item().presumed(),
+            (true, _) => self.item(),
+            (_, true) => Self::integer(),
+            _ => Self::any(),
+        }
+    }
+
     /// The same object with the name `name` in it.
     #[must_use]
     pub fn with(mut self, name: &str, kind: Self) -> Self {

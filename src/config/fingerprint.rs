@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::plan::{Plan, PlannedStage};
+use crate::stages::Role;
 
 /// Settings of the whole file that do not change what is made.
 const OPERATIONAL: &[&str] = &[
@@ -61,20 +62,9 @@ impl Plan {
         }
         let bodies = whole.get("stages").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let named = |stage: &PlannedStage| format!("{}: {}", stage.id, stage.kind.name).into();
-        let order: Vec<Value> = self.stages.iter().map(named).collect();
+        let order: Vec<Value> = self.all_stages().map(named).collect();
         parts.insert("order of stages".into(), Value::Array(order));
-        for (stage, body) in self.stages.iter().zip(bodies) {
-            // A stage is a map with one key, its type, which the order of stages names.
-            let inside = body.as_object().and_then(|body| body.values().next()).unwrap_or(body);
-            parts.insert(format!("stages.{}", stage.id), inside.clone());
-            if stage.kind.version > 1 {
-                let name = stage.kind.name;
-                parts.insert(
-                    format!("version of stage `{name}` (the same input gives other items)"),
-                    stage.kind.version.into(),
-                );
-            }
-        }
+        stage_parts(&self.stages, bodies, &mut parts);
         for (path, input) in &self.inputs {
             parts.insert(format!("files.{path}"), Value::String(input.hash.clone()));
         }
@@ -85,6 +75,27 @@ impl Plan {
     #[must_use]
     pub fn to_yaml(&self) -> String {
         serde_saphyr::to_string(&self.resolved).unwrap_or_default()
+    }
+}
+
+/// Adds a part for each stage, whose bodies stand in the same order; those in blocks have parts of their own.
+fn stage_parts(stages: &[PlannedStage], bodies: &[Value], parts: &mut BTreeMap<String, Value>) {
+    for (stage, body) in stages.iter().zip(bodies) {
+        // A stage is a map with one key, its type, which the order of stages names.
+        let mut inside = body.as_object().and_then(|body| body.values().next()).unwrap_or(body).clone();
+        if stage.kind.role == Role::Block {
+            let inner = inside.as_object_mut().and_then(|inside| inside.shift_remove("stages"));
+            let inner = inner.as_ref().and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+            stage_parts(&stage.inner, inner, parts);
+        }
+        parts.insert(format!("stages.{}", stage.id), inside);
+        if stage.kind.version > 1 {
+            let name = stage.kind.name;
+            parts.insert(
+                format!("version of stage `{name}` (the same input gives other items)"),
+                stage.kind.version.into(),
+            );
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! From the text of a pipeline file to a plan, or to all its problems.
 //!
 //! The order: read (`tree`), put environment values and overrides in, check the shape of the head and of
-//! each stage (`head`, `declared`), check the file as a whole (`whole`), and only then make the plan.
+//! each stage (`head`, `declared`), check the file as a whole (`order`, `whole`), and only then make the plan.
 
 use std::path::Path;
 
@@ -63,5 +63,12 @@ fn drop_consequences(problems: &mut Vec<Problem>, unset: usize) {
 }
 
 fn planned(stage: Declared) -> Option<PlannedStage> {
-    Some(PlannedStage { id: stage.id.into(), kind: stage.kind?, when: stage.when, declared: stage.declared? })
+    let inner = stage.inner.into_iter().map(planned).collect::<Option<Vec<_>>>()?;
+    Some(PlannedStage {
+        id: stage.id.into(),
+        kind: stage.kind?,
+        when: stage.when,
+        declared: stage.declared?,
+        inner,
+    })
 }

@@ -13,7 +13,8 @@ use super::tree::{Document, parse_value};
 /// The changes, as given.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Overrides {
-    /// `path=value` each; the value is read as YAML. `stages.ID.FIELD` names a stage by id, type or number.
+    /// `path=value` each; the value is read as YAML. `stages.ID.FIELD` names a stage by id, type or number,
+    /// `stages.BLOCK.stages.ID.FIELD` one in a block.
     pub sets: Vec<String>,
     /// `name=value` each; the value is text.
     pub vars: Vec<String>,
@@ -76,12 +77,20 @@ fn limit_of_tokens(document: &Document) -> &'static str {
     const NEWER: &str = "max_completion_tokens";
     let models = document.value.get("models").and_then(Value::as_object);
     let models = models.into_iter().flat_map(|models| models.values());
-    let stages = document.value.get("stages").and_then(Value::as_array);
-    let stages = stages.into_iter().flatten().filter_map(|stage| stage.as_object()?.values().next());
-    let uses_newer = models
-        .chain(stages)
-        .any(|part| part.pointer("/params").is_some_and(|params| params.get(NEWER).is_some()));
-    if uses_newer { NEWER } else { "max_tokens" }
+    let has_newer = |part: &Value| part.pointer("/params").is_some_and(|params| params.get(NEWER).is_some());
+    let in_stages = list_of_stages(&document.value).iter().any(|stage| any_body(stage, &has_newer));
+    if in_stages || models.into_iter().any(has_newer) { NEWER } else { "max_tokens" }
+}
+
+/// Whether the body of a stage, or of one inside it, is as asked.
+fn any_body(stage: &Value, asked: &dyn Fn(&Value) -> bool) -> bool {
+    let Some(body) = stage.as_object().and_then(|stage| stage.values().next()) else { return false };
+    asked(body) || list_of_stages(body).iter().any(|inner| any_body(inner, asked))
+}
+
+/// The `stages` of a file or of a block.
+fn list_of_stages(of: &Value) -> &[Value] {
+    of.get("stages").and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 fn assign(document: &mut Document, option: &str, path: &[&str], value: Value, problems: &mut Vec<Problem>) {
@@ -151,22 +160,56 @@ fn under_model(document: &Document, rest: &str) -> Result<Vec<String>, Box<Probl
     Ok(steps)
 }
 
-/// The steps of `stages.ID...`, through the stage's type to its body.
+/// The steps of `stages.ID...`, through the stage's type to its body; a stage in a block is named by
+/// `stages.BLOCK.stages.ID` or by its path, `stages.BLOCK/ID`.
 fn under_stage(document: &Document, rest: &str) -> Result<Vec<String>, Box<Problem>> {
-    let (given, inside) = rest.split_once('.').unwrap_or((rest, ""));
-    let stages = stage_ids(&document.value);
-    let found = stages.iter().position(|stage| stage.id == given);
-    let number = given.parse::<usize>().ok().filter(|index| *index < stages.len());
-    let Some(index) = found.or(number) else {
-        let known: Vec<&str> = stages.iter().map(|stage| stage.id.as_str()).collect();
-        return Err(unknown(&format!("no stage `{given}`"), given, &known, "the file has no stages"));
-    };
-    let mut steps = vec!["stages".to_owned(), index.to_string(), stages[index].kind.clone()];
-    if inside.is_empty() {
-        return Err(malformed("", "names a stage, not a field of it", "`stages.ID.FIELD`"));
+    let mut steps = Vec::new();
+    let mut block = None;
+    let mut here = &document.value;
+    let mut rest = rest;
+    loop {
+        let (name, inside) = rest.split_once('.').unwrap_or((rest, ""));
+        for given in name.split('/') {
+            here = step_to_stage(list_of_stages(here), given, block, &mut steps)?;
+            block = Some(given);
+        }
+        match inside.strip_prefix("stages.") {
+            Some(inner) if here.get("stages").is_some() => rest = inner,
+            _ if inside.is_empty() => {
+                return Err(malformed("", "names a stage, not a field of it", "`stages.ID.FIELD`"));
+            }
+            _ => {
+                steps.extend(inside.split('.').map(str::to_owned));
+                return Ok(steps);
+            }
+        }
     }
-    steps.extend(inside.split('.').map(str::to_owned));
-    Ok(steps)
+}
+
+/// Adds the steps to the body of the stage that `given` names, by id, type or number; returns the body.
+fn step_to_stage<'v>(
+    stages: &'v [Value],
+    given: &str,
+    block: Option<&str>,
+    steps: &mut Vec<String>,
+) -> Result<&'v Value, Box<Problem>> {
+    let ids = stage_ids(stages);
+    let found = ids.iter().position(|stage| stage.id == given);
+    let number = given.parse::<usize>().ok().filter(|index| *index < ids.len());
+    let Some(index) = found.or(number) else {
+        let known: Vec<&str> = ids.iter().map(|stage| stage.id.as_str()).collect();
+        return Err(match block {
+            None => unknown(&format!("no stage `{given}`"), given, &known, "the file has no stages"),
+            Some(block) => {
+                let message = format!("no stage `{given}` in `{block}`");
+                unknown(&message, given, &known, "a stage that holds others")
+            }
+        });
+    };
+    let kind = ids[index].kind.clone();
+    let body = stages[index].get(&kind).unwrap_or(&Value::Null);
+    steps.extend(["stages".to_owned(), index.to_string(), kind]);
+    Ok(body)
 }
 
 fn begins_with(path: &str, name: &str) -> bool {

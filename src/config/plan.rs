@@ -53,7 +53,7 @@ pub struct Plan {
     pub drain_timeout: f64,
     /// Items between admission and their end at a time.
     pub max_in_flight: u32,
-    /// The stages in order.
+    /// The stages in order; those of blocks stand in them.
     pub stages: Vec<PlannedStage>,
     /// The files that stages read, as they were found.
     pub inputs: BTreeMap<String, Input>,
@@ -70,7 +70,7 @@ pub struct Plan {
 
 /// One stage of a plan.
 pub struct PlannedStage {
-    /// Given, or the type, then `type-2`, ...
+    /// Given, or the type, then `type-2`, ...; in a block the path to it, such as `evolve/judge`.
     pub id: Arc<str>,
     /// Its row of the stage table.
     pub kind: &'static StageType,
@@ -78,6 +78,22 @@ pub struct PlannedStage {
     pub when: Option<String>,
     /// What the user declared.
     pub declared: Box<dyn Declare>,
+    /// The stages inside a block, in order; none in other stages.
+    pub inner: Vec<PlannedStage>,
+}
+
+impl PlannedStage {
+    /// How many blocks it stands in.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.id.matches('/').count()
+    }
+
+    /// Its id within its block, or its id where it stands in none.
+    #[must_use]
+    pub fn own_id(&self) -> &str {
+        self.id.rsplit('/').next().unwrap_or_default()
+    }
 }
 
 /// Why a file gives no plan.
@@ -152,6 +168,16 @@ impl Plan {
         }
     }
 
+    /// Every stage, those in blocks too: a block stands before the stages inside it.
+    pub fn all_stages(&self) -> impl Iterator<Item = &PlannedStage> {
+        let mut rest: Vec<&PlannedStage> = self.stages.iter().rev().collect();
+        std::iter::from_fn(move || {
+            let next = rest.pop()?;
+            rest.extend(next.inner.iter().rev());
+            Some(next)
+        })
+    }
+
     /// What `stage` is built with; `started` is the run's first start.
     #[must_use]
     pub fn build_context(&self, stage: &PlannedStage, started: &str) -> BuildContext {
@@ -159,7 +185,8 @@ impl Plan {
             vars: self.vars.clone(),
             draws: Draws::new(self.seed, Arc::clone(&stage.id)),
             started: started.to_owned(),
-            items: self.items,
+            // How many records come to a stage in a block is not known.
+            items: self.items.filter(|_| stage.depth() == 0),
             fields: self.fields.get(&stage.id).cloned().unwrap_or_default(),
         }
     }
@@ -178,17 +205,25 @@ fn resolved(pipeline: &Pipeline, tree: &Value, read: &BTreeSet<String>) -> Value
     if let Some(stages) = tree.get("stages").and_then(Value::as_array) {
         pipeline.stages.clone_from(stages);
     }
-    for body in pipeline.stages.iter_mut().filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
-        if body.is_null() {
-            *body = Value::Object(Map::new());
-        }
-    }
+    write_out_bodies(&mut pipeline.stages);
     // Nothing in these types can fail to become JSON: keys are texts, numbers are finite.
     let mut resolved = serde_json::to_value(&pipeline).unwrap_or_default();
     if let Some(models) = resolved.get_mut("models") {
         secrets::take_out(models);
     }
     resolved
+}
+
+/// Puts an empty map for each body that is written as nothing.
+fn write_out_bodies(stages: &mut [Value]) {
+    for body in stages.iter_mut().filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
+        if body.is_null() {
+            *body = Value::Object(Map::new());
+        }
+        if let Some(inner) = body.get_mut("stages").and_then(Value::as_array_mut) {
+            write_out_bodies(inner);
+        }
+    }
 }
 
 /// The pipelines there are, for a path that leads nowhere.

@@ -63,6 +63,7 @@ fn role_words(role: Role) -> &'static str {
         Role::Transform => "Stands anywhere after the source part.",
         Role::Ask => "Stands anywhere after the source part; asks a model.",
         Role::Read => "Stands right after a stage that asks a model, and reads its answer.",
+        Role::Block => "Stands anywhere after the source part; holds stages of its own.",
         Role::Sink => "Stands anywhere after the source part; writes records and passes them on.",
     }
 }

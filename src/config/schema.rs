@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::declared::allow_common_keys;
 use super::head::pipeline_schema;
-use crate::stages::{STAGES, StageType};
+use crate::stages::{Role, STAGES, StageType};
 
 /// The schema, draft 2020-12.
 #[must_use]
@@ -20,18 +20,39 @@ pub(super) fn schema_of(table: &[StageType]) -> Value {
     loosen(&mut schema);
     schema["patternProperties"] =
         json!({"^x-": {"description": "Anything, for YAML anchors; left out when the file is read."}});
-    let stages: Vec<Value> = table.iter().map(stage_schema).collect();
+    // What may stand in a block too is written once and referred to, since a block may hold blocks.
+    let (shared, others): (Vec<&StageType>, Vec<&StageType>) =
+        table.iter().partition(|stage| stage.in_blocks);
+    let refer = |stage: &&StageType| json!({"$ref": format!("#/$defs/{}", stage.name)});
+    let in_block: Vec<Value> = shared.iter().map(refer).collect();
+    let mut definitions: Map<String, Value> =
+        shared.iter().map(|stage| (stage.name.to_owned(), stage_schema(stage))).collect();
+    definitions.insert(IN_BLOCK.to_owned(), json!({ "oneOf": in_block }));
+    schema["$defs"] = Value::Object(definitions);
+    let mut all: Vec<Value> = others.iter().map(|stage| stage_schema(stage)).collect();
+    all.extend(in_block);
+    list_stages(&mut schema, json!({ "oneOf": all }));
+    schema
+}
+
+/// The definition of a stage that stands in a block.
+const IN_BLOCK: &str = "stage_in_block";
+
+/// Says what the entries of the property `stages` are.
+fn list_stages(schema: &mut Value, entry: Value) {
     if let Some(field) = schema.pointer_mut("/properties/stages").and_then(Value::as_object_mut) {
-        field.insert("items".to_owned(), json!({"oneOf": stages}));
+        field.insert("items".to_owned(), entry);
         field.insert("minItems".to_owned(), json!(1));
     }
-    schema
 }
 
 fn stage_schema(stage: &StageType) -> Value {
     let mut body = stage.schema().to_value();
     allow_common_keys(&mut body);
     loosen(&mut body);
+    if stage.role == Role::Block {
+        list_stages(&mut body, json!({"$ref": format!("#/$defs/{IN_BLOCK}")}));
+    }
     if let Some(body) = body.as_object_mut() {
         body.shift_remove("$schema");
         // A stage without options may be written as its name and a colon.

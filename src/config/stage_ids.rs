@@ -13,10 +13,9 @@ pub(super) struct StageId {
     pub(super) id: String,
 }
 
-/// The ids of all entries of `stages`, in order. A type that is written without an id takes a number when
+/// The ids of the entries of one list of stages, in order. A type that is written without an id takes a number when
 /// its name is taken.
-pub(super) fn stage_ids(pipeline: &Value) -> Vec<StageId> {
-    let entries = pipeline.get("stages").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+pub(super) fn stage_ids(entries: &[Value]) -> Vec<StageId> {
     let kinds: Vec<&str> = entries.iter().map(kind_of).collect();
     let given = |index: usize| entries[index].get(kinds[index])?.get("id")?.as_str();
     let mut taken: HashSet<String> =
@@ -63,10 +62,15 @@ mod tests {
 
     #[test]
     fn ids_are_given_or_counted() {
-        let pipeline = json!({"stages": [
-            {"llm": {}}, {"llm": null}, {"sink": {"id": "llm-3"}}, {"llm": {}}, {"sink": {}}, "odd"
-        ]});
-        let ids: Vec<String> = stage_ids(&pipeline).into_iter().map(|stage| stage.id).collect();
+        let stages = [
+            json!({"llm": {}}),
+            json!({"llm": null}),
+            json!({"sink": {"id": "llm-3"}}),
+            json!({"llm": {}}),
+            json!({"sink": {}}),
+            json!("odd"),
+        ];
+        let ids: Vec<String> = stage_ids(&stages).into_iter().map(|stage| stage.id).collect();
         assert_eq!(ids, ["llm", "llm-2", "llm-3", "llm-4", "sink", ""]);
     }
 }

@@ -5,6 +5,7 @@
 mod bad_files;
 mod good_files;
 mod stages;
+mod tables;
 mod types;
 
 use self::stages::TABLE;

@@ -8,13 +8,13 @@ use super::names::listed;
 use super::problem::Problem;
 
 /// The draws of a pipeline that are still to be read.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Unread {
     stages: Vec<Drawn>,
 }
 
 /// What one stage draws.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Drawn {
     /// JSON pointer to the stage's body.
     at: String,

@@ -1,7 +1,8 @@
-//! Checks of a file as a whole: the order of stages, what each makes and needs, what is never used.
+//! Checks of a file as a whole: what each stage makes and needs, what is never used.
 //!
-//! Each stage checks its own values through the `CheckContext` that goes through them here. Where a stage
-//! could not be read, nothing is reported that may follow from that.
+//! Each stage checks its own values through the `CheckContext` that goes through them here, in and out of blocks.
+//! Where a stage could not be read, nothing is reported that may follow from that. Where stages may stand is looked
+//! at in `order`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -13,9 +14,11 @@ use super::check::{CheckContext, Findings};
 use super::declared::Declared;
 use super::head::Head;
 use super::input::Input;
-use super::names::{did_you_mean_this, one_of};
+use super::names::did_you_mean_this;
+use super::order::check_order;
 use super::problem::Problem;
 use super::tree::{Document, each_text, join};
+use crate::stage::DeclareBlock;
 use crate::stages::{Role, StageType};
 use crate::text_file;
 
@@ -61,49 +64,17 @@ pub(super) fn check(
     let misplaced = check_order(document, stages, table, problems);
     let mut context = CheckContext::new(vars, &head.models);
     context.stands_in(around.file);
-    let mut fields = BTreeMap::new();
     context.accepts(head.pipeline.as_ref().is_some_and(|pipeline| pipeline.accept.is_some()));
-    for (index, stage) in stages.iter().enumerate() {
-        context.enter(&stage.at, stage.when.is_some());
-        fields.insert(stage.id.as_str().into(), context.field_names());
-        if let Some(when) = &stage.when {
-            context.expression("/when", when);
-            context.some_go_past();
-        }
-        match &stage.declared {
-            Some(declared) => {
-                let (fields, problems) = context.progress();
-                declared.check(&mut context);
-                if misplaced.contains(&index) {
-                    // What it misses comes of where it stands.
-                    context.keep_inside(problems);
-                    context.opens();
-                }
-                let (fields_after, problems_after) = context.progress();
-                // A check that stopped at a problem told of no field; nothing is known of what follows.
-                let sink = stage.kind.is_some_and(|kind| kind.role == Role::Sink);
-                if problems_after > problems && fields_after == fields && !sink {
-                    context.opens();
-                }
-            }
-            None => {
-                let (_, problems) = context.progress();
-                if let Some(sound) = &stage.sound {
-                    sound.check(&mut context);
-                }
-                context.keep_inside(problems);
-                context.opens();
-            }
-        }
-    }
+    let mut walk = Walk { misplaced, fields: BTreeMap::new() };
+    walk.stages(stages, &mut context);
     let Findings { mut used_vars, mut used_models, inputs, items, problems: found, warnings } =
         context.finish();
     problems.extend(found);
     used_vars.extend(read_vars(document, vars));
     let still_read = used_vars.clone();
     used_vars.extend(around.read_before.iter().cloned());
-    for stage in stages.iter().filter(|stage| stage.declared.is_none()) {
-        note_unread(document, &stage.at, vars, &mut used_vars, &mut used_models);
+    for at in undeclared(stages) {
+        note_unread(document, at, vars, &mut used_vars, &mut used_models);
     }
     used_vars.extend(vars.keys().filter(|name| is_proposed(name, problems)).cloned());
     used_models.extend(head.models.keys().filter(|name| is_proposed(name, problems)).cloned());
@@ -114,7 +85,83 @@ pub(super) fn check(
     for name in head.models.keys().filter(|name| !used_models.contains(*name)) {
         problems.push(unused(join("/models", name), format!("no stage asks the model `{name}`")));
     }
-    Seen { unused_vars, warnings, still_read, inputs, items, fields }
+    Seen { unused_vars, warnings, still_read, inputs, items, fields: walk.fields }
+}
+
+/// The way of one context through all stages.
+struct Walk {
+    /// Pointers to stages that stand where they cannot.
+    misplaced: BTreeSet<String>,
+    /// The fields that are known as records come to each stage, by its id.
+    fields: BTreeMap<Arc<str>, Vec<String>>,
+}
+
+impl Walk {
+    fn stages(&mut self, stages: &[Declared], context: &mut CheckContext<'_>) {
+        stages.iter().for_each(|stage| self.stage(stage, context));
+    }
+
+    fn stage(&mut self, stage: &Declared, context: &mut CheckContext<'_>) {
+        context.enter(&stage.at, stage.when.is_some());
+        self.fields.insert(stage.id.as_str().into(), context.field_names());
+        if let Some(when) = &stage.when {
+            context.expression("/when", when);
+            context.some_go_past();
+        }
+        let (told, problems) = context.progress();
+        let declared = stage.declared.as_ref().or(stage.sound.as_ref());
+        if let Some(declared) = declared {
+            declared.check(context);
+        }
+        if stage.declared.is_none() || self.misplaced.contains(&stage.at) {
+            // What it misses comes of where it stands, or of what could not be read.
+            context.keep_inside(problems);
+            context.opens();
+        }
+        let block = declared.and_then(|declared| declared.block());
+        if stage.kind.is_some_and(|kind| kind.role == Role::Block) {
+            self.inside(stage, block, context);
+            return;
+        }
+        let (told_after, problems_after) = context.progress();
+        // A check that stopped at a problem told of no field; nothing is known of what follows.
+        let sink = stage.kind.is_some_and(|kind| kind.role == Role::Sink);
+        if problems_after > problems && told_after == told && !sink {
+            context.opens();
+        }
+    }
+
+    /// Goes through the stages of a block; without its declaration nothing is known of what they see.
+    fn inside(&mut self, stage: &Declared, block: Option<&dyn DeclareBlock>, context: &mut CheckContext<'_>) {
+        context.open_block(&stage.id, &stage.at, stage.when.is_some());
+        if let Some(block) = block {
+            let scout = if block.is_loop() { context.scout() } else { None };
+            if let Some(mut scout) = scout {
+                block.enter(&mut scout);
+                self.stages(&stage.inner, &mut scout);
+                context.comes_again(&scout);
+            }
+            block.enter(context);
+        }
+        self.stages(&stage.inner, context);
+        context.end_of_block();
+        if let Some(block) = block {
+            block.leave(context);
+        }
+        context.close_block();
+    }
+}
+
+/// Pointers to the stages that could not be read.
+fn undeclared(stages: &[Declared]) -> Vec<&str> {
+    let mut found = Vec::new();
+    for stage in stages {
+        match stage.declared {
+            None => found.push(stage.at.as_str()),
+            Some(_) => found.extend(undeclared(&stage.inner)),
+        }
+    }
+    found
 }
 
 /// The variables that texts of the file name.
@@ -139,96 +186,6 @@ fn unused(at: String, message: String) -> Problem {
     let mut problem = Problem::new(at, message);
     problem.on_key().hint("use it or take it out");
     problem
-}
-
-/// Reports stages that stand where their role does not let them, and gives their numbers.
-fn check_order(
-    document: &Document,
-    stages: &[Declared],
-    table: &[StageType],
-    problems: &mut Vec<Problem>,
-) -> BTreeSet<usize> {
-    let mut found = BTreeSet::new();
-    let unknown = stages.iter().any(|stage| stage.kind.is_none());
-    if stages.is_empty() {
-        if document.value.get("stages").is_some_and(Value::is_array) {
-            problems
-                .push(Problem::new("/stages", "the pipeline has no stages").with_expected("a source first"));
-        }
-        return found;
-    }
-    // The source part ends with the first stage that is not of it; an unknown type may be anything.
-    let mut in_source_part = true;
-    for (index, stage) in stages.iter().enumerate() {
-        let before = index.checked_sub(1).and_then(|index| stages.get(index));
-        let derives = stage.kind.is_some_and(|kind| matches!(kind.role, Role::Source | Role::Derive));
-        if derives && stage.when.is_some() {
-            let mut problem = Problem::new(join(&stage.at, "when"), "`when` cannot stand in the source part");
-            problem.on_key().expected("a stage after the source part, where records are numbered");
-            problems.push(problem);
-        }
-        if let Some(problem) = misplaced(stage, before, in_source_part, table) {
-            problems.push(problem);
-            found.insert(index);
-        }
-        in_source_part &= stage.kind.is_none_or(|kind| matches!(kind.role, Role::Source | Role::Derive));
-    }
-    let is_sink = |stage: &Declared| stage.kind.is_some_and(|kind| kind.role == Role::Sink);
-    match stages.iter().rposition(is_sink) {
-        None if unknown => {}
-        None => {
-            let mut problem = Problem::new("/stages", "no stage writes the records");
-            problem.on_key().expected(format!("{} at the end", names_of(Role::Sink, table)));
-            problems.push(problem);
-        }
-        Some(last) => {
-            if let Some(stage) = stages.get(last + 1).filter(|stage| stage.kind.is_some()) {
-                let message = format!("nothing after stage `{}` reaches a sink", stages[last].id);
-                let mut problem = Problem::new(&stage.at, message);
-                problem.on_key().hint("move it in front of the sink, or add a sink after it");
-                problems.push(problem);
-            }
-        }
-    }
-    found
-}
-
-fn misplaced(
-    stage: &Declared,
-    before: Option<&Declared>,
-    in_source_part: bool,
-    table: &[StageType],
-) -> Option<Problem> {
-    let kind = stage.kind?;
-    let wrong = |message: String, expected: String| {
-        let mut problem = Problem::new(&stage.at, message);
-        problem.on_key().expected(expected);
-        Some(problem)
-    };
-    match (kind.role, before) {
-        (Role::Source, None) => None,
-        (_, None) => wrong(
-            format!("a pipeline cannot begin with `{}`", kind.name),
-            format!("a source first: {}", names_of(Role::Source, table)),
-        ),
-        (Role::Source, Some(_)) => wrong(
-            format!("`{}` is not the first stage", kind.name),
-            "one source, at the beginning".to_owned(),
-        ),
-        (Role::Derive, Some(before)) if !in_source_part => wrong(
-            format!("`{}` comes too late, after `{}`", kind.name, before.id),
-            format!("right after the source, or after {}", names_of(Role::Derive, table)),
-        ),
-        (Role::Read, Some(before)) if before.kind.is_some_and(|kind| kind.role != Role::Ask) => wrong(
-            format!("`{}` reads a model's answer, but `{}` before it asks no model", kind.name, before.id),
-            format!("right after {}", names_of(Role::Ask, table)),
-        ),
-        _ => None,
-    }
-}
-
-fn names_of(role: Role, table: &[StageType]) -> String {
-    one_of(table.iter().filter(|stage| stage.role == role).map(|stage| stage.name))
 }
 
 /// Notes the variables that a text names anywhere.

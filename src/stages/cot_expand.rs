@@ -156,6 +156,10 @@ impl Declare for CotExpand {
     fn build(&self, _context: &BuildContext) -> Result<Part, BuildError> {
         Ok(Part::Transform(Box::new(self.clone())))
     }
+
+    fn fans_out(&self) -> bool {
+        true
+    }
 }
 
 fn is_tag(tag: &str) -> bool {

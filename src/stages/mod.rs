@@ -5,12 +5,14 @@
 
 mod cot_expand;
 mod filter;
+mod for_each;
 mod generate;
 mod ingest;
 mod llm;
 mod parse;
 mod plan_questions;
 mod prompt;
+mod repeat;
 mod sample_injections;
 mod section;
 mod set;
@@ -33,6 +35,8 @@ pub static STAGES: &[StageType] = &[
     StageType::of::<prompt::Prompt>(),
     StageType::of::<llm::Llm>(),
     StageType::of::<parse::Parse>(),
+    StageType::of::<repeat::Repeat>(),
+    StageType::of::<for_each::ForEach>(),
     StageType::of::<cot_expand::CotExpand>(),
     StageType::of::<set::Set>(),
     StageType::of::<filter::Filter>(),
@@ -46,6 +50,8 @@ pub trait Describe: Declare + DeserializeOwned + JsonSchema + 'static {
     const NAME: &'static str;
     /// Where it may stand.
     const ROLE: Role;
+    /// Whether it may stand in a block.
+    const IN_BLOCKS: bool = !matches!(Self::ROLE, Role::Source | Role::Derive | Role::Sink);
     /// Raised when the same input gives other items, or in another order: an older run is then refused with that
     /// reason instead of being numbered differently. For stages of the source part.
     const VERSION: u32 = 1;
@@ -70,6 +76,8 @@ pub enum Role {
     Ask,
     /// Reads a model's answer; joined with an `Ask` right before it.
     Read,
+    /// Anywhere after the source part; holds stages of its own.
+    Block,
     /// Writes records, and passes them on.
     Sink,
 }
@@ -84,6 +92,8 @@ pub struct StageType {
     pub name: &'static str,
     /// Where it may stand.
     pub role: Role,
+    /// Whether it may stand in a block.
+    pub in_blocks: bool,
     /// Raised when the same input gives other items.
     pub version: u32,
     /// One sentence on what it does.
@@ -101,6 +111,7 @@ impl StageType {
         Self {
             name: T::NAME,
             role: T::ROLE,
+            in_blocks: T::IN_BLOCKS,
             version: T::VERSION,
             purpose: T::PURPOSE,
             makes: T::MAKES,

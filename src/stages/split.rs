@@ -61,6 +61,8 @@ const SPLIT: Made = Made::named_by("output", "split", FieldType::text, "The name
 impl Describe for Split {
     const NAME: &'static str = "split";
     const ROLE: Role = Role::Transform;
+    // A record's data set must not change from pass to pass, nor differ between the elements of one record.
+    const IN_BLOCKS: bool = false;
     const PURPOSE: &'static str =
         "Says which data set a record belongs to, by ratio over groups that stay together or by rules.";
     const MAKES: &'static [Made] = &[SPLIT];

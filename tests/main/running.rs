@@ -129,9 +129,9 @@ impl Transform for Wild {
 fn insert(run: &mut Run, at: usize, id: &str, declared: impl Declare + 'static) {
     // What stands first is a source.
     let kind = stages::find(if at == 0 { "generate" } else { "prompt" }).unwrap();
-    run.plan
-        .stages
-        .insert(at, PlannedStage { id: id.into(), kind, when: None, declared: Box::new(declared) });
+    let declared = Box::new(declared);
+    let stage = PlannedStage { id: id.into(), kind, when: None, declared, inner: Vec::new() };
+    run.plan.stages.insert(at, stage);
 }
 
 #[tokio::test(start_paused = true)]

@@ -45,6 +45,7 @@ impl CheckContext<'_> {
             Some(before) if self.some => before.clone().or(kind),
             _ => kind,
         };
+        self.absent.remove(name);
         self.record.set(name, kind);
     }
 
@@ -52,6 +53,7 @@ impl CheckContext<'_> {
     pub fn some_have(&mut self, name: &str, kind: FieldType) {
         let before = self.record.get(name).cloned().unwrap_or(FieldType::never());
         self.told += 1;
+        self.absent.remove(name);
         self.record.set(name, before.or(kind));
     }
 
@@ -198,7 +200,7 @@ impl CheckContext<'_> {
         }
         let every = known.iter().map(String::as_str).chain(["id"].into_iter().filter(|_| prefix.is_empty()));
         let end = name[prefix.len()..].find('.').map_or(name.len(), |dot| prefix.len() + dot);
-        let hint = did_you_mean(&name[..end], every);
+        let hint = self.why_absent(name).or_else(|| did_you_mean(&name[..end], every));
         let problem = self.problem(at, format!("no earlier stage makes `{name}`"));
         problem.on_word(name);
         if !known.is_empty() {

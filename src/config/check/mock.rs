@@ -10,7 +10,7 @@ use crate::config::problem::Problem;
 use crate::config::tree::join;
 
 /// For each place and name that a rule reads: what is wrong with it, or nothing once a stage knew it.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct MockNames {
     found: BTreeMap<(String, String), Option<Problem>>,
 }

@@ -1,11 +1,9 @@
 //! What is said before a run of fields whose values cannot be what a stage needs, and that nothing is said where they
 //! could; with the program's own stages.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::config::declared::COMMON_KEYS;
-use crate::config::{CheckContext, FieldType, Inside, Overrides, Plan};
-use crate::stages::{STAGES, StageType};
+use crate::config::{Overrides, Plan};
 
 /// What is said of a pipeline over these rows with these stages: `right`, or its problems.
 fn said(file: &str, rows: &str, stages: &[&str]) -> String {
@@ -289,108 +287,4 @@ fn answers_are_what_their_schema_says() {
         let found = parse(schema.clone(), stage);
         assert!(found.contains(expected), "{stage} says {found}");
     }
-}
-
-/// Every name that a stage's check tells of stands in its table, with the type told there; so what `stages` shows is
-/// what is checked.
-#[test]
-fn the_tables_of_fields_are_what_checks_tell_of() {
-    let configs = [
-        ("ingest", json!({"paths": ["markdown_docs/*.md"]})),
-        ("generate", json!({})),
-        ("section", json!({})),
-        ("plan_questions", json!({})),
-        (
-            "sample_injections",
-            json!({"folder": "config/injections", "length": "config/response_length_distribution.json"}),
-        ),
-        ("prompt", json!({"user": "a"})),
-        ("llm", json!({"model": "m", "input": "text", "keep": ["choices", "logprobs", "tool_calls"]})),
-        ("parse", json!({"schema": {"type": "object"}, "into": "FIELD"})),
-        ("cot_expand", json!({"question": "text", "answer": "text", "steps": "text"})),
-        ("split", json!({"ratios": {"a": 1, "b": 1}, "by": "text"})),
-        ("sink", json!({"path": "a.jsonl", "format": "raw"})),
-    ];
-    let (vars, models) = (Map::new(), std::collections::BTreeMap::new());
-    for stage in STAGES {
-        let name = stage.name;
-        let listed = configs.iter().find(|(listed, _)| *listed == name);
-        let config = listed.map_or_else(|| body_in_example(stage), |(_, config)| config.clone());
-        let fits = |row: &str, field: &str| match listed {
-            Some(_) => fits(row, field),
-            // An example has names of its own.
-            None => fits(row, field) || is_capitals(row),
-        };
-        let told = |config: Value| -> Vec<(String, FieldType)> {
-            let mut context = CheckContext::new(&vars, &models);
-            stage.declare(config).unwrap().check(&mut context);
-            flat(context.record())
-        };
-        let patterns: Vec<&str> = stage.makes.iter().map(|made| made.name).collect();
-        let found = told(config.clone());
-        for (field, kind) in &found {
-            let row = stage.makes.iter().find(|made| fits(made.name, field));
-            let row = row.unwrap_or_else(|| panic!("`{name}` makes `{field}`, its table has {patterns:?}"));
-            let expected = (row.kind)();
-            assert!(
-                kind.could_be(&expected) && expected.could_be(kind),
-                "`{name}`: `{field}` is {kind}, not {expected}"
-            );
-            if expected != FieldType::any() {
-                assert_eq!(kind, &expected, "`{name}`: `{field}`");
-            }
-        }
-        for made in stage.makes.iter().filter(|made| {
-            !made.name.contains("COLUMN") && made.name != "PROPERTY" && made.name != "source.row"
-        }) {
-            assert!(
-                found.iter().any(|(field, _)| fits(made.name, field)),
-                "`{name}` tells of no `{}`: {found:?}",
-                made.name
-            );
-        }
-        // An option that names a field does so.
-        for made in stage.makes.iter().filter(|made| made.option.is_some_and(|option| option == "output")) {
-            let mut config = config.clone();
-            config["output"] = json!("other");
-            let found = told(config);
-            assert!(found.iter().any(|(field, kind)| field == "other" && *kind == (made.kind)()), "{name}");
-            assert!(found.iter().all(|(field, _)| field != made.name), "{name}");
-        }
-    }
-}
-
-/// The options of a stage in its own example.
-fn body_in_example(stage: &StageType) -> Value {
-    let pipeline: Value = serde_saphyr::from_str(stage.example).unwrap();
-    let mut bodies = pipeline["stages"].as_array().unwrap().iter().filter_map(|one| one.get(stage.name));
-    let mut body = bodies.next().unwrap().clone();
-    COMMON_KEYS.iter().for_each(|key| drop(body.as_object_mut().unwrap().shift_remove(*key)));
-    body
-}
-
-fn is_capitals(row: &str) -> bool {
-    row.chars().all(|char| char.is_ascii_uppercase())
-}
-
-/// Whether a field is what a row of a table tells of; capitals stand for any name.
-fn fits(row: &str, field: &str) -> bool {
-    match row.strip_suffix("NAME") {
-        Some(outer) => field.starts_with(outer) && !outer.is_empty(),
-        None => row == field,
-    }
-}
-
-/// The fields, and instead of objects with known names what stands in them.
-fn flat(inside: &Inside) -> Vec<(String, FieldType)> {
-    let mut all = Vec::new();
-    for (name, kind) in inside.fields() {
-        match kind.inside().filter(|inner| kind.is_object() && inner.names().next().is_some()) {
-            Some(inner) => {
-                all.extend(flat(inner).into_iter().map(|(inner, kind)| (format!("{name}.{inner}"), kind)))
-            }
-            None => all.push((name.to_owned(), kind.clone())),
-        }
-    }
-    all
 }

@@ -55,7 +55,7 @@ pub(super) fn read(root: &Path, manifest: &Manifest) -> (Configured, Option<Stri
             return (configured, note);
         }
     };
-    for stage in &plan.stages {
+    for stage in plan.all_stages() {
         if let Ok(Some(explanation)) = plan.explain(stage) {
             configured.add(&explanation.data);
         }

@@ -1,0 +1,82 @@
+//! `times: 4` or `times: "scores | length"`: a number, or an expression that gives one.
+//!
+//! Read and described by hand: an untagged enum would lose the place of an error in the file. A text with `{{ }}` is
+//! no expression but stands for a number, as anywhere else in a pipeline.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{Error, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+/// A number that is written in the file, or computed for each record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Count {
+    /// So many.
+    Fixed(u32),
+    /// What the expression says.
+    Computed(String),
+}
+
+impl Count {
+    /// The whole number that a value is, if it is one of 0 or more; 3.0 is one too, as a division gives in Jinja even
+    /// where nothing is left over.
+    #[must_use]
+    pub fn whole(value: &Value) -> Option<u64> {
+        let fraction = || value.as_f64().filter(|number| number.fract() == 0.0 && *number >= 0.0);
+        value.as_u64().or_else(|| fraction().map(|number| number as u64))
+    }
+}
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+struct Reader;
+
+impl Visitor<'_> for Reader {
+    type Value = Count;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a whole number, or an expression")
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Count, E> {
+        u32::try_from(number).map(Count::Fixed).map_err(|_| E::custom("this is too much"))
+    }
+
+    /// To a JSON schema, 4.0 is a whole number.
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Count, E> {
+        match Count::whole(&Value::from(number)) {
+            Some(whole) => self.visit_u64(whole),
+            None => Err(E::invalid_value(Unexpected::Float(number), &self)),
+        }
+    }
+
+    fn visit_str<E: Error>(self, expression: &str) -> Result<Count, E> {
+        Ok(Count::Computed(expression.to_owned()))
+    }
+}
+
+impl JsonSchema for Count {
+    fn schema_name() -> Cow<'static, str> {
+        "Count".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "anyOf": [
+                {"type": "integer", "minimum": 1, "maximum": u32::MAX},
+                {"type": "string", "not": {"pattern": r"\{\{"}},
+            ],
+        })
+    }
+}

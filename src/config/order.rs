@@ -1,0 +1,183 @@
+//! Where stages may stand: a source first, a sink last, what a block can hold.
+//!
+//! Looks at the roles of stages alone, after `declared` and beside the check of what they make and need in `whole`.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::declared::Declared;
+use super::names::one_of;
+use super::problem::Problem;
+use super::tree::{Document, join};
+use crate::stages::{Role, StageType};
+
+/// Reports stages that stand where their role does not let them, and gives the pointers to them.
+pub(super) fn check_order(
+    document: &Document,
+    stages: &[Declared],
+    table: &[StageType],
+    problems: &mut Vec<Problem>,
+) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for stage in stages {
+        check_inside(stage, table, problems, &mut found);
+    }
+    let unknown = stages.iter().any(|stage| stage.kind.is_none());
+    if stages.is_empty() {
+        if document.value.get("stages").is_some_and(Value::is_array) {
+            problems
+                .push(Problem::new("/stages", "the pipeline has no stages").with_expected("a source first"));
+        }
+        return found;
+    }
+    // The source part ends with the first stage that is not of it; an unknown type may be anything.
+    let mut in_source_part = true;
+    for (index, stage) in stages.iter().enumerate() {
+        let before = index.checked_sub(1).and_then(|index| stages.get(index));
+        let derives = stage.kind.is_some_and(|kind| matches!(kind.role, Role::Source | Role::Derive));
+        if derives && stage.when.is_some() {
+            let mut problem = Problem::new(join(&stage.at, "when"), "`when` cannot stand in the source part");
+            problem.on_key().expected("a stage after the source part, where records are numbered");
+            problems.push(problem);
+        }
+        if let Some(problem) = misplaced(stage, before, in_source_part, table) {
+            problems.push(problem);
+            found.insert(stage.at.clone());
+        }
+        in_source_part &= stage.kind.is_none_or(|kind| matches!(kind.role, Role::Source | Role::Derive));
+    }
+    let is_sink = |stage: &Declared| stage.kind.is_some_and(|kind| kind.role == Role::Sink);
+    match stages.iter().rposition(is_sink) {
+        None if unknown || stages.iter().any(holds_sink) => {}
+        None => {
+            let mut problem = Problem::new("/stages", "no stage writes the records");
+            problem.on_key().expected(format!("{} at the end", names_of(Role::Sink, table)));
+            problems.push(problem);
+        }
+        Some(last) => {
+            if let Some(stage) = stages.get(last + 1).filter(|stage| stage.kind.is_some()) {
+                let message = format!("nothing after stage `{}` reaches a sink", stages[last].id);
+                let mut problem = Problem::new(&stage.at, message);
+                problem.on_key().hint("move it in front of the sink, or add a sink after it");
+                problems.push(problem);
+            }
+        }
+    }
+    found
+}
+
+/// Whether a sink stands in a block, where it cannot: that there is no other is no second problem.
+fn holds_sink(stage: &Declared) -> bool {
+    let sink = |inner: &Declared| inner.kind.is_some_and(|kind| kind.role == Role::Sink);
+    stage.inner.iter().any(|inner| sink(inner) || holds_sink(inner))
+}
+
+fn misplaced(
+    stage: &Declared,
+    before: Option<&Declared>,
+    in_source_part: bool,
+    table: &[StageType],
+) -> Option<Problem> {
+    let kind = stage.kind?;
+    let wrong = |message: String, expected: String| {
+        let mut problem = Problem::new(&stage.at, message);
+        problem.on_key().expected(expected);
+        Some(problem)
+    };
+    match (kind.role, before) {
+        (Role::Source, None) => None,
+        (_, None) => wrong(
+            format!("a pipeline cannot begin with `{}`", kind.name),
+            format!("a source first: {}", names_of(Role::Source, table)),
+        ),
+        (Role::Source, Some(_)) => wrong(
+            format!("`{}` is not the first stage", kind.name),
+            "one source, at the beginning".to_owned(),
+        ),
+        (Role::Derive, Some(before)) if !in_source_part => wrong(
+            format!("`{}` comes too late, after `{}`", kind.name, before.id),
+            format!("right after the source, or after {}", names_of(Role::Derive, table)),
+        ),
+        (Role::Read, Some(before)) if before.kind.is_some_and(|kind| kind.role != Role::Ask) => wrong(
+            format!("`{}` reads a model's answer, but `{}` before it asks no model", kind.name, before.id),
+            format!("right after {}", names_of(Role::Ask, table)),
+        ),
+        _ => None,
+    }
+}
+
+/// Reports what cannot stand in the block `block`, at any depth.
+fn check_inside(
+    block: &Declared,
+    table: &[StageType],
+    problems: &mut Vec<Problem>,
+    found: &mut BTreeSet<String>,
+) {
+    let takes_several = block
+        .declared
+        .as_ref()
+        .and_then(|declared| declared.block())
+        .is_none_or(|declared| declared.takes_several());
+    for (index, stage) in block.inner.iter().enumerate() {
+        let before = index.checked_sub(1).and_then(|index| block.inner.get(index));
+        if let Some(problem) = misplaced_inside(block, stage, before, table) {
+            problems.push(problem);
+            found.insert(stage.at.clone());
+        } else if !takes_several && stage.declared.as_ref().is_some_and(|declared| declared.fans_out()) {
+            problems.push(fans_out(block, stage));
+        }
+        check_inside(stage, table, problems, found);
+    }
+}
+
+fn misplaced_inside(
+    block: &Declared,
+    stage: &Declared,
+    before: Option<&Declared>,
+    table: &[StageType],
+) -> Option<Problem> {
+    let kind = stage.kind?;
+    if !kind.in_blocks {
+        let mut problem = Problem::new(&stage.at, format!("`{}` cannot stand in a block", kind.name));
+        problem.on_key().hint(match kind.role {
+            Role::Source => "the source is the first stage of the pipeline".to_owned(),
+            Role::Derive => "it belongs to the source part, right after the source".to_owned(),
+            Role::Sink => format!("put it after `{}`: it writes what comes out of the block", block.id),
+            _ => format!("put it before or after `{}`", block.id),
+        });
+        return Some(problem);
+    }
+    let asks = |before: &Declared| before.kind.is_none_or(|kind| kind.role == Role::Ask);
+    if kind.role != Role::Read || before.is_some_and(asks) {
+        return None;
+    }
+    let message = match before {
+        Some(before) => {
+            format!("`{}` reads a model's answer, but `{}` before it asks no model", kind.name, before.id)
+        }
+        None => {
+            format!("`{}` reads a model's answer, but it is the first stage of `{}`", kind.name, block.id)
+        }
+    };
+    let mut problem = Problem::new(&stage.at, message);
+    problem.on_key().expected(format!("right after {}, in the same block", names_of(Role::Ask, table)));
+    Some(problem)
+}
+
+/// The problem of a stage that makes several records of one where one is wanted.
+fn fans_out(block: &Declared, stage: &Declared) -> Problem {
+    let name = |stage: &Declared| stage.kind.map_or("", |kind| kind.name);
+    let message = format!("`{}` makes several records of one, and `{}` goes on with one", stage.id, block.id);
+    let mut problem = Problem::new(&stage.at, message);
+    problem.on_key().hint(match name(stage) {
+        "for_each" => "join its elements again: `collect: {into: ..., fields: [...]}`".to_owned(),
+        "repeat" => "let it go on with the last pass alone: `keep: last`".to_owned(),
+        _ => format!("put it after `{}`", block.id),
+    });
+    problem
+}
+
+fn names_of(role: Role, table: &[StageType]) -> String {
+    one_of(table.iter().filter(|stage| stage.role == role).map(|stage| stage.name))
+}

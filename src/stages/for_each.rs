@@ -1,0 +1,344 @@
+//! `for_each`: brings each element of a list through the stages inside it, side by side.
+//!
+//! For several answers to one question, of which the best is chosen or a majority counted, and for the parts of a text.
+//! Stands anywhere after the source part; the engine brings the elements through and joins them in their order.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+
+use super::{Describe, Role};
+use crate::config::{CheckContext, Count, FieldType};
+use crate::record::Record;
+use crate::stage::{
+    BuildContext, BuildError, Collect, Declare, DeclareBlock, ForEach as Elements, Made, Part, StageError,
+};
+use crate::template::Expression;
+
+/// The field that says which element it is.
+const FOR_EACH: &str = "for_each";
+/// What an entry says of its element beside its fields.
+const INDEX: &str = "index";
+/// Elements of one record at most: each is a record in memory at the same time as all others.
+const MOST_ELEMENTS: u32 = 10_000;
+/// Names that mean something else.
+const RESERVED: [&str; 6] = [FOR_EACH, "repeat", "previous", "record", "id", "vars"];
+
+/// Brings each element of a list through the stages inside it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ForEach {
+    /// The elements: a field that holds a list, or an expression that gives one; or a number, for the elements 0, 1, 2,
+    /// ... below it. At most 10,000 of one record.
+    #[serde(rename = "in")]
+    elements: Count,
+    /// The field that holds the element.
+    #[serde(default = "element", rename = "as")]
+    element: String,
+    /// Joins the elements to one record again. Without it each goes on as a record of its own.
+    #[serde(default)]
+    collect: Option<CollectConfig>,
+    /// The elements that must come through, with `collect`; with fewer the record is rejected. 1 by default; 0 lets a
+    /// list be empty.
+    #[serde(default)]
+    at_least: Option<usize>,
+    /// The stages that each element goes through, in order; each a map with one key, its type. They see
+    /// `for_each.index` and `for_each.count`.
+    #[schemars(with = "Vec<Value>")]
+    #[expect(dead_code, reason = "read stage by stage, where each has its place in the file")]
+    stages: IgnoredAny,
+}
+
+/// How the elements become one record again.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct CollectConfig {
+    /// The field that becomes a list, with an entry for each element that came through, in order.
+    into: String,
+    /// What is taken of each element's record. An entry holds these fields, and the element's `index` (from 0); other
+    /// fields that are made in the block are gone after it.
+    fields: Vec<String>,
+}
+
+fn element() -> String {
+    "element".into()
+}
+
+const ELEMENT: Made = Made::named_by("as", "element", FieldType::any, "The element.");
+
+impl Describe for ForEach {
+    const NAME: &'static str = "for_each";
+    const ROLE: Role = Role::Block;
+    const PURPOSE: &'static str = "Brings each element of a list through the stages inside it, side by side, and joins them again or lets each go on.";
+    const MAKES: &'static [Made] = &[
+        ELEMENT,
+        Made::new(
+            "for_each.index",
+            FieldType::integer,
+            "In the block: which element of the record it is, from 0.",
+        ),
+        Made::new("for_each.count", FieldType::integer, "In the block: how many elements the record has."),
+        Made::named_by(
+            "collect.into",
+            "FIELD",
+            FieldType::any_list,
+            "After the block, with `collect`: objects with `index` and the fields that are collected.",
+        ),
+    ];
+    const EXAMPLE: &'static str = r#"name: for-each-example
+models:
+  teacher: {provider: heuristic}
+stages:
+  - ingest: {paths: ["markdown_docs/*.md"]}
+  - section: {}
+  - plan_questions: {}
+  - for_each:
+      id: candidates
+      in: 3
+      as: candidate
+      collect: {into: candidates, fields: [question, answer]}
+      stages:
+        - prompt: {user: "Ask and answer one question about: {{ section.text }} (attempt {{ candidate }})"}
+        - llm: {model: teacher}
+        - parse:
+            schema:
+              type: object
+              required: [question, answer]
+              properties: {question: {type: string}, answer: {type: string}}
+  - sink: {path: candidates.jsonl, format: raw, fields: [candidates]}
+"#;
+}
+
+impl Declare for ForEach {
+    fn check(&self, context: &mut CheckContext<'_>) {
+        match &self.elements {
+            Count::Fixed(count) if *count > MOST_ELEMENTS => {
+                context
+                    .problem("/in", format!("found the number `{count}`"))
+                    .expected(format!("{MOST_ELEMENTS} elements at most"));
+            }
+            Count::Fixed(_) => {}
+            Count::Computed(elements) => self.check_elements(context, elements),
+        }
+        check_name(context, "/as", &self.element);
+        let Some(collect) = &self.collect else {
+            if self.at_least.is_some() {
+                context
+                    .problem("/at_least", "nothing is collected")
+                    .on_key()
+                    .hint("`at_least` counts what `collect` joins");
+            }
+            return;
+        };
+        check_name(context, "/collect/into", &collect.into);
+        if let (Count::Fixed(count), Some(at_least)) = (&self.elements, self.at_least)
+            && at_least > *count as usize
+        {
+            context
+                .problem("/at_least", format!("found the number `{at_least}`"))
+                .expected(format!("no more than the {count} elements that there are"));
+        }
+    }
+
+    fn build(&self, context: &BuildContext) -> Result<Part, BuildError> {
+        Ok(Part::ForEach(Box::new(Splitter {
+            elements: match &self.elements {
+                Count::Fixed(count) => Source::Fixed(*count),
+                Count::Computed(elements) => Source::Computed(context.expression(elements)?),
+            },
+            element: self.element.clone(),
+            collect: self.collect.as_ref().map(|collect| Collect {
+                into: collect.into.clone(),
+                fields: collect.fields.clone(),
+                at_least: self.at_least.unwrap_or(1),
+            }),
+        })))
+    }
+
+    fn fans_out(&self) -> bool {
+        self.collect.is_none()
+    }
+
+    fn block(&self) -> Option<&dyn DeclareBlock> {
+        Some(self)
+    }
+}
+
+impl DeclareBlock for ForEach {
+    fn enter(&self, context: &mut CheckContext<'_>) {
+        let element = match &self.elements {
+            Count::Fixed(_) => FieldType::integer(),
+            Count::Computed(elements) => context.type_of_expression(elements).elements(),
+        };
+        let place = ["index", "count"].map(|name| (name.to_owned(), FieldType::integer()));
+        match self.collect {
+            Some(_) => context.within(&self.element, element),
+            None => context.makes_as(&self.element, element),
+        }
+        context.within(FOR_EACH, FieldType::object_of(place.into(), false));
+    }
+
+    fn leave(&self, context: &mut CheckContext<'_>) {
+        let Some(collect) = &self.collect else { return };
+        let mut entry = vec![(INDEX.to_owned(), FieldType::integer())];
+        if collect.fields.is_empty() {
+            context.problem("/collect/fields", "nothing is collected").expected("a field at least");
+        }
+        for (index, field) in collect.fields.iter().enumerate() {
+            let at = format!("/collect/fields/{index}");
+            if field == INDEX {
+                context.problem(&at, "`index` is in every entry already");
+            } else if collect.fields[..index].contains(field) {
+                context.problem(&at, format!("`{field}` is named twice"));
+            } else {
+                context.needs(&at, field);
+                entry.push((field.clone(), context.type_of(field)));
+            }
+        }
+        context.as_it_came("collect it with `collect: {fields: [...]}`");
+        context.makes_as(&collect.into, FieldType::list(FieldType::object_of(entry, false)));
+    }
+
+    fn is_loop(&self) -> bool {
+        false
+    }
+
+    fn takes_several(&self) -> bool {
+        self.collect.is_none()
+    }
+}
+
+impl ForEach {
+    fn check_elements(&self, context: &mut CheckContext<'_>, elements: &str) {
+        if context.expression("/in", elements).is_none() {
+            return;
+        }
+        let kind = context.type_of_expression(elements);
+        if !kind.could_be(&FieldType::any_list().or(FieldType::number())) {
+            context.problem("/in", format!("`{elements}` is {kind}")).expected("a list, or a whole number");
+        }
+    }
+}
+
+/// Reports a name that a template could not read, or would take for something else.
+fn check_name(context: &mut CheckContext<'_>, at: &str, name: &str) {
+    let letters = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if name.is_empty() || !letters(name) || name.starts_with(|first: char| first.is_ascii_digit()) {
+        context.problem(at, format!("`{name}` is no name of a field")).expected("letters, digits and `_`");
+    } else if RESERVED.contains(&name) {
+        context.problem(at, format!("`{name}` has a meaning of its own")).expected("another name");
+    }
+}
+
+struct Splitter {
+    elements: Source,
+    element: String,
+    collect: Option<Collect>,
+}
+
+enum Source {
+    Fixed(u32),
+    Computed(Expression),
+}
+
+impl Elements for Splitter {
+    fn elements(&self, record: &Record) -> Result<Vec<Value>, StageError> {
+        let expression = match &self.elements {
+            Source::Fixed(count) => return Ok((0..*count).map(Value::from).collect()),
+            Source::Computed(expression) => expression,
+        };
+        let too_many = |count: String| {
+            let message = format!("{count} elements; a record may have {MOST_ELEMENTS} at most");
+            Err(StageError::new("for_each", message))
+        };
+        match expression.value(record)? {
+            Value::Array(list) if list.len() > MOST_ELEMENTS as usize => too_many(list.len().to_string()),
+            Value::Array(list) => Ok(list),
+            value @ Value::Number(_) => match Count::whole(&value) {
+                Some(count) if count > u64::from(MOST_ELEMENTS) => too_many(count.to_string()),
+                Some(count) => Ok((0..count).map(Value::from).collect()),
+                None => Err(no_elements(&format!("the number `{value}`"))),
+            },
+            Value::Null => Err(no_elements("null")),
+            Value::Bool(truth) => Err(no_elements(&format!("`{truth}`"))),
+            Value::String(_) => Err(no_elements("a text")),
+            Value::Object(_) => Err(no_elements("an object")),
+        }
+    }
+
+    fn element_field(&self) -> &str {
+        &self.element
+    }
+
+    fn collect(&self) -> Option<&Collect> {
+        self.collect.as_ref()
+    }
+}
+
+fn no_elements(found: &str) -> StageError {
+    StageError::new("for_each", format!("`in` is {found}, neither a list nor a whole number of 0 or more"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stages::testing::{build, record};
+    use serde_json::json;
+
+    fn elements(mut config: Value) -> Box<dyn Elements> {
+        config["stages"] = json!([]);
+        let Part::ForEach(part) = build::<ForEach>(config) else { panic!("not a `for_each`") };
+        part
+    }
+
+    #[track_caller]
+    fn check(written: Value, fields: Value, expected: Result<Value, &str>) {
+        match (elements(json!({ "in": written })).elements(&record(fields)), expected) {
+            (Ok(found), Ok(expected)) => assert_eq!(Value::from(found), expected, "{written}"),
+            (Err(error), Err(expected)) => {
+                assert_eq!(error.class, "for_each");
+                assert!(error.message.contains(expected), "{written}: {}", error.message);
+            }
+            (found, _) => panic!("{written} gives {found:?}"),
+        }
+    }
+
+    #[test]
+    fn elements_come_from_a_number_a_field_or_an_expression() {
+        check(json!(3), json!({}), Ok(json!([0, 1, 2])));
+        check(json!("n"), json!({"n": 2}), Ok(json!([0, 1])));
+        check(json!("n"), json!({"n": 0}), Ok(json!([])));
+        check(json!("parts"), json!({"parts": ["a", {"b": 1}]}), Ok(json!(["a", {"b": 1}])));
+        check(json!("text | lines"), json!({"text": "a\nb"}), Ok(json!(["a", "b"])));
+        check(json!("n / 2"), json!({"n": 4}), Ok(json!([0, 1])));
+        check(json!("range(4, 6)"), json!({}), Ok(json!([4, 5])));
+        for (value, expected) in [
+            (json!("abc"), "`in` is a text"),
+            (json!(null), "`in` is null"),
+            (json!({"a": 1}), "`in` is an object"),
+            (json!(true), "`in` is `true`"),
+            (json!(-1), "`in` is the number `-1`"),
+            (json!(1.5), "`in` is the number `1.5`"),
+            (json!(10_001), "10001 elements; a record may have 10000 at most"),
+            (json!(vec![0; 10_001]), "10001 elements"),
+        ] {
+            check(json!("n"), json!({ "n": value }), Err(expected));
+        }
+        assert_eq!(
+            elements(json!({"in": "n"})).elements(&record(json!({"n": 10_000}))).unwrap().len(),
+            10_000
+        );
+    }
+
+    #[test]
+    fn what_is_collected_is_as_it_is_written() {
+        let part = elements(json!({"in": 3}));
+        assert_eq!((part.element_field(), part.collect()), ("element", None));
+        let part = elements(json!({"in": 3, "as": "try", "collect": {"into": "tries", "fields": ["a"]}}));
+        let collect = Collect { into: "tries".into(), fields: vec!["a".into()], at_least: 1 };
+        assert_eq!((part.element_field(), part.collect()), ("try", Some(&collect)));
+        let part = elements(json!({"in": 3, "at_least": 0, "collect": {"into": "tries", "fields": ["a"]}}));
+        assert_eq!(part.collect().unwrap().at_least, 0);
+    }
+}

@@ -1,0 +1,289 @@
+//! `repeat`: brings a record through the stages inside it, pass after pass.
+//!
+//! For what gets better or harder by being looked at again: evolving an instruction, refining an answer until a judge
+//! is content. Stands anywhere after the source part; the engine brings the record through and gives each pass its id.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+
+use super::{Describe, Role};
+use crate::config::{CheckContext, Count, FieldType};
+use crate::record::Record;
+use crate::stage::{
+    BuildContext, BuildError, Declare, DeclareBlock, Made, OnFail, Part, Repeat as Passes, StageError,
+};
+use crate::template::Expression;
+
+/// The field that says which pass it is.
+const REPEAT: &str = "repeat";
+/// The field that holds the record as the pass began.
+const PREVIOUS: &str = "previous";
+/// The longest text that a message quotes, in characters.
+const LONGEST_QUOTE: usize = 60;
+
+/// Brings a record through the stages inside it, several times.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Repeat {
+    /// How many passes there are at most: a number of 1 or more, or an expression over the record as it comes in
+    /// that gives one, of 0 or more.
+    times: Count,
+    /// A condition that is looked at before every pass, the first too: while it is true there is one more. It may name
+    /// only what is there before the block.
+    #[serde(default, rename = "while")]
+    goes_on: Option<String>,
+    /// What goes on from the block.
+    #[serde(default)]
+    keep: Keep,
+    /// What becomes of a record that is dropped or rejected in a pass.
+    #[serde(default)]
+    on_fail: OnFail,
+    /// The stages of a pass, in order; each a map with one key, its type. They see `repeat.pass` and `previous`.
+    #[schemars(with = "Vec<Value>")]
+    #[expect(dead_code, reason = "read stage by stage, where each has its place in the file")]
+    stages: IgnoredAny,
+}
+
+/// What goes on from a `repeat`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Keep {
+    /// The record as the last pass left it.
+    #[default]
+    Last,
+    /// The record as it came in and as each pass left it, each a record of its own with `pass` and `parent`.
+    All,
+}
+
+const PASS: Made = Made::new("repeat.pass", FieldType::integer, "In the block: which pass it is, from 1.");
+const KEPT_PASS: Made = Made::new(
+    "pass",
+    FieldType::integer,
+    "After the block, with `keep: all`: the pass that the record is of; 0 as it came in.",
+);
+const PARENT: Made = Made::new(
+    "parent",
+    parent_type,
+    "After the block, with `keep: all`: the id of the record that the pass began with; null as it came in.",
+);
+
+fn parent_type() -> FieldType {
+    FieldType::text().or_null()
+}
+
+impl Describe for Repeat {
+    const NAME: &'static str = "repeat";
+    const ROLE: Role = Role::Block;
+    const PURPOSE: &'static str =
+        "Brings a record through the stages inside it in passes, each going on from what the last one made.";
+    const MAKES: &'static [Made] = &[
+        PASS,
+        Made::new(PREVIOUS, FieldType::object, "In the block: the fields of the record as the pass began."),
+        KEPT_PASS,
+        PARENT,
+    ];
+    const EXAMPLE: &'static str = r#"name: repeat-example
+models:
+  teacher: {provider: heuristic}
+stages:
+  - ingest: {paths: ["markdown_docs/*.md"]}
+  - section: {}
+  - plan_questions: {}
+  - prompt: {output: draft, user: "Ask and answer one question about: {{ section.text }}"}
+  - llm: {model: teacher, input: draft, output: answer}
+  - repeat:
+      id: refine
+      times: 2
+      stages:
+        - prompt: {user: "Draft {{ repeat.pass }}: {{ previous.answer }} Write it anew, clearer."}
+        - llm: {model: teacher, output: answer}
+  - sink: {path: answers.jsonl, format: raw, fields: [answer]}
+"#;
+}
+
+impl Declare for Repeat {
+    fn check(&self, context: &mut CheckContext<'_>) {
+        let Count::Computed(times) = &self.times else { return };
+        if context.expression("/times", times).is_none() {
+            return;
+        }
+        let kind = context.type_of_expression(times);
+        if !kind.could_be(&FieldType::number()) {
+            let message = format!("`{times}` is {kind}");
+            context.problem("/times", message).expected("a whole number of 0 or more");
+        }
+    }
+
+    fn build(&self, context: &BuildContext) -> Result<Part, BuildError> {
+        Ok(Part::Repeat(Box::new(Repeater {
+            times: match &self.times {
+                Count::Fixed(times) => Times::Fixed(*times),
+                Count::Computed(times) => Times::Computed(context.expression(times)?, times.clone()),
+            },
+            goes_on: self.goes_on.as_deref().map(|goes_on| context.expression(goes_on)).transpose()?,
+            keeps_all: self.keep == Keep::All,
+            on_fail: self.on_fail,
+        })))
+    }
+
+    fn fans_out(&self) -> bool {
+        self.keep == Keep::All
+    }
+
+    fn block(&self) -> Option<&dyn DeclareBlock> {
+        Some(self)
+    }
+}
+
+impl DeclareBlock for Repeat {
+    fn enter(&self, context: &mut CheckContext<'_>) {
+        if let Some(goes_on) = &self.goes_on {
+            // Here the fields may already be as the pass before left them.
+            context.expression("/while", goes_on);
+        }
+        let fields = context.fields_but(PREVIOUS);
+        context.within(PREVIOUS, fields);
+        context.within(REPEAT, FieldType::object_of(vec![("pass".to_owned(), FieldType::integer())], false));
+    }
+
+    fn leave(&self, context: &mut CheckContext<'_>) {
+        match self.why_not_made() {
+            None => {}
+            Some(why) => context.perhaps_made(why),
+        }
+        if self.keep == Keep::All {
+            context.makes_named(&KEPT_PASS, KEPT_PASS.name);
+            context.makes_named(&PARENT, PARENT.name);
+        }
+    }
+
+    fn is_loop(&self) -> bool {
+        true
+    }
+
+    fn takes_several(&self) -> bool {
+        false
+    }
+}
+
+impl Repeat {
+    /// Why a record may come out of the block without what a pass makes; `None` where that cannot be.
+    fn why_not_made(&self) -> Option<&'static str> {
+        match (&self.times, self.on_fail) {
+            (Count::Computed(_), _) => Some("`times` may be 0"),
+            _ if self.goes_on.is_some() => Some("`while` may be false before the first pass"),
+            (_, OnFail::Skip) => Some("a pass may fail (`on_fail: skip`)"),
+            (_, OnFail::Stop) => Some("the first pass may fail (`on_fail: stop`)"),
+            _ if self.keep == Keep::All => Some("the record as it came in goes on too (`keep: all`)"),
+            _ => None,
+        }
+    }
+}
+
+struct Repeater {
+    times: Times,
+    goes_on: Option<Expression>,
+    keeps_all: bool,
+    on_fail: OnFail,
+}
+
+enum Times {
+    Fixed(u32),
+    /// The expression, and how it is written.
+    Computed(Expression, String),
+}
+
+impl Passes for Repeater {
+    fn times(&self, record: &Record) -> Result<u32, StageError> {
+        let (expression, written) = match &self.times {
+            Times::Fixed(times) => return Ok(*times),
+            Times::Computed(expression, written) => (expression, written),
+        };
+        let value = expression.value(record)?;
+        Count::whole(&value).and_then(|whole| u32::try_from(whole).ok()).ok_or_else(|| {
+            let found: String = value.to_string().chars().take(LONGEST_QUOTE).collect();
+            let message =
+                format!("`times` is `{found}`, not a whole number from 0 to {}: `{written}`", u32::MAX);
+            StageError::new("repeat", message)
+        })
+    }
+
+    fn goes_on(&self, record: &Record) -> Result<bool, StageError> {
+        match &self.goes_on {
+            Some(goes_on) => Ok(goes_on.is_true(record)?),
+            None => Ok(true),
+        }
+    }
+
+    fn keeps_all(&self) -> bool {
+        self.keeps_all
+    }
+
+    fn on_fail(&self) -> OnFail {
+        self.on_fail
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stages::testing::{build, record};
+    use serde_json::json;
+
+    fn passes(mut config: Value) -> Box<dyn Passes> {
+        config["stages"] = json!([]);
+        let Part::Repeat(part) = build::<Repeat>(config) else { panic!("not a `repeat`") };
+        part
+    }
+
+    #[track_caller]
+    fn check_times(times: Value, fields: Value, expected: Result<u32, &str>) {
+        match (passes(json!({ "times": times })).times(&record(fields)), expected) {
+            (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{times}"),
+            (Err(error), Err(expected)) => {
+                assert_eq!((error.class, error.message.as_str()), ("repeat", expected), "{times}");
+            }
+            (found, _) => panic!("{times} gives {found:?}"),
+        }
+    }
+
+    #[test]
+    fn times_are_a_number_or_what_an_expression_gives() {
+        check_times(json!(4), json!({}), Ok(4));
+        check_times(json!("n"), json!({"n": 0}), Ok(0));
+        check_times(json!("n / 2"), json!({"n": 6}), Ok(3));
+        check_times(json!("tags | length + 1"), json!({"tags": ["a", "b"]}), Ok(3));
+        let wrong = |found: &str, written: &str| {
+            format!("`times` is `{found}`, not a whole number from 0 to 4294967295: `{written}`")
+        };
+        for (written, value, found) in [
+            ("n", json!(-1), "-1"),
+            ("n", json!(2.5), "2.5"),
+            ("n", json!("3"), "\"3\""),
+            ("n", json!(null), "null"),
+            ("n", json!(5_000_000_000_u64), "5000000000"),
+            ("n", json!("x".repeat(200)), &format!("\"{}", "x".repeat(59))),
+        ] {
+            check_times(json!(written), json!({ "n": value }), Err(&wrong(found, written)));
+        }
+    }
+
+    #[test]
+    fn goes_on_while_the_condition_is_true() {
+        let part = passes(json!({"times": 3, "while": "score < 4"}));
+        assert!(part.goes_on(&record(json!({"score": 3}))).unwrap());
+        assert!(!part.goes_on(&record(json!({"score": 4}))).unwrap());
+        assert_eq!(part.goes_on(&record(json!({"score": "bad"}))).unwrap_err().class, "template");
+        assert!(passes(json!({"times": 3})).goes_on(&record(json!({}))).unwrap());
+    }
+
+    #[test]
+    fn defaults_are_the_last_pass_and_to_end() {
+        let part = passes(json!({"times": 3}));
+        assert_eq!((part.keeps_all(), part.on_fail()), (false, OnFail::End));
+        let part = passes(json!({"times": 3, "keep": "all", "on_fail": "stop"}));
+        assert_eq!((part.keeps_all(), part.on_fail()), (true, OnFail::Stop));
+    }
+}
