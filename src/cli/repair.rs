@@ -30,12 +30,13 @@ pub(super) struct RetryArgs {
 pub(super) fn repair(args: &RepairArgs, json: bool) -> anyhow::Result<Exit> {
     let repaired = journal::repair(Arc::new(RealDisk), &args.run_dir)?;
     if json {
-        let all = json!({"found": repaired.found, "items": repaired.items, "kept": repaired.kept});
-        print_data(&format!(
-            "{}
-",
-            serde_json::to_string_pretty(&all)?
-        ));
+        let all = json!({
+            "found": repaired.found,
+            "items": repaired.items,
+            "dependents": repaired.dependents,
+            "kept": repaired.kept,
+        });
+        print_data(&format!("{}\n", serde_json::to_string_pretty(&all)?));
         return Ok(Exit::Complete);
     }
     let mut text = String::new();
@@ -45,17 +46,35 @@ pub(super) fn repair(args: &RepairArgs, json: bool) -> anyhow::Result<Exit> {
     text.push_str(&match (repaired.found.is_empty(), repaired.items.len()) {
         (true, _) => "every committed byte is as it was written; nothing to do\n".to_owned(),
         (false, 0) => "undone; the next `run` makes what is not committed any more again\n".to_owned(),
-        (false, count) => {
-            let shown: Vec<String> = repaired.items.iter().take(20).map(u64::to_string).collect();
-            let more = if count > 20 { ", ..." } else { "" };
-            format!("undone: {count} items ({}{more}); the next `run` makes them again\n", shown.join(", "))
+        (false, _) => {
+            format!("undone: {}; the next `run` makes them again\n", counted(&repaired.items))
         }
     });
+    if !repaired.dependents.is_empty() {
+        let dependents = counted(&repaired.dependents);
+        text.push_str(&format!("undone with them: {dependents}, dropped in favour of what is made again\n"));
+    }
     for path in &repaired.kept {
         text.push_str(&format!("what was taken out is kept in `{}`\n", path.display()));
     }
     print(&text);
     Ok(Exit::Complete)
+}
+
+/// So many items, with the first of their numbers.
+fn counted(items: &[u64]) -> String {
+    let shown: Vec<String> = items.iter().take(20).map(u64::to_string).collect();
+    let more = if items.len() > 20 { ", ..." } else { "" };
+    format!("{} items ({}{more})", items.len(), shown.join(", "))
+}
+
+/// Says why rejected items are not made again in a run that has as many as `accept` wants.
+pub(super) fn tell_of_no_room(args: &RetryArgs, ok: u64) {
+    tracing::info!(
+        "nothing is changed in {}: {ok} items are ok, as many as `accept` wants; a rejected item that comes late \
+         would be surplus, and dropped",
+        args.run_dir.display()
+    );
 }
 
 /// Takes the rejected items out; whether any wait to be made again, from now or from before.

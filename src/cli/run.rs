@@ -109,14 +109,24 @@ pub(super) fn retry_rejected(
     quiet: bool,
     bar: ProgressBar,
 ) -> anyhow::Result<Exit> {
-    if !repair::take_rejected(args)? {
-        return Ok(Exit::Complete);
-    }
+    let Some(found) = journal::inspect(&args.run_dir)? else {
+        return Err(journal::OpenError::NoRun(args.run_dir.clone()).into());
+    };
     // They failed before, so they may again; the budget is for runs whose end is not known.
     let sets = ["error_budget.share=1", "error_budget.in_a_row=1000000000"].map(str::to_owned).to_vec();
     let changes = Changes { sets, ..Changes::default() };
     let pipeline = PipelineArgs { pipeline: args.run_dir.join("pipeline.yaml"), changes };
-    let limit = journal::inspect(&args.run_dir)?.and_then(|found| found.manifest.limit);
+    // Read before anything is changed, so that one that cannot be run changes nothing.
+    let plan = Plan::load(&pipeline.pipeline, &pipeline.changes.overrides())?;
+    let is_reached = plan.accept.is_some_and(|accept| found.done.ok >= accept);
+    if is_reached && !found.manifest.retrying {
+        repair::tell_of_no_room(args, found.done.ok);
+        return Ok(Exit::Complete);
+    }
+    if !repair::take_rejected(args)? {
+        return Ok(Exit::Complete);
+    }
+    let limit = found.manifest.limit;
     let out = Some(args.run_dir.clone());
     let again = RunArgs { pipeline, out, limit, fresh: false, reuse_answers: None, retrying: true };
     run(&again, json, quiet, bar)

@@ -19,7 +19,7 @@ use super::metrics::StageMetrics;
 use super::spending::Spending;
 use super::stop::Stop;
 use crate::config::ErrorBudget;
-use crate::journal::{Answers, Committed, ItemCommit, Lines, Outcome, Work, Writer};
+use crate::journal::{Answers, Committed, Decision, ItemCommit, Lines, Outcome, Work, Writer};
 use crate::llm::Model;
 use crate::stage::LeftOut;
 
@@ -302,6 +302,7 @@ impl Ledger {
         self.write(Work::Commit(ItemCommit {
             item,
             outcome,
+            decision: Decision::default(),
             lines,
             spent: self.context.spending.spent(),
             answers_from,

@@ -6,16 +6,18 @@
 //!
 //! ```text
 //! payload = files:u32 (from:u64 to:u64 lines:u64 crc32:u32)*
-//!           items:u32 (item:u64 outcome:u8 (lines:u32)*)*        lines in each file
+//!           items:u32 (item:u64 outcome:u8 (lines:u32)* decision)*      lines in each file
 //!           answers: generation:u32 offset:u64
 //!           spent: tokens:u64 cost:f64
 //! ```
 //! Little-endian. A file's bytes `from..to` are the group's, item by item; lines and checksum are of all its
-//! bytes to `to`. So each line of a file is known to be an item's, whatever stands in it.
+//! bytes to `to`. So each line of a file is known to be an item's, whatever stands in it. What gates decided of an
+//! item is in `decision`.
 
 use roaring::RoaringTreemap;
 use serde::Serialize;
 
+use super::decision::Decision;
 use super::frames::{self, HEADER, Kind, LogError, read_u32, read_u64};
 
 pub(super) const KIND: Kind = Kind { magic: b"SMCOMMIT", name: "commit log" };
@@ -88,6 +90,8 @@ pub(super) struct Group {
     pub(super) items: Vec<(u64, Outcome)>,
     /// How many lines each item has in each file: the first item's, then the second's, ...
     pub(super) lines: Vec<u32>,
+    /// What gates decided, with the index of the item, in their order; items they said nothing of are not here.
+    pub(super) decisions: Vec<(usize, Decision)>,
     /// Where the group's bytes begin in each file, and how far the file is stable with them.
     pub(super) files: Vec<(u64, Stable)>,
     pub(super) answers: AnswersFrom,
@@ -104,9 +108,35 @@ pub(super) struct Done {
     pub(super) files: Vec<Stable>,
     pub(super) answers: AnswersFrom,
     pub(super) spent: Spent,
+    /// What the gates are rebuilt from, item by item; `None` where nobody wants it.
+    pub(super) keys: Option<GateKeys>,
 }
 
+/// What gates need of items that are done to rebuild themselves: the item, and bytes whose meaning is theirs.
+pub type GateKeys = Vec<(u64, Box<[u8]>)>;
+
 impl Group {
+    /// Adds an item with what gates decided of it; its lines are added by the caller.
+    pub(super) fn add(&mut self, item: u64, outcome: Outcome, decision: Decision) {
+        if !decision.is_empty() {
+            self.decisions.push((self.items.len(), decision));
+        }
+        self.items.push((item, outcome));
+    }
+
+    /// Takes out all items.
+    pub(super) fn clear(&mut self) {
+        self.items.clear();
+        self.lines.clear();
+        self.decisions.clear();
+    }
+
+    /// What gates decided of the item at `index`, if anything.
+    pub(super) fn decision_of(&self, index: usize) -> Option<&Decision> {
+        let found = self.decisions.binary_search_by_key(&index, |(index, _)| *index);
+        found.ok().map(|at| &self.decisions[at].1)
+    }
+
     /// Adds the group's frame to `bytes`.
     pub(super) fn push(&self, bytes: &mut Vec<u8>) {
         frames::push(bytes, |bytes| {
@@ -123,6 +153,10 @@ impl Group {
                 bytes.push(*outcome as u8);
                 for lines in self.lines_of(index) {
                     bytes.extend_from_slice(&lines.to_le_bytes());
+                }
+                match self.decision_of(index) {
+                    Some(decision) => decision.push(bytes),
+                    None => Decision::default().push(bytes),
                 }
             }
             bytes.extend_from_slice(&self.answers.generation.to_le_bytes());
@@ -161,12 +195,15 @@ impl Group {
                 2 => Outcome::Rejected,
                 _ => return None,
             };
-            group.items.push((read_u64(payload, at)?, outcome));
+            let item = read_u64(payload, at)?;
             at += 9;
             for _ in 0..files {
                 group.lines.push(read_u32(payload, at)?);
                 at += 4;
             }
+            let mut rest = payload.get(at..)?;
+            group.add(item, outcome, Decision::read(&mut rest)?);
+            at = payload.len() - rest.len();
         }
         group.answers =
             AnswersFrom { generation: read_u32(payload, at)?, offset: read_u64(payload, at + 4)? };
@@ -196,10 +233,15 @@ impl Done {
     /// Adds one group. Returns an item of it that was committed before, which no other is.
     pub(super) fn take(&mut self, group: &Group) -> Option<u64> {
         let mut again = None;
-        for (item, outcome) in &group.items {
+        for (index, (item, outcome)) in group.items.iter().enumerate() {
             if !self.items.insert(*item) {
                 again = again.or(Some(*item));
                 continue;
+            }
+            if let Some(keys) = &mut self.keys
+                && let Some(decision) = group.decision_of(index).filter(|decision| !decision.keys.is_empty())
+            {
+                keys.push((*item, decision.keys.as_slice().into()));
             }
             match outcome {
                 Outcome::Ok => self.ok += 1,
@@ -217,7 +259,14 @@ impl Done {
 
 #[cfg(test)]
 mod tests {
+    use super::super::decision::LostTo;
+    use super::super::decision::tests::any_decision;
     use super::*;
+    use proptest::prelude::*;
+
+    fn keyed(keys: &[u8]) -> Decision {
+        Decision { keys: keys.to_vec(), ..Decision::default() }
+    }
 
     fn groups() -> [Group; 2] {
         let file = |from, offset| (from, Stable { offset, lines: 5, crc: 7 });
@@ -225,6 +274,7 @@ mod tests {
             Group {
                 items: vec![(0, Outcome::Ok), (2, Outcome::Rejected)],
                 lines: vec![4, 1],
+                decisions: vec![(1, keyed(b"two"))],
                 files: vec![file(0, 90)],
                 answers: AnswersFrom { generation: 1, offset: 16 },
                 spent: Spent { tokens: 9, cost: 0.25 },
@@ -232,6 +282,7 @@ mod tests {
             Group {
                 items: vec![(1, Outcome::Dropped)],
                 lines: vec![0],
+                decisions: vec![(0, Decision { lost_to: LostTo::Items(vec![0]), ..keyed(b"one") })],
                 files: vec![file(90, 120)],
                 answers: AnswersFrom { generation: 1, offset: 400 },
                 spent: Spent { tokens: 12, cost: 0.5 },
@@ -245,8 +296,10 @@ mod tests {
         for group in groups() {
             group.push(&mut log);
         }
-        let mut done = Done::default();
+        let mut done = Done { keys: Some(Vec::new()), ..Done::default() };
         done.add(&log).unwrap();
+        let keys = |item, keys: &[u8]| (item, Box::from(keys));
+        assert_eq!(done.keys, Some(vec![keys(2, b"two"), keys(1, b"one")]));
         assert_eq!(done.items.iter().collect::<Vec<_>>(), [0, 1, 2]);
         assert_eq!((done.ok, done.dropped, done.rejected), (1, 1, 1));
         assert_eq!(done.files, [Stable { offset: 120, lines: 5, crc: 7 }]);
@@ -262,5 +315,37 @@ mod tests {
         let mut short = Vec::new();
         groups()[0].push(&mut short);
         assert_eq!(Group::read(&short[8..short.len() - 1]), None);
+    }
+    fn any_group() -> impl Strategy<Value = Group> {
+        let outcome = prop_oneof![Just(Outcome::Ok), Just(Outcome::Dropped), Just(Outcome::Rejected)];
+        let stable = any::<(u64, u64, u64, u32)>()
+            .prop_map(|(from, offset, lines, crc)| (from, Stable { offset, lines, crc }));
+        let items = prop::collection::vec((any::<u64>(), outcome, any_decision()), 0..20);
+        (prop::collection::vec(stable, 0..4), items, any::<u32>(), any::<(u32, u64, u64, u32)>()).prop_map(
+            |(files, items, lines, (generation, offset, tokens, cost))| {
+                let mut group = Group {
+                    files,
+                    answers: AnswersFrom { generation, offset },
+                    spent: Spent { tokens, cost: f64::from(cost) / 8.0 },
+                    ..Group::default()
+                };
+                for (item, outcome, decision) in items {
+                    group.add(item, outcome, decision);
+                    group.lines.extend(group.files.iter().map(|_| lines.wrapping_add(item as u32)));
+                }
+                group
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn groups_are_written_and_read(group in any_group(), cut in any::<prop::sample::Index>()) {
+            let mut frame = Vec::new();
+            group.push(&mut frame);
+            let payload = &frame[8..];
+            prop_assert_eq!(Group::read(&payload[..cut.index(payload.len())]), None);
+            prop_assert_eq!(Group::read(payload), Some(group));
+        }
     }
 }

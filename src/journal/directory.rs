@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::aside::{move_aside, refuse_foreign};
 use super::batches::Batches;
-use super::commits::{AnswersFrom, Spent};
+use super::commits::{AnswersFrom, GateKeys, Spent};
 use super::disk::{self, Disk};
 use super::integrity::{self, Checked};
 use super::lock::Lock;
@@ -41,8 +41,10 @@ pub struct RunDirectory {
 pub struct Opened {
     /// The directory.
     pub directory: RunDirectory,
-    /// Items that need not be made again.
+    /// Items that need not be made again; with holes where some are to be made that come late.
     pub done: RoaringTreemap,
+    /// What the gates are rebuilt from, of the items that left any, in the order of their numbers.
+    pub keys: GateKeys,
     /// What earlier starts committed.
     pub before: Committed,
     /// Whether the run had already been started.
@@ -113,7 +115,7 @@ impl RunDirectory {
             return Ok(directory.opened(false, moved));
         };
         rewrite::finish_rewriting(&*directory.disk, root, &mut found)?;
-        let checked = integrity::check(&*directory.disk, root, &found, directory.lock.found())?;
+        let checked = integrity::check_with_keys(&*directory.disk, root, &found, directory.lock.found())?;
         let differences = manifest::differences(&found.fingerprint, &wanted.fingerprint);
         if !differences.is_empty() {
             return match directory.replace(found, &checked)? {
@@ -134,8 +136,10 @@ impl RunDirectory {
         let lines = done.files.iter().map(|stable| stable.lines).collect();
         let before = Committed { ok: done.ok, dropped: done.dropped, rejected: done.rejected, lines };
         let items = std::mem::take(&mut done.items);
+        let mut keys = done.keys.take().unwrap_or_default();
+        keys.sort_unstable_by_key(|(item, _)| *item);
         let replaced = self.replaced.is_some();
-        Opened { directory: self, done: items, before, resumed, moved, replaced }
+        Opened { directory: self, done: items, keys, before, resumed, moved, replaced }
     }
 
     /// Lets this run take the place of `found`, one of another pipeline, if that made nothing: no item ended, no

@@ -48,8 +48,29 @@ pub(super) fn check(
     manifest: &Manifest,
     mark: Option<HighWater>,
 ) -> Result<Checked, StorageError> {
+    check_into(Checked::default(), disk, root, manifest, mark)
+}
+
+/// The same, and gathers what the gates are rebuilt from.
+pub(super) fn check_with_keys(
+    disk: &dyn Disk,
+    root: &Path,
+    manifest: &Manifest,
+    mark: Option<HighWater>,
+) -> Result<Checked, StorageError> {
+    let done = Done { keys: Some(Vec::new()), ..Done::default() };
+    check_into(Checked { done, ..Checked::default() }, disk, root, manifest, mark)
+}
+
+fn check_into(
+    checked: Checked,
+    disk: &dyn Disk,
+    root: &Path,
+    manifest: &Manifest,
+    mark: Option<HighWater>,
+) -> Result<Checked, StorageError> {
     let mark = mark.filter(|mark| mark.run == manifest.run);
-    let mut walk = Walk { disk, root, manifest, mark, is_joined: true, checked: Checked::default() };
+    let mut walk = Walk { disk, root, manifest, mark, is_joined: true, checked };
     walk.newer_starts()?;
     for generation in manifest.first_generation..=manifest.generation {
         walk.commit_log(generation)?;

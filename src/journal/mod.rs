@@ -5,8 +5,8 @@
 //! goes on. `writer` is
 //! the thread that writes outputs and then the commit record that names them; `answer_log` is the thread
 //! that writes what the model said, before it is passed on; `commits` and `answers` are the formats of the
-//! two logs, both made of `frames`. `reuse` finds answers of another run; `repair`
-//! undoes commits so that their items are made again, through `rewrite`; `manifest` says what run this is;
+//! two logs, both made of `frames`, and `decision` is what gates left in the first. `reuse` finds answers of another run; `repair`
+//! undoes commits so that their items are made again, with their `dependents`, through `rewrite`; `manifest` says what run this is;
 //! `disk` is the trait that all file access goes through, so that tests can make it fail. Which item ends
 //! how is decided in `engine::ledger`, not here.
 
@@ -18,6 +18,8 @@ mod batch_files;
 mod batches;
 mod commits;
 mod content;
+mod decision;
+mod dependents;
 mod directory;
 pub mod disk;
 mod frames;
@@ -40,7 +42,8 @@ pub use answers::{Key, Names};
 pub use array::write_array;
 pub use batch_files::{BatchFiles, BatchThread};
 pub use batches::{BatchEvent, OpenBatch, hex, unhex};
-pub use commits::{Outcome, Spent};
+pub use commits::{GateKeys, Outcome, Spent};
+pub use decision::{Decision, LostTo};
 pub use directory::{Opened, RunDirectory, Wanted};
 pub use frames::LogError;
 pub use manifest::{FileSum, LogLengths, Manifest, RunId, RunState};

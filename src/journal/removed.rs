@@ -88,22 +88,33 @@ impl Removed {
             if bytes.is_empty() {
                 break;
             }
-            let file = match &mut self.files[index] {
-                Some(file) => file,
-                none => {
-                    let path = path(&run.root, run.manifest.generation, name);
-                    if let Some(folder) = path.parent() {
-                        let made = run.disk.create_dir_all(folder);
-                        made.map_err(|source| StorageError::new("make", folder, source))?;
-                    }
-                    none.insert(NewFile::make(&*run.disk, path)?)
-                }
-            };
-            file.write(&bytes)?;
+            self.file(run, index)?.write(&bytes)?;
             self.at[index] += bytes.len() as u64;
         }
         self.at[index] = next;
         Ok(())
+    }
+
+    /// Keeps lines of an output that hold, but whose item is taken out.
+    pub(super) fn add(&mut self, run: &Existing, index: usize, bytes: &[u8]) -> Result<(), StorageError> {
+        if !self.keep || bytes.is_empty() {
+            return Ok(());
+        }
+        self.file(run, index)?.write(bytes)
+    }
+
+    /// The file that keeps what is taken out of an output.
+    fn file(&mut self, run: &Existing, index: usize) -> Result<&mut NewFile, StorageError> {
+        let none = match &mut self.files[index] {
+            Some(file) => return Ok(file),
+            none => none,
+        };
+        let path = path(&run.root, run.manifest.generation, &run.manifest.files[index]);
+        if let Some(folder) = path.parent() {
+            let made = run.disk.create_dir_all(folder);
+            made.map_err(|source| StorageError::new("make", folder, source))?;
+        }
+        Ok(none.insert(NewFile::make(&*run.disk, path)?))
     }
 
     /// Makes them durable; tells where they are.

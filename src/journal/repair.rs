@@ -2,7 +2,8 @@
 //!
 //! A repair believes what its checksums hold: a commit whose record is damaged or gone, or whose lines are not
 //! those that were committed, is undone as a whole, and its items are made again with the answers that are
-//! still in the journal. What it takes out of an output it keeps aside.
+//! still in the journal, and so are those that gates dropped in their favour. What it takes out of an output it
+//! keeps aside. Rejected items that are tried again come late, and lose to what was kept: nothing goes with them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use super::answers::{self, Recovered};
 use super::batches::Batches;
 use super::commits::{Group, Outcome, Stable};
 use super::content::sum_of;
+use super::dependents::{self, Gone};
 use super::disk::Disk;
 use super::frames::{self, Header};
 use super::open_error::OpenError;
@@ -29,6 +31,8 @@ pub struct Repaired {
     /// Items whose commit is undone and that are known by number; those of a commit whose record is damaged or
     /// gone are not, and are made again all the same.
     pub items: Vec<u64>,
+    /// Items that were dropped in favour of those, and are made again with them.
+    pub dependents: Vec<u64>,
     /// Where the bytes are kept that were taken out of the outputs.
     pub kept: Vec<PathBuf>,
 }
@@ -46,8 +50,11 @@ pub struct Retried {
 pub fn repair(disk: Arc<dyn Disk>, root: &Path) -> Result<Repaired, OpenError> {
     let mut run = Existing::salvaged(disk, root)?;
     let mut repaired = Repaired { found: std::mem::take(&mut run.contradictions), ..Repaired::default() };
-    let undone = keep_what_holds(&mut run, &mut repaired)?;
-    let done: RoaringTreemap = run.items().collect();
+    let gone = keep_what_holds(&mut run, &mut repaired)?;
+    repaired.items = gone.items.iter().collect();
+    let dependents = dependents::of(&run.groups, gone);
+    repaired.dependents = dependents.iter().collect();
+    let done: RoaringTreemap = run.items().filter(|item| !dependents.contains(*item)).collect();
     let (answers, mended) = salvage_answers(&run, &done, &mut repaired)?;
     let starts = run.manifest().first_generation..=run.manifest().generation;
     Batches::salvage(&*run.disk, &run.root, starts, &mut repaired.found)?;
@@ -61,8 +68,7 @@ pub fn repair(disk: Arc<dyn Disk>, root: &Path) -> Result<Repaired, OpenError> {
         let path = run.root.join(name);
         run.disk.remove(&path).map_err(|source| StorageError::new("remove", &path, source))?;
     }
-    repaired.items = (undone - &done).iter().collect();
-    repaired.kept.extend(run.without(&RoaringTreemap::new(), &answers, mended, true)?);
+    repaired.kept.extend(run.without(&dependents, &answers, mended, true)?);
     Ok(repaired)
 }
 
@@ -129,14 +135,18 @@ struct Place {
 }
 
 /// Drops the commits whose lines are not those that were committed, or that commit what others do. Returns
-/// their items.
-fn keep_what_holds(run: &mut Existing, repaired: &mut Repaired) -> Result<RoaringTreemap, OpenError> {
-    let mut undone = RoaringTreemap::new();
+/// the items that no commit has any more.
+fn keep_what_holds(run: &mut Existing, repaired: &mut Repaired) -> Result<Gone, OpenError> {
+    let mut gone = Gone::default();
     let mut done = RoaringTreemap::new();
     let mut places = vec![Place::default(); run.manifest().files.len()];
     let groups = std::mem::take(&mut run.groups);
     for group in groups {
         let items = group.items.iter().map(|(item, _)| *item);
+        // Lines that no commit names are of one whose record is gone. Behind the last commit it is as after a kill:
+        // what stood there is made again, and decided as before.
+        let mut files = group.files.iter().zip(&places);
+        gone.has_unknown |= files.any(|((from, _), place)| *from > place.committed.offset);
         let wrong = match items.clone().any(|item| done.contains(item)) {
             true => Some("a commit names items that another one has".to_owned()),
             false => advance(run, &mut places, &group)?,
@@ -144,7 +154,7 @@ fn keep_what_holds(run: &mut Existing, repaired: &mut Repaired) -> Result<Roarin
         match wrong {
             Some(wrong) => {
                 repaired.found.push(wrong);
-                undone.extend(items);
+                gone.add(&group);
             }
             None => {
                 done.extend(items);
@@ -152,7 +162,9 @@ fn keep_what_holds(run: &mut Existing, repaired: &mut Repaired) -> Result<Roarin
             }
         }
     }
-    Ok(undone)
+    gone.items -= &done;
+    gone.ok -= &done;
+    Ok(gone)
 }
 
 /// Compares a commit's lines with its checksums, and goes on behind it; says what does not hold.
@@ -243,15 +255,4 @@ fn salvage_answers(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rejects_are_chosen_by_class() {
-        let lines = b"{\"class\":\"json\"}\n{\"class\":\"timeout\"}\n";
-        assert!(has_class(lines, &[]));
-        assert!(has_class(lines, &["timeout".into()]));
-        assert!(!has_class(lines, &["schema".into()]));
-        assert!(!has_class(b"", &[]));
-    }
-}
+mod tests;

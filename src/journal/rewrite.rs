@@ -16,6 +16,7 @@ use roaring::RoaringTreemap;
 use super::answers::{self, Recovered};
 use super::batches::{self, Batches};
 use super::commits::{self, AnswersFrom, Group, Outcome, Spent};
+use super::decision::Decision;
 use super::disk::{self, Disk};
 use super::frames::{self, Header};
 use super::integrity;
@@ -162,6 +163,7 @@ impl Existing {
     ) -> Result<Vec<PathBuf>, OpenError> {
         let generation = self.manifest.generation + 1;
         let of = Header { run: self.manifest.run, generation, first: generation };
+        let none = RoaringTreemap::new();
         let folder = self.root.join(FOLDER);
         self.disk.create_dir_all(&folder).map_err(|source| StorageError::new("make", &folder, source))?;
         clear(&*self.disk, &folder)?;
@@ -181,6 +183,9 @@ impl Existing {
             let places = places(group, &ranges);
             for (index, (item, outcome)) in group.items.iter().enumerate() {
                 if redo.contains(*item) {
+                    for (file, (bytes, place)) in ranges.iter().zip(&places[index]).enumerate() {
+                        removed.add(&self, file, &bytes[place.clone()])?;
+                    }
                     continue;
                 }
                 for ((file, bytes), place) in files.iter_mut().zip(&ranges).zip(&places[index]) {
@@ -190,7 +195,7 @@ impl Existing {
                 for (file, lines) in files.iter_mut().zip(counts) {
                     file.stable.lines += u64::from(*lines);
                 }
-                gathered.add(*item, *outcome, counts);
+                gathered.add(*item, *outcome, group.decision_of(index), counts);
                 if gathered.group.items.len() == GROUP {
                     gathered.close(&mut files, &mut log)?;
                 }
@@ -206,7 +211,8 @@ impl Existing {
         let lengths = LogLengths {
             commits: Some(log.stable.offset),
             answers: Some(self.write_answers(of, answers)?),
-            batches: self.write_batches(of, redo)?,
+            // What a repair takes out is asked for again where it was.
+            batches: self.write_batches(of, if keep { &none } else { redo })?,
         };
         for (generation, bytes) in mended {
             let mut file = self.new_log(&recover::answers_path(&self.root, generation))?;
@@ -350,8 +356,8 @@ impl Gathered {
         Self { group: Group { answers, ..Group::default() }, from: Vec::new(), spent, frames: 0 }
     }
 
-    fn add(&mut self, item: u64, outcome: Outcome, lines: &[u32]) {
-        self.group.items.push((item, outcome));
+    fn add(&mut self, item: u64, outcome: Outcome, decision: Option<&Decision>, lines: &[u32]) {
+        self.group.add(item, outcome, decision.cloned().unwrap_or_default());
         self.group.lines.extend_from_slice(lines);
     }
 
@@ -367,8 +373,7 @@ impl Gathered {
         self.from = files.iter().map(|file| file.stable.offset).collect();
         let mut frame = Vec::new();
         self.group.push(&mut frame);
-        self.group.items.clear();
-        self.group.lines.clear();
+        self.group.clear();
         log.write(&frame)
     }
 }

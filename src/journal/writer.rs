@@ -12,6 +12,7 @@ use std::thread::JoinHandle;
 use tokio::sync::{mpsc, watch};
 
 use super::commits::{AnswersFrom, Group, KIND, Outcome, Spent, Stable};
+use super::decision::Decision;
 use super::disk::{self, Disk, DiskFile};
 use super::frames::{self, Header};
 use super::lock::Lock;
@@ -41,6 +42,8 @@ pub struct ItemCommit {
     pub item: u64,
     /// How it ended.
     pub outcome: Outcome,
+    /// What gates decided of it.
+    pub decision: Decision,
     /// What it leaves in the outputs.
     pub lines: Lines,
     /// What the run had spent when it ended.
@@ -245,7 +248,8 @@ impl State {
             self.waiting_bytes += line.len();
             self.outputs[*file].stable.lines += 1;
         }
-        self.group.items.push((item.item, item.outcome));
+        self.waiting_bytes += item.decision.keys.len();
+        self.group.add(item.item, item.outcome, item.decision);
         let first = self.group.lines.len();
         self.group.lines.resize(first + self.outputs.len(), 0);
         for (file, _) in &item.lines {
@@ -285,8 +289,7 @@ impl State {
         }
         self.log_length += frame.len() as u64;
         self.lock.raise(|lengths| lengths.commits = Some(self.log_length))?;
-        self.group.items.clear();
-        self.group.lines.clear();
+        self.group.clear();
         self.waiting_bytes = 0;
         self.totals.lines = self.outputs.iter().map(|output| output.stable.lines).collect();
         self.publish.send_replace(self.totals.clone());

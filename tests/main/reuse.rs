@@ -83,6 +83,27 @@ fn rejected_items_are_tried_again_and_take_their_places() {
 }
 
 #[test]
+fn where_accept_has_what_it_wants_no_rejected_item_is_tried_again() {
+    let server = ModelServer::start(|question| match question.prompt.contains("topic 7") {
+        true => Reply::error(400, "content_filter", "refused"),
+        false => answer(question),
+    });
+    let dir = rows_folder(30, 4, &server.url);
+    let path = dir.path().join("p.yaml");
+    let yaml = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("accept: 10\n{yaml}")).unwrap();
+    synthmill(dir.path(), RUN, 0);
+    let out = dir.path().join("out");
+    let (lines, asked) = (outputs(&out), server.questions().len());
+    assert_eq!((lines["rejected.jsonl"].len(), ids(&out)), (1, 11));
+    let manifest = std::fs::read(out.join("manifest.json")).unwrap();
+    let told = stderr(&synthmill(dir.path(), &["retry-rejected", "out"], 0));
+    assert!(told.contains("nothing is changed") && told.contains("`accept`"), "{told}");
+    assert_eq!(std::fs::read(out.join("manifest.json")).unwrap(), manifest);
+    assert_eq!((outputs(&out), server.questions().len()), (lines, asked));
+}
+
+#[test]
 fn a_run_of_an_earlier_format_is_refused_and_its_answers_are_used_again() {
     let server = ModelServer::start(|question| match question.prompt.contains("topic 7") {
         true => Reply::error(400, "content_filter", "refused"),

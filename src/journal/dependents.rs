@@ -1,0 +1,127 @@
+//! Which items go with those that a repair takes out: the ones that gates dropped in their favour.
+//!
+//! A gate gives an item up for the sake of others that it kept. If one of those is made again it may end otherwise, so
+//! what it was kept for must be decided anew too.
+
+use roaring::RoaringTreemap;
+
+use super::commits::{Group, Outcome};
+use super::decision::LostTo;
+
+/// Items that are taken out.
+#[derive(Debug, Default)]
+pub(super) struct Gone {
+    /// Those whose numbers are known.
+    pub(super) items: RoaringTreemap,
+    /// Those of them that had ended ok.
+    pub(super) ok: RoaringTreemap,
+    /// Whether there are others, whose commits cannot be read any more.
+    pub(super) has_unknown: bool,
+}
+
+impl Gone {
+    /// Adds the items of a commit.
+    pub(super) fn add(&mut self, group: &Group) {
+        for (item, outcome) in &group.items {
+            self.items.insert(*item);
+            if *outcome == Outcome::Ok {
+                self.ok.insert(*item);
+            }
+        }
+    }
+}
+
+/// The items of `groups`, which stand, that have to go with those that are gone, and with each other.
+pub(super) fn of(groups: &[Group], mut gone: Gone) -> RoaringTreemap {
+    let mut standing: RoaringTreemap =
+        groups.iter().flat_map(|group| group.items.iter().map(|(item, _)| *item)).collect();
+    let mut found = RoaringTreemap::new();
+    loop {
+        let before = found.len();
+        for group in groups {
+            for (index, decision) in &group.decisions {
+                let Some((item, outcome)) = group.items.get(*index) else { continue };
+                if !standing.contains(*item) || !has_lost_its_reason(&decision.lost_to, &gone, &standing) {
+                    continue;
+                }
+                standing.remove(*item);
+                found.insert(*item);
+                gone.items.insert(*item);
+                if *outcome == Outcome::Ok {
+                    gone.ok.insert(*item);
+                }
+            }
+        }
+        // What was found may have been the reason of an item before it.
+        if found.len() == before {
+            return found;
+        }
+    }
+}
+
+fn has_lost_its_reason(lost_to: &LostTo, gone: &Gone, standing: &RoaringTreemap) -> bool {
+    match lost_to {
+        LostTo::Nobody => false,
+        // One that does not stand may be among the unknown, or may be in flight.
+        LostTo::Items(items) => items
+            .iter()
+            .any(|item| gone.items.contains(*item) || gone.has_unknown && !standing.contains(*item)),
+        LostTo::EveryKept => gone.has_unknown || !gone.ok.is_empty(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::decision::Decision;
+    use super::*;
+
+    fn group(items: &[(u64, Outcome, LostTo)]) -> Group {
+        let mut group = Group::default();
+        for (item, outcome, lost_to) in items {
+            group.add(*item, *outcome, Decision { lost_to: lost_to.clone(), ..Decision::default() });
+        }
+        group
+    }
+
+    fn lost(items: &[u64]) -> LostTo {
+        LostTo::Items(items.to_vec())
+    }
+
+    /// Two commits: 4 lost to 1; 5, which was written all the same, to 4; 6 to 9, which is in flight; 7 to all.
+    fn groups() -> [Group; 2] {
+        use Outcome::{Dropped, Ok, Rejected};
+        [
+            group(&[(5, Ok, lost(&[4])), (1, Ok, LostTo::Nobody), (2, Rejected, LostTo::Nobody)]),
+            group(&[
+                (3, Ok, LostTo::Nobody),
+                (4, Dropped, lost(&[3, 1])),
+                (6, Dropped, lost(&[9])),
+                (7, Dropped, LostTo::EveryKept),
+            ]),
+        ]
+    }
+
+    fn check(gone: &[u64], ok: &[u64], has_unknown: bool, expected: &[u64]) {
+        let gone = Gone { items: gone.iter().collect(), ok: ok.iter().collect(), has_unknown };
+        let found: Vec<u64> = of(&groups(), gone).iter().collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn an_item_goes_with_any_that_it_lost_to() {
+        check(&[], &[], false, &[]);
+        check(&[8], &[], false, &[]);
+        check(&[9], &[], false, &[6]);
+        check(&[8], &[8], false, &[7]);
+        check(&[], &[], true, &[6, 7]);
+    }
+
+    #[test]
+    fn whoever_lost_to_them_goes_too() {
+        let mut groups = groups();
+        groups[0].items.remove(1);
+        // 1 is gone, a reject: 4 goes with it, then 5, which stands before it and had ended ok, and so 7.
+        let gone = Gone { items: [1].into_iter().collect(), ..Gone::default() };
+        assert_eq!(of(&groups, gone).iter().collect::<Vec<_>>(), [4, 5, 7]);
+    }
+}

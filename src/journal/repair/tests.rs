@@ -1,0 +1,179 @@
+//! What a repair and a retry make of items that gates dropped in favour of others.
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::journal::decision::{Decision, LostTo};
+use crate::journal::disk::RealDisk;
+use crate::journal::{ItemCommit, Opened, PROVENANCE, RunDirectory, SINKS, Started, Storing, Wanted, Work};
+
+#[test]
+fn rejects_are_chosen_by_class() {
+    let lines = b"{\"class\":\"json\"}\n{\"class\":\"timeout\"}\n";
+    assert!(has_class(lines, &[]));
+    assert!(has_class(lines, &["timeout".into()]));
+    assert!(!has_class(lines, &["schema".into()]));
+    assert!(!has_class(b"", &[]));
+}
+
+fn open(root: &Path) -> Opened {
+    let wanted = Wanted {
+        pipeline: "test".into(),
+        fingerprint: Default::default(),
+        explained: Vec::new(),
+        sinks: vec!["train.jsonl".into()],
+        pipeline_yaml: String::new(),
+        now: "2026-01-31_12-00-00".into(),
+        fresh: false,
+        reuse_moved: false,
+        reuse: None,
+    };
+    RunDirectory::open(Arc::new(RealDisk), root, wanted).unwrap()
+}
+
+/// An item with one line in the files that its outcome makes it leave one in.
+fn item(item: u64, outcome: Outcome, keys: &[u8], lost_to: LostTo) -> ItemCommit {
+    let line = |file| (file, format!("{{\"class\":\"json\",\"id\":{item}}}\n").into_bytes());
+    let lines = match outcome {
+        Outcome::Ok => vec![line(PROVENANCE), line(SINKS)],
+        Outcome::Dropped => vec![line(PROVENANCE)],
+        Outcome::Rejected => vec![line(PROVENANCE), line(REJECTED)],
+    };
+    let decision = Decision { keys: keys.to_vec(), lost_to };
+    ItemCommit { item, outcome, decision, lines, spent: Default::default(), answers_from: 0 }
+}
+
+/// One start that commits these groups.
+fn commit(root: &Path, groups: Vec<Vec<ItemCommit>>) {
+    let Opened { mut directory, done, .. } = open(root);
+    let how = Storing { sync: false, pack: false };
+    let started = directory.start(&done, None, how).unwrap();
+    let Started { writer, answers, answers_thread, batches, batch_thread, .. } = started;
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for group in groups {
+        for item in group {
+            assert!(runtime.block_on(writer.send(Work::Commit(item))));
+        }
+        assert!(runtime.block_on(writer.send(Work::Flush)));
+    }
+    writer.finish().1.unwrap();
+    drop((answers, batches));
+    batch_thread.finish();
+    answers_thread.finish().unwrap();
+    directory.close(|_| {}).unwrap();
+}
+
+/// 2 lost to 1, and so did a record of 3; 5 and 6 were not wanted any more, and 7 lost to one in flight.
+fn decided() -> TempDir {
+    use Outcome::{Dropped, Ok, Rejected};
+    let folder = tempfile::tempdir().unwrap();
+    let lost = |item: u64| LostTo::Items(vec![item]);
+    let groups = vec![
+        vec![item(0, Ok, b"a", LostTo::Nobody)],
+        vec![item(1, Ok, b"b", LostTo::Nobody)],
+        vec![
+            item(3, Ok, b"", lost(1)),
+            item(2, Dropped, b"", lost(1)),
+            item(4, Rejected, b"d", LostTo::Nobody),
+        ],
+        vec![
+            item(5, Dropped, b"", LostTo::EveryKept),
+            item(6, Dropped, b"", lost(0)),
+            item(7, Dropped, b"", lost(8)),
+        ],
+    ];
+    commit(folder.path(), groups);
+    folder
+}
+
+/// The items that are done, and those with keys.
+fn found(root: &Path) -> (Vec<u64>, Vec<(u64, Vec<u8>)>) {
+    let opened = open(root);
+    let keys = opened.keys.iter().map(|(item, keys)| (*item, keys.to_vec())).collect();
+    (opened.done.iter().collect(), keys)
+}
+
+fn keys(keys: &[(u64, &[u8])]) -> Vec<(u64, Vec<u8>)> {
+    keys.iter().map(|(item, keys)| (*item, keys.to_vec())).collect()
+}
+
+fn flip(path: &Path, at: u64) {
+    let mut bytes = std::fs::read(path).unwrap();
+    bytes[at as usize] ^= 1;
+    std::fs::write(path, bytes).unwrap();
+}
+
+fn repaired(root: &Path) -> Repaired {
+    repair(Arc::new(RealDisk), root).unwrap()
+}
+
+#[test]
+fn what_lost_to_an_item_is_undone_with_it() {
+    let folder = decided();
+    let root = folder.path();
+    let whole = repaired(root);
+    assert!(whole.found.is_empty() && whole.dependents.is_empty(), "{whole:?}");
+    assert_eq!(found(root), ((0..8).collect(), keys(&[(0, b"a"), (1, b"b"), (4, b"d")])));
+
+    let train = root.join("train.jsonl");
+    let first = std::fs::read(&train).unwrap().iter().position(|byte| *byte == b'\n').unwrap();
+    flip(&train, first as u64 + 3);
+    let harmed = repaired(root);
+    assert_eq!((&harmed.items[..], &harmed.dependents[..]), (&[1][..], &[2, 3, 5][..]), "{:?}", harmed.found);
+    assert_eq!(found(root), (vec![0, 4, 6, 7], keys(&[(0, b"a"), (4, b"d")])));
+    let kept = harmed.kept.iter().find(|path| path.ends_with("train.jsonl.removed")).unwrap();
+    let kept = std::fs::read_to_string(kept).unwrap();
+    assert!(kept.contains("\"id\":3}\n"), "its line held, and is not lost: {kept}");
+    assert_eq!(std::fs::read_to_string(&train).unwrap(), "{\"class\":\"json\",\"id\":0}\n");
+
+    // Made again, and decided as before.
+    let lost = |item: u64| LostTo::Items(vec![item]);
+    let again = vec![
+        item(1, Outcome::Ok, b"b", LostTo::Nobody),
+        item(2, Outcome::Dropped, b"", lost(1)),
+        item(3, Outcome::Ok, b"", lost(1)),
+        item(5, Outcome::Dropped, b"", LostTo::EveryKept),
+    ];
+    commit(root, vec![again]);
+    assert_eq!(found(root), ((0..8).collect(), keys(&[(0, b"a"), (1, b"b"), (4, b"d")])));
+    assert!(repaired(root).found.is_empty());
+}
+
+#[test]
+fn what_may_have_lost_to_an_item_whose_commit_is_gone_is_undone_too() {
+    let folder = decided();
+    let root = folder.path();
+    let path = recover::commits_path(root, 1);
+    let log = std::fs::read(&path).unwrap();
+    let mut offsets = Vec::new();
+    frames::each(&log, frames::HEADER, |offset, _| offsets.push(offset)).unwrap();
+    // The record of item 1: nothing tells any more that there was one, save its lines.
+    flip(&path, offsets[1] + 12);
+    let harmed = repaired(root);
+    assert_eq!(
+        (&harmed.items[..], &harmed.dependents[..]),
+        (&[][..], &[2, 3, 5, 7][..]),
+        "{:?}",
+        harmed.found
+    );
+    assert_eq!(found(root), (vec![0, 4, 6], keys(&[(0, b"a"), (4, b"d")])));
+}
+
+#[test]
+fn nothing_goes_with_an_item_that_is_tried_again() {
+    let folder = decided();
+    let root = folder.path();
+    commit(root, vec![vec![item(8, Outcome::Dropped, b"", LostTo::Items(vec![4]))]]);
+    let retried = retry_rejected(Arc::new(RealDisk), root, &["json".to_owned()]).unwrap();
+    assert_eq!(retried, Retried { items: 1, is_pending: false });
+    assert_eq!(found(root), (vec![0, 1, 2, 3, 5, 6, 7, 8], keys(&[(0, b"a"), (1, b"b")])));
+    // What was decided of the others is still known: with 4, which came late, goes 8, and
+    // with that 7.
+    commit(root, vec![vec![item(4, Outcome::Ok, b"d", LostTo::Nobody)]]);
+    let train = root.join("train.jsonl");
+    let last = std::fs::metadata(&train).unwrap().len() - 2;
+    flip(&train, last);
+    let harmed = repaired(root);
+    assert_eq!((&harmed.items[..], &harmed.dependents[..]), (&[4][..], &[5, 7, 8][..]), "{:?}", harmed.found);
+    assert_eq!(found(root), (vec![0, 1, 2, 3, 6], keys(&[(0, b"a"), (1, b"b")])));
+}
