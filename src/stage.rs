@@ -157,6 +157,8 @@ pub enum Part {
     Read(Box<dyn Read>),
     /// Writes records to a file and passes them on.
     Sink(Box<dyn Sink>),
+    /// Decides about items in their order.
+    Gate(Box<dyn Gate>),
     /// A block whose stages run in passes over one record.
     Repeat(Box<dyn Repeat>),
     /// A block whose stages run for each element of a list.
@@ -288,6 +290,39 @@ pub enum Emit {
     Many(Vec<Record>),
     /// A filter said no; the reason is a short word such as `crosses_split`.
     Drop(Cow<'static, str>),
+}
+
+/// A stage that must see more than one item: it decides about items whole, in the order of their numbers.
+pub trait Gate: Send + Sync {
+    /// What is compared of a record. Made where the record is, so that the decision itself is quick.
+    fn key(&self, record: &Record) -> Result<Vec<u8>, StageError>;
+
+    /// One that decides and has seen nothing yet.
+    fn judge(&self) -> Box<dyn Judge>;
+}
+
+/// Decides for a `Gate`.
+pub trait Judge: Send {
+    /// What becomes of an item's records, one verdict for each key. Items come in the order of their numbers; one that
+    /// is made again comes late, behind higher ones, and loses to what was kept of them.
+    fn decide(&mut self, item: u64, keys: &[&[u8]]) -> Vec<Verdict>;
+
+    /// Takes in a record that an earlier start has kept.
+    fn remember(&mut self, item: u64, key: &[u8]);
+}
+
+/// What a gate decides of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It goes on.
+    Keep,
+    /// It is dropped.
+    Drop {
+        /// A short word such as `duplicate`.
+        reason: Cow<'static, str>,
+        /// The item that was kept in its place.
+        in_favour_of: u64,
+    },
 }
 
 /// The question of an `llm` stage. The engine sends it, repeats it and accounts for it.

@@ -1,121 +1,133 @@
 //! `accept: N`: the first N items by number that end ok, whatever the order they end in.
 //!
-//! Items are committed in the order of their numbers, so the result does not depend on which answer came
-//! first, and a later start knows how many were accepted from the commits alone. Items behind the N-th are
-//! `surplus`. The ledger asks here what may be committed; room is given back only then, which bounds what
-//! waits.
+//! A gate behind the last stage: items are committed in the order of their numbers, so the result does not depend on
+//! which answer came first, and a later start knows how many were accepted from the commits alone. Items behind the
+//! N-th are `surplus`. Few are made for nothing: no more are admitted than are likely to be needed.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use tokio::sync::OwnedSemaphorePermit;
+use roaring::RoaringTreemap;
 
-use crate::journal::{Lines, Outcome};
+use super::gate::Ordered;
+use crate::journal::{Decision, Lines, Outcome};
 
-/// An item that may be committed now.
+/// An item that has ended, and waits for those before it.
 #[derive(Debug)]
-pub(crate) struct Ready {
-    pub(crate) item: u64,
-    pub(crate) outcome: Outcome,
-    pub(crate) lines: Lines,
-    /// It ended ok but comes behind the last one wanted.
-    pub(crate) surplus: bool,
-    /// Its room in the run.
-    pub(crate) room: Option<OwnedSemaphorePermit>,
+pub(super) struct EndedItem {
+    pub(super) outcome: Outcome,
+    pub(super) lines: Lines,
+    pub(super) decision: Decision,
 }
 
-/// Puts items in order and counts the accepted ones.
+/// The gate of `accept`.
 #[derive(Debug)]
-pub(crate) struct InOrder {
+pub(super) struct Accept {
     wanted: u64,
     accepted: u64,
-    next: u64,
-    waiting: BTreeMap<u64, (Outcome, Lines, Option<OwnedSemaphorePermit>)>,
+    pub(super) order: Ordered<EndedItem>,
+    /// Items that ended in this start, and how many of them ended ok.
+    ended: u64,
+    ok: u64,
+    /// Of those that ended ok, the ones that wait.
+    ok_waiting: u64,
 }
 
-impl InOrder {
-    /// `accepted` of the `next` items that earlier starts committed were accepted.
-    pub(crate) fn new(wanted: u64, accepted: u64, next: u64) -> Self {
-        Self { wanted, accepted, next, waiting: BTreeMap::new() }
+impl Accept {
+    /// Of the items in `done`, `accepted` ended ok.
+    pub(super) fn new(wanted: u64, accepted: u64, done: Arc<RoaringTreemap>) -> Self {
+        Self { wanted, accepted, order: Ordered::new(done), ended: 0, ok: 0, ok_waiting: 0 }
     }
 
     /// Whether as many items were accepted as are wanted.
-    pub(crate) fn is_reached(&self) -> bool {
+    pub(super) fn is_reached(&self) -> bool {
         self.accepted >= self.wanted
     }
 
     /// How many items were accepted.
-    pub(crate) fn accepted(&self) -> u64 {
+    pub(super) fn accepted(&self) -> u64 {
         self.accepted
     }
 
-    /// Whether an item has ended and waits for one before it.
-    pub(crate) fn holds(&self, item: u64) -> bool {
-        self.waiting.contains_key(&item)
+    /// Notes that an item has ended, and waits.
+    pub(super) fn note_ended(&mut self, outcome: Outcome) {
+        self.ended += 1;
+        self.ok += u64::from(outcome == Outcome::Ok);
+        self.ok_waiting += u64::from(outcome == Outcome::Ok);
     }
 
-    /// Takes an item that has ended; gives those that may be committed, in order.
-    pub(crate) fn push(
-        &mut self,
-        item: u64,
-        outcome: Outcome,
-        lines: Lines,
-        room: Option<OwnedSemaphorePermit>,
-    ) -> Vec<Ready> {
-        self.waiting.insert(item, (outcome, lines, room));
-        let mut ready = Vec::new();
-        while let Some((outcome, lines, room)) = self.waiting.remove(&self.next) {
-            ready.push(self.decide(self.next, outcome, lines, room));
-            self.next += 1;
-        }
-        ready
-    }
-
-    /// What still waits once enough were accepted: all of it is surplus.
-    pub(crate) fn rest(&mut self) -> Vec<Ready> {
-        let waiting = std::mem::take(&mut self.waiting);
-        waiting
-            .into_iter()
-            .map(|(item, (outcome, lines, room))| self.decide(item, outcome, lines, room))
-            .collect()
-    }
-
-    fn decide(
-        &mut self,
-        item: u64,
-        outcome: Outcome,
-        lines: Lines,
-        room: Option<OwnedSemaphorePermit>,
-    ) -> Ready {
+    /// Decides the item whose turn it is: whether it is surplus.
+    pub(super) fn is_surplus(&mut self, outcome: Outcome) -> bool {
+        self.ok_waiting -= u64::from(outcome == Outcome::Ok);
         if self.is_reached() {
-            return Ready { item, outcome: Outcome::Dropped, lines: Vec::new(), surplus: true, room };
+            return true;
         }
         self.accepted += u64::from(outcome == Outcome::Ok);
-        Ready { item, outcome, lines, surplus: false, room }
+        false
+    }
+
+    /// How many items this start may admit: those that have ended, and as many more as are likely to end ok in the
+    /// number that is missing, going by those that have ended.
+    pub(super) fn may_admit(&self) -> u64 {
+        let missing = self.wanted.saturating_sub(self.accepted + self.ok_waiting);
+        // One is counted in as ok, so that something is always admitted while something is missing.
+        let more = u128::from(missing) * u128::from(self.ended + 1);
+        let more = more.div_ceil(u128::from(self.ok + 1));
+        self.ended.saturating_add(u64::try_from(more).unwrap_or(u64::MAX))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::gate::Weight;
+
+    /// Ends items in the order given and tells which were accepted and which surplus.
+    fn decided(accept: &mut Accept, ended: &[(u64, Outcome)]) -> String {
+        let mut decided = String::new();
+        for (item, outcome) in ended {
+            let held = EndedItem { outcome: *outcome, lines: Vec::new(), decision: Decision::default() };
+            accept.note_ended(*outcome);
+            accept.order.hold(*item, held, Weight::default());
+            while let Some((item, held, _)) = accept.order.pop() {
+                let surplus = accept.is_surplus(held.outcome);
+                decided.push_str(&format!("{item}{} ", if surplus { "-" } else { "+" }));
+            }
+        }
+        decided
+    }
 
     #[test]
     fn the_first_by_number_are_accepted_whatever_came_first() {
-        let mut order = InOrder::new(2, 0, 0);
-        let numbers = |ready: Vec<Ready>| -> Vec<(u64, bool)> {
-            ready.into_iter().map(|ready| (ready.item, ready.surplus)).collect()
-        };
-        assert_eq!(numbers(order.push(3, Outcome::Ok, Vec::new(), None)), []);
-        assert_eq!(numbers(order.push(0, Outcome::Ok, Vec::new(), None)), [(0, false)]);
-        assert_eq!(numbers(order.push(4, Outcome::Ok, Vec::new(), None)), []);
-        assert!(!order.is_reached() && order.holds(4));
-        assert_eq!(numbers(order.push(2, Outcome::Ok, Vec::new(), None)), []);
+        use Outcome::{Ok, Rejected};
+        let mut accept = Accept::new(2, 0, Arc::default());
+        assert_eq!(decided(&mut accept, &[(3, Ok), (0, Ok), (4, Ok)]), "0+ ");
+        assert!(!accept.is_reached() && accept.order.holds(4));
+        assert_eq!(decided(&mut accept, &[(2, Ok), (1, Rejected)]), "1+ 2+ 3- 4- ");
+        assert!(accept.is_reached());
+        assert_eq!(accept.accepted(), 2);
+    }
+
+    #[test]
+    fn what_is_made_late_comes_behind_what_was_accepted() {
+        // Items 1 and 3 are made again, with one place left.
+        let done = [0, 2, 4].into_iter().collect();
+        let mut accept = Accept::new(4, 3, Arc::new(done));
         assert_eq!(
-            numbers(order.push(1, Outcome::Rejected, Vec::new(), None)),
-            [(1, false), (2, false), (3, true), (4, true)]
+            decided(&mut accept, &[(5, Outcome::Ok), (3, Outcome::Ok), (1, Outcome::Ok)]),
+            "1+ 3- 5- "
         );
-        assert!(order.is_reached());
-        assert_eq!(order.accepted(), 2);
-        order.push(9, Outcome::Ok, Vec::new(), None);
-        assert_eq!(numbers(order.rest()), [(9, true)]);
+    }
+
+    #[test]
+    fn no_more_are_admitted_than_are_likely_to_be_needed() {
+        let mut accept = Accept::new(10, 0, Arc::default());
+        assert_eq!(accept.may_admit(), 10);
+        decided(&mut accept, &[(0, Outcome::Ok)]);
+        assert_eq!(accept.may_admit(), 10);
+        decided(&mut accept, &[(1, Outcome::Rejected), (2, Outcome::Rejected)]);
+        assert_eq!(accept.may_admit(), 3 + 18, "nine are missing, one of three ended ok, one is counted in");
+        let all: Vec<_> = (3..12).map(|item| (item, Outcome::Ok)).collect();
+        decided(&mut accept, &all);
+        assert_eq!((accept.may_admit(), accept.is_reached()), (12, true));
     }
 }

@@ -9,10 +9,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use roaring::RoaringTreemap;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use super::chain::Entry;
 use super::event::{FatalError, InFlightRecord, LedgerEvent};
+use super::gate::AdmissionLimit;
 use super::stop::Stop;
 use crate::record::RecordId;
 use crate::stage::{Derive, LeftOut, Source, SourceFailure, StageError, Unit};
@@ -141,19 +142,28 @@ pub(crate) struct Admission {
     /// The number of the first item of `units`.
     pub(crate) first_item: u64,
     pub(crate) units: async_channel::Receiver<Produced>,
-    pub(crate) done: RoaringTreemap,
+    pub(crate) done: Arc<RoaringTreemap>,
     pub(crate) limit: u64,
     /// Room for items in flight.
     pub(crate) room: Arc<Semaphore>,
     pub(crate) ledger: async_channel::Sender<LedgerEvent>,
     pub(crate) first: Entry,
+    /// How far the gates let it go.
+    pub(crate) gates: watch::Receiver<AdmissionLimit>,
+    /// Items admitted in this start.
+    pub(crate) admitted: u64,
     pub(crate) stop: Stop,
 }
 
 impl Admission {
     /// Admits items until the source ends, the limit is reached or the run is told to stop. Everything
     /// after it ends because `first` is dropped here.
-    pub(crate) async fn run(self) {
+    pub(crate) async fn run(mut self) {
+        self.admit_all().await;
+        self.first.close().await;
+    }
+
+    async fn admit_all(&mut self) {
         let mut item = self.first_item;
         loop {
             let unit = tokio::select! {
@@ -189,17 +199,23 @@ impl Admission {
     }
 
     /// Waits for room; false when the run is being stopped.
-    async fn admit(&self, record: InFlightRecord) -> bool {
+    async fn admit(&mut self, record: InFlightRecord) -> bool {
+        let admitted = self.admitted;
         let room = tokio::select! {
             biased;
             () = self.stop.draining() => return false,
-            room = Arc::clone(&self.room).acquire_owned() => room,
+            room = async {
+                // Fails only when the ledger is gone, which the sending below tells.
+                let _ = self.gates.wait_for(|limit| limit.allows(admitted)).await;
+                Arc::clone(&self.room).acquire_owned().await
+            } => room,
         };
         let Ok(room) = room else { return false };
         let item = record.record.id.item;
         if self.ledger.send(LedgerEvent::Admitted { item, room }).await.is_err() {
             return false;
         }
+        self.admitted += 1;
         self.first.take(record).await;
         true
     }

@@ -167,7 +167,7 @@ fn version(record: &InFlightRecord, id: RecordId, pass: u32, parent: Option<Stri
     version.id = id;
     version.set("pass", pass);
     version.set("parent", parent);
-    let record = InFlightRecord { record: version, lines: Vec::new(), written: record.written };
+    let record = InFlightRecord { record: version, written: record.written, ..InFlightRecord::default() };
     Child { record, end: None }
 }
 
@@ -200,7 +200,7 @@ impl Elements<'_> {
             };
             own.set(self.for_each.element_field(), element);
             own.set(FOR_EACH, json!({ "index": index, "count": count }));
-            let own = InFlightRecord { record: own, lines: Vec::new(), written: record.written };
+            let own = InFlightRecord { record: own, written: record.written, ..InFlightRecord::default() };
             self.executor.through(self.stages, own)
         }));
         // All are awaited, whatever becomes of one: what is out for the others is paid for.

@@ -178,6 +178,7 @@ impl<'a> Builder<'a> {
                     Work::Sink(part, file)
                 }
                 Part::Ask(ask) => Work::Ask(Box::new(self.unit(planned, ask, &metrics)?)),
+                Part::Gate(gate) => Work::Gate(gate),
                 Part::Repeat(repeat) => self.block(planned, BlockKind::Repeat(repeat))?,
                 Part::ForEach(for_each) => self.block(planned, BlockKind::ForEach(for_each))?,
                 Part::Source(_) | Part::Derive(_) => return Err(order()),
@@ -188,8 +189,7 @@ impl<'a> Builder<'a> {
     }
 
     fn block(&mut self, planned: &'a PlannedStage, kind: BlockKind) -> Result<Work, RunError> {
-        let _ = planned;
-        let stages = self.stages(std::iter::empty())?;
+        let stages = self.stages(planned.inner.iter())?;
         Ok(Work::Block(Box::new(Block { stages, kind })))
     }
 

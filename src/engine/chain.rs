@@ -1,17 +1,21 @@
 //! Chains: neighbouring stages that run one call after the other, and the tasks that run them.
 //!
-//! A channel stands only where something waits: before a stage that asks a model, or holds one that does. Such a stage
-//! begins a chain, and each of its records has a task of its own, which goes on through the stages behind it; so a
-//! slow answer delays only its own record. The first chain, if nothing waits in it, runs in the task that admits.
+//! A channel stands only where something waits: before a stage that asks a model, or holds one that does, and behind a
+//! gate. Each record that comes out of a channel has a task of its own, which goes on through the stages of the chain;
+//! so a slow answer delays only its own record. The first chain, if nothing waits in it, runs in the task that admits.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
+use roaring::RoaringTreemap;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
 
 use super::departure;
 use super::event::{Halt, InFlightRecord, LedgerEvent};
 use super::execute::{Became, BuiltStage, Executor, Work};
+use super::gate::{GateStage, Ordered};
+use crate::stage::Judge;
 
 /// Records that may wait before a chain.
 const CHANNEL: usize = 32;
@@ -23,17 +27,26 @@ const TOLD_AT_ONCE: usize = 64;
 /// Stages that run one after the other, and where records go behind them.
 pub(super) struct Chain {
     stages: Vec<BuiltStage>,
-    /// The way into the next chain; `None` behind the last one.
-    next: Option<async_channel::Sender<InFlightRecord>>,
+    exit: Exit,
     ledger: async_channel::Sender<LedgerEvent>,
     executor: Arc<Executor>,
+}
+
+/// Where records go behind a chain.
+enum Exit {
+    /// Nowhere: they have come through the pipeline.
+    End,
+    /// Into the next chain.
+    Next(mpsc::Sender<InFlightRecord>),
+    /// To the gate with this number.
+    Gate(usize),
 }
 
 /// The way into the first chain.
 pub(super) enum Entry {
     /// Nothing waits in it.
     Chain(Arc<Chain>),
-    Channel(async_channel::Sender<InFlightRecord>),
+    Channel(mpsc::Sender<InFlightRecord>),
 }
 
 impl Entry {
@@ -44,54 +57,116 @@ impl Entry {
             Self::Channel(sender) => drop(sender.send(record).await),
         }
     }
+
+    /// Says that no further record comes.
+    pub(super) async fn close(self) {
+        if let Self::Chain(chain) = self {
+            chain.close().await;
+        }
+    }
 }
 
-/// Joins stages into chains and starts the tasks of those that wait; gives the way into the first.
+/// Joins stages into chains and starts the tasks of those with a channel; gives the way into the first, and the gates
+/// between them.
 pub(super) fn start(
     stages: Vec<BuiltStage>,
+    done: &Arc<RoaringTreemap>,
     ledger: &async_channel::Sender<LedgerEvent>,
     executor: Executor,
     tasks: &TaskTracker,
-) -> Entry {
-    let executor = Arc::new(executor);
-    let mut next = None;
+) -> (Entry, Vec<GateStage>) {
+    let mut builder = Builder { done, ledger, executor: Arc::new(executor), gates: Vec::new(), next: None };
     let mut chains = joined(stages);
+    let mut gates = chains.iter().filter(|chain| judge(chain).is_some()).count();
     let first = chains.remove(0);
-    let chain = |stages, next| {
-        Arc::new(Chain { stages, next, ledger: ledger.clone(), executor: Arc::clone(&executor) })
-    };
+    let waits = first.first().is_some_and(BuiltStage::waits);
     for stages in chains.into_iter().rev() {
-        let (sender, input) = async_channel::bounded(CHANNEL);
-        let chain = chain(stages, next.replace(sender));
+        builder.put_before(stages, &mut gates, tasks);
+    }
+    let entry = match waits {
+        false => Entry::Chain(builder.chain(first, &mut gates)),
+        true => Entry::Channel(builder.put_before(first, &mut gates, tasks)),
+    };
+    builder.gates.reverse();
+    (entry, builder.gates)
+}
+
+/// Makes chains from the last to the first.
+struct Builder<'a> {
+    done: &'a Arc<RoaringTreemap>,
+    ledger: &'a async_channel::Sender<LedgerEvent>,
+    executor: Arc<Executor>,
+    /// From the last to the first.
+    gates: Vec<GateStage>,
+    /// The way into the chain that was made last, which is the one behind.
+    next: Option<mpsc::Sender<InFlightRecord>>,
+}
+
+impl Builder<'_> {
+    /// A chain whose way on leads into the one made last; `gates` counts the gates that are still to be made.
+    fn chain(&mut self, stages: Vec<BuiltStage>, gates: &mut usize) -> Arc<Chain> {
+        let exit = match (judge(&stages), self.next.take()) {
+            (Some(judge), out) => {
+                *gates -= 1;
+                let order = Ordered::new(Arc::clone(self.done));
+                self.gates.push(GateStage {
+                    judge,
+                    order,
+                    releasing: VecDeque::new(),
+                    out,
+                    is_closed: false,
+                });
+                Exit::Gate(*gates)
+            }
+            (None, Some(next)) => Exit::Next(next),
+            (None, None) => Exit::End,
+        };
+        let (ledger, executor) = (self.ledger.clone(), Arc::clone(&self.executor));
+        Arc::new(Chain { stages, exit, ledger, executor })
+    }
+
+    /// The same with a channel before it and its tasks started; gives the way in.
+    fn put_before(
+        &mut self,
+        stages: Vec<BuiltStage>,
+        gates: &mut usize,
+        tasks: &TaskTracker,
+    ) -> mpsc::Sender<InFlightRecord> {
+        let chain = self.chain(stages, gates);
+        let (sender, input) = mpsc::channel(CHANNEL);
         tasks.spawn(serve(chain, input, tasks.clone()));
+        self.next = Some(sender.clone());
+        sender
     }
-    if !first.first().is_some_and(BuiltStage::waits) {
-        return Entry::Chain(chain(first, next));
+}
+
+/// The judge of the gate that a chain ends at.
+fn judge(chain: &[BuiltStage]) -> Option<Box<dyn Judge>> {
+    match &chain.last()?.work {
+        Work::Gate(gate) => Some(gate.judge()),
+        _ => None,
     }
-    let (sender, input) = async_channel::bounded(CHANNEL);
-    tasks.spawn(serve(chain(first, next), input, tasks.clone()));
-    Entry::Channel(sender)
 }
 
 /// The stages of each chain; one at least.
 fn joined(stages: Vec<BuiltStage>) -> Vec<Vec<BuiltStage>> {
-    let mut chains: Vec<Vec<BuiltStage>> = Vec::new();
+    let mut chains: Vec<Vec<BuiltStage>> = vec![Vec::new()];
     for stage in stages {
         match chains.last_mut() {
-            Some(chain) if !stage.waits() => chain.push(stage),
+            Some(chain) if chain.is_empty() || !(stage.waits() || judge(chain).is_some()) => {
+                chain.push(stage)
+            }
             _ => chains.push(vec![stage]),
         }
-    }
-    if chains.is_empty() {
-        chains.push(Vec::new());
     }
     chains
 }
 
 /// Starts a task for each record, until the input ends.
-async fn serve(chain: Arc<Chain>, input: async_channel::Receiver<InFlightRecord>, tasks: TaskTracker) {
-    let room = Arc::new(Semaphore::new(chain.places() + BESIDE));
-    while let Ok(record) = input.recv().await {
+async fn serve(chain: Arc<Chain>, mut input: mpsc::Receiver<InFlightRecord>, tasks: TaskTracker) {
+    let places = chain.places() + BESIDE;
+    let room = Arc::new(Semaphore::new(places));
+    while let Some(record) = input.recv().await {
         if let Some(stage) = chain.stages.first() {
             stage.metrics.queue(input.len());
         }
@@ -102,10 +177,13 @@ async fn serve(chain: Arc<Chain>, input: async_channel::Receiver<InFlightRecord>
             drop(room);
         });
     }
+    // All tasks are done when all room is free.
+    let _all = room.acquire_many(u32::try_from(places).unwrap_or(u32::MAX)).await;
+    chain.close().await;
 }
 
 impl Chain {
-    /// How many questions its first stage, which waits, can have at its models.
+    /// How many questions its stages can have at their models.
     fn places(&self) -> usize {
         let mut most = 0;
         for stage in &self.stages {
@@ -118,61 +196,70 @@ impl Chain {
         most
     }
 
+    /// Tells the gate behind it, if there is one, that nothing more comes.
+    async fn close(&self) {
+        if let Exit::Gate(gate) = self.exit {
+            let _ = self.ledger.send(LedgerEvent::GateClosed { gate }).await;
+        }
+    }
+
     /// Brings a record, and what comes of it, through the chain and on.
-    pub(super) async fn run(&self, record: InFlightRecord) {
+    async fn run(&self, record: InFlightRecord) {
         // A channel that always has a record would otherwise keep a task on its thread for good.
         tokio::task::consume_budget().await;
         let mut told = Vec::new();
         let mut waiting = vec![(record, 0)];
-        'records: while let Some((mut record, first)) = waiting.pop() {
-            for (index, stage) in self.stages.iter().enumerate().skip(first) {
-                match self.executor.execute(stage, &mut record).await {
-                    Became::Passed => {}
-                    Became::Several(children) => {
-                        let (item, count) = (record.record.id.item, children.len());
-                        let count = u32::try_from(count).unwrap_or(u32::MAX);
-                        // Told before any child goes on: the ledger must not see the last child end too early.
-                        told.push(LedgerEvent::Split { item, children: count });
-                        for child in children.into_iter().rev() {
-                            match child.end {
-                                None => waiting.push((child.record, index + 1)),
-                                Some(ending) => told.push(departure::ended(child.record, ending)),
-                            }
+        while let Some((mut record, first)) = waiting.pop() {
+            match self.bring(&mut record, first).await {
+                (_, Became::Passed) => self.send_on(record, &mut told).await,
+                (index, Became::Several(children)) => {
+                    let item = record.record.id.item;
+                    let count = u32::try_from(children.len()).unwrap_or(u32::MAX);
+                    // Told before any child goes on: the ledger must not see the last child end too early.
+                    told.push(LedgerEvent::Split { item, children: count });
+                    for child in children.into_iter().rev() {
+                        match child.end {
+                            None => waiting.push((child.record, index + 1)),
+                            Some(ending) => told.push(departure::ended(child.record, ending)),
                         }
-                        continue 'records;
-                    }
-                    Became::Ended(ending) => {
-                        told.push(departure::ended(record, ending));
-                        self.tell_many(&mut told).await;
-                        continue 'records;
-                    }
-                    Became::Halted(halt) => {
-                        if !matches!(halt, Halt::Aborted) {
-                            told.push(LedgerEvent::Halted(halt));
-                        }
-                        continue 'records;
                     }
                 }
+                (_, Became::Ended(ending)) => told.push(departure::ended(record, ending)),
+                (_, Became::Halted(Halt::Aborted)) => {}
+                (_, Became::Halted(halt)) => told.push(LedgerEvent::Halted(halt)),
             }
-            let Some(next) = &self.next else {
-                told.push(departure::arrived(record));
-                self.tell_many(&mut told).await;
-                continue;
-            };
-            self.tell(&mut told).await;
-            // Fails only when the next chain is gone, which happens when a run is given up.
-            let _ = next.send(record).await;
+            if told.len() >= TOLD_AT_ONCE {
+                self.tell(&mut told).await;
+            }
         }
         self.tell(&mut told).await;
     }
 
-    async fn tell_many(&self, told: &mut Vec<LedgerEvent>) {
-        if told.len() >= TOLD_AT_ONCE {
-            self.tell(told).await;
+    /// Brings a record through the stages from `first` on; gives the stage that did not let it go on as it was.
+    async fn bring(&self, record: &mut InFlightRecord, first: usize) -> (usize, Became) {
+        for (index, stage) in self.stages.iter().enumerate().skip(first) {
+            match self.executor.execute(stage, record).await {
+                Became::Passed => {}
+                became => return (index, became),
+            }
+        }
+        (self.stages.len(), Became::Passed)
+    }
+
+    /// Sends a record on that has come through.
+    async fn send_on(&self, record: InFlightRecord, told: &mut Vec<LedgerEvent>) {
+        match &self.exit {
+            Exit::End => told.push(departure::arrived(record)),
+            Exit::Gate(gate) => told.push(LedgerEvent::Arrived { gate: *gate, record: Box::new(record) }),
+            Exit::Next(next) => {
+                self.tell(told).await;
+                // Fails only when the next chain is gone, which happens when a run is given up.
+                let _ = next.send(record).await;
+            }
         }
     }
 
-    /// Tells the ledger what has become of the record so far.
+    /// Tells the ledger what has become of the records so far.
     async fn tell(&self, told: &mut Vec<LedgerEvent>) {
         let event = match told.len() {
             0 => return,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::gate::WindowFigures;
 use super::metrics::StageFigures;
 use crate::journal::{Lines, Spent, StorageError};
 use crate::llm::{BatchFigures, EndpointFigures, PoolFigures, Tokens};
@@ -24,6 +25,8 @@ pub(crate) struct InFlightRecord {
     pub(crate) lines: Lines,
     /// Whether a sink has taken it or the record it came from.
     pub(crate) written: bool,
+    /// What the gate it has come to compares.
+    pub(crate) key: Vec<u8>,
 }
 
 /// What a task tells the ledger.
@@ -37,6 +40,10 @@ pub(crate) enum LedgerEvent {
     Split { item: u64, children: u32 },
     /// A record has ended.
     Ended(Box<Ended>),
+    /// A record has come to the gate with this number.
+    Arrived { gate: usize, record: Box<InFlightRecord> },
+    /// No further record will come to the gate with this number.
+    GateClosed { gate: usize },
     /// What became of the records of one item in a chain, in order.
     Several(Vec<LedgerEvent>),
     /// A document or row could not be read.
@@ -192,6 +199,9 @@ pub struct Snapshot {
     /// What the whole run is going to cost, going by what has ended so far; none before something has, once all
     /// has, and where nothing costs anything.
     pub projected_cost: Option<f64>,
+    /// What waits for items before it, in a run with `accept` or another gate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<WindowFigures>,
     /// Seconds since this start.
     pub seconds: f64,
     /// Items ended per second, lately.

@@ -19,7 +19,7 @@ use super::event::{Halt, InFlightRecord};
 use super::metrics::StageMetrics;
 use super::stop::Stop;
 use crate::record::{Record, RecordId, Skipped};
-use crate::stage::{Emit, Sink, StageError, Transform};
+use crate::stage::{Emit, Gate, Sink, StageError, Transform};
 use crate::template::Expression;
 
 /// Elements of one record that are brought through a `for_each` side by side.
@@ -39,6 +39,8 @@ pub(crate) enum Work {
     Transform(Box<dyn Transform>),
     /// A sink and the index of its file.
     Sink(Box<dyn Sink>, usize),
+    /// A gate: what it compares is made here, what it decides is the ledger's affair.
+    Gate(Box<dyn Gate>),
     Ask(Box<AskUnit>),
     Block(Box<Block>),
 }
@@ -150,6 +152,13 @@ impl Executor {
                 }
                 Err(error) => stage.reject(&error),
             },
+            Work::Gate(gate) => match contained(|| gate.key(&record.record)) {
+                Ok(key) => {
+                    record.key = key;
+                    Became::Passed
+                }
+                Err(error) => stage.reject(&error),
+            },
             Work::Ask(unit) => {
                 let answered =
                     AssertUnwindSafe(unit.answer(stage, &mut record.record, applies, self)).catch_unwind();
@@ -213,7 +222,7 @@ impl BuiltStage {
     /// Whether records wait in it: for a model, or for what is inside.
     pub(crate) fn waits(&self) -> bool {
         match &self.work {
-            Work::Transform(_) | Work::Sink(..) => false,
+            Work::Transform(_) | Work::Sink(..) | Work::Gate(_) => false,
             Work::Ask(_) => true,
             Work::Block(block) => block.stages.iter().any(Self::waits),
         }
@@ -274,7 +283,15 @@ fn several(stage: &BuiltStage, parent: &mut InFlightRecord, children: Vec<Record
     let mut lines = std::mem::take(&mut parent.lines);
     let children = (0..).zip(children).map(|(index, mut record)| {
         record.id = id.child(&name, index);
-        Child { record: InFlightRecord { record, lines: std::mem::take(&mut lines), written }, end: None }
+        Child {
+            record: InFlightRecord {
+                record,
+                lines: std::mem::take(&mut lines),
+                written,
+                ..InFlightRecord::default()
+            },
+            end: None,
+        }
     });
     Became::Several(children.collect())
 }

@@ -4,17 +4,22 @@
 //! error budget, and publishes snapshots. Nothing else in the program decides how an item ended.
 
 mod figures;
+mod gating;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
+use roaring::RoaringTreemap;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 
-use super::accept::{InOrder, Ready};
-use super::event::{End, Ended, FatalError, Halt, LedgerEvent, Rejection, RunEvent, Snapshot};
+use super::accept::{Accept, EndedItem};
+use super::event::{
+    End, Ended, FatalError, Halt, InFlightRecord, LedgerEvent, Rejection, RunEvent, Snapshot,
+};
+use super::gate::{AdmissionLimit, GateStage, Window};
 use super::metrics::StageMetrics;
 use super::spending::Spending;
 use super::stop::Stop;
@@ -47,7 +52,14 @@ pub(crate) struct LedgerContext {
     /// What earlier starts committed.
     pub(crate) before: Committed,
     pub(crate) limit: Option<u64>,
-    pub(crate) accept: Option<InOrder>,
+    /// The run ends when so many items have ended ok.
+    pub(crate) accept: Option<u64>,
+    /// Items that earlier starts have committed.
+    pub(crate) done: Arc<RoaringTreemap>,
+    /// Gates between the chains, in the order of the pipeline.
+    pub(crate) gates: Vec<GateStage>,
+    /// Tells admission whether the gates have room.
+    pub(crate) admission: watch::Sender<AdmissionLimit>,
     /// The items of each unit of the source, from the first unit on; `None` where they are not counted.
     pub(crate) units: Option<Vec<u32>>,
     /// How many units the source has, if it knows.
@@ -92,6 +104,12 @@ struct Item {
     lines: Lines,
     written: bool,
     rejected: bool,
+    /// Those of its records that have come to the gate it is at.
+    arrived: Vec<InFlightRecord>,
+    /// The number of that gate.
+    gate: usize,
+    /// What gates decided of it.
+    decision: Decision,
 }
 
 pub(crate) struct Ledger {
@@ -99,6 +117,11 @@ pub(crate) struct Ledger {
     /// Taken at the end, when its thread is joined.
     writer: Option<Writer>,
     items: HashMap<u64, Item>,
+    accept: Option<Accept>,
+    gates: Vec<GateStage>,
+    window: Window,
+    /// Records that gates dropped, to be ended.
+    dropped: VecDeque<Ended>,
     /// Items in the order of admission with where the answers' log then ended; those in front have ended.
     admissions: VecDeque<(u64, u64)>,
     units_written: usize,
@@ -121,11 +144,20 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    pub(crate) fn new(context: LedgerContext, writer: Writer) -> Self {
+    pub(crate) fn new(mut context: LedgerContext, writer: Writer) -> Self {
         let begin = Instant::now();
+        let before = context.before.ok;
+        let accept = context.accept.map(|wanted| Accept::new(wanted, before, Arc::clone(&context.done)));
+        if accept.as_ref().is_some_and(Accept::is_reached) {
+            context.stop.abort();
+        }
         Self {
             writer: Some(writer),
             items: HashMap::new(),
+            accept,
+            gates: std::mem::take(&mut context.gates),
+            window: Window::default(),
+            dropped: VecDeque::new(),
             admissions: VecDeque::new(),
             units_written: 0,
             recovered: context.answers.recovered_items(),
@@ -151,12 +183,15 @@ impl Ledger {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
+            self.limit_admission();
+            let releases = self.gates.iter().any(|gate| !gate.releasing.is_empty());
             tokio::select! {
                 event = self.context.told.recv() => match event {
                     Ok(event) => self.note_all(event).await,
                     Err(_) => break,
                 },
                 _ = ticks.tick() => self.tick().await,
+                freed = gating::release(&mut self.gates), if releases => self.window.remove(freed),
             }
         }
         self.close().await
@@ -196,6 +231,8 @@ impl Ledger {
                 }
             }
             LedgerEvent::Ended(ended) => self.end_record(*ended).await,
+            LedgerEvent::Arrived { gate, record } => self.arrive(gate, *record),
+            LedgerEvent::GateClosed { gate } => self.close_gate(gate),
             LedgerEvent::SourceFailed { unit, message } => {
                 self.failures += 1;
                 if self.closing.source_failures.len() < KEPT {
@@ -210,6 +247,9 @@ impl Ledger {
             LedgerEvent::Halted(halt) => self.halt(halt),
             // They come one level deep.
             LedgerEvent::Several(_) => {}
+        }
+        while let Some(dropped) = self.dropped.pop_front() {
+            self.end_record(dropped).await;
         }
     }
 
@@ -238,17 +278,19 @@ impl Ledger {
         item.in_flight -= 1;
         item.lines.extend(ended.lines);
         item.written |= ended.written;
+        item.rejected |= matches!(ended.end, End::Rejected(_));
+        let is_over = item.in_flight == 0;
         match ended.end {
             End::Written => {}
             End::Dropped { reason } => *self.drops.entry(reason).or_default() += 1,
-            End::Rejected(rejection) => {
-                item.rejected = true;
-                self.count_rejection(rejection);
-            }
+            End::Rejected(rejection) => self.count_rejection(rejection),
         }
-        if self.items.get(&number).is_some_and(|item| item.in_flight == 0)
-            && let Some(item) = self.items.remove(&number)
-        {
+        if !is_over {
+            self.offer(number);
+            return;
+        }
+        if let Some(item) = self.items.remove(&number) {
+            self.pass_gates(number, item.gate);
             self.end_item(number, item).await;
         }
     }
@@ -261,29 +303,16 @@ impl Ledger {
         };
         self.ended += 1;
         self.keep_budget(outcome);
-        let Some(order) = &mut self.context.accept else {
-            self.commit(number, outcome, item.lines).await;
-            return;
-        };
-        for ready in order.push(number, outcome, item.lines, item.room) {
-            self.commit_ready(ready).await;
-        }
-        if self.context.accept.as_ref().is_some_and(InOrder::is_reached) {
-            self.context.stop.abort();
+        let ended = EndedItem { outcome, lines: item.lines, decision: item.decision };
+        match self.accept {
+            Some(_) => self.hold_ended(number, ended).await,
+            None => self.commit(number, ended).await,
         }
     }
 
-    async fn commit_ready(&mut self, ready: Ready) {
-        if ready.surplus {
-            *self.drops.entry("surplus".into()).or_default() += 1;
-        }
-        self.commit(ready.item, ready.outcome, ready.lines).await;
-        drop(ready.room);
-    }
-
-    async fn commit(&mut self, item: u64, outcome: Outcome, lines: Lines) {
+    async fn commit(&mut self, item: u64, ended: EndedItem) {
         while let Some((item, _)) = self.admissions.front() {
-            let waits = self.context.accept.as_ref().is_some_and(|order| order.holds(*item));
+            let waits = self.accept.as_ref().is_some_and(|accept| accept.order.holds(*item));
             if waits || self.items.contains_key(item) {
                 break;
             }
@@ -299,29 +328,9 @@ impl Ledger {
             }
             false => 0,
         };
-        self.write(Work::Commit(ItemCommit {
-            item,
-            outcome,
-            decision: Decision::default(),
-            lines,
-            spent: self.context.spending.spent(),
-            answers_from,
-        }))
-        .await;
-    }
-
-    /// Once enough items were accepted, those behind them are surplus: what waits, and what was given up.
-    async fn commit_surplus(&mut self) {
-        let Some(order) = self.context.accept.as_mut().filter(|order| order.is_reached()) else { return };
-        let rest = order.rest();
-        let given_up: Vec<u64> = self.items.drain().map(|(item, _)| item).collect();
-        for ready in rest {
-            self.commit_ready(ready).await;
-        }
-        for item in given_up {
-            let (outcome, lines) = (Outcome::Dropped, Vec::new());
-            self.commit_ready(Ready { item, outcome, lines, surplus: true, room: None }).await;
-        }
+        let EndedItem { outcome, lines, decision } = ended;
+        let spent = self.context.spending.spent();
+        self.write(Work::Commit(ItemCommit { item, outcome, decision, lines, spent, answers_from })).await;
     }
 
     fn count_rejection(&mut self, rejection: Rejection) {
@@ -417,8 +426,7 @@ impl Ledger {
     async fn close(mut self) -> Closing {
         self.commit_surplus().await;
         self.write_units().await;
-        self.closing.accepted =
-            self.context.accept.as_ref().map(|order| (order.accepted(), order.is_reached()));
+        self.closing.accepted = self.accept.as_ref().map(|accept| (accept.accepted(), accept.is_reached()));
         let Some(writer) = self.writer.take() else { return self.closing };
         let finished = tokio::task::spawn_blocking(move || writer.finish()).await;
         let Ok((committed, result)) = finished else { return self.closing };

@@ -24,6 +24,7 @@ mod effect;
 mod estimate;
 mod event;
 mod execute;
+mod gate;
 mod ledger;
 mod metrics;
 mod preview;
@@ -36,10 +37,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use accept::InOrder;
 use admission::{Admission, no_thread};
 pub use build::{Parts, Providers, RunError};
 use effect::Effects;
@@ -47,6 +47,8 @@ pub use estimate::{Estimate, StageEstimate, estimate};
 pub use event::{FatalError, Rejection, RunEvent, Snapshot};
 use event::{Halt, LedgerEvent};
 use execute::Executor;
+use gate::AdmissionLimit;
+pub use gate::WindowFigures;
 pub use ledger::OverBudget;
 use ledger::{Ledger, LedgerContext};
 pub use metrics::StageFigures;
@@ -135,18 +137,12 @@ pub async fn run(
     stop: Stop,
     events: async_channel::Sender<RunEvent>,
 ) -> Result<RunReport, OpenError> {
-    let Opened { mut directory, done, before, .. } = opened;
+    let Opened { mut directory, done, before, keys, .. } = opened;
     let Started { writer, answers, answers_thread, batches, batch_thread, spent } =
         directory.start(&done, options.limit, options.storing)?;
     let spending = Arc::new(Spending::new(options.budget, spent));
     let (ledger, told) = async_channel::bounded(EVENTS);
-    let accept = options.accept.map(|wanted| InOrder::new(wanted, before.ok, done.len()));
-    // Items that wait for a slow one before them keep their room, so there is more of it.
-    let spread = if accept.is_some() { 4 } else { 1 };
-    let room = Arc::new(Semaphore::new(options.max_in_flight.max(1) as usize * spread));
-    if accept.as_ref().is_some_and(InOrder::is_reached) {
-        stop.abort();
-    }
+    let room = Arc::new(Semaphore::new(options.max_in_flight.max(1) as usize));
     let last_done = done.max();
     let mut units = directory.units()?;
     let (first_item, skipped) = parts.source.skip(&done, &units);
@@ -155,6 +151,15 @@ pub async fn run(
     let files = parts.source.source.files();
     let inputs: Vec<(String, Input)> =
         files.into_iter().filter_map(|path| parts.inputs.remove_entry(&path)).collect();
+    let tasks = TaskTracker::new();
+    verify(&directory, &ledger, &tasks);
+    let metrics = parts.metrics();
+    let done = Arc::new(done);
+    let journaled = Journaled(Effects { answers: Arc::clone(&answers), spending: Arc::clone(&spending) });
+    let executor = Executor::new(Arc::new(journaled), stop.clone());
+    let (first, mut gates) = chain::start(parts.stages, &done, &ledger, executor, &tasks);
+    gate::rebuild(&mut gates, keys);
+    let (limit_admission, admission_limit) = watch::channel(AdmissionLimit::default());
     let context = LedgerContext {
         unit_count: parts.source.units(),
         files: parts.source.left_out(),
@@ -162,38 +167,39 @@ pub async fn run(
         units: (first_item == 0 || skipped > 0).then_some(units),
         pipeline: options.pipeline.clone(),
         told,
-        answers: Arc::clone(&answers),
-        spending: Arc::clone(&spending),
+        answers,
+        spending,
         events,
         budget: options.error_budget,
         stop: stop.clone(),
-        stages: parts.metrics(),
+        stages: metrics,
         models: parts.models.clone(),
         sinks: parts.sinks.iter().map(|sink| sink.path.clone()).collect(),
         before,
         limit: options.limit,
-        accept,
+        accept: options.accept,
+        done: Arc::clone(&done),
+        gates,
+        admission: limit_admission,
         total: directory.manifest().items.or(parts.source.items()),
     };
-    let tasks = TaskTracker::new();
-    verify(&directory, &ledger, &tasks);
-    let journaled = Journaled(Effects { answers, spending });
-    let executor = Executor::new(Arc::new(journaled), stop.clone());
-    let first = chain::start(parts.stages, &ledger, executor, &tasks);
     let untended = Arc::new(OnceLock::new());
     let with = Tending { batches, draining: stop.drain_token() };
     let tending = tend(parts.models, with, &untended, &stop, &tasks);
     match parts.source.start() {
         Ok(units) => {
             let limit = options.limit.unwrap_or(u64::MAX);
-            let stop = stop.clone();
-            let admission = Admission { first_item, units, done, limit, room, ledger, first, stop };
+            let (stop, gates) = (stop.clone(), admission_limit);
+            let admitted = 0;
+            let admission =
+                Admission { first_item, units, done, limit, room, ledger, first, gates, admitted, stop };
             tasks.spawn(admission.run());
         }
         Err(error) => {
             let _ = ledger.send(LedgerEvent::Halted(Halt::Fatal(no_thread(&error)))).await;
             // The ledger ends when the last who tells it is gone, the chains when their input is.
-            drop((ledger, first));
+            first.close().await;
+            drop(ledger);
         }
     }
     let limiter = AbortOnDropHandle::new(tasks.spawn(stop.clone().limit_drain(options.drain_timeout)));

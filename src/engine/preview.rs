@@ -229,6 +229,7 @@ fn note(stage: &BuiltStage, record: &InFlightRecord) -> Option<String> {
             let why = record.record.provenance.calls.last()?.fallback.as_ref()?;
             Some(format!("answered by the heuristic, because {why}"))
         }
+        Work::Gate(_) => Some("a run decides in the order of items whether it goes on".to_owned()),
         Work::Transform(_) | Work::Block(_) => None,
     }
 }

@@ -50,6 +50,7 @@ impl Ledger {
             tokens: Tokens { prompt: models.prompt_tokens, completion: models.completion_tokens },
             projected_cost: projected(spent.cost, done_before + done_now, total.or(estimate)),
             spent,
+            window: (self.accept.is_some() || !self.gates.is_empty()).then(|| self.window.figures()),
             seconds: self.begin.elapsed().as_secs_f64(),
             rate: self.rate(),
             stages: self.context.stages.iter().map(|stage| stage.figures()).collect(),

@@ -1,0 +1,221 @@
+//! The gates of a run: items that wait their turn, what is decided of them, and when admission has to wait for that.
+//!
+//! Part of the ledger, which alone knows when all records of an item have arrived at a gate or ended before it. After
+//! an abort nothing is decided: what waits stays in flight.
+
+use futures::future::select_all;
+
+use super::Ledger;
+use crate::engine::accept::{Accept, EndedItem};
+use crate::engine::departure;
+use crate::engine::event::{InFlightRecord, LedgerEvent};
+use crate::engine::execute::Ending;
+use crate::engine::gate::{AdmissionLimit, GateStage, Weight, push_key};
+use crate::journal::{Decision, LostTo, Outcome};
+use crate::stage::Verdict;
+
+impl Ledger {
+    /// A record has come to a gate.
+    pub(super) fn arrive(&mut self, gate: usize, record: InFlightRecord) {
+        let number = record.record.id.item;
+        if let Some(item) = self.items.get_mut(&number) {
+            item.gate = gate;
+            item.arrived.push(record);
+            self.offer(number);
+        }
+    }
+
+    /// Hands an item to the gate it is at, once it is whole there.
+    pub(super) fn offer(&mut self, number: u64) {
+        let Some(item) = self.items.get_mut(&number) else { return };
+        if item.arrived.is_empty() || item.arrived.len() < item.in_flight as usize {
+            return;
+        }
+        let mut records = std::mem::take(&mut item.arrived);
+        // They came as they were done; the order of their ids is always the same.
+        records.sort_by(|one, other| one.record.id.cmp(&other.record.id));
+        let gate = item.gate;
+        item.gate += 1;
+        // While it waits the window has it, and others may be made in its place.
+        item.room = None;
+        self.hold(gate, number, records);
+    }
+
+    /// An item has ended: none of its records will come to the gate with this number, nor to those behind it.
+    pub(super) fn pass_gates(&mut self, number: u64, first: usize) {
+        for gate in first..self.gates.len() {
+            self.hold(gate, number, Vec::new());
+        }
+    }
+
+    fn hold(&mut self, gate: usize, number: u64, records: Vec<InFlightRecord>) {
+        let Some(at) = self.gates.get_mut(gate) else { return };
+        let weight = Weight::of_records(&records);
+        self.window.add(weight);
+        at.order.hold(number, records, weight);
+        self.decide(gate);
+    }
+
+    /// Decides the items whose turn it is.
+    fn decide(&mut self, gate: usize) {
+        while !self.context.stop.is_aborting()
+            && let Some(at) = self.gates.get_mut(gate)
+            && let Some((number, records, weight)) = at.order.pop()
+        {
+            if records.is_empty() {
+                continue;
+            }
+            let keys: Vec<&[u8]> = records.iter().map(|record| record.key.as_slice()).collect();
+            let verdicts = at.judge.decide(number, &keys);
+            let decision = self.items.get_mut(&number).map(|item| &mut item.decision);
+            let mut none = Decision::default();
+            let decision = decision.unwrap_or(&mut none);
+            let mut left = weight;
+            for (mut record, verdict) in records.into_iter().zip(verdicts) {
+                match verdict {
+                    Verdict::Keep => {
+                        let key = std::mem::take(&mut record.key);
+                        push_key(&mut decision.keys, gate, &key);
+                        // Its room in the window is given back when the next chain has taken it.
+                        let own = Weight::of_records(std::slice::from_ref(&record));
+                        left = left.less(own);
+                        at.releasing.push_back((record, own));
+                    }
+                    Verdict::Drop { reason, in_favour_of } => {
+                        lose_to(decision, in_favour_of);
+                        if let LedgerEvent::Ended(ended) = departure::ended(record, Ending::Dropped(reason)) {
+                            self.dropped.push_back(*ended);
+                        }
+                    }
+                }
+            }
+            self.window.remove(left);
+        }
+    }
+
+    /// The chain before a gate has ended: once what was let through has gone on, nothing more will.
+    pub(super) fn close_gate(&mut self, gate: usize) {
+        if let Some(at) = self.gates.get_mut(gate) {
+            at.is_closed = true;
+            at.close_if_empty();
+        }
+    }
+
+    /// Holds an item that has ended until it is its turn to be accepted.
+    pub(super) async fn hold_ended(&mut self, number: u64, ended: EndedItem) {
+        let Some(accept) = &mut self.accept else { return };
+        let weight = Weight::of_lines(&ended.lines);
+        self.window.add(weight);
+        accept.note_ended(ended.outcome);
+        accept.order.hold(number, ended, weight);
+        while let Some(accept) = &mut self.accept
+            && let Some((number, ended, weight)) = accept.order.pop()
+        {
+            self.window.remove(weight);
+            self.accept_or_drop(number, ended).await;
+        }
+        if self.accept.as_ref().is_some_and(Accept::is_reached) {
+            self.context.stop.abort();
+        }
+    }
+
+    async fn accept_or_drop(&mut self, number: u64, mut ended: EndedItem) {
+        if self.accept.as_mut().is_some_and(|accept| accept.is_surplus(ended.outcome)) {
+            ended = surplus();
+            *self.drops.entry("surplus".into()).or_default() += 1;
+        }
+        self.commit(number, ended).await;
+    }
+
+    /// Once enough items were accepted, those behind them are surplus: what waits, and what was given up.
+    pub(super) async fn commit_surplus(&mut self) {
+        let Some(accept) = self.accept.as_mut().filter(|accept| accept.is_reached()) else { return };
+        let rest: Vec<u64> = accept.order.rest().map(|(number, _, _)| number).collect();
+        let given_up: Vec<u64> = self.items.drain().map(|(number, _)| number).collect();
+        for number in rest.into_iter().chain(given_up) {
+            *self.drops.entry("surplus".into()).or_default() += 1;
+            self.commit(number, surplus()).await;
+        }
+    }
+
+    /// Tells admission how far it may go.
+    pub(super) fn limit_admission(&mut self) {
+        if self.gates.is_empty() && self.accept.is_none() {
+            return;
+        }
+        let limit = AdmissionLimit {
+            items: self.accept.as_ref().map_or(u64::MAX, Accept::may_admit),
+            is_full: self.window.is_full(),
+        };
+        let was_full = self.context.admission.borrow().is_full;
+        if limit.is_full && !was_full {
+            let figures = self.window.figures();
+            let accept = self.accept.iter().map(|accept| accept.order.awaited());
+            let awaited = self.gates.iter().map(|gate| gate.order.awaited()).chain(accept).min();
+            tracing::warn!(
+                "{} records wait for item {}, which is not done; {} records or {} MiB may wait, so no further item \
+                 is begun until it is",
+                figures.records,
+                awaited.unwrap_or_default(),
+                figures.limit_records,
+                figures.limit_bytes >> 20
+            );
+        }
+        self.context.admission.send_if_modified(|known| std::mem::replace(known, limit) != limit);
+    }
+}
+
+/// What becomes of an item for which there is no more room.
+fn surplus() -> EndedItem {
+    let decision = Decision { keys: Vec::new(), lost_to: LostTo::EveryKept };
+    EndedItem { outcome: Outcome::Dropped, lines: Vec::new(), decision }
+}
+
+fn lose_to(decision: &mut Decision, item: u64) {
+    match &mut decision.lost_to {
+        LostTo::Items(items) => items.push(item),
+        LostTo::EveryKept => {}
+        nobody @ LostTo::Nobody => *nobody = LostTo::Items(vec![item]),
+    }
+}
+
+impl GateStage {
+    fn close_if_empty(&mut self) {
+        if self.is_closed && self.releasing.is_empty() {
+            self.out = None;
+        }
+    }
+
+    /// Waits for room in the next chain and sends what was let through, as much as there is room for. Gives back what
+    /// it took in the window.
+    async fn release(&mut self) -> Weight {
+        let mut freed = Weight::default();
+        if let Some(out) = &self.out
+            && let Ok(mut room) = out.reserve().await
+        {
+            while let Some((record, weight)) = self.releasing.pop_front() {
+                room.send(record);
+                freed.add(weight);
+                match out.try_reserve() {
+                    Ok(more) => room = more,
+                    Err(_) => break,
+                }
+            }
+        } else {
+            // The next chain is gone, which happens when a run is given up.
+            self.releasing.drain(..).for_each(|(_, weight)| freed.add(weight));
+        }
+        self.close_if_empty();
+        freed
+    }
+}
+
+/// Releases from the first gate that can. Nothing is lost if it is given up: what is sent is sent at once.
+pub(super) async fn release(gates: &mut [GateStage]) -> Weight {
+    let releasing = gates.iter_mut().filter(|gate| !gate.releasing.is_empty());
+    let releases: Vec<_> = releasing.map(|gate| Box::pin(gate.release())).collect();
+    if releases.is_empty() {
+        return std::future::pending().await;
+    }
+    select_all(releases).await.0
+}
