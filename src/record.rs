@@ -66,13 +66,15 @@ pub struct RecordId {
     pub path: Vec<Branch>,
 }
 
-/// One branch: the stage that fanned out, and which of its children this is (from 0).
+/// One branch: the stage that fanned out, and which of its children this is (from 0), or which pass of it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Branch {
     /// The id of the stage that fanned out.
     pub stage: Arc<str>,
-    /// The child's index, from 0.
+    /// The child's index, from 0; of a `repeat` the pass, 0 for what it began with.
     pub index: u32,
+    /// Whether it is a pass.
+    pub is_pass: bool,
 }
 
 impl RecordId {
@@ -82,18 +84,22 @@ impl RecordId {
         Self { item, path: Vec::new() }
     }
 
-    /// Whether this is the id of `outer`, or of a record that came of it.
-    #[must_use]
-    pub fn is_within(&self, outer: &Self) -> bool {
-        self.item == outer.item && self.path.starts_with(&outer.path)
-    }
-
     /// The id of child `index` of this record in `stage`.
     #[must_use]
     pub fn child(&self, stage: &Arc<str>, index: u32) -> Self {
+        self.branch(stage, index, false)
+    }
+
+    /// The id of this record in a pass of the `repeat` that is called `stage`.
+    #[must_use]
+    pub fn pass(&self, stage: &Arc<str>, pass: u32) -> Self {
+        self.branch(stage, pass, true)
+    }
+
+    fn branch(&self, stage: &Arc<str>, index: u32, is_pass: bool) -> Self {
         let mut path = Vec::with_capacity(self.path.len() + 1);
         path.extend_from_slice(&self.path);
-        path.push(Branch { stage: Arc::clone(stage), index });
+        path.push(Branch { stage: Arc::clone(stage), index, is_pass });
         Self { item: self.item, path }
     }
 }
@@ -143,8 +149,11 @@ pub struct Skipped {
 /// What one `llm` stage did for one record.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Call {
-    /// The id of the `llm` stage.
+    /// The id of the `llm` stage; in a block its path.
     pub stage: Arc<str>,
+    /// The id that the record had in a block: its pass or element. None where it was as it is now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asked_as: Option<String>,
     /// The model's name as the pipeline declares it.
     pub model: Arc<str>,
     /// The model's name at the server; none where the heuristic answered.
@@ -197,10 +206,11 @@ impl Exchange {
 
     /// Whether a record's exchange is kept, for a `draw` that depends on its item alone. Of `n` items some
     /// `16 · (1 + ln(n / 16))` are kept, among them the sixteen of the lowest draws: an item's draw is the higher
-    /// the later it is left out. Of the children of one item, the first stands for all.
+    /// the later it is left out. Of the children of one item, the first stands for all; of passes none is left out.
     #[must_use]
     pub fn is_kept(id: &RecordId, draw: f64) -> bool {
-        draw < Self::FIRST / (id.item as f64 + 1.0) && id.path.iter().all(|branch| branch.index == 0)
+        draw < Self::FIRST / (id.item as f64 + 1.0)
+            && id.path.iter().all(|branch| branch.is_pass || branch.index == 0)
     }
 }
 
@@ -242,5 +252,6 @@ mod tests {
         let id = RecordId::item(0);
         assert!(Exchange::is_kept(&id.child(&"a".into(), 0), 0.5));
         assert!(!Exchange::is_kept(&id.child(&"a".into(), 1), 0.5));
+        assert!(Exchange::is_kept(&id.pass(&"a".into(), 3), 0.5));
     }
 }

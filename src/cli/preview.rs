@@ -14,6 +14,8 @@ use crate::engine::{self, Choice, Parts, Preview};
 use crate::image::Image;
 use crate::record::Record;
 
+/// The field of a `repeat` that holds what the pass began with.
+const PREVIOUS: &str = "previous";
 /// Characters shown of a field, unless all of it is asked for.
 const SHOWN: usize = 600;
 
@@ -106,17 +108,19 @@ fn text(preview: &Preview, look: Look) -> String {
     }
     let mut known = preview.item.fields.clone();
     for step in &preview.steps {
-        let _ = writeln!(text, "-- {} -- {}", step.stage, step.id);
+        let mut told = String::new();
+        let _ = writeln!(told, "-- {} -- {}", step.stage, step.id);
         for record in &step.records {
             if step.records.len() > 1 {
-                let _ = writeln!(text, "   > {}", record.id);
+                let _ = writeln!(told, "   > {}", record.id);
             }
-            fields(&mut text, &record.fields, &known, look);
+            fields(&mut told, &record.fields, &known, look);
         }
         // Where no stage asks a model, a sink's line would tell all of it again.
         if let Some(note) = step.note.as_ref().filter(|_| !look.prompts_only || step.records.is_empty()) {
-            let _ = writeln!(text, "   {}", shortened(note, look));
+            let _ = writeln!(told, "   {}", shortened(note, look));
         }
+        text.push_str(&inset(&told, step.stage.matches('/').count()));
         if let [Record { fields, .. }] = step.records.as_slice() {
             known.clone_from(fields);
         }
@@ -125,10 +129,23 @@ fn text(preview: &Preview, look: Look) -> String {
     text
 }
 
-/// The fields that a stage made or changed.
+/// A step inside as many blocks stands further in.
+fn inset(told: &str, blocks: usize) -> String {
+    let margin = "     ".repeat(blocks);
+    let lines = told.lines().map(|line| match line.is_empty() {
+        true => "\n".to_owned(),
+        false => format!("{margin}{line}\n"),
+    });
+    lines.collect()
+}
+
+/// The fields that a stage made or changed. The fields before a pass were shown when they were made.
 fn fields(text: &mut String, fields: &Map<String, Value>, known: &Map<String, Value>, look: Look) {
     let gone: BTreeSet<&String> = known.keys().filter(|key| !fields.contains_key(*key)).collect();
     for (name, value) in fields.iter().filter(|(name, value)| known.get(*name) != Some(value)) {
+        if name == PREVIOUS {
+            continue;
+        }
         if let Some(messages) = messages(value) {
             let _ = writeln!(text, "   {name}:");
             for (role, content) in messages {
@@ -144,7 +161,7 @@ fn fields(text: &mut String, fields: &Map<String, Value>, known: &Map<String, Va
         let _ = writeln!(text, "   {name}: {}", shortened(&shown, look).replace('\n', "\n      "));
         images(text, value);
     }
-    for name in gone {
+    for name in gone.into_iter().filter(|name| *name != PREVIOUS) {
         let _ = writeln!(text, "   {name}: (removed)");
     }
 }

@@ -284,6 +284,7 @@ impl AskUnit {
         let served = ![HEURISTIC, MOCK].contains(&self.model.provider());
         Call {
             stage: Arc::clone(&self.path),
+            asked_as: self.path.contains('/').then(|| record.id.to_string()),
             model: Arc::clone(&self.model_name),
             served_as: served.then(|| Arc::clone(&self.served_name)),
             provider: self.model.provider().to_owned(),

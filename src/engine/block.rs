@@ -73,7 +73,7 @@ impl Passes<'_> {
         let outer = Hidden::take(&mut record.record, &[REPEAT, PREVIOUS]);
         let mut kept = Vec::new();
         if self.repeat.keeps_all() {
-            kept.push(version(record, outer_id.child(&name, 0), 0, None));
+            kept.push(version(record, outer_id.pass(&name, 0), 0, None));
         }
         let times = match self.repeat.times(&record.record) {
             Ok(times) => times,
@@ -86,11 +86,11 @@ impl Passes<'_> {
                 Err(error) => return self.stage.reject(&error),
             }
             let before = record.record.fields.clone();
-            match self.pass(record, &before, outer_id.child(&name, pass), pass).await {
+            match self.pass(record, &before, outer_id.pass(&name, pass), pass).await {
                 Pass::Made => {
                     if self.repeat.keeps_all() {
                         let parent = kept.last().map(|parent: &Child| parent.record.record.id.to_string());
-                        kept.push(version(record, outer_id.child(&name, pass), pass, parent));
+                        kept.push(version(record, outer_id.pass(&name, pass), pass, parent));
                     }
                 }
                 Pass::Halted(halt) => return Became::Halted(halt),

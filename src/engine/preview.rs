@@ -29,7 +29,7 @@ pub struct Preview {
 /// What one stage made of one record.
 #[derive(Debug)]
 pub struct PreviewStep {
-    /// The stage's id; within a block its path. The steps inside a block stand behind the block's own.
+    /// The stage's id; within a block its path. The steps inside a block stand before the block's own.
     pub stage: Arc<str>,
     /// The record's id when it came in.
     pub id: RecordId,
@@ -207,14 +207,7 @@ impl Watch for Steps {
             Became::Halted(_) => return,
         };
         let step = PreviewStep { stage: Arc::clone(&stage.path), id: id.clone(), records, note };
-        let mut steps = self.lock();
-        // What happened inside a block was seen before the block's own end.
-        let inside = |step: &PreviewStep| {
-            step.stage.strip_prefix(&*stage.path).is_some_and(|rest| rest.starts_with('/'))
-                && step.id.is_within(id)
-        };
-        let first = steps.iter().rposition(|step| !inside(step)).map_or(0, |last| last + 1);
-        steps.insert(first, step);
+        self.lock().push(step);
     }
 }
 
