@@ -216,7 +216,12 @@ fn check_ids(stages: &[Declared], document: &Document, problems: &mut Vec<Proble
             continue;
         }
         if let Some(first) = seen.insert(&stage.id, index) {
-            let mut problem = Problem::new(at, format!("stage {} has the id `{}` too", first + 1, stage.id));
+            let number = first + 1;
+            let message = match stage.id.rsplit_once('/') {
+                Some((block, id)) => format!("stage {number} of `{block}` has the id `{id}` too"),
+                None => format!("stage {number} has the id `{}` too", stage.id),
+            };
+            let mut problem = Problem::new(at, message);
             problem.expected("an id of its own for each stage");
             problems.push(problem);
         }

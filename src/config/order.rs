@@ -139,12 +139,13 @@ fn misplaced_inside(
 ) -> Option<Problem> {
     let kind = stage.kind?;
     if !kind.in_blocks {
+        let outermost = block.id.split('/').next().unwrap_or_default();
         let mut problem = Problem::new(&stage.at, format!("`{}` cannot stand in a block", kind.name));
         problem.on_key().hint(match kind.role {
             Role::Source => "the source is the first stage of the pipeline".to_owned(),
             Role::Derive => "it belongs to the source part, right after the source".to_owned(),
-            Role::Sink => format!("put it after `{}`: it writes what comes out of the block", block.id),
-            _ => format!("put it before or after `{}`", block.id),
+            Role::Sink => format!("put it after `{outermost}`: it writes what comes out of the block"),
+            _ => format!("put it before or after `{outermost}`"),
         });
         return Some(problem);
     }

@@ -47,6 +47,53 @@ const PARTS: [(&str, &str); 5] = [
     ("durability", "durability: process   # on a machine that loses no power"),
 ];
 
+/// What is to be said of stages that hold stages.
+const BLOCKS: &str = "
+## Blocks
+
+Two stages hold stages of their own, `repeat` and `for_each`; their options stand in the [stages' reference](stages.md#repeat).
+A record goes through the stages inside a block while it is in the block, in passes or once for each element of a list.
+
+```yaml
+";
+const BLOCKS_EXAMPLE: &str = r#"stages:
+  - ingest: {paths: [instructions.jsonl]}          # rows with `instruction`
+  - repeat:
+      id: evolve
+      times: 3                                     # passes at most
+      on_fail: stop                                # a pass that fails leaves the record as it was before it
+      stages:
+        - prompt: {user: "Make this harder, for the {{ repeat.pass }}. time: {{ previous.instruction }}"}
+        - llm: {model: teacher, output: instruction}
+  - prompt: {user: "{{ instruction }}"}
+  - for_each:
+      id: candidates
+      in: 8                                        # the elements 0 to 7; or a list
+      collect: {into: candidates, fields: [answer]}
+      stages:
+        - llm: {id: sample, model: teacher, output: answer}
+  - sink: {path: made.jsonl, format: raw, fields: [instruction, candidates]}
+"#;
+const BLOCKS_RULES: &str = "```
+
+* **Names.** A stage in a block is called by its path, `candidates/sample`: in the summary, in `provenance/`, in
+  `--set stages.candidates.stages.sample.model=...` (or `--set stages.candidates/sample.model=...`). Its id is its own in
+  its block. Records are called by their way: `000012.evolve-2` in the second pass, `000012.candidates-0` in the first
+  element, and as before after the block, unless several go on from it.
+* **Fields.** In a `repeat` there are `repeat.pass`, from 1, and `previous`, the fields as the pass began; in a `for_each`
+  the element and `for_each.index` and `for_each.count`. They are gone after the block. The first pass finds only what was
+  made before the block, and so does `while`.
+* **What is there afterwards.** What the stages of a `repeat` make is there after it if every record is sure to have it: if
+  `times` is a number and there is neither `while`, `on_fail: skip` nor `stop`, nor `keep: all`. Otherwise set the field
+  before the block, and it is the one or the other. After a `for_each` with `collect` there is what is collected; without
+  it each element goes on as a record of its own, with all that was made of it.
+* **Failures.** A pass or an element fails when its record is dropped or rejected in it. `on_fail` says what becomes of the
+  record in a `repeat`; in a `for_each` with `collect` the element is left out, and `at_least` says how many must remain.
+* **What can stand in a block.** Whatever stands after the source part, other blocks too, up to 8 inside one another; but
+  no `sink` and no `split`. `parse` stands in the same block as its `llm`. Where one record is to go on, in a `repeat` or
+  in an element that is collected, no stage may make several of one.
+";
+
 /// The reference of everything but the stages.
 #[must_use]
 pub fn pipeline_reference() -> String {
@@ -64,7 +111,7 @@ pub fn pipeline_reference() -> String {
             write!(text, "\n## {name}\n\n{}\n\n```yaml\n{example}\n```\n", description.unwrap_or_default());
         table(&mut text, properties.iter().filter(|(other, _)| *other == name), &schema);
     }
-    text
+    text + BLOCKS + BLOCKS_EXAMPLE + BLOCKS_RULES
 }
 
 fn table<'a>(text: &mut String, fields: impl Iterator<Item = (&'a String, &'a Value)>, schema: &Value) {
@@ -77,6 +124,18 @@ fn table<'a>(text: &mut String, fields: impl Iterator<Item = (&'a String, &'a Va
 mod tests {
     use super::*;
     use crate::config::{Overrides, Plan};
+
+    #[test]
+    fn the_example_of_blocks_loads() {
+        let dir = tempfile::tempdir().unwrap();
+        let rows = dir.path().join("instructions.jsonl");
+        std::fs::write(&rows, "{\"instruction\": \"Add two numbers.\"}\n").unwrap();
+        let stages = BLOCKS_EXAMPLE.replace("instructions.jsonl", &rows.display().to_string());
+        let file = format!("name: a\nmodels: {{teacher: {{provider: heuristic}}}}\n{stages}");
+        if let Err(problems) = Plan::load_text("a.yaml", &file, &Overrides::default()) {
+            panic!("{problems}");
+        }
+    }
 
     #[test]
     fn every_setting_is_there_and_every_example_loads() {

@@ -3,7 +3,9 @@
 //! The stages here are small ones of the tests' own, so that the loader is tested apart from the stages.
 
 mod bad_files;
+mod blocks;
 mod good_files;
+mod nested;
 mod stages;
 mod tables;
 mod types;

@@ -149,6 +149,10 @@ impl Walk {
             block.leave(context);
         }
         context.close_block();
+        if stage.inner.is_empty() {
+            // What it should hold is missing, and so is what that would make.
+            context.opens();
+        }
     }
 }
 

@@ -191,6 +191,11 @@ impl DeclareBlock for ForEach {
                 context.problem(&at, "`index` is in every entry already");
             } else if collect.fields[..index].contains(field) {
                 context.problem(&at, format!("`{field}` is named twice"));
+            } else if context.knows(field) && !context.is_field(field) {
+                context
+                    .problem(&at, format!("`{field}` is no field of its own"))
+                    .expected("the name of a field")
+                    .hint(format!("make it one with `set: {{name: {{expr: {field}}}}}` in the block"));
             } else {
                 context.needs(&at, field);
                 entry.push((field.clone(), context.type_of(field)));

@@ -139,11 +139,14 @@ impl Declare for Repeat {
 
 impl DeclareBlock for Repeat {
     fn enter(&self, context: &mut CheckContext<'_>) {
+        for name in [REPEAT, PREVIOUS] {
+            context.hides(name, "`while` is looked at between the passes, where there is none");
+        }
         if let Some(goes_on) = &self.goes_on {
             // Here the fields may already be as the pass before left them.
             context.expression("/while", goes_on);
         }
-        let fields = context.fields_but(PREVIOUS);
+        let fields = context.fields();
         context.within(PREVIOUS, fields);
         context.within(REPEAT, FieldType::object_of(vec![("pass".to_owned(), FieldType::integer())], false));
     }

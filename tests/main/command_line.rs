@@ -59,6 +59,46 @@ fn validate_prints_the_plan_of_what_is_right_and_the_problems_of_what_is_not() {
 }
 
 #[test]
+fn validate_indents_the_stages_of_blocks() {
+    let dir = project();
+    let file = "\
+name: nested
+models: {m: {provider: heuristic}}
+stages:
+  - generate: {count: 2}
+  - repeat:
+      id: evolve
+      times: 2
+      stages:
+        - prompt: {user: \"{{ row }}\"}
+        - for_each:
+            in: 3
+            when: row > 1
+            collect: {into: answers, fields: [completion]}
+            stages:
+              - llm: {id: judge, model: m}
+  - sink: {path: a.jsonl, format: raw}
+";
+    std::fs::write(dir.path().join("nested.yaml"), file).unwrap();
+    let plan = text(dir.path(), &["validate", "nested.yaml"]);
+    let listed = "\
+   1. generate
+   2. evolve (repeat)
+       1. prompt
+       2. for_each when row > 1
+           1. judge (llm)
+   3. sink
+";
+    assert!(plan.contains(listed), "{plan}");
+    let told = json_of(dir.path(), &["validate", "nested.yaml", "--json"]);
+    let ids: Vec<&str> =
+        told["stages"].as_array().unwrap().iter().map(|stage| stage["id"].as_str().unwrap()).collect();
+    let expected =
+        ["generate", "evolve", "evolve/prompt", "evolve/for_each", "evolve/for_each/judge", "sink"];
+    assert_eq!(ids, expected);
+}
+
+#[test]
 fn run_says_nothing_on_stdout_and_with_q_nothing_at_all() {
     let dir = project();
     let run = ["run", DOCS, "--no-llm", "--limit", "20"];

@@ -34,11 +34,16 @@ impl CheckContext<'_> {
         }
     }
 
-    /// The fields that records have here, as one object, without the field `name`.
+    /// Says that the block puts the field `name` of an outer one aside; `why` is said where it is read.
+    pub fn hides(&mut self, name: &str, why: &str) {
+        self.record.remove(name);
+        self.absent.insert(name.to_owned(), why.to_owned());
+    }
+
+    /// The fields that records have here, as one object.
     #[must_use]
-    pub fn fields_but(&self, name: &str) -> FieldType {
-        let others = self.record.fields().filter(|(other, _)| *other != name);
-        let known = others.map(|(name, kind)| (name.to_owned(), kind.clone())).collect();
+    pub fn fields(&self) -> FieldType {
+        let known = self.record.fields().map(|(name, kind)| (name.to_owned(), kind.clone())).collect();
         FieldType::object_of(known, self.record.open)
     }
 

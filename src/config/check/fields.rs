@@ -104,6 +104,12 @@ impl CheckContext<'_> {
         true
     }
 
+    /// Whether records have a field of exactly this name, not something inside one, as far as can be known.
+    #[must_use]
+    pub fn is_field(&self, name: &str) -> bool {
+        self.record.get(name).is_some() || self.record.open && !name.contains('.')
+    }
+
     /// Whether an earlier stage made the field itself or something inside it.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
