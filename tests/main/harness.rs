@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use synthmill::config::{Overrides, Plan};
-use synthmill::engine::{self, Parts, Providers, RunOptions, RunReport, Stop};
+use synthmill::engine::{self, Parts, Providers, RunEvent, RunOptions, RunReport, Stop};
 use synthmill::journal::disk::{Disk, RealDisk};
 use synthmill::journal::{OpenError, Opened, RunDirectory, Storing, Wanted};
 use synthmill::llm::scripted::Scripted;
@@ -55,6 +55,8 @@ pub(crate) struct Run {
     pub(crate) stop: Stop,
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) sync: bool,
+    /// Told what happens.
+    pub(crate) events: async_channel::Sender<RunEvent>,
 }
 
 impl Run {
@@ -72,6 +74,8 @@ impl Run {
             stop: Stop::default(),
             disk: Arc::new(RealDisk),
             sync: false,
+            // Nobody listens.
+            events: async_channel::bounded(1).0,
         }
     }
 
@@ -117,8 +121,7 @@ impl Run {
             drain_timeout: Duration::from_secs_f64(self.plan.drain_timeout),
             storing: Storing { sync: self.sync, pack: true },
         };
-        let (events, _watch) = async_channel::bounded(16);
-        engine::run(self.parts(), opened, options, self.stop.clone(), events).await
+        engine::run(self.parts(), opened, options, self.stop.clone(), self.events.clone()).await
     }
 }
 

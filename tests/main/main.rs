@@ -20,6 +20,7 @@ mod extent;
 mod fallback;
 mod faulty_disk;
 mod forwarder;
+mod gates;
 mod generated;
 mod harmed;
 mod harness;

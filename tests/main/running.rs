@@ -126,7 +126,7 @@ impl Transform for Wild {
     }
 }
 
-fn insert(run: &mut Run, at: usize, id: &str, declared: impl Declare + 'static) {
+pub(crate) fn insert(run: &mut Run, at: usize, id: &str, declared: impl Declare + 'static) {
     // What stands first is a source.
     let kind = stages::find(if at == 0 { "generate" } else { "prompt" }).unwrap();
     let declared = Box::new(declared);

@@ -1,0 +1,321 @@
+//! Ordered gates: what is decided about several items is the same at any concurrency, after any stop, and after items
+//! are made again; and a few slow items keep no others from being asked.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use serde_json::{Value, json};
+use synthmill::config::CheckContext;
+use synthmill::engine::{RunEnd, RunEvent, RunReport};
+use synthmill::journal;
+use synthmill::journal::disk::RealDisk;
+use synthmill::llm::scripted::{Reply, Scripted};
+use synthmill::llm::{Completion, Model, ModelError, ModelRequest};
+use synthmill::record::Record;
+use synthmill::stage::{BuildContext, BuildError, Declare, Gate, Judge, Part, StageError, Verdict};
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+use crate::harness::{Run, check_invariants, outputs, rows_pipeline};
+use crate::running::{good, insert, number_of};
+
+/// Lets the first record through of each value of a field.
+struct Distinct(&'static str);
+
+impl Declare for Distinct {
+    fn check(&self, _: &mut CheckContext<'_>) {}
+
+    fn build(&self, _: &BuildContext) -> Result<Part, BuildError> {
+        Ok(Part::Gate(Box::new(Self(self.0))))
+    }
+}
+
+impl Gate for Distinct {
+    fn key(&self, record: &Record) -> Result<Vec<u8>, StageError> {
+        let key = record.text(self.0).ok_or_else(|| StageError::new("field", "no such field"))?;
+        Ok(key.as_bytes().to_vec())
+    }
+
+    fn judge(&self) -> Box<dyn Judge> {
+        Box::new(Seen::default())
+    }
+}
+
+#[derive(Default)]
+struct Seen(BTreeMap<Vec<u8>, u64>);
+
+impl Judge for Seen {
+    fn decide(&mut self, item: u64, keys: &[&[u8]]) -> Vec<Verdict> {
+        let mut verdicts = Vec::new();
+        for key in keys {
+            verdicts.push(match self.0.get(*key) {
+                Some(first) => Verdict::Drop { reason: "duplicate".into(), in_favour_of: *first },
+                None => {
+                    self.0.insert(key.to_vec(), item);
+                    Verdict::Keep
+                }
+            });
+        }
+        verdicts
+    }
+
+    fn remember(&mut self, item: u64, key: &[u8]) {
+        self.0.insert(key.to_vec(), item);
+    }
+}
+
+/// Rows in three variants each, asked once, and once more behind the gate.
+fn pipeline(dir: &TempDir, rows: usize, concurrency: u32) -> String {
+    let yaml = rows_pipeline(dir.path(), rows, concurrency);
+    let variants = "  - for_each:\n      in: 3\n      as: variant\n      stages: [{set: {kept: true}}]\n";
+    let again = "  - prompt: {id: again, user: \"Once more: {{ answer }}\", output: prompt-2}\n  \
+        - llm: {id: second, model: teacher, input: prompt-2, output: said}\n";
+    let yaml = yaml.replace("  - prompt:", &format!("{variants}  - prompt:"));
+    let yaml = yaml.replace("Tell me of {{ topic }}.", "Tell me of {{ topic }}, variant {{ variant }}.");
+    yaml.replace("  - split:", &format!("{again}  - split:"))
+}
+
+/// Answers that several items share; some items have none, and later ones come sooner.
+fn model() -> Scripted {
+    Scripted::new(|question| {
+        let number = number_of(question.record);
+        if question.prompt.starts_with("Once more") {
+            return Reply::text(question.prompt.clone()).after(Duration::from_millis(number % 13));
+        }
+        let variant = question.record.get("variant").and_then(Value::as_u64).unwrap_or_default();
+        match number % 11 {
+            3 => Reply::error("content_filter", "refused"),
+            _ => {
+                let answer = json!({"answer": format!("{}", (number * 7 + variant * 3) % 40)});
+                Reply::text(answer.to_string()).after(Duration::from_millis(900 - number))
+            }
+        }
+    })
+}
+
+fn gated(dir: &TempDir, root: &str, concurrency: u32, model: Scripted) -> Run {
+    let mut run = Run::new(&pipeline(dir, 200, concurrency), &dir.path().join(root), model);
+    run.plan.error_budget.share = 1.0;
+    insert(&mut run, 5, "distinct", Distinct("answer"));
+    run
+}
+
+fn complete(run: &Run, report: &RunReport) -> BTreeMap<String, Vec<String>> {
+    assert!(matches!(report.end, RunEnd::Complete), "{report:?}");
+    check_invariants(&run.root, report);
+    outputs(&run.root)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_kept_depends_on_no_arrival_and_no_stop() {
+    let dir = TempDir::new().unwrap();
+    let run = gated(&dir, "one", 1, model());
+    let golden = complete(&run, &run.run().await);
+    let second = run.model.questions() - 600;
+    let written = golden.iter().filter(|(file, _)| *file != "rejected.jsonl").map(|(_, lines)| lines.len());
+    assert_eq!(written.sum::<usize>(), 40);
+    assert_eq!(second, 40, "only what was let through is asked on");
+    let run = gated(&dir, "many", 64, model());
+    assert!(complete(&run, &run.run().await) == golden, "what is kept depends on arrival");
+    for start in 0.. {
+        let run = gated(&dir, "stopped", 16, model());
+        let stop = run.stop.clone();
+        // Later starts last longer, so that each gets further.
+        let stopper = async {
+            tokio::time::sleep(Duration::from_millis(600 + 200 * start)).await;
+            stop.abort();
+            std::future::pending::<()>().await;
+        };
+        let report = tokio::select! { report = run.run() => report, () = stopper => unreachable!() };
+        if matches!(report.end, RunEnd::Complete) {
+            assert!(start > 3, "never stopped");
+            assert!(complete(&run, &report) == golden, "what is kept depends on stops");
+            break;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_decides_what_is_whole_and_nothing_else() {
+    let dir = TempDir::new().unwrap();
+    let run = gated(&dir, "golden", 1, model());
+    let golden = complete(&run, &run.run().await);
+    let run = gated(&dir, "drained", 16, model());
+    let stop = run.stop.clone();
+    let stopper = async {
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        stop.drain();
+    };
+    let (report, ()) = tokio::join!(run.run(), stopper);
+    assert!(matches!(report.end, RunEnd::Interrupted), "{report:?}");
+    assert_eq!(report.snapshot.in_flight, 0, "all that was admitted has been decided");
+    for (file, lines) in outputs(&run.root) {
+        assert!(lines.iter().all(|line| golden[&file].contains(line)), "{file}");
+    }
+    let run = gated(&dir, "drained", 16, model());
+    assert!(complete(&run, &run.run().await) == golden);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_that_is_repaired_takes_those_with_it_that_lost_to_it() {
+    let dir = TempDir::new().unwrap();
+    let run = gated(&dir, "out", 8, model());
+    let golden = complete(&run, &run.run().await);
+    let path = run.root.join("train.jsonl");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replacen("topic 2\"", "topic X\"", 1)).unwrap();
+    let repaired = journal::repair(Arc::new(RealDisk), &run.root).unwrap();
+    assert!(repaired.items.contains(&2), "{:?}", repaired.items);
+    assert!(repaired.dependents.len() > 3, "{:?}", repaired.dependents);
+    let run = gated(&dir, "out", 8, model());
+    assert!(complete(&run, &run.run().await) == golden, "made again as it was");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_retried_comes_late_and_loses_to_what_was_kept() {
+    let dir = TempDir::new().unwrap();
+    let run = gated(&dir, "out", 8, model());
+    let before = complete(&run, &run.run().await);
+    journal::retry_rejected(Arc::new(RealDisk), &run.root, &[]).unwrap();
+    // This time they are answered: item 3 as item 0 was, item 14 as nobody.
+    let answers = Scripted::new(|question| {
+        if question.prompt.starts_with("Once more") {
+            return Reply::text(question.prompt.clone());
+        }
+        let number = number_of(question.record);
+        let answer = if number == 14 { "new".to_owned() } else { "0".to_owned() };
+        Reply::text(json!({"answer": answer}).to_string())
+    });
+    let run = gated(&dir, "out", 8, answers);
+    let report = run.run().await;
+    let after = complete(&run, &report);
+    let lines = |outputs: &BTreeMap<String, Vec<String>>| -> Vec<String> {
+        let sinks = outputs.iter().filter(|(file, _)| *file != "rejected.jsonl");
+        sinks.flat_map(|(_, lines)| lines.clone()).collect()
+    };
+    let new: Vec<String> = lines(&after).into_iter().filter(|line| !lines(&before).contains(line)).collect();
+    assert!(new.len() == 1 && new[0].contains("topic 14\""), "{new:?}");
+    assert!(lines(&before).iter().all(|line| lines(&after).contains(line)), "what was kept stays");
+}
+
+/// Answers some items only once `wanted` questions were put, and the others at once.
+struct Slow {
+    wanted: u64,
+    asked: watch::Sender<u64>,
+}
+
+impl Model for Slow {
+    fn provider(&self) -> &'static str {
+        "scripted"
+    }
+
+    fn complete<'a>(
+        &'a self,
+        _: &'a ModelRequest,
+        record: &'a Record,
+    ) -> BoxFuture<'a, Result<Completion, ModelError>> {
+        Box::pin(async move {
+            self.asked.send_modify(|asked| *asked += 1);
+            if number_of(record) % 170 == 37 {
+                let _ = self.asked.subscribe().wait_for(|asked| *asked >= self.wanted).await;
+            }
+            Ok(Completion { text: "{\"answer\": \"yes\"}".into(), ..Completion::default() })
+        })
+    }
+}
+
+/// Of 64 places 59 are taken by items that are not done before all ten thousand have been asked for: those that wait for
+/// them stop nobody.
+#[tokio::test]
+async fn a_few_slow_items_keep_no_others_from_being_asked() {
+    const WANTED: u64 = 10_000;
+    let dir = TempDir::new().unwrap();
+    let mut run = Run::new(&rows_pipeline(dir.path(), 12_000, 64), &dir.path().join("out"), good());
+    let model = Arc::new(Slow { wanted: WANTED, asked: watch::Sender::new(0) });
+    run.connected = Some(Arc::clone(&model) as Arc<dyn Model>);
+    run.plan.accept = Some(WANTED);
+    let report = run.run().await;
+    assert!(matches!(report.end, RunEnd::Complete), "{report:?}");
+    check_invariants(&run.root, &report);
+    assert_eq!(report.snapshot.ok, WANTED);
+    assert_eq!(*model.asked.borrow(), WANTED, "nothing is asked that is not needed");
+    let window = report.snapshot.window.unwrap();
+    assert!((9000..window.limit_records).contains(&window.most_records), "{window:?}");
+}
+
+#[tokio::test]
+async fn a_full_window_stops_admission_until_the_awaited_item_is_done() {
+    let dir = TempDir::new().unwrap();
+    let mut run = Run::new(&rows_pipeline(dir.path(), 300, 4), &dir.path().join("out"), good());
+    // Some hundred answers of half a megabyte fill the window, and the first item is done once it is full.
+    let model = Arc::new(Large { asked: watch::Sender::new(0), is_full: watch::Sender::new(false) });
+    run.connected = Some(Arc::clone(&model) as Arc<dyn Model>);
+    run.plan.accept = Some(300);
+    run.plan.max_in_flight = 8;
+    let (events, told) = async_channel::bounded(16);
+    run.events = events;
+    let watching = async {
+        while let Ok(event) = told.recv().await {
+            if let RunEvent::Tick(snapshot) = event
+                && snapshot.window.is_some_and(|window| window.bytes >= window.limit_bytes)
+            {
+                model.is_full.send_replace(true);
+                return *model.asked.borrow();
+            }
+        }
+        0
+    };
+    let (report, asked) = tokio::join!(run.run(), watching);
+    assert!((60..=150).contains(&asked), "{asked} questions while the first item is not done");
+    assert!(matches!(report.end, RunEnd::Complete), "{report:?}");
+    assert_eq!(report.snapshot.ok, 300);
+    let window = report.snapshot.window.unwrap();
+    assert!(window.bytes == 0 && window.records == 0, "{window:?}");
+}
+
+/// Answers of half a megabyte; that of the first item comes once it is told that the window is full.
+struct Large {
+    asked: watch::Sender<u64>,
+    is_full: watch::Sender<bool>,
+}
+
+impl Model for Large {
+    fn provider(&self) -> &'static str {
+        "scripted"
+    }
+
+    fn complete<'a>(
+        &'a self,
+        _: &'a ModelRequest,
+        record: &'a Record,
+    ) -> BoxFuture<'a, Result<Completion, ModelError>> {
+        Box::pin(async move {
+            self.asked.send_modify(|asked| *asked += 1);
+            if number_of(record) == 0 {
+                let _ = self.is_full.subscribe().wait_for(|is_full| *is_full).await;
+            }
+            let text = json!({"answer": "x".repeat(500_000)}).to_string();
+            Ok(Completion { text, ..Completion::default() })
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn accepted_items_are_the_same_after_repair() {
+    let dir = TempDir::new().unwrap();
+    let accepting = |root: &str| {
+        let mut run = Run::new(&rows_pipeline(dir.path(), 100, 8), &dir.path().join(root), good());
+        run.plan.accept = Some(30);
+        run
+    };
+    let run = accepting("out");
+    let golden = complete(&run, &run.run().await);
+    let path = run.root.join("train.jsonl");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replacen("topic 4\"", "topic X\"", 1)).unwrap();
+    journal::repair(Arc::new(RealDisk), &run.root).unwrap();
+    let run = accepting("out");
+    assert!(complete(&run, &run.run().await) == golden);
+}
