@@ -70,15 +70,16 @@ impl Passes<'_> {
     async fn run(&self, record: &mut InFlightRecord) -> Became {
         let name = self.stage.name();
         let outer_id = record.record.id.clone();
+        // The number of passes may depend on where the record is in a block around this one.
+        let times = match self.repeat.times(&record.record) {
+            Ok(times) => times,
+            Err(error) => return self.stage.reject(&error),
+        };
         let outer = Hidden::take(&mut record.record, &[REPEAT, PREVIOUS]);
         let mut kept = Vec::new();
         if self.repeat.keeps_all() {
             kept.push(version(record, outer_id.pass(&name, 0), 0, None));
         }
-        let times = match self.repeat.times(&record.record) {
-            Ok(times) => times,
-            Err(error) => return self.stage.reject(&error),
-        };
         for pass in 1..=times {
             match self.repeat.goes_on(&record.record) {
                 Ok(true) => {}

@@ -211,3 +211,37 @@ stages:
     synthmill(dir.path(), &["run", "p.yaml", "-q"], 0);
     assert_eq!(outputs(&dir.path().join("output/t"))["out.jsonl"], ["{\"id\":2}"]);
 }
+
+#[test]
+fn an_inner_block_sees_where_the_record_is_in_the_outer_one() {
+    let dir = folder(&[(
+        "p.yaml",
+        "name: t
+stages:
+  - generate: {count: 1}
+  - set: {seen: {expr: \"[]\"}, places: {expr: \"[]\"}, more: true}
+  - repeat:
+      id: outer
+      times: 3
+      while: more
+      stages:
+        - repeat:
+            id: inner
+            times: repeat.pass
+            stages:
+              - set: {seen: {expr: \"seen + [repeat.pass]\"}}
+        - for_each:
+            in: previous.seen | length + 1
+            collect: {into: places, fields: [place]}
+            stages:
+              - set: {place: \"{{ repeat.pass }}: {{ for_each.index + 1 }} of {{ for_each.count }}\"}
+        - set: {more: {expr: \"seen | length < 3\"}}
+  - sink: {path: a.jsonl, format: raw, fields: [seen, places]}
+",
+    )]);
+    synthmill(dir.path(), &["run", "p.yaml", "-q"], 0);
+    let lines = outputs(&dir.path().join("output/t"));
+    // One pass of the inner one, then two; then `while` is false.
+    let places = "[{\"index\":0,\"place\":\"2: 1 of 2\"},{\"index\":1,\"place\":\"2: 2 of 2\"}]";
+    assert_eq!(lines["a.jsonl"], [format!("{{\"seen\":[1,1,2],\"places\":{places}}}")]);
+}
