@@ -50,7 +50,7 @@ pub trait Describe: Declare + DeserializeOwned + JsonSchema + 'static {
     const NAME: &'static str;
     /// Where it may stand.
     const ROLE: Role;
-    /// Whether it may stand in a block.
+    /// Whether it may stand in a block. A gate may not: it decides about items as a whole.
     const IN_BLOCKS: bool = !matches!(Self::ROLE, Role::Source | Role::Derive | Role::Sink);
     /// Raised when the same input gives other items, or in another order: an older run is then refused with that
     /// reason instead of being numbered differently. For stages of the source part.
