@@ -9,6 +9,7 @@ use serde_json::json;
 use super::exit::Exit;
 use super::{print, print_data};
 use crate::journal::{self, Retried, disk::RealDisk};
+use crate::llm::carry_batches;
 
 /// The arguments of `repair`.
 #[derive(Debug, Args)]
@@ -28,7 +29,7 @@ pub(super) struct RetryArgs {
 }
 
 pub(super) fn repair(args: &RepairArgs, json: bool) -> anyhow::Result<Exit> {
-    let repaired = journal::repair(Arc::new(RealDisk), &args.run_dir)?;
+    let repaired = journal::repair(Arc::new(RealDisk), &args.run_dir, carry_batches)?;
     if json {
         let all = json!({
             "found": repaired.found,
@@ -79,7 +80,7 @@ pub(super) fn tell_of_no_room(args: &RetryArgs, ok: u64) {
 
 /// Takes the rejected items out; whether any wait to be made again, from now or from before.
 pub(super) fn take_rejected(args: &RetryArgs) -> anyhow::Result<bool> {
-    let retried = journal::retry_rejected(Arc::new(RealDisk), &args.run_dir, &args.classes)?;
+    let retried = journal::retry_rejected(Arc::new(RealDisk), &args.run_dir, &args.classes, carry_batches)?;
     match retried {
         Retried { items: 0, is_pending: false } => {
             tracing::info!("no rejected item of such a class in {}", args.run_dir.display());

@@ -73,6 +73,7 @@ pub(super) fn run(args: &RunArgs, json: bool, quiet: bool, bar: ProgressBar) -> 
     let opened = RunDirectory::open(Arc::new(RealDisk), &root, wanted)?;
     if let Some(moved) = &opened.moved {
         tracing::info!("moved the old run to {}", moved.display());
+        tell_of_batches(moved);
     }
     if opened.replaced {
         tracing::info!(
@@ -130,6 +131,17 @@ pub(super) fn retry_rejected(
     let out = Some(args.run_dir.clone());
     let again = RunArgs { pipeline, out, limit, fresh: false, reuse_answers: None, retrying: true };
     run(&again, json, quiet, bar)
+}
+
+/// What an old run left with a provider is paid for, and not asked for by the new one.
+fn tell_of_batches(old: &Path) {
+    let ids = llm::batch_ids(&journal::notes_left(old, llm::carry_batches));
+    if !ids.is_empty() {
+        tracing::warn!(
+            "the old run has batches with a provider, whose answers will not be used here: {}",
+            ids.join(", ")
+        );
+    }
 }
 
 /// What the stages tell of themselves. One that cannot is told of when it is built.

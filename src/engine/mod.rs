@@ -61,7 +61,7 @@ use crate::config::{Budget, ErrorBudget, Input};
 use crate::journal::{
     OpenError, Opened, RunDirectory, RunState, Spent, Started, StorageError, Storing, write_array,
 };
-use crate::llm::{Model, Tending};
+use crate::llm::{BatchFiles, Model, Tending, carry_batches};
 
 /// Events that may wait for the ledger.
 const EVENTS: usize = 256;
@@ -138,8 +138,8 @@ pub async fn run(
     events: async_channel::Sender<RunEvent>,
 ) -> Result<RunReport, OpenError> {
     let Opened { mut directory, done, before, keys, .. } = opened;
-    let Started { writer, answers, answers_thread, batches, batch_thread, spent } =
-        directory.start(&done, options.limit, options.storing)?;
+    let Started { writer, answers, answers_thread, notes, notes_thread, spent } =
+        directory.start(&done, options.limit, options.storing, carry_batches)?;
     let spending = Arc::new(Spending::new(options.budget, spent));
     let (ledger, told) = async_channel::bounded(EVENTS);
     let room = Arc::new(Semaphore::new(options.max_in_flight.max(1) as usize));
@@ -184,6 +184,7 @@ pub async fn run(
         total: directory.manifest().items.or(parts.source.items()),
     };
     let untended = Arc::new(OnceLock::new());
+    let batches = Arc::new(BatchFiles::new(notes));
     let with = Tending { batches, draining: stop.drain_token() };
     let tending = tend(parts.models, with, &untended, &stop, &tasks);
     match parts.source.start() {
@@ -209,7 +210,7 @@ pub async fn run(
     tasks.close();
     tasks.wait().await;
     let ended = tokio::task::spawn_blocking(move || {
-        batch_thread.finish();
+        notes_thread.finish();
         answers_thread.finish()
     });
     let ended = ended.await;

@@ -5,8 +5,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::answers::Recovered;
-use super::batches::Batches;
 use super::disk::Disk;
 use super::lock::Lock;
 use super::open_error::OpenError;
@@ -38,7 +36,6 @@ pub(super) fn move_aside(shared: &Arc<dyn Disk>, root: &Path) -> Result<Option<P
     let lock = Lock::take(Arc::clone(shared), root)?;
     // One whose manifest is lost or damaged is moved all the same: this is the way out of it.
     let stamp = recover::started(disk, root).unwrap_or_else(|| "old".to_owned());
-    tell_of_batches(disk, root);
     let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut target = root.with_file_name(format!("{name}.{stamp}"));
     let mut count = 1;
@@ -49,23 +46,4 @@ pub(super) fn move_aside(shared: &Arc<dyn Disk>, root: &Path) -> Result<Option<P
     disk.rename(root, &target).map_err(|source| StorageError::new("move", root, source))?;
     drop(lock);
     Ok(Some(target))
-}
-
-/// What the old run left with a provider is paid for, and not asked for by the new one.
-fn tell_of_batches(disk: &dyn Disk, root: &Path) {
-    let open = || {
-        let Some(manifest) = recover::manifest(disk, root)? else { return Ok(None) };
-        let done = recover::commits(disk, root, &manifest)?;
-        let mut batches = Batches::read(disk, root, manifest.first_generation..=manifest.generation)?;
-        Ok::<_, OpenError>(Some(batches.open(&done.items, &Recovered::default())))
-    };
-    // An old run that cannot be read is moved aside like any other.
-    let Ok(Some(open)) = open() else { return };
-    let ids: Vec<String> = open.into_iter().filter_map(|batch| batch.batch).collect();
-    if !ids.is_empty() {
-        tracing::warn!(
-            "the old run has batches with a provider, whose answers will not be used here: {}",
-            ids.join(", ")
-        );
-    }
 }

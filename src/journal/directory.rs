@@ -12,12 +12,12 @@ use roaring::RoaringTreemap;
 use serde_json::Value;
 
 use super::aside::{move_aside, refuse_foreign};
-use super::batches::Batches;
 use super::commits::{AnswersFrom, GateKeys, Spent};
 use super::disk::{self, Disk};
 use super::integrity::{self, Checked};
 use super::lock::Lock;
 use super::manifest::{self, FORMAT, Manifest, RunId, RunState};
+use super::notes::Earlier;
 use super::open_error::OpenError;
 use super::recover;
 use super::rewrite;
@@ -143,7 +143,7 @@ impl RunDirectory {
     }
 
     /// Lets this run take the place of `found`, one of another pipeline, if that made nothing: no item ended, no
-    /// line was written, no answer was kept, nothing was spent and no batch is with a provider.
+    /// line was written, no answer was kept, nothing was spent and nothing was noted.
     fn replace(&mut self, found: Manifest, checked: &Checked) -> Result<bool, OpenError> {
         let whole = checked.contradictions.is_empty() && checked.excess.iter().all(|bytes| *bytes == 0);
         if !whole || !checked.done.items.is_empty() {
@@ -151,10 +151,10 @@ impl RunDirectory {
         }
         let new = std::mem::replace(&mut self.manifest, found);
         let (mut answers, _) = recover::answers(self, AnswersFrom::default(), &checked.done.items)?;
-        let batches = Batches::read(&*self.disk, &self.root, 1..=self.manifest.generation)?;
+        let noted = Earlier::read(&*self.disk, &self.root, 1..=self.manifest.generation)?;
         let found = std::mem::replace(&mut self.manifest, new);
         let spent = answers.settle(checked.done.spent);
-        if !answers.answers.is_empty() || batches.last > 0 || spent != Spent::default() {
+        if !answers.answers.is_empty() || !noted.notes.is_empty() || spent != Spent::default() {
             return Ok(false);
         }
         // Its logs stay, and say nothing: this run's begin behind them.

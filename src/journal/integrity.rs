@@ -16,7 +16,7 @@ use super::lock::HighWater;
 use super::manifest::{LogLengths, Manifest};
 use super::recover::{answers_path, commits_path, read};
 use super::writer::StorageError;
-use super::{answers, batches};
+use super::{answers, notes};
 
 /// What a run directory says as a whole.
 #[derive(Debug, Default)]
@@ -81,10 +81,10 @@ fn check_into(
         if generation < manifest.first_generation {
             continue;
         }
-        let batches_path = batches::path(root, generation);
-        walk.other_log(&batches_path, batches::KIND, generation, wanted.batches)?;
-        if exact && wanted.batches.is_none() && length(disk, &batches_path)?.is_some() {
-            walk.tell(&batches_path, "was not made by this run");
+        let notes_path = notes::path(root, generation);
+        walk.other_log(&notes_path, notes::KIND, generation, wanted.notes)?;
+        if exact && wanted.notes.is_none() && length(disk, &notes_path)?.is_some() {
+            walk.tell(&notes_path, "was not made by this run");
         }
     }
     walk.outputs()?;

@@ -12,7 +12,7 @@
 //! ```text
 //! .lock = magic:8 version:u32 holder:16 run:16 generation:u32 (length:u64)*3 crc32:u32     little-endian
 //! ```
-//! The lengths are those of the commit log, the answers' log and the log of batches; all ones for none.
+//! The lengths are those of the commit log, the answers' log and the log of notes; all ones for none.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -131,8 +131,8 @@ fn encoded(holder: &[u8; 16], mark: &HighWater) -> Vec<u8> {
     bytes.extend_from_slice(holder);
     bytes.extend_from_slice(mark.run.bytes());
     bytes.extend_from_slice(&mark.generation.to_le_bytes());
-    let LogLengths { commits, answers, batches } = mark.lengths;
-    for length in [commits, answers, batches] {
+    let LogLengths { commits, answers, notes } = mark.lengths;
+    for length in [commits, answers, notes] {
         bytes.extend_from_slice(&length.unwrap_or(u64::MAX).to_le_bytes());
     }
     let crc = crc32fast::hash(&bytes);
@@ -149,7 +149,7 @@ fn decoded(bytes: &[u8]) -> Option<HighWater> {
     }
     let run = RunId::from(*fields.get(28..44)?.first_chunk::<16>()?);
     let length = |at: usize| Some(Some(read_u64(fields, at)?).filter(|length| *length != u64::MAX));
-    let lengths = LogLengths { commits: length(48)?, answers: length(56)?, batches: length(64)? };
+    let lengths = LogLengths { commits: length(48)?, answers: length(56)?, notes: length(64)? };
     let whole = read_u32(bytes, LENGTH - 4)? == crc32fast::hash(fields);
     whole.then_some(HighWater { run, generation: read_u32(fields, 44)?, lengths })
 }
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_mark_is_read_back_whole_or_not_at_all() {
-        let lengths = LogLengths { commits: Some(40), answers: Some(1 << 40), batches: None };
+        let lengths = LogLengths { commits: Some(40), answers: Some(1 << 40), notes: None };
         let mark = HighWater { run: RunId::of_test(), generation: 3, lengths };
         let bytes = encoded(&[1; 16], &mark);
         assert_eq!((bytes.len(), decoded(&bytes)), (LENGTH, Some(mark)));

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::batches::{hex, unhex};
+use super::hex::{hex, unhex};
 
 /// The version of the run directory that this program writes and reads.
 pub(super) const FORMAT: u32 = 3;
@@ -66,9 +66,9 @@ pub struct LogLengths {
     /// The answers' log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answers: Option<u64>,
-    /// The log of batches.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub batches: Option<u64>,
+    /// The log of notes.
+    #[serde(default, rename = "batches", skip_serializing_if = "Option::is_none")]
+    pub notes: Option<u64>,
 }
 
 /// What a file holds: its length and its CRC-32.

@@ -17,6 +17,7 @@ use super::frames::LogError;
 use super::integrity::{self, Checked};
 use super::lock;
 use super::manifest::{FORMAT, Manifest};
+use super::notes::{self, Carry, Earlier};
 use super::open_error::OpenError;
 use super::reuse::Reuse;
 use super::writer::{Committed, StorageError};
@@ -67,6 +68,26 @@ pub fn answers_in(log: &[u8]) -> Result<u64, LogError> {
     let mut reusable = Reusable::default();
     reusable.add(0, log)?;
     Ok(recovered.answers.len() as u64)
+}
+
+/// The notes that a log's bytes hold; for tests that feed the reader what others wrote.
+pub fn notes_in(log: &[u8]) -> Result<Vec<Vec<u8>>, LogError> {
+    Ok(notes::Log::read(log)?.notes)
+}
+
+/// What `carry` keeps of the notes of the run in `root`, for its items that are not done. A run that cannot be read has
+/// none.
+#[must_use]
+pub fn notes_left(root: &Path, carry: Carry) -> Vec<Vec<u8>> {
+    let disk = &disk::RealDisk;
+    let left = || {
+        let Some(manifest) = manifest(disk, root)? else { return Ok(Vec::new()) };
+        let done = commits(disk, root, &manifest)?.items;
+        let Earlier { notes, .. } =
+            Earlier::read(disk, root, manifest.first_generation..=manifest.generation)?;
+        Ok::<_, OpenError>(carry(&notes, &|item, _| !done.contains(item)))
+    };
+    left().unwrap_or_default()
 }
 
 /// Where the commit log of a generation stands.
@@ -244,10 +265,17 @@ mod tests {
         log
     }
 
+    fn notes_log() -> Vec<u8> {
+        let mut log = frames::header(notes::KIND, frames::OF_TEST);
+        [b"one", b"two", b"six"].iter().for_each(|note| notes::push(&mut log, *note));
+        log
+    }
+
     #[test]
     fn what_was_written_is_read() {
         assert_eq!(items_in(&commit_log()), Ok(3));
         assert_eq!(answers_in(&answers_log()), Ok(3));
+        assert_eq!(notes_in(&notes_log()).map(|notes| notes.len()), Ok(3));
     }
 
     #[test]
@@ -266,13 +294,14 @@ mod tests {
         fn mutilated_logs_are_read_ignored_or_refused(
             at in any::<prop::sample::Index>(), bits: u8, cut in any::<prop::sample::Index>(), tail: Vec<u8>
         ) {
-            for log in [commit_log(), answers_log()] {
+            for log in [commit_log(), answers_log(), notes_log()] {
                 let mut log = log;
                 let at = at.index(log.len());
                 log[at] ^= bits;
                 log.truncate(cut.index(log.len() + 1));
                 log.extend(&tail);
-                for read in [items_in(&log), answers_in(&log)].into_iter().flatten() {
+                let notes = notes_in(&log).map(|notes| notes.len() as u64);
+                for read in [items_in(&log), answers_in(&log), notes].into_iter().flatten() {
                     prop_assert!(read <= 3);
                 }
             }

@@ -11,16 +11,16 @@ use std::sync::Arc;
 use roaring::RoaringTreemap;
 
 use super::answers::{self, Recovered};
-use super::batches::Batches;
 use super::commits::{Group, Outcome, Stable};
 use super::content::sum_of;
 use super::dependents::{self, Gone};
 use super::disk::Disk;
 use super::frames::{self, Header};
+use super::notes::{Carry, Earlier};
 use super::open_error::OpenError;
 use super::recover;
 use super::removed;
-use super::rewrite::{Existing, MendedLogs};
+use super::rewrite::{Existing, Left, MendedLogs};
 use super::writer::{REJECTED, StorageError};
 
 /// What a repair found, and did about it.
@@ -46,8 +46,9 @@ pub struct Retried {
     pub is_pending: bool,
 }
 
-/// Checks every byte that was committed in `root`, and undoes the commits that do not hold.
-pub fn repair(disk: Arc<dyn Disk>, root: &Path) -> Result<Repaired, OpenError> {
+/// Checks every byte that was committed in `root`, and undoes the commits that do not hold. `carry` knows what the notes
+/// of the run mean.
+pub fn repair(disk: Arc<dyn Disk>, root: &Path, carry: Carry) -> Result<Repaired, OpenError> {
     let mut run = Existing::salvaged(disk, root)?;
     let mut repaired = Repaired { found: std::mem::take(&mut run.contradictions), ..Repaired::default() };
     let gone = keep_what_holds(&mut run, &mut repaired)?;
@@ -57,7 +58,7 @@ pub fn repair(disk: Arc<dyn Disk>, root: &Path) -> Result<Repaired, OpenError> {
     let done: RoaringTreemap = run.items().filter(|item| !dependents.contains(*item)).collect();
     let (answers, mended) = salvage_answers(&run, &done, &mut repaired)?;
     let starts = run.manifest().first_generation..=run.manifest().generation;
-    Batches::salvage(&*run.disk, &run.root, starts, &mut repaired.found)?;
+    Earlier::salvage(&*run.disk, &run.root, starts, &mut repaired.found)?;
     let changed = changed_arrays(&run, &mut repaired)?;
     if repaired.found.is_empty() {
         return Ok(repaired);
@@ -68,13 +69,20 @@ pub fn repair(disk: Arc<dyn Disk>, root: &Path) -> Result<Repaired, OpenError> {
         let path = run.root.join(name);
         run.disk.remove(&path).map_err(|source| StorageError::new("remove", &path, source))?;
     }
-    repaired.kept.extend(run.without(&dependents, &answers, mended, true)?);
+    // What was asked for and has not come is awaited as before, also for what is undone.
+    let notes = run.notes(carry, &RoaringTreemap::new())?;
+    repaired.kept.extend(run.without(&dependents, Left { answers: &answers, notes, mended }, true)?);
     Ok(repaired)
 }
 
 /// Undoes the rejected items of which a reject has one of `classes`, of any class when there are none. Their
-/// answers are not kept, so the model is asked anew.
-pub fn retry_rejected(disk: Arc<dyn Disk>, root: &Path, classes: &[String]) -> Result<Retried, OpenError> {
+/// answers are not kept, and those still to come not awaited, so the model is asked anew.
+pub fn retry_rejected(
+    disk: Arc<dyn Disk>,
+    root: &Path,
+    classes: &[String],
+    carry: Carry,
+) -> Result<Retried, OpenError> {
     let mut run = Existing::whole(disk, root)?;
     let redo = run.choose(|item| {
         item.outcome == Outcome::Rejected
@@ -96,7 +104,8 @@ pub fn retry_rejected(disk: Arc<dyn Disk>, root: &Path, classes: &[String]) -> R
     }
     run.manifest.retrying = true;
     let items = redo.len();
-    run.without(&redo, &recovered, Vec::new(), false)?;
+    let notes = run.notes(carry, &redo)?;
+    run.without(&redo, Left { answers: &recovered, notes, mended: Vec::new() }, false)?;
     Ok(Retried { items, is_pending })
 }
 

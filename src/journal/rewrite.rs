@@ -14,7 +14,6 @@ use std::sync::Arc;
 use roaring::RoaringTreemap;
 
 use super::answers::{self, Recovered};
-use super::batches::{self, Batches};
 use super::commits::{self, AnswersFrom, Group, Outcome, Spent};
 use super::decision::Decision;
 use super::disk::{self, Disk};
@@ -23,6 +22,7 @@ use super::integrity;
 use super::lock::Lock;
 use super::manifest::{LogLengths, Manifest, RunState};
 use super::new_file::NewFile;
+use super::notes::{self, Carry, Earlier};
 use super::open_error::OpenError;
 use super::recover;
 use super::removed::Removed;
@@ -49,6 +49,14 @@ pub(super) struct Existing {
 
 /// Logs of earlier starts that are written anew, each with its start.
 pub(super) type MendedLogs = Vec<(u32, Vec<u8>)>;
+
+/// What the next start finds besides the commits.
+pub(super) struct Left<'a> {
+    pub(super) answers: &'a Recovered,
+    /// What its log of notes begins with.
+    pub(super) notes: Vec<Vec<u8>>,
+    pub(super) mended: MendedLogs,
+}
 
 /// One committed item and its lines, by file.
 pub(super) struct Item<'a> {
@@ -151,19 +159,17 @@ impl Existing {
         Ok(chosen)
     }
 
-    /// Takes the items in `redo` out of the run. `answers` are those that the next start may find, `mended` the
-    /// answers' logs of earlier starts that are written anew. With `keep`, the bytes that no commit names any
-    /// more are kept aside; returns where.
+    /// Takes the items in `redo` out of the run. With `keep`, the bytes that no commit names any more are kept aside;
+    /// returns where.
     pub(super) fn without(
         mut self,
         redo: &RoaringTreemap,
-        answers: &Recovered,
-        mended: MendedLogs,
+        left: Left<'_>,
         keep: bool,
     ) -> Result<Vec<PathBuf>, OpenError> {
+        let Left { answers, notes, mended } = left;
         let generation = self.manifest.generation + 1;
         let of = Header { run: self.manifest.run, generation, first: generation };
-        let none = RoaringTreemap::new();
         let folder = self.root.join(FOLDER);
         self.disk.create_dir_all(&folder).map_err(|source| StorageError::new("make", &folder, source))?;
         clear(&*self.disk, &folder)?;
@@ -211,8 +217,7 @@ impl Existing {
         let lengths = LogLengths {
             commits: Some(log.stable.offset),
             answers: Some(self.write_answers(of, answers)?),
-            // What a repair takes out is asked for again where it was.
-            batches: self.write_batches(of, if keep { &none } else { redo })?,
+            notes: self.write_notes(of, &notes)?,
         };
         for (generation, bytes) in mended {
             let mut file = self.new_log(&recover::answers_path(&self.root, generation))?;
@@ -241,7 +246,7 @@ impl Existing {
         NewFile::make(&*self.disk, self.root.join(FOLDER).join(name))
     }
 
-    /// Of the starts before, the answers stay; their commits and batches are gathered into the new logs.
+    /// Of the starts before, the answers stay; their commits and notes are gathered into the new logs.
     fn older_answers(&self) -> Result<BTreeMap<u32, LogLengths>, StorageError> {
         let mut logs = BTreeMap::new();
         for generation in 1..=self.manifest.generation {
@@ -275,19 +280,20 @@ impl Existing {
         Ok(file.stable.offset)
     }
 
-    /// Batches of items that are made again are forgotten with their answers.
-    fn write_batches(&self, of: Header, redo: &RoaringTreemap) -> Result<Option<u64>, OpenError> {
+    /// What is still needed of the notes, when the items in `forgotten` are asked for anew.
+    pub(super) fn notes(&self, carry: Carry, forgotten: &RoaringTreemap) -> Result<Vec<Vec<u8>>, OpenError> {
         let earlier = self.manifest.first_generation..=self.manifest.generation;
-        let batches = Batches::salvage(&*self.disk, &self.root, earlier, &mut Vec::new())?;
-        if batches.last == 0 {
+        let notes = Earlier::salvage(&*self.disk, &self.root, earlier, &mut Vec::new())?;
+        Ok(carry(&notes, &|item, _| !forgotten.contains(item)))
+    }
+
+    fn write_notes(&self, of: Header, carried: &[Vec<u8>]) -> Result<Option<u64>, OpenError> {
+        if carried.is_empty() {
             return Ok(None);
         }
-        let events = batches.carried(redo);
-        let mut file = self.new_log(&batches::path(&self.root, of.generation))?;
-        let mut bytes = frames::header(batches::KIND, of);
-        for event in &events {
-            batches::push(&mut bytes, event);
-        }
+        let mut file = self.new_log(&notes::path(&self.root, of.generation))?;
+        let mut bytes = frames::header(notes::KIND, of);
+        notes::push_carried(&mut bytes, carried);
         file.write(&bytes)?;
         file.sync()?;
         Ok(Some(file.stable.offset))

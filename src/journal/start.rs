@@ -3,7 +3,7 @@
 //! The order of the steps keeps whatever a kill leaves apart from what was lost (`integrity`): the logs of a start
 //! that was killed are synced and their reach noted; the outputs are cut to where they are stable; the manifest
 //! says that a start began; then come its logs, and the mark in the lock file once they are there. Everything after
-//! that is written by `writer`, `answer_log` and `batch_files`.
+//! that is written by `writer`, `answer_log` and `note_log`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,14 +11,15 @@ use std::sync::Arc;
 use roaring::RoaringTreemap;
 
 use super::answer_log::{Answers, AnswersThread};
-use super::batch_files::{BatchFiles, BatchThread, Left};
-use super::batches::{self, Batches};
+use super::answers::Key;
 use super::commits::{Spent, Stable};
 use super::directory::RunDirectory;
 use super::disk;
 use super::frames::Header;
 use super::lock::HighWater;
 use super::manifest::{LogLengths, Manifest, RunState};
+use super::note_log::{Notes, NotesThread};
+use super::notes::{self, Carry, Earlier};
 use super::open_error::OpenError;
 use super::recover;
 use super::removed;
@@ -41,10 +42,10 @@ pub struct Started {
     pub answers: Arc<Answers>,
     /// Ends when every `answers` is dropped.
     pub answers_thread: AnswersThread,
-    /// What is with providers in batches.
-    pub batches: Arc<BatchFiles>,
-    /// Ends when every `batches` is dropped.
-    pub batch_thread: BatchThread,
+    /// Notes of earlier starts, and of this one.
+    pub notes: Notes,
+    /// Ends when `notes` is dropped.
+    pub notes_thread: NotesThread,
     /// What earlier starts spent at the models.
     pub spent: Spent,
 }
@@ -57,21 +58,21 @@ impl RunDirectory {
         done: &RoaringTreemap,
         limit: Option<u64>,
         how: Storing,
+        carry: Carry,
     ) -> Result<Started, OpenError> {
         let (mut recovered, ends) = recover::answers(self, self.checked.done.answers, done)?;
         let reuse = recover::reuse(self)?;
         let earlier = self.manifest.first_generation..=self.manifest.generation;
-        let mut batches = Batches::read(&*self.disk, &self.root, earlier)?;
+        let Earlier { notes, ends: note_ends } = Earlier::read(&*self.disk, &self.root, earlier)?;
         let last = self.manifest.generation;
         let found = LogLengths {
             commits: self.checked.last_commits,
             answers: ends.get(&last).copied(),
-            batches: batches.ends.get(&last).copied(),
+            notes: note_ends.get(&last).copied(),
         };
         self.close_last(found, how.sync)?;
-        let open = batches.open(done, &recovered);
-        let carried = if batches.last > 0 { batches.carried(&RoaringTreemap::new()) } else { Vec::new() };
-        let left = Left { last: batches.last, open, carried };
+        let is_awaited = |item, key: &Key| !done.contains(item) && !recovered.answers.contains_key(key);
+        let carried = carry(&notes, &is_awaited);
         let spent = recovered.settle(self.checked.done.spent);
         // Cut before the manifest says that a start began, so that a start without a log has clean outputs.
         self.cut_outputs(how.sync)?;
@@ -100,8 +101,8 @@ impl RunDirectory {
         let (answers, answers_thread) =
             Answers::start(&self.disk, &log, (of, &self.lock), recovered, reuse, sync)?;
         // A start that fails from here on waits for its threads, which hold the lock.
-        let rest = self.start_writing(of, outputs, left, how.sync);
-        let (writer, batches, batch_thread) = match rest {
+        let rest = self.start_writing(of, outputs, carried, how.sync);
+        let (writer, notes, notes_thread) = match rest {
             Ok(rest) => rest,
             Err(error) => {
                 drop(answers);
@@ -109,23 +110,22 @@ impl RunDirectory {
                 return Err(error.into());
             }
         };
-        let (answers, batches) = (Arc::new(answers), Arc::new(batches));
-        Ok(Started { writer, answers, answers_thread, batches, batch_thread, spent })
+        Ok(Started { writer, answers: Arc::new(answers), answers_thread, notes, notes_thread, spent })
     }
 
-    /// Starts the threads of the batches and the outputs, and writes the mark once all logs are there.
+    /// Starts the threads of the notes and the outputs, and writes the mark once all logs are there.
     fn start_writing(
         &self,
         of: Header,
         outputs: Vec<(PathBuf, Stable)>,
-        left: Left,
+        carried: Vec<Vec<u8>>,
         sync: bool,
-    ) -> Result<(Writer, BatchFiles, BatchThread), StorageError> {
+    ) -> Result<(Writer, Notes, NotesThread), StorageError> {
         let generation = of.generation;
         let commits = recover::commits_path(&self.root, generation);
         let lock = Some(Arc::clone(&self.lock));
-        let (batches, batch_thread) =
-            BatchFiles::start(Arc::clone(&self.disk), &self.root, (of, lock), left, sync)?;
+        let (notes, notes_thread) =
+            Notes::start(Arc::clone(&self.disk), &self.root, (of, lock), carried, sync)?;
         let files = Files {
             disk: Arc::clone(&self.disk),
             root: self.root.clone(),
@@ -142,10 +142,10 @@ impl RunDirectory {
             }
         });
         match begun {
-            Ok(writer) => Ok((writer, batches, batch_thread)),
+            Ok(writer) => Ok((writer, notes, notes_thread)),
             Err(error) => {
-                drop(batches);
-                batch_thread.finish();
+                drop(notes);
+                notes_thread.finish();
                 Err(error)
             }
         }
@@ -156,7 +156,7 @@ impl RunDirectory {
         let lengths = LogLengths {
             commits: self.length(&recover::commits_path(&self.root, generation))?,
             answers: self.length(&recover::answers_path(&self.root, generation))?,
-            batches: self.length(&batches::path(&self.root, generation))?,
+            notes: self.length(&notes::path(&self.root, generation))?,
         };
         self.lock.begin(HighWater { run, generation, lengths }, sync)
     }
@@ -171,12 +171,12 @@ impl RunDirectory {
         let paths = [
             recover::commits_path(&self.root, generation),
             recover::answers_path(&self.root, generation),
-            batches::path(&self.root, generation),
+            notes::path(&self.root, generation),
         ];
         if let Some(closed) = self.manifest.logs.get(&generation) {
             // These are read to their ends only here.
             for (path, found, closed) in
-                [(&paths[1], found.answers, closed.answers), (&paths[2], found.batches, closed.batches)]
+                [(&paths[1], found.answers, closed.answers), (&paths[2], found.notes, closed.notes)]
             {
                 if found != closed {
                     let what = format!("`{}` is damaged at its end, or was added to", path.display());

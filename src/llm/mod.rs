@@ -41,10 +41,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
-use crate::journal::{BatchFiles, Key, StorageError};
+use crate::journal::{Key, StorageError};
 use crate::record::Record;
 
-pub use batch::{Batch, BatchFigures};
+pub use batch::{Batch, BatchFigures, BatchFiles, batch_ids, carry_batches};
 pub use client::{Client, Place};
 pub use connect::{ConnectError, ConnectProblem, Drawn, connect};
 pub use dialect::RESERVED_PARAMS;

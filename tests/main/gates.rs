@@ -12,7 +12,7 @@ use synthmill::engine::{RunEnd, RunEvent, RunReport};
 use synthmill::journal;
 use synthmill::journal::disk::RealDisk;
 use synthmill::llm::scripted::{Reply, Scripted};
-use synthmill::llm::{Completion, Model, ModelError, ModelRequest};
+use synthmill::llm::{Completion, Model, ModelError, ModelRequest, carry_batches};
 use synthmill::record::Record;
 use synthmill::stage::{BuildContext, BuildError, Declare, Gate, Judge, Part, StageError, Verdict};
 use tempfile::TempDir;
@@ -166,7 +166,7 @@ async fn an_item_that_is_repaired_takes_those_with_it_that_lost_to_it() {
     let path = run.root.join("train.jsonl");
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.replacen("topic 2\"", "topic X\"", 1)).unwrap();
-    let repaired = journal::repair(Arc::new(RealDisk), &run.root).unwrap();
+    let repaired = journal::repair(Arc::new(RealDisk), &run.root, carry_batches).unwrap();
     assert!(repaired.items.contains(&2), "{:?}", repaired.items);
     assert!(repaired.dependents.len() > 3, "{:?}", repaired.dependents);
     let run = gated(&dir, "out", 8, model());
@@ -178,7 +178,7 @@ async fn what_is_retried_comes_late_and_loses_to_what_was_kept() {
     let dir = TempDir::new().unwrap();
     let run = gated(&dir, "out", 8, model());
     let before = complete(&run, &run.run().await);
-    journal::retry_rejected(Arc::new(RealDisk), &run.root, &[]).unwrap();
+    journal::retry_rejected(Arc::new(RealDisk), &run.root, &[], carry_batches).unwrap();
     // This time they are answered: item 3 as item 0 was, item 14 as nobody.
     let answers = Scripted::new(|question| {
         if question.prompt.starts_with("Once more") {
@@ -315,7 +315,7 @@ async fn accepted_items_are_the_same_after_repair() {
     let path = run.root.join("train.jsonl");
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.replacen("topic 4\"", "topic X\"", 1)).unwrap();
-    journal::repair(Arc::new(RealDisk), &run.root).unwrap();
+    journal::repair(Arc::new(RealDisk), &run.root, carry_batches).unwrap();
     let run = accepting("out");
     assert!(complete(&run, &run.run().await) == golden);
 }

@@ -7,9 +7,8 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use serde_json::json;
-use synthmill::journal::BatchFiles;
 use synthmill::journal::disk::RealDisk;
-use synthmill::llm::{Model, Tending};
+use synthmill::llm::{BatchFiles, Model, Tending};
 use synthmill::record::Record;
 use tokio_util::sync::CancellationToken;
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use synthmill::engine::{RunEnd, RunReport};
 use synthmill::journal::{OpenError, Retried};
+use synthmill::llm::carry_batches;
 use synthmill::llm::scripted::{Reply, Scripted};
 use tempfile::TempDir;
 
@@ -157,9 +158,15 @@ async fn t4_to_t17_power_lost_at_every_operation_loses_no_committed_item() {
 #[tokio::test(start_paused = true)]
 async fn t27_outputs_that_were_tampered_with_each_have_their_message() {
     let bench = Bench::new().await;
+    // Slow enough for several commits: a bad one at the end of a log is taken for one that was cut off.
+    let slow = || {
+        Arc::new(Scripted::new(|question| {
+            Reply::text(json!({"answer": question.prompt}).to_string()).after(Duration::from_millis(120))
+        }))
+    };
     let check = async |tamper: &dyn Fn(&FaultyDisk), expected: &str| {
         let disk = FaultyDisk::default();
-        start(&bench.yaml, &disk, &model()).await.unwrap();
+        start(&bench.yaml, &disk, &slow()).await.unwrap();
         tamper(&disk);
         let error = match start(&bench.yaml, &disk, &model()).await {
             Ok(report) => format!("{:?}", report.end),
@@ -211,12 +218,14 @@ async fn t25_repair_undoes_what_does_not_hold_and_the_next_start_makes_it_again(
         bytes[at] ^= 1;
         disk.overwrite(path, bytes);
         let what = format!("{} flipped at {at}", path.display());
-        let repaired = synthmill::journal::repair(Arc::new(disk.clone()), Path::new("/run")).unwrap();
+        let repaired =
+            synthmill::journal::repair(Arc::new(disk.clone()), Path::new("/run"), carry_batches).unwrap();
         assert_eq!(repaired.found.len(), 1, "{what}: {:?}", repaired.found);
         let asked = model.questions();
         bench.must_complete(&disk, &model, &what).await;
         assert_eq!(model.questions(), asked, "{what}: the answers are still in the journal");
-        let again = synthmill::journal::repair(Arc::new(disk.clone()), Path::new("/run")).unwrap();
+        let again =
+            synthmill::journal::repair(Arc::new(disk.clone()), Path::new("/run"), carry_batches).unwrap();
         assert!(again.found.is_empty(), "{what}: {:?}", again.found);
     }
 }
@@ -234,12 +243,12 @@ async fn a_repair_may_lose_its_power_anywhere_and_be_begun_again() {
         let edited = bytes.split_inclusive(|byte| *byte == b'\n').next().unwrap().to_vec();
         disk.overwrite(train, bytes);
         disk.strike(count, Fault::Power);
-        let outcome = synthmill::journal::repair(Arc::new(disk.clone()), root);
+        let outcome = synthmill::journal::repair(Arc::new(disk.clone()), root, carry_batches);
         let struck = disk.was_struck();
         let left = if struck { disk.after_power_loss(count as u64) } else { disk };
         left.calm();
         if struck {
-            synthmill::journal::repair(Arc::new(left.clone()), root).unwrap();
+            synthmill::journal::repair(Arc::new(left.clone()), root, carry_batches).unwrap();
         } else {
             assert!(!outcome.unwrap().kept.is_empty());
         }
@@ -273,17 +282,26 @@ async fn t18_t84_rejected_items_are_tried_again_even_when_power_is_lost_meanwhil
         assert_eq!((report.snapshot.ok, report.snapshot.rejected), (ITEMS as u64 - 1, 1));
         let classes = ["content_filter".to_owned()];
         assert_eq!(
-            synthmill::journal::retry_rejected(Arc::new(disk.clone()), root, &["json".to_owned()]).unwrap(),
+            synthmill::journal::retry_rejected(
+                Arc::new(disk.clone()),
+                root,
+                &["json".to_owned()],
+                carry_batches
+            )
+            .unwrap(),
             Retried { items: 0, is_pending: false }
         );
         disk.strike(count, Fault::Power);
-        let outcome = synthmill::journal::retry_rejected(Arc::new(disk.clone()), root, &classes);
+        let outcome =
+            synthmill::journal::retry_rejected(Arc::new(disk.clone()), root, &classes, carry_batches);
         let struck = disk.was_struck();
         let left = if struck {
             losses += 1;
             let left = disk.after_power_loss(count as u64);
             // Either nothing had happened yet, or the move is finished now; then there is nothing to retry.
-            let retried = synthmill::journal::retry_rejected(Arc::new(left.clone()), root, &classes).unwrap();
+            let retried =
+                synthmill::journal::retry_rejected(Arc::new(left.clone()), root, &classes, carry_batches)
+                    .unwrap();
             assert!(retried.items == 1 || retried.is_pending, "{retried:?}");
             left
         } else {

@@ -9,10 +9,9 @@ use std::time::Duration;
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use synthmill::config::{Limits, ModelConfig};
-use synthmill::journal::BatchFiles;
 use synthmill::journal::disk::RealDisk;
 use synthmill::llm::{
-    Completion, Message, Model, ModelError, ModelErrorKind, ModelRequest, Pool, Remote, Tending,
+    BatchFiles, Completion, Message, Model, ModelError, ModelErrorKind, ModelRequest, Pool, Remote, Tending,
 };
 use synthmill::record::Record;
 use tokio_util::sync::CancellationToken;

@@ -47,7 +47,10 @@ impl Account {
         };
         let mut opened = RunDirectory::open(Arc::new(RealDisk), &folder.path().join("out"), wanted).unwrap();
         let started =
-            opened.directory.start(&opened.done, None, Storing { sync: false, pack: false }).unwrap();
+            opened
+                .directory
+                .start(&opened.done, None, Storing { sync: false, pack: false }, |_, _| Vec::new());
+        let started = started.unwrap();
         Self { spending: Arc::new(Spending::new(budget, spent)), started, _folder: folder }
     }
 

@@ -47,8 +47,8 @@ fn item(item: u64, outcome: Outcome, keys: &[u8], lost_to: LostTo) -> ItemCommit
 fn commit(root: &Path, groups: Vec<Vec<ItemCommit>>) {
     let Opened { mut directory, done, .. } = open(root);
     let how = Storing { sync: false, pack: false };
-    let started = directory.start(&done, None, how).unwrap();
-    let Started { writer, answers, answers_thread, batches, batch_thread, .. } = started;
+    let started = directory.start(&done, None, how, |notes, _| notes.to_vec()).unwrap();
+    let Started { writer, answers, answers_thread, notes, notes_thread, .. } = started;
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     for group in groups {
         for item in group {
@@ -57,8 +57,8 @@ fn commit(root: &Path, groups: Vec<Vec<ItemCommit>>) {
         assert!(runtime.block_on(writer.send(Work::Flush)));
     }
     writer.finish().1.unwrap();
-    drop((answers, batches));
-    batch_thread.finish();
+    drop((answers, notes));
+    notes_thread.finish();
     answers_thread.finish().unwrap();
     directory.close(|_| {}).unwrap();
 }
@@ -104,7 +104,7 @@ fn flip(path: &Path, at: u64) {
 }
 
 fn repaired(root: &Path) -> Repaired {
-    repair(Arc::new(RealDisk), root).unwrap()
+    repair(Arc::new(RealDisk), root, |notes, _| notes.to_vec()).unwrap()
 }
 
 #[test]
@@ -164,7 +164,8 @@ fn nothing_goes_with_an_item_that_is_tried_again() {
     let folder = decided();
     let root = folder.path();
     commit(root, vec![vec![item(8, Outcome::Dropped, b"", LostTo::Items(vec![4]))]]);
-    let retried = retry_rejected(Arc::new(RealDisk), root, &["json".to_owned()]).unwrap();
+    let retried =
+        retry_rejected(Arc::new(RealDisk), root, &["json".to_owned()], |notes, _| notes.to_vec()).unwrap();
     assert_eq!(retried, Retried { items: 1, is_pending: false });
     assert_eq!(found(root), (vec![0, 1, 2, 3, 5, 6, 7, 8], keys(&[(0, b"a"), (1, b"b")])));
     // What was decided of the others is still known: with 4, which came late, goes 8, and

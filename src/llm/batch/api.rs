@@ -17,9 +17,10 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tracing::warn;
 
+use super::files::BatchFiles;
 use super::info::{BatchInfo, FileInfo};
 use crate::config::ModelConfig;
-use crate::journal::{BatchFiles, StorageError};
+use crate::journal::StorageError;
 use crate::llm::classify::{self, Failure, Verdict};
 use crate::llm::connect::ConnectProblem;
 use crate::llm::dialect::Dialect;

@@ -16,11 +16,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::api::Trouble;
+use super::events::{BatchEvent, OpenBatch};
+use super::files::BatchFiles;
 use super::tray::{Tray, line};
 use super::trip::{Outcome, Trip, into_storage};
 use super::unpack::Found;
 use super::{Batch, BatchFigures, Waiting};
-use crate::journal::{BatchEvent, BatchFiles, Key, OpenBatch, StorageError, hex};
+use crate::journal::{Key, StorageError, hex};
 use crate::llm::Completion;
 use crate::llm::classify::{Failure, Verdict};
 

@@ -2,15 +2,17 @@
 //!
 //! `Batch` stands where `Remote` would: the engine asks one question and waits, for hours if need be. Beside
 //! the questions `desk` works for the whole run: it gathers them into files (`tray`), sends each file on its
-//! way (`trip`, which speaks by `api` and `order`), and gives out what comes back (`unpack`, `results`). Every step is noted in the
-//! run directory before the provider sees it, so a killed run knows at its next start what it has asked. A
-//! question that comes again is found by its key and waits for the batch it is in.
+//! way (`trip`, which speaks by `api` and `order`), and gives out what comes back (`unpack`, `results`). Every step is
+//! noted in the run directory (`events`, `files`) before the provider sees it, so a killed run knows at its next start
+//! what it has asked. A question that comes again is found by its key and waits for the batch it is in.
 //!
 //! What a line of the results means is judged by `classify`, as for single requests; a line that may be tried
 //! again (expired, 429, 5xx) goes into the next batch, and nothing that was answered does.
 
 mod api;
 mod desk;
+mod events;
+mod files;
 mod info;
 mod order;
 mod results;
@@ -29,6 +31,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use api::Api;
 use desk::Desk;
+pub use events::{batch_ids, carry_batches};
+pub use files::BatchFiles;
 
 use super::classify::{Failure, Verdict};
 use super::connect::{ConnectError, ConnectProblem};

@@ -8,8 +8,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::files::BatchFiles;
 use crate::config::BatchConfig;
-use crate::journal::{BatchFiles, Key, StorageError, hex};
+use crate::journal::{Key, StorageError, hex};
 
 /// Bytes that are written at a time.
 const CHUNK: usize = 1 << 20;

@@ -14,11 +14,13 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::api::Trouble;
+use super::events::{BatchEvent, OpenBatch};
+use super::files::BatchFiles;
 use super::info::{BatchInfo, FileInfo, LineError};
 use super::order::Unmade;
 use super::tray::spool;
 use super::{Batch, BatchFigures, UNASKED};
-use crate::journal::{BatchEvent, BatchFiles, OpenBatch, StorageError};
+use crate::journal::StorageError;
 use crate::llm::classify::{self, Failure, Verdict, clean};
 
 /// The longest wait for a provider that has too many questions of ours already.

@@ -12,9 +12,10 @@ use tracing::{info, warn};
 
 use super::api::Trouble;
 use super::desk::{Answer, Desk};
+use super::events::OpenBatch;
 use super::results;
 use super::trip::{Outcome, Trip, into_storage};
-use crate::journal::{OpenBatch, StorageError};
+use crate::journal::StorageError;
 use crate::llm::classify::{Failure, Verdict};
 
 /// Bytes of a file of results that are read at a time.

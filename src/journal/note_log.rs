@@ -1,150 +1,125 @@
-//! The files of batches and the thread that works on them: `journal/batches-0001.log`, `journal/batches/`.
+//! The log of notes, `journal/batches-0001.log`, a folder of files beside it, and the thread that works on both.
 //!
-//! The model client gathers a batch's questions into a file here, notes its steps, and puts the answers that
-//! come back beside it until they are given out. What the log's events mean stands in `batches`. A file in
-//! the folder is of use to its start alone: what is lost of it can be made, or fetched, again.
+//! Who keeps notes appends them here, durably, and may put into the folder what is too large for memory. What the
+//! notes mean is theirs; `notes` has the format. A file in the folder is of use to its start alone: what is lost of
+//! it can be made, or fetched, again.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::batches::{self, BatchEvent, KIND, OpenBatch};
 use super::disk::{self, Disk, DiskFile};
 use super::frames::{self, Header};
 use super::lock::Lock;
 use super::manifest::RunId;
+use super::notes::{self, KIND};
 use super::writer::StorageError;
 
 /// Work that may wait for the thread.
 const BACKLOG: usize = 16;
+/// Where the files are.
+const FOLDER: &str = "journal/batches";
 
-type Job = Box<dyn FnOnce(&mut Cabinet) + Send>;
+type Job = Box<dyn FnOnce(&mut State) + Send>;
 
-/// What a start knows of batches, and where it keeps what it does with them.
-pub struct BatchFiles {
+/// The notes of a run, and the files of who keeps them.
+pub struct Notes {
     jobs: mpsc::Sender<Job>,
-    next: AtomicU32,
-    /// Batches that earlier starts left with a provider, until their model takes them up.
-    open: Mutex<Vec<OpenBatch>>,
+    earlier: Mutex<Vec<Vec<u8>>>,
 }
 
 /// The end of the thread, for whoever closes the run.
-pub struct BatchThread(JoinHandle<()>);
+pub struct NotesThread(JoinHandle<()>);
 
-/// What the logs of earlier starts say.
-#[derive(Default)]
-pub(super) struct Left {
-    pub(super) open: Vec<OpenBatch>,
-    pub(super) last: u32,
-    /// What the new log begins with; none where there were no batches.
-    pub(super) carried: Vec<BatchEvent>,
-}
-
-impl BatchFiles {
-    /// Keeps batches in a folder without a run, as if nothing had been before.
-    pub fn without_run(disk: Arc<dyn Disk>, root: &Path) -> Result<(Self, BatchThread), StorageError> {
+impl Notes {
+    /// Keeps notes in a folder without a run, as if nothing had been before.
+    pub fn without_run(disk: Arc<dyn Disk>, root: &Path) -> Result<(Self, NotesThread), StorageError> {
         let of = Header { run: RunId::draw(), generation: 1, first: 1 };
-        Self::start(disk, root, (of, None), Left::default(), false)
+        Self::start(disk, root, (of, None), Vec::new(), false)
     }
 
-    /// Starts the thread; makes no file yet.
+    /// Starts the thread. Makes the log if there are notes that it has to begin with.
     pub(super) fn start(
         disk: Arc<dyn Disk>,
         root: &Path,
         (of, lock): (Header, Option<Arc<Lock>>),
-        left: Left,
+        carried: Vec<Vec<u8>>,
         sync: bool,
-    ) -> Result<(Self, BatchThread), StorageError> {
-        let folder = root.join("journal/batches");
-        let log_path = batches::path(root, of.generation);
-        let mut cabinet =
-            Cabinet { disk, folder, log_path, of, lock, log: None, length: 0, open: HashMap::new(), sync };
-        cabinet.clear()?;
-        if !left.carried.is_empty() {
-            cabinet.begin(&left.carried)?;
+    ) -> Result<(Self, NotesThread), StorageError> {
+        let folder = root.join(FOLDER);
+        let log_path = notes::path(root, of.generation);
+        let mut state =
+            State { disk, folder, log_path, of, lock, log: None, length: 0, open: HashMap::new(), sync };
+        state.clear()?;
+        if !carried.is_empty() {
+            state.begin(|bytes| notes::push_carried(bytes, &carried))?;
         }
         let (jobs, mut waiting) = mpsc::channel::<Job>(BACKLOG);
         let failed = |source| StorageError::new("start the thread of", &root.join("journal"), source);
         let thread = std::thread::Builder::new()
-            .name("synthmill-batches".into())
+            .name("synthmill-notes".into())
             .spawn(move || {
                 while let Some(job) = waiting.blocking_recv() {
-                    job(&mut cabinet);
+                    job(&mut state);
                 }
             })
             .map_err(failed)?;
-        Ok((
-            Self { jobs, next: AtomicU32::new(left.last + 1), open: Mutex::new(left.open) },
-            BatchThread(thread),
-        ))
+        Ok((Self { jobs, earlier: Mutex::new(carried) }, NotesThread(thread)))
     }
 
-    /// Takes up the batches of `model` that earlier starts left with a provider.
+    /// What is still needed of earlier starts' notes, oldest first. Given once.
     #[must_use]
-    pub fn take_up(&self, model: &str) -> Vec<OpenBatch> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.extract_if(.., |batch| batch.model == model).collect()
+    pub fn earlier(&self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut *self.earlier.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Questions in batches that no model has taken up.
-    pub(crate) fn abandoned(&self) -> usize {
-        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.iter().map(|batch| batch.questions.iter().flatten().count()).sum()
-    }
-
-    /// The number of a new batch.
-    pub fn number(&self) -> u32 {
-        self.next.fetch_add(1, SeqCst)
-    }
-
-    /// Notes what happened, durably.
-    pub async fn note(&self, event: BatchEvent) -> Result<(), StorageError> {
-        self.work(move |cabinet| cabinet.note(&event)).await
+    /// Adds a note, durably.
+    pub async fn note(&self, note: Vec<u8>) -> Result<(), StorageError> {
+        self.work(move |state| state.note(&note)).await
     }
 
     /// Adds bytes to a file of the folder.
     pub async fn append(&self, name: String, bytes: Vec<u8>) -> Result<(), StorageError> {
-        self.work(move |cabinet| cabinet.append(&name, &bytes)).await
+        self.work(move |state| state.append(&name, &bytes)).await
     }
 
     /// Up to `length` bytes of a file from `offset` on; fewer at its end.
     pub async fn read(&self, name: String, offset: u64, length: usize) -> Result<Vec<u8>, StorageError> {
-        self.work(move |cabinet| cabinet.read(&name, offset, length)).await
+        self.work(move |state| state.read(&name, offset, length)).await
     }
 
     /// Removes a file, if it is there.
     pub async fn remove(&self, name: String) -> Result<(), StorageError> {
-        self.work(move |cabinet| cabinet.remove(&name)).await
+        self.work(move |state| state.remove(&name)).await
     }
 
     async fn work<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&mut Cabinet) -> Result<T, StorageError> + Send + 'static,
+        job: impl FnOnce(&mut State) -> Result<T, StorageError> + Send + 'static,
     ) -> Result<T, StorageError> {
         let (reply, answer) = oneshot::channel();
-        let job: Job = Box::new(move |cabinet| drop(reply.send(job(cabinet))));
+        let job: Job = Box::new(move |state| drop(reply.send(job(state))));
         let ended = || {
             let source = std::io::Error::other("its thread ended");
-            StorageError::new("use", Path::new("the folder of batches"), source)
+            StorageError::new("use", Path::new(FOLDER), source)
         };
         self.jobs.send(job).await.map_err(|_| ended())?;
         answer.await.map_err(|_| ended())?
     }
 }
 
-impl BatchThread {
-    /// Waits for the thread, which ends when every `BatchFiles` is dropped. Blocks.
+impl NotesThread {
+    /// Waits for the thread, which ends when `Notes` is dropped. Blocks.
     pub(crate) fn finish(self) {
         let _ = self.0.join();
     }
 }
 
 /// The files, as the thread has them.
-struct Cabinet {
+struct State {
     disk: Arc<dyn Disk>,
     folder: PathBuf,
     log_path: PathBuf,
@@ -157,7 +132,7 @@ struct Cabinet {
     sync: bool,
 }
 
-impl Cabinet {
+impl State {
     /// Removes what earlier starts left half done.
     fn clear(&mut self) -> Result<(), StorageError> {
         let failed = |source| StorageError::new("clear", &self.folder, source);
@@ -170,17 +145,17 @@ impl Cabinet {
         Ok(())
     }
 
-    fn note(&mut self, event: &BatchEvent) -> Result<(), StorageError> {
+    fn note(&mut self, note: &[u8]) -> Result<(), StorageError> {
         if let Some(lock) = &self.lock {
             lock.check()?;
         }
         let Some(log) = &mut self.log else {
-            self.begin(std::slice::from_ref(event))?;
+            self.begin(|bytes| notes::push(bytes, note))?;
             return self.raise();
         };
         let failed = |action, source| StorageError::new(action, &self.log_path, source);
         let mut bytes = Vec::new();
-        batches::push(&mut bytes, event);
+        notes::push(&mut bytes, note);
         log.write(&bytes).map_err(|source| failed("write", source))?;
         if self.sync {
             log.sync().map_err(|source| failed("sync", source))?;
@@ -192,13 +167,13 @@ impl Cabinet {
     /// Notes how far the log is durable.
     fn raise(&self) -> Result<(), StorageError> {
         let Some(lock) = &self.lock else { return Ok(()) };
-        lock.raise(|lengths| lengths.batches = Some(self.length))
+        lock.raise(|lengths| lengths.notes = Some(self.length))
     }
 
-    /// Makes the log, with its first events.
-    fn begin(&mut self, events: &[BatchEvent]) -> Result<(), StorageError> {
+    /// Makes the log, with the notes that `push` adds.
+    fn begin(&mut self, push: impl FnOnce(&mut Vec<u8>)) -> Result<(), StorageError> {
         let mut bytes = frames::header(KIND, self.of);
-        events.iter().for_each(|event| batches::push(&mut bytes, event));
+        push(&mut bytes);
         self.length = bytes.len() as u64;
         let log = disk::begin(&*self.disk, &self.log_path, &bytes, self.sync);
         self.log = Some(log.map_err(|source| StorageError::new("make", &self.log_path, source))?);

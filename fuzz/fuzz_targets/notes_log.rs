@@ -1,0 +1,15 @@
+//! Any bytes in place of a log of notes are read, ignored as torn, or refused; and notes that say anything of batches.
+#![no_main]
+
+mod framed;
+
+use libfuzzer_sys::fuzz_target;
+use synthmill::journal::notes_in;
+use synthmill::llm::{batch_ids, carry_batches};
+
+fuzz_target!(|payloads: Vec<&[u8]>| {
+    let _ = notes_in(&payloads.concat());
+    let notes = notes_in(&framed::log(b"SMBATCHS", &payloads)).unwrap_or_default();
+    let carried = carry_batches(&notes, &|item, _| item % 2 == 0);
+    let _ = batch_ids(&carried);
+});

@@ -1,0 +1,37 @@
+//! Sixteen bytes as text: the identity of a run in its manifest, the keys of questions where others see them.
+
+/// The bytes in hexadecimal.
+#[must_use]
+pub fn hex(bytes: &[u8; 16]) -> String {
+    let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
+/// The bytes that `hex` wrote.
+#[must_use]
+pub fn unhex(text: &str) -> Option<[u8; 16]> {
+    let mut bytes = [0; 16];
+    if text.len() != 32 || !text.is_ascii() {
+        return None;
+    }
+    for (index, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * index..2 * index + 2)?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn keys_are_written_and_read(key: [u8; 16], text: String) {
+            prop_assert_eq!(unhex(&hex(&key)), Some(key));
+            if let Some(key) = unhex(&text) {
+                prop_assert_eq!(hex(&key), text.to_lowercase());
+            }
+        }
+    }
+}
