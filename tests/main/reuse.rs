@@ -101,6 +101,14 @@ fn where_accept_has_what_it_wants_no_rejected_item_is_tried_again() {
     assert!(told.contains("nothing is changed") && told.contains("`accept`"), "{told}");
     assert_eq!(std::fs::read(out.join("manifest.json")).unwrap(), manifest);
     assert_eq!((outputs(&out), server.questions().len()), (lines, asked));
+
+    // With room for more, it is tried.
+    std::fs::write(&path, format!("accept: 40\n{yaml}")).unwrap();
+    synthmill(dir.path(), &["run", "p.yaml", "--out", "more"], 6);
+    let asked = server.questions().len();
+    let told = stderr(&synthmill(dir.path(), &["retry-rejected", "more"], 6));
+    assert!(told.contains("1 rejected items are made again"), "{told}");
+    assert_eq!(server.questions().len(), asked + 1);
 }
 
 #[test]

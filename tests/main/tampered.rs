@@ -52,6 +52,35 @@ fn a_complete_run_is_compared_before_there_is_nothing_to_do() {
 }
 
 #[test]
+fn what_accept_kept_is_the_same_after_a_repair() {
+    // Slow enough for several commits, each of which the byte may be in.
+    let server = answering(Duration::from_millis(40));
+    let dir = rows_folder(60, 4, &server.url);
+    let yaml = std::fs::read_to_string(dir.path().join("p.yaml")).unwrap();
+    std::fs::write(dir.path().join("p.yaml"), format!("accept: 30\n{yaml}")).unwrap();
+    synthmill(dir.path(), RUN, 0);
+    let out = dir.path().join("out");
+    let (whole, train) = (outputs(&out), out.join("train.jsonl"));
+    let ends: Vec<usize> = {
+        let bytes = std::fs::read(&train).unwrap();
+        bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at).collect()
+    };
+    for at in [0, ends[ends.len() / 2] - 4, ends[ends.len() - 1] - 4] {
+        let mut bytes = std::fs::read(&train).unwrap();
+        bytes[at] ^= 1;
+        std::fs::write(&train, bytes).unwrap();
+        let repaired = synthmill(dir.path(), &["repair", "out", "--json"], 0);
+        let repaired: serde_json::Value = serde_json::from_str(&stdout(&repaired)).unwrap();
+        let undone = |key: &str| repaired[key].as_array().unwrap().len();
+        assert!(undone("items") + undone("dependents") > 0, "{repaired}");
+        let asked = server.questions().len();
+        synthmill(dir.path(), RUN, 0);
+        assert_eq!(outputs(&out), whole, "byte {at}: {repaired}");
+        assert!(server.questions().len() - asked <= 4, "what was kept is not asked for again");
+    }
+}
+
+#[test]
 fn an_array_that_is_gone_is_made_again_and_one_that_was_changed_is_kept() {
     let dir = project();
     let run = [
