@@ -41,6 +41,8 @@ pub struct CheckContext<'a> {
     pub models: &'a BTreeMap<String, ModelConfig>,
     /// The pipeline's file.
     file: PathBuf,
+    /// The run directories that earlier pipelines of the same command are going to make.
+    coming: Vec<PathBuf>,
     /// JSON pointer to the body of the stage under check.
     stage: String,
     /// The fields that records have at this point, with what is known of their values; open where they may have
@@ -100,6 +102,7 @@ impl<'a> CheckContext<'a> {
             vars,
             models,
             file: PathBuf::new(),
+            coming: Vec::new(),
             stage: String::new(),
             record: Inside::default(),
             told: 0,
@@ -226,6 +229,11 @@ impl<'a> CheckContext<'a> {
     /// Says which file the pipeline is in.
     pub(super) fn stands_in(&mut self, file: &Path) {
         file.clone_into(&mut self.file);
+    }
+
+    /// Says which run directories earlier pipelines of the same command are going to make.
+    pub(super) fn comes_after(&mut self, coming: &[PathBuf]) {
+        coming.clone_into(&mut self.coming);
     }
 
     /// Goes on to the stage whose body is at the pointer `stage`; `some` says that some records go past it.

@@ -10,8 +10,10 @@ use std::path::Path;
 /// A file as a check found it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Input {
-    /// The BLAKE3 of the content, 32 hex digits.
+    /// What a run that reads it depends on, 32 hex digits: the BLAKE3 of the content, or of what a stage takes for it.
     pub hash: String,
+    /// The BLAKE3 of the content.
+    content: String,
     /// None where it could not be read.
     stamp: Option<Stamp>,
 }
@@ -38,9 +40,14 @@ impl Input {
             Ok((hasher.finalize().to_hex()[..32].to_owned(), stamp))
         };
         match hashed() {
-            Ok((hash, stamp)) => Self { hash, stamp: Some(stamp) },
-            Err(_) => Self { hash: "unreadable".to_owned(), stamp: None },
+            Ok((hash, stamp)) => Self { content: hash.clone(), hash, stamp: Some(stamp) },
+            Err(_) => Self { hash: "unreadable".to_owned(), content: String::new(), stamp: None },
         }
+    }
+
+    /// The same file, where something else than its bytes is what a run depends on.
+    pub(super) fn known_by(self, hash: &str) -> Self {
+        Self { hash: hash.to_owned(), ..self }
     }
 
     /// What is different about the file at `path` now; `None` where its content is as it was. Reads it only where
@@ -50,7 +57,7 @@ impl Input {
         let before = self.stamp?;
         let now = Path::new(path).metadata().ok().map(|metadata| Stamp::of(&metadata));
         let Some(now) = now else { return Some(format!("`{path}` is gone")) };
-        if now == before || Self::read(path).hash == self.hash {
+        if now == before || Self::read(path).content == self.content {
             return None;
         }
         Some(match now.length == before.length {

@@ -3,7 +3,7 @@
 //! The order: read (`tree`), put environment values and overrides in, check the shape of the head and of
 //! each stage (`head`, `declared`), check the file as a whole (`order`, `whole`), and only then make the plan.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::declared::{Declared, declare_stages};
 use super::environment::{self, Lookup};
@@ -24,6 +24,18 @@ pub(super) fn load(
     lookup: Lookup<'_>,
     table: &'static [StageType],
 ) -> Result<Plan, Problems> {
+    load_after(file, text, overrides, &[], lookup, table)
+}
+
+/// The same where earlier pipelines of the same command are going to make the run directories `coming`.
+pub(super) fn load_after(
+    file: &str,
+    text: &str,
+    overrides: &Overrides,
+    coming: &[PathBuf],
+    lookup: Lookup<'_>,
+    table: &'static [StageType],
+) -> Result<Plan, Problems> {
     let mut problems = Vec::new();
     let mut document =
         Document::parse(text, &mut problems).map_err(|problem| Problems::unreadable(file, text, *problem))?;
@@ -36,7 +48,8 @@ pub(super) fn load(
     let read_before = whole::read_vars(&document, &vars);
     let head = Head::read(&mut document, &around, &mut problems);
     let stages = declare_stages(&mut document, table, &around, &mut problems);
-    let file_and_reads = whole::Around { file: Path::new(file), vars: &vars, read_before: &read_before };
+    let file_and_reads =
+        whole::Around { file: Path::new(file), coming, vars: &vars, read_before: &read_before };
     let mut seen = whole::check(&document, &file_and_reads, &head, &stages, table, &mut problems);
     drop_consequences(&mut problems, unset);
     let mut warnings = std::mem::take(&mut seen.unused_vars);

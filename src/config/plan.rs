@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::input::Input;
-use super::load::load;
+use super::load::{load, load_after};
 use super::model::{Limits, ModelConfig};
 use super::names::{listed, nearest};
 use super::overrides::Overrides;
@@ -117,15 +117,16 @@ pub enum LoadError {
 impl Plan {
     /// Loads a pipeline file, with the command line's changes and the process's environment.
     pub fn load(path: &Path, overrides: &Overrides) -> Result<Self, LoadError> {
+        Self::load_after(path, overrides, &[])
+    }
+
+    /// The same for a pipeline that is run after others, which are going to make the run directories `coming`: what it
+    /// reads of them is not looked at yet.
+    pub fn load_after(path: &Path, overrides: &Overrides, coming: &[PathBuf]) -> Result<Self, LoadError> {
+        let text = text_of(path)?;
+        let lookup = |name: &str| std::env::var(name).ok();
         let file = path.display().to_string();
-        let text = text_file::read_at_most(path, LARGEST_PIPELINE).map_err(|error| {
-            let near = match error.hint() {
-                Some(hint) => format!("; {hint}"),
-                None => near_files(path),
-            };
-            LoadError::Read { path: file.clone(), source: error.into(), near }
-        })?;
-        Self::load_text(&file, &text, overrides).map_err(LoadError::Problems)
+        load_after(&file, &text, overrides, coming, &lookup, STAGES).map_err(LoadError::Problems)
     }
 
     /// Loads a pipeline from a text; `file` names it in messages.
@@ -224,6 +225,17 @@ fn write_out_bodies(stages: &mut [Value]) {
             write_out_bodies(inner);
         }
     }
+}
+
+/// The text of a pipeline file.
+pub fn text_of(path: &Path) -> Result<String, LoadError> {
+    text_file::read_at_most(path, LARGEST_PIPELINE).map_err(|error| {
+        let near = match error.hint() {
+            Some(hint) => format!("; {hint}"),
+            None => near_files(path),
+        };
+        LoadError::Read { path: path.display().to_string(), source: error.into(), near }
+    })
 }
 
 /// The pipelines there are, for a path that leads nowhere.

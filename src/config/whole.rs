@@ -5,7 +5,7 @@
 //! at in `order`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -45,6 +45,8 @@ pub(super) struct Seen {
 pub(super) struct Around<'a> {
     /// The pipeline's file.
     pub(super) file: &'a Path,
+    /// The run directories that earlier pipelines of the same command are going to make.
+    pub(super) coming: &'a [PathBuf],
     /// Its variables, overrides applied.
     pub(super) vars: &'a Map<String, Value>,
     /// The variables that were read before numbers were put in.
@@ -64,6 +66,7 @@ pub(super) fn check(
     let misplaced = check_order(document, stages, table, problems);
     let mut context = CheckContext::new(vars, &head.models);
     context.stands_in(around.file);
+    context.comes_after(around.coming);
     context.accepts(head.pipeline.as_ref().is_some_and(|pipeline| pipeline.accept.is_some()));
     let mut walk = Walk { misplaced, fields: BTreeMap::new() };
     walk.stages(stages, &mut context);

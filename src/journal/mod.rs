@@ -5,9 +5,9 @@
 //! goes on. `writer` is the thread that writes outputs and then the commit record that names them; `answer_log` is
 //! the thread that writes what the model said, before it is passed on; `note_log` keeps notes of whoever works beside
 //! the questions. `commits`, `answers` and `notes` are the formats of the three logs, all made of `frames`, and
-//! `decision` is what gates left in the first. `reuse` finds answers of another run; `repair` undoes commits so that
-//! their items are made again, with their `dependents`, through `rewrite`; `manifest` says what run this is; `disk` is
-//! the trait that all file access goes through, so that tests can make it fail.
+//! `decision` is what gates left in the first. `reuse` finds answers of another run, `complete_run` its lines;
+//! `repair` undoes commits so that their items are made again, with their `dependents`, through `rewrite`; `manifest`
+//! says what run this is; `disk` is the trait that all file access goes through, so that tests can make it fail.
 //!
 //! Answers, notes and decisions are bytes here: what they mean is known to those who made them. Which item ends how is
 //! decided in `engine::ledger`.
@@ -17,6 +17,7 @@ mod answers;
 mod array;
 mod aside;
 mod commits;
+mod complete_run;
 mod content;
 mod decision;
 mod dependents;
@@ -44,6 +45,7 @@ pub use answer_log::{Answers, AnswersThread};
 pub use answers::{Key, Names};
 pub use array::write_array;
 pub use commits::{GateKeys, Outcome, Spent};
+pub use complete_run::{CompleteRun, IncompleteRun, ItemLines, LinePlace};
 pub use decision::{Decision, LostTo};
 pub use directory::{Opened, RunDirectory, Wanted};
 pub use frames::LogError;

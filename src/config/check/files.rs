@@ -74,6 +74,18 @@ impl CheckContext<'_> {
         self.inputs.insert(path.to_owned(), Input::read(path));
     }
 
+    /// The same of a file of which the stage takes something else for its content, of this hash.
+    pub fn depends_on_as(&mut self, path: &str, hash: &str) {
+        self.inputs.insert(path.to_owned(), Input::read(path).known_by(hash));
+    }
+
+    /// Whether an earlier pipeline of the same command is going to make the run in this folder.
+    #[must_use]
+    pub fn is_coming(&self, folder: &Path) -> bool {
+        let whole = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        self.coming.iter().any(|coming| whole(coming) == whole(folder))
+    }
+
     /// Claims a file of the run directory; reports at `at` when the path leaves the directory, is one of
     /// the run's own files, or another stage writes it.
     pub fn output(&mut self, at: &str, path: &str) {

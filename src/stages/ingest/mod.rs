@@ -1,40 +1,51 @@
-//! `ingest`: reads documents and rows, in the order of their paths.
+//! `ingest`: reads documents and rows, in the order of their paths, or what another run wrote.
 //!
 //! First in the pipeline. Here are the options, the list of files and the fields of the records; `files`
 //! finds what globs match (`walk` goes through folders, `selection` counts what no path takes), `document` decodes one text
-//! file, `rows` streams JSONL and CSV. What cannot be read is a source failure that names the file or row, and the run
+//! file, `rows` streams JSONL and CSV, `run` the lines of another run; `units` goes through the files. What cannot be read is a source failure that names the file or row, and the run
 //! goes on. Cutting is left to `section`.
 
 mod document;
 mod fields;
 mod files;
 pub(in crate::stages) mod rows;
+mod run;
 mod selection;
+mod units;
 mod walk;
 
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
 
 use self::fields::{tell_fields, tell_origin};
-use self::files::Found;
 use self::rows::Rows;
 use self::selection::Selection;
+use self::units::Files;
 use super::{Describe, Role};
 use crate::config::{CheckContext, FieldType};
-use crate::record::Record;
-use crate::stage::{BuildContext, BuildError, Declare, LeftOut, Made, Part, Source, SourceFailure, Unit};
+use crate::journal::ItemLines;
+use crate::stage::{BuildContext, BuildError, Declare, Made, Part};
 
-/// Reads Markdown and text files as documents, JSONL and CSV files as rows.
+/// Reads Markdown and text files as documents, JSONL and CSV files as rows, or what another run wrote.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Ingest {
     /// Files or globs (`**` is any depth of folders), relative to the working directory; may name `vars`. A
     /// file matched twice, or found through a link too, is read once. What lies where a glob looks and is not
     /// read is counted and told; hidden files and folders are not looked at.
+    #[serde(default)]
     pub paths: Vec<String>,
+    /// In place of `paths`: the directory of a complete run. What it wrote to one of its sinks is read, a record a line,
+    /// in the order of its items, whatever the order in the file. What these lines say is part of what this run depends
+    /// on, so it does not go on with others.
+    #[serde(default)]
+    pub run: Option<String>,
+    /// With `run`: the id of the sink. Without it the run's only one is meant.
+    #[serde(default)]
+    pub sink: Option<String>,
     /// Names of folders that `**` does not go into, unless the path names them; with any given, folders that
     /// a cache (`CACHEDIR.TAG`, as in Cargo's `target`) or a Python environment (`pyvenv.cfg`) marks are passed over too. `[]` for
     /// none. `.gitignore` is not heeded: data often stands in it.
@@ -50,6 +61,9 @@ pub(super) struct Ingest {
     /// A larger document is a source failure. Rows may be of any number.
     #[serde(default = "limit_bytes")]
     pub limit_bytes: u64,
+    /// Where the lines of `run` stand, as the check found them: the whole file is read for it.
+    #[serde(skip)]
+    lines: OnceLock<Arc<ItemLines>>,
 }
 
 /// How a file is read.
@@ -94,13 +108,13 @@ impl IngestFormat {
 impl Describe for Ingest {
     const NAME: &'static str = "ingest";
     const ROLE: Role = Role::Source;
-    const PURPOSE: &'static str = "Reads Markdown and text files as documents, JSONL and CSV files as rows, in the order of their paths.";
+    const PURPOSE: &'static str = "Reads Markdown and text files as documents, JSONL and CSV files as rows, in the order of their paths, or what another run wrote.";
     const MAKES: &'static [Made] = &[
         Made::new("text", FieldType::text, "The text of a document."),
         Made::new(
             "COLUMN",
             FieldType::any,
-            "Each key of a row of JSON lines, each column of a CSV file, whose values are always texts.",
+            "Each key of a row of JSON lines or of a run's line, each column of a CSV file, whose values are always texts.",
         ),
         Made::new(
             "source.path",
@@ -109,7 +123,11 @@ impl Describe for Ingest {
         ),
         Made::new("source.name", FieldType::text, "The file's name."),
         Made::new("source.stem", FieldType::text, "The file's name without its ending."),
-        Made::new("source.row", FieldType::integer, "The number of a row in its file."),
+        Made::new(
+            "source.row",
+            FieldType::integer,
+            "The number of a row in its file, or of a run's line in the order of its items.",
+        ),
         Made::new(
             "group",
             FieldType::texts,
@@ -128,8 +146,19 @@ stages:
 
 impl Declare for Ingest {
     fn check(&self, context: &mut CheckContext<'_>) {
+        if let Some(given) = &self.run {
+            return run::check(self, context, given);
+        }
+        if self.sink.is_some() {
+            context
+                .problem("/sink", "`sink` is of a run, and there is no `run`")
+                .on_key()
+                .expected("`run`, the directory of a complete run, beside it");
+        }
         if self.paths.is_empty() {
-            context.problem("/paths", "`paths` is empty").expected("at least one file or glob");
+            context
+                .problem("", "`ingest` has nothing to read")
+                .expected("`paths`, at least one file or glob; or `run`, the directory of a complete run");
         }
         if self.limit_bytes == 0 {
             context.problem("/limit_bytes", "`limit_bytes` is 0").expected("at least 1");
@@ -149,6 +178,9 @@ impl Declare for Ingest {
     }
 
     fn build(&self, context: &BuildContext) -> Result<Part, BuildError> {
+        if let Some(given) = &self.run {
+            return run::build(self, context, given);
+        }
         let mut selection = Selection::default();
         for path in &self.paths {
             let pattern = context.render(path)?;
@@ -260,132 +292,6 @@ fn delimiter(given: Option<char>, path: &str) -> u8 {
         None if path.to_lowercase().ends_with(".tsv") => rows::TAB,
         None => rows::COMMA,
     }
-}
-
-/// The running part: the files still to be read, and the rows of the one that is open.
-struct Files {
-    waiting: std::vec::IntoIter<Found>,
-    config: Ingest,
-    open: Option<(String, Rows)>,
-    units: Option<u64>,
-    left_out: LeftOut,
-}
-
-impl Files {
-    fn new(mut selection: Selection, config: Ingest) -> Self {
-        let left_out = selection.left_out();
-        let found = selection.found;
-        let is_rows = |found: &Found| {
-            found.as_ref().is_ok_and(|path| {
-                matches!(config.format.of(path), Some(IngestFormat::Jsonl | IngestFormat::Csv))
-            })
-        };
-        let units = if found.iter().any(is_rows) { None } else { Some(found.len() as u64) };
-        Self { waiting: found.into_iter(), config, open: None, units, left_out }
-    }
-
-    /// The next row of the open file.
-    fn row(&mut self) -> Option<Result<Unit, SourceFailure>> {
-        let (path, rows) = self.open.as_mut()?;
-        let Some((number, row)) = rows.next() else {
-            self.open = None;
-            return None;
-        };
-        let name = format!("{path}:{number}");
-        Some(match row {
-            Ok(fields) => {
-                let mut record = Record::new(fields);
-                if !record.fields.contains_key("source") {
-                    let mut source = source(path);
-                    source.insert("row".to_owned(), number.into());
-                    record.set("source", source);
-                }
-                if !record.fields.contains_key("group") {
-                    record.set("group", json!([name]));
-                }
-                Ok(Unit { name, records: vec![record] })
-            }
-            Err(message) => Err(SourceFailure { unit: name, message }),
-        })
-    }
-
-    /// Reads a document, or opens a file of rows and gives none.
-    fn file(&mut self, path: String) -> Option<Result<Unit, SourceFailure>> {
-        let rows = match self.config.format.of(&path) {
-            Some(IngestFormat::Jsonl) => rows::jsonl(&path),
-            Some(IngestFormat::Csv) => self.config.delimited(&path),
-            Some(_) => {
-                let text = document::read(&path, self.config.limit_bytes);
-                return Some(match text {
-                    Ok(text) => Ok(document_unit(path, text)),
-                    Err(message) => Err(SourceFailure { unit: path, message }),
-                });
-            }
-            None => Err("its ending does not say how to read it".to_owned()),
-        };
-        match rows {
-            Ok(rows) => {
-                self.open = Some((path, rows));
-                None
-            }
-            Err(message) => Some(Err(SourceFailure { unit: path, message })),
-        }
-    }
-}
-
-impl Source for Files {
-    fn files(&self) -> Vec<String> {
-        self.waiting.as_slice().iter().filter_map(|found| found.as_ref().ok().cloned()).collect()
-    }
-
-    fn next(&mut self) -> Option<Result<Unit, SourceFailure>> {
-        loop {
-            if let Some(row) = self.row() {
-                return Some(row);
-            }
-            let path = match self.waiting.next()? {
-                Ok(path) => path,
-                Err(failure) => return Some(Err(failure)),
-            };
-            if let Some(unit) = self.file(path) {
-                return Some(unit);
-            }
-        }
-    }
-
-    fn units(&self) -> Option<u64> {
-        self.units
-    }
-
-    fn left_out(&self) -> Option<LeftOut> {
-        Some(self.left_out.clone())
-    }
-
-    fn skip_units(&mut self, units: u64) -> u64 {
-        // Known only where every file is one document: a file of rows has as many units as rows.
-        match self.units {
-            Some(_) => (0..units).take_while(|_| self.waiting.next().is_some()).count() as u64,
-            None => 0,
-        }
-    }
-}
-
-fn document_unit(path: String, text: String) -> Unit {
-    let mut record = Record::default();
-    record.set("source", source(&path));
-    record.set("group", json!([path]));
-    record.set("text", text);
-    Unit { name: path, records: vec![record] }
-}
-
-fn source(path: &str) -> Map<String, Value> {
-    let part = |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
-    let file = Path::new(path);
-    Map::from_iter([
-        ("path".to_owned(), path.into()),
-        ("name".to_owned(), part(file.file_name()).into()),
-        ("stem".to_owned(), part(file.file_stem()).into()),
-    ])
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Tests of `ingest` as a whole: files in a folder, units out.
 
+use serde_json::{Map, Value, json};
+
 use super::*;
 
 /// The units of a folder with these files: each record, or the failure as text; `@` stands for the folder.

@@ -27,6 +27,15 @@ pub(in crate::stages) fn jsonl(path: &str) -> Result<Rows, String> {
     Ok(Box::new(Told { lines, path: path.to_owned(), told: false }))
 }
 
+/// The fields of one line that a run wrote.
+pub(in crate::stages) fn json_line(line: &[u8]) -> Result<Fields, String> {
+    let fields = object(line.trim_ascii_end())?;
+    if numbers::has_float(&fields) {
+        numbers::check(&String::from_utf8_lossy(line))?;
+    }
+    Ok(fields)
+}
+
 /// The rows, with one warning for the file where decimal numbers have more digits than are kept.
 struct Told<R> {
     lines: JsonLines<R>,

@@ -8,10 +8,10 @@ mod quotes;
 use serde_json::{Map, Value};
 
 pub(in crate::stages) use delimited::{COMMA, TAB, csv, delimited};
-pub(in crate::stages) use json_lines::jsonl;
+pub(in crate::stages) use json_lines::{json_line, jsonl};
 
 /// A longer line of JSON or row of CSV is refused.
-const ROW_LIMIT: u64 = 64 * 1024 * 1024;
+pub(in crate::stages) const ROW_LIMIT: u64 = 64 * 1024 * 1024;
 
 /// The fields of one row.
 pub(in crate::stages) type Fields = Map<String, Value>;

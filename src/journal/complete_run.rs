@@ -1,0 +1,338 @@
+//! What a complete run wrote to one of its outputs, in the order of its items: for a run that reads another.
+//!
+//! Lines stand in a file in the order in which their items ended, which no two runs need to share. The commit logs say
+//! which item each line belongs to, so the lines can be had by item. The whole file is read once, to find the lines and to
+//! hold them against the checksums; what stays in memory is the place of each. Changes nothing. What stands in a line is
+//! left to who reads it.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use super::commits::{Group, KIND, Stable};
+use super::disk::{Disk, RealDisk};
+use super::frames::{self, HEADER};
+use super::manifest::{Manifest, RunState};
+use super::open_error::OpenError;
+use super::recover::{self, commits_path};
+use super::writer::{SINKS, StorageError};
+
+/// A run whose every item has ended, and that nobody works on.
+#[derive(Debug)]
+pub struct CompleteRun {
+    root: PathBuf,
+    manifest: Manifest,
+}
+
+/// The lines of one output, by item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ItemLines {
+    /// The output's file.
+    pub path: PathBuf,
+    /// The places of the lines, in the order of their items; those of one item as they were written.
+    pub places: Vec<LinePlace>,
+    /// BLAKE3 over the lines in that order, 32 hex digits: what was made, whatever the order in the file.
+    pub hash: String,
+}
+
+/// Where a line stands in its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LinePlace {
+    /// The first byte.
+    pub offset: u64,
+    /// Bytes, with the line end.
+    pub length: u32,
+}
+
+/// Why a run cannot be read by another.
+#[derive(Debug, thiserror::Error)]
+pub enum IncompleteRun {
+    /// The folder holds no run.
+    #[error("`{0}` holds no run")]
+    NoRun(PathBuf),
+    /// A process works on it.
+    #[error("the run in `{0}` is being worked on by another process")]
+    Running(PathBuf),
+    /// It was stopped or killed before its end.
+    #[error("the run in `{path}` is not complete: {state}, {items} items are done")]
+    Unfinished {
+        /// The run directory.
+        path: PathBuf,
+        /// How far it has come.
+        state: &'static str,
+        /// Items that have ended.
+        items: u64,
+    },
+    /// It is complete, and what it holds is not what it wrote.
+    #[error("the run in `{path}` is damaged: {}", .found.join("; "))]
+    Damaged {
+        /// The run directory.
+        path: PathBuf,
+        /// What does not hold, a line each.
+        found: Vec<String>,
+    },
+    /// It cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] OpenError),
+}
+
+impl From<StorageError> for IncompleteRun {
+    fn from(error: StorageError) -> Self {
+        Self::Unreadable(error.into())
+    }
+}
+
+impl IncompleteRun {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoRun(_) => Some("run the pipeline that makes it first".to_owned()),
+            Self::Running(_) => Some("wait until it has ended".to_owned()),
+            Self::Unfinished { .. } => Some("the command that began it goes on with it".to_owned()),
+            Self::Damaged { path, .. } => {
+                Some(format!("`synthmill repair {}` takes out what does not hold", path.display()))
+            }
+            Self::Unreadable(_) => None,
+        }
+    }
+}
+
+impl CompleteRun {
+    /// Looks at the run in `root`.
+    pub fn open(root: &Path) -> Result<Self, IncompleteRun> {
+        let Some(found) = recover::inspect(root)? else { return Err(IncompleteRun::NoRun(root.to_owned())) };
+        let path = root.to_owned();
+        if found.running {
+            return Err(IncompleteRun::Running(path));
+        }
+        let manifest = found.manifest;
+        let state = match manifest.state {
+            RunState::Finished if manifest.retrying => "rejected items are to be made again",
+            RunState::Finished if manifest.rewriting => "a repair was interrupted",
+            RunState::Finished => "",
+            RunState::Interrupted => "interrupted",
+            RunState::Running => "killed",
+        };
+        if !state.is_empty() {
+            let items = found.done.ok + found.done.dropped + found.done.rejected;
+            return Err(IncompleteRun::Unfinished { path, state, items });
+        }
+        if !found.contradictions.is_empty() {
+            return Err(IncompleteRun::Damaged { path, found: found.contradictions });
+        }
+        Ok(Self { root: path, manifest })
+    }
+
+    /// What run it is.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The files of the run's sinks, relative to its directory, in the order of the sinks.
+    #[must_use]
+    pub fn sinks(&self) -> &[String] {
+        self.manifest.files.get(SINKS..).unwrap_or_default()
+    }
+
+    /// The file of one sink, by its place in `sinks`.
+    #[must_use]
+    pub fn path(&self, sink: usize) -> PathBuf {
+        self.root.join(self.sinks().get(sink).map_or("", String::as_str))
+    }
+
+    /// Finds the lines of one sink, by its place in `sinks`, and holds every byte against the checksums. Blocks, for as
+    /// long as it takes to read the file.
+    pub fn lines(&self, sink: usize) -> Result<ItemLines, IncompleteRun> {
+        let path = self.path(sink);
+        let mut found = Found::default();
+        let mut lines =
+            match RealDisk.length(&path).map_err(|source| StorageError::new("look at", &path, source))? {
+                Some(_) => Some(LineReader::open(&path)?),
+                None => None,
+            };
+        for generation in self.manifest.first_generation..=self.manifest.generation {
+            let log_path = commits_path(&self.root, generation);
+            let Some(log) = recover::read(&RealDisk, &log_path)? else { continue };
+            let mut whole = Ok(true);
+            let read = frames::check_header(&log, KIND).and_then(|header| match header {
+                Some(_) => frames::each(&log, HEADER, |_, payload| {
+                    if let (Ok(true), Some(group)) = (&whole, Group::read(payload)) {
+                        whole = found.take(&group, SINKS + sink, lines.as_mut());
+                    }
+                }),
+                None => Ok(0),
+            });
+            read.map_err(|source| OpenError::Log { path: log_path, source })?;
+            if !whole? {
+                let what = format!("`{}` is not what was committed", path.display());
+                return Err(IncompleteRun::Damaged { path: self.root.clone(), found: vec![what] });
+            }
+        }
+        Ok(found.in_order(path))
+    }
+}
+
+/// The lines of the groups so far.
+#[derive(Default)]
+struct Found {
+    /// Item, its first line in `places`, how many lines it has, and their hash.
+    items: Vec<(u64, usize, u32, [u8; 16])>,
+    places: Vec<LinePlace>,
+}
+
+impl Found {
+    /// Adds the lines of a group; whether they are what was committed.
+    fn take(
+        &mut self,
+        group: &Group,
+        file: usize,
+        lines: Option<&mut LineReader>,
+    ) -> Result<bool, StorageError> {
+        let Some((_, stable)) = group.files.get(file) else { return Ok(false) };
+        let Some(lines) = lines else { return Ok(stable.offset == 0) };
+        for (index, (item, _)) in group.items.iter().enumerate() {
+            let count = group.lines_of(index).get(file).copied().unwrap_or_default();
+            if count == 0 {
+                continue;
+            }
+            let first = self.places.len();
+            let mut hasher = blake3::Hasher::new();
+            for _ in 0..count {
+                let Some(place) = lines.next(stable.offset)? else { return Ok(false) };
+                hasher.update(&lines.line);
+                self.places.push(place);
+            }
+            let mut hash = [0; 16];
+            hash.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+            self.items.push((*item, first, count, hash));
+        }
+        Ok(lines.seen == *stable)
+    }
+
+    fn in_order(mut self, path: PathBuf) -> ItemLines {
+        self.items.sort_unstable_by_key(|(item, ..)| *item);
+        let mut hasher = blake3::Hasher::new();
+        let mut places = Vec::with_capacity(self.places.len());
+        for (_, first, count, hash) in &self.items {
+            hasher.update(hash);
+            places.extend(self.places.iter().skip(*first).take(*count as usize));
+        }
+        ItemLines { path, places, hash: hasher.finalize().to_hex()[..32].to_owned() }
+    }
+}
+
+/// A file read line by line, with the checksum of what has been read.
+struct LineReader {
+    path: PathBuf,
+    reader: BufReader<Box<dyn std::io::Read + Send>>,
+    line: Vec<u8>,
+    seen: Stable,
+}
+
+impl LineReader {
+    fn open(path: &Path) -> Result<Self, StorageError> {
+        let file = RealDisk.read(path).map_err(|source| StorageError::new("open", path, source))?;
+        let reader = BufReader::with_capacity(1 << 18, file);
+        Ok(Self { path: path.to_owned(), reader, line: Vec::new(), seen: Stable::default() })
+    }
+
+    /// Reads the next line into `line`; none where the file or the bytes up to `end` hold no further one.
+    fn next(&mut self, end: u64) -> Result<Option<LinePlace>, StorageError> {
+        self.line.clear();
+        let left = end.saturating_sub(self.seen.offset);
+        let mut bounded = std::io::Read::take(&mut self.reader, left);
+        let read = bounded.read_until(b'\n', &mut self.line);
+        read.map_err(|source| StorageError::new("read", &self.path, source))?;
+        let offset = self.seen.offset;
+        let Some(length) = u32::try_from(self.line.len()).ok().filter(|_| self.line.ends_with(b"\n")) else {
+            return Ok(None);
+        };
+        let mut crc = crc32fast::Hasher::new_with_initial_len(self.seen.crc, offset);
+        crc.update(&self.line);
+        self.seen =
+            Stable { offset: offset + u64::from(length), lines: self.seen.lines + 1, crc: crc.finalize() };
+        Ok(Some(LinePlace { offset, length }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::commits::Outcome;
+
+    /// Groups of items, each with its lines, as they are in a file and in the log.
+    fn written(groups: &[&[(u64, &[&str])]]) -> (Vec<u8>, Vec<Group>) {
+        let (mut bytes, mut committed) = (Vec::new(), Vec::new());
+        let mut stable = Stable::default();
+        for items in groups {
+            let from = stable.offset;
+            let mut group = Group::default();
+            for (item, lines) in *items {
+                group.items.push((*item, Outcome::Ok));
+                group.lines.push(lines.len() as u32);
+                for line in *lines {
+                    bytes.extend_from_slice(line.as_bytes());
+                    bytes.push(b'\n');
+                    stable.lines += 1;
+                }
+            }
+            stable.offset = bytes.len() as u64;
+            stable.crc = crc32fast::hash(&bytes);
+            group.files.push((from, stable));
+            committed.push(group);
+        }
+        (bytes, committed)
+    }
+
+    /// The lines of the file by item, and their hash; none where they are not what was committed.
+    fn read(bytes: &[u8], groups: &[Group]) -> Option<(Vec<String>, String)> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lines");
+        RealDisk.append(&path).unwrap().write(bytes).unwrap();
+        let mut lines = LineReader::open(&path).unwrap();
+        let mut found = Found::default();
+        for group in groups {
+            if !found.take(group, 0, Some(&mut lines)).unwrap() {
+                return None;
+            }
+        }
+        let found = found.in_order(path);
+        let line = |place: &LinePlace| {
+            let from = place.offset as usize;
+            String::from_utf8(bytes[from..from + place.length as usize].to_vec())
+                .unwrap()
+                .trim_end()
+                .to_owned()
+        };
+        Some((found.places.iter().map(line).collect(), found.hash))
+    }
+
+    #[test]
+    fn lines_come_by_item_and_their_hash_knows_no_order_in_the_file() {
+        let (bytes, groups) = written(&[&[(3, &["d"]), (0, &["a", "b"])], &[(2, &[]), (1, &["c"])]]);
+        let (lines, hash) = read(&bytes, &groups).unwrap();
+        assert_eq!(lines, ["a", "b", "c", "d"]);
+        let (other, groups) = written(&[&[(0, &["a", "b"]), (1, &["c"]), (2, &[]), (3, &["d"])]]);
+        assert_ne!(bytes, other);
+        assert_eq!(read(&other, &groups).unwrap(), (lines, hash.clone()));
+        let (changed, groups) = written(&[&[(0, &["a", "b"]), (1, &["c"]), (2, &[]), (3, &["e"])]]);
+        assert_ne!(read(&changed, &groups).unwrap().1, hash);
+        let (swapped, groups) = written(&[&[(0, &["a", "b"]), (1, &["d"]), (2, &[]), (3, &["c"])]]);
+        assert_ne!(read(&swapped, &groups).unwrap().1, hash);
+    }
+
+    #[test]
+    fn a_byte_that_is_not_what_was_committed_is_noticed() {
+        let (bytes, groups) = written(&[&[(1, &["one", "two"])], &[(0, &["three"])]]);
+        for at in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1;
+            assert_eq!(read(&changed, &groups), None, "byte {at}");
+            assert_eq!(read(&bytes[..at], &groups), None, "cut at {at}");
+        }
+        let mut longer = bytes.clone();
+        longer.extend_from_slice(b"not committed\n");
+        assert_eq!(read(&longer, &groups), read(&bytes, &groups));
+    }
+}

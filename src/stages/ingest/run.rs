@@ -1,0 +1,192 @@
+//! Rows of another run: what it wrote to one of its sinks, in the order of its items.
+//!
+//! The journal says where the lines stand (`journal::CompleteRun`); here they are found by the sink's id, and read one
+//! by one. The hash of all of them is part of what this run depends on.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::fields::{tell_fields, tell_origin};
+use super::rows::{Fields, ROW_LIMIT, json_line};
+use super::units::row_unit;
+use super::{Ingest, IngestFormat};
+use crate::config::{CheckContext, nearest};
+use crate::journal::{CompleteRun, IncompleteRun, ItemLines};
+use crate::stage::{BuildContext, BuildError, Part, Source, SourceFailure, Unit};
+use crate::stages::{Role, find};
+
+/// The part of the manifest's fingerprint that names the stages, each `ID: TYPE`.
+const ORDER: &str = "order of stages";
+
+/// Why a sink's lines cannot be had, and the option that this lies with.
+struct Wrong {
+    at: &'static str,
+    message: String,
+    expected: Option<String>,
+    hint: Option<String>,
+}
+
+impl From<IncompleteRun> for Wrong {
+    fn from(error: IncompleteRun) -> Self {
+        Self { at: "/run", message: error.to_string(), expected: None, hint: error.hint() }
+    }
+}
+
+/// Reports what is wrong with the run named by `given`, and tells the fields of its records.
+pub(super) fn check(ingest: &Ingest, context: &mut CheckContext<'_>, given: &str) {
+    for (option, is_given) in [
+        ("paths", !ingest.paths.is_empty()),
+        ("format", ingest.format != IngestFormat::Auto),
+        ("delimiter", ingest.delimiter.is_some()),
+    ] {
+        if is_given {
+            let message = format!("`{option}` is for files, and `run` names a run");
+            context.problem(&format!("/{option}"), message).on_key().expected("either `paths` or `run`");
+        }
+    }
+    let Some(folder) = context.render("/run", given) else { return };
+    if context.is_coming(Path::new(&folder)) {
+        // A pipeline before this one makes it; what its records hold shows when that has run.
+        context.opens();
+        tell_origin(context, true);
+        return;
+    }
+    match lines(Path::new(&folder), ingest.sink.as_deref()) {
+        Ok(lines) => {
+            let lines = Arc::new(lines);
+            let path = lines.path.display().to_string();
+            context.depends_on_as(&path, &lines.hash);
+            match Lines::open(&path, &lines) {
+                Ok(rows) => {
+                    if let Some((row, message)) = tell_fields(context, Box::new(rows), false) {
+                        context.warning("/run", format!("`{path}:{row}` cannot be read: {message}"));
+                    }
+                }
+                Err(error) => drop(context.problem("/run", format!("cannot read `{path}`: {error}"))),
+            }
+            // Whether it was set before does not matter: it would hold the same.
+            let _ = ingest.lines.set(lines);
+        }
+        Err(wrong) => {
+            let problem = context.problem(wrong.at, wrong.message);
+            (problem.expected, problem.hint) = (wrong.expected, wrong.hint);
+        }
+    }
+}
+
+/// The source of the lines of the run named by `given`.
+pub(super) fn build(ingest: &Ingest, context: &BuildContext, given: &str) -> Result<Part, BuildError> {
+    let lines = match ingest.lines.get() {
+        Some(lines) => Arc::clone(lines),
+        None => {
+            let folder = PathBuf::from(context.render(given)?);
+            let found = lines(&folder, ingest.sink.as_deref());
+            Arc::new(found.map_err(|wrong| BuildError::Other(wrong.message))?)
+        }
+    };
+    let path = lines.path.display().to_string();
+    let rows =
+        Lines::open(&path, &lines).map_err(|source| BuildError::Read { path: path.clone(), source })?;
+    Ok(Part::Source(Box::new(Rows { path, rows })))
+}
+
+/// The lines of the sink of this id, or of the only one.
+fn lines(folder: &Path, sink: Option<&str>) -> Result<ItemLines, Wrong> {
+    let run = CompleteRun::open(folder)?;
+    let ids = sink_ids(&run);
+    let index = match sink {
+        Some(id) => ids.iter().position(|known| known == id),
+        None => (ids.len() == 1).then_some(0),
+    };
+    let Some(index) = index.filter(|_| ids.len() == run.sinks().len()) else {
+        return Err(no_sink(folder, sink, &ids));
+    };
+    Ok(run.lines(index)?)
+}
+
+fn no_sink(folder: &Path, sink: Option<&str>, ids: &[String]) -> Wrong {
+    let folder = folder.display();
+    let known: Vec<String> = ids.iter().map(|id| format!("`{id}`")).collect();
+    let hint = sink.and_then(|id| nearest(id, ids.iter().map(String::as_str)));
+    Wrong {
+        at: if sink.is_some() { "/sink" } else { "/run" },
+        message: match sink {
+            Some(id) => format!("the run in `{folder}` has no sink `{id}`"),
+            None => format!("the run in `{folder}` has several sinks, and `sink` does not say which"),
+        },
+        expected: Some(format!("one of {}", known.join(", "))),
+        hint: match sink {
+            Some(_) => hint.map(|near| format!("did you mean `{near}`?")),
+            None => ids.first().map(|id| format!("write `sink: {id}`, for instance")),
+        },
+    }
+}
+
+/// The ids of a run's sinks, in the order of their files.
+fn sink_ids(run: &CompleteRun) -> Vec<String> {
+    let order = run.manifest().fingerprint.get(ORDER).and_then(serde_json::Value::as_array);
+    let named = order.into_iter().flatten().filter_map(|stage| stage.as_str()?.rsplit_once(": "));
+    let sinks = named.filter(|(_, kind)| find(kind).is_some_and(|kind| kind.role == Role::Sink));
+    sinks.map(|(id, _)| id.to_owned()).collect()
+}
+
+/// The lines of a sink, each with its number in the order of items, from 1.
+struct Lines {
+    /// None where there is no line, and so perhaps no file.
+    file: Option<File>,
+    lines: Arc<ItemLines>,
+    next: usize,
+}
+
+impl Lines {
+    fn open(path: &str, lines: &Arc<ItemLines>) -> std::io::Result<Self> {
+        let file = if lines.places.is_empty() { None } else { Some(File::open(path)?) };
+        Ok(Self { file, lines: Arc::clone(lines), next: 0 })
+    }
+}
+
+impl Iterator for Lines {
+    type Item = (u64, Result<Fields, String>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (file, place) = (self.file.as_ref()?, self.lines.places.get(self.next)?);
+        self.next += 1;
+        let number = self.next as u64;
+        if u64::from(place.length) > ROW_LIMIT {
+            return Some((number, Err(format!("the line is longer than {ROW_LIMIT} bytes"))));
+        }
+        let mut line = vec![0; place.length as usize];
+        let read = file.read_exact_at(&mut line, place.offset).map_err(|error| error.to_string());
+        Some((number, read.and_then(|()| json_line(&line))))
+    }
+}
+
+/// The running part: one line after the other.
+struct Rows {
+    path: String,
+    rows: Lines,
+}
+
+impl Source for Rows {
+    fn next(&mut self) -> Option<Result<Unit, SourceFailure>> {
+        let (number, row) = self.rows.next()?;
+        Some(row_unit(&self.path, number, row))
+    }
+
+    fn units(&self) -> Option<u64> {
+        Some(self.rows.lines.places.len() as u64)
+    }
+
+    fn files(&self) -> Vec<String> {
+        vec![self.path.clone()]
+    }
+
+    fn skip_units(&mut self, units: u64) -> u64 {
+        let left = self.rows.lines.places.len() - self.rows.next;
+        let skipped = usize::try_from(units).unwrap_or(usize::MAX).min(left);
+        self.rows.next += skipped;
+        skipped as u64
+    }
+}

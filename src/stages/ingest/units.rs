@@ -1,0 +1,142 @@
+//! The running part of `ingest`: one file after the other, each document or row as a unit.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::files::Found;
+use super::rows::{self, Fields, Rows};
+use super::selection::Selection;
+use super::{Ingest, IngestFormat, document};
+use crate::record::Record;
+use crate::stage::{LeftOut, Source, SourceFailure, Unit};
+
+/// The running part: the files still to be read, and the rows of the one that is open.
+pub(super) struct Files {
+    waiting: std::vec::IntoIter<Found>,
+    config: Ingest,
+    open: Option<(String, Rows)>,
+    units: Option<u64>,
+    left_out: LeftOut,
+}
+
+impl Files {
+    pub(super) fn new(mut selection: Selection, config: Ingest) -> Self {
+        let left_out = selection.left_out();
+        let found = selection.found;
+        let is_rows = |found: &Found| {
+            found.as_ref().is_ok_and(|path| {
+                matches!(config.format.of(path), Some(IngestFormat::Jsonl | IngestFormat::Csv))
+            })
+        };
+        let units = if found.iter().any(is_rows) { None } else { Some(found.len() as u64) };
+        Self { waiting: found.into_iter(), config, open: None, units, left_out }
+    }
+
+    /// The next row of the open file.
+    fn row(&mut self) -> Option<Result<Unit, SourceFailure>> {
+        let (path, rows) = self.open.as_mut()?;
+        let Some((number, row)) = rows.next() else {
+            self.open = None;
+            return None;
+        };
+        Some(row_unit(path, number, row))
+    }
+
+    /// Reads a document, or opens a file of rows and gives none.
+    fn file(&mut self, path: String) -> Option<Result<Unit, SourceFailure>> {
+        let rows = match self.config.format.of(&path) {
+            Some(IngestFormat::Jsonl) => rows::jsonl(&path),
+            Some(IngestFormat::Csv) => self.config.delimited(&path),
+            Some(_) => {
+                let text = document::read(&path, self.config.limit_bytes);
+                return Some(match text {
+                    Ok(text) => Ok(document_unit(path, text)),
+                    Err(message) => Err(SourceFailure { unit: path, message }),
+                });
+            }
+            None => Err("its ending does not say how to read it".to_owned()),
+        };
+        match rows {
+            Ok(rows) => {
+                self.open = Some((path, rows));
+                None
+            }
+            Err(message) => Some(Err(SourceFailure { unit: path, message })),
+        }
+    }
+}
+
+impl Source for Files {
+    fn files(&self) -> Vec<String> {
+        self.waiting.as_slice().iter().filter_map(|found| found.as_ref().ok().cloned()).collect()
+    }
+
+    fn next(&mut self) -> Option<Result<Unit, SourceFailure>> {
+        loop {
+            if let Some(row) = self.row() {
+                return Some(row);
+            }
+            let path = match self.waiting.next()? {
+                Ok(path) => path,
+                Err(failure) => return Some(Err(failure)),
+            };
+            if let Some(unit) = self.file(path) {
+                return Some(unit);
+            }
+        }
+    }
+
+    fn units(&self) -> Option<u64> {
+        self.units
+    }
+
+    fn left_out(&self) -> Option<LeftOut> {
+        Some(self.left_out.clone())
+    }
+
+    fn skip_units(&mut self, units: u64) -> u64 {
+        // Known only where every file is one document: a file of rows has as many units as rows.
+        match self.units {
+            Some(_) => (0..units).take_while(|_| self.waiting.next().is_some()).count() as u64,
+            None => 0,
+        }
+    }
+}
+
+/// The record of one row; its number stands in `source`.
+pub(super) fn row_unit(path: &str, number: u64, row: Result<Fields, String>) -> Result<Unit, SourceFailure> {
+    let name = format!("{path}:{number}");
+    let fields = match row {
+        Ok(fields) => fields,
+        Err(message) => return Err(SourceFailure { unit: name, message }),
+    };
+    let mut record = Record::new(fields);
+    if !record.fields.contains_key("source") {
+        let mut source = source(path);
+        source.insert("row".to_owned(), number.into());
+        record.set("source", source);
+    }
+    if !record.fields.contains_key("group") {
+        record.set("group", json!([name]));
+    }
+    Ok(Unit { name, records: vec![record] })
+}
+
+fn document_unit(path: String, text: String) -> Unit {
+    let mut record = Record::default();
+    record.set("source", source(&path));
+    record.set("group", json!([path]));
+    record.set("text", text);
+    Unit { name: path, records: vec![record] }
+}
+
+fn source(path: &str) -> Map<String, Value> {
+    let part = |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+    let file = Path::new(path);
+    Map::from_iter([
+        ("path".to_owned(), path.into()),
+        ("name".to_owned(), part(file.file_name()).into()),
+        ("stem".to_owned(), part(file.file_stem()).into()),
+    ])
+}
