@@ -15,12 +15,13 @@ mod reload;
 mod repair;
 mod report;
 mod run;
+mod several;
 mod stages;
 mod status;
 mod terminal;
 mod validate;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -48,7 +49,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Runs a pipeline, or goes on with it where it stopped.
+    /// Runs a pipeline, or several in order, or goes on where it stopped.
     Run(run::RunArgs),
     /// Checks pipelines and lists all problems; prints the plan of each that is right. Offline.
     Validate(validate::ValidateArgs),
@@ -123,6 +124,11 @@ impl Changes {
             no_llm: self.no_llm,
         }
     }
+}
+
+/// The run directory of a pipeline of this name, where none is given.
+fn default_out(name: &str) -> PathBuf {
+    Path::new("output").join(name)
 }
 
 /// Parses the arguments, runs the command and gives the process's exit code.

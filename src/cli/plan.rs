@@ -37,7 +37,7 @@ pub(super) struct PlanArgs {
 }
 
 pub(super) fn run(args: &PlanArgs, json: bool) -> anyhow::Result<Exit> {
-    let plan = run::load(&args.pipeline.pipeline, &args.pipeline.changes)?;
+    let plan = run::load(&args.pipeline.pipeline, &args.pipeline.changes.overrides())?;
     let mut estimate = estimate(&plan, args.sample, args.limit)?;
     if let Some(tokens) = args.answer_tokens {
         for stage in &mut estimate.stages {

@@ -57,7 +57,7 @@ struct Look {
 }
 
 pub(super) fn run(args: &PreviewArgs, json: bool, verbose: bool) -> anyhow::Result<Exit> {
-    let plan = run::load(&args.pipeline.pipeline, &args.pipeline.changes)?;
+    let plan = run::load(&args.pipeline.pipeline, &args.pipeline.changes.overrides())?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
     let look = Look { prompts_only: args.prompts_only, whole: verbose || args.prompts_only };
     let mut any = false;

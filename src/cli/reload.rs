@@ -5,17 +5,17 @@
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{PipelineArgs, run};
+use super::run::{self, PipelineRun};
 use crate::llm::Pools;
 
 /// Reads the limits anew at each SIGHUP; never ends, unless signals cannot be listened for.
-pub(super) async fn on_hangup(pipeline: &PipelineArgs, pools: &Pools) -> anyhow::Result<()> {
+pub(super) async fn on_hangup(run: &PipelineRun, pools: &Pools) -> anyhow::Result<()> {
     let mut hangups = signal(SignalKind::hangup())?;
     while hangups.recv().await.is_some() {
-        match run::load(&pipeline.pipeline, &pipeline.changes) {
+        match run::load(&run.file, &run.overrides) {
             Ok(plan) => {
                 pools.set_limits(&plan.pools, &plan.models);
-                tracing::info!("took over the limits of {}", pipeline.pipeline.display());
+                tracing::info!("took over the limits of {}", run.file.display());
             }
             Err(error) => tracing::error!("the limits stay as they are: {error}"),
         }

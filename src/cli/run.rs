@@ -1,4 +1,4 @@
-//! `run`: load the pipeline, open the run directory, run, tell how it ended.
+//! `run`: load the pipeline, open the run directory, run, tell how it ended. Several in order are `several`'s affair.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,8 +14,8 @@ use tokio_stream::{Stream, StreamExt};
 
 use super::exit::{Exit, WrongUse};
 use super::repair::{self, RetryArgs};
-use super::{Changes, PipelineArgs, descriptors, inspect, print_data, reload};
-use crate::config::Plan;
+use super::{Changes, default_out, descriptors, inspect, print_data, reload, several};
+use crate::config::{Overrides, Plan};
 use crate::engine::{self, Parts, Providers, RunEnd, RunOptions, RunReport, Stop};
 use crate::journal::disk::RealDisk;
 use crate::journal::{Opened, RunDirectory, RunState, Storing, Wanted};
@@ -24,31 +24,62 @@ use crate::{config, journal, llm, report};
 /// The arguments of `run`.
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
+    /// The pipeline's YAML file. Several are run in order, up to the first that is not complete; each is changed by the
+    /// options that it has a place for.
+    #[arg(required = true, value_name = "PIPELINE")]
+    pub(super) pipelines: Vec<PathBuf>,
     #[command(flatten)]
-    pipeline: PipelineArgs,
-    /// The run directory; `output/NAME` by default.
+    pub(super) changes: Changes,
+    /// The run directory; `output/NAME` by default. Of several pipelines, the folder of their run directories.
     #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
+    pub(super) out: Option<PathBuf>,
     /// Covers only the first N items, counted over all starts; may be raised later.
     #[arg(long, value_name = "N")]
-    limit: Option<u64>,
+    pub(super) limit: Option<u64>,
     /// Moves an old run aside and begins anew.
     #[arg(long)]
-    fresh: bool,
+    pub(super) fresh: bool,
     /// With `--fresh`: uses the answers of the run that is moved aside, or of the one in DIR, for questions
     /// that are the same; each answer once.
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, requires = "fresh")]
-    reuse_answers: Option<Option<PathBuf>>,
+    pub(super) reuse_answers: Option<Option<PathBuf>>,
+}
+
+/// One pipeline to be run.
+pub(super) struct PipelineRun {
+    /// Its file.
+    pub(super) file: PathBuf,
+    /// What is changed of it.
+    pub(super) overrides: Overrides,
+    /// The run directory; `output/NAME` by default.
+    pub(super) root: Option<PathBuf>,
+    /// As the options of the same names.
+    pub(super) limit: Option<u64>,
+    pub(super) fresh: bool,
+    pub(super) reuse_answers: Option<Option<PathBuf>>,
     /// Runs the pipeline that the run directory has, and leaves it there as it is.
-    #[arg(skip)]
-    retrying: bool,
+    pub(super) retrying: bool,
 }
 
 pub(super) fn run(args: &RunArgs, json: bool, quiet: bool, bar: ProgressBar) -> anyhow::Result<Exit> {
-    let mut plan = load(&args.pipeline.pipeline, &args.pipeline.changes)?;
+    let [file] = args.pipelines.as_slice() else { return several::run(args, json, quiet, &bar) };
+    let one = PipelineRun {
+        file: file.clone(),
+        overrides: args.changes.overrides(),
+        root: args.out.clone(),
+        limit: args.limit,
+        fresh: args.fresh,
+        reuse_answers: args.reuse_answers.clone(),
+        retrying: false,
+    };
+    run_one(&one, json, quiet, bar)
+}
+
+pub(super) fn run_one(args: &PipelineRun, json: bool, quiet: bool, bar: ProgressBar) -> anyhow::Result<Exit> {
+    let mut plan = load(&args.file, &args.overrides)?;
     let sinks = plan.all_stages().filter(|stage| stage.kind.role == crate::stages::Role::Sink).count();
     descriptors::make_room(&mut plan.models, sinks);
-    let root = args.out.clone().unwrap_or_else(|| Path::new("output").join(&plan.name));
+    let root = args.root.clone().unwrap_or_else(|| default_out(&plan.name));
     let pools = llm::Pools::new(&plan.pools, &plan.models);
     let providers = connected(&plan, &plan.models, &pools)?;
     let now = jiff::Zoned::now().strftime("%Y-%m-%d_%H-%M-%S").to_string();
@@ -62,7 +93,7 @@ pub(super) fn run(args: &RunArgs, json: bool, quiet: bool, bar: ProgressBar) -> 
         explained: explained(&plan),
         sinks: parts.sink_paths(),
         pipeline_yaml: match args.retrying {
-            true => std::fs::read_to_string(&args.pipeline.pipeline)?,
+            true => std::fs::read_to_string(&args.file)?,
             false => plan.to_yaml(),
         },
         now,
@@ -115,10 +146,10 @@ pub(super) fn retry_rejected(
     };
     // They failed before, so they may again; the budget is for runs whose end is not known.
     let sets = ["error_budget.share=1", "error_budget.in_a_row=1000000000"].map(str::to_owned).to_vec();
-    let changes = Changes { sets, ..Changes::default() };
-    let pipeline = PipelineArgs { pipeline: args.run_dir.join("pipeline.yaml"), changes };
+    let overrides = Overrides { sets, ..Overrides::default() };
+    let file = args.run_dir.join("pipeline.yaml");
     // Read before anything is changed, so that one that cannot be run changes nothing.
-    let plan = Plan::load(&pipeline.pipeline, &pipeline.changes.overrides())?;
+    let plan = Plan::load(&file, &overrides)?;
     let is_reached = plan.accept.is_some_and(|accept| found.done.ok >= accept);
     if is_reached && !found.manifest.retrying {
         repair::tell_of_no_room(args, found.done.ok);
@@ -127,10 +158,16 @@ pub(super) fn retry_rejected(
     if !repair::take_rejected(args)? {
         return Ok(Exit::Complete);
     }
-    let limit = found.manifest.limit;
-    let out = Some(args.run_dir.clone());
-    let again = RunArgs { pipeline, out, limit, fresh: false, reuse_answers: None, retrying: true };
-    run(&again, json, quiet, bar)
+    let again = PipelineRun {
+        file,
+        overrides,
+        root: Some(args.run_dir.clone()),
+        limit: found.manifest.limit,
+        fresh: false,
+        reuse_answers: None,
+        retrying: true,
+    };
+    run_one(&again, json, quiet, bar)
 }
 
 /// What an old run left with a provider is paid for, and not asked for by the new one.
@@ -151,12 +188,17 @@ fn explained(plan: &Plan) -> Vec<serde_json::Value> {
 }
 
 /// Loads a pipeline with the command line's changes.
-pub(super) fn load(file: &Path, changes: &Changes) -> anyhow::Result<Plan> {
-    let plan = Plan::load(file, &changes.overrides())?;
+pub(super) fn load(file: &Path, overrides: &Overrides) -> anyhow::Result<Plan> {
+    let plan = Plan::load(file, overrides)?;
+    warn(&plan);
+    Ok(plan)
+}
+
+/// Tells what is not wrong with a pipeline and yet hardly meant.
+pub(super) fn warn(plan: &Plan) {
     for warning in &plan.warnings.list {
         tracing::warn!("{}", warning.message);
     }
-    Ok(plan)
 }
 
 /// Connects the models a plan names, to be asked directly: nobody waits a day for a look at a few records.
@@ -228,7 +270,7 @@ async fn start(
     plan: &Plan,
     parts: Parts,
     opened: Opened,
-    args: &RunArgs,
+    args: &PipelineRun,
     pools: &llm::Pools,
     bar: ProgressBar,
     quiet: bool,
@@ -248,7 +290,7 @@ async fn start(
     let signals = listen().context("cannot listen for signals")?;
     let report = tokio::select! {
         report = engine::run(parts, opened, options, stop.clone(), events) => report?,
-        failed = reload::on_hangup(&args.pipeline, pools) => {
+        failed = reload::on_hangup(args, pools) => {
             failed.context("cannot listen for signals")?;
             anyhow::bail!("no signal can be heard any more")
         }

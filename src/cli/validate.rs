@@ -7,14 +7,14 @@ use clap::Args;
 use serde_json::json;
 
 use super::exit::{Exit, report};
-use super::{Changes, plan, print, print_data, run};
+use super::{Changes, plan, print, print_data, run, several};
 use crate::config::{LoadError, Mode, ModelConfig, Plan, PlannedStage};
 use crate::engine::Estimate;
 
 /// The arguments of `validate`.
 #[derive(Debug, Args)]
 pub(super) struct ValidateArgs {
-    /// The pipelines' YAML files.
+    /// The pipelines' YAML files, in the order in which they are to be run.
     #[arg(required = true)]
     pipelines: Vec<PathBuf>,
     #[command(flatten)]
@@ -26,22 +26,26 @@ pub(super) struct ValidateArgs {
 
 pub(super) fn run(args: &ValidateArgs, json: bool) -> anyhow::Result<Exit> {
     let mut exit = Exit::Complete;
-    for file in &args.pipelines {
-        match run::load(file, &args.changes) {
-            Ok(plan) => {
-                let estimate =
-                    if args.estimate { Some(plan::estimate(&plan, plan::SAMPLE, None)?) } else { None };
-                if json {
-                    print_data(&format!("{}\n", as_json(&plan, estimate.as_ref())?));
-                } else {
-                    let foreseen = estimate.map(|found| plan::text(&plan, &found)).unwrap_or_default();
-                    print(&(text(&plan)? + &foreseen));
-                }
-            }
-            Err(error) => exit = refused(file, &error, json),
+    for loaded in several::load(&args.pipelines, &args.changes, None) {
+        let told = loaded.plan.map_err(anyhow::Error::from).and_then(|plan| tell(&plan, args.estimate, json));
+        if let Err(error) = told {
+            exit = refused(&loaded.file, &error, json);
         }
     }
     Ok(exit)
+}
+
+/// Prints the plan of a pipeline that is right.
+fn tell(plan: &Plan, with_estimate: bool, json: bool) -> anyhow::Result<()> {
+    run::warn(plan);
+    let estimate = if with_estimate { Some(plan::estimate(plan, plan::SAMPLE, None)?) } else { None };
+    if json {
+        print_data(&format!("{}\n", as_json(plan, estimate.as_ref())?));
+    } else {
+        let foreseen = estimate.map(|found| plan::text(plan, &found)).unwrap_or_default();
+        print(&(text(plan)? + &foreseen));
+    }
+    Ok(())
 }
 
 /// Says what is wrong with a pipeline; for machines on standard output, where its plan would stand.

@@ -32,6 +32,53 @@ pub struct Overrides {
     pub no_llm: bool,
 }
 
+impl Overrides {
+    /// For each of several pipelines, given as texts, the changes that it has a place for. A change that none has is
+    /// kept in all, so that each says what it has instead.
+    #[must_use]
+    pub fn shared_among(&self, texts: &[String]) -> Vec<Self> {
+        let parsed = texts.iter().map(|text| Document::parse(text, &mut Vec::new()).ok());
+        let documents: Vec<Option<Document>> = parsed.collect();
+        let fits_any = |fits: &dyn Fn(&Document) -> bool| documents.iter().flatten().any(fits);
+        let mut shared = Vec::with_capacity(documents.len());
+        for document in &documents {
+            let takes =
+                |fits: &dyn Fn(&Document) -> bool| document.as_ref().is_none_or(fits) || !fits_any(fits);
+            let mut own = self.clone();
+            own.sets.retain(|set| takes(&|document| has_place(document, set)));
+            own.vars.retain(|var| {
+                let name = var.split('=').next().unwrap_or_default();
+                takes(&|document| known_var(document, name).is_ok())
+            });
+            if !takes(&|document| !model_names(document).is_empty()) {
+                (own.model, own.base_url, own.max_tokens, own.temperature) = (None, None, None, None);
+            }
+            shared.push(own);
+        }
+        shared
+    }
+}
+
+/// The name that the text of a pipeline gives it, whatever else is wrong with it.
+#[must_use]
+pub fn name_in(text: &str) -> Option<String> {
+    let document = Document::parse(text, &mut Vec::new()).ok()?;
+    document.value.get("name")?.as_str().map(str::to_owned)
+}
+
+/// Whether the pipeline has the stage, model or variable that a `path=value` names; paths that name none of these
+/// fit every pipeline.
+fn has_place(document: &Document, set: &str) -> bool {
+    let path = set.split('=').next().unwrap_or_default();
+    let (head, rest) = path.split_once('.').unwrap_or((path, ""));
+    match head {
+        "models" => under_model(document, rest).is_ok(),
+        "stages" if rest.contains('.') => under_stage(document, rest).is_ok(),
+        "vars" => known_var(document, rest.split('.').next().unwrap_or(rest)).is_ok(),
+        _ => true,
+    }
+}
+
 /// Changes the document; what cannot be changed is a problem.
 pub(super) fn apply(document: &mut Document, overrides: &Overrides, problems: &mut Vec<Problem>) {
     for set in &overrides.sets {

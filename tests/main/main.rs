@@ -50,6 +50,7 @@ mod secrets;
 mod server;
 mod server_process;
 mod server_table;
+mod several;
 mod shipped;
 mod status;
 mod stopped;
