@@ -151,7 +151,7 @@ pub struct Skipped {
 pub struct Call {
     /// The id of the `llm` stage; in a block its path.
     pub stage: Arc<str>,
-    /// The id that the record had in a block: its pass or element. None where it was as it is now.
+    /// The id that the record had in a block: its pass or element. None outside of blocks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub asked_as: Option<String>,
     /// The model's name as the pipeline declares it.

@@ -9,6 +9,7 @@ mod batch_server;
 mod batches;
 mod batches_killed;
 mod batches_trouble;
+mod blocks;
 mod browser;
 mod budgets;
 mod child;
