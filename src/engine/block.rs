@@ -202,13 +202,16 @@ impl Elements<'_> {
             own.set(self.for_each.element_field(), element);
             own.set(FOR_EACH, json!({ "index": index, "count": count }));
             let own = InFlightRecord { record: own, written: record.written, ..InFlightRecord::default() };
-            self.executor.through(self.stages, own)
+            let made = self.executor.through(self.stages, own);
+            async move { (index, made.await) }
         }));
-        // All are awaited, whatever becomes of one: what is out for the others is paid for.
-        let brought: Vec<Result<Vec<Child>, Halt>> =
-            brought.buffered(self.executor.side_by_side).collect().await;
+        // All are awaited, whatever becomes of one: what is out for the others is paid for. A slow one keeps none
+        // behind it from beginning.
+        let mut brought: Vec<(u32, Result<Vec<Child>, Halt>)> =
+            brought.buffer_unordered(self.executor.side_by_side).collect().await;
+        brought.sort_unstable_by_key(|(index, _)| *index);
         let mut made = Vec::with_capacity(brought.len());
-        for children in brought {
+        for (_, children) in brought {
             match children {
                 Ok(children) => made.push(children),
                 Err(halt) => return Became::Halted(halt),

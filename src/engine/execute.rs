@@ -178,6 +178,11 @@ impl Executor {
         record: InFlightRecord,
     ) -> BoxFuture<'a, Result<Vec<Child>, Halt>> {
         async move {
+            // A loop in which nothing waits would otherwise keep its thread, and go on when the run is given up.
+            tokio::task::consume_budget().await;
+            if self.stop.is_aborting() {
+                return Err(Halt::Aborted);
+            }
             let mut done = Vec::new();
             let mut waiting = vec![(Child { record, end: None }, 0)];
             'records: while let Some((mut child, first)) = waiting.pop() {

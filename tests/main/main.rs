@@ -10,6 +10,7 @@ mod batches;
 mod batches_killed;
 mod batches_trouble;
 mod blocks;
+mod blocks_in_flight;
 mod browser;
 mod budgets;
 mod child;
