@@ -88,9 +88,25 @@ fn text(status: &Value) -> String {
         let projected = projected.map(|cost| format!(", about {cost:.4} when complete")).unwrap_or_default();
         text.push_str(&format!("  cost      {cost:.4} over all starts{projected}\n"));
     }
+    window(&mut text, status);
     batches(&mut text, status);
     endpoints(&mut text, status);
     text
+}
+
+/// What waits for items before it, while something does.
+fn window(text: &mut String, status: &Value) {
+    let number =
+        |key: &str| status.pointer(&format!("/window/{key}")).and_then(Value::as_u64).unwrap_or_default();
+    if number("records") > 0 {
+        text.push_str(&format!(
+            "  waiting   {} records for items before theirs, of {}; {} of {} MiB\n",
+            number("records"),
+            number("limit_records"),
+            number("bytes") >> 20,
+            number("limit_bytes") >> 20,
+        ));
+    }
 }
 
 /// A line for each batch that is not answered yet; a provider works on it whether the run lives or not.

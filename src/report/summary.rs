@@ -97,14 +97,26 @@ pub fn summary(report: &RunReport, root: &Path) -> String {
         row(
             "stage",
             format!(
-                "{:<18} {:>7} in {:>7} out {:>6} dropped {:>6} rejected  queue {:>2}  {} each",
+                "{:<18} {:>7} in {:>7} out {:>6} dropped {:>6} rejected{}  queue {:>2}  {} each",
                 stage.stage,
                 stage.received,
                 stage.sent,
                 stage.dropped,
                 stage.rejected,
+                skipped(stage.skipped),
                 stage.longest_queue,
                 each(stage.busy_seconds / stage.received.max(1) as f64)
+            ),
+        );
+    }
+    if let Some(window) = snapshot.window.filter(|window| window.most_records > 0) {
+        row(
+            "waited",
+            format!(
+                "up to {} records for items before theirs, of {} or {} MiB that may",
+                window.most_records,
+                window.limit_records,
+                window.limit_bytes >> 20
             ),
         );
     }
@@ -119,6 +131,11 @@ pub fn summary(report: &RunReport, root: &Path) -> String {
     }
     text.truncate(text.trim_end().len());
     text
+}
+
+/// Passes or elements that a block left out.
+fn skipped(count: u64) -> String {
+    if count > 0 { format!(" {count:>6} skipped") } else { String::new() }
 }
 
 /// The time that one record takes: summed up over all records at a time it would exceed the run's own.

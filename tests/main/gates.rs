@@ -82,7 +82,7 @@ fn model() -> Scripted {
     Scripted::new(|question| {
         let number = number_of(question.record);
         if question.prompt.starts_with("Once more") {
-            return Reply::text(question.prompt.clone()).after(Duration::from_millis(number % 13));
+            return Reply::text(question.prompt).after(Duration::from_millis(number % 13));
         }
         let variant = question.record.get("variant").and_then(Value::as_u64).unwrap_or_default();
         match number % 11 {
@@ -182,7 +182,7 @@ async fn what_is_retried_comes_late_and_loses_to_what_was_kept() {
     // This time they are answered: item 3 as item 0 was, item 14 as nobody.
     let answers = Scripted::new(|question| {
         if question.prompt.starts_with("Once more") {
-            return Reply::text(question.prompt.clone());
+            return Reply::text(question.prompt);
         }
         let number = number_of(question.record);
         let answer = if number == 14 { "new".to_owned() } else { "0".to_owned() };
