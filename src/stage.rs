@@ -5,6 +5,7 @@
 //! nothing: it takes a record and says what becomes of it.
 
 mod block;
+mod gate;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use self::block::{Collect, DeclareBlock, ForEach, OnFail, Repeat};
+pub use self::gate::{Gate, Judge, Verdict};
 use crate::config::{CheckContext, FieldType};
 use crate::draw::Draws;
 use crate::llm::{Completion, ModelRequest};
@@ -290,39 +292,6 @@ pub enum Emit {
     Many(Vec<Record>),
     /// A filter said no; the reason is a short word such as `crosses_split`.
     Drop(Cow<'static, str>),
-}
-
-/// A stage that must see more than one item: it decides about items whole, in the order of their numbers.
-pub trait Gate: Send + Sync {
-    /// What is compared of a record. Made where the record is, so that the decision itself is quick.
-    fn key(&self, record: &Record) -> Result<Vec<u8>, StageError>;
-
-    /// One that decides and has seen nothing yet.
-    fn judge(&self) -> Box<dyn Judge>;
-}
-
-/// Decides for a `Gate`.
-pub trait Judge: Send {
-    /// What becomes of an item's records, one verdict for each key. Items come in the order of their numbers; one that
-    /// is made again comes late, behind higher ones, and loses to what was kept of them.
-    fn decide(&mut self, item: u64, keys: &[&[u8]]) -> Vec<Verdict>;
-
-    /// Takes in a record that an earlier start has kept.
-    fn remember(&mut self, item: u64, key: &[u8]);
-}
-
-/// What a gate decides of a record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// It goes on.
-    Keep,
-    /// It is dropped.
-    Drop {
-        /// A short word such as `duplicate`.
-        reason: Cow<'static, str>,
-        /// The item that was kept in its place.
-        in_favour_of: u64,
-    },
 }
 
 /// The question of an `llm` stage. The engine sends it, repeats it and accounts for it.

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use roaring::RoaringTreemap;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
 
 use super::departure;
@@ -19,7 +19,7 @@ use crate::stage::Judge;
 
 /// Records that may wait before a chain.
 const CHANNEL: usize = 32;
-/// Tasks of a chain beside those whose questions are with the model: records that are being rendered, read or written.
+/// Records in a block beside those whose questions are with the model, or in a first stage where nothing waits.
 const BESIDE: usize = 64;
 /// Events that are told to the ledger at a time at most.
 const TOLD_AT_ONCE: usize = 64;
@@ -53,7 +53,7 @@ impl Entry {
     /// Brings a record in. A record that cannot be taken any more stays in flight: the run is being given up.
     pub(super) async fn take(&self, record: InFlightRecord) {
         match self {
-            Self::Chain(chain) => chain.run(record).await,
+            Self::Chain(chain) => chain.run(record, None).await,
             Self::Channel(sender) => drop(sender.send(record).await),
         }
     }
@@ -134,7 +134,7 @@ impl Builder<'_> {
     ) -> mpsc::Sender<InFlightRecord> {
         let chain = self.chain(stages, gates);
         let (sender, input) = mpsc::channel(CHANNEL);
-        tasks.spawn(serve(chain, input, tasks.clone()));
+        tasks.spawn(serve(chain, input));
         self.next = Some(sender.clone());
         sender
     }
@@ -162,38 +162,38 @@ fn joined(stages: Vec<BuiltStage>) -> Vec<Vec<BuiltStage>> {
     chains
 }
 
-/// Starts a task for each record, until the input ends.
-async fn serve(chain: Arc<Chain>, mut input: mpsc::Receiver<InFlightRecord>, tasks: TaskTracker) {
-    let places = chain.places() + BESIDE;
-    let room = Arc::new(Semaphore::new(places));
+/// Starts a task for each record, until the input ends. As many are in the first stage as it has room for, in the order
+/// in which they came: what came first is asked first.
+async fn serve(chain: Arc<Chain>, mut input: mpsc::Receiver<InFlightRecord>) {
+    let room = Arc::new(Semaphore::new(chain.room()));
+    let tasks = TaskTracker::new();
     while let Some(record) = input.recv().await {
         if let Some(stage) = chain.stages.first() {
             stage.metrics.queue(input.len());
         }
         let Ok(room) = Arc::clone(&room).acquire_owned().await else { return };
         let chain = Arc::clone(&chain);
-        tasks.spawn(async move {
-            chain.run(record).await;
-            drop(room);
-        });
+        tasks.spawn(async move { chain.run(record, Some(room)).await });
     }
-    // All tasks are done when all room is free.
-    let _all = room.acquire_many(u32::try_from(places).unwrap_or(u32::MAX)).await;
+    tasks.close();
+    tasks.wait().await;
     chain.close().await;
 }
 
 impl Chain {
-    /// How many questions its stages can have at their models.
-    fn places(&self) -> usize {
-        let mut most = 0;
-        for stage in &self.stages {
-            stage.each(&mut |stage| {
-                if let Work::Ask(unit) = &stage.work {
-                    most = most.max(unit.model.places() as usize);
-                }
-            });
+    /// How many records may be in its first stage.
+    fn room(&self) -> usize {
+        let Some(first) = self.stages.first() else { return BESIDE };
+        if let Work::Ask(unit) = &first.work {
+            return unit.model.places() as usize;
         }
-        most
+        let mut most = 0;
+        first.each(&mut |stage| {
+            if let Work::Ask(unit) = &stage.work {
+                most = most.max(unit.model.places() as usize);
+            }
+        });
+        most + BESIDE
     }
 
     /// Tells the gate behind it, if there is one, that nothing more comes.
@@ -203,14 +203,15 @@ impl Chain {
         }
     }
 
-    /// Brings a record, and what comes of it, through the chain and on.
-    async fn run(&self, record: InFlightRecord) {
+    /// Brings a record, and what comes of it, through the chain and on. `room` is given back behind the first stage: a
+    /// full channel must not keep others from being asked.
+    async fn run(&self, record: InFlightRecord, mut room: Option<OwnedSemaphorePermit>) {
         // A channel that always has a record would otherwise keep a task on its thread for good.
         tokio::task::consume_budget().await;
         let mut told = Vec::new();
         let mut waiting = vec![(record, 0)];
         while let Some((mut record, first)) = waiting.pop() {
-            match self.bring(&mut record, first).await {
+            match self.bring(&mut record, first, &mut room).await {
                 (_, Became::Passed) => self.send_on(record, &mut told).await,
                 (index, Became::Several(children)) => {
                     let item = record.record.id.item;
@@ -236,11 +237,17 @@ impl Chain {
     }
 
     /// Brings a record through the stages from `first` on; gives the stage that did not let it go on as it was.
-    async fn bring(&self, record: &mut InFlightRecord, first: usize) -> (usize, Became) {
+    async fn bring(
+        &self,
+        record: &mut InFlightRecord,
+        first: usize,
+        room: &mut Option<OwnedSemaphorePermit>,
+    ) -> (usize, Became) {
         for (index, stage) in self.stages.iter().enumerate().skip(first) {
-            match self.executor.execute(stage, record).await {
-                Became::Passed => {}
-                became => return (index, became),
+            let became = self.executor.execute(stage, record).await;
+            drop(room.take());
+            if !matches!(became, Became::Passed) {
+                return (index, became);
             }
         }
         (self.stages.len(), Became::Passed)

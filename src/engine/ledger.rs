@@ -3,6 +3,7 @@
 //! Every other task tells it what happens; it hands ended items to the writer, gives their room back, keeps the
 //! error budget, and publishes snapshots. Nothing else in the program decides how an item ended.
 
+mod error_budget;
 mod figures;
 mod gating;
 
@@ -15,10 +16,10 @@ use roaring::RoaringTreemap;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 
+pub use error_budget::OverBudget;
+
 use super::accept::{Accept, EndedItem};
-use super::event::{
-    End, Ended, FatalError, Halt, InFlightRecord, LedgerEvent, Rejection, RunEvent, Snapshot,
-};
+use super::event::{End, Ended, FatalError, Halt, InFlightRecord, LedgerEvent, RunEvent, Snapshot};
 use super::gate::{AdmissionLimit, GateStage, Window};
 use super::metrics::StageMetrics;
 use super::spending::Spending;
@@ -83,15 +84,6 @@ pub(crate) struct Closing {
     pub(crate) accepted: Option<(u64, bool)>,
     pub(crate) source_failures: Vec<(String, String)>,
     pub(crate) storage: Option<crate::journal::StorageError>,
-}
-
-/// Too many items were rejected.
-#[derive(Debug, Clone)]
-pub struct OverBudget {
-    /// What was over, in words.
-    pub why: String,
-    /// The most frequent reasons, with their counts.
-    pub reasons: Vec<(String, u64)>,
 }
 
 /// An item in flight.
@@ -331,41 +323,6 @@ impl Ledger {
         let EndedItem { outcome, lines, decision } = ended;
         let spent = self.context.spending.spent();
         self.write(Work::Commit(ItemCommit { item, outcome, decision, lines, spent, answers_from })).await;
-    }
-
-    fn count_rejection(&mut self, rejection: Rejection) {
-        *self.rejections.entry(rejection.class.clone()).or_default() += 1;
-        let reason = format!("{}: {}: {}", rejection.stage, rejection.class, rejection.message);
-        // Messages can differ in every record; past some number of them the classes must do.
-        if self.reasons.len() < 1000 || self.reasons.contains_key(&reason) {
-            *self.reasons.entry(reason).or_default() += 1;
-        }
-        self.tell(RunEvent::Rejected(rejection));
-    }
-
-    fn keep_budget(&mut self, outcome: Outcome) {
-        if outcome != Outcome::Rejected {
-            self.in_a_row = 0;
-            return;
-        }
-        self.rejected_items += 1;
-        self.in_a_row += 1;
-        let budget = self.context.budget;
-        let share = self.rejected_items as f64 / self.ended as f64;
-        let why = if self.in_a_row >= budget.in_a_row {
-            format!("{} items in a row were rejected", self.in_a_row)
-        } else if self.ended >= budget.after && share > budget.share {
-            format!("{} of {} items were rejected", self.rejected_items, self.ended)
-        } else {
-            return;
-        };
-        if self.closing.over_budget.is_none() {
-            let mut reasons: Vec<(String, u64)> = self.reasons.clone().into_iter().collect();
-            reasons.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-            reasons.truncate(3);
-            self.closing.over_budget = Some(OverBudget { why, reasons });
-            self.context.stop.drain();
-        }
     }
 
     async fn tick(&mut self) {

@@ -1,0 +1,40 @@
+//! What a stage is that must see more than one item: it says what is compared and decides, the engine brings the items
+//! to it whole and in order.
+
+use std::borrow::Cow;
+
+use super::StageError;
+use crate::record::Record;
+
+/// A stage that must see more than one item: it decides about items whole, in the order of their numbers.
+pub trait Gate: Send + Sync {
+    /// What is compared of a record. Made where the record is, so that the decision itself is quick.
+    fn key(&self, record: &Record) -> Result<Vec<u8>, StageError>;
+
+    /// One that decides and has seen nothing yet.
+    fn judge(&self) -> Box<dyn Judge>;
+}
+
+/// Decides for a `Gate`.
+pub trait Judge: Send {
+    /// What becomes of an item's records, one verdict for each key. Items come in the order of their numbers; one that
+    /// is made again comes late, behind higher ones, and loses to what was kept of them.
+    fn decide(&mut self, item: u64, keys: &[&[u8]]) -> Vec<Verdict>;
+
+    /// Takes in a record that an earlier start has kept.
+    fn remember(&mut self, item: u64, key: &[u8]);
+}
+
+/// What a gate decides of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It goes on.
+    Keep,
+    /// It is dropped.
+    Drop {
+        /// A short word such as `duplicate`.
+        reason: Cow<'static, str>,
+        /// The item that was kept in its place.
+        in_favour_of: u64,
+    },
+}
