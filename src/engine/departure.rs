@@ -46,8 +46,8 @@ fn told(mut record: InFlightRecord, end: End) -> LedgerEvent {
     if is_told || !matches!(end, End::Dropped { .. }) {
         record.lines.push((PROVENANCE, provenance_line(&record.record, outcome)));
     }
-    let item = record.record.id.item;
-    LedgerEvent::Ended(Box::new(Ended { item, end, written: record.written, lines: record.lines }))
+    let InFlightRecord { record, lines, written, .. } = record;
+    LedgerEvent::Ended(Box::new(Ended { id: record.id, end, written, lines }))
 }
 
 fn rejected_line(rejection: &Rejection, record: &Record, answer: Option<String>) -> Vec<u8> {

@@ -13,7 +13,7 @@ use super::gate::WindowFigures;
 use super::metrics::StageFigures;
 use crate::journal::{Lines, Spent, StorageError};
 use crate::llm::{BatchFigures, EndpointFigures, PoolFigures, Tokens};
-use crate::record::Record;
+use crate::record::{Record, RecordId};
 use crate::stage::LeftOut;
 
 /// A record on its way through the stages.
@@ -76,7 +76,7 @@ impl From<StorageError> for Halt {
 /// How a record ended, and what it leaves.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    pub(crate) item: u64,
+    pub(crate) id: RecordId,
     pub(crate) end: End,
     /// Whether a sink took it, or the record it came from, on its way.
     pub(crate) written: bool,

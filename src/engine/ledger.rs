@@ -6,6 +6,7 @@
 mod error_budget;
 mod figures;
 mod gating;
+mod item;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
@@ -13,19 +14,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use roaring::RoaringTreemap;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub use error_budget::OverBudget;
+use item::Item;
 
 use super::accept::{Accept, EndedItem};
-use super::event::{End, Ended, FatalError, Halt, InFlightRecord, LedgerEvent, RunEvent, Snapshot};
+use super::event::{End, Ended, FatalError, Halt, LedgerEvent, RunEvent, Snapshot};
 use super::gate::{AdmissionLimit, GateStage, Window};
 use super::metrics::StageMetrics;
 use super::spending::Spending;
 use super::stop::Stop;
 use crate::config::ErrorBudget;
-use crate::journal::{Answers, Committed, Decision, ItemCommit, Lines, Outcome, Work, Writer};
+use crate::journal::{Answers, Committed, ItemCommit, Work, Writer};
 use crate::llm::Model;
 use crate::stage::LeftOut;
 
@@ -84,24 +86,6 @@ pub(crate) struct Closing {
     pub(crate) accepted: Option<(u64, bool)>,
     pub(crate) source_failures: Vec<(String, String)>,
     pub(crate) storage: Option<crate::journal::StorageError>,
-}
-
-/// An item in flight.
-#[derive(Default)]
-struct Item {
-    /// Its room in the run, given back when it has ended.
-    room: Option<OwnedSemaphorePermit>,
-    /// How many of its records have not ended.
-    in_flight: u32,
-    lines: Lines,
-    written: bool,
-    rejected: bool,
-    /// Those of its records that have come to the gate it is at.
-    arrived: Vec<InFlightRecord>,
-    /// The number of that gate.
-    gate: usize,
-    /// What gates decided of it.
-    decision: Decision,
 }
 
 pub(crate) struct Ledger {
@@ -265,10 +249,10 @@ impl Ledger {
     }
 
     async fn end_record(&mut self, ended: Ended) {
-        let number = ended.item;
+        let number = ended.id.item;
         let Some(item) = self.items.get_mut(&number) else { return };
         item.in_flight -= 1;
-        item.lines.extend(ended.lines);
+        item.ended.push((ended.id, ended.lines));
         item.written |= ended.written;
         item.rejected |= matches!(ended.end, End::Rejected(_));
         let is_over = item.in_flight == 0;
@@ -288,14 +272,10 @@ impl Ledger {
     }
 
     async fn end_item(&mut self, number: u64, item: Item) {
-        let outcome = match (item.written, item.rejected) {
-            (true, _) => Outcome::Ok,
-            (false, true) => Outcome::Rejected,
-            (false, false) => Outcome::Dropped,
-        };
+        let ended = item.end();
+        let outcome = ended.outcome;
         self.ended += 1;
         self.keep_budget(outcome);
-        let ended = EndedItem { outcome, lines: item.lines, decision: item.decision };
         match self.accept {
             Some(_) => self.hold_ended(number, ended).await,
             None => self.commit(number, ended).await,
