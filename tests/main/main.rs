@@ -11,6 +11,7 @@ mod batches_killed;
 mod batches_trouble;
 mod blocks;
 mod blocks_in_flight;
+mod blocks_killed;
 mod browser;
 mod budgets;
 mod child;
