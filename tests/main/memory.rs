@@ -1,4 +1,5 @@
-//! The program's memory does not follow what a server sends: read from the system while the program runs.
+//! The program's memory follows neither what a server sends nor the items that are done: read from the system while the
+//! program runs.
 
 use serde_json::{Value, json};
 
@@ -38,4 +39,45 @@ fn t39_a_gigabyte_is_not_held() {
         let peak = peak(&reply) >> 20;
         assert!((4..MOST).contains(&peak), "{peak} MiB: {reply}");
     }
+}
+
+/// Brings items through a loop of three passes with a question each; gives the most memory there was when a tenth of
+/// them were done, and when nearly all were.
+fn peaks_of_a_loop(items: u64) -> [u64; 2] {
+    let dir = tempfile::TempDir::new().unwrap();
+    let yaml = format!(
+        "name: loop\nmodels:\n  teacher: {{provider: mock, concurrency: 64}}\nstages:\n  - generate: {{count: \
+         {items}}}\n  - set: {{text: \"item {{{{ row }}}}\"}}\n  - repeat:\n      id: evolve\n      times: 3\n      \
+         stages:\n        - prompt: {{user: \"Make it harder: {{{{ text }}}}\"}}\n        - llm: {{model: teacher, \
+         output: text}}\n  - sink: {{path: out.jsonl, format: raw, fields: [id, text]}}\n"
+    );
+    std::fs::write(dir.path().join("p.yaml"), yaml).unwrap();
+    let mut running = Running::start(dir.path(), &["run", "p.yaml", "--out", "out"]);
+    let status = dir.path().join("out/status.json");
+    let done = || {
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        serde_json::from_str::<Value>(&text).ok().and_then(|status| status["ok"].as_u64()).unwrap_or(0)
+    };
+    // Step by step, since each is awaited for a time only.
+    let mut peaks = [0; 2];
+    for percent in 1..=90 {
+        let part = items * percent / 100;
+        assert!(running.runs_until("more items are done", || done() >= part), "{}", running.stderr());
+        match percent {
+            10 => peaks[0] = running.peak_memory(),
+            90 => peaks[1] = running.peak_memory(),
+            _ => {}
+        }
+    }
+    running.kill();
+    peaks
+}
+
+/// `SYNTHMILL_ITEMS` sets the number of items; the default keeps the test to seconds.
+#[test]
+fn items_that_are_done_take_no_memory_in_loops_either() {
+    let items = std::env::var("SYNTHMILL_ITEMS").map_or(3_000, |items| items.parse().unwrap());
+    let [early, late] = peaks_of_a_loop(items).map(|peak| peak >> 20);
+    eprintln!("{items} items in a loop of three: {early} MiB at a tenth, {late} MiB near the end");
+    assert!(late <= early + 4, "{early} MiB at a tenth, {late} MiB near the end");
 }
