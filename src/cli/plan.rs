@@ -17,6 +17,9 @@ use crate::report;
 /// Tokens a second that a request is taken to be answered at, where the places are what limits.
 const SPEED: f64 = 50.0;
 
+/// The columns for the names of stages and models, at least.
+const NAME: usize = 12;
+
 /// Items whose prompts are rendered, unless told.
 pub(super) const SAMPLE: usize = 200;
 
@@ -67,11 +70,14 @@ pub(super) fn estimate(plan: &Plan, sample: usize, limit: Option<u64>) -> anyhow
 pub(super) fn text(plan: &Plan, estimate: &Estimate) -> String {
     let (items, sampled) = (thousands(estimate.items as f64), thousands(estimate.sampled as f64));
     let mut text = format!("{}: {items} items, foreseen from {sampled} of them\n", plan.name);
+    let names =
+        estimate.stages.iter().map(|stage| &*stage.stage).chain(plan.models.keys().map(String::as_str));
+    let width = names.map(|name| name.chars().count()).fold(NAME, usize::max);
     for stage in &estimate.stages {
         let Some(model) = plan.models.get(&*stage.model) else { continue };
         let _ = writeln!(
             text,
-            "  {:<12} {} requests to {}, {} tokens read, {} written{}",
+            "  {:<width$} {} requests to {}, {} tokens read, {} written{}",
             &*stage.stage,
             thousands(stage.requests),
             stage.model,
@@ -81,19 +87,20 @@ pub(super) fn text(plan: &Plan, estimate: &Estimate) -> String {
         );
         if stage.images > 0.0 {
             let images = thousands(stage.images);
-            let _ = writeln!(text, "  {:<12} {images} images, each taken for {IMAGE_TOKENS} tokens", "");
+            let _ = writeln!(text, "  {:<width$} {images} images, each taken for {IMAGE_TOKENS} tokens", "");
         }
         if let Some((cost, most)) = cost(model, stage) {
             let most = most.map(|most| format!(", {most:.4} at most")).unwrap_or_default();
-            let _ = writeln!(text, "  {:<12} costs {cost:.4}{most}", "");
+            let _ = writeln!(text, "  {:<width$} costs {cost:.4}{most}", "");
         }
     }
     for (pool, hours) in hours(plan, estimate) {
-        let _ = writeln!(text, "  {pool:<12} takes about {}", report::time(hours * 3600.0));
+        let _ = writeln!(text, "  {pool:<width$} takes about {}", report::time(hours * 3600.0));
     }
     for (model, rounds, hours) in rounds(plan, estimate) {
         let time = report::time(rounds * hours * 3600.0);
-        let _ = writeln!(text, "  {model:<12} answers in batches, {rounds} after each other: {time} at most");
+        let _ =
+            writeln!(text, "  {model:<width$} answers in batches, {rounds} after each other: {time} at most");
     }
     let _ = writeln!(
         text,

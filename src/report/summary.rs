@@ -7,9 +7,12 @@ use serde_json::{Value, json};
 
 use super::nothing::Counts;
 use super::progress::time;
-use crate::engine::{OverBudget, RunEnd, RunReport};
+use crate::engine::{OverBudget, RunEnd, RunReport, StageFigures};
 use crate::printable::printable;
 use crate::stage::LeftOut;
+
+/// The columns for the names of stages, at least.
+const NAME: usize = 18;
 
 /// What a run came to: the accounting, what was made and where it is.
 #[must_use]
@@ -93,21 +96,8 @@ pub fn summary(report: &RunReport, root: &Path) -> String {
             format!("{} with {questions} questions are with the provider; {then}", sent().count()),
         );
     }
-    for stage in &snapshot.stages {
-        row(
-            "stage",
-            format!(
-                "{:<18} {:>7} in {:>7} out {:>6} dropped {:>6} rejected{}  queue {:>2}  {} each",
-                stage.stage,
-                stage.received,
-                stage.sent,
-                stage.dropped,
-                stage.rejected,
-                skipped(stage.skipped),
-                stage.longest_queue,
-                each(stage.busy_seconds / stage.received.max(1) as f64)
-            ),
-        );
+    for stage in stages(&snapshot.stages) {
+        row("stage", stage);
     }
     if let Some(window) = snapshot.window.filter(|window| window.most_records > 0) {
         row(
@@ -133,9 +123,26 @@ pub fn summary(report: &RunReport, root: &Path) -> String {
     text
 }
 
-/// Passes or elements that a block left out.
-fn skipped(count: u64) -> String {
-    if count > 0 { format!(" {count:>6} skipped") } else { String::new() }
+/// A line for each stage. Paths of stages in blocks may be long, so the longest says where the figures stand.
+fn stages(stages: &[StageFigures]) -> impl Iterator<Item = String> {
+    let width = stages.iter().map(|stage| stage.stage.chars().count()).fold(NAME, usize::max);
+    let skips = stages.iter().any(|stage| stage.skipped > 0);
+    stages.iter().map(move |stage| {
+        let skipped = match skips {
+            true => format!(" {:>6} skipped", stage.skipped),
+            false => String::new(),
+        };
+        format!(
+            "{:<width$} {:>7} in {:>7} out {:>6} dropped {:>6} rejected{skipped}  queue {:>2}  {} each",
+            stage.stage,
+            stage.received,
+            stage.sent,
+            stage.dropped,
+            stage.rejected,
+            stage.longest_queue,
+            each(stage.busy_seconds / stage.received.max(1) as f64)
+        )
+    })
 }
 
 /// The time that one record takes: summed up over all records at a time it would exceed the run's own.

@@ -12,6 +12,7 @@ mod batches_trouble;
 mod blocks;
 mod blocks_in_flight;
 mod blocks_killed;
+mod blocks_shown;
 mod browser;
 mod budgets;
 mod child;
