@@ -25,8 +25,8 @@ pub(crate) struct InFlightRecord {
     pub(crate) lines: Lines,
     /// Whether a sink has taken it or the record it came from.
     pub(crate) written: bool,
-    /// What the gate it has come to compares.
-    pub(crate) key: Vec<u8>,
+    /// What the gate it has come to compares; `None` where its `when` sends the record past it.
+    pub(crate) key: Option<Vec<u8>>,
 }
 
 /// What a task tells the ledger.

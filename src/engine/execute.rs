@@ -154,7 +154,7 @@ impl Executor {
             },
             Work::Gate(gate) => match contained(|| gate.key(&record.record)) {
                 Ok(key) => {
-                    record.key = key;
+                    record.key = Some(key);
                     Became::Passed
                 }
                 Err(error) => stage.reject(&error),

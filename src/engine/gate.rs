@@ -120,7 +120,8 @@ impl Weight {
         for record in records {
             let lines = Self::of_lines(&record.lines);
             weight.records += 1;
-            weight.bytes += lines.bytes + weigh_record(&record.record);
+            let key = record.key.as_ref().map_or(0, Vec::len) as u64;
+            weight.bytes += lines.bytes + weigh_record(&record.record) + key;
         }
         weight
     }

@@ -17,7 +17,8 @@ pub trait Gate: Send + Sync {
 
 /// Decides for a `Gate`.
 pub trait Judge: Send {
-    /// What becomes of an item's records, one verdict for each key. Items come in the order of their numbers; one that
+    /// What becomes of an item's records, one verdict for each key; a record that `when` sends past the gate has none
+    /// and goes on. Items come in the order of their numbers; one that
     /// is made again comes late, behind higher ones, and loses to what was kept of them.
     fn decide(&mut self, item: u64, keys: &[&[u8]]) -> Vec<Verdict>;
 

@@ -319,3 +319,16 @@ async fn accepted_items_are_the_same_after_repair() {
     let run = accepting("out");
     assert!(complete(&run, &run.run().await) == golden);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_past_a_gate_is_not_compared() {
+    let dir = TempDir::new().unwrap();
+    let same = Scripted::new(|_| Reply::text(json!({"answer": "same"}).to_string()));
+    let mut run = Run::new(&rows_pipeline(dir.path(), 20, 4), &dir.path().join("out"), same);
+    insert(&mut run, 4, "distinct", Distinct("answer"));
+    let when = "topic in ['topic 3', 'topic 5', 'topic 7']";
+    run.plan.stages[4].when = Some(when.to_owned());
+    let report = run.run().await;
+    complete(&run, &report);
+    assert_eq!((report.snapshot.ok, report.snapshot.dropped), (18, 2), "of the three one is kept");
+}

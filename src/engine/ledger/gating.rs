@@ -65,17 +65,22 @@ impl Ledger {
             if records.is_empty() {
                 continue;
             }
-            let keys: Vec<&[u8]> = records.iter().map(|record| record.key.as_slice()).collect();
-            let verdicts = at.judge.decide(number, &keys);
+            // Those that go past the gate are none of the judge's affair.
+            let keys: Vec<&[u8]> = records.iter().filter_map(|record| record.key.as_deref()).collect();
+            let verdicts = if keys.is_empty() { Vec::new() } else { at.judge.decide(number, &keys) };
+            let mut verdicts = verdicts.into_iter();
             let decision = self.items.get_mut(&number).map(|item| &mut item.decision);
             let mut none = Decision::default();
             let decision = decision.unwrap_or(&mut none);
             let mut left = weight;
-            for (mut record, verdict) in records.into_iter().zip(verdicts) {
+            for mut record in records {
+                let key = record.key.take();
+                let verdict = key.as_ref().and_then(|_| verdicts.next()).unwrap_or(Verdict::Keep);
                 match verdict {
                     Verdict::Keep => {
-                        let key = std::mem::take(&mut record.key);
-                        push_key(&mut decision.keys, gate, &key);
+                        if let Some(key) = key {
+                            push_key(&mut decision.keys, gate, &key);
+                        }
                         // Its room in the window is given back when the next chain has taken it.
                         let own = Weight::of_records(std::slice::from_ref(&record));
                         left = left.less(own);
