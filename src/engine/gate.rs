@@ -204,18 +204,20 @@ pub(super) struct AdmissionLimit {
     pub(super) items: u64,
     /// No room is left in the window.
     pub(super) is_full: bool,
+    /// As many items are on their way behind the gates as may be in flight.
+    pub(super) is_busy_behind: bool,
 }
 
 impl Default for AdmissionLimit {
     fn default() -> Self {
-        Self { items: u64::MAX, is_full: false }
+        Self { items: u64::MAX, is_full: false, is_busy_behind: false }
     }
 }
 
 impl AdmissionLimit {
     /// Whether one more may be admitted after so many.
     pub(super) fn allows(self, admitted: u64) -> bool {
-        !self.is_full && admitted < self.items
+        !self.is_full && !self.is_busy_behind && admitted < self.items
     }
 }
 
@@ -284,7 +286,7 @@ mod tests {
         window.add(Weight { records: Window::RECORDS, bytes: 1 });
         assert!(window.is_full());
         assert_eq!(window.figures().most_records, Window::RECORDS);
-        let limit = AdmissionLimit { items: 3, is_full: false };
+        let limit = AdmissionLimit { items: 3, ..AdmissionLimit::default() };
         assert!(limit.allows(2) && !limit.allows(3));
     }
 }

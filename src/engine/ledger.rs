@@ -55,6 +55,8 @@ pub(crate) struct LedgerContext {
     /// What earlier starts committed.
     pub(crate) before: Committed,
     pub(crate) limit: Option<u64>,
+    /// Items between admission and their end.
+    pub(crate) max_in_flight: u64,
     /// The run ends when so many items have ended ok.
     pub(crate) accept: Option<u64>,
     /// Items that earlier starts have committed.
@@ -96,6 +98,8 @@ pub(crate) struct Ledger {
     accept: Option<Accept>,
     gates: Vec<GateStage>,
     window: Window,
+    /// Items that gates have let go on, and that neither wait at another nor have ended.
+    behind_gates: u64,
     /// Records that gates dropped, to be ended.
     dropped: VecDeque<Ended>,
     /// Items in the order of admission with where the answers' log then ended; those in front have ended.
@@ -133,6 +137,7 @@ impl Ledger {
             accept,
             gates: std::mem::take(&mut context.gates),
             window: Window::default(),
+            behind_gates: 0,
             dropped: VecDeque::new(),
             admissions: VecDeque::new(),
             units_written: 0,
@@ -266,6 +271,7 @@ impl Ledger {
             return;
         }
         if let Some(item) = self.items.remove(&number) {
+            self.behind_gates -= u64::from(item.is_behind_gate);
             self.pass_gates(number, item.gate);
             self.end_item(number, item).await;
         }

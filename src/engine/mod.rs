@@ -177,6 +177,7 @@ pub async fn run(
         sinks: parts.sinks.iter().map(|sink| sink.path.clone()).collect(),
         before,
         limit: options.limit,
+        max_in_flight: u64::from(options.max_in_flight.max(1)),
         accept: options.accept,
         done: Arc::clone(&done),
         gates,

@@ -332,3 +332,32 @@ async fn what_goes_past_a_gate_is_not_compared() {
     complete(&run, &report);
     assert_eq!((report.snapshot.ok, report.snapshot.dropped), (18, 2), "of the three one is kept");
 }
+
+/// Behind a gate as before it: no more items are begun than there is room for, however fast some stages are.
+#[tokio::test(start_paused = true)]
+async fn a_slow_stage_behind_a_gate_stops_admission() {
+    let dir = TempDir::new().unwrap();
+    let slow = Scripted::new(|question| match question.prompt.starts_with("Slowly") {
+        true => Reply::text(question.prompt).after(Duration::from_secs(100)),
+        false => Reply::text(json!({"answer": question.prompt}).to_string()),
+    });
+    let yaml = pipeline(&dir, 1000, 4).replace("      in: 3\n", "      in: 1\n");
+    let slowly = "  - prompt: {id: slow, user: \"Slowly {{ said }}\", output: prompt-3}\n  \
+        - llm: {id: third, model: other, input: prompt-3, output: more}\n";
+    let yaml = yaml.replace("  - split:", &format!("{slowly}  - split:"));
+    let other = "  other: {base_urls: [\"http://127.0.0.1:9/v1\"], model: scripted, concurrency: 4}\n";
+    let yaml = yaml.replace("stages:\n  - ingest", &format!("{other}stages:\n  - ingest"));
+    let mut run = Run::new(&yaml, &dir.path().join("out"), slow);
+    run.plan.max_in_flight = 8;
+    insert(&mut run, 5, "distinct", Distinct("answer"));
+    let stop = run.stop.clone();
+    let model = Arc::clone(&run.model);
+    let asked = async {
+        tokio::time::sleep(Duration::from_secs(1000)).await;
+        stop.abort();
+        model.questions()
+    };
+    let (report, asked) = tokio::join!(run.run(), asked);
+    check_invariants(&run.root, &report);
+    assert!(asked < 400, "{asked} questions, while the last stage has answered 40");
+}

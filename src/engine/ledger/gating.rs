@@ -6,6 +6,7 @@
 use futures::future::select_all;
 
 use super::Ledger;
+use super::item::Item;
 use crate::engine::accept::{Accept, EndedItem};
 use crate::engine::departure;
 use crate::engine::event::{InFlightRecord, LedgerEvent};
@@ -38,6 +39,7 @@ impl Ledger {
         item.gate += 1;
         // While it waits the window has it, and others may be made in its place.
         item.room = None;
+        self.behind_gates -= u64::from(std::mem::take(&mut item.is_behind_gate));
         self.hold(gate, number, records);
     }
 
@@ -69,9 +71,9 @@ impl Ledger {
             let keys: Vec<&[u8]> = records.iter().filter_map(|record| record.key.as_deref()).collect();
             let verdicts = if keys.is_empty() { Vec::new() } else { at.judge.decide(number, &keys) };
             let mut verdicts = verdicts.into_iter();
-            let decision = self.items.get_mut(&number).map(|item| &mut item.decision);
-            let mut none = Decision::default();
-            let decision = decision.unwrap_or(&mut none);
+            // Whoever waits here has not ended.
+            let mut none = Item::default();
+            let item = self.items.get_mut(&number).unwrap_or(&mut none);
             let mut left = weight;
             for mut record in records {
                 let key = record.key.take();
@@ -79,15 +81,16 @@ impl Ledger {
                 match verdict {
                     Verdict::Keep => {
                         if let Some(key) = key {
-                            push_key(&mut decision.keys, gate, &key);
+                            push_key(&mut item.decision.keys, gate, &key);
                         }
                         // Its room in the window is given back when the next chain has taken it.
                         let own = Weight::of_records(std::slice::from_ref(&record));
                         left = left.less(own);
                         at.releasing.push_back((record, own));
+                        self.behind_gates += u64::from(!std::mem::replace(&mut item.is_behind_gate, true));
                     }
                     Verdict::Drop { reason, in_favour_of } => {
-                        lose_to(decision, in_favour_of);
+                        lose_to(&mut item.decision, in_favour_of);
                         if let LedgerEvent::Ended(ended) = departure::ended(record, Ending::Dropped(reason)) {
                             self.dropped.push_back(*ended);
                         }
@@ -151,6 +154,7 @@ impl Ledger {
         let limit = AdmissionLimit {
             items: self.accept.as_ref().map_or(u64::MAX, Accept::may_admit),
             is_full: self.window.is_full(),
+            is_busy_behind: self.behind_gates >= self.context.max_in_flight,
         };
         let was_full = self.context.admission.borrow().is_full;
         if limit.is_full && !was_full {

@@ -22,6 +22,8 @@ pub(super) struct Item {
     pub(super) arrived: Vec<InFlightRecord>,
     /// The number of that gate.
     pub(super) gate: usize,
+    /// Whether a gate has let it go on, which it does without room in the run.
+    pub(super) is_behind_gate: bool,
     /// What gates decided of it.
     pub(super) decision: Decision,
 }
