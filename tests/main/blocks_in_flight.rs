@@ -269,12 +269,30 @@ impl Transform for Panics {
     }
 }
 
-/// Puts a stage that panics for each fifth item behind those of the block at `at`.
-fn with_panics(run: &mut Run, at: usize) {
+/// A stage that counts the records it sees.
+struct Counts(Arc<AtomicUsize>);
+
+impl Declare for Counts {
+    fn check(&self, _: &mut CheckContext<'_>) {}
+
+    fn build(&self, _: &BuildContext) -> Result<Part, BuildError> {
+        Ok(Part::Transform(Box::new(Self(Arc::clone(&self.0)))))
+    }
+}
+
+impl Transform for Counts {
+    fn process(&self, _: &mut Record) -> Result<Emit, StageError> {
+        self.0.fetch_add(1, SeqCst);
+        Ok(Emit::Pass)
+    }
+}
+
+/// Puts a stage behind those of the block at `at`.
+fn insert(run: &mut Run, at: usize, declared: impl Declare + 'static) {
     let path = format!("{}/wild", run.plan.stages[at].id);
     let kind = stages::find("set").unwrap();
-    let stage =
-        PlannedStage { id: path.into(), kind, when: None, declared: Box::new(Panics), inner: Vec::new() };
+    let declared = Box::new(declared);
+    let stage = PlannedStage { id: path.into(), kind, when: None, declared, inner: Vec::new() };
     run.plan.stages[at].inner.push(stage);
 }
 
@@ -297,7 +315,7 @@ async fn a_panic_in_a_block_rejects_that_record_alone() {
         let dir = TempDir::new().unwrap();
         let yaml = pipeline(20, 4, &block(options));
         let mut run = Run::new(&yaml, &dir.path().join("out"), Scripted::rules(Vec::new()));
-        with_panics(&mut run, 2);
+        insert(&mut run, 2, Panics);
         let report = run.run().await;
         assert!(matches!(report.end, RunEnd::Complete), "{report:?}");
         check_invariants(&run.root, &report);
@@ -322,10 +340,12 @@ async fn a_panic_in_a_block_rejects_that_record_alone() {
 async fn a_loop_without_end_neither_keeps_others_from_running_nor_a_run_from_being_given_up() {
     let dir = TempDir::new().unwrap();
     let stages = "  - repeat: {times: 4000000000, stages: [set: {n: {expr: repeat.pass}}]}\n";
-    let run = Run::new(&pipeline(1, 1, stages), &dir.path().join("out"), Scripted::rules(Vec::new()));
+    let mut run = Run::new(&pipeline(1, 1, stages), &dir.path().join("out"), Scripted::rules(Vec::new()));
+    let passes = Arc::new(AtomicUsize::new(0));
+    insert(&mut run, 1, Counts(Arc::clone(&passes)));
     let stop = run.stop.clone();
     let stopper = async move {
-        for _ in 0..100 {
+        while passes.load(SeqCst) < 1000 {
             tokio::task::yield_now().await;
         }
         stop.abort();
