@@ -99,10 +99,12 @@ fn misplaced(
             format!("`{}` comes too late, after `{}`", kind.name, before.id),
             format!("right after the source, or after {}", names_of(Role::Derive, table)),
         ),
-        (Role::Read, Some(before)) if before.kind.is_some_and(|kind| kind.role != Role::Ask) => wrong(
-            format!("`{}` reads a model's answer, but `{}` before it asks no model", kind.name, before.id),
-            format!("right after {}", names_of(Role::Ask, table)),
-        ),
+        (Role::Read, Some(before)) if before.kind.is_some_and(|kind| kind.role != Role::Ask) => {
+            let mut problem = Problem::new(&stage.at, reads_nothing(kind, before));
+            problem.on_key().expected(format!("right after {}", names_of(Role::Ask, table)));
+            problem.hint = into_block(before);
+            Some(problem)
+        }
         _ => None,
     }
 }
@@ -154,16 +156,31 @@ fn misplaced_inside(
         return None;
     }
     let message = match before {
-        Some(before) => {
-            format!("`{}` reads a model's answer, but `{}` before it asks no model", kind.name, before.id)
-        }
+        Some(before) => reads_nothing(kind, before),
         None => {
             format!("`{}` reads a model's answer, but it is the first stage of `{}`", kind.name, block.id)
         }
     };
     let mut problem = Problem::new(&stage.at, message);
     problem.on_key().expected(format!("right after {}, in the same block", names_of(Role::Ask, table)));
+    problem.hint = before.and_then(into_block);
     Some(problem)
+}
+
+/// What is said of a stage that reads a model's answer behind one that does not ask for it.
+fn reads_nothing(kind: &StageType, before: &Declared) -> String {
+    let it = if is_block(before) { "is a block" } else { "asks no model" };
+    format!("`{}` reads a model's answer, but `{}` before it {it}", kind.name, before.id)
+}
+
+/// Where a stage belongs that reads an answer behind the block in which it is given.
+fn into_block(before: &Declared) -> Option<String> {
+    is_block(before)
+        .then(|| format!("put it into `{}`, right after the stage whose answer it reads", before.id))
+}
+
+fn is_block(stage: &Declared) -> bool {
+    stage.kind.is_some_and(|kind| kind.role == Role::Block)
 }
 
 /// The problem of a stage that makes several records of one where one is wanted.

@@ -13,6 +13,9 @@ const FINE: [&str; 4] = ["==", "!=", "<=", ">="];
 
 /// What to write in an expression in place of the first operator that Jinja does not have.
 pub(super) fn in_expression(source: &str) -> Option<String> {
+    if let Some(inside) = source.trim().strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}")) {
+        return Some(format!("an expression stands without braces: `{}`", inside.trim()));
+    }
     let mut at = 0;
     let mut depth = 0_u32;
     while let Some(char) = source[at..].chars().next() {
@@ -132,5 +135,7 @@ mod tests {
         check("!a", Some("write `not`"));
         check("a | round(precision=1) >", None);
         check("a <= 'ä' 1", None);
+        check("{{ a < 4 }}", Some("an expression stands without braces: `a < 4`"));
+        check("{{a}} < 4", None);
     }
 }

@@ -206,12 +206,22 @@ impl CheckContext<'_> {
         }
         let every = known.iter().map(String::as_str).chain(["id"].into_iter().filter(|_| prefix.is_empty()));
         let end = name[prefix.len()..].find('.').map_or(name.len(), |dot| prefix.len() + dot);
-        let hint = self.why_absent(name).or_else(|| did_you_mean(&name[..end], every));
+        let near = || did_you_mean(&name[..end], every);
+        let hint = self.why_absent(name).or_else(near).or_else(|| self.inside_another(name));
         let problem = self.problem(at, format!("no earlier stage makes `{name}`"));
         problem.on_word(name);
         if !known.is_empty() {
             problem.expected(one_of(known.iter().map(String::as_str)));
         }
         problem.hint = hint;
+    }
+
+    /// What to say of a name that stands inside one field, such as `pass` in `repeat`.
+    fn inside_another(&self, name: &str) -> Option<String> {
+        let holds =
+            |kind: &FieldType| kind.inside().is_some_and(|inside| inside.names().any(|own| own == name));
+        let mut holders = self.record.fields().filter(|(_, kind)| holds(kind)).map(|(field, _)| field);
+        let (holder, None) = (holders.next()?, holders.next()) else { return None };
+        Some(format!("did you mean `{holder}.{name}`?"))
     }
 }

@@ -79,6 +79,31 @@ fn every_problem_in_a_block_stands_at_its_place() {
 }
 
 #[test]
+fn likely_mistakes_get_a_hint() {
+    let ask = "stages: [llm: {model: m, input: text, output: text}]";
+    hinted(
+        &format!("  - repeat: {{id: evolve, times: 2, while: \"{{{{ score < 4 }}}}\", {ask}}}"),
+        "7:43 syntax error: unexpected `}`, expected `:`",
+        "an expression stands without braces: `score < 4`",
+    );
+    hinted(
+        "  - repeat: {times: 2, stages: [prompt: {user: \"{{ pass }}\"}]}",
+        "7:52 no earlier stage makes `pass`",
+        "did you mean `repeat.pass`?",
+    );
+    hinted(
+        "  - for_each: {in: 2, stages: [prompt: {user: \"{{ index }}\"}]}",
+        "7:51 no earlier stage makes `index`",
+        "did you mean `for_each.index`?",
+    );
+    hinted(
+        "  - repeat: {id: evolve, times: 2, stages: [llm: {model: m, input: text}]}\n  - parse: {schema: {type: object}}",
+        "8:5 `parse` reads a model's answer, but `evolve` before it is a block",
+        "put it into `evolve`, right after the stage whose answer it reads",
+    );
+}
+
+#[test]
 fn names_in_a_block_are_held_against_the_fields_there() {
     let inside = |stages: &str| {
         format!("  - repeat:\n      id: evolve\n      times: 2\n      stages:\n        - {stages}\n")
