@@ -19,6 +19,14 @@ impl Ledger {
             (Some(total), Some(limit)) => Some(total.min(limit)),
             (total, limit) => total.or(limit),
         };
+        // With `accept` the run most likely ends before the source does.
+        let total = match &self.accept {
+            Some(accept) if !self.closing.source_ended => {
+                let likely = done_before + accept.may_admit();
+                Some(total.map_or(likely, |total| total.min(likely)))
+            }
+            _ => total,
+        };
         let estimate = self.context.units.as_ref().zip(self.context.unit_count).map(|(units, all)| {
             estimate(units.iter().map(|items| u64::from(*items)).sum(), units.len() as u64, all)
         });
