@@ -86,8 +86,9 @@ impl Passes<'_> {
                 Ok(false) => break,
                 Err(error) => return self.stage.reject(&error),
             }
-            let before = record.record.fields.clone();
-            match self.pass(record, &before, outer_id.pass(&name, pass), pass).await {
+            // Only where the record may have to be as it was.
+            let before = (self.repeat.on_fail() != OnFail::End).then(|| record.record.fields.clone());
+            match self.pass(record, outer_id.pass(&name, pass), pass).await {
                 Pass::Made => {
                     if self.repeat.keeps_all() {
                         let parent = kept.last().map(|parent: &Child| parent.record.record.id.to_string());
@@ -101,7 +102,7 @@ impl Passes<'_> {
                         self.stage.metrics.skip_one();
                         let skipped = ending.skipped(&record.record.id);
                         record.record.provenance.skipped.push(skipped);
-                        record.record.fields = before;
+                        record.record.fields = before.unwrap_or_default();
                         if skip_or_stop == OnFail::Stop {
                             break;
                         }
@@ -120,15 +121,10 @@ impl Passes<'_> {
     }
 
     /// One pass over the record, which has the pass's id afterwards; what is there only inside is taken out again.
-    async fn pass(
-        &self,
-        record: &mut InFlightRecord,
-        before: &Map<String, Value>,
-        id: RecordId,
-        pass: u32,
-    ) -> Pass {
+    async fn pass(&self, record: &mut InFlightRecord, id: RecordId, pass: u32) -> Pass {
         record.record.id = id;
-        record.record.set(PREVIOUS, before.clone());
+        let previous = record.record.fields.clone();
+        record.record.set(PREVIOUS, previous);
         record.record.set(REPEAT, json!({ "pass": pass }));
         self.keep_draws(&mut record.record.provenance, pass);
         // Should anything panic on the way, what is left here still says whose record it was.
