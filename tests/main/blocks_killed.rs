@@ -120,8 +120,8 @@ fn killed_after_each_answer(shape: &Shape) {
     assert!(killed >= whole * 3 / 4, "only {killed} of {whole} starts met their point");
 }
 
-/// Kills one run at random until it is complete.
-fn killed_at_random(shape: &Shape) {
+/// Kills one run at random until it is complete; gives how often, and how many questions were asked again.
+fn killed_at_random(shape: &Shape) -> (usize, usize) {
     const ITEMS: usize = 40;
     let kills: usize = std::env::var("SYNTHMILL_KILLS").map_or(20, |kills| kills.parse().unwrap());
     let whole = ITEMS * shape.questions;
@@ -150,8 +150,8 @@ fn killed_at_random(shape: &Shape) {
     let violations = invariants::violations(&dir.path().join("out"), &golden);
     assert_eq!(violations, Vec::<String>::new(), "seed {seed}");
     let again = server.questions().len() - whole;
-    eprintln!("kills: {killed}, questions asked again: {again} of at most {} in flight", killed * PLACES);
     assert!(again <= killed * PLACES, "seed {seed}: {again} questions were asked again in {killed} kills");
+    (killed, again)
 }
 
 #[test]
@@ -172,6 +172,7 @@ fn a_loop_in_a_for_each_is_killed_after_each_answer() {
 #[test]
 fn three_shapes_are_killed_at_random() {
     for shape in [LOOP_OF_TWO_QUESTIONS, EIGHT_SAMPLES_AND_A_JOIN, LOOP_IN_A_FOR_EACH] {
-        killed_at_random(&shape);
+        let (killed, again) = killed_at_random(&shape);
+        eprintln!("kills: {killed}, questions asked again: {again} of at most {} in flight", killed * PLACES);
     }
 }
