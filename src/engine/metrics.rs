@@ -20,6 +20,8 @@ pub(crate) struct StageMetrics {
     rejected: AtomicU64,
     skipped: AtomicU64,
     busy_nanos: AtomicU64,
+    /// Of the busy time, what records waited for a place at the model.
+    waited_nanos: AtomicU64,
     queue: AtomicU64,
     longest_queue: AtomicU64,
     requests: AtomicU64,
@@ -54,7 +56,7 @@ pub struct StageFigures {
     pub queue: u64,
     /// The most records that ever waited before the stage.
     pub longest_queue: u64,
-    /// Seconds the stage worked or waited for a model, added up over records.
+    /// Seconds the stage worked or waited for an answer, added up over records; not those for a place at the model.
     pub busy_seconds: f64,
     /// Requests to its model.
     pub requests: u64,
@@ -89,6 +91,7 @@ impl StageMetrics {
             rejected: AtomicU64::new(0),
             skipped: AtomicU64::new(0),
             busy_nanos: AtomicU64::new(0),
+            waited_nanos: AtomicU64::new(0),
             queue: AtomicU64::new(0),
             longest_queue: AtomicU64::new(0),
             requests: AtomicU64::new(0),
@@ -139,8 +142,14 @@ impl StageMetrics {
         self.skipped.fetch_add(1, Relaxed);
     }
 
+    /// Counts the time that a record was in the stage.
     pub(crate) fn work(&self, time: Duration) {
-        self.busy_nanos.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+        self.busy_nanos.fetch_add(nanos(time), Relaxed);
+    }
+
+    /// Counts how much of that time it waited for a place at the model.
+    pub(crate) fn wait(&self, time: Duration) {
+        self.waited_nanos.fetch_add(nanos(time), Relaxed);
     }
 
     pub(crate) fn request(&self) {
@@ -189,7 +198,9 @@ impl StageMetrics {
             skipped: self.skipped.load(Relaxed),
             queue: self.queue.load(Relaxed),
             longest_queue: self.longest_queue.load(Relaxed),
-            busy_seconds: self.busy_nanos.load(Relaxed) as f64 / 1e9,
+            busy_seconds: self.busy_nanos.load(Relaxed).saturating_sub(self.waited_nanos.load(Relaxed))
+                as f64
+                / 1e9,
             requests: self.requests.load(Relaxed),
             prompt_tokens: self.prompt_tokens.load(Relaxed),
             completion_tokens: self.completion_tokens.load(Relaxed),
@@ -213,6 +224,10 @@ impl ModelFigures {
         }
         sum
     }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -40,7 +41,7 @@ impl Answering for Journaled {
         async move {
             let Question { unit, request, record } = question;
             if !unit.model.is_paid() {
-                let _place = unit.model.place().await;
+                let _place = unit.place().await;
                 unit.metrics.request();
                 return Ok(unit.model.complete(request, record).await);
             }
@@ -104,7 +105,7 @@ impl Effect for Asking<'_> {
     }
 
     fn room(&self) -> BoxFuture<'_, Place> {
-        self.unit.model.place().boxed()
+        self.unit.place().boxed()
     }
 
     fn perform(&mut self, reserved: Arc<Reservation>) -> BoxFuture<'_, Answered> {
@@ -143,6 +144,14 @@ impl Effect for Asking<'_> {
 }
 
 impl AskUnit {
+    /// Waits for a place at the model, which is no time that the model took.
+    async fn place(&self) -> Place {
+        let begin = Instant::now();
+        let place = self.model.place().await;
+        self.metrics.wait(begin.elapsed());
+        place
+    }
+
     /// What a request is found again by: stage, model, parameters, every message and the schema; and, for
     /// the record's own answers, the record, the ask and how often it was asked again. With it goes what it can take.
     fn names(
