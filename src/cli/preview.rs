@@ -1,6 +1,6 @@
 //! `preview`: a few records, stage by stage, to the terminal; nothing is written.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write;
 
 use anyhow::Context;
@@ -12,10 +12,10 @@ use super::exit::Exit;
 use super::{PipelineArgs, print, print_data, run};
 use crate::engine::{self, Choice, Parts, Preview};
 use crate::image::Image;
-use crate::record::Record;
+use crate::record::{Record, RecordId};
 
-/// The field of a `repeat` that holds what the pass began with.
-const PREVIOUS: &str = "previous";
+/// What a `repeat` puts into a record while it is in a pass: which pass it is, and the fields as it began.
+const OF_A_PASS: [&str; 2] = ["repeat", "previous"];
 /// Characters shown of a field, unless all of it is asked for.
 const SHOWN: usize = 600;
 
@@ -106,27 +106,58 @@ fn text(preview: &Preview, look: Look) -> String {
     if !look.prompts_only {
         fields(&mut text, &preview.item.fields, &Map::new(), look);
     }
-    let mut known = preview.item.fields.clone();
+    let mut known = Known { item: &preview.item.fields, records: HashMap::new() };
     for step in &preview.steps {
         let mut told = String::new();
         let _ = writeln!(told, "-- {} -- {}", step.stage, step.id);
         for record in &step.records {
+            let before = known.before(&record.id);
             if step.records.len() > 1 {
                 let _ = writeln!(told, "   > {}", record.id);
             }
-            fields(&mut told, &record.fields, &known, look);
+            fields(&mut told, &record.fields, before, look);
         }
         // Where no stage asks a model, a sink's line would tell all of it again.
         if let Some(note) = step.note.as_ref().filter(|_| !look.prompts_only || step.records.is_empty()) {
             let _ = writeln!(told, "   {}", shortened(note, look));
         }
         text.push_str(&inset(&told, step.stage.matches('/').count()));
-        if let [Record { fields, .. }] = step.records.as_slice() {
-            known.clone_from(fields);
-        }
+        step.records.iter().for_each(|record| known.note(record));
     }
     text.push('\n');
     text
+}
+
+/// The fields of each record as they were shown last.
+struct Known<'a> {
+    item: &'a Map<String, Value>,
+    records: HashMap<RecordId, &'a Map<String, Value>>,
+}
+
+impl<'a> Known<'a> {
+    /// What a record was before a step. The first stage of a pass or an element goes on from what came into the block,
+    /// and one behind a fan-out from what was split.
+    fn before(&self, id: &RecordId) -> &'a Map<String, Value> {
+        let mut id = id.clone();
+        loop {
+            match self.records.get(&id) {
+                Some(fields) => return fields,
+                None if id.path.pop().is_none() => return self.item,
+                None => {}
+            }
+        }
+    }
+
+    fn note(&mut self, record: &'a Record) {
+        let mut id = record.id.clone();
+        self.records.insert(id.clone(), &record.fields);
+        // The next pass, and what stands behind the block, go on from the last one.
+        while let Some(branch) = id.path.pop_if(|branch| branch.is_pass) {
+            let began = self.before(&id);
+            self.records.entry(id.pass(&branch.stage, 0)).or_insert(began);
+            self.records.insert(id.clone(), &record.fields);
+        }
+    }
 }
 
 /// A step inside as many blocks stands further in.
@@ -143,7 +174,7 @@ fn inset(told: &str, blocks: usize) -> String {
 fn fields(text: &mut String, fields: &Map<String, Value>, known: &Map<String, Value>, look: Look) {
     let gone: BTreeSet<&String> = known.keys().filter(|key| !fields.contains_key(*key)).collect();
     for (name, value) in fields.iter().filter(|(name, value)| known.get(*name) != Some(value)) {
-        if name == PREVIOUS {
+        if name == OF_A_PASS[1] {
             continue;
         }
         if let Some(messages) = messages(value) {
@@ -161,7 +192,7 @@ fn fields(text: &mut String, fields: &Map<String, Value>, known: &Map<String, Va
         let _ = writeln!(text, "   {name}: {}", shortened(&shown, look).replace('\n', "\n      "));
         images(text, value);
     }
-    for name in gone.into_iter().filter(|name| *name != PREVIOUS) {
+    for name in gone.into_iter().filter(|name| !OF_A_PASS.contains(&name.as_str())) {
         let _ = writeln!(text, "   {name}: (removed)");
     }
 }

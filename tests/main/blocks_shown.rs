@@ -99,6 +99,8 @@ fn preview_indents_what_happens_inside_and_names_pass_and_element() {
     expected.push("-- sink -- 000000".to_owned());
     assert_eq!(heads, expected, "{shown}");
     assert!(shown.contains("     dropped: filtered") && shown.contains("repeat: {\"pass\":4}"), "{shown}");
+    // What a pass or an element has not is not told as if somebody had taken it out.
+    assert!(!shown.contains("(removed)"), "{shown}");
     assert!(!dir.path().join("output").exists());
 }
 
