@@ -201,18 +201,31 @@ impl Elements<'_> {
             let made = self.executor.through(self.stages, own);
             async move { (index, made.await) }
         }));
-        // All are awaited, whatever becomes of one: what is out for the others is paid for. A slow one keeps none
-        // behind it from beginning.
-        let mut brought: Vec<(u32, Result<Vec<Child>, Halt>)> =
-            brought.buffer_unordered(self.executor.side_by_side).collect().await;
-        brought.sort_unstable_by_key(|(index, _)| *index);
-        let mut made = Vec::with_capacity(brought.len());
-        for (_, children) in brought {
+        // A slow one keeps none behind it from beginning.
+        let mut brought = brought.buffer_unordered(self.executor.side_by_side);
+        let mut made = Vec::with_capacity(count);
+        let mut halted = None;
+        while let Some((index, children)) = brought.next().await {
             match children {
-                Ok(children) => made.push(children),
-                Err(halt) => return Became::Halted(halt),
+                Ok(mut children) => {
+                    if let Some(collect) = collects {
+                        children.iter_mut().for_each(|child| child.leave_only(&collect.fields));
+                    }
+                    made.push((index, children));
+                }
+                // These give the whole run up, and have to be told at once.
+                Err(halt @ (Halt::Fatal(_) | Halt::Storage(_))) => return Became::Halted(halt),
+                // The others are awaited: what is out for them is paid for.
+                Err(Halt::Aborted) => drop(halted.get_or_insert(Halt::Aborted)),
+                Err(Halt::OutOfBudget) => halted = Some(Halt::OutOfBudget),
             }
         }
+        drop(brought);
+        if let Some(halt) = halted {
+            return Became::Halted(halt);
+        }
+        made.sort_unstable_by_key(|(index, _)| *index);
+        let made = made.into_iter().map(|(_, children)| children).collect();
         match collects {
             Some(collect) => self.join(record, made, collect),
             None => self.let_go(record, made),
@@ -274,6 +287,13 @@ impl Elements<'_> {
         }
         children[0].record.lines = std::mem::take(&mut record.lines);
         Became::Several(children)
+    }
+}
+
+impl Child {
+    /// Lets go of all fields but these: a record has thousands of elements, and each begins with all of its fields.
+    fn leave_only(&mut self, fields: &[String]) {
+        self.record.record.fields.retain(|name, _| fields.contains(name));
     }
 }
 

@@ -227,6 +227,22 @@ async fn a_slow_element_keeps_no_later_one_waiting() {
     assert_eq!(order, (0..1000).collect::<Vec<u64>>());
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_ends_the_run_is_told_while_other_elements_are_out() {
+    let dir = TempDir::new().unwrap();
+    let model = Scripted::new(|question: Question<'_>| match question.prompt {
+        "0" => Reply::text("late").after(Duration::from_secs(3600)),
+        "1" => Reply::fatal("auth", "no such key"),
+        _ => Reply::text("yes"),
+    });
+    let stages = samples("a", 3, "{prompt: {user: \"{{ a_n }}\"}}, {llm: {model: teacher}}");
+    let run = Run::new(&pipeline(1, 64, &stages), &dir.path().join("out"), model);
+    let begin = tokio::time::Instant::now();
+    let report = run.run().await;
+    assert!(matches!(report.end, RunEnd::Fatal(_)), "{report:?}");
+    assert!(begin.elapsed() < Duration::from_secs(60), "it waits for the others");
+}
+
 #[test]
 fn a_server_has_all_samples_of_one_item_at_once_and_never_more_than_its_places() {
     let run = |items: usize, concurrency: u32, stages: &str, delay: u64| {
