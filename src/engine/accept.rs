@@ -24,6 +24,11 @@ pub(super) struct EndedItem {
 pub(super) struct Accept {
     wanted: u64,
     accepted: u64,
+    /// Behind the last item that earlier starts have accepted.
+    accepted_to: u64,
+    /// Items before that which are to be made again, and how many of them are not decided yet.
+    holes: u64,
+    holes_left: u64,
     pub(super) order: Ordered<EndedItem>,
     /// Items that ended in this start, and how many of them ended ok.
     ended: u64,
@@ -33,9 +38,27 @@ pub(super) struct Accept {
 }
 
 impl Accept {
-    /// Of the items in `done`, `accepted` ended ok.
-    pub(super) fn new(wanted: u64, accepted: u64, done: Arc<RoaringTreemap>) -> Self {
-        Self { wanted, accepted, order: Ordered::new(done), ended: 0, ok: 0, ok_waiting: 0 }
+    /// Of the items in `done`, `accepted` ended ok, the last of them with the number `last`.
+    pub(super) fn new(wanted: u64, (accepted, last): (u64, Option<u64>), done: Arc<RoaringTreemap>) -> Self {
+        let accepted_to = last.map_or(0, |last| last + 1);
+        let holes = accepted_to - last.map_or(0, |last| done.rank(last));
+        let order = Ordered::new(done);
+        Self {
+            wanted,
+            accepted,
+            accepted_to,
+            holes,
+            holes_left: holes,
+            order,
+            ended: 0,
+            ok: 0,
+            ok_waiting: 0,
+        }
+    }
+
+    /// Whether nothing more is wanted: enough were accepted, and each item before them has ended.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_reached() && self.holes_left == 0
     }
 
     /// Whether as many items were accepted as are wanted.
@@ -56,10 +79,13 @@ impl Accept {
     }
 
     /// Decides the item whose turn it is: whether it is surplus.
-    pub(super) fn is_surplus(&mut self, outcome: Outcome) -> bool {
+    pub(super) fn is_surplus(&mut self, item: u64, outcome: Outcome) -> bool {
         self.ok_waiting -= u64::from(outcome == Outcome::Ok);
+        let is_hole = item < self.accepted_to;
+        self.holes_left -= u64::from(is_hole);
         if self.is_reached() {
-            return true;
+            // What fills a hole is not behind what was accepted: if it is not ok, it ends as it would have.
+            return outcome == Outcome::Ok || !is_hole;
         }
         self.accepted += u64::from(outcome == Outcome::Ok);
         false
@@ -72,7 +98,8 @@ impl Accept {
         // One is counted in as ok, so that something is always admitted while something is missing.
         let more = u128::from(missing) * u128::from(self.ended + 1);
         let more = more.div_ceil(u128::from(self.ok + 1));
-        self.ended.saturating_add(u64::try_from(more).unwrap_or(u64::MAX))
+        let items = self.ended.saturating_add(u64::try_from(more).unwrap_or(u64::MAX));
+        items.max(self.holes)
     }
 }
 
@@ -89,7 +116,7 @@ mod tests {
             accept.note_ended(*outcome);
             accept.order.hold(*item, held, Weight::default());
             while let Some((item, held, _)) = accept.order.pop() {
-                let surplus = accept.is_surplus(held.outcome);
+                let surplus = accept.is_surplus(item, held.outcome);
                 decided.push_str(&format!("{item}{} ", if surplus { "-" } else { "+" }));
             }
         }
@@ -99,7 +126,7 @@ mod tests {
     #[test]
     fn the_first_by_number_are_accepted_whatever_came_first() {
         use Outcome::{Ok, Rejected};
-        let mut accept = Accept::new(2, 0, Arc::default());
+        let mut accept = Accept::new(2, (0, None), Arc::default());
         assert_eq!(decided(&mut accept, &[(3, Ok), (0, Ok), (4, Ok)]), "0+ ");
         assert!(!accept.is_reached() && accept.order.holds(4));
         assert_eq!(decided(&mut accept, &[(2, Ok), (1, Rejected)]), "1+ 2+ 3- 4- ");
@@ -111,7 +138,7 @@ mod tests {
     fn what_is_made_late_comes_behind_what_was_accepted() {
         // Items 1 and 3 are made again, with one place left.
         let done = [0, 2, 4].into_iter().collect();
-        let mut accept = Accept::new(4, 3, Arc::new(done));
+        let mut accept = Accept::new(4, (3, Some(4)), Arc::new(done));
         assert_eq!(
             decided(&mut accept, &[(5, Outcome::Ok), (3, Outcome::Ok), (1, Outcome::Ok)]),
             "1+ 3- 5- "
@@ -119,8 +146,20 @@ mod tests {
     }
 
     #[test]
+    fn holes_are_filled_before_it_is_over() {
+        use Outcome::{Ok, Rejected};
+        // As many as are wanted are there, and 1 and 3 are to be made again.
+        let mut accept = Accept::new(2, (2, Some(4)), Arc::new([0, 2, 4].into_iter().collect()));
+        assert!(accept.is_reached() && !accept.is_over());
+        assert_eq!(accept.may_admit(), 2);
+        assert_eq!(decided(&mut accept, &[(3, Ok), (1, Rejected)]), "1+ 3- ");
+        assert!(accept.is_over());
+        assert_eq!(decided(&mut accept, &[(5, Rejected)]), "5- ", "what is behind them is surplus");
+    }
+
+    #[test]
     fn no_more_are_admitted_than_are_likely_to_be_needed() {
-        let mut accept = Accept::new(10, 0, Arc::default());
+        let mut accept = Accept::new(10, (0, None), Arc::default());
         assert_eq!(accept.may_admit(), 10);
         decided(&mut accept, &[(0, Outcome::Ok)]);
         assert_eq!(accept.may_admit(), 10);

@@ -126,9 +126,9 @@ pub(crate) struct Ledger {
 impl Ledger {
     pub(crate) fn new(mut context: LedgerContext, writer: Writer) -> Self {
         let begin = Instant::now();
-        let before = context.before.ok;
+        let before = (context.before.ok, context.before.last_ok);
         let accept = context.accept.map(|wanted| Accept::new(wanted, before, Arc::clone(&context.done)));
-        if accept.as_ref().is_some_and(Accept::is_reached) {
+        if accept.as_ref().is_some_and(Accept::is_over) {
             context.stop.abort();
         }
         Self {
@@ -369,7 +369,7 @@ impl Ledger {
     async fn close(mut self) -> Closing {
         self.commit_surplus().await;
         self.write_units().await;
-        self.closing.accepted = self.accept.as_ref().map(|accept| (accept.accepted(), accept.is_reached()));
+        self.closing.accepted = self.accept.as_ref().map(|accept| (accept.accepted(), accept.is_over()));
         let Some(writer) = self.writer.take() else { return self.closing };
         let finished = tokio::task::spawn_blocking(move || writer.finish()).await;
         let Ok((committed, result)) = finished else { return self.closing };

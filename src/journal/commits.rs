@@ -103,6 +103,8 @@ pub(super) struct Group {
 pub(super) struct Done {
     pub(super) items: RoaringTreemap,
     pub(super) ok: u64,
+    /// The highest number of an item that ended ok.
+    pub(super) last_ok: Option<u64>,
     pub(super) dropped: u64,
     pub(super) rejected: u64,
     pub(super) files: Vec<Stable>,
@@ -244,7 +246,10 @@ impl Done {
                 keys.push((*item, decision.keys.as_slice().into()));
             }
             match outcome {
-                Outcome::Ok => self.ok += 1,
+                Outcome::Ok => {
+                    self.ok += 1;
+                    self.last_ok = self.last_ok.max(Some(*item));
+                }
                 Outcome::Dropped => self.dropped += 1,
                 Outcome::Rejected => self.rejected += 1,
             }

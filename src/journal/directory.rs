@@ -134,7 +134,13 @@ impl RunDirectory {
     fn opened(mut self, resumed: bool, moved: Option<PathBuf>) -> Opened {
         let done = &mut self.checked.done;
         let lines = done.files.iter().map(|stable| stable.lines).collect();
-        let before = Committed { ok: done.ok, dropped: done.dropped, rejected: done.rejected, lines };
+        let before = Committed {
+            ok: done.ok,
+            last_ok: done.last_ok,
+            dropped: done.dropped,
+            rejected: done.rejected,
+            lines,
+        };
         let items = std::mem::take(&mut done.items);
         let mut keys = done.keys.take().unwrap_or_default();
         keys.sort_unstable_by_key(|(item, _)| *item);

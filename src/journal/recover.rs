@@ -45,7 +45,13 @@ pub fn inspect(root: &Path) -> Result<Option<Inspection>, OpenError> {
     let Checked { done, mut contradictions, .. } = integrity::check(disk, root, &found, mark)?;
     let spent = spent(disk, root, &found, &done)?;
     let lines: Vec<u64> = done.files.iter().map(|file| file.lines).collect();
-    let done = Committed { ok: done.ok, dropped: done.dropped, rejected: done.rejected, lines };
+    let done = Committed {
+        ok: done.ok,
+        last_ok: done.last_ok,
+        dropped: done.dropped,
+        rejected: done.rejected,
+        lines,
+    };
     let running = disk::is_locked(&root.join(".lock"));
     // A start that began or ended meanwhile makes what was read one after the other disagree.
     if running || found.rewriting || manifest(disk, root)?.as_ref() != Some(&found) {

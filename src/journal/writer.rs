@@ -70,6 +70,8 @@ pub enum Work {
 pub struct Committed {
     /// Items that ended ok.
     pub ok: u64,
+    /// The highest of their numbers, among those of earlier starts.
+    pub last_ok: Option<u64>,
     /// Items that ended dropped.
     pub dropped: u64,
     /// Items that ended rejected.

@@ -361,3 +361,33 @@ async fn a_slow_stage_behind_a_gate_stops_admission() {
     check_invariants(&run.root, &report);
     assert!(asked < 400, "{asked} questions, while the last stage has answered 40");
 }
+
+/// The rejects before the last accepted item too, though none is missing.
+#[tokio::test(start_paused = true)]
+async fn rejected_items_among_accepted_ones_are_the_same_after_repair() {
+    let dir = TempDir::new().unwrap();
+    let accepting = |root: &str| {
+        // One after the other and slow, so that each has a commit of its own.
+        let model = Scripted::new(|question| {
+            let reply = match number_of(question.record) % 5 {
+                3 => Reply::error("content_filter", "refused"),
+                _ => Reply::text(json!({"answer": "yes"}).to_string()),
+            };
+            reply.after(Duration::from_millis(300))
+        });
+        let mut run = Run::new(&rows_pipeline(dir.path(), 100, 1), &dir.path().join(root), model);
+        run.plan.error_budget.share = 1.0;
+        run.plan.accept = Some(30);
+        run
+    };
+    let run = accepting("out");
+    let golden = complete(&run, &run.run().await);
+    assert_eq!(golden["rejected.jsonl"].len(), 7);
+    let path = run.root.join("rejected.jsonl");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replacen("topic 33\"", "topic XX\"", 1)).unwrap();
+    let repaired = journal::repair(Arc::new(RealDisk), &run.root, carry_batches).unwrap();
+    assert!(repaired.items.contains(&33) && repaired.items.len() < 5, "{:?}", repaired.items);
+    let run = accepting("out");
+    assert!(complete(&run, &run.run().await) == golden);
+}

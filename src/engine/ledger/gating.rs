@@ -122,13 +122,13 @@ impl Ledger {
             self.window.remove(weight);
             self.accept_or_drop(number, ended).await;
         }
-        if self.accept.as_ref().is_some_and(Accept::is_reached) {
+        if self.accept.as_ref().is_some_and(Accept::is_over) {
             self.context.stop.abort();
         }
     }
 
     async fn accept_or_drop(&mut self, number: u64, mut ended: EndedItem) {
-        if self.accept.as_mut().is_some_and(|accept| accept.is_surplus(ended.outcome)) {
+        if self.accept.as_mut().is_some_and(|accept| accept.is_surplus(number, ended.outcome)) {
             ended = surplus();
             *self.drops.entry("surplus".into()).or_default() += 1;
         }
@@ -137,7 +137,7 @@ impl Ledger {
 
     /// Once enough items were accepted, those behind them are surplus: what waits, and what was given up.
     pub(super) async fn commit_surplus(&mut self) {
-        let Some(accept) = self.accept.as_mut().filter(|accept| accept.is_reached()) else { return };
+        let Some(accept) = self.accept.as_mut().filter(|accept| accept.is_over()) else { return };
         let rest: Vec<u64> = accept.order.rest().map(|(number, _, _)| number).collect();
         let given_up: Vec<u64> = self.items.drain().map(|(number, _)| number).collect();
         for number in rest.into_iter().chain(given_up) {
