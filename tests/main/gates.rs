@@ -168,7 +168,13 @@ async fn an_item_that_is_repaired_takes_those_with_it_that_lost_to_it() {
     std::fs::write(&path, text.replacen("topic 2\"", "topic X\"", 1)).unwrap();
     let repaired = journal::repair(Arc::new(RealDisk), &run.root, carry_batches).unwrap();
     assert!(repaired.items.contains(&2), "{:?}", repaired.items);
-    assert!(repaired.dependents.len() > 3, "{:?}", repaired.dependents);
+    // Whether they are undone for its sake or were committed with it depends on how commits came together.
+    let undone: Vec<u64> = repaired.items.iter().chain(&repaired.dependents).copied().collect();
+    let answers_of = |number: u64| (0..3).map(move |variant| (number * 7 + variant * 3) % 40);
+    let lost =
+        |number: &u64| number % 11 != 3 && answers_of(*number).any(|one| answers_of(2).any(|own| own == one));
+    let missed: Vec<u64> = (3..200).filter(lost).filter(|number| !undone.contains(number)).collect();
+    assert!(missed.is_empty(), "{missed:?} lost to 2, and stand: {repaired:?}");
     let run = gated(&dir, "out", 8, model());
     assert!(complete(&run, &run.run().await) == golden, "made again as it was");
 }
