@@ -350,7 +350,11 @@ fn tell(report: &RunReport, root: &Path, json: bool, quiet: bool) -> Exit {
             Exit::Storage
         }
         RunEnd::SourceEnded { accepted, wanted } => {
-            tracing::error!("`accept` wants {wanted} items, but the source ended with {accepted} accepted");
+            let what = match report.limit.filter(|limit| report.snapshot.admitted >= *limit) {
+                Some(limit) => format!("`--limit {limit}` was reached"),
+                None => "the source ended".to_owned(),
+            };
+            tracing::error!("`accept` wants {wanted} items, but {what} with {accepted} accepted");
             Exit::SourceEnded
         }
         RunEnd::OverBudget(over) => {

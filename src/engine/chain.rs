@@ -15,7 +15,7 @@ use super::departure;
 use super::event::{Halt, InFlightRecord, LedgerEvent};
 use super::execute::{Became, BuiltStage, Executor, Work};
 use super::gate::{GateStage, Ordered};
-use crate::stage::Judge;
+use crate::stage::Gate;
 
 /// Records that may wait before a chain.
 const CHANNEL: usize = 32;
@@ -77,7 +77,7 @@ pub(super) fn start(
 ) -> (Entry, Vec<GateStage>) {
     let mut builder = Builder { done, ledger, executor: Arc::new(executor), gates: Vec::new(), next: None };
     let mut chains = joined(stages);
-    let mut gates = chains.iter().filter(|chain| judge(chain).is_some()).count();
+    let mut gates = chains.iter().filter(|chain| gate_of(chain).is_some()).count();
     let first = chains.remove(0);
     let waits = first.first().is_some_and(BuiltStage::waits);
     for stages in chains.into_iter().rev() {
@@ -105,13 +105,13 @@ struct Builder<'a> {
 impl Builder<'_> {
     /// A chain whose way on leads into the one made last; `gates` counts the gates that are still to be made.
     fn chain(&mut self, stages: Vec<BuiltStage>, gates: &mut usize) -> Arc<Chain> {
-        let exit = match (judge(&stages), self.next.take()) {
-            (Some(judge), out) => {
+        let exit = match (gate_of(&stages), self.next.take()) {
+            (Some((stage, gate)), out) => {
                 *gates -= 1;
-                let order = Ordered::new(Arc::clone(self.done));
                 self.gates.push(GateStage {
-                    judge,
-                    order,
+                    path: Arc::clone(&stage.path),
+                    judge: gate.judge(),
+                    order: Ordered::new(Arc::clone(self.done)),
                     releasing: VecDeque::new(),
                     out,
                     is_closed: false,
@@ -140,10 +140,11 @@ impl Builder<'_> {
     }
 }
 
-/// The judge of the gate that a chain ends at.
-fn judge(chain: &[BuiltStage]) -> Option<Box<dyn Judge>> {
-    match &chain.last()?.work {
-        Work::Gate(gate) => Some(gate.judge()),
+/// The stage at the end of a chain, if it is a gate, and that gate.
+fn gate_of(chain: &[BuiltStage]) -> Option<(&BuiltStage, &dyn Gate)> {
+    let stage = chain.last()?;
+    match &stage.work {
+        Work::Gate(gate) => Some((stage, &**gate)),
         _ => None,
     }
 }
@@ -153,7 +154,7 @@ fn joined(stages: Vec<BuiltStage>) -> Vec<Vec<BuiltStage>> {
     let mut chains: Vec<Vec<BuiltStage>> = vec![Vec::new()];
     for stage in stages {
         match chains.last_mut() {
-            Some(chain) if chain.is_empty() || !(stage.waits() || judge(chain).is_some()) => {
+            Some(chain) if chain.is_empty() || !(stage.waits() || gate_of(chain).is_some()) => {
                 chain.push(stage)
             }
             _ => chains.push(vec![stage]),

@@ -67,6 +67,8 @@ impl<T> Ordered<T> {
 
 /// A gate between two chains.
 pub(super) struct GateStage {
+    /// The stage's id.
+    pub(super) path: Arc<str>,
     pub(super) judge: Box<dyn Judge>,
     pub(super) order: Ordered<Vec<InFlightRecord>>,
     /// Records that were let through, on their way into the next chain.

@@ -3,14 +3,17 @@
 //! Part of the ledger, which alone knows when all records of an item have arrived at a gate or ended before it. After
 //! an abort nothing is decided: what waits stays in flight.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
 use futures::future::select_all;
 
 use super::Ledger;
 use super::item::Item;
 use crate::engine::accept::{Accept, EndedItem};
 use crate::engine::departure;
-use crate::engine::event::{InFlightRecord, LedgerEvent};
-use crate::engine::execute::Ending;
+use crate::engine::event::{FatalError, Halt, InFlightRecord, LedgerEvent};
+use crate::engine::execute::{Ending, panicked};
 use crate::engine::gate::{AdmissionLimit, GateStage, Weight, push_key};
 use crate::journal::{Decision, LostTo, Outcome};
 use crate::stage::Verdict;
@@ -69,7 +72,20 @@ impl Ledger {
             }
             // Those that go past the gate are none of the judge's affair.
             let keys: Vec<&[u8]> = records.iter().filter_map(|record| record.key.as_deref()).collect();
-            let verdicts = if keys.is_empty() { Vec::new() } else { at.judge.decide(number, &keys) };
+            let verdicts = match keys.is_empty() {
+                true => Ok(Vec::new()),
+                false => catch_unwind(AssertUnwindSafe(|| at.judge.decide(number, &keys))),
+            };
+            let verdicts = match verdicts {
+                Ok(verdicts) => verdicts,
+                Err(panic) => {
+                    // What it has seen may be half of it, so no further item can be decided; this one stays in flight.
+                    let error = panicked(&*panic);
+                    let (stage, class) = (Arc::clone(&at.path), error.class.to_owned());
+                    self.halt(Halt::Fatal(FatalError { stage, class, message: error.message }));
+                    return;
+                }
+            };
             let mut verdicts = verdicts.into_iter();
             // Whoever waits here has not ended.
             let mut none = Item::default();
