@@ -68,12 +68,12 @@ impl Running {
         assert!(still || self.stderr().contains(text), "ended without `{text}`:\n{}", self.stderr());
     }
 
-    /// The most memory it has had at a time, in bytes.
+    /// The most memory it has had at a time, in bytes; none once it has ended.
     #[cfg(target_os = "linux")]
-    pub(crate) fn peak_memory(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+    pub(crate) fn peak_memory(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()? << 10)
     }
 
     /// Sends a signal by its name, such as `INT`.
