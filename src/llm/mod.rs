@@ -28,6 +28,7 @@ mod retry_after;
 pub mod scripted;
 mod secrets;
 mod settings;
+mod slot;
 #[cfg(test)]
 mod tests;
 mod usage;
@@ -54,6 +55,7 @@ pub use message::{Message, SENT_KEYS};
 pub use meter::Meter;
 pub use quota::{IMAGE_TOKENS, Pool, PoolFigures, Pools};
 pub use remote::Remote;
+pub use slot::Slot;
 pub use usage::{Tokens, Usage};
 
 /// The provider that answers without a model.
@@ -85,6 +87,9 @@ pub struct ModelRequest {
     /// Who pays for the attempts; nobody outside a run.
     #[serde(skip)]
     pub meter: Option<Arc<dyn Meter>>,
+    /// Its slot at the model, given up while it waits before it is sent again; nobody's outside a run.
+    #[serde(skip)]
+    pub slot: Option<Arc<dyn Slot>>,
 }
 
 impl ModelRequest {

@@ -323,7 +323,7 @@ impl Model for Remote {
     ) -> BoxFuture<'a, Result<Completion, ModelError>> {
         async move {
             let asking = Asking { request, record, sent: AtomicU32::new(0), broken: AtomicU32::new(0) };
-            let result = self.retry.run(|| self.attempt(&asking).boxed()).await;
+            let result = self.retry.run(request.slot.as_deref(), || self.attempt(&asking).boxed()).await;
             let attempts = asking.sent.load(Ordering::Relaxed);
             match result {
                 Ok(completion) => Ok(Completion { attempts, ..completion }),

@@ -13,6 +13,7 @@ use tracing::debug;
 use super::chance::Chance;
 use super::classify::{Failure, Verdict};
 use super::quota::Budget;
+use super::slot::{self, Slot};
 
 /// The longest wait that is accepted from a server, and the longest that endpoints may be out of reach;
 /// after it the run stops, to be resumed.
@@ -64,9 +65,11 @@ impl Retry {
         self.base
     }
 
-    /// Makes attempts until one succeeds or the failure is final. A pause costs no attempt, only time.
+    /// Makes attempts until one succeeds or the failure is final. A pause costs no attempt, only time. Between attempts
+    /// it waits without the slot.
     pub(super) async fn run<'a, T>(
         &self,
+        slot: Option<&dyn Slot>,
         mut attempt: impl FnMut() -> BoxFuture<'a, Result<T, Failure>> + Send,
     ) -> Result<T, Failure> {
         let answered_before = self.news().answered;
@@ -127,8 +130,14 @@ impl Retry {
                     asked + self.back_off(failures, longest)
                 }
             };
-            tokio::time::sleep(wait).await;
-            self.budget.withdraw().await;
+            let waits = async {
+                // Even a sleep of nothing takes until the clock's next tick.
+                if !wait.is_zero() {
+                    tokio::time::sleep(wait).await;
+                }
+                self.budget.withdraw().await;
+            };
+            slot::without(slot, waits).await;
         }
     }
 
@@ -190,6 +199,7 @@ fn hinted(failure: Failure) -> Failure {
 mod tests {
     use super::*;
     use crate::llm::Completion;
+    use crate::llm::slot::tests::Noted;
     use futures::FutureExt;
 
     /// Plays the outcomes one after the other, then success; gives the result and the attempts' times.
@@ -198,7 +208,7 @@ mod tests {
         let mut times = Vec::new();
         let mut left = outcomes.iter().cloned();
         let result = retry
-            .run(|| {
+            .run(None, || {
                 times.push(start.elapsed());
                 let outcome = left.next().map_or_else(|| Ok(Completion::default()), Err);
                 async { outcome }.boxed()
@@ -269,6 +279,30 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn it_waits_between_attempts_without_its_slot() {
+        let slot = Noted::new();
+        let start = Instant::now();
+        let mut failures = vec![
+            Failure::new(Verdict::Retry, "reset", "closed"),
+            Failure { retry_after: Some(Duration::from_secs(20)), ..failure(Verdict::Retry) },
+        ];
+        failures.reverse();
+        let mut times = Vec::new();
+        let attempt = || {
+            times.push(start.elapsed());
+            let outcome = failures.pop().map_or_else(|| Ok(Completion::default()), Err);
+            async { outcome }.boxed()
+        };
+        assert!(retry().run(Some(&slot), attempt).await.is_ok());
+        assert_eq!(
+            *slot.released.lock().unwrap(),
+            [Duration::ZERO],
+            "once: the first repeat waits for nothing"
+        );
+        assert!(times[1].is_zero() && times[2] >= Duration::from_secs(21), "{times:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn an_endpoint_that_never_answered_is_fatal_soon() {
         let retry = retry();
         let (result, times) = play(&retry, &vec![down(); 3]).await;
@@ -316,7 +350,7 @@ mod tests {
         let page = Failure { hint: Some("is it the right address?"), ..failure(Verdict::Retry) };
         let retry = retry();
         let result = retry
-            .run(|| {
+            .run(None, || {
                 retry.note_answer();
                 let page = page.clone();
                 async { Err::<Completion, _>(page) }.boxed()

@@ -215,7 +215,7 @@ impl Api {
             }
             .boxed()
         };
-        self.retry.run(attempt).await
+        self.retry.run(None, attempt).await
     }
 
     /// The same for a call that works on a file: what fails there is told, not tried again.

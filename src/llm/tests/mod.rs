@@ -48,7 +48,7 @@ impl Client {
 
     /// Whether a question was answered in the end.
     async fn ask(&self, server: &Played) -> bool {
-        let answered = self.retry.run(|| self.attempt(server).boxed()).await.is_ok();
+        let answered = self.retry.run(None, || self.attempt(server).boxed()).await.is_ok();
         self.rejected.fetch_add(u64::from(!answered), Ordering::Relaxed);
         answered
     }

@@ -1,0 +1,78 @@
+//! The slot in which a request is with its model: given up while the request waits before it is repeated.
+//!
+//! Who asks bounds how many questions are with a model and hands the slot along (`ModelRequest::slot`); `retry` gives it
+//! up for as long as it waits. So a server that refuses some requests for a while keeps the others from nothing.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::pin;
+
+use futures::future::BoxFuture;
+
+/// One request's share of the requests that may be with a model at a time.
+pub trait Slot: fmt::Debug + Send + Sync {
+    /// Gives it up: the request waits before it is sent again, and others may be sent meanwhile.
+    fn release(&self);
+
+    /// Waits until the request has a slot again, in the order of all who wait for one.
+    fn reacquire(&self) -> BoxFuture<'_, ()>;
+}
+
+/// Waits without the slot, unless there is nothing to wait for: whoever gave it up for nothing would only have to queue
+/// for it again.
+pub(super) async fn without<T>(slot: Option<&dyn Slot>, wait: impl Future<Output = T>) -> T {
+    let mut wait = pin!(wait);
+    let Some(slot) = slot else { return wait.await };
+    if let std::task::Poll::Ready(done) = futures::poll!(&mut wait) {
+        return done;
+    }
+    slot.release();
+    let done = wait.await;
+    slot.reacquire().await;
+    done
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use futures::FutureExt;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// Notes when it was given up, and comes back after a second.
+    #[derive(Debug)]
+    pub(in crate::llm) struct Noted {
+        start: Instant,
+        pub(in crate::llm) released: Mutex<Vec<Duration>>,
+    }
+
+    impl Noted {
+        pub(in crate::llm) fn new() -> Self {
+            Self { start: Instant::now(), released: Mutex::default() }
+        }
+    }
+
+    impl Slot for Noted {
+        fn release(&self) {
+            self.released.lock().unwrap().push(self.start.elapsed());
+        }
+
+        fn reacquire(&self) -> BoxFuture<'_, ()> {
+            tokio::time::sleep(Duration::from_secs(1)).boxed()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_what_waits_gives_the_slot_up() {
+        let slot = Noted::new();
+        assert_eq!(without(Some(&slot), async { 1 }).await, 1);
+        assert!(slot.released.lock().unwrap().is_empty() && slot.start.elapsed().is_zero());
+        without(Some(&slot), tokio::time::sleep(Duration::from_secs(5))).await;
+        assert_eq!(*slot.released.lock().unwrap(), [Duration::ZERO]);
+        assert!(slot.start.elapsed() >= Duration::from_secs(6), "five seconds, and one until it is back");
+        assert_eq!(without(None, async { 2 }).await, 2);
+    }
+}
