@@ -12,6 +12,7 @@ mod classify;
 mod client;
 mod connect;
 mod dialect;
+mod duration;
 mod endpoints;
 mod forms;
 pub mod heuristic;

@@ -8,6 +8,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 
+use crate::llm::duration;
+
 /// What is left of each meter.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(in crate::llm) struct Remaining {
@@ -55,7 +57,7 @@ fn read_at(headers: &HeaderMap, now: Timestamp) -> Remaining {
         ];
         for [remaining, limit, reset] in [open, other] {
             if let Some(count) = number(&remaining) {
-                let reset = text(&reset).and_then(|text| duration(text, now));
+                let reset = text(&reset).and_then(|text| duration::until(text, now));
                 return Some(Left { count, limit: number(&limit).filter(|limit| *limit > 0.0), reset });
             }
         }
@@ -67,34 +69,6 @@ fn read_at(headers: &HeaderMap, now: Timestamp) -> Remaining {
         input: left("input-tokens"),
         output: left("output-tokens"),
     }
-}
-
-/// `1s`, `6m0s`, `20ms`, plain seconds, or a time to come in RFC 3339.
-fn duration(text: &str, now: Timestamp) -> Option<Duration> {
-    if let Ok(time) = text.parse::<Timestamp>() {
-        return Duration::try_from_secs_f64(time.duration_since(now).as_secs_f64()).ok();
-    }
-    if let Ok(seconds) = text.parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds).ok();
-    }
-    let mut total = 0.0;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let end = rest.find(|c: char| c.is_ascii_alphabetic())?;
-        let amount: f64 = rest[..end].parse().ok()?;
-        let unit_end = rest[end..].find(|c: char| !c.is_ascii_alphabetic()).map_or(rest.len(), |at| end + at);
-        total += amount
-            * match &rest[end..unit_end] {
-                "ms" => 0.001,
-                "s" => 1.0,
-                "m" => 60.0,
-                "h" => 3600.0,
-                "d" => 86_400.0,
-                _ => return None,
-            };
-        rest = &rest[unit_end..];
-    }
-    Duration::try_from_secs_f64(total).ok()
 }
 
 #[cfg(test)]
