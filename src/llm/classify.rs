@@ -214,7 +214,10 @@ pub(super) fn response(status: StatusCode, headers: &HeaderMap, body: &[u8], url
         return Failure::new(Verdict::Fatal, "redirect", message);
     }
     let mut failure = judge(status.as_u16(), Said::of(body), url);
-    failure.retry_after = retry_after::read(headers);
+    let throttled = failure.verdict == Verdict::Pause;
+    failure.retry_after = retry_after::named(headers)
+        .or(failure.retry_after)
+        .or_else(|| throttled.then(|| retry_after::reset(headers)).flatten());
     failure
 }
 
@@ -271,7 +274,13 @@ fn judge(http: u16, said: Said, url: &str) -> Failure {
         _ => (Verdict::Record, ""),
     };
     let class = if class.is_empty() { format!("status_{status}") } else { class.to_owned() };
-    Failure { said: Some(Box::new(said)), ..Failure::new(verdict, class, message) }
+    let retry_after = match verdict {
+        Verdict::Pause => said.retry_after.max(retry_after::in_words(&said.words)),
+        // Its words may be the prompt's, and a long wait ends the run.
+        Verdict::Retry => said.retry_after,
+        Verdict::Fatal | Verdict::Record => None,
+    };
+    Failure { retry_after, said: Some(Box::new(said)), ..Failure::new(verdict, class, message) }
 }
 
 /// One line of at most 300 characters, none of which does something to a terminal.

@@ -1,77 +1,145 @@
 //! Reads how long a server wants to be left alone, in any of the ways servers say it.
 //!
-//! `classify` calls it for each failed response; `retry` treats the result as a floor.
-
-use std::time::{Duration, SystemTime};
-
-use reqwest::header::{HeaderMap, RETRY_AFTER};
-
-/// The wait asked for by `retry-after-ms` or `retry-after` (seconds or an HTTP date). `None` where there is
-/// none, or what there is makes no sense: past, negative, unreadable.
-pub(super) fn read(headers: &HeaderMap) -> Option<Duration> {
-    read_at(headers, SystemTime::now())
-}
-
-fn read_at(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    let milliseconds = text("retry-after-ms").and_then(|text| text.parse::<f64>().ok());
-    if let Some(wait) = milliseconds.and_then(|milliseconds| positive(milliseconds / 1000.0)) {
-        return Some(wait);
-    }
-    let said = text(RETRY_AFTER.as_str())?;
-    match said.parse::<f64>() {
-        Ok(seconds) => positive(seconds),
-        // In any of the three forms that HTTP knows.
-        Err(_) => {
-            httpdate::parse_http_date(said).ok()?.duration_since(now).ok().filter(|wait| !wait.is_zero())
-        }
-    }
-}
-
-fn positive(seconds: f64) -> Option<Duration> {
-    if seconds > 0.0 { Duration::try_from_secs_f64(seconds).ok() } else { None }
-}
+//! `classify` calls it for each failed response; `retry` treats the result as a floor. In order of what is believed:
+//! `Retry-After`; what the body says, in a field (Google's `retryDelay`) or in words ("try again in 4s"); when a
+//! meter that is used up starts anew (`x-ratelimit-reset-*`). The last comes last because it says when all of a quota
+//! is back, which with most is later than when there is room for one request. What makes no sense, or is past, is no
+//! wait.
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use reqwest::header::{HeaderName, HeaderValue};
+mod tests;
 
-    #[test]
-    fn milliseconds_that_say_nothing_do_not_hide_seconds() {
-        let headers = [("retry-after-ms", "0"), ("retry-after", "2")];
-        let headers =
-            headers.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
-        assert_eq!(read(&HeaderMap::from_iter(headers)), Some(Duration::from_secs(2)));
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::header::HeaderMap;
+use serde_json::{Map, Value};
+
+use super::duration;
+
+/// Words behind which a span says when to come back, if it follows soon.
+const LEADS: &[&str] = &["try again", "retry", "wait", "reset"];
+/// Characters between such words and the span: "retry your request in about ".
+const BETWEEN: usize = 32;
+
+/// Headers as pairs, the names in small letters.
+struct Pairs<'h>(Vec<(String, &'h str)>);
+
+/// The wait that `Retry-After` names: seconds, a span with units or a date.
+pub(super) fn named(headers: &HeaderMap) -> Option<Duration> {
+    Pairs::of(headers).named(Timestamp::now())
+}
+
+/// When the limits start anew that a refusal's headers say are used up; of several the last.
+pub(super) fn reset(headers: &HeaderMap) -> Option<Duration> {
+    Pairs::of(headers).reset(Timestamp::now())
+}
+
+/// The longest wait that the fields of an object within an error's body name.
+pub(super) fn in_fields(object: &Map<String, Value>) -> Option<Duration> {
+    in_fields_at(object, Timestamp::now())
+}
+
+/// The longest wait that a message in small letters names.
+pub(super) fn in_words(words: &str) -> Option<Duration> {
+    let leads = LEADS.iter().flat_map(|lead| words.match_indices(lead));
+    leads.filter_map(|(at, lead)| soon_after(&words[at + lead.len()..])).max()
+}
+
+/// The span that follows within a few words of the same sentence.
+fn soon_after(text: &str) -> Option<Duration> {
+    let mut between = text.char_indices().take(BETWEEN);
+    let (at, _) = between.find(|(_, c)| c.is_ascii_digit() || ".;!?".contains(*c))?;
+    if text[..at].ends_with('-') {
+        return None;
+    }
+    let (wait, _) = duration::leading(&text[at..])?;
+    something(wait)
+}
+
+fn in_fields_at(object: &Map<String, Value>, now: Timestamp) -> Option<Duration> {
+    let wait = |(name, value): (&String, &Value)| {
+        let name = name.to_lowercase().replace(['_', '-'], "");
+        match &*name {
+            "retrydelay" | "retryafter" | "retryafterseconds" | "quotaresetdelay" => span(value, now),
+            "retryafterms" | "retryaftermilliseconds" => milliseconds(value.as_f64()?),
+            // Of an upstream's answer, as OpenRouter passes them on.
+            "headers" => {
+                let pairs = Pairs::of_object(value.as_object()?);
+                pairs.named(now).or_else(|| pairs.reset(now))
+            }
+            _ => None,
+        }
+    };
+    object.iter().filter_map(wait).max()
+}
+
+/// Seconds, a text, or Google's `{seconds, nanos}`.
+fn span(value: &Value, now: Timestamp) -> Option<Duration> {
+    let wait = match value {
+        Value::Number(number) => duration::until_number(number.as_f64()?, now),
+        Value::String(text) => duration::until(text, now),
+        Value::Object(parts) => {
+            let part = |name: &str| match parts.get(name)? {
+                Value::String(text) => text.parse().ok(),
+                value => value.as_f64(),
+            };
+            let seconds = part("seconds").unwrap_or_default() + part("nanos").unwrap_or_default() / 1e9;
+            Duration::try_from_secs_f64(seconds).ok()
+        }
+        _ => None,
+    };
+    wait.and_then(something)
+}
+
+impl<'h> Pairs<'h> {
+    fn of(headers: &'h HeaderMap) -> Self {
+        let pair = |(name, value): (&reqwest::header::HeaderName, &'h reqwest::header::HeaderValue)| {
+            Some((name.as_str().to_owned(), value.to_str().ok()?))
+        };
+        Self(headers.iter().filter_map(pair).collect())
     }
 
-    fn check(name: &'static str, value: &'static str, expected: Option<f64>) {
-        let now = httpdate::parse_http_date("Fri, 20 Nov 2026 12:00:00 GMT").unwrap();
-        let headers =
-            HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_static(value))]);
-        let read = read_at(&headers, now).map(|duration| duration.as_secs_f64());
-        assert_eq!(read, expected, "{name}: {value}");
+    fn of_object(object: &'h Map<String, Value>) -> Self {
+        let pair = |(name, value): (&String, &'h Value)| Some((name.to_lowercase(), value.as_str()?));
+        Self(object.iter().filter_map(pair).collect())
     }
 
-    #[test]
-    fn seconds_milliseconds_and_dates_are_read() {
-        check("retry-after", "7", Some(7.0));
-        check("retry-after", " 0.25 ", Some(0.25));
-        check("retry-after-ms", "1500", Some(1.5));
-        check("retry-after", "Fri, 20 Nov 2026 12:01:30 GMT", Some(90.0));
-        check("retry-after", "Friday, 20-Nov-26 12:01:30 GMT", Some(90.0));
-        check("retry-after", "Fri Nov 20 12:01:30 2026", Some(90.0));
-        check("retry-after", "1000000000", Some(1e9));
+    fn get(&self, name: &str) -> Option<&'h str> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.trim())
     }
 
-    #[test]
-    fn nonsense_is_no_wait() {
-        check("retry-after", "Fri, 20 Nov 2026 11:59:00 GMT", None);
-        check("retry-after", "-5", None);
-        check("retry-after", "0", None);
-        check("retry-after", "NaN", None);
-        check("retry-after", "inf", None);
-        check("retry-after", "soon", None);
-        check("x-other", "5", None);
+    fn named(&self, now: Timestamp) -> Option<Duration> {
+        let exact = self.get("retry-after-ms").and_then(|text| milliseconds(text.parse().ok()?));
+        exact.or_else(|| {
+            let said = self.get("retry-after")?;
+            // A number is seconds here, however large.
+            duration::span(said).or_else(|| duration::until(said, now)).and_then(something)
+        })
     }
+
+    /// What is said of one meter counts only where nothing is left of it: a full one's reset says nothing. What is
+    /// said of all, unless there is something left.
+    fn reset(&self, now: Timestamp) -> Option<Duration> {
+        let waits = self.0.iter().filter_map(|(name, value)| {
+            let name = name.strip_suffix("-after").unwrap_or(name);
+            let is_limit = name.contains("ratelimit") || name.contains("rate-limit");
+            if !is_limit || !name.contains("reset") {
+                return None;
+            }
+            let left = self.get(&name.replacen("reset", "remaining", 1)).and_then(|text| text.parse().ok());
+            let of_all = name.ends_with("limit-reset");
+            let is_used_up = left.map_or(of_all, |left: f64| left <= 0.0);
+            is_used_up.then(|| duration::until(value, now)).flatten().and_then(something)
+        });
+        waits.max()
+    }
+}
+
+fn milliseconds(count: f64) -> Option<Duration> {
+    Duration::try_from_secs_f64(count / 1000.0).ok().and_then(something)
+}
+
+fn something(wait: Duration) -> Option<Duration> {
+    (!wait.is_zero()).then_some(wait)
 }

@@ -59,6 +59,48 @@ async fn t34_no_request_comes_before_the_time_the_server_named() {
         let gap = questions[1].at - questions[0].at;
         assert!(gap >= Duration::from_secs_f64(floor), "{name}: {value}: {gap:?}");
     }
+    let words = |message: &str| Reply::error(429, "", message);
+    let json = |body: Value| Reply::json(429, &body);
+    let in_seconds =
+        |after: f64| (jiff::Timestamp::now().as_millisecond() as f64 / 1000.0 + after).to_string();
+    let cases = [
+        (words("slow").with_header("retry-after", "300ms"), 0.3),
+        (words("slow").with_header("retry-after", "0.3s"), 0.3),
+        (words("slow").with_header("x-ratelimit-reset", "0.3"), 0.3),
+        // A little of the time until then is gone before the question is put.
+        (words("slow").with_header("ratelimit-reset", &in_seconds(2.0)), 0.5),
+        (
+            words("slow")
+                .with_header("x-ratelimit-remaining-tokens", "0")
+                .with_header("x-ratelimit-reset-tokens", "300ms"),
+            0.3,
+        ),
+        (words("Please try again in 300ms. Visit us."), 0.3),
+        (words("Quota exceeded. Please retry in 0.3s."), 0.3),
+        (words("Please retry after 1 seconds."), 1.0),
+        (json(json!([{"error": {"code": 429, "details": [{"retryDelay": "0.3s"}]}}])), 0.3),
+        (json(json!({"error": {"code": 429, "details": [{"retryDelay": {"nanos": 300_000_000}}]}})), 0.3),
+        (json(json!({"error": {"message": "slow", "retry_after": 0.3}})), 0.3),
+        // What a server says with an answer of its own is believed too.
+        (Reply::json(200, &json!({"error": {"code": 429, "message": "try again in 300ms"}})), 0.3),
+        // The header is what counts, and a meter with something left says nothing.
+        (words("Please try again in 20 minutes.").with_header("retry-after", "0.3"), 0.3),
+        (
+            words("slow")
+                .with_header("x-ratelimit-remaining-requests", "7")
+                .with_header("x-ratelimit-reset-requests", "20m"),
+            0.0,
+        ),
+    ];
+    let checked = cases.into_iter().map(async |(refusal, floor)| {
+        let server = ModelServer::replies(vec![refusal.clone(), Reply::answer("Rhine")]);
+        let answer = ask(&model(&[&server.url], json!({})), "x").await;
+        let questions = server.questions();
+        assert_eq!(questions.len(), 2, "{refusal:?}: {answer:?}");
+        let gap = questions[1].at - questions[0].at;
+        assert!(gap >= Duration::from_secs_f64(floor), "{refusal:?}: {gap:?}");
+    });
+    futures::future::join_all(checked).await;
     let refusal = Reply::error(429, "", "slow").with_header("retry-after", "1000000000");
     let server = ModelServer::replies(vec![refusal]);
     let error = ask(&model(&[&server.url], json!({})), "x").await.unwrap_err();

@@ -4,9 +4,12 @@
 //! lists, texts or texts of JSON; gateways answer with pages. Whatever is there is searched to a small depth. A
 //! body of no known shape is shown as it is: nothing that a server says is lost.
 
-use serde_json::Value;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
 
 use super::clean;
+use crate::llm::retry_after;
 
 /// Containers within containers that are looked into, and entries of a list.
 const DEPTH: u32 = 10;
@@ -48,7 +51,7 @@ const CODES: &[&str] = &[
     "object",
     "reason",
 ];
-/// Fields that hold further errors, of which only the codes tell anything.
+/// Fields that hold further errors, of which only the codes and waits tell anything.
 const INNER: &[&str] = &["innererror", "inner_error", "details"];
 
 /// What a server said.
@@ -64,6 +67,8 @@ pub(in crate::llm) struct Said {
     pub(in crate::llm) words: String,
     /// What the model wrote where the error is that it cannot be used.
     pub(in crate::llm) generated: Option<String>,
+    /// How long its fields want the server to be left alone.
+    pub(super) retry_after: Option<Duration>,
     /// Whether the message is its own: where it has none, the whole body is shown.
     pub(super) spoke: bool,
 }
@@ -125,6 +130,7 @@ struct Found {
     codes: Vec<String>,
     params: Vec<String>,
     generated: Option<String>,
+    retry_after: Option<Duration>,
 }
 
 impl Found {
@@ -138,17 +144,19 @@ impl Found {
                 None => self.say(text),
             },
             Value::Array(list) => list.iter().take(ENTRIES).for_each(|entry| self.search(entry, depth - 1)),
-            Value::Object(_) => self.search_object(value, depth),
+            Value::Object(fields) => self.search_object(fields, depth),
             _ => {}
         }
     }
 
-    fn search_object(&mut self, object: &Value, depth: u32) {
+    fn search_object(&mut self, object: &Map<String, Value>, depth: u32) {
+        self.retry_after = self.retry_after.max(retry_after::in_fields(object));
         self.codes.extend(CODES.iter().filter_map(|name| scalar(object.get(*name)?)));
         for inner in INNER.iter().filter_map(|name| object.get(*name)) {
             let mut within = Self::default();
             within.search(inner, depth - 1);
             self.codes.append(&mut within.codes);
+            self.retry_after = self.retry_after.max(within.retry_after);
         }
         let blamed = object.get("loc").and_then(path).or_else(|| scalar(object.get("param")?));
         if let Some(text) = object.get("failed_generation").and_then(Value::as_str) {
@@ -185,6 +193,7 @@ impl Found {
             params: self.params,
             words,
             generated: self.generated,
+            retry_after: self.retry_after,
             spoke: true,
         }
     }
