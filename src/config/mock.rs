@@ -21,12 +21,31 @@ pub struct MockConfig {
     /// Seconds until an answer or error comes, where its rule has no `delay`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay: Option<Delay>,
+    /// How much it takes; more is refused with status 429, before any rule is looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<MockLimit>,
+}
+
+/// A limit as providers keep it: a bucket that fills evenly, of which each request takes one. A refused one takes
+/// nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MockLimit {
+    /// Requests a minute in the long run.
+    pub requests_per_minute: f64,
+    /// Requests that are taken at once when none came for a while; what a second brings by default, at least 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub burst: Option<f64>,
+    /// Seconds that a refusal asks to be left alone for, as `Retry-After` does; by default it names no time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<f64>,
 }
 
 /// One rule. It fits if all its conditions hold; without any it fits everything. Expressions and templates
 /// see the record's fields, `vars`, `id`, and `mock.prompt` (the texts of all messages, with empty lines
 /// between them), `mock.answer` (what is answered where no rule fits), `mock.attempt` (1 for the first attempt
-/// at a request), `mock.ask` (1 for the first time the record asks, more after invalid answers).
+/// at a request, those not counted that `limit` or a rule with an `endpoint` refused), `mock.ask` (1 for the
+/// first time the record asks, more after invalid answers).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MockRule {
@@ -39,9 +58,14 @@ pub struct MockRule {
     /// An expression that is true, such as `question_type == 'why'` or `mock.attempt == 1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<String>,
-    /// The share of requests for which the rule fits, from 0 to 1; drawn anew for each attempt.
+    /// The share of requests for which the rule fits, from 0 to 1; drawn anew for each attempt, and with an
+    /// answer for each that is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<f64>,
+    /// The replica that is asked, by its number in `base_urls` from 1. Such a rule has an `error`, or a `delay`
+    /// alone, which comes before that of the rule that answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<u32>,
     /// The answer: a text, which is a template, or a map or list, which becomes JSON and whose texts are
     /// templates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -91,6 +115,8 @@ pub enum Fault {
     Status(u16),
     /// No answer within the time, known at once.
     Timeout,
+    /// No answer within the time, which passes.
+    Hang,
     /// A connection closed before any response.
     Reset,
     /// A response that breaks off.
@@ -109,8 +135,9 @@ pub enum Fault {
     Quota,
 }
 
-const FAULTS: [(&str, Fault, &str); 9] = [
+const FAULTS: [(&str, Fault, &str); 10] = [
     ("timeout", Fault::Timeout, "No answer within the time; it need not be waited for."),
+    ("hang", Fault::Hang, "Nothing comes until the model's `timeout` has passed."),
     ("reset", Fault::Reset, "The connection is closed without a response."),
     ("cut_body", Fault::CutBody, "The response breaks off."),
     ("unreachable", Fault::Unreachable, "Nobody listens there."),

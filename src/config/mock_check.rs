@@ -6,7 +6,7 @@
 use regex::Regex;
 use serde_json::{Map, Value};
 
-use super::mock::{Delay, MockRule};
+use super::mock::{Delay, MockLimit, MockRule};
 use super::model::ModelConfig;
 use super::names::{did_you_mean, one_of};
 use super::problem::Problem;
@@ -28,9 +28,13 @@ pub(super) fn check(at: &str, model: &ModelConfig, vars: &Map<String, Value>, pr
         return;
     }
     check_delay(&format!("{at}/mock/delay"), mock.delay, problems);
+    if let Some(limit) = mock.limit {
+        check_limit(&format!("{at}/mock/limit"), limit, problems);
+    }
     for (index, rule) in mock.rules.iter().enumerate() {
         let at = format!("{at}/mock/rules/{index}");
         check_conditions(&at, rule, problems);
+        check_endpoint(&at, rule, model.base_urls.len().max(1), problems);
         check_outcome(&at, rule, problems);
         check_delay(&format!("{at}/delay"), rule.delay, problems);
         for read in reads(rule) {
@@ -48,7 +52,11 @@ pub(super) fn check(at: &str, model: &ModelConfig, vars: &Map<String, Value>, pr
 
 impl MockRule {
     fn fits_everything(&self) -> bool {
-        self.contains.is_none() && self.matches.is_none() && self.when.is_none() && self.share.is_none()
+        self.contains.is_none()
+            && self.matches.is_none()
+            && self.when.is_none()
+            && self.share.is_none()
+            && self.endpoint.is_none()
     }
 
     /// Whether it says how to answer, or how late.
@@ -79,6 +87,41 @@ fn check_conditions(at: &str, rule: &MockRule, problems: &mut Vec<Problem>) {
     if let Some(share) = rule.share.filter(|share| !(*share > 0.0 && *share <= 1.0)) {
         let problem = Problem::new(format!("{at}/share"), format!("found the number `{share}`"));
         problems.push(problem.with_expected("a share above 0 up to 1, such as 0.05 for 5 %"));
+    }
+}
+
+fn check_limit(at: &str, limit: MockLimit, problems: &mut Vec<Problem>) {
+    let mut wrong = |field: &str, number: f64, expected: &str| {
+        let problem = Problem::new(format!("{at}/{field}"), format!("found the number `{number}`"));
+        problems.push(problem.with_expected(expected));
+    };
+    let rate = limit.requests_per_minute;
+    if !(rate > 0.0 && rate.is_finite()) {
+        wrong("requests_per_minute", rate, "requests a minute, more than 0");
+    }
+    if let Some(burst) = limit.burst.filter(|burst| !(*burst >= 1.0 && burst.is_finite())) {
+        wrong("burst", burst, "requests at once, 1 or more");
+    }
+    if let Some(seconds) = limit.retry_after.filter(|seconds| !is_time(*seconds)) {
+        problems.push(no_time(&format!("{at}/retry_after"), seconds));
+    }
+}
+
+/// Replicas differ in how they fail and how slow they are. Which one is asked depends on the moment, so what is
+/// answered does not depend on it.
+fn check_endpoint(at: &str, rule: &MockRule, count: usize, problems: &mut Vec<Problem>) {
+    let Some(endpoint) = rule.endpoint else { return };
+    if endpoint == 0 || endpoint as usize > count {
+        let problem = Problem::new(format!("{at}/endpoint"), format!("there is no endpoint {endpoint}"));
+        problems.push(problem.with_expected(match count {
+            1 => "1, or more entries in the model's `base_urls`".to_owned(),
+            count => format!("a number from 1 to {count}, as the model has so many `base_urls`"),
+        }));
+    }
+    if rule.answers() {
+        let mut problem = Problem::new(format!("{at}/endpoint"), "an answer does not depend on the endpoint");
+        problem.on_key().expected("an `error` beside it, or a `delay` alone");
+        problems.push(problem);
     }
 }
 

@@ -52,7 +52,7 @@ pub(crate) use environment::expand_secret;
 pub use field_type::{FieldType, Inside};
 pub(crate) use fingerprint::without_weather;
 pub use input::Input;
-pub use mock::{Delay, DrawnDelay, Fault, MockConfig, MockRule, MockUsage};
+pub use mock::{Delay, DrawnDelay, Fault, MockConfig, MockLimit, MockRule, MockUsage};
 pub use model::{Api, Limits, ModelConfig, Prices, Provider, StructuredOutput};
 pub use names::nearest;
 pub use overrides::{Overrides, name_in};

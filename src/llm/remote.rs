@@ -20,7 +20,7 @@ use super::dialect::{Asked, Dialect, RESERVED_PARAMS};
 use super::endpoints::{Address, Endpoints, Outcome, Place, read_queue};
 use super::forms::{self, Forms, Refusal, weaker};
 use super::images;
-use super::mock::Script;
+use super::mock::{Played, Script};
 use super::quota::{self, Need, Outputs, Pool, Turn};
 use super::retry::Retry;
 use super::settings::Settings;
@@ -61,6 +61,8 @@ struct Asking<'a> {
     sent: AtomicU32,
     /// How often the server found that the model wrote no JSON.
     broken: AtomicU32,
+    /// What a script said to it, where one answers.
+    played: Played,
 }
 
 impl Remote {
@@ -202,7 +204,8 @@ impl Remote {
         let posted = async {
             match &self.script {
                 Some(script) => {
-                    self.asked.dialect.read(&script.reply(asking.request, asking.record, before).await?)
+                    let (Asking { request, record, played, .. }, endpoint) = (asking, place.number());
+                    self.asked.dialect.read(&script.reply(request, record, played, before, endpoint).await?)
                 }
                 None => self.post(place.address(), body, &turn).await,
             }
@@ -322,7 +325,13 @@ impl Model for Remote {
         record: &'a Record,
     ) -> BoxFuture<'a, Result<Completion, ModelError>> {
         async move {
-            let asking = Asking { request, record, sent: AtomicU32::new(0), broken: AtomicU32::new(0) };
+            let asking = Asking {
+                request,
+                record,
+                sent: AtomicU32::new(0),
+                broken: AtomicU32::new(0),
+                played: Played::default(),
+            };
             let result = self.retry.run(request.slot.as_deref(), || self.attempt(&asking).boxed()).await;
             let attempts = asking.sent.load(Ordering::Relaxed);
             match result {

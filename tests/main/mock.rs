@@ -103,6 +103,42 @@ fn what_is_scripted_is_the_same_at_any_concurrency() {
 }
 
 #[test]
+fn bad_weather_costs_time_and_no_item() {
+    let dir = TempDir::new().unwrap();
+    let answers =
+        r#"{share: 0.4, answer: {answer: "of {{ topic }}"}}, {answer: {answer: "{{ mock.ask }} {{ id }}"}}"#;
+    rows(dir.path(), &format!("[{answers}]"));
+    let lines: String = (0..300).map(|row| format!("{{\"topic\": \"topic {row}\"}}\n")).collect();
+    std::fs::write(dir.path().join("rows.jsonl"), lines).unwrap();
+    let more = ["--set", "models.teacher.concurrency=32"];
+    run(dir.path(), "clear", &more, 0);
+    let weather = "{share: 0.04, error: 500}, {share: 0.01, error: 503, retry_after: 1}, \
+        {share: 0.01, error: 429, retry_after: 1}, {share: 0.03, error: reset}, {share: 0.03, error: cut_body}, \
+        {share: 0.02, error: not_json}, {share: 0.02, error: empty_choices}";
+    let rules = format!("models.teacher.mock.rules=[{weather}, {answers}]");
+    let mixed = run(dir.path(), "mixed", &[&more[..], &["--set", &rules]].concat(), 0);
+    assert_eq!((&mixed["ok"], &mixed["rejected"]), (&300.into(), &0.into()), "{mixed}");
+    assert!(mixed["retries"].as_u64().unwrap() > 20, "the weather was played: {mixed}");
+    assert_same_outputs(&dir.path().join("clear"), &dir.path().join("mixed"));
+
+    let limit = "models.teacher.mock.limit={requests_per_minute: 6000, burst: 20, retry_after: 0.2}";
+    let limited = run(dir.path(), "limited", &[&more[..], &["--set", limit]].concat(), 0);
+    assert_eq!((&limited["ok"], &limited["rejected"]), (&300.into(), &0.into()), "{limited}");
+    assert!(limited["retries"].as_u64().unwrap() > 0, "some were refused: {limited}");
+    assert_same_outputs(&dir.path().join("clear"), &dir.path().join("limited"));
+
+    // The weather may change within a run.
+    let replicas = "models.teacher.base_urls=['http://a/v1', 'http://b/v1']";
+    let replica = format!("models.teacher.mock.rules=[{{endpoint: 2, error: empty_choices}}, {answers}]");
+    let changed = [&more[..], &["--set", replicas, "--set", &replica]].concat();
+    let part = [&more[..], &["--limit", "100"]].concat();
+    run(dir.path(), "changed", &part, 0);
+    let changed = run(dir.path(), "changed", &changed, 0);
+    assert_eq!((&changed["ok"], &changed["rejected"]), (&300.into(), &0.into()), "{changed}");
+    assert_same_outputs(&dir.path().join("clear"), &dir.path().join("changed"));
+}
+
+#[test]
 fn a_run_that_an_error_stopped_goes_on_when_the_weather_has_changed() {
     let dir = TempDir::new().unwrap();
     let answers = r#"{answer: {answer: "of {{ topic }}"}}"#;

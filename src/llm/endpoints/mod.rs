@@ -228,6 +228,11 @@ impl Place {
         &self.endpoints.list[self.index].address
     }
 
+    /// The endpoint's number in `base_urls`, from 1.
+    pub(super) fn number(&self) -> u32 {
+        u32::try_from(self.index + 1).unwrap_or(u32::MAX)
+    }
+
     /// Whether the endpoint went down since the place was given.
     pub(super) fn is_down(&self) -> bool {
         matches!(self.endpoints.list[self.index].health().breaker, Breaker::Down { .. })

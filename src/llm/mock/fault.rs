@@ -25,7 +25,7 @@ pub(super) fn respond(
         Fault::ContextLength => refuse(400, "context_length_exceeded"),
         Fault::ContentFilter => refuse(400, "content_filter"),
         Fault::Quota => refuse(429, "insufficient_quota"),
-        Fault::Timeout => retry("timeout", "did not answer in time"),
+        Fault::Timeout | Fault::Hang => retry("timeout", "did not answer in time"),
         Fault::Reset => retry("reset", "closed the connection"),
         Fault::CutBody => retry("cut_body", "broke off its answer"),
         Fault::Unreachable => retry("unreachable", "cannot be reached"),
@@ -34,7 +34,8 @@ pub(super) fn respond(
     }
 }
 
-fn refusal(status: u16, code: &str, message: Option<&str>, retry_after: Option<f64>) -> Failure {
+/// The failure of a response with this status, as `classify` judges it.
+pub(super) fn refusal(status: u16, code: &str, message: Option<&str>, retry_after: Option<f64>) -> Failure {
     let mut headers = HeaderMap::new();
     let milliseconds = retry_after.map(|seconds| (seconds * 1000.0).to_string());
     if let Some(Ok(value)) = milliseconds.map(|text| HeaderValue::from_str(&text)) {
@@ -67,6 +68,7 @@ mod tests {
         check(Fault::ContextLength, Record, "context_length");
         check(Fault::ContentFilter, Record, "content_filter");
         check(Fault::Timeout, Retry, "timeout");
+        check(Fault::Hang, Retry, "timeout");
         check(Fault::CutBody, Retry, "cut_body");
         check(Fault::Unreachable, Retry, "unreachable");
     }
@@ -76,6 +78,8 @@ mod tests {
         let failure = respond(Fault::Status(429), Some("slow down"), Some(1.5)).unwrap_err();
         assert_eq!(failure.retry_after, Some(Duration::from_millis(1500)));
         assert_eq!(failure.message, "`mock` answered with status 429: slow down");
+        let failure = respond(Fault::Status(429), Some("Please try again in 4s."), None).unwrap_err();
+        assert_eq!(failure.retry_after, Some(Duration::from_secs(4)));
         let failure = respond(Fault::Reset, Some("gone"), None).unwrap_err();
         assert_eq!(failure.message, "`mock` closed the connection: gone");
     }

@@ -3,23 +3,27 @@
 //! `Script` stands where HTTP would: `remote` hands it each attempt and reads what it says as if it came from
 //! a server, so that quotas, pauses, retries, the journal and budgets work as they will with one. What it says
 //! depends on the run's seed, the rules, the record, the messages, and how often they were asked: the same
-//! at any concurrency and at every start.
+//! at any concurrency and at every start. What depends on the moment instead, as a provider's limit and the state of a
+//! replica do, only puts an answer off.
 //!
-//! `rule` has conditions and answers, `fault` what an error becomes.
+//! `rule` has conditions and answers, `fault` what an error becomes, `limit` the limit of the whole.
 
 mod fault;
+mod limit;
 mod rule;
 
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt;
 use serde_json::{Map, Value, json};
 
-use self::rule::{Rule, Scene};
+use self::limit::Limit;
+use self::rule::{Count, Kind, Rule, Scene};
 use super::classify::{Failure, Verdict};
 use super::connect::{ConnectError, ConnectProblem, Drawn};
 use super::quota::{self, Pool};
@@ -36,10 +40,18 @@ const P95: f64 = 1.644_853_626_951_472_2;
 pub(super) struct Script {
     rules: Vec<Rule>,
     delay: Option<Delay>,
+    limit: Option<Limit>,
     draws: Draws,
     /// Whether a rule reads the answer that is given where none fits.
     reads_answer: bool,
     params: Map<String, Value>,
+}
+
+/// What a script has said to one request so far.
+#[derive(Debug, Default)]
+pub(super) struct Played {
+    attempts: AtomicU32,
+    answers: AtomicU32,
 }
 
 /// The mock model `name`: the client of servers, with a script in the server's place.
@@ -53,7 +65,10 @@ pub(super) fn model(
     let script = Script::new(name, config, drawn).map_err(problem)?;
     // No key is read and no address of a real server named.
     let mut stand_in = config.clone();
-    stand_in.base_urls = vec!["http://mock".to_owned()];
+    stand_in.base_urls = match config.base_urls.len() {
+        0 | 1 => vec!["http://mock".to_owned()],
+        count => (1..=count).map(|number| format!("http://mock-{number}")).collect(),
+    };
     stand_in.api_key_env = None;
     stand_in.api_key_file = None;
     stand_in.headers.clear();
@@ -68,8 +83,7 @@ impl Script {
         let mock = config.mock.clone().unwrap_or_default();
         let mut rules: Vec<Rule> = Vec::new();
         for (index, declared) in mock.rules.iter().enumerate() {
-            let before = rules.iter().filter(|rule| rule.is_error() == declared.error.is_some()).count();
-            let rule = Rule::new(declared, before, drawn.vars)
+            let rule = Rule::new(declared, &rules, drawn.vars)
                 .map_err(|what| ConnectProblem::Mock { rule: index + 1, what })?;
             rules.push(rule);
         }
@@ -77,31 +91,41 @@ impl Script {
             reads_answer: rules.iter().any(|rule| rule.reads("mock.answer")),
             rules,
             delay: mock.delay,
+            limit: mock.limit.map(Limit::new),
             draws: Draws::new(drawn.seed, format!("model {name}").into()),
             params: config.params.clone(),
         })
     }
 
-    /// The body of the response to one attempt, the first being 0; or how it fails.
+    /// The body of the response to an attempt that an endpoint gets, counted from 1; or how it fails. `sent`
+    /// counts the attempts before it.
     pub(super) async fn reply(
         &self,
         request: &ModelRequest,
         record: &Record,
-        attempt: u32,
+        played: &Played,
+        sent: u32,
+        endpoint: u32,
     ) -> Result<Vec<u8>, Failure> {
-        let mut scene = Scene::new(request, record, attempt);
+        if let Some(limit) = &self.limit {
+            limit.take()?;
+        }
+        let count = |counter: &AtomicU32| counter.load(Ordering::Relaxed);
+        let count = Count { sent, attempts: count(&played.attempts), answers: count(&played.answers) };
+        let mut scene = Scene::new(request, record, count, endpoint);
         if self.reads_answer {
             scene.show_answer(&usual(request, record));
         }
-        let (number, rule) = self.fitting(&scene)?;
-        let delay = rule.and_then(|rule| rule.declared.delay).or(self.delay);
-        if let Some(delay) = delay {
-            tokio::time::sleep(self.wait(delay, &scene)).await;
+        if let Some(useless) = self.endpoint(&scene).await? {
+            return Ok(useless);
         }
+        played.attempts.fetch_add(1, Ordering::Relaxed);
+        let (number, rule) = self.fitting(&scene)?;
         let nothing = MockRule::default();
         let declared = rule.map_or(&nothing, |rule| &rule.declared);
+        self.wait(declared.delay.or(self.delay), "delay", &scene.key(Kind::Error)).await;
         if let Some(fault) = declared.error {
-            return fault::respond(fault, declared.message.as_deref(), declared.retry_after);
+            return fail(fault, declared).await;
         }
         let answer = match rule {
             Some(rule) => rule.answer(&scene).map_err(|error| wrong_rule(number, &error))?,
@@ -112,12 +136,30 @@ impl Script {
             None => None,
         };
         let answer = answer.unwrap_or_else(|| usual(request, record));
+        played.answers.fetch_add(1, Ordering::Relaxed);
         Ok(self.body(request, &scene, declared, &answer, reasoning.as_deref()))
     }
 
-    /// The first rule that fits, with its number from 1.
+    /// What the endpoint does before the request gets to the model: it takes its time, fails, or sends a body of
+    /// no use. That may put an answer off, but does not count among the attempts that other rules see, since
+    /// which endpoint is asked depends on the moment.
+    async fn endpoint(&self, scene: &Scene) -> Result<Option<Vec<u8>>, Failure> {
+        for (index, rule) in self.rules.iter().enumerate().filter(|(_, rule)| rule.kind == Kind::Endpoint) {
+            if !rule.fits(scene, &self.draws).map_err(|error| wrong_rule(index + 1, &error))? {
+                continue;
+            }
+            self.wait(rule.declared.delay, "endpoint delay", &scene.key(Kind::Endpoint)).await;
+            return match rule.declared.error {
+                None => Ok(None),
+                Some(fault) => fail(fault, &rule.declared).await.map(Some),
+            };
+        }
+        Ok(None)
+    }
+
+    /// The first rule of the others that fits, with its number from 1.
     fn fitting(&self, scene: &Scene) -> Result<(usize, Option<&Rule>), Failure> {
-        for (index, rule) in self.rules.iter().enumerate() {
+        for (index, rule) in self.rules.iter().enumerate().filter(|(_, rule)| rule.kind != Kind::Endpoint) {
             if rule.fits(scene, &self.draws).map_err(|error| wrong_rule(index + 1, &error))? {
                 return Ok((index + 1, Some(rule)));
             }
@@ -125,17 +167,18 @@ impl Script {
         Ok((0, None))
     }
 
-    fn wait(&self, delay: Delay, scene: &Scene) -> Duration {
+    async fn wait(&self, delay: Option<Delay>, draw: &str, key: &str) {
         let seconds = match delay {
-            Delay::Fixed(seconds) => seconds,
-            Delay::Drawn(drawn) => {
+            None => return,
+            Some(Delay::Fixed(seconds)) => seconds,
+            Some(Delay::Drawn(drawn)) => {
                 let spread = (drawn.p95 / drawn.median).ln() / P95;
                 let law = rand_distr::LogNormal::new(drawn.median.ln(), spread);
-                let mut rng = self.draws.rng("delay", &scene.key);
+                let mut rng = self.draws.rng(draw, key);
                 law.map_or(drawn.median, |law| rand_distr::Distribution::sample(&law, &mut rng))
             }
         };
-        Duration::try_from_secs_f64(seconds).unwrap_or_default()
+        tokio::time::sleep(Duration::try_from_secs_f64(seconds).unwrap_or_default()).await;
     }
 
     /// A response in the words of OpenAI's API; it reads as a chat's and as a raw completion's.
@@ -168,6 +211,14 @@ impl Script {
         });
         body.to_string().into_bytes()
     }
+}
+
+/// What a fault brings, if it ever brings anything.
+async fn fail(fault: Fault, declared: &MockRule) -> Result<Vec<u8>, Failure> {
+    if fault == Fault::Hang {
+        std::future::pending::<()>().await;
+    }
+    fault::respond(fault, declared.message.as_deref(), declared.retry_after)
 }
 
 /// The answer where no rule says another: the heuristic's, which meets any schema.

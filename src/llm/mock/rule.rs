@@ -15,22 +15,57 @@ use crate::template::{Expression, Template, TemplateError};
 pub(super) struct Scene {
     /// The texts of all messages.
     pub(super) prompt: String,
-    /// What the attempt's draws are keyed by.
-    pub(super) key: String,
     /// The record with `mock` among its fields.
     record: Record,
+    /// What names the request in the keys of draws.
+    request: String,
+    count: Count,
+    endpoint: u32,
+}
+
+/// What came before an attempt at the same request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Count {
+    /// Attempts, all of them.
+    pub(super) sent: u32,
+    /// Attempts that got past what depends on the moment: the limit and the endpoints.
+    pub(super) attempts: u32,
+    /// Answers.
+    pub(super) answers: u32,
+}
+
+/// What a rule is, which says what its draws count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// How one replica fails or how slow it is.
+    Endpoint,
+    /// What goes wrong with a request, wherever it goes.
+    Error,
+    /// What is answered.
+    Answer,
 }
 
 impl Scene {
-    pub(super) fn new(request: &ModelRequest, record: &Record, attempt: u32) -> Self {
+    pub(super) fn new(request: &ModelRequest, record: &Record, count: Count, endpoint: u32) -> Self {
         let texts: Vec<&str> = request.messages.iter().map(|message| &*message.content).collect();
         let prompt = texts.join("\n\n");
         let question = blake3::hash(prompt.as_bytes()).to_hex();
-        let key = format!("{} {question} {} {attempt}", record.id, request.sample);
+        let key = format!("{} {question} {}", record.id, request.sample);
         let mut record = record.clone();
-        let mock = json!({"prompt": &prompt, "attempt": attempt + 1, "ask": request.sample + 1});
+        let mock = json!({"prompt": &prompt, "attempt": count.attempts + 1, "ask": request.sample + 1});
         record.set("mock", mock);
-        Self { prompt, key, record }
+        Self { prompt, record, request: key, count, endpoint }
+    }
+
+    /// What draws of a kind are keyed by. Each kind has a count of its own, so that nothing that depends on the
+    /// moment moves an error, and no error an answer.
+    pub(super) fn key(&self, kind: Kind) -> String {
+        let before = match kind {
+            Kind::Endpoint => self.count.sent,
+            Kind::Error => self.count.attempts,
+            Kind::Answer => self.count.answers,
+        };
+        format!("{} {before}", self.request)
     }
 
     /// Lets templates see what is answered where no rule fits.
@@ -41,16 +76,36 @@ impl Scene {
     }
 }
 
+impl Kind {
+    fn of(rule: &MockRule) -> Self {
+        match rule {
+            MockRule { endpoint: Some(_), .. } => Self::Endpoint,
+            MockRule { error: Some(_), .. } => Self::Error,
+            _ => Self::Answer,
+        }
+    }
+
+    /// As names of draws have it.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Endpoint => "endpoint",
+            Self::Error => "error",
+            Self::Answer => "answer",
+        }
+    }
+}
+
 /// A rule, ready to be asked.
 pub(super) struct Rule {
     /// As the file has it.
     pub(super) declared: MockRule,
+    pub(super) kind: Kind,
     matches: Option<Regex>,
     when: Option<Expression>,
     answer: Option<Answer>,
     reasoning: Option<Template>,
-    /// The name of the draw for `share`. Errors and answers are counted apart, so that an error more does
-    /// not change who is answered how.
+    /// The name of the draw for `share`. Each kind is counted apart, so that an error more does not change who
+    /// is answered how.
     draw: String,
 }
 
@@ -69,9 +124,8 @@ enum Tree {
 }
 
 impl Rule {
-    /// Compiles a rule; `before` counts the rules of its kind in front of it. The error says in words what is
-    /// wrong.
-    pub(super) fn new(rule: &MockRule, before: usize, vars: &Map<String, Value>) -> Result<Self, String> {
+    /// Compiles a rule that stands behind others. The error says in words what is wrong.
+    pub(super) fn new(rule: &MockRule, others: &[Self], vars: &Map<String, Value>) -> Result<Self, String> {
         let wrong = |error: TemplateError| error.to_string();
         let template = |text: &String| Template::new(text, vars).map_err(wrong);
         let expression = |text: &String| Expression::new(text, vars).map_err(wrong);
@@ -80,9 +134,11 @@ impl Rule {
             Some(Value::String(text)) => Some(Answer::Text(template(text)?)),
             Some(other) => Some(Answer::Json(Tree::new(other, vars).map_err(wrong)?)),
         };
-        let kind = if rule.error.is_some() { "error" } else { "answer" };
+        let kind = Kind::of(rule);
+        let before = others.iter().filter(|other| other.kind == kind).count();
         Ok(Self {
             declared: rule.clone(),
+            kind,
             matches: rule
                 .matches
                 .as_deref()
@@ -92,12 +148,8 @@ impl Rule {
             when: rule.when.as_ref().map(expression).transpose()?,
             answer,
             reasoning: rule.reasoning.as_ref().map(template).transpose()?,
-            draw: format!("{kind} {before}"),
+            draw: format!("{} {before}", kind.word()),
         })
-    }
-
-    pub(super) fn is_error(&self) -> bool {
-        self.declared.error.is_some()
     }
 
     /// Whether one of its texts reads `name`.
@@ -115,6 +167,9 @@ impl Rule {
 
     /// Whether all its conditions hold.
     pub(super) fn fits(&self, scene: &Scene, draws: &Draws) -> Result<bool, TemplateError> {
+        if self.declared.endpoint.is_some_and(|endpoint| endpoint != scene.endpoint) {
+            return Ok(false);
+        }
         if self.declared.contains.as_deref().is_some_and(|text| !scene.prompt.contains(text)) {
             return Ok(false);
         }
@@ -126,7 +181,8 @@ impl Rule {
         {
             return Ok(false);
         }
-        Ok(self.declared.share.is_none_or(|share| draws.fraction(&self.draw, &scene.key) < share))
+        let drawn = || draws.fraction(&self.draw, &scene.key(self.kind));
+        Ok(self.declared.share.is_none_or(|share| drawn() < share))
     }
 
     /// The answer's text, if the rule has one.

@@ -144,6 +144,95 @@ async fn delays_are_waited_and_drawn() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_hangs_takes_the_whole_time() {
+    let config = json!({"provider": "mock", "timeout": 30, "max_attempts": 2, "mock": {"rules": [
+        {"contains": "hang", "error": "hang"}, {"contains": "at once", "error": "timeout"}]}});
+    let timed = async |prompt: &str| {
+        let start = Instant::now();
+        let error = ask(&model(config.clone()), 1, prompt, 0).await.unwrap_err();
+        (error.class, start.elapsed().as_secs())
+    };
+    let (class, seconds) = timed("hang").await;
+    assert!(class == "timeout" && seconds >= 60, "{class} {seconds}");
+    let (class, seconds) = timed("at once").await;
+    assert!(class == "timeout" && seconds < 30, "{class} {seconds}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_above_the_limit_is_refused_and_put_off() {
+    let model = model(json!({"provider": "mock", "mock": {
+        "limit": {"requests_per_minute": 60, "burst": 5, "retry_after": 0.5},
+        "rules": [{"answer": "{{ mock.attempt }}"}],
+    }}));
+    let start = Instant::now();
+    let answers = join_all((0..25).map(|item| ask(&model, item, "x", 0))).await;
+    let answers: Vec<Completion> = answers.into_iter().map(Result::unwrap).collect();
+    // Five at once, then one a second.
+    assert!(start.elapsed() >= Duration::from_secs(19), "{:?}", start.elapsed());
+    assert!(answers.iter().map(|answer| answer.attempts).sum::<u32>() > 25, "none was refused");
+    // What was refused is no attempt that a rule sees.
+    assert!(answers.iter().all(|answer| answer.text == "1"), "{answers:?}");
+}
+
+#[test]
+fn a_limit_takes_what_its_bucket_holds() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.unwrap().block_on(async {
+        let limit = |options: Value| super::limit::Limit::new(serde_json::from_value(options).unwrap());
+        let taken =
+            |limit: &super::limit::Limit, asked: usize| (0..asked).filter(|_| limit.take().is_ok()).count();
+        let second = limit(json!({"requests_per_minute": 600}));
+        assert_eq!(taken(&second, 50), 10, "a second's worth");
+        tokio::time::advance(Duration::from_millis(300)).await;
+        assert_eq!(taken(&second, 50), 3);
+        tokio::time::advance(Duration::from_hours(1)).await;
+        assert_eq!(taken(&second, 50), 10);
+        let slow = limit(json!({"requests_per_minute": 1, "retry_after": 7}));
+        assert_eq!(taken(&slow, 2), 1);
+        let refused = slow.take().unwrap_err();
+        assert_eq!((&*refused.class, refused.retry_after), ("rate_limited", Some(Duration::from_secs(7))));
+        let silent = limit(json!({"requests_per_minute": 1, "burst": 3}));
+        assert_eq!(taken(&silent, 9), 3);
+        assert_eq!(silent.take().unwrap_err().retry_after, None);
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_of_several_replicas_is_bad_and_nothing_else_changes() {
+    let answers = async |rules: &[Value]| {
+        let rest = [json!({"share": 0.3, "answer": "a {{ mock.attempt }}"}), json!({"answer": "b {{ id }}"})];
+        let rules = [rules, &rest].concat();
+        let urls: Vec<String> = (1..=4).map(|port| format!("http://127.0.0.1:{port}/v1")).collect();
+        // How soon a request goes elsewhere is the affair of `endpoints`.
+        let model = model(json!({"provider": "mock", "base_urls": urls, "timeout": 20, "max_attempts": 200,
+            "mock": {"rules": &rules}}));
+        let answers = join_all((0..80).map(|item| ask(&model, item, "x", 0))).await;
+        let text = |answer: Result<Completion, ModelError>| {
+            answer.unwrap_or_else(|error| panic!("{rules:?}: {error:?}")).text
+        };
+        let answers: Vec<String> = answers.into_iter().map(text).collect();
+        (answers, model.health().endpoints)
+    };
+    let (clear, all) = answers(&[]).await;
+    assert_eq!(
+        all.iter().map(|endpoint| &*endpoint.url).collect::<Vec<_>>()[1..3],
+        ["http://mock-2", "http://mock-3"]
+    );
+    assert!(all.iter().all(|endpoint| endpoint.answered > 5), "{all:?}");
+    for error in [json!(503), json!("reset"), json!("hang"), json!("empty_choices"), json!("not_json")] {
+        let (bad, endpoints) = answers(&[json!({"endpoint": 2, "error": error})]).await;
+        assert_eq!(bad, clear, "{error}");
+        assert!(endpoints[1].failed > 0 && endpoints[1].answered == 0, "{error}: {endpoints:?}");
+        assert!(endpoints.iter().enumerate().all(|(index, endpoint)| index == 1 || endpoint.failed == 0));
+    }
+    let (flaky, _) = answers(&[json!({"endpoint": 3, "share": 0.5, "error": 500})]).await;
+    assert_eq!(flaky, clear);
+    let (slow, endpoints) = answers(&[json!({"endpoint": 2, "delay": 5})]).await;
+    assert_eq!(slow, clear, "a slow replica answers as the others do");
+    assert!(endpoints[1].answered > 0, "{endpoints:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn shares_are_the_same_in_any_order_and_not_moved_by_errors() {
     let answers = async |rules: Value, back: bool| {
         let model = scripted(rules);
@@ -166,6 +255,10 @@ async fn shares_are_the_same_in_any_order_and_not_moved_by_errors() {
         count("a"),
         count("b")
     );
+    // Nor by errors that are made good.
+    let passing =
+        json!([{"share": 0.15, "error": 500}, {"share": 0.2, "answer": "a"}, {"share": 0.5, "answer": "b"}]);
+    assert!(answers(passing, false).await == forth, "errors that are made good move answers");
     let bad =
         json!([{"share": 0.1, "error": 400}, {"share": 0.2, "answer": "a"}, {"share": 0.5, "answer": "b"}]);
     let bad = answers(bad, false).await;
