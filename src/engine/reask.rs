@@ -1,7 +1,8 @@
 //! What comes after an answer that will not do: the next step of `on_error`, and how a question is put again.
 //!
 //! `ask` takes the steps. Servers differ in which turns they take: none without text, and no two of
-//! one side in a row, hold everywhere.
+//! one side in a row, hold everywhere. What was asked stands unchanged before what is added, so that a server that
+//! keeps what it has read goes on from there.
 
 use crate::llm::Message;
 use crate::stage::OnError;
@@ -112,6 +113,9 @@ mod tests {
                 assert!(asked.iter().all(|turn| !turn.content.trim().is_empty()));
             }
             assert_ne!(asked, messages(question));
+            for (turn, (role, text)) in asked.iter().zip(question) {
+                assert!(turn.role == *role && turn.content.starts_with(text), "{turn:?}");
+            }
             again.take_back(&mut asked);
             assert_eq!(asked, messages(question));
         };

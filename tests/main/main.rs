@@ -40,6 +40,7 @@ mod mock;
 mod model_server;
 mod outcomes;
 mod own_pipeline;
+mod prefixes;
 mod protocol;
 mod reading;
 mod real_model;

@@ -71,6 +71,14 @@ fn a_question_over_two_sections_is_grouped_by_both() {
 }
 
 #[test]
+fn the_questions_of_a_section_come_one_after_the_other() {
+    let records = planner().derive(document(&[20, 0, 7])).unwrap();
+    let mut keys: Vec<&str> = records.iter().map(|record| record.text("section.key").unwrap()).collect();
+    keys.dedup();
+    assert_eq!(keys, ["a.md#1", "a.md#2", "a.md#3"]);
+}
+
+#[test]
 fn the_shipped_prompts_render_every_question() {
     let read = |source: &str| Template::new(source, &serde_json::Map::new()).unwrap();
     let system = read(include_str!("../../../pipelines/prompts/qa-system.j2"));
@@ -85,7 +93,9 @@ fn the_shipped_prompts_render_every_question() {
     let mut prompts = BTreeSet::new();
     for record in planner().derive(sections).unwrap() {
         let prompt = user.render(&record).unwrap();
-        assert!(prompt.contains("Body.") && prompt.contains(record.text("instruction").unwrap()));
+        // First what all questions of the section share, so that a server reads it once.
+        assert!(prompt.starts_with("Document: Guide\nHeading: Guide > Tides\n<source>\nBody.\n</source>\n"));
+        assert!(prompt.contains(record.text("instruction").unwrap()));
         assert_eq!(prompt.contains("<second_source>"), record.get("companion").unwrap().is_object());
         assert_eq!(prompt.contains("Ask about this fact: Fact "), record.get("fact").unwrap().is_string());
         prompts.insert((record.text("section.key").map(str::to_owned), prompt));
