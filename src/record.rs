@@ -169,6 +169,9 @@ pub struct Call {
     pub prompt_tokens: u64,
     /// Tokens written by the model, over all requests of this call.
     pub completion_tokens: u64,
+    /// How many of the tokens read its server says it had in its cache.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cached_tokens: u64,
     /// How many of these tokens are estimates, because the server did not say.
     #[serde(skip_serializing_if = "is_zero")]
     pub estimated_tokens: u64,

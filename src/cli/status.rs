@@ -68,6 +68,10 @@ fn text(status: &Value) -> String {
             tokens("prompt").unwrap_or_default(),
             tokens("completion").unwrap_or_default(),
         ));
+        if let Some(cached) = tokens("cached").filter(|cached| *cached > 0) {
+            let cached = crate::report::cached(cached, tokens("prompt").unwrap_or_default());
+            text.push_str(&format!("  cached    {cached} (latest start)\n"));
+        }
     }
     for (key, words) in [
         ("retries", "retried   {} times (latest start)"),

@@ -127,6 +127,13 @@ pub struct Prices {
     /// A million tokens written.
     #[serde(default)]
     pub output: f64,
+    /// A million tokens read that the server says it had in its cache; by default the price of `input`.
+    #[serde(default)]
+    pub cached_input: Option<f64>,
+    /// A million tokens read that the server says it put into its cache, as Anthropic's does; by default the price of
+    /// `input`.
+    #[serde(default)]
+    pub cache_write: Option<f64>,
 }
 
 /// What is asked for.

@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::model::ModelConfig;
+use super::model::{ModelConfig, Prices};
 use super::problem::Problem;
 use crate::llm::RESERVED_PARAMS;
 
@@ -35,7 +35,14 @@ pub(super) fn check(at: &str, model: &ModelConfig, problems: &mut Vec<Problem>) 
             );
         }
     }
-    for (name, price) in [("input", model.prices.input), ("output", model.prices.output)] {
+    let Prices { input, output, cached_input, cache_write } = model.prices;
+    let prices = [
+        ("input", Some(input)),
+        ("output", Some(output)),
+        ("cached_input", cached_input),
+        ("cache_write", cache_write),
+    ];
+    for (name, price) in prices.into_iter().filter_map(|(name, price)| Some((name, price?))) {
         if price < 0.0 || !price.is_finite() {
             wrong(&format!("prices/{name}"), format!("found the number `{price}`"), "0 or more");
         }
@@ -70,5 +77,8 @@ mod tests {
         check(json!({"params": {"stream": true}}), &["/m/params/stream"]);
         check(json!({"extra_body": {"stream": true}}), &["/m/extra_body/stream"]);
         check(json!({"prices": {"input": -10}}), &["/m/prices/input"]);
+        check(json!({"prices": {"input": 1, "cached_input": 0.1, "cache_write": 1.25}}), &[]);
+        let negative = json!({"prices": {"cached_input": -1, "cache_write": -0.5}});
+        check(negative, &["/m/prices/cached_input", "/m/prices/cache_write"]);
     }
 }

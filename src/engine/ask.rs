@@ -308,6 +308,7 @@ impl Call {
         let (told, estimated) = completion.usage.or_estimated(request, completion);
         self.prompt_tokens += told.prompt + estimated.prompt;
         self.completion_tokens += told.completion + estimated.completion;
+        self.cached_tokens += told.cached;
         self.estimated_tokens += estimated.total();
         self.attempts += completion.attempts;
         self.finish_reason.clone_from(&completion.finish_reason);

@@ -32,6 +32,7 @@ pub(crate) struct StageMetrics {
     without_usage: AtomicU64,
     prompt_tokens: AtomicU64,
     completion_tokens: AtomicU64,
+    cached_tokens: AtomicU64,
     /// In billionths of the currency.
     cost: AtomicU64,
 }
@@ -64,6 +65,8 @@ pub struct StageFigures {
     pub prompt_tokens: u64,
     /// Tokens its model wrote, by estimate where its server did not say.
     pub completion_tokens: u64,
+    /// Of the tokens read, those that its server says it had in its cache.
+    pub cached_tokens: u64,
     /// What they cost, in the currency of the model's prices.
     pub cost: f64,
 }
@@ -79,6 +82,7 @@ pub(crate) struct ModelFigures {
     pub(crate) without_usage: u64,
     pub(crate) prompt_tokens: u64,
     pub(crate) completion_tokens: u64,
+    pub(crate) cached_tokens: u64,
 }
 
 impl StageMetrics {
@@ -102,6 +106,7 @@ impl StageMetrics {
             without_usage: AtomicU64::new(0),
             prompt_tokens: AtomicU64::new(0),
             completion_tokens: AtomicU64::new(0),
+            cached_tokens: AtomicU64::new(0),
             cost: AtomicU64::new(0),
         })
     }
@@ -186,6 +191,7 @@ impl StageMetrics {
         self.without_usage.fetch_add(u64::from(!told), Relaxed);
         self.prompt_tokens.fetch_add(tokens.prompt, Relaxed);
         self.completion_tokens.fetch_add(tokens.completion, Relaxed);
+        self.cached_tokens.fetch_add(tokens.cached, Relaxed);
     }
 
     pub(crate) fn figures(&self) -> StageFigures {
@@ -204,6 +210,7 @@ impl StageMetrics {
             requests: self.requests.load(Relaxed),
             prompt_tokens: self.prompt_tokens.load(Relaxed),
             completion_tokens: self.completion_tokens.load(Relaxed),
+            cached_tokens: self.cached_tokens.load(Relaxed),
             cost: self.cost.load(Relaxed) as f64 / 1e9,
         }
     }
@@ -221,6 +228,7 @@ impl ModelFigures {
             sum.without_usage += stage.without_usage.load(Relaxed);
             sum.prompt_tokens += stage.prompt_tokens.load(Relaxed);
             sum.completion_tokens += stage.completion_tokens.load(Relaxed);
+            sum.cached_tokens += stage.cached_tokens.load(Relaxed);
         }
         sum
     }

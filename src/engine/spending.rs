@@ -316,7 +316,7 @@ impl WorstCase {
         let answers = limit(ANSWERS).unwrap_or(1).max(1);
         let completion = limit(MOST_TOKENS).unwrap_or(ANSWER).max(1).saturating_mul(answers);
         let images = request.images_shown() as u64 * IMAGE_TOKENS * IMAGE_MARGIN;
-        Self { tokens: Tokens { prompt: bytes as u64 + images, completion }, prices }
+        Self { tokens: Tokens { prompt: bytes as u64 + images, completion, cached: 0 }, prices }
     }
 
     fn spent(self) -> Spent {
@@ -325,9 +325,20 @@ impl WorstCase {
 
     /// What the request took: of what is not told the most.
     fn settled(self, usage: Usage) -> Spent {
+        let Prices { input, output, cached_input, cache_write } = self.prices;
+        let (cached_input, cache_write) = (cached_input.unwrap_or(input), cache_write.unwrap_or(input));
+        let read = match usage.prompt() {
+            Some(prompt) => {
+                prompt.uncached as f64 * input
+                    + prompt.cached as f64 * cached_input
+                    + prompt.cache_write as f64 * cache_write
+            }
+            // Nobody knows what becomes of it in a cache.
+            None => self.tokens.prompt as f64 * input.max(cached_input).max(cache_write),
+        };
         let prompt = usage.prompt_tokens.unwrap_or(self.tokens.prompt);
         let completion = usage.completion_tokens.unwrap_or(self.tokens.completion);
-        let cost = (prompt as f64 * self.prices.input + completion as f64 * self.prices.output) / 1e6;
+        let cost = (read + completion as f64 * output) / 1e6;
         Spent { tokens: prompt.saturating_add(completion), cost }
     }
 }

@@ -233,7 +233,7 @@ impl Remote {
 
     fn note_answer(&self, completion: &Completion, need: Need, place: Place, turn: Turn) {
         place.end(Outcome::Good);
-        let Usage { prompt_tokens, completion_tokens } = completion.usage;
+        let Usage { prompt_tokens, completion_tokens, .. } = completion.usage;
         let output = completion_tokens.unwrap_or_else(|| quota::answer_tokens(completion));
         self.outputs.note(output);
         turn.settle(Need { input: prompt_tokens.unwrap_or(need.input), output });

@@ -2,6 +2,10 @@
 //!
 //! `dialect` reads what a server says. The engine counts and shows tokens, those by estimate apart; what they cost
 //! of the budget where the server says nothing is decided there.
+//!
+//! Servers differ in what they call the prompt's tokens: OpenAI's `prompt_tokens` hold those that were in a cache,
+//! Anthropic's `input_tokens` are what is left beside them. Here the prompt's tokens are all of it, always, and those of
+//! the cache are a part of them.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,10 +16,27 @@ use super::{Completion, ModelRequest};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Usage {
-    /// Tokens of the prompt.
+    /// Tokens of the prompt, those of a cache among them.
     pub prompt_tokens: Option<u64>,
     /// Tokens of the answer, and of what the model thought before it.
     pub completion_tokens: Option<u64>,
+    /// Of the prompt's tokens, those that the server had in its cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cached_tokens: Option<u64>,
+    /// Of the prompt's tokens, those that it put into its cache, where it counts them apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_write_tokens: Option<u64>,
+}
+
+/// A prompt's tokens by what a server did with them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PromptTokens {
+    /// Read, and not kept as far as is told.
+    pub uncached: u64,
+    /// Taken from the cache.
+    pub cached: u64,
+    /// Read and put into the cache.
+    pub cache_write: u64,
 }
 
 /// Numbers of tokens.
@@ -25,13 +46,29 @@ pub struct Tokens {
     pub prompt: u64,
     /// Tokens written.
     pub completion: u64,
+    /// Of the tokens read, those that a server had in its cache.
+    pub cached: u64,
 }
 
 impl Usage {
     /// Both numbers, told.
     #[must_use]
     pub fn of(prompt_tokens: u64, completion_tokens: u64) -> Self {
-        Self { prompt_tokens: Some(prompt_tokens), completion_tokens: Some(completion_tokens) }
+        Self {
+            prompt_tokens: Some(prompt_tokens),
+            completion_tokens: Some(completion_tokens),
+            ..Self::default()
+        }
+    }
+
+    /// The prompt's tokens by what was done with them, if they are told. The parts are never more than the whole,
+    /// whatever was read.
+    #[must_use]
+    pub fn prompt(self) -> Option<PromptTokens> {
+        let all = self.prompt_tokens?;
+        let cached = self.cached_tokens.unwrap_or(0).min(all);
+        let cache_write = self.cache_write_tokens.unwrap_or(0).min(all - cached);
+        Some(PromptTokens { uncached: all - cached - cache_write, cached, cache_write })
     }
 
     /// Whether both numbers are told.
@@ -46,6 +83,7 @@ impl Usage {
         let told = Tokens {
             prompt: self.prompt_tokens.unwrap_or(0),
             completion: self.completion_tokens.unwrap_or(0),
+            cached: self.prompt().map_or(0, |prompt| prompt.cached),
         };
         let mut estimated = Tokens::default();
         if self.prompt_tokens.is_none() {
@@ -65,6 +103,7 @@ impl Tokens {
         Self {
             prompt: self.prompt.saturating_add(other.prompt),
             completion: self.completion.saturating_add(other.completion),
+            cached: self.cached.saturating_add(other.cached),
         }
     }
 
@@ -85,7 +124,7 @@ mod tests {
         let request =
             ModelRequest { messages: vec![Message::new("user", "twelve bytes")], ..Default::default() };
         let answer = Completion { text: "four".into(), reasoning: Some("hmmm".into()), ..Default::default() };
-        let tokens = |prompt, completion| Tokens { prompt, completion };
+        let tokens = |prompt, completion| Tokens { prompt, completion, cached: 0 };
         for (usage, told, estimated) in [
             (Usage::of(7, 5), tokens(7, 5), tokens(0, 0)),
             (Usage { prompt_tokens: Some(7), ..Usage::default() }, tokens(7, 0), tokens(0, 2)),
@@ -93,5 +132,39 @@ mod tests {
         ] {
             assert_eq!(usage.or_estimated(&request, &answer), (told, estimated));
         }
+        let cached = Usage { cached_tokens: Some(4), ..Usage::of(7, 5) };
+        let told = Tokens { cached: 4, ..tokens(7, 5) };
+        assert_eq!(cached.or_estimated(&request, &answer), (told, tokens(0, 0)));
+    }
+
+    #[test]
+    fn parts_of_a_prompt_are_never_more_than_it() {
+        let check = |prompt, cached, written, expected: Option<[u64; 3]>| {
+            let usage = Usage {
+                prompt_tokens: prompt,
+                cached_tokens: cached,
+                cache_write_tokens: written,
+                ..Usage::default()
+            };
+            let parts = usage.prompt().map(|prompt| [prompt.uncached, prompt.cached, prompt.cache_write]);
+            assert_eq!(parts, expected, "{usage:?}");
+        };
+        check(None, Some(5), Some(5), None);
+        check(Some(10), None, None, Some([10, 0, 0]));
+        check(Some(10), Some(4), None, Some([6, 4, 0]));
+        check(Some(10), Some(4), Some(5), Some([1, 4, 5]));
+        check(Some(10), Some(11), Some(5), Some([0, 10, 0]));
+        check(Some(10), Some(4), Some(u64::MAX), Some([0, 4, 6]));
+    }
+
+    #[test]
+    fn what_an_older_journal_says_is_read() {
+        let stored = r#"{"prompt_tokens":7,"completion_tokens":3}"#;
+        let usage: Usage = serde_json::from_str(stored).unwrap();
+        assert_eq!(usage, Usage::of(7, 3));
+        assert_eq!(serde_json::to_string(&usage).unwrap(), stored);
+        let cached = Usage { cached_tokens: Some(0), cache_write_tokens: Some(2), ..usage };
+        let stored = serde_json::to_string(&cached).unwrap();
+        assert_eq!(serde_json::from_str::<Usage>(&stored).unwrap(), cached);
     }
 }

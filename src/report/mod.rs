@@ -20,7 +20,7 @@ pub use nothing::Counts;
 pub use progress::show;
 pub(crate) use progress::time;
 pub use read::ReadError;
-pub use summary::{counts, over_budget, print, summary, summary_json, without_usage};
+pub use summary::{cached, counts, over_budget, print, summary, summary_json, without_usage};
 
 /// Tokens of a text: counted where the vocabulary is built in, else by its length.
 pub(crate) fn tokens_of(text: &str) -> u64 {

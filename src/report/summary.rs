@@ -61,6 +61,9 @@ pub fn summary(report: &RunReport, root: &Path) -> String {
             ),
         );
     }
+    if snapshot.tokens.cached > 0 {
+        row("cached", cached(snapshot.tokens.cached, snapshot.tokens.prompt));
+    }
     if snapshot.retries > 0 {
         row("retried", format!("{} times, after failures on the way to a model or in it", snapshot.retries));
     }
@@ -152,6 +155,13 @@ fn each(seconds: f64) -> String {
         0.001..1.0 => format!("{:.1} ms", seconds * 1e3),
         _ => time(seconds),
     }
+}
+
+/// How much of what was read servers had in their caches.
+#[must_use]
+pub fn cached(tokens: u64, read: u64) -> String {
+    let percent = 100.0 * tokens as f64 / read.max(1) as f64;
+    format!("{tokens} of the tokens read, {percent:.0} %, were in the caches of servers")
 }
 
 /// What becomes of answers whose tokens nobody counted.

@@ -79,7 +79,7 @@ pub(super) enum Known {
     PromptHash,
     /// The sampling parameters.
     Params,
-    /// Tokens read and written.
+    /// Tokens read and written, and those of them that were in a server's cache or are estimates.
     Tokens,
     /// Why the model stopped, how often it was asked again, and why the heuristic answered if it did.
     Answer,
@@ -356,6 +356,7 @@ impl Lines {
                 Known::Tokens => {
                     put("prompt_tokens", json!(call.prompt_tokens));
                     put("completion_tokens", json!(call.completion_tokens));
+                    put("cached_tokens", json!(call.cached_tokens));
                     put("estimated_tokens", json!(call.estimated_tokens));
                 }
                 Known::Answer => {

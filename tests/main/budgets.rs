@@ -20,7 +20,7 @@ use tempfile::TempDir;
 
 use crate::child::{Running, answer, answering, rows_folder};
 use crate::faulty_disk::{Fault, FaultyDisk};
-use crate::harness::{Run, rows_pipeline, stderr, synthmill};
+use crate::harness::{Run, rows_pipeline, stderr, stdout, synthmill};
 use crate::model_server::{ModelServer, Question, Reply};
 
 const RUN: &[&str] = &["run", "p.yaml", "--out", "out"];
@@ -94,6 +94,40 @@ fn an_answer_without_usage_is_reckoned_and_told_of_once() {
         let marked = kept.lines().filter(|line| line.contains("\"estimated_tokens\":")).count() as u64;
         assert_eq!(marked, without, "{shown}");
     }
+}
+
+#[test]
+fn what_a_cache_had_is_told_and_has_its_own_price() {
+    let usage = json!({"prompt_tokens": 30, "completion_tokens": 20,
+        "prompt_tokens_details": {"cached_tokens": 20, "cache_write_tokens": 5}});
+    let server = ModelServer::start(move |question| Reply { usage: Some(usage.clone()), ..answer(question) });
+    let dir = rows_folder(10, 2, &server.url);
+    let prices = "models.teacher.prices={input: 1000, output: 2000, cached_input: 100, cache_write: 1250}";
+    let said = stderr(&synthmill(dir.path(), &[RUN, &["--set", prices]].concat(), 0));
+    assert!(said.contains("200 of the tokens read, 67 %, were in the caches of servers"), "{said}");
+    let told = stdout(&synthmill(dir.path(), &["status", "out"], 0));
+    assert!(told.contains("200 of the tokens read, 67 %"), "{told}");
+    let status = status(dir.path());
+    assert_eq!(status["tokens"], json!({"prompt": 300, "completion": 200, "cached": 200}));
+    assert_eq!(status["stages"][1]["cached_tokens"], 200, "{}", status["stages"]);
+    let cost = status["spent"]["cost"].as_f64().unwrap();
+    let expected = 10.0 * (5.0 * 1000.0 + 20.0 * 100.0 + 5.0 * 1250.0 + 20.0 * 2000.0) / 1e6;
+    assert!((cost - expected).abs() < 1e-9, "{cost}, not {expected}");
+    let kept = std::fs::read_to_string(dir.path().join("out/provenance/records.jsonl")).unwrap();
+    assert_eq!(kept.matches("\"cached_tokens\":20").count(), 10, "{kept}");
+}
+
+#[test]
+fn what_is_put_into_a_cache_stays_within_the_budget() {
+    let usage = json!({"input_tokens": 1, "cache_creation_input_tokens": 199, "output_tokens": 20});
+    let server = ModelServer::start(move |question| Reply { usage: Some(usage.clone()), ..answer(question) });
+    let dir = rows_folder(60, 4, &server.url);
+    let prices = "models.teacher.prices={input: 1000, output: 2000, cache_write: 5000}";
+    let run = [RUN, &["--max-tokens", "40", "--set", prices, "--set", "budget.max_cost=4"]].concat();
+    synthmill(dir.path(), &run, 7);
+    let spent = status(dir.path())["spent"]["cost"].as_f64().unwrap();
+    let served = server.questions().len() as f64 * (1000.0 + 199.0 * 5000.0 + 20.0 * 2000.0) / 1e6;
+    assert!(served > 1.0 && (served - spent).abs() < 1e-9 && spent <= 4.0, "{served} served, {spent} spent");
 }
 
 #[test]

@@ -55,7 +55,11 @@ impl Ledger {
             cut_off: models.cut_off,
             fallbacks: models.fallbacks,
             without_usage: models.without_usage,
-            tokens: Tokens { prompt: models.prompt_tokens, completion: models.completion_tokens },
+            tokens: Tokens {
+                prompt: models.prompt_tokens,
+                completion: models.completion_tokens,
+                cached: models.cached_tokens,
+            },
             projected_cost: projected(spent.cost, done_before + done_now, total.or(estimate)),
             spent,
             window: (self.accept.is_some() || !self.gates.is_empty()).then(|| self.window.figures()),

@@ -10,10 +10,10 @@ use crate::journal::disk::RealDisk;
 use crate::journal::{RunDirectory, Started, Storing, Wanted};
 use crate::llm::Message;
 
-const PRICES: Prices = Prices { input: 1.0, output: 2.0 };
+const PRICES: Prices = Prices { input: 1.0, output: 2.0, cached_input: None, cache_write: None };
 
 fn most(prompt: u64, completion: u64) -> WorstCase {
-    WorstCase { tokens: Tokens { prompt, completion }, prices: PRICES }
+    WorstCase { tokens: Tokens { prompt, completion, cached: 0 }, prices: PRICES }
 }
 
 fn spent(tokens: u64) -> Spent {
@@ -78,7 +78,8 @@ async fn a_request_waits_while_others_may_turn_out_cheaper() {
 #[tokio::test]
 async fn what_is_not_told_counts_as_it_was_reserved() {
     let account = Account::new(Budget::default(), Spent::default());
-    let told = |prompt_tokens, completion_tokens| Usage { prompt_tokens, completion_tokens };
+    let told =
+        |prompt_tokens, completion_tokens| Usage { prompt_tokens, completion_tokens, ..Usage::default() };
     for (usage, tokens, cost) in [
         (told(Some(5), Some(15)), 20, 35.0),
         (told(None, None), 80, 150.0),
@@ -155,11 +156,44 @@ async fn money_is_counted_by_the_million() {
 }
 
 #[test]
+fn what_a_cache_had_or_took_has_its_own_price() {
+    let check = |cached_input, cache_write, usage: Usage, expected: f64| {
+        let prices = Prices { cached_input, cache_write, ..PRICES };
+        let most = WorstCase { prices, ..most(1000, 100) };
+        let cost = most.settled(usage).cost * 1e6;
+        assert!((cost - expected).abs() < 1e-6, "{prices:?} {usage:?}: {cost}");
+        assert!(cost <= most.spent().cost * 1e6 + 1e-6, "the most it may cost is more: {prices:?} {usage:?}");
+        assert_eq!(most.settled(usage).tokens, usage.prompt_tokens.unwrap_or(1000) + 50);
+    };
+    let usage = |cached: u64, written: u64| Usage {
+        cached_tokens: Some(cached),
+        cache_write_tokens: Some(written),
+        ..Usage::of(1000, 50)
+    };
+    let untold = Usage { prompt_tokens: None, ..usage(700, 200) };
+    for (cached_input, cache_write, whole, parts, unknown) in [
+        (None, None, 1000.0, 1000.0, 1000.0),
+        (Some(0.1), None, 1000.0, 100.0 + 70.0 + 200.0, 1000.0),
+        (Some(0.1), Some(1.25), 1000.0, 100.0 + 70.0 + 250.0, 1250.0),
+        (None, Some(2.0), 1000.0, 100.0 + 700.0 + 400.0, 2000.0),
+        (Some(0.0), Some(0.0), 1000.0, 100.0, 1000.0),
+        (Some(3.0), None, 1000.0, 100.0 + 2100.0 + 200.0, 3000.0),
+    ] {
+        check(cached_input, cache_write, Usage::of(1000, 50), whole + 100.0);
+        check(cached_input, cache_write, usage(700, 200), parts + 100.0);
+        check(cached_input, cache_write, untold, unknown + 100.0);
+    }
+    // More than there was: as much as there was, and never less than nothing.
+    check(Some(0.1), Some(1.25), usage(u64::MAX, u64::MAX), 100.0 + 100.0);
+    check(Some(0.1), Some(1.25), usage(0, u64::MAX), 1250.0 + 100.0);
+}
+
+#[test]
 fn the_worst_case_knows_every_limit() {
     let check = |settings: &[Value], completion: u64| {
         let maps: Vec<&Map<String, Value>> = settings.iter().filter_map(Value::as_object).collect();
         let most = WorstCase::new(&ModelRequest::default(), 30, &maps, PRICES);
-        assert_eq!(most.tokens, Tokens { prompt: 30, completion }, "{settings:?}");
+        assert_eq!(most.tokens, Tokens { prompt: 30, completion, cached: 0 }, "{settings:?}");
     };
     check(&[], ANSWER);
     check(&[json!({"max_tokens": 5})], 5);

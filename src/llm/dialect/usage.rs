@@ -1,8 +1,8 @@
 //! How many tokens an exchange took, as far as its server says.
 //!
-//! Servers use many names and forms for the two numbers, and some leave them out, send zeros, or numbers that
-//! cannot be. What is read here is what the server counted; the engine settles the rest by what it reserved, so
-//! a number is better missing than wrong.
+//! Servers use many names and forms for the numbers, and some leave them out, send zeros, or numbers that
+//! cannot be. What is read here is what the server counted; the engine settles the rest by what it reserved, and takes
+//! all of a prompt as read anew of which no cache is told, so a number is better missing than wrong.
 
 use serde_json::Value;
 
@@ -44,8 +44,26 @@ const COMPLETION: &[&str] = &[
     "tokens_predicted",
 ];
 const TOTAL: &[&str] = &["total_tokens", "totalTokenCount", "total_token_count", "totalTokens"];
+/// What was in a cache: Anthropic's name; OpenAI's in its two APIs, which vLLM, SGLang, llama.cpp, xAI, Mistral and
+/// OpenRouter have too; DeepSeek's; Gemini's; Moonshot's.
+const CACHED: &[&str] = &[
+    "/cache_read_input_tokens",
+    "/prompt_tokens_details/cached_tokens",
+    "/input_tokens_details/cached_tokens",
+    "/prompt_cache_hit_tokens",
+    "/cachedContentTokenCount",
+    "/cached_content_token_count",
+    "/cached_tokens",
+];
+/// What was put into one: Anthropic's name, OpenRouter's, and those of gateways and of Qwen.
+const CACHE_WRITE: &[&str] = &[
+    "/cache_creation_input_tokens",
+    "/prompt_tokens_details/cache_write_tokens",
+    "/prompt_tokens_details/cache_creation_input_tokens",
+    "/prompt_tokens_details/cache_creation_tokens",
+];
 /// What Anthropic counts beside `input_tokens`; elsewhere it is part of the prompt's tokens.
-const CACHED: &[&str] = &["cache_read_input_tokens", "cache_creation_input_tokens"];
+const BESIDE: &[&str] = &["cache_read_input_tokens", "cache_creation_input_tokens"];
 
 /// The tokens of the exchange that `answer` ended. `wrote` says whether it holds anything the model wrote: no
 /// token for it is then no count.
@@ -59,8 +77,8 @@ fn read_place(place: &Value, wrote: bool) -> Usage {
     let first = |names: &[&str]| names.iter().find_map(|name| number(place.get(name)?));
     let mut prompt = first(PROMPT);
     if place.get("input_tokens").is_some() && place.get("prompt_tokens").is_none() {
-        let cached = CACHED.iter().filter_map(|name| number(place.get(name)?)).sum::<u64>();
-        prompt = prompt.map(|prompt| prompt + cached);
+        let beside = BESIDE.iter().filter_map(|name| number(place.get(name)?)).sum::<u64>();
+        prompt = prompt.map(|prompt| prompt + beside);
     }
     // There is no exchange without a prompt.
     let prompt = prompt.filter(|tokens| *tokens > 0);
@@ -78,7 +96,14 @@ fn read_place(place: &Value, wrote: bool) -> Usage {
         (None, None, Some(total)) => (Some(0), Some(total)),
         (prompt, completion, _) => (prompt, completion),
     };
-    Usage { prompt_tokens, completion_tokens }
+    let part = |paths: &[&str], most: u64| {
+        let found = paths.iter().find_map(|path| number(place.pointer(path)?));
+        found.filter(|tokens| *tokens <= most)
+    };
+    let prompt = prompt_tokens.unwrap_or(0);
+    let cached_tokens = part(CACHED, prompt);
+    let cache_write_tokens = part(CACHE_WRITE, prompt - cached_tokens.unwrap_or(0));
+    Usage { prompt_tokens, completion_tokens, cached_tokens, cache_write_tokens }
 }
 
 /// A count of tokens, in whatever form a whole number has; `None` where it is none.
@@ -107,9 +132,9 @@ mod tests {
         prompt_tokens: impl Into<Option<u64>>,
         completion_tokens: impl Into<Option<u64>>,
     ) {
-        let expected =
-            Usage { prompt_tokens: prompt_tokens.into(), completion_tokens: completion_tokens.into() };
-        assert_eq!(read(&answer, true), expected, "{answer}");
+        let found = read(&answer, true);
+        let expected = (prompt_tokens.into(), completion_tokens.into());
+        assert_eq!((found.prompt_tokens, found.completion_tokens), expected, "{answer}");
     }
 
     fn check_usage(usage: Value, prompt: impl Into<Option<u64>>, completion: impl Into<Option<u64>>) {
@@ -186,6 +211,67 @@ mod tests {
             3,
         );
         check(json!({"meta": {"billed_units": {"input_tokens": 7, "output_tokens": 3}}}), 7, 3);
+    }
+
+    /// Checks the prompt's tokens, and those read from and put into a cache.
+    fn check_cache(
+        usage: Value,
+        prompt: u64,
+        cached: impl Into<Option<u64>>,
+        written: impl Into<Option<u64>>,
+    ) {
+        let found = read(&json!({ "usage": usage }), true);
+        let expected = (Some(prompt), cached.into(), written.into());
+        assert_eq!((found.prompt_tokens, found.cached_tokens, found.cache_write_tokens), expected, "{usage}");
+    }
+
+    #[test]
+    fn the_prompt_s_tokens_hold_those_of_the_cache() {
+        let details = |details: Value| json!({"prompt_tokens": 20, "completion_tokens": 3, "prompt_tokens_details": details});
+        check_cache(details(json!(null)), 20, None, None);
+        check_cache(details(json!({})), 20, None, None);
+        check_cache(details(json!({"cached_tokens": 0})), 20, 0, None);
+        check_cache(details(json!({"cached_tokens": 16, "audio_tokens": 0})), 20, 16, None);
+        check_cache(details(json!({"cached_tokens": 16, "cache_write_tokens": 4})), 20, 16, 4);
+        check_cache(details(json!({"cached_tokens": 0, "cache_creation_input_tokens": 15})), 20, 0, 15);
+        check_cache(details(json!({"cached_tokens": 0, "cache_creation_tokens": 15})), 20, 0, 15);
+        let responses =
+            json!({"input_tokens": 20, "output_tokens": 3, "input_tokens_details": {"cached_tokens": 16}});
+        check_cache(responses, 20, 16, None);
+        let deepseek = json!({"prompt_tokens": 20, "completion_tokens": 3, "prompt_cache_hit_tokens": 16, "prompt_cache_miss_tokens": 4});
+        check_cache(deepseek, 20, 16, None);
+        check_cache(json!({"prompt_tokens": 20, "completion_tokens": 3, "cached_tokens": 16}), 20, 16, None);
+        let gemini = json!({"usageMetadata": {"promptTokenCount": 20, "cachedContentTokenCount": 16, "candidatesTokenCount": 3}});
+        let found = read(&gemini, true);
+        assert_eq!((found.prompt_tokens, found.cached_tokens), (Some(20), Some(16)));
+        // Anthropic's count of input leaves out both.
+        let anthropic = |read: u64, written: u64| {
+            json!({"input_tokens": 4, "cache_read_input_tokens": read, "cache_creation_input_tokens": written,
+                "cache_creation": {"ephemeral_5m_input_tokens": written, "ephemeral_1h_input_tokens": 0}, "output_tokens": 3})
+        };
+        check_cache(anthropic(0, 0), 4, 0, 0);
+        check_cache(anthropic(16, 0), 20, 16, 0);
+        check_cache(anthropic(10, 6), 20, 10, 6);
+        let all = json!({"input_tokens": 0, "cache_read_input_tokens": 16, "output_tokens": 3});
+        check_cache(all, 16, 16, None);
+    }
+
+    #[test]
+    fn a_cache_that_cannot_be_is_none() {
+        for count in
+            [json!(null), json!(-7), json!(21), json!(1e300), json!("many"), json!({"text": 7}), json!(7.5)]
+        {
+            let usage = json!({"prompt_tokens": 20, "prompt_tokens_details": {"cached_tokens": count, "cache_write_tokens": count}});
+            check_cache(usage, 20, None, None);
+        }
+        let both = json!({"prompt_tokens": 20, "prompt_tokens_details": {"cached_tokens": 15, "cache_write_tokens": 6}});
+        check_cache(both, 20, 15, None);
+        check_cache(
+            json!({"total_tokens": 20, "prompt_tokens_details": {"cached_tokens": 15}}),
+            0,
+            None,
+            None,
+        );
     }
 
     #[test]
