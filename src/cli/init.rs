@@ -46,6 +46,7 @@ const INPUTS: Option<Template> = Some(Template::UserInputs);
 const FILES: &[File] = &[
     file(DOCS, "config/question_types.json", include_str!("../../config/question_types.json")),
     file(DOCS, "pipelines/prompts/qa-system.j2", include_str!("../../pipelines/prompts/qa-system.j2")),
+    file(DOCS, "pipelines/prompts/qa-source.j2", include_str!("../../pipelines/prompts/qa-source.j2")),
     file(DOCS, "pipelines/prompts/qa-user.j2", include_str!("../../pipelines/prompts/qa-user.j2")),
     file(DOCS, "markdown_docs/sourdough.md", include_str!("../../markdown_docs/sourdough.md")),
     file(DOCS, "markdown_docs/tides.md", include_str!("../../markdown_docs/tides.md")),

@@ -35,9 +35,9 @@ const OPERATIONAL_MODEL: &[&str] = &[
     "timeout",
     "max_attempts",
     "prices",
+    "prompt_cache",
     "limits",
     "pool",
-    "prices",
 ];
 
 impl Plan {

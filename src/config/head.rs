@@ -147,6 +147,11 @@ fn check_model(at: &str, name: &str, model: &ModelConfig, problems: &mut Vec<Pro
     if model.provider == Provider::Anthropic && model.api != Api::Chat {
         wrong("api", "Anthropic's API has no raw completions".to_owned(), "`chat`");
     }
+    if model.provider == Provider::Openai && model.prompt_cache {
+        let expected = "no such setting: servers with OpenAI's API keep what requests begin with by themselves, where \
+                        it stands first in the prompt";
+        wrong("prompt_cache", "`prompt_cache` is for `provider: anthropic`".to_owned(), expected);
+    }
     // Not quoted either.
     for (header, _) in model.headers.iter().filter(|(name, value)| is_secret(name) && !value.contains("${")) {
         let message = format!("the value of `{header}` is written in the file");

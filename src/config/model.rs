@@ -57,6 +57,10 @@ pub struct ModelConfig {
     /// Fields put into every request as they are, over all others, for what a server knows beyond its API.
     #[serde(default)]
     pub extra_body: Map<String, Value>,
+    /// Whether Anthropic's API is told to keep what requests begin with (`cache_control`): the system message, and in
+    /// the user's what `prompt` made of `shared`. Servers with OpenAI's API keep beginnings without being told.
+    #[serde(default)]
+    pub prompt_cache: bool,
     /// How an answer's schema is sent to the server.
     #[serde(default)]
     pub structured_output: StructuredOutput,

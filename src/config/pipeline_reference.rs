@@ -31,7 +31,8 @@ const PARTS: [(&str, &str); 5] = [
     model: claude-sonnet-4-5
     api_key_env: ANTHROPIC_API_KEY
     pool: account
-    prices: {input: 3, output: 15}
+    prompt_cache: true
+    prices: {input: 3, output: 15, cached_input: 0.3, cache_write: 3.75}
     params: {max_tokens: 1024}",
     ),
     (

@@ -27,6 +27,9 @@ pub const SENT_KEYS: [&str; 11] = [
     "partial",
 ];
 
+/// The key of a record's message that says how many characters of its text other questions begin with too.
+pub const SHARED_CHARS: &str = "shared_chars";
+
 /// One message of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
@@ -36,6 +39,9 @@ pub struct Message {
     pub content: String,
     /// The content where it is no text: a list of parts as the API takes it, or null beside calls of tools.
     pub parts: Option<Value>,
+    /// How many bytes of the text, from its beginning, other questions begin with too; 0 where nobody says. No part of
+    /// what is asked: it is not written with the message.
+    pub shared: usize,
     /// Images that are shown with it, in this order. Only those of user messages can be sent.
     pub images: Vec<Image>,
     /// What else is sent with it: calls of tools, the call that a result belongs to, ...
@@ -49,6 +55,7 @@ impl Message {
             role: role.to_owned(),
             content: content.into(),
             parts: None,
+            shared: 0,
             images: Vec::new(),
             more: Map::new(),
         }
@@ -64,7 +71,10 @@ impl Message {
             }
         }
         match value.get("content") {
-            Some(Value::String(text)) => text.clone_into(&mut message.content),
+            Some(Value::String(text)) => {
+                text.clone_into(&mut message.content);
+                message.shared = shared(value, text);
+            }
             Some(Value::Array(parts)) if parts.iter().all(Value::is_object) => {
                 message.content = text_of_parts(parts);
                 message.parts = Some(Value::Array(parts.clone()));
@@ -110,6 +120,13 @@ impl Message {
         }
         parts.map(text_of_part).any(|text| text.is_none()).then_some("parts that are no text")
     }
+}
+
+/// The bytes of the text that its `SHARED_CHARS` are.
+fn shared(message: &Value, text: &str) -> usize {
+    let Some(characters) = message.get(SHARED_CHARS).and_then(Value::as_u64) else { return 0 };
+    let characters = usize::try_from(characters).unwrap_or(usize::MAX);
+    text.char_indices().nth(characters).map_or(text.len(), |(byte, _)| byte)
 }
 
 /// Null, or an empty list: what tools that give all messages the same keys write where there is nothing.
@@ -184,6 +201,23 @@ mod tests {
         let read = Message::read(&parts).unwrap();
         assert_eq!((&*read.content, read.images_shown()), ("What is it?", 1));
         assert_eq!(read.beyond_text(), Some("parts that are no text"));
+    }
+
+    #[test]
+    fn what_is_shared_is_counted_in_characters_and_not_sent() {
+        let check = |shared: Value, expected: usize| {
+            let message = json!({"role": "user", "content": "Über Öl: Why?", "shared_chars": shared});
+            let read = Message::read(&message).unwrap();
+            assert_eq!(read.shared, expected, "{message}");
+            assert_eq!(json!(read), json!({"role": "user", "content": "Über Öl: Why?"}));
+        };
+        check(json!(8), "Über Öl:".len());
+        check(json!(0), 0);
+        check(json!(99), "Über Öl: Why?".len());
+        check(json!(u64::MAX), "Über Öl: Why?".len());
+        for nonsense in [json!(null), json!(-1), json!(1.5), json!("8"), json!(true)] {
+            check(nonsense, 0);
+        }
     }
 
     #[test]

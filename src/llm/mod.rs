@@ -52,7 +52,7 @@ pub use connect::{ConnectError, ConnectProblem, Drawn, connect};
 pub use dialect::RESERVED_PARAMS;
 pub use endpoints::{EndpointFigures, MOST_PLACES};
 pub use heuristic::Heuristic;
-pub use message::{Message, SENT_KEYS};
+pub use message::{Message, SENT_KEYS, SHARED_CHARS};
 pub use meter::Meter;
 pub use quota::{IMAGE_TOKENS, Pool, PoolFigures, Pools};
 pub use remote::Remote;

@@ -9,11 +9,12 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use self::images::Attached;
 use super::{Describe, Role};
 use crate::config::{CheckContext, FieldType};
+use crate::llm::SHARED_CHARS;
 use crate::record::Record;
 use crate::stage::{BuildContext, BuildError, Declare, Emit, Made, Part, StageError, Transform};
 use crate::template::Template;
@@ -29,6 +30,14 @@ pub(super) struct Prompt {
     /// A file that holds the system message's template.
     #[serde(default)]
     system_file: Option<String>,
+    /// What the user message begins with and many records have alike, such as the source that several questions are
+    /// about: a Jinja template like the others. `user` follows behind an empty line. Servers read a beginning that
+    /// they know once; where one has to be told its end, `prompt_cache` of a model does that.
+    #[serde(default)]
+    shared: Option<String>,
+    /// A file that holds the template of what is shared.
+    #[serde(default)]
+    shared_file: Option<String>,
     /// The user message, as a Jinja template over the record's fields.
     #[serde(default)]
     user: Option<String>,
@@ -77,7 +86,7 @@ const PROMPT: Made = Made::named_by(
     "output",
     "prompt",
     FieldType::messages,
-    "The messages: the system's, unless it is empty, and the user's.",
+    "The messages: the system's, unless it is empty, and the user's, of which `shared_chars` are those of `shared`.",
 );
 
 impl Describe for Prompt {
@@ -105,9 +114,11 @@ impl Declare for Prompt {
             context.problem("", "`prompt` has neither `user` nor `user_file`").expected("one of them");
         }
         let hidden = self.check_texts(context);
-        for (name, inline, file) in
-            [("system", &self.system, &self.system_file), ("user", &self.user, &self.user_file)]
-        {
+        for (name, inline, file) in [
+            ("system", &self.system, &self.system_file),
+            ("shared", &self.shared, &self.shared_file),
+            ("user", &self.user, &self.user_file),
+        ] {
             if let Some(source) = inline {
                 context.template(&format!("/{name}"), source);
             }
@@ -133,10 +144,15 @@ impl Declare for Prompt {
         let user = template(context, self.user.as_deref(), self.user_file.as_deref())?
             .ok_or_else(|| BuildError::Other("neither `user` nor `user_file` is given".into()))?;
         let system = template(context, self.system.as_deref(), self.system_file.as_deref())?;
+        let shared = template(context, self.shared.as_deref(), self.shared_file.as_deref())?;
         let texts = self.read_texts(context)?;
-        let (user, system) = (user.with_texts(&texts), system.map(|system| system.with_texts(&texts)));
-        let attached = self.attached(context)?;
-        Ok(Part::Transform(Box::new(Renderer { system, user, attached, output: self.output.clone() })))
+        Ok(Part::Transform(Box::new(Renderer {
+            system: system.map(|system| system.with_texts(&texts)),
+            shared: shared.map(|shared| shared.with_texts(&texts)),
+            user: user.with_texts(&texts),
+            attached: self.attached(context)?,
+            output: self.output.clone(),
+        })))
     }
 }
 
@@ -190,6 +206,7 @@ fn template(
 
 struct Renderer {
     system: Option<Template>,
+    shared: Option<Template>,
     user: Template,
     attached: Option<Attached>,
     output: String,
@@ -204,8 +221,7 @@ impl Transform for Renderer {
                 messages.push(json!({"role": "system", "content": text.trim()}));
             }
         }
-        let user = self.user.render(record)?;
-        let mut message = json!({"role": "user", "content": user.trim()});
+        let mut message = self.user_message(record)?;
         if let Some(attached) = &self.attached {
             let images = attached.of(record)?;
             if !images.is_empty() {
@@ -215,6 +231,20 @@ impl Transform for Renderer {
         messages.push(message);
         record.set(&self.output, messages);
         Ok(Emit::Pass)
+    }
+}
+
+impl Renderer {
+    /// The user message: one text, of which is said how much is shared.
+    fn user_message(&self, record: &Record) -> Result<Value, StageError> {
+        let user = self.user.render(record)?;
+        let user = user.trim();
+        let Some(shared) = &self.shared else { return Ok(json!({"role": "user", "content": user})) };
+        let shared = shared.render(record)?;
+        let shared = shared.trim();
+        let between = if shared.is_empty() || user.is_empty() { "" } else { "\n\n" };
+        let content = [shared, between, user].concat();
+        Ok(json!({"role": "user", "content": content, SHARED_CHARS: shared.chars().count()}))
     }
 }
 
@@ -236,6 +266,20 @@ mod tests {
         let mut bare = record(json!({"role": " ", "topic": "tides"}));
         part.process(&mut bare).unwrap();
         assert_eq!(bare.fields["prompt"], json!([{"role": "user", "content": "About tides."}]));
+    }
+
+    #[test]
+    fn what_is_shared_stands_first_in_one_text() {
+        let check = |topic: &str, question: &str, content: &str, shared: usize| {
+            let part = build::<Prompt>(json!({"shared": "On {{ topic }}\n", "user": "\n{{ question }}"}));
+            let Part::Transform(part) = part else { panic!("not a transform") };
+            let mut one = record(json!({"topic": topic, "question": question}));
+            part.process(&mut one).unwrap();
+            let expected = json!([{"role": "user", "content": content, "shared_chars": shared}]);
+            assert_eq!(one.fields["prompt"], expected);
+        };
+        check("Öl.", "Why?", "On Öl.\n\nWhy?", 6);
+        check("Öl.", " ", "On Öl.", 6);
     }
 
     #[test]

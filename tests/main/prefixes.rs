@@ -1,4 +1,5 @@
-//! What a server has read already: requests that share a beginning follow one another, and begin alike.
+//! What a server has read already: requests that share a beginning follow one another, begin alike, and say where that
+//! ends to a server that wants to be told.
 
 use serde_json::{Value, json};
 
@@ -11,19 +12,24 @@ fn pair() -> Reply {
     Reply::answer(&json!({"question": "What of it?", "answer": "So.", "reasoning_steps": steps}).to_string())
 }
 
-/// The requests of `docs-to-qa` about one document with several sections, one at a time.
+/// The first requests of `docs-to-qa`.
 fn asked(answer: impl Fn(&Question) -> Reply + Send + Sync + 'static) -> Vec<Question> {
     let server = ModelServer::start(answer);
+    run(&server, &["--limit", "120"]);
+    server.questions()
+}
+
+/// Runs `docs-to-qa` with two documents, one request at a time.
+fn run(server: &ModelServer, more: &[&str]) {
     let dir = project();
     let notes = dir.path().join("notes");
     std::fs::create_dir(&notes).unwrap();
     for file in ["tides.md", "sourdough.md"] {
         std::fs::copy(dir.path().join("markdown_docs").join(file), notes.join(file)).unwrap();
     }
-    let run = ["run", "pipelines/docs-to-qa.yaml", "--out", "out", "--var", "docs=notes", "--limit", "120"];
+    let run = ["run", "pipelines/docs-to-qa.yaml", "--out", "out", "--var", "docs=notes"];
     let one_at_a_time = ["--set", "models.teacher.concurrency=1", "--base-url", &server.url];
-    synthmill(dir.path(), &[&run[..], &one_at_a_time].concat(), 0);
-    server.questions()
+    synthmill(dir.path(), &[&run[..], &one_at_a_time, more].concat(), 0);
 }
 
 /// All that a server reads of a request, in order.
@@ -69,4 +75,41 @@ fn a_question_put_again_goes_on_from_the_last_one() {
             assert!(behind.starts_with(&format!("assistant: {wrong}\nuser: ")), "{behind}");
         }
     }
+}
+
+#[test]
+fn anthropic_is_told_where_the_shared_part_ends() {
+    let steps = ["one", "two", "three"];
+    let pair = json!({"question": "What of it?", "answer": "So.", "reasoning_steps": steps}).to_string();
+    let answer = json!({
+        "content": [{"type": "text", "text": pair}],
+        "stop_reason": "end_turn",
+        "usage": {"input_tokens": 5, "cache_read_input_tokens": 90, "cache_creation_input_tokens": 5, "output_tokens": 9},
+    });
+    let server = ModelServer::start(move |_| Reply::json(200, &answer));
+    let anthropic = ["--set", "models.teacher.provider=anthropic", "--limit", "20"];
+    run(&server, &[&anthropic[..], &["--set", "models.teacher.prompt_cache=true"]].concat());
+    run(&server, &anthropic);
+    let questions = server.questions();
+    let (marked, plain) = questions.split_at(20);
+    assert_eq!((marked.len(), plain.len()), (20, 20));
+    let kept = json!({"type": "ephemeral"});
+    for (marked, plain) in marked.iter().zip(plain) {
+        let (body, system) = (&marked.body, &marked.body["system"]);
+        let blocks = body["messages"][0]["content"].as_array().unwrap();
+        let [shared, own] = &blocks[..] else { panic!("{body}") };
+        assert_eq!((&system[0]["cache_control"], &shared["cache_control"]), (&kept, &kept), "{body}");
+        assert_eq!(own.get("cache_control"), None, "{body}");
+        assert!(
+            text(&shared["text"]).starts_with("Document: ") && text(&shared["text"]).ends_with("</source>")
+        );
+        // The text is that of a request without marks.
+        assert_eq!(system[0]["text"], plain.body["system"]);
+        let whole = [text(&shared["text"]), text(&own["text"])].concat();
+        assert_eq!(whole, text(&plain.body["messages"][0]["content"]));
+        assert_eq!(body["messages"].as_array().unwrap().len(), 1);
+    }
+    let mut shared: Vec<&Value> = marked.iter().map(|one| &one.body["messages"][0]["content"][0]).collect();
+    shared.dedup();
+    assert!((1..20).contains(&shared.len()), "{} shared parts of 20 questions", shared.len());
 }

@@ -1,7 +1,8 @@
 //! The words of Anthropic's messages API.
 //!
 //! Differs from OpenAI's in that system text stands apart, `max_tokens` is required, an answer is a list of
-//! blocks, and no `response_format` is known: a schema has to be put into the prompt.
+//! blocks, and no `response_format` is known: a schema has to be put into the prompt. What requests begin with is kept
+//! only up to where a request marks it.
 
 mod conversation;
 
@@ -20,6 +21,7 @@ const MAX_TOKENS: u64 = 4096;
 pub(super) fn body(
     request: &ModelRequest,
     params: Map<String, Value>,
+    prompt_cache: bool,
     images: &mut Images,
 ) -> Result<Map<String, Value>, Failure> {
     let (system, messages): (Vec<&Message>, Vec<&Message>) =
@@ -27,9 +29,13 @@ pub(super) fn body(
     let system: Vec<&str> = system.iter().map(|message| &*message.content).collect();
     let mut body = Map::new();
     if !system.is_empty() {
-        body.insert("system".to_owned(), json!(system.join("\n\n")));
+        let text = system.join("\n\n");
+        // The API refuses a mark on an empty text.
+        let marked = prompt_cache && !text.trim().is_empty();
+        let system = if marked { json!([conversation::kept(&text)]) } else { json!(text) };
+        body.insert("system".to_owned(), system);
     }
-    let messages = conversation::worded(&messages, images)?;
+    let messages = conversation::worded(&messages, prompt_cache, images)?;
     body.insert("messages".to_owned(), Value::Array(messages));
     body.insert("max_tokens".to_owned(), json!(MAX_TOKENS));
     for (name, value) in params {
@@ -91,7 +97,7 @@ mod tests {
         let request = ModelRequest { messages, ..ModelRequest::default() };
         let check = |params: Value, field: &str, expected: Value| {
             let params = params.as_object().cloned().unwrap();
-            let body = body(&request, params, &mut Images::default()).ok().unwrap();
+            let body = body(&request, params, false, &mut Images::default()).ok().unwrap();
             assert_eq!((&body["system"], &body[field]), (&json!("Be brief."), &expected));
             assert_eq!(body["messages"].as_array().map(Vec::len), Some(2));
         };
@@ -104,7 +110,7 @@ mod tests {
     #[test]
     fn images_are_blocks_before_the_text() {
         let (request, images) = crate::llm::images::testing::request();
-        let body = body(&request, Map::new(), &mut images.clone()).ok().unwrap();
+        let body = body(&request, Map::new(), false, &mut images.clone()).ok().unwrap();
         let block = |kind: &str, data: &str| json!({"type": "image", "source": {"type": "base64", "media_type": kind, "data": data}});
         let expected = json!([
             {"role": "user", "content": [
@@ -115,6 +121,58 @@ mod tests {
             {"role": "user", "content": [block("image/png", "CCCC")]},
         ]);
         assert_eq!((&body["messages"], &body["system"]), (&expected, &json!("Be brief.")));
+    }
+
+    #[test]
+    fn what_is_shared_is_marked_where_that_is_wanted() {
+        let check = |turns: Value, prompt_cache: bool, system: Value, messages: Value| {
+            let messages_read =
+                turns.as_array().unwrap().iter().map(|turn| Message::read(turn).unwrap()).collect();
+            let request = ModelRequest { messages: messages_read, ..ModelRequest::default() };
+            let body = body(&request, Map::new(), prompt_cache, &mut Images::default()).ok().unwrap();
+            assert_eq!((body.get("system"), &body["messages"]), (Some(&system), &messages), "{turns}");
+        };
+        let kept = |text: &str| json!({"type": "text", "text": text, "cache_control": {"type": "ephemeral"}});
+        let text = |text: &str| json!({"type": "text", "text": text});
+        let turns = |shared: usize| {
+            json!([
+                {"role": "system", "content": "Be brief."},
+                {"role": "user", "content": "Öl: ...\n\nWhy?", "shared_chars": shared},
+                {"role": "assistant", "content": "So."},
+                {"role": "user", "content": "Again."},
+            ])
+        };
+        let answered = |content: Value| {
+            json!([
+                {"role": "user", "content": content},
+                {"role": "assistant", "content": "So."},
+                {"role": "user", "content": "Again."},
+            ])
+        };
+        let (plain, whole) = (json!("Be brief."), json!("Öl: ...\n\nWhy?"));
+        check(turns(7), false, plain, answered(whole.clone()));
+        let system = json!([kept("Be brief.")]);
+        check(turns(0), true, system.clone(), answered(whole));
+        check(turns(7), true, system.clone(), answered(json!([kept("Öl: ..."), text("\n\nWhy?")])));
+        check(turns(99), true, system, answered(json!([kept("Öl: ...\n\nWhy?")])));
+        let blank = json!([{"role": "system", "content": " "}, {"role": "user", "content": "  Why?", "shared_chars": 2}]);
+        check(blank, true, json!(" "), json!([{"role": "user", "content": "  Why?"}]));
+    }
+
+    #[test]
+    fn what_is_shared_is_marked_behind_its_images() {
+        let (mut request, images) = crate::llm::images::testing::request();
+        for message in request.messages.iter_mut().filter(|message| message.role == "user") {
+            message.shared = message.content.len().min(4);
+        }
+        let body = body(&request, Map::new(), true, &mut images.clone()).ok().unwrap();
+        let kinds: Vec<&Value> = body["messages"][0]["content"].as_array().unwrap().iter().collect();
+        assert_eq!(
+            kinds.iter().map(|block| &block["type"]).collect::<Vec<_>>(),
+            ["image", "image", "text", "text"]
+        );
+        assert_eq!((&kinds[2]["text"], &kinds[3]["text"]), (&json!("What"), &json!(" is it?")));
+        assert_eq!(kinds[2]["cache_control"], json!({"type": "ephemeral"}));
     }
 
     #[test]

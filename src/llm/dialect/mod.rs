@@ -45,6 +45,8 @@ pub(super) struct Asked {
     pub(super) model: String,
     pub(super) params: Map<String, Value>,
     pub(super) extra_body: Map<String, Value>,
+    /// Whether what requests begin with is marked for the server to keep.
+    pub(super) prompt_cache: bool,
 }
 
 impl Asked {
@@ -55,7 +57,8 @@ impl Asked {
             (_, Api::Chat) => Dialect::Chat,
         };
         let (model, params) = (config.model.clone(), config.params.clone());
-        Self { dialect, model, params, extra_body: config.extra_body.clone() }
+        let (extra_body, prompt_cache) = (config.extra_body.clone(), config.prompt_cache);
+        Self { dialect, model, params, extra_body, prompt_cache }
     }
 
     /// The body of a request: the model's parameters, the request's over them, the schema in the given
@@ -74,7 +77,7 @@ impl Asked {
         let mut body = match self.dialect {
             Dialect::Chat => openai::chat(request, params, form, &mut images),
             Dialect::Completions => openai::completions(request, params, form),
-            Dialect::Anthropic => anthropic::body(request, params, &mut images)?,
+            Dialect::Anthropic => anthropic::body(request, params, self.prompt_cache, &mut images)?,
         };
         body.insert("model".to_owned(), Value::String(self.model.clone()));
         body.extend(self.extra_body.iter().map(|(name, value)| (name.clone(), value.clone())));

@@ -302,6 +302,7 @@ mod tests {
             model: "m".to_owned(),
             params: map(json!({"temperature": 0.7, "max_tokens": 9})),
             extra_body: map(json!({"top_k": 3})),
+            prompt_cache: false,
         };
         let check = |dialect: Dialect, form: StructuredOutput, field: &str, expected: Value| {
             let body: Value =

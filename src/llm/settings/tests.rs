@@ -14,7 +14,13 @@ fn map(value: Value) -> Map<String, Value> {
 
 fn asked(params: Value) -> Asked {
     let extra_body = map(json!({"top_k": 3, "chat_template_kwargs": {"enable_thinking": false}}));
-    Asked { dialect: Dialect::Chat, model: "m".to_owned(), params: map(params), extra_body }
+    Asked {
+        dialect: Dialect::Chat,
+        model: "m".to_owned(),
+        params: map(params),
+        extra_body,
+        prompt_cache: false,
+    }
 }
 
 fn request() -> ModelRequest {

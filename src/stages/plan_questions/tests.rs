@@ -82,6 +82,7 @@ fn the_questions_of_a_section_come_one_after_the_other() {
 fn the_shipped_prompts_render_every_question() {
     let read = |source: &str| Template::new(source, &serde_json::Map::new()).unwrap();
     let system = read(include_str!("../../../pipelines/prompts/qa-system.j2"));
+    let source = read(include_str!("../../../pipelines/prompts/qa-source.j2"));
     let user = read(include_str!("../../../pipelines/prompts/qa-user.j2"));
     let mut sections = document(&[20, 1]);
     for record in &mut sections {
@@ -92,15 +93,16 @@ fn the_shipped_prompts_render_every_question() {
     }
     let mut prompts = BTreeSet::new();
     for record in planner().derive(sections).unwrap() {
-        let prompt = user.render(&record).unwrap();
+        let prompt =
+            format!("{}\n\n{}", source.render(&record).unwrap().trim(), user.render(&record).unwrap().trim());
         // First what all questions of the section share, so that a server reads it once.
         assert!(prompt.starts_with("Document: Guide\nHeading: Guide > Tides\n<source>\nBody.\n</source>\n"));
         assert!(prompt.contains(record.text("instruction").unwrap()));
         assert_eq!(prompt.contains("<second_source>"), record.get("companion").unwrap().is_object());
         assert_eq!(prompt.contains("Ask about this fact: Fact "), record.get("fact").unwrap().is_string());
-        prompts.insert((record.text("section.key").map(str::to_owned), prompt));
         // About four characters a token: the frame must leave a context of 2,048 to the section.
-        let frame = system.render(&record).unwrap().len() + user.render(&record).unwrap().len();
+        let frame = system.render(&record).unwrap().len() + prompt.len();
+        prompts.insert((record.text("section.key").map(str::to_owned), prompt));
         assert!(frame < 2_600, "{frame} characters");
     }
     assert_eq!(prompts.len(), (20 + 1 + 18) + (1 + 1 + 13));

@@ -9,8 +9,12 @@ use crate::llm::Message;
 use crate::llm::classify::{Failure, Verdict};
 use crate::llm::images::{Images, without_start};
 
-/// The messages, system text left out.
-pub(super) fn worded(messages: &[&Message], images: &mut Images) -> Result<Vec<Value>, Failure> {
+/// The messages, system text left out. With `prompt_cache`, what other questions begin with too is marked.
+pub(super) fn worded(
+    messages: &[&Message],
+    prompt_cache: bool,
+    images: &mut Images,
+) -> Result<Vec<Value>, Failure> {
     let mut worded: Vec<Value> = Vec::with_capacity(messages.len());
     let mut after_result = false;
     for message in messages {
@@ -24,7 +28,7 @@ pub(super) fn worded(messages: &[&Message], images: &mut Images) -> Result<Vec<V
         }
         worded.push(match result {
             true => json!({"role": "user", "content": [result_block(message)?]}),
-            false => one(message, images)?,
+            false => one(message, prompt_cache, images)?,
         });
         after_result = result;
     }
@@ -33,9 +37,11 @@ pub(super) fn worded(messages: &[&Message], images: &mut Images) -> Result<Vec<V
 
 /// A message that is no result of a tool. Images stand before the text, where the provider says they are seen
 /// best; an empty text is refused beside other blocks.
-fn one(message: &Message, images: &mut Images) -> Result<Value, Failure> {
+fn one(message: &Message, prompt_cache: bool, images: &mut Images) -> Result<Value, Failure> {
     let calls = message.more.get("tool_calls").and_then(Value::as_array);
-    if message.images.is_empty() && message.parts.is_none() && calls.is_none() {
+    let shared =
+        message.content.get(..message.shared).filter(|shared| prompt_cache && !shared.trim().is_empty());
+    if message.images.is_empty() && message.parts.is_none() && calls.is_none() && shared.is_none() {
         return Ok(json!({"role": message.role, "content": message.content}));
     }
     let mut blocks = Vec::with_capacity(1 + message.images.len());
@@ -52,13 +58,23 @@ fn one(message: &Message, images: &mut Images) -> Result<Value, Failure> {
                 blocks.push(part_block(part)?);
             }
         }
-        _ if message.content.is_empty() => {}
-        _ => blocks.push(json!({"type": "text", "text": message.content})),
+        _ => {
+            let own = &message.content[shared.map_or(0, str::len)..];
+            blocks.extend(shared.map(kept));
+            if !own.is_empty() {
+                blocks.push(json!({"type": "text", "text": own}));
+            }
+        }
     }
     for call in calls.into_iter().flatten() {
         blocks.push(call_block(call)?);
     }
     Ok(json!({"role": message.role, "content": blocks}))
+}
+
+/// A text whose end is marked: the server keeps what it has read up to there, for some minutes.
+pub(super) fn kept(text: &str) -> Value {
+    json!({"type": "text", "text": text, "cache_control": {"type": "ephemeral"}})
 }
 
 /// A part of a content in OpenAI's words; one that is in Anthropic's already stays.
@@ -135,7 +151,7 @@ mod tests {
         let read: Vec<Message> =
             messages.as_array().unwrap().iter().map(|message| Message::read(message).unwrap()).collect();
         let messages: Vec<&Message> = read.iter().collect();
-        worded(&messages, &mut Images::default()).map(Value::Array)
+        worded(&messages, false, &mut Images::default()).map(Value::Array)
     }
 
     #[test]
