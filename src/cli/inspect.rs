@@ -41,6 +41,7 @@ pub(super) fn inspect(root: &Path) -> anyhow::Result<Found> {
         (true, Some(admitted)) => admitted.saturating_sub(done),
         _ => 0,
     };
+    let waiting = live.get("waiting_to_retry").filter(|_| found.running).and_then(Value::as_u64);
     let sinks = found.manifest.files.iter().zip(&found.done.lines).skip(journal::SINKS);
     let records: serde_json::Map<String, Value> =
         sinks.map(|(path, lines)| (path.clone(), json!(lines))).collect();
@@ -54,6 +55,7 @@ pub(super) fn inspect(root: &Path) -> anyhow::Result<Found> {
         "dropped": found.done.dropped,
         "rejected": found.done.rejected,
         "in_flight": in_flight,
+        "waiting_to_retry": waiting.unwrap_or_default(),
         "total": found.manifest.items,
         "limit": found.manifest.limit,
         "records": records,

@@ -74,6 +74,7 @@ fn text(status: &Value) -> String {
         }
     }
     for (key, words) in [
+        ("waiting_to_retry", "waiting   {} questions before they are sent again"),
         ("retries", "retried   {} times (latest start)"),
         ("cut_off", "cut off   {} answers at the limit of their tokens (latest start)"),
     ] {

@@ -51,8 +51,9 @@ pub struct Pipeline {
     /// Seconds that answers in flight are awaited after the first SIGINT or SIGTERM.
     #[serde(default = "drain_timeout")]
     pub drain_timeout: f64,
-    /// Items between admission and their end at a time, but for those that wait for items before them (`accept`); by
-    /// default twice the models' concurrency, 64 at least.
+    /// Items between admission and their end at a time, but for those that wait for items before them (`accept`), and
+    /// those of which a server refused a question, up to 8,192, while they wait to ask again; by default twice the
+    /// models' concurrency, 64 at least.
     #[serde(default)]
     pub max_in_flight: Option<u32>,
     /// The stages, in the order records go through them; each a map with one key, its type.

@@ -9,11 +9,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use roaring::RoaringTreemap;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use super::chain::Entry;
 use super::event::{FatalError, InFlightRecord, LedgerEvent};
 use super::gate::AdmissionLimit;
+use super::room::{Holder, Holders, Room};
 use super::stop::Stop;
 use crate::record::RecordId;
 use crate::stage::{Derive, LeftOut, Source, SourceFailure, StageError, Unit};
@@ -145,7 +146,7 @@ pub(crate) struct Admission {
     pub(crate) done: Arc<RoaringTreemap>,
     pub(crate) limit: u64,
     /// Room for items in flight.
-    pub(crate) room: Arc<Semaphore>,
+    pub(crate) room: Arc<Room>,
     pub(crate) ledger: async_channel::Sender<LedgerEvent>,
     pub(crate) first: Entry,
     /// How far the gates let it go.
@@ -188,7 +189,8 @@ impl Admission {
                 }
                 if !self.done.contains(item) {
                     record.id = RecordId::item(item);
-                    if !self.admit(InFlightRecord { record, ..InFlightRecord::default() }).await {
+                    let holders = Holders { item: Some(Holder::new(&self.room)), stage: None };
+                    if !self.admit(InFlightRecord { record, holders, ..InFlightRecord::default() }).await {
                         return;
                     }
                 }
@@ -207,10 +209,10 @@ impl Admission {
             room = async {
                 // Fails only when the ledger is gone, which the sending below tells.
                 let _ = self.gates.wait_for(|limit| limit.allows(admitted)).await;
-                Arc::clone(&self.room).acquire_owned().await
+                self.room.acquire().await
             } => room,
         };
-        let Ok(room) = room else { return false };
+        let Some(room) = room else { return false };
         let item = record.record.id.item;
         if self.ledger.send(LedgerEvent::Admitted { item, room }).await.is_err() {
             return false;

@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 
 use super::ask::AskUnit;
 use super::event::Halt;
+use super::room::Holders;
 use crate::llm::{Completion, ModelError, ModelRequest};
 use crate::record::Record;
 
@@ -16,6 +17,8 @@ pub(crate) struct Question<'a> {
     /// What is asked; its `sample` says how often it was asked again.
     pub(crate) request: &'a mut ModelRequest,
     pub(crate) record: &'a Record,
+    /// Whose room it takes.
+    pub(crate) holders: &'a Holders,
 }
 
 /// What a model said, or that it finally failed.

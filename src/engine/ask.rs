@@ -10,7 +10,7 @@ use rand::RngExt;
 use tokio::sync::Semaphore;
 
 use super::answering::Question;
-use super::event::{FatalError, Halt};
+use super::event::{FatalError, Halt, InFlightRecord};
 use super::execute::{Became, BuiltStage, Ending, Executor, Failure};
 use super::metrics::StageMetrics;
 use super::reask::{Again, Chain};
@@ -61,10 +61,11 @@ impl AskUnit {
     pub(crate) async fn answer(
         &self,
         stage: &BuiltStage,
-        record: &mut Record,
+        record: &mut InFlightRecord,
         applies: bool,
         executor: &Executor,
     ) -> Became {
+        let InFlightRecord { record, holders, .. } = record;
         if !applies {
             return self.only_read(stage, record).await;
         }
@@ -86,7 +87,7 @@ impl AskUnit {
             if seeded {
                 self.put_seed(&mut request, &mut call, record);
             }
-            let question = Question { unit: self, request: &mut request, record };
+            let question = Question { unit: self, request: &mut request, record, holders };
             let answered = tokio::select! {
                 biased;
                 () = executor.stop.aborting() => return Became::Halted(Halt::Aborted),

@@ -164,8 +164,7 @@ fn version(record: &InFlightRecord, id: RecordId, pass: u32, parent: Option<Stri
     version.id = id;
     version.set("pass", pass);
     version.set("parent", parent);
-    let record = InFlightRecord { record: version, written: record.written, ..InFlightRecord::default() };
-    Child { record, end: None }
+    Child { record: record.beside(version), end: None }
 }
 
 /// A `for_each` at work.
@@ -197,8 +196,7 @@ impl Elements<'_> {
             };
             own.set(self.for_each.element_field(), element);
             own.set(FOR_EACH, json!({ "index": index, "count": count }));
-            let own = InFlightRecord { record: own, written: record.written, ..InFlightRecord::default() };
-            let made = self.executor.through(self.stages, own);
+            let made = self.executor.through(self.stages, record.beside(own));
             async move { (index, made.await) }
         }));
         // A slow one keeps none behind it from beginning.

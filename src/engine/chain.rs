@@ -8,13 +8,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use roaring::RoaringTreemap;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::task::TaskTracker;
 
 use super::departure;
 use super::event::{Halt, InFlightRecord, LedgerEvent};
 use super::execute::{Became, BuiltStage, Executor, Work};
 use super::gate::{GateStage, Ordered};
+use super::room::{Holder, Room};
 use crate::stage::Gate;
 
 /// Records that may wait before a chain.
@@ -166,15 +167,16 @@ fn joined(stages: Vec<BuiltStage>) -> Vec<Vec<BuiltStage>> {
 /// Starts a task for each record, until the input ends. As many are in the first stage as it has room for, in the order
 /// in which they came: what came first is asked first.
 async fn serve(chain: Arc<Chain>, mut input: mpsc::Receiver<InFlightRecord>) {
-    let room = Arc::new(Semaphore::new(chain.room()));
+    let room = Room::new(chain.room());
     let tasks = TaskTracker::new();
-    while let Some(record) = input.recv().await {
+    while let Some(mut record) = input.recv().await {
         if let Some(stage) = chain.stages.first() {
             stage.metrics.queue(input.len());
         }
-        let Ok(room) = Arc::clone(&room).acquire_owned().await else { return };
+        let Some(permit) = room.acquire().await else { return };
+        record.holders.stage = Some(Holder::new(&room));
         let chain = Arc::clone(&chain);
-        tasks.spawn(async move { chain.run(record, Some(room)).await });
+        tasks.spawn(async move { chain.run(record, Some(permit)).await });
     }
     tasks.close();
     tasks.wait().await;

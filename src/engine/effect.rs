@@ -9,15 +9,17 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use super::event::Halt;
+use super::slot::{QuestionSlot, RetryWaits};
 use super::spending::{Refused, Reservation, Spending, WorstCase};
 use crate::journal::{Answers, Names, Spent};
-use crate::llm::{Place, Usage};
+use crate::llm::{Slot, Usage};
 
 /// The effects of a run: kept, found again, paid for.
 #[derive(Clone)]
 pub(crate) struct Effects {
     pub(crate) answers: Arc<Answers>,
     pub(crate) spending: Arc<Spending>,
+    pub(crate) waits: Arc<RetryWaits>,
 }
 
 /// Something that costs money or time.
@@ -31,11 +33,16 @@ pub(crate) trait Effect: Send {
     /// The most that one attempt can cost.
     fn worst_case(&self) -> WorstCase;
 
-    /// Waits until it may be done.
-    fn room(&self) -> BoxFuture<'_, Place>;
+    /// What it has to hold while it is done.
+    fn slot(&self, waits: &Arc<RetryWaits>) -> QuestionSlot;
 
-    /// Does it, paying each attempt from the reservation.
-    fn perform(&mut self, reserved: Arc<Reservation>) -> BoxFuture<'_, Self::Outcome>;
+    /// Does it, paying each attempt from the reservation, and giving the slot up while it waits between them. It has the
+    /// slot when it is done.
+    fn perform(
+        &mut self,
+        reserved: Arc<Reservation>,
+        slot: Arc<QuestionSlot>,
+    ) -> BoxFuture<'_, Self::Outcome>;
 
     /// What an outcome took; `None` where nothing was served, or nothing came back.
     fn usage(&self, outcome: &Self::Outcome) -> Option<Usage>;
@@ -70,19 +77,25 @@ impl Effects {
             return Ok(Done { outcome, taken: None });
         }
         // Held until the outcome is written down: no more can be lost by a kill than there are places.
-        let _place = effect.room().await;
+        let slot = Arc::new(effect.slot(&self.waits));
+        slot.reacquire().await;
         // The log may have failed while this one waited.
         self.answers.check()?;
-        let reserved = self.spending.reserve(effect.worst_case(), &self.answers).await;
+        let reserved =
+            self.spending.reserve(effect.worst_case(), &self.answers, Some(slot.place.clone())).await;
         let Some(reserved) = reserved else { return Err(Halt::OutOfBudget) };
-        let outcome = effect.perform(Arc::clone(&reserved)).await;
+        let outcome = effect.perform(Arc::clone(&reserved), Arc::clone(&slot)).await;
         match reserved.refused() {
             Some(Refused::OutOfBudget) => return Err(Halt::OutOfBudget),
             Some(Refused::Storage(error)) => return Err(Halt::Storage(error)),
             None => {}
         }
         let Some(stored) = effect.encode(&outcome) else { return Ok(Done { outcome, taken: None }) };
-        let (taken, spent) = reserved.settle(effect.usage(&outcome));
+        let usage = effect.usage(&outcome);
+        if usage.is_some() {
+            self.waits.note_answer();
+        }
+        let (taken, spent) = reserved.settle(usage);
         self.answers.keep(names, &stored.bytes, stored.reusable, spent).await?;
         Ok(Done { outcome, taken: Some(taken) })
     }

@@ -129,7 +129,7 @@ struct Foreseen {
 impl Answering for Foreseen {
     fn answer<'a>(&'a self, question: Question<'a>) -> BoxFuture<'a, Result<Answered, Halt>> {
         async move {
-            let Question { unit, request, record } = question;
+            let Question { unit, request, record, .. } = question;
             let answered = unit.heuristic.complete(request, record).await;
             // What is asked again is not foreseen.
             if request.sample == 0 {

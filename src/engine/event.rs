@@ -11,6 +11,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::gate::WindowFigures;
 use super::metrics::StageFigures;
+use super::room::Holders;
 use crate::journal::{Lines, Spent, StorageError};
 use crate::llm::{BatchFigures, EndpointFigures, PoolFigures, Tokens};
 use crate::record::{Record, RecordId};
@@ -27,6 +28,16 @@ pub(crate) struct InFlightRecord {
     pub(crate) written: bool,
     /// What the gate it has come to compares; `None` where its `when` sends the record past it.
     pub(crate) key: Option<Vec<u8>>,
+    /// Whose room it takes.
+    pub(crate) holders: Holders,
+}
+
+impl InFlightRecord {
+    /// Another record of the same item.
+    pub(crate) fn beside(&self, record: Record) -> Self {
+        let (written, holders) = (self.written, self.holders.clone());
+        Self { record, written, holders, ..Self::default() }
+    }
 }
 
 /// What a task tells the ledger.
@@ -159,6 +170,8 @@ pub struct Snapshot {
     pub rejected: u64,
     /// Items between admission and commit.
     pub in_flight: u64,
+    /// Questions that were refused or failed, and wait before they are sent again.
+    pub waiting_to_retry: u64,
     /// Documents or rows that could not be read, in this start.
     pub source_failures: u64,
     /// What the source reads and leaves out where it looks for files.

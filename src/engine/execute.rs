@@ -160,8 +160,7 @@ impl Executor {
                 Err(error) => stage.reject(&error),
             },
             Work::Ask(unit) => {
-                let answered =
-                    AssertUnwindSafe(unit.answer(stage, &mut record.record, applies, self)).catch_unwind();
+                let answered = AssertUnwindSafe(unit.answer(stage, record, applies, self)).catch_unwind();
                 answered.await.unwrap_or_else(|panic| stage.reject(&panicked(&*panic)))
             }
             Work::Block(block) => {
@@ -284,17 +283,12 @@ fn several(stage: &BuiltStage, parent: &mut InFlightRecord, children: Vec<Record
         return Became::Ended(Ending::Dropped("empty".into()));
     }
     let name = stage.name();
-    let (id, written) = (&parent.record.id, parent.written);
+    let id = &parent.record.id;
     let mut lines = std::mem::take(&mut parent.lines);
     let children = (0..).zip(children).map(|(index, mut record)| {
         record.id = id.child(&name, index);
         Child {
-            record: InFlightRecord {
-                record,
-                lines: std::mem::take(&mut lines),
-                written,
-                ..InFlightRecord::default()
-            },
+            record: InFlightRecord { lines: std::mem::take(&mut lines), ..parent.beside(record) },
             end: None,
         }
     });

@@ -24,6 +24,8 @@ use super::accept::{Accept, EndedItem};
 use super::event::{End, Ended, FatalError, Halt, LedgerEvent, RunEvent, Snapshot};
 use super::gate::{AdmissionLimit, GateStage, Window};
 use super::metrics::StageMetrics;
+use super::room::Room;
+use super::slot::RetryWaits;
 use super::spending::Spending;
 use super::stop::Stop;
 use crate::config::ErrorBudget;
@@ -57,6 +59,10 @@ pub(crate) struct LedgerContext {
     pub(crate) limit: Option<u64>,
     /// Items between admission and their end.
     pub(crate) max_in_flight: u64,
+    /// The room that they have.
+    pub(crate) room: Arc<Room>,
+    /// Questions that wait before they are put again.
+    pub(crate) waits: Arc<RetryWaits>,
     /// The run ends when so many items have ended ok.
     pub(crate) accept: Option<u64>,
     /// Items that earlier starts have committed.

@@ -30,6 +30,8 @@ mod metrics;
 mod preview;
 mod question;
 mod reask;
+mod room;
+mod slot;
 mod spending;
 mod stop;
 
@@ -37,7 +39,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use admission::{Admission, no_thread};
@@ -54,6 +56,8 @@ use ledger::{Ledger, LedgerContext};
 pub use metrics::StageFigures;
 pub use preview::{Choice, Preview, PreviewStep, SAMPLED_FROM, preview};
 use question::Journaled;
+use room::Room;
+use slot::RetryWaits;
 use spending::Spending;
 pub use stop::Stop;
 
@@ -142,7 +146,8 @@ pub async fn run(
         directory.start(&done, options.limit, options.storing, carry_batches)?;
     let spending = Arc::new(Spending::new(options.budget, spent));
     let (ledger, told) = async_channel::bounded(EVENTS);
-    let room = Arc::new(Semaphore::new(options.max_in_flight.max(1) as usize));
+    let room = Room::new(options.max_in_flight.max(1) as usize);
+    let waits = RetryWaits::new(options.max_in_flight);
     let last_done = done.max();
     let mut units = directory.units()?;
     let (first_item, skipped) = parts.source.skip(&done, &units);
@@ -155,7 +160,9 @@ pub async fn run(
     verify(&directory, &ledger, &tasks);
     let metrics = parts.metrics();
     let done = Arc::new(done);
-    let journaled = Journaled(Effects { answers: Arc::clone(&answers), spending: Arc::clone(&spending) });
+    let effects =
+        Effects { answers: Arc::clone(&answers), spending: Arc::clone(&spending), waits: Arc::clone(&waits) };
+    let journaled = Journaled(effects);
     let executor = Executor::new(Arc::new(journaled), stop.clone());
     let (first, mut gates) = chain::start(parts.stages, &done, &ledger, executor, &tasks);
     gate::rebuild(&mut gates, keys);
@@ -178,6 +185,8 @@ pub async fn run(
         before,
         limit: options.limit,
         max_in_flight: u64::from(options.max_in_flight.max(1)),
+        room: Arc::clone(&room),
+        waits,
         accept: options.accept,
         done: Arc::clone(&done),
         gates,

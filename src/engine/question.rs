@@ -5,7 +5,6 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Instant;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -16,9 +15,11 @@ use super::answering::{Answered, Answering, Question};
 use super::ask::AskUnit;
 use super::effect::{Effect, Effects, Stored};
 use super::event::Halt;
+use super::room::Holders;
+use super::slot::{ModelPlace, QuestionSlot, RetryWaits};
 use super::spending::{Reservation, WorstCase};
 use crate::journal::{Key, Names};
-use crate::llm::{Completion, Meter, ModelError, ModelErrorKind, ModelRequest, Place, Usage};
+use crate::llm::{Completion, Meter, ModelError, ModelErrorKind, ModelRequest, Slot, Usage};
 use crate::record::Record;
 
 /// The number of the ask within its stage: `llm` asks once.
@@ -39,13 +40,14 @@ pub(crate) struct Journaled(pub(crate) Effects);
 impl Answering for Journaled {
     fn answer<'a>(&'a self, question: Question<'a>) -> BoxFuture<'a, Result<Answered, Halt>> {
         async move {
-            let Question { unit, request, record } = question;
+            let Question { unit, request, record, holders } = question;
             if !unit.model.is_paid() {
-                let _place = unit.place().await;
+                let place = ModelPlace::new(&unit.model, &unit.metrics);
+                place.reacquire().await;
                 unit.metrics.request();
                 return Ok(unit.model.complete(request, record).await);
             }
-            let mut asking = Asking::new(unit, request, record);
+            let mut asking = Asking::new(unit, request, record, holders);
             let done = self.0.done(&mut asking).await?;
             if let Some(taken) = done.taken {
                 unit.metrics.spend(taken);
@@ -62,17 +64,23 @@ struct Asking<'a> {
     unit: &'a AskUnit,
     request: &'a mut ModelRequest,
     record: &'a Record,
+    holders: &'a Holders,
     names: Names,
     most: WorstCase,
 }
 
 impl<'a> Asking<'a> {
-    fn new(unit: &'a AskUnit, request: &'a mut ModelRequest, record: &'a Record) -> Self {
+    fn new(
+        unit: &'a AskUnit,
+        request: &'a mut ModelRequest,
+        record: &'a Record,
+        holders: &'a Holders,
+    ) -> Self {
         // Not held while the answer is awaited, which with batches takes hours for thousands.
         let mut params = unit.params.clone();
         params.extend(request.params.clone());
         let (names, most) = unit.names(request, &params, record);
-        Self { unit, request, record, names, most }
+        Self { unit, request, record, holders, names, most }
     }
 
     /// Counts a question that was put in this start.
@@ -104,17 +112,20 @@ impl Effect for Asking<'_> {
         self.most
     }
 
-    fn room(&self) -> BoxFuture<'_, Place> {
-        self.unit.place().boxed()
+    fn slot(&self, waits: &Arc<RetryWaits>) -> QuestionSlot {
+        let place = ModelPlace::new(&self.unit.model, &self.unit.metrics);
+        let bytes = self.request.texts().map(|text| text.len()).sum();
+        QuestionSlot::new(place, self.holders.clone(), Arc::clone(waits), bytes)
     }
 
-    fn perform(&mut self, reserved: Arc<Reservation>) -> BoxFuture<'_, Answered> {
+    fn perform(&mut self, reserved: Arc<Reservation>, slot: Arc<QuestionSlot>) -> BoxFuture<'_, Answered> {
         async move {
             self.request.key = Some(self.names.key);
             self.request.meter = Some(reserved as Arc<dyn Meter>);
+            self.request.slot = Some(slot as Arc<dyn Slot>);
             self.unit.metrics.request();
             let answered = self.unit.model.complete(self.request, self.record).await;
-            self.request.meter = None;
+            (self.request.meter, self.request.slot) = (None, None);
             answered
         }
         .boxed()
@@ -144,14 +155,6 @@ impl Effect for Asking<'_> {
 }
 
 impl AskUnit {
-    /// Waits for a place at the model, which is no time that the model took.
-    async fn place(&self) -> Place {
-        let begin = Instant::now();
-        let place = self.model.place().await;
-        self.metrics.wait(begin.elapsed());
-        place
-    }
-
     /// What a request is found again by: stage, model, parameters, every message and the schema; and, for
     /// the record's own answers, the record, the ask and how often it was asked again. With it goes what it can take.
     fn names(

@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 
 use crate::config::{Budget, Prices};
 use crate::journal::{Answers, Spent, StorageError};
-use crate::llm::{IMAGE_TOKENS, Meter, ModelRequest, Tokens, Usage};
+use crate::llm::{IMAGE_TOKENS, Meter, ModelRequest, Slot, Tokens, Usage, without};
 
 /// How many times its usual tokens an image may take: open models cut large ones into many tiles.
 const IMAGE_MARGIN: u64 = 3;
@@ -61,6 +61,8 @@ pub(crate) struct Reservation {
     spending: Arc<Spending>,
     answers: Arc<Answers>,
     most: WorstCase,
+    /// The place at the model, which is given up while room is waited for: those who have the room may need it.
+    place: Option<Arc<dyn Slot>>,
     held: Mutex<Held>,
 }
 
@@ -118,17 +120,16 @@ impl Spending {
         self: &Arc<Self>,
         most: WorstCase,
         answers: &Arc<Answers>,
+        place: Option<Arc<dyn Slot>>,
     ) -> Option<Arc<Reservation>> {
         let reservation = Reservation {
             spending: Arc::clone(self),
             answers: Arc::clone(answers),
             most,
+            place,
             held: Mutex::default(),
         };
-        self.reserve_more(most.spent(), Spent::default()).await.then(|| {
-            reservation.held().reserved = true;
-            Arc::new(reservation)
-        })
+        reservation.allow().await.then(|| Arc::new(reservation))
     }
 
     /// Waits for room; false when there will be none. `held` is what the question that asks has reserved already.
@@ -233,13 +234,16 @@ impl Meter for Reservation {
                 }
                 held.failed
             };
-            let room = self.spending.reserve_more(self.most.spent(), failed).await;
-            let mut held = self.held();
-            held.reserved = room;
-            if !room {
-                held.refused = Some(Refused::OutOfBudget);
-            }
-            room
+            let reserve = async {
+                let room = self.spending.reserve_more(self.most.spent(), failed).await;
+                let mut held = self.held();
+                held.reserved = room;
+                if !room {
+                    held.refused = Some(Refused::OutOfBudget);
+                }
+                room
+            };
+            without(self.place.as_deref(), reserve).await
         }
         .boxed()
     }

@@ -3,6 +3,7 @@
 //! The engine asks for a place and keeps it while a question is out. Every stage that asks a model, nested or not,
 //! shares its places; so the server never sees more than `concurrency` at once.
 
+use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -45,6 +46,12 @@ impl Client {
     #[must_use]
     pub fn model(&self) -> &Arc<dyn Model> {
         &self.model
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("count", &self.count).finish_non_exhaustive()
     }
 }
 

@@ -57,6 +57,7 @@ pub use meter::Meter;
 pub use quota::{IMAGE_TOKENS, Pool, PoolFigures, Pools};
 pub use remote::Remote;
 pub use slot::Slot;
+pub(crate) use slot::without;
 pub use usage::{PromptTokens, Tokens, Usage};
 
 /// The provider that answers without a model.

@@ -199,7 +199,6 @@ fn hinted(failure: Failure) -> Failure {
 mod tests {
     use super::*;
     use crate::llm::Completion;
-    use crate::llm::slot::tests::Noted;
     use futures::FutureExt;
 
     /// Plays the outcomes one after the other, then success; gives the result and the attempts' times.
@@ -276,30 +275,6 @@ mod tests {
         assert_eq!(times, [Duration::ZERO; 2]);
         let (result, times) = play(&retry, &vec![reset; 9]).await;
         assert_eq!((result.unwrap_err().verdict, times.len()), (Verdict::Record, 4));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn it_waits_between_attempts_without_its_slot() {
-        let slot = Noted::new();
-        let start = Instant::now();
-        let mut failures = vec![
-            Failure::new(Verdict::Retry, "reset", "closed"),
-            Failure { retry_after: Some(Duration::from_secs(20)), ..failure(Verdict::Retry) },
-        ];
-        failures.reverse();
-        let mut times = Vec::new();
-        let attempt = || {
-            times.push(start.elapsed());
-            let outcome = failures.pop().map_or_else(|| Ok(Completion::default()), Err);
-            async { outcome }.boxed()
-        };
-        assert!(retry().run(Some(&slot), attempt).await.is_ok());
-        assert_eq!(
-            *slot.released.lock().unwrap(),
-            [Duration::ZERO],
-            "once: the first repeat waits for nothing"
-        );
-        assert!(times[1].is_zero() && times[2] >= Duration::from_secs(21), "{times:?}");
     }
 
     #[tokio::test(start_paused = true)]

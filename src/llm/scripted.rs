@@ -12,6 +12,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
+use super::slot;
 use super::{Completion, Model, ModelError, ModelErrorKind, ModelRequest, Usage};
 use crate::record::Record;
 
@@ -26,6 +27,8 @@ pub enum Reply {
     Error(ModelError),
     /// Another reply, after a while on tokio's clock.
     After(Duration, Box<Reply>),
+    /// A refusal, after which the question waits so long without its slot, and then another reply.
+    Refused(Duration, Box<Reply>),
     /// Nothing, ever: the question stays open until it is dropped.
     Never,
 }
@@ -50,6 +53,12 @@ impl Reply {
     #[must_use]
     pub fn after(self, wait: Duration) -> Self {
         Self::After(wait, Box::new(self))
+    }
+
+    /// The same reply to a question that was refused, and has waited before it is put again.
+    #[must_use]
+    pub fn refused_for(self, wait: Duration) -> Self {
+        Self::Refused(wait, Box::new(self))
     }
 
     fn failure(kind: ModelErrorKind, class: &str, message: &str) -> Self {
@@ -143,13 +152,7 @@ impl Model for Scripted {
         async move {
             let prompt = request.messages.last().map_or("", |message| message.content.as_str());
             if !(request.is_allowed().await && request.begin().await) {
-                let message = "the budget has no room".to_owned();
-                return Err(ModelError {
-                    kind: ModelErrorKind::Record,
-                    class: "budget".to_owned(),
-                    message,
-                    attempts: 0,
-                });
+                return Err(no_budget());
             }
             let before = self.note(prompt);
             let mut reply = (self.answer)(Question { prompt, request, record, before });
@@ -166,11 +169,24 @@ impl Model for Scripted {
                         tokio::time::sleep(wait).await;
                         *then
                     }
+                    Reply::Refused(wait, then) => {
+                        request.failed(None);
+                        slot::without(request.slot.as_deref(), tokio::time::sleep(wait)).await;
+                        if !(request.is_allowed().await && request.begin().await) {
+                            return Err(no_budget());
+                        }
+                        *then
+                    }
                 }
             }
         }
         .boxed()
     }
+}
+
+fn no_budget() -> ModelError {
+    let message = "the budget has no room".to_owned();
+    ModelError { kind: ModelErrorKind::Record, class: "budget".to_owned(), message, attempts: 0 }
 }
 
 /// A completion of `text`, with words counted as tokens.

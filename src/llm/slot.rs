@@ -20,7 +20,7 @@ pub trait Slot: fmt::Debug + Send + Sync {
 
 /// Waits without the slot, unless there is nothing to wait for: whoever gave it up for nothing would only have to queue
 /// for it again.
-pub(super) async fn without<T>(slot: Option<&dyn Slot>, wait: impl Future<Output = T>) -> T {
+pub(crate) async fn without<T>(slot: Option<&dyn Slot>, wait: impl Future<Output = T>) -> T {
     let mut wait = pin!(wait);
     let Some(slot) = slot else { return wait.await };
     if let std::task::Poll::Ready(done) = futures::poll!(&mut wait) {
@@ -33,7 +33,7 @@ pub(super) async fn without<T>(slot: Option<&dyn Slot>, wait: impl Future<Output
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use std::sync::Mutex;
     use std::time::Duration;
 
@@ -41,16 +41,19 @@ pub(super) mod tests {
     use tokio::time::Instant;
 
     use super::*;
+    use crate::llm::Completion;
+    use crate::llm::classify::{Failure, Verdict};
+    use crate::llm::retry::Retry;
 
     /// Notes when it was given up, and comes back after a second.
     #[derive(Debug)]
-    pub(in crate::llm) struct Noted {
+    struct Noted {
         start: Instant,
-        pub(in crate::llm) released: Mutex<Vec<Duration>>,
+        released: Mutex<Vec<Duration>>,
     }
 
     impl Noted {
-        pub(in crate::llm) fn new() -> Self {
+        fn new() -> Self {
             Self { start: Instant::now(), released: Mutex::default() }
         }
     }
@@ -74,5 +77,33 @@ pub(super) mod tests {
         assert_eq!(*slot.released.lock().unwrap(), [Duration::ZERO]);
         assert!(slot.start.elapsed() >= Duration::from_secs(6), "five seconds, and one until it is back");
         assert_eq!(without(None, async { 2 }).await, 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_waits_between_attempts_without_its_slot() {
+        let slot = Noted::new();
+        let start = Instant::now();
+        let mut failures = vec![
+            Failure::new(Verdict::Retry, "reset", "closed"),
+            Failure {
+                retry_after: Some(Duration::from_secs(20)),
+                ..Failure::new(Verdict::Retry, "test", "it failed")
+            },
+        ];
+        failures.reverse();
+        let mut times = Vec::new();
+        let attempt = || {
+            times.push(start.elapsed());
+            let outcome = failures.pop().map_or_else(|| Ok(Completion::default()), Err);
+            async { outcome }.boxed()
+        };
+        let retry = Retry::new("m", 3, Duration::from_millis(500));
+        assert!(retry.run(Some(&slot), attempt).await.is_ok());
+        assert_eq!(
+            *slot.released.lock().unwrap(),
+            [Duration::ZERO],
+            "once: the first repeat waits for nothing"
+        );
+        assert!(times[1].is_zero() && times[2] >= Duration::from_secs(21), "{times:?}");
     }
 }

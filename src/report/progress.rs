@@ -83,7 +83,7 @@ impl Shown {
     }
 }
 
-/// The figures in one line: items, records, rate, in flight, rejected, tokens, time left.
+/// The figures in one line: items, records, rate, in flight, waiting to retry, rejected, tokens, time left.
 fn line(snapshot: &Snapshot) -> String {
     let ended = snapshot.ok + snapshot.dropped + snapshot.rejected;
     let records: u64 = snapshot.records.iter().map(|(_, count)| count).sum();
@@ -91,10 +91,11 @@ fn line(snapshot: &Snapshot) -> String {
         Some(total) => format!("{ended}/{total} items"),
         None => format!("{ended} items"),
     };
-    line.push_str(&format!(
-        ", {records} records, {:.1}/s, {} in flight, {} rejected",
-        snapshot.rate, snapshot.in_flight, snapshot.rejected
-    ));
+    line.push_str(&format!(", {records} records, {:.1}/s, {} in flight", snapshot.rate, snapshot.in_flight));
+    if snapshot.waiting_to_retry > 0 {
+        line.push_str(&format!(", {} waiting to retry", snapshot.waiting_to_retry));
+    }
+    line.push_str(&format!(", {} rejected", snapshot.rejected));
     let tokens = snapshot.tokens.prompt + snapshot.tokens.completion;
     if tokens > 0 {
         line.push_str(&format!(", {} tokens", short(tokens)));
@@ -159,6 +160,12 @@ mod tests {
         assert_eq!(
             line(&snapshot),
             "100/5100 items, 0 records, 50.0/s, 7 in flight, 10 rejected, 12k tokens, 1 min 40 s left"
+        );
+        snapshot.waiting_to_retry = 3;
+        assert!(
+            line(&snapshot).contains("7 in flight, 3 waiting to retry, 10 rejected"),
+            "{}",
+            line(&snapshot)
         );
     }
 

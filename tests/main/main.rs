@@ -70,4 +70,5 @@ mod tls;
 mod types;
 mod users_files;
 mod vllm;
+mod waiting;
 mod weather;

@@ -155,7 +155,7 @@ async fn a_panic_is_contained_and_every_item_ends_once() {
 }
 
 /// A source that counts what it gave, without end.
-struct Endless(Arc<AtomicU64>);
+pub(crate) struct Endless(pub(crate) Arc<AtomicU64>);
 
 impl Declare for Endless {
     fn check(&self, _: &mut CheckContext<'_>) {}

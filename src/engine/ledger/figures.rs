@@ -40,6 +40,7 @@ impl Ledger {
             dropped: before.dropped + committed.dropped,
             rejected: before.rejected + committed.rejected,
             in_flight: self.admitted - done_now,
+            waiting_to_retry: self.context.waits.waiting(),
             source_failures: self.failures,
             source_files: self.context.files.clone(),
             total,

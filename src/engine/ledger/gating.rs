@@ -170,7 +170,8 @@ impl Ledger {
         let limit = AdmissionLimit {
             items: self.accept.as_ref().map_or(u64::MAX, Accept::may_admit),
             is_full: self.window.is_full(),
-            is_busy_behind: self.behind_gates >= self.context.max_in_flight,
+            // As before the gates, others may be made in place of those that only wait.
+            is_busy_behind: self.behind_gates >= self.context.max_in_flight + self.context.room.lent() as u64,
         };
         let was_full = self.context.admission.borrow().is_full;
         if limit.is_full && !was_full {

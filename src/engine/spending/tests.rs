@@ -55,7 +55,7 @@ impl Account {
     }
 
     async fn reserve(&self, prompt: u64, completion: u64) -> Option<Arc<Reservation>> {
-        self.spending.reserve(most(prompt, completion), &self.started.answers).await
+        self.spending.reserve(most(prompt, completion), &self.started.answers, None).await
     }
 }
 
