@@ -1,7 +1,10 @@
 //! What a server has read already: requests that share a beginning follow one another, begin alike, and say where that
 //! ends to a server that wants to be told.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::harness::{project, synthmill};
 use crate::model_server::{ModelServer, Question, Reply};
@@ -12,24 +15,29 @@ fn pair() -> Reply {
     Reply::answer(&json!({"question": "What of it?", "answer": "So.", "reasoning_steps": steps}).to_string())
 }
 
-/// The first requests of `docs-to-qa`.
-fn asked(answer: impl Fn(&Question) -> Reply + Send + Sync + 'static) -> Vec<Question> {
-    let server = ModelServer::start(answer);
-    run(&server, &["--limit", "120"]);
-    server.questions()
-}
-
-/// Runs `docs-to-qa` with two documents, one request at a time.
-fn run(server: &ModelServer, more: &[&str]) {
+/// A project with two documents in `notes`.
+fn notes() -> TempDir {
     let dir = project();
     let notes = dir.path().join("notes");
     std::fs::create_dir(&notes).unwrap();
     for file in ["tides.md", "sourdough.md"] {
         std::fs::copy(dir.path().join("markdown_docs").join(file), notes.join(file)).unwrap();
     }
+    dir
+}
+
+/// Runs `docs-to-qa` with them, one request at a time.
+fn run(dir: &Path, server: &ModelServer, more: &[&str]) {
     let run = ["run", "pipelines/docs-to-qa.yaml", "--out", "out", "--var", "docs=notes"];
     let one_at_a_time = ["--set", "models.teacher.concurrency=1", "--base-url", &server.url];
-    synthmill(dir.path(), &[&run[..], &one_at_a_time, more].concat(), 0);
+    synthmill(dir, &[&run[..], &one_at_a_time, more].concat(), 0);
+}
+
+/// The first requests of `docs-to-qa`.
+fn asked(answer: impl Fn(&Question) -> Reply + Send + Sync + 'static) -> Vec<Question> {
+    let server = ModelServer::start(answer);
+    run(notes().path(), &server, &["--limit", "120"]);
+    server.questions()
 }
 
 /// All that a server reads of a request, in order.
@@ -87,12 +95,16 @@ fn anthropic_is_told_where_the_shared_part_ends() {
         "usage": {"input_tokens": 5, "cache_read_input_tokens": 90, "cache_creation_input_tokens": 5, "output_tokens": 9},
     });
     let server = ModelServer::start(move |_| Reply::json(200, &answer));
-    let anthropic = ["--set", "models.teacher.provider=anthropic", "--limit", "20"];
-    run(&server, &[&anthropic[..], &["--set", "models.teacher.prompt_cache=true"]].concat());
-    run(&server, &anthropic);
+    let (dir, other) = (notes(), notes());
+    let anthropic = ["--set", "models.teacher.provider=anthropic", "--limit"];
+    let marked = ["20", "--set", "models.teacher.prompt_cache=true"];
+    run(dir.path(), &server, &[&anthropic[..], &marked].concat());
+    run(other.path(), &server, &[&anthropic[..], &["20"]].concat());
+    // A mark changes nothing of what is asked: a run goes on with or without.
+    run(dir.path(), &server, &[&anthropic[..], &["22"]].concat());
     let questions = server.questions();
-    let (marked, plain) = questions.split_at(20);
-    assert_eq!((marked.len(), plain.len()), (20, 20));
+    let (marked, plain) = questions[..40].split_at(20);
+    assert_eq!(questions.len(), 42);
     let kept = json!({"type": "ephemeral"});
     for (marked, plain) in marked.iter().zip(plain) {
         let (body, system) = (&marked.body, &marked.body["system"]);
