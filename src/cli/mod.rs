@@ -94,6 +94,9 @@ struct Changes {
     /// Answers without any model server, from the documents' own words.
     #[arg(long)]
     no_llm: bool,
+    /// Lets a mock stand in for every model's server: answers, errors and delays as its `mock` says.
+    #[arg(long, conflicts_with = "no_llm")]
+    mock: bool,
     /// The model's name at the server.
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
@@ -122,6 +125,7 @@ impl Changes {
             max_tokens: self.max_tokens,
             temperature: self.temperature,
             no_llm: self.no_llm,
+            mock: self.mock,
         }
     }
 }

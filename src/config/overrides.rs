@@ -30,6 +30,8 @@ pub struct Overrides {
     pub temperature: Option<f64>,
     /// Lets the heuristic answer for every model.
     pub no_llm: bool,
+    /// Lets a mock answer for every model, by its own script if it has one.
+    pub mock: bool,
 }
 
 impl Overrides {
@@ -110,10 +112,11 @@ pub(super) fn apply(document: &mut Document, overrides: &Overrides, problems: &m
             Err(problem) => problems.push(*problem),
         }
     }
-    if overrides.no_llm {
-        for model in model_names(document) {
-            let path = ["models", &model, "provider"];
-            assign(document, "--no-llm", &path, Value::from("heuristic"), problems);
+    for (option, given, provider) in
+        [("--no-llm", overrides.no_llm, "heuristic"), ("--mock", overrides.mock, "mock")]
+    {
+        for model in model_names(document).iter().filter(|_| given) {
+            assign(document, option, &["models", model, "provider"], Value::from(provider), problems);
         }
     }
 }

@@ -52,6 +52,7 @@ fn overrides_change_what_they_name() {
         max_tokens: Some(100),
         temperature: Some(0.0),
         no_llm: true,
+        mock: false,
     };
     let plan = plan(GOOD, &overrides);
     for (at, expected) in [
