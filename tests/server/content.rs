@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::conforming;
 use super::desk::Question;
-use super::reply::Reply;
+use super::reply::{Piece, Reply};
 
 /// What is sent at a time of a large body.
 const CHUNK: usize = 64 << 10;
@@ -16,6 +16,8 @@ pub(super) enum Content {
         bytes: Vec<u8>,
         kind: &'static str,
     },
+    /// Events, or whatever comes piece by piece.
+    Pieces(Vec<Piece>),
     /// A start, then a text so many times.
     Repeated(String, String, u64),
     /// So many MiB of zeros, packed.
@@ -29,6 +31,9 @@ pub(super) fn of(reply: &Reply, question: &Question) -> Content {
     }
     if let Some(size) = reply.gzip_bomb {
         return Content::Packed(size);
+    }
+    if let Some(pieces) = &reply.pieces {
+        return Content::Pieces(pieces.clone());
     }
     if let Some(bytes) = &reply.bytes {
         return Content::Whole { bytes: bytes.clone(), kind: "application/json" };
@@ -44,7 +49,13 @@ pub(super) fn of(reply: &Reply, question: &Question) -> Content {
     let body = match (&reply.json, &reply.error) {
         (Some(json), _) => json.clone(),
         (None, Some((code, message))) => json!({"error": {"code": code, "message": message}}),
-        (None, None) => answered(reply, question),
+        (None, None) => {
+            let body = answered(reply, question);
+            if question.body["stream"] == true && reply.stream != Some(false) {
+                return Content::Pieces(events(body, question));
+            }
+            body
+        }
     };
     Content::Whole { bytes: body.to_string().into_bytes(), kind: "application/json" }
 }
@@ -76,10 +87,41 @@ fn answered(reply: &Reply, question: &Question) -> Value {
     body
 }
 
+/// The same answer as events, a few characters each.
+fn events(mut body: Value, question: &Question) -> Vec<Piece> {
+    let event = |value: &Value| Piece::Text(format!("data: {value}\n\n"));
+    let usage = body.as_object_mut().and_then(|body| body.remove("usage"));
+    let mut choice = body["choices"][0].take();
+    let (finish, is_chat) = (choice["finish_reason"].take(), choice["message"].is_object());
+    let text = if is_chat { choice["message"]["content"].take() } else { choice["text"].take() };
+    body["object"] = if is_chat { json!("chat.completion.chunk") } else { json!("text_completion") };
+    let mut chunk = |delta: Value, finish: &Value| {
+        let mut choice = json!({"index": 0, "finish_reason": finish});
+        choice[if is_chat { "delta" } else { "text" }] = delta;
+        body["choices"] = json!([choice]);
+        event(&body)
+    };
+    let piece = |text: &str| if is_chat { json!({"content": text}) } else { json!(text) };
+    let mut events = vec![Piece::Text(": processing\n\n".to_owned())];
+    let characters: Vec<char> = text.as_str().unwrap_or_default().chars().collect();
+    for some in characters.chunks(4) {
+        events.push(chunk(piece(&some.iter().collect::<String>()), &Value::Null));
+    }
+    events.push(chunk(piece(""), &finish));
+    if let Some(usage) = usage.filter(|_| question.body["stream_options"]["include_usage"] == true) {
+        body["choices"] = json!([]);
+        body["usage"] = usage;
+        events.push(event(&body));
+    }
+    events.push(Piece::Text("data: [DONE]\n\n".to_owned()));
+    events
+}
+
 impl Content {
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Whole { kind, .. } => kind,
+            Self::Pieces(_) => "text/event-stream",
             Self::Repeated(..) | Self::Packed(_) => "application/json",
         }
     }
@@ -87,6 +129,8 @@ impl Content {
     pub(super) fn into_body(self) -> Body {
         let (start, part, times) = match self {
             Self::Whole { bytes, .. } => return Body::from(bytes),
+            // Sent by `reply`, which knows the connection.
+            Self::Pieces(_) => return Body::empty(),
             Self::Packed(size) => (Vec::new(), packed_zeros(), size),
             Self::Repeated(start, text, times) => {
                 // Large pieces of small ones.

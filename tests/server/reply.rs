@@ -43,6 +43,10 @@ pub(crate) struct Reply {
     pub(crate) text: Option<String>,
     /// A body of these bytes.
     pub(crate) bytes: Option<Vec<u8>>,
+    /// A body that comes piece by piece, as event streams do: texts, and between them seconds of silence.
+    pub(crate) pieces: Option<Vec<Piece>>,
+    /// Whether an answer comes as events where the question asks for them; a server that knows no streams says false.
+    pub(crate) stream: Option<bool>,
     /// A text before, a text so many times, and no end.
     pub(crate) repeat: Option<(String, String, u64)>,
     /// So many MiB of zeros, packed by gzip.
@@ -55,6 +59,15 @@ pub(crate) struct Reply {
     pub(crate) trickle: Option<f64>,
     /// Where the connection breaks, and how.
     pub(crate) fault: Option<Break>,
+}
+
+/// A piece of a body.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Piece {
+    Text(String),
+    /// Seconds before what follows.
+    Silence(f64),
 }
 
 /// A null that stands there is something else than nothing.
@@ -75,7 +88,7 @@ pub(crate) struct Break {
 pub(crate) enum Place {
     BeforeHeaders,
     InHeaders,
-    /// After half of the body.
+    /// After half of the body; of one that comes in pieces, after all of them.
     InBody,
 }
 
@@ -136,6 +149,7 @@ impl Reply {
                 broken(&bytes, by, line)
             }
             (Content::Whole { bytes, .. }, None, Some(seconds)) => trickling(bytes, seconds),
+            (Content::Pieces(pieces), fault, _) => in_pieces(pieces, fault.map(|fault| fault.by), line),
             (content, ..) => content.into_body(),
         };
         response.body(body).unwrap()
@@ -153,17 +167,33 @@ fn end(then: Then) -> End {
 /// Half of the body, then the break.
 fn broken(bytes: &[u8], by: Then, line: &Line) -> Body {
     let start = Bytes::copy_from_slice(&bytes[..bytes.len() / 2]);
-    let line = line.clone();
-    let rest = async move {
-        if by == Then::Hang {
-            std::future::pending::<()>().await;
+    Body::from_stream(stream::iter([Ok(start)]).chain(stream::once(breaking(by, line.clone()))))
+}
+
+async fn breaking(by: Then, line: Line) -> Result<Bytes, std::io::Error> {
+    if by == Then::Hang {
+        std::future::pending::<()>().await;
+    }
+    // The server sends what it has when it is made to wait.
+    tokio::task::yield_now().await;
+    line.end_after(0, end(by));
+    Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))
+}
+
+/// Piece by piece, then the break, if there is one; else the end, in order.
+fn in_pieces(pieces: Vec<Piece>, by: Option<Then>, line: &Line) -> Body {
+    let pieces = stream::iter(pieces).filter_map(|piece| async move {
+        match piece {
+            Piece::Text(text) => Some(Ok(Bytes::from(text))),
+            Piece::Silence(seconds) => {
+                tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
+                None
+            }
         }
-        // The server sends what it has when it is made to wait.
-        tokio::task::yield_now().await;
-        line.end_after(0, end(by));
-        Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))
-    };
-    Body::from_stream(stream::iter([Ok(start)]).chain(stream::once(rest)))
+    });
+    let line = line.clone();
+    let end = stream::iter(by).then(move |by| breaking(by, line.clone()));
+    Body::from_stream(pieces.chain(end))
 }
 
 fn trickling(bytes: Vec<u8>, seconds: f64) -> Body {
