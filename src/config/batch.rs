@@ -132,6 +132,13 @@ pub(super) fn check(at: &str, model: &ModelConfig, problems: &mut Vec<Problem>) 
     if model.provider == Provider::Anthropic {
         wrong("mode", "the batch API is OpenAI's, not Anthropic's", "`direct`");
     }
+    if model.stream {
+        wrong(
+            "stream",
+            "the answers of a batch come in a file, not in a stream",
+            "`false`, or `mode: direct`",
+        );
+    }
     if model.base_urls.len() > 1 {
         wrong("base_urls", "a batch is with one provider, not with several", "one address");
     }
@@ -182,6 +189,8 @@ mod tests {
         check(json!({"batch": {"requests": 10}}), &["/models/m/batch"]);
         check(json!({"mode": "batch", "provider": "anthropic"}), &["/models/m/mode"]);
         check(json!({"mode": "batch", "provider": "heuristic"}), &[]);
+        check(json!({"mode": "batch", "stream": true}), &["/models/m/stream"]);
+        check(json!({"stream": true}), &[]);
         check(
             json!({"mode": "batch", "base_urls": ["http://a/v1", "http://b/v1"]}),
             &["/models/m/base_urls"],

@@ -32,6 +32,7 @@ const OPERATIONAL_MODEL: &[&str] = &[
     "mode",
     "batch",
     "concurrency",
+    "stream",
     "timeout",
     "max_attempts",
     "prices",

@@ -64,7 +64,12 @@ pub struct ModelConfig {
     /// How an answer's schema is sent to the server.
     #[serde(default)]
     pub structured_output: StructuredOutput,
-    /// Seconds one attempt may take.
+    /// Whether answers are asked for as events and put together from them. Gateways cut long silent calls off, as
+    /// reasoning models make them; a stream is not silent. Answers are the same, and the time to their first token is
+    /// told. Not in batches.
+    #[serde(default)]
+    pub stream: bool,
+    /// Seconds one attempt may take, from sending it to the end of its answer, streamed or not.
     #[serde(default = "timeout")]
     pub timeout: f64,
     /// Attempts at one request before it fails, the first counted in. Waits that a server asks for cost none.

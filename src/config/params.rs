@@ -15,11 +15,17 @@ pub(super) fn check(at: &str, model: &ModelConfig, problems: &mut Vec<Problem>) 
         problems.push(Problem::new(format!("{at}/{field}"), message).with_expected(expected));
     };
     for name in RESERVED_PARAMS.iter().filter(|name| model.params.contains_key(**name)) {
-        let expected = "a sampling parameter such as `temperature` or `max_tokens`";
+        let expected = match *name {
+            "stream" => "`stream: true` of the model itself, beside `params`",
+            _ => "a sampling parameter such as `temperature` or `max_tokens`",
+        };
         wrong(&format!("params/{name}"), format!("`{name}` cannot be set in `params`"), expected);
     }
     for name in RESERVED_PARAMS.iter().filter(|name| model.extra_body.contains_key(**name)) {
-        let expected = "a field that the client does not set itself";
+        let expected = match *name {
+            "stream" => "`stream: true` of the model itself, beside `extra_body`",
+            _ => "a field that the client does not set itself",
+        };
         wrong(&format!("extra_body/{name}"), format!("`{name}` cannot be set in `extra_body`"), expected);
     }
     if let Some(seed) = model.params.get("seed").filter(|seed| !is_seed(seed)) {

@@ -30,6 +30,8 @@ pub mod scripted;
 mod secrets;
 mod settings;
 mod slot;
+mod sse;
+mod streaming;
 #[cfg(test)]
 mod tests;
 mod usage;
@@ -37,6 +39,7 @@ mod wire;
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -58,6 +61,7 @@ pub use quota::{IMAGE_TOKENS, Pool, PoolFigures, Pools};
 pub use remote::Remote;
 pub use slot::Slot;
 pub(crate) use slot::without;
+pub use streaming::{StreamOf, read_stream};
 pub use usage::{PromptTokens, Tokens, Usage};
 
 /// The provider that answers without a model.
@@ -157,6 +161,10 @@ pub struct Completion {
     /// The model that answered, as the server names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// The time from sending the request to the first event with text, reasoning or a call, where the answer was
+    /// streamed. It is of this start alone, and kept nowhere.
+    #[serde(skip)]
+    pub first_token: Option<Duration>,
     /// What few answers have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub more: Option<Box<More>>,

@@ -12,6 +12,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use reqwest::Url;
+use tokio::time::Instant;
 
 use super::chance::Chance;
 use super::classify::{self, Failure, Verdict};
@@ -24,6 +25,7 @@ use super::mock::{Played, Script};
 use super::quota::{self, Need, Outputs, Pool, Turn};
 use super::retry::Retry;
 use super::settings::Settings;
+use super::streaming;
 use super::wire::{self, CONNECT_TIMEOUT, Wire};
 use super::{Completion, Health, MOCK, Model, ModelError, ModelErrorKind, ModelRequest, Tending, Usage};
 use crate::config::{Concurrency, ModelConfig, StructuredOutput};
@@ -129,6 +131,7 @@ impl Remote {
         let request = asking.request;
         let mut form = forms::after_failures(self.forms.of(request), asking.broken.load(Ordering::Relaxed));
         let mut refused: Option<(Refusal, Failure)> = None;
+        let mut without_usage = false;
         loop {
             let body = self.asked.body(request, form, images::load(request).await?)?;
             let failure = match self.exchange(body, asking, form).await {
@@ -141,6 +144,9 @@ impl Remote {
             if failure.class == forms::NO_JSON {
                 asking.broken.fetch_add(1, Ordering::Relaxed);
                 return forms::mended(request, &failure).ok_or(failure);
+            }
+            if self.asked.refuses_usage(request, &failure) && !std::mem::replace(&mut without_usage, true) {
+                continue;
             }
             let refusal = self.refusal(request, form, &failure);
             if let (Some(refusal), Some(next)) = (refusal, weaker(form)) {
@@ -290,12 +296,16 @@ impl Remote {
 
     async fn post(&self, endpoint: &Address, body: Vec<u8>, turn: &Turn) -> Result<Completion, Failure> {
         let request = self.wire.post_json(endpoint.url.clone(), body);
+        let sent = Instant::now();
         let mut response =
             request.send().await.map_err(|error| classify::transport(&error, &endpoint.shown))?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         turn.observe(quota::read_headers(&headers));
         if !status.is_success() {
             return Err(wire::refusal(status, &headers, response, &endpoint.shown).await);
+        }
+        if self.asked.streaming.is_on() {
+            return streaming::answer(response, self.asked.dialect, &endpoint.shown, sent).await;
         }
         self.asked.dialect.read(&wire::body(response, &endpoint.shown).await?)
     }

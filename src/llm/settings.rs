@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use super::ModelRequest;
 use super::classify::{Failure, Said, Verdict};
 use super::dialect::Asked;
+use super::streaming::is_own_setting;
 
 /// Sets of parameters that are remembered; a pipeline has one for each stage.
 const MOST_TAKEN: usize = 64;
@@ -165,6 +166,9 @@ impl Settings {
 
     fn advice(&self, asked: &Asked, request: &ModelRequest, said: &Said, name: &str) -> String {
         let model = &self.model;
+        if name == "stream" && asked.streaming.is_on() {
+            return format!("the model cannot be asked for a stream: leave `stream` out of `models.{model}`");
+        }
         let place = match () {
             () if asked.extra_body.contains_key(name) => format!("`models.{model}.extra_body`"),
             () if request.params.contains_key(name) && !asked.params.contains_key(name) => {
@@ -222,7 +226,8 @@ fn find(asked: &Asked, request: &ModelRequest, said: &Said, class: &str) -> Opti
         if matches!(head, "messages" | "prompt" | "input" | "model") {
             continue;
         }
-        if names.iter().any(|name| name == head) || said.any(SETTING_CODES) {
+        let is_sent = names.iter().any(|name| name == head);
+        if is_sent || said.any(SETTING_CODES) && !is_own_setting(head) {
             return Some(Blamed::Param(head.to_owned()));
         }
     }

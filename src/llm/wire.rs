@@ -18,8 +18,8 @@ use crate::config::ModelConfig;
 
 /// The time to make a connection.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The longest body that is read at once; an answer of 8 MiB is no answer.
-const LARGEST_BODY: usize = 8 << 20;
+/// The longest body that is read at once, and the longest answer that is put together; one of 8 MiB is no answer.
+pub(super) const LARGEST_BODY: usize = 8 << 20;
 /// What is read of the body of an error.
 const LARGEST_ERROR: usize = 64 << 10;
 
@@ -145,16 +145,29 @@ pub(super) async fn send(request: RequestBuilder, shown: &str) -> Result<Respons
 }
 
 /// A whole body, unless it is too long.
-pub(super) async fn body(mut response: Response, shown: &str) -> Result<Vec<u8>, Failure> {
-    let mut body = Vec::new();
+pub(super) async fn body(response: Response, shown: &str) -> Result<Vec<u8>, Failure> {
+    rest_of_body(Vec::new(), response, shown).await
+}
+
+/// The same where its first bytes have been read.
+pub(super) async fn rest_of_body(
+    mut body: Vec<u8>,
+    mut response: Response,
+    shown: &str,
+) -> Result<Vec<u8>, Failure> {
     while let Some(chunk) = response.chunk().await.map_err(|error| classify::transport(&error, shown))? {
         if body.len() + chunk.len() > LARGEST_BODY {
-            let message = format!("`{shown}` sent more than {LARGEST_BODY} bytes");
-            return Err(Failure::new(Verdict::Record, "body_too_large", message));
+            return Err(too_large(shown));
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body)
+}
+
+/// An answer that is longer than answers are.
+pub(super) fn too_large(shown: &str) -> Failure {
+    let message = format!("`{shown}` sent more than {LARGEST_BODY} bytes");
+    Failure::new(Verdict::Record, "body_too_large", message)
 }
 
 /// Judges an error status by as much of the body as can be had.

@@ -62,6 +62,8 @@ mod shipped;
 mod status;
 mod stopped;
 mod storage_faults;
+mod streaming;
+mod streaming_run;
 mod surroundings;
 mod tampered;
 mod terminal;

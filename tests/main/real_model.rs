@@ -129,3 +129,37 @@ async fn real_model_draws_by_the_seed() {
     // What else a server works on at the time can tip a draw, so not each answer of one seed need be the same.
     assert!(texts[0].len() < texts[1].len(), "{texts:?}");
 }
+
+#[tokio::test]
+#[ignore = "needs a model server: scripts/local-model"]
+async fn real_model_streams_what_it_answers_without() {
+    let schema = json!({"type": "object", "properties": {"river": {"type": "string", "maxLength": 12}}, "required": ["river"]});
+    let with_schema = ModelRequest { schema: Some(schema.into()), ..question("Name a river, as JSON.") };
+    for (api, request) in [
+        ("chat", question("Name a river.")),
+        ("completions", question("The longest river is")),
+        ("chat", with_schema),
+    ] {
+        // What else a server works on can tip the most likely token too: one of three tries is the same.
+        let mut seen = [BTreeSet::new(), BTreeSet::new()];
+        for _ in 0..3 {
+            for (stream, seen) in [false, true].into_iter().zip(&mut seen) {
+                let params = json!({"max_tokens": 12, "temperature": 0, "seed": 5});
+                let changes = json!({"api": api, "params": params, "stream": stream});
+                let completion = ask(changes, &request).await.unwrap();
+                assert_eq!(completion.first_token.is_some(), stream, "{completion:?}");
+                let Completion { text, finish_reason, usage, model, .. } = completion;
+                seen.insert(format!("{text:?} {finish_reason:?} {usage:?} {model:?}"));
+            }
+        }
+        assert!(!seen[0].is_disjoint(&seen[1]), "{seen:?}");
+    }
+    let params = json!({"max_tokens": 12, "n": 2, "logprobs": true, "temperature": 1.5});
+    let completion =
+        ask(json!({"params": params, "stream": true}), &question("Name a river.")).await.unwrap();
+    let more = completion.more.unwrap();
+    assert_eq!((more.choices.len(), &more.choices[0]), (2, &completion.text));
+    let tokens = more.logprobs.unwrap()["content"].as_array().cloned().unwrap();
+    let said: String = tokens.iter().filter_map(|token| token["token"].as_str()).collect();
+    assert!(said.starts_with(completion.text.trim()) || said.trim() == completion.text.trim(), "{said:?}");
+}

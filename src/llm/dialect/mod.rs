@@ -1,20 +1,24 @@
 //! How a question is worded for a server, and how its answer is read: one file for each API.
 //!
-//! `remote` sends and receives the bytes; an answer that cannot be used becomes a `Failure` here.
+//! `remote` sends and receives the bytes; an answer that cannot be used becomes a `Failure` here. `stream` makes of an
+//! answer's events the body that is read.
 
 mod anthropic;
 mod finish;
 mod message;
 mod openai;
+mod stream;
 mod text;
 mod usage;
 
+pub(super) use stream::Streamed;
 pub(super) use text::parse;
 
 use serde_json::{Map, Value};
 
 use super::classify::{self, Failure, Verdict};
 use super::images::Images;
+use super::streaming::Streaming;
 use super::{Completion, Message, ModelRequest};
 use crate::config::{Api, ModelConfig, Provider, StructuredOutput};
 
@@ -47,6 +51,7 @@ pub(super) struct Asked {
     pub(super) extra_body: Map<String, Value>,
     /// Whether what requests begin with is marked for the server to keep.
     pub(super) prompt_cache: bool,
+    pub(super) streaming: Streaming,
 }
 
 impl Asked {
@@ -58,7 +63,8 @@ impl Asked {
         };
         let (model, params) = (config.model.clone(), config.params.clone());
         let (extra_body, prompt_cache) = (config.extra_body.clone(), config.prompt_cache);
-        Self { dialect, model, params, extra_body, prompt_cache }
+        let streaming = Streaming::new(config, dialect);
+        Self { dialect, model, params, extra_body, prompt_cache, streaming }
     }
 
     /// The body of a request: the model's parameters, the request's over them, the schema in the given
@@ -81,6 +87,7 @@ impl Asked {
         };
         body.insert("model".to_owned(), Value::String(self.model.clone()));
         body.extend(self.extra_body.iter().map(|(name, value)| (name.clone(), value.clone())));
+        self.streaming.ask(&mut body);
         let mut bytes = Vec::with_capacity(room);
         serde_json::to_writer(&mut bytes, &body).map_err(|error| {
             let message = format!("cannot write the request: {error}");
@@ -130,7 +137,15 @@ impl Asked {
             // Which is always sent.
             names.push("max_tokens".to_owned());
         }
+        if self.streaming.is_on() {
+            names.push("stream".to_owned());
+        }
         names
+    }
+
+    /// Whether a failure is a server's refusal to be asked for tokens in a stream; it is not asked from then on.
+    pub(super) fn refuses_usage(&self, request: &ModelRequest, failure: &Failure) -> bool {
+        self.streaming.is_on() && self.streaming.refuses_usage(&self.names(request), failure)
     }
 
     /// The value of a parameter in the request that this will become.

@@ -156,6 +156,7 @@ mod tests {
     use super::super::{Asked, Dialect};
     use super::*;
     use crate::llm::Message;
+    use crate::llm::streaming::Streaming;
 
     fn answer(message: Value) -> Value {
         json!({"choices": [{"message": message, "finish_reason": "stop"}]})
@@ -303,6 +304,7 @@ mod tests {
             params: map(json!({"temperature": 0.7, "max_tokens": 9})),
             extra_body: map(json!({"top_k": 3})),
             prompt_cache: false,
+            streaming: Streaming::default(),
         };
         let check = |dialect: Dialect, form: StructuredOutput, field: &str, expected: Value| {
             let body: Value =

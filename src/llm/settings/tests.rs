@@ -4,6 +4,7 @@ use super::*;
 use crate::llm::Message;
 use crate::llm::classify::response;
 use crate::llm::dialect::Dialect;
+use crate::llm::streaming::Streaming;
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use serde_json::json;
@@ -20,6 +21,7 @@ fn asked(params: Value) -> Asked {
         params: map(params),
         extra_body,
         prompt_cache: false,
+        streaming: Streaming::default(),
     }
 }
 
