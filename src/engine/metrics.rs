@@ -35,6 +35,10 @@ pub(crate) struct StageMetrics {
     cached_tokens: AtomicU64,
     /// In billionths of the currency.
     cost: AtomicU64,
+    /// Answers whose first token has a time, that time added up, and the longest.
+    streamed: AtomicU64,
+    first_token_nanos: AtomicU64,
+    longest_first_token_nanos: AtomicU64,
 }
 
 /// What the counters of a stage say at one moment.
@@ -69,6 +73,20 @@ pub struct StageFigures {
     pub cached_tokens: u64,
     /// What they cost, in the currency of the model's prices.
     pub cost: f64,
+    /// How long its model took to begin its answers, where they are streamed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_to_first_token: Option<FirstTokens>,
+}
+
+/// The times from sending requests to the first event of their answers with text, reasoning or a call of a tool.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct FirstTokens {
+    /// Answers that came as events, in this start.
+    pub answers: u64,
+    /// The time, on average.
+    pub mean_seconds: f64,
+    /// The longest time.
+    pub longest_seconds: f64,
 }
 
 /// What the counters of the stages that ask a model add up to.
@@ -108,6 +126,9 @@ impl StageMetrics {
             completion_tokens: AtomicU64::new(0),
             cached_tokens: AtomicU64::new(0),
             cost: AtomicU64::new(0),
+            streamed: AtomicU64::new(0),
+            first_token_nanos: AtomicU64::new(0),
+            longest_first_token_nanos: AtomicU64::new(0),
         })
     }
 
@@ -173,6 +194,13 @@ impl StageMetrics {
         }
     }
 
+    /// Counts how long a streamed answer took to begin.
+    pub(crate) fn first_token(&self, time: Duration) {
+        self.streamed.fetch_add(1, Relaxed);
+        self.first_token_nanos.fetch_add(nanos(time), Relaxed);
+        self.longest_first_token_nanos.fetch_max(nanos(time), Relaxed);
+    }
+
     pub(crate) fn re_ask(&self) {
         self.re_asks.fetch_add(1, Relaxed);
     }
@@ -212,7 +240,18 @@ impl StageMetrics {
             completion_tokens: self.completion_tokens.load(Relaxed),
             cached_tokens: self.cached_tokens.load(Relaxed),
             cost: self.cost.load(Relaxed) as f64 / 1e9,
+            time_to_first_token: self.first_tokens(),
         }
+    }
+
+    fn first_tokens(&self) -> Option<FirstTokens> {
+        let answers = self.streamed.load(Relaxed);
+        let seconds = |nanos: &AtomicU64| nanos.load(Relaxed) as f64 / 1e9;
+        (answers > 0).then(|| FirstTokens {
+            answers,
+            mean_seconds: seconds(&self.first_token_nanos) / answers as f64,
+            longest_seconds: seconds(&self.longest_first_token_nanos),
+        })
     }
 }
 

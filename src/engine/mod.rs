@@ -53,7 +53,7 @@ use gate::AdmissionLimit;
 pub use gate::WindowFigures;
 pub use ledger::OverBudget;
 use ledger::{Ledger, LedgerContext};
-pub use metrics::StageFigures;
+pub use metrics::{FirstTokens, StageFigures};
 pub use preview::{Choice, Preview, PreviewStep, SAMPLED_FROM, preview};
 use question::Journaled;
 use room::Room;

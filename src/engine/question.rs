@@ -90,6 +90,9 @@ impl<'a> Asking<'a> {
             Ok(completion) => {
                 metrics.attempts(completion.attempts);
                 metrics.finish(completion.finish_reason.as_deref());
+                if let Some(time) = completion.first_token {
+                    metrics.first_token(time);
+                }
                 let (told, estimated) = completion.usage.or_estimated(self.request, completion);
                 if !completion.usage.is_told() {
                     effects.spending.note_without_usage(&self.unit.model_name);

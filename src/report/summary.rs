@@ -135,15 +135,20 @@ fn stages(stages: &[StageFigures]) -> impl Iterator<Item = String> {
             true => format!(" {:>6} skipped", stage.skipped),
             false => String::new(),
         };
+        let first_token = stage.time_to_first_token.map(|times| {
+            let (mean, longest) = (each(times.mean_seconds), each(times.longest_seconds));
+            format!(", first token after {mean}, at most {longest}")
+        });
         format!(
-            "{:<width$} {:>7} in {:>7} out {:>6} dropped {:>6} rejected{skipped}  queue {:>2}  {} each",
+            "{:<width$} {:>7} in {:>7} out {:>6} dropped {:>6} rejected{skipped}  queue {:>2}  {} each{}",
             stage.stage,
             stage.received,
             stage.sent,
             stage.dropped,
             stage.rejected,
             stage.longest_queue,
-            each(stage.busy_seconds / stage.received.max(1) as f64)
+            each(stage.busy_seconds / stage.received.max(1) as f64),
+            first_token.unwrap_or_default()
         )
     })
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::child::{answer, rows_folder};
-use crate::harness::{outputs, stdout, synthmill};
+use crate::harness::{outputs, stderr, stdout, synthmill};
 use crate::model_server::ModelServer;
 
 /// Runs the pipeline of a folder; gives the summary.
@@ -52,4 +52,32 @@ fn a_mock_answers_as_without() {
     set_stream(dir.path(), true);
     let summary = run(&dir, "out", &["--set", "models.teacher.provider=mock"]);
     assert_eq!(summary["ok"], 3);
+}
+
+/// How long the model of the stage `llm` took to begin its answers.
+fn first_tokens(figures: &Value) -> &Value {
+    let stages = figures["stages"].as_array().unwrap();
+    &stages.iter().find(|stage| stage["stage"] == "llm").unwrap()["time_to_first_token"]
+}
+
+#[test]
+fn the_time_to_the_first_token_is_told_where_answers_are_streamed() {
+    let server = ModelServer::start(answer);
+    let dir = rows_folder(12, 4, &server.url);
+    assert_eq!(*first_tokens(&run(&dir, "plain", &[])), Value::Null);
+    set_stream(dir.path(), true);
+    let streamed = run(&dir, "streamed", &[]);
+    let times = first_tokens(&streamed);
+    let seconds = |name: &str| times[name].as_f64().unwrap();
+    assert_eq!(times["answers"], 12, "{streamed}");
+    assert!(seconds("mean_seconds") > 0.0 && seconds("mean_seconds") <= seconds("longest_seconds"));
+    let status = stdout(&synthmill(dir.path(), &["status", "streamed", "--json"], 0));
+    assert_eq!(first_tokens(&serde_json::from_str(&status).unwrap()), times);
+    let told = stderr(&synthmill(dir.path(), &["run", "p.yaml", "--out", "told", "--limit", "3"], 0));
+    assert!(told.contains(", first token after "), "{told}");
+    // No time of an answer that was found, and none in what is kept of a run.
+    let found = run(&dir, "reused", &["--fresh", "--reuse-answers=streamed"]);
+    assert_eq!(*first_tokens(&found), Value::Null);
+    let mock = run(&dir, "mock", &["--set", "models.teacher.provider=mock"]);
+    assert_eq!(*first_tokens(&mock), Value::Null);
 }
