@@ -1,0 +1,13 @@
+//! Any bytes are read as events, and as the same answer however they come in pieces.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use synthmill::llm::{StreamOf, read_stream};
+
+fuzz_target!(|input: (u8, Vec<u8>)| {
+    let (size, bytes) = input;
+    for of in [StreamOf::Chat, StreamOf::Completions, StreamOf::Anthropic] {
+        let at_once = read_stream(of, [&*bytes]);
+        assert_eq!(read_stream(of, bytes.chunks(usize::from(size).max(1))), at_once);
+    }
+});
