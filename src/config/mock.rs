@@ -62,8 +62,8 @@ pub struct MockRule {
     /// answer for each that is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<f64>,
-    /// The replica that is asked, by its number in `base_urls` from 1. Such a rule has an `error`, or a `delay`
-    /// alone, which comes before that of the rule that answers.
+    /// The replica that is asked, by its number in `base_urls` from 1. Such a rule is looked at before all others; it
+    /// has an `error`, or a `delay` alone, which comes before that of the rule that answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<u32>,
     /// The answer: a text, which is a template, or a map or list, which becomes JSON and whose texts are

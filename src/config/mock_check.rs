@@ -41,10 +41,12 @@ pub(super) fn check(at: &str, model: &ModelConfig, vars: &Map<String, Value>, pr
             read.check(&at, vars, problems);
         }
     }
-    let all = mock.rules.iter().position(MockRule::fits_everything);
-    if let Some(first) = all.filter(|first| first + 1 < mock.rules.len()) {
+    // Those of endpoints are looked at before all others.
+    let mut others = mock.rules.iter().enumerate().filter(|(_, rule)| rule.endpoint.is_none());
+    let all = others.find(|(_, rule)| rule.fits_everything());
+    if let Some(((first, _), (behind, _))) = all.zip(others.next()) {
         let message = format!("the rule is never reached: rule {} before it fits everything", first + 1);
-        let mut problem = Problem::new(format!("{at}/mock/rules/{}", first + 1), message);
+        let mut problem = Problem::new(format!("{at}/mock/rules/{behind}"), message);
         problem.hint("put the rule without conditions last");
         problems.push(problem);
     }
@@ -52,11 +54,7 @@ pub(super) fn check(at: &str, model: &ModelConfig, vars: &Map<String, Value>, pr
 
 impl MockRule {
     fn fits_everything(&self) -> bool {
-        self.contains.is_none()
-            && self.matches.is_none()
-            && self.when.is_none()
-            && self.share.is_none()
-            && self.endpoint.is_none()
+        self.contains.is_none() && self.matches.is_none() && self.when.is_none() && self.share.is_none()
     }
 
     /// Whether it says how to answer, or how late.
