@@ -18,6 +18,7 @@ use crate::config::Prices;
 use crate::draw::Draws;
 use crate::llm::{
     Client, Completion, HEURISTIC, MOCK, Model, ModelError, ModelErrorKind, ModelRequest, NO_CONTENT,
+    affinity,
 };
 use crate::record::{Call, Exchange, Record};
 use crate::stage::{Ask, OnError, Read, StageError};
@@ -77,6 +78,7 @@ impl AskUnit {
             Ok(reader) => reader,
             Err(error) => return stage.reject(&error),
         };
+        request.affinity = self.affinity(record, reader);
         request.schema = reader.and_then(|reader| reader.read.schema()).cloned().map(Arc::new);
         let mut call = self.new_call(&request, record);
         let seeded = self.wants_seed(&request);
@@ -154,6 +156,22 @@ impl AskUnit {
         }
         record.provenance.calls.push(Arc::new(call));
         Became::Passed
+    }
+
+    /// What its questions have in common with others that begin alike: the group, which is the section or document it is
+    /// about, or else the item, where it may ask several times.
+    fn affinity(&self, record: &Record, reader: Option<&Reader>) -> Option<u64> {
+        match record.get("group") {
+            None | Some(serde_json::Value::Null) => {
+                let asks_again = |reader: &Reader| {
+                    reader.read.on_error().iter().any(|step| matches!(step, OnError::Retry(_)))
+                };
+                let may_ask_again = self.path.contains('/') || reader.is_some_and(asks_again);
+                may_ask_again.then(|| affinity(&record.id.item.to_le_bytes()))
+            }
+            Some(serde_json::Value::String(group)) => Some(affinity(group.as_bytes())),
+            Some(other) => Some(affinity(other.to_string().as_bytes())),
+        }
     }
 
     /// Whether each record is to have a seed of its own.

@@ -53,6 +53,7 @@ pub use batch::{Batch, BatchFigures, BatchFiles, batch_ids, carry_batches};
 pub use client::{Client, Place};
 pub use connect::{ConnectError, ConnectProblem, Drawn, connect};
 pub use dialect::RESERVED_PARAMS;
+pub(crate) use endpoints::affinity;
 pub use endpoints::{EndpointFigures, MOST_PLACES};
 pub use heuristic::Heuristic;
 pub use message::{Message, SENT_KEYS, SHARED_CHARS};
@@ -90,6 +91,9 @@ pub struct ModelRequest {
     /// What the question is called within its run, for a model that must know it again at a later start.
     #[serde(skip)]
     pub key: Option<Key>,
+    /// What requests that begin alike have in common: they prefer one endpoint, which has read their beginning.
+    #[serde(skip)]
+    pub affinity: Option<u64>,
     /// Who pays for the attempts; nobody outside a run.
     #[serde(skip)]
     pub meter: Option<Arc<dyn Meter>>,

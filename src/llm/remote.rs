@@ -18,7 +18,7 @@ use super::chance::Chance;
 use super::classify::{self, Failure, Verdict};
 use super::connect::{ConnectError, ConnectProblem};
 use super::dialect::{Asked, Dialect, RESERVED_PARAMS};
-use super::endpoints::{Address, Endpoints, Outcome, Place, read_queue};
+use super::endpoints::{Address, Endpoints, Outcome, Place, Wish, read_queue};
 use super::forms::{self, Forms, Refusal, weaker};
 use super::images;
 use super::mock::{Played, Script};
@@ -65,6 +65,15 @@ struct Asking<'a> {
     broken: AtomicU32,
     /// What a script said to it, where one answers.
     played: Played,
+    /// The endpoint at which it failed last, by its number; 0 at first.
+    failed_at: AtomicU32,
+}
+
+impl Asking<'_> {
+    fn wish(&self) -> Wish {
+        let avoid = self.failed_at.load(Ordering::Relaxed).checked_sub(1);
+        Wish { key: self.request.affinity, avoid: avoid.map(|index| index as usize) }
+    }
 }
 
 impl Remote {
@@ -189,11 +198,12 @@ impl Remote {
             return Err(no_budget());
         }
         let need = self.need(asking.request);
-        let mut place = self.endpoints.place().await;
+        let wish = asking.wish();
+        let mut place = self.endpoints.place(wish).await;
         let turn = self.pool.turn(need).await;
         // The endpoint may have gone down while the quota was waited for.
         if place.is_down()
-            && let Some(other) = self.endpoints.try_place()
+            && let Some(other) = self.endpoints.try_place(wish)
         {
             place = other;
         }
@@ -228,6 +238,9 @@ impl Remote {
             }
             Err(failure) => {
                 asking.request.failed(failure.took());
+                if matches!(failure.verdict, Verdict::Pause | Verdict::Retry) {
+                    asking.failed_at.store(place.number(), Ordering::Relaxed);
+                }
                 if failure.verdict == Verdict::Fatal {
                     let _ = self.fatal.set(failure.clone());
                 }
@@ -341,6 +354,7 @@ impl Model for Remote {
                 sent: AtomicU32::new(0),
                 broken: AtomicU32::new(0),
                 played: Played::default(),
+                failed_at: AtomicU32::new(0),
             };
             let result = self.retry.run(request.slot.as_deref(), || self.attempt(&asking).boxed()).await;
             let attempts = asking.sent.load(Ordering::Relaxed);

@@ -1,11 +1,14 @@
 //! The endpoints of one model: which of them gets the next request, and how each is doing.
 //!
-//! Each attempt takes a `Place` here and tells how it ended. Of two endpoints drawn at random the one with
-//! less to do gets the request (`choose`); one that keeps failing gets none for a while (`breaker`); how
+//! Each attempt takes a `Place` here and tells how it ended. Requests that begin alike get it at the same endpoint,
+//! others at the one with less to do of two (`choose`); one that keeps failing gets none for a while (`breaker`); how
 //! many requests each may have is declared or found (`limit`). What a provider meters is `quota`'s affair.
 
 mod address;
+#[cfg(test)]
+mod affinity;
 mod breaker;
+mod choose;
 mod limit;
 mod queue;
 #[cfg(test)]
@@ -23,6 +26,8 @@ use super::chance::Chance;
 use crate::config::Concurrency;
 pub(super) use address::Address;
 use breaker::Breaker;
+pub(super) use choose::Wish;
+use choose::{Candidate, choose};
 use limit::Limit;
 pub(super) use queue::read as read_queue;
 
@@ -42,6 +47,8 @@ pub(super) struct Endpoints {
 
 struct Endpoint {
     address: Address,
+    /// A hash of it, the same in every run.
+    hash: u64,
     health: Mutex<Health>,
 }
 
@@ -110,10 +117,11 @@ impl Endpoints {
     ) -> Arc<Self> {
         let share = u32::try_from(addresses.len()).unwrap_or(1).max(1);
         let limit = || match concurrency {
-            Concurrency::Fixed(places) => Limit::Fixed(places.div_ceil(share).max(1)),
+            Concurrency::Fixed(places) => Limit::Fixed(most_at_one(places, share)),
             Concurrency::Auto => Limit::auto(MOST_PLACES),
         };
         let list = addresses.into_iter().map(|address| Endpoint {
+            hash: affinity(address.base.as_str().as_bytes()),
             address,
             health: Mutex::new(Health {
                 breaker: Breaker::Up(0),
@@ -140,11 +148,11 @@ impl Endpoints {
     }
 
     /// Waits for a place at the endpoint that can best use one more request.
-    pub(super) async fn place(self: &Arc<Self>) -> Place {
+    pub(super) async fn place(self: &Arc<Self>, wish: Wish) -> Place {
         let _head = self.head.lock().await;
         loop {
             let changed = self.changed.notified();
-            if let Some(place) = self.try_place() {
+            if let Some(place) = self.try_place(wish) {
                 return place;
             }
             let due = self.list.iter().filter_map(|endpoint| endpoint.health().breaker.due()).min();
@@ -159,8 +167,8 @@ impl Endpoints {
     }
 
     /// A place, if there is one now.
-    pub(super) fn try_place(self: &Arc<Self>) -> Option<Place> {
-        let index = self.choose(Instant::now())?;
+    pub(super) fn try_place(self: &Arc<Self>, wish: Wish) -> Option<Place> {
+        let index = self.choose(wish, Instant::now())?;
         let mut health = self.list[index].health();
         health.breaker.begin();
         health.held += 1;
@@ -168,24 +176,22 @@ impl Endpoints {
         Some(Place { endpoints: Arc::clone(self), index, sent: None, ended: false })
     }
 
-    /// Two at random, and of them the one with less to do for what it may have; among equals, the one that
-    /// was given less so far.
-    fn choose(&self, now: Instant) -> Option<usize> {
-        let mut open = Vec::with_capacity(self.list.len());
+    fn choose(&self, wish: Wish, now: Instant) -> Option<usize> {
+        let mut up = Vec::with_capacity(self.list.len());
         for (index, endpoint) in self.list.iter().enumerate() {
             let health = endpoint.health();
-            if health.breaker.lets(now) && health.limit.has_room(health.held) {
-                let load = f64::from(health.held) / f64::from(health.limit.now().max(1));
-                open.push((index, load, health.given));
+            if health.breaker.lets(now) {
+                up.push(Candidate {
+                    index,
+                    address: endpoint.hash,
+                    held: health.held,
+                    limit: health.limit.now(),
+                    has_room: health.limit.has_room(health.held),
+                    given: health.given,
+                });
             }
         }
-        let even = open.windows(2).all(|pair| (pair[0].1 - pair[1].1).abs() < 1e-9);
-        let less = |a: &&(usize, f64, u64), b: &&(usize, f64, u64)| a.1.total_cmp(&b.1).then(a.2.cmp(&b.2));
-        let best = match even {
-            true => open.iter().min_by(less),
-            false => self.chance.lock().unwrap_or_else(PoisonError::into_inner).two(&open).min_by(less),
-        };
-        best.map(|(index, ..)| *index)
+        choose(&up, wish, &mut self.chance.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The endpoints at this moment.
@@ -215,6 +221,21 @@ impl Endpoints {
         self.list[index].health().limit.queue(running, waiting);
         self.changed.notify_one();
     }
+}
+
+/// How many of the declared requests one of so many endpoints may have: its share, and as much more as `choose` gives it
+/// where requests begin alike. With its share alone it would hardly have room for the next of them while all are busy.
+fn most_at_one(places: u32, endpoints: u32) -> u32 {
+    let (places, endpoints) = (u64::from(places.max(1)), u64::from(endpoints));
+    let most = if endpoints == 1 { places } else { (places * 5).div_ceil(endpoints * 4) };
+    u32::try_from(most).unwrap_or(u32::MAX)
+}
+
+/// The hash of what is hashed to choose an endpoint.
+pub(crate) fn affinity(of: &[u8]) -> u64 {
+    let mut first = [0; 8];
+    first.copy_from_slice(&blake3::hash(of).as_bytes()[..8]);
+    u64::from_le_bytes(first)
 }
 
 impl Endpoint {

@@ -21,7 +21,7 @@ fn counts(endpoints: &Endpoints, of: impl Fn(&EndpointFigures) -> u64) -> Vec<u6
 async fn t45_the_slower_gets_less_and_nobody_waits() {
     let endpoints = endpoints(3, Concurrency::Fixed(30));
     let work = (0..600).map(|_| async {
-        let mut place = endpoints.place().await;
+        let mut place = endpoints.place(Wish::default()).await;
         place.begin();
         let slow = place.index == 0;
         tokio::time::sleep(Duration::from_millis(if slow { 400 } else { 100 })).await;
@@ -48,7 +48,7 @@ async fn t45_a_dead_endpoint_is_left_alone_and_found_again() {
     let alive = |at: Instant| at.duration_since(start) >= Duration::from_secs(60);
     let mut back = None;
     for _ in 0..4000 {
-        let mut place = endpoints.place().await;
+        let mut place = endpoints.place(Wish::default()).await;
         place.begin();
         tokio::time::sleep(Duration::from_millis(50)).await;
         let dead = place.index == 0 && !alive(Instant::now());
@@ -67,30 +67,30 @@ async fn t45_a_dead_endpoint_is_left_alone_and_found_again() {
 async fn t45_when_all_are_down_requests_wait_and_one_looks() {
     let endpoints = endpoints(2, Concurrency::Fixed(4));
     for _ in 0..10 {
-        let mut place = endpoints.try_place().unwrap();
+        let mut place = endpoints.try_place(Wish::default()).unwrap();
         place.begin();
         place.end(Outcome::Bad);
     }
-    assert!(endpoints.try_place().is_none());
+    assert!(endpoints.try_place(Wish::default()).is_none());
     let start = Instant::now();
-    let probes = [endpoints.place().await, endpoints.place().await];
+    let probes = [endpoints.place(Wish::default()).await, endpoints.place(Wish::default()).await];
     assert_eq!(start.elapsed().as_secs(), 1);
-    assert!(endpoints.try_place().is_none());
+    assert!(endpoints.try_place(Wish::default()).is_none());
     assert_eq!(endpoints.figures()[0].state, "probing");
     for probe in probes {
         probe.end(Outcome::Good);
     }
-    assert!(endpoints.try_place().is_some());
+    assert!(endpoints.try_place(Wish::default()).is_some());
 }
 
 #[tokio::test(start_paused = true)]
 async fn t46_places_are_found_per_attempt_and_given_in_order() {
     let endpoints = endpoints(1, Concurrency::Auto);
-    let held: Vec<Place> = (0..8).map(|_| endpoints.try_place().unwrap()).collect();
-    assert!(endpoints.try_place().is_none());
+    let held: Vec<Place> = (0..8).map(|_| endpoints.try_place(Wish::default()).unwrap()).collect();
+    assert!(endpoints.try_place(Wish::default()).is_none());
     assert_eq!(endpoints.figures()[0].limit, Some(8));
     let first = async {
-        let place = endpoints.place().await;
+        let place = endpoints.place(Wish::default()).await;
         (Instant::now(), place)
     };
     let then = async {
@@ -113,7 +113,7 @@ async fn t45_endpoints_that_stop_hang_and_start_at_random_lose_nothing() {
         let start = Instant::now();
         let ask = |_| async {
             loop {
-                let mut place = endpoints.place().await;
+                let mut place = endpoints.place(Wish::default()).await;
                 place.begin();
                 let quarter = start.elapsed().as_secs() as usize / 15;
                 let now = weather[place.index].get(quarter).copied().unwrap_or(0);

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::Completion;
 use super::chance::Chance;
 use super::classify::{Failure, Verdict};
-use super::endpoints::{Address, Endpoints, Outcome};
+use super::endpoints::{Address, Endpoints, Outcome, Wish};
 use super::quota::{Need, Pool};
 use super::retry::Retry;
 use crate::config::{Concurrency, Limits};
@@ -54,7 +54,7 @@ impl Client {
     }
 
     async fn attempt(&self, server: &Played) -> Result<Completion, Failure> {
-        let mut place = self.endpoints.place().await;
+        let mut place = self.endpoints.place(Wish::default()).await;
         let turn = self.pool.turn(Need::default()).await;
         place.begin();
         let failure = match tokio::time::timeout(self.timeout, server.ask()).await {

@@ -1,0 +1,188 @@
+//! Which endpoint gets a request: by what it shares with others, or the one with less to do of two.
+//!
+//! Requests with the same key begin alike, and a server need not read again what it has just read. They go to the
+//! endpoint that weighs most for the key (rendezvous hashing), so that few keys move when an endpoint comes or goes; if
+//! that one has much more to do than the others, to the next. Pure: `mod` tells how the endpoints are doing.
+
+use std::cmp::Reverse;
+
+use crate::llm::chance::Chance;
+
+/// How much more than the mean an endpoint may have to do before requests with a key go to another: fifths of it. Less
+/// than 1 ¼ tears apart what begins alike whenever a few are slow, and more lets one wait while others idle.
+const MOST_LOAD: (u64, u64) = (5, 4);
+
+/// What a request wants of an endpoint.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::llm) struct Wish {
+    /// What requests that begin alike have in common.
+    pub(in crate::llm) key: Option<u64>,
+    /// The endpoint at which it just failed, by its number.
+    pub(in crate::llm) avoid: Option<usize>,
+}
+
+/// An endpoint that is up.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Candidate {
+    /// Its number.
+    pub(super) index: usize,
+    /// A hash of its address.
+    pub(super) address: u64,
+    /// Requests that it has, and may have.
+    pub(super) held: u32,
+    pub(super) limit: u32,
+    pub(super) has_room: bool,
+    /// Requests that it had so far.
+    pub(super) given: u64,
+}
+
+/// The endpoint that gets the request; none while no endpoint has room.
+pub(super) fn choose(up: &[Candidate], wish: Wish, chance: &mut Chance) -> Option<usize> {
+    let mut open: Vec<&Candidate> = up.iter().filter(|one| one.has_room).collect();
+    // Where it failed it goes again only if there is nowhere else to go.
+    if open.iter().any(|one| Some(one.index) != wish.avoid) {
+        open.retain(|one| Some(one.index) != wish.avoid);
+    }
+    let chosen = match wish.key {
+        Some(key) => by_key(up, &open, key),
+        None => by_load(&open, chance),
+    };
+    chosen.map(|one| one.index)
+}
+
+/// The one that weighs most for the key, of those with little enough to do.
+fn by_key<'a>(up: &[Candidate], open: &[&'a Candidate], key: u64) -> Option<&'a Candidate> {
+    let all: u64 = up.iter().map(|one| u64::from(one.held)).sum();
+    let (most, of) = MOST_LOAD;
+    let most = ((all + 1) * most).div_ceil(of * up.len().max(1) as u64);
+    let little = open.iter().copied().filter(|one| u64::from(one.held) < most);
+    let heaviest = little.max_by_key(|one| weight(key, one.address));
+    heaviest.or_else(|| open.iter().copied().min_by_key(|one| (one.held, Reverse(weight(key, one.address)))))
+}
+
+/// Two at random, and of them the one with less to do for what it may have; among equals, the one that was given less.
+fn by_load<'a>(open: &[&'a Candidate], chance: &mut Chance) -> Option<&'a Candidate> {
+    let load = |one: &Candidate| f64::from(one.held) / f64::from(one.limit.max(1));
+    let even = open.windows(2).all(|pair| (load(pair[0]) - load(pair[1])).abs() < 1e-9);
+    let less = |a: &&&Candidate, b: &&&Candidate| load(a).total_cmp(&load(b)).then(a.given.cmp(&b.given));
+    let best = match even {
+        true => open.iter().min_by(less),
+        false => chance.two(open).min_by(less),
+    };
+    best.copied()
+}
+
+/// How much an endpoint weighs for a key: two rounds of the finalizer of SplitMix64, in which each bit changes half of
+/// the others.
+fn weight(key: u64, address: u64) -> u64 {
+    mix(key ^ mix(address))
+}
+
+fn mix(bits: u64) -> u64 {
+    let bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::ChaCha8Rng;
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+
+    fn endpoints(count: usize) -> Vec<Candidate> {
+        let one = |index: usize| Candidate {
+            index,
+            address: mix(index as u64 + 1),
+            held: 0,
+            limit: 64,
+            has_room: true,
+            given: 0,
+        };
+        (0..count).map(one).collect()
+    }
+
+    fn with_key(up: &[Candidate], key: u64) -> usize {
+        choose(up, Wish { key: Some(key), avoid: None }, &mut Chance::seeded(1)).unwrap()
+    }
+
+    #[test]
+    fn equal_keys_go_to_one_endpoint_and_all_endpoints_get_their_share() {
+        let up = endpoints(4);
+        let mut counts = [0_u32; 4];
+        for key in 0..10_000 {
+            let chosen = with_key(&up, mix(key));
+            assert_eq!(with_key(&up, mix(key)), chosen);
+            counts[chosen] += 1;
+        }
+        assert!(counts.iter().all(|count| (2300..2700).contains(count)), "{counts:?}");
+    }
+
+    #[test]
+    fn only_the_keys_of_an_endpoint_that_goes_move_and_a_new_one_takes_its_share() {
+        let (four, five) = (endpoints(4), endpoints(5));
+        let mut moved = 0;
+        for key in (0..10_000).map(mix) {
+            let (before, after) = (with_key(&four, key), with_key(&five, key));
+            assert!(after == before || after == 4, "keys move to the new one only");
+            moved += u32::from(after == 4);
+            let without: Vec<_> = four.iter().copied().filter(|one| one.index != 2).collect();
+            assert!(before == 2 || with_key(&without, key) == before);
+        }
+        assert!((1800..2200).contains(&moved), "{moved}");
+    }
+
+    /// Whatever the keys are and whichever requests end, nobody gets one who then had more than 1.25 times the mean.
+    #[test]
+    fn no_endpoint_gets_much_more_than_the_mean() {
+        for seed in 0..200 {
+            let mut chance = ChaCha8Rng::seed_from_u64(seed);
+            let count = chance.random_range(1..9);
+            let (mut up, keys) = (endpoints(count), chance.random_range(1..20));
+            for _ in 0..300 {
+                let busy: Vec<usize> = (0..count).filter(|index| up[*index].held > 0).collect();
+                if !busy.is_empty() && chance.random_range(0..3) == 0 {
+                    up[busy[chance.random_range(0..busy.len())]].held -= 1;
+                    continue;
+                }
+                let chosen = with_key(&up, mix(chance.random_range(0..keys)));
+                up[chosen].held += 1;
+                let all: u32 = up.iter().map(|one| one.held).sum();
+                let most = (1.25 * f64::from(all) / count as f64).ceil();
+                assert!(f64::from(up[chosen].held) <= most, "seed {seed}: {} of {most}", up[chosen].held);
+            }
+        }
+    }
+
+    #[test]
+    fn it_fails_over_to_another_and_waits_only_where_none_has_room() {
+        let mut up = endpoints(3);
+        for key in [Some(7), None] {
+            for avoid in 0..3 {
+                let wish = Wish { key, avoid: Some(avoid) };
+                assert_ne!(choose(&up, wish, &mut Chance::seeded(3)), Some(avoid));
+            }
+        }
+        up[0].has_room = false;
+        up[1].has_room = false;
+        for key in [Some(7), None] {
+            let wish = Wish { key, avoid: Some(2) };
+            assert_eq!(choose(&up, wish, &mut Chance::seeded(3)), Some(2), "there is no other");
+        }
+        // The others have no room, and much to do is better than to wait.
+        (up[2].held, up[2].limit) = (50, 64);
+        assert_eq!(with_key(&up, 7), 2);
+        up[2].has_room = false;
+        assert_eq!(choose(&up, Wish::default(), &mut Chance::seeded(3)), None);
+    }
+
+    #[test]
+    fn without_a_key_the_one_with_less_to_do_gets_it() {
+        let mut up = endpoints(2);
+        (up[0].held, up[0].given, up[1].given) = (0, 9, 3);
+        assert_eq!(choose(&up, Wish::default(), &mut Chance::seeded(3)), Some(1), "given less so far");
+        up[1].held = 3;
+        assert_eq!(choose(&up, Wish::default(), &mut Chance::seeded(3)), Some(0));
+    }
+}
