@@ -1,4 +1,5 @@
-//! How well the model client uses a server: `cargo bench --bench model_client`.
+//! How well the model client uses a server: `cargo bench --bench model_client`; of several replicas with a prefix cache
+//! alone: `cargo bench --bench model_client -- prefixes`.
 //!
 //! The servers are the test server in processes of their own (`servers`). Prints one line a figure; nothing
 //! is asserted. The bare loop is reqwest with the same number of requests at a time and nothing else.
@@ -6,6 +7,8 @@
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on has failed")]
 
+mod block_cache;
+mod prefixes;
 #[path = "../../tests/server/mod.rs"]
 mod server;
 mod servers;
@@ -27,14 +30,19 @@ const SECONDS: u64 = 20;
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
-    if arguments.next().as_deref() == Some("serve") {
-        return servers::serve(&arguments.next().unwrap());
+    match arguments.next().as_deref() {
+        Some("serve") => servers::serve(&arguments.next().unwrap()),
+        Some("prefixes") => measure(true),
+        _ => measure(false),
     }
-    measure();
 }
 
 #[tokio::main]
-async fn measure() {
+async fn measure(only_prefixes: bool) {
+    prefixes::measure().await;
+    if only_prefixes {
+        return;
+    }
     let server = servers::patient();
     flat(&server.url).await;
     slow(&server.url).await;

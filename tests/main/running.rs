@@ -1,8 +1,9 @@
 //! What the engine promises of any run: the accounting, determinism, containment, backpressure, stopping,
 //! going on.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -101,6 +102,35 @@ async fn a_failed_request_falls_back_to_the_heuristic_and_says_so() {
     let provenance = std::fs::read_to_string(run.root.join("provenance/records.jsonl")).unwrap();
     assert_eq!(provenance.matches("status_500: the server is ill").count(), 5);
     assert_eq!(provenance.matches("\"provider\":\"heuristic\"").count(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn questions_of_one_group_or_of_one_item_have_a_key_in_common() {
+    let dir = TempDir::new().unwrap();
+    let grouped = rows_pipeline(dir.path(), 6, 2)
+        .replace("  - prompt:", "  - set: {group: \"{{ topic[-1:] | int // 2 }}\"}\n  - prompt:");
+    let nested = "  - set: {group: {expr: none}}\n  - for_each:\n      in: 3\n      collect: {into: answers, fields: [text]}\n      stages:\n        \
+        - prompt: {user: Say.}\n        - llm: {model: teacher, output: text}";
+    let alone =
+        "  - set: {group: {expr: none}}\n  - prompt: {user: Say.}\n  - llm: {model: teacher, output: text}";
+    for (yaml, asked, keys) in [
+        (grouped, 6, Some(3)),
+        (crate::blocks_in_flight::pipeline(4, 2, nested), 12, Some(4)),
+        (crate::blocks_in_flight::pipeline(4, 2, alone), 4, None),
+    ] {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&seen);
+        let model = Scripted::new(move |question| {
+            noted.lock().unwrap().push(question.request.affinity);
+            Reply::text(json!({"answer": question.prompt}).to_string())
+        });
+        let root = dir.path().join(asked.to_string());
+        assert!(matches!(Run::new(&yaml, &root, model).run().await.end, RunEnd::Complete));
+        let seen = seen.lock().unwrap().clone();
+        let distinct: BTreeSet<u64> = seen.iter().copied().flatten().collect();
+        assert_eq!((seen.len(), distinct.len()), (asked, keys.unwrap_or_default()), "{yaml}");
+        assert_eq!(seen.iter().all(Option::is_some), keys.is_some());
+    }
 }
 
 /// A stage that panics on some records, splits others and drops others.

@@ -5,8 +5,6 @@
 //! many requests each may have is declared or found (`limit`). What a provider meters is `quota`'s affair.
 
 mod address;
-#[cfg(test)]
-mod affinity;
 mod breaker;
 mod choose;
 mod limit;

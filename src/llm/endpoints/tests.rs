@@ -1,5 +1,7 @@
 //! Endpoints under load, on a clock that turns by itself.
 
+mod affinity;
+
 use std::time::Duration;
 
 use futures::StreamExt;

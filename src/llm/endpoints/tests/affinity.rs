@@ -7,11 +7,11 @@ use futures::FutureExt;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
-use super::{Address, Endpoints, Outcome, Place, Wish, affinity};
+use super::super::{Address, Endpoints, Outcome, Place, Wish, affinity};
 use crate::config::Concurrency;
 use crate::llm::chance::Chance;
 
-#[path = "../../../benches/model_client/block_cache.rs"]
+#[path = "../../../../benches/model_client/block_cache.rs"]
 mod block_cache;
 
 use block_cache::{BlockCache, CACHE, QUESTIONS, prompt};
