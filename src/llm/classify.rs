@@ -34,7 +34,7 @@ use serde_json::Value;
 use super::{Usage, retry_after};
 pub(super) use said::Said;
 pub(super) use words::FORMAT;
-use words::{FILTERED, GENERATED, NO_ROOM, OVERLOADED, PASSES, QUOTA, RATE, TOO_LONG, WRONG_KEY};
+use words::{ACCOUNT, FILTERED, GENERATED, NO_ROOM, OVERLOADED, PASSES, QUOTA, RATE, TOO_LONG, WRONG_KEY};
 
 /// What to do after a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +64,10 @@ pub(super) struct Failure {
     pub(super) said: Option<Box<Said>>,
     /// Whether it is of an earlier start of the run: what was to blame may have been mended since.
     pub(super) earlier: bool,
+    /// Whether it names a quota of the account, which no other endpoint has more of.
+    pub(super) names_quota: bool,
+    /// Whether more such failures are to be had by sending more.
+    pub(super) answers_to_load: bool,
     /// What the server counted for it, where it answered something that is of no use.
     pub(super) usage: Option<Box<Usage>>,
 }
@@ -78,6 +82,8 @@ impl Failure {
             hint: None,
             said: None,
             earlier: false,
+            names_quota: false,
+            answers_to_load: false,
             usage: None,
         }
     }
@@ -280,7 +286,8 @@ fn judge(http: u16, said: Said, url: &str) -> Failure {
         Verdict::Retry => said.retry_after,
         Verdict::Fatal | Verdict::Record => None,
     };
-    Failure { retry_after, said: Some(Box::new(said)), ..Failure::new(verdict, class, message) }
+    let names_quota = verdict == Verdict::Pause && said.any(ACCOUNT);
+    Failure { retry_after, names_quota, said: Some(Box::new(said)), ..Failure::new(verdict, class, message) }
 }
 
 /// One line of at most 300 characters, none of which does something to a terminal.

@@ -23,6 +23,7 @@ use super::forms::{self, Forms, Refusal, weaker};
 use super::images;
 use super::mock::{Played, Script};
 use super::quota::{self, Need, Outputs, Pool, Turn};
+use super::refusal;
 use super::retry::Retry;
 use super::settings::Settings;
 use super::streaming;
@@ -227,11 +228,11 @@ impl Remote {
             }
         };
         let result = self.wire.in_time(&place.address().shown, posted).await;
-        let result = result.map_err(|failure| match self.refusal(asking.request, form, &failure) {
+        let mut result = result.map_err(|failure| match self.refusal(asking.request, form, &failure) {
             Some(Refusal::Said) => failure,
             _ => self.refused_settings.judge(&self.asked, asking.request, failure),
         });
-        match &result {
+        match &mut result {
             Ok(completion) => {
                 self.refused_settings.note_answer(asking.request);
                 self.note_answer(completion, need, place, turn);
@@ -244,7 +245,7 @@ impl Remote {
                 if failure.verdict == Verdict::Fatal {
                     let _ = self.fatal.set(failure.clone());
                 }
-                self.note_failure(failure, place, turn);
+                refusal::note_failure(failure, place, turn, self.retry.base());
             }
         }
         result
@@ -256,28 +257,6 @@ impl Remote {
         let output = completion_tokens.unwrap_or_else(|| quota::answer_tokens(completion));
         self.outputs.note(output);
         turn.settle(Need { input: prompt_tokens.unwrap_or(need.input), output });
-    }
-
-    fn note_failure(&self, failure: &Failure, place: Place, turn: Turn) {
-        let class = &*failure.class;
-        let no_room = failure.verdict == Verdict::Pause;
-        // One replica that is overloaded or starting says nothing of the others, unless it says when to come.
-        let alone = class != "rate_limited" && failure.retry_after.is_none() && self.endpoints.len() > 1;
-        let fewer = place.end(match failure.verdict {
-            Verdict::Pause if class == "rate_limited" && failure.retry_after.is_some() => Outcome::Paced,
-            Verdict::Pause if !alone => Outcome::Full,
-            Verdict::Pause => Outcome::Bad,
-            Verdict::Retry if failure.blames_endpoint() => Outcome::Bad,
-            Verdict::Retry if failure.suspects_endpoint() && self.endpoints.len() > 1 => Outcome::Bad,
-            Verdict::Retry | Verdict::Fatal | Verdict::Record => Outcome::Good,
-        });
-        if no_room && !alone && !fewer {
-            self.pool.refused(turn.at, failure.retry_after, self.retry.base(), class);
-        }
-        // After these the server may have done the work: what was reserved counts as used.
-        if !matches!(class, "timeout" | "cut_body" | "body_too_large") {
-            turn.refund();
-        }
     }
 
     /// Asks each endpoint how long its queue is, again and again; one that does not tell is not asked again.
@@ -313,9 +292,12 @@ impl Remote {
         let mut response =
             request.send().await.map_err(|error| classify::transport(&error, &endpoint.shown))?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
-        turn.observe(quota::read_headers(&headers));
+        let left = quota::read_headers(&headers);
+        turn.observe(left);
         if !status.is_success() {
-            return Err(wire::refusal(status, &headers, response, &endpoint.shown).await);
+            let mut failure = wire::refusal(status, &headers, response, &endpoint.shown).await;
+            failure.names_quota |= left.is_used_up();
+            return Err(failure);
         }
         if self.asked.streaming.is_on() {
             return streaming::answer(response, self.asked.dialect, &endpoint.shown, sent).await;

@@ -4,6 +4,7 @@
 //! floors that the server asked for.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
@@ -108,23 +109,30 @@ async fn t34_no_request_comes_before_the_time_the_server_named() {
 }
 
 #[tokio::test]
-async fn t36_two_models_of_one_pool_pause_together() {
-    let wait = Reply::error(429, "", "slow").with_header("retry-after", "0.4");
-    let refusing = ModelServer::replies(vec![wait, Reply::answer("one")]);
+async fn t36_two_models_of_one_pool_wait_together() {
+    let seen = AtomicUsize::new(0);
+    let refusing = ModelServer::start(move |_| match seen.fetch_add(1, Ordering::Relaxed) < 8 {
+        true => Reply::error(429, "", "slow").with_header("retry-after", "0.4"),
+        false => Reply::answer("one"),
+    });
     let other = ModelServer::replies(vec![Reply::answer("two")]);
     let pool = Pool::new("account", Limits::default());
     let in_pool = |url: &str| Remote::in_pool("m", &config(&[url], json!({})), Arc::clone(&pool)).unwrap();
     let (first, second) = (in_pool(&refusing.url), in_pool(&other.url));
+    let refused = stream::iter(0..8).map(|_| ask(&first, "x")).buffer_unordered(8);
     let then = async {
         while pool.figures().paused_seconds == 0.0 {
             tokio::task::yield_now().await;
         }
-        ask(&second, "y").await
+        let blocked = std::time::Instant::now();
+        (ask(&second, "y").await, blocked)
     };
-    let (one, two) = tokio::join!(ask(&first, "x"), then);
-    assert_eq!((&*one.unwrap().text, &*two.unwrap().text), ("one", "two"));
-    let gap = other.questions()[0].at - refusing.questions()[0].at;
-    assert!(gap >= Duration::from_millis(400), "{gap:?}");
+    let (one, (two, blocked)) = tokio::join!(refused.collect::<Vec<_>>(), then);
+    assert!(one.into_iter().all(|answer| answer.unwrap().text == "one"));
+    assert_eq!(two.unwrap().text, "two");
+    // It is the one that looks whether there is room: after an eighth of what was asked.
+    let gap = other.questions()[0].at.saturating_duration_since(blocked);
+    assert!(gap >= Duration::from_millis(40), "{gap:?}");
 }
 
 #[test]

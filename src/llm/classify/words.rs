@@ -132,6 +132,21 @@ pub(super) const RATE: &[&str] = &[
     "resource_exhausted",
     "resource has been exhausted",
 ];
+/// A limit of the account: other endpoints draw on the same.
+pub(super) const ACCOUNT: &[&str] = &[
+    "quota",
+    "per min",
+    "per hour",
+    "per day",
+    "(rpm)",
+    "(tpm)",
+    "(rpd)",
+    "(tpd)",
+    "organization",
+    "your account",
+    "your project",
+    "your tier",
+];
 pub(super) const OVERLOADED: &[&str] = &["overloaded", "server is busy", "server busy"];
 /// What the model wrote is no JSON, or does not meet the schema: the server checked it.
 pub(super) const GENERATED: &[&str] = &["json_validate_failed", "failed_generation"];

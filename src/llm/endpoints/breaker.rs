@@ -51,8 +51,9 @@ impl Breaker {
         *self = Self::Up(0);
     }
 
-    /// An attempt failed in a way that speaks against the endpoint. Gives whether it went down by it.
-    pub(super) fn bad(&mut self, now: Instant) -> bool {
+    /// An attempt failed in a way that speaks against the endpoint, which may have asked to be left alone for a time.
+    /// Gives whether it went down by it.
+    pub(super) fn bad(&mut self, asked: Option<Duration>, now: Instant) -> bool {
         let wait = match self {
             Self::Up(failures) if *failures + 1 < IN_A_ROW => {
                 *failures += 1;
@@ -61,9 +62,12 @@ impl Breaker {
             Self::Up(_) => SHORTEST,
             Self::Probing { wait } => (*wait * 2).min(LONGEST),
             // One that was under way when it went down.
-            Self::Down { .. } => return false,
+            Self::Down { until, .. } => {
+                *until = (*until).max(now + asked.unwrap_or_default());
+                return false;
+            }
         };
-        *self = Self::Down { until: now + wait, wait };
+        *self = Self::Down { until: now + asked.unwrap_or(wait), wait };
         true
     }
 
@@ -93,14 +97,14 @@ mod tests {
         let now = Instant::now();
         let after = |seconds| now + Duration::from_secs(seconds);
         let mut breaker = Breaker::Up(0);
-        (0..4).for_each(|_| assert!(!breaker.bad(now)));
+        (0..4).for_each(|_| assert!(!breaker.bad(None, now)));
         breaker.good();
-        (0..4).for_each(|_| assert!(!breaker.bad(now)));
-        assert!(breaker.bad(now) && !breaker.bad(now));
+        (0..4).for_each(|_| assert!(!breaker.bad(None, now)));
+        assert!(breaker.bad(None, now) && !breaker.bad(None, now));
         assert!(!breaker.lets(now) && breaker.lets(after(1)));
         breaker.begin();
         assert!(!breaker.lets(after(9)), "one probe at a time");
-        assert!(breaker.bad(after(1)));
+        assert!(breaker.bad(None, after(1)));
         assert_eq!(breaker.due(), Some(after(3)));
         // A probe that is given up leaves its place to another.
         breaker.begin();
@@ -108,7 +112,7 @@ mod tests {
         assert!(breaker.lets(after(4)));
         for _ in 0..20 {
             breaker.begin();
-            breaker.bad(after(4));
+            breaker.bad(None, after(4));
         }
         assert_eq!(breaker.due(), Some(after(304)));
         breaker.begin();

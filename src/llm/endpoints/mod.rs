@@ -2,17 +2,18 @@
 //!
 //! Each attempt takes a `Place` here and tells how it ended. Requests that begin alike get it at the same endpoint,
 //! others at the one with less to do of two (`choose`); one that keeps failing gets none for a while (`breaker`); how
-//! many requests each may have is declared or found (`limit`). What a provider meters is `quota`'s affair.
+//! many requests each may have is declared or found (`places`). What a provider meters is `quota`'s affair.
 
 mod address;
 mod breaker;
 mod choose;
-mod limit;
+mod places;
 mod queue;
 #[cfg(test)]
 mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use reqwest::Url;
 use serde::Serialize;
@@ -26,7 +27,7 @@ pub(super) use address::Address;
 use breaker::Breaker;
 pub(super) use choose::Wish;
 use choose::{Candidate, choose};
-use limit::Limit;
+use places::Places;
 pub(super) use queue::read as read_queue;
 
 /// The most requests at a time that `concurrency: auto` finds.
@@ -52,7 +53,7 @@ struct Endpoint {
 
 struct Health {
     breaker: Breaker,
-    limit: Limit,
+    places: Places,
     /// Places given and not yet back; some of them wait for the quota.
     held: u32,
     /// Requests sent and not yet ended.
@@ -63,6 +64,8 @@ struct Health {
     sent: u64,
     answered: u64,
     failed: u64,
+    /// It answered since it last failed every time.
+    answers: bool,
 }
 
 /// How an attempt ended, as far as the endpoint is concerned.
@@ -70,10 +73,10 @@ struct Health {
 pub(super) enum Outcome {
     /// It answered, be it with a refusal of the question.
     Good,
-    /// It has no room, and does not say when it will.
-    Full,
-    /// It said when to come again: that is of the quota, whose pool waits, not of how many came at a time.
-    Paced,
+    /// It has no room, and may have said when it will.
+    Refused(Option<Duration>),
+    /// The account has no room, which says nothing of the endpoint.
+    Throttled,
     /// It failed.
     Bad,
 }
@@ -82,8 +85,8 @@ pub(super) enum Outcome {
 pub(super) struct Place {
     endpoints: Arc<Endpoints>,
     index: usize,
-    /// The attempt's number at its endpoint, once it is sent.
-    sent: Option<u64>,
+    /// The attempt's number at its endpoint and when it was sent, once it is.
+    sent: Option<(u64, Instant)>,
     ended: bool,
 }
 
@@ -114,22 +117,23 @@ impl Endpoints {
         chance: Chance,
     ) -> Arc<Self> {
         let share = u32::try_from(addresses.len()).unwrap_or(1).max(1);
-        let limit = || match concurrency {
-            Concurrency::Fixed(places) => Limit::Fixed(most_at_one(places, share)),
-            Concurrency::Auto => Limit::auto(MOST_PLACES),
+        let places = || match concurrency {
+            Concurrency::Fixed(places) => Places::declared(places.div_ceil(share).max(1), places),
+            Concurrency::Auto => Places::auto(MOST_PLACES),
         };
         let list = addresses.into_iter().map(|address| Endpoint {
             hash: affinity(address.base.as_str().as_bytes()),
             address,
             health: Mutex::new(Health {
                 breaker: Breaker::Up(0),
-                limit: limit(),
+                places: places(),
                 held: 0,
                 in_flight: 0,
                 given: 0,
                 sent: 0,
                 answered: 0,
                 failed: 0,
+                answers: false,
             }),
         });
         Arc::new(Self {
@@ -153,7 +157,10 @@ impl Endpoints {
             if let Some(place) = self.try_place(wish) {
                 return place;
             }
-            let due = self.list.iter().filter_map(|endpoint| endpoint.health().breaker.due()).min();
+            // One that is due and has no room yet waits for that.
+            let now = Instant::now();
+            let due = self.list.iter().filter_map(|endpoint| endpoint.health().breaker.due());
+            let due = due.filter(|due| *due > now).min();
             match due {
                 None => changed.await,
                 Some(due) => tokio::select! {
@@ -183,8 +190,8 @@ impl Endpoints {
                     index,
                     address: endpoint.hash,
                     held: health.held,
-                    limit: health.limit.now(),
-                    has_room: health.limit.has_room(health.held),
+                    limit: health.places.now(),
+                    has_room: health.places.has_room(health.held),
                     given: health.given,
                 });
             }
@@ -201,7 +208,7 @@ impl Endpoints {
                 url: endpoint.address.shown.clone(),
                 state: health.breaker.word(),
                 in_flight: health.in_flight,
-                limit: matches!(health.limit, Limit::Auto(_)).then(|| health.limit.now()),
+                limit: health.places.found(),
                 answered: health.answered,
                 failed: health.failed,
             }
@@ -216,17 +223,9 @@ impl Endpoints {
 
     /// Notes what endpoint `index` says of its queue.
     pub(super) fn note_queue(&self, index: usize, running: f64, waiting: f64) {
-        self.list[index].health().limit.queue(running, waiting);
+        self.list[index].health().places.queue(running, waiting);
         self.changed.notify_one();
     }
-}
-
-/// How many of the declared requests one of so many endpoints may have: its share, and as much more as `choose` gives it
-/// where requests begin alike. With its share alone it would hardly have room for the next of them while all are busy.
-fn most_at_one(places: u32, endpoints: u32) -> u32 {
-    let (places, endpoints) = (u64::from(places.max(1)), u64::from(endpoints));
-    let most = if endpoints == 1 { places } else { (places * 5).div_ceil(endpoints * 4) };
-    u32::try_from(most).unwrap_or(u32::MAX)
 }
 
 /// The hash of what is hashed to choose an endpoint.
@@ -257,54 +256,87 @@ impl Place {
         matches!(self.endpoints.list[self.index].health().breaker, Breaker::Down { .. })
     }
 
+    /// Whether there are other endpoints.
+    pub(super) fn has_others(&self) -> bool {
+        self.endpoints.len() > 1
+    }
+
+    /// Whether another endpoint answers, as far as is known.
+    pub(super) fn others_answer(&self) -> bool {
+        let others = self.endpoints.list.iter().enumerate().filter(|(index, _)| *index != self.index);
+        others.into_iter().any(|(_, endpoint)| endpoint.health().answers)
+    }
+
+    /// Whether the endpoint's places are being found, and can be fewer.
+    pub(super) fn can_shrink(&self) -> bool {
+        self.endpoints.list[self.index].health().places.can_shrink()
+    }
+
     /// The request is sent now.
     pub(super) fn begin(&mut self) {
         let mut health = self.endpoints.list[self.index].health();
         health.in_flight += 1;
-        self.sent = Some(health.sent);
+        self.sent = Some((health.sent, Instant::now()));
         health.sent += 1;
         let in_flight = health.in_flight;
-        health.limit.sent(in_flight, Instant::now());
+        health.places.sent(in_flight);
     }
 
-    /// The request has ended. Gives whether fewer at a time may be all that the endpoint wants.
+    /// The request has ended. Gives whether losses answer to how many the endpoint gets at a time.
     pub(super) fn end(mut self, outcome: Outcome) -> bool {
         self.ended = true;
+        let now = Instant::now();
         let endpoint = &self.endpoints.list[self.index];
         let mut health = endpoint.health();
-        let (number, next) = (self.sent.unwrap_or(health.sent), health.sent);
-        let mut fewer = false;
+        let (number, at) = self.sent.unwrap_or((health.sent, now));
+        let next = health.sent;
+        let was_up = health.breaker.word() == "up";
         match outcome {
             Outcome::Good => {
                 health.answered += 1;
-                health.limit.good(Instant::now());
-                if health.breaker.word() != "up" && self.endpoints.list.len() > 1 {
+                health.answers = true;
+                health.places.answered(number, next, now.saturating_duration_since(at), now);
+                if !was_up && self.endpoints.list.len() > 1 {
                     info!(url = endpoint.address.shown, "the endpoint is back");
                 }
                 health.breaker.good();
             }
-            Outcome::Full | Outcome::Paced => {
+            Outcome::Throttled => {
                 health.failed += 1;
-                match outcome {
-                    Outcome::Paced => health.limit.paced(),
-                    _ => fewer = health.limit.loss(number, next),
+                health.places.throttled();
+                health.breaker.unknown(now);
+            }
+            Outcome::Refused(asked) => {
+                health.failed += 1;
+                health.places.lost(number, next, now);
+                // One that is alone is not left alone.
+                match self.endpoints.list.len() {
+                    1 => health.breaker.unknown(now),
+                    _ => self.note_failure(&mut health, asked, now),
                 }
-                health.breaker.unknown(Instant::now());
             }
             Outcome::Bad => {
                 health.failed += 1;
-                health.limit.loss(number, next);
-                let was_up = health.breaker.word() == "up";
-                if health.breaker.bad(Instant::now()) && was_up {
-                    let url = &endpoint.address.shown;
-                    warn!(
-                        model = self.endpoints.model,
-                        url, "the endpoint fails every time; it is left alone for a while"
-                    );
+                if health.places.can_shrink() {
+                    health.places.lost(number, next, now);
                 }
+                self.note_failure(&mut health, None, now);
             }
         }
-        fewer
+        health.places.losses_answer()
+    }
+
+    fn note_failure(&self, health: &mut Health, asked: Option<Duration>, now: Instant) {
+        let was_up = health.breaker.word() == "up";
+        if !health.breaker.bad(asked, now) {
+            return;
+        }
+        health.answers = false;
+        if was_up {
+            let url = &self.address().shown;
+            let model = &self.endpoints.model;
+            warn!(model, url, "the endpoint fails every time; it is left alone for a while");
+        }
     }
 }
 

@@ -29,6 +29,16 @@ pub(in crate::llm) struct Left {
     pub(in crate::llm) reset: Option<Duration>,
 }
 
+impl Remaining {
+    /// Whether nothing is left of one of them.
+    pub(in crate::llm) fn is_used_up(self) -> bool {
+        [self.requests, self.tokens, self.input, self.output]
+            .into_iter()
+            .flatten()
+            .any(|left| left.count < 1.0)
+    }
+}
+
 impl Left {
     /// How long until `need` of the meter is back, if the provider lets it come back evenly.
     pub(super) fn wait(&self, need: f64) -> Option<Duration> {

@@ -1,8 +1,8 @@
 //! Quota pools: what a provider meters, shared by the endpoints and models that draw on it.
 //!
 //! Each attempt takes its turn here right before it is sent. Requests a minute are paced by governor
-//! (`pace`); tokens are reserved by estimate (`estimate`) and settled by what was used (`bucket`); a refusal
-//! pauses the whole pool, which then goes on slowly (`ramp`). Turns are first come, first served: one
+//! (`pace`); tokens are reserved by estimate (`estimate`) and settled by what was used (`bucket`); what refusals say
+//! of a rate that nobody declared is found out (`rate`). Turns are first come, first served: one
 //! request waits at the head, the others behind it, and each is woken once.
 
 mod bucket;
@@ -11,7 +11,8 @@ mod estimate;
 mod headers;
 mod pace;
 mod pools;
-mod ramp;
+mod rate;
+mod recent;
 #[cfg(test)]
 mod tests;
 
@@ -33,10 +34,8 @@ pub(super) use estimate::{Outputs, answer_tokens, prompt_tokens, tokens};
 pub(super) use headers::{Remaining, read as read_headers};
 use pace::Pace;
 pub use pools::Pools;
-use ramp::Ramp;
+use rate::Rate;
 
-/// Pauses without a time from the server grow to this.
-const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// For how long headers that say "nothing left" hold without newer ones.
 const LONGEST_SCARCITY: Duration = Duration::from_mins(1);
 
@@ -60,10 +59,9 @@ struct State {
     pace: Option<Pace>,
     meters: Meters,
     in_flight: u32,
+    /// While the provider's headers say that nothing is left.
     paused_until: Option<Instant>,
-    /// Refusals since the last success, each the first after requests went on.
-    refusals: u32,
-    ramp: Ramp,
+    rate: Rate,
     chance: Chance,
     /// All that was ever reserved, to tell what an answer's headers cannot know of.
     reserved: Totals,
@@ -100,8 +98,8 @@ struct Totals {
 pub(super) struct Turn {
     pool: Arc<Pool>,
     need: Need,
-    /// When it was given.
-    pub(super) at: Instant,
+    /// The request's number in the pool.
+    number: u64,
     /// What had been reserved by then, this turn counted in.
     then: Totals,
 }
@@ -132,8 +130,7 @@ impl Pool {
             meters: Meters::default(),
             in_flight: 0,
             paused_until: None,
-            refusals: 0,
-            ramp: Ramp::new(now),
+            rate: Rate::new(now),
             chance,
             reserved: Totals::default(),
             newest_headers: 0,
@@ -159,11 +156,12 @@ impl Pool {
     #[must_use]
     pub fn figures(&self) -> PoolFigures {
         let state = self.state();
-        let left = state.paused_until.map(|until| until.duration_since(Instant::now()));
+        let now = Instant::now();
+        let left = state.paused_until.map(|until| until.duration_since(now));
         PoolFigures {
             pool: self.name.clone(),
             in_flight: state.in_flight,
-            paused_seconds: left.unwrap_or_default().as_secs_f64(),
+            paused_seconds: left.max(state.rate.blocked(now)).unwrap_or_default().as_secs_f64(),
         }
     }
 
@@ -173,10 +171,7 @@ impl Pool {
         loop {
             let changed = self.changed.notified();
             let wait = match self.state().admit(need, Instant::now()) {
-                Ok(then) => {
-                    let pool = Arc::clone(self);
-                    return Turn { pool, need, at: Instant::now(), then };
-                }
+                Ok((number, then)) => return Turn { pool: Arc::clone(self), need, number, then },
                 Err(wait) => wait,
             };
             match wait {
@@ -186,41 +181,6 @@ impl Pool {
                     () = changed => {}
                 },
             }
-        }
-    }
-
-    /// Pauses the pool for what the server asks, or, where it says nothing, for a time that grows from
-    /// `base` with each refusal. Of two pauses the later end counts. `sent` is when the refused request was.
-    pub(super) fn refused(&self, sent: Instant, asked: Option<Duration>, base: Duration, class: &str) {
-        let now = Instant::now();
-        let mut state = self.state();
-        let first = state.ramp.refused(sent, now);
-        if !first && asked.is_none() {
-            return;
-        }
-        let bound = base.saturating_mul(2_u32.saturating_pow(state.refusals)).min(LONGEST_PAUSE);
-        if first {
-            state.refusals = state.refusals.saturating_add(1);
-        }
-        // Of many refusals at a time the first one decides how much is added to what all of them ask.
-        let asked = asked.map(|asked| asked.min(LONGEST_ASKED));
-        if asked.is_some_and(|asked| state.paused_until.is_some_and(|present| present >= now + asked)) {
-            return;
-        }
-        let wait = match asked {
-            // A little later than asked, so that several runs do not all come back at once.
-            Some(asked) => asked + state.chance.part_of((asked / 10).min(Duration::from_secs(1))),
-            None => state.chance.part_of(bound),
-        };
-        let until = now + wait;
-        if state.paused_until.is_some_and(|present| present >= until) {
-            return;
-        }
-        let is_new = state.paused_until.is_none_or(|present| present <= now);
-        state.paused_until = Some(until);
-        state.ramp.resume(until);
-        if is_new && asked.is_some() {
-            warn!(pool = self.name, class, seconds = wait.as_secs_f64(), "the server asks to wait");
         }
     }
 
@@ -248,6 +208,7 @@ enum Wait {
 impl State {
     fn set_limits(&mut self, limits: Limits, now: Instant) {
         if limits.requests_per_minute != self.limits.requests_per_minute {
+            self.rate.declare(limits.requests_per_minute.map(|requests| f64::from(requests) / 60.0));
             let pace = limits.requests_per_minute.and_then(NonZeroU32::new).and_then(Pace::new);
             self.pace = pace.map(|pace| if self.reserved.requests > 0 { pace.without_burst() } else { pace });
         }
@@ -268,7 +229,7 @@ impl State {
     }
 
     /// Lets a request through, or says what it has to wait for.
-    fn admit(&mut self, need: Need, now: Instant) -> Result<Totals, Wait> {
+    fn admit(&mut self, need: Need, now: Instant) -> Result<(u64, Totals), Wait> {
         if let Some(until) = self.paused_until.filter(|until| *until > now) {
             return Err(Wait::Until(until));
         }
@@ -280,7 +241,7 @@ impl State {
         if !wait.is_zero() {
             return Err(Wait::Until(now + wait.min(Duration::from_hours(1))));
         }
-        if let Some(next) = self.ramp.early(now) {
+        if let Some(next) = self.rate.early(now) {
             return Err(Wait::Until(next));
         }
         // Last, as a turn that it gives is taken.
@@ -292,7 +253,7 @@ impl State {
                 meter.take(need);
             }
         }
-        self.ramp.sent(now);
+        let number = self.rate.sent(now);
         if let Some(scarce) = self.scarce.filter(|scarce| now < scarce.until) {
             self.paused_until = self.paused_until.max(Some(now + scarce.share));
         }
@@ -300,7 +261,7 @@ impl State {
         self.reserved.requests += 1;
         self.reserved.input += need.input as f64;
         self.reserved.output += need.output as f64;
-        Ok(self.reserved)
+        Ok((number, self.reserved))
     }
 
     /// Lowers the meters to what the provider says is left, less what was sent since.
@@ -344,6 +305,14 @@ impl Meters {
         self.tokens.is_some() || self.input.is_some() || self.output.is_some()
     }
 
+    fn refund(&mut self, need: Need) {
+        for (meter, reserved) in self.each(need) {
+            if let Some(meter) = meter {
+                meter.settle(reserved);
+            }
+        }
+    }
+
     fn each(&mut self, need: Need) -> [(Option<&mut Bucket>, f64); 3] {
         let (input, output) = (need.input as f64, need.output as f64);
         [(self.tokens.as_mut(), input + output), (self.input.as_mut(), input), (self.output.as_mut(), output)]
@@ -354,7 +323,9 @@ impl Turn {
     /// The request was answered: what it took takes the place of what was reserved.
     pub(super) fn settle(self, used: Need) {
         let mut state = self.pool.state();
-        state.refusals = 0;
+        if state.rate.answered(self.number, Instant::now()) {
+            self.pool.changed.notify_one();
+        }
         let used = [(used.input + used.output) as f64, used.input as f64, used.output as f64];
         for ((meter, reserved), used) in state.meters.each(self.need).into_iter().zip(used) {
             if let Some(meter) = meter {
@@ -365,11 +336,21 @@ impl Turn {
 
     /// The request was refused or never arrived: nothing was used.
     pub(super) fn refund(self) {
-        for (meter, reserved) in self.pool.state().meters.each(self.need) {
-            if let Some(meter) = meter {
-                meter.settle(reserved);
-            }
+        self.pool.state().meters.refund(self.need);
+    }
+
+    /// The provider refused the request for want of room, and asked to wait, or not: then requests wait for a time
+    /// that grows from `base`, if all are refused. Gives whether refusals answer to what is sent.
+    pub(super) fn refused(self, asked: Option<Duration>, base: Duration, class: &str) -> bool {
+        let mut state = self.pool.state();
+        let State { rate, chance, meters, .. } = &mut *state;
+        let asked = asked.map(|asked| asked.min(LONGEST_ASKED));
+        let is_new = rate.refused(self.number, asked, base, chance, Instant::now());
+        meters.refund(self.need);
+        if let Some(asked) = asked.filter(|_| is_new) {
+            warn!(pool = self.pool.name, class, seconds = asked.as_secs_f64(), "the server asks to wait");
         }
+        rate.refusals_answer()
     }
 
     /// Takes note of what the provider says is left.
@@ -384,8 +365,8 @@ impl Drop for Turn {
     fn drop(&mut self) {
         let mut state = self.pool.state();
         state.in_flight -= 1;
-        // Only a head that waits for room or for tokens gains by it.
-        let matters = state.limits.in_flight.is_some() || state.meters.any();
+        // Only a head that waits for room, for tokens or in a block gains by it.
+        let matters = state.limits.in_flight.is_some() || state.meters.any() || state.rate.is_held();
         drop(state);
         if matters {
             self.pool.changed.notify_one();

@@ -4,105 +4,151 @@
 mod places;
 mod played;
 mod rates;
+mod replicas;
+mod weather;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures::{FutureExt, StreamExt, stream};
+use futures::FutureExt;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::Completion;
 use super::chance::Chance;
-use super::classify::{Failure, Verdict};
+use super::classify::Failure;
 use super::endpoints::{Address, Endpoints, Outcome, Wish};
 use super::quota::{Need, Pool};
+use super::refusal;
 use super::retry::Retry;
 use crate::config::{Concurrency, Limits};
-use played::{Played, Said};
+use played::Played;
 
 /// Each run is played with chances and answers of these, and what is said of it holds for all.
 const SEEDS: std::ops::Range<u64> = 0..8;
 
-/// What stands between a question and the server, as `remote` puts it together.
+/// What stands between a question and the servers, as `remote` puts it together.
 struct Client {
     endpoints: Arc<Endpoints>,
     pool: Arc<Pool>,
     retry: Retry,
     timeout: Duration,
-    /// Questions that were given up.
+    /// Questions so far, and those that were given up.
+    asked: AtomicU64,
     rejected: AtomicU64,
+    /// When each answer came.
+    answers: std::sync::Mutex<Vec<Instant>>,
 }
 
 impl Client {
     fn new(concurrency: Concurrency, limits: Limits, seed: u64) -> Self {
-        let address = Address::new("http://h/v1", &[]).unwrap();
+        Self::of(1, concurrency, Pool::with_chance("m", limits, Chance::seeded(seed)), seed)
+    }
+
+    /// One for so many endpoints.
+    fn of(count: usize, concurrency: Concurrency, pool: Arc<Pool>, seed: u64) -> Self {
+        let address = |index: usize| Address::new(&format!("http://{index}/v1"), &[]).unwrap();
+        let addresses = (0..count).map(address).collect();
         Self {
-            endpoints: Endpoints::new("m", vec![address], concurrency, Chance::seeded(seed)),
-            pool: Pool::with_chance("m", limits, Chance::seeded(seed)),
+            endpoints: Endpoints::new("m", addresses, concurrency, Chance::seeded(seed)),
+            pool,
             retry: Retry::with_chance("m", 6, Duration::from_millis(500), Chance::seeded(seed)),
             timeout: Duration::from_secs(10),
+            asked: AtomicU64::new(seed << 32),
             rejected: AtomicU64::new(0),
+            answers: std::sync::Mutex::default(),
         }
     }
 
-    /// Whether a question was answered in the end.
-    async fn ask(&self, server: &Played) -> bool {
-        let answered = self.retry.run(None, || self.attempt(server).boxed()).await.is_ok();
-        self.rejected.fetch_add(u64::from(!answered), Ordering::Relaxed);
-        answered
+    /// Asks one question to its end. It has room in the run until it first waits to be asked again, and a place at the
+    /// model while it does not wait.
+    async fn ask(&self, servers: &[Played], room: &Semaphore, places: &Semaphore) {
+        let question = self.asked.fetch_add(1, Ordering::Relaxed);
+        let mut room = room.try_acquire().ok();
+        let result = self.retry.run(None, || {
+            let admitted = room.take();
+            async move {
+                let _place = places.acquire().await.unwrap();
+                let result = self.attempt(servers, question).await;
+                drop(admitted);
+                result
+            }
+            .boxed()
+        });
+        match result.await {
+            Ok(_) => self.answers.lock().unwrap().push(Instant::now()),
+            Err(_) => _ = self.rejected.fetch_add(1, Ordering::Relaxed),
+        }
     }
 
-    async fn attempt(&self, server: &Played) -> Result<Completion, Failure> {
+    async fn attempt(&self, servers: &[Played], question: u64) -> Result<Completion, Failure> {
         let mut place = self.endpoints.place(Wish::default()).await;
         let turn = self.pool.turn(Need::default()).await;
         place.begin();
-        let failure = match tokio::time::timeout(self.timeout, server.ask()).await {
-            Ok(Said::Answer) => {
+        let index = usize::from(place.address().base.host_str().unwrap().as_bytes()[6] - b'0');
+        let asked = tokio::time::timeout(self.timeout, servers[index].ask(question));
+        let mut failure = match asked.await {
+            Ok(Ok(())) => {
                 place.end(Outcome::Good);
                 turn.settle(Need::default());
                 return Ok(Completion::default());
             }
-            Ok(Said::Refusal(retry_after)) => {
-                let fewer = place.end(if retry_after.is_some() { Outcome::Paced } else { Outcome::Full });
-                if !fewer {
-                    self.pool.refused(turn.at, retry_after, self.retry.base(), "rate_limited");
-                }
-                Failure { retry_after, ..Failure::new(Verdict::Pause, "rate_limited", "slow down") }
-            }
-            Err(_) => {
-                place.end(Outcome::Bad);
-                Failure::new(Verdict::Retry, "timeout", "no answer")
-            }
+            Ok(Err(failure)) => failure,
+            Err(_) => Failure::new(super::classify::Verdict::Retry, "timeout", "no answer"),
         };
-        turn.refund();
+        refusal::note_failure(&mut failure, place, turn, self.retry.base());
         Err(failure)
     }
 
-    /// Keeps so many questions waiting or under way for so long; gives those answered a second.
-    async fn keep_asking(&self, server: &Played, places: usize, seconds: f64) -> f64 {
+    /// Keeps so many questions at the servers, where more are always at hand, for so long; gives those answered a
+    /// second. What is under way at the end is given up.
+    async fn keep(&self, servers: &[Played], places: usize, seconds: f64) -> f64 {
+        let before = self.answered();
+        let (room, model) = (Semaphore::new(2 * places), Semaphore::new(places));
+        let work = async {
+            let mut asking = FuturesUnordered::new();
+            loop {
+                while room.available_permits() > 0 && asking.len() < 2 * places + 8192 {
+                    asking.push(self.ask(servers, &room, &model));
+                    // Takes its room.
+                    let _ = asking.next().now_or_never();
+                }
+                asking.next().await;
+            }
+        };
+        let _ = tokio::time::timeout(Duration::from_secs_f64(seconds), async {
+            let () = work.await;
+        })
+        .await;
+        (self.answered() - before) as f64 / seconds
+    }
+
+    /// Asks so many questions, and gives the seconds after which each was answered, in order.
+    async fn finish(&self, servers: &[Played], places: usize, count: usize) -> Vec<f64> {
         let start = Instant::now();
-        let going = stream::iter(0..).take_while(|_: &u64| {
-            let go = start.elapsed().as_secs_f64() < seconds;
-            async move { go }
-        });
-        let work = going.map(|_| self.ask(server)).buffer_unordered(places);
-        let done = work.filter(|done| std::future::ready(*done)).count().await;
-        done as f64 / start.elapsed().as_secs_f64()
+        let (room, model) = (Semaphore::new(2 * places), Semaphore::new(places));
+        let mut asking = FuturesUnordered::new();
+        for _ in 0..count {
+            while room.available_permits() == 0 {
+                asking.next().await;
+            }
+            asking.push(self.ask(servers, &room, &model));
+            let _ = asking.next().now_or_never();
+        }
+        while asking.next().await.is_some() {}
+        let answers = self.answers.lock().unwrap();
+        answers.iter().map(|at| at.duration_since(start).as_secs_f64()).collect()
     }
 
-    /// The same without an end: what is under way is given up when the time is over.
-    async fn keep(&self, server: &Played, places: usize, seconds: f64) {
-        let asking = self.keep_asking(server, places, f64::MAX);
-        let _ = tokio::time::timeout(Duration::from_secs_f64(seconds), asking).await;
-    }
-
-    /// Answers so far.
+    /// Questions answered so far.
     fn answered(&self) -> u64 {
-        self.endpoints.figures()[0].answered
+        self.answers.lock().unwrap().len() as u64
     }
 
-    /// Reads the server's queue every second, for ever.
+    /// Reads the first server's queue every second, for ever.
     async fn watch(&self, server: &Played) {
         loop {
             let (running, waiting) = server.queue();
@@ -114,4 +160,14 @@ impl Client {
     fn limit(&self) -> u32 {
         self.endpoints.figures()[0].limit.unwrap_or_default()
     }
+}
+
+/// The middle one of what is played with each seed.
+async fn median(mut run: impl AsyncFnMut(u64) -> f64) -> f64 {
+    let mut all = Vec::new();
+    for seed in SEEDS {
+        all.push(run(seed).await);
+    }
+    all.sort_by(f64::total_cmp);
+    (all[SEEDS.end as usize / 2 - 1] + all[SEEDS.end as usize / 2]) / 2.0
 }

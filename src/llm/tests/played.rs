@@ -1,5 +1,6 @@
-//! Servers that are played: a rate with a burst, places with a queue, and how long an answer takes.
+//! Servers that are played: a rate with a burst, places with a queue, failures by chance, and how long an answer takes.
 
+use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -7,6 +8,8 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use crate::llm::classify::{Failure, Verdict};
 
 /// What a server does; made of what is set.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +24,12 @@ pub(super) struct Traits {
     pub(super) window: Option<f64>,
     /// Seconds that a refusal asks for.
     pub(super) retry_after: Option<f64>,
+    /// The class of a refusal.
+    pub(super) refusal: &'static str,
+    /// Shares of requests with which it deals otherwise, by chance.
+    pub(super) faults: &'static [(Fault, f64)],
+    /// Tokens a request takes of a rate that is counted in tokens: any number up to this.
+    pub(super) tokens: Option<f64>,
     pub(super) places: usize,
     pub(super) over: Over,
 }
@@ -37,9 +46,19 @@ pub(super) enum Over {
     Slow,
 }
 
-pub(super) enum Said {
-    Answer,
-    Refusal(Option<Duration>),
+/// What a server does to a request by chance.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Fault {
+    /// Refuses it, as it does above its rate.
+    Refuse,
+    /// Fails at once, in one of these ways.
+    Fail(&'static str),
+    /// Fails after the time of an answer.
+    FailLate(&'static str),
+    /// Takes so many times as long.
+    Slow(f64),
+    /// Gives no answer at all.
+    Hang,
 }
 
 pub(super) struct Played {
@@ -56,8 +75,8 @@ struct State {
     waiting: usize,
     refused: u64,
     early: u64,
-    /// The first refusal that asked to wait, and the end of that.
-    pause: Option<(Instant, Instant)>,
+    /// Until when each question that was refused is to wait.
+    waits: HashMap<u64, Instant>,
     rng: ChaCha8Rng,
 }
 
@@ -69,6 +88,9 @@ impl Traits {
         rate: None,
         window: None,
         retry_after: None,
+        refusal: "rate_limited",
+        faults: &[],
+        tokens: None,
         places: usize::MAX,
         over: Over::Wait,
     };
@@ -85,7 +107,7 @@ impl Played {
             waiting: 0,
             refused: 0,
             early: 0,
-            pause: None,
+            waits: HashMap::new(),
             rng: ChaCha8Rng::seed_from_u64(seed),
         };
         Self { start: now, state: Mutex::new(state), freed: Notify::new() }
@@ -97,26 +119,49 @@ impl Played {
         self.freed.notify_one();
     }
 
+    /// Goes on with such a rate and burst.
+    pub(super) fn set_rate(&self, rate: (f64, f64)) {
+        self.state.lock().unwrap().traits.rate = Some(rate);
+    }
+
+    /// Has nothing of its burst left.
+    pub(super) fn empty(&self) {
+        self.state.lock().unwrap().level = 0.0;
+    }
+
+    /// Goes on with such faults.
+    pub(super) fn set_faults(&self, faults: &'static [(Fault, f64)]) {
+        self.state.lock().unwrap().traits.faults = faults;
+    }
+
     pub(super) fn queue(&self) -> (f64, f64) {
         let state = self.state.lock().unwrap();
         (state.running as f64, state.waiting as f64)
     }
 
-    /// Refusals so far, and requests that came before a refusal's time was over.
+    /// Refusals so far, and requests that came again before the time that their own refusal named.
     pub(super) fn refusals(&self) -> (u64, u64) {
         let state = self.state.lock().unwrap();
         (state.refused, state.early)
     }
 
-    pub(super) async fn ask(&self) -> Said {
+    pub(super) async fn ask(&self, question: u64) -> Result<(), Failure> {
         // The way there.
         tokio::time::sleep(Duration::from_millis(1)).await;
-        let (seconds, over) = {
+        let (seconds, over, fault) = {
             let mut state = self.state.lock().unwrap();
-            if let Some(refusal) = state.refuses(self.start) {
-                return Said::Refusal(refusal);
+            state.note(question);
+            let fault = state.fault();
+            if fault == Some(Fault::Refuse) || state.is_over(self.start) {
+                return Err(state.refuse(question));
             }
-            (state.latency(), state.traits.over)
+            (state.latency(), state.traits.over, fault)
+        };
+        let seconds = match fault {
+            Some(Fault::Fail(class)) => return Err(failed(class)),
+            Some(Fault::Hang) => std::future::pending().await,
+            Some(Fault::Slow(times)) => seconds * times,
+            _ => seconds,
         };
         if over == Over::Drop && self.is_full() {
             return std::future::pending().await;
@@ -127,7 +172,10 @@ impl Played {
             Over::Wait | Over::Refuse | Over::Drop => 1.0,
         };
         tokio::time::sleep(Duration::from_secs_f64(seconds * crowd)).await;
-        Said::Answer
+        match fault {
+            Some(Fault::FailLate(class)) => Err(failed(class)),
+            _ => Ok(()),
+        }
     }
 
     fn is_full(&self) -> bool {
@@ -188,45 +236,62 @@ impl State {
         self.traits.latency * (1.0 - spread + spread * -(1.0 - draw).ln())
     }
 
-    /// The refusal of a request that comes now, if it is refused.
-    fn refuses(&mut self, start: Instant) -> Option<Option<Duration>> {
-        let now = Instant::now();
-        if let Some((first, until)) = self.pause
-            && now > first + Duration::from_millis(50)
-            && now < until
-        {
-            self.early += 1;
-        }
-        let refused = match self.traits.rate {
-            Some((per_second, burst)) => {
-                match self.traits.window {
-                    None => {
-                        let risen = per_second * now.duration_since(self.at).as_secs_f64();
-                        self.level = (self.level + risen).min(burst);
-                    }
-                    Some(window) => {
-                        let which = |at: Instant| (at.duration_since(start).as_secs_f64() / window) as u64;
-                        if which(now) != which(self.at) {
-                            self.level = per_second * window;
-                        }
-                    }
-                }
-                self.at = now;
-                self.level < 1.0
+    /// Notes that a question comes, maybe sooner than it was asked to.
+    fn note(&mut self, question: u64) {
+        let wait = self.waits.remove(&question);
+        self.early += u64::from(wait.is_some_and(|until| Instant::now() < until));
+    }
+
+    fn fault(&mut self) -> Option<Fault> {
+        let mut draw: f64 = self.rng.random_range(0.0..1.0);
+        for (fault, share) in self.traits.faults {
+            if draw < *share {
+                return Some(*fault);
             }
-            None => self.traits.over == Over::Refuse && self.running >= self.traits.places,
-        };
-        if !refused {
-            self.level -= 1.0;
-            return None;
+            draw -= share;
         }
+        None
+    }
+
+    fn refuse(&mut self, question: u64) -> Failure {
         self.refused += 1;
         let wait = self.traits.retry_after.map(Duration::from_secs_f64);
-        if let Some(wait) = wait
-            && self.pause.is_none_or(|(_, until)| now >= until)
-        {
-            self.pause = Some((now, now + wait));
+        if let Some(wait) = wait {
+            self.waits.insert(question, Instant::now() + wait);
         }
-        Some(wait)
+        // No time and a time of nothing are the same to a client.
+        let retry_after = wait.filter(|wait| !wait.is_zero());
+        Failure { retry_after, ..Failure::new(Verdict::Pause, self.traits.refusal, "slow down") }
     }
+
+    /// Whether a request that comes now is beyond the rate or the places.
+    fn is_over(&mut self, start: Instant) -> bool {
+        let now = Instant::now();
+        let Some((per_second, burst)) = self.traits.rate else {
+            return self.traits.over == Over::Refuse && self.running >= self.traits.places;
+        };
+        match self.traits.window {
+            None => {
+                let risen = per_second * now.duration_since(self.at).as_secs_f64();
+                self.level = (self.level + risen).min(burst);
+            }
+            Some(window) => {
+                let which = |at: Instant| (at.duration_since(start).as_secs_f64() / window) as u64;
+                if which(now) != which(self.at) {
+                    self.level = per_second * window;
+                }
+            }
+        }
+        self.at = now;
+        let takes = self.traits.tokens.map_or(1.0, |most| self.rng.random_range(0.0..most));
+        let is_over = self.level < takes;
+        if !is_over {
+            self.level -= takes;
+        }
+        is_over
+    }
+}
+
+fn failed(class: &str) -> Failure {
+    Failure::new(Verdict::Retry, class, "it failed")
 }

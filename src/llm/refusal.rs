@@ -1,0 +1,54 @@
+//! What a failure says of load: to whom a refusal belongs, and whether more such failures are to be had by sending more.
+//!
+//! `remote` tells every failed attempt. A refusal for want of room is of the endpoint that sent it or of the account,
+//! whose quota all endpoints share; the one or the other decides whether other requests wait too. The refused request
+//! itself waits in any case, in `retry`.
+
+use std::time::Duration;
+
+use super::classify::{Failure, Verdict};
+use super::endpoints::{Outcome, Place};
+use super::quota::Turn;
+
+/// Tells the endpoint and the pool of a failure, and the failure whether it answers to load. Pauses that no server
+/// asked for grow from `base`.
+pub(super) fn note_failure(failure: &mut Failure, place: Place, turn: Turn, base: Duration) {
+    // After these the server may have done the work: what was reserved counts as used.
+    let served = failure.took().is_some();
+    if failure.verdict == Verdict::Pause && owner(failure, &place) == Owner::Pool {
+        place.end(Outcome::Throttled);
+        failure.answers_to_load = turn.refused(failure.retry_after, base, &failure.class);
+        return;
+    }
+    let is_bad = failure.blames_endpoint() || (failure.suspects_endpoint() && place.has_others());
+    failure.answers_to_load = place.end(match failure.verdict {
+        Verdict::Pause => Outcome::Refused(failure.retry_after),
+        Verdict::Retry if is_bad => Outcome::Bad,
+        Verdict::Retry | Verdict::Fatal | Verdict::Record => Outcome::Good,
+    });
+    if !served {
+        turn.refund();
+    }
+}
+
+/// Who has no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    /// The endpoint: others may have some.
+    Endpoint,
+    /// The account: the pool slows down.
+    Pool,
+}
+
+/// Who has no room, by a refusal of the request that holds `place`.
+///
+/// A refusal that names a quota is of the account. Otherwise it is of the endpoint where another one answers, and where
+/// the number of requests at a time is being found and no time is named, since such servers count requests
+/// under way.
+fn owner(failure: &Failure, place: &Place) -> Owner {
+    let counts_places = failure.retry_after.is_none() && place.can_shrink();
+    match !failure.names_quota && (place.others_answer() || counts_places) {
+        true => Owner::Endpoint,
+        false => Owner::Pool,
+    }
+}

@@ -1,0 +1,51 @@
+//! Replicas, one of which is of no use: what the others bring, and that its refusals are its own.
+
+use super::played::{Fault, Over, Traits};
+use super::*;
+
+/// Answers within 200 ms, of 16 at a time.
+const GOOD: Traits = Traits { latency: 0.2, jitter: 0.2, places: 16, over: Over::Wait, ..Traits::PLAIN };
+
+/// Answers a second of four replicas in a minute, the first of them like this.
+async fn with_one(first: Traits, concurrency: Concurrency, seed: u64) -> f64 {
+    let traits = [first, GOOD, GOOD, GOOD];
+    let servers = traits.map(|traits| Played::new(traits, seed));
+    let pool = Pool::with_chance("m", Limits::default(), Chance::seeded(seed));
+    let client = Client::of(4, concurrency, pool, seed);
+    client.keep(&servers, 64, 30.0).await;
+    let rate = client.keep(&servers, 64, 60.0).await;
+    assert_eq!(client.rejected.load(Ordering::Relaxed), 0, "{first:?}, {seed}");
+    assert_eq!(servers[0].refusals().1, 0, "{first:?}, {seed}: sent before its time");
+    rate
+}
+
+async fn check(name: &str, first: Traits) {
+    // What the three others can.
+    let three = 3.0 * 16.0 / 0.2;
+    for concurrency in [Concurrency::Fixed(64), Concurrency::Auto] {
+        let rate = median(async |seed| with_one(first, concurrency, seed).await).await;
+        assert!(rate >= 0.9 * three, "{name}, {concurrency:?}: {rate} of {three}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_of_four_that_refuses_costs_its_own_share_alone() {
+    let refusing = Traits { faults: &[(Fault::Refuse, 1.0)], ..GOOD };
+    for retry_after in [None, Some(1.0), Some(20.0)] {
+        for refusal in ["rate_limited", "status_503"] {
+            check("refuses", Traits { retry_after, refusal, ..refusing }).await;
+        }
+    }
+    check("refuses half", Traits { faults: &[(Fault::Refuse, 0.5)], ..GOOD }).await;
+    check("has few places", Traits { places: 4, over: Over::Refuse, ..GOOD }).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_of_four_that_gives_no_usable_answer_costs_its_own_share_alone() {
+    check("hangs", Traits { faults: &[(Fault::Hang, 1.0)], ..GOOD }).await;
+    check("empty", Traits { faults: &[(Fault::FailLate("empty_choices"), 1.0)], ..GOOD }).await;
+    check("empty at once", Traits { faults: &[(Fault::Fail("empty_choices"), 1.0)], ..GOOD }).await;
+    check("rubbish", Traits { faults: &[(Fault::FailLate("not_json"), 1.0)], ..GOOD }).await;
+    check("down", Traits { faults: &[(Fault::Fail("unreachable"), 1.0)], ..GOOD }).await;
+    check("slow", Traits { faults: &[(Fault::Slow(10.0), 1.0)], ..GOOD }).await;
+}

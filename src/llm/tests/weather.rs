@@ -1,0 +1,121 @@
+//! Weather that is not about us: refusals and failures by chance, which do not answer to how much is sent.
+//!
+//! Each is played in a steady state, of ten times what a refusal asks to wait and more, and compared with clear weather.
+
+use super::played::{Fault, Over, Traits};
+use super::*;
+
+/// Answers within 400 ms, of 16 at a time.
+const CLEAR: Traits = Traits { latency: 0.4, jitter: 0.2, places: 16, over: Over::Wait, ..Traits::PLAIN };
+const FIXED: Concurrency = Concurrency::Fixed(16);
+
+/// Answers a second, once it is steady.
+async fn steady(traits: Traits, concurrency: Concurrency, seed: u64) -> f64 {
+    let seconds = 10.0 * traits.retry_after.unwrap_or(0.0) + 60.0;
+    let servers = [Played::new(traits, seed)];
+    let client = Client::new(concurrency, Limits::default(), seed);
+    let places = if concurrency == Concurrency::Auto { 256 } else { 16 };
+    client.keep(&servers, places, 60.0).await;
+    let rate = client.keep(&servers, places, seconds).await;
+    assert_eq!(servers[0].refusals().1, 0, "{traits:?}, {seed}: sent before its time");
+    rate
+}
+
+async fn refusals_by_chance(concurrency: Concurrency) {
+    const SHARES: [(f64, &[(Fault, f64)]); 3] = [
+        (0.005, &[(Fault::Refuse, 0.005)]),
+        (0.02, &[(Fault::Refuse, 0.02)]),
+        (0.05, &[(Fault::Refuse, 0.05)]),
+    ];
+    let clear = median(async |seed| steady(CLEAR, concurrency, seed).await).await;
+    for (refused, faults) in SHARES {
+        for retry_after in [Some(0.0), Some(1.0), Some(20.0), None] {
+            for refusal in ["rate_limited", "status_503"] {
+                let traits = Traits { faults, retry_after, refusal, ..CLEAR };
+                let share = median(async |seed| steady(traits, concurrency, seed).await).await / clear;
+                assert!(
+                    share >= 0.9 * (1.0 - refused),
+                    "{refused} of all as {refusal}, {retry_after:?} s: {share}"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_by_chance_hold_nobody_else_back() {
+    refusals_by_chance(FIXED).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_by_chance_are_not_taken_for_too_many_at_a_time() {
+    refusals_by_chance(Concurrency::Auto).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn rare_failures_are_not_taken_for_too_many_at_a_time() {
+    const FAULTS: [&[(Fault, f64)]; 4] = [
+        &[(Fault::Fail("status_500"), 0.01)],
+        &[(Fault::Fail("reset"), 0.01)],
+        &[
+            (Fault::Fail("status_500"), 0.01),
+            (Fault::Fail("reset"), 0.01),
+            (Fault::FailLate("cut_body"), 0.01),
+        ],
+        &[(Fault::Fail("status_500"), 0.05)],
+    ];
+    for faults in FAULTS {
+        let best = median(async |seed| steady(Traits { faults, ..CLEAR }, FIXED, seed).await).await;
+        let found =
+            median(async |seed| steady(Traits { faults, ..CLEAR }, Concurrency::Auto, seed).await).await;
+        assert!(found >= 0.7 * best, "{faults:?}: {found} of {best}");
+    }
+}
+
+/// All at once: what a bad day of a provider looks like.
+const MIXTURE: &[(Fault, f64)] = &[
+    (Fault::Fail("status_500"), 0.04),
+    (Fault::Refuse, 0.02),
+    (Fault::Fail("reset"), 0.03),
+    (Fault::FailLate("cut_body"), 0.03),
+    (Fault::FailLate("not_json"), 0.02),
+    (Fault::FailLate("empty_choices"), 0.02),
+];
+
+#[tokio::test(start_paused = true)]
+async fn all_faults_together_delay_few_and_lose_none() {
+    for concurrency in [FIXED, Concurrency::Auto] {
+        let places = if concurrency == Concurrency::Auto { 256 } else { 16 };
+        let places = 4 * places;
+        let finish = async |traits: Traits, seed| {
+            let servers = [Played::new(traits, seed)];
+            let client = Client::new(concurrency, Limits::default(), seed);
+            let answers = client.finish(&servers, places, 1500).await;
+            assert_eq!(answers.len(), 1500, "{traits:?}, {seed}");
+            answers
+        };
+        let quick = Traits { latency: 0.05, places: 64, ..CLEAR };
+        let clear = median(async |seed| finish(quick, seed).await[1499]).await;
+        let bad = Traits { faults: MIXTURE, retry_after: Some(1.0), ..quick };
+        let most = median(async |seed| finish(bad, seed).await[1484]).await;
+        let last = median(async |seed| finish(bad, seed).await[1499]).await;
+        assert!(
+            most <= 4.0 * clear,
+            "{concurrency:?}: 99 % after {most} s, in clear weather all after {clear} s"
+        );
+        assert!(last <= 30.0, "{concurrency:?}: all after {last} s");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn weather_that_clears_up_is_forgotten() {
+    for seed in SEEDS {
+        let servers = [Played::new(Traits { faults: &[(Fault::Refuse, 0.3)], ..CLEAR }, seed)];
+        let client = Client::new(FIXED, Limits::default(), seed);
+        client.keep(&servers, 16, 120.0).await;
+        servers[0].set_faults(&[]);
+        client.keep(&servers, 16, 30.0).await;
+        let rate = client.keep(&servers, 16, 30.0).await;
+        assert!(rate >= 0.95 * 16.0 / 0.4, "{seed}: {rate}");
+    }
+}
