@@ -1,5 +1,5 @@
 //! How well the model client uses a server: `cargo bench --bench model_client`; of several replicas with a prefix cache
-//! alone: `cargo bench --bench model_client -- prefixes`.
+//! alone: `cargo bench --bench model_client -- prefixes`; of a whole run in bad weather: `-- weathers`.
 //!
 //! The servers are the test server in processes of their own (`servers`). Prints one line a figure; nothing
 //! is asserted. The bare loop is reqwest with the same number of requests at a time and nothing else.
@@ -12,6 +12,7 @@ mod prefixes;
 #[path = "../../tests/server/mod.rs"]
 mod server;
 mod servers;
+mod weathers;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -33,6 +34,7 @@ fn main() {
     match arguments.next().as_deref() {
         Some("serve") => servers::serve(&arguments.next().unwrap()),
         Some("prefixes") => measure(true),
+        Some("weathers") => weathers::measure(),
         _ => measure(false),
     }
 }

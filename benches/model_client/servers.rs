@@ -50,6 +50,11 @@ pub(crate) fn refusing() -> Server {
     }))
 }
 
+/// One that takes 50 ms for an answer, and has some rules for others.
+pub(crate) fn in_weather(rules: &Value) -> Server {
+    start(&json!({"rules": rules, "otherwise": {"delay": 0.05}}))
+}
+
 /// Is the server, until the process is ended.
 pub(crate) fn serve(options: &str) {
     server::run(serde_json::from_str(options).unwrap(), |url| println!("{url}"));

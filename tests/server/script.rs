@@ -3,9 +3,12 @@
 //! It is JSON; an unknown field is an error. The first rule that matches a question gives its reply; where
 //! none does, the question is answered.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt, SeedableRng};
 use serde::Deserialize;
 
 use super::certificates::Kind;
@@ -64,6 +67,8 @@ struct When {
     load: Option<usize>,
     /// Whether its connection carried another question before.
     reused: Option<bool>,
+    /// By chance, this share of the questions that the rest holds of: the same ones each time.
+    share: Option<f64>,
     /// What the question wants for its answer, by `response_format.type`; `none` if nothing.
     format: Option<String>,
 }
@@ -73,10 +78,16 @@ impl Script {
     pub(crate) fn into_answer(self) -> Answer {
         let start = Instant::now();
         let used: Vec<AtomicUsize> = self.rules.iter().map(|_| AtomicUsize::new(0)).collect();
+        let chance = Mutex::new(ChaCha8Rng::seed_from_u64(0));
         Box::new(move |question| {
             for (index, rule) in self.rules.iter().enumerate() {
                 let since = question.at.saturating_duration_since(start).as_secs_f64();
                 if !rule.when.holds(question, since) {
+                    continue;
+                }
+                if let Some(share) = rule.when.share
+                    && !chance.lock().unwrap().random_bool(share)
+                {
                     continue;
                 }
                 let before = used[index].fetch_add(1, Ordering::SeqCst);
