@@ -41,7 +41,7 @@ use words::{ACCOUNT, FILTERED, GENERATED, NO_ROOM, OVERLOADED, PASSES, QUOTA, RA
 pub(super) enum Verdict {
     /// No question can be answered; stop.
     Fatal,
-    /// The server has no room for anyone; wait, at no cost for the record.
+    /// The server has no room; wait, at no cost for the record.
     Pause,
     /// Bad luck; try again a few times.
     Retry,

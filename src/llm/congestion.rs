@@ -31,8 +31,11 @@ const STEP: f64 = 0.01;
 const FASTER: f64 = 2.0;
 /// Below this share of where losses answered, what is lost is usual.
 const BELOW: f64 = 0.95;
+const BEYOND: f64 = 1.1;
 /// Requests that the usual share of losses is remembered over.
 const REMEMBERED: f64 = 500.0;
+/// Few requests say little of it: as many are thought to have lost none.
+const DOUBT: f64 = 50.0;
 
 /// What was sent for a while, and what became of it.
 #[derive(Debug, Clone, Copy)]
@@ -127,9 +130,11 @@ impl Controller {
         self.ceiling.is_some() || self.trial.is_some()
     }
 
-    /// Whether a lower limit is no remedy, as far as is known: there is none, or it was lowered in vain.
+    /// Whether a lower limit is no remedy, as far as is known: there is none, or it is or was lowered in vain.
     pub(super) fn is_in_vain(&self) -> bool {
-        self.limit.is_some_and(|limit| limit <= self.least) || self.trial.is_some_and(|trial| trial.again)
+        self.limit.is_some_and(|limit| limit <= self.least)
+            || self.trial.is_some_and(|trial| trial.again)
+            || self.usual_losses() > 2.0 * IGNORED
     }
 
     /// Takes account of a round that is over.
@@ -150,7 +155,7 @@ impl Controller {
 
     /// Sets the limit to what was seen to be taken otherwise, unless it is lower already.
     pub(super) fn set(&mut self, limit: f64) {
-        let limit = (limit / (1.0 - self.usual.share())).clamp(self.least, self.most);
+        let limit = (limit / (1.0 - self.usual_losses())).clamp(self.least, self.most);
         if self.limit.is_none_or(|present| limit < present) {
             self.limit = Some(limit);
             self.settle(limit);
@@ -159,14 +164,14 @@ impl Controller {
 
     /// The share of losses that does not answer to the limit, as far as is known.
     pub(super) fn usual_losses(&self) -> f64 {
-        self.usual.share()
+        (self.usual.lost / self.usual.sent.max(DOUBT)).min(MOST)
     }
 
     /// Begins with a limit that is hardly known, unless there is a lower one, and doubles it.
     pub(super) fn begin(&mut self, limit: f64) {
         if self.limit.is_none_or(|present| limit < present) {
             self.limit = Some(limit.clamp(self.least, self.most));
-            self.growth = 1.0;
+            (self.growth, self.trial) = (1.0, None);
         }
     }
 
@@ -185,7 +190,7 @@ impl Controller {
 
     /// Whether more was lost than is usual, and than chance would have it.
     pub(super) fn is_too_much(&self, sent: f64, lost: f64) -> bool {
-        let expected = sent * (self.usual.share() + IGNORED);
+        let expected = sent * (self.usual_losses() + IGNORED);
         lost > expected + 2.0 * expected.sqrt() + 1.0
     }
 
@@ -212,7 +217,7 @@ impl Controller {
             self.usual.note(trial.seen);
             let near = (trial.taken * NEAR).clamp(self.least, self.most);
             self.limit = self.limit.map(|limit| limit.max(near));
-            self.settle(trial.taken);
+            self.settle(if trial.taken > 0.0 { trial.taken } else { near });
         } else if trial.again && trial.seen.share() <= MOST {
             self.usual.note(trial.seen);
             self.usual = self.usual.of(trial.seen.share());
@@ -226,6 +231,10 @@ impl Controller {
     fn clear(&mut self, round: Round) {
         if self.ceiling.is_none_or(|ceiling| round.level < ceiling * BELOW) {
             self.usual.note(Share { sent: round.sent, lost: round.lost });
+        }
+        // Where more is taken than when losses last answered, that is over.
+        if round.used && self.ceiling.is_some_and(|ceiling| round.level > ceiling * BEYOND) {
+            self.ceiling = None;
         }
         self.good = round.level;
         let Some(limit) = self.limit.filter(|_| round.used) else { return };
@@ -281,6 +290,7 @@ impl Share {
 
     /// As many requests with another share of losses.
     fn of(self, share: f64) -> Self {
-        Self { sent: self.sent, lost: self.sent * share }
+        let sent = self.sent.max(DOUBT);
+        Self { sent, lost: sent * share }
     }
 }

@@ -9,20 +9,34 @@ use std::time::Duration;
 use super::classify::{Failure, Verdict};
 use super::endpoints::{Outcome, Place};
 use super::quota::Turn;
+use super::retry::MAX_PAUSE;
+
+/// A server may ask for any time at all; long before this the run has stopped.
+const LONGEST_ASKED: Duration = Duration::from_hours(24);
 
 /// Tells the endpoint and the pool of a failure, and the failure whether it answers to load. Pauses that no server
 /// asked for grow from `base`.
 pub(super) fn note_failure(failure: &mut Failure, place: Place, turn: Turn, base: Duration) {
+    failure.retry_after = failure.retry_after.map(|asked| asked.min(LONGEST_ASKED));
     // After these the server may have done the work: what was reserved counts as used.
     let served = failure.took().is_some();
     if failure.verdict == Verdict::Pause && owner(failure, &place) == Owner::Pool {
-        place.end(Outcome::Throttled);
+        let counts_places = counts_places(failure);
+        place.end(Outcome::Throttled { counts_places });
         failure.answers_to_load = turn.refused(failure.retry_after, base, &failure.class);
         return;
     }
     let is_bad = failure.blames_endpoint() || (failure.suspects_endpoint() && place.has_others());
+    let asked = failure.retry_after;
+    if failure.verdict == Verdict::Pause && asked > Some(MAX_PAUSE) && place.has_others() {
+        // It is left alone for as long, and the request goes to another.
+        (failure.verdict, failure.retry_after) = (Verdict::Retry, None);
+        failure.answers_to_load = place.end(Outcome::Refused(asked));
+        turn.refund();
+        return;
+    }
     failure.answers_to_load = place.end(match failure.verdict {
-        Verdict::Pause => Outcome::Refused(failure.retry_after),
+        Verdict::Pause => Outcome::Refused(asked),
         Verdict::Retry if is_bad => Outcome::Bad,
         Verdict::Retry | Verdict::Fatal | Verdict::Record => Outcome::Good,
     });
@@ -46,9 +60,14 @@ enum Owner {
 /// the number of requests at a time is being found and no time is named, since such servers count requests
 /// under way.
 fn owner(failure: &Failure, place: &Place) -> Owner {
-    let counts_places = failure.retry_after.is_none() && place.can_shrink();
-    match !failure.names_quota && (place.others_answer() || counts_places) {
+    let is_of_places = counts_places(failure) && place.can_shrink();
+    match is_of_places || (!failure.names_quota && place.others_answer()) {
         true => Owner::Endpoint,
         false => Owner::Pool,
     }
+}
+
+/// Whether a refusal may be of how many came at a time.
+fn counts_places(failure: &Failure) -> bool {
+    failure.retry_after.is_none() && !failure.names_quota
 }

@@ -24,8 +24,9 @@ use super::images;
 use super::mock::{Played, Script};
 use super::quota::{self, Need, Outputs, Pool, Turn};
 use super::refusal;
-use super::retry::Retry;
+use super::retry::{MAX_PAUSE, Retry};
 use super::settings::Settings;
+use super::slot;
 use super::streaming;
 use super::wire::{self, CONNECT_TIMEOUT, Wire};
 use super::{Completion, Health, MOCK, Model, ModelError, ModelErrorKind, ModelRequest, Tending, Usage};
@@ -155,13 +156,18 @@ impl Remote {
                 asking.broken.fetch_add(1, Ordering::Relaxed);
                 return forms::mended(request, &failure).ok_or(failure);
             }
+            // It is not sent in another form sooner than it may be sent again at all.
+            let wait = failure.retry_after.map(|asked| asked.min(MAX_PAUSE));
+            let wait = async { tokio::time::sleep(wait.unwrap_or_default()).await };
             if self.asked.refuses_usage(request, &failure) && !std::mem::replace(&mut without_usage, true) {
+                slot::without(request.slot.as_deref(), wait).await;
                 continue;
             }
             let refusal = self.refusal(request, form, &failure);
             if let (Some(refusal), Some(next)) = (refusal, weaker(form)) {
                 form = next;
                 refused.get_or_insert((refusal, failure));
+                slot::without(request.slot.as_deref(), wait).await;
                 continue;
             }
             return Err(match refused {
@@ -272,7 +278,10 @@ impl Remote {
                         self.endpoints.note_queue(index, running, waiting);
                     }
                     None if silent < QUEUE_TRIES * self.endpoints.len() => silent += 1,
-                    None => *place = None,
+                    None => {
+                        *place = None;
+                        self.endpoints.forget_queue(index);
+                    }
                 }
             }
             tokio::time::sleep(QUEUE_EVERY).await;

@@ -18,7 +18,7 @@ use super::slot::{self, Slot};
 
 /// The longest wait that is accepted from a server, and the longest that endpoints may be out of reach;
 /// after it the run stops, to be resumed.
-const MAX_PAUSE: Duration = Duration::from_mins(15);
+pub(super) const MAX_PAUSE: Duration = Duration::from_mins(15);
 /// How long a server may refuse everything, saying each time to come back soon.
 const LONGEST_STORM: Duration = Duration::from_hours(1);
 /// Waits between attempts grow to this.
@@ -94,7 +94,7 @@ impl Retry {
             }
             let asked = failure.retry_after.unwrap_or_default();
             let (answered, failing) = self.note_failure();
-            if asked > MAX_PAUSE || failing > LONGEST_STORM {
+            if (asked > MAX_PAUSE && failure.verdict == Verdict::Pause) || failing > LONGEST_STORM {
                 let message = format!("{}; the server has no room for too long", failure.message);
                 return Err(Failure { verdict: Verdict::Fatal, message, ..failure });
             }
@@ -135,7 +135,7 @@ impl Retry {
                     }
                     let quick = answered == 0 && failure.hint.is_some();
                     let longest = if quick { LONGEST_FIRST_WAIT } else { LONGEST_WAIT };
-                    asked + self.back_off(failures, longest)
+                    asked.min(MAX_PAUSE) + self.back_off(failures, longest)
                 }
             };
             let waits = async {

@@ -41,8 +41,6 @@ const CHUNK: usize = 1 << 20;
 const LONGEST_TRANSFER: Duration = Duration::from_hours(1);
 /// Files on their way at a time.
 const TRANSFERS: usize = 8;
-/// A longer wait that a provider asks for ends the run, as for single requests; `retry` says so.
-const LONGEST_PAUSE: Duration = Duration::from_mins(15);
 
 /// How a model's batches are spoken of with its provider.
 pub(super) struct Api {
@@ -188,7 +186,7 @@ impl Api {
             let call = call();
             let pages = &pages;
             async move {
-                let result = call.await;
+                let mut result = call.await;
                 // A gateway's page passes; that of the wrong address does not.
                 if let Err(failure) = &result
                     && failure.class == "not_json"
@@ -198,17 +196,15 @@ impl Api {
                     let message = format!("{}; {hint}", failure.message);
                     return Err(Failure { verdict: Verdict::Fatal, message, ..failure.clone() });
                 }
-                // No quota pool waits for these calls.
-                if let Err(failure) = &result
+                if let Err(failure) = &mut result
                     && matches!(failure.verdict, Verdict::Pause | Verdict::Retry)
                 {
                     warn!(
                         model = self.name,
                         "a call of the batch API is to be made again: {}", failure.message
                     );
-                    let wait = failure.retry_after.unwrap_or(PAUSE);
-                    if failure.verdict == Verdict::Pause && wait <= LONGEST_PAUSE {
-                        tokio::time::sleep(wait).await;
+                    if failure.verdict == Verdict::Pause {
+                        failure.retry_after.get_or_insert(PAUSE);
                     }
                 }
                 result

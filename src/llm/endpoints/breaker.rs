@@ -40,11 +40,13 @@ impl Breaker {
         }
     }
 
-    /// A request goes.
-    pub(super) fn begin(&mut self) {
+    /// A request goes. Gives whether it is to see.
+    pub(super) fn begin(&mut self) -> bool {
         if let Self::Down { wait, .. } = self {
             *self = Self::Probing { wait: *wait };
+            return true;
         }
+        false
     }
 
     pub(super) fn good(&mut self) {

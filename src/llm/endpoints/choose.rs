@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 
 use crate::llm::chance::Chance;
 
-/// How much more than the mean an endpoint may have to do before requests with a key go to another: fifths of it. Less
+/// How much more than the mean an endpoint may have to do before requests with a key go to another. Less
 /// than 1 ¼ tears apart what begins alike whenever a few are slow, and more lets one wait while others idle.
 const MOST_LOAD: (u64, u64) = (5, 4);
 

@@ -75,8 +75,9 @@ pub(super) enum Outcome {
     Good,
     /// It has no room, and may have said when it will.
     Refused(Option<Duration>),
-    /// The account has no room, which says nothing of the endpoint.
-    Throttled,
+    /// The account has no room, or it is not known to be the endpoint that has none; then it may be of how many came
+    /// at a time.
+    Throttled { counts_places: bool },
     /// It failed.
     Bad,
 }
@@ -87,6 +88,8 @@ pub(super) struct Place {
     index: usize,
     /// The attempt's number at its endpoint and when it was sent, once it is.
     sent: Option<(u64, Instant)>,
+    /// It sees whether the endpoint is back.
+    is_probe: bool,
     ended: bool,
 }
 
@@ -175,10 +178,10 @@ impl Endpoints {
     pub(super) fn try_place(self: &Arc<Self>, wish: Wish) -> Option<Place> {
         let index = self.choose(wish, Instant::now())?;
         let mut health = self.list[index].health();
-        health.breaker.begin();
+        let is_probe = health.breaker.begin();
         health.held += 1;
         health.given += 1;
-        Some(Place { endpoints: Arc::clone(self), index, sent: None, ended: false })
+        Some(Place { endpoints: Arc::clone(self), index, sent: None, is_probe, ended: false })
     }
 
     fn choose(&self, wish: Wish, now: Instant) -> Option<usize> {
@@ -219,6 +222,11 @@ impl Endpoints {
     /// Where each endpoint tells of its queue.
     pub(super) fn queues(&self) -> Vec<Url> {
         self.list.iter().map(|endpoint| queue::address(&endpoint.address.base)).collect()
+    }
+
+    /// Notes that endpoint `index` tells of its queue no more.
+    pub(super) fn forget_queue(&self, index: usize) {
+        self.list[index].health().places.forget_queue();
     }
 
     /// Notes what endpoint `index` says of its queue.
@@ -301,29 +309,39 @@ impl Place {
                 }
                 health.breaker.good();
             }
-            Outcome::Throttled => {
+            Outcome::Throttled { counts_places } => {
                 health.failed += 1;
-                health.places.throttled();
-                health.breaker.unknown(now);
+                match counts_places && health.places.are_found() {
+                    true => health.places.lost(number, next, now),
+                    false => health.places.throttled(),
+                }
+                self.unknown(&mut health, now);
             }
             Outcome::Refused(asked) => {
                 health.failed += 1;
                 health.places.lost(number, next, now);
                 // One that is alone is not left alone.
                 match self.endpoints.list.len() {
-                    1 => health.breaker.unknown(now),
+                    1 => self.unknown(&mut health, now),
                     _ => self.note_failure(&mut health, asked, now),
                 }
             }
             Outcome::Bad => {
                 health.failed += 1;
-                if health.places.can_shrink() {
+                if health.places.are_found() {
                     health.places.lost(number, next, now);
                 }
                 self.note_failure(&mut health, None, now);
             }
         }
         health.places.losses_answer()
+    }
+
+    /// Says nothing of the endpoint: where this one was to see, another may.
+    fn unknown(&self, health: &mut Health, now: Instant) {
+        if self.is_probe {
+            health.breaker.unknown(now);
+        }
     }
 
     fn note_failure(&self, health: &mut Health, asked: Option<Duration>, now: Instant) {
@@ -348,7 +366,7 @@ impl Drop for Place {
             health.in_flight -= 1;
         }
         if !self.ended {
-            health.breaker.unknown(Instant::now());
+            self.unknown(&mut health, Instant::now());
         }
         drop(health);
         self.endpoints.changed.notify_one();

@@ -95,6 +95,11 @@ impl Places {
         self.controller.limit().map(|limit| limit as u32)
     }
 
+    /// Whether they are looked for.
+    pub(super) fn are_found(&self) -> bool {
+        self.declared.is_none()
+    }
+
     /// Whether fewer at a time may be a remedy.
     pub(super) fn can_shrink(&self) -> bool {
         self.declared.is_none() && !self.controller.is_in_vain()
@@ -142,6 +147,11 @@ impl Places {
     pub(super) fn throttled(&mut self) {
         self.controller.forget_gain();
         self.round.used = false;
+    }
+
+    /// Notes that the server tells of its queue no more.
+    pub(super) fn forget_queue(&mut self) {
+        self.steered = false;
     }
 
     /// Notes what the server says of its own queue.

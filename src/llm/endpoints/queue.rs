@@ -1,7 +1,7 @@
 //! What a server tells of its own queue in `/metrics`: how many requests run in it, how many wait.
 //!
 //! vLLM and servers like it never refuse; without this they would be sent far more than they can work on.
-//! `openai` fetches the text while it works, `limit` acts on the figures.
+//! `remote` fetches the text while a run lasts, `places` acts on the figures.
 
 use reqwest::Url;
 

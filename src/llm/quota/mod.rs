@@ -39,9 +39,6 @@ use rate::Rate;
 /// For how long headers that say "nothing left" hold without newer ones.
 const LONGEST_SCARCITY: Duration = Duration::from_mins(1);
 
-/// A server may ask for any time at all; long before this the run has stopped.
-const LONGEST_ASKED: Duration = Duration::from_hours(24);
-
 /// What one provider meters: an account, or a group of models in it.
 #[derive(Debug)]
 pub struct Pool {
@@ -98,8 +95,9 @@ struct Totals {
 pub(super) struct Turn {
     pool: Arc<Pool>,
     need: Need,
-    /// The request's number in the pool.
+    /// The request's number in the pool, and whether the pool was told if it was taken.
     number: u64,
+    is_told: bool,
     /// What had been reserved by then, this turn counted in.
     then: Totals,
 }
@@ -171,7 +169,9 @@ impl Pool {
         loop {
             let changed = self.changed.notified();
             let wait = match self.state().admit(need, Instant::now()) {
-                Ok((number, then)) => return Turn { pool: Arc::clone(self), need, number, then },
+                Ok((number, then)) => {
+                    return Turn { pool: Arc::clone(self), need, number, is_told: false, then };
+                }
                 Err(wait) => wait,
             };
             match wait {
@@ -321,7 +321,8 @@ impl Meters {
 
 impl Turn {
     /// The request was answered: what it took takes the place of what was reserved.
-    pub(super) fn settle(self, used: Need) {
+    pub(super) fn settle(mut self, used: Need) {
+        self.is_told = true;
         let mut state = self.pool.state();
         if state.rate.answered(self.number, Instant::now()) {
             self.pool.changed.notify_one();
@@ -341,10 +342,10 @@ impl Turn {
 
     /// The provider refused the request for want of room, and asked to wait, or not: then requests wait for a time
     /// that grows from `base`, if all are refused. Gives whether refusals answer to what is sent.
-    pub(super) fn refused(self, asked: Option<Duration>, base: Duration, class: &str) -> bool {
+    pub(super) fn refused(mut self, asked: Option<Duration>, base: Duration, class: &str) -> bool {
+        self.is_told = true;
         let mut state = self.pool.state();
         let State { rate, chance, meters, .. } = &mut *state;
-        let asked = asked.map(|asked| asked.min(LONGEST_ASKED));
         let is_new = rate.refused(self.number, asked, base, chance, Instant::now());
         meters.refund(self.need);
         if let Some(asked) = asked.filter(|_| is_new) {
@@ -365,6 +366,9 @@ impl Drop for Turn {
     fn drop(&mut self) {
         let mut state = self.pool.state();
         state.in_flight -= 1;
+        if !self.is_told {
+            state.rate.unknown(self.number, Instant::now());
+        }
         // Only a head that waits for room, for tokens or in a block gains by it.
         let matters = state.limits.in_flight.is_some() || state.meters.any() || state.rate.is_held();
         drop(state);

@@ -26,6 +26,7 @@ const LONG: Duration = Duration::from_secs(5);
 /// chance, or more where that is known: five, or more.
 const BY_CHANCE: f64 = 4e-7;
 const SHARE: f64 = 0.05;
+const MOST_IN_A_ROW: usize = 32;
 /// Requests in so many parts of what a provider asks to wait are let through to see, each after twice the time.
 const PARTS: u32 = 8;
 /// Where it asks nothing, the time between them grows by this, up to that.
@@ -33,6 +34,8 @@ const LATER: f64 = 1.5;
 const LONGEST: Duration = Duration::from_mins(1);
 /// What was taken is looked at over so long, twice that at most.
 const LOOK_BACK: Duration = Duration::from_secs(60);
+/// The shortest time between requests that look.
+const SHORTEST: Duration = Duration::from_millis(10);
 /// Nobody wants to send anything where nothing is sent for so long.
 const IDLE: Duration = Duration::from_secs(1);
 /// The lowest rate, and the one to begin with where nothing was ever taken.
@@ -141,6 +144,9 @@ impl Rate {
     pub(super) fn sent(&mut self, now: Instant) -> u64 {
         self.end_round(now);
         self.pass_over_rest(now);
+        if self.open.sent == 0 {
+            self.open.begin = now;
+        }
         let number = self.number;
         self.number += 1;
         self.open.sent += 1;
@@ -172,8 +178,8 @@ impl Rate {
         self.block.is_none()
     }
 
-    /// Notes that a request was refused, with the time the provider asked for. Gives until when the pool is blocked by
-    /// it, where it was not before.
+    /// Notes that a request was refused, with the time the provider asked for. Gives whether the pool is blocked by
+    /// it that was not before.
     pub(super) fn refused(
         &mut self,
         number: u64,
@@ -207,12 +213,13 @@ impl Rate {
             return false;
         }
         let share = self.controller.usual_losses().max(SHARE);
-        let many = (BY_CHANCE.ln() / share.ln()).ceil() as usize;
+        let many = ((BY_CHANCE.ln() / share.ln()).ceil() as usize).min(MOST_IN_A_ROW);
         let Some(first) = self.recent.in_a_row(many, now) else { return false };
         let wait = match asked {
             Some(asked) => asked / PARTS,
             None => chance.part_of(base) + base / 2,
         };
+        let wait = wait.max(SHORTEST);
         let taken = self.taken;
         self.block = Some(Block {
             first,
@@ -225,6 +232,16 @@ impl Rate {
             looking: None,
         });
         true
+    }
+
+    /// Notes that a request ended in a way that says nothing of room.
+    pub(super) fn unknown(&mut self, number: u64, now: Instant) {
+        if let Some(block) = &mut self.block
+            && block.looking.is_some_and(|(looking, _)| looking == number)
+        {
+            block.looking = None;
+            block.look = now + block.wait;
+        }
     }
 
     /// Whether an answer may let the next request go.
