@@ -158,7 +158,11 @@ impl Remote {
             }
             // It is not sent in another form sooner than it may be sent again at all.
             let wait = failure.retry_after.map(|asked| asked.min(MAX_PAUSE));
-            let wait = async { tokio::time::sleep(wait.unwrap_or_default()).await };
+            let wait = async {
+                if let Some(wait) = wait {
+                    tokio::time::sleep(wait).await;
+                }
+            };
             if self.asked.refuses_usage(request, &failure) && !std::mem::replace(&mut without_usage, true) {
                 slot::without(request.slot.as_deref(), wait).await;
                 continue;
