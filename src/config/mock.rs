@@ -36,7 +36,8 @@ pub struct MockLimit {
     /// Requests that are taken at once when none came for a while; what a second brings by default, at least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub burst: Option<f64>,
-    /// Seconds that a refusal asks to be left alone for, as `Retry-After` does; by default it names no time.
+    /// Seconds that a refusal asks to be left alone for, as `Retry-After` does; by default it names no time. More
+    /// than 900 stops the run, as a server's does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<f64>,
 }
@@ -63,7 +64,8 @@ pub struct MockRule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<f64>,
     /// The replica that is asked, by its number in `base_urls` from 1. Such a rule is looked at before all others; it
-    /// has an `error`, or a `delay` alone, which comes before that of the rule that answers.
+    /// has an `error`, or a `delay` alone, which comes before that of the rule that answers. Errors cost attempts as a
+    /// server's do: with few replicas, or a small `max_attempts`, they reject records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<u32>,
     /// The answer: a text, which is a template, or a map or list, which becomes JSON and whose texts are

@@ -12,6 +12,9 @@ use super::batch::{BatchConfig, Mode};
 use super::concurrency::Concurrency;
 use super::mock::MockConfig;
 
+/// What Anthropic charges for a token that it is told to keep for five minutes, against one that is read.
+const KEPT_FIVE_MINUTES: f64 = 1.25;
+
 /// A model: how it is spoken to, and what it is asked with.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -89,6 +92,15 @@ pub struct ModelConfig {
     pub mock: Option<MockConfig>,
 }
 
+impl ModelConfig {
+    /// What tokens cost, with what Anthropic charges for keeping what it is told to where the file does not say.
+    #[must_use]
+    pub fn prices_paid(&self) -> Prices {
+        let told = self.prompt_cache.then_some(self.prices.input * KEPT_FIVE_MINUTES);
+        Prices { cache_write: self.prices.cache_write.or(told), ..self.prices }
+    }
+}
+
 fn concurrency() -> Concurrency {
     Concurrency::Fixed(16)
 }
@@ -140,7 +152,7 @@ pub struct Prices {
     #[serde(default)]
     pub cached_input: Option<f64>,
     /// A million tokens read that the server says it put into its cache, as Anthropic's does; by default the price of
-    /// `input`.
+    /// `input`, and with `prompt_cache` 1.25 times that.
     #[serde(default)]
     pub cache_write: Option<f64>,
 }

@@ -212,7 +212,7 @@ impl<'a> Builder<'a> {
             heuristic: Arc::clone(&self.providers.heuristic),
             long_readings: Semaphore::new(long_readings()),
             model_name: name.as_str().into(),
-            prices: config.prices,
+            prices: config.prices_paid(),
             always: always(config),
             served_name: config.model.as_str().into(),
             ask,

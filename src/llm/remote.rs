@@ -234,7 +234,7 @@ impl Remote {
                     let (Asking { request, record, played, .. }, endpoint) = (asking, place.number());
                     self.asked.dialect.read(&script.reply(request, record, played, before, endpoint).await?)
                 }
-                None => self.post(place.address(), body, &turn).await,
+                None => self.post(place.address(), body, asking.request, &turn).await,
             }
         };
         let result = self.wire.in_time(&place.address().shown, posted).await;
@@ -299,11 +299,17 @@ impl Remote {
         read_queue(&String::from_utf8_lossy(&text))
     }
 
-    async fn post(&self, endpoint: &Address, body: Vec<u8>, turn: &Turn) -> Result<Completion, Failure> {
-        let request = self.wire.post_json(endpoint.url.clone(), body);
+    async fn post(
+        &self,
+        endpoint: &Address,
+        body: Vec<u8>,
+        request: &ModelRequest,
+        turn: &Turn,
+    ) -> Result<Completion, Failure> {
+        let posted = self.wire.post_json(endpoint.url.clone(), body);
         let sent = Instant::now();
         let mut response =
-            request.send().await.map_err(|error| classify::transport(&error, &endpoint.shown))?;
+            posted.send().await.map_err(|error| classify::transport(&error, &endpoint.shown))?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         let left = quota::read_headers(&headers);
         turn.observe(left);
@@ -313,7 +319,8 @@ impl Remote {
             return Err(failure);
         }
         if self.asked.streaming.is_on() {
-            return streaming::answer(response, self.asked.dialect, &endpoint.shown, sent).await;
+            let (dialect, choices) = (self.asked.dialect, self.asked.choices(request));
+            return streaming::answer(response, dialect, choices, &endpoint.shown, sent).await;
         }
         self.asked.dialect.read(&wire::body(response, &endpoint.shown).await?)
     }

@@ -79,10 +79,12 @@ pub(super) fn is_own_setting(name: &str) -> bool {
     name == OPTIONS
 }
 
-/// Reads an answer from a response with a success status, to a request that was sent at `sent` and asked for events.
+/// Reads an answer from a response with a success status, to a request that was sent at `sent` and asked for events,
+/// of so many `choices`.
 pub(super) async fn answer(
     mut response: Response,
     dialect: Dialect,
+    choices: u64,
     shown: &str,
     sent: Instant,
 ) -> Result<Completion, Failure> {
@@ -90,7 +92,7 @@ pub(super) async fn answer(
     if !has_events {
         return dialect.read(&wire::rest_of_body(opening, response, shown).await?);
     }
-    let mut reading = Reading::new(dialect, shown, sent);
+    let mut reading = Reading::new(dialect, choices, shown, sent);
     let read = reading.read(&mut response, &opening).await;
     let Reading { streamed, first_token, .. } = reading;
     let wrote = streamed.wrote();
@@ -124,7 +126,7 @@ pub fn read_stream<'a>(
         StreamOf::Anthropic => Dialect::Anthropic,
     };
     let read = || {
-        let mut reading = Reading::new(dialect, "the server", Instant::now());
+        let mut reading = Reading::new(dialect, 1, "the server", Instant::now());
         let mut pieces = pieces.into_iter();
         loop {
             match pieces.next() {
@@ -161,7 +163,8 @@ async fn opening(response: &mut Response, shown: &str) -> Result<(Vec<u8>, bool)
 }
 
 /// The failure of an answer that had begun: the server was at work, nobody knows for how much, and is no gateway with
-/// nothing behind it, whatever status it names.
+/// nothing behind it, whatever status it names. A refusal, which costs no attempt, it is not any more: what was written
+/// is paid for, and has to end somewhere.
 fn broke_off(failure: Failure) -> Failure {
     let usage = failure.usage.or_else(|| Some(Box::default()));
     let class = match &*failure.class {
@@ -170,7 +173,11 @@ fn broke_off(failure: Failure) -> Failure {
         }
         _ => failure.class,
     };
-    Failure { usage, class, ..failure }
+    let verdict = match failure.verdict {
+        Verdict::Pause => Verdict::Retry,
+        other => other,
+    };
+    Failure { usage, class, verdict, ..failure }
 }
 
 /// A stream that is being read.
@@ -183,8 +190,8 @@ struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    fn new(dialect: Dialect, shown: &'a str, sent: Instant) -> Self {
-        let (decoder, streamed) = (Decoder::new(LARGEST_BODY), Streamed::new(dialect));
+    fn new(dialect: Dialect, choices: u64, shown: &'a str, sent: Instant) -> Self {
+        let (decoder, streamed) = (Decoder::new(LARGEST_BODY), Streamed::new(dialect, choices));
         Self { shown, sent, decoder, streamed, first_token: None }
     }
 

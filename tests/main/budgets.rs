@@ -131,6 +131,25 @@ fn what_is_put_into_a_cache_stays_within_the_budget() {
 }
 
 #[test]
+fn what_anthropic_is_told_to_keep_costs_a_quarter_more() {
+    let server = ModelServer::start(|_| {
+        let usage = json!({"input_tokens": 1, "cache_creation_input_tokens": 199, "output_tokens": 20});
+        let content = json!([{"type": "text", "text": json!({"answer": "It flows."}).to_string()}]);
+        Reply::json(200, &json!({"content": content, "stop_reason": "end_turn", "usage": usage}))
+    });
+    for (prompt_cache, write) in [("true", 1250.0), ("false", 1000.0)] {
+        let dir = rows_folder(4, 2, &server.url);
+        let prompt_cache = format!("models.teacher.prompt_cache={prompt_cache}");
+        let anthropic = ["--set", "models.teacher.provider=anthropic", "--set", &prompt_cache];
+        let prices = ["--set", "models.teacher.prices={input: 1000, output: 2000}"];
+        synthmill(dir.path(), &[RUN, &anthropic, &prices].concat(), 0);
+        let spent = status(dir.path())["spent"]["cost"].as_f64().unwrap();
+        let expected = 4.0 * (1000.0 + 199.0 * write + 20.0 * 2000.0) / 1e6;
+        assert!((spent - expected).abs() < 1e-9, "{prompt_cache}: {spent}, not {expected}");
+    }
+}
+
+#[test]
 fn what_was_out_when_a_start_was_killed_is_spent() {
     let server = ModelServer::start(|question| {
         let quick = question.prompt.len() < "Tell me of topic 10.".len();

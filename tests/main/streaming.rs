@@ -143,6 +143,26 @@ fn pieces<T: AsRef<str>>(texts: &[T]) -> Reply {
 }
 
 #[tokio::test]
+async fn a_refusal_in_the_middle_costs_an_attempt() {
+    let refused = "data: {\"error\": {\"message\": \"slow down\", \"code\": 429}}\n\n";
+    let server = ModelServer::start(move |_| pieces(&[chunk("Rh", Value::Null), refused.to_owned()]));
+    let failed = ask(&server.url, json!({"stream": true, "max_attempts": 2}), "x").await.unwrap_err();
+    assert_eq!((failed.kind, &*failed.class, failed.attempts), (ModelErrorKind::Record, "rate_limited", 2));
+    assert_eq!(server.questions().len(), 2);
+}
+
+#[tokio::test]
+async fn a_stream_that_lacks_choices_is_asked_for_again() {
+    for options in [json!({"params": {"n": 2}}), json!({"extra_body": {"n": 2}})] {
+        let server = ModelServer::start(|_| pieces(&[chunk("Rhine", json!("stop"))]));
+        let mut options = options;
+        options["stream"] = json!(true);
+        let failed = ask(&server.url, options, "x").await.unwrap_err();
+        assert_eq!(failed.class, "cut_body");
+    }
+}
+
+#[tokio::test]
 async fn a_stream_is_asked_for_with_its_usage_where_the_server_takes_that() {
     let streaming = |options: Value| {
         let mut all = json!({"stream": true});

@@ -18,10 +18,37 @@ use crate::llm::{Completion, Message, ModelRequest, More};
 /// Tokens of an answer where the pipeline does not say: the API wants a number.
 const MAX_TOKENS: u64 = 4096;
 
+/// Blocks of a request that may be marked, by the API's limit.
+const MOST_MARKS: usize = 4;
+
+/// How many marks a request has room for beside those that the user set: in messages, tools and what else is sent.
+pub(super) fn marks_left(request: &ModelRequest, settings: [&Map<String, Value>; 2]) -> usize {
+    let messages = request.messages.iter();
+    let in_messages =
+        messages.map(|message| message.parts.as_ref().map_or(0, marks) + marks_in(&message.more));
+    let own = in_messages.chain(settings.map(marks_in)).sum();
+    MOST_MARKS.saturating_sub(own)
+}
+
+fn marks(value: &Value) -> usize {
+    match value {
+        Value::Array(list) => list.iter().map(marks).sum(),
+        Value::Object(fields) => marks_in(fields),
+        _ => 0,
+    }
+}
+
+fn marks_in(fields: &Map<String, Value>) -> usize {
+    let own = fields.get("cache_control").is_some_and(|mark| !mark.is_null());
+    usize::from(own) + fields.values().map(marks).sum::<usize>()
+}
+
+/// The body of a request, of which at most so many blocks are marked: the system's, and then the first that say what
+/// other questions begin with too.
 pub(super) fn body(
     request: &ModelRequest,
     params: Map<String, Value>,
-    prompt_cache: bool,
+    mut marks: usize,
     images: &mut Images,
 ) -> Result<Map<String, Value>, Failure> {
     let (system, messages): (Vec<&Message>, Vec<&Message>) =
@@ -31,11 +58,12 @@ pub(super) fn body(
     if !system.is_empty() {
         let text = system.join("\n\n");
         // The API refuses a mark on an empty text.
-        let marked = prompt_cache && !text.trim().is_empty();
+        let marked = marks > 0 && !text.trim().is_empty();
+        marks -= usize::from(marked);
         let system = if marked { json!([conversation::kept(&text)]) } else { json!(text) };
         body.insert("system".to_owned(), system);
     }
-    let messages = conversation::worded(&messages, prompt_cache, images)?;
+    let messages = conversation::worded(&messages, marks, images)?;
     body.insert("messages".to_owned(), Value::Array(messages));
     body.insert("max_tokens".to_owned(), json!(MAX_TOKENS));
     for (name, value) in params {
@@ -97,7 +125,7 @@ mod tests {
         let request = ModelRequest { messages, ..ModelRequest::default() };
         let check = |params: Value, field: &str, expected: Value| {
             let params = params.as_object().cloned().unwrap();
-            let body = body(&request, params, false, &mut Images::default()).ok().unwrap();
+            let body = body(&request, params, 0, &mut Images::default()).ok().unwrap();
             assert_eq!((&body["system"], &body[field]), (&json!("Be brief."), &expected));
             assert_eq!(body["messages"].as_array().map(Vec::len), Some(2));
         };
@@ -110,7 +138,7 @@ mod tests {
     #[test]
     fn images_are_blocks_before_the_text() {
         let (request, images) = crate::llm::images::testing::request();
-        let body = body(&request, Map::new(), false, &mut images.clone()).ok().unwrap();
+        let body = body(&request, Map::new(), 0, &mut images.clone()).ok().unwrap();
         let block = |kind: &str, data: &str| json!({"type": "image", "source": {"type": "base64", "media_type": kind, "data": data}});
         let expected = json!([
             {"role": "user", "content": [
@@ -125,11 +153,11 @@ mod tests {
 
     #[test]
     fn what_is_shared_is_marked_where_that_is_wanted() {
-        let check = |turns: Value, prompt_cache: bool, system: Value, messages: Value| {
+        let check = |turns: Value, marks: usize, system: Value, messages: Value| {
             let messages_read =
                 turns.as_array().unwrap().iter().map(|turn| Message::read(turn).unwrap()).collect();
             let request = ModelRequest { messages: messages_read, ..ModelRequest::default() };
-            let body = body(&request, Map::new(), prompt_cache, &mut Images::default()).ok().unwrap();
+            let body = body(&request, Map::new(), marks, &mut Images::default()).ok().unwrap();
             assert_eq!((body.get("system"), &body["messages"]), (Some(&system), &messages), "{turns}");
         };
         let kept = |text: &str| json!({"type": "text", "text": text, "cache_control": {"type": "ephemeral"}});
@@ -150,13 +178,45 @@ mod tests {
             ])
         };
         let (plain, whole) = (json!("Be brief."), json!("Öl: ...\n\nWhy?"));
-        check(turns(7), false, plain, answered(whole.clone()));
+        check(turns(7), 0, plain, answered(whole.clone()));
         let system = json!([kept("Be brief.")]);
-        check(turns(0), true, system.clone(), answered(whole));
-        check(turns(7), true, system.clone(), answered(json!([kept("Öl: ..."), text("\n\nWhy?")])));
-        check(turns(99), true, system, answered(json!([kept("Öl: ...\n\nWhy?")])));
+        check(turns(0), 4, system.clone(), answered(whole));
+        check(turns(7), 4, system.clone(), answered(json!([kept("Öl: ..."), text("\n\nWhy?")])));
+        let blank = json!([{"role": "user", "content": "Why?\n ", "shared_chars": 4}]);
+        let asked = json!([{"role": "system", "content": "Be brief."}, blank[0]]);
+        check(asked, 4, system.clone(), json!([{"role": "user", "content": [kept("Why?")]}]));
+        check(turns(99), 4, system, answered(json!([kept("Öl: ...\n\nWhy?")])));
         let blank = json!([{"role": "system", "content": " "}, {"role": "user", "content": "  Why?", "shared_chars": 2}]);
-        check(blank, true, json!(" "), json!([{"role": "user", "content": "  Why?"}]));
+        check(blank, 4, json!(" "), json!([{"role": "user", "content": "  Why?"}]));
+    }
+
+    #[test]
+    fn no_more_is_marked_than_the_api_takes() {
+        let shared = |text: &str| json!({"role": "user", "content": text, "shared_chars": 1});
+        let check = |system: bool, own: Value, params: Value, expected: &[usize]| {
+            let mut turns = vec![json!({"role": "system", "content": "Be brief."})];
+            turns.truncate(usize::from(system));
+            turns.push(json!({"role": "user", "content": own}));
+            turns.extend(["a", "b", "c", "d", "e"].map(shared));
+            let messages = turns.iter().map(|turn| Message::read(turn).unwrap()).collect();
+            let request = ModelRequest { messages, ..ModelRequest::default() };
+            let params = params.as_object().cloned().unwrap();
+            let left = marks_left(&request, [&params, &Map::new()]);
+            let body = Value::Object(body(&request, params, left, &mut Images::default()).ok().unwrap());
+            let messages = body["messages"].as_array().unwrap();
+            let marked =
+                std::iter::once(body.get("system").map_or(0, marks)).chain(messages.iter().map(marks));
+            assert_eq!(marked.collect::<Vec<_>>(), expected);
+            assert!(marks(&body) <= MOST_MARKS);
+        };
+        let mark = json!({"type": "ephemeral"});
+        let part = json!([{"type": "text", "text": "Own.", "cache_control": mark}]);
+        let tools = json!({"tools": [{"name": "f", "input_schema": {}, "cache_control": mark}]});
+        check(true, json!("Own."), json!({}), &[1, 0, 1, 1, 1, 0, 0]);
+        check(false, json!("Own."), json!({}), &[0, 0, 1, 1, 1, 1, 0]);
+        check(true, part.clone(), json!({}), &[1, 1, 1, 1, 0, 0, 0]);
+        check(true, part.clone(), tools, &[1, 1, 1, 0, 0, 0, 0]);
+        check(true, json!([part[0], part[0], part[0], part[0]]), json!({}), &[0, 4, 0, 0, 0, 0, 0]);
     }
 
     #[test]
@@ -165,7 +225,7 @@ mod tests {
         for message in request.messages.iter_mut().filter(|message| message.role == "user") {
             message.shared = message.content.len().min(4);
         }
-        let body = body(&request, Map::new(), true, &mut images.clone()).ok().unwrap();
+        let body = body(&request, Map::new(), 4, &mut images.clone()).ok().unwrap();
         let kinds: Vec<&Value> = body["messages"][0]["content"].as_array().unwrap().iter().collect();
         assert_eq!(
             kinds.iter().map(|block| &block["type"]).collect::<Vec<_>>(),

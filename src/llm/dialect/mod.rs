@@ -83,7 +83,14 @@ impl Asked {
         let mut body = match self.dialect {
             Dialect::Chat => openai::chat(request, params, form, &mut images),
             Dialect::Completions => openai::completions(request, params, form),
-            Dialect::Anthropic => anthropic::body(request, params, self.prompt_cache, &mut images)?,
+            Dialect::Anthropic => {
+                let marks = if self.prompt_cache {
+                    anthropic::marks_left(request, [&params, &self.extra_body])
+                } else {
+                    0
+                };
+                anthropic::body(request, params, marks, &mut images)?
+            }
         };
         body.insert("model".to_owned(), Value::String(self.model.clone()));
         body.extend(self.extra_body.iter().map(|(name, value)| (name.clone(), value.clone())));
@@ -146,6 +153,12 @@ impl Asked {
     /// Whether a failure is a server's refusal to be asked for tokens in a stream; it is not asked from then on.
     pub(super) fn refuses_usage(&self, request: &ModelRequest, failure: &Failure) -> bool {
         self.streaming.is_on() && self.streaming.refuses_usage(&self.names(request), failure)
+    }
+
+    /// How many answers a request asks for.
+    pub(super) fn choices(&self, request: &ModelRequest) -> u64 {
+        let asked = self.extra_body.get("n").or_else(|| self.param(request, "n"));
+        asked.and_then(Value::as_u64).unwrap_or(1)
     }
 
     /// The value of a parameter in the request that this will become.

@@ -24,6 +24,8 @@ const DONE: &[u8] = b"[DONE]";
 #[derive(Debug)]
 pub(in crate::llm) struct Streamed {
     pieces: Pieces,
+    /// How many choices were asked for.
+    choices: u64,
     /// Bytes of what is kept, as JSON has them.
     size: usize,
     /// Whether anything has come that the model wrote.
@@ -52,12 +54,13 @@ struct Brought {
 }
 
 impl Streamed {
-    pub(in crate::llm) fn new(dialect: Dialect) -> Self {
+    /// `choices` says how many were asked for (`n`).
+    pub(in crate::llm) fn new(dialect: Dialect, choices: u64) -> Self {
         let pieces = match dialect {
             Dialect::Chat | Dialect::Completions => Pieces::Chunks(Chunks::default()),
             Dialect::Anthropic => Pieces::Blocks(Blocks::default()),
         };
-        Self { pieces, size: 0, wrote: false, ended: false, error: None }
+        Self { pieces, choices, size: 0, wrote: false, ended: false, error: None }
     }
 
     /// Takes an event; true if it is the last one.
@@ -112,7 +115,7 @@ impl Streamed {
             return Ok(error);
         }
         let body = match self.pieces {
-            Pieces::Chunks(chunks) => chunks.into_body(self.ended),
+            Pieces::Chunks(chunks) => chunks.into_body(self.ended, self.choices),
             Pieces::Blocks(blocks) => blocks.into_body(self.ended),
         };
         body.map_err(|why| {

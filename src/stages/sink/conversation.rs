@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::llm::SHARED_CHARS;
 use crate::stage::StageError;
 
 /// A message, with all that it holds.
@@ -15,7 +16,7 @@ pub(super) fn turn(role: &str, content: &str) -> Turn {
     Map::from_iter([("role".to_owned(), Value::from(role)), ("content".to_owned(), Value::from(content))])
 }
 
-/// The turns of a list of messages.
+/// The turns of a list of messages, less what says how they are sent and not what is said.
 pub(super) fn turns(messages: &Value) -> Result<Vec<Turn>, StageError> {
     let wrong = || StageError::new("fields", "field `messages` is not a list of roles and contents");
     let list = messages.as_array().ok_or_else(wrong)?;
@@ -31,7 +32,10 @@ pub(super) fn turns(messages: &Value) -> Result<Vec<Turn>, StageError> {
         {
             return Err(wrong());
         }
-        turns.push(turn.clone());
+        let mut turn = turn.clone();
+        // Said to the model's client alone.
+        turn.shift_remove(SHARED_CHARS);
+        turns.push(turn);
     }
     Ok(turns)
 }

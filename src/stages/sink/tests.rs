@@ -97,6 +97,28 @@ fn messages_go_through_whole() {
 }
 
 #[test]
+fn what_is_told_to_servers_alone_is_not_written() {
+    let shared = json!([
+        {"role": "user", "content": "Text\n\nWhy?", "shared_chars": 4},
+        {"role": "assistant", "content": "So."},
+    ]);
+    for (format, expected) in [
+        (
+            "messages",
+            r#"{"messages":[{"role":"user","content":"Text\n\nWhy?"},{"role":"assistant","content":"So."}]}"#,
+        ),
+        (
+            "sharegpt",
+            r#"{"conversations":[{"from":"human","value":"Text\n\nWhy?"},{"from":"gpt","value":"So."}]}"#,
+        ),
+        ("alpaca", r#"{"instruction":"Text\n\nWhy?","input":"","output":"So."}"#),
+        ("prompt_completion", r#"{"prompt":"Text\n\nWhy?","completion":"So."}"#),
+    ] {
+        check(json!({"format": format}), json!({"messages": shared}), expected);
+    }
+}
+
+#[test]
 fn sharegpt_has_turns_for_calls_and_results() {
     check(
         json!({"format": "sharegpt", "system": "Be kind."}),

@@ -9,10 +9,11 @@ use crate::llm::Message;
 use crate::llm::classify::{Failure, Verdict};
 use crate::llm::images::{Images, without_start};
 
-/// The messages, system text left out. With `prompt_cache`, what other questions begin with too is marked.
+/// The messages, system text left out. What other questions begin with too is marked in the first of them, in as many
+/// as `marks` says.
 pub(super) fn worded(
     messages: &[&Message],
-    prompt_cache: bool,
+    mut marks: usize,
     images: &mut Images,
 ) -> Result<Vec<Value>, Failure> {
     let mut worded: Vec<Value> = Vec::with_capacity(messages.len());
@@ -28,7 +29,7 @@ pub(super) fn worded(
         }
         worded.push(match result {
             true => json!({"role": "user", "content": [result_block(message)?]}),
-            false => one(message, prompt_cache, images)?,
+            false => one(message, &mut marks, images)?,
         });
         after_result = result;
     }
@@ -37,10 +38,10 @@ pub(super) fn worded(
 
 /// A message that is no result of a tool. Images stand before the text, where the provider says they are seen
 /// best; an empty text is refused beside other blocks.
-fn one(message: &Message, prompt_cache: bool, images: &mut Images) -> Result<Value, Failure> {
+fn one(message: &Message, marks: &mut usize, images: &mut Images) -> Result<Value, Failure> {
     let calls = message.more.get("tool_calls").and_then(Value::as_array);
-    let shared =
-        message.content.get(..message.shared).filter(|shared| prompt_cache && !shared.trim().is_empty());
+    let can_mark = *marks > 0 && message.parts.is_none();
+    let shared = message.content.get(..message.shared).filter(|shared| can_mark && !shared.trim().is_empty());
     if message.images.is_empty() && message.parts.is_none() && calls.is_none() && shared.is_none() {
         return Ok(json!({"role": message.role, "content": message.content}));
     }
@@ -60,8 +61,10 @@ fn one(message: &Message, prompt_cache: bool, images: &mut Images) -> Result<Val
         }
         _ => {
             let own = &message.content[shared.map_or(0, str::len)..];
+            *marks -= usize::from(shared.is_some());
             blocks.extend(shared.map(kept));
-            if !own.is_empty() {
+            // The API refuses a blank text as it does an empty one.
+            if !own.trim().is_empty() {
                 blocks.push(json!({"type": "text", "text": own}));
             }
         }
@@ -151,7 +154,7 @@ mod tests {
         let read: Vec<Message> =
             messages.as_array().unwrap().iter().map(|message| Message::read(message).unwrap()).collect();
         let messages: Vec<&Message> = read.iter().collect();
-        worded(&messages, false, &mut Images::default()).map(Value::Array)
+        worded(&messages, 0, &mut Images::default()).map(Value::Array)
     }
 
     #[test]

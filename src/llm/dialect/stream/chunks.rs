@@ -81,11 +81,12 @@ impl Chunks {
             self.names_reasons = true;
             kept.is_finished |= !matches!(reason, Value::Null) && reason.as_str() != Some("");
         }
-        for name in ["delta", "message"] {
-            if let Some(piece @ Value::Object(_)) = choice.shift_remove(name) {
-                let message = kept.fields.entry("message").or_insert_with(|| json!({}));
-                grown += merge(message, "message", piece);
-            }
+        // Beside a piece, Perplexity's `message` is all that has come so far.
+        let (delta, message) = (choice.shift_remove("delta"), choice.shift_remove("message"));
+        let piece = delta.filter(Value::is_object).or(message).filter(Value::is_object);
+        if let Some(piece) = piece {
+            let message = kept.fields.entry("message").or_insert_with(|| json!({}));
+            grown += merge(message, "message", piece);
         }
         grown + merge_fields(&mut kept.fields, choice)
     }
@@ -99,10 +100,14 @@ impl Chunks {
         Brought { size, ..Brought::default() }
     }
 
-    /// The body of the whole answer, or why there is none. `ended` says whether the server said that no more comes.
-    pub(super) fn into_body(self, ended: bool) -> Result<Value, &'static str> {
+    /// The body of the whole answer, or why there is none. `ended` says whether the server said that no more comes,
+    /// `asked` how many choices were asked for.
+    pub(super) fn into_body(self, ended: bool, asked: u64) -> Result<Value, &'static str> {
         match self.whole {
-            Some(whole) if self.wholes == 1 => return Ok(whole),
+            Some(whole) if self.wholes == 1 && (ended || is_finished(&whole)) => {
+                return Ok(with_usage(whole, self.body));
+            }
+            Some(_) if self.wholes == 1 => return Err("the stream ended in the middle"),
             // Pieces that are called answers: which of them is the whole one, nobody knows.
             Some(_) => return Err("the stream has several answers, of which none is the whole"),
             None => {}
@@ -118,6 +123,10 @@ impl Chunks {
         let is_finished = self.choices.iter().all(|choice| choice.is_finished);
         if !is_finished && !ended {
             return Err("the stream ended in the middle");
+        }
+        // The others had not begun when it broke off.
+        if !ended && (self.choices.len() as u64) < asked {
+            return Err("the stream ended before all choices had begun");
         }
         // Gateways end a stream in order that broke behind them.
         if !is_finished && self.names_reasons {
@@ -141,6 +150,24 @@ impl Chunks {
 fn is_whole(chunk: &Value) -> bool {
     chunk.get("object").and_then(Value::as_str) == Some("chat.completion")
         && chunk.pointer("/choices/0/message").is_some_and(Value::is_object)
+        && !chunk.pointer("/choices/0/delta").is_some_and(Value::is_object)
+}
+
+/// Whether each choice of an answer names its finish reason.
+fn is_finished(whole: &Value) -> bool {
+    let choices = whole.get("choices").and_then(Value::as_array);
+    let reason = |choice: &Value| choice.get("finish_reason").and_then(Value::as_str).map(str::is_empty);
+    choices.is_some_and(|choices| choices.iter().all(|choice| reason(choice) == Some(false)))
+}
+
+/// An answer with the usage that came apart from it, if it has none of its own.
+fn with_usage(mut whole: Value, mut beside: Map<String, Value>) -> Value {
+    if let (Some(fields), Some(usage)) = (whole.as_object_mut(), beside.shift_remove("usage"))
+        && fields.get("usage").is_none_or(Value::is_null)
+    {
+        fields.insert("usage".to_owned(), usage);
+    }
+    whole
 }
 
 /// Whether a field is where servers say what is wrong.

@@ -11,7 +11,7 @@ use crate::llm::sse::Decoder;
 
 /// Puts the events of a stream together that comes in these pieces.
 fn put<'a>(dialect: Dialect, pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<Completion, Failure> {
-    let (mut decoder, mut streamed) = (Decoder::new(1 << 20), Streamed::new(dialect));
+    let (mut decoder, mut streamed) = (Decoder::new(1 << 20), Streamed::new(dialect, 1));
     for mut piece in pieces {
         while let Some(event) = decoder.next(&mut piece).unwrap() {
             streamed.take(event)?;
@@ -211,8 +211,27 @@ fn an_answer_that_comes_whole_at_the_end_is_the_answer() {
         &[chunk(json!({"content": "Os"})), chunk(json!({"content": "lo"})), last.clone()],
         last.clone(),
     );
+    // Its usage may come apart from it, and its end be lost on the way.
+    let mut without = last.clone();
+    without["usage"] = Value::Null;
+    let usage = json!({"choices": [], "usage": last["usage"]});
+    same(Dialect::Chat, &[usage, without], last.clone());
+    let mut cut = last.clone();
+    cut["choices"][0]["finish_reason"] = Value::Null;
+    fails(Dialect::Chat, &stream_of(&[cut]), Verdict::Retry, "cut_body", "ended in the middle");
     let twice = stream_of(&[last.clone(), last]);
     fails(Dialect::Chat, &twice, Verdict::Retry, "cut_body", "several answers");
+}
+
+#[test]
+fn what_stands_beside_a_piece_is_no_piece() {
+    let piece = |delta: &str, so_far: &str, reason: Value| {
+        json!({"model": "m", "object": "chat.completion", "choices": [{"index": 0, "finish_reason": reason,
+            "message": {"role": "assistant", "content": so_far}, "delta": {"content": delta}}]})
+    };
+    let events =
+        [piece("Os", "Os", Value::Null), piece("lo", "Oslo", Value::Null), piece("", "Oslo", json!("stop"))];
+    same(Dialect::Chat, &events, whole(json!({"role": "assistant", "content": "Oslo"}), "stop"));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::*;
-use super::{chunk, end, fails, put, stream_of};
+use super::{Decoder, chunk, end, fails, put, stream_of};
 
 #[test]
 fn what_has_no_end_is_no_answer() {
@@ -36,6 +36,24 @@ fn what_has_no_end_is_no_answer() {
 }
 
 #[test]
+fn choices_that_never_began_are_missed() {
+    let read = |asked: u64, done: &str| {
+        let one = stream_of(&[chunk(json!({"content": "Oslo"})), end("stop")]) + done;
+        let (mut decoder, mut streamed) = (Decoder::new(1 << 20), Streamed::new(Dialect::Chat, asked));
+        let mut bytes = one.as_bytes();
+        while let Some(event) = decoder.next(&mut bytes).unwrap() {
+            streamed.take(event).unwrap();
+        }
+        streamed.into_body().map_err(|failure| failure.class)
+    };
+    assert_eq!(read(2, "").unwrap_err(), "cut_body");
+    // A server that answers once whatever is asked for says that this was all.
+    for (asked, done) in [(1, ""), (2, "data: [DONE]\n\n")] {
+        assert!(read(asked, done).is_ok());
+    }
+}
+
+#[test]
 fn errors_in_a_stream_are_judged_as_errors_in_a_success() {
     use Verdict::{Fatal, Pause, Record, Retry};
     let half = stream_of(&[chunk(json!({"content": "Os"}))]);
@@ -65,7 +83,7 @@ fn errors_in_a_stream_are_judged_as_errors_in_a_success() {
 #[test]
 fn what_is_kept_is_counted() {
     let size = |dialect: Dialect, events: &[Value]| {
-        let mut streamed = Streamed::new(dialect);
+        let mut streamed = Streamed::new(dialect, 1);
         for event in events {
             let data = event.to_string();
             streamed.take(Event { name: b"", data: data.as_bytes() }).unwrap();
@@ -102,7 +120,7 @@ fn what_is_kept_is_counted() {
 #[test]
 fn the_first_token_is_text_reasoning_or_a_call() {
     let check = |dialect: Dialect, event: Value, wrote: bool| {
-        let mut streamed = Streamed::new(dialect);
+        let mut streamed = Streamed::new(dialect, 1);
         let data = event.to_string();
         streamed.take(Event { name: b"", data: data.as_bytes() }).unwrap();
         assert_eq!(streamed.wrote(), wrote, "{event}");
