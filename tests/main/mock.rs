@@ -82,8 +82,7 @@ fn the_scripts_of_the_readme_run() {
         let whole = format!("{head}{script}{}", after.collect::<String>());
         std::fs::write(dir.path().join("readme.yaml"), whole).unwrap();
         synthmill(dir.path(), &["validate", "readme.yaml"], 0);
-        // How soon a request goes to another replica is the affair of `llm::endpoints`.
-        let set = ["--set", "models.teacher.mock.delay=0", "--set", "models.teacher.max_attempts=50"];
+        let set = ["--set", "models.teacher.mock.delay=0"];
         let run = [&["run", "readme.yaml", "--limit", "30", "--json"], &set[..]].concat();
         let summary: Value = serde_json::from_str(&stdout(&synthmill(dir.path(), &run, 0))).unwrap();
         assert!(summary["ok"].as_u64().unwrap() > 20, "{summary}");
@@ -158,9 +157,7 @@ fn bad_weather_costs_time_and_no_item() {
     // The weather may change within a run.
     let replicas = "models.teacher.base_urls=['http://a/v1', 'http://b/v1']";
     let replica = format!("models.teacher.mock.rules=[{{endpoint: 2, error: empty_choices}}, {answers}]");
-    // How soon a request goes to the other is the affair of `llm::endpoints`.
-    let attempts = "models.teacher.max_attempts=50";
-    let changed = [&more[..], &["--set", replicas, "--set", &replica, "--set", attempts]].concat();
+    let changed = [&more[..], &["--set", replicas, "--set", &replica]].concat();
     let part = [&more[..], &["--limit", "100"]].concat();
     run(dir.path(), "changed", &part, 0);
     let changed = run(dir.path(), "changed", &changed, 0);

@@ -203,9 +203,8 @@ async fn one_of_several_replicas_is_bad_and_nothing_else_changes() {
         let rest = [json!({"share": 0.3, "answer": "a {{ mock.attempt }}"}), json!({"answer": "b {{ id }}"})];
         let rules = [rules, &rest].concat();
         let urls: Vec<String> = (1..=4).map(|port| format!("http://127.0.0.1:{port}/v1")).collect();
-        // How soon a request goes elsewhere is the affair of `endpoints`.
-        let model = model(json!({"provider": "mock", "base_urls": urls, "timeout": 20, "max_attempts": 200,
-            "mock": {"rules": &rules}}));
+        let config = json!({"provider": "mock", "base_urls": urls, "timeout": 20, "mock": {"rules": &rules}});
+        let model = model(config);
         let answers = join_all((0..80).map(|item| ask(&model, item, "x", 0))).await;
         let text = |answer: Result<Completion, ModelError>| {
             answer.unwrap_or_else(|error| panic!("{rules:?}: {error:?}")).text
