@@ -57,7 +57,16 @@ fn run(weather: &str, concurrency: &str, rules: &[&Value]) {
     let folder = TempDir::new().unwrap();
     let begin = Instant::now();
     let status = Command::new(env!("CARGO_BIN_EXE_synthmill"))
-        .args(["run", "pipelines/user-inputs.yaml", "--limit", &ROWS.to_string(), "-q", "--out"])
+        .args([
+            "run",
+            "pipelines/user-inputs.yaml",
+            "--limit",
+            &ROWS.to_string(),
+            "--var",
+            &format!("rows={ROWS}"),
+            "-q",
+            "--out",
+        ])
         .arg(folder.path().join("run"))
         .args(["--set", &format!("models.writer.base_urls={}", json!(urls))])
         .args(["--set", &format!("models.writer.concurrency={concurrency}")])
