@@ -141,3 +141,21 @@ async fn two_runs_use_an_account_whole_and_both_go_on() {
         assert!(used >= FOUND && less >= 0.1, "{concurrency:?}: {used} of it, one of them {less} a second");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_quota_of_the_day_is_used_up_and_then_ends_the_run() {
+    let day =
+        Traits { rate: Some((500.0 / 86_400.0, 500.0)), retry_after: Some(8.0 * 3600.0), ..Traits::PLAIN };
+    for seed in SEEDS {
+        let servers = [Played::new(day, seed)];
+        let client = Client::new(FIXED, Limits::default(), seed);
+        client.keep(&servers, 128, 60.0).await;
+        let (refused, given_up) = (servers[0].refusals().0, client.rejected.load(Ordering::Relaxed));
+        assert_eq!(client.answered(), 500, "{seed}");
+        // Each was refused once, and told what stops the run; those that waited for a turn were not sent.
+        assert!(
+            refused == given_up && (1..=128).contains(&refused),
+            "{seed}: {refused}, {given_up} given up"
+        );
+    }
+}
