@@ -3,6 +3,7 @@
 //! Stands last in the source part, after `section`: what leaves it are the items of the run. It decides
 //! type, difficulty, fact and companion section; the wording of prompts is left to `prompt`.
 
+mod cap;
 mod types;
 
 use rand::seq::SliceRandom;
@@ -31,6 +32,11 @@ pub(super) struct PlanQuestions {
     /// Leave these types out, by name.
     #[serde(default)]
     skip: Vec<String>,
+    /// The most typed questions that a section has for each of its facts; where more would be planned, a draw says
+    /// which stay. Typed questions are those whose type's `count` is a percentage of the facts. Without it each such type
+    /// is asked once at least, so that a section of one fact is asked about that by every type.
+    #[serde(default)]
+    typed_per_fact: Option<f64>,
 }
 
 fn types_path() -> String {
@@ -84,6 +90,7 @@ stages:
   - plan_questions:
       types: config/question_types.json
       skip: [CONTEXTUAL_AMBIGUITY]
+      typed_per_fact: 1
   - sink: {path: questions.jsonl, format: raw}
 ";
 }
@@ -104,6 +111,16 @@ impl Declare for PlanQuestions {
                 }
             }
         }
+        if let Some(cap) = self.typed_per_fact
+            && !(cap > 0.0 && cap <= cap::LARGEST)
+        {
+            context
+                .problem("/typed_per_fact", format!("`{cap}` is no number of questions for each fact"))
+                .expected(format!("a number above 0 and up to {}", cap::LARGEST))
+                .hint(
+                    "leave it out to have no cap; to have no typed questions, name the other types in `only`",
+                );
+        }
         context.makes_table(Self::MAKES);
         // Most questions are about one section only.
         let companion = context.type_of("companion").or_null();
@@ -114,7 +131,8 @@ impl Declare for PlanQuestions {
         let path = context.render(&self.types)?;
         let mut types = self.load(&path).map_err(|problems| BuildError::Other(problems.join("; ")))?;
         types.retain(|one| self.takes(&one.name));
-        Ok(Part::Derive(Box::new(Planner { types, draws: context.draws.clone() })))
+        let typed_per_fact = self.typed_per_fact;
+        Ok(Part::Derive(Box::new(Planner { types, typed_per_fact, draws: context.draws.clone() })))
     }
 }
 
@@ -158,6 +176,7 @@ fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
 /// The running part: plans by `types`.
 struct Planner {
     types: Vec<QuestionType>,
+    typed_per_fact: Option<f64>,
     draws: Draws,
 }
 
@@ -186,11 +205,7 @@ impl Planner {
         let section = &sections[index];
         let others: Vec<usize> = (0..sections.len()).filter(|other| *other != index).collect();
         let mut number = 0;
-        for kind in &self.types {
-            if kind.sections == 2 && others.is_empty() {
-                continue;
-            }
-            let variants = kind.count.of(section.facts.len());
+        for (kind, variants) in self.types.iter().zip(self.counts(section, others.is_empty())) {
             let companions = if kind.sections == 2 {
                 self.choices(others.len(), variants, kind, "companion", section.key)
             } else {
@@ -211,6 +226,25 @@ impl Planner {
                 questions.push(record);
             }
         }
+    }
+
+    /// How many questions of each type the section has; `alone` says that its document has no other.
+    fn counts(&self, section: &Section<'_>, alone: bool) -> Vec<usize> {
+        let facts = section.facts.len();
+        let mut counts = Vec::with_capacity(self.types.len());
+        for kind in &self.types {
+            counts.push(if kind.sections == 2 && alone { 0 } else { kind.count.of(facts) });
+        }
+        if let Some(typed_per_fact) = self.typed_per_fact {
+            let typed = self.types.iter().zip(&mut counts).filter(|(kind, _)| kind.count.is_typed());
+            let mut typed: Vec<&mut usize> = typed.map(|(_, count)| count).collect();
+            cap::draw(
+                &mut typed,
+                cap::most(facts, typed_per_fact),
+                &mut self.draws.rng("typed", section.key),
+            );
+        }
+        counts
     }
 
     /// `count` of the numbers below `of`, drawn without replacement as long as there are any left.

@@ -33,9 +33,29 @@ fn run(dir: &Path, arguments: &[&str]) -> Value {
     serde_json::from_str(&stdout(&output)).unwrap()
 }
 
+/// A section of the sample documents, and how many questions of each type the method plans for it.
+struct Planned {
+    key: String,
+    facts: u64,
+    by_type: BTreeMap<String, u64>,
+}
+
+/// The types whose number is no percentage of the facts.
+const PLAIN: [&str; 2] = ["FACT_BASED", "SECTION_SUMMARY"];
+/// Only a question over two sections can cross the split.
+const OVER_TWO: [&str; 2] = ["MULTI_HOP_REASONING", "COMPARATIVE_ANALYSIS"];
+
+impl Planned {
+    /// The questions that are planned where there are at most as many typed ones as facts.
+    fn capped(&self) -> u64 {
+        let plain: u64 = PLAIN.iter().map(|name| self.by_type[*name]).sum();
+        plain + self.facts.min(self.by_type.values().sum::<u64>() - plain)
+    }
+}
+
 /// The questions that the method plans: one a fact, one summary a section, and of each further type
 /// `max(1, floor(facts * percent / 100))`, two-section types only where the document has another section.
-fn planned(dir: &Path) -> BTreeMap<String, u64> {
+fn planned(dir: &Path) -> Vec<Planned> {
     let yaml = "name: sections\nstages:\n  - ingest: {paths: [\"markdown_docs/**/*.md\"]}\n  - section: {}\n  - sink: {path: sections.jsonl, format: raw}\n";
     std::fs::write(dir.join("sections.yaml"), yaml).unwrap();
     synthmill(dir, &["run", "sections.yaml", "--out", "sections"], 0);
@@ -49,10 +69,11 @@ fn planned(dir: &Path) -> BTreeMap<String, u64> {
     }
     let types = std::fs::read_to_string(dir.join("config/question_types.json")).unwrap();
     let types: Value = serde_json::from_str(&types).unwrap();
-    let mut planned = BTreeMap::new();
+    let mut planned = Vec::new();
     for section in &sections {
         let facts = section["section"]["facts"].as_array().unwrap().len() as u64;
         let alone = in_document[section["source"]["path"].as_str().unwrap()] == 1;
+        let mut by_type = BTreeMap::new();
         for kind in types["types"].as_array().unwrap() {
             let count = match (&kind["count"], kind["sections"].as_u64()) {
                 (_, Some(2)) if alone => 0,
@@ -60,39 +81,79 @@ fn planned(dir: &Path) -> BTreeMap<String, u64> {
                 (Value::String(_), _) => 1,
                 (percent, _) => (facts * percent["percent_of_facts"].as_u64().unwrap() / 100).max(1),
             };
-            *planned.entry(kind["type"].as_str().unwrap().to_owned()).or_default() += count;
+            by_type.insert(kind["type"].as_str().unwrap().to_owned(), count);
         }
+        let key = section["section"]["key"].as_str().unwrap().to_owned();
+        planned.push(Planned { key, facts, by_type });
     }
     planned
 }
 
+/// The lines written of each question type, and that four were written of each question that was not dropped for
+/// crossing the split.
+fn lines_of_types(summary: &Value, written: &[&Vec<Value>]) -> BTreeMap<String, u64> {
+    let number = |key: &str| summary[key].as_u64().unwrap();
+    assert_eq!(number("rejected") + number("in_flight") + number("fallbacks"), 0);
+    assert_eq!(number("admitted"), number("ok") + number("dropped"));
+    assert_eq!(summary["drops"], serde_json::json!([["crosses_split", number("dropped")]]));
+    let mut kinds: BTreeMap<String, u64> = BTreeMap::new();
+    for line in written.iter().copied().flatten() {
+        *kinds.entry(line["question_type"].as_str().unwrap().to_owned()).or_default() += 1;
+    }
+    assert_eq!(kinds.values().sum::<u64>(), 4 * number("ok"));
+    kinds
+}
+
 #[test]
-fn the_numbers_are_those_of_the_method() {
+fn no_section_has_more_typed_questions_than_facts() {
     let made = &*MADE;
     let planned = planned(made.dir.path());
-    let number = |key: &str| made.summary[key].as_u64().unwrap();
-    assert_eq!(number("admitted"), planned.values().sum::<u64>());
-    assert!(number("admitted") >= 500);
-    assert_eq!(number("rejected") + number("in_flight") + number("fallbacks"), 0);
+    let admitted = made.summary["admitted"].as_u64().unwrap();
+    assert_eq!(admitted, planned.iter().map(Planned::capped).sum::<u64>());
+    assert!(admitted >= 500);
 
-    let (train, validation) = (&made.lines["train.jsonl"], &made.lines["validation.jsonl"]);
-    assert_eq!((train.len() + validation.len()) as u64, 4 * number("ok"));
-    assert_eq!(number("admitted"), number("ok") + number("dropped"));
-    let drops = &made.summary["drops"];
-    assert_eq!(*drops, serde_json::json!([["crosses_split", number("dropped")]]));
-
-    let mut kinds: BTreeMap<&str, u64> = BTreeMap::new();
-    for line in train.iter().chain(validation) {
-        *kinds.entry(line["question_type"].as_str().unwrap()).or_default() += 1;
+    // Provenance has the questions that were dropped too; the first key is the section that one was planned for.
+    let mut questions: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (id, keys) in groups() {
+        let question = id.split('.').next().unwrap().to_owned();
+        questions.entry(keys[0].clone()).or_default().insert(question);
     }
-    for (kind, planned) in &planned {
-        let written = kinds.get(&**kind).copied().unwrap_or_default();
-        // Only a question over two sections can cross the split.
-        let crosses = matches!(&**kind, "MULTI_HOP_REASONING" | "COMPARATIVE_ANALYSIS");
-        assert!(
-            written == 4 * planned || (crosses && written < 4 * planned),
-            "{kind}: {written} of {planned}"
-        );
+    for section in &planned {
+        let found = questions.get(&section.key).map_or(0, BTreeSet::len) as u64;
+        assert_eq!(found, section.capped(), "{} with {} facts", section.key, section.facts);
+    }
+
+    let written =
+        lines_of_types(&made.summary, &[&made.lines["train.jsonl"], &made.lines["validation.jsonl"]]);
+    assert_eq!(written.len(), 15, "{written:?}");
+    for (kind, lines) in written {
+        let own = 4 * planned.iter().map(|section| section.by_type[&kind]).sum::<u64>();
+        match PLAIN.contains(&&*kind) {
+            true => assert_eq!(lines, own, "{kind}"),
+            false => assert!(lines < own, "{kind}: {lines} of {own}"),
+        }
+    }
+}
+
+#[test]
+fn without_the_cap_the_numbers_are_those_of_the_method() {
+    let dir = project();
+    let summary = run(dir.path(), &["--out", "own", "--set", "stages.plan_questions.typed_per_fact=null"]);
+    let mut planned_of: BTreeMap<String, u64> = BTreeMap::new();
+    for section in planned(dir.path()) {
+        for (kind, count) in section.by_type {
+            *planned_of.entry(kind).or_default() += count;
+        }
+    }
+    assert_eq!(summary["admitted"].as_u64().unwrap(), planned_of.values().sum::<u64>());
+    let texts = outputs(&dir.path().join("own"));
+    let parse = |file: &str| texts[file].iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (train, validation): (Vec<Value>, Vec<Value>) = (parse("train.jsonl"), parse("validation.jsonl"));
+    let written = lines_of_types(&summary, &[&train, &validation]);
+    for (kind, planned) in &planned_of {
+        let lines = written.get(kind).copied().unwrap_or_default();
+        let crosses = OVER_TWO.contains(&&**kind);
+        assert!(lines == 4 * planned || (crosses && lines < 4 * planned), "{kind}: {lines} of {planned}");
     }
 }
 

@@ -4,9 +4,11 @@ use super::*;
 use crate::template::Template;
 use std::collections::BTreeSet;
 
+mod typed_per_fact;
+
 fn planner() -> Planner {
     let types = types::parse(include_str!("../../../config/question_types.json")).unwrap();
-    Planner { types, draws: Draws::new(42, "plan_questions".into()) }
+    Planner { types, typed_per_fact: None, draws: Draws::new(42, "plan_questions".into()) }
 }
 
 /// A document whose sections have these numbers of facts.
@@ -110,7 +112,7 @@ fn the_shipped_prompts_render_every_question() {
 
 #[test]
 fn a_wrong_file_is_named() {
-    let plan = |types: &str| PlanQuestions { types: types.to_owned(), only: vec![], skip: vec![] };
+    let plan = |types: &str| -> PlanQuestions { serde_json::from_value(json!({"types": types})).unwrap() };
     let missing = "config/no_such_types.json";
     assert!(
         plan(missing).load(missing).unwrap_err()[0].starts_with("cannot read `config/no_such_types.json`")

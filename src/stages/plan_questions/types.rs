@@ -41,6 +41,12 @@ pub(super) enum Count {
 }
 
 impl Count {
+    /// Whether it is that of a typed question, which asks about the facts in a way of its own; the others ask for each
+    /// fact itself, or for the section as a whole.
+    pub(super) fn is_typed(self) -> bool {
+        matches!(self, Self::PercentOfFacts(_))
+    }
+
     /// The number of questions for a section with `facts` facts.
     pub(super) fn of(self, facts: usize) -> usize {
         match self {
