@@ -3,23 +3,29 @@
 //! Stands after `parse`. The four formats are those of the original generator: no reasoning, the first
 //! step, the first two, all steps, each before the answer.
 
+mod cues;
 mod steps;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use self::cues::Cues;
 use self::steps::{Steps, TextSteps};
 use super::{Describe, Role};
 use crate::config::{CheckContext, FieldType};
 use crate::record::Record;
 use crate::stage::{BuildContext, BuildError, Declare, Emit, Made, Part, StageError, Transform};
+use crate::text_file;
 
 /// Expands a question and answer into conversations at several levels of reasoning.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CotExpand {
-    /// Which conversations are made, in this order.
+    /// Which conversations are made, in this order. For a model that should always reason, `[all]`. For one whose system
+    /// prompt says how much, all four with `cues_file`. All four without it is the form of the original generator:
+    /// nothing in a question says which of its answers is wanted, so a model learns to choose at random; use it to
+    /// reproduce that method, or choose one conversation a question later, by the field `cot`.
     #[serde(default = "formats")]
     formats: Vec<Format>,
     /// Writes the reasoning inside this tag, such as `think`; without it the steps stand before the answer
@@ -39,6 +45,12 @@ pub(super) struct CotExpand {
     /// What a step is where the reasoning is a text.
     #[serde(default)]
     text_steps: TextSteps,
+    /// A YAML file with a text for each of `formats`, such as `none: Answer directly, without showing your reasoning.`:
+    /// the conversations of a format begin with a system message of its text, behind that of a sink's `system`. A
+    /// format that asks for steps which a record does not have is then left out, and a record for which none is left is
+    /// dropped as `no_reasoning`. A path that renders to nothing means no cues.
+    #[serde(default)]
+    cues_file: Option<String>,
 }
 
 /// How much reasoning stands before the answer.
@@ -72,12 +84,23 @@ fn steps() -> String {
 }
 
 impl Format {
+    const ALL: [Self; 4] = [Self::None, Self::First, Self::FirstTwo, Self::All];
+
     fn name(self) -> &'static str {
         match self {
             Self::None => "none",
             Self::First => "first",
             Self::FirstTwo => "first_two",
             Self::All => "all",
+        }
+    }
+
+    /// How many steps a conversation needs to be what the format says.
+    fn least(self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::First | Self::All => 1,
+            Self::FirstTwo => 2,
         }
     }
 
@@ -100,7 +123,7 @@ impl Describe for CotExpand {
         Made::new(
             "messages",
             FieldType::messages,
-            "The conversation: the question, and the answer with its reasoning before it.",
+            "The conversation: the question, and the answer with its reasoning before it; a cue first, with `cues_file`.",
         ),
         Made::new("cot", FieldType::text, "How much reasoning it shows: the name of its format."),
     ];
@@ -121,7 +144,7 @@ stages:
           question: {type: string}
           answer: {type: string}
           reasoning_steps: {type: array, items: {type: string}}
-  - cot_expand: {formats: [none, all], tag: think}
+  - cot_expand: {formats: [none, all], tag: think, cues_file: config/reasoning_cues.yaml}
   - sink: {path: conversations.jsonl, format: messages, fields: [cot]}
 "#;
 }
@@ -150,11 +173,17 @@ impl Declare for CotExpand {
         ] {
             context.needs_a(&format!("/{name}"), field, &wanted);
         }
+        self.check_cues(context);
         context.makes_table(Self::MAKES);
     }
 
-    fn build(&self, _context: &BuildContext) -> Result<Part, BuildError> {
-        Ok(Part::Transform(Box::new(self.clone())))
+    fn build(&self, context: &BuildContext) -> Result<Part, BuildError> {
+        let path = self.cues_file.as_ref().map(|path| context.render(path)).transpose()?;
+        let cues = match path.filter(|path| !path.is_empty()) {
+            Some(path) => self.load(&path).map_err(BuildError::Other)?,
+            None => Cues::default(),
+        };
+        Ok(Part::Transform(Box::new(Expander { options: self.clone(), cues })))
     }
 
     fn fans_out(&self) -> bool {
@@ -166,15 +195,27 @@ fn is_tag(tag: &str) -> bool {
     !tag.is_empty() && tag.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
 }
 
-impl Transform for CotExpand {
+/// The running part: the options, and the texts of the file of cues.
+struct Expander {
+    options: CotExpand,
+    cues: Cues,
+}
+
+impl Transform for Expander {
     fn process(&self, record: &mut Record) -> Result<Emit, StageError> {
-        let question = required(record, &self.question)?.to_owned();
-        let answer = required(record, &self.answer)?.to_owned();
-        let steps = self.read_steps(record)?;
-        let mut children: Vec<Record> = Vec::with_capacity(self.formats.len());
-        let mut written: Vec<usize> = Vec::with_capacity(self.formats.len());
-        for format in &self.formats {
+        let options = &self.options;
+        let question = required(record, &options.question)?.to_owned();
+        let answer = required(record, &options.answer)?.to_owned();
+        let steps = options.read_steps(record)?;
+        let mut children: Vec<Record> = Vec::with_capacity(options.formats.len());
+        let mut written: Vec<usize> = Vec::with_capacity(options.formats.len());
+        for format in &options.formats {
             let taken = format.take(&steps.texts);
+            let cue = self.cues.of(*format);
+            // A cue that asks for more than the answer shows would teach a model not to heed it.
+            if cue.is_some() && taken.len() < format.least() {
+                continue;
+            }
             // With fewer steps than a format asks for, it would repeat one that is there already.
             if written.contains(&taken.len()) {
                 continue;
@@ -182,20 +223,41 @@ impl Transform for CotExpand {
             written.push(taken.len());
             let mut child = record.clone();
             child.set("cot", format.name());
-            child.set(
-                "messages",
-                json!([
-                    {"role": "user", "content": question},
-                    {"role": "assistant", "content": self.write(taken, steps.between, &answer)},
-                ]),
-            );
+            let mut messages = Vec::with_capacity(3);
+            messages.extend(cue.map(|cue| json!({"role": "system", "content": cue})));
+            messages.push(json!({"role": "user", "content": question}));
+            messages
+                .push(json!({"role": "assistant", "content": options.write(taken, steps.between, &answer)}));
+            child.set("messages", messages);
             children.push(child);
+        }
+        if children.is_empty() {
+            return Ok(Emit::Drop("no_reasoning".into()));
         }
         Ok(Emit::Many(children))
     }
 }
 
 impl CotExpand {
+    /// Reports what is wrong with the file of cues.
+    fn check_cues(&self, context: &mut CheckContext<'_>) {
+        let Some(source) = &self.cues_file else { return };
+        let Some(path) = context.render("/cues_file", source).filter(|path| !path.is_empty()) else { return };
+        let Some(text) = context.read_file("/cues_file", &path) else { return };
+        let Err(problems) = Cues::parse(&text, &self.formats) else { return };
+        let formats: Vec<String> = self.formats.iter().map(|format| format!("`{}`", format.name())).collect();
+        for problem in problems {
+            context
+                .problem("/cues_file", format!("`{path}`: {problem}"))
+                .expected(format!("a YAML map with a text of its own for each of {}", formats.join(", ")));
+        }
+    }
+
+    fn load(&self, path: &str) -> Result<Cues, String> {
+        let text = text_file::read(path).map_err(|error| format!("cannot read `{path}`: {error}"))?;
+        Cues::parse(&text, &self.formats).map_err(|problems| format!("`{path}`: {}", problems.join("; ")))
+    }
+
     fn write(&self, steps: &[String], between: &str, answer: &str) -> String {
         if steps.is_empty() {
             return answer.to_owned();
@@ -260,6 +322,73 @@ mod tests {
                 ("all", "One. Two. Three.\nSo."),
             ])
         );
+    }
+
+    fn messages_of(config: Value, steps: Value) -> Option<Vec<Value>> {
+        let Part::Transform(part) = build::<CotExpand>(config) else { panic!("not a transform") };
+        let mut record = record(json!({"question": "Why?", "answer": "So.", "reasoning_steps": steps}));
+        match part.process(&mut record).unwrap() {
+            Emit::Many(children) => {
+                Some(children.iter().map(|child| child.fields["messages"].clone()).collect())
+            }
+            Emit::Drop(reason) if reason == "no_reasoning" => None,
+            _ => panic!("neither many nor dropped"),
+        }
+    }
+
+    fn turns(system: &str, answer: &str) -> Value {
+        json!([
+            {"role": "system", "content": system},
+            {"role": "user", "content": "Why?"},
+            {"role": "assistant", "content": answer},
+        ])
+    }
+
+    #[test]
+    fn a_conversation_begins_with_the_cue_of_its_format() {
+        let config = json!({"cues_file": "config/reasoning_cues.yaml"});
+        let expected = [
+            turns("Answer directly, without showing your reasoning.", "So."),
+            turns("Give one short step of reasoning, then the answer.", "One.\nSo."),
+            turns("Give two short steps of reasoning, then the answer.", "One. Two.\nSo."),
+            turns("Show your full reasoning step by step, then the answer.", "One. Two. Three.\nSo."),
+        ];
+        assert_eq!(messages_of(config, json!(["One.", "Two.", "Three."])).unwrap(), expected);
+        let config = json!({"cues_file": "config/reasoning_cues.yaml", "formats": ["all"], "tag": "think"});
+        let expected = turns(
+            "Show your full reasoning step by step, then the answer.",
+            "<think>\nOne. Two.\n</think>\n\nSo.",
+        );
+        assert_eq!(messages_of(config, json!(["One.", "Two."])).unwrap(), [expected]);
+    }
+
+    #[test]
+    fn without_cues_no_system_message_is_there() {
+        let plain = messages_of(json!({"formats": ["first"]}), json!(["One."]));
+        let bytes = json!(plain).to_string();
+        assert_eq!(
+            bytes,
+            r#"[[{"role":"user","content":"Why?"},{"role":"assistant","content":"One.\nSo."}]]"#
+        );
+        for path in [json!(""), json!(null), json!("{{ '' }}")] {
+            let config = json!({"formats": ["first"], "cues_file": path});
+            assert_eq!(json!(messages_of(config, json!(["One."]))).to_string(), bytes);
+        }
+    }
+
+    #[test]
+    fn no_cue_asks_for_steps_that_are_not_there() {
+        let made = |formats: Value, steps: Value| {
+            let config = json!({"cues_file": "config/reasoning_cues.yaml", "formats": formats});
+            messages_of(config, steps).map(|made| made.len())
+        };
+        let all = json!(["none", "first", "first_two", "all"]);
+        assert_eq!(made(all.clone(), json!([])), Some(1));
+        assert_eq!(made(all, json!(["One."])), Some(2));
+        assert_eq!(made(json!(["first_two", "all"]), json!(["One."])), Some(1));
+        assert_eq!(made(json!(["all"]), json!([])), None);
+        // Without cues nothing is said of the steps, and the conversation is made all the same.
+        assert_eq!(messages_of(json!({"formats": ["all"]}), json!([])).unwrap().len(), 1);
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod browser;
 mod budgets;
 mod child;
 mod command_line;
+mod cues;
 mod docs_to_qa;
 mod documents;
 mod exits;

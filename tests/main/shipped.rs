@@ -113,6 +113,11 @@ fn a_new_project_runs_at_once() {
     assert!(lines["train.jsonl"].len() > 100 && !lines["validation.jsonl"].is_empty());
     assert!(lines["rejected.jsonl"].is_empty());
     synthmill(&demo, &["validate", "pipelines/docs-to-qa.yaml"], 0);
+    synthmill(
+        &demo,
+        &["validate", "pipelines/docs-to-qa.yaml", "--var", "cues=config/reasoning_cues.yaml"],
+        0,
+    );
     synthmill(&demo, &["run", "pipelines/user-inputs.yaml", "--var", "rows=40"], 0);
     assert_eq!(outputs(&demo.join("output/user-inputs"))["user-inputs.jsonl"].len(), 40);
 

@@ -53,6 +53,29 @@ fn messages_go_before_question_and_answer() {
 }
 
 #[test]
+fn a_cue_stands_first_in_each_format() {
+    let messages = json!([
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Why?"},
+        {"role": "assistant", "content": "So."},
+    ]);
+    for (format, expected) in [
+        (
+            "messages",
+            r#"{"messages":[{"role":"system","content":"Be brief."},{"role":"user","content":"Why?"},{"role":"assistant","content":"So."}]}"#,
+        ),
+        (
+            "sharegpt",
+            r#"{"conversations":[{"from":"system","value":"Be brief."},{"from":"human","value":"Why?"},{"from":"gpt","value":"So."}]}"#,
+        ),
+        ("alpaca", r#"{"instruction":"Be brief.\n\nWhy?","input":"","output":"So."}"#),
+        ("prompt_completion", r#"{"prompt":"Be brief.\n\nWhy?","completion":"So."}"#),
+    ] {
+        check(json!({"format": format}), json!({"messages": messages, "question": "Why?"}), expected);
+    }
+}
+
+#[test]
 fn fields_named_by_options_go_before_messages() {
     let fields = json!({"messages": "the row's own", "text": "Hot?", "answer": "Yes.", "reply": "No."});
     let expected = |reply: &str| format!(r#"{{"prompt":"Hot?","completion":"{reply}"}}"#);
