@@ -46,6 +46,7 @@ const INPUTS: Option<Template> = Some(Template::UserInputs);
 const FILES: &[File] = &[
     file(DOCS, "config/question_types.json", include_str!("../../config/question_types.json")),
     file(DOCS, "config/reasoning_cues.yaml", include_str!("../../config/reasoning_cues.yaml")),
+    file(DOCS, "config/source_mentions.yaml", include_str!("../../config/source_mentions.yaml")),
     file(DOCS, "pipelines/prompts/qa-system.j2", include_str!("../../pipelines/prompts/qa-system.j2")),
     file(DOCS, "pipelines/prompts/qa-source.j2", include_str!("../../pipelines/prompts/qa-source.j2")),
     file(DOCS, "pipelines/prompts/qa-user.j2", include_str!("../../pipelines/prompts/qa-user.j2")),

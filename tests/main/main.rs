@@ -60,6 +60,7 @@ mod server_process;
 mod server_table;
 mod several;
 mod shipped;
+mod source_mentions;
 mod status;
 mod stopped;
 mod storage_faults;

@@ -124,6 +124,8 @@ fn a_new_project_runs_at_once() {
     // What the first lines of its pipelines point to is there.
     let schema = demo.join("pipelines").join("../docs/pipeline.schema.json");
     assert!(serde_json::from_str::<Value>(&std::fs::read_to_string(schema).unwrap()).is_ok());
+    let patterns = std::fs::read(demo.join("config/source_mentions.yaml")).unwrap();
+    assert_eq!(patterns, include_bytes!("../../config/source_mentions.yaml"));
     let readme = std::fs::read_to_string(demo.join("README.md")).unwrap();
     assert!(readme.contains("synthmill run pipelines/user-inputs.yaml\n"), "{readme}");
 
