@@ -15,6 +15,8 @@ pub(super) struct Pair {
     pub(super) question: String,
     pub(super) answer: String,
     pub(super) steps: [String; 3],
+    /// Words of the section, or of both sections, that the answer rests on, as they stand there.
+    pub(super) evidence: Vec<String>,
 }
 
 /// What a writer makes.
@@ -111,14 +113,14 @@ impl Asking<'_> {
     }
 
     /// The finished pair.
-    pub(super) fn finish(&self, draft: Draft) -> Pair {
+    pub(super) fn finish(&self, draft: Draft, evidence: Vec<String>) -> Pair {
         let mut vocabularies: Vec<&HashSet<String>> = vec![&self.passage.vocabulary];
         vocabularies.extend(self.companion.map(|other| &other.vocabulary));
         let language = self.passage.language;
         let best = draft.answers.iter().find(|answer| supported(answer, language, &vocabularies));
         let answer = best.or(draft.answers.last()).cloned().unwrap_or_default();
         let steps = self.steps(&draft);
-        Pair { question: capitalized(draft.question.trim()), answer, steps }
+        Pair { question: capitalized(draft.question.trim()), answer, steps, evidence }
     }
 
     fn steps(&self, draft: &Draft) -> [String; 3] {

@@ -170,7 +170,12 @@ impl<'a> Filler<'a> {
         let size =
             |key: &str| schema.get(key).and_then(Value::as_u64).and_then(|size| usize::try_from(size).ok());
         let least = size("minItems").unwrap_or(0);
-        let usual = if depth <= OPTIONAL_DEPTH + 1 { 3 } else { 0 };
+        let made = self.made.and_then(|made| made.get(name)).and_then(Value::as_array);
+        let usual = match made {
+            Some(made) => made.len(),
+            None if depth <= OPTIONAL_DEPTH + 1 => 3,
+            None => 0,
+        };
         let prefix = schema.get("prefixItems").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         let items = schema.get("items");
         let open = items != Some(&Value::Bool(false));
@@ -180,7 +185,6 @@ impl<'a> Filler<'a> {
         let unique = schema.get("uniqueItems") == Some(&Value::Bool(true));
         let anything = &Value::Bool(true);
         let mut values: Vec<Value> = Vec::new();
-        let made = self.made.and_then(|made| made.get(name)).and_then(Value::as_array);
         for index in 0..count {
             let of = prefix.get(index).or(items).unwrap_or(anything);
             let ready = made.and_then(|made| made.get(index)).filter(|_| kind_of(of) == "string");

@@ -13,6 +13,7 @@
 
 mod draft;
 mod english;
+mod evidence;
 mod fact;
 mod generic;
 mod judge;
@@ -32,7 +33,7 @@ mod words;
 mod tests;
 
 use futures::future::BoxFuture;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{Completion, HEURISTIC, Model, ModelError, ModelRequest, Usage};
 use crate::record::Record;
@@ -69,13 +70,14 @@ fn answer(request: &ModelRequest, record: &Record) -> String {
     let source = own_text(record, message).unwrap_or(message);
     let pair = question::pair(record);
     match (&request.schema, pair) {
-        (None, Some(pair)) => pair_json(&pair).to_string(),
+        (None, Some(pair)) => Value::Object(pair_fields(&pair, &Value::Null)).to_string(),
         (Some(schema), Some(pair)) => {
-            let made = pair_json(&pair);
-            if takes_pair(schema, &pair) {
-                made.to_string()
+            let mut made = pair_fields(&pair, schema);
+            if takes_pair(schema, &made) {
+                made.retain(|name, _| schema["properties"].get(name).is_some());
+                Value::Object(made).to_string()
             } else {
-                generic::fill(schema, source, Some(&made)).to_string()
+                generic::fill(schema, source, Some(&Value::Object(made))).to_string()
             }
         }
         (Some(schema), None) => {
@@ -119,20 +121,73 @@ fn longest_text<'r>(value: &'r Value, message: &str, depth: usize, longest: &mut
     }
 }
 
-fn pair_json(pair: &draft::Pair) -> Value {
-    json!({"question": pair.question, "answer": pair.answer, "reasoning_steps": pair.steps})
+/// The pair as the fields of an answer, reasons before what they lead to. `evidence` is there where the schema
+/// asks for it: as many quotes as it takes, or the first alone where it wants one text.
+fn pair_fields(pair: &draft::Pair, schema: &Value) -> Map<String, Value> {
+    let mut fields = Map::new();
+    if let Some(wanted) = schema.get("properties").and_then(|properties| properties.get("evidence")) {
+        fields.insert("evidence".to_owned(), evidence_field(&pair.evidence, wanted));
+    }
+    fields.insert("question".to_owned(), json!(pair.question));
+    fields.insert("reasoning_steps".to_owned(), json!(pair.steps));
+    fields.insert("answer".to_owned(), json!(pair.answer));
+    fields
 }
 
-/// Whether a pair meets a schema as it is: the three properties, texts within their limits.
-fn takes_pair(schema: &Value, pair: &draft::Pair) -> bool {
+fn evidence_field(quotes: &[String], wanted: &Value) -> Value {
+    let size = |schema: &Value, name: &str| {
+        schema.get(name).and_then(Value::as_u64).and_then(|size| usize::try_from(size).ok())
+    };
+    let fitting = |quote: &String, schema: &Value| match size(schema, "maxLength") {
+        Some(most) => evidence::beginning(quote, most).to_owned(),
+        None => quote.clone(),
+    };
+    if wanted.get("type").and_then(Value::as_str) == Some("string") {
+        return json!(quotes.first().map(|quote| fitting(quote, wanted)).unwrap_or_default());
+    }
+    let items = wanted.get("items").unwrap_or(&Value::Null);
+    let most = size(wanted, "maxItems").unwrap_or(usize::MAX);
+    let mut taken: Vec<String> = quotes.iter().take(most).map(|quote| fitting(quote, items)).collect();
+    // More quotes than there are sentences come from the halves of the longest.
+    while taken.len() < size(wanted, "minItems").unwrap_or(0).min(most) {
+        if !evidence::halve_longest(&mut taken) {
+            break;
+        }
+    }
+    json!(taken)
+}
+
+/// Whether the pair's fields meet a schema as they are: it asks for nothing else, and texts and lists are
+/// within its limits.
+fn takes_pair(schema: &Value, made: &Map<String, Value>) -> bool {
     let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return false };
-    let text = |name: &str, value: &str| properties.get(name).is_some_and(|one| takes_text(one, value));
-    let steps = properties.get("reasoning_steps").is_some_and(|steps| {
-        let size = |name: &str| steps.get(name).and_then(Value::as_u64);
-        let three = size("minItems").unwrap_or(0) <= 3 && size("maxItems").unwrap_or(3) >= 3;
-        three && steps.get("items").is_some_and(|one| pair.steps.iter().all(|step| takes_text(one, step)))
-    });
-    properties.len() == 3 && text("question", &pair.question) && text("answer", &pair.answer) && steps
+    let required = schema.get("required").and_then(Value::as_array);
+    let declared = required
+        .into_iter()
+        .flatten()
+        .all(|name| name.as_str().is_some_and(|name| properties.contains_key(name)));
+    // Not a schema of pairs at all where neither is asked for.
+    let is_pair = ["question", "answer"].iter().all(|name| properties.contains_key(*name));
+    declared
+        && is_pair
+        && ["allOf", "anyOf", "oneOf"].iter().all(|word| schema.get(word).is_none())
+        && properties
+            .iter()
+            .all(|(name, property)| made.get(name).is_some_and(|value| takes(property, value)))
+}
+
+/// Whether a schema is met by a text or by a list of texts.
+fn takes(schema: &Value, value: &Value) -> bool {
+    match value {
+        Value::String(text) => takes_text(schema, text),
+        Value::Array(values) => {
+            let size = |name: &str| schema.get(name).and_then(Value::as_u64);
+            let count = values.len() as u64;
+            let fits = size("minItems").unwrap_or(0) <= count && size("maxItems").unwrap_or(count) >= count;
+            fits && schema.get("items").is_some_and(|one| values.iter().all(|value| takes(one, value)))
+        }
+        _ => false,
+    }
 }
 
 /// Whether a schema is of a text that may be `value`.

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::draft::{Asking, Draft, End, Pair};
 use super::english::is_command;
+use super::evidence::evidence;
 use super::language::Language;
 use super::passage::Passage;
 use super::terms::{Term, key_terms};
@@ -38,7 +39,10 @@ pub(super) fn pair(record: &Record) -> Option<Pair> {
         key,
         draws: Draws::new(0, "heuristic".into()),
     };
-    Some(asking.finish(draft(&asking)))
+    let draft = draft(&asking);
+    let other = if asking.companion.is_some() { record.text("companion.text").unwrap_or("") } else { "" };
+    let evidence = evidence(&draft.quotes, &[text, other]);
+    Some(asking.finish(draft, evidence))
 }
 
 fn draft(asking: &Asking<'_>) -> Draft {

@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::llm::Message;
 
+mod alone;
+
 const KINDS: [&str; 15] = [
     "FACT_BASED",
     "SECTION_SUMMARY",
@@ -271,6 +273,51 @@ fn schemas_are_met() {
         check_schema(schema, false);
         check_schema(schema, true);
     }
+}
+
+/// The answer to a planned question on `BREAD` for a schema of these properties, all required.
+fn answer_of(properties: &Value) -> Value {
+    let schema = json!({"type": "object", "properties": properties, "additionalProperties": false,
+        "required": properties.as_object().unwrap().keys().collect::<Vec<_>>()});
+    let request = ModelRequest {
+        messages: vec![Message::new("user", BREAD)],
+        schema: Some(Arc::new(schema.clone())),
+        ..ModelRequest::default()
+    };
+    let record = record("SECTION_SUMMARY", &section(1, "Feeding", BREAD), None, None);
+    let value: Value = serde_json::from_str(&answer(&request, &record)).unwrap();
+    assert!(jsonschema::is_valid(&schema, &value), "{value}\n{schema}");
+    value
+}
+
+#[test]
+fn evidence_is_given_as_the_schema_wants_it() {
+    let text = json!({"type": "string"});
+    let list = |least: u64, most: u64, long: u64| json!({"type": "array", "minItems": least, "maxItems": most, "items": {"type": "string", "maxLength": long}});
+    let steps = list(3, 3, 1000);
+    let check = |properties: Value, count: usize| {
+        let value = answer_of(&properties);
+        let quotes: Vec<&str> = match &value["evidence"] {
+            Value::String(quote) => vec![quote],
+            quotes => quotes.as_array().unwrap().iter().map(|quote| quote.as_str().unwrap()).collect(),
+        };
+        assert_eq!(quotes.len(), count, "{quotes:?}");
+        assert!(quotes.iter().all(|quote| BREAD.contains(quote) && quote.len() > 8), "{quotes:?}");
+        value
+    };
+    let all =
+        json!({"answer": text, "question": text, "reasoning_steps": steps, "evidence": list(1, 3, 200)});
+    let value = check(all, 3);
+    let names: Vec<&String> = value.as_object().unwrap().keys().collect();
+    assert_eq!(names, ["evidence", "question", "reasoning_steps", "answer"]);
+    check(json!({"question": text, "evidence": list(1, 1, 30), "answer": text}), 1);
+    check(json!({"question": text, "answer": text, "evidence": list(5, 6, 60)}), 5);
+    check(json!({"evidence": {"type": "string", "maxLength": 40}, "question": text, "answer": text}), 1);
+    // Where the schema asks for more than a pair, the pair's own fields are still its own.
+    let more = json!({"question": text, "evidence": list(1, 3, 200), "score": {"type": "integer"}});
+    assert!(check(more, 3)["score"].is_number());
+    let without = json!({"question": text, "answer": text, "reasoning_steps": steps});
+    assert!(answer_of(&without).get("evidence").is_none());
 }
 
 #[test]
