@@ -4,8 +4,7 @@
 use std::collections::HashSet;
 
 use super::passage::Passage;
-use super::phrases::fill;
-use super::sentences::shorten;
+use super::phrases::{Aim, fill};
 use super::words::supported;
 use crate::draw::Draws;
 
@@ -29,20 +28,18 @@ pub(super) struct Draft {
     pub(super) term: String,
     /// Sentences the answer rests on, for the other steps.
     pub(super) quotes: Vec<String>,
-    pub(super) end: End,
+    /// What is to be found out, which decides how the steps lead to the answer.
+    pub(super) aim: Aim,
+    /// The names of the two subjects of a question over two sections.
+    pub(super) sides: Option<(String, String)>,
+    /// What a false statement says, and what is right instead.
+    pub(super) change: Option<(String, String)>,
 }
 
-/// How the last reasoning step leads to the answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
-    /// By the statements quoted.
-    Stated,
-    /// By keeping their order.
-    Ordered,
-    /// By showing a statement false.
-    Wrong,
-    /// By finding the missing words, which are the draft's term.
-    Filled,
+impl Draft {
+    pub(super) fn aimed(self, aim: Aim) -> Self {
+        Self { aim, ..self }
+    }
 }
 
 /// One record's question: the passages, what is asked for, and the choices that its key decides.
@@ -121,34 +118,6 @@ impl Asking<'_> {
         let answer = best.or(draft.answers.last()).cloned().unwrap_or_default();
         let steps = self.steps(&draft);
         Pair { question: capitalized(draft.question.trim()), answer, steps, evidence }
-    }
-
-    fn steps(&self, draft: &Draft) -> [String; 3] {
-        let phrases = self.passage.phrases;
-        let path = self.passage.path.as_str();
-        // Named in full once; after that its own heading says enough.
-        let heading = path.rsplit(" > ").next().unwrap_or(path);
-        let filled = draft.end == End::Filled;
-        let term = if draft.term.is_empty() || filled { &self.passage.title } else { &draft.term };
-        let mut quotes: Vec<String> = draft.quotes.iter().map(|quote| shorten(quote, 110)).collect();
-        quotes.dedup();
-        let first = quotes.first().map_or(self.passage.title.as_str(), String::as_str);
-        let last = quotes.last().map_or("", String::as_str);
-        let locate = match self.companion {
-            Some(other) => self.fill(phrases.locate_two, &[("path", path), ("path2", &other.path)]),
-            None => self.word(phrases.locate, &[("term", term), ("path", path)]),
-        };
-        let quote = self.word(phrases.quote, &[("path", heading), ("quote", first)]);
-        let end = match draft.end {
-            End::Filled => self.fill(phrases.filled, &[("quote", &draft.term)]),
-            End::Wrong => self.fill(phrases.wrong, &[("path", heading)]),
-            End::Ordered if quotes.len() > 1 => {
-                self.fill(phrases.ordered, &[("path", heading), ("quote", last)])
-            }
-            _ if quotes.len() > 1 => self.word(phrases.joined, &[("path", heading), ("quote", last)]),
-            _ => self.word(phrases.direct, &[("path", heading), ("quote", first)]),
-        };
-        [capitalized(&locate), capitalized(&quote), capitalized(&end)]
     }
 }
 

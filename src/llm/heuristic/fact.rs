@@ -45,7 +45,7 @@ pub(super) fn fact(asking: &Asking<'_>, taste: Taste) -> Draft {
 
 /// The subject as the head of an item that has no introduction.
 fn plain_title(asking: &Asking<'_>) -> String {
-    capitalized(asking.passage.title.trim_matches(['"', '„', '“', '«', '»', ' ']))
+    capitalized(asking.passage.title.trim_matches(['"', '„', '“', '«', '»', '「', '」', ' ']))
 }
 
 /// A question out of the sentence's own shape.

@@ -1,7 +1,8 @@
 //! Questions about the wording of one sentence: true or false, a blank to fill, what a word refers to.
 
-use super::draft::{Asking, Draft, End, capitalized};
+use super::draft::{Asking, Draft, capitalized};
 use super::language::Language;
+use super::phrases::Aim;
 use super::sentences::Sentence;
 use super::terms::{Term, key_terms, terms};
 use super::words::Word;
@@ -14,7 +15,7 @@ pub(super) fn judge(asking: &Asking<'_>) -> Draft {
     let kind = if worded { (asking.choose("judge", 3) + asking.variant) % 3 } else { 2 };
     let false_statement = if kind == 0 { false_statement(asking, index) } else { None };
     if let Some(statement) = false_statement {
-        return judged(asking, index, &statement, End::Wrong);
+        return judged(asking, index, &statement, false);
     }
     if kind != 1
         && let Some(draft) = blank(asking, index)
@@ -22,7 +23,7 @@ pub(super) fn judge(asking: &Asking<'_>) -> Draft {
         return draft;
     }
     let statement = asking.passage.sentences[index].closed();
-    judged(asking, index, &statement, End::Stated)
+    judged(asking, index, &statement, true)
 }
 
 /// The sentence to ask about: a different one for each variant.
@@ -36,11 +37,11 @@ fn sentence(asking: &Asking<'_>) -> usize {
     among[(asking.choose("sentence", among.len()) + asking.variant) % among.len()]
 }
 
-fn judged(asking: &Asking<'_>, index: usize, statement: &str, end: End) -> Draft {
+fn judged(asking: &Asking<'_>, index: usize, statement: &str, truth: bool) -> Draft {
     let passage = asking.passage;
     let question = asking.word(passage.phrases.judge, &[("statement", statement)]);
     let sentence = passage.compose(&[index]);
-    let wording = if end == End::Wrong { passage.phrases.no } else { passage.phrases.yes };
+    let wording = if truth { passage.phrases.yes } else { passage.phrases.no };
     let mut picked = vec![index];
     let mut full = sentence.clone();
     // A true statement is better shown by what stands next to it than by itself alone.
@@ -51,15 +52,44 @@ fn judged(asking: &Asking<'_>, index: usize, statement: &str, end: End) -> Draft
         next.complete && (next.leans(passage.language) || shares)
     };
     let next = passage.sentences.get(index + 1).filter(related);
-    if next.is_some() && end == End::Stated {
+    if next.is_some() && truth {
         picked.push(index + 1);
         full = passage.compose(&picked);
     }
     let answers =
         vec![asking.fill(wording, &[("sentence", &full)]), asking.fill(wording, &[("sentence", &sentence)])];
-    let mut draft = asking.stated(question, "", &picked, answers);
-    draft.end = end;
+    let mut draft = asking.stated(question, "", &picked, answers).aimed(Aim::Truth);
+    draft.change = (!truth).then(|| changed(statement, &passage.sentences[index].closed()));
     draft
+}
+
+/// The words in which a statement differs from the sentence: what it says, and what is right. Where a word was
+/// only put in or left out, its neighbours stand with it.
+fn changed(statement: &str, sentence: &str) -> (String, String) {
+    let (said, right): (Vec<char>, Vec<char>) = (statement.chars().collect(), sentence.chars().collect());
+    let is_bound = |c: char| c == ' ';
+    let mut start = said.iter().zip(&right).take_while(|(a, b)| a == b).count();
+    let rest = said.len().min(right.len()) - start;
+    let mut end = said.iter().rev().zip(right.iter().rev()).take(rest).take_while(|(a, b)| a == b).count();
+    let grow = |start: &mut usize, end: &mut usize| {
+        while *start > 0 && !is_bound(said[*start - 1]) {
+            *start -= 1;
+        }
+        while *end > 0 && !is_bound(said[said.len() - *end]) {
+            *end -= 1;
+        }
+    };
+    grow(&mut start, &mut end);
+    if start + end >= said.len().min(right.len()) {
+        start = start.saturating_sub(1);
+        end = end.saturating_sub(1);
+        grow(&mut start, &mut end);
+    }
+    let part = |text: &[char]| {
+        let text: String = text[start..text.len() - end].iter().collect();
+        text.trim().trim_end_matches(['.', '。', ',', ';']).to_owned()
+    };
+    (part(&said), part(&right))
 }
 
 /// The sentence with one detail changed so that it is false.
@@ -74,7 +104,8 @@ fn false_statement(asking: &Asking<'_>, index: usize) -> Option<String> {
         let clause = text.find([',', ';']).unwrap_or(text.len());
         if let Some(at) = text[..clause].find(there) {
             let after = &text[at + there.len()..];
-            if after.starts_with("not ") || after.starts_with("nicht ") {
+            let negated = [" ne", " no", " not"].iter().any(|word| text[..at].ends_with(word));
+            if negated || after.starts_with("not ") || after.starts_with("nicht ") {
                 continue;
             }
             return Some(format!("{}{instead}{after}", &text[..at]));
@@ -143,9 +174,8 @@ fn blank(asking: &Asking<'_>, index: usize) -> Option<Draft> {
     let answer =
         asking.fill(passage.phrases.blank_answer, &[("term", &shown), ("sentence", &sentence.closed())]);
     let plain = format!("**{shown}**. {}", sentence.closed());
-    let mut draft = asking.stated(question, &shown, &[index], vec![answer, plain, sentence.closed()]);
-    draft.end = End::Filled;
-    Some(draft)
+    let draft = asking.stated(question, &shown, &[index], vec![answer, plain, sentence.closed()]);
+    Some(draft.aimed(Aim::Blank))
 }
 
 /// What a pronoun refers to, or what a term means where it stands.
@@ -173,15 +203,14 @@ pub(super) fn ambiguity(asking: &Asking<'_>) -> Draft {
     let sentence = &passage.sentences[index];
     let before = passage.compose(&[index - 1]);
     let word = &sentence.words[0];
-    let values = [("pronoun", word.lower.as_str()), ("statement", sentence.text.as_str())];
+    let values =
+        [("pronoun", word.lower.as_str()), ("statement", sentence.text.as_str()), ("before", &before)];
     let question = asking.word(phrases.refer, &values);
     let answer = asking.fill(phrases.refer_answer, &[("pronoun", values[0].1), ("sentence", &before)]);
-    asking.stated(
-        question,
-        &format!("\"{}\"", values[0].1),
-        &[index - 1, index],
-        vec![capitalized(&answer), before],
-    )
+    let word = super::phrases::fill(phrases.quoted, &[("text", values[0].1)]);
+    let answers = vec![capitalized(&answer), before.clone()];
+    let draft = asking.stated(question, &word, &[index - 1], answers);
+    draft.aimed(Aim::Reference)
 }
 
 /// What a term stands for: told by the other sentences that have it, or by its own and the next.
@@ -200,5 +229,5 @@ fn meaning(asking: &Asking<'_>) -> Draft {
     let statement = super::sentences::shorten(&passage.sentences[index].text, 160);
     let bare = term.text.trim_matches('`');
     let question = asking.word(passage.phrases.meaning, &[("term", bare), ("statement", &statement)]);
-    asking.stated(question, &term.shown, &picked, vec![passage.compose(&picked)])
+    asking.stated(question, &term.shown, &picked, vec![passage.compose(&picked)]).aimed(Aim::Meaning)
 }

@@ -41,7 +41,7 @@ const ENGLISH_STOP: &str = "about above after again against almost along already
     anything around because been before being below between both cannot could does doing done down during either else \
     even ever every everything first follow following follows from further gets given gives goes have having here \
     however instead into itself just kind last later less like made make makes many means might more most much must \
-    near need needs neither never next none nothing often once ones only onto other others otherwise over part perhaps \
+    near need needs please neither never next none nothing often once ones only onto other others otherwise over part perhaps \
     quite rather really same second several shall should since some something still such take takes than that their \
     them themselves then there therefore these they thing things this those though three through thus together too \
     toward towards under unless until upon used uses using usually various very want wants well were what whatever when \

@@ -1,7 +1,7 @@
 //! The provider that needs no server: answers made of the record's own words.
 //!
 //! A planned question (a record with `question_type` and `section`) gets a question, an answer and three
-//! reasoning steps quoted from its section; a record with drawn `injections` gets a user's question; any
+//! reasoning steps of its section's facts, none of which mentions the section; a record with drawn `injections` gets a user's question; any
 //! other request gets its schema filled from the record's longest text that its last user message holds, or
 //! from the message. Same record, same answer: nothing here is random and nothing is kept between records.
 //!
@@ -23,6 +23,7 @@ mod pair;
 mod passage;
 mod phrases;
 mod question;
+mod reasoning;
 mod sentences;
 mod subject;
 mod terms;

@@ -1,7 +1,8 @@
 //! Questions over two sections: what links them, how they compare.
 
-use super::draft::{Asking, Draft, End, capitalized};
+use super::draft::{Asking, Draft, capitalized};
 use super::passage::Passage;
+use super::phrases::Aim;
 use super::terms::key_terms;
 use super::words::is_content;
 
@@ -15,22 +16,21 @@ pub(super) fn hop(asking: &Asking<'_>, other: &Passage) -> Draft {
         let held = &other.sentences[second].words;
         words.iter().all(|word| held.iter().any(|one| one.lower == word.lower))
     });
-    let names = [("a", a.as_str()), ("b", b.as_str())];
-    let question = match &shared {
-        Some(term) => {
-            let term = term
-                .shown
-                .strip_prefix("a ")
-                .map_or_else(|| term.shown.clone(), |bare| format!("the {bare}"));
-            asking.word(passage.phrases.hop, &[names[0], names[1], ("term", &term)])
-        }
+    let field = field(asking, &a, &b);
+    let names = [("a", a.as_str()), ("b", b.as_str()), ("pre", field.as_str())];
+    let term = shared.as_ref().map(|term| {
+        term.shown.strip_prefix("a ").map_or_else(|| term.shown.clone(), |bare| format!("the {bare}"))
+    });
+    let question = match &term {
+        Some(term) => asking.word(passage.phrases.hop, &[names[0], names[1], names[2], ("term", term)]),
         None => asking.word(passage.phrases.hop_plain, &names),
     };
     let answer = format!("{} {}", passage.compose(&[first]), other.compose(&[second]));
     let titled = listed(&a, &passage.compose(&[first]), &b, &other.compose(&[second]));
     let answers = if shared.is_some() { vec![answer] } else { vec![titled, answer] };
     let quotes = vec![passage.sentences[first].text.clone(), other.sentences[second].text.clone()];
-    Draft { question, answers, term: String::new(), quotes, end: End::Stated }
+    let (aim, term) = (Aim::Link, term.unwrap_or_default());
+    Draft { question, answers, term, quotes, aim, sides: Some((a, b)), change: None }
 }
 
 /// The pair of sentences, one of each section, that share most words of weight; another pair for each
@@ -79,10 +79,12 @@ pub(super) fn comparison(asking: &Asking<'_>, other: &Passage) -> Draft {
     } else {
         format!("- {one}\n- {two}")
     };
-    let question = asking.word(passage.phrases.compare, &[("a", &a), ("b", &b)]);
+    let field = field(asking, &a, &b);
+    let question = asking.word(passage.phrases.compare, &[("a", &a), ("b", &b), ("pre", &field)]);
     let quotes = vec![passage.sentences[left[0]].text.clone(), other.sentences[right[0]].text.clone()];
     let answers = vec![format!("{titled}{end}"), titled, format!("{plain}{end}"), plain];
-    Draft { question, answers, term: String::new(), quotes, end: End::Stated }
+    let (aim, term) = (Aim::Comparison, String::new());
+    Draft { question, answers, term, quotes, aim, sides: Some((a, b)), change: None }
 }
 
 /// Two texts as list items under their titles; as paragraphs where a text has a list of its own.
@@ -95,7 +97,7 @@ fn listed(a: &str, one: &str, b: &str, two: &str) -> String {
 }
 
 fn heading(title: &str) -> String {
-    capitalized(title.trim_matches(['"', '„', '“', '«', '»', '”', ' ']))
+    capitalized(title.trim_matches(['"', '„', '“', '«', '»', '”', '「', '」', ' ']))
 }
 
 /// Up to three key terms that both sections have.
@@ -116,16 +118,34 @@ fn shared(asking: &Asking<'_>, other: &Passage) -> Vec<String> {
         .collect()
 }
 
-/// The two subjects; by their headings where the titles alone would not tell them apart.
+/// The wider field as the opening of a question; empty where one of the two subjects is the field.
+fn field(asking: &Asking<'_>, a: &str, b: &str) -> String {
+    let passage = asking.passage;
+    let name = if passage.document.is_empty() { &passage.title } else { &passage.document };
+    let named = [a, b].iter().any(|one| one.to_lowercase().contains(&name.to_lowercase()));
+    if named { String::new() } else { super::phrases::fill(passage.phrases.pre, &[("doc", name)]) }
+}
+
+/// The two subjects; with what stands above them where they would not be told apart.
 fn titles(passage: &Passage, other: &Passage) -> (String, String) {
-    let quoted = |text: &str| super::phrases::fill(passage.phrases.quoted, &[("text", text)]);
-    if passage.title == other.title {
-        return (quoted(&passage.path), quoted(&other.path));
-    }
-    // A heading that names no subject goes by its document's title, which is also the other's document.
-    let own = |one: &Passage| match one.path.rsplit_once(" > ") {
-        Some((_, heading)) if one.document.is_empty() => quoted(heading),
-        _ => one.title.clone(),
+    let own = |one: &Passage| {
+        let parts: Vec<&str> = one.path.split(" > ").collect();
+        match parts.as_slice() {
+            // A heading that names no subject goes by its document's title, which is also the other's document.
+            [_, .., heading] if one.document.is_empty() => one.named(heading),
+            _ => one.title.clone(),
+        }
     };
-    (own(passage), own(other))
+    let (a, b) = (own(passage), own(other));
+    if a != b {
+        return (a, b);
+    }
+    let above = |one: &Passage| {
+        let parts: Vec<&str> = one.path.split(" > ").collect();
+        match parts.as_slice() {
+            [.., above, heading] => one.named(&format!("{heading} ({above})")),
+            _ => one.named(&one.path),
+        }
+    };
+    (above(passage), above(other))
 }

@@ -11,7 +11,7 @@ use super::language::Language;
 use super::layout::{code_blocks, holds_code, introduced, numbered_lines};
 use super::phrases::{Phrases, fill};
 use super::sentences::{Sentence, plain, split};
-use super::subject::subject;
+use super::subject::{in_sentence, subject};
 use super::words::{pieces, words};
 
 /// A section as the writers see it.
@@ -21,9 +21,9 @@ pub(super) struct Passage {
     pub(super) phrases: &'static Phrases,
     /// What the section is about, ready to stand in a sentence; the document's title if it has no own.
     pub(super) title: String,
-    /// The document's title; empty where the section's title says the same.
+    /// The wider field, by what the document's title names; empty where the section's title says the same.
     pub(super) document: String,
-    /// The heading path, for citations.
+    /// The heading path, to tell two sections apart.
     pub(super) path: String,
     /// Sentences and list items in order.
     pub(super) sentences: Vec<Sentence>,
@@ -101,6 +101,11 @@ impl Passage {
             ("post", fill(phrases.post, &both)),
             ("ctx", fill(phrases.about_both[way % phrases.about_both.len()], &both)),
         ]
+    }
+
+    /// A heading as it stands in a sentence.
+    pub(super) fn named(&self, heading: &str) -> String {
+        in_sentence(heading, self.phrases, &self.sentences)
     }
 
     /// The `count` weightiest of `among`, in the order of the text.

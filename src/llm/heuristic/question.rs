@@ -5,11 +5,12 @@
 
 use serde_json::Value;
 
-use super::draft::{Asking, Draft, End, Pair};
+use super::draft::{Asking, Draft, Pair};
 use super::english::is_command;
 use super::evidence::evidence;
 use super::language::Language;
 use super::passage::Passage;
+use super::phrases::Aim;
 use super::terms::{Term, key_terms};
 use super::{fact, judge, pair};
 use crate::draw::Draws;
@@ -103,7 +104,7 @@ impl Asking<'_> {
         answers: Vec<String>,
     ) -> Draft {
         let quotes = picked.iter().map(|index| self.passage.sentences[*index].text.clone()).collect();
-        Draft { question, answers, term: term.to_owned(), quotes, end: End::Stated }
+        Draft { question, answers, term: term.to_owned(), quotes, aim: Aim::Fact, sides: None, change: None }
     }
 }
 
@@ -129,7 +130,9 @@ fn summary(asking: &Asking<'_>) -> Draft {
         let also = asking.fill(passage.phrases.also, &[("terms", &asking.series(&others))]);
         format!("{text}{}{also}", if listed { "\n\n" } else { " " })
     };
-    asking.stated(asking.word(passage.phrases.summary, &[]), "", &picked, vec![full, text])
+    asking
+        .stated(asking.word(passage.phrases.summary, &[]), "", &picked, vec![full, text])
+        .aimed(Aim::Overview)
 }
 
 fn short_summary(asking: &Asking<'_>) -> Draft {
@@ -158,7 +161,7 @@ fn short_summary(asking: &Asking<'_>) -> Draft {
         None => asking.word(passage.phrases.summarize, &[]),
     };
     let term = focus.map(|term| term.shown).unwrap_or_default();
-    asking.stated(question, &term, &picked, vec![text])
+    asking.stated(question, &term, &picked, vec![text]).aimed(Aim::Overview)
 }
 
 fn inference(asking: &Asking<'_>) -> Draft {
@@ -175,10 +178,17 @@ fn inference(asking: &Asking<'_>) -> Draft {
     }
     let term = &shared[(asking.choose("term", shared.len()) + asking.variant) % shared.len()];
     let picked = asking.about(term, 2);
+    if picked.len() < 2 {
+        return explanation(asking);
+    }
     let (first, second) = (passage.compose(&picked[..1]), passage.compose(&picked[1..]));
+    // A second sentence that leans on the first has brought it along.
+    if second.starts_with(&first) {
+        return explanation(asking);
+    }
     let lead = asking.word(passage.phrases.infer_answer, &[("first", &first), ("second", &second)]);
     let question = asking.word(passage.phrases.infer, &[("term", &term.shown)]);
-    asking.stated(question, &term.shown, &picked, vec![lead, passage.compose(&picked)])
+    asking.stated(question, &term.shown, &picked, vec![lead, passage.compose(&picked)]).aimed(Aim::Inference)
 }
 
 fn application(asking: &Asking<'_>) -> Draft {
@@ -208,7 +218,7 @@ fn application(asking: &Asking<'_>) -> Draft {
         Some(code) => vec![format!("{text}\n\n{code}"), text],
         None => vec![text],
     };
-    asking.stated(question, &term, &picked, answers)
+    asking.stated(question, &term, &picked, answers).aimed(Aim::Practice)
 }
 
 fn cause(asking: &Asking<'_>) -> Draft {
@@ -221,7 +231,9 @@ fn cause(asking: &Asking<'_>) -> Draft {
     if !reasoned.is_empty() {
         let (index, question) =
             &reasoned[(asking.choose("cause", reasoned.len()) + asking.variant) % reasoned.len()];
-        return asking.stated(question.clone(), "", &[*index], vec![passage.compose(&[*index])]);
+        return asking
+            .stated(question.clone(), "", &[*index], vec![passage.compose(&[*index])])
+            .aimed(Aim::Cause);
     }
     let marked = passage.marked(passage.phrases.causal);
     let wordings = if marked.is_empty() { passage.phrases.circumstances } else { passage.phrases.effect };
@@ -231,7 +243,7 @@ fn cause(asking: &Asking<'_>) -> Draft {
         passage.with(&term.text).into_iter().filter(|index| among.contains(index)).collect();
     picked = if picked.is_empty() { passage.central(&among, 1) } else { passage.central(&picked, 2) };
     let question = asking.word(wordings, &[("term", &term.shown)]);
-    asking.stated(question, &term.shown, &picked, vec![passage.compose(&picked)])
+    asking.stated(question, &term.shown, &picked, vec![passage.compose(&picked)]).aimed(Aim::Cause)
 }
 
 fn hypothetical(asking: &Asking<'_>) -> Draft {
@@ -241,7 +253,7 @@ fn hypothetical(asking: &Asking<'_>) -> Draft {
     let first = passage.compose(&picked);
     let lead = asking.word(passage.phrases.suppose_answer, &[("first", &first)]);
     let question = asking.word(passage.phrases.suppose, &[("term", &term.shown)]);
-    asking.stated(question, &term.shown, &picked, vec![lead, first])
+    asking.stated(question, &term.shown, &picked, vec![lead, first]).aimed(Aim::Loss)
 }
 
 fn critique(asking: &Asking<'_>) -> Draft {
@@ -259,7 +271,7 @@ fn critique(asking: &Asking<'_>) -> Draft {
     }
     picked.sort_unstable();
     let question = asking.word(wordings, &[("term", &term.shown)]);
-    asking.stated(question, &term.shown, &picked, vec![passage.compose(&picked)])
+    asking.stated(question, &term.shown, &picked, vec![passage.compose(&picked)]).aimed(Aim::Limits)
 }
 
 fn explanation(asking: &Asking<'_>) -> Draft {
@@ -275,7 +287,7 @@ fn explanation(asking: &Asking<'_>) -> Draft {
     };
     picked.sort_by_key(opens);
     let question = asking.word(passage.phrases.explain, &[("term", &term.shown)]);
-    asking.stated(question, &term.shown, &picked, vec![passage.compose(&picked)])
+    asking.stated(question, &term.shown, &picked, vec![passage.compose(&picked)]).aimed(Aim::Meaning)
 }
 
 fn process(asking: &Asking<'_>) -> Draft {
@@ -305,10 +317,11 @@ fn process(asking: &Asking<'_>) -> Draft {
     if steps.len() < 2 {
         answer = passage.compose(&passage.all());
     }
+    if steps.is_empty() {
+        steps = passage.all();
+    }
     let question = asking.word(wordings, &[]);
-    let mut draft = asking.stated(question, "", &steps, vec![answer]);
-    draft.end = End::Ordered;
-    draft
+    asking.stated(question, "", &steps, vec![answer]).aimed(Aim::Order)
 }
 
 /// For a section without sentences: its code, or whatever text it has.
@@ -318,7 +331,11 @@ fn code(asking: &Asking<'_>) -> Draft {
     let question = asking.word(wordings, &[]);
     let code = passage.code().unwrap_or(&passage.text).to_owned();
     let code = if code.is_empty() { passage.path.clone() } else { code };
-    let first =
-        code.lines().find(|line| !line.trim_start().starts_with("```")).unwrap_or("").trim().to_owned();
-    Draft { question, answers: vec![code], term: String::new(), quotes: vec![first], end: End::Stated }
+    let lines = code.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("```"));
+    let mut quotes: Vec<String> = lines.map(str::to_owned).collect();
+    if quotes.len() > 2 {
+        quotes.drain(1..quotes.len() - 1);
+    }
+    let aim = if passage.code().is_some() { Aim::Code } else { Aim::Overview };
+    Draft { question, answers: vec![code], term: String::new(), quotes, aim, sides: None, change: None }
 }

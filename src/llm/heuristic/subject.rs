@@ -6,10 +6,11 @@
 use super::language::Language;
 use super::phrases::{Phrases, fill};
 use super::sentences::{Sentence, plain};
-use super::words::is_content;
+use super::words::{Script, is_content};
 
-/// The section's subject and its document's title, ready for sentences. A heading that says nothing by
-/// itself ("Notes", "1.2.0") takes the heading above it along.
+/// The section's subject and its wider field, which the document's title names, ready for sentences. A heading
+/// that says nothing by itself ("Notes", "1.2.0") takes the heading above it along; the field is empty where
+/// the subject says the same or the title names none.
 pub(super) fn subject(
     title: &str,
     path: &str,
@@ -18,21 +19,100 @@ pub(super) fn subject(
     sentences: &[Sentence],
 ) -> (String, String) {
     let document = plain(document);
+    let field = field(&document, phrases, sentences);
     let own = bare(title);
     if own.is_empty() || own.eq_ignore_ascii_case(&document) {
-        return (in_sentence(&document, phrases, sentences), String::new());
+        let field = if field.is_empty() { in_sentence(&document, phrases, sentences) } else { field };
+        return (field, String::new());
     }
     let above: Vec<String> =
         path.split(" > ").map(bare).filter(|part| *part != own && *part != document).collect();
     let title = match above.last() {
         Some(parent) if vague(&own) => format!("{own} ({parent})"),
-        None if vague(&own) && !own.contains(|c: char| c.is_ascii_digit()) && !document.is_empty() => {
-            return (in_sentence(&document, phrases, sentences), String::new());
+        None if vague(&own) && !own.contains(|c: char| c.is_ascii_digit()) && !field.is_empty() => {
+            return (field, String::new());
         }
         _ => own,
     };
-    (in_sentence(&title, phrases, sentences), document)
+    let title = in_sentence(&title, phrases, sentences);
+    let same = title.to_lowercase().contains(&field.to_lowercase());
+    (title, if same { String::new() } else { field })
 }
+
+/// What a document's title names, without the words that only say that it is a document: "A guide to
+/// synthmill" is about synthmill. Empty for a title that names nothing ("README").
+fn field(document: &str, phrases: &Phrases, sentences: &[Sentence]) -> String {
+    const BEFORE: [&str; 14] = [
+        "a guide to ",
+        "the guide to ",
+        "guide to ",
+        "an introduction to ",
+        "introduction to ",
+        "getting started with ",
+        "understanding ",
+        "leitfaden für ",
+        "einführung in ",
+        "guía de ",
+        "introducción a ",
+        "guide de ",
+        "introduction à ",
+        "how to use ",
+    ];
+    const BEHIND: [&str; 12] = [
+        " guide",
+        " handbook",
+        " manual",
+        " documentation",
+        " tutorial",
+        " readme",
+        "の基礎知識",
+        "の基礎",
+        "入門",
+        "の手引き",
+        "について",
+        "とは",
+    ];
+    let title = bare(document);
+    // Pictures in front of a name are no part of it.
+    let mut name = title.trim_start_matches(|c: char| !c.is_alphanumeric() && !c.is_ascii() || c == ' ');
+    // What follows a colon or dash tells what is said about it.
+    for sign in [": ", " : ", " – ", " — ", " | "] {
+        name = name.split_once(sign).map_or(name, |(head, _)| if vague(head) { name } else { head });
+    }
+    let lower = name.to_lowercase();
+    let fits = |at: usize| name.is_char_boundary(at) && lower.len() == name.len();
+    if let Some(front) = BEFORE.iter().find(|front| lower.starts_with(**front) && fits(front.len())) {
+        name = &name[front.len()..];
+    } else if let Some(inner) = name.strip_prefix("How ").and_then(|rest| rest.strip_suffix(" work")) {
+        name = inner;
+    }
+    if let Some(end) =
+        BEHIND.iter().find(|end| name.to_lowercase().ends_with(**end) && name.len() > end.len())
+    {
+        name = name.get(..name.len() - end.len()).unwrap_or(name);
+    }
+    let named =
+        ["readme", "changelog", "documentation", "docs", "index", "home", "contents", "untitled", "liesmich"];
+    if name.is_empty()
+        || vague(name) && name.chars().count() < 2
+        || named.contains(&name.to_lowercase().as_str())
+    {
+        return String::new();
+    }
+    // A name that is no clause needs no quotes; its capital may be its own.
+    let plain_words = phrases.bare_titles && name.split(' ').count() <= 8 && !name.contains(ODD);
+    let shown = in_sentence(name, phrases, sentences);
+    if plain_words && shown.starts_with('"') { unquoted(name) } else { shown }
+}
+
+/// A name of several words that begins with an activity as it stands in a sentence.
+fn unquoted(name: &str) -> String {
+    let first = name.split(' ').next().unwrap_or(name);
+    if first.ends_with("ing") { lower_first(name) } else { name.to_owned() }
+}
+
+/// Signs that a title does not have as a part of a sentence.
+const ODD: [char; 11] = ['?', '!', ':', ',', ';', '(', '"', '/', '=', '[', '{'];
 
 /// A heading without numbering, markup and colon.
 fn bare(title: &str) -> String {
@@ -54,18 +134,22 @@ fn vague(title: &str) -> bool {
         bug fixes|breaking changes|unreleased|improvements|api|description";
     let lower = title.to_lowercase();
     let letters = title.chars().filter(|c| c.is_alphabetic()).count();
-    letters < 3 || VAGUE.split('|').any(|one| one.trim() == lower)
+    // Where a letter is a word, two of them name something.
+    let wide = title.chars().any(|c| Script::of(c) != Script::Spaced);
+    letters < 3 && !wide || VAGUE.split('|').any(|one| one.trim() == lower)
 }
 
 /// A title as it stands inside a sentence: quoted, or in English as plain words where they are such.
-fn in_sentence(title: &str, phrases: &Phrases, sentences: &[Sentence]) -> String {
-    let odd = |c: char| matches!(c, '?' | '!' | ':' | ',' | ';' | '(' | '"' | '/' | '=' | '[');
+pub(super) fn in_sentence(title: &str, phrases: &Phrases, sentences: &[Sentence]) -> String {
     // Headings that are clauses ("When the search goes wrong", "A section gives no questions") read badly as
-    // part of another sentence.
-    let clause = ["when", "where", "what", "who", "why", "how", "if", "which", "a", "an"];
+    // part of another sentence, but for questions ("How the starter works").
+    let clause = ["when", "if", "a", "an", "where", "what", "who", "why", "how", "which"];
     let begins = title.split(' ').next().unwrap_or_default().to_lowercase();
-    let plain_words =
-        title.split(' ').count() <= 5 && !title.contains(odd) && !clause.contains(&begins.as_str());
+    let asks = clause[4..].contains(&begins.as_str());
+    let most = if asks { 8 } else { 5 };
+    let plain_words = title.split(' ').count() <= most
+        && !title.contains(ODD)
+        && (asks || !clause.contains(&begins.as_str()));
     let starts_well = title.starts_with(|c: char| c.is_alphabetic() || c == '`');
     if !phrases.bare_titles || !plain_words || !starts_well {
         return quoted(title, phrases);
@@ -74,14 +158,16 @@ fn in_sentence(title: &str, phrases: &Phrases, sentences: &[Sentence]) -> String
     let inner_capital =
         title.split(' ').skip(1).any(|word| word.chars().next().is_some_and(char::is_uppercase));
     let lower = first.to_lowercase();
-    // Written small elsewhere, the word is no name.
+    // Written small elsewhere, the word is no name; of several words the first is one where it keeps its capital.
+    let stands = |word: &str| sentences.iter().any(|one| one.text.contains(&format!(" {word}")));
     let common = !is_content(&lower, Language::English)
-        || sentences.iter().any(|sentence| sentence.text.contains(&format!(" {lower}")));
+        || stands(&lower)
+        || title.contains(' ') && !sentences.is_empty() && !stands(first);
     let capital_only_first = first.chars().skip(1).all(char::is_lowercase);
     if capital_only_first && !inner_capital && (common || first.ends_with("ing")) {
         return lower_first(title);
     }
-    if title.contains(' ') { quoted(title, phrases) } else { title.to_owned() }
+    title.to_owned()
 }
 
 /// `text` with its first letter small.
@@ -108,11 +194,26 @@ mod tests {
         check("Feeding the dough", "Guide > Feeding the dough", ("feeding the dough", "Guide"));
         let clause = "When it goes wrong";
         check(clause, "Guide > When it goes wrong", ("\"When it goes wrong\"", "Guide"));
+        check("How it rises", "Guide > How it rises", ("how it rises", "Guide"));
         check("2.1 Linux", "Guide > 2.1 Linux", ("Linux", "Guide"));
         check("Notes", "Guide > Linux > Notes", ("\"Notes (Linux)\"", "Guide"));
         check("Overview", "Guide > Overview", ("Guide", ""));
         check("1.6.0 - 2026-10-03", "Guide > 1.6.0 - 2026-10-03", ("\"1.6.0 - 2026-10-03\"", "Guide"));
         check("Why `x`?", "Guide > Why `x`?", ("\"Why `x`?\"", "Guide"));
         check("", "", ("Guide", ""));
+    }
+
+    #[test]
+    fn a_document_is_named_by_what_it_is_about() {
+        let check = |document: &str, language: Language, expected: &str| {
+            assert_eq!(field(document, language.phrases(), &[]), expected);
+        };
+        check("A guide to synthmill", Language::English, "synthmill");
+        check("Sourdough bread", Language::English, "Sourdough bread");
+        check("How tides work", Language::English, "tides");
+        check("serde_json – JSON for Rust", Language::English, "serde_json");
+        check("README", Language::English, "");
+        check("Bremsen am Fahrrad: Aufbau, Wartung", Language::German, "„Bremsen am Fahrrad“");
+        check("緑茶の基礎知識", Language::Japanese, "「緑茶」");
     }
 }
