@@ -15,7 +15,9 @@ mod known;
 mod limits;
 mod names;
 mod operators;
+mod patterns;
 mod program;
+mod quotation;
 mod rewrite;
 mod values;
 
@@ -27,6 +29,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+pub use self::patterns::Patterns;
 use self::program::{Program, Purpose};
 use crate::record::Record;
 
@@ -49,8 +52,8 @@ pub struct Expression {
 #[derive(Debug, Clone)]
 struct Beside {
     vars: minijinja::Value,
-    /// Texts known by name.
-    texts: Arc<BTreeMap<String, minijinja::Value>>,
+    /// Texts and patterns known by name.
+    named: Arc<BTreeMap<String, minijinja::Value>>,
 }
 
 /// A template that does not compile or render.
@@ -78,7 +81,14 @@ impl Template {
     #[must_use]
     pub fn with_texts(mut self, texts: &BTreeMap<String, String>) -> Self {
         let value = |text: &String| minijinja::Value::from(text.as_str());
-        self.beside.texts = Arc::new(texts.iter().map(|(name, text)| (name.clone(), value(text))).collect());
+        self.beside.named = Arc::new(texts.iter().map(|(name, text)| (name.clone(), value(text))).collect());
+        self
+    }
+
+    /// The template with patterns, by the name it reads them by.
+    #[must_use]
+    pub fn with_patterns(mut self, name: &str, patterns: &Patterns) -> Self {
+        self.beside.add(name, patterns.value());
         self
     }
 
@@ -119,6 +129,13 @@ impl Expression {
         })
     }
 
+    /// The expression with patterns, by the name it reads them by; a record's field of the same name hides them.
+    #[must_use]
+    pub fn with_patterns(mut self, name: &str, patterns: &Patterns) -> Self {
+        self.beside.add(name, patterns.value());
+        self
+    }
+
     /// Whether the expression is true for one record, by Jinja's rules; a text that says no is an error.
     pub fn is_true(&self, record: &Record) -> Result<bool, TemplateError> {
         let value = self.condition.value(self.beside.with(&self.condition, record))?;
@@ -145,14 +162,18 @@ impl Beside {
     fn new(vars: &Map<String, Value>) -> Self {
         let vars =
             minijinja::Value::from_pairs(vars.iter().map(|(name, var)| (name.as_str(), values::value(var))));
-        Self { vars, texts: Arc::default() }
+        Self { vars, named: Arc::default() }
+    }
+
+    fn add(&mut self, name: &str, value: minijinja::Value) {
+        Arc::make_mut(&mut self.named).insert(name.to_owned(), value);
     }
 
     /// What `program` reads, for one record.
     fn with(&self, program: &Program, record: &Record) -> minijinja::Value {
         values::of_record(&program.reads, record, |name| match name {
             "vars" => Some(self.vars.clone()),
-            _ => self.texts.get(name).cloned(),
+            _ => self.named.get(name).cloned(),
         })
     }
 }

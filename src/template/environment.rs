@@ -11,6 +11,7 @@ use minijinja_contrib::pycompat;
 
 use super::kinds::{self, CHAIN, COMPARISONS, KEPT, Mismatch, NUMBER, Problem, TEXT, TRUTH};
 use super::rewrite::comparing;
+use super::{patterns, quotation};
 
 /// What one render may cost: an instruction, and 64 bytes made or looked through, cost one. Enough for any prompt, and
 /// little enough that an endless loop in a template ends within a second and with 64 MB at most.
@@ -82,6 +83,9 @@ fn environment() -> Environment<'static> {
     environment.add_filter("tojson", tojson);
     environment.add_filter("wordcount", |text: &str| text.split_whitespace().count());
     environment.add_filter("bool", |value: Value| kinds::truth(value, None).map(|value| value.is_true()));
+    environment.add_test("search", patterns::search);
+    environment.add_filter("regex_search", patterns::regex_search);
+    environment.add_test("quoted_from", quotation::quoted_from);
     for name in ["int", "float"] {
         environment
             .add_filter(name, move |state: &State<'_, '_>, args: Rest<Value>| converted(name, state, &args));

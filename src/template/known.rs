@@ -5,7 +5,7 @@
 use crate::config::nearest;
 
 /// Filters.
-pub(super) const FILTERS: [&str; 46] = [
+pub(super) const FILTERS: [&str; 47] = [
     "abs",
     "attr",
     "batch",
@@ -33,6 +33,7 @@ pub(super) const FILTERS: [&str; 46] = [
     "max",
     "min",
     "pprint",
+    "regex_search",
     "reject",
     "rejectattr",
     "replace",
@@ -55,7 +56,7 @@ pub(super) const FILTERS: [&str; 46] = [
 ];
 
 /// Tests.
-pub(super) const TESTS: [&str; 20] = [
+pub(super) const TESTS: [&str; 22] = [
     "defined",
     "undefined",
     "none",
@@ -76,6 +77,8 @@ pub(super) const TESTS: [&str; 20] = [
     "startingwith",
     "endingwith",
     "eq",
+    "quoted_from",
+    "search",
 ];
 
 /// Functions.

@@ -6,6 +6,9 @@ use minijinja::machinery::ast::{Expr, Stmt};
 
 use super::tree::{each_body, each_expr, each_inner, path, target_names};
 
+/// Tests that say nothing of the kind of what they look at: they want texts.
+const OF_TEXTS: [&str; 2] = ["quoted_from", "search"];
+
 /// The names that a template makes its own: it sets them, or asks for their kind.
 #[derive(Default)]
 pub(super) struct Own {
@@ -35,6 +38,7 @@ impl Own {
     /// Takes in an expression and all that stands in it.
     pub(super) fn expr(&mut self, expr: &Expr<'_>) {
         if let Expr::Test(test) = expr
+            && !OF_TEXTS.contains(&test.name)
             && let Some(path) = path(&test.expr)
         {
             self.tested.insert(path.split('.').next().unwrap_or_default().to_owned());

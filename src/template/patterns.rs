@@ -1,0 +1,246 @@
+//! Patterns that templates search texts for: named lists of regular expressions, in a file that users edit.
+//!
+//! `text is search(patterns)` says whether one of them occurs in a text, or in a text of a list;
+//! `text | regex_search(patterns)` gives the words that it matched. `patterns.en` is one list, `patterns` all of them.
+//! The expressions are those of the `regex` crate, which reads every text in linear time; case does not count.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use minijinja::value::{Enumerator, Object, Rest, ValueKind};
+use minijinja::{Error, ErrorKind, State, Value};
+use regex::{RegexBuilder, RegexSet, RegexSetBuilder};
+use serde_saphyr::Spanned;
+
+use super::kinds;
+
+/// A compiled list may take so many bytes: some thousand patterns of ordinary size.
+const LARGEST: usize = 64 << 20;
+
+/// The lists of a file, by name.
+#[derive(Debug, Clone)]
+pub struct Patterns(Arc<Lists>);
+
+#[derive(Debug)]
+struct Lists(BTreeMap<String, Arc<List>>);
+
+/// One list: compiled together, so that a text is read once for all of them.
+#[derive(Debug)]
+struct List {
+    sources: Vec<String>,
+    set: RegexSet,
+}
+
+impl Patterns {
+    /// Reads the text of a file: a YAML mapping of names to lists of regular expressions. The error is every problem
+    /// found, each a message of one line that says where.
+    pub fn parse(text: &str) -> Result<Self, Vec<String>> {
+        let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
+        let file: BTreeMap<String, Vec<Spanned<String>>> = serde_saphyr::from_str_with_options(text, options)
+            .map_err(|error| vec![format!("{error}; expected names, each with a list of patterns")])?;
+        let (mut lists, mut problems) = (BTreeMap::new(), Vec::new());
+        for (name, entries) in file {
+            for entry in &entries {
+                let line = entry.referenced.line();
+                problems.extend(problem(&entry.value).map(|problem| format!("line {line}: {problem}")));
+            }
+            if entries.is_empty() {
+                problems.push(format!("the list `{name}` is empty"));
+            }
+            let sources: Vec<String> = entries.into_iter().map(|entry| entry.value).collect();
+            match RegexSetBuilder::new(&sources).case_insensitive(true).size_limit(LARGEST).build() {
+                Ok(set) => drop(lists.insert(name, Arc::new(List { sources, set }))),
+                // One that does not compile by itself is told above, with its line.
+                Err(error) if problems.is_empty() => problems.push(format!("the list `{name}`: {error}")),
+                Err(_) => {}
+            }
+        }
+        if lists.is_empty() && problems.is_empty() {
+            problems.push("the file holds no list of patterns".to_owned());
+        }
+        if problems.is_empty() { Ok(Self(Arc::new(Lists(lists)))) } else { Err(problems) }
+    }
+
+    /// The names of the lists.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.0.keys().map(String::as_str)
+    }
+
+    /// What templates see.
+    pub(super) fn value(&self) -> Value {
+        Value::from_dyn_object(Arc::clone(&self.0))
+    }
+}
+
+/// What is wrong with one pattern.
+fn problem(source: &str) -> Option<String> {
+    match RegexBuilder::new(source).case_insensitive(true).size_limit(LARGEST).build() {
+        Ok(pattern) if pattern.is_match("") => {
+            Some(format!("`{source}` matches the empty text, so it would be found in every text"))
+        }
+        Ok(_) => None,
+        Err(error) => {
+            // The last line says what is wrong; those before it show the pattern.
+            let error = error.to_string();
+            let reason = error.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            Some(format!("`{source}` is no regular expression: {reason}"))
+        }
+    }
+}
+
+impl Object for Lists {
+    fn get_value(self: &Arc<Self>, name: &Value) -> Option<Value> {
+        self.0.get(name.as_str()?).map(|list| Value::from_dyn_object(Arc::clone(list)))
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Values(self.0.keys().map(|name| Value::from(name.as_str())).collect())
+    }
+}
+
+impl Object for List {
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::NonEnumerable
+    }
+}
+
+/// The test `search`: whether a pattern occurs in the text, or in one of a list of texts.
+pub(super) fn search(state: &State<'_, '_>, value: &Value, arguments: Rest<Value>) -> Result<bool, Error> {
+    found(state, value, &arguments, "search").map(|found| found.is_some())
+}
+
+/// The filter `regex_search`: the first words that a pattern matches; the empty text where none does.
+pub(super) fn regex_search(
+    state: &State<'_, '_>,
+    value: &Value,
+    arguments: Rest<Value>,
+) -> Result<String, Error> {
+    let Some((text, pattern)) = found(state, value, &arguments, "regex_search")? else {
+        return Ok(String::new());
+    };
+    let pattern = RegexBuilder::new(&pattern).case_insensitive(true).size_limit(LARGEST).build();
+    let words = pattern.ok().and_then(|pattern| pattern.find(&text).map(|found| found.as_str().to_owned()));
+    Ok(words.unwrap_or_default())
+}
+
+/// The first text that a pattern occurs in, and the pattern.
+fn found(
+    state: &State<'_, '_>,
+    value: &Value,
+    arguments: &[Value],
+    name: &str,
+) -> Result<Option<(String, String)>, Error> {
+    kinds::measure(state, value)?;
+    let wrong = |detail: String| Error::new(ErrorKind::InvalidOperation, detail);
+    let lists: Vec<Arc<List>> = match arguments {
+        [patterns] => match (patterns.downcast_object::<Lists>(), patterns.downcast_object::<List>()) {
+            (Some(lists), _) => lists.0.values().cloned().collect(),
+            (None, Some(list)) => vec![list],
+            (None, None) => {
+                let shown = kinds::shown(patterns);
+                return Err(wrong(format!(
+                    "`{name}` wants patterns that were read from a file, got {shown}"
+                )));
+            }
+        },
+        _ => return Err(wrong(format!("`{name}` wants one argument: the patterns"))),
+    };
+    for text in
+        texts(value).map_err(|what| wrong(format!("`{name}` wants a text or a list of texts, got {what}")))?
+    {
+        let text = text.as_str().unwrap_or_default();
+        for list in &lists {
+            if let Some(at) = list.set.matches(text).iter().next() {
+                return Ok(Some((text.to_owned(), list.sources[at].clone())));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The texts of a value that is a text or a list of texts; the error shows what is neither.
+pub(super) fn texts(value: &Value) -> Result<Vec<Value>, String> {
+    if value.as_str().is_some() {
+        return Ok(vec![value.clone()]);
+    }
+    let is_list = matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable);
+    let items: Vec<Value> = match value.try_iter() {
+        Ok(items) if is_list => items.collect(),
+        _ => return Err(kinds::shown(value)),
+    };
+    match items.iter().find(|item| item.as_str().is_none()) {
+        Some(other) => Err(kinds::shown(other)),
+        None => Ok(items),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Record;
+    use crate::template::{Expression, Template};
+    use serde_json::{Map, json};
+
+    const FILE: &str = "en:\n  # \"the section says\"\n  - '\\bthe (section|text) says\\b'\n  - 'as stated above'\nde:\n  - 'laut dem Text'\n";
+
+    #[test]
+    fn texts_are_searched_for_every_pattern() {
+        let patterns = Patterns::parse(FILE).unwrap();
+        assert_eq!(patterns.names().collect::<Vec<_>>(), ["de", "en"]);
+        let check = |source: &str, expected: Result<serde_json::Value, &str>| {
+            let fields = json!({"a": "The Section  says.", "b": "So THE SECTION says so.", "c": ["x", "Laut dem Text"], "n": null});
+            let record = Record::new(fields.as_object().unwrap().clone());
+            let expression =
+                Expression::new(source, &Map::new()).unwrap().with_patterns("patterns", &patterns);
+            match (expression.value(&record), expected) {
+                (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{source}"),
+                (Err(error), Err(expected)) => {
+                    assert!(error.to_string().contains(expected), "{source}: {error}")
+                }
+                (found, expected) => panic!("{source}: {found:?}, expected {expected:?}"),
+            }
+        };
+        check("a is search(patterns)", Ok(json!(false)));
+        check("b is search(patterns)", Ok(json!(true)));
+        check("b is search(patterns.en)", Ok(json!(true)));
+        check("b is not search(patterns.de)", Ok(json!(true)));
+        check("not (c is search(patterns.de))", Ok(json!(false)));
+        check("[a, b] | regex_search(patterns)", Ok(json!("THE SECTION says")));
+        check("a | regex_search(patterns)", Ok(json!("")));
+        check("[] is search(patterns)", Ok(json!(false)));
+        check("n is search(patterns)", Err("wants a text or a list of texts, got null"));
+        check("[a, n] is search(patterns)", Err("wants a text or a list of texts, got null"));
+        check("a is search('x')", Err("wants patterns that were read from a file"));
+        check("a is search", Err("wants one argument"));
+        check("a is search(patterns.fr)", Err("undefined"));
+        let message = Template::new("Leave out \"{{ b | regex_search(patterns) }}\".", &Map::new()).unwrap();
+        let record = Record::new(Map::from_iter([("b".to_owned(), json!("As stated above."))]));
+        let message = message.with_patterns("patterns", &patterns).render(&record).unwrap();
+        assert_eq!(message, "Leave out \"As stated above\".");
+    }
+
+    #[test]
+    fn wrong_files_are_told_line_by_line() {
+        for (file, expected) in [
+            (
+                "en:\n  - 'a('\n  - ok\n  - 'b|'\nde: []\n",
+                vec![
+                    "the list `de` is empty",
+                    "line 2: `a(` is no regular expression: unclosed group",
+                    "line 4: `b|` matches the empty text, so it would be found in every text",
+                ],
+            ),
+            ("- a\n", vec!["expected names, each with a list of patterns"]),
+            ("en: x\n", vec!["expected names, each with a list of patterns"]),
+            ("en: [1, [2]]\n", vec!["expected names, each with a list of patterns"]),
+            ("", vec!["the file holds no list of patterns"]),
+            ("{}", vec!["the file holds no list of patterns"]),
+        ] {
+            let problems = Patterns::parse(file).unwrap_err();
+            assert_eq!(problems.len(), expected.len(), "{file}: {problems:?}");
+            for (problem, expected) in problems.iter().zip(expected) {
+                assert!(problem.contains(expected), "{file}: {problem}");
+            }
+        }
+    }
+}
