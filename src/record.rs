@@ -129,6 +129,9 @@ pub struct Provenance {
     pub draws: Map<String, Value>,
     /// Passes and elements of blocks that failed and were left out.
     pub skipped: Vec<Skipped>,
+    /// Fields that are kept here because they do not belong in the data, such as the evidence for an answer; of
+    /// collected elements of a block by `NAME-INDEX/FIELD`.
+    pub fields: Map<String, Value>,
 }
 
 /// A pass or an element of a block that failed and was left out.

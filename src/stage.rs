@@ -324,14 +324,31 @@ pub trait Read: Send + Sync {
     /// Whether `parse` may take longer than a task of the runtime should.
     fn may_take_long(&self, text: &str) -> bool;
 
-    /// Puts what was read into fields.
-    fn put(&self, record: &mut Record, value: Value);
+    /// Puts what was read into fields and judges them. After an error the record is as it was.
+    fn put(&self, record: &mut Record, value: Value) -> Result<(), ReadError>;
 
     /// Reads the answer in the record and puts what it says into fields.
-    fn read(&self, record: &mut Record) -> Result<(), StageError> {
+    fn read(&self, record: &mut Record) -> Result<(), ReadError> {
         let value = self.parse(self.text(record)?)?;
-        self.put(record, value);
-        Ok(())
+        self.put(record, value)
+    }
+}
+
+/// Why an answer is not taken.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error(transparent)]
+pub enum ReadError {
+    /// The answer will not do; another may.
+    Invalid(#[from] StageError),
+    /// Whether it will do cannot be said, which no other answer would change.
+    Unjudged(StageError),
+}
+
+impl From<ReadError> for StageError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Invalid(error) | ReadError::Unjudged(error) => error,
+        }
     }
 }
 
@@ -373,16 +390,16 @@ pub struct ArrayFile {
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
 pub struct StageError {
-    /// A short fixed word that reports count by, such as `template` or `schema`.
-    pub class: &'static str,
+    /// A short word that reports count by, such as `template` or `schema`, or the name that a user gave.
+    pub class: Cow<'static, str>,
     /// What went wrong, in one line or a few.
     pub message: String,
 }
 
 impl StageError {
     /// An error of `class` with a message.
-    pub fn new(class: &'static str, message: impl Into<String>) -> Self {
-        Self { class, message: message.into() }
+    pub fn new(class: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self { class: class.into(), message: message.into() }
     }
 }
 

@@ -21,7 +21,7 @@ use crate::llm::{
     affinity,
 };
 use crate::record::{Call, Exchange, Record};
-use crate::stage::{Ask, OnError, Read, StageError};
+use crate::stage::{Ask, OnError, Read, ReadError, StageError};
 use crate::template::Expression;
 
 /// The value of the parameter `seed` that gives each record its own.
@@ -121,7 +121,15 @@ impl AskUnit {
                     };
                     match read {
                         Ok(()) => break,
-                        Err(error) => {
+                        Err(ReadError::Unjudged(error)) => {
+                            let (attempts, answer) = (call.attempts, Some(completion.text));
+                            record.provenance.calls.push(Arc::new(call));
+                            let stage_of_it = self.reading(reader);
+                            let failure =
+                                Failure { stage: stage_of_it, attempts, answer, ..stage.failure(&error) };
+                            return Became::Ended(Ending::Rejected(failure));
+                        }
+                        Err(ReadError::Invalid(error)) => {
                             again.show(&mut request.messages, &completion.text, &error.message);
                             let answer = Some(completion.text);
                             (Failure { stage: self.reading(reader), answer, ..stage.failure(&error) }, true)
@@ -200,6 +208,7 @@ impl AskUnit {
         match self.read_answer(record, reader).await {
             Ok(()) => Became::Passed,
             Err(error) => {
+                let error = StageError::from(error);
                 let failure = Failure { stage: Arc::clone(&reader.id), ..stage.failure(&error) };
                 Became::Ended(Ending::Rejected(failure))
             }
@@ -241,7 +250,7 @@ impl AskUnit {
         completion: &Completion,
         answered_by: &str,
         reader: Option<&Reader>,
-    ) -> Result<(), StageError> {
+    ) -> Result<(), ReadError> {
         self.ask.accept(record, completion, answered_by);
         match reader {
             Some(reader) => self.read_answer(record, reader).await,
@@ -251,7 +260,7 @@ impl AskUnit {
 
     /// Reads the answer in the record; off the runtime's threads if that may take long, a few at a time, so that neither
     /// other records nor a stop wait for it.
-    async fn read_answer(&self, record: &mut Record, reader: &Reader) -> Result<(), StageError> {
+    async fn read_answer(&self, record: &mut Record, reader: &Reader) -> Result<(), ReadError> {
         let text = reader.read.text(record)?;
         if !reader.read.may_take_long(text) {
             return reader.read.read(record);
@@ -264,10 +273,9 @@ impl AskUnit {
             Ok(parsed) => parsed?,
             // Goes on where it would have gone without the thread.
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(error) => return Err(StageError::new("stopped", error.to_string())),
+            Err(error) => return Err(StageError::new("stopped", error.to_string()).into()),
         };
-        reader.read.put(record, value);
-        Ok(())
+        reader.read.put(record, value)
     }
 
     async fn fall_back(
@@ -287,7 +295,7 @@ impl AskUnit {
         call.provider = self.heuristic.provider().to_owned();
         call.served_as = None;
         call.keep_answer(&completion.text);
-        self.read(record, &completion, HEURISTIC, reader).await
+        Ok(self.read(record, &completion, HEURISTIC, reader).await?)
     }
 
     /// Whom the model's answers are from: the model, or the provider that stands in for a server.

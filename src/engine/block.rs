@@ -243,6 +243,8 @@ impl Elements<'_> {
                 provenance.calls.append(&mut of_element.calls);
                 provenance.skipped.append(&mut of_element.skipped);
                 provenance.draws.extend(of_element.draws);
+                let fields = of_element.fields.into_iter();
+                provenance.fields.extend(fields.map(|(name, value)| (format!("{label}/{name}"), value)));
                 if let Some(ending) = child.end {
                     self.stage.metrics.skip_one();
                     provenance.skipped.push(ending.skipped(&own.id));

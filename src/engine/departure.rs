@@ -72,6 +72,8 @@ struct ProvenanceLine<'a> {
     group: Option<&'a Value>,
     #[serde(skip_serializing_if = "Map::is_empty")]
     draws: &'a Map<String, Value>,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    fields: &'a Map<String, Value>,
     calls: &'a [Arc<Call>],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     skipped: &'a [Skipped],
@@ -83,6 +85,7 @@ fn provenance_line(record: &Record, outcome: &str) -> Vec<u8> {
         outcome,
         group: record.fields.get("group"),
         draws: &record.provenance.draws,
+        fields: &record.provenance.fields,
         calls: &record.provenance.calls,
         skipped: &record.provenance.skipped,
     })

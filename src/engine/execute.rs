@@ -249,7 +249,7 @@ impl BuiltStage {
     pub(crate) fn failure(&self, error: &StageError) -> Failure {
         Failure {
             stage: Arc::clone(&self.path),
-            class: error.class.to_owned(),
+            class: error.class.clone().into_owned(),
             message: error.message.clone(),
             ..Failure::default()
         }

@@ -102,7 +102,7 @@ mod tests {
             Ok(Emit::Pass) => "kept".to_owned(),
             Ok(Emit::Drop(reason)) => reason.into_owned(),
             Ok(Emit::Many(_)) => panic!("a filter makes no records"),
-            Err(error) => error.class.to_owned(),
+            Err(error) => error.class.into_owned(),
         }
     }
 

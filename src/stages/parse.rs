@@ -1,22 +1,26 @@
 //! `parse`: reads a model's answer as JSON, checks it against a schema and makes fields of it.
 //!
 //! Stands right after `llm`; the engine joins the two, sends the schema with the question and does what
-//! `on_error` says. Finding the JSON in the answer is `llm::answer_json`, the check `llm::answer_schema`.
+//! `on_error` says. Finding the JSON in the answer is `llm::answer_json`, holding it against the schema
+//! `llm::answer_schema`, and the conditions of `checks` are next door.
 //! The answer's text stays in its field, so that a rejected record shows what the model said.
 
+mod checks;
 mod on_error;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+use self::checks::{Checks, Condition};
 use self::on_error::Steps;
 use super::{Describe, Role};
 use crate::config::{CheckContext, FieldType};
 use crate::llm::answer_json::{self, ExtractError, Fit};
 use crate::llm::answer_schema::{AnswerSchema, kind_of};
 use crate::record::Record;
-use crate::stage::{BuildContext, BuildError, Declare, Made, OnError, Part, Read, StageError};
+use crate::stage::{BuildContext, BuildError, Declare, Made, OnError, Part, Read, ReadError, StageError};
+use crate::template::Patterns;
 
 /// Reads an answer as JSON.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -36,8 +40,21 @@ pub(super) struct Parse {
     /// become fields of the record.
     #[serde(default)]
     into: Option<String>,
-    /// What to do with an answer that is no JSON, is cut off or does not meet the schema: one step or a
-    /// list of steps, taken in order.
+    /// Conditions that the answer must meet beyond its schema, each under a name of its own. One that is false is an
+    /// error of the answer: the model is shown its message, and a record that is given up is rejected with its name.
+    /// One that cannot be judged, because its expression fails, rejects the record without asking again.
+    #[serde(default)]
+    checks: Checks,
+    /// A YAML file of named lists of regular expressions, which checks see as `patterns`: `not question is
+    /// search(patterns)`, or `search(patterns.en)` for one list. Case does not count.
+    #[serde(default)]
+    patterns: Option<String>,
+    /// Fields of the answer that are kept in `provenance/` too: what belongs to the making of a record and not in
+    /// the data, such as the words of a source that an answer rests on.
+    #[serde(default)]
+    provenance: Vec<String>,
+    /// What to do with an answer that is no JSON, is cut off, does not meet the schema or fails a check: one step or
+    /// a list of steps, taken in order.
     /// `{retry: N}` asks again at most N times and shows the model what was wrong, `heuristic` lets the
     /// heuristic provider answer, `reject` gives the record up.
     #[serde(default)]
@@ -52,7 +69,7 @@ impl Describe for Parse {
     const NAME: &'static str = "parse";
     const ROLE: Role = Role::Read;
     const PURPOSE: &'static str =
-        "Reads a model's answer as JSON, checks it against a schema and makes fields of it.";
+        "Reads a model's answer as JSON, checks it against a schema and conditions, and makes fields of it.";
     const MAKES: &'static [Made] = &[
         Made::new(
             "PROPERTY",
@@ -77,6 +94,8 @@ stages:
         properties:
           question: {type: string, minLength: 10}
           answer: {type: string}
+      checks:
+        no_answer: {require: "answer != question", message: "The answer repeats the question."}
       on_error: [{retry: 2}, heuristic]
   - sink: {path: answers.jsonl, format: raw, fields: [question, answer]}
 "#;
@@ -93,24 +112,14 @@ impl Declare for Parse {
                 .problem("/schema_file", "`schema` and `schema_file` are both given")
                 .expected("one of them");
         }
-        let at = if self.schema.is_some() { "/schema" } else { "/schema_file" };
-        let Some(declared) = self.declared_schema(context) else {
-            self.makes_anything(context);
-            return;
-        };
-        match AnswerSchema::new(&declared) {
-            Ok(schema) => self.makes(&schema, context),
-            Err(errors) => {
-                for error in errors {
-                    // Places inside a file cannot be shown in the pipeline's own text.
-                    let (at, message) = match at {
-                        "/schema" => (format!("/schema{}", error.at), error.message),
-                        _ => (at.to_owned(), format!("`{}`: {}", error.at, error.message)),
-                    };
-                    context.problem(&at, message);
-                }
-                self.makes_anything(context);
-            }
+        self.check_schema(context);
+        let patterns = self.check_patterns(context);
+        // Where the file cannot be used, what is said of it is enough.
+        if patterns.is_some() || self.patterns.is_none() {
+            self.checks.check(patterns.as_ref(), context);
+        }
+        for (index, name) in self.provenance.iter().enumerate() {
+            context.needs_a(&format!("/provenance/{index}"), name, &FieldType::any());
         }
     }
 
@@ -132,12 +141,60 @@ impl Declare for Parse {
             input: self.input.clone(),
             into: self.into.clone(),
             schema,
+            conditions: self.checks.build(self.build_patterns(context)?.as_ref(), context)?,
+            provenance: self.provenance.clone(),
             on_error: self.on_error.0.clone(),
         })))
     }
 }
 
 impl Parse {
+    /// Checks the schema and says which fields come of it.
+    fn check_schema(&self, context: &mut CheckContext<'_>) {
+        let at = if self.schema.is_some() { "/schema" } else { "/schema_file" };
+        let Some(declared) = self.declared_schema(context) else {
+            self.makes_anything(context);
+            return;
+        };
+        match AnswerSchema::new(&declared) {
+            Ok(schema) => self.makes(&schema, context),
+            Err(errors) => {
+                for error in errors {
+                    // Places inside a file cannot be shown in the pipeline's own text.
+                    let (at, message) = match at {
+                        "/schema" => (format!("/schema{}", error.at), error.message),
+                        _ => (at.to_owned(), format!("`{}`: {}", error.at, error.message)),
+                    };
+                    context.problem(&at, message);
+                }
+                self.makes_anything(context);
+            }
+        }
+    }
+
+    fn check_patterns(&self, context: &mut CheckContext<'_>) -> Option<Patterns> {
+        let path = context.render("/patterns", self.patterns.as_ref()?)?;
+        let text = context.read_file("/patterns", &path)?;
+        match Patterns::parse(&text) {
+            Ok(patterns) => Some(patterns),
+            Err(problems) => {
+                for problem in problems {
+                    context.problem("/patterns", format!("`{path}`: {problem}"));
+                }
+                None
+            }
+        }
+    }
+
+    fn build_patterns(&self, context: &BuildContext) -> Result<Option<Patterns>, BuildError> {
+        let Some(path) = &self.patterns else { return Ok(None) };
+        let path = context.render(path)?;
+        let text = context.read_file(path.clone())?;
+        let patterns = Patterns::parse(&text);
+        let error = |problems: Vec<String>| BuildError::Other(format!("`{path}`: {}", problems.join("; ")));
+        patterns.map(Some).map_err(error)
+    }
+
     fn declared_schema(&self, context: &mut CheckContext<'_>) -> Option<Value> {
         if let Some(schema) = &self.schema {
             return Some(schema.clone());
@@ -215,6 +272,8 @@ struct Parser {
     input: String,
     into: Option<String>,
     schema: Option<AnswerSchema>,
+    conditions: Vec<Condition>,
+    provenance: Vec<String>,
     on_error: Vec<OnError>,
 }
 
@@ -249,13 +308,33 @@ impl Read for Parser {
         text.len() > LONG || self.schema.as_ref().is_some_and(AnswerSchema::may_take_long)
     }
 
-    fn put(&self, record: &mut Record, value: Value) {
-        match (&self.into, value) {
-            (Some(into), value) => record.set(into, value),
-            (None, Value::Object(properties)) => record.fields.extend(properties),
+    fn put(&self, record: &mut Record, value: Value) -> Result<(), ReadError> {
+        let fields = match (&self.into, value) {
+            (Some(into), value) => Map::from_iter([(into.clone(), value)]),
+            (None, Value::Object(properties)) => properties,
             // Judged to be no answer.
-            (None, _) => {}
+            (None, _) => Map::new(),
+        };
+        let before: Vec<(String, Option<Value>)> = match self.conditions.is_empty() {
+            true => Vec::new(),
+            false => fields.keys().map(|name| (name.clone(), record.fields.get(name).cloned())).collect(),
+        };
+        record.fields.extend(fields);
+        if let Err(error) = checks::judge(&self.conditions, record) {
+            for (name, value) in before {
+                match value {
+                    Some(value) => record.set(&name, value),
+                    None => drop(record.fields.shift_remove(&name)),
+                }
+            }
+            return Err(error);
         }
+        for name in &self.provenance {
+            if let Some(value) = record.get(name).cloned() {
+                record.provenance.fields.insert(name.clone(), value);
+            }
+        }
+        Ok(())
     }
 }
 

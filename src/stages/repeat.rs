@@ -246,7 +246,7 @@ mod tests {
         match (passes(json!({ "times": times })).times(&record(fields)), expected) {
             (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{times}"),
             (Err(error), Err(expected)) => {
-                assert_eq!((error.class, error.message.as_str()), ("repeat", expected), "{times}");
+                assert_eq!((&*error.class, error.message.as_str()), ("repeat", expected), "{times}");
             }
             (found, _) => panic!("{times} gives {found:?}"),
         }

@@ -213,7 +213,7 @@ mod tests {
         match part.process(&mut record) {
             Ok(Emit::Pass) => Ok(Value::Object(record.fields)),
             Ok(other) => panic!("{other:?}"),
-            Err(error) => Err(error.class.to_owned()),
+            Err(error) => Err(error.class.into_owned()),
         }
     }
 

@@ -81,7 +81,7 @@ impl Ledger {
                 Err(panic) => {
                     // What it has seen may be half of it, so no further item can be decided; this one stays in flight.
                     let error = panicked(&*panic);
-                    let (stage, class) = (Arc::clone(&at.path), error.class.to_owned());
+                    let (stage, class) = (Arc::clone(&at.path), error.class.into_owned());
                     self.halt(Halt::Fatal(FatalError { stage, class, message: error.message }));
                     return;
                 }

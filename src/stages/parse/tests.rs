@@ -37,7 +37,7 @@ fn question_schema() -> Value {
 fn read(body: Value, answer: &str) -> Result<Value, StageError> {
     let mut record = Record::default();
     record.set("completion", answer);
-    reader(body).read(&mut record).map(|()| {
+    reader(body).read(&mut record).map_err(StageError::from).map(|()| {
         assert_eq!(record.text("completion"), Some(answer));
         record.fields.shift_remove("completion");
         Value::Object(record.fields)
@@ -63,7 +63,7 @@ fn answers_become_fields() {
 fn wrong_answers_say_what_to_change() {
     let check = |body: Value, answer: &str, class: &str, message: &str| {
         let error = read(body, answer).unwrap_err();
-        assert_eq!((error.class, error.message.as_str()), (class, message), "{answer}");
+        assert_eq!((&*error.class, error.message.as_str()), (class, message), "{answer}");
     };
     let with_schema = || json!({"schema": question_schema()});
     check(json!({}), "I cannot.", "json", "there is no JSON object in the answer");
@@ -94,7 +94,7 @@ fn of_several_answers_the_last_that_meets_the_schema_counts() {
     check(r#"{"a": 1} as in {"a": "text"}"#, 1);
     check(r#"{"type": "object", "required": ["a"]} gives {'a': 3,}"#, 3);
     let error = read(schema(), r#"{"b": 1}, or {"a": "text"}, or ["a"]"#).unwrap_err();
-    assert_eq!((error.class, &*error.message), ("schema", "a: expected integer, got string"));
+    assert_eq!((&*error.class, &*error.message), ("schema", "a: expected integer, got string"));
     let list = json!({"into": "list", "schema": {"type": "array"}});
     assert_eq!(read(list, r#"{"a": 1} then [{"a": 2}]"#).unwrap(), json!({"list": [{"a": 2}]}));
 }
@@ -113,8 +113,8 @@ fn what_may_take_long_is_known_beforehand() {
 
 #[test]
 fn a_record_without_an_answer_is_an_error() {
-    let error = reader(json!({"input": "other"})).read(&mut Record::default()).unwrap_err();
-    assert_eq!((error.class, error.message.as_str()), ("input", "`other` is no text"));
+    let error = StageError::from(reader(json!({"input": "other"})).read(&mut Record::default()).unwrap_err());
+    assert_eq!((&*error.class, error.message.as_str()), ("input", "`other` is no text"));
 }
 
 #[test]
@@ -163,4 +163,69 @@ fn the_schema_of_the_schema_takes_every_way_to_write_steps() {
         valid(json!("reject")) && valid(json!({"retry": 2})) && valid(json!([{"retry": 2}, "heuristic"]))
     );
     assert!(!valid(json!("skip")) && !valid(json!({"retry": 0})) && !valid(json!([])));
+}
+
+/// What an answer becomes in a record that has a section: its fields, or the class, the message and whether another
+/// answer may be right.
+fn judged(checks: Value, answer: &str) -> Result<Record, (String, String, bool)> {
+    let mut record = Record::default();
+    record.set("completion", answer);
+    record.set("question", "before");
+    record.set("section", json!({"text": "High water is about 20 % higher."}));
+    let before = record.fields.clone();
+    match reader(json!({"checks": checks, "provenance": ["evidence"]})).read(&mut record) {
+        Ok(()) => Ok(record),
+        Err(error) => {
+            assert_eq!(record.fields, before, "a wrong answer leaves nothing behind");
+            assert!(record.provenance.fields.is_empty());
+            let may_retry = matches!(error, ReadError::Invalid(_));
+            let error = StageError::from(error);
+            Err((error.class.into_owned(), error.message, may_retry))
+        }
+    }
+}
+
+#[test]
+fn checks_are_judged_over_the_answer_and_the_record() {
+    let checks = || {
+        json!({
+            "quoted": {"require": "evidence is quoted_from(section.text)", "message": "\"{{ evidence }}\" is not there."},
+            "new": {"require": "answer != question", "message": "The answer is the question."},
+        })
+    };
+    let record =
+        judged(checks(), r#"{"evidence": "about 20 %", "question": "Why?", "answer": "So."}"#).unwrap();
+    assert_eq!(record.text("question"), Some("Why?"));
+    assert_eq!(Value::Object(record.provenance.fields), json!({"evidence": "about 20 %"}));
+
+    let check = |answer: &str, class: &str, message: &str, may_retry: bool| {
+        let (class, message) = (class.to_owned(), message.to_owned());
+        assert_eq!(judged(checks(), answer).unwrap_err(), (class, message, may_retry), "{answer}");
+    };
+    check(
+        r#"{"evidence": "about 25 %", "question": "Why?", "answer": "So."}"#,
+        "quoted",
+        "\"about 25 %\" is not there.",
+        true,
+    );
+    // The first of several gives its name; the model is told of all.
+    check(
+        r#"{"evidence": "x", "question": "Why?", "answer": "Why?"}"#,
+        "quoted",
+        "\"x\" is not there. The answer is the question.",
+        true,
+    );
+    check(
+        r#"{"evidence": "about 20 %", "question": "Why?", "answer": "Why?"}"#,
+        "new",
+        "The answer is the question.",
+        true,
+    );
+    // What cannot be judged is no fault of the answer.
+    let (class, message, may_retry) = judged(checks(), r#"{"evidence": "about 20 %"}"#).unwrap_err();
+    assert_eq!((class.as_str(), may_retry), ("template", false));
+    assert!(message.starts_with("check `new`: undefined value"), "{message}");
+    let wrong = json!({"n": {"require": "answer | length > '3'", "message": "x"}});
+    let (class, message, may_retry) = judged(wrong, r#"{"answer": "So."}"#).unwrap_err();
+    assert_eq!((class.as_str(), may_retry), ("template", false), "{message}");
 }

@@ -264,7 +264,7 @@ fn what_is_no_conversation_is_an_error_of_its_field() {
                 panic!("not a sink")
             };
             let error = sink.line(&record(json!({"messages": messages}))).unwrap_err();
-            assert_eq!((error.class, &*error.message), ("fields", expected), "{format}");
+            assert_eq!((&*error.class, &*error.message), ("fields", expected), "{format}");
         }
     }
 }

@@ -1,0 +1,165 @@
+//! The checks of `parse`: conditions that an answer must meet beyond its schema.
+//!
+//! Judged when the answer's properties are fields already, so that a condition can compare them with what the record
+//! held before. What follows from a false one, the engine does, as after an answer that does not fit its schema.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+
+use crate::config::{CheckContext, FieldType};
+use crate::record::Record;
+use crate::stage::{BuildContext, BuildError, ReadError, StageError};
+use crate::template::{Expression, Patterns, Template};
+
+/// The name by which checks see the patterns of the file.
+const PATTERNS: &str = "patterns";
+/// A name counts records in summaries, so it is a word, not a sentence. In characters.
+const LONGEST_NAME: usize = 40;
+/// Classes that answers and records are rejected with for other reasons.
+const OTHER_CLASSES: [&str; 8] =
+    ["json", "schema", "input", "template", "panic", "fields", "heuristic", "no_content"];
+
+/// One condition.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Check {
+    /// What must be true: an expression over the record's fields, those of the answer among them.
+    require: String,
+    /// What the model is told when it is not, and what `rejected.jsonl` says: a template over the same fields.
+    message: String,
+}
+
+/// The conditions, in the order in which they are written.
+#[derive(Debug, Default)]
+pub(super) struct Checks(Vec<(String, Check)>);
+
+impl<'de> Deserialize<'de> for Checks {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ChecksVisitor)
+    }
+}
+
+struct ChecksVisitor;
+
+impl<'de> Visitor<'de> for ChecksVisitor {
+    type Value = Checks;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("names, each with `require` and `message`")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Checks, A::Error> {
+        let mut checks = Vec::new();
+        while let Some(entry) = map.next_entry()? {
+            checks.push(entry);
+        }
+        Ok(Checks(checks))
+    }
+}
+
+impl JsonSchema for Checks {
+    fn schema_name() -> Cow<'static, str> {
+        "Checks".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        <std::collections::BTreeMap<String, Check>>::json_schema(generator)
+    }
+}
+
+impl Checks {
+    /// Reports what is wrong; `patterns` are those of the stage's file, if there is one.
+    pub(super) fn check(&self, patterns: Option<&Patterns>, context: &mut CheckContext<'_>) {
+        if let Some(patterns) = patterns {
+            if context.has(PATTERNS) {
+                let message = format!("records have a field `{PATTERNS}`, which would hide them");
+                context.problem("/patterns", message).expected("no field of this name");
+                return;
+            }
+            let lists = patterns.names().map(|name| (name.to_owned(), FieldType::any())).collect();
+            context.makes_as(PATTERNS, FieldType::object_of(lists, false));
+        }
+        for (name, check) in &self.0 {
+            let at = format!("/checks/{}", name.replace('~', "~0").replace('/', "~1"));
+            check_name(context, &at, name);
+            context.expression(&format!("{at}/require"), &check.require);
+            if check.message.trim().is_empty() {
+                context
+                    .problem(&format!("{at}/message"), "`message` is empty")
+                    .expected("what the model is to change");
+            }
+            context.template(&format!("{at}/message"), &check.message);
+        }
+        if patterns.is_some() {
+            context.removes(&[PATTERNS]);
+        }
+    }
+
+    pub(super) fn build(
+        &self,
+        patterns: Option<&Patterns>,
+        context: &BuildContext,
+    ) -> Result<Vec<Condition>, BuildError> {
+        let mut conditions = Vec::with_capacity(self.0.len());
+        for (name, check) in &self.0 {
+            let mut require = context.expression(&check.require)?;
+            let mut message = context.template(&check.message)?;
+            if let Some(patterns) = patterns {
+                require = require.with_patterns(PATTERNS, patterns);
+                message = message.with_patterns(PATTERNS, patterns);
+            }
+            conditions.push(Condition { name: name.clone(), require, message });
+        }
+        Ok(conditions)
+    }
+}
+
+fn check_name(context: &mut CheckContext<'_>, at: &str, name: &str) {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c);
+    if name.is_empty() || name.len() > LONGEST_NAME || !name.chars().all(is_plain) {
+        context
+            .problem(at, format!("`{name}` is no short word"))
+            .on_key()
+            .expected(format!("lower-case letters, digits, `_` and `-`, at most {LONGEST_NAME}"));
+    } else if OTHER_CLASSES.contains(&name) {
+        context
+            .problem(at, format!("`{name}` is what records are rejected with for another reason"))
+            .on_key()
+            .expected("a name of its own");
+    }
+}
+
+/// A condition, ready to be judged.
+pub(super) struct Condition {
+    name: String,
+    require: Expression,
+    message: Template,
+}
+
+/// Judges a record whose fields hold the answer. The error has the class of the first condition that is false and the
+/// messages of all, so that the model can mend everything at once.
+pub(super) fn judge(conditions: &[Condition], record: &Record) -> Result<(), ReadError> {
+    let mut unmet: Option<StageError> = None;
+    for condition in conditions {
+        let failed = |error| {
+            let error = StageError::from(error);
+            ReadError::Unjudged(StageError::new(
+                error.class,
+                format!("check `{}`: {}", condition.name, error.message),
+            ))
+        };
+        if condition.require.is_true(record).map_err(failed)? {
+            continue;
+        }
+        let message = condition.message.render(record).map_err(failed)?;
+        match &mut unmet {
+            None => unmet = Some(StageError::new(condition.name.clone(), message)),
+            Some(first) => first.message = format!("{} {message}", first.message),
+        }
+    }
+    unmet.map_or(Ok(()), |error| Err(ReadError::Invalid(error)))
+}
