@@ -16,6 +16,8 @@ use super::kinds;
 
 /// A compiled list may take so many bytes: some thousand patterns of ordinary size.
 const LARGEST: usize = 64 << 20;
+/// How deep lists may hold lists of texts.
+const DEEPEST: usize = 8;
 
 /// The lists of a file, by name.
 #[derive(Debug, Clone)]
@@ -158,19 +160,24 @@ fn found(
     Ok(None)
 }
 
-/// The texts of a value that is a text or a list of texts; the error shows what is neither.
+/// The texts of a value that is a text or a list of texts, also in lists inside it; the error shows what is neither.
 pub(super) fn texts(value: &Value) -> Result<Vec<Value>, String> {
+    let mut texts = Vec::new();
+    take_texts(value, DEEPEST, &mut texts)?;
+    Ok(texts)
+}
+
+fn take_texts(value: &Value, depth: usize, texts: &mut Vec<Value>) -> Result<(), String> {
     if value.as_str().is_some() {
-        return Ok(vec![value.clone()]);
+        texts.push(value.clone());
+        return Ok(());
     }
     let is_list = matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable);
-    let items: Vec<Value> = match value.try_iter() {
-        Ok(items) if is_list => items.collect(),
-        _ => return Err(kinds::shown(value)),
-    };
-    match items.iter().find(|item| item.as_str().is_none()) {
-        Some(other) => Err(kinds::shown(other)),
-        None => Ok(items),
+    match value.try_iter() {
+        Ok(mut items) if is_list && depth > 0 => {
+            items.try_for_each(|item| take_texts(&item, depth - 1, texts))
+        }
+        _ => Err(kinds::shown(value)),
     }
 }
 
@@ -207,6 +214,7 @@ mod tests {
         check("not (c is search(patterns.de))", Ok(json!(false)));
         check("[a, b] | regex_search(patterns)", Ok(json!("THE SECTION says")));
         check("a | regex_search(patterns)", Ok(json!("")));
+        check("[[a, c], b] is search(patterns.de)", Ok(json!(true)));
         check("[] is search(patterns)", Ok(json!(false)));
         check("n is search(patterns)", Err("wants a text or a list of texts, got null"));
         check("[a, n] is search(patterns)", Err("wants a text or a list of texts, got null"));

@@ -10,8 +10,8 @@ use minijinja::{Error, ErrorKind, State, Value};
 use super::kinds;
 use super::patterns::texts;
 
-/// The test `quoted_from`: whether each of the quotations occurs in one of the sources. A source that is null has
-/// none; no quotation at all, or an empty one, is none.
+/// The test `quoted_from`: whether each of the quotations occurs in one of the sources. A source that is null or
+/// undefined has none; no quotation at all, or an empty one, is none.
 pub(super) fn quoted_from(
     state: &State<'_, '_>,
     value: &Value,
@@ -30,7 +30,7 @@ pub(super) fn quoted_from(
         kinds::measure(state, &source)?;
         match source.as_str() {
             Some(text) => sources.push(plain(text)),
-            None if source.is_none() => {}
+            None if source.is_none() || source.is_undefined() => {}
             None => {
                 let shown = kinds::shown(&source);
                 return Err(wrong(format!("`quoted_from` wants texts that are quoted, got {shown}")));
