@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 mod another_run;
+mod answer_checks;
 mod bad_pipelines;
 mod batch_script;
 mod batch_server;

@@ -131,3 +131,15 @@ impl Drop for Served {
         }
     }
 }
+
+/// The texts of all messages of a question.
+pub(crate) fn conversation(question: &Question) -> String {
+    let mut texts = Vec::new();
+    for message in question.body["messages"].as_array().into_iter().flatten() {
+        let parts = message["content"].as_array().into_iter().flatten();
+        texts.extend(
+            message["content"].as_str().into_iter().chain(parts.filter_map(|part| part["text"].as_str())),
+        );
+    }
+    texts.join("\n\n")
+}

@@ -86,7 +86,18 @@ impl Checks {
         for (name, check) in &self.0 {
             let at = format!("/checks/{}", name.replace('~', "~0").replace('/', "~1"));
             check_name(context, &at, name);
-            context.expression(&format!("{at}/require"), &check.require);
+            let require = context.expression(&format!("{at}/require"), &check.require);
+            let names = require.map(|require| require.variables()).unwrap_or_default();
+            let is_patterns = |name: &String| name.split('.').next() == Some(PATTERNS);
+            if patterns.is_none() && !context.has(PATTERNS) && names.iter().any(is_patterns) {
+                context
+                    .problem(
+                        &format!("{at}/require"),
+                        format!("`{PATTERNS}` is not known: the stage names no file"),
+                    )
+                    .on_word(PATTERNS)
+                    .expected("`patterns: FILE` beside `checks`");
+            }
             if check.message.trim().is_empty() {
                 context
                     .problem(&format!("{at}/message"), "`message` is empty")
