@@ -6,6 +6,7 @@
 
 mod block;
 mod gate;
+mod read;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use serde_json::{Map, Value};
 
 pub use self::block::{Collect, DeclareBlock, ForEach, OnFail, Repeat};
 pub use self::gate::{Gate, Judge, Verdict};
+pub use self::read::{OnError, Read, ReadError};
 use crate::config::{CheckContext, FieldType};
 use crate::draw::Draws;
 use crate::llm::{Completion, ModelRequest};
@@ -304,63 +306,6 @@ pub trait Ask: Send + Sync {
 
     /// Puts the answer into the record, and who gave it: a name in `models`, or the provider that stood in.
     fn accept(&self, record: &mut Record, completion: &Completion, answered_by: &str);
-}
-
-/// The reading of an answer. The engine joins it with the `Ask` before it: the schema goes into the
-/// request, a failure is handled as `on_error` says.
-pub trait Read: Send + Sync {
-    /// The JSON schema the answer must meet, if one is declared.
-    fn schema(&self) -> Option<&Value>;
-
-    /// What to do, in order, when reading fails; after the last step the record is rejected.
-    fn on_error(&self) -> &[OnError];
-
-    /// The answer's text in the record.
-    fn text<'a>(&self, record: &'a Record) -> Result<&'a str, StageError>;
-
-    /// Reads an answer's text. Touches nothing else, so that long work can be done on another thread.
-    fn parse(&self, text: &str) -> Result<Value, StageError>;
-
-    /// Whether `parse` may take longer than a task of the runtime should.
-    fn may_take_long(&self, text: &str) -> bool;
-
-    /// Puts what was read into fields and judges them. After an error the record is as it was.
-    fn put(&self, record: &mut Record, value: Value) -> Result<(), ReadError>;
-
-    /// Reads the answer in the record and puts what it says into fields.
-    fn read(&self, record: &mut Record) -> Result<(), ReadError> {
-        let value = self.parse(self.text(record)?)?;
-        self.put(record, value)
-    }
-}
-
-/// Why an answer is not taken.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error(transparent)]
-pub enum ReadError {
-    /// The answer will not do; another may.
-    Invalid(#[from] StageError),
-    /// Whether it will do cannot be said, which no other answer would change.
-    Unjudged(StageError),
-}
-
-impl From<ReadError> for StageError {
-    fn from(error: ReadError) -> Self {
-        match error {
-            ReadError::Invalid(error) | ReadError::Unjudged(error) => error,
-        }
-    }
-}
-
-/// One step of what happens to an answer that cannot be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnError {
-    /// Ask again, with the error shown to the model, at most this many times.
-    Retry(u32),
-    /// Let the heuristic answer.
-    Heuristic,
-    /// Give the record up.
-    Reject,
 }
 
 /// A file of records.
