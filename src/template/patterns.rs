@@ -5,7 +5,7 @@
 //! The expressions are those of the `regex` crate, which reads every text in linear time; case does not count.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use minijinja::value::{Enumerator, Object, Rest, ValueKind};
 use minijinja::{Error, ErrorKind, State, Value};
@@ -16,6 +16,9 @@ use super::kinds;
 
 /// A compiled list may take so many bytes: some thousand patterns of ordinary size.
 const LARGEST: usize = 64 << 20;
+/// Bytes that may be remembered of a search. Below 8 MB, a hundred long patterns make one forget all it has learnt again
+/// and again, and search a hundred times slower.
+const CACHE: usize = 16 << 20;
 /// How deep lists may hold lists of texts.
 const DEEPEST: usize = 8;
 
@@ -30,7 +33,8 @@ struct Lists(BTreeMap<String, Arc<List>>);
 #[derive(Debug)]
 struct List {
     sources: Vec<String>,
-    set: RegexSet,
+    /// Compiled when a text is first searched, which may be long after the start of a run.
+    set: OnceLock<Result<RegexSet, String>>,
 }
 
 impl Patterns {
@@ -49,15 +53,10 @@ impl Patterns {
             if entries.is_empty() {
                 problems.push(format!("the list `{name}` is empty"));
             }
-            let sources: Vec<String> = entries.into_iter().map(|entry| entry.value).collect();
-            match RegexSetBuilder::new(&sources).case_insensitive(true).size_limit(LARGEST).build() {
-                Ok(set) => drop(lists.insert(name, Arc::new(List { sources, set }))),
-                // One that does not compile by itself is told above, with its line.
-                Err(error) if problems.is_empty() => problems.push(format!("the list `{name}`: {error}")),
-                Err(_) => {}
-            }
+            let sources = entries.into_iter().map(|entry| entry.value).collect();
+            lists.insert(name, Arc::new(List { sources, set: OnceLock::new() }));
         }
-        if lists.is_empty() && problems.is_empty() {
+        if lists.is_empty() {
             problems.push("the file holds no list of patterns".to_owned());
         }
         if problems.is_empty() { Ok(Self(Arc::new(Lists(lists)))) } else { Err(problems) }
@@ -76,8 +75,8 @@ impl Patterns {
 
 /// What is wrong with one pattern.
 fn problem(source: &str) -> Option<String> {
-    match RegexBuilder::new(source).case_insensitive(true).size_limit(LARGEST).build() {
-        Ok(pattern) if pattern.is_match("") => {
+    match regex_syntax::Parser::new().parse(source) {
+        Ok(pattern) if pattern.properties().minimum_len() == Some(0) => {
             Some(format!("`{source}` matches the empty text, so it would be found in every text"))
         }
         Ok(_) => None,
@@ -86,6 +85,21 @@ fn problem(source: &str) -> Option<String> {
             let error = error.to_string();
             let reason = error.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
             Some(format!("`{source}` is no regular expression: {reason}"))
+        }
+    }
+}
+
+impl List {
+    /// The first pattern that occurs in the text.
+    fn first(&self, text: &str) -> Result<Option<&str>, Error> {
+        let compiled = self.set.get_or_init(|| {
+            let mut builder = RegexSetBuilder::new(&self.sources);
+            let builder = builder.case_insensitive(true).size_limit(LARGEST).dfa_size_limit(CACHE);
+            builder.build().map_err(|error| error.to_string())
+        });
+        match compiled {
+            Ok(set) => Ok(set.matches(text).iter().next().map(|at| self.sources[at].as_str())),
+            Err(error) => Err(Error::new(ErrorKind::InvalidOperation, error.clone())),
         }
     }
 }
@@ -152,8 +166,8 @@ fn found(
     {
         let text = text.as_str().unwrap_or_default();
         for list in &lists {
-            if let Some(at) = list.set.matches(text).iter().next() {
-                return Ok(Some((text.to_owned(), list.sources[at].clone())));
+            if let Some(pattern) = list.first(text)? {
+                return Ok(Some((text.to_owned(), pattern.to_owned())));
             }
         }
     }
