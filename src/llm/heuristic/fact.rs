@@ -78,6 +78,15 @@ fn row(text: &str) -> Option<&str> {
     (!first.trim().is_empty() && first.len() <= 60).then_some(first)
 }
 
+/// A table row said of the thing in its first cell: "salt: 10 g"; with the columns' names where it has more
+/// than one other cell.
+pub(super) fn row_said(text: &str) -> Option<String> {
+    let first = row(text)?;
+    let (_, rest) = text.split_once("; ")?;
+    let (_, value) = rest.split_once(": ").filter(|_| !rest.contains("; ")).unwrap_or(("", rest));
+    Some(format!("{first}: {value}"))
+}
+
 /// "Salt: 10 g" asks about salt.
 fn label_question(asking: &Asking<'_>, sentence: &Sentence) -> Option<String> {
     let passage = asking.passage;

@@ -6,6 +6,7 @@
 
 use super::draft::{Asking, Draft, capitalized};
 use super::english::is_verb;
+use super::fact::row_said;
 use super::language::Language;
 use super::passage::Passage;
 use super::phrases::Aim;
@@ -23,7 +24,10 @@ impl Asking<'_> {
         let first = facts.first().map_or(self.passage.title.as_str(), String::as_str);
         let last = facts.last().filter(|_| facts.len() > 1).map(String::as_str);
         let steps = [self.aimed_at(draft), self.known(draft, first), self.concluded(draft, first, last)];
-        steps.map(|step| capitalized(step.trim()))
+        let [aim, fact, end] = steps.map(|step| step.trim().to_owned());
+        // A fact said by itself may begin with a name that has no capital.
+        let fact = if fact == first { fact } else { capitalized(&fact) };
+        [capitalized(&aim), fact, capitalized(&end)]
     }
 
     /// The wider field and the subject by name, and what is to be found out.
@@ -114,7 +118,9 @@ impl Asking<'_> {
                 }
                 _ => fact,
             };
-            // A sentence that brought along the one before it has said that already.
+            // A sentence that leans on one that was said brings it along no more.
+            let said = facts.iter().find_map(|known| fact.strip_prefix(known.as_str()));
+            let fact = said.map_or(fact.as_str(), str::trim).to_owned();
             if !fact.is_empty() && !facts.iter().any(|known| known.contains(&fact) || fact.contains(known)) {
                 facts.push(fact);
             }
@@ -151,7 +157,7 @@ impl Asking<'_> {
         }
         match passage.introduction(sentence) {
             Some(introduction) => format!("{introduction} {}", sentence.closed()),
-            None => sentence.closed(),
+            None => row_said(&sentence.text).map_or_else(|| sentence.closed(), |row| format!("{row}.")),
         }
     }
 
@@ -165,7 +171,9 @@ impl Asking<'_> {
             return Some(figure);
         }
         let mut left = terms(passage, sentence);
-        left.retain(|term| open(&term.text));
+        // The name of a column or a label is no detail.
+        let label = |term: &Term| sentence.text[term.at.end..].starts_with(": ");
+        left.retain(|term| open(&term.text) && !label(term));
         // What the first fact was cut short of tells more than what it has said.
         let best = left.iter().position(|term| !first.contains(&term.text)).unwrap_or(0);
         let Some(best) = left.get(best) else { return last_word(passage, sentence, open) };

@@ -177,10 +177,7 @@ pub(super) static PHRASES: Phrases = Phrases {
         (", sodass ", ""),
         (", wobei ", ""),
     ],
-    direct: &[
-        "Also kommt es bei der Antwort auf {detail} an.",
-        "Damit ist {detail} der Punkt, auf den es ankommt.",
-    ],
+    direct: &["Also kommt es bei der Antwort auf {detail} an.", "Damit dreht sich alles um {detail}."],
     plain: "Damit ist zu {term} das Wesentliche gesagt.",
     joined: &[
         "Zusammen mit einer zweiten Tatsache ergibt das die Antwort: {fact}",

@@ -186,8 +186,8 @@ pub(super) static PHRASES: Phrases = Phrases {
     ],
     direct: &[
         "So the answer turns on {detail}.",
-        "So what counts for the answer is {detail}.",
-        "That makes {detail} the point that decides.",
+        "So the answer comes down to {detail}.",
+        "That makes {detail} decisive.",
     ],
     plain: "So this is the whole point about {term}.",
     joined: &[

@@ -169,7 +169,7 @@ pub(super) static PHRASES: Phrases = Phrases {
         (", mientras que ", "En cambio, {tail}"),
         (", lo que ", ""),
     ],
-    direct: &["Así que la respuesta depende de {detail}.", "Por tanto, lo que cuenta es {detail}."],
+    direct: &["Así que la respuesta depende de {detail}.", "Por tanto, todo gira en torno a {detail}."],
     plain: "Con esto queda dicho lo esencial de {term}.",
     joined: &[
         "Junto con un segundo hecho, esto da la respuesta: {fact}",

@@ -174,7 +174,7 @@ pub(super) static PHRASES: Phrases = Phrases {
         (", tandis que ", "En revanche, {tail}"),
         (", ce qui ", ""),
     ],
-    direct: &["La réponse tient donc à {detail}.", "C'est donc {detail} qui compte."],
+    direct: &["La réponse tient donc à {detail}.", "Tout tient donc à {detail}."],
     plain: "Voilà donc l'essentiel sur {term}.",
     joined: &[
         "Joint à un second fait, cela donne la réponse : {fact}",
