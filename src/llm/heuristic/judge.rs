@@ -231,3 +231,19 @@ fn meaning(asking: &Asking<'_>) -> Draft {
     let question = asking.word(passage.phrases.meaning, &[("term", bare), ("statement", &statement)]);
     asking.stated(question, &term.shown, &picked, vec![passage.compose(&picked)]).aimed(Aim::Meaning)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_changed_is_told_in_whole_words() {
+        let check = |statement: &str, sentence: &str, said: &str, right: &str| {
+            assert_eq!(changed(statement, sentence), (said.to_owned(), right.to_owned()));
+        };
+        check("Check it at 450 km.", "Check it at 300 km.", "450", "300");
+        check("The dough is not warm.", "The dough is warm.", "not warm", "warm");
+        check("The dough is warm.", "The dough is not warm.", "warm", "not warm");
+        check("It never rests.", "It always rests.", "never", "always");
+    }
+}

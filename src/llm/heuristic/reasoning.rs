@@ -272,6 +272,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_figure_is_a_number_with_its_unit() {
+        let section = serde_json::json!({"title": "T", "text": "The dough rests in the bowl."});
+        let passage = Passage::of(&section, "", None);
+        let check = |text: &str, expected: Option<&str>| {
+            assert_eq!(figure(&passage, text).as_deref(), expected, "{text}");
+        };
+        check("Check it every 300 kilometers.", Some("300 kilometers"));
+        check("It rests for 4 to 6 hours at least.", Some("4 to 6 hours"));
+        check("It follows § 65 of the law.", Some("§ 65"));
+        check("Version v1.2 is out.", None);
+        check("It opened in 1966 and closed.", Some("1966"));
+    }
+
+    #[test]
     fn a_long_sentence_is_said_by_its_main_clause() {
         let joints = Language::English.phrases().joints;
         let check = |sentence: &str, expected: Option<&str>| {

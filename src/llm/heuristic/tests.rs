@@ -228,6 +228,13 @@ fn a_false_statement_comes_with_its_correction() {
             pair.question.contains("300 kilometers") && !pair.question.contains("____"),
             "{pair:?}"
         );
+        if start == "False" {
+            let [_, fact, end] = &pair.steps;
+            assert!(
+                fact.contains("every 300 kilometers") && end.contains("where \"300\" is right"),
+                "{pair:?}"
+            );
+        }
         kinds.insert(start);
     }
     assert!(kinds.contains("True") && kinds.contains("False") && kinds.len() > 2, "{kinds:?}");
