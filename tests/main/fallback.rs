@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::harness::{outputs, program, project, stdout};
-use crate::model_server::{ModelServer, Reply};
+use crate::model_server::{ModelServer, Reply, qa_pair};
 
 const PIPELINE: &str = "pipelines/docs-to-qa.yaml";
 
@@ -17,9 +17,7 @@ fn a_model_that_fails() -> ModelServer {
         if asked.len().is_multiple_of(4) {
             return Reply::answer("I would rather not.");
         }
-        let made =
-            json!({"question": "What is told?", "answer": "So it is.", "reasoning_steps": ["a", "b", "c"]});
-        Reply::answer(&made.to_string())
+        Reply::answer(&qa_pair(question, "it").to_string())
     })
 }
 

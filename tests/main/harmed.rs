@@ -10,14 +10,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::batch_script::{End, Script};
 use crate::batch_server::BatchServer;
 use crate::batches::folder;
 use crate::child::Running;
 use crate::harness::{outputs, program, project, stderr, stdout, synthmill};
-use crate::model_server::{ModelServer, Reply};
+use crate::model_server::{ModelServer, Reply, qa_pair};
 
 /// A run directory at one moment, the same at an earlier one, and the ways to go on.
 struct Bench<'a> {
@@ -238,9 +238,7 @@ fn documents() -> (tempfile::TempDir, ModelServer, Arc<AtomicU64>) {
     let millis = Arc::clone(&delay);
     let server = ModelServer::start(move |question| {
         let number = crc32fast::hash(question.prompt.as_bytes());
-        let steps = ["first", "second", "third"].map(|step| format!("the {step} step of {number}"));
-        let text =
-            json!({"question": format!("What of {number}?"), "answer": "so", "reasoning_steps": steps});
+        let text = qa_pair(question, &number.to_string());
         Reply::answer(&text.to_string()).after(Duration::from_millis(millis.load(SeqCst)))
     });
     let dir = project();

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use axum::Router;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use crate::server::desk::Desk;
@@ -142,4 +142,19 @@ pub(crate) fn conversation(question: &Question) -> String {
         );
     }
     texts.join("\n\n")
+}
+
+/// The answer to what `docs-to-qa` asks: a pair about `topic`, which rests on the first words of the material.
+pub(crate) fn qa_pair(question: &Question, topic: &str) -> Value {
+    let asked = conversation(question);
+    let (_, material) = asked.split_once("<material>\n").unwrap_or_default();
+    let line = material.lines().find(|line| line.split_whitespace().count() > 2).unwrap_or_default();
+    let evidence: Vec<&str> = line.split_whitespace().take(4).collect();
+    let steps = ["first", "second", "third"].map(|step| format!("the {step} step of {topic}"));
+    json!({
+        "evidence": [evidence.join(" ")],
+        "question": format!("What of {topic}?"),
+        "reasoning_steps": steps,
+        "answer": "So it is.",
+    })
 }

@@ -7,12 +7,11 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::harness::{project, synthmill};
-use crate::model_server::{ModelServer, Question, Reply};
+use crate::model_server::{ModelServer, Question, Reply, qa_pair};
 
 /// An answer to what `docs-to-qa` asks.
-fn pair() -> Reply {
-    let steps = ["one", "two", "three"];
-    Reply::answer(&json!({"question": "What of it?", "answer": "So.", "reasoning_steps": steps}).to_string())
+fn pair(question: &Question) -> Reply {
+    Reply::answer(&qa_pair(question, "it").to_string())
 }
 
 /// A project with two documents in `notes`.
@@ -52,18 +51,18 @@ fn text(value: &Value) -> &str {
 
 #[test]
 fn the_questions_of_a_section_follow_one_another_and_share_the_source() {
-    let read: Vec<String> = asked(|_| pair()).iter().map(read).collect();
-    let shared = |text: &str| text[..text.find("</source>").unwrap()].to_owned();
+    let read: Vec<String> = asked(pair).iter().map(read).collect();
+    let shared = |text: &str| text[..text.find("</material>").unwrap()].to_owned();
     let mut sections: Vec<String> = read.iter().map(|text| shared(text)).collect();
     sections.dedup();
     let in_order = sections.len();
     sections.sort();
     sections.dedup();
     assert!(in_order == sections.len() && in_order > 3, "{in_order} runs of {} sections", sections.len());
-    assert!(sections.iter().all(|shared| shared.starts_with("system: ") && shared.contains("<source>")));
+    assert!(sections.iter().all(|shared| shared.starts_with("system: ") && shared.contains("<material>")));
     // What differs from question to question stands behind that.
-    let own = read.iter().map(|text| &text[text.find("</source>").unwrap()..]);
-    assert!(own.clone().all(|own| own.contains("Question type: ")), "{:?}", own.clone().next());
+    let own = read.iter().map(|text| &text[text.find("</material>").unwrap()..]);
+    assert!(own.clone().all(|own| own.contains("Type of question: ")), "{:?}", own.clone().next());
 }
 
 #[test]
@@ -71,7 +70,7 @@ fn a_question_put_again_goes_on_from_the_last_one() {
     for wrong in ["I would rather not.", "{}"] {
         let questions = asked(move |question| {
             let again = question.body["messages"].as_array().unwrap().len() > 2;
-            if again { pair() } else { Reply::answer(wrong) }
+            if again { pair(question) } else { Reply::answer(wrong) }
         });
         let (again, first): (Vec<_>, Vec<_>) =
             questions.iter().map(read).partition(|text| text.contains("That answer cannot be used"));
@@ -87,14 +86,14 @@ fn a_question_put_again_goes_on_from_the_last_one() {
 
 #[test]
 fn anthropic_is_told_where_the_shared_part_ends() {
-    let steps = ["one", "two", "three"];
-    let pair = json!({"question": "What of it?", "answer": "So.", "reasoning_steps": steps}).to_string();
-    let answer = json!({
-        "content": [{"type": "text", "text": pair}],
-        "stop_reason": "end_turn",
-        "usage": {"input_tokens": 5, "cache_read_input_tokens": 90, "cache_creation_input_tokens": 5, "output_tokens": 9},
+    let server = ModelServer::start(|question| {
+        let answer = json!({
+            "content": [{"type": "text", "text": qa_pair(question, "it").to_string()}],
+            "stop_reason": "end_turn",
+            "usage": {"input_tokens": 5, "cache_read_input_tokens": 90, "cache_creation_input_tokens": 5, "output_tokens": 9},
+        });
+        Reply::json(200, &answer)
     });
-    let server = ModelServer::start(move |_| Reply::json(200, &answer));
     let (dir, other) = (notes(), notes());
     let anthropic = ["--set", "models.teacher.provider=anthropic", "--limit"];
     let marked = ["20", "--set", "models.teacher.prompt_cache=true"];
@@ -113,7 +112,7 @@ fn anthropic_is_told_where_the_shared_part_ends() {
         assert_eq!((&system[0]["cache_control"], &shared["cache_control"]), (&kept, &kept), "{body}");
         assert_eq!(own.get("cache_control"), None, "{body}");
         assert!(
-            text(&shared["text"]).starts_with("Document: ") && text(&shared["text"]).ends_with("</source>")
+            text(&shared["text"]).starts_with("Subject: ") && text(&shared["text"]).ends_with("</material>")
         );
         // The text is that of a request without marks.
         assert_eq!(system[0]["text"], plain.body["system"]);

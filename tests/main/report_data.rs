@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::harness::{program, project, stderr, stdout, synthmill};
-use crate::model_server::{ModelServer, Reply};
+use crate::model_server::{ModelServer, Reply, qa_pair};
 
 /// The findings that `--json` prints.
 fn found(dir: &Path, arguments: &[&str]) -> Vec<Value> {
@@ -59,9 +59,7 @@ fn a_model_that_fails() -> ModelServer {
         if asked.len().is_multiple_of(4) {
             return Reply::answer("I would rather not.");
         }
-        let made =
-            json!({"question": "What is told?", "answer": "So it is.", "reasoning_steps": ["a", "b", "c"]});
-        Reply::answer(&made.to_string())
+        Reply::answer(&qa_pair(question, "it").to_string())
     })
 }
 
