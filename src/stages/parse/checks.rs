@@ -33,7 +33,7 @@ pub(super) struct Check {
     message: String,
 }
 
-/// The conditions, in the order in which they are written.
+/// The conditions, in the order in which they are written; null takes one out, as `--set` does.
 #[derive(Debug, Default)]
 pub(super) struct Checks(Vec<(String, Check)>);
 
@@ -54,8 +54,8 @@ impl<'de> Visitor<'de> for ChecksVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Checks, A::Error> {
         let mut checks = Vec::new();
-        while let Some(entry) = map.next_entry()? {
-            checks.push(entry);
+        while let Some((name, check)) = map.next_entry::<String, Option<Check>>()? {
+            checks.extend(check.map(|check| (name, check)));
         }
         Ok(Checks(checks))
     }
@@ -67,7 +67,7 @@ impl JsonSchema for Checks {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        <std::collections::BTreeMap<String, Check>>::json_schema(generator)
+        <std::collections::BTreeMap<String, Option<Check>>>::json_schema(generator)
     }
 }
 
