@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn every_code_is_documented() {
-        let readme = include_str!("../../README.md");
+        let page = include_str!("../../docs/commands.md");
         for code in [
             Exit::Complete,
             Exit::Unexpected,
@@ -108,7 +108,7 @@ mod tests {
             Exit::Interrupted,
         ] {
             let number = code as u8;
-            assert!(readme.contains(&format!("\n| {number} | ")), "{code:?} is not in README.md");
+            assert!(page.contains(&format!("\n| {number} | ")), "{code:?} is not in docs/commands.md");
             assert!(HELP.contains(&format!(" {number} ")), "{code:?} is not in the help");
         }
     }

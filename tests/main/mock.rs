@@ -62,17 +62,17 @@ fn a_shipped_pipeline_runs_on_a_mock_without_a_script() {
     assert_eq!((&call["provider"], call.get("served_as")), (&"mock".into(), None), "{call}");
 }
 
-/// The blocks of the README in a language that hold a text.
-fn readme_blocks(language: &str, text: &str) -> Vec<String> {
-    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+/// The blocks of `docs/mock.md` in a language that hold a text.
+fn page_blocks(language: &str, text: &str) -> Vec<String> {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/mock.md")).unwrap();
     let fence = format!("```{language}\n");
-    let blocks = readme.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap());
+    let blocks = page.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap());
     blocks.filter(|block| block.contains(text)).map(str::to_owned).collect()
 }
 
 #[test]
-fn the_scripts_of_the_readme_run() {
-    let scripts = readme_blocks("yaml", "provider: mock");
+fn the_scripts_of_the_page_run() {
+    let scripts = page_blocks("yaml", "provider: mock");
     assert_eq!(scripts.len(), 2);
     for script in scripts {
         let dir = project();
@@ -80,10 +80,10 @@ fn the_scripts_of_the_readme_run() {
         let (head, rest) = pipeline.split_once("models:\n").unwrap();
         let after = rest.split_inclusive('\n').skip_while(|line| line.starts_with([' ', '#', '\n']));
         let whole = format!("{head}{script}{}", after.collect::<String>());
-        std::fs::write(dir.path().join("readme.yaml"), whole).unwrap();
-        synthmill(dir.path(), &["validate", "readme.yaml"], 0);
+        std::fs::write(dir.path().join("page.yaml"), whole).unwrap();
+        synthmill(dir.path(), &["validate", "page.yaml"], 0);
         let set = ["--set", "models.teacher.mock.delay=0"];
-        let run = [&["run", "readme.yaml", "--limit", "30", "--json"], &set[..]].concat();
+        let run = [&["run", "page.yaml", "--limit", "30", "--json"], &set[..]].concat();
         let summary: Value = serde_json::from_str(&stdout(&synthmill(dir.path(), &run, 0))).unwrap();
         assert!(summary["ok"].as_u64().unwrap() > 20, "{summary}");
         match script.contains("mock.answer[") {
@@ -97,8 +97,8 @@ fn the_scripts_of_the_readme_run() {
 }
 
 #[test]
-fn the_command_of_the_readme_plays_a_limit() {
-    let commands = readme_blocks("sh", "--mock");
+fn the_command_of_the_page_plays_a_limit() {
+    let commands = page_blocks("sh", "--mock");
     let [command] = &*commands else { panic!("{commands:?}") };
     let (options, set) = command.split_once("--set '").unwrap();
     let mut arguments: Vec<&str> = options.split_whitespace().skip(1).filter(|word| *word != "\\").collect();
