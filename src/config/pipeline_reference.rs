@@ -11,7 +11,8 @@ use super::reference::rows;
 
 const BEGINNING: &str = "# The pipeline file
 
-A pipeline is one YAML file: the settings below, then the list of its [stages](stages.md). Unknown fields are errors.
+Every setting of a pipeline file above its stages; [writing a pipeline](pipeline-file.md) explains how to write one. A pipeline
+is one YAML file: the settings below, then the list of its [stages](stages.md). Unknown fields are errors.
 `${NAME}` and `${NAME:-default}` take values from the environment, `{{ vars.NAME }}` takes variables. `synthmill validate`
 checks a file without asking anyone, and `docs/pipeline.schema.json` lets an editor complete it.
 ";

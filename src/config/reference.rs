@@ -9,10 +9,18 @@ use super::schema_words::type_words;
 use crate::stage::Made;
 use crate::stages::{Role, STAGES, StageType};
 
+const BEGINNING: &str = "# Stages
+
+Every stage with its options, the fields that it makes and an example that runs; [writing a pipeline](pipeline-file.md) explains
+how stages, fields and templates work together.
+
+";
+
 /// The reference of all stages, in the order of the table.
 #[must_use]
 pub fn reference() -> String {
-    let mut text = String::from("# Stages\n\n| stage | what it does |\n|---|---|\n");
+    let mut text = String::from(BEGINNING);
+    text.push_str("| stage | what it does |\n|---|---|\n");
     for stage in STAGES {
         let _ = writeln!(text, "| [`{0}`](#{0}) | {1} |", stage.name, cell(stage.purpose));
     }
