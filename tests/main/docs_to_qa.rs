@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::docs_text::Page;
 use crate::harness::{assert_same_outputs, outputs, project, stdout, synthmill};
 
 const PIPELINE: &str = "pipelines/docs-to-qa.yaml";
@@ -267,4 +268,31 @@ fn the_same_seed_gives_the_same_bytes_at_concurrency_1_and_64() {
     assert_same_outputs(&out, &other.path().join("out"));
     run(other.path(), &["--out", "seven", "--seed", "7"]);
     assert!(outputs(&out) != outputs(&other.path().join("seven")), "another seed, the same outputs");
+}
+
+#[test]
+fn the_readme_shows_what_comes_out() {
+    let readme = Page::read("README.md");
+    let count = |name: &str| MADE.summary[name].as_u64().unwrap();
+    let mut shown = vec![format!(
+        "{} admitted = {} ok + {} dropped + {} rejected + 0 in flight\n",
+        count("admitted"),
+        count("ok"),
+        count("dropped"),
+        count("rejected")
+    )];
+    for file in ["train.jsonl", "validation.jsonl"] {
+        shown.push(format!("wrote      {} records to output/docs-to-qa/{file}\n", MADE.lines[file].len()));
+    }
+    for part in shown {
+        assert!(readme.text.contains(&part), "README.md does not say `{}`", part.trim_end());
+    }
+    let blocks = readme.blocks();
+    let json = blocks.iter().find(|block| block.language == "json").unwrap();
+    let conversations: Vec<Value> =
+        serde_json::Deserializer::from_str(&json.text).into_iter().map(Result::unwrap).collect();
+    assert_eq!(conversations.len(), 2);
+    for conversation in conversations {
+        assert!(MADE.lines.values().flatten().any(|line| *line == conversation), "not made: {conversation}");
+    }
 }

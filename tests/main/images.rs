@@ -33,7 +33,7 @@ There is nothing to see here; ![gone](img/gone.png) neither.
 ";
 
 /// Every byte there is, so that none is lost on the way.
-fn png() -> Vec<u8> {
+pub(crate) fn png() -> Vec<u8> {
     b"\x89PNG\r\n\x1a\n".iter().copied().chain(0..=255).collect()
 }
 

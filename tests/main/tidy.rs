@@ -119,6 +119,12 @@ fn every_stage_has_its_row() {
 }
 
 #[test]
+fn the_readme_is_read_in_a_minute() {
+    let lines = std::fs::read_to_string(root().join("README.md")).unwrap().lines().count();
+    assert!(lines <= 180, "README.md has {lines} lines: put what is not for everybody into a page in docs/");
+}
+
+#[test]
 fn the_architecture_names_only_files_that_exist() {
     let text = std::fs::read_to_string(root().join("docs/architecture.md")).unwrap();
     let lines = text.lines().count();
