@@ -3,19 +3,19 @@
 //! The way of one record, file by file, is told in `docs/architecture.md`. In short:
 //!
 //! ```text
-//! pipeline.yaml -> config: load, check, plan -> engine: parts
+//! pipeline.yaml -> config (over what pipeline declares): load, check, plan -> engine: parts
 //! source part (ingest, section, plan_questions) on a thread of its own: records, a unit at a time
 //!   -> admission: numbers them, waits for room; from here on a record is an item
 //!   -> one task a stage, bounded channels between: prompt, llm + parse, split, cot_expand, sink
 //!        llm + parse: ask a model (llm), read the answer, ask again or fall back
 //!   -> ledger: gathers what an item leaves, decides how it ended
 //!   -> writer thread (journal): outputs first, then the commit that names them
-//! events of the ledger -> report: progress line, summary
+//! events of the ledger -> run: progress line, summary
 //! ```
 //!
 //! To read the code, take the modules in this order: [`record`], [`stage`], one of the [`stages`] (`split`),
-//! [`engine`], [`journal`], [`llm`], [`config`]; [`template`] and [`draw`] are small and used by all,
-//! [`markdown`] stands alone, [`report`] and [`cli`] are the outside.
+//! [`engine`], [`journal`], [`llm`], [`pipeline`], [`config`]; [`template`] and [`draw`] are small and used by all,
+//! [`markdown`] stands alone, [`run`], [`report`] and [`cli`] are the outside.
 //!
 //! The program is thin; all of it can be done from here. A pipeline, loaded and walked through for its first
 //! item, with nothing written:
@@ -54,9 +54,12 @@ pub mod image;
 pub mod journal;
 pub mod llm;
 pub mod markdown;
+mod nearest;
+pub mod pipeline;
 pub mod printable;
 pub mod record;
 pub mod report;
+pub mod run;
 pub mod stage;
 pub mod stages;
 pub mod template;

@@ -18,9 +18,10 @@ use serde_json::{Map, Value};
 pub use self::block::{Collect, DeclareBlock, ForEach, OnFail, Repeat};
 pub use self::gate::{Gate, Judge, Verdict};
 pub use self::read::{OnError, Read, ReadError};
-use crate::config::{CheckContext, FieldType};
 use crate::draw::Draws;
+use crate::journal::ArrayFile;
 use crate::llm::{Completion, ModelRequest};
+use crate::pipeline::CheckContext;
 use crate::record::Record;
 use crate::template::{Expression, Template, TemplateError};
 use crate::text_file;
@@ -47,38 +48,6 @@ pub trait Declare: Send + Sync {
     /// What a block says of the stages inside it; `None` for a stage that holds none.
     fn block(&self) -> Option<&dyn DeclareBlock> {
         None
-    }
-}
-
-/// A field that a stage makes. The table of a stage's fields is what its page shows, and what its check tells of.
-#[derive(Debug, Clone, Copy)]
-pub struct Made {
-    /// Its name, dotted where it stands inside another; capitals stand for names that a file or schema gives.
-    pub name: &'static str,
-    /// The option that may give it another name.
-    pub option: Option<&'static str>,
-    /// What its values can be.
-    pub kind: fn() -> FieldType,
-    /// What they mean.
-    pub meaning: &'static str,
-}
-
-impl Made {
-    /// A field of this name.
-    #[must_use]
-    pub const fn new(name: &'static str, kind: fn() -> FieldType, meaning: &'static str) -> Self {
-        Self { name, option: None, kind, meaning }
-    }
-
-    /// A field that has this name unless the option gives it another.
-    #[must_use]
-    pub const fn named_by(
-        option: &'static str,
-        name: &'static str,
-        kind: fn() -> FieldType,
-        meaning: &'static str,
-    ) -> Self {
-        Self { name, option: Some(option), kind, meaning }
     }
 }
 
@@ -320,15 +289,6 @@ pub trait Sink: Send + Sync {
     fn array(&self) -> Option<&ArrayFile> {
         None
     }
-}
-
-/// A JSON array that a sink's lines are gathered into at the end of a run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ArrayFile {
-    /// Its path, relative to the run directory.
-    pub path: String,
-    /// The key of each line whose value is one element; `None` takes the whole line.
-    pub element: Option<String>,
 }
 
 /// Why a stage could not handle a record: the record is rejected, the run goes on.

@@ -1,6 +1,6 @@
 //! Jinja templates and expressions over a record's fields and the pipeline's `vars`.
 //!
-//! `config::check` compiles them at load to find undefined names; stages render them for each record.
+//! `pipeline::check` compiles them at load to find undefined names; stages render them for each record.
 //! Strict: an undefined name is an error, never an empty text, and so is what has no answer: a text compared with a
 //! number, null where a text is wanted. Source, steps and memory are bounded.
 //!

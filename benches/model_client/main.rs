@@ -21,8 +21,8 @@ use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
-use synthmill::config::ModelConfig;
 use synthmill::llm::{Message, Model, ModelRequest, Remote};
+use synthmill::pipeline::ModelConfig;
 use synthmill::record::Record;
 
 use servers::Server;

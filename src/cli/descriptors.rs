@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::{Mode, ModelConfig};
+use crate::pipeline::{Mode, ModelConfig};
 
 /// Descriptors for everything but connections to models and sinks: standard streams, the runtime, the journal,
 /// documents being read, files that are replaced, resolvers of names.

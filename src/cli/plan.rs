@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 
 use super::exit::Exit;
 use super::{PipelineArgs, print, print_data, run};
-use crate::config::{Limits, Mode, ModelConfig, Plan, Provider};
+use crate::config::Plan;
 use crate::engine::{self, Estimate, Parts, StageEstimate};
 use crate::llm::IMAGE_TOKENS;
+use crate::pipeline::{Limits, Mode, ModelConfig, Provider};
 use crate::report;
 
 /// Tokens a second that a request is taken to be answered at, where the places are what limits.
@@ -95,10 +96,10 @@ pub(super) fn text(plan: &Plan, estimate: &Estimate) -> String {
         }
     }
     for (pool, hours) in hours(plan, estimate) {
-        let _ = writeln!(text, "  {pool:<width$} takes about {}", report::time(hours * 3600.0));
+        let _ = writeln!(text, "  {pool:<width$} takes about {}", crate::run::time(hours * 3600.0));
     }
     for (model, rounds, hours) in rounds(plan, estimate) {
-        let time = report::time(rounds * hours * 3600.0);
+        let time = crate::run::time(rounds * hours * 3600.0);
         let _ =
             writeln!(text, "  {model:<width$} answers in batches, {rounds} after each other: {time} at most");
     }

@@ -19,7 +19,7 @@ use crate::config::{Overrides, Plan};
 use crate::engine::{self, Parts, Providers, RunEnd, RunOptions, RunReport, Stop};
 use crate::journal::disk::RealDisk;
 use crate::journal::{Opened, RunDirectory, RunState, Storing, Wanted};
-use crate::{config, journal, llm, report};
+use crate::{journal, llm, run};
 
 /// The arguments of `run`.
 #[derive(Debug, Args)]
@@ -205,14 +205,14 @@ pub(super) fn warn(plan: &Plan) {
 pub(super) fn providers(plan: &Plan) -> anyhow::Result<Providers> {
     let mut models = plan.models.clone();
     for model in models.values_mut() {
-        model.mode = Some(config::Mode::Direct);
+        model.mode = Some(crate::pipeline::Mode::Direct);
     }
     connected(plan, &models, &llm::Pools::new(&plan.pools, &models))
 }
 
 fn connected(
     plan: &Plan,
-    declared: &BTreeMap<String, config::ModelConfig>,
+    declared: &BTreeMap<String, crate::pipeline::ModelConfig>,
     pools: &llm::Pools,
 ) -> anyhow::Result<Providers> {
     let mut models = BTreeMap::new();
@@ -251,7 +251,7 @@ fn already_finished(root: &Path, json: bool) -> anyhow::Result<Exit> {
         tracing::info!("{} is finished: {done} items, nothing to do (`--fresh` begins anew)", root.display());
     }
     let count = |key: &str| found.status[key].as_u64().unwrap_or_default();
-    let counts = report::Counts {
+    let counts = run::Counts {
         ok: count("ok"),
         dropped: count("dropped"),
         rejected: count("rejected"),
@@ -285,7 +285,10 @@ async fn start(
         max_in_flight: plan.max_in_flight,
         error_budget: plan.error_budget,
         drain_timeout: Duration::from_secs_f64(plan.drain_timeout),
-        storing: Storing { sync: plan.durability == config::Durability::Power, pack: plan.pack_answers },
+        storing: Storing {
+            sync: plan.durability == crate::pipeline::Durability::Power,
+            pack: plan.pack_answers,
+        },
     };
     let signals = listen().context("cannot listen for signals")?;
     let report = tokio::select! {
@@ -295,7 +298,7 @@ async fn start(
             anyhow::bail!("no signal can be heard any more")
         }
         () = obey(signals, stop) => std::process::exit(Exit::Interrupted as i32),
-        () = report::show(watch, bar, quiet) => anyhow::bail!("the run's events ended before the run"),
+        () = run::show(watch, bar, quiet) => anyhow::bail!("the run's events ended before the run"),
     };
     Ok(report)
 }
@@ -321,13 +324,13 @@ async fn obey(mut signals: impl Stream<Item = ()> + Unpin, stop: Stop) {
 /// Prints the summary and maps the end of a run to its exit code.
 fn tell(report: &RunReport, root: &Path, json: bool, quiet: bool) -> Exit {
     if json {
-        print_data(&format!("{}\n", report::summary_json(report)));
+        print_data(&format!("{}\n", run::summary_json(report)));
     } else if !quiet {
-        report::print(&report::summary(report, root));
+        run::print(&run::summary(report, root));
     }
     match &report.end {
-        RunEnd::Complete if report::counts(report).made_nothing() => {
-            tracing::error!("{}", report::counts(report).why_nothing(root));
+        RunEnd::Complete if run::counts(report).made_nothing() => {
+            tracing::error!("{}", run::counts(report).why_nothing(root));
             Exit::TooManyRejected
         }
         RunEnd::Complete => Exit::Complete,
@@ -358,7 +361,7 @@ fn tell(report: &RunReport, root: &Path, json: bool, quiet: bool) -> Exit {
             Exit::SourceEnded
         }
         RunEnd::OverBudget(over) => {
-            tracing::error!("{}", report::over_budget(over));
+            tracing::error!("{}", run::over_budget(over));
             Exit::TooManyRejected
         }
         RunEnd::Fatal(error) => {

@@ -61,7 +61,7 @@ pub(super) fn run(args: &StagesArgs, json: bool) -> anyhow::Result<Exit> {
 
 fn unknown(name: &str) -> WrongUse {
     let names: Vec<&str> = STAGES.iter().map(|stage| stage.name).collect();
-    let near = config::nearest(name, names.iter().copied());
+    let near = crate::nearest::nearest(name, names.iter().copied());
     let hint = near.map(|near| format!("\nhint: did you mean `{near}`?")).unwrap_or_default();
     WrongUse(format!("no stage is called `{name}`; there are `{}`{hint}", names.join("`, `")))
 }

@@ -69,7 +69,7 @@ fn text(status: &Value) -> String {
             tokens("completion").unwrap_or_default(),
         ));
         if let Some(cached) = tokens("cached").filter(|cached| *cached > 0) {
-            let cached = crate::report::cached(cached, tokens("prompt").unwrap_or_default());
+            let cached = crate::run::cached(cached, tokens("prompt").unwrap_or_default());
             text.push_str(&format!("  cached    {cached} (latest start)\n"));
         }
     }
@@ -85,7 +85,7 @@ fn text(status: &Value) -> String {
     if number("without_usage") > 0 {
         text.push_str(&format!(
             "  no usage  {} (latest start)\n",
-            crate::report::without_usage(number("without_usage"))
+            crate::run::without_usage(number("without_usage"))
         ));
     }
     if let Some(cost) = status.pointer("/spent/cost").and_then(Value::as_f64).filter(|cost| *cost > 0.0) {

@@ -8,8 +8,9 @@ use serde_json::json;
 
 use super::exit::{Exit, report};
 use super::{Changes, plan, print, print_data, run, several};
-use crate::config::{LoadError, Mode, ModelConfig, Plan, PlannedStage};
+use crate::config::{LoadError, Plan, PlannedStage};
 use crate::engine::Estimate;
+use crate::pipeline::{Mode, ModelConfig};
 
 /// The arguments of `validate`.
 #[derive(Debug, Args)]

@@ -8,12 +8,12 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::names::{did_you_mean, one_of};
-use super::problem::Problem;
-use super::schema_words::found;
-use super::shape::{self, Surroundings};
-use super::stage_ids::stage_ids;
-use super::tree::{Document, join};
+use crate::nearest::{did_you_mean, one_of};
+use crate::pipeline::problem::Problem;
+use crate::pipeline::schema_words::found;
+use crate::pipeline::shape::{self, Surroundings};
+use crate::pipeline::stage_ids::stage_ids;
+use crate::pipeline::tree::{Document, join};
 use crate::stage::Declare;
 use crate::stages::{Role, StageType};
 

@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use super::plan::LoadError;
-use super::problem::{Place, Problem, Problems};
+use crate::pipeline::problem::{Place, Problem, Problems};
 
 impl LoadError {
     /// What is wrong, an object for each problem.

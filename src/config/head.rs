@@ -8,16 +8,16 @@ use std::collections::BTreeMap;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
-use super::concurrency::Concurrency;
-use super::environment::is_name;
-use super::mock_check;
-use super::model::{Api, Limits, ModelConfig, Provider};
-use super::names::{did_you_mean, listed};
-use super::pipeline::Pipeline;
-use super::problem::Problem;
-use super::secrets::is_secret;
-use super::shape::{self, Surroundings};
-use super::tree::{Document, each_text, join};
+use crate::nearest::{did_you_mean, listed};
+use crate::pipeline::Concurrency;
+use crate::pipeline::Pipeline;
+use crate::pipeline::environment::is_name;
+use crate::pipeline::mock_check;
+use crate::pipeline::problem::Problem;
+use crate::pipeline::secrets::is_secret;
+use crate::pipeline::shape::{self, Surroundings};
+use crate::pipeline::tree::{Document, each_text, join};
+use crate::pipeline::{Api, Limits, ModelConfig, Provider};
 
 /// What the head says.
 pub(super) struct Head {
@@ -167,8 +167,8 @@ fn check_model(at: &str, name: &str, model: &ModelConfig, problems: &mut Vec<Pro
     if model.timeout <= 0.0 {
         wrong("timeout", format!("found the number `{}`", model.timeout), "seconds, more than 0");
     }
-    super::batch::check(at, model, problems);
-    super::params::check(at, model, problems);
+    crate::pipeline::check_batch(at, model, problems);
+    crate::pipeline::params::check(at, model, problems);
 }
 
 /// A model takes its limits from one place, and the pool it names is declared.
@@ -193,7 +193,7 @@ fn check_pool(at: &str, model: &ModelConfig, document: &Document, problems: &mut
 }
 
 fn wrong_url(url: &str) -> Option<String> {
-    let shown = super::secrets::mask_urls(url);
+    let shown = crate::pipeline::secrets::mask_urls(url);
     let parsed = match reqwest::Url::parse(url) {
         Ok(parsed) => parsed,
         Err(error) => return Some(format!("`{shown}` is not a URL: {error}")),

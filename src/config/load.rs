@@ -6,14 +6,14 @@
 use std::path::{Path, PathBuf};
 
 use super::declared::{Declared, declare_stages};
-use super::environment::{self, Lookup};
 use super::head::Head;
 use super::overrides::{self, Overrides};
 use super::plan::{Plan, PlannedStage};
-use super::problem::{Problem, Problems};
-use super::shape::Surroundings;
-use super::tree::Document;
 use super::whole;
+use crate::pipeline::environment::{self, Lookup};
+use crate::pipeline::problem::{Problem, Problems};
+use crate::pipeline::shape::Surroundings;
+use crate::pipeline::tree::Document;
 use crate::stages::StageType;
 
 /// Loads `text`, which stands in `file`. `table` lists the stage types there are.

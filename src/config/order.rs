@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::declared::Declared;
-use super::names::one_of;
-use super::problem::Problem;
-use super::tree::{Document, join};
+use crate::nearest::one_of;
+use crate::pipeline::problem::Problem;
+use crate::pipeline::tree::{Document, join};
 use crate::stages::{Role, StageType};
 
 /// Reports stages that stand where their role does not let them, and gives the pointers to them.

@@ -5,10 +5,10 @@
 
 use serde_json::Value;
 
-use super::names::{did_you_mean, listed, one_of};
-use super::problem::{Place, Problem};
-use super::stage_ids::stage_ids;
-use super::tree::{Document, parse_value};
+use crate::nearest::{did_you_mean, listed, one_of};
+use crate::pipeline::problem::{Place, Problem};
+use crate::pipeline::stage_ids::stage_ids;
+use crate::pipeline::tree::{Document, parse_value};
 
 /// The changes, as given.
 #[derive(Debug, Clone, Default, PartialEq)]

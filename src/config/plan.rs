@@ -6,16 +6,16 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::input::Input;
 use super::load::{load, load_after};
-use super::model::{Limits, ModelConfig};
-use super::names::{listed, nearest};
 use super::overrides::Overrides;
-use super::pipeline::{Budget, Durability, ErrorBudget, Pipeline};
-use super::problem::Problems;
-use super::secrets;
 use super::whole::Seen;
 use crate::draw::Draws;
+use crate::nearest::{listed, nearest};
+use crate::pipeline::Input;
+use crate::pipeline::problem::Problems;
+use crate::pipeline::secrets;
+use crate::pipeline::{Budget, Durability, ErrorBudget, Pipeline};
+use crate::pipeline::{Limits, ModelConfig};
 use crate::stage::{BuildContext, BuildError, Declare, Explanation};
 use crate::stages::{STAGES, StageType};
 use crate::text_file;

@@ -5,8 +5,8 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use super::declared::{COMMON_KEYS, allow_common_keys};
-use super::schema_words::type_words;
-use crate::stage::Made;
+use crate::pipeline::Made;
+use crate::pipeline::schema_words::type_words;
 use crate::stages::{Role, STAGES, StageType};
 
 const BEGINNING: &str = "# Stages

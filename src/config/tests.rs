@@ -14,7 +14,7 @@ use self::stages::TABLE;
 use super::load::load;
 use super::overrides::Overrides;
 use super::plan::Plan;
-use super::problem::{Place, Problems};
+use crate::pipeline::problem::{Place, Problems};
 
 fn environment(name: &str) -> Option<String> {
     match name {

@@ -10,14 +10,14 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::check::{CheckContext, Findings};
 use super::declared::Declared;
 use super::head::Head;
-use super::input::Input;
-use super::names::did_you_mean_this;
 use super::order::check_order;
-use super::problem::Problem;
-use super::tree::{Document, each_text, join};
+use crate::nearest::did_you_mean_this;
+use crate::pipeline::Input;
+use crate::pipeline::problem::Problem;
+use crate::pipeline::tree::{Document, each_text, join};
+use crate::pipeline::{CheckContext, Findings};
 use crate::stage::DeclareBlock;
 use crate::stages::{Role, StageType};
 use crate::text_file;

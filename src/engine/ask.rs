@@ -14,12 +14,12 @@ use super::event::{FatalError, Halt, InFlightRecord};
 use super::execute::{Became, BuiltStage, Ending, Executor, Failure};
 use super::metrics::StageMetrics;
 use super::reask::{Again, Chain};
-use crate::config::Prices;
 use crate::draw::Draws;
 use crate::llm::{
     Client, Completion, HEURISTIC, MOCK, Model, ModelError, ModelErrorKind, ModelRequest, NO_CONTENT,
     affinity,
 };
+use crate::pipeline::Prices;
 use crate::record::{Call, Exchange, Record};
 use crate::stage::{Ask, OnError, Read, ReadError, StageError};
 use crate::template::Expression;

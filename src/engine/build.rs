@@ -12,11 +12,13 @@ use super::ask::{AskUnit, Reader};
 use super::block::{Block, BlockKind};
 use super::execute::{BuiltStage, Work};
 use super::metrics::StageMetrics;
-use crate::config::{self, Api, Input, ModelConfig, Plan, PlannedStage, Provider};
+use crate::config::{self, Plan, PlannedStage};
 use crate::draw::Draws;
+use crate::journal::ArrayFile;
 use crate::journal::SINKS;
 use crate::llm::{Client, Model};
-use crate::stage::{ArrayFile, Ask, BuildError, Part};
+use crate::pipeline::{Api, Input, ModelConfig, Provider};
+use crate::stage::{Ask, BuildError, Part};
 use crate::stages::Role;
 use crate::template::Expression;
 

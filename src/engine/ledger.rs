@@ -28,9 +28,9 @@ use super::room::Room;
 use super::slot::RetryWaits;
 use super::spending::Spending;
 use super::stop::Stop;
-use crate::config::ErrorBudget;
 use crate::journal::{Answers, Committed, ItemCommit, Work, Writer};
 use crate::llm::Model;
+use crate::pipeline::ErrorBudget;
 use crate::stage::LeftOut;
 
 /// How often the writer is told to commit and the figures are published.

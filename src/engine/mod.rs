@@ -61,11 +61,11 @@ use slot::RetryWaits;
 use spending::Spending;
 pub use stop::Stop;
 
-use crate::config::{Budget, ErrorBudget, Input};
 use crate::journal::{
     OpenError, Opened, RunDirectory, RunState, Spent, Started, StorageError, Storing, write_array,
 };
 use crate::llm::{BatchFiles, Model, Tending, carry_batches};
+use crate::pipeline::{Budget, ErrorBudget, Input};
 
 /// Events that may wait for the ledger.
 const EVENTS: usize = 256;

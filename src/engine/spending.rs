@@ -16,9 +16,9 @@ use futures::future::BoxFuture;
 use serde_json::{Map, Value};
 use tokio::sync::Notify;
 
-use crate::config::{Budget, Prices};
 use crate::journal::{Answers, Spent, StorageError};
 use crate::llm::{IMAGE_TOKENS, Meter, ModelRequest, Slot, Tokens, Usage, without};
+use crate::pipeline::{Budget, Prices};
 
 /// How many times its usual tokens an image may take: open models cut large ones into many tiles.
 const IMAGE_MARGIN: u64 = 3;

@@ -11,7 +11,15 @@ use serde_json::Value;
 use super::disk::{Disk, DiskFile};
 use super::manifest::FileSum;
 use super::writer::StorageError;
-use crate::stage::ArrayFile;
+
+/// A JSON array that a sink's lines are gathered into at the end of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArrayFile {
+    /// Its path, relative to the run directory.
+    pub path: String,
+    /// The key of each line whose value is one element; `None` takes the whole line.
+    pub element: Option<String>,
+}
 
 /// Bytes gathered before each write.
 const CHUNK: usize = 1 << 20;

@@ -43,7 +43,7 @@ mod writer;
 
 pub use answer_log::{Answers, AnswersThread};
 pub use answers::{Key, Names};
-pub use array::write_array;
+pub use array::{ArrayFile, write_array};
 pub use commits::{GateKeys, Outcome, Spent};
 pub use complete_run::{CompleteRun, IncompleteRun, ItemLines, LinePlace};
 pub use decision::{Decision, LostTo};

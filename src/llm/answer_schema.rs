@@ -13,7 +13,7 @@ use jsonschema::{PatternOptions, ValidationError, ValidationOptions, Validator};
 use serde_json::{Map, Value};
 
 use self::unmet::Parts;
-use crate::config::{FieldType, is_closed, leads_somewhere};
+use crate::pipeline::{FieldType, is_closed, leads_somewhere};
 
 /// Steps back that a pattern with look-around may take on one text; then it is taken for not met.
 const MOST_STEPS_BACK: usize = 100_000;

@@ -13,7 +13,7 @@ use super::heuristic::Heuristic;
 use super::mock;
 use super::quota::Pools;
 use super::remote::Remote;
-use crate::config::{Mode, ModelConfig, Provider};
+use crate::pipeline::{Mode, ModelConfig, Provider};
 
 /// A model that cannot be made as declared.
 #[derive(Debug, thiserror::Error)]

@@ -17,7 +17,7 @@ use super::answer_json;
 use super::answer_schema::AnswerSchema;
 use super::classify::{FORMAT, Failure, Verdict};
 use super::{Completion, ModelRequest, Usage};
-use crate::config::StructuredOutput;
+use crate::pipeline::StructuredOutput;
 
 /// The class of an answer that failed the server's own check against the schema.
 pub(super) const NO_JSON: &str = "json_validate_failed";

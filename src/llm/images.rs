@@ -100,9 +100,9 @@ pub(super) mod testing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{ModelConfig, StructuredOutput};
     use crate::llm::Message;
     use crate::llm::dialect::Asked;
+    use crate::pipeline::{ModelConfig, StructuredOutput};
 
     #[tokio::test]
     async fn files_are_encoded_in_the_order_they_are_shown() {

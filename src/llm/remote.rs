@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::chance::Chance;
 use super::classify::{self, Failure, Verdict};
 use super::connect::{ConnectError, ConnectProblem};
-use super::dialect::{Asked, Dialect, RESERVED_PARAMS};
+use super::dialect::{Asked, Dialect};
 use super::endpoints::{Address, Endpoints, Outcome, Place, Wish, read_queue};
 use super::forms::{self, Forms, Refusal, weaker};
 use super::images;
@@ -30,8 +30,8 @@ use super::slot;
 use super::streaming;
 use super::wire::{self, CONNECT_TIMEOUT, Wire};
 use super::{Completion, Health, MOCK, Model, ModelError, ModelErrorKind, ModelRequest, Tending, Usage};
-use crate::config::{Concurrency, ModelConfig, StructuredOutput};
 use crate::journal::StorageError;
+use crate::pipeline::{Concurrency, ModelConfig, RESERVED_PARAMS, StructuredOutput};
 use crate::record::Record;
 
 /// The bound of the first wait before an attempt is repeated.

@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn t38_pauses_cost_no_attempt_but_do_not_last_for_ever() {
+    async fn pauses_cost_no_attempt_but_do_not_last_for_ever() {
         let (result, times) = play(&retry(), &vec![failure(Verdict::Pause); 60]).await;
         assert!(result.is_ok());
         assert_eq!(times.len(), 61);
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn t41_a_connection_closed_at_the_moment_of_use_is_tried_again_at_once() {
+    async fn a_connection_closed_at_the_moment_of_use_is_tried_again_at_once() {
         let retry = retry();
         let reset = Failure::new(Verdict::Retry, "reset", "closed");
         let (result, times) = play(&retry, std::slice::from_ref(&reset)).await;
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn t39_a_certificate_is_fatal_at_once_but_bad_luck_later() {
+    async fn a_certificate_is_fatal_at_once_but_bad_luck_later() {
         let bad = Failure { class: "tls".to_owned(), ..down() };
         let retry = retry();
         let (result, times) = play(&retry, &vec![bad.clone(); 9]).await;
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn t45_an_endpoint_that_was_there_before_is_waited_for() {
+    async fn an_endpoint_that_was_there_before_is_waited_for() {
         let retry = retry();
         assert!(play(&retry, &[]).await.0.is_ok());
         let (result, times) = play(&retry, &vec![down(); 12]).await;

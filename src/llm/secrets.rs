@@ -9,7 +9,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::connect::ConnectProblem;
 use super::dialect::Dialect;
-use crate::config::{ModelConfig, SHORTEST_SECRET, expand_secret, secrets_of_url};
+use crate::pipeline::{ModelConfig, SHORTEST_SECRET, expand_secret, secrets_of_url};
 use crate::text_file;
 
 /// What stands in a secret's place.

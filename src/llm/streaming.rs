@@ -16,7 +16,7 @@ use super::classify::{self, Failure, Verdict};
 use super::dialect::{Dialect, Streamed};
 use super::sse::Decoder;
 use super::wire::{self, LARGEST_BODY};
-use crate::config::{Mode, ModelConfig};
+use crate::pipeline::{Mode, ModelConfig};
 
 /// How long the end of a response is waited for once the answer is whole: a connection that has been read to its end
 /// serves the next request.

@@ -14,7 +14,7 @@ use super::connect::ConnectProblem;
 use super::dialect::Dialect;
 use super::proxy::Proxies;
 use super::secrets::Secrets;
-use crate::config::ModelConfig;
+use crate::pipeline::ModelConfig;
 
 /// The time to make a connection.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,26 +1,19 @@
-//! What people see of a run: the progress line, log lines, the summary; and of its data: the report.
+//! What people see of the data that a run made: the report.
 //!
-//! `progress` and `summary` consume the engine's events. A report goes `read` -> `gather` (with the arithmetic of
-//! `statistics`) -> `findings` -> `page`. Nothing here changes a run or writes to its directory.
+//! A report goes `read` -> `gather` (with the arithmetic of `statistics`) -> `findings` -> `page`. Nothing here changes a
+//! run or writes to its directory. What people see of the run itself is `run`'s.
 
 mod embeddings;
 pub mod findings;
 mod gather;
-mod nothing;
 pub mod page;
-mod progress;
 mod read;
 mod statistics;
-mod summary;
 
 pub use embeddings::{EmbeddingError, Embeddings};
 pub use findings::Findings;
 pub use gather::{FindError, Options, findings};
-pub use nothing::Counts;
-pub use progress::show;
-pub(crate) use progress::time;
 pub use read::ReadError;
-pub use summary::{cached, counts, over_budget, print, summary, summary_json, without_usage};
 
 /// Tokens of a text: counted where the vocabulary is built in, else by its length.
 pub(crate) fn tokens_of(text: &str) -> u64 {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::StageError;
-use crate::config::CheckContext;
+use crate::pipeline::CheckContext;
 use crate::record::Record;
 
 /// A block as the user wrote it, towards the stages inside it. They are checked between `enter` and `leave`, after

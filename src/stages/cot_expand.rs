@@ -13,9 +13,10 @@ use serde_json::{Value, json};
 use self::cues::Cues;
 use self::steps::{Steps, TextSteps};
 use super::{Describe, Role};
-use crate::config::{CheckContext, FieldType};
+use crate::pipeline::Made;
+use crate::pipeline::{CheckContext, FieldType};
 use crate::record::Record;
-use crate::stage::{BuildContext, BuildError, Declare, Emit, Made, Part, StageError, Transform};
+use crate::stage::{BuildContext, BuildError, Declare, Emit, Part, StageError, Transform};
 use crate::text_file;
 
 /// Expands a question and answer into conversations at several levels of reasoning.

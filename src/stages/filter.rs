@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Describe, Role};
-use crate::config::CheckContext;
+use crate::pipeline::CheckContext;
 use crate::record::Record;
 use crate::stage::{BuildContext, BuildError, Declare, Emit, Part, StageError, Transform};
 use crate::template::Expression;

@@ -9,10 +9,10 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::{Describe, Role};
-use crate::config::{CheckContext, Count, FieldType};
+use crate::pipeline::{CheckContext, Count, FieldType, Made};
 use crate::record::Record;
 use crate::stage::{
-    BuildContext, BuildError, Collect, Declare, DeclareBlock, ForEach as Elements, Made, Part, StageError,
+    BuildContext, BuildError, Collect, Declare, DeclareBlock, ForEach as Elements, Part, StageError,
 };
 use crate::template::Expression;
 

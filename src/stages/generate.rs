@@ -8,9 +8,10 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{Describe, Role};
-use crate::config::{CheckContext, FieldType};
+use crate::pipeline::Made;
+use crate::pipeline::{CheckContext, FieldType};
 use crate::record::Record;
-use crate::stage::{BuildContext, BuildError, Declare, Made, Part, Source, SourceFailure, Unit};
+use crate::stage::{BuildContext, BuildError, Declare, Part, Source, SourceFailure, Unit};
 
 /// Records made at a time.
 const BATCH: u64 = 256;

@@ -8,10 +8,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{Describe, Role};
-use crate::config::{Api, CheckContext, FieldType, ModelConfig, Provider};
-use crate::llm::{Completion, HEURISTIC, Message, ModelRequest, RESERVED_PARAMS};
+use crate::llm::{Completion, HEURISTIC, Message, ModelRequest};
+use crate::pipeline::{Api, CheckContext, FieldType, ModelConfig, Provider};
+use crate::pipeline::{Made, RESERVED_PARAMS};
 use crate::record::Record;
-use crate::stage::{Ask, BuildContext, BuildError, Declare, Made, Part, StageError};
+use crate::stage::{Ask, BuildContext, BuildError, Declare, Part, StageError};
 
 const REASONING: &str = "reasoning";
 const CHOICES: &str = "choices";

@@ -23,7 +23,8 @@ use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::stage::{Declare, Made};
+use crate::pipeline::Made;
+use crate::stage::Declare;
 
 /// Every stage type, in the order a pipeline usually has them.
 pub static STAGES: &[StageType] = &[

@@ -15,11 +15,12 @@ use serde_json::{Map, Value};
 use self::checks::{Checks, Condition};
 use self::on_error::Steps;
 use super::{Describe, Role};
-use crate::config::{CheckContext, FieldType};
 use crate::llm::answer_json::{self, ExtractError, Fit};
 use crate::llm::answer_schema::{AnswerSchema, kind_of};
+use crate::pipeline::Made;
+use crate::pipeline::{CheckContext, FieldType};
 use crate::record::Record;
-use crate::stage::{BuildContext, BuildError, Declare, Made, OnError, Part, Read, ReadError, StageError};
+use crate::stage::{BuildContext, BuildError, Declare, OnError, Part, Read, ReadError, StageError};
 use crate::template::Patterns;
 
 /// Reads an answer as JSON.

@@ -13,10 +13,11 @@ use serde_json::{Value, json};
 
 use self::types::{Count, QuestionType};
 use super::{Describe, Role};
-use crate::config::{CheckContext, FieldType};
 use crate::draw::Draws;
+use crate::pipeline::Made;
+use crate::pipeline::{CheckContext, FieldType};
 use crate::record::Record;
-use crate::stage::{BuildContext, BuildError, Declare, Derive, Made, Part, StageError};
+use crate::stage::{BuildContext, BuildError, Declare, Derive, Part, StageError};
 use crate::text_file;
 
 /// Plans the questions of each section by a file of question types.

@@ -13,10 +13,11 @@ use serde_json::{Value, json};
 
 use self::images::Attached;
 use super::{Describe, Role};
-use crate::config::{CheckContext, FieldType};
 use crate::llm::SHARED_CHARS;
+use crate::pipeline::Made;
+use crate::pipeline::{CheckContext, FieldType};
 use crate::record::Record;
-use crate::stage::{BuildContext, BuildError, Declare, Emit, Made, Part, StageError, Transform};
+use crate::stage::{BuildContext, BuildError, Declare, Emit, Part, StageError, Transform};
 use crate::template::Template;
 
 /// Renders a system and a user message for a model.

@@ -9,10 +9,10 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::{Describe, Role};
-use crate::config::{CheckContext, Count, FieldType};
+use crate::pipeline::{CheckContext, Count, FieldType, Made};
 use crate::record::Record;
 use crate::stage::{
-    BuildContext, BuildError, Declare, DeclareBlock, Made, OnFail, Part, Repeat as Passes, StageError,
+    BuildContext, BuildError, Declare, DeclareBlock, OnFail, Part, Repeat as Passes, StageError,
 };
 use crate::template::Expression;
 

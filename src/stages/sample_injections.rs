@@ -37,9 +37,10 @@ use self::sampler::{Kind, Sampler};
 use self::settings::AttributeSettings;
 use self::weighted::Weighted;
 use super::{Describe, Role};
-use crate::config::{CheckContext, FieldType};
+use crate::pipeline::Made;
+use crate::pipeline::{CheckContext, FieldType};
 use crate::record::Record;
-use crate::stage::{BuildContext, BuildError, Declare, Emit, Explanation, Made, Part, StageError, Transform};
+use crate::stage::{BuildContext, BuildError, Declare, Emit, Explanation, Part, StageError, Transform};
 
 /// Draws attributes by frequency, and a length.
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -14,12 +14,13 @@ use serde_json::{Value, json};
 
 use self::images::Finder;
 use super::{Describe, Role};
-use crate::config::{CheckContext, FieldType};
 use crate::markdown::front_matter::{self, FrontMatter};
 use crate::markdown::sections::{Borders, Section as Cut, trim_blank_lines};
 use crate::markdown::{Outline, Syntax, facts, sections};
+use crate::pipeline::Made;
+use crate::pipeline::{CheckContext, FieldType};
 use crate::record::Record;
-use crate::stage::{BuildContext, BuildError, Declare, Derive, Made, Part, StageError};
+use crate::stage::{BuildContext, BuildError, Declare, Derive, Part, StageError};
 
 /// Cuts documents into sections with heading paths and facts.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

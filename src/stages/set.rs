@@ -10,9 +10,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{Describe, Role};
-use crate::config::{CheckContext, FieldType};
+use crate::pipeline::Made;
+use crate::pipeline::{CheckContext, FieldType};
 use crate::record::Record;
-use crate::stage::{BuildContext, BuildError, Declare, Emit, Made, Part, StageError, Transform};
+use crate::stage::{BuildContext, BuildError, Declare, Emit, Part, StageError, Transform};
 use crate::template::{Expression, Template};
 
 /// The key of an expression.

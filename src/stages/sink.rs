@@ -12,9 +12,10 @@ use serde_json::{Map, Value, json};
 use self::conversation::{Turn, turn};
 
 use super::{Describe, Role};
-use crate::config::{CheckContext, FieldType};
+use crate::journal::ArrayFile;
+use crate::pipeline::{CheckContext, FieldType};
 use crate::record::Record;
-use crate::stage::{self, ArrayFile, BuildContext, BuildError, Declare, Part, StageError};
+use crate::stage::{self, BuildContext, BuildError, Declare, Part, StageError};
 
 /// Writes records as JSON lines to a file of the run directory.
 #[derive(Debug, Deserialize, JsonSchema)]

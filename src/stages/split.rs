@@ -10,10 +10,11 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Describe, Role};
-use crate::config::{CheckContext, FieldType};
 use crate::draw::Draws;
+use crate::pipeline::Made;
+use crate::pipeline::{CheckContext, FieldType};
 use crate::record::Record;
-use crate::stage::{BuildContext, BuildError, Declare, Emit, Made, Part, StageError, Transform};
+use crate::stage::{BuildContext, BuildError, Declare, Emit, Part, StageError, Transform};
 use crate::template::Expression;
 
 /// Puts each record into one of several data sets.

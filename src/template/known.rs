@@ -2,7 +2,7 @@
 //!
 //! Whether a filter or test exists is asked of the environment itself; functions and methods are listed in full.
 
-use crate::config::nearest;
+use crate::nearest::nearest;
 
 /// Filters.
 pub(super) const FILTERS: [&str; 47] = [

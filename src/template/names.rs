@@ -14,7 +14,7 @@ use super::TemplateError;
 use super::environment::ENVIRONMENT;
 use super::known::{FILTERS, FUNCTIONS, METHODS, TESTS, instead_of_method};
 use super::values::RECORD;
-use crate::config::nearest;
+use crate::nearest::nearest;
 
 /// What a template reads and does not set itself.
 #[derive(Debug, Default)]

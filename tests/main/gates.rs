@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use synthmill::config::CheckContext;
 use synthmill::engine::{RunEnd, RunReport};
 use synthmill::journal;
 use synthmill::journal::disk::RealDisk;
 use synthmill::llm::carry_batches;
 use synthmill::llm::scripted::{Reply, Scripted};
+use synthmill::pipeline::CheckContext;
 use synthmill::record::Record;
 use synthmill::stage::{BuildContext, BuildError, Declare, Gate, Judge, Part, StageError, Verdict};
 use tempfile::TempDir;

@@ -110,7 +110,7 @@ const POINTS: &[&str] = &[
 ];
 
 #[test]
-fn t1_to_t20_aborted_at_named_points_it_goes_on() {
+fn to_t20_aborted_at_named_points_it_goes_on() {
     let server = answering(Duration::from_millis(2));
     let undisturbed = two_stage_folder(&server.url);
     let yaml = std::fs::read_to_string(undisturbed.path().join("p.yaml")).unwrap();

@@ -40,6 +40,7 @@ mod images;
 mod invariants;
 mod killed;
 #[cfg(target_os = "linux")]
+mod layers;
 mod memory;
 mod mock;
 mod model_server;

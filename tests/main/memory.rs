@@ -29,7 +29,7 @@ fn peak(reply: &Value) -> u64 {
 }
 
 #[test]
-fn t39_a_gigabyte_is_not_held() {
+fn a_gigabyte_is_not_held() {
     let gigabyte = 1_u64 << 30;
     for reply in [
         json!({"repeat": ["{\"choices\": [\"", "x", gigabyte]}),

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use synthmill::config::ModelConfig;
 use synthmill::llm::{Completion, Message, Model, ModelError, ModelErrorKind, ModelRequest, Remote, Usage};
+use synthmill::pipeline::ModelConfig;
 use synthmill::record::Record;
 
 use crate::model_server::{ModelServer, Reply};

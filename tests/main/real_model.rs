@@ -6,10 +6,10 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use synthmill::config::ModelConfig;
 use synthmill::llm::answer_json::extract;
 use synthmill::llm::answer_schema::AnswerSchema;
 use synthmill::llm::{Completion, Message, Model, ModelError, ModelErrorKind, ModelRequest, Remote};
+use synthmill::pipeline::ModelConfig;
 use synthmill::record::Record;
 
 /// Where the server is.

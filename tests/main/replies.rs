@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use synthmill::config::ModelConfig;
 use synthmill::llm::{Completion, Message, Model, ModelError, ModelErrorKind, ModelRequest, Remote};
+use synthmill::pipeline::ModelConfig;
 use synthmill::record::Record;
 
 use crate::server_process::ServerProcess;
@@ -108,17 +108,17 @@ fn as_expected(expected: &Expected, result: &Result<Completion, ModelError>) -> 
 }
 
 #[tokio::test]
-async fn t34_t37_statuses() {
+async fn statuses() {
     check(include_str!("../cases/model_client/statuses.json")).await;
 }
 
 #[tokio::test]
-async fn t39_connections() {
+async fn connections() {
     check(include_str!("../cases/model_client/connections.json")).await;
 }
 
 #[tokio::test]
-async fn t39_no_connection() {
+async fn no_connection() {
     let server = ServerProcess::start(json!({}));
     let no_tls = server.url.replace("http://", "https://");
     for (url, class, attempts) in [
@@ -135,6 +135,6 @@ async fn t39_no_connection() {
 }
 
 #[tokio::test]
-async fn t40_bodies() {
+async fn bodies() {
     check(include_str!("../cases/model_client/bodies.json")).await;
 }

@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use synthmill::config::{CheckContext, PlannedStage};
+use synthmill::config::PlannedStage;
 use synthmill::engine::{RunEnd, Stop};
 use synthmill::llm::scripted::{Reply, Scripted};
+use synthmill::pipeline::CheckContext;
 use synthmill::record::Record;
 use synthmill::stage::{
     BuildContext, BuildError, Declare, Emit, Part, Source, SourceFailure, StageError, Transform, Unit,

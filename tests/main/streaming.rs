@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use synthmill::config::ModelConfig;
 use synthmill::llm::{Completion, Message, Model, ModelError, ModelErrorKind, ModelRequest, Remote};
+use synthmill::pipeline::ModelConfig;
 use synthmill::record::Record;
 
 use crate::model_server::{ModelServer, Reply};

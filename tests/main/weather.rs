@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
-use synthmill::config::{Limits, ModelConfig};
 use synthmill::journal::disk::RealDisk;
 use synthmill::llm::{
     BatchFiles, Completion, Message, Model, ModelError, ModelErrorKind, ModelRequest, Pool, Remote, Tending,
 };
+use synthmill::pipeline::{Limits, ModelConfig};
 use synthmill::record::Record;
 use tokio_util::sync::CancellationToken;
 
@@ -38,7 +38,7 @@ async fn ask(model: &Remote, text: &str) -> Result<Completion, ModelError> {
 }
 
 #[tokio::test]
-async fn t34_no_request_comes_before_the_time_the_server_named() {
+async fn no_request_comes_before_the_time_the_server_named() {
     let soon = (jiff::Timestamp::now() + jiff::SignedDuration::from_secs(2))
         .strftime("%a, %d %b %Y %H:%M:%S GMT")
         .to_string();
@@ -109,7 +109,7 @@ async fn t34_no_request_comes_before_the_time_the_server_named() {
 }
 
 #[tokio::test]
-async fn t36_two_models_of_one_pool_wait_together() {
+async fn two_models_of_one_pool_wait_together() {
     let seen = AtomicUsize::new(0);
     let refusing = ModelServer::start(move |_| match seen.fetch_add(1, Ordering::Relaxed) < 8 {
         true => Reply::error(429, "", "slow").with_header("retry-after", "0.4"),
@@ -136,7 +136,7 @@ async fn t36_two_models_of_one_pool_wait_together() {
 }
 
 #[test]
-fn t37_what_stops_the_run_rejects_nothing_and_asks_no_more() {
+fn what_stops_the_run_rejects_nothing_and_asks_no_more() {
     let cases = [
         (401, "invalid_api_key", "no"),
         (403, "", "no"),
@@ -155,7 +155,7 @@ fn t37_what_stops_the_run_rejects_nothing_and_asks_no_more() {
 }
 
 #[tokio::test]
-async fn t42_a_server_that_tells_of_its_queue_is_not_flooded() {
+async fn a_server_that_tells_of_its_queue_is_not_flooded() {
     let metrics = "vllm:num_requests_running 4\nvllm:num_requests_waiting 60\n";
     let server = ModelServer::start(move |question| match &*question.path {
         "/metrics" => Reply::raw(200, "text/plain", metrics),
@@ -181,7 +181,7 @@ async fn t42_a_server_that_tells_of_its_queue_is_not_flooded() {
 }
 
 #[tokio::test]
-async fn t45_a_replica_dies_and_nothing_is_lost() {
+async fn a_replica_dies_and_nothing_is_lost() {
     let servers =
         [ModelServer::replies(vec![Reply::answer("one")]), ModelServer::replies(vec![Reply::answer("two")])];
     let urls = servers.each_ref().map(|server| server.url.clone());
@@ -200,7 +200,7 @@ async fn t45_a_replica_dies_and_nothing_is_lost() {
 }
 
 #[tokio::test]
-async fn t45_servers_that_stop_and_start_in_any_order_lose_nothing() {
+async fn servers_that_stop_and_start_in_any_order_lose_nothing() {
     let script = json!({"otherwise": {"delay": 0.005}});
     let mut servers = [0, 1, 2].map(|_| ServerProcess::start(script.clone()));
     let urls = servers.each_ref().map(|server| server.url.clone());
@@ -233,7 +233,7 @@ async fn t45_servers_that_stop_and_start_in_any_order_lose_nothing() {
 }
 
 #[tokio::test]
-async fn t45_requests_go_round_an_endpoint_that_has_no_room() {
+async fn requests_go_round_an_endpoint_that_has_no_room() {
     let busy = ModelServer::replies(vec![Reply::error(503, "", "loading the model")]);
     let free = ModelServer::replies(vec![Reply::answer("two")]);
     let model = model(&[&busy.url, &free.url], json!({"max_attempts": 1}));
@@ -286,7 +286,7 @@ fn each_record_has_a_seed_of_its_own_that_is_the_same_at_every_run() {
 }
 
 #[test]
-fn t50_limits_are_read_anew_at_a_signal() {
+fn limits_are_read_anew_at_a_signal() {
     let server = answering(Duration::ZERO);
     let dir = rows_folder(30, 4, &server.url);
     let file = dir.path().join("p.yaml");

@@ -2,7 +2,8 @@
 
 use super::short;
 use crate::config::load::load;
-use crate::config::{Overrides, Plan, Problems};
+use crate::config::{Overrides, Plan};
+use crate::pipeline::Problems;
 use crate::stages::STAGES;
 
 /// What stands before the stages of a case, which begin in line 7.

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::*;
 use crate::config::reference::stage_reference;
 use crate::config::schema::schema_of;
-use crate::config::tree::parse_value;
+use crate::pipeline::tree::parse_value;
 
 fn plan(text: &str, overrides: &Overrides) -> Plan {
     match load_with(text, overrides) {
@@ -23,7 +23,7 @@ fn a_plan_has_everything_put_in() {
     assert_eq!(plan.stages[6].when.as_deref(), Some("part == 'train'"));
     let teacher = &plan.models["teacher"];
     assert_eq!(teacher.base_urls, ["http://127.0.0.1:8000/v1"]);
-    assert_eq!((teacher.concurrency, plan.max_in_flight), (crate::config::Concurrency::Fixed(64), 128));
+    assert_eq!((teacher.concurrency, plan.max_in_flight), (crate::pipeline::Concurrency::Fixed(64), 128));
     assert_eq!(teacher.params["temperature"], json!(0.7));
     assert_eq!(plan.resolved.pointer("/stages/5/part/ratios/train"), Some(&json!(0.9)));
     assert_eq!(plan.resolved.pointer("/error_budget/share"), Some(&json!(0.05)));

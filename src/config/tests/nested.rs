@@ -7,7 +7,7 @@ use super::short;
 use crate::config::Overrides;
 use crate::config::load::load;
 use crate::config::schema::json_schema;
-use crate::config::tree::parse_value;
+use crate::pipeline::tree::parse_value;
 use crate::stages::STAGES;
 
 /// A loop of a question, and of three tries at another that are joined again.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::CheckContext;
+use crate::pipeline::CheckContext;
 use crate::stage::{BuildContext, BuildError, Declare, Part};
 use crate::stages::{Describe, Role, StageType};
 

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::config::declared::COMMON_KEYS;
-use crate::config::{CheckContext, FieldType, Inside};
+use crate::pipeline::{CheckContext, FieldType, Inside};
 use crate::stages::{Role, STAGES, StageType};
 
 /// Every name that a stage's check tells of stands in its table, with the type told there; so what `stages` shows is

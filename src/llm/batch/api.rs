@@ -19,7 +19,6 @@ use tracing::warn;
 
 use super::files::BatchFiles;
 use super::info::{BatchInfo, FileInfo};
-use crate::config::ModelConfig;
 use crate::journal::StorageError;
 use crate::llm::classify::{self, Failure, Verdict};
 use crate::llm::connect::ConnectProblem;
@@ -27,6 +26,7 @@ use crate::llm::dialect::Dialect;
 use crate::llm::endpoints::Address;
 use crate::llm::retry::Retry;
 use crate::llm::wire::{self, Wire};
+use crate::pipeline::ModelConfig;
 
 /// Attempts at one call; with waits of up to a minute that is about half an hour.
 const ATTEMPTS: u32 = 60;

@@ -42,8 +42,8 @@ use super::images;
 use super::remote::{finally, no_budget};
 use super::settings::Settings;
 use super::{Completion, Health, Model, ModelError, ModelErrorKind, ModelRequest, Tending};
-use crate::config::{BatchConfig, ModelConfig, StructuredOutput};
 use crate::journal::{Key, StorageError};
+use crate::pipeline::{BatchConfig, ModelConfig, StructuredOutput};
 use crate::record::Record;
 
 /// Questions that may wait for the desk.

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::files::BatchFiles;
-use crate::config::BatchConfig;
 use crate::journal::{Key, StorageError, hex};
+use crate::pipeline::BatchConfig;
 
 /// Bytes that are written at a time.
 const CHUNK: usize = 1 << 20;

@@ -20,10 +20,7 @@ use super::classify::{self, Failure, Verdict};
 use super::images::Images;
 use super::streaming::Streaming;
 use super::{Completion, Message, ModelRequest};
-use crate::config::{Api, ModelConfig, Provider, StructuredOutput};
-
-/// Parameters that cannot be set: the client sets them itself, or could not read the answer.
-pub const RESERVED_PARAMS: &[&str] = &["messages", "model", "prompt", "stream", "system"];
+use crate::pipeline::{Api, ModelConfig, Provider, RESERVED_PARAMS, StructuredOutput};
 
 /// Characters of a model's name that are kept.
 const LONGEST_NAME: usize = 200;

@@ -7,10 +7,10 @@ use super::finish::Finish;
 use super::message::Said;
 use super::text::string;
 use super::usage;
-use crate::config::StructuredOutput;
 use crate::llm::classify::{Failure, Verdict, clean, error_in_200, no_answer};
 use crate::llm::images::Images;
 use crate::llm::{Completion, Message, ModelRequest, More};
+use crate::pipeline::StructuredOutput;
 
 /// The body of a chat request, less the model.
 pub(super) fn chat(

@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn t40_broken_characters_do_not_lose_an_answer() {
+    fn broken_characters_do_not_lose_an_answer() {
         let check = |content: &[u8], text: &str| {
             let body = [br#"{"content": ""#, content, br#""}"#].concat();
             assert_eq!(parse(&body).unwrap()["content"], text);

@@ -2,8 +2,8 @@
 
 use reqwest::Url;
 
-use crate::config::secrets_of_url;
 use crate::llm::connect::ConnectProblem;
+use crate::pipeline::secrets_of_url;
 
 /// One address.
 pub(in crate::llm) struct Address {

@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn t45_an_endpoint_goes_down_is_probed_and_comes_back() {
+    fn an_endpoint_goes_down_is_probed_and_comes_back() {
         let now = Instant::now();
         let after = |seconds| now + Duration::from_secs(seconds);
         let mut breaker = Breaker::Up(0);

@@ -22,16 +22,13 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::chance::Chance;
-use crate::config::Concurrency;
+use crate::pipeline::Concurrency;
 pub(super) use address::Address;
 use breaker::Breaker;
 pub(super) use choose::Wish;
 use choose::{Candidate, choose};
 use places::Places;
 pub(super) use queue::read as read_queue;
-
-/// The most requests at a time that `concurrency: auto` finds.
-pub const MOST_PLACES: u32 = 1024;
 
 /// The endpoints of one model.
 pub(super) struct Endpoints {
@@ -122,7 +119,7 @@ impl Endpoints {
         let share = u32::try_from(addresses.len()).unwrap_or(1).max(1);
         let places = || match concurrency {
             Concurrency::Fixed(places) => Places::declared(places.div_ceil(share).max(1), places),
-            Concurrency::Auto => Places::auto(MOST_PLACES),
+            Concurrency::Auto => Places::auto(Concurrency::Auto.most()),
         };
         let list = addresses.into_iter().map(|address| Endpoint {
             hash: affinity(address.base.as_str().as_bytes()),

@@ -20,7 +20,7 @@ fn counts(endpoints: &Endpoints, of: impl Fn(&EndpointFigures) -> u64) -> Vec<u6
 }
 
 #[tokio::test(start_paused = true)]
-async fn t45_the_slower_gets_less_and_nobody_waits() {
+async fn the_slower_gets_less_and_nobody_waits() {
     let endpoints = endpoints(3, Concurrency::Fixed(30));
     let work = (0..600).map(|_| async {
         let mut place = endpoints.place(Wish::default()).await;
@@ -44,7 +44,7 @@ async fn t45_the_slower_gets_less_and_nobody_waits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t45_a_dead_endpoint_is_left_alone_and_found_again() {
+async fn a_dead_endpoint_is_left_alone_and_found_again() {
     let endpoints = endpoints(2, Concurrency::Fixed(4));
     let start = Instant::now();
     let alive = |at: Instant| at.duration_since(start) >= Duration::from_secs(60);
@@ -66,7 +66,7 @@ async fn t45_a_dead_endpoint_is_left_alone_and_found_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t45_when_all_are_down_requests_wait_and_one_looks() {
+async fn when_all_are_down_requests_wait_and_one_looks() {
     let endpoints = endpoints(2, Concurrency::Fixed(4));
     for _ in 0..10 {
         let mut place = endpoints.try_place(Wish::default()).unwrap();
@@ -86,7 +86,7 @@ async fn t45_when_all_are_down_requests_wait_and_one_looks() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t46_places_are_found_per_attempt_and_given_in_order() {
+async fn places_are_found_per_attempt_and_given_in_order() {
     let endpoints = endpoints(1, Concurrency::Auto);
     let held: Vec<Place> = (0..8).map(|_| endpoints.try_place(Wish::default()).unwrap()).collect();
     assert!(endpoints.try_place(Wish::default()).is_none());
@@ -105,7 +105,7 @@ async fn t46_places_are_found_per_attempt_and_given_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t45_endpoints_that_stop_hang_and_start_at_random_lose_nothing() {
+async fn endpoints_that_stop_hang_and_start_at_random_lose_nothing() {
     for seed in 0..20 {
         let mut rng = rand::rngs::ChaCha8Rng::seed_from_u64(seed);
         // For each endpoint and each quarter of a minute: up, refusing, or hanging; up at the end.

@@ -8,8 +8,8 @@ use std::sync::{Mutex, PoisonError};
 use tokio::time::Instant;
 
 use super::fault;
-use crate::config::MockLimit;
 use crate::llm::classify::Failure;
+use crate::pipeline::MockLimit;
 
 /// A bucket that fills evenly; it begins full.
 pub(super) struct Limit {

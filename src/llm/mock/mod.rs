@@ -29,8 +29,8 @@ use super::connect::{ConnectError, ConnectProblem, Drawn};
 use super::quota::{self, Pool};
 use super::remote::Remote;
 use super::{Heuristic, Model, ModelRequest};
-use crate::config::{Delay, Fault, MockRule, MockUsage, ModelConfig};
 use crate::draw::Draws;
+use crate::pipeline::{Delay, Fault, MockRule, MockUsage, ModelConfig};
 use crate::record::Record;
 
 /// What 95 of 100 draws of a normal law stay under, in standard deviations.

@@ -1,13 +1,13 @@
 //! One rule of a script: whether it fits an attempt, and what it answers.
 //!
-//! A rule is compiled once, when the model is connected; `config::mock_check` has refused wrong ones.
+//! A rule is compiled once, when the model is connected; `pipeline::mock_check` has refused wrong ones.
 
 use regex::Regex;
 use serde_json::{Map, Value, json};
 
-use crate::config::MockRule;
 use crate::draw::Draws;
 use crate::llm::ModelRequest;
+use crate::pipeline::MockRule;
 use crate::record::Record;
 use crate::template::{Expression, Template, TemplateError};
 

@@ -6,9 +6,9 @@ use futures::future::join_all;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use crate::config::{Limits, ModelConfig};
 use crate::llm::quota::Pool;
 use crate::llm::{Completion, Drawn, Message, Model, ModelError, ModelRequest};
+use crate::pipeline::{Limits, ModelConfig};
 use crate::record::{Record, RecordId};
 
 use super::super::remote::Remote;

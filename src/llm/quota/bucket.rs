@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn t48_the_level_is_the_closed_form_after_many_settlements() {
+    fn the_level_is_the_closed_form_after_many_settlements() {
         let start = Instant::now();
         let mut bucket = Bucket::new(1000.0, start);
         let mut rng = rand_like(7);

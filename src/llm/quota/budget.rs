@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn t38_retries_wait_for_the_budget_and_none_fails() {
+    async fn retries_wait_for_the_budget_and_none_fails() {
         let budget = Budget::new();
         let start = Instant::now();
         futures::future::join_all((0..301).map(|_| budget.withdraw())).await;

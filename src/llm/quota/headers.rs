@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn t49_what_is_left_is_read_and_nonsense_is_unknown() {
+    fn what_is_left_is_read_and_nonsense_is_unknown() {
         let left = "x-ratelimit-remaining-requests";
         let reset = "x-ratelimit-reset-requests";
         check(&[], None);

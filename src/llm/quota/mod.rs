@@ -26,7 +26,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::chance::Chance;
-use crate::config::Limits;
+use crate::pipeline::Limits;
 use bucket::Bucket;
 pub(super) use budget::Budget;
 pub use estimate::IMAGE_TOKENS;

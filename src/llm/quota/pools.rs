@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Pool;
-use crate::config::{Limits, ModelConfig};
+use crate::pipeline::{Limits, ModelConfig};
 
 /// The pools of a pipeline.
 #[derive(Debug, Default)]

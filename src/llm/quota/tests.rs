@@ -29,7 +29,7 @@ fn fullest(sent: &[(f64, f64)], seconds: f64) -> f64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t47_requests_stay_within_the_rate_and_use_it() {
+async fn requests_stay_within_the_rate_and_use_it() {
     for per_minute in [60, 600, 12_000] {
         let pool = Pool::new("p", limits(Some(per_minute), None));
         let start = Instant::now();
@@ -50,7 +50,7 @@ async fn t47_requests_stay_within_the_rate_and_use_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t47_tokens_stay_within_the_rate_and_use_it() {
+async fn tokens_stay_within_the_rate_and_use_it() {
     let pool = Pool::new("p", limits(None, Some(60_000)));
     let start = Instant::now();
     let mut rng = ChaCha8Rng::seed_from_u64(3);
@@ -77,7 +77,7 @@ async fn t47_tokens_stay_within_the_rate_and_use_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t48_a_request_over_the_burst_passes_and_each_meter_counts() {
+async fn a_request_over_the_burst_passes_and_each_meter_counts() {
     let limits = Limits {
         input_tokens_per_minute: Some(60_000),
         output_tokens_per_minute: Some(6000),
@@ -100,7 +100,7 @@ async fn t48_a_request_over_the_burst_passes_and_each_meter_counts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t49_headers_lower_and_never_raise() {
+async fn headers_lower_and_never_raise() {
     let left = |count: f64, reset: Option<u64>| Left {
         count,
         limit: Some(600.0),
@@ -129,7 +129,7 @@ async fn t49_headers_lower_and_never_raise() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t49_while_nothing_is_left_each_request_waits_for_its_share() {
+async fn while_nothing_is_left_each_request_waits_for_its_share() {
     let pool = Pool::new("p", limits(None, None));
     let left = |count: f64| Remaining {
         requests: Some(Left { count, limit: Some(60.0), reset: Some(Duration::from_secs(60)) }),
@@ -161,7 +161,7 @@ async fn t49_while_nothing_is_left_each_request_waits_for_its_share() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t50_a_changed_limit_holds_at_once_without_a_burst() {
+async fn a_changed_limit_holds_at_once_without_a_burst() {
     let pool = Pool::new("p", limits(Some(6), None));
     let start = Instant::now();
     drop(pool.turn(Need::default()).await);
@@ -183,7 +183,7 @@ async fn t50_a_changed_limit_holds_at_once_without_a_burst() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t51_many_waiters_are_served_in_order_and_woken_little() {
+async fn many_waiters_are_served_in_order_and_woken_little() {
     use std::sync::atomic::{AtomicUsize, Ordering};
     let many = 20_000;
     let pool = Pool::new("p", Limits { in_flight: Some(4), ..limits(Some(600_000), None) });
@@ -208,7 +208,7 @@ async fn t51_many_waiters_are_served_in_order_and_woken_little() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t35_of_two_waits_that_are_asked_for_the_later_end_counts() {
+async fn of_two_waits_that_are_asked_for_the_later_end_counts() {
     let pool = Pool::new("p", Limits::default());
     let turns = join_all((0..6).map(|_| pool.turn(Need::default()))).await;
     for (number, turn) in turns.into_iter().enumerate() {
@@ -277,7 +277,7 @@ fn server(rate: f64, down: std::ops::Range<f64>) -> Server {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t47_a_rate_that_nobody_declared_is_found() {
+async fn a_rate_that_nobody_declared_is_found() {
     for (burst, least, at_first) in [(200.0, 0.94, 0.7), (50.0, 0.9, 0.58), (10.0, 0.83, 0.5)] {
         for seed in 0..3 {
             let pool = Pool::with_chance("p", Limits::default(), Chance::seeded(seed));
@@ -293,7 +293,7 @@ async fn t47_a_rate_that_nobody_declared_is_found() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t38_after_a_storm_of_half_an_hour_the_full_rate_returns() {
+async fn after_a_storm_of_half_an_hour_the_full_rate_returns() {
     for wait in [None, Some(Duration::from_secs(5))] {
         for seed in 0..3 {
             let pool = Pool::with_chance("p", Limits::default(), Chance::seeded(seed));

@@ -24,7 +24,7 @@ use super::endpoints::{Address, Endpoints, Outcome, Wish};
 use super::quota::{Need, Pool};
 use super::refusal;
 use super::retry::Retry;
-use crate::config::{Concurrency, Limits};
+use crate::pipeline::{Concurrency, Limits};
 use played::Played;
 
 /// Each run is played with chances and answers of these, and what is said of it holds for all.

@@ -94,14 +94,14 @@ fn case(name: &'static str, over: Over, limit: std::ops::RangeInclusive<u32>, le
 }
 
 #[tokio::test(start_paused = true)]
-async fn t42_a_server_that_tells_of_its_queue_is_used_and_not_flooded() {
+async fn a_server_that_tells_of_its_queue_is_used_and_not_flooded() {
     check(Case { tells: true, ..case("tells of its queue", Over::Wait, 24..=48, 0.95) }).await;
     let even = case("tells, answers alike", Over::Wait, 24..=48, 0.95);
     check(Case { traits: Traits { jitter: 0.0, ..even.traits }, tells: true, ..even }).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn t43_the_limit_settles_near_what_a_server_bears() {
+async fn the_limit_settles_near_what_a_server_bears() {
     check(case("lets them wait and says nothing", Over::Wait, 24..=112, 0.95)).await;
     check(case("gets slower with each", Over::Slow, 24..=136, 0.85)).await;
     check(case("drops what is too much", Over::Drop, 24..=80, 0.88)).await;
@@ -141,7 +141,7 @@ async fn falls_and_returns(over: Over, tells: bool, back: f64, seed: u64) -> [f6
 }
 
 #[tokio::test(start_paused = true)]
-async fn t44_capacity_that_falls_and_returns_is_used_again_within_ten_windows() {
+async fn capacity_that_falls_and_returns_is_used_again_within_ten_windows() {
     // A refusal without a time is of how many came at once: the quota holds nothing back for it.
     for (over, tells, least) in [(Over::Wait, true, 0.95), (Over::Refuse, false, 0.8)] {
         for part in 0..3 {
@@ -152,7 +152,7 @@ async fn t44_capacity_that_falls_and_returns_is_used_again_within_ten_windows() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn t38_half_an_hour_of_refusals_without_a_time_rejects_nothing_and_is_forgotten() {
+async fn half_an_hour_of_refusals_without_a_time_rejects_nothing_and_is_forgotten() {
     for seed in SEEDS {
         let traits = Traits { jitter: 0.1, places: 40, over: Over::Refuse, ..Traits::PLAIN };
         let servers = [Played::new(traits, seed)];

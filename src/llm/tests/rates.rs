@@ -51,7 +51,7 @@ async fn check_for(name: &str, traits: Traits, least: f64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t47_a_rate_that_nobody_declared_is_found() {
+async fn a_rate_that_nobody_declared_is_found() {
     check("plain", REFUSING).await;
     check("no burst", Traits { rate: Some((50.0, 1.0)), ..REFUSING }).await;
     check("a second's worth at once", Traits { rate: Some((50.0, 50.0)), ..REFUSING }).await;
@@ -62,7 +62,7 @@ async fn t47_a_rate_that_nobody_declared_is_found() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t43_rates_of_every_kind_are_found() {
+async fn rates_of_every_kind_are_found() {
     check("uneven answers", Traits { jitter: 0.05, ..REFUSING }).await;
     check("quick and uneven answers", Traits { latency: 0.05, jitter: 0.5, ..REFUSING }).await;
     check("slow answers", Traits { latency: 1.0, ..REFUSING }).await;

@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use super::Format;
-use crate::config::nearest;
+use crate::nearest::nearest;
 
 /// What the library tells its callers of a key that is written twice.
 const ADVICE: &str = ", set DuplicateKeyPolicy in Options if acceptable";

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::Ingest;
 use super::rows::Rows;
-use crate::config::{CheckContext, FieldType};
+use crate::pipeline::{CheckContext, FieldType};
 use crate::stages::Describe;
 
 /// Rows looked at, before a run, for the names of their fields.

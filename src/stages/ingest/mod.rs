@@ -25,9 +25,10 @@ use self::rows::Rows;
 use self::selection::Selection;
 use self::units::Files;
 use super::{Describe, Role};
-use crate::config::{CheckContext, FieldType};
 use crate::journal::ItemLines;
-use crate::stage::{BuildContext, BuildError, Declare, Made, Part};
+use crate::pipeline::Made;
+use crate::pipeline::{CheckContext, FieldType};
+use crate::stage::{BuildContext, BuildError, Declare, Part};
 
 /// Reads Markdown and text files as documents, JSONL and CSV files as rows, or what another run wrote.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

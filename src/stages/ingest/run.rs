@@ -12,8 +12,9 @@ use super::fields::{tell_fields, tell_origin};
 use super::rows::{Fields, ROW_LIMIT, json_line};
 use super::units::row_unit;
 use super::{Ingest, IngestFormat};
-use crate::config::{CheckContext, nearest};
 use crate::journal::{CompleteRun, IncompleteRun, ItemLines};
+use crate::nearest::nearest;
+use crate::pipeline::CheckContext;
 use crate::stage::{BuildContext, BuildError, Part, Source, SourceFailure, Unit};
 use crate::stages::{Role, find};
 

@@ -10,7 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
-use crate::config::{CheckContext, FieldType};
+use crate::pipeline::{CheckContext, FieldType};
 use crate::record::Record;
 use crate::stage::{BuildContext, BuildError, ReadError, StageError};
 use crate::template::{Expression, Patterns, Template};

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::Prompt;
-use crate::config::{CheckContext, FieldType};
 use crate::image::{Image, LeftOut};
+use crate::pipeline::{CheckContext, FieldType};
 use crate::record::Record;
 use crate::stage::{BuildContext, BuildError, StageError};
 use crate::template::Expression;

@@ -18,8 +18,8 @@ use super::settings::AttributeSettings;
 use super::settle;
 use super::tables;
 use super::weighted::Weighted;
-use crate::config::nearest;
 use crate::draw::Draws;
+use crate::nearest::nearest;
 use crate::text_file;
 
 /// What is wrong with one value of the declaration.

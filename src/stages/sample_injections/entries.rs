@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::weighted::{Weighted, text_of};
 use super::written::{self, Entry, Fault, Written, kind};
-use crate::config::nearest;
+use crate::nearest::nearest;
 
 /// The keys that an entry's weight may have, with `_` for spaces; where there are several, the first is meant.
 const FREQUENCY_SCORE: &str = "frequency_score";

@@ -320,7 +320,7 @@ fn provenance_has_the_same_keys_of_the_same_kinds_in_every_line() {
         let line: Value = serde_json::from_slice(line).unwrap();
         let known = line["provenance"].as_object().unwrap().iter();
         known
-            .map(|(name, value)| (name.clone(), crate::config::FieldType::of_value(value).to_string()))
+            .map(|(name, value)| (name.clone(), crate::pipeline::FieldType::of_value(value).to_string()))
             .collect::<Vec<_>>()
     };
     assert_eq!(kinds(&unasked), kinds(&sink.line(&asked).unwrap()));

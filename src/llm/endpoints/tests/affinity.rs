@@ -8,8 +8,8 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
 use super::super::{Address, Endpoints, Outcome, Place, Wish, affinity};
-use crate::config::Concurrency;
 use crate::llm::chance::Chance;
+use crate::pipeline::Concurrency;
 
 #[path = "../../../../benches/model_client/block_cache.rs"]
 mod block_cache;

@@ -1,0 +1,86 @@
+//! "did you mean": the nearest known name to one that is not known.
+
+/// The candidate that `name` is most likely a slip for, if any is near enough.
+#[must_use]
+pub(crate) fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    let candidates: Vec<&str> = candidates.into_iter().collect();
+    let name = name.to_lowercase();
+    let limit = (name.chars().count() / 3).clamp(1, 4);
+    let mut best: Option<(usize, &str)> = None;
+    for candidate in candidates.iter().copied() {
+        let lower = candidate.to_lowercase();
+        let distance = match strsim::damerau_levenshtein(&name, &lower) {
+            near if near <= limit => near,
+            // A name cut short or lengthened, such as `temp` for `temperature`.
+            _ if name.len() >= 3 && (lower.starts_with(&name) || name.starts_with(&lower)) => limit + 1,
+            _ => continue,
+        };
+        if best.is_none_or(|(least, _)| distance < least) {
+            best = Some((distance, candidate));
+        }
+    }
+    best.map(|(_, candidate)| candidate).or_else(|| sharing_words(&name, &candidates))
+}
+
+/// The only candidate of which `name` is a part, as `marker` is of `drop_marker`, or the other way round.
+fn sharing_words<'c>(name: &str, candidates: &[&'c str]) -> Option<&'c str> {
+    let part =
+        |part: &str, whole: &str| part.len() >= 3 && format!("_{whole}_").contains(&format!("_{part}_"));
+    let shares = |candidate: &&&str| {
+        let lower = candidate.to_lowercase();
+        part(name, &lower) || part(&lower, name)
+    };
+    let mut found = candidates.iter().filter(shares);
+    found.next().copied().filter(|_| found.next().is_none())
+}
+
+/// A hint that names the nearest candidate.
+pub(crate) fn did_you_mean<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<String> {
+    nearest(name, candidates).map(did_you_mean_this)
+}
+
+/// The hint that proposes `name`.
+pub(crate) fn did_you_mean_this(name: &str) -> String {
+    format!("did you mean `{name}`?")
+}
+
+/// The names as a list for a sentence: `a`, `b`; the first dozen where there are many.
+pub(crate) fn listed<'c>(names: impl IntoIterator<Item = &'c str>) -> String {
+    const MOST: usize = 12;
+    let names: Vec<&str> = names.into_iter().collect();
+    let mut text: Vec<String> = names.iter().take(MOST).map(|name| format!("`{name}`")).collect();
+    if names.len() > MOST {
+        text.push(format!("and {} more", names.len() - MOST));
+    }
+    text.join(", ")
+}
+
+/// What is expected where one of these names must stand.
+pub(crate) fn one_of<'c>(names: impl IntoIterator<Item = &'c str>) -> String {
+    let names: Vec<&str> = names.into_iter().collect();
+    if let [only] = names.as_slice() { format!("`{only}`") } else { format!("one of {}", listed(names)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_slips_and_nothing_far_off() {
+        let known = ["temperature", "path", "paths", "max_tokens", "drop_marker", "read_tokens"];
+        for (name, expected) in [
+            ("pth", Some("path")),
+            ("Paths", Some("paths")),
+            ("temp", Some("temperature")),
+            ("max-tokens", Some("max_tokens")),
+            ("marker", Some("drop_marker")),
+            ("the_Temperature", Some("temperature")),
+            ("tokens", None),
+            ("mark", None),
+            ("zebra", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(name, known), expected, "{name}");
+        }
+    }
+}

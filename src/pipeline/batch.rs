@@ -1,0 +1,209 @@
+//! `mode: batch` of a model: its questions go out in files, for half the price and a day's patience.
+//!
+//! Part of `model`; the limits are a provider's, so that its defaults fit. `llm/batch` does what is said here.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::model::{ModelConfig, Provider};
+use super::problem::Problem;
+
+/// How a model's questions travel.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Each by itself, answered at once.
+    #[default]
+    Direct,
+    /// Many in one file, by OpenAI's batch API (`/files` and `/batches`): half the price at most providers, and
+    /// answers within a day. A run that is stopped or killed takes them at its next start. `concurrency`,
+    /// `limits` and `pool` are for direct questions; here `batch.in_flight` says how many are out.
+    Batch,
+}
+
+/// How questions are gathered into batches.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BatchConfig {
+    /// Questions in one batch at most; 10,000 by default, so that several are out at a time. OpenAI takes no more
+    /// than 50,000, and fewer where an account's queue is short.
+    #[serde(default = "requests")]
+    pub requests: u32,
+    /// Bytes of one batch's file at most; providers take no more than 200 MB.
+    #[serde(default = "bytes")]
+    pub bytes: u64,
+    /// Questions that wait for an answer at a time, over all batches; in place of `concurrency`. Each holds its
+    /// record in memory.
+    #[serde(default = "in_flight")]
+    pub in_flight: u32,
+    /// A batch that is not full is sent when no question has come for so many seconds, or 15 minutes after its
+    /// first.
+    #[serde(default = "linger")]
+    pub linger: f64,
+    /// Seconds between two looks at a batch.
+    #[serde(default = "poll")]
+    pub poll: f64,
+    /// The time the provider is given.
+    #[serde(default = "window")]
+    pub completion_window: String,
+    /// Batches, by their numbers, whose answers are not waited for any more: their questions are asked anew.
+    #[serde(default)]
+    pub give_up: Vec<u32>,
+}
+
+impl Default for BatchConfig {
+    fn default() -> Self {
+        Self {
+            requests: requests(),
+            bytes: bytes(),
+            in_flight: in_flight(),
+            linger: linger(),
+            poll: poll(),
+            completion_window: window(),
+            give_up: Vec::new(),
+        }
+    }
+}
+
+fn requests() -> u32 {
+    10_000
+}
+
+fn bytes() -> u64 {
+    200_000_000
+}
+
+fn in_flight() -> u32 {
+    50_000
+}
+
+fn linger() -> f64 {
+    10.0
+}
+
+fn poll() -> f64 {
+    30.0
+}
+
+fn window() -> String {
+    "24h".to_owned()
+}
+
+impl ModelConfig {
+    /// How its questions travel.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.mode.unwrap_or_default()
+    }
+
+    /// Questions that may be out at a time.
+    #[must_use]
+    pub fn places(&self) -> u32 {
+        match self.mode() {
+            Mode::Direct => self.concurrency.most().min(self.connections.unwrap_or(u32::MAX)),
+            Mode::Batch => self.batch.in_flight,
+        }
+    }
+
+    /// Items that the model's questions keep busy; more than its places where it answers within seconds.
+    pub(crate) fn items(&self) -> u32 {
+        match self.mode() {
+            Mode::Direct => self.places().saturating_mul(2),
+            // So many records are in memory already.
+            Mode::Batch => self.places(),
+        }
+    }
+}
+
+/// What is wrong with a model's `mode` and `batch`; `at` is the model's place.
+pub(crate) fn check(at: &str, model: &ModelConfig, problems: &mut Vec<Problem>) {
+    let mut wrong = |field: &str, message: &str, expected: &str| {
+        problems.push(Problem::new(format!("{at}/{field}"), message).with_expected(expected));
+    };
+    let batch = &model.batch;
+    if model.mode() == Mode::Direct {
+        if model.mode.is_none() && *batch != BatchConfig::default() {
+            let message = "the model has settings for batches, but is not asked in any";
+            wrong("batch", message, "`mode: batch` beside them, or `mode: direct`");
+        }
+        return;
+    }
+    // A provider without a server, as `--no-llm` puts one in, answers at once in either mode.
+    if model.provider == Provider::Anthropic {
+        wrong("mode", "the batch API is OpenAI's, not Anthropic's", "`direct`");
+    }
+    if model.stream {
+        wrong(
+            "stream",
+            "the answers of a batch come in a file, not in a stream",
+            "`false`, or `mode: direct`",
+        );
+    }
+    if model.base_urls.len() > 1 {
+        wrong("base_urls", "a batch is with one provider, not with several", "one address");
+    }
+    for (field, none) in [
+        ("batch/requests", batch.requests == 0),
+        ("batch/bytes", batch.bytes == 0),
+        ("batch/in_flight", batch.in_flight == 0),
+    ] {
+        if none {
+            wrong(field, "found the number `0`", "1 or more");
+        }
+    }
+    if batch.requests > MOST {
+        let message = format!("found the number `{}`", batch.requests);
+        wrong("batch/requests", &message, "at most 100000; OpenAI takes 50000");
+    }
+    for (field, seconds) in [("batch/linger", batch.linger), ("batch/poll", batch.poll)] {
+        if !(seconds > 0.0 && seconds <= LONGEST) {
+            wrong(field, &format!("found the number `{seconds}`"), "seconds, more than 0 and at most 86400");
+        }
+    }
+}
+
+/// No provider takes more questions in one batch.
+const MOST: u32 = 100_000;
+/// A longer wait between two looks is a mistake.
+const LONGEST: f64 = 86_400.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn what_is_wrong_is_told() {
+        let check = |more: Value, expected: &[&str]| {
+            let mut model = json!({"model": "m", "base_urls": ["http://h/v1"]});
+            model.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
+            let model: ModelConfig = serde_json::from_value(model).unwrap();
+            let mut problems = Vec::new();
+            super::check("/models/m", &model, &mut problems);
+            let places: Vec<&str> = problems.iter().map(|problem| &*problem.at).collect();
+            assert_eq!(places, expected, "{model:?}");
+        };
+        check(json!({}), &[]);
+        check(json!({"mode": "batch"}), &[]);
+        check(json!({"mode": "direct", "batch": {"requests": 10}}), &[]);
+        check(json!({"batch": {"requests": 10}}), &["/models/m/batch"]);
+        check(json!({"mode": "batch", "provider": "anthropic"}), &["/models/m/mode"]);
+        check(json!({"mode": "batch", "provider": "heuristic"}), &[]);
+        check(json!({"mode": "batch", "stream": true}), &["/models/m/stream"]);
+        check(json!({"stream": true}), &[]);
+        check(
+            json!({"mode": "batch", "base_urls": ["http://a/v1", "http://b/v1"]}),
+            &["/models/m/base_urls"],
+        );
+        let none = json!({"mode": "batch", "batch": {"requests": 0, "bytes": 0, "in_flight": 0, "poll": 0}});
+        check(
+            none,
+            &[
+                "/models/m/batch/requests",
+                "/models/m/batch/bytes",
+                "/models/m/batch/in_flight",
+                "/models/m/batch/poll",
+            ],
+        );
+    }
+}

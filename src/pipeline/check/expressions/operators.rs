@@ -1,0 +1,121 @@
+//! What operators want: kinds that fit one another, as `template` holds them to while a run goes on.
+
+use minijinja::machinery::ast::{BinOpKind, Expr};
+
+use super::Walk;
+use super::tree::{constant_text, path, shown};
+use crate::pipeline::field_type::FieldType;
+
+/// An operand, and what its values can be.
+type Operand<'e, 's> = (&'e Expr<'s>, &'e FieldType);
+
+impl Walk<'_> {
+    /// The type of what an operator makes of two operands; reports those that never fit.
+    pub(super) fn operator(
+        &mut self,
+        op: BinOpKind,
+        left: Operand<'_, '_>,
+        right: Operand<'_, '_>,
+    ) -> FieldType {
+        match op {
+            BinOpKind::Eq
+            | BinOpKind::Ne
+            | BinOpKind::Lt
+            | BinOpKind::Lte
+            | BinOpKind::Gt
+            | BinOpKind::Gte => {
+                self.compared(left, right, !matches!(op, BinOpKind::Eq | BinOpKind::Ne));
+                FieldType::boolean()
+            }
+            BinOpKind::In => {
+                self.contained(left, right);
+                FieldType::boolean()
+            }
+            BinOpKind::ScAnd | BinOpKind::ScOr => left.1.clone().or(right.1.clone()),
+            BinOpKind::Concat => {
+                for (expr, kind) in [left, right].into_iter().filter(|(_, kind)| kind.is_null()) {
+                    self.tell(expr, format!("{} is null, which has no text", shown(expr, kind)), None);
+                }
+                FieldType::text()
+            }
+            BinOpKind::Mul | BinOpKind::Rem => {
+                // `'-' * 20` is meant; the text of a field is not.
+                let named = |operand: &Operand<'_, '_>| constant_text(operand.0).is_none();
+                let wrong = |operand: &Operand<'_, '_>| {
+                    named(operand) && (operand.1.is_text() || operand.1.is_null())
+                };
+                if wrong(&left) || wrong(&right) {
+                    self.unlike("cannot be reckoned with", left, right);
+                }
+                FieldType::any()
+            }
+            _ => self.reckoned(op, left, right),
+        }
+    }
+
+    /// Sums, which join texts and lists too, and what only numbers have.
+    fn reckoned(&mut self, op: BinOpKind, left: Operand<'_, '_>, right: Operand<'_, '_>) -> FieldType {
+        // `true` counts as 1.
+        let number = FieldType::number().or(FieldType::boolean());
+        let both = |kind: &FieldType| left.1.could_be(kind) && right.1.could_be(kind);
+        let joins =
+            matches!(op, BinOpKind::Add) && (both(&FieldType::text()) || both(&FieldType::any_list()));
+        if !both(&number) && !joins {
+            self.unlike("cannot be reckoned with", left, right);
+        }
+        match (both(&number), joins) {
+            (true, false) => FieldType::number(),
+            (false, true) if left.1.is_text() => FieldType::text(),
+            _ => FieldType::any(),
+        }
+    }
+
+    /// Reports a comparison of values whose kinds have no order, or are never equal: a text and a number or a truth
+    /// value. An empty text is equal to none of them.
+    pub(super) fn compared(&mut self, left: Operand<'_, '_>, right: Operand<'_, '_>, ordered: bool) {
+        let kinds = left.1.only_kind().zip(right.1.only_kind());
+        let unordered = kinds.is_some_and(|(one, other)| one != other)
+            || left.1.is_object() && right.1.is_object()
+            || left.1.is_null()
+            || right.1.is_null();
+        let empty = |operand: Operand<'_, '_>| constant_text(operand.0).is_some_and(|text| text.is_empty());
+        let never_equal = never_equal(left.1, right.1) && !empty(left) && !empty(right);
+        if ordered && unordered || !ordered && never_equal {
+            self.unlike("cannot be compared with", left, right);
+        }
+    }
+
+    /// Reports a search in what holds nothing, or nothing of that kind.
+    pub(super) fn contained(&mut self, item: Operand<'_, '_>, within: Operand<'_, '_>) {
+        let kind = within.1;
+        if kind.is_number() || kind.is_boolean() || kind.is_null() {
+            let name = shown(within.0, kind);
+            self.tell(within.0, format!("{name} is {kind}, and nothing is in it"), None);
+        } else if (kind.is_list() || kind.is_object()) && never_equal(item.1, &kind.item())
+            || kind.is_text() && !item.1.could_be(&FieldType::text())
+        {
+            let name = shown(within.0, kind);
+            let searched = shown(item.0, item.1);
+            self.tell(within.0, format!("{name} is {kind}, and {searched} is never in it"), None);
+        }
+    }
+
+    fn unlike(&mut self, cannot: &str, left: Operand<'_, '_>, right: Operand<'_, '_>) {
+        // The value to speak of is the one that has a name, and of two names the text.
+        let by_right = path(left.0).is_none() || path(right.0).is_some() && right.1.is_text();
+        let (one, other) = if by_right { (right, left) } else { (left, right) };
+        let message =
+            format!("{} is {}, and {cannot} {}", shown(one.0, one.1), one.1, shown(other.0, other.1));
+        let to_number = one.1.is_text() && other.1.is_number();
+        let hint = path(one.0)
+            .filter(|_| to_number)
+            .map(|path| format!("`{path} | float` is the number that it says"));
+        self.tell(one.0, message, hint);
+    }
+}
+
+/// Whether no value of the one is equal to one of the other, and none can be said to be unequal either.
+fn never_equal(one: &FieldType, other: &FieldType) -> bool {
+    let counts = |kind: &FieldType| kind.is_number() || kind.is_boolean();
+    one.is_text() && counts(other) || counts(one) && other.is_text()
+}

@@ -1,0 +1,227 @@
+//! The fields that records have at a stage: which names there are, and what their values can be.
+//!
+//! Stages say what they make (`makes`) and what they need (`needs`); both with types. A field of unknown type fits
+//! everywhere, one that can be no value of the kind that a stage needs is a problem before anything runs.
+
+use std::collections::BTreeSet;
+
+use super::{BUILT_IN, CheckContext};
+use crate::nearest::{did_you_mean, one_of};
+use crate::pipeline::Made;
+use crate::pipeline::field_type::{FieldType, Inside};
+
+impl CheckContext<'_> {
+    /// Says that records have these fields from here on, of which no more is known than their names; a dotted name
+    /// tells of the inside of a field. What stood in the fields before is gone.
+    pub fn makes(&mut self, names: &[&str]) {
+        let mut inside = Inside::default();
+        names.iter().for_each(|name| inside.put(name, FieldType::any()));
+        self.makes_inside(&inside);
+    }
+
+    /// Says that records have the fields of these rows from here on. What stood in the fields before is gone.
+    pub fn makes_table(&mut self, table: &[Made]) {
+        let mut inside = Inside::default();
+        table.iter().for_each(|made| inside.put(made.name, (made.kind)()));
+        self.makes_inside(&inside);
+    }
+
+    /// Says that records have the field of this row from here on, by the name that an option gives it.
+    pub fn makes_named(&mut self, made: &Made, name: &str) {
+        self.makes_as(name, (made.kind)());
+    }
+
+    fn makes_inside(&mut self, inside: &Inside) {
+        for (name, kind) in inside.fields() {
+            self.makes_as(name, kind.clone());
+        }
+    }
+
+    /// Says that records have the field `name` from here on, with such values.
+    pub fn makes_as(&mut self, name: &str, kind: FieldType) {
+        self.told += 1;
+        let kind = match self.record.get(name) {
+            // Records that go past the stage keep what they had.
+            Some(before) if self.some => before.clone().or(kind),
+            _ => kind,
+        };
+        self.absent.remove(name);
+        self.record.set(name, kind);
+    }
+
+    /// Says that some records have the field `name` from here on, with such values; others keep what they had.
+    pub fn some_have(&mut self, name: &str, kind: FieldType) {
+        let before = self.record.get(name).cloned().unwrap_or(FieldType::never());
+        self.told += 1;
+        self.absent.remove(name);
+        self.record.set(name, before.or(kind));
+    }
+
+    /// Says that records may have further fields whose names are not known beforehand.
+    pub fn opens(&mut self) {
+        self.told += 1;
+        self.record.open = true;
+    }
+
+    /// Says that records have these fields no longer, nor anything inside them.
+    pub fn removes(&mut self, names: &[&str]) {
+        names.iter().for_each(|name| self.record.remove(name));
+    }
+
+    /// Says that some records may not go on from here: those that do are not like the first rows of a file.
+    pub fn may_drop(&mut self) {
+        self.presumes = false;
+    }
+
+    /// The fields that are known.
+    #[cfg(test)]
+    pub(crate) fn record(&self) -> &Inside {
+        &self.record
+    }
+
+    /// The names of the fields that are known, in the order in which they were made.
+    pub(crate) fn field_names(&self) -> Vec<String> {
+        self.record.names().map(str::to_owned).collect()
+    }
+
+    /// Whether records have a field of this name, as far as can be known. A dotted name is followed as
+    /// far as the inside of its fields is known.
+    #[must_use]
+    pub fn knows(&self, name: &str) -> bool {
+        let (top, rest) = name.split_once('.').unwrap_or((name, ""));
+        if BUILT_IN.contains(&top) || self.record.get(name).is_some() {
+            return true;
+        }
+        let Some(mut kind) = self.record.get(top).cloned() else { return self.record.open };
+        for part in rest.split('.').filter(|part| !part.is_empty()) {
+            let presumed = kind.is_presumed();
+            // What is no object is judged by its type.
+            match kind.get(part) {
+                Some(inner) => kind = if presumed { inner.presumed() } else { inner },
+                None => return false,
+            }
+        }
+        true
+    }
+
+    /// Whether records have a field of exactly this name, not something inside one, as far as can be known.
+    #[must_use]
+    pub fn is_field(&self, name: &str) -> bool {
+        self.record.get(name).is_some() || self.record.open && !name.contains('.')
+    }
+
+    /// Whether an earlier stage made the field itself or something inside it.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        let (top, rest) = name.split_once('.').unwrap_or((name, ""));
+        if self.record.get(name).is_some() {
+            return true;
+        }
+        let Some(kind) = self.record.get(top) else { return false };
+        let mut inside = kind.inside();
+        for part in rest.split('.').filter(|part| !part.is_empty()) {
+            let Some(inner) = inside.and_then(|inside| inside.get(part)) else { return false };
+            inside = inner.inside();
+        }
+        true
+    }
+
+    /// What the values of the field `name` can be; any where that is not known, or depends on the record.
+    #[must_use]
+    pub fn type_of(&self, name: &str) -> FieldType {
+        let (top, rest) = name.split_once('.').unwrap_or((name, ""));
+        if self.tested.contains(top) {
+            return FieldType::any();
+        }
+        let found = match self.record.get(name).or_else(|| self.record.get(top)) {
+            None if name == "id" => return FieldType::text(),
+            None => return FieldType::any(),
+            Some(found) if found.is_presumed() && (self.some || !self.presumes) => return FieldType::any(),
+            Some(found) => found,
+        };
+        if rest.is_empty() || self.record.get(name).is_some() {
+            return found.clone();
+        }
+        let mut kind = found.clone();
+        for part in rest.split('.') {
+            kind = kind.get(part).unwrap_or(FieldType::any());
+        }
+        kind
+    }
+
+    /// Reports at `at` when no earlier stage makes the field `name`.
+    pub fn needs(&mut self, at: &str, name: &str) {
+        if !self.knows(name) {
+            self.unknown_name(at, name);
+        }
+    }
+
+    /// Reports at `at` when no earlier stage makes the field `name`, or its value can never be one of `wanted`.
+    pub fn needs_a(&mut self, at: &str, name: &str, wanted: &FieldType) {
+        if !self.knows(name) {
+            self.unknown_name(at, name);
+            return;
+        }
+        let found = self.type_of(name);
+        if let Some((outer, kind)) = self.without_inside(name) {
+            self.problem(at, format!("`{outer}` is {kind}: nothing stands in it"))
+                .on_word(name)
+                .expected(wanted.to_string());
+        } else if !found.could_be(wanted) {
+            self.problem(at, format!("`{name}` is {found}")).on_word(name).expected(wanted.to_string());
+        }
+    }
+
+    /// The field on the way to a dotted name that is no object, and what it is.
+    fn without_inside(&self, name: &str) -> Option<(String, FieldType)> {
+        if self.record.get(name).is_some() {
+            return None;
+        }
+        let dots = name.match_indices('.').map(|(dot, _)| dot);
+        dots.map(|dot| &name[..dot])
+            .map(|outer| (outer.to_owned(), self.type_of(outer)))
+            .find(|(_, kind)| !kind.may_be_object())
+    }
+
+    pub(super) fn unknown_name(&mut self, at: &str, name: &str) {
+        // Names are compared level by level: for `section.titel`, with what `section` is known to hold.
+        let mut parent = name;
+        while let Some((shorter, _)) = parent.rsplit_once('.') {
+            parent = shorter;
+            if self.has(parent) && self.type_of(parent).has_names() {
+                break;
+            }
+        }
+        let inside = parent != name && self.has(parent) && self.type_of(parent).has_names();
+        let prefix = if inside { format!("{parent}.") } else { String::new() };
+        let mut known = BTreeSet::new();
+        match inside {
+            true => {
+                let kind = self.type_of(parent);
+                known.extend(
+                    kind.inside().into_iter().flat_map(Inside::names).map(|field| format!("{prefix}{field}")),
+                );
+            }
+            false => known.extend(self.record.names().map(str::to_owned)),
+        }
+        let every = known.iter().map(String::as_str).chain(["id"].into_iter().filter(|_| prefix.is_empty()));
+        let end = name[prefix.len()..].find('.').map_or(name.len(), |dot| prefix.len() + dot);
+        let near = || did_you_mean(&name[..end], every);
+        let hint = self.why_absent(name).or_else(near).or_else(|| self.inside_another(name));
+        let problem = self.problem(at, format!("no earlier stage makes `{name}`"));
+        problem.on_word(name);
+        if !known.is_empty() {
+            problem.expected(one_of(known.iter().map(String::as_str)));
+        }
+        problem.hint = hint;
+    }
+
+    /// What to say of a name that stands inside one field, such as `pass` in `repeat`.
+    fn inside_another(&self, name: &str) -> Option<String> {
+        let holds =
+            |kind: &FieldType| kind.inside().is_some_and(|inside| inside.names().any(|own| own == name));
+        let mut holders = self.record.fields().filter(|(_, kind)| holds(kind)).map(|(field, _)| field);
+        let (holder, None) = (holders.next()?, holders.next()) else { return None };
+        Some(format!("did you mean `{holder}.{name}`?"))
+    }
+}

@@ -1,0 +1,50 @@
+//! The fields that rules of mock models read: known to some stage that asks the model, or a problem.
+//!
+//! A rule may be meant for one of several stages, so that a name is only wrong if none of them knows it.
+
+use std::collections::BTreeMap;
+
+use super::CheckContext;
+use crate::pipeline::mock_check;
+use crate::pipeline::problem::Problem;
+use crate::pipeline::tree::join;
+
+/// For each place and name that a rule reads: what is wrong with it, or nothing once a stage knew it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct MockNames {
+    found: BTreeMap<(String, String), Option<Problem>>,
+}
+
+impl MockNames {
+    /// What no stage knew.
+    pub(super) fn problems(self) -> impl Iterator<Item = Problem> {
+        self.found.into_values().flatten()
+    }
+}
+
+impl CheckContext<'_> {
+    /// The stage under check asks the model `name`: its rules see the fields that are known here.
+    pub(super) fn ask_mock(&mut self, name: &str) {
+        let Some(mock) = self.models.get(name).and_then(|model| model.mock.as_ref()) else { return };
+        for (index, rule) in mock.rules.iter().enumerate() {
+            let at = format!("{}/mock/rules/{index}", join("/models", name));
+            for reading in mock_check::reads(rule) {
+                let names = reading.names(self.vars).unwrap_or_default();
+                names.into_iter().for_each(|name| self.read_by_mock(format!("{at}{}", reading.at), name));
+            }
+        }
+    }
+
+    fn read_by_mock(&mut self, at: String, name: String) {
+        let top = name.split('.').next().unwrap_or(&name);
+        if top == "mock" || self.knows(&name) {
+            self.mock_names.found.insert((at, name), None);
+            return;
+        }
+        self.unknown_name("", &name);
+        let Some(mut problem) = self.problems.pop() else { return };
+        problem.key = false;
+        problem.at.clone_from(&at);
+        self.mock_names.found.entry((at, name)).or_insert(Some(problem));
+    }
+}

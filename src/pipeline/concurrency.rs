@@ -1,0 +1,98 @@
+//! `concurrency: 64` or `concurrency: auto`.
+//!
+//! Read and described by hand: an untagged enum would lose the place of an error in the file.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{Error, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// The most requests at a time that `concurrency: auto` finds.
+const MOST_PLACES: u32 = 1024;
+
+/// How many requests a model has at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Concurrency {
+    /// So many.
+    Fixed(u32),
+    /// As many as its endpoints turn out to bear.
+    Auto,
+}
+
+impl Concurrency {
+    /// The requests there can be at a time.
+    #[must_use]
+    pub fn most(self) -> u32 {
+        match self {
+            Self::Fixed(places) => places,
+            Self::Auto => MOST_PLACES,
+        }
+    }
+}
+
+impl fmt::Display for Concurrency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fixed(places) => write!(f, "{places}"),
+            Self::Auto => f.write_str("auto"),
+        }
+    }
+}
+
+impl Serialize for Concurrency {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Fixed(places) => serializer.serialize_u32(*places),
+            Self::Auto => serializer.serialize_str("auto"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Concurrency {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+struct Reader;
+
+impl Visitor<'_> for Reader {
+    type Value = Concurrency;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a whole number, or `auto`")
+    }
+
+    fn visit_u64<E: Error>(self, places: u64) -> Result<Concurrency, E> {
+        let places = u32::try_from(places);
+        places.map(Concurrency::Fixed).map_err(|_| E::custom("this is more than any server can bear"))
+    }
+
+    fn visit_str<E: Error>(self, word: &str) -> Result<Concurrency, E> {
+        match word {
+            "auto" => Ok(Concurrency::Auto),
+            _ => Err(E::invalid_value(Unexpected::Str(word), &self)),
+        }
+    }
+}
+
+impl JsonSchema for Concurrency {
+    fn schema_name() -> Cow<'static, str> {
+        "Concurrency".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "anyOf": [
+                {"type": "integer", "minimum": 0, "maximum": u32::MAX},
+                {"const": "auto", "description": "As many as the endpoints turn out to bear."},
+            ],
+        })
+    }
+}

@@ -1,0 +1,47 @@
+//! What a pipeline file declares: its values, their places in the text, and what is wrong with them.
+//!
+//! The lowest layer that knows of pipelines. `tree` keeps where each value stands, `shape` holds a part against its
+//! schema, `declaration` and `model` are the parts as they are written, `check` is the context in which stages check
+//! themselves, `problem` prints everything that is wrong at once. Loading a file, and what it means as a whole, is
+//! `config`'s.
+
+mod batch;
+mod check;
+mod concurrency;
+mod count;
+pub(crate) mod declaration;
+pub(crate) mod environment;
+mod field_type;
+mod input;
+mod made;
+mod mock;
+pub(crate) mod mock_check;
+mod model;
+mod output_path;
+pub(crate) mod params;
+pub(crate) mod problem;
+mod schema_type;
+pub(crate) mod schema_words;
+pub(crate) mod secrets;
+pub(crate) mod shape;
+pub(crate) mod stage_ids;
+pub(crate) mod tree;
+pub(crate) mod unread;
+
+pub(crate) use batch::check as check_batch;
+pub use batch::{BatchConfig, Mode};
+pub use check::CheckContext;
+pub(crate) use check::Findings;
+pub use concurrency::Concurrency;
+pub use count::Count;
+pub use declaration::{Budget, Durability, ErrorBudget, Pipeline};
+pub(crate) use environment::expand_secret;
+pub use field_type::{FieldType, Inside};
+pub use input::Input;
+pub use made::Made;
+pub use mock::{Delay, DrawnDelay, Fault, MockConfig, MockLimit, MockRule, MockUsage};
+pub use model::{Api, Limits, ModelConfig, Prices, Provider, StructuredOutput};
+pub use params::RESERVED_PARAMS;
+pub use problem::{Place, Problem, Problems};
+pub(crate) use schema_type::{is_closed, leads_somewhere};
+pub(crate) use secrets::{SHORTEST_SECRET, secrets_of_url};

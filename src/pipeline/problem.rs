@@ -1,0 +1,275 @@
+//! What is wrong with a pipeline file: each problem with its place, all of them printed at once.
+//!
+//! Checks make a `Problem` with a JSON pointer; `Problems` finds the places when all are gathered, sorts
+//! and prints them with the source line. Secrets in source lines and messages are masked.
+
+use std::fmt::{self, Display, Formatter};
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+
+use super::secrets;
+use super::tree::Document;
+use crate::template::TemplateError;
+
+/// Problems that are printed of one file; a file in which everything is wrong has one cause.
+const MOST_PRINTED: usize = 100;
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Problem {
+    /// JSON pointer to the value, from the file's root, such as `/stages/2/split/ratios`.
+    pub at: String,
+    /// Whether the key at `at` is wrong rather than its value.
+    pub key: bool,
+    /// A word of the value to point at, if not the whole value is meant.
+    pub word: Option<String>,
+    /// A line of the value to point at, from 1; only in a block of literal text (`|`) can it be found.
+    pub row: Option<usize>,
+    /// What is wrong, as a lowercase fragment with the user's values in backticks.
+    pub message: String,
+    /// What was expected there.
+    pub expected: Option<String>,
+    /// What to write instead, such as a nearest known name.
+    pub hint: Option<String>,
+    /// Where it stands; found from `at` unless it is known beforehand.
+    pub place: Option<Place>,
+}
+
+/// Where something was written.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// In the pipeline file.
+    File {
+        /// From 1.
+        line: usize,
+        /// In characters, from 1.
+        column: usize,
+        /// Byte in the text (without a byte order mark) where it begins.
+        start: usize,
+        /// Bytes it takes; 0 where it has no text of its own.
+        len: usize,
+    },
+    /// On the command line: the option and what it sets, such as `--set seed`.
+    Option(String),
+}
+
+impl Problem {
+    /// A problem with the value at the pointer `at`.
+    pub(crate) fn new(at: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { at: at.into(), message: message.into(), ..Self::default() }
+    }
+
+    /// The problem together with what was expected.
+    pub(crate) fn with_expected(mut self, expected: impl Into<String>) -> Self {
+        self.expected = Some(expected.into());
+        self
+    }
+
+    /// Says what was expected.
+    pub fn expected(&mut self, expected: impl Into<String>) -> &mut Self {
+        self.expected = Some(expected.into());
+        self
+    }
+
+    /// Says what to write instead.
+    pub fn hint(&mut self, hint: impl Into<String>) -> &mut Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Says that the key is wrong, not its value.
+    pub fn on_key(&mut self) -> &mut Self {
+        self.key = true;
+        self
+    }
+
+    /// Says what is wrong with a template.
+    pub(crate) fn of_template(&mut self, error: &TemplateError) {
+        let line = error.line.filter(|line| *line > 1);
+        let place = line.map_or_else(String::new, |line| format!(" (line {line} of the text)"));
+        self.message = format!("{}{place}", error.message);
+        self.expected("a Jinja template or expression");
+        self.row = error.line;
+        self.word.clone_from(&error.word);
+        self.hint.clone_from(&error.hint);
+    }
+
+    /// Says which word of the value is wrong.
+    pub fn on_word(&mut self, word: impl Into<String>) -> &mut Self {
+        self.word = Some(word.into());
+        self
+    }
+}
+
+/// Every problem of one file. `Display` prints them all, each as `file:line:column: message` with the
+/// source line under it, and ends with their number.
+#[derive(Debug, Default)]
+pub struct Problems {
+    /// The file's name, as the user gave it.
+    pub file: String,
+    /// The file's text, without a byte order mark.
+    pub source: String,
+    /// The problems, in the order of the file; those of the command line come last.
+    pub list: Vec<Problem>,
+}
+
+impl Problems {
+    /// Finds the place of each problem and sorts them by it.
+    pub(crate) fn gather(file: &str, document: &Document, mut list: Vec<Problem>) -> Self {
+        for problem in &mut list {
+            if problem.place.is_none() {
+                problem.place = document.place(&problem.at, problem.key);
+            }
+            narrow(problem, &document.source);
+            problem.message = secrets::mask_urls(&problem.message);
+        }
+        Self::sorted(file, &document.source, list)
+    }
+
+    /// The one problem that kept the file from being read.
+    pub(crate) fn unreadable(file: &str, text: &str, problem: Problem) -> Self {
+        Self::sorted(file, text.strip_prefix('\u{feff}').unwrap_or(text), vec![problem])
+    }
+
+    fn sorted(file: &str, source: &str, mut list: Vec<Problem>) -> Self {
+        list.sort_by(|a, b| (&a.place, &a.message).cmp(&(&b.place, &b.message)));
+        list.dedup_by(|a, b| a.place == b.place && a.message == b.message);
+        Self { file: file.to_owned(), source: source.to_owned(), list }
+    }
+}
+
+/// Moves a problem's place to the line it is about, if its value is a block of literal text.
+fn to_row(problem: &mut Problem, source: &str) {
+    let Some(row) = problem.row.filter(|row| *row > 1) else { return };
+    let Some(Place::File { line, start, len, .. }) = problem.place else { return };
+    if !source[..start].trim_end().trim_end_matches(['-', '+']).ends_with('|') {
+        return;
+    }
+    let value = &source[start..start + len];
+    let Some((newline, _)) = value.match_indices('\n').nth(row - 2) else { return };
+    let text = value[newline + 1..].lines().next().unwrap_or_default();
+    let blank = text.len() - text.trim_start().len();
+    problem.place = Some(Place::File {
+        line: line + row - 1,
+        column: blank + 1,
+        start: start + newline + 1 + blank,
+        len: len - newline - 1 - blank,
+    });
+}
+
+/// Moves a problem's place to the word it is about, if the text of its value holds it.
+fn narrow(problem: &mut Problem, source: &str) {
+    to_row(problem, source);
+    let Some(word) = &problem.word else { return };
+    let Some(Place::File { line, column, start, len }) = problem.place else { return };
+    let Some(found) = find_word(&source[start..start + len], word) else { return };
+    let before = &source[start..start + found];
+    let line_start = before.rfind('\n').map(|newline| newline + 1);
+    let column = match line_start {
+        Some(begin) => before[begin..].chars().count() + 1,
+        None => column + before.chars().count(),
+    };
+    let line = line + before.matches('\n').count();
+    problem.place = Some(Place::File { line, column, start: start + found, len: word.len() });
+}
+
+/// Where `word` stands in `text` by itself, not as a part of a longer name.
+fn find_word(text: &str, word: &str) -> Option<usize> {
+    let in_name = |c: char| c.is_alphanumeric() || c == '_';
+    for (at, _) in text.match_indices(word) {
+        let before = text[..at].chars().next_back();
+        let after = text[at + word.len()..].chars().next();
+        let free = !before.is_some_and(|c| in_name(c) || c == '.') && !after.is_some_and(in_name);
+        if free || !word.starts_with(in_name) {
+            return Some(at);
+        }
+    }
+    None
+}
+
+impl std::error::Error for Problems {}
+
+impl Display for Problems {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let masked = secrets::mask(&self.source);
+        // Masking keeps characters, not bytes; without the same length the places would not fit.
+        let source = if masked.len() == self.source.len() { masked } else { String::new() };
+        for problem in self.list.iter().take(MOST_PRINTED) {
+            print_one(f, &self.file, &source, problem)?;
+        }
+        let count = self.list.len();
+        if count > MOST_PRINTED {
+            writeln!(f, "... and {} more like these\n", count - MOST_PRINTED)?;
+        }
+        writeln!(f, "{count} problem{}", if count == 1 { "" } else { "s" })
+    }
+}
+
+fn print_one(f: &mut Formatter<'_>, file: &str, source: &str, problem: &Problem) -> fmt::Result {
+    let message = problem.message.trim_end();
+    match &problem.place {
+        Some(Place::File { line, column, start, len }) => {
+            writeln!(f, "{file}:{line}:{column}: {message}")?;
+            if let Some(snippet) = snippet(source, *start, *len) {
+                writeln!(f, "{}", snippet.trim_end())?;
+            }
+        }
+        Some(Place::Option(option)) => writeln!(f, "{option}: {message}")?,
+        None => writeln!(f, "{file}: {message}")?,
+    }
+    if let Some(expected) = &problem.expected {
+        writeln!(f, "    expected: {expected}")?;
+    }
+    if let Some(hint) = &problem.hint {
+        writeln!(f, "    hint: {hint}")?;
+    }
+    writeln!(f)
+}
+
+/// The source line with a marker under the place.
+fn snippet(source: &str, start: usize, len: usize) -> Option<String> {
+    let rest = source.get(start..)?;
+    let in_line = rest.find(['\n', '\r']).unwrap_or(rest.len());
+    let end = start + len.min(in_line);
+    source.get(start..end)?;
+    let annotation = AnnotationKind::Primary.span(start..end);
+    let group = Group::with_level(Level::ERROR).element(Snippet::source(source).annotation(annotation));
+    Some(Renderer::plain().render(&[group]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_place_line_marker_expectation_and_hint() {
+        let source = "name: x\nstages:\n  - sink: {pth: a.jsonl}\n";
+        let mut problems = Vec::new();
+        let document = Document::parse(source, &mut problems).unwrap();
+        let mut problem = Problem::new("/stages/0/sink/pth", "unknown field `pth`");
+        problem.on_key().expected("`path`").hint("did you mean `path`?");
+        let printed = Problems::gather("p.yaml", &document, vec![problem]).to_string();
+        let expected = "\
+p.yaml:3:12: unknown field `pth`
+  |
+3 |   - sink: {pth: a.jsonl}
+  |            ^^^
+    expected: `path`
+    hint: did you mean `path`?
+
+1 problem
+";
+        assert_eq!(printed, expected);
+    }
+
+    #[test]
+    fn a_word_is_found_inside_a_block_of_text() {
+        let source = "a: |\n  first\n  {{ questions }} {{ question }}\n";
+        let document = Document::parse(source, &mut Vec::new()).unwrap();
+        let mut problem = Problem::new("/a", "m");
+        problem.on_word("question");
+        let problems = Problems::gather("p.yaml", &document, vec![problem]);
+        let Some(Place::File { line, column, .. }) = problems.list[0].place else { panic!() };
+        assert_eq!((line, column), (3, 22));
+    }
+}

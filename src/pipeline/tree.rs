@@ -1,0 +1,295 @@
+//! YAML text as a JSON value that knows where each key and each value stands.
+//!
+//! `load` reads the file into a `Document`; environment values and overrides change its value, checks name
+//! a value by its JSON pointer, and `place` says where that pointer was written. Says nothing about what
+//! a pipeline may hold.
+
+use std::collections::HashMap;
+
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+use serde_saphyr::options::DuplicateKeyPolicy;
+use serde_saphyr::{Location, Spanned};
+
+use super::problem::{Place, Problem};
+
+/// Deeper nesting is refused; the reader is recursive.
+const MAX_DEPTH: usize = 64;
+/// Events that aliases may replay: enough for any real file, too few for an alias bomb.
+const MAX_REPLAYED: usize = 20_000;
+
+/// A file's content and the places of its parts.
+#[derive(Debug)]
+pub(crate) struct Document {
+    /// The text the places point into, without a byte order mark.
+    pub(crate) source: String,
+    /// What the file says.
+    pub(crate) value: Value,
+    places: HashMap<String, Written>,
+}
+
+/// Where one value is written.
+#[derive(Debug, Clone)]
+struct Written {
+    key: Option<Place>,
+    value: Place,
+}
+
+impl Document {
+    /// Reads `text`. `Err` holds the one problem that kept it from being read; keys written twice go
+    /// into `problems`, and the last one counts.
+    pub(crate) fn parse(text: &str, problems: &mut Vec<Problem>) -> Result<Self, Box<Problem>> {
+        let source = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let mut duplicates = Vec::new();
+        let root = match read(source, DuplicateKeyPolicy::Error) {
+            Ok(root) => root,
+            Err(first) => {
+                let root = read(source, DuplicateKeyPolicy::LastWins)
+                    .map_err(|error| Box::new(syntax_problem(source, &error)))?;
+                duplicates.push(syntax_problem(source, &first));
+                root
+            }
+        };
+        let mut document = Self { source: source.to_owned(), value: Value::Null, places: HashMap::new() };
+        let mut repeated = Vec::new();
+        document.value = document.take(root, None, "", &mut repeated);
+        problems.append(if repeated.is_empty() { &mut duplicates } else { &mut repeated });
+        Ok(document)
+    }
+
+    /// Leaves out the keys of the file's top level that begin with `x-`: what stands there is written for its
+    /// anchors, and means something only where an alias repeats it.
+    pub(crate) fn leave_out_extensions(&mut self) {
+        if let Value::Object(map) = &mut self.value {
+            map.retain(|key, _| !key.starts_with("x-"));
+        }
+    }
+
+    /// Moves a node into JSON and notes the places of all its parts.
+    fn take(
+        &mut self,
+        node: Spanned<Node>,
+        key: Option<Place>,
+        at: &str,
+        repeated: &mut Vec<Problem>,
+    ) -> Value {
+        let value = place_of(&self.source, node.defined);
+        self.places.insert(at.to_owned(), Written { key, value });
+        match node.value {
+            Node::Scalar(value) => value,
+            Node::List(items) => {
+                let items = items.into_iter().enumerate();
+                items.map(|(i, item)| self.take(item, None, &format!("{at}/{i}"), repeated)).collect()
+            }
+            Node::Map(entries) => {
+                let mut map = Map::new();
+                for (key, value) in entries {
+                    let place = place_of(&self.source, key.defined);
+                    let at = join(at, &key.value);
+                    if map.contains_key(&key.value) {
+                        let mut problem = Problem { place: Some(place.clone()), ..Problem::default() };
+                        problem.message = format!("`{}` is written twice", key.value);
+                        problem.hint = Some("keep one of the two".to_owned());
+                        repeated.push(problem);
+                    }
+                    let value = self.take(value, Some(place), &at, repeated);
+                    map.insert(key.value, value);
+                }
+                Value::Object(map)
+            }
+        }
+    }
+
+    /// Where the value at the pointer `at` is written, or its key; where it is written nowhere, where
+    /// the value is that should hold it.
+    pub(crate) fn place(&self, at: &str, key: bool) -> Option<Place> {
+        if let Some(written) = self.places.get(at) {
+            // A block map or an empty value has no text of its own to point at; its key has.
+            let bare = matches!(written.value, Place::File { len: 0, .. });
+            let of_key = written.key.clone().filter(|_| key || bare);
+            return Some(of_key.unwrap_or_else(|| written.value.clone()));
+        }
+        let (parent, _) = at.rsplit_once('/')?;
+        self.place(parent, true)
+    }
+
+    /// Puts `value` where `path` leads, making the maps on the way; `place` says where it comes from.
+    /// `Err` tells which part of the path leads nowhere.
+    pub(crate) fn assign(&mut self, path: &[&str], value: Value, place: &Place) -> Result<(), String> {
+        let mut here = &mut self.value;
+        let mut at = String::new();
+        for step in path {
+            let written = join(&at, step);
+            here = match here {
+                Value::Object(map) => map.entry(*step).or_insert(Value::Null),
+                Value::Null => {
+                    *here = Value::Object(Map::new());
+                    self.places.insert(at, Written { key: None, value: place.clone() });
+                    let Value::Object(map) = here else { return Err(String::new()) };
+                    map.entry(*step).or_insert(Value::Null)
+                }
+                Value::Array(items) => {
+                    let count = items.len();
+                    let item = step.parse().ok().and_then(|index: usize| items.get_mut(index));
+                    item.ok_or_else(|| format!("`{step}` is no item of this list of {count} (from 0)"))?
+                }
+                _ => return Err(format!("there is nothing inside a plain value, so no `{step}`")),
+            };
+            at = written;
+        }
+        *here = value;
+        let inside = format!("{at}/");
+        self.places.retain(|pointer, _| *pointer != at && !pointer.starts_with(&inside));
+        self.places.insert(at, Written { key: None, value: place.clone() });
+        Ok(())
+    }
+}
+
+/// The pointer of `key` inside `at`.
+pub(crate) fn join(at: &str, key: &str) -> String {
+    format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"))
+}
+
+/// Calls `visit` with the pointer of each text below `value`, and the text.
+pub(crate) fn each_text<'v>(value: &'v Value, at: &str, visit: &mut dyn FnMut(&str, &'v str)) {
+    match value {
+        Value::String(text) => visit(at, text),
+        Value::Array(items) => {
+            for (i, item) in items.iter().enumerate() {
+                each_text(item, &format!("{at}/{i}"), visit);
+            }
+        }
+        Value::Object(map) => {
+            for (key, value) in map {
+                each_text(value, &join(at, key), visit);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A value from a text as YAML reads it, for `--set` and for templates that stand for numbers.
+pub(crate) fn parse_value(text: &str) -> Option<Value> {
+    let root = read(text, DuplicateKeyPolicy::Error).ok()?;
+    let mut document = Document { source: String::new(), value: Value::Null, places: HashMap::new() };
+    Some(document.take(root, None, "", &mut Vec::new()))
+}
+
+fn read(source: &str, duplicate_keys: DuplicateKeyPolicy) -> Result<Spanned<Node>, serde_saphyr::Error> {
+    let mut options = serde_saphyr::options! {
+        strict_booleans: true,
+        with_snippet: false,
+        duplicate_keys: duplicate_keys,
+        budget: serde_saphyr::budget! { max_depth: MAX_DEPTH },
+    };
+    options.alias_limits.max_total_replayed_events = MAX_REPLAYED;
+    serde_saphyr::from_str_with_options(source, options)
+}
+
+fn syntax_problem(source: &str, error: &serde_saphyr::Error) -> Problem {
+    let place = error.location().map(|location| place_of(source, location));
+    let full = error.to_string();
+    // The place is printed in front of every problem, so the library's own wording of it goes.
+    let message = match full.rfind(" at line ") {
+        Some(end) if error.location().is_some() => full[..end].to_owned(),
+        _ => full,
+    };
+    Problem {
+        place: place.or(Some(Place::File { line: 1, column: 1, start: 0, len: 0 })),
+        message,
+        expected: Some("YAML".to_owned()),
+        ..Problem::default()
+    }
+}
+
+fn place_of(source: &str, location: Location) -> Place {
+    let line = usize::try_from(location.line()).unwrap_or(1).max(1);
+    let column = usize::try_from(location.column()).unwrap_or(1).max(1);
+    let bytes = |count: Option<u64>| count.and_then(|count| usize::try_from(count).ok());
+    let span = location.span();
+    let (start, len) = match (bytes(span.byte_offset()), bytes(span.byte_len())) {
+        (Some(start), Some(len)) if source.get(start..start + len).is_some() => (start, len),
+        _ => (offset(source, line, column), 0),
+    };
+    let len = source[start..start + len].trim_end().len();
+    Place::File { line, column, start, len }
+}
+
+/// The byte where a line and column (in characters, both from 1) begin.
+fn offset(source: &str, line: usize, column: usize) -> usize {
+    let start: usize = source.split_inclusive('\n').take(line - 1).map(str::len).sum();
+    let rest = &source[start..];
+    start + rest.char_indices().nth(column - 1).map_or(rest.len(), |(byte, _)| byte)
+}
+
+/// What the reader makes of the text: JSON's kinds, each part with its place.
+enum Node {
+    Scalar(Value),
+    List(Vec<Spanned<Node>>),
+    Map(Vec<(Spanned<String>, Spanned<Node>)>),
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NodeVisitor)
+    }
+}
+
+struct NodeVisitor;
+
+impl<'de> Visitor<'de> for NodeVisitor {
+    type Value = Node;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Node, E> {
+        Ok(Node::Scalar(Value::Bool(value)))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Node, E> {
+        Ok(Node::Scalar(Value::from(value)))
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Node, E> {
+        Ok(Node::Scalar(Value::from(value)))
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Node, E> {
+        let number = Number::from_f64(value).ok_or_else(|| E::custom("not a finite number"))?;
+        Ok(Node::Scalar(Value::Number(number)))
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Node, E> {
+        Ok(Node::Scalar(Value::from(value)))
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Node, E> {
+        Ok(Node::Scalar(Value::Null))
+    }
+
+    fn visit_none<E: Error>(self) -> Result<Node, E> {
+        Ok(Node::Scalar(Value::Null))
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+        Node::deserialize(deserializer)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Node, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = access.next_element()? {
+            items.push(item);
+        }
+        Ok(Node::List(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Node, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(key) = access.next_key()? {
+            entries.push((key, access.next_value()?));
+        }
+        Ok(Node::Map(entries))
+    }
+}

@@ -1,0 +1,109 @@
+//! Values that are drawn for a model to see: whether a prompt reads each of them.
+//!
+//! A value that is drawn, recorded and never shown to the model makes data whose attributes are not those
+//! it says it has, and nobody notices. `check` notes draws, reads and questions in the order of the stages;
+//! what is left unread at the end is a problem.
+
+use super::problem::Problem;
+use crate::nearest::listed;
+
+/// The draws of a pipeline that are still to be read.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Unread {
+    stages: Vec<Drawn>,
+}
+
+/// What one stage draws.
+#[derive(Debug, Clone)]
+struct Drawn {
+    /// JSON pointer to the stage's body.
+    at: String,
+    /// Field names nobody has read yet.
+    names: Vec<String>,
+    /// Fields that hold every one.
+    all: &'static [&'static str],
+    /// Whether a model is asked after the draw.
+    asked: bool,
+}
+
+impl Unread {
+    /// The stage at `at` draws `names`; each of `all` holds every one of them.
+    pub(crate) fn add(&mut self, at: String, names: Vec<String>, all: &'static [&'static str]) {
+        self.stages.push(Drawn { at, names, all, asked: false });
+    }
+
+    /// A template or expression reads `name`.
+    pub(crate) fn read(&mut self, name: &str) {
+        for drawn in &mut self.stages {
+            if drawn.all.contains(&name) {
+                drawn.names.retain(|one| !one.contains('.'));
+            }
+            drawn.names.retain(|one| !is_inside(name, one) && !is_inside(one, name));
+        }
+    }
+
+    /// A template reads the record as a whole.
+    pub(crate) fn read_all(&mut self) {
+        self.stages.iter_mut().for_each(|drawn| drawn.names.clear());
+    }
+
+    /// A model is asked.
+    pub(crate) fn ask(&mut self) {
+        for drawn in &mut self.stages {
+            drawn.asked = true;
+        }
+    }
+
+    /// One problem for each stage whose draws a model should see and does not.
+    pub(crate) fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for drawn in self.stages.iter().filter(|drawn| drawn.asked && !drawn.names.is_empty()) {
+            let names = listed(drawn.names.iter().map(String::as_str));
+            let message = format!("no prompt reads {names}: the model would not see what is drawn");
+            let mut problem = Problem::new(&drawn.at, message);
+            let whole = drawn.all.first().unwrap_or(&"");
+            problem.on_key().hint(format!(
+                "write `{{{{ {} }}}}` into a prompt, or `{{{{ {whole} }}}}` for all attributes",
+                drawn.names[0]
+            ));
+            problems.push(problem);
+        }
+        problems
+    }
+}
+
+/// Whether `name` is `outer` or something inside it.
+fn is_inside(name: &str, outer: &str) -> bool {
+    name == outer || name.strip_prefix(outer).is_some_and(|rest| rest.starts_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(reads: &[&str], expected: Option<&str>) {
+        let mut unread = Unread::default();
+        let names = ["injections.topic", "injections.tone", "target_words"].map(str::to_owned).to_vec();
+        unread.add("/stages/1/sample_injections".into(), names, &["injection_list"]);
+        for name in reads {
+            unread.read(name);
+        }
+        assert!(unread.problems().is_empty(), "no model is asked");
+        unread.ask();
+        let problems = unread.problems();
+        match expected {
+            None => assert!(problems.is_empty(), "{reads:?}: {problems:?}"),
+            Some(text) => assert!(problems[0].message.contains(text), "{reads:?}: {problems:?}"),
+        }
+    }
+
+    #[test]
+    fn every_drawn_value_must_be_read_by_itself_or_with_all() {
+        check(&["injection_list", "target_words"], None);
+        check(&["injections", "target_words"], None);
+        check(&["injections.topic", "injections.tone", "target_words"], None);
+        check(&["injection_list"], Some("no prompt reads `target_words`"));
+        check(&["injections.topic", "target_words"], Some("no prompt reads `injections.tone`"));
+        check(&["context"], Some("`injections.topic`, `injections.tone`, `target_words`"));
+    }
+}

@@ -1,0 +1,13 @@
+//! What people see of a run: the progress line, log lines, the summary at the end.
+//!
+//! Consumes the engine's events (`RunEvent`, `RunReport`) and changes nothing. What people see of the data that a run
+//! made is `report`'s.
+
+mod nothing;
+mod progress;
+mod summary;
+
+pub use nothing::Counts;
+pub use progress::show;
+pub(crate) use progress::time;
+pub use summary::{cached, counts, over_budget, print, summary, summary_json, without_usage};
