@@ -47,7 +47,7 @@ pub(super) struct CotExpand {
     #[serde(default)]
     text_steps: TextSteps,
     /// A YAML file with a text for each of `formats`, such as `none: Answer directly, without showing your reasoning.`:
-    /// the conversations of a format begin with a system message of its text, behind that of a sink's `system`. A
+    /// the conversations of a format begin with a system message of its text, joined with a sink's `system`. A
     /// format that asks for steps which a record does not have is then left out, and a record for which none is left is
     /// dropped as `no_reasoning`. A path that renders to nothing means no cues.
     #[serde(default)]

@@ -141,6 +141,7 @@ impl Declare for Parse {
         Ok(Part::Read(Box::new(Parser {
             input: self.input.clone(),
             into: self.into.clone(),
+            declared: schema.iter().flat_map(|schema| fields_of(schema)).collect(),
             schema,
             conditions: self.checks.build(self.build_patterns(context)?.as_ref(), context)?,
             provenance: self.provenance.clone(),
@@ -262,6 +263,10 @@ impl Parse {
     }
 }
 
+fn fields_of(schema: &AnswerSchema) -> Vec<String> {
+    schema.kind().fields().map(|(name, _)| name.to_owned()).collect()
+}
+
 fn from_json(text: &str) -> Result<Value, String> {
     serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))
 }
@@ -273,6 +278,8 @@ struct Parser {
     input: String,
     into: Option<String>,
     schema: Option<AnswerSchema>,
+    /// The properties that the schema speaks of.
+    declared: Vec<String>,
     conditions: Vec<Condition>,
     provenance: Vec<String>,
     on_error: Vec<OnError>,
@@ -316,6 +323,9 @@ impl Read for Parser {
             // Judged to be no answer.
             (None, _) => Map::new(),
         };
+        // What the schema does not speak of takes no field's place before the checks have read it.
+        let (fields, late): (Map<_, _>, Map<_, _>) =
+            fields.into_iter().partition(|(name, _)| self.may_be_judged_by(name, record));
         let before: Vec<(String, Option<Value>)> = match self.conditions.is_empty() {
             true => Vec::new(),
             false => fields.keys().map(|name| (name.clone(), record.fields.get(name).cloned())).collect(),
@@ -330,6 +340,7 @@ impl Read for Parser {
             }
             return Err(error);
         }
+        record.fields.extend(late);
         for name in &self.provenance {
             if let Some(value) = record.get(name).cloned() {
                 record.provenance.fields.insert(name.clone(), value);
@@ -340,6 +351,13 @@ impl Read for Parser {
 }
 
 impl Parser {
+    /// Whether checks see this property of an answer: an answer must not bring the text that it is held against, nor
+    /// take the place of the patterns.
+    fn may_be_judged_by(&self, name: &str, record: &Record) -> bool {
+        let is_declared = self.into.is_some() || self.declared.iter().any(|declared| declared == name);
+        is_declared || (!record.fields.contains_key(name) && name != checks::PATTERNS)
+    }
+
     fn judge(&self, value: &Value) -> Fit {
         match &self.schema {
             _ if self.into.is_none() && !value.is_object() => Fit::Other,

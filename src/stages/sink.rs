@@ -35,7 +35,7 @@ pub(super) struct Sink {
     /// there is nothing to tell.
     #[serde(default)]
     provenance: Vec<Known>,
-    /// A system message put before each conversation.
+    /// A system message put before each conversation; before the text of the one that it begins with, if any.
     #[serde(default)]
     system: Option<String>,
     /// The field that holds the user's turn. When neither `user` nor `assistant` is given, the record's
@@ -327,15 +327,17 @@ impl stage::Sink for Lines {
 
 impl Lines {
     fn turns(&self, record: &Record) -> Result<Vec<Turn>, StageError> {
-        let mut turns: Vec<Turn> = self.system.iter().map(|system| turn("system", system)).collect();
-        match record.fields.get("messages").filter(|_| self.takes_messages) {
-            Some(messages) => turns.extend(conversation::turns(messages)?),
+        let turns = match record.fields.get("messages").filter(|_| self.takes_messages) {
+            Some(messages) => conversation::turns(messages)?,
             None => {
-                turns.push(turn("user", text(record, &self.user)?));
-                turns.push(turn("assistant", text(record, &self.assistant)?));
+                let (user, assistant) = (text(record, &self.user)?, text(record, &self.assistant)?);
+                vec![turn("user", user), turn("assistant", assistant)]
             }
-        }
-        Ok(turns)
+        };
+        Ok(match &self.system {
+            Some(system) => conversation::with_system(system, turns),
+            None => turns,
+        })
     }
 
     fn known(&self, record: &Record) -> Map<String, Value> {

@@ -27,7 +27,11 @@ const DEEPEST: usize = 8;
 pub struct Patterns(Arc<Lists>);
 
 #[derive(Debug)]
-struct Lists(BTreeMap<String, Arc<List>>);
+struct Lists {
+    by_name: BTreeMap<String, Arc<List>>,
+    /// All of them together.
+    all: List,
+}
 
 /// One list: compiled together, so that a text is read once for all of them.
 #[derive(Debug)]
@@ -44,7 +48,7 @@ impl Patterns {
         let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
         let file: BTreeMap<String, Vec<Spanned<String>>> = serde_saphyr::from_str_with_options(text, options)
             .map_err(|error| vec![format!("{error}; expected names, each with a list of patterns")])?;
-        let (mut lists, mut problems) = (BTreeMap::new(), Vec::new());
+        let (mut lists, mut all, mut problems) = (BTreeMap::new(), Vec::new(), Vec::new());
         for (name, entries) in file {
             for entry in &entries {
                 let line = entry.referenced.line();
@@ -53,18 +57,23 @@ impl Patterns {
             if entries.is_empty() {
                 problems.push(format!("the list `{name}` is empty"));
             }
-            let sources = entries.into_iter().map(|entry| entry.value).collect();
-            lists.insert(name, Arc::new(List { sources, set: OnceLock::new() }));
+            let sources: Vec<String> = entries.into_iter().map(|entry| entry.value).collect();
+            all.extend(sources.iter().cloned());
+            lists.insert(name, Arc::new(List::new(sources)));
         }
         if lists.is_empty() {
             problems.push("the file holds no list of patterns".to_owned());
         }
-        if problems.is_empty() { Ok(Self(Arc::new(Lists(lists)))) } else { Err(problems) }
+        if problems.is_empty() {
+            Ok(Self(Arc::new(Lists { by_name: lists, all: List::new(all) })))
+        } else {
+            Err(problems)
+        }
     }
 
     /// The names of the lists.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.0.keys().map(String::as_str)
+        self.0.by_name.keys().map(String::as_str)
     }
 
     /// What templates see.
@@ -90,6 +99,10 @@ fn problem(source: &str) -> Option<String> {
 }
 
 impl List {
+    fn new(sources: Vec<String>) -> Self {
+        Self { sources, set: OnceLock::new() }
+    }
+
     /// The first pattern that occurs in the text.
     fn first(&self, text: &str) -> Result<Option<&str>, Error> {
         let compiled = self.set.get_or_init(|| {
@@ -106,11 +119,11 @@ impl List {
 
 impl Object for Lists {
     fn get_value(self: &Arc<Self>, name: &Value) -> Option<Value> {
-        self.0.get(name.as_str()?).map(|list| Value::from_dyn_object(Arc::clone(list)))
+        self.by_name.get(name.as_str()?).map(|list| Value::from_dyn_object(Arc::clone(list)))
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::Values(self.0.keys().map(|name| Value::from(name.as_str())).collect())
+        Enumerator::Values(self.by_name.keys().map(|name| Value::from(name.as_str())).collect())
     }
 }
 
@@ -148,27 +161,21 @@ fn found(
 ) -> Result<Option<(String, String)>, Error> {
     kinds::measure(state, value)?;
     let wrong = |detail: String| Error::new(ErrorKind::InvalidOperation, detail);
-    let lists: Vec<Arc<List>> = match arguments {
-        [patterns] => match (patterns.downcast_object::<Lists>(), patterns.downcast_object::<List>()) {
-            (Some(lists), _) => lists.0.values().cloned().collect(),
-            (None, Some(list)) => vec![list],
-            (None, None) => {
-                let shown = kinds::shown(patterns);
-                return Err(wrong(format!(
-                    "`{name}` wants patterns that were read from a file, got {shown}"
-                )));
-            }
-        },
-        _ => return Err(wrong(format!("`{name}` wants one argument: the patterns"))),
+    let [patterns] = arguments else {
+        return Err(wrong(format!("`{name}` wants one argument: the patterns")));
     };
+    let (lists, list) = (patterns.downcast_object_ref::<Lists>(), patterns.downcast_object_ref::<List>());
+    let Some(list) = lists.map(|lists| &lists.all).or(list) else {
+        let shown = kinds::shown(patterns);
+        return Err(wrong(format!("`{name}` wants patterns that were read from a file, got {shown}")));
+    };
+    let texts = texts(value);
     for text in
-        texts(value).map_err(|what| wrong(format!("`{name}` wants a text or a list of texts, got {what}")))?
+        texts.map_err(|what| wrong(format!("`{name}` wants a text or a list of texts, got {what}")))?
     {
         let text = text.as_str().unwrap_or_default();
-        for list in &lists {
-            if let Some(pattern) = list.first(text)? {
-                return Ok(Some((text.to_owned(), pattern.to_owned())));
-            }
+        if let Some(pattern) = list.first(text)? {
+            return Ok(Some((text.to_owned(), pattern.to_owned())));
         }
     }
     Ok(None)

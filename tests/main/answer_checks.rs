@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::harness::{assert_same_outputs, outputs, program, project, stdout};
-use crate::model_server::{ModelServer, Question, Reply, conversation};
+use crate::model_server::{ModelServer, Question, Reply, conversation, qa_pair};
 
 const PATTERNS: &str = "en:\n  - '\\bthe text says\\b'\n";
 
@@ -152,5 +152,65 @@ fn what_the_heuristic_answers_is_judged_too() {
     );
     for (topic, line) in by_topic(dir.path(), "refused", "rejected.jsonl") {
         assert_eq!((&line["class"], &line["message"]), (&json!("low"), &json!("Say x.")), "{topic}");
+    }
+}
+
+/// A change to a right pair that one check of the shipped pipeline refuses, and words that the model is then told.
+type Wrong = (&'static str, fn(&mut Value), &'static str);
+
+const WRONG: [Wrong; 5] = [
+    (
+        "question_leans_on_source",
+        |pair| pair["question"] = json!("What does the passage say of tides?"),
+        "the passage say",
+    ),
+    (
+        "answer_leans_on_source",
+        |pair| pair["answer"] = json!("According to the material, so it is."),
+        "According to the material",
+    ),
+    (
+        "answer_leans_on_source",
+        |pair| pair["reasoning_steps"][1] = json!("The heading states it."),
+        "The heading states",
+    ),
+    (
+        "evidence_not_in_source",
+        |pair| pair["evidence"] = json!(["words that nobody wrote"]),
+        "words that nobody wrote",
+    ),
+    ("answer_is_question", |pair| pair["answer"] = json!("what of it"), "repeats the question"),
+];
+
+#[test]
+fn each_check_of_the_shipped_pipeline_refuses_what_it_is_for() {
+    for (class, change, told) in WRONG {
+        let server = ModelServer::start(move |question| {
+            let mut pair = qa_pair(question, "it");
+            if !conversation(question).contains("That answer cannot be used") {
+                change(&mut pair);
+            }
+            Reply::answer(&pair.to_string())
+        });
+        let dir = project();
+        let run = ["run", "pipelines/docs-to-qa.yaml", "--limit", "6", "--json", "--out", "out"];
+        let output = program(dir.path(), &run).env("LLM_BASE_URL", &server.url).output().unwrap();
+        let summary: Value = serde_json::from_str(&stdout(&output)).unwrap();
+        assert_eq!((&summary["re_asks"], &summary["rejected"]), (&json!(6), &json!(0)), "{class}: {summary}");
+        let again = server.questions().into_iter().map(|question| conversation(&question));
+        let told_of: Vec<bool> = again
+            .filter(|asked| asked.contains("That answer cannot be used"))
+            .map(|asked| asked.contains(told))
+            .collect();
+        assert_eq!(told_of, [true; 6], "{class}");
+
+        // Given up at once, each is rejected under the name of the check.
+        let give_up = ["--set", "stages.parse.on_error=reject", "--fresh"];
+        let output = program(dir.path(), &[&run[..], &give_up].concat())
+            .env("LLM_BASE_URL", &server.url)
+            .output()
+            .unwrap();
+        let summary: Value = serde_json::from_str(&stdout(&output)).unwrap();
+        assert_eq!(summary["rejections"], json!([[class, 6]]), "{summary}");
     }
 }

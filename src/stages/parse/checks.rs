@@ -16,12 +16,30 @@ use crate::stage::{BuildContext, BuildError, ReadError, StageError};
 use crate::template::{Expression, Patterns, Template};
 
 /// The name by which checks see the patterns of the file.
-const PATTERNS: &str = "patterns";
+pub(super) const PATTERNS: &str = "patterns";
 /// A name counts records in summaries, so it is a word, not a sentence. In characters.
 const LONGEST_NAME: usize = 40;
 /// Classes that answers and records are rejected with for other reasons.
-const OTHER_CLASSES: [&str; 8] =
-    ["json", "schema", "input", "template", "panic", "fields", "heuristic", "no_content"];
+const OTHER_CLASSES: [&str; 18] = [
+    "json",
+    "schema",
+    "input",
+    "template",
+    "panic",
+    "fields",
+    "heuristic",
+    "no_content",
+    "timeout",
+    "unreachable",
+    "content_filter",
+    "context_length",
+    "budget",
+    "stopped",
+    "later",
+    "unrouted",
+    "format",
+    "quota",
+];
 
 /// One condition.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -83,13 +101,15 @@ impl Checks {
             let lists = patterns.names().map(|name| (name.to_owned(), FieldType::any())).collect();
             context.makes_as(PATTERNS, FieldType::object_of(lists, false));
         }
+        let mut named = false;
         for (name, check) in &self.0 {
             let at = format!("/checks/{}", name.replace('~', "~0").replace('/', "~1"));
             check_name(context, &at, name);
             let require = context.expression(&format!("{at}/require"), &check.require);
             let names = require.map(|require| require.variables()).unwrap_or_default();
-            let is_patterns = |name: &String| name.split('.').next() == Some(PATTERNS);
-            if patterns.is_none() && !context.has(PATTERNS) && names.iter().any(is_patterns) {
+            let names_them = names.iter().any(|name| name.split('.').next() == Some(PATTERNS));
+            named |= names_them;
+            if patterns.is_none() && !context.has(PATTERNS) && names_them {
                 context
                     .problem(
                         &format!("{at}/require"),
@@ -107,6 +127,11 @@ impl Checks {
         }
         if patterns.is_some() {
             context.removes(&[PATTERNS]);
+            if !named {
+                context.problem("/patterns", "no check names the patterns").expected(format!(
+                    "a check such as `answer is not search({PATTERNS})`, or no `patterns`"
+                ));
+            }
         }
     }
 

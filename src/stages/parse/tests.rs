@@ -173,7 +173,8 @@ fn judged(checks: Value, answer: &str) -> Result<Record, (String, String, bool)>
     record.set("question", "before");
     record.set("section", json!({"text": "High water is about 20 % higher."}));
     let before = record.fields.clone();
-    match reader(json!({"checks": checks, "provenance": ["evidence"]})).read(&mut record) {
+    let schema = json!({"type": "object", "properties": {"evidence": {}, "question": {}, "answer": {}}});
+    match reader(json!({"schema": schema, "checks": checks, "provenance": ["evidence"]})).read(&mut record) {
         Ok(()) => Ok(record),
         Err(error) => {
             assert_eq!(record.fields, before, "a wrong answer leaves nothing behind");
@@ -228,4 +229,15 @@ fn checks_are_judged_over_the_answer_and_the_record() {
     let wrong = json!({"n": {"require": "answer | length > '3'", "message": "x"}});
     let (class, message, may_retry) = judged(wrong, r#"{"answer": "So."}"#).unwrap_err();
     assert_eq!((class.as_str(), may_retry), ("template", false), "{message}");
+}
+
+#[test]
+fn an_answer_brings_nothing_that_it_is_held_against() {
+    let checks = json!({"quoted": {"require": "evidence is quoted_from(section.text)", "message": "Quote."}});
+    let (class, _, _) =
+        judged(checks.clone(), r#"{"evidence": "zzz", "section": {"text": "zzz"}}"#).unwrap_err();
+    assert_eq!(class, "quoted");
+    // What is not held against it takes the field's place as ever.
+    let record = judged(checks, r#"{"evidence": "about 20 %", "section": {"text": "zzz"}}"#).unwrap();
+    assert_eq!(record.text("section.text"), Some("zzz"));
 }

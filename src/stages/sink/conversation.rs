@@ -40,6 +40,17 @@ pub(super) fn turns(messages: &Value) -> Result<Vec<Turn>, StageError> {
     Ok(turns)
 }
 
+/// The turns with a system message in front: one, since chat templates refuse a second one or leave it out.
+pub(super) fn with_system(system: &str, mut turns: Vec<Turn>) -> Vec<Turn> {
+    let first = turns.first_mut().filter(|first| first.get("role").is_some_and(|role| role == "system"));
+    if let Some(Value::String(text)) = first.and_then(|first| first.get_mut("content")) {
+        *text = format!("{system}\n\n{text}");
+        return turns;
+    }
+    turns.insert(0, turn("system", system));
+    turns
+}
+
 /// `{"messages": [...]}`, each as it is.
 pub(super) fn messages(turns: Vec<Turn>) -> Map<String, Value> {
     let messages = turns.into_iter().map(Value::Object).collect();

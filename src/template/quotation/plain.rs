@@ -1,0 +1,146 @@
+//! A text as it is read, for comparing words: without the marks of Markdown and HTML, in one case and one form of each
+//! character.
+//!
+//! Not a rendering: both sides of a comparison go through it, so what it gets wrong, it gets wrong alike.
+
+use unicode_normalization::UnicodeNormalization;
+
+/// The longest tag, in bytes: a `<` with more before its `>` is a sign.
+const LONGEST_TAG: usize = 300;
+
+/// The words of a text: small letters, one space for any white space and for the marks at the beginning of lines.
+pub(super) fn plain(text: &str) -> String {
+    let mut unmarked = String::with_capacity(text.len());
+    for line in text.lines() {
+        inline(without_line_marks(line), &mut unmarked);
+        unmarked.push('\n');
+    }
+    let decoded = html_escape::decode_html_entities(&unmarked);
+    let mut out = String::with_capacity(decoded.len());
+    for char in decoded.nfkc().flat_map(char::to_lowercase).nfkc() {
+        match char {
+            'ß' => out.push_str("ss"),
+            'ς' => out.push('σ'),
+            '-' | '‐' | '‑' | '–' | '—' | '−' => out.push('-'),
+            // Quotation marks, those of East Asia too, and what has no width or belongs to a dotted i.
+            '"'
+            | '\''
+            | '“'
+            | '”'
+            | '„'
+            | '«'
+            | '»'
+            | '‹'
+            | '›'
+            | '‘'
+            | '’'
+            | '‚'
+            | '「'
+            | '」'
+            | '『'
+            | '』'
+            | '\u{ad}'
+            | '\u{200b}'..='\u{200d}'
+            | '\u{2060}'
+            | '\u{feff}'
+            | '\u{307}' => {}
+            char if char.is_whitespace() => {
+                if !out.ends_with(|last: char| last == ' ' || is_spaceless(last)) {
+                    out.push(' ');
+                }
+            }
+            char => {
+                if is_spaceless(char) && out.ends_with(' ') {
+                    out.pop();
+                }
+                out.push(char);
+            }
+        }
+    }
+    out
+}
+
+/// Whether a character is of a script that puts no spaces between words.
+pub(super) fn is_spaceless(char: char) -> bool {
+    matches!(char, '\u{2e80}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}' | '\u{e00}'..='\u{eff}')
+}
+
+/// The line without what makes it a quote, an item, a heading or a row.
+fn without_line_marks(line: &str) -> &str {
+    let mut rest = line.trim_start();
+    loop {
+        let marked = rest.trim_start_matches(['>', '#', '|']).trim_start();
+        let item = marked.strip_prefix(['-', '*', '+']).filter(|rest| rest.starts_with(' '));
+        let digits = marked.trim_start_matches(|char: char| char.is_ascii_digit());
+        let number = digits
+            .strip_prefix(['.', ')'])
+            .filter(|rest| rest.starts_with(' ') && digits.len() < marked.len());
+        let next = item.or(number).map_or(marked, str::trim_start);
+        if next.len() == rest.len() {
+            return rest;
+        }
+        rest = next;
+    }
+}
+
+/// Adds a line without marks between its words.
+fn inline(line: &str, out: &mut String) {
+    let mut rest = line;
+    while let Some(char) = rest.chars().next() {
+        let after = &rest[char.len_utf8()..];
+        rest = match char {
+            '*' | '_' | '`' | '~' | '$' | '\\' => after,
+            '|' => {
+                out.push(' ');
+                after
+            }
+            '[' => {
+                after.strip_prefix('^').and_then(|note| note.split_once(']')).map_or(after, |(_, rest)| rest)
+            }
+            ']' => without_target(after),
+            '<' => match tag(after) {
+                Some((inside, rest)) => {
+                    if inside.contains("://") || inside.contains('@') {
+                        out.push_str(inside);
+                    }
+                    rest
+                }
+                None => {
+                    out.push(char);
+                    after
+                }
+            },
+            _ => {
+                out.push(char);
+                after
+            }
+        };
+    }
+}
+
+/// What comes behind the address or reference of a link.
+fn without_target(rest: &str) -> &str {
+    if let Some(reference) = rest.strip_prefix('[') {
+        return reference.split_once(']').map_or(rest, |(_, rest)| rest);
+    }
+    if !rest.starts_with('(') {
+        return rest;
+    }
+    let mut depth = 0_u32;
+    for (at, char) in rest.char_indices() {
+        match char {
+            '(' => depth += 1,
+            ')' if depth == 1 => return &rest[at + 1..],
+            ')' => depth -= 1,
+            _ => {}
+        }
+    }
+    rest
+}
+
+/// The inside of a tag or an address in angle brackets, and what comes behind it.
+fn tag(after: &str) -> Option<(&str, &str)> {
+    let opens = after.starts_with(|char: char| char.is_ascii_alphabetic() || "/!".contains(char));
+    let (inside, rest) = after.split_once('>').filter(|(inside, _)| opens && inside.len() <= LONGEST_TAG)?;
+    (!inside.contains('<')).then_some((inside, rest))
+}
