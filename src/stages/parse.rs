@@ -141,7 +141,7 @@ impl Declare for Parse {
         Ok(Part::Read(Box::new(Parser {
             input: self.input.clone(),
             into: self.into.clone(),
-            declared: schema.iter().flat_map(|schema| fields_of(schema)).collect(),
+            declared: schema.iter().flat_map(fields_of).collect(),
             schema,
             conditions: self.checks.build(self.build_patterns(context)?.as_ref(), context)?,
             provenance: self.provenance.clone(),
