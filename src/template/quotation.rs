@@ -109,6 +109,8 @@ mod tests {
             ("Wait … and ''see'' zero\u{200b}width", "wait ... and \"see\" zerowidth"),
             ("緑茶は80度の\n湯でいれる。", "「80度の湯でいれる」"),
             ("set max_tokens;", "max_tokens,"),
+            ("1. Heat it.\n   - At 5 bar.\n", "Heat it. - At 5 bar."),
+            ("- 急須に入れる。\n  - 6 gは3杯。\n", "急須に入れる。 - 6 gは3杯。"),
         ] {
             assert!(is_found(&json!(quotation), text), "{quotation} in {text}");
         }

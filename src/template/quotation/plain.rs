@@ -17,8 +17,14 @@ pub(super) fn plain(text: &str) -> String {
     }
     let decoded = html_escape::decode_html_entities(&unmarked);
     let mut out = String::with_capacity(decoded.len());
-    for char in decoded.nfkc().flat_map(char::to_lowercase).nfkc() {
+    let mut chars = decoded.nfkc().flat_map(char::to_lowercase).nfkc().peekable();
+    let mut behind_space = true;
+    while let Some(char) = chars.next() {
+        let stands_alone = behind_space && chars.peek().is_none_or(|next| next.is_whitespace());
+        behind_space = char.is_whitespace();
         match char {
+            // Between words it is what a list has at the beginning of a line.
+            '-' | '–' | '—' if stands_alone => behind_space = true,
             'ß' => out.push_str("ss"),
             'ς' => out.push('σ'),
             '-' | '‐' | '‑' | '–' | '—' | '−' => out.push('-'),
