@@ -24,7 +24,10 @@ const VERBS: &str = "add allow appear apply ask avoid bake become begin belong b
     use verify visit wait want warm wash watch weigh work wrap write yield double soften melt harden cool ferment \
     heat smell win preheat type press choose click discard deploy fetch parse print query resolve retry serve sort submit test \
     upload validate whisk chop slice sprinkle drain rinse mount attach plug clone commit push merge import tap hang bind settle \
-    press cement lower lift bend crack sink float reside operate act";
+    press cement lower lift bend crack sink float reside operate act \
+    affect accept define describe reduce protect improve prevent represent assume implement introduce expose achieve compute \
+    detect emit encounter execute indicate inspect iterate maintain obtain perform permit provide satisfy specify spawn suffer \
+    encode decode license tweak wish guess modify invoke compare convert rely differ exceed expand attempt tolerate compete";
 
 /// Verbs that take an object, so that "What does X ...?" asks for it.
 const TRANSITIVE: &str = "contain include provide support require need return create store hold make produce prevent keep \

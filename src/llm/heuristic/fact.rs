@@ -23,16 +23,18 @@ pub(super) fn fact(asking: &Asking<'_>, taste: Taste) -> Draft {
     let index = asking.fact.filter(|index| *index < passage.sentences.len()).unwrap_or_else(central);
     let sentence = &passage.sentences[index];
     let shaped = statement_question(asking, sentence);
+    let introduction = passage.introduction(sentence);
     let prefers_term = taste == Taste::Term && asking.choose("taste", 3) > 0 && sentence.complete;
     let (question, term) = match shaped {
         Some(question) if !prefers_term => (question, String::new()),
         _ => term_question(asking, index),
     };
     let mut answers = Vec::new();
-    if let Some(introduction) = passage.introduction(sentence).filter(|_| !sentence.complete) {
-        answers.push(format!("{introduction} {}", sentence.closed()));
-    }
-    if !sentence.complete && sentence.words.len() < 12 && !sentence.text.contains(": ") {
+    if introduction.is_none()
+        && !sentence.complete
+        && sentence.words.len() < 12
+        && !sentence.text.contains(": ")
+    {
         answers.push(format!("{}: {}", plain_title(asking), sentence.closed()));
     }
     answers.push(passage.compose(&[index]));
@@ -53,7 +55,8 @@ fn statement_question(asking: &Asking<'_>, sentence: &Sentence) -> Option<String
     if let Some(question) = label_question(asking, sentence) {
         return Some(question);
     }
-    let whole = sentence.complete || sentence.text.ends_with(':');
+    let introduced = asking.passage.introduction(sentence).is_some();
+    let whole = sentence.complete && !introduced || sentence.text.ends_with(':');
     if !whole || sentence.leans(asking.passage.language) {
         return None;
     }
@@ -212,9 +215,10 @@ fn term_question(asking: &Asking<'_>, index: usize) -> (String, String) {
     let Some(first) = found.first() else {
         return (asking.word(phrases.summary, &[]), String::new());
     };
+    let introduced = asking.passage.introduction(sentence).is_some();
     let second = found.get(1).filter(|second| !second.text.eq_ignore_ascii_case(&first.text));
     let question = match second {
-        _ if !sentence.complete => asking.word(phrases.listed, &[("term", &first.shown)]),
+        _ if !sentence.complete || introduced => asking.word(phrases.listed, &[("term", &first.shown)]),
         Some(second) => {
             let (one, two) =
                 if first.at.start <= second.at.start { (first, second) } else { (second, first) };

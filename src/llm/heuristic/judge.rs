@@ -22,7 +22,7 @@ pub(super) fn judge(asking: &Asking<'_>) -> Draft {
     {
         return draft;
     }
-    let statement = asking.passage.sentences[index].closed();
+    let statement = with_introduction(asking, index, &asking.passage.sentences[index].closed());
     judged(asking, index, &statement, true)
 }
 
@@ -37,6 +37,14 @@ fn sentence(asking: &Asking<'_>) -> usize {
     among[(asking.choose("sentence", among.len()) + asking.variant) % among.len()]
 }
 
+/// A statement made of sentence `index`, with the line that introduces it if it is an item.
+fn with_introduction(asking: &Asking<'_>, index: usize, statement: &str) -> String {
+    match asking.passage.introduction(&asking.passage.sentences[index]) {
+        Some(line) => format!("{line} {statement}"),
+        None => statement.to_owned(),
+    }
+}
+
 fn judged(asking: &Asking<'_>, index: usize, statement: &str, truth: bool) -> Draft {
     let passage = asking.passage;
     let question = asking.word(passage.phrases.judge, &[("statement", statement)]);
@@ -49,7 +57,7 @@ fn judged(asking: &Asking<'_>, index: usize, statement: &str, truth: bool) -> Dr
     let related = |next: &&Sentence| {
         let shares =
             next.content(passage.language).any(|word| own.content(passage.language).any(|one| one == word));
-        next.complete && (next.leans(passage.language) || shares)
+        next.complete && !next.points_elsewhere() && (next.leans(passage.language) || shares)
     };
     let next = passage.sentences.get(index + 1).filter(related);
     if next.is_some() && truth {
@@ -95,6 +103,10 @@ fn changed(statement: &str, sentence: &str) -> (String, String) {
 /// The sentence with one detail changed so that it is false.
 fn false_statement(asking: &Asking<'_>, index: usize) -> Option<String> {
     let sentence = &asking.passage.sentences[index];
+    // Under "these are not supported:", the opposite of an item might be true.
+    if asking.passage.introduction(sentence).is_some() {
+        return None;
+    }
     let text = sentence.closed();
     if let Some(changed) = other_number(asking, sentence, &text) {
         return Some(changed);
@@ -168,13 +180,14 @@ fn blank(asking: &Asking<'_>, index: usize) -> Option<Draft> {
     if statement.to_lowercase().contains(&term.to_lowercase()) || sentence.words.len() < 4 {
         return None;
     }
+    let statement = with_introduction(asking, index, &statement);
     let question = asking.word(passage.phrases.blank, &[("statement", &statement)]);
+    let whole = with_introduction(asking, index, &sentence.closed());
     let shown = term.trim_matches('`');
     let shown = if shown == term { shown.to_owned() } else { term.clone() };
-    let answer =
-        asking.fill(passage.phrases.blank_answer, &[("term", &shown), ("sentence", &sentence.closed())]);
-    let plain = format!("**{shown}**. {}", sentence.closed());
-    let draft = asking.stated(question, &shown, &[index], vec![answer, plain, sentence.closed()]);
+    let answer = asking.fill(passage.phrases.blank_answer, &[("term", &shown), ("sentence", &whole)]);
+    let plain = format!("**{shown}**. {whole}");
+    let draft = asking.stated(question, &shown, &[index], vec![answer, plain, whole]);
     Some(draft.aimed(Aim::Blank))
 }
 
@@ -219,7 +232,7 @@ fn meaning(asking: &Asking<'_>) -> Draft {
     let among = passage.base();
     let term: Option<Term> = asking.focus(&among);
     let Some(term) = term else { return judge(asking) };
-    let places = passage.with(&term.text);
+    let places = passage.saying(passage.with(&term.text));
     let index = places.iter().copied().find(|index| among.contains(index)).unwrap_or(among[0]);
     let mut picked: Vec<usize> = passage.central(&places, 3);
     if picked.len() < 2 {

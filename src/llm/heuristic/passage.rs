@@ -71,13 +71,13 @@ impl Passage {
             title,
             document,
             path,
-            sentences,
             counts,
             text: plain_text,
             vocabulary,
             blocks,
             numbered: numbered_lines(text),
-            introduced: introduced(text),
+            introduced: introductions(text, &sentences),
+            sentences,
         }
     }
 
@@ -108,7 +108,7 @@ impl Passage {
         in_sentence(heading, self.phrases, &self.sentences)
     }
 
-    /// The `count` weightiest of `among`, in the order of the text.
+    /// The `count` weightiest of `among`, in the order of the text; what sends its reader elsewhere comes last.
     pub(super) fn central(&self, among: &[usize], count: usize) -> Vec<usize> {
         let mut order = among.to_vec();
         order.sort_by(|a, b| self.sentences[*b].weight.total_cmp(&self.sentences[*a].weight).then(a.cmp(b)));
@@ -130,8 +130,12 @@ impl Passage {
 
     /// The line that introduces the list of which this sentence is an item.
     pub(super) fn introduction(&self, sentence: &Sentence) -> Option<&str> {
-        let starts = |(item, _): &&(String, String)| sentence.text.starts_with(item.as_str());
-        self.introduced.iter().find(starts).map(|(_, line)| line.as_str())
+        let is_item = |(item, _): &&(String, String)| match sentence.text.strip_prefix(item.as_str()) {
+            Some(rest) => !rest.starts_with(char::is_alphanumeric),
+            // The first of an item's sentences.
+            None => sentence.complete && item.starts_with(sentence.text.as_str()),
+        };
+        self.introduced.iter().find(is_item).map(|(_, line)| line.as_str())
     }
 
     /// The code block that a sentence ending in a colon introduces.
@@ -168,7 +172,7 @@ impl Passage {
     /// Sentences to ask about: those that stand alone, else all.
     pub(super) fn base(&self) -> Vec<usize> {
         let standing = self.standing();
-        if standing.is_empty() { self.all() } else { standing }
+        if standing.is_empty() { self.saying(self.all()) } else { standing }
     }
 
     /// The steps of a numbered list.
@@ -184,9 +188,19 @@ impl Passage {
     pub(super) fn standing(&self) -> Vec<usize> {
         let stands = |index: &usize| {
             let sentence = &self.sentences[*index];
-            sentence.complete && !sentence.leans(self.language) && (4..=45).contains(&sentence.words.len())
+            let alone = !sentence.leans(self.language) && self.introduction(sentence).is_none();
+            sentence.complete && alone && (4..=45).contains(&sentence.words.len())
         };
-        self.all().into_iter().filter(stands).collect()
+        self.saying(self.all().into_iter().filter(stands).collect())
+    }
+
+    /// `among` without the sentences that only send their reader elsewhere, where others are left.
+    pub(super) fn saying(&self, mut among: Vec<usize>) -> Vec<usize> {
+        let says = |index: &usize| !self.sentences[*index].points_elsewhere();
+        if among.iter().any(says) {
+            among.retain(says);
+        }
+        among
     }
 
     /// Sentences that hold every word of `phrase`.
@@ -200,18 +214,19 @@ impl Passage {
         if wanted.is_empty() { Vec::new() } else { self.all().into_iter().filter(holds).collect() }
     }
 
-    /// Sentences with one of the space-separated marking words.
+    /// Sentences with one of the space-separated marking words that do not send their reader elsewhere.
     pub(super) fn marked(&self, marks: &str) -> Vec<usize> {
         let marks: Vec<&str> = marks.split_whitespace().collect();
         let marked = |index: &usize| {
-            let words = &self.sentences[*index].words;
-            words.iter().any(|word| marks.contains(&word.lower.as_str()))
+            let sentence = &self.sentences[*index];
+            let held = sentence.words.iter().any(|word| marks.contains(&word.lower.as_str()));
+            held && !sentence.points_elsewhere()
         };
         self.all().into_iter().filter(marked).collect()
     }
 
     /// The sentences `picked` as text: sentences run on, items become a Markdown list. A sentence that
-    /// leans on the one before it brings that one along.
+    /// leans on the one before it brings that one along, an item the line that introduces its list.
     pub(super) fn compose(&self, picked: &[usize]) -> String {
         let mut chosen: Vec<usize> = Vec::with_capacity(picked.len() + 1);
         for &index in picked {
@@ -237,6 +252,11 @@ impl Passage {
         let mut text = String::new();
         for (position, &index) in chosen.iter().enumerate() {
             let sentence = &self.sentences[index];
+            let introduction = self.introduction(sentence).filter(|line| !text.contains(line));
+            if let Some(line) = introduction {
+                let gap = if text.is_empty() { "" } else { "\n\n" };
+                text.extend([gap, line]);
+            }
             let in_list = text.rsplit('\n').next().is_some_and(|line| line.starts_with("- "));
             let introduces = sentence.text.ends_with(':');
             let item = !sentence.complete && items > 1 && !introduces;
@@ -250,7 +270,12 @@ impl Passage {
             text.push_str(gap);
             let code = if introduces { self.code_after(sentence) } else { None };
             // The introduction of a list or of code keeps its colon where that follows.
-            let whole = introduces && (code.is_some() || chosen.get(position + 1) == Some(&(index + 1)));
+            let next = chosen.get(position + 1);
+            let leads = next.is_some_and(|next| {
+                *next == index + 1
+                    || self.introduction(&self.sentences[*next]) == Some(sentence.text.as_str())
+            });
+            let whole = introduces && (code.is_some() || leads);
             match (item, whole) {
                 _ if !whole && self.child(&chosen[..position], index).is_some() => {
                     let child = self.child(&chosen[..position], index).unwrap_or_default();
@@ -266,6 +291,20 @@ impl Passage {
         }
         text
     }
+}
+
+/// List items with the sentences that introduce them: a line of text may be the end of one, or hold several.
+fn introductions(text: &str, sentences: &[Sentence]) -> Vec<(String, String)> {
+    let mut items = introduced(text);
+    for (_, line) in &mut items {
+        let ends = |one: &&Sentence| {
+            one.text.ends_with(':') && (one.text.ends_with(line.as_str()) || line.ends_with(&one.text))
+        };
+        if let Some(sentence) = sentences.iter().find(ends) {
+            line.clone_from(&sentence.text);
+        }
+    }
+    items
 }
 
 /// Gives each sentence its weight: how common its content words are in the section, by its length.
@@ -286,6 +325,7 @@ fn weigh(sentences: &mut [Sentence], language: Language) -> HashMap<String, usiz
             all += 1;
         }
         let mut weight = f64::from(u32::try_from(sum).unwrap_or(0)) / f64::from(all.max(4)).sqrt();
+        weight *= if sentence.points_elsewhere() { 0.05 } else { 1.0 };
         // Texts open with what they are about; leaning sentences and items say little alone.
         weight *= if index == 0 { 1.3 } else { 1.0 };
         weight *= if sentence.complete { 1.0 } else { 0.7 };

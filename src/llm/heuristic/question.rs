@@ -84,13 +84,13 @@ impl Asking<'_> {
 
     /// The sentences with the term, or the sentence nearest to it.
     fn about(&self, term: &Term, count: usize) -> Vec<usize> {
-        let mut found = self.passage.with(&term.text);
+        let mut found = self.passage.saying(self.passage.with(&term.text));
         let complete = |index: &usize| self.passage.sentences[*index].complete;
         if found.iter().any(complete) {
             found.retain(complete);
         }
         if found.is_empty() {
-            self.passage.central(&self.passage.all(), count)
+            self.passage.central(&self.passage.saying(self.passage.all()), count)
         } else {
             self.passage.central(&found, count)
         }
@@ -110,12 +110,13 @@ impl Asking<'_> {
 
 fn summary(asking: &Asking<'_>) -> Draft {
     let passage = asking.passage;
+    let all = passage.saying(passage.all());
     let complete: Vec<usize> =
-        passage.all().into_iter().filter(|index| passage.sentences[*index].complete).collect();
-    let among = if complete.len() < 3 { passage.all() } else { complete };
-    let picked = if passage.sentences.len() <= 5 { passage.all() } else { passage.central(&among, 5) };
+        all.iter().copied().filter(|index| passage.sentences[*index].complete).collect();
+    let among = if complete.len() < 3 { all.clone() } else { complete };
+    let picked = if all.len() <= 5 { all.clone() } else { passage.central(&among, 5) };
     let text = passage.compose(&picked);
-    let rest: Vec<usize> = passage.all().into_iter().filter(|index| !picked.contains(index)).collect();
+    let rest: Vec<usize> = all.iter().copied().filter(|index| !picked.contains(index)).collect();
     let lower = text.to_lowercase();
     let others: Vec<String> = key_terms(passage, &rest)
         .into_iter()
@@ -138,7 +139,8 @@ fn summary(asking: &Asking<'_>) -> Draft {
 fn short_summary(asking: &Asking<'_>) -> Draft {
     let passage = asking.passage;
     let focus = if asking.variant > 0 { asking.focus(&passage.all()) } else { None };
-    let among = focus.as_ref().map_or_else(|| passage.all(), |term| asking.about(term, 6));
+    let all = || passage.saying(passage.all());
+    let among = focus.as_ref().map_or_else(all, |term| asking.about(term, 6));
     let mut picked = Vec::new();
     let mut words = 0;
     for count in 1..=among.len() {
@@ -195,8 +197,11 @@ fn application(asking: &Asking<'_>) -> Draft {
     let passage = asking.passage;
     let english = passage.language == Language::English;
     let mut duties = passage.marked(passage.phrases.duties);
-    duties
-        .extend(passage.all().into_iter().filter(|index| english && is_command(&passage.sentences[*index])));
+    let command = |index: &usize| {
+        let sentence = &passage.sentences[*index];
+        english && is_command(sentence) && !sentence.points_elsewhere()
+    };
+    duties.extend(passage.all().into_iter().filter(command));
     duties.sort_unstable();
     duties.dedup();
     let general = asking.variant == 0 && duties.len() > 1;
@@ -297,18 +302,29 @@ fn process(asking: &Asking<'_>) -> Draft {
     let command = |index: &usize| english && is_command(&passage.sentences[*index]);
     let mut steps = passage.numbered();
     if steps.len() < 2 {
-        steps = passage.all().into_iter().filter(|index| open(index) && command(index)).collect();
+        steps = passage.saying(passage.all().into_iter().filter(|one| open(one) && command(one)).collect());
     }
     let wordings = if steps.len() < 2 { passage.phrases.points } else { passage.phrases.process };
     if steps.len() < 2 {
-        let among: Vec<usize> = passage.all().into_iter().filter(open).collect();
+        let among = passage.saying(passage.all().into_iter().filter(open).collect());
         steps = passage.central(&among, 7);
     }
     steps.truncate(12);
     let mut answer = String::new();
+    let introductions: Vec<Option<&str>> =
+        steps.iter().map(|index| passage.introduction(&passage.sentences[*index])).collect();
+    // One list is introduced once; what comes of several lists brings its introduction along.
+    let common = introductions
+        .first()
+        .copied()
+        .flatten()
+        .filter(|line| introductions.iter().all(|other| *other == Some(*line)));
+    answer.extend(common.iter().flat_map(|line| [line, "\n\n"]));
     for (number, index) in steps.iter().enumerate() {
+        let own = introductions[number].filter(|_| common.is_none());
+        let lead = own.map(|line| format!("{line} ")).unwrap_or_default();
         answer.push_str(&format!(
-            "{}{}. {}",
+            "{}{}. {lead}{}",
             if number > 0 { "\n" } else { "" },
             number + 1,
             passage.sentences[*index].text

@@ -1,21 +1,22 @@
-//! The three reasoning steps of a draft: what is asked and about what, the fact that matters, the step from
-//! there to the answer.
+//! The three reasoning steps of a draft: what it is about and where that belongs, what holds there, what follows or
+//! goes with it.
 //!
-//! They are thought as by someone who knows the subject: facts are said, not cited, and nothing points to a
-//! source that a reader would not see. The words are the language's; `draft` asks here once for each pair.
+//! They are thought as by someone who knows the subject: facts are said, not cited, nothing points to a source that a
+//! reader would not see, and nothing is said of the question or the answer. The words are the language's; `draft`
+//! asks here once for each pair.
 
 use super::draft::{Asking, Draft, capitalized};
-use super::english::is_verb;
 use super::fact::row_said;
 use super::language::Language;
 use super::passage::Passage;
 use super::phrases::Aim;
 use super::sentences::Sentence;
-use super::terms::{Term, terms};
-use super::words::is_content;
+use super::terms::{Term, key_terms, terms};
 
 /// A shorter beginning of a sentence says too little to stand for it.
 const CLAUSE: usize = 24;
+/// A longer sentence, in characters, is no aside.
+const ASIDE: usize = 320;
 
 impl Asking<'_> {
     /// The steps that lead to the draft's answer.
@@ -23,87 +24,178 @@ impl Asking<'_> {
         let facts = self.facts(draft);
         let first = facts.first().map_or(self.passage.title.as_str(), String::as_str);
         let last = facts.last().filter(|_| facts.len() > 1).map(String::as_str);
-        let steps = [self.aimed_at(draft), self.known(draft, first), self.concluded(draft, first, last)];
-        let [aim, fact, end] = steps.map(|step| step.trim().to_owned());
+        let term = self.term(draft);
+        let steps =
+            [self.placed(draft, &term), self.known(draft, first), self.concluded(draft, &term, first, last)];
+        let [place, fact, end] = steps.map(|step| step.trim().to_owned());
         // A fact said by itself may begin with a name that has no capital.
-        let fact = if fact == first { fact } else { capitalized(&fact) };
-        [capitalized(&aim), fact, capitalized(&end)]
+        let own = |step: String, fact: &str| if step == fact { step } else { capitalized(&step) };
+        [capitalized(&place), own(fact, first), own(end, last.unwrap_or_default())]
     }
 
-    /// The wider field and the subject by name, and what is to be found out.
-    fn aimed_at(&self, draft: &Draft) -> String {
+    /// What is talked about, by name, and the wider field it belongs to.
+    fn placed(&self, draft: &Draft, term: &str) -> String {
         let (passage, phrases) = (self.passage, self.passage.phrases);
-        let aim = self.fill(phrases.aim(draft.aim), &values(draft, &self.term(draft), ""));
-        let says = |name: &str| aim.to_lowercase().contains(&name.to_lowercase());
-        let document = passage.document.as_str();
-        let field = match (says(&passage.title), document.is_empty() || says(document)) {
-            (true, true) => return self.word(phrases.aim_alone, &[("aim", &aim)]),
-            (true, false) => document.to_owned(),
-            (false, true) => passage.title.clone(),
-            (false, false) => self.fill(phrases.within, &[("doc", document)]),
-        };
-        self.word(phrases.aim_within, &[("field", &field), ("aim", &aim)])
+        let (title, document) = (passage.title.as_str(), passage.document.as_str());
+        let holds = |text: &str, part: &str| text.to_lowercase().contains(&part.to_lowercase());
+        if let Some((a, b)) = &draft.sides {
+            let inner = !document.is_empty() && !holds(a, document) && !holds(b, document);
+            let wording = if inner { phrases.both } else { phrases.both_alone };
+            return self.fill(wording, &[("doc", document), ("a", a), ("b", b)]);
+        }
+        let wide = !document.is_empty() && !holds(title, document);
+        if !term.is_empty() && !holds(title, term) && !holds(document, term) {
+            let field = if wide {
+                self.fill(phrases.within, &[("title", title), ("doc", document)])
+            } else {
+                title.to_owned()
+            };
+            return match holds(term, title) {
+                true => self.fill(phrases.alone, &[("term", term)]),
+                false => self.word(phrases.aspect, &[("field", &field), ("term", term)]),
+            };
+        }
+        match wide {
+            true => self.word(phrases.part, &[("title", title), ("doc", document)]),
+            false => self.fill(phrases.alone, &[("term", title)]),
+        }
     }
 
     /// The first fact, said as it is.
     fn known(&self, draft: &Draft, first: &str) -> String {
         let phrases = self.passage.phrases;
-        let wordings: &[&str] = match draft.aim {
+        let wording = match draft.aim {
             Aim::Link | Aim::Comparison => phrases.one_side,
             Aim::Order => phrases.starts,
             Aim::Code => phrases.code_starts,
-            _ => phrases.known,
+            _ => "{fact}",
         };
-        self.word(wordings, &values(draft, &self.term(draft), first))
+        self.fill(wording, &values(draft, "", first))
     }
 
-    /// What follows from the first fact, or from it and the last.
-    fn concluded(&self, draft: &Draft, first: &str, last: Option<&str>) -> String {
+    /// What goes with the first fact: the last one or what the first leads to, else its reason or consequence, another
+    /// fact of the same things, its figure or what else it is about.
+    fn concluded(&self, draft: &Draft, term: &str, first: &str, last: Option<&str>) -> String {
         let phrases = self.passage.phrases;
-        let detail = self.detail(draft, first);
-        let term = self.term(draft);
-        let mut all = values(draft, &term, last.unwrap_or(first));
-        let rest = if last.is_none() { self.rest(draft) } else { None };
-        let tail = rest.as_ref().map_or("", |(_, tail)| tail.as_str());
-        all.push(("tail", tail));
-        all.push(("detail", detail.as_deref().unwrap_or_default()));
+        let blank = if draft.aim == Aim::Blank { draft.term.as_str() } else { term };
+        let named = if blank.is_empty() { self.passage.title.as_str() } else { blank };
+        let mut all = values(draft, named, last.unwrap_or(first));
         if let Some((said, right)) = &draft.change {
             all.extend([("said", said.as_str()), ("right", right.as_str())]);
             return self.fill(phrases.wrong, &all);
         }
-        match (draft.aim, last, &detail) {
-            (Aim::Blank, _, _) => self.word(phrases.filled, &all),
-            (Aim::Truth, Some(_), _) => self.fill(phrases.agrees, &all),
-            (Aim::Truth, None, _) => self.fill(phrases.right, &all),
-            (Aim::Link, Some(_), _) => self.word(phrases.linked, &all),
-            (Aim::Comparison, Some(_), _) => self.word(phrases.contrasted, &all),
-            (Aim::Order, Some(_), _) => self.fill(phrases.ordered, &all),
-            (Aim::Code, Some(_), _) => self.fill(phrases.code_ends, &all),
-            (Aim::Code, None, _) => self.fill(phrases.code_line, &all),
-            (_, Some(_), _) => self.word(phrases.joined, &all),
-            (_, None, _) if rest.is_some() => {
-                self.fill(rest.as_ref().map_or("", |(wording, _)| wording), &all)
-            }
-            (_, None, Some(_)) => self.word(phrases.direct, &all),
-            (_, None, None) => self.fill(phrases.plain, &all),
+        match (draft.aim, last) {
+            (Aim::Blank, _) => return self.word(phrases.filled, &all),
+            (Aim::Link, Some(_)) => return self.fill(phrases.other, &all),
+            (Aim::Comparison, Some(_)) => return self.fill(phrases.contrasted, &all),
+            (Aim::Order, Some(_)) => return self.fill(phrases.ordered, &all),
+            (Aim::Code, Some(_)) => return self.fill(phrases.code_ends, &all),
+            (Aim::Code, None) => return self.fill(phrases.code_line, &all),
+            (_, Some(fact)) => return fact.to_owned(),
+            (_, None) => {}
         }
+        if let Some((wording, tail)) = self.rest(draft) {
+            all.push(("tail", &tail));
+            return self.fill(wording, &all);
+        }
+        let detail = self.detail(draft, first, named);
+        let (detail, wording) = match (self.related(draft, first), detail) {
+            (Some(fact), _) => return fact,
+            (None, Some((detail, true))) => (detail, phrases.figure),
+            (None, detail) => match (self.beside(draft, first), detail) {
+                (Some(fact), _) => return fact,
+                (None, Some((detail, _))) => (detail, phrases.tied),
+                (None, None) => return self.fill(phrases.plain, &all),
+            },
+        };
+        all.push(("detail", &detail));
+        self.word(wording, &all)
     }
 
-    /// What the draft is about: its term, else the best term of its first sentence that the question names.
+    /// What the draft is about besides the subject: its term, else the best term of its first sentence, one that the
+    /// question names before others, else the best of the section. The words of a blank and what a pronoun stands for
+    /// would be given away.
     fn term(&self, draft: &Draft) -> String {
         let passage = self.passage;
-        if !draft.term.is_empty() {
+        let hidden = [Aim::Blank, Aim::Reference].contains(&draft.aim);
+        if draft.sides.is_some() || !draft.term.is_empty() && !hidden {
             return draft.term.clone();
         }
-        if draft.aim == Aim::Fact || draft.aim == Aim::Cause {
-            let asked = draft.question.to_lowercase();
-            let sentence = passage.sentences.iter().find(|one| draft.quotes.first() == Some(&one.text));
-            let found = sentence.map(|sentence| terms(passage, sentence)).unwrap_or_default();
-            if let Some(term) = found.into_iter().find(|term| asked.contains(&term.text.to_lowercase())) {
-                return term.shown;
-            }
+        let asked = draft.question.to_lowercase();
+        let title = passage.title.to_lowercase();
+        let own = draft.term.to_lowercase();
+        let fits = |term: &Term| {
+            let lower = term.text.to_lowercase();
+            let given = !own.is_empty() && (lower.contains(&own) || own.contains(&lower));
+            term.score() > 0.0 && !title.contains(&lower) && !given
+        };
+        let sentence = passage.sentences.iter().find(|one| draft.quotes.first() == Some(&one.text));
+        let mut found = sentence.map(|sentence| terms(passage, sentence)).unwrap_or_default();
+        found.retain(fits);
+        let named = found.iter().position(|term| asked.contains(&term.text.to_lowercase())).unwrap_or(0);
+        let own = found.into_iter().nth(named);
+        let best = || key_terms(passage, &passage.all()).into_iter().find(fits);
+        own.or_else(best).map(|term| term.shown).unwrap_or_default()
+    }
+
+    /// What stands in the section and goes with the first fact: the next sentence if it leans on it, the next item of
+    /// its list, else the sentence that shares most words of weight with it, the nearest of several.
+    fn related(&self, draft: &Draft, first: &str) -> Option<String> {
+        let passage = self.passage;
+        let index = self.position(draft)?;
+        let own = &passage.sentences[index];
+        let next = passage.sentences.get(index + 1);
+        let follows = |next: &&Sentence| {
+            next.complete && next.leans(passage.language) && self.is_aside(index + 1, first)
+        };
+        if let Some(next) = next.filter(follows) {
+            return Some(next.text.clone());
         }
-        passage.title.clone()
+        let list = passage.introduction(own);
+        let item = |other: &usize| {
+            list.is_some()
+                && passage.introduction(&passage.sentences[*other]) == list
+                && self.is_aside(*other, first)
+        };
+        let items = passage.all().into_iter().filter(|other| *other != index).filter(item);
+        if let Some(item) = items.min_by_key(|other| (*other < index, other.abs_diff(index))) {
+            return Some(self.fact_said(&passage.sentences[item].text));
+        }
+        let shared = |other: usize| {
+            let theirs: Vec<&str> = passage.sentences[other].content(passage.language).collect();
+            own.content(passage.language).filter(|word| theirs.contains(word)).count()
+        };
+        let asides = passage.standing().into_iter().filter(|other| self.is_aside(*other, first));
+        let found = asides.map(|other| (shared(other), other)).filter(|(shared, _)| *shared > 0);
+        found
+            .max_by_key(|(shared, other)| (*shared, std::cmp::Reverse(other.abs_diff(index))))
+            .map(|(_, other)| passage.sentences[other].text.clone())
+    }
+
+    /// The sentence or item of the section that is nearest to the first fact.
+    fn beside(&self, draft: &Draft, first: &str) -> Option<String> {
+        let passage = self.passage;
+        let index = self.position(draft)?;
+        let aside = |other: &usize| self.is_aside(*other, first);
+        let standing = passage.standing().into_iter().filter(aside).min_by_key(|other| other.abs_diff(index));
+        let any = || passage.all().into_iter().filter(aside).min_by_key(|other| other.abs_diff(index));
+        let found = standing.or_else(any)?;
+        let said = self.fact_said(&passage.sentences[found].text);
+        (!said.contains(first)).then_some(said)
+    }
+
+    /// Where the draft's first sentence stands in the section.
+    fn position(&self, draft: &Draft) -> Option<usize> {
+        let quote = draft.quotes.first()?;
+        self.passage.sentences.iter().position(|one| one.text == *quote)
+    }
+
+    /// Whether a sentence can be said besides the first fact: it says something else, in few words.
+    fn is_aside(&self, index: usize, first: &str) -> bool {
+        let sentence = &self.passage.sentences[index];
+        let text = sentence.text.as_str();
+        let new = !first.contains(text.trim_end_matches('.')) && !text.contains(first.trim_end_matches('.'));
+        new && text.len() <= ASIDE && !text.ends_with(':') && !sentence.points_elsewhere()
     }
 
     /// The sentences the answer rests on as facts that can be said: whole, or their main clause where the rest
@@ -152,38 +244,31 @@ impl Asking<'_> {
         });
         let Some((passage, index)) = found else { return quote.trim().to_owned() };
         let sentence = &passage.sentences[index];
-        if sentence.complete {
+        if sentence.complete || passage.introduction(sentence).is_some() {
             return passage.compose(&[index]);
         }
-        match passage.introduction(sentence) {
-            Some(introduction) => format!("{introduction} {}", sentence.closed()),
-            None => row_said(&sentence.text).map_or_else(|| sentence.closed(), |row| format!("{row}.")),
-        }
+        row_said(&sentence.text).map_or_else(|| sentence.closed(), |row| format!("{row}."))
     }
 
-    /// What of the first fact the question leaves open: a figure, else the best term, else a word.
-    fn detail(&self, draft: &Draft, first: &str) -> Option<String> {
+    /// What of the first fact has not been named: a figure, which is then told by the flag, else a term.
+    fn detail(&self, draft: &Draft, first: &str, named: &str) -> Option<(String, bool)> {
         let passage = self.passage;
+        let sentence = passage.sentences.iter().find(|one| draft.quotes.first() == Some(&one.text))?;
         let asked = draft.question.to_lowercase();
         let open = |text: &str| !text.is_empty() && !asked.contains(&text.to_lowercase());
-        let sentence = passage.sentences.iter().find(|one| draft.quotes.first() == Some(&one.text))?;
-        if let Some(figure) = figure(passage, &sentence.text).filter(|figure| open(figure)) {
-            return Some(figure);
+        // A number without a unit may be part of a name.
+        let told = |figure: &String| open(figure) && figure.contains([' ', '\u{a0}']);
+        if let Some(figure) = figure(passage, &sentence.text).filter(told) {
+            return Some((figure, true));
         }
         let mut left = terms(passage, sentence);
         // The name of a column or a label is no detail.
         let label = |term: &Term| sentence.text[term.at.end..].starts_with(": ");
-        left.retain(|term| open(&term.text) && !label(term));
-        // What the first fact was cut short of tells more than what it has said.
-        let best = left.iter().position(|term| !first.contains(&term.text)).unwrap_or(0);
-        let Some(best) = left.get(best) else { return last_word(passage, sentence, open) };
-        // New things tend to come last.
-        let last = left.iter().max_by_key(|term| term.at.start).filter(|last| last.at != best.at);
-        let mut named = vec![best];
-        named.extend(last);
-        named.sort_by_key(|term| term.at.start);
-        let shown: Vec<String> = named.into_iter().map(|term| signed(&sentence.text, term)).collect();
-        Some(self.series(&shown))
+        let new = |term: &Term| !named.to_lowercase().contains(&term.text.to_lowercase());
+        left.retain(|term| new(term) && !label(term));
+        // What the first fact was cut short of tells more than what it has said, what is open more than the rest.
+        left.sort_by_key(|term| (first.contains(&term.text), !open(&term.text)));
+        left.first().map(|term| (signed(&sentence.text, term), false))
     }
 }
 
@@ -200,20 +285,6 @@ fn signed(sentence: &str, term: &Term) -> String {
     let alone = own.is_empty() || own.ends_with([' ', '(']);
     let signs = if alone && term.shown == term.text { &before[own.len()..] } else { "" };
     format!("{signs}{}", term.shown)
-}
-
-/// The last word with content that the question leaves open, quoted; no verb where verbs are known.
-fn last_word(passage: &Passage, sentence: &Sentence, open: impl Fn(&str) -> bool) -> Option<String> {
-    let word = sentence.words.iter().rev().find(|word| {
-        let english = passage.language == Language::English;
-        let verb = english && (is_verb(&word.lower) || word.lower.ends_with("ly"));
-        is_content(&word.lower, passage.language) && !verb && open(&word.lower)
-    })?;
-    let text = sentence.text.get(word.at.clone())?;
-    // French runs an article or preposition into its noun.
-    let text =
-        text.split_once(['\'', '’']).map_or(text, |(front, noun)| if front.len() < 3 { noun } else { text });
-    Some(super::phrases::fill(passage.phrases.quoted, &[("text", text)]))
 }
 
 /// The first number of a text with the word behind it: "300 kilometers".
@@ -263,8 +334,13 @@ fn main_clause(
             && paired('„', '“')
             && !head.contains(": ")
     };
+    // "but is not limited to" has no subject of its own.
+    let clause = |at: usize, joint: &str| {
+        let next = sentence[at + joint.len()..].split(' ').next().unwrap_or_default();
+        !joint.contains("but") || !["is", "are", "was", "were", "not", "also"].contains(&next)
+    };
     let cuts = joints.iter().filter_map(|joint| Some((sentence.find(joint.0)?, joint)));
-    cuts.filter(|(at, _)| whole(*at)).min_by_key(|(at, _)| *at)
+    cuts.filter(|(at, joint)| whole(*at) && clause(*at, joint.0)).min_by_key(|(at, _)| *at)
 }
 
 #[cfg(test)]

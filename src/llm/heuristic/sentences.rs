@@ -6,6 +6,69 @@
 use super::language::Language;
 use super::words::{Script, Word, words};
 
+/// Beginnings of sentences that send their reader elsewhere, in lower case.
+const OPENS_ELSEWHERE: [&str; 14] = [
+    "see ",
+    "for more ",
+    "for details",
+    "for further ",
+    "for examples",
+    "please see ",
+    "please refer ",
+    "refer to ",
+    "siehe ",
+    "véase ",
+    "para más ",
+    "voir ",
+    "pour plus ",
+    "pour en savoir ",
+];
+/// What such sentences hold, wherever it stands.
+const ELSEWHERE: [&str; 42] = [
+    " here.",
+    " here and ",
+    "(see ",
+    "see below",
+    "see above",
+    "see also ",
+    "see the ",
+    "as above",
+    "as below",
+    "more information",
+    "more details",
+    "further information",
+    "more documentation",
+    "full documentation",
+    "found at ",
+    "found here",
+    "found in the ",
+    "this guide ",
+    "this document ",
+    "this section ",
+    "this page ",
+    "this chapter ",
+    "this readme",
+    "the following link",
+    "read more",
+    "learn more",
+    "in the documentation",
+    "crate documentation",
+    "the example directory",
+    "as follows:",
+    "this example ",
+    "in the docs",
+    "siehe unten",
+    "siehe oben",
+    "weitere informationen",
+    "mehr dazu",
+    "más información",
+    "más detalles",
+    "plus d'informations",
+    "en savoir plus",
+    "を参照",
+    "詳しくは",
+];
+
 /// A sentence or list item of a section.
 #[derive(Debug, Clone)]
 pub(super) struct Sentence {
@@ -61,6 +124,13 @@ impl Sentence {
         };
         let first = &self.words[0].lower;
         leaning.split_whitespace().any(|word| word == first)
+    }
+
+    /// Whether it says nothing itself but sends its reader elsewhere, or tells what a text is about.
+    pub(super) fn points_elsewhere(&self) -> bool {
+        let lower = self.text.to_lowercase();
+        let opens = OPENS_ELSEWHERE.iter().any(|front| lower.starts_with(front));
+        opens || ELSEWHERE.iter().any(|part| lower.contains(part))
     }
 
     /// Its content words in lower case.

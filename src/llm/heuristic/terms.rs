@@ -47,8 +47,23 @@ const UNITS: &str = "two three four five six seven eight nine ten twelve twenty 
 /// Common adjectives, which name nothing when they stand alone.
 const ADJECTIVES: &str = "hard simple new old large small big good better best fast slow high low easy long short full same internal \
     external optimized optional possible necessary available different similar important useful common general special \
-    single double main own current previous next open free clear clean dark light deep wide thin thick warm cold hot dry wet \
-    soft heavy strong weak early late entire whole various automatic manual random default null empty dead alive broken related certain likely standard basic modern";
+    single double main minor major own current previous next open free clear clean dark light deep wide thin thick warm cold hot dry wet \
+    soft heavy strong weak early late entire whole various automatic manual random default null empty dead alive broken related certain likely standard basic modern \
+    safe unsafe sure able ready specific particular significant typical usual valid invalid correct wrong higher lower larger \
+    smaller faster slower greater fewer better worse primary additional extra known given based native raw minimum maximum dense even one";
+
+/// Verbs that stand before other verbs, and words that a scan of nouns would take for one.
+const NO_NOUNS: &str = "may might must should would could can cannot shall will does did has had have been being was were are is \
+    let lets via etc per due ago yet nor ever maybe because that's it's don't doesn't can't won't isn't aren't you'll you're \
+    we're they're there's i'm i've we've cause causes example examples docs documentation readme readme.md thing things fact facts \
+    question questions answer answers statement statements sentence sentences section sections passage passages paragraph paragraphs heading headings chapter chapters source sources stated document documents text texts";
+
+/// Endings of adjectives.
+const ADJECTIVE_ENDINGS: [&str; 6] = ["able", "ible", "ful", "ous", "less", "ical"];
+
+/// Words of two letters and more that the scan of Japanese takes for nouns and that name nothing.
+const EMPTY_JAPANESE: &str = "場合 必要 可能 以下 以上 以外 以内 程度 部分 一部 全体 全部 自分 最初 最後 最近 今回 同様 一般 通常 普通 \
+    場所 時間 時期 理由 方法 結果 種類 前後 途中 一度 一つ 二つ 十分 大切 重要 代表的 基本的 一般的 次第 多数 少量 適量 約束 関係 状態 存在";
 
 /// Words before an adjective that stands alone.
 const BEFORE_ADJECTIVE: &str =
@@ -56,6 +71,7 @@ const BEFORE_ADJECTIVE: &str =
 
 static UNIT_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| UNITS.split_whitespace().collect());
 static ADJECTIVE_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| ADJECTIVES.split_whitespace().collect());
+static NO_NOUN_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| NO_NOUNS.split_whitespace().collect());
 static PREPOSITION_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| PREPOSITIONS.split_whitespace().collect());
 
 /// The key terms of one sentence, best first, without overlap.
@@ -111,9 +127,13 @@ fn fits(language: Language, words: &[Word], index: usize, inside: bool) -> bool 
     match Script::of_word(&word.lower) {
         Script::Spaced => {}
         Script::Hiragana => return false,
-        Script::Kanji | Script::Katakana => return (2..=8).contains(&letters),
+        Script::Kanji | Script::Katakana => {
+            return (2..=8).contains(&letters)
+                && !EMPTY_JAPANESE.split_whitespace().any(|empty| empty == word.lower);
+        }
     }
-    if !(3..=40).contains(&letters)
+    let hangul = word.lower.starts_with(|c| ('가'..='힣').contains(&c));
+    if !(if hangul { 2 } else { 3 }..=40).contains(&letters)
         || UNIT_SET.contains(word.lower.as_str())
         || language.is_stop(&word.lower)
         || !word.lower.starts_with(char::is_alphabetic)
@@ -124,14 +144,22 @@ fn fits(language: Language, words: &[Word], index: usize, inside: bool) -> bool 
     match language {
         // A verb's form right behind an article is a noun ("the run"), behind a noun it is a verb.
         Language::English => {
-            !(is_verb(&word.lower) && (inside || !determined)) && !word.lower.ends_with("ly")
+            let named = determined && !["this", "these"].contains(&words[index - 1].lower.as_str());
+            !(is_verb(&word.lower) && (inside || !named))
+                && !word.lower.ends_with("ly")
+                && !NO_NOUN_SET.contains(word.lower.replace('’', "'").as_str())
         }
+        // Hangul writes a syllable in a letter; a verb that ends a sentence ends in one of them.
+        Language::Other if hangul => !word.lower.ends_with('다'),
         _ => letters >= 4,
     }
 }
 
 fn term(passage: &Passage, sentence: &Sentence, start: usize, end: usize) -> Option<Term> {
     let words = &sentence.words;
+    let english = passage.language == Language::English;
+    // A run that ends in an adjective has lost its noun.
+    let end = (start..end).rev().find(|index| !(english && is_adjective(&words[*index])))? + 1;
     let before = start.checked_sub(1).map_or("", |index| words[index].lower.as_str());
     let adjacent = start == 0 || sentence.text[words[start - 1].at.end..words[start].at.start] == *" ";
     let determined = adjacent && passage.language.is_determiner(before);
@@ -155,16 +183,24 @@ fn term(passage: &Passage, sentence: &Sentence, start: usize, end: usize) -> Opt
         Language::English if !(determined || led || code || capital) => score -= 2.5,
         _ => {}
     }
-    if lone && passage.language == Language::English && words[start].lower.ends_with("ed") {
-        score -= 3.0;
-    }
-    if lone && passage.language == Language::English && ADJECTIVE_SET.contains(words[start].lower.as_str()) {
-        return None;
-    }
     let at = words[start].at.start..words[end - 1].at.end;
     let text = sentence.text[at.clone()].to_owned();
     let shown = shown(passage, sentence, start, &text, determined && !code);
     Some(Term { text, shown, at, score })
+}
+
+/// Whether an English word is an adjective, a participle or a genitive by its look, so that it names nothing by itself.
+fn is_adjective(word: &Word) -> bool {
+    let lower = word.lower.as_str();
+    let participle = lower.ends_with("ed") && !lower.ends_with("eed") && lower.len() > 4;
+    let ending =
+        ADJECTIVE_ENDINGS.iter().any(|ending| lower.ends_with(ending) && lower.len() > ending.len() + 2);
+    let genitive = lower.ends_with("'s") || lower.ends_with("’s");
+    !word.code
+        && (genitive
+            || ADJECTIVE_SET.contains(lower)
+            || participle
+            || ending && lower != "table" && lower != "variable")
 }
 
 /// The term with its article for English, in the language's quotes elsewhere; code stays as it is.

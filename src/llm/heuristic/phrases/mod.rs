@@ -86,48 +86,32 @@ pub(super) struct Phrases {
     pub(super) refer_answer: &'static str,
     pub(super) meaning: &'static [&'static str],
     pub(super) code: &'static [&'static str],
-    /// What is to be found out, as it stands behind "what is asked is": `{term}`, `{a}`, `{b}`.
-    pub(super) aim_fact: &'static str,
-    pub(super) aim_overview: &'static str,
-    pub(super) aim_inference: &'static str,
-    pub(super) aim_practice: &'static str,
-    pub(super) aim_cause: &'static str,
-    pub(super) aim_loss: &'static str,
-    pub(super) aim_limits: &'static str,
-    pub(super) aim_meaning: &'static str,
-    pub(super) aim_order: &'static str,
-    pub(super) aim_truth: &'static str,
-    pub(super) aim_blank: &'static str,
-    pub(super) aim_reference: &'static str,
-    pub(super) aim_link: &'static str,
-    pub(super) aim_comparison: &'static str,
-    pub(super) aim_code: &'static str,
-    /// The subject and its wider field: `{title}`, `{doc}`.
+    /// First steps, which place what is talked about: `{title}` in `{doc}`; a `{term}` in `{field}`, which is the title,
+    /// alone or `within` its document; a `{term}` that names the whole field; two subjects `{a}` and `{b}`.
+    pub(super) part: &'static [&'static str],
+    pub(super) aspect: &'static [&'static str],
     pub(super) within: &'static str,
-    /// First steps: `{field}`, `{aim}`; and those whose aim names the field itself.
-    pub(super) aim_within: &'static [&'static str],
-    pub(super) aim_alone: &'static [&'static str],
-    /// Second steps: `{fact}`, `{a}`, `{term}`.
-    pub(super) known: &'static [&'static str],
-    pub(super) one_side: &'static [&'static str],
-    pub(super) starts: &'static [&'static str],
-    pub(super) code_starts: &'static [&'static str],
+    pub(super) alone: &'static str,
+    pub(super) both: &'static str,
+    pub(super) both_alone: &'static str,
+    /// Second steps where the fact needs words before it: `{fact}`, `{a}`.
+    pub(super) one_side: &'static str,
+    pub(super) starts: &'static str,
+    pub(super) code_starts: &'static str,
     /// Ends of a main clause, and the last step that says what follows as `{tail}`; empty where it is left to the answer.
     pub(super) joints: &'static [(&'static str, &'static str)],
-    /// Last steps of one fact: `{detail}`, which the question leaves open; `plain` where there is none.
-    pub(super) direct: &'static [&'static str],
+    /// Last steps of one fact: its figure or another of its terms as `{detail}`; `plain` where there is neither.
+    pub(super) figure: &'static [&'static str],
+    pub(super) tied: &'static [&'static str],
     pub(super) plain: &'static str,
-    /// Last steps of two facts: `{fact}` is the second.
-    pub(super) joined: &'static [&'static str],
-    pub(super) linked: &'static [&'static str],
-    pub(super) contrasted: &'static [&'static str],
+    /// Last steps of two facts, where the second needs words before it: `{fact}`, `{b}`.
+    pub(super) other: &'static str,
+    pub(super) contrasted: &'static str,
     pub(super) ordered: &'static str,
     pub(super) code_ends: &'static str,
     pub(super) code_line: &'static str,
-    /// Last steps of a judgement: on a false statement, with `{said}` and `{right}`; on a true one.
+    /// Last step on a false statement: `{said}` and `{right}`.
     pub(super) wrong: &'static str,
-    pub(super) right: &'static str,
-    pub(super) agrees: &'static str,
     /// Last step to the words of a blank: `{term}`.
     pub(super) filled: &'static [&'static str],
 }
@@ -154,29 +138,6 @@ pub(super) enum Aim {
     Link,
     Comparison,
     Code,
-}
-
-impl Phrases {
-    /// The wording of an aim.
-    pub(super) fn aim(&self, aim: Aim) -> &'static str {
-        match aim {
-            Aim::Fact => self.aim_fact,
-            Aim::Overview => self.aim_overview,
-            Aim::Inference => self.aim_inference,
-            Aim::Practice => self.aim_practice,
-            Aim::Cause => self.aim_cause,
-            Aim::Loss => self.aim_loss,
-            Aim::Limits => self.aim_limits,
-            Aim::Meaning => self.aim_meaning,
-            Aim::Order => self.aim_order,
-            Aim::Truth => self.aim_truth,
-            Aim::Blank => self.aim_blank,
-            Aim::Reference => self.aim_reference,
-            Aim::Link => self.aim_link,
-            Aim::Comparison => self.aim_comparison,
-            Aim::Code => self.aim_code,
-        }
-    }
 }
 
 impl Language {
