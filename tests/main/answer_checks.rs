@@ -158,7 +158,7 @@ fn what_the_heuristic_answers_is_judged_too() {
 /// A change to a right pair that one check of the shipped pipeline refuses, and words that the model is then told.
 type Wrong = (&'static str, fn(&mut Value), &'static str);
 
-const WRONG: [Wrong; 5] = [
+const WRONG: [Wrong; 6] = [
     (
         "question_leans_on_source",
         |pair| pair["question"] = json!("What does the passage say of tides?"),
@@ -180,6 +180,11 @@ const WRONG: [Wrong; 5] = [
         "words that nobody wrote",
     ),
     ("answer_is_question", |pair| pair["answer"] = json!("what of it"), "repeats the question"),
+    (
+        "steps_repeat",
+        |pair| pair["reasoning_steps"][2] = json!("THE first step of it"),
+        "reasoning steps are the same",
+    ),
 ];
 
 #[test]
