@@ -98,14 +98,14 @@ fn the_shipped_prompts_render_every_question() {
         let prompt =
             format!("{}\n\n{}", source.render(&record).unwrap().trim(), user.render(&record).unwrap().trim());
         // First what all questions of the section share, so that a server reads it once.
-        assert!(prompt.starts_with("Document: Guide\nHeading: Guide > Tides\n<source>\nBody.\n</source>\n"));
+        assert!(prompt.starts_with("Subject: Guide > Tides\n\n<material>\nBody.\n</material>\n"), "{prompt}");
         assert!(prompt.contains(record.text("instruction").unwrap()));
-        assert_eq!(prompt.contains("<second_source>"), record.get("companion").unwrap().is_object());
-        assert_eq!(prompt.contains("Ask about this fact: Fact "), record.get("fact").unwrap().is_string());
-        // About four characters a token: the frame must leave a context of 2,048 to the section.
+        assert_eq!(prompt.contains("Second subject: "), record.get("companion").unwrap().is_object());
+        assert_eq!(prompt.contains("Ask about this: Fact "), record.get("fact").unwrap().is_string());
+        // About four characters a token: of a context of 2,048 the frame must leave more than half to section and answer.
         let frame = system.render(&record).unwrap().len() + prompt.len();
         prompts.insert((record.text("section.key").map(str::to_owned), prompt));
-        assert!(frame < 2_600, "{frame} characters");
+        assert!(frame < 3_800, "{frame} characters");
     }
     assert_eq!(prompts.len(), (20 + 1 + 18) + (1 + 1 + 13));
 }
