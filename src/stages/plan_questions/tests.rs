@@ -98,7 +98,7 @@ fn the_shipped_prompts_render_every_question() {
         let prompt =
             format!("{}\n\n{}", source.render(&record).unwrap().trim(), user.render(&record).unwrap().trim());
         // First what all questions of the section share, so that a server reads it once.
-        assert!(prompt.starts_with("Subject: Guide > Tides\n\n<material>\nBody.\n</material>\n"), "{prompt}");
+        assert!(prompt.starts_with("Subject: Guide > Tides\n<material>\nBody.\n</material>\n"), "{prompt}");
         assert!(prompt.contains(record.text("instruction").unwrap()));
         assert_eq!(prompt.contains("Second subject: "), record.get("companion").unwrap().is_object());
         assert_eq!(prompt.contains("Ask about this: Fact "), record.get("fact").unwrap().is_string());
