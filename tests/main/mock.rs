@@ -83,9 +83,9 @@ fn the_scripts_of_the_page_run() {
         std::fs::write(dir.path().join("page.yaml"), whole).unwrap();
         synthmill(dir.path(), &["validate", "page.yaml"], 0);
         let set = ["--set", "models.teacher.mock.delay=0"];
-        let run = [&["run", "page.yaml", "--limit", "30", "--json"], &set[..]].concat();
+        let run = [&["run", "page.yaml", "--limit", "60", "--json"], &set[..]].concat();
         let summary: Value = serde_json::from_str(&stdout(&synthmill(dir.path(), &run, 0))).unwrap();
-        assert!(summary["ok"].as_u64().unwrap() > 20, "{summary}");
+        assert!(summary["ok"].as_u64().unwrap() > 40, "{summary}");
         match script.contains("mock.answer[") {
             true => assert!(summary["re_asks"].as_u64().unwrap() > 0, "{summary}"),
             false => {
