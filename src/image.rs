@@ -62,13 +62,13 @@ pub enum ImageError {
     },
     /// It is a folder, a pipe or a device.
     #[error("`{path}` is not a regular file")]
-    NoFile {
+    NotAFile {
         /// The file.
         path: String,
     },
     /// It does not begin as an image of a known kind does.
     #[error("`{path}` is no PNG, JPEG, GIF or WebP image")]
-    NoImage {
+    NotAnImage {
         /// The file.
         path: String,
     },
@@ -106,7 +106,7 @@ impl MediaType {
 
 impl Image {
     /// Reads the file at `path` through, in little memory, and says what it is.
-    pub fn look(path: &str) -> Result<Self, ImageError> {
+    pub fn inspect(path: &str) -> Result<Self, ImageError> {
         let mut file = open(path)?;
         let unread = |source| ImageError::Read { path: path.to_owned(), source };
         let mut chunk = Vec::with_capacity(CHUNK);
@@ -118,7 +118,7 @@ impl Image {
                 media_type = MediaType::of(&chunk);
             }
             let Some(media_type) = media_type else {
-                return Err(ImageError::NoImage { path: path.to_owned() });
+                return Err(ImageError::NotAnImage { path: path.to_owned() });
             };
             if chunk.is_empty() {
                 let hash = digits(&hasher.finalize());
@@ -151,7 +151,7 @@ fn open(path: &str) -> Result<File, ImageError> {
     let unread = |source| ImageError::Read { path: path.to_owned(), source };
     // Asked before it is opened: to open a pipe would wait for its other end.
     if !std::fs::metadata(path).map_err(unread)?.is_file() {
-        return Err(ImageError::NoFile { path: path.to_owned() });
+        return Err(ImageError::NotAFile { path: path.to_owned() });
     }
     File::open(path).map_err(unread)
 }
@@ -162,13 +162,13 @@ fn digits(hash: &blake3::Hash) -> String {
 
 /// Tells of images that are left out, of each file once. Bounded, as a source may name any number of them.
 #[derive(Debug, Default)]
-pub struct LeftOut {
+pub struct SkippedImages {
     told: Mutex<HashSet<String>>,
 }
 
-impl LeftOut {
+impl SkippedImages {
     /// Warns that the image which `by` shows is left out, unless `path` was told of before.
-    pub fn tell(&self, path: &str, by: &str, why: &str) {
+    pub fn warn_once(&self, path: &str, by: &str, why: &str) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if told.len() > MOST_TOLD || !told.insert(path.to_owned()) {
             return;
@@ -209,7 +209,7 @@ mod tests {
         let bytes = [PNG, &[7; 3 * CHUNK]].concat();
         let path = folder.path().join("a.txt");
         std::fs::write(&path, &bytes).unwrap();
-        let image = Image::look(path.to_str().unwrap()).unwrap();
+        let image = Image::inspect(path.to_str().unwrap()).unwrap();
         assert_eq!((image.media_type, image.bytes), (MediaType::Png, bytes.len() as u64));
         assert_eq!(image.hash, &blake3::hash(&bytes).to_hex()[..DIGITS]);
         assert_eq!(image.read().unwrap(), bytes);
@@ -222,7 +222,7 @@ mod tests {
         check(&[&bytes[..bytes.len() - 1], b"x"].concat());
         std::fs::remove_file(&path).unwrap();
         assert!(image.read().unwrap_err().to_string().starts_with("cannot read `"));
-        assert!(matches!(Image::look(folder.path().to_str().unwrap()), Err(ImageError::NoFile { .. })));
+        assert!(matches!(Image::inspect(folder.path().to_str().unwrap()), Err(ImageError::NotAFile { .. })));
     }
 
     #[test]

@@ -23,7 +23,7 @@
 //! ```
 //! use std::{collections::BTreeMap, sync::Arc};
 //! use synthmill::config::{Overrides, Plan};
-//! use synthmill::engine::{Choice, Parts, Providers, preview};
+//! use synthmill::engine::{ItemSelection, BuiltPipeline, ConnectedModels, preview};
 //! use synthmill::llm::Heuristic;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -35,10 +35,10 @@
 //!   - sink: {path: titles.jsonl, format: raw, fields: [section.title]}
 //! ";
 //! let plan = Plan::load_text("titles.yaml", yaml, &Overrides::default())?;
-//! let providers = Providers { models: BTreeMap::new(), heuristic: Arc::new(Heuristic) };
-//! let parts = Parts::build(&plan, &providers, "2026-01-31_12-00-00")?;
+//! let providers = ConnectedModels { models: BTreeMap::new(), heuristic: Arc::new(Heuristic) };
+//! let parts = BuiltPipeline::build(&plan, &providers, "2026-01-31_12-00-00")?;
 //! let mut notes = Vec::new();
-//! let first = Choice::First(1);
+//! let first = ItemSelection::First(1);
 //! let walk = preview(parts, first, false, |shown| notes.extend(shown.steps.into_iter().map(|step| step.note)));
 //! tokio::runtime::Runtime::new()?.block_on(walk)?;
 //! assert_eq!(notes, [Some(r#"titles.jsonl <- {"section.title":"How tides work"}"#.to_owned())]);

@@ -124,7 +124,7 @@ impl Serialize for RecordId {
 #[derive(Debug, Clone, Default)]
 pub struct Provenance {
     /// One entry for each `llm` stage the record went through, in order.
-    pub calls: Vec<Arc<Call>>,
+    pub calls: Vec<Arc<ModelCall>>,
     /// Values drawn at random for this record, by stage id.
     pub draws: Map<String, Value>,
     /// Passes and elements of blocks that failed and were left out.
@@ -151,7 +151,7 @@ pub struct Skipped {
 
 /// What one `llm` stage did for one record.
 #[derive(Debug, Clone, Default, Serialize)]
-pub struct Call {
+pub struct ModelCall {
     /// The id of the `llm` stage; in a block its path.
     pub stage: Arc<str>,
     /// The id that the record had in a block: its pass or element. None outside of blocks.

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::terminal;
 use crate::config::LoadError;
-use crate::engine::RunError;
+use crate::engine::BuildPipelineError;
 use crate::journal::{OpenError, StorageError};
 use crate::report::{FindError, ReadError};
 
@@ -77,7 +77,7 @@ fn code(error: &anyhow::Error) -> Exit {
             Some(FindError::Embedding(_)) => return Exit::Model,
             None => {}
         }
-        if cause.is::<LoadError>() || cause.is::<RunError>() || cause.is::<WrongUse>() {
+        if cause.is::<LoadError>() || cause.is::<BuildPipelineError>() || cause.is::<WrongUse>() {
             return Exit::Usage;
         }
     }

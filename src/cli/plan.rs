@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::exit::Exit;
 use super::{PipelineArgs, print, print_data, run};
 use crate::config::Plan;
-use crate::engine::{self, Estimate, Parts, StageEstimate};
+use crate::engine::{self, BuiltPipeline, Estimate, StageEstimate};
 use crate::llm::IMAGE_TOKENS;
 use crate::pipeline::{Limits, Mode, ModelConfig, Provider};
 use crate::report;
@@ -59,7 +59,7 @@ pub(super) fn run(args: &PlanArgs, json: bool) -> anyhow::Result<Exit> {
 pub(super) fn estimate(plan: &Plan, sample: usize, limit: Option<u64>) -> anyhow::Result<Estimate> {
     let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
     let estimate = runtime.block_on(async {
-        let parts = Parts::build(plan, &run::providers(plan)?, "now")?;
+        let parts = BuiltPipeline::build(plan, &run::providers(plan)?, "now")?;
         anyhow::Ok(engine::estimate(parts, plan.seed, limit, sample.max(1), report::tokens_of).await)
     })?;
     for failure in &estimate.failures {

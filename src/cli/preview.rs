@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::exit::Exit;
 use super::{PipelineArgs, print, print_data, run};
-use crate::engine::{self, Choice, Parts, Preview};
+use crate::engine::{self, BuiltPipeline, ItemSelection, Preview};
 use crate::image::Image;
 use crate::record::{Record, RecordId};
 
@@ -39,11 +39,11 @@ pub(super) struct PreviewArgs {
 }
 
 impl PreviewArgs {
-    fn choice(&self, seed: u64) -> Choice {
+    fn choice(&self, seed: u64) -> ItemSelection {
         match self.item {
-            Some(item) => Choice::Item(item),
-            None if self.sample => Choice::Sample { count: self.items, seed },
-            None => Choice::First(self.items),
+            Some(item) => ItemSelection::Item(item),
+            None if self.sample => ItemSelection::Sample { count: self.items, seed },
+            None => ItemSelection::First(self.items),
         }
     }
 }
@@ -70,7 +70,7 @@ pub(super) fn run(args: &PreviewArgs, json: bool, verbose: bool) -> anyhow::Resu
     };
     let choice = args.choice(plan.seed);
     let result = runtime.block_on(async {
-        let parts = Parts::build(&plan, &run::providers(&plan)?, "now")?;
+        let parts = BuiltPipeline::build(&plan, &run::providers(&plan)?, "now")?;
         anyhow::Ok(engine::preview(parts, choice, args.prompts_only, show).await)
     })?;
     match result {

@@ -16,7 +16,7 @@ use super::exit::{Exit, WrongUse};
 use super::repair::{self, RetryArgs};
 use super::{Changes, default_out, descriptors, inspect, print_data, reload, several};
 use crate::config::{Overrides, Plan};
-use crate::engine::{self, Parts, Providers, RunEnd, RunOptions, RunReport, Stop};
+use crate::engine::{self, BuiltPipeline, ConnectedModels, RunEnd, RunOptions, RunReport, Stop};
 use crate::journal::disk::RealDisk;
 use crate::journal::{Opened, RunDirectory, RunState, Storing, Wanted};
 use crate::{journal, llm, run};
@@ -83,7 +83,7 @@ pub(super) fn run_one(args: &PipelineRun, json: bool, quiet: bool, bar: Progress
     let pools = llm::Pools::new(&plan.pools, &plan.models);
     let providers = connected(&plan, &plan.models, &pools)?;
     let now = jiff::Zoned::now().strftime("%Y-%m-%d_%H-%M-%S").to_string();
-    let mut parts = Parts::build(&plan, &providers, &now)?;
+    let mut parts = BuiltPipeline::build(&plan, &providers, &now)?;
     if parts.is_endless() && args.limit.is_none() && plan.accept.is_none() {
         return Err(endless(&plan).into());
     }
@@ -124,7 +124,7 @@ pub(super) fn run_one(args: &PipelineRun, json: bool, quiet: bool, bar: Progress
     if opened.resumed {
         tracing::info!("going on with {}: {} items are done", plan.name, opened.done.len());
         // Files made at the end are named by the first start, which only the manifest knows.
-        parts = Parts::build(&plan, &providers, &manifest.started)?;
+        parts = BuiltPipeline::build(&plan, &providers, &manifest.started)?;
     }
     let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
     let report = runtime.block_on(start(&plan, parts, opened, args, &pools, bar, quiet))?;
@@ -202,7 +202,7 @@ pub(super) fn warn(plan: &Plan) {
 }
 
 /// Connects the models a plan names, to be asked directly: nobody waits a day for a look at a few records.
-pub(super) fn providers(plan: &Plan) -> anyhow::Result<Providers> {
+pub(super) fn providers(plan: &Plan) -> anyhow::Result<ConnectedModels> {
     let mut models = plan.models.clone();
     for model in models.values_mut() {
         model.mode = Some(crate::pipeline::Mode::Direct);
@@ -214,7 +214,7 @@ fn connected(
     plan: &Plan,
     declared: &BTreeMap<String, crate::pipeline::ModelConfig>,
     pools: &llm::Pools,
-) -> anyhow::Result<Providers> {
+) -> anyhow::Result<ConnectedModels> {
     let mut models = BTreeMap::new();
     let drawn = llm::Drawn { seed: plan.seed, vars: &plan.vars };
     for (name, model) in declared {
@@ -222,7 +222,7 @@ fn connected(
             llm::connect(name, model, pools, drawn).map_err(|error| WrongUse(error.to_string()))?;
         models.insert(name.clone(), connected);
     }
-    Ok(Providers { models, heuristic: Arc::new(llm::Heuristic) })
+    Ok(ConnectedModels { models, heuristic: Arc::new(llm::Heuristic) })
 }
 
 /// What to say of a run that would never end.
@@ -268,7 +268,7 @@ fn already_finished(root: &Path, json: bool) -> anyhow::Result<Exit> {
 
 async fn start(
     plan: &Plan,
-    parts: Parts,
+    parts: BuiltPipeline,
     opened: Opened,
     args: &PipelineRun,
     pools: &llm::Pools,
@@ -360,8 +360,8 @@ fn tell(report: &RunReport, root: &Path, json: bool, quiet: bool) -> Exit {
             tracing::error!("`accept` wants {wanted} items, but {what} with {accepted} accepted");
             Exit::SourceEnded
         }
-        RunEnd::OverBudget(over) => {
-            tracing::error!("{}", run::over_budget(over));
+        RunEnd::ErrorRateExceeded(over) => {
+            tracing::error!("{}", run::error_rate_exceeded(over));
             Exit::TooManyRejected
         }
         RunEnd::Fatal(error) => {

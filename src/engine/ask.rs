@@ -20,7 +20,7 @@ use crate::llm::{
     affinity,
 };
 use crate::pipeline::Prices;
-use crate::record::{Call, Exchange, Record};
+use crate::record::{Exchange, ModelCall, Record};
 use crate::stage::{Ask, OnError, Read, ReadError, StageError};
 use crate::template::Expression;
 
@@ -189,7 +189,7 @@ impl AskUnit {
     }
 
     /// Puts in the record's own seed; a question put again has another.
-    fn put_seed(&self, request: &mut ModelRequest, call: &mut Call, record: &Record) {
+    fn put_seed(&self, request: &mut ModelRequest, call: &mut ModelCall, record: &Record) {
         let key = format!("{} {}", record.id, call.re_asks);
         // Some servers read it as a signed number of 32 bits.
         let seed: u32 = self.draws.rng("seed", key).random_range(0..1 << 31);
@@ -283,7 +283,7 @@ impl AskUnit {
         record: &mut Record,
         request: &ModelRequest,
         reader: Option<&Reader>,
-        call: &mut Call,
+        call: &mut ModelCall,
         failure: &Failure,
     ) -> Result<(), StageError> {
         let completion = self
@@ -304,12 +304,12 @@ impl AskUnit {
         if [HEURISTIC, MOCK].contains(&provider) { provider } else { &self.model_name }
     }
 
-    fn new_call(&self, request: &ModelRequest, record: &Record) -> Call {
+    fn new_call(&self, request: &ModelRequest, record: &Record) -> ModelCall {
         let messages = serde_json::to_vec(&request.messages).unwrap_or_default();
         let mut params = self.params.clone();
         params.extend(request.params.clone());
         let served = ![HEURISTIC, MOCK].contains(&self.model.provider());
-        Call {
+        ModelCall {
             stage: Arc::clone(&self.path),
             asked_as: self.path.contains('/').then(|| record.id.to_string()),
             model: Arc::clone(&self.model_name),
@@ -318,7 +318,7 @@ impl AskUnit {
             prompt_hash: blake3::hash(&messages).to_hex()[..32].to_owned(),
             params,
             exchange: self.exchange(request, record).map(Box::new),
-            ..Call::default()
+            ..ModelCall::default()
         }
     }
 
@@ -330,7 +330,7 @@ impl AskUnit {
     }
 }
 
-impl Call {
+impl ModelCall {
     fn take(&mut self, request: &ModelRequest, completion: &Completion) {
         let (told, estimated) = completion.usage.or_estimated(request, completion);
         self.prompt_tokens += told.prompt + estimated.prompt;

@@ -23,7 +23,7 @@ use crate::stages::Role;
 use crate::template::Expression;
 
 /// The running parts of a plan.
-pub struct Parts {
+pub struct BuiltPipeline {
     pub(super) source: SourcePart,
     pub(super) stages: Vec<BuiltStage>,
     pub(super) sinks: Vec<SinkFile>,
@@ -40,7 +40,7 @@ pub(super) struct SinkFile {
 }
 
 /// Where the models of a plan come from.
-pub struct Providers {
+pub struct ConnectedModels {
     /// The models by the names the pipeline gives them.
     pub models: BTreeMap<String, Arc<dyn Model>>,
     /// Who answers where `on_error` says `heuristic`.
@@ -49,7 +49,7 @@ pub struct Providers {
 
 /// A plan that cannot be made to run.
 #[derive(Debug, thiserror::Error)]
-pub enum RunError {
+pub enum BuildPipelineError {
     /// A stage cannot be built.
     #[error("stage `{stage}`: {source}")]
     Build {
@@ -66,7 +66,7 @@ pub enum RunError {
     },
     /// An `llm` stage names a model that was not connected.
     #[error("stage `{stage}` asks for the model `{model}`, which is not connected")]
-    NoModel {
+    ModelNotConnected {
         /// The stage's id.
         stage: Arc<str>,
         /// The model's name.
@@ -74,9 +74,13 @@ pub enum RunError {
     },
 }
 
-impl Parts {
+impl BuiltPipeline {
     /// Builds every stage of a plan. `started` is the run's first start, as the manifest has it.
-    pub fn build(plan: &Plan, providers: &Providers, started: &str) -> Result<Self, RunError> {
+    pub fn build(
+        plan: &Plan,
+        providers: &ConnectedModels,
+        started: &str,
+    ) -> Result<Self, BuildPipelineError> {
         let mut builder =
             Builder { plan, providers, started, clients: clients(plan, providers), sinks: Vec::new() };
         let mut source: Option<SourcePart> = None;
@@ -84,7 +88,7 @@ impl Parts {
         while let Some(stage) =
             planned.next_if(|stage| matches!(stage.kind.role, Role::Source | Role::Derive))
         {
-            let order = || RunError::Order { stage: Arc::clone(&stage.id) };
+            let order = || BuildPipelineError::Order { stage: Arc::clone(&stage.id) };
             match builder.part(stage)? {
                 Part::Source(part) if source.is_none() => {
                     let source_id = Arc::clone(&stage.id);
@@ -96,7 +100,7 @@ impl Parts {
                 _ => return Err(order()),
             }
         }
-        let source = source.ok_or_else(|| RunError::Order { stage: "stages".into() })?;
+        let source = source.ok_or_else(|| BuildPipelineError::Order { stage: "stages".into() })?;
         let stages = builder.stages(planned)?;
         let mut models: Vec<Arc<dyn Model>> = Vec::new();
         let mut see = |stage: &BuiltStage| {
@@ -133,14 +137,14 @@ impl Parts {
 /// What the building of stages needs, and the sinks found so far.
 struct Builder<'a> {
     plan: &'a Plan,
-    providers: &'a Providers,
+    providers: &'a ConnectedModels,
     started: &'a str,
     clients: BTreeMap<&'a str, Arc<Client>>,
     sinks: Vec<SinkFile>,
 }
 
 /// The models, each with its places: stages that ask the same one share them.
-fn clients<'a>(plan: &'a Plan, providers: &Providers) -> BTreeMap<&'a str, Arc<Client>> {
+fn clients<'a>(plan: &'a Plan, providers: &ConnectedModels) -> BTreeMap<&'a str, Arc<Client>> {
     let mut clients = BTreeMap::new();
     for (name, config) in &plan.models {
         if let Some(model) = providers.models.get(name) {
@@ -155,10 +159,10 @@ impl<'a> Builder<'a> {
     fn stages(
         &mut self,
         planned: impl Iterator<Item = &'a PlannedStage>,
-    ) -> Result<Vec<BuiltStage>, RunError> {
+    ) -> Result<Vec<BuiltStage>, BuildPipelineError> {
         let mut stages: Vec<BuiltStage> = Vec::new();
         for planned in planned {
-            let order = || RunError::Order { stage: Arc::clone(&planned.id) };
+            let order = || BuildPipelineError::Order { stage: Arc::clone(&planned.id) };
             let when = when(self.plan, planned)?;
             let path = Arc::clone(&planned.id);
             let metrics = StageMetrics::new(Arc::clone(&path));
@@ -190,7 +194,7 @@ impl<'a> Builder<'a> {
         Ok(stages)
     }
 
-    fn block(&mut self, planned: &'a PlannedStage, kind: BlockKind) -> Result<Work, RunError> {
+    fn block(&mut self, planned: &'a PlannedStage, kind: BlockKind) -> Result<Work, BuildPipelineError> {
         let stages = self.stages(planned.inner.iter())?;
         Ok(Work::Block(Box::new(Block { stages, kind })))
     }
@@ -200,9 +204,10 @@ impl<'a> Builder<'a> {
         planned: &PlannedStage,
         ask: Box<dyn Ask>,
         metrics: &Arc<StageMetrics>,
-    ) -> Result<AskUnit, RunError> {
+    ) -> Result<AskUnit, BuildPipelineError> {
         let name = ask.model().to_owned();
-        let no_model = || RunError::NoModel { stage: Arc::clone(&planned.id), model: name.clone() };
+        let no_model =
+            || BuildPipelineError::ModelNotConnected { stage: Arc::clone(&planned.id), model: name.clone() };
         let config: &ModelConfig = self.plan.models.get(&name).ok_or_else(no_model)?;
         Ok(AskUnit {
             path: Arc::clone(&planned.id),
@@ -221,11 +226,11 @@ impl<'a> Builder<'a> {
         })
     }
 
-    fn part(&self, planned: &PlannedStage) -> Result<Part, RunError> {
+    fn part(&self, planned: &PlannedStage) -> Result<Part, BuildPipelineError> {
         planned
             .declared
             .build(&self.plan.build_context(planned, self.started))
-            .map_err(|source| RunError::Build { stage: Arc::clone(&planned.id), source })
+            .map_err(|source| BuildPipelineError::Build { stage: Arc::clone(&planned.id), source })
     }
 }
 
@@ -252,10 +257,12 @@ fn always(config: &ModelConfig) -> Value {
     }
 }
 
-fn when(plan: &Plan, planned: &PlannedStage) -> Result<Option<Expression>, RunError> {
+fn when(plan: &Plan, planned: &PlannedStage) -> Result<Option<Expression>, BuildPipelineError> {
     let Some(source) = &planned.when else { return Ok(None) };
-    let expression = Expression::new(source, &plan.vars)
-        .map_err(|error| RunError::Build { stage: Arc::clone(&planned.id), source: error.into() })?;
+    let expression = Expression::new(source, &plan.vars).map_err(|error| BuildPipelineError::Build {
+        stage: Arc::clone(&planned.id),
+        source: error.into(),
+    })?;
     Ok(Some(expression))
 }
 

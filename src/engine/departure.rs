@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::event::{End, Ended, InFlightRecord, LedgerEvent, Rejection};
 use super::execute::{Ending, Failure};
 use crate::journal::{PROVENANCE, REJECTED};
-use crate::record::{Call, Record, RecordId, Skipped};
+use crate::record::{ModelCall, Record, RecordId, Skipped};
 
 /// A record that came through the last stage.
 pub(super) fn arrived(record: InFlightRecord) -> LedgerEvent {
@@ -74,7 +74,7 @@ struct ProvenanceLine<'a> {
     draws: &'a Map<String, Value>,
     #[serde(skip_serializing_if = "Map::is_empty")]
     fields: &'a Map<String, Value>,
-    calls: &'a [Arc<Call>],
+    calls: &'a [Arc<ModelCall>],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     skipped: &'a [Skipped],
 }

@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 use rand::RngExt;
 
 use super::answering::{Answered, Answering, Question};
-use super::build::Parts;
+use super::build::BuiltPipeline;
 use super::event::{Halt, InFlightRecord};
 use super::execute::{BuiltStage, Executor, Work};
 use crate::draw::Draws;
@@ -56,7 +56,7 @@ pub struct StageEstimate {
 /// Foresees a run over the first `limit` items, by a sample of at most `sample` of them. `tokens` counts the
 /// tokens of a text.
 pub async fn estimate(
-    mut parts: Parts,
+    mut parts: BuiltPipeline,
     seed: u64,
     limit: Option<u64>,
     sample: usize,
@@ -101,7 +101,7 @@ pub async fn estimate(
 }
 
 /// An entry for each stage that asks, those in blocks included.
-fn asking(parts: &Parts) -> Vec<StageEstimate> {
+fn asking(parts: &BuiltPipeline) -> Vec<StageEstimate> {
     let mut stages = Vec::new();
     let mut see = |stage: &BuiltStage| {
         if let Work::Ask(unit) = &stage.work {

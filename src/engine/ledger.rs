@@ -17,7 +17,7 @@ use roaring::RoaringTreemap;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-pub use error_budget::OverBudget;
+pub use error_budget::ErrorRateExceeded;
 use item::Item;
 
 use super::accept::{Accept, EndedItem};
@@ -87,7 +87,7 @@ pub(crate) struct Closing {
     pub(crate) fatal: Option<FatalError>,
     /// A request might have exceeded the budget.
     pub(crate) out_of_budget: bool,
-    pub(crate) over_budget: Option<OverBudget>,
+    pub(crate) error_rate_exceeded: Option<ErrorRateExceeded>,
     /// The source was read to its end.
     pub(crate) source_ended: bool,
     /// With `accept`: how many items were accepted, and whether that is enough.
@@ -320,7 +320,7 @@ impl Ledger {
     async fn tick(&mut self) {
         if self.context.stop.is_draining() && !self.told_draining {
             self.told_draining = true;
-            if self.closing.over_budget.is_none() && self.closing.fatal.is_none() {
+            if self.closing.error_rate_exceeded.is_none() && self.closing.fatal.is_none() {
                 self.tell(RunEvent::Draining);
             }
         }

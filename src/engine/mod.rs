@@ -43,7 +43,7 @@ use tokio::sync::watch;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use admission::{Admission, no_thread};
-pub use build::{Parts, Providers, RunError};
+pub use build::{BuildPipelineError, BuiltPipeline, ConnectedModels};
 use effect::Effects;
 pub use estimate::{Estimate, StageEstimate, estimate};
 pub use event::{FatalError, Rejection, RunEvent, Snapshot};
@@ -51,10 +51,10 @@ use event::{Halt, LedgerEvent};
 use execute::Executor;
 use gate::AdmissionLimit;
 pub use gate::WindowFigures;
-pub use ledger::OverBudget;
+pub use ledger::ErrorRateExceeded;
 use ledger::{Ledger, LedgerContext};
 pub use metrics::{FirstTokens, StageFigures};
-pub use preview::{Choice, Preview, PreviewStep, SAMPLED_FROM, preview};
+pub use preview::{ItemSelection, Preview, PreviewStep, SAMPLED_FROM, preview};
 use question::Journaled;
 use room::Room;
 use slot::RetryWaits;
@@ -121,7 +121,7 @@ pub enum RunEnd {
         wanted: u64,
     },
     /// Too many items were rejected.
-    OverBudget(OverBudget),
+    ErrorRateExceeded(ErrorRateExceeded),
     /// The next request might exceed the budget; the same command goes on once that is raised.
     OutOfBudget(Spent),
     /// A model or the source cannot go on.
@@ -135,7 +135,7 @@ pub enum RunEnd {
 
 /// Runs `parts` in `opened` until the source ends or `stop` says so. Events go to `events` while it runs.
 pub async fn run(
-    mut parts: Parts,
+    mut parts: BuiltPipeline,
     opened: Opened,
     options: RunOptions,
     stop: Stop,
@@ -306,8 +306,8 @@ fn finish(
         RunEnd::Storage(error)
     } else if let Some(error) = closing.fatal {
         RunEnd::Fatal(error)
-    } else if let Some(over) = closing.over_budget {
-        RunEnd::OverBudget(over)
+    } else if let Some(over) = closing.error_rate_exceeded {
+        RunEnd::ErrorRateExceeded(over)
     } else if closing.out_of_budget {
         RunEnd::OutOfBudget(snapshot.spent)
     } else if !changed.is_empty() {
@@ -327,7 +327,7 @@ fn finish(
     let complete = matches!(end, RunEnd::Complete);
     snapshot.state = match &end {
         RunEnd::Complete => "finished",
-        RunEnd::Interrupted | RunEnd::OverBudget(_) | RunEnd::SourceEnded { .. } => "interrupted",
+        RunEnd::Interrupted | RunEnd::ErrorRateExceeded(_) | RunEnd::SourceEnded { .. } => "interrupted",
         RunEnd::OutOfBudget(_) => "out_of_budget",
         RunEnd::Fatal(_) | RunEnd::Storage(_) | RunEnd::SourceChanged(_) => "failed",
     };

@@ -11,7 +11,7 @@ use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 
 use super::answering::{Answered, Answering, Question};
-use super::build::Parts;
+use super::build::BuiltPipeline;
 use super::event::{FatalError, Halt, InFlightRecord};
 use super::execute::{Became, BuiltStage, Ending, Executor, Watch, Work};
 use crate::draw::Draws;
@@ -41,7 +41,7 @@ pub struct PreviewStep {
 
 /// Which items are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Choice {
+pub enum ItemSelection {
     /// The first so many.
     First(u64),
     /// The one with this number, counted from 0.
@@ -61,8 +61,8 @@ pub const SAMPLED_FROM: u64 = 10_000;
 /// Brings the chosen items through the stages; with `prompts_only`, up to the first question. Calls `show` with
 /// each item as it is done. Returns the documents or rows that could not be read.
 pub async fn preview(
-    mut parts: Parts,
-    choice: Choice,
+    mut parts: BuiltPipeline,
+    choice: ItemSelection,
     prompts_only: bool,
     mut show: impl FnMut(Preview),
 ) -> Result<Vec<String>, FatalError> {
@@ -98,32 +98,32 @@ pub async fn preview(
 
 /// The items chosen so far.
 struct Chosen {
-    choice: Choice,
+    choice: ItemSelection,
     rng: ChaCha8Rng,
     sample: Vec<(u64, Record)>,
 }
 
 impl Chosen {
-    fn new(choice: Choice) -> Self {
-        let seed = if let Choice::Sample { seed, .. } = choice { seed } else { 0 };
+    fn new(choice: ItemSelection) -> Self {
+        let seed = if let ItemSelection::Sample { seed, .. } = choice { seed } else { 0 };
         Self { choice, rng: Draws::new(seed, "preview".into()).rng("sample", ""), sample: Vec::new() }
     }
 
     /// Whether the item of this number and all after it are of no interest.
     fn is_past(&self, number: u64) -> bool {
         match self.choice {
-            Choice::First(count) => number >= count,
-            Choice::Item(wanted) => number > wanted,
-            Choice::Sample { count, .. } => number >= SAMPLED_FROM || count == 0,
+            ItemSelection::First(count) => number >= count,
+            ItemSelection::Item(wanted) => number > wanted,
+            ItemSelection::Sample { count, .. } => number >= SAMPLED_FROM || count == 0,
         }
     }
 
     /// Takes an item; returns it if it is to be shown now.
     fn take(&mut self, number: u64, record: Record) -> Option<Record> {
         match self.choice {
-            Choice::First(_) => Some(record),
-            Choice::Item(wanted) => (number == wanted).then_some(record),
-            Choice::Sample { count, .. } => {
+            ItemSelection::First(_) => Some(record),
+            ItemSelection::Item(wanted) => (number == wanted).then_some(record),
+            ItemSelection::Sample { count, .. } => {
                 // Each item so far is kept with the same probability.
                 let place = match (self.sample.len() as u64) < count {
                     true => self.sample.len() as u64,
@@ -146,7 +146,7 @@ impl Chosen {
 }
 
 async fn walk(
-    parts: &Parts,
+    parts: &BuiltPipeline,
     executor: &Executor,
     steps: &Steps,
     item: Record,

@@ -111,7 +111,7 @@ mod tests {
         for (name, bytes) in [("a", &b"GIF89a"[..]), ("b", b"\xff\xd8\xff\xfb\xff")] {
             let path = folder.path().join(name);
             std::fs::write(&path, bytes).unwrap();
-            let image = Image::look(path.to_str().unwrap()).unwrap();
+            let image = Image::inspect(path.to_str().unwrap()).unwrap();
             request.messages.push(Message { images: vec![image], ..Message::new("user", "x") });
         }
         assert_eq!(

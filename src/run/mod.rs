@@ -10,4 +10,4 @@ mod summary;
 pub use nothing::Counts;
 pub use progress::show;
 pub(crate) use progress::time;
-pub use summary::{cached, counts, over_budget, print, summary, summary_json, without_usage};
+pub use summary::{cached, counts, error_rate_exceeded, print, summary, summary_json, without_usage};

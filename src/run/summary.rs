@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::nothing::Counts;
 use super::progress::time;
-use crate::engine::{OverBudget, RunEnd, RunReport, StageFigures};
+use crate::engine::{ErrorRateExceeded, RunEnd, RunReport, StageFigures};
 use crate::printable::printable;
 use crate::stage::LeftOut;
 
@@ -212,7 +212,7 @@ pub fn summary_json(report: &RunReport) -> Value {
 
 /// Why a run was stopped for its rejected items.
 #[must_use]
-pub fn over_budget(over: &OverBudget) -> String {
+pub fn error_rate_exceeded(over: &ErrorRateExceeded) -> String {
     let mut text = format!("{}, more than `error_budget` allows; most often:", over.why);
     for (reason, count) in &over.reasons {
         let _ = write!(text, "\n  {count} x {reason}");
@@ -228,7 +228,7 @@ fn end(report: &RunReport) -> &'static str {
         RunEnd::Interrupted => "interrupted, the same command goes on",
         RunEnd::OutOfBudget(_) => "stopped, the budget is used up",
         RunEnd::SourceEnded { .. } => "stopped, the source ended before enough items were accepted",
-        RunEnd::OverBudget(_) => "stopped, too many items were rejected",
+        RunEnd::ErrorRateExceeded(_) => "stopped, too many items were rejected",
         RunEnd::Fatal(_) => "stopped, the model cannot be asked",
         RunEnd::Storage(_) => "stopped, a file cannot be written",
         RunEnd::SourceChanged(_) => "ended, but its source changed meanwhile",

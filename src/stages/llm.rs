@@ -266,7 +266,7 @@ mod tests {
 
     use super::*;
     use crate::llm::More;
-    use crate::record::Call;
+    use crate::record::ModelCall;
     use serde_json::json;
 
     fn asker() -> Asker {
@@ -349,7 +349,7 @@ mod tests {
         let mut record = Record::default();
         let mut accept = |answered_by: &str, earlier: Option<&str>| {
             record.provenance.calls = earlier
-                .map(|provider| Arc::new(Call { provider: provider.into(), ..Call::default() }))
+                .map(|provider| Arc::new(ModelCall { provider: provider.into(), ..ModelCall::default() }))
                 .into_iter()
                 .collect();
             asker().accept(&mut record, &Completion::default(), answered_by);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use synthmill::config::{Overrides, Plan};
-use synthmill::engine::{self, Parts, Providers, RunEvent, RunOptions, RunReport, Stop};
+use synthmill::engine::{self, BuiltPipeline, ConnectedModels, RunEvent, RunOptions, RunReport, Stop};
 use synthmill::journal::disk::{Disk, RealDisk};
 use synthmill::journal::{OpenError, Opened, RunDirectory, Storing, Wanted};
 use synthmill::llm::scripted::Scripted;
@@ -96,12 +96,12 @@ impl Run {
         RunDirectory::open(Arc::clone(&self.disk), &self.root, wanted)
     }
 
-    fn parts(&self) -> Parts {
+    fn parts(&self) -> BuiltPipeline {
         let names = self.plan.models.keys();
         let model = self.connected.clone().unwrap_or_else(|| Arc::clone(&self.model) as Arc<dyn Model>);
         let models = names.map(|name| (name.clone(), Arc::clone(&model))).collect();
-        let providers = Providers { models, heuristic: Arc::new(Heuristic) };
-        Parts::build(&self.plan, &providers, "2026-01-31_12-00-00").unwrap()
+        let providers = ConnectedModels { models, heuristic: Arc::new(Heuristic) };
+        BuiltPipeline::build(&self.plan, &providers, "2026-01-31_12-00-00").unwrap()
     }
 
     /// Runs to the end, whatever the end is.

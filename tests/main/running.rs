@@ -284,7 +284,7 @@ async fn too_many_rejected_items_stop_the_run_with_the_reasons() {
     let model = Scripted::new(|_| Reply::error("content_filter", "refused"));
     let run = Run::new(&rows_pipeline(dir.path(), 1000, 4), &dir.path().join("out"), model);
     let report = run.run().await;
-    let RunEnd::OverBudget(over) = &report.end else { panic!("{:?}", report.end) };
+    let RunEnd::ErrorRateExceeded(over) = &report.end else { panic!("{:?}", report.end) };
     assert_eq!(over.why, "50 items in a row were rejected");
     assert_eq!(over.reasons[0].0, "llm: content_filter: refused");
     check_invariants(&run.root, &report);

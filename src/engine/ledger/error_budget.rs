@@ -6,7 +6,7 @@ use crate::journal::Outcome;
 
 /// Too many items were rejected.
 #[derive(Debug, Clone)]
-pub struct OverBudget {
+pub struct ErrorRateExceeded {
     /// What was over, in words.
     pub why: String,
     /// The most frequent reasons, with their counts.
@@ -40,11 +40,11 @@ impl Ledger {
         } else {
             return;
         };
-        if self.closing.over_budget.is_none() {
+        if self.closing.error_rate_exceeded.is_none() {
             let mut reasons: Vec<(String, u64)> = self.reasons.clone().into_iter().collect();
             reasons.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
             reasons.truncate(3);
-            self.closing.over_budget = Some(OverBudget { why, reasons });
+            self.closing.error_rate_exceeded = Some(ErrorRateExceeded { why, reasons });
             self.context.stop.drain();
         }
     }

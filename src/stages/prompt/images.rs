@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::Prompt;
-use crate::image::{Image, LeftOut};
+use crate::image::{Image, SkippedImages};
 use crate::pipeline::{CheckContext, FieldType};
 use crate::record::Record;
 use crate::stage::{BuildContext, BuildError, StageError};
@@ -63,7 +63,7 @@ impl Prompt {
             most: self.max_images,
             most_bytes: self.max_image_bytes,
             root: root.map(PathBuf::from).unwrap_or_default(),
-            left_out: LeftOut::default(),
+            left_out: SkippedImages::default(),
         }))
     }
 }
@@ -75,7 +75,7 @@ pub(super) struct Attached {
     most: usize,
     most_bytes: u64,
     root: PathBuf,
-    left_out: LeftOut,
+    left_out: SkippedImages,
 }
 
 /// An image as a record names it.
@@ -122,10 +122,10 @@ impl Attached {
             Named::Path(path) if path.is_empty() => return None,
             Named::Path(path) => {
                 let path = self.root.join(path).to_string_lossy().into_owned();
-                match beside_the_runtime(|| Image::look(&path)) {
+                match beside_the_runtime(|| Image::inspect(&path)) {
                     Ok(image) => image,
                     Err(error) => {
-                        self.left_out.tell(&path, &by(), &error.to_string());
+                        self.left_out.warn_once(&path, &by(), &error.to_string());
                         return None;
                     }
                 }
@@ -134,7 +134,7 @@ impl Attached {
         if image.bytes > self.most_bytes {
             let (bytes, most) = (image.bytes, self.most_bytes);
             let why = format!("`{}` has {bytes} bytes, `max_image_bytes` is {most}", image.path);
-            self.left_out.tell(&image.path, &by(), &why);
+            self.left_out.warn_once(&image.path, &by(), &why);
             return None;
         }
         Some(image)
@@ -182,7 +182,7 @@ mod tests {
             most: 2,
             most_bytes: 10,
             root: root.to_owned(),
-            left_out: LeftOut::default(),
+            left_out: SkippedImages::default(),
         }
     }
 

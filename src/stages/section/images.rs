@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
-use crate::image::{Image, LeftOut};
+use crate::image::{Image, SkippedImages};
 use crate::markdown::Shown;
 use crate::record::Record;
 
@@ -20,14 +20,14 @@ pub(super) struct Finder {
     /// The working directory, without links.
     here: Option<PathBuf>,
     root: Option<PathBuf>,
-    left_out: LeftOut,
+    left_out: SkippedImages,
 }
 
 impl Finder {
     /// A finder that takes paths beginning with `/` from `root`.
     pub(super) fn new(root: Option<&str>) -> Self {
         let here = std::env::current_dir().and_then(|here| here.canonicalize()).ok();
-        Self { here, root: root.map(PathBuf::from), left_out: LeftOut::default() }
+        Self { here, root: root.map(PathBuf::from), left_out: SkippedImages::default() }
     }
 
     /// The images of the document that `record` holds.
@@ -74,15 +74,15 @@ impl InDocument<'_> {
         if let Some(known) = self.seen.get(address) {
             return known.clone();
         }
-        let image = match self.file(address).map(|path| Image::look(&path).map_err(|error| error.to_string()))
-        {
-            Ok(Ok(image)) => Some(image),
-            Ok(Err(why)) | Err(why) => {
-                let path = self.folder.join(address);
-                self.finder.left_out.tell(&path.to_string_lossy(), &self.document, &why);
-                None
-            }
-        };
+        let image =
+            match self.file(address).map(|path| Image::inspect(&path).map_err(|error| error.to_string())) {
+                Ok(Ok(image)) => Some(image),
+                Ok(Err(why)) | Err(why) => {
+                    let path = self.folder.join(address);
+                    self.finder.left_out.warn_once(&path.to_string_lossy(), &self.document, &why);
+                    None
+                }
+            };
         self.seen.insert(address.to_owned(), image.clone());
         image
     }

@@ -309,11 +309,11 @@ fn provenance_has_the_same_keys_of_the_same_kinds_in_every_line() {
     let Part::Sink(sink) = build::<Sink>(config) else { panic!("not a sink") };
     let mut asked = record(json!({"n": 1}));
     let unasked = sink.line(&asked).unwrap();
-    let call = crate::record::Call {
+    let call = crate::record::ModelCall {
         served_as: Some("m".into()),
         finish_reason: Some("stop".into()),
         fallback: Some("schema".into()),
-        ..crate::record::Call::default()
+        ..crate::record::ModelCall::default()
     };
     asked.provenance.calls.push(call.into());
     let kinds = |line: &[u8]| {
