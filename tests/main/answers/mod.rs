@@ -1,0 +1,6 @@
+//! From the text of an answer to the fields of a record.
+
+mod checks;
+mod fallback;
+mod reading;
+mod reasoning;

@@ -1,0 +1,8 @@
+//! The program as its users meet it: output, exit codes, status, the terminal, the environment.
+
+mod environment;
+mod exit_codes;
+mod output;
+mod several_pipelines;
+mod status;
+mod terminal;

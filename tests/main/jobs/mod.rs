@@ -1,0 +1,8 @@
+//! Whole pipelines, shipped or written by a user, judged by the data that they make.
+
+mod cues;
+mod docs_to_qa;
+mod own_pipeline;
+mod shipped;
+mod source_mentions;
+mod user_inputs;

@@ -1,0 +1,4 @@
+//! `synthmill report`: the figures, and the page in a browser.
+
+mod data;
+mod page;
