@@ -4,9 +4,9 @@
 //! drives the parts. A stage knows nothing of its neighbours, spawns nothing, retries nothing, prints
 //! nothing: it takes a record and says what becomes of it.
 
+mod answer_parser;
 mod block;
 mod gate;
-mod read;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,9 +15,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub use self::block::{Collect, DeclareBlock, ForEach, OnFail, Repeat};
-pub use self::gate::{Gate, Judge, Verdict};
-pub use self::read::{OnError, Read, ReadError};
+pub use self::answer_parser::{AnswerError, AnswerParser, OnError};
+pub use self::block::{BlockConfig, Collect, ForEachBlock, OnFail, RepeatBlock};
+pub use self::gate::{Gate, GateDecider, GateDecision};
 use crate::draw::Draws;
 use crate::journal::ArrayFile;
 use crate::llm::{Completion, ModelRequest};
@@ -27,13 +27,13 @@ use crate::template::{Expression, Template, TemplateError};
 use crate::text_file;
 
 /// A stage as the user wrote it: the config struct of one stage type.
-pub trait Declare: Send + Sync {
+pub trait StageConfig: Send + Sync {
     /// Reports what is wrong with the values, and tells which fields the stage makes. Offline; may read
     /// the files it names.
     fn check(&self, context: &mut CheckContext<'_>);
 
     /// Makes the running part. Called after `check` found nothing.
-    fn build(&self, context: &BuildContext) -> Result<Part, BuildError>;
+    fn build(&self, context: &BuildContext) -> Result<Processor, BuildError>;
 
     /// What the plan shows of the stage beyond its name, such as the shares it draws by. Nothing by default.
     fn explain(&self, _context: &BuildContext) -> Result<Option<Explanation>, BuildError> {
@@ -46,7 +46,7 @@ pub trait Declare: Send + Sync {
     }
 
     /// What a block says of the stages inside it; `None` for a stage that holds none.
-    fn block(&self) -> Option<&dyn DeclareBlock> {
+    fn block(&self) -> Option<&dyn BlockConfig> {
         None
     }
 }
@@ -117,25 +117,25 @@ pub enum BuildError {
 }
 
 /// The running part of a stage, by role.
-pub enum Part {
+pub enum Processor {
     /// Where records come from; first in the pipeline.
     Source(Box<dyn Source>),
     /// A deterministic, cheap step of the source part that sees a whole unit.
-    Derive(Box<dyn Derive>),
+    SourceTransform(Box<dyn SourceTransform>),
     /// One record in; one, many or none out.
     Transform(Box<dyn Transform>),
     /// Puts a question to a model.
     Ask(Box<dyn Ask>),
     /// Reads an answer; joined with the `Ask` before it.
-    Read(Box<dyn Read>),
+    AnswerParser(Box<dyn AnswerParser>),
     /// Writes records to a file and passes them on.
     Sink(Box<dyn Sink>),
     /// Decides about items in their order.
     Gate(Box<dyn Gate>),
     /// A block whose stages run in passes over one record.
-    Repeat(Box<dyn Repeat>),
+    Repeat(Box<dyn RepeatBlock>),
     /// A block whose stages run for each element of a list.
-    ForEach(Box<dyn ForEach>),
+    ForEach(Box<dyn ForEachBlock>),
 }
 
 /// The records of one document or of one row: what the source part handles at a time.
@@ -242,21 +242,21 @@ pub trait Source: Send {
 }
 
 /// A step of the source part: all records of a unit in, all that come of them out.
-pub trait Derive: Send {
+pub trait SourceTransform: Send {
     /// Makes the next step's records. Deterministic, asks no model.
-    fn derive(&self, records: Vec<Record>) -> Result<Vec<Record>, StageError>;
+    fn transform(&self, records: Vec<Record>) -> Result<Vec<Record>, StageError>;
 }
 
 /// A step after admission.
 pub trait Transform: Send + Sync {
     /// Changes the record and says what becomes of it. After an error the engine keeps the record as it
     /// then is, for `rejected.jsonl`.
-    fn process(&self, record: &mut Record) -> Result<Emit, StageError>;
+    fn process(&self, record: &mut Record) -> Result<TransformOutput, StageError>;
 }
 
 /// What becomes of a record in a transform.
 #[derive(Debug)]
-pub enum Emit {
+pub enum TransformOutput {
     /// It goes on as it now is.
     Pass,
     /// It becomes several, which take its place; the engine gives each its id.

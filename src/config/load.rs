@@ -3,17 +3,20 @@
 //! The order: read (`tree`), put environment values and overrides in, check the shape of the head and of
 //! each stage (`head`, `declared`), check the file as a whole (`order`, `whole`), and only then make the plan.
 
+mod diagnostics;
+mod overrides;
+
 use std::path::{Path, PathBuf};
 
-use super::declared::{Declared, declare_stages};
-use super::head::Head;
-use super::overrides::{self, Overrides};
+pub use self::overrides::{Overrides, name_in};
+use super::check::{
+    DeclaredStage, Globals, PipelineCheckInput, check_pipeline, declare_stages, vars_in_texts,
+};
 use super::plan::{Plan, PlannedStage};
-use super::whole;
+use crate::pipeline::document::Document;
 use crate::pipeline::environment::{self, Lookup};
 use crate::pipeline::problem::{Problem, Problems};
-use crate::pipeline::shape::Surroundings;
-use crate::pipeline::tree::Document;
+use crate::pipeline::schema_check::SchemaCheckContext;
 use crate::stages::StageType;
 
 /// Loads `text`, which stands in `file`. `table` lists the stage types there are.
@@ -44,24 +47,23 @@ pub(super) fn load_after(
     let unset = problems.len();
     overrides::apply(&mut document, overrides, &mut problems);
     let vars = document.value.get("vars").and_then(|vars| vars.as_object()).cloned().unwrap_or_default();
-    let around = Surroundings { vars: &vars, computed: &computed };
-    let read_before = whole::read_vars(&document, &vars);
-    let head = Head::read(&mut document, &around, &mut problems);
-    let stages = declare_stages(&mut document, table, &around, &mut problems);
-    let file_and_reads =
-        whole::Around { file: Path::new(file), coming, vars: &vars, read_before: &read_before };
-    let mut seen = whole::check(&document, &file_and_reads, &head, &stages, table, &mut problems);
+    let context = SchemaCheckContext { vars: &vars, computed: &computed };
+    let read_before = vars_in_texts(&document, &vars);
+    let globals = Globals::read(&mut document, &context, &mut problems);
+    let stages = declare_stages(&mut document, table, &context, &mut problems);
+    let input = PipelineCheckInput { file: Path::new(file), coming, vars: &vars, read_before: &read_before };
+    let mut checked = check_pipeline(&document, &input, &globals, &stages, table, &mut problems);
     drop_consequences(&mut problems, unset);
-    let mut warnings = std::mem::take(&mut seen.unused_vars);
+    let mut warnings = std::mem::take(&mut checked.unused_vars);
     if overrides.sets.is_empty() {
         problems.append(&mut warnings);
     }
-    warnings.append(&mut seen.warnings);
-    match head.pipeline {
+    warnings.append(&mut checked.warnings);
+    match globals.pipeline {
         Some(pipeline) if problems.is_empty() => {
             let stages = stages.into_iter().filter_map(planned).collect();
             let warnings = Problems::gather(file, &document, warnings);
-            Ok(Plan::new(file, pipeline, stages, &document.value, seen, warnings))
+            Ok(Plan::new(file, pipeline, stages, &document.value, checked, warnings))
         }
         _ => Err(Problems::gather(file, &document, problems)),
     }
@@ -75,7 +77,7 @@ fn drop_consequences(problems: &mut Vec<Problem>, unset: usize) {
     problems.extend(own);
 }
 
-fn planned(stage: Declared) -> Option<PlannedStage> {
+fn planned(stage: DeclaredStage) -> Option<PlannedStage> {
     let inner = stage.inner.into_iter().map(planned).collect::<Option<Vec<_>>>()?;
     Some(PlannedStage {
         id: stage.id.into(),

@@ -1,22 +1,24 @@
 //! A pipeline as it will be run: every value resolved, every stage declared, nothing left to look up.
 
+mod fingerprint;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::load::{load, load_after};
-use super::overrides::Overrides;
-use super::whole::Seen;
+pub(crate) use self::fingerprint::without_transient_faults;
+use super::check::CheckedPipeline;
+use super::load::{Overrides, load, load_after};
 use crate::draw::Draws;
 use crate::nearest::{listed, nearest};
-use crate::pipeline::Input;
+use crate::pipeline::InputFile;
 use crate::pipeline::problem::Problems;
 use crate::pipeline::secrets;
 use crate::pipeline::{Budget, Durability, ErrorBudget, Pipeline};
 use crate::pipeline::{Limits, ModelConfig};
-use crate::stage::{BuildContext, BuildError, Declare, Explanation};
+use crate::stage::{BuildContext, BuildError, Explanation, StageConfig};
 use crate::stages::{STAGES, StageType};
 use crate::text_file;
 
@@ -56,7 +58,7 @@ pub struct Plan {
     /// The stages in order; those of blocks stand in them.
     pub stages: Vec<PlannedStage>,
     /// The files that stages read, as they were found.
-    pub inputs: BTreeMap<String, Input>,
+    pub inputs: BTreeMap<String, InputFile>,
     /// How many items there will be, where the source says so.
     pub items: Option<u64>,
     /// The fields that records are known to have as they come to each stage, by its id.
@@ -77,7 +79,7 @@ pub struct PlannedStage {
     /// The condition under which a record goes through it; others go past.
     pub when: Option<String>,
     /// What the user declared.
-    pub declared: Box<dyn Declare>,
+    pub declared: Box<dyn StageConfig>,
     /// The stages inside a block, in order; none in other stages.
     pub inner: Vec<PlannedStage>,
 }
@@ -141,13 +143,13 @@ impl Plan {
         pipeline: Pipeline,
         stages: Vec<PlannedStage>,
         tree: &Value,
-        seen: Seen,
+        checked: CheckedPipeline,
         warnings: Problems,
     ) -> Self {
         let items = pipeline.models.values().fold(0_u32, |sum, model| sum.saturating_add(model.items()));
         let in_flight = items.max(LEAST_IN_FLIGHT);
         Self {
-            resolved: resolved(&pipeline, tree, &seen.still_read),
+            resolved: resolved(&pipeline, tree, &checked.still_read),
             max_in_flight: pipeline.max_in_flight.unwrap_or(in_flight),
             name: pipeline.name,
             file: PathBuf::from(file),
@@ -162,9 +164,9 @@ impl Plan {
             pack_answers: pipeline.pack_answers,
             drain_timeout: pipeline.drain_timeout,
             stages,
-            inputs: seen.inputs,
-            items: seen.items,
-            fields: seen.fields,
+            inputs: checked.inputs,
+            items: checked.items,
+            fields: checked.fields,
             warnings,
         }
     }

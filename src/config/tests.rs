@@ -11,10 +11,10 @@ mod tables;
 mod types;
 
 use self::stages::TABLE;
+use super::load::Overrides;
 use super::load::load;
-use super::overrides::Overrides;
 use super::plan::Plan;
-use crate::pipeline::problem::{Place, Problems};
+use crate::pipeline::problem::{ProblemLocation, Problems};
 
 fn environment(name: &str) -> Option<String> {
     match name {
@@ -39,9 +39,11 @@ fn problems_of(text: &str, overrides: &Overrides) -> Problems {
 fn short(problems: &Problems) -> Vec<String> {
     let mut lines = Vec::new();
     for problem in &problems.list {
-        lines.push(match &problem.place {
-            Some(Place::File { line, column, .. }) => format!("{line}:{column} {}", problem.message),
-            Some(Place::Option(option)) => format!("{option}: {}", problem.message),
+        lines.push(match &problem.location {
+            Some(ProblemLocation::File { line, column, .. }) => {
+                format!("{line}:{column} {}", problem.message)
+            }
+            Some(ProblemLocation::Option(option)) => format!("{option}: {}", problem.message),
             None => format!("nowhere: {}", problem.message),
         });
     }

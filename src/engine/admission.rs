@@ -17,7 +17,7 @@ use super::gate::AdmissionLimit;
 use super::room::{Holder, Holders, Room};
 use super::stop::Stop;
 use crate::record::RecordId;
-use crate::stage::{Derive, LeftOut, Source, SourceFailure, StageError, Unit};
+use crate::stage::{LeftOut, Source, SourceFailure, SourceTransform, StageError, Unit};
 
 /// Units that may wait between the source's thread and admission.
 const UNITS: usize = 2;
@@ -26,7 +26,7 @@ const UNITS: usize = 2;
 pub(crate) struct SourcePart {
     pub(crate) source_id: Arc<str>,
     pub(crate) source: Box<dyn Source>,
-    pub(crate) steps: Vec<(Arc<str>, Box<dyn Derive>)>,
+    pub(crate) steps: Vec<(Arc<str>, Box<dyn SourceTransform>)>,
 }
 
 /// What the source's thread hands over.
@@ -60,9 +60,10 @@ impl SourcePart {
     fn derive(&self, mut unit: Unit) -> Produced {
         for (id, step) in &self.steps {
             let records = std::mem::take(&mut unit.records);
-            let derived = catch_unwind(AssertUnwindSafe(|| step.derive(records))).unwrap_or_else(|panic| {
-                Err(StageError::new("panic", format!("the stage panicked: {}", panic_message(&*panic))))
-            });
+            let derived =
+                catch_unwind(AssertUnwindSafe(|| step.transform(records))).unwrap_or_else(|panic| {
+                    Err(StageError::new("panic", format!("the stage panicked: {}", panic_message(&*panic))))
+                });
             match derived {
                 Ok(records) => unit.records = records,
                 Err(error) => {

@@ -21,7 +21,7 @@ use crate::llm::{
 };
 use crate::pipeline::Prices;
 use crate::record::{Exchange, ModelCall, Record};
-use crate::stage::{Ask, OnError, Read, ReadError, StageError};
+use crate::stage::{AnswerError, AnswerParser, Ask, OnError, StageError};
 use crate::template::Expression;
 
 /// The value of the parameter `seed` that gives each record its own.
@@ -54,7 +54,7 @@ pub(crate) struct AskUnit {
 pub(crate) struct Reader {
     pub(crate) id: Arc<str>,
     pub(crate) when: Option<Expression>,
-    pub(crate) read: Arc<dyn Read>,
+    pub(crate) read: Arc<dyn AnswerParser>,
 }
 
 impl AskUnit {
@@ -121,7 +121,7 @@ impl AskUnit {
                     };
                     match read {
                         Ok(()) => break,
-                        Err(ReadError::Unjudged(error)) => {
+                        Err(AnswerError::Undecidable(error)) => {
                             let (attempts, answer) = (call.attempts, Some(completion.text));
                             record.provenance.calls.push(Arc::new(call));
                             let stage_of_it = self.reading(reader);
@@ -129,7 +129,7 @@ impl AskUnit {
                                 Failure { stage: stage_of_it, attempts, answer, ..stage.failure(&error) };
                             return Became::Ended(Ending::Rejected(failure));
                         }
-                        Err(ReadError::Invalid(error)) => {
+                        Err(AnswerError::Invalid(error)) => {
                             again.show(&mut request.messages, &completion.text, &error.message);
                             let answer = Some(completion.text);
                             (Failure { stage: self.reading(reader), answer, ..stage.failure(&error) }, true)
@@ -250,7 +250,7 @@ impl AskUnit {
         completion: &Completion,
         answered_by: &str,
         reader: Option<&Reader>,
-    ) -> Result<(), ReadError> {
+    ) -> Result<(), AnswerError> {
         self.ask.accept(record, completion, answered_by);
         match reader {
             Some(reader) => self.read_answer(record, reader).await,
@@ -260,10 +260,10 @@ impl AskUnit {
 
     /// Reads the answer in the record; off the runtime's threads if that may take long, a few at a time, so that neither
     /// other records nor a stop wait for it.
-    async fn read_answer(&self, record: &mut Record, reader: &Reader) -> Result<(), ReadError> {
-        let text = reader.read.text(record)?;
+    async fn read_answer(&self, record: &mut Record, reader: &Reader) -> Result<(), AnswerError> {
+        let text = reader.read.answer_text(record)?;
         if !reader.read.may_take_long(text) {
-            return reader.read.read(record);
+            return reader.read.parse_record(record);
         }
         let (parser, text) = (Arc::clone(&reader.read), text.to_owned());
         let place = self.long_readings.acquire().await;
@@ -275,7 +275,7 @@ impl AskUnit {
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
             Err(error) => return Err(StageError::new("stopped", error.to_string()).into()),
         };
-        reader.read.put(record, value)
+        reader.read.store(record, value)
     }
 
     async fn fall_back(

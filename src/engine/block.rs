@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::event::{Halt, InFlightRecord};
 use super::execute::{Became, BuiltStage, Child, Ending, Executor};
 use crate::record::{Provenance, Record, RecordId};
-use crate::stage::{Collect, ForEach, OnFail, Repeat, StageError};
+use crate::stage::{Collect, ForEachBlock, OnFail, RepeatBlock, StageError};
 
 /// The field that tells the pass, inside a `repeat`.
 const REPEAT: &str = "repeat";
@@ -26,8 +26,8 @@ pub(crate) struct Block {
 }
 
 pub(crate) enum BlockKind {
-    Repeat(Box<dyn Repeat>),
-    ForEach(Box<dyn ForEach>),
+    Repeat(Box<dyn RepeatBlock>),
+    ForEach(Box<dyn ForEachBlock>),
 }
 
 impl Block {
@@ -55,7 +55,7 @@ impl Block {
 struct Passes<'a> {
     stage: &'a BuiltStage,
     stages: &'a [BuiltStage],
-    repeat: &'a dyn Repeat,
+    repeat: &'a dyn RepeatBlock,
     executor: &'a Executor,
 }
 
@@ -171,7 +171,7 @@ fn version(record: &InFlightRecord, id: RecordId, pass: u32, parent: Option<Stri
 struct Elements<'a> {
     stage: &'a BuiltStage,
     stages: &'a [BuiltStage],
-    for_each: &'a dyn ForEach,
+    for_each: &'a dyn ForEachBlock,
     executor: &'a Executor,
 }
 

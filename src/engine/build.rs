@@ -17,8 +17,8 @@ use crate::draw::Draws;
 use crate::journal::ArrayFile;
 use crate::journal::SINKS;
 use crate::llm::{Client, Model};
-use crate::pipeline::{Api, Input, ModelConfig, Provider};
-use crate::stage::{Ask, BuildError, Part};
+use crate::pipeline::{Api, InputFile, ModelConfig, Provider};
+use crate::stage::{Ask, BuildError, Processor};
 use crate::stages::Role;
 use crate::template::Expression;
 
@@ -28,7 +28,7 @@ pub struct BuiltPipeline {
     pub(super) stages: Vec<BuiltStage>,
     pub(super) sinks: Vec<SinkFile>,
     /// The files that stages read, as the check found them.
-    pub(super) inputs: BTreeMap<String, Input>,
+    pub(super) inputs: BTreeMap<String, InputFile>,
     /// The models that stages ask, each once.
     pub(super) models: Vec<Arc<dyn Model>>,
 }
@@ -86,15 +86,15 @@ impl BuiltPipeline {
         let mut source: Option<SourcePart> = None;
         let mut planned = plan.stages.iter().peekable();
         while let Some(stage) =
-            planned.next_if(|stage| matches!(stage.kind.role, Role::Source | Role::Derive))
+            planned.next_if(|stage| matches!(stage.kind.role, Role::Source | Role::SourceTransform))
         {
             let order = || BuildPipelineError::Order { stage: Arc::clone(&stage.id) };
-            match builder.part(stage)? {
-                Part::Source(part) if source.is_none() => {
+            match builder.processor(stage)? {
+                Processor::Source(part) if source.is_none() => {
                     let source_id = Arc::clone(&stage.id);
                     source = Some(SourcePart { source_id, source: part, steps: Vec::new() });
                 }
-                Part::Derive(step) => {
+                Processor::SourceTransform(step) => {
                     source.as_mut().ok_or_else(order)?.steps.push((Arc::clone(&stage.id), step));
                 }
                 _ => return Err(order()),
@@ -166,8 +166,8 @@ impl<'a> Builder<'a> {
             let when = when(self.plan, planned)?;
             let path = Arc::clone(&planned.id);
             let metrics = StageMetrics::new(Arc::clone(&path));
-            let work = match self.part(planned)? {
-                Part::Read(read) => {
+            let work = match self.processor(planned)? {
+                Processor::AnswerParser(read) => {
                     let Some(BuiltStage { work: Work::Ask(unit), .. }) = stages.last_mut() else {
                         return Err(order());
                     };
@@ -177,17 +177,17 @@ impl<'a> Builder<'a> {
                     unit.reader = Some(Reader { id: path, when, read: read.into() });
                     continue;
                 }
-                Part::Transform(part) => Work::Transform(part),
-                Part::Sink(part) => {
+                Processor::Transform(part) => Work::Transform(part),
+                Processor::Sink(part) => {
                     let file = SINKS + self.sinks.len();
                     self.sinks.push(SinkFile { path: part.path().to_owned(), array: part.array().cloned() });
                     Work::Sink(part, file)
                 }
-                Part::Ask(ask) => Work::Ask(Box::new(self.unit(planned, ask, &metrics)?)),
-                Part::Gate(gate) => Work::Gate(gate),
-                Part::Repeat(repeat) => self.block(planned, BlockKind::Repeat(repeat))?,
-                Part::ForEach(for_each) => self.block(planned, BlockKind::ForEach(for_each))?,
-                Part::Source(_) | Part::Derive(_) => return Err(order()),
+                Processor::Ask(ask) => Work::Ask(Box::new(self.unit(planned, ask, &metrics)?)),
+                Processor::Gate(gate) => Work::Gate(gate),
+                Processor::Repeat(repeat) => self.block(planned, BlockKind::Repeat(repeat))?,
+                Processor::ForEach(for_each) => self.block(planned, BlockKind::ForEach(for_each))?,
+                Processor::Source(_) | Processor::SourceTransform(_) => return Err(order()),
             };
             stages.push(BuiltStage { path, when, work, metrics });
         }
@@ -226,7 +226,7 @@ impl<'a> Builder<'a> {
         })
     }
 
-    fn part(&self, planned: &PlannedStage) -> Result<Part, BuildPipelineError> {
+    fn processor(&self, planned: &PlannedStage) -> Result<Processor, BuildPipelineError> {
         planned
             .declared
             .build(&self.plan.build_context(planned, self.started))
@@ -251,7 +251,7 @@ fn always(config: &ModelConfig) -> Value {
     match config.provider {
         Provider::Mock => {
             let script = json!(config.mock);
-            json!([config.api, config.extra_body, "mock", config::without_weather(&script)])
+            json!([config.api, config.extra_body, "mock", config::without_transient_faults(&script)])
         }
         _ => json!([config.api, config.extra_body]),
     }

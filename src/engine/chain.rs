@@ -111,7 +111,7 @@ impl Builder<'_> {
                 *gates -= 1;
                 self.gates.push(GateStage {
                     path: Arc::clone(&stage.path),
-                    judge: gate.judge(),
+                    decider: gate.decider(),
                     order: Ordered::new(Arc::clone(self.done)),
                     releasing: VecDeque::new(),
                     out,

@@ -19,7 +19,7 @@ use super::event::{Halt, InFlightRecord};
 use super::metrics::StageMetrics;
 use super::stop::Stop;
 use crate::record::{Record, RecordId, Skipped};
-use crate::stage::{Emit, Gate, Sink, StageError, Transform};
+use crate::stage::{Gate, Sink, StageError, Transform, TransformOutput};
 use crate::template::Expression;
 
 /// Elements of one record that are brought through a `for_each` side by side.
@@ -138,9 +138,9 @@ impl Executor {
     async fn work(&self, stage: &BuiltStage, record: &mut InFlightRecord, applies: bool) -> Became {
         match &stage.work {
             Work::Transform(transform) => match contained(|| transform.process(&mut record.record)) {
-                Ok(Emit::Pass) => Became::Passed,
-                Ok(Emit::Drop(reason)) => Became::Ended(Ending::Dropped(reason)),
-                Ok(Emit::Many(children)) => several(stage, record, children),
+                Ok(TransformOutput::Pass) => Became::Passed,
+                Ok(TransformOutput::Drop(reason)) => Became::Ended(Ending::Dropped(reason)),
+                Ok(TransformOutput::Many(children)) => several(stage, record, children),
                 Err(error) => stage.reject(&error),
             },
             Work::Sink(sink, file) => match contained(|| sink.line(&record.record)) {

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use super::event::InFlightRecord;
 use crate::journal::{GateKeys, Lines};
 use crate::record::Record;
-use crate::stage::Judge;
+use crate::stage::GateDecider;
 
 /// Items that are held until it is their turn.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ impl<T> Ordered<T> {
 pub(super) struct GateStage {
     /// The stage's id.
     pub(super) path: Arc<str>,
-    pub(super) judge: Box<dyn Judge>,
+    pub(super) decider: Box<dyn GateDecider>,
     pub(super) order: Ordered<Vec<InFlightRecord>>,
     /// Records that were let through, on their way into the next chain.
     pub(super) releasing: VecDeque<(InFlightRecord, Weight)>,
@@ -84,7 +84,7 @@ pub(super) fn rebuild(gates: &mut [GateStage], keys: GateKeys) {
     for (item, keys) in keys {
         each_key(&keys, |gate, key| {
             if let Some(gate) = gates.get_mut(gate) {
-                gate.judge.remember(item, key);
+                gate.decider.remember(item, key);
             }
         });
     }

@@ -65,7 +65,7 @@ use crate::journal::{
     OpenError, Opened, RunDirectory, RunState, Spent, Started, StorageError, Storing, write_array,
 };
 use crate::llm::{BatchFiles, Model, Tending, carry_batches};
-use crate::pipeline::{Budget, ErrorBudget, Input};
+use crate::pipeline::{Budget, ErrorBudget, InputFile};
 
 /// Events that may wait for the ledger.
 const EVENTS: usize = 256;
@@ -154,7 +154,7 @@ pub async fn run(
     units.truncate(skipped);
     // Files whose items are all done are not read again, and may be gone.
     let files = parts.source.source.files();
-    let inputs: Vec<(String, Input)> =
+    let inputs: Vec<(String, InputFile)> =
         files.into_iter().filter_map(|path| parts.inputs.remove_entry(&path)).collect();
     let tasks = TaskTracker::new();
     verify(&directory, &ledger, &tasks);
@@ -236,7 +236,7 @@ pub async fn run(
 
 /// What of the source is not as it was when the start began.
 async fn changes(
-    inputs: Vec<(String, Input)>,
+    inputs: Vec<(String, InputFile)>,
     closing: &ledger::Closing,
     last_done: Option<u64>,
 ) -> Vec<String> {

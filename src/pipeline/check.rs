@@ -18,12 +18,12 @@ use serde_json::{Map, Value};
 
 use self::blocks::OpenBlock;
 use self::mock::MockNames;
-use super::field_type::Inside;
-use super::input::Input;
+use super::field_type::ObjectFields;
+use super::input_file::InputFile;
 use super::model::ModelConfig;
 use super::problem::Problem;
-use super::shape::undeclared_var;
-use super::unread::Unread;
+use super::schema_check::undeclared_var;
+use super::unused_draws::UnusedDraws;
 use crate::nearest::{did_you_mean, nearest, one_of};
 use crate::template::{Expression, Template, TemplateError};
 
@@ -47,7 +47,7 @@ pub struct CheckContext<'a> {
     stage: String,
     /// The fields that records have at this point, with what is known of their values; open where they may have
     /// others.
-    record: Inside,
+    record: ObjectFields,
     /// How often the checks of stages told of fields.
     told: usize,
     /// Whether some records only go through the stage under check.
@@ -61,7 +61,7 @@ pub struct CheckContext<'a> {
     used_vars: BTreeSet<String>,
     used_models: BTreeSet<String>,
     outputs: BTreeMap<String, String>,
-    inputs: BTreeMap<String, Input>,
+    inputs: BTreeMap<String, InputFile>,
     /// Items that leave the source part, where that is known.
     items: Option<u64>,
     /// Whether each of them reaches the stage under check, exactly once.
@@ -76,18 +76,18 @@ pub struct CheckContext<'a> {
     absent: BTreeMap<String, String>,
     /// Whether this is a first look at what a loop makes, of which no problem is reported.
     scouts: bool,
-    unread: Unread,
+    unread: UnusedDraws,
     mock_names: MockNames,
     problems: Vec<Problem>,
     warnings: Vec<Problem>,
 }
 
 /// What a check found out.
-pub(crate) struct Findings {
+pub(crate) struct CheckFindings {
     pub(crate) used_vars: BTreeSet<String>,
     pub(crate) used_models: BTreeSet<String>,
     /// Files the run depends on, with the hash of their content.
-    pub(crate) inputs: BTreeMap<String, Input>,
+    pub(crate) inputs: BTreeMap<String, InputFile>,
     pub(crate) items: Option<u64>,
     pub(crate) problems: Vec<Problem>,
     /// What may not be meant, in files that are right.
@@ -104,7 +104,7 @@ impl<'a> CheckContext<'a> {
             file: PathBuf::new(),
             coming: Vec::new(),
             stage: String::new(),
-            record: Inside::default(),
+            record: ObjectFields::default(),
             told: 0,
             some: false,
             presumes: true,
@@ -121,7 +121,7 @@ impl<'a> CheckContext<'a> {
             blocks: Vec::new(),
             absent: BTreeMap::new(),
             scouts: false,
-            unread: Unread::default(),
+            unread: UnusedDraws::default(),
             mock_names: MockNames::default(),
             problems: Vec::new(),
             warnings: Vec::new(),
@@ -265,10 +265,10 @@ impl<'a> CheckContext<'a> {
     }
 
     /// What the stages used of the pipeline's settings, the files they read, and the problems found.
-    pub(crate) fn finish(mut self) -> Findings {
+    pub(crate) fn finish(mut self) -> CheckFindings {
         self.problems.extend(self.unread.problems());
         self.problems.extend(self.mock_names.problems());
-        Findings {
+        CheckFindings {
             used_vars: self.used_vars,
             used_models: self.used_models,
             inputs: self.inputs,

@@ -52,13 +52,13 @@ impl Serialize for Concurrency {
 
 impl<'de> Deserialize<'de> for Concurrency {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Reader)
+        deserializer.deserialize_any(ConcurrencyVisitor)
     }
 }
 
-struct Reader;
+struct ConcurrencyVisitor;
 
-impl Visitor<'_> for Reader {
+impl Visitor<'_> for ConcurrencyVisitor {
     type Value = Concurrency;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

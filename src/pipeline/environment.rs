@@ -7,8 +7,8 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
+use super::document::{Document, each_text};
 use super::problem::Problem;
-use super::tree::{Document, each_text};
 
 /// Looks an environment variable up.
 pub(crate) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;

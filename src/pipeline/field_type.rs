@@ -4,13 +4,13 @@
 //! stage needs against it. A type is the kinds of values that are possible, so that nothing is refused which could be
 //! right: unknown means any.
 
-mod inside;
+mod object_fields;
 
 use std::fmt;
 
 use serde_json::Value;
 
-pub use self::inside::Inside;
+pub use self::object_fields::ObjectFields;
 
 /// Objects with more names than this are taken as objects with anything inside.
 const MOST_NAMES: usize = 256;
@@ -33,7 +33,7 @@ pub struct FieldType {
     /// What lists hold; anything, where it is not known.
     items: Option<Box<FieldType>>,
     /// What objects hold; anything, where it is not known.
-    inside: Option<Inside>,
+    inside: Option<ObjectFields>,
     /// Whether it is told from the first rows of a file: others may differ, most likely they do not.
     presumed: bool,
 }
@@ -94,7 +94,7 @@ impl FieldType {
     /// An object with these names inside, and others if it is `open`.
     #[must_use]
     pub fn object_of(known: Vec<(String, Self)>, open: bool) -> Self {
-        Self { inside: Some(Inside { known, open }), ..Self::object() }
+        Self { inside: Some(ObjectFields { known, open }), ..Self::object() }
     }
 
     /// A list of anything.
@@ -254,14 +254,14 @@ impl FieldType {
 
     /// The names that are known in it, if it is an object, with their types.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &Self)> {
-        self.inside.iter().flat_map(Inside::fields)
+        self.inside.iter().flat_map(ObjectFields::fields)
     }
 
-    pub(crate) fn inside(&self) -> Option<&Inside> {
+    pub(crate) fn inside(&self) -> Option<&ObjectFields> {
         self.inside.as_ref()
     }
 
-    pub(crate) fn inside_mut(&mut self) -> Option<&mut Inside> {
+    pub(crate) fn inside_mut(&mut self) -> Option<&mut ObjectFields> {
         self.inside.as_mut()
     }
 

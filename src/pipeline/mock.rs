@@ -162,13 +162,13 @@ impl Serialize for Fault {
 
 impl<'de> Deserialize<'de> for Fault {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(FaultReader)
+        deserializer.deserialize_any(FaultVisitor)
     }
 }
 
-struct FaultReader;
+struct FaultVisitor;
 
-impl Visitor<'_> for FaultReader {
+impl Visitor<'_> for FaultVisitor {
     type Value = Fault;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -231,13 +231,13 @@ pub struct DrawnDelay {
 
 impl<'de> Deserialize<'de> for Delay {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(DelayReader)
+        deserializer.deserialize_any(DelayVisitor)
     }
 }
 
-struct DelayReader;
+struct DelayVisitor;
 
-impl<'de> Visitor<'de> for DelayReader {
+impl<'de> Visitor<'de> for DelayVisitor {
     type Value = Delay;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

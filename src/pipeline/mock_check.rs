@@ -6,11 +6,11 @@
 use regex::Regex;
 use serde_json::{Map, Value};
 
+use super::document::each_text;
 use super::mock::{Delay, MockLimit, MockRule};
 use super::model::ModelConfig;
 use super::problem::Problem;
-use super::shape::undeclared_var;
-use super::tree::each_text;
+use super::schema_check::undeclared_var;
 use crate::nearest::{did_you_mean, one_of};
 use crate::template::{Expression, Template, TemplateError};
 

@@ -1,14 +1,14 @@
-//! What is wrong with a pipeline file: each problem with its place, all of them printed at once.
+//! What is wrong with a pipeline file: each problem with its location, all of them printed at once.
 //!
-//! Checks make a `Problem` with a JSON pointer; `Problems` finds the places when all are gathered, sorts
+//! Checks make a `Problem` with a JSON pointer; `Problems` finds the locations when all are gathered, sorts
 //! and prints them with the source line. Secrets in source lines and messages are masked.
 
 use std::fmt::{self, Display, Formatter};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
+use super::document::Document;
 use super::secrets;
-use super::tree::Document;
 use crate::template::TemplateError;
 
 /// Problems that are printed of one file; a file in which everything is wrong has one cause.
@@ -32,12 +32,12 @@ pub struct Problem {
     /// What to write instead, such as a nearest known name.
     pub hint: Option<String>,
     /// Where it stands; found from `at` unless it is known beforehand.
-    pub place: Option<Place>,
+    pub location: Option<ProblemLocation>,
 }
 
 /// Where something was written.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
+pub enum ProblemLocation {
     /// In the pipeline file.
     File {
         /// From 1.
@@ -86,8 +86,8 @@ impl Problem {
     /// Says what is wrong with a template.
     pub(crate) fn of_template(&mut self, error: &TemplateError) {
         let line = error.line.filter(|line| *line > 1);
-        let place = line.map_or_else(String::new, |line| format!(" (line {line} of the text)"));
-        self.message = format!("{}{place}", error.message);
+        let location = line.map_or_else(String::new, |line| format!(" (line {line} of the text)"));
+        self.message = format!("{}{location}", error.message);
         self.expected("a Jinja template or expression");
         self.row = error.line;
         self.word.clone_from(&error.word);
@@ -114,11 +114,11 @@ pub struct Problems {
 }
 
 impl Problems {
-    /// Finds the place of each problem and sorts them by it.
+    /// Finds the location of each problem and sorts them by it.
     pub(crate) fn gather(file: &str, document: &Document, mut list: Vec<Problem>) -> Self {
         for problem in &mut list {
-            if problem.place.is_none() {
-                problem.place = document.place(&problem.at, problem.key);
+            if problem.location.is_none() {
+                problem.location = document.location(&problem.at, problem.key);
             }
             narrow(problem, &document.source);
             problem.message = secrets::mask_urls(&problem.message);
@@ -132,16 +132,16 @@ impl Problems {
     }
 
     fn sorted(file: &str, source: &str, mut list: Vec<Problem>) -> Self {
-        list.sort_by(|a, b| (&a.place, &a.message).cmp(&(&b.place, &b.message)));
-        list.dedup_by(|a, b| a.place == b.place && a.message == b.message);
+        list.sort_by(|a, b| (&a.location, &a.message).cmp(&(&b.location, &b.message)));
+        list.dedup_by(|a, b| a.location == b.location && a.message == b.message);
         Self { file: file.to_owned(), source: source.to_owned(), list }
     }
 }
 
-/// Moves a problem's place to the line it is about, if its value is a block of literal text.
+/// Moves a problem's location to the line it is about, if its value is a block of literal text.
 fn to_row(problem: &mut Problem, source: &str) {
     let Some(row) = problem.row.filter(|row| *row > 1) else { return };
-    let Some(Place::File { line, start, len, .. }) = problem.place else { return };
+    let Some(ProblemLocation::File { line, start, len, .. }) = problem.location else { return };
     if !source[..start].trim_end().trim_end_matches(['-', '+']).ends_with('|') {
         return;
     }
@@ -149,7 +149,7 @@ fn to_row(problem: &mut Problem, source: &str) {
     let Some((newline, _)) = value.match_indices('\n').nth(row - 2) else { return };
     let text = value[newline + 1..].lines().next().unwrap_or_default();
     let blank = text.len() - text.trim_start().len();
-    problem.place = Some(Place::File {
+    problem.location = Some(ProblemLocation::File {
         line: line + row - 1,
         column: blank + 1,
         start: start + newline + 1 + blank,
@@ -157,11 +157,11 @@ fn to_row(problem: &mut Problem, source: &str) {
     });
 }
 
-/// Moves a problem's place to the word it is about, if the text of its value holds it.
+/// Moves a problem's location to the word it is about, if the text of its value holds it.
 fn narrow(problem: &mut Problem, source: &str) {
     to_row(problem, source);
     let Some(word) = &problem.word else { return };
-    let Some(Place::File { line, column, start, len }) = problem.place else { return };
+    let Some(ProblemLocation::File { line, column, start, len }) = problem.location else { return };
     let Some(found) = find_word(&source[start..start + len], word) else { return };
     let before = &source[start..start + found];
     let line_start = before.rfind('\n').map(|newline| newline + 1);
@@ -170,7 +170,7 @@ fn narrow(problem: &mut Problem, source: &str) {
         None => column + before.chars().count(),
     };
     let line = line + before.matches('\n').count();
-    problem.place = Some(Place::File { line, column, start: start + found, len: word.len() });
+    problem.location = Some(ProblemLocation::File { line, column, start: start + found, len: word.len() });
 }
 
 /// Where `word` stands in `text` by itself, not as a part of a longer name.
@@ -192,7 +192,7 @@ impl std::error::Error for Problems {}
 impl Display for Problems {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let masked = secrets::mask(&self.source);
-        // Masking keeps characters, not bytes; without the same length the places would not fit.
+        // Masking keeps characters, not bytes; without the same length the locations would not fit.
         let source = if masked.len() == self.source.len() { masked } else { String::new() };
         for problem in self.list.iter().take(MOST_PRINTED) {
             print_one(f, &self.file, &source, problem)?;
@@ -207,14 +207,14 @@ impl Display for Problems {
 
 fn print_one(f: &mut Formatter<'_>, file: &str, source: &str, problem: &Problem) -> fmt::Result {
     let message = problem.message.trim_end();
-    match &problem.place {
-        Some(Place::File { line, column, start, len }) => {
+    match &problem.location {
+        Some(ProblemLocation::File { line, column, start, len }) => {
             writeln!(f, "{file}:{line}:{column}: {message}")?;
             if let Some(snippet) = snippet(source, *start, *len) {
                 writeln!(f, "{}", snippet.trim_end())?;
             }
         }
-        Some(Place::Option(option)) => writeln!(f, "{option}: {message}")?,
+        Some(ProblemLocation::Option(option)) => writeln!(f, "{option}: {message}")?,
         None => writeln!(f, "{file}: {message}")?,
     }
     if let Some(expected) = &problem.expected {
@@ -226,7 +226,7 @@ fn print_one(f: &mut Formatter<'_>, file: &str, source: &str, problem: &Problem)
     writeln!(f)
 }
 
-/// The source line with a marker under the place.
+/// The source line with a marker under the location.
 fn snippet(source: &str, start: usize, len: usize) -> Option<String> {
     let rest = source.get(start..)?;
     let in_line = rest.find(['\n', '\r']).unwrap_or(rest.len());
@@ -269,7 +269,7 @@ p.yaml:3:12: unknown field `pth`
         let mut problem = Problem::new("/a", "m");
         problem.on_word("question");
         let problems = Problems::gather("p.yaml", &document, vec![problem]);
-        let Some(Place::File { line, column, .. }) = problems.list[0].place else { panic!() };
+        let Some(ProblemLocation::File { line, column, .. }) = problems.list[0].location else { panic!() };
         assert_eq!((line, column), (3, 22));
     }
 }

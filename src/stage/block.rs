@@ -12,7 +12,7 @@ use crate::record::Record;
 
 /// A block as the user wrote it, towards the stages inside it. They are checked between `enter` and `leave`, after
 /// the block's own `check`.
-pub trait DeclareBlock {
+pub trait BlockConfig {
     /// Says what the stages inside see beside the fields of the record as it came in.
     fn enter(&self, context: &mut CheckContext<'_>);
 
@@ -27,7 +27,7 @@ pub trait DeclareBlock {
 }
 
 /// How a record goes through the stages of a `repeat`: it decides, the engine brings the record through.
-pub trait Repeat: Send + Sync {
+pub trait RepeatBlock: Send + Sync {
     /// How many passes there are at most, for the record as it comes in.
     fn times(&self, record: &Record) -> Result<u32, StageError>;
 
@@ -55,7 +55,7 @@ pub enum OnFail {
 }
 
 /// How a record goes through the stages of a `for_each`: it says which elements there are and what becomes of them.
-pub trait ForEach: Send + Sync {
+pub trait ForEachBlock: Send + Sync {
     /// The elements, in order: each is brought through the stages by itself.
     fn elements(&self, record: &Record) -> Result<Vec<Value>, StageError>;
 

@@ -8,19 +8,19 @@ use crate::record::Record;
 
 /// A stage that must see more than one item: it decides about items whole, in the order of their numbers.
 pub trait Gate: Send + Sync {
-    /// What is compared of a record. Made where the record is, so that the decision itself is quick.
+    /// What is compared of a record. ProducedField where the record is, so that the decision itself is quick.
     fn key(&self, record: &Record) -> Result<Vec<u8>, StageError>;
 
     /// One that decides and has seen nothing yet.
-    fn judge(&self) -> Box<dyn Judge>;
+    fn decider(&self) -> Box<dyn GateDecider>;
 }
 
 /// Decides for a `Gate`.
-pub trait Judge: Send {
+pub trait GateDecider: Send {
     /// What becomes of an item's records, one verdict for each key; a record that `when` sends past the gate has none
     /// and goes on. Items come in the order of their numbers; one that
     /// is made again comes late, behind higher ones, and loses to what was kept of them.
-    fn decide(&mut self, item: u64, keys: &[&[u8]]) -> Vec<Verdict>;
+    fn decide(&mut self, item: u64, keys: &[&[u8]]) -> Vec<GateDecision>;
 
     /// Takes in a record that an earlier start has kept.
     fn remember(&mut self, item: u64, key: &[u8]);
@@ -28,7 +28,7 @@ pub trait Judge: Send {
 
 /// What a gate decides of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum GateDecision {
     /// It goes on.
     Keep,
     /// It is dropped.

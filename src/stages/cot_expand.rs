@@ -12,11 +12,13 @@ use serde_json::{Value, json};
 
 use self::cues::Cues;
 use self::steps::{Steps, TextSteps};
-use super::{Describe, Role};
-use crate::pipeline::Made;
+use super::{Role, StageDescription};
+use crate::pipeline::ProducedField;
 use crate::pipeline::{CheckContext, FieldType};
 use crate::record::Record;
-use crate::stage::{BuildContext, BuildError, Declare, Emit, Part, StageError, Transform};
+use crate::stage::{
+    BuildContext, BuildError, Processor, StageConfig, StageError, Transform, TransformOutput,
+};
 use crate::text_file;
 
 /// Expands a question and answer into conversations at several levels of reasoning.
@@ -116,17 +118,17 @@ impl Format {
     }
 }
 
-impl Describe for CotExpand {
+impl StageDescription for CotExpand {
     const NAME: &'static str = "cot_expand";
     const ROLE: Role = Role::Transform;
     const PURPOSE: &'static str = "Makes several conversations of a question and answer, with more or less of its reasoning before the answer.";
-    const MAKES: &'static [Made] = &[
-        Made::new(
+    const MAKES: &'static [ProducedField] = &[
+        ProducedField::new(
             "messages",
             FieldType::messages,
             "The conversation: the question, and the answer with its reasoning before it; a cue first, with `cues_file`.",
         ),
-        Made::new("cot", FieldType::text, "How much reasoning it shows: the name of its format."),
+        ProducedField::new("cot", FieldType::text, "How much reasoning it shows: the name of its format."),
     ];
     const EXAMPLE: &'static str = r#"name: cot-expand-example
 models:
@@ -150,7 +152,7 @@ stages:
 "#;
 }
 
-impl Declare for CotExpand {
+impl StageConfig for CotExpand {
     fn check(&self, context: &mut CheckContext<'_>) {
         if self.formats.is_empty() {
             context.problem("/formats", "`formats` is empty").expected("one format at least");
@@ -178,13 +180,13 @@ impl Declare for CotExpand {
         context.makes_table(Self::MAKES);
     }
 
-    fn build(&self, context: &BuildContext) -> Result<Part, BuildError> {
+    fn build(&self, context: &BuildContext) -> Result<Processor, BuildError> {
         let path = self.cues_file.as_ref().map(|path| context.render(path)).transpose()?;
         let cues = match path.filter(|path| !path.is_empty()) {
             Some(path) => self.load(&path).map_err(BuildError::Other)?,
             None => Cues::default(),
         };
-        Ok(Part::Transform(Box::new(Expander { options: self.clone(), cues })))
+        Ok(Processor::Transform(Box::new(Expander { options: self.clone(), cues })))
     }
 
     fn fans_out(&self) -> bool {
@@ -203,7 +205,7 @@ struct Expander {
 }
 
 impl Transform for Expander {
-    fn process(&self, record: &mut Record) -> Result<Emit, StageError> {
+    fn process(&self, record: &mut Record) -> Result<TransformOutput, StageError> {
         let options = &self.options;
         let question = required(record, &options.question)?.to_owned();
         let answer = required(record, &options.answer)?.to_owned();
@@ -233,9 +235,9 @@ impl Transform for Expander {
             children.push(child);
         }
         if children.is_empty() {
-            return Ok(Emit::Drop("no_reasoning".into()));
+            return Ok(TransformOutput::Drop("no_reasoning".into()));
         }
-        Ok(Emit::Many(children))
+        Ok(TransformOutput::Many(children))
     }
 }
 

@@ -8,10 +8,12 @@ use std::borrow::Cow;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Describe, Role};
+use super::{Role, StageDescription};
 use crate::pipeline::CheckContext;
 use crate::record::Record;
-use crate::stage::{BuildContext, BuildError, Declare, Emit, Part, StageError, Transform};
+use crate::stage::{
+    BuildContext, BuildError, Processor, StageConfig, StageError, Transform, TransformOutput,
+};
 use crate::template::Expression;
 
 /// A reason counts records in summaries, so it is a word, not a sentence. In characters.
@@ -35,7 +37,7 @@ fn reason() -> String {
     "filtered".into()
 }
 
-impl Describe for Filter {
+impl StageDescription for Filter {
     const NAME: &'static str = "filter";
     const ROLE: Role = Role::Transform;
     const PURPOSE: &'static str = "Keeps the records for which an expression is true.";
@@ -48,7 +50,7 @@ stages:
 "#;
 }
 
-impl Declare for Filter {
+impl StageConfig for Filter {
     fn check(&self, context: &mut CheckContext<'_>) {
         context.expression("/keep_if", &self.keep_if);
         let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c);
@@ -65,9 +67,9 @@ impl Declare for Filter {
         context.may_drop();
     }
 
-    fn build(&self, context: &BuildContext) -> Result<Part, BuildError> {
+    fn build(&self, context: &BuildContext) -> Result<Processor, BuildError> {
         let keep_if = context.expression(&self.keep_if)?;
-        Ok(Part::Transform(Box::new(Kept { keep_if, reason: self.reason.clone() })))
+        Ok(Processor::Transform(Box::new(Kept { keep_if, reason: self.reason.clone() })))
     }
 }
 
@@ -78,10 +80,10 @@ struct Kept {
 }
 
 impl Transform for Kept {
-    fn process(&self, record: &mut Record) -> Result<Emit, StageError> {
+    fn process(&self, record: &mut Record) -> Result<TransformOutput, StageError> {
         match self.keep_if.is_true(record)? {
-            true => Ok(Emit::Pass),
-            false => Ok(Emit::Drop(Cow::Owned(self.reason.clone()))),
+            true => Ok(TransformOutput::Pass),
+            false => Ok(TransformOutput::Drop(Cow::Owned(self.reason.clone()))),
         }
     }
 }
@@ -94,14 +96,14 @@ mod tests {
 
     /// What becomes of a record in a filter: `kept`, the reason of a drop, or the class of an error.
     fn outcome(config: Value, fields: Value) -> String {
-        let Part::Transform(part) = build::<Filter>(config) else { panic!("not a transform") };
+        let Processor::Transform(part) = build::<Filter>(config) else { panic!("not a transform") };
         let mut record = record(fields.clone());
         let outcome = part.process(&mut record);
         assert_eq!(Value::Object(record.fields), fields, "a filter changes nothing");
         match outcome {
-            Ok(Emit::Pass) => "kept".to_owned(),
-            Ok(Emit::Drop(reason)) => reason.into_owned(),
-            Ok(Emit::Many(_)) => panic!("a filter makes no records"),
+            Ok(TransformOutput::Pass) => "kept".to_owned(),
+            Ok(TransformOutput::Drop(reason)) => reason.into_owned(),
+            Ok(TransformOutput::Many(_)) => panic!("a filter makes no records"),
             Err(error) => error.class.into_owned(),
         }
     }

@@ -8,11 +8,11 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::{Describe, Role};
-use crate::pipeline::{CheckContext, Count, FieldType, Made};
+use super::{Role, StageDescription};
+use crate::pipeline::{CheckContext, FieldType, NumberOrExpression, ProducedField};
 use crate::record::Record;
 use crate::stage::{
-    BuildContext, BuildError, Collect, Declare, DeclareBlock, ForEach as Elements, Part, StageError,
+    BlockConfig, BuildContext, BuildError, Collect, ForEachBlock, Processor, StageConfig, StageError,
 };
 use crate::template::Expression;
 
@@ -32,7 +32,7 @@ pub(super) struct ForEach {
     /// The elements: a field that holds a list, or an expression that gives one; or a number, for the elements 0, 1, 2,
     /// ... below it. At most 10,000 of one record.
     #[serde(rename = "in")]
-    elements: Count,
+    elements: NumberOrExpression,
     /// The field that holds the element.
     #[serde(default = "element", rename = "as")]
     element: String,
@@ -65,21 +65,25 @@ fn element() -> String {
     "element".into()
 }
 
-const ELEMENT: Made = Made::named_by("as", "element", FieldType::any, "The element.");
+const ELEMENT: ProducedField = ProducedField::named_by("as", "element", FieldType::any, "The element.");
 
-impl Describe for ForEach {
+impl StageDescription for ForEach {
     const NAME: &'static str = "for_each";
     const ROLE: Role = Role::Block;
     const PURPOSE: &'static str = "Brings each element of a list through the stages inside it, side by side, and joins them again or lets each go on.";
-    const MAKES: &'static [Made] = &[
+    const MAKES: &'static [ProducedField] = &[
         ELEMENT,
-        Made::new(
+        ProducedField::new(
             "for_each.index",
             FieldType::integer,
             "In the block: which element of the record it is, from 0.",
         ),
-        Made::new("for_each.count", FieldType::integer, "In the block: how many elements the record has."),
-        Made::named_by(
+        ProducedField::new(
+            "for_each.count",
+            FieldType::integer,
+            "In the block: how many elements the record has.",
+        ),
+        ProducedField::named_by(
             "collect.into",
             "FIELD",
             FieldType::any_list,
@@ -110,16 +114,16 @@ stages:
 "#;
 }
 
-impl Declare for ForEach {
+impl StageConfig for ForEach {
     fn check(&self, context: &mut CheckContext<'_>) {
         match &self.elements {
-            Count::Fixed(count) if *count > MOST_ELEMENTS => {
+            NumberOrExpression::Fixed(count) if *count > MOST_ELEMENTS => {
                 context
                     .problem("/in", format!("found the number `{count}`"))
                     .expected(format!("{MOST_ELEMENTS} elements at most"));
             }
-            Count::Fixed(_) => {}
-            Count::Computed(elements) => self.check_elements(context, elements),
+            NumberOrExpression::Fixed(_) => {}
+            NumberOrExpression::Computed(elements) => self.check_elements(context, elements),
         }
         check_name(context, "/as", &self.element);
         let Some(collect) = &self.collect else {
@@ -132,7 +136,7 @@ impl Declare for ForEach {
             return;
         };
         check_name(context, "/collect/into", &collect.into);
-        if let (Count::Fixed(count), Some(at_least)) = (&self.elements, self.at_least)
+        if let (NumberOrExpression::Fixed(count), Some(at_least)) = (&self.elements, self.at_least)
             && at_least > *count as usize
         {
             context
@@ -141,11 +145,11 @@ impl Declare for ForEach {
         }
     }
 
-    fn build(&self, context: &BuildContext) -> Result<Part, BuildError> {
-        Ok(Part::ForEach(Box::new(Splitter {
+    fn build(&self, context: &BuildContext) -> Result<Processor, BuildError> {
+        Ok(Processor::ForEach(Box::new(Splitter {
             elements: match &self.elements {
-                Count::Fixed(count) => Source::Fixed(*count),
-                Count::Computed(elements) => Source::Computed(context.expression(elements)?),
+                NumberOrExpression::Fixed(count) => Source::Fixed(*count),
+                NumberOrExpression::Computed(elements) => Source::Computed(context.expression(elements)?),
             },
             element: self.element.clone(),
             collect: self.collect.as_ref().map(|collect| Collect {
@@ -160,16 +164,16 @@ impl Declare for ForEach {
         self.collect.is_none()
     }
 
-    fn block(&self) -> Option<&dyn DeclareBlock> {
+    fn block(&self) -> Option<&dyn BlockConfig> {
         Some(self)
     }
 }
 
-impl DeclareBlock for ForEach {
+impl BlockConfig for ForEach {
     fn enter(&self, context: &mut CheckContext<'_>) {
         let element = match &self.elements {
-            Count::Fixed(_) => FieldType::integer(),
-            Count::Computed(elements) => context.type_of_expression(elements).elements(),
+            NumberOrExpression::Fixed(_) => FieldType::integer(),
+            NumberOrExpression::Computed(elements) => context.type_of_expression(elements).elements(),
         };
         let place = ["index", "count"].map(|name| (name.to_owned(), FieldType::integer()));
         match self.collect {
@@ -247,7 +251,7 @@ enum Source {
     Computed(Expression),
 }
 
-impl Elements for Splitter {
+impl ForEachBlock for Splitter {
     fn elements(&self, record: &Record) -> Result<Vec<Value>, StageError> {
         let expression = match &self.elements {
             Source::Fixed(count) => return Ok((0..*count).map(Value::from).collect()),
@@ -260,7 +264,7 @@ impl Elements for Splitter {
         match expression.value(record)? {
             Value::Array(list) if list.len() > MOST_ELEMENTS as usize => too_many(list.len().to_string()),
             Value::Array(list) => Ok(list),
-            value @ Value::Number(_) => match Count::whole(&value) {
+            value @ Value::Number(_) => match NumberOrExpression::whole(&value) {
                 Some(count) if count > u64::from(MOST_ELEMENTS) => too_many(count.to_string()),
                 Some(count) => Ok((0..count).map(Value::from).collect()),
                 None => Err(no_elements(&format!("the number `{value}`"))),
@@ -291,9 +295,9 @@ mod tests {
     use crate::stages::testing::{build, record};
     use serde_json::json;
 
-    fn elements(mut config: Value) -> Box<dyn Elements> {
+    fn elements(mut config: Value) -> Box<dyn ForEachBlock> {
         config["stages"] = json!([]);
-        let Part::ForEach(part) = build::<ForEach>(config) else { panic!("not a `for_each`") };
+        let Processor::ForEach(part) = build::<ForEach>(config) else { panic!("not a `for_each`") };
         part
     }
 

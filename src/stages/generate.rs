@@ -7,11 +7,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Describe, Role};
-use crate::pipeline::Made;
+use super::{Role, StageDescription};
+use crate::pipeline::ProducedField;
 use crate::pipeline::{CheckContext, FieldType};
 use crate::record::Record;
-use crate::stage::{BuildContext, BuildError, Declare, Part, Source, SourceFailure, Unit};
+use crate::stage::{BuildContext, BuildError, Processor, Source, SourceFailure, StageConfig, Unit};
 
 /// Records made at a time.
 const BATCH: u64 = 256;
@@ -25,14 +25,14 @@ pub(super) struct Generate {
     count: Option<u64>,
 }
 
-impl Describe for Generate {
+impl StageDescription for Generate {
     const NAME: &'static str = "generate";
     const ROLE: Role = Role::Source;
     const PURPOSE: &'static str =
         "Makes numbered records, so that a pipeline can start from nothing: the field `row` counts from 0.";
-    const MAKES: &'static [Made] = &[
-        Made::new("row", FieldType::integer, "The record's number, from 0."),
-        Made::new(
+    const MAKES: &'static [ProducedField] = &[
+        ProducedField::new("row", FieldType::integer, "The record's number, from 0."),
+        ProducedField::new(
             "group",
             FieldType::texts,
             "The record itself, so that `split` may tear all of them apart.",
@@ -47,7 +47,7 @@ stages:
 ";
 }
 
-impl Declare for Generate {
+impl StageConfig for Generate {
     fn check(&self, context: &mut CheckContext<'_>) {
         if self.count == Some(0) {
             context.problem("/count", "`count` is 0").expected("at least 1, or no `count` for no end");
@@ -58,8 +58,8 @@ impl Declare for Generate {
         context.makes_table(Self::MAKES);
     }
 
-    fn build(&self, _context: &BuildContext) -> Result<Part, BuildError> {
-        Ok(Part::Source(Box::new(Rows { next: 0, count: self.count })))
+    fn build(&self, _context: &BuildContext) -> Result<Processor, BuildError> {
+        Ok(Processor::Source(Box::new(Rows { next: 0, count: self.count })))
     }
 }
 
@@ -115,7 +115,7 @@ mod tests {
 
     fn source(config: Value) -> Box<dyn Source> {
         match build::<Generate>(config) {
-            Part::Source(source) => source,
+            Processor::Source(source) => source,
             _ => panic!("not a source"),
         }
     }

@@ -7,12 +7,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Describe, Role};
+use super::{Role, StageDescription};
 use crate::llm::{Completion, HEURISTIC, Message, ModelRequest};
 use crate::pipeline::{Api, CheckContext, FieldType, ModelConfig, Provider};
-use crate::pipeline::{Made, RESERVED_PARAMS};
+use crate::pipeline::{ProducedField, RESERVED_PARAMS};
 use crate::record::Record;
-use crate::stage::{Ask, BuildContext, BuildError, Declare, Part, StageError};
+use crate::stage::{Ask, BuildContext, BuildError, Processor, StageConfig, StageError};
 
 const REASONING: &str = "reasoning";
 const CHOICES: &str = "choices";
@@ -98,27 +98,28 @@ fn output() -> String {
     "completion".into()
 }
 
-const COMPLETION: Made = Made::named_by("output", "completion", FieldType::text, "The answer's text.");
+const COMPLETION: ProducedField =
+    ProducedField::named_by("output", "completion", FieldType::text, "The answer's text.");
 
-impl Describe for Llm {
+impl StageDescription for Llm {
     const NAME: &'static str = "llm";
     const ROLE: Role = Role::Ask;
     const PURPOSE: &'static str = "Puts a record's messages to a model and keeps the answer.";
-    const MAKES: &'static [Made] = &[
+    const MAKES: &'static [ProducedField] = &[
         COMPLETION,
-        Made::new(
+        ProducedField::new(
             REASONING,
             FieldType::text,
             "What the model thought before it answered; no field where it did not.",
         ),
-        Made::new(ANSWERED_BY, FieldType::text, "Who answered: the model, `heuristic` or `mock`."),
-        Made::new(CHOICES, FieldType::texts, "The texts of all answers, with `keep: [choices]`."),
-        Made::new(
+        ProducedField::new(ANSWERED_BY, FieldType::text, "Who answered: the model, `heuristic` or `mock`."),
+        ProducedField::new(CHOICES, FieldType::texts, "The texts of all answers, with `keep: [choices]`."),
+        ProducedField::new(
             LOGPROBS,
             FieldType::any,
             "The log probabilities as the server gives them, with `keep: [logprobs]`.",
         ),
-        Made::new(
+        ProducedField::new(
             TOOL_CALLS,
             FieldType::any_list,
             "The calls of tools as the server gives them, with `keep: [tool_calls]`.",
@@ -144,7 +145,7 @@ stages:
 "#;
 }
 
-impl Declare for Llm {
+impl StageConfig for Llm {
     fn check(&self, context: &mut CheckContext<'_>) {
         context.model("/model", &self.model);
         context.needs_a("/input", &self.input, &FieldType::text().or(FieldType::messages()));
@@ -175,8 +176,8 @@ impl Declare for Llm {
         }
     }
 
-    fn build(&self, _context: &BuildContext) -> Result<Part, BuildError> {
-        Ok(Part::Ask(Box::new(Asker {
+    fn build(&self, _context: &BuildContext) -> Result<Processor, BuildError> {
+        Ok(Processor::Ask(Box::new(Asker {
             model: self.model.clone(),
             input: self.input.clone(),
             output: self.output.clone(),

@@ -23,8 +23,8 @@ use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::pipeline::Made;
-use crate::stage::Declare;
+use crate::pipeline::ProducedField;
+use crate::stage::StageConfig;
 
 /// Every stage type, in the order a pipeline usually has them.
 pub static STAGES: &[StageType] = &[
@@ -46,20 +46,20 @@ pub static STAGES: &[StageType] = &[
 ];
 
 /// What a stage file says of its stage; a row of `STAGES` is made of it.
-pub trait Describe: Declare + DeserializeOwned + JsonSchema + 'static {
+pub trait StageDescription: StageConfig + DeserializeOwned + JsonSchema + 'static {
     /// The stage's name in pipelines: a verb for transforms, a noun for sources and sinks.
     const NAME: &'static str;
     /// Where it may stand.
     const ROLE: Role;
     /// Whether it may stand in a block. A gate may not: it decides about items as a whole.
-    const IN_BLOCKS: bool = !matches!(Self::ROLE, Role::Source | Role::Derive | Role::Sink);
+    const IN_BLOCKS: bool = !matches!(Self::ROLE, Role::Source | Role::SourceTransform | Role::Sink);
     /// Raised when the same input gives other items, or in another order: an older run is then refused with that
     /// reason instead of being numbered differently. For stages of the source part.
     const VERSION: u32 = 1;
     /// One sentence: what it does to a record.
     const PURPOSE: &'static str;
     /// The fields it makes, of which its check tells.
-    const MAKES: &'static [Made] = &[];
+    const MAKES: &'static [ProducedField] = &[];
     /// A pipeline that shows it and runs as it is, from the project's root, without a model server.
     const EXAMPLE: &'static str;
 }
@@ -70,13 +70,13 @@ pub enum Role {
     /// First: where records come from.
     Source,
     /// In the source part: deterministic and cheap, before items are numbered.
-    Derive,
+    SourceTransform,
     /// Anywhere after the source part.
     Transform,
     /// Asks a model.
     Ask,
     /// Reads a model's answer; joined with an `Ask` right before it.
-    Read,
+    AnswerParser,
     /// Anywhere after the source part; holds stages of its own.
     Block,
     /// Writes records, and passes them on.
@@ -100,15 +100,15 @@ pub struct StageType {
     /// One sentence on what it does.
     pub purpose: &'static str,
     /// The fields it makes.
-    pub makes: &'static [Made],
+    pub makes: &'static [ProducedField],
     /// A pipeline that runs as it is.
     pub example: &'static str,
     schema: fn() -> Schema,
-    declare: fn(Value) -> Result<Box<dyn Declare>, ShapeError>,
+    declare: fn(Value) -> Result<Box<dyn StageConfig>, ShapeError>,
 }
 
 impl StageType {
-    pub(crate) const fn of<T: Describe>() -> Self {
+    pub(crate) const fn of<T: StageDescription>() -> Self {
         Self {
             name: T::NAME,
             role: T::ROLE,
@@ -129,7 +129,7 @@ impl StageType {
     }
 
     /// The stage's declaration from its body, without `id` and `when`.
-    pub fn declare(&self, body: Value) -> Result<Box<dyn Declare>, ShapeError> {
+    pub fn declare(&self, body: Value) -> Result<Box<dyn StageConfig>, ShapeError> {
         (self.declare)(body)
     }
 }
@@ -148,7 +148,7 @@ fn schema_of<T: JsonSchema>() -> Schema {
         .into_root_schema_for::<T>()
 }
 
-fn declare<T: Describe>(body: Value) -> Result<Box<dyn Declare>, ShapeError> {
+fn declare<T: StageDescription>(body: Value) -> Result<Box<dyn StageConfig>, ShapeError> {
     let declared: T = serde_path_to_error::deserialize(body)?;
     Ok(Box::new(declared))
 }
@@ -162,9 +162,9 @@ pub(crate) mod testing {
 
     use crate::draw::Draws;
     use crate::record::Record;
-    use crate::stage::{BuildContext, Declare, Part};
+    use crate::stage::{BuildContext, Processor, StageConfig};
 
-    pub(crate) fn build<T: Declare + DeserializeOwned>(config: Value) -> Part {
+    pub(crate) fn build<T: StageConfig + DeserializeOwned>(config: Value) -> Processor {
         let declared: T = serde_json::from_value(config).unwrap();
         declared.build(&context()).unwrap()
     }

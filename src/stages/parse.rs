@@ -14,13 +14,15 @@ use serde_json::{Map, Value};
 
 use self::checks::{Checks, Condition};
 use self::on_error::Steps;
-use super::{Describe, Role};
+use super::{Role, StageDescription};
 use crate::llm::answer_json::{self, ExtractError, Fit};
 use crate::llm::answer_schema::{AnswerSchema, kind_of};
-use crate::pipeline::Made;
+use crate::pipeline::ProducedField;
 use crate::pipeline::{CheckContext, FieldType};
 use crate::record::Record;
-use crate::stage::{BuildContext, BuildError, Declare, OnError, Part, Read, ReadError, StageError};
+use crate::stage::{
+    AnswerError, AnswerParser, BuildContext, BuildError, OnError, Processor, StageConfig, StageError,
+};
 use crate::template::Patterns;
 
 /// Reads an answer as JSON.
@@ -66,18 +68,23 @@ fn input() -> String {
     "completion".into()
 }
 
-impl Describe for Parse {
+impl StageDescription for Parse {
     const NAME: &'static str = "parse";
-    const ROLE: Role = Role::Read;
+    const ROLE: Role = Role::AnswerParser;
     const PURPOSE: &'static str =
         "Reads a model's answer as JSON, checks it against a schema and conditions, and makes fields of it.";
-    const MAKES: &'static [Made] = &[
-        Made::new(
+    const MAKES: &'static [ProducedField] = &[
+        ProducedField::new(
             "PROPERTY",
             FieldType::any,
             "Each property of the answer, as the schema declares it; without a schema, whatever the answer has.",
         ),
-        Made::named_by("into", "FIELD", FieldType::any, "The whole value, with `into`; no properties then."),
+        ProducedField::named_by(
+            "into",
+            "FIELD",
+            FieldType::any,
+            "The whole value, with `into`; no properties then.",
+        ),
     ];
     const EXAMPLE: &'static str = r#"name: parse-example
 models:
@@ -102,7 +109,7 @@ stages:
 "#;
 }
 
-impl Declare for Parse {
+impl StageConfig for Parse {
     fn check(&self, context: &mut CheckContext<'_>) {
         context.needs_a("/input", &self.input, &FieldType::text());
         for problem in self.on_error.problems() {
@@ -124,7 +131,7 @@ impl Declare for Parse {
         }
     }
 
-    fn build(&self, context: &BuildContext) -> Result<Part, BuildError> {
+    fn build(&self, context: &BuildContext) -> Result<Processor, BuildError> {
         let declared = match (&self.schema, &self.schema_file) {
             (Some(schema), _) => Some(schema.clone()),
             (None, Some(path)) => {
@@ -138,7 +145,7 @@ impl Declare for Parse {
             let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
             BuildError::Other(texts.join("; "))
         })?;
-        Ok(Part::Read(Box::new(Parser {
+        Ok(Processor::AnswerParser(Box::new(Parser {
             input: self.input.clone(),
             into: self.into.clone(),
             declared: schema.iter().flat_map(fields_of).collect(),
@@ -285,7 +292,7 @@ struct Parser {
     on_error: Vec<OnError>,
 }
 
-impl Read for Parser {
+impl AnswerParser for Parser {
     fn schema(&self) -> Option<&Value> {
         self.schema.as_ref().map(AnswerSchema::value)
     }
@@ -294,7 +301,7 @@ impl Read for Parser {
         &self.on_error
     }
 
-    fn text<'a>(&self, record: &'a Record) -> Result<&'a str, StageError> {
+    fn answer_text<'a>(&self, record: &'a Record) -> Result<&'a str, StageError> {
         record
             .text(&self.input)
             .ok_or_else(|| StageError::new("input", format!("`{}` is no text", self.input)))
@@ -316,7 +323,7 @@ impl Read for Parser {
         text.len() > LONG || self.schema.as_ref().is_some_and(AnswerSchema::may_take_long)
     }
 
-    fn put(&self, record: &mut Record, value: Value) -> Result<(), ReadError> {
+    fn store(&self, record: &mut Record, value: Value) -> Result<(), AnswerError> {
         let fields = match (&self.into, value) {
             (Some(into), value) => Map::from_iter([(into.clone(), value)]),
             (None, Value::Object(properties)) => properties,

@@ -12,12 +12,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use self::types::{Count, QuestionType};
-use super::{Describe, Role};
+use super::{Role, StageDescription};
 use crate::draw::Draws;
-use crate::pipeline::Made;
+use crate::pipeline::ProducedField;
 use crate::pipeline::{CheckContext, FieldType};
 use crate::record::Record;
-use crate::stage::{BuildContext, BuildError, Declare, Derive, Part, StageError};
+use crate::stage::{BuildContext, BuildError, Processor, SourceTransform, StageConfig, StageError};
 use crate::text_file;
 
 /// Plans the questions of each section by a file of question types.
@@ -52,36 +52,44 @@ fn integer_or_null() -> FieldType {
     FieldType::integer().or_null()
 }
 
-impl Describe for PlanQuestions {
+impl StageDescription for PlanQuestions {
     const NAME: &'static str = "plan_questions";
-    const ROLE: Role = Role::Derive;
+    const ROLE: Role = Role::SourceTransform;
     const PURPOSE: &'static str = "Turns each section into one record per question to ask about it: one for each fact, a summary, and \
          a share of the other types in `config/question_types.json`.";
-    const MAKES: &'static [Made] = &[
-        Made::new("question_type", FieldType::text, "The type, by its name in the file."),
-        Made::new("difficulty", FieldType::text, "`EASY`, `MEDIUM` or `HARD`."),
-        Made::new("instruction", FieldType::text, "What the prompt is told of the type."),
-        Made::new("fact", text_or_null, "The fact to ask about; null where the type asks about none."),
-        Made::new("fact_number", integer_or_null, "Its number in the section, from 1."),
-        Made::new(
+    const MAKES: &'static [ProducedField] = &[
+        ProducedField::new("question_type", FieldType::text, "The type, by its name in the file."),
+        ProducedField::new("difficulty", FieldType::text, "`EASY`, `MEDIUM` or `HARD`."),
+        ProducedField::new("instruction", FieldType::text, "What the prompt is told of the type."),
+        ProducedField::new(
+            "fact",
+            text_or_null,
+            "The fact to ask about; null where the type asks about none.",
+        ),
+        ProducedField::new("fact_number", integer_or_null, "Its number in the section, from 1."),
+        ProducedField::new(
             "companion.key",
             FieldType::text,
             "The key of the other section; `companion` is null where the type asks about one alone.",
         ),
-        Made::new("companion.number", FieldType::integer, "As in `section`."),
-        Made::new("companion.title", FieldType::text, "As in `section`."),
-        Made::new("companion.heading_path", FieldType::text, "As in `section`."),
-        Made::new("companion.level", FieldType::integer, "As in `section`."),
-        Made::new("companion.text", FieldType::text, "As in `section`."),
-        Made::new("companion.facts", FieldType::texts, "As in `section`."),
-        Made::new(
+        ProducedField::new("companion.number", FieldType::integer, "As in `section`."),
+        ProducedField::new("companion.title", FieldType::text, "As in `section`."),
+        ProducedField::new("companion.heading_path", FieldType::text, "As in `section`."),
+        ProducedField::new("companion.level", FieldType::integer, "As in `section`."),
+        ProducedField::new("companion.text", FieldType::text, "As in `section`."),
+        ProducedField::new("companion.facts", FieldType::texts, "As in `section`."),
+        ProducedField::new(
             "question_number",
             FieldType::integer,
             "The question's number among those of the section, from 1.",
         ),
-        Made::new("variant", FieldType::integer, "Its number among those of its type, from 1."),
-        Made::new("variants", FieldType::integer, "How many of its type there are."),
-        Made::new("group", FieldType::texts, "The keys of its sections: what `split` keeps together."),
+        ProducedField::new("variant", FieldType::integer, "Its number among those of its type, from 1."),
+        ProducedField::new("variants", FieldType::integer, "How many of its type there are."),
+        ProducedField::new(
+            "group",
+            FieldType::texts,
+            "The keys of its sections: what `split` keeps together.",
+        ),
     ];
     const EXAMPLE: &'static str = "\
 name: plan-questions-example
@@ -96,7 +104,7 @@ stages:
 ";
 }
 
-impl Declare for PlanQuestions {
+impl StageConfig for PlanQuestions {
     fn check(&self, context: &mut CheckContext<'_>) {
         let known = vec![("key".to_owned(), FieldType::text()), ("facts".to_owned(), FieldType::any_list())];
         context.needs_a("", "section", &FieldType::object_of(known, true));
@@ -128,12 +136,16 @@ impl Declare for PlanQuestions {
         context.makes_as("companion", companion);
     }
 
-    fn build(&self, context: &BuildContext) -> Result<Part, BuildError> {
+    fn build(&self, context: &BuildContext) -> Result<Processor, BuildError> {
         let path = context.render(&self.types)?;
         let mut types = self.load(&path).map_err(|problems| BuildError::Other(problems.join("; ")))?;
         types.retain(|one| self.takes(&one.name));
         let typed_per_fact = self.typed_per_fact;
-        Ok(Part::Derive(Box::new(Planner { types, typed_per_fact, draws: context.draws.clone() })))
+        Ok(Processor::SourceTransform(Box::new(Planner {
+            types,
+            typed_per_fact,
+            draws: context.draws.clone(),
+        })))
     }
 }
 
@@ -189,8 +201,8 @@ struct Section<'a> {
     facts: &'a [Value],
 }
 
-impl Derive for Planner {
-    fn derive(&self, records: Vec<Record>) -> Result<Vec<Record>, StageError> {
+impl SourceTransform for Planner {
+    fn transform(&self, records: Vec<Record>) -> Result<Vec<Record>, StageError> {
         let sections: Vec<Section<'_>> = records.iter().map(Section::of).collect::<Result<_, _>>()?;
         let mut questions = Vec::new();
         for index in 0..sections.len() {

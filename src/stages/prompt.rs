@@ -12,12 +12,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use self::images::Attached;
-use super::{Describe, Role};
+use super::{Role, StageDescription};
 use crate::llm::SHARED_CHARS;
-use crate::pipeline::Made;
+use crate::pipeline::ProducedField;
 use crate::pipeline::{CheckContext, FieldType};
 use crate::record::Record;
-use crate::stage::{BuildContext, BuildError, Declare, Emit, Part, StageError, Transform};
+use crate::stage::{
+    BuildContext, BuildError, Processor, StageConfig, StageError, Transform, TransformOutput,
+};
 use crate::template::Template;
 
 /// Renders a system and a user message for a model.
@@ -83,19 +85,19 @@ fn max_image_bytes() -> u64 {
     4 << 20
 }
 
-const PROMPT: Made = Made::named_by(
+const PROMPT: ProducedField = ProducedField::named_by(
     "output",
     "prompt",
     FieldType::messages,
     "The messages: the system's, unless it is empty, and the user's, of which `shared_chars` are those of `shared`.",
 );
 
-impl Describe for Prompt {
+impl StageDescription for Prompt {
     const NAME: &'static str = "prompt";
     const ROLE: Role = Role::Transform;
     const PURPOSE: &'static str =
         "Renders the system and user message for a model from the record's fields, by Jinja templates.";
-    const MAKES: &'static [Made] = &[PROMPT];
+    const MAKES: &'static [ProducedField] = &[PROMPT];
     const EXAMPLE: &'static str = r#"name: prompt-example
 stages:
   - ingest: {paths: ["markdown_docs/*.md"]}
@@ -109,7 +111,7 @@ stages:
 "#;
 }
 
-impl Declare for Prompt {
+impl StageConfig for Prompt {
     fn check(&self, context: &mut CheckContext<'_>) {
         if self.user.is_none() && self.user_file.is_none() {
             context.problem("", "`prompt` has neither `user` nor `user_file`").expected("one of them");
@@ -141,13 +143,13 @@ impl Declare for Prompt {
         context.keeps_items();
     }
 
-    fn build(&self, context: &BuildContext) -> Result<Part, BuildError> {
+    fn build(&self, context: &BuildContext) -> Result<Processor, BuildError> {
         let user = template(context, self.user.as_deref(), self.user_file.as_deref())?
             .ok_or_else(|| BuildError::Other("neither `user` nor `user_file` is given".into()))?;
         let system = template(context, self.system.as_deref(), self.system_file.as_deref())?;
         let shared = template(context, self.shared.as_deref(), self.shared_file.as_deref())?;
         let texts = self.read_texts(context)?;
-        Ok(Part::Transform(Box::new(Renderer {
+        Ok(Processor::Transform(Box::new(Renderer {
             system: system.map(|system| system.with_texts(&texts)),
             shared: shared.map(|shared| shared.with_texts(&texts)),
             user: user.with_texts(&texts),
@@ -214,7 +216,7 @@ struct Renderer {
 }
 
 impl Transform for Renderer {
-    fn process(&self, record: &mut Record) -> Result<Emit, StageError> {
+    fn process(&self, record: &mut Record) -> Result<TransformOutput, StageError> {
         let mut messages = Vec::with_capacity(2);
         if let Some(system) = &self.system {
             let text = system.render(record)?;
@@ -231,7 +233,7 @@ impl Transform for Renderer {
         }
         messages.push(message);
         record.set(&self.output, messages);
-        Ok(Emit::Pass)
+        Ok(TransformOutput::Pass)
     }
 }
 
@@ -257,7 +259,7 @@ mod tests {
     #[test]
     fn renders_both_messages_and_leaves_an_empty_system_message_out() {
         let part = build::<Prompt>(json!({"system": "{{ role }}", "user": "About {{ topic }}.\n"}));
-        let Part::Transform(part) = part else { panic!("not a transform") };
+        let Processor::Transform(part) = part else { panic!("not a transform") };
         let mut full = record(json!({"role": "Teacher", "topic": "tides"}));
         part.process(&mut full).unwrap();
         assert_eq!(
@@ -273,7 +275,7 @@ mod tests {
     fn what_is_shared_stands_first_in_one_text() {
         let check = |topic: &str, question: &str, content: &str, shared: usize| {
             let part = build::<Prompt>(json!({"shared": "On {{ topic }}\n", "user": "\n{{ question }}"}));
-            let Part::Transform(part) = part else { panic!("not a transform") };
+            let Processor::Transform(part) = part else { panic!("not a transform") };
             let mut one = record(json!({"topic": topic, "question": question}));
             part.process(&mut one).unwrap();
             let expected = json!([{"role": "user", "content": content, "shared_chars": shared}]);
@@ -292,7 +294,7 @@ mod tests {
             "user": "{% if none %}{{ none }}{% endif %}{{ context }} Ask about {{ topic }}.",
             "texts": {"context": path, "none": ""},
         }));
-        let Part::Transform(part) = part else { panic!("not a transform") };
+        let Processor::Transform(part) = part else { panic!("not a transform") };
         let mut one = record(json!({"topic": "fees"}));
         part.process(&mut one).unwrap();
         assert_eq!(one.fields["prompt"][0]["content"], "A library. Ask about fees.");
@@ -302,7 +304,7 @@ mod tests {
     #[test]
     fn a_missing_field_rejects_the_record() {
         let part = build::<Prompt>(json!({"user": "{{ topic }}"}));
-        let Part::Transform(part) = part else { panic!("not a transform") };
+        let Processor::Transform(part) = part else { panic!("not a transform") };
         let error = part.process(&mut record(json!({}))).unwrap_err();
         assert_eq!(error.class, "template");
     }

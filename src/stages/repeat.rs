@@ -8,11 +8,11 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::{Describe, Role};
-use crate::pipeline::{CheckContext, Count, FieldType, Made};
+use super::{Role, StageDescription};
+use crate::pipeline::{CheckContext, FieldType, NumberOrExpression, ProducedField};
 use crate::record::Record;
 use crate::stage::{
-    BuildContext, BuildError, Declare, DeclareBlock, OnFail, Part, Repeat as Passes, StageError,
+    BlockConfig, BuildContext, BuildError, OnFail, Processor, RepeatBlock, StageConfig, StageError,
 };
 use crate::template::Expression;
 
@@ -29,7 +29,7 @@ const LONGEST_QUOTE: usize = 60;
 pub(super) struct Repeat {
     /// How many passes there are at most: a number of 1 or more, or an expression over the record as it comes in
     /// that gives one, of 0 or more.
-    times: Count,
+    times: NumberOrExpression,
     /// A condition that is looked at before every pass, the first too: while it is true there is one more. It may name
     /// only what is there before the block.
     #[serde(default, rename = "while")]
@@ -57,13 +57,14 @@ enum Keep {
     All,
 }
 
-const PASS: Made = Made::new("repeat.pass", FieldType::integer, "In the block: which pass it is, from 1.");
-const KEPT_PASS: Made = Made::new(
+const PASS: ProducedField =
+    ProducedField::new("repeat.pass", FieldType::integer, "In the block: which pass it is, from 1.");
+const KEPT_PASS: ProducedField = ProducedField::new(
     "pass",
     FieldType::integer,
     "After the block, with `keep: all`: the pass that the record is of; 0 as it came in.",
 );
-const PARENT: Made = Made::new(
+const PARENT: ProducedField = ProducedField::new(
     "parent",
     parent_type,
     "After the block, with `keep: all`: the id of the record that the pass began with; null as it came in.",
@@ -73,14 +74,18 @@ fn parent_type() -> FieldType {
     FieldType::text().or_null()
 }
 
-impl Describe for Repeat {
+impl StageDescription for Repeat {
     const NAME: &'static str = "repeat";
     const ROLE: Role = Role::Block;
     const PURPOSE: &'static str =
         "Brings a record through the stages inside it in passes, each going on from what the last one made.";
-    const MAKES: &'static [Made] = &[
+    const MAKES: &'static [ProducedField] = &[
         PASS,
-        Made::new(PREVIOUS, FieldType::object, "In the block: the fields of the record as the pass began."),
+        ProducedField::new(
+            PREVIOUS,
+            FieldType::object,
+            "In the block: the fields of the record as the pass began.",
+        ),
         KEPT_PASS,
         PARENT,
     ];
@@ -103,9 +108,9 @@ stages:
 "#;
 }
 
-impl Declare for Repeat {
+impl StageConfig for Repeat {
     fn check(&self, context: &mut CheckContext<'_>) {
-        let Count::Computed(times) = &self.times else { return };
+        let NumberOrExpression::Computed(times) = &self.times else { return };
         if context.expression("/times", times).is_none() {
             return;
         }
@@ -116,11 +121,13 @@ impl Declare for Repeat {
         }
     }
 
-    fn build(&self, context: &BuildContext) -> Result<Part, BuildError> {
-        Ok(Part::Repeat(Box::new(Repeater {
+    fn build(&self, context: &BuildContext) -> Result<Processor, BuildError> {
+        Ok(Processor::Repeat(Box::new(Repeater {
             times: match &self.times {
-                Count::Fixed(times) => Times::Fixed(*times),
-                Count::Computed(times) => Times::Computed(context.expression(times)?, times.clone()),
+                NumberOrExpression::Fixed(times) => Times::Fixed(*times),
+                NumberOrExpression::Computed(times) => {
+                    Times::Computed(context.expression(times)?, times.clone())
+                }
             },
             goes_on: self.goes_on.as_deref().map(|goes_on| context.expression(goes_on)).transpose()?,
             keeps_all: self.keep == Keep::All,
@@ -132,12 +139,12 @@ impl Declare for Repeat {
         self.keep == Keep::All
     }
 
-    fn block(&self) -> Option<&dyn DeclareBlock> {
+    fn block(&self) -> Option<&dyn BlockConfig> {
         Some(self)
     }
 }
 
-impl DeclareBlock for Repeat {
+impl BlockConfig for Repeat {
     fn enter(&self, context: &mut CheckContext<'_>) {
         for name in [REPEAT, PREVIOUS] {
             context.hides(name, "`while` is looked at between the passes, where there is none");
@@ -175,7 +182,7 @@ impl Repeat {
     /// Why a record may come out of the block without what a pass makes; `None` where that cannot be.
     fn why_not_made(&self) -> Option<&'static str> {
         match (&self.times, self.on_fail) {
-            (Count::Computed(_), _) => Some("`times` may be 0"),
+            (NumberOrExpression::Computed(_), _) => Some("`times` may be 0"),
             _ if self.goes_on.is_some() => Some("`while` may be false before the first pass"),
             (_, OnFail::Skip) => Some("a pass may fail (`on_fail: skip`)"),
             (_, OnFail::Stop) => Some("the first pass may fail (`on_fail: stop`)"),
@@ -198,14 +205,14 @@ enum Times {
     Computed(Expression, String),
 }
 
-impl Passes for Repeater {
+impl RepeatBlock for Repeater {
     fn times(&self, record: &Record) -> Result<u32, StageError> {
         let (expression, written) = match &self.times {
             Times::Fixed(times) => return Ok(*times),
             Times::Computed(expression, written) => (expression, written),
         };
         let value = expression.value(record)?;
-        Count::whole(&value).and_then(|whole| u32::try_from(whole).ok()).ok_or_else(|| {
+        NumberOrExpression::whole(&value).and_then(|whole| u32::try_from(whole).ok()).ok_or_else(|| {
             let found: String = value.to_string().chars().take(LONGEST_QUOTE).collect();
             let message =
                 format!("`times` is `{found}`, not a whole number from 0 to {}: `{written}`", u32::MAX);
@@ -235,9 +242,9 @@ mod tests {
     use crate::stages::testing::{build, record};
     use serde_json::json;
 
-    fn passes(mut config: Value) -> Box<dyn Passes> {
+    fn passes(mut config: Value) -> Box<dyn RepeatBlock> {
         config["stages"] = json!([]);
-        let Part::Repeat(part) = build::<Repeat>(config) else { panic!("not a `repeat`") };
+        let Processor::Repeat(part) = build::<Repeat>(config) else { panic!("not a `repeat`") };
         part
     }
 

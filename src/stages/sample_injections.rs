@@ -36,11 +36,13 @@ use self::drawn::Law;
 use self::sampler::{Kind, Sampler};
 use self::settings::AttributeSettings;
 use self::weighted::Weighted;
-use super::{Describe, Role};
-use crate::pipeline::Made;
+use super::{Role, StageDescription};
+use crate::pipeline::ProducedField;
 use crate::pipeline::{CheckContext, FieldType};
 use crate::record::Record;
-use crate::stage::{BuildContext, BuildError, Declare, Emit, Explanation, Part, StageError, Transform};
+use crate::stage::{
+    BuildContext, BuildError, Explanation, Processor, StageConfig, StageError, Transform, TransformOutput,
+};
 
 /// Draws attributes by frequency, and a length.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -71,19 +73,19 @@ const INJECTIONS: &str = "injections";
 const LIST: &str = "injection_list";
 const TARGET_WORDS: &str = "target_words";
 
-impl Describe for SampleInjections {
+impl StageDescription for SampleInjections {
     const NAME: &'static str = "sample_injections";
     const ROLE: Role = Role::Transform;
     const PURPOSE: &'static str = "Draws attributes such as topic, tone and language by their frequency, and a length: \
          `injections.NAME`, all that are not empty as `injection_list`, and `target_words`.";
-    const MAKES: &'static [Made] = &[
-        Made::new(
+    const MAKES: &'static [ProducedField] = &[
+        ProducedField::new(
             "injections.NAME",
             FieldType::any,
             "The value of each attribute, as its file has it; a list with `sample`, a number or a date as text with `draw`.",
         ),
-        Made::new(LIST, FieldType::text, "All that are not empty, a line each: `- tone: friendly`."),
-        Made::new(TARGET_WORDS, FieldType::integer, "The length asked for, with `length`."),
+        ProducedField::new(LIST, FieldType::text, "All that are not empty, a line each: `- tone: friendly`."),
+        ProducedField::new(TARGET_WORDS, FieldType::integer, "The length asked for, with `length`."),
     ];
     const EXAMPLE: &'static str = r#"name: sample-injections-example
 stages:
@@ -113,7 +115,7 @@ stages:
 "#;
 }
 
-impl Declare for SampleInjections {
+impl StageConfig for SampleInjections {
     fn check(&self, context: &mut CheckContext<'_>) {
         if self.folder.is_none() && self.attributes.is_empty() && self.length.is_none() {
             context.problem("", "nothing is drawn").expected("`folder`, `attributes` or `length`");
@@ -142,9 +144,9 @@ impl Declare for SampleInjections {
         context.keeps_items();
     }
 
-    fn build(&self, context: &BuildContext) -> Result<Part, BuildError> {
+    fn build(&self, context: &BuildContext) -> Result<Processor, BuildError> {
         let sampler = self.sampler(context)?;
-        Ok(Part::Transform(Box::new(Injector { sampler, stage: Arc::clone(context.draws.stage()) })))
+        Ok(Processor::Transform(Box::new(Injector { sampler, stage: Arc::clone(context.draws.stage()) })))
     }
 
     fn explain(&self, context: &BuildContext) -> Result<Option<Explanation>, BuildError> {
@@ -248,7 +250,7 @@ struct Injector {
 }
 
 impl Transform for Injector {
-    fn process(&self, record: &mut Record) -> Result<Emit, StageError> {
+    fn process(&self, record: &mut Record) -> Result<TransformOutput, StageError> {
         let key = record.id.to_string();
         let drawn = self.sampler.draw(record.id.item, &key)?;
         let mut told = Map::new();
@@ -266,6 +268,6 @@ impl Transform for Injector {
         injections.extend(drawn);
         record.set(LIST, fill::list(&injections));
         record.set(INJECTIONS, injections);
-        Ok(Emit::Pass)
+        Ok(TransformOutput::Pass)
     }
 }

@@ -13,14 +13,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use self::images::Finder;
-use super::{Describe, Role};
+use super::{Role, StageDescription};
 use crate::markdown::front_matter::{self, FrontMatter};
 use crate::markdown::sections::{Borders, Section as Cut, trim_blank_lines};
 use crate::markdown::{Outline, Syntax, facts, sections};
-use crate::pipeline::Made;
+use crate::pipeline::ProducedField;
 use crate::pipeline::{CheckContext, FieldType};
 use crate::record::Record;
-use crate::stage::{BuildContext, BuildError, Declare, Derive, Part, StageError};
+use crate::stage::{BuildContext, BuildError, Processor, SourceTransform, StageConfig, StageError};
 
 /// Cuts documents into sections with heading paths and facts.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -92,37 +92,41 @@ fn images_type() -> FieldType {
     FieldType::list(FieldType::object_of(fields.map(known).into(), false))
 }
 
-impl Describe for Section {
+impl StageDescription for Section {
     const NAME: &'static str = "section";
-    const ROLE: Role = Role::Derive;
+    const ROLE: Role = Role::SourceTransform;
     // 2: dialects of Markdown, formulas, short sentences of other scripts, prose above a line of hyphens.
     const VERSION: u32 = 2;
     const PURPOSE: &'static str =
         "Cuts a document at its headings into one record a section, with heading path, text and facts.";
-    const MAKES: &'static [Made] = &[
-        Made::new(
+    const MAKES: &'static [ProducedField] = &[
+        ProducedField::new(
             "document.title",
             FieldType::text,
             "The document's title: declared, its first heading, or its file's name.",
         ),
-        Made::new("front_matter", FieldType::object, "What the document's front matter declares."),
-        Made::new("group", FieldType::texts, "The section's key: what `split` keeps together."),
-        Made::new("section.key", FieldType::text, "The document and the section's number in it."),
-        Made::new("section.number", FieldType::integer, "Its number in the document, from 1."),
-        Made::new("section.title", FieldType::text, "Its heading, or the document's title."),
-        Made::new(
+        ProducedField::new("front_matter", FieldType::object, "What the document's front matter declares."),
+        ProducedField::new("group", FieldType::texts, "The section's key: what `split` keeps together."),
+        ProducedField::new("section.key", FieldType::text, "The document and the section's number in it."),
+        ProducedField::new("section.number", FieldType::integer, "Its number in the document, from 1."),
+        ProducedField::new("section.title", FieldType::text, "Its heading, or the document's title."),
+        ProducedField::new(
             "section.heading_path",
             FieldType::text,
             "The headings above it and its own, with ` > ` between them.",
         ),
-        Made::new("section.level", FieldType::integer, "The level of its heading; 0 before the first."),
-        Made::new("section.text", FieldType::text, "Its body; the field `text` is taken away."),
-        Made::new(
+        ProducedField::new(
+            "section.level",
+            FieldType::integer,
+            "The level of its heading; 0 before the first.",
+        ),
+        ProducedField::new("section.text", FieldType::text, "Its body; the field `text` is taken away."),
+        ProducedField::new(
             "section.facts",
             FieldType::texts,
             "Its sentences, list items and rows of tables, each by itself.",
         ),
-        Made::new(IMAGES, images_type, "The local images it shows, unless `images` is `false`."),
+        ProducedField::new(IMAGES, images_type, "The local images it shows, unless `images` is `false`."),
     ];
     const EXAMPLE: &'static str = "\
 name: section-example
@@ -135,7 +139,7 @@ stages:
 ";
 }
 
-impl Declare for Section {
+impl StageConfig for Section {
     fn check(&self, context: &mut CheckContext<'_>) {
         context.needs_a("", "text", &FieldType::text());
         if self.max_chars == 0 {
@@ -152,14 +156,14 @@ impl Declare for Section {
             context.problem("/image_root", format!("`{root}` is not a folder"));
         }
         context.removes(&["text"]);
-        let shown = |made: &&Made| self.images || made.name != IMAGES;
+        let shown = |made: &&ProducedField| self.images || made.name != IMAGES;
         context.makes_table(&Self::MAKES.iter().filter(shown).copied().collect::<Vec<_>>());
     }
 
-    fn build(&self, context: &BuildContext) -> Result<Part, BuildError> {
+    fn build(&self, context: &BuildContext) -> Result<Processor, BuildError> {
         let root = self.image_root.as_ref().map(|root| context.render(root)).transpose()?;
         let images = self.images.then(|| Finder::new(root.as_deref()));
-        Ok(Part::Derive(Box::new(Splitter { config: self.clone(), images })))
+        Ok(Processor::SourceTransform(Box::new(Splitter { config: self.clone(), images })))
     }
 }
 
@@ -170,8 +174,8 @@ struct Splitter {
     images: Option<Finder>,
 }
 
-impl Derive for Splitter {
-    fn derive(&self, records: Vec<Record>) -> Result<Vec<Record>, StageError> {
+impl SourceTransform for Splitter {
+    fn transform(&self, records: Vec<Record>) -> Result<Vec<Record>, StageError> {
         let mut sections = Vec::new();
         for record in records {
             self.split(record, &mut sections)?;

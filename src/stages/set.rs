@@ -9,11 +9,13 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Describe, Role};
-use crate::pipeline::Made;
+use super::{Role, StageDescription};
+use crate::pipeline::ProducedField;
 use crate::pipeline::{CheckContext, FieldType};
 use crate::record::Record;
-use crate::stage::{BuildContext, BuildError, Declare, Emit, Part, StageError, Transform};
+use crate::stage::{
+    BuildContext, BuildError, Processor, StageConfig, StageError, Transform, TransformOutput,
+};
 use crate::template::{Expression, Template};
 
 /// The key of an expression.
@@ -77,12 +79,12 @@ impl JsonSchema for Set {
     }
 }
 
-impl Describe for Set {
+impl StageDescription for Set {
     const NAME: &'static str = "set";
     const ROLE: Role = Role::Transform;
     const PURPOSE: &'static str =
         "Sets fields of the record to texts, to the values of expressions, or to fixed values.";
-    const MAKES: &'static [Made] = &[Made::new(
+    const MAKES: &'static [ProducedField] = &[ProducedField::new(
         "NAME",
         FieldType::any,
         "Each field that is named: a text for a template, else its value.",
@@ -100,7 +102,7 @@ stages:
 "#;
 }
 
-impl Declare for Set {
+impl StageConfig for Set {
     fn check(&self, context: &mut CheckContext<'_>) {
         if self.fields.is_empty() {
             context
@@ -129,7 +131,7 @@ impl Declare for Set {
         context.keeps_items();
     }
 
-    fn build(&self, context: &BuildContext) -> Result<Part, BuildError> {
+    fn build(&self, context: &BuildContext) -> Result<Processor, BuildError> {
         let mut fields = Vec::with_capacity(self.fields.len());
         for (name, value) in &self.fields {
             let value = match Declared::of(value) {
@@ -139,7 +141,7 @@ impl Declare for Set {
             };
             fields.push((name.clone(), value));
         }
-        Ok(Part::Transform(Box::new(Setter { fields })))
+        Ok(Processor::Transform(Box::new(Setter { fields })))
     }
 }
 
@@ -188,7 +190,7 @@ enum Setting {
 }
 
 impl Transform for Setter {
-    fn process(&self, record: &mut Record) -> Result<Emit, StageError> {
+    fn process(&self, record: &mut Record) -> Result<TransformOutput, StageError> {
         for (name, setting) in &self.fields {
             let value = match setting {
                 Setting::Template(template) => Value::String(template.render(record)?),
@@ -197,7 +199,7 @@ impl Transform for Setter {
             };
             record.set(name, value);
         }
-        Ok(Emit::Pass)
+        Ok(TransformOutput::Pass)
     }
 }
 
@@ -209,10 +211,10 @@ mod tests {
 
     /// The record after a `set`, or the class of its error.
     fn after(config: Value, fields: Value) -> Result<Value, String> {
-        let Part::Transform(part) = build::<Set>(config) else { panic!("not a transform") };
+        let Processor::Transform(part) = build::<Set>(config) else { panic!("not a transform") };
         let mut record = record(fields);
         match part.process(&mut record) {
-            Ok(Emit::Pass) => Ok(Value::Object(record.fields)),
+            Ok(TransformOutput::Pass) => Ok(Value::Object(record.fields)),
             Ok(other) => panic!("{other:?}"),
             Err(error) => Err(error.class.into_owned()),
         }

@@ -11,11 +11,11 @@ use serde_json::{Map, Value, json};
 
 use self::conversation::{Turn, turn};
 
-use super::{Describe, Role};
+use super::{Role, StageDescription};
 use crate::journal::ArrayFile;
 use crate::pipeline::{CheckContext, FieldType};
 use crate::record::Record;
-use crate::stage::{self, BuildContext, BuildError, Declare, Part, StageError};
+use crate::stage::{self, BuildContext, BuildError, Processor, StageConfig, StageError};
 
 /// Writes records as JSON lines to a file of the run directory.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -106,7 +106,7 @@ const TOOLS: &str = "tools";
 const USER: &str = "question";
 const ASSISTANT: &str = "answer";
 
-impl Describe for Sink {
+impl StageDescription for Sink {
     const NAME: &'static str = "sink";
     const ROLE: Role = Role::Sink;
     const PURPOSE: &'static str =
@@ -123,7 +123,7 @@ stages:
 "#;
 }
 
-impl Declare for Sink {
+impl StageConfig for Sink {
     fn check(&self, context: &mut CheckContext<'_>) {
         if let Some(path) = context.render("/path", &self.path) {
             if !path.ends_with(".jsonl") {
@@ -159,7 +159,7 @@ impl Declare for Sink {
         self.check_element(context);
     }
 
-    fn build(&self, context: &BuildContext) -> Result<Part, BuildError> {
+    fn build(&self, context: &BuildContext) -> Result<Processor, BuildError> {
         let array = match &self.array {
             Some(array) => {
                 let path = context.render(&array.path)?;
@@ -168,7 +168,7 @@ impl Declare for Sink {
             }
             None => None,
         };
-        Ok(Part::Sink(Box::new(Lines {
+        Ok(Processor::Sink(Box::new(Lines {
             path: context.render(&self.path)?,
             format: self.format,
             fields: self.fields.clone(),

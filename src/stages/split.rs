@@ -9,12 +9,14 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Describe, Role};
+use super::{Role, StageDescription};
 use crate::draw::Draws;
-use crate::pipeline::Made;
+use crate::pipeline::ProducedField;
 use crate::pipeline::{CheckContext, FieldType};
 use crate::record::Record;
-use crate::stage::{BuildContext, BuildError, Declare, Emit, Part, StageError, Transform};
+use crate::stage::{
+    BuildContext, BuildError, Processor, StageConfig, StageError, Transform, TransformOutput,
+};
 use crate::template::Expression;
 
 /// Puts each record into one of several data sets.
@@ -57,16 +59,17 @@ fn output() -> String {
     "split".into()
 }
 
-const SPLIT: Made = Made::named_by("output", "split", FieldType::text, "The name of the record's data set.");
+const SPLIT: ProducedField =
+    ProducedField::named_by("output", "split", FieldType::text, "The name of the record's data set.");
 
-impl Describe for Split {
+impl StageDescription for Split {
     const NAME: &'static str = "split";
     const ROLE: Role = Role::Transform;
     // A record's data set must not change from pass to pass, nor differ between the elements of one record.
     const IN_BLOCKS: bool = false;
     const PURPOSE: &'static str =
         "Says which data set a record belongs to, by ratio over groups that stay together or by rules.";
-    const MAKES: &'static [Made] = &[SPLIT];
+    const MAKES: &'static [ProducedField] = &[SPLIT];
     const EXAMPLE: &'static str = r#"name: split-example
 seed: 7
 stages:
@@ -78,7 +81,7 @@ stages:
 "#;
 }
 
-impl Declare for Split {
+impl StageConfig for Split {
     fn check(&self, context: &mut CheckContext<'_>) {
         if self.ratios.is_empty() && self.rules.is_empty() {
             context.problem("", "`split` has neither `ratios` nor `rules`").expected("one of them");
@@ -113,13 +116,13 @@ impl Declare for Split {
         context.makes_named(&SPLIT, &self.output);
     }
 
-    fn build(&self, context: &BuildContext) -> Result<Part, BuildError> {
+    fn build(&self, context: &BuildContext) -> Result<Processor, BuildError> {
         let mut rules = Vec::with_capacity(self.rules.len());
         for rule in &self.rules {
             let when = rule.when.as_deref().map(|when| context.expression(when)).transpose()?;
             rules.push((when, rule.to.clone()));
         }
-        Ok(Part::Transform(Box::new(Splitter {
+        Ok(Processor::Transform(Box::new(Splitter {
             rules,
             sum: self.ratios.values().sum(),
             ratios: self.ratios.iter().map(|(name, share)| (name.clone(), *share)).collect(),
@@ -155,7 +158,7 @@ struct Splitter {
 }
 
 impl Transform for Splitter {
-    fn process(&self, record: &mut Record) -> Result<Emit, StageError> {
+    fn process(&self, record: &mut Record) -> Result<TransformOutput, StageError> {
         for (when, to) in &self.rules {
             let applies = match when {
                 Some(when) => when.is_true(record)?,
@@ -163,24 +166,24 @@ impl Transform for Splitter {
             };
             if applies {
                 record.set(&self.output, to.as_str());
-                return Ok(Emit::Pass);
+                return Ok(TransformOutput::Pass);
             }
         }
         if self.ratios.is_empty() {
-            return Ok(Emit::Drop("no_rule".into()));
+            return Ok(TransformOutput::Drop("no_rule".into()));
         }
         let mut side = None;
         for key in self.keys(record)? {
             let drawn = self.side_of(&key);
             if side.is_some_and(|side| side != drawn) {
-                return Ok(Emit::Drop("crosses_split".into()));
+                return Ok(TransformOutput::Drop("crosses_split".into()));
             }
             side = Some(drawn);
         }
         let Some(side) = side else { return Err(StageError::new("split", "`by` is an empty list")) };
         let side = side.to_owned();
         record.set(&self.output, side);
-        Ok(Emit::Pass)
+        Ok(TransformOutput::Pass)
     }
 }
 
@@ -223,14 +226,14 @@ mod tests {
     use serde_json::json;
 
     fn splitter(config: Value) -> Box<dyn Transform> {
-        let Part::Transform(part) = build::<Split>(config) else { panic!("not a transform") };
+        let Processor::Transform(part) = build::<Split>(config) else { panic!("not a transform") };
         part
     }
 
     fn side(part: &dyn Transform, fields: Value) -> Option<String> {
         let mut record = record(fields);
         match part.process(&mut record).unwrap() {
-            Emit::Pass => Some(record.text("split").unwrap().to_owned()),
+            TransformOutput::Pass => Some(record.text("split").unwrap().to_owned()),
             _ => None,
         }
     }

@@ -4,9 +4,9 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::config::reference::schema_of;
 use crate::config::reference::stage_reference;
-use crate::config::schema::schema_of;
-use crate::pipeline::tree::parse_value;
+use crate::pipeline::document::parse_value;
 
 fn plan(text: &str, overrides: &Overrides) -> Plan {
     match load_with(text, overrides) {
@@ -169,7 +169,7 @@ fn a_missing_file_is_told_with_what_is_there() {
 fn survives(text: &str) {
     if let Err(problems) = load_with(text, &Overrides::default()) {
         let printed = problems.to_string();
-        assert!(problems.list.iter().all(|problem| problem.place.is_some()), "{printed}");
+        assert!(problems.list.iter().all(|problem| problem.location.is_some()), "{printed}");
     }
 }
 

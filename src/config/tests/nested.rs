@@ -5,9 +5,9 @@ use serde_json::json;
 use super::blocks::{bad, file, good, loaded};
 use super::short;
 use crate::config::Overrides;
+use crate::config::json_schema;
 use crate::config::load::load;
-use crate::config::schema::json_schema;
-use crate::pipeline::tree::parse_value;
+use crate::pipeline::document::parse_value;
 use crate::stages::STAGES;
 
 /// A loop of a question, and of three tries at another that are joined again.
@@ -159,7 +159,7 @@ fn every_cut_of_a_file_with_blocks_is_survived() {
     for (at, _) in file.char_indices() {
         for text in [&file[..at], &file[at..]] {
             if let Err(problems) = load("p.yaml", text, &Overrides::default(), &|_| None, STAGES) {
-                assert!(problems.list.iter().all(|problem| problem.place.is_some()), "{problems}");
+                assert!(problems.list.iter().all(|problem| problem.location.is_some()), "{problems}");
             }
         }
     }

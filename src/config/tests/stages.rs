@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::pipeline::CheckContext;
-use crate::stage::{BuildContext, BuildError, Declare, Part};
-use crate::stages::{Describe, Role, StageType};
+use crate::stage::{BuildContext, BuildError, Processor, StageConfig};
+use crate::stages::{Role, StageDescription, StageType};
 
 pub(super) static TABLE: &[StageType] = &[
     StageType::of::<Rows>(),
@@ -108,7 +108,7 @@ struct Out {
     fallback: Option<Format>,
 }
 
-impl Declare for Rows {
+impl StageConfig for Rows {
     fn check(&self, context: &mut CheckContext<'_>) {
         context.render("/path", &self.path);
         if self.limit == Some(0) {
@@ -119,12 +119,12 @@ impl Declare for Rows {
             context.opens();
         }
     }
-    fn build(&self, _: &BuildContext) -> Result<Part, BuildError> {
+    fn build(&self, _: &BuildContext) -> Result<Processor, BuildError> {
         Err(BuildError::Other(String::new()))
     }
 }
 
-impl Declare for Cut {
+impl StageConfig for Cut {
     fn check(&self, context: &mut CheckContext<'_>) {
         context.needs("", "text");
         context.removes(&["text"]);
@@ -133,106 +133,106 @@ impl Declare for Cut {
             context.problem("/sizes/smallest", "too large");
         }
     }
-    fn build(&self, _: &BuildContext) -> Result<Part, BuildError> {
+    fn build(&self, _: &BuildContext) -> Result<Processor, BuildError> {
         Err(BuildError::Other(String::new()))
     }
 }
 
-impl Declare for Write {
+impl StageConfig for Write {
     fn check(&self, context: &mut CheckContext<'_>) {
         context.template("/template", &self.template);
         context.makes(&["prompt"]);
     }
-    fn build(&self, _: &BuildContext) -> Result<Part, BuildError> {
+    fn build(&self, _: &BuildContext) -> Result<Processor, BuildError> {
         Err(BuildError::Other(String::new()))
     }
 }
 
-impl Declare for Ask {
+impl StageConfig for Ask {
     fn check(&self, context: &mut CheckContext<'_>) {
         context.model("/model", &self.model);
         context.makes(&["completion"]);
     }
-    fn build(&self, _: &BuildContext) -> Result<Part, BuildError> {
+    fn build(&self, _: &BuildContext) -> Result<Processor, BuildError> {
         Err(BuildError::Other(String::new()))
     }
 }
 
-impl Declare for Answer {
+impl StageConfig for Answer {
     fn check(&self, context: &mut CheckContext<'_>) {
         context.makes(&["question", "answer"]);
     }
-    fn build(&self, _: &BuildContext) -> Result<Part, BuildError> {
+    fn build(&self, _: &BuildContext) -> Result<Processor, BuildError> {
         Err(BuildError::Other(String::new()))
     }
 }
 
-impl Declare for Shares {
+impl StageConfig for Shares {
     fn check(&self, context: &mut CheckContext<'_>) {
         for (name, _) in self.ratios.iter().filter(|(_, ratio)| **ratio <= 0.0) {
             context.problem(&format!("/ratios/{name}"), "not positive").expected("more than 0");
         }
         context.makes(&["part"]);
     }
-    fn build(&self, _: &BuildContext) -> Result<Part, BuildError> {
+    fn build(&self, _: &BuildContext) -> Result<Processor, BuildError> {
         Err(BuildError::Other(String::new()))
     }
 }
 
-impl Declare for Out {
+impl StageConfig for Out {
     fn check(&self, context: &mut CheckContext<'_>) {
         if let Some(path) = context.render("/path", &self.path) {
             context.output("/path", &path);
         }
     }
-    fn build(&self, _: &BuildContext) -> Result<Part, BuildError> {
+    fn build(&self, _: &BuildContext) -> Result<Processor, BuildError> {
         Err(BuildError::Other(String::new()))
     }
 }
 
-impl Describe for Rows {
+impl StageDescription for Rows {
     const NAME: &'static str = "rows";
     const ROLE: Role = Role::Source;
     const PURPOSE: &'static str = "Reads rows.";
     const EXAMPLE: &'static str = "rows";
 }
 
-impl Describe for Cut {
+impl StageDescription for Cut {
     const NAME: &'static str = "cut";
-    const ROLE: Role = Role::Derive;
+    const ROLE: Role = Role::SourceTransform;
     const PURPOSE: &'static str = "Cuts texts.";
     const EXAMPLE: &'static str = "cut";
 }
 
-impl Describe for Write {
+impl StageDescription for Write {
     const NAME: &'static str = "write";
     const ROLE: Role = Role::Transform;
     const PURPOSE: &'static str = "Writes a prompt.";
     const EXAMPLE: &'static str = "write";
 }
 
-impl Describe for Ask {
+impl StageDescription for Ask {
     const NAME: &'static str = "ask";
     const ROLE: Role = Role::Ask;
     const PURPOSE: &'static str = "Asks.";
     const EXAMPLE: &'static str = "ask";
 }
 
-impl Describe for Answer {
+impl StageDescription for Answer {
     const NAME: &'static str = "answer";
-    const ROLE: Role = Role::Read;
+    const ROLE: Role = Role::AnswerParser;
     const PURPOSE: &'static str = "Reads an answer.";
     const EXAMPLE: &'static str = "answer";
 }
 
-impl Describe for Shares {
+impl StageDescription for Shares {
     const NAME: &'static str = "part";
     const ROLE: Role = Role::Transform;
     const PURPOSE: &'static str = "Parts records.";
     const EXAMPLE: &'static str = "part";
 }
 
-impl Describe for Out {
+impl StageDescription for Out {
     const NAME: &'static str = "out";
     const ROLE: Role = Role::Sink;
     const PURPOSE: &'static str = "Writes a file.";

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::config::declared::COMMON_KEYS;
-use crate::pipeline::{CheckContext, FieldType, Inside};
+use crate::config::check::COMMON_KEYS;
+use crate::pipeline::{CheckContext, FieldType, ObjectFields};
 use crate::stages::{Role, STAGES, StageType};
 
 /// Every name that a stage's check tells of stands in its table, with the type told there; so what `stages` shows is
@@ -113,7 +113,7 @@ fn fits(row: &str, field: &str) -> bool {
 }
 
 /// The fields, and instead of objects with known names what stands in them.
-fn flat(inside: &Inside) -> Vec<(String, FieldType)> {
+fn flat(inside: &ObjectFields) -> Vec<(String, FieldType)> {
     let mut all = Vec::new();
     for (name, kind) in inside.fields() {
         match kind.inside().filter(|inner| kind.is_object() && inner.names().next().is_some()) {

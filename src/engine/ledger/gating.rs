@@ -16,7 +16,7 @@ use crate::engine::event::{FatalError, Halt, InFlightRecord, LedgerEvent};
 use crate::engine::execute::{Ending, panicked};
 use crate::engine::gate::{AdmissionLimit, GateStage, Weight, push_key};
 use crate::journal::{Decision, LostTo, Outcome};
-use crate::stage::Verdict;
+use crate::stage::GateDecision;
 
 impl Ledger {
     /// A record has come to a gate.
@@ -70,11 +70,11 @@ impl Ledger {
             if records.is_empty() {
                 continue;
             }
-            // Those that go past the gate are none of the judge's affair.
+            // Those that go past the gate are not shown to the decider.
             let keys: Vec<&[u8]> = records.iter().filter_map(|record| record.key.as_deref()).collect();
             let verdicts = match keys.is_empty() {
                 true => Ok(Vec::new()),
-                false => catch_unwind(AssertUnwindSafe(|| at.judge.decide(number, &keys))),
+                false => catch_unwind(AssertUnwindSafe(|| at.decider.decide(number, &keys))),
             };
             let verdicts = match verdicts {
                 Ok(verdicts) => verdicts,
@@ -93,9 +93,9 @@ impl Ledger {
             let mut left = weight;
             for mut record in records {
                 let key = record.key.take();
-                let verdict = key.as_ref().and_then(|_| verdicts.next()).unwrap_or(Verdict::Keep);
+                let verdict = key.as_ref().and_then(|_| verdicts.next()).unwrap_or(GateDecision::Keep);
                 match verdict {
-                    Verdict::Keep => {
+                    GateDecision::Keep => {
                         if let Some(key) = key {
                             push_key(&mut item.decision.keys, gate, &key);
                         }
@@ -105,7 +105,7 @@ impl Ledger {
                         at.releasing.push_back((record, own));
                         self.behind_gates += u64::from(!std::mem::replace(&mut item.is_behind_gate, true));
                     }
-                    Verdict::Drop { reason, in_favour_of } => {
+                    GateDecision::Drop { reason, in_favour_of } => {
                         lose_to(&mut item.decision, in_favour_of);
                         if let LedgerEvent::Ended(ended) = departure::ended(record, Ending::Dropped(reason)) {
                             self.dropped.push_back(*ended);

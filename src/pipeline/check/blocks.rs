@@ -5,7 +5,7 @@
 //! finds that there from the second pass on.
 
 use super::CheckContext;
-use crate::pipeline::field_type::{FieldType, Inside};
+use crate::pipeline::field_type::{FieldType, ObjectFields};
 
 /// A block whose stages are under check.
 #[derive(Debug, Clone)]
@@ -17,7 +17,7 @@ pub(super) struct OpenBlock {
     /// Whether some records go past it.
     some: bool,
     /// The fields as records come to it.
-    before: Inside,
+    before: ObjectFields,
     /// The names that there are only in it.
     within: Vec<String>,
 }

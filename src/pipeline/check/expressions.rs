@@ -4,17 +4,17 @@
 //! Walks Jinja's syntax tree with what is known of the fields. A name whose kind the template itself asks for
 //! (`is string`), or that it sets, counts as unknown, so that no branch is judged that is never taken.
 
+mod ast;
+mod local_names;
 mod operators;
-mod own;
-mod tree;
 
 use minijinja::machinery::ast::{CompareOpKind, Expr, Stmt, UnaryOpKind};
 use minijinja::machinery::{parse, parse_expr};
 
-use self::own::Own;
-use self::tree::{
+use self::ast::{
     constant_text, each_body, each_expr, each_inner, of_argument, of_constant, path, shown, target_names,
 };
+use self::local_names::LocalNames;
 use super::CheckContext;
 use crate::pipeline::field_type::FieldType;
 
@@ -61,7 +61,7 @@ impl CheckContext<'_> {
         let found = match is_expression {
             true => {
                 let Ok(tree) = parse_expr(source) else { return true };
-                let mut own = Own::default();
+                let mut own = LocalNames::default();
                 own.expr(&tree);
                 self.tested.extend(own.tested.iter().cloned());
                 let mut walk = Walk::new(self, own);
@@ -72,7 +72,7 @@ impl CheckContext<'_> {
                 let Ok(tree) = parse(source, "template", minijinja::syntax::SyntaxConfig::default()) else {
                     return true;
                 };
-                let mut own = Own::default();
+                let mut own = LocalNames::default();
                 own.stmt(&tree);
                 let mut walk = Walk::new(self, own);
                 walk.stmt(&tree);
@@ -93,7 +93,7 @@ impl CheckContext<'_> {
     /// The type of an expression's value; any if it does not compile.
     pub fn type_of_expression(&self, source: &str) -> FieldType {
         let Ok(tree) = parse_expr(source) else { return FieldType::any() };
-        let mut own = Own::default();
+        let mut own = LocalNames::default();
         own.expr(&tree);
         Walk::new(self, own).expr(&tree)
     }
@@ -101,14 +101,14 @@ impl CheckContext<'_> {
 
 struct Walk<'c> {
     context: &'c CheckContext<'c>,
-    own: Own,
+    own: LocalNames,
     /// The names that loops and blocks bring in, innermost last.
     scopes: Vec<(String, FieldType)>,
     found: Vec<Found>,
 }
 
 impl<'c> Walk<'c> {
-    fn new(context: &'c CheckContext<'c>, own: Own) -> Self {
+    fn new(context: &'c CheckContext<'c>, own: LocalNames) -> Self {
         Self { context, own, scopes: Vec::new(), found: Vec::new() }
     }
 

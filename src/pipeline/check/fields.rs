@@ -7,31 +7,31 @@ use std::collections::BTreeSet;
 
 use super::{BUILT_IN, CheckContext};
 use crate::nearest::{did_you_mean, one_of};
-use crate::pipeline::Made;
-use crate::pipeline::field_type::{FieldType, Inside};
+use crate::pipeline::ProducedField;
+use crate::pipeline::field_type::{FieldType, ObjectFields};
 
 impl CheckContext<'_> {
     /// Says that records have these fields from here on, of which no more is known than their names; a dotted name
     /// tells of the inside of a field. What stood in the fields before is gone.
     pub fn makes(&mut self, names: &[&str]) {
-        let mut inside = Inside::default();
+        let mut inside = ObjectFields::default();
         names.iter().for_each(|name| inside.put(name, FieldType::any()));
         self.makes_inside(&inside);
     }
 
     /// Says that records have the fields of these rows from here on. What stood in the fields before is gone.
-    pub fn makes_table(&mut self, table: &[Made]) {
-        let mut inside = Inside::default();
+    pub fn makes_table(&mut self, table: &[ProducedField]) {
+        let mut inside = ObjectFields::default();
         table.iter().for_each(|made| inside.put(made.name, (made.kind)()));
         self.makes_inside(&inside);
     }
 
     /// Says that records have the field of this row from here on, by the name that an option gives it.
-    pub fn makes_named(&mut self, made: &Made, name: &str) {
+    pub fn makes_named(&mut self, made: &ProducedField, name: &str) {
         self.makes_as(name, (made.kind)());
     }
 
-    fn makes_inside(&mut self, inside: &Inside) {
+    fn makes_inside(&mut self, inside: &ObjectFields) {
         for (name, kind) in inside.fields() {
             self.makes_as(name, kind.clone());
         }
@@ -75,7 +75,7 @@ impl CheckContext<'_> {
 
     /// The fields that are known.
     #[cfg(test)]
-    pub(crate) fn record(&self) -> &Inside {
+    pub(crate) fn record(&self) -> &ObjectFields {
         &self.record
     }
 
@@ -199,7 +199,10 @@ impl CheckContext<'_> {
             true => {
                 let kind = self.type_of(parent);
                 known.extend(
-                    kind.inside().into_iter().flat_map(Inside::names).map(|field| format!("{prefix}{field}")),
+                    kind.inside()
+                        .into_iter()
+                        .flat_map(ObjectFields::names)
+                        .map(|field| format!("{prefix}{field}")),
                 );
             }
             false => known.extend(self.record.names().map(str::to_owned)),

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use super::CheckContext;
-use crate::pipeline::input::Input;
+use crate::pipeline::input_file::InputFile;
 use crate::pipeline::output_path::output_path;
 use crate::pipeline::stage_ids::stage_name;
 use crate::text_file;
@@ -71,12 +71,12 @@ impl CheckContext<'_> {
     /// Counts the content of a file as part of what the run depends on. A file that cannot be read counts
     /// by its name; reading it is the stage's affair.
     pub fn depends_on(&mut self, path: &str) {
-        self.inputs.insert(path.to_owned(), Input::read(path));
+        self.inputs.insert(path.to_owned(), InputFile::read(path));
     }
 
     /// The same of a file of which the stage takes something else for its content, of this hash.
     pub fn depends_on_as(&mut self, path: &str, hash: &str) {
-        self.inputs.insert(path.to_owned(), Input::read(path).known_by(hash));
+        self.inputs.insert(path.to_owned(), InputFile::read(path).known_by(hash));
     }
 
     /// Whether an earlier pipeline of the same command is going to make the run in this folder.

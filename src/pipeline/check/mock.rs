@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 
 use super::CheckContext;
+use crate::pipeline::document::join;
 use crate::pipeline::mock_check;
 use crate::pipeline::problem::Problem;
-use crate::pipeline::tree::join;
 
 /// For each place and name that a rule reads: what is wrong with it, or nothing once a stage knew it.
 #[derive(Debug, Clone, Default)]

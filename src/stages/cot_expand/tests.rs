@@ -4,9 +4,9 @@ use super::*;
 use crate::stages::testing::{build, record};
 
 fn expand(config: Value, steps: Value) -> Vec<(String, String)> {
-    let Part::Transform(part) = build::<CotExpand>(config) else { panic!("not a transform") };
+    let Processor::Transform(part) = build::<CotExpand>(config) else { panic!("not a transform") };
     let mut record = record(json!({"question": "Why?", "answer": "So.", "reasoning_steps": steps}));
-    let Emit::Many(children) = part.process(&mut record).unwrap() else { panic!("not many") };
+    let TransformOutput::Many(children) = part.process(&mut record).unwrap() else { panic!("not many") };
     let text = |child: &Record| {
         (
             child.text("cot").unwrap().to_owned(),
@@ -34,11 +34,13 @@ fn the_four_formats_of_the_seed() {
 }
 
 fn messages_of(config: Value, steps: Value) -> Option<Vec<Value>> {
-    let Part::Transform(part) = build::<CotExpand>(config) else { panic!("not a transform") };
+    let Processor::Transform(part) = build::<CotExpand>(config) else { panic!("not a transform") };
     let mut record = record(json!({"question": "Why?", "answer": "So.", "reasoning_steps": steps}));
     match part.process(&mut record).unwrap() {
-        Emit::Many(children) => Some(children.iter().map(|child| child.fields["messages"].clone()).collect()),
-        Emit::Drop(reason) if reason == "no_reasoning" => None,
+        TransformOutput::Many(children) => {
+            Some(children.iter().map(|child| child.fields["messages"].clone()).collect())
+        }
+        TransformOutput::Drop(reason) if reason == "no_reasoning" => None,
         _ => panic!("neither many nor dropped"),
     }
 }

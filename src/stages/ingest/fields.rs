@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::Ingest;
 use super::rows::Rows;
 use crate::pipeline::{CheckContext, FieldType};
-use crate::stages::Describe;
+use crate::stages::StageDescription;
 
 /// Rows looked at, before a run, for the names of their fields.
 const PEEK: usize = 100;

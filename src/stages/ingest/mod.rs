@@ -24,11 +24,11 @@ use self::fields::{tell_fields, tell_origin};
 use self::rows::Rows;
 use self::selection::Selection;
 use self::units::Files;
-use super::{Describe, Role};
+use super::{Role, StageDescription};
 use crate::journal::ItemLines;
-use crate::pipeline::Made;
+use crate::pipeline::ProducedField;
 use crate::pipeline::{CheckContext, FieldType};
-use crate::stage::{BuildContext, BuildError, Declare, Part};
+use crate::stage::{BuildContext, BuildError, Processor, StageConfig};
 
 /// Reads Markdown and text files as documents, JSONL and CSV files as rows, or what another run wrote.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -106,30 +106,30 @@ impl IngestFormat {
     }
 }
 
-impl Describe for Ingest {
+impl StageDescription for Ingest {
     const NAME: &'static str = "ingest";
     const ROLE: Role = Role::Source;
     const PURPOSE: &'static str = "Reads Markdown and text files as documents, JSONL and CSV files as rows, in the order of their paths, or what another run wrote.";
-    const MAKES: &'static [Made] = &[
-        Made::new("text", FieldType::text, "The text of a document."),
-        Made::new(
+    const MAKES: &'static [ProducedField] = &[
+        ProducedField::new("text", FieldType::text, "The text of a document."),
+        ProducedField::new(
             "COLUMN",
             FieldType::any,
             "Each key of a row of JSON lines or of a run's line, each column of a CSV file, whose values are always texts.",
         ),
-        Made::new(
+        ProducedField::new(
             "source.path",
             FieldType::text,
             "The file, as it was found; `source` is left alone where rows have it.",
         ),
-        Made::new("source.name", FieldType::text, "The file's name."),
-        Made::new("source.stem", FieldType::text, "The file's name without its ending."),
-        Made::new(
+        ProducedField::new("source.name", FieldType::text, "The file's name."),
+        ProducedField::new("source.stem", FieldType::text, "The file's name without its ending."),
+        ProducedField::new(
             "source.row",
             FieldType::integer,
             "The number of a row in its file, or of a run's line in the order of its items.",
         ),
-        Made::new(
+        ProducedField::new(
             "group",
             FieldType::texts,
             "What the record comes of: the file, with the row where it is one.",
@@ -145,7 +145,7 @@ stages:
 ";
 }
 
-impl Declare for Ingest {
+impl StageConfig for Ingest {
     fn check(&self, context: &mut CheckContext<'_>) {
         if let Some(given) = &self.run {
             return run::check(self, context, given);
@@ -178,7 +178,7 @@ impl Declare for Ingest {
         self.tell_selection(context, selection);
     }
 
-    fn build(&self, context: &BuildContext) -> Result<Part, BuildError> {
+    fn build(&self, context: &BuildContext) -> Result<Processor, BuildError> {
         if let Some(given) = &self.run {
             return run::build(self, context, given);
         }
@@ -188,7 +188,7 @@ impl Declare for Ingest {
             let matched = files::matching(&pattern, &self.skip_folders).map_err(BuildError::Other)?;
             selection.add(self, &pattern, matched);
         }
-        Ok(Part::Source(Box::new(Files::new(selection, self.clone()))))
+        Ok(Processor::Source(Box::new(Files::new(selection, self.clone()))))
     }
 }
 

@@ -15,7 +15,7 @@ use super::{Ingest, IngestFormat};
 use crate::journal::{CompleteRun, IncompleteRun, ItemLines};
 use crate::nearest::nearest;
 use crate::pipeline::CheckContext;
-use crate::stage::{BuildContext, BuildError, Part, Source, SourceFailure, Unit};
+use crate::stage::{BuildContext, BuildError, Processor, Source, SourceFailure, Unit};
 use crate::stages::{Role, find};
 
 /// The part of the manifest's fingerprint that names the stages, each `ID: TYPE`.
@@ -78,7 +78,7 @@ pub(super) fn check(ingest: &Ingest, context: &mut CheckContext<'_>, given: &str
 }
 
 /// The source of the lines of the run named by `given`.
-pub(super) fn build(ingest: &Ingest, context: &BuildContext, given: &str) -> Result<Part, BuildError> {
+pub(super) fn build(ingest: &Ingest, context: &BuildContext, given: &str) -> Result<Processor, BuildError> {
     let lines = match ingest.lines.get() {
         Some(lines) => Arc::clone(lines),
         None => {
@@ -90,7 +90,7 @@ pub(super) fn build(ingest: &Ingest, context: &BuildContext, given: &str) -> Res
     let path = lines.path.display().to_string();
     let rows =
         Lines::open(&path, &lines).map_err(|source| BuildError::Read { path: path.clone(), source })?;
-    Ok(Part::Source(Box::new(Rows { path, rows })))
+    Ok(Processor::Source(Box::new(Rows { path, rows })))
 }
 
 /// The lines of the sink of this id, or of the only one.

@@ -19,7 +19,7 @@ fn units(files: &[(&str, &[u8])], config: Value) -> (Option<u64>, Vec<Value>) {
         items: None,
         fields: Vec::new(),
     };
-    let Part::Source(mut source) = config.build(&context).unwrap() else { panic!("not a source") };
+    let Processor::Source(mut source) = config.build(&context).unwrap() else { panic!("not a source") };
     let total = source.units();
     let mut found = Vec::new();
     while let Some(unit) = source.next() {

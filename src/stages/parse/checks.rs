@@ -12,7 +12,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 
 use crate::pipeline::{CheckContext, FieldType};
 use crate::record::Record;
-use crate::stage::{BuildContext, BuildError, ReadError, StageError};
+use crate::stage::{AnswerError, BuildContext, BuildError, StageError};
 use crate::template::{Expression, Patterns, Template};
 
 /// The name by which checks see the patterns of the file.
@@ -178,12 +178,12 @@ pub(super) struct Condition {
 
 /// Judges a record whose fields hold the answer. The error has the class of the first condition that is false and the
 /// messages of all, so that the model can mend everything at once.
-pub(super) fn judge(conditions: &[Condition], record: &Record) -> Result<(), ReadError> {
+pub(super) fn judge(conditions: &[Condition], record: &Record) -> Result<(), AnswerError> {
     let mut unmet: Option<StageError> = None;
     for condition in conditions {
         let failed = |error| {
             let error = StageError::from(error);
-            ReadError::Unjudged(StageError::new(
+            AnswerError::Undecidable(StageError::new(
                 error.class,
                 format!("check `{}`: {}", condition.name, error.message),
             ))
@@ -197,5 +197,5 @@ pub(super) fn judge(conditions: &[Condition], record: &Record) -> Result<(), Rea
             Some(first) => first.message = format!("{} {message}", first.message),
         }
     }
-    unmet.map_or(Ok(()), |error| Err(ReadError::Invalid(error)))
+    unmet.map_or(Ok(()), |error| Err(AnswerError::Invalid(error)))
 }

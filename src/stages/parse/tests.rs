@@ -9,7 +9,7 @@ fn parse(body: Value) -> Parse {
     serde_json::from_value(body).unwrap()
 }
 
-fn reader(body: Value) -> Box<dyn Read> {
+fn reader(body: Value) -> Box<dyn AnswerParser> {
     let context = BuildContext {
         vars: Map::new(),
         draws: Draws::new(1, "parse".into()),
@@ -18,7 +18,7 @@ fn reader(body: Value) -> Box<dyn Read> {
         fields: Vec::new(),
     };
     match parse(body).build(&context).unwrap() {
-        Part::Read(reader) => reader,
+        Processor::AnswerParser(reader) => reader,
         _ => panic!("no reader"),
     }
 }
@@ -37,7 +37,7 @@ fn question_schema() -> Value {
 fn read(body: Value, answer: &str) -> Result<Value, StageError> {
     let mut record = Record::default();
     record.set("completion", answer);
-    reader(body).read(&mut record).map_err(StageError::from).map(|()| {
+    reader(body).parse_record(&mut record).map_err(StageError::from).map(|()| {
         assert_eq!(record.text("completion"), Some(answer));
         record.fields.shift_remove("completion");
         Value::Object(record.fields)
@@ -113,7 +113,8 @@ fn what_may_take_long_is_known_beforehand() {
 
 #[test]
 fn a_record_without_an_answer_is_an_error() {
-    let error = StageError::from(reader(json!({"input": "other"})).read(&mut Record::default()).unwrap_err());
+    let error =
+        StageError::from(reader(json!({"input": "other"})).parse_record(&mut Record::default()).unwrap_err());
     assert_eq!((&*error.class, error.message.as_str()), ("input", "`other` is no text"));
 }
 
@@ -174,12 +175,14 @@ fn judged(checks: Value, answer: &str) -> Result<Record, (String, String, bool)>
     record.set("section", json!({"text": "High water is about 20 % higher."}));
     let before = record.fields.clone();
     let schema = json!({"type": "object", "properties": {"evidence": {}, "question": {}, "answer": {}}});
-    match reader(json!({"schema": schema, "checks": checks, "provenance": ["evidence"]})).read(&mut record) {
+    match reader(json!({"schema": schema, "checks": checks, "provenance": ["evidence"]}))
+        .parse_record(&mut record)
+    {
         Ok(()) => Ok(record),
         Err(error) => {
             assert_eq!(record.fields, before, "a wrong answer leaves nothing behind");
             assert!(record.provenance.fields.is_empty());
-            let may_retry = matches!(error, ReadError::Invalid(_));
+            let may_retry = matches!(error, AnswerError::Invalid(_));
             let error = StageError::from(error);
             Err((error.class.into_owned(), error.message, may_retry))
         }

@@ -3,13 +3,13 @@
 use serde_json::{Value, json};
 
 use super::Sink;
-use crate::stage::Part;
+use crate::stage::Processor;
 use crate::stages::testing::{build, record};
 
 fn check(config: Value, fields: Value, expected: &str) {
     let mut config = config;
     config["path"] = json!("out.jsonl");
-    let Part::Sink(sink) = build::<Sink>(config) else { panic!("not a sink") };
+    let Processor::Sink(sink) = build::<Sink>(config) else { panic!("not a sink") };
     let line = sink.line(&record(fields)).unwrap();
     assert_eq!(String::from_utf8(line).unwrap(), expected);
 }
@@ -87,7 +87,7 @@ fn fields_named_by_options_go_before_messages() {
 #[test]
 fn a_record_without_an_answer_is_an_error() {
     let config = json!({"path": "out.jsonl", "format": "messages"});
-    let Part::Sink(sink) = build::<Sink>(config) else { panic!("not a sink") };
+    let Processor::Sink(sink) = build::<Sink>(config) else { panic!("not a sink") };
     let error = sink.line(&record(json!({"question": "Why?"}))).unwrap_err();
     assert_eq!(error.message, "field `answer` is not a text");
 }
@@ -238,7 +238,7 @@ fn a_format_without_a_place_for_something_refuses_it() {
         (&["sharegpt"], crossed, "not that of the calls"),
     ] {
         for format in formats {
-            let Part::Sink(sink) = build::<Sink>(json!({"path": "out.jsonl", "format": format})) else {
+            let Processor::Sink(sink) = build::<Sink>(json!({"path": "out.jsonl", "format": format})) else {
                 panic!("not a sink")
             };
             let error = sink.line(&record(json!({"messages": messages}))).unwrap_err();
@@ -260,7 +260,7 @@ fn what_is_no_conversation_is_an_error_of_its_field() {
         (json!([{"role": "user", "content": 7}]), "field `messages` is not a list of roles and contents"),
     ] {
         for format in ["messages", "sharegpt", "alpaca", "prompt_completion"] {
-            let Part::Sink(sink) = build::<Sink>(json!({"path": "out.jsonl", "format": format})) else {
+            let Processor::Sink(sink) = build::<Sink>(json!({"path": "out.jsonl", "format": format})) else {
                 panic!("not a sink")
             };
             let error = sink.line(&record(json!({"messages": messages}))).unwrap_err();
@@ -277,7 +277,7 @@ fn every_line_has_the_columns_that_are_known() {
             fields: ["q", "tools", "reasoning"].map(str::to_owned).into(),
             ..crate::stages::testing::context()
         };
-        let Part::Sink(sink) = crate::stage::Declare::build(&declared, &context).unwrap() else {
+        let Processor::Sink(sink) = crate::stage::StageConfig::build(&declared, &context).unwrap() else {
             panic!("not a sink")
         };
         String::from_utf8(sink.line(&record(fields)).unwrap()).unwrap()
@@ -306,7 +306,7 @@ fn every_line_has_the_columns_that_are_known() {
 fn provenance_has_the_same_keys_of_the_same_kinds_in_every_line() {
     let config = json!({"format": "raw", "fields": ["n"], "path": "a.jsonl",
         "provenance": ["model", "prompt_hash", "params", "tokens", "answer", "draws"]});
-    let Part::Sink(sink) = build::<Sink>(config) else { panic!("not a sink") };
+    let Processor::Sink(sink) = build::<Sink>(config) else { panic!("not a sink") };
     let mut asked = record(json!({"n": 1}));
     let unasked = sink.line(&asked).unwrap();
     let call = crate::record::ModelCall {

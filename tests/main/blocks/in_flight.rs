@@ -15,7 +15,9 @@ use synthmill::llm::scripted::{Question, Reply, Scripted};
 use synthmill::llm::{Completion, Model, ModelError, ModelRequest};
 use synthmill::pipeline::CheckContext;
 use synthmill::record::Record;
-use synthmill::stage::{BuildContext, BuildError, Declare, Emit, Part, StageError, Transform};
+use synthmill::stage::{
+    BuildContext, BuildError, Processor, StageConfig, StageError, Transform, TransformOutput,
+};
 use synthmill::stages;
 use tempfile::TempDir;
 
@@ -268,44 +270,44 @@ fn a_server_has_all_samples_of_one_item_at_once_and_never_more_than_its_places()
 /// A stage that panics for some records.
 struct Panics;
 
-impl Declare for Panics {
+impl StageConfig for Panics {
     fn check(&self, _: &mut CheckContext<'_>) {}
 
-    fn build(&self, _: &BuildContext) -> Result<Part, BuildError> {
-        Ok(Part::Transform(Box::new(Self)))
+    fn build(&self, _: &BuildContext) -> Result<Processor, BuildError> {
+        Ok(Processor::Transform(Box::new(Self)))
     }
 }
 
 impl Transform for Panics {
-    fn process(&self, record: &mut Record) -> Result<Emit, StageError> {
+    fn process(&self, record: &mut Record) -> Result<TransformOutput, StageError> {
         record.set("half", "made");
         if record.id.item.is_multiple_of(5) {
             panic_any("the stage's own fault");
         }
-        Ok(Emit::Pass)
+        Ok(TransformOutput::Pass)
     }
 }
 
 /// A stage that counts the records it sees.
 struct Counts(Arc<AtomicUsize>);
 
-impl Declare for Counts {
+impl StageConfig for Counts {
     fn check(&self, _: &mut CheckContext<'_>) {}
 
-    fn build(&self, _: &BuildContext) -> Result<Part, BuildError> {
-        Ok(Part::Transform(Box::new(Self(Arc::clone(&self.0)))))
+    fn build(&self, _: &BuildContext) -> Result<Processor, BuildError> {
+        Ok(Processor::Transform(Box::new(Self(Arc::clone(&self.0)))))
     }
 }
 
 impl Transform for Counts {
-    fn process(&self, _: &mut Record) -> Result<Emit, StageError> {
+    fn process(&self, _: &mut Record) -> Result<TransformOutput, StageError> {
         self.0.fetch_add(1, SeqCst);
-        Ok(Emit::Pass)
+        Ok(TransformOutput::Pass)
     }
 }
 
 /// Puts a stage behind those of the block at `at`.
-fn insert(run: &mut Run, at: usize, declared: impl Declare + 'static) {
+fn insert(run: &mut Run, at: usize, declared: impl StageConfig + 'static) {
     let path = format!("{}/wild", run.plan.stages[at].id);
     let kind = stages::find("set").unwrap();
     let declared = Box::new(declared);

@@ -14,7 +14,9 @@ use synthmill::llm::carry_batches;
 use synthmill::llm::scripted::{Reply, Scripted};
 use synthmill::pipeline::CheckContext;
 use synthmill::record::Record;
-use synthmill::stage::{BuildContext, BuildError, Declare, Gate, Judge, Part, StageError, Verdict};
+use synthmill::stage::{
+    BuildContext, BuildError, Gate, GateDecider, GateDecision, Processor, StageConfig, StageError,
+};
 use tempfile::TempDir;
 
 use crate::engine::running::{good, insert, number_of};
@@ -23,11 +25,11 @@ use crate::harness::{Run, check_invariants, outputs, rows_pipeline};
 /// Lets the first record through of each value of a field.
 pub(crate) struct Distinct(pub(crate) &'static str);
 
-impl Declare for Distinct {
+impl StageConfig for Distinct {
     fn check(&self, _: &mut CheckContext<'_>) {}
 
-    fn build(&self, _: &BuildContext) -> Result<Part, BuildError> {
-        Ok(Part::Gate(Box::new(Self(self.0))))
+    fn build(&self, _: &BuildContext) -> Result<Processor, BuildError> {
+        Ok(Processor::Gate(Box::new(Self(self.0))))
     }
 }
 
@@ -37,7 +39,7 @@ impl Gate for Distinct {
         Ok(key.as_bytes().to_vec())
     }
 
-    fn judge(&self) -> Box<dyn Judge> {
+    fn decider(&self) -> Box<dyn GateDecider> {
         Box::new(Seen::default())
     }
 }
@@ -45,15 +47,15 @@ impl Gate for Distinct {
 #[derive(Default)]
 struct Seen(BTreeMap<Vec<u8>, u64>);
 
-impl Judge for Seen {
-    fn decide(&mut self, item: u64, keys: &[&[u8]]) -> Vec<Verdict> {
+impl GateDecider for Seen {
+    fn decide(&mut self, item: u64, keys: &[&[u8]]) -> Vec<GateDecision> {
         let mut verdicts = Vec::new();
         for key in keys {
             verdicts.push(match self.0.get(*key) {
-                Some(first) => Verdict::Drop { reason: "duplicate".into(), in_favour_of: *first },
+                Some(first) => GateDecision::Drop { reason: "duplicate".into(), in_favour_of: *first },
                 None => {
                     self.0.insert(key.to_vec(), item);
-                    Verdict::Keep
+                    GateDecision::Keep
                 }
             });
         }
@@ -231,11 +233,11 @@ async fn what_is_retried_comes_late_and_loses_to_what_was_kept() {
 /// A gate that cannot decide.
 struct Broken;
 
-impl Declare for Broken {
+impl StageConfig for Broken {
     fn check(&self, _: &mut CheckContext<'_>) {}
 
-    fn build(&self, _: &BuildContext) -> Result<Part, BuildError> {
-        Ok(Part::Gate(Box::new(Self)))
+    fn build(&self, _: &BuildContext) -> Result<Processor, BuildError> {
+        Ok(Processor::Gate(Box::new(Self)))
     }
 }
 
@@ -244,15 +246,15 @@ impl Gate for Broken {
         Ok(Vec::new())
     }
 
-    fn judge(&self) -> Box<dyn Judge> {
+    fn decider(&self) -> Box<dyn GateDecider> {
         Box::new(Self)
     }
 }
 
-impl Judge for Broken {
-    fn decide(&mut self, item: u64, keys: &[&[u8]]) -> Vec<Verdict> {
+impl GateDecider for Broken {
+    fn decide(&mut self, item: u64, keys: &[&[u8]]) -> Vec<GateDecision> {
         assert!(item < 7, "the gate's own fault");
-        vec![Verdict::Keep; keys.len()]
+        vec![GateDecision::Keep; keys.len()]
     }
 
     fn remember(&mut self, _: u64, _: &[u8]) {}

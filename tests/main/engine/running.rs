@@ -13,7 +13,8 @@ use synthmill::llm::scripted::{Reply, Scripted};
 use synthmill::pipeline::CheckContext;
 use synthmill::record::Record;
 use synthmill::stage::{
-    BuildContext, BuildError, Declare, Emit, Part, Source, SourceFailure, StageError, Transform, Unit,
+    BuildContext, BuildError, Processor, Source, SourceFailure, StageConfig, StageError, Transform,
+    TransformOutput, Unit,
 };
 use synthmill::stages;
 use tempfile::TempDir;
@@ -137,27 +138,27 @@ async fn questions_of_one_group_or_of_one_item_have_a_key_in_common() {
 /// A stage that panics on some records, splits others and drops others.
 struct Wild;
 
-impl Declare for Wild {
+impl StageConfig for Wild {
     fn check(&self, _: &mut CheckContext<'_>) {}
 
-    fn build(&self, _: &BuildContext) -> Result<Part, BuildError> {
-        Ok(Part::Transform(Box::new(Self)))
+    fn build(&self, _: &BuildContext) -> Result<Processor, BuildError> {
+        Ok(Processor::Transform(Box::new(Self)))
     }
 }
 
 impl Transform for Wild {
-    fn process(&self, record: &mut Record) -> Result<Emit, StageError> {
+    fn process(&self, record: &mut Record) -> Result<TransformOutput, StageError> {
         match record.id.item % 5 {
             0 => panic!("the stage's own fault"),
-            1 => Ok(Emit::Drop("odd".into())),
-            2 => Ok(Emit::Many(vec![record.clone(); 3])),
-            3 => Ok(Emit::Many(Vec::new())),
-            _ => Ok(Emit::Pass),
+            1 => Ok(TransformOutput::Drop("odd".into())),
+            2 => Ok(TransformOutput::Many(vec![record.clone(); 3])),
+            3 => Ok(TransformOutput::Many(Vec::new())),
+            _ => Ok(TransformOutput::Pass),
         }
     }
 }
 
-pub(crate) fn insert(run: &mut Run, at: usize, id: &str, declared: impl Declare + 'static) {
+pub(crate) fn insert(run: &mut Run, at: usize, id: &str, declared: impl StageConfig + 'static) {
     // What stands first is a source.
     let kind = stages::find(if at == 0 { "generate" } else { "prompt" }).unwrap();
     let declared = Box::new(declared);
@@ -188,11 +189,11 @@ async fn a_panic_is_contained_and_every_item_ends_once() {
 /// A source that counts what it gave, without end.
 pub(crate) struct Endless(pub(crate) Arc<AtomicU64>);
 
-impl Declare for Endless {
+impl StageConfig for Endless {
     fn check(&self, _: &mut CheckContext<'_>) {}
 
-    fn build(&self, _: &BuildContext) -> Result<Part, BuildError> {
-        Ok(Part::Source(Box::new(Self(Arc::clone(&self.0)))))
+    fn build(&self, _: &BuildContext) -> Result<Processor, BuildError> {
+        Ok(Processor::Source(Box::new(Self(Arc::clone(&self.0)))))
     }
 }
 

@@ -3,7 +3,7 @@
 use minijinja::machinery::ast::{BinOpKind, Expr};
 
 use super::Walk;
-use super::tree::{constant_text, path, shown};
+use super::ast::{constant_text, path, shown};
 use crate::pipeline::field_type::FieldType;
 
 /// An operand, and what its values can be.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::plan::{Plan, PlannedStage};
+use super::{Plan, PlannedStage};
 use crate::stages::Role;
 
 /// Settings of the whole file that do not change what is made.
@@ -55,7 +55,7 @@ impl Plan {
             let mut model = model.clone();
             if let Some(model) = model.as_object_mut() {
                 model.retain(|key, _| !OPERATIONAL_MODEL.contains(&key.as_str()));
-                let script = model.get("mock").and_then(without_weather);
+                let script = model.get("mock").and_then(without_transient_faults);
                 model.shift_remove("mock");
                 model.extend(script.map(|script| ("mock".to_owned(), script)));
             }
@@ -102,7 +102,7 @@ fn stage_parts(stages: &[PlannedStage], bodies: &[Value], parts: &mut BTreeMap<S
 
 /// What a mock's script answers, if anything: errors, delays and limits are left out, since they may change
 /// between two starts as a server's do.
-pub(crate) fn without_weather(mock: &Value) -> Option<Value> {
+pub(crate) fn without_transient_faults(mock: &Value) -> Option<Value> {
     let mut rules = mock.get("rules")?.as_array()?.clone();
     rules.retain(|rule| rule.get("error").is_none() && rule.get("endpoint").is_none());
     rules.iter_mut().filter_map(Value::as_object_mut).for_each(|rule| drop(rule.shift_remove("delay")));

@@ -4,19 +4,19 @@ use std::collections::BTreeSet;
 
 use minijinja::machinery::ast::{Expr, Stmt};
 
-use super::tree::{each_body, each_expr, each_inner, path, target_names};
+use super::ast::{each_body, each_expr, each_inner, path, target_names};
 
 /// Tests that say nothing of the kind of what they look at: they want texts.
 const OF_TEXTS: [&str; 2] = ["quoted_from", "search"];
 
 /// The names that a template makes its own: it sets them, or asks for their kind.
 #[derive(Default)]
-pub(super) struct Own {
+pub(super) struct LocalNames {
     pub(super) tested: BTreeSet<String>,
     pub(super) set: BTreeSet<String>,
 }
 
-impl Own {
+impl LocalNames {
     /// Takes in a statement and all that stands in it.
     pub(super) fn stmt(&mut self, stmt: &Stmt<'_>) {
         each_expr(stmt, &mut |expr| self.expr(expr));

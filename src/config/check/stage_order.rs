@@ -6,16 +6,16 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::declared::Declared;
+use super::stages::DeclaredStage;
 use crate::nearest::one_of;
+use crate::pipeline::document::{Document, join};
 use crate::pipeline::problem::Problem;
-use crate::pipeline::tree::{Document, join};
 use crate::stages::{Role, StageType};
 
 /// Reports stages that stand where their role does not let them, and gives the pointers to them.
-pub(super) fn check_order(
+pub(in crate::config) fn check_order(
     document: &Document,
-    stages: &[Declared],
+    stages: &[DeclaredStage],
     table: &[StageType],
     problems: &mut Vec<Problem>,
 ) -> BTreeSet<String> {
@@ -35,7 +35,8 @@ pub(super) fn check_order(
     let mut in_source_part = true;
     for (index, stage) in stages.iter().enumerate() {
         let before = index.checked_sub(1).and_then(|index| stages.get(index));
-        let derives = stage.kind.is_some_and(|kind| matches!(kind.role, Role::Source | Role::Derive));
+        let derives =
+            stage.kind.is_some_and(|kind| matches!(kind.role, Role::Source | Role::SourceTransform));
         if derives && stage.when.is_some() {
             let mut problem = Problem::new(join(&stage.at, "when"), "`when` cannot stand in the source part");
             problem.on_key().expected("a stage after the source part, where records are numbered");
@@ -45,9 +46,10 @@ pub(super) fn check_order(
             problems.push(problem);
             found.insert(stage.at.clone());
         }
-        in_source_part &= stage.kind.is_none_or(|kind| matches!(kind.role, Role::Source | Role::Derive));
+        in_source_part &=
+            stage.kind.is_none_or(|kind| matches!(kind.role, Role::Source | Role::SourceTransform));
     }
-    let is_sink = |stage: &Declared| stage.kind.is_some_and(|kind| kind.role == Role::Sink);
+    let is_sink = |stage: &DeclaredStage| stage.kind.is_some_and(|kind| kind.role == Role::Sink);
     match stages.iter().rposition(is_sink) {
         None if unknown || stages.iter().any(holds_sink) => {}
         None => {
@@ -68,14 +70,14 @@ pub(super) fn check_order(
 }
 
 /// Whether a sink stands in a block, where it cannot: that there is no other is no second problem.
-fn holds_sink(stage: &Declared) -> bool {
-    let sink = |inner: &Declared| inner.kind.is_some_and(|kind| kind.role == Role::Sink);
+fn holds_sink(stage: &DeclaredStage) -> bool {
+    let sink = |inner: &DeclaredStage| inner.kind.is_some_and(|kind| kind.role == Role::Sink);
     stage.inner.iter().any(|inner| sink(inner) || holds_sink(inner))
 }
 
 fn misplaced(
-    stage: &Declared,
-    before: Option<&Declared>,
+    stage: &DeclaredStage,
+    before: Option<&DeclaredStage>,
     in_source_part: bool,
     table: &[StageType],
 ) -> Option<Problem> {
@@ -95,11 +97,11 @@ fn misplaced(
             format!("`{}` is not the first stage", kind.name),
             "one source, at the beginning".to_owned(),
         ),
-        (Role::Derive, Some(before)) if !in_source_part => wrong(
+        (Role::SourceTransform, Some(before)) if !in_source_part => wrong(
             format!("`{}` comes too late, after `{}`", kind.name, before.id),
-            format!("right after the source, or after {}", names_of(Role::Derive, table)),
+            format!("right after the source, or after {}", names_of(Role::SourceTransform, table)),
         ),
-        (Role::Read, Some(before)) if before.kind.is_some_and(|kind| kind.role != Role::Ask) => {
+        (Role::AnswerParser, Some(before)) if before.kind.is_some_and(|kind| kind.role != Role::Ask) => {
             let mut problem = Problem::new(&stage.at, reads_nothing(kind, before));
             problem.on_key().expected(format!("right after {}", names_of(Role::Ask, table)));
             problem.hint = into_block(before);
@@ -111,7 +113,7 @@ fn misplaced(
 
 /// Reports what cannot stand in the block `block`, at any depth.
 fn check_inside(
-    block: &Declared,
+    block: &DeclaredStage,
     table: &[StageType],
     problems: &mut Vec<Problem>,
     found: &mut BTreeSet<String>,
@@ -134,9 +136,9 @@ fn check_inside(
 }
 
 fn misplaced_inside(
-    block: &Declared,
-    stage: &Declared,
-    before: Option<&Declared>,
+    block: &DeclaredStage,
+    stage: &DeclaredStage,
+    before: Option<&DeclaredStage>,
     table: &[StageType],
 ) -> Option<Problem> {
     let kind = stage.kind?;
@@ -145,14 +147,14 @@ fn misplaced_inside(
         let mut problem = Problem::new(&stage.at, format!("`{}` cannot stand in a block", kind.name));
         problem.on_key().hint(match kind.role {
             Role::Source => "the source is the first stage of the pipeline".to_owned(),
-            Role::Derive => "it belongs to the source part, right after the source".to_owned(),
+            Role::SourceTransform => "it belongs to the source part, right after the source".to_owned(),
             Role::Sink => format!("put it after `{outermost}`: it writes what comes out of the block"),
             _ => format!("put it before or after `{outermost}`"),
         });
         return Some(problem);
     }
-    let asks = |before: &Declared| before.kind.is_none_or(|kind| kind.role == Role::Ask);
-    if kind.role != Role::Read || before.is_some_and(asks) {
+    let asks = |before: &DeclaredStage| before.kind.is_none_or(|kind| kind.role == Role::Ask);
+    if kind.role != Role::AnswerParser || before.is_some_and(asks) {
         return None;
     }
     let message = match before {
@@ -168,24 +170,24 @@ fn misplaced_inside(
 }
 
 /// What is said of a stage that reads a model's answer behind one that does not ask for it.
-fn reads_nothing(kind: &StageType, before: &Declared) -> String {
+fn reads_nothing(kind: &StageType, before: &DeclaredStage) -> String {
     let it = if is_block(before) { "is a block" } else { "asks no model" };
     format!("`{}` reads a model's answer, but `{}` before it {it}", kind.name, before.id)
 }
 
 /// Where a stage belongs that reads an answer behind the block in which it is given.
-fn into_block(before: &Declared) -> Option<String> {
+fn into_block(before: &DeclaredStage) -> Option<String> {
     is_block(before)
         .then(|| format!("put it into `{}`, right after the stage whose answer it reads", before.id))
 }
 
-fn is_block(stage: &Declared) -> bool {
+fn is_block(stage: &DeclaredStage) -> bool {
     stage.kind.is_some_and(|kind| kind.role == Role::Block)
 }
 
 /// The problem of a stage that makes several records of one where one is wanted.
-fn fans_out(block: &Declared, stage: &Declared) -> Problem {
-    let name = |stage: &Declared| stage.kind.map_or("", |kind| kind.name);
+fn fans_out(block: &DeclaredStage, stage: &DeclaredStage) -> Problem {
+    let name = |stage: &DeclaredStage| stage.kind.map_or("", |kind| kind.name);
     let message = format!("`{}` makes several records of one, and `{}` goes on with one", stage.id, block.id);
     let mut problem = Problem::new(&stage.at, message);
     problem.on_key().hint(match name(stage) {

@@ -9,66 +9,66 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use crate::nearest::{did_you_mean, one_of};
+use crate::pipeline::document::{Document, join};
 use crate::pipeline::problem::Problem;
+use crate::pipeline::schema_check::{self, SchemaCheckContext};
 use crate::pipeline::schema_words::found;
-use crate::pipeline::shape::{self, Surroundings};
 use crate::pipeline::stage_ids::stage_ids;
-use crate::pipeline::tree::{Document, join};
-use crate::stage::Declare;
+use crate::stage::StageConfig;
 use crate::stages::{Role, StageType};
 
 /// Keys that every stage has beside those of its type.
-pub(super) const COMMON_KEYS: [&str; 2] = ["id", "when"];
+pub(in crate::config) const COMMON_KEYS: [&str; 2] = ["id", "when"];
 
 /// Blocks inside one another at most.
 const MOST_DEPTH: usize = 8;
 
 /// One entry of `stages`, as far as it could be read.
-pub(super) struct Declared {
+pub(in crate::config) struct DeclaredStage {
     /// JSON pointer to the body.
-    pub(super) at: String,
+    pub(in crate::config) at: String,
     /// Given or derived; in a block the path to it, such as `evolve/judge`.
-    pub(super) id: String,
+    pub(in crate::config) id: String,
     /// `None` for an unknown type.
-    pub(super) kind: Option<&'static StageType>,
+    pub(in crate::config) kind: Option<&'static StageType>,
     /// The condition, if one is given and is text.
-    pub(super) when: Option<String>,
+    pub(in crate::config) when: Option<String>,
     /// `None` when the body is wrong.
-    pub(super) declared: Option<Box<dyn Declare>>,
+    pub(in crate::config) declared: Option<Box<dyn StageConfig>>,
     /// What can be read of a wrong body: the options that are right, to be checked only.
-    pub(super) sound: Option<Box<dyn Declare>>,
+    pub(in crate::config) sound: Option<Box<dyn StageConfig>>,
     /// The stages inside a block.
-    pub(super) inner: Vec<Declared>,
+    pub(in crate::config) inner: Vec<DeclaredStage>,
 }
 
 /// Reads every entry of `stages`, and of the `stages` of blocks.
-pub(super) fn declare_stages(
+pub(in crate::config) fn declare_stages(
     document: &mut Document,
     table: &'static [StageType],
-    around: &Surroundings<'_>,
+    context: &SchemaCheckContext<'_>,
     problems: &mut Vec<Problem>,
-) -> Vec<Declared> {
-    Reader { document, table, around, problems }.stages("/stages", &[])
+) -> Vec<DeclaredStage> {
+    StageReader { document, table, context, problems }.stages("/stages", &[])
 }
 
 /// What is read, and what is wrong with it.
-struct Reader<'a> {
+struct StageReader<'a> {
     document: &'a mut Document,
     table: &'static [StageType],
-    around: &'a Surroundings<'a>,
+    context: &'a SchemaCheckContext<'a>,
     problems: &'a mut Vec<Problem>,
 }
 
-impl Reader<'_> {
+impl StageReader<'_> {
     /// The entries of the list at the pointer `list`, which stands in the blocks of these ids.
-    fn stages(&mut self, list: &str, blocks: &[&str]) -> Vec<Declared> {
+    fn stages(&mut self, list: &str, blocks: &[&str]) -> Vec<DeclaredStage> {
         let entries = self.document.value.pointer(list).and_then(Value::as_array);
         let ids = stage_ids(entries.map_or(&[], Vec::as_slice));
         let mut stages = Vec::with_capacity(ids.len());
         for (index, id) in ids.into_iter().enumerate() {
             let entry = format!("{list}/{index}");
             let path: Vec<&str> = blocks.iter().copied().chain([id.id.as_str()]).collect();
-            let mut stage = Declared {
+            let mut stage = DeclaredStage {
                 at: entry.clone(),
                 id: path.join("/"),
                 kind: None,
@@ -92,7 +92,7 @@ impl Reader<'_> {
     }
 
     /// The stages inside the block at the pointer `at`, whose path these ids are.
-    fn inside(&mut self, at: &str, path: &[&str]) -> Vec<Declared> {
+    fn inside(&mut self, at: &str, path: &[&str]) -> Vec<DeclaredStage> {
         if path.len() > MOST_DEPTH {
             let mut problem = Problem::new(at, "blocks stand too deep inside one another");
             problem.on_key().expected(format!("{MOST_DEPTH} blocks inside one another at most"));
@@ -153,8 +153,8 @@ impl Reader<'_> {
     }
 
     /// Reads the body of a stage.
-    fn body(&mut self, stage: &mut Declared, kind: &'static StageType) {
-        let Self { document, around, problems, .. } = self;
+    fn body(&mut self, stage: &mut DeclaredStage, kind: &'static StageType) {
+        let Self { document, context, problems, .. } = self;
         let before = problems.len();
         let body = document.value.pointer(&stage.at).unwrap_or(&Value::Null);
         if !matches!(body, Value::Object(_) | Value::Null) {
@@ -178,21 +178,22 @@ impl Reader<'_> {
         }
         let mut schema = kind.schema().to_value();
         allow_common_keys(&mut schema);
-        let Some(value) = shape::check(document, &stage.at, &COMMON_KEYS, &schema, around, problems) else {
-            let value = shape::sound(document, &stage.at, &COMMON_KEYS, &problems[before..]);
+        let Some(value) = schema_check::check(document, &stage.at, &COMMON_KEYS, &schema, context, problems)
+        else {
+            let value = schema_check::sound(document, &stage.at, &COMMON_KEYS, &problems[before..]);
             stage.sound = value.and_then(|value| kind.declare(value).ok());
             return;
         };
         match kind.declare(value) {
             Ok(declared) if problems.len() == before => stage.declared = Some(declared),
             Ok(declared) => stage.sound = Some(declared),
-            Err(error) => problems.push(shape::typed(&stage.at, &error)),
+            Err(error) => problems.push(schema_check::typed(&stage.at, &error)),
         }
     }
 }
 
 /// Puts the common keys into a stage's schema, so that a misspelt one is recognised.
-pub(super) fn allow_common_keys(schema: &mut Value) {
+pub(in crate::config) fn allow_common_keys(schema: &mut Value) {
     let Some(schema) = schema.as_object_mut() else { return };
     let properties = schema.entry("properties").or_insert_with(|| Value::Object(serde_json::Map::new()));
     let Some(properties) = properties.as_object_mut() else { return };
@@ -208,7 +209,7 @@ pub(super) fn allow_common_keys(schema: &mut Value) {
     }
 }
 
-fn check_ids(stages: &[Declared], document: &Document, problems: &mut Vec<Problem>) {
+fn check_ids(stages: &[DeclaredStage], document: &Document, problems: &mut Vec<Problem>) {
     let mut seen: HashMap<&str, usize> = HashMap::new();
     for (index, stage) in stages.iter().enumerate() {
         let at = format!("{}/id", stage.at);

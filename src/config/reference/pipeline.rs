@@ -1,13 +1,13 @@
 //! The reference of a pipeline file above its stages, in Markdown: `synthmill schema --markdown`, `docs/pipeline.md`.
 //!
-//! Made from the schema that the loader checks with, like that of the stages in `reference`.
+//! ProducedField from the schema that the loader checks with, like that of the stages in `reference`.
 
 use std::fmt::Write;
 
 use serde_json::{Map, Value, json};
 
-use super::head::pipeline_schema;
-use super::reference::rows;
+use super::stages::rows;
+use crate::config::check::pipeline_schema;
 
 const BEGINNING: &str = "# The pipeline file
 

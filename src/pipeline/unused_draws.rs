@@ -9,13 +9,13 @@ use crate::nearest::listed;
 
 /// The draws of a pipeline that are still to be read.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Unread {
-    stages: Vec<Drawn>,
+pub(crate) struct UnusedDraws {
+    stages: Vec<StageDraws>,
 }
 
 /// What one stage draws.
 #[derive(Debug, Clone)]
-struct Drawn {
+struct StageDraws {
     /// JSON pointer to the stage's body.
     at: String,
     /// Field names nobody has read yet.
@@ -26,10 +26,10 @@ struct Drawn {
     asked: bool,
 }
 
-impl Unread {
+impl UnusedDraws {
     /// The stage at `at` draws `names`; each of `all` holds every one of them.
     pub(crate) fn add(&mut self, at: String, names: Vec<String>, all: &'static [&'static str]) {
-        self.stages.push(Drawn { at, names, all, asked: false });
+        self.stages.push(StageDraws { at, names, all, asked: false });
     }
 
     /// A template or expression reads `name`.
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     fn check(reads: &[&str], expected: Option<&str>) {
-        let mut unread = Unread::default();
+        let mut unread = UnusedDraws::default();
         let names = ["injections.topic", "injections.tone", "target_words"].map(str::to_owned).to_vec();
         unread.add("/stages/1/sample_injections".into(), names, &["injection_list"]);
         for name in reads {

@@ -9,18 +9,18 @@ use std::path::Path;
 
 /// A file as a check found it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Input {
+pub struct InputFile {
     /// What a run that reads it depends on, 32 hex digits: the BLAKE3 of the content, or of what a stage takes for it.
     pub hash: String,
     /// The BLAKE3 of the content.
     content: String,
     /// None where it could not be read.
-    stamp: Option<Stamp>,
+    stamp: Option<FileStamp>,
 }
 
 /// What changes when a file is written to or replaced, whatever clock its writer has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
+struct FileStamp {
     device: u64,
     inode: u64,
     length: u64,
@@ -28,13 +28,13 @@ struct Stamp {
     changed: (i64, i64),
 }
 
-impl Input {
+impl InputFile {
     /// Reads the file at `path`. One that cannot be read counts by its name; reading it is the stage's affair.
     pub(crate) fn read(path: &str) -> Self {
-        let hashed = || -> std::io::Result<(String, Stamp)> {
+        let hashed = || -> std::io::Result<(String, FileStamp)> {
             let mut file = File::open(path)?;
             // Of before: what is written while it is read is a change.
-            let stamp = Stamp::of(&file.metadata()?);
+            let stamp = FileStamp::of(&file.metadata()?);
             let mut hasher = blake3::Hasher::new();
             std::io::copy(&mut file, &mut hasher)?;
             Ok((hasher.finalize().to_hex()[..32].to_owned(), stamp))
@@ -55,7 +55,7 @@ impl Input {
     #[must_use]
     pub fn change(&self, path: &str) -> Option<String> {
         let before = self.stamp?;
-        let now = Path::new(path).metadata().ok().map(|metadata| Stamp::of(&metadata));
+        let now = Path::new(path).metadata().ok().map(|metadata| FileStamp::of(&metadata));
         let Some(now) = now else { return Some(format!("`{path}` is gone")) };
         if now == before || Self::read(path).content == self.content {
             return None;
@@ -67,7 +67,7 @@ impl Input {
     }
 }
 
-impl Stamp {
+impl FileStamp {
     fn of(metadata: &Metadata) -> Self {
         Self {
             device: metadata.dev(),
@@ -90,7 +90,7 @@ mod tests {
         let name = path.to_str().unwrap();
         let check = |write: &dyn Fn(), expected: Option<&str>| {
             std::fs::write(&path, "one\ntwo\n").unwrap();
-            let input = Input::read(name);
+            let input = InputFile::read(name);
             write();
             assert_eq!(input.change(name), expected.map(|expected| format!("`{name}` {expected}")));
         };
@@ -104,6 +104,6 @@ mod tests {
             std::fs::rename(folder.path().join("new"), &path).unwrap();
         };
         check(&replace, Some("has another content"));
-        assert_eq!(Input::read("/no/such/file").change("/no/such/file"), None);
+        assert_eq!(InputFile::read("/no/such/file").change("/no/such/file"), None);
     }
 }

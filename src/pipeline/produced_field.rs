@@ -6,7 +6,7 @@ use super::FieldType;
 
 /// A field that a stage makes. The table of a stage's fields is what its page shows, and what its check tells of.
 #[derive(Debug, Clone, Copy)]
-pub struct Made {
+pub struct ProducedField {
     /// Its name, dotted where it stands inside another; capitals stand for names that a file or schema gives.
     pub name: &'static str,
     /// The option that may give it another name.
@@ -17,7 +17,7 @@ pub struct Made {
     pub meaning: &'static str,
 }
 
-impl Made {
+impl ProducedField {
     /// A field of this name.
     #[must_use]
     pub const fn new(name: &'static str, kind: fn() -> FieldType, meaning: &'static str) -> Self {

@@ -6,9 +6,9 @@
 use serde_json::Value;
 
 use crate::nearest::{did_you_mean, listed, one_of};
-use crate::pipeline::problem::{Place, Problem};
+use crate::pipeline::document::{Document, parse_value};
+use crate::pipeline::problem::{Problem, ProblemLocation};
 use crate::pipeline::stage_ids::stage_ids;
-use crate::pipeline::tree::{Document, parse_value};
 
 /// The changes, as given.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -144,7 +144,7 @@ fn list_of_stages(of: &Value) -> &[Value] {
 }
 
 fn assign(document: &mut Document, option: &str, path: &[&str], value: Value, problems: &mut Vec<Problem>) {
-    if let Err(message) = document.assign(path, value, &Place::Option(option.to_owned())) {
+    if let Err(message) = document.assign(path, value, &ProblemLocation::Option(option.to_owned())) {
         problems.push(*wrong(option, message));
     }
 }
@@ -171,7 +171,9 @@ fn apply_set(document: &mut Document, set: &str) -> Result<(), Box<Problem>> {
         return Err(malformed(&option, "a part of the path is empty", "names joined by `.`"));
     }
     let steps: Vec<&str> = steps.iter().map(String::as_str).collect();
-    document.assign(&steps, value, &Place::Option(option.clone())).map_err(|message| wrong(&option, message))
+    document
+        .assign(&steps, value, &ProblemLocation::Option(option.clone()))
+        .map_err(|message| wrong(&option, message))
 }
 
 fn apply_var(document: &mut Document, var: &str) -> Result<(), Box<Problem>> {
@@ -180,7 +182,7 @@ fn apply_var(document: &mut Document, var: &str) -> Result<(), Box<Problem>> {
     };
     let option = format!("--var {name}");
     known_var(document, name).map_err(|problem| place_at(problem, &option))?;
-    let place = Place::Option(option.clone());
+    let place = ProblemLocation::Option(option.clone());
     document.assign(&["vars", name], Value::from(text), &place).map_err(|message| wrong(&option, message))
 }
 
@@ -294,7 +296,7 @@ fn malformed(option: &str, message: &str, expected: &str) -> Box<Problem> {
 }
 
 fn place_at(mut problem: Box<Problem>, option: &str) -> Box<Problem> {
-    problem.place = Some(Place::Option(option.to_owned()));
+    problem.location = Some(ProblemLocation::Option(option.to_owned()));
     problem
 }
 

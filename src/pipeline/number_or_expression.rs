@@ -13,14 +13,14 @@ use serde_json::Value;
 
 /// A number that is written in the file, or computed for each record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Count {
+pub enum NumberOrExpression {
     /// So many.
     Fixed(u32),
     /// What the expression says.
     Computed(String),
 }
 
-impl Count {
+impl NumberOrExpression {
     /// The whole number that a value is, if it is one of 0 or more; 3.0 is one too, as a division gives in Jinja even
     /// where nothing is left over.
     #[must_use]
@@ -30,41 +30,41 @@ impl Count {
     }
 }
 
-impl<'de> Deserialize<'de> for Count {
+impl<'de> Deserialize<'de> for NumberOrExpression {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Reader)
+        deserializer.deserialize_any(NumberOrExpressionVisitor)
     }
 }
 
-struct Reader;
+struct NumberOrExpressionVisitor;
 
-impl Visitor<'_> for Reader {
-    type Value = Count;
+impl Visitor<'_> for NumberOrExpressionVisitor {
+    type Value = NumberOrExpression;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a whole number, or an expression")
     }
 
-    fn visit_u64<E: Error>(self, number: u64) -> Result<Count, E> {
-        u32::try_from(number).map(Count::Fixed).map_err(|_| E::custom("this is too much"))
+    fn visit_u64<E: Error>(self, number: u64) -> Result<NumberOrExpression, E> {
+        u32::try_from(number).map(NumberOrExpression::Fixed).map_err(|_| E::custom("this is too much"))
     }
 
     /// To a JSON schema, 4.0 is a whole number.
-    fn visit_f64<E: Error>(self, number: f64) -> Result<Count, E> {
-        match Count::whole(&Value::from(number)) {
+    fn visit_f64<E: Error>(self, number: f64) -> Result<NumberOrExpression, E> {
+        match NumberOrExpression::whole(&Value::from(number)) {
             Some(whole) => self.visit_u64(whole),
             None => Err(E::invalid_value(Unexpected::Float(number), &self)),
         }
     }
 
-    fn visit_str<E: Error>(self, expression: &str) -> Result<Count, E> {
-        Ok(Count::Computed(expression.to_owned()))
+    fn visit_str<E: Error>(self, expression: &str) -> Result<NumberOrExpression, E> {
+        Ok(NumberOrExpression::Computed(expression.to_owned()))
     }
 }
 
-impl JsonSchema for Count {
+impl JsonSchema for NumberOrExpression {
     fn schema_name() -> Cow<'static, str> {
-        "Count".into()
+        "NumberOrExpression".into()
     }
 
     fn inline_schema() -> bool {

@@ -4,8 +4,8 @@
 
 use serde_json::{Value, json};
 
-use super::plan::LoadError;
-use crate::pipeline::problem::{Place, Problem, Problems};
+use crate::config::plan::LoadError;
+use crate::pipeline::problem::{Problem, ProblemLocation, Problems};
 
 impl LoadError {
     /// What is wrong, an object for each problem.
@@ -35,8 +35,8 @@ impl Problems {
 
     fn diagnostic(&self, problem: &Problem, severity: &str) -> Value {
         let (mut line, mut column, mut end, mut option) = (None, None, None, None);
-        match &problem.place {
-            Some(Place::File { line: from, column: at, start, len }) => {
+        match &problem.location {
+            Some(ProblemLocation::File { line: from, column: at, start, len }) => {
                 (line, column) = (Some(*from), Some(*at));
                 let text = self.source.get(*start..start + len).unwrap_or_default();
                 let last = text.rsplit('\n').next().unwrap_or_default().chars().count();
@@ -44,7 +44,7 @@ impl Problems {
                 let column = if lines == 0 { at + last } else { last + 1 };
                 end = Some(json!({"line": from + lines, "column": column}));
             }
-            Some(Place::Option(named)) => option = Some(named),
+            Some(ProblemLocation::Option(named)) => option = Some(named),
             None => {}
         }
         json!({"file": self.file, "line": line, "column": column, "end": end, "severity": severity,

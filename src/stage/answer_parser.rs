@@ -10,7 +10,7 @@ use crate::record::Record;
 
 /// The reading of an answer. The engine joins it with the `Ask` before it: the schema goes into the
 /// request, a failure is handled as `on_error` says.
-pub trait Read: Send + Sync {
+pub trait AnswerParser: Send + Sync {
     /// The JSON schema the answer must meet, if one is declared.
     fn schema(&self) -> Option<&Value>;
 
@@ -18,7 +18,7 @@ pub trait Read: Send + Sync {
     fn on_error(&self) -> &[OnError];
 
     /// The answer's text in the record.
-    fn text<'a>(&self, record: &'a Record) -> Result<&'a str, StageError>;
+    fn answer_text<'a>(&self, record: &'a Record) -> Result<&'a str, StageError>;
 
     /// Reads an answer's text. Touches nothing else, so that long work can be done on another thread.
     fn parse(&self, text: &str) -> Result<Value, StageError>;
@@ -27,29 +27,29 @@ pub trait Read: Send + Sync {
     fn may_take_long(&self, text: &str) -> bool;
 
     /// Puts what was read into fields and judges them. After an error the record is as it was.
-    fn put(&self, record: &mut Record, value: Value) -> Result<(), ReadError>;
+    fn store(&self, record: &mut Record, value: Value) -> Result<(), AnswerError>;
 
     /// Reads the answer in the record and puts what it says into fields.
-    fn read(&self, record: &mut Record) -> Result<(), ReadError> {
-        let value = self.parse(self.text(record)?)?;
-        self.put(record, value)
+    fn parse_record(&self, record: &mut Record) -> Result<(), AnswerError> {
+        let value = self.parse(self.answer_text(record)?)?;
+        self.store(record, value)
     }
 }
 
 /// Why an answer is not taken.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error(transparent)]
-pub enum ReadError {
+pub enum AnswerError {
     /// The answer will not do; another may.
     Invalid(#[from] StageError),
     /// Whether it will do cannot be said, which no other answer would change.
-    Unjudged(StageError),
+    Undecidable(StageError),
 }
 
-impl From<ReadError> for StageError {
-    fn from(error: ReadError) -> Self {
+impl From<AnswerError> for StageError {
+    fn from(error: AnswerError) -> Self {
         match error {
-            ReadError::Invalid(error) | ReadError::Unjudged(error) => error,
+            AnswerError::Invalid(error) | AnswerError::Undecidable(error) => error,
         }
     }
 }

@@ -11,35 +11,35 @@ use serde_json::Value;
 use crate::nearest::{did_you_mean, listed};
 use crate::pipeline::Concurrency;
 use crate::pipeline::Pipeline;
+use crate::pipeline::document::{Document, each_text, join};
 use crate::pipeline::environment::is_name;
 use crate::pipeline::mock_check;
 use crate::pipeline::problem::Problem;
+use crate::pipeline::schema_check::{self, SchemaCheckContext};
 use crate::pipeline::secrets::is_secret;
-use crate::pipeline::shape::{self, Surroundings};
-use crate::pipeline::tree::{Document, each_text, join};
 use crate::pipeline::{Api, Limits, ModelConfig, Provider};
 
 /// What the head says.
-pub(super) struct Head {
+pub(in crate::config) struct Globals {
     /// All of it, if its shape is right.
-    pub(super) pipeline: Option<Pipeline>,
+    pub(in crate::config) pipeline: Option<Pipeline>,
     /// The models declared; defaults stand in for one that is wrong.
-    pub(super) models: BTreeMap<String, ModelConfig>,
+    pub(in crate::config) models: BTreeMap<String, ModelConfig>,
 }
 
-impl Head {
+impl Globals {
     /// Reads the head and reports what is wrong with it.
-    pub(super) fn read(
+    pub(in crate::config) fn read(
         document: &mut Document,
-        around: &Surroundings<'_>,
+        context: &SchemaCheckContext<'_>,
         problems: &mut Vec<Problem>,
     ) -> Self {
-        render_model_texts(document, around, problems);
+        render_model_texts(document, context, problems);
         let before = problems.len();
-        let value = shape::check(document, "", &[], &pipeline_schema(), around, problems);
+        let value = schema_check::check(document, "", &[], &pipeline_schema(), context, problems);
         let pipeline = value.and_then(|value| {
             let read: Result<Pipeline, _> = serde_path_to_error::deserialize(value);
-            read.map_err(|error| problems.push(shape::typed("", &error))).ok()
+            read.map_err(|error| problems.push(schema_check::typed("", &error))).ok()
         });
         let wrong: Vec<String> = problems[before..].iter().map(|problem| problem.at.clone()).collect();
         let models = models(document, &wrong);
@@ -49,7 +49,7 @@ impl Head {
             if !wrong.iter().any(|place| *place == at || place.starts_with(&inside)) {
                 check_model(&at, name, model, problems);
                 check_pool(&at, model, document, problems);
-                mock_check::check(&at, model, around.vars, problems);
+                mock_check::check(&at, model, context.vars, problems);
             }
         }
         check_values(document, problems);
@@ -59,24 +59,28 @@ impl Head {
 
 /// The JSON schema of the file as a whole, stages left open; without references, so that the place of an
 /// error in it is a plain pointer.
-pub(super) fn pipeline_schema() -> Value {
+pub(in crate::config) fn pipeline_schema() -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
     settings.into_generator().into_root_schema_for::<Pipeline>().to_value()
 }
 
 /// Renders `{{ vars.x }}` in the texts of models. Parameters are open, so no schema says which of them are
 /// numbers: one that was computed is what it reads as.
-fn render_model_texts(document: &mut Document, around: &Surroundings<'_>, problems: &mut Vec<Problem>) {
+fn render_model_texts(
+    document: &mut Document,
+    context: &SchemaCheckContext<'_>,
+    problems: &mut Vec<Problem>,
+) {
     let Some(models) = document.value.get("models") else { return };
     let mut changes = Vec::new();
     each_text(models, "/models", &mut |at, text| {
         let parameter = at.split('/').nth(3) == Some("params");
-        let computed = text.contains("{{") || (parameter && around.computed.contains(at));
+        let computed = text.contains("{{") || (parameter && context.computed.contains(at));
         // A mock's templates are rendered for each record.
         if !computed || at.split('/').nth(3) == Some("mock") {
             return;
         }
-        match shape::scalar(at, text, around.vars) {
+        match schema_check::scalar(at, text, context.vars) {
             Ok(value @ Value::String(_)) => changes.push((at.to_owned(), value)),
             Ok(value) if parameter => changes.push((at.to_owned(), value)),
             // A number or truth value: where one is wanted the check of shape puts it in; where text is

@@ -1,7 +1,7 @@
 //! YAML text as a JSON value that knows where each key and each value stands.
 //!
 //! `load` reads the file into a `Document`; environment values and overrides change its value, checks name
-//! a value by its JSON pointer, and `place` says where that pointer was written. Says nothing about what
+//! a value by its JSON pointer, and `location` says where that pointer was written. Says nothing about what
 //! a pipeline may hold.
 
 use std::collections::HashMap;
@@ -11,28 +11,28 @@ use serde_json::{Map, Number, Value};
 use serde_saphyr::options::DuplicateKeyPolicy;
 use serde_saphyr::{Location, Spanned};
 
-use super::problem::{Place, Problem};
+use super::problem::{Problem, ProblemLocation};
 
 /// Deeper nesting is refused; the reader is recursive.
 const MAX_DEPTH: usize = 64;
 /// Events that aliases may replay: enough for any real file, too few for an alias bomb.
 const MAX_REPLAYED: usize = 20_000;
 
-/// A file's content and the places of its parts.
+/// A file's content and the locations of its parts.
 #[derive(Debug)]
 pub(crate) struct Document {
-    /// The text the places point into, without a byte order mark.
+    /// The text the locations point into, without a byte order mark.
     pub(crate) source: String,
     /// What the file says.
     pub(crate) value: Value,
-    places: HashMap<String, Written>,
+    locations: HashMap<String, EntryLocation>,
 }
 
 /// Where one value is written.
 #[derive(Debug, Clone)]
-struct Written {
-    key: Option<Place>,
-    value: Place,
+struct EntryLocation {
+    key: Option<ProblemLocation>,
+    value: ProblemLocation,
 }
 
 impl Document {
@@ -50,7 +50,7 @@ impl Document {
                 root
             }
         };
-        let mut document = Self { source: source.to_owned(), value: Value::Null, places: HashMap::new() };
+        let mut document = Self { source: source.to_owned(), value: Value::Null, locations: HashMap::new() };
         let mut repeated = Vec::new();
         document.value = document.take(root, None, "", &mut repeated);
         problems.append(if repeated.is_empty() { &mut duplicates } else { &mut repeated });
@@ -65,16 +65,16 @@ impl Document {
         }
     }
 
-    /// Moves a node into JSON and notes the places of all its parts.
+    /// Moves a node into JSON and notes the locations of all its parts.
     fn take(
         &mut self,
         node: Spanned<Node>,
-        key: Option<Place>,
+        key: Option<ProblemLocation>,
         at: &str,
         repeated: &mut Vec<Problem>,
     ) -> Value {
-        let value = place_of(&self.source, node.defined);
-        self.places.insert(at.to_owned(), Written { key, value });
+        let value = location_of(&self.source, node.defined);
+        self.locations.insert(at.to_owned(), EntryLocation { key, value });
         match node.value {
             Node::Scalar(value) => value,
             Node::List(items) => {
@@ -84,15 +84,15 @@ impl Document {
             Node::Map(entries) => {
                 let mut map = Map::new();
                 for (key, value) in entries {
-                    let place = place_of(&self.source, key.defined);
+                    let location = location_of(&self.source, key.defined);
                     let at = join(at, &key.value);
                     if map.contains_key(&key.value) {
-                        let mut problem = Problem { place: Some(place.clone()), ..Problem::default() };
+                        let mut problem = Problem { location: Some(location.clone()), ..Problem::default() };
                         problem.message = format!("`{}` is written twice", key.value);
                         problem.hint = Some("keep one of the two".to_owned());
                         repeated.push(problem);
                     }
-                    let value = self.take(value, Some(place), &at, repeated);
+                    let value = self.take(value, Some(location), &at, repeated);
                     map.insert(key.value, value);
                 }
                 Value::Object(map)
@@ -102,20 +102,25 @@ impl Document {
 
     /// Where the value at the pointer `at` is written, or its key; where it is written nowhere, where
     /// the value is that should hold it.
-    pub(crate) fn place(&self, at: &str, key: bool) -> Option<Place> {
-        if let Some(written) = self.places.get(at) {
+    pub(crate) fn location(&self, at: &str, key: bool) -> Option<ProblemLocation> {
+        if let Some(written) = self.locations.get(at) {
             // A block map or an empty value has no text of its own to point at; its key has.
-            let bare = matches!(written.value, Place::File { len: 0, .. });
+            let bare = matches!(written.value, ProblemLocation::File { len: 0, .. });
             let of_key = written.key.clone().filter(|_| key || bare);
             return Some(of_key.unwrap_or_else(|| written.value.clone()));
         }
         let (parent, _) = at.rsplit_once('/')?;
-        self.place(parent, true)
+        self.location(parent, true)
     }
 
-    /// Puts `value` where `path` leads, making the maps on the way; `place` says where it comes from.
+    /// Puts `value` where `path` leads, making the maps on the way; `location` says where it comes from.
     /// `Err` tells which part of the path leads nowhere.
-    pub(crate) fn assign(&mut self, path: &[&str], value: Value, place: &Place) -> Result<(), String> {
+    pub(crate) fn assign(
+        &mut self,
+        path: &[&str],
+        value: Value,
+        location: &ProblemLocation,
+    ) -> Result<(), String> {
         let mut here = &mut self.value;
         let mut at = String::new();
         for step in path {
@@ -124,7 +129,7 @@ impl Document {
                 Value::Object(map) => map.entry(*step).or_insert(Value::Null),
                 Value::Null => {
                     *here = Value::Object(Map::new());
-                    self.places.insert(at, Written { key: None, value: place.clone() });
+                    self.locations.insert(at, EntryLocation { key: None, value: location.clone() });
                     let Value::Object(map) = here else { return Err(String::new()) };
                     map.entry(*step).or_insert(Value::Null)
                 }
@@ -139,8 +144,8 @@ impl Document {
         }
         *here = value;
         let inside = format!("{at}/");
-        self.places.retain(|pointer, _| *pointer != at && !pointer.starts_with(&inside));
-        self.places.insert(at, Written { key: None, value: place.clone() });
+        self.locations.retain(|pointer, _| *pointer != at && !pointer.starts_with(&inside));
+        self.locations.insert(at, EntryLocation { key: None, value: location.clone() });
         Ok(())
     }
 }
@@ -171,7 +176,7 @@ pub(crate) fn each_text<'v>(value: &'v Value, at: &str, visit: &mut dyn FnMut(&s
 /// A value from a text as YAML reads it, for `--set` and for templates that stand for numbers.
 pub(crate) fn parse_value(text: &str) -> Option<Value> {
     let root = read(text, DuplicateKeyPolicy::Error).ok()?;
-    let mut document = Document { source: String::new(), value: Value::Null, places: HashMap::new() };
+    let mut document = Document { source: String::new(), value: Value::Null, locations: HashMap::new() };
     Some(document.take(root, None, "", &mut Vec::new()))
 }
 
@@ -187,22 +192,22 @@ fn read(source: &str, duplicate_keys: DuplicateKeyPolicy) -> Result<Spanned<Node
 }
 
 fn syntax_problem(source: &str, error: &serde_saphyr::Error) -> Problem {
-    let place = error.location().map(|location| place_of(source, location));
+    let location = error.location().map(|location| location_of(source, location));
     let full = error.to_string();
-    // The place is printed in front of every problem, so the library's own wording of it goes.
+    // The location is printed in front of every problem, so the library's own wording of it goes.
     let message = match full.rfind(" at line ") {
         Some(end) if error.location().is_some() => full[..end].to_owned(),
         _ => full,
     };
     Problem {
-        place: place.or(Some(Place::File { line: 1, column: 1, start: 0, len: 0 })),
+        location: location.or(Some(ProblemLocation::File { line: 1, column: 1, start: 0, len: 0 })),
         message,
         expected: Some("YAML".to_owned()),
         ..Problem::default()
     }
 }
 
-fn place_of(source: &str, location: Location) -> Place {
+fn location_of(source: &str, location: Location) -> ProblemLocation {
     let line = usize::try_from(location.line()).unwrap_or(1).max(1);
     let column = usize::try_from(location.column()).unwrap_or(1).max(1);
     let bytes = |count: Option<u64>| count.and_then(|count| usize::try_from(count).ok());
@@ -212,7 +217,7 @@ fn place_of(source: &str, location: Location) -> Place {
         _ => (offset(source, line, column), 0),
     };
     let len = source[start..start + len].trim_end().len();
-    Place::File { line, column, start, len }
+    ProblemLocation::File { line, column, start, len }
 }
 
 /// The byte where a line and column (in characters, both from 1) begin.
@@ -222,7 +227,7 @@ fn offset(source: &str, line: usize, column: usize) -> usize {
     start + rest.char_indices().nth(column - 1).map_or(rest.len(), |(byte, _)| byte)
 }
 
-/// What the reader makes of the text: JSON's kinds, each part with its place.
+/// What the reader makes of the text: JSON's kinds, each part with its location.
 enum Node {
     Scalar(Value),
     List(Vec<Spanned<Node>>),

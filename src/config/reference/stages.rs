@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use super::declared::{COMMON_KEYS, allow_common_keys};
-use crate::pipeline::Made;
+use crate::config::check::{COMMON_KEYS, allow_common_keys};
+use crate::pipeline::ProducedField;
 use crate::pipeline::schema_words::type_words;
 use crate::stages::{Role, STAGES, StageType};
 
@@ -45,7 +45,7 @@ pub fn stage_reference(stage: &StageType) -> String {
 }
 
 /// The table of the fields that a stage makes; nothing where it makes none.
-fn makes(table: &[Made]) -> String {
+fn makes(table: &[ProducedField]) -> String {
     if table.is_empty() {
         return String::new();
     }
@@ -67,10 +67,10 @@ fn makes(table: &[Made]) -> String {
 fn role_words(role: Role) -> &'static str {
     match role {
         Role::Source => "Stands first: records come from it.",
-        Role::Derive => "Stands in the source part, before the first stage that is not of it.",
+        Role::SourceTransform => "Stands in the source part, before the first stage that is not of it.",
         Role::Transform => "Stands anywhere after the source part.",
         Role::Ask => "Stands anywhere after the source part; asks a model.",
-        Role::Read => "Stands right after a stage that asks a model, and reads its answer.",
+        Role::AnswerParser => "Stands right after a stage that asks a model, and reads its answer.",
         Role::Block => "Stands anywhere after the source part; holds stages of its own.",
         Role::Sink => "Stands anywhere after the source part; writes records and passes them on.",
     }

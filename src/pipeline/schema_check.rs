@@ -10,14 +10,14 @@ use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::{JsonType, ValidationError};
 use serde_json::{Map, Value};
 
+use super::document::{Document, join, parse_value};
 use super::problem::Problem;
 use super::schema_words::{found, type_words};
-use super::tree::{Document, join, parse_value};
 use crate::nearest::{did_you_mean, did_you_mean_this, one_of};
 use crate::template::{Template, TemplateError};
 
 /// What a check of shape needs to know of the file around it.
-pub(crate) struct Surroundings<'a> {
+pub(crate) struct SchemaCheckContext<'a> {
     /// The pipeline's variables.
     pub(crate) vars: &'a Map<String, Value>,
     /// Pointers of texts in which environment values were put.
@@ -31,7 +31,7 @@ pub(crate) fn check(
     at: &str,
     without: &[&str],
     schema: &Value,
-    around: &Surroundings<'_>,
+    around: &SchemaCheckContext<'_>,
     problems: &mut Vec<Problem>,
 ) -> Option<Value> {
     let mut value = document.value.pointer(at)?.clone();

@@ -4,14 +4,14 @@ use super::{FieldType, MOST_NAMES};
 
 /// The names in an object, or in a record.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Inside {
+pub struct ObjectFields {
     /// In the order in which they came to be known.
     pub(super) known: Vec<(String, FieldType)>,
     /// Whether there may be others.
     pub(crate) open: bool,
 }
 
-impl Inside {
+impl ObjectFields {
     pub(crate) fn get(&self, name: &str) -> Option<&FieldType> {
         self.known.iter().find(|(known, _)| known == name).map(|(_, kind)| kind)
     }

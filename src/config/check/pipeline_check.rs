@@ -10,15 +10,15 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::declared::Declared;
-use super::head::Head;
-use super::order::check_order;
+use super::globals::Globals;
+use super::stage_order::check_order;
+use super::stages::DeclaredStage;
 use crate::nearest::did_you_mean_this;
-use crate::pipeline::Input;
+use crate::pipeline::InputFile;
+use crate::pipeline::document::{Document, each_text, join};
 use crate::pipeline::problem::Problem;
-use crate::pipeline::tree::{Document, each_text, join};
-use crate::pipeline::{CheckContext, Findings};
-use crate::stage::DeclareBlock;
+use crate::pipeline::{CheckContext, CheckFindings};
+use crate::stage::BlockConfig;
 use crate::stages::{Role, StageType};
 use crate::text_file;
 
@@ -26,85 +26,85 @@ use crate::text_file;
 const LARGEST_SEARCHED: u64 = 1 << 20;
 
 /// What the check of a whole file saw.
-pub(super) struct Seen {
+pub(in crate::config) struct CheckedPipeline {
     /// A problem for each variable that nothing reads.
-    pub(super) unused_vars: Vec<Problem>,
+    pub(in crate::config) unused_vars: Vec<Problem>,
     /// What stages tell that is no problem.
-    pub(super) warnings: Vec<Problem>,
+    pub(in crate::config) warnings: Vec<Problem>,
     /// The variables that stages still read while they run.
-    pub(super) still_read: BTreeSet<String>,
+    pub(in crate::config) still_read: BTreeSet<String>,
     /// The files that stages read, with the hash of their content.
-    pub(super) inputs: BTreeMap<String, Input>,
+    pub(in crate::config) inputs: BTreeMap<String, InputFile>,
     /// How many items there will be, where the source says so.
-    pub(super) items: Option<u64>,
+    pub(in crate::config) items: Option<u64>,
     /// The fields that records are known to have as they come to each stage, by its id.
-    pub(super) fields: BTreeMap<Arc<str>, Vec<String>>,
+    pub(in crate::config) fields: BTreeMap<Arc<str>, Vec<String>>,
 }
 
 /// What a check of the whole needs to know beside the stages.
-pub(super) struct Around<'a> {
+pub(in crate::config) struct PipelineCheckInput<'a> {
     /// The pipeline's file.
-    pub(super) file: &'a Path,
+    pub(in crate::config) file: &'a Path,
     /// The run directories that earlier pipelines of the same command are going to make.
-    pub(super) coming: &'a [PathBuf],
+    pub(in crate::config) coming: &'a [PathBuf],
     /// Its variables, overrides applied.
-    pub(super) vars: &'a Map<String, Value>,
+    pub(in crate::config) vars: &'a Map<String, Value>,
     /// The variables that were read before numbers were put in.
-    pub(super) read_before: &'a BTreeSet<String>,
+    pub(in crate::config) read_before: &'a BTreeSet<String>,
 }
 
 /// Checks everything that needs more than one part of the file.
-pub(super) fn check(
+pub(in crate::config) fn check_pipeline(
     document: &Document,
-    around: &Around<'_>,
-    head: &Head,
-    stages: &[Declared],
+    input: &PipelineCheckInput<'_>,
+    globals: &Globals,
+    stages: &[DeclaredStage],
     table: &[StageType],
     problems: &mut Vec<Problem>,
-) -> Seen {
-    let vars = around.vars;
+) -> CheckedPipeline {
+    let vars = input.vars;
     let misplaced = check_order(document, stages, table, problems);
-    let mut context = CheckContext::new(vars, &head.models);
-    context.stands_in(around.file);
-    context.comes_after(around.coming);
-    context.accepts(head.pipeline.as_ref().is_some_and(|pipeline| pipeline.accept.is_some()));
-    let mut walk = Walk { misplaced, fields: BTreeMap::new() };
-    walk.stages(stages, &mut context);
-    let Findings { mut used_vars, mut used_models, inputs, items, problems: found, warnings } =
+    let mut context = CheckContext::new(vars, &globals.models);
+    context.stands_in(input.file);
+    context.comes_after(input.coming);
+    context.accepts(globals.pipeline.as_ref().is_some_and(|pipeline| pipeline.accept.is_some()));
+    let mut walker = StageWalker { misplaced, fields: BTreeMap::new() };
+    walker.stages(stages, &mut context);
+    let CheckFindings { mut used_vars, mut used_models, inputs, items, problems: found, warnings } =
         context.finish();
     problems.extend(found);
-    used_vars.extend(read_vars(document, vars));
+    used_vars.extend(vars_in_texts(document, vars));
     let still_read = used_vars.clone();
-    used_vars.extend(around.read_before.iter().cloned());
+    used_vars.extend(input.read_before.iter().cloned());
     for at in undeclared(stages) {
         note_unread(document, at, vars, &mut used_vars, &mut used_models);
     }
     used_vars.extend(vars.keys().filter(|name| is_proposed(name, problems)).cloned());
-    used_models.extend(head.models.keys().filter(|name| is_proposed(name, problems)).cloned());
+    used_models.extend(globals.models.keys().filter(|name| is_proposed(name, problems)).cloned());
     let unread = vars.keys().filter(|name| !used_vars.contains(*name));
     let unused_vars = unread
         .map(|name| unused(join("/vars", name), format!("nothing reads the variable `{name}`")))
         .collect();
-    for name in head.models.keys().filter(|name| !used_models.contains(*name)) {
+    for name in globals.models.keys().filter(|name| !used_models.contains(*name)) {
         problems.push(unused(join("/models", name), format!("no stage asks the model `{name}`")));
     }
-    Seen { unused_vars, warnings, still_read, inputs, items, fields: walk.fields }
+    CheckedPipeline { unused_vars, warnings, still_read, inputs, items, fields: walker.fields }
 }
 
 /// The way of one context through all stages.
-struct Walk {
+struct StageWalker {
     /// Pointers to stages that stand where they cannot.
     misplaced: BTreeSet<String>,
     /// The fields that are known as records come to each stage, by its id.
     fields: BTreeMap<Arc<str>, Vec<String>>,
 }
 
-impl Walk {
-    fn stages(&mut self, stages: &[Declared], context: &mut CheckContext<'_>) {
+impl StageWalker {
+    fn stages(&mut self, stages: &[DeclaredStage], context: &mut CheckContext<'_>) {
         stages.iter().for_each(|stage| self.stage(stage, context));
     }
 
-    fn stage(&mut self, stage: &Declared, context: &mut CheckContext<'_>) {
+    fn stage(&mut self, stage: &DeclaredStage, context: &mut CheckContext<'_>) {
         context.enter(&stage.at, stage.when.is_some());
         self.fields.insert(stage.id.as_str().into(), context.field_names());
         if let Some(when) = &stage.when {
@@ -135,7 +135,12 @@ impl Walk {
     }
 
     /// Goes through the stages of a block; without its declaration nothing is known of what they see.
-    fn inside(&mut self, stage: &Declared, block: Option<&dyn DeclareBlock>, context: &mut CheckContext<'_>) {
+    fn inside(
+        &mut self,
+        stage: &DeclaredStage,
+        block: Option<&dyn BlockConfig>,
+        context: &mut CheckContext<'_>,
+    ) {
         context.open_block(&stage.id, &stage.at, stage.when.is_some());
         if let Some(block) = block {
             let scout = if block.is_loop() { context.scout() } else { None };
@@ -160,7 +165,7 @@ impl Walk {
 }
 
 /// Pointers to the stages that could not be read.
-fn undeclared(stages: &[Declared]) -> Vec<&str> {
+fn undeclared(stages: &[DeclaredStage]) -> Vec<&str> {
     let mut found = Vec::new();
     for stage in stages {
         match stage.declared {
@@ -172,7 +177,7 @@ fn undeclared(stages: &[Declared]) -> Vec<&str> {
 }
 
 /// The variables that texts of the file name.
-pub(super) fn read_vars(document: &Document, vars: &Map<String, Value>) -> BTreeSet<String> {
+pub(in crate::config) fn vars_in_texts(document: &Document, vars: &Map<String, Value>) -> BTreeSet<String> {
     let mut read = BTreeSet::new();
     each_text(&document.value, "", &mut |at, text| {
         if !at.starts_with("/vars") {

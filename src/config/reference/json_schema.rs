@@ -5,8 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::declared::allow_common_keys;
-use super::head::pipeline_schema;
+use crate::config::check::{allow_common_keys, pipeline_schema};
 use crate::stages::{Role, STAGES, StageType};
 
 /// The schema, draft 2020-12.
@@ -15,7 +14,7 @@ pub fn json_schema() -> Value {
     schema_of(STAGES)
 }
 
-pub(super) fn schema_of(table: &[StageType]) -> Value {
+pub(in crate::config) fn schema_of(table: &[StageType]) -> Value {
     let mut schema = pipeline_schema();
     loosen(&mut schema);
     schema["patternProperties"] =
