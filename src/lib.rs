@@ -24,7 +24,7 @@
 //! use std::{collections::BTreeMap, sync::Arc};
 //! use synthmill::config::{Overrides, Plan};
 //! use synthmill::engine::{ItemSelection, BuiltPipeline, ConnectedModels, preview};
-//! use synthmill::llm::Heuristic;
+//! use synthmill::heuristic::Heuristic;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let yaml = "
@@ -50,6 +50,7 @@ pub mod cli;
 pub mod config;
 pub mod draw;
 pub mod engine;
+pub mod heuristic;
 pub mod image;
 pub mod journal;
 pub mod llm;

@@ -17,6 +17,7 @@ use super::repair::{self, RetryArgs};
 use super::{Changes, default_out, descriptors, inspect, print_data, reload, several};
 use crate::config::{Overrides, Plan};
 use crate::engine::{self, BuiltPipeline, ConnectedModels, RunEnd, RunOptions, RunReport, Stop};
+use crate::heuristic::Heuristic;
 use crate::journal::disk::RealDisk;
 use crate::journal::{Opened, RunDirectory, RunState, Storing, Wanted};
 use crate::{journal, llm, run};
@@ -216,13 +217,14 @@ fn connected(
     pools: &llm::Pools,
 ) -> anyhow::Result<ConnectedModels> {
     let mut models = BTreeMap::new();
+    let heuristic: Arc<dyn llm::Model> = Arc::new(Heuristic);
     let drawn = llm::Drawn { seed: plan.seed, vars: &plan.vars };
     for (name, model) in declared {
-        let connected =
-            llm::connect(name, model, pools, drawn).map_err(|error| WrongUse(error.to_string()))?;
+        let connected = llm::connect(name, model, pools, drawn, &heuristic)
+            .map_err(|error| WrongUse(error.to_string()))?;
         models.insert(name.clone(), connected);
     }
-    Ok(ConnectedModels { models, heuristic: Arc::new(llm::Heuristic) })
+    Ok(ConnectedModels { models, heuristic })
 }
 
 /// What to say of a run that would never end.

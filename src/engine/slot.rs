@@ -179,7 +179,7 @@ impl Drop for QuestionSlot {
 mod tests {
     use super::*;
     use crate::engine::room::{Holder, Room};
-    use crate::llm::Heuristic;
+    use crate::heuristic::Heuristic;
 
     struct Waiting {
         room: Arc<Room>,

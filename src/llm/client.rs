@@ -68,7 +68,7 @@ mod tests {
     use futures::FutureExt;
 
     use super::*;
-    use crate::llm::Heuristic;
+    use crate::heuristic::Heuristic;
 
     #[test]
     fn places_are_as_many_as_told_and_come_back() {

@@ -9,7 +9,6 @@ use serde_json::{Map, Value};
 
 use super::Model;
 use super::batch::Batch;
-use super::heuristic::Heuristic;
 use super::mock;
 use super::quota::Pools;
 use super::remote::Remote;
@@ -107,19 +106,24 @@ pub struct Drawn<'a> {
     pub vars: &'a Map<String, Value>,
 }
 
-/// Makes the model `name`, ready to be asked, using the pool it names.
+/// Makes the model `name`, ready to be asked, using the pool it names. `heuristic` answers for the provider of that
+/// name, and for a mock where no rule of it does.
 pub fn connect(
     name: &str,
     config: &ModelConfig,
     pools: &Pools,
     drawn: Drawn<'_>,
+    heuristic: &Arc<dyn Model>,
 ) -> Result<Arc<dyn Model>, ConnectError> {
     match config.provider {
         Provider::Openai if config.mode() == Mode::Batch => Ok(Arc::new(Batch::new(name, config)?)),
         Provider::Openai | Provider::Anthropic => {
             Ok(Arc::new(Remote::in_pool(name, config, pools.of(name, config))?))
         }
-        Provider::Heuristic => Ok(Arc::new(Heuristic)),
-        Provider::Mock => Ok(Arc::new(mock::model(name, config, pools.of(name, config), drawn)?)),
+        Provider::Heuristic => Ok(Arc::clone(heuristic)),
+        Provider::Mock => {
+            let pool = pools.of(name, config);
+            Ok(Arc::new(mock::model(name, config, pool, drawn, Arc::clone(heuristic))?))
+        }
     }
 }

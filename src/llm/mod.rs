@@ -1,8 +1,7 @@
 //! Everything between a rendered prompt and an answer: requests, providers, retries.
 //!
-//! The engine's `ask` unit calls a `Model`; nothing else does. `remote` speaks HTTP, `heuristic` answers
-//! from the record's own words without any server, `mock` answers as the pipeline file says, `scripted` as a
-//! test says.
+//! The engine's `ask` unit calls a `Model`; nothing else does. `remote` speaks HTTP, `mock` answers as the pipeline
+//! file says, `scripted` as a test says. The provider that needs no server is `crate::heuristic`.
 
 pub mod answer_json;
 pub mod answer_schema;
@@ -16,7 +15,6 @@ mod dialect;
 mod duration;
 mod endpoints;
 mod forms;
-pub mod heuristic;
 mod images;
 mod message;
 mod meter;
@@ -56,7 +54,6 @@ pub use client::{Client, Place};
 pub use connect::{ConnectError, ConnectProblem, Drawn, connect};
 pub use endpoints::EndpointFigures;
 pub(crate) use endpoints::affinity;
-pub use heuristic::Heuristic;
 pub use message::{Message, SENT_KEYS, SHARED_CHARS};
 pub use meter::Meter;
 pub use quota::{IMAGE_TOKENS, Pool, PoolFigures, Pools};

@@ -19,7 +19,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use futures::FutureExt;
 use serde_json::{Map, Value, json};
 
 use self::limit::Limit;
@@ -28,7 +27,7 @@ use super::classify::{Failure, Verdict};
 use super::connect::{ConnectError, ConnectProblem, Drawn};
 use super::quota::{self, Pool};
 use super::remote::Remote;
-use super::{Heuristic, Model, ModelRequest};
+use super::{Model, ModelRequest};
 use crate::draw::Draws;
 use crate::pipeline::{Delay, Fault, MockRule, MockUsage, ModelConfig};
 use crate::record::Record;
@@ -45,6 +44,8 @@ pub(super) struct Script {
     /// Whether a rule reads the answer that is given where none fits.
     reads_answer: bool,
     params: Map<String, Value>,
+    /// Answers where no rule does; meets any schema.
+    usual: Arc<dyn Model>,
 }
 
 /// What a script has said to one request so far.
@@ -60,9 +61,10 @@ pub(super) fn model(
     config: &ModelConfig,
     pool: Arc<Pool>,
     drawn: Drawn<'_>,
+    usual: Arc<dyn Model>,
 ) -> Result<Remote, ConnectError> {
     let problem = |what| ConnectError { model: name.to_owned(), what };
-    let script = Script::new(name, config, drawn).map_err(problem)?;
+    let script = Script::new(name, config, drawn, usual).map_err(problem)?;
     // No key is read and no address of a real server named.
     let mut stand_in = config.clone();
     stand_in.base_urls = match config.base_urls.len() {
@@ -79,7 +81,12 @@ pub(super) fn model(
 }
 
 impl Script {
-    fn new(name: &str, config: &ModelConfig, drawn: Drawn<'_>) -> Result<Self, ConnectProblem> {
+    fn new(
+        name: &str,
+        config: &ModelConfig,
+        drawn: Drawn<'_>,
+        usual: Arc<dyn Model>,
+    ) -> Result<Self, ConnectProblem> {
         let mock = config.mock.clone().unwrap_or_default();
         let mut rules: Vec<Rule> = Vec::new();
         for (index, declared) in mock.rules.iter().enumerate() {
@@ -94,6 +101,7 @@ impl Script {
             limit: mock.limit.map(Limit::new),
             draws: Draws::new(drawn.seed, format!("model {name}").into()),
             params: config.params.clone(),
+            usual,
         })
     }
 
@@ -114,7 +122,7 @@ impl Script {
         let count = Count { sent, attempts: count(&played.attempts), answers: count(&played.answers) };
         let mut scene = Scene::new(request, record, count, endpoint);
         if self.reads_answer {
-            scene.show_answer(&usual(request, record));
+            scene.show_answer(&self.usual(request, record).await);
         }
         if let Some(useless) = self.endpoint(&scene).await? {
             return Ok(useless);
@@ -135,9 +143,18 @@ impl Script {
             Some(rule) => rule.reasoning(&scene).map_err(|error| wrong_rule(number, &error))?,
             None => None,
         };
-        let answer = answer.unwrap_or_else(|| usual(request, record));
+        let answer = match answer {
+            Some(answer) => answer,
+            None => self.usual(request, record).await,
+        };
         played.answers.fetch_add(1, Ordering::Relaxed);
         Ok(self.body(request, &scene, declared, &answer, reasoning.as_deref()))
+    }
+
+    /// The answer where no rule gives one.
+    async fn usual(&self, request: &ModelRequest, record: &Record) -> String {
+        let answered = self.usual.complete(request, record).await;
+        answered.map(|completion| completion.text).unwrap_or_default()
     }
 
     /// What the endpoint does before the request gets to the model: it takes its time, fails, or sends a body of
@@ -219,13 +236,6 @@ async fn fail(fault: Fault, declared: &MockRule) -> Result<Vec<u8>, Failure> {
         std::future::pending::<()>().await;
     }
     fault::respond(fault, declared.message.as_deref(), declared.retry_after)
-}
-
-/// The answer where no rule says another: the heuristic's, which meets any schema.
-fn usual(request: &ModelRequest, record: &Record) -> String {
-    // Ready at once: it does nothing but compute.
-    let answered = Heuristic.complete(request, record).now_or_never().and_then(Result::ok);
-    answered.map(|completion| completion.text).unwrap_or_default()
 }
 
 fn wrong_rule(number: usize, error: &crate::template::TemplateError) -> Failure {

@@ -1,11 +1,13 @@
 //! The mock asked through the client, with time turned by the tests: what fits, what it says, when, how often.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
+use crate::heuristic::Heuristic;
 use crate::llm::quota::Pool;
 use crate::llm::{Completion, Drawn, Message, Model, ModelError, ModelRequest};
 use crate::pipeline::{Limits, ModelConfig};
@@ -17,7 +19,7 @@ fn model(config: Value) -> Remote {
     let config: ModelConfig = serde_json::from_value(config).unwrap();
     let pool = Pool::new("teacher", Limits::default());
     let vars = Map::from_iter([("tone".to_owned(), json!("kind"))]);
-    super::model("teacher", &config, pool, Drawn { seed: 7, vars: &vars }).unwrap()
+    super::model("teacher", &config, pool, Drawn { seed: 7, vars: &vars }, Arc::new(Heuristic)).unwrap()
 }
 
 fn scripted(rules: Value) -> Remote {

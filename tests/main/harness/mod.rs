@@ -20,10 +20,11 @@ use std::time::Duration;
 use serde_json::Value;
 use synthmill::config::{Overrides, Plan};
 use synthmill::engine::{self, BuiltPipeline, ConnectedModels, RunEvent, RunOptions, RunReport, Stop};
+use synthmill::heuristic::Heuristic;
 use synthmill::journal::disk::{Disk, RealDisk};
 use synthmill::journal::{OpenError, Opened, RunDirectory, Storing, Wanted};
+use synthmill::llm::Model;
 use synthmill::llm::scripted::Scripted;
-use synthmill::llm::{Heuristic, Model};
 use tempfile::TempDir;
 
 /// A pipeline of `rows` rows, one question each, whose answers are `{"answer": ...}`.

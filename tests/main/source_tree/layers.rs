@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The modules at the top of `src/`, from the lowest to the highest. One may import from those before it.
-const LAYERS: [&str; 17] = [
+const LAYERS: [&str; 18] = [
     "printable",
     "nearest",
     "text_file",
@@ -16,6 +16,7 @@ const LAYERS: [&str; 17] = [
     "pipeline",
     "journal",
     "llm",
+    "heuristic",
     "stage",
     "stages",
     "config",

@@ -36,7 +36,7 @@ mod tests;
 use futures::future::BoxFuture;
 use serde_json::{Map, Value, json};
 
-use super::{Completion, HEURISTIC, Model, ModelError, ModelRequest, Usage};
+use crate::llm::{Completion, HEURISTIC, Model, ModelError, ModelRequest, Usage};
 use crate::record::Record;
 
 /// Answers every request at once from the record, or from the request itself.
