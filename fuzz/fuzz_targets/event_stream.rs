@@ -2,11 +2,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use synthmill::llm::{StreamOf, read_stream};
+use synthmill::llm::{StreamDialect, read_stream};
 
 fuzz_target!(|input: (u8, Vec<u8>)| {
     let (size, bytes) = input;
-    for of in [StreamOf::Chat, StreamOf::Completions, StreamOf::Anthropic] {
+    for of in [StreamDialect::Chat, StreamDialect::Completions, StreamDialect::Anthropic] {
         let at_once = read_stream(of, [&*bytes]);
         assert_eq!(read_stream(of, bytes.chunks(usize::from(size).max(1))), at_once);
     }

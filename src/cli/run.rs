@@ -218,7 +218,7 @@ fn connected(
 ) -> anyhow::Result<ConnectedModels> {
     let mut models = BTreeMap::new();
     let heuristic: Arc<dyn llm::Model> = Arc::new(Heuristic);
-    let drawn = llm::Drawn { seed: plan.seed, vars: &plan.vars };
+    let drawn = llm::MockContext { seed: plan.seed, vars: &plan.vars };
     for (name, model) in declared {
         let connected = llm::connect(name, model, pools, drawn, &heuristic)
             .map_err(|error| WrongUse(error.to_string()))?;

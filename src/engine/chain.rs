@@ -188,12 +188,12 @@ impl Chain {
     fn room(&self) -> usize {
         let Some(first) = self.stages.first() else { return BESIDE };
         if let Work::Ask(unit) = &first.work {
-            return unit.model.places() as usize;
+            return unit.model.concurrency() as usize;
         }
         let mut most = 0;
         first.each(&mut |stage| {
             if let Work::Ask(unit) = &stage.work {
-                most = most.max(unit.model.places() as usize);
+                most = most.max(unit.model.concurrency() as usize);
             }
         });
         most + BESIDE

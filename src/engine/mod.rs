@@ -64,7 +64,7 @@ pub use stop::Stop;
 use crate::journal::{
     OpenError, Opened, RunDirectory, RunState, Spent, Started, StorageError, Storing, write_array,
 };
-use crate::llm::{BatchFiles, Model, Tending, carry_batches};
+use crate::llm::{BackgroundContext, BatchFiles, Model, carry_batches};
 use crate::pipeline::{Budget, ErrorBudget, InputFile};
 
 /// Events that may wait for the ledger.
@@ -195,8 +195,8 @@ pub async fn run(
     };
     let untended = Arc::new(OnceLock::new());
     let batches = Arc::new(BatchFiles::new(notes));
-    let with = Tending { batches, draining: stop.drain_token() };
-    let tending = tend(parts.models, with, &untended, &stop, &tasks);
+    let with = BackgroundContext { batches, draining: stop.drain_token() };
+    let tending = start_background_tasks(parts.models, with, &untended, &stop, &tasks);
     match parts.source.start() {
         Ok(units) => {
             let limit = options.limit.unwrap_or(u64::MAX);
@@ -254,16 +254,16 @@ async fn changes(
 
 /// Starts what the models have to do beside the questions. It does not keep the ledger waiting; what it could
 /// not write is in `failed` before anybody learns that it has ended.
-fn tend(
+fn start_background_tasks(
     models: Vec<Arc<dyn Model>>,
-    with: Tending,
+    with: BackgroundContext,
     failed: &Arc<OnceLock<StorageError>>,
     stop: &Stop,
     tasks: &TaskTracker,
 ) -> Vec<AbortOnDropHandle<()>> {
     let mut tending = Vec::new();
     let batches = Arc::clone(&with.batches);
-    for work in models.into_iter().filter_map(|model| model.tend(with.clone())) {
+    for work in models.into_iter().filter_map(|model| model.background_task(with.clone())) {
         let (failed, stop) = (Arc::clone(failed), stop.clone());
         tending.push(AbortOnDropHandle::new(tasks.spawn(async move {
             if let Err(error) = work.await {

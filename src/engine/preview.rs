@@ -166,7 +166,7 @@ struct Direct;
 impl Answering for Direct {
     fn answer<'a>(&'a self, question: Question<'a>) -> BoxFuture<'a, Result<Answered, Halt>> {
         async move {
-            let _place = question.unit.model.place().await;
+            let _place = question.unit.model.acquire().await;
             Ok(question.unit.model.complete(question.request, question.record).await)
         }
         .boxed()

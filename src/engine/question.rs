@@ -16,7 +16,7 @@ use super::ask::AskUnit;
 use super::effect::{Effect, Effects, Stored};
 use super::event::Halt;
 use super::room::Holders;
-use super::slot::{ModelPlace, QuestionSlot, RetryWaits};
+use super::slot::{ModelSlot, QuestionSlot, RetryWaits};
 use super::spending::{Reservation, WorstCase};
 use crate::journal::{Key, Names};
 use crate::llm::{Completion, Meter, ModelError, ModelErrorKind, ModelRequest, Slot, Usage};
@@ -42,7 +42,7 @@ impl Answering for Journaled {
         async move {
             let Question { unit, request, record, holders } = question;
             if !unit.model.is_paid() {
-                let place = ModelPlace::new(&unit.model, &unit.metrics);
+                let place = ModelSlot::new(&unit.model, &unit.metrics);
                 place.reacquire().await;
                 unit.metrics.request();
                 return Ok(unit.model.complete(request, record).await);
@@ -116,7 +116,7 @@ impl Effect for Asking<'_> {
     }
 
     fn slot(&self, waits: &Arc<RetryWaits>) -> QuestionSlot {
-        let place = ModelPlace::new(&self.unit.model, &self.unit.metrics);
+        let place = ModelSlot::new(&self.unit.model, &self.unit.metrics);
         let bytes = self.request.texts().map(|text| text.len()).sum();
         QuestionSlot::new(place, self.holders.clone(), Arc::clone(waits), bytes)
     }

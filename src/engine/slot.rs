@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 
 use super::metrics::StageMetrics;
 use super::room::Holders;
-use crate::llm::{Client, Place, Slot};
+use crate::llm::{Client, ModelPermit, Slot};
 
 /// Questions that may wait while others have their items' room.
 pub(crate) const MOST_WAITING: u64 = 8192;
@@ -86,24 +86,24 @@ impl RetryWaits {
 
 /// A place at a model, held or not.
 #[derive(Debug)]
-pub(crate) struct ModelPlace {
+pub(crate) struct ModelSlot {
     client: Arc<Client>,
     metrics: Arc<StageMetrics>,
-    held: Mutex<Option<Place>>,
+    held: Mutex<Option<ModelPermit>>,
 }
 
-impl ModelPlace {
+impl ModelSlot {
     /// One that is still to be taken. The time that it is waited for is told to `metrics`: it is none that the model took.
     pub(crate) fn new(client: &Arc<Client>, metrics: &Arc<StageMetrics>) -> Arc<Self> {
         Arc::new(Self { client: Arc::clone(client), metrics: Arc::clone(metrics), held: Mutex::default() })
     }
 
-    fn put(&self, place: Option<Place>) {
+    fn put(&self, place: Option<ModelPermit>) {
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = place;
     }
 }
 
-impl Slot for ModelPlace {
+impl Slot for ModelSlot {
     fn release(&self) {
         self.put(None);
     }
@@ -111,7 +111,7 @@ impl Slot for ModelPlace {
     fn reacquire(&self) -> BoxFuture<'_, ()> {
         async {
             let begin = Instant::now();
-            let place = self.client.place().await;
+            let place = self.client.acquire().await;
             self.metrics.wait(begin.elapsed());
             self.put(Some(place));
         }
@@ -122,7 +122,7 @@ impl Slot for ModelPlace {
 /// What a question holds: its place at the model, and its share in the room of its item.
 #[derive(Debug)]
 pub(crate) struct QuestionSlot {
-    pub(crate) place: Arc<ModelPlace>,
+    pub(crate) place: Arc<ModelSlot>,
     holders: Holders,
     waits: Arc<RetryWaits>,
     bytes: usize,
@@ -132,12 +132,7 @@ pub(crate) struct QuestionSlot {
 
 impl QuestionSlot {
     /// The slot of a question of so many bytes; its place is still to be taken.
-    pub(crate) fn new(
-        place: Arc<ModelPlace>,
-        holders: Holders,
-        waits: Arc<RetryWaits>,
-        bytes: usize,
-    ) -> Self {
+    pub(crate) fn new(place: Arc<ModelSlot>, holders: Holders, waits: Arc<RetryWaits>, bytes: usize) -> Self {
         holders.each(|holder| holder.open());
         Self { place, holders, waits, bytes, waiting: Mutex::default() }
     }
@@ -195,7 +190,7 @@ mod tests {
 
         /// A question that waits, of an item of its own.
         fn wait(&self, bytes: usize) -> QuestionSlot {
-            let place = ModelPlace::new(&self.client, &StageMetrics::new("llm".into()));
+            let place = ModelSlot::new(&self.client, &StageMetrics::new("llm".into()));
             let holders = Holders { item: Some(Holder::new(&self.room)), stage: None };
             let slot = QuestionSlot::new(place, holders, Arc::clone(&self.waits), bytes);
             slot.reacquire().now_or_never().unwrap();

@@ -6,17 +6,17 @@
 //! was cut out of the prose (`pieces`), never the prose, which it would turn into JSON too. All work is bounded by the
 //! length of the answer, which is bounded itself.
 
+mod candidates;
 mod escapes;
 mod latex;
-mod paths;
-mod pieces;
 mod repair;
 #[cfg(test)]
 mod tests;
+mod windows_paths;
 
 use serde_json::Value;
 
-use self::pieces::{Piece, pieces};
+use self::candidates::{Piece, pieces};
 use self::repair::{Unrepaired, repair};
 use super::reasoning;
 

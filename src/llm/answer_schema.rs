@@ -4,7 +4,7 @@
 //! message to the model when it asks again. Schemas refer to nothing outside themselves. Time and memory are bounded by
 //! the sizes of schema and answer: `unmet` lists errors, a pattern gives up on a text after a number of steps.
 
-mod unmet;
+mod violations;
 
 use std::sync::OnceLock;
 
@@ -12,7 +12,7 @@ use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::{PatternOptions, ValidationError, ValidationOptions, Validator};
 use serde_json::{Map, Value};
 
-use self::unmet::Parts;
+use self::violations::Parts;
 use crate::pipeline::{FieldType, is_closed, leads_somewhere};
 
 /// Steps back that a pattern with look-around may take on one text; then it is taken for not met.

@@ -22,8 +22,8 @@
 //! | the same for a setting that is in every request (`settings`) | `setting_refused` | fatal |
 //! | a body over the size limit, a refusal | `body_too_large`, `refusal` | record |
 
-mod said;
-mod words;
+mod error_body;
+mod phrases;
 
 use std::time::Duration;
 
@@ -32,9 +32,9 @@ use reqwest::header::{HeaderMap, LOCATION};
 use serde_json::Value;
 
 use super::{Usage, retry_after};
-pub(super) use said::Said;
-pub(super) use words::FORMAT;
-use words::{ACCOUNT, FILTERED, GENERATED, NO_ROOM, OVERLOADED, PASSES, QUOTA, RATE, TOO_LONG, WRONG_KEY};
+pub(super) use error_body::ErrorBody;
+pub(super) use phrases::FORMAT;
+use phrases::{ACCOUNT, FILTERED, GENERATED, NO_ROOM, OVERLOADED, PASSES, QUOTA, RATE, TOO_LONG, WRONG_KEY};
 
 /// What to do after a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,11 +42,11 @@ pub(super) enum Verdict {
     /// No question can be answered; stop.
     Fatal,
     /// The server has no room; wait, at no cost for the record.
-    Pause,
+    Throttled,
     /// Bad luck; try again a few times.
     Retry,
     /// The fault of this question; asking again changes nothing.
-    Record,
+    RejectRecord,
 }
 
 /// One failed attempt.
@@ -61,7 +61,7 @@ pub(super) struct Failure {
     /// else was answered meanwhile either, which makes the failure fatal.
     pub(super) hint: Option<&'static str>,
     /// What a server said, where it said anything.
-    pub(super) said: Option<Box<Said>>,
+    pub(super) said: Option<Box<ErrorBody>>,
     /// Whether it is of an earlier start of the run: what was to blame may have been mended since.
     pub(super) earlier: bool,
     /// Whether it names a quota of the account, which no other endpoint has more of.
@@ -91,7 +91,7 @@ impl Failure {
     /// The same, of an answer for which the server counted this.
     pub(super) fn after(self, usage: Usage) -> Self {
         // Without room nothing was begun.
-        let worked = self.verdict != Verdict::Pause || usage != Usage::default();
+        let worked = self.verdict != Verdict::Throttled || usage != Usage::default();
         Self { usage: worked.then(|| Box::new(usage)), ..self }
     }
 
@@ -155,7 +155,7 @@ pub(super) fn transport(error: &reqwest::Error, url: &str) -> Failure {
         return Failure { hint: Some(NO_SERVER), ..Failure::new(Verdict::Retry, "unreachable", message) };
     }
     if error.is_builder() {
-        return Failure::new(Verdict::Record, "request", format!("cannot ask `{url}`: {cause}"));
+        return Failure::new(Verdict::RejectRecord, "request", format!("cannot ask `{url}`: {cause}"));
     }
     if error.is_timeout() {
         return Failure::new(Verdict::Retry, "timeout", format!("`{url}` took too long: {cause}"));
@@ -219,8 +219,8 @@ pub(super) fn response(status: StatusCode, headers: &HeaderMap, body: &[u8], url
         let message = format!("`{url}` redirects to `{}`; name that as the base URL", clean(target));
         return Failure::new(Verdict::Fatal, "redirect", message);
     }
-    let mut failure = judge(status.as_u16(), Said::of(body), url);
-    let throttled = failure.verdict == Verdict::Pause;
+    let mut failure = judge(status.as_u16(), ErrorBody::of(body), url);
+    let throttled = failure.verdict == Verdict::Throttled;
     failure.retry_after = retry_after::named(headers)
         .or(failure.retry_after)
         .or_else(|| throttled.then(|| retry_after::reset(headers)).flatten());
@@ -229,12 +229,12 @@ pub(super) fn response(status: StatusCode, headers: &HeaderMap, body: &[u8], url
 
 /// Judges an error that came with status 200, where words and code stand in for the status.
 pub(super) fn error_in_200(error: &Value) -> Failure {
-    judge(200, Said::of_value(error), "the server")
+    judge(200, ErrorBody::of_value(error), "the server")
 }
 
 /// Judges a body with status 200 that holds no answer: what a server says in it, if anything, is an error.
 pub(super) fn no_answer(body: &Value) -> Failure {
-    let said = Said::of_value(body);
+    let said = ErrorBody::of_value(body);
     let names_error = ["choices", "content"].iter().all(|name| !body.get(*name).is_some_and(Value::is_array));
     if names_error && said.spoke {
         return judge(200, said, "the server");
@@ -243,7 +243,7 @@ pub(super) fn no_answer(body: &Value) -> Failure {
     Failure::new(Verdict::Retry, "empty_choices", message)
 }
 
-fn judge(http: u16, said: Said, url: &str) -> Failure {
+fn judge(http: u16, said: ErrorBody, url: &str) -> Failure {
     let message = if said.message.is_empty() {
         format!("`{url}` answered with status {http}")
     } else {
@@ -254,17 +254,17 @@ fn judge(http: u16, said: Said, url: &str) -> Failure {
     let of_request = matches!(http, 200 | 400 | 404 | 413 | 422 | 500);
     let (verdict, class) = match status {
         402 => (Verdict::Fatal, "quota"),
-        429 if said.any(PASSES) => (Verdict::Pause, "rate_limited"),
+        429 if said.any(PASSES) => (Verdict::Throttled, "rate_limited"),
         _ if said.any(QUOTA) => (Verdict::Fatal, "quota"),
-        _ if said.asks_too_much() => (Verdict::Record, "request_too_large"),
+        _ if said.asks_too_much() => (Verdict::RejectRecord, "request_too_large"),
         // A provider's queue of batches is full.
-        400 if said.any(NO_ROOM) => (Verdict::Pause, "rate_limited"),
+        400 if said.any(NO_ROOM) => (Verdict::Throttled, "rate_limited"),
         400 | 422 if said.any(GENERATED) => (Verdict::Retry, "json_validate_failed"),
-        _ if (of_request || http == 403) && said.any(FILTERED) => (Verdict::Record, "content_filter"),
+        _ if (of_request || http == 403) && said.any(FILTERED) => (Verdict::RejectRecord, "content_filter"),
         401 => (Verdict::Fatal, "unauthorized"),
         _ if of_request && said.any(WRONG_KEY) => (Verdict::Fatal, "unauthorized"),
-        200 | 400 | 403 if said.any(RATE) => (Verdict::Pause, "rate_limited"),
-        200 if said.any(OVERLOADED) => (Verdict::Pause, "overloaded"),
+        200 | 400 | 403 if said.any(RATE) => (Verdict::Throttled, "rate_limited"),
+        200 if said.any(OVERLOADED) => (Verdict::Throttled, "overloaded"),
         404 if said.any(&["model", "deployment"]) => (Verdict::Fatal, "model_not_found"),
         200 | 400 | 403 | 404 | 422 if said.no_model() => (Verdict::Fatal, "model_not_found"),
         403 => (Verdict::Fatal, "forbidden"),
@@ -272,21 +272,21 @@ fn judge(http: u16, said: Said, url: &str) -> Failure {
             let message = format!("{message}; does the base URL end in /v1?");
             return Failure::new(Verdict::Fatal, "not_found", message);
         }
-        _ if of_request && said.any(TOO_LONG) => (Verdict::Record, "context_length"),
-        429 => (Verdict::Pause, "rate_limited"),
-        503 | 529 => (Verdict::Pause, ""),
+        _ if of_request && said.any(TOO_LONG) => (Verdict::RejectRecord, "context_length"),
+        429 => (Verdict::Throttled, "rate_limited"),
+        503 | 529 => (Verdict::Throttled, ""),
         408 | 409 | 425 | 500 | 502 | 504..=599 => (Verdict::Retry, ""),
         200 => (Verdict::Retry, "error_in_200"),
-        _ => (Verdict::Record, ""),
+        _ => (Verdict::RejectRecord, ""),
     };
     let class = if class.is_empty() { format!("status_{status}") } else { class.to_owned() };
     let retry_after = match verdict {
-        Verdict::Pause => said.retry_after.max(retry_after::in_words(&said.words)),
+        Verdict::Throttled => said.retry_after.max(retry_after::in_words(&said.words)),
         // Its words may be the prompt's, and a long wait ends the run.
         Verdict::Retry => said.retry_after,
-        Verdict::Fatal | Verdict::Record => None,
+        Verdict::Fatal | Verdict::RejectRecord => None,
     };
-    let names_quota = verdict == Verdict::Pause && said.any(ACCOUNT);
+    let names_quota = verdict == Verdict::Throttled && said.any(ACCOUNT);
     Failure { retry_after, names_quota, said: Some(Box::new(said)), ..Failure::new(verdict, class, message) }
 }
 
@@ -323,24 +323,24 @@ mod tests {
         );
         check(404, r#"{"detail": "Not Found"}"#, Fatal, "not_found");
         check(301, "", Fatal, "redirect");
-        check(429, r#"{"error": {"code": "rate_limit_exceeded"}}"#, Pause, "rate_limited");
+        check(429, r#"{"error": {"code": "rate_limit_exceeded"}}"#, Throttled, "rate_limited");
         check(429, r#"{"error": {"code": "insufficient_quota"}}"#, Fatal, "quota");
-        check(503, "<html>", Pause, "status_503");
-        check(529, r#"{"error": {"type": "overloaded_error"}}"#, Pause, "status_529");
+        check(503, "<html>", Throttled, "status_503");
+        check(529, r#"{"error": {"type": "overloaded_error"}}"#, Throttled, "status_529");
         for status in [408, 409, 500, 502, 504, 520] {
             check(status, "", Retry, &format!("status_{status}"));
         }
-        check(400, r#"{"error": {"message": "bad"}}"#, Record, "status_400");
-        check(400, r#"{"error": {"type": "exceed_context_size_error"}}"#, Record, "context_length");
-        check(400, r#"{"error": {"message": "x", "param": "input_tokens"}}"#, Record, "context_length");
+        check(400, r#"{"error": {"message": "bad"}}"#, RejectRecord, "status_400");
+        check(400, r#"{"error": {"type": "exceed_context_size_error"}}"#, RejectRecord, "context_length");
+        check(400, r#"{"error": {"message": "x", "param": "input_tokens"}}"#, RejectRecord, "context_length");
         let vllm = "max_tokens=9000 cannot be greater than max_model_len=2048";
-        check(400, &format!(r#"{{"error": {{"message": "{vllm}"}}}}"#), Record, "context_length");
-        check(400, r#"{"error": {"code": "content_filter"}}"#, Record, "content_filter");
+        check(400, &format!(r#"{{"error": {{"message": "{vllm}"}}}}"#), RejectRecord, "context_length");
+        check(400, r#"{"error": {"code": "content_filter"}}"#, RejectRecord, "content_filter");
         check(400, r#"{"error": {"message": "Model Not Exist"}}"#, Fatal, "model_not_found");
         check(400, r#"{"error": "API key not valid."}"#, Fatal, "unauthorized");
-        check(413, "", Record, "status_413");
-        check(422, r#"{"detail": [{"loc": ["body"]}]}"#, Record, "status_422");
-        check(501, "", Record, "status_501");
+        check(413, "", RejectRecord, "status_413");
+        check(422, r#"{"detail": [{"loc": ["body"]}]}"#, RejectRecord, "status_422");
+        check(501, "", RejectRecord, "status_501");
     }
 
     #[test]
@@ -349,7 +349,7 @@ mod tests {
             let failure = error_in_200(&error);
             assert_eq!((failure.verdict, failure.class.as_str()), (verdict, class), "{error}");
         };
-        check(serde_json::json!({"code": 429, "message": "slow"}), Verdict::Pause, "rate_limited");
+        check(serde_json::json!({"code": 429, "message": "slow"}), Verdict::Throttled, "rate_limited");
         check(serde_json::json!({"code": "insufficient_quota"}), Verdict::Fatal, "quota");
         check(serde_json::json!("Unexpected endpoint"), Verdict::Retry, "error_in_200");
     }

@@ -20,7 +20,7 @@ pub struct Client {
 
 /// Room for one question at a model; given back when it is dropped.
 #[derive(Debug)]
-pub struct Place(#[expect(dead_code, reason = "held, not read")] Option<OwnedSemaphorePermit>);
+pub struct ModelPermit(#[expect(dead_code, reason = "held, not read")] Option<OwnedSemaphorePermit>);
 
 impl Client {
     /// A client with so many places, one at least.
@@ -32,14 +32,14 @@ impl Client {
 
     /// How many questions are with the model at most.
     #[must_use]
-    pub fn places(&self) -> u32 {
+    pub fn concurrency(&self) -> u32 {
         self.count
     }
 
     /// Waits for a place, in the order of the calls.
-    pub async fn place(&self) -> Place {
+    pub async fn acquire(&self) -> ModelPermit {
         // The semaphore is never closed.
-        Place(Arc::clone(&self.places).acquire_owned().await.ok())
+        ModelPermit(Arc::clone(&self.places).acquire_owned().await.ok())
     }
 
     /// The model itself.
@@ -73,12 +73,12 @@ mod tests {
     #[test]
     fn places_are_as_many_as_told_and_come_back() {
         let client = Client::new(Arc::new(Heuristic), 2);
-        let first = client.place().now_or_never().unwrap();
-        let second = client.place().now_or_never().unwrap();
-        assert!(client.place().now_or_never().is_none());
+        let first = client.acquire().now_or_never().unwrap();
+        let second = client.acquire().now_or_never().unwrap();
+        assert!(client.acquire().now_or_never().is_none());
         drop(first);
-        assert!(client.place().now_or_never().is_some());
+        assert!(client.acquire().now_or_never().is_some());
         drop(second);
-        assert_eq!(Client::new(Arc::new(Heuristic), 0).places(), 1);
+        assert_eq!(Client::new(Arc::new(Heuristic), 0).concurrency(), 1);
     }
 }

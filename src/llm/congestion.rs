@@ -7,9 +7,9 @@
 //! limit is what it was, and that share of losses is usual from then on. Plain arithmetic; time and units are
 //! the caller's.
 
-mod gain;
+mod throughput_probe;
 
-use gain::Gain;
+use throughput_probe::ThroughputProbe;
 
 /// A share of losses beyond what is usual that is not worth slowing down for: it costs less than finding out.
 const IGNORED: f64 = 0.02;
@@ -72,7 +72,7 @@ pub(super) struct Controller {
     good: f64,
     trial: Option<Trial>,
     /// Looks whether more brings more, where a server may let requests wait.
-    gain: Option<Gain>,
+    gain: Option<ThroughputProbe>,
 }
 
 /// Losses among requests.
@@ -117,7 +117,7 @@ impl Controller {
     /// Begins with `first` and doubles it until more brings no more, or losses.
     pub(super) fn seeking(self, first: f64) -> Self {
         let limit = Some(first.clamp(self.least, self.most));
-        Self { limit, growth: 1.0, gain: Some(Gain::default()), ..self }
+        Self { limit, growth: 1.0, gain: Some(ThroughputProbe::default()), ..self }
     }
 
     /// How much may be sent.
@@ -240,9 +240,9 @@ impl Controller {
         let Some(limit) = self.limit.filter(|_| round.used) else { return };
         let more = self.gain.as_mut().map(|gain| gain.judge(round, limit));
         match more {
-            None | Some(gain::Verdict::Grow) => self.grow(limit, round.one),
-            Some(gain::Verdict::Keep) => {}
-            Some(gain::Verdict::Set(limit)) => {
+            None | Some(throughput_probe::ProbeDecision::Grow) => self.grow(limit, round.one),
+            Some(throughput_probe::ProbeDecision::Keep) => {}
+            Some(throughput_probe::ProbeDecision::Set(limit)) => {
                 self.growth = STEP;
                 self.limit = Some(limit.clamp(self.least, self.most));
             }
@@ -267,7 +267,7 @@ impl Controller {
     /// Compares with no earlier round any more.
     pub(super) fn forget_gain(&mut self) {
         if let Some(gain) = &mut self.gain {
-            *gain = Gain::default();
+            *gain = ThroughputProbe::default();
         }
     }
 }

@@ -99,7 +99,7 @@ pub enum ConnectProblem {
 
 /// What a mock draws from.
 #[derive(Debug, Clone, Copy)]
-pub struct Drawn<'a> {
+pub struct MockContext<'a> {
     /// The run's seed.
     pub seed: u64,
     /// The pipeline's variables, which templates see.
@@ -112,7 +112,7 @@ pub fn connect(
     name: &str,
     config: &ModelConfig,
     pools: &Pools,
-    drawn: Drawn<'_>,
+    drawn: MockContext<'_>,
     heuristic: &Arc<dyn Model>,
 ) -> Result<Arc<dyn Model>, ConnectError> {
     match config.provider {

@@ -2,7 +2,7 @@
 //!
 //! Records and requests hold references; the bytes are in memory only from here until the request is sent, so at
 //! most as often as there are places at the model. Whoever makes a body does two steps: `load`, which waits for
-//! the files beside the runtime, then `Asked::body`, which words it. A file that is not what the question was
+//! the files beside the runtime, then `RequestEncoder::body`, which words it. A file that is not what the question was
 //! made for fails the question: no wrong picture is ever sent.
 
 use base64::Engine;
@@ -44,7 +44,7 @@ pub(super) async fn load(request: &ModelRequest) -> Result<Images, Failure> {
     let images: Vec<Image> = request.messages.iter().flat_map(|message| message.images.clone()).collect();
     let encoded =
         tokio::task::spawn_blocking(move || images.iter().map(encoded).collect::<Result<Vec<_>, _>>());
-    let failed = |message: String| Failure::new(Verdict::Record, "images", message);
+    let failed = |message: String| Failure::new(Verdict::RejectRecord, "images", message);
     match encoded.await {
         Ok(Ok(encoded)) => Ok(Images(encoded.into_iter())),
         Ok(Err(error)) => Err(failed(error.to_string())),
@@ -101,7 +101,7 @@ pub(super) mod testing {
 mod tests {
     use super::*;
     use crate::llm::Message;
-    use crate::llm::dialect::Asked;
+    use crate::llm::dialect::RequestEncoder;
     use crate::pipeline::{ModelConfig, StructuredOutput};
 
     #[tokio::test]
@@ -120,7 +120,7 @@ mod tests {
         );
         std::fs::write(folder.path().join("b"), "another").unwrap();
         let failure = load(&request).await.unwrap_err();
-        assert_eq!((failure.verdict, &*failure.class), (Verdict::Record, "images"));
+        assert_eq!((failure.verdict, &*failure.class), (Verdict::RejectRecord, "images"));
         assert!(failure.message.contains("/b` has changed"), "{}", failure.message);
         let none = ModelRequest { messages: vec![Message::new("user", "x")], ..ModelRequest::default() };
         assert_eq!(load(&none).await.unwrap().len(), 0);
@@ -129,17 +129,18 @@ mod tests {
     #[test]
     fn images_without_a_place_are_refused() {
         let (request, images) = testing::request();
-        let check = |config: serde_json::Value,
-                     request: &ModelRequest,
-                     images: Images,
-                     expected: Option<&str>| {
-            let config: ModelConfig = serde_json::from_value(config).unwrap();
-            let body = Asked::new(&config).body(request, StructuredOutput::Off, images);
-            let failure = body.err();
-            assert_eq!(failure.as_ref().map(|failure| failure.verdict), expected.map(|_| Verdict::Record));
-            let message = failure.map(|failure| failure.message).unwrap_or_default();
-            assert!(message.contains(expected.unwrap_or_default()), "{message}");
-        };
+        let check =
+            |config: serde_json::Value, request: &ModelRequest, images: Images, expected: Option<&str>| {
+                let config: ModelConfig = serde_json::from_value(config).unwrap();
+                let body = RequestEncoder::new(&config).body(request, StructuredOutput::Off, images);
+                let failure = body.err();
+                assert_eq!(
+                    failure.as_ref().map(|failure| failure.verdict),
+                    expected.map(|_| Verdict::RejectRecord)
+                );
+                let message = failure.map(|failure| failure.message).unwrap_or_default();
+                assert!(message.contains(expected.unwrap_or_default()), "{message}");
+            };
         let chat = serde_json::json!({});
         check(chat.clone(), &request, images.clone(), None);
         check(chat.clone(), &request, Images::default(), Some("not those of the request"));

@@ -6,7 +6,6 @@
 pub mod answer_json;
 pub mod answer_schema;
 mod batch;
-mod chance;
 mod classify;
 mod client;
 mod congestion;
@@ -14,28 +13,29 @@ mod connect;
 mod dialect;
 mod duration;
 mod endpoints;
-mod forms;
+mod http;
 mod images;
+mod jitter;
 mod message;
 mod meter;
 mod mock;
 mod proxy;
 mod quota;
 pub mod reasoning;
-mod refusal;
+mod refused_settings;
 mod remote;
 mod retry;
 mod retry_after;
+mod schema_fallback;
 pub mod scripted;
 mod secrets;
-mod settings;
 mod slot;
 mod sse;
 mod streaming;
 #[cfg(test)]
 mod tests;
+mod throttling;
 mod usage;
-mod wire;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -50,8 +50,8 @@ use crate::journal::{Key, StorageError};
 use crate::record::Record;
 
 pub use batch::{Batch, BatchFigures, BatchFiles, batch_ids, carry_batches};
-pub use client::{Client, Place};
-pub use connect::{ConnectError, ConnectProblem, Drawn, connect};
+pub use client::{Client, ModelPermit};
+pub use connect::{ConnectError, ConnectProblem, MockContext, connect};
 pub use endpoints::EndpointFigures;
 pub(crate) use endpoints::affinity;
 pub use message::{Message, SENT_KEYS, SHARED_CHARS};
@@ -60,7 +60,7 @@ pub use quota::{IMAGE_TOKENS, Pool, PoolFigures, Pools};
 pub use remote::Remote;
 pub use slot::Slot;
 pub(crate) use slot::without;
-pub use streaming::{StreamOf, read_stream};
+pub use streaming::{StreamDialect, read_stream};
 pub use usage::{PromptTokens, Tokens, Usage};
 
 /// The provider that answers without a model.
@@ -169,12 +169,12 @@ pub struct Completion {
     pub first_token: Option<Duration>,
     /// What few answers have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub more: Option<Box<More>>,
+    pub more: Option<Box<CompletionExtras>>,
 }
 
 /// What an answer may hold beside its text.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct More {
+pub struct CompletionExtras {
     /// Calls of tools, as the server gave them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_calls: Option<Value>,
@@ -186,7 +186,7 @@ pub struct More {
     pub choices: Vec<String>,
 }
 
-impl More {
+impl CompletionExtras {
     /// Boxed, if there is anything in it.
     fn boxed(self) -> Option<Box<Self>> {
         (self != Self::default()).then(|| Box::new(self))
@@ -210,7 +210,10 @@ pub trait Model: Send + Sync {
 
     /// What is to be done beside the questions while a run lasts, such as watching a server's queue. Ends
     /// by being dropped, or when a file cannot be written.
-    fn tend(self: Arc<Self>, _with: Tending) -> Option<BoxFuture<'static, Result<(), StorageError>>> {
+    fn background_task(
+        self: Arc<Self>,
+        _with: BackgroundContext,
+    ) -> Option<BoxFuture<'static, Result<(), StorageError>>> {
         None
     }
 
@@ -225,7 +228,7 @@ pub trait Model: Send + Sync {
 
 /// What a model may use while a run lasts.
 #[derive(Clone)]
-pub struct Tending {
+pub struct BackgroundContext {
     /// Where batches are kept.
     pub batches: Arc<BatchFiles>,
     /// Says when nothing new is begun any more.

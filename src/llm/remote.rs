@@ -14,22 +14,24 @@ use futures::future::BoxFuture;
 use reqwest::Url;
 use tokio::time::Instant;
 
-use super::chance::Chance;
 use super::classify::{self, Failure, Verdict};
 use super::connect::{ConnectError, ConnectProblem};
-use super::dialect::{Asked, Dialect};
-use super::endpoints::{Address, Endpoints, Outcome, Place, Wish, read_queue};
-use super::forms::{self, Forms, Refusal, weaker};
+use super::dialect::{Dialect, RequestEncoder};
+use super::endpoints::{Address, AttemptOutcome, EndpointLease, Endpoints, Wish, read_queue};
+use super::http::{self, CONNECT_TIMEOUT, HttpClient};
 use super::images;
+use super::jitter::Jitter;
 use super::mock::{Played, Script};
-use super::quota::{self, Need, Outputs, Pool, Turn};
-use super::refusal;
+use super::quota::{self, Outputs, Pool, QuotaPermit, TokenCost};
+use super::refused_settings::RefusedSettings;
 use super::retry::{MAX_PAUSE, Retry};
-use super::settings::Settings;
+use super::schema_fallback::{self, SchemaFallback, SchemaRefusal, weaker};
 use super::slot;
 use super::streaming;
-use super::wire::{self, CONNECT_TIMEOUT, Wire};
-use super::{Completion, Health, MOCK, Model, ModelError, ModelErrorKind, ModelRequest, Tending, Usage};
+use super::throttling;
+use super::{
+    BackgroundContext, Completion, Health, MOCK, Model, ModelError, ModelErrorKind, ModelRequest, Usage,
+};
 use crate::journal::StorageError;
 use crate::pipeline::{Concurrency, ModelConfig, RESERVED_PARAMS, StructuredOutput};
 use crate::record::Record;
@@ -43,15 +45,15 @@ const QUEUE_TRIES: usize = 30;
 
 /// A model behind one or more endpoints.
 pub struct Remote {
-    asked: Asked,
-    wire: Wire,
+    asked: RequestEncoder,
+    wire: HttpClient,
     endpoints: Arc<Endpoints>,
     concurrency: Concurrency,
     retry: Retry,
     pool: Arc<Pool>,
     outputs: Outputs,
-    forms: Forms,
-    refused_settings: Settings,
+    forms: SchemaFallback,
+    refused_settings: RefusedSettings,
     /// What stops the run: found by one request, it keeps the others from being sent.
     fatal: OnceLock<Failure>,
     /// What answers in the server's place.
@@ -103,20 +105,20 @@ impl Remote {
         if config.max_attempts == 0 {
             return Err(ConnectProblem::Number { field: "max_attempts" });
         }
-        let asked = Asked::new(config);
+        let asked = RequestEncoder::new(config);
         let path = asked.dialect.path();
         let addresses = config.base_urls.iter();
         let addresses = addresses.map(|url| Address::new(url, path)).collect::<Result<_, _>>()?;
         Ok(Self {
-            wire: Wire::new(name, config, asked.dialect)?,
-            endpoints: Endpoints::new(name, addresses, config.concurrency, Chance::new()),
+            wire: HttpClient::new(name, config, asked.dialect)?,
+            endpoints: Endpoints::new(name, addresses, config.concurrency, Jitter::new()),
             concurrency: config.concurrency,
             asked,
             retry: Retry::new(name, config.max_attempts, FIRST_WAIT),
             pool,
             outputs: Outputs::default(),
-            forms: Forms::new(name, config.structured_output),
-            refused_settings: Settings::new(name),
+            forms: SchemaFallback::new(name, config.structured_output),
+            refused_settings: RefusedSettings::new(name),
             fatal: OnceLock::new(),
             script: None,
         })
@@ -140,8 +142,9 @@ impl Remote {
     /// next attempt asks in the same form, those after it in weaker ones.
     async fn attempt(&self, asking: &Asking<'_>) -> Result<Completion, Failure> {
         let request = asking.request;
-        let mut form = forms::after_failures(self.forms.of(request), asking.broken.load(Ordering::Relaxed));
-        let mut refused: Option<(Refusal, Failure)> = None;
+        let mut form =
+            schema_fallback::after_failures(self.forms.of(request), asking.broken.load(Ordering::Relaxed));
+        let mut refused: Option<(SchemaRefusal, Failure)> = None;
         let mut without_usage = false;
         loop {
             let body = self.asked.body(request, form, images::load(request).await?)?;
@@ -152,9 +155,9 @@ impl Remote {
                 }
                 Err(failure) => failure,
             };
-            if failure.class == forms::NO_JSON {
+            if failure.class == schema_fallback::NO_JSON {
                 asking.broken.fetch_add(1, Ordering::Relaxed);
-                return forms::mended(request, &failure).ok_or(failure);
+                return schema_fallback::mended(request, &failure).ok_or(failure);
             }
             // It is not sent in another form sooner than it may be sent again at all.
             let wait = failure.retry_after.map(|asked| asked.min(MAX_PAUSE));
@@ -176,7 +179,7 @@ impl Remote {
             }
             return Err(match refused {
                 // What was said first is of the request as it was meant.
-                Some((_, first)) if failure.verdict == Verdict::Record => {
+                Some((_, first)) if failure.verdict == Verdict::RejectRecord => {
                     self.forms.acquit(request);
                     first
                 }
@@ -186,16 +189,21 @@ impl Remote {
     }
 
     /// Whether a failure is a refusal of the form in which the request's schema was sent.
-    fn refusal(&self, request: &ModelRequest, form: StructuredOutput, failure: &Failure) -> Option<Refusal> {
+    fn refusal(
+        &self,
+        request: &ModelRequest,
+        form: StructuredOutput,
+        failure: &Failure,
+    ) -> Option<SchemaRefusal> {
         let is_sent = self.asked.sends_schema(request, form);
         self.forms.refusal(request, form, failure).filter(|_| is_sent)
     }
 
     /// What the request is going to take of its quota, as far as can be told.
-    fn need(&self, request: &ModelRequest) -> Need {
+    fn need(&self, request: &ModelRequest) -> TokenCost {
         let param = |name: &str| self.asked.param(request, name)?.as_u64();
         let most = param("max_tokens").or_else(|| param("max_completion_tokens"));
-        Need { input: quota::prompt_tokens(request), output: self.outputs.expected(most) }
+        TokenCost { input: quota::prompt_tokens(request), output: self.outputs.expected(most) }
     }
 
     /// One HTTP exchange, when an endpoint has a place and the quota allows it, within the time limit.
@@ -239,7 +247,7 @@ impl Remote {
         };
         let result = self.wire.in_time(&place.address().shown, posted).await;
         let mut result = result.map_err(|failure| match self.refusal(asking.request, form, &failure) {
-            Some(Refusal::Said) => failure,
+            Some(SchemaRefusal::Explicit) => failure,
             _ => self.refused_settings.judge(&self.asked, asking.request, failure),
         });
         match &mut result {
@@ -249,24 +257,24 @@ impl Remote {
             }
             Err(failure) => {
                 asking.request.failed(failure.took());
-                if matches!(failure.verdict, Verdict::Pause | Verdict::Retry) {
+                if matches!(failure.verdict, Verdict::Throttled | Verdict::Retry) {
                     asking.failed_at.store(place.number(), Ordering::Relaxed);
                 }
                 if failure.verdict == Verdict::Fatal {
                     let _ = self.fatal.set(failure.clone());
                 }
-                refusal::note_failure(failure, place, turn, self.retry.base());
+                throttling::note_failure(failure, place, turn, self.retry.base());
             }
         }
         result
     }
 
-    fn note_answer(&self, completion: &Completion, need: Need, place: Place, turn: Turn) {
-        place.end(Outcome::Good);
+    fn note_answer(&self, completion: &Completion, need: TokenCost, place: EndpointLease, turn: QuotaPermit) {
+        place.end(AttemptOutcome::Good);
         let Usage { prompt_tokens, completion_tokens, .. } = completion.usage;
         let output = completion_tokens.unwrap_or_else(|| quota::answer_tokens(completion));
         self.outputs.note(output);
-        turn.settle(Need { input: prompt_tokens.unwrap_or(need.input), output });
+        turn.settle(TokenCost { input: prompt_tokens.unwrap_or(need.input), output });
     }
 
     /// Asks each endpoint how long its queue is, again and again; one that does not tell is not asked again.
@@ -295,7 +303,7 @@ impl Remote {
     async fn queue(&self, url: &Url) -> Option<(f64, f64)> {
         let request = self.wire.get(url.clone()).timeout(CONNECT_TIMEOUT);
         let response = request.send().await.ok().filter(|response| response.status().is_success())?;
-        let text = wire::body(response, "").await.ok()?;
+        let text = http::body(response, "").await.ok()?;
         read_queue(&String::from_utf8_lossy(&text))
     }
 
@@ -304,7 +312,7 @@ impl Remote {
         endpoint: &Address,
         body: Vec<u8>,
         request: &ModelRequest,
-        turn: &Turn,
+        turn: &QuotaPermit,
     ) -> Result<Completion, Failure> {
         let posted = self.wire.post_json(endpoint.url.clone(), body);
         let sent = Instant::now();
@@ -314,7 +322,7 @@ impl Remote {
         let left = quota::read_headers(&headers);
         turn.observe(left);
         if !status.is_success() {
-            let mut failure = wire::refusal(status, &headers, response, &endpoint.shown).await;
+            let mut failure = http::refusal(status, &headers, response, &endpoint.shown).await;
             failure.names_quota |= left.is_used_up();
             return Err(failure);
         }
@@ -322,7 +330,7 @@ impl Remote {
             let (dialect, choices) = (self.asked.dialect, self.asked.choices(request));
             return streaming::answer(response, dialect, choices, &endpoint.shown, sent).await;
         }
-        self.asked.dialect.read(&wire::body(response, &endpoint.shown).await?)
+        self.asked.dialect.read(&http::body(response, &endpoint.shown).await?)
     }
 }
 
@@ -339,7 +347,10 @@ impl Model for Remote {
         Health { endpoints: self.endpoints.figures(), pool: Some(self.pool.figures()), ..Health::default() }
     }
 
-    fn tend(self: Arc<Self>, _with: Tending) -> Option<BoxFuture<'static, Result<(), StorageError>>> {
+    fn background_task(
+        self: Arc<Self>,
+        _with: BackgroundContext,
+    ) -> Option<BoxFuture<'static, Result<(), StorageError>>> {
         let watched = self.concurrency == Concurrency::Auto && self.script.is_none();
         watched.then(|| self.watch_queues().map(Ok).boxed())
     }
@@ -371,13 +382,13 @@ impl Model for Remote {
 
 /// Said to nobody: the engine knows that it does not pay.
 pub(super) fn no_budget() -> Failure {
-    Failure::new(Verdict::Record, "budget", "the budget has no room for another attempt")
+    Failure::new(Verdict::RejectRecord, "budget", "the budget has no room for another attempt")
 }
 
 pub(super) fn finally(failure: Failure, attempts: u32) -> ModelError {
     let kind = match failure.verdict {
         Verdict::Fatal => ModelErrorKind::Fatal,
-        Verdict::Pause | Verdict::Retry | Verdict::Record => ModelErrorKind::Record,
+        Verdict::Throttled | Verdict::Retry | Verdict::RejectRecord => ModelErrorKind::Record,
     };
     ModelError { kind, class: failure.class, message: failure.message, attempts }
 }

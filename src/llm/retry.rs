@@ -11,9 +11,9 @@ use futures::future::BoxFuture;
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::chance::Chance;
 use super::classify::{Failure, Verdict};
-use super::quota::Budget;
+use super::jitter::Jitter;
+use super::quota::RetryBudget;
 use super::slot::{self, Slot};
 
 /// The longest wait that is accepted from a server, and the longest that endpoints may be out of reach;
@@ -34,7 +34,7 @@ pub(super) struct Retry {
     model: String,
     max_attempts: u32,
     base: Duration,
-    budget: Budget,
+    budget: RetryBudget,
     news: Mutex<News>,
 }
 
@@ -44,18 +44,18 @@ struct News {
     answered: u64,
     /// When the first failure since the last answer was seen.
     failing_since: Option<Instant>,
-    chance: Chance,
+    chance: Jitter,
 }
 
 impl Retry {
     /// `base` is the upper bound of the first wait; each further one doubles it.
     pub(super) fn new(model: &str, max_attempts: u32, base: Duration) -> Self {
-        Self::with_chance(model, max_attempts, base, Chance::new())
+        Self::with_jitter(model, max_attempts, base, Jitter::new())
     }
 
-    pub(super) fn with_chance(model: &str, max_attempts: u32, base: Duration, chance: Chance) -> Self {
+    pub(super) fn with_jitter(model: &str, max_attempts: u32, base: Duration, chance: Jitter) -> Self {
         let news = Mutex::new(News { answered: 0, failing_since: None, chance });
-        Self { model: model.to_owned(), max_attempts, base, budget: Budget::new(), news }
+        Self { model: model.to_owned(), max_attempts, base, budget: RetryBudget::new(), news }
     }
 
     pub(super) fn set_base(&mut self, base: Duration) {
@@ -87,14 +87,14 @@ impl Retry {
                 Err(failure) => failure,
             };
             debug!(model = self.model, class = failure.class, message = failure.message, "attempt failed");
-            if matches!(failure.verdict, Verdict::Fatal | Verdict::Record) {
+            if matches!(failure.verdict, Verdict::Fatal | Verdict::RejectRecord) {
                 // The server is there and answers, even if not this question.
                 self.note_answer_of(&failure);
                 return Err(failure);
             }
             let asked = failure.retry_after.unwrap_or_default();
             let (answered, failing) = self.note_failure();
-            if (asked > MAX_PAUSE && failure.verdict == Verdict::Pause) || failing > LONGEST_STORM {
+            if (asked > MAX_PAUSE && failure.verdict == Verdict::Throttled) || failing > LONGEST_STORM {
                 let message = format!("{}; the server has no room for too long", failure.message);
                 return Err(Failure { verdict: Verdict::Fatal, message, ..failure });
             }
@@ -111,7 +111,7 @@ impl Retry {
             }
             let wait = match failure.verdict {
                 // It costs no attempt. Others wait too where the pool or the endpoint finds that there is no room.
-                Verdict::Pause => {
+                Verdict::Throttled => {
                     refusals += 1;
                     match asked.is_zero() {
                         true => self.back_off(refusals, LONGEST_WAIT),
@@ -161,7 +161,7 @@ impl Retry {
         let never_worked = answered == 0 && matches!(&*failure.class, "status_502" | "status_504");
         match alone && (failure.hint.is_some() || never_worked) {
             true => hinted(failure),
-            false => Failure { verdict: Verdict::Record, ..failure },
+            false => Failure { verdict: Verdict::RejectRecord, ..failure },
         }
     }
 
@@ -173,7 +173,7 @@ impl Retry {
     }
 
     fn note_answer_of(&self, failure: &Failure) {
-        if failure.verdict == Verdict::Record {
+        if failure.verdict == Verdict::RejectRecord {
             self.news().failing_since = None;
         }
     }
@@ -245,7 +245,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn final_failures_are_asked_once() {
-        for verdict in [Verdict::Fatal, Verdict::Record] {
+        for verdict in [Verdict::Fatal, Verdict::RejectRecord] {
             let (result, times) = play(&retry(), &[failure(verdict)]).await;
             assert_eq!((result.unwrap_err().verdict, times.len()), (verdict, 1));
         }
@@ -259,19 +259,19 @@ mod tests {
         assert!(times[1] <= Duration::from_millis(601), "{times:?}");
         assert!(times[2] - times[1] <= Duration::from_millis(1101), "{times:?}");
         let (result, times) = play(&retry(), &vec![bad; 9]).await;
-        assert_eq!((result.unwrap_err().verdict, times.len()), (Verdict::Record, 3));
+        assert_eq!((result.unwrap_err().verdict, times.len()), (Verdict::RejectRecord, 3));
     }
 
     #[tokio::test(start_paused = true)]
     async fn pauses_cost_no_attempt_but_do_not_last_for_ever() {
-        let (result, times) = play(&retry(), &vec![failure(Verdict::Pause); 60]).await;
+        let (result, times) = play(&retry(), &vec![failure(Verdict::Throttled); 60]).await;
         assert!(result.is_ok());
         assert_eq!(times.len(), 61);
-        let (result, times) = play(&retry(), &vec![failure(Verdict::Pause); 999]).await;
+        let (result, times) = play(&retry(), &vec![failure(Verdict::Throttled); 999]).await;
         assert_eq!(result.unwrap_err().verdict, Verdict::Fatal);
         assert!(times[times.len() - 1] > LONGEST_STORM, "{:?}", times.len());
         let wait = |seconds| {
-            vec![Failure { retry_after: Some(Duration::from_secs(seconds)), ..failure(Verdict::Pause) }]
+            vec![Failure { retry_after: Some(Duration::from_secs(seconds)), ..failure(Verdict::Throttled) }]
         };
         for (seconds, verdict) in
             [(899, None), (901, Some(Verdict::Fatal)), (1_000_000_000, Some(Verdict::Fatal))]
@@ -289,7 +289,7 @@ mod tests {
         assert!(result.is_ok());
         assert_eq!(times, [Duration::ZERO; 2]);
         let (result, times) = play(&retry, &vec![reset; 9]).await;
-        assert_eq!((result.unwrap_err().verdict, times.len()), (Verdict::Record, 4));
+        assert_eq!((result.unwrap_err().verdict, times.len()), (Verdict::RejectRecord, 4));
     }
 
     #[tokio::test(start_paused = true)]
@@ -328,11 +328,11 @@ mod tests {
     async fn a_gateway_with_nothing_behind_it_stops_the_run() {
         let broken = Failure::new(Verdict::Retry, "status_502", "bad gateway");
         let other = Failure::new(Verdict::Retry, "status_500", "oops");
-        assert_eq!(play(&retry(), &vec![other; 9]).await.0.unwrap_err().verdict, Verdict::Record);
+        assert_eq!(play(&retry(), &vec![other; 9]).await.0.unwrap_err().verdict, Verdict::RejectRecord);
         let retry = retry();
         assert_eq!(play(&retry, &vec![broken.clone(); 9]).await.0.unwrap_err().verdict, Verdict::Fatal);
         assert!(play(&retry, &[]).await.0.is_ok());
-        assert_eq!(play(&retry, &vec![broken; 9]).await.0.unwrap_err().verdict, Verdict::Record);
+        assert_eq!(play(&retry, &vec![broken; 9]).await.0.unwrap_err().verdict, Verdict::RejectRecord);
     }
 
     #[tokio::test(start_paused = true)]
@@ -346,6 +346,6 @@ mod tests {
                 async { Err::<Completion, _>(page) }.boxed()
             })
             .await;
-        assert_eq!(result.unwrap_err().verdict, Verdict::Record);
+        assert_eq!(result.unwrap_err().verdict, Verdict::RejectRecord);
     }
 }

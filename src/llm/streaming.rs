@@ -14,8 +14,8 @@ use tokio::time::Instant;
 use super::Completion;
 use super::classify::{self, Failure, Verdict};
 use super::dialect::{Dialect, Streamed};
+use super::http::{self, LARGEST_BODY};
 use super::sse::Decoder;
-use super::wire::{self, LARGEST_BODY};
 use crate::pipeline::{Mode, ModelConfig};
 
 /// How long the end of a response is waited for once the answer is whole: a connection that has been read to its end
@@ -90,7 +90,7 @@ pub(super) async fn answer(
 ) -> Result<Completion, Failure> {
     let (opening, has_events) = opening(&mut response, shown).await?;
     if !has_events {
-        return dialect.read(&wire::rest_of_body(opening, response, shown).await?);
+        return dialect.read(&http::rest_of_body(opening, response, shown).await?);
     }
     let mut reading = Reading::new(dialect, choices, shown, sent);
     let read = reading.read(&mut response, &opening).await;
@@ -106,7 +106,7 @@ pub(super) async fn answer(
 
 /// Whose events a stream has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StreamOf {
+pub enum StreamDialect {
     /// OpenAI's chat completions.
     Chat,
     /// OpenAI's raw completions.
@@ -117,13 +117,13 @@ pub enum StreamOf {
 
 /// Reads an answer from the bytes of an event stream, in whatever pieces they come. The error says why it is none.
 pub fn read_stream<'a>(
-    of: StreamOf,
+    of: StreamDialect,
     pieces: impl IntoIterator<Item = &'a [u8]>,
 ) -> Result<Completion, String> {
     let dialect = match of {
-        StreamOf::Chat => Dialect::Chat,
-        StreamOf::Completions => Dialect::Completions,
-        StreamOf::Anthropic => Dialect::Anthropic,
+        StreamDialect::Chat => Dialect::Chat,
+        StreamDialect::Completions => Dialect::Completions,
+        StreamDialect::Anthropic => Dialect::Anthropic,
     };
     let read = || {
         let mut reading = Reading::new(dialect, 1, "the server", Instant::now());
@@ -174,7 +174,7 @@ fn broke_off(failure: Failure) -> Failure {
         _ => failure.class,
     };
     let verdict = match failure.verdict {
-        Verdict::Pause => Verdict::Retry,
+        Verdict::Throttled => Verdict::Retry,
         other => other,
     };
     Failure { usage, class, verdict, ..failure }
@@ -214,13 +214,13 @@ impl<'a> Reading<'a> {
 
     /// Takes the events that these bytes complete; true if the last one is among them.
     fn take(&mut self, mut bytes: &[u8]) -> Result<bool, Failure> {
-        while let Some(event) = self.decoder.next(&mut bytes).map_err(|_| wire::too_large(self.shown))? {
+        while let Some(event) = self.decoder.next(&mut bytes).map_err(|_| http::too_large(self.shown))? {
             let is_last = self.streamed.take(event)?;
             if self.streamed.wrote() && self.first_token.is_none() {
                 self.first_token = Some(self.sent.elapsed());
             }
             if self.streamed.size() > LARGEST_BODY {
-                return Err(wire::too_large(self.shown));
+                return Err(http::too_large(self.shown));
             }
             if is_last {
                 return Ok(true);

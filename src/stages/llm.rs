@@ -266,7 +266,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::llm::More;
+    use crate::llm::CompletionExtras;
     use crate::record::ModelCall;
     use serde_json::json;
 
@@ -338,7 +338,7 @@ mod tests {
         assert_eq!((record.text("completion"), record.get("reasoning")), (Some("No."), None));
         assert_eq!((record.get("logprobs"), record.get("choices")), (None, Some(&json!(["No."]))));
         let choices = vec!["A".to_owned(), "B".to_owned()];
-        let more = More { logprobs: Some(json!([1])), choices, ..More::default() };
+        let more = CompletionExtras { logprobs: Some(json!([1])), choices, ..CompletionExtras::default() };
         let several = Completion { more: Some(Box::new(more)), ..Completion::default() };
         asker().accept(&mut record, &several, "teacher");
         assert_eq!(record.get("logprobs"), Some(&json!([1])));

@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 
 use super::latex::{self, Formula};
-use super::paths::{self, Found};
+use super::windows_paths::{self, Found};
 
 /// A piece of JSON with mended backslashes.
 pub(super) struct Mended<'a> {
@@ -46,7 +46,8 @@ fn wants_mending(piece: &str) -> bool {
             Some(b'n' | b'r' | b't') => {
                 let name = latex::name(rest);
                 let unknown_command = formulas && name.len() > 1 && !name.starts_with('n');
-                if unknown_command || latex::is_white_space_like(name) || paths::may_start(piece, at) {
+                if unknown_command || latex::is_white_space_like(name) || windows_paths::may_start(piece, at)
+                {
                     return true;
                 }
             }
@@ -122,8 +123,8 @@ fn mend_string(raw: &str, habit: Habit, mended: &mut String, unclear: &mut Optio
     let mut path = 0;
     while let Some(offset) = raw[at..].find('\\') {
         at += offset;
-        if at >= path && paths::may_start(raw, at) {
-            match paths::look(raw, at) {
+        if at >= path && windows_paths::may_start(raw, at) {
+            match windows_paths::look(raw, at) {
                 Found::Path(end) => path = end,
                 Found::Unclear(end) => {
                     unclear.get_or_insert_with(|| raw[at - 2..end].to_owned());

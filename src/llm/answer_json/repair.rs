@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::pieces::{is_quote, is_space};
+use super::candidates::{is_quote, is_space};
 
 /// The most that quotes and bytes of a piece may multiply to. About two seconds of work at the worst; a proper answer of
 /// 100,000 bytes with 1,000 quotes takes a thousandth of that.

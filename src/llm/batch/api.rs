@@ -1,7 +1,7 @@
 //! The calls of OpenAI's batch API: a file goes up, a batch is made of it, looked at, and its results come down.
 //!
-//! `trip` decides what is called and when. Each call is repeated by `retry`, for half an hour or so, since a
-//! batch outlives an outage of minutes. Making a batch stands in `order`.
+//! `job` decides what is called and when. Each call is repeated by `retry`, for half an hour or so, since a
+//! batch outlives an outage of minutes. Submissions a batch stands in `order`.
 
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
@@ -24,8 +24,8 @@ use crate::llm::classify::{self, Failure, Verdict};
 use crate::llm::connect::ConnectProblem;
 use crate::llm::dialect::Dialect;
 use crate::llm::endpoints::Address;
+use crate::llm::http::{self, HttpClient};
 use crate::llm::retry::Retry;
-use crate::llm::wire::{self, Wire};
 use crate::pipeline::ModelConfig;
 
 /// Attempts at one call; with waits of up to a minute that is about half an hour.
@@ -45,7 +45,7 @@ const TRANSFERS: usize = 8;
 /// How a model's batches are spoken of with its provider.
 pub(super) struct Api {
     name: String,
-    pub(super) wire: Wire,
+    pub(super) wire: HttpClient,
     retry: Retry,
     files: Url,
     pub(super) batches: Url,
@@ -60,18 +60,18 @@ pub(super) struct Api {
 }
 
 /// Why a call brought nothing.
-pub(super) enum Trouble {
+pub(super) enum ApiError {
     Storage(StorageError),
     Failure(Failure),
 }
 
-impl From<StorageError> for Trouble {
+impl From<StorageError> for ApiError {
     fn from(error: StorageError) -> Self {
         Self::Storage(error)
     }
 }
 
-impl From<Failure> for Trouble {
+impl From<Failure> for ApiError {
     fn from(failure: Failure) -> Self {
         Self::Failure(failure)
     }
@@ -83,7 +83,7 @@ impl Api {
         let files = Address::new(base, &["files"])?;
         Ok(Self {
             name: name.to_owned(),
-            wire: Wire::new(name, config, dialect)?,
+            wire: HttpClient::new(name, config, dialect)?,
             retry: Retry::new(name, ATTEMPTS, FIRST_WAIT),
             files: files.url,
             batches: Address::new(base, &["batches"])?.url,
@@ -104,11 +104,11 @@ impl Api {
         files: &Arc<BatchFiles>,
         name: &str,
         length: u64,
-    ) -> Result<FileInfo, Trouble> {
+    ) -> Result<FileInfo, ApiError> {
         self.patiently_or_storage(|| self.send(files, name, length).boxed()).await
     }
 
-    async fn send(&self, files: &Arc<BatchFiles>, name: &str, length: u64) -> Result<FileInfo, Trouble> {
+    async fn send(&self, files: &Arc<BatchFiles>, name: &str, length: u64) -> Result<FileInfo, ApiError> {
         let _turn = self.transfers.acquire().await;
         // To the network a file that cannot be read looks like a request that breaks off.
         let unread = Arc::new(OnceLock::new());
@@ -120,7 +120,7 @@ impl Api {
         let request = self.wire.post(self.files.clone()).multipart(form);
         let sent = self.json(request, LONGEST_TRANSFER.max(self.wire.timeout())).await;
         match unread.get() {
-            Some(error) => Err(Trouble::Storage(StorageError::clone(error))),
+            Some(error) => Err(ApiError::Storage(StorageError::clone(error))),
             None => Ok(FileInfo::read(&sent?)?),
         }
     }
@@ -141,17 +141,17 @@ impl Api {
         file: &str,
         files: &Arc<BatchFiles>,
         name: &str,
-    ) -> Result<u64, Trouble> {
+    ) -> Result<u64, ApiError> {
         let url = below(&self.files, &[file, "content"]);
         self.patiently_or_storage(|| self.fetch(url.clone(), files, name).boxed()).await
     }
 
-    async fn fetch(&self, url: Url, files: &Arc<BatchFiles>, name: &str) -> Result<u64, Trouble> {
+    async fn fetch(&self, url: Url, files: &Arc<BatchFiles>, name: &str) -> Result<u64, ApiError> {
         let _turn = self.transfers.acquire().await;
         let begun = Instant::now();
         // What an attempt before this one left.
         files.remove(name.to_owned()).await?;
-        let sent = self.within(self.wire.timeout(), wire::send(self.wire.get(url), &self.shown));
+        let sent = self.within(self.wire.timeout(), http::send(self.wire.get(url), &self.shown));
         let mut response = sent.await?;
         let (mut buffer, mut lines, mut is_open) = (Vec::new(), 0, false);
         loop {
@@ -197,13 +197,13 @@ impl Api {
                     return Err(Failure { verdict: Verdict::Fatal, message, ..failure.clone() });
                 }
                 if let Err(failure) = &mut result
-                    && matches!(failure.verdict, Verdict::Pause | Verdict::Retry)
+                    && matches!(failure.verdict, Verdict::Throttled | Verdict::Retry)
                 {
                     warn!(
                         model = self.name,
                         "a call of the batch API is to be made again: {}", failure.message
                     );
-                    if failure.verdict == Verdict::Pause {
+                    if failure.verdict == Verdict::Throttled {
                         failure.retry_after.get_or_insert(PAUSE);
                     }
                 }
@@ -217,15 +217,15 @@ impl Api {
     /// The same for a call that works on a file: what fails there is told, not tried again.
     async fn patiently_or_storage<'a, T: Send + 'a>(
         &self,
-        mut call: impl FnMut() -> BoxFuture<'a, Result<T, Trouble>> + Send,
-    ) -> Result<T, Trouble> {
+        mut call: impl FnMut() -> BoxFuture<'a, Result<T, ApiError>> + Send,
+    ) -> Result<T, ApiError> {
         let attempt = || {
             let call = call();
             async {
                 match call.await {
                     Ok(done) => Ok(Ok(done)),
-                    Err(Trouble::Storage(error)) => Ok(Err(error)),
-                    Err(Trouble::Failure(failure)) => Err(failure),
+                    Err(ApiError::Storage(error)) => Ok(Err(error)),
+                    Err(ApiError::Failure(failure)) => Err(failure),
                 }
             }
             .boxed()
@@ -236,8 +236,8 @@ impl Api {
     /// Sends a request and reads the object that comes back.
     pub(super) async fn json(&self, request: RequestBuilder, limit: Duration) -> Result<Value, Failure> {
         let exchange = async {
-            let response = wire::send(request, &self.shown).await?;
-            let body = wire::body(response, &self.shown).await?;
+            let response = http::send(request, &self.shown).await?;
+            let body = http::body(response, &self.shown).await?;
             serde_json::from_slice(&body).map_err(|error| {
                 let message = format!("`{}` answered with something else than JSON: {error}", self.shown);
                 Failure {

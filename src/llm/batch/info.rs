@@ -1,6 +1,6 @@
 //! What a provider says of files and batches, read leniently: providers differ in what they leave out.
 //!
-//! `api` fetches it, `trip` decides by it. A field that is missing, null or of another type is as if it were
+//! `api` fetches it, `job` decides by it. A field that is missing, null or of another type is as if it were
 //! not there; without an id nothing can be done, so that is an error.
 
 use serde_json::Value;

@@ -1,8 +1,8 @@
 //! A model whose questions go out in files: OpenAI's batch API, `/files` and `/batches`.
 //!
 //! `Batch` stands where `Remote` would: the engine asks one question and waits, for hours if need be. Beside
-//! the questions `desk` works for the whole run: it gathers them into files (`tray`), sends each file on its
-//! way (`trip`, which speaks by `api` and `order`), and gives out what comes back (`unpack`, `results`). Every step is
+//! the questions `scheduler` works for the whole run: it gathers them into files (`buffer`), sends each file on its
+//! way (`job`, which speaks by `api` and `order`), and gives out what comes back (`unpack`, `results`). Every step is
 //! noted in the run directory (`events`, `files`) before the provider sees it, so a killed run knows at its next start
 //! what it has asked. A question that comes again is found by its key and waits for the batch it is in.
 //!
@@ -10,15 +10,15 @@
 //! again (expired, 429, 5xx) goes into the next batch, and nothing that was answered does.
 
 mod api;
-mod desk;
+mod buffer;
 mod events;
 mod files;
 mod info;
-mod order;
+mod job;
+mod result_line;
 mod results;
-mod tray;
-mod trip;
-mod unpack;
+mod scheduler;
+mod submit;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,25 +30,25 @@ use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use api::Api;
-use desk::Desk;
 pub use events::{batch_ids, carry_batches};
 pub use files::BatchFiles;
+use scheduler::BatchScheduler;
 
 use super::classify::{Failure, Verdict};
 use super::connect::{ConnectError, ConnectProblem};
-use super::dialect::Asked;
-use super::forms::{self, Forms, Refusal, weaker};
+use super::dialect::RequestEncoder;
 use super::images;
+use super::refused_settings::RefusedSettings;
 use super::remote::{finally, no_budget};
-use super::settings::Settings;
-use super::{Completion, Health, Model, ModelError, ModelErrorKind, ModelRequest, Tending};
+use super::schema_fallback::{self, SchemaFallback, SchemaRefusal, weaker};
+use super::{BackgroundContext, Completion, Health, Model, ModelError, ModelErrorKind, ModelRequest};
 use crate::journal::{Key, StorageError};
 use crate::pipeline::{BatchConfig, ModelConfig, StructuredOutput};
 use crate::record::Record;
 
-/// Questions that may wait for the desk.
+/// Questions that may wait for the scheduler.
 const INBOX: usize = 256;
-/// Bodies with images that are in memory at a time: thousands of questions may be on their way to the desk.
+/// Bodies with images that are in memory at a time: thousands of questions may be on their way to the scheduler.
 const WITH_IMAGES: usize = 16;
 
 /// The class of a question that the provider never looked at: it costs no attempt.
@@ -57,23 +57,23 @@ const UNASKED: &str = "batch_failed";
 /// A model that is asked in batches.
 pub struct Batch {
     name: String,
-    asked: Asked,
+    asked: RequestEncoder,
     api: Api,
     settings: BatchConfig,
     max_attempts: u32,
-    forms: Forms,
-    refused_settings: Settings,
-    questions: mpsc::Sender<Waiting>,
-    /// Taken by the desk, once.
-    inbox: Mutex<Option<mpsc::Receiver<Waiting>>>,
-    board: Board,
-    making: Making,
+    forms: SchemaFallback,
+    refused_settings: RefusedSettings,
+    questions: mpsc::Sender<PendingQuestion>,
+    /// Taken by the scheduler, once.
+    inbox: Mutex<Option<mpsc::Receiver<PendingQuestion>>>,
+    board: ActiveBatches,
+    making: Submissions,
     /// Room for bodies with images.
     room: Arc<Semaphore>,
 }
 
 /// A question on its way into a batch.
-struct Waiting {
+struct PendingQuestion {
     key: Key,
     item: u64,
     /// The body of the request; why there is none matters only if it is to be sent.
@@ -104,9 +104,9 @@ pub struct BatchFigures {
 
 /// What is known of the batches under way, for `status`.
 #[derive(Default)]
-struct Board(Mutex<BTreeMap<u32, BatchFigures>>);
+struct ActiveBatches(Mutex<BTreeMap<u32, BatchFigures>>);
 
-impl Board {
+impl ActiveBatches {
     fn show(&self, figures: BatchFigures) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(figures.number, figures);
     }
@@ -127,14 +127,14 @@ impl Board {
 
 /// Batches that are being made right now. A stop lets these end, so that what was made is known.
 #[derive(Default)]
-struct Making(watch::Sender<usize>);
+struct Submissions(watch::Sender<usize>);
 
-struct MakingGuard<'a>(&'a Making);
+struct SubmissionGuard<'a>(&'a Submissions);
 
-impl Making {
-    fn begin(&self) -> MakingGuard<'_> {
+impl Submissions {
+    fn begin(&self) -> SubmissionGuard<'_> {
         self.0.send_modify(|count| *count += 1);
-        MakingGuard(self)
+        SubmissionGuard(self)
     }
 
     async fn ended(&self) {
@@ -142,7 +142,7 @@ impl Making {
     }
 }
 
-impl Drop for MakingGuard<'_> {
+impl Drop for SubmissionGuard<'_> {
     fn drop(&mut self) {
         self.0.0.send_modify(|count| *count -= 1);
     }
@@ -158,7 +158,7 @@ impl Batch {
         if config.model.is_empty() {
             return Err(ConnectProblem::NoModel);
         }
-        let asked = Asked::new(config);
+        let asked = RequestEncoder::new(config);
         let (questions, inbox) = mpsc::channel(INBOX);
         Ok(Self {
             name: name.to_owned(),
@@ -166,12 +166,12 @@ impl Batch {
             asked,
             settings: config.batch.clone(),
             max_attempts: config.max_attempts,
-            forms: Forms::new(name, config.structured_output),
-            refused_settings: Settings::new(name),
+            forms: SchemaFallback::new(name, config.structured_output),
+            refused_settings: RefusedSettings::new(name),
             questions,
             inbox: Mutex::new(Some(inbox)),
-            board: Board::default(),
-            making: Making::default(),
+            board: ActiveBatches::default(),
+            making: Submissions::default(),
             room: Arc::new(Semaphore::new(WITH_IMAGES)),
         })
     }
@@ -192,20 +192,20 @@ impl Batch {
         };
         let (mut attempts, mut broken) = (0, 0);
         // The question in a weaker form, and what was said of the form before.
-        let mut refused: Option<(StructuredOutput, Refusal, Failure)> = None;
+        let mut refused: Option<(StructuredOutput, SchemaRefusal, Failure)> = None;
         loop {
             if !request.is_allowed().await {
                 return Err(finally(no_budget(), attempts));
             }
-            let known = forms::after_failures(self.forms.of(request), broken);
+            let known = schema_fallback::after_failures(self.forms.of(request), broken);
             let form = refused.as_ref().map_or(known, |(form, ..)| *form);
-            // Not needed if the question is in a batch already, so it is the desk that looks at a failure.
+            // Not needed if the question is in a batch already, so it is the scheduler that looks at a failure.
             let (body, room) = match self.body(request, form).await {
                 Ok((body, room)) => (Ok(body), room),
                 Err(failure) => (Err(failure), None),
             };
             let (answer, answered) = oneshot::channel();
-            let waiting = Waiting { key, item: record.id.item, body, answer, room };
+            let waiting = PendingQuestion { key, item: record.id.item, body, answer, room };
             // Nobody answers any more when the run is stopped.
             if self.questions.send(waiting).await.is_err() {
                 return Err(later());
@@ -221,20 +221,20 @@ impl Batch {
             };
             request.failed(failure.took());
             attempts += u32::from(failure.class != UNASKED);
-            if let Some(completion) = forms::mended(request, &failure) {
+            if let Some(completion) = schema_fallback::mended(request, &failure) {
                 return Ok(Completion { attempts, ..completion });
             }
-            broken += u32::from(failure.class == forms::NO_JSON);
+            broken += u32::from(failure.class == schema_fallback::NO_JSON);
             let is_sent = self.asked.sends_schema(request, form);
             let refusal = self.forms.refusal(request, form, &failure).filter(|_| is_sent);
             let failure = match refusal {
-                Some(Refusal::Said) => failure,
+                Some(SchemaRefusal::Explicit) => failure,
                 _ => self.refused_settings.judge(&self.asked, request, failure),
             };
             if failure.verdict != Verdict::Fatal
                 && let (Some(refusal), Some(next)) = (refusal, weaker(form))
             {
-                if refusal == Refusal::Said {
+                if refusal == SchemaRefusal::Explicit {
                     self.forms.remember(request, next);
                 }
                 let (refusal, first) =
@@ -242,11 +242,11 @@ impl Batch {
                 refused = Some((next, refusal, first));
                 continue;
             }
-            let again = matches!(failure.verdict, Verdict::Retry | Verdict::Pause);
+            let again = matches!(failure.verdict, Verdict::Retry | Verdict::Throttled);
             if !again || attempts >= self.max_attempts {
                 let failure = match refused {
                     // What was said first is of the request as it was meant.
-                    Some((_, _, first)) if failure.verdict == Verdict::Record => {
+                    Some((_, _, first)) if failure.verdict == Verdict::RejectRecord => {
                         self.forms.acquit(request);
                         first
                     }
@@ -285,9 +285,12 @@ impl Model for Batch {
         Health { batches: self.board.all(), ..Health::default() }
     }
 
-    fn tend(self: Arc<Self>, with: Tending) -> Option<BoxFuture<'static, Result<(), StorageError>>> {
+    fn background_task(
+        self: Arc<Self>,
+        with: BackgroundContext,
+    ) -> Option<BoxFuture<'static, Result<(), StorageError>>> {
         let inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        Some(Desk::new(self, with.batches, inbox).work(with.draining).boxed())
+        Some(BatchScheduler::new(self, with.batches, inbox).work(with.draining).boxed())
     }
 
     fn complete<'a>(

@@ -9,11 +9,11 @@ mod conversation;
 use serde_json::{Map, Value, json};
 
 use super::finish::Finish;
-use super::message::Said;
+use super::message::AnswerText;
 use super::usage;
 use crate::llm::classify::{Failure, no_answer};
 use crate::llm::images::Images;
-use crate::llm::{Completion, Message, ModelRequest, More};
+use crate::llm::{Completion, CompletionExtras, Message, ModelRequest};
 
 /// Tokens of an answer where the pipeline does not say: the API wants a number.
 const MAX_TOKENS: u64 = 4096;
@@ -90,7 +90,7 @@ pub(super) fn read(answer: Value) -> Result<Completion, Failure> {
         blocks.filter_map(|block| block.get(field)?.as_str()).collect()
     };
     let thinking = Some(of_type("thinking", "thinking")).filter(|thinking| !thinking.trim().is_empty());
-    let Said { text, reasoning } = Said::of_text(of_type("text", "text"), thinking);
+    let AnswerText { text, reasoning } = AnswerText::of_text(of_type("text", "text"), thinking);
     let calls: Vec<&Value> =
         blocks.iter().filter(|block| block.get("type").and_then(Value::as_str) == Some("tool_use")).collect();
     let finish = Finish::read(answer.get("stop_reason"));
@@ -105,7 +105,11 @@ pub(super) fn read(answer: Value) -> Result<Completion, Failure> {
         reasoning,
         finish_reason: finish.word().map(str::to_owned),
         usage: usage::read(&answer, true),
-        more: More { tool_calls: (!calls.is_empty()).then(|| json!(calls)), ..More::default() }.boxed(),
+        more: CompletionExtras {
+            tool_calls: (!calls.is_empty()).then(|| json!(calls)),
+            ..CompletionExtras::default()
+        }
+        .boxed(),
         ..Completion::default()
     })
 }
@@ -256,10 +260,10 @@ mod tests {
         };
         check(json!({"content": []}), Verdict::Retry, "empty_choices");
         let thinking = json!([{"type": "thinking", "thinking": "hm"}]);
-        check(json!({"content": thinking, "stop_reason": "max_tokens"}), Verdict::Record, "no_content");
+        check(json!({"content": thinking, "stop_reason": "max_tokens"}), Verdict::RejectRecord, "no_content");
         check(
             json!({"content": [{"type": "text", "text": ""}], "stop_reason": "refusal"}),
-            Verdict::Record,
+            Verdict::RejectRecord,
             "refusal",
         );
         let text = |text: &str| json!([{"type": "text", "text": text}]);

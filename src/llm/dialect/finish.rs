@@ -103,9 +103,9 @@ impl Finish {
             Self::Done(_) | Self::Length => return None,
             Self::Filtered(said) => {
                 let message = format!("the server's filter stopped the answer (finish reason: {said})");
-                (Verdict::Record, "content_filter", message)
+                (Verdict::RejectRecord, "content_filter", message)
             }
-            Self::Refused => (Verdict::Record, "refusal", "the model refuses".to_owned()),
+            Self::Refused => (Verdict::RejectRecord, "refusal", "the model refuses".to_owned()),
             Self::Unfinished(said) => {
                 let message = format!("the answer is not finished (finish reason: {said})");
                 (Verdict::Retry, "unfinished", message)
@@ -116,7 +116,7 @@ impl Finish {
 
     /// An answer without text. At the token limit the model was still reasoning, and would be so again.
     pub(super) fn no_text(&self) -> Failure {
-        let verdict = if *self == Self::Length { Verdict::Record } else { Verdict::Retry };
+        let verdict = if *self == Self::Length { Verdict::RejectRecord } else { Verdict::Retry };
         let reason = self.word().unwrap_or("none given");
         Failure::new(verdict, "no_content", format!("the answer has no text (finish reason: {reason})"))
     }
@@ -154,9 +154,9 @@ mod tests {
         for reason in
             ["content_filter", "content_filter: PROHIBITED_CONTENT", "sensitive", "SAFETY", "RECITATION"]
         {
-            check(json!(reason), Some(reason), Some((Verdict::Record, "content_filter")));
+            check(json!(reason), Some(reason), Some((Verdict::RejectRecord, "content_filter")));
         }
-        check(json!("refusal"), Some("refusal"), Some((Verdict::Record, "refusal")));
+        check(json!("refusal"), Some("refusal"), Some((Verdict::RejectRecord, "refusal")));
         for reason in
             ["error", "abort", "network_error", "insufficient_system_resource", "pause_turn", "a new word"]
         {
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn no_text_at_the_limit_is_final() {
-        assert_eq!(Finish::Length.no_text().verdict, Verdict::Record);
+        assert_eq!(Finish::Length.no_text().verdict, Verdict::RejectRecord);
         assert_eq!(Finish::Done(Some("stop")).no_text().verdict, Verdict::Retry);
     }
 }

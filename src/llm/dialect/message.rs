@@ -14,13 +14,13 @@ const TEXTS: &[&str] = &["text", "thinking", "reasoning", "summary", "content"];
 
 /// What a message says.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Said {
+pub(super) struct AnswerText {
     /// The answer; white space around it stays unless reasoning was cut off.
     pub(super) text: String,
     pub(super) reasoning: Option<String>,
 }
 
-impl Said {
+impl AnswerText {
     /// Of a chat message.
     pub(super) fn of_message(message: &Value) -> Self {
         let content = message.get("content").unwrap_or(&Value::Null);
@@ -75,7 +75,7 @@ mod tests {
     use serde_json::json;
 
     fn check(message: Value, text: &str, reasoning: Option<&str>) {
-        let said = Said::of_message(&message);
+        let said = AnswerText::of_message(&message);
         assert_eq!((&*said.text, said.reasoning.as_deref()), (text, reasoning), "{message}");
     }
 

@@ -41,7 +41,7 @@ pub(super) enum Dialect {
 
 /// What a model's settings put into every request.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct RequestEncoder {
     pub(super) dialect: Dialect,
     pub(super) model: String,
     pub(super) params: Map<String, Value>,
@@ -51,7 +51,7 @@ pub(super) struct Asked {
     pub(super) streaming: Streaming,
 }
 
-impl Asked {
+impl RequestEncoder {
     pub(super) fn new(config: &ModelConfig) -> Self {
         let dialect = match (config.provider, config.api) {
             (Provider::Anthropic, _) => Dialect::Anthropic,
@@ -95,14 +95,14 @@ impl Asked {
         let mut bytes = Vec::with_capacity(room);
         serde_json::to_writer(&mut bytes, &body).map_err(|error| {
             let message = format!("cannot write the request: {error}");
-            Failure::new(Verdict::Record, "request", message)
+            Failure::new(Verdict::RejectRecord, "request", message)
         })?;
         Ok(bytes)
     }
 
     /// Whether the images of a request have a place in its body.
     fn takes(&self, request: &ModelRequest, images: &Images) -> Result<(), Failure> {
-        let wrong = |message: &str| Err(Failure::new(Verdict::Record, "images", message));
+        let wrong = |message: &str| Err(Failure::new(Verdict::RejectRecord, "images", message));
         if images.len() != request.images() {
             return wrong("the images are not those of the request");
         }
@@ -113,7 +113,7 @@ impl Asked {
             && let Some(what) = request.messages.iter().find_map(Message::beyond_text)
         {
             let message = format!("raw completions have no place for {what}; `api: chat` has");
-            return Err(Failure::new(Verdict::Record, "request", message));
+            return Err(Failure::new(Verdict::RejectRecord, "request", message));
         }
         let mut showing = request.messages.iter().filter(|message| !message.images.is_empty());
         match showing.find(|message| message.role != "user") {

@@ -4,12 +4,12 @@
 use serde_json::{Map, Value, json};
 
 use super::finish::Finish;
-use super::message::Said;
+use super::message::AnswerText;
 use super::text::string;
 use super::usage;
 use crate::llm::classify::{Failure, Verdict, clean, error_in_200, no_answer};
 use crate::llm::images::Images;
-use crate::llm::{Completion, Message, ModelRequest, More};
+use crate::llm::{Completion, CompletionExtras, Message, ModelRequest};
 use crate::pipeline::StructuredOutput;
 
 /// The body of a chat request, less the model.
@@ -129,20 +129,20 @@ fn read_choice(choice: &Value) -> Result<Completion, Failure> {
     let message = choice.get("message").unwrap_or(&Value::Null);
     let tool_calls = message.get("tool_calls").filter(|calls| !calls.is_null() && **calls != json!([]));
     // In a raw completion the text stands in the choice itself.
-    let Said { text, reasoning } = match message {
-        Value::Null => Said::of_text(string(choice, "text").unwrap_or_default(), None),
-        message => Said::of_message(message),
+    let AnswerText { text, reasoning } = match message {
+        Value::Null => AnswerText::of_text(string(choice, "text").unwrap_or_default(), None),
+        message => AnswerText::of_message(message),
     };
     if text.trim().is_empty() && tool_calls.is_none() {
         let refusal = string(message, "refusal").filter(|refusal| !refusal.trim().is_empty());
         return Err(match refusal {
             Some(said) => {
-                Failure::new(Verdict::Record, "refusal", format!("the model refuses: {}", clean(&said)))
+                Failure::new(Verdict::RejectRecord, "refusal", format!("the model refuses: {}", clean(&said)))
             }
             None => finish.no_text(),
         });
     }
-    let more = More {
+    let more = CompletionExtras {
         tool_calls: tool_calls.cloned(),
         logprobs: choice.get("logprobs").filter(|logprobs| !logprobs.is_null()).cloned(),
         choices: Vec::new(),
@@ -153,7 +153,7 @@ fn read_choice(choice: &Value) -> Result<Completion, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Asked, Dialect};
+    use super::super::{Dialect, RequestEncoder};
     use super::*;
     use crate::llm::Message;
     use crate::llm::streaming::Streaming;
@@ -195,17 +195,25 @@ mod tests {
         let slow = json!({"code": 429, "message": "slow"});
         check(
             json!({"content": "", "finish_reason": "error", "error": slow}),
-            Verdict::Pause,
+            Verdict::Throttled,
             "rate_limited",
         );
         for reason in ["error", "abort", "insufficient_system_resource"] {
             check(json!({"content": "Os", "finish_reason": reason}), Verdict::Retry, "unfinished");
         }
-        check(json!({"content": "Os", "finish_reason": "sensitive"}), Verdict::Record, "content_filter");
+        check(
+            json!({"content": "Os", "finish_reason": "sensitive"}),
+            Verdict::RejectRecord,
+            "content_filter",
+        );
         check(json!({"content": "", "finish_reason": "stop"}), Verdict::Retry, "no_content");
         check(json!({"content": " \n", "finish_reason": "stop"}), Verdict::Retry, "no_content");
         check(json!({"content": "<think>hm", "finish_reason": "stop"}), Verdict::Retry, "no_content");
-        check(json!({"content": "<think>hm", "finish_reason": "length"}), Verdict::Record, "no_content");
+        check(
+            json!({"content": "<think>hm", "finish_reason": "length"}),
+            Verdict::RejectRecord,
+            "no_content",
+        );
     }
 
     #[test]
@@ -228,27 +236,27 @@ mod tests {
         check(&"[".repeat(100_000), Verdict::Retry, "not_json");
         check("{}", Verdict::Retry, "empty_choices");
         check(r#"{"choices": []}"#, Verdict::Retry, "empty_choices");
-        check(r#"{"error": {"code": 503}}"#, Verdict::Pause, "status_503");
+        check(r#"{"error": {"code": 503}}"#, Verdict::Throttled, "status_503");
         check(r#"{"choices": [{}]}"#, Verdict::Retry, "no_content");
         check(r#"{"choices": [{"message": {"content": null}}]}"#, Verdict::Retry, "no_content");
         check(
             r#"{"choices": [{"message": {"content": null}, "finish_reason": "length"}]}"#,
-            Verdict::Record,
+            Verdict::RejectRecord,
             "no_content",
         );
         check(
             r#"{"choices": [{"message": {"content": "x"}, "finish_reason": "content_filter"}]}"#,
-            Verdict::Record,
+            Verdict::RejectRecord,
             "content_filter",
         );
         check(
             r#"{"choices": [{"message": {"content": null, "refusal": "no"}}]}"#,
-            Verdict::Record,
+            Verdict::RejectRecord,
             "refusal",
         );
         check(
             r#"{"choices": [{"message": {"content": "", "refusal": "no"}, "finish_reason": "stop"}]}"#,
-            Verdict::Record,
+            Verdict::RejectRecord,
             "refusal",
         );
     }
@@ -298,7 +306,7 @@ mod tests {
             schema: Some(json!({"type": "object"}).into()),
             ..ModelRequest::default()
         };
-        let asked = |dialect| Asked {
+        let asked = |dialect| RequestEncoder {
             dialect,
             model: "m".to_owned(),
             params: map(json!({"temperature": 0.7, "max_tokens": 9})),

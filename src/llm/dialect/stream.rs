@@ -4,9 +4,9 @@
 //! nothing about reading exists twice. `chunks` knows OpenAI's events, `blocks` Anthropic's, `merge` how a piece is put
 //! to what has come before. Where no end is seen, there is no answer: half a sentence must not pass for a whole one.
 
-mod blocks;
-mod chunks;
+mod anthropic;
 mod merge;
+mod openai;
 
 use serde_json::{Value, json};
 
@@ -14,8 +14,8 @@ use super::{Dialect, says_something, text};
 use crate::llm::classify::{Failure, Verdict};
 use crate::llm::sse::Event;
 
-use blocks::Blocks;
-use chunks::Chunks;
+use anthropic::Blocks;
+use openai::Chunks;
 
 /// What the last event of OpenAI's streams says.
 const DONE: &[u8] = b"[DONE]";

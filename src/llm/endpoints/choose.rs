@@ -6,7 +6,7 @@
 
 use std::cmp::Reverse;
 
-use crate::llm::chance::Chance;
+use crate::llm::jitter::Jitter;
 
 /// How much more than the mean an endpoint may have to do before requests with a key go to another. Less
 /// than 1 ¼ tears apart what begins alike whenever a few are slow, and more lets one wait while others idle.
@@ -37,7 +37,7 @@ pub(super) struct Candidate {
 }
 
 /// The endpoint that gets the request; none while no endpoint has room.
-pub(super) fn choose(up: &[Candidate], wish: Wish, chance: &mut Chance) -> Option<usize> {
+pub(super) fn choose(up: &[Candidate], wish: Wish, chance: &mut Jitter) -> Option<usize> {
     let mut open: Vec<&Candidate> = up.iter().filter(|one| one.has_room).collect();
     // Where it failed it goes again only if there is nowhere else to go.
     if open.iter().any(|one| Some(one.index) != wish.avoid) {
@@ -61,7 +61,7 @@ fn by_key<'a>(up: &[Candidate], open: &[&'a Candidate], key: u64) -> Option<&'a 
 }
 
 /// Two at random, and of them the one with less to do for what it may have; among equals, the one that was given less.
-fn by_load<'a>(open: &[&'a Candidate], chance: &mut Chance) -> Option<&'a Candidate> {
+fn by_load<'a>(open: &[&'a Candidate], chance: &mut Jitter) -> Option<&'a Candidate> {
     let load = |one: &Candidate| f64::from(one.held) / f64::from(one.limit.max(1));
     let even = open.windows(2).all(|pair| (load(pair[0]) - load(pair[1])).abs() < 1e-9);
     let less = |a: &&&Candidate, b: &&&Candidate| load(a).total_cmp(&load(b)).then(a.given.cmp(&b.given));
@@ -104,7 +104,7 @@ mod tests {
     }
 
     fn with_key(up: &[Candidate], key: u64) -> usize {
-        choose(up, Wish { key: Some(key), avoid: None }, &mut Chance::seeded(1)).unwrap()
+        choose(up, Wish { key: Some(key), avoid: None }, &mut Jitter::seeded(1)).unwrap()
     }
 
     #[test]
@@ -161,28 +161,28 @@ mod tests {
         for key in [Some(7), None] {
             for avoid in 0..3 {
                 let wish = Wish { key, avoid: Some(avoid) };
-                assert_ne!(choose(&up, wish, &mut Chance::seeded(3)), Some(avoid));
+                assert_ne!(choose(&up, wish, &mut Jitter::seeded(3)), Some(avoid));
             }
         }
         up[0].has_room = false;
         up[1].has_room = false;
         for key in [Some(7), None] {
             let wish = Wish { key, avoid: Some(2) };
-            assert_eq!(choose(&up, wish, &mut Chance::seeded(3)), Some(2), "there is no other");
+            assert_eq!(choose(&up, wish, &mut Jitter::seeded(3)), Some(2), "there is no other");
         }
         // The others have no room, and much to do is better than to wait.
         (up[2].held, up[2].limit) = (50, 64);
         assert_eq!(with_key(&up, 7), 2);
         up[2].has_room = false;
-        assert_eq!(choose(&up, Wish::default(), &mut Chance::seeded(3)), None);
+        assert_eq!(choose(&up, Wish::default(), &mut Jitter::seeded(3)), None);
     }
 
     #[test]
     fn without_a_key_the_one_with_less_to_do_gets_it() {
         let mut up = endpoints(2);
         (up[0].held, up[0].given, up[1].given) = (0, 9, 3);
-        assert_eq!(choose(&up, Wish::default(), &mut Chance::seeded(3)), Some(1), "given less so far");
+        assert_eq!(choose(&up, Wish::default(), &mut Jitter::seeded(3)), Some(1), "given less so far");
         up[1].held = 3;
-        assert_eq!(choose(&up, Wish::default(), &mut Chance::seeded(3)), Some(0));
+        assert_eq!(choose(&up, Wish::default(), &mut Jitter::seeded(3)), Some(0));
     }
 }

@@ -1,14 +1,14 @@
 //! The endpoints of one model: which of them gets the next request, and how each is doing.
 //!
-//! Each attempt takes a `Place` here and tells how it ended. Requests that begin alike get it at the same endpoint,
+//! Each attempt takes a `EndpointLease` here and tells how it ended. Requests that begin alike get it at the same endpoint,
 //! others at the one with less to do of two (`choose`); one that keeps failing gets none for a while (`breaker`); how
 //! many requests each may have is declared or found (`places`). What a provider meters is `quota`'s affair.
 
 mod address;
 mod breaker;
 mod choose;
-mod places;
-mod queue;
+mod concurrency;
+mod queue_metrics;
 #[cfg(test)]
 mod tests;
 
@@ -21,20 +21,20 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::chance::Chance;
+use super::jitter::Jitter;
 use crate::pipeline::Concurrency;
 pub(super) use address::Address;
 use breaker::Breaker;
 pub(super) use choose::Wish;
 use choose::{Candidate, choose};
-use places::Places;
-pub(super) use queue::read as read_queue;
+use concurrency::ConcurrencyLimit;
+pub(super) use queue_metrics::read as read_queue;
 
 /// The endpoints of one model.
 pub(super) struct Endpoints {
     model: String,
     list: Vec<Endpoint>,
-    chance: Mutex<Chance>,
+    chance: Mutex<Jitter>,
     /// Held by the request that is next; the others queue up behind it in order.
     head: tokio::sync::Mutex<()>,
     /// Tells the request at the head that a place came free.
@@ -50,7 +50,7 @@ struct Endpoint {
 
 struct Health {
     breaker: Breaker,
-    places: Places,
+    places: ConcurrencyLimit,
     /// Places given and not yet back; some of them wait for the quota.
     held: u32,
     /// Requests sent and not yet ended.
@@ -67,7 +67,7 @@ struct Health {
 
 /// How an attempt ended, as far as the endpoint is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum AttemptOutcome {
     /// It answered, be it with a refusal of the question.
     Good,
     /// It has no room, and may have said when it will.
@@ -80,7 +80,7 @@ pub(super) enum Outcome {
 }
 
 /// One request's place at an endpoint. Dropped without a word, it says nothing of the endpoint.
-pub(super) struct Place {
+pub(super) struct EndpointLease {
     endpoints: Arc<Endpoints>,
     index: usize,
     /// The attempt's number at its endpoint and when it was sent, once it is.
@@ -114,12 +114,12 @@ impl Endpoints {
         model: &str,
         addresses: Vec<Address>,
         concurrency: Concurrency,
-        chance: Chance,
+        chance: Jitter,
     ) -> Arc<Self> {
         let share = u32::try_from(addresses.len()).unwrap_or(1).max(1);
         let places = || match concurrency {
-            Concurrency::Fixed(places) => Places::declared(places.div_ceil(share).max(1), places),
-            Concurrency::Auto => Places::auto(Concurrency::Auto.most()),
+            Concurrency::Fixed(places) => ConcurrencyLimit::declared(places.div_ceil(share).max(1), places),
+            Concurrency::Auto => ConcurrencyLimit::auto(Concurrency::Auto.most()),
         };
         let list = addresses.into_iter().map(|address| Endpoint {
             hash: affinity(address.base.as_str().as_bytes()),
@@ -150,7 +150,7 @@ impl Endpoints {
     }
 
     /// Waits for a place at the endpoint that can best use one more request.
-    pub(super) async fn place(self: &Arc<Self>, wish: Wish) -> Place {
+    pub(super) async fn place(self: &Arc<Self>, wish: Wish) -> EndpointLease {
         let _head = self.head.lock().await;
         loop {
             let changed = self.changed.notified();
@@ -172,13 +172,13 @@ impl Endpoints {
     }
 
     /// A place, if there is one now.
-    pub(super) fn try_place(self: &Arc<Self>, wish: Wish) -> Option<Place> {
+    pub(super) fn try_place(self: &Arc<Self>, wish: Wish) -> Option<EndpointLease> {
         let index = self.choose(wish, Instant::now())?;
         let mut health = self.list[index].health();
         let is_probe = health.breaker.begin();
         health.held += 1;
         health.given += 1;
-        Some(Place { endpoints: Arc::clone(self), index, sent: None, is_probe, ended: false })
+        Some(EndpointLease { endpoints: Arc::clone(self), index, sent: None, is_probe, ended: false })
     }
 
     fn choose(&self, wish: Wish, now: Instant) -> Option<usize> {
@@ -218,7 +218,7 @@ impl Endpoints {
 
     /// Where each endpoint tells of its queue.
     pub(super) fn queues(&self) -> Vec<Url> {
-        self.list.iter().map(|endpoint| queue::address(&endpoint.address.base)).collect()
+        self.list.iter().map(|endpoint| queue_metrics::address(&endpoint.address.base)).collect()
     }
 
     /// Notes that endpoint `index` tells of its queue no more.
@@ -246,7 +246,7 @@ impl Endpoint {
     }
 }
 
-impl Place {
+impl EndpointLease {
     pub(super) fn address(&self) -> &Address {
         &self.endpoints.list[self.index].address
     }
@@ -288,7 +288,7 @@ impl Place {
     }
 
     /// The request has ended. Gives whether losses answer to how many the endpoint gets at a time.
-    pub(super) fn end(mut self, outcome: Outcome) -> bool {
+    pub(super) fn end(mut self, outcome: AttemptOutcome) -> bool {
         self.ended = true;
         let now = Instant::now();
         let endpoint = &self.endpoints.list[self.index];
@@ -297,7 +297,7 @@ impl Place {
         let next = health.sent;
         let was_up = health.breaker.word() == "up";
         match outcome {
-            Outcome::Good => {
+            AttemptOutcome::Good => {
                 health.answered += 1;
                 health.answers = true;
                 health.places.answered(number, next, now.saturating_duration_since(at), now);
@@ -306,7 +306,7 @@ impl Place {
                 }
                 health.breaker.good();
             }
-            Outcome::Throttled { counts_places } => {
+            AttemptOutcome::Throttled { counts_places } => {
                 health.failed += 1;
                 match counts_places && health.places.are_found() {
                     true => health.places.lost(number, next, now),
@@ -314,7 +314,7 @@ impl Place {
                 }
                 self.unknown(&mut health, now);
             }
-            Outcome::Refused(asked) => {
+            AttemptOutcome::Refused(asked) => {
                 health.failed += 1;
                 health.places.lost(number, next, now);
                 // One that is alone is not left alone.
@@ -323,7 +323,7 @@ impl Place {
                     _ => self.note_failure(&mut health, asked, now),
                 }
             }
-            Outcome::Bad => {
+            AttemptOutcome::Bad => {
                 health.failed += 1;
                 if health.places.are_found() {
                     health.places.lost(number, next, now);
@@ -355,7 +355,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for EndpointLease {
     fn drop(&mut self) {
         let mut health = self.endpoints.list[self.index].health();
         health.held -= 1;

@@ -12,7 +12,7 @@ use super::*;
 
 fn endpoints(count: usize, concurrency: Concurrency) -> Arc<Endpoints> {
     let address = |index: usize| Address::new(&format!("http://h{index}/v1"), &[]).unwrap();
-    Endpoints::new("m", (0..count).map(address).collect(), concurrency, Chance::seeded(7))
+    Endpoints::new("m", (0..count).map(address).collect(), concurrency, Jitter::seeded(7))
 }
 
 fn counts(endpoints: &Endpoints, of: impl Fn(&EndpointFigures) -> u64) -> Vec<u64> {
@@ -27,7 +27,7 @@ async fn the_slower_gets_less_and_nobody_waits() {
         place.begin();
         let slow = place.index == 0;
         tokio::time::sleep(Duration::from_millis(if slow { 400 } else { 100 })).await;
-        place.end(Outcome::Good);
+        place.end(AttemptOutcome::Good);
     });
     // Thirty at a time, as the engine would have it.
     let mut running = futures::stream::FuturesUnordered::new();
@@ -57,7 +57,7 @@ async fn a_dead_endpoint_is_left_alone_and_found_again() {
         if place.index == 0 && !dead {
             back.get_or_insert(start.elapsed());
         }
-        place.end(if dead { Outcome::Bad } else { Outcome::Good });
+        place.end(if dead { AttemptOutcome::Bad } else { AttemptOutcome::Good });
     }
     let failed = counts(&endpoints, |endpoint| endpoint.failed);
     assert!(failed[0] <= 15 && failed[1] == 0, "{failed:?}");
@@ -71,7 +71,7 @@ async fn when_all_are_down_requests_wait_and_one_looks() {
     for _ in 0..10 {
         let mut place = endpoints.try_place(Wish::default()).unwrap();
         place.begin();
-        place.end(Outcome::Bad);
+        place.end(AttemptOutcome::Bad);
     }
     assert!(endpoints.try_place(Wish::default()).is_none());
     let start = Instant::now();
@@ -80,7 +80,7 @@ async fn when_all_are_down_requests_wait_and_one_looks() {
     assert!(endpoints.try_place(Wish::default()).is_none());
     assert_eq!(endpoints.figures()[0].state, "probing");
     for probe in probes {
-        probe.end(Outcome::Good);
+        probe.end(AttemptOutcome::Good);
     }
     assert!(endpoints.try_place(Wish::default()).is_some());
 }
@@ -88,7 +88,7 @@ async fn when_all_are_down_requests_wait_and_one_looks() {
 #[tokio::test(start_paused = true)]
 async fn places_are_found_per_attempt_and_given_in_order() {
     let endpoints = endpoints(1, Concurrency::Auto);
-    let held: Vec<Place> = (0..8).map(|_| endpoints.try_place(Wish::default()).unwrap()).collect();
+    let held: Vec<EndpointLease> = (0..8).map(|_| endpoints.try_place(Wish::default()).unwrap()).collect();
     assert!(endpoints.try_place(Wish::default()).is_none());
     assert_eq!(endpoints.figures()[0].limit, Some(8));
     let first = async {
@@ -123,7 +123,7 @@ async fn endpoints_that_stop_hang_and_start_at_random_lose_nothing() {
                 let seconds = [0.2, 0.01, 5.0][now as usize];
                 tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
                 let good = now == 0;
-                place.end(if good { Outcome::Good } else { Outcome::Bad });
+                place.end(if good { AttemptOutcome::Good } else { AttemptOutcome::Bad });
                 if good {
                     return start.elapsed();
                 }

@@ -60,13 +60,13 @@ mod tests {
     #[test]
     fn faults_are_judged_as_a_servers() {
         use Verdict::*;
-        check(Fault::Status(429), Pause, "rate_limited");
+        check(Fault::Status(429), Throttled, "rate_limited");
         check(Fault::Status(500), Retry, "status_500");
-        check(Fault::Status(400), Record, "status_400");
+        check(Fault::Status(400), RejectRecord, "status_400");
         check(Fault::Status(401), Fatal, "unauthorized");
         check(Fault::Quota, Fatal, "quota");
-        check(Fault::ContextLength, Record, "context_length");
-        check(Fault::ContentFilter, Record, "content_filter");
+        check(Fault::ContextLength, RejectRecord, "context_length");
+        check(Fault::ContentFilter, RejectRecord, "content_filter");
         check(Fault::Timeout, Retry, "timeout");
         check(Fault::Hang, Retry, "timeout");
         check(Fault::CutBody, Retry, "cut_body");

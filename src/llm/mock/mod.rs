@@ -24,7 +24,7 @@ use serde_json::{Map, Value, json};
 use self::limit::Limit;
 use self::rule::{Count, Kind, Rule, Scene};
 use super::classify::{Failure, Verdict};
-use super::connect::{ConnectError, ConnectProblem, Drawn};
+use super::connect::{ConnectError, ConnectProblem, MockContext};
 use super::quota::{self, Pool};
 use super::remote::Remote;
 use super::{Model, ModelRequest};
@@ -60,7 +60,7 @@ pub(super) fn model(
     name: &str,
     config: &ModelConfig,
     pool: Arc<Pool>,
-    drawn: Drawn<'_>,
+    drawn: MockContext<'_>,
     usual: Arc<dyn Model>,
 ) -> Result<Remote, ConnectError> {
     let problem = |what| ConnectError { model: name.to_owned(), what };
@@ -84,7 +84,7 @@ impl Script {
     fn new(
         name: &str,
         config: &ModelConfig,
-        drawn: Drawn<'_>,
+        drawn: MockContext<'_>,
         usual: Arc<dyn Model>,
     ) -> Result<Self, ConnectProblem> {
         let mock = config.mock.clone().unwrap_or_default();
@@ -239,5 +239,5 @@ async fn fail(fault: Fault, declared: &MockRule) -> Result<Vec<u8>, Failure> {
 }
 
 fn wrong_rule(number: usize, error: &crate::template::TemplateError) -> Failure {
-    Failure::new(Verdict::Record, "mock", format!("rule {number} of the mock: {error}"))
+    Failure::new(Verdict::RejectRecord, "mock", format!("rule {number} of the mock: {error}"))
 }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::heuristic::Heuristic;
 use crate::llm::quota::Pool;
-use crate::llm::{Completion, Drawn, Message, Model, ModelError, ModelRequest};
+use crate::llm::{Completion, Message, MockContext, Model, ModelError, ModelRequest};
 use crate::pipeline::{Limits, ModelConfig};
 use crate::record::{Record, RecordId};
 
@@ -19,7 +19,7 @@ fn model(config: Value) -> Remote {
     let config: ModelConfig = serde_json::from_value(config).unwrap();
     let pool = Pool::new("teacher", Limits::default());
     let vars = Map::from_iter([("tone".to_owned(), json!("kind"))]);
-    super::model("teacher", &config, pool, Drawn { seed: 7, vars: &vars }, Arc::new(Heuristic)).unwrap()
+    super::model("teacher", &config, pool, MockContext { seed: 7, vars: &vars }, Arc::new(Heuristic)).unwrap()
 }
 
 fn scripted(rules: Value) -> Remote {

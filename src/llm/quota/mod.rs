@@ -6,13 +6,13 @@
 //! request waits at the head, the others behind it, and each is woken once.
 
 mod bucket;
-mod budget;
 mod estimate;
 mod headers;
-mod pace;
+mod pacer;
 mod pools;
 mod rate;
-mod recent;
+mod recent_requests;
+mod retry_budget;
 #[cfg(test)]
 mod tests;
 
@@ -25,16 +25,16 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::chance::Chance;
+use super::jitter::Jitter;
 use crate::pipeline::Limits;
 use bucket::Bucket;
-pub(super) use budget::Budget;
 pub use estimate::IMAGE_TOKENS;
 pub(super) use estimate::{Outputs, answer_tokens, prompt_tokens, tokens};
 pub(super) use headers::{Remaining, read as read_headers};
-use pace::Pace;
+use pacer::Pacer;
 pub use pools::Pools;
 use rate::Rate;
+pub(super) use retry_budget::RetryBudget;
 
 /// For how long headers that say "nothing left" hold without newer ones.
 const LONGEST_SCARCITY: Duration = Duration::from_mins(1);
@@ -53,13 +53,13 @@ pub struct Pool {
 #[derive(Debug)]
 struct State {
     limits: Limits,
-    pace: Option<Pace>,
+    pace: Option<Pacer>,
     meters: Meters,
     in_flight: u32,
     /// While the provider's headers say that nothing is left.
     paused_until: Option<Instant>,
     rate: Rate,
-    chance: Chance,
+    chance: Jitter,
     /// All that was ever reserved, to tell what an answer's headers cannot know of.
     reserved: Totals,
     /// The newest request whose headers were looked at.
@@ -77,7 +77,7 @@ struct Meters {
 
 /// Tokens that a request is going to take.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Need {
+pub(super) struct TokenCost {
     pub(super) input: u64,
     pub(super) output: u64,
 }
@@ -92,9 +92,9 @@ struct Totals {
 /// The turn of one request. Dropped without a word, as when a run is given up, what was reserved counts
 /// as used: the server may have done the work.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) struct QuotaPermit {
     pool: Arc<Pool>,
-    need: Need,
+    need: TokenCost,
     /// The request's number in the pool, and whether the pool was told if it was taken.
     number: u64,
     is_told: bool,
@@ -117,10 +117,10 @@ impl Pool {
     /// A pool with these limits; none of them holds anything back where it is not set.
     #[must_use]
     pub fn new(name: &str, limits: Limits) -> Arc<Self> {
-        Self::with_chance(name, limits, Chance::new())
+        Self::with_jitter(name, limits, Jitter::new())
     }
 
-    pub(super) fn with_chance(name: &str, limits: Limits, chance: Chance) -> Arc<Self> {
+    pub(super) fn with_jitter(name: &str, limits: Limits, chance: Jitter) -> Arc<Self> {
         let now = Instant::now();
         let mut state = State {
             limits: Limits::default(),
@@ -164,13 +164,13 @@ impl Pool {
     }
 
     /// Waits for the turn of a request that will take so much.
-    pub(super) async fn turn(self: &Arc<Self>, need: Need) -> Turn {
+    pub(super) async fn turn(self: &Arc<Self>, need: TokenCost) -> QuotaPermit {
         let _head = self.head.lock().await;
         loop {
             let changed = self.changed.notified();
             let wait = match self.state().admit(need, Instant::now()) {
                 Ok((number, then)) => {
-                    return Turn { pool: Arc::clone(self), need, number, is_told: false, then };
+                    return QuotaPermit { pool: Arc::clone(self), need, number, is_told: false, then };
                 }
                 Err(wait) => wait,
             };
@@ -209,7 +209,7 @@ impl State {
     fn set_limits(&mut self, limits: Limits, now: Instant) {
         if limits.requests_per_minute != self.limits.requests_per_minute {
             self.rate.declare(limits.requests_per_minute.map(|requests| f64::from(requests) / 60.0));
-            let pace = limits.requests_per_minute.and_then(NonZeroU32::new).and_then(Pace::new);
+            let pace = limits.requests_per_minute.and_then(NonZeroU32::new).and_then(Pacer::new);
             self.pace = pace.map(|pace| if self.reserved.requests > 0 { pace.without_burst() } else { pace });
         }
         let meters = [
@@ -229,7 +229,7 @@ impl State {
     }
 
     /// Lets a request through, or says what it has to wait for.
-    fn admit(&mut self, need: Need, now: Instant) -> Result<(u64, Totals), Wait> {
+    fn admit(&mut self, need: TokenCost, now: Instant) -> Result<(u64, Totals), Wait> {
         if let Some(until) = self.paused_until.filter(|until| *until > now) {
             return Err(Wait::Until(until));
         }
@@ -265,7 +265,7 @@ impl State {
     }
 
     /// Lowers the meters to what the provider says is left, less what was sent since.
-    fn observe(&mut self, left: Remaining, need: Need, then: Totals, now: Instant) {
+    fn observe(&mut self, left: Remaining, need: TokenCost, then: Totals, now: Instant) {
         if then.requests < self.newest_headers {
             return;
         }
@@ -305,7 +305,7 @@ impl Meters {
         self.tokens.is_some() || self.input.is_some() || self.output.is_some()
     }
 
-    fn refund(&mut self, need: Need) {
+    fn refund(&mut self, need: TokenCost) {
         for (meter, reserved) in self.each(need) {
             if let Some(meter) = meter {
                 meter.settle(reserved);
@@ -313,15 +313,15 @@ impl Meters {
         }
     }
 
-    fn each(&mut self, need: Need) -> [(Option<&mut Bucket>, f64); 3] {
+    fn each(&mut self, need: TokenCost) -> [(Option<&mut Bucket>, f64); 3] {
         let (input, output) = (need.input as f64, need.output as f64);
         [(self.tokens.as_mut(), input + output), (self.input.as_mut(), input), (self.output.as_mut(), output)]
     }
 }
 
-impl Turn {
+impl QuotaPermit {
     /// The request was answered: what it took takes the place of what was reserved.
-    pub(super) fn settle(mut self, used: Need) {
+    pub(super) fn settle(mut self, used: TokenCost) {
         self.is_told = true;
         let mut state = self.pool.state();
         if state.rate.answered(self.number, Instant::now()) {
@@ -362,7 +362,7 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for QuotaPermit {
     fn drop(&mut self) {
         let mut state = self.pool.state();
         state.in_flight -= 1;

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::recent::Recent;
-use crate::llm::chance::Chance;
+use super::recent_requests::Recent;
 use crate::llm::congestion::{Controller, Round};
+use crate::llm::jitter::Jitter;
 
 /// A round lasts for so long at least, and until so many were sent, or half of them without a refusal, or one for so
 /// long.
@@ -185,7 +185,7 @@ impl Rate {
         number: u64,
         asked: Option<Duration>,
         base: Duration,
-        chance: &mut Chance,
+        chance: &mut Jitter,
         now: Instant,
     ) -> bool {
         self.taken -= 1.0;

@@ -10,8 +10,8 @@ fn limits(requests: Option<u32>, tokens: Option<u64>) -> Limits {
     Limits { requests_per_minute: requests, tokens_per_minute: tokens, ..Limits::default() }
 }
 
-fn usage(input: u64, output: u64) -> Need {
-    Need { input, output }
+fn usage(input: u64, output: u64) -> TokenCost {
+    TokenCost { input, output }
 }
 
 /// The most that any window of `seconds` holds, of amounts at times in order.
@@ -35,7 +35,7 @@ async fn requests_stay_within_the_rate_and_use_it() {
         let start = Instant::now();
         let count = per_minute * 3;
         let turns = (0..count).map(|_| async {
-            let turn = pool.turn(Need::default()).await;
+            let turn = pool.turn(TokenCost::default()).await;
             (start.elapsed().as_secs_f64(), turn)
         });
         let sent: Vec<(f64, f64)> = join_all(turns).await.iter().map(|(at, _)| (*at, 1.0)).collect();
@@ -59,7 +59,7 @@ async fn tokens_stay_within_the_rate_and_use_it() {
     let turns = requests.iter().map(|(input, output)| {
         let pool = &pool;
         async move {
-            let turn = pool.turn(Need { input: *input, output: 400 }).await;
+            let turn = pool.turn(TokenCost { input: *input, output: 400 }).await;
             let at = start.elapsed().as_secs_f64();
             tokio::time::sleep(Duration::from_secs(1)).await;
             turn.settle(usage(*input, *output));
@@ -85,7 +85,7 @@ async fn a_request_over_the_burst_passes_and_each_meter_counts() {
     };
     let pool = Pool::new("p", limits);
     let start = Instant::now();
-    let need = Need { input: 100, output: 900 };
+    let need = TokenCost { input: 100, output: 900 };
     pool.turn(need).await.settle(usage(100, 900));
     // Output is the narrow one: 900 of debt and a full bucket of 500 at 100 a second.
     pool.turn(need).await.refund();
@@ -107,7 +107,7 @@ async fn headers_lower_and_never_raise() {
         reset: reset.map(Duration::from_secs),
     };
     let pool = Pool::new("p", limits(None, Some(60_000)));
-    let need = Need { input: 1, output: 0 };
+    let need = TokenCost { input: 1, output: 0 };
     let level = |pool: &Pool| pool.state().meters.tokens.as_mut().unwrap().level(Instant::now());
     let (old, new) = (pool.turn(need).await, pool.turn(need).await);
     tokio::time::advance(Duration::from_secs(4)).await;
@@ -135,14 +135,14 @@ async fn while_nothing_is_left_each_request_waits_for_its_share() {
         requests: Some(Left { count, limit: Some(60.0), reset: Some(Duration::from_secs(60)) }),
         ..Remaining::default()
     };
-    pool.turn(Need::default()).await.observe(left(0.0));
+    pool.turn(TokenCost::default()).await.observe(left(0.0));
     let start = Instant::now();
     // However many wait, and whether headers come with the answers or not.
     let turns = join_all((0..64).map(|number| {
         let pool = &pool;
         let left = &left;
         async move {
-            let turn = pool.turn(Need::default()).await;
+            let turn = pool.turn(TokenCost::default()).await;
             if number % 2 == 0 {
                 turn.observe(left(0.0));
             }
@@ -154,9 +154,9 @@ async fn while_nothing_is_left_each_request_waits_for_its_share() {
         assert!((at - (number + 1) as f64).abs() < 0.1, "{number} at {at}");
     }
     // As soon as there is more, nobody is held back.
-    pool.turn(Need::default()).await.observe(left(1000.0));
+    pool.turn(TokenCost::default()).await.observe(left(1000.0));
     let start = Instant::now();
-    join_all((0..64).map(|_| pool.turn(Need::default()))).await;
+    join_all((0..64).map(|_| pool.turn(TokenCost::default()))).await;
     assert!(start.elapsed() <= Duration::from_secs(1), "{:?}", start.elapsed());
 }
 
@@ -164,9 +164,9 @@ async fn while_nothing_is_left_each_request_waits_for_its_share() {
 async fn a_changed_limit_holds_at_once_without_a_burst() {
     let pool = Pool::new("p", limits(Some(6), None));
     let start = Instant::now();
-    drop(pool.turn(Need::default()).await);
+    drop(pool.turn(TokenCost::default()).await);
     let turns = join_all((0..201).map(|_| async {
-        drop(pool.turn(Need::default()).await);
+        drop(pool.turn(TokenCost::default()).await);
         start.elapsed().as_secs_f64()
     }));
     let change = async {
@@ -179,7 +179,7 @@ async fn a_changed_limit_holds_at_once_without_a_burst() {
     let sent: Vec<(f64, f64)> = times.iter().map(|at| (*at, 1.0)).collect();
     assert!(fullest(&sent, 0.1) <= 16.0, "{}", fullest(&sent, 0.1));
     pool.set_limits(Limits::default());
-    join_all((0..1000).map(|_| pool.turn(Need::default()))).await;
+    join_all((0..1000).map(|_| pool.turn(TokenCost::default()))).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -191,7 +191,7 @@ async fn many_waiters_are_served_in_order_and_woken_little() {
     let turns = (0..many).map(|index| {
         let (pool, order, polls) = (&pool, &order, &polls);
         let mut turn = Box::pin(async move {
-            let turn = pool.turn(Need::default()).await;
+            let turn = pool.turn(TokenCost::default()).await;
             order.lock().unwrap().push(index);
             drop(turn);
         });
@@ -210,7 +210,7 @@ async fn many_waiters_are_served_in_order_and_woken_little() {
 #[tokio::test(start_paused = true)]
 async fn of_two_waits_that_are_asked_for_the_later_end_counts() {
     let pool = Pool::new("p", Limits::default());
-    let turns = join_all((0..6).map(|_| pool.turn(Need::default()))).await;
+    let turns = join_all((0..6).map(|_| pool.turn(TokenCost::default()))).await;
     for (number, turn) in turns.into_iter().enumerate() {
         let asked = Some(Duration::from_secs(if number == 4 { 40 } else { 20 }));
         turn.refused(asked, Duration::ZERO, "test");
@@ -242,7 +242,7 @@ async fn load(
     let server = Mutex::new(server);
     let work = (0..workers).map(|_| async {
         while start.elapsed().as_secs_f64() < seconds {
-            let turn = pool.turn(Need::default()).await;
+            let turn = pool.turn(TokenCost::default()).await;
             let sent = Instant::now();
             let at = sent.duration_since(start).as_secs_f64();
             *attempts.lock().unwrap() += 1;
@@ -264,7 +264,7 @@ async fn load(
                 continue;
             }
             tokio::time::sleep(Duration::from_millis(180)).await;
-            turn.settle(Need::default());
+            turn.settle(TokenCost::default());
             taken.lock().unwrap().push(at);
         }
     });
@@ -280,7 +280,7 @@ fn server(rate: f64, down: std::ops::Range<f64>) -> Server {
 async fn a_rate_that_nobody_declared_is_found() {
     for (burst, least, at_first) in [(200.0, 0.94, 0.7), (50.0, 0.9, 0.58), (10.0, 0.83, 0.5)] {
         for seed in 0..3 {
-            let pool = Pool::with_chance("p", Limits::default(), Chance::seeded(seed));
+            let pool = Pool::with_jitter("p", Limits::default(), Jitter::seeded(seed));
             let wait = Some(Duration::from_secs(1));
             let server = Server { burst, level: 0.0, ..server(200.0, 0.0..0.0) };
             let (taken, attempts) = load(&pool, server, 256, wait, 300.0).await;
@@ -296,7 +296,7 @@ async fn a_rate_that_nobody_declared_is_found() {
 async fn after_a_storm_of_half_an_hour_the_full_rate_returns() {
     for wait in [None, Some(Duration::from_secs(5))] {
         for seed in 0..3 {
-            let pool = Pool::with_chance("p", Limits::default(), Chance::seeded(seed));
+            let pool = Pool::with_jitter("p", Limits::default(), Jitter::seeded(seed));
             let (taken, attempts) = load(&pool, server(1e6, 20.0..1820.0), 100, wait, 2000.0).await;
             let rate = |from: f64, to: f64| {
                 taken.iter().filter(|at| (from..to).contains(*at)).count() as f64 / (to - from)

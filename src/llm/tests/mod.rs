@@ -1,11 +1,11 @@
 //! The whole of the client but HTTP against servers that are played on a clock that turns by itself: whether
 //! the rate and the number of requests at a time that a server bears are found, and how soon.
 
-mod places;
-mod played;
+mod concurrency;
 mod rates;
 mod replicas;
-mod weather;
+mod simulated_server;
+mod transient_faults;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,14 +18,14 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::Completion;
-use super::chance::Chance;
 use super::classify::Failure;
-use super::endpoints::{Address, Endpoints, Outcome, Wish};
-use super::quota::{Need, Pool};
-use super::refusal;
+use super::endpoints::{Address, AttemptOutcome, Endpoints, Wish};
+use super::jitter::Jitter;
+use super::quota::{Pool, TokenCost};
 use super::retry::Retry;
+use super::throttling;
 use crate::pipeline::{Concurrency, Limits};
-use played::Played;
+use simulated_server::Played;
 
 /// Each run is played with chances and answers of these, and what is said of it holds for all.
 const SEEDS: std::ops::Range<u64> = 0..8;
@@ -45,7 +45,7 @@ struct Client {
 
 impl Client {
     fn new(concurrency: Concurrency, limits: Limits, seed: u64) -> Self {
-        Self::of(1, concurrency, Pool::with_chance("m", limits, Chance::seeded(seed)), seed)
+        Self::of(1, concurrency, Pool::with_jitter("m", limits, Jitter::seeded(seed)), seed)
     }
 
     /// One for so many endpoints.
@@ -53,9 +53,9 @@ impl Client {
         let address = |index: usize| Address::new(&format!("http://{index}/v1"), &[]).unwrap();
         let addresses = (0..count).map(address).collect();
         Self {
-            endpoints: Endpoints::new("m", addresses, concurrency, Chance::seeded(seed)),
+            endpoints: Endpoints::new("m", addresses, concurrency, Jitter::seeded(seed)),
             pool,
-            retry: Retry::with_chance("m", 6, Duration::from_millis(500), Chance::seeded(seed)),
+            retry: Retry::with_jitter("m", 6, Duration::from_millis(500), Jitter::seeded(seed)),
             timeout: Duration::from_secs(10),
             asked: AtomicU64::new(seed << 32),
             rejected: AtomicU64::new(0),
@@ -86,20 +86,20 @@ impl Client {
 
     async fn attempt(&self, servers: &[Played], question: u64) -> Result<Completion, Failure> {
         let mut place = self.endpoints.place(Wish::default()).await;
-        let turn = self.pool.turn(Need::default()).await;
+        let turn = self.pool.turn(TokenCost::default()).await;
         place.begin();
         let index = usize::from(place.address().base.host_str().unwrap().as_bytes()[6] - b'0');
         let asked = tokio::time::timeout(self.timeout, servers[index].ask(question));
         let mut failure = match asked.await {
             Ok(Ok(())) => {
-                place.end(Outcome::Good);
-                turn.settle(Need::default());
+                place.end(AttemptOutcome::Good);
+                turn.settle(TokenCost::default());
                 return Ok(Completion::default());
             }
             Ok(Err(failure)) => failure,
             Err(_) => Failure::new(super::classify::Verdict::Retry, "timeout", "no answer"),
         };
-        refusal::note_failure(&mut failure, place, turn, self.retry.base());
+        throttling::note_failure(&mut failure, place, turn, self.retry.base());
         Err(failure)
     }
 

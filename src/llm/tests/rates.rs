@@ -1,7 +1,7 @@
 //! A server that refuses above a rate: how much of it is used, declared or not, and that no request is sent again
 //! before the time that its refusal named.
 
-use super::played::{Fault, Traits};
+use super::simulated_server::{Fault, Traits};
 use super::*;
 
 /// Takes 50 a second and 12 at once, and asks those beyond to wait for a second.

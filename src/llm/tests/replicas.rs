@@ -1,6 +1,6 @@
 //! Replicas, one of which is of no use: what the others bring, and that its refusals are its own.
 
-use super::played::{Fault, Over, Traits};
+use super::simulated_server::{Fault, Over, Traits};
 use super::*;
 
 /// Answers within 200 ms, of 16 at a time.
@@ -10,7 +10,7 @@ const GOOD: Traits = Traits { latency: 0.2, jitter: 0.2, places: 16, over: Over:
 async fn with_one(first: Traits, concurrency: Concurrency, seed: u64) -> f64 {
     let traits = [first, GOOD, GOOD, GOOD];
     let servers = traits.map(|traits| Played::new(traits, seed));
-    let pool = Pool::with_chance("m", Limits::default(), Chance::seeded(seed));
+    let pool = Pool::with_jitter("m", Limits::default(), Jitter::seeded(seed));
     let client = Client::of(4, concurrency, pool, seed);
     client.keep(&servers, 64, 30.0).await;
     let rate = client.keep(&servers, 64, 60.0).await;

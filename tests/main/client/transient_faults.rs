@@ -11,7 +11,8 @@ use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use synthmill::journal::disk::RealDisk;
 use synthmill::llm::{
-    BatchFiles, Completion, Message, Model, ModelError, ModelErrorKind, ModelRequest, Pool, Remote, Tending,
+    BackgroundContext, BatchFiles, Completion, Message, Model, ModelError, ModelErrorKind, ModelRequest,
+    Pool, Remote,
 };
 use synthmill::pipeline::{Limits, ModelConfig};
 use synthmill::record::Record;
@@ -166,8 +167,8 @@ async fn a_server_that_tells_of_its_queue_is_not_flooded() {
     assert_eq!(limit(), 8);
     let dir = tempfile::TempDir::new().unwrap();
     let (batches, _thread) = BatchFiles::without_run(Arc::new(RealDisk), dir.path()).unwrap();
-    let with = Tending { batches: Arc::new(batches), draining: CancellationToken::new() };
-    let mut tending = Arc::clone(&model).tend(with).unwrap();
+    let with = BackgroundContext { batches: Arc::new(batches), draining: CancellationToken::new() };
+    let mut tending = Arc::clone(&model).background_task(with).unwrap();
     let low = async {
         while limit() > 1 {
             tokio::task::yield_now().await;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use futures::future::join_all;
 use serde_json::json;
 use synthmill::journal::disk::RealDisk;
-use synthmill::llm::{BatchFiles, Model, Tending};
+use synthmill::llm::{BackgroundContext, BatchFiles, Model};
 use synthmill::record::Record;
 use tokio_util::sync::CancellationToken;
 
@@ -76,8 +76,8 @@ async fn the_queue_of_a_real_server_steers_the_limit() {
     let model = Arc::new(remote(changes));
     let folder = tempfile::TempDir::new().unwrap();
     let (files, _thread) = BatchFiles::without_run(Arc::new(RealDisk), folder.path()).unwrap();
-    let with = Tending { batches: Arc::new(files), draining: CancellationToken::new() };
-    let tending = Arc::clone(&model).tend(with).unwrap();
+    let with = BackgroundContext { batches: Arc::new(files), draining: CancellationToken::new() };
+    let tending = Arc::clone(&model).background_task(with).unwrap();
     let limit = || model.health().endpoints[0].limit.unwrap();
     assert!(limit() > slots + 2, "the server has room for all that is sent at first");
 

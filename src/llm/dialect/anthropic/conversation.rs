@@ -143,7 +143,7 @@ pub(super) fn tools(tools: Value) -> Value {
 }
 
 fn wrong(message: &str) -> Failure {
-    Failure::new(Verdict::Record, "request", message)
+    Failure::new(Verdict::RejectRecord, "request", message)
 }
 
 #[cfg(test)]
@@ -203,7 +203,7 @@ mod tests {
     fn what_cannot_be_said_is_refused() {
         let check = |message: Value, expected: &str| {
             let failure = conversation(&json!([message])).err().unwrap();
-            assert_eq!((failure.verdict, &*failure.class), (Verdict::Record, "request"));
+            assert_eq!((failure.verdict, &*failure.class), (Verdict::RejectRecord, "request"));
             assert!(failure.message.contains(expected), "{}", failure.message);
         };
         check(json!({"role": "tool", "content": "12 C"}), "no `tool_call_id`");

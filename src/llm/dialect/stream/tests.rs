@@ -173,7 +173,7 @@ fn log_probabilities_and_refusals_are_pieces_too() {
     expected.as_object_mut().unwrap().remove("model");
     same(Dialect::Chat, &events, expected);
     let refusal = [chunk(json!({"refusal": "I can"})), chunk(json!({"refusal": "not."})), end("stop")];
-    fails(Dialect::Chat, &stream_of(&refusal), Verdict::Record, "refusal", "I cannot.");
+    fails(Dialect::Chat, &stream_of(&refusal), Verdict::RejectRecord, "refusal", "I cannot.");
 }
 
 #[test]
@@ -296,7 +296,13 @@ fn blocks_of_a_message_are_put_together() {
     let half = [start.clone(), more(0, json!({"type": "text_delta", "text": "Os"}))];
     cut(&half, "ended in the middle");
     let overloaded = "event: error\ndata: {\"type\": \"error\", \"error\": {\"type\": \"overloaded_error\", \"message\": \"Overloaded\"}}\n\n";
-    fails(Dialect::Anthropic, &(stream_of(&half) + overloaded), Verdict::Pause, "overloaded", "Overloaded");
+    fails(
+        Dialect::Anthropic,
+        &(stream_of(&half) + overloaded),
+        Verdict::Throttled,
+        "overloaded",
+        "Overloaded",
+    );
     // A tool's input that ended at the limit of tokens stays a text.
     let events = [
         start,

@@ -7,8 +7,8 @@ use futures::FutureExt;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
-use super::super::{Address, Endpoints, Outcome, Place, Wish, affinity};
-use crate::llm::chance::Chance;
+use super::super::{Address, AttemptOutcome, EndpointLease, Endpoints, Wish, affinity};
+use crate::llm::jitter::Jitter;
 use crate::pipeline::Concurrency;
 
 #[path = "../../../../benches/model_client/block_cache.rs"]
@@ -24,15 +24,15 @@ const SECTIONS: u64 = 200;
 fn prefilled(with_key: bool, seed: u64) -> f64 {
     let address = |index| Address::new(&format!("http://gpu{index}/v1"), &[]).unwrap();
     let addresses = (0..REPLICAS).map(address).collect();
-    let endpoints = Endpoints::new("m", addresses, Concurrency::Fixed(CONCURRENCY), Chance::seeded(seed));
+    let endpoints = Endpoints::new("m", addresses, Concurrency::Fixed(CONCURRENCY), Jitter::seeded(seed));
     let mut caches: Vec<BlockCache> = (0..REPLICAS).map(|_| BlockCache::new(CACHE)).collect();
-    let mut under_way: Vec<Place> = Vec::new();
+    let mut under_way: Vec<EndpointLease> = Vec::new();
     let mut ends = ChaCha8Rng::seed_from_u64(seed);
     let (mut read, mut all) = (0, 0);
     for number in 0..SECTIONS * QUESTIONS {
         let (section, question) = (number / QUESTIONS, number % QUESTIONS);
         if under_way.len() == CONCURRENCY as usize {
-            under_way.swap_remove(ends.random_range(0..under_way.len())).end(Outcome::Good);
+            under_way.swap_remove(ends.random_range(0..under_way.len())).end(AttemptOutcome::Good);
         }
         let key = with_key.then(|| affinity(&section.to_le_bytes()));
         let wish = Wish { key, avoid: None };

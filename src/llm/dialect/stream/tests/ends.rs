@@ -55,7 +55,7 @@ fn choices_that_never_began_are_missed() {
 
 #[test]
 fn errors_in_a_stream_are_judged_as_errors_in_a_success() {
-    use Verdict::{Fatal, Pause, Record, Retry};
+    use Verdict::{Fatal, RejectRecord, Retry, Throttled};
     let half = stream_of(&[chunk(json!({"content": "Os"}))]);
     let check = |event: &str, verdict: Verdict, class: &str, says: &str| {
         fails(Dialect::Chat, &format!("{half}{event}\n\ndata: [DONE]\n\n"), verdict, class, says);
@@ -63,7 +63,12 @@ fn errors_in_a_stream_are_judged_as_errors_in_a_success() {
     };
     check(r#"data: {"error": {"message": "lost", "code": 502}}"#, Retry, "status_502", "lost");
     check(r#"data: {"error": "lost"}"#, Retry, "error_in_200", "lost");
-    check(r#"data: {"error": {"message": "slow down", "code": 429}}"#, Pause, "rate_limited", "slow down");
+    check(
+        r#"data: {"error": {"message": "slow down", "code": 429}}"#,
+        Throttled,
+        "rate_limited",
+        "slow down",
+    );
     check(r#"data: {"error": {"code": "insufficient_quota", "message": "pay"}}"#, Fatal, "quota", "pay");
     let openrouter = r#"data: {"id": "g", "error": {"code": "server_error", "message": "Provider disconnected"}, "choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": "error"}]}"#;
     check(openrouter, Retry, "error_in_200", "Provider disconnected");
@@ -77,7 +82,7 @@ fn errors_in_a_stream_are_judged_as_errors_in_a_success() {
     let choice = json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "error", "error": {"code": 502, "message": "lost"}}]});
     fails(Dialect::Chat, &(half + &stream_of(&[choice])), Retry, "unfinished", "lost");
     let filtered = stream_of(&[chunk(json!({"content": "Os"})), end("content_filter")]);
-    fails(Dialect::Chat, &filtered, Record, "content_filter", "filter");
+    fails(Dialect::Chat, &filtered, RejectRecord, "content_filter", "filter");
 }
 
 #[test]

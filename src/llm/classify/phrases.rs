@@ -3,7 +3,7 @@
 //! Each list is of parts of codes and messages, in small letters. They are narrow on purpose: a message may repeat
 //! a prompt. What no list knows is judged by its status.
 
-use super::said::Said;
+use super::error_body::ErrorBody;
 
 /// No question can be paid for.
 pub(super) const QUOTA: &[&str] = &[
@@ -167,7 +167,7 @@ pub(in crate::llm) const FORMAT: &[&str] = &[
     "structured_output",
 ];
 
-impl Said {
+impl ErrorBody {
     /// Whether the model is not there.
     pub(super) fn no_model(&self) -> bool {
         self.any(NO_MODEL) || self.params.iter().any(|param| param == "model") || self.names_model()
@@ -209,8 +209,8 @@ impl Said {
 mod tests {
     use super::*;
 
-    fn said(message: &str) -> Said {
-        Said::of(message.as_bytes())
+    fn said(message: &str) -> ErrorBody {
+        ErrorBody::of(message.as_bytes())
     }
 
     #[test]

@@ -13,12 +13,12 @@ use tokio::time::Instant;
 
 /// Lets requests through one by one, evenly.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct Pacer {
     limiter: RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Duration>>,
     clock: TokioClock,
 }
 
-impl Pace {
+impl Pacer {
     /// A pace of so many requests a minute. The burst is a twentieth of a second's worth, one request at
     /// least: timers are late by a millisecond, which a burst of one would lose each time.
     pub(super) fn new(requests_per_minute: NonZeroU32) -> Option<Self> {

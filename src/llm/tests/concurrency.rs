@@ -1,6 +1,6 @@
 //! How many requests at a time `auto` settles at, and what of the server is used, for servers of each kind.
 
-use super::played::{Over, Traits};
+use super::simulated_server::{Over, Traits};
 use super::*;
 
 /// A server, how long it is watched, and what must come of it.

@@ -261,7 +261,7 @@ impl State {
         }
         // No time and a time of nothing are the same to a client.
         let retry_after = wait.filter(|wait| !wait.is_zero());
-        Failure { retry_after, ..Failure::new(Verdict::Pause, self.traits.refusal, "slow down") }
+        Failure { retry_after, ..Failure::new(Verdict::Throttled, self.traits.refusal, "slow down") }
     }
 
     /// Whether a request that comes now is beyond the rate or the places.

@@ -26,7 +26,7 @@ const USED: f64 = 0.9;
 
 /// The requests an endpoint may have at a time.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(super) struct ConcurrencyLimit {
     controller: Controller,
     /// Its share of the places that are declared, which the engine counts; nothing where they are to be found.
     declared: Option<u32>,
@@ -53,7 +53,7 @@ struct Attempts {
     used: bool,
 }
 
-impl Places {
+impl ConcurrencyLimit {
     /// As many as there are, of which `share` fall to it; fewer once refusals answer to their number.
     pub(super) fn declared(share: u32, most: u32) -> Self {
         Self::new(Self::controller(most), Some(share))

@@ -1,7 +1,7 @@
 //! The one owner of a model's batches: gathers questions, sends batches on their way, gives answers out.
 //!
 //! Runs beside the questions for a whole run, as one task. A question either is in a batch already, from
-//! this start or an earlier one, and waits for it, or goes on the tray. What comes back is read from files
+//! this start or an earlier one, and waits for it, or goes on the buffer. What comes back is read from files
 //! line by line; an answer whose question has not come yet stays there until it does.
 
 use std::collections::HashMap;
@@ -15,31 +15,31 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::api::Trouble;
+use super::api::ApiError;
+use super::buffer::{BatchBuffer, line};
 use super::events::{BatchEvent, OpenBatch};
 use super::files::BatchFiles;
-use super::tray::{Tray, line};
-use super::trip::{Outcome, Trip, into_storage};
-use super::unpack::Found;
-use super::{Batch, BatchFigures, Waiting};
+use super::job::{BatchJob, JobOutcome, into_storage};
+use super::results::StoredResult;
+use super::{Batch, BatchFigures, PendingQuestion};
 use crate::journal::{Key, StorageError, hex};
 use crate::llm::Completion;
 use crate::llm::classify::{Failure, Verdict};
 
 pub(super) type Answer = Result<Completion, Failure>;
-type Returned = (Trip, Result<Outcome, Trouble>);
+type Returned = (BatchJob, Result<JobOutcome, ApiError>);
 
-pub(super) struct Desk {
+pub(super) struct BatchScheduler {
     pub(super) model: Arc<Batch>,
     pub(super) files: Arc<BatchFiles>,
-    inbox: mpsc::Receiver<Waiting>,
-    tray: Option<Tray>,
+    inbox: mpsc::Receiver<PendingQuestion>,
+    buffer: Option<BatchBuffer>,
     /// The batch that each question is in, while no answer to it is known.
     pub(super) asked: HashMap<Key, u32>,
     /// Who waits for an answer.
     pub(super) waiting: HashMap<Key, oneshot::Sender<Answer>>,
     /// Answers that have come before their questions.
-    pub(super) found: HashMap<Key, Found>,
+    pub(super) found: HashMap<Key, StoredResult>,
     /// How many such answers each file has still.
     pub(super) left: HashMap<Arc<str>, usize>,
     /// Batches that do not give all they should, with what to say of it; and who waits for such answers. They
@@ -48,19 +48,23 @@ pub(super) struct Desk {
     pub(super) stuck: Vec<oneshot::Sender<Answer>>,
     /// When something last happened.
     busy: Instant,
-    trips: FuturesUnordered<BoxFuture<'static, Returned>>,
+    jobs: FuturesUnordered<BoxFuture<'static, Returned>>,
     /// What stops the run: said to everyone who asks from then on.
     fatal: Option<Failure>,
 }
 
-impl Desk {
-    pub(super) fn new(model: Arc<Batch>, files: Arc<BatchFiles>, inbox: mpsc::Receiver<Waiting>) -> Self {
+impl BatchScheduler {
+    pub(super) fn new(
+        model: Arc<Batch>,
+        files: Arc<BatchFiles>,
+        inbox: mpsc::Receiver<PendingQuestion>,
+    ) -> Self {
         let earlier = files.take_up(&model.name);
-        let mut desk = Self {
+        let mut scheduler = Self {
             model,
             files,
             inbox,
-            tray: None,
+            buffer: None,
             asked: HashMap::new(),
             waiting: HashMap::new(),
             found: HashMap::new(),
@@ -68,11 +72,11 @@ impl Desk {
             lacking: HashMap::new(),
             stuck: Vec::new(),
             busy: Instant::now(),
-            trips: FuturesUnordered::new(),
+            jobs: FuturesUnordered::new(),
             fatal: None,
         };
-        earlier.into_iter().for_each(|batch| desk.take_up(batch));
-        desk
+        earlier.into_iter().for_each(|batch| scheduler.take_up(batch));
+        scheduler
     }
 
     /// Works until the run drains. Whoever still waits then is told nothing, and asks at the next start.
@@ -82,8 +86,8 @@ impl Desk {
         }
         loop {
             let linger = self.model.linger();
-            let send_at = match &self.tray {
-                Some(tray) => Some(tray.send_at(linger)),
+            let send_at = match &self.buffer {
+                Some(buffer) => Some(buffer.send_at(linger)),
                 None => self.has_only_stuck().then_some(self.busy + linger),
             };
             let patience = async {
@@ -101,11 +105,11 @@ impl Desk {
                     }
                     None => return Ok(()),
                 },
-                Some((trip, outcome)) = self.trips.next() => {
-                    self.unpack(trip, outcome).await?;
+                Some((job, outcome)) = self.jobs.next() => {
+                    self.unpack(job, outcome).await?;
                     self.busy = Instant::now();
                 }
-                () = patience => match self.tray {
+                () = patience => match self.buffer {
                     Some(_) => self.send().await?,
                     None => self.tell_stuck(),
                 },
@@ -115,7 +119,7 @@ impl Desk {
 
     /// Whether nothing is under way but what will not come.
     fn has_only_stuck(&self) -> bool {
-        !self.stuck.is_empty() && self.waiting.is_empty() && self.trips.is_empty()
+        !self.stuck.is_empty() && self.waiting.is_empty() && self.jobs.is_empty()
     }
 
     fn tell_stuck(&mut self) {
@@ -133,7 +137,7 @@ impl Desk {
         loop {
             tokio::select! {
                 () = &mut ended => return Ok(()),
-                Some((_, outcome)) = self.trips.next() => {
+                Some((_, outcome)) = self.jobs.next() => {
                     if let Err(trouble) = outcome {
                         into_storage(trouble)?;
                     }
@@ -160,22 +164,22 @@ impl Desk {
         let open = batch.questions.iter().flatten().count();
         info!(model = self.model.name, "batch {} is with the provider: {open} questions", batch.number);
         self.asked.extend(batch.questions.iter().flatten().map(|key| (*key, batch.number)));
-        self.begin(Trip { batch, bytes: 0, earlier: true });
+        self.begin(BatchJob { batch, bytes: 0, earlier: true });
     }
 
-    fn begin(&mut self, mut trip: Trip) {
+    fn begin(&mut self, mut job: BatchJob) {
         let (model, files) = (Arc::clone(&self.model), Arc::clone(&self.files));
         let going = async move {
-            let outcome = trip.go(&model, &files).await;
-            (trip, outcome)
+            let outcome = job.go(&model, &files).await;
+            (job, outcome)
         };
-        self.trips.push(going.boxed());
+        self.jobs.push(going.boxed());
     }
 
     /// A question comes.
-    async fn take(&mut self, question: Waiting) -> Result<(), StorageError> {
-        // The room is given back at the end, when the body is on the tray.
-        let Waiting { key, item, body, answer, room: _room } = question;
+    async fn take(&mut self, question: PendingQuestion) -> Result<(), StorageError> {
+        // The room is given back at the end, when the body is on the buffer.
+        let PendingQuestion { key, item, body, answer, room: _room } = question;
         if let Some(fatal) = &self.fatal {
             let _ = answer.send(Err(fatal.clone()));
             return Ok(());
@@ -201,21 +205,21 @@ impl Desk {
         let line = line(&key, self.model.api.endpoint, &body);
         let model = Arc::clone(&self.model);
         let limits = &model.settings;
-        if self.tray.as_ref().is_some_and(|tray| tray.is_full(line.len(), limits)) {
+        if self.buffer.as_ref().is_some_and(|buffer| buffer.is_full(line.len(), limits)) {
             self.send().await?;
         }
-        let tray = self.tray.get_or_insert_with(|| Tray::new(self.files.number()));
-        tray.put(item, key, &line, &self.files).await?;
-        self.asked.insert(key, tray.number);
+        let buffer = self.buffer.get_or_insert_with(|| BatchBuffer::new(self.files.number()));
+        buffer.put(item, key, &line, &self.files).await?;
+        self.asked.insert(key, buffer.number);
         self.model.board.show(BatchFigures {
-            number: tray.number,
+            number: buffer.number,
             id: None,
             state: "gathering".to_owned(),
-            questions: tray.questions.len() as u64,
+            questions: buffer.questions.len() as u64,
             answered: 0,
             failed: 0,
         });
-        if tray.is_full(0, limits) {
+        if buffer.is_full(0, limits) {
             self.send().await?;
         }
         Ok(())
@@ -223,20 +227,20 @@ impl Desk {
 
     /// Sends what has been gathered on its way.
     async fn send(&mut self) -> Result<(), StorageError> {
-        let Some(mut tray) = self.tray.take() else { return Ok(()) };
-        tray.flush(&self.files).await?;
+        let Some(mut buffer) = self.buffer.take() else { return Ok(()) };
+        buffer.flush(&self.files).await?;
         let (model, address) = (self.model.name.clone(), self.model.api.shown.clone());
-        let questions = tray.questions.iter().map(|(item, key)| (*item, hex(key))).collect();
+        let questions = buffer.questions.iter().map(|(item, key)| (*item, hex(key))).collect();
         let noted = BatchEvent::Gathered {
-            number: tray.number,
+            number: buffer.number,
             model: model.clone(),
             address: address.clone(),
             questions,
         };
         self.files.note(noted).await?;
-        let questions = tray.questions.iter().map(|(_, key)| Some(*key)).collect();
-        let batch = OpenBatch { number: tray.number, model, address, questions, file: None, batch: None };
-        self.begin(Trip { batch, bytes: tray.bytes, earlier: false });
+        let questions = buffer.questions.iter().map(|(_, key)| Some(*key)).collect();
+        let batch = OpenBatch { number: buffer.number, model, address, questions, file: None, batch: None };
+        self.begin(BatchJob { batch, bytes: buffer.bytes, earlier: false });
         Ok(())
     }
 

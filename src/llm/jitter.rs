@@ -1,4 +1,4 @@
-//! Chance in when and where requests are sent: jitter of waits, and which endpoints are compared.
+//! Jitter in when and where requests are sent: jitter of waits, and which endpoints are compared.
 //!
 //! Never in what is asked: a run's own draws are `draw`'s. Pools, endpoints and retries each hold one, so that
 //! nothing is shared and a test that gives the seed sees the same run each time.
@@ -11,9 +11,9 @@ use rand::{RngExt, SeedableRng};
 
 /// A generator of its own for whoever holds it.
 #[derive(Debug)]
-pub(super) struct Chance(ChaCha8Rng);
+pub(super) struct Jitter(ChaCha8Rng);
 
-impl Chance {
+impl Jitter {
     /// Differs each time, so that clients of one server do not move in step.
     pub(super) fn new() -> Self {
         Self::seeded(rand::rng().random())
@@ -39,20 +39,20 @@ impl Chance {
 mod tests {
     use super::*;
 
-    fn waits(mut chance: Chance) -> Vec<Duration> {
+    fn waits(mut chance: Jitter) -> Vec<Duration> {
         (0..100).map(|_| chance.part_of(Duration::from_secs(1))).collect()
     }
 
     #[test]
     fn the_seed_decides_and_nothing_else() {
-        assert_eq!(waits(Chance::seeded(1)), waits(Chance::seeded(1)));
-        assert_ne!(waits(Chance::seeded(1)), waits(Chance::seeded(2)));
-        assert_ne!(waits(Chance::new()), waits(Chance::new()));
+        assert_eq!(waits(Jitter::seeded(1)), waits(Jitter::seeded(1)));
+        assert_ne!(waits(Jitter::seeded(1)), waits(Jitter::seeded(2)));
+        assert_ne!(waits(Jitter::new()), waits(Jitter::new()));
     }
 
     #[test]
     fn waits_are_spread_over_the_whole_bound() {
-        let waits = waits(Chance::seeded(1));
+        let waits = waits(Jitter::seeded(1));
         assert!(waits.iter().all(|wait| *wait <= Duration::from_secs(1)));
         let early = waits.iter().filter(|wait| wait.as_millis() < 500).count();
         assert!((35..=65).contains(&early), "{early}");
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn two_differ_and_all_get_their_turn() {
-        let mut chance = Chance::seeded(1);
+        let mut chance = Jitter::seeded(1);
         let pairs: Vec<Vec<i32>> = (0..100).map(|_| chance.two(&[1, 2, 3]).copied().collect()).collect();
         assert!(pairs.iter().all(|pair| pair.len() == 2 && pair[0] != pair[1]));
         assert!([1, 2, 3].iter().all(|one| pairs.iter().any(|pair| !pair.contains(one))));

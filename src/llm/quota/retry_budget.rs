@@ -18,13 +18,13 @@ const MOST: f64 = 1000.0;
 
 /// The retries that are left.
 #[derive(Debug)]
-pub(in crate::llm) struct Budget {
+pub(in crate::llm) struct RetryBudget {
     bucket: Mutex<Bucket>,
     /// Held by the retry whose turn is next.
     head: tokio::sync::Mutex<()>,
 }
 
-impl Budget {
+impl RetryBudget {
     pub(in crate::llm) fn new() -> Self {
         let bucket = Mutex::new(Bucket::new(FLOOR, Instant::now()));
         Self { bucket, head: tokio::sync::Mutex::new(()) }
@@ -63,7 +63,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn retries_wait_for_the_budget_and_none_fails() {
-        let budget = Budget::new();
+        let budget = RetryBudget::new();
         let start = Instant::now();
         futures::future::join_all((0..301).map(|_| budget.withdraw())).await;
         let seconds = start.elapsed().as_secs_f64();

@@ -1,8 +1,8 @@
 //! The way of one batch: its file goes up, the provider works on it, its results come down.
 //!
-//! Begun by `desk` for each batch that was gathered, and at a start for each that an earlier one left with the
-//! provider. What has happened is noted before the next step, so the trip can be cut off anywhere and be
-//! taken up again by another process. Gives no answers out: that is `desk`'s.
+//! Begun by `scheduler` for each batch that was gathered, and at a start for each that an earlier one left with the
+//! provider. What has happened is noted before the next step, so the job can be cut off anywhere and be
+//! taken up again by another process. Gives no answers out: that is `scheduler`'s.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use reqwest::header::HeaderMap;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::api::Trouble;
+use super::api::ApiError;
+use super::buffer::spool;
 use super::events::{BatchEvent, OpenBatch};
 use super::files::BatchFiles;
 use super::info::{BatchInfo, FileInfo, LineError};
-use super::order::Unmade;
-use super::tray::spool;
+use super::submit::SubmitError;
 use super::{Batch, BatchFigures, UNASKED};
 use crate::journal::StorageError;
 use crate::llm::classify::{self, Failure, Verdict, clean};
@@ -34,7 +34,7 @@ const LONGEST_OUTAGE: Duration = Duration::from_hours(6);
 const LAG: u32 = 10;
 
 /// One batch on its way.
-pub(super) struct Trip {
+pub(super) struct BatchJob {
     pub(super) batch: OpenBatch,
     /// Bytes of its file; zero when an earlier start sent it.
     pub(super) bytes: u64,
@@ -42,8 +42,8 @@ pub(super) struct Trip {
     pub(super) earlier: bool,
 }
 
-/// How a trip ended.
-pub(super) enum Outcome {
+/// How a job ended.
+pub(super) enum JobOutcome {
     /// The provider is done with it: the files of its results, and the state it ended in.
     /// Where it says that there is more, what to tell those whose answer is not there.
     Results { files: Vec<String>, state: String, lacking: Option<Failure> },
@@ -51,8 +51,12 @@ pub(super) enum Outcome {
     Refused { lines: HashMap<usize, Failure>, others: Failure },
 }
 
-impl Trip {
-    pub(super) async fn go(&mut self, model: &Batch, files: &Arc<BatchFiles>) -> Result<Outcome, Trouble> {
+impl BatchJob {
+    pub(super) async fn go(
+        &mut self,
+        model: &Batch,
+        files: &Arc<BatchFiles>,
+    ) -> Result<JobOutcome, ApiError> {
         if self.batch.batch.is_none() {
             match self.earlier {
                 true => {
@@ -89,7 +93,7 @@ impl Trip {
         }
     }
 
-    async fn upload(&mut self, model: &Batch, files: &Arc<BatchFiles>) -> Result<(), Trouble> {
+    async fn upload(&mut self, model: &Batch, files: &Arc<BatchFiles>) -> Result<(), ApiError> {
         let number = self.batch.number;
         self.show(model, "uploading", None);
         let name = spool(number);
@@ -101,11 +105,11 @@ impl Trip {
     }
 
     /// Has a batch made of the file, and notes which; a drain waits for both.
-    async fn submit(&mut self, model: &Batch, files: &Arc<BatchFiles>) -> Result<(), Trouble> {
+    async fn submit(&mut self, model: &Batch, files: &Arc<BatchFiles>) -> Result<(), ApiError> {
         let _making = model.making.begin();
         match model.api.create(&self.file()).await {
             Ok(made) => self.note_made(model, files, made).await,
-            Err(Unmade { failure, certain }) => {
+            Err(SubmitError { failure, certain }) => {
                 if certain {
                     files.note(BatchEvent::Void { number: self.batch.number }).await?;
                 }
@@ -116,7 +120,11 @@ impl Trip {
 
     /// Finds the batch that an earlier start may have had made. If there is none, its questions are gathered
     /// again: some may be answered by now, and the file may be gone.
-    async fn look_for(&mut self, model: &Batch, files: &Arc<BatchFiles>) -> Result<Option<Outcome>, Trouble> {
+    async fn look_for(
+        &mut self,
+        model: &Batch,
+        files: &Arc<BatchFiles>,
+    ) -> Result<Option<JobOutcome>, ApiError> {
         let found = model.api.look_for(&self.file()).await;
         if let Some(found) = found.map_err(|failure| self.stuck(stops(failure), model))? {
             self.note_made(model, files, found).await?;
@@ -124,7 +132,7 @@ impl Trip {
         }
         files.note(BatchEvent::Void { number: self.batch.number }).await?;
         let others = Failure::new(Verdict::Retry, UNASKED, "the batch was never made");
-        Ok(Some(Outcome::Refused { lines: HashMap::new(), others }))
+        Ok(Some(JobOutcome::Refused { lines: HashMap::new(), others }))
     }
 
     async fn note_made(
@@ -132,7 +140,7 @@ impl Trip {
         model: &Batch,
         files: &Arc<BatchFiles>,
         made: BatchInfo,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), ApiError> {
         let number = self.batch.number;
         files.note(BatchEvent::Submitted { number, batch: made.id.clone() }).await?;
         let questions = self.batch.questions.len();
@@ -150,7 +158,7 @@ impl Trip {
     }
 
     /// Looks at the batch until the provider is done with it. Who cannot be reached for hours may be back.
-    async fn wait(&self, model: &Batch) -> Result<BatchInfo, Trouble> {
+    async fn wait(&self, model: &Batch) -> Result<BatchInfo, ApiError> {
         let id = self.batch.batch.clone().unwrap_or_default();
         let mut seen: Option<Instant> = None;
         let mut told = false;
@@ -189,7 +197,7 @@ impl Trip {
         model: &Batch,
         files: &Arc<BatchFiles>,
         mut info: BatchInfo,
-    ) -> Result<Outcome, Trouble> {
+    ) -> Result<JobOutcome, ApiError> {
         let mut looks = 0;
         loop {
             let answers = self.file_of(model, files, &info.output_file, "answers").await?;
@@ -205,7 +213,7 @@ impl Trip {
             }
             let lacking = lacks.then(|| self.lacking(&info, count(&answers), model));
             let files = [answers, failures].into_iter().flatten().map(|(name, _)| name).collect();
-            return Ok(Outcome::Results { files, state: info.status, lacking });
+            return Ok(JobOutcome::Results { files, state: info.status, lacking });
         }
     }
 
@@ -231,16 +239,16 @@ impl Trip {
         files: &Arc<BatchFiles>,
         id: &Option<String>,
         kind: &str,
-    ) -> Result<Option<(String, u64)>, Trouble> {
+    ) -> Result<Option<(String, u64)>, ApiError> {
         let Some(id) = id else { return Ok(None) };
         let name = format!("{:06}.{kind}.jsonl", self.batch.number);
         match model.api.download(id, files, &name).await {
             Ok(lines) => Ok(Some((name, lines))),
-            Err(Trouble::Failure(failure)) if failure.class == "not_found" => {
+            Err(ApiError::Failure(failure)) if failure.class == "not_found" => {
                 warn!(model = model.name, "the provider does not give the {kind}: {}", failure.message);
                 Ok(None)
             }
-            Err(Trouble::Failure(failure)) => Err(self.stuck(stops(failure), model).into()),
+            Err(ApiError::Failure(failure)) => Err(self.stuck(stops(failure), model).into()),
             Err(storage) => Err(storage),
         }
     }
@@ -251,7 +259,7 @@ impl Trip {
         model: &Batch,
         files: &Arc<BatchFiles>,
         info: &BatchInfo,
-    ) -> Result<Outcome, Trouble> {
+    ) -> Result<JobOutcome, ApiError> {
         files.note(BatchEvent::Void { number: self.batch.number }).await?;
         let mut lines = HashMap::new();
         for error in &info.errors {
@@ -261,14 +269,14 @@ impl Trip {
                 return Err(Failure { message: info.said(), ..failure }.into());
             }
             let line = error.line.and_then(|line| usize::try_from(line).ok()?.checked_sub(1));
-            if let (Some(line), Verdict::Record) = (line, failure.verdict) {
+            if let (Some(line), Verdict::RejectRecord) = (line, failure.verdict) {
                 lines.insert(line, failure);
             }
         }
         if lines.is_empty() && !self.earlier {
             return Err(Failure::new(Verdict::Fatal, "batch_failed", info.said()).into());
         }
-        Ok(Outcome::Refused { lines, others: Failure::new(Verdict::Retry, UNASKED, info.said()) })
+        Ok(JobOutcome::Refused { lines, others: Failure::new(Verdict::Retry, UNASKED, info.said()) })
     }
 
     /// What to do when the next start would fail in the same way.
@@ -301,15 +309,15 @@ fn stops(failure: Failure) -> Failure {
 }
 
 /// The same for the first call, which a server without a batch API does not know.
-fn no_batches(trouble: Trouble) -> Trouble {
-    let Trouble::Failure(failure) = trouble else { return trouble };
+fn no_batches(trouble: ApiError) -> ApiError {
+    let ApiError::Failure(failure) = trouble else { return trouble };
     let message = match &*failure.class {
         "not_found" => {
             format!("{}; a server without a batch API is asked with `mode: direct`", failure.message)
         }
         _ => failure.message,
     };
-    Trouble::Failure(Failure { verdict: Verdict::Fatal, message, ..failure })
+    ApiError::Failure(Failure { verdict: Verdict::Fatal, message, ..failure })
 }
 
 /// A batch that has no room although nothing else of ours is there.
@@ -331,9 +339,9 @@ fn line_failure(error: &LineError) -> Failure {
 }
 
 /// Storage errors keep their way out.
-pub(super) fn into_storage(trouble: Trouble) -> Result<Failure, StorageError> {
+pub(super) fn into_storage(trouble: ApiError) -> Result<Failure, StorageError> {
     match trouble {
-        Trouble::Storage(error) => Err(error),
-        Trouble::Failure(failure) => Ok(failure),
+        ApiError::Storage(error) => Err(error),
+        ApiError::Failure(failure) => Ok(failure),
     }
 }

@@ -13,9 +13,9 @@ fn map(value: Value) -> Map<String, Value> {
     value.as_object().cloned().unwrap()
 }
 
-fn asked(params: Value) -> Asked {
+fn asked(params: Value) -> RequestEncoder {
     let extra_body = map(json!({"top_k": 3, "chat_template_kwargs": {"enable_thinking": false}}));
-    Asked {
+    RequestEncoder {
         dialect: Dialect::Chat,
         model: "m".to_owned(),
         params: map(params),
@@ -31,7 +31,7 @@ fn request() -> ModelRequest {
     ModelRequest { messages, ..ModelRequest::default() }
 }
 
-fn judged(settings: &Settings, params: Value, status: u16, error: Value) -> Failure {
+fn judged(settings: &RefusedSettings, params: Value, status: u16, error: Value) -> Failure {
     let body = json!({"error": error}).to_string();
     let status = StatusCode::from_u16(status).unwrap();
     let failure = response(status, &HeaderMap::new(), body.as_bytes(), "u");
@@ -39,13 +39,13 @@ fn judged(settings: &Settings, params: Value, status: u16, error: Value) -> Fail
 }
 
 fn check(params: Value, status: u16, error: Value, hint: &str) {
-    let failure = judged(&Settings::new("teacher"), params, status, error.clone());
+    let failure = judged(&RefusedSettings::new("teacher"), params, status, error.clone());
     assert_eq!((failure.verdict, &*failure.class), (Verdict::Fatal, "setting_refused"), "{error}");
     assert!(failure.message.contains(hint), "{}", failure.message);
 }
 
 fn is_of_record(params: Value, status: u16, error: Value) {
-    let failure = judged(&Settings::new("teacher"), params, status, error.clone());
+    let failure = judged(&RefusedSettings::new("teacher"), params, status, error.clone());
     assert_ne!(failure.verdict, Verdict::Fatal, "{error}: {}", failure.message);
 }
 
@@ -148,12 +148,12 @@ fn what_is_wrong_with_one_record_is_no_setting() {
 
 #[test]
 fn what_was_taken_before_is_not_to_blame() {
-    let settings = Settings::new("teacher");
+    let settings = RefusedSettings::new("teacher");
     let refusal = || json!({"message": "'temperature' must be a number", "param": "temperature"});
     let params = json!({"temperature": 0.7});
     assert_eq!(judged(&settings, params.clone(), 400, refusal()).verdict, Verdict::Fatal);
     settings.note_answer(&request());
-    assert_eq!(judged(&settings, params, 400, refusal()).verdict, Verdict::Record);
+    assert_eq!(judged(&settings, params, 400, refusal()).verdict, Verdict::RejectRecord);
     let hotter = ModelRequest { params: map(json!({"temperature": 9})), ..request() };
     assert!(!settings.was_taken(&Blamed::Param("temperature".to_owned()), &hotter));
 }

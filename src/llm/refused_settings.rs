@@ -12,8 +12,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde_json::{Map, Value};
 
 use super::ModelRequest;
-use super::classify::{Failure, Said, Verdict};
-use super::dialect::Asked;
+use super::classify::{ErrorBody, Failure, Verdict};
+use super::dialect::RequestEncoder;
 use super::streaming::is_own_setting;
 
 /// Sets of parameters that are remembered; a pipeline has one for each stage.
@@ -77,7 +77,7 @@ const LENGTHS: &[&str] =
     &["maximum context length is", "max_model_len", "maximum context length of", "context size"];
 
 /// What a model's server was found to take.
-pub(super) struct Settings {
+pub(super) struct RefusedSettings {
     model: String,
     taken: Mutex<Vec<Taken>>,
 }
@@ -98,7 +98,7 @@ enum Blamed {
     Images,
 }
 
-impl Settings {
+impl RefusedSettings {
     pub(super) fn new(model: &str) -> Self {
         Self { model: model.to_owned(), taken: Mutex::default() }
     }
@@ -119,7 +119,7 @@ impl Settings {
     }
 
     /// The failure as it is to be acted on: it ends the run if it is of a setting that every request has.
-    pub(super) fn judge(&self, asked: &Asked, request: &ModelRequest, failure: Failure) -> Failure {
+    pub(super) fn judge(&self, asked: &RequestEncoder, request: &ModelRequest, failure: Failure) -> Failure {
         let of_request = matches!(
             &*failure.class,
             "status_400"
@@ -164,7 +164,7 @@ impl Settings {
         })
     }
 
-    fn advice(&self, asked: &Asked, request: &ModelRequest, said: &Said, name: &str) -> String {
+    fn advice(&self, asked: &RequestEncoder, request: &ModelRequest, said: &ErrorBody, name: &str) -> String {
         let model = &self.model;
         if name == "stream" && asked.streaming.is_on() {
             return format!("the model cannot be asked for a stream: leave `stream` out of `models.{model}`");
@@ -208,7 +208,7 @@ impl Settings {
 }
 
 /// What of a request is refused, if it is something that every request has.
-fn find(asked: &Asked, request: &ModelRequest, said: &Said, class: &str) -> Option<Blamed> {
+fn find(asked: &RequestEncoder, request: &ModelRequest, said: &ErrorBody, class: &str) -> Option<Blamed> {
     if matches!(class, "context_length" | "request_too_large") {
         return find_limit(asked, request, said, class);
     }
@@ -239,7 +239,12 @@ fn find(asked: &Asked, request: &ModelRequest, said: &Said, class: &str) -> Opti
 }
 
 /// An answer's length that no prompt leaves room for.
-fn find_limit(asked: &Asked, request: &ModelRequest, said: &Said, class: &str) -> Option<Blamed> {
+fn find_limit(
+    asked: &RequestEncoder,
+    request: &ModelRequest,
+    said: &ErrorBody,
+    class: &str,
+) -> Option<Blamed> {
     let (name, most) = ["max_tokens", "max_completion_tokens"]
         .into_iter()
         .find_map(|name| Some((name, asked.param(request, name)?.as_u64()?)))?;

@@ -25,7 +25,7 @@ pub(super) const NO_JSON: &str = "json_validate_failed";
 const WITNESSES: u32 = 2;
 
 /// The forms of one model.
-pub(super) struct Forms {
+pub(super) struct SchemaFallback {
     model: String,
     declared: StructuredOutput,
     known: Mutex<Vec<Known>>,
@@ -45,14 +45,14 @@ struct Known {
 
 /// Why a form is thought to be refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum SchemaRefusal {
     /// The server says so.
-    Said,
+    Explicit,
     /// It does not say what else.
-    Perhaps,
+    Suspected,
 }
 
-impl Forms {
+impl SchemaFallback {
     pub(super) fn new(model: &str, declared: StructuredOutput) -> Self {
         Self { model: model.to_owned(), declared, known: Mutex::default() }
     }
@@ -70,7 +70,7 @@ impl Forms {
         request: &ModelRequest,
         form: StructuredOutput,
         failure: &Failure,
-    ) -> Option<Refusal> {
+    ) -> Option<SchemaRefusal> {
         let (Some(schema), Some(said), Some(_)) = (&request.schema, &failure.said, weaker(form)) else {
             return None;
         };
@@ -81,12 +81,12 @@ impl Forms {
             return None;
         }
         if said.any(FORMAT) {
-            return Some(Refusal::Said);
+            return Some(SchemaRefusal::Explicit);
         }
         let known = self.known();
         let known = known.iter().find(|known| known.schema == *schema);
         let is_clear = known.is_some_and(|known| known.answered && known.form == form || known.acquitted);
-        (of_request && !is_clear).then_some(Refusal::Perhaps)
+        (of_request && !is_clear).then_some(SchemaRefusal::Suspected)
     }
 
     /// Remembers that the schema of a request was taken in this form; `refused` is why it was not sent as before.
@@ -94,7 +94,7 @@ impl Forms {
         &self,
         request: &ModelRequest,
         form: StructuredOutput,
-        refused: Option<Refusal>,
+        refused: Option<SchemaRefusal>,
     ) {
         let Some(schema) = &request.schema else { return };
         let mut list = self.known();
@@ -105,8 +105,8 @@ impl Forms {
             return;
         }
         known.helped += 1;
-        let is_sure = refused == Some(Refusal::Said)
-            || refused == Some(Refusal::Perhaps) && known.helped >= WITNESSES && !known.answered;
+        let is_sure = refused == Some(SchemaRefusal::Explicit)
+            || refused == Some(SchemaRefusal::Suspected) && known.helped >= WITNESSES && !known.answered;
         if is_sure {
             self.use_weaker(known, form);
         }
@@ -205,11 +205,11 @@ mod tests {
 
     #[test]
     fn what_is_refused_for_one_schema_is_kept_for_others() {
-        let forms = Forms::new("m", JsonSchema);
+        let forms = SchemaFallback::new("m", JsonSchema);
         let (asked, other) = (asking(json!({"contains": 1})), asking(json!({})));
-        forms.note_answer(&asked, JsonObject, Some(Refusal::Said));
-        forms.note_answer(&asked, Off, Some(Refusal::Said));
-        forms.note_answer(&asked, JsonObject, Some(Refusal::Said));
+        forms.note_answer(&asked, JsonObject, Some(SchemaRefusal::Explicit));
+        forms.note_answer(&asked, Off, Some(SchemaRefusal::Explicit));
+        forms.note_answer(&asked, JsonObject, Some(SchemaRefusal::Explicit));
         assert_eq!(forms.of(&asked), Off);
         assert_eq!(forms.of(&other), JsonSchema);
         assert_eq!(forms.of(&ModelRequest::default()), JsonSchema);
@@ -217,17 +217,17 @@ mod tests {
 
     #[test]
     fn refusals_of_a_form_are_known_by_words_and_by_doubt() {
-        let forms = Forms::new("m", JsonSchema);
+        let forms = SchemaFallback::new("m", JsonSchema);
         let asked = asking(json!({}));
-        let check = |status: u16, message: &str, expected: Option<Refusal>| {
+        let check = |status: u16, message: &str, expected: Option<SchemaRefusal>| {
             assert_eq!(forms.refusal(&asked, JsonSchema, &refused(status, message)), expected, "{message}");
         };
-        check(400, "response_format is not supported", Some(Refusal::Said));
-        check(400, "Grammar error: Unimplemented keys: contains", Some(Refusal::Said));
-        check(400, "Unknown name at 'generation_config.response_schema'", Some(Refusal::Said));
-        check(400, "output_config.format.schema: must be explicitly false", Some(Refusal::Said));
-        check(500, "Failed to parse grammar", Some(Refusal::Said));
-        check(422, "no", Some(Refusal::Perhaps));
+        check(400, "response_format is not supported", Some(SchemaRefusal::Explicit));
+        check(400, "Grammar error: Unimplemented keys: contains", Some(SchemaRefusal::Explicit));
+        check(400, "Unknown name at 'generation_config.response_schema'", Some(SchemaRefusal::Explicit));
+        check(400, "output_config.format.schema: must be explicitly false", Some(SchemaRefusal::Explicit));
+        check(500, "Failed to parse grammar", Some(SchemaRefusal::Explicit));
+        check(422, "no", Some(SchemaRefusal::Suspected));
         check(500, "no", None);
         check(400, "maximum context length", None);
         check(400, "Model Not Exist", None);
@@ -240,12 +240,12 @@ mod tests {
     #[test]
     fn doubt_needs_two_questions_and_ends_with_one_that_no_form_helped() {
         let asked = asking(json!({}));
-        let forms = Forms::new("m", JsonSchema);
-        forms.note_answer(&asked, Off, Some(Refusal::Perhaps));
+        let forms = SchemaFallback::new("m", JsonSchema);
+        forms.note_answer(&asked, Off, Some(SchemaRefusal::Suspected));
         assert_eq!(forms.of(&asked), JsonSchema);
-        forms.note_answer(&asked, JsonObject, Some(Refusal::Perhaps));
+        forms.note_answer(&asked, JsonObject, Some(SchemaRefusal::Suspected));
         assert_eq!(forms.of(&asked), JsonObject);
-        let forms = Forms::new("m", JsonSchema);
+        let forms = SchemaFallback::new("m", JsonSchema);
         forms.acquit(&asked);
         assert_eq!(forms.refusal(&asked, JsonSchema, &refused(400, "no")), None);
     }

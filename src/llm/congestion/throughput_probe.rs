@@ -18,7 +18,7 @@ const TRIED_GAIN: f64 = 1.1;
 
 /// What is known of the answers that a limit brings.
 #[derive(Debug)]
-pub(super) enum Gain {
+pub(super) enum ThroughputProbe {
     /// More may bring more: the limit that others are compared with and its answers a second, and how often in a
     /// row there was no gain.
     Rising { limit: f64, rate: f64, without: u32 },
@@ -30,60 +30,60 @@ pub(super) enum Gain {
 
 /// What to do with the limit.
 #[derive(Debug, PartialEq)]
-pub(super) enum Verdict {
+pub(super) enum ProbeDecision {
     Grow,
     Keep,
     Set(f64),
 }
 
-impl Default for Gain {
+impl Default for ThroughputProbe {
     fn default() -> Self {
         Self::Rising { limit: 0.0, rate: 0.0, without: 0 }
     }
 }
 
-impl Gain {
+impl ThroughputProbe {
     /// Judges a round at `limit`.
-    pub(super) fn judge(&mut self, round: Round, limit: f64) -> Verdict {
+    pub(super) fn judge(&mut self, round: Round, limit: f64) -> ProbeDecision {
         match self {
             Self::Rising { limit: known, rate, without } => {
                 let seen = limit >= *known * SEEN && round.sent >= ENOUGH;
                 if seen && *rate > 0.0 && round.rate < *rate * GAIN {
                     *without += 1;
                     if *without < 2 {
-                        return Verdict::Keep;
+                        return ProbeDecision::Keep;
                     }
                     let known = *known;
                     *self = Self::Resting { rounds: 0, rates: 0.0 };
-                    return Verdict::Set(known);
+                    return ProbeDecision::Set(known);
                 }
                 if seen || *rate == 0.0 {
                     (*known, *rate, *without) = (limit, round.rate, 0);
                 }
-                Verdict::Grow
+                ProbeDecision::Grow
             }
             Self::Resting { rounds, rates } => {
                 (*rounds, *rates) = (*rounds + 1, *rates + round.rate);
                 if *rounds < REST {
-                    return Verdict::Keep;
+                    return ProbeDecision::Keep;
                 }
                 let rate = *rates / f64::from(*rounds);
                 *self = Self::Trying { limit, rate, rounds: 0, rates: 0.0 };
-                Verdict::Set(limit * TRIED)
+                ProbeDecision::Set(limit * TRIED)
             }
             Self::Trying { limit: before, rate, rounds, rates } => {
                 *rounds += 1;
                 if *rounds == 1 {
-                    return Verdict::Keep;
+                    return ProbeDecision::Keep;
                 }
                 *rates += round.rate;
                 if *rounds <= TRIAL {
-                    return Verdict::Keep;
+                    return ProbeDecision::Keep;
                 }
                 let gained = *rates / f64::from(*rounds - 1) >= *rate * TRIED_GAIN;
                 let next = if gained { limit } else { *before };
                 *self = Self::Resting { rounds: 0, rates: 0.0 };
-                Verdict::Set(next)
+                ProbeDecision::Set(next)
             }
         }
     }

@@ -1,6 +1,6 @@
-//! Making a batch: the one call that must not happen twice.
+//! Submissions a batch: the one call that must not happen twice.
 //!
-//! `trip` notes before and after. When a reply is lost, nobody here knows whether the batch was made; the
+//! `job` notes before and after. When a reply is lost, nobody here knows whether the batch was made; the
 //! provider's list is searched for a batch of the same file, twice and a while apart, before it is asked for
 //! again. What stays unknown is told as that, and the next start searches again.
 
@@ -28,7 +28,7 @@ const MOST_PAGES: usize = 100;
 const SLACK: i64 = 60;
 
 /// A batch that could not be made.
-pub(super) struct Unmade {
+pub(super) struct SubmitError {
     pub(super) failure: Failure,
     /// Whether it is certain that there is none.
     pub(super) certain: bool,
@@ -36,7 +36,7 @@ pub(super) struct Unmade {
 
 impl Api {
     /// Makes a batch of the file. When a reply is lost, the provider is asked what it has made.
-    pub(super) async fn create(&self, file: &FileInfo) -> Result<BatchInfo, Unmade> {
+    pub(super) async fn create(&self, file: &FileInfo) -> Result<BatchInfo, SubmitError> {
         let begun = Instant::now();
         let (in_doubt, orders) = (AtomicBool::new(false), AtomicU32::new(0));
         let call = || {
@@ -68,7 +68,7 @@ impl Api {
             .boxed()
         };
         let made = self.patiently(call).await;
-        made.map_err(|failure| Unmade { failure, certain: !in_doubt.load(Relaxed) })
+        made.map_err(|failure| SubmitError { failure, certain: !in_doubt.load(Relaxed) })
     }
 
     async fn order(&self, file: &FileInfo) -> Result<BatchInfo, Failure> {
@@ -76,7 +76,7 @@ impl Api {
             "input_file_id": file.id,
             "endpoint": self.endpoint,
             "completion_window": self.window,
-            // Found again by it where a proxy renames files.
+            // StoredResult again by it where a proxy renames files.
             "metadata": {"synthmill": file.id},
         });
         let request = self.wire.post_json(self.batches.clone(), body.to_string().into_bytes());
@@ -136,22 +136,22 @@ impl Api {
 /// Whether it is certain that no batch was made.
 fn was_refused(failure: &Failure) -> bool {
     // A reply without an id does not say what was made.
-    (matches!(failure.verdict, Verdict::Fatal | Verdict::Record) && failure.class != NO_ID)
+    (matches!(failure.verdict, Verdict::Fatal | Verdict::RejectRecord) && failure.class != NO_ID)
         || matches!(&*failure.class, "unreachable" | "rate_limited")
 }
 
 /// A file that has just come may take a while to be known to all of a provider.
 fn file_may_come(failure: Failure) -> Failure {
-    let is_file = failure.verdict == Verdict::Record && failure.message.to_lowercase().contains("file");
+    let is_file = failure.verdict == Verdict::RejectRecord && failure.message.to_lowercase().contains("file");
     match is_file {
-        true => Failure { verdict: Verdict::Pause, ..failure },
+        true => Failure { verdict: Verdict::Throttled, ..failure },
         false => failure,
     }
 }
 
 /// A provider that cannot list its batches cannot say whether one was made.
 fn no_list(failure: Failure) -> Failure {
-    if !matches!(failure.verdict, Verdict::Fatal | Verdict::Record) {
+    if !matches!(failure.verdict, Verdict::Fatal | Verdict::RejectRecord) {
         return failure;
     }
     let message = format!("cannot tell whether the last batch was made: {}", failure.message);

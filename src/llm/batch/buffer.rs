@@ -1,6 +1,6 @@
 //! The questions that are being gathered for the next batch: lines of a file, under the provider's limits.
 //!
-//! `desk` puts questions in and takes the tray away when it is full or nothing comes any more. Lines go to
+//! `scheduler` puts questions in and takes the buffer away when it is full or nothing comes any more. Lines go to
 //! the file a megabyte at a time, so a batch of 200 MB needs no memory but its keys.
 
 use std::time::Duration;
@@ -18,22 +18,22 @@ const CHUNK: usize = 1 << 20;
 const LONGEST_GATHERING: Duration = Duration::from_mins(15);
 
 /// A batch being gathered.
-pub(super) struct Tray {
+pub(super) struct BatchBuffer {
     pub(super) number: u32,
     /// Item and key of each line.
     pub(super) questions: Vec<(u64, Key)>,
-    /// Bytes of the file so far, those in `buffer` too.
+    /// Bytes of the file so far, those in `unflushed` too.
     pub(super) bytes: u64,
     begun: Instant,
     /// When the last question came.
     last: Instant,
-    buffer: Vec<u8>,
+    unflushed: Vec<u8>,
 }
 
-impl Tray {
+impl BatchBuffer {
     pub(super) fn new(number: u32) -> Self {
         let now = Instant::now();
-        Self { number, questions: Vec::new(), bytes: 0, begun: now, last: now, buffer: Vec::new() }
+        Self { number, questions: Vec::new(), bytes: 0, begun: now, last: now, unflushed: Vec::new() }
     }
 
     /// When it is sent though not full: soon after the last question, and not much later than the first,
@@ -59,15 +59,15 @@ impl Tray {
         self.questions.push((item, key));
         self.bytes += line.len() as u64;
         self.last = Instant::now();
-        self.buffer.extend_from_slice(line);
-        if self.buffer.len() < CHUNK {
+        self.unflushed.extend_from_slice(line);
+        if self.unflushed.len() < CHUNK {
             return Ok(());
         }
         self.flush(files).await
     }
 
     pub(super) async fn flush(&mut self, files: &BatchFiles) -> Result<(), StorageError> {
-        files.append(spool(self.number), std::mem::take(&mut self.buffer)).await
+        files.append(spool(self.number), std::mem::take(&mut self.unflushed)).await
     }
 }
 
@@ -94,8 +94,8 @@ mod tests {
         let check = |begun: u64, last: u64, linger: u64, sent: u64| {
             let zero = Instant::now();
             let at = |seconds| zero + Duration::from_secs(seconds);
-            let tray = Tray { begun: at(begun), last: at(last), ..Tray::new(1) };
-            assert_eq!(tray.send_at(Duration::from_secs(linger)), at(sent));
+            let buffer = BatchBuffer { begun: at(begun), last: at(last), ..BatchBuffer::new(1) };
+            assert_eq!(buffer.send_at(Duration::from_secs(linger)), at(sent));
         };
         check(0, 0, 10, 10);
         check(0, 50, 10, 60);
@@ -108,8 +108,9 @@ mod tests {
         let check = |lines: &[usize], next: usize, full: bool| {
             let limits = BatchConfig { requests: 3, bytes: 100, ..BatchConfig::default() };
             let questions = lines.iter().map(|_| (0, [0; 16])).collect();
-            let tray = Tray { questions, bytes: lines.iter().sum::<usize>() as u64, ..Tray::new(1) };
-            assert_eq!(tray.is_full(next, &limits), full, "{lines:?} and {next}");
+            let buffer =
+                BatchBuffer { questions, bytes: lines.iter().sum::<usize>() as u64, ..BatchBuffer::new(1) };
+            assert_eq!(buffer.is_full(next, &limits), full, "{lines:?} and {next}");
         };
         check(&[], 10, false);
         check(&[], 1000, false);

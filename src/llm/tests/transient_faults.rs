@@ -2,7 +2,7 @@
 //!
 //! Each is played in a steady state, of ten times what a refusal asks to wait and more, and compared with clear weather.
 
-use super::played::{Fault, Over, Traits};
+use super::simulated_server::{Fault, Over, Traits};
 use super::*;
 
 /// Answers within 400 ms, of 16 at a time.

@@ -27,7 +27,7 @@ const PROXY: &str =
     "does the proxy run, and does it reach the server? NO_PROXY names hosts that are reached without";
 
 /// The client of one model, with what goes along with every request.
-pub(super) struct Wire {
+pub(super) struct HttpClient {
     model: String,
     client: Client,
     proxies: Proxies,
@@ -37,7 +37,7 @@ pub(super) struct Wire {
     timeout: Duration,
 }
 
-impl Wire {
+impl HttpClient {
     /// Sends nothing yet. Reads the key.
     pub(super) fn new(model: &str, config: &ModelConfig, dialect: Dialect) -> Result<Self, ConnectProblem> {
         let timeout = Duration::try_from_secs_f64(config.timeout).unwrap_or_default();
@@ -167,7 +167,7 @@ pub(super) async fn rest_of_body(
 /// An answer that is longer than answers are.
 pub(super) fn too_large(shown: &str) -> Failure {
     let message = format!("`{shown}` sent more than {LARGEST_BODY} bytes");
-    Failure::new(Verdict::Record, "body_too_large", message)
+    Failure::new(Verdict::RejectRecord, "body_too_large", message)
 }
 
 /// Judges an error status by as much of the body as can be had.

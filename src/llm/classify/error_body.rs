@@ -56,7 +56,7 @@ const INNER: &[&str] = &["innererror", "inner_error", "details"];
 
 /// What a server said.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(in crate::llm) struct Said {
+pub(in crate::llm) struct ErrorBody {
     /// Its words, in one line; empty if it said nothing.
     pub(super) message: String,
     /// A code that is a status of an error.
@@ -73,7 +73,7 @@ pub(in crate::llm) struct Said {
     pub(super) spoke: bool,
 }
 
-impl Said {
+impl ErrorBody {
     /// Reads the body of an error.
     pub(super) fn of(body: &[u8]) -> Self {
         match crate::llm::dialect::parse(body) {
@@ -182,12 +182,12 @@ impl Found {
         }
     }
 
-    fn said(self) -> Said {
+    fn said(self) -> ErrorBody {
         let message = self.messages.join("; ");
         let words = format!("{} {} {message}", self.codes.join(" "), self.params.join(" ")).to_lowercase();
         let status =
             self.codes.iter().find_map(|code| code.parse().ok().filter(|code| (400..600).contains(code)));
-        Said {
+        ErrorBody {
             message: clean(&message),
             status,
             params: self.params,
@@ -264,7 +264,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn check(body: &str, message: &str, words: &[&str]) {
-        let said = Said::of(body.as_bytes());
+        let said = ErrorBody::of(body.as_bytes());
         assert_eq!(said.message, message, "{body}");
         for word in words {
             assert!(said.any(&[word]), "{word}: {said:?}");
@@ -339,24 +339,25 @@ mod tests {
 
     #[test]
     fn what_is_blamed_is_named() {
-        let said = Said::of(br#"{"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs are not permitted", "input": 42}]}"#);
+        let said = ErrorBody::of(br#"{"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs are not permitted", "input": 42}]}"#);
         assert_eq!(
             (&*said.message, said.params),
             ("seed: Extra inputs are not permitted", vec!["seed".to_owned()])
         );
-        let said = Said::of(br#"{"error": {"message": "no", "param": "messages[0].role", "code": 418}}"#);
+        let said =
+            ErrorBody::of(br#"{"error": {"message": "no", "param": "messages[0].role", "code": 418}}"#);
         assert_eq!((said.params, said.status), (vec!["messages[0].role".to_owned()], Some(418)));
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_read(body in prop::collection::vec(any::<u8>(), 0..300)) {
-            Said::of(&body);
+            ErrorBody::of(&body);
         }
 
         #[test]
         fn any_page_is_read(text in "[<>/a-zİß ]{0,200}") {
-            Said::of(format!("<{text}").as_bytes());
+            ErrorBody::of(format!("<{text}").as_bytes());
         }
     }
 }
