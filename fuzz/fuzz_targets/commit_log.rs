@@ -5,9 +5,9 @@
 mod framed;
 
 use libfuzzer_sys::fuzz_target;
-use synthmill::journal::items_in;
+use synthmill::journal::count_items;
 
 fuzz_target!(|payloads: Vec<&[u8]>| {
-    let _ = items_in(&payloads.concat());
-    let _ = items_in(&framed::log(b"SMCOMMIT", &payloads));
+    let _ = count_items(&payloads.concat());
+    let _ = count_items(&framed::log(b"SMCOMMIT", &payloads));
 });

@@ -4,12 +4,12 @@
 mod framed;
 
 use libfuzzer_sys::fuzz_target;
-use synthmill::journal::notes_in;
+use synthmill::journal::read_notes;
 use synthmill::llm::{batch_ids, carry_batches};
 
 fuzz_target!(|payloads: Vec<&[u8]>| {
-    let _ = notes_in(&payloads.concat());
-    let notes = notes_in(&framed::log(b"SMBATCHS", &payloads)).unwrap_or_default();
+    let _ = read_notes(&payloads.concat());
+    let notes = read_notes(&framed::log(b"SMBATCHS", &payloads)).unwrap_or_default();
     let carried = carry_batches(&notes, &|item, _| item % 2 == 0);
     let _ = batch_ids(&carried);
 });

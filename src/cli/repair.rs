@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::exit::Exit;
 use super::{print, print_data};
-use crate::journal::{self, Retried, disk::RealDisk};
+use crate::journal::{self, RetryReport, disk::RealDisk};
 use crate::llm::carry_batches;
 
 /// The arguments of `repair`.
@@ -82,13 +82,13 @@ pub(super) fn tell_of_no_room(args: &RetryArgs, ok: u64) {
 pub(super) fn take_rejected(args: &RetryArgs) -> anyhow::Result<bool> {
     let retried = journal::retry_rejected(Arc::new(RealDisk), &args.run_dir, &args.classes, carry_batches)?;
     match retried {
-        Retried { items: 0, is_pending: false } => {
+        RetryReport { items: 0, is_pending: false } => {
             tracing::info!("no rejected item of such a class in {}", args.run_dir.display());
         }
-        Retried { items: 0, is_pending: true } => {
+        RetryReport { items: 0, is_pending: true } => {
             tracing::info!("going on with the rejected items that were begun to be made again");
         }
-        Retried { items, .. } => tracing::info!("{items} rejected items are made again"),
+        RetryReport { items, .. } => tracing::info!("{items} rejected items are made again"),
     }
     Ok(retried.items > 0 || retried.is_pending)
 }

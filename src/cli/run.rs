@@ -19,7 +19,7 @@ use crate::config::{Overrides, Plan};
 use crate::engine::{self, BuiltPipeline, ConnectedModels, RunEnd, RunOptions, RunReport, Stop};
 use crate::heuristic::Heuristic;
 use crate::journal::disk::RealDisk;
-use crate::journal::{Opened, RunDirectory, RunState, Storing, Wanted};
+use crate::journal::{OpenedRun, RunDirectory, RunSpec, RunState, StorageOptions};
 use crate::{journal, llm, run};
 
 /// The arguments of `run`.
@@ -88,7 +88,7 @@ pub(super) fn run_one(args: &PipelineRun, json: bool, quiet: bool, bar: Progress
     if parts.is_endless() && args.limit.is_none() && plan.accept.is_none() {
         return Err(endless(&plan).into());
     }
-    let wanted = Wanted {
+    let wanted = RunSpec {
         pipeline: plan.name.clone(),
         fingerprint: plan.fingerprint(),
         explained: explained(&plan),
@@ -173,7 +173,7 @@ pub(super) fn retry_rejected(
 
 /// What an old run left with a provider is paid for, and not asked for by the new one.
 fn tell_of_batches(old: &Path) {
-    let ids = llm::batch_ids(&journal::notes_left(old, llm::carry_batches));
+    let ids = llm::batch_ids(&journal::pending_notes(old, llm::carry_batches));
     if !ids.is_empty() {
         tracing::warn!(
             "the old run has batches with a provider, whose answers will not be used here: {}",
@@ -271,7 +271,7 @@ fn already_finished(root: &Path, json: bool) -> anyhow::Result<Exit> {
 async fn start(
     plan: &Plan,
     parts: BuiltPipeline,
-    opened: Opened,
+    opened: OpenedRun,
     args: &PipelineRun,
     pools: &llm::Pools,
     bar: ProgressBar,
@@ -287,7 +287,7 @@ async fn start(
         max_in_flight: plan.max_in_flight,
         error_budget: plan.error_budget,
         drain_timeout: Duration::from_secs_f64(plan.drain_timeout),
-        storing: Storing {
+        storing: StorageOptions {
             sync: plan.durability == crate::pipeline::Durability::Power,
             pack: plan.pack_answers,
         },

@@ -9,14 +9,14 @@ use std::sync::Arc;
 use roaring::RoaringTreemap;
 
 use super::gate::Ordered;
-use crate::journal::{Decision, Lines, Outcome};
+use crate::journal::{GateRecord, ItemOutcome, OutputLines};
 
 /// An item that has ended, and waits for those before it.
 #[derive(Debug)]
 pub(super) struct EndedItem {
-    pub(super) outcome: Outcome,
-    pub(super) lines: Lines,
-    pub(super) decision: Decision,
+    pub(super) outcome: ItemOutcome,
+    pub(super) lines: OutputLines,
+    pub(super) decision: GateRecord,
 }
 
 /// The gate of `accept`.
@@ -72,22 +72,22 @@ impl Accept {
     }
 
     /// Notes that an item has ended, and waits.
-    pub(super) fn note_ended(&mut self, outcome: Outcome) {
+    pub(super) fn note_ended(&mut self, outcome: ItemOutcome) {
         self.ended += 1;
-        self.ok += u64::from(outcome == Outcome::Ok);
-        self.ok_waiting += u64::from(outcome == Outcome::Ok);
+        self.ok += u64::from(outcome == ItemOutcome::Ok);
+        self.ok_waiting += u64::from(outcome == ItemOutcome::Ok);
     }
 
     /// Decides the item whose turn it is: whether it is surplus.
-    pub(super) fn is_surplus(&mut self, item: u64, outcome: Outcome) -> bool {
-        self.ok_waiting -= u64::from(outcome == Outcome::Ok);
+    pub(super) fn is_surplus(&mut self, item: u64, outcome: ItemOutcome) -> bool {
+        self.ok_waiting -= u64::from(outcome == ItemOutcome::Ok);
         let is_hole = item < self.accepted_to;
         self.holes_left -= u64::from(is_hole);
         if self.is_reached() {
             // What fills a hole is not behind what was accepted: if it is not ok, it ends as it would have.
-            return outcome == Outcome::Ok || !is_hole;
+            return outcome == ItemOutcome::Ok || !is_hole;
         }
-        self.accepted += u64::from(outcome == Outcome::Ok);
+        self.accepted += u64::from(outcome == ItemOutcome::Ok);
         false
     }
 
@@ -109,10 +109,10 @@ mod tests {
     use crate::engine::gate::Weight;
 
     /// Ends items in the order given and tells which were accepted and which surplus.
-    fn decided(accept: &mut Accept, ended: &[(u64, Outcome)]) -> String {
+    fn decided(accept: &mut Accept, ended: &[(u64, ItemOutcome)]) -> String {
         let mut decided = String::new();
         for (item, outcome) in ended {
-            let held = EndedItem { outcome: *outcome, lines: Vec::new(), decision: Decision::default() };
+            let held = EndedItem { outcome: *outcome, lines: Vec::new(), decision: GateRecord::default() };
             accept.note_ended(*outcome);
             accept.order.hold(*item, held, Weight::default());
             while let Some((item, held, _)) = accept.order.pop() {
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn the_first_by_number_are_accepted_whatever_came_first() {
-        use Outcome::{Ok, Rejected};
+        use ItemOutcome::{Ok, Rejected};
         let mut accept = Accept::new(2, (0, None), Arc::default());
         assert_eq!(decided(&mut accept, &[(3, Ok), (0, Ok), (4, Ok)]), "0+ ");
         assert!(!accept.is_reached() && accept.order.holds(4));
@@ -140,14 +140,14 @@ mod tests {
         let done = [0, 2, 4].into_iter().collect();
         let mut accept = Accept::new(4, (3, Some(4)), Arc::new(done));
         assert_eq!(
-            decided(&mut accept, &[(5, Outcome::Ok), (3, Outcome::Ok), (1, Outcome::Ok)]),
+            decided(&mut accept, &[(5, ItemOutcome::Ok), (3, ItemOutcome::Ok), (1, ItemOutcome::Ok)]),
             "1+ 3- 5- "
         );
     }
 
     #[test]
     fn holes_are_filled_before_it_is_over() {
-        use Outcome::{Ok, Rejected};
+        use ItemOutcome::{Ok, Rejected};
         // As many as are wanted are there, and 1 and 3 are to be made again.
         let mut accept = Accept::new(2, (2, Some(4)), Arc::new([0, 2, 4].into_iter().collect()));
         assert!(accept.is_reached() && !accept.is_over());
@@ -161,11 +161,11 @@ mod tests {
     fn no_more_are_admitted_than_are_likely_to_be_needed() {
         let mut accept = Accept::new(10, (0, None), Arc::default());
         assert_eq!(accept.may_admit(), 10);
-        decided(&mut accept, &[(0, Outcome::Ok)]);
+        decided(&mut accept, &[(0, ItemOutcome::Ok)]);
         assert_eq!(accept.may_admit(), 10);
-        decided(&mut accept, &[(1, Outcome::Rejected), (2, Outcome::Rejected)]);
+        decided(&mut accept, &[(1, ItemOutcome::Rejected), (2, ItemOutcome::Rejected)]);
         assert_eq!(accept.may_admit(), 3 + 18, "nine are missing, one of three ended ok, one is counted in");
-        let all: Vec<_> = (3..12).map(|item| (item, Outcome::Ok)).collect();
+        let all: Vec<_> = (3..12).map(|item| (item, ItemOutcome::Ok)).collect();
         decided(&mut accept, &all);
         assert_eq!((accept.may_admit(), accept.is_reached()), (12, true));
     }

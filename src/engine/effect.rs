@@ -11,13 +11,13 @@ use futures::future::BoxFuture;
 use super::event::Halt;
 use super::slot::{QuestionSlot, RetryWaits};
 use super::spending::{Refused, Reservation, Spending, WorstCase};
-use crate::journal::{Answers, Names, Spent};
+use crate::journal::{AnswerLog, RequestKeys, Spent};
 use crate::llm::{Slot, Usage};
 
 /// The effects of a run: kept, found again, paid for.
 #[derive(Clone)]
 pub(crate) struct Effects {
-    pub(crate) answers: Arc<Answers>,
+    pub(crate) answers: Arc<AnswerLog>,
     pub(crate) spending: Arc<Spending>,
     pub(crate) waits: Arc<RetryWaits>,
 }
@@ -28,7 +28,7 @@ pub(crate) trait Effect: Send {
     type Outcome: Send;
 
     /// What its outcome is found again by.
-    fn names(&self) -> Names;
+    fn names(&self) -> RequestKeys;
 
     /// The most that one attempt can cost.
     fn worst_case(&self) -> WorstCase;

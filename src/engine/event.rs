@@ -12,7 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::gate::WindowFigures;
 use super::metrics::StageFigures;
 use super::room::Holders;
-use crate::journal::{Lines, Spent, StorageError};
+use crate::journal::{OutputLines, Spent, StorageError};
 use crate::llm::{BatchFigures, EndpointFigures, PoolFigures, Tokens};
 use crate::record::{Record, RecordId};
 use crate::stage::LeftOut;
@@ -23,7 +23,7 @@ pub(crate) struct InFlightRecord {
     /// The record.
     pub(crate) record: Record,
     /// The lines that sinks have taken of it, by file index.
-    pub(crate) lines: Lines,
+    pub(crate) lines: OutputLines,
     /// Whether a sink has taken it or the record it came from.
     pub(crate) written: bool,
     /// What the gate it has come to compares; `None` where its `when` sends the record past it.
@@ -91,7 +91,7 @@ pub(crate) struct Ended {
     pub(crate) end: End,
     /// Whether a sink took it, or the record it came from, on its way.
     pub(crate) written: bool,
-    pub(crate) lines: Lines,
+    pub(crate) lines: OutputLines,
 }
 
 /// How a record ended.

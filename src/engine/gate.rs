@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::event::InFlightRecord;
-use crate::journal::{GateKeys, Lines};
+use crate::journal::{GateKeys, OutputLines};
 use crate::record::Record;
 use crate::stage::GateDecider;
 
@@ -111,7 +111,7 @@ impl Weight {
     }
 
     /// The lines that wait of one ended item.
-    pub(super) fn of_lines(lines: &Lines) -> Self {
+    pub(super) fn of_lines(lines: &OutputLines) -> Self {
         let bytes: usize = lines.iter().map(|(_, line)| line.len()).sum();
         Self { records: 1, bytes: Self::RECORD + bytes as u64 }
     }

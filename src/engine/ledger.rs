@@ -28,7 +28,7 @@ use super::room::Room;
 use super::slot::RetryWaits;
 use super::spending::Spending;
 use super::stop::Stop;
-use crate::journal::{Answers, Committed, ItemCommit, Work, Writer};
+use crate::journal::{AnswerLog, CommitWriter, CommittedTotals, ItemCommit, WriterCommand};
 use crate::llm::Model;
 use crate::pipeline::ErrorBudget;
 use crate::stage::LeftOut;
@@ -46,7 +46,7 @@ const KEPT: usize = 10;
 pub(crate) struct LedgerContext {
     pub(crate) pipeline: String,
     pub(crate) told: async_channel::Receiver<LedgerEvent>,
-    pub(crate) answers: Arc<Answers>,
+    pub(crate) answers: Arc<AnswerLog>,
     pub(crate) spending: Arc<Spending>,
     pub(crate) events: async_channel::Sender<RunEvent>,
     pub(crate) budget: ErrorBudget,
@@ -55,7 +55,7 @@ pub(crate) struct LedgerContext {
     pub(crate) models: Vec<Arc<dyn Model>>,
     pub(crate) sinks: Vec<String>,
     /// What earlier starts committed.
-    pub(crate) before: Committed,
+    pub(crate) before: CommittedTotals,
     pub(crate) limit: Option<u64>,
     /// Items between admission and their end.
     pub(crate) max_in_flight: u64,
@@ -99,7 +99,7 @@ pub(crate) struct Closing {
 pub(crate) struct Ledger {
     context: LedgerContext,
     /// Taken at the end, when its thread is joined.
-    writer: Option<Writer>,
+    writer: Option<CommitWriter>,
     items: HashMap<u64, Item>,
     accept: Option<Accept>,
     gates: Vec<GateStage>,
@@ -130,7 +130,7 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    pub(crate) fn new(mut context: LedgerContext, writer: Writer) -> Self {
+    pub(crate) fn new(mut context: LedgerContext, writer: CommitWriter) -> Self {
         let begin = Instant::now();
         let before = (context.before.ok, context.before.last_ok);
         let accept = context.accept.map(|wanted| Accept::new(wanted, before, Arc::clone(&context.done)));
@@ -314,7 +314,8 @@ impl Ledger {
         };
         let EndedItem { outcome, lines, decision } = ended;
         let spent = self.context.spending.spent();
-        self.write(Work::Commit(ItemCommit { item, outcome, decision, lines, spent, answers_from })).await;
+        self.write(WriterCommand::Commit(ItemCommit { item, outcome, decision, lines, spent, answers_from }))
+            .await;
     }
 
     async fn tick(&mut self) {
@@ -324,7 +325,7 @@ impl Ledger {
                 self.tell(RunEvent::Draining);
             }
         }
-        self.write(Work::Flush).await;
+        self.write(WriterCommand::Flush).await;
         self.context.answers.sync_soon();
         let now = Instant::now();
         self.lately.push_back((now, self.ended));
@@ -332,12 +333,12 @@ impl Ledger {
             self.lately.pop_front();
         }
         let state = if self.context.stop.is_draining() { "draining" } else { "running" };
-        let committed = self.writer.as_ref().map(Writer::committed).unwrap_or_default();
+        let committed = self.writer.as_ref().map(CommitWriter::committed).unwrap_or_default();
         let snapshot = self.snapshot(state, &committed);
         if now >= self.next_status {
             self.next_status = now + STATUS;
             let json = serde_json::to_vec_pretty(&snapshot).unwrap_or_default();
-            self.write(Work::Status(json)).await;
+            self.write(WriterCommand::Status(json)).await;
             self.write_units().await;
         }
         self.tell(RunEvent::Tick(Box::new(snapshot)));
@@ -353,12 +354,12 @@ impl Ledger {
         }
         self.units_written = units.len();
         let json = serde_json::to_vec(units).unwrap_or_default();
-        self.write(Work::Units(json)).await;
+        self.write(WriterCommand::Units(json)).await;
     }
 
     /// Hands work to the writer. When its thread has ended with an error nothing more can be made durable,
     /// and the run is given up; `close` tells the error.
-    async fn write(&self, work: Work) {
+    async fn write(&self, work: WriterCommand) {
         if let Some(writer) = &self.writer
             && !writer.send(work).await
         {

@@ -62,7 +62,8 @@ use spending::Spending;
 pub use stop::Stop;
 
 use crate::journal::{
-    OpenError, Opened, RunDirectory, RunState, Spent, Started, StorageError, Storing, write_array,
+    OpenError, OpenedRun, RunDirectory, RunState, Spent, StartedRun, StorageError, StorageOptions,
+    write_array,
 };
 use crate::llm::{BackgroundContext, BatchFiles, Model, carry_batches};
 use crate::pipeline::{Budget, ErrorBudget, InputFile};
@@ -88,7 +89,7 @@ pub struct RunOptions {
     /// How long answers in flight are awaited after a drain began.
     pub drain_timeout: Duration,
     /// How files are written.
-    pub storing: Storing,
+    pub storing: StorageOptions,
 }
 
 /// How a run ended.
@@ -136,13 +137,13 @@ pub enum RunEnd {
 /// Runs `parts` in `opened` until the source ends or `stop` says so. Events go to `events` while it runs.
 pub async fn run(
     mut parts: BuiltPipeline,
-    opened: Opened,
+    opened: OpenedRun,
     options: RunOptions,
     stop: Stop,
     events: async_channel::Sender<RunEvent>,
 ) -> Result<RunReport, OpenError> {
-    let Opened { mut directory, done, before, keys, .. } = opened;
-    let Started { writer, answers, answers_thread, notes, notes_thread, spent } =
+    let OpenedRun { mut directory, done, before, keys, .. } = opened;
+    let StartedRun { writer, answers, answers_thread, notes, notes_thread, spent } =
         directory.start(&done, options.limit, options.storing, carry_batches)?;
     let spending = Arc::new(Spending::new(options.budget, spent));
     let (ledger, told) = async_channel::bounded(EVENTS);

@@ -18,7 +18,7 @@ use super::event::Halt;
 use super::room::Holders;
 use super::slot::{ModelSlot, QuestionSlot, RetryWaits};
 use super::spending::{Reservation, WorstCase};
-use crate::journal::{Key, Names};
+use crate::journal::{RequestKey, RequestKeys};
 use crate::llm::{Completion, Meter, ModelError, ModelErrorKind, ModelRequest, Slot, Usage};
 use crate::record::Record;
 
@@ -65,7 +65,7 @@ struct Asking<'a> {
     request: &'a mut ModelRequest,
     record: &'a Record,
     holders: &'a Holders,
-    names: Names,
+    names: RequestKeys,
     most: WorstCase,
 }
 
@@ -107,7 +107,7 @@ impl<'a> Asking<'a> {
 impl Effect for Asking<'_> {
     type Outcome = Answered;
 
-    fn names(&self) -> Names {
+    fn names(&self) -> RequestKeys {
         self.names
     }
 
@@ -165,19 +165,20 @@ impl AskUnit {
         request: &ModelRequest,
         params: &Map<String, Value>,
         record: &Record,
-    ) -> (Names, WorstCase) {
+    ) -> (RequestKeys, WorstCase) {
         let whole = (&self.path, &self.served_name, &self.always, params, &request.messages, &request.schema);
         let bytes = serde_json::to_vec(&whole).unwrap_or_default();
         let question = blake3::hash(&bytes);
         let key = blake3::hash(format!("{} {ASK} {} {question}", record.id, request.sample).as_bytes());
-        let names = Names { item: record.id.item, key: first_half(&key), question: first_half(&question) };
+        let names =
+            RequestKeys { item: record.id.item, key: first_half(&key), question: first_half(&question) };
         let extra = self.always.get(1).and_then(Value::as_object);
         let settings: Vec<_> = std::iter::once(params).chain(extra).collect();
         (names, WorstCase::new(request, bytes.len(), &settings, self.prices))
     }
 }
 
-fn first_half(hash: &blake3::Hash) -> Key {
+fn first_half(hash: &blake3::Hash) -> RequestKey {
     let mut key = [0; 16];
     key.copy_from_slice(&hash.as_bytes()[..16]);
     key

@@ -16,7 +16,7 @@ use futures::future::BoxFuture;
 use serde_json::{Map, Value};
 use tokio::sync::Notify;
 
-use crate::journal::{Answers, Spent, StorageError};
+use crate::journal::{AnswerLog, Spent, StorageError};
 use crate::llm::{IMAGE_TOKENS, Meter, ModelRequest, Slot, Tokens, Usage, without};
 use crate::pipeline::{Budget, Prices};
 
@@ -59,7 +59,7 @@ struct State {
 /// Room in the budget for a question; what is not settled when it is dropped is given back, or lost if it was sent.
 pub(crate) struct Reservation {
     spending: Arc<Spending>,
-    answers: Arc<Answers>,
+    answers: Arc<AnswerLog>,
     most: WorstCase,
     /// The place at the model, which is given up while room is waited for: those who have the room may need it.
     place: Option<Arc<dyn Slot>>,
@@ -119,7 +119,7 @@ impl Spending {
     pub(crate) async fn reserve(
         self: &Arc<Self>,
         most: WorstCase,
-        answers: &Arc<Answers>,
+        answers: &Arc<AnswerLog>,
         place: Option<Arc<dyn Slot>>,
     ) -> Option<Arc<Reservation>> {
         let reservation = Reservation {

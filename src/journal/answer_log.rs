@@ -12,13 +12,13 @@ use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::answers::{self, KIND, Names, Recovered, Stored};
+use super::answers::{self, JournaledAnswer, KIND, RecoveredAnswers, RequestKeys};
 use super::commits::Spent;
 use super::disk::{self, Disk, DiskFile};
-use super::frames::{self, Header};
-use super::lock::Lock;
-use super::outstanding::Outstanding;
-use super::reuse::Reuse;
+use super::frames::{self, LogHeader};
+use super::lock::RunLock;
+use super::outstanding::OutstandingCost;
+use super::reuse::ReusableAnswers;
 use super::writer::{StorageError, is_here};
 
 /// Answers that may wait for the thread.
@@ -27,12 +27,12 @@ const BACKLOG: usize = 256;
 const BATCH: usize = 1 << 20;
 
 /// The answers of a run: found again, or kept for later.
-pub struct Answers {
-    recovered: Mutex<Recovered>,
-    reuse: Option<Reuse>,
-    work: mpsc::Sender<Append>,
+pub struct AnswerLog {
+    recovered: Mutex<RecoveredAnswers>,
+    reuse: Option<ReusableAnswers>,
+    work: mpsc::Sender<AnswerLogCommand>,
     end: Arc<AtomicU64>,
-    outstanding: Arc<Outstanding>,
+    outstanding: Arc<OutstandingCost>,
     /// Where the frame begins that says what is out.
     out_at: Arc<AtomicU64>,
     failure: Arc<OnceLock<StorageError>>,
@@ -42,9 +42,9 @@ pub struct Answers {
 }
 
 /// The end of the log's thread, for whoever closes the run.
-pub struct AnswersThread(JoinHandle<()>, Arc<OnceLock<StorageError>>);
+pub struct AnswerLogThread(JoinHandle<()>, Arc<OnceLock<StorageError>>);
 
-enum Append {
+enum AnswerLogCommand {
     Answer {
         bytes: Vec<u8>,
         written: oneshot::Sender<()>,
@@ -56,16 +56,16 @@ enum Append {
     Sync,
 }
 
-impl Answers {
+impl AnswerLog {
     /// Opens the log `path`, writes what earlier starts left to be found, and starts the thread.
     pub(super) fn start(
         disk: &Arc<dyn Disk>,
         path: &Path,
-        (of, lock): (Header, &Arc<Lock>),
-        recovered: Recovered,
-        reuse: Option<Reuse>,
+        (of, lock): (LogHeader, &Arc<RunLock>),
+        recovered: RecoveredAnswers,
+        reuse: Option<ReusableAnswers>,
         (sync, pack): (bool, bool),
-    ) -> Result<(Self, AnswersThread), StorageError> {
+    ) -> Result<(Self, AnswerLogThread), StorageError> {
         let failed = |action, source| StorageError::new(action, path, source);
         let mut bytes = frames::header(KIND, of);
         // Written again, so that this log alone has all that unfinished items need.
@@ -81,8 +81,8 @@ impl Answers {
             false => None,
         };
         let (work, receiver) = mpsc::channel(BACKLOG);
-        let (outstanding, out_at) = (Arc::<Outstanding>::default(), Arc::<AtomicU64>::default());
-        let log = Log {
+        let (outstanding, out_at) = (Arc::<OutstandingCost>::default(), Arc::<AtomicU64>::default());
+        let log = AnswerLogWriter {
             disk: Arc::clone(disk),
             path: path.to_owned(),
             file,
@@ -109,7 +109,7 @@ impl Answers {
             found: AtomicU64::new(0),
             reused: AtomicU64::new(0),
         };
-        Ok((answers, AnswersThread(thread, failure)))
+        Ok((answers, AnswerLogThread(thread, failure)))
     }
 
     /// An error when the log has failed: nothing more is to be asked for once answers cannot be kept.
@@ -119,7 +119,7 @@ impl Answers {
 
     /// What was kept of a question that was asked before: in this run, or in one whose answers are reused. An
     /// error when the log has failed.
-    pub async fn find(&self, names: Names) -> Result<Option<Vec<u8>>, StorageError> {
+    pub async fn find(&self, names: RequestKeys) -> Result<Option<Vec<u8>>, StorageError> {
         self.check()?;
         let found = {
             let mut recovered = self.recovered.lock().unwrap_or_else(PoisonError::into_inner);
@@ -132,7 +132,7 @@ impl Answers {
         let Some(reuse) = &self.reuse else { return Ok(None) };
         let Some(bytes) = reuse.take(&names.question).await? else { return Ok(None) };
         // Kept as this run's own: a later start finds it here and does not take another.
-        self.append(names, &Stored::new(&bytes, true, self.pack), Spent::default(), true).await?;
+        self.append(names, &JournaledAnswer::new(&bytes, true, self.pack), Spent::default(), true).await?;
         self.reused.fetch_add(1, SeqCst);
         Ok(Some(bytes))
     }
@@ -141,12 +141,12 @@ impl Answers {
     /// kill cannot undo. `reusable` says whether another run may be given it for the same question.
     pub async fn keep(
         &self,
-        names: Names,
+        names: RequestKeys,
         bytes: &[u8],
         reusable: bool,
         spent: Spent,
     ) -> Result<(), StorageError> {
-        self.append(names, &Stored::new(bytes, reusable, self.pack), spent, false).await
+        self.append(names, &JournaledAnswer::new(bytes, reusable, self.pack), spent, false).await
     }
 
     /// Notes that a request goes out that may cost so much; returns once the log says so, which a kill cannot undo.
@@ -155,7 +155,7 @@ impl Answers {
         let mut covered = self.outstanding.add(most);
         while !covered {
             let (written, ack) = oneshot::channel();
-            if self.work.send(Append::Out { written }).await.is_err() || ack.await.is_err() {
+            if self.work.send(AnswerLogCommand::Out { written }).await.is_err() || ack.await.is_err() {
                 return Err(self.failed());
             }
             covered = self.outstanding.is_covered();
@@ -176,7 +176,7 @@ impl Answers {
 
     /// Asks for what is written to be made durable soon.
     pub(crate) fn sync_soon(&self) {
-        let _ = self.work.try_send(Append::Sync);
+        let _ = self.work.try_send(AnswerLogCommand::Sync);
     }
 
     /// Where the log ends: answers of items admitted from now on come behind it.
@@ -198,15 +198,15 @@ impl Answers {
 
     async fn append(
         &self,
-        names: Names,
-        stored: &Stored<'_>,
+        names: RequestKeys,
+        stored: &JournaledAnswer<'_>,
         spent: Spent,
         reused: bool,
     ) -> Result<(), StorageError> {
         let mut bytes = Vec::new();
         answers::push(&mut bytes, names, stored, spent, reused);
         let (written, ack) = oneshot::channel();
-        let sent = self.work.send(Append::Answer { bytes, written }).await.is_ok();
+        let sent = self.work.send(AnswerLogCommand::Answer { bytes, written }).await.is_ok();
         if sent && ack.await.is_ok() {
             return Ok(());
         }
@@ -226,28 +226,28 @@ impl Answers {
     }
 }
 
-impl AnswersThread {
-    /// Waits for the thread, which ends when every `Answers` is dropped. Blocks.
+impl AnswerLogThread {
+    /// Waits for the thread, which ends when every `AnswerLog` is dropped. Blocks.
     pub(crate) fn finish(self) -> Result<(), StorageError> {
         let _ = self.0.join();
         self.1.get().map_or(Ok(()), |error| Err(error.clone()))
     }
 }
 
-struct Log {
+struct AnswerLogWriter {
     disk: Arc<dyn Disk>,
     path: PathBuf,
     file: Box<dyn DiskFile>,
     end: Arc<AtomicU64>,
-    outstanding: Arc<Outstanding>,
+    outstanding: Arc<OutstandingCost>,
     out_at: Arc<AtomicU64>,
     failure: Arc<OnceLock<StorageError>>,
-    lock: Arc<Lock>,
+    lock: Arc<RunLock>,
     syncer: Option<(std::sync::mpsc::SyncSender<()>, JoinHandle<()>)>,
 }
 
-impl Log {
-    fn work(mut self, mut receiver: mpsc::Receiver<Append>) {
+impl AnswerLogWriter {
+    fn work(mut self, mut receiver: mpsc::Receiver<AnswerLogCommand>) {
         let mut unsynced = false;
         // Whether the log has grown since it said what is out.
         let mut grown = false;
@@ -258,16 +258,16 @@ impl Log {
             let mut next = Some(first);
             while let Some(append) = next {
                 match append {
-                    Append::Answer { bytes: more, written } => {
+                    AnswerLogCommand::Answer { bytes: more, written } => {
                         bytes.extend_from_slice(&more);
                         waiting.push(written);
                         grown = true;
                     }
-                    Append::Out { written } => {
+                    AnswerLogCommand::Out { written } => {
                         say = true;
                         waiting.push(written);
                     }
-                    Append::Sync => sync = true,
+                    AnswerLogCommand::Sync => sync = true,
                 }
                 next = if bytes.len() < BATCH { receiver.try_recv().ok() } else { None };
             }
@@ -346,7 +346,7 @@ impl Log {
 }
 
 /// Notes that the log is durable up to what has been written.
-fn raise(lock: &Lock, end: &AtomicU64) -> Result<(), StorageError> {
+fn raise(lock: &RunLock, end: &AtomicU64) -> Result<(), StorageError> {
     let end = end.load(SeqCst);
     lock.raise(|lengths| lengths.answers = Some(end))
 }
@@ -355,7 +355,7 @@ fn raise(lock: &Lock, end: &AtomicU64) -> Result<(), StorageError> {
 fn start_syncer(
     disk: &dyn Disk,
     path: &Path,
-    (failure, end, lock): (&Arc<OnceLock<StorageError>>, &Arc<AtomicU64>, &Arc<Lock>),
+    (failure, end, lock): (&Arc<OnceLock<StorageError>>, &Arc<AtomicU64>, &Arc<RunLock>),
 ) -> Result<(std::sync::mpsc::SyncSender<()>, JoinHandle<()>), StorageError> {
     let mut file = disk.append(path).map_err(|source| StorageError::new("open", path, source))?;
     let (ask, asked) = std::sync::mpsc::sync_channel(1);

@@ -18,9 +18,9 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::Read;
 
 use super::commits::Spent;
-use super::frames::{self, HEADER, Kind, LogError, read_u64};
+use super::frames::{self, HEADER, LogError, LogKind, read_u64};
 
-pub(super) const KIND: Kind = Kind { magic: b"SMANSWER", name: "answers' log" };
+pub(super) const KIND: LogKind = LogKind { magic: b"SMANSWER", name: "answers' log" };
 /// Bytes of a payload before its body.
 const FIXED: usize = 58;
 /// The kind of a frame that says what is out.
@@ -37,29 +37,29 @@ pub(super) const OLDEST_REUSED: u32 = 2;
 const ANSWER_OF_FORMAT_2: &[u8] = br#"{"Answer":"#;
 
 /// A hash that names a question.
-pub type Key = [u8; 16];
+pub type RequestKey = [u8; 16];
 
 /// The two names of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Names {
+pub struct RequestKeys {
     /// The item it was asked for.
     pub item: u64,
     /// Record, stage, sample and request.
-    pub key: Key,
+    pub key: RequestKey,
     /// Stage and request alone.
-    pub question: Key,
+    pub question: RequestKey,
 }
 
 /// An answer as its frame holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Stored<'log> {
+pub(super) struct JournaledAnswer<'log> {
     body: Cow<'log, [u8]>,
     is_packed: bool,
     /// Whether another run may be given it for the same question.
     is_reusable: bool,
 }
 
-impl<'log> Stored<'log> {
+impl<'log> JournaledAnswer<'log> {
     /// Packs an answer if it gets smaller by it.
     pub(super) fn new(bytes: &'log [u8], is_reusable: bool, pack: bool) -> Self {
         let packed = if pack { zstd::bulk::compress(bytes, LEVEL).ok() } else { None };
@@ -80,22 +80,28 @@ impl<'log> Stored<'log> {
         (bytes.len() as u64 <= LONGEST_BODY).then_some(bytes)
     }
 
-    fn into_owned(self) -> Stored<'static> {
-        Stored { body: self.body.into_owned().into(), ..self }
+    fn into_owned(self) -> JournaledAnswer<'static> {
+        JournaledAnswer { body: self.body.into_owned().into(), ..self }
     }
 }
 
 /// One frame, read.
-struct Frame<'log> {
-    names: Names,
+struct AnswerFrame<'log> {
+    names: RequestKeys,
     reused: bool,
     is_out: bool,
     spent: Spent,
-    stored: Stored<'log>,
+    stored: JournaledAnswer<'log>,
 }
 
 /// Adds the frame of one answer to `bytes`.
-pub(super) fn push(bytes: &mut Vec<u8>, names: Names, stored: &Stored<'_>, spent: Spent, reused: bool) {
+pub(super) fn push(
+    bytes: &mut Vec<u8>,
+    names: RequestKeys,
+    stored: &JournaledAnswer<'_>,
+    spent: Spent,
+    reused: bool,
+) {
     let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
     frames::push(bytes, |bytes| {
         bytes.extend_from_slice(&names.item.to_le_bytes());
@@ -121,15 +127,15 @@ pub(super) fn push_out(bytes: &mut Vec<u8>, spent: Spent, out: Spent) {
     });
 }
 
-fn read(payload: &[u8]) -> Option<Frame<'_>> {
+fn read(payload: &[u8]) -> Option<AnswerFrame<'_>> {
     let key = |at: usize| payload.get(at..at + 16)?.try_into().ok();
     let flags = *payload.get(41)?;
-    Some(Frame {
-        names: Names { item: read_u64(payload, 0)?, key: key(8)?, question: key(24)? },
+    Some(AnswerFrame {
+        names: RequestKeys { item: read_u64(payload, 0)?, key: key(8)?, question: key(24)? },
         reused: *payload.get(40)? == 1,
         is_out: *payload.get(40)? == OUT,
         spent: Spent { tokens: read_u64(payload, 42)?, cost: f64::from_bits(read_u64(payload, 50)?) },
-        stored: Stored {
+        stored: JournaledAnswer {
             body: payload.get(FIXED..)?.into(),
             is_packed: flags & PACKED != 0,
             is_reusable: flags & REUSABLE != 0,
@@ -137,22 +143,22 @@ fn read(payload: &[u8]) -> Option<Frame<'_>> {
     })
 }
 
-fn out(frame: &Frame<'_>) -> Option<Spent> {
+fn out(frame: &AnswerFrame<'_>) -> Option<Spent> {
     let body = &frame.stored.body;
     Some(Spent { tokens: read_u64(body, 0)?, cost: f64::from_bits(read_u64(body, 8)?) })
 }
 
 /// Answers found in the logs of a run's earlier starts, of items that are not done.
 #[derive(Debug, Default)]
-pub(super) struct Recovered {
-    pub(super) answers: HashMap<Key, (Names, Stored<'static>)>,
+pub(super) struct RecoveredAnswers {
+    pub(super) answers: HashMap<RequestKey, (RequestKeys, JournaledAnswer<'static>)>,
     /// What the run had spent at the last answer.
     pub(super) spent: Spent,
     /// What requests may have cost besides that were out at the end.
     pub(super) out: Spent,
 }
 
-impl Recovered {
+impl RecoveredAnswers {
     /// Counts what was out as spent, on top of all that was spent, which the commits may know better: it may have
     /// been served. Returns the sum.
     pub(super) fn settle(&mut self, committed: Spent) -> Spent {
@@ -189,13 +195,13 @@ impl Recovered {
 
 /// Answers of another run, found by question, each given out once.
 #[derive(Debug, Default)]
-pub(super) struct Reusable {
+pub(super) struct ReuseIndex {
     /// Where the unused answers to a question stand: log and byte, in the order they were given.
-    unused: HashMap<Key, VecDeque<(u32, u64)>>,
-    seen: HashSet<Key>,
+    unused: HashMap<RequestKey, VecDeque<(u32, u64)>>,
+    seen: HashSet<RequestKey>,
 }
 
-impl Reusable {
+impl ReuseIndex {
     /// Adds the answers of one log of the other run. An answer that was written again by a later start of
     /// that run counts once; failures are not reused.
     pub(super) fn add(&mut self, number: u32, log: &[u8]) -> Result<(), LogError> {
@@ -229,7 +235,7 @@ impl Reusable {
     }
 
     /// Gives the place of an unused answer to a question.
-    pub(super) fn take(&mut self, question: &Key) -> Option<(u32, u64)> {
+    pub(super) fn take(&mut self, question: &RequestKey) -> Option<(u32, u64)> {
         self.unused.get_mut(question)?.pop_front()
     }
 
@@ -252,17 +258,17 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_kept_is_found_byte_by_byte(
-            item: u64, key: Key, question: Key, answer: Vec<u8>, times in 1_usize..50, reusable: bool, pack: bool
+            item: u64, key: RequestKey, question: RequestKey, answer: Vec<u8>, times in 1_usize..50, reusable: bool, pack: bool
         ) {
-            let names = Names { item, key, question };
+            let names = RequestKeys { item, key, question };
             let answer = answer.repeat(times);
             let mut log = frames::header(KIND, frames::OF_TEST);
-            push(&mut log, names, &Stored::new(&answer, reusable, pack), Spent::default(), false);
-            let mut recovered = Recovered::default();
+            push(&mut log, names, &JournaledAnswer::new(&answer, reusable, pack), Spent::default(), false);
+            let mut recovered = RecoveredAnswers::default();
             prop_assert_eq!(recovered.add(&log, true, |_| false), Ok(log.len() as u64));
             let (found, stored) = recovered.answers.remove(&key).unwrap();
             prop_assert_eq!((found, stored.unpacked()), (names, Some(answer)));
-            let mut other = Reusable::default();
+            let mut other = ReuseIndex::default();
             other.add(0, &log).unwrap();
             prop_assert_eq!(other.take(&question).is_some(), reusable);
         }

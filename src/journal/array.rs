@@ -9,7 +9,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::disk::{Disk, DiskFile};
-use super::manifest::FileSum;
+use super::manifest::FileChecksum;
 use super::writer::StorageError;
 
 /// A JSON array that a sink's lines are gathered into at the end of a run.
@@ -31,7 +31,7 @@ pub fn write_array(
     root: &Path,
     lines: &str,
     array: &ArrayFile,
-) -> Result<(u64, FileSum), StorageError> {
+) -> Result<(u64, FileChecksum), StorageError> {
     let from = root.join(lines);
     let to = root.join(&array.path);
     let temporary = root.join(format!("{}.new", array.path));
@@ -44,7 +44,7 @@ pub fn write_array(
     let reader = disk.read(&from).map_err(|source| StorageError::new("open", &from, source))?;
     let mut file = disk.append(&temporary).map_err(|source| StorageError::new("open", &temporary, source))?;
     let mut count = 0;
-    let mut sum = FileSum::default();
+    let mut sum = FileChecksum::default();
     let mut chunk = b"[".to_vec();
     for line in BufReader::new(reader).lines() {
         let line = line.map_err(|source| StorageError::new("read", &from, source))?;

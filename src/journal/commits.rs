@@ -17,14 +17,14 @@
 use roaring::RoaringTreemap;
 use serde::Serialize;
 
-use super::decision::Decision;
-use super::frames::{self, HEADER, Kind, LogError, read_u32, read_u64};
+use super::decision::GateRecord;
+use super::frames::{self, HEADER, LogError, LogKind, read_u32, read_u64};
 
-pub(super) const KIND: Kind = Kind { magic: b"SMCOMMIT", name: "commit log" };
+pub(super) const KIND: LogKind = LogKind { magic: b"SMCOMMIT", name: "commit log" };
 
 /// How an item ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum ItemOutcome {
     /// At least one of its records was written.
     Ok,
     /// Every record was dropped by a filter.
@@ -35,7 +35,7 @@ pub enum Outcome {
 
 /// How far one output file is stable.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Stable {
+pub(super) struct StablePrefix {
     /// Bytes that belong to committed items.
     pub(super) offset: u64,
     /// Lines among them.
@@ -46,7 +46,7 @@ pub(super) struct Stable {
 
 /// A place in the answers' logs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct AnswersFrom {
+pub(super) struct AnswerLogPosition {
     pub(super) generation: u32,
     pub(super) offset: u64,
 }
@@ -86,29 +86,29 @@ impl Spent {
 
 /// One group as a frame holds it.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Group {
-    pub(super) items: Vec<(u64, Outcome)>,
+pub(super) struct CommitGroup {
+    pub(super) items: Vec<(u64, ItemOutcome)>,
     /// How many lines each item has in each file: the first item's, then the second's, ...
     pub(super) lines: Vec<u32>,
     /// What gates decided, with the index of the item, in their order; items they said nothing of are not here.
-    pub(super) decisions: Vec<(usize, Decision)>,
+    pub(super) decisions: Vec<(usize, GateRecord)>,
     /// Where the group's bytes begin in each file, and how far the file is stable with them.
-    pub(super) files: Vec<(u64, Stable)>,
-    pub(super) answers: AnswersFrom,
+    pub(super) files: Vec<(u64, StablePrefix)>,
+    pub(super) answers: AnswerLogPosition,
     pub(super) spent: Spent,
 }
 
 /// What the logs say, added up.
 #[derive(Debug, Default)]
-pub(super) struct Done {
+pub(super) struct CommitState {
     pub(super) items: RoaringTreemap,
     pub(super) ok: u64,
     /// The highest number of an item that ended ok.
     pub(super) last_ok: Option<u64>,
     pub(super) dropped: u64,
     pub(super) rejected: u64,
-    pub(super) files: Vec<Stable>,
-    pub(super) answers: AnswersFrom,
+    pub(super) files: Vec<StablePrefix>,
+    pub(super) answers: AnswerLogPosition,
     pub(super) spent: Spent,
     /// What the gates are rebuilt from, item by item; `None` where nobody wants it.
     pub(super) keys: Option<GateKeys>,
@@ -117,9 +117,9 @@ pub(super) struct Done {
 /// What gates need of items that are done to rebuild themselves: the item, and bytes whose meaning is theirs.
 pub type GateKeys = Vec<(u64, Box<[u8]>)>;
 
-impl Group {
+impl CommitGroup {
     /// Adds an item with what gates decided of it; its lines are added by the caller.
-    pub(super) fn add(&mut self, item: u64, outcome: Outcome, decision: Decision) {
+    pub(super) fn add(&mut self, item: u64, outcome: ItemOutcome, decision: GateRecord) {
         if !decision.is_empty() {
             self.decisions.push((self.items.len(), decision));
         }
@@ -134,7 +134,7 @@ impl Group {
     }
 
     /// What gates decided of the item at `index`, if anything.
-    pub(super) fn decision_of(&self, index: usize) -> Option<&Decision> {
+    pub(super) fn decision_of(&self, index: usize) -> Option<&GateRecord> {
         let found = self.decisions.binary_search_by_key(&index, |(index, _)| *index);
         found.ok().map(|at| &self.decisions[at].1)
     }
@@ -158,7 +158,7 @@ impl Group {
                 }
                 match self.decision_of(index) {
                     Some(decision) => decision.push(bytes),
-                    None => Decision::default().push(bytes),
+                    None => GateRecord::default().push(bytes),
                 }
             }
             bytes.extend_from_slice(&self.answers.generation.to_le_bytes());
@@ -180,7 +180,7 @@ impl Group {
         let files = read_u32(payload, 0)? as usize;
         let mut at = 4;
         for _ in 0..files {
-            let stable = Stable {
+            let stable = StablePrefix {
                 offset: read_u64(payload, at + 8)?,
                 lines: read_u64(payload, at + 16)?,
                 crc: read_u32(payload, at + 24)?,
@@ -192,9 +192,9 @@ impl Group {
         at += 4;
         for _ in 0..items {
             let outcome = match payload.get(at + 8)? {
-                0 => Outcome::Ok,
-                1 => Outcome::Dropped,
-                2 => Outcome::Rejected,
+                0 => ItemOutcome::Ok,
+                1 => ItemOutcome::Dropped,
+                2 => ItemOutcome::Rejected,
                 _ => return None,
             };
             let item = read_u64(payload, at)?;
@@ -204,25 +204,25 @@ impl Group {
                 at += 4;
             }
             let mut rest = payload.get(at..)?;
-            group.add(item, outcome, Decision::read(&mut rest)?);
+            group.add(item, outcome, GateRecord::read(&mut rest)?);
             at = payload.len() - rest.len();
         }
         group.answers =
-            AnswersFrom { generation: read_u32(payload, at)?, offset: read_u64(payload, at + 4)? };
+            AnswerLogPosition { generation: read_u32(payload, at)?, offset: read_u64(payload, at + 4)? };
         let cost = f64::from_bits(read_u64(payload, at + 20)?);
         group.spent = Spent { tokens: read_u64(payload, at + 12)?, cost };
         (at + 28 == payload.len()).then_some(group)
     }
 }
 
-impl Done {
+impl CommitState {
     /// Adds what a log says. A torn tail is ignored.
     pub(super) fn add(&mut self, log: &[u8]) -> Result<(), LogError> {
         if frames::check_header(log, KIND)?.is_none() {
             return Ok(());
         }
         let mut damaged = None;
-        frames::each(log, HEADER, |offset, payload| match Group::read(payload) {
+        frames::each(log, HEADER, |offset, payload| match CommitGroup::read(payload) {
             Some(group) => drop(self.take(&group)),
             None => damaged = damaged.or(Some(offset)),
         })?;
@@ -233,7 +233,7 @@ impl Done {
     }
 
     /// Adds one group. Returns an item of it that was committed before, which no other is.
-    pub(super) fn take(&mut self, group: &Group) -> Option<u64> {
+    pub(super) fn take(&mut self, group: &CommitGroup) -> Option<u64> {
         let mut again = None;
         for (index, (item, outcome)) in group.items.iter().enumerate() {
             if !self.items.insert(*item) {
@@ -246,12 +246,12 @@ impl Done {
                 keys.push((*item, decision.keys.as_slice().into()));
             }
             match outcome {
-                Outcome::Ok => {
+                ItemOutcome::Ok => {
                     self.ok += 1;
                     self.last_ok = self.last_ok.max(Some(*item));
                 }
-                Outcome::Dropped => self.dropped += 1,
-                Outcome::Rejected => self.rejected += 1,
+                ItemOutcome::Dropped => self.dropped += 1,
+                ItemOutcome::Rejected => self.rejected += 1,
             }
         }
         self.files.clear();
@@ -269,27 +269,27 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn keyed(keys: &[u8]) -> Decision {
-        Decision { keys: keys.to_vec(), ..Decision::default() }
+    fn keyed(keys: &[u8]) -> GateRecord {
+        GateRecord { keys: keys.to_vec(), ..GateRecord::default() }
     }
 
-    fn groups() -> [Group; 2] {
-        let file = |from, offset| (from, Stable { offset, lines: 5, crc: 7 });
+    fn groups() -> [CommitGroup; 2] {
+        let file = |from, offset| (from, StablePrefix { offset, lines: 5, crc: 7 });
         [
-            Group {
-                items: vec![(0, Outcome::Ok), (2, Outcome::Rejected)],
+            CommitGroup {
+                items: vec![(0, ItemOutcome::Ok), (2, ItemOutcome::Rejected)],
                 lines: vec![4, 1],
                 decisions: vec![(1, keyed(b"two"))],
                 files: vec![file(0, 90)],
-                answers: AnswersFrom { generation: 1, offset: 16 },
+                answers: AnswerLogPosition { generation: 1, offset: 16 },
                 spent: Spent { tokens: 9, cost: 0.25 },
             },
-            Group {
-                items: vec![(1, Outcome::Dropped)],
+            CommitGroup {
+                items: vec![(1, ItemOutcome::Dropped)],
                 lines: vec![0],
-                decisions: vec![(0, Decision { lost_to: LostTo::Items(vec![0]), ..keyed(b"one") })],
+                decisions: vec![(0, GateRecord { lost_to: LostTo::Items(vec![0]), ..keyed(b"one") })],
                 files: vec![file(90, 120)],
-                answers: AnswersFrom { generation: 1, offset: 400 },
+                answers: AnswerLogPosition { generation: 1, offset: 400 },
                 spent: Spent { tokens: 12, cost: 0.5 },
             },
         ]
@@ -301,14 +301,14 @@ mod tests {
         for group in groups() {
             group.push(&mut log);
         }
-        let mut done = Done { keys: Some(Vec::new()), ..Done::default() };
+        let mut done = CommitState { keys: Some(Vec::new()), ..CommitState::default() };
         done.add(&log).unwrap();
         let keys = |item, keys: &[u8]| (item, Box::from(keys));
         assert_eq!(done.keys, Some(vec![keys(2, b"two"), keys(1, b"one")]));
         assert_eq!(done.items.iter().collect::<Vec<_>>(), [0, 1, 2]);
         assert_eq!((done.ok, done.dropped, done.rejected), (1, 1, 1));
-        assert_eq!(done.files, [Stable { offset: 120, lines: 5, crc: 7 }]);
-        assert_eq!(done.answers, AnswersFrom { generation: 1, offset: 400 });
+        assert_eq!(done.files, [StablePrefix { offset: 120, lines: 5, crc: 7 }]);
+        assert_eq!(done.answers, AnswerLogPosition { generation: 1, offset: 400 });
         assert_eq!(done.spent, Spent { tokens: 12, cost: 0.5 });
     }
 
@@ -316,23 +316,24 @@ mod tests {
     fn a_payload_that_is_no_group_is_damage() {
         let mut log = frames::header(KIND, frames::OF_TEST);
         frames::push(&mut log, |bytes| bytes.extend_from_slice(b"no group"));
-        assert_eq!(Done::default().add(&log), Err(LogError::Damaged { offset: HEADER as u64 }));
+        assert_eq!(CommitState::default().add(&log), Err(LogError::Damaged { offset: HEADER as u64 }));
         let mut short = Vec::new();
         groups()[0].push(&mut short);
-        assert_eq!(Group::read(&short[8..short.len() - 1]), None);
+        assert_eq!(CommitGroup::read(&short[8..short.len() - 1]), None);
     }
-    fn any_group() -> impl Strategy<Value = Group> {
-        let outcome = prop_oneof![Just(Outcome::Ok), Just(Outcome::Dropped), Just(Outcome::Rejected)];
+    fn any_group() -> impl Strategy<Value = CommitGroup> {
+        let outcome =
+            prop_oneof![Just(ItemOutcome::Ok), Just(ItemOutcome::Dropped), Just(ItemOutcome::Rejected)];
         let stable = any::<(u64, u64, u64, u32)>()
-            .prop_map(|(from, offset, lines, crc)| (from, Stable { offset, lines, crc }));
+            .prop_map(|(from, offset, lines, crc)| (from, StablePrefix { offset, lines, crc }));
         let items = prop::collection::vec((any::<u64>(), outcome, any_decision()), 0..20);
         (prop::collection::vec(stable, 0..4), items, any::<u32>(), any::<(u32, u64, u64, u32)>()).prop_map(
             |(files, items, lines, (generation, offset, tokens, cost))| {
-                let mut group = Group {
+                let mut group = CommitGroup {
                     files,
-                    answers: AnswersFrom { generation, offset },
+                    answers: AnswerLogPosition { generation, offset },
                     spent: Spent { tokens, cost: f64::from(cost) / 8.0 },
-                    ..Group::default()
+                    ..CommitGroup::default()
                 };
                 for (item, outcome, decision) in items {
                     group.add(item, outcome, decision);
@@ -349,8 +350,8 @@ mod tests {
             let mut frame = Vec::new();
             group.push(&mut frame);
             let payload = &frame[8..];
-            prop_assert_eq!(Group::read(&payload[..cut.index(payload.len())]), None);
-            prop_assert_eq!(Group::read(payload), Some(group));
+            prop_assert_eq!(CommitGroup::read(&payload[..cut.index(payload.len())]), None);
+            prop_assert_eq!(CommitGroup::read(payload), Some(group));
         }
     }
 }

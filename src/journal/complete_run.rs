@@ -8,7 +8,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use super::commits::{Group, KIND, Stable};
+use super::commits::{CommitGroup, KIND, StablePrefix};
 use super::disk::{Disk, RealDisk};
 use super::frames::{self, HEADER};
 use super::manifest::{Manifest, RunState};
@@ -29,14 +29,14 @@ pub struct ItemLines {
     /// The output's file.
     pub path: PathBuf,
     /// The places of the lines, in the order of their items; those of one item as they were written.
-    pub places: Vec<LinePlace>,
+    pub places: Vec<LineSpan>,
     /// BLAKE3 over the lines in that order, 32 hex digits: what was made, whatever the order in the file.
     pub hash: String,
 }
 
 /// Where a line stands in its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LinePlace {
+pub struct LineSpan {
     /// The first byte.
     pub offset: u64,
     /// Bytes, with the line end.
@@ -45,7 +45,7 @@ pub struct LinePlace {
 
 /// Why a run cannot be read by another.
 #[derive(Debug, thiserror::Error)]
-pub enum IncompleteRun {
+pub enum RunReadError {
     /// The folder holds no run.
     #[error("`{0}` holds no run")]
     NoRun(PathBuf),
@@ -75,13 +75,13 @@ pub enum IncompleteRun {
     Unreadable(#[from] OpenError),
 }
 
-impl From<StorageError> for IncompleteRun {
+impl From<StorageError> for RunReadError {
     fn from(error: StorageError) -> Self {
         Self::Unreadable(error.into())
     }
 }
 
-impl IncompleteRun {
+impl RunReadError {
     /// What to do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
@@ -99,11 +99,11 @@ impl IncompleteRun {
 
 impl CompleteRun {
     /// Looks at the run in `root`.
-    pub fn open(root: &Path) -> Result<Self, IncompleteRun> {
-        let Some(found) = recover::inspect(root)? else { return Err(IncompleteRun::NoRun(root.to_owned())) };
+    pub fn open(root: &Path) -> Result<Self, RunReadError> {
+        let Some(found) = recover::inspect(root)? else { return Err(RunReadError::NoRun(root.to_owned())) };
         let path = root.to_owned();
         if found.running {
-            return Err(IncompleteRun::Running(path));
+            return Err(RunReadError::Running(path));
         }
         let manifest = found.manifest;
         let state = match manifest.state {
@@ -115,10 +115,10 @@ impl CompleteRun {
         };
         if !state.is_empty() {
             let items = found.done.ok + found.done.dropped + found.done.rejected;
-            return Err(IncompleteRun::Unfinished { path, state, items });
+            return Err(RunReadError::Unfinished { path, state, items });
         }
         if !found.contradictions.is_empty() {
-            return Err(IncompleteRun::Damaged { path, found: found.contradictions });
+            return Err(RunReadError::Damaged { path, found: found.contradictions });
         }
         Ok(Self { root: path, manifest })
     }
@@ -143,9 +143,9 @@ impl CompleteRun {
 
     /// Finds the lines of one sink, by its place in `sinks`, and holds every byte against the checksums. Blocks, for as
     /// long as it takes to read the file.
-    pub fn lines(&self, sink: usize) -> Result<ItemLines, IncompleteRun> {
+    pub fn lines(&self, sink: usize) -> Result<ItemLines, RunReadError> {
         let path = self.path(sink);
-        let mut found = Found::default();
+        let mut found = LineIndex::default();
         let mut lines =
             match RealDisk.length(&path).map_err(|source| StorageError::new("look at", &path, source))? {
                 Some(_) => Some(LineReader::open(&path)?),
@@ -157,7 +157,7 @@ impl CompleteRun {
             let mut whole = Ok(true);
             let read = frames::check_header(&log, KIND).and_then(|header| match header {
                 Some(_) => frames::each(&log, HEADER, |_, payload| {
-                    if let (Ok(true), Some(group)) = (&whole, Group::read(payload)) {
+                    if let (Ok(true), Some(group)) = (&whole, CommitGroup::read(payload)) {
                         whole = found.take(&group, SINKS + sink, lines.as_mut());
                     }
                 }),
@@ -166,7 +166,7 @@ impl CompleteRun {
             read.map_err(|source| OpenError::Log { path: log_path, source })?;
             if !whole? {
                 let what = format!("`{}` is not what was committed", path.display());
-                return Err(IncompleteRun::Damaged { path: self.root.clone(), found: vec![what] });
+                return Err(RunReadError::Damaged { path: self.root.clone(), found: vec![what] });
             }
         }
         Ok(found.in_order(path))
@@ -175,17 +175,17 @@ impl CompleteRun {
 
 /// The lines of the groups so far.
 #[derive(Default)]
-struct Found {
+struct LineIndex {
     /// Item, its first line in `places`, how many lines it has, and their hash.
     items: Vec<(u64, usize, u32, [u8; 16])>,
-    places: Vec<LinePlace>,
+    places: Vec<LineSpan>,
 }
 
-impl Found {
+impl LineIndex {
     /// Adds the lines of a group; whether they are what was committed.
     fn take(
         &mut self,
-        group: &Group,
+        group: &CommitGroup,
         file: usize,
         lines: Option<&mut LineReader>,
     ) -> Result<bool, StorageError> {
@@ -227,18 +227,18 @@ struct LineReader {
     path: PathBuf,
     reader: BufReader<Box<dyn std::io::Read + Send>>,
     line: Vec<u8>,
-    seen: Stable,
+    seen: StablePrefix,
 }
 
 impl LineReader {
     fn open(path: &Path) -> Result<Self, StorageError> {
         let file = RealDisk.read(path).map_err(|source| StorageError::new("open", path, source))?;
         let reader = BufReader::with_capacity(1 << 18, file);
-        Ok(Self { path: path.to_owned(), reader, line: Vec::new(), seen: Stable::default() })
+        Ok(Self { path: path.to_owned(), reader, line: Vec::new(), seen: StablePrefix::default() })
     }
 
     /// Reads the next line into `line`; none where the file or the bytes up to `end` hold no further one.
-    fn next(&mut self, end: u64) -> Result<Option<LinePlace>, StorageError> {
+    fn next(&mut self, end: u64) -> Result<Option<LineSpan>, StorageError> {
         self.line.clear();
         let left = end.saturating_sub(self.seen.offset);
         let mut bounded = std::io::Read::take(&mut self.reader, left);
@@ -250,26 +250,29 @@ impl LineReader {
         };
         let mut crc = crc32fast::Hasher::new_with_initial_len(self.seen.crc, offset);
         crc.update(&self.line);
-        self.seen =
-            Stable { offset: offset + u64::from(length), lines: self.seen.lines + 1, crc: crc.finalize() };
-        Ok(Some(LinePlace { offset, length }))
+        self.seen = StablePrefix {
+            offset: offset + u64::from(length),
+            lines: self.seen.lines + 1,
+            crc: crc.finalize(),
+        };
+        Ok(Some(LineSpan { offset, length }))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::commits::Outcome;
+    use crate::journal::commits::ItemOutcome;
 
     /// Groups of items, each with its lines, as they are in a file and in the log.
-    fn written(groups: &[&[(u64, &[&str])]]) -> (Vec<u8>, Vec<Group>) {
+    fn written(groups: &[&[(u64, &[&str])]]) -> (Vec<u8>, Vec<CommitGroup>) {
         let (mut bytes, mut committed) = (Vec::new(), Vec::new());
-        let mut stable = Stable::default();
+        let mut stable = StablePrefix::default();
         for items in groups {
             let from = stable.offset;
-            let mut group = Group::default();
+            let mut group = CommitGroup::default();
             for (item, lines) in *items {
-                group.items.push((*item, Outcome::Ok));
+                group.items.push((*item, ItemOutcome::Ok));
                 group.lines.push(lines.len() as u32);
                 for line in *lines {
                     bytes.extend_from_slice(line.as_bytes());
@@ -286,19 +289,19 @@ mod tests {
     }
 
     /// The lines of the file by item, and their hash; none where they are not what was committed.
-    fn read(bytes: &[u8], groups: &[Group]) -> Option<(Vec<String>, String)> {
+    fn read(bytes: &[u8], groups: &[CommitGroup]) -> Option<(Vec<String>, String)> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lines");
         RealDisk.append(&path).unwrap().write(bytes).unwrap();
         let mut lines = LineReader::open(&path).unwrap();
-        let mut found = Found::default();
+        let mut found = LineIndex::default();
         for group in groups {
             if !found.take(group, 0, Some(&mut lines)).unwrap() {
                 return None;
             }
         }
         let found = found.in_order(path);
-        let line = |place: &LinePlace| {
+        let line = |place: &LineSpan| {
             let from = place.offset as usize;
             String::from_utf8(bytes[from..from + place.length as usize].to_vec())
                 .unwrap()

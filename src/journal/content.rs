@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::directory::RunDirectory;
 use super::disk::Disk;
-use super::manifest::FileSum;
+use super::manifest::FileChecksum;
 use super::writer::StorageError;
 
 impl RunDirectory {
@@ -18,11 +18,15 @@ impl RunDirectory {
     /// committed.
     pub fn verifier(&self) -> impl FnOnce() -> Result<(), StorageError> + Send + 'static {
         let disk = Arc::clone(&self.disk);
-        let sums =
-            self.checked.done.files.iter().map(|stable| FileSum { length: stable.offset, crc: stable.crc });
+        let sums = self
+            .checked
+            .done
+            .files
+            .iter()
+            .map(|stable| FileChecksum { length: stable.offset, crc: stable.crc });
         let outputs = self.manifest.files.iter().zip(sums);
         let arrays = self.manifest.arrays.iter().map(|(name, sum)| (name, *sum));
-        let files: Vec<(PathBuf, FileSum)> =
+        let files: Vec<(PathBuf, FileChecksum)> =
             outputs.chain(arrays).map(|(name, sum)| (self.root.join(name), sum)).collect();
         move || files.iter().try_for_each(|(path, sum)| verify(&*disk, path, *sum))
     }
@@ -40,7 +44,7 @@ impl RunDirectory {
     }
 }
 
-fn verify(disk: &dyn Disk, path: &Path, committed: FileSum) -> Result<(), StorageError> {
+fn verify(disk: &dyn Disk, path: &Path, committed: FileChecksum) -> Result<(), StorageError> {
     let failed = |source| StorageError::new("read", path, source);
     if committed.length == 0 || disk.length(path).map_err(failed)?.is_none() {
         // What is missing was told when the run was opened.
@@ -54,9 +58,9 @@ fn verify(disk: &dyn Disk, path: &Path, committed: FileSum) -> Result<(), Storag
 }
 
 /// The sum of the first `most` bytes of a file.
-pub(super) fn sum_of(disk: &dyn Disk, path: &Path, most: u64) -> std::io::Result<FileSum> {
+pub(super) fn sum_of(disk: &dyn Disk, path: &Path, most: u64) -> std::io::Result<FileChecksum> {
     let mut file = disk.read(path)?.take(most);
-    let mut sum = FileSum::default();
+    let mut sum = FileChecksum::default();
     let mut chunk = vec![0; 1 << 18];
     loop {
         match file.read(&mut chunk)? {

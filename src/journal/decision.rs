@@ -16,7 +16,7 @@ const EVERY_KEPT: u8 = 4;
 
 /// What gates decided of an item.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Decision {
+pub struct GateRecord {
     /// What the gates need of this item to rebuild themselves; empty where they need nothing.
     pub keys: Vec<u8>,
     /// In whose favour it, or a record of it, was dropped.
@@ -35,7 +35,7 @@ pub enum LostTo {
     EveryKept,
 }
 
-impl Decision {
+impl GateRecord {
     /// Whether there is nothing to say.
     pub(super) fn is_empty(&self) -> bool {
         self.keys.is_empty() && !self.lost_to.is_somebody()
@@ -127,21 +127,21 @@ pub(super) mod tests {
     use proptest::prelude::*;
 
     /// Any decision, those without one as often as others.
-    pub(in crate::journal) fn any_decision() -> impl Strategy<Value = Decision> {
+    pub(in crate::journal) fn any_decision() -> impl Strategy<Value = GateRecord> {
         let lost_to = prop_oneof![
             Just(LostTo::Nobody),
             prop::collection::vec(any::<u64>(), 1..4).prop_map(LostTo::Items),
             Just(LostTo::EveryKept),
         ];
         let some = (prop::collection::vec(any::<u8>(), 0..300), lost_to)
-            .prop_map(|(keys, lost_to)| Decision { keys, lost_to });
-        prop_oneof![Just(Decision::default()), some]
+            .prop_map(|(keys, lost_to)| GateRecord { keys, lost_to });
+        prop_oneof![Just(GateRecord::default()), some]
     }
 
     #[test]
     fn nothing_to_say_is_one_byte() {
         for lost_to in [LostTo::Nobody, LostTo::Items(Vec::new())] {
-            let decision = Decision { lost_to, ..Decision::default() };
+            let decision = GateRecord { lost_to, ..GateRecord::default() };
             assert!(decision.is_empty());
             let mut bytes = Vec::new();
             decision.push(&mut bytes);
@@ -159,7 +159,7 @@ pub(super) mod tests {
             &[2, 2, 1],
             &[2, 1, 255, 255, 255, 255, 255, 255, 255, 255, 255, 2],
         ] {
-            assert_eq!(Decision::read(&mut &bad[..]), None, "{bad:?}");
+            assert_eq!(GateRecord::read(&mut &bad[..]), None, "{bad:?}");
         }
     }
 
@@ -170,7 +170,7 @@ pub(super) mod tests {
             decision.push(&mut bytes);
             bytes.extend(&behind);
             let mut rest = &bytes[..];
-            prop_assert_eq!(Decision::read(&mut rest), Some(decision));
+            prop_assert_eq!(GateRecord::read(&mut rest), Some(decision));
             prop_assert_eq!(rest, &behind);
         }
     }

@@ -5,12 +5,12 @@
 
 use roaring::RoaringTreemap;
 
-use super::commits::{Group, Outcome};
+use super::commits::{CommitGroup, ItemOutcome};
 use super::decision::LostTo;
 
 /// Items that are taken out.
 #[derive(Debug, Default)]
-pub(super) struct Gone {
+pub(super) struct RemovedItems {
     /// Those whose numbers are known.
     pub(super) items: RoaringTreemap,
     /// Those of them that had ended ok.
@@ -19,12 +19,12 @@ pub(super) struct Gone {
     pub(super) has_unknown: bool,
 }
 
-impl Gone {
+impl RemovedItems {
     /// Adds the items of a commit.
-    pub(super) fn add(&mut self, group: &Group) {
+    pub(super) fn add(&mut self, group: &CommitGroup) {
         for (item, outcome) in &group.items {
             self.items.insert(*item);
-            if *outcome == Outcome::Ok {
+            if *outcome == ItemOutcome::Ok {
                 self.ok.insert(*item);
             }
         }
@@ -32,7 +32,7 @@ impl Gone {
 }
 
 /// The items of `groups`, which stand, that have to go with those that are gone, and with each other.
-pub(super) fn of(groups: &[Group], mut gone: Gone) -> RoaringTreemap {
+pub(super) fn of(groups: &[CommitGroup], mut gone: RemovedItems) -> RoaringTreemap {
     let mut standing: RoaringTreemap =
         groups.iter().flat_map(|group| group.items.iter().map(|(item, _)| *item)).collect();
     let mut found = RoaringTreemap::new();
@@ -47,7 +47,7 @@ pub(super) fn of(groups: &[Group], mut gone: Gone) -> RoaringTreemap {
                 standing.remove(*item);
                 found.insert(*item);
                 gone.items.insert(*item);
-                if *outcome == Outcome::Ok {
+                if *outcome == ItemOutcome::Ok {
                     gone.ok.insert(*item);
                 }
             }
@@ -59,7 +59,7 @@ pub(super) fn of(groups: &[Group], mut gone: Gone) -> RoaringTreemap {
     }
 }
 
-fn has_lost_its_reason(lost_to: &LostTo, gone: &Gone, standing: &RoaringTreemap) -> bool {
+fn has_lost_its_reason(lost_to: &LostTo, gone: &RemovedItems, standing: &RoaringTreemap) -> bool {
     match lost_to {
         LostTo::Nobody => false,
         // One that does not stand may be among the unknown, or may be in flight.
@@ -72,13 +72,13 @@ fn has_lost_its_reason(lost_to: &LostTo, gone: &Gone, standing: &RoaringTreemap)
 
 #[cfg(test)]
 mod tests {
-    use super::super::decision::Decision;
+    use super::super::decision::GateRecord;
     use super::*;
 
-    fn group(items: &[(u64, Outcome, LostTo)]) -> Group {
-        let mut group = Group::default();
+    fn group(items: &[(u64, ItemOutcome, LostTo)]) -> CommitGroup {
+        let mut group = CommitGroup::default();
         for (item, outcome, lost_to) in items {
-            group.add(*item, *outcome, Decision { lost_to: lost_to.clone(), ..Decision::default() });
+            group.add(*item, *outcome, GateRecord { lost_to: lost_to.clone(), ..GateRecord::default() });
         }
         group
     }
@@ -88,8 +88,8 @@ mod tests {
     }
 
     /// Two commits: 4 lost to 1; 5, which was written all the same, to 4; 6 to 9, which is in flight; 7 to all.
-    fn groups() -> [Group; 2] {
-        use Outcome::{Dropped, Ok, Rejected};
+    fn groups() -> [CommitGroup; 2] {
+        use ItemOutcome::{Dropped, Ok, Rejected};
         [
             group(&[(5, Ok, lost(&[4])), (1, Ok, LostTo::Nobody), (2, Rejected, LostTo::Nobody)]),
             group(&[
@@ -102,7 +102,7 @@ mod tests {
     }
 
     fn check(gone: &[u64], ok: &[u64], has_unknown: bool, expected: &[u64]) {
-        let gone = Gone { items: gone.iter().collect(), ok: ok.iter().collect(), has_unknown };
+        let gone = RemovedItems { items: gone.iter().collect(), ok: ok.iter().collect(), has_unknown };
         let found: Vec<u64> = of(&groups(), gone).iter().collect();
         assert_eq!(found, expected);
     }
@@ -121,7 +121,7 @@ mod tests {
         let mut groups = groups();
         groups[0].items.remove(1);
         // 1 is gone, a reject: 4 goes with it, then 5, which stands before it and had ended ok, and so 7.
-        let gone = Gone { items: [1].into_iter().collect(), ..Gone::default() };
+        let gone = RemovedItems { items: [1].into_iter().collect(), ..RemovedItems::default() };
         assert_eq!(of(&groups, gone).iter().collect::<Vec<_>>(), [4, 5, 7]);
     }
 }

@@ -11,17 +11,17 @@ use std::sync::Arc;
 use roaring::RoaringTreemap;
 use serde_json::Value;
 
-use super::aside::{move_aside, refuse_foreign};
-use super::commits::{AnswersFrom, GateKeys, Spent};
+use super::archive::{archive_run, refuse_foreign};
+use super::commits::{AnswerLogPosition, GateKeys, Spent};
 use super::disk::{self, Disk};
-use super::integrity::{self, Checked};
-use super::lock::Lock;
+use super::integrity::{self, IntegrityReport};
+use super::lock::RunLock;
 use super::manifest::{self, FORMAT, Manifest, RunId, RunState};
-use super::notes::Earlier;
+use super::notes::EarlierNotes;
 use super::open_error::OpenError;
 use super::recover;
 use super::rewrite;
-use super::writer::{Committed, StorageError, UNITS};
+use super::writer::{CommittedTotals, StorageError, UNITS};
 
 /// A run directory that this process holds the lock of.
 pub struct RunDirectory {
@@ -29,16 +29,16 @@ pub struct RunDirectory {
     pub(super) root: PathBuf,
     pub(super) manifest: Manifest,
     /// What earlier starts left.
-    pub(super) checked: Checked,
+    pub(super) checked: IntegrityReport,
     pub(super) pipeline_yaml: String,
     /// Held until the process ends at the latest.
-    pub(super) lock: Arc<Lock>,
+    pub(super) lock: Arc<RunLock>,
     /// Outputs of a run that made nothing and is replaced.
     pub(super) replaced: Option<Vec<String>>,
 }
 
 /// A run directory as it was found or made.
-pub struct Opened {
+pub struct OpenedRun {
     /// The directory.
     pub directory: RunDirectory,
     /// Items that need not be made again; with holes where some are to be made that come late.
@@ -46,7 +46,7 @@ pub struct Opened {
     /// What the gates are rebuilt from, of the items that left any, in the order of their numbers.
     pub keys: GateKeys,
     /// What earlier starts committed.
-    pub before: Committed,
+    pub before: CommittedTotals,
     /// Whether the run had already been started.
     pub resumed: bool,
     /// Where an old run was moved to make room.
@@ -57,7 +57,7 @@ pub struct Opened {
 
 /// What a run directory should hold.
 #[derive(Debug, Clone)]
-pub struct Wanted {
+pub struct RunSpec {
     /// The pipeline's name.
     pub pipeline: String,
     /// What the run depends on, by part.
@@ -80,7 +80,7 @@ pub struct Wanted {
 
 impl RunDirectory {
     /// Opens `root` for the run that `wanted` describes.
-    pub fn open(disk: Arc<dyn Disk>, root: &Path, wanted: Wanted) -> Result<Opened, OpenError> {
+    pub fn open(disk: Arc<dyn Disk>, root: &Path, wanted: RunSpec) -> Result<OpenedRun, OpenError> {
         let mut moved = None;
         if wanted.fresh
             && disk.length(root).map_err(|source| StorageError::new("look at", root, source))?.is_some()
@@ -88,7 +88,7 @@ impl RunDirectory {
             if wanted.reuse_moved {
                 recover::refuse_unreadable_answers(&*disk, root)?;
             }
-            moved = move_aside(&disk, root)?;
+            moved = archive_run(&disk, root)?;
         }
         if moved.is_none() {
             refuse_foreign(&*disk, root)?;
@@ -97,12 +97,12 @@ impl RunDirectory {
             let path = root.join(folder);
             disk.create_dir_all(&path).map_err(|source| StorageError::new("make", &path, source))?;
         }
-        let lock = Lock::take(Arc::clone(&disk), root)?;
+        let lock = RunLock::take(Arc::clone(&disk), root)?;
         let new = new_manifest(&wanted, moved.as_deref());
         let mut directory = Self {
             disk,
             root: root.to_owned(),
-            checked: Checked::nothing(new.files.len()),
+            checked: IntegrityReport::nothing(new.files.len()),
             manifest: new,
             pipeline_yaml: wanted.pipeline_yaml,
             lock,
@@ -131,10 +131,10 @@ impl RunDirectory {
         Ok(directory.opened(true, moved))
     }
 
-    fn opened(mut self, resumed: bool, moved: Option<PathBuf>) -> Opened {
+    fn opened(mut self, resumed: bool, moved: Option<PathBuf>) -> OpenedRun {
         let done = &mut self.checked.done;
         let lines = done.files.iter().map(|stable| stable.lines).collect();
-        let before = Committed {
+        let before = CommittedTotals {
             ok: done.ok,
             last_ok: done.last_ok,
             dropped: done.dropped,
@@ -145,19 +145,19 @@ impl RunDirectory {
         let mut keys = done.keys.take().unwrap_or_default();
         keys.sort_unstable_by_key(|(item, _)| *item);
         let replaced = self.replaced.is_some();
-        Opened { directory: self, done: items, keys, before, resumed, moved, replaced }
+        OpenedRun { directory: self, done: items, keys, before, resumed, moved, replaced }
     }
 
     /// Lets this run take the place of `found`, one of another pipeline, if that made nothing: no item ended, no
     /// line was written, no answer was kept, nothing was spent and nothing was noted.
-    fn replace(&mut self, found: Manifest, checked: &Checked) -> Result<bool, OpenError> {
+    fn replace(&mut self, found: Manifest, checked: &IntegrityReport) -> Result<bool, OpenError> {
         let whole = checked.contradictions.is_empty() && checked.excess.iter().all(|bytes| *bytes == 0);
         if !whole || !checked.done.items.is_empty() {
             return Ok(false);
         }
         let new = std::mem::replace(&mut self.manifest, found);
-        let (mut answers, _) = recover::answers(self, AnswersFrom::default(), &checked.done.items)?;
-        let noted = Earlier::read(&*self.disk, &self.root, 1..=self.manifest.generation)?;
+        let (mut answers, _) = recover::answers(self, AnswerLogPosition::default(), &checked.done.items)?;
+        let noted = EarlierNotes::read(&*self.disk, &self.root, 1..=self.manifest.generation)?;
         let found = std::mem::replace(&mut self.manifest, new);
         let spent = answers.settle(checked.done.spent);
         if !answers.answers.is_empty() || !noted.notes.is_empty() || spent != Spent::default() {
@@ -239,7 +239,7 @@ impl RunDirectory {
     }
 }
 
-fn new_manifest(wanted: &Wanted, moved: Option<&Path>) -> Manifest {
+fn new_manifest(wanted: &RunSpec, moved: Option<&Path>) -> Manifest {
     let mut files = vec!["rejected.jsonl".to_owned(), "provenance/records.jsonl".to_owned()];
     files.extend(wanted.sinks.iter().cloned());
     Manifest {

@@ -25,7 +25,7 @@ pub trait Disk: Send + Sync + 'static {
     /// The file's length, or `None` if there is no such file.
     fn length(&self, path: &Path) -> io::Result<Option<u64>>;
     /// Which file stands at the path, or `None` if there is none.
-    fn identity(&self, path: &Path) -> io::Result<Option<Identity>>;
+    fn identity(&self, path: &Path) -> io::Result<Option<FileIdentity>>;
     /// The names in a directory, sorted.
     fn list(&self, path: &Path) -> io::Result<Vec<String>>;
     /// Renames, replacing what was at `to`.
@@ -38,7 +38,7 @@ pub trait Disk: Send + Sync + 'static {
 
 /// Tells one file from another, whatever their names, and how long it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Identity {
+pub struct FileIdentity {
     /// The device and the file's number on it.
     pub inode: (u64, u64),
     /// Bytes.
@@ -52,7 +52,7 @@ pub trait DiskFile: Send {
     /// Replaces the content of a lock's file in place by as many bytes as it had, or by the first ones.
     fn overwrite(&mut self, bytes: &[u8]) -> io::Result<()>;
     /// Which file it is, under whatever name.
-    fn identity(&self) -> io::Result<Identity>;
+    fn identity(&self) -> io::Result<FileIdentity>;
     /// Makes what was written durable.
     fn sync(&mut self) -> io::Result<()>;
     /// Cuts the file to `length` bytes.
@@ -151,7 +151,7 @@ impl Disk for RealDisk {
         }
     }
 
-    fn identity(&self, path: &Path) -> io::Result<Option<Identity>> {
+    fn identity(&self, path: &Path) -> io::Result<Option<FileIdentity>> {
         match fs::metadata(path) {
             Ok(metadata) => Ok(Some(identity(&metadata))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -186,8 +186,8 @@ impl Disk for RealDisk {
     }
 }
 
-fn identity(metadata: &fs::Metadata) -> Identity {
-    Identity { inode: (metadata.dev(), metadata.ino()), length: metadata.len() }
+fn identity(metadata: &fs::Metadata) -> FileIdentity {
+    FileIdentity { inode: (metadata.dev(), metadata.ino()), length: metadata.len() }
 }
 
 struct RealFile {
@@ -215,7 +215,7 @@ impl DiskFile for RealFile {
         self.file.write_all_at(bytes, 0)
     }
 
-    fn identity(&self) -> io::Result<Identity> {
+    fn identity(&self) -> io::Result<FileIdentity> {
         Ok(identity(&self.file.metadata()?))
     }
 

@@ -56,14 +56,14 @@ impl LogError {
 
 /// Which of the logs a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Kind {
+pub(super) struct LogKind {
     pub(super) magic: &'static [u8; 8],
     pub(super) name: &'static str,
 }
 
 /// Whose log it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Header {
+pub(super) struct LogHeader {
     /// The run it belongs to.
     pub(super) run: RunId,
     /// The start that wrote it.
@@ -74,10 +74,10 @@ pub(super) struct Header {
 
 /// The header of the logs that tests make.
 #[cfg(test)]
-pub(super) const OF_TEST: Header = Header { run: RunId::of_test(), generation: 7, first: 3 };
+pub(super) const OF_TEST: LogHeader = LogHeader { run: RunId::of_test(), generation: 7, first: 3 };
 
 /// The first bytes of a log.
-pub(super) fn header(kind: Kind, of: Header) -> Vec<u8> {
+pub(super) fn header(kind: LogKind, of: LogHeader) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEADER);
     bytes.extend_from_slice(kind.magic);
     bytes.extend_from_slice(&VERSION.to_le_bytes());
@@ -102,7 +102,7 @@ pub(super) fn push(bytes: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
 }
 
 /// Checks a log's first bytes; none when the log ends within them, as one whose making was cut off.
-pub(super) fn check_header(log: &[u8], kind: Kind) -> Result<Option<Header>, LogError> {
+pub(super) fn check_header(log: &[u8], kind: LogKind) -> Result<Option<LogHeader>, LogError> {
     match check_version(log, kind, VERSION)? {
         Some(_) => read_header(log, kind).map(Some),
         None => Ok(None),
@@ -110,12 +110,12 @@ pub(super) fn check_header(log: &[u8], kind: Kind) -> Result<Option<Header>, Log
 }
 
 /// The same of a log that may be of an older format, down to `oldest`; tells which it is.
-pub(super) fn check_header_since(log: &[u8], kind: Kind, oldest: u32) -> Result<Option<u32>, LogError> {
+pub(super) fn check_header_since(log: &[u8], kind: LogKind, oldest: u32) -> Result<Option<u32>, LogError> {
     let Some(version) = check_version(log, kind, oldest)? else { return Ok(None) };
     read_header(log, kind).map(|_| Some(version))
 }
 
-fn check_version(log: &[u8], kind: Kind, oldest: u32) -> Result<Option<u32>, LogError> {
+fn check_version(log: &[u8], kind: LogKind, oldest: u32) -> Result<Option<u32>, LogError> {
     let magic = &log[..log.len().min(8)];
     if !kind.magic.starts_with(magic) {
         return Err(LogError::Foreign(kind.name));
@@ -126,13 +126,13 @@ fn check_version(log: &[u8], kind: Kind, oldest: u32) -> Result<Option<u32>, Log
     }
 }
 
-fn read_header(log: &[u8], kind: Kind) -> Result<Header, LogError> {
+fn read_header(log: &[u8], kind: LogKind) -> Result<LogHeader, LogError> {
     let first_bytes = log.get(..HEADER).unwrap_or_default();
     let (fields, crc) = first_bytes.split_at(first_bytes.len().saturating_sub(4));
     let run = fields.last_chunk().map(|bytes| RunId::from(*bytes));
     match (read_u32(fields, 12), read_u32(fields, 16), run, read_u32(crc, 0)) {
         (Some(generation), Some(first), Some(run), Some(crc)) if crc == crc32fast::hash(fields) => {
-            Ok(Header { run, generation, first })
+            Ok(LogHeader { run, generation, first })
         }
         _ => Err(LogError::Foreign(kind.name)),
     }
@@ -208,7 +208,7 @@ mod framed;
 mod tests {
     use super::*;
 
-    const KIND: Kind = Kind { magic: b"SMTESTED", name: "test log" };
+    const KIND: LogKind = LogKind { magic: b"SMTESTED", name: "test log" };
 
     fn log(payloads: &[&[u8]]) -> Vec<u8> {
         let mut log = header(KIND, OF_TEST);

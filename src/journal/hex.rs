@@ -2,14 +2,14 @@
 
 /// The bytes in hexadecimal.
 #[must_use]
-pub fn hex(bytes: &[u8; 16]) -> String {
+pub fn encode_hex(bytes: &[u8; 16]) -> String {
     let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half)]);
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
-/// The bytes that `hex` wrote.
+/// The bytes that `encode_hex` wrote.
 #[must_use]
-pub fn unhex(text: &str) -> Option<[u8; 16]> {
+pub fn decode_hex(text: &str) -> Option<[u8; 16]> {
     let mut bytes = [0; 16];
     if text.len() != 32 || !text.is_ascii() {
         return None;
@@ -28,9 +28,9 @@ mod tests {
     proptest! {
         #[test]
         fn keys_are_written_and_read(key: [u8; 16], text: String) {
-            prop_assert_eq!(unhex(&hex(&key)), Some(key));
-            if let Some(key) = unhex(&text) {
-                prop_assert_eq!(hex(&key), text.to_lowercase());
+            prop_assert_eq!(decode_hex(&encode_hex(&key)), Some(key));
+            if let Some(key) = decode_hex(&text) {
+                prop_assert_eq!(encode_hex(&key), text.to_lowercase());
             }
         }
     }

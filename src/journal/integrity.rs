@@ -9,10 +9,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::commits::{Done, Group, KIND as COMMITS, Stable};
+use super::commits::{CommitGroup, CommitState, KIND as COMMITS, StablePrefix};
 use super::disk::Disk;
-use super::frames::{self, HEADER, Kind, LogError};
-use super::lock::HighWater;
+use super::frames::{self, HEADER, LogError, LogKind};
+use super::lock::HighWaterMark;
 use super::manifest::{LogLengths, Manifest};
 use super::recover::{answers_path, commits_path, read};
 use super::writer::StorageError;
@@ -20,9 +20,9 @@ use super::{answers, notes};
 
 /// What a run directory says as a whole.
 #[derive(Debug, Default)]
-pub(super) struct Checked {
+pub(super) struct IntegrityReport {
     /// What is committed.
-    pub(super) done: Done,
+    pub(super) done: CommitState,
     /// How far the commit log of the last start reaches, where that is known from the log alone.
     pub(super) last_commits: Option<u64>,
     /// Bytes behind the last commit, by output.
@@ -33,10 +33,10 @@ pub(super) struct Checked {
     pub(super) contradictions: Vec<String>,
 }
 
-impl Checked {
+impl IntegrityReport {
     /// A run of so many outputs that has not begun.
     pub(super) fn nothing(outputs: usize) -> Self {
-        let done = Done { files: vec![Stable::default(); outputs], ..Done::default() };
+        let done = CommitState { files: vec![StablePrefix::default(); outputs], ..CommitState::default() };
         Self { done, ..Self::default() }
     }
 }
@@ -46,9 +46,9 @@ pub(super) fn check(
     disk: &dyn Disk,
     root: &Path,
     manifest: &Manifest,
-    mark: Option<HighWater>,
-) -> Result<Checked, StorageError> {
-    check_into(Checked::default(), disk, root, manifest, mark)
+    mark: Option<HighWaterMark>,
+) -> Result<IntegrityReport, StorageError> {
+    check_into(IntegrityReport::default(), disk, root, manifest, mark)
 }
 
 /// The same, and gathers what the gates are rebuilt from.
@@ -56,21 +56,21 @@ pub(super) fn check_with_keys(
     disk: &dyn Disk,
     root: &Path,
     manifest: &Manifest,
-    mark: Option<HighWater>,
-) -> Result<Checked, StorageError> {
-    let done = Done { keys: Some(Vec::new()), ..Done::default() };
-    check_into(Checked { done, ..Checked::default() }, disk, root, manifest, mark)
+    mark: Option<HighWaterMark>,
+) -> Result<IntegrityReport, StorageError> {
+    let done = CommitState { keys: Some(Vec::new()), ..CommitState::default() };
+    check_into(IntegrityReport { done, ..IntegrityReport::default() }, disk, root, manifest, mark)
 }
 
 fn check_into(
-    checked: Checked,
+    checked: IntegrityReport,
     disk: &dyn Disk,
     root: &Path,
     manifest: &Manifest,
-    mark: Option<HighWater>,
-) -> Result<Checked, StorageError> {
+    mark: Option<HighWaterMark>,
+) -> Result<IntegrityReport, StorageError> {
     let mark = mark.filter(|mark| mark.run == manifest.run);
-    let mut walk = Walk { disk, root, manifest, mark, is_joined: true, checked };
+    let mut walk = IntegrityCheck { disk, root, manifest, mark, is_joined: true, checked };
     walk.newer_starts()?;
     for generation in manifest.first_generation..=manifest.generation {
         walk.commit_log(generation)?;
@@ -92,17 +92,17 @@ fn check_into(
     Ok(walk.checked)
 }
 
-struct Walk<'a> {
+struct IntegrityCheck<'a> {
     disk: &'a dyn Disk,
     root: &'a Path,
     manifest: &'a Manifest,
-    mark: Option<HighWater>,
+    mark: Option<HighWaterMark>,
     /// Whether all commits before are known, so that the next ones must begin where they end.
     is_joined: bool,
-    checked: Checked,
+    checked: IntegrityReport,
 }
 
-impl Walk<'_> {
+impl IntegrityCheck<'_> {
     fn tell(&mut self, path: &Path, what: &str) {
         self.checked.contradictions.push(format!("`{}` {what}", path.display()));
     }
@@ -191,7 +191,8 @@ impl Walk<'_> {
         let names = &self.manifest.files;
         let (is_joined, done) = (&mut self.is_joined, &mut self.checked.done);
         let end = frames::each(log, HEADER, |offset, payload| {
-            let Some(group) = Group::read(payload).filter(|group| group.files.len() == names.len()) else {
+            let Some(group) = CommitGroup::read(payload).filter(|group| group.files.len() == names.len())
+            else {
                 unread = unread.or(Some(offset));
                 return;
             };
@@ -213,7 +214,7 @@ impl Walk<'_> {
     }
 
     /// Checks a log's first bytes; whether there is anything behind them. An error has been told.
-    fn header(&mut self, path: &Path, log: &[u8], kind: Kind, generation: u32) -> Result<bool, ()> {
+    fn header(&mut self, path: &Path, log: &[u8], kind: LogKind, generation: u32) -> Result<bool, ()> {
         match frames::check_header(log, kind) {
             Ok(Some(header)) if header.run != self.manifest.run => {
                 self.tell(path, "belongs to another run");
@@ -235,7 +236,7 @@ impl Walk<'_> {
     fn other_log(
         &mut self,
         path: &Path,
-        kind: Kind,
+        kind: LogKind,
         generation: u32,
         wanted: Option<u64>,
     ) -> Result<(), StorageError> {
@@ -257,7 +258,7 @@ impl Walk<'_> {
 
     fn outputs(&mut self) -> Result<(), StorageError> {
         let manifest = self.manifest;
-        self.checked.done.files.resize(manifest.files.len(), Stable::default());
+        self.checked.done.files.resize(manifest.files.len(), StablePrefix::default());
         let ended = manifest.logs.contains_key(&manifest.generation);
         let begun = self.checked.last_commits.is_some();
         for (index, name) in manifest.files.iter().enumerate() {
@@ -298,7 +299,7 @@ impl Walk<'_> {
 }
 
 /// Where a group does not begin at the end of those before it, in words.
-fn gap(names: &[String], done: &Done, group: &Group) -> Option<String> {
+fn gap(names: &[String], done: &CommitState, group: &CommitGroup) -> Option<String> {
     for (index, (name, (from, stable))) in names.iter().zip(&group.files).enumerate() {
         let end = done.files.get(index).map_or(0, |file| file.offset);
         if *from != end || stable.offset < *from {

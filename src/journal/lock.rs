@@ -29,46 +29,47 @@ const LENGTH: usize = 76;
 
 /// How far the logs of a start are durable.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct HighWater {
+pub(super) struct HighWaterMark {
     pub(super) run: RunId,
     pub(super) generation: u32,
     pub(super) lengths: LogLengths,
 }
 
 /// The lock, held until it is dropped.
-pub(super) struct Lock {
+pub(super) struct RunLock {
     disk: Arc<dyn Disk>,
     path: PathBuf,
-    found: Option<HighWater>,
-    held: Mutex<Held>,
+    found: Option<HighWaterMark>,
+    held: Mutex<LockFile>,
 }
 
-struct Held {
+struct LockFile {
     file: Box<dyn DiskFile>,
     holder: [u8; 16],
-    mark: HighWater,
+    mark: HighWaterMark,
     /// What the file holds; empty until this process has written to it.
     written: Vec<u8>,
 }
 
-impl Lock {
+impl RunLock {
     /// Takes the lock of the run in `root`.
     pub(super) fn take(disk: Arc<dyn Disk>, root: &Path) -> Result<Arc<Self>, OpenError> {
         let path = root.join(".lock");
         let file = disk.lock(&path).map_err(|source| StorageError::new("lock", &path, source))?;
         let file = file.ok_or_else(|| OpenError::Locked(root.to_owned()))?;
         let found = high_water(&*disk, root)?;
-        let held = Held { file, holder: rand::random(), mark: HighWater::default(), written: Vec::new() };
+        let held =
+            LockFile { file, holder: rand::random(), mark: HighWaterMark::default(), written: Vec::new() };
         Ok(Arc::new(Self { disk, path, found, held: Mutex::new(held) }))
     }
 
     /// The mark that the last start left; none where the file is new or holds something else.
-    pub(super) fn found(&self) -> Option<HighWater> {
+    pub(super) fn found(&self) -> Option<HighWaterMark> {
         self.found
     }
 
     /// Begins a start, whose logs are made. Durable, so that no commit of it is without a mark.
-    pub(super) fn begin(&self, mark: HighWater, sync: bool) -> Result<(), StorageError> {
+    pub(super) fn begin(&self, mark: HighWaterMark, sync: bool) -> Result<(), StorageError> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.mark = mark;
         self.write(&mut held)?;
@@ -107,15 +108,15 @@ impl Lock {
         Err(StorageError::new("trust", &self.path, std::io::Error::other(lost)))
     }
 
-    fn write(&self, held: &mut Held) -> Result<(), StorageError> {
+    fn write(&self, held: &mut LockFile) -> Result<(), StorageError> {
         held.written = encoded(&held.holder, &held.mark);
-        let Held { file, written, .. } = held;
+        let LockFile { file, written, .. } = held;
         file.overwrite(written).map_err(|source| StorageError::new("write", &self.path, source))
     }
 }
 
 /// The mark in the lock file of the run in `root`.
-pub(super) fn high_water(disk: &dyn Disk, root: &Path) -> Result<Option<HighWater>, StorageError> {
+pub(super) fn high_water(disk: &dyn Disk, root: &Path) -> Result<Option<HighWaterMark>, StorageError> {
     let path = root.join(".lock");
     if disk.length(&path).map_err(|source| StorageError::new("look at", &path, source))?.is_none() {
         return Ok(None);
@@ -124,7 +125,7 @@ pub(super) fn high_water(disk: &dyn Disk, root: &Path) -> Result<Option<HighWate
     Ok(decoded(&bytes))
 }
 
-fn encoded(holder: &[u8; 16], mark: &HighWater) -> Vec<u8> {
+fn encoded(holder: &[u8; 16], mark: &HighWaterMark) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(LENGTH);
     bytes.extend_from_slice(MAGIC);
     bytes.extend_from_slice(&VERSION.to_le_bytes());
@@ -141,7 +142,7 @@ fn encoded(holder: &[u8; 16], mark: &HighWater) -> Vec<u8> {
 }
 
 /// None for bytes that hold no mark, as those of a new file, or of a write that power cut off.
-fn decoded(bytes: &[u8]) -> Option<HighWater> {
+fn decoded(bytes: &[u8]) -> Option<HighWaterMark> {
     let fields = bytes.get(..LENGTH - 4)?;
     let version = read_u32(fields, 8)?;
     if !fields.starts_with(MAGIC) || version != VERSION {
@@ -151,7 +152,7 @@ fn decoded(bytes: &[u8]) -> Option<HighWater> {
     let length = |at: usize| Some(Some(read_u64(fields, at)?).filter(|length| *length != u64::MAX));
     let lengths = LogLengths { commits: length(48)?, answers: length(56)?, notes: length(64)? };
     let whole = read_u32(bytes, LENGTH - 4)? == crc32fast::hash(fields);
-    whole.then_some(HighWater { run, generation: read_u32(fields, 44)?, lengths })
+    whole.then_some(HighWaterMark { run, generation: read_u32(fields, 44)?, lengths })
 }
 
 #[cfg(test)]
@@ -161,7 +162,7 @@ mod tests {
     #[test]
     fn a_mark_is_read_back_whole_or_not_at_all() {
         let lengths = LogLengths { commits: Some(40), answers: Some(1 << 40), notes: None };
-        let mark = HighWater { run: RunId::of_test(), generation: 3, lengths };
+        let mark = HighWaterMark { run: RunId::of_test(), generation: 3, lengths };
         let bytes = encoded(&[1; 16], &mark);
         assert_eq!((bytes.len(), decoded(&bytes)), (LENGTH, Some(mark)));
         for at in 0..LENGTH {

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::hex::{hex, unhex};
+use super::hex::{decode_hex, encode_hex};
 
 /// The version of the run directory that this program writes and reads.
 pub(super) const FORMAT: u32 = 3;
@@ -46,13 +46,13 @@ impl TryFrom<String> for RunId {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        unhex(&text).map(Self).ok_or("a run's identity has 32 hexadecimal digits")
+        decode_hex(&text).map(Self).ok_or("a run's identity has 32 hexadecimal digits")
     }
 }
 
 impl From<RunId> for String {
     fn from(run: RunId) -> Self {
-        hex(&run.0)
+        encode_hex(&run.0)
     }
 }
 
@@ -73,14 +73,14 @@ pub struct LogLengths {
 
 /// What a file holds: its length and its CRC-32.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FileSum {
+pub struct FileChecksum {
     /// Bytes.
     pub length: u64,
     /// Of all of them.
     pub crc: u32,
 }
 
-impl FileSum {
+impl FileChecksum {
     /// Adds bytes at the end.
     pub(super) fn add(&mut self, bytes: &[u8]) {
         let mut crc = crc32fast::Hasher::new_with_initial_len(self.crc, self.length);
@@ -132,7 +132,7 @@ pub struct Manifest {
     pub files: Vec<String>,
     /// The files that were made of outputs when the run was complete.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub arrays: BTreeMap<String, FileSum>,
+    pub arrays: BTreeMap<String, FileChecksum>,
     /// The source's item count, once it was read to its end.
     pub items: Option<u64>,
     /// The run directory whose answers this run may use again.

@@ -14,8 +14,8 @@
 
 mod answer_log;
 mod answers;
+mod archive;
 mod array;
-mod aside;
 mod commits;
 mod complete_run;
 mod content;
@@ -41,20 +41,23 @@ mod rewrite;
 mod start;
 mod writer;
 
-pub use answer_log::{Answers, AnswersThread};
-pub use answers::{Key, Names};
+pub use answer_log::{AnswerLog, AnswerLogThread};
+pub use answers::{RequestKey, RequestKeys};
 pub use array::{ArrayFile, write_array};
-pub use commits::{GateKeys, Outcome, Spent};
-pub use complete_run::{CompleteRun, IncompleteRun, ItemLines, LinePlace};
-pub use decision::{Decision, LostTo};
-pub use directory::{Opened, RunDirectory, Wanted};
+pub use commits::{GateKeys, ItemOutcome, Spent};
+pub use complete_run::{CompleteRun, ItemLines, LineSpan, RunReadError};
+pub use decision::{GateRecord, LostTo};
+pub use directory::{OpenedRun, RunDirectory, RunSpec};
 pub use frames::LogError;
-pub use hex::{hex, unhex};
-pub use manifest::{FileSum, LogLengths, Manifest, RunId, RunState};
-pub use note_log::{Notes, NotesThread};
-pub use notes::Carry;
+pub use hex::{decode_hex, encode_hex};
+pub use manifest::{FileChecksum, LogLengths, Manifest, RunId, RunState};
+pub use note_log::{NoteLog, NoteLogThread};
+pub use notes::CompactNotes;
 pub use open_error::OpenError;
-pub use recover::{Inspection, answers_in, inspect, items_in, notes_in, notes_left};
-pub use repair::{Repaired, Retried, repair, retry_rejected};
-pub use start::{Started, Storing};
-pub use writer::{Committed, ItemCommit, Lines, PROVENANCE, REJECTED, SINKS, StorageError, Work, Writer};
+pub use recover::{RunInspection, count_answers, count_items, inspect, pending_notes, read_notes};
+pub use repair::{RepairReport, RetryReport, repair, retry_rejected};
+pub use start::{StartedRun, StorageOptions};
+pub use writer::{
+    CommitWriter, CommittedTotals, ItemCommit, OutputLines, PROVENANCE, REJECTED, SINKS, StorageError,
+    WriterCommand,
+};

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::commits::Stable;
+use super::commits::StablePrefix;
 use super::disk::{Disk, DiskFile};
 use super::writer::StorageError;
 
@@ -13,7 +13,7 @@ pub(super) const CHUNK: usize = 1 << 20;
 pub(super) struct NewFile {
     pub(super) path: PathBuf,
     file: Box<dyn DiskFile>,
-    pub(super) stable: Stable,
+    pub(super) stable: StablePrefix,
     waiting: Vec<u8>,
 }
 
@@ -24,7 +24,7 @@ impl NewFile {
             disk.remove(&path).map_err(|source| StorageError::new("remove", &path, source))?;
         }
         let file = disk.append(&path).map_err(|source| StorageError::new("open", &path, source))?;
-        Ok(Self { path, file, stable: Stable::default(), waiting: Vec::new() })
+        Ok(Self { path, file, stable: StablePrefix::default(), waiting: Vec::new() })
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError> {

@@ -12,8 +12,8 @@ use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
 
 use super::disk::{self, Disk, DiskFile};
-use super::frames::{self, Header};
-use super::lock::Lock;
+use super::frames::{self, LogHeader};
+use super::lock::RunLock;
 use super::manifest::RunId;
 use super::notes::{self, KIND};
 use super::writer::StorageError;
@@ -23,21 +23,21 @@ const BACKLOG: usize = 16;
 /// Where the files are.
 const FOLDER: &str = "journal/batches";
 
-type Job = Box<dyn FnOnce(&mut State) + Send>;
+type NoteLogJob = Box<dyn FnOnce(&mut NoteLogWriter) + Send>;
 
 /// The notes of a run, and the files of who keeps them.
-pub struct Notes {
-    jobs: mpsc::Sender<Job>,
+pub struct NoteLog {
+    jobs: mpsc::Sender<NoteLogJob>,
     earlier: Mutex<Vec<Vec<u8>>>,
 }
 
 /// The end of the thread, for whoever closes the run.
-pub struct NotesThread(JoinHandle<()>);
+pub struct NoteLogThread(JoinHandle<()>);
 
-impl Notes {
+impl NoteLog {
     /// Keeps notes in a folder without a run, as if nothing had been before.
-    pub fn without_run(disk: Arc<dyn Disk>, root: &Path) -> Result<(Self, NotesThread), StorageError> {
-        let of = Header { run: RunId::draw(), generation: 1, first: 1 };
+    pub fn without_run(disk: Arc<dyn Disk>, root: &Path) -> Result<(Self, NoteLogThread), StorageError> {
+        let of = LogHeader { run: RunId::draw(), generation: 1, first: 1 };
         Self::start(disk, root, (of, None), Vec::new(), false)
     }
 
@@ -45,19 +45,28 @@ impl Notes {
     pub(super) fn start(
         disk: Arc<dyn Disk>,
         root: &Path,
-        (of, lock): (Header, Option<Arc<Lock>>),
+        (of, lock): (LogHeader, Option<Arc<RunLock>>),
         carried: Vec<Vec<u8>>,
         sync: bool,
-    ) -> Result<(Self, NotesThread), StorageError> {
+    ) -> Result<(Self, NoteLogThread), StorageError> {
         let folder = root.join(FOLDER);
         let log_path = notes::path(root, of.generation);
-        let mut state =
-            State { disk, folder, log_path, of, lock, log: None, length: 0, open: HashMap::new(), sync };
+        let mut state = NoteLogWriter {
+            disk,
+            folder,
+            log_path,
+            of,
+            lock,
+            log: None,
+            length: 0,
+            open: HashMap::new(),
+            sync,
+        };
         state.clear()?;
         if !carried.is_empty() {
             state.begin(|bytes| notes::push_carried(bytes, &carried))?;
         }
-        let (jobs, mut waiting) = mpsc::channel::<Job>(BACKLOG);
+        let (jobs, mut waiting) = mpsc::channel::<NoteLogJob>(BACKLOG);
         let failed = |source| StorageError::new("start the thread of", &root.join("journal"), source);
         let thread = std::thread::Builder::new()
             .name("synthmill-notes".into())
@@ -67,7 +76,7 @@ impl Notes {
                 }
             })
             .map_err(failed)?;
-        Ok((Self { jobs, earlier: Mutex::new(carried) }, NotesThread(thread)))
+        Ok((Self { jobs, earlier: Mutex::new(carried) }, NoteLogThread(thread)))
     }
 
     /// What is still needed of earlier starts' notes, oldest first. Given once.
@@ -98,10 +107,10 @@ impl Notes {
 
     async fn work<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&mut State) -> Result<T, StorageError> + Send + 'static,
+        job: impl FnOnce(&mut NoteLogWriter) -> Result<T, StorageError> + Send + 'static,
     ) -> Result<T, StorageError> {
         let (reply, answer) = oneshot::channel();
-        let job: Job = Box::new(move |state| drop(reply.send(job(state))));
+        let job: NoteLogJob = Box::new(move |state| drop(reply.send(job(state))));
         let ended = || {
             let source = std::io::Error::other("its thread ended");
             StorageError::new("use", Path::new(FOLDER), source)
@@ -111,28 +120,28 @@ impl Notes {
     }
 }
 
-impl NotesThread {
-    /// Waits for the thread, which ends when `Notes` is dropped. Blocks.
+impl NoteLogThread {
+    /// Waits for the thread, which ends when `NoteLog` is dropped. Blocks.
     pub(crate) fn finish(self) {
         let _ = self.0.join();
     }
 }
 
 /// The files, as the thread has them.
-struct State {
+struct NoteLogWriter {
     disk: Arc<dyn Disk>,
     folder: PathBuf,
     log_path: PathBuf,
-    of: Header,
+    of: LogHeader,
     /// None where there is no run.
-    lock: Option<Arc<Lock>>,
+    lock: Option<Arc<RunLock>>,
     log: Option<Box<dyn DiskFile>>,
     length: u64,
     open: HashMap<String, Box<dyn DiskFile>>,
     sync: bool,
 }
 
-impl State {
+impl NoteLogWriter {
     /// Removes what earlier starts left half done.
     fn clear(&mut self) -> Result<(), StorageError> {
         let failed = |source| StorageError::new("clear", &self.folder, source);

@@ -2,7 +2,7 @@
 //!
 //! The client of a provider's batches keeps it, hence the name of its file; what a note says is known to who wrote it.
 //! A start gets the notes of those before it in their order. So that they do not grow with each start, a new log
-//! begins with what `Carry` keeps of them; older ones are then not read any more. `note_log` appends; this file has
+//! begins with what `CompactNotes` keeps of them; older ones are then not read any more. `note_log` appends; this file has
 //! the format and the reading.
 //!
 //! ```text
@@ -14,19 +14,19 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use super::answers::Key;
+use super::answers::RequestKey;
 use super::disk::Disk;
-use super::frames::{self, HEADER, Kind, LogError};
+use super::frames::{self, HEADER, LogError, LogKind};
 use super::open_error::OpenError;
 use super::recover;
 
-pub(super) const KIND: Kind = Kind { magic: b"SMBATCHS", name: "log of batches" };
+pub(super) const KIND: LogKind = LogKind { magic: b"SMBATCHS", name: "log of batches" };
 /// The kind of a note that stands for those of earlier logs.
 const CARRIED: u8 = 1;
 
 /// What a new log begins with of the notes so far, in their order: all that is still needed. Of what was asked for an
 /// item under a key the function tells whether its answer is still awaited.
-pub type Carry = fn(notes: &[Vec<u8>], is_awaited: &dyn Fn(u64, &Key) -> bool) -> Vec<Vec<u8>>;
+pub type CompactNotes = fn(notes: &[Vec<u8>], is_awaited: &dyn Fn(u64, &RequestKey) -> bool) -> Vec<Vec<u8>>;
 
 /// Adds the frame of one note to `bytes`.
 pub(super) fn push(bytes: &mut Vec<u8>, note: &[u8]) {
@@ -52,7 +52,7 @@ pub(super) fn path(root: &Path, generation: u32) -> PathBuf {
 
 /// The notes of one log.
 #[derive(Debug, Default)]
-pub(super) struct Log {
+pub(super) struct ParsedNoteLog {
     pub(super) notes: Vec<Vec<u8>>,
     /// Whether it begins with all that is needed of those before it.
     pub(super) is_whole: bool,
@@ -60,7 +60,7 @@ pub(super) struct Log {
     pub(super) end: u64,
 }
 
-impl Log {
+impl ParsedNoteLog {
     /// Reads a log's bytes. A torn tail is ignored.
     pub(super) fn read(log: &[u8]) -> Result<Self, LogError> {
         let mut read = Self::default();
@@ -87,14 +87,14 @@ impl Log {
 
 /// The notes of a run's earlier starts.
 #[derive(Debug, Default)]
-pub(super) struct Earlier {
+pub(super) struct EarlierNotes {
     /// All that count, oldest first.
     pub(super) notes: Vec<Vec<u8>>,
     /// Where the logs end that were read.
     pub(super) ends: BTreeMap<u32, u64>,
 }
 
-impl Earlier {
+impl EarlierNotes {
     /// Reads the logs of these generations, the last first, until one that begins with all that is needed.
     pub(super) fn read(
         disk: &dyn Disk,
@@ -106,7 +106,7 @@ impl Earlier {
         for generation in generations.rev() {
             let path = path(root, generation);
             let Some(log) = recover::read(disk, &path)? else { continue };
-            let log = Log::read(&log).map_err(|source| OpenError::Log { path, source })?;
+            let log = ParsedNoteLog::read(&log).map_err(|source| OpenError::Log { path, source })?;
             ends.insert(generation, log.end);
             logs.push(log.notes);
             if log.is_whole {
@@ -127,7 +127,7 @@ impl Earlier {
         for generation in generations {
             let path = path(root, generation);
             let Some(log) = recover::read(disk, &path)? else { continue };
-            let (log, bad) = Log::salvage(&log);
+            let (log, bad) = ParsedNoteLog::salvage(&log);
             for (from, to) in bad {
                 found.push(format!("`{}`: bytes {from} to {to} are damaged", path.display()));
             }
@@ -160,22 +160,22 @@ mod tests {
         for (generation, log) in (1..).zip(&logs) {
             RealDisk.append(&path(root, generation)).unwrap().write(log).unwrap();
         }
-        let earlier = Earlier::read(&RealDisk, root, 1..=4).unwrap();
+        let earlier = EarlierNotes::read(&RealDisk, root, 1..=4).unwrap();
         assert_eq!(earlier.notes, [note("a"), note("b"), note("c")].concat());
         let ends = [(2, logs[1].len() as u64), (3, logs[2].len() as u64)];
         assert_eq!(earlier.ends, BTreeMap::from(ends));
         RealDisk.remove(&path(root, 2)).unwrap();
-        assert!(Earlier::read(&RealDisk, root, 1..=4).is_err(), "the first counts now");
+        assert!(EarlierNotes::read(&RealDisk, root, 1..=4).is_err(), "the first counts now");
     }
 
     proptest! {
         #[test]
         fn notes_are_written_and_read(carried: Vec<Vec<u8>>, notes: Vec<Vec<u8>>) {
             let log = log(&carried, &notes);
-            let read = Log::read(&log).unwrap();
+            let read = ParsedNoteLog::read(&log).unwrap();
             prop_assert_eq!((read.end, read.is_whole), (log.len() as u64, !carried.is_empty()));
             prop_assert_eq!(&read.notes, &[carried, notes].concat());
-            let (salvaged, bad) = Log::salvage(&log);
+            let (salvaged, bad) = ParsedNoteLog::salvage(&log);
             prop_assert_eq!((salvaged.notes, bad), (read.notes, Vec::new()));
         }
     }

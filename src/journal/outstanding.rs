@@ -11,16 +11,16 @@ use super::commits::Spent;
 
 /// The sum of all that is out, and the sum that the log says.
 #[derive(Debug, Default)]
-pub(super) struct Outstanding(Mutex<Sums>);
+pub(super) struct OutstandingCost(Mutex<OutstandingSums>);
 
 #[derive(Debug, Default, Clone, Copy)]
-struct Sums {
+struct OutstandingSums {
     out: Spent,
     /// Changed by the log's thread alone: before it writes a smaller sum, and after it has written a larger one.
     written: Spent,
 }
 
-impl Outstanding {
+impl OutstandingCost {
     /// Adds a request that is to go out; says whether the log covers it already.
     pub(super) fn add(&self, most: Spent) -> bool {
         let mut sums = self.sums();
@@ -48,7 +48,7 @@ impl Outstanding {
     /// The sum to write now. From here on no request goes out that it does not cover.
     pub(super) fn begin_writing(&self) -> Spent {
         let mut sums = self.sums();
-        let Sums { out, written } = *sums;
+        let OutstandingSums { out, written } = *sums;
         sums.written = Spent { tokens: written.tokens.min(out.tokens), cost: written.cost.min(out.cost) };
         out
     }
@@ -58,12 +58,12 @@ impl Outstanding {
         self.sums().written = sum;
     }
 
-    fn sums(&self) -> MutexGuard<'_, Sums> {
+    fn sums(&self) -> MutexGuard<'_, OutstandingSums> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Sums {
+impl OutstandingSums {
     fn is_covered(&self) -> bool {
         // Sums of fractions may miss by a hair.
         self.out.tokens <= self.written.tokens && self.out.cost <= self.written.cost * (1.0 + 1e-9) + 1e-9
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn nothing_goes_out_that_the_log_does_not_cover() {
-        let outstanding = Outstanding::default();
+        let outstanding = OutstandingCost::default();
         assert!(!outstanding.add(spent(10)), "nothing is written yet");
         let sum = outstanding.begin_writing();
         assert!(!outstanding.is_covered(), "begun is not written");

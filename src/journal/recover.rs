@@ -9,25 +9,25 @@ use std::sync::Arc;
 
 use roaring::RoaringTreemap;
 
-use super::answers::{OLDEST_REUSED, Recovered, Reusable};
-use super::commits::{AnswersFrom, Done, Spent};
+use super::answers::{OLDEST_REUSED, RecoveredAnswers, ReuseIndex};
+use super::commits::{AnswerLogPosition, CommitState, Spent};
 use super::directory::RunDirectory;
 use super::disk::{self, Disk};
 use super::frames::LogError;
-use super::integrity::{self, Checked};
+use super::integrity::{self, IntegrityReport};
 use super::lock;
 use super::manifest::{FORMAT, Manifest};
-use super::notes::{self, Carry, Earlier};
+use super::notes::{self, CompactNotes, EarlierNotes};
 use super::open_error::OpenError;
-use super::reuse::Reuse;
-use super::writer::{Committed, StorageError};
+use super::reuse::ReusableAnswers;
+use super::writer::{CommittedTotals, StorageError};
 
 /// What a run directory says, without a byte of it changed.
-pub struct Inspection {
+pub struct RunInspection {
     /// What run it is.
     pub manifest: Manifest,
     /// What is committed, lines counted by file.
-    pub done: Committed,
+    pub done: CommittedTotals,
     /// What the run has spent at its models, and what requests may have cost that were out at the end.
     pub spent: Spent,
     /// Whether a process works on it now.
@@ -37,15 +37,15 @@ pub struct Inspection {
 }
 
 /// Reads a run directory; `None` when there is no run in it.
-pub fn inspect(root: &Path) -> Result<Option<Inspection>, OpenError> {
+pub fn inspect(root: &Path) -> Result<Option<RunInspection>, OpenError> {
     let disk = &disk::RealDisk;
     // Read before the logs, which may grow meanwhile.
     let mark = lock::high_water(disk, root)?;
     let Some(found) = manifest(disk, root)? else { return Ok(None) };
-    let Checked { done, mut contradictions, .. } = integrity::check(disk, root, &found, mark)?;
+    let IntegrityReport { done, mut contradictions, .. } = integrity::check(disk, root, &found, mark)?;
     let spent = spent(disk, root, &found, &done)?;
     let lines: Vec<u64> = done.files.iter().map(|file| file.lines).collect();
-    let done = Committed {
+    let done = CommittedTotals {
         ok: done.ok,
         last_ok: done.last_ok,
         dropped: done.dropped,
@@ -57,40 +57,40 @@ pub fn inspect(root: &Path) -> Result<Option<Inspection>, OpenError> {
     if running || found.rewriting || manifest(disk, root)?.as_ref() != Some(&found) {
         contradictions.clear();
     }
-    Ok(Some(Inspection { manifest: found, done, spent, running, contradictions }))
+    Ok(Some(RunInspection { manifest: found, done, spent, running, contradictions }))
 }
 
 /// The items that a commit log's bytes name; for tests that feed the reader what others wrote.
-pub fn items_in(log: &[u8]) -> Result<u64, LogError> {
-    let mut done = Done::default();
+pub fn count_items(log: &[u8]) -> Result<u64, LogError> {
+    let mut done = CommitState::default();
     done.add(log)?;
     Ok(done.items.len())
 }
 
 /// The answers that an answers' log's bytes hold; for tests that feed the reader what others wrote.
-pub fn answers_in(log: &[u8]) -> Result<u64, LogError> {
-    let mut recovered = Recovered::default();
+pub fn count_answers(log: &[u8]) -> Result<u64, LogError> {
+    let mut recovered = RecoveredAnswers::default();
     recovered.add(log, true, |_| false)?;
-    let mut reusable = Reusable::default();
+    let mut reusable = ReuseIndex::default();
     reusable.add(0, log)?;
     Ok(recovered.answers.len() as u64)
 }
 
 /// The notes that a log's bytes hold; for tests that feed the reader what others wrote.
-pub fn notes_in(log: &[u8]) -> Result<Vec<Vec<u8>>, LogError> {
-    Ok(notes::Log::read(log)?.notes)
+pub fn read_notes(log: &[u8]) -> Result<Vec<Vec<u8>>, LogError> {
+    Ok(notes::ParsedNoteLog::read(log)?.notes)
 }
 
 /// What `carry` keeps of the notes of the run in `root`, for its items that are not done. A run that cannot be read has
 /// none.
 #[must_use]
-pub fn notes_left(root: &Path, carry: Carry) -> Vec<Vec<u8>> {
+pub fn pending_notes(root: &Path, carry: CompactNotes) -> Vec<Vec<u8>> {
     let disk = &disk::RealDisk;
     let left = || {
         let Some(manifest) = manifest(disk, root)? else { return Ok(Vec::new()) };
         let done = commits(disk, root, &manifest)?.items;
-        let Earlier { notes, .. } =
-            Earlier::read(disk, root, manifest.first_generation..=manifest.generation)?;
+        let EarlierNotes { notes, .. } =
+            EarlierNotes::read(disk, root, manifest.first_generation..=manifest.generation)?;
         Ok::<_, OpenError>(carry(&notes, &|item, _| !done.contains(item)))
     };
     left().unwrap_or_default()
@@ -142,8 +142,8 @@ pub(super) fn refuse_unreadable_answers(disk: &dyn Disk, root: &Path) -> Result<
 }
 
 /// What the commit logs of all starts say, added up.
-pub(super) fn commits(disk: &dyn Disk, root: &Path, manifest: &Manifest) -> Result<Done, OpenError> {
-    let mut done = Done::default();
+pub(super) fn commits(disk: &dyn Disk, root: &Path, manifest: &Manifest) -> Result<CommitState, OpenError> {
+    let mut done = CommitState::default();
     for generation in manifest.first_generation..=manifest.generation {
         let path = commits_path(root, generation);
         // A start that was killed before it made its log left none.
@@ -157,10 +157,10 @@ pub(super) fn commits(disk: &dyn Disk, root: &Path, manifest: &Manifest) -> Resu
 /// after it. Tells with them where each of those logs ends.
 pub(super) fn answers(
     directory: &RunDirectory,
-    from: AnswersFrom,
+    from: AnswerLogPosition,
     done: &RoaringTreemap,
-) -> Result<(Recovered, BTreeMap<u32, u64>), OpenError> {
-    let mut recovered = Recovered::default();
+) -> Result<(RecoveredAnswers, BTreeMap<u32, u64>), OpenError> {
+    let mut recovered = RecoveredAnswers::default();
     let mut ends = BTreeMap::new();
     for generation in from.generation.max(1)..=directory.manifest().generation {
         let path = answers_path(directory.root(), generation);
@@ -175,8 +175,13 @@ pub(super) fn answers(
 }
 
 /// What a next start counts as spent. Of a damaged log as much as can be read.
-fn spent(disk: &dyn Disk, root: &Path, manifest: &Manifest, done: &Done) -> Result<Spent, StorageError> {
-    let mut recovered = Recovered::default();
+fn spent(
+    disk: &dyn Disk,
+    root: &Path,
+    manifest: &Manifest,
+    done: &CommitState,
+) -> Result<Spent, StorageError> {
+    let mut recovered = RecoveredAnswers::default();
     for generation in done.answers.generation.max(1)..=manifest.generation {
         let offset = if generation == done.answers.generation { done.answers.offset } else { 0 };
         let found = read_from(disk, &answers_path(root, generation), offset)?;
@@ -187,7 +192,7 @@ fn spent(disk: &dyn Disk, root: &Path, manifest: &Manifest, done: &Done) -> Resu
 }
 
 /// The answers of the run that this one may use again, without those it has used already.
-pub(super) fn reuse(directory: &RunDirectory) -> Result<Option<Reuse>, OpenError> {
+pub(super) fn reuse(directory: &RunDirectory) -> Result<Option<ReusableAnswers>, OpenError> {
     let Some(other) = &directory.manifest().reuse else { return Ok(None) };
     let disk = directory.disk();
     // By their names: the answers of a run that has lost its manifest are as good as any.
@@ -195,7 +200,7 @@ pub(super) fn reuse(directory: &RunDirectory) -> Result<Option<Reuse>, OpenError
     let names = integrity::names(&**disk, &folder)?;
     let paths = names.iter().filter(|name| name.starts_with("answers-") && name.ends_with(".log"));
     tell_of_lost(&**disk, other)?;
-    let mut index = Reusable::default();
+    let mut index = ReuseIndex::default();
     let mut logs = Vec::new();
     for path in paths.map(|name| folder.join(name)) {
         let Some(log) = read(&**disk, &path)? else { continue };
@@ -211,7 +216,7 @@ pub(super) fn reuse(directory: &RunDirectory) -> Result<Option<Reuse>, OpenError
         index.spend(&log).map_err(|source| OpenError::Log { path, source })?;
     }
     tracing::info!("{} answers of {} may be used again", index.left(), other.display());
-    Ok(Some(Reuse::new(Arc::clone(disk), logs, index)))
+    Ok(Some(ReusableAnswers::new(Arc::clone(disk), logs, index)))
 }
 
 /// Answers that the other run has lost are asked for again, which is worth a word.
@@ -247,15 +252,15 @@ fn read_from(disk: &dyn Disk, path: &Path, from: u64) -> Result<Option<(Vec<u8>,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::answers::{self, Names, Stored};
-    use crate::journal::commits::{self, Group, Outcome};
+    use crate::journal::answers::{self, JournaledAnswer, RequestKeys};
+    use crate::journal::commits::{self, CommitGroup, ItemOutcome};
     use crate::journal::frames;
     use proptest::prelude::*;
 
     fn commit_log() -> Vec<u8> {
         let mut log = frames::header(commits::KIND, frames::OF_TEST);
         for item in 0..3 {
-            Group { items: vec![(item, Outcome::Ok)], ..Group::default() }.push(&mut log);
+            CommitGroup { items: vec![(item, ItemOutcome::Ok)], ..CommitGroup::default() }.push(&mut log);
         }
         log
     }
@@ -263,9 +268,9 @@ mod tests {
     fn answers_log() -> Vec<u8> {
         let mut log = frames::header(answers::KIND, frames::OF_TEST);
         for item in 0_u8..3 {
-            let names = Names { item: item.into(), key: [item; 16], question: [9; 16] };
+            let names = RequestKeys { item: item.into(), key: [item; 16], question: [9; 16] };
             let answer = "yes ".repeat(200);
-            let stored = Stored::new(answer.as_bytes(), true, item == 1);
+            let stored = JournaledAnswer::new(answer.as_bytes(), true, item == 1);
             answers::push(&mut log, names, &stored, Spent::default(), false);
         }
         log
@@ -279,14 +284,14 @@ mod tests {
 
     #[test]
     fn what_was_written_is_read() {
-        assert_eq!(items_in(&commit_log()), Ok(3));
-        assert_eq!(answers_in(&answers_log()), Ok(3));
-        assert_eq!(notes_in(&notes_log()).map(|notes| notes.len()), Ok(3));
+        assert_eq!(count_items(&commit_log()), Ok(3));
+        assert_eq!(count_answers(&answers_log()), Ok(3));
+        assert_eq!(read_notes(&notes_log()).map(|notes| notes.len()), Ok(3));
     }
 
     #[test]
     fn answers_of_one_question_are_given_out_once_each() {
-        let mut reusable = Reusable::default();
+        let mut reusable = ReuseIndex::default();
         reusable.add(0, &answers_log()).unwrap();
         // The same log again, as a later start writes answers again: no further answers.
         reusable.add(1, &answers_log()).unwrap();
@@ -306,8 +311,8 @@ mod tests {
                 log[at] ^= bits;
                 log.truncate(cut.index(log.len() + 1));
                 log.extend(&tail);
-                let notes = notes_in(&log).map(|notes| notes.len() as u64);
-                for read in [items_in(&log), answers_in(&log), notes].into_iter().flatten() {
+                let notes = read_notes(&log).map(|notes| notes.len() as u64);
+                for read in [count_items(&log), count_answers(&log), notes].into_iter().flatten() {
                     prop_assert!(read <= 3);
                 }
             }

@@ -5,10 +5,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::commits::Stable;
+use super::commits::StablePrefix;
 use super::disk::Disk;
 use super::new_file::{CHUNK, NewFile};
-use super::rewrite::Existing;
+use super::rewrite::ExistingRun;
 use super::writer::StorageError;
 
 /// Where the bytes go that were taken out of the output `name` after the start `generation`. Its name does not
@@ -23,7 +23,7 @@ pub(super) fn keep(
     root: &Path,
     generation: u32,
     name: &str,
-    stable: Stable,
+    stable: StablePrefix,
 ) -> Result<PathBuf, StorageError> {
     let (from, to) = (root.join(name), path(root, generation, name));
     if let Some(parent) = to.parent() {
@@ -61,14 +61,14 @@ fn sync_folder(disk: &dyn Disk, path: &Path) -> Result<(), StorageError> {
 }
 
 /// The bytes of the outputs that no commit names any more.
-pub(super) struct Removed {
+pub(super) struct RemovedBytes {
     keep: bool,
     /// How far each output is looked through.
     at: Vec<u64>,
     files: Vec<Option<NewFile>>,
 }
 
-impl Removed {
+impl RemovedBytes {
     pub(super) fn new(keep: bool, outputs: usize) -> Self {
         Self { keep, at: vec![0; outputs], files: (0..outputs).map(|_| None).collect() }
     }
@@ -76,7 +76,7 @@ impl Removed {
     /// Keeps what stands before `from` in an output and was not looked through; goes on at `next`.
     pub(super) fn take(
         &mut self,
-        run: &Existing,
+        run: &ExistingRun,
         index: usize,
         from: u64,
         next: u64,
@@ -96,7 +96,7 @@ impl Removed {
     }
 
     /// Keeps lines of an output that hold, but whose item is taken out.
-    pub(super) fn add(&mut self, run: &Existing, index: usize, bytes: &[u8]) -> Result<(), StorageError> {
+    pub(super) fn add(&mut self, run: &ExistingRun, index: usize, bytes: &[u8]) -> Result<(), StorageError> {
         if !self.keep || bytes.is_empty() {
             return Ok(());
         }
@@ -104,7 +104,7 @@ impl Removed {
     }
 
     /// The file that keeps what is taken out of an output.
-    fn file(&mut self, run: &Existing, index: usize) -> Result<&mut NewFile, StorageError> {
+    fn file(&mut self, run: &ExistingRun, index: usize) -> Result<&mut NewFile, StorageError> {
         let none = match &mut self.files[index] {
             Some(file) => return Ok(file),
             none => none,

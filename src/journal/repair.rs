@@ -10,22 +10,22 @@ use std::sync::Arc;
 
 use roaring::RoaringTreemap;
 
-use super::answers::{self, Recovered};
-use super::commits::{Group, Outcome, Stable};
+use super::answers::{self, RecoveredAnswers};
+use super::commits::{CommitGroup, ItemOutcome, StablePrefix};
 use super::content::sum_of;
-use super::dependents::{self, Gone};
+use super::dependents::{self, RemovedItems};
 use super::disk::Disk;
-use super::frames::{self, Header};
-use super::notes::{Carry, Earlier};
+use super::frames::{self, LogHeader};
+use super::notes::{CompactNotes, EarlierNotes};
 use super::open_error::OpenError;
 use super::recover;
 use super::removed;
-use super::rewrite::{Existing, Left, MendedLogs};
+use super::rewrite::{ExistingRun, RebuiltLogs, RetainedLogs};
 use super::writer::{REJECTED, StorageError};
 
 /// What a repair found, and did about it.
 #[derive(Debug, Default)]
-pub struct Repaired {
+pub struct RepairReport {
     /// What was wrong, a line each.
     pub found: Vec<String>,
     /// Items whose commit is undone and that are known by number; those of a commit whose record is damaged or
@@ -39,7 +39,7 @@ pub struct Repaired {
 
 /// What became of a wish to make rejected items again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Retried {
+pub struct RetryReport {
     /// Rejected items that were taken out now.
     pub items: u64,
     /// Whether items that were taken out before are still to be made.
@@ -48,9 +48,10 @@ pub struct Retried {
 
 /// Checks every byte that was committed in `root`, and undoes the commits that do not hold. `carry` knows what the notes
 /// of the run mean.
-pub fn repair(disk: Arc<dyn Disk>, root: &Path, carry: Carry) -> Result<Repaired, OpenError> {
-    let mut run = Existing::salvaged(disk, root)?;
-    let mut repaired = Repaired { found: std::mem::take(&mut run.contradictions), ..Repaired::default() };
+pub fn repair(disk: Arc<dyn Disk>, root: &Path, carry: CompactNotes) -> Result<RepairReport, OpenError> {
+    let mut run = ExistingRun::salvaged(disk, root)?;
+    let mut repaired =
+        RepairReport { found: std::mem::take(&mut run.contradictions), ..RepairReport::default() };
     let gone = keep_what_holds(&mut run, &mut repaired)?;
     repaired.items = gone.items.iter().collect();
     let dependents = dependents::of(&run.groups, gone);
@@ -58,20 +59,24 @@ pub fn repair(disk: Arc<dyn Disk>, root: &Path, carry: Carry) -> Result<Repaired
     let done: RoaringTreemap = run.items().filter(|item| !dependents.contains(*item)).collect();
     let (answers, mended) = salvage_answers(&run, &done, &mut repaired)?;
     let starts = run.manifest().first_generation..=run.manifest().generation;
-    Earlier::salvage(&*run.disk, &run.root, starts, &mut repaired.found)?;
+    EarlierNotes::salvage(&*run.disk, &run.root, starts, &mut repaired.found)?;
     let changed = changed_arrays(&run, &mut repaired)?;
     if repaired.found.is_empty() {
         return Ok(repaired);
     }
     for name in &changed {
         let number = run.manifest().generation;
-        repaired.kept.push(removed::keep(&*run.disk, &run.root, number, name, Stable::default())?);
+        repaired.kept.push(removed::keep(&*run.disk, &run.root, number, name, StablePrefix::default())?);
         let path = run.root.join(name);
         run.disk.remove(&path).map_err(|source| StorageError::new("remove", &path, source))?;
     }
     // What was asked for and has not come is awaited as before, also for what is undone.
     let notes = run.notes(carry, &RoaringTreemap::new())?;
-    repaired.kept.extend(run.without(&dependents, Left { answers: &answers, notes, mended }, true)?);
+    repaired.kept.extend(run.without(
+        &dependents,
+        RetainedLogs { answers: &answers, notes, mended },
+        true,
+    )?);
     Ok(repaired)
 }
 
@@ -81,20 +86,20 @@ pub fn retry_rejected(
     disk: Arc<dyn Disk>,
     root: &Path,
     classes: &[String],
-    carry: Carry,
-) -> Result<Retried, OpenError> {
-    let mut run = Existing::whole(disk, root)?;
+    carry: CompactNotes,
+) -> Result<RetryReport, OpenError> {
+    let mut run = ExistingRun::whole(disk, root)?;
     let redo = run.choose(|item| {
-        item.outcome == Outcome::Rejected
+        item.outcome == ItemOutcome::Rejected
             && item.lines.get(REJECTED).is_some_and(|lines| has_class(lines, classes))
     })?;
     let is_pending = run.manifest().retrying;
     if redo.is_empty() {
-        return Ok(Retried { items: 0, is_pending });
+        return Ok(RetryReport { items: 0, is_pending });
     }
     // The answers of items that were in flight at the last stop stay; those of the undone are left out.
     let kept: RoaringTreemap = run.items().collect();
-    let mut recovered = Recovered::default();
+    let mut recovered = RecoveredAnswers::default();
     for generation in 1..=run.manifest().generation {
         let path = recover::answers_path(root, generation);
         let Some(log) = recover::read(&*run.disk, &path)? else { continue };
@@ -105,8 +110,8 @@ pub fn retry_rejected(
     run.manifest.retrying = true;
     let items = redo.len();
     let notes = run.notes(carry, &redo)?;
-    run.without(&redo, Left { answers: &recovered, notes, mended: Vec::new() }, false)?;
-    Ok(Retried { items, is_pending })
+    run.without(&redo, RetainedLogs { answers: &recovered, notes, mended: Vec::new() }, false)?;
+    Ok(RetryReport { items, is_pending })
 }
 
 fn has_class(lines: &[u8], classes: &[String]) -> bool {
@@ -118,7 +123,7 @@ fn has_class(lines: &[u8], classes: &[String]) -> bool {
 
 /// The arrays that are not what was made of the outputs. They are made again, and those who changed them keep
 /// their work.
-fn changed_arrays(run: &Existing, repaired: &mut Repaired) -> Result<Vec<String>, StorageError> {
+fn changed_arrays(run: &ExistingRun, repaired: &mut RepairReport) -> Result<Vec<String>, StorageError> {
     let mut changed = Vec::new();
     for (name, sum) in &run.manifest().arrays {
         let path = run.root.join(name);
@@ -138,17 +143,17 @@ fn changed_arrays(run: &Existing, repaired: &mut Repaired) -> Result<Vec<String>
 /// How far an output is looked through: its place, the checksum of all bytes before it as they are now, and
 /// as the last commit says.
 #[derive(Clone, Copy, Default)]
-struct Place {
-    now: Stable,
-    committed: Stable,
+struct OutputCursor {
+    now: StablePrefix,
+    committed: StablePrefix,
 }
 
 /// Drops the commits whose lines are not those that were committed, or that commit what others do. Returns
 /// the items that no commit has any more.
-fn keep_what_holds(run: &mut Existing, repaired: &mut Repaired) -> Result<Gone, OpenError> {
-    let mut gone = Gone::default();
+fn keep_what_holds(run: &mut ExistingRun, repaired: &mut RepairReport) -> Result<RemovedItems, OpenError> {
+    let mut gone = RemovedItems::default();
     let mut done = RoaringTreemap::new();
-    let mut places = vec![Place::default(); run.manifest().files.len()];
+    let mut places = vec![OutputCursor::default(); run.manifest().files.len()];
     let groups = std::mem::take(&mut run.groups);
     for group in groups {
         let items = group.items.iter().map(|(item, _)| *item);
@@ -177,9 +182,13 @@ fn keep_what_holds(run: &mut Existing, repaired: &mut Repaired) -> Result<Gone, 
 }
 
 /// Compares a commit's lines with its checksums, and goes on behind it; says what does not hold.
-fn advance(run: &Existing, places: &mut [Place], group: &Group) -> Result<Option<String>, StorageError> {
+fn advance(
+    run: &ExistingRun,
+    places: &mut [OutputCursor],
+    group: &CommitGroup,
+) -> Result<Option<String>, StorageError> {
     let names = &run.manifest().files;
-    let told = |name: &str, (from, stable): &(u64, Stable), what: &str| {
+    let told = |name: &str, (from, stable): &(u64, StablePrefix), what: &str| {
         format!("`{}`: bytes {from} to {} {what}", run.root.join(name).display(), stable.offset)
     };
     for ((name, place), range) in names.iter().zip(&*places).zip(&group.files) {
@@ -204,7 +213,7 @@ fn advance(run: &Existing, places: &mut [Place], group: &Group) -> Result<Option
 }
 
 /// Adds the bytes of an output up to `to` to checksums that stand at one place; fewer where it is shorter.
-fn add(run: &Existing, name: &str, to: u64, sums: &mut [&mut Stable]) -> Result<(), StorageError> {
+fn add(run: &ExistingRun, name: &str, to: u64, sums: &mut [&mut StablePrefix]) -> Result<(), StorageError> {
     const CHUNK: u64 = 1 << 20;
     while let Some(at) = sums.first().map(|sum| sum.offset).filter(|at| *at < to) {
         let bytes = run.range(name, at, to.min(at + CHUNK))?;
@@ -224,16 +233,16 @@ fn add(run: &Existing, name: &str, to: u64, sums: &mut [&mut Stable]) -> Result<
 /// The answers of items that are not done, from whatever of the logs can be read; and the logs that must be
 /// written anew, each with its start.
 fn salvage_answers(
-    run: &Existing,
+    run: &ExistingRun,
     done: &RoaringTreemap,
-    repaired: &mut Repaired,
-) -> Result<(Recovered, MendedLogs), OpenError> {
-    let mut recovered = Recovered::default();
+    repaired: &mut RepairReport,
+) -> Result<(RecoveredAnswers, RebuiltLogs), OpenError> {
+    let mut recovered = RecoveredAnswers::default();
     let mut mended = Vec::new();
     for generation in 1..=run.manifest().generation {
         let path = recover::answers_path(&run.root, generation);
         let Some(log) = recover::read(&*run.disk, &path)? else { continue };
-        let of = Header { run: run.manifest().run, generation, first: run.manifest().first_generation };
+        let of = LogHeader { run: run.manifest().run, generation, first: run.manifest().first_generation };
         let mut good = frames::header(answers::KIND, of);
         let header = frames::check_header(&log, answers::KIND);
         if let Ok(Some(header)) = header
@@ -243,7 +252,7 @@ fn salvage_answers(
             let name = Path::new("journal").join(path.file_name().unwrap_or_default());
             let number = run.manifest().generation;
             let name = name.to_string_lossy();
-            repaired.kept.push(removed::keep(&*run.disk, &run.root, number, &name, Stable::default())?);
+            repaired.kept.push(removed::keep(&*run.disk, &run.root, number, &name, StablePrefix::default())?);
             mended.push((generation, good));
             continue;
         }

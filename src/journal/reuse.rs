@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::answers::{Key, Reusable, answer_in};
+use super::answers::{RequestKey, ReuseIndex, answer_in};
 use super::disk::Disk;
 use super::writer::StorageError;
 
@@ -14,19 +14,19 @@ use super::writer::StorageError;
 const FRAME: u64 = 8;
 
 /// The unused answers of another run.
-pub(super) struct Reuse {
+pub(super) struct ReusableAnswers {
     disk: Arc<dyn Disk>,
     logs: Vec<PathBuf>,
-    index: Mutex<Reusable>,
+    index: Mutex<ReuseIndex>,
 }
 
-impl Reuse {
-    pub(super) fn new(disk: Arc<dyn Disk>, logs: Vec<PathBuf>, index: Reusable) -> Self {
+impl ReusableAnswers {
+    pub(super) fn new(disk: Arc<dyn Disk>, logs: Vec<PathBuf>, index: ReuseIndex) -> Self {
         Self { disk, logs, index: Mutex::new(index) }
     }
 
     /// Takes an unused answer to a question.
-    pub(super) async fn take(&self, question: &Key) -> Result<Option<Vec<u8>>, StorageError> {
+    pub(super) async fn take(&self, question: &RequestKey) -> Result<Option<Vec<u8>>, StorageError> {
         let place = self.index.lock().unwrap_or_else(PoisonError::into_inner).take(question);
         let Some((log, offset)) = place else { return Ok(None) };
         let Some(path) = self.logs.get(log as usize).cloned() else { return Ok(None) };

@@ -13,19 +13,19 @@ use std::sync::Arc;
 
 use roaring::RoaringTreemap;
 
-use super::answers::{self, Recovered};
-use super::commits::{self, AnswersFrom, Group, Outcome, Spent};
-use super::decision::Decision;
+use super::answers::{self, RecoveredAnswers};
+use super::commits::{self, AnswerLogPosition, CommitGroup, ItemOutcome, Spent};
+use super::decision::GateRecord;
 use super::disk::{self, Disk};
-use super::frames::{self, Header};
+use super::frames::{self, LogHeader};
 use super::integrity;
-use super::lock::Lock;
+use super::lock::RunLock;
 use super::manifest::{LogLengths, Manifest, RunState};
 use super::new_file::NewFile;
-use super::notes::{self, Carry, Earlier};
+use super::notes::{self, CompactNotes, EarlierNotes};
 use super::open_error::OpenError;
 use super::recover;
-use super::removed::Removed;
+use super::removed::RemovedBytes;
 use super::writer::StorageError;
 
 use self::finish::clear;
@@ -37,42 +37,42 @@ const FOLDER: &str = "journal/rewrite";
 const GROUP: usize = 512;
 
 /// An existing run directory, locked, whose items are being looked at.
-pub(super) struct Existing {
+pub(super) struct ExistingRun {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) root: PathBuf,
     pub(super) manifest: Manifest,
-    pub(super) groups: Vec<Group>,
+    pub(super) groups: Vec<CommitGroup>,
     /// What does not hold of the directory as a whole, a line each.
     pub(super) contradictions: Vec<String>,
-    lock: Arc<Lock>,
+    lock: Arc<RunLock>,
 }
 
 /// Logs of earlier starts that are written anew, each with its start.
-pub(super) type MendedLogs = Vec<(u32, Vec<u8>)>;
+pub(super) type RebuiltLogs = Vec<(u32, Vec<u8>)>;
 
 /// What the next start finds besides the commits.
-pub(super) struct Left<'a> {
-    pub(super) answers: &'a Recovered,
+pub(super) struct RetainedLogs<'a> {
+    pub(super) answers: &'a RecoveredAnswers,
     /// What its log of notes begins with.
     pub(super) notes: Vec<Vec<u8>>,
-    pub(super) mended: MendedLogs,
+    pub(super) mended: RebuiltLogs,
 }
 
 /// One committed item and its lines, by file.
-pub(super) struct Item<'a> {
+pub(super) struct CommittedItem<'a> {
     /// How it ended.
-    pub(super) outcome: Outcome,
+    pub(super) outcome: ItemOutcome,
     /// Its lines in each file, with their line ends.
     pub(super) lines: &'a [&'a [u8]],
 }
 
-impl Existing {
+impl ExistingRun {
     /// Locks the run in `root` and checks it as a whole; reads no commits yet.
     fn locked(disk: Arc<dyn Disk>, root: &Path) -> Result<Self, OpenError> {
         if recover::manifest(&*disk, root)?.is_none() {
             return Err(OpenError::NoRun(root.to_owned()));
         }
-        let lock = Lock::take(Arc::clone(&disk), root)?;
+        let lock = RunLock::take(Arc::clone(&disk), root)?;
         let Some(mut manifest) = recover::manifest(&*disk, root)? else {
             return Err(OpenError::NoRun(root.to_owned()));
         };
@@ -94,7 +94,7 @@ impl Existing {
             let read = frames::check_header(&log, commits::KIND).and_then(|header| match header {
                 None => Ok(0),
                 Some(_) => frames::each(&log, frames::HEADER, |_, payload| {
-                    run.groups.extend(Group::read(payload));
+                    run.groups.extend(CommitGroup::read(payload));
                 }),
             });
             read.map_err(|source| OpenError::Log { path, source })?;
@@ -127,7 +127,7 @@ impl Existing {
                 _ => {}
             }
             frames::salvage(&log, |payload| {
-                run.groups.extend(Group::read(payload).filter(|group| group.files.len() == outputs));
+                run.groups.extend(CommitGroup::read(payload).filter(|group| group.files.len() == outputs));
             });
         }
         Ok(run)
@@ -144,14 +144,17 @@ impl Existing {
     }
 
     /// The items for which `choose` says yes.
-    pub(super) fn choose(&self, choose: impl Fn(Item<'_>) -> bool) -> Result<RoaringTreemap, OpenError> {
+    pub(super) fn choose(
+        &self,
+        choose: impl Fn(CommittedItem<'_>) -> bool,
+    ) -> Result<RoaringTreemap, OpenError> {
         let mut chosen = RoaringTreemap::new();
         for group in &self.groups {
             let ranges = self.ranges(group)?;
             for ((item, outcome), places) in group.items.iter().zip(places(group, &ranges)) {
                 let lines: Vec<&[u8]> =
                     ranges.iter().zip(places).map(|(bytes, place)| &bytes[place]).collect();
-                if choose(Item { outcome: *outcome, lines: &lines }) {
+                if choose(CommittedItem { outcome: *outcome, lines: &lines }) {
                     chosen.insert(*item);
                 }
             }
@@ -164,12 +167,12 @@ impl Existing {
     pub(super) fn without(
         mut self,
         redo: &RoaringTreemap,
-        left: Left<'_>,
+        left: RetainedLogs<'_>,
         keep: bool,
     ) -> Result<Vec<PathBuf>, OpenError> {
-        let Left { answers, notes, mended } = left;
+        let RetainedLogs { answers, notes, mended } = left;
         let generation = self.manifest.generation + 1;
-        let of = Header { run: self.manifest.run, generation, first: generation };
+        let of = LogHeader { run: self.manifest.run, generation, first: generation };
         let folder = self.root.join(FOLDER);
         self.disk.create_dir_all(&folder).map_err(|source| StorageError::new("make", &folder, source))?;
         clear(&*self.disk, &folder)?;
@@ -179,8 +182,8 @@ impl Existing {
         }
         let mut log = self.new_log(&recover::commits_path(&self.root, generation))?;
         log.write(&frames::header(commits::KIND, of))?;
-        let mut gathered = Gathered::new(generation, self.spent().later(answers.spent).plus(answers.out));
-        let mut removed = Removed::new(keep, files.len());
+        let mut gathered = GroupBuilder::new(generation, self.spent().later(answers.spent).plus(answers.out));
+        let mut removed = RemovedBytes::new(keep, files.len());
         for group in &self.groups {
             for (index, (from, stable)) in group.files.iter().enumerate() {
                 removed.take(&self, index, *from, stable.offset)?;
@@ -268,7 +271,7 @@ impl Existing {
         self.groups.iter().fold(Spent::default(), |spent, group| spent.later(group.spent))
     }
 
-    fn write_answers(&self, of: Header, answers: &Recovered) -> Result<u64, OpenError> {
+    fn write_answers(&self, of: LogHeader, answers: &RecoveredAnswers) -> Result<u64, OpenError> {
         let mut file = self.new_log(&recover::answers_path(&self.root, of.generation))?;
         file.write(&frames::header(answers::KIND, of))?;
         for (names, stored) in answers.answers.values() {
@@ -281,13 +284,17 @@ impl Existing {
     }
 
     /// What is still needed of the notes, when the items in `forgotten` are asked for anew.
-    pub(super) fn notes(&self, carry: Carry, forgotten: &RoaringTreemap) -> Result<Vec<Vec<u8>>, OpenError> {
+    pub(super) fn notes(
+        &self,
+        carry: CompactNotes,
+        forgotten: &RoaringTreemap,
+    ) -> Result<Vec<Vec<u8>>, OpenError> {
         let earlier = self.manifest.first_generation..=self.manifest.generation;
-        let notes = Earlier::salvage(&*self.disk, &self.root, earlier, &mut Vec::new())?;
+        let notes = EarlierNotes::salvage(&*self.disk, &self.root, earlier, &mut Vec::new())?;
         Ok(carry(&notes, &|item, _| !forgotten.contains(item)))
     }
 
-    fn write_notes(&self, of: Header, carried: &[Vec<u8>]) -> Result<Option<u64>, OpenError> {
+    fn write_notes(&self, of: LogHeader, carried: &[Vec<u8>]) -> Result<Option<u64>, OpenError> {
         if carried.is_empty() {
             return Ok(None);
         }
@@ -300,7 +307,7 @@ impl Existing {
     }
 
     /// A group's bytes in each file.
-    fn ranges(&self, group: &Group) -> Result<Vec<Vec<u8>>, StorageError> {
+    fn ranges(&self, group: &CommitGroup) -> Result<Vec<Vec<u8>>, StorageError> {
         let mut ranges = Vec::with_capacity(group.files.len());
         for (name, (from, stable)) in self.manifest.files.iter().zip(&group.files) {
             ranges.push(self.range(name, *from, stable.offset)?);
@@ -323,7 +330,7 @@ impl Existing {
 }
 
 /// Where each item's lines stand in the group's bytes: by item, then by file.
-fn places(group: &Group, ranges: &[Vec<u8>]) -> Vec<Vec<Range<usize>>> {
+fn places(group: &CommitGroup, ranges: &[Vec<u8>]) -> Vec<Vec<Range<usize>>> {
     let mut at = vec![0; ranges.len()];
     let mut places = Vec::with_capacity(group.items.len());
     for index in 0..group.items.len() {
@@ -349,20 +356,20 @@ fn save(disk: &dyn Disk, root: &Path, manifest: &Manifest) -> Result<(), Storage
 }
 
 /// The frame being gathered.
-struct Gathered {
-    group: Group,
+struct GroupBuilder {
+    group: CommitGroup,
     from: Vec<u64>,
     spent: Spent,
     frames: u64,
 }
 
-impl Gathered {
+impl GroupBuilder {
     fn new(generation: u32, spent: Spent) -> Self {
-        let answers = AnswersFrom { generation, offset: 0 };
-        Self { group: Group { answers, ..Group::default() }, from: Vec::new(), spent, frames: 0 }
+        let answers = AnswerLogPosition { generation, offset: 0 };
+        Self { group: CommitGroup { answers, ..CommitGroup::default() }, from: Vec::new(), spent, frames: 0 }
     }
 
-    fn add(&mut self, item: u64, outcome: Outcome, decision: Option<&Decision>, lines: &[u32]) {
+    fn add(&mut self, item: u64, outcome: ItemOutcome, decision: Option<&GateRecord>, lines: &[u32]) {
         self.group.add(item, outcome, decision.cloned().unwrap_or_default());
         self.group.lines.extend_from_slice(lines);
     }

@@ -10,24 +10,24 @@ use std::sync::Arc;
 
 use roaring::RoaringTreemap;
 
-use super::answer_log::{Answers, AnswersThread};
-use super::answers::Key;
-use super::commits::{Spent, Stable};
+use super::answer_log::{AnswerLog, AnswerLogThread};
+use super::answers::RequestKey;
+use super::commits::{Spent, StablePrefix};
 use super::directory::RunDirectory;
 use super::disk;
-use super::frames::Header;
-use super::lock::HighWater;
+use super::frames::LogHeader;
+use super::lock::HighWaterMark;
 use super::manifest::{LogLengths, Manifest, RunState};
-use super::note_log::{Notes, NotesThread};
-use super::notes::{self, Carry, Earlier};
+use super::note_log::{NoteLog, NoteLogThread};
+use super::notes::{self, CompactNotes, EarlierNotes};
 use super::open_error::OpenError;
 use super::recover;
 use super::removed;
-use super::writer::{Files, StorageError, UNITS, Writer};
+use super::writer::{CommitWriter, StorageError, UNITS, WriterFiles};
 
 /// How a run's files are written.
 #[derive(Debug, Clone, Copy)]
-pub struct Storing {
+pub struct StorageOptions {
     /// Whether they are synced with each commit.
     pub sync: bool,
     /// Whether answers are packed.
@@ -35,17 +35,17 @@ pub struct Storing {
 }
 
 /// The threads of a start, at work.
-pub struct Started {
+pub struct StartedRun {
     /// Takes items that have ended.
-    pub writer: Writer,
+    pub writer: CommitWriter,
     /// Keeps and finds answers.
-    pub answers: Arc<Answers>,
+    pub answers: Arc<AnswerLog>,
     /// Ends when every `answers` is dropped.
-    pub answers_thread: AnswersThread,
+    pub answers_thread: AnswerLogThread,
     /// Notes of earlier starts, and of this one.
-    pub notes: Notes,
+    pub notes: NoteLog,
     /// Ends when `notes` is dropped.
-    pub notes_thread: NotesThread,
+    pub notes_thread: NoteLogThread,
     /// What earlier starts spent at the models.
     pub spent: Spent,
 }
@@ -57,13 +57,13 @@ impl RunDirectory {
         &mut self,
         done: &RoaringTreemap,
         limit: Option<u64>,
-        how: Storing,
-        carry: Carry,
-    ) -> Result<Started, OpenError> {
+        how: StorageOptions,
+        carry: CompactNotes,
+    ) -> Result<StartedRun, OpenError> {
         let (mut recovered, ends) = recover::answers(self, self.checked.done.answers, done)?;
         let reuse = recover::reuse(self)?;
         let earlier = self.manifest.first_generation..=self.manifest.generation;
-        let Earlier { notes, ends: note_ends } = Earlier::read(&*self.disk, &self.root, earlier)?;
+        let EarlierNotes { notes, ends: note_ends } = EarlierNotes::read(&*self.disk, &self.root, earlier)?;
         let last = self.manifest.generation;
         let found = LogLengths {
             commits: self.checked.last_commits,
@@ -71,7 +71,8 @@ impl RunDirectory {
             notes: note_ends.get(&last).copied(),
         };
         self.close_last(found, how.sync)?;
-        let is_awaited = |item, key: &Key| !done.contains(item) && !recovered.answers.contains_key(key);
+        let is_awaited =
+            |item, key: &RequestKey| !done.contains(item) && !recovered.answers.contains_key(key);
         let carried = carry(&notes, &is_awaited);
         let spent = recovered.settle(self.checked.done.spent);
         // Cut before the manifest says that a start began, so that a start without a log has clean outputs.
@@ -95,11 +96,11 @@ impl RunDirectory {
             outputs.push((path, *stable));
         }
         let Manifest { run, generation, first_generation: first, .. } = self.manifest;
-        let of = Header { run, generation, first };
+        let of = LogHeader { run, generation, first };
         let log = recover::answers_path(&self.root, generation);
         let sync = (how.sync, how.pack);
         let (answers, answers_thread) =
-            Answers::start(&self.disk, &log, (of, &self.lock), recovered, reuse, sync)?;
+            AnswerLog::start(&self.disk, &log, (of, &self.lock), recovered, reuse, sync)?;
         // A start that fails from here on waits for its threads, which hold the lock.
         let rest = self.start_writing(of, outputs, carried, how.sync);
         let (writer, notes, notes_thread) = match rest {
@@ -110,23 +111,23 @@ impl RunDirectory {
                 return Err(error.into());
             }
         };
-        Ok(Started { writer, answers: Arc::new(answers), answers_thread, notes, notes_thread, spent })
+        Ok(StartedRun { writer, answers: Arc::new(answers), answers_thread, notes, notes_thread, spent })
     }
 
     /// Starts the threads of the notes and the outputs, and writes the mark once all logs are there.
     fn start_writing(
         &self,
-        of: Header,
-        outputs: Vec<(PathBuf, Stable)>,
+        of: LogHeader,
+        outputs: Vec<(PathBuf, StablePrefix)>,
         carried: Vec<Vec<u8>>,
         sync: bool,
-    ) -> Result<(Writer, Notes, NotesThread), StorageError> {
+    ) -> Result<(CommitWriter, NoteLog, NoteLogThread), StorageError> {
         let generation = of.generation;
         let commits = recover::commits_path(&self.root, generation);
         let lock = Some(Arc::clone(&self.lock));
         let (notes, notes_thread) =
-            Notes::start(Arc::clone(&self.disk), &self.root, (of, lock), carried, sync)?;
-        let files = Files {
+            NoteLog::start(Arc::clone(&self.disk), &self.root, (of, lock), carried, sync)?;
+        let files = WriterFiles {
             disk: Arc::clone(&self.disk),
             root: self.root.clone(),
             log: commits,
@@ -134,7 +135,7 @@ impl RunDirectory {
             lock: Arc::clone(&self.lock),
             sync,
         };
-        let begun = Writer::start(files, of).and_then(|writer| match self.begin_mark(of, sync) {
+        let begun = CommitWriter::start(files, of).and_then(|writer| match self.begin_mark(of, sync) {
             Ok(()) => Ok(writer),
             Err(error) => {
                 let _ = writer.finish();
@@ -151,14 +152,14 @@ impl RunDirectory {
         }
     }
 
-    fn begin_mark(&self, of: Header, sync: bool) -> Result<(), StorageError> {
-        let Header { run, generation, .. } = of;
+    fn begin_mark(&self, of: LogHeader, sync: bool) -> Result<(), StorageError> {
+        let LogHeader { run, generation, .. } = of;
         let lengths = LogLengths {
             commits: self.length(&recover::commits_path(&self.root, generation))?,
             answers: self.length(&recover::answers_path(&self.root, generation))?,
             notes: self.length(&notes::path(&self.root, generation))?,
         };
-        self.lock.begin(HighWater { run, generation, lengths }, sync)
+        self.lock.begin(HighWaterMark { run, generation, lengths }, sync)
     }
 
     /// Notes how far the logs of the last start reach, if it was killed. They are made durable first: what a

@@ -11,11 +11,11 @@ use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, watch};
 
-use super::commits::{AnswersFrom, Group, KIND, Outcome, Spent, Stable};
-use super::decision::Decision;
+use super::commits::{AnswerLogPosition, CommitGroup, ItemOutcome, KIND, Spent, StablePrefix};
+use super::decision::GateRecord;
 use super::disk::{self, Disk, DiskFile};
-use super::frames::{self, Header};
-use super::lock::Lock;
+use super::frames::{self, LogHeader};
+use super::lock::RunLock;
 
 /// Index of `rejected.jsonl` among a run's files.
 pub const REJECTED: usize = 0;
@@ -33,7 +33,7 @@ const GROUP_BYTES: usize = 4 << 20;
 const BACKLOG: usize = 1024;
 
 /// Lines with their line ends, each with the index of its file.
-pub type Lines = Vec<(usize, Vec<u8>)>;
+pub type OutputLines = Vec<(usize, Vec<u8>)>;
 
 /// An item that has ended, with everything it leaves behind.
 #[derive(Debug)]
@@ -41,11 +41,11 @@ pub struct ItemCommit {
     /// Its number.
     pub item: u64,
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: ItemOutcome,
     /// What gates decided of it.
-    pub decision: Decision,
+    pub decision: GateRecord,
     /// What it leaves in the outputs.
-    pub lines: Lines,
+    pub lines: OutputLines,
     /// What the run had spent when it ended.
     pub spent: Spent,
     /// Where the answers of the items that are still in flight begin in this start's log.
@@ -54,7 +54,7 @@ pub struct ItemCommit {
 
 /// What the thread is asked to do.
 #[derive(Debug)]
-pub enum Work {
+pub enum WriterCommand {
     /// Write an item with the next group.
     Commit(ItemCommit),
     /// Close the group now.
@@ -67,7 +67,7 @@ pub enum Work {
 
 /// What is durable so far: items of this start, lines of all starts; published after each group.
 #[derive(Debug, Clone, Default)]
-pub struct Committed {
+pub struct CommittedTotals {
     /// Items that ended ok.
     pub ok: u64,
     /// The highest of their numbers, among those of earlier starts.
@@ -100,29 +100,29 @@ impl StorageError {
 }
 
 /// The ledger's end of the thread.
-pub struct Writer {
-    work: mpsc::Sender<Work>,
-    committed: watch::Receiver<Committed>,
+pub struct CommitWriter {
+    work: mpsc::Sender<WriterCommand>,
+    committed: watch::Receiver<CommittedTotals>,
     thread: JoinHandle<Result<(), StorageError>>,
 }
 
 /// The files a writer works on.
-pub(super) struct Files {
+pub(super) struct WriterFiles {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) root: PathBuf,
     pub(super) log: PathBuf,
-    pub(super) outputs: Vec<(PathBuf, Stable)>,
-    pub(super) lock: Arc<Lock>,
+    pub(super) outputs: Vec<(PathBuf, StablePrefix)>,
+    pub(super) lock: Arc<RunLock>,
     pub(super) sync: bool,
 }
 
-impl Writer {
+impl CommitWriter {
     /// Opens the files and starts the thread.
-    pub(super) fn start(files: Files, of: Header) -> Result<Self, StorageError> {
+    pub(super) fn start(files: WriterFiles, of: LogHeader) -> Result<Self, StorageError> {
         let (work, receiver) = mpsc::channel(BACKLOG);
         let lines = files.outputs.iter().map(|(_, stable)| stable.lines).collect();
-        let (publish, committed) = watch::channel(Committed { lines, ..Committed::default() });
-        let mut state = State::open(files, of, publish)?;
+        let (publish, committed) = watch::channel(CommittedTotals { lines, ..CommittedTotals::default() });
+        let mut state = WriterThread::open(files, of, publish)?;
         let path = state.root.clone();
         let thread = std::thread::Builder::new()
             .name("synthmill-writer".into())
@@ -133,18 +133,18 @@ impl Writer {
 
     /// Hands work over, waiting for room. False when the thread has ended with an error, which `finish`
     /// tells.
-    pub async fn send(&self, work: Work) -> bool {
+    pub async fn send(&self, work: WriterCommand) -> bool {
         self.work.send(work).await.is_ok()
     }
 
     /// What is durable so far.
     #[must_use]
-    pub fn committed(&self) -> Committed {
+    pub fn committed(&self) -> CommittedTotals {
         self.committed.borrow().clone()
     }
 
     /// Writes what is left, ends the thread, and tells what became durable. Blocks.
-    pub fn finish(self) -> (Committed, Result<(), StorageError>) {
+    pub fn finish(self) -> (CommittedTotals, Result<(), StorageError>) {
         drop(self.work);
         let result = self.thread.join().unwrap_or_else(|_| {
             let panicked = std::io::Error::other("the writer's thread panicked");
@@ -155,34 +155,38 @@ impl Writer {
     }
 }
 
-struct Output {
+struct OutputFile {
     path: PathBuf,
     file: Box<dyn DiskFile>,
     waiting: Vec<u8>,
-    stable: Stable,
+    stable: StablePrefix,
 }
 
-struct State {
+struct WriterThread {
     disk: Arc<dyn Disk>,
     root: PathBuf,
-    outputs: Vec<Output>,
+    outputs: Vec<OutputFile>,
     log_path: PathBuf,
     log: Box<dyn DiskFile>,
     log_length: u64,
-    lock: Arc<Lock>,
-    group: Group,
+    lock: Arc<RunLock>,
+    group: CommitGroup,
     waiting_bytes: usize,
-    totals: Committed,
-    publish: watch::Sender<Committed>,
+    totals: CommittedTotals,
+    publish: watch::Sender<CommittedTotals>,
     sync: bool,
 }
 
-impl State {
-    fn open(files: Files, of: Header, publish: watch::Sender<Committed>) -> Result<Self, StorageError> {
+impl WriterThread {
+    fn open(
+        files: WriterFiles,
+        of: LogHeader,
+        publish: watch::Sender<CommittedTotals>,
+    ) -> Result<Self, StorageError> {
         let mut outputs = Vec::with_capacity(files.outputs.len());
         for (path, stable) in files.outputs {
             let file = files.disk.append(&path).map_err(|source| StorageError::new("open", &path, source))?;
-            outputs.push(Output { path, file, waiting: Vec::new(), stable });
+            outputs.push(OutputFile { path, file, waiting: Vec::new(), stable });
         }
         let header = frames::header(KIND, of);
         let log = disk::begin(&*files.disk, &files.log, &header, files.sync)
@@ -202,9 +206,9 @@ impl State {
             log,
             log_length: header.len() as u64,
             lock: files.lock,
-            group: Group {
-                answers: AnswersFrom { generation: of.generation, offset: 0 },
-                ..Group::default()
+            group: CommitGroup {
+                answers: AnswerLogPosition { generation: of.generation, offset: 0 },
+                ..CommitGroup::default()
             },
             waiting_bytes: 0,
             totals,
@@ -213,15 +217,15 @@ impl State {
         })
     }
 
-    fn work(&mut self, mut receiver: mpsc::Receiver<Work>) -> Result<(), StorageError> {
+    fn work(&mut self, mut receiver: mpsc::Receiver<WriterCommand>) -> Result<(), StorageError> {
         while let Some(work) = receiver.blocking_recv() {
             match work {
-                Work::Commit(item) => self.take(item)?,
-                Work::Flush => self.flush()?,
-                Work::Status(_) | Work::Units(_) => {
+                WriterCommand::Commit(item) => self.take(item)?,
+                WriterCommand::Flush => self.flush()?,
+                WriterCommand::Status(_) | WriterCommand::Units(_) => {
                     let (name, json) = match work {
-                        Work::Units(json) => (UNITS, json),
-                        Work::Status(json) => ("status.json", json),
+                        WriterCommand::Units(json) => (UNITS, json),
+                        WriterCommand::Status(json) => ("status.json", json),
                         _ => continue,
                     };
                     // At the path may be the run of another process by now.
@@ -260,9 +264,9 @@ impl State {
         self.group.answers.offset = item.answers_from;
         self.group.spent = item.spent;
         match item.outcome {
-            Outcome::Ok => self.totals.ok += 1,
-            Outcome::Dropped => self.totals.dropped += 1,
-            Outcome::Rejected => self.totals.rejected += 1,
+            ItemOutcome::Ok => self.totals.ok += 1,
+            ItemOutcome::Dropped => self.totals.dropped += 1,
+            ItemOutcome::Rejected => self.totals.rejected += 1,
         }
         if self.group.items.len() >= GROUP || self.waiting_bytes >= GROUP_BYTES {
             self.flush()?;
@@ -317,7 +321,7 @@ pub(super) fn is_here(
     Err(StorageError::new("trust", path, std::io::Error::other(what)))
 }
 
-impl Output {
+impl OutputFile {
     fn check(&self, disk: &dyn Disk) -> Result<(), StorageError> {
         is_here(disk, &self.path, &*self.file, self.stable.offset)
     }

@@ -46,7 +46,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
-use crate::journal::{Key, StorageError};
+use crate::journal::{RequestKey, StorageError};
 use crate::record::Record;
 
 pub use batch::{Batch, BatchFigures, BatchFiles, batch_ids, carry_batches};
@@ -88,7 +88,7 @@ pub struct ModelRequest {
     pub sample: u32,
     /// What the question is called within its run, for a model that must know it again at a later start.
     #[serde(skip)]
-    pub key: Option<Key>,
+    pub key: Option<RequestKey>,
     /// What requests that begin alike have in common: they prefer one endpoint, which has read their beginning.
     #[serde(skip)]
     pub affinity: Option<u64>,

@@ -2,7 +2,7 @@
 
 use super::Ledger;
 use crate::engine::event::{Rejection, RunEvent};
-use crate::journal::Outcome;
+use crate::journal::ItemOutcome;
 
 /// Too many items were rejected.
 #[derive(Debug, Clone)]
@@ -24,8 +24,8 @@ impl Ledger {
         self.tell(RunEvent::Rejected(rejection));
     }
 
-    pub(super) fn keep_budget(&mut self, outcome: Outcome) {
-        if outcome != Outcome::Rejected {
+    pub(super) fn keep_budget(&mut self, outcome: ItemOutcome) {
+        if outcome != ItemOutcome::Rejected {
             self.in_a_row = 0;
             return;
         }

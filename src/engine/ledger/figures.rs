@@ -3,12 +3,12 @@
 use super::Ledger;
 use crate::engine::event::Snapshot;
 use crate::engine::metrics::ModelFigures;
-use crate::journal::{Committed, SINKS};
+use crate::journal::{CommittedTotals, SINKS};
 use crate::llm::{PoolFigures, Tokens};
 
 impl Ledger {
     /// What the run has come to, by what the writer says is durable.
-    pub(super) fn snapshot(&self, state: &'static str, committed: &Committed) -> Snapshot {
+    pub(super) fn snapshot(&self, state: &'static str, committed: &CommittedTotals) -> Snapshot {
         let before = &self.context.before;
         let done_now = committed.ok + committed.dropped + committed.rejected;
         let done_before = before.ok + before.dropped + before.rejected;

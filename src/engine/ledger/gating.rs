@@ -15,7 +15,7 @@ use crate::engine::departure;
 use crate::engine::event::{FatalError, Halt, InFlightRecord, LedgerEvent};
 use crate::engine::execute::{Ending, panicked};
 use crate::engine::gate::{AdmissionLimit, GateStage, Weight, push_key};
-use crate::journal::{Decision, LostTo, Outcome};
+use crate::journal::{GateRecord, ItemOutcome, LostTo};
 use crate::stage::GateDecision;
 
 impl Ledger {
@@ -193,11 +193,11 @@ impl Ledger {
 
 /// What becomes of an item for which there is no more room.
 fn surplus() -> EndedItem {
-    let decision = Decision { keys: Vec::new(), lost_to: LostTo::EveryKept };
-    EndedItem { outcome: Outcome::Dropped, lines: Vec::new(), decision }
+    let decision = GateRecord { keys: Vec::new(), lost_to: LostTo::EveryKept };
+    EndedItem { outcome: ItemOutcome::Dropped, lines: Vec::new(), decision }
 }
 
-fn lose_to(decision: &mut Decision, item: u64) {
+fn lose_to(decision: &mut GateRecord, item: u64) {
     match &mut decision.lost_to {
         LostTo::Items(items) => items.push(item),
         LostTo::EveryKept => {}

@@ -4,7 +4,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::engine::accept::EndedItem;
 use crate::engine::event::InFlightRecord;
-use crate::journal::{Decision, Lines, Outcome};
+use crate::journal::{GateRecord, ItemOutcome, OutputLines};
 use crate::record::RecordId;
 
 /// An item in flight.
@@ -15,7 +15,7 @@ pub(super) struct Item {
     /// How many of its records have not ended.
     pub(super) in_flight: u32,
     /// Its records that have ended, and the lines they leave.
-    pub(super) ended: Vec<(RecordId, Lines)>,
+    pub(super) ended: Vec<(RecordId, OutputLines)>,
     pub(super) written: bool,
     pub(super) rejected: bool,
     /// Those of its records that have come to the gate it is at.
@@ -25,7 +25,7 @@ pub(super) struct Item {
     /// Whether a gate has let it go on, which it does without room in the run.
     pub(super) is_behind_gate: bool,
     /// What gates decided of it.
-    pub(super) decision: Decision,
+    pub(super) decision: GateRecord,
 }
 
 impl Item {
@@ -33,9 +33,9 @@ impl Item {
     /// ended in: another run that reads them is to see the same.
     pub(super) fn end(mut self) -> EndedItem {
         let outcome = match (self.written, self.rejected) {
-            (true, _) => Outcome::Ok,
-            (false, true) => Outcome::Rejected,
-            (false, false) => Outcome::Dropped,
+            (true, _) => ItemOutcome::Ok,
+            (false, true) => ItemOutcome::Rejected,
+            (false, false) => ItemOutcome::Dropped,
         };
         self.ended.sort_by(|(one, _), (other, _)| one.cmp(other));
         let lines = self.ended.into_iter().flat_map(|(_, lines)| lines).collect();

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::*;
 use crate::image::Image;
 use crate::journal::disk::RealDisk;
-use crate::journal::{RunDirectory, Started, Storing, Wanted};
+use crate::journal::{RunDirectory, RunSpec, StartedRun, StorageOptions};
 use crate::llm::Message;
 
 const PRICES: Prices = Prices { input: 1.0, output: 2.0, cached_input: None, cache_write: None };
@@ -27,14 +27,14 @@ fn tokens(most: u64) -> Budget {
 /// An account with a journal of its own.
 struct Account {
     spending: Arc<Spending>,
-    started: Started,
+    started: StartedRun,
     _folder: tempfile::TempDir,
 }
 
 impl Account {
     fn new(budget: Budget, spent: Spent) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let wanted = Wanted {
+        let wanted = RunSpec {
             pipeline: "test".into(),
             fingerprint: Default::default(),
             explained: Vec::new(),
@@ -46,10 +46,12 @@ impl Account {
             reuse: None,
         };
         let mut opened = RunDirectory::open(Arc::new(RealDisk), &folder.path().join("out"), wanted).unwrap();
-        let started =
-            opened
-                .directory
-                .start(&opened.done, None, Storing { sync: false, pack: false }, |_, _| Vec::new());
+        let started = opened.directory.start(
+            &opened.done,
+            None,
+            StorageOptions { sync: false, pack: false },
+            |_, _| Vec::new(),
+        );
         let started = started.unwrap();
         Self { spending: Arc::new(Spending::new(budget, spent)), started, _folder: folder }
     }

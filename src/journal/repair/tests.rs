@@ -3,9 +3,12 @@
 use tempfile::TempDir;
 
 use super::*;
-use crate::journal::decision::{Decision, LostTo};
+use crate::journal::decision::{GateRecord, LostTo};
 use crate::journal::disk::RealDisk;
-use crate::journal::{ItemCommit, Opened, PROVENANCE, RunDirectory, SINKS, Started, Storing, Wanted, Work};
+use crate::journal::{
+    ItemCommit, OpenedRun, PROVENANCE, RunDirectory, RunSpec, SINKS, StartedRun, StorageOptions,
+    WriterCommand,
+};
 
 #[test]
 fn rejects_are_chosen_by_class() {
@@ -16,8 +19,8 @@ fn rejects_are_chosen_by_class() {
     assert!(!has_class(b"", &[]));
 }
 
-fn open(root: &Path) -> Opened {
-    let wanted = Wanted {
+fn open(root: &Path) -> OpenedRun {
+    let wanted = RunSpec {
         pipeline: "test".into(),
         fingerprint: Default::default(),
         explained: Vec::new(),
@@ -32,29 +35,29 @@ fn open(root: &Path) -> Opened {
 }
 
 /// An item with one line in the files that its outcome makes it leave one in.
-fn item(item: u64, outcome: Outcome, keys: &[u8], lost_to: LostTo) -> ItemCommit {
+fn item(item: u64, outcome: ItemOutcome, keys: &[u8], lost_to: LostTo) -> ItemCommit {
     let line = |file| (file, format!("{{\"class\":\"json\",\"id\":{item}}}\n").into_bytes());
     let lines = match outcome {
-        Outcome::Ok => vec![line(PROVENANCE), line(SINKS)],
-        Outcome::Dropped => vec![line(PROVENANCE)],
-        Outcome::Rejected => vec![line(PROVENANCE), line(REJECTED)],
+        ItemOutcome::Ok => vec![line(PROVENANCE), line(SINKS)],
+        ItemOutcome::Dropped => vec![line(PROVENANCE)],
+        ItemOutcome::Rejected => vec![line(PROVENANCE), line(REJECTED)],
     };
-    let decision = Decision { keys: keys.to_vec(), lost_to };
+    let decision = GateRecord { keys: keys.to_vec(), lost_to };
     ItemCommit { item, outcome, decision, lines, spent: Default::default(), answers_from: 0 }
 }
 
 /// One start that commits these groups.
 fn commit(root: &Path, groups: Vec<Vec<ItemCommit>>) {
-    let Opened { mut directory, done, .. } = open(root);
-    let how = Storing { sync: false, pack: false };
+    let OpenedRun { mut directory, done, .. } = open(root);
+    let how = StorageOptions { sync: false, pack: false };
     let started = directory.start(&done, None, how, |notes, _| notes.to_vec()).unwrap();
-    let Started { writer, answers, answers_thread, notes, notes_thread, .. } = started;
+    let StartedRun { writer, answers, answers_thread, notes, notes_thread, .. } = started;
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     for group in groups {
         for item in group {
-            assert!(runtime.block_on(writer.send(Work::Commit(item))));
+            assert!(runtime.block_on(writer.send(WriterCommand::Commit(item))));
         }
-        assert!(runtime.block_on(writer.send(Work::Flush)));
+        assert!(runtime.block_on(writer.send(WriterCommand::Flush)));
     }
     writer.finish().1.unwrap();
     drop((answers, notes));
@@ -65,7 +68,7 @@ fn commit(root: &Path, groups: Vec<Vec<ItemCommit>>) {
 
 /// 2 lost to 1, and so did a record of 3; 5 and 6 were not wanted any more, and 7 lost to one in flight.
 fn decided() -> TempDir {
-    use Outcome::{Dropped, Ok, Rejected};
+    use ItemOutcome::{Dropped, Ok, Rejected};
     let folder = tempfile::tempdir().unwrap();
     let lost = |item: u64| LostTo::Items(vec![item]);
     let groups = vec![
@@ -103,7 +106,7 @@ fn flip(path: &Path, at: u64) {
     std::fs::write(path, bytes).unwrap();
 }
 
-fn repaired(root: &Path) -> Repaired {
+fn repaired(root: &Path) -> RepairReport {
     repair(Arc::new(RealDisk), root, |notes, _| notes.to_vec()).unwrap()
 }
 
@@ -129,10 +132,10 @@ fn what_lost_to_an_item_is_undone_with_it() {
     // Made again, and decided as before.
     let lost = |item: u64| LostTo::Items(vec![item]);
     let again = vec![
-        item(1, Outcome::Ok, b"b", LostTo::Nobody),
-        item(2, Outcome::Dropped, b"", lost(1)),
-        item(3, Outcome::Ok, b"", lost(1)),
-        item(5, Outcome::Dropped, b"", LostTo::EveryKept),
+        item(1, ItemOutcome::Ok, b"b", LostTo::Nobody),
+        item(2, ItemOutcome::Dropped, b"", lost(1)),
+        item(3, ItemOutcome::Ok, b"", lost(1)),
+        item(5, ItemOutcome::Dropped, b"", LostTo::EveryKept),
     ];
     commit(root, vec![again]);
     assert_eq!(found(root), ((0..8).collect(), keys(&[(0, b"a"), (1, b"b"), (4, b"d")])));
@@ -163,14 +166,14 @@ fn what_may_have_lost_to_an_item_whose_commit_is_gone_is_undone_too() {
 fn nothing_goes_with_an_item_that_is_tried_again() {
     let folder = decided();
     let root = folder.path();
-    commit(root, vec![vec![item(8, Outcome::Dropped, b"", LostTo::Items(vec![4]))]]);
+    commit(root, vec![vec![item(8, ItemOutcome::Dropped, b"", LostTo::Items(vec![4]))]]);
     let retried =
         retry_rejected(Arc::new(RealDisk), root, &["json".to_owned()], |notes, _| notes.to_vec()).unwrap();
-    assert_eq!(retried, Retried { items: 1, is_pending: false });
+    assert_eq!(retried, RetryReport { items: 1, is_pending: false });
     assert_eq!(found(root), (vec![0, 1, 2, 3, 5, 6, 7, 8], keys(&[(0, b"a"), (1, b"b")])));
     // What was decided of the others is still known: with 4, which came late, goes 8, and
     // with that 7.
-    commit(root, vec![vec![item(4, Outcome::Ok, b"d", LostTo::Nobody)]]);
+    commit(root, vec![vec![item(4, ItemOutcome::Ok, b"d", LostTo::Nobody)]]);
     let train = root.join("train.jsonl");
     let last = std::fs::metadata(&train).unwrap().len() - 2;
     flip(&train, last);

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::files::BatchFiles;
-use crate::journal::{Key, StorageError, hex};
+use crate::journal::{RequestKey, StorageError, encode_hex};
 use crate::pipeline::BatchConfig;
 
 /// Bytes that are written at a time.
@@ -21,7 +21,7 @@ const LONGEST_GATHERING: Duration = Duration::from_mins(15);
 pub(super) struct BatchBuffer {
     pub(super) number: u32,
     /// Item and key of each line.
-    pub(super) questions: Vec<(u64, Key)>,
+    pub(super) questions: Vec<(u64, RequestKey)>,
     /// Bytes of the file so far, those in `unflushed` too.
     pub(super) bytes: u64,
     begun: Instant,
@@ -52,7 +52,7 @@ impl BatchBuffer {
     pub(super) async fn put(
         &mut self,
         item: u64,
-        key: Key,
+        key: RequestKey,
         line: &[u8],
         files: &BatchFiles,
     ) -> Result<(), StorageError> {
@@ -77,9 +77,9 @@ pub(super) fn spool(number: u32) -> String {
 }
 
 /// The line of one question.
-pub(super) fn line(key: &Key, endpoint: &str, body: &[u8]) -> Vec<u8> {
+pub(super) fn line(key: &RequestKey, endpoint: &str, body: &[u8]) -> Vec<u8> {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
-    let line = json!({"custom_id": hex(key), "method": "POST", "url": endpoint, "body": body});
+    let line = json!({"custom_id": encode_hex(key), "method": "POST", "url": endpoint, "body": body});
     let mut line = line.to_string().into_bytes();
     line.push(b'\n');
     line

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::journal::{Key, hex, unhex};
+use crate::journal::{RequestKey, decode_hex, encode_hex};
 
 /// A batch whose answers are not all kept yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(super) struct OpenBatch {
     /// Where it was sent, without secrets.
     pub(super) address: String,
     /// Its questions in the order of their lines; none where the answer is not needed any more.
-    pub(super) questions: Vec<Option<Key>>,
+    pub(super) questions: Vec<Option<RequestKey>>,
     /// The file that went up: its id, and when the provider's clock says it came, in seconds since 1970.
     pub(super) file: Option<(String, i64)>,
     /// The batch's id at the provider.
@@ -85,7 +85,7 @@ impl BatchEvent {
 
 /// What a new log begins with: the batches that have answers to give, without the questions that are not awaited.
 #[must_use]
-pub fn carry_batches(notes: &[Vec<u8>], is_awaited: &dyn Fn(u64, &Key) -> bool) -> Vec<Vec<u8>> {
+pub fn carry_batches(notes: &[Vec<u8>], is_awaited: &dyn Fn(u64, &RequestKey) -> bool) -> Vec<Vec<u8>> {
     let mut batches = Batches::of(notes);
     if batches.last == 0 {
         return Vec::new();
@@ -105,7 +105,7 @@ pub fn batch_ids(notes: &[Vec<u8>]) -> Vec<String> {
 pub(super) struct Batches {
     /// By their numbers.
     pub(super) open: Vec<OpenBatch>,
-    items: HashMap<Key, u64>,
+    items: HashMap<RequestKey, u64>,
     /// The highest number that was given.
     pub(super) last: u32,
 }
@@ -123,7 +123,7 @@ impl Batches {
         match event {
             BatchEvent::Gathered { number, model, address, questions } => {
                 self.last = self.last.max(number);
-                let keys = || questions.iter().map(|(item, key)| (*item, unhex(key)));
+                let keys = || questions.iter().map(|(item, key)| (*item, decode_hex(key)));
                 self.items.extend(keys().filter_map(|(item, key)| Some((key?, item))));
                 let questions = keys().map(|(_, key)| key).collect();
                 self.open.push(OpenBatch { number, model, address, questions, file: None, batch: None });
@@ -154,7 +154,7 @@ impl Batches {
 
     /// Leaves the batches that have answers to give. A question that was put again counts for the last batch
     /// alone; one whose file never went up is with nobody.
-    fn keep(&mut self, is_awaited: &dyn Fn(u64, &Key) -> bool) {
+    fn keep(&mut self, is_awaited: &dyn Fn(u64, &RequestKey) -> bool) {
         let mut seen = HashSet::new();
         self.open.retain(|batch| batch.file.is_some() || batch.batch.is_some());
         for batch in self.open.iter_mut().rev() {
@@ -176,7 +176,7 @@ impl Batches {
             // A line keeps its number, by which a provider may blame it.
             let questions = questions.iter().map(|key| {
                 let item = key.and_then(|key| self.items.get(&key).copied()).unwrap_or_default();
-                (item, key.map(|key| hex(&key)).unwrap_or_default())
+                (item, key.map(|key| encode_hex(&key)).unwrap_or_default())
             });
             let (model, address, number) = (model.clone(), address.clone(), *number);
             events.push(BatchEvent::Gathered { number, model, address, questions: questions.collect() });
@@ -197,7 +197,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn gathered(number: u32, items: &[u8]) -> BatchEvent {
-        let questions = items.iter().map(|item| (u64::from(*item), hex(&[*item; 16]))).collect();
+        let questions = items.iter().map(|item| (u64::from(*item), encode_hex(&[*item; 16]))).collect();
         BatchEvent::Gathered { number, model: "m".into(), address: "a".into(), questions }
     }
 
@@ -219,7 +219,7 @@ mod tests {
     }
 
     fn open(events: &[BatchEvent], done: &[u64]) -> Vec<(u32, Vec<Option<u8>>)> {
-        let first = |key: &Option<Key>| key.map(|key| key[0]);
+        let first = |key: &Option<RequestKey>| key.map(|key| key[0]);
         let left = left(events, done);
         left.open.iter().map(|batch| (batch.number, batch.questions.iter().map(first).collect())).collect()
     }

@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::events::{BatchEvent, Batches, OpenBatch};
 use crate::journal::disk::Disk;
-use crate::journal::{Notes, NotesThread, StorageError};
+use crate::journal::{NoteLog, NoteLogThread, StorageError};
 
 /// What a start knows of batches, and where it keeps what it does with them.
 pub struct BatchFiles {
-    notes: Notes,
+    notes: NoteLog,
     next: AtomicU32,
     /// Batches that earlier starts left with a provider, until their model takes them up.
     open: Mutex<Vec<OpenBatch>>,
@@ -22,14 +22,14 @@ pub struct BatchFiles {
 impl BatchFiles {
     /// Goes on from the notes of earlier starts.
     #[must_use]
-    pub fn new(notes: Notes) -> Self {
+    pub fn new(notes: NoteLog) -> Self {
         let Batches { open, last, .. } = Batches::of(&notes.earlier());
         Self { notes, next: AtomicU32::new(last + 1), open: Mutex::new(open) }
     }
 
     /// Keeps batches in a folder without a run, as if nothing had been before.
-    pub fn without_run(disk: Arc<dyn Disk>, root: &Path) -> Result<(Self, NotesThread), StorageError> {
-        let (notes, thread) = Notes::without_run(disk, root)?;
+    pub fn without_run(disk: Arc<dyn Disk>, root: &Path) -> Result<(Self, NoteLogThread), StorageError> {
+        let (notes, thread) = NoteLog::without_run(disk, root)?;
         Ok((Self::new(notes), thread))
     }
 

@@ -42,7 +42,7 @@ use super::refused_settings::RefusedSettings;
 use super::remote::{finally, no_budget};
 use super::schema_fallback::{self, SchemaFallback, SchemaRefusal, weaker};
 use super::{BackgroundContext, Completion, Health, Model, ModelError, ModelErrorKind, ModelRequest};
-use crate::journal::{Key, StorageError};
+use crate::journal::{RequestKey, StorageError};
 use crate::pipeline::{BatchConfig, ModelConfig, StructuredOutput};
 use crate::record::Record;
 
@@ -74,7 +74,7 @@ pub struct Batch {
 
 /// A question on its way into a batch.
 struct PendingQuestion {
-    key: Key,
+    key: RequestKey,
     item: u64,
     /// The body of the request; why there is none matters only if it is to be sent.
     body: Result<Vec<u8>, Failure>,

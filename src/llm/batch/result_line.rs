@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 
-use crate::journal::{Key, unhex};
+use crate::journal::{RequestKey, decode_hex};
 use crate::llm::Completion;
 use crate::llm::classify::{self, Failure, Verdict, clean};
 use crate::llm::dialect::{Dialect, parse};
@@ -17,9 +17,9 @@ pub(super) fn read(
     line: &[u8],
     dialect: Dialect,
     address: &str,
-) -> Option<(Key, Result<Completion, Failure>)> {
+) -> Option<(RequestKey, Result<Completion, Failure>)> {
     let mut line = parse(line)?;
-    let key = unhex(line.get("custom_id")?.as_str()?)?;
+    let key = decode_hex(line.get("custom_id")?.as_str()?)?;
     Some((key, judge(&mut line, dialect, address)))
 }
 

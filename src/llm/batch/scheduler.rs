@@ -22,7 +22,7 @@ use super::files::BatchFiles;
 use super::job::{BatchJob, JobOutcome, into_storage};
 use super::results::StoredResult;
 use super::{Batch, BatchFigures, PendingQuestion};
-use crate::journal::{Key, StorageError, hex};
+use crate::journal::{RequestKey, StorageError, encode_hex};
 use crate::llm::Completion;
 use crate::llm::classify::{Failure, Verdict};
 
@@ -35,11 +35,11 @@ pub(super) struct BatchScheduler {
     inbox: mpsc::Receiver<PendingQuestion>,
     buffer: Option<BatchBuffer>,
     /// The batch that each question is in, while no answer to it is known.
-    pub(super) asked: HashMap<Key, u32>,
+    pub(super) asked: HashMap<RequestKey, u32>,
     /// Who waits for an answer.
-    pub(super) waiting: HashMap<Key, oneshot::Sender<Answer>>,
+    pub(super) waiting: HashMap<RequestKey, oneshot::Sender<Answer>>,
     /// Answers that have come before their questions.
-    pub(super) found: HashMap<Key, StoredResult>,
+    pub(super) found: HashMap<RequestKey, StoredResult>,
     /// How many such answers each file has still.
     pub(super) left: HashMap<Arc<str>, usize>,
     /// Batches that do not give all they should, with what to say of it; and who waits for such answers. They
@@ -230,7 +230,7 @@ impl BatchScheduler {
         let Some(mut buffer) = self.buffer.take() else { return Ok(()) };
         buffer.flush(&self.files).await?;
         let (model, address) = (self.model.name.clone(), self.model.api.shown.clone());
-        let questions = buffer.questions.iter().map(|(item, key)| (*item, hex(key))).collect();
+        let questions = buffer.questions.iter().map(|(item, key)| (*item, encode_hex(key))).collect();
         let noted = BatchEvent::Gathered {
             number: buffer.number,
             model: model.clone(),

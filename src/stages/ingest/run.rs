@@ -12,7 +12,7 @@ use super::fields::{tell_fields, tell_origin};
 use super::rows::{Fields, ROW_LIMIT, json_line};
 use super::units::row_unit;
 use super::{Ingest, IngestFormat};
-use crate::journal::{CompleteRun, IncompleteRun, ItemLines};
+use crate::journal::{CompleteRun, ItemLines, RunReadError};
 use crate::nearest::nearest;
 use crate::pipeline::CheckContext;
 use crate::stage::{BuildContext, BuildError, Processor, Source, SourceFailure, Unit};
@@ -29,8 +29,8 @@ struct Wrong {
     hint: Option<String>,
 }
 
-impl From<IncompleteRun> for Wrong {
-    fn from(error: IncompleteRun) -> Self {
+impl From<RunReadError> for Wrong {
+    fn from(error: RunReadError) -> Self {
         Self { at: "/run", message: error.to_string(), expected: None, hint: error.hint() }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use synthmill::engine::{RunEnd, RunReport};
-use synthmill::journal::{OpenError, Retried};
+use synthmill::journal::{OpenError, RetryReport};
 use synthmill::llm::carry_batches;
 use synthmill::llm::scripted::{Reply, Scripted};
 use tempfile::TempDir;
@@ -289,7 +289,7 @@ async fn rejected_items_are_tried_again_even_when_power_is_lost_meanwhile() {
                 carry_batches
             )
             .unwrap(),
-            Retried { items: 0, is_pending: false }
+            RetryReport { items: 0, is_pending: false }
         );
         disk.strike(count, Fault::Power);
         let outcome =
@@ -305,7 +305,7 @@ async fn rejected_items_are_tried_again_even_when_power_is_lost_meanwhile() {
             assert!(retried.items == 1 || retried.is_pending, "{retried:?}");
             left
         } else {
-            assert_eq!(outcome.unwrap(), Retried { items: 1, is_pending: false });
+            assert_eq!(outcome.unwrap(), RetryReport { items: 1, is_pending: false });
             disk.calm();
             disk
         };

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
-use synthmill::journal::disk::{Disk, DiskFile, Identity};
+use synthmill::journal::disk::{Disk, DiskFile, FileIdentity};
 
 /// What happens at the operation that was chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -225,7 +225,7 @@ impl Disk for FaultyDisk {
         Ok(Some(Box::new(OpenFile { disk: self.clone(), path: path.to_owned(), bytes, _lock: lock })))
     }
 
-    fn identity(&self, path: &Path) -> io::Result<Option<Identity>> {
+    fn identity(&self, path: &Path) -> io::Result<Option<FileIdentity>> {
         // Asked for many times a commit, without effect: not worth a fault each.
         self.is_on()?;
         Ok(self.state.lock().unwrap().present.get(path).map(identity))
@@ -296,8 +296,8 @@ struct OpenFile {
     _lock: Option<Unlock>,
 }
 
-fn identity(bytes: &Arc<Mutex<Bytes>>) -> Identity {
-    Identity { inode: (0, Arc::as_ptr(bytes) as u64), length: bytes.lock().unwrap().present.len() as u64 }
+fn identity(bytes: &Arc<Mutex<Bytes>>) -> FileIdentity {
+    FileIdentity { inode: (0, Arc::as_ptr(bytes) as u64), length: bytes.lock().unwrap().present.len() as u64 }
 }
 
 impl DiskFile for OpenFile {
@@ -318,7 +318,7 @@ impl DiskFile for OpenFile {
         Ok(())
     }
 
-    fn identity(&self) -> io::Result<Identity> {
+    fn identity(&self) -> io::Result<FileIdentity> {
         Ok(identity(&self.bytes))
     }
 

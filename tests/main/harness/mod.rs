@@ -22,7 +22,7 @@ use synthmill::config::{Overrides, Plan};
 use synthmill::engine::{self, BuiltPipeline, ConnectedModels, RunEvent, RunOptions, RunReport, Stop};
 use synthmill::heuristic::Heuristic;
 use synthmill::journal::disk::{Disk, RealDisk};
-use synthmill::journal::{OpenError, Opened, RunDirectory, Storing, Wanted};
+use synthmill::journal::{OpenError, OpenedRun, RunDirectory, RunSpec, StorageOptions};
 use synthmill::llm::Model;
 use synthmill::llm::scripted::Scripted;
 use tempfile::TempDir;
@@ -91,9 +91,9 @@ impl Run {
     }
 
     /// Opens the run directory as the program does.
-    pub(crate) fn open(&self) -> Result<Opened, OpenError> {
+    pub(crate) fn open(&self) -> Result<OpenedRun, OpenError> {
         let parts = self.parts();
-        let wanted = Wanted {
+        let wanted = RunSpec {
             pipeline: self.plan.name.clone(),
             fingerprint: self.plan.fingerprint(),
             explained: Vec::new(),
@@ -130,7 +130,7 @@ impl Run {
             max_in_flight: self.plan.max_in_flight,
             error_budget: self.plan.error_budget,
             drain_timeout: Duration::from_secs_f64(self.plan.drain_timeout),
-            storing: Storing { sync: self.sync, pack: true },
+            storing: StorageOptions { sync: self.sync, pack: true },
         };
         engine::run(self.parts(), opened, options, self.stop.clone(), self.events.clone()).await
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::disk::Disk;
-use super::lock::Lock;
+use super::lock::RunLock;
 use super::open_error::OpenError;
 use super::recover;
 use super::writer::StorageError;
@@ -25,7 +25,7 @@ pub(super) fn refuse_foreign(disk: &dyn Disk, root: &Path) -> Result<(), OpenErr
 }
 
 /// Moves an old run beside itself; gives its new name, or none where there was nothing.
-pub(super) fn move_aside(shared: &Arc<dyn Disk>, root: &Path) -> Result<Option<PathBuf>, OpenError> {
+pub(super) fn archive_run(shared: &Arc<dyn Disk>, root: &Path) -> Result<Option<PathBuf>, OpenError> {
     let disk = &**shared;
     refuse_foreign(disk, root)?;
     let names = disk.list(root).map_err(|source| StorageError::new("read", root, source))?;
@@ -33,7 +33,7 @@ pub(super) fn move_aside(shared: &Arc<dyn Disk>, root: &Path) -> Result<Option<P
         return Ok(None);
     }
     // Locked first: a run that another process works on is not pulled from under it.
-    let lock = Lock::take(Arc::clone(shared), root)?;
+    let lock = RunLock::take(Arc::clone(shared), root)?;
     // One whose manifest is lost or damaged is moved all the same: this is the way out of it.
     let stamp = recover::started(disk, root).unwrap_or_else(|| "old".to_owned());
     let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
