@@ -1,6 +1,6 @@
-//! "did you mean": the nearest known name to one that is not known.
+//! "Did you mean": finds the known name that is nearest to an unknown one.
 
-/// The candidate that `name` is most likely a slip for, if any is near enough.
+/// Returns the candidate of which `name` is most likely a misspelling, if any is near enough.
 #[must_use]
 pub(crate) fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let candidates: Vec<&str> = candidates.into_iter().collect();
@@ -11,7 +11,7 @@ pub(crate) fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c s
         let lower = candidate.to_lowercase();
         let distance = match strsim::damerau_levenshtein(&name, &lower) {
             near if near <= limit => near,
-            // A name cut short or lengthened, such as `temp` for `temperature`.
+            // An abbreviated or extended name, such as `temp` for `temperature`.
             _ if name.len() >= 3 && (lower.starts_with(&name) || name.starts_with(&lower)) => limit + 1,
             _ => continue,
         };
@@ -22,7 +22,8 @@ pub(crate) fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c s
     best.map(|(_, candidate)| candidate).or_else(|| sharing_words(&name, &candidates))
 }
 
-/// The only candidate of which `name` is a part, as `marker` is of `drop_marker`, or the other way round.
+/// Returns the only candidate that contains `name` as a word, as `drop_marker` contains `marker`, or is contained
+/// in it.
 fn sharing_words<'c>(name: &str, candidates: &[&'c str]) -> Option<&'c str> {
     let part =
         |part: &str, whole: &str| part.len() >= 3 && format!("_{whole}_").contains(&format!("_{part}_"));
@@ -34,17 +35,17 @@ fn sharing_words<'c>(name: &str, candidates: &[&'c str]) -> Option<&'c str> {
     found.next().copied().filter(|_| found.next().is_none())
 }
 
-/// A hint that names the nearest candidate.
+/// Returns a hint with the nearest candidate.
 pub(crate) fn did_you_mean<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<String> {
     nearest(name, candidates).map(did_you_mean_this)
 }
 
-/// The hint that proposes `name`.
+/// Returns a hint that proposes `name`.
 pub(crate) fn did_you_mean_this(name: &str) -> String {
     format!("did you mean `{name}`?")
 }
 
-/// The names as a list for a sentence: `a`, `b`; the first dozen where there are many.
+/// Formats names as a list for a sentence: `a`, `b`; at most a dozen of them.
 pub(crate) fn listed<'c>(names: impl IntoIterator<Item = &'c str>) -> String {
     const MOST: usize = 12;
     let names: Vec<&str> = names.into_iter().collect();
@@ -55,7 +56,7 @@ pub(crate) fn listed<'c>(names: impl IntoIterator<Item = &'c str>) -> String {
     text.join(", ")
 }
 
-/// What is expected where one of these names must stand.
+/// Formats what is expected where one of these names is required.
 pub(crate) fn one_of<'c>(names: impl IntoIterator<Item = &'c str>) -> String {
     let names: Vec<&str> = names.into_iter().collect();
     if let [only] = names.as_slice() { format!("`{only}`") } else { format!("one of {}", listed(names)) }

@@ -1,24 +1,23 @@
-//! Texts that others wrote, made safe to print: file names, answers, error bodies, unknown keys.
+//! Makes untrusted text safe to print: file names, answers, error bodies, unknown keys.
 //!
-//! A terminal obeys what it is sent, so that a document's name could repaint the screen or hide a line, and
-//! marks of direction can make a text read as another. Whatever reaches a terminal or a log passes here; files
-//! of a run hold the texts as they are.
+//! A terminal interprets control characters, so a document's name could repaint the screen or hide a line, and
+//! bidirectional control characters can make a text read as another. Everything that reaches a terminal or a log
+//! goes through here; the files of a run hold the texts unchanged.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// The text with its control characters and marks of direction written out, as `\u{1b}`. Line ends and tabs
-/// stay.
+/// Escapes control characters and bidirectional marks of a text, as `\u{1b}`. Line endings and tabs stay.
 #[must_use]
 pub fn printable(text: &str) -> Cow<'_, str> {
-    // Nearly every text is plain, and plain ASCII is found fast.
+    // Nearly every text is plain, and plain ASCII is scanned fast.
     if !text.contains(is_hidden) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 16);
     let mut characters = text.chars().peekable();
     while let Some(character) = characters.next() {
-        // A line end of Windows is one, and hides nothing.
+        // A Windows line ending hides nothing.
         if character == '\r' && characters.peek() == Some(&'\n') {
             continue;
         }
@@ -31,7 +30,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// The text in one line: line ends and tabs are written out too.
+/// As `printable`, on one line: line endings and tabs are escaped too.
 #[must_use]
 pub fn printable_line(text: &str) -> Cow<'_, str> {
     match printable(text) {
@@ -43,11 +42,11 @@ pub fn printable_line(text: &str) -> Cow<'_, str> {
 fn is_hidden(character: char) -> bool {
     match character {
         '\n' | '\t' => false,
-        // Embeddings, overrides and isolates of direction, and lone marks of it; separators of lines that only
-        // some programs see.
+        // Embeddings, overrides and isolates of direction, and single direction marks; line separators that only
+        // some programs recognize.
         '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{061c}' => true,
         '\u{2028}' | '\u{2029}' => true,
-        // Characters that show nothing, and tags, which can spell out a hidden text.
+        // Invisible characters, and tags, which can spell out a hidden text.
         '\u{feff}' | '\u{e0000}'..='\u{e007f}' => true,
         _ => character.is_control(),
     }

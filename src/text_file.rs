@@ -1,8 +1,9 @@
-//! Text files that a pipeline names: prompts, schemas, attributes, types of questions, the pipeline itself.
+//! Reads the text files that a pipeline refers to: prompts, schemas, attributes, question types, the pipeline
+//! itself.
 //!
-//! Every reader of such a file comes through `read`, so that what an editor puts around a text (a byte order
-//! mark, line ends of Windows) reaches no model and no parser, and so that a file in another encoding is called
-//! by its name. Documents and rows are data, and `ingest` reads them in its own way.
+//! All of them are read through `read`, so that what an editor adds to a text (a byte order mark, Windows line
+//! endings) reaches no model and no parser, and so that a file in another encoding is reported as such. Documents
+//! and rows are data, and read by `ingest` in its own way.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -11,25 +12,25 @@ use std::path::Path;
 /// The largest text file that is read, in bytes.
 const LARGEST: u64 = 64 << 20;
 
-/// Why a text file gives no text.
+/// Why a text file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TextFileError {
     /// It cannot be opened or read.
     #[error("{0}")]
     Read(#[from] io::Error),
-    /// It is longer than any such file should be.
+    /// It exceeds the size limit, in bytes.
     #[error("larger than {} MiB", .0 >> 20)]
     TooLarge(u64),
-    /// It is text in another encoding.
+    /// It is in UTF-16.
     #[error("the file is UTF-16, expected UTF-8")]
     Utf16,
-    /// It is no text in UTF-8: the first byte that cannot be read.
+    /// It is not UTF-8; the offset of the first invalid byte.
     #[error("not text: no UTF-8 at byte {0}")]
     NotUtf8(usize),
 }
 
 impl TextFileError {
-    /// What to do about it, where that is not plain.
+    /// Returns a hint on how to mend it, unless that is obvious.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
@@ -39,7 +40,7 @@ impl TextFileError {
         }
     }
 
-    /// Whether there is no such file.
+    /// Whether the file does not exist.
     #[must_use]
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Read(error) if error.kind() == io::ErrorKind::NotFound)
@@ -55,12 +56,12 @@ impl From<TextFileError> for io::Error {
     }
 }
 
-/// The text of the file at `path`, without a byte order mark and with `\n` at the end of each line.
+/// Returns the text of the file at `path`, without a byte order mark and with `\n` as line ending.
 pub fn read(path: impl AsRef<Path>) -> Result<String, TextFileError> {
     read_at_most(path, LARGEST)
 }
 
-/// The same, of a file of `limit` bytes at most. No more than that is ever read.
+/// As `read`, for a file of at most `limit` bytes. Never reads more than that.
 pub fn read_at_most(path: impl AsRef<Path>, limit: u64) -> Result<String, TextFileError> {
     let mut bytes = Vec::new();
     File::open(path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
@@ -71,7 +72,7 @@ pub fn read_at_most(path: impl AsRef<Path>, limit: u64) -> Result<String, TextFi
 }
 
 fn decode(bytes: Vec<u8>) -> Result<String, TextFileError> {
-    // UTF-16 without a mark still shows itself: each letter of a Latin text has a zero byte beside it.
+    // UTF-16 without a byte order mark is recognizable too: each letter of a Latin text has a zero byte next to it.
     let utf16 = matches!(bytes.as_slice(), [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..]);
     if utf16 {
         return Err(TextFileError::Utf16);
@@ -114,7 +115,7 @@ mod tests {
 
     #[test]
     fn no_more_is_read_than_the_limit() {
-        // It has no end, so that reading it whole would never return.
+        // It has no end, so reading it whole would never return.
         let error = read_at_most("/dev/zero", 1 << 20).unwrap_err();
         assert_eq!(error.to_string(), "larger than 1 MiB");
     }

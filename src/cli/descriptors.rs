@@ -1,25 +1,25 @@
-//! File descriptors: each connection and each open file takes one, and a process may have only so many.
+//! File descriptors: each connection and each open file takes one, and their number per process is limited.
 //!
-//! `run` asks for room before anything is opened. The soft limit, which some systems set at 256, is raised as far
-//! as the hard one lets it; where that is not enough, models get fewer connections than they ask for, with a
-//! warning, since a run that cannot open its own files any more is lost.
+//! `run` raises the soft limit, which some systems set to 256, as far as the hard limit permits, before anything is
+//! opened. If that is not enough, models get fewer connections than they are configured for, with a warning, since
+//! a run that can no longer open its own files is lost.
 
 use std::collections::BTreeMap;
 
 use crate::pipeline::{Mode, ModelConfig};
 
-/// Descriptors for everything but connections to models and sinks: standard streams, the runtime, the journal,
-/// documents being read, files that are replaced, resolvers of names.
+/// Descriptors for everything except connections to models and sinks: standard streams, the runtime, the journal,
+/// documents being read, files being replaced, name resolution.
 const RESERVED: u64 = 48;
 
-/// Makes room for the connections of these models and the files of so many sinks.
+/// Reserves descriptors for the connections of these models and the files of this number of sinks.
 pub(super) fn make_room(models: &mut BTreeMap<String, ModelConfig>, sinks: usize) {
     let asked: u64 = models.values().map(connections).sum();
     let reserved = RESERVED + sinks as u64;
     if asked == 0 {
         return;
     }
-    // What cannot be found out is not limited.
+    // If the limit is unknown, nothing is restricted.
     let Ok(limit) = raise(asked + reserved) else { return };
     let Some(share) = share(asked, limit.saturating_sub(reserved)) else { return };
     for (name, model) in models.iter_mut().filter(|(_, model)| connections(model) > 0) {
@@ -33,7 +33,7 @@ pub(super) fn make_room(models: &mut BTreeMap<String, ModelConfig>, sinks: usize
     }
 }
 
-/// The connections that a model keeps open at most. Idle ones linger where several endpoints take turns.
+/// Returns the most connections that a model keeps open. Idle ones linger if several endpoints take turns.
 fn connections(model: &ModelConfig) -> u64 {
     if !model.provider.is_remote() || model.mode() == Mode::Batch {
         return 0;
@@ -42,7 +42,7 @@ fn connections(model: &ModelConfig) -> u64 {
     if model.base_urls.len() > 1 { places + places / 2 } else { places }
 }
 
-/// Raises the soft limit to what is needed, if it may be; returns the limit that then holds.
+/// Raises the soft limit to `needed`, if permitted; returns the limit that then applies.
 fn raise(needed: u64) -> std::io::Result<u64> {
     let (soft, _) = rlimit::getrlimit(rlimit::Resource::NOFILE)?;
     if soft >= needed {
@@ -51,7 +51,7 @@ fn raise(needed: u64) -> std::io::Result<u64> {
     rlimit::increase_nofile_limit(needed)
 }
 
-/// What part of the connections that are asked for can be had; `None` if all.
+/// Returns the fraction of the requested connections that is available; `None` if all are.
 fn share(asked: u64, left: u64) -> Option<f64> {
     (left < asked).then(|| left as f64 / asked as f64)
 }

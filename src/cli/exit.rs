@@ -8,30 +8,31 @@ use crate::engine::BuildPipelineError;
 use crate::journal::{OpenError, StorageError};
 use crate::report::{FindError, ReadError};
 
-/// The codes a shell sees.
+/// The exit codes of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// Done, or nothing was left to do.
+    /// Done, or there was nothing left to do.
     Complete = 0,
-    /// Something that should not happen.
+    /// An unexpected error.
     Unexpected = 1,
-    /// Wrong arguments or a wrong pipeline file; a pipeline that differs from its run, too.
+    /// Wrong arguments or a wrong pipeline file; also a pipeline that differs from its run.
     Usage = 2,
-    /// A file cannot be written or read, another process works on the run directory, or the source changed meanwhile.
+    /// A file cannot be written or read, another process works on the run directory, or the source changed during
+    /// the run.
     Storage = 3,
-    /// A model cannot be asked: credentials, quota, an unknown model, a server that is not there.
+    /// A model cannot be used: credentials, quota, an unknown model, an unreachable server.
     Model = 4,
-    /// Too many items were rejected, in which case the same command goes on; or nothing was made.
+    /// Too many items were rejected, in which case the same command resumes the run; or nothing was made.
     TooManyRejected = 5,
-    /// The source ended before the asked number was accepted.
+    /// The source ended before the requested number of items was accepted.
     SourceEnded = 6,
-    /// The next request might exceed the budget; the same command goes on once that is raised.
+    /// The next request might exceed the budget; the same command resumes the run once the budget is raised.
     OutOfBudget = 7,
-    /// Stopped before the end; the same command goes on.
+    /// Stopped before the end; the same command resumes the run.
     Interrupted = 75,
 }
 
-/// What `--help` says of the codes.
+/// The exit codes as `--help` lists them.
 pub(super) const HELP: &str = "Exit codes: 0 complete, 1 unexpected, 2 arguments or pipeline file, 3 storage, \
 4 credentials, quota or a model out of reach, 5 too many rejected or nothing made, 6 source ended early, \
 7 budget used up, 75 interrupted and resumable.";
@@ -42,12 +43,12 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Prints an error with its causes, as a log line where logs are JSON, and says which code it ends with.
+/// Prints an error with its causes, or logs it if logs are JSON, and returns the exit code for it.
 pub(super) fn report(error: &anyhow::Error, json: bool) -> Exit {
     let mut text = format!("error: {error}\n");
     for cause in error.chain().skip(1) {
         let cause = cause.to_string();
-        // Messages that name their cause already would otherwise be told twice.
+        // Some messages already include their cause.
         if !text.contains(&cause) {
             text.push_str(&format!("  because: {cause}\n"));
         }
@@ -84,7 +85,7 @@ fn code(error: &anyhow::Error) -> Exit {
     Exit::Unexpected
 }
 
-/// Arguments that cannot be followed.
+/// An error in the arguments.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct WrongUse(pub(super) String);

@@ -28,10 +28,10 @@ enum Template {
     UserInputs,
 }
 
-/// Where a file goes, whose it is, and what it holds.
+/// A shipped file: its path in the project, the template it belongs to, and its content.
 struct File {
     path: &'static str,
-    /// `None`: of every template.
+    /// `None` for a file that belongs to all templates.
     template: Option<Template>,
     content: &'static str,
 }
@@ -76,13 +76,13 @@ const FILES: &[File] = &[
         "pipelines/prompts/user-input-user.j2",
         include_str!("../../pipelines/prompts/user-input-user.j2"),
     ),
-    // Where the first line of each pipeline says that its schema is.
+    // The first line of each pipeline refers to this path.
     file(None, "docs/pipeline.schema.json", include_str!("../../docs/pipeline.schema.json")),
     file(None, "output/.gitkeep", ""),
     file(None, ".gitignore", "/output/*\n!/output/.gitkeep\n"),
 ];
 
-/// The pipelines, each with what to say of it.
+/// The pipelines: template, name, content, and the description for the README.
 const PIPELINES: &[(Template, &str, &str, &str)] = &[
     (
         Template::DocsToQa,
@@ -97,9 +97,9 @@ const PIPELINES: &[(Template, &str, &str, &str)] = &[
         "draws questions of users from the shares in `config/injections`: change them, add attributes",
     ),
 ];
-/// The line of a shipped pipeline that needs a model server.
+/// The line of a shipped pipeline that requires a model server.
 const SERVER: &str = "provider: openai";
-/// What stands in its place, so that the new project runs at once.
+/// Its replacement, so that the new project runs without one.
 const NO_SERVER: &str = "provider: heuristic   # no server; `openai` asks the one at `base_urls`";
 
 pub(super) fn run(args: &InitArgs) -> anyhow::Result<Exit> {

@@ -1,4 +1,4 @@
-//! Logs: tracing events as lines on stderr, held back while the progress line is drawn.
+//! Logging: tracing events as lines on stderr, written without breaking the progress line.
 
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal, Write};
@@ -15,11 +15,11 @@ use tracing_subscriber::registry::LookupSpan;
 use super::terminal;
 use crate::printable::{printable, printable_line};
 
-/// Starts logging and returns the progress line that log lines step around. Hidden unless stderr is a
-/// terminal and nobody asked for quiet or JSON. `SYNTHMILL_LOG` takes a filter such as `synthmill=debug`.
+/// Starts logging and returns the progress line, which is hidden unless stderr is a terminal and neither quiet nor
+/// JSON output was requested. `SYNTHMILL_LOG` sets a filter such as `synthmill=debug`.
 pub(super) fn start(verbose: u8, quiet: bool, json: bool) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    // A terminal that cannot go back in its line would get a new one for each tick.
+    // A dumb terminal cannot redraw its line, and would print a new one for each tick.
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     if quiet || json || dumb {
         bar.set_draw_target(ProgressDrawTarget::hidden());
@@ -33,7 +33,7 @@ pub(super) fn start(verbose: u8, quiet: bool, json: bool) -> ProgressBar {
     let filter = EnvFilter::try_from_env("SYNTHMILL_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     let writer = Around { bar: bar.clone() };
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(false);
-    // Fails only when logging was started before, by a program that embeds this library.
+    // Fails only if logging was already started, by a program that embeds this library.
     let _ = if json {
         logs.json().try_init()
     } else {
@@ -43,10 +43,10 @@ pub(super) fn start(verbose: u8, quiet: bool, json: bool) -> ProgressBar {
     bar
 }
 
-/// One line an event: time, level, message, fields.
+/// Formats an event as one line: time, level, message, fields.
 struct Line {
     colour: bool,
-    /// People read along and know the day; a file is read later, and elsewhere.
+    /// Whether people read along, who know the day; a file is read later, and elsewhere.
     people: bool,
 }
 
@@ -72,7 +72,7 @@ where
             true => (Style::new().dimmed(), style(level)),
             false => (Style::new(), Style::new()),
         };
-        // Further lines, such as a hint, stand below; set in, so that none can pass for an event.
+        // Further lines, such as a hint, are indented, so that none can pass for an event.
         let message = printable(&words.message).replace('\n', "\n    ");
         write!(writer, "{dim}{time}{dim:#} {style}{level:>5}{style:#} {message}")?;
         writeln!(writer, "{dim}{}{dim:#}", printable_line(&words.fields))
@@ -88,7 +88,7 @@ fn style(level: Level) -> Style {
     }
 }
 
-/// What an event says: its message, and its fields as ` name=value`.
+/// The text of an event: its message, and its fields as ` name=value`.
 #[derive(Default)]
 struct Words {
     message: String,
@@ -108,7 +108,7 @@ impl Visit for Words {
     }
 }
 
-/// Writes log lines around the progress line.
+/// Writes log lines while the progress line is suspended.
 struct Around {
     bar: ProgressBar,
 }

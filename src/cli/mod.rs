@@ -1,6 +1,6 @@
-//! The command line: what the user typed, and which part of the library answers it.
+//! The command line: arguments and dispatch.
 //!
-//! Each command is a file; this one holds the arguments. Results go to stdout, logs and progress to stderr;
+//! Each command is a file; this one declares the arguments. Results go to stdout, logs and progress to stderr;
 //! `exit` maps every error to a documented code.
 
 mod descriptors;
@@ -130,12 +130,12 @@ impl Changes {
     }
 }
 
-/// The run directory of a pipeline of this name, where none is given.
+/// Returns the default run directory of the pipeline with this name.
 fn default_out(name: &str) -> PathBuf {
     Path::new("output").join(name)
 }
 
-/// Parses the arguments, runs the command and gives the process's exit code.
+/// Parses the arguments, runs the command and returns the process's exit code.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {

@@ -1,4 +1,4 @@
-//! `plan`: what a run will ask and cost, before anything is spent.
+//! `plan`: the requests and the cost of a run, before anything is spent.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -15,13 +15,13 @@ use crate::llm::IMAGE_TOKENS;
 use crate::pipeline::{Limits, Mode, ModelConfig, Provider};
 use crate::report;
 
-/// Tokens a second that a request is taken to be answered at, where the places are what limits.
+/// The assumed tokens per second of a request, if concurrency is the limit.
 const SPEED: f64 = 50.0;
 
-/// The columns for the names of stages and models, at least.
+/// The minimum width of the column with the names of stages and models.
 const NAME: usize = 12;
 
-/// Items whose prompts are rendered, unless told.
+/// The default number of items whose prompts are rendered.
 pub(super) const SAMPLE: usize = 200;
 
 /// The arguments of `plan`.
@@ -55,7 +55,7 @@ pub(super) fn run(args: &PlanArgs, json: bool) -> anyhow::Result<Exit> {
     Ok(Exit::Complete)
 }
 
-/// Foresees a run from the prompts of `sample` items.
+/// Estimates a run from the prompts of `sample` items.
 pub(super) fn estimate(plan: &Plan, sample: usize, limit: Option<u64>) -> anyhow::Result<Estimate> {
     let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
     let estimate = runtime.block_on(async {
@@ -143,7 +143,7 @@ pub(super) fn as_json(plan: &Plan, estimate: &Estimate) -> Value {
     })
 }
 
-/// What a stage costs, and what it costs at most; none where the model has no prices.
+/// Returns the cost of a stage, and its upper bound; `None` if the model has no prices.
 fn cost(model: &ModelConfig, stage: &StageEstimate) -> Option<(f64, Option<f64>)> {
     let prices = model.prices;
     if prices.input + prices.output == 0.0 {
@@ -153,8 +153,8 @@ fn cost(model: &ModelConfig, stage: &StageEstimate) -> Option<(f64, Option<f64>)
     Some((of(stage.answer_tokens), stage.most_answer_tokens.map(of)))
 }
 
-/// For each model that is asked in batches: how often its batches have to be waited for, and the hours that the
-/// provider takes for one at most.
+/// Returns, for each model used in batch mode, how many batches have to be awaited one after another, and the most
+/// hours that the provider takes for one.
 fn rounds(plan: &Plan, estimate: &Estimate) -> Vec<(String, f64, f64)> {
     let mut rounds: BTreeMap<String, (f64, f64)> = BTreeMap::new();
     for stage in &estimate.stages {
@@ -162,14 +162,14 @@ fn rounds(plan: &Plan, estimate: &Estimate) -> Vec<(String, f64, f64)> {
             continue;
         };
         let window = model.batch.completion_window.strip_suffix('h').and_then(|hours| hours.parse().ok());
-        // A second stage asks when the first has been answered.
+        // A second stage can ask only once the first has been answered.
         let entry = rounds.entry(stage.model.to_string()).or_insert((0.0, window.unwrap_or(24.0)));
         entry.0 += (stage.requests / f64::from(model.places())).ceil();
     }
     rounds.into_iter().map(|(model, (rounds, hours))| (model, rounds, hours)).collect()
 }
 
-/// The hours that each quota needs, or the model itself where it has none to share.
+/// Returns the hours that each quota pool takes, or the model itself if it has no limits.
 fn hours(plan: &Plan, estimate: &Estimate) -> Vec<(String, f64)> {
     let mut pools: BTreeMap<String, (Limits, [f64; 3], f64)> = BTreeMap::new();
     for stage in &estimate.stages {
@@ -192,7 +192,7 @@ fn hours(plan: &Plan, estimate: &Estimate) -> Vec<(String, f64)> {
     pools.into_iter().map(hours).collect()
 }
 
-/// The hours that so many requests, tokens read and tokens written take at limits; none where there is none.
+/// Returns the hours that these requests, tokens read and tokens written take at the limits; `None` without limits.
 fn hours_at(limits: &Limits, [requests, read, written]: [f64; 3]) -> Option<f64> {
     let meters = [
         (requests, limits.requests_per_minute.map(u64::from)),
@@ -204,7 +204,7 @@ fn hours_at(limits: &Limits, [requests, read, written]: [f64; 3]) -> Option<f64>
     hours.max_by(f64::total_cmp)
 }
 
-/// A count with a comma between thousands.
+/// Formats a count with a comma between thousands.
 fn thousands(count: f64) -> String {
     let digits = format!("{:.0}", count.max(0.0));
     let mut shown = String::new();

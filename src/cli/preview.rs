@@ -1,4 +1,4 @@
-//! `preview`: a few records, stage by stage, to the terminal; nothing is written.
+//! `preview`: prints a few records, stage by stage; writes nothing.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write;
@@ -14,9 +14,9 @@ use crate::engine::{self, BuiltPipeline, ItemSelection, Preview};
 use crate::image::Image;
 use crate::record::{Record, RecordId};
 
-/// What a `repeat` puts into a record while it is in a pass: which pass it is, and the fields as it began.
+/// The fields that `repeat` adds to a record during a pass: the pass itself, and the fields before it.
 const OF_A_PASS: [&str; 2] = ["repeat", "previous"];
-/// Characters shown of a field, unless all of it is asked for.
+/// Characters shown of a field, unless it is shown whole.
 const SHOWN: usize = 600;
 
 /// The arguments of `preview`.
@@ -48,7 +48,7 @@ impl PreviewArgs {
     }
 }
 
-/// How an item is shown.
+/// How an item is printed.
 #[derive(Debug, Clone, Copy)]
 struct Look {
     prompts_only: bool,
@@ -117,7 +117,7 @@ fn text(preview: &Preview, look: Look) -> String {
             }
             fields(&mut told, &record.fields, before, look);
         }
-        // Where no stage asks a model, a sink's line would tell all of it again.
+        // If no stage asks a model, a sink's line would repeat everything.
         if let Some(note) = step.note.as_ref().filter(|_| !look.prompts_only || step.records.is_empty()) {
             let _ = writeln!(told, "   {}", shortened(note, look));
         }
@@ -128,15 +128,15 @@ fn text(preview: &Preview, look: Look) -> String {
     text
 }
 
-/// The fields of each record as they were shown last.
+/// The fields of each record as they were last shown.
 struct Known<'a> {
     item: &'a Map<String, Value>,
     records: HashMap<RecordId, &'a Map<String, Value>>,
 }
 
 impl<'a> Known<'a> {
-    /// What a record was before a step. The first stage of a pass or an element goes on from what came into the block,
-    /// and one behind a fan-out from what was split.
+    /// Returns the fields of a record before a step. The first stage of a pass or an element starts from what
+    /// entered the block, one behind a fan-out from the record that was split.
     fn before(&self, id: &RecordId) -> &'a Map<String, Value> {
         let mut id = id.clone();
         loop {
@@ -151,7 +151,7 @@ impl<'a> Known<'a> {
     fn note(&mut self, record: &'a Record) {
         let mut id = record.id.clone();
         self.records.insert(id.clone(), &record.fields);
-        // The next pass, and what stands behind the block, go on from the last one.
+        // The next pass, and whatever follows the block, start from the last one.
         while let Some(branch) = id.path.pop_if(|branch| branch.is_pass) {
             let began = self.before(&id);
             self.records.entry(id.pass(&branch.stage, 0)).or_insert(began);
@@ -160,7 +160,7 @@ impl<'a> Known<'a> {
     }
 }
 
-/// A step inside as many blocks stands further in.
+/// Indents a step by the number of blocks it is in.
 fn inset(told: &str, blocks: usize) -> String {
     let margin = "     ".repeat(blocks);
     let lines = told.lines().map(|line| match line.is_empty() {
@@ -170,7 +170,7 @@ fn inset(told: &str, blocks: usize) -> String {
     lines.collect()
 }
 
-/// The fields that a stage made or changed. The fields before a pass were shown when they were made.
+/// Prints the fields that a stage made or changed. The fields before a pass were shown when they were made.
 fn fields(text: &mut String, fields: &Map<String, Value>, known: &Map<String, Value>, look: Look) {
     let gone: BTreeSet<&String> = known.keys().filter(|key| !fields.contains_key(*key)).collect();
     for (name, value) in fields.iter().filter(|(name, value)| known.get(*name) != Some(value)) {
@@ -197,7 +197,7 @@ fn fields(text: &mut String, fields: &Map<String, Value>, known: &Map<String, Va
     }
 }
 
-/// The turns of a conversation, if the value is one.
+/// Returns role and content of the messages of a conversation, if the value is one.
 fn messages(value: &Value) -> Option<Vec<(&str, &str)>> {
     let turns = value.as_array().filter(|turns| !turns.is_empty())?;
     turns.iter().map(|turn| Some((turn.get("role")?.as_str()?, turn.get("content")?.as_str()?))).collect()
@@ -209,7 +209,7 @@ fn indented(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The images that go along with messages; these stand behind long texts, which are cut.
+/// Lists the images of messages. They come last, since long texts are cut.
 fn images(text: &mut String, value: &Value) {
     for message in value.as_array().into_iter().flatten() {
         let Some(Value::Array(images)) = message.get("images") else { continue };

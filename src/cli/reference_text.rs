@@ -1,10 +1,10 @@
-//! A page of the reference as text for a terminal: its Markdown tables become lists, all lines fit the width.
+//! Renders a page of the stage reference for a terminal: Markdown tables become lists, and all lines fit the width.
 //!
-//! `stages` prints with it where stdout is a terminal; a pipe gets the Markdown itself.
+//! Used by `stages` if stdout is a terminal; a pipe gets the Markdown itself.
 
 use textwrap::Options;
 
-/// The page, set in `width` columns.
+/// Renders the page in `width` columns.
 pub(super) fn set(markdown: &str, width: usize) -> String {
     let mut out = String::new();
     let mut in_code = false;
@@ -31,17 +31,17 @@ pub(super) fn set(markdown: &str, width: usize) -> String {
     out
 }
 
-/// Where in a table the next row stands.
+/// Progress through a table.
 #[derive(Default)]
 struct Table {
     rows: usize,
 }
 
 impl Table {
-    /// The first cell and, in brackets, those in the middle; the last one below them.
+    /// Renders a row: the first cell with the middle ones in parentheses, and the last cell below.
     fn row(&mut self, cells: &[String], width: usize, out: &mut String) {
         self.rows += 1;
-        // The names of the columns, and the line below them.
+        // The header and the delimiter row.
         if self.rows <= 2 {
             return;
         }
@@ -62,14 +62,14 @@ fn paragraph(text: &str, indent: &str, width: usize, out: &mut String) {
     }
 }
 
-/// The cells of a table's row; a bar that is escaped belongs to its cell.
+/// Splits a table row into cells; an escaped bar belongs to its cell.
 fn cells(line: &str) -> Option<Vec<String>> {
     let inside = line.strip_prefix('|')?.strip_suffix('|')?;
     let joined = inside.replace("\\|", "\u{0}");
     Some(joined.split('|').map(|cell| plain(&cell.trim().replace('\u{0}', "|"))).collect())
 }
 
-/// A text without the marks of Markdown; code keeps its quotes, since they tell names from words.
+/// Removes Markdown emphasis; code keeps its backticks, which distinguish names from words.
 fn plain(text: &str) -> String {
     text.replace("**", "")
 }

@@ -1,14 +1,14 @@
-//! SIGHUP: the limits of a run in progress are read anew from its pipeline file.
+//! Reloads the limits of a running pipeline on SIGHUP.
 //!
-//! Only `limits` and `pools` are taken over; all else of the file counts at the next start, which compares
-//! it. A file that is wrong changes nothing.
+//! Only `limits` and `pools` are applied; everything else in the file takes effect at the next start, which
+//! compares it. An invalid file changes nothing.
 
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::run::{self, PipelineRun};
 use crate::llm::Pools;
 
-/// Reads the limits anew at each SIGHUP; never ends, unless signals cannot be listened for.
+/// Reloads the limits at each SIGHUP. Returns only if signals cannot be received.
 pub(super) async fn on_hangup(run: &PipelineRun, pools: &Pools) -> anyhow::Result<()> {
     let mut hangups = signal(SignalKind::hangup())?;
     while hangups.recv().await.is_some() {

@@ -1,4 +1,4 @@
-//! `repair` and `retry-rejected`: take items out of a run so that they are made again.
+//! `repair` and `retry-rejected`: remove items from a run so that they are made again.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -62,14 +62,14 @@ pub(super) fn repair(args: &RepairArgs, json: bool) -> anyhow::Result<Exit> {
     Ok(Exit::Complete)
 }
 
-/// So many items, with the first of their numbers.
+/// Formats the number of items with the first item numbers.
 fn counted(items: &[u64]) -> String {
     let shown: Vec<String> = items.iter().take(20).map(u64::to_string).collect();
     let more = if items.len() > 20 { ", ..." } else { "" };
     format!("{} items ({}{more})", items.len(), shown.join(", "))
 }
 
-/// Says why rejected items are not made again in a run that has as many as `accept` wants.
+/// Logs why rejected items are not retried in a run that has as many ok items as `accept` wants.
 pub(super) fn tell_of_no_room(args: &RetryArgs, ok: u64) {
     tracing::info!(
         "nothing is changed in {}: {ok} items are ok, as many as `accept` wants; a rejected item that comes late \
@@ -78,7 +78,7 @@ pub(super) fn tell_of_no_room(args: &RetryArgs, ok: u64) {
     );
 }
 
-/// Takes the rejected items out; whether any wait to be made again, from now or from before.
+/// Removes the rejected items; returns whether any are to be made again, from this call or an earlier one.
 pub(super) fn take_rejected(args: &RetryArgs) -> anyhow::Result<bool> {
     let retried = journal::retry_rejected(Arc::new(RealDisk), &args.run_dir, &args.classes, carry_batches)?;
     match retried {

@@ -88,7 +88,7 @@ impl ReportArgs {
     }
 }
 
-/// Files that break off are told on stderr too: a script that goes on with them should know.
+/// Damaged input files are also reported on stderr, for scripts that use the result.
 fn warn_of_damage(found: &[Findings]) {
     for found in found {
         for file in &found.made.files {
@@ -113,7 +113,7 @@ fn price(text: &str) -> Result<f64, String> {
     }
 }
 
-/// A run directory keeps its own report; others stand in the working directory.
+/// Returns the default path of the page: in the run directory, or else in the working directory.
 fn usual_out(inputs: &[PathBuf]) -> PathBuf {
     if let [run] = inputs
         && run.is_dir()
@@ -125,7 +125,7 @@ fn usual_out(inputs: &[PathBuf]) -> PathBuf {
     PathBuf::from(format!("{}.report.html", stems.join("-and-")))
 }
 
-/// Written beside and renamed, so that a reader never sees half a page.
+/// Written to a temporary file and renamed, so that a reader never sees half a page.
 fn write(out: &Path, found: &[Findings]) -> anyhow::Result<()> {
     let page = report::page::render(found)?;
     let temporary = out.with_extension("html.new");
@@ -133,7 +133,7 @@ fn write(out: &Path, found: &[Findings]) -> anyhow::Result<()> {
     std::fs::rename(&temporary, out).with_context(|| format!("cannot write `{}`", out.display()))
 }
 
-/// The page in a few lines.
+/// Summarizes the page in a few lines.
 fn told(found: &[Findings], out: &Path) -> String {
     let mut text = String::new();
     for found in found {

@@ -1,4 +1,5 @@
-//! `run`: load the pipeline, open the run directory, run, tell how it ended. Several in order are `several`'s affair.
+//! `run`: loads the pipeline, opens the run directory, runs, and reports the end. `several` runs more than one in
+//! order.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -50,7 +51,7 @@ pub(super) struct RunArgs {
 pub(super) struct PipelineRun {
     /// Its file.
     pub(super) file: PathBuf,
-    /// What is changed of it.
+    /// The overrides of the command line.
     pub(super) overrides: Overrides,
     /// The run directory; `output/NAME` by default.
     pub(super) root: Option<PathBuf>,
@@ -58,7 +59,7 @@ pub(super) struct PipelineRun {
     pub(super) limit: Option<u64>,
     pub(super) fresh: bool,
     pub(super) reuse_answers: Option<Option<PathBuf>>,
-    /// Runs the pipeline that the run directory has, and leaves it there as it is.
+    /// Whether to run the `pipeline.yaml` of the run directory, and leave it unchanged.
     pub(super) retrying: bool,
 }
 
@@ -124,18 +125,18 @@ pub(super) fn run_one(args: &PipelineRun, json: bool, quiet: bool, bar: Progress
     }
     if opened.resumed {
         tracing::info!("going on with {}: {} items are done", plan.name, opened.done.len());
-        // Files made at the end are named by the first start, which only the manifest knows.
+        // Files made at the end are named after the first start, which only the manifest knows.
         parts = BuiltPipeline::build(&plan, &providers, &manifest.started)?;
     }
     let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
     let report = runtime.block_on(start(&plan, parts, opened, args, &pools, bar, quiet))?;
-    // The source's thread may still read a file that nobody waits for.
+    // The source's thread may still be reading a file that is no longer needed.
     runtime.shutdown_background();
     let exit = tell(&report, &root, json, quiet);
     Ok(exit)
 }
 
-/// Makes the rejected items of a run again, with the pipeline as the run directory has it.
+/// Makes the rejected items of a run again, with the pipeline stored in the run directory.
 pub(super) fn retry_rejected(
     args: &RetryArgs,
     json: bool,
@@ -145,11 +146,11 @@ pub(super) fn retry_rejected(
     let Some(found) = journal::inspect(&args.run_dir)? else {
         return Err(journal::OpenError::NoRun(args.run_dir.clone()).into());
     };
-    // They failed before, so they may again; the budget is for runs whose end is not known.
+    // These items failed before, so they may fail again; the error budget is for runs whose outcome is unknown.
     let sets = ["error_budget.share=1", "error_budget.in_a_row=1000000000"].map(str::to_owned).to_vec();
     let overrides = Overrides { sets, ..Overrides::default() };
     let file = args.run_dir.join("pipeline.yaml");
-    // Read before anything is changed, so that one that cannot be run changes nothing.
+    // Loaded before anything is changed, so that a pipeline that cannot run changes nothing.
     let plan = Plan::load(&file, &overrides)?;
     let is_reached = plan.accept.is_some_and(|accept| found.done.ok >= accept);
     if is_reached && !found.manifest.retrying {
@@ -171,7 +172,7 @@ pub(super) fn retry_rejected(
     run_one(&again, json, quiet, bar)
 }
 
-/// What an old run left with a provider is paid for, and not asked for by the new one.
+/// Warns of batches that the old run left with a provider: they are paid for, but the new run does not use them.
 fn tell_of_batches(old: &Path) {
     let ids = llm::batch_ids(&journal::pending_notes(old, llm::carry_batches));
     if !ids.is_empty() {
@@ -182,27 +183,27 @@ fn tell_of_batches(old: &Path) {
     }
 }
 
-/// What the stages tell of themselves. One that cannot is told of when it is built.
+/// Returns the explanations of the stages. A stage that fails to explain itself reports the error when it is built.
 fn explained(plan: &Plan) -> Vec<serde_json::Value> {
     let explanations = plan.all_stages().filter_map(|stage| plan.explain(stage).ok().flatten());
     explanations.map(|explanation| explanation.data).collect()
 }
 
-/// Loads a pipeline with the command line's changes.
+/// Loads a pipeline with the overrides of the command line.
 pub(super) fn load(file: &Path, overrides: &Overrides) -> anyhow::Result<Plan> {
     let plan = Plan::load(file, overrides)?;
     warn(&plan);
     Ok(plan)
 }
 
-/// Tells what is not wrong with a pipeline and yet hardly meant.
+/// Logs the warnings about a pipeline: what is valid but hardly intended.
 pub(super) fn warn(plan: &Plan) {
     for warning in &plan.warnings.list {
         tracing::warn!("{}", warning.message);
     }
 }
 
-/// Connects the models a plan names, to be asked directly: nobody waits a day for a look at a few records.
+/// Connects a plan's models in direct mode: nobody waits a day to see a few records.
 pub(super) fn providers(plan: &Plan) -> anyhow::Result<ConnectedModels> {
     let mut models = plan.models.clone();
     for model in models.values_mut() {
@@ -227,7 +228,7 @@ fn connected(
     Ok(ConnectedModels { models, heuristic })
 }
 
-/// What to say of a run that would never end.
+/// The error for a run that would never end.
 fn endless(plan: &Plan) -> WrongUse {
     let source = plan.stages.first().map_or("source", |stage| &*stage.id);
     WrongUse(format!(
@@ -235,7 +236,7 @@ fn endless(plan: &Plan) -> WrongUse {
     ))
 }
 
-/// Whether a run that finished under `before` needs nothing more for `now`.
+/// Whether a run that finished under the limit `before` is complete under the limit `now`.
 fn covers(before: Option<u64>, now: Option<u64>) -> bool {
     match (before, now) {
         (None, _) => true,
@@ -305,14 +306,14 @@ async fn start(
     Ok(report)
 }
 
-/// SIGINT and SIGTERM as one stream.
+/// Returns SIGINT and SIGTERM as one stream.
 fn listen() -> std::io::Result<impl Stream<Item = ()>> {
     let interrupt = SignalStream::new(signal(SignalKind::interrupt())?);
     let terminate = SignalStream::new(signal(SignalKind::terminate())?);
     Ok(interrupt.merge(terminate))
 }
 
-/// First signal: drain. Second: abort. Third: returns, and the process ends as it is.
+/// First signal: drain. Second: abort. Third: returns, and the process exits at once.
 async fn obey(mut signals: impl Stream<Item = ()> + Unpin, stop: Stop) {
     signals.next().await;
     tracing::warn!("stopping: waiting for what is in flight (again to stop waiting)");
@@ -323,7 +324,7 @@ async fn obey(mut signals: impl Stream<Item = ()> + Unpin, stop: Stop) {
     signals.next().await;
 }
 
-/// Prints the summary and maps the end of a run to its exit code.
+/// Prints the summary and returns the exit code for the end of a run.
 fn tell(report: &RunReport, root: &Path, json: bool, quiet: bool) -> Exit {
     if json {
         print_data(&format!("{}\n", run::summary_json(report)));

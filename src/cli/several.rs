@@ -1,8 +1,8 @@
-//! Several pipelines on one command line: all are loaded before anything is done, each with the changes that it has a
-//! place for. `run` then goes through them in order; `validate` tells of each.
+//! Several pipelines on one command line: all are loaded before anything runs, each with the overrides that apply
+//! to it. `run` then executes them in order; `validate` reports on each.
 //!
-//! A pipeline may read what one before it is going to make. That run directory is not there yet, so what is read of it
-//! is looked at when its turn comes.
+//! A pipeline may read the output of one before it, whose run directory does not exist yet; that input is checked
+//! when its turn comes.
 
 use std::path::{Path, PathBuf};
 
@@ -13,19 +13,19 @@ use super::run::{self, PipelineRun, RunArgs};
 use super::{Changes, default_out};
 use crate::config::{self, LoadError, Overrides, Plan};
 
-/// A pipeline as it was loaded.
+/// A loaded pipeline.
 pub(super) struct Loaded {
     /// Its file.
     pub(super) file: PathBuf,
-    /// The changes that it has a place for.
+    /// The overrides that apply to it.
     pub(super) overrides: Overrides,
-    /// The plan, or what is wrong.
+    /// The plan, or the problems found.
     pub(super) plan: Result<Plan, LoadError>,
 }
 
 /// Loads all files. `out` is the folder of their run directories.
 pub(super) fn load(files: &[PathBuf], changes: &Changes, out: Option<&Path>) -> Vec<Loaded> {
-    // A file that cannot be read says so when it is loaded.
+    // An unreadable file reports its error when it is loaded.
     let texts: Vec<String> = files.iter().map(|file| config::text_of(file).unwrap_or_default()).collect();
     let shared = changes.overrides().shared_among(&texts);
     let mut coming = Vec::new();
@@ -34,7 +34,7 @@ pub(super) fn load(files: &[PathBuf], changes: &Changes, out: Option<&Path>) -> 
         let plan = Plan::load_after(file, &overrides, &coming);
         let name = match &plan {
             Ok(plan) => Some(plan.name.clone()),
-            // Those after it are not to be blamed for what is wrong with it.
+            // Pipelines after it must not fail because of its problems.
             Err(_) => config::name_in(text),
         };
         coming.extend(name.map(|name| root(out, &name)));
@@ -43,7 +43,7 @@ pub(super) fn load(files: &[PathBuf], changes: &Changes, out: Option<&Path>) -> 
     loaded
 }
 
-/// Runs the pipelines in order, up to the first that is not complete, whose exit code is the command's.
+/// Runs the pipelines in order, up to the first that is not complete, whose exit code is returned.
 pub(super) fn run(args: &RunArgs, json: bool, quiet: bool, bar: &ProgressBar) -> anyhow::Result<Exit> {
     let loaded = load(&args.pipelines, &args.changes, args.out.as_deref());
     let mut runs = Vec::with_capacity(loaded.len());
@@ -83,7 +83,7 @@ pub(super) fn run(args: &RunArgs, json: bool, quiet: bool, bar: &ProgressBar) ->
     Ok(Exit::Complete)
 }
 
-/// Refuses two pipelines that would have one run directory.
+/// Refuses two pipelines that would share a run directory.
 fn same_name(runs: &[(String, PathBuf, Overrides)]) -> Result<(), WrongUse> {
     for (index, (name, file, _)) in runs.iter().enumerate() {
         if let Some((_, first, _)) = runs[..index].iter().find(|(other, ..)| other == name) {

@@ -1,4 +1,4 @@
-//! `stages` and `schema`: what the stages are, from the same structs that read them.
+//! `stages` and `schema`: documentation of the stages, generated from the structs that parse their options.
 
 use std::fmt::Write;
 

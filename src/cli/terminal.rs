@@ -1,24 +1,23 @@
-//! What the terminal can show: colours, and how wide a line is.
+//! The capabilities of the terminal: colours and line width.
 //!
-//! Commands ask here before they draw. The usual variables decide: `NO_COLOR`, `CLICOLOR`, `CLICOLOR_FORCE` and
-//! `TERM=dumb`.
+//! The usual variables are respected: `NO_COLOR`, `CLICOLOR`, `CLICOLOR_FORCE` and `TERM=dumb`.
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 
 use crate::printable::printable;
 
-/// The width that is assumed where nobody tells it.
+/// The assumed width if it is unknown.
 const WIDTH: usize = 100;
-/// Text is not set wider than this, since long lines are hard to read.
+/// The largest line width, since long lines are hard to read.
 const WIDEST: usize = 120;
 
-/// Whether stderr takes colours.
+/// Whether stderr supports colours.
 pub(super) fn colour_on_stderr() -> bool {
     anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never
 }
 
-/// Columns for text on stdout, if that is a terminal.
+/// Returns the line width for text on stdout, if that is a terminal.
 pub(super) fn width_of_stdout() -> Option<usize> {
     let stdout = io::stdout();
     if !stdout.is_terminal() {
@@ -28,13 +27,12 @@ pub(super) fn width_of_stdout() -> Option<usize> {
     Some(told.unwrap_or(WIDTH).min(WIDEST))
 }
 
-/// Writes text for people to stdout, with whatever would command the terminal written out. A reader that has
-/// gone away is no error.
+/// Writes text for people to stdout, with terminal control characters escaped. A closed pipe is not an error.
 pub(super) fn print(text: &str) {
     write(&printable(text));
 }
 
-/// Writes JSON or another text for programs to stdout, as it is.
+/// Writes JSON or other data for programs to stdout, unchanged.
 pub(super) fn print_data(text: &str) {
     write(text);
 }
@@ -44,15 +42,14 @@ fn write(text: &str) {
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
 
-/// Writes an error for people to stderr: what stands before the first colon of a line's beginning in its
-/// colour, if there are colours.
+/// Writes an error to stderr, with its keywords and marks coloured if stderr supports colours.
 pub(super) fn print_error(text: &str) {
     let text = printable(text);
     let shown = if colour_on_stderr() { coloured(&text) } else { text };
     let _ = io::stderr().write_all(shown.as_bytes());
 }
 
-/// Paints the words that a reader looks for: `error:`, `hint:`, `expected:` and the marks under a place.
+/// Colours the keywords `error:`, `because:`, `hint:` and `expected:`, and the marks under a source position.
 fn coloured(text: &str) -> Cow<'_, str> {
     let mut out = String::with_capacity(text.len() + 64);
     for line in text.split_inclusive('\n') {

@@ -1,4 +1,4 @@
-//! `validate`: all problems of each pipeline, then the plan of those that are right. Asks nobody.
+//! `validate`: reports all problems of each pipeline, and the plan of those that are valid. Offline.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ pub(super) fn run(args: &ValidateArgs, json: bool) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-/// Prints the plan of a pipeline that is right.
+/// Prints the plan of a valid pipeline.
 fn tell(plan: &Plan, with_estimate: bool, json: bool) -> anyhow::Result<()> {
     run::warn(plan);
     let estimate = if with_estimate { Some(plan::estimate(plan, plan::SAMPLE, None)?) } else { None };
@@ -49,7 +49,7 @@ fn tell(plan: &Plan, with_estimate: bool, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Says what is wrong with a pipeline; for machines on standard output, where its plan would stand.
+/// Reports the problems of a pipeline; with `--json` on stdout, in place of its plan.
 fn refused(file: &Path, error: &anyhow::Error, json: bool) -> Exit {
     match error.downcast_ref::<LoadError>().filter(|_| json) {
         Some(error) => {
@@ -72,7 +72,7 @@ fn text(plan: &Plan) -> anyhow::Result<String> {
     for (name, model) in &plan.models {
         let provider = format!("{:?}", model.provider).to_lowercase();
         let mut words = vec![provider, model.model.clone()];
-        // As they are kept: without the keys that may stand in them.
+        // From the resolved pipeline, which has the URLs without the keys that may be in them.
         let urls = plan.resolved["models"][name]["base_urls"].as_array();
         words.extend(urls.into_iter().flatten().filter_map(|url| url.as_str()).map(str::to_owned));
         words.retain(|word| !word.is_empty());
@@ -86,7 +86,7 @@ fn text(plan: &Plan) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// Lists stages with what they tell of themselves; those in a block are indented and numbered anew.
+/// Lists stages with their explanations; those in a block are indented and numbered separately.
 fn list(text: &mut String, plan: &Plan, stages: &[PlannedStage]) -> anyhow::Result<()> {
     for (index, stage) in stages.iter().enumerate() {
         let indent = " ".repeat(4 * stage.depth());

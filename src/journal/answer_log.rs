@@ -1,8 +1,9 @@
-//! The thread that appends answers to their log, and the handle the engine keeps and finds answers by.
+//! The thread that appends answers to the answer log, and the handle through which the engine stores and looks them
+//! up.
 //!
-//! An answer is passed on once `write` has returned for it, never waiting for a sync: those are made by a
-//! second thread, when the ledger's clock says so. Answers are few and small beside what the model takes to
-//! make them; several that wait are written together.
+//! An answer is passed on as soon as `write` has returned for it; no answer waits for a sync. Syncs are made by a
+//! second thread, on the ledger's clock. Answers are few and small compared with the time a model takes to produce
+//! them; those that queue up are written together.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -21,19 +22,19 @@ use super::outstanding::OutstandingCost;
 use super::reuse::ReusableAnswers;
 use super::writer::{StorageError, is_here};
 
-/// Answers that may wait for the thread.
+/// Capacity of the thread's queue, in answers.
 const BACKLOG: usize = 256;
-/// Bytes written at a time at most.
+/// The most bytes of a single write.
 const BATCH: usize = 1 << 20;
 
-/// The answers of a run: found again, or kept for later.
+/// Handle of a run's answer log: looks up the answers of earlier starts and stores new ones.
 pub struct AnswerLog {
     recovered: Mutex<RecoveredAnswers>,
     reuse: Option<ReusableAnswers>,
     work: mpsc::Sender<AnswerLogCommand>,
     end: Arc<AtomicU64>,
     outstanding: Arc<OutstandingCost>,
-    /// Where the frame begins that says what is out.
+    /// Offset of the latest frame that records the outstanding cost.
     out_at: Arc<AtomicU64>,
     failure: Arc<OnceLock<StorageError>>,
     pack: bool,
@@ -41,7 +42,7 @@ pub struct AnswerLog {
     reused: AtomicU64,
 }
 
-/// The end of the log's thread, for whoever closes the run.
+/// Join handle of the log's thread.
 pub struct AnswerLogThread(JoinHandle<()>, Arc<OnceLock<StorageError>>);
 
 enum AnswerLogCommand {
@@ -49,7 +50,7 @@ enum AnswerLogCommand {
         bytes: Vec<u8>,
         written: oneshot::Sender<()>,
     },
-    /// Say in the log what is out.
+    /// Record the outstanding cost in the log.
     Out {
         written: oneshot::Sender<()>,
     },
@@ -57,7 +58,7 @@ enum AnswerLogCommand {
 }
 
 impl AnswerLog {
-    /// Opens the log `path`, writes what earlier starts left to be found, and starts the thread.
+    /// Creates the log at `path`, copies the recovered answers into it, and starts the thread.
     pub(super) fn start(
         disk: &Arc<dyn Disk>,
         path: &Path,
@@ -68,7 +69,7 @@ impl AnswerLog {
     ) -> Result<(Self, AnswerLogThread), StorageError> {
         let failed = |action, source| StorageError::new(action, path, source);
         let mut bytes = frames::header(KIND, of);
-        // Written again, so that this log alone has all that unfinished items need.
+        // Copied so that this log alone holds everything that unfinished items need.
         answers::push_out(&mut bytes, recovered.spent, Spent::default());
         for (names, stored) in recovered.answers.values() {
             answers::push(&mut bytes, *names, stored, recovered.spent, false);
@@ -112,13 +113,13 @@ impl AnswerLog {
         Ok((answers, AnswerLogThread(thread, failure)))
     }
 
-    /// An error when the log has failed: nothing more is to be asked for once answers cannot be kept.
+    /// Returns an error if the log has failed: no more requests may be sent once answers cannot be stored.
     pub fn check(&self) -> Result<(), StorageError> {
         self.failure.get().map_or(Ok(()), |error| Err(error.clone()))
     }
 
-    /// What was kept of a question that was asked before: in this run, or in one whose answers are reused. An
-    /// error when the log has failed.
+    /// Returns the stored answer to a request that was made before, in this run or in the one whose answers are
+    /// reused. Fails if the log has failed.
     pub async fn find(&self, names: RequestKeys) -> Result<Option<Vec<u8>>, StorageError> {
         self.check()?;
         let found = {
@@ -131,14 +132,14 @@ impl AnswerLog {
         }
         let Some(reuse) = &self.reuse else { return Ok(None) };
         let Some(bytes) = reuse.take(&names.question).await? else { return Ok(None) };
-        // Kept as this run's own: a later start finds it here and does not take another.
+        // Stored as this run's own, so that a later start finds it here instead of taking another.
         self.append(names, &JournaledAnswer::new(&bytes, true, self.pack), Spent::default(), true).await?;
         self.reused.fetch_add(1, SeqCst);
         Ok(Some(bytes))
     }
 
-    /// Keeps what came of a question, and what the run has spent with it; returns once both are written, which a
-    /// kill cannot undo. `reusable` says whether another run may be given it for the same question.
+    /// Stores the result of a request together with what the run has spent by then. Returns once both are written
+    /// and so survive a kill. `reusable` states whether another run may use the answer for the same request.
     pub async fn keep(
         &self,
         names: RequestKeys,
@@ -149,8 +150,8 @@ impl AnswerLog {
         self.append(names, &JournaledAnswer::new(bytes, reusable, self.pack), spent, false).await
     }
 
-    /// Notes that a request goes out that may cost so much; returns once the log says so, which a kill cannot undo.
-    /// It is out until `come_back`, whatever becomes of this call.
+    /// Records that a request is about to be sent that may cost up to `most`; returns once the log covers it, which
+    /// a kill cannot undo. The request is outstanding until `release`, even if this future is dropped.
     pub(crate) async fn send_out(&self, most: Spent) -> Result<(), StorageError> {
         let mut covered = self.outstanding.add(most);
         while !covered {
@@ -163,35 +164,36 @@ impl AnswerLog {
         Ok(())
     }
 
-    /// Notes that of what is out so much has come back, and that so much of it may have been served for nothing.
+    /// Records that requests with the bound `most` are no longer outstanding; `for_nothing` of it stays, since it
+    /// may have been served without an answer.
     pub(crate) fn come_back(&self, most: Spent, for_nothing: Spent) {
         self.outstanding.add(for_nothing);
         self.outstanding.remove(most);
     }
 
-    /// Where the frame begins that says what is out: a next start must read from there.
+    /// Returns the offset of the frame that records the outstanding cost: a next start must read from there.
     pub(crate) fn out_at(&self) -> u64 {
         self.out_at.load(SeqCst)
     }
 
-    /// Asks for what is written to be made durable soon.
+    /// Requests a sync of what has been written.
     pub(crate) fn sync_soon(&self) {
         let _ = self.work.try_send(AnswerLogCommand::Sync);
     }
 
-    /// Where the log ends: answers of items admitted from now on come behind it.
+    /// Returns the end of the log: answers of items admitted from now on are stored behind it.
     pub(crate) fn end(&self) -> u64 {
         self.end.load(SeqCst)
     }
 
-    /// The items that earlier starts left answers for. Those stand at the front of this start's log, and
-    /// nothing behind it may be taken for all that a next start needs until these items are done.
+    /// Returns the items that earlier starts left answers for. These answers are at the front of this start's log,
+    /// so a next start has to read all of it until these items are done.
     pub(crate) fn recovered_items(&self) -> HashSet<u64> {
         let recovered = self.recovered.lock().unwrap_or_else(PoisonError::into_inner);
         recovered.answers.values().map(|(names, _)| names.item).collect()
     }
 
-    /// Answers found from earlier starts, and answers reused of another run.
+    /// Returns the number of answers recovered from earlier starts, and of answers reused from another run.
     pub(crate) fn counts(&self) -> (u64, u64) {
         (self.found.load(SeqCst), self.reused.load(SeqCst))
     }
@@ -213,7 +215,7 @@ impl AnswerLog {
         Err(self.failed())
     }
 
-    /// The thread ends without an answer only when it failed.
+    /// The thread closes its channel only after a failure.
     fn failed(&self) -> StorageError {
         let unknown = || {
             StorageError::new(
@@ -249,7 +251,7 @@ struct AnswerLogWriter {
 impl AnswerLogWriter {
     fn work(mut self, mut receiver: mpsc::Receiver<AnswerLogCommand>) {
         let mut unsynced = false;
-        // Whether the log has grown since it said what is out.
+        // Whether answers were appended since the outstanding cost was last recorded.
         let mut grown = false;
         while let Some(first) = receiver.blocking_recv() {
             let mut bytes = Vec::new();
@@ -274,7 +276,7 @@ impl AnswerLogWriter {
             if self.failure.get().is_some() {
                 return;
             }
-            // Said again from time to time, so that a next start need not read from far back.
+            // Recorded again from time to time, so that a next start need not read far back.
             let out =
                 (say || sync && (grown || self.outstanding.is_stale())).then(|| self.say_out(&mut bytes));
             grown &= out.is_none();
@@ -295,7 +297,7 @@ impl AnswerLogWriter {
             }
             if sync && unsynced {
                 unsynced = match &self.syncer {
-                    // When one is under way already, the next tick asks again.
+                    // If a sync is already in progress, the next tick requests another.
                     Some((syncer, _)) => syncer.try_send(()).is_err(),
                     None => {
                         if let Err(error) = raise(&self.lock, &self.end) {
@@ -319,7 +321,7 @@ impl AnswerLogWriter {
         self.close(unsynced);
     }
 
-    /// Adds what is out to `bytes`; returns where in them, and the sum.
+    /// Appends a frame with the outstanding cost to `bytes`; returns its offset in them, and the cost.
     fn say_out(&self, bytes: &mut Vec<u8>) -> (u64, Spent) {
         let at = bytes.len() as u64;
         let sum = self.outstanding.begin_writing();
@@ -345,13 +347,13 @@ impl AnswerLogWriter {
     }
 }
 
-/// Notes that the log is durable up to what has been written.
+/// Advances the high-water mark to what has been written.
 fn raise(lock: &RunLock, end: &AtomicU64) -> Result<(), StorageError> {
     let end = end.load(SeqCst);
     lock.raise(|lengths| lengths.answers = Some(end))
 }
 
-/// A second handle on the log, synced by a thread of its own: an answer never waits for it.
+/// Starts a thread that syncs the log through a second handle, so that no answer waits for a sync.
 fn start_syncer(
     disk: &dyn Disk,
     path: &Path,
@@ -366,7 +368,7 @@ fn start_syncer(
         .name("synthmill-sync".into())
         .spawn(move || {
             while asked.recv().is_ok() {
-                // Read before: what is written meanwhile may not be in this sync.
+                // Loaded before the sync, which may miss what is written in the meantime.
                 let written = end.load(SeqCst);
                 let synced = file.sync().map_err(|source| StorageError::new("sync", &path, source));
                 let raised = synced.and_then(|()| lock.raise(|lengths| lengths.answers = Some(written)));

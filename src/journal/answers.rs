@@ -1,17 +1,17 @@
-//! The answers' log: what the model said, written before it is passed on, found again after a stop.
+//! Format of the answer log: model answers, written before they are used and looked up again after a stop.
 //!
-//! Within a run an answer is found by record, sample and whole request, and only for items that are not
-//! done; across runs by the request alone, each answer used once. What an answer's bytes mean is known to those
-//! who make them. `answer_log` appends; this file has the format and the finding.
+//! Within a run an answer is identified by record, sample and the whole request, and kept only for items that are
+//! not done; across runs it is identified by the request alone, and each answer is used once. The bytes of an
+//! answer are opaque here. `answer_log` appends; this file defines the format and the lookup.
 //!
 //! ```text
 //! payload = item:u64 key:16 question:16 kind:u8 flags:u8 tokens:u64 cost:f64 body
-//! kind    = 0 an answer, 1 one of another run that is used again, 2 what is out
-//! flags   = 1 the body is packed by zstd, 2 it may be given to another run's same question
-//! body    = the answer's bytes; of kind 2 tokens:u64 cost:f64, the most that the requests that are out may
-//!           cost, in place of what an earlier frame says
+//! kind    = 0 an answer, 1 an answer reused from another run, 2 the outstanding cost
+//! flags   = 1 the body is compressed with zstd, 2 another run may reuse it for the same request
+//! body    = the answer's bytes; for kind 2 tokens:u64 cost:f64, the most that the outstanding requests may
+//!           cost, replacing what an earlier frame says
 //! ```
-//! Logs of format 2, which `reuse` still reads, have no second flag: there the body itself tells.
+//! Logs of format 2, which `reuse` still reads, have no second flag: there the body tells whether it may be reused.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -23,44 +23,44 @@ use super::frames::{self, HEADER, LogError, LogKind, read_u64};
 pub(super) const KIND: LogKind = LogKind { magic: b"SMANSWER", name: "answers' log" };
 /// Bytes of a payload before its body.
 const FIXED: usize = 58;
-/// The kind of a frame that says what is out.
+/// The kind of a frame that records the outstanding cost.
 const OUT: u8 = 2;
-/// zstd's fastest level that still halves a text; an answer is packed while its record waits.
+/// The fastest zstd level that still halves a text: an answer is compressed while its record waits.
 const LEVEL: i32 = 1;
-/// An unpacked body is never longer: answers are cut at 8 MiB by the client.
+/// The largest decompressed body: the client limits answers to 8 MiB.
 const LONGEST_BODY: u64 = 64 << 20;
 const PACKED: u8 = 1;
 const REUSABLE: u8 = 2;
-/// The oldest format whose answers can be used again.
+/// The oldest format whose answers can be reused.
 pub(super) const OLDEST_REUSED: u32 = 2;
-/// How a body of format 2 begins that another run may be given.
+/// The first bytes of a reusable body in format 2.
 const ANSWER_OF_FORMAT_2: &[u8] = br#"{"Answer":"#;
 
-/// A hash that names a question.
+/// A hash that identifies a request.
 pub type RequestKey = [u8; 16];
 
-/// The two names of one request.
+/// The two keys of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestKeys {
-    /// The item it was asked for.
+    /// The item that the request was made for.
     pub item: u64,
-    /// Record, stage, sample and request.
+    /// Hash of record, stage, sample and request: the key within a run.
     pub key: RequestKey,
-    /// Stage and request alone.
+    /// Hash of stage and request alone: the key across runs.
     pub question: RequestKey,
 }
 
-/// An answer as its frame holds it.
+/// An answer in the encoding of its frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct JournaledAnswer<'log> {
     body: Cow<'log, [u8]>,
     is_packed: bool,
-    /// Whether another run may be given it for the same question.
+    /// Whether another run may use it for the same request.
     is_reusable: bool,
 }
 
 impl<'log> JournaledAnswer<'log> {
-    /// Packs an answer if it gets smaller by it.
+    /// Compresses an answer if `pack` is set and that makes it smaller.
     pub(super) fn new(bytes: &'log [u8], is_reusable: bool, pack: bool) -> Self {
         let packed = if pack { zstd::bulk::compress(bytes, LEVEL).ok() } else { None };
         match packed.filter(|packed| packed.len() < bytes.len()) {
@@ -69,7 +69,7 @@ impl<'log> JournaledAnswer<'log> {
         }
     }
 
-    /// The answer's bytes; none where they cannot be unpacked.
+    /// Returns the answer's bytes; `None` if they cannot be decompressed.
     pub(super) fn unpacked(self) -> Option<Vec<u8>> {
         if !self.is_packed {
             return Some(self.body.into_owned());
@@ -85,7 +85,7 @@ impl<'log> JournaledAnswer<'log> {
     }
 }
 
-/// One frame, read.
+/// A decoded frame.
 struct AnswerFrame<'log> {
     names: RequestKeys,
     reused: bool,
@@ -94,7 +94,7 @@ struct AnswerFrame<'log> {
     stored: JournaledAnswer<'log>,
 }
 
-/// Adds the frame of one answer to `bytes`.
+/// Appends the frame of one answer to `bytes`.
 pub(super) fn push(
     bytes: &mut Vec<u8>,
     names: RequestKeys,
@@ -115,7 +115,7 @@ pub(super) fn push(
     });
 }
 
-/// Adds a frame to `bytes` that says what the run has spent at least, and what is out besides.
+/// Appends a frame to `bytes` that records a lower bound of what the run has spent, and the outstanding cost.
 pub(super) fn push_out(bytes: &mut Vec<u8>, spent: Spent, out: Spent) {
     frames::push(bytes, |bytes| {
         bytes.extend_from_slice(&[0; 40]);
@@ -148,26 +148,26 @@ fn out(frame: &AnswerFrame<'_>) -> Option<Spent> {
     Some(Spent { tokens: read_u64(body, 0)?, cost: f64::from_bits(read_u64(body, 8)?) })
 }
 
-/// Answers found in the logs of a run's earlier starts, of items that are not done.
+/// The answers of unfinished items, read from the logs of a run's earlier starts.
 #[derive(Debug, Default)]
 pub(super) struct RecoveredAnswers {
     pub(super) answers: HashMap<RequestKey, (RequestKeys, JournaledAnswer<'static>)>,
     /// What the run had spent at the last answer.
     pub(super) spent: Spent,
-    /// What requests may have cost besides that were out at the end.
+    /// The cost that was still outstanding at the end.
     pub(super) out: Spent,
 }
 
 impl RecoveredAnswers {
-    /// Counts what was out as spent, on top of all that was spent, which the commits may know better: it may have
-    /// been served. Returns the sum.
+    /// Counts the outstanding cost as spent, since those requests may have been served, on top of the larger of the
+    /// recovered and the committed sum. Returns the total.
     pub(super) fn settle(&mut self, committed: Spent) -> Spent {
         self.spent = self.spent.later(committed).plus(std::mem::take(&mut self.out));
         self.spent
     }
 
-    /// Adds the answers of a log, either `whole` or from the start of a frame on; `done` says which items
-    /// need none. Returns where in `log` the last good frame ends.
+    /// Adds the answers of a log, which is either `whole` or starts at a frame; skips items that are `done`.
+    /// Returns the offset in `log` at which the last good frame ends.
     pub(super) fn add(
         &mut self,
         log: &[u8],
@@ -193,17 +193,17 @@ impl RecoveredAnswers {
     }
 }
 
-/// Answers of another run, found by question, each given out once.
+/// Index of another run's answers by request; each is handed out once.
 #[derive(Debug, Default)]
 pub(super) struct ReuseIndex {
-    /// Where the unused answers to a question stand: log and byte, in the order they were given.
+    /// Log and offset of the unused answers to a request, in the order they were stored.
     unused: HashMap<RequestKey, VecDeque<(u32, u64)>>,
     seen: HashSet<RequestKey>,
 }
 
 impl ReuseIndex {
-    /// Adds the answers of one log of the other run. An answer that was written again by a later start of
-    /// that run counts once; failures are not reused.
+    /// Adds the answers of one log of the other run. An answer that a later start of that run copied counts once;
+    /// failures are not reused.
     pub(super) fn add(&mut self, number: u32, log: &[u8]) -> Result<(), LogError> {
         let Some(format) = frames::check_header_since(log, KIND, OLDEST_REUSED)? else { return Ok(()) };
         frames::each(log, HEADER, |offset, payload| {
@@ -219,7 +219,7 @@ impl ReuseIndex {
         Ok(())
     }
 
-    /// Takes out the answers that this run has used already, as its own log says.
+    /// Removes the answers that this run has already used, according to its own log.
     pub(super) fn spend(&mut self, log: &[u8]) -> Result<(), LogError> {
         if frames::check_header(log, KIND)?.is_none() {
             return Ok(());
@@ -234,18 +234,18 @@ impl ReuseIndex {
         Ok(())
     }
 
-    /// Gives the place of an unused answer to a question.
+    /// Takes the location of an unused answer to a request.
     pub(super) fn take(&mut self, question: &RequestKey) -> Option<(u32, u64)> {
         self.unused.get_mut(question)?.pop_front()
     }
 
-    /// Answers that were not given out.
+    /// Returns the number of unused answers.
     pub(super) fn left(&self) -> usize {
         self.unused.values().map(VecDeque::len).sum()
     }
 }
 
-/// The bytes of the answer in a frame's payload.
+/// Returns the answer in a frame's payload.
 pub(super) fn answer_in(payload: &[u8]) -> Option<Vec<u8>> {
     read(payload)?.stored.unpacked()
 }

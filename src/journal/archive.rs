@@ -1,6 +1,7 @@
-//! Makes room for a run begun anew: the folder it wants must be a run's or empty, and is moved aside whole.
+//! Moves an existing run out of the way of a `--fresh` one. The folder must hold a run or be empty, and is renamed
+//! as a whole.
 //!
-//! Used by `directory` before it opens anything. Nothing in the old run is changed.
+//! Used by `directory` before it opens anything. Nothing inside the old run is changed.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use super::open_error::OpenError;
 use super::recover;
 use super::writer::StorageError;
 
-/// Refuses a folder that holds something else than a run.
+/// Refuses a folder that holds anything other than a run.
 pub(super) fn refuse_foreign(disk: &dyn Disk, root: &Path) -> Result<(), OpenError> {
     if disk.length(root).map_err(|source| StorageError::new("look at", root, source))?.is_none() {
         return Ok(());
@@ -24,7 +25,7 @@ pub(super) fn refuse_foreign(disk: &dyn Disk, root: &Path) -> Result<(), OpenErr
     Err(OpenError::Foreign(root.to_owned()))
 }
 
-/// Moves an old run beside itself; gives its new name, or none where there was nothing.
+/// Renames an old run to a sibling folder; returns its new path, or `None` if there was nothing to move.
 pub(super) fn archive_run(shared: &Arc<dyn Disk>, root: &Path) -> Result<Option<PathBuf>, OpenError> {
     let disk = &**shared;
     refuse_foreign(disk, root)?;
@@ -32,9 +33,9 @@ pub(super) fn archive_run(shared: &Arc<dyn Disk>, root: &Path) -> Result<Option<
     if names.iter().all(|name| name == ".lock") {
         return Ok(None);
     }
-    // Locked first: a run that another process works on is not pulled from under it.
+    // Locked first, so that a run in use by another process is not moved.
     let lock = RunLock::take(Arc::clone(shared), root)?;
-    // One whose manifest is lost or damaged is moved all the same: this is the way out of it.
+    // A run whose manifest is lost or damaged is moved as well: this is the way to recover from that.
     let stamp = recover::started(disk, root).unwrap_or_else(|| "old".to_owned());
     let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut target = root.with_file_name(format!("{name}.{stamp}"));

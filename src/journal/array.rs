@@ -1,7 +1,7 @@
-//! Gathers a sink's lines into one JSON array at the end of a run, as the tools that read whole files want.
+//! Collects a sink's lines into one JSON array at the end of a run, for tools that read whole files.
 //!
-//! Streams: memory does not grow with the file. Written beside and renamed, so that a half-made array is
-//! never seen under its name.
+//! Streams, so that memory does not grow with the file. Written to a temporary file and renamed, so that an
+//! incomplete array is never visible under its name.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -12,20 +12,20 @@ use super::disk::{Disk, DiskFile};
 use super::manifest::FileChecksum;
 use super::writer::StorageError;
 
-/// A JSON array that a sink's lines are gathered into at the end of a run.
+/// A JSON array that a sink's lines are collected into at the end of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArrayFile {
     /// Its path, relative to the run directory.
     pub path: String,
-    /// The key of each line whose value is one element; `None` takes the whole line.
+    /// The key of each line whose value becomes the element; `None` takes the whole line.
     pub element: Option<String>,
 }
 
-/// Bytes gathered before each write.
+/// Bytes buffered before each write.
 const CHUNK: usize = 1 << 20;
 
-/// Writes the lines of `lines` (a path in `root`) as a JSON array with an indent of 2; returns how many, and
-/// what was written.
+/// Writes the lines of `lines` (a path relative to `root`) as a JSON array with an indent of 2. Returns the number
+/// of elements and the checksum of the file.
 pub fn write_array(
     disk: &dyn Disk,
     root: &Path,

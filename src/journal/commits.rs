@@ -1,8 +1,8 @@
-//! The commit log: which items are done, how far each output file is stable, and from where on the answers
-//! of unfinished items stand.
+//! Format of the commit log: which items are done, up to where each output file is stable, and from where on the
+//! answers of unfinished items are found.
 //!
-//! One frame a group of items, written after the outputs it names are synced. `writer` appends, `directory`
-//! reads at a start.
+//! Each frame holds a group of items and is written after the outputs it names are synced. `writer` appends,
+//! `directory` reads at a start.
 //!
 //! ```text
 //! payload = files:u32 (from:u64 to:u64 lines:u64 crc32:u32)*
@@ -10,9 +10,9 @@
 //!           answers: generation:u32 offset:u64
 //!           spent: tokens:u64 cost:f64
 //! ```
-//! Little-endian. A file's bytes `from..to` are the group's, item by item; lines and checksum are of all its
-//! bytes to `to`. So each line of a file is known to be an item's, whatever stands in it. What gates decided of an
-//! item is in `decision`.
+//! Little-endian. The bytes `from..to` of a file are the group's lines, item by item; line count and checksum cover
+//! all bytes of the file up to `to`. So every line of a file can be attributed to an item, whatever the line
+//! contains. `decision` defines what gates store for an item.
 
 use roaring::RoaringTreemap;
 use serde::Serialize;
@@ -29,76 +29,76 @@ pub enum ItemOutcome {
     Ok,
     /// Every record was dropped by a filter.
     Dropped,
-    /// No record was written and one at least could not be made.
+    /// No record was written and at least one could not be made.
     Rejected,
 }
 
-/// How far one output file is stable.
+/// The stable prefix of an output file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct StablePrefix {
     /// Bytes that belong to committed items.
     pub(super) offset: u64,
-    /// Lines among them.
+    /// Lines in those bytes.
     pub(super) lines: u64,
     /// CRC-32 of those bytes.
     pub(super) crc: u32,
 }
 
-/// A place in the answers' logs.
+/// A position in the answer logs: the start and the offset in its log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct AnswerLogPosition {
     pub(super) generation: u32,
     pub(super) offset: u64,
 }
 
-/// What a run has spent at its models, over all its starts.
+/// What a run has spent on its models, over all starts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Spent {
     /// Tokens read and written.
     pub tokens: u64,
-    /// Money, in the currency of the models' prices.
+    /// Cost in the currency of the models' prices.
     pub cost: f64,
 }
 
 impl Spent {
-    /// Both together.
+    /// Returns the sum of both.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         Self { tokens: self.tokens.saturating_add(other.tokens), cost: self.cost + other.cost }
     }
 
-    /// What is left of it without `other`.
+    /// Returns the difference, at least zero.
     #[must_use]
     pub fn minus(self, other: Self) -> Self {
         Self {
             tokens: self.tokens.saturating_sub(other.tokens),
-            // Sums of fractions may miss by a hair.
+            // Sums of fractions may be off by a rounding error.
             cost: (self.cost - other.cost).max(0.0),
         }
     }
 
-    /// The later of two readings of one account.
+    /// Returns the later of two readings of the same counter.
     #[must_use]
     pub fn later(self, other: Self) -> Self {
         if other.tokens > self.tokens { other } else { self }
     }
 }
 
-/// One group as a frame holds it.
+/// A group of items committed by one frame.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct CommitGroup {
     pub(super) items: Vec<(u64, ItemOutcome)>,
-    /// How many lines each item has in each file: the first item's, then the second's, ...
+    /// Lines of each item in each file: those of the first item, then of the second, ...
     pub(super) lines: Vec<u32>,
-    /// What gates decided, with the index of the item, in their order; items they said nothing of are not here.
+    /// Gate decisions with the index of their item, in order; items without one are absent.
     pub(super) decisions: Vec<(usize, GateRecord)>,
-    /// Where the group's bytes begin in each file, and how far the file is stable with them.
+    /// For each file, the offset of the group's first byte and the stable prefix after the group.
     pub(super) files: Vec<(u64, StablePrefix)>,
     pub(super) answers: AnswerLogPosition,
     pub(super) spent: Spent,
 }
 
-/// What the logs say, added up.
+/// The sum of all commits.
 #[derive(Debug, Default)]
 pub(super) struct CommitState {
     pub(super) items: RoaringTreemap,
@@ -110,15 +110,15 @@ pub(super) struct CommitState {
     pub(super) files: Vec<StablePrefix>,
     pub(super) answers: AnswerLogPosition,
     pub(super) spent: Spent,
-    /// What the gates are rebuilt from, item by item; `None` where nobody wants it.
+    /// State from which gates are rebuilt, by item; `None` if it is not collected.
     pub(super) keys: Option<GateKeys>,
 }
 
-/// What gates need of items that are done to rebuild themselves: the item, and bytes whose meaning is theirs.
+/// What gates need to rebuild their state from finished items: item number and opaque bytes.
 pub type GateKeys = Vec<(u64, Box<[u8]>)>;
 
 impl CommitGroup {
-    /// Adds an item with what gates decided of it; its lines are added by the caller.
+    /// Adds an item with its gate decision; the caller adds its line counts.
     pub(super) fn add(&mut self, item: u64, outcome: ItemOutcome, decision: GateRecord) {
         if !decision.is_empty() {
             self.decisions.push((self.items.len(), decision));
@@ -126,20 +126,20 @@ impl CommitGroup {
         self.items.push((item, outcome));
     }
 
-    /// Takes out all items.
+    /// Removes all items.
     pub(super) fn clear(&mut self) {
         self.items.clear();
         self.lines.clear();
         self.decisions.clear();
     }
 
-    /// What gates decided of the item at `index`, if anything.
+    /// Returns the gate decision of the item at `index`, if there is one.
     pub(super) fn decision_of(&self, index: usize) -> Option<&GateRecord> {
         let found = self.decisions.binary_search_by_key(&index, |(index, _)| *index);
         found.ok().map(|at| &self.decisions[at].1)
     }
 
-    /// Adds the group's frame to `bytes`.
+    /// Appends the group's frame to `bytes`.
     pub(super) fn push(&self, bytes: &mut Vec<u8>) {
         frames::push(bytes, |bytes| {
             bytes.extend_from_slice(&(self.files.len() as u32).to_le_bytes());
@@ -168,13 +168,13 @@ impl CommitGroup {
         });
     }
 
-    /// How many lines the item at `index` has in each file.
+    /// Returns the number of lines in each file of the item at `index`.
     pub(super) fn lines_of(&self, index: usize) -> &[u32] {
         let files = self.files.len();
         self.lines.get(index * files..(index + 1) * files).unwrap_or_default()
     }
 
-    /// The group of a frame's payload; `None` when it is none.
+    /// Decodes a frame's payload; `None` if it is not a group.
     pub(super) fn read(payload: &[u8]) -> Option<Self> {
         let mut group = Self::default();
         let files = read_u32(payload, 0)? as usize;
@@ -216,7 +216,7 @@ impl CommitGroup {
 }
 
 impl CommitState {
-    /// Adds what a log says. A torn tail is ignored.
+    /// Adds the commits of a log. A torn tail is ignored.
     pub(super) fn add(&mut self, log: &[u8]) -> Result<(), LogError> {
         if frames::check_header(log, KIND)?.is_none() {
             return Ok(());
@@ -232,7 +232,7 @@ impl CommitState {
         }
     }
 
-    /// Adds one group. Returns an item of it that was committed before, which no other is.
+    /// Adds one group. Returns an item of it that was already committed, if any, which is an error of the log.
     pub(super) fn take(&mut self, group: &CommitGroup) -> Option<u64> {
         let mut again = None;
         for (index, (item, outcome)) in group.items.iter().enumerate() {

@@ -1,9 +1,9 @@
-//! What a complete run wrote to one of its outputs, in the order of its items: for a run that reads another.
+//! Reads the output of a complete run in item order, for a run that takes another run as its source.
 //!
-//! Lines stand in a file in the order in which their items ended, which no two runs need to share. The commit logs say
-//! which item each line belongs to, so the lines can be had by item. The whole file is read once, to find the lines and to
-//! hold them against the checksums; what stays in memory is the place of each. Changes nothing. What stands in a line is
-//! left to who reads it.
+//! A file holds its lines in the order in which the items ended, which differs from run to run. The commit logs
+//! tell which item each line belongs to, so the lines can be sorted by item. The whole file is read once, to locate
+//! the lines and to verify the checksums; only the span of each line stays in memory. Nothing is changed, and the
+//! content of the lines is left to the caller.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use super::open_error::OpenError;
 use super::recover::{self, commits_path};
 use super::writer::{SINKS, StorageError};
 
-/// A run whose every item has ended, and that nobody works on.
+/// A run in which every item has ended, and that no process works on.
 #[derive(Debug)]
 pub struct CompleteRun {
     root: PathBuf,
@@ -26,24 +26,24 @@ pub struct CompleteRun {
 /// The lines of one output, by item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ItemLines {
-    /// The output's file.
+    /// Path of the output file.
     pub path: PathBuf,
-    /// The places of the lines, in the order of their items; those of one item as they were written.
+    /// The spans of the lines in item order; those of one item in the order they were written.
     pub places: Vec<LineSpan>,
-    /// BLAKE3 over the lines in that order, 32 hex digits: what was made, whatever the order in the file.
+    /// BLAKE3 over the lines in that order, 32 hex digits: identifies the content whatever the order in the file.
     pub hash: String,
 }
 
-/// Where a line stands in its file.
+/// The position of a line in its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LineSpan {
-    /// The first byte.
+    /// Offset of the first byte.
     pub offset: u64,
-    /// Bytes, with the line end.
+    /// Bytes, including the line ending.
     pub length: u32,
 }
 
-/// Why a run cannot be read by another.
+/// Why a run cannot be read by another run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunReadError {
     /// The folder holds no run.
@@ -57,17 +57,17 @@ pub enum RunReadError {
     Unfinished {
         /// The run directory.
         path: PathBuf,
-        /// How far it has come.
+        /// The state it stopped in.
         state: &'static str,
         /// Items that have ended.
         items: u64,
     },
-    /// It is complete, and what it holds is not what it wrote.
+    /// It is complete, but its files are not what it wrote.
     #[error("the run in `{path}` is damaged: {}", .found.join("; "))]
     Damaged {
         /// The run directory.
         path: PathBuf,
-        /// What does not hold, a line each.
+        /// The contradictions found, one per entry.
         found: Vec<String>,
     },
     /// It cannot be read.
@@ -82,7 +82,7 @@ impl From<StorageError> for RunReadError {
 }
 
 impl RunReadError {
-    /// What to do about it.
+    /// Returns a hint on what to do about it, if there is one.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -98,7 +98,7 @@ impl RunReadError {
 }
 
 impl CompleteRun {
-    /// Looks at the run in `root`.
+    /// Opens the run in `root`, which must be complete and intact.
     pub fn open(root: &Path) -> Result<Self, RunReadError> {
         let Some(found) = recover::inspect(root)? else { return Err(RunReadError::NoRun(root.to_owned())) };
         let path = root.to_owned();
@@ -123,26 +123,26 @@ impl CompleteRun {
         Ok(Self { root: path, manifest })
     }
 
-    /// What run it is.
+    /// Returns the run's manifest.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// The files of the run's sinks, relative to its directory, in the order of the sinks.
+    /// Returns the files of the run's sinks, relative to its directory, in sink order.
     #[must_use]
     pub fn sinks(&self) -> &[String] {
         self.manifest.files.get(SINKS..).unwrap_or_default()
     }
 
-    /// The file of one sink, by its place in `sinks`.
+    /// Returns the file of the sink with this index in `sinks`.
     #[must_use]
     pub fn path(&self, sink: usize) -> PathBuf {
         self.root.join(self.sinks().get(sink).map_or("", String::as_str))
     }
 
-    /// Finds the lines of one sink, by its place in `sinks`, and holds every byte against the checksums. Blocks, for as
-    /// long as it takes to read the file.
+    /// Locates the lines of the sink with this index in `sinks`, and verifies every byte against the checksums.
+    /// Blocks while it reads the file.
     pub fn lines(&self, sink: usize) -> Result<ItemLines, RunReadError> {
         let path = self.path(sink);
         let mut found = LineIndex::default();
@@ -173,16 +173,16 @@ impl CompleteRun {
     }
 }
 
-/// The lines of the groups so far.
+/// The lines of the groups read so far.
 #[derive(Default)]
 struct LineIndex {
-    /// Item, its first line in `places`, how many lines it has, and their hash.
+    /// Item number, index of its first line in `places`, number of lines, and their hash.
     items: Vec<(u64, usize, u32, [u8; 16])>,
     places: Vec<LineSpan>,
 }
 
 impl LineIndex {
-    /// Adds the lines of a group; whether they are what was committed.
+    /// Adds the lines of a group; returns whether they are what was committed.
     fn take(
         &mut self,
         group: &CommitGroup,
@@ -222,7 +222,7 @@ impl LineIndex {
     }
 }
 
-/// A file read line by line, with the checksum of what has been read.
+/// Reads a file line by line and keeps the checksum of what has been read.
 struct LineReader {
     path: PathBuf,
     reader: BufReader<Box<dyn std::io::Read + Send>>,
@@ -237,7 +237,7 @@ impl LineReader {
         Ok(Self { path: path.to_owned(), reader, line: Vec::new(), seen: StablePrefix::default() })
     }
 
-    /// Reads the next line into `line`; none where the file or the bytes up to `end` hold no further one.
+    /// Reads the next line into `line`; `None` if neither the file nor the bytes up to `end` hold another one.
     fn next(&mut self, end: u64) -> Result<Option<LineSpan>, StorageError> {
         self.line.clear();
         let left = end.saturating_sub(self.seen.offset);
@@ -264,7 +264,7 @@ mod tests {
     use super::*;
     use crate::journal::commits::ItemOutcome;
 
-    /// Groups of items, each with its lines, as they are in a file and in the log.
+    /// Groups of items with their lines, as the file and as the commit log hold them.
     fn written(groups: &[&[(u64, &[&str])]]) -> (Vec<u8>, Vec<CommitGroup>) {
         let (mut bytes, mut committed) = (Vec::new(), Vec::new());
         let mut stable = StablePrefix::default();
@@ -288,7 +288,7 @@ mod tests {
         (bytes, committed)
     }
 
-    /// The lines of the file by item, and their hash; none where they are not what was committed.
+    /// The lines of the file in item order, and their hash; `None` if they are not what was committed.
     fn read(bytes: &[u8], groups: &[CommitGroup]) -> Option<(Vec<String>, String)> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lines");

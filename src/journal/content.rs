@@ -1,7 +1,7 @@
-//! Whether the outputs still hold what was committed, byte by byte.
+//! Verifies the content of the outputs against the checksums of the commit log.
 //!
-//! Their lengths are compared at each opening, in `integrity`; this reads them whole, so it runs beside a start, or
-//! before a complete run says that there is nothing to do.
+//! Opening a run compares only lengths (`integrity`). This reads the files whole, so it runs beside a start, or
+//! before a complete run reports that there is nothing to do.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -13,8 +13,8 @@ use super::manifest::FileChecksum;
 use super::writer::StorageError;
 
 impl RunDirectory {
-    /// Compares every committed byte of the outputs, and the arrays that were made of them, with their checksums;
-    /// to be run beside the start, since it reads them whole. An error names the file that is not what was
+    /// Returns a closure that verifies every committed byte of the outputs, and the arrays made of them; it reads
+    /// the files whole, so it is meant to run beside the start. Its error names the file that is not what was
     /// committed.
     pub fn verifier(&self) -> impl FnOnce() -> Result<(), StorageError> + Send + 'static {
         let disk = Arc::clone(&self.disk);
@@ -31,7 +31,7 @@ impl RunDirectory {
         move || files.iter().try_for_each(|(path, sum)| verify(&*disk, path, *sum))
     }
 
-    /// The files of a complete run that are gone and that a start makes again: arrays, and outputs without lines.
+    /// Returns the missing files of a complete run that a start makes again: arrays, and outputs without lines.
     pub fn lost(&self) -> Result<Vec<PathBuf>, StorageError> {
         let mut lost = Vec::new();
         let names = self.manifest.arrays.keys().chain(&self.manifest.files);
@@ -47,7 +47,7 @@ impl RunDirectory {
 fn verify(disk: &dyn Disk, path: &Path, committed: FileChecksum) -> Result<(), StorageError> {
     let failed = |source| StorageError::new("read", path, source);
     if committed.length == 0 || disk.length(path).map_err(failed)?.is_none() {
-        // What is missing was told when the run was opened.
+        // A missing file was reported when the run was opened.
         return Ok(());
     }
     if sum_of(disk, path, committed.length).map_err(failed)? == committed {
@@ -57,7 +57,7 @@ fn verify(disk: &dyn Disk, path: &Path, committed: FileChecksum) -> Result<(), S
     Err(StorageError::new("trust", path, std::io::Error::other(edited)))
 }
 
-/// The sum of the first `most` bytes of a file.
+/// Returns the checksum of the first `most` bytes of a file.
 pub(super) fn sum_of(disk: &dyn Disk, path: &Path, most: u64) -> std::io::Result<FileChecksum> {
     let mut file = disk.read(path)?.take(most);
     let mut sum = FileChecksum::default();

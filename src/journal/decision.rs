@@ -1,47 +1,47 @@
-//! What an ordered gate decided of an item, as its commit holds it.
+//! The decision of ordered gates on an item, as stored in its commit.
 //!
-//! A gate sees more than one item, so what became of an item depends on others. Its frame in the commit log says in whose
-//! favour it was dropped, so that `repair` takes it out with them (`dependents`), and holds the bytes that a next start
-//! rebuilds the gate from; what those mean is the gate's affair.
+//! A gate sees more than one item, so the fate of an item may depend on others. The commit frame names the items in
+//! whose favour it was dropped, so that `repair` undoes it together with them (`dependents`), and holds the bytes
+//! from which the next start rebuilds the gate; these are opaque here.
 //!
 //! ```text
-//! decision = what:u8 (length:int byte*)? (count:int item:int*)?
-//! what     = 1 keys follow, 2 items follow that it lost to, 4 it lost to every item that was kept
-//! int      = seven bits a byte, lowest first, the eighth set where more follow
+//! decision = flags:u8 (length:int byte*)? (count:int item:int*)?
+//! flags    = 1 keys follow, 2 the items follow that it lost to, 4 it lost to every item that was kept
+//! int      = seven bits per byte, lowest first, the eighth set if more follow
 //! ```
 
 const KEYS: u8 = 1;
 const ITEMS: u8 = 2;
 const EVERY_KEPT: u8 = 4;
 
-/// What gates decided of an item.
+/// What ordered gates decided on an item.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GateRecord {
-    /// What the gates need of this item to rebuild themselves; empty where they need nothing.
+    /// What the gates need of this item to rebuild their state; may be empty.
     pub keys: Vec<u8>,
-    /// In whose favour it, or a record of it, was dropped.
+    /// In whose favour the item, or one of its records, was dropped.
     pub lost_to: LostTo,
 }
 
-/// In whose favour an item was dropped. If one of those is made again, so must it be.
+/// In whose favour an item was dropped. If one of those is made again, this item must be too.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum LostTo {
-    /// Nobody's: what became of it depends on no other item.
+    /// Nobody: the item depends on no other.
     #[default]
     Nobody,
-    /// These items'.
+    /// These items.
     Items(Vec<u64>),
-    /// That of every item that was kept, as one for which there is no more room.
+    /// Every item that was kept: there was no more room.
     EveryKept,
 }
 
 impl GateRecord {
-    /// Whether there is nothing to say.
+    /// Whether there is nothing to store.
     pub(super) fn is_empty(&self) -> bool {
         self.keys.is_empty() && !self.lost_to.is_somebody()
     }
 
-    /// Adds it to a commit's bytes; nothing to say is one byte.
+    /// Appends the decision to the bytes of a commit; an empty one takes one byte.
     pub(super) fn push(&self, bytes: &mut Vec<u8>) {
         let keys = if self.keys.is_empty() { 0 } else { KEYS };
         let lost = match &self.lost_to {
@@ -60,7 +60,7 @@ impl GateRecord {
         }
     }
 
-    /// The decision at the front of `bytes`, which then begin behind it; `None` when there is none.
+    /// Decodes a decision from the front of `bytes` and advances them; `None` if there is none.
     pub(super) fn read(bytes: &mut &[u8]) -> Option<Self> {
         let (what, rest) = bytes.split_first()?;
         *bytes = rest;
@@ -86,7 +86,7 @@ impl GateRecord {
 }
 
 impl LostTo {
-    /// Whether there is anybody.
+    /// Whether it names any item.
     pub(super) fn is_somebody(&self) -> bool {
         match self {
             Self::Nobody => false,
@@ -126,7 +126,7 @@ pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Any decision, those without one as often as others.
+    /// Generates any decision; empty ones half of the time.
     pub(in crate::journal) fn any_decision() -> impl Strategy<Value = GateRecord> {
         let lost_to = prop_oneof![
             Just(LostTo::Nobody),

@@ -1,21 +1,22 @@
-//! Which items go with those that a repair takes out: the ones that gates dropped in their favour.
+//! The items that have to be undone together with those that a repair removes: the ones that gates dropped in their
+//! favour.
 //!
-//! A gate gives an item up for the sake of others that it kept. If one of those is made again it may end otherwise, so
-//! what it was kept for must be decided anew too.
+//! A gate drops an item in favour of others that it kept. If one of those is made again it may end differently, so
+//! whatever was dropped in its favour must be decided anew.
 
 use roaring::RoaringTreemap;
 
 use super::commits::{CommitGroup, ItemOutcome};
 use super::decision::LostTo;
 
-/// Items that are taken out.
+/// Items that are removed from a run.
 #[derive(Debug, Default)]
 pub(super) struct RemovedItems {
     /// Those whose numbers are known.
     pub(super) items: RoaringTreemap,
     /// Those of them that had ended ok.
     pub(super) ok: RoaringTreemap,
-    /// Whether there are others, whose commits cannot be read any more.
+    /// Whether there are others, whose commits are unreadable.
     pub(super) has_unknown: bool,
 }
 
@@ -31,7 +32,8 @@ impl RemovedItems {
     }
 }
 
-/// The items of `groups`, which stand, that have to go with those that are gone, and with each other.
+/// Returns the items of `groups`, all of them intact, that depend on the removed ones, directly or through each
+/// other.
 pub(super) fn of(groups: &[CommitGroup], mut gone: RemovedItems) -> RoaringTreemap {
     let mut standing: RoaringTreemap =
         groups.iter().flat_map(|group| group.items.iter().map(|(item, _)| *item)).collect();
@@ -52,7 +54,7 @@ pub(super) fn of(groups: &[CommitGroup], mut gone: RemovedItems) -> RoaringTreem
                 }
             }
         }
-        // What was found may have been the reason of an item before it.
+        // An item found in this pass may have been the reason of one before it.
         if found.len() == before {
             return found;
         }
@@ -62,7 +64,7 @@ pub(super) fn of(groups: &[CommitGroup], mut gone: RemovedItems) -> RoaringTreem
 fn has_lost_its_reason(lost_to: &LostTo, gone: &RemovedItems, standing: &RoaringTreemap) -> bool {
     match lost_to {
         LostTo::Nobody => false,
-        // One that does not stand may be among the unknown, or may be in flight.
+        // An item that is not committed may be one of the unknown ones, or may have been in flight.
         LostTo::Items(items) => items
             .iter()
             .any(|item| gone.items.contains(*item) || gone.has_unknown && !standing.contains(*item)),
@@ -87,7 +89,8 @@ mod tests {
         LostTo::Items(items.to_vec())
     }
 
-    /// Two commits: 4 lost to 1; 5, which was written all the same, to 4; 6 to 9, which is in flight; 7 to all.
+    /// Two commits: 4 lost to 1; 5, which was written all the same, to 4; 6 to 9, which is in flight; 7 to every
+    /// kept item.
     fn groups() -> [CommitGroup; 2] {
         use ItemOutcome::{Dropped, Ok, Rejected};
         [
@@ -120,7 +123,7 @@ mod tests {
     fn whoever_lost_to_them_goes_too() {
         let mut groups = groups();
         groups[0].items.remove(1);
-        // 1 is gone, a reject: 4 goes with it, then 5, which stands before it and had ended ok, and so 7.
+        // 1 is removed, a reject: 4 depends on it, then 5, which precedes it and had ended ok, and therefore 7.
         let gone = RemovedItems { items: [1].into_iter().collect(), ..RemovedItems::default() };
         assert_eq!(of(&groups, gone).iter().collect::<Vec<_>>(), [4, 5, 7]);
     }

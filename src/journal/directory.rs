@@ -1,8 +1,8 @@
-//! A run directory: made, or found and checked, then locked for one process.
+//! A run directory, created or opened, checked, and locked for one process.
 //!
-//! Opening reads the manifest and the commit logs, checks that the directory is whole (`integrity`), and tells
-//! which items are done; `start` goes on from there. The rule for a pipeline that differs from the one the run
-//! began with is here: refused, with what differs, unless the run has made nothing.
+//! Opening reads the manifest and the commit logs, checks the directory's integrity, and returns which items are
+//! done; `start` continues from there. A pipeline that differs from the one the run began with is refused here,
+//! with the differences, unless the run has made nothing.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,63 +23,63 @@ use super::recover;
 use super::rewrite;
 use super::writer::{CommittedTotals, StorageError, UNITS};
 
-/// A run directory that this process holds the lock of.
+/// A run directory whose lock this process holds.
 pub struct RunDirectory {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) root: PathBuf,
     pub(super) manifest: Manifest,
-    /// What earlier starts left.
+    /// State that earlier starts left, as read and checked at opening.
     pub(super) checked: IntegrityReport,
     pub(super) pipeline_yaml: String,
-    /// Held until the process ends at the latest.
+    /// Held at the latest until the process ends.
     pub(super) lock: Arc<RunLock>,
-    /// Outputs of a run that made nothing and is replaced.
+    /// Output files of the replaced run, which had made nothing.
     pub(super) replaced: Option<Vec<String>>,
 }
 
-/// A run directory as it was found or made.
+/// The result of opening a run directory.
 pub struct OpenedRun {
-    /// The directory.
+    /// The locked directory.
     pub directory: RunDirectory,
-    /// Items that need not be made again; with holes where some are to be made that come late.
+    /// Items that need not be made again; has gaps where rejected items are to be retried.
     pub done: RoaringTreemap,
-    /// What the gates are rebuilt from, of the items that left any, in the order of their numbers.
+    /// State from which the gates are rebuilt, by item number.
     pub keys: GateKeys,
-    /// What earlier starts committed.
+    /// Totals committed by earlier starts.
     pub before: CommittedTotals,
-    /// Whether the run had already been started.
+    /// Whether the run had been started before.
     pub resumed: bool,
     /// Where an old run was moved to make room.
     pub moved: Option<PathBuf>,
-    /// Whether a run of another pipeline, which had made nothing, gives way to this one.
+    /// Whether this run replaces one of another pipeline that had made nothing.
     pub replaced: bool,
 }
 
-/// What a run directory should hold.
+/// Description of the run that a directory is opened for.
 #[derive(Debug, Clone)]
 pub struct RunSpec {
     /// The pipeline's name.
     pub pipeline: String,
-    /// What the run depends on, by part.
+    /// What the run's results depend on, by part.
     pub fingerprint: BTreeMap<String, Value>,
-    /// What the stages tell of themselves, such as the shares they draw by.
+    /// The explanations of the stages, such as the shares they draw by.
     pub explained: Vec<Value>,
     /// The sinks' paths, relative to the directory.
     pub sinks: Vec<String>,
     /// The resolved pipeline, for `pipeline.yaml`.
     pub pipeline_yaml: String,
-    /// Now, local time, `YYYY-MM-DD_HH-MM-SS`.
+    /// The current local time, `YYYY-MM-DD_HH-MM-SS`.
     pub now: String,
-    /// Whether an old run is moved aside.
+    /// Whether an existing run is moved out of the way.
     pub fresh: bool,
-    /// Whether the answers of the run that is moved aside are used again.
+    /// Whether to reuse the answers of the run that is moved out of the way.
     pub reuse_moved: bool,
-    /// Another run directory whose answers are used again.
+    /// Another run directory whose answers are reused.
     pub reuse: Option<PathBuf>,
 }
 
 impl RunDirectory {
-    /// Opens `root` for the run that `wanted` describes.
+    /// Opens `root` for the run described by `wanted`.
     pub fn open(disk: Arc<dyn Disk>, root: &Path, wanted: RunSpec) -> Result<OpenedRun, OpenError> {
         let mut moved = None;
         if wanted.fresh
@@ -148,8 +148,8 @@ impl RunDirectory {
         OpenedRun { directory: self, done: items, keys, before, resumed, moved, replaced }
     }
 
-    /// Lets this run take the place of `found`, one of another pipeline, if that made nothing: no item ended, no
-    /// line was written, no answer was kept, nothing was spent and nothing was noted.
+    /// Replaces `found`, a run of another pipeline, by this one if it has made nothing: no item has ended, and no
+    /// line, answer, cost or note was stored. Returns whether it was replaced.
     fn replace(&mut self, found: Manifest, checked: &IntegrityReport) -> Result<bool, OpenError> {
         let whole = checked.contradictions.is_empty() && checked.excess.iter().all(|bytes| *bytes == 0);
         if !whole || !checked.done.items.is_empty() {
@@ -163,7 +163,7 @@ impl RunDirectory {
         if !answers.answers.is_empty() || !noted.notes.is_empty() || spent != Spent::default() {
             return Ok(false);
         }
-        // Its logs stay, and say nothing: this run's begin behind them.
+        // Its logs stay; those of this run have higher numbers.
         self.manifest.run = found.run;
         self.manifest.generation = found.generation;
         self.manifest.first_generation = found.generation + 1;
@@ -172,26 +172,26 @@ impl RunDirectory {
         Ok(true)
     }
 
-    /// What run this is.
+    /// Returns the run's manifest.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// The directory's path.
+    /// Returns the directory's path.
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// All file access of the run.
+    /// Returns the disk that all file access of the run goes through.
     #[must_use]
     pub fn disk(&self) -> &Arc<dyn Disk> {
         &self.disk
     }
 
-    /// How many items the first units of the source have, as earlier starts counted them; nothing where that
-    /// was not kept, or was cut off by a loss of power.
+    /// Returns the number of items in each of the first units of the source, as counted by earlier starts; empty if
+    /// that was not stored, or was truncated by a loss of power.
     pub fn units(&self) -> Result<Vec<u32>, StorageError> {
         let found = recover::read(&*self.disk, &self.root.join(UNITS))?;
         Ok(found.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default())
@@ -207,7 +207,7 @@ impl RunDirectory {
             .map_err(|source| StorageError::new("replace", &path, source))
     }
 
-    /// Saves how the start ended, with how far its logs reach. Not when another process has the run.
+    /// Saves how the start ended and how far its logs reach. Fails if another process has taken over the run.
     pub fn close(&mut self, change: impl FnOnce(&mut Manifest)) -> Result<(), StorageError> {
         self.lock.check()?;
         let (generation, lengths) = (self.manifest.generation, self.lock.lengths());
@@ -222,7 +222,7 @@ impl RunDirectory {
         self.disk.length(path).map_err(|source| StorageError::new("look at", path, source))
     }
 
-    /// Replaces `status.json` at the end of a start, whose number goes in too.
+    /// Replaces `status.json` at the end of a start, and adds the start's number.
     pub fn save_status(&self, status: &impl serde::Serialize) -> Result<(), StorageError> {
         self.lock.check()?;
         let path = self.root.join("status.json");

@@ -1,65 +1,65 @@
-//! Every access to a run directory's files, behind a trait.
+//! All access to a run directory's files, behind a trait.
 //!
-//! `RealDisk` is the operating system's; the trait lets a test put in one that fails at the n-th operation
-//! or forgets what was not synced. Plain `std::fs`, called from the journal's threads and while a run is
-//! opened: tokio's file type can lose a write that failed.
+//! `RealDisk` is the operating system; tests substitute a disk that fails at the n-th operation or forgets what was
+//! not synced. Uses plain `std::fs`, called from the journal's threads and while a run is opened: tokio's file type
+//! can lose a failed write.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// A place for files.
+/// A file system.
 pub trait Disk: Send + Sync + 'static {
-    /// Makes a directory and those above it.
+    /// Creates a directory and its parents.
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
-    /// Opens a file for appending, made if it is missing.
+    /// Opens a file for appending; creates it if missing.
     fn append(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
     /// Opens a file for reading from its start.
     fn read(&self, path: &Path) -> io::Result<Box<dyn Read + Send>>;
-    /// Up to `length` bytes from `offset` on; fewer at the end of the file.
+    /// Reads up to `length` bytes from `offset` on; fewer at the end of the file.
     fn read_at(&self, path: &Path, offset: u64, length: usize) -> io::Result<Vec<u8>>;
-    /// Locks a file, made if it is missing, for this process until it is closed; `None` when another process
-    /// has it.
+    /// Locks a file for this process until it is closed; creates it if missing. `None` if another process holds the
+    /// lock.
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskFile>>>;
-    /// The file's length, or `None` if there is no such file.
+    /// Returns the file's length, or `None` if there is no such file.
     fn length(&self, path: &Path) -> io::Result<Option<u64>>;
-    /// Which file stands at the path, or `None` if there is none.
+    /// Returns which file is at the path, or `None` if there is none.
     fn identity(&self, path: &Path) -> io::Result<Option<FileIdentity>>;
-    /// The names in a directory, sorted.
+    /// Returns the names in a directory, sorted.
     fn list(&self, path: &Path) -> io::Result<Vec<String>>;
-    /// Renames, replacing what was at `to`.
+    /// Renames a file, replacing one at `to`.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
-    /// Makes the names in a directory durable.
+    /// Makes the entries of a directory durable.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
 }
 
-/// Tells one file from another, whatever their names, and how long it is.
+/// Identifies a file independently of its name, with its length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileIdentity {
-    /// The device and the file's number on it.
+    /// The device and the inode number.
     pub inode: (u64, u64),
     /// Bytes.
     pub length: u64,
 }
 
-/// A file open for appending, or a lock's.
+/// A file open for appending, or a lock file.
 pub trait DiskFile: Send {
-    /// Writes all bytes at the end.
+    /// Appends all bytes.
     fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
-    /// Replaces the content of a lock's file in place by as many bytes as it had, or by the first ones.
+    /// Overwrites the content of a lock file in place, from its first byte on.
     fn overwrite(&mut self, bytes: &[u8]) -> io::Result<()>;
-    /// Which file it is, under whatever name.
+    /// Returns which file it is, whatever its current name.
     fn identity(&self) -> io::Result<FileIdentity>;
     /// Makes what was written durable.
     fn sync(&mut self) -> io::Result<()>;
-    /// Cuts the file to `length` bytes.
+    /// Truncates the file to `length` bytes.
     fn truncate(&mut self, length: u64) -> io::Result<()>;
 }
 
-/// Replaces `path` in one step: a reader, or a start after a crash, sees the old or the new content.
+/// Replaces `path` atomically: a reader, or a start after a crash, sees either the old or the new content.
 pub fn replace(disk: &dyn Disk, path: &Path, content: &[u8], sync: bool) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
@@ -80,19 +80,19 @@ pub fn replace(disk: &dyn Disk, path: &Path, content: &[u8], sync: bool) -> io::
     }
 }
 
-/// Makes a log that begins with `bytes`, and opens it. Its name appears only when these are durable: a log
-/// whose first bytes are rubbish is then damaged, and not one whose making was cut off by a loss of power.
+/// Creates a log whose first bytes are `bytes`, and opens it. Its name becomes visible only once they are durable,
+/// so a log with invalid first bytes is damaged rather than cut off by a loss of power while it was made.
 pub fn begin(disk: &dyn Disk, path: &Path, bytes: &[u8], sync: bool) -> io::Result<Box<dyn DiskFile>> {
     replace(disk, path, bytes, sync)?;
     disk.append(path)
 }
 
-/// How often a lock is tried for while somebody looks at it; a look takes microseconds.
+/// How many times to try for a lock while a reader probes it, which takes microseconds.
 const LOCK_TRIES: u32 = 1000;
 
-/// Whether another process holds the lock of a file; looks without making it.
+/// Whether another process holds the lock of a file; does not create the file.
 pub fn is_locked(path: &Path) -> bool {
-    // A shared lock can be had only while nobody holds the exclusive one.
+    // A shared lock is granted only while nobody holds the exclusive one.
     File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
@@ -132,7 +132,8 @@ impl Disk for RealDisk {
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(error)) => return Err(error),
             }
-            // Whoever works holds it alone. If it can be shared, somebody only looks and is gone at once.
+            // A running process holds the exclusive lock. If a shared one is granted, the holder was a reader that
+            // is about to finish.
             match file.try_lock_shared() {
                 Ok(()) => file.unlock()?,
                 Err(TryLockError::WouldBlock) => return Ok(None),
@@ -199,7 +200,7 @@ impl DiskFile for RealFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         abort_point::reach("write", &self.path);
         if abort_point::is_armed() && bytes.len() > 1 {
-            // In two halves, so that a test can die between them.
+            // In two halves, so that a test can abort between them.
             self.file.write_all(&bytes[..bytes.len() / 2])?;
             abort_point::reach("half", &self.path);
             self.file.write_all(&bytes[bytes.len() / 2..])?;
@@ -232,12 +233,12 @@ impl DiskFile for RealFile {
     }
 }
 
-/// Named points at which a test can end the process, as a crash would. Compiled into debug builds only.
+/// Named points at which a test can abort the process, as a crash would. Compiled into debug builds only.
 mod abort_point {
     use std::path::Path;
 
-    /// Ends the process when `SYNTHMILL_ABORT` is `KIND FILE N` and this is the N-th time that an operation
-    /// of this kind meets a file whose name begins so.
+    /// Aborts the process if `SYNTHMILL_ABORT` is `KIND FILE N` and this is the N-th operation of this kind on a
+    /// file whose name starts with `FILE`.
     #[cfg(debug_assertions)]
     pub(super) fn reach(kind: &str, path: &Path) {
         use std::sync::atomic::{AtomicU64, Ordering::SeqCst};

@@ -1,8 +1,9 @@
-//! The header and the frames that all logs are made of: whose log it is, then length, checksum, payload.
+//! The header and the framing shared by all logs: the header identifies run and start; a frame is length, checksum
+//! and payload.
 //!
-//! A bad frame at the end of a log is a write that was cut off, and is ignored; a bad frame with good ones
-//! behind it is damage, and refused with its place. Whether a log that ends in a good frame has lost others
-//! behind it, no log can tell: that is compared with the manifest and the lock file, in `integrity`.
+//! A bad frame at the end of a log is a torn write and is ignored; a bad frame followed by good ones is damage, and
+//! refused with its offset. No log can tell whether good frames are missing behind its end: `integrity` compares it
+//! with the manifest and the lock file.
 //!
 //! ```text
 //! log    = header frame*
@@ -12,13 +13,13 @@
 
 use super::manifest::RunId;
 
-/// The version of the logs that this program writes and reads.
+/// The version of the logs that this program reads and writes.
 pub(super) const VERSION: u32 = 3;
 /// Bytes before the first frame.
 pub(super) const HEADER: usize = 40;
 /// Bytes before a frame's payload.
 const FRAME: usize = 8;
-/// A longer frame is none; bounds what a damaged length can make a reader take in.
+/// The longest payload; bounds what a damaged length can make a reader allocate.
 const LONGEST: usize = 64 << 20;
 
 /// A log that cannot be trusted.
@@ -27,10 +28,10 @@ pub enum LogError {
     /// The file is no such log, or its first bytes are damaged.
     #[error("its first bytes are not those of a {0}")]
     Foreign(&'static str),
-    /// Written by another version of the program.
+    /// It was written by another version of the program.
     #[error("format {found}, this program reads format {VERSION}")]
     Version {
-        /// The version found.
+        /// The version found in the header.
         found: u32,
     },
     /// A frame is damaged although good ones follow it.
@@ -39,13 +40,13 @@ pub enum LogError {
          hint: `synthmill repair` tells which items are affected and sets them to be made again"
     )]
     Damaged {
-        /// Where the bad frame starts.
+        /// Offset of the bad frame.
         offset: u64,
     },
 }
 
 impl LogError {
-    /// The same for a log of which the first `bytes` were not read.
+    /// Shifts the offset, for a log whose first `bytes` were not read.
     pub(super) fn moved(self, bytes: u64) -> Self {
         match self {
             Self::Damaged { offset } => Self::Damaged { offset: offset + bytes },
@@ -54,29 +55,29 @@ impl LogError {
     }
 }
 
-/// Which of the logs a file is.
+/// The kind of a log: its magic bytes, and its name in messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LogKind {
     pub(super) magic: &'static [u8; 8],
     pub(super) name: &'static str,
 }
 
-/// Whose log it is.
+/// The header of a log: which run and start it belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LogHeader {
     /// The run it belongs to.
     pub(super) run: RunId,
-    /// The start that wrote it.
+    /// The start that wrote it, counted from 1.
     pub(super) generation: u32,
-    /// The first start whose commit log counted then.
+    /// The first start whose commit log counted when it was written.
     pub(super) first: u32,
 }
 
-/// The header of the logs that tests make.
+/// The header of logs made by tests.
 #[cfg(test)]
 pub(super) const OF_TEST: LogHeader = LogHeader { run: RunId::of_test(), generation: 7, first: 3 };
 
-/// The first bytes of a log.
+/// Returns the encoded header.
 pub(super) fn header(kind: LogKind, of: LogHeader) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEADER);
     bytes.extend_from_slice(kind.magic);
@@ -89,7 +90,7 @@ pub(super) fn header(kind: LogKind, of: LogHeader) -> Vec<u8> {
     bytes
 }
 
-/// Adds a frame to `bytes`; `write` adds its payload.
+/// Appends a frame to `bytes`; `write` appends its payload.
 pub(super) fn push(bytes: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     let start = bytes.len();
     bytes.extend_from_slice(&[0; FRAME]);
@@ -101,7 +102,7 @@ pub(super) fn push(bytes: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     bytes[start + 4..payload].copy_from_slice(&crc.to_le_bytes());
 }
 
-/// Checks a log's first bytes; none when the log ends within them, as one whose making was cut off.
+/// Checks a log's header; `None` if the log ends within it, as one cut off while it was made.
 pub(super) fn check_header(log: &[u8], kind: LogKind) -> Result<Option<LogHeader>, LogError> {
     match check_version(log, kind, VERSION)? {
         Some(_) => read_header(log, kind).map(Some),
@@ -109,7 +110,7 @@ pub(super) fn check_header(log: &[u8], kind: LogKind) -> Result<Option<LogHeader
     }
 }
 
-/// The same of a log that may be of an older format, down to `oldest`; tells which it is.
+/// As `check_header`, for a log in any format from `oldest` on; returns its format.
 pub(super) fn check_header_since(log: &[u8], kind: LogKind, oldest: u32) -> Result<Option<u32>, LogError> {
     let Some(version) = check_version(log, kind, oldest)? else { return Ok(None) };
     read_header(log, kind).map(|_| Some(version))
@@ -138,8 +139,8 @@ fn read_header(log: &[u8], kind: LogKind) -> Result<LogHeader, LogError> {
     }
 }
 
-/// The payloads of a log from byte `from` on, a frame border, each with the place of its frame. Stops at a
-/// torn tail; fails at damage. Returns where the last good frame ends.
+/// Calls `take` with the offset and payload of each frame from byte `from` on, which must be a frame boundary.
+/// Stops at a torn tail, fails at damage. Returns the end of the last good frame.
 pub(super) fn each<'log>(
     log: &'log [u8],
     from: usize,
@@ -159,8 +160,8 @@ pub(super) fn each<'log>(
     Ok(at as u64)
 }
 
-/// The payloads that are good, wherever they stand, and the stretches between them that are not: for
-/// `repair`. A torn tail is no such stretch.
+/// Calls `take` with every good payload, and returns the damaged byte ranges between them, for `repair`. A torn
+/// tail is not one of them.
 pub(super) fn salvage(log: &[u8], mut take: impl FnMut(&[u8])) -> Vec<(u64, u64)> {
     let mut bad = Vec::new();
     let mut at = HEADER.min(log.len());
@@ -183,7 +184,7 @@ fn next_good(log: &[u8], from: usize) -> Option<usize> {
 
 fn payload_at(log: &[u8], at: usize) -> Option<&[u8]> {
     let length = read_u32(log, at)? as usize;
-    // An empty payload would make eight zero bytes a good frame.
+    // With empty payloads allowed, eight zero bytes would be a good frame.
     if !(1..=LONGEST).contains(&length) {
         return None;
     }

@@ -1,13 +1,13 @@
-//! Sixteen bytes as text: the identity of a run in its manifest, the keys of questions where others see them.
+//! Hexadecimal text of 16-byte values: run ids in the manifest, request keys wherever they are visible to others.
 
-/// The bytes in hexadecimal.
+/// Returns the bytes in hexadecimal.
 #[must_use]
 pub fn encode_hex(bytes: &[u8; 16]) -> String {
     let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half)]);
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
-/// The bytes that `encode_hex` wrote.
+/// Decodes what `encode_hex` wrote; `None` for any other text.
 #[must_use]
 pub fn decode_hex(text: &str) -> Option<[u8; 16]> {
     let mut bytes = [0; 16];

@@ -1,11 +1,12 @@
-//! Whether a run directory is whole: the logs of all starts, the outputs and the manifest belong together.
+//! Checks that a run directory is intact: that the logs of all starts, the outputs and the manifest belong
+//! together.
 //!
-//! Read at each opening, before anything is changed, and by `repair` and `status`. What must hold:
-//! each log is the run's and reaches as far as the manifest says (for starts that have ended) or the
-//! high-water mark in the lock file (for one that was killed); the ranges that the commits vouch for tile
-//! each output from 0 to its stable end; no item is committed twice; no log is of a start that the manifest
-//! does not know; nothing stands behind the last commit except what a killed start was about to commit.
-//! The content of outputs is compared elsewhere, beside the run, because it takes longer.
+//! Runs at each opening, before anything is changed, and in `repair` and `status`. The conditions: each log belongs
+//! to the run, and reaches as far as the manifest says (for starts that have ended) or as the high-water mark in
+//! the lock file says (for one that was killed); the byte ranges of the commits tile each output from 0 to its
+//! stable end; no item is committed twice; no log belongs to a start that the manifest does not know; and nothing
+//! follows the last commit except what a killed start was about to commit. The content of the outputs is verified
+//! elsewhere (`content`), beside the run, because that takes longer.
 
 use std::path::{Path, PathBuf};
 
@@ -18,30 +19,30 @@ use super::recover::{answers_path, commits_path, read};
 use super::writer::StorageError;
 use super::{answers, notes};
 
-/// What a run directory says as a whole.
+/// The state of a run directory as a whole.
 #[derive(Debug, Default)]
 pub(super) struct IntegrityReport {
-    /// What is committed.
+    /// The sum of all commits.
     pub(super) done: CommitState,
-    /// How far the commit log of the last start reaches, where that is known from the log alone.
+    /// Where the commit log of the last start ends, if that log could be read.
     pub(super) last_commits: Option<u64>,
     /// Bytes behind the last commit, by output.
     pub(super) excess: Vec<u64>,
-    /// Whether the lock file tells how far the last start came, or the manifest does.
+    /// Whether the lock file or the manifest states how far the last start got.
     pub(super) is_witnessed: bool,
-    /// What does not hold, a line each.
+    /// The contradictions found, one per entry.
     pub(super) contradictions: Vec<String>,
 }
 
 impl IntegrityReport {
-    /// A run of so many outputs that has not begun.
+    /// The state of a new run with this number of output files.
     pub(super) fn nothing(outputs: usize) -> Self {
         let done = CommitState { files: vec![StablePrefix::default(); outputs], ..CommitState::default() };
         Self { done, ..Self::default() }
     }
 }
 
-/// Compares everything in the run directory that tells of commits. `mark` is the one in the lock file.
+/// Checks the run directory. `mark` is the high-water mark from its lock file.
 pub(super) fn check(
     disk: &dyn Disk,
     root: &Path,
@@ -51,7 +52,7 @@ pub(super) fn check(
     check_into(IntegrityReport::default(), disk, root, manifest, mark)
 }
 
-/// The same, and gathers what the gates are rebuilt from.
+/// As `check`, and collects the state from which the gates are rebuilt.
 pub(super) fn check_with_keys(
     disk: &dyn Disk,
     root: &Path,
@@ -97,7 +98,7 @@ struct IntegrityCheck<'a> {
     root: &'a Path,
     manifest: &'a Manifest,
     mark: Option<HighWaterMark>,
-    /// Whether all commits before are known, so that the next ones must begin where they end.
+    /// Whether all commits so far are known, so that the next ones must begin where they end.
     is_joined: bool,
     checked: IntegrityReport,
 }
@@ -107,7 +108,7 @@ impl IntegrityCheck<'_> {
         self.checked.contradictions.push(format!("`{}` {what}", path.display()));
     }
 
-    /// What the logs of a start must reach, and whether that is all they may.
+    /// Returns the lengths that the logs of a start must have, and whether they must match exactly.
     fn wanted(&self, generation: u32) -> (LogLengths, bool) {
         if let Some(lengths) = self.manifest.logs.get(&generation) {
             return (*lengths, true);
@@ -116,7 +117,7 @@ impl IntegrityCheck<'_> {
         (mark.map(|mark| mark.lengths).unwrap_or_default(), false)
     }
 
-    /// A manifest from an earlier time does not know the starts after it.
+    /// Finds starts that the manifest does not know: it was restored from an earlier time.
     fn newer_starts(&mut self) -> Result<(), StorageError> {
         let folder = self.root.join("journal");
         let known = self.manifest.generation;
@@ -142,12 +143,12 @@ impl IntegrityCheck<'_> {
             self.checked.is_witnessed = exact || wanted.commits.is_some();
         }
         let Some(log) = read(self.disk, &path)? else {
-            // A start that was killed before it made its log left none.
+            // A start that was killed before it created its log has none.
             if let Some(wanted) = wanted.commits {
                 self.tell(&path, &format!("is missing, but it had {wanted} bytes"));
                 self.is_joined = false;
             }
-            // Such a start has cut the outputs, and written nothing to them.
+            // Such a start has truncated the outputs, and written nothing to them.
             self.checked.is_witnessed |= is_last;
             return Ok(());
         };
@@ -184,7 +185,7 @@ impl IntegrityCheck<'_> {
         Ok(())
     }
 
-    /// Adds up the commits of a log; returns where the last one ends.
+    /// Adds the commits of a log; returns the end of the last one.
     fn groups(&mut self, path: &Path, log: &[u8]) -> Result<u64, LogError> {
         let mut unread = None;
         let mut found = Vec::new();
@@ -204,7 +205,7 @@ impl IntegrityCheck<'_> {
                 found.push(format!("at byte {offset}: commits item {item}, which was committed before"));
             }
         })?;
-        // One contradiction of a kind brings many more of the same.
+        // One contradiction usually entails many more of the same kind.
         found.truncate(1);
         found.into_iter().for_each(|what| self.tell(path, &what));
         match unread {
@@ -213,7 +214,7 @@ impl IntegrityCheck<'_> {
         }
     }
 
-    /// Checks a log's first bytes; whether there is anything behind them. An error has been told.
+    /// Checks a log's header; returns whether the log is longer than that. `Err` if a contradiction was reported.
     fn header(&mut self, path: &Path, log: &[u8], kind: LogKind, generation: u32) -> Result<bool, ()> {
         match frames::check_header(log, kind) {
             Ok(Some(header)) if header.run != self.manifest.run => {
@@ -232,7 +233,7 @@ impl IntegrityCheck<'_> {
         }
     }
 
-    /// A log that is not read whole here: whose it is, and that it is long enough.
+    /// Checks a log that is not read whole here: its header, and that it is long enough.
     fn other_log(
         &mut self,
         path: &Path,
@@ -274,7 +275,7 @@ impl IntegrityCheck<'_> {
                     &path,
                     &format!("has {found} bytes, but {committed} were committed: it was cut or replaced"),
                 ),
-                // Where commits are lost, that has been told, and these bytes are theirs.
+                // If commits are missing, that has been reported, and these bytes are theirs.
                 Some(found) if found > committed && self.is_joined && (ended || !begun) => self.tell(
                     &path,
                     &format!("has {found} bytes, but the journal vouches for {committed} of them only"),
@@ -285,7 +286,7 @@ impl IntegrityCheck<'_> {
         Ok(())
     }
 
-    /// Files made of outputs at the end: one that is gone is made again, one that was changed is not overwritten.
+    /// Checks files made of outputs at the end: a missing one is made again, a changed one must not be overwritten.
     fn arrays(&mut self) -> Result<(), StorageError> {
         for (name, sum) in &self.manifest.arrays {
             let path = self.root.join(name);
@@ -298,7 +299,7 @@ impl IntegrityCheck<'_> {
     }
 }
 
-/// Where a group does not begin at the end of those before it, in words.
+/// Describes where a group does not start at the end of those before it; `None` if it does.
 fn gap(names: &[String], done: &CommitState, group: &CommitGroup) -> Option<String> {
     for (index, (name, (from, stable))) in names.iter().zip(&group.files).enumerate() {
         let end = done.files.get(index).map_or(0, |file| file.offset);
@@ -324,7 +325,7 @@ fn shorter(found: u64, wanted: u64) -> String {
     format!("is whole up to byte {found}, but had {wanted}: it was cut, or replaced by an older copy")
 }
 
-/// The start that a log in the journal's folder belongs to, by its name.
+/// Returns the start that a log in the journal folder belongs to, by its file name.
 pub(super) fn generation_of(name: &str) -> Option<u32> {
     let (kind, number) = name.strip_suffix(".log")?.split_once('-')?;
     ["commits", "answers", "batches"].contains(&kind).then(|| number.parse().ok())?
@@ -341,7 +342,7 @@ fn length(disk: &dyn Disk, path: &Path) -> Result<Option<u64>, StorageError> {
     disk.length(path).map_err(|source| StorageError::new("look at", path, source))
 }
 
-/// A file that a run without a manifest cannot have: a first start makes the manifest before anything else.
+/// Returns a file that cannot exist without a manifest: the first start creates the manifest before anything else.
 pub(super) fn without_manifest(disk: &dyn Disk, root: &Path) -> Result<Option<PathBuf>, StorageError> {
     for folder in [root.join("journal"), root.join("provenance"), root.to_owned()] {
         let own = |name: &String| {

@@ -1,18 +1,19 @@
-//! The lock of a run directory, and the high-water mark in its file: how far the logs of the start that holds
-//! it are durable.
+//! The lock of a run directory, and the high-water mark in its file: how far the logs of the start that holds it
+//! are durable.
 //!
-//! A lock is on a file, not on a path: whoever removes or replaces `.lock`, renames the folder or mounts it
-//! on another machine lets a second process in. So the holder writes its own name into the file, and before
-//! each commit looks whether the file at the path is still the one it holds, with what it wrote.
+//! A lock is on a file, not on a path: removing or replacing `.lock`, renaming the folder, or mounting it on
+//! another machine lets a second process in. So the holder writes a random token into the file, and verifies before
+//! each commit that the file at the path is still the one it holds, with its own content.
 //!
-//! The mark is written in place after each sync of a log, and never synced itself: after a kill it is exact,
-//! after a loss of power it is at most behind. It stands outside of `journal/`, so it tells when that was
-//! taken from an earlier time. The logs of starts that have ended are in the manifest; see `integrity`.
+//! The mark is written in place after each sync of a log, and is never synced itself: after a kill it is exact,
+//! after a loss of power it is at most behind. It is stored outside of `journal/`, so that it reveals when that
+//! folder was restored from an earlier time. The lengths of the logs of starts that have ended are in the manifest;
+//! see `integrity`.
 //!
 //! ```text
 //! .lock = magic:8 version:u32 holder:16 run:16 generation:u32 (length:u64)*3 crc32:u32     little-endian
 //! ```
-//! The lengths are those of the commit log, the answers' log and the log of notes; all ones for none.
+//! The lengths are those of the commit log, the answer log and the note log; all bits set means that there is none.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -47,12 +48,12 @@ struct LockFile {
     file: Box<dyn DiskFile>,
     holder: [u8; 16],
     mark: HighWaterMark,
-    /// What the file holds; empty until this process has written to it.
+    /// The file's content; empty until this process has written to it.
     written: Vec<u8>,
 }
 
 impl RunLock {
-    /// Takes the lock of the run in `root`.
+    /// Acquires the lock of the run in `root`.
     pub(super) fn take(disk: Arc<dyn Disk>, root: &Path) -> Result<Arc<Self>, OpenError> {
         let path = root.join(".lock");
         let file = disk.lock(&path).map_err(|source| StorageError::new("lock", &path, source))?;
@@ -63,12 +64,13 @@ impl RunLock {
         Ok(Arc::new(Self { disk, path, found, held: Mutex::new(held) }))
     }
 
-    /// The mark that the last start left; none where the file is new or holds something else.
+    /// Returns the mark left by the last start; `None` if the file is new or holds anything else.
     pub(super) fn found(&self) -> Option<HighWaterMark> {
         self.found
     }
 
-    /// Begins a start, whose logs are made. Durable, so that no commit of it is without a mark.
+    /// Writes the first mark of a start, whose logs exist by now. Synced, so that none of its commits is without a
+    /// mark.
     pub(super) fn begin(&self, mark: HighWaterMark, sync: bool) -> Result<(), StorageError> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.mark = mark;
@@ -79,7 +81,7 @@ impl RunLock {
         Ok(())
     }
 
-    /// Notes that a log is durable up to a length.
+    /// Advances the mark: a log is durable up to a new length.
     pub(super) fn raise(&self, change: impl FnOnce(&mut LogLengths)) -> Result<(), StorageError> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let before = held.mark;
@@ -87,12 +89,12 @@ impl RunLock {
         if held.mark == before { Ok(()) } else { self.write(&mut held) }
     }
 
-    /// How far the logs of this start are durable.
+    /// Returns how far the logs of this start are durable.
     pub(super) fn lengths(&self) -> LogLengths {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).mark.lengths
     }
 
-    /// Fails when the file at the path is not the one that is held any more.
+    /// Fails if the file at the path is no longer the one that is held.
     pub(super) fn check(&self) -> Result<(), StorageError> {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let failed = |source| StorageError::new("look at", &self.path, source);
@@ -115,7 +117,7 @@ impl RunLock {
     }
 }
 
-/// The mark in the lock file of the run in `root`.
+/// Reads the mark from the lock file of the run in `root`.
 pub(super) fn high_water(disk: &dyn Disk, root: &Path) -> Result<Option<HighWaterMark>, StorageError> {
     let path = root.join(".lock");
     if disk.length(&path).map_err(|source| StorageError::new("look at", &path, source))?.is_none() {
@@ -141,7 +143,7 @@ fn encoded(holder: &[u8; 16], mark: &HighWaterMark) -> Vec<u8> {
     bytes
 }
 
-/// None for bytes that hold no mark, as those of a new file, or of a write that power cut off.
+/// Returns `None` for bytes that hold no mark, such as those of a new file or of a torn write.
 fn decoded(bytes: &[u8]) -> Option<HighWaterMark> {
     let fields = bytes.get(..LENGTH - 4)?;
     let version = read_u32(fields, 8)?;

@@ -1,8 +1,8 @@
-//! `manifest.json`: what run a directory holds, and how far it has come. Replaced atomically.
+//! `manifest.json`: identifies the run in a directory and stores its state. Replaced atomically.
 //!
-//! Compared with the pipeline at each start: a run goes on only with the pipeline it began with. And with the
-//! logs, in `integrity`: it holds the run's identity, which each log repeats, and how far the logs of all
-//! starts reached that have ended.
+//! Compared with the pipeline at each start, since a run can only continue with the pipeline it began with, and
+//! with the logs in `integrity`: it holds the run's id, which each log repeats, and the lengths of the logs of all
+//! starts that have ended.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,16 +12,16 @@ use serde_json::Value;
 
 use super::hex::{decode_hex, encode_hex};
 
-/// The version of the run directory that this program writes and reads.
+/// The version of the run directory that this program reads and writes.
 pub(super) const FORMAT: u32 = 3;
 
-/// What tells one run from all others: drawn when it is made, and written into each of its logs.
+/// Identifies a run: random, drawn when the run is created, and repeated in each of its logs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RunId([u8; 16]);
 
 impl RunId {
-    /// One that no other run has.
+    /// Draws a new id.
     pub(super) fn draw() -> Self {
         Self(rand::random())
     }
@@ -56,32 +56,32 @@ impl From<RunId> for String {
     }
 }
 
-/// How far the logs of one start reach: where the last good frame of each ends. A log that was never made
-/// has no length.
+/// The lengths of the logs of one start, up to the end of the last good frame. `None` for a log that was never
+/// created.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLengths {
     /// The commit log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commits: Option<u64>,
-    /// The answers' log.
+    /// The answer log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answers: Option<u64>,
-    /// The log of notes.
+    /// The note log.
     #[serde(default, rename = "batches", skip_serializing_if = "Option::is_none")]
     pub notes: Option<u64>,
 }
 
-/// What a file holds: its length and its CRC-32.
+/// Length and CRC-32 of a file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileChecksum {
     /// Bytes.
     pub length: u64,
-    /// Of all of them.
+    /// CRC-32 of all bytes.
     pub crc: u32,
 }
 
 impl FileChecksum {
-    /// Adds bytes at the end.
+    /// Appends bytes.
     pub(super) fn add(&mut self, bytes: &[u8]) {
         let mut crc = crc32fast::Hasher::new_with_initial_len(self.crc, self.length);
         crc.update(bytes);
@@ -90,55 +90,55 @@ impl FileChecksum {
     }
 }
 
-/// What `manifest.json` holds.
+/// The content of `manifest.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     /// Version of the directory's layout.
     pub format: u32,
-    /// The run's identity.
+    /// The run's id.
     #[serde(default)]
     pub run: RunId,
-    /// The program's version that made it.
+    /// Version of the program that created the run.
     pub synthmill: String,
     /// The pipeline's name.
     pub pipeline: String,
-    /// What the run depends on, by part (`seed`, `models.teacher`, `stages.prompt`, ...): a part that differs
-    /// refuses to resume.
+    /// What the run's results depend on, by part (`seed`, `models.teacher`, `stages.prompt`, ...). A run with a
+    /// part that differs is not resumed.
     pub fingerprint: BTreeMap<String, Value>,
-    /// What the stages told of themselves at the first start, such as the shares they draw by; for reports.
+    /// The explanations of the stages at the first start, such as the shares they draw by; for reports.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub explained: Vec<Value>,
     /// When the run was first started, local time, `YYYY-MM-DD_HH-MM-SS`.
     pub started: String,
-    /// Counts the starts, from 1; each has its own log.
+    /// The number of starts; each has its own logs.
     pub generation: u32,
-    /// The first start whose commit log counts; those before it were gathered into it.
+    /// The first start whose commit log counts; earlier commits were merged into it.
     #[serde(default = "first")]
     pub first_generation: u32,
-    /// How far the logs of each start reach that has ended; a start that goes on, or was killed, has no entry.
+    /// Lengths of the logs of each start that has ended; one that is running, or was killed, has no entry.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub logs: BTreeMap<u32, LogLengths>,
-    /// Set while files that were written anew wait to be put in their places.
+    /// Whether rewritten files are waiting to be moved into place.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rewriting: bool,
-    /// Set while rejected items that were taken out wait to be made again.
+    /// Whether rejected items were removed and are still to be made again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub retrying: bool,
-    /// How far the run has come.
+    /// The state of the run.
     pub state: RunState,
-    /// Seconds that all starts before this one took.
+    /// Total duration of all earlier starts, in seconds.
     pub seconds: f64,
-    /// The output files in the order the commit log counts them.
+    /// The output files, in the order in which the commit log counts them.
     pub files: Vec<String>,
-    /// The files that were made of outputs when the run was complete.
+    /// Checksums of the files that were made of outputs when the run was complete.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub arrays: BTreeMap<String, FileChecksum>,
-    /// The source's item count, once it was read to its end.
+    /// The number of items of the source, once it was read to its end.
     pub items: Option<u64>,
-    /// The run directory whose answers this run may use again.
+    /// The run directory whose answers this run may reuse.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reuse: Option<PathBuf>,
-    /// The limit of the latest start, if it had one.
+    /// The `--limit` of the latest start, if it had one.
     #[serde(default)]
     pub limit: Option<u64>,
 }
@@ -147,19 +147,19 @@ fn first() -> u32 {
     1
 }
 
-/// How far a run has come.
+/// The state of a run as its manifest holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
-    /// Being run, or killed.
+    /// Running, or killed.
     Running,
-    /// Stopped before its end; the same command goes on.
+    /// Stopped before its end; the same command resumes it.
     Interrupted,
     /// Every item has ended.
     Finished,
 }
 
-/// What differs between two fingerprints, a line for each value, `path: before -> after`.
+/// Returns the differences between two fingerprints, one line per value, `path: before -> after`.
 pub(super) fn differences(before: &BTreeMap<String, Value>, after: &BTreeMap<String, Value>) -> Vec<String> {
     let mut lines = Vec::new();
     for (part, new) in after {
@@ -197,7 +197,7 @@ fn compare(path: &str, old: &Value, new: &Value, lines: &mut Vec<String>) {
     }
 }
 
-/// A value on one line, cut where it is long.
+/// Formats a value on one line, truncated if it is long.
 fn shown(value: &Value) -> String {
     const MOST: usize = 80;
     let text = value.to_string();

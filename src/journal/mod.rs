@@ -1,16 +1,20 @@
-//! What makes a run outlive its process: the run directory, its files and its logs.
+//! Persistence of a run: the run directory, its files, and the logs that let a run outlive its process.
 //!
-//! `directory` opens a run directory, new or found, under its `lock`; `recover` reads what earlier starts left,
-//! `integrity` tells whether it belongs together, `content` whether the outputs are what was committed; `start`
-//! goes on. `writer` is the thread that writes outputs and then the commit record that names them; `answer_log` is
-//! the thread that writes what the model said, before it is passed on; `note_log` keeps notes of whoever works beside
-//! the questions. `commits`, `answers` and `notes` are the formats of the three logs, all made of `frames`, and
-//! `decision` is what gates left in the first. `reuse` finds answers of another run, `complete_run` its lines;
-//! `repair` undoes commits so that their items are made again, with their `dependents`, through `rewrite`; `manifest`
-//! says what run this is; `disk` is the trait that all file access goes through, so that tests can make it fail.
+//! Opening and recovery: `directory` creates or opens a run directory under its `lock`; `recover` reads what
+//! earlier starts left, `integrity` checks that the files belong together, `content` verifies the outputs byte by
+//! byte, and `start` begins a new start on top of that. `manifest` identifies the run.
 //!
-//! Answers, notes and decisions are bytes here: what they mean is known to those who made them. Which item ends how is
-//! decided in `engine::ledger`.
+//! Writing: `writer` is the thread that appends outputs and then the commit record that names them, `answer_log`
+//! the thread that appends model answers before they are used, `note_log` the thread that appends the notes of the
+//! batch client. `commits`, `answers` and `notes` define the formats of these three logs, `frames` the framing they
+//! share, and `decision` what gates store in a commit.
+//!
+//! Reading and changing finished runs: `reuse` looks up the answers of another run, `complete_run` reads its lines;
+//! `repair` undoes commits so that their items are made again, together with their `dependents`, by means of
+//! `rewrite`. `disk` is the trait behind all file access, so that tests can inject faults.
+//!
+//! Answers, notes and gate decisions are opaque bytes here; only their producers interpret them. How an item ends
+//! is decided in `engine::ledger`.
 
 mod answer_log;
 mod answers;

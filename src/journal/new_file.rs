@@ -1,4 +1,4 @@
-//! A file that is written from its start beside the one it will replace, with its length and checksum.
+//! A file written from its start, beside the one it is going to replace, with its length and checksum.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use super::commits::StablePrefix;
 use super::disk::{Disk, DiskFile};
 use super::writer::StorageError;
 
-/// Bytes gathered before each write.
+/// Bytes buffered before each write.
 pub(super) const CHUNK: usize = 1 << 20;
 
 /// A file written from its start, with its length and checksum.
@@ -19,7 +19,7 @@ pub(super) struct NewFile {
 
 impl NewFile {
     pub(super) fn make(disk: &dyn Disk, path: PathBuf) -> Result<Self, StorageError> {
-        // Left by an earlier try that was killed.
+        // Left by an earlier attempt that was killed.
         if disk.length(&path).map_err(|source| StorageError::new("look at", &path, source))?.is_some() {
             disk.remove(&path).map_err(|source| StorageError::new("remove", &path, source))?;
         }

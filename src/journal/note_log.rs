@@ -1,8 +1,8 @@
-//! The log of notes, `journal/batches-0001.log`, a folder of files beside it, and the thread that works on both.
+//! The note log, `journal/batches-0001.log`, a folder of files beside it, and the thread that writes both.
 //!
-//! Who keeps notes appends them here, durably, and may put into the folder what is too large for memory. What the
-//! notes mean is theirs; `notes` has the format. A file in the folder is of use to its start alone: what is lost of
-//! it can be made, or fetched, again.
+//! The batch client appends its notes here, durably, and may put data that is too large for memory into the folder.
+//! The content of the notes is its own; `notes` defines the format. Files in the folder are used by one start only:
+//! what is lost of them can be made or fetched again.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -18,30 +18,30 @@ use super::manifest::RunId;
 use super::notes::{self, KIND};
 use super::writer::StorageError;
 
-/// Work that may wait for the thread.
+/// Capacity of the thread's queue, in jobs.
 const BACKLOG: usize = 16;
-/// Where the files are.
+/// Where the files are stored.
 const FOLDER: &str = "journal/batches";
 
 type NoteLogJob = Box<dyn FnOnce(&mut NoteLogWriter) + Send>;
 
-/// The notes of a run, and the files of who keeps them.
+/// Handle of a run's note log and of the files beside it.
 pub struct NoteLog {
     jobs: mpsc::Sender<NoteLogJob>,
     earlier: Mutex<Vec<Vec<u8>>>,
 }
 
-/// The end of the thread, for whoever closes the run.
+/// Join handle of the thread.
 pub struct NoteLogThread(JoinHandle<()>);
 
 impl NoteLog {
-    /// Keeps notes in a folder without a run, as if nothing had been before.
+    /// Creates a log in a folder that holds no run, without any earlier notes.
     pub fn without_run(disk: Arc<dyn Disk>, root: &Path) -> Result<(Self, NoteLogThread), StorageError> {
         let of = LogHeader { run: RunId::draw(), generation: 1, first: 1 };
         Self::start(disk, root, (of, None), Vec::new(), false)
     }
 
-    /// Starts the thread. Makes the log if there are notes that it has to begin with.
+    /// Starts the thread. Creates the log if there are notes to begin it with.
     pub(super) fn start(
         disk: Arc<dyn Disk>,
         root: &Path,
@@ -79,28 +79,28 @@ impl NoteLog {
         Ok((Self { jobs, earlier: Mutex::new(carried) }, NoteLogThread(thread)))
     }
 
-    /// What is still needed of earlier starts' notes, oldest first. Given once.
+    /// Takes the notes of earlier starts that are still needed, oldest first. Empty on a second call.
     #[must_use]
     pub fn earlier(&self) -> Vec<Vec<u8>> {
         std::mem::take(&mut *self.earlier.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Adds a note, durably.
+    /// Appends a note, durably.
     pub async fn note(&self, note: Vec<u8>) -> Result<(), StorageError> {
         self.work(move |state| state.note(&note)).await
     }
 
-    /// Adds bytes to a file of the folder.
+    /// Appends bytes to a file in the folder.
     pub async fn append(&self, name: String, bytes: Vec<u8>) -> Result<(), StorageError> {
         self.work(move |state| state.append(&name, &bytes)).await
     }
 
-    /// Up to `length` bytes of a file from `offset` on; fewer at its end.
+    /// Reads up to `length` bytes of a file from `offset` on; fewer at its end.
     pub async fn read(&self, name: String, offset: u64, length: usize) -> Result<Vec<u8>, StorageError> {
         self.work(move |state| state.read(&name, offset, length)).await
     }
 
-    /// Removes a file, if it is there.
+    /// Removes a file, if it exists.
     pub async fn remove(&self, name: String) -> Result<(), StorageError> {
         self.work(move |state| state.remove(&name)).await
     }
@@ -127,13 +127,13 @@ impl NoteLogThread {
     }
 }
 
-/// The files, as the thread has them.
+/// The files, owned by the thread.
 struct NoteLogWriter {
     disk: Arc<dyn Disk>,
     folder: PathBuf,
     log_path: PathBuf,
     of: LogHeader,
-    /// None where there is no run.
+    /// `None` if there is no run.
     lock: Option<Arc<RunLock>>,
     log: Option<Box<dyn DiskFile>>,
     length: u64,
@@ -142,7 +142,7 @@ struct NoteLogWriter {
 }
 
 impl NoteLogWriter {
-    /// Removes what earlier starts left half done.
+    /// Removes files left by earlier starts.
     fn clear(&mut self) -> Result<(), StorageError> {
         let failed = |source| StorageError::new("clear", &self.folder, source);
         if self.disk.length(&self.folder).map_err(failed)?.is_none() {
@@ -173,13 +173,13 @@ impl NoteLogWriter {
         self.raise()
     }
 
-    /// Notes how far the log is durable.
+    /// Advances the high-water mark to the end of the log.
     fn raise(&self) -> Result<(), StorageError> {
         let Some(lock) = &self.lock else { return Ok(()) };
         lock.raise(|lengths| lengths.notes = Some(self.length))
     }
 
-    /// Makes the log, with the notes that `push` adds.
+    /// Creates the log with the notes that `push` appends.
     fn begin(&mut self, push: impl FnOnce(&mut Vec<u8>)) -> Result<(), StorageError> {
         let mut bytes = frames::header(KIND, self.of);
         push(&mut bytes);
@@ -204,7 +204,7 @@ impl NoteLogWriter {
     }
 
     fn read(&mut self, name: &str, offset: u64, length: usize) -> Result<Vec<u8>, StorageError> {
-        // What is read is not written to any more.
+        // A file that is read is no longer written to.
         self.open.remove(name);
         let path = self.folder.join(name);
         self.disk.read_at(&path, offset, length).map_err(|source| StorageError::new("read", &path, source))

@@ -1,13 +1,13 @@
-//! The log of notes: what somebody who works beside the questions must know again after a stop.
+//! Format of the note log: what the client of a provider's batch API has to know again after a stop.
 //!
-//! The client of a provider's batches keeps it, hence the name of its file; what a note says is known to who wrote it.
-//! A start gets the notes of those before it in their order. So that they do not grow with each start, a new log
-//! begins with what `CompactNotes` keeps of them; older ones are then not read any more. `note_log` appends; this file has
-//! the format and the reading.
+//! The batch client writes it, hence the name of its file; the notes are opaque here. A start receives the notes of
+//! all starts before it, in order. So that they do not accumulate, a new log begins with what `CompactNotes`
+//! retains of them, and older logs are then no longer read. `note_log` appends; this file defines format and
+//! reading.
 //!
 //! ```text
 //! payload = kind:u8 note
-//! kind    = 0 a note, 1 one that is carried: with the first of them the logs before are done with
+//! kind    = 0 a note, 1 a note carried over: the first of them supersedes all earlier logs
 //! ```
 
 use std::collections::BTreeMap;
@@ -21,19 +21,19 @@ use super::open_error::OpenError;
 use super::recover;
 
 pub(super) const KIND: LogKind = LogKind { magic: b"SMBATCHS", name: "log of batches" };
-/// The kind of a note that stands for those of earlier logs.
+/// The kind of a note carried over from earlier logs.
 const CARRIED: u8 = 1;
 
-/// What a new log begins with of the notes so far, in their order: all that is still needed. Of what was asked for an
-/// item under a key the function tells whether its answer is still awaited.
+/// Returns the notes that a new log begins with: those that are still needed, in order. `is_awaited` tells whether
+/// the answer to the request for an item, with this key, is still awaited.
 pub type CompactNotes = fn(notes: &[Vec<u8>], is_awaited: &dyn Fn(u64, &RequestKey) -> bool) -> Vec<Vec<u8>>;
 
-/// Adds the frame of one note to `bytes`.
+/// Appends the frame of one note to `bytes`.
 pub(super) fn push(bytes: &mut Vec<u8>, note: &[u8]) {
     push_as(bytes, note, 0);
 }
 
-/// Adds the frames of the notes that a log begins with.
+/// Appends the frames of the notes that a log begins with.
 pub(super) fn push_carried(bytes: &mut Vec<u8>, notes: &[Vec<u8>]) {
     notes.iter().for_each(|note| push_as(bytes, note, CARRIED));
 }
@@ -45,23 +45,23 @@ fn push_as(bytes: &mut Vec<u8>, note: &[u8], kind: u8) {
     });
 }
 
-/// Where the log of a generation stands.
+/// Returns the path of the note log of a start.
 pub(super) fn path(root: &Path, generation: u32) -> PathBuf {
     root.join("journal").join(format!("batches-{generation:04}.log"))
 }
 
-/// The notes of one log.
+/// The content of one log.
 #[derive(Debug, Default)]
 pub(super) struct ParsedNoteLog {
     pub(super) notes: Vec<Vec<u8>>,
-    /// Whether it begins with all that is needed of those before it.
+    /// Whether it begins with everything that is needed of earlier logs.
     pub(super) is_whole: bool,
     /// Where the last note ends.
     pub(super) end: u64,
 }
 
 impl ParsedNoteLog {
-    /// Reads a log's bytes. A torn tail is ignored.
+    /// Parses a log. A torn tail is ignored.
     pub(super) fn read(log: &[u8]) -> Result<Self, LogError> {
         let mut read = Self::default();
         read.end = match frames::check_header(log, KIND)? {
@@ -71,7 +71,7 @@ impl ParsedNoteLog {
         Ok(read)
     }
 
-    /// Reads what is good of a log that may be damaged; and gives the stretches that are not.
+    /// Parses whatever is good of a log that may be damaged; also returns the damaged byte ranges.
     fn salvage(log: &[u8]) -> (Self, Vec<(u64, u64)>) {
         let mut read = Self::default();
         let bad = frames::salvage(log, |payload| read.take(payload));
@@ -88,14 +88,14 @@ impl ParsedNoteLog {
 /// The notes of a run's earlier starts.
 #[derive(Debug, Default)]
 pub(super) struct EarlierNotes {
-    /// All that count, oldest first.
+    /// All notes that count, oldest first.
     pub(super) notes: Vec<Vec<u8>>,
-    /// Where the logs end that were read.
+    /// Where each log that was read ends.
     pub(super) ends: BTreeMap<u32, u64>,
 }
 
 impl EarlierNotes {
-    /// Reads the logs of these generations, the last first, until one that begins with all that is needed.
+    /// Reads the logs of these starts, last first, down to one that begins with everything that is needed.
     pub(super) fn read(
         disk: &dyn Disk,
         root: &Path,
@@ -116,7 +116,7 @@ impl EarlierNotes {
         Ok(Self { notes: logs.into_iter().rev().flatten().collect(), ends })
     }
 
-    /// Reads logs that may be damaged, whether or not a later one stands for them; tells in `found` which are.
+    /// Reads all logs of these starts, which may be damaged; reports the damage in `found`.
     pub(super) fn salvage(
         disk: &dyn Disk,
         root: &Path,

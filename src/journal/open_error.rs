@@ -1,4 +1,4 @@
-//! Why a run directory cannot be used: each reason with its own message, and what to do about it.
+//! Why a run directory cannot be used: each reason with its message and a hint.
 
 use std::path::PathBuf;
 
@@ -10,13 +10,13 @@ use super::writer::StorageError;
 /// Why a run directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Another process works on it.
+    /// Another process holds its lock.
     #[error("another process works on `{0}`")]
     Locked(PathBuf),
-    /// A folder with files of some other kind.
+    /// The folder holds files of another kind.
     #[error("`{0}` is not empty and holds no run\nhint: name another folder with `--out`")]
     Foreign(PathBuf),
-    /// The pipeline's meaning changed since the run began.
+    /// The pipeline's meaning has changed since the run began.
     #[error(
         "the run in `{path}` was begun with another pipeline; these differ:\n  {}\n\
          hint: `--fresh` moves the old run aside and begins anew; `--reuse-answers` with it asks the model \
@@ -26,10 +26,10 @@ pub enum OpenError {
     Different {
         /// The directory.
         path: PathBuf,
-        /// What differs, `path: before -> after`.
+        /// The differences, `path: before -> after`.
         parts: Vec<String>,
     },
-    /// Made by another version of the program.
+    /// It was made by another version of the program.
     #[error(
         "`{path}` has format {found}; this program reads and writes format {FORMAT}\n\
          hint: finish it with the {} release of the program that began it, or begin anew with `--fresh`, which moves \
@@ -43,7 +43,7 @@ pub enum OpenError {
         /// The format found.
         found: u64,
     },
-    /// The manifest cannot be read as one.
+    /// The manifest cannot be parsed.
     #[error(
         "`{path}` is damaged: {message}\n\
          hint: put it back from a copy, or begin anew with `--fresh --reuse-answers`, which moves the run aside and \
@@ -73,10 +73,10 @@ pub enum OpenError {
     Contradicted {
         /// The directory.
         path: PathBuf,
-        /// What does not hold, a line each.
+        /// The contradictions, one per entry.
         found: Vec<String>,
     },
-    /// Files of a run, but nothing that says of which.
+    /// There are files of a run, but no manifest.
     #[error(
         "`{path}` has no `manifest.json`, which says what run it is, but has files of one (`{file}`)\n\
          hint: put the manifest back, or begin anew with `--fresh --reuse-answers`, which moves the run aside and \
@@ -91,15 +91,15 @@ pub enum OpenError {
     /// There is no run.
     #[error("`{0}` holds no run (it has no manifest.json)")]
     NoRun(PathBuf),
-    /// The run whose answers should be used again is not there.
+    /// The run whose answers should be reused is not there.
     #[error("`{0}` holds no run whose answers could be used again")]
     NoAnswers(PathBuf),
-    /// The system refused an operation.
+    /// A file operation failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
 
-/// What becomes of the answers of a run of another format.
+/// Says whether the answers of a run in another format can be reused.
 fn answers_of(format: u64) -> String {
     match (u64::from(OLDEST_REUSED)..u64::from(FORMAT)).contains(&format) {
         true => {
@@ -111,7 +111,7 @@ fn answers_of(format: u64) -> String {
     }
 }
 
-/// The first of what was found, indented.
+/// Returns the first findings, indented.
 fn lines(found: &[String]) -> String {
     const MOST: usize = 10;
     let mut lines: Vec<String> = found.iter().take(MOST).map(|line| format!("  {line}")).collect();

@@ -1,15 +1,15 @@
-//! What the requests that are out may cost at most, and how much of that the answers' log says.
+//! The most that outstanding requests may cost, and how much of that the answer log covers.
 //!
-//! A request is sent only when the log covers it: a start that was killed has then told the next one what may have
-//! been served. The log does not name each request. It holds one sum, and a frame is written only where requests
-//! come to more than the sum that it says, or long after they have come to less; at a steady number of requests
+//! A request is sent only when the log covers it, so that after a kill the next start knows what may have been
+//! served. The log does not name single requests. It holds one sum, and a new frame is written only when the
+//! outstanding requests exceed that sum, or long after they have fallen below it; with a steady number of requests
 //! hardly any is.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::commits::Spent;
 
-/// The sum of all that is out, and the sum that the log says.
+/// The sum of the outstanding requests, and the sum that the log records.
 #[derive(Debug, Default)]
 pub(super) struct OutstandingCost(Mutex<OutstandingSums>);
 
@@ -21,31 +21,31 @@ struct OutstandingSums {
 }
 
 impl OutstandingCost {
-    /// Adds a request that is to go out; says whether the log covers it already.
+    /// Adds a request that is about to be sent; returns whether the log already covers it.
     pub(super) fn add(&self, most: Spent) -> bool {
         let mut sums = self.sums();
         sums.out = sums.out.plus(most);
         sums.is_covered()
     }
 
-    /// Takes out what has come back, or was not sent.
+    /// Removes a request that was answered, or was not sent.
     pub(super) fn remove(&self, most: Spent) {
         let mut sums = self.sums();
         sums.out = sums.out.minus(most);
     }
 
-    /// Whether the log covers all that is out.
+    /// Whether the log covers all outstanding requests.
     pub(super) fn is_covered(&self) -> bool {
         self.sums().is_covered()
     }
 
-    /// Whether the log says something else than what is out.
+    /// Whether the log records a different sum.
     pub(super) fn is_stale(&self) -> bool {
         let sums = self.sums();
         sums.out.tokens != sums.written.tokens
     }
 
-    /// The sum to write now. From here on no request goes out that it does not cover.
+    /// Returns the sum to write now. From here on, no request is covered beyond it.
     pub(super) fn begin_writing(&self) -> Spent {
         let mut sums = self.sums();
         let OutstandingSums { out, written } = *sums;
@@ -53,7 +53,7 @@ impl OutstandingCost {
         out
     }
 
-    /// Notes that the log says `sum`.
+    /// Notes that `sum` has been written to the log.
     pub(super) fn wrote(&self, sum: Spent) {
         self.sums().written = sum;
     }
@@ -65,7 +65,7 @@ impl OutstandingCost {
 
 impl OutstandingSums {
     fn is_covered(&self) -> bool {
-        // Sums of fractions may miss by a hair.
+        // Sums of fractions may be off by a rounding error.
         self.out.tokens <= self.written.tokens && self.out.cost <= self.written.cost * (1.0 + 1e-9) + 1e-9
     }
 }

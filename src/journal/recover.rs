@@ -1,6 +1,6 @@
-//! Reads what earlier starts of a run left: manifest, commits, answers. Changes nothing.
+//! Reads the state that earlier starts of a run left: manifest, commits, answers. Changes nothing.
 //!
-//! `directory` uses it at a start; `inspect` is for those who only look.
+//! `directory` uses it at a start; `inspect` serves the commands that only look at a run.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -22,24 +22,25 @@ use super::open_error::OpenError;
 use super::reuse::ReusableAnswers;
 use super::writer::{CommittedTotals, StorageError};
 
-/// What a run directory says, without a byte of it changed.
+/// The state of a run directory, read without changing anything.
 pub struct RunInspection {
-    /// What run it is.
+    /// The run's manifest.
     pub manifest: Manifest,
-    /// What is committed, lines counted by file.
+    /// Committed totals, with lines counted by file.
     pub done: CommittedTotals,
-    /// What the run has spent at its models, and what requests may have cost that were out at the end.
+    /// What the run has spent on its models, including the most that requests still outstanding at its end may have
+    /// cost.
     pub spent: Spent,
     /// Whether a process works on it now.
     pub running: bool,
-    /// What does not hold of the directory, a line each; not looked for while a process works on it.
+    /// The contradictions found in the directory, one per entry; not looked for while a process works on it.
     pub contradictions: Vec<String>,
 }
 
-/// Reads a run directory; `None` when there is no run in it.
+/// Reads a run directory; `None` if it holds no run.
 pub fn inspect(root: &Path) -> Result<Option<RunInspection>, OpenError> {
     let disk = &disk::RealDisk;
-    // Read before the logs, which may grow meanwhile.
+    // Read before the logs, which may grow in the meantime.
     let mark = lock::high_water(disk, root)?;
     let Some(found) = manifest(disk, root)? else { return Ok(None) };
     let IntegrityReport { done, mut contradictions, .. } = integrity::check(disk, root, &found, mark)?;
@@ -53,21 +54,21 @@ pub fn inspect(root: &Path) -> Result<Option<RunInspection>, OpenError> {
         lines,
     };
     let running = disk::is_locked(&root.join(".lock"));
-    // A start that began or ended meanwhile makes what was read one after the other disagree.
+    // If a start began or ended in the meantime, the parts that were read may disagree without any damage.
     if running || found.rewriting || manifest(disk, root)?.as_ref() != Some(&found) {
         contradictions.clear();
     }
     Ok(Some(RunInspection { manifest: found, done, spent, running, contradictions }))
 }
 
-/// The items that a commit log's bytes name; for tests that feed the reader what others wrote.
+/// Counts the items in a commit log; for fuzz targets.
 pub fn count_items(log: &[u8]) -> Result<u64, LogError> {
     let mut done = CommitState::default();
     done.add(log)?;
     Ok(done.items.len())
 }
 
-/// The answers that an answers' log's bytes hold; for tests that feed the reader what others wrote.
+/// Counts the answers in an answer log; for fuzz targets.
 pub fn count_answers(log: &[u8]) -> Result<u64, LogError> {
     let mut recovered = RecoveredAnswers::default();
     recovered.add(log, true, |_| false)?;
@@ -76,13 +77,13 @@ pub fn count_answers(log: &[u8]) -> Result<u64, LogError> {
     Ok(recovered.answers.len() as u64)
 }
 
-/// The notes that a log's bytes hold; for tests that feed the reader what others wrote.
+/// Returns the notes in a note log; for fuzz targets.
 pub fn read_notes(log: &[u8]) -> Result<Vec<Vec<u8>>, LogError> {
     Ok(notes::ParsedNoteLog::read(log)?.notes)
 }
 
-/// What `carry` keeps of the notes of the run in `root`, for its items that are not done. A run that cannot be read has
-/// none.
+/// Returns the notes of the run in `root` that `carry` retains for its unfinished items. Empty if the run cannot be
+/// read.
 #[must_use]
 pub fn pending_notes(root: &Path, carry: CompactNotes) -> Vec<Vec<u8>> {
     let disk = &disk::RealDisk;
@@ -96,12 +97,12 @@ pub fn pending_notes(root: &Path, carry: CompactNotes) -> Vec<Vec<u8>> {
     left().unwrap_or_default()
 }
 
-/// Where the commit log of a generation stands.
+/// Returns the path of the commit log of a start.
 pub(super) fn commits_path(root: &Path, generation: u32) -> PathBuf {
     root.join("journal").join(format!("commits-{generation:04}.log"))
 }
 
-/// Where the answers' log of a generation stands.
+/// Returns the path of the answer log of a start.
 pub(super) fn answers_path(root: &Path, generation: u32) -> PathBuf {
     root.join("journal").join(format!("answers-{generation:04}.log"))
 }
@@ -119,7 +120,8 @@ pub(super) fn manifest(disk: &dyn Disk, root: &Path) -> Result<Option<Manifest>,
     Ok(Some(serde_json::from_value(value).map_err(damaged)?))
 }
 
-/// When a run of any format was first started, fit for a file's name; none where nothing tells.
+/// Returns when a run of any format was first started, if that can be used in a file name; `None` if it is not
+/// known.
 pub(super) fn started(disk: &dyn Disk, root: &Path) -> Option<String> {
     let bytes = read(disk, &root.join("manifest.json")).ok()??;
     let manifest: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
@@ -128,8 +130,8 @@ pub(super) fn started(disk: &dyn Disk, root: &Path) -> Option<String> {
     (!started.is_empty() && started.bytes().all(is_time)).then(|| started.to_owned())
 }
 
-/// Refuses a run whose answers are of a format that is not read, before it is moved aside for the sake of them.
-/// Where no manifest tells, the logs do, later.
+/// Refuses a run whose answers are in an unreadable format, before it is moved out of the way in order to reuse
+/// them. If there is no manifest, its logs are checked later.
 pub(super) fn refuse_unreadable_answers(disk: &dyn Disk, root: &Path) -> Result<(), OpenError> {
     match manifest(disk, root) {
         Err(OpenError::Format { found, path })
@@ -141,20 +143,20 @@ pub(super) fn refuse_unreadable_answers(disk: &dyn Disk, root: &Path) -> Result<
     }
 }
 
-/// What the commit logs of all starts say, added up.
+/// Returns the sum of the commits in the logs of all starts.
 pub(super) fn commits(disk: &dyn Disk, root: &Path, manifest: &Manifest) -> Result<CommitState, OpenError> {
     let mut done = CommitState::default();
     for generation in manifest.first_generation..=manifest.generation {
         let path = commits_path(root, generation);
-        // A start that was killed before it made its log left none.
+        // A start that was killed before it created its log has none.
         let Some(log) = read(disk, &path)? else { continue };
         done.add(&log).map_err(|source| OpenError::Log { path, source })?;
     }
     Ok(done)
 }
 
-/// The answers of items that are not done: from the place that the last commit names, and from all logs
-/// after it. Tells with them where each of those logs ends.
+/// Returns the answers of unfinished items, from the position named by the last commit on, and where each log that
+/// was read ends.
 pub(super) fn answers(
     directory: &RunDirectory,
     from: AnswerLogPosition,
@@ -174,7 +176,7 @@ pub(super) fn answers(
     Ok((recovered, ends))
 }
 
-/// What a next start counts as spent. Of a damaged log as much as can be read.
+/// Returns what the next start counts as spent; from a damaged log, as much as can be read.
 fn spent(
     disk: &dyn Disk,
     root: &Path,
@@ -191,11 +193,11 @@ fn spent(
     Ok(recovered.settle(done.spent))
 }
 
-/// The answers of the run that this one may use again, without those it has used already.
+/// Returns the answers of another run that this run may reuse, without those it has already used.
 pub(super) fn reuse(directory: &RunDirectory) -> Result<Option<ReusableAnswers>, OpenError> {
     let Some(other) = &directory.manifest().reuse else { return Ok(None) };
     let disk = directory.disk();
-    // By their names: the answers of a run that has lost its manifest are as good as any.
+    // Found by name: a run that has lost its manifest can still be reused.
     let folder = other.join("journal");
     let names = integrity::names(&**disk, &folder)?;
     let paths = names.iter().filter(|name| name.starts_with("answers-") && name.ends_with(".log"));
@@ -219,7 +221,7 @@ pub(super) fn reuse(directory: &RunDirectory) -> Result<Option<ReusableAnswers>,
     Ok(Some(ReusableAnswers::new(Arc::clone(disk), logs, index)))
 }
 
-/// Answers that the other run has lost are asked for again, which is worth a word.
+/// Warns of answers that the other run has lost, since they are going to be requested again.
 fn tell_of_lost(disk: &dyn Disk, other: &Path) -> Result<(), OpenError> {
     let Ok(Some(manifest)) = manifest(disk, other) else { return Ok(()) };
     let checked = integrity::check(disk, other, &manifest, lock::high_water(disk, other)?)?;
@@ -239,8 +241,8 @@ pub(super) fn read(disk: &dyn Disk, path: &Path) -> Result<Option<Vec<u8>>, Stor
     Ok(Some(bytes))
 }
 
-/// The frames of a log from byte `from` on; its first bytes too when `from` is 0. Where they begin comes with
-/// them: a log that was not synced when the power failed may end before.
+/// Reads a log from byte `from` on, which is a frame boundary, or from its header if that is 0. Also returns the
+/// offset at which the bytes begin: a log that was not synced before a loss of power may end earlier.
 fn read_from(disk: &dyn Disk, path: &Path, from: u64) -> Result<Option<(Vec<u8>, u64)>, StorageError> {
     let length = disk.length(path).map_err(|source| StorageError::new("look at", path, source))?;
     let Some(length) = length else { return Ok(None) };
@@ -293,7 +295,7 @@ mod tests {
     fn answers_of_one_question_are_given_out_once_each() {
         let mut reusable = ReuseIndex::default();
         reusable.add(0, &answers_log()).unwrap();
-        // The same log again, as a later start writes answers again: no further answers.
+        // The same log again, as when a later start copies answers: they are not counted twice.
         reusable.add(1, &answers_log()).unwrap();
         assert_eq!(reusable.left(), 3);
         assert!((0..3).all(|_| reusable.take(&[9; 16]).is_some()));

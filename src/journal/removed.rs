@@ -1,7 +1,7 @@
-//! Keeps what is taken out of a run's outputs without being known to be made again: `journal/removed-0003/`.
+//! Keeps bytes that are removed from a run's outputs and may not be made again, in `journal/removed-0003/`.
 //!
-//! Lines behind the last commit of a run whose lock file is gone, and what `repair` does not find in the
-//! journal. Nothing reads these files; they are for the user to look at, and to throw away.
+//! These are lines behind the last commit of a run whose lock file is missing, and lines that `repair` does not
+//! find in the journal. Nothing reads these files; they are there for the user to inspect and to delete.
 
 use std::path::{Path, PathBuf};
 
@@ -11,13 +11,13 @@ use super::new_file::{CHUNK, NewFile};
 use super::rewrite::ExistingRun;
 use super::writer::StorageError;
 
-/// Where the bytes go that were taken out of the output `name` after the start `generation`. Its name does not
-/// end like an output's, so that nobody who gathers all `.jsonl` files takes it for one.
+/// Returns where bytes removed from the output `name` are kept, after the start `generation`. The name does not end
+/// in `.jsonl`, so that nobody who collects all outputs picks it up.
 pub(super) fn path(root: &Path, generation: u32, name: &str) -> PathBuf {
     root.join("journal").join(format!("removed-{generation:04}")).join(format!("{name}.removed"))
 }
 
-/// Copies what stands behind `stable` in an output.
+/// Copies the bytes of an output behind its stable prefix; returns the path of the copy.
 pub(super) fn keep(
     disk: &dyn Disk,
     root: &Path,
@@ -49,7 +49,7 @@ pub(super) fn keep(
     Ok(to)
 }
 
-/// Makes the name of a kept file durable, before what it was copied from goes.
+/// Makes the name of a copy durable, before the original is truncated.
 fn sync_folder(disk: &dyn Disk, path: &Path) -> Result<(), StorageError> {
     for folder in path.ancestors().skip(1) {
         disk.sync_dir(folder).map_err(|source| StorageError::new("sync", folder, source))?;
@@ -60,10 +60,10 @@ fn sync_folder(disk: &dyn Disk, path: &Path) -> Result<(), StorageError> {
     Ok(())
 }
 
-/// The bytes of the outputs that no commit names any more.
+/// The bytes of the outputs that no commit refers to any more.
 pub(super) struct RemovedBytes {
     keep: bool,
-    /// How far each output is looked through.
+    /// For each output, the offset up to which it has been processed.
     at: Vec<u64>,
     files: Vec<Option<NewFile>>,
 }
@@ -73,7 +73,7 @@ impl RemovedBytes {
         Self { keep, at: vec![0; outputs], files: (0..outputs).map(|_| None).collect() }
     }
 
-    /// Keeps what stands before `from` in an output and was not looked through; goes on at `next`.
+    /// Keeps the unprocessed bytes of an output before `from`; continues at `next`.
     pub(super) fn take(
         &mut self,
         run: &ExistingRun,
@@ -95,7 +95,7 @@ impl RemovedBytes {
         Ok(())
     }
 
-    /// Keeps lines of an output that hold, but whose item is taken out.
+    /// Keeps intact lines of an output whose item is removed.
     pub(super) fn add(&mut self, run: &ExistingRun, index: usize, bytes: &[u8]) -> Result<(), StorageError> {
         if !self.keep || bytes.is_empty() {
             return Ok(());
@@ -103,7 +103,7 @@ impl RemovedBytes {
         self.file(run, index)?.write(bytes)
     }
 
-    /// The file that keeps what is taken out of an output.
+    /// Returns the file that keeps what is removed from an output; creates it if needed.
     fn file(&mut self, run: &ExistingRun, index: usize) -> Result<&mut NewFile, StorageError> {
         let none = match &mut self.files[index] {
             Some(file) => return Ok(file),
@@ -117,7 +117,7 @@ impl RemovedBytes {
         Ok(none.insert(NewFile::make(&*run.disk, path)?))
     }
 
-    /// Makes them durable; tells where they are.
+    /// Makes the kept files durable; returns their paths.
     pub(super) fn sync(self, disk: &dyn Disk) -> Result<Vec<PathBuf>, StorageError> {
         let mut paths = Vec::new();
         for mut file in self.files.into_iter().flatten() {

@@ -1,9 +1,9 @@
-//! `repair` and `retry-rejected`: which items a run must make again, and the run without them.
+//! `repair` and `retry-rejected`: chooses the items that a run must make again, and removes them.
 //!
-//! A repair believes what its checksums hold: a commit whose record is damaged or gone, or whose lines are not
-//! those that were committed, is undone as a whole, and its items are made again with the answers that are
-//! still in the journal, and so are those that gates dropped in their favour. What it takes out of an output it
-//! keeps aside. Rejected items that are tried again come late, and lose to what was kept: nothing goes with them.
+//! A repair trusts only what checksums confirm. A commit whose record is damaged or missing, or whose lines are not
+//! what was committed, is undone as a whole; its items are made again with the answers still in the journal, and so
+//! are items that gates dropped in their favour. Bytes removed from an output are kept aside. Rejected items that
+//! are retried are decided late and lose to what was kept, so nothing is undone with them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,31 +23,31 @@ use super::removed;
 use super::rewrite::{ExistingRun, RebuiltLogs, RetainedLogs};
 use super::writer::{REJECTED, StorageError};
 
-/// What a repair found, and did about it.
+/// The findings of a repair, and what it did.
 #[derive(Debug, Default)]
 pub struct RepairReport {
-    /// What was wrong, a line each.
+    /// The contradictions found, one per entry.
     pub found: Vec<String>,
-    /// Items whose commit is undone and that are known by number; those of a commit whose record is damaged or
-    /// gone are not, and are made again all the same.
+    /// Items whose commit was undone, as far as their numbers are known. Those of a commit whose record is damaged
+    /// or missing are not listed, but are made again all the same.
     pub items: Vec<u64>,
     /// Items that were dropped in favour of those, and are made again with them.
     pub dependents: Vec<u64>,
-    /// Where the bytes are kept that were taken out of the outputs.
+    /// The files that keep the bytes removed from the outputs.
     pub kept: Vec<PathBuf>,
 }
 
-/// What became of a wish to make rejected items again.
+/// The result of `retry-rejected`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryReport {
-    /// Rejected items that were taken out now.
+    /// Rejected items that were removed by this call.
     pub items: u64,
-    /// Whether items that were taken out before are still to be made.
+    /// Whether items removed by an earlier call are still to be made.
     pub is_pending: bool,
 }
 
-/// Checks every byte that was committed in `root`, and undoes the commits that do not hold. `carry` knows what the notes
-/// of the run mean.
+/// Verifies every committed byte in `root`, and undoes the commits that are not intact. `carry` interprets the
+/// run's notes.
 pub fn repair(disk: Arc<dyn Disk>, root: &Path, carry: CompactNotes) -> Result<RepairReport, OpenError> {
     let mut run = ExistingRun::salvaged(disk, root)?;
     let mut repaired =
@@ -70,7 +70,7 @@ pub fn repair(disk: Arc<dyn Disk>, root: &Path, carry: CompactNotes) -> Result<R
         let path = run.root.join(name);
         run.disk.remove(&path).map_err(|source| StorageError::new("remove", &path, source))?;
     }
-    // What was asked for and has not come is awaited as before, also for what is undone.
+    // Answers that have not arrived yet are still awaited, also for undone items.
     let notes = run.notes(carry, &RoaringTreemap::new())?;
     repaired.kept.extend(run.without(
         &dependents,
@@ -80,8 +80,8 @@ pub fn repair(disk: Arc<dyn Disk>, root: &Path, carry: CompactNotes) -> Result<R
     Ok(repaired)
 }
 
-/// Undoes the rejected items of which a reject has one of `classes`, of any class when there are none. Their
-/// answers are not kept, and those still to come not awaited, so the model is asked anew.
+/// Undoes the rejected items that have a reject of one of `classes`, or of any class if there are none. Their
+/// answers are discarded and outstanding ones no longer awaited, so the model is asked anew.
 pub fn retry_rejected(
     disk: Arc<dyn Disk>,
     root: &Path,
@@ -97,7 +97,7 @@ pub fn retry_rejected(
     if redo.is_empty() {
         return Ok(RetryReport { items: 0, is_pending });
     }
-    // The answers of items that were in flight at the last stop stay; those of the undone are left out.
+    // Answers of items that were in flight at the last stop are retained, those of the undone items are not.
     let kept: RoaringTreemap = run.items().collect();
     let mut recovered = RecoveredAnswers::default();
     for generation in 1..=run.manifest().generation {
@@ -121,8 +121,8 @@ fn has_class(lines: &[u8], classes: &[String]) -> bool {
     })
 }
 
-/// The arrays that are not what was made of the outputs. They are made again, and those who changed them keep
-/// their work.
+/// Returns the arrays that differ from what was made of the outputs. They are made again; the changed files are
+/// kept aside.
 fn changed_arrays(run: &ExistingRun, repaired: &mut RepairReport) -> Result<Vec<String>, StorageError> {
     let mut changed = Vec::new();
     for (name, sum) in &run.manifest().arrays {
@@ -140,16 +140,15 @@ fn changed_arrays(run: &ExistingRun, repaired: &mut RepairReport) -> Result<Vec<
     Ok(changed)
 }
 
-/// How far an output is looked through: its place, the checksum of all bytes before it as they are now, and
-/// as the last commit says.
+/// Progress through an output: the checksums of all bytes so far, as the file is now and as the last commit states.
 #[derive(Clone, Copy, Default)]
 struct OutputCursor {
     now: StablePrefix,
     committed: StablePrefix,
 }
 
-/// Drops the commits whose lines are not those that were committed, or that commit what others do. Returns
-/// the items that no commit has any more.
+/// Drops the commits whose lines are not what was committed, or that name items of another commit. Returns the
+/// items that no longer have a commit.
 fn keep_what_holds(run: &mut ExistingRun, repaired: &mut RepairReport) -> Result<RemovedItems, OpenError> {
     let mut gone = RemovedItems::default();
     let mut done = RoaringTreemap::new();
@@ -157,8 +156,8 @@ fn keep_what_holds(run: &mut ExistingRun, repaired: &mut RepairReport) -> Result
     let groups = std::mem::take(&mut run.groups);
     for group in groups {
         let items = group.items.iter().map(|(item, _)| *item);
-        // Lines that no commit names are of one whose record is gone. Behind the last commit it is as after a kill:
-        // what stood there is made again, and decided as before.
+        // Lines that no commit refers to belong to one whose record is missing. Lines behind the last commit are as
+        // after a kill: they are made again, and decided as before.
         let mut files = group.files.iter().zip(&places);
         gone.has_unknown |= files.any(|((from, _), place)| *from > place.committed.offset);
         let wrong = match items.clone().any(|item| done.contains(item)) {
@@ -181,7 +180,7 @@ fn keep_what_holds(run: &mut ExistingRun, repaired: &mut RepairReport) -> Result
     Ok(gone)
 }
 
-/// Compares a commit's lines with its checksums, and goes on behind it; says what does not hold.
+/// Verifies a commit's lines against its checksums and advances behind it; returns what is wrong, if anything.
 fn advance(
     run: &ExistingRun,
     places: &mut [OutputCursor],
@@ -200,7 +199,7 @@ fn advance(
     for ((name, place), range) in names.iter().zip(&mut *places).zip(&group.files) {
         let (from, stable) = range;
         add(run, name, *from, &mut [&mut place.now])?;
-        // Behind a commit whose record is gone, only what stands in the file says what the checksum began with.
+        // If the record of the commit before is missing, only the file itself provides the checksum to begin with.
         let mut committed = if place.committed.offset == *from { place.committed } else { place.now };
         add(run, name, stable.offset, &mut [&mut place.now, &mut committed])?;
         let is_whole = place.now.offset == stable.offset;
@@ -212,7 +211,7 @@ fn advance(
     Ok(wrong)
 }
 
-/// Adds the bytes of an output up to `to` to checksums that stand at one place; fewer where it is shorter.
+/// Extends checksums that are at the same offset by the bytes of an output up to `to`; less if the file is shorter.
 fn add(run: &ExistingRun, name: &str, to: u64, sums: &mut [&mut StablePrefix]) -> Result<(), StorageError> {
     const CHUNK: u64 = 1 << 20;
     while let Some(at) = sums.first().map(|sum| sum.offset).filter(|at| *at < to) {
@@ -230,8 +229,8 @@ fn add(run: &ExistingRun, name: &str, to: u64, sums: &mut [&mut StablePrefix]) -
     Ok(())
 }
 
-/// The answers of items that are not done, from whatever of the logs can be read; and the logs that must be
-/// written anew, each with its start.
+/// Returns the answers of unfinished items, from whatever can be read of the logs; and the logs that must be
+/// rewritten, each with its start.
 fn salvage_answers(
     run: &ExistingRun,
     done: &RoaringTreemap,
@@ -248,7 +247,7 @@ fn salvage_answers(
         if let Ok(Some(header)) = header
             && (header.run, header.generation) != (of.run, generation)
         {
-            // Somebody else's answers are kept, but not here.
+            // Answers of another run are kept, but not in this log.
             let name = Path::new("journal").join(path.file_name().unwrap_or_default());
             let number = run.manifest().generation;
             let name = name.to_string_lossy();

@@ -1,7 +1,7 @@
-//! Answers of another run, put to use again: found by what was asked, each given out once.
+//! Reuse of another run's answers: looked up by request, each handed out once.
 //!
-//! After a change of a later stage the questions are the same, and asking them again would pay for them
-//! again. The other run's logs are only read.
+//! After a change of a later stage the requests are the same, and sending them again would pay for them twice. The
+//! other run's logs are only read.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +10,7 @@ use super::answers::{RequestKey, ReuseIndex, answer_in};
 use super::disk::Disk;
 use super::writer::StorageError;
 
-/// Bytes before a frame's payload: its length and its checksum.
+/// Bytes before a frame's payload: its length and checksum.
 const FRAME: u64 = 8;
 
 /// The unused answers of another run.
@@ -25,7 +25,7 @@ impl ReusableAnswers {
         Self { disk, logs, index: Mutex::new(index) }
     }
 
-    /// Takes an unused answer to a question.
+    /// Takes an unused answer to a request.
     pub(super) async fn take(&self, question: &RequestKey) -> Result<Option<Vec<u8>>, StorageError> {
         let place = self.index.lock().unwrap_or_else(PoisonError::into_inner).take(question);
         let Some((log, offset)) = place else { return Ok(None) };

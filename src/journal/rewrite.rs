@@ -1,8 +1,8 @@
-//! Takes items out of a run, so that the next start makes them again: for `repair` and `retry-rejected`.
+//! Removes items from a run, so that the next start makes them again; for `repair` and `retry-rejected`.
 //!
-//! Every output is written anew without the lines of those items, and the commit logs are gathered into
-//! one. The new files are made in `journal/rewrite/` and put in place after the manifest says so: a kill at
-//! any moment leaves either the run as it was or one whose next opening finishes the move.
+//! Every output is rewritten without the lines of those items, and the commit logs are merged into one. The new
+//! files are created in `journal/rewrite/` and moved into place after the manifest says so: a kill at any moment
+//! leaves either the run as it was, or one whose next opening finishes the move.
 
 mod finish;
 
@@ -31,43 +31,43 @@ use super::writer::StorageError;
 use self::finish::clear;
 pub(super) use self::finish::finish_rewriting;
 
-/// Where new files wait.
+/// Where new files are created.
 const FOLDER: &str = "journal/rewrite";
-/// Items in one gathered frame.
+/// Items in a frame of the merged commit log.
 const GROUP: usize = 512;
 
-/// An existing run directory, locked, whose items are being looked at.
+/// An existing run directory, locked, with its commits.
 pub(super) struct ExistingRun {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) root: PathBuf,
     pub(super) manifest: Manifest,
     pub(super) groups: Vec<CommitGroup>,
-    /// What does not hold of the directory as a whole, a line each.
+    /// The contradictions found in the directory, one per entry.
     pub(super) contradictions: Vec<String>,
     lock: Arc<RunLock>,
 }
 
-/// Logs of earlier starts that are written anew, each with its start.
+/// Rewritten logs of earlier starts, each with its start.
 pub(super) type RebuiltLogs = Vec<(u32, Vec<u8>)>;
 
 /// What the next start finds besides the commits.
 pub(super) struct RetainedLogs<'a> {
     pub(super) answers: &'a RecoveredAnswers,
-    /// What its log of notes begins with.
+    /// The notes that its log begins with.
     pub(super) notes: Vec<Vec<u8>>,
     pub(super) mended: RebuiltLogs,
 }
 
-/// One committed item and its lines, by file.
+/// A committed item with its lines, by file.
 pub(super) struct CommittedItem<'a> {
     /// How it ended.
     pub(super) outcome: ItemOutcome,
-    /// Its lines in each file, with their line ends.
+    /// Its lines in each file, with their line endings.
     pub(super) lines: &'a [&'a [u8]],
 }
 
 impl ExistingRun {
-    /// Locks the run in `root` and checks it as a whole; reads no commits yet.
+    /// Locks the run in `root` and checks its integrity; does not read the commits.
     fn locked(disk: Arc<dyn Disk>, root: &Path) -> Result<Self, OpenError> {
         if recover::manifest(&*disk, root)?.is_none() {
             return Err(OpenError::NoRun(root.to_owned()));
@@ -82,7 +82,7 @@ impl ExistingRun {
         Ok(Self { disk, root, manifest, groups: Vec::new(), contradictions, lock })
     }
 
-    /// Opens the run in `root`, which must be whole.
+    /// Opens the run in `root`, which must be intact.
     pub(super) fn whole(disk: Arc<dyn Disk>, root: &Path) -> Result<Self, OpenError> {
         let mut run = Self::locked(disk, root)?;
         if !run.contradictions.is_empty() {
@@ -102,11 +102,11 @@ impl ExistingRun {
         Ok(run)
     }
 
-    /// Opens the run in `root` with every commit that can be read, whatever else is wrong with it.
+    /// Opens the run in `root` with every readable commit, whatever else is wrong with it.
     pub(super) fn salvaged(disk: Arc<dyn Disk>, root: &Path) -> Result<Self, OpenError> {
         let mut run = Self::locked(disk, root)?;
         let names = integrity::names(&*run.disk, &root.join("journal"))?;
-        // A manifest from an earlier time does not know the last starts; no number is given twice.
+        // A manifest restored from an earlier time does not know the last starts, and no number must be used twice.
         let mark = run.lock.found().filter(|mark| mark.run == run.manifest.run);
         let numbers = names.iter().filter_map(|name| integrity::generation_of(name));
         let newest = numbers.chain(mark.map(|mark| mark.generation)).max();
@@ -119,11 +119,11 @@ impl ExistingRun {
             match frames::check_header(&log, commits::KIND) {
                 Ok(Some(header)) if header.run != run.manifest.run => continue,
                 Ok(Some(header)) if header.first > first => {
-                    // An earlier repair gathered all commits before into this log.
+                    // An earlier repair merged all previous commits into this log.
                     first = header.first;
                     run.groups.clear();
                 }
-                // A commit behind damaged first bytes is believed if the outputs hold what it says.
+                // If only the header is damaged, a commit is still accepted when the outputs match it.
                 _ => {}
             }
             frames::salvage(&log, |payload| {
@@ -133,17 +133,17 @@ impl ExistingRun {
         Ok(run)
     }
 
-    /// The run's manifest.
+    /// Returns the run's manifest.
     pub(super) fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// The items that are committed.
+    /// Returns the committed items.
     pub(super) fn items(&self) -> impl Iterator<Item = u64> {
         self.groups.iter().flat_map(|group| group.items.iter().map(|(item, _)| *item))
     }
 
-    /// The items for which `choose` says yes.
+    /// Returns the items for which `choose` returns true.
     pub(super) fn choose(
         &self,
         choose: impl Fn(CommittedItem<'_>) -> bool,
@@ -162,8 +162,8 @@ impl ExistingRun {
         Ok(chosen)
     }
 
-    /// Takes the items in `redo` out of the run. With `keep`, the bytes that no commit names any more are kept aside;
-    /// returns where.
+    /// Rewrites the run without the items in `redo`. With `keep`, bytes that no commit refers to any more are kept
+    /// aside; returns the files that hold them.
     pub(super) fn without(
         mut self,
         redo: &RoaringTreemap,
@@ -243,13 +243,14 @@ impl ExistingRun {
         Ok(removed)
     }
 
-    /// A file that waits to become the log at `path`.
+    /// Creates the new version of the log at `path`, to be moved into place later.
     pub(super) fn new_log(&self, path: &Path) -> Result<NewFile, StorageError> {
         let name = path.file_name().unwrap_or_default();
         NewFile::make(&*self.disk, self.root.join(FOLDER).join(name))
     }
 
-    /// Of the starts before, the answers stay; their commits and notes are gathered into the new logs.
+    /// Returns the lengths of the answer logs of all earlier starts, which stay. Their commits and notes are merged
+    /// into the new logs.
     fn older_answers(&self) -> Result<BTreeMap<u32, LogLengths>, StorageError> {
         let mut logs = BTreeMap::new();
         for generation in 1..=self.manifest.generation {
@@ -266,7 +267,7 @@ impl ExistingRun {
         Ok(logs)
     }
 
-    /// What the run had spent at its last commit.
+    /// Returns what the run had spent at its last commit.
     fn spent(&self) -> Spent {
         self.groups.iter().fold(Spent::default(), |spent, group| spent.later(group.spent))
     }
@@ -283,7 +284,7 @@ impl ExistingRun {
         Ok(file.stable.offset)
     }
 
-    /// What is still needed of the notes, when the items in `forgotten` are asked for anew.
+    /// Returns the notes that are still needed when the items in `forgotten` are requested anew.
     pub(super) fn notes(
         &self,
         carry: CompactNotes,
@@ -306,7 +307,7 @@ impl ExistingRun {
         Ok(Some(file.stable.offset))
     }
 
-    /// A group's bytes in each file.
+    /// Reads a group's bytes in each file.
     fn ranges(&self, group: &CommitGroup) -> Result<Vec<Vec<u8>>, StorageError> {
         let mut ranges = Vec::with_capacity(group.files.len());
         for (name, (from, stable)) in self.manifest.files.iter().zip(&group.files) {
@@ -315,7 +316,7 @@ impl ExistingRun {
         Ok(ranges)
     }
 
-    /// The bytes `from..to` of a file; fewer where it is shorter or missing.
+    /// Reads the bytes `from..to` of a file; fewer if it is shorter or missing.
     pub(super) fn range(&self, name: &str, from: u64, to: u64) -> Result<Vec<u8>, StorageError> {
         let path = self.root.join(name);
         let length = usize::try_from(to.saturating_sub(from)).unwrap_or(usize::MAX);
@@ -329,7 +330,7 @@ impl ExistingRun {
     }
 }
 
-/// Where each item's lines stand in the group's bytes: by item, then by file.
+/// Returns where each item's lines are in the group's bytes: by item, then by file.
 fn places(group: &CommitGroup, ranges: &[Vec<u8>]) -> Vec<Vec<Range<usize>>> {
     let mut at = vec![0; ranges.len()];
     let mut places = Vec::with_capacity(group.items.len());
@@ -355,7 +356,7 @@ fn save(disk: &dyn Disk, root: &Path, manifest: &Manifest) -> Result<(), Storage
     disk::replace(disk, &path, &json, true).map_err(|source| StorageError::new("replace", &path, source))
 }
 
-/// The frame being gathered.
+/// Builds the frames of the merged commit log.
 struct GroupBuilder {
     group: CommitGroup,
     from: Vec<u64>,
@@ -375,7 +376,7 @@ impl GroupBuilder {
     }
 
     fn close(&mut self, files: &mut [NewFile], log: &mut NewFile) -> Result<(), StorageError> {
-        // One frame at least, if only to say what was spent and from where on answers are found.
+        // At least one frame is written, if only for what was spent and the position of the answers.
         if self.group.items.is_empty() && self.frames > 0 {
             return Ok(());
         }

@@ -1,9 +1,9 @@
-//! The start of a run directory that was opened: a new generation, with logs of its own.
+//! Begins a start on an opened run directory: a new generation, with its own logs.
 //!
-//! The order of the steps keeps whatever a kill leaves apart from what was lost (`integrity`): the logs of a start
-//! that was killed are synced and their reach noted; the outputs are cut to where they are stable; the manifest
-//! says that a start began; then come its logs, and the mark in the lock file once they are there. Everything after
-//! that is written by `writer`, `answer_log` and `note_log`.
+//! The order of the steps makes whatever a kill leaves distinguishable from what was lost (`integrity`): the logs
+//! of a killed start are synced and their lengths saved; the outputs are truncated to their stable prefix; the
+//! manifest records that a start began; then its logs are created, and at last the mark in the lock file is
+//! written. From there on `writer`, `answer_log` and `note_log` do the writing.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,31 +28,31 @@ use super::writer::{CommitWriter, StorageError, UNITS, WriterFiles};
 /// How a run's files are written.
 #[derive(Debug, Clone, Copy)]
 pub struct StorageOptions {
-    /// Whether they are synced with each commit.
+    /// Whether files are synced with each commit.
     pub sync: bool,
-    /// Whether answers are packed.
+    /// Whether answers are compressed.
     pub pack: bool,
 }
 
-/// The threads of a start, at work.
+/// The handles of a start's threads.
 pub struct StartedRun {
-    /// Takes items that have ended.
+    /// Commits items that have ended.
     pub writer: CommitWriter,
-    /// Keeps and finds answers.
+    /// Stores and looks up answers.
     pub answers: Arc<AnswerLog>,
-    /// Ends when every `answers` is dropped.
+    /// Ends once every `answers` is dropped.
     pub answers_thread: AnswerLogThread,
-    /// Notes of earlier starts, and of this one.
+    /// The notes of earlier starts and of this one.
     pub notes: NoteLog,
-    /// Ends when `notes` is dropped.
+    /// Ends once `notes` is dropped.
     pub notes_thread: NoteLogThread,
-    /// What earlier starts spent at the models.
+    /// What earlier starts have spent on the models.
     pub spent: Spent,
 }
 
 impl RunDirectory {
-    /// Begins a new generation, which covers the items before `limit`: cuts the outputs to where they are stable,
-    /// gathers the answers that unfinished items have, and starts the threads that write.
+    /// Begins a new generation that covers the items before `limit`: truncates the outputs to their stable prefix,
+    /// collects the answers of unfinished items, and starts the threads that write.
     pub fn start(
         &mut self,
         done: &RoaringTreemap,
@@ -75,10 +75,10 @@ impl RunDirectory {
             |item, key: &RequestKey| !done.contains(item) && !recovered.answers.contains_key(key);
         let carried = carry(&notes, &is_awaited);
         let spent = recovered.settle(self.checked.done.spent);
-        // Cut before the manifest says that a start began, so that a start without a log has clean outputs.
+        // Truncated before the manifest records the start, so that a start without a log implies clean outputs.
         self.cut_outputs(how.sync)?;
         self.manifest.generation += 1;
-        // Before any other file: without it the next start would take the folder for somebody else's.
+        // Written before any other file: without it, the next start would refuse the folder as foreign.
         self.save(|manifest| {
             manifest.state = RunState::Running;
             manifest.limit = limit;
@@ -101,7 +101,7 @@ impl RunDirectory {
         let sync = (how.sync, how.pack);
         let (answers, answers_thread) =
             AnswerLog::start(&self.disk, &log, (of, &self.lock), recovered, reuse, sync)?;
-        // A start that fails from here on waits for its threads, which hold the lock.
+        // If a start fails from here on, it waits for its threads, which hold the lock.
         let rest = self.start_writing(of, outputs, carried, how.sync);
         let (writer, notes, notes_thread) = match rest {
             Ok(rest) => rest,
@@ -114,7 +114,7 @@ impl RunDirectory {
         Ok(StartedRun { writer, answers: Arc::new(answers), answers_thread, notes, notes_thread, spent })
     }
 
-    /// Starts the threads of the notes and the outputs, and writes the mark once all logs are there.
+    /// Starts the threads of the notes and the outputs, and writes the mark once all logs exist.
     fn start_writing(
         &self,
         of: LogHeader,
@@ -162,8 +162,8 @@ impl RunDirectory {
         self.lock.begin(HighWaterMark { run, generation, lengths }, sync)
     }
 
-    /// Notes how far the logs of the last start reach, if it was killed. They are made durable first: what a
-    /// kill left in the system's memory would otherwise be missed after a loss of power.
+    /// Saves the lengths of the last start's logs if it was killed. The logs are synced first: what a kill left in
+    /// the page cache would otherwise be missing after a loss of power.
     fn close_last(&mut self, found: LogLengths, sync: bool) -> Result<(), OpenError> {
         let generation = self.manifest.generation;
         if generation < self.manifest.first_generation {
@@ -175,7 +175,7 @@ impl RunDirectory {
             notes::path(&self.root, generation),
         ];
         if let Some(closed) = self.manifest.logs.get(&generation) {
-            // These are read to their ends only here.
+            // These logs are read to their ends only here.
             for (path, found, closed) in
                 [(&paths[1], found.answers, closed.answers), (&paths[2], found.notes, closed.notes)]
             {
@@ -198,8 +198,8 @@ impl RunDirectory {
         Ok(())
     }
 
-    /// Cuts the outputs to their last commit. What is cut was about to be committed when the last start was
-    /// killed, and is made again; where that is not certain it is kept aside, and told.
+    /// Truncates the outputs to their last commit. The bytes removed were about to be committed when the last start
+    /// was killed, and are made again; if that is not certain, they are kept aside and a warning is logged.
     fn cut_outputs(&self, sync: bool) -> Result<(), StorageError> {
         let all: u64 = self.checked.excess.iter().sum();
         if all > 0 && self.checked.is_witnessed {
@@ -227,7 +227,7 @@ impl RunDirectory {
         Ok(())
     }
 
-    /// Removes the empty outputs of the run that this one replaces, and what is known of its source.
+    /// Removes the empty outputs of the replaced run, and what is stored about its source.
     fn remove_replaced(&self) -> Result<(), StorageError> {
         let Some(files) = &self.replaced else { return Ok(()) };
         let gone = files.iter().filter(|name| !self.manifest.files.contains(name)).map(String::as_str);
@@ -240,7 +240,7 @@ impl RunDirectory {
         Ok(())
     }
 
-    /// Keeps the pipeline as it is run now: endpoints and limits may differ from those of earlier starts.
+    /// Saves the pipeline as it is run now: endpoints and limits may differ from those of earlier starts.
     fn save_pipeline(&self) -> Result<(), StorageError> {
         let path = self.root.join("pipeline.yaml");
         if recover::read(&*self.disk, &path)?.is_some_and(|found| found == self.pipeline_yaml.as_bytes()) {

@@ -1,9 +1,8 @@
-//! The one thread that writes a run's files.
+//! The thread that writes a run's outputs and commits.
 //!
-//! The ledger hands it items that have ended; it gathers them, writes and syncs their lines, then writes
-//! and syncs the commit record that names them. A failed write or sync ends the thread with an error, and
-//! with it the run: a failed sync is never tried again, because the system may have dropped the pages and
-//! report success the second time.
+//! The ledger sends it items that have ended; it groups them, writes and syncs their lines, then writes and syncs
+//! the commit record that names them. A failed write or sync ends the thread, and with it the run: a failed sync is
+//! never retried, because the system may have dropped the pages and report success the second time.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,54 +22,54 @@ pub const REJECTED: usize = 0;
 pub const PROVENANCE: usize = 1;
 /// Index of the first sink's file.
 pub const SINKS: usize = 2;
-/// Where the items of the source's units stand.
+/// The file with the number of items of each unit of the source.
 pub(super) const UNITS: &str = "journal/units.json";
-/// Items in one commit record at most; also bounds what waits in memory.
+/// The most items of a commit record; also bounds the memory used.
 const GROUP: usize = 512;
-/// Bytes that wait in memory at most before a group is closed.
+/// The most bytes buffered before a group is committed.
 const GROUP_BYTES: usize = 4 << 20;
-/// Messages that may wait for the thread.
+/// Capacity of the thread's queue, in commands.
 const BACKLOG: usize = 1024;
 
-/// Lines with their line ends, each with the index of its file.
+/// Lines with their line endings, each with the index of its file.
 pub type OutputLines = Vec<(usize, Vec<u8>)>;
 
-/// An item that has ended, with everything it leaves behind.
+/// An item that has ended, with everything it writes.
 #[derive(Debug)]
 pub struct ItemCommit {
-    /// Its number.
+    /// The item's number.
     pub item: u64,
     /// How it ended.
     pub outcome: ItemOutcome,
-    /// What gates decided of it.
+    /// What the gates decided on it.
     pub decision: GateRecord,
-    /// What it leaves in the outputs.
+    /// Its lines in the outputs.
     pub lines: OutputLines,
     /// What the run had spent when it ended.
     pub spent: Spent,
-    /// Where the answers of the items that are still in flight begin in this start's log.
+    /// Offset in this start's answer log from which the answers of items still in flight are found.
     pub answers_from: u64,
 }
 
-/// What the thread is asked to do.
+/// A command to the thread.
 #[derive(Debug)]
 pub enum WriterCommand {
-    /// Write an item with the next group.
+    /// Commit an item with the next group.
     Commit(ItemCommit),
-    /// Close the group now.
+    /// Commit the current group now.
     Flush,
     /// Replace `status.json`.
     Status(Vec<u8>),
-    /// Replace the items of the source's units.
+    /// Replace the number of items of each unit of the source.
     Units(Vec<u8>),
 }
 
-/// What is durable so far: items of this start, lines of all starts; published after each group.
+/// What is durable so far: items of this start, lines of all starts. Published after each group.
 #[derive(Debug, Clone, Default)]
 pub struct CommittedTotals {
     /// Items that ended ok.
     pub ok: u64,
-    /// The highest of their numbers, among those of earlier starts.
+    /// The highest of their numbers, including earlier starts.
     pub last_ok: Option<u64>,
     /// Items that ended dropped.
     pub dropped: u64,
@@ -80,15 +79,15 @@ pub struct CommittedTotals {
     pub lines: Vec<u64>,
 }
 
-/// A write or sync that failed.
+/// A file operation that failed.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("cannot {action} `{path}`: {source}")]
 pub struct StorageError {
-    /// What was tried.
+    /// The operation that was attempted.
     pub action: &'static str,
     /// The file.
     pub path: PathBuf,
-    /// What the system said.
+    /// The system's error.
     #[source]
     pub source: Arc<std::io::Error>,
 }
@@ -99,14 +98,14 @@ impl StorageError {
     }
 }
 
-/// The ledger's end of the thread.
+/// Handle of the writer thread, owned by the ledger.
 pub struct CommitWriter {
     work: mpsc::Sender<WriterCommand>,
     committed: watch::Receiver<CommittedTotals>,
     thread: JoinHandle<Result<(), StorageError>>,
 }
 
-/// The files a writer works on.
+/// The files that a writer works on.
 pub(super) struct WriterFiles {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) root: PathBuf,
@@ -131,19 +130,19 @@ impl CommitWriter {
         Ok(Self { work, committed, thread })
     }
 
-    /// Hands work over, waiting for room. False when the thread has ended with an error, which `finish`
-    /// tells.
+    /// Sends a command, waiting for capacity. Returns false if the thread has ended with an error, which `finish`
+    /// returns.
     pub async fn send(&self, work: WriterCommand) -> bool {
         self.work.send(work).await.is_ok()
     }
 
-    /// What is durable so far.
+    /// Returns what is durable so far.
     #[must_use]
     pub fn committed(&self) -> CommittedTotals {
         self.committed.borrow().clone()
     }
 
-    /// Writes what is left, ends the thread, and tells what became durable. Blocks.
+    /// Writes what is left, ends the thread, and returns what became durable. Blocks.
     pub fn finish(self) -> (CommittedTotals, Result<(), StorageError>) {
         drop(self.work);
         let result = self.thread.join().unwrap_or_else(|_| {
@@ -228,7 +227,7 @@ impl WriterThread {
                         WriterCommand::Status(json) => ("status.json", json),
                         _ => continue,
                     };
-                    // At the path may be the run of another process by now.
+                    // The path may by now belong to the run of another process.
                     self.lock.check()?;
                     let path = self.root.join(name);
                     disk::replace(&*self.disk, &path, &json, false)
@@ -240,7 +239,8 @@ impl WriterThread {
         self.check()
     }
 
-    /// Fails when a file at its path is not the one that is written, or another process has the run.
+    /// Fails if a file at its path is no longer the one being written, or if another process has taken over the
+    /// run.
     fn check(&self) -> Result<(), StorageError> {
         self.lock.check()?;
         is_here(&*self.disk, &self.log_path, &*self.log, self.log_length)?;
@@ -287,7 +287,7 @@ impl WriterThread {
         }
         let mut frame = Vec::new();
         self.group.push(&mut frame);
-        // Again, since a sync may have taken long: what the frame vouches for must be these files' content.
+        // Checked again, since a sync may have taken long: the frame vouches for the content of these very files.
         self.check()?;
         self.log.write(&frame).map_err(|source| StorageError::new("write", &self.log_path, source))?;
         if self.sync {
@@ -303,7 +303,7 @@ impl WriterThread {
     }
 }
 
-/// Checks that the file at `path` is the one that `file` writes, and as long as it was made.
+/// Checks that the file at `path` is the one that `file` writes, and that nothing else changed its length.
 pub(super) fn is_here(
     disk: &dyn Disk,
     path: &Path,

@@ -1,7 +1,7 @@
-//! What people see of a run: the progress line, log lines, the summary at the end.
+//! What people see of a run: the progress line, log lines, and the summary at the end.
 //!
-//! Consumes the engine's events (`RunEvent`, `RunReport`) and changes nothing. What people see of the data that a run
-//! made is `report`'s.
+//! Consumes the engine's events (`RunEvent`, `RunReport`) and changes nothing. What people see of the generated
+//! data is in `report`.
 
 mod nothing;
 mod progress;

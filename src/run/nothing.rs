@@ -1,10 +1,10 @@
-//! What to say of a run that is complete and made nothing: each way to come to that, in one place.
+//! The message for a run that is complete and made nothing, for each way in which that can happen.
 //!
 //! Used at the end of a run and when a finished one is started again; `cli` maps it to an exit code.
 
 use std::path::Path;
 
-/// What a complete run came to.
+/// The totals of a complete run.
 #[derive(Debug, Clone, Default)]
 pub struct Counts {
     /// Items that ended ok.
@@ -15,20 +15,20 @@ pub struct Counts {
     pub rejected: u64,
     /// Files and rows that could not be read.
     pub unread: u64,
-    /// Dropped records by reason, as far as is known.
+    /// Dropped records by reason, as far as known.
     pub drops: Vec<(String, u64)>,
-    /// The most items that were asked for.
+    /// The `--limit` of the run, if it had one.
     pub limit: Option<u64>,
 }
 
 impl Counts {
-    /// Whether something was asked for and nothing made.
+    /// Whether items were asked for and none was made.
     #[must_use]
     pub fn made_nothing(&self) -> bool {
         self.ok == 0 && self.limit != Some(0)
     }
 
-    /// Why nothing was made, and what can be done; `root` is the run directory.
+    /// Returns why nothing was made, and what can be done; `root` is the run directory.
     #[must_use]
     pub fn why_nothing(&self, root: &Path) -> String {
         let root = root.display();

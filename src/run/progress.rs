@@ -1,4 +1,4 @@
-//! The progress line on a terminal, plain log lines elsewhere, and what happens in between.
+//! The progress line on a terminal, plain log lines elsewhere, and the log lines of single events.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use tokio_stream::StreamExt;
 use crate::engine::{RunEvent, Snapshot};
 use crate::llm::BatchFigures;
 
-/// Seconds between two log lines with the figures where there is no progress line.
+/// The interval between log lines with the figures, if there is no progress line.
 const LOG_EVERY: Duration = Duration::from_secs(10);
-/// Seconds between two events with the figures of each stage.
+/// The interval between log events with the figures of each stage.
 const STAGES_EVERY: Duration = Duration::from_secs(5);
-/// Rejected records told one by one; after that they are only counted.
+/// The number of rejected records that are logged one by one; further ones are only counted.
 const TOLD: u64 = 10;
 
-/// Shows a run's events until they end; then waits for ever, as the run's own end is told elsewhere.
+/// Shows a run's events until the channel closes, then pends forever: the end of the run is reported elsewhere.
 pub async fn show(events: async_channel::Receiver<RunEvent>, bar: ProgressBar, quiet: bool) {
     let mut shown = Shown::new(bar, quiet);
     let mut events = std::pin::pin!(events);
@@ -28,7 +28,7 @@ pub async fn show(events: async_channel::Receiver<RunEvent>, bar: ProgressBar, q
 
 struct Shown {
     bar: ProgressBar,
-    /// Log lines stand in for the line where it is not drawn.
+    /// Whether log lines replace the progress line, which is not drawn.
     lines: bool,
     told: u64,
     last_line: f64,
@@ -83,7 +83,7 @@ impl Shown {
     }
 }
 
-/// The figures in one line: items, records, rate, in flight, waiting to retry, rejected, tokens, time left.
+/// Formats the figures on one line: items, records, rate, in flight, waiting to retry, rejected, tokens, time left.
 fn line(snapshot: &Snapshot) -> String {
     let ended = snapshot.ok + snapshot.dropped + snapshot.rejected;
     let records: u64 = snapshot.records.iter().map(|(_, count)| count).sum();
@@ -130,7 +130,7 @@ fn short(count: u64) -> String {
     }
 }
 
-/// A duration in the two largest units that matter.
+/// Formats a duration in its two largest units.
 pub(crate) fn time(seconds: f64) -> String {
     let whole = seconds.round() as u64;
     match whole {

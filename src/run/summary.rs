@@ -1,4 +1,4 @@
-//! The end of a run in a few lines, or as JSON.
+//! The summary at the end of a run, as text or as JSON.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -11,10 +11,10 @@ use crate::engine::{ErrorRateExceeded, RunEnd, RunReport, StageFigures};
 use crate::printable::printable;
 use crate::stage::LeftOut;
 
-/// The columns for the names of stages, at least.
+/// The minimum width of the column with the names of stages.
 const NAME: usize = 18;
 
-/// What a run came to: the accounting, what was made and where it is.
+/// Formats the totals of a run, what was written, and where it is.
 #[must_use]
 pub fn summary(report: &RunReport, root: &Path) -> String {
     let snapshot = &report.snapshot;
@@ -126,7 +126,7 @@ pub fn summary(report: &RunReport, root: &Path) -> String {
     text
 }
 
-/// A line for each stage. Paths of stages in blocks may be long, so the longest says where the figures stand.
+/// Formats a line for each stage. Paths of stages in blocks may be long, so the longest one sets the column width.
 fn stages(stages: &[StageFigures]) -> impl Iterator<Item = String> {
     let width = stages.iter().map(|stage| stage.stage.chars().count()).fold(NAME, usize::max);
     let skips = stages.iter().any(|stage| stage.skipped > 0);
@@ -153,7 +153,7 @@ fn stages(stages: &[StageFigures]) -> impl Iterator<Item = String> {
     })
 }
 
-/// The time that one record takes: summed up over all records at a time it would exceed the run's own.
+/// Formats the time that one record takes: the sum over concurrent records would exceed the run's own time.
 fn each(seconds: f64) -> String {
     match seconds {
         ..0.001 => format!("{:.0} us", seconds * 1e6),
@@ -162,14 +162,14 @@ fn each(seconds: f64) -> String {
     }
 }
 
-/// How much of what was read servers had in their caches.
+/// Says how much of the prompt tokens servers had in their caches.
 #[must_use]
 pub fn cached(tokens: u64, read: u64) -> String {
     let percent = 100.0 * tokens as f64 / read.max(1) as f64;
     format!("{tokens} of the tokens read, {percent:.0} %, were in the caches of servers")
 }
 
-/// What becomes of answers whose tokens nobody counted.
+/// Says how answers without token usage are counted.
 #[must_use]
 pub fn without_usage(answers: u64) -> String {
     format!(
@@ -177,7 +177,7 @@ pub fn without_usage(answers: u64) -> String {
     )
 }
 
-/// What a run came to, for saying why nothing was made.
+/// Returns the totals from which `RunCounts` explains why nothing was made.
 #[must_use]
 pub fn counts(report: &RunReport) -> Counts {
     let snapshot = &report.snapshot;
@@ -191,13 +191,13 @@ pub fn counts(report: &RunReport) -> Counts {
     }
 }
 
-/// Writes a text to stderr, with whatever would command the terminal written out.
+/// Writes a text to stderr, with terminal control characters escaped.
 pub fn print(text: &str) {
     let mut stderr = std::io::stderr().lock();
     let _ = std::io::Write::write_all(&mut stderr, format!("{}\n", printable(text)).as_bytes());
 }
 
-/// The same as JSON.
+/// Returns the summary as JSON.
 #[must_use]
 pub fn summary_json(report: &RunReport) -> Value {
     let mut value = json!(report.snapshot);
@@ -210,7 +210,7 @@ pub fn summary_json(report: &RunReport) -> Value {
     value
 }
 
-/// Why a run was stopped for its rejected items.
+/// Says why a run was stopped for its rejected items.
 #[must_use]
 pub fn error_rate_exceeded(over: &ErrorRateExceeded) -> String {
     let mut text = format!("{}, more than `error_budget` allows; most often:", over.why);

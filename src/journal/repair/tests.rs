@@ -1,4 +1,4 @@
-//! What a repair and a retry make of items that gates dropped in favour of others.
+//! How repairs and retries treat items that gates dropped in favour of others.
 
 use tempfile::TempDir;
 
@@ -34,7 +34,7 @@ fn open(root: &Path) -> OpenedRun {
     RunDirectory::open(Arc::new(RealDisk), root, wanted).unwrap()
 }
 
-/// An item with one line in the files that its outcome makes it leave one in.
+/// An item with one line in each file that an item of this outcome writes to.
 fn item(item: u64, outcome: ItemOutcome, keys: &[u8], lost_to: LostTo) -> ItemCommit {
     let line = |file| (file, format!("{{\"class\":\"json\",\"id\":{item}}}\n").into_bytes());
     let lines = match outcome {
@@ -46,7 +46,7 @@ fn item(item: u64, outcome: ItemOutcome, keys: &[u8], lost_to: LostTo) -> ItemCo
     ItemCommit { item, outcome, decision, lines, spent: Default::default(), answers_from: 0 }
 }
 
-/// One start that commits these groups.
+/// Runs one start that commits these groups.
 fn commit(root: &Path, groups: Vec<Vec<ItemCommit>>) {
     let OpenedRun { mut directory, done, .. } = open(root);
     let how = StorageOptions { sync: false, pack: false };
@@ -66,7 +66,7 @@ fn commit(root: &Path, groups: Vec<Vec<ItemCommit>>) {
     directory.close(|_| {}).unwrap();
 }
 
-/// 2 lost to 1, and so did a record of 3; 5 and 6 were not wanted any more, and 7 lost to one in flight.
+/// 2 lost to 1, and so did a record of 3; for 5 there was no more room, 6 lost to 0, and 7 to one in flight.
 fn decided() -> TempDir {
     use ItemOutcome::{Dropped, Ok, Rejected};
     let folder = tempfile::tempdir().unwrap();
@@ -129,7 +129,7 @@ fn what_lost_to_an_item_is_undone_with_it() {
     assert!(kept.contains("\"id\":3}\n"), "its line held, and is not lost: {kept}");
     assert_eq!(std::fs::read_to_string(&train).unwrap(), "{\"class\":\"json\",\"id\":0}\n");
 
-    // Made again, and decided as before.
+    // They are made again, and decided as before.
     let lost = |item: u64| LostTo::Items(vec![item]);
     let again = vec![
         item(1, ItemOutcome::Ok, b"b", LostTo::Nobody),
@@ -150,7 +150,7 @@ fn what_may_have_lost_to_an_item_whose_commit_is_gone_is_undone_too() {
     let log = std::fs::read(&path).unwrap();
     let mut offsets = Vec::new();
     frames::each(&log, frames::HEADER, |offset, _| offsets.push(offset)).unwrap();
-    // The record of item 1: nothing tells any more that there was one, save its lines.
+    // The record of item 1: only its lines show that there was one.
     flip(&path, offsets[1] + 12);
     let harmed = repaired(root);
     assert_eq!(
@@ -171,8 +171,7 @@ fn nothing_goes_with_an_item_that_is_tried_again() {
         retry_rejected(Arc::new(RealDisk), root, &["json".to_owned()], |notes, _| notes.to_vec()).unwrap();
     assert_eq!(retried, RetryReport { items: 1, is_pending: false });
     assert_eq!(found(root), (vec![0, 1, 2, 3, 5, 6, 7, 8], keys(&[(0, b"a"), (1, b"b")])));
-    // What was decided of the others is still known: with 4, which came late, goes 8, and
-    // with that 7.
+    // The decisions on the others are still known: 4, which came late, is undone with 8, and with that 7.
     commit(root, vec![vec![item(4, ItemOutcome::Ok, b"d", LostTo::Nobody)]]);
     let train = root.join("train.jsonl");
     let last = std::fs::metadata(&train).unwrap().len() - 2;

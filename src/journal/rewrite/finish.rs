@@ -1,6 +1,6 @@
-//! The second half of a rewriting: the new files are put in the places of the old ones.
+//! The second half of a rewrite: moves the new files into place.
 //!
-//! Opening a run comes here too, to finish what a kill left undone.
+//! Also called when a run is opened, to finish what a kill interrupted.
 
 use std::path::Path;
 
@@ -12,9 +12,9 @@ use crate::journal::new_file::{CHUNK, NewFile};
 use crate::journal::open_error::OpenError;
 use crate::journal::writer::StorageError;
 
-/// Puts files that were written anew in their places, if a kill left that undone. They are copied, and
-/// stay beside until the manifest says that all are in place: a rename whose two halves are not durable
-/// together could otherwise lose one.
+/// Moves rewritten files into place, if the manifest says that they are waiting. They are copied, and the originals
+/// stay until the manifest says that all are in place: a rename whose two halves are not durable together could
+/// lose one.
 pub(in crate::journal) fn finish_rewriting(
     disk: &dyn Disk,
     root: &Path,
@@ -38,7 +38,7 @@ pub(in crate::journal) fn finish_rewriting(
     Ok(clear(disk, &folder)?)
 }
 
-/// Removes what waits, or what a kill left before it counted.
+/// Removes waiting files, or those that a kill left before they counted.
 pub(super) fn clear(disk: &dyn Disk, folder: &Path) -> Result<(), StorageError> {
     for path in integrity::names(disk, folder)?.into_iter().map(|name| folder.join(name)) {
         disk.remove(&path).map_err(|source| StorageError::new("remove", &path, source))?;
