@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use roaring::RoaringTreemap;
 
-use super::gate::Ordered;
+use super::gate::ReorderBuffer;
 use crate::journal::{GateRecord, ItemOutcome, OutputLines};
 
 /// An item that has ended, and waits for those before it.
@@ -21,7 +21,7 @@ pub(super) struct EndedItem {
 
 /// The gate of `accept`.
 #[derive(Debug)]
-pub(super) struct Accept {
+pub(super) struct AcceptGate {
     wanted: u64,
     accepted: u64,
     /// Behind the last item that earlier starts have accepted.
@@ -29,7 +29,7 @@ pub(super) struct Accept {
     /// Items before that which are to be made again, and how many of them are not decided yet.
     holes: u64,
     holes_left: u64,
-    pub(super) order: Ordered<EndedItem>,
+    pub(super) order: ReorderBuffer<EndedItem>,
     /// Items that ended in this start, and how many of them ended ok.
     ended: u64,
     ok: u64,
@@ -37,12 +37,12 @@ pub(super) struct Accept {
     ok_waiting: u64,
 }
 
-impl Accept {
+impl AcceptGate {
     /// Of the items in `done`, `accepted` ended ok, the last of them with the number `last`.
     pub(super) fn new(wanted: u64, (accepted, last): (u64, Option<u64>), done: Arc<RoaringTreemap>) -> Self {
         let accepted_to = last.map_or(0, |last| last + 1);
         let holes = accepted_to - last.map_or(0, |last| done.rank(last));
-        let order = Ordered::new(done);
+        let order = ReorderBuffer::new(done);
         Self {
             wanted,
             accepted,
@@ -109,7 +109,7 @@ mod tests {
     use crate::engine::gate::Weight;
 
     /// Ends items in the order given and tells which were accepted and which surplus.
-    fn decided(accept: &mut Accept, ended: &[(u64, ItemOutcome)]) -> String {
+    fn decided(accept: &mut AcceptGate, ended: &[(u64, ItemOutcome)]) -> String {
         let mut decided = String::new();
         for (item, outcome) in ended {
             let held = EndedItem { outcome: *outcome, lines: Vec::new(), decision: GateRecord::default() };
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn the_first_by_number_are_accepted_whatever_came_first() {
         use ItemOutcome::{Ok, Rejected};
-        let mut accept = Accept::new(2, (0, None), Arc::default());
+        let mut accept = AcceptGate::new(2, (0, None), Arc::default());
         assert_eq!(decided(&mut accept, &[(3, Ok), (0, Ok), (4, Ok)]), "0+ ");
         assert!(!accept.is_reached() && accept.order.holds(4));
         assert_eq!(decided(&mut accept, &[(2, Ok), (1, Rejected)]), "1+ 2+ 3- 4- ");
@@ -138,7 +138,7 @@ mod tests {
     fn what_is_made_late_comes_behind_what_was_accepted() {
         // Items 1 and 3 are made again, with one place left.
         let done = [0, 2, 4].into_iter().collect();
-        let mut accept = Accept::new(4, (3, Some(4)), Arc::new(done));
+        let mut accept = AcceptGate::new(4, (3, Some(4)), Arc::new(done));
         assert_eq!(
             decided(&mut accept, &[(5, ItemOutcome::Ok), (3, ItemOutcome::Ok), (1, ItemOutcome::Ok)]),
             "1+ 3- 5- "
@@ -149,7 +149,7 @@ mod tests {
     fn holes_are_filled_before_it_is_over() {
         use ItemOutcome::{Ok, Rejected};
         // As many as are wanted are there, and 1 and 3 are to be made again.
-        let mut accept = Accept::new(2, (2, Some(4)), Arc::new([0, 2, 4].into_iter().collect()));
+        let mut accept = AcceptGate::new(2, (2, Some(4)), Arc::new([0, 2, 4].into_iter().collect()));
         assert!(accept.is_reached() && !accept.is_over());
         assert_eq!(accept.may_admit(), 2);
         assert_eq!(decided(&mut accept, &[(3, Ok), (1, Rejected)]), "1+ 3- ");
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn no_more_are_admitted_than_are_likely_to_be_needed() {
-        let mut accept = Accept::new(10, (0, None), Arc::default());
+        let mut accept = AcceptGate::new(10, (0, None), Arc::default());
         assert_eq!(accept.may_admit(), 10);
         decided(&mut accept, &[(0, ItemOutcome::Ok)]);
         assert_eq!(accept.may_admit(), 10);

@@ -11,10 +11,10 @@ use std::sync::Arc;
 use roaring::RoaringTreemap;
 use tokio::sync::watch;
 
-use super::chain::Entry;
+use super::chain::ChainInput;
 use super::event::{FatalError, InFlightRecord, LedgerEvent};
 use super::gate::AdmissionLimit;
-use super::room::{Holder, Holders, Room};
+use super::lending::{LendingSemaphore, PermitLender, PermitLenders};
 use super::stop::Stop;
 use crate::record::RecordId;
 use crate::stage::{LeftOut, Source, SourceFailure, SourceTransform, StageError, Unit};
@@ -30,14 +30,14 @@ pub(crate) struct SourcePart {
 }
 
 /// What the source's thread hands over.
-pub(crate) type Produced = Result<Unit, SourceFailure>;
+pub(crate) type UnitResult = Result<Unit, SourceFailure>;
 
 impl SourcePart {
     /// The next unit with its items, or why it failed; `None` at the end. Blocks. A panic of a stage is a
     /// failure of the unit.
-    pub(crate) fn next(&mut self) -> Option<Produced> {
-        let produced = catch_unwind(AssertUnwindSafe(|| self.source.next()));
-        let unit = match produced {
+    pub(crate) fn next(&mut self) -> Option<UnitResult> {
+        let result = catch_unwind(AssertUnwindSafe(|| self.source.next()));
+        let unit = match result {
             Ok(next) => next?,
             Err(panic) => Err(SourceFailure {
                 unit: self.source_id.to_string(),
@@ -57,7 +57,7 @@ impl SourcePart {
         }
     }
 
-    fn derive(&self, mut unit: Unit) -> Produced {
+    fn derive(&self, mut unit: Unit) -> UnitResult {
         for (id, step) in &self.steps {
             let records = std::mem::take(&mut unit.records);
             let derived =
@@ -112,7 +112,7 @@ impl SourcePart {
     }
 
     /// Starts the thread. It ends when the source does or when nobody listens any more.
-    pub(crate) fn start(mut self) -> std::io::Result<async_channel::Receiver<Produced>> {
+    pub(crate) fn start(mut self) -> std::io::Result<async_channel::Receiver<UnitResult>> {
         let (sender, receiver) = async_channel::bounded(UNITS);
         std::thread::Builder::new().name("synthmill-source".into()).spawn(move || {
             while let Some(unit) = self.next() {
@@ -143,13 +143,13 @@ fn leading(done: &RoaringTreemap) -> u64 {
 pub(crate) struct Admission {
     /// The number of the first item of `units`.
     pub(crate) first_item: u64,
-    pub(crate) units: async_channel::Receiver<Produced>,
+    pub(crate) units: async_channel::Receiver<UnitResult>,
     pub(crate) done: Arc<RoaringTreemap>,
     pub(crate) limit: u64,
-    /// Room for items in flight.
-    pub(crate) room: Arc<Room>,
+    /// LendingSemaphore for items in flight.
+    pub(crate) room: Arc<LendingSemaphore>,
     pub(crate) ledger: async_channel::Sender<LedgerEvent>,
-    pub(crate) first: Entry,
+    pub(crate) first: ChainInput,
     /// How far the gates let it go.
     pub(crate) gates: watch::Receiver<AdmissionLimit>,
     /// Items admitted in this start.
@@ -190,8 +190,8 @@ impl Admission {
                 }
                 if !self.done.contains(item) {
                     record.id = RecordId::item(item);
-                    let holders = Holders { item: Some(Holder::new(&self.room)), stage: None };
-                    if !self.admit(InFlightRecord { record, holders, ..InFlightRecord::default() }).await {
+                    let lenders = PermitLenders { item: Some(PermitLender::new(&self.room)), stage: None };
+                    if !self.admit(InFlightRecord { record, lenders, ..InFlightRecord::default() }).await {
                         return;
                     }
                 }

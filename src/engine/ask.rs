@@ -9,11 +9,11 @@ use std::sync::Arc;
 use rand::RngExt;
 use tokio::sync::Semaphore;
 
-use super::answering::Question;
 use super::event::{FatalError, Halt, InFlightRecord};
-use super::execute::{Became, BuiltStage, Ending, Executor, Failure};
+use super::execute::{BuiltStage, Executor, Failure, RecordEnd, StageOutcome};
 use super::metrics::StageMetrics;
-use super::reask::{Again, Chain};
+use super::reask::{OnErrorSteps, ReaskTurns};
+use super::responder::Question;
 use crate::draw::Draws;
 use crate::llm::{
     Client, Completion, HEURISTIC, MOCK, Model, ModelError, ModelErrorKind, ModelRequest, NO_CONTENT,
@@ -33,7 +33,7 @@ pub(crate) struct AskUnit {
     pub(crate) path: Arc<str>,
     pub(crate) metrics: Arc<StageMetrics>,
     pub(crate) ask: Box<dyn Ask>,
-    pub(crate) reader: Option<Reader>,
+    pub(crate) parser: Option<BuiltParser>,
     pub(crate) model_name: Arc<str>,
     /// The name the server knows the model by.
     pub(crate) served_name: Arc<str>,
@@ -44,14 +44,14 @@ pub(crate) struct AskUnit {
     pub(crate) params: serde_json::Map<String, serde_json::Value>,
     /// Draws the seed of each request, where `seed: per_record` asks for one.
     pub(crate) draws: Draws,
-    /// Answers where a chain says `heuristic`.
+    /// AnswerLog where a chain says `heuristic`.
     pub(crate) heuristic: Arc<dyn Model>,
     /// How many answers may be read at a time whose reading may take long.
     pub(crate) long_readings: Semaphore,
 }
 
 /// The `parse` half of a unit.
-pub(crate) struct Reader {
+pub(crate) struct BuiltParser {
     pub(crate) id: Arc<str>,
     pub(crate) when: Option<Expression>,
     pub(crate) read: Arc<dyn AnswerParser>,
@@ -65,8 +65,8 @@ impl AskUnit {
         record: &mut InFlightRecord,
         applies: bool,
         executor: &Executor,
-    ) -> Became {
-        let InFlightRecord { record, holders, .. } = record;
+    ) -> StageOutcome {
+        let InFlightRecord { record, lenders, .. } = record;
         if !applies {
             return self.only_read(stage, record).await;
         }
@@ -74,41 +74,43 @@ impl AskUnit {
             Ok(request) => request,
             Err(error) => return stage.reject(&error),
         };
-        let reader = match self.reader_for(record) {
-            Ok(reader) => reader,
+        let parser = match self.reader_for(record) {
+            Ok(parser) => parser,
             Err(error) => return stage.reject(&error),
         };
-        request.affinity = self.affinity(record, reader);
-        request.schema = reader.and_then(|reader| reader.read.schema()).cloned().map(Arc::new);
+        request.affinity = self.affinity(record, parser);
+        request.schema = parser.and_then(|parser| parser.read.schema()).cloned().map(Arc::new);
         let mut call = self.new_call(&request, record);
         let seeded = self.wants_seed(&request);
-        let mut again = Again::of(&request.messages);
-        let mut chain = Chain::of(reader.map_or(&[], |reader| reader.read.on_error()));
+        let mut reask = ReaskTurns::of(&request.messages);
+        let mut chain = OnErrorSteps::of(parser.map_or(&[], |parser| parser.read.on_error()));
         loop {
             request.sample = call.re_asks;
             if seeded {
                 self.put_seed(&mut request, &mut call, record);
             }
-            let question = Question { unit: self, request: &mut request, record, holders };
+            let question = Question { unit: self, request: &mut request, record, lenders };
             let answered = tokio::select! {
                 biased;
-                () = executor.stop.aborting() => return Became::Halted(Halt::Aborted),
-                answered = executor.answering.answer(question) => match answered {
+                () = executor.stop.aborting() => return StageOutcome::Halted(Halt::Aborted),
+                answered = executor.responder.respond(question) => match answered {
                     Ok(answered) => answered,
-                    Err(halt) => return Became::Halted(halt),
+                    Err(halt) => return StageOutcome::Halted(halt),
                 },
             };
             let (failure, can_retry) = match answered {
                 Err(error) if error.kind == ModelErrorKind::Fatal => {
-                    return Became::Halted(Halt::Fatal(self.fatal(error)));
+                    return StageOutcome::Halted(Halt::Fatal(self.fatal(error)));
                 }
-                Err(error) if error.kind == ModelErrorKind::Later => return Became::Halted(Halt::Aborted),
+                Err(error) if error.kind == ModelErrorKind::Later => {
+                    return StageOutcome::Halted(Halt::Aborted);
+                }
                 Err(error) => {
                     call.attempts += error.attempts;
                     // An answer without text is one that will not do; asked otherwise, the model may say something.
                     let empty = error.class == NO_CONTENT;
                     if empty {
-                        again.show(&mut request.messages, "", &error.message);
+                        reask.show(&mut request.messages, "", &error.message);
                     }
                     (self.request_failure(error), empty)
                 }
@@ -116,23 +118,23 @@ impl AskUnit {
                     call.take(&request, &completion);
                     let read = tokio::select! {
                         biased;
-                        () = executor.stop.aborting() => return Became::Halted(Halt::Aborted),
-                        read = self.read(record, &completion, self.answered_by(), reader) => read,
+                        () = executor.stop.aborting() => return StageOutcome::Halted(Halt::Aborted),
+                        read = self.read(record, &completion, self.answered_by(), parser) => read,
                     };
                     match read {
                         Ok(()) => break,
                         Err(AnswerError::Undecidable(error)) => {
                             let (attempts, answer) = (call.attempts, Some(completion.text));
                             record.provenance.calls.push(Arc::new(call));
-                            let stage_of_it = self.reading(reader);
+                            let stage_of_it = self.reading(parser);
                             let failure =
                                 Failure { stage: stage_of_it, attempts, answer, ..stage.failure(&error) };
-                            return Became::Ended(Ending::Rejected(failure));
+                            return StageOutcome::Ended(RecordEnd::Rejected(failure));
                         }
                         Err(AnswerError::Invalid(error)) => {
-                            again.show(&mut request.messages, &completion.text, &error.message);
+                            reask.show(&mut request.messages, &completion.text, &error.message);
                             let answer = Some(completion.text);
-                            (Failure { stage: self.reading(reader), answer, ..stage.failure(&error) }, true)
+                            (Failure { stage: self.reading(parser), answer, ..stage.failure(&error) }, true)
                         }
                     }
                 }
@@ -143,14 +145,14 @@ impl AskUnit {
                     call.re_asks += 1;
                 }
                 OnError::Heuristic => {
-                    again.take_back(&mut request.messages);
-                    if let Err(error) = self.fall_back(record, &request, reader, &mut call, &failure).await {
+                    reask.take_back(&mut request.messages);
+                    if let Err(error) = self.fall_back(record, &request, parser, &mut call, &failure).await {
                         let (attempts, answer) = (call.attempts, failure.answer);
                         record.provenance.calls.push(Arc::new(call));
-                        let stage_of_it = self.reading(reader);
+                        let stage_of_it = self.reading(parser);
                         let failure =
                             Failure { stage: stage_of_it, attempts, answer, ..stage.failure(&error) };
-                        return Became::Ended(Ending::Rejected(failure));
+                        return StageOutcome::Ended(RecordEnd::Rejected(failure));
                     }
                     self.metrics.fall_back();
                     break;
@@ -158,23 +160,23 @@ impl AskUnit {
                 OnError::Reject => {
                     let attempts = call.attempts;
                     record.provenance.calls.push(Arc::new(call));
-                    return Became::Ended(Ending::Rejected(Failure { attempts, ..failure }));
+                    return StageOutcome::Ended(RecordEnd::Rejected(Failure { attempts, ..failure }));
                 }
             }
         }
         record.provenance.calls.push(Arc::new(call));
-        Became::Passed
+        StageOutcome::Passed
     }
 
     /// What its questions have in common with others that begin alike: the group, which is the section or document it is
     /// about, or else the item, where it may ask several times.
-    fn affinity(&self, record: &Record, reader: Option<&Reader>) -> Option<u64> {
+    fn affinity(&self, record: &Record, parser: Option<&BuiltParser>) -> Option<u64> {
         match record.get("group") {
             None | Some(serde_json::Value::Null) => {
-                let asks_again = |reader: &Reader| {
-                    reader.read.on_error().iter().any(|step| matches!(step, OnError::Retry(_)))
+                let asks_again = |parser: &BuiltParser| {
+                    parser.read.on_error().iter().any(|step| matches!(step, OnError::Retry(_)))
                 };
-                let may_ask_again = self.path.contains('/') || reader.is_some_and(asks_again);
+                let may_ask_again = self.path.contains('/') || parser.is_some_and(asks_again);
                 may_ask_again.then(|| affinity(&record.id.item.to_le_bytes()))
             }
             Some(serde_json::Value::String(group)) => Some(affinity(group.as_bytes())),
@@ -199,25 +201,25 @@ impl AskUnit {
     }
 
     /// A record that goes past the `llm` stage may still be read.
-    async fn only_read(&self, stage: &BuiltStage, record: &mut Record) -> Became {
-        let reader = match self.reader_for(record) {
-            Ok(Some(reader)) => reader,
-            Ok(None) => return Became::Passed,
+    async fn only_read(&self, stage: &BuiltStage, record: &mut Record) -> StageOutcome {
+        let parser = match self.reader_for(record) {
+            Ok(Some(parser)) => parser,
+            Ok(None) => return StageOutcome::Passed,
             Err(error) => return stage.reject(&error),
         };
-        match self.read_answer(record, reader).await {
-            Ok(()) => Became::Passed,
+        match self.read_answer(record, parser).await {
+            Ok(()) => StageOutcome::Passed,
             Err(error) => {
                 let error = StageError::from(error);
-                let failure = Failure { stage: Arc::clone(&reader.id), ..stage.failure(&error) };
-                Became::Ended(Ending::Rejected(failure))
+                let failure = Failure { stage: Arc::clone(&parser.id), ..stage.failure(&error) };
+                StageOutcome::Ended(RecordEnd::Rejected(failure))
             }
         }
     }
 
     /// The stage that an answer is read by.
-    fn reading(&self, reader: Option<&Reader>) -> Arc<str> {
-        Arc::clone(reader.map_or(&self.path, |reader| &reader.id))
+    fn reading(&self, parser: Option<&BuiltParser>) -> Arc<str> {
+        Arc::clone(parser.map_or(&self.path, |parser| &parser.id))
     }
 
     fn fatal(&self, error: ModelError) -> FatalError {
@@ -235,13 +237,13 @@ impl AskUnit {
     }
 
     /// The reader, if there is one and its `when` lets the record through.
-    pub(super) fn reader_for(&self, record: &Record) -> Result<Option<&Reader>, StageError> {
-        let Some(reader) = &self.reader else { return Ok(None) };
-        let applies = match &reader.when {
+    pub(super) fn reader_for(&self, record: &Record) -> Result<Option<&BuiltParser>, StageError> {
+        let Some(parser) = &self.parser else { return Ok(None) };
+        let applies = match &parser.when {
             Some(when) => when.is_true(record)?,
             None => true,
         };
-        Ok(applies.then_some(reader))
+        Ok(applies.then_some(parser))
     }
 
     pub(super) async fn read(
@@ -249,40 +251,40 @@ impl AskUnit {
         record: &mut Record,
         completion: &Completion,
         answered_by: &str,
-        reader: Option<&Reader>,
+        parser: Option<&BuiltParser>,
     ) -> Result<(), AnswerError> {
         self.ask.accept(record, completion, answered_by);
-        match reader {
-            Some(reader) => self.read_answer(record, reader).await,
+        match parser {
+            Some(parser) => self.read_answer(record, parser).await,
             None => Ok(()),
         }
     }
 
     /// Reads the answer in the record; off the runtime's threads if that may take long, a few at a time, so that neither
     /// other records nor a stop wait for it.
-    async fn read_answer(&self, record: &mut Record, reader: &Reader) -> Result<(), AnswerError> {
-        let text = reader.read.answer_text(record)?;
-        if !reader.read.may_take_long(text) {
-            return reader.read.parse_record(record);
+    async fn read_answer(&self, record: &mut Record, parser: &BuiltParser) -> Result<(), AnswerError> {
+        let text = parser.read.answer_text(record)?;
+        if !parser.read.may_take_long(text) {
+            return parser.read.parse_record(record);
         }
-        let (parser, text) = (Arc::clone(&reader.read), text.to_owned());
-        let place = self.long_readings.acquire().await;
-        let parsed = tokio::task::spawn_blocking(move || parser.parse(&text)).await;
-        drop(place);
+        let (stage, text) = (Arc::clone(&parser.read), text.to_owned());
+        let permit = self.long_readings.acquire().await;
+        let parsed = tokio::task::spawn_blocking(move || stage.parse(&text)).await;
+        drop(permit);
         let value = match parsed {
             Ok(parsed) => parsed?,
             // Goes on where it would have gone without the thread.
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
             Err(error) => return Err(StageError::new("stopped", error.to_string()).into()),
         };
-        reader.read.store(record, value)
+        parser.read.store(record, value)
     }
 
     async fn fall_back(
         &self,
         record: &mut Record,
         request: &ModelRequest,
-        reader: Option<&Reader>,
+        parser: Option<&BuiltParser>,
         call: &mut ModelCall,
         failure: &Failure,
     ) -> Result<(), StageError> {
@@ -295,7 +297,7 @@ impl AskUnit {
         call.provider = self.heuristic.provider().to_owned();
         call.served_as = None;
         call.keep_answer(&completion.text);
-        Ok(self.read(record, &completion, HEURISTIC, reader).await?)
+        Ok(self.read(record, &completion, HEURISTIC, parser).await?)
     }
 
     /// Whom the model's answers are from: the model, or the provider that stands in for a server.

@@ -8,7 +8,7 @@ use futures::stream;
 use serde_json::{Map, Value, json};
 
 use super::event::{Halt, InFlightRecord};
-use super::execute::{Became, BuiltStage, Child, Ending, Executor};
+use super::execute::{BuiltStage, ChildRecord, Executor, RecordEnd, StageOutcome};
 use crate::record::{Provenance, Record, RecordId};
 use crate::stage::{Collect, ForEachBlock, OnFail, RepeatBlock, StageError};
 
@@ -32,19 +32,19 @@ pub(crate) enum BlockKind {
 
 impl Block {
     /// Brings a record through; `stage` is the block's own.
-    pub(crate) async fn bring(
+    pub(crate) async fn execute(
         &self,
         stage: &BuiltStage,
         record: &mut InFlightRecord,
         executor: &Executor,
-    ) -> Became {
+    ) -> StageOutcome {
         match &self.kind {
             BlockKind::Repeat(repeat) => {
-                let passes = Passes { stage, stages: &self.stages, repeat: &**repeat, executor };
+                let passes = RepeatRun { stage, stages: &self.stages, repeat: &**repeat, executor };
                 passes.run(record).await
             }
             BlockKind::ForEach(for_each) => {
-                let elements = Elements { stage, stages: &self.stages, for_each: &**for_each, executor };
+                let elements = ForEachRun { stage, stages: &self.stages, for_each: &**for_each, executor };
                 elements.run(record).await
             }
         }
@@ -52,7 +52,7 @@ impl Block {
 }
 
 /// A `repeat` at work.
-struct Passes<'a> {
+struct RepeatRun<'a> {
     stage: &'a BuiltStage,
     stages: &'a [BuiltStage],
     repeat: &'a dyn RepeatBlock,
@@ -60,14 +60,14 @@ struct Passes<'a> {
 }
 
 /// What became of one pass.
-enum Pass {
-    Made,
-    Failed(Ending),
+enum PassOutcome {
+    Completed,
+    Failed(RecordEnd),
     Halted(Halt),
 }
 
-impl Passes<'_> {
-    async fn run(&self, record: &mut InFlightRecord) -> Became {
+impl RepeatRun<'_> {
+    async fn run(&self, record: &mut InFlightRecord) -> StageOutcome {
         let name = self.stage.name();
         let outer_id = record.record.id.clone();
         // The number of passes may depend on where the record is in a block around this one.
@@ -75,7 +75,7 @@ impl Passes<'_> {
             Ok(times) => times,
             Err(error) => return self.stage.reject(&error),
         };
-        let outer = Hidden::take(&mut record.record, &[REPEAT, PREVIOUS]);
+        let outer = ShadowedFields::take(&mut record.record, &[REPEAT, PREVIOUS]);
         let mut kept = Vec::new();
         if self.repeat.keeps_all() {
             kept.push(version(record, outer_id.pass(&name, 0), 0, None));
@@ -89,18 +89,19 @@ impl Passes<'_> {
             // Only where the record may have to be as it was.
             let before = (self.repeat.on_fail() != OnFail::End).then(|| record.record.fields.clone());
             match self.pass(record, outer_id.pass(&name, pass), pass).await {
-                Pass::Made => {
+                PassOutcome::Completed => {
                     if self.repeat.keeps_all() {
-                        let parent = kept.last().map(|parent: &Child| parent.record.record.id.to_string());
+                        let parent =
+                            kept.last().map(|parent: &ChildRecord| parent.record.record.id.to_string());
                         kept.push(version(record, outer_id.pass(&name, pass), pass, parent));
                     }
                 }
-                Pass::Halted(halt) => return Became::Halted(halt),
-                Pass::Failed(ending) => match self.repeat.on_fail() {
-                    OnFail::End => return Became::Ended(ending),
+                PassOutcome::Halted(halt) => return StageOutcome::Halted(halt),
+                PassOutcome::Failed(end) => match self.repeat.on_fail() {
+                    OnFail::End => return StageOutcome::Ended(end),
                     skip_or_stop => {
                         self.stage.metrics.skip_one();
-                        let skipped = ending.skipped(&record.record.id);
+                        let skipped = end.skipped(&record.record.id);
                         record.record.provenance.skipped.push(skipped);
                         record.record.fields = before.unwrap_or_default();
                         if skip_or_stop == OnFail::Stop {
@@ -113,15 +114,15 @@ impl Passes<'_> {
         if self.repeat.keeps_all() {
             kept.iter_mut().for_each(|version| outer.put_back(&mut version.record.record));
             kept[0].record.lines = std::mem::take(&mut record.lines);
-            return Became::Several(kept);
+            return StageOutcome::Split(kept);
         }
         record.record.id = outer_id;
         outer.put_back(&mut record.record);
-        Became::Passed
+        StageOutcome::Passed
     }
 
     /// One pass over the record, which has the pass's id afterwards; what is there only inside is taken out again.
-    async fn pass(&self, record: &mut InFlightRecord, id: RecordId, pass: u32) -> Pass {
+    async fn pass(&self, record: &mut InFlightRecord, id: RecordId, pass: u32) -> PassOutcome {
         record.record.id = id;
         let previous = record.record.fields.clone();
         record.record.set(PREVIOUS, previous);
@@ -132,22 +133,22 @@ impl Passes<'_> {
             record: Record { id: record.record.id.clone(), ..Record::default() },
             ..InFlightRecord::default()
         };
-        let mut made = match self.executor.through(self.stages, std::mem::replace(record, placeholder)).await
-        {
-            Ok(made) => made,
-            Err(halt) => return Pass::Halted(halt),
-        };
+        let mut made =
+            match self.executor.execute_all(self.stages, std::mem::replace(record, placeholder)).await {
+                Ok(made) => made,
+                Err(halt) => return PassOutcome::Halted(halt),
+            };
         // Stages that split a record are refused here when the pipeline is loaded.
         let (Some(only), true) = (made.pop(), made.is_empty()) else {
             let error = StageError::new("repeat", "a pass made more than one record");
-            return Pass::Failed(Ending::Rejected(self.stage.failure(&error)));
+            return PassOutcome::Failed(RecordEnd::Rejected(self.stage.failure(&error)));
         };
         *record = only.record;
         record.record.fields.shift_remove(PREVIOUS);
         record.record.fields.shift_remove(REPEAT);
         match only.end {
-            None => Pass::Made,
-            Some(ending) => Pass::Failed(ending),
+            None => PassOutcome::Completed,
+            Some(end) => PassOutcome::Failed(end),
         }
     }
 
@@ -159,24 +160,24 @@ impl Passes<'_> {
 }
 
 /// One of the records that `keep: all` lets go on.
-fn version(record: &InFlightRecord, id: RecordId, pass: u32, parent: Option<String>) -> Child {
+fn version(record: &InFlightRecord, id: RecordId, pass: u32, parent: Option<String>) -> ChildRecord {
     let mut version = record.record.clone();
     version.id = id;
     version.set("pass", pass);
     version.set("parent", parent);
-    Child { record: record.beside(version), end: None }
+    ChildRecord { record: record.sibling(version), end: None }
 }
 
 /// A `for_each` at work.
-struct Elements<'a> {
+struct ForEachRun<'a> {
     stage: &'a BuiltStage,
     stages: &'a [BuiltStage],
     for_each: &'a dyn ForEachBlock,
     executor: &'a Executor,
 }
 
-impl Elements<'_> {
-    async fn run(&self, record: &mut InFlightRecord) -> Became {
+impl ForEachRun<'_> {
+    async fn run(&self, record: &mut InFlightRecord) -> StageOutcome {
         let elements = match self.for_each.elements(&record.record) {
             Ok(elements) => elements,
             Err(error) => return self.stage.reject(&error),
@@ -196,23 +197,23 @@ impl Elements<'_> {
             };
             own.set(self.for_each.element_field(), element);
             own.set(FOR_EACH, json!({ "index": index, "count": count }));
-            let made = self.executor.through(self.stages, record.beside(own));
+            let made = self.executor.execute_all(self.stages, record.sibling(own));
             async move { (index, made.await) }
         }));
         // A slow one keeps none behind it from beginning.
-        let mut brought = brought.buffer_unordered(self.executor.side_by_side);
+        let mut brought = brought.buffer_unordered(self.executor.concurrent_elements);
         let mut made = Vec::with_capacity(count);
         let mut halted = None;
         while let Some((index, children)) = brought.next().await {
             match children {
                 Ok(mut children) => {
                     if let Some(collect) = collects {
-                        children.iter_mut().for_each(|child| child.leave_only(&collect.fields));
+                        children.iter_mut().for_each(|child| child.retain_fields(&collect.fields));
                     }
                     made.push((index, children));
                 }
                 // These give the whole run up, and have to be told at once.
-                Err(halt @ (Halt::Fatal(_) | Halt::Storage(_))) => return Became::Halted(halt),
+                Err(halt @ (Halt::Fatal(_) | Halt::Storage(_))) => return StageOutcome::Halted(halt),
                 // The others are awaited: what is out for them is paid for.
                 Err(Halt::Aborted) => drop(halted.get_or_insert(Halt::Aborted)),
                 Err(Halt::OutOfBudget) => halted = Some(Halt::OutOfBudget),
@@ -220,18 +221,23 @@ impl Elements<'_> {
         }
         drop(brought);
         if let Some(halt) = halted {
-            return Became::Halted(halt);
+            return StageOutcome::Halted(halt);
         }
         made.sort_unstable_by_key(|(index, _)| *index);
         let made = made.into_iter().map(|(_, children)| children).collect();
         match collects {
             Some(collect) => self.join(record, made, collect),
-            None => self.let_go(record, made),
+            None => self.emit_elements(record, made),
         }
     }
 
     /// Joins the elements into one field of the record, which is otherwise as it was.
-    fn join(&self, record: &mut InFlightRecord, made: Vec<Vec<Child>>, collect: &Collect) -> Became {
+    fn join(
+        &self,
+        record: &mut InFlightRecord,
+        made: Vec<Vec<ChildRecord>>,
+        collect: &Collect,
+    ) -> StageOutcome {
         let mut entries = Vec::with_capacity(made.len());
         let all = made.len();
         for (index, children) in (0_u32..).zip(made) {
@@ -245,9 +251,9 @@ impl Elements<'_> {
                 provenance.draws.extend(of_element.draws);
                 let fields = of_element.fields.into_iter();
                 provenance.fields.extend(fields.map(|(name, value)| (format!("{label}/{name}"), value)));
-                if let Some(ending) = child.end {
+                if let Some(end) = child.end {
                     self.stage.metrics.skip_one();
-                    provenance.skipped.push(ending.skipped(&own.id));
+                    provenance.skipped.push(end.skipped(&own.id));
                     continue;
                 }
                 let mut entry = Map::with_capacity(collect.fields.len() + 1);
@@ -269,15 +275,15 @@ impl Elements<'_> {
             return self.stage.reject(&StageError::new("too_few", message));
         }
         record.record.set(&collect.into, entries);
-        Became::Passed
+        StageOutcome::Passed
     }
 
     /// Lets each element go on as a record of its own.
-    fn let_go(&self, record: &mut InFlightRecord, made: Vec<Vec<Child>>) -> Became {
+    fn emit_elements(&self, record: &mut InFlightRecord, made: Vec<Vec<ChildRecord>>) -> StageOutcome {
         let outer = record.record.fields.get(FOR_EACH);
-        let mut children: Vec<Child> = made.into_iter().flatten().collect();
+        let mut children: Vec<ChildRecord> = made.into_iter().flatten().collect();
         if children.is_empty() {
-            return Became::Ended(Ending::Dropped("empty".into()));
+            return StageOutcome::Ended(RecordEnd::Dropped("empty".into()));
         }
         for child in &mut children {
             child.record.record.fields.shift_remove(FOR_EACH);
@@ -286,13 +292,13 @@ impl Elements<'_> {
             }
         }
         children[0].record.lines = std::mem::take(&mut record.lines);
-        Became::Several(children)
+        StageOutcome::Split(children)
     }
 }
 
-impl Child {
+impl ChildRecord {
     /// Lets go of all fields but these: a record has thousands of elements, and each begins with all of its fields.
-    fn leave_only(&mut self, fields: &[String]) {
+    fn retain_fields(&mut self, fields: &[String]) {
         self.record.record.fields.retain(|name, _| fields.contains(name));
     }
 }
@@ -312,17 +318,17 @@ fn rename_draws(provenance: &mut Provenance, path: &str, name: &str) {
 }
 
 /// Fields of an outer block that have the names of this one's, put aside while it runs.
-struct Hidden(Vec<(&'static str, Value)>);
+struct ShadowedFields(Vec<(&'static str, Value)>);
 
-impl Hidden {
+impl ShadowedFields {
     fn take(record: &mut Record, names: &[&'static str]) -> Self {
-        let mut hidden = Vec::new();
+        let mut shadowed = Vec::new();
         for name in names {
             if let Some(value) = record.fields.shift_remove(*name) {
-                hidden.push((*name, value));
+                shadowed.push((*name, value));
             }
         }
-        Self(hidden)
+        Self(shadowed)
     }
 
     fn put_back(&self, record: &mut Record) {

@@ -8,9 +8,9 @@ use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
 
 use super::admission::SourcePart;
-use super::ask::{AskUnit, Reader};
+use super::ask::{AskUnit, BuiltParser};
 use super::block::{Block, BlockKind};
-use super::execute::{BuiltStage, Work};
+use super::execute::{BuiltProcessor, BuiltStage};
 use super::metrics::StageMetrics;
 use crate::config::{self, Plan, PlannedStage};
 use crate::draw::Draws;
@@ -82,7 +82,7 @@ impl BuiltPipeline {
         started: &str,
     ) -> Result<Self, BuildPipelineError> {
         let mut builder =
-            Builder { plan, providers, started, clients: clients(plan, providers), sinks: Vec::new() };
+            StageBuilder { plan, providers, started, clients: clients(plan, providers), sinks: Vec::new() };
         let mut source: Option<SourcePart> = None;
         let mut planned = plan.stages.iter().peekable();
         while let Some(stage) =
@@ -104,13 +104,13 @@ impl BuiltPipeline {
         let stages = builder.stages(planned)?;
         let mut models: Vec<Arc<dyn Model>> = Vec::new();
         let mut see = |stage: &BuiltStage| {
-            if let Work::Ask(unit) = &stage.work
+            if let BuiltProcessor::Ask(unit) = &stage.processor
                 && !models.iter().any(|known| Arc::ptr_eq(known, unit.model.model()))
             {
                 models.push(Arc::clone(unit.model.model()));
             }
         };
-        stages.iter().for_each(|stage| stage.each(&mut see));
+        stages.iter().for_each(|stage| stage.visit(&mut see));
         Ok(Self { source, stages, sinks: builder.sinks, inputs: plan.inputs.clone(), models })
     }
 
@@ -118,7 +118,7 @@ impl BuiltPipeline {
     pub(super) fn metrics(&self) -> Vec<Arc<StageMetrics>> {
         let mut metrics = Vec::new();
         let mut see = |stage: &BuiltStage| metrics.push(Arc::clone(&stage.metrics));
-        self.stages.iter().for_each(|stage| stage.each(&mut see));
+        self.stages.iter().for_each(|stage| stage.visit(&mut see));
         metrics
     }
 
@@ -135,7 +135,7 @@ impl BuiltPipeline {
 }
 
 /// What the building of stages needs, and the sinks found so far.
-struct Builder<'a> {
+struct StageBuilder<'a> {
     plan: &'a Plan,
     providers: &'a ConnectedModels,
     started: &'a str,
@@ -154,7 +154,7 @@ fn clients<'a>(plan: &'a Plan, providers: &ConnectedModels) -> BTreeMap<&'a str,
     clients
 }
 
-impl<'a> Builder<'a> {
+impl<'a> StageBuilder<'a> {
     /// Builds the stages of the pipeline behind the source part, or of a block.
     fn stages(
         &mut self,
@@ -166,37 +166,42 @@ impl<'a> Builder<'a> {
             let when = when(self.plan, planned)?;
             let path = Arc::clone(&planned.id);
             let metrics = StageMetrics::new(Arc::clone(&path));
-            let work = match self.processor(planned)? {
+            let processor = match self.processor(planned)? {
                 Processor::AnswerParser(read) => {
-                    let Some(BuiltStage { work: Work::Ask(unit), .. }) = stages.last_mut() else {
+                    let Some(BuiltStage { processor: BuiltProcessor::Ask(unit), .. }) = stages.last_mut()
+                    else {
                         return Err(order());
                     };
-                    if unit.reader.is_some() {
+                    if unit.parser.is_some() {
                         return Err(order());
                     }
-                    unit.reader = Some(Reader { id: path, when, read: read.into() });
+                    unit.parser = Some(BuiltParser { id: path, when, read: read.into() });
                     continue;
                 }
-                Processor::Transform(part) => Work::Transform(part),
+                Processor::Transform(part) => BuiltProcessor::Transform(part),
                 Processor::Sink(part) => {
                     let file = SINKS + self.sinks.len();
                     self.sinks.push(SinkFile { path: part.path().to_owned(), array: part.array().cloned() });
-                    Work::Sink(part, file)
+                    BuiltProcessor::Sink(part, file)
                 }
-                Processor::Ask(ask) => Work::Ask(Box::new(self.unit(planned, ask, &metrics)?)),
-                Processor::Gate(gate) => Work::Gate(gate),
+                Processor::Ask(ask) => BuiltProcessor::Ask(Box::new(self.unit(planned, ask, &metrics)?)),
+                Processor::Gate(gate) => BuiltProcessor::Gate(gate),
                 Processor::Repeat(repeat) => self.block(planned, BlockKind::Repeat(repeat))?,
                 Processor::ForEach(for_each) => self.block(planned, BlockKind::ForEach(for_each))?,
                 Processor::Source(_) | Processor::SourceTransform(_) => return Err(order()),
             };
-            stages.push(BuiltStage { path, when, work, metrics });
+            stages.push(BuiltStage { path, when, processor, metrics });
         }
         Ok(stages)
     }
 
-    fn block(&mut self, planned: &'a PlannedStage, kind: BlockKind) -> Result<Work, BuildPipelineError> {
+    fn block(
+        &mut self,
+        planned: &'a PlannedStage,
+        kind: BlockKind,
+    ) -> Result<BuiltProcessor, BuildPipelineError> {
         let stages = self.stages(planned.inner.iter())?;
-        Ok(Work::Block(Box::new(Block { stages, kind })))
+        Ok(BuiltProcessor::Block(Box::new(Block { stages, kind })))
     }
 
     fn unit(
@@ -212,7 +217,7 @@ impl<'a> Builder<'a> {
         Ok(AskUnit {
             path: Arc::clone(&planned.id),
             metrics: Arc::clone(metrics),
-            reader: None,
+            parser: None,
             model: self.clients.get(name.as_str()).cloned().ok_or_else(no_model)?,
             params: asked_with(config),
             draws: Draws::new(self.plan.seed, Arc::clone(&planned.id)),

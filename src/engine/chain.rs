@@ -13,28 +13,28 @@ use tokio_util::task::TaskTracker;
 
 use super::departure;
 use super::event::{Halt, InFlightRecord, LedgerEvent};
-use super::execute::{Became, BuiltStage, Executor, Work};
-use super::gate::{GateStage, Ordered};
-use super::room::{Holder, Room};
+use super::execute::{BuiltProcessor, BuiltStage, Executor, StageOutcome};
+use super::gate::{GateStage, ReorderBuffer};
+use super::lending::{LendingSemaphore, PermitLender};
 use crate::stage::Gate;
 
 /// Records that may wait before a chain.
 const CHANNEL: usize = 32;
 /// Records in a block beside those whose questions are with the model, or in a first stage where nothing waits.
-const BESIDE: usize = 64;
+const EXTRA_RECORDS: usize = 64;
 /// Events that are told to the ledger at a time at most.
-const TOLD_AT_ONCE: usize = 64;
+const EVENT_BATCH: usize = 64;
 
 /// Stages that run one after the other, and where records go behind them.
 pub(super) struct Chain {
     stages: Vec<BuiltStage>,
-    exit: Exit,
+    output: ChainOutput,
     ledger: async_channel::Sender<LedgerEvent>,
     executor: Arc<Executor>,
 }
 
 /// Where records go behind a chain.
-enum Exit {
+enum ChainOutput {
     /// Nowhere: they have come through the pipeline.
     End,
     /// Into the next chain.
@@ -44,13 +44,13 @@ enum Exit {
 }
 
 /// The way into the first chain.
-pub(super) enum Entry {
+pub(super) enum ChainInput {
     /// Nothing waits in it.
     Chain(Arc<Chain>),
     Channel(mpsc::Sender<InFlightRecord>),
 }
 
-impl Entry {
+impl ChainInput {
     /// Brings a record in. A record that cannot be taken any more stays in flight: the run is being given up.
     pub(super) async fn take(&self, record: InFlightRecord) {
         match self {
@@ -75,25 +75,26 @@ pub(super) fn start(
     ledger: &async_channel::Sender<LedgerEvent>,
     executor: Executor,
     tasks: &TaskTracker,
-) -> (Entry, Vec<GateStage>) {
-    let mut builder = Builder { done, ledger, executor: Arc::new(executor), gates: Vec::new(), next: None };
-    let mut chains = joined(stages);
+) -> (ChainInput, Vec<GateStage>) {
+    let mut builder =
+        ChainBuilder { done, ledger, executor: Arc::new(executor), gates: Vec::new(), next: None };
+    let mut chains = into_chains(stages);
     let mut gates = chains.iter().filter(|chain| gate_of(chain).is_some()).count();
     let first = chains.remove(0);
-    let waits = first.first().is_some_and(BuiltStage::waits);
+    let waits = first.first().is_some_and(BuiltStage::awaits_model);
     for stages in chains.into_iter().rev() {
         builder.put_before(stages, &mut gates, tasks);
     }
     let entry = match waits {
-        false => Entry::Chain(builder.chain(first, &mut gates)),
-        true => Entry::Channel(builder.put_before(first, &mut gates, tasks)),
+        false => ChainInput::Chain(builder.chain(first, &mut gates)),
+        true => ChainInput::Channel(builder.put_before(first, &mut gates, tasks)),
     };
     builder.gates.reverse();
     (entry, builder.gates)
 }
 
 /// Makes chains from the last to the first.
-struct Builder<'a> {
+struct ChainBuilder<'a> {
     done: &'a Arc<RoaringTreemap>,
     ledger: &'a async_channel::Sender<LedgerEvent>,
     executor: Arc<Executor>,
@@ -103,27 +104,27 @@ struct Builder<'a> {
     next: Option<mpsc::Sender<InFlightRecord>>,
 }
 
-impl Builder<'_> {
+impl ChainBuilder<'_> {
     /// A chain whose way on leads into the one made last; `gates` counts the gates that are still to be made.
     fn chain(&mut self, stages: Vec<BuiltStage>, gates: &mut usize) -> Arc<Chain> {
-        let exit = match (gate_of(&stages), self.next.take()) {
+        let output = match (gate_of(&stages), self.next.take()) {
             (Some((stage, gate)), out) => {
                 *gates -= 1;
                 self.gates.push(GateStage {
                     path: Arc::clone(&stage.path),
                     decider: gate.decider(),
-                    order: Ordered::new(Arc::clone(self.done)),
+                    order: ReorderBuffer::new(Arc::clone(self.done)),
                     releasing: VecDeque::new(),
                     out,
                     is_closed: false,
                 });
-                Exit::Gate(*gates)
+                ChainOutput::Gate(*gates)
             }
-            (None, Some(next)) => Exit::Next(next),
-            (None, None) => Exit::End,
+            (None, Some(next)) => ChainOutput::Next(next),
+            (None, None) => ChainOutput::End,
         };
         let (ledger, executor) = (self.ledger.clone(), Arc::clone(&self.executor));
-        Arc::new(Chain { stages, exit, ledger, executor })
+        Arc::new(Chain { stages, output, ledger, executor })
     }
 
     /// The same with a channel before it and its tasks started; gives the way in.
@@ -135,7 +136,7 @@ impl Builder<'_> {
     ) -> mpsc::Sender<InFlightRecord> {
         let chain = self.chain(stages, gates);
         let (sender, input) = mpsc::channel(CHANNEL);
-        tasks.spawn(serve(chain, input));
+        tasks.spawn(run_tasks(chain, input));
         self.next = Some(sender.clone());
         sender
     }
@@ -144,18 +145,18 @@ impl Builder<'_> {
 /// The stage at the end of a chain, if it is a gate, and that gate.
 fn gate_of(chain: &[BuiltStage]) -> Option<(&BuiltStage, &dyn Gate)> {
     let stage = chain.last()?;
-    match &stage.work {
-        Work::Gate(gate) => Some((stage, &**gate)),
+    match &stage.processor {
+        BuiltProcessor::Gate(gate) => Some((stage, &**gate)),
         _ => None,
     }
 }
 
 /// The stages of each chain; one at least.
-fn joined(stages: Vec<BuiltStage>) -> Vec<Vec<BuiltStage>> {
+fn into_chains(stages: Vec<BuiltStage>) -> Vec<Vec<BuiltStage>> {
     let mut chains: Vec<Vec<BuiltStage>> = vec![Vec::new()];
     for stage in stages {
         match chains.last_mut() {
-            Some(chain) if chain.is_empty() || !(stage.waits() || gate_of(chain).is_some()) => {
+            Some(chain) if chain.is_empty() || !(stage.awaits_model() || gate_of(chain).is_some()) => {
                 chain.push(stage)
             }
             _ => chains.push(vec![stage]),
@@ -166,15 +167,15 @@ fn joined(stages: Vec<BuiltStage>) -> Vec<Vec<BuiltStage>> {
 
 /// Starts a task for each record, until the input ends. As many are in the first stage as it has room for, in the order
 /// in which they came: what came first is asked first.
-async fn serve(chain: Arc<Chain>, mut input: mpsc::Receiver<InFlightRecord>) {
-    let room = Room::new(chain.room());
+async fn run_tasks(chain: Arc<Chain>, mut input: mpsc::Receiver<InFlightRecord>) {
+    let room = LendingSemaphore::new(chain.room());
     let tasks = TaskTracker::new();
     while let Some(mut record) = input.recv().await {
         if let Some(stage) = chain.stages.first() {
             stage.metrics.queue(input.len());
         }
         let Some(permit) = room.acquire().await else { return };
-        record.holders.stage = Some(Holder::new(&room));
+        record.lenders.stage = Some(PermitLender::new(&room));
         let chain = Arc::clone(&chain);
         tasks.spawn(async move { chain.run(record, Some(permit)).await });
     }
@@ -186,22 +187,22 @@ async fn serve(chain: Arc<Chain>, mut input: mpsc::Receiver<InFlightRecord>) {
 impl Chain {
     /// How many records may be in its first stage.
     fn room(&self) -> usize {
-        let Some(first) = self.stages.first() else { return BESIDE };
-        if let Work::Ask(unit) = &first.work {
+        let Some(first) = self.stages.first() else { return EXTRA_RECORDS };
+        if let BuiltProcessor::Ask(unit) = &first.processor {
             return unit.model.concurrency() as usize;
         }
         let mut most = 0;
-        first.each(&mut |stage| {
-            if let Work::Ask(unit) = &stage.work {
+        first.visit(&mut |stage| {
+            if let BuiltProcessor::Ask(unit) = &stage.processor {
                 most = most.max(unit.model.concurrency() as usize);
             }
         });
-        most + BESIDE
+        most + EXTRA_RECORDS
     }
 
     /// Tells the gate behind it, if there is one, that nothing more comes.
     async fn close(&self) {
-        if let Exit::Gate(gate) = self.exit {
+        if let ChainOutput::Gate(gate) = self.output {
             let _ = self.ledger.send(LedgerEvent::GateClosed { gate }).await;
         }
     }
@@ -211,58 +212,60 @@ impl Chain {
     async fn run(&self, record: InFlightRecord, mut room: Option<OwnedSemaphorePermit>) {
         // A channel that always has a record would otherwise keep a task on its thread for good.
         tokio::task::consume_budget().await;
-        let mut told = Vec::new();
+        let mut events = Vec::new();
         let mut waiting = vec![(record, 0)];
         while let Some((mut record, first)) = waiting.pop() {
-            match self.bring(&mut record, first, &mut room).await {
-                (_, Became::Passed) => self.send_on(record, &mut told).await,
-                (index, Became::Several(children)) => {
+            match self.run_stages(&mut record, first, &mut room).await {
+                (_, StageOutcome::Passed) => self.send_on(record, &mut events).await,
+                (index, StageOutcome::Split(children)) => {
                     let item = record.record.id.item;
                     let count = u32::try_from(children.len()).unwrap_or(u32::MAX);
                     // Told before any child goes on: the ledger must not see the last child end too early.
-                    told.push(LedgerEvent::Split { item, children: count });
+                    events.push(LedgerEvent::Split { item, children: count });
                     for child in children.into_iter().rev() {
                         match child.end {
                             None => waiting.push((child.record, index + 1)),
-                            Some(ending) => told.push(departure::ended(child.record, ending)),
+                            Some(end) => events.push(departure::ended(child.record, end)),
                         }
                     }
                 }
-                (_, Became::Ended(ending)) => told.push(departure::ended(record, ending)),
-                (_, Became::Halted(Halt::Aborted)) => {}
-                (_, Became::Halted(halt)) => told.push(LedgerEvent::Halted(halt)),
+                (_, StageOutcome::Ended(end)) => events.push(departure::ended(record, end)),
+                (_, StageOutcome::Halted(Halt::Aborted)) => {}
+                (_, StageOutcome::Halted(halt)) => events.push(LedgerEvent::Halted(halt)),
             }
-            if told.len() >= TOLD_AT_ONCE {
-                self.tell(&mut told).await;
+            if events.len() >= EVENT_BATCH {
+                self.report(&mut events).await;
             }
         }
-        self.tell(&mut told).await;
+        self.report(&mut events).await;
     }
 
     /// Brings a record through the stages from `first` on; gives the stage that did not let it go on as it was.
-    async fn bring(
+    async fn run_stages(
         &self,
         record: &mut InFlightRecord,
         first: usize,
         room: &mut Option<OwnedSemaphorePermit>,
-    ) -> (usize, Became) {
+    ) -> (usize, StageOutcome) {
         for (index, stage) in self.stages.iter().enumerate().skip(first) {
-            let became = self.executor.execute(stage, record).await;
+            let outcome = self.executor.execute(stage, record).await;
             drop(room.take());
-            if !matches!(became, Became::Passed) {
-                return (index, became);
+            if !matches!(outcome, StageOutcome::Passed) {
+                return (index, outcome);
             }
         }
-        (self.stages.len(), Became::Passed)
+        (self.stages.len(), StageOutcome::Passed)
     }
 
     /// Sends a record on that has come through.
-    async fn send_on(&self, record: InFlightRecord, told: &mut Vec<LedgerEvent>) {
-        match &self.exit {
-            Exit::End => told.push(departure::arrived(record)),
-            Exit::Gate(gate) => told.push(LedgerEvent::Arrived { gate: *gate, record: Box::new(record) }),
-            Exit::Next(next) => {
-                self.tell(told).await;
+    async fn send_on(&self, record: InFlightRecord, events: &mut Vec<LedgerEvent>) {
+        match &self.output {
+            ChainOutput::End => events.push(departure::arrived(record)),
+            ChainOutput::Gate(gate) => {
+                events.push(LedgerEvent::Arrived { gate: *gate, record: Box::new(record) })
+            }
+            ChainOutput::Next(next) => {
+                self.report(events).await;
                 // Fails only when the next chain is gone, which happens when a run is given up.
                 let _ = next.send(record).await;
             }
@@ -270,11 +273,11 @@ impl Chain {
     }
 
     /// Tells the ledger what has become of the records so far.
-    async fn tell(&self, told: &mut Vec<LedgerEvent>) {
-        let event = match told.len() {
+    async fn report(&self, events: &mut Vec<LedgerEvent>) {
+        let event = match events.len() {
             0 => return,
-            1 => told.pop(),
-            _ => Some(LedgerEvent::Several(std::mem::take(told))),
+            1 => events.pop(),
+            _ => Some(LedgerEvent::Batch(std::mem::take(events))),
         };
         if let Some(event) = event {
             let _ = self.ledger.send(event).await;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::event::{End, Ended, InFlightRecord, LedgerEvent, Rejection};
-use super::execute::{Ending, Failure};
+use super::execute::{Failure, RecordEnd};
 use crate::journal::{PROVENANCE, REJECTED};
 use crate::record::{ModelCall, Record, RecordId, Skipped};
 
@@ -20,10 +20,10 @@ pub(super) fn arrived(record: InFlightRecord) -> LedgerEvent {
 }
 
 /// A record that a stage dropped or could not handle; of the latter all that it then is goes to `rejected.jsonl`.
-pub(super) fn ended(mut record: InFlightRecord, ending: Ending) -> LedgerEvent {
-    let end = match ending {
-        Ending::Dropped(reason) => End::Dropped { reason },
-        Ending::Rejected(failure) => {
+pub(super) fn ended(mut record: InFlightRecord, end: RecordEnd) -> LedgerEvent {
+    let end = match end {
+        RecordEnd::Dropped(reason) => End::Dropped { reason },
+        RecordEnd::Rejected(failure) => {
             let Failure { stage, class, message, attempts, answer } = failure;
             let id = record.record.id.to_string();
             let rejection = Rejection { id, stage, class, message, attempts };

@@ -10,16 +10,16 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use rand::RngExt;
 
-use super::answering::{Answered, Answering, Question};
 use super::build::BuiltPipeline;
 use super::event::{Halt, InFlightRecord};
-use super::execute::{BuiltStage, Executor, Work};
+use super::execute::{BuiltProcessor, BuiltStage, Executor};
+use super::responder::{ModelResult, Question, Responder};
 use crate::draw::Draws;
 use crate::llm::IMAGE_TOKENS;
 use crate::record::RecordId;
 
 /// Tokens that mark where a message begins and who says it.
-const MARKS: u64 = 4;
+const MESSAGE_OVERHEAD: u64 = 4;
 
 /// What a run will ask, as far as a sample tells.
 #[derive(Debug)]
@@ -82,14 +82,14 @@ pub async fn estimate(
     }
     let sampled = kept.len() as u64;
     let each = items as f64 / (sampled as f64).max(1.0);
-    let foreseen = Arc::new(Foreseen { stages: Mutex::new(asking(&parts)), tokens: Box::new(tokens) });
-    let executor = Executor::watched(Arc::clone(&foreseen) as Arc<dyn Answering>, None);
+    let estimator = Arc::new(UsageEstimator { stages: Mutex::new(asking(&parts)), tokens: Box::new(tokens) });
+    let executor = Executor::observed(Arc::clone(&estimator) as Arc<dyn Responder>, None);
     for record in kept {
         let record = InFlightRecord { record, ..InFlightRecord::default() };
         // Nothing is asked, so nothing can halt.
-        let _ = executor.through(&parts.stages, record).await;
+        let _ = executor.execute_all(&parts.stages, record).await;
     }
-    let mut stages = std::mem::take(&mut *foreseen.stages.lock().unwrap_or_else(PoisonError::into_inner));
+    let mut stages = std::mem::take(&mut *estimator.stages.lock().unwrap_or_else(PoisonError::into_inner));
     for stage in &mut stages {
         stage.requests *= each;
         stage.images *= each;
@@ -104,7 +104,7 @@ pub async fn estimate(
 fn asking(parts: &BuiltPipeline) -> Vec<StageEstimate> {
     let mut stages = Vec::new();
     let mut see = |stage: &BuiltStage| {
-        if let Work::Ask(unit) = &stage.work {
+        if let BuiltProcessor::Ask(unit) = &stage.processor {
             stages.push(StageEstimate {
                 stage: Arc::clone(&stage.path),
                 model: Arc::clone(&unit.model_name),
@@ -116,28 +116,28 @@ fn asking(parts: &BuiltPipeline) -> Vec<StageEstimate> {
             });
         }
     };
-    parts.stages.iter().for_each(|stage| stage.each(&mut see));
+    parts.stages.iter().for_each(|stage| stage.visit(&mut see));
     stages
 }
 
 /// Counts each question and lets the heuristic answer it.
-struct Foreseen {
+struct UsageEstimator {
     stages: Mutex<Vec<StageEstimate>>,
     tokens: Box<dyn Fn(&str) -> u64 + Send + Sync>,
 }
 
-impl Answering for Foreseen {
-    fn answer<'a>(&'a self, question: Question<'a>) -> BoxFuture<'a, Result<Answered, Halt>> {
+impl Responder for UsageEstimator {
+    fn respond<'a>(&'a self, question: Question<'a>) -> BoxFuture<'a, Result<ModelResult, Halt>> {
         async move {
             let Question { unit, request, record, .. } = question;
             let answered = unit.heuristic.complete(request, record).await;
             // What is asked again is not foreseen.
             if request.sample == 0 {
-                let prompt: u64 = request.texts().map(|text| (self.tokens)(&text) + MARKS).sum();
+                let prompt: u64 = request.texts().map(|text| (self.tokens)(&text) + MESSAGE_OVERHEAD).sum();
                 let param = |name: &str| request.params.get(name).or_else(|| unit.params.get(name))?.as_u64();
                 let most = param("max_tokens").or_else(|| param("max_completion_tokens"));
                 let length = answered.as_ref().map_or(0, |completion| (self.tokens)(&completion.text));
-                let asked = Asked {
+                let asked = QuestionTokens {
                     prompt,
                     images: request.images_shown() as u64,
                     most,
@@ -153,7 +153,7 @@ impl Answering for Foreseen {
 }
 
 /// One question, in tokens.
-struct Asked {
+struct QuestionTokens {
     prompt: u64,
     images: u64,
     most: Option<u64>,
@@ -161,8 +161,8 @@ struct Asked {
     several: f64,
 }
 
-impl Foreseen {
-    fn count(&self, stage: &Arc<str>, asked: &Asked) {
+impl UsageEstimator {
+    fn count(&self, stage: &Arc<str>, asked: &QuestionTokens) {
         let mut stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(sum) = stages.iter_mut().find(|sum| sum.stage == *stage) else { return };
         sum.requests += 1.0;

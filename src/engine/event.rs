@@ -10,8 +10,8 @@ use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::gate::WindowFigures;
+use super::lending::PermitLenders;
 use super::metrics::StageFigures;
-use super::room::Holders;
 use crate::journal::{OutputLines, Spent, StorageError};
 use crate::llm::{BatchFigures, EndpointFigures, PoolFigures, Tokens};
 use crate::record::{Record, RecordId};
@@ -29,14 +29,14 @@ pub(crate) struct InFlightRecord {
     /// What the gate it has come to compares; `None` where its `when` sends the record past it.
     pub(crate) key: Option<Vec<u8>>,
     /// Whose room it takes.
-    pub(crate) holders: Holders,
+    pub(crate) lenders: PermitLenders,
 }
 
 impl InFlightRecord {
     /// Another record of the same item.
-    pub(crate) fn beside(&self, record: Record) -> Self {
-        let (written, holders) = (self.written, self.holders.clone());
-        Self { record, written, holders, ..Self::default() }
+    pub(crate) fn sibling(&self, record: Record) -> Self {
+        let (written, lenders) = (self.written, self.lenders.clone());
+        Self { record, written, lenders, ..Self::default() }
     }
 }
 
@@ -56,7 +56,7 @@ pub(crate) enum LedgerEvent {
     /// No further record will come to the gate with this number.
     GateClosed { gate: usize },
     /// What became of the records of one item in a chain, in order.
-    Several(Vec<LedgerEvent>),
+    Batch(Vec<LedgerEvent>),
     /// A document or row could not be read.
     SourceFailed { unit: String, message: String },
     /// The source has no more; it had this many items.
@@ -190,21 +190,21 @@ pub struct Snapshot {
     pub rejections: Vec<(String, u64)>,
     /// Requests to models, in this start.
     pub requests: u64,
-    /// Answers found that earlier starts of the run had paid for.
+    /// AnswerLog found that earlier starts of the run had paid for.
     pub recovered: u64,
-    /// Answers of another run that were used again.
+    /// AnswerLog of another run that were used again.
     pub reused: u64,
     /// Questions put again because an answer was invalid, in this start.
     pub re_asks: u64,
     /// Attempts at requests beside the first ones, in this start.
     pub retries: u64,
-    /// Answers that ended at the limit of their tokens, in this start.
+    /// AnswerLog that ended at the limit of their tokens, in this start.
     pub cut_off: u64,
-    /// Answers given by the heuristic in place of a model, in this start.
+    /// AnswerLog given by the heuristic in place of a model, in this start.
     pub fallbacks: u64,
     /// Tokens read and written by models, in this start; those of answers without usage are estimates.
     pub tokens: Tokens,
-    /// Answers of which the server did not say how many tokens they took, in this start. Of `spent` they took all
+    /// AnswerLog of which the server did not say how many tokens they took, in this start. Of `spent` they took all
     /// that was reserved for them.
     pub without_usage: u64,
     /// Tokens and money, over all starts: what counts against the budget.

@@ -12,30 +12,30 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::admission::panic_message;
-use super::answering::Answering;
 use super::ask::AskUnit;
 use super::block::Block;
 use super::event::{Halt, InFlightRecord};
 use super::metrics::StageMetrics;
+use super::responder::Responder;
 use super::stop::Stop;
 use crate::record::{Record, RecordId, Skipped};
 use crate::stage::{Gate, Sink, StageError, Transform, TransformOutput};
 use crate::template::Expression;
 
 /// Elements of one record that are brought through a `for_each` side by side.
-const SIDE_BY_SIDE: usize = 256;
+const CONCURRENT_ELEMENTS: usize = 256;
 
 /// One stage, or an `llm` and the `parse` after it, ready to run.
 pub(crate) struct BuiltStage {
     /// Its id; within blocks its path, such as `evolve/judge`.
     pub(crate) path: Arc<str>,
     pub(crate) when: Option<Expression>,
-    pub(crate) work: Work,
+    pub(crate) processor: BuiltProcessor,
     pub(crate) metrics: Arc<StageMetrics>,
 }
 
 /// What a stage does with a record.
-pub(crate) enum Work {
+pub(crate) enum BuiltProcessor {
     Transform(Box<dyn Transform>),
     /// A sink and the index of its file.
     Sink(Box<dyn Sink>, usize),
@@ -47,28 +47,28 @@ pub(crate) enum Work {
 
 /// What became of a record in a stage.
 #[derive(Debug)]
-pub(crate) enum Became {
+pub(crate) enum StageOutcome {
     /// It goes on as it now is.
     Passed,
     /// These take its place, in order; some may have ended already.
-    Several(Vec<Child>),
+    Split(Vec<ChildRecord>),
     /// It goes no further.
-    Ended(Ending),
+    Ended(RecordEnd),
     /// It stays in flight.
     Halted(Halt),
 }
 
 /// A record that takes the place of another.
 #[derive(Debug)]
-pub(crate) struct Child {
+pub(crate) struct ChildRecord {
     pub(crate) record: InFlightRecord,
     /// How it ended inside a block, if it did.
-    pub(crate) end: Option<Ending>,
+    pub(crate) end: Option<RecordEnd>,
 }
 
 /// Why a record goes no further.
 #[derive(Debug)]
-pub(crate) enum Ending {
+pub(crate) enum RecordEnd {
     /// A filter said no.
     Dropped(Cow<'static, str>),
     Rejected(Failure),
@@ -88,94 +88,96 @@ pub(crate) struct Failure {
 }
 
 /// Sees what becomes of each record in each stage, those of blocks included.
-pub(crate) trait Watch: Send + Sync {
+pub(crate) trait StageObserver: Send + Sync {
     /// `id` is the record's as it came in, `record` what it is now.
-    fn saw(&self, stage: &BuiltStage, id: &RecordId, record: &InFlightRecord, became: &Became);
+    fn observe(&self, stage: &BuiltStage, id: &RecordId, record: &InFlightRecord, outcome: &StageOutcome);
 }
 
 /// Brings records through stages.
 pub(crate) struct Executor {
-    pub(crate) answering: Arc<dyn Answering>,
+    pub(crate) responder: Arc<dyn Responder>,
     pub(crate) stop: Stop,
-    pub(crate) watch: Option<Arc<dyn Watch>>,
+    pub(crate) observer: Option<Arc<dyn StageObserver>>,
     /// Elements of one record that are brought through a `for_each` at a time.
-    pub(crate) side_by_side: usize,
+    pub(crate) concurrent_elements: usize,
 }
 
 impl Executor {
     /// The executor of a run.
-    pub(crate) fn new(answering: Arc<dyn Answering>, stop: Stop) -> Self {
-        Self { answering, stop, watch: None, side_by_side: SIDE_BY_SIDE }
+    pub(crate) fn new(responder: Arc<dyn Responder>, stop: Stop) -> Self {
+        Self { responder, stop, observer: None, concurrent_elements: CONCURRENT_ELEMENTS }
     }
 
     /// An executor for looking: one record at a time, each seen by `watch`.
-    pub(crate) fn watched(answering: Arc<dyn Answering>, watch: Option<Arc<dyn Watch>>) -> Self {
-        Self { answering, stop: Stop::default(), watch, side_by_side: 1 }
+    pub(crate) fn observed(responder: Arc<dyn Responder>, observer: Option<Arc<dyn StageObserver>>) -> Self {
+        Self { responder, stop: Stop::default(), observer, concurrent_elements: 1 }
     }
 
     /// Brings a record through one stage.
-    pub(crate) async fn execute(&self, stage: &BuiltStage, record: &mut InFlightRecord) -> Became {
+    pub(crate) async fn execute(&self, stage: &BuiltStage, record: &mut InFlightRecord) -> StageOutcome {
         stage.metrics.receive();
-        let id = self.watch.as_ref().map(|_| record.record.id.clone());
-        let became = match stage.applies(&record.record) {
+        let id = self.observer.as_ref().map(|_| record.record.id.clone());
+        let outcome = match stage.applies(&record.record) {
             // A record that goes past `llm` may still be read.
-            Ok(false) if !stage.reads_all() => Became::Passed,
+            Ok(false) if !stage.parses_skipped_records() => StageOutcome::Passed,
             Ok(applies) => {
                 let begin = Instant::now();
-                let became = self.work(stage, record, applies).await;
+                let outcome = self.work(stage, record, applies).await;
                 stage.metrics.work(begin.elapsed());
-                became
+                outcome
             }
             Err(error) => stage.reject(&error),
         };
-        stage.metrics.count(&became);
-        if let (Some(watch), Some(id)) = (&self.watch, id) {
-            watch.saw(stage, &id, record, &became);
+        stage.metrics.count(&outcome);
+        if let (Some(observer), Some(id)) = (&self.observer, id) {
+            observer.observe(stage, &id, record, &outcome);
         }
-        became
+        outcome
     }
 
-    async fn work(&self, stage: &BuiltStage, record: &mut InFlightRecord, applies: bool) -> Became {
-        match &stage.work {
-            Work::Transform(transform) => match contained(|| transform.process(&mut record.record)) {
-                Ok(TransformOutput::Pass) => Became::Passed,
-                Ok(TransformOutput::Drop(reason)) => Became::Ended(Ending::Dropped(reason)),
-                Ok(TransformOutput::Many(children)) => several(stage, record, children),
-                Err(error) => stage.reject(&error),
-            },
-            Work::Sink(sink, file) => match contained(|| sink.line(&record.record)) {
+    async fn work(&self, stage: &BuiltStage, record: &mut InFlightRecord, applies: bool) -> StageOutcome {
+        match &stage.processor {
+            BuiltProcessor::Transform(transform) => {
+                match catching_panics(|| transform.process(&mut record.record)) {
+                    Ok(TransformOutput::Pass) => StageOutcome::Passed,
+                    Ok(TransformOutput::Drop(reason)) => StageOutcome::Ended(RecordEnd::Dropped(reason)),
+                    Ok(TransformOutput::Many(children)) => split(stage, record, children),
+                    Err(error) => stage.reject(&error),
+                }
+            }
+            BuiltProcessor::Sink(sink, file) => match catching_panics(|| sink.line(&record.record)) {
                 Ok(mut line) => {
                     line.push(b'\n');
                     record.lines.push((*file, line));
                     record.written = true;
-                    Became::Passed
+                    StageOutcome::Passed
                 }
                 Err(error) => stage.reject(&error),
             },
-            Work::Gate(gate) => match contained(|| gate.key(&record.record)) {
+            BuiltProcessor::Gate(gate) => match catching_panics(|| gate.key(&record.record)) {
                 Ok(key) => {
                     record.key = Some(key);
-                    Became::Passed
+                    StageOutcome::Passed
                 }
                 Err(error) => stage.reject(&error),
             },
-            Work::Ask(unit) => {
+            BuiltProcessor::Ask(unit) => {
                 let answered = AssertUnwindSafe(unit.answer(stage, record, applies, self)).catch_unwind();
-                answered.await.unwrap_or_else(|panic| stage.reject(&panicked(&*panic)))
+                answered.await.unwrap_or_else(|panic| stage.reject(&panic_error(&*panic)))
             }
-            Work::Block(block) => {
-                let through = AssertUnwindSafe(block.bring(stage, record, self)).catch_unwind();
-                through.await.unwrap_or_else(|panic| stage.reject(&panicked(&*panic)))
+            BuiltProcessor::Block(block) => {
+                let through = AssertUnwindSafe(block.execute(stage, record, self)).catch_unwind();
+                through.await.unwrap_or_else(|panic| stage.reject(&panic_error(&*panic)))
             }
         }
     }
 
     /// Brings a record through the stages of a block, one after the other, and gives what came of it in order.
-    pub(crate) fn through<'a>(
+    pub(crate) fn execute_all<'a>(
         &'a self,
         stages: &'a [BuiltStage],
         record: InFlightRecord,
-    ) -> BoxFuture<'a, Result<Vec<Child>, Halt>> {
+    ) -> BoxFuture<'a, Result<Vec<ChildRecord>, Halt>> {
         async move {
             // A loop in which nothing waits would otherwise keep its thread, and go on when the run is given up.
             tokio::task::consume_budget().await;
@@ -183,22 +185,22 @@ impl Executor {
                 return Err(Halt::Aborted);
             }
             let mut done = Vec::new();
-            let mut waiting = vec![(Child { record, end: None }, 0)];
+            let mut waiting = vec![(ChildRecord { record, end: None }, 0)];
             'records: while let Some((mut child, first)) = waiting.pop() {
                 // Those that ended in an inner block go no further; they keep their place.
                 let ahead = if child.end.is_none() { stages.get(first..).unwrap_or_default() } else { &[] };
                 for (index, stage) in (first..).zip(ahead) {
                     match self.execute(stage, &mut child.record).await {
-                        Became::Passed => {}
-                        Became::Ended(ending) => {
-                            child.end = Some(ending);
+                        StageOutcome::Passed => {}
+                        StageOutcome::Ended(end) => {
+                            child.end = Some(end);
                             break;
                         }
-                        Became::Several(children) => {
+                        StageOutcome::Split(children) => {
                             waiting.extend(children.into_iter().rev().map(|child| (child, index + 1)));
                             continue 'records;
                         }
-                        Became::Halted(halt) => return Err(halt),
+                        StageOutcome::Halted(halt) => return Err(halt),
                     }
                 }
                 done.push(child);
@@ -219,30 +221,30 @@ impl BuiltStage {
     }
 
     /// Whether a record that goes past the stage may still have to do with it.
-    fn reads_all(&self) -> bool {
-        matches!(&self.work, Work::Ask(unit) if unit.reader.is_some())
+    fn parses_skipped_records(&self) -> bool {
+        matches!(&self.processor, BuiltProcessor::Ask(unit) if unit.parser.is_some())
     }
 
     /// Whether records wait in it: for a model, or for what is inside.
-    pub(crate) fn waits(&self) -> bool {
-        match &self.work {
-            Work::Transform(_) | Work::Sink(..) | Work::Gate(_) => false,
-            Work::Ask(_) => true,
-            Work::Block(block) => block.stages.iter().any(Self::waits),
+    pub(crate) fn awaits_model(&self) -> bool {
+        match &self.processor {
+            BuiltProcessor::Transform(_) | BuiltProcessor::Sink(..) | BuiltProcessor::Gate(_) => false,
+            BuiltProcessor::Ask(_) => true,
+            BuiltProcessor::Block(block) => block.stages.iter().any(Self::awaits_model),
         }
     }
 
     /// Calls `see` with the stage and all inside it, from the outside in.
-    pub(crate) fn each<'a>(&'a self, see: &mut impl FnMut(&'a Self)) {
+    pub(crate) fn visit<'a>(&'a self, see: &mut impl FnMut(&'a Self)) {
         see(self);
-        if let Work::Block(block) = &self.work {
-            block.stages.iter().for_each(|stage| stage.each(see));
+        if let BuiltProcessor::Block(block) = &self.processor {
+            block.stages.iter().for_each(|stage| stage.visit(see));
         }
     }
 
     /// The end of a record that the stage could not handle.
-    pub(crate) fn reject(&self, error: &StageError) -> Became {
-        Became::Ended(Ending::Rejected(self.failure(error)))
+    pub(crate) fn reject(&self, error: &StageError) -> StageOutcome {
+        StageOutcome::Ended(RecordEnd::Rejected(self.failure(error)))
     }
 
     /// What is told of a record that the stage could not handle.
@@ -264,7 +266,7 @@ impl BuiltStage {
     }
 }
 
-impl Ending {
+impl RecordEnd {
     /// What provenance tells of a pass or an element that failed and was left out.
     pub(crate) fn skipped(&self, id: &RecordId) -> Skipped {
         let (stage, class, message) = match self {
@@ -278,29 +280,29 @@ impl Ending {
 }
 
 /// The children of a record that a stage split: each has its id, and the first takes the lines that were made so far.
-fn several(stage: &BuiltStage, parent: &mut InFlightRecord, children: Vec<Record>) -> Became {
+fn split(stage: &BuiltStage, parent: &mut InFlightRecord, children: Vec<Record>) -> StageOutcome {
     if children.is_empty() {
-        return Became::Ended(Ending::Dropped("empty".into()));
+        return StageOutcome::Ended(RecordEnd::Dropped("empty".into()));
     }
     let name = stage.name();
     let id = &parent.record.id;
     let mut lines = std::mem::take(&mut parent.lines);
     let children = (0..).zip(children).map(|(index, mut record)| {
         record.id = id.child(&name, index);
-        Child {
-            record: InFlightRecord { lines: std::mem::take(&mut lines), ..parent.beside(record) },
+        ChildRecord {
+            record: InFlightRecord { lines: std::mem::take(&mut lines), ..parent.sibling(record) },
             end: None,
         }
     });
-    Became::Several(children.collect())
+    StageOutcome::Split(children.collect())
 }
 
 /// A stage's panic is an error of the record.
-fn contained<T>(call: impl FnOnce() -> Result<T, StageError>) -> Result<T, StageError> {
-    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| Err(panicked(&*panic)))
+fn catching_panics<T>(call: impl FnOnce() -> Result<T, StageError>) -> Result<T, StageError> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| Err(panic_error(&*panic)))
 }
 
 /// The error of a stage that panicked.
-pub(crate) fn panicked(panic: &(dyn std::any::Any + Send)) -> StageError {
+pub(crate) fn panic_error(panic: &(dyn std::any::Any + Send)) -> StageError {
     StageError::new("panic", format!("the stage panicked: {}", panic_message(panic)))
 }

@@ -1,9 +1,9 @@
-//! Ordered gates: what must see more than one item decides here, in the order of the items' numbers.
+//! ReorderBuffer gates: what must see more than one item decides here, in the order of the items' numbers.
 //!
 //! A gate takes an item whole: it waits until all of the item's records have arrived or ended before it, and until all
 //! items before it are decided. So what it decides depends on no arrival, and is the same at any concurrency and after
 //! any stop. `accept` is a gate behind the last stage (`accept`), a stage of the role `Gate` one between two chains.
-//! The ledger asks here (`ledger/gating`); what waits is bounded by `Window`.
+//! The ledger asks here (`ledger/gating`); what waits is bounded by `GateWindow`.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -20,14 +20,14 @@ use crate::stage::GateDecider;
 
 /// Items that are held until it is their turn.
 #[derive(Debug)]
-pub(super) struct Ordered<T> {
+pub(super) struct ReorderBuffer<T> {
     /// Items that earlier starts have decided; their turn is over.
     done: Arc<RoaringTreemap>,
     next: u64,
     waiting: BTreeMap<u64, (T, Weight)>,
 }
 
-impl<T> Ordered<T> {
+impl<T> ReorderBuffer<T> {
     /// A gate of a run of which the items in `done` are committed.
     pub(super) fn new(done: Arc<RoaringTreemap>) -> Self {
         Self { done, next: 0, waiting: BTreeMap::new() }
@@ -70,7 +70,7 @@ pub(super) struct GateStage {
     /// The stage's id.
     pub(super) path: Arc<str>,
     pub(super) decider: Box<dyn GateDecider>,
-    pub(super) order: Ordered<Vec<InFlightRecord>>,
+    pub(super) order: ReorderBuffer<Vec<InFlightRecord>>,
     /// Records that were let through, on their way into the next chain.
     pub(super) releasing: VecDeque<(InFlightRecord, Weight)>,
     /// The way into the next chain; `None` once nothing can come any more.
@@ -148,7 +148,7 @@ fn weigh(value: &Value) -> u64 {
 /// What may wait at the gates of a run, all together. Once it is full no item is admitted: those that are awaited are
 /// in flight already, so it empties.
 #[derive(Debug, Default)]
-pub(super) struct Window {
+pub(super) struct GateWindow {
     held: Weight,
     most: Weight,
 }
@@ -168,7 +168,7 @@ pub struct WindowFigures {
     pub limit_bytes: u64,
 }
 
-impl Window {
+impl GateWindow {
     /// Records that may wait: at a hundred items a second, those of ten minutes.
     pub(super) const RECORDS: u64 = 65_536;
     /// Bytes that they may take.
@@ -245,13 +245,13 @@ pub(super) fn each_key(mut keys: &[u8], mut see: impl FnMut(usize, &[u8])) {
 mod tests {
     use super::*;
 
-    fn popped(order: &mut Ordered<char>) -> String {
+    fn popped(order: &mut ReorderBuffer<char>) -> String {
         std::iter::from_fn(|| order.pop().map(|(_, held, _)| held)).collect()
     }
 
     #[test]
     fn items_come_in_order_whatever_came_first() {
-        let mut order = Ordered::new(Arc::new([1, 2, 5].into_iter().collect()));
+        let mut order = ReorderBuffer::new(Arc::new([1, 2, 5].into_iter().collect()));
         order.hold(3, 'd', Weight::default());
         order.hold(6, 'g', Weight::default());
         assert_eq!(popped(&mut order), "");
@@ -279,15 +279,15 @@ mod tests {
 
     #[test]
     fn the_window_is_full_by_records_or_by_bytes() {
-        let mut window = Window::default();
-        let large = Weight { records: 1, bytes: Window::BYTES };
+        let mut window = GateWindow::default();
+        let large = Weight { records: 1, bytes: GateWindow::BYTES };
         window.add(large);
         assert!(window.is_full());
         window.remove(large);
         assert!(!window.is_full());
-        window.add(Weight { records: Window::RECORDS, bytes: 1 });
+        window.add(Weight { records: GateWindow::RECORDS, bytes: 1 });
         assert!(window.is_full());
-        assert_eq!(window.figures().most_records, Window::RECORDS);
+        assert_eq!(window.figures().most_records, GateWindow::RECORDS);
         let limit = AdmissionLimit { items: 3, ..AdmissionLimit::default() };
         assert!(limit.allows(2) && !limit.allows(3));
     }

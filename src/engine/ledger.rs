@@ -4,9 +4,9 @@
 //! error budget, and publishes snapshots. Nothing else in the program decides how an item ended.
 
 mod error_budget;
-mod figures;
-mod gating;
-mod item;
+mod gates;
+mod in_flight_item;
+mod snapshot;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
@@ -18,14 +18,14 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub use error_budget::ErrorRateExceeded;
-use item::Item;
+use in_flight_item::InFlightItem;
 
-use super::accept::{Accept, EndedItem};
+use super::accept::{AcceptGate, EndedItem};
 use super::event::{End, Ended, FatalError, Halt, LedgerEvent, RunEvent, Snapshot};
-use super::gate::{AdmissionLimit, GateStage, Window};
+use super::gate::{AdmissionLimit, GateStage, GateWindow};
+use super::lending::LendingSemaphore;
 use super::metrics::StageMetrics;
-use super::room::Room;
-use super::slot::RetryWaits;
+use super::slot::RetryBacklog;
 use super::spending::Spending;
 use super::stop::Stop;
 use crate::journal::{AnswerLog, CommitWriter, CommittedTotals, ItemCommit, WriterCommand};
@@ -39,7 +39,7 @@ const TICK: Duration = Duration::from_millis(100);
 const STATUS: Duration = Duration::from_secs(1);
 /// Events that are noted before the clock is looked at again.
 const AT_ONCE: usize = 64;
-/// Lines kept of a kind for the summary.
+/// OutputLines kept of a kind for the summary.
 const KEPT: usize = 10;
 
 /// What the ledger is given.
@@ -60,9 +60,9 @@ pub(crate) struct LedgerContext {
     /// Items between admission and their end.
     pub(crate) max_in_flight: u64,
     /// The room that they have.
-    pub(crate) room: Arc<Room>,
+    pub(crate) room: Arc<LendingSemaphore>,
     /// Questions that wait before they are put again.
-    pub(crate) waits: Arc<RetryWaits>,
+    pub(crate) backlog: Arc<RetryBacklog>,
     /// The run ends when so many items have ended ok.
     pub(crate) accept: Option<u64>,
     /// Items that earlier starts have committed.
@@ -82,7 +82,7 @@ pub(crate) struct LedgerContext {
 
 /// What the run came to, besides its snapshot.
 #[derive(Debug, Default)]
-pub(crate) struct Closing {
+pub(crate) struct LedgerReport {
     pub(crate) snapshot: Snapshot,
     pub(crate) fatal: Option<FatalError>,
     /// A request might have exceeded the budget.
@@ -100,10 +100,10 @@ pub(crate) struct Ledger {
     context: LedgerContext,
     /// Taken at the end, when its thread is joined.
     writer: Option<CommitWriter>,
-    items: HashMap<u64, Item>,
-    accept: Option<Accept>,
+    items: HashMap<u64, InFlightItem>,
+    accept: Option<AcceptGate>,
     gates: Vec<GateStage>,
-    window: Window,
+    window: GateWindow,
     /// Items that gates have let go on, and that neither wait at another nor have ended.
     behind_gates: u64,
     /// Records that gates dropped, to be ended.
@@ -113,7 +113,7 @@ pub(crate) struct Ledger {
     units_written: usize,
     /// Items with answers from earlier starts that are not committed yet.
     recovered: HashSet<u64>,
-    closing: Closing,
+    report: LedgerReport,
     drops: BTreeMap<Cow<'static, str>, u64>,
     rejections: BTreeMap<String, u64>,
     reasons: HashMap<String, u64>,
@@ -133,8 +133,8 @@ impl Ledger {
     pub(crate) fn new(mut context: LedgerContext, writer: CommitWriter) -> Self {
         let begin = Instant::now();
         let before = (context.before.ok, context.before.last_ok);
-        let accept = context.accept.map(|wanted| Accept::new(wanted, before, Arc::clone(&context.done)));
-        if accept.as_ref().is_some_and(Accept::is_over) {
+        let accept = context.accept.map(|wanted| AcceptGate::new(wanted, before, Arc::clone(&context.done)));
+        if accept.as_ref().is_some_and(AcceptGate::is_over) {
             context.stop.abort();
         }
         Self {
@@ -142,14 +142,14 @@ impl Ledger {
             items: HashMap::new(),
             accept,
             gates: std::mem::take(&mut context.gates),
-            window: Window::default(),
+            window: GateWindow::default(),
             behind_gates: 0,
             dropped: VecDeque::new(),
             admissions: VecDeque::new(),
             units_written: 0,
             recovered: context.answers.recovered_items(),
             context,
-            closing: Closing::default(),
+            report: LedgerReport::default(),
             drops: BTreeMap::new(),
             rejections: BTreeMap::new(),
             reasons: HashMap::new(),
@@ -166,7 +166,7 @@ impl Ledger {
     }
 
     /// Works until every other task has ended, then closes the writer.
-    pub(crate) async fn run(mut self) -> Closing {
+    pub(crate) async fn run(mut self) -> LedgerReport {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -178,7 +178,7 @@ impl Ledger {
                     Err(_) => break,
                 },
                 _ = ticks.tick() => self.tick().await,
-                freed = gating::release(&mut self.gates), if releases => self.window.remove(freed),
+                freed = gates::release(&mut self.gates), if releases => self.window.remove(freed),
             }
         }
         self.close().await
@@ -195,7 +195,7 @@ impl Ledger {
 
     async fn note(&mut self, event: LedgerEvent) {
         match event {
-            LedgerEvent::Several(events) => {
+            LedgerEvent::Batch(events) => {
                 for event in events {
                     self.note_one(event).await;
                 }
@@ -208,7 +208,8 @@ impl Ledger {
         match event {
             LedgerEvent::Admitted { item, room } => {
                 self.admitted += 1;
-                self.items.insert(item, Item { room: Some(room), in_flight: 1, ..Item::default() });
+                self.items
+                    .insert(item, InFlightItem { room: Some(room), in_flight: 1, ..InFlightItem::default() });
                 self.admissions.push_back((item, self.context.answers.end()));
             }
             LedgerEvent::Unit { items } => self.context.units.iter_mut().for_each(|units| units.push(items)),
@@ -222,18 +223,18 @@ impl Ledger {
             LedgerEvent::GateClosed { gate } => self.close_gate(gate),
             LedgerEvent::SourceFailed { unit, message } => {
                 self.failures += 1;
-                if self.closing.source_failures.len() < KEPT {
-                    self.closing.source_failures.push((unit.clone(), message.clone()));
+                if self.report.source_failures.len() < KEPT {
+                    self.report.source_failures.push((unit.clone(), message.clone()));
                 }
                 self.tell(RunEvent::SourceFailed { unit, message });
             }
             LedgerEvent::SourceEnded { items } => {
-                self.closing.source_ended = true;
+                self.report.source_ended = true;
                 self.context.total = Some(items);
             }
             LedgerEvent::Halted(halt) => self.halt(halt),
             // They come one level deep.
-            LedgerEvent::Several(_) => {}
+            LedgerEvent::Batch(_) => {}
         }
         while let Some(dropped) = self.dropped.pop_front() {
             self.end_record(dropped).await;
@@ -244,15 +245,15 @@ impl Ledger {
     fn halt(&mut self, halt: Halt) {
         match halt {
             Halt::OutOfBudget => {
-                self.closing.out_of_budget = true;
+                self.report.out_of_budget = true;
                 self.context.stop.drain();
             }
             Halt::Storage(error) => {
-                self.closing.storage.get_or_insert(error);
+                self.report.storage.get_or_insert(error);
                 self.context.stop.abort();
             }
             Halt::Fatal(error) => {
-                self.closing.fatal.get_or_insert(error);
+                self.report.fatal.get_or_insert(error);
                 self.context.stop.abort();
             }
             Halt::Aborted => {}
@@ -283,11 +284,11 @@ impl Ledger {
         }
     }
 
-    async fn end_item(&mut self, number: u64, item: Item) {
+    async fn end_item(&mut self, number: u64, item: InFlightItem) {
         let ended = item.end();
         let outcome = ended.outcome;
         self.ended += 1;
-        self.keep_budget(outcome);
+        self.check_error_budget(outcome);
         match self.accept {
             Some(_) => self.hold_ended(number, ended).await,
             None => self.commit(number, ended).await,
@@ -321,7 +322,7 @@ impl Ledger {
     async fn tick(&mut self) {
         if self.context.stop.is_draining() && !self.told_draining {
             self.told_draining = true;
-            if self.closing.error_rate_exceeded.is_none() && self.closing.fatal.is_none() {
+            if self.report.error_rate_exceeded.is_none() && self.report.fatal.is_none() {
                 self.tell(RunEvent::Draining);
             }
         }
@@ -373,17 +374,17 @@ impl Ledger {
     }
 
     /// Writes what is left. The writer's last sync may take a while, so it is awaited off the async threads.
-    async fn close(mut self) -> Closing {
+    async fn close(mut self) -> LedgerReport {
         self.commit_surplus().await;
         self.write_units().await;
-        self.closing.accepted = self.accept.as_ref().map(|accept| (accept.accepted(), accept.is_over()));
-        let Some(writer) = self.writer.take() else { return self.closing };
+        self.report.accepted = self.accept.as_ref().map(|accept| (accept.accepted(), accept.is_over()));
+        let Some(writer) = self.writer.take() else { return self.report };
         let finished = tokio::task::spawn_blocking(move || writer.finish()).await;
-        let Ok((committed, result)) = finished else { return self.closing };
+        let Ok((committed, result)) = finished else { return self.report };
         if let Err(error) = result {
-            self.closing.storage.get_or_insert(error);
+            self.report.storage.get_or_insert(error);
         }
-        self.closing.snapshot = self.snapshot("finished", &committed);
-        self.closing
+        self.report.snapshot = self.snapshot("finished", &committed);
+        self.report
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::execute::{Became, Ending};
+use super::execute::{RecordEnd, StageOutcome};
 use crate::journal::Spent;
 use crate::llm::Tokens;
 
@@ -35,7 +35,7 @@ pub(crate) struct StageMetrics {
     cached_tokens: AtomicU64,
     /// In billionths of the currency.
     cost: AtomicU64,
-    /// Answers whose first token has a time, that time added up, and the longest.
+    /// AnswerLog whose first token has a time, that time added up, and the longest.
     streamed: AtomicU64,
     first_token_nanos: AtomicU64,
     longest_first_token_nanos: AtomicU64,
@@ -81,7 +81,7 @@ pub struct StageFigures {
 /// The times from sending requests to the first event of their answers with text, reasoning or a call of a tool.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct FirstTokens {
-    /// Answers that came as events, in this start.
+    /// AnswerLog that came as events, in this start.
     pub answers: u64,
     /// The time, on average.
     pub mean_seconds: f64,
@@ -144,22 +144,22 @@ impl StageMetrics {
     }
 
     /// Counts what became of a record.
-    pub(crate) fn count(&self, became: &Became) {
-        match became {
-            Became::Passed => self.count_ended(None),
-            Became::Several(children) => {
+    pub(crate) fn count(&self, outcome: &StageOutcome) {
+        match outcome {
+            StageOutcome::Passed => self.count_ended(None),
+            StageOutcome::Split(children) => {
                 children.iter().for_each(|child| self.count_ended(child.end.as_ref()))
             }
-            Became::Ended(ending) => self.count_ended(Some(ending)),
-            Became::Halted(_) => {}
+            StageOutcome::Ended(end) => self.count_ended(Some(end)),
+            StageOutcome::Halted(_) => {}
         }
     }
 
-    fn count_ended(&self, end: Option<&Ending>) {
+    fn count_ended(&self, end: Option<&RecordEnd>) {
         let counter = match end {
             None => &self.sent,
-            Some(Ending::Dropped(_)) => &self.dropped,
-            Some(Ending::Rejected(_)) => &self.rejected,
+            Some(RecordEnd::Dropped(_)) => &self.dropped,
+            Some(RecordEnd::Rejected(_)) => &self.rejected,
         };
         counter.fetch_add(1, Relaxed);
     }

@@ -14,7 +14,6 @@
 
 mod accept;
 mod admission;
-mod answering;
 mod ask;
 mod block;
 mod build;
@@ -26,11 +25,12 @@ mod event;
 mod execute;
 mod gate;
 mod ledger;
+mod lending;
 mod metrics;
+mod model_effect;
 mod preview;
-mod question;
 mod reask;
-mod room;
+mod responder;
 mod slot;
 mod spending;
 mod stop;
@@ -44,7 +44,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use admission::{Admission, no_thread};
 pub use build::{BuildPipelineError, BuiltPipeline, ConnectedModels};
-use effect::Effects;
+use effect::EffectRunner;
 pub use estimate::{Estimate, StageEstimate, estimate};
 pub use event::{FatalError, Rejection, RunEvent, Snapshot};
 use event::{Halt, LedgerEvent};
@@ -53,11 +53,11 @@ use gate::AdmissionLimit;
 pub use gate::WindowFigures;
 pub use ledger::ErrorRateExceeded;
 use ledger::{Ledger, LedgerContext};
+use lending::LendingSemaphore;
 pub use metrics::{FirstTokens, StageFigures};
+use model_effect::JournaledResponder;
 pub use preview::{ItemSelection, Preview, PreviewStep, SAMPLED_FROM, preview};
-use question::Journaled;
-use room::Room;
-use slot::RetryWaits;
+use slot::RetryBacklog;
 use spending::Spending;
 pub use stop::Stop;
 
@@ -147,23 +147,26 @@ pub async fn run(
         directory.start(&done, options.limit, options.storing, carry_batches)?;
     let spending = Arc::new(Spending::new(options.budget, spent));
     let (ledger, told) = async_channel::bounded(EVENTS);
-    let room = Room::new(options.max_in_flight.max(1) as usize);
-    let waits = RetryWaits::new(options.max_in_flight);
+    let room = LendingSemaphore::new(options.max_in_flight.max(1) as usize);
+    let backlog = RetryBacklog::new(options.max_in_flight);
     let last_done = done.max();
     let mut units = directory.units()?;
     let (first_item, skipped) = parts.source.skip(&done, &units);
     units.truncate(skipped);
     // Files whose items are all done are not read again, and may be gone.
     let files = parts.source.source.files();
-    let inputs: Vec<(String, InputFile)> =
+    let inputs: Vec<(String, Input)> =
         files.into_iter().filter_map(|path| parts.inputs.remove_entry(&path)).collect();
     let tasks = TaskTracker::new();
     verify(&directory, &ledger, &tasks);
     let metrics = parts.metrics();
     let done = Arc::new(done);
-    let effects =
-        Effects { answers: Arc::clone(&answers), spending: Arc::clone(&spending), waits: Arc::clone(&waits) };
-    let journaled = Journaled(effects);
+    let effects = EffectRunner {
+        answers: Arc::clone(&answers),
+        spending: Arc::clone(&spending),
+        backlog: Arc::clone(&backlog),
+    };
+    let journaled = JournaledResponder(effects);
     let executor = Executor::new(Arc::new(journaled), stop.clone());
     let (first, mut gates) = chain::start(parts.stages, &done, &ledger, executor, &tasks);
     gate::rebuild(&mut gates, keys);
@@ -187,7 +190,7 @@ pub async fn run(
         limit: options.limit,
         max_in_flight: u64::from(options.max_in_flight.max(1)),
         room: Arc::clone(&room),
-        waits,
+        backlog,
         accept: options.accept,
         done: Arc::clone(&done),
         gates,
@@ -215,7 +218,7 @@ pub async fn run(
         }
     }
     let limiter = AbortOnDropHandle::new(tasks.spawn(stop.clone().limit_drain(options.drain_timeout)));
-    let mut closing = Ledger::new(context, writer).run().await;
+    let mut report = Ledger::new(context, writer).run().await;
     drop((limiter, tending));
     // A task that was given up may still hold the answers for a moment.
     tasks.close();
@@ -226,25 +229,25 @@ pub async fn run(
     });
     let ended = ended.await;
     if let Ok(Err(error)) = ended {
-        closing.storage.get_or_insert(error);
+        report.storage.get_or_insert(error);
     }
     if let Some(error) = untended.get() {
-        closing.storage.get_or_insert(StorageError::clone(error));
+        report.storage.get_or_insert(StorageError::clone(error));
     }
-    let changed = changes(inputs, &closing, last_done).await;
-    Ok(finish(directory, closing, changed, &parts.sinks, &options, &stop)?)
+    let changed = changes(inputs, &report, last_done).await;
+    Ok(finish(directory, report, changed, &parts.sinks, &options, &stop)?)
 }
 
 /// What of the source is not as it was when the start began.
 async fn changes(
-    inputs: Vec<(String, InputFile)>,
-    closing: &ledger::Closing,
+    inputs: Vec<(String, Input)>,
+    report: &ledger::LedgerReport,
     last_done: Option<u64>,
 ) -> Vec<String> {
     let compare = move || inputs.iter().filter_map(|(path, input)| input.change(path)).collect();
     let mut changed: Vec<String> = tokio::task::spawn_blocking(compare).await.unwrap_or_default();
     // An earlier start has read more than there is now.
-    if let (Some(last), Some(total), true) = (last_done, closing.snapshot.total, closing.source_ended)
+    if let (Some(last), Some(total), true) = (last_done, report.snapshot.total, report.source_ended)
         && changed.is_empty()
         && last >= total
     {
@@ -295,28 +298,28 @@ fn verify(directory: &RunDirectory, ledger: &async_channel::Sender<LedgerEvent>,
 
 fn finish(
     mut directory: RunDirectory,
-    closing: ledger::Closing,
+    report: ledger::LedgerReport,
     changed: Vec<String>,
     sinks: &[build::SinkFile],
     options: &RunOptions,
     stop: &Stop,
 ) -> Result<RunReport, StorageError> {
-    let mut snapshot = closing.snapshot;
-    let covered = closing.source_ended || options.limit.is_some_and(|limit| snapshot.admitted >= limit);
-    let end = if let Some(error) = closing.storage {
+    let mut snapshot = report.snapshot;
+    let covered = report.source_ended || options.limit.is_some_and(|limit| snapshot.admitted >= limit);
+    let end = if let Some(error) = report.storage {
         RunEnd::Storage(error)
-    } else if let Some(error) = closing.fatal {
+    } else if let Some(error) = report.fatal {
         RunEnd::Fatal(error)
-    } else if let Some(over) = closing.error_rate_exceeded {
+    } else if let Some(over) = report.error_rate_exceeded {
         RunEnd::ErrorRateExceeded(over)
-    } else if closing.out_of_budget {
+    } else if report.out_of_budget {
         RunEnd::OutOfBudget(snapshot.spent)
     } else if !changed.is_empty() {
         RunEnd::SourceChanged(changed)
-    } else if let Some((_, true)) = closing.accepted {
+    } else if let Some((_, true)) = report.accepted {
         RunEnd::Complete
     } else if let (Some((accepted, false)), true, Some(wanted)) =
-        (closing.accepted, covered && snapshot.in_flight == 0, options.accept)
+        (report.accepted, covered && snapshot.in_flight == 0, options.accept)
     {
         RunEnd::SourceEnded { accepted, wanted }
     } else if covered && snapshot.in_flight == 0 {
@@ -362,11 +365,11 @@ fn finish(
             if complete {
                 manifest.arrays = sums;
             }
-            if closing.source_ended && !matches!(end, RunEnd::SourceChanged(_)) {
+            if report.source_ended && !matches!(end, RunEnd::SourceChanged(_)) {
                 manifest.items = snapshot.total;
             }
         })?;
     }
-    let (source_failures, limit) = (closing.source_failures, options.limit);
+    let (source_failures, limit) = (report.source_failures, options.limit);
     Ok(RunReport { snapshot, end, source_failures, arrays, limit })
 }

@@ -10,10 +10,10 @@ use futures::future::BoxFuture;
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 
-use super::answering::{Answered, Answering, Question};
 use super::build::BuiltPipeline;
 use super::event::{FatalError, Halt, InFlightRecord};
-use super::execute::{Became, BuiltStage, Ending, Executor, Watch, Work};
+use super::execute::{BuiltProcessor, BuiltStage, Executor, RecordEnd, StageObserver, StageOutcome};
+use super::responder::{ModelResult, Question, Responder};
 use crate::draw::Draws;
 use crate::record::{Record, RecordId};
 
@@ -67,13 +67,13 @@ pub async fn preview(
     mut show: impl FnMut(Preview),
 ) -> Result<Vec<String>, FatalError> {
     let mut failures = Vec::new();
-    let mut chosen = Chosen::new(choice);
-    let steps = Arc::new(Steps::default());
-    let answering: Arc<dyn Answering> = match prompts_only {
-        true => Arc::new(Unasked),
-        false => Arc::new(Direct),
+    let mut chosen = ItemSelector::new(choice);
+    let steps = Arc::new(StepRecorder::default());
+    let responder: Arc<dyn Responder> = match prompts_only {
+        true => Arc::new(PromptsOnlyResponder),
+        false => Arc::new(DirectResponder),
     };
-    let executor = Executor::watched(answering, Some(Arc::clone(&steps) as Arc<dyn Watch>));
+    let executor = Executor::observed(responder, Some(Arc::clone(&steps) as Arc<dyn StageObserver>));
     let mut number = 0;
     while !chosen.is_past(number) {
         let next = tokio::task::block_in_place(|| parts.source.next_readable(&mut failures));
@@ -85,25 +85,25 @@ pub async fn preview(
             record.id = RecordId::item(number);
             // The first ones are shown while the source is read on, the others once they are known.
             if let Some(record) = chosen.take(number, record) {
-                show(walk(&parts, &executor, &steps, record).await?);
+                show(preview_item(&parts, &executor, &steps, record).await?);
             }
             number += 1;
         }
     }
     for record in chosen.sampled() {
-        show(walk(&parts, &executor, &steps, record).await?);
+        show(preview_item(&parts, &executor, &steps, record).await?);
     }
     Ok(failures)
 }
 
 /// The items chosen so far.
-struct Chosen {
+struct ItemSelector {
     choice: ItemSelection,
     rng: ChaCha8Rng,
     sample: Vec<(u64, Record)>,
 }
 
-impl Chosen {
+impl ItemSelector {
     fn new(choice: ItemSelection) -> Self {
         let seed = if let ItemSelection::Sample { seed, .. } = choice { seed } else { 0 };
         Self { choice, rng: Draws::new(seed, "preview".into()).rng("sample", ""), sample: Vec::new() }
@@ -145,14 +145,14 @@ impl Chosen {
     }
 }
 
-async fn walk(
+async fn preview_item(
     parts: &BuiltPipeline,
     executor: &Executor,
-    steps: &Steps,
+    steps: &StepRecorder,
     item: Record,
 ) -> Result<Preview, FatalError> {
     let record = InFlightRecord { record: item.clone(), ..InFlightRecord::default() };
-    let result = executor.through(&parts.stages, record).await;
+    let result = executor.execute_all(&parts.stages, record).await;
     let steps = std::mem::take(&mut *steps.lock());
     match result {
         Err(Halt::Fatal(error)) => Err(error),
@@ -161,10 +161,10 @@ async fn walk(
 }
 
 /// Asks without keeping or paying for anything.
-struct Direct;
+struct DirectResponder;
 
-impl Answering for Direct {
-    fn answer<'a>(&'a self, question: Question<'a>) -> BoxFuture<'a, Result<Answered, Halt>> {
+impl Responder for DirectResponder {
+    fn respond<'a>(&'a self, question: Question<'a>) -> BoxFuture<'a, Result<ModelResult, Halt>> {
         async move {
             let _place = question.unit.model.acquire().await;
             Ok(question.unit.model.complete(question.request, question.record).await)
@@ -174,37 +174,39 @@ impl Answering for Direct {
 }
 
 /// Asks nobody: what comes behind a question is not looked at.
-struct Unasked;
+struct PromptsOnlyResponder;
 
-impl Answering for Unasked {
-    fn answer<'a>(&'a self, _: Question<'a>) -> BoxFuture<'a, Result<Answered, Halt>> {
+impl Responder for PromptsOnlyResponder {
+    fn respond<'a>(&'a self, _: Question<'a>) -> BoxFuture<'a, Result<ModelResult, Halt>> {
         async { Err(Halt::Aborted) }.boxed()
     }
 }
 
 /// The steps seen so far of one item.
 #[derive(Default)]
-struct Steps(Mutex<Vec<PreviewStep>>);
+struct StepRecorder(Mutex<Vec<PreviewStep>>);
 
-impl Steps {
+impl StepRecorder {
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<PreviewStep>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Watch for Steps {
-    fn saw(&self, stage: &BuiltStage, id: &RecordId, record: &InFlightRecord, became: &Became) {
-        let (records, note) = match became {
-            Became::Passed => (vec![record.record.clone()], note(stage, record)),
-            Became::Several(children) => {
+impl StageObserver for StepRecorder {
+    fn observe(&self, stage: &BuiltStage, id: &RecordId, record: &InFlightRecord, outcome: &StageOutcome) {
+        let (records, note) = match outcome {
+            StageOutcome::Passed => (vec![record.record.clone()], note(stage, record)),
+            StageOutcome::Split(children) => {
                 let on = children.iter().filter(|child| child.end.is_none());
                 (on.map(|child| child.record.record.clone()).collect(), None)
             }
-            Became::Ended(Ending::Dropped(reason)) => (Vec::new(), Some(format!("dropped: {reason}"))),
-            Became::Ended(Ending::Rejected(failure)) => {
+            StageOutcome::Ended(RecordEnd::Dropped(reason)) => {
+                (Vec::new(), Some(format!("dropped: {reason}")))
+            }
+            StageOutcome::Ended(RecordEnd::Rejected(failure)) => {
                 (Vec::new(), Some(format!("rejected: {}", failure.message)))
             }
-            Became::Halted(_) => return,
+            StageOutcome::Halted(_) => return,
         };
         let step = PreviewStep { stage: Arc::clone(&stage.path), id: id.clone(), records, note };
         self.lock().push(step);
@@ -213,16 +215,16 @@ impl Watch for Steps {
 
 /// What is told of a record that came through a stage.
 fn note(stage: &BuiltStage, record: &InFlightRecord) -> Option<String> {
-    match &stage.work {
-        Work::Sink(sink, _) => {
+    match &stage.processor {
+        BuiltProcessor::Sink(sink, _) => {
             let (_, line) = record.lines.last()?;
             Some(format!("{} <- {}", sink.path(), String::from_utf8_lossy(line).trim_end()))
         }
-        Work::Ask(_) => {
+        BuiltProcessor::Ask(_) => {
             let why = record.record.provenance.calls.last()?.fallback.as_ref()?;
             Some(format!("answered by the heuristic, because {why}"))
         }
-        Work::Gate(_) => Some("a run decides in the order of items whether it goes on".to_owned()),
-        Work::Transform(_) | Work::Block(_) => None,
+        BuiltProcessor::Gate(_) => Some("a run decides in the order of items whether it goes on".to_owned()),
+        BuiltProcessor::Transform(_) | BuiltProcessor::Block(_) => None,
     }
 }

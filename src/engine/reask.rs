@@ -11,12 +11,12 @@ use crate::stage::OnError;
 const SHOWN_ANSWER: usize = 2000;
 
 /// The chain of `on_error`, taken step by step.
-pub(super) struct Chain<'a> {
+pub(super) struct OnErrorSteps<'a> {
     steps: &'a [OnError],
     used: u32,
 }
 
-impl<'a> Chain<'a> {
+impl<'a> OnErrorSteps<'a> {
     pub(super) fn of(steps: &'a [OnError]) -> Self {
         Self { steps, used: 0 }
     }
@@ -42,14 +42,14 @@ impl<'a> Chain<'a> {
 
 /// How a question is put again: the wrong answer and what is wrong with it stand behind it; only the last one, so that
 /// the conversation does not grow with each try.
-pub(super) struct Again {
+pub(super) struct ReaskTurns {
     /// Messages of the question itself.
     question: usize,
     /// Its last message, which may be added to.
     last: Option<Message>,
 }
 
-impl Again {
+impl ReaskTurns {
     pub(super) fn of(messages: &[Message]) -> Self {
         Self { question: messages.len(), last: None }
     }
@@ -104,9 +104,9 @@ mod tests {
                 turns.iter().map(|(role, text)| Message::new(role, *text)).collect()
             };
             let mut asked = messages(question);
-            let mut again = Again::of(&asked);
+            let mut reask = ReaskTurns::of(&asked);
             for _ in 0..2 {
-                again.show(&mut asked, answer, "no JSON");
+                reask.show(&mut asked, answer, "no JSON");
                 let told: Vec<(&str, &str)> =
                     asked.iter().map(|turn| (&*turn.role, turn.content.lines().next().unwrap())).collect();
                 assert_eq!(told, expected);
@@ -116,7 +116,7 @@ mod tests {
             for (turn, (role, text)) in asked.iter().zip(question) {
                 assert!(turn.role == *role && turn.content.starts_with(text), "{turn:?}");
             }
-            again.take_back(&mut asked);
+            reask.take_back(&mut asked);
             assert_eq!(asked, messages(question));
         };
         let wrong = ("user", "That answer cannot be used: no JSON");
@@ -132,7 +132,7 @@ mod tests {
     }
 
     fn steps(list: &[OnError], failures: &[bool]) -> Vec<OnError> {
-        let mut chain = Chain::of(list);
+        let mut chain = OnErrorSteps::of(list);
         failures.iter().map(|can_retry| chain.next(*can_retry)).collect()
     }
 

@@ -10,8 +10,8 @@ use std::time::Instant;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
+use super::lending::PermitLenders;
 use super::metrics::StageMetrics;
-use super::room::Holders;
 use crate::llm::{Client, ModelPermit, Slot};
 
 /// Questions that may wait while others have their items' room.
@@ -21,14 +21,14 @@ const MOST_BYTES: usize = 32 << 20;
 
 /// The questions of a run that wait before they are put again.
 #[derive(Debug)]
-pub(crate) struct RetryWaits {
+pub(crate) struct RetryBacklog {
     /// How many may begin to wait, one after the other, while nobody is answered.
     unanswered: u64,
-    state: Mutex<State>,
+    state: Mutex<WaitTotals>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct WaitTotals {
     waiting: u64,
     /// Those that lend, and the bytes of what they ask.
     lending: u64,
@@ -37,7 +37,7 @@ struct State {
     since_answer: u64,
 }
 
-impl RetryWaits {
+impl RetryBacklog {
     /// For a run in which so many items may be in flight.
     pub(crate) fn new(max_in_flight: u32) -> Arc<Self> {
         Arc::new(Self { unanswered: u64::from(max_in_flight.max(1)), state: Mutex::default() })
@@ -79,7 +79,7 @@ impl RetryWaits {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, WaitTotals> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -123,8 +123,8 @@ impl Slot for ModelSlot {
 #[derive(Debug)]
 pub(crate) struct QuestionSlot {
     pub(crate) place: Arc<ModelSlot>,
-    holders: Holders,
-    waits: Arc<RetryWaits>,
+    lenders: PermitLenders,
+    backlog: Arc<RetryBacklog>,
     bytes: usize,
     /// Whether it lends, while it waits.
     waiting: Mutex<Option<bool>>,
@@ -132,28 +132,33 @@ pub(crate) struct QuestionSlot {
 
 impl QuestionSlot {
     /// The slot of a question of so many bytes; its place is still to be taken.
-    pub(crate) fn new(place: Arc<ModelSlot>, holders: Holders, waits: Arc<RetryWaits>, bytes: usize) -> Self {
-        holders.each(|holder| holder.open());
-        Self { place, holders, waits, bytes, waiting: Mutex::default() }
+    pub(crate) fn new(
+        place: Arc<ModelSlot>,
+        lenders: PermitLenders,
+        backlog: Arc<RetryBacklog>,
+        bytes: usize,
+    ) -> Self {
+        lenders.each(|lender| lender.open());
+        Self { place, lenders, backlog, bytes, waiting: Mutex::default() }
     }
 
     fn resume(&self) {
         let waited = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(lends) = waited else { return };
-        self.waits.end(self.bytes, lends);
+        self.backlog.end(self.bytes, lends);
         if lends {
-            self.holders.each(|holder| holder.resume());
+            self.lenders.each(|lender| lender.resume());
         }
     }
 }
 
 impl Slot for QuestionSlot {
     fn release(&self) {
-        let lends = self.waits.begin(self.bytes);
+        let lends = self.backlog.begin(self.bytes);
         *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(lends);
         self.place.release();
         if lends {
-            self.holders.each(|holder| holder.wait());
+            self.lenders.each(|lender| lender.wait());
         }
     }
 
@@ -166,33 +171,33 @@ impl Slot for QuestionSlot {
 impl Drop for QuestionSlot {
     fn drop(&mut self) {
         self.resume();
-        self.holders.each(|holder| holder.close());
+        self.lenders.each(|lender| lender.close());
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::room::{Holder, Room};
+    use crate::engine::lending::{LendingSemaphore, PermitLender};
     use crate::heuristic::Heuristic;
 
     struct Waiting {
-        room: Arc<Room>,
-        waits: Arc<RetryWaits>,
+        room: Arc<LendingSemaphore>,
+        backlog: Arc<RetryBacklog>,
         client: Arc<Client>,
     }
 
     impl Waiting {
         fn new(max_in_flight: u32) -> Self {
             let client = Arc::new(Client::new(Arc::new(Heuristic), 1));
-            Self { room: Room::new(1), waits: RetryWaits::new(max_in_flight), client }
+            Self { room: LendingSemaphore::new(1), backlog: RetryBacklog::new(max_in_flight), client }
         }
 
         /// A question that waits, of an item of its own.
         fn wait(&self, bytes: usize) -> QuestionSlot {
             let place = ModelSlot::new(&self.client, &StageMetrics::new("llm".into()));
-            let holders = Holders { item: Some(Holder::new(&self.room)), stage: None };
-            let slot = QuestionSlot::new(place, holders, Arc::clone(&self.waits), bytes);
+            let lenders = PermitLenders { item: Some(PermitLender::new(&self.room)), stage: None };
+            let slot = QuestionSlot::new(place, lenders, Arc::clone(&self.backlog), bytes);
             slot.reacquire().now_or_never().unwrap();
             slot.release();
             slot
@@ -203,11 +208,11 @@ mod tests {
     fn the_bound_is_of_records_and_of_bytes() {
         let run = Waiting::new(u32::MAX);
         let mut slots: Vec<_> = (0..MOST_WAITING + 5).map(|_| run.wait(10)).collect();
-        assert_eq!((run.room.lent() as u64, run.waits.waiting()), (MOST_WAITING, MOST_WAITING + 5));
+        assert_eq!((run.room.lent() as u64, run.backlog.waiting()), (MOST_WAITING, MOST_WAITING + 5));
         slots.drain(..10);
-        assert_eq!((run.room.lent() as u64, run.waits.waiting()), (MOST_WAITING - 10, MOST_WAITING - 5));
+        assert_eq!((run.room.lent() as u64, run.backlog.waiting()), (MOST_WAITING - 10, MOST_WAITING - 5));
         slots.clear();
-        assert_eq!((run.room.lent(), run.waits.waiting()), (0, 0));
+        assert_eq!((run.room.lent(), run.backlog.waiting()), (0, 0));
         let _large: Vec<_> = (0..5).map(|_| run.wait(MOST_BYTES / 4)).collect();
         assert_eq!(run.room.lent(), 4);
     }
@@ -216,11 +221,11 @@ mod tests {
     fn nothing_more_is_lent_while_nobody_is_answered() {
         let run = Waiting::new(3);
         let slots: Vec<_> = (0..5).map(|_| run.wait(10)).collect();
-        assert_eq!((run.room.lent(), run.waits.waiting()), (3, 5));
-        run.waits.note_answer();
+        assert_eq!((run.room.lent(), run.backlog.waiting()), (3, 5));
+        run.backlog.note_answer();
         let _another = run.wait(10);
         assert_eq!(run.room.lent(), 4);
         drop(slots);
-        assert_eq!((run.room.lent(), run.waits.waiting()), (1, 1));
+        assert_eq!((run.room.lent(), run.backlog.waiting()), (1, 1));
     }
 }

@@ -23,9 +23,9 @@ use crate::pipeline::{Budget, Prices};
 /// How many times its usual tokens an image may take: open models cut large ones into many tiles.
 const IMAGE_MARGIN: u64 = 3;
 /// Tokens an answer may have where nothing says how many.
-const ANSWER: u64 = 4096;
+const DEFAULT_ANSWER_TOKENS: u64 = 4096;
 /// What servers call the most tokens that an answer may have.
-const MOST_TOKENS: &[&str] = &[
+const TOKEN_LIMIT_PARAMS: &[&str] = &[
     "max_tokens",
     "max_completion_tokens",
     "max_output_tokens",
@@ -34,20 +34,20 @@ const MOST_TOKENS: &[&str] = &[
     "num_predict",
 ];
 /// What multiplies them.
-const ANSWERS: &[&str] = &["n", "best_of"];
+const ANSWER_COUNT_PARAMS: &[&str] = &["n", "best_of"];
 
 /// The account of a run, shared by all that ask.
 #[derive(Debug)]
 pub(crate) struct Spending {
     budget: Budget,
-    state: Mutex<State>,
+    state: Mutex<Balance>,
     freed: Notify,
     /// Models of which the log says that they do not count.
     without_usage: Mutex<HashSet<Arc<str>>>,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
-struct State {
+struct Balance {
     spent: Spent,
     /// What requests may have cost that were sent and given up.
     lost: Spent,
@@ -56,19 +56,19 @@ struct State {
     waiting: Spent,
 }
 
-/// Room in the budget for a question; what is not settled when it is dropped is given back, or lost if it was sent.
+/// LendingSemaphore in the budget for a question; what is not settled when it is dropped is given back, or lost if it was sent.
 pub(crate) struct Reservation {
     spending: Arc<Spending>,
     answers: Arc<AnswerLog>,
     most: WorstCase,
     /// The place at the model, which is given up while room is waited for: those who have the room may need it.
     place: Option<Arc<dyn Slot>>,
-    held: Mutex<Held>,
+    held: Mutex<AttemptState>,
 }
 
 /// How the attempts at a question stand.
 #[derive(Debug, Default)]
-struct Held {
+struct AttemptState {
     /// Whether the worst case of one more attempt is reserved.
     reserved: bool,
     /// Whether that attempt is out.
@@ -76,12 +76,12 @@ struct Held {
     /// What attempts took that brought no answer. It is reserved, and out, until the question is settled.
     failed: Spent,
     settled: bool,
-    refused: Option<Refused>,
+    refused: Option<RefusedAttempt>,
 }
 
 /// Why no further attempt may be made.
 #[derive(Debug, Clone)]
-pub(crate) enum Refused {
+pub(crate) enum RefusedAttempt {
     OutOfBudget,
     Storage(StorageError),
 }
@@ -98,7 +98,7 @@ impl Spending {
     pub(crate) fn new(budget: Budget, spent: Spent) -> Self {
         Self {
             budget,
-            state: Mutex::new(State { spent, ..State::default() }),
+            state: Mutex::new(Balance { spent, ..Balance::default() }),
             freed: Notify::new(),
             without_usage: Mutex::default(),
         }
@@ -134,13 +134,13 @@ impl Spending {
 
     /// Waits for room; false when there will be none. `held` is what the question that asks has reserved already.
     async fn reserve_more(&self, wanted: Spent, held: Spent) -> bool {
-        let _waiting = Waiting::new(self, held);
+        let _waiting = WaitGuard::new(self, held);
         loop {
             // Made before looking, so that a reservation given back in between is not missed.
             let freed = self.freed.notified();
             {
                 let mut state = self.state();
-                if self.holds(state.spent.plus(state.lost).plus(state.reserved).plus(wanted)) {
+                if self.covers(state.spent.plus(state.lost).plus(state.reserved).plus(wanted)) {
                     state.reserved = state.reserved.plus(wanted);
                     return true;
                 }
@@ -152,7 +152,7 @@ impl Spending {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Balance> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -167,16 +167,16 @@ impl Spending {
         }
     }
 
-    fn holds(&self, spent: Spent) -> bool {
+    fn covers(&self, spent: Spent) -> bool {
         self.budget.max_tokens_total.is_none_or(|most| spent.tokens <= most)
             && self.budget.max_cost.is_none_or(|most| spent.cost <= most)
     }
 }
 
 /// While it lives, a question that holds so much waits for more; nobody is to wait for what it holds.
-struct Waiting<'a>(&'a Spending, Spent);
+struct WaitGuard<'a>(&'a Spending, Spent);
 
-impl<'a> Waiting<'a> {
+impl<'a> WaitGuard<'a> {
     fn new(spending: &'a Spending, held: Spent) -> Self {
         let mut state = spending.state();
         state.waiting = state.waiting.plus(held);
@@ -188,7 +188,7 @@ impl<'a> Waiting<'a> {
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitGuard<'_> {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.waiting = state.waiting.minus(self.1);
@@ -198,7 +198,7 @@ impl Drop for Waiting<'_> {
 impl Reservation {
     /// Books what the question took: an answer by its usage, or nothing where no answer came, and the attempts
     /// before that the server worked on. What is not told counts as it was reserved. Returns that, and all that was
-    /// spent so far. Room is kept until the reservation is dropped, once the journal has the answer.
+    /// spent so far. LendingSemaphore is kept until the reservation is dropped, once the journal has the answer.
     pub(crate) fn settle(&self, answer: Option<Usage>) -> (Spent, Spent) {
         let mut held = self.held();
         held.settled = true;
@@ -209,11 +209,11 @@ impl Reservation {
     }
 
     /// Why an attempt was not made, if one was not.
-    pub(crate) fn refused(&self) -> Option<Refused> {
+    pub(crate) fn refused(&self) -> Option<RefusedAttempt> {
         self.held().refused.clone()
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
+    fn held(&self) -> MutexGuard<'_, AttemptState> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -239,7 +239,7 @@ impl Meter for Reservation {
                 let mut held = self.held();
                 held.reserved = room;
                 if !room {
-                    held.refused = Some(Refused::OutOfBudget);
+                    held.refused = Some(RefusedAttempt::OutOfBudget);
                 }
                 room
             };
@@ -254,7 +254,7 @@ impl Meter for Reservation {
             match self.answers.send_out(self.most.spent()).await {
                 Ok(()) => true,
                 Err(error) => {
-                    self.held().refused = Some(Refused::Storage(error));
+                    self.held().refused = Some(RefusedAttempt::Storage(error));
                     false
                 }
             }
@@ -317,8 +317,9 @@ impl WorstCase {
             values.max()
         };
         // Never nothing: a reservation of nothing could not be waited for.
-        let answers = limit(ANSWERS).unwrap_or(1).max(1);
-        let completion = limit(MOST_TOKENS).unwrap_or(ANSWER).max(1).saturating_mul(answers);
+        let answers = limit(ANSWER_COUNT_PARAMS).unwrap_or(1).max(1);
+        let completion =
+            limit(TOKEN_LIMIT_PARAMS).unwrap_or(DEFAULT_ANSWER_TOKENS).max(1).saturating_mul(answers);
         let images = request.images_shown() as u64 * IMAGE_TOKENS * IMAGE_MARGIN;
         Self { tokens: Tokens { prompt: bytes as u64 + images, completion, cached: 0 }, prices }
     }

@@ -24,7 +24,7 @@ impl Ledger {
         self.tell(RunEvent::Rejected(rejection));
     }
 
-    pub(super) fn keep_budget(&mut self, outcome: ItemOutcome) {
+    pub(super) fn check_error_budget(&mut self, outcome: ItemOutcome) {
         if outcome != ItemOutcome::Rejected {
             self.in_a_row = 0;
             return;
@@ -40,11 +40,11 @@ impl Ledger {
         } else {
             return;
         };
-        if self.closing.error_rate_exceeded.is_none() {
+        if self.report.error_rate_exceeded.is_none() {
             let mut reasons: Vec<(String, u64)> = self.reasons.clone().into_iter().collect();
             reasons.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
             reasons.truncate(3);
-            self.closing.error_rate_exceeded = Some(ErrorRateExceeded { why, reasons });
+            self.report.error_rate_exceeded = Some(ErrorRateExceeded { why, reasons });
             self.context.stop.drain();
         }
     }

@@ -143,7 +143,7 @@ async fn questions_that_wait_for_each_other_s_room_are_given_up() {
     };
     let (first, second) = tokio::join!(one.allow(), second);
     assert!(!first && !second);
-    assert!(matches!(one.refused(), Some(Refused::OutOfBudget)));
+    assert!(matches!(one.refused(), Some(RefusedAttempt::OutOfBudget)));
     assert_eq!(one.settle(None).0.tokens, 50);
 }
 
@@ -197,7 +197,7 @@ fn the_worst_case_knows_every_limit() {
         let most = WorstCase::new(&ModelRequest::default(), 30, &maps, PRICES);
         assert_eq!(most.tokens, Tokens { prompt: 30, completion, cached: 0 }, "{settings:?}");
     };
-    check(&[], ANSWER);
+    check(&[], DEFAULT_ANSWER_TOKENS);
     check(&[json!({"max_tokens": 5})], 5);
     check(&[json!({"max_completion_tokens": 5, "n": 3})], 15);
     check(&[json!({"max_tokens": 5}), json!({"max_tokens": 9, "best_of": 4})], 36);

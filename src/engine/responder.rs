@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 
 use super::ask::AskUnit;
 use super::event::Halt;
-use super::room::Holders;
+use super::lending::PermitLenders;
 use crate::llm::{Completion, ModelError, ModelRequest};
 use crate::record::Record;
 
@@ -18,14 +18,14 @@ pub(crate) struct Question<'a> {
     pub(crate) request: &'a mut ModelRequest,
     pub(crate) record: &'a Record,
     /// Whose room it takes.
-    pub(crate) holders: &'a Holders,
+    pub(crate) lenders: &'a PermitLenders,
 }
 
 /// What a model said, or that it finally failed.
-pub(crate) type Answered = Result<Completion, ModelError>;
+pub(crate) type ModelResult = Result<Completion, ModelError>;
 
-/// Answers questions.
-pub(crate) trait Answering: Send + Sync {
+/// AnswerLog questions.
+pub(crate) trait Responder: Send + Sync {
     /// The answer, or why the record has to wait for a later start.
-    fn answer<'a>(&'a self, question: Question<'a>) -> BoxFuture<'a, Result<Answered, Halt>>;
+    fn respond<'a>(&'a self, question: Question<'a>) -> BoxFuture<'a, Result<ModelResult, Halt>>;
 }

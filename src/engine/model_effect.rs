@@ -11,12 +11,12 @@ use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::answering::{Answered, Answering, Question};
 use super::ask::AskUnit;
-use super::effect::{Effect, Effects, Stored};
+use super::effect::{Effect, EffectRunner, EncodedOutcome};
 use super::event::Halt;
-use super::room::Holders;
-use super::slot::{ModelSlot, QuestionSlot, RetryWaits};
+use super::lending::PermitLenders;
+use super::responder::{ModelResult, Question, Responder};
+use super::slot::{ModelSlot, QuestionSlot, RetryBacklog};
 use super::spending::{Reservation, WorstCase};
 use crate::journal::{RequestKey, RequestKeys};
 use crate::llm::{Completion, Meter, ModelError, ModelErrorKind, ModelRequest, Slot, Usage};
@@ -34,24 +34,24 @@ enum JournaledResponse<'a> {
     Failure(Cow<'a, ModelError>),
 }
 
-/// Answers as a run does: each answer is stored, and paid for once.
-pub(crate) struct Journaled(pub(crate) Effects);
+/// AnswerLog as a run does: each answer is stored, and paid for once.
+pub(crate) struct JournaledResponder(pub(crate) EffectRunner);
 
-impl Answering for Journaled {
-    fn answer<'a>(&'a self, question: Question<'a>) -> BoxFuture<'a, Result<Answered, Halt>> {
+impl Responder for JournaledResponder {
+    fn respond<'a>(&'a self, question: Question<'a>) -> BoxFuture<'a, Result<ModelResult, Halt>> {
         async move {
-            let Question { unit, request, record, holders } = question;
+            let Question { unit, request, record, lenders } = question;
             if !unit.model.is_paid() {
                 let place = ModelSlot::new(&unit.model, &unit.metrics);
                 place.reacquire().await;
                 unit.metrics.request();
                 return Ok(unit.model.complete(request, record).await);
             }
-            let mut asking = Asking::new(unit, request, record, holders);
-            let done = self.0.done(&mut asking).await?;
+            let mut effect = ModelEffect::new(unit, request, record, lenders);
+            let done = self.0.run(&mut effect).await?;
             if let Some(taken) = done.taken {
                 unit.metrics.spend(taken);
-                asking.count(&done.outcome, &self.0);
+                effect.count(&done.outcome, &self.0);
             }
             Ok(done.outcome)
         }
@@ -60,31 +60,31 @@ impl Answering for Journaled {
 }
 
 /// A question that is not answered yet.
-struct Asking<'a> {
+struct ModelEffect<'a> {
     unit: &'a AskUnit,
     request: &'a mut ModelRequest,
     record: &'a Record,
-    holders: &'a Holders,
+    lenders: &'a PermitLenders,
     names: RequestKeys,
     most: WorstCase,
 }
 
-impl<'a> Asking<'a> {
+impl<'a> ModelEffect<'a> {
     fn new(
         unit: &'a AskUnit,
         request: &'a mut ModelRequest,
         record: &'a Record,
-        holders: &'a Holders,
+        lenders: &'a PermitLenders,
     ) -> Self {
         // Not held while the answer is awaited, which with batches takes hours for thousands.
         let mut params = unit.params.clone();
         params.extend(request.params.clone());
         let (names, most) = unit.names(request, &params, record);
-        Self { unit, request, record, holders, names, most }
+        Self { unit, request, record, lenders, names, most }
     }
 
     /// Counts a question that was put in this start.
-    fn count(&self, answered: &Answered, effects: &Effects) {
+    fn count(&self, answered: &ModelResult, effects: &EffectRunner) {
         let metrics = &self.unit.metrics;
         match answered {
             Ok(completion) => {
@@ -104,8 +104,8 @@ impl<'a> Asking<'a> {
     }
 }
 
-impl Effect for Asking<'_> {
-    type Outcome = Answered;
+impl Effect for ModelEffect<'_> {
+    type Outcome = ModelResult;
 
     fn names(&self) -> RequestKeys {
         self.names
@@ -115,13 +115,13 @@ impl Effect for Asking<'_> {
         self.most
     }
 
-    fn slot(&self, waits: &Arc<RetryWaits>) -> QuestionSlot {
+    fn slot(&self, backlog: &Arc<RetryBacklog>) -> QuestionSlot {
         let place = ModelSlot::new(&self.unit.model, &self.unit.metrics);
         let bytes = self.request.texts().map(|text| text.len()).sum();
-        QuestionSlot::new(place, self.holders.clone(), Arc::clone(waits), bytes)
+        QuestionSlot::new(place, self.lenders.clone(), Arc::clone(backlog), bytes)
     }
 
-    fn perform(&mut self, reserved: Arc<Reservation>, slot: Arc<QuestionSlot>) -> BoxFuture<'_, Answered> {
+    fn perform(&mut self, reserved: Arc<Reservation>, slot: Arc<QuestionSlot>) -> BoxFuture<'_, ModelResult> {
         async move {
             self.request.key = Some(self.names.key);
             self.request.meter = Some(reserved as Arc<dyn Meter>);
@@ -134,11 +134,11 @@ impl Effect for Asking<'_> {
         .boxed()
     }
 
-    fn usage(&self, answered: &Answered) -> Option<Usage> {
+    fn usage(&self, answered: &ModelResult) -> Option<Usage> {
         answered.as_ref().ok().map(|completion| completion.usage)
     }
 
-    fn encode(&self, answered: &Answered) -> Option<Stored> {
+    fn encode(&self, answered: &ModelResult) -> Option<EncodedOutcome> {
         let response = match answered {
             Ok(completion) => JournaledResponse::Answer(Cow::Borrowed(completion)),
             // What ends the run says nothing of the record.
@@ -146,10 +146,10 @@ impl Effect for Asking<'_> {
             Err(error) => JournaledResponse::Failure(Cow::Borrowed(error)),
         };
         let bytes = serde_json::to_vec(&response).unwrap_or_default();
-        Some(Stored { bytes, reusable: answered.is_ok() })
+        Some(EncodedOutcome { bytes, reusable: answered.is_ok() })
     }
 
-    fn decode(bytes: &[u8]) -> Option<Answered> {
+    fn decode(bytes: &[u8]) -> Option<ModelResult> {
         match serde_json::from_slice(bytes).ok()? {
             JournaledResponse::Answer(completion) => Some(Ok(completion.into_owned())),
             JournaledResponse::Failure(error) => Some(Err(error.into_owned())),

@@ -9,7 +9,7 @@ use crate::record::RecordId;
 
 /// An item in flight.
 #[derive(Default)]
-pub(super) struct Item {
+pub(super) struct InFlightItem {
     /// Its room in the run, given back when it has ended.
     pub(super) room: Option<OwnedSemaphorePermit>,
     /// How many of its records have not ended.
@@ -28,8 +28,8 @@ pub(super) struct Item {
     pub(super) decision: GateRecord,
 }
 
-impl Item {
-    /// How it ended, once no record is in flight. Lines stand in the order of the records' ids, whatever the order they
+impl InFlightItem {
+    /// How it ended, once no record is in flight. OutputLines stand in the order of the records' ids, whatever the order they
     /// ended in: another run that reads them is to see the same.
     pub(super) fn end(mut self) -> EndedItem {
         let outcome = match (self.written, self.rejected) {

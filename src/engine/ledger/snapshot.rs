@@ -21,7 +21,7 @@ impl Ledger {
         };
         // With `accept` the run most likely ends before the source does.
         let total = match &self.accept {
-            Some(accept) if !self.closing.source_ended => {
+            Some(accept) if !self.report.source_ended => {
                 let likely = done_before + accept.may_admit();
                 Some(total.map_or(likely, |total| total.min(likely)))
             }
@@ -40,7 +40,7 @@ impl Ledger {
             dropped: before.dropped + committed.dropped,
             rejected: before.rejected + committed.rejected,
             in_flight: self.admitted - done_now,
-            waiting_to_retry: self.context.waits.waiting(),
+            waiting_to_retry: self.context.backlog.waiting(),
             source_failures: self.failures,
             source_files: self.context.files.clone(),
             total,

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use futures::future::select_all;
 
 use super::Ledger;
-use super::item::Item;
-use crate::engine::accept::{Accept, EndedItem};
+use super::in_flight_item::InFlightItem;
+use crate::engine::accept::{AcceptGate, EndedItem};
 use crate::engine::departure;
 use crate::engine::event::{FatalError, Halt, InFlightRecord, LedgerEvent};
-use crate::engine::execute::{Ending, panicked};
+use crate::engine::execute::{RecordEnd, panic_error};
 use crate::engine::gate::{AdmissionLimit, GateStage, Weight, push_key};
 use crate::journal::{GateRecord, ItemOutcome, LostTo};
 use crate::stage::GateDecision;
@@ -80,7 +80,7 @@ impl Ledger {
                 Ok(verdicts) => verdicts,
                 Err(panic) => {
                     // What it has seen may be half of it, so no further item can be decided; this one stays in flight.
-                    let error = panicked(&*panic);
+                    let error = panic_error(&*panic);
                     let (stage, class) = (Arc::clone(&at.path), error.class.into_owned());
                     self.halt(Halt::Fatal(FatalError { stage, class, message: error.message }));
                     return;
@@ -88,7 +88,7 @@ impl Ledger {
             };
             let mut verdicts = verdicts.into_iter();
             // Whoever waits here has not ended.
-            let mut none = Item::default();
+            let mut none = InFlightItem::default();
             let item = self.items.get_mut(&number).unwrap_or(&mut none);
             let mut left = weight;
             for mut record in records {
@@ -107,7 +107,9 @@ impl Ledger {
                     }
                     GateDecision::Drop { reason, in_favour_of } => {
                         lose_to(&mut item.decision, in_favour_of);
-                        if let LedgerEvent::Ended(ended) = departure::ended(record, Ending::Dropped(reason)) {
+                        if let LedgerEvent::Ended(ended) =
+                            departure::ended(record, RecordEnd::Dropped(reason))
+                        {
                             self.dropped.push_back(*ended);
                         }
                     }
@@ -138,7 +140,7 @@ impl Ledger {
             self.window.remove(weight);
             self.accept_or_drop(number, ended).await;
         }
-        if self.accept.as_ref().is_some_and(Accept::is_over) {
+        if self.accept.as_ref().is_some_and(AcceptGate::is_over) {
             self.context.stop.abort();
         }
     }
@@ -168,7 +170,7 @@ impl Ledger {
             return;
         }
         let limit = AdmissionLimit {
-            items: self.accept.as_ref().map_or(u64::MAX, Accept::may_admit),
+            items: self.accept.as_ref().map_or(u64::MAX, AcceptGate::may_admit),
             is_full: self.window.is_full(),
             // As before the gates, others may be made in place of those that only wait.
             is_busy_behind: self.behind_gates >= self.context.max_in_flight + self.context.room.lent() as u64,
