@@ -1,33 +1,37 @@
-//! The unit of an `llm` stage and the `parse` stage after it: ask, read, ask again, fall back.
+//! The unit of an `llm` stage and the `parse` stage after it: ask, parse, ask again, fall back.
 //!
-//! Both stages stay ignorant of each other and of this: `llm` makes a question, `parse` says whether an
-//! answer will do and what `on_error` wants. Who answers is `answering`'s affair, HTTP retries are the model
-//! client's; a re-ask here is a new question.
+//! The two stages know neither each other nor this unit: `llm` makes a question, `parse` decides whether an answer is
+//! valid and what `on_error` does. A `Responder` answers; repeating an HTTP request is the model client's business,
+//! while a re-ask is a new question. Every way to fail ends in one `Rejection`.
+
+mod call;
+mod parsing;
 
 use std::sync::Arc;
 
 use rand::RngExt;
+use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
 use super::event::{FatalError, Halt, InFlightRecord};
-use super::execute::{BuiltStage, Executor, Failure, RecordEnd, StageOutcome};
+use super::execute::{BuiltStage, Executor, StageOutcome};
+use super::lending::PermitLenders;
 use super::metrics::StageMetrics;
 use super::reask::{OnErrorSteps, ReaskTurns};
+use super::record_end::{RecordEnd, Rejection};
 use super::responder::Question;
 use crate::draw::Draws;
-use crate::llm::{
-    Client, Completion, HEURISTIC, MOCK, Model, ModelError, ModelErrorKind, ModelRequest, NO_CONTENT,
-    affinity,
-};
+use crate::llm::{Client, HEURISTIC, Model, ModelError, ModelErrorKind, ModelRequest, NO_CONTENT, affinity};
 use crate::pipeline::Prices;
-use crate::record::{Exchange, ModelCall, Record};
-use crate::stage::{AnswerError, AnswerParser, Ask, OnError, StageError};
-use crate::template::Expression;
+use crate::record::{ModelCall, Record};
+use crate::stage::{AnswerError, Ask, OnError, StageError};
 
-/// The value of the parameter `seed` that gives each record its own.
+pub(crate) use parsing::BuiltParser;
+
+/// The value of the parameter `seed` that gives each record a seed of its own.
 const PER_RECORD: &str = "per_record";
 
-/// An `llm` stage, the `parse` stage joined with it, and the model they ask.
+/// An `llm` stage, the `parse` stage joined to it, and the model they ask.
 pub(crate) struct AskUnit {
     /// The path of the `llm` stage.
     pub(crate) path: Arc<str>,
@@ -38,27 +42,47 @@ pub(crate) struct AskUnit {
     /// The name the server knows the model by.
     pub(crate) served_name: Arc<str>,
     pub(crate) prices: Prices,
-    /// What else is the same in every request and changes the answers.
-    pub(crate) always: serde_json::Value,
+    /// What else is the same in every request and changes its answer; part of the key that answers are journaled under.
+    pub(crate) key_settings: Value,
     pub(crate) model: Arc<Client>,
-    pub(crate) params: serde_json::Map<String, serde_json::Value>,
-    /// Draws the seed of each request, where `seed: per_record` asks for one.
+    pub(crate) params: Map<String, Value>,
+    /// Draws the seed of each request where `seed: per_record` asks for one.
     pub(crate) draws: Draws,
-    /// AnswerLog where a chain says `heuristic`.
+    /// AnswerLog where `on_error` says `heuristic`.
     pub(crate) heuristic: Arc<dyn Model>,
-    /// How many answers may be read at a time whose reading may take long.
-    pub(crate) long_readings: Semaphore,
+    /// Limits how many answers are parsed at a time whose parsing may take long.
+    pub(crate) slow_parses: Semaphore,
 }
 
-/// The `parse` half of a unit.
-pub(crate) struct BuiltParser {
-    pub(crate) id: Arc<str>,
-    pub(crate) when: Option<Expression>,
-    pub(crate) read: Arc<dyn AnswerParser>,
+/// One record's way through a unit.
+struct AskInProgress<'a> {
+    unit: &'a AskUnit,
+    executor: &'a Executor,
+    /// The parser, if there is one and its `when` holds for the record.
+    parser: Option<&'a BuiltParser>,
+    request: ModelRequest,
+    /// What goes into the record's provenance.
+    call: ModelCall,
+}
+
+/// What one question led to.
+enum AskOutcome {
+    /// The answer is valid and in the record.
+    Valid,
+    /// There is no valid answer: `on_error` decides.
+    Invalid {
+        rejection: Rejection,
+        /// Whether another answer to the question may be valid.
+        can_reask: bool,
+    },
+    /// The record is rejected, whatever `on_error` says.
+    Rejected(Rejection),
+    /// The record stays in flight.
+    Halted(Halt),
 }
 
 impl AskUnit {
-    /// Brings one record through the unit; if the `llm` stage does not apply to it, it may still be read.
+    /// Brings one record through the unit. A record that the `llm` stage does not apply to may still be parsed.
     pub(crate) async fn answer(
         &self,
         stage: &BuiltStage,
@@ -68,286 +92,171 @@ impl AskUnit {
     ) -> StageOutcome {
         let InFlightRecord { record, lenders, .. } = record;
         if !applies {
-            return self.only_read(stage, record).await;
+            return self.parse_only(stage, record).await;
         }
         let mut request = match self.ask.request(record) {
             Ok(request) => request,
-            Err(error) => return stage.reject(&error),
+            Err(error) => return stage.reject(error),
         };
-        let parser = match self.reader_for(record) {
+        let parser = match self.parser_for(record) {
             Ok(parser) => parser,
-            Err(error) => return stage.reject(&error),
+            Err(error) => return stage.reject(error),
         };
         request.affinity = self.affinity(record, parser);
         request.schema = parser.and_then(|parser| parser.read.schema()).cloned().map(Arc::new);
-        let mut call = self.new_call(&request, record);
-        let seeded = self.wants_seed(&request);
-        let mut reask = ReaskTurns::of(&request.messages);
-        let mut chain = OnErrorSteps::of(parser.map_or(&[], |parser| parser.read.on_error()));
-        loop {
-            request.sample = call.re_asks;
-            if seeded {
-                self.put_seed(&mut request, &mut call, record);
-            }
-            let question = Question { unit: self, request: &mut request, record, lenders };
-            let answered = tokio::select! {
-                biased;
-                () = executor.stop.aborting() => return StageOutcome::Halted(Halt::Aborted),
-                answered = executor.responder.respond(question) => match answered {
-                    Ok(answered) => answered,
-                    Err(halt) => return StageOutcome::Halted(halt),
-                },
-            };
-            let (failure, can_retry) = match answered {
-                Err(error) if error.kind == ModelErrorKind::Fatal => {
-                    return StageOutcome::Halted(Halt::Fatal(self.fatal(error)));
-                }
-                Err(error) if error.kind == ModelErrorKind::Later => {
-                    return StageOutcome::Halted(Halt::Aborted);
-                }
-                Err(error) => {
-                    call.attempts += error.attempts;
-                    // An answer without text is one that will not do; asked otherwise, the model may say something.
-                    let empty = error.class == NO_CONTENT;
-                    if empty {
-                        reask.show(&mut request.messages, "", &error.message);
-                    }
-                    (self.request_failure(error), empty)
-                }
-                Ok(completion) => {
-                    call.take(&request, &completion);
-                    let read = tokio::select! {
-                        biased;
-                        () = executor.stop.aborting() => return StageOutcome::Halted(Halt::Aborted),
-                        read = self.read(record, &completion, self.answered_by(), parser) => read,
-                    };
-                    match read {
-                        Ok(()) => break,
-                        Err(AnswerError::Undecidable(error)) => {
-                            let (attempts, answer) = (call.attempts, Some(completion.text));
-                            record.provenance.calls.push(Arc::new(call));
-                            let stage_of_it = self.reading(parser);
-                            let failure =
-                                Failure { stage: stage_of_it, attempts, answer, ..stage.failure(&error) };
-                            return StageOutcome::Ended(RecordEnd::Rejected(failure));
-                        }
-                        Err(AnswerError::Invalid(error)) => {
-                            reask.show(&mut request.messages, &completion.text, &error.message);
-                            let answer = Some(completion.text);
-                            (Failure { stage: self.reading(parser), answer, ..stage.failure(&error) }, true)
-                        }
-                    }
-                }
-            };
-            match chain.next(can_retry) {
-                OnError::Retry(_) => {
-                    self.metrics.re_ask();
-                    call.re_asks += 1;
-                }
-                OnError::Heuristic => {
-                    reask.take_back(&mut request.messages);
-                    if let Err(error) = self.fall_back(record, &request, parser, &mut call, &failure).await {
-                        let (attempts, answer) = (call.attempts, failure.answer);
-                        record.provenance.calls.push(Arc::new(call));
-                        let stage_of_it = self.reading(parser);
-                        let failure =
-                            Failure { stage: stage_of_it, attempts, answer, ..stage.failure(&error) };
-                        return StageOutcome::Ended(RecordEnd::Rejected(failure));
-                    }
-                    self.metrics.fall_back();
-                    break;
-                }
-                OnError::Reject => {
-                    let attempts = call.attempts;
-                    record.provenance.calls.push(Arc::new(call));
-                    return StageOutcome::Ended(RecordEnd::Rejected(Failure { attempts, ..failure }));
-                }
-            }
-        }
-        record.provenance.calls.push(Arc::new(call));
-        StageOutcome::Passed
+        let call = self.new_call(&request, record);
+        AskInProgress { unit: self, executor, parser, request, call }.run(record, lenders).await
     }
 
-    /// What its questions have in common with others that begin alike: the group, which is the section or document it is
-    /// about, or else the item, where it may ask several times.
+    /// What the unit's questions have in common with others that begin with the same text: the record's group, which is
+    /// the section or document it is about, or else its item where that may ask several times.
     fn affinity(&self, record: &Record, parser: Option<&BuiltParser>) -> Option<u64> {
         match record.get("group") {
-            None | Some(serde_json::Value::Null) => {
-                let asks_again = |parser: &BuiltParser| {
+            None | Some(Value::Null) => {
+                let may_reask = |parser: &BuiltParser| {
                     parser.read.on_error().iter().any(|step| matches!(step, OnError::Retry(_)))
                 };
-                let may_ask_again = self.path.contains('/') || parser.is_some_and(asks_again);
-                may_ask_again.then(|| affinity(&record.id.item.to_le_bytes()))
+                let asks_again = self.path.contains('/') || parser.is_some_and(may_reask);
+                asks_again.then(|| affinity(&record.id.item.to_le_bytes()))
             }
-            Some(serde_json::Value::String(group)) => Some(affinity(group.as_bytes())),
+            Some(Value::String(group)) => Some(affinity(group.as_bytes())),
             Some(other) => Some(affinity(other.to_string().as_bytes())),
         }
     }
 
-    /// Whether each record is to have a seed of its own.
-    fn wants_seed(&self, request: &ModelRequest) -> bool {
+    /// Whether each record has a seed of its own.
+    fn has_seed_per_record(&self, request: &ModelRequest) -> bool {
         let declared = request.params.get("seed").or_else(|| self.params.get("seed"));
         declared.is_some_and(|seed| seed == PER_RECORD)
-    }
-
-    /// Puts in the record's own seed; a question put again has another.
-    fn put_seed(&self, request: &mut ModelRequest, call: &mut ModelCall, record: &Record) {
-        let key = format!("{} {}", record.id, call.re_asks);
-        // Some servers read it as a signed number of 32 bits.
-        let seed: u32 = self.draws.rng("seed", key).random_range(0..1 << 31);
-        for params in [&mut request.params, &mut call.params] {
-            params.insert("seed".to_owned(), seed.into());
-        }
-    }
-
-    /// A record that goes past the `llm` stage may still be read.
-    async fn only_read(&self, stage: &BuiltStage, record: &mut Record) -> StageOutcome {
-        let parser = match self.reader_for(record) {
-            Ok(Some(parser)) => parser,
-            Ok(None) => return StageOutcome::Passed,
-            Err(error) => return stage.reject(&error),
-        };
-        match self.read_answer(record, parser).await {
-            Ok(()) => StageOutcome::Passed,
-            Err(error) => {
-                let error = StageError::from(error);
-                let failure = Failure { stage: Arc::clone(&parser.id), ..stage.failure(&error) };
-                StageOutcome::Ended(RecordEnd::Rejected(failure))
-            }
-        }
-    }
-
-    /// The stage that an answer is read by.
-    fn reading(&self, parser: Option<&BuiltParser>) -> Arc<str> {
-        Arc::clone(parser.map_or(&self.path, |parser| &parser.id))
     }
 
     fn fatal(&self, error: ModelError) -> FatalError {
         FatalError { stage: Arc::clone(&self.path), class: error.class, message: error.message }
     }
-
-    fn request_failure(&self, error: ModelError) -> Failure {
-        Failure {
-            stage: Arc::clone(&self.path),
-            class: error.class,
-            message: error.message,
-            attempts: error.attempts,
-            answer: None,
-        }
-    }
-
-    /// The reader, if there is one and its `when` lets the record through.
-    pub(super) fn reader_for(&self, record: &Record) -> Result<Option<&BuiltParser>, StageError> {
-        let Some(parser) = &self.parser else { return Ok(None) };
-        let applies = match &parser.when {
-            Some(when) => when.is_true(record)?,
-            None => true,
-        };
-        Ok(applies.then_some(parser))
-    }
-
-    pub(super) async fn read(
-        &self,
-        record: &mut Record,
-        completion: &Completion,
-        answered_by: &str,
-        parser: Option<&BuiltParser>,
-    ) -> Result<(), AnswerError> {
-        self.ask.accept(record, completion, answered_by);
-        match parser {
-            Some(parser) => self.read_answer(record, parser).await,
-            None => Ok(()),
-        }
-    }
-
-    /// Reads the answer in the record; off the runtime's threads if that may take long, a few at a time, so that neither
-    /// other records nor a stop wait for it.
-    async fn read_answer(&self, record: &mut Record, parser: &BuiltParser) -> Result<(), AnswerError> {
-        let text = parser.read.answer_text(record)?;
-        if !parser.read.may_take_long(text) {
-            return parser.read.parse_record(record);
-        }
-        let (stage, text) = (Arc::clone(&parser.read), text.to_owned());
-        let permit = self.long_readings.acquire().await;
-        let parsed = tokio::task::spawn_blocking(move || stage.parse(&text)).await;
-        drop(permit);
-        let value = match parsed {
-            Ok(parsed) => parsed?,
-            // Goes on where it would have gone without the thread.
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(error) => return Err(StageError::new("stopped", error.to_string()).into()),
-        };
-        parser.read.store(record, value)
-    }
-
-    async fn fall_back(
-        &self,
-        record: &mut Record,
-        request: &ModelRequest,
-        parser: Option<&BuiltParser>,
-        call: &mut ModelCall,
-        failure: &Failure,
-    ) -> Result<(), StageError> {
-        let completion = self
-            .heuristic
-            .complete(request, record)
-            .await
-            .map_err(|error| StageError::new(HEURISTIC, error.message))?;
-        call.fallback = Some(format!("{}: {}", failure.class, failure.message));
-        call.provider = self.heuristic.provider().to_owned();
-        call.served_as = None;
-        call.keep_answer(&completion.text);
-        Ok(self.read(record, &completion, HEURISTIC, parser).await?)
-    }
-
-    /// Whom the model's answers are from: the model, or the provider that stands in for a server.
-    fn answered_by(&self) -> &str {
-        let provider = self.model.provider();
-        if [HEURISTIC, MOCK].contains(&provider) { provider } else { &self.model_name }
-    }
-
-    fn new_call(&self, request: &ModelRequest, record: &Record) -> ModelCall {
-        let messages = serde_json::to_vec(&request.messages).unwrap_or_default();
-        let mut params = self.params.clone();
-        params.extend(request.params.clone());
-        let served = ![HEURISTIC, MOCK].contains(&self.model.provider());
-        ModelCall {
-            stage: Arc::clone(&self.path),
-            asked_as: self.path.contains('/').then(|| record.id.to_string()),
-            model: Arc::clone(&self.model_name),
-            served_as: served.then(|| Arc::clone(&self.served_name)),
-            provider: self.model.provider().to_owned(),
-            prompt_hash: blake3::hash(&messages).to_hex()[..32].to_owned(),
-            params,
-            exchange: self.exchange(request, record).map(Box::new),
-            ..ModelCall::default()
-        }
-    }
-
-    /// The prompt, if this record is one of the few whose exchanges are kept.
-    fn exchange(&self, request: &ModelRequest, record: &Record) -> Option<Exchange> {
-        let draw = self.draws.fraction("exchange", &record.id.item.to_string());
-        let messages = || serde_json::to_value(&request.messages).unwrap_or_default();
-        Exchange::is_kept(&record.id, draw).then(|| Exchange { draw, messages: messages(), answer: None })
-    }
 }
 
-impl ModelCall {
-    fn take(&mut self, request: &ModelRequest, completion: &Completion) {
-        let (told, estimated) = completion.usage.or_estimated(request, completion);
-        self.prompt_tokens += told.prompt + estimated.prompt;
-        self.completion_tokens += told.completion + estimated.completion;
-        self.cached_tokens += told.cached;
-        self.estimated_tokens += estimated.total();
-        self.attempts += completion.attempts;
-        self.finish_reason.clone_from(&completion.finish_reason);
-        self.reported_as = completion.model.as_deref().map(Arc::from);
-        self.keep_answer(&completion.text);
+impl AskInProgress<'_> {
+    /// Asks until an answer is valid or `on_error` has no step left.
+    async fn run(mut self, record: &mut Record, lenders: &PermitLenders) -> StageOutcome {
+        let has_seed = self.unit.has_seed_per_record(&self.request);
+        let mut reask = ReaskTurns::new(&self.request.messages);
+        let mut steps = OnErrorSteps::new(self.parser.map_or(&[], |parser| parser.read.on_error()));
+        loop {
+            self.request.sample = self.call.re_asks;
+            if has_seed {
+                self.set_seed(record);
+            }
+            let (rejection, can_reask) = match self.ask_once(record, lenders).await {
+                AskOutcome::Valid => break,
+                AskOutcome::Invalid { rejection, can_reask } => (rejection, can_reask),
+                AskOutcome::Rejected(rejection) => return self.reject(record, rejection),
+                AskOutcome::Halted(halt) => return StageOutcome::Halted(halt),
+            };
+            match steps.next(can_reask) {
+                OnError::Retry(_) => {
+                    let answer = rejection.answer.as_deref().unwrap_or_default();
+                    reask.append(&mut self.request.messages, answer, &rejection.message);
+                    self.unit.metrics.count_reask();
+                    self.call.re_asks += 1;
+                }
+                OnError::Heuristic => {
+                    reask.restore(&mut self.request.messages);
+                    if let Err(error) = self.fall_back(record, &rejection).await {
+                        let failed = Rejection::new(self.parsing_stage(), error);
+                        return self.reject(record, Rejection { answer: rejection.answer, ..failed });
+                    }
+                    self.unit.metrics.count_fallback();
+                    break;
+                }
+                OnError::Reject => return self.reject(record, rejection),
+            }
+        }
+        record.provenance.calls.push(Arc::new(self.call));
+        StageOutcome::Passed
     }
 
-    fn keep_answer(&mut self, text: &str) {
-        if let Some(exchange) = &mut self.exchange {
-            exchange.answer = Some(text.to_owned());
+    /// Asks the question as it now is and parses the answer.
+    async fn ask_once(&mut self, record: &mut Record, lenders: &PermitLenders) -> AskOutcome {
+        let unit = self.unit;
+        let question = Question { unit, request: &mut self.request, record, lenders };
+        let result = tokio::select! {
+            biased;
+            () = self.executor.stop.aborting() => return AskOutcome::Halted(Halt::Aborted),
+            result = self.executor.responder.respond(question) => match result {
+                Ok(result) => result,
+                Err(halt) => return AskOutcome::Halted(halt),
+            },
+        };
+        let completion = match result {
+            Ok(completion) => completion,
+            Err(error) => return self.failed_request(error),
+        };
+        self.call.add(&self.request, &completion);
+        let parsed = tokio::select! {
+            biased;
+            () = self.executor.stop.aborting() => return AskOutcome::Halted(Halt::Aborted),
+            parsed = unit.accept(record, &completion, unit.responder_name(), self.parser) => parsed,
+        };
+        let with_answer = |error: StageError| Rejection {
+            answer: Some(completion.text),
+            ..Rejection::new(self.parsing_stage(), error)
+        };
+        match parsed {
+            Ok(()) => AskOutcome::Valid,
+            Err(AnswerError::Undecidable(error)) => AskOutcome::Rejected(with_answer(error)),
+            Err(AnswerError::Invalid(error)) => {
+                AskOutcome::Invalid { rejection: with_answer(error), can_reask: true }
+            }
         }
+    }
+
+    fn failed_request(&mut self, error: ModelError) -> AskOutcome {
+        match error.kind {
+            ModelErrorKind::Fatal => AskOutcome::Halted(Halt::Fatal(self.unit.fatal(error))),
+            ModelErrorKind::Later => AskOutcome::Halted(Halt::Aborted),
+            ModelErrorKind::Record => {
+                self.call.attempts += error.attempts;
+                // An answer without text is an invalid answer: asked otherwise, the model may say something.
+                let can_reask = error.class == NO_CONTENT;
+                let error = StageError::new(error.class, error.message);
+                let rejection = Rejection::new(Arc::clone(&self.unit.path), error);
+                AskOutcome::Invalid { rejection, can_reask }
+            }
+        }
+    }
+
+    /// Has the heuristic answer in the model's place; `cause` says why.
+    async fn fall_back(&mut self, record: &mut Record, cause: &Rejection) -> Result<(), StageError> {
+        let heuristic = &self.unit.heuristic;
+        let completion = heuristic
+            .complete(&self.request, record)
+            .await
+            .map_err(|error| StageError::new(HEURISTIC, error.message))?;
+        self.call.fallback = Some(format!("{}: {}", cause.class, cause.message));
+        self.call.provider = heuristic.provider().to_owned();
+        self.call.served_as = None;
+        self.call.keep_answer(&completion.text);
+        Ok(self.unit.accept(record, &completion, HEURISTIC, self.parser).await?)
+    }
+
+    /// Sets the record's own seed, another one for each re-ask.
+    fn set_seed(&mut self, record: &Record) {
+        let key = format!("{} {}", record.id, self.call.re_asks);
+        // Some servers read it as a signed number of 32 bits.
+        let seed: u32 = self.unit.draws.rng("seed", key).random_range(0..1 << 31);
+        for params in [&mut self.request.params, &mut self.call.params] {
+            params.insert("seed".to_owned(), seed.into());
+        }
+    }
+
+    fn reject(self, record: &mut Record, rejection: Rejection) -> StageOutcome {
+        let attempts = self.call.attempts;
+        record.provenance.calls.push(Arc::new(self.call));
+        StageOutcome::Ended(RecordEnd::Rejected(Rejection { attempts, ..rejection }))
+    }
+
+    /// The path of the stage that parses answers: of the `llm` stage where there is no other.
+    fn parsing_stage(&self) -> Arc<str> {
+        Arc::clone(self.parser.map_or(&self.unit.path, |parser| &parser.id))
     }
 }

@@ -219,13 +219,13 @@ impl<'a> StageBuilder<'a> {
             metrics: Arc::clone(metrics),
             parser: None,
             model: self.clients.get(name.as_str()).cloned().ok_or_else(no_model)?,
-            params: asked_with(config),
+            params: recorded_params(config),
             draws: Draws::new(self.plan.seed, Arc::clone(&planned.id)),
             heuristic: Arc::clone(&self.providers.heuristic),
-            long_readings: Semaphore::new(long_readings()),
+            slow_parses: Semaphore::new(processors()),
             model_name: name.as_str().into(),
             prices: config.prices_paid(),
-            always: always(config),
+            key_settings: key_settings(config),
             served_name: config.model.as_str().into(),
             ask,
         })
@@ -240,7 +240,7 @@ impl<'a> StageBuilder<'a> {
 }
 
 /// What a model is asked with beside the question: answers are found again by it, and provenance tells it.
-fn asked_with(config: &ModelConfig) -> Map<String, Value> {
+fn recorded_params(config: &ModelConfig) -> Map<String, Value> {
     let mut params = config.params.clone();
     if config.api != Api::Chat {
         params.insert("api".to_owned(), json!(config.api));
@@ -252,7 +252,7 @@ fn asked_with(config: &ModelConfig) -> Map<String, Value> {
 }
 
 /// What else changes answers. A mock's answers pass for no server's, nor for those of another script.
-fn always(config: &ModelConfig) -> Value {
+fn key_settings(config: &ModelConfig) -> Value {
     match config.provider {
         Provider::Mock => {
             let script = json!(config.mock);
@@ -272,6 +272,6 @@ fn when(plan: &Plan, planned: &PlannedStage) -> Result<Option<Expression>, Build
 }
 
 /// As many long readings as there are processors: more would only take memory.
-fn long_readings() -> usize {
+fn processors() -> usize {
     std::thread::available_parallelism().map_or(2, std::num::NonZero::get)
 }

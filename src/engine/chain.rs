@@ -11,11 +11,11 @@ use roaring::RoaringTreemap;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::task::TaskTracker;
 
-use super::departure;
 use super::event::{Halt, InFlightRecord, LedgerEvent};
 use super::execute::{BuiltProcessor, BuiltStage, Executor, StageOutcome};
 use super::gate::{GateStage, ReorderBuffer};
 use super::lending::{LendingSemaphore, PermitLender};
+use super::record_end::EndedRecord;
 use crate::stage::Gate;
 
 /// Records that may wait before a chain.
@@ -172,7 +172,7 @@ async fn run_tasks(chain: Arc<Chain>, mut input: mpsc::Receiver<InFlightRecord>)
     let tasks = TaskTracker::new();
     while let Some(mut record) = input.recv().await {
         if let Some(stage) = chain.stages.first() {
-            stage.metrics.queue(input.len());
+            stage.metrics.set_queue(input.len());
         }
         let Some(permit) = room.acquire().await else { return };
         record.lenders.stage = Some(PermitLender::new(&room));
@@ -225,11 +225,11 @@ impl Chain {
                     for child in children.into_iter().rev() {
                         match child.end {
                             None => waiting.push((child.record, index + 1)),
-                            Some(end) => events.push(departure::ended(child.record, end)),
+                            Some(end) => events.push(EndedRecord::stopped(child.record, end).into()),
                         }
                     }
                 }
-                (_, StageOutcome::Ended(end)) => events.push(departure::ended(record, end)),
+                (_, StageOutcome::Ended(end)) => events.push(EndedRecord::stopped(record, end).into()),
                 (_, StageOutcome::Halted(Halt::Aborted)) => {}
                 (_, StageOutcome::Halted(halt)) => events.push(LedgerEvent::Halted(halt)),
             }
@@ -260,7 +260,7 @@ impl Chain {
     /// Sends a record on that has come through.
     async fn send_on(&self, record: InFlightRecord, events: &mut Vec<LedgerEvent>) {
         match &self.output {
-            ChainOutput::End => events.push(departure::arrived(record)),
+            ChainOutput::End => events.push(EndedRecord::completed(record).into()),
             ChainOutput::Gate(gate) => {
                 events.push(LedgerEvent::Arrived { gate: *gate, record: Box::new(record) })
             }

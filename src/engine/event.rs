@@ -3,7 +3,6 @@
 //! Every message in the engine is one of these or a record on its way to the next chain. The ledger owns the
 //! run's state; whoever shows or stores it consumes `RunEvent`s.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -12,6 +11,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::gate::WindowFigures;
 use super::lending::PermitLenders;
 use super::metrics::StageFigures;
+use super::record_end::{EndedRecord, Rejection};
 use crate::journal::{OutputLines, Spent, StorageError};
 use crate::llm::{BatchFigures, EndpointFigures, PoolFigures, Tokens};
 use crate::record::{Record, RecordId};
@@ -50,7 +50,7 @@ pub(crate) enum LedgerEvent {
     /// A record became several.
     Split { item: u64, children: u32 },
     /// A record has ended.
-    Ended(Box<Ended>),
+    Ended(Box<EndedRecord>),
     /// A record has come to the gate with this number.
     Arrived { gate: usize, record: Box<InFlightRecord> },
     /// No further record will come to the gate with this number.
@@ -84,42 +84,6 @@ impl From<StorageError> for Halt {
     }
 }
 
-/// How a record ended, and what it leaves.
-#[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) id: RecordId,
-    pub(crate) end: End,
-    /// Whether a sink took it, or the record it came from, on its way.
-    pub(crate) written: bool,
-    pub(crate) lines: OutputLines,
-}
-
-/// How a record ended.
-#[derive(Debug)]
-pub(crate) enum End {
-    /// It went through the whole pipeline, and a sink took it.
-    Written,
-    /// A filter said no, or no sink took it.
-    Dropped { reason: Cow<'static, str> },
-    /// It could not be made.
-    Rejected(Rejection),
-}
-
-/// Why a record could not be made.
-#[derive(Debug, Clone, Serialize)]
-pub struct Rejection {
-    /// The record's id.
-    pub id: String,
-    /// The stage that failed.
-    pub stage: Arc<str>,
-    /// A short word that reports count by.
-    pub class: String,
-    /// What went wrong.
-    pub message: String,
-    /// Model attempts made for the record in this stage.
-    pub attempts: u32,
-}
-
 /// A failure that ends the run; it can be resumed once the cause is mended.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
@@ -138,7 +102,12 @@ pub enum RunEvent {
     /// The run's figures, several times a second.
     Tick(Box<Snapshot>),
     /// A record was rejected. Not every one is told when they come fast; `Snapshot` counts all.
-    Rejected(Rejection),
+    Rejected {
+        /// The record.
+        id: RecordId,
+        /// Why.
+        rejection: Rejection,
+    },
     /// A document or row could not be read.
     SourceFailed {
         /// The path, or path and row.

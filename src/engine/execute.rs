@@ -3,7 +3,6 @@
 //! The tasks of a run (`chain`), the stages of a block (`block`), `preview` and `estimate` all come through here; they
 //! differ in who answers questions (`answering`) and in who watches. A stage sees one record and nothing else.
 
-use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,9 +15,10 @@ use super::ask::AskUnit;
 use super::block::Block;
 use super::event::{Halt, InFlightRecord};
 use super::metrics::StageMetrics;
+use super::record_end::{RecordEnd, Rejection};
 use super::responder::Responder;
 use super::stop::Stop;
-use crate::record::{Record, RecordId, Skipped};
+use crate::record::{Record, RecordId};
 use crate::stage::{Gate, Sink, StageError, Transform, TransformOutput};
 use crate::template::Expression;
 
@@ -66,27 +66,6 @@ pub(crate) struct ChildRecord {
     pub(crate) end: Option<RecordEnd>,
 }
 
-/// Why a record goes no further.
-#[derive(Debug)]
-pub(crate) enum RecordEnd {
-    /// A filter said no.
-    Dropped(Cow<'static, str>),
-    Rejected(Failure),
-}
-
-/// Why a record is given up.
-#[derive(Debug, Default)]
-pub(crate) struct Failure {
-    /// The stage that failed.
-    pub(crate) stage: Arc<str>,
-    pub(crate) class: String,
-    pub(crate) message: String,
-    /// Attempts made at the model.
-    pub(crate) attempts: u32,
-    /// The model's last answer, as it came.
-    pub(crate) answer: Option<String>,
-}
-
 /// Sees what becomes of each record in each stage, those of blocks included.
 pub(crate) trait StageObserver: Send + Sync {
     /// `id` is the record's as it came in, `record` what it is now.
@@ -115,7 +94,7 @@ impl Executor {
 
     /// Brings a record through one stage.
     pub(crate) async fn execute(&self, stage: &BuiltStage, record: &mut InFlightRecord) -> StageOutcome {
-        stage.metrics.receive();
+        stage.metrics.count_received();
         let id = self.observer.as_ref().map(|_| record.record.id.clone());
         let outcome = match stage.applies(&record.record) {
             // A record that goes past `llm` may still be read.
@@ -123,12 +102,12 @@ impl Executor {
             Ok(applies) => {
                 let begin = Instant::now();
                 let outcome = self.work(stage, record, applies).await;
-                stage.metrics.work(begin.elapsed());
+                stage.metrics.add_busy(begin.elapsed());
                 outcome
             }
-            Err(error) => stage.reject(&error),
+            Err(error) => stage.reject(error),
         };
-        stage.metrics.count(&outcome);
+        stage.metrics.count_outcome(&outcome);
         if let (Some(observer), Some(id)) = (&self.observer, id) {
             observer.observe(stage, &id, record, &outcome);
         }
@@ -142,7 +121,7 @@ impl Executor {
                     Ok(TransformOutput::Pass) => StageOutcome::Passed,
                     Ok(TransformOutput::Drop(reason)) => StageOutcome::Ended(RecordEnd::Dropped(reason)),
                     Ok(TransformOutput::Many(children)) => split(stage, record, children),
-                    Err(error) => stage.reject(&error),
+                    Err(error) => stage.reject(error),
                 }
             }
             BuiltProcessor::Sink(sink, file) => match catching_panics(|| sink.line(&record.record)) {
@@ -152,22 +131,22 @@ impl Executor {
                     record.written = true;
                     StageOutcome::Passed
                 }
-                Err(error) => stage.reject(&error),
+                Err(error) => stage.reject(error),
             },
             BuiltProcessor::Gate(gate) => match catching_panics(|| gate.key(&record.record)) {
                 Ok(key) => {
                     record.key = Some(key);
                     StageOutcome::Passed
                 }
-                Err(error) => stage.reject(&error),
+                Err(error) => stage.reject(error),
             },
             BuiltProcessor::Ask(unit) => {
                 let answered = AssertUnwindSafe(unit.answer(stage, record, applies, self)).catch_unwind();
-                answered.await.unwrap_or_else(|panic| stage.reject(&panic_error(&*panic)))
+                answered.await.unwrap_or_else(|panic| stage.reject(panic_error(&*panic)))
             }
             BuiltProcessor::Block(block) => {
                 let through = AssertUnwindSafe(block.execute(stage, record, self)).catch_unwind();
-                through.await.unwrap_or_else(|panic| stage.reject(&panic_error(&*panic)))
+                through.await.unwrap_or_else(|panic| stage.reject(panic_error(&*panic)))
             }
         }
     }
@@ -242,19 +221,9 @@ impl BuiltStage {
         }
     }
 
-    /// The end of a record that the stage could not handle.
-    pub(crate) fn reject(&self, error: &StageError) -> StageOutcome {
-        StageOutcome::Ended(RecordEnd::Rejected(self.failure(error)))
-    }
-
-    /// What is told of a record that the stage could not handle.
-    pub(crate) fn failure(&self, error: &StageError) -> Failure {
-        Failure {
-            stage: Arc::clone(&self.path),
-            class: error.class.clone().into_owned(),
-            message: error.message.clone(),
-            ..Failure::default()
-        }
+    /// Rejects a record that the stage could not handle.
+    pub(crate) fn reject(&self, error: StageError) -> StageOutcome {
+        StageOutcome::Ended(RecordEnd::Rejected(Rejection::new(Arc::clone(&self.path), error)))
     }
 
     /// The stage's own name: the last part of its path, which is what ids of records hold.
@@ -263,19 +232,6 @@ impl BuiltStage {
             Some((_, name)) => name.into(),
             None => Arc::clone(&self.path),
         }
-    }
-}
-
-impl RecordEnd {
-    /// What provenance tells of a pass or an element that failed and was left out.
-    pub(crate) fn skipped(&self, id: &RecordId) -> Skipped {
-        let (stage, class, message) = match self {
-            Self::Dropped(reason) => (None, reason.to_string(), None),
-            Self::Rejected(failure) => {
-                (Some(Arc::clone(&failure.stage)), failure.class.clone(), Some(failure.message.clone()))
-            }
-        };
-        Skipped { id: id.clone(), stage, class, message }
     }
 }
 

@@ -21,10 +21,11 @@ pub use error_budget::ErrorRateExceeded;
 use in_flight_item::InFlightItem;
 
 use super::accept::{AcceptGate, EndedItem};
-use super::event::{End, Ended, FatalError, Halt, LedgerEvent, RunEvent, Snapshot};
+use super::event::{FatalError, Halt, LedgerEvent, RunEvent, Snapshot};
 use super::gate::{AdmissionLimit, GateStage, GateWindow};
 use super::lending::LendingSemaphore;
 use super::metrics::StageMetrics;
+use super::record_end::{EndedRecord, RecordEnd};
 use super::slot::RetryBacklog;
 use super::spending::Spending;
 use super::stop::Stop;
@@ -39,7 +40,7 @@ const TICK: Duration = Duration::from_millis(100);
 const STATUS: Duration = Duration::from_secs(1);
 /// Events that are noted before the clock is looked at again.
 const AT_ONCE: usize = 64;
-/// OutputLines kept of a kind for the summary.
+/// Lines kept of a kind for the summary.
 const KEPT: usize = 10;
 
 /// What the ledger is given.
@@ -107,7 +108,7 @@ pub(crate) struct Ledger {
     /// Items that gates have let go on, and that neither wait at another nor have ended.
     behind_gates: u64,
     /// Records that gates dropped, to be ended.
-    dropped: VecDeque<Ended>,
+    dropped: VecDeque<EndedRecord>,
     /// Items in the order of admission with where the answers' log then ended; those in front have ended.
     admissions: VecDeque<(u64, u64)>,
     units_written: usize,
@@ -260,18 +261,18 @@ impl Ledger {
         }
     }
 
-    async fn end_record(&mut self, ended: Ended) {
+    async fn end_record(&mut self, ended: EndedRecord) {
         let number = ended.id.item;
         let Some(item) = self.items.get_mut(&number) else { return };
         item.in_flight -= 1;
-        item.ended.push((ended.id, ended.lines));
+        item.ended.push((ended.id.clone(), ended.lines));
         item.written |= ended.written;
-        item.rejected |= matches!(ended.end, End::Rejected(_));
+        item.rejected |= matches!(ended.end, Some(RecordEnd::Rejected(_)));
         let is_over = item.in_flight == 0;
         match ended.end {
-            End::Written => {}
-            End::Dropped { reason } => *self.drops.entry(reason).or_default() += 1,
-            End::Rejected(rejection) => self.count_rejection(rejection),
+            None => {}
+            Some(RecordEnd::Dropped(reason)) => *self.drops.entry(reason).or_default() += 1,
+            Some(RecordEnd::Rejected(rejection)) => self.count_rejection(ended.id, rejection),
         }
         if !is_over {
             self.offer(number);

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::execute::{RecordEnd, StageOutcome};
+use super::execute::StageOutcome;
+use super::record_end::RecordEnd;
 use crate::journal::Spent;
 use crate::llm::Tokens;
 
@@ -133,29 +134,29 @@ impl StageMetrics {
     }
 
     /// Counts a record that came in.
-    pub(crate) fn receive(&self) {
+    pub(crate) fn count_received(&self) {
         self.received.fetch_add(1, Relaxed);
     }
 
     /// Notes how many records wait before the stage.
-    pub(crate) fn queue(&self, waiting: usize) {
+    pub(crate) fn set_queue(&self, waiting: usize) {
         self.queue.store(waiting as u64, Relaxed);
         self.longest_queue.fetch_max(waiting as u64, Relaxed);
     }
 
     /// Counts what became of a record.
-    pub(crate) fn count(&self, outcome: &StageOutcome) {
+    pub(crate) fn count_outcome(&self, outcome: &StageOutcome) {
         match outcome {
-            StageOutcome::Passed => self.count_ended(None),
+            StageOutcome::Passed => self.count_end(None),
             StageOutcome::Split(children) => {
-                children.iter().for_each(|child| self.count_ended(child.end.as_ref()))
+                children.iter().for_each(|child| self.count_end(child.end.as_ref()))
             }
-            StageOutcome::Ended(end) => self.count_ended(Some(end)),
+            StageOutcome::Ended(end) => self.count_end(Some(end)),
             StageOutcome::Halted(_) => {}
         }
     }
 
-    fn count_ended(&self, end: Option<&RecordEnd>) {
+    fn count_end(&self, end: Option<&RecordEnd>) {
         let counter = match end {
             None => &self.sent,
             Some(RecordEnd::Dropped(_)) => &self.dropped,
@@ -164,58 +165,58 @@ impl StageMetrics {
         counter.fetch_add(1, Relaxed);
     }
 
-    pub(crate) fn skip_one(&self) {
+    pub(crate) fn count_skipped(&self) {
         self.skipped.fetch_add(1, Relaxed);
     }
 
     /// Counts the time that a record was in the stage.
-    pub(crate) fn work(&self, time: Duration) {
+    pub(crate) fn add_busy(&self, time: Duration) {
         self.busy_nanos.fetch_add(nanos(time), Relaxed);
     }
 
     /// Counts how much of that time it waited for a place at the model.
-    pub(crate) fn wait(&self, time: Duration) {
+    pub(crate) fn add_waited(&self, time: Duration) {
         self.waited_nanos.fetch_add(nanos(time), Relaxed);
     }
 
-    pub(crate) fn request(&self) {
+    pub(crate) fn count_request(&self) {
         self.requests.fetch_add(1, Relaxed);
     }
 
     /// Counts what a request took beside its first attempt.
-    pub(crate) fn attempts(&self, attempts: u32) {
+    pub(crate) fn count_retries(&self, attempts: u32) {
         self.retries.fetch_add(u64::from(attempts.saturating_sub(1)), Relaxed);
     }
 
     /// Counts an answer by why it ended.
-    pub(crate) fn finish(&self, reason: Option<&str>) {
+    pub(crate) fn count_finish_reason(&self, reason: Option<&str>) {
         if matches!(reason, Some("length" | "max_tokens")) {
             self.cut_off.fetch_add(1, Relaxed);
         }
     }
 
     /// Counts how long a streamed answer took to begin.
-    pub(crate) fn first_token(&self, time: Duration) {
+    pub(crate) fn add_first_token(&self, time: Duration) {
         self.streamed.fetch_add(1, Relaxed);
         self.first_token_nanos.fetch_add(nanos(time), Relaxed);
         self.longest_first_token_nanos.fetch_max(nanos(time), Relaxed);
     }
 
-    pub(crate) fn re_ask(&self) {
+    pub(crate) fn count_reask(&self) {
         self.re_asks.fetch_add(1, Relaxed);
     }
 
-    pub(crate) fn fall_back(&self) {
+    pub(crate) fn count_fallback(&self) {
         self.fallbacks.fetch_add(1, Relaxed);
     }
 
     /// Counts what a request cost.
-    pub(crate) fn spend(&self, spent: Spent) {
+    pub(crate) fn add_cost(&self, spent: Spent) {
         self.cost.fetch_add((spent.cost * 1e9).round() as u64, Relaxed);
     }
 
     /// Counts the tokens of an answer; `told` says whether its server counted them.
-    pub(crate) fn tokens(&self, tokens: Tokens, told: bool) {
+    pub(crate) fn add_tokens(&self, tokens: Tokens, told: bool) {
         self.without_usage.fetch_add(u64::from(!told), Relaxed);
         self.prompt_tokens.fetch_add(tokens.prompt, Relaxed);
         self.completion_tokens.fetch_add(tokens.completion, Relaxed);

@@ -18,7 +18,6 @@ mod ask;
 mod block;
 mod build;
 mod chain;
-mod departure;
 mod effect;
 mod estimate;
 mod event;
@@ -30,6 +29,7 @@ mod metrics;
 mod model_effect;
 mod preview;
 mod reask;
+mod record_end;
 mod responder;
 mod slot;
 mod spending;
@@ -46,7 +46,7 @@ use admission::{Admission, no_thread};
 pub use build::{BuildPipelineError, BuiltPipeline, ConnectedModels};
 use effect::EffectRunner;
 pub use estimate::{Estimate, StageEstimate, estimate};
-pub use event::{FatalError, Rejection, RunEvent, Snapshot};
+pub use event::{FatalError, RunEvent, Snapshot};
 use event::{Halt, LedgerEvent};
 use execute::Executor;
 use gate::AdmissionLimit;
@@ -57,6 +57,7 @@ use lending::LendingSemaphore;
 pub use metrics::{FirstTokens, StageFigures};
 use model_effect::JournaledResponder;
 pub use preview::{ItemSelection, Preview, PreviewStep, SAMPLED_FROM, preview};
+pub use record_end::Rejection;
 use slot::RetryBacklog;
 use spending::Spending;
 pub use stop::Stop;
@@ -155,7 +156,7 @@ pub async fn run(
     units.truncate(skipped);
     // Files whose items are all done are not read again, and may be gone.
     let files = parts.source.source.files();
-    let inputs: Vec<(String, Input)> =
+    let inputs: Vec<(String, InputFile)> =
         files.into_iter().filter_map(|path| parts.inputs.remove_entry(&path)).collect();
     let tasks = TaskTracker::new();
     verify(&directory, &ledger, &tasks);
@@ -240,7 +241,7 @@ pub async fn run(
 
 /// What of the source is not as it was when the start began.
 async fn changes(
-    inputs: Vec<(String, Input)>,
+    inputs: Vec<(String, InputFile)>,
     report: &ledger::LedgerReport,
     last_done: Option<u64>,
 ) -> Vec<String> {

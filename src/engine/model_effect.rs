@@ -34,7 +34,7 @@ enum JournaledResponse<'a> {
     Failure(Cow<'a, ModelError>),
 }
 
-/// AnswerLog as a run does: each answer is stored, and paid for once.
+/// Answers as a run does: each answer is stored, and paid for once.
 pub(crate) struct JournaledResponder(pub(crate) EffectRunner);
 
 impl Responder for JournaledResponder {
@@ -44,13 +44,13 @@ impl Responder for JournaledResponder {
             if !unit.model.is_paid() {
                 let place = ModelSlot::new(&unit.model, &unit.metrics);
                 place.reacquire().await;
-                unit.metrics.request();
+                unit.metrics.count_request();
                 return Ok(unit.model.complete(request, record).await);
             }
             let mut effect = ModelEffect::new(unit, request, record, lenders);
             let done = self.0.run(&mut effect).await?;
             if let Some(taken) = done.taken {
-                unit.metrics.spend(taken);
+                unit.metrics.add_cost(taken);
                 effect.count(&done.outcome, &self.0);
             }
             Ok(done.outcome)
@@ -88,18 +88,18 @@ impl<'a> ModelEffect<'a> {
         let metrics = &self.unit.metrics;
         match answered {
             Ok(completion) => {
-                metrics.attempts(completion.attempts);
-                metrics.finish(completion.finish_reason.as_deref());
+                metrics.count_retries(completion.attempts);
+                metrics.count_finish_reason(completion.finish_reason.as_deref());
                 if let Some(time) = completion.first_token {
-                    metrics.first_token(time);
+                    metrics.add_first_token(time);
                 }
                 let (told, estimated) = completion.usage.or_estimated(self.request, completion);
                 if !completion.usage.is_told() {
                     effects.spending.note_without_usage(&self.unit.model_name);
                 }
-                metrics.tokens(told.plus(estimated), completion.usage.is_told());
+                metrics.add_tokens(told.plus(estimated), completion.usage.is_told());
             }
-            Err(error) => metrics.attempts(error.attempts),
+            Err(error) => metrics.count_retries(error.attempts),
         }
     }
 }
@@ -126,7 +126,7 @@ impl Effect for ModelEffect<'_> {
             self.request.key = Some(self.names.key);
             self.request.meter = Some(reserved as Arc<dyn Meter>);
             self.request.slot = Some(slot as Arc<dyn Slot>);
-            self.unit.metrics.request();
+            self.unit.metrics.count_request();
             let answered = self.unit.model.complete(self.request, self.record).await;
             (self.request.meter, self.request.slot) = (None, None);
             answered
@@ -166,13 +166,14 @@ impl AskUnit {
         params: &Map<String, Value>,
         record: &Record,
     ) -> (RequestKeys, WorstCase) {
-        let whole = (&self.path, &self.served_name, &self.always, params, &request.messages, &request.schema);
+        let whole =
+            (&self.path, &self.served_name, &self.key_settings, params, &request.messages, &request.schema);
         let bytes = serde_json::to_vec(&whole).unwrap_or_default();
         let question = blake3::hash(&bytes);
         let key = blake3::hash(format!("{} {ASK} {} {question}", record.id, request.sample).as_bytes());
         let names =
             RequestKeys { item: record.id.item, key: first_half(&key), question: first_half(&question) };
-        let extra = self.always.get(1).and_then(Value::as_object);
+        let extra = self.key_settings.get(1).and_then(Value::as_object);
         let settings: Vec<_> = std::iter::once(params).chain(extra).collect();
         (names, WorstCase::new(request, bytes.len(), &settings, self.prices))
     }

@@ -12,7 +12,8 @@ use rand::rngs::ChaCha8Rng;
 
 use super::build::BuiltPipeline;
 use super::event::{FatalError, Halt, InFlightRecord};
-use super::execute::{BuiltProcessor, BuiltStage, Executor, RecordEnd, StageObserver, StageOutcome};
+use super::execute::{BuiltProcessor, BuiltStage, Executor, StageObserver, StageOutcome};
+use super::record_end::RecordEnd;
 use super::responder::{ModelResult, Question, Responder};
 use crate::draw::Draws;
 use crate::record::{Record, RecordId};
@@ -203,8 +204,8 @@ impl StageObserver for StepRecorder {
             StageOutcome::Ended(RecordEnd::Dropped(reason)) => {
                 (Vec::new(), Some(format!("dropped: {reason}")))
             }
-            StageOutcome::Ended(RecordEnd::Rejected(failure)) => {
-                (Vec::new(), Some(format!("rejected: {}", failure.message)))
+            StageOutcome::Ended(RecordEnd::Rejected(rejection)) => {
+                (Vec::new(), Some(format!("rejected: {}", rejection.message)))
             }
             StageOutcome::Halted(_) => return,
         };

@@ -17,7 +17,7 @@ pub(super) struct OnErrorSteps<'a> {
 }
 
 impl<'a> OnErrorSteps<'a> {
-    pub(super) fn of(steps: &'a [OnError]) -> Self {
+    pub(super) fn new(steps: &'a [OnError]) -> Self {
         Self { steps, used: 0 }
     }
 
@@ -50,12 +50,12 @@ pub(super) struct ReaskTurns {
 }
 
 impl ReaskTurns {
-    pub(super) fn of(messages: &[Message]) -> Self {
+    pub(super) fn new(messages: &[Message]) -> Self {
         Self { question: messages.len(), last: None }
     }
 
-    pub(super) fn show(&mut self, messages: &mut Vec<Message>, answer: &str, error: &str) {
-        self.take_back(messages);
+    pub(super) fn append(&mut self, messages: &mut Vec<Message>, answer: &str, error: &str) {
+        self.restore(messages);
         self.last = messages.last().cloned();
         let shown: String = answer.chars().take(SHOWN_ANSWER).collect();
         if shown.trim().is_empty() {
@@ -71,7 +71,7 @@ impl ReaskTurns {
     }
 
     /// Leaves the question alone again.
-    pub(super) fn take_back(&mut self, messages: &mut Vec<Message>) {
+    pub(super) fn restore(&mut self, messages: &mut Vec<Message>) {
         messages.truncate(self.question);
         if let (Some(last), Some(place)) = (self.last.take(), messages.last_mut()) {
             *place = last;
@@ -104,9 +104,9 @@ mod tests {
                 turns.iter().map(|(role, text)| Message::new(role, *text)).collect()
             };
             let mut asked = messages(question);
-            let mut reask = ReaskTurns::of(&asked);
+            let mut reask = ReaskTurns::new(&asked);
             for _ in 0..2 {
-                reask.show(&mut asked, answer, "no JSON");
+                reask.append(&mut asked, answer, "no JSON");
                 let told: Vec<(&str, &str)> =
                     asked.iter().map(|turn| (&*turn.role, turn.content.lines().next().unwrap())).collect();
                 assert_eq!(told, expected);
@@ -116,7 +116,7 @@ mod tests {
             for (turn, (role, text)) in asked.iter().zip(question) {
                 assert!(turn.role == *role && turn.content.starts_with(text), "{turn:?}");
             }
-            reask.take_back(&mut asked);
+            reask.restore(&mut asked);
             assert_eq!(asked, messages(question));
         };
         let wrong = ("user", "That answer cannot be used: no JSON");
@@ -132,7 +132,7 @@ mod tests {
     }
 
     fn steps(list: &[OnError], failures: &[bool]) -> Vec<OnError> {
-        let mut chain = OnErrorSteps::of(list);
+        let mut chain = OnErrorSteps::new(list);
         failures.iter().map(|can_retry| chain.next(*can_retry)).collect()
     }
 

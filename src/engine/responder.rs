@@ -24,7 +24,7 @@ pub(crate) struct Question<'a> {
 /// What a model said, or that it finally failed.
 pub(crate) type ModelResult = Result<Completion, ModelError>;
 
-/// AnswerLog questions.
+/// Answers questions.
 pub(crate) trait Responder: Send + Sync {
     /// The answer, or why the record has to wait for a later start.
     fn respond<'a>(&'a self, question: Question<'a>) -> BoxFuture<'a, Result<ModelResult, Halt>>;

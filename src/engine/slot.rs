@@ -112,7 +112,7 @@ impl Slot for ModelSlot {
         async {
             let begin = Instant::now();
             let place = self.client.acquire().await;
-            self.metrics.wait(begin.elapsed());
+            self.metrics.add_waited(begin.elapsed());
             self.put(Some(place));
         }
         .boxed()

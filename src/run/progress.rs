@@ -47,11 +47,11 @@ impl Shown {
     fn take(&mut self, event: RunEvent) {
         match event {
             RunEvent::Tick(snapshot) => self.tick(&snapshot),
-            RunEvent::Rejected(rejection) => {
+            RunEvent::Rejected { id, rejection } => {
                 self.told += 1;
                 if self.told <= TOLD {
                     tracing::warn!(
-                        id = %rejection.id, stage = %rejection.stage, class = %rejection.class,
+                        id = %id, stage = %rejection.stage, class = %rejection.class,
                         "rejected: {}", rejection.message
                     );
                 } else if self.told == TOLD + 1 {

@@ -1,8 +1,10 @@
 //! The error budget: rejected items are counted by reason, and too many of them stop the run.
 
 use super::Ledger;
-use crate::engine::event::{Rejection, RunEvent};
+use crate::engine::event::RunEvent;
+use crate::engine::record_end::Rejection;
 use crate::journal::ItemOutcome;
+use crate::record::RecordId;
 
 /// Too many items were rejected.
 #[derive(Debug, Clone)]
@@ -14,14 +16,14 @@ pub struct ErrorRateExceeded {
 }
 
 impl Ledger {
-    pub(super) fn count_rejection(&mut self, rejection: Rejection) {
+    pub(super) fn count_rejection(&mut self, id: RecordId, rejection: Rejection) {
         *self.rejections.entry(rejection.class.clone()).or_default() += 1;
         let reason = format!("{}: {}: {}", rejection.stage, rejection.class, rejection.message);
         // Messages can differ in every record; past some number of them the classes must do.
         if self.reasons.len() < 1000 || self.reasons.contains_key(&reason) {
             *self.reasons.entry(reason).or_default() += 1;
         }
-        self.tell(RunEvent::Rejected(rejection));
+        self.tell(RunEvent::Rejected { id, rejection });
     }
 
     pub(super) fn check_error_budget(&mut self, outcome: ItemOutcome) {

@@ -11,10 +11,10 @@ use futures::future::select_all;
 use super::Ledger;
 use super::in_flight_item::InFlightItem;
 use crate::engine::accept::{AcceptGate, EndedItem};
-use crate::engine::departure;
-use crate::engine::event::{FatalError, Halt, InFlightRecord, LedgerEvent};
-use crate::engine::execute::{RecordEnd, panic_error};
+use crate::engine::event::{FatalError, Halt, InFlightRecord};
+use crate::engine::execute::panic_error;
 use crate::engine::gate::{AdmissionLimit, GateStage, Weight, push_key};
+use crate::engine::record_end::{EndedRecord, RecordEnd};
 use crate::journal::{GateRecord, ItemOutcome, LostTo};
 use crate::stage::GateDecision;
 
@@ -107,11 +107,7 @@ impl Ledger {
                     }
                     GateDecision::Drop { reason, in_favour_of } => {
                         lose_to(&mut item.decision, in_favour_of);
-                        if let LedgerEvent::Ended(ended) =
-                            departure::ended(record, RecordEnd::Dropped(reason))
-                        {
-                            self.dropped.push_back(*ended);
-                        }
+                        self.dropped.push_back(EndedRecord::stopped(record, RecordEnd::Dropped(reason)));
                     }
                 }
             }

@@ -29,7 +29,7 @@ pub(super) struct InFlightItem {
 }
 
 impl InFlightItem {
-    /// How it ended, once no record is in flight. OutputLines stand in the order of the records' ids, whatever the order they
+    /// How it ended, once no record is in flight. Lines stand in the order of the records' ids, whatever the order they
     /// ended in: another run that reads them is to see the same.
     pub(super) fn end(mut self) -> EndedItem {
         let outcome = match (self.written, self.rejected) {
