@@ -140,7 +140,7 @@ pub enum Processor {
 
 /// The records of one document or of one row: what the source part handles at a time.
 #[derive(Debug, Default)]
-pub struct Unit {
+pub struct SourceUnit {
     /// What the unit is, for messages: a path, or a path and row.
     pub name: String,
     /// Its records.
@@ -201,7 +201,7 @@ impl fmt::Display for LeftOut {
 /// The first stage. Runs on a thread of its own, so it may block.
 pub trait Source: Send {
     /// The next unit, in an order that is the same at every run; `None` at the end.
-    fn next(&mut self) -> Option<Result<Unit, SourceFailure>>;
+    fn next(&mut self) -> Option<Result<SourceUnit, SourceFailure>>;
 
     /// How many units there are, if known beforehand, for the time left.
     fn units(&self) -> Option<u64> {

@@ -7,14 +7,14 @@
 //! A source is parsed by minijinja (`program`), its names are looked up (`names`), its operators made checked ones
 //! (`rewrite`, `kinds`), and the result is run with what the record holds (`values`).
 
+mod checked_operators;
 mod describe;
 mod environment;
-mod explain;
-mod kinds;
-mod known;
+mod error_messages;
+mod foreign_operators;
+mod known_names;
 mod limits;
 mod names;
-mod operators;
 mod patterns;
 mod program;
 mod quotation;
@@ -37,7 +37,7 @@ use crate::record::Record;
 #[derive(Debug, Clone)]
 pub struct Template {
     program: Arc<Program>,
-    beside: Beside,
+    beside: TemplateGlobals,
 }
 
 /// A condition or value over a record's fields, such as `split == 'train'`.
@@ -45,12 +45,12 @@ pub struct Template {
 pub struct Expression {
     condition: Arc<Program>,
     value: Arc<Program>,
-    beside: Beside,
+    beside: TemplateGlobals,
 }
 
 /// What a template sees beside a record's fields.
 #[derive(Debug, Clone)]
-struct Beside {
+struct TemplateGlobals {
     vars: minijinja::Value,
     /// Texts and patterns known by name.
     named: Arc<BTreeMap<String, minijinja::Value>>,
@@ -73,7 +73,7 @@ pub struct TemplateError {
 impl Template {
     /// Compiles `source`; `vars` are the pipeline's variables, seen as `vars.NAME`.
     pub fn new(source: &str, vars: &Map<String, Value>) -> Result<Self, TemplateError> {
-        Ok(Self { program: Arc::new(Program::template(source)?), beside: Beside::new(vars) })
+        Ok(Self { program: Arc::new(Program::template(source)?), beside: TemplateGlobals::new(vars) })
     }
 
     /// The template with texts that are the same for every record, by the names it reads them by; a record's
@@ -125,7 +125,7 @@ impl Expression {
         Ok(Self {
             condition: Arc::new(Program::expression(source, Purpose::Condition)?),
             value: Arc::new(Program::expression(source, Purpose::Value)?),
-            beside: Beside::new(vars),
+            beside: TemplateGlobals::new(vars),
         })
     }
 
@@ -158,7 +158,7 @@ impl Expression {
     }
 }
 
-impl Beside {
+impl TemplateGlobals {
     fn new(vars: &Map<String, Value>) -> Self {
         let vars =
             minijinja::Value::from_pairs(vars.iter().map(|(name, var)| (name.as_str(), values::value(var))));

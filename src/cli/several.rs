@@ -26,7 +26,8 @@ pub(super) struct Loaded {
 /// Loads all files. `out` is the folder of their run directories.
 pub(super) fn load(files: &[PathBuf], changes: &Changes, out: Option<&Path>) -> Vec<Loaded> {
     // An unreadable file reports its error when it is loaded.
-    let texts: Vec<String> = files.iter().map(|file| config::text_of(file).unwrap_or_default()).collect();
+    let texts: Vec<String> =
+        files.iter().map(|file| config::read_pipeline_file(file).unwrap_or_default()).collect();
     let shared = changes.overrides().shared_among(&texts);
     let mut coming = Vec::new();
     let mut loaded = Vec::with_capacity(files.len());
@@ -35,7 +36,7 @@ pub(super) fn load(files: &[PathBuf], changes: &Changes, out: Option<&Path>) -> 
         let name = match &plan {
             Ok(plan) => Some(plan.name.clone()),
             // Pipelines after it must not fail because of its problems.
-            Err(_) => config::name_in(text),
+            Err(_) => config::pipeline_name(text),
         };
         coming.extend(name.map(|name| root(out, &name)));
         loaded.push(Loaded { file: file.clone(), overrides, plan });

@@ -8,7 +8,7 @@ mod overrides;
 
 use std::path::{Path, PathBuf};
 
-pub use self::overrides::{Overrides, name_in};
+pub use self::overrides::{Overrides, pipeline_name};
 use super::check::{
     DeclaredStage, Globals, PipelineCheckInput, check_pipeline, declare_stages, vars_in_texts,
 };
@@ -42,14 +42,14 @@ pub(super) fn load_after(
     let mut problems = Vec::new();
     let mut document =
         Document::parse(text, &mut problems).map_err(|problem| Problems::unreadable(file, text, *problem))?;
-    document.leave_out_extensions();
+    document.remove_extension_keys();
     let computed = environment::substitute(&mut document, lookup, &mut problems);
     let unset = problems.len();
     overrides::apply(&mut document, overrides, &mut problems);
     let vars = document.value.get("vars").and_then(|vars| vars.as_object()).cloned().unwrap_or_default();
     let context = SchemaCheckContext { vars: &vars, computed: &computed };
     let read_before = vars_in_texts(&document, &vars);
-    let globals = Globals::read(&mut document, &context, &mut problems);
+    let globals = Globals::load(&mut document, &context, &mut problems);
     let stages = declare_stages(&mut document, table, &context, &mut problems);
     let input = PipelineCheckInput { file: Path::new(file), coming, vars: &vars, read_before: &read_before };
     let mut checked = check_pipeline(&document, &input, &globals, &stages, table, &mut problems);
@@ -62,10 +62,10 @@ pub(super) fn load_after(
     match globals.pipeline {
         Some(pipeline) if problems.is_empty() => {
             let stages = stages.into_iter().filter_map(planned).collect();
-            let warnings = Problems::gather(file, &document, warnings);
+            let warnings = Problems::locate(file, &document, warnings);
             Ok(Plan::new(file, pipeline, stages, &document.value, checked, warnings))
         }
-        _ => Err(Problems::gather(file, &document, problems)),
+        _ => Err(Problems::locate(file, &document, problems)),
     }
 }
 

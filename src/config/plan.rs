@@ -125,7 +125,7 @@ impl Plan {
     /// The same for a pipeline that is run after others, which are going to make the run directories `coming`: what it
     /// reads of them is not looked at yet.
     pub fn load_after(path: &Path, overrides: &Overrides, coming: &[PathBuf]) -> Result<Self, LoadError> {
-        let text = text_of(path)?;
+        let text = read_pipeline_file(path)?;
         let lookup = |name: &str| std::env::var(name).ok();
         let file = path.display().to_string();
         load_after(&file, &text, overrides, coming, &lookup, STAGES).map_err(LoadError::Problems)
@@ -212,7 +212,7 @@ fn resolved(pipeline: &Pipeline, tree: &Value, read: &BTreeSet<String>) -> Value
     // Nothing in these types can fail to become JSON: keys are texts, numbers are finite.
     let mut resolved = serde_json::to_value(&pipeline).unwrap_or_default();
     if let Some(models) = resolved.get_mut("models") {
-        secrets::take_out(models);
+        secrets::redact(models);
     }
     resolved
 }
@@ -230,7 +230,7 @@ fn write_out_bodies(stages: &mut [Value]) {
 }
 
 /// The text of a pipeline file.
-pub fn text_of(path: &Path) -> Result<String, LoadError> {
+pub fn read_pipeline_file(path: &Path) -> Result<String, LoadError> {
     text_file::read_at_most(path, LARGEST_PIPELINE).map_err(|error| {
         let near = match error.hint() {
             Some(hint) => format!("; {hint}"),

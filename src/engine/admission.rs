@@ -17,7 +17,7 @@ use super::gate::AdmissionLimit;
 use super::lending::{LendingSemaphore, PermitLender, PermitLenders};
 use super::stop::Stop;
 use crate::record::RecordId;
-use crate::stage::{LeftOut, Source, SourceFailure, SourceTransform, StageError, Unit};
+use crate::stage::{LeftOut, Source, SourceFailure, SourceTransform, SourceUnit, StageError};
 
 /// Units that may wait between the source's thread and admission.
 const UNITS: usize = 2;
@@ -30,7 +30,7 @@ pub(crate) struct SourcePart {
 }
 
 /// What the source's thread hands over.
-pub(crate) type UnitResult = Result<Unit, SourceFailure>;
+pub(crate) type UnitResult = Result<SourceUnit, SourceFailure>;
 
 impl SourcePart {
     /// The next unit with its items, or why it failed; `None` at the end. Blocks. A panic of a stage is a
@@ -48,7 +48,7 @@ impl SourcePart {
     }
 
     /// The next unit that can be read; why others cannot goes to `failures`. Blocks.
-    pub(super) fn next_readable(&mut self, failures: &mut Vec<String>) -> Option<Unit> {
+    pub(super) fn next_readable(&mut self, failures: &mut Vec<String>) -> Option<SourceUnit> {
         loop {
             match self.next()? {
                 Ok(unit) => return Some(unit),
@@ -57,7 +57,7 @@ impl SourcePart {
         }
     }
 
-    fn derive(&self, mut unit: Unit) -> UnitResult {
+    fn derive(&self, mut unit: SourceUnit) -> UnitResult {
         for (id, step) in &self.steps {
             let records = std::mem::take(&mut unit.records);
             let derived =

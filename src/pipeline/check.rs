@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use self::blocks::OpenBlock;
-use self::mock::MockNames;
+use self::mock::MockFieldReads;
 use super::field_type::ObjectFields;
 use super::input_file::InputFile;
 use super::model::ModelConfig;
@@ -42,18 +42,18 @@ pub struct CheckContext<'a> {
     /// The pipeline's file.
     file: PathBuf,
     /// The run directories that earlier pipelines of the same command are going to make.
-    coming: Vec<PathBuf>,
+    planned_runs: Vec<PathBuf>,
     /// JSON pointer to the body of the stage under check.
     stage: String,
     /// The fields that records have at this point, with what is known of their values; open where they may have
     /// others.
     record: ObjectFields,
     /// How often the checks of stages told of fields.
-    told: usize,
+    declared_fields: usize,
     /// Whether some records only go through the stage under check.
-    some: bool,
+    conditional: bool,
     /// Whether what the first rows of a file show is taken for all: not where records were left out by then.
-    presumes: bool,
+    samples_hold: bool,
     /// Fields whose kind an expression asks for: what they are depends on the record.
     tested: BTreeSet<String>,
     /// Fields whose messages may show images.
@@ -73,11 +73,11 @@ pub struct CheckContext<'a> {
     /// The blocks that the stage under check stands in, innermost last.
     blocks: Vec<OpenBlock>,
     /// Why there is no field of a name although some stage makes one: what to say when it is read.
-    absent: BTreeMap<String, String>,
+    absent_fields: BTreeMap<String, String>,
     /// Whether this is a first look at what a loop makes, of which no problem is reported.
-    scouts: bool,
-    unread: UnusedDraws,
-    mock_names: MockNames,
+    is_trial: bool,
+    unused_draws: UnusedDraws,
+    mock_reads: MockFieldReads,
     problems: Vec<Problem>,
     warnings: Vec<Problem>,
 }
@@ -102,12 +102,12 @@ impl<'a> CheckContext<'a> {
             vars,
             models,
             file: PathBuf::new(),
-            coming: Vec::new(),
+            planned_runs: Vec::new(),
             stage: String::new(),
             record: ObjectFields::default(),
-            told: 0,
-            some: false,
-            presumes: true,
+            declared_fields: 0,
+            conditional: false,
+            samples_hold: true,
             tested: BTreeSet::new(),
             with_images: BTreeSet::new(),
             used_vars: BTreeSet::new(),
@@ -119,10 +119,10 @@ impl<'a> CheckContext<'a> {
             keeps_items: true,
             accepts: false,
             blocks: Vec::new(),
-            absent: BTreeMap::new(),
-            scouts: false,
-            unread: UnusedDraws::default(),
-            mock_names: MockNames::default(),
+            absent_fields: BTreeMap::new(),
+            is_trial: false,
+            unused_draws: UnusedDraws::default(),
+            mock_reads: MockFieldReads::default(),
             problems: Vec::new(),
             warnings: Vec::new(),
         }
@@ -140,7 +140,7 @@ impl<'a> CheckContext<'a> {
     }
 
     /// Says how many items there will be; for sources that know.
-    pub fn gives_items(&mut self, count: u64) {
+    pub fn set_item_count(&mut self, count: u64) {
         self.items = Some(count);
         self.all_items = true;
         self.keeps_items();
@@ -160,8 +160,8 @@ impl<'a> CheckContext<'a> {
 
     /// Says that the stage draws `names` for a model to see: each must be read by a later template or
     /// expression before a model is asked, by its own name or through one of `all`, which hold every one.
-    pub fn must_be_read(&mut self, names: Vec<String>, all: &'static [&'static str]) {
-        self.unread.add(self.stage.clone(), names, all);
+    pub fn require_in_prompt(&mut self, names: Vec<String>, all: &'static [&'static str]) {
+        self.unused_draws.add(self.stage.clone(), names, all);
     }
 
     /// Compiles a template for records; reports at `at` if it is wrong or names what no earlier stage makes.
@@ -204,7 +204,7 @@ impl<'a> CheckContext<'a> {
 
     /// Marks the model `name` as used; reports at `at` if the pipeline declares none of that name.
     pub fn model(&mut self, at: &str, name: &str) {
-        self.unread.ask();
+        self.unused_draws.ask();
         if self.models.contains_key(name) {
             self.used_models.insert(name.to_owned());
             self.ask_mock(name);
@@ -227,38 +227,38 @@ impl<'a> CheckContext<'a> {
     }
 
     /// Says which file the pipeline is in.
-    pub(crate) fn stands_in(&mut self, file: &Path) {
+    pub(crate) fn set_file(&mut self, file: &Path) {
         file.clone_into(&mut self.file);
     }
 
     /// Says which run directories earlier pipelines of the same command are going to make.
-    pub(crate) fn comes_after(&mut self, coming: &[PathBuf]) {
-        coming.clone_into(&mut self.coming);
+    pub(crate) fn set_planned_runs(&mut self, planned: &[PathBuf]) {
+        planned.clone_into(&mut self.planned_runs);
     }
 
     /// Goes on to the stage whose body is at the pointer `stage`; `some` says that some records go past it.
-    pub(crate) fn enter(&mut self, stage: &str, some: bool) {
+    pub(crate) fn enter(&mut self, stage: &str, conditional: bool) {
         stage.clone_into(&mut self.stage);
-        self.some = false;
-        if some || !self.keeps_items {
+        self.conditional = false;
+        if conditional || !self.keeps_items {
             self.all_items = false;
         }
         self.keeps_items = false;
     }
 
     /// Says that some records go past the stage under check.
-    pub(crate) fn some_go_past(&mut self) {
-        self.some = true;
+    pub(crate) fn mark_conditional(&mut self) {
+        self.conditional = true;
     }
 
     /// How often fields were told of and how many problems were reported: what one stage's check did.
     pub(crate) fn progress(&self) -> (usize, usize) {
-        (self.told, self.problems.len())
+        (self.declared_fields, self.problems.len())
     }
 
     /// Of the problems reported after the first `before`, keeps those with an option the stage has: the
     /// others may come of what is wrong already.
-    pub(crate) fn keep_inside(&mut self, before: usize) {
+    pub(crate) fn retain_problems_inside(&mut self, before: usize) {
         let rest = self.problems.split_off(before);
         let inside = format!("{}/", self.stage);
         self.problems.extend(rest.into_iter().filter(|problem| problem.at.starts_with(&inside)));
@@ -266,8 +266,8 @@ impl<'a> CheckContext<'a> {
 
     /// What the stages used of the pipeline's settings, the files they read, and the problems found.
     pub(crate) fn finish(mut self) -> CheckFindings {
-        self.problems.extend(self.unread.problems());
-        self.problems.extend(self.mock_names.problems());
+        self.problems.extend(self.unused_draws.problems());
+        self.problems.extend(self.mock_reads.problems());
         CheckFindings {
             used_vars: self.used_vars,
             used_models: self.used_models,
@@ -288,11 +288,11 @@ impl<'a> CheckContext<'a> {
             } else if name == "vars" {
                 self.used_vars.extend(self.vars.keys().cloned());
             } else if name == RECORD && !own {
-                self.unread.read_all();
+                self.unused_draws.read_all();
             } else {
                 let inside = name.strip_prefix(RECORD).and_then(|rest| rest.strip_prefix('.'));
                 let name = inside.filter(|_| !own).unwrap_or(name);
-                self.unread.read(name);
+                self.unused_draws.read(name);
                 if !self.knows(name) {
                     self.unknown_name(at, name);
                     self.hint_at_key(source, name);

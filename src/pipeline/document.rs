@@ -59,7 +59,7 @@ impl Document {
 
     /// Leaves out the keys of the file's top level that begin with `x-`: what stands there is written for its
     /// anchors, and means something only where an alias repeats it.
-    pub(crate) fn leave_out_extensions(&mut self) {
+    pub(crate) fn remove_extension_keys(&mut self) {
         if let Value::Object(map) = &mut self.value {
             map.retain(|key, _| !key.starts_with("x-"));
         }

@@ -46,7 +46,7 @@ impl InputFile {
     }
 
     /// The same file, where something else than its bytes is what a run depends on.
-    pub(crate) fn known_by(self, hash: &str) -> Self {
+    pub(crate) fn with_hash(self, hash: &str) -> Self {
         Self { hash: hash.to_owned(), ..self }
     }
 

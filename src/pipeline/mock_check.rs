@@ -37,7 +37,7 @@ pub(crate) fn check(at: &str, model: &ModelConfig, vars: &Map<String, Value>, pr
         check_endpoint(&at, rule, model.base_urls.len().max(1), problems);
         check_outcome(&at, rule, problems);
         check_delay(&format!("{at}/delay"), rule.delay, problems);
-        for read in reads(rule) {
+        for read in templates(rule) {
             read.check(&at, vars, problems);
         }
     }
@@ -180,7 +180,7 @@ fn no_time(at: &str, seconds: f64) -> Problem {
 }
 
 /// A text of a rule that reads names.
-pub(crate) struct Reading<'r> {
+pub(crate) struct MockTemplate<'r> {
     /// Where it stands, from the rule on.
     pub(crate) at: String,
     source: &'r str,
@@ -188,10 +188,11 @@ pub(crate) struct Reading<'r> {
 }
 
 /// The texts of a rule that are templates or expressions.
-pub(crate) fn reads(rule: &MockRule) -> Vec<Reading<'_>> {
-    let text = |at: &str, source| Reading { at: at.to_owned(), source, is_expression: false };
-    let mut found: Vec<Reading<'_>> = Vec::new();
-    found.extend(rule.when.as_deref().map(|when| Reading { is_expression: true, ..text("/when", when) }));
+pub(crate) fn templates(rule: &MockRule) -> Vec<MockTemplate<'_>> {
+    let text = |at: &str, source| MockTemplate { at: at.to_owned(), source, is_expression: false };
+    let mut found: Vec<MockTemplate<'_>> = Vec::new();
+    found
+        .extend(rule.when.as_deref().map(|when| MockTemplate { is_expression: true, ..text("/when", when) }));
     if let Some(answer) = &rule.answer {
         each_text(answer, "/answer", &mut |at, source| found.push(text(at, source)));
     }
@@ -199,7 +200,7 @@ pub(crate) fn reads(rule: &MockRule) -> Vec<Reading<'_>> {
     found
 }
 
-impl Reading<'_> {
+impl MockTemplate<'_> {
     /// The names it reads; an error where it does not compile.
     pub(crate) fn names(&self, vars: &Map<String, Value>) -> Result<Vec<String>, TemplateError> {
         match self.is_expression {

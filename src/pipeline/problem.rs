@@ -115,12 +115,12 @@ pub struct Problems {
 
 impl Problems {
     /// Finds the location of each problem and sorts them by it.
-    pub(crate) fn gather(file: &str, document: &Document, mut list: Vec<Problem>) -> Self {
+    pub(crate) fn locate(file: &str, document: &Document, mut list: Vec<Problem>) -> Self {
         for problem in &mut list {
             if problem.location.is_none() {
                 problem.location = document.location(&problem.at, problem.key);
             }
-            narrow(problem, &document.source);
+            narrow_location(problem, &document.source);
             problem.message = secrets::mask_urls(&problem.message);
         }
         Self::sorted(file, &document.source, list)
@@ -139,7 +139,7 @@ impl Problems {
 }
 
 /// Moves a problem's location to the line it is about, if its value is a block of literal text.
-fn to_row(problem: &mut Problem, source: &str) {
+fn narrow_to_row(problem: &mut Problem, source: &str) {
     let Some(row) = problem.row.filter(|row| *row > 1) else { return };
     let Some(ProblemLocation::File { line, start, len, .. }) = problem.location else { return };
     if !source[..start].trim_end().trim_end_matches(['-', '+']).ends_with('|') {
@@ -158,8 +158,8 @@ fn to_row(problem: &mut Problem, source: &str) {
 }
 
 /// Moves a problem's location to the word it is about, if the text of its value holds it.
-fn narrow(problem: &mut Problem, source: &str) {
-    to_row(problem, source);
+fn narrow_location(problem: &mut Problem, source: &str) {
+    narrow_to_row(problem, source);
     let Some(word) = &problem.word else { return };
     let Some(ProblemLocation::File { line, column, start, len }) = problem.location else { return };
     let Some(found) = find_word(&source[start..start + len], word) else { return };
@@ -248,7 +248,7 @@ mod tests {
         let document = Document::parse(source, &mut problems).unwrap();
         let mut problem = Problem::new("/stages/0/sink/pth", "unknown field `pth`");
         problem.on_key().expected("`path`").hint("did you mean `path`?");
-        let printed = Problems::gather("p.yaml", &document, vec![problem]).to_string();
+        let printed = Problems::locate("p.yaml", &document, vec![problem]).to_string();
         let expected = "\
 p.yaml:3:12: unknown field `pth`
   |
@@ -268,7 +268,7 @@ p.yaml:3:12: unknown field `pth`
         let document = Document::parse(source, &mut Vec::new()).unwrap();
         let mut problem = Problem::new("/a", "m");
         problem.on_word("question");
-        let problems = Problems::gather("p.yaml", &document, vec![problem]);
+        let problems = Problems::locate("p.yaml", &document, vec![problem]);
         let Some(ProblemLocation::File { line, column, .. }) = problems.list[0].location else { panic!() };
         assert_eq!((line, column), (3, 22));
     }

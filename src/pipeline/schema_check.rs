@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::document::{Document, join, parse_value};
 use super::problem::Problem;
-use super::schema_words::{found, type_words};
+use super::schema_words::{describe_value, type_words};
 use crate::nearest::{did_you_mean, did_you_mean_this, one_of};
 use crate::template::{Template, TemplateError};
 
@@ -61,7 +61,7 @@ pub(crate) fn check(
         if !text.contains("{{") && !around.computed.contains(&from_root) {
             continue;
         }
-        match scalar(&from_root, text, around.vars) {
+        match render_scalar(&from_root, text, around.vars) {
             Ok(scalar) => {
                 for place in [value.pointer_mut(&pointer), document.value.pointer_mut(&from_root)] {
                     place.into_iter().for_each(|place| *place = scalar.clone());
@@ -83,7 +83,12 @@ pub(crate) fn check(
 
 /// The map at the pointer `at`, less the keys `without` and every option that has one of `problems`; `None`
 /// if a problem is with the map itself.
-pub(crate) fn sound(document: &Document, at: &str, without: &[&str], problems: &[Problem]) -> Option<Value> {
+pub(crate) fn valid_part(
+    document: &Document,
+    at: &str,
+    without: &[&str],
+    problems: &[Problem],
+) -> Option<Value> {
     let mut value = document.value.pointer(at)?.clone();
     let map = value.as_object_mut()?;
     map.retain(|key, _| !without.contains(&key.as_str()));
@@ -99,7 +104,7 @@ pub(crate) fn sound(document: &Document, at: &str, without: &[&str], problems: &
 
 /// Renders the text at the pointer `at` with `vars` and reads the result as a number or truth value; what
 /// reads as neither stays text.
-pub(crate) fn scalar(at: &str, text: &str, vars: &Map<String, Value>) -> Result<Value, Box<Problem>> {
+pub(crate) fn render_scalar(at: &str, text: &str, vars: &Map<String, Value>) -> Result<Value, Box<Problem>> {
     let mut rendered = text.to_owned();
     if text.contains("{{") || text.contains("{%") {
         let wrong =
@@ -131,7 +136,7 @@ pub(crate) fn undeclared_var(at: &str, name: &str, vars: &Map<String, Value>) ->
 }
 
 /// Turns a serde error into a problem; `path` is where serde was.
-pub(crate) fn typed(at: &str, error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
+pub(crate) fn from_serde_error(at: &str, error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
     use serde_path_to_error::Segment;
     let mut pointer = at.to_owned();
     for segment in error.path() {
@@ -191,7 +196,7 @@ fn explain(error: &ValidationError<'_>, schema: &Value, root: &str, problems: &m
     match error.kind() {
         ValidationErrorKind::AdditionalProperties { unexpected }
         | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
-            let known = properties(owner(error, schema));
+            let known = properties(parent_schema(error, schema));
             for name in unexpected {
                 problems.push(unknown_field(&at, name, &known, instance));
             }
@@ -200,13 +205,13 @@ fn explain(error: &ValidationError<'_>, schema: &Value, root: &str, problems: &m
             let name = property.as_str().unwrap_or_default();
             let mut problem = Problem::new(&at, format!("`{name}` is missing"));
             problem.on_key();
-            problem.expected = owner(error, schema)
+            problem.expected = parent_schema(error, schema)
                 .pointer(&format!("/properties{}", join("", name)))
                 .map(|field| expected_field(name, field));
             problems.push(problem);
         }
         ValidationErrorKind::Type { kind } => {
-            problems.push(wrong_type(&at, &types(kind), instance, owner(error, schema)));
+            problems.push(wrong_type(&at, &types(kind), instance, parent_schema(error, schema)));
         }
         ValidationErrorKind::Enum { options } => {
             let options = options.as_array().map_or(&[][..], Vec::as_slice);
@@ -222,7 +227,7 @@ fn explain(error: &ValidationError<'_>, schema: &Value, root: &str, problems: &m
         | ValidationErrorKind::OneOfMultipleValid { context } => {
             alternatives(error, context, schema, root, problems);
         }
-        _ => problems.push(other(&at, error)),
+        _ => problems.push(uncommon_problem(&at, error)),
     }
 }
 
@@ -244,7 +249,7 @@ fn unknown_field(at: &str, name: &str, known: &[&str], instance: &Value) -> Prob
 }
 
 fn unknown_value(at: &str, instance: &Value, options: &[&str]) -> Problem {
-    let mut problem = Problem::new(at, format!("found {}", found(instance)));
+    let mut problem = Problem::new(at, format!("found {}", describe_value(instance)));
     problem.expected(one_of(options.iter().copied()));
     if let Some(text) = instance.as_str() {
         problem.message = format!("unknown value `{text}`");
@@ -253,9 +258,9 @@ fn unknown_value(at: &str, instance: &Value, options: &[&str]) -> Problem {
     problem
 }
 
-fn wrong_type(at: &str, kinds: &[JsonType], instance: &Value, owner: &Value) -> Problem {
-    let expected = type_words(owner);
-    let mut problem = Problem::new(at, format!("wrong type: found {}", found(instance)));
+fn wrong_type(at: &str, kinds: &[JsonType], instance: &Value, parent_schema: &Value) -> Problem {
+    let expected = type_words(parent_schema);
+    let mut problem = Problem::new(at, format!("wrong type: found {}", describe_value(instance)));
     problem.expected(expected);
     let wants = |kind: JsonType| kinds.contains(&kind);
     let hint = match instance {
@@ -295,7 +300,7 @@ fn alternatives(
         let mut problem = unknown_value(&at, instance, &all);
         let number = |branch: &Value| matches!(branch["type"].as_str(), Some("integer" | "number"));
         if branches.iter().any(number) {
-            problem.expected(type_words(owner(error, schema)));
+            problem.expected(type_words(parent_schema(error, schema)));
         }
         problems.push(problem);
         return;
@@ -320,8 +325,8 @@ fn alternatives(
         errors.iter().for_each(|error| explain(error, schema, root, problems));
         return;
     }
-    let mut problem = Problem::new(&at, format!("wrong type: found {}", found(instance)));
-    problem.expected(type_words(owner(error, schema)));
+    let mut problem = Problem::new(&at, format!("wrong type: found {}", describe_value(instance)));
+    problem.expected(type_words(parent_schema(error, schema)));
     problems.push(problem);
 }
 
@@ -356,7 +361,7 @@ fn properties(schema: &Value) -> Vec<&str> {
 }
 
 /// The schema whose keyword reported the error.
-fn owner<'s>(error: &ValidationError<'_>, schema: &'s Value) -> &'s Value {
+fn parent_schema<'s>(error: &ValidationError<'_>, schema: &'s Value) -> &'s Value {
     let path = error.schema_path().as_str();
     let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
     schema.pointer(parent).unwrap_or(&Value::Null)
@@ -377,7 +382,7 @@ fn first_paragraph(text: &str) -> String {
 }
 
 /// The rarer errors, mostly about sizes.
-fn other(at: &str, error: &ValidationError<'_>) -> Problem {
+fn uncommon_problem(at: &str, error: &ValidationError<'_>) -> Problem {
     let instance: &Value = error.instance();
     let expected = match error.kind() {
         ValidationErrorKind::Minimum { limit } => format!("{limit} or more"),
@@ -391,7 +396,7 @@ fn other(at: &str, error: &ValidationError<'_>) -> Problem {
         ValidationErrorKind::Pattern { pattern } => format!("a text that matches `{pattern}`"),
         _ => return Problem::new(at, error.to_string()),
     };
-    let mut problem = Problem::new(at, format!("found {}", found(instance)));
+    let mut problem = Problem::new(at, format!("found {}", describe_value(instance)));
     problem.expected(expected);
     problem
 }

@@ -87,7 +87,7 @@ fn fixed_words(schema: &Value) -> Vec<String> {
 }
 
 /// What a value is: text `abc`, the number `3`, a list.
-pub(crate) fn found(value: &Value) -> String {
+pub(crate) fn describe_value(value: &Value) -> String {
     match value {
         Value::Null => "nothing".to_owned(),
         Value::Bool(value) => format!("`{value}`"),

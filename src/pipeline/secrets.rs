@@ -74,7 +74,7 @@ fn with_names(text: &str, variables: &[(String, String)]) -> String {
 }
 
 /// Takes the values of secret variables out of all texts of a value, and masks the rest of its URLs.
-pub(crate) fn take_out(value: &mut Value) {
+pub(crate) fn redact(value: &mut Value) {
     fn each(value: &mut Value, variables: &[(String, String)]) {
         match value {
             Value::String(text) => *text = mask_urls(&with_names(text, variables)),

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use self::cues::Cues;
-use self::steps::{Steps, TextSteps};
+use self::steps::{ReasoningSteps, TextSteps};
 use super::{Role, StageDescription};
 use crate::pipeline::ProducedField;
 use crate::pipeline::{CheckContext, FieldType};
@@ -174,7 +174,7 @@ impl StageConfig for CotExpand {
             ("answer", &self.answer, FieldType::text()),
             ("steps", &self.steps, steps),
         ] {
-            context.needs_a(&format!("/{name}"), field, &wanted);
+            context.needs_type(&format!("/{name}"), field, &wanted);
         }
         self.check_cues(context);
         context.makes_table(Self::MAKES);
@@ -272,17 +272,17 @@ impl CotExpand {
         }
     }
 
-    fn read_steps(&self, record: &Record) -> Result<Steps, StageError> {
+    fn read_steps(&self, record: &Record) -> Result<ReasoningSteps, StageError> {
         let wrong = || {
             StageError::new("fields", format!("field `{}` is neither a text nor a list of texts", self.steps))
         };
         match record.get(&self.steps) {
             Some(Value::Array(steps)) => {
                 let texts: Option<Vec<&str>> = steps.iter().map(Value::as_str).collect();
-                Ok(Steps::listed(&texts.ok_or_else(wrong)?))
+                Ok(ReasoningSteps::listed(&texts.ok_or_else(wrong)?))
             }
             Some(Value::String(text)) => Ok(self.text_steps.of(text)),
-            None | Some(Value::Null) => Ok(Steps::listed(&[])),
+            None | Some(Value::Null) => Ok(ReasoningSteps::listed(&[])),
             Some(_) => Err(wrong()),
         }
     }

@@ -69,17 +69,17 @@ impl StageConfig for Filter {
 
     fn build(&self, context: &BuildContext) -> Result<Processor, BuildError> {
         let keep_if = context.expression(&self.keep_if)?;
-        Ok(Processor::Transform(Box::new(Kept { keep_if, reason: self.reason.clone() })))
+        Ok(Processor::Transform(Box::new(RecordFilter { keep_if, reason: self.reason.clone() })))
     }
 }
 
 /// The running part.
-struct Kept {
+struct RecordFilter {
     keep_if: Expression,
     reason: String,
 }
 
-impl Transform for Kept {
+impl Transform for RecordFilter {
     fn process(&self, record: &mut Record) -> Result<TransformOutput, StageError> {
         match self.keep_if.is_true(record)? {
             true => Ok(TransformOutput::Pass),

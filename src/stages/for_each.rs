@@ -146,10 +146,12 @@ impl StageConfig for ForEach {
     }
 
     fn build(&self, context: &BuildContext) -> Result<Processor, BuildError> {
-        Ok(Processor::ForEach(Box::new(Splitter {
+        Ok(Processor::ForEach(Box::new(ElementExpander {
             elements: match &self.elements {
-                NumberOrExpression::Fixed(count) => Source::Fixed(*count),
-                NumberOrExpression::Computed(elements) => Source::Computed(context.expression(elements)?),
+                NumberOrExpression::Fixed(count) => ElementSource::Fixed(*count),
+                NumberOrExpression::Computed(elements) => {
+                    ElementSource::Computed(context.expression(elements)?)
+                }
             },
             element: self.element.clone(),
             collect: self.collect.as_ref().map(|collect| Collect {
@@ -177,10 +179,10 @@ impl BlockConfig for ForEach {
         };
         let place = ["index", "count"].map(|name| (name.to_owned(), FieldType::integer()));
         match self.collect {
-            Some(_) => context.within(&self.element, element),
+            Some(_) => context.makes_in_block(&self.element, element),
             None => context.makes_as(&self.element, element),
         }
-        context.within(FOR_EACH, FieldType::object_of(place.into(), false));
+        context.makes_in_block(FOR_EACH, FieldType::object_of(place.into(), false));
     }
 
     fn leave(&self, context: &mut CheckContext<'_>) {
@@ -205,7 +207,7 @@ impl BlockConfig for ForEach {
                 entry.push((field.clone(), context.type_of(field)));
             }
         }
-        context.as_it_came("collect it with `collect: {fields: [...]}`");
+        context.restores_fields("collect it with `collect: {fields: [...]}`");
         context.makes_as(&collect.into, FieldType::list(FieldType::object_of(entry, false)));
     }
 
@@ -240,22 +242,22 @@ fn check_name(context: &mut CheckContext<'_>, at: &str, name: &str) {
     }
 }
 
-struct Splitter {
-    elements: Source,
+struct ElementExpander {
+    elements: ElementSource,
     element: String,
     collect: Option<Collect>,
 }
 
-enum Source {
+enum ElementSource {
     Fixed(u32),
     Computed(Expression),
 }
 
-impl ForEachBlock for Splitter {
+impl ForEachBlock for ElementExpander {
     fn elements(&self, record: &Record) -> Result<Vec<Value>, StageError> {
         let expression = match &self.elements {
-            Source::Fixed(count) => return Ok((0..*count).map(Value::from).collect()),
-            Source::Computed(expression) => expression,
+            ElementSource::Fixed(count) => return Ok((0..*count).map(Value::from).collect()),
+            ElementSource::Computed(expression) => expression,
         };
         let too_many = |count: String| {
             let message = format!("{count} elements; a record may have {MOST_ELEMENTS} at most");

@@ -11,7 +11,7 @@ use super::{Role, StageDescription};
 use crate::pipeline::ProducedField;
 use crate::pipeline::{CheckContext, FieldType};
 use crate::record::Record;
-use crate::stage::{BuildContext, BuildError, Processor, Source, SourceFailure, StageConfig, Unit};
+use crate::stage::{BuildContext, BuildError, Processor, Source, SourceFailure, SourceUnit, StageConfig};
 
 /// Records made at a time.
 const BATCH: u64 = 256;
@@ -53,36 +53,36 @@ impl StageConfig for Generate {
             context.problem("/count", "`count` is 0").expected("at least 1, or no `count` for no end");
         }
         if let Some(count) = self.count {
-            context.gives_items(count);
+            context.set_item_count(count);
         }
         context.makes_table(Self::MAKES);
     }
 
     fn build(&self, _context: &BuildContext) -> Result<Processor, BuildError> {
-        Ok(Processor::Source(Box::new(Rows { next: 0, count: self.count })))
+        Ok(Processor::Source(Box::new(NumberedRows { next: 0, count: self.count })))
     }
 }
 
 /// The running part: the number of the next record.
-struct Rows {
+struct NumberedRows {
     next: u64,
     count: Option<u64>,
 }
 
-impl Rows {
+impl NumberedRows {
     fn end(&self) -> u64 {
         self.count.unwrap_or(u64::MAX)
     }
 }
 
-impl Source for Rows {
-    fn next(&mut self) -> Option<Result<Unit, SourceFailure>> {
+impl Source for NumberedRows {
+    fn next(&mut self) -> Option<Result<SourceUnit, SourceFailure>> {
         let (begin, end) = (self.next, self.end().min(self.next.saturating_add(BATCH)));
         if begin >= end {
             return None;
         }
         self.next = end;
-        Some(Ok(Unit { name: format!("row {begin}"), records: (begin..end).map(row).collect() }))
+        Some(Ok(SourceUnit { name: format!("row {begin}"), records: (begin..end).map(row).collect() }))
     }
 
     fn records(&self) -> Option<u64> {

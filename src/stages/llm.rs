@@ -148,9 +148,9 @@ stages:
 impl StageConfig for Llm {
     fn check(&self, context: &mut CheckContext<'_>) {
         context.model("/model", &self.model);
-        context.needs_a("/input", &self.input, &FieldType::text().or(FieldType::messages()));
+        context.needs_type("/input", &self.input, &FieldType::text().or(FieldType::messages()));
         if let Some(tools) = &self.tools {
-            context.needs_a("/tools", tools, &FieldType::list(FieldType::object()).or_null());
+            context.needs_type("/tools", tools, &FieldType::list(FieldType::object()).or_null());
         }
         if context.has_images(&self.input) && context.models.get(&self.model).is_some_and(takes_no_images) {
             let message =
@@ -177,7 +177,7 @@ impl StageConfig for Llm {
     }
 
     fn build(&self, _context: &BuildContext) -> Result<Processor, BuildError> {
-        Ok(Processor::Ask(Box::new(Asker {
+        Ok(Processor::Ask(Box::new(RequestBuilder {
             model: self.model.clone(),
             input: self.input.clone(),
             output: self.output.clone(),
@@ -193,7 +193,7 @@ fn takes_no_images(model: &ModelConfig) -> bool {
     matches!(model.provider, Provider::Openai | Provider::Mock) && model.api == Api::Completions
 }
 
-struct Asker {
+struct RequestBuilder {
     model: String,
     input: String,
     output: String,
@@ -202,7 +202,7 @@ struct Asker {
     keep: Vec<Keep>,
 }
 
-impl Ask for Asker {
+impl Ask for RequestBuilder {
     fn model(&self) -> &str {
         &self.model
     }
@@ -248,7 +248,7 @@ impl Ask for Asker {
     }
 }
 
-impl Asker {
+impl RequestBuilder {
     /// The tools of one record; an empty list counts as none.
     fn tools(&self, record: &Record) -> Result<Option<Value>, StageError> {
         let Some(field) = &self.tools else { return Ok(None) };
@@ -270,8 +270,8 @@ mod tests {
     use crate::record::ModelCall;
     use serde_json::json;
 
-    fn asker() -> Asker {
-        Asker {
+    fn builder() -> RequestBuilder {
+        RequestBuilder {
             model: "teacher".into(),
             input: input(),
             output: output(),
@@ -282,7 +282,7 @@ mod tests {
     }
 
     fn request(prompt: Value) -> Result<ModelRequest, StageError> {
-        asker().request(&Record::new(Map::from_iter([("prompt".to_owned(), prompt)])))
+        builder().request(&Record::new(Map::from_iter([("prompt".to_owned(), prompt)])))
     }
 
     #[test]
@@ -312,35 +312,38 @@ mod tests {
         ]);
         let tools = json!([{"type": "function", "function": {"name": "weather"}}]);
         let Value::Object(mut fields) = json!({"prompt": messages, "tools": tools}) else { unreachable!() };
-        let made = asker().request(&Record::new(fields.clone())).unwrap();
+        let made = builder().request(&Record::new(fields.clone())).unwrap();
         let mut sent = messages.clone();
         sent[0].as_object_mut().unwrap().shift_remove("weight");
         assert_eq!((json!(made.messages), &made.params["tools"]), (sent, &tools));
         for none in [json!(null), json!([])] {
             fields["tools"] = none;
-            assert_eq!(asker().request(&Record::new(fields.clone())).unwrap().params.get("tools"), None);
+            assert_eq!(builder().request(&Record::new(fields.clone())).unwrap().params.get("tools"), None);
         }
         fields["tools"] = json!("weather");
-        assert_eq!(asker().request(&Record::new(fields)).unwrap_err().message, "`tools` is no list of tools");
+        assert_eq!(
+            builder().request(&Record::new(fields)).unwrap_err().message,
+            "`tools` is no list of tools"
+        );
     }
 
     #[test]
     fn the_answer_and_its_reasoning_become_fields() {
         let mut record = Record::default();
         let reasoning = Some("hm".to_owned());
-        asker().accept(
+        builder().accept(
             &mut record,
             &Completion { text: "So.".into(), reasoning, ..Completion::default() },
             "teacher",
         );
         assert_eq!((record.text("completion"), record.text("reasoning")), (Some("So."), Some("hm")));
-        asker().accept(&mut record, &Completion { text: "No.".into(), ..Completion::default() }, "teacher");
+        builder().accept(&mut record, &Completion { text: "No.".into(), ..Completion::default() }, "teacher");
         assert_eq!((record.text("completion"), record.get("reasoning")), (Some("No."), None));
         assert_eq!((record.get("logprobs"), record.get("choices")), (None, Some(&json!(["No."]))));
         let choices = vec!["A".to_owned(), "B".to_owned()];
         let more = CompletionExtras { logprobs: Some(json!([1])), choices, ..CompletionExtras::default() };
         let several = Completion { more: Some(Box::new(more)), ..Completion::default() };
-        asker().accept(&mut record, &several, "teacher");
+        builder().accept(&mut record, &several, "teacher");
         assert_eq!(record.get("logprobs"), Some(&json!([1])));
         assert_eq!(record.get("choices"), Some(&json!(["A", "B"])));
     }
@@ -353,7 +356,7 @@ mod tests {
                 .map(|provider| Arc::new(ModelCall { provider: provider.into(), ..ModelCall::default() }))
                 .into_iter()
                 .collect();
-            asker().accept(&mut record, &Completion::default(), answered_by);
+            builder().accept(&mut record, &Completion::default(), answered_by);
             record.text(ANSWERED_BY).unwrap().to_owned()
         };
         assert_eq!(accept("teacher", None), "teacher");

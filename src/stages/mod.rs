@@ -84,7 +84,7 @@ pub enum Role {
 }
 
 /// A body that does not have its stage's shape, with the path to the value.
-pub type ShapeError = serde_path_to_error::Error<serde_json::Error>;
+pub type StageBodyError = serde_path_to_error::Error<serde_json::Error>;
 
 /// A row of the table.
 #[derive(Debug)]
@@ -104,7 +104,7 @@ pub struct StageType {
     /// A pipeline that runs as it is.
     pub example: &'static str,
     schema: fn() -> Schema,
-    declare: fn(Value) -> Result<Box<dyn StageConfig>, ShapeError>,
+    declare: fn(Value) -> Result<Box<dyn StageConfig>, StageBodyError>,
 }
 
 impl StageType {
@@ -129,7 +129,7 @@ impl StageType {
     }
 
     /// The stage's declaration from its body, without `id` and `when`.
-    pub fn declare(&self, body: Value) -> Result<Box<dyn StageConfig>, ShapeError> {
+    pub fn declare(&self, body: Value) -> Result<Box<dyn StageConfig>, StageBodyError> {
         (self.declare)(body)
     }
 }
@@ -148,7 +148,7 @@ fn schema_of<T: JsonSchema>() -> Schema {
         .into_root_schema_for::<T>()
 }
 
-fn declare<T: StageDescription>(body: Value) -> Result<Box<dyn StageConfig>, ShapeError> {
+fn declare<T: StageDescription>(body: Value) -> Result<Box<dyn StageConfig>, StageBodyError> {
     let declared: T = serde_path_to_error::deserialize(body)?;
     Ok(Box::new(declared))
 }

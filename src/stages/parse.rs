@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use self::checks::{Checks, Condition};
-use self::on_error::Steps;
+use self::on_error::OnErrorSteps;
 use super::{Role, StageDescription};
 use crate::llm::answer_json::{self, ExtractError, Fit};
 use crate::llm::answer_schema::{AnswerSchema, kind_of};
@@ -61,7 +61,7 @@ pub(super) struct Parse {
     /// `{retry: N}` asks again at most N times and shows the model what was wrong, `heuristic` lets the
     /// heuristic provider answer, `reject` gives the record up.
     #[serde(default)]
-    on_error: Steps,
+    on_error: OnErrorSteps,
 }
 
 fn input() -> String {
@@ -111,7 +111,7 @@ stages:
 
 impl StageConfig for Parse {
     fn check(&self, context: &mut CheckContext<'_>) {
-        context.needs_a("/input", &self.input, &FieldType::text());
+        context.needs_type("/input", &self.input, &FieldType::text());
         for problem in self.on_error.problems() {
             context.problem("/on_error", problem);
         }
@@ -127,7 +127,7 @@ impl StageConfig for Parse {
             self.checks.check(patterns.as_ref(), context);
         }
         for (index, name) in self.provenance.iter().enumerate() {
-            context.needs_a(&format!("/provenance/{index}"), name, &FieldType::any());
+            context.needs_type(&format!("/provenance/{index}"), name, &FieldType::any());
         }
     }
 
@@ -223,9 +223,9 @@ impl Parse {
     fn makes(&self, schema: &AnswerSchema, context: &mut CheckContext<'_>) {
         let kind = schema.kind();
         match &self.into {
-            None if !kind.could_be(&FieldType::object()) => self.tell_no_object(schema, context),
+            None if !kind.could_be(&FieldType::object()) => self.report_non_object(schema, context),
             Some(_) if !kind.could_be(&FieldType::object().or(FieldType::any_list())) => {
-                self.tell_no_object(schema, context);
+                self.report_non_object(schema, context);
             }
             _ => {}
         }
@@ -235,12 +235,12 @@ impl Parse {
         }
         kind.fields().for_each(|(name, kind)| context.makes_as(name, kind.clone()));
         if schema.is_open() {
-            context.opens();
+            context.may_have_other_fields();
         }
     }
 
     /// Reports a schema whose values cannot be read from an answer, or not be made fields of.
-    fn tell_no_object(&self, schema: &AnswerSchema, context: &mut CheckContext<'_>) {
+    fn report_non_object(&self, schema: &AnswerSchema, context: &mut CheckContext<'_>) {
         let kind = schema.kind();
         let at = match (&self.schema, schema.value().get("type")) {
             (None, _) => "/schema_file",
@@ -265,7 +265,7 @@ impl Parse {
     fn makes_anything(&self, context: &mut CheckContext<'_>) {
         match &self.into {
             Some(into) => context.makes_as(into, FieldType::object().or(FieldType::any_list())),
-            None => context.opens(),
+            None => context.may_have_other_fields(),
         }
     }
 }

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use self::types::{Count, QuestionType};
+use self::types::{QuestionCount, QuestionType};
 use super::{Role, StageDescription};
 use crate::draw::Draws;
 use crate::pipeline::ProducedField;
@@ -107,7 +107,7 @@ stages:
 impl StageConfig for PlanQuestions {
     fn check(&self, context: &mut CheckContext<'_>) {
         let known = vec![("key".to_owned(), FieldType::text()), ("facts".to_owned(), FieldType::any_list())];
-        context.needs_a("", "section", &FieldType::object_of(known, true));
+        context.needs_type("", "section", &FieldType::object_of(known, true));
         if let Some(path) = context.render("/types", &self.types) {
             context.depends_on(&path);
             match self.load(&path) {
@@ -194,7 +194,7 @@ struct Planner {
 }
 
 /// A section of the document under work, as `section` made it.
-struct Section<'a> {
+struct PlannedSection<'a> {
     record: &'a Record,
     value: &'a Value,
     key: &'a str,
@@ -203,7 +203,8 @@ struct Section<'a> {
 
 impl SourceTransform for Planner {
     fn transform(&self, records: Vec<Record>) -> Result<Vec<Record>, StageError> {
-        let sections: Vec<Section<'_>> = records.iter().map(Section::of).collect::<Result<_, _>>()?;
+        let sections: Vec<PlannedSection<'_>> =
+            records.iter().map(PlannedSection::of).collect::<Result<_, _>>()?;
         let mut questions = Vec::new();
         for index in 0..sections.len() {
             self.plan(&sections, index, &mut questions);
@@ -214,7 +215,7 @@ impl SourceTransform for Planner {
 
 impl Planner {
     /// Adds the questions of section `index`.
-    fn plan(&self, sections: &[Section<'_>], index: usize, questions: &mut Vec<Record>) {
+    fn plan(&self, sections: &[PlannedSection<'_>], index: usize, questions: &mut Vec<Record>) {
         let section = &sections[index];
         let others: Vec<usize> = (0..sections.len()).filter(|other| *other != index).collect();
         let mut number = 0;
@@ -225,7 +226,7 @@ impl Planner {
                 vec![]
             };
             let facts = match (kind.count, kind.fact) {
-                (Count::PerFact, _) => (0..variants).collect(),
+                (QuestionCount::PerFact, _) => (0..variants).collect(),
                 (_, Some(_)) => self.choices(section.facts.len(), variants, kind, "fact", section.key),
                 (_, None) => vec![],
             };
@@ -242,7 +243,7 @@ impl Planner {
     }
 
     /// How many questions of each type the section has; `alone` says that its document has no other.
-    fn counts(&self, section: &Section<'_>, alone: bool) -> Vec<usize> {
+    fn counts(&self, section: &PlannedSection<'_>, alone: bool) -> Vec<usize> {
         let facts = section.facts.len();
         let mut counts = Vec::with_capacity(self.types.len());
         for kind in &self.types {
@@ -275,7 +276,7 @@ impl Planner {
     }
 }
 
-impl<'a> Section<'a> {
+impl<'a> PlannedSection<'a> {
     fn of(record: &'a Record) -> Result<Self, StageError> {
         let missing = |what: &str| {
             StageError::new(
@@ -294,8 +295,8 @@ impl<'a> Section<'a> {
 /// The record of one question.
 fn question(
     kind: &QuestionType,
-    section: &Section<'_>,
-    companion: Option<&Section<'_>>,
+    section: &PlannedSection<'_>,
+    companion: Option<&PlannedSection<'_>>,
     fact: Option<usize>,
 ) -> Record {
     let mut record = section.record.clone();

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use self::images::Attached;
+use self::images::ImageSelector;
 use super::{Role, StageDescription};
 use crate::llm::SHARED_CHARS;
 use crate::pipeline::ProducedField;
@@ -211,7 +211,7 @@ struct Renderer {
     system: Option<Template>,
     shared: Option<Template>,
     user: Template,
-    attached: Option<Attached>,
+    attached: Option<ImageSelector>,
     output: String,
 }
 

@@ -154,14 +154,17 @@ impl BlockConfig for Repeat {
             context.expression("/while", goes_on);
         }
         let fields = context.fields();
-        context.within(PREVIOUS, fields);
-        context.within(REPEAT, FieldType::object_of(vec![("pass".to_owned(), FieldType::integer())], false));
+        context.makes_in_block(PREVIOUS, fields);
+        context.makes_in_block(
+            REPEAT,
+            FieldType::object_of(vec![("pass".to_owned(), FieldType::integer())], false),
+        );
     }
 
     fn leave(&self, context: &mut CheckContext<'_>) {
         match self.why_not_made() {
             None => {}
-            Some(why) => context.perhaps_made(why),
+            Some(why) => context.may_leave_unmade(why),
         }
         if self.keep == Keep::All {
             context.makes_named(&KEPT_PASS, KEPT_PASS.name);

@@ -33,9 +33,9 @@ use serde_json::{Map, Value, json};
 
 use self::assemble::{Assembled, Paths, assemble};
 use self::drawn::Law;
-use self::sampler::{Kind, Sampler};
+use self::sampler::{AttributeKind, Sampler};
 use self::settings::AttributeSettings;
-use self::weighted::Weighted;
+use self::weighted::WeightedValues;
 use super::{Role, StageDescription};
 use crate::pipeline::ProducedField;
 use crate::pipeline::{CheckContext, FieldType};
@@ -140,7 +140,7 @@ impl StageConfig for SampleInjections {
             let left_out = assembled.left_out.join(", ");
             tracing::warn!("left out, no injection files (`.json`, `.yaml`, `.csv`): {left_out}");
         }
-        self.tell_fields(context, &assembled);
+        self.declare_fields(context, &assembled);
         context.keeps_items();
     }
 
@@ -193,10 +193,10 @@ impl SampleInjections {
     }
 
     /// Tells which fields records have from here on, and which of them a prompt must read.
-    fn tell_fields(&self, context: &mut CheckContext<'_>, assembled: &Assembled) {
+    fn declare_fields(&self, context: &mut CheckContext<'_>, assembled: &Assembled) {
         let attributes = &assembled.sampler.attributes;
         let given = attributes.iter().filter_map(|attribute| match &attribute.kind {
-            Kind::One(one) => one.given.as_ref().map(|given| given.on),
+            AttributeKind::SingleValue(one) => one.given.as_ref().map(|given| given.on),
             _ => None,
         });
         let shapes_others: Vec<usize> = given.collect();
@@ -223,23 +223,23 @@ impl SampleInjections {
         }
         // Of what a wrong file would have given nothing is known.
         if assembled.wrong.is_empty() {
-            context.must_be_read(must_be_read, &[LIST]);
+            context.require_in_prompt(must_be_read, &[LIST]);
         } else {
-            context.opens();
+            context.may_have_other_fields();
         }
     }
 }
 
 /// What the values of an attribute are.
-fn type_of(kind: &Kind) -> FieldType {
-    let one_of = |weighted: &Weighted| {
+fn type_of(kind: &AttributeKind) -> FieldType {
+    let one_of = |weighted: &WeightedValues| {
         weighted.values.iter().map(FieldType::of_value).fold(FieldType::never(), FieldType::or)
     };
     match kind {
-        Kind::One(one) => one_of(&one.values),
-        Kind::Several(weighted, _) => FieldType::list(one_of(weighted)),
-        Kind::Law(Law::Days { .. }) => FieldType::text(),
-        Kind::Law(_) => FieldType::number(),
+        AttributeKind::SingleValue(one) => one_of(&one.values),
+        AttributeKind::Several(weighted, _) => FieldType::list(one_of(weighted)),
+        AttributeKind::Law(Law::Days { .. }) => FieldType::text(),
+        AttributeKind::Law(_) => FieldType::number(),
     }
 }
 

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use self::images::Finder;
+use self::images::ImageResolver;
 use super::{Role, StageDescription};
 use crate::markdown::front_matter::{self, FrontMatter};
 use crate::markdown::sections::{Borders, Section as Cut, trim_blank_lines};
@@ -141,7 +141,7 @@ stages:
 
 impl StageConfig for Section {
     fn check(&self, context: &mut CheckContext<'_>) {
-        context.needs_a("", "text", &FieldType::text());
+        context.needs_type("", "text", &FieldType::text());
         if self.max_chars == 0 {
             context.problem("/max_chars", "`max_chars` is 0").expected("at least 1");
         } else if self.min_chars > self.max_chars {
@@ -162,19 +162,19 @@ impl StageConfig for Section {
 
     fn build(&self, context: &BuildContext) -> Result<Processor, BuildError> {
         let root = self.image_root.as_ref().map(|root| context.render(root)).transpose()?;
-        let images = self.images.then(|| Finder::new(root.as_deref()));
-        Ok(Processor::SourceTransform(Box::new(Splitter { config: self.clone(), images })))
+        let images = self.images.then(|| ImageResolver::new(root.as_deref()));
+        Ok(Processor::SourceTransform(Box::new(SectionSplitter { config: self.clone(), images })))
     }
 }
 
 /// The running part.
-struct Splitter {
+struct SectionSplitter {
     config: Section,
     /// None where images are not wanted.
-    images: Option<Finder>,
+    images: Option<ImageResolver>,
 }
 
-impl SourceTransform for Splitter {
+impl SourceTransform for SectionSplitter {
     fn transform(&self, records: Vec<Record>) -> Result<Vec<Record>, StageError> {
         let mut sections = Vec::new();
         for record in records {
@@ -184,7 +184,7 @@ impl SourceTransform for Splitter {
     }
 }
 
-impl Splitter {
+impl SectionSplitter {
     fn split(&self, mut record: Record, into: &mut Vec<Record>) -> Result<(), StageError> {
         let Some(Value::String(text)) = record.fields.shift_remove("text") else {
             return Err(StageError::new("section", "the field `text` is missing or no text"));

@@ -31,13 +31,13 @@ pub(super) struct Set {
 }
 
 /// What a field is set to, as it was written.
-enum Declared<'a> {
+enum ValueSpec<'a> {
     Template(&'a str),
     Expression(&'a str),
     Literal(&'a Value),
 }
 
-impl<'a> Declared<'a> {
+impl<'a> ValueSpec<'a> {
     fn of(value: &'a Value) -> Self {
         match value {
             Value::String(text) => Self::Template(text),
@@ -112,16 +112,16 @@ impl StageConfig for Set {
         for (name, value) in &self.fields {
             let at = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
             check_name(context, &at, name);
-            let kind = match Declared::of(value) {
-                Declared::Template(source) => {
+            let kind = match ValueSpec::of(value) {
+                ValueSpec::Template(source) => {
                     context.template(&at, source);
                     FieldType::text()
                 }
-                Declared::Expression(source) => {
+                ValueSpec::Expression(source) => {
                     let right = context.expression(&format!("{at}/{EXPRESSION}"), source).is_some();
                     if right { context.type_of_expression(source) } else { FieldType::any() }
                 }
-                Declared::Literal(value) => {
+                ValueSpec::Literal(value) => {
                     check_literal(context, &at, value);
                     FieldType::of_value(value)
                 }
@@ -134,10 +134,10 @@ impl StageConfig for Set {
     fn build(&self, context: &BuildContext) -> Result<Processor, BuildError> {
         let mut fields = Vec::with_capacity(self.fields.len());
         for (name, value) in &self.fields {
-            let value = match Declared::of(value) {
-                Declared::Template(source) => Setting::Template(context.template(source)?),
-                Declared::Expression(source) => Setting::Expression(context.expression(source)?),
-                Declared::Literal(value) => Setting::Literal(value.clone()),
+            let value = match ValueSpec::of(value) {
+                ValueSpec::Template(source) => CompiledValue::Template(context.template(source)?),
+                ValueSpec::Expression(source) => CompiledValue::Expression(context.expression(source)?),
+                ValueSpec::Literal(value) => CompiledValue::Literal(value.clone()),
             };
             fields.push((name.clone(), value));
         }
@@ -180,10 +180,10 @@ fn holds_template(value: &Value) -> bool {
 
 /// The running part: the fields in order.
 struct Setter {
-    fields: Vec<(String, Setting)>,
+    fields: Vec<(String, CompiledValue)>,
 }
 
-enum Setting {
+enum CompiledValue {
     Template(Template),
     Expression(Expression),
     Literal(Value),
@@ -193,9 +193,9 @@ impl Transform for Setter {
     fn process(&self, record: &mut Record) -> Result<TransformOutput, StageError> {
         for (name, setting) in &self.fields {
             let value = match setting {
-                Setting::Template(template) => Value::String(template.render(record)?),
-                Setting::Expression(expression) => expression.value(record)?,
-                Setting::Literal(value) => value.clone(),
+                CompiledValue::Template(template) => Value::String(template.render(record)?),
+                CompiledValue::Expression(expression) => expression.value(record)?,
+                CompiledValue::Literal(value) => value.clone(),
             };
             record.set(name, value);
         }

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use self::conversation::{Turn, turn};
+use self::conversation::{ConversationTurn, turn};
 
 use super::{Role, StageDescription};
 use crate::journal::ArrayFile;
@@ -34,7 +34,7 @@ pub(super) struct Sink {
     /// What is written of the record's making, under `provenance`: every key in every line, empty texts and zeros where
     /// there is nothing to tell.
     #[serde(default)]
-    provenance: Vec<Known>,
+    provenance: Vec<ProvenancePart>,
     /// A system message put before each conversation; before the text of the one that it begins with, if any.
     #[serde(default)]
     system: Option<String>,
@@ -73,7 +73,7 @@ pub(super) enum Format {
 /// Something known of a record's making.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Known {
+pub(super) enum ProvenancePart {
     /// The model that answered last, by its name in the pipeline and at its server, and its provider.
     Model,
     /// The hash of the last rendered prompt.
@@ -168,7 +168,7 @@ impl StageConfig for Sink {
             }
             None => None,
         };
-        Ok(Processor::Sink(Box::new(Lines {
+        Ok(Processor::Sink(Box::new(LineFormatter {
             path: context.render(&self.path)?,
             format: self.format,
             fields: self.fields.clone(),
@@ -263,14 +263,14 @@ fn needs_turn(context: &mut CheckContext<'_>, option: &str, given: Option<&str>,
         context.problem("", message).expected(expected).hint(hint);
         return;
     };
-    context.needs_a(&format!("/{option}"), field, &FieldType::text());
+    context.needs_type(&format!("/{option}"), field, &FieldType::text());
 }
 
-struct Lines {
+struct LineFormatter {
     path: String,
     format: Format,
     fields: Vec<String>,
-    provenance: Vec<Known>,
+    provenance: Vec<ProvenancePart>,
     system: Option<String>,
     /// Whether a field `messages` is the conversation, where there is one.
     takes_messages: bool,
@@ -281,7 +281,7 @@ struct Lines {
     array: Option<ArrayFile>,
 }
 
-impl stage::Sink for Lines {
+impl stage::Sink for LineFormatter {
     fn path(&self) -> &str {
         &self.path
     }
@@ -325,8 +325,8 @@ impl stage::Sink for Lines {
     }
 }
 
-impl Lines {
-    fn turns(&self, record: &Record) -> Result<Vec<Turn>, StageError> {
+impl LineFormatter {
+    fn turns(&self, record: &Record) -> Result<Vec<ConversationTurn>, StageError> {
         let turns = match record.fields.get("messages").filter(|_| self.takes_messages) {
             Some(messages) => conversation::turns(messages)?,
             None => {
@@ -348,21 +348,21 @@ impl Lines {
         for kind in &self.provenance {
             let mut put = |name: &str, value: Value| drop(known.insert(name.to_owned(), value));
             match kind {
-                Known::Draws => put("draws", Value::Object(record.provenance.draws.clone())),
-                Known::Model => {
+                ProvenancePart::Draws => put("draws", Value::Object(record.provenance.draws.clone())),
+                ProvenancePart::Model => {
                     put("model", json!(call.model));
                     put("provider", json!(call.provider));
                     put("served_as", json!(call.served_as.as_deref().unwrap_or_default()));
                 }
-                Known::PromptHash => put("prompt_hash", json!(call.prompt_hash)),
-                Known::Params => put("params", json!(call.params)),
-                Known::Tokens => {
+                ProvenancePart::PromptHash => put("prompt_hash", json!(call.prompt_hash)),
+                ProvenancePart::Params => put("params", json!(call.params)),
+                ProvenancePart::Tokens => {
                     put("prompt_tokens", json!(call.prompt_tokens));
                     put("completion_tokens", json!(call.completion_tokens));
                     put("cached_tokens", json!(call.cached_tokens));
                     put("estimated_tokens", json!(call.estimated_tokens));
                 }
-                Known::Answer => {
+                ProvenancePart::Answer => {
                     put("finish_reason", json!(call.finish_reason.as_deref().unwrap_or_default()));
                     put("re_asks", json!(call.re_asks));
                     put("fallback", json!(call.fallback.as_deref().unwrap_or_default()));

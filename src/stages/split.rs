@@ -122,7 +122,7 @@ impl StageConfig for Split {
             let when = rule.when.as_deref().map(|when| context.expression(when)).transpose()?;
             rules.push((when, rule.to.clone()));
         }
-        Ok(Processor::Transform(Box::new(Splitter {
+        Ok(Processor::Transform(Box::new(SplitAssigner {
             rules,
             sum: self.ratios.values().sum(),
             ratios: self.ratios.iter().map(|(name, share)| (name.clone(), *share)).collect(),
@@ -148,7 +148,7 @@ impl Split {
     }
 }
 
-struct Splitter {
+struct SplitAssigner {
     rules: Vec<(Option<Expression>, String)>,
     ratios: Vec<(String, f64)>,
     sum: f64,
@@ -157,7 +157,7 @@ struct Splitter {
     output: String,
 }
 
-impl Transform for Splitter {
+impl Transform for SplitAssigner {
     fn process(&self, record: &mut Record) -> Result<TransformOutput, StageError> {
         for (when, to) in &self.rules {
             let applies = match when {
@@ -187,7 +187,7 @@ impl Transform for Splitter {
     }
 }
 
-impl Splitter {
+impl SplitAssigner {
     fn keys(&self, record: &Record) -> Result<Vec<String>, StageError> {
         let wrong = |value: &Value| {
             StageError::new(

@@ -9,7 +9,9 @@ use minijinja::value::{Kwargs, Rest, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value, filters};
 use minijinja_contrib::pycompat;
 
-use super::kinds::{self, CHAIN, COMPARISONS, KEPT, Mismatch, NUMBER, Problem, TEXT, TRUTH};
+use super::checked_operators::{
+    self, CHAIN, COMPARISONS, KEPT, MismatchKind, NUMBER, OperandMismatch, TEXT, TRUTH,
+};
 use super::rewrite::comparing;
 use super::{patterns, quotation};
 
@@ -82,7 +84,9 @@ fn environment() -> Environment<'static> {
     });
     environment.add_filter("tojson", tojson);
     environment.add_filter("wordcount", |text: &str| text.split_whitespace().count());
-    environment.add_filter("bool", |value: Value| kinds::truth(value, None).map(|value| value.is_true()));
+    environment.add_filter("bool", |value: Value| {
+        checked_operators::truth(value, None).map(|value| value.is_true())
+    });
     environment.add_test("search", patterns::search);
     environment.add_filter("regex_search", patterns::regex_search);
     environment.add_test("quoted_from", quotation::quoted_from);
@@ -96,44 +100,46 @@ fn environment() -> Environment<'static> {
 fn add_operators(environment: &mut Environment<'static>) {
     for op in COMPARISONS {
         let compare = move |state: &State<'_, '_>, left: &Value, right: &Value, site: usize| {
-            kinds::compare(state, op, left, right, Some(site))
+            checked_operators::compare(state, op, left, right, Some(site))
         };
         environment.add_filter(op, compare);
     }
     for name in COMPARING {
         let Some(op) = comparing(name) else { continue };
         let compare = move |state: &State<'_, '_>, left: &Value, right: &Value| {
-            kinds::compare(state, op, left, right, None)
+            checked_operators::compare(state, op, left, right, None)
         };
         environment.add_test(name, compare);
     }
     environment.add_filter("+", |state: &State<'_, '_>, left: &Value, right: &Value, site: usize| {
-        kinds::add(state, left, right, site)
+        checked_operators::add(state, left, right, site)
     });
     environment.add_filter(CHAIN, |state: &State<'_, '_>, first: &Value, rest: Rest<Value>| {
-        kinds::chain(state, first, &rest)
+        checked_operators::chain(state, first, &rest)
     });
-    environment.add_filter(TRUTH, |value: Value, site: usize| kinds::truth(value, Some(site)));
-    environment.add_filter(NUMBER, |value: Value, site: usize| kinds::number(value, site));
-    environment
-        .add_filter(TEXT, |state: &State<'_, '_>, value: Value, site: usize| kinds::text(state, value, site));
-    environment
-        .add_filter(KEPT, |state: &State<'_, '_>, value: Value, _site: usize| kinds::kept(state, value));
+    environment.add_filter(TRUTH, |value: Value, site: usize| checked_operators::truth(value, Some(site)));
+    environment.add_filter(NUMBER, |value: Value, site: usize| checked_operators::number(value, site));
+    environment.add_filter(TEXT, |state: &State<'_, '_>, value: Value, site: usize| {
+        checked_operators::text(state, value, site)
+    });
+    environment.add_filter(KEPT, |state: &State<'_, '_>, value: Value, _site: usize| {
+        checked_operators::kept(state, value)
+    });
 }
 
 /// Writes the value of `{{ ... }}`.
 fn write(output: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
     if value.is_none() {
-        return Err(null(Problem::Null));
+        return Err(null(MismatchKind::Null));
     }
-    kinds::measure(state, value)?;
+    checked_operators::measure(state, value)?;
     minijinja::escape_formatter(output, state, value)
 }
 
 /// The error of a null where a text is wanted; the template knows the expression.
-fn null(problem: Problem) -> Error {
+fn null(problem: MismatchKind) -> Error {
     let left = Value::from(());
-    Error::new(ErrorKind::InvalidOperation, "null").with_source(Mismatch {
+    Error::new(ErrorKind::InvalidOperation, "null").with_source(OperandMismatch {
         site: None,
         op: String::new(),
         left,
@@ -144,7 +150,7 @@ fn null(problem: Problem) -> Error {
 
 /// Python's methods of texts, lists and maps.
 fn method(state: &mut State<'_, '_>, value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
-    args.iter().try_for_each(|argument| kinds::measure(state, argument))?;
+    args.iter().try_for_each(|argument| checked_operators::measure(state, argument))?;
     if name == "format" {
         check_widths(value.as_str().unwrap_or_default())?;
     }
@@ -153,10 +159,10 @@ fn method(state: &mut State<'_, '_>, value: &Value, name: &str, args: &[Value]) 
 
 /// A filter of minijinja's that walks through what it is given, which is paid for before.
 fn guarded(name: &str, state: &State<'_, '_>, args: &Rest<Value>) -> Result<Value, Error> {
-    args.iter().try_for_each(|argument| kinds::measure(state, argument))?;
+    args.iter().try_for_each(|argument| checked_operators::measure(state, argument))?;
     match (name, args.first()) {
         (name, Some(value)) if value.is_none() && OF_TEXT.contains(&name) => {
-            return Err(null(Problem::Null));
+            return Err(null(MismatchKind::Null));
         }
         ("join", Some(list)) => refuse_nulls(list)?,
         ("format", Some(form)) => check_widths(form.as_str().unwrap_or_default())?,
@@ -169,7 +175,7 @@ fn guarded(name: &str, state: &State<'_, '_>, args: &Rest<Value>) -> Result<Valu
 fn refuse_nulls(list: &Value) -> Result<(), Error> {
     let is_list = matches!(list.kind(), ValueKind::Seq | ValueKind::Iterable);
     if is_list && list.try_iter()?.any(|item| item.is_none()) {
-        return Err(null(Problem::NullInside));
+        return Err(null(MismatchKind::NullInside));
     }
     Ok(())
 }
@@ -199,9 +205,9 @@ fn check_widths(form: &str) -> Result<(), Error> {
 fn converted(name: &str, state: &State<'_, '_>, args: &Rest<Value>) -> Result<Value, Error> {
     match args.first() {
         Some(value) if value.is_none() && args.len() == 1 => {
-            let problem = Problem::Null;
+            let problem = MismatchKind::Null;
             let (op, left) = (NUMBER.to_owned(), value.clone());
-            let mismatch = Mismatch { site: None, op, left, right: None, problem };
+            let mismatch = OperandMismatch { site: None, op, left, right: None, problem };
             Err(Error::new(ErrorKind::InvalidOperation, "null").with_source(mismatch))
         }
         // Spaces around a number are no part of it.
@@ -210,7 +216,7 @@ fn converted(name: &str, state: &State<'_, '_>, args: &Rest<Value>) -> Result<Va
             trimmed[0] = Value::from(value.as_str().unwrap_or_default().trim());
             built_in(name, state, &trimmed).map_err(|error| match error.kind() {
                 ErrorKind::InvalidOperation => {
-                    let detail = format!("{} is no number", kinds::shown(value));
+                    let detail = format!("{} is no number", checked_operators::shown(value));
                     Error::new(ErrorKind::InvalidOperation, detail)
                 }
                 _ => error,
@@ -237,16 +243,20 @@ fn in_order(
     options: Kwargs,
     filter: fn(&State<'_, '_>, Value, Kwargs) -> Result<Value, Error>,
 ) -> Result<Value, Error> {
-    kinds::measure(state, &value)?;
+    checked_operators::measure(state, &value)?;
     if matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) {
         let attributes = options.peek::<Option<&str>>("attribute").ok().flatten();
         let items: Vec<Value> = value.try_iter()?.collect();
         match attributes {
-            None => kinds::may_be_ordered(state, name, &items)?,
+            None => checked_operators::may_be_ordered(state, name, &items)?,
             Some(attributes) => {
                 for attribute in attributes.split(',').map(str::trim) {
                     let key = |item: &Value| inside(item, attribute);
-                    kinds::may_be_ordered(state, name, &items.iter().map(key).collect::<Vec<_>>())?;
+                    checked_operators::may_be_ordered(
+                        state,
+                        name,
+                        &items.iter().map(key).collect::<Vec<_>>(),
+                    )?;
                 }
             }
         }
@@ -273,7 +283,7 @@ fn tojson(
     indent: Option<Value>,
     options: Kwargs,
 ) -> Result<Value, Error> {
-    kinds::measure(state, value)?;
+    checked_operators::measure(state, value)?;
     let escaped = filters::tojson(value, indent, options)?;
     let text = escaped.as_str().unwrap_or_default();
     state.consume_fuel((text.len() / 64) as u64)?;

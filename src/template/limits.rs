@@ -16,7 +16,7 @@ const MOST_BRANCHES: usize = 100;
 
 /// What one level of brackets holds so far.
 #[derive(Default)]
-struct Level {
+struct BracketLevel {
     /// `and` and `or`, each of which has all before it on its left.
     joints: usize,
     /// Other operators since the last of those.
@@ -27,7 +27,7 @@ struct Level {
     before: usize,
 }
 
-impl Level {
+impl BracketLevel {
     fn joint(&mut self) {
         self.joints += 1;
         self.inside = self.inside.max(std::mem::take(&mut self.operators));
@@ -45,16 +45,16 @@ impl Level {
 
 /// Refuses a source that is too deep. What does not even come apart into tokens is left to the parser.
 pub(super) fn check(source: &str, expression: bool, syntax: &SyntaxConfig) -> Result<(), TemplateError> {
-    let mut levels = vec![Level::default()];
+    let mut levels = vec![BracketLevel::default()];
     let mut branches = 0;
     for token in tokenize(source, expression, syntax.clone()) {
         let Ok((token, span)) = token else { return Ok(()) };
         let line = usize::from(span.start_line);
         match token {
             Token::TemplateData(_) | Token::VariableStart | Token::BlockStart => {
-                levels = vec![Level::default()];
+                levels = vec![BracketLevel::default()];
             }
-            Token::ParenOpen | Token::BracketOpen | Token::BraceOpen => levels.push(Level::default()),
+            Token::ParenOpen | Token::BracketOpen | Token::BraceOpen => levels.push(BracketLevel::default()),
             Token::ParenClose | Token::BracketClose | Token::BraceClose if levels.len() > 1 => {
                 let closed = levels.pop().map_or(0, |level| level.depth() + 1);
                 if let Some(level) = levels.last_mut() {
@@ -63,8 +63,8 @@ pub(super) fn check(source: &str, expression: bool, syntax: &SyntaxConfig) -> Re
                     level.operators += 1;
                 }
             }
-            Token::Comma | Token::Colon => levels.last_mut().into_iter().for_each(Level::comma),
-            Token::Ident("and" | "or") => levels.last_mut().into_iter().for_each(Level::joint),
+            Token::Comma | Token::Colon => levels.last_mut().into_iter().for_each(BracketLevel::comma),
+            Token::Ident("and" | "or") => levels.last_mut().into_iter().for_each(BracketLevel::joint),
             Token::Ident("elif") => branches += 1,
             Token::Ident("not" | "if" | "else" | "is" | "in") => {
                 levels.last_mut().into_iter().for_each(|level| level.operators += 1);
@@ -79,7 +79,7 @@ pub(super) fn check(source: &str, expression: bool, syntax: &SyntaxConfig) -> Re
             | Token::BlockEnd => {}
             _ => levels.last_mut().into_iter().for_each(|level| level.operators += 1),
         }
-        let depth = levels.len() - 1 + levels.iter().map(Level::depth).sum::<usize>();
+        let depth = levels.len() - 1 + levels.iter().map(BracketLevel::depth).sum::<usize>();
         if depth > DEEPEST {
             let message = format!(
                 "the expression is too long: more than {DEEPEST} operators in a row or in each other"

@@ -12,13 +12,13 @@ use minijinja::machinery::ast::{Call, CallArg, CallType, Expr, Macro, Spanned, S
 
 use super::TemplateError;
 use super::environment::ENVIRONMENT;
-use super::known::{FILTERS, FUNCTIONS, METHODS, TESTS, instead_of_method};
+use super::known_names::{FILTERS, FUNCTIONS, METHODS, TESTS, instead_of_method};
 use super::values::RECORD;
 use crate::nearest::nearest;
 
 /// What a template reads and does not set itself.
 #[derive(Debug, Default)]
-pub(super) struct Reads {
+pub(super) struct NameUses {
     /// The names, without what is read inside them.
     pub(super) tops: BTreeSet<String>,
     /// The names, dotted where it reaches inside (`section.title`).
@@ -28,34 +28,34 @@ pub(super) struct Reads {
 }
 
 /// The names that `statement` reads; the error is the first one that is unknown.
-pub(super) fn of_statement(source: &str, statement: &Stmt<'_>) -> Result<Reads, TemplateError> {
-    let mut walk = Walk::new(source);
+pub(super) fn of_statement(source: &str, statement: &Stmt<'_>) -> Result<NameUses, TemplateError> {
+    let mut walk = NameCollector::new(source);
     walk.statement(statement);
     walk.finish()
 }
 
 /// The same of an expression.
-pub(super) fn of_expression(source: &str, expression: &Expr<'_>) -> Result<Reads, TemplateError> {
-    let mut walk = Walk::new(source);
+pub(super) fn of_expression(source: &str, expression: &Expr<'_>) -> Result<NameUses, TemplateError> {
+    let mut walk = NameCollector::new(source);
     walk.expression(expression);
     walk.finish()
 }
 
-struct Walk<'s> {
+struct NameCollector<'s> {
     source: &'s str,
     /// Names set by the template, by scope.
     scopes: Vec<HashSet<String>>,
-    reads: Reads,
+    reads: NameUses,
     error: Option<TemplateError>,
 }
 
-impl<'s> Walk<'s> {
+impl<'s> NameCollector<'s> {
     fn new(source: &'s str) -> Self {
-        let reads = Reads { of_record: Some(BTreeSet::new()), ..Reads::default() };
+        let reads = NameUses { of_record: Some(BTreeSet::new()), ..NameUses::default() };
         Self { source, scopes: vec![HashSet::new()], reads, error: None }
     }
 
-    fn finish(self) -> Result<Reads, TemplateError> {
+    fn finish(self) -> Result<NameUses, TemplateError> {
         self.error.map_or(Ok(self.reads), Err)
     }
 

@@ -12,7 +12,7 @@ use minijinja::{Error, ErrorKind, State, Value};
 use regex::{RegexBuilder, RegexSet, RegexSetBuilder};
 use serde_saphyr::Spanned;
 
-use super::kinds;
+use super::checked_operators;
 
 /// A compiled list may take so many bytes: some thousand patterns of ordinary size.
 const LARGEST: usize = 64 << 20;
@@ -24,18 +24,18 @@ const DEEPEST: usize = 8;
 
 /// The lists of a file, by name.
 #[derive(Debug, Clone)]
-pub struct Patterns(Arc<Lists>);
+pub struct Patterns(Arc<PatternLists>);
 
 #[derive(Debug)]
-struct Lists {
-    by_name: BTreeMap<String, Arc<List>>,
+struct PatternLists {
+    by_name: BTreeMap<String, Arc<PatternList>>,
     /// All of them together.
-    all: List,
+    all: PatternList,
 }
 
 /// One list: compiled together, so that a text is read once for all of them.
 #[derive(Debug)]
-struct List {
+struct PatternList {
     sources: Vec<String>,
     /// Compiled when a text is first searched, which may be long after the start of a run.
     set: OnceLock<Result<RegexSet, String>>,
@@ -59,13 +59,13 @@ impl Patterns {
             }
             let sources: Vec<String> = entries.into_iter().map(|entry| entry.value).collect();
             all.extend(sources.iter().cloned());
-            lists.insert(name, Arc::new(List::new(sources)));
+            lists.insert(name, Arc::new(PatternList::new(sources)));
         }
         if lists.is_empty() {
             problems.push("the file holds no list of patterns".to_owned());
         }
         if problems.is_empty() {
-            Ok(Self(Arc::new(Lists { by_name: lists, all: List::new(all) })))
+            Ok(Self(Arc::new(PatternLists { by_name: lists, all: PatternList::new(all) })))
         } else {
             Err(problems)
         }
@@ -98,7 +98,7 @@ fn problem(source: &str) -> Option<String> {
     }
 }
 
-impl List {
+impl PatternList {
     fn new(sources: Vec<String>) -> Self {
         Self { sources, set: OnceLock::new() }
     }
@@ -117,7 +117,7 @@ impl List {
     }
 }
 
-impl Object for Lists {
+impl Object for PatternLists {
     fn get_value(self: &Arc<Self>, name: &Value) -> Option<Value> {
         self.by_name.get(name.as_str()?).map(|list| Value::from_dyn_object(Arc::clone(list)))
     }
@@ -127,7 +127,7 @@ impl Object for Lists {
     }
 }
 
-impl Object for List {
+impl Object for PatternList {
     fn enumerate(self: &Arc<Self>) -> Enumerator {
         Enumerator::NonEnumerable
     }
@@ -159,14 +159,15 @@ fn found(
     arguments: &[Value],
     name: &str,
 ) -> Result<Option<(String, String)>, Error> {
-    kinds::measure(state, value)?;
+    checked_operators::measure(state, value)?;
     let wrong = |detail: String| Error::new(ErrorKind::InvalidOperation, detail);
     let [patterns] = arguments else {
         return Err(wrong(format!("`{name}` wants one argument: the patterns")));
     };
-    let (lists, list) = (patterns.downcast_object_ref::<Lists>(), patterns.downcast_object_ref::<List>());
+    let (lists, list) =
+        (patterns.downcast_object_ref::<PatternLists>(), patterns.downcast_object_ref::<PatternList>());
     let Some(list) = lists.map(|lists| &lists.all).or(list) else {
-        let shown = kinds::shown(patterns);
+        let shown = checked_operators::shown(patterns);
         return Err(wrong(format!("`{name}` wants patterns that were read from a file, got {shown}")));
     };
     let texts = texts(value);
@@ -198,7 +199,7 @@ fn take_texts(value: &Value, depth: usize, texts: &mut Vec<Value>) -> Result<(),
         Ok(mut items) if is_list && depth > 0 => {
             items.try_for_each(|item| take_texts(&item, depth - 1, texts))
         }
-        _ => Err(kinds::shown(value)),
+        _ => Err(checked_operators::shown(value)),
     }
 }
 

@@ -11,9 +11,9 @@ use minijinja::{AutoEscape, Error, Value};
 use self_cell::self_cell;
 
 use super::environment::ENVIRONMENT;
-use super::names::{self, Reads};
+use super::names::{self, NameUses};
 use super::rewrite::Rewriter;
-use super::{TemplateError, explain, limits, operators};
+use super::{TemplateError, error_messages, foreign_operators, limits};
 
 /// The name templates have in the engine's own errors.
 const NAME: &str = "template";
@@ -37,7 +37,7 @@ pub(super) struct Program {
     compiled: Compiled,
     /// What stands at the operators that are checked, and before filters.
     rewriter: Rewriter,
-    pub(super) reads: Reads,
+    pub(super) reads: NameUses,
 }
 
 /// What an expression is for.
@@ -56,8 +56,9 @@ impl Program {
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?;
         limits::check(source, false, &syntax)?;
         Self::new(source, |source, rewriter| {
-            let tree = machinery::parse(source, NAME, syntax)
-                .map_err(|error| TemplateError::from(error).or_hint(|| operators::in_template(source)))?;
+            let tree = machinery::parse(source, NAME, syntax).map_err(|error| {
+                TemplateError::from(error).or_hint(|| foreign_operators::in_template(source))
+            })?;
             let reads = names::of_statement(source, &tree)?;
             let mut code = CodeGenerator::new(NAME, source);
             code.compile_stmt(&rewriter.statement(&tree));
@@ -69,8 +70,9 @@ impl Program {
     pub(super) fn expression(source: &str, purpose: Purpose) -> Result<Self, TemplateError> {
         limits::check(source, true, &SyntaxConfig::default())?;
         Self::new(source, |source, rewriter| {
-            let tree: ast::Expr<'_> = machinery::parse_expr(source)
-                .map_err(|error| TemplateError::from(error).or_hint(|| operators::in_expression(source)))?;
+            let tree: ast::Expr<'_> = machinery::parse_expr(source).map_err(|error| {
+                TemplateError::from(error).or_hint(|| foreign_operators::in_expression(source))
+            })?;
             let reads = names::of_expression(source, &tree)?;
             let tree = match purpose {
                 Purpose::Condition => rewriter.condition(&tree),
@@ -84,10 +86,13 @@ impl Program {
 
     fn new(
         source: &str,
-        compile: impl for<'s> FnOnce(&'s str, &mut Rewriter) -> Result<(CodeGenerator<'s>, Reads), TemplateError>,
+        compile: impl for<'s> FnOnce(
+            &'s str,
+            &mut Rewriter,
+        ) -> Result<(CodeGenerator<'s>, NameUses), TemplateError>,
     ) -> Result<Self, TemplateError> {
         let mut rewriter = Rewriter::default();
-        let mut reads = Reads::default();
+        let mut reads = NameUses::default();
         let compiled = Compiled::try_new(source.to_owned(), |source| {
             let (code, read) = compile(source, &mut rewriter)?;
             reads = read;
@@ -115,7 +120,7 @@ impl Program {
             machinery::eval(&ENVIRONMENT, instructions, context, blocks, &mut output, AutoEscape::None)
                 .map(|(value, _)| value)
         });
-        result.map_err(|error| explain::explain(&error, self.compiled.borrow_owner(), &self.rewriter))
+        result.map_err(|error| error_messages::explain(&error, self.compiled.borrow_owner(), &self.rewriter))
     }
 }
 

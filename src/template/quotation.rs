@@ -4,13 +4,13 @@
 //! holds for each. White space and case do not count, nor does what Markdown, HTML and typography put around words
 //! (`plain`): a model that quotes `**20&nbsp;%**` writes `20 %`.
 
-mod plain;
+mod normalize;
 
 use minijinja::value::{Rest, ValueKind};
 use minijinja::{Error, ErrorKind, State, Value};
 
-use self::plain::{is_spaceless, plain};
-use super::kinds;
+use self::normalize::{is_spaceless, plain};
+use super::checked_operators;
 use super::patterns::texts;
 
 /// The test `quoted_from`: whether each of the quotations occurs in one of the sources. A source that is null or
@@ -24,18 +24,18 @@ pub(super) fn quoted_from(
     if arguments.is_empty() {
         return Err(wrong("`quoted_from` wants the text that is quoted".to_owned()));
     }
-    kinds::measure(state, value)?;
+    checked_operators::measure(state, value)?;
     let quotations = texts(value).map_err(|what| {
         wrong(format!("`quoted_from` wants quotations: a text or a list of texts, got {what}"))
     })?;
     let mut sources = Vec::new();
     for source in arguments.iter().flat_map(with_elements) {
-        kinds::measure(state, &source)?;
+        checked_operators::measure(state, &source)?;
         match source.as_str() {
             Some(text) => sources.push(plain(text)),
             None if source.is_none() || source.is_undefined() => {}
             None => {
-                let shown = kinds::shown(&source);
+                let shown = checked_operators::shown(&source);
                 return Err(wrong(format!("`quoted_from` wants texts that are quoted, got {shown}")));
             }
         }

@@ -15,12 +15,12 @@ use minijinja::machinery::ast::{
     Map, Set, SetBlock, Slice, Spanned, Stmt, Template, Test, Tuple, UnaryOp, UnaryOpKind, Var, WithBlock,
 };
 
+use super::checked_operators::{CHAIN, KEPT, NUMBER, TEXT, TRUTH};
 use super::describe::{describe, operator};
-use super::kinds::{CHAIN, KEPT, NUMBER, TEXT, TRUTH};
 
 /// The operands of one checked operator, as the user wrote them.
 #[derive(Debug, Clone)]
-pub(super) struct Site {
+pub(super) struct OperatorSite {
     /// What stands on the left of the operator, or alone.
     pub(super) left: String,
     /// What stands on its right.
@@ -31,7 +31,7 @@ pub(super) struct Site {
 #[derive(Debug, Default)]
 pub(super) struct Rewriter {
     /// By the number that a filter is given.
-    pub(super) sites: Vec<Site>,
+    pub(super) sites: Vec<OperatorSite>,
     /// What each filter is given, by the byte where its name stands.
     pub(super) operands: BTreeMap<usize, String>,
 }
@@ -307,7 +307,7 @@ impl Rewriter {
     }
 
     fn site(&mut self, left: String, right: String) -> usize {
-        self.sites.push(Site { left, right });
+        self.sites.push(OperatorSite { left, right });
         self.sites.len() - 1
     }
 }

@@ -1,6 +1,6 @@
 //! Tests of templates and expressions as their users see them.
 
-mod kinds;
+mod checked_operators;
 
 use super::*;
 use serde_json::json;

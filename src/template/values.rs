@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
-use super::names::Reads;
+use super::names::NameUses;
 use crate::record::Record;
 use minijinja::Value;
 
@@ -15,7 +15,7 @@ use minijinja::Value;
 pub(super) const RECORD: &str = "record";
 
 /// The values of the names in `reads` for one record; `beside` gives those that are no fields.
-pub(super) fn of_record(reads: &Reads, record: &Record, beside: impl Fn(&str) -> Option<Value>) -> Value {
+pub(super) fn of_record(reads: &NameUses, record: &Record, beside: impl Fn(&str) -> Option<Value>) -> Value {
     let mut context = BTreeMap::new();
     for name in &reads.tops {
         let found = match record.fields.get(name) {
@@ -31,7 +31,7 @@ pub(super) fn of_record(reads: &Reads, record: &Record, beside: impl Fn(&str) ->
 }
 
 /// The record as one value: all of it, or only the fields that the template names.
-fn whole(reads: &Reads, record: &Record) -> Value {
+fn whole(reads: &NameUses, record: &Record) -> Value {
     match &reads.of_record {
         None => Value::from_pairs(record.fields.iter().map(|(name, field)| (name.as_str(), value(field)))),
         Some(names) => {
@@ -43,7 +43,7 @@ fn whole(reads: &Reads, record: &Record) -> Value {
 
 /// `found` with what the record has under a dotted key, such as `meta.lang`, where the template reads that of
 /// `meta`.
-fn with_dotted_keys(found: Option<Value>, name: &str, reads: &Reads, record: &Record) -> Option<Value> {
+fn with_dotted_keys(found: Option<Value>, name: &str, reads: &NameUses, record: &Record) -> Option<Value> {
     let mut found = found;
     if found.is_none() {
         // Of `meta` there is only what stands under `meta.lang` and the like.

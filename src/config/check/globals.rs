@@ -29,7 +29,7 @@ pub(in crate::config) struct Globals {
 
 impl Globals {
     /// Reads the head and reports what is wrong with it.
-    pub(in crate::config) fn read(
+    pub(in crate::config) fn load(
         document: &mut Document,
         context: &SchemaCheckContext<'_>,
         problems: &mut Vec<Problem>,
@@ -39,7 +39,7 @@ impl Globals {
         let value = schema_check::check(document, "", &[], &pipeline_schema(), context, problems);
         let pipeline = value.and_then(|value| {
             let read: Result<Pipeline, _> = serde_path_to_error::deserialize(value);
-            read.map_err(|error| problems.push(schema_check::typed("", &error))).ok()
+            read.map_err(|error| problems.push(schema_check::from_serde_error("", &error))).ok()
         });
         let wrong: Vec<String> = problems[before..].iter().map(|problem| problem.at.clone()).collect();
         let models = models(document, &wrong);
@@ -80,7 +80,7 @@ fn render_model_texts(
         if !computed || at.split('/').nth(3) == Some("mock") {
             return;
         }
-        match schema_check::scalar(at, text, context.vars) {
+        match schema_check::render_scalar(at, text, context.vars) {
             Ok(value @ Value::String(_)) => changes.push((at.to_owned(), value)),
             Ok(value) if parameter => changes.push((at.to_owned(), value)),
             // A number or truth value: where one is wanted the check of shape puts it in; where text is

@@ -65,11 +65,11 @@ pub(in crate::config) fn check_pipeline(
     let vars = input.vars;
     let misplaced = check_order(document, stages, table, problems);
     let mut context = CheckContext::new(vars, &globals.models);
-    context.stands_in(input.file);
-    context.comes_after(input.coming);
+    context.set_file(input.file);
+    context.set_planned_runs(input.coming);
     context.accepts(globals.pipeline.as_ref().is_some_and(|pipeline| pipeline.accept.is_some()));
-    let mut walker = StageWalker { misplaced, fields: BTreeMap::new() };
-    walker.stages(stages, &mut context);
+    let mut checker = StageChecker { misplaced, fields: BTreeMap::new() };
+    checker.stages(stages, &mut context);
     let CheckFindings { mut used_vars, mut used_models, inputs, items, problems: found, warnings } =
         context.finish();
     problems.extend(found);
@@ -77,7 +77,7 @@ pub(in crate::config) fn check_pipeline(
     let still_read = used_vars.clone();
     used_vars.extend(input.read_before.iter().cloned());
     for at in undeclared(stages) {
-        note_unread(document, at, vars, &mut used_vars, &mut used_models);
+        collect_possible_uses(document, at, vars, &mut used_vars, &mut used_models);
     }
     used_vars.extend(vars.keys().filter(|name| is_proposed(name, problems)).cloned());
     used_models.extend(globals.models.keys().filter(|name| is_proposed(name, problems)).cloned());
@@ -88,18 +88,18 @@ pub(in crate::config) fn check_pipeline(
     for name in globals.models.keys().filter(|name| !used_models.contains(*name)) {
         problems.push(unused(join("/models", name), format!("no stage asks the model `{name}`")));
     }
-    CheckedPipeline { unused_vars, warnings, still_read, inputs, items, fields: walker.fields }
+    CheckedPipeline { unused_vars, warnings, still_read, inputs, items, fields: checker.fields }
 }
 
 /// The way of one context through all stages.
-struct StageWalker {
+struct StageChecker {
     /// Pointers to stages that stand where they cannot.
     misplaced: BTreeSet<String>,
     /// The fields that are known as records come to each stage, by its id.
     fields: BTreeMap<Arc<str>, Vec<String>>,
 }
 
-impl StageWalker {
+impl StageChecker {
     fn stages(&mut self, stages: &[DeclaredStage], context: &mut CheckContext<'_>) {
         stages.iter().for_each(|stage| self.stage(stage, context));
     }
@@ -109,33 +109,33 @@ impl StageWalker {
         self.fields.insert(stage.id.as_str().into(), context.field_names());
         if let Some(when) = &stage.when {
             context.expression("/when", when);
-            context.some_go_past();
+            context.mark_conditional();
         }
         let (told, problems) = context.progress();
-        let declared = stage.declared.as_ref().or(stage.sound.as_ref());
+        let declared = stage.declared.as_ref().or(stage.partial.as_ref());
         if let Some(declared) = declared {
             declared.check(context);
         }
         if stage.declared.is_none() || self.misplaced.contains(&stage.at) {
             // What it misses comes of where it stands, or of what could not be read.
-            context.keep_inside(problems);
-            context.opens();
+            context.retain_problems_inside(problems);
+            context.may_have_other_fields();
         }
         let block = declared.and_then(|declared| declared.block());
         if stage.kind.is_some_and(|kind| kind.role == Role::Block) {
-            self.inside(stage, block, context);
+            self.block(stage, block, context);
             return;
         }
         let (told_after, problems_after) = context.progress();
         // A check that stopped at a problem told of no field; nothing is known of what follows.
         let sink = stage.kind.is_some_and(|kind| kind.role == Role::Sink);
         if problems_after > problems && told_after == told && !sink {
-            context.opens();
+            context.may_have_other_fields();
         }
     }
 
     /// Goes through the stages of a block; without its declaration nothing is known of what they see.
-    fn inside(
+    fn block(
         &mut self,
         stage: &DeclaredStage,
         block: Option<&dyn BlockConfig>,
@@ -143,23 +143,23 @@ impl StageWalker {
     ) {
         context.open_block(&stage.id, &stage.at, stage.when.is_some());
         if let Some(block) = block {
-            let scout = if block.is_loop() { context.scout() } else { None };
-            if let Some(mut scout) = scout {
-                block.enter(&mut scout);
-                self.stages(&stage.inner, &mut scout);
-                context.comes_again(&scout);
+            let trial = if block.is_loop() { context.trial() } else { None };
+            if let Some(mut trial) = trial {
+                block.enter(&mut trial);
+                self.stages(&stage.inner, &mut trial);
+                context.merge_trial_pass(&trial);
             }
             block.enter(context);
         }
         self.stages(&stage.inner, context);
-        context.end_of_block();
+        context.end_block_stages();
         if let Some(block) = block {
             block.leave(context);
         }
         context.close_block();
         if stage.inner.is_empty() {
             // What it should hold is missing, and so is what that would make.
-            context.opens();
+            context.may_have_other_fields();
         }
     }
 }
@@ -181,7 +181,7 @@ pub(in crate::config) fn vars_in_texts(document: &Document, vars: &Map<String, V
     let mut read = BTreeSet::new();
     each_text(&document.value, "", &mut |at, text| {
         if !at.starts_with("/vars") {
-            note_vars(text, vars, &mut read);
+            collect_vars(text, vars, &mut read);
         }
     });
     read
@@ -201,7 +201,7 @@ fn unused(at: String, message: String) -> Problem {
 }
 
 /// Notes the variables that a text names anywhere.
-fn note_vars(text: &str, vars: &Map<String, Value>, used: &mut BTreeSet<String>) {
+fn collect_vars(text: &str, vars: &Map<String, Value>, used: &mut BTreeSet<String>) {
     for (start, _) in text.match_indices("vars") {
         let rest = text[start + 4..].trim_start_matches(['.', '[', '\'', '"']);
         let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
@@ -212,7 +212,7 @@ fn note_vars(text: &str, vars: &Map<String, Value>, used: &mut BTreeSet<String>)
 }
 
 /// Notes what a stage that could not be read may use: models it names, and variables in files it names.
-fn note_unread(
+fn collect_possible_uses(
     document: &Document,
     at: &str,
     vars: &Map<String, Value>,
@@ -224,7 +224,7 @@ fn note_unread(
         used_models.insert(text.to_owned());
         let small = std::fs::metadata(text).is_ok_and(|file| file.is_file() && file.len() < LARGEST_SEARCHED);
         if let Some(content) = small.then(|| text_file::read(text).ok()).flatten() {
-            note_vars(&content, vars, used_vars);
+            collect_vars(&content, vars, used_vars);
         }
     });
 }

@@ -12,7 +12,7 @@ use crate::nearest::{did_you_mean, one_of};
 use crate::pipeline::document::{Document, join};
 use crate::pipeline::problem::Problem;
 use crate::pipeline::schema_check::{self, SchemaCheckContext};
-use crate::pipeline::schema_words::found;
+use crate::pipeline::schema_words::describe_value;
 use crate::pipeline::stage_ids::stage_ids;
 use crate::stage::StageConfig;
 use crate::stages::{Role, StageType};
@@ -36,7 +36,7 @@ pub(in crate::config) struct DeclaredStage {
     /// `None` when the body is wrong.
     pub(in crate::config) declared: Option<Box<dyn StageConfig>>,
     /// What can be read of a wrong body: the options that are right, to be checked only.
-    pub(in crate::config) sound: Option<Box<dyn StageConfig>>,
+    pub(in crate::config) partial: Option<Box<dyn StageConfig>>,
     /// The stages inside a block.
     pub(in crate::config) inner: Vec<DeclaredStage>,
 }
@@ -74,7 +74,7 @@ impl StageReader<'_> {
                 kind: None,
                 when: None,
                 declared: None,
-                sound: None,
+                partial: None,
                 inner: Vec::new(),
             };
             if let Some(kind) = self.stage_type(&entry, !blocks.is_empty()) {
@@ -82,7 +82,7 @@ impl StageReader<'_> {
                 stage.at = join(&entry, kind.name);
                 self.body(&mut stage, kind);
                 if kind.role == Role::Block {
-                    stage.inner = self.inside(&stage.at, &path);
+                    stage.inner = self.block_stages(&stage.at, &path);
                 }
             }
             stages.push(stage);
@@ -92,7 +92,7 @@ impl StageReader<'_> {
     }
 
     /// The stages inside the block at the pointer `at`, whose path these ids are.
-    fn inside(&mut self, at: &str, path: &[&str]) -> Vec<DeclaredStage> {
+    fn block_stages(&mut self, at: &str, path: &[&str]) -> Vec<DeclaredStage> {
         if path.len() > MOST_DEPTH {
             let mut problem = Problem::new(at, "blocks stand too deep inside one another");
             problem.on_key().expected(format!("{MOST_DEPTH} blocks inside one another at most"));
@@ -114,7 +114,7 @@ impl StageReader<'_> {
         let value = document.value.pointer(entry)?;
         let known = |name: &str| table.iter().find(|stage| stage.name == name);
         let Value::Object(map) = value else {
-            let mut problem = Problem::new(entry, format!("found {}", found(value)));
+            let mut problem = Problem::new(entry, format!("found {}", describe_value(value)));
             problem.expected("a stage: a map with one key, its type");
             if let Some(name) = value.as_str().filter(|name| known(name).is_some()) {
                 problem.hint(format!("write `{name}: {{}}`"));
@@ -158,7 +158,7 @@ impl StageReader<'_> {
         let before = problems.len();
         let body = document.value.pointer(&stage.at).unwrap_or(&Value::Null);
         if !matches!(body, Value::Object(_) | Value::Null) {
-            let problem = Problem::new(&stage.at, format!("wrong type: found {}", found(body)));
+            let problem = Problem::new(&stage.at, format!("wrong type: found {}", describe_value(body)));
             problems.push(problem.with_expected(format!("a map of the options of `{}`", kind.name)));
             return;
         }
@@ -168,7 +168,8 @@ impl StageReader<'_> {
                 Some(Value::String(text)) if key == "when" => stage.when = Some(text.clone()),
                 Some(Value::String(text)) if is_id(text) => {}
                 Some(other) => {
-                    let problem = Problem::new(join(&stage.at, key), format!("found {}", found(other)));
+                    let problem =
+                        Problem::new(join(&stage.at, key), format!("found {}", describe_value(other)));
                     problems.push(problem.with_expected(match key {
                         "id" => "lower-case letters, digits, `-` and `_`",
                         _ => "an expression in quotes, such as \"split == 'train'\"",
@@ -180,14 +181,14 @@ impl StageReader<'_> {
         allow_common_keys(&mut schema);
         let Some(value) = schema_check::check(document, &stage.at, &COMMON_KEYS, &schema, context, problems)
         else {
-            let value = schema_check::sound(document, &stage.at, &COMMON_KEYS, &problems[before..]);
-            stage.sound = value.and_then(|value| kind.declare(value).ok());
+            let value = schema_check::valid_part(document, &stage.at, &COMMON_KEYS, &problems[before..]);
+            stage.partial = value.and_then(|value| kind.declare(value).ok());
             return;
         };
         match kind.declare(value) {
             Ok(declared) if problems.len() == before => stage.declared = Some(declared),
-            Ok(declared) => stage.sound = Some(declared),
-            Err(error) => problems.push(schema_check::typed(&stage.at, &error)),
+            Ok(declared) => stage.partial = Some(declared),
+            Err(error) => problems.push(schema_check::from_serde_error(&stage.at, &error)),
         }
     }
 }

@@ -47,7 +47,7 @@ impl Overrides {
             let takes =
                 |fits: &dyn Fn(&Document) -> bool| document.as_ref().is_none_or(fits) || !fits_any(fits);
             let mut own = self.clone();
-            own.sets.retain(|set| takes(&|document| has_place(document, set)));
+            own.sets.retain(|set| takes(&|document| applies_to(document, set)));
             own.vars.retain(|var| {
                 let name = var.split('=').next().unwrap_or_default();
                 takes(&|document| known_var(document, name).is_ok())
@@ -63,19 +63,19 @@ impl Overrides {
 
 /// The name that the text of a pipeline gives it, whatever else is wrong with it.
 #[must_use]
-pub fn name_in(text: &str) -> Option<String> {
+pub fn pipeline_name(text: &str) -> Option<String> {
     let document = Document::parse(text, &mut Vec::new()).ok()?;
     document.value.get("name")?.as_str().map(str::to_owned)
 }
 
 /// Whether the pipeline has the stage, model or variable that a `path=value` names; paths that name none of these
 /// fit every pipeline.
-fn has_place(document: &Document, set: &str) -> bool {
+fn applies_to(document: &Document, set: &str) -> bool {
     let path = set.split('=').next().unwrap_or_default();
     let (head, rest) = path.split_once('.').unwrap_or((path, ""));
     match head {
-        "models" => under_model(document, rest).is_ok(),
-        "stages" if rest.contains('.') => under_stage(document, rest).is_ok(),
+        "models" => model_path(document, rest).is_ok(),
+        "stages" if rest.contains('.') => stage_path(document, rest).is_ok(),
         "vars" => known_var(document, rest.split('.').next().unwrap_or(rest)).is_ok(),
         _ => true,
     }
@@ -145,7 +145,7 @@ fn list_of_stages(of: &Value) -> &[Value] {
 
 fn assign(document: &mut Document, option: &str, path: &[&str], value: Value, problems: &mut Vec<Problem>) {
     if let Err(message) = document.assign(path, value, &ProblemLocation::Option(option.to_owned())) {
-        problems.push(*wrong(option, message));
+        problems.push(*option_problem(option, message));
     }
 }
 
@@ -158,11 +158,11 @@ fn apply_set(document: &mut Document, set: &str) -> Result<(), Box<Problem>> {
         parse_value(text).ok_or_else(|| malformed(&option, "the value is not YAML", "a YAML value"))?;
     let (head, rest) = path.split_once('.').unwrap_or((path, ""));
     let steps = match head {
-        "models" => under_model(document, rest).map_err(|problem| place_at(problem, &option))?,
-        "stages" => under_stage(document, rest).map_err(|problem| place_at(problem, &option))?,
+        "models" => model_path(document, rest).map_err(|problem| at_option(problem, &option))?,
+        "stages" => stage_path(document, rest).map_err(|problem| at_option(problem, &option))?,
         "vars" => {
             known_var(document, rest.split('.').next().unwrap_or(rest))
-                .map_err(|problem| place_at(problem, &option))?;
+                .map_err(|problem| at_option(problem, &option))?;
             path.split('.').map(str::to_owned).collect()
         }
         _ => path.split('.').map(str::to_owned).collect::<Vec<_>>(),
@@ -173,7 +173,7 @@ fn apply_set(document: &mut Document, set: &str) -> Result<(), Box<Problem>> {
     let steps: Vec<&str> = steps.iter().map(String::as_str).collect();
     document
         .assign(&steps, value, &ProblemLocation::Option(option.clone()))
-        .map_err(|message| wrong(&option, message))
+        .map_err(|message| option_problem(&option, message))
 }
 
 fn apply_var(document: &mut Document, var: &str) -> Result<(), Box<Problem>> {
@@ -181,9 +181,11 @@ fn apply_var(document: &mut Document, var: &str) -> Result<(), Box<Problem>> {
         return Err(malformed("--var", &format!("`{var}` has no `=`"), "`name=value`"));
     };
     let option = format!("--var {name}");
-    known_var(document, name).map_err(|problem| place_at(problem, &option))?;
+    known_var(document, name).map_err(|problem| at_option(problem, &option))?;
     let place = ProblemLocation::Option(option.clone());
-    document.assign(&["vars", name], Value::from(text), &place).map_err(|message| wrong(&option, message))
+    document
+        .assign(&["vars", name], Value::from(text), &place)
+        .map_err(|message| option_problem(&option, message))
 }
 
 fn known_var(document: &Document, name: &str) -> Result<(), Box<Problem>> {
@@ -196,7 +198,7 @@ fn known_var(document: &Document, name: &str) -> Result<(), Box<Problem>> {
 }
 
 /// The steps of `models.NAME...`; a model's name may itself hold dots, so the longest that fits counts.
-fn under_model(document: &Document, rest: &str) -> Result<Vec<String>, Box<Problem>> {
+fn model_path(document: &Document, rest: &str) -> Result<Vec<String>, Box<Problem>> {
     let names = model_names(document);
     let mut fitting: Vec<&String> = names.iter().filter(|name| begins_with(rest, name)).collect();
     fitting.sort_by_key(|name| name.len());
@@ -214,7 +216,7 @@ fn under_model(document: &Document, rest: &str) -> Result<Vec<String>, Box<Probl
 
 /// The steps of `stages.ID...`, through the stage's type to its body; a stage in a block is named by
 /// `stages.BLOCK.stages.ID` or by its path, `stages.BLOCK/ID`.
-fn under_stage(document: &Document, rest: &str) -> Result<Vec<String>, Box<Problem>> {
+fn stage_path(document: &Document, rest: &str) -> Result<Vec<String>, Box<Problem>> {
     let mut steps = Vec::new();
     let mut block = None;
     let mut here = &document.value;
@@ -276,26 +278,28 @@ fn model_names(document: &Document) -> Vec<String> {
 fn only_model(document: &Document, option: &str, path: &[&str]) -> Result<String, Box<Problem>> {
     let mut names = model_names(document);
     if names.len() == 1 {
-        return names.pop().ok_or_else(|| wrong(option, "the pipeline declares no model"));
+        return names.pop().ok_or_else(|| option_problem(option, "the pipeline declares no model"));
     }
-    let Some(first) = names.first() else { return Err(wrong(option, "the pipeline declares no model")) };
+    let Some(first) = names.first() else {
+        return Err(option_problem(option, "the pipeline declares no model"));
+    };
     let listed = listed(names.iter().map(String::as_str));
-    let mut problem = wrong(option, format!("the pipeline has several models: {listed}"));
+    let mut problem = option_problem(option, format!("the pipeline has several models: {listed}"));
     problem.hint(format!("say which: `--set models.{first}.{}=...`", path.join(".")));
     Err(problem)
 }
 
-fn wrong(option: &str, message: impl Into<String>) -> Box<Problem> {
-    place_at(Box::new(Problem::new("", message)), option)
+fn option_problem(option: &str, message: impl Into<String>) -> Box<Problem> {
+    at_option(Box::new(Problem::new("", message)), option)
 }
 
 fn malformed(option: &str, message: &str, expected: &str) -> Box<Problem> {
-    let mut problem = wrong(option, message);
+    let mut problem = option_problem(option, message);
     problem.expected(expected);
     problem
 }
 
-fn place_at(mut problem: Box<Problem>, option: &str) -> Box<Problem> {
+fn at_option(mut problem: Box<Problem>, option: &str) -> Box<Problem> {
     problem.location = Some(ProblemLocation::Option(option.to_owned()));
     problem
 }

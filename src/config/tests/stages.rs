@@ -116,7 +116,7 @@ impl StageConfig for Rows {
         }
         context.makes(&["text", "source.path"]);
         if self.open {
-            context.opens();
+            context.may_have_other_fields();
         }
     }
     fn build(&self, _: &BuildContext) -> Result<Processor, BuildError> {

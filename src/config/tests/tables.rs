@@ -47,7 +47,7 @@ fn the_tables_of_fields_are_what_checks_tell_of() {
                 context.open_block(name, "", false);
                 block.enter(&mut context);
                 found.extend(flat(context.record()));
-                context.end_of_block();
+                context.end_block_stages();
                 block.leave(&mut context);
                 context.close_block();
             }

@@ -15,7 +15,7 @@ pub(super) struct OpenBlock {
     /// Its id, for messages.
     id: String,
     /// Whether some records go past it.
-    some: bool,
+    conditional: bool,
     /// The fields as records come to it.
     before: ObjectFields,
     /// The names that there are only in it.
@@ -25,9 +25,9 @@ pub(super) struct OpenBlock {
 impl CheckContext<'_> {
     /// Says that records have the field `name` in the block and not after it; what stood in it before is there again
     /// then.
-    pub fn within(&mut self, name: &str, kind: FieldType) {
-        self.told += 1;
-        self.absent.remove(name);
+    pub fn makes_in_block(&mut self, name: &str, kind: FieldType) {
+        self.declared_fields += 1;
+        self.absent_fields.remove(name);
         self.record.set(name, kind);
         if let Some(block) = self.blocks.last_mut() {
             block.within.push(name.to_owned());
@@ -37,7 +37,7 @@ impl CheckContext<'_> {
     /// Says that the block puts the field `name` of an outer one aside; `why` is said where it is read.
     pub fn hides(&mut self, name: &str, why: &str) {
         self.record.remove(name);
-        self.absent.insert(name.to_owned(), why.to_owned());
+        self.absent_fields.insert(name.to_owned(), why.to_owned());
     }
 
     /// The fields that records have here, as one object.
@@ -49,7 +49,7 @@ impl CheckContext<'_> {
 
     /// Says at the end of a block that records may come out of it without what its stages make; `why` says how that
     /// can be. What was there before may be as it was or as they leave it.
-    pub fn perhaps_made(&mut self, why: &str) {
+    pub fn may_leave_unmade(&mut self, why: &str) {
         let Some(block) = self.blocks.last() else { return };
         let made = std::mem::take(&mut self.record);
         self.record.open = block.before.open;
@@ -61,62 +61,62 @@ impl CheckContext<'_> {
         }
         for name in made.names().filter(|name| block.before.get(name).is_none()) {
             let hint = format!("`{}` may not make it, since {why}: set `{name}` before the block", block.id);
-            self.absent.insert(name.to_owned(), hint);
+            self.absent_fields.insert(name.to_owned(), hint);
         }
     }
 
     /// Says at the end of a block that records are again as they came to it; `instead` says how something of what its
     /// stages make is kept.
-    pub fn as_it_came(&mut self, instead: &str) {
+    pub fn restores_fields(&mut self, instead: &str) {
         let Some(block) = self.blocks.last() else { return };
         let made = std::mem::replace(&mut self.record, block.before.clone());
         for name in made.names().filter(|name| block.before.get(name).is_none()) {
             let hint = format!("`{name}` is gone after `{}`: {instead}", block.id);
-            self.absent.insert(name.to_owned(), hint);
+            self.absent_fields.insert(name.to_owned(), hint);
         }
     }
 
     /// Begins with the stages of the block `id`, whose body is at the pointer `at`; `some` says that some records go
     /// past it.
-    pub(crate) fn open_block(&mut self, id: &str, at: &str, some: bool) {
+    pub(crate) fn open_block(&mut self, id: &str, at: &str, conditional: bool) {
         let before = self.record.clone();
         let (at, id) = (at.to_owned(), id.to_owned());
-        self.blocks.push(OpenBlock { at, id, some, before, within: Vec::new() });
+        self.blocks.push(OpenBlock { at, id, conditional, before, within: Vec::new() });
         // How many records come to a stage in a block is not known.
         self.all_items = false;
     }
 
     /// A context for a first look at the stages of a loop; `None` in such a one, where a second look would double at
     /// every level.
-    pub(crate) fn scout(&self) -> Option<Self> {
-        (!self.scouts).then(|| Self { scouts: true, ..self.clone() })
+    pub(crate) fn trial(&self) -> Option<Self> {
+        (!self.is_trial).then(|| Self { is_trial: true, ..self.clone() })
     }
 
     /// Takes in what a first look found: the fields from before may also be as the stages leave them.
-    pub(crate) fn comes_again(&mut self, scout: &Self) {
-        let within = scout.blocks.last().map_or(&[][..], |block| &block.within);
-        for (name, kind) in scout.record.fields().filter(|(name, _)| !within.iter().any(|own| own == name)) {
+    pub(crate) fn merge_trial_pass(&mut self, trial: &Self) {
+        let within = trial.blocks.last().map_or(&[][..], |block| &block.within);
+        for (name, kind) in trial.record.fields().filter(|(name, _)| !within.iter().any(|own| own == name)) {
             match self.record.get(name).cloned() {
                 Some(before) => self.record.set(name, before.or(kind.clone())),
                 None => {
                     let hint = format!("there is none in the first pass yet: set `{name}` before the block");
-                    self.absent.insert(format!("previous.{name}"), hint.clone());
-                    self.absent.insert(name.to_owned(), hint);
+                    self.absent_fields.insert(format!("previous.{name}"), hint.clone());
+                    self.absent_fields.insert(name.to_owned(), hint);
                 }
             }
         }
         let removed: Vec<String> = self.record.names().map(str::to_owned).collect();
-        for name in removed.iter().filter(|name| scout.record.get(name).is_none()) {
+        for name in removed.iter().filter(|name| trial.record.get(name).is_none()) {
             self.record.remove(name);
-            self.absent.insert(name.clone(), format!("`{name}` is removed in the first pass"));
+            self.absent_fields.insert(name.clone(), format!("`{name}` is removed in the first pass"));
         }
     }
 
     /// Goes back from the stages of a block to its own options.
-    pub(crate) fn end_of_block(&mut self) {
+    pub(crate) fn end_block_stages(&mut self) {
         if let Some(block) = self.blocks.last() {
             self.stage.clone_from(&block.at);
-            self.some = false;
+            self.conditional = false;
         }
     }
 
@@ -124,18 +124,18 @@ impl CheckContext<'_> {
     pub(crate) fn close_block(&mut self) {
         let Some(block) = self.blocks.pop() else { return };
         for name in &block.within {
-            self.absent.remove(name);
+            self.absent_fields.remove(name);
             match block.before.get(name) {
                 Some(before) => self.record.set(name, before.clone()),
                 None => {
                     self.record.remove(name);
                     let hint = format!("there is `{name}` only in the stages of `{}`", block.id);
-                    self.absent.insert(name.clone(), hint);
+                    self.absent_fields.insert(name.clone(), hint);
                 }
             }
         }
-        self.absent.retain(|name, _| !name.starts_with("previous."));
-        if block.some {
+        self.absent_fields.retain(|name, _| !name.starts_with("previous."));
+        if block.conditional {
             for (name, before) in block.before.fields() {
                 if let Some(after) = self.record.get(name).cloned() {
                     self.record.set(name, before.clone().or(after));
@@ -147,6 +147,6 @@ impl CheckContext<'_> {
     /// What to say of a name that no field has here although one is made somewhere.
     pub(super) fn why_absent(&self, name: &str) -> Option<String> {
         let ends = name.match_indices('.').map(|(dot, _)| dot).chain([name.len()]);
-        ends.filter_map(|end| self.absent.get(&name[..end])).next_back().cloned()
+        ends.filter_map(|end| self.absent_fields.get(&name[..end])).next_back().cloned()
     }
 }

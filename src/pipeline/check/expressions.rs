@@ -47,7 +47,7 @@ const OF_LISTS: [&str; 14] = [
 ];
 
 /// Something in a template that can never be right.
-struct Found {
+struct TypeError {
     message: String,
     word: Option<String>,
     hint: Option<String>,
@@ -64,9 +64,9 @@ impl CheckContext<'_> {
                 let mut own = LocalNames::default();
                 own.expr(&tree);
                 self.tested.extend(own.tested.iter().cloned());
-                let mut walk = Walk::new(self, own);
-                walk.expr(&tree);
-                walk.found
+                let mut checker = TypeChecker::new(self, own);
+                checker.expr(&tree);
+                checker.found
             }
             false => {
                 let Ok(tree) = parse(source, "template", minijinja::syntax::SyntaxConfig::default()) else {
@@ -74,9 +74,9 @@ impl CheckContext<'_> {
                 };
                 let mut own = LocalNames::default();
                 own.stmt(&tree);
-                let mut walk = Walk::new(self, own);
-                walk.stmt(&tree);
-                walk.found
+                let mut checker = TypeChecker::new(self, own);
+                checker.stmt(&tree);
+                checker.found
             }
         };
         for one in &found {
@@ -95,19 +95,19 @@ impl CheckContext<'_> {
         let Ok(tree) = parse_expr(source) else { return FieldType::any() };
         let mut own = LocalNames::default();
         own.expr(&tree);
-        Walk::new(self, own).expr(&tree)
+        TypeChecker::new(self, own).expr(&tree)
     }
 }
 
-struct Walk<'c> {
+struct TypeChecker<'c> {
     context: &'c CheckContext<'c>,
     own: LocalNames,
     /// The names that loops and blocks bring in, innermost last.
     scopes: Vec<(String, FieldType)>,
-    found: Vec<Found>,
+    found: Vec<TypeError>,
 }
 
-impl<'c> Walk<'c> {
+impl<'c> TypeChecker<'c> {
     fn new(context: &'c CheckContext<'c>, own: LocalNames) -> Self {
         Self { context, own, scopes: Vec::new(), found: Vec::new() }
     }
@@ -117,7 +117,7 @@ impl<'c> Walk<'c> {
         match stmt {
             Stmt::ForLoop(one) => {
                 let kind = self.expr(&one.iter);
-                self.over(&one.iter, &kind);
+                self.check_loop(&one.iter, &kind);
                 if let Expr::Var(target) = &one.target {
                     self.scopes.push((target.id.to_owned(), kind.item()));
                 } else {
@@ -133,7 +133,7 @@ impl<'c> Walk<'c> {
                 let kind = self.expr(&emit.expr);
                 if kind.is_null() {
                     let name = shown(&emit.expr, &kind);
-                    self.tell(
+                    self.report(
                         &emit.expr,
                         format!("{name} is null, and nothing could be written for it"),
                         None,
@@ -173,21 +173,21 @@ impl<'c> Walk<'c> {
     }
 
     /// Reports a loop over what has no elements.
-    fn over(&mut self, expr: &Expr<'_>, kind: &FieldType) {
+    fn check_loop(&mut self, expr: &Expr<'_>, kind: &FieldType) {
         let name = shown(expr, kind);
         if kind.is_text() {
             let hint = path(expr).map(|path| {
                 format!("`{path} | lines` goes through its lines, `{path} | list` through its characters")
             });
-            self.tell(expr, format!("{name} is {kind}, and a loop would go through its characters"), hint);
+            self.report(expr, format!("{name} is {kind}, and a loop would go through its characters"), hint);
         } else if kind.is_number() || kind.is_boolean() {
-            self.tell(expr, format!("{name} is {kind}, and a loop wants a list"), None);
+            self.report(expr, format!("{name} is {kind}, and a loop wants a list"), None);
         }
     }
 
-    fn tell(&mut self, expr: &Expr<'_>, message: String, hint: Option<String>) {
+    fn report(&mut self, expr: &Expr<'_>, message: String, hint: Option<String>) {
         let line = expr.span().start_line as usize;
-        self.found.push(Found { message, word: path(expr), hint, line: line.max(1) });
+        self.found.push(TypeError { message, word: path(expr), hint, line: line.max(1) });
     }
 
     fn expr(&mut self, expr: &Expr<'_>) -> FieldType {
@@ -227,9 +227,9 @@ impl<'c> Walk<'c> {
                     match !matches!(step.op, CompareOpKind::In | CompareOpKind::NotIn) {
                         true => {
                             let ordered = !matches!(step.op, CompareOpKind::Eq | CompareOpKind::Ne);
-                            self.compared((left, &left_kind), (&step.expr, &right_kind), ordered);
+                            self.check_comparison((left, &left_kind), (&step.expr, &right_kind), ordered);
                         }
-                        false => self.contained((left, &left_kind), (&step.expr, &right_kind)),
+                        false => self.check_membership((left, &left_kind), (&step.expr, &right_kind)),
                     }
                     (left, left_kind) = (&step.expr, right_kind);
                 }
@@ -249,7 +249,7 @@ impl<'c> Walk<'c> {
                     self.found.truncate(before);
                 }
                 filter.args.iter().for_each(|argument| drop(self.expr(of_argument(argument))));
-                self.filtered(filter.name, filter.expr.as_ref(), &kind)
+                self.filter_type(filter.name, filter.expr.as_ref(), &kind)
             }
             Expr::List(list) => {
                 let items = list.items.iter().map(|item| self.expr(item)).collect::<Vec<_>>();
@@ -292,21 +292,21 @@ impl<'c> Walk<'c> {
     fn attribute(&mut self, outer: &Expr<'_>, kind: &FieldType, name: &str) -> FieldType {
         if kind.is_text() || kind.is_number() || kind.is_boolean() || kind.is_list() || kind.is_null() {
             let outer_name = shown(outer, kind);
-            self.tell(outer, format!("{outer_name} is {kind}: there is no `{name}` in it"), None);
+            self.report(outer, format!("{outer_name} is {kind}: there is no `{name}` in it"), None);
             return FieldType::any();
         }
         if kind.is_object() { kind.get(name).unwrap_or(FieldType::any()) } else { FieldType::any() }
     }
 
-    fn filtered(&mut self, name: &str, on: Option<&Expr<'_>>, kind: &FieldType) -> FieldType {
+    fn filter_type(&mut self, name: &str, on: Option<&Expr<'_>>, kind: &FieldType) -> FieldType {
         let counts = matches!(name, "length" | "count");
         let has_none = kind.is_number() || kind.is_boolean() || counts && kind.is_null();
         if let Some(on) = on.filter(|_| OF_TEXTS.contains(&name) && kind.is_null()) {
             let value = shown(on, kind);
-            self.tell(on, format!("{value} is null, and `{name}` wants a text"), None);
+            self.report(on, format!("{value} is null, and `{name}` wants a text"), None);
         } else if let Some(on) = on.filter(|_| OF_LISTS.contains(&name) && has_none) {
             let value = shown(on, kind);
-            self.tell(on, format!("{value} is {kind}, and `{name}` wants a list or a text"), None);
+            self.report(on, format!("{value} is {kind}, and `{name}` wants a list or a text"), None);
         }
         match name {
             _ if TO_TEXT.contains(&name) => FieldType::text(),

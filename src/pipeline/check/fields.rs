@@ -39,27 +39,27 @@ impl CheckContext<'_> {
 
     /// Says that records have the field `name` from here on, with such values.
     pub fn makes_as(&mut self, name: &str, kind: FieldType) {
-        self.told += 1;
+        self.declared_fields += 1;
         let kind = match self.record.get(name) {
             // Records that go past the stage keep what they had.
-            Some(before) if self.some => before.clone().or(kind),
+            Some(before) if self.conditional => before.clone().or(kind),
             _ => kind,
         };
-        self.absent.remove(name);
+        self.absent_fields.remove(name);
         self.record.set(name, kind);
     }
 
     /// Says that some records have the field `name` from here on, with such values; others keep what they had.
-    pub fn some_have(&mut self, name: &str, kind: FieldType) {
+    pub fn makes_for_some(&mut self, name: &str, kind: FieldType) {
         let before = self.record.get(name).cloned().unwrap_or(FieldType::never());
-        self.told += 1;
-        self.absent.remove(name);
+        self.declared_fields += 1;
+        self.absent_fields.remove(name);
         self.record.set(name, before.or(kind));
     }
 
     /// Says that records may have further fields whose names are not known beforehand.
-    pub fn opens(&mut self) {
-        self.told += 1;
+    pub fn may_have_other_fields(&mut self) {
+        self.declared_fields += 1;
         self.record.open = true;
     }
 
@@ -70,7 +70,7 @@ impl CheckContext<'_> {
 
     /// Says that some records may not go on from here: those that do are not like the first rows of a file.
     pub fn may_drop(&mut self) {
-        self.presumes = false;
+        self.samples_hold = false;
     }
 
     /// The fields that are known.
@@ -136,7 +136,9 @@ impl CheckContext<'_> {
         let found = match self.record.get(name).or_else(|| self.record.get(top)) {
             None if name == "id" => return FieldType::text(),
             None => return FieldType::any(),
-            Some(found) if found.is_presumed() && (self.some || !self.presumes) => return FieldType::any(),
+            Some(found) if found.is_presumed() && (self.conditional || !self.samples_hold) => {
+                return FieldType::any();
+            }
             Some(found) => found,
         };
         if rest.is_empty() || self.record.get(name).is_some() {
@@ -157,13 +159,13 @@ impl CheckContext<'_> {
     }
 
     /// Reports at `at` when no earlier stage makes the field `name`, or its value can never be one of `wanted`.
-    pub fn needs_a(&mut self, at: &str, name: &str, wanted: &FieldType) {
+    pub fn needs_type(&mut self, at: &str, name: &str, wanted: &FieldType) {
         if !self.knows(name) {
             self.unknown_name(at, name);
             return;
         }
         let found = self.type_of(name);
-        if let Some((outer, kind)) = self.without_inside(name) {
+        if let Some((outer, kind)) = self.non_object_parent(name) {
             self.problem(at, format!("`{outer}` is {kind}: nothing stands in it"))
                 .on_word(name)
                 .expected(wanted.to_string());
@@ -173,7 +175,7 @@ impl CheckContext<'_> {
     }
 
     /// The field on the way to a dotted name that is no object, and what it is.
-    fn without_inside(&self, name: &str) -> Option<(String, FieldType)> {
+    fn non_object_parent(&self, name: &str) -> Option<(String, FieldType)> {
         if self.record.get(name).is_some() {
             return None;
         }
@@ -210,7 +212,7 @@ impl CheckContext<'_> {
         let every = known.iter().map(String::as_str).chain(["id"].into_iter().filter(|_| prefix.is_empty()));
         let end = name[prefix.len()..].find('.').map_or(name.len(), |dot| prefix.len() + dot);
         let near = || did_you_mean(&name[..end], every);
-        let hint = self.why_absent(name).or_else(near).or_else(|| self.inside_another(name));
+        let hint = self.why_absent(name).or_else(near).or_else(|| self.hint_at_nested(name));
         let problem = self.problem(at, format!("no earlier stage makes `{name}`"));
         problem.on_word(name);
         if !known.is_empty() {
@@ -220,7 +222,7 @@ impl CheckContext<'_> {
     }
 
     /// What to say of a name that stands inside one field, such as `pass` in `repeat`.
-    fn inside_another(&self, name: &str) -> Option<String> {
+    fn hint_at_nested(&self, name: &str) -> Option<String> {
         let holds =
             |kind: &FieldType| kind.inside().is_some_and(|inside| inside.names().any(|own| own == name));
         let mut holders = self.record.fields().filter(|(_, kind)| holds(kind)).map(|(field, _)| field);

@@ -76,14 +76,14 @@ impl CheckContext<'_> {
 
     /// The same of a file of which the stage takes something else for its content, of this hash.
     pub fn depends_on_as(&mut self, path: &str, hash: &str) {
-        self.inputs.insert(path.to_owned(), InputFile::read(path).known_by(hash));
+        self.inputs.insert(path.to_owned(), InputFile::read(path).with_hash(hash));
     }
 
     /// Whether an earlier pipeline of the same command is going to make the run in this folder.
     #[must_use]
-    pub fn is_coming(&self, folder: &Path) -> bool {
+    pub fn is_planned_run(&self, folder: &Path) -> bool {
         let whole = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        self.coming.iter().any(|coming| whole(coming) == whole(folder))
+        self.planned_runs.iter().any(|coming| whole(coming) == whole(folder))
     }
 
     /// Claims a file of the run directory; reports at `at` when the path leaves the directory, is one of

@@ -11,11 +11,11 @@ use crate::pipeline::problem::Problem;
 
 /// For each place and name that a rule reads: what is wrong with it, or nothing once a stage knew it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct MockNames {
+pub(super) struct MockFieldReads {
     found: BTreeMap<(String, String), Option<Problem>>,
 }
 
-impl MockNames {
+impl MockFieldReads {
     /// What no stage knew.
     pub(super) fn problems(self) -> impl Iterator<Item = Problem> {
         self.found.into_values().flatten()
@@ -28,7 +28,7 @@ impl CheckContext<'_> {
         let Some(mock) = self.models.get(name).and_then(|model| model.mock.as_ref()) else { return };
         for (index, rule) in mock.rules.iter().enumerate() {
             let at = format!("{}/mock/rules/{index}", join("/models", name));
-            for reading in mock_check::reads(rule) {
+            for reading in mock_check::templates(rule) {
                 let names = reading.names(self.vars).unwrap_or_default();
                 names.into_iter().for_each(|name| self.read_by_mock(format!("{at}{}", reading.at), name));
             }
@@ -38,13 +38,13 @@ impl CheckContext<'_> {
     fn read_by_mock(&mut self, at: String, name: String) {
         let top = name.split('.').next().unwrap_or(&name);
         if top == "mock" || self.knows(&name) {
-            self.mock_names.found.insert((at, name), None);
+            self.mock_reads.found.insert((at, name), None);
             return;
         }
         self.unknown_name("", &name);
         let Some(mut problem) = self.problems.pop() else { return };
         problem.key = false;
         problem.at.clone_from(&at);
-        self.mock_names.found.entry((at, name)).or_insert(Some(problem));
+        self.mock_reads.found.entry((at, name)).or_insert(Some(problem));
     }
 }

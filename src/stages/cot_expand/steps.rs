@@ -20,10 +20,10 @@ pub(super) enum TextSteps {
 
 impl TextSteps {
     /// The steps of a text.
-    pub(super) fn of(self, text: &str) -> Steps {
+    pub(super) fn of(self, text: &str) -> ReasoningSteps {
         let between = if self == Self::Paragraphs { "\n\n" } else { "\n" };
         if self == Self::Whole {
-            return Steps { texts: non_empty(vec![text.trim().to_owned()]), between };
+            return ReasoningSteps { texts: non_empty(vec![text.trim().to_owned()]), between };
         }
         let mut texts = vec![String::new()];
         for line in text.trim().lines().map(str::trim_end) {
@@ -37,7 +37,7 @@ impl TextSteps {
                 _ => texts.push(line.to_owned()),
             }
         }
-        Steps { texts: non_empty(texts), between }
+        ReasoningSteps { texts: non_empty(texts), between }
     }
 }
 
@@ -47,12 +47,12 @@ fn non_empty(mut texts: Vec<String>) -> Vec<String> {
 }
 
 /// Steps of reasoning, and what stands between two of them.
-pub(super) struct Steps {
+pub(super) struct ReasoningSteps {
     pub(super) texts: Vec<String>,
     pub(super) between: &'static str,
 }
 
-impl Steps {
+impl ReasoningSteps {
     /// Steps that were a list already.
     pub(super) fn listed(texts: &[&str]) -> Self {
         Self { texts: texts.iter().map(|text| text.trim().to_owned()).collect(), between: " " }

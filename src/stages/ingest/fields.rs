@@ -12,7 +12,7 @@ const PEEK: usize = 100;
 
 /// Tells the fields of the first rows, and what their values are; there may be others where not all rows were
 /// seen. Returns the first row that cannot be read, and why.
-pub(super) fn tell_fields(
+pub(super) fn declare_fields(
     context: &mut CheckContext<'_>,
     rows: Rows,
     has_header: bool,
@@ -29,29 +29,29 @@ pub(super) fn tell_fields(
         match row {
             Ok(fields) => row_type = row_type.or(FieldType::of_value(&Value::Object(fields))),
             Err(message) => {
-                context.opens();
+                context.may_have_other_fields();
                 wrong.get_or_insert((number, message));
             }
         }
     }
     for (name, kind) in row_type.fields() {
-        context.some_have(name, if whole { kind.clone() } else { kind.clone().presumed() });
+        context.makes_for_some(name, if whole { kind.clone() } else { kind.clone().presumed() });
     }
     if !whole {
-        context.opens();
+        context.may_have_other_fields();
     }
-    tell_origin(context, true);
+    declare_origin(context, true);
     wrong
 }
 
 /// Tells what is known of where records come from.
-pub(super) fn tell_origin(context: &mut CheckContext<'_>, is_row: bool) {
+pub(super) fn declare_origin(context: &mut CheckContext<'_>, is_row: bool) {
     let mut source = vec![];
     for made in Ingest::MAKES {
         if let Some(name) = made.name.strip_prefix("source.").filter(|name| is_row || *name != "row") {
             source.push((name.to_owned(), (made.kind)()));
         }
     }
-    context.some_have("source", FieldType::object_of(source, false));
-    context.some_have("group", FieldType::texts());
+    context.makes_for_some("source", FieldType::object_of(source, false));
+    context.makes_for_some("group", FieldType::texts());
 }

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use glob::{MatchOptions, Pattern};
 
-use super::walk::{self, Skip};
+use super::walk::{self, SkipRules};
 use crate::stage::SourceFailure;
 
 /// A file's path, or a folder that cannot be read.
-pub(super) type Found = Result<String, SourceFailure>;
+pub(super) type FileResult = Result<String, SourceFailure>;
 
 /// As in a shell: `*` stays within a folder and does not match hidden files.
 const LIKE_A_SHELL: MatchOptions =
@@ -19,9 +19,9 @@ const ALIKE: f64 = 0.8;
 
 /// What a pattern came to.
 #[derive(Debug, Default)]
-pub(super) struct Matched {
+pub(super) struct GlobMatches {
     /// The files it matches, each once, without a leading `./`.
-    pub(super) found: Vec<Found>,
+    pub(super) found: Vec<FileResult>,
     /// Files where it looked that are not hidden and that it does not match.
     pub(super) others: BTreeSet<String>,
     /// Folders that were passed over.
@@ -29,11 +29,11 @@ pub(super) struct Matched {
 }
 
 /// The files that `pattern` matches; folders named in `skip` are passed over where the pattern goes into any depth.
-pub(super) fn matching(pattern: &str, skip: &[String]) -> Result<Matched, String> {
+pub(super) fn matching(pattern: &str, skip: &[String]) -> Result<GlobMatches, String> {
     let pattern = without_dot(pattern);
     if Path::new(pattern).is_file() {
         // A name may hold brackets, which a glob would take for a choice of letters.
-        return Ok(Matched { found: vec![Ok(pattern.to_owned())], ..Matched::default() });
+        return Ok(GlobMatches { found: vec![Ok(pattern.to_owned())], ..GlobMatches::default() });
     }
     let compiled = Pattern::new(pattern).map_err(|error| format!("`{pattern}` is no glob: {}", error.msg))?;
     let (start, rest) = start_of(pattern);
@@ -52,15 +52,15 @@ fn start_of(pattern: &str) -> (&str, &str) {
 }
 
 /// The files below a folder.
-fn walked(start: &str, rest: &str, pattern: &Pattern, skip: &[String]) -> Matched {
+fn walked(start: &str, rest: &str, pattern: &Pattern, skip: &[String]) -> GlobMatches {
     let named = |name: &str| rest.split('/').any(|part| part == name);
     let names: Vec<String> = skip.iter().filter(|name| !named(name)).cloned().collect();
     let hidden = !rest.split('/').any(|part| part.starts_with('.'));
-    let mut matched = Matched::default();
+    let mut matched = GlobMatches::default();
     if !Path::new(if start.is_empty() { "." } else { start }).is_dir() {
         return matched;
     }
-    let walked = walk::through(start, &Skip { names: &names, hidden });
+    let walked = walk::through(start, &SkipRules { names: &names, hidden });
     for path in walked.files {
         match pattern.matches_with(&path, LIKE_A_SHELL) {
             true => matched.found.extend(regular(Path::new(&path))),
@@ -75,10 +75,10 @@ fn walked(start: &str, rest: &str, pattern: &Pattern, skip: &[String]) -> Matche
 }
 
 /// The files of a pattern that goes no deeper than it is long.
-fn globbed(pattern: &str, start: &str, rest: &str, compiled: &Pattern) -> Result<Matched, String> {
+fn globbed(pattern: &str, start: &str, rest: &str, compiled: &Pattern) -> Result<GlobMatches, String> {
     let paths = glob::glob_with(pattern, LIKE_A_SHELL)
         .map_err(|error| format!("`{pattern}` is no glob: {}", error.msg))?;
-    let mut matched = Matched::default();
+    let mut matched = GlobMatches::default();
     for path in paths {
         match path {
             Ok(path) => matched.found.extend(regular(&path)),
@@ -105,9 +105,9 @@ pub(super) fn is_pattern(path: &str) -> bool {
 
 /// Each file once, in the order of the paths. Of several paths to one file, as links to folders make them,
 /// the one through the fewest folders stays.
-pub(super) fn once(mut found: Vec<Found>) -> Vec<Found> {
-    let depth = |found: &Found| path_of(found).split('/').count();
-    let by_name = |a: &Found, b: &Found| path_of(a).as_bytes().cmp(path_of(b).as_bytes());
+pub(super) fn once(mut found: Vec<FileResult>) -> Vec<FileResult> {
+    let depth = |found: &FileResult| path_of(found).split('/').count();
+    let by_name = |a: &FileResult, b: &FileResult| path_of(a).as_bytes().cmp(path_of(b).as_bytes());
     found.sort_by(|a, b| depth(a).cmp(&depth(b)).then_with(|| by_name(a, b)));
     let mut seen = HashSet::new();
     found.retain(|found| seen.insert(real_path(Path::new(path_of(found)))));
@@ -127,7 +127,7 @@ fn real_path(path: &Path) -> PathBuf {
 }
 
 /// The path as found; nothing for a folder.
-fn regular(path: &Path) -> Option<Found> {
+fn regular(path: &Path) -> Option<FileResult> {
     let problem = match (path.metadata(), path.to_str()) {
         (Ok(kind), _) if kind.is_dir() => return None,
         // A pipe or device might never end.
@@ -140,7 +140,7 @@ fn regular(path: &Path) -> Option<Found> {
 }
 
 /// The path of what was found.
-pub(super) fn path_of(found: &Found) -> &str {
+pub(super) fn path_of(found: &FileResult) -> &str {
     match found {
         Ok(path) => path,
         Err(failure) => &failure.unit,

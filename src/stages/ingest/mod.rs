@@ -20,10 +20,10 @@ use std::sync::{Arc, OnceLock};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use self::fields::{tell_fields, tell_origin};
+use self::fields::{declare_fields, declare_origin};
 use self::rows::Rows;
 use self::selection::Selection;
-use self::units::Files;
+use self::units::IngestSource;
 use super::{Role, StageDescription};
 use crate::journal::ItemLines;
 use crate::pipeline::ProducedField;
@@ -175,7 +175,7 @@ impl StageConfig for Ingest {
                 self.check_path(context, &at, &pattern, &mut selection);
             }
         }
-        self.tell_selection(context, selection);
+        self.report_selection(context, selection);
     }
 
     fn build(&self, context: &BuildContext) -> Result<Processor, BuildError> {
@@ -188,7 +188,7 @@ impl StageConfig for Ingest {
             let matched = files::matching(&pattern, &self.skip_folders).map_err(BuildError::Other)?;
             selection.add(self, &pattern, matched);
         }
-        Ok(Processor::Source(Box::new(Files::new(selection, self.clone()))))
+        Ok(Processor::Source(Box::new(IngestSource::new(selection, self.clone()))))
     }
 }
 
@@ -234,7 +234,7 @@ impl Ingest {
             }
             if let Err(message) = self.look(context, file) {
                 // Its fields are unknown; the run reports it as a source failure.
-                context.opens();
+                context.may_have_other_fields();
                 unreadable.push((file.clone(), message));
             }
         }
@@ -257,19 +257,19 @@ impl Ingest {
             Some(IngestFormat::Csv) => self.delimited(file)?,
             _ => {
                 document::look(file, self.limit_bytes)?;
-                context.some_have("text", FieldType::text());
-                tell_origin(context, false);
+                context.makes_for_some("text", FieldType::text());
+                declare_origin(context, false);
                 return Ok(());
             }
         };
-        if let Some((row, message)) = tell_fields(context, rows, format == Some(IngestFormat::Csv)) {
+        if let Some((row, message)) = declare_fields(context, rows, format == Some(IngestFormat::Csv)) {
             context.warning("/paths", format!("`{file}:{row}` cannot be read: {message}"));
         }
         Ok(())
     }
 
     /// Tells what the paths do not take, and what cannot be read.
-    fn tell_selection(&self, context: &mut CheckContext<'_>, mut selection: Selection) {
+    fn report_selection(&self, context: &mut CheckContext<'_>, mut selection: Selection) {
         const SHOWN: usize = 3;
         let left_out = selection.left_out();
         if !left_out.kinds.is_empty() || !left_out.folders.is_empty() {

@@ -8,28 +8,28 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::fields::{tell_fields, tell_origin};
+use super::fields::{declare_fields, declare_origin};
 use super::rows::{Fields, ROW_LIMIT, json_line};
 use super::units::row_unit;
 use super::{Ingest, IngestFormat};
 use crate::journal::{CompleteRun, ItemLines, RunReadError};
 use crate::nearest::nearest;
 use crate::pipeline::CheckContext;
-use crate::stage::{BuildContext, BuildError, Processor, Source, SourceFailure, Unit};
+use crate::stage::{BuildContext, BuildError, Processor, Source, SourceFailure, SourceUnit};
 use crate::stages::{Role, find};
 
 /// The part of the manifest's fingerprint that names the stages, each `ID: TYPE`.
 const ORDER: &str = "order of stages";
 
 /// Why a sink's lines cannot be had, and the option that this lies with.
-struct Wrong {
+struct RunInputError {
     at: &'static str,
     message: String,
     expected: Option<String>,
     hint: Option<String>,
 }
 
-impl From<RunReadError> for Wrong {
+impl From<RunReadError> for RunInputError {
     fn from(error: RunReadError) -> Self {
         Self { at: "/run", message: error.to_string(), expected: None, hint: error.hint() }
     }
@@ -48,10 +48,10 @@ pub(super) fn check(ingest: &Ingest, context: &mut CheckContext<'_>, given: &str
         }
     }
     let Some(folder) = context.render("/run", given) else { return };
-    if context.is_coming(Path::new(&folder)) {
+    if context.is_planned_run(Path::new(&folder)) {
         // A pipeline before this one makes it; what its records hold shows when that has run.
-        context.opens();
-        tell_origin(context, true);
+        context.may_have_other_fields();
+        declare_origin(context, true);
         return;
     }
     match lines(Path::new(&folder), ingest.sink.as_deref()) {
@@ -59,9 +59,9 @@ pub(super) fn check(ingest: &Ingest, context: &mut CheckContext<'_>, given: &str
             let lines = Arc::new(lines);
             let path = lines.path.display().to_string();
             context.depends_on_as(&path, &lines.hash);
-            match Lines::open(&path, &lines) {
+            match SinkLines::open(&path, &lines) {
                 Ok(rows) => {
-                    if let Some((row, message)) = tell_fields(context, Box::new(rows), false) {
+                    if let Some((row, message)) = declare_fields(context, Box::new(rows), false) {
                         context.warning("/run", format!("`{path}:{row}` cannot be read: {message}"));
                     }
                 }
@@ -89,12 +89,12 @@ pub(super) fn build(ingest: &Ingest, context: &BuildContext, given: &str) -> Res
     };
     let path = lines.path.display().to_string();
     let rows =
-        Lines::open(&path, &lines).map_err(|source| BuildError::Read { path: path.clone(), source })?;
-    Ok(Processor::Source(Box::new(Rows { path, rows })))
+        SinkLines::open(&path, &lines).map_err(|source| BuildError::Read { path: path.clone(), source })?;
+    Ok(Processor::Source(Box::new(RunRows { path, rows })))
 }
 
 /// The lines of the sink of this id, or of the only one.
-fn lines(folder: &Path, sink: Option<&str>) -> Result<ItemLines, Wrong> {
+fn lines(folder: &Path, sink: Option<&str>) -> Result<ItemLines, RunInputError> {
     let run = CompleteRun::open(folder)?;
     let ids = sink_ids(&run);
     let index = match sink {
@@ -107,11 +107,11 @@ fn lines(folder: &Path, sink: Option<&str>) -> Result<ItemLines, Wrong> {
     Ok(run.lines(index)?)
 }
 
-fn no_sink(folder: &Path, sink: Option<&str>, ids: &[String]) -> Wrong {
+fn no_sink(folder: &Path, sink: Option<&str>, ids: &[String]) -> RunInputError {
     let folder = folder.display();
     let known: Vec<String> = ids.iter().map(|id| format!("`{id}`")).collect();
     let hint = sink.and_then(|id| nearest(id, ids.iter().map(String::as_str)));
-    Wrong {
+    RunInputError {
         at: if sink.is_some() { "/sink" } else { "/run" },
         message: match sink {
             Some(id) => format!("the run in `{folder}` has no sink `{id}`"),
@@ -134,21 +134,21 @@ fn sink_ids(run: &CompleteRun) -> Vec<String> {
 }
 
 /// The lines of a sink, each with its number in the order of items, from 1.
-struct Lines {
+struct SinkLines {
     /// None where there is no line, and so perhaps no file.
     file: Option<File>,
     lines: Arc<ItemLines>,
     next: usize,
 }
 
-impl Lines {
+impl SinkLines {
     fn open(path: &str, lines: &Arc<ItemLines>) -> std::io::Result<Self> {
         let file = if lines.places.is_empty() { None } else { Some(File::open(path)?) };
         Ok(Self { file, lines: Arc::clone(lines), next: 0 })
     }
 }
 
-impl Iterator for Lines {
+impl Iterator for SinkLines {
     type Item = (u64, Result<Fields, String>);
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -165,13 +165,13 @@ impl Iterator for Lines {
 }
 
 /// The running part: one line after the other.
-struct Rows {
+struct RunRows {
     path: String,
-    rows: Lines,
+    rows: SinkLines,
 }
 
-impl Source for Rows {
-    fn next(&mut self) -> Option<Result<Unit, SourceFailure>> {
+impl Source for RunRows {
+    fn next(&mut self) -> Option<Result<SourceUnit, SourceFailure>> {
         let (number, row) = self.rows.next()?;
         Some(row_unit(&self.path, number, row))
     }

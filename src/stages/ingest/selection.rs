@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::Ingest;
-use super::files::{self, Found, Matched};
+use super::files::{self, FileResult, GlobMatches};
 use crate::stage::LeftOut;
 
 /// What all paths together came to.
 #[derive(Debug, Default)]
 pub(super) struct Selection {
     /// The files, each once after `left_out`.
-    pub(super) found: Vec<Found>,
+    pub(super) found: Vec<FileResult>,
     others: BTreeSet<String>,
     skipped: BTreeSet<String>,
     /// Files that cannot be read, as far as a look at their beginning shows, and why.
@@ -21,11 +21,12 @@ pub(super) struct Selection {
 impl Selection {
     /// Adds what one path came to, and returns the files that it gives. Of what a pattern matches, files whose ending
     /// says nothing are left out, where others can be read.
-    pub(super) fn add(&mut self, config: &Ingest, pattern: &str, matched: Matched) -> Vec<Found> {
-        let Matched { mut found, others, skipped } = matched;
-        let can_be_read = |found: &Found| found.as_ref().is_ok_and(|path| config.format.of(path).is_some());
+    pub(super) fn add(&mut self, config: &Ingest, pattern: &str, matched: GlobMatches) -> Vec<FileResult> {
+        let GlobMatches { mut found, others, skipped } = matched;
+        let can_be_read =
+            |found: &FileResult| found.as_ref().is_ok_and(|path| config.format.of(path).is_some());
         if files::is_pattern(pattern) && found.iter().any(can_be_read) {
-            let (kept, left): (Vec<Found>, Vec<Found>) =
+            let (kept, left): (Vec<FileResult>, Vec<FileResult>) =
                 found.into_iter().partition(|found| found.is_err() || can_be_read(found));
             self.others.extend(left.into_iter().flatten());
             found = kept;

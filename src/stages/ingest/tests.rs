@@ -104,5 +104,5 @@ fn the_fields_of_rows_are_told_before_a_run() {
     let rows = rows::jsonl(path.to_str().unwrap()).unwrap();
     let (vars, models) = (Map::new(), std::collections::BTreeMap::new());
     // What the context then knows is tested where it is written.
-    tell_fields(&mut CheckContext::new(&vars, &models), rows, false);
+    declare_fields(&mut CheckContext::new(&vars, &models), rows, false);
 }

@@ -4,27 +4,27 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::files::Found;
+use super::files::FileResult;
 use super::rows::{self, Fields, Rows};
 use super::selection::Selection;
 use super::{Ingest, IngestFormat, document};
 use crate::record::Record;
-use crate::stage::{LeftOut, Source, SourceFailure, Unit};
+use crate::stage::{LeftOut, Source, SourceFailure, SourceUnit};
 
 /// The running part: the files still to be read, and the rows of the one that is open.
-pub(super) struct Files {
-    waiting: std::vec::IntoIter<Found>,
+pub(super) struct IngestSource {
+    waiting: std::vec::IntoIter<FileResult>,
     config: Ingest,
     open: Option<(String, Rows)>,
     units: Option<u64>,
     left_out: LeftOut,
 }
 
-impl Files {
+impl IngestSource {
     pub(super) fn new(mut selection: Selection, config: Ingest) -> Self {
         let left_out = selection.left_out();
         let found = selection.found;
-        let is_rows = |found: &Found| {
+        let is_rows = |found: &FileResult| {
             found.as_ref().is_ok_and(|path| {
                 matches!(config.format.of(path), Some(IngestFormat::Jsonl | IngestFormat::Csv))
             })
@@ -34,7 +34,7 @@ impl Files {
     }
 
     /// The next row of the open file.
-    fn row(&mut self) -> Option<Result<Unit, SourceFailure>> {
+    fn row(&mut self) -> Option<Result<SourceUnit, SourceFailure>> {
         let (path, rows) = self.open.as_mut()?;
         let Some((number, row)) = rows.next() else {
             self.open = None;
@@ -44,7 +44,7 @@ impl Files {
     }
 
     /// Reads a document, or opens a file of rows and gives none.
-    fn file(&mut self, path: String) -> Option<Result<Unit, SourceFailure>> {
+    fn file(&mut self, path: String) -> Option<Result<SourceUnit, SourceFailure>> {
         let rows = match self.config.format.of(&path) {
             Some(IngestFormat::Jsonl) => rows::jsonl(&path),
             Some(IngestFormat::Csv) => self.config.delimited(&path),
@@ -67,12 +67,12 @@ impl Files {
     }
 }
 
-impl Source for Files {
+impl Source for IngestSource {
     fn files(&self) -> Vec<String> {
         self.waiting.as_slice().iter().filter_map(|found| found.as_ref().ok().cloned()).collect()
     }
 
-    fn next(&mut self) -> Option<Result<Unit, SourceFailure>> {
+    fn next(&mut self) -> Option<Result<SourceUnit, SourceFailure>> {
         loop {
             if let Some(row) = self.row() {
                 return Some(row);
@@ -105,7 +105,11 @@ impl Source for Files {
 }
 
 /// The record of one row; its number stands in `source`.
-pub(super) fn row_unit(path: &str, number: u64, row: Result<Fields, String>) -> Result<Unit, SourceFailure> {
+pub(super) fn row_unit(
+    path: &str,
+    number: u64,
+    row: Result<Fields, String>,
+) -> Result<SourceUnit, SourceFailure> {
     let name = format!("{path}:{number}");
     let fields = match row {
         Ok(fields) => fields,
@@ -120,15 +124,15 @@ pub(super) fn row_unit(path: &str, number: u64, row: Result<Fields, String>) -> 
     if !record.fields.contains_key("group") {
         record.set("group", json!([name]));
     }
-    Ok(Unit { name, records: vec![record] })
+    Ok(SourceUnit { name, records: vec![record] })
 }
 
-fn document_unit(path: String, text: String) -> Unit {
+fn document_unit(path: String, text: String) -> SourceUnit {
     let mut record = Record::default();
     record.set("source", source(&path));
     record.set("group", json!([path]));
     record.set("text", text);
-    Unit { name: path, records: vec![record] }
+    SourceUnit { name: path, records: vec![record] }
 }
 
 fn source(path: &str) -> Map<String, Value> {

@@ -17,7 +17,7 @@ const MARKS: &[&str] = &["CACHEDIR.TAG", "pyvenv.cfg"];
 
 /// Which folders are not gone into.
 #[derive(Debug, Clone)]
-pub(super) struct Skip<'a> {
+pub(super) struct SkipRules<'a> {
     /// Names of folders.
     pub(super) names: &'a [String],
     /// Whether those whose name begins with a dot are.
@@ -26,7 +26,7 @@ pub(super) struct Skip<'a> {
 
 /// What a walk found.
 #[derive(Debug, Default)]
-pub(super) struct Walked {
+pub(super) struct WalkResult {
     /// Everything but folders, with its path.
     pub(super) files: Vec<String>,
     /// Folders that cannot be read, and why.
@@ -43,9 +43,13 @@ struct Folder {
 }
 
 /// Walks through `start`, a path with a slash at its end, or nothing for the working directory.
-pub(super) fn through(start: &str, skip: &Skip<'_>) -> Walked {
-    let mut walk =
-        Walk { skip, walked: Walked::default(), seen: HashSet::new(), tell: Instant::now() + PATIENCE };
+pub(super) fn through(start: &str, skip: &SkipRules<'_>) -> WalkResult {
+    let mut walk = FolderWalker {
+        skip,
+        walked: WalkResult::default(),
+        seen: HashSet::new(),
+        tell: Instant::now() + PATIENCE,
+    };
     let mut level = vec![Folder { path: start.to_owned(), is_link: false, is_start: true }];
     while !level.is_empty() {
         level.sort_by(|a, b| (a.is_link, &a.path).cmp(&(b.is_link, &b.path)));
@@ -59,14 +63,14 @@ pub(super) fn through(start: &str, skip: &Skip<'_>) -> Walked {
     walk.walked
 }
 
-struct Walk<'a> {
-    skip: &'a Skip<'a>,
-    walked: Walked,
-    seen: HashSet<Identity>,
+struct FolderWalker<'a> {
+    skip: &'a SkipRules<'a>,
+    walked: WalkResult,
+    seen: HashSet<FileId>,
     tell: Instant,
 }
 
-impl Walk<'_> {
+impl FolderWalker<'_> {
     fn folder(&mut self, folder: &Folder, below: &mut Vec<Folder>) {
         let path = if folder.path.is_empty() { Path::new(".") } else { Path::new(&folder.path) };
         let listed =
@@ -117,19 +121,19 @@ impl Walk<'_> {
 
 /// What tells one real folder from another.
 #[cfg(unix)]
-type Identity = (u64, u64);
+type FileId = (u64, u64);
 #[cfg(not(unix))]
-type Identity = std::path::PathBuf;
+type FileId = std::path::PathBuf;
 
 #[cfg(unix)]
 #[expect(clippy::unnecessary_wraps, reason = "elsewhere the path is asked for, which may fail")]
-fn identity(_: &Path, found: &Metadata) -> std::io::Result<Identity> {
+fn identity(_: &Path, found: &Metadata) -> std::io::Result<FileId> {
     use std::os::unix::fs::MetadataExt;
     Ok((found.dev(), found.ino()))
 }
 
 #[cfg(not(unix))]
-fn identity(path: &Path, _: &Metadata) -> std::io::Result<Identity> {
+fn identity(path: &Path, _: &Metadata) -> std::io::Result<FileId> {
     path.canonicalize()
 }
 
@@ -157,7 +161,7 @@ mod tests {
         }
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let start = format!("{}/", folder.path().to_str().unwrap());
-        let walked = through(&start, &Skip { names: &names, hidden: true });
+        let walked = through(&start, &SkipRules { names: &names, hidden: true });
         let bare = |paths: Vec<String>| -> Vec<String> {
             let mut paths: Vec<String> = paths.iter().map(|path| path.replacen(&start, "", 1)).collect();
             paths.sort();

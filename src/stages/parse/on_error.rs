@@ -14,15 +14,15 @@ use crate::stage::OnError;
 
 /// The steps of `on_error`: written as one step or a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Steps(pub(super) Vec<OnError>);
+pub(super) struct OnErrorSteps(pub(super) Vec<OnError>);
 
-impl Default for Steps {
+impl Default for OnErrorSteps {
     fn default() -> Self {
         Self(vec![OnError::Retry(2), OnError::Reject])
     }
 }
 
-impl Steps {
+impl OnErrorSteps {
     /// What is wrong with the order or the numbers.
     pub(super) fn problems(&self) -> Vec<&'static str> {
         let mut problems = Vec::new();
@@ -42,64 +42,64 @@ impl Steps {
 
 const STEPS: &str = "`{retry: N}`, `heuristic` or `reject`";
 
-impl<'de> Deserialize<'de> for Steps {
+impl<'de> Deserialize<'de> for OnErrorSteps {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(StepsVisitor)
+        deserializer.deserialize_any(OnErrorStepsVisitor)
     }
 }
 
-struct StepsVisitor;
+struct OnErrorStepsVisitor;
 
-impl<'de> Visitor<'de> for StepsVisitor {
-    type Value = Steps;
+impl<'de> Visitor<'de> for OnErrorStepsVisitor {
+    type Value = OnErrorSteps;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{STEPS}, or a list of them")
     }
 
-    fn visit_str<E: de::Error>(self, name: &str) -> Result<Steps, E> {
-        Ok(Steps(vec![StepVisitor.visit_str(name)?.0]))
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<OnErrorSteps, E> {
+        Ok(OnErrorSteps(vec![OnErrorStepVisitor.visit_str(name)?.0]))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Steps, A::Error> {
-        Ok(Steps(vec![StepVisitor.visit_map(map)?.0]))
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<OnErrorSteps, A::Error> {
+        Ok(OnErrorSteps(vec![OnErrorStepVisitor.visit_map(map)?.0]))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Steps, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<OnErrorSteps, A::Error> {
         let mut steps = Vec::new();
-        while let Some(Step(step)) = list.next_element()? {
+        while let Some(OnErrorStep(step)) = list.next_element()? {
             steps.push(step);
         }
-        Ok(Steps(steps))
+        Ok(OnErrorSteps(steps))
     }
 }
 
-struct Step(OnError);
+struct OnErrorStep(OnError);
 
-impl<'de> Deserialize<'de> for Step {
+impl<'de> Deserialize<'de> for OnErrorStep {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(StepVisitor)
+        deserializer.deserialize_any(OnErrorStepVisitor)
     }
 }
 
-struct StepVisitor;
+struct OnErrorStepVisitor;
 
-impl<'de> Visitor<'de> for StepVisitor {
-    type Value = Step;
+impl<'de> Visitor<'de> for OnErrorStepVisitor {
+    type Value = OnErrorStep;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(STEPS)
     }
 
-    fn visit_str<E: de::Error>(self, name: &str) -> Result<Step, E> {
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<OnErrorStep, E> {
         match name {
-            "heuristic" => Ok(Step(OnError::Heuristic)),
-            "reject" => Ok(Step(OnError::Reject)),
+            "heuristic" => Ok(OnErrorStep(OnError::Heuristic)),
+            "reject" => Ok(OnErrorStep(OnError::Reject)),
             other => Err(E::custom(format!("unknown step `{other}`, expected {STEPS}"))),
         }
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Step, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<OnErrorStep, A::Error> {
         let wrong = |what: &str| de::Error::custom(format!("{what}, expected {STEPS}"));
         match map.next_key::<String>()? {
             Some(key) if key == "retry" => {}
@@ -108,13 +108,13 @@ impl<'de> Visitor<'de> for StepVisitor {
         }
         let times = map.next_value()?;
         match map.next_key::<String>()? {
-            None => Ok(Step(OnError::Retry(times))),
+            None => Ok(OnErrorStep(OnError::Retry(times))),
             Some(key) => Err(wrong(&format!("`{key}` beside `retry`"))),
         }
     }
 }
 
-impl JsonSchema for Steps {
+impl JsonSchema for OnErrorSteps {
     fn schema_name() -> Cow<'static, str> {
         "OnError".into()
     }

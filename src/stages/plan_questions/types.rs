@@ -14,7 +14,7 @@ pub(super) struct QuestionType {
     #[serde(rename = "type")]
     pub(super) name: String,
     /// How many are planned for a section.
-    pub(super) count: Count,
+    pub(super) count: QuestionCount,
     /// How hard the question is meant to be.
     pub(super) difficulty: Difficulty,
     /// How many sections it is about: 1 or 2.
@@ -34,13 +34,13 @@ fn one() -> u8 {
 /// How many questions of a type a section gets.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Count {
+pub(super) enum QuestionCount {
     PerFact,
     PerSection,
     PercentOfFacts(f64),
 }
 
-impl Count {
+impl QuestionCount {
     /// Whether it is that of a typed question, which asks about the facts in a way of its own; the others ask for each
     /// fact itself, or for the section as a whole.
     pub(super) fn is_typed(self) -> bool {
@@ -86,7 +86,7 @@ pub(super) enum FactChoice {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct TypesFile {
     /// For people who read the file.
     #[serde(default, rename = "about")]
     _about: Option<Value>,
@@ -97,7 +97,7 @@ struct File {
 pub(super) fn parse(text: &str) -> Result<Vec<QuestionType>, Vec<String>> {
     // Some editors put a byte order mark in front, which JSON does not allow.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let file: File = serde_json::from_str(text).map_err(|error| vec![format!("{error}")])?;
+    let file: TypesFile = serde_json::from_str(text).map_err(|error| vec![format!("{error}")])?;
     if file.types.is_empty() {
         return Err(vec!["`types` is empty, so no question would be planned".to_owned()]);
     }
@@ -145,7 +145,7 @@ fn value_problems(entry: &QuestionType) -> Vec<String> {
     if entry.instruction.trim().is_empty() {
         problems.push("`instruction` is empty: say what a question of this type must test".to_owned());
     }
-    if let Count::PercentOfFacts(percent) = entry.count
+    if let QuestionCount::PercentOfFacts(percent) = entry.count
         && !(percent > 0.0 && percent <= 1000.0)
     {
         problems.push(format!(
@@ -156,7 +156,7 @@ fn value_problems(entry: &QuestionType) -> Vec<String> {
     if !(1..=2).contains(&entry.sections) {
         problems.push(format!("`sections` is `{}`, expected 1 or 2", entry.sections));
     }
-    if entry.fact.is_some() && entry.count == Count::PerFact {
+    if entry.fact.is_some() && entry.count == QuestionCount::PerFact {
         problems
             .push("`fact` does not go with `\"count\": \"per_fact\"`, which already gives a fact".to_owned());
     }
@@ -187,9 +187,9 @@ mod tests {
         assert_eq!(types.len(), 15);
         let percent: f64 = types
             .iter()
-            .filter_map(
-                |one| if let Count::PercentOfFacts(percent) = one.count { Some(percent) } else { None },
-            )
+            .filter_map(|one| {
+                if let QuestionCount::PercentOfFacts(percent) = one.count { Some(percent) } else { None }
+            })
             .sum();
         assert_eq!(percent, 93.0);
         let two: Vec<&str> =

@@ -54,10 +54,10 @@ impl Prompt {
         }
     }
 
-    pub(super) fn attached(&self, context: &BuildContext) -> Result<Option<Attached>, BuildError> {
+    pub(super) fn attached(&self, context: &BuildContext) -> Result<Option<ImageSelector>, BuildError> {
         let Some(list) = &self.images else { return Ok(None) };
         let root = self.image_root.as_ref().map(|root| context.render(root)).transpose()?;
-        Ok(Some(Attached {
+        Ok(Some(ImageSelector {
             list: context.expression(list)?,
             least: self.min_images,
             most: self.max_images,
@@ -69,7 +69,7 @@ impl Prompt {
 }
 
 /// Chooses the images of each record.
-pub(super) struct Attached {
+pub(super) struct ImageSelector {
     list: Expression,
     least: usize,
     most: usize,
@@ -79,13 +79,13 @@ pub(super) struct Attached {
 }
 
 /// An image as a record names it.
-enum Named {
+enum ImageReference {
     /// Looked at by an earlier stage.
     Known(Image),
     Path(String),
 }
 
-impl Attached {
+impl ImageSelector {
     /// References to the images that go along with the record's prompt.
     pub(super) fn of(&self, record: &Record) -> Result<Vec<Value>, StageError> {
         let list = match self.list.value(record)? {
@@ -114,15 +114,15 @@ impl Attached {
     }
 
     /// The image, if it can be sent; else it is told why not.
-    fn find(&self, named: Named, record: &Record) -> Option<Image> {
+    fn find(&self, named: ImageReference, record: &Record) -> Option<Image> {
         let by = || record.text("source.path").unwrap_or("a record").to_owned();
         let image = match named {
-            Named::Known(image) => image,
+            ImageReference::Known(image) => image,
             // The empty cell of a table.
-            Named::Path(path) if path.is_empty() => return None,
-            Named::Path(path) => {
+            ImageReference::Path(path) if path.is_empty() => return None,
+            ImageReference::Path(path) => {
                 let path = self.root.join(path).to_string_lossy().into_owned();
-                match beside_the_runtime(|| Image::inspect(&path)) {
+                match run_blocking(|| Image::inspect(&path)) {
                     Ok(image) => image,
                     Err(error) => {
                         self.left_out.warn_once(&path, &by(), &error.to_string());
@@ -142,15 +142,15 @@ impl Attached {
 }
 
 /// What an element of the list names: a path, an object with a `path`, or one that says all of it.
-fn named(value: &Value) -> Result<Named, StageError> {
+fn named(value: &Value) -> Result<ImageReference, StageError> {
     if let Value::String(path) = value {
-        return Ok(Named::Path(path.clone()));
+        return Ok(ImageReference::Path(path.clone()));
     }
     if let Ok(image) = Image::deserialize(value) {
-        return Ok(Named::Known(image));
+        return Ok(ImageReference::Known(image));
     }
     match value.get("path").and_then(Value::as_str) {
-        Some(path) => Ok(Named::Path(path.to_owned())),
+        Some(path) => Ok(ImageReference::Path(path.to_owned())),
         None => {
             let message = format!("`images` holds `{value}`, which is neither a path nor an object with one");
             Err(StageError::new("images", message))
@@ -159,7 +159,7 @@ fn named(value: &Value) -> Result<Named, StageError> {
 }
 
 /// Reads on this thread, and lets the runtime take its other work elsewhere meanwhile.
-fn beside_the_runtime<T>(read: impl FnOnce() -> T) -> T {
+fn run_blocking<T>(read: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(read),
         // There is no other thread to go to, or nothing to hold up.
@@ -175,8 +175,8 @@ mod tests {
     use crate::image::MediaType;
     use crate::stages::testing::record;
 
-    fn attached(list: &str, root: &Path) -> Attached {
-        Attached {
+    fn attached(list: &str, root: &Path) -> ImageSelector {
+        ImageSelector {
             list: Expression::new(list, &Map::new()).unwrap(),
             least: 0,
             most: 2,
@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn too_few_or_no_images_reject_the_record() {
         let check = |list: &str, fields: Value, expected: &str| {
-            let attached = Attached { least: 1, ..attached(list, Path::new("")) };
+            let attached = ImageSelector { least: 1, ..attached(list, Path::new("")) };
             let error = attached.of(&record(fields)).unwrap_err();
             assert!(error.message.contains(expected), "{error}");
         };

@@ -13,18 +13,18 @@ use super::entries::folded;
 use super::files::Folder;
 use super::groups;
 use super::length::Length;
-use super::sampler::{Attribute, Kind, One, Sampler};
+use super::sampler::{Attribute, AttributeKind, Sampler, SingleValue};
 use super::settings::AttributeSettings;
 use super::settle;
 use super::tables;
-use super::weighted::Weighted;
+use super::weighted::WeightedValues;
 use crate::draw::Draws;
 use crate::nearest::nearest;
 use crate::text_file;
 
 /// What is wrong with one value of the declaration.
 #[derive(Debug, Default)]
-pub(super) struct Wrong {
+pub(super) struct SettingProblem {
     /// JSON pointer inside the stage's body.
     pub(super) at: String,
     pub(super) message: String,
@@ -46,14 +46,14 @@ pub(super) struct Paths {
 pub(super) struct Assembled {
     /// To be used only when `wrong` is empty.
     pub(super) sampler: Sampler,
-    pub(super) wrong: Vec<Wrong>,
+    pub(super) wrong: Vec<SettingProblem>,
     /// The files read.
     pub(super) files: Vec<String>,
     /// Files of the folder that are no injection files.
     pub(super) left_out: Vec<String>,
 }
 
-impl Wrong {
+impl SettingProblem {
     pub(super) fn new(at: impl Into<String>, message: impl Into<String>) -> Self {
         Self { at: at.into(), message: message.into(), ..Self::default() }
     }
@@ -92,11 +92,14 @@ pub(super) fn assemble(
 ) -> Assembled {
     let mut wrong = Vec::new();
     let folder = paths.folder.as_deref().map(Folder::read).unwrap_or_default();
-    wrong.extend(folder.problems.into_iter().map(|problem| Wrong::new("/folder", problem)));
+    wrong.extend(folder.problems.into_iter().map(|problem| SettingProblem::new("/folder", problem)));
     let mut files = folder.files;
     let mut kinds = BTreeMap::new();
     for (name, (_, values)) in folder.attributes {
-        kinds.insert(name, Kind::One(Box::new(One { values, given: None, quota: None })));
+        kinds.insert(
+            name,
+            AttributeKind::SingleValue(Box::new(SingleValue { values, given: None, quota: None })),
+        );
     }
     // With a wrong file, a name that seems unknown may be that file's.
     let complete = wrong.is_empty();
@@ -108,12 +111,12 @@ pub(super) fn assemble(
         match own_kind(settings, rows, &at) {
             Ok(Some(_)) if kinds.contains_key(&name) => {
                 let message = format!("`{name}` has a file in the folder too");
-                wrong.push(Wrong::new(at, message).expected("one origin for each attribute"));
+                wrong.push(SettingProblem::new(at, message).expected("one origin for each attribute"));
             }
             Ok(Some(kind)) => drop(kinds.insert(name, kind)),
             Ok(None) if complete && !kinds.contains_key(&name) => {
                 let known: Vec<String> = kinds.keys().cloned().collect();
-                wrong.push(Wrong::unknown(at, "injection file for the attribute", &name, &known));
+                wrong.push(SettingProblem::unknown(at, "injection file for the attribute", &name, &known));
             }
             Ok(None) => {}
             Err(problem) => wrong.push(problem),
@@ -132,31 +135,37 @@ pub(super) fn assemble(
 }
 
 /// The attribute that the pipeline itself declares, if it does.
-fn own_kind(settings: &AttributeSettings, rows: Option<&String>, at: &str) -> Result<Option<Kind>, Wrong> {
-    let one = |values| Kind::One(Box::new(One { values, given: None, quota: None }));
+fn own_kind(
+    settings: &AttributeSettings,
+    rows: Option<&String>,
+    at: &str,
+) -> Result<Option<AttributeKind>, SettingProblem> {
+    let one = |values| AttributeKind::SingleValue(Box::new(SingleValue { values, given: None, quota: None }));
     match (&settings.draw, &settings.rows) {
         (None, None) => Ok(None),
-        (Some(_), Some(_)) => Err(Wrong::new(at, "`draw` and `rows` are both given").expected("one of them")),
+        (Some(_), Some(_)) => {
+            Err(SettingProblem::new(at, "`draw` and `rows` are both given").expected("one of them"))
+        }
         (None, Some(table)) => {
             // The path is missing only when it could not be rendered, which is told elsewhere.
             let Some(path) = rows else { return Ok(None) };
             let read = tables::read(path, table.field.as_deref(), table.score.as_deref());
-            let wrong = |problem| Wrong::new(inside(at, "rows"), format!("`{path}`: {problem}"));
+            let wrong = |problem| SettingProblem::new(inside(at, "rows"), format!("`{path}`: {problem}"));
             read.map(|values| Some(one(values))).map_err(wrong)
         }
         (Some(Draw::Choice(values)), None) => {
-            let wrong = |problem| Wrong::new(format!("{at}/draw/choice"), problem);
+            let wrong = |problem| SettingProblem::new(format!("{at}/draw/choice"), problem);
             choice(values).map(|values| Some(one(values))).map_err(wrong)
         }
         (Some(draw), None) => {
-            let wrong = |problem| Wrong::new(inside(at, "draw"), problem);
-            Law::new(draw).map(|law| law.map(Kind::Law)).map_err(wrong)
+            let wrong = |problem| SettingProblem::new(inside(at, "draw"), problem);
+            Law::new(draw).map(|law| law.map(AttributeKind::Law)).map_err(wrong)
         }
     }
 }
 
 /// The values of `choice`: a list, or a map from values to scores.
-fn choice(declared: &Value) -> Result<Weighted, String> {
+fn choice(declared: &Value) -> Result<WeightedValues, String> {
     let (values, scores): (Vec<Value>, Vec<f64>) = match declared {
         Value::Array(list) => list.iter().map(|value| (value.clone(), 1.0)).unzip(),
         Value::Object(map) => {
@@ -172,7 +181,7 @@ fn choice(declared: &Value) -> Result<Weighted, String> {
     {
         return Err(format!("{value} is no text or number"));
     }
-    let weighted = Weighted::new(values, &scores).map_err(|error| error.to_string())?;
+    let weighted = WeightedValues::new(values, &scores).map_err(|error| error.to_string())?;
     let mut seen = BTreeSet::new();
     match weighted.texts().into_iter().find(|text| !seen.insert(text.clone())) {
         Some(twice) => Err(format!("`{twice}` stands there twice")),
@@ -180,7 +189,7 @@ fn choice(declared: &Value) -> Result<Weighted, String> {
     }
 }
 
-fn length(paths: &Paths, files: &mut Vec<String>, wrong: &mut Vec<Wrong>) -> Option<Length> {
+fn length(paths: &Paths, files: &mut Vec<String>, wrong: &mut Vec<SettingProblem>) -> Option<Length> {
     let path = paths.length.as_ref()?;
     files.push(path.clone());
     let read = text_file::read(path)
@@ -189,7 +198,7 @@ fn length(paths: &Paths, files: &mut Vec<String>, wrong: &mut Vec<Wrong>) -> Opt
     match read {
         Ok(length) => Some(length),
         Err(problem) => {
-            wrong.push(Wrong::new("/length", problem));
+            wrong.push(SettingProblem::new("/length", problem));
             None
         }
     }

@@ -132,8 +132,8 @@ impl Law {
                 let steps = rng.random_range(*first..=*last);
                 number(steps as f64 / 10_f64.powi(i32::from(*decimals)), *decimals)
             }
-            Self::Normal(law, bell) => bell.within(|| law.sample(rng)),
-            Self::LogNormal(law, bell) => bell.within(|| law.sample(rng) + bell.shift),
+            Self::Normal(law, bell) => bell.makes_in_block(|| law.sample(rng)),
+            Self::LogNormal(law, bell) => bell.makes_in_block(|| law.sample(rng) + bell.shift),
             Self::Poisson(law, _) => number(law.sample(rng), 0),
             Self::Days { from, days } => {
                 let day = from.saturating_add(jiff::Span::new().days(rng.random_range(0..=*days)));
@@ -164,7 +164,7 @@ impl Law {
 }
 
 impl Bell {
-    fn within(&self, mut draw: impl FnMut() -> f64) -> Value {
+    fn makes_in_block(&self, mut draw: impl FnMut() -> f64) -> Value {
         let (min, max) = (self.min.unwrap_or(f64::NEG_INFINITY), self.max.unwrap_or(f64::INFINITY));
         let mut value = draw();
         for _ in 0..TRIES {

@@ -5,8 +5,8 @@
 
 use serde_json::{Map, Value};
 
-use super::weighted::{Weighted, text_of};
-use super::written::{self, Entry, Fault, Written, kind};
+use super::weighted::{WeightedValues, text_of};
+use super::written::{self, Entry, FileError, InjectionFile, kind};
 use crate::nearest::nearest;
 
 /// The keys that an entry's weight may have, with `_` for spaces; where there are several, the first is meant.
@@ -17,7 +17,7 @@ const MOST_NUMBERS: usize = 8;
 
 /// The attribute of the file at `path`, whose name without ending is `stem`: its name and values, or what is
 /// wrong with the file, in one message that begins with its place.
-pub(super) fn read(path: &str, stem: &str) -> Result<(String, Weighted), String> {
+pub(super) fn read(path: &str, stem: &str) -> Result<(String, WeightedValues), String> {
     written::read(path)
         .and_then(|written| weighted(&written, &folded(stem)))
         .map_err(|fault| fault.in_file(path))
@@ -33,7 +33,7 @@ fn is_weight(key: &str) -> bool {
 }
 
 /// Checks the entries and makes an attribute of them.
-fn weighted(written: &Written, stem: &str) -> Result<(String, Weighted), Fault> {
+fn weighted(written: &InjectionFile, stem: &str) -> Result<(String, WeightedValues), FileError> {
     let name = attribute_name(&written.entries, stem);
     let plain = matches!(written.entries.first(), Some(Entry::Value(_)));
     let mut wrong: Vec<(usize, String)> = Vec::new();
@@ -58,11 +58,11 @@ fn weighted(written: &Written, stem: &str) -> Result<(String, Weighted), Fault> 
     }
     if let Some((index, problem)) = wrong.first() {
         let message = format!("entry {} {problem}{}", index + 1, others(&wrong[1..]));
-        return Err(Fault::new(written.line(*index), message));
+        return Err(FileError::new(written.line(*index), message));
     }
-    match Weighted::new(values, &weights) {
+    match WeightedValues::new(values, &weights) {
         Ok(weighted) => Ok((name, weighted)),
-        Err(error) => Err(Fault::new(None, error.to_string())),
+        Err(error) => Err(FileError::new(None, error.to_string())),
     }
 }
 

@@ -5,9 +5,9 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value, json};
 
-use super::sampler::{Attribute, Kind, Sampler};
+use super::sampler::{Attribute, AttributeKind, Sampler};
 use super::shares::{Shares, shares};
-use super::weighted::{Weighted, text_of};
+use super::weighted::{WeightedValues, text_of};
 use crate::stage::Explanation;
 
 /// Values shown of an attribute.
@@ -29,7 +29,7 @@ pub(super) fn explain(sampler: &Sampler, items: Option<u64>) -> Explanation {
         lines.push(heading(sampler, attribute, shares.estimated[place]));
         let mut data = Map::new();
         match &attribute.kind {
-            Kind::One(one) => {
+            AttributeKind::SingleValue(one) => {
                 values(&one.values, place, &shares, of, &mut lines, &mut data);
                 if let Some(given) = &one.given
                     && let Some(joint) = joint(sampler, given.on, shares.joint.get(&place))
@@ -37,8 +37,8 @@ pub(super) fn explain(sampler: &Sampler, items: Option<u64>) -> Explanation {
                     data.insert("given".into(), joint);
                 }
             }
-            Kind::Several(list, _) => values(list, place, &shares, of, &mut lines, &mut data),
-            Kind::Law(law) => {
+            AttributeKind::Several(list, _) => values(list, place, &shares, of, &mut lines, &mut data),
+            AttributeKind::Law(law) => {
                 data.insert("law".into(), law.line().into());
             }
         }
@@ -70,7 +70,7 @@ pub(super) fn explain(sampler: &Sampler, items: Option<u64>) -> Explanation {
 fn heading(sampler: &Sampler, attribute: &Attribute, estimated: bool) -> String {
     let mut heading = attribute.name.clone();
     match &attribute.kind {
-        Kind::One(one) => {
+        AttributeKind::SingleValue(one) => {
             if let Some(given) = &one.given {
                 let _ = write!(heading, ", given {}", sampler.attributes[given.on].name);
             }
@@ -78,10 +78,10 @@ fn heading(sampler: &Sampler, attribute: &Attribute, estimated: bool) -> String 
                 heading.push_str(", quota exact");
             }
         }
-        Kind::Several(_, count) => {
+        AttributeKind::Several(_, count) => {
             let _ = write!(heading, ", {count} values a record");
         }
-        Kind::Law(law) => return format!("{heading}: {}", law.line()),
+        AttributeKind::Law(law) => return format!("{heading}: {}", law.line()),
     }
     if estimated {
         heading.push_str(" (shares estimated by drawing)");
@@ -92,7 +92,9 @@ fn heading(sampler: &Sampler, attribute: &Attribute, estimated: bool) -> String 
 /// The shares of both an attribute and the one it depends on: a row for each value of that one, with shares in the
 /// order of the attribute's own values.
 fn joint(sampler: &Sampler, on: usize, rows: Option<&Vec<Vec<f64>>>) -> Option<Value> {
-    let Attribute { name, kind: Kind::One(other) } = &sampler.attributes[on] else { return None };
+    let Attribute { name, kind: AttributeKind::SingleValue(other) } = &sampler.attributes[on] else {
+        return None;
+    };
     let rows = rows?;
     if rows.iter().map(Vec::len).sum::<usize>() > MOST_JOINT {
         return None;
@@ -104,7 +106,7 @@ fn joint(sampler: &Sampler, on: usize, rows: Option<&Vec<Vec<f64>>>) -> Option<V
 
 /// Tells of each value how often it will come.
 fn values(
-    list: &Weighted,
+    list: &WeightedValues,
     place: usize,
     shares: &Shares,
     of: u64,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::entries;
-use super::weighted::Weighted;
+use super::weighted::WeightedValues;
 
 /// The endings of injection files.
 const ENDINGS: [&str; 4] = ["json", "yaml", "yml", "csv"];
@@ -16,7 +16,7 @@ const ENDINGS: [&str; 4] = ["json", "yaml", "yml", "csv"];
 #[derive(Debug, Default)]
 pub(super) struct Folder {
     /// The attributes by name, each with its file.
-    pub(super) attributes: BTreeMap<String, (String, Weighted)>,
+    pub(super) attributes: BTreeMap<String, (String, WeightedValues)>,
     /// The injection files, read or wrong.
     pub(super) files: Vec<String>,
     /// What is no injection file.

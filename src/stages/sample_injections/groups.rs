@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::assemble::{Wrong, inside};
+use super::assemble::{SettingProblem, inside};
 use super::entries::folded;
-use super::sampler::{Group, Kind, Rule, Sampler};
+use super::sampler::{AttributeKind, ExclusionRule, Group, Sampler};
 use super::shares;
 use super::weighted::text_of;
 
@@ -18,10 +18,14 @@ use super::weighted::text_of;
 const LEAST_LEFT: f64 = 0.001;
 
 /// Reads the rules and groups the attributes.
-pub(super) fn join(exclude: &[BTreeMap<String, Value>], sampler: &mut Sampler, wrong: &mut Vec<Wrong>) {
+pub(super) fn join(
+    exclude: &[BTreeMap<String, Value>],
+    sampler: &mut Sampler,
+    wrong: &mut Vec<SettingProblem>,
+) {
     let Some(order) = ordered(sampler) else {
         wrong.push(
-            Wrong::new("/attributes", "`given` goes in a circle")
+            SettingProblem::new("/attributes", "`given` goes in a circle")
                 .expected("at least one attribute without it"),
         );
         return;
@@ -39,14 +43,14 @@ pub(super) fn join(exclude: &[BTreeMap<String, Value>], sampler: &mut Sampler, w
     sampler.groups = grouped(sampler, &order, rules);
     for (group, left) in sampler.groups.iter().zip(shares::shares(sampler).left) {
         if left == 0.0 {
-            wrong.push(Wrong::new("/exclude", "the rules leave no combination that can be drawn"));
+            wrong.push(SettingProblem::new("/exclude", "the rules leave no combination that can be drawn"));
         } else if left < LEAST_LEFT {
             let names: Vec<String> =
                 group.members.iter().map(|place| format!("`{}`", sampler.attributes[*place].name)).collect();
             let message =
                 format!("the rules leave {:.2} % of the combinations of {}", left * 100.0, names.join(", "));
             wrong.push(
-                Wrong::new("/exclude", message)
+                SettingProblem::new("/exclude", message)
                     .expected("rules that forbid the unusual; lower scores for the rest"),
             );
         }
@@ -57,7 +61,7 @@ pub(super) fn join(exclude: &[BTreeMap<String, Value>], sampler: &mut Sampler, w
 fn ordered(sampler: &Sampler) -> Option<Vec<usize>> {
     let mut waiting: Vec<(usize, Option<usize>)> = Vec::new();
     for (place, attribute) in sampler.attributes.iter().enumerate() {
-        if let Kind::One(one) = &attribute.kind {
+        if let AttributeKind::SingleValue(one) = &attribute.kind {
             waiting.push((place, one.given.as_ref().map(|given| given.on)));
         }
     }
@@ -74,30 +78,34 @@ fn ordered(sampler: &Sampler) -> Option<Vec<usize>> {
     Some(order)
 }
 
-fn read_rule(rule: &BTreeMap<String, Value>, sampler: &Sampler, at: &str) -> Result<Rule, Vec<Wrong>> {
+fn read_rule(
+    rule: &BTreeMap<String, Value>,
+    sampler: &Sampler,
+    at: &str,
+) -> Result<ExclusionRule, Vec<SettingProblem>> {
     let mut wrong = Vec::new();
     let mut parts = Vec::new();
     if rule.is_empty() {
-        wrong.push(Wrong::new(at, "the rule names no attribute, so it would forbid everything"));
+        wrong.push(SettingProblem::new(at, "the rule names no attribute, so it would forbid everything"));
     }
     for (declared, values) in rule {
         let (name, at) = (folded(declared), inside(at, declared));
         let Some(place) = sampler.attributes.iter().position(|one| one.name == name) else {
             let known: Vec<String> = sampler.attributes.iter().map(|one| one.name.clone()).collect();
-            wrong.push(Wrong::unknown(at, "attribute", &name, &known));
+            wrong.push(SettingProblem::unknown(at, "attribute", &name, &known));
             continue;
         };
         let one = match &sampler.attributes[place].kind {
-            Kind::One(one) if one.quota.is_some() => {
-                wrong.push(Wrong::new(
+            AttributeKind::SingleValue(one) if one.quota.is_some() => {
+                wrong.push(SettingProblem::new(
                     at,
                     format!("`{name}` has `quota: exact`, which `exclude` would break"),
                 ));
                 continue;
             }
-            Kind::One(one) => one,
+            AttributeKind::SingleValue(one) => one,
             _ => {
-                wrong.push(Wrong::new(at, format!("`{name}` is not drawn as one value of a list")));
+                wrong.push(SettingProblem::new(at, format!("`{name}` is not drawn as one value of a list")));
                 continue;
             }
         };
@@ -107,7 +115,7 @@ fn read_rule(rule: &BTreeMap<String, Value>, sampler: &Sampler, at: &str) -> Res
             let text = text_of(value);
             match one.values.position(&text) {
                 Some(place) => places.push(place),
-                None => wrong.push(Wrong::unknown(
+                None => wrong.push(SettingProblem::unknown(
                     at.clone(),
                     &format!("value of `{name}`"),
                     &text,
@@ -117,18 +125,18 @@ fn read_rule(rule: &BTreeMap<String, Value>, sampler: &Sampler, at: &str) -> Res
         }
         parts.push((place, places));
     }
-    if wrong.is_empty() { Ok(Rule(parts)) } else { Err(wrong) }
+    if wrong.is_empty() { Ok(ExclusionRule(parts)) } else { Err(wrong) }
 }
 
 /// Joins what belongs together; groups with rules first, since single attributes may depend on theirs.
-fn grouped(sampler: &Sampler, order: &[usize], rules: Vec<Rule>) -> Vec<Group> {
+fn grouped(sampler: &Sampler, order: &[usize], rules: Vec<ExclusionRule>) -> Vec<Group> {
     // The number of an attribute's group is the lowest place in it.
     let mut group_of: Vec<usize> = (0..sampler.attributes.len()).collect();
     let mut merge = |one: usize, other: usize| {
         let (from, to) = (group_of[one].max(group_of[other]), group_of[one].min(group_of[other]));
         group_of.iter_mut().filter(|group| **group == from).for_each(|group| *group = to);
     };
-    for Rule(parts) in &rules {
+    for ExclusionRule(parts) in &rules {
         for (place, _) in parts {
             merge(*place, parts[0].0);
             let mut child = *place;
@@ -139,7 +147,7 @@ fn grouped(sampler: &Sampler, order: &[usize], rules: Vec<Rule>) -> Vec<Group> {
         }
     }
     let (mut joined, mut single) = (Vec::<Group>::new(), Vec::new());
-    let mut ruled: BTreeMap<usize, Vec<Rule>> = BTreeMap::new();
+    let mut ruled: BTreeMap<usize, Vec<ExclusionRule>> = BTreeMap::new();
     for rule in rules {
         ruled.entry(group_of[rule.0[0].0]).or_default().push(rule);
     }
@@ -158,7 +166,7 @@ fn grouped(sampler: &Sampler, order: &[usize], rules: Vec<Rule>) -> Vec<Group> {
 
 fn depends_on(sampler: &Sampler, place: usize) -> Option<usize> {
     match &sampler.attributes[place].kind {
-        Kind::One(one) => one.given.as_ref().map(|given| given.on),
+        AttributeKind::SingleValue(one) => one.given.as_ref().map(|given| given.on),
         _ => None,
     }
 }

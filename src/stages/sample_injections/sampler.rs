@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::drawn::Law;
 use super::length::Length;
 use super::quota::Quota;
-use super::weighted::{Scores, Weighted};
+use super::weighted::{Scores, WeightedValues};
 use crate::draw::Draws;
 use crate::stage::StageError;
 
@@ -32,31 +32,31 @@ pub(super) struct Sampler {
 #[derive(Debug, Clone)]
 pub(super) struct Attribute {
     pub(super) name: String,
-    pub(super) kind: Kind,
+    pub(super) kind: AttributeKind,
 }
 
 /// How an attribute is drawn.
 #[derive(Debug, Clone)]
-pub(super) enum Kind {
+pub(super) enum AttributeKind {
     /// One value of a list.
-    One(Box<One>),
+    SingleValue(Box<SingleValue>),
     /// Several different values of a list.
-    Several(Weighted, usize),
+    Several(WeightedValues, usize),
     /// A number or a date.
     Law(Law),
 }
 
 /// One value of a list.
 #[derive(Debug, Clone)]
-pub(super) struct One {
-    pub(super) values: Weighted,
-    pub(super) given: Option<Given>,
+pub(super) struct SingleValue {
+    pub(super) values: WeightedValues,
+    pub(super) given: Option<ConditionalScores>,
     pub(super) quota: Option<Quota>,
 }
 
 /// Scores that depend on another attribute's value.
 #[derive(Debug, Clone)]
-pub(super) struct Given {
+pub(super) struct ConditionalScores {
     /// The other attribute, by its place.
     pub(super) on: usize,
     /// The scores for each of its values; `None` where they are the usual ones.
@@ -68,12 +68,12 @@ pub(super) struct Given {
 pub(super) struct Group {
     /// Their places, each after the one it depends on.
     pub(super) members: Vec<usize>,
-    pub(super) rules: Vec<Rule>,
+    pub(super) rules: Vec<ExclusionRule>,
 }
 
 /// A forbidden combination: an attribute's place, and those of its values that belong to it.
 #[derive(Debug, Clone)]
-pub(super) struct Rule(pub(super) Vec<(usize, Vec<usize>)>);
+pub(super) struct ExclusionRule(pub(super) Vec<(usize, Vec<usize>)>);
 
 impl Sampler {
     /// The attributes of a record by name; `item` is its item's number, `key` its id.
@@ -82,9 +82,11 @@ impl Sampler {
         let mut drawn = Map::new();
         for (attribute, chosen) in self.attributes.iter().zip(chosen) {
             let value = match &attribute.kind {
-                Kind::One(one) => one.values.values[chosen].clone(),
-                Kind::Several(values, count) => self.several(attribute, values, *count, key),
-                Kind::Law(law) => law.draw(&mut self.draws.rng(&format!("value {}", attribute.name), key)),
+                AttributeKind::SingleValue(one) => one.values.values[chosen].clone(),
+                AttributeKind::Several(values, count) => self.several(attribute, values, *count, key),
+                AttributeKind::Law(law) => {
+                    law.draw(&mut self.draws.rng(&format!("value {}", attribute.name), key))
+                }
             };
             drawn.insert(attribute.name.clone(), value);
         }
@@ -125,7 +127,9 @@ impl Sampler {
         key: &str,
         attempt: usize,
     ) -> Result<usize, StageError> {
-        let Attribute { name, kind: Kind::One(one) } = &self.attributes[place] else { return Ok(0) };
+        let Attribute { name, kind: AttributeKind::SingleValue(one) } = &self.attributes[place] else {
+            return Ok(0);
+        };
         if let Some(quota) = &one.quota {
             let beyond = || StageError::new("quota", format!("item {item} is beyond the quota of `{name}`"));
             return quota.value(item).ok_or_else(beyond);
@@ -137,7 +141,7 @@ impl Sampler {
         Ok(one.scores(chosen).choose(self.draws.fraction(&name, key)))
     }
 
-    fn several(&self, attribute: &Attribute, values: &Weighted, count: usize, key: &str) -> Value {
+    fn several(&self, attribute: &Attribute, values: &WeightedValues, count: usize, key: &str) -> Value {
         let mut round = 0;
         let fraction = || {
             round += 1;
@@ -150,7 +154,7 @@ impl Sampler {
     }
 }
 
-impl One {
+impl SingleValue {
     /// The scores to choose by, when the attributes before this one are chosen.
     pub(super) fn scores(&self, chosen: &[usize]) -> &Scores {
         let changed = self.given.as_ref().and_then(|given| given.scores[chosen[given.on]].as_ref());
@@ -158,7 +162,7 @@ impl One {
     }
 }
 
-impl Rule {
+impl ExclusionRule {
     pub(super) fn forbids(&self, chosen: &[usize]) -> bool {
         self.0.iter().all(|(place, values)| values.contains(&chosen[*place]))
     }

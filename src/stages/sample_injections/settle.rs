@@ -5,10 +5,10 @@
 use std::collections::BTreeMap;
 
 use super::SampleInjections;
-use super::assemble::{Wrong, inside};
+use super::assemble::{SettingProblem, inside};
 use super::entries::folded;
 use super::quota::Quota;
-use super::sampler::{Attribute, Given, Kind, Sampler};
+use super::sampler::{Attribute, AttributeKind, ConditionalScores, Sampler};
 use super::settings::ScoresByValue;
 use super::weighted::Scores;
 
@@ -17,7 +17,7 @@ pub(super) fn settle(
     declared: &SampleInjections,
     items: Option<u64>,
     sampler: &mut Sampler,
-    wrong: &mut Vec<Wrong>,
+    wrong: &mut Vec<SettingProblem>,
 ) {
     for (declared_name, settings) in &declared.attributes {
         let (name, at) = (folded(declared_name), inside("/attributes", declared_name));
@@ -25,13 +25,13 @@ pub(super) fn settle(
         let result = match (&settings.given, settings.quota.is_some(), settings.sample) {
             (None, false, None) => Ok(()),
             (Some(_), true, _) => {
-                Err(Wrong::new(inside(&at, "quota"), "`quota` and `given` cannot both hold"))
+                Err(SettingProblem::new(inside(&at, "quota"), "`quota` and `given` cannot both hold"))
             }
             (_, true, Some(_)) => {
-                Err(Wrong::new(inside(&at, "quota"), "`quota` and `sample` cannot both hold"))
+                Err(SettingProblem::new(inside(&at, "quota"), "`quota` and `sample` cannot both hold"))
             }
             (Some(_), _, Some(_)) => {
-                Err(Wrong::new(inside(&at, "given"), "`given` and `sample` cannot both hold"))
+                Err(SettingProblem::new(inside(&at, "given"), "`given` and `sample` cannot both hold"))
             }
             (None, true, None) => settle_quota(sampler, place, items, &inside(&at, "quota")),
             (None, false, Some(count)) => settle_sample(sampler, place, count, &inside(&at, "sample")),
@@ -41,13 +41,20 @@ pub(super) fn settle(
     }
 }
 
-fn settle_quota(sampler: &mut Sampler, place: usize, items: Option<u64>, at: &str) -> Result<(), Wrong> {
+fn settle_quota(
+    sampler: &mut Sampler,
+    place: usize,
+    items: Option<u64>,
+    at: &str,
+) -> Result<(), SettingProblem> {
     let name = sampler.attributes[place].name.clone();
     let mut rng = sampler.draws.rng(&format!("quota {name}"), "permutation");
-    let Kind::One(one) = &mut sampler.attributes[place].kind else { return Err(no_list(at, &name)) };
+    let AttributeKind::SingleValue(one) = &mut sampler.attributes[place].kind else {
+        return Err(no_list(at, &name));
+    };
     let Some(items) = items else {
         let message = "`quota: exact` needs to know how many items come, each exactly once";
-        return Err(Wrong::new(at, message).expected(
+        return Err(SettingProblem::new(at, message).expected(
             "a `generate` with `count` right before this stage, no `when` on it, and no `accept`",
         ));
     };
@@ -55,20 +62,20 @@ fn settle_quota(sampler: &mut Sampler, place: usize, items: Option<u64>, at: &st
     Ok(())
 }
 
-fn settle_sample(sampler: &mut Sampler, place: usize, count: usize, at: &str) -> Result<(), Wrong> {
+fn settle_sample(sampler: &mut Sampler, place: usize, count: usize, at: &str) -> Result<(), SettingProblem> {
     let Attribute { name, kind } = &mut sampler.attributes[place];
-    let Kind::One(one) = kind else { return Err(no_list(at, name)) };
+    let AttributeKind::SingleValue(one) = kind else { return Err(no_list(at, name)) };
     let drawable = one.values.scores().shares().iter().filter(|share| **share > 0.0).count();
     if count == 0 || count > drawable {
         let message = format!("`sample` is {count}, but `{name}` has {drawable} values with a score above 0");
-        return Err(Wrong::new(at, message).expected(format!("from 1 to {drawable}")));
+        return Err(SettingProblem::new(at, message).expected(format!("from 1 to {drawable}")));
     }
-    *kind = Kind::Several(one.values.clone(), count);
+    *kind = AttributeKind::Several(one.values.clone(), count);
     Ok(())
 }
 
-fn no_list(at: &str, name: &str) -> Wrong {
-    Wrong::new(at, format!("`{name}` is not drawn from a list of values"))
+fn no_list(at: &str, name: &str) -> SettingProblem {
+    SettingProblem::new(at, format!("`{name}` is not drawn from a list of values"))
 }
 
 fn settle_given(
@@ -76,28 +83,31 @@ fn settle_given(
     place: usize,
     tables: &BTreeMap<String, ScoresByValue>,
     at: &str,
-) -> Result<(), Wrong> {
+) -> Result<(), SettingProblem> {
     let name = sampler.attributes[place].name.clone();
     let mut only = tables.iter();
     let (Some((other, table)), None) = (only.next(), only.next()) else {
-        return Err(
-            Wrong::new(at, "`given` must name one attribute").expected("`given: {OTHER: {VALUE: {...}}}`")
-        );
+        return Err(SettingProblem::new(at, "`given` must name one attribute")
+            .expected("`given: {OTHER: {VALUE: {...}}}`"));
     };
     let at = inside(at, other);
     let other = folded(other);
     let Some(on) = sampler.attributes.iter().position(|one| one.name == other && other != name) else {
         let known: Vec<String> =
             sampler.attributes.iter().map(|one| one.name.clone()).filter(|one| *one != name).collect();
-        return Err(Wrong::unknown(at, "other attribute", &other, &known));
+        return Err(SettingProblem::unknown(at, "other attribute", &other, &known));
     };
-    let Kind::One(parent) = &sampler.attributes[on].kind else { return Err(no_list(&at, &other)) };
-    let Kind::One(one) = &sampler.attributes[place].kind else { return Err(no_list(&at, &name)) };
+    let AttributeKind::SingleValue(parent) = &sampler.attributes[on].kind else {
+        return Err(no_list(&at, &other));
+    };
+    let AttributeKind::SingleValue(one) = &sampler.attributes[place].kind else {
+        return Err(no_list(&at, &name));
+    };
     let mut scores: Vec<Option<Scores>> = vec![None; parent.values.values.len()];
     for (parent_value, changes) in table {
         let at = inside(&at, parent_value);
         let Some(parent_place) = parent.values.position(parent_value) else {
-            return Err(Wrong::unknown(
+            return Err(SettingProblem::unknown(
                 at,
                 &format!("value of `{other}`"),
                 parent_value,
@@ -108,18 +118,24 @@ fn settle_given(
         for (value, score) in changes {
             let at = inside(&at, value);
             let Some(place) = one.values.position(value) else {
-                return Err(Wrong::unknown(at, &format!("value of `{name}`"), value, &one.values.texts()));
+                return Err(SettingProblem::unknown(
+                    at,
+                    &format!("value of `{name}`"),
+                    value,
+                    &one.values.texts(),
+                ));
             };
             if !(*score >= 0.0 && score.is_finite()) {
-                return Err(Wrong::new(at, format!("the score is {score}")).expected("0 or more"));
+                return Err(SettingProblem::new(at, format!("the score is {score}")).expected("0 or more"));
             }
             replaced.push((place, *score));
         }
-        let changed = one.values.replaced(&replaced).map_err(|error| Wrong::new(&at, error.to_string()))?;
+        let changed =
+            one.values.replaced(&replaced).map_err(|error| SettingProblem::new(&at, error.to_string()))?;
         scores[parent_place] = Some(changed);
     }
-    if let Kind::One(one) = &mut sampler.attributes[place].kind {
-        one.given = Some(Given { on, scores });
+    if let AttributeKind::SingleValue(one) = &mut sampler.attributes[place].kind {
+        one.given = Some(ConditionalScores { on, scores });
     }
     Ok(())
 }

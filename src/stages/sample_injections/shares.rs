@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::sampler::{Group, Kind, One, Rule, Sampler};
+use super::sampler::{AttributeKind, ExclusionRule, Group, Sampler, SingleValue};
 
 /// More combinations than this are not counted out.
 const MOST_COMBINATIONS: usize = 1_000_000;
@@ -30,9 +30,9 @@ pub(super) fn shares(sampler: &Sampler) -> Shares {
     let mut values: Vec<Vec<f64>> = Vec::with_capacity(sampler.attributes.len());
     for attribute in &sampler.attributes {
         values.push(match &attribute.kind {
-            Kind::One(one) => vec![0.0; one.values.values.len()],
-            Kind::Several(list, _) => vec![0.0; list.values.len()],
-            Kind::Law(_) => Vec::new(),
+            AttributeKind::SingleValue(one) => vec![0.0; one.values.values.len()],
+            AttributeKind::Several(list, _) => vec![0.0; list.values.len()],
+            AttributeKind::Law(_) => Vec::new(),
         });
     }
     let mut shares = Shares {
@@ -49,7 +49,7 @@ pub(super) fn shares(sampler: &Sampler) -> Shares {
         shares.left.push(left);
     }
     for (place, attribute) in sampler.attributes.iter().enumerate() {
-        if let Kind::Several(list, count) = &attribute.kind {
+        if let AttributeKind::Several(list, count) = &attribute.kind {
             shares.estimated[place] = *count > 1;
             let mut number = 0;
             for _ in 0..DRAWS {
@@ -102,7 +102,7 @@ fn joined(sampler: &Sampler, group: &Group, shares: &mut Shares) -> f64 {
             joint.insert(*place, (given.on, vec![row; given.scores.len()]));
         }
     }
-    let mut count = Count { sampler, group, sums: shares.values.clone(), joint, left: 0.0 };
+    let mut count = CombinationSums { sampler, group, sums: shares.values.clone(), joint, left: 0.0 };
     let mut chosen = vec![0; sampler.attributes.len()];
     if combinations <= MOST_COMBINATIONS {
         count.walk(0, &mut chosen, 1.0);
@@ -122,7 +122,7 @@ fn joined(sampler: &Sampler, group: &Group, shares: &mut Shares) -> f64 {
 }
 
 /// The combinations of one group, summed up.
-struct Count<'a> {
+struct CombinationSums<'a> {
     sampler: &'a Sampler,
     group: &'a Group,
     sums: Vec<Vec<f64>>,
@@ -131,7 +131,7 @@ struct Count<'a> {
     left: f64,
 }
 
-impl Count<'_> {
+impl CombinationSums<'_> {
     /// Goes through all values of the members from the one numbered `depth` on.
     fn walk(&mut self, depth: usize, chosen: &mut Vec<usize>, weight: f64) {
         let Some(place) = self.group.members.get(depth) else {
@@ -160,7 +160,7 @@ impl Count<'_> {
     }
 
     fn add(&mut self, chosen: &[usize], weight: f64) {
-        if self.group.rules.iter().any(|rule: &Rule| rule.forbids(chosen)) {
+        if self.group.rules.iter().any(|rule: &ExclusionRule| rule.forbids(chosen)) {
             return;
         }
         self.left += weight;
@@ -173,9 +173,9 @@ impl Count<'_> {
     }
 }
 
-fn one(sampler: &Sampler, place: usize) -> Option<&One> {
+fn one(sampler: &Sampler, place: usize) -> Option<&SingleValue> {
     match &sampler.attributes[place].kind {
-        Kind::One(one) => Some(one),
+        AttributeKind::SingleValue(one) => Some(one),
         _ => None,
     }
 }

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::weighted::Weighted;
+use super::weighted::WeightedValues;
 use crate::stages::ingest::rows;
 
 /// The rows of the file at `path` as values: those of `field`, or the whole rows; weighted by the numbers in
 /// `score`, or equally.
-pub(super) fn read(path: &str, field: Option<&str>, score: Option<&str>) -> Result<Weighted, String> {
+pub(super) fn read(path: &str, field: Option<&str>, score: Option<&str>) -> Result<WeightedValues, String> {
     let ending = Path::new(path).extension().and_then(|ending| ending.to_str()).unwrap_or_default();
     let rows = match ending.to_lowercase().as_str() {
         "csv" => rows::csv(path),
@@ -35,7 +35,7 @@ pub(super) fn read(path: &str, field: Option<&str>, score: Option<&str>) -> Resu
             None => Value::Object(row),
         });
     }
-    Weighted::new(values, &scores).map_err(|error| error.to_string())
+    WeightedValues::new(values, &scores).map_err(|error| error.to_string())
 }
 
 /// A number, also as the text that CSV has.

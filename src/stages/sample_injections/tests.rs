@@ -61,7 +61,7 @@ fn draws(sampler: &Sampler, count: u64) -> BTreeMap<String, Vec<String>> {
 fn check_shares(sampler: &Sampler, drawn: &BTreeMap<String, Vec<String>>) {
     let shares = shares(sampler);
     for (attribute, shares) in sampler.attributes.iter().zip(&shares.values) {
-        let super::sampler::Kind::One(one) = &attribute.kind else { continue };
+        let super::sampler::AttributeKind::SingleValue(one) = &attribute.kind else { continue };
         let expected: BTreeMap<String, f64> =
             one.values.texts().into_iter().zip(shares.iter().copied()).collect();
         fits(&attribute.name, &drawn[&attribute.name], &expected);
@@ -74,7 +74,7 @@ fn check_shares(sampler: &Sampler, drawn: &BTreeMap<String, Vec<String>>) {
 /// Pairs of an attribute and the one that it depends on come as often as their joint shares say.
 fn check_joint(sampler: &Sampler, place: usize, rows: &[Vec<f64>], drawn: &BTreeMap<String, Vec<String>>) {
     let list = |place: usize| match &sampler.attributes[place].kind {
-        super::sampler::Kind::One(one) => one,
+        super::sampler::AttributeKind::SingleValue(one) => one,
         _ => panic!("not of one value"),
     };
     let on = list(place).given.as_ref().unwrap().on;

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 /// Values and how often each is drawn.
 #[derive(Debug, Clone)]
-pub(super) struct Weighted {
+pub(super) struct WeightedValues {
     pub(super) values: Vec<Value>,
     scores: Scores,
 }
@@ -96,7 +96,7 @@ impl Scores {
     }
 }
 
-impl Weighted {
+impl WeightedValues {
     /// Values with one score each.
     pub(super) fn new(values: Vec<Value>, scores: &[f64]) -> Result<Self, ScoreError> {
         Ok(Self { values, scores: Scores::new(scores)? })

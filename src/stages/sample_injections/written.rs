@@ -25,7 +25,7 @@ pub(super) enum Entry {
 
 /// The entries of a file.
 #[derive(Debug)]
-pub(super) struct Written {
+pub(super) struct InjectionFile {
     pub(super) entries: Vec<Entry>,
     /// Whether numbers come as texts, as they do in CSV.
     pub(super) numbers_are_texts: bool,
@@ -35,13 +35,13 @@ pub(super) struct Written {
 
 /// What keeps a file from being used.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(super) struct FileError {
     /// From 1.
     pub(super) line: Option<usize>,
     pub(super) message: String,
 }
 
-impl Fault {
+impl FileError {
     pub(super) fn new(line: Option<usize>, message: impl Into<String>) -> Self {
         Self { line, message: message.into() }
     }
@@ -55,7 +55,7 @@ impl Fault {
     }
 }
 
-impl Written {
+impl InjectionFile {
     /// The line of the entry `index`, from 0.
     pub(super) fn line(&self, index: usize) -> Option<usize> {
         self.lines.get(index).copied()
@@ -63,8 +63,8 @@ impl Written {
 }
 
 /// Reads the file at `path`; its ending says how it is written.
-pub(super) fn read(path: &str) -> Result<Written, Fault> {
-    let fault = |message: String| Fault::new(None, message);
+pub(super) fn read(path: &str) -> Result<InjectionFile, FileError> {
+    let fault = |message: String| FileError::new(None, message);
     let text = text_file::read(path).map_err(|error| fault(format!("cannot be read: {error}")))?;
     let text = text.as_str();
     let ending = Path::new(path).extension().and_then(|ending| ending.to_str()).unwrap_or_default();
@@ -77,20 +77,22 @@ pub(super) fn read(path: &str) -> Result<Written, Fault> {
     };
     let entries = match (value, pairs) {
         (Value::Array(list), _) => list.into_iter().map(entry).collect(),
-        (_, Some(Pairs(pairs))) => pairs.into_iter().map(|(name, value)| Entry::Pair(name, value)).collect(),
+        (_, Some(KeyValuePairs(pairs))) => {
+            pairs.into_iter().map(|(name, value)| Entry::Pair(name, value)).collect()
+        }
         (other, None) => {
             let message = format!("holds {}, expected {SHAPES}", kind(&other));
-            return Err(Fault::new(None, message));
+            return Err(FileError::new(None, message));
         }
     };
-    Ok(Written { entries, numbers_are_texts: false, lines: lines(text) })
+    Ok(InjectionFile { entries, numbers_are_texts: false, lines: lines(text) })
 }
 
 /// The line of each entry of a JSON or YAML text; none where it cannot be told.
 fn lines(text: &str) -> Vec<usize> {
     // Read as YAML, which all but odd white space of JSON is.
     let options = serde_saphyr::options! { duplicate_keys: DuplicateKeyPolicy::LastWins };
-    serde_saphyr::from_str_with_options(text, options).map_or_else(|_| Vec::new(), |Lines(lines)| lines)
+    serde_saphyr::from_str_with_options(text, options).map_or_else(|_| Vec::new(), |EntryLines(lines)| lines)
 }
 
 /// What a file may hold.
@@ -103,33 +105,33 @@ fn entry(value: Value) -> Entry {
     }
 }
 
-fn from_json(text: &str) -> Result<(Value, Option<Pairs>), Fault> {
+fn from_json(text: &str) -> Result<(Value, Option<KeyValuePairs>), FileError> {
     let value: Value = serde_json::from_str(text).map_err(|error| {
         let full = error.to_string();
         let message = full.split(" at line ").next().unwrap_or(&full);
-        Fault::new(Some(error.line()), format!("is not JSON: {message} at column {}", error.column()))
+        FileError::new(Some(error.line()), format!("is not JSON: {message} at column {}", error.column()))
     })?;
     let pairs = value.is_object().then(|| serde_json::from_str(text).ok()).flatten();
     Ok((value, pairs))
 }
 
-fn from_yaml(text: &str) -> Result<(Value, Option<Pairs>), Fault> {
+fn from_yaml(text: &str) -> Result<(Value, Option<KeyValuePairs>), FileError> {
     let value: Value = serde_saphyr::from_str(text).map_err(|error| {
         let line = error.location().map(|location| location.line() as usize);
         let full = error.to_string();
         let first = full.lines().next().unwrap_or_default();
-        Fault::new(line, format!("is not YAML: {}", first.strip_prefix("error: ").unwrap_or(first)))
+        FileError::new(line, format!("is not YAML: {}", first.strip_prefix("error: ").unwrap_or(first)))
     })?;
     let pairs = value.is_object().then(|| serde_saphyr::from_str(text).ok()).flatten();
     Ok((value, pairs))
 }
 
 /// The rows of a CSV file. With one column only, its cells are a plain list; the header names it.
-fn rows(text: &str) -> Result<Written, Fault> {
+fn rows(text: &str) -> Result<InjectionFile, FileError> {
     let mut reader = csv::Reader::from_reader(text.as_bytes());
     let wrong = |error: csv::Error| {
         let line = error.position().map(|position| line_at(text, position.byte()));
-        Fault::new(line, format!("is not CSV: {}", told(&error)))
+        FileError::new(line, format!("is not CSV: {}", told(&error)))
     };
     let headers = reader.headers().map_err(wrong)?.clone();
     let (mut entries, mut lines) = (Vec::new(), Vec::new());
@@ -139,7 +141,7 @@ fn rows(text: &str) -> Result<Written, Fault> {
         let cells = headers.iter().zip(row.iter());
         entries.push(Entry::Object(cells.map(|(key, cell)| (key.to_owned(), Value::from(cell))).collect()));
     }
-    Ok(Written { entries, numbers_are_texts: true, lines })
+    Ok(InjectionFile { entries, numbers_are_texts: true, lines })
 }
 
 fn told(error: &csv::Error) -> String {
@@ -171,22 +173,22 @@ pub(super) fn kind(value: &Value) -> &'static str {
 }
 
 /// The keys and values of an object, a key that is written twice as often as it stands there.
-struct Pairs(Vec<(String, Value)>);
+struct KeyValuePairs(Vec<(String, Value)>);
 
-impl<'de> Deserialize<'de> for Pairs {
+impl<'de> Deserialize<'de> for KeyValuePairs {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Object;
         impl<'de> Visitor<'de> for Object {
-            type Value = Pairs;
+            type Value = KeyValuePairs;
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("an object")
             }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<KeyValuePairs, A::Error> {
                 let mut pairs = Vec::new();
                 while let Some(pair) = map.next_entry()? {
                     pairs.push(pair);
                 }
-                Ok(Pairs(pairs))
+                Ok(KeyValuePairs(pairs))
             }
         }
         deserializer.deserialize_map(Object)
@@ -194,31 +196,31 @@ impl<'de> Deserialize<'de> for Pairs {
 }
 
 /// The lines in which the elements of a list, or the keys of an object, begin.
-struct Lines(Vec<usize>);
+struct EntryLines(Vec<usize>);
 
-impl<'de> Deserialize<'de> for Lines {
+impl<'de> Deserialize<'de> for EntryLines {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Places;
-        impl<'de> Visitor<'de> for Places {
-            type Value = Lines;
+        struct EntryLinesVisitor;
+        impl<'de> Visitor<'de> for EntryLinesVisitor {
+            type Value = EntryLines;
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("a list or an object")
             }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Lines, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<EntryLines, A::Error> {
                 let mut lines = Vec::new();
                 while let Some(item) = list.next_element::<Spanned<IgnoredAny>>()? {
                     lines.push(item.defined.line() as usize);
                 }
-                Ok(Lines(lines))
+                Ok(EntryLines(lines))
             }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Lines, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<EntryLines, A::Error> {
                 let mut lines = Vec::new();
                 while let Some((key, _)) = map.next_entry::<Spanned<String>, IgnoredAny>()? {
                     lines.push(key.defined.line() as usize);
                 }
-                Ok(Lines(lines))
+                Ok(EntryLines(lines))
             }
         }
-        deserializer.deserialize_any(Places)
+        deserializer.deserialize_any(EntryLinesVisitor)
     }
 }

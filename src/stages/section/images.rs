@@ -16,14 +16,14 @@ use crate::markdown::Shown;
 use crate::record::Record;
 
 /// Finds the images of documents.
-pub(super) struct Finder {
+pub(super) struct ImageResolver {
     /// The working directory, without links.
     here: Option<PathBuf>,
     root: Option<PathBuf>,
     left_out: SkippedImages,
 }
 
-impl Finder {
+impl ImageResolver {
     /// A finder that takes paths beginning with `/` from `root`.
     pub(super) fn new(root: Option<&str>) -> Self {
         let here = std::env::current_dir().and_then(|here| here.canonicalize()).ok();
@@ -31,23 +31,23 @@ impl Finder {
     }
 
     /// The images of the document that `record` holds.
-    pub(super) fn of_document(&self, record: &Record) -> InDocument<'_> {
+    pub(super) fn of_document(&self, record: &Record) -> DocumentImages<'_> {
         let document = record.text("source.path").unwrap_or_default().to_owned();
         let folder = Path::new(&document).parent().unwrap_or(Path::new("")).to_owned();
-        InDocument { finder: self, document, folder, seen: HashMap::new() }
+        DocumentImages { finder: self, document, folder, seen: HashMap::new() }
     }
 }
 
 /// The images of one document.
-pub(super) struct InDocument<'a> {
-    finder: &'a Finder,
+pub(super) struct DocumentImages<'a> {
+    finder: &'a ImageResolver,
     document: String,
     folder: PathBuf,
     /// What became of the addresses so far: one picture may stand in every section.
     seen: HashMap<String, Option<Image>>,
 }
 
-impl InDocument<'_> {
+impl DocumentImages<'_> {
     /// The images among those shown that can be sent, each once, in the order of the text.
     pub(super) fn of(&mut self, shown: &[Shown]) -> Value {
         let mut images: Vec<Value> = Vec::new();
@@ -96,7 +96,7 @@ impl InDocument<'_> {
                 return Err(format!("`{address}` begins with `/`, and no `image_root` says where that is"));
             }
         };
-        let path = written_ways(address.trim_start_matches('/'))
+        let path = candidate_names(address.trim_start_matches('/'))
             .map(|way| base.join(way))
             .find(|path| path.is_file())
             .ok_or_else(|| {
@@ -106,19 +106,19 @@ impl InDocument<'_> {
             path.canonicalize().map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
         let here = self.finder.here.as_deref();
         if let Some(inside) = here.and_then(|here| real.strip_prefix(here).ok()) {
-            return text_of(inside);
+            return path_text(inside);
         }
         let document = self.folder.canonicalize().ok();
         let root = self.finder.root.as_ref().and_then(|root| root.canonicalize().ok());
         if [document, root].into_iter().flatten().any(|folder| real.starts_with(folder)) {
-            return text_of(&path);
+            return path_text(&path);
         }
         let path = path.display();
         Err(format!("`{path}` lies outside of the working directory, the document's folder and `image_root`"))
     }
 }
 
-fn text_of(path: &Path) -> Result<String, String> {
+fn path_text(path: &Path) -> Result<String, String> {
     path.to_str().map(str::to_owned).ok_or_else(|| format!("the name of `{}` is not UTF-8", path.display()))
 }
 
@@ -132,7 +132,7 @@ fn is_elsewhere(address: &str) -> bool {
 
 /// The names that an address may stand for: as it is, with `%20` and the like decoded, and without what follows
 /// a `?` or `#`.
-fn written_ways(address: &str) -> impl Iterator<Item = String> {
+fn candidate_names(address: &str) -> impl Iterator<Item = String> {
     let decoded = |text: &str| percent_decode_str(text).decode_utf8().map(|text| text.into_owned()).ok();
     let bare = address.split(['?', '#']).next().unwrap_or_default();
     [Some(address.to_owned()), decoded(address), decoded(bare)].into_iter().flatten()
@@ -164,9 +164,9 @@ mod tests {
     fn addresses_name_files_beside_the_document() {
         let (folder, record) = folder();
         let root = folder.path().join("static");
-        let with_root = Finder::new(root.to_str());
-        let without = Finder::new(None);
-        let check = |finder: &Finder, address: &str, expected: Result<&str, &str>| {
+        let with_root = ImageResolver::new(root.to_str());
+        let without = ImageResolver::new(None);
+        let check = |finder: &ImageResolver, address: &str, expected: Result<&str, &str>| {
             let found = finder.of_document(&record).file(address);
             match (found, expected) {
                 (Ok(path), Ok(expected)) => {
@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn each_image_is_there_once_and_what_is_none_is_left_out() {
         let (folder, record) = folder();
-        let finder = Finder::new(None);
+        let finder = ImageResolver::new(None);
         let mut images = finder.of_document(&record);
         let shown =
             |address: &str| Shown { start: 0, address: address.into(), alt: format!("the {address}") };

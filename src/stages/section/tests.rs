@@ -8,8 +8,8 @@ fn derive(config: Value, name: &str, text: &str) -> Vec<Record> {
     record.set("source", json!({"path": format!("docs/{name}"), "name": name, "stem": "guide"}));
     record.set("group", json!([format!("docs/{name}")]));
     record.set("text", text);
-    let images = Some(Finder::new(None));
-    Splitter { config, images }.transform(vec![record]).unwrap()
+    let images = Some(ImageResolver::new(None));
+    SectionSplitter { config, images }.transform(vec![record]).unwrap()
 }
 
 /// Checks `heading_path: text` of each section.
@@ -98,7 +98,7 @@ fn an_image_goes_with_the_part_that_shows_it() {
     record.set("source", json!({"path": format!("{}/a.md", folder.path().display())}));
     record.set("text", "# A ![](1.gif)\nFirst block here.\n\n![](2.gif) Second block.\n# B\nx ![](3.gif)\n");
     let config: Section = serde_json::from_value(json!({"max_chars": 30})).unwrap();
-    let splitter = Splitter { config, images: Some(Finder::new(None)) };
+    let splitter = SectionSplitter { config, images: Some(ImageResolver::new(None)) };
     let sections = splitter.transform(vec![record]).unwrap();
     let paths = sections.iter().map(|section| section.get("section.images").unwrap()[0]["path"].as_str());
     let names: Vec<&str> = paths.map(|path| path.unwrap().rsplit('/').next().unwrap()).collect();
@@ -118,7 +118,7 @@ fn rows_are_cut_too() {
     row.set("source", json!({"path": "r.jsonl", "name": "r.jsonl", "stem": "r", "row": 7}));
     let mut own = row.clone();
     own.set("source", "web");
-    let splitter = Splitter { config: serde_json::from_value(json!({})).unwrap(), images: None };
+    let splitter = SectionSplitter { config: serde_json::from_value(json!({})).unwrap(), images: None };
     let sections = splitter.transform(vec![row, own]).unwrap();
     assert_eq!(sections[0].text("section.key"), Some("r.jsonl:7#1"));
     assert!(sections[1].text("section.key").unwrap().starts_with("text-"));

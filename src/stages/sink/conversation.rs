@@ -9,15 +9,15 @@ use crate::llm::SHARED_CHARS;
 use crate::stage::StageError;
 
 /// A message, with all that it holds.
-pub(super) type Turn = Map<String, Value>;
+pub(super) type ConversationTurn = Map<String, Value>;
 
 /// A turn that is a text and nothing else.
-pub(super) fn turn(role: &str, content: &str) -> Turn {
+pub(super) fn turn(role: &str, content: &str) -> ConversationTurn {
     Map::from_iter([("role".to_owned(), Value::from(role)), ("content".to_owned(), Value::from(content))])
 }
 
 /// The turns of a list of messages, less what says how they are sent and not what is said.
-pub(super) fn turns(messages: &Value) -> Result<Vec<Turn>, StageError> {
+pub(super) fn turns(messages: &Value) -> Result<Vec<ConversationTurn>, StageError> {
     let wrong = || StageError::new("fields", "field `messages` is not a list of roles and contents");
     let list = messages.as_array().ok_or_else(wrong)?;
     if list.is_empty() {
@@ -41,7 +41,7 @@ pub(super) fn turns(messages: &Value) -> Result<Vec<Turn>, StageError> {
 }
 
 /// The turns with a system message in front: one, since chat templates refuse a second one or leave it out.
-pub(super) fn with_system(system: &str, mut turns: Vec<Turn>) -> Vec<Turn> {
+pub(super) fn with_system(system: &str, mut turns: Vec<ConversationTurn>) -> Vec<ConversationTurn> {
     let first = turns.first_mut().filter(|first| first.get("role").is_some_and(|role| role == "system"));
     if let Some(Value::String(text)) = first.and_then(|first| first.get_mut("content")) {
         *text = format!("{system}\n\n{text}");
@@ -52,14 +52,14 @@ pub(super) fn with_system(system: &str, mut turns: Vec<Turn>) -> Vec<Turn> {
 }
 
 /// `{"messages": [...]}`, each as it is.
-pub(super) fn messages(turns: Vec<Turn>) -> Map<String, Value> {
+pub(super) fn messages(turns: Vec<ConversationTurn>) -> Map<String, Value> {
     let messages = turns.into_iter().map(Value::Object).collect();
     Map::from_iter([("messages".to_owned(), Value::Array(messages))])
 }
 
 /// `{"conversations": [{"from": ..., "value": ...}]}`. Calls of tools and their results are turns of their own kind,
 /// `function_call` and `observation`, as LLaMA-Factory has them; what else a message holds stays beside its text.
-pub(super) fn sharegpt(turns: Vec<Turn>) -> Result<Map<String, Value>, StageError> {
+pub(super) fn sharegpt(turns: Vec<ConversationTurn>) -> Result<Map<String, Value>, StageError> {
     let mut list = Vec::with_capacity(turns.len());
     // The ids of calls have no place: results are told apart by their order alone.
     let mut waiting: Vec<Value> = Vec::new();
@@ -112,13 +112,14 @@ pub(super) fn sharegpt(turns: Vec<Turn>) -> Result<Map<String, Value>, StageErro
 /// A question and its answer under two names; system messages stand first in the question, since these formats have
 /// no place of their own for them.
 pub(super) fn pair(
-    turns: &[Turn],
+    turns: &[ConversationTurn],
     format: &str,
     ask: &str,
     reply: &str,
 ) -> Result<Map<String, Value>, StageError> {
-    let is_system = |turn: &&Turn| matches!(text_of(turn, "role").as_str(), "system" | "developer");
-    let system: Vec<&Turn> = turns.iter().take_while(is_system).collect();
+    let is_system =
+        |turn: &&ConversationTurn| matches!(text_of(turn, "role").as_str(), "system" | "developer");
+    let system: Vec<&ConversationTurn> = turns.iter().take_while(is_system).collect();
     let [question, answer] = &turns[system.len()..] else { return Err(not_a_pair(turns, format)) };
     if text_of(question, "role") != "user" || text_of(answer, "role") != "assistant" {
         return Err(not_a_pair(turns, format));
@@ -147,7 +148,7 @@ pub(super) fn pair(
     Ok(line)
 }
 
-fn not_a_pair(turns: &[Turn], format: &str) -> StageError {
+fn not_a_pair(turns: &[ConversationTurn], format: &str) -> StageError {
     let roles: Vec<String> = turns.iter().map(|turn| text_of(turn, "role")).collect();
     let listed = match roles.len() {
         ..=8 => roles.join(", "),
@@ -174,7 +175,7 @@ fn is_beyond_text(key: &str, value: &Value) -> bool {
 }
 
 /// The text of a content, also in parts that are all text; none is the empty text.
-fn plain_text(turn: &Turn) -> Option<String> {
+fn plain_text(turn: &ConversationTurn) -> Option<String> {
     match turn.get("content") {
         Some(Value::String(text)) => Some(text.clone()),
         None | Some(Value::Null) => Some(String::new()),
@@ -185,12 +186,12 @@ fn plain_text(turn: &Turn) -> Option<String> {
     }
 }
 
-fn text_of(turn: &Turn, key: &str) -> String {
+fn text_of(turn: &ConversationTurn, key: &str) -> String {
     turn.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
 /// The calls of tools of a turn; that of the older `function_call` is one.
-fn calls(turn: &Turn) -> Vec<Value> {
+fn calls(turn: &ConversationTurn) -> Vec<Value> {
     match turn.get("tool_calls").and_then(Value::as_array) {
         Some(calls) => calls.clone(),
         None => turn.get("function_call").filter(|call| call.is_object()).cloned().into_iter().collect(),

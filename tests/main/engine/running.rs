@@ -13,8 +13,8 @@ use synthmill::llm::scripted::{Reply, Scripted};
 use synthmill::pipeline::CheckContext;
 use synthmill::record::Record;
 use synthmill::stage::{
-    BuildContext, BuildError, Processor, Source, SourceFailure, StageConfig, StageError, Transform,
-    TransformOutput, Unit,
+    BuildContext, BuildError, Processor, Source, SourceFailure, SourceUnit, StageConfig, StageError,
+    Transform, TransformOutput,
 };
 use synthmill::stages;
 use tempfile::TempDir;
@@ -198,11 +198,11 @@ impl StageConfig for Endless {
 }
 
 impl Source for Endless {
-    fn next(&mut self) -> Option<Result<Unit, SourceFailure>> {
+    fn next(&mut self) -> Option<Result<SourceUnit, SourceFailure>> {
         let number = self.0.fetch_add(1, SeqCst);
         let topic = format!("topic {number}");
         let fields = Map::from_iter([("group".to_owned(), json!(topic)), ("topic".to_owned(), json!(topic))]);
-        Some(Ok(Unit { name: number.to_string(), records: vec![Record::new(fields)] }))
+        Some(Ok(SourceUnit { name: number.to_string(), records: vec![Record::new(fields)] }))
     }
 }
 

@@ -2,14 +2,14 @@
 
 use minijinja::machinery::ast::{BinOpKind, Expr};
 
-use super::Walk;
+use super::TypeChecker;
 use super::ast::{constant_text, path, shown};
 use crate::pipeline::field_type::FieldType;
 
 /// An operand, and what its values can be.
 type Operand<'e, 's> = (&'e Expr<'s>, &'e FieldType);
 
-impl Walk<'_> {
+impl TypeChecker<'_> {
     /// The type of what an operator makes of two operands; reports those that never fit.
     pub(super) fn operator(
         &mut self,
@@ -24,17 +24,17 @@ impl Walk<'_> {
             | BinOpKind::Lte
             | BinOpKind::Gt
             | BinOpKind::Gte => {
-                self.compared(left, right, !matches!(op, BinOpKind::Eq | BinOpKind::Ne));
+                self.check_comparison(left, right, !matches!(op, BinOpKind::Eq | BinOpKind::Ne));
                 FieldType::boolean()
             }
             BinOpKind::In => {
-                self.contained(left, right);
+                self.check_membership(left, right);
                 FieldType::boolean()
             }
             BinOpKind::ScAnd | BinOpKind::ScOr => left.1.clone().or(right.1.clone()),
             BinOpKind::Concat => {
                 for (expr, kind) in [left, right].into_iter().filter(|(_, kind)| kind.is_null()) {
-                    self.tell(expr, format!("{} is null, which has no text", shown(expr, kind)), None);
+                    self.report(expr, format!("{} is null, which has no text", shown(expr, kind)), None);
                 }
                 FieldType::text()
             }
@@ -45,23 +45,28 @@ impl Walk<'_> {
                     named(operand) && (operand.1.is_text() || operand.1.is_null())
                 };
                 if wrong(&left) || wrong(&right) {
-                    self.unlike("cannot be reckoned with", left, right);
+                    self.report_mismatch("cannot be reckoned with", left, right);
                 }
                 FieldType::any()
             }
-            _ => self.reckoned(op, left, right),
+            _ => self.check_arithmetic(op, left, right),
         }
     }
 
     /// Sums, which join texts and lists too, and what only numbers have.
-    fn reckoned(&mut self, op: BinOpKind, left: Operand<'_, '_>, right: Operand<'_, '_>) -> FieldType {
+    fn check_arithmetic(
+        &mut self,
+        op: BinOpKind,
+        left: Operand<'_, '_>,
+        right: Operand<'_, '_>,
+    ) -> FieldType {
         // `true` counts as 1.
         let number = FieldType::number().or(FieldType::boolean());
         let both = |kind: &FieldType| left.1.could_be(kind) && right.1.could_be(kind);
         let joins =
             matches!(op, BinOpKind::Add) && (both(&FieldType::text()) || both(&FieldType::any_list()));
         if !both(&number) && !joins {
-            self.unlike("cannot be reckoned with", left, right);
+            self.report_mismatch("cannot be reckoned with", left, right);
         }
         match (both(&number), joins) {
             (true, false) => FieldType::number(),
@@ -72,7 +77,7 @@ impl Walk<'_> {
 
     /// Reports a comparison of values whose kinds have no order, or are never equal: a text and a number or a truth
     /// value. An empty text is equal to none of them.
-    pub(super) fn compared(&mut self, left: Operand<'_, '_>, right: Operand<'_, '_>, ordered: bool) {
+    pub(super) fn check_comparison(&mut self, left: Operand<'_, '_>, right: Operand<'_, '_>, ordered: bool) {
         let kinds = left.1.only_kind().zip(right.1.only_kind());
         let unordered = kinds.is_some_and(|(one, other)| one != other)
             || left.1.is_object() && right.1.is_object()
@@ -81,26 +86,26 @@ impl Walk<'_> {
         let empty = |operand: Operand<'_, '_>| constant_text(operand.0).is_some_and(|text| text.is_empty());
         let never_equal = never_equal(left.1, right.1) && !empty(left) && !empty(right);
         if ordered && unordered || !ordered && never_equal {
-            self.unlike("cannot be compared with", left, right);
+            self.report_mismatch("cannot be compared with", left, right);
         }
     }
 
     /// Reports a search in what holds nothing, or nothing of that kind.
-    pub(super) fn contained(&mut self, item: Operand<'_, '_>, within: Operand<'_, '_>) {
+    pub(super) fn check_membership(&mut self, item: Operand<'_, '_>, within: Operand<'_, '_>) {
         let kind = within.1;
         if kind.is_number() || kind.is_boolean() || kind.is_null() {
             let name = shown(within.0, kind);
-            self.tell(within.0, format!("{name} is {kind}, and nothing is in it"), None);
+            self.report(within.0, format!("{name} is {kind}, and nothing is in it"), None);
         } else if (kind.is_list() || kind.is_object()) && never_equal(item.1, &kind.item())
             || kind.is_text() && !item.1.could_be(&FieldType::text())
         {
             let name = shown(within.0, kind);
             let searched = shown(item.0, item.1);
-            self.tell(within.0, format!("{name} is {kind}, and {searched} is never in it"), None);
+            self.report(within.0, format!("{name} is {kind}, and {searched} is never in it"), None);
         }
     }
 
-    fn unlike(&mut self, cannot: &str, left: Operand<'_, '_>, right: Operand<'_, '_>) {
+    fn report_mismatch(&mut self, cannot: &str, left: Operand<'_, '_>, right: Operand<'_, '_>) {
         // The value to speak of is the one that has a name, and of two names the text.
         let by_right = path(left.0).is_none() || path(right.0).is_some() && right.1.is_text();
         let (one, other) = if by_right { (right, left) } else { (left, right) };
@@ -110,7 +115,7 @@ impl Walk<'_> {
         let hint = path(one.0)
             .filter(|_| to_number)
             .map(|path| format!("`{path} | float` is the number that it says"));
-        self.tell(one.0, message, hint);
+        self.report(one.0, message, hint);
     }
 }
 

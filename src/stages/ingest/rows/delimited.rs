@@ -9,7 +9,7 @@ use std::io::Read;
 use csv::{ErrorKind, StringRecord};
 use serde_json::Value;
 
-use super::quotes::Quotes;
+use super::quotes::QuoteChecker;
 use super::{Fields, ROW_LIMIT, Rows, is_utf16};
 
 /// What stands between the fields of CSV.
@@ -25,7 +25,7 @@ pub(in crate::stages) fn csv(path: &str) -> Result<Rows, String> {
 /// Opens a file whose fields have `delimiter` between them.
 pub(in crate::stages) fn delimited(path: &str, delimiter: u8) -> Result<Rows, String> {
     let file = File::open(path).map_err(|error| error.to_string())?;
-    let watched = Watched { file, read: 0, utf16: None, quotes: Quotes::new(delimiter) };
+    let watched = GuardedFile { file, read: 0, utf16: None, quotes: QuoteChecker::new(delimiter) };
     let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(watched);
     let headers = reader.headers().cloned();
     if reader.get_ref().utf16 == Some(true) {
@@ -76,7 +76,7 @@ fn columns(headers: &StringRecord, delimiter: u8) -> Result<Vec<Option<String>>,
 }
 
 struct DelimitedRows {
-    reader: csv::Reader<Watched>,
+    reader: csv::Reader<GuardedFile>,
     columns: Vec<Option<String>>,
     number: u64,
     done: bool,
@@ -135,16 +135,16 @@ fn explain(error: &csv::Error) -> String {
 }
 
 /// A file that stops being read when one row, such as one with a quote left open, has no end.
-struct Watched {
+struct GuardedFile {
     file: File,
     /// Bytes read since the last row.
     read: u64,
     /// Whether it is UTF-16; unknown before its first bytes.
     utf16: Option<bool>,
-    quotes: Quotes,
+    quotes: QuoteChecker,
 }
 
-impl Read for Watched {
+impl Read for GuardedFile {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         if self.read > ROW_LIMIT {
             let message = format!("a row is longer than {ROW_LIMIT} bytes: is a quote left open?");

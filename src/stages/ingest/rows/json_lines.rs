@@ -24,7 +24,7 @@ pub(in crate::stages) fn jsonl(path: &str) -> Result<Rows, String> {
         reader.consume(3);
     }
     let lines = JsonLines { reader, line: Vec::new(), number: 0, limit: ROW_LIMIT, done: false };
-    Ok(Box::new(Told { lines, path: path.to_owned(), told: false }))
+    Ok(Box::new(PrecisionWarner { lines, path: path.to_owned(), told: false }))
 }
 
 /// The fields of one line that a run wrote.
@@ -37,13 +37,13 @@ pub(in crate::stages) fn json_line(line: &[u8]) -> Result<Fields, String> {
 }
 
 /// The rows, with one warning for the file where decimal numbers have more digits than are kept.
-struct Told<R> {
+struct PrecisionWarner<R> {
     lines: JsonLines<R>,
     path: String,
     told: bool,
 }
 
-impl<R: BufRead> Iterator for Told<R> {
+impl<R: BufRead> Iterator for PrecisionWarner<R> {
     type Item = (u64, Result<Fields, String>);
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -78,25 +78,25 @@ struct JsonLines<R> {
 }
 
 /// What reading one line came to.
-enum Line {
+enum LineRead {
     Whole,
     TooLong,
     End,
 }
 
 impl<R: BufRead> JsonLines<R> {
-    fn read_line(&mut self) -> std::io::Result<Line> {
+    fn read_line(&mut self) -> std::io::Result<LineRead> {
         self.line.clear();
         self.line.shrink_to(KEEP);
         let mut reader = (&mut self.reader).take(self.limit.saturating_add(1));
         if reader.read_until(b'\n', &mut self.line)? == 0 {
-            return Ok(Line::End);
+            return Ok(LineRead::End);
         }
         if self.line.len() as u64 > self.limit && !self.line.ends_with(b"\n") {
             self.reader.skip_until(b'\n')?;
-            return Ok(Line::TooLong);
+            return Ok(LineRead::TooLong);
         }
-        Ok(Line::Whole)
+        Ok(LineRead::Whole)
     }
 }
 
@@ -108,12 +108,12 @@ impl<R: BufRead> Iterator for JsonLines<R> {
             let line = self.read_line();
             self.number += 1;
             match line {
-                Ok(Line::Whole) if self.line.trim_ascii().is_empty() => {}
-                Ok(Line::Whole) => return Some((self.number, object(self.line.trim_ascii_end()))),
-                Ok(Line::TooLong) => {
+                Ok(LineRead::Whole) if self.line.trim_ascii().is_empty() => {}
+                Ok(LineRead::Whole) => return Some((self.number, object(self.line.trim_ascii_end()))),
+                Ok(LineRead::TooLong) => {
                     return Some((self.number, Err(format!("the line is longer than {} bytes", self.limit))));
                 }
-                Ok(Line::End) => self.done = true,
+                Ok(LineRead::End) => self.done = true,
                 Err(error) => {
                     self.done = true;
                     return Some((self.number, Err(error.to_string())));
@@ -128,11 +128,11 @@ fn object(line: &[u8]) -> Result<Fields, String> {
     let text = std::str::from_utf8(line)
         .map_err(|error| format!("not text: no UTF-8 at byte {} of the line", error.valid_up_to()))?;
     let mut reader = serde_json::Deserializer::from_str(text);
-    let row = OneObject.deserialize(&mut reader).and_then(|row| reader.end().map(|()| row));
+    let row = StrictObject.deserialize(&mut reader).and_then(|row| reader.end().map(|()| row));
     match row {
-        Ok(Row::Object(fields)) => Ok(fields),
-        Ok(Row::Other(what)) => Err(format!("not a JSON object but {what}")),
-        Ok(Row::Twice(name)) => Err(format!("the field `{name}` stands in it twice")),
+        Ok(ParsedRow::Object(fields)) => Ok(fields),
+        Ok(ParsedRow::Other(what)) => Err(format!("not a JSON object but {what}")),
+        Ok(ParsedRow::Twice(name)) => Err(format!("the field `{name}` stands in it twice")),
         Err(error) => {
             // The error's own line number is always 1, which misleads.
             let message = error.to_string();
@@ -143,7 +143,7 @@ fn object(line: &[u8]) -> Result<Fields, String> {
 }
 
 /// What a line holds.
-enum Row {
+enum ParsedRow {
     Object(Fields),
     /// A field was given twice, of which only one could be kept.
     Twice(String),
@@ -151,24 +151,24 @@ enum Row {
 }
 
 /// Reads an object, and notes a field that is given twice.
-struct OneObject;
+struct StrictObject;
 
-impl<'de> DeserializeSeed<'de> for OneObject {
-    type Value = Row;
+impl<'de> DeserializeSeed<'de> for StrictObject {
+    type Value = ParsedRow;
 
-    fn deserialize<D: serde::Deserializer<'de>>(self, reader: D) -> Result<Row, D::Error> {
+    fn deserialize<D: serde::Deserializer<'de>>(self, reader: D) -> Result<ParsedRow, D::Error> {
         reader.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for OneObject {
-    type Value = Row;
+impl<'de> Visitor<'de> for StrictObject {
+    type Value = ParsedRow;
 
     fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Row, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<ParsedRow, A::Error> {
         let (mut fields, mut twice) = (Map::new(), None);
         while let Some((name, value)) = entries.next_entry::<String, Value>()? {
             if fields.contains_key(&name) {
@@ -177,36 +177,36 @@ impl<'de> Visitor<'de> for OneObject {
                 fields.insert(name, value);
             }
         }
-        Ok(twice.map_or(Row::Object(fields), Row::Twice))
+        Ok(twice.map_or(ParsedRow::Object(fields), ParsedRow::Twice))
     }
 
-    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut elements: A) -> Result<Row, A::Error> {
+    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut elements: A) -> Result<ParsedRow, A::Error> {
         while elements.next_element::<serde::de::IgnoredAny>()?.is_some() {}
-        Ok(Row::Other("an array"))
+        Ok(ParsedRow::Other("an array"))
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Row, E> {
-        Ok(Row::Other("null"))
+    fn visit_unit<E: Error>(self) -> Result<ParsedRow, E> {
+        Ok(ParsedRow::Other("null"))
     }
 
-    fn visit_bool<E: Error>(self, _: bool) -> Result<Row, E> {
-        Ok(Row::Other("true or false"))
+    fn visit_bool<E: Error>(self, _: bool) -> Result<ParsedRow, E> {
+        Ok(ParsedRow::Other("true or false"))
     }
 
-    fn visit_u64<E: Error>(self, _: u64) -> Result<Row, E> {
-        Ok(Row::Other("a number"))
+    fn visit_u64<E: Error>(self, _: u64) -> Result<ParsedRow, E> {
+        Ok(ParsedRow::Other("a number"))
     }
 
-    fn visit_i64<E: Error>(self, _: i64) -> Result<Row, E> {
-        Ok(Row::Other("a number"))
+    fn visit_i64<E: Error>(self, _: i64) -> Result<ParsedRow, E> {
+        Ok(ParsedRow::Other("a number"))
     }
 
-    fn visit_f64<E: Error>(self, _: f64) -> Result<Row, E> {
-        Ok(Row::Other("a number"))
+    fn visit_f64<E: Error>(self, _: f64) -> Result<ParsedRow, E> {
+        Ok(ParsedRow::Other("a number"))
     }
 
-    fn visit_str<E: Error>(self, _: &str) -> Result<Row, E> {
-        Ok(Row::Other("a text"))
+    fn visit_str<E: Error>(self, _: &str) -> Result<ParsedRow, E> {
+        Ok(ParsedRow::Other("a text"))
     }
 }
 

@@ -23,7 +23,7 @@ fn is_float(value: &Value) -> bool {
 /// with more digits than are kept, the first as it is written and as it is read.
 pub(super) fn check(json: &str) -> Result<Option<(&str, f64)>, String> {
     let mut rounded = None;
-    for number in (Numbers { rest: json }) {
+    for number in (NumberTokens { rest: json }) {
         if !number.contains(['.', 'e', 'E']) {
             if number.parse::<u64>().is_err() && number.parse::<i64>().is_err() {
                 return Err(format!(
@@ -71,11 +71,11 @@ fn digits(number: &str) -> (String, i64) {
 }
 
 /// The numbers of a JSON text, outside of its strings.
-struct Numbers<'a> {
+struct NumberTokens<'a> {
     rest: &'a str,
 }
 
-impl<'a> Iterator for Numbers<'a> {
+impl<'a> Iterator for NumberTokens<'a> {
     type Item = &'a str;
 
     fn next(&mut self) -> Option<&'a str> {

@@ -7,9 +7,9 @@ use std::collections::VecDeque;
 
 /// Follows the bytes of a file, and notes the rows whose quotes are wrong.
 #[derive(Debug)]
-pub(super) struct Quotes {
+pub(super) struct QuoteChecker {
     delimiter: u8,
-    state: State,
+    state: QuoteState,
     /// The row being read; the header is row 0.
     row: u64,
     line: u64,
@@ -21,7 +21,7 @@ pub(super) struct Quotes {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum QuoteState {
     /// Before a row. Blank lines are none.
     Row,
     /// Before a field of a row.
@@ -32,10 +32,10 @@ enum State {
     Closed,
 }
 
-impl Quotes {
+impl QuoteChecker {
     pub(super) fn new(delimiter: u8) -> Self {
         let (row, line, opened) = (0, 1, 1);
-        Self { delimiter, state: State::Row, row, line, opened, carriage: false, found: VecDeque::new() }
+        Self { delimiter, state: QuoteState::Row, row, line, opened, carriage: false, found: VecDeque::new() }
     }
 
     /// What is wrong with the quotes of a row. Rows are asked for in their order.
@@ -55,14 +55,14 @@ impl Quotes {
 
     /// The file has ended.
     pub(super) fn end(&mut self) {
-        if self.state == State::Quoted {
+        if self.state == QuoteState::Quoted {
             let message = format!(
                 "the quote that opens in line {} is never closed: all that follows is in it",
                 self.opened
             );
             self.note(message);
         }
-        self.state = State::Row;
+        self.state = QuoteState::Row;
     }
 
     fn byte(&mut self, byte: u8) {
@@ -70,29 +70,29 @@ impl Quotes {
         let second_half = byte == b'\n' && self.carriage;
         self.carriage = byte == b'\r';
         match self.state {
-            State::Row if ends_line => {}
-            State::Row | State::Field if byte == b'"' => {
+            QuoteState::Row if ends_line => {}
+            QuoteState::Row | QuoteState::Field if byte == b'"' => {
                 self.opened = self.line;
-                self.state = State::Quoted;
+                self.state = QuoteState::Quoted;
             }
-            State::Quoted if byte == b'"' => self.state = State::Closed,
-            State::Quoted => {}
-            State::Closed if byte == b'"' => self.state = State::Quoted,
+            QuoteState::Quoted if byte == b'"' => self.state = QuoteState::Closed,
+            QuoteState::Quoted => {}
+            QuoteState::Closed if byte == b'"' => self.state = QuoteState::Quoted,
             _ if ends_line => {
-                self.state = State::Row;
+                self.state = QuoteState::Row;
                 self.row += 1;
             }
-            _ if byte == self.delimiter => self.state = State::Field,
-            State::Closed => {
+            _ if byte == self.delimiter => self.state = QuoteState::Field,
+            QuoteState::Closed => {
                 let message = format!(
                     "text follows the closing quote in line {}; the quote opens in line {}: is one left open or \
                      not doubled?",
                     self.line, self.opened
                 );
                 self.note(message);
-                self.state = State::Bare;
+                self.state = QuoteState::Bare;
             }
-            _ => self.state = State::Bare,
+            _ => self.state = QuoteState::Bare,
         }
         if ends_line && !second_half {
             self.line += 1;
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: &[(u64, &str)]) {
-        let mut quotes = Quotes::new(b',');
+        let mut quotes = QuoteChecker::new(b',');
         quotes.read(text.as_bytes());
         quotes.end();
         let found: Vec<(u64, &str)> =

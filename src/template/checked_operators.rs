@@ -31,19 +31,19 @@ const SHOWN: usize = 40;
 /// Operands that do not fit their operator, for the error of the template that holds both.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{op}")]
-pub(super) struct Mismatch {
+pub(super) struct OperandMismatch {
     /// Which operator of the template it was, where that is known.
     pub(super) site: Option<usize>,
     pub(super) op: String,
     pub(super) left: Value,
     /// The other operand; none for what has only one.
     pub(super) right: Option<Value>,
-    pub(super) problem: Problem,
+    pub(super) problem: MismatchKind,
 }
 
 /// What does not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Problem {
+pub(super) enum MismatchKind {
     /// The kinds have nothing in common.
     Kinds,
     /// Two texts that read as numbers, where letters would be compared, or joined.
@@ -58,7 +58,7 @@ pub(super) enum Problem {
     TooDeep,
 }
 
-impl Mismatch {
+impl OperandMismatch {
     fn error(self) -> Error {
         Error::new(ErrorKind::InvalidOperation, "values do not fit").with_source(self)
     }
@@ -95,15 +95,15 @@ pub(super) fn compare(
 ) -> Result<bool, Error> {
     let wrong = |problem| {
         let right = Some(right.clone());
-        Err(Mismatch { site, op: op.to_owned(), left: left.clone(), right, problem }.error())
+        Err(OperandMismatch { site, op: op.to_owned(), left: left.clone(), right, problem }.error())
     };
     if left.is_undefined() || right.is_undefined() {
-        return Err(Error::from(ErrorKind::UndefinedError).with_source(Mismatch {
+        return Err(Error::from(ErrorKind::UndefinedError).with_source(OperandMismatch {
             site,
             op: op.to_owned(),
             left: left.clone(),
             right: Some(right.clone()),
-            problem: Problem::Kinds,
+            problem: MismatchKind::Kinds,
         }));
     }
     measure(state, left)?;
@@ -112,16 +112,16 @@ pub(super) fn compare(
         pay(state, if op == "in" { right.len() } else { left.len().min(right.len()) })?;
     }
     match op {
-        "==" | "!=" if !may_equal(left, right) => wrong(Problem::Kinds),
+        "==" | "!=" if !may_equal(left, right) => wrong(MismatchKind::Kinds),
         "==" => Ok(left == right),
         "!=" => Ok(left != right),
         "in" => match contains(right, left) {
             Some(found) => Ok(found),
-            None => wrong(Problem::Kinds),
+            None => wrong(MismatchKind::Kinds),
         },
         "not in" => compare(state, "in", left, right, site).map(|found| !found),
-        _ if !may_order(left, right) => wrong(Problem::Kinds),
-        _ if both_texts_of_numbers(left, right) => wrong(Problem::NumbersAsTexts),
+        _ if !may_order(left, right) => wrong(MismatchKind::Kinds),
+        _ if both_texts_of_numbers(left, right) => wrong(MismatchKind::NumbersAsTexts),
         _ => Ok(ordered(op, left.cmp(right))),
     }
 }
@@ -196,7 +196,7 @@ pub(super) fn add(state: &State<'_, '_>, left: &Value, right: &Value, site: usiz
     use ValueKind::{Bool, Iterable, Number, Seq, String};
     let wrong = |problem| {
         let (left, right) = (left.clone(), Some(right.clone()));
-        Err(Mismatch { site: Some(site), op: "+".to_owned(), left, right, problem }.error())
+        Err(OperandMismatch { site: Some(site), op: "+".to_owned(), left, right, problem }.error())
     };
     match (left.kind(), right.kind()) {
         (Number | Bool, Number | Bool) => {
@@ -205,10 +205,10 @@ pub(super) fn add(state: &State<'_, '_>, left: &Value, right: &Value, site: usiz
             match (whole.and_then(|(left, right)| left.checked_add(right)), float) {
                 (Some(sum), _) => Ok(i64::try_from(sum).map_or_else(|_| Value::from(sum), Value::from)),
                 (None, Some((left, right))) => Ok(Value::from(left + right)),
-                (None, None) => wrong(Problem::Kinds),
+                (None, None) => wrong(MismatchKind::Kinds),
             }
         }
-        (String, String) if both_texts_of_numbers(left, right) => wrong(Problem::NumbersAsTexts),
+        (String, String) if both_texts_of_numbers(left, right) => wrong(MismatchKind::NumbersAsTexts),
         (String, String) => {
             let (left, right) = (left.as_str().unwrap_or_default(), right.as_str().unwrap_or_default());
             pay(state, left.len() + right.len())?;
@@ -222,7 +222,7 @@ pub(super) fn add(state: &State<'_, '_>, left: &Value, right: &Value, site: usiz
             }
             Ok(Value::from(items))
         }
-        _ => wrong(Problem::Kinds),
+        _ => wrong(MismatchKind::Kinds),
     }
 }
 
@@ -235,9 +235,15 @@ fn pay(state: &State<'_, '_>, bytes: usize) -> Result<(), Error> {
 pub(super) fn number(value: Value, site: usize) -> Result<Value, Error> {
     match value.kind() {
         ValueKind::String | ValueKind::None => {
-            let problem = if value.is_none() { Problem::Null } else { Problem::Kinds };
-            Err(Mismatch { site: Some(site), op: NUMBER.to_owned(), left: value, right: None, problem }
-                .error())
+            let problem = if value.is_none() { MismatchKind::Null } else { MismatchKind::Kinds };
+            Err(OperandMismatch {
+                site: Some(site),
+                op: NUMBER.to_owned(),
+                left: value,
+                right: None,
+                problem,
+            }
+            .error())
         }
         _ => Ok(value),
     }
@@ -246,10 +252,15 @@ pub(super) fn number(value: Value, site: usize) -> Result<Value, Error> {
 /// What is joined to a text.
 pub(super) fn text(state: &State<'_, '_>, value: Value, site: usize) -> Result<Value, Error> {
     if value.is_none() {
-        let problem = Problem::Null;
-        return Err(
-            Mismatch { site: Some(site), op: TEXT.to_owned(), left: value, right: None, problem }.error()
-        );
+        let problem = MismatchKind::Null;
+        return Err(OperandMismatch {
+            site: Some(site),
+            op: TEXT.to_owned(),
+            left: value,
+            right: None,
+            problem,
+        }
+        .error());
     }
     measure(state, &value)?;
     Ok(value)
@@ -262,8 +273,8 @@ pub(super) fn truth(value: Value, site: Option<usize>) -> Result<Value, Error> {
         text.len() <= 5 && SAYS_NO.contains(&text.to_ascii_lowercase().as_str())
     };
     if value.as_str().is_some_and(says_no) {
-        let problem = Problem::SaysNo;
-        return Err(Mismatch { site, op: TRUTH.to_owned(), left: value, right: None, problem }.error());
+        let problem = MismatchKind::SaysNo;
+        return Err(OperandMismatch { site, op: TRUTH.to_owned(), left: value, right: None, problem }.error());
     }
     Ok(value)
 }
@@ -284,8 +295,8 @@ pub(super) fn measure(state: &State<'_, '_>, value: &Value) -> Result<(), Error>
     let mut open = vec![(value.clone(), 0_usize)];
     while let Some((value, depth)) = open.pop() {
         if depth > DEEPEST {
-            let (left, problem) = (Value::from(()), Problem::TooDeep);
-            return Err(Mismatch { site: None, op: String::new(), left, right: None, problem }.error());
+            let (left, problem) = (Value::from(()), MismatchKind::TooDeep);
+            return Err(OperandMismatch { site: None, op: String::new(), left, right: None, problem }.error());
         }
         let is_map = value.kind() == ValueKind::Map;
         for item in value.try_iter()? {
@@ -330,17 +341,22 @@ pub(super) fn may_be_ordered(state: &State<'_, '_>, filter: &str, keys: &[Value]
         alone = false;
         if !may_order(first, key) {
             let (left, right) = (first.clone(), Some(key.clone()));
-            return Err(
-                Mismatch { site: None, op: filter.to_owned(), left, right, problem: Problem::Kinds }.error()
-            );
+            return Err(OperandMismatch {
+                site: None,
+                op: filter.to_owned(),
+                left,
+                right,
+                problem: MismatchKind::Kinds,
+            }
+            .error());
         }
         texts_of_numbers &= key.as_str().is_some_and(is_number);
         state.consume_fuel(1)?;
     }
     if texts_of_numbers && !alone {
         let (left, right) = (first.clone(), None);
-        let problem = Problem::NumbersAsTexts;
-        return Err(Mismatch { site: None, op: filter.to_owned(), left, right, problem }.error());
+        let problem = MismatchKind::NumbersAsTexts;
+        return Err(OperandMismatch { site: None, op: filter.to_owned(), left, right, problem }.error());
     }
     Ok(())
 }

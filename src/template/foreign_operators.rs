@@ -60,7 +60,7 @@ pub(super) fn in_template(source: &str) -> Option<String> {
 
 /// What stands before `close`, strings passed over.
 fn block<'s>(text: &'s str, close: &str) -> &'s str {
-    let mut quotes = Quotes::default();
+    let mut quotes = StringTracker::default();
     for (at, char) in text.char_indices() {
         if quotes.outside(char) && text[at..].starts_with(close) {
             return &text[..at];
@@ -71,12 +71,12 @@ fn block<'s>(text: &'s str, close: &str) -> &'s str {
 
 /// Tells what stands in strings from what does not, character by character.
 #[derive(Default)]
-struct Quotes {
+struct StringTracker {
     open: Option<char>,
     escaped: bool,
 }
 
-impl Quotes {
+impl StringTracker {
     /// Whether the next character belongs to no string; its quotes belong to it.
     fn outside(&mut self, char: char) -> bool {
         match self.open {

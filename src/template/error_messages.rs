@@ -3,9 +3,9 @@
 use minijinja::{Error, ErrorKind};
 
 use super::TemplateError;
+use super::checked_operators::{MismatchKind, NUMBER, OperandMismatch, shown};
 use super::environment::FUEL;
-use super::kinds::{Mismatch, NUMBER, Problem, shown};
-use super::rewrite::{Rewriter, Site};
+use super::rewrite::{OperatorSite, Rewriter};
 
 /// What went wrong while `source` was run, as `rewriter` made it ready.
 pub(super) fn explain(error: &Error, source: &str, rewriter: &Rewriter) -> TemplateError {
@@ -17,8 +17,8 @@ pub(super) fn explain(error: &Error, source: &str, rewriter: &Rewriter) -> Templ
         let written = rewriter.operands.get(&range.start).map_or(written, String::as_str);
         let mut mismatch = mismatch.clone();
         let mapped = source.get(range).is_some_and(|filter| filter.starts_with("map"));
-        if mapped && mismatch.problem == Problem::Null {
-            mismatch.problem = Problem::NullInside;
+        if mapped && mismatch.problem == MismatchKind::Null {
+            mismatch.problem = MismatchKind::NullInside;
         }
         let (message, hint) = of_mismatch(&mismatch, site, written, error.kind());
         (explained.message, explained.hint) = (message, hint);
@@ -44,10 +44,10 @@ pub(super) fn explain(error: &Error, source: &str, rewriter: &Rewriter) -> Templ
     explained
 }
 
-fn mismatch(error: &Error) -> Option<&Mismatch> {
+fn mismatch(error: &Error) -> Option<&OperandMismatch> {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = std::error::Error::source(error);
     while let Some(error) = cause {
-        if let Some(found) = error.downcast_ref::<Mismatch>() {
+        if let Some(found) = error.downcast_ref::<OperandMismatch>() {
             return Some(found);
         }
         cause = error.source();
@@ -56,8 +56,8 @@ fn mismatch(error: &Error) -> Option<&Mismatch> {
 }
 
 fn of_mismatch(
-    mismatch: &Mismatch,
-    site: Option<&Site>,
+    mismatch: &OperandMismatch,
+    site: Option<&OperatorSite>,
     written: &str,
     kind: ErrorKind,
 ) -> (String, Option<String>) {
@@ -69,23 +69,25 @@ fn of_mismatch(
         return (format!("undefined value: `{name}` is undefined"), None);
     }
     match mismatch.problem {
-        Problem::Null => (
+        MismatchKind::Null => (
             format!("`{left}` is null, which has no text"),
             Some(match mismatch.op.as_str() {
                 NUMBER => format!("`{left} | default(0, true)` takes 0 for it"),
                 _ => format!("`{left} or ''` leaves it empty"),
             }),
         ),
-        Problem::SaysNo => (
+        MismatchKind::SaysNo => (
             format!("`{left}` is {}, which would count as true", shown(&mismatch.left)),
             Some(format!("compare it: `{left} == 'true'`, or `{left} != ''` where any text is meant")),
         ),
-        Problem::NullInside => (
+        MismatchKind::NullInside => (
             format!("`{left}`: the list holds null, which has no text"),
             Some("`reject('none')` before it leaves null out".to_owned()),
         ),
-        Problem::TooDeep => ("a list or map is more than 64 levels deep, or holds itself".to_owned(), None),
-        Problem::NumbersAsTexts => {
+        MismatchKind::TooDeep => {
+            ("a list or map is more than 64 levels deep, or holds itself".to_owned(), None)
+        }
+        MismatchKind::NumbersAsTexts => {
             let (what, joined) = match mismatch.op.as_str() {
                 "+" => ("be joined", format!(", or `{left} ~ {right}` to join them")),
                 _ => ("be ordered letter by letter", String::new()),
@@ -108,11 +110,16 @@ fn of_mismatch(
             };
             (message, Some(numbers))
         }
-        Problem::Kinds => of_kinds(mismatch, site, left, right),
+        MismatchKind::Kinds => of_kinds(mismatch, site, left, right),
     }
 }
 
-fn of_kinds(mismatch: &Mismatch, site: Option<&Site>, left: &str, right: &str) -> (String, Option<String>) {
+fn of_kinds(
+    mismatch: &OperandMismatch,
+    site: Option<&OperatorSite>,
+    left: &str,
+    right: &str,
+) -> (String, Option<String>) {
     let op = mismatch.op.as_str();
     let Some(other) = &mismatch.right else {
         let message = format!("`{left}` is {}, with which nothing can be reckoned", shown(&mismatch.left));
@@ -132,7 +139,7 @@ fn of_kinds(mismatch: &Mismatch, site: Option<&Site>, left: &str, right: &str) -
 }
 
 /// How the text among two operands becomes what the other one is.
-fn hint(mismatch: &Mismatch, site: Option<&Site>, left: &str, right: &str) -> Option<String> {
+fn hint(mismatch: &OperandMismatch, site: Option<&OperatorSite>, left: &str, right: &str) -> Option<String> {
     use minijinja::value::ValueKind;
     let other = mismatch.right.as_ref()?;
     let is_text = |value: &minijinja::Value| value.kind() == ValueKind::String;
