@@ -78,7 +78,7 @@ fn code(error: &anyhow::Error) -> Exit {
             Some(FindError::Embedding(_)) => return Exit::Model,
             None => {}
         }
-        if cause.is::<LoadError>() || cause.is::<BuildPipelineError>() || cause.is::<WrongUse>() {
+        if cause.is::<LoadError>() || cause.is::<BuildPipelineError>() || cause.is::<UsageError>() {
             return Exit::Usage;
         }
     }
@@ -88,7 +88,7 @@ fn code(error: &anyhow::Error) -> Exit {
 /// An error in the arguments.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct WrongUse(pub(super) String);
+pub(super) struct UsageError(pub(super) String);
 
 #[cfg(test)]
 mod tests {

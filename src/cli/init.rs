@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 
-use super::exit::{Exit, WrongUse};
+use super::exit::{Exit, UsageError};
 use super::print;
 
 /// The arguments of `init`.
@@ -16,12 +16,12 @@ pub(super) struct InitArgs {
     dir: PathBuf,
     /// What to begin with; by default all there is.
     #[arg(long, value_name = "NAME")]
-    template: Option<Template>,
+    template: Option<ProjectTemplate>,
 }
 
 /// A pipeline to begin with, and what it needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Template {
+enum ProjectTemplate {
     /// Questions and answers with reasoning from a folder of Markdown.
     DocsToQa,
     /// Users' questions drawn from shares of topics, tones, languages and lengths.
@@ -29,21 +29,21 @@ enum Template {
 }
 
 /// A shipped file: its path in the project, the template it belongs to, and its content.
-struct File {
+struct ShippedFile {
     path: &'static str,
     /// `None` for a file that belongs to all templates.
-    template: Option<Template>,
+    template: Option<ProjectTemplate>,
     content: &'static str,
 }
 
-const fn file(template: Option<Template>, path: &'static str, content: &'static str) -> File {
-    File { path, template, content }
+const fn file(template: Option<ProjectTemplate>, path: &'static str, content: &'static str) -> ShippedFile {
+    ShippedFile { path, template, content }
 }
 
-const DOCS: Option<Template> = Some(Template::DocsToQa);
-const INPUTS: Option<Template> = Some(Template::UserInputs);
+const DOCS: Option<ProjectTemplate> = Some(ProjectTemplate::DocsToQa);
+const INPUTS: Option<ProjectTemplate> = Some(ProjectTemplate::UserInputs);
 
-const FILES: &[File] = &[
+const FILES: &[ShippedFile] = &[
     file(DOCS, "config/question_types.json", include_str!("../../config/question_types.json")),
     file(DOCS, "config/reasoning_cues.yaml", include_str!("../../config/reasoning_cues.yaml")),
     file(DOCS, "config/source_mentions.yaml", include_str!("../../config/source_mentions.yaml")),
@@ -83,15 +83,15 @@ const FILES: &[File] = &[
 ];
 
 /// The pipelines: template, name, content, and the description for the README.
-const PIPELINES: &[(Template, &str, &str, &str)] = &[
+const PIPELINES: &[(ProjectTemplate, &str, &str, &str)] = &[
     (
-        Template::DocsToQa,
+        ProjectTemplate::DocsToQa,
         "docs-to-qa",
         include_str!("../../pipelines/docs-to-qa.yaml"),
         "makes questions and answers with reasoning from `markdown_docs`: put your own documents there",
     ),
     (
-        Template::UserInputs,
+        ProjectTemplate::UserInputs,
         "user-inputs",
         include_str!("../../pipelines/user-inputs.yaml"),
         "draws questions of users from the shares in `config/injections`: change them, add attributes",
@@ -107,9 +107,9 @@ pub(super) fn run(args: &InitArgs) -> anyhow::Result<Exit> {
     let occupied = fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some());
     if occupied {
         let message = format!("`{}` is not empty\nhint: name a new folder", dir.display());
-        return Err(WrongUse(message).into());
+        return Err(UsageError(message).into());
     }
-    let wanted = |template: Template| args.template.is_none_or(|asked| asked == template);
+    let wanted = |template: ProjectTemplate| args.template.is_none_or(|asked| asked == template);
     for file in FILES.iter().filter(|file| file.template.is_none_or(wanted)) {
         write(&dir.join(file.path), file.content)?;
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 use serde_json::{Value, json};
 
-use super::exit::WrongUse;
+use super::exit::UsageError;
 use crate::journal::{self, RunState};
 
 /// What a run directory says.
@@ -18,7 +18,7 @@ pub(super) struct Found {
 pub(super) fn inspect(root: &Path) -> anyhow::Result<Found> {
     let Some(found) = journal::inspect(root)? else {
         let message = format!("`{}` holds no run (it has no manifest.json)", root.display());
-        return Err(WrongUse(message).into());
+        return Err(UsageError(message).into());
     };
     let live = read_status(root).unwrap_or_else(|_| json!({}));
     // Written by the start that the manifest knows as running: it ended by itself, when a file failed.

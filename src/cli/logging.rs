@@ -31,26 +31,26 @@ pub(super) fn start(verbose: u8, quiet: bool, json: bool) -> ProgressBar {
         (false, _) => "synthmill=trace,debug",
     };
     let filter = EnvFilter::try_from_env("SYNTHMILL_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    let writer = Around { bar: bar.clone() };
+    let writer = LogWriter { bar: bar.clone() };
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(false);
     // Fails only if logging was already started, by a program that embeds this library.
     let _ = if json {
         logs.json().try_init()
     } else {
-        let line = Line { colour: terminal::colour_on_stderr(), people: io::stderr().is_terminal() };
+        let line = LineFormat { colour: terminal::colour_on_stderr(), people: io::stderr().is_terminal() };
         logs.event_format(line).try_init()
     };
     bar
 }
 
 /// Formats an event as one line: time, level, message, fields.
-struct Line {
+struct LineFormat {
     colour: bool,
     /// Whether people read along, who know the day; a file is read later, and elsewhere.
     people: bool,
 }
 
-impl<S, N> FormatEvent<S, N> for Line
+impl<S, N> FormatEvent<S, N> for LineFormat
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
@@ -61,7 +61,7 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut words = Words::default();
+        let mut words = EventText::default();
         event.record(&mut words);
         let time = match self.people {
             true => jiff::Zoned::now().strftime("%H:%M:%S").to_string(),
@@ -90,12 +90,12 @@ fn style(level: Level) -> Style {
 
 /// The text of an event: its message, and its fields as ` name=value`.
 #[derive(Default)]
-struct Words {
+struct EventText {
     message: String,
     fields: String,
 }
 
-impl Visit for Words {
+impl Visit for EventText {
     fn record_str(&mut self, field: &Field, value: &str) {
         self.record_debug(field, &format_args!("{value}"));
     }
@@ -109,24 +109,24 @@ impl Visit for Words {
 }
 
 /// Writes log lines while the progress line is suspended.
-struct Around {
+struct LogWriter {
     bar: ProgressBar,
 }
 
-struct Lines {
+struct BufferedLines {
     bar: ProgressBar,
     bytes: Vec<u8>,
 }
 
-impl<'a> MakeWriter<'a> for Around {
-    type Writer = Lines;
+impl<'a> MakeWriter<'a> for LogWriter {
+    type Writer = BufferedLines;
 
-    fn make_writer(&'a self) -> Lines {
-        Lines { bar: self.bar.clone(), bytes: Vec::new() }
+    fn make_writer(&'a self) -> BufferedLines {
+        BufferedLines { bar: self.bar.clone(), bytes: Vec::new() }
     }
 }
 
-impl Write for Lines {
+impl Write for BufferedLines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.bytes.extend_from_slice(bytes);
         Ok(bytes.len())
@@ -138,7 +138,7 @@ impl Write for Lines {
     }
 }
 
-impl Drop for Lines {
+impl Drop for BufferedLines {
     fn drop(&mut self) {
         let _ = self.flush();
     }

@@ -3,8 +3,8 @@
 //! Each command is a file; this one declares the arguments. Results go to stdout, logs and progress to stderr;
 //! `exit` maps every error to a documented code.
 
-mod descriptors;
 mod exit;
+mod file_descriptors;
 mod init;
 mod inspect;
 mod logging;
@@ -79,12 +79,12 @@ struct PipelineArgs {
     /// The pipeline's YAML file.
     pipeline: PathBuf,
     #[command(flatten)]
-    changes: Changes,
+    changes: OverrideArgs,
 }
 
 /// What the command line changes of a pipeline file.
 #[derive(Debug, Default, Args)]
-struct Changes {
+struct OverrideArgs {
     /// Sets any value of the file: `models.teacher.concurrency=64`, `stages.split.by=source.path`.
     #[arg(long = "set", value_name = "PATH=VALUE")]
     sets: Vec<String>,
@@ -114,7 +114,7 @@ struct Changes {
     seed: Option<u64>,
 }
 
-impl Changes {
+impl OverrideArgs {
     fn overrides(&self) -> Overrides {
         Overrides {
             sets: self.sets.clone(),
@@ -131,7 +131,7 @@ impl Changes {
 }
 
 /// Returns the default run directory of the pipeline with this name.
-fn default_out(name: &str) -> PathBuf {
+fn default_run_dir(name: &str) -> PathBuf {
     Path::new("output").join(name)
 }
 

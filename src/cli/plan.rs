@@ -96,10 +96,11 @@ pub(super) fn text(plan: &Plan, estimate: &Estimate) -> String {
         }
     }
     for (pool, hours) in hours(plan, estimate) {
-        let _ = writeln!(text, "  {pool:<width$} takes about {}", crate::run::time(hours * 3600.0));
+        let _ =
+            writeln!(text, "  {pool:<width$} takes about {}", crate::run::format_duration(hours * 3600.0));
     }
     for (model, rounds, hours) in rounds(plan, estimate) {
-        let time = crate::run::time(rounds * hours * 3600.0);
+        let time = crate::run::format_duration(rounds * hours * 3600.0);
         let _ =
             writeln!(text, "  {model:<width$} answers in batches, {rounds} after each other: {time} at most");
     }

@@ -15,9 +15,9 @@ use crate::image::Image;
 use crate::record::{Record, RecordId};
 
 /// The fields that `repeat` adds to a record during a pass: the pass itself, and the fields before it.
-const OF_A_PASS: [&str; 2] = ["repeat", "previous"];
+const PASS_FIELDS: [&str; 2] = ["repeat", "previous"];
 /// Characters shown of a field, unless it is shown whole.
-const SHOWN: usize = 600;
+const FIELD_CHARS: usize = 600;
 
 /// The arguments of `preview`.
 #[derive(Debug, Args)]
@@ -50,7 +50,7 @@ impl PreviewArgs {
 
 /// How an item is printed.
 #[derive(Debug, Clone, Copy)]
-struct Look {
+struct PreviewStyle {
     prompts_only: bool,
     /// Whether long texts are shown whole.
     whole: bool,
@@ -59,13 +59,13 @@ struct Look {
 pub(super) fn run(args: &PreviewArgs, json: bool, verbose: bool) -> anyhow::Result<Exit> {
     let plan = run::load(&args.pipeline.pipeline, &args.pipeline.changes.overrides())?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
-    let look = Look { prompts_only: args.prompts_only, whole: verbose || args.prompts_only };
+    let style = PreviewStyle { prompts_only: args.prompts_only, whole: verbose || args.prompts_only };
     let mut any = false;
     let show = |preview: Preview| {
         any = true;
         match json {
             true => print_data(&format!("{}\n", as_json(&preview))),
-            false => print(&text(&preview, look)),
+            false => print(&text(&preview, style)),
         }
     };
     let choice = args.choice(plan.seed);
@@ -101,27 +101,27 @@ fn as_json(preview: &Preview) -> Value {
     json!({"item": record(&preview.item), "steps": steps.collect::<Vec<_>>()})
 }
 
-fn text(preview: &Preview, look: Look) -> String {
+fn text(preview: &Preview, style: PreviewStyle) -> String {
     let mut text = format!("== item {} ==\n", preview.item.id);
-    if !look.prompts_only {
-        fields(&mut text, &preview.item.fields, &Map::new(), look);
+    if !style.prompts_only {
+        fields(&mut text, &preview.item.fields, &Map::new(), style);
     }
-    let mut known = Known { item: &preview.item.fields, records: HashMap::new() };
+    let mut known = ShownFields { item: &preview.item.fields, records: HashMap::new() };
     for step in &preview.steps {
-        let mut told = String::new();
-        let _ = writeln!(told, "-- {} -- {}", step.stage, step.id);
+        let mut step_text = String::new();
+        let _ = writeln!(step_text, "-- {} -- {}", step.stage, step.id);
         for record in &step.records {
             let before = known.before(&record.id);
             if step.records.len() > 1 {
-                let _ = writeln!(told, "   > {}", record.id);
+                let _ = writeln!(step_text, "   > {}", record.id);
             }
-            fields(&mut told, &record.fields, before, look);
+            fields(&mut step_text, &record.fields, before, style);
         }
         // If no stage asks a model, a sink's line would repeat everything.
-        if let Some(note) = step.note.as_ref().filter(|_| !look.prompts_only || step.records.is_empty()) {
-            let _ = writeln!(told, "   {}", shortened(note, look));
+        if let Some(note) = step.note.as_ref().filter(|_| !style.prompts_only || step.records.is_empty()) {
+            let _ = writeln!(step_text, "   {}", shortened(note, style));
         }
-        text.push_str(&inset(&told, step.stage.matches('/').count()));
+        text.push_str(&indented_step(&step_text, step.stage.matches('/').count()));
         step.records.iter().for_each(|record| known.note(record));
     }
     text.push('\n');
@@ -129,12 +129,12 @@ fn text(preview: &Preview, look: Look) -> String {
 }
 
 /// The fields of each record as they were last shown.
-struct Known<'a> {
+struct ShownFields<'a> {
     item: &'a Map<String, Value>,
     records: HashMap<RecordId, &'a Map<String, Value>>,
 }
 
-impl<'a> Known<'a> {
+impl<'a> ShownFields<'a> {
     /// Returns the fields of a record before a step. The first stage of a pass or an element starts from what
     /// entered the block, one behind a fan-out from the record that was split.
     fn before(&self, id: &RecordId) -> &'a Map<String, Value> {
@@ -161,9 +161,9 @@ impl<'a> Known<'a> {
 }
 
 /// Indents a step by the number of blocks it is in.
-fn inset(told: &str, blocks: usize) -> String {
+fn indented_step(step_text: &str, blocks: usize) -> String {
     let margin = "     ".repeat(blocks);
-    let lines = told.lines().map(|line| match line.is_empty() {
+    let lines = step_text.lines().map(|line| match line.is_empty() {
         true => "\n".to_owned(),
         false => format!("{margin}{line}\n"),
     });
@@ -171,16 +171,16 @@ fn inset(told: &str, blocks: usize) -> String {
 }
 
 /// Prints the fields that a stage made or changed. The fields before a pass were shown when they were made.
-fn fields(text: &mut String, fields: &Map<String, Value>, known: &Map<String, Value>, look: Look) {
-    let gone: BTreeSet<&String> = known.keys().filter(|key| !fields.contains_key(*key)).collect();
+fn fields(text: &mut String, fields: &Map<String, Value>, known: &Map<String, Value>, style: PreviewStyle) {
+    let removed: BTreeSet<&String> = known.keys().filter(|key| !fields.contains_key(*key)).collect();
     for (name, value) in fields.iter().filter(|(name, value)| known.get(*name) != Some(value)) {
-        if name == OF_A_PASS[1] {
+        if name == PASS_FIELDS[1] {
             continue;
         }
         if let Some(messages) = messages(value) {
             let _ = writeln!(text, "   {name}:");
             for (role, content) in messages {
-                let _ = writeln!(text, "   [{role}]\n{}\n", indented(&shortened(content, look)));
+                let _ = writeln!(text, "   [{role}]\n{}\n", indented(&shortened(content, style)));
             }
             images(text, value);
             continue;
@@ -189,10 +189,10 @@ fn fields(text: &mut String, fields: &Map<String, Value>, known: &Map<String, Va
             Value::String(text) => text.clone(),
             other => other.to_string(),
         };
-        let _ = writeln!(text, "   {name}: {}", shortened(&shown, look).replace('\n', "\n      "));
+        let _ = writeln!(text, "   {name}: {}", shortened(&shown, style).replace('\n', "\n      "));
         images(text, value);
     }
-    for name in gone.into_iter().filter(|name| !OF_A_PASS.contains(&name.as_str())) {
+    for name in removed.into_iter().filter(|name| !PASS_FIELDS.contains(&name.as_str())) {
         let _ = writeln!(text, "   {name}: (removed)");
     }
 }
@@ -220,8 +220,8 @@ fn images(text: &mut String, value: &Value) {
     }
 }
 
-fn shortened(text: &str, look: Look) -> String {
-    match text.char_indices().nth(SHOWN).filter(|_| !look.whole) {
+fn shortened(text: &str, style: PreviewStyle) -> String {
+    match text.char_indices().nth(FIELD_CHARS).filter(|_| !style.whole) {
         Some((end, _)) => format!("{} [... {} more characters]", &text[..end], text[end..].chars().count()),
         None => text.to_owned(),
     }

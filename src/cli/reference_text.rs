@@ -5,10 +5,10 @@
 use textwrap::Options;
 
 /// Renders the page in `width` columns.
-pub(super) fn set(markdown: &str, width: usize) -> String {
+pub(super) fn render(markdown: &str, width: usize) -> String {
     let mut out = String::new();
     let mut in_code = false;
-    let mut table = Table::default();
+    let mut table = TableState::default();
     for line in markdown.lines() {
         if line.starts_with("```") {
             in_code = !in_code;
@@ -22,7 +22,7 @@ pub(super) fn set(markdown: &str, width: usize) -> String {
             table.row(&cells, width, &mut out);
             continue;
         }
-        table = Table::default();
+        table = TableState::default();
         match line.trim_start_matches('#') {
             heading if heading.len() < line.len() => out.push_str(&format!("{}\n", heading.trim())),
             text => paragraph(&plain(text), "", width, &mut out),
@@ -33,11 +33,11 @@ pub(super) fn set(markdown: &str, width: usize) -> String {
 
 /// Progress through a table.
 #[derive(Default)]
-struct Table {
+struct TableState {
     rows: usize,
 }
 
-impl Table {
+impl TableState {
     /// Renders a row: the first cell with the middle ones in parentheses, and the last cell below.
     fn row(&mut self, cells: &[String], width: usize, out: &mut String) {
         self.rows += 1;
@@ -86,6 +86,6 @@ mod tests {
         let expected = "split\n\nSets a field.\n\n  `by` (text or list of texts; `group`)\n\
             \x20     Records of one value stand\n      together, whatever it is called.\n\
             \x20 `a` (`x` | `y`)\n      Short.\n\n    - split:\n        by: x\n";
-        assert_eq!(set(page, 40), expected);
+        assert_eq!(render(page, 40), expected);
     }
 }

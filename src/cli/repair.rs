@@ -48,11 +48,11 @@ pub(super) fn repair(args: &RepairArgs, json: bool) -> anyhow::Result<Exit> {
         (true, _) => "every committed byte is as it was written; nothing to do\n".to_owned(),
         (false, 0) => "undone; the next `run` makes what is not committed any more again\n".to_owned(),
         (false, _) => {
-            format!("undone: {}; the next `run` makes them again\n", counted(&repaired.items))
+            format!("undone: {}; the next `run` makes them again\n", item_list(&repaired.items))
         }
     });
     if !repaired.dependents.is_empty() {
-        let dependents = counted(&repaired.dependents);
+        let dependents = item_list(&repaired.dependents);
         text.push_str(&format!("undone with them: {dependents}, dropped in favour of what is made again\n"));
     }
     for path in &repaired.kept {
@@ -63,14 +63,14 @@ pub(super) fn repair(args: &RepairArgs, json: bool) -> anyhow::Result<Exit> {
 }
 
 /// Formats the number of items with the first item numbers.
-fn counted(items: &[u64]) -> String {
+fn item_list(items: &[u64]) -> String {
     let shown: Vec<String> = items.iter().take(20).map(u64::to_string).collect();
     let more = if items.len() > 20 { ", ..." } else { "" };
     format!("{} items ({}{more})", items.len(), shown.join(", "))
 }
 
 /// Logs why rejected items are not retried in a run that has as many ok items as `accept` wants.
-pub(super) fn tell_of_no_room(args: &RetryArgs, ok: u64) {
+pub(super) fn log_no_room(args: &RetryArgs, ok: u64) {
     tracing::info!(
         "nothing is changed in {}: {ok} items are ok, as many as `accept` wants; a rejected item that comes late \
          would be surplus, and dropped",
@@ -79,7 +79,7 @@ pub(super) fn tell_of_no_room(args: &RetryArgs, ok: u64) {
 }
 
 /// Removes the rejected items; returns whether any are to be made again, from this call or an earlier one.
-pub(super) fn take_rejected(args: &RetryArgs) -> anyhow::Result<bool> {
+pub(super) fn remove_rejected(args: &RetryArgs) -> anyhow::Result<bool> {
     let retried = journal::retry_rejected(Arc::new(RealDisk), &args.run_dir, &args.classes, carry_batches)?;
     match retried {
         RetryReport { items: 0, is_pending: false } => {

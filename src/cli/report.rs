@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::Args;
 
-use super::exit::{Exit, WrongUse};
+use super::exit::{Exit, UsageError};
 use super::{print, print_data};
 use crate::report::{self, Embeddings, Findings, Options};
 
@@ -24,10 +24,10 @@ pub(super) struct ReportArgs {
     #[arg(long, value_name = "RUN_DIR|FILE")]
     against: Option<PathBuf>,
     /// Price of a million tokens read by the model, in any currency.
-    #[arg(long, value_name = "PRICE", value_parser = price)]
+    #[arg(long, value_name = "PRICE", value_parser = parse_price)]
     price_in: Option<f64>,
     /// Price of a million tokens written by the model.
-    #[arg(long, value_name = "PRICE", value_parser = price)]
+    #[arg(long, value_name = "PRICE", value_parser = parse_price)]
     price_out: Option<f64>,
     /// Texts that costly measures are taken on, and that the map and the records to browse come of.
     #[arg(long, value_name = "N", default_value_t = 5_000)]
@@ -49,22 +49,22 @@ pub(super) struct ReportArgs {
 
 pub(super) fn run(args: &ReportArgs, json: bool, quiet: bool) -> anyhow::Result<Exit> {
     let found = report::findings(&args.inputs, &args.options())?;
-    warn_of_damage(&found);
+    log_damage(&found);
     if json {
         print_data(&format!("{}\n", serde_json::to_string_pretty(&found)?));
     }
     let out = match (&args.out, json) {
         (Some(out), _) => out.clone(),
         (None, true) => return Ok(Exit::Complete),
-        (None, false) => usual_out(&args.inputs),
+        (None, false) => default_page(&args.inputs),
     };
     if args.inputs.contains(&out) {
         let message = format!("`{}` is an input; name another file with `--out`", out.display());
-        return Err(WrongUse(message).into());
+        return Err(UsageError(message).into());
     }
     write(&out, &found)?;
     if !json && !quiet {
-        print(&told(&found, &out));
+        print(&summary(&found, &out));
     }
     Ok(Exit::Complete)
 }
@@ -89,7 +89,7 @@ impl ReportArgs {
 }
 
 /// Damaged input files are also reported on stderr, for scripts that use the result.
-fn warn_of_damage(found: &[Findings]) {
+fn log_damage(found: &[Findings]) {
     for found in found {
         for file in &found.made.files {
             if let Some(damage) = &file.damage {
@@ -106,7 +106,7 @@ fn warn_of_damage(found: &[Findings]) {
     }
 }
 
-fn price(text: &str) -> Result<f64, String> {
+fn parse_price(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(price) if price.is_finite() && price >= 0.0 => Ok(price),
         _ => Err("a price is a number, such as 0.5".to_owned()),
@@ -114,7 +114,7 @@ fn price(text: &str) -> Result<f64, String> {
 }
 
 /// Returns the default path of the page: in the run directory, or else in the working directory.
-fn usual_out(inputs: &[PathBuf]) -> PathBuf {
+fn default_page(inputs: &[PathBuf]) -> PathBuf {
     if let [run] = inputs
         && run.is_dir()
     {
@@ -134,7 +134,7 @@ fn write(out: &Path, found: &[Findings]) -> anyhow::Result<()> {
 }
 
 /// Summarizes the page in a few lines.
-fn told(found: &[Findings], out: &Path) -> String {
+fn summary(found: &[Findings], out: &Path) -> String {
     let mut text = String::new();
     for found in found {
         text.push_str(&format!(

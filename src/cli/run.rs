@@ -13,9 +13,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_stream::wrappers::SignalStream;
 use tokio_stream::{Stream, StreamExt};
 
-use super::exit::{Exit, WrongUse};
+use super::exit::{Exit, UsageError};
 use super::repair::{self, RetryArgs};
-use super::{Changes, default_out, descriptors, inspect, print_data, reload, several};
+use super::{OverrideArgs, default_run_dir, file_descriptors, inspect, print_data, reload, several};
 use crate::config::{Overrides, Plan};
 use crate::engine::{self, BuiltPipeline, ConnectedModels, RunEnd, RunOptions, RunReport, Stop};
 use crate::heuristic::Heuristic;
@@ -31,7 +31,7 @@ pub(super) struct RunArgs {
     #[arg(required = true, value_name = "PIPELINE")]
     pub(super) pipelines: Vec<PathBuf>,
     #[command(flatten)]
-    pub(super) changes: Changes,
+    pub(super) changes: OverrideArgs,
     /// The run directory; `output/NAME` by default. Of several pipelines, the folder of their run directories.
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
@@ -80,19 +80,19 @@ pub(super) fn run(args: &RunArgs, json: bool, quiet: bool, bar: ProgressBar) -> 
 pub(super) fn run_one(args: &PipelineRun, json: bool, quiet: bool, bar: ProgressBar) -> anyhow::Result<Exit> {
     let mut plan = load(&args.file, &args.overrides)?;
     let sinks = plan.all_stages().filter(|stage| stage.kind.role == crate::stages::Role::Sink).count();
-    descriptors::make_room(&mut plan.models, sinks);
-    let root = args.root.clone().unwrap_or_else(|| default_out(&plan.name));
+    file_descriptors::reserve(&mut plan.models, sinks);
+    let root = args.root.clone().unwrap_or_else(|| default_run_dir(&plan.name));
     let pools = llm::Pools::new(&plan.pools, &plan.models);
-    let providers = connected(&plan, &plan.models, &pools)?;
+    let providers = connect_models(&plan, &plan.models, &pools)?;
     let now = jiff::Zoned::now().strftime("%Y-%m-%d_%H-%M-%S").to_string();
     let mut parts = BuiltPipeline::build(&plan, &providers, &now)?;
     if parts.is_endless() && args.limit.is_none() && plan.accept.is_none() {
-        return Err(endless(&plan).into());
+        return Err(endless_source(&plan).into());
     }
     let wanted = RunSpec {
         pipeline: plan.name.clone(),
         fingerprint: plan.fingerprint(),
-        explained: explained(&plan),
+        explained: explanations(&plan),
         sinks: parts.sink_paths(),
         pipeline_yaml: match args.retrying {
             true => std::fs::read_to_string(&args.file)?,
@@ -106,7 +106,7 @@ pub(super) fn run_one(args: &PipelineRun, json: bool, quiet: bool, bar: Progress
     let opened = RunDirectory::open(Arc::new(RealDisk), &root, wanted)?;
     if let Some(moved) = &opened.moved {
         tracing::info!("moved the old run to {}", moved.display());
-        tell_of_batches(moved);
+        warn_of_open_batches(moved);
     }
     if opened.replaced {
         tracing::info!(
@@ -115,11 +115,11 @@ pub(super) fn run_one(args: &PipelineRun, json: bool, quiet: bool, bar: Progress
         );
     }
     let manifest = opened.directory.manifest();
-    if manifest.state == RunState::Finished && covers(manifest.limit, args.limit) {
+    if manifest.state == RunState::Finished && is_covered(manifest.limit, args.limit) {
         opened.directory.verifier()()?;
         let lost = opened.directory.lost()?;
         if lost.is_empty() {
-            return already_finished(&root, json);
+            return report_finished(&root, json);
         }
         lost.iter().for_each(|path| tracing::warn!("{} is gone, and made again", path.display()));
     }
@@ -129,10 +129,10 @@ pub(super) fn run_one(args: &PipelineRun, json: bool, quiet: bool, bar: Progress
         parts = BuiltPipeline::build(&plan, &providers, &manifest.started)?;
     }
     let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
-    let report = runtime.block_on(start(&plan, parts, opened, args, &pools, bar, quiet))?;
+    let report = runtime.block_on(execute(&plan, parts, opened, args, &pools, bar, quiet))?;
     // The source's thread may still be reading a file that is no longer needed.
     runtime.shutdown_background();
-    let exit = tell(&report, &root, json, quiet);
+    let exit = report_end(&report, &root, json, quiet);
     Ok(exit)
 }
 
@@ -154,10 +154,10 @@ pub(super) fn retry_rejected(
     let plan = Plan::load(&file, &overrides)?;
     let is_reached = plan.accept.is_some_and(|accept| found.done.ok >= accept);
     if is_reached && !found.manifest.retrying {
-        repair::tell_of_no_room(args, found.done.ok);
+        repair::log_no_room(args, found.done.ok);
         return Ok(Exit::Complete);
     }
-    if !repair::take_rejected(args)? {
+    if !repair::remove_rejected(args)? {
         return Ok(Exit::Complete);
     }
     let again = PipelineRun {
@@ -173,7 +173,7 @@ pub(super) fn retry_rejected(
 }
 
 /// Warns of batches that the old run left with a provider: they are paid for, but the new run does not use them.
-fn tell_of_batches(old: &Path) {
+fn warn_of_open_batches(old: &Path) {
     let ids = llm::batch_ids(&journal::pending_notes(old, llm::carry_batches));
     if !ids.is_empty() {
         tracing::warn!(
@@ -184,7 +184,7 @@ fn tell_of_batches(old: &Path) {
 }
 
 /// Returns the explanations of the stages. A stage that fails to explain itself reports the error when it is built.
-fn explained(plan: &Plan) -> Vec<serde_json::Value> {
+fn explanations(plan: &Plan) -> Vec<serde_json::Value> {
     let explanations = plan.all_stages().filter_map(|stage| plan.explain(stage).ok().flatten());
     explanations.map(|explanation| explanation.data).collect()
 }
@@ -192,12 +192,12 @@ fn explained(plan: &Plan) -> Vec<serde_json::Value> {
 /// Loads a pipeline with the overrides of the command line.
 pub(super) fn load(file: &Path, overrides: &Overrides) -> anyhow::Result<Plan> {
     let plan = Plan::load(file, overrides)?;
-    warn(&plan);
+    log_warnings(&plan);
     Ok(plan)
 }
 
 /// Logs the warnings about a pipeline: what is valid but hardly intended.
-pub(super) fn warn(plan: &Plan) {
+pub(super) fn log_warnings(plan: &Plan) {
     for warning in &plan.warnings.list {
         tracing::warn!("{}", warning.message);
     }
@@ -209,10 +209,10 @@ pub(super) fn providers(plan: &Plan) -> anyhow::Result<ConnectedModels> {
     for model in models.values_mut() {
         model.mode = Some(crate::pipeline::Mode::Direct);
     }
-    connected(plan, &models, &llm::Pools::new(&plan.pools, &models))
+    connect_models(plan, &models, &llm::Pools::new(&plan.pools, &models))
 }
 
-fn connected(
+fn connect_models(
     plan: &Plan,
     declared: &BTreeMap<String, crate::pipeline::ModelConfig>,
     pools: &llm::Pools,
@@ -222,22 +222,22 @@ fn connected(
     let drawn = llm::MockContext { seed: plan.seed, vars: &plan.vars };
     for (name, model) in declared {
         let connected = llm::connect(name, model, pools, drawn, &heuristic)
-            .map_err(|error| WrongUse(error.to_string()))?;
+            .map_err(|error| UsageError(error.to_string()))?;
         models.insert(name.clone(), connected);
     }
     Ok(ConnectedModels { models, heuristic })
 }
 
 /// The error for a run that would never end.
-fn endless(plan: &Plan) -> WrongUse {
+fn endless_source(plan: &Plan) -> UsageError {
     let source = plan.stages.first().map_or("source", |stage| &*stage.id);
-    WrongUse(format!(
+    UsageError(format!(
         "`{source}` never ends by itself\nhint: say how many items to make, with `--limit N`, or `count` in the stage"
     ))
 }
 
 /// Whether a run that finished under the limit `before` is complete under the limit `now`.
-fn covers(before: Option<u64>, now: Option<u64>) -> bool {
+fn is_covered(before: Option<u64>, now: Option<u64>) -> bool {
     match (before, now) {
         (None, _) => true,
         (Some(before), Some(now)) => now <= before,
@@ -245,7 +245,7 @@ fn covers(before: Option<u64>, now: Option<u64>) -> bool {
     }
 }
 
-fn already_finished(root: &Path, json: bool) -> anyhow::Result<Exit> {
+fn report_finished(root: &Path, json: bool) -> anyhow::Result<Exit> {
     let found = inspect::inspect(root)?;
     if json {
         print_data(&format!("{}\n", serde_json::to_string_pretty(&found.status)?));
@@ -254,7 +254,7 @@ fn already_finished(root: &Path, json: bool) -> anyhow::Result<Exit> {
         tracing::info!("{} is finished: {done} items, nothing to do (`--fresh` begins anew)", root.display());
     }
     let count = |key: &str| found.status[key].as_u64().unwrap_or_default();
-    let counts = run::Counts {
+    let counts = run::RunCounts {
         ok: count("ok"),
         dropped: count("dropped"),
         rejected: count("rejected"),
@@ -263,13 +263,13 @@ fn already_finished(root: &Path, json: bool) -> anyhow::Result<Exit> {
         limit: found.status["limit"].as_u64(),
     };
     if counts.made_nothing() {
-        tracing::error!("{}", counts.why_nothing(root));
+        tracing::error!("{}", counts.nothing_made_message(root));
         return Ok(Exit::TooManyRejected);
     }
     Ok(Exit::Complete)
 }
 
-async fn start(
+async fn execute(
     plan: &Plan,
     parts: BuiltPipeline,
     opened: OpenedRun,
@@ -293,28 +293,28 @@ async fn start(
             pack: plan.pack_answers,
         },
     };
-    let signals = listen().context("cannot listen for signals")?;
+    let signals = termination_signals().context("cannot listen for signals")?;
     let report = tokio::select! {
         report = engine::run(parts, opened, options, stop.clone(), events) => report?,
         failed = reload::on_hangup(args, pools) => {
             failed.context("cannot listen for signals")?;
             anyhow::bail!("no signal can be heard any more")
         }
-        () = obey(signals, stop) => std::process::exit(Exit::Interrupted as i32),
-        () = run::show(watch, bar, quiet) => anyhow::bail!("the run's events ended before the run"),
+        () = handle_signals(signals, stop) => std::process::exit(Exit::Interrupted as i32),
+        () = run::show_progress(watch, bar, quiet) => anyhow::bail!("the run's events ended before the run"),
     };
     Ok(report)
 }
 
 /// Returns SIGINT and SIGTERM as one stream.
-fn listen() -> std::io::Result<impl Stream<Item = ()>> {
+fn termination_signals() -> std::io::Result<impl Stream<Item = ()>> {
     let interrupt = SignalStream::new(signal(SignalKind::interrupt())?);
     let terminate = SignalStream::new(signal(SignalKind::terminate())?);
     Ok(interrupt.merge(terminate))
 }
 
 /// First signal: drain. Second: abort. Third: returns, and the process exits at once.
-async fn obey(mut signals: impl Stream<Item = ()> + Unpin, stop: Stop) {
+async fn handle_signals(mut signals: impl Stream<Item = ()> + Unpin, stop: Stop) {
     signals.next().await;
     tracing::warn!("stopping: waiting for what is in flight (again to stop waiting)");
     stop.drain();
@@ -325,15 +325,15 @@ async fn obey(mut signals: impl Stream<Item = ()> + Unpin, stop: Stop) {
 }
 
 /// Prints the summary and returns the exit code for the end of a run.
-fn tell(report: &RunReport, root: &Path, json: bool, quiet: bool) -> Exit {
+fn report_end(report: &RunReport, root: &Path, json: bool, quiet: bool) -> Exit {
     if json {
         print_data(&format!("{}\n", run::summary_json(report)));
     } else if !quiet {
-        run::print(&run::summary(report, root));
+        run::print_to_stderr(&run::summary(report, root));
     }
     match &report.end {
-        RunEnd::Complete if run::counts(report).made_nothing() => {
-            tracing::error!("{}", run::counts(report).why_nothing(root));
+        RunEnd::Complete if run::run_counts(report).made_nothing() => {
+            tracing::error!("{}", run::run_counts(report).nothing_made_message(root));
             Exit::TooManyRejected
         }
         RunEnd::Complete => Exit::Complete,

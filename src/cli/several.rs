@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
 
-use super::exit::{self, Exit, WrongUse};
+use super::exit::{self, Exit, UsageError};
 use super::run::{self, PipelineRun, RunArgs};
-use super::{Changes, default_out};
+use super::{OverrideArgs, default_run_dir};
 use crate::config::{self, LoadError, Overrides, Plan};
 
 /// A loaded pipeline.
-pub(super) struct Loaded {
+pub(super) struct LoadedPipeline {
     /// Its file.
     pub(super) file: PathBuf,
     /// The overrides that apply to it.
@@ -24,22 +24,22 @@ pub(super) struct Loaded {
 }
 
 /// Loads all files. `out` is the folder of their run directories.
-pub(super) fn load(files: &[PathBuf], changes: &Changes, out: Option<&Path>) -> Vec<Loaded> {
+pub(super) fn load(files: &[PathBuf], changes: &OverrideArgs, out: Option<&Path>) -> Vec<LoadedPipeline> {
     // An unreadable file reports its error when it is loaded.
     let texts: Vec<String> =
         files.iter().map(|file| config::read_pipeline_file(file).unwrap_or_default()).collect();
     let shared = changes.overrides().shared_among(&texts);
-    let mut coming = Vec::new();
+    let mut upcoming = Vec::new();
     let mut loaded = Vec::with_capacity(files.len());
     for ((file, text), overrides) in files.iter().zip(&texts).zip(shared) {
-        let plan = Plan::load_after(file, &overrides, &coming);
+        let plan = Plan::load_after(file, &overrides, &upcoming);
         let name = match &plan {
             Ok(plan) => Some(plan.name.clone()),
             // Pipelines after it must not fail because of its problems.
             Err(_) => config::pipeline_name(text),
         };
-        coming.extend(name.map(|name| root(out, &name)));
-        loaded.push(Loaded { file: file.clone(), overrides, plan });
+        upcoming.extend(name.map(|name| run_dir(out, &name)));
+        loaded.push(LoadedPipeline { file: file.clone(), overrides, plan });
     }
     loaded
 }
@@ -49,13 +49,13 @@ pub(super) fn run(args: &RunArgs, json: bool, quiet: bool, bar: &ProgressBar) ->
     let loaded = load(&args.pipelines, &args.changes, args.out.as_deref());
     let mut runs = Vec::with_capacity(loaded.len());
     let mut refused = None;
-    for Loaded { file, overrides, plan } in loaded {
+    for LoadedPipeline { file, overrides, plan } in loaded {
         match plan {
             Ok(plan) => runs.push((plan.name, file, overrides)),
             Err(error) => refused = Some(exit::report(&error.into(), json)),
         }
     }
-    same_name(&runs)?;
+    refuse_same_name(&runs)?;
     if let Some(exit) = refused {
         return Ok(exit);
     }
@@ -66,7 +66,7 @@ pub(super) fn run(args: &RunArgs, json: bool, quiet: bool, bar: &ProgressBar) ->
         let one = PipelineRun {
             file,
             overrides,
-            root: Some(root(args.out.as_deref(), &name)),
+            root: Some(run_dir(args.out.as_deref(), &name)),
             limit: args.limit,
             fresh: args.fresh,
             reuse_answers: args.reuse_answers.clone(),
@@ -85,10 +85,10 @@ pub(super) fn run(args: &RunArgs, json: bool, quiet: bool, bar: &ProgressBar) ->
 }
 
 /// Refuses two pipelines that would share a run directory.
-fn same_name(runs: &[(String, PathBuf, Overrides)]) -> Result<(), WrongUse> {
+fn refuse_same_name(runs: &[(String, PathBuf, Overrides)]) -> Result<(), UsageError> {
     for (index, (name, file, _)) in runs.iter().enumerate() {
         if let Some((_, first, _)) = runs[..index].iter().find(|(other, ..)| other == name) {
-            return Err(WrongUse(format!(
+            return Err(UsageError(format!(
                 "`{}` and `{}` are both named `{name}`, and would have one run directory\n\
                  hint: give one of them another `name`",
                 first.display(),
@@ -99,6 +99,6 @@ fn same_name(runs: &[(String, PathBuf, Overrides)]) -> Result<(), WrongUse> {
     Ok(())
 }
 
-fn root(out: Option<&Path>, name: &str) -> PathBuf {
-    out.map_or_else(|| default_out(name), |out| out.join(name))
+fn run_dir(out: Option<&Path>, name: &str) -> PathBuf {
+    out.map_or_else(|| default_run_dir(name), |out| out.join(name))
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use clap::Args;
 use serde_json::json;
 
-use super::exit::{Exit, WrongUse};
+use super::exit::{Exit, UsageError};
 use super::{print, print_data, reference_text, terminal};
 use crate::config;
 use crate::stages::{STAGES, find};
@@ -28,7 +28,7 @@ pub(super) fn run(args: &StagesArgs, json: bool) -> anyhow::Result<Exit> {
     }
     if let Some(name) = &args.stage {
         let Some(stage) = find(name) else {
-            return Err(unknown(name).into());
+            return Err(unknown_stage(name).into());
         };
         if json {
             let schema = stage.schema();
@@ -37,7 +37,7 @@ pub(super) fn run(args: &StagesArgs, json: bool) -> anyhow::Result<Exit> {
         } else {
             let page = config::stage_reference(stage);
             match terminal::width_of_stdout() {
-                Some(width) => print(&reference_text::set(&page, width)),
+                Some(width) => print(&reference_text::render(&page, width)),
                 None => print_data(&page),
             }
         }
@@ -59,11 +59,11 @@ pub(super) fn run(args: &StagesArgs, json: bool) -> anyhow::Result<Exit> {
     Ok(Exit::Complete)
 }
 
-fn unknown(name: &str) -> WrongUse {
+fn unknown_stage(name: &str) -> UsageError {
     let names: Vec<&str> = STAGES.iter().map(|stage| stage.name).collect();
     let near = crate::nearest::nearest(name, names.iter().copied());
     let hint = near.map(|near| format!("\nhint: did you mean `{near}`?")).unwrap_or_default();
-    WrongUse(format!("no stage is called `{name}`; there are `{}`{hint}", names.join("`, `")))
+    UsageError(format!("no stage is called `{name}`; there are `{}`{hint}", names.join("`, `")))
 }
 
 /// The arguments of `schema`.

@@ -69,7 +69,7 @@ fn text(status: &Value) -> String {
             tokens("completion").unwrap_or_default(),
         ));
         if let Some(cached) = tokens("cached").filter(|cached| *cached > 0) {
-            let cached = crate::run::cached(cached, tokens("prompt").unwrap_or_default());
+            let cached = crate::run::cached_tokens(cached, tokens("prompt").unwrap_or_default());
             text.push_str(&format!("  cached    {cached} (latest start)\n"));
         }
     }

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::exit::{Exit, report};
-use super::{Changes, plan, print, print_data, run, several};
+use super::{OverrideArgs, plan, print, print_data, run, several};
 use crate::config::{LoadError, Plan, PlannedStage};
 use crate::engine::Estimate;
 use crate::pipeline::{Mode, ModelConfig};
@@ -19,7 +19,7 @@ pub(super) struct ValidateArgs {
     #[arg(required = true)]
     pipelines: Vec<PathBuf>,
     #[command(flatten)]
-    changes: Changes,
+    changes: OverrideArgs,
     /// Foresees requests, tokens, cost and time too, as `plan` does, which has options for it.
     #[arg(long)]
     estimate: bool,
@@ -28,17 +28,18 @@ pub(super) struct ValidateArgs {
 pub(super) fn run(args: &ValidateArgs, json: bool) -> anyhow::Result<Exit> {
     let mut exit = Exit::Complete;
     for loaded in several::load(&args.pipelines, &args.changes, None) {
-        let told = loaded.plan.map_err(anyhow::Error::from).and_then(|plan| tell(&plan, args.estimate, json));
-        if let Err(error) = told {
-            exit = refused(&loaded.file, &error, json);
+        let result =
+            loaded.plan.map_err(anyhow::Error::from).and_then(|plan| print_plan(&plan, args.estimate, json));
+        if let Err(error) = result {
+            exit = report_refused(&loaded.file, &error, json);
         }
     }
     Ok(exit)
 }
 
 /// Prints the plan of a valid pipeline.
-fn tell(plan: &Plan, with_estimate: bool, json: bool) -> anyhow::Result<()> {
-    run::warn(plan);
+fn print_plan(plan: &Plan, with_estimate: bool, json: bool) -> anyhow::Result<()> {
+    run::log_warnings(plan);
     let estimate = if with_estimate { Some(plan::estimate(plan, plan::SAMPLE, None)?) } else { None };
     if json {
         print_data(&format!("{}\n", as_json(plan, estimate.as_ref())?));
@@ -50,7 +51,7 @@ fn tell(plan: &Plan, with_estimate: bool, json: bool) -> anyhow::Result<()> {
 }
 
 /// Reports the problems of a pipeline; with `--json` on stdout, in place of its plan.
-fn refused(file: &Path, error: &anyhow::Error, json: bool) -> Exit {
+fn report_refused(file: &Path, error: &anyhow::Error, json: bool) -> Exit {
     match error.downcast_ref::<LoadError>().filter(|_| json) {
         Some(error) => {
             print_data(&format!("{}\n", json!({"file": file, "diagnostics": error.diagnostics()})));
@@ -105,16 +106,16 @@ fn list(text: &mut String, plan: &Plan, stages: &[PlannedStage]) -> anyhow::Resu
 fn as_json(plan: &Plan, estimate: Option<&Estimate>) -> anyhow::Result<serde_json::Value> {
     let mut stages = Vec::with_capacity(plan.stages.len());
     for stage in plan.all_stages() {
-        let mut told = json!({"id": stage.id, "type": stage.kind.name, "when": stage.when});
+        let mut result = json!({"id": stage.id, "type": stage.kind.name, "when": stage.when});
         if let Some(explanation) = plan.explain(stage)? {
-            told["explanation"] = explanation.data;
+            result["explanation"] = explanation.data;
         }
-        stages.push(told);
+        stages.push(result);
     }
-    let mut told = json!({"file": plan.file, "diagnostics": plan.warnings.diagnostics("warning"), "name": plan.name, "seed": plan.seed, "items": plan.items,
+    let mut result = json!({"file": plan.file, "diagnostics": plan.warnings.diagnostics("warning"), "name": plan.name, "seed": plan.seed, "items": plan.items,
               "max_in_flight": plan.max_in_flight, "stages": stages, "pipeline": plan.resolved});
     if let Some(estimate) = estimate {
-        told["estimate"] = plan::as_json(plan, estimate);
+        result["estimate"] = plan::as_json(plan, estimate);
     }
-    Ok(told)
+    Ok(result)
 }

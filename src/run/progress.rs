@@ -13,48 +13,48 @@ const LOG_EVERY: Duration = Duration::from_secs(10);
 /// The interval between log events with the figures of each stage.
 const STAGES_EVERY: Duration = Duration::from_secs(5);
 /// The number of rejected records that are logged one by one; further ones are only counted.
-const TOLD: u64 = 10;
+const REJECTIONS_LOGGED: u64 = 10;
 
 /// Shows a run's events until the channel closes, then pends forever: the end of the run is reported elsewhere.
-pub async fn show(events: async_channel::Receiver<RunEvent>, bar: ProgressBar, quiet: bool) {
-    let mut shown = Shown::new(bar, quiet);
+pub async fn show_progress(events: async_channel::Receiver<RunEvent>, bar: ProgressBar, quiet: bool) {
+    let mut shown = ProgressDisplay::new(bar, quiet);
     let mut events = std::pin::pin!(events);
     while let Some(event) = events.next().await {
-        shown.take(event);
+        shown.handle(event);
     }
     shown.bar.finish_and_clear();
     std::future::pending::<()>().await;
 }
 
-struct Shown {
+struct ProgressDisplay {
     bar: ProgressBar,
     /// Whether log lines replace the progress line, which is not drawn.
     lines: bool,
-    told: u64,
+    rejections: u64,
     last_line: f64,
     last_stages: f64,
 }
 
-impl Shown {
+impl ProgressDisplay {
     fn new(bar: ProgressBar, quiet: bool) -> Self {
         if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
             bar.set_style(style);
         }
         let lines = bar.is_hidden() && !quiet;
-        Self { bar, lines, told: 0, last_line: 0.0, last_stages: 0.0 }
+        Self { bar, lines, rejections: 0, last_line: 0.0, last_stages: 0.0 }
     }
 
-    fn take(&mut self, event: RunEvent) {
+    fn handle(&mut self, event: RunEvent) {
         match event {
             RunEvent::Tick(snapshot) => self.tick(&snapshot),
             RunEvent::Rejected { id, rejection } => {
-                self.told += 1;
-                if self.told <= TOLD {
+                self.rejections += 1;
+                if self.rejections <= REJECTIONS_LOGGED {
                     tracing::warn!(
                         id = %id, stage = %rejection.stage, class = %rejection.class,
                         "rejected: {}", rejection.message
                     );
-                } else if self.told == TOLD + 1 {
+                } else if self.rejections == REJECTIONS_LOGGED + 1 {
                     tracing::warn!("more records are rejected; all are in rejected.jsonl");
                 }
             }
@@ -98,7 +98,7 @@ fn line(snapshot: &Snapshot) -> String {
     line.push_str(&format!(", {} rejected", snapshot.rejected));
     let tokens = snapshot.tokens.prompt + snapshot.tokens.completion;
     if tokens > 0 {
-        line.push_str(&format!(", {} tokens", short(tokens)));
+        line.push_str(&format!(", {} tokens", abbreviated(tokens)));
     }
     if snapshot.spent.cost > 0.0 {
         line.push_str(&format!(", cost {:.2}", snapshot.spent.cost));
@@ -117,12 +117,12 @@ fn line(snapshot: &Snapshot) -> String {
         && snapshot.rate > 0.0
         && total > ended
     {
-        line.push_str(&format!(", {about}{} left", time((total - ended) as f64 / snapshot.rate)));
+        line.push_str(&format!(", {about}{} left", format_duration((total - ended) as f64 / snapshot.rate)));
     }
     line
 }
 
-fn short(count: u64) -> String {
+fn abbreviated(count: u64) -> String {
     match count {
         0..=9_999 => count.to_string(),
         10_000..=9_999_999 => format!("{:.0}k", count as f64 / 1e3),
@@ -131,7 +131,7 @@ fn short(count: u64) -> String {
 }
 
 /// Formats a duration in its two largest units.
-pub(crate) fn time(seconds: f64) -> String {
+pub(crate) fn format_duration(seconds: f64) -> String {
     let whole = seconds.round() as u64;
     match whole {
         0..=9 => format!("{seconds:.1} s"),
@@ -178,7 +178,7 @@ mod tests {
             (7260.0, "2 h 1 min"),
             (90_000.0, "1 d 1 h"),
         ] {
-            assert_eq!(time(seconds), expected);
+            assert_eq!(format_duration(seconds), expected);
         }
     }
 }

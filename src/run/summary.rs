@@ -5,20 +5,21 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::nothing::Counts;
-use super::progress::time;
+use super::empty_run::RunCounts;
+use super::progress::format_duration;
 use crate::engine::{ErrorRateExceeded, RunEnd, RunReport, StageFigures};
 use crate::printable::printable;
 use crate::stage::LeftOut;
 
 /// The minimum width of the column with the names of stages.
-const NAME: usize = 18;
+const NAME_WIDTH: usize = 18;
 
 /// Formats the totals of a run, what was written, and where it is.
 #[must_use]
 pub fn summary(report: &RunReport, root: &Path) -> String {
     let snapshot = &report.snapshot;
-    let mut text = format!("{}: {} in {}\n", snapshot.pipeline, end(report), time(snapshot.seconds));
+    let mut text =
+        format!("{}: {} in {}\n", snapshot.pipeline, end_text(report), format_duration(snapshot.seconds));
     let mut row = |name: &str, value: String| {
         let _ = writeln!(text, "  {name:<10} {value}");
     };
@@ -62,7 +63,7 @@ pub fn summary(report: &RunReport, root: &Path) -> String {
         );
     }
     if snapshot.tokens.cached > 0 {
-        row("cached", cached(snapshot.tokens.cached, snapshot.tokens.prompt));
+        row("cached", cached_tokens(snapshot.tokens.cached, snapshot.tokens.prompt));
     }
     if snapshot.retries > 0 {
         row("retried", format!("{} times, after failures on the way to a model or in it", snapshot.retries));
@@ -99,7 +100,7 @@ pub fn summary(report: &RunReport, root: &Path) -> String {
             format!("{} with {questions} questions are with the provider; {then}", sent().count()),
         );
     }
-    for stage in stages(&snapshot.stages) {
+    for stage in stage_rows(&snapshot.stages) {
         row("stage", stage);
     }
     if let Some(window) = snapshot.window.filter(|window| window.most_records > 0) {
@@ -127,8 +128,8 @@ pub fn summary(report: &RunReport, root: &Path) -> String {
 }
 
 /// Formats a line for each stage. Paths of stages in blocks may be long, so the longest one sets the column width.
-fn stages(stages: &[StageFigures]) -> impl Iterator<Item = String> {
-    let width = stages.iter().map(|stage| stage.stage.chars().count()).fold(NAME, usize::max);
+fn stage_rows(stages: &[StageFigures]) -> impl Iterator<Item = String> {
+    let width = stages.iter().map(|stage| stage.stage.chars().count()).fold(NAME_WIDTH, usize::max);
     let skips = stages.iter().any(|stage| stage.skipped > 0);
     stages.iter().map(move |stage| {
         let skipped = match skips {
@@ -136,7 +137,7 @@ fn stages(stages: &[StageFigures]) -> impl Iterator<Item = String> {
             false => String::new(),
         };
         let first_token = stage.time_to_first_token.map(|times| {
-            let (mean, longest) = (each(times.mean_seconds), each(times.longest_seconds));
+            let (mean, longest) = (per_record(times.mean_seconds), per_record(times.longest_seconds));
             format!(", first token after {mean}, at most {longest}")
         });
         format!(
@@ -147,24 +148,24 @@ fn stages(stages: &[StageFigures]) -> impl Iterator<Item = String> {
             stage.dropped,
             stage.rejected,
             stage.longest_queue,
-            each(stage.busy_seconds / stage.received.max(1) as f64),
+            per_record(stage.busy_seconds / stage.received.max(1) as f64),
             first_token.unwrap_or_default()
         )
     })
 }
 
 /// Formats the time that one record takes: the sum over concurrent records would exceed the run's own time.
-fn each(seconds: f64) -> String {
+fn per_record(seconds: f64) -> String {
     match seconds {
         ..0.001 => format!("{:.0} us", seconds * 1e6),
         0.001..1.0 => format!("{:.1} ms", seconds * 1e3),
-        _ => time(seconds),
+        _ => format_duration(seconds),
     }
 }
 
 /// Says how much of the prompt tokens servers had in their caches.
 #[must_use]
-pub fn cached(tokens: u64, read: u64) -> String {
+pub fn cached_tokens(tokens: u64, read: u64) -> String {
     let percent = 100.0 * tokens as f64 / read.max(1) as f64;
     format!("{tokens} of the tokens read, {percent:.0} %, were in the caches of servers")
 }
@@ -179,9 +180,9 @@ pub fn without_usage(answers: u64) -> String {
 
 /// Returns the totals from which `RunCounts` explains why nothing was made.
 #[must_use]
-pub fn counts(report: &RunReport) -> Counts {
+pub fn run_counts(report: &RunReport) -> RunCounts {
     let snapshot = &report.snapshot;
-    Counts {
+    RunCounts {
         ok: snapshot.ok,
         dropped: snapshot.dropped,
         rejected: snapshot.rejected,
@@ -192,7 +193,7 @@ pub fn counts(report: &RunReport) -> Counts {
 }
 
 /// Writes a text to stderr, with terminal control characters escaped.
-pub fn print(text: &str) {
+pub fn print_to_stderr(text: &str) {
     let mut stderr = std::io::stderr().lock();
     let _ = std::io::Write::write_all(&mut stderr, format!("{}\n", printable(text)).as_bytes());
 }
@@ -201,7 +202,7 @@ pub fn print(text: &str) {
 #[must_use]
 pub fn summary_json(report: &RunReport) -> Value {
     let mut value = json!(report.snapshot);
-    value["end"] = json!(end(report));
+    value["end"] = json!(end_text(report));
     value["records"] =
         report.snapshot.records.iter().map(|(path, count)| (path.clone(), json!(count))).collect();
     value["arrays"] = report.arrays.iter().map(|(path, count)| (path.clone(), json!(count))).collect();
@@ -221,9 +222,9 @@ pub fn error_rate_exceeded(over: &ErrorRateExceeded) -> String {
     text
 }
 
-fn end(report: &RunReport) -> &'static str {
+fn end_text(report: &RunReport) -> &'static str {
     match &report.end {
-        RunEnd::Complete if counts(report).made_nothing() => "complete, but nothing was made",
+        RunEnd::Complete if run_counts(report).made_nothing() => "complete, but nothing was made",
         RunEnd::Complete => "complete",
         RunEnd::Interrupted => "interrupted, the same command goes on",
         RunEnd::OutOfBudget(_) => "stopped, the budget is used up",

@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// The totals of a complete run.
 #[derive(Debug, Clone, Default)]
-pub struct Counts {
+pub struct RunCounts {
     /// Items that ended ok.
     pub ok: u64,
     /// Items that were dropped.
@@ -21,7 +21,7 @@ pub struct Counts {
     pub limit: Option<u64>,
 }
 
-impl Counts {
+impl RunCounts {
     /// Whether items were asked for and none was made.
     #[must_use]
     pub fn made_nothing(&self) -> bool {
@@ -30,7 +30,7 @@ impl Counts {
 
     /// Returns why nothing was made, and what can be done; `root` is the run directory.
     #[must_use]
-    pub fn why_nothing(&self, root: &Path) -> String {
+    pub fn nothing_made_message(&self, root: &Path) -> String {
         let root = root.display();
         let mut text = format!("nothing was made: {}", self.reason());
         if self.rejected > 0 {
@@ -85,7 +85,7 @@ mod tests {
     fn each_way_to_nothing_has_its_words() {
         let check = |dropped, rejected, unread, drops: &[(&str, u64)], expected: &str| {
             let drops = drops.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect();
-            let counts = Counts { dropped, rejected, unread, drops, ..Counts::default() };
+            let counts = RunCounts { dropped, rejected, unread, drops, ..RunCounts::default() };
             assert!(counts.made_nothing());
             assert_eq!(counts.reason(), expected);
         };
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn nothing_asked_for_is_no_failure() {
-        assert!(!Counts { limit: Some(0), ..Counts::default() }.made_nothing());
-        assert!(!Counts { ok: 1, dropped: 9, ..Counts::default() }.made_nothing());
+        assert!(!RunCounts { limit: Some(0), ..RunCounts::default() }.made_nothing());
+        assert!(!RunCounts { ok: 1, dropped: 9, ..RunCounts::default() }.made_nothing());
     }
 }

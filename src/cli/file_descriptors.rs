@@ -13,7 +13,7 @@ use crate::pipeline::{Mode, ModelConfig};
 const RESERVED: u64 = 48;
 
 /// Reserves descriptors for the connections of these models and the files of this number of sinks.
-pub(super) fn make_room(models: &mut BTreeMap<String, ModelConfig>, sinks: usize) {
+pub(super) fn reserve(models: &mut BTreeMap<String, ModelConfig>, sinks: usize) {
     let asked: u64 = models.values().map(connections).sum();
     let reserved = RESERVED + sinks as u64;
     if asked == 0 {
