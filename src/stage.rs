@@ -1,8 +1,8 @@
-//! What a stage is: a declaration that is checked and built, and a running part that handles records.
+//! What a stage is: a configuration that is checked and built, and a processor that handles records.
 //!
-//! `stages/` implements these traits, one file a stage; `config` checks and builds through them; the engine
-//! drives the parts. A stage knows nothing of its neighbours, spawns nothing, retries nothing, prints
-//! nothing: it takes a record and says what becomes of it.
+//! `stages/` implements these traits, one file per stage; `config` checks and builds stages through them; the
+//! engine drives the processors. A stage knows nothing of its neighbours, spawns nothing, retries nothing and
+//! prints nothing: it takes a record and returns what becomes of it.
 
 mod answer_parser;
 mod block;
@@ -26,32 +26,32 @@ use crate::record::Record;
 use crate::template::{Expression, Template, TemplateError};
 use crate::text_file;
 
-/// A stage as the user wrote it: the config struct of one stage type.
+/// A stage as the user wrote it: the options of one stage type.
 pub trait StageConfig: Send + Sync {
-    /// Reports what is wrong with the values, and tells which fields the stage makes. Offline; may read
-    /// the files it names.
+    /// Reports what is wrong with the values, and declares which fields the stage makes. Runs offline; may read
+    /// the files that the options name.
     fn check(&self, context: &mut CheckContext<'_>);
 
-    /// Makes the running part. Called after `check` found nothing.
+    /// Builds the processor. Called only if `check` reported nothing.
     fn build(&self, context: &BuildContext) -> Result<Processor, BuildError>;
 
-    /// What the plan shows of the stage beyond its name, such as the shares it draws by. Nothing by default.
+    /// What the plan shows of the stage besides its name, such as the shares it draws by. Nothing by default.
     fn explain(&self, _context: &BuildContext) -> Result<Option<Explanation>, BuildError> {
         Ok(None)
     }
 
-    /// Whether it may make several records of one.
+    /// Whether it may turn one record into several.
     fn fans_out(&self) -> bool {
         false
     }
 
-    /// What a block says of the stages inside it; `None` for a stage that holds none.
+    /// The stage as a block; `None` for a stage that does not contain stages.
     fn block(&self) -> Option<&dyn BlockConfig> {
         None
     }
 }
 
-/// What a stage tells of itself before a run.
+/// What a stage explains about itself before a run.
 #[derive(Debug, Clone)]
 pub struct Explanation {
     /// For people, line by line.
@@ -60,7 +60,7 @@ pub struct Explanation {
     pub data: Value,
 }
 
-/// What a part may need to be built.
+/// What a processor may need to be built.
 #[derive(Debug, Clone)]
 pub struct BuildContext {
     /// The pipeline's variables, overrides applied.
@@ -69,9 +69,9 @@ pub struct BuildContext {
     pub draws: Draws,
     /// When the run was first started, as `YYYY-MM-DD_HH-MM-SS` in local time; the same at every resume.
     pub started: String,
-    /// How many items there are, where the source says so.
+    /// The number of items, if the source knows it.
     pub items: Option<u64>,
-    /// The fields that records are known to have as they come to the stage, in the order in which they are made.
+    /// The known fields of records as they reach the stage, in the order in which they are made.
     pub fields: Vec<String>,
 }
 
@@ -86,18 +86,18 @@ impl BuildContext {
         Ok(Expression::new(source, &self.vars)?)
     }
 
-    /// Reads a text file that the stage was given.
+    /// Reads a text file named by the stage's options.
     pub fn read_file(&self, path: String) -> Result<String, BuildError> {
         text_file::read(&path).map_err(|source| BuildError::Read { path, source: source.into() })
     }
 
-    /// Renders a text that may name `vars` and `started`, such as a path.
+    /// Renders a text that may refer to `vars` and `started`, such as a path.
     pub fn render(&self, source: &str) -> Result<String, BuildError> {
         Ok(Template::new(source, &self.vars)?.render_started(&self.started)?)
     }
 }
 
-/// A part that cannot be built although its declaration was right: a file vanished, say.
+/// Why a processor cannot be built although its configuration passed the check: a file vanished, for example.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// A file that the stage needs cannot be read.
@@ -111,26 +111,26 @@ pub enum BuildError {
     /// A template does not compile or render.
     #[error(transparent)]
     Template(#[from] TemplateError),
-    /// Anything else, told in words.
+    /// Any other reason.
     #[error("{0}")]
     Other(String),
 }
 
-/// The running part of a stage, by role.
+/// The running part of a stage, by role. `StageConfig::build` makes it.
 pub enum Processor {
-    /// Where records come from; first in the pipeline.
+    /// Produces records; first in the pipeline.
     Source(Box<dyn Source>),
-    /// A deterministic, cheap step of the source part that sees a whole unit.
+    /// A deterministic, cheap step of the source part that sees a whole unit at a time.
     SourceTransform(Box<dyn SourceTransform>),
-    /// One record in; one, many or none out.
+    /// Takes one record and returns one, several or none.
     Transform(Box<dyn Transform>),
-    /// Puts a question to a model.
+    /// Asks a model.
     Ask(Box<dyn Ask>),
-    /// Reads an answer; joined with the `Ask` before it.
+    /// Parses an answer; joined with the `Ask` before it.
     AnswerParser(Box<dyn AnswerParser>),
     /// Writes records to a file and passes them on.
     Sink(Box<dyn Sink>),
-    /// Decides about items in their order.
+    /// Decides about items in the order of their numbers.
     Gate(Box<dyn Gate>),
     /// A block whose stages run in passes over one record.
     Repeat(Box<dyn RepeatBlock>),
@@ -138,10 +138,10 @@ pub enum Processor {
     ForEach(Box<dyn ForEachBlock>),
 }
 
-/// The records of one document or of one row: what the source part handles at a time.
+/// The records of one document or one row: the unit that the source part handles at a time.
 #[derive(Debug, Default)]
 pub struct SourceUnit {
-    /// What the unit is, for messages: a path, or a path and row.
+    /// The unit's name for messages: a path, or a path and row.
     pub name: String,
     /// Its records.
     pub records: Vec<Record>,
@@ -157,14 +157,14 @@ pub struct SourceFailure {
     pub message: String,
 }
 
-/// What a source reads of the places where it looks, and what it leaves out there.
+/// The files that a source reads where it looks, and those that it leaves out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftOut {
     /// Files that are read.
     pub read: u64,
-    /// Files that are not, by kind: `.pdf`, ...
+    /// Files that are not read, by kind: `.pdf`, ...
     pub kinds: BTreeMap<String, u64>,
-    /// Folders that were not looked into.
+    /// Folders that were not searched.
     pub folders: Vec<String>,
 }
 
@@ -200,80 +200,80 @@ impl fmt::Display for LeftOut {
 
 /// The first stage. Runs on a thread of its own, so it may block.
 pub trait Source: Send {
-    /// The next unit, in an order that is the same at every run; `None` at the end.
+    /// Returns the next unit, in an order that is the same in every run; `None` at the end.
     fn next(&mut self) -> Option<Result<SourceUnit, SourceFailure>>;
 
-    /// How many units there are, if known beforehand, for the time left.
+    /// The number of units, if known in advance; used to estimate the time left.
     fn units(&self) -> Option<u64> {
         None
     }
 
-    /// How many records there are, if known beforehand.
+    /// The number of records, if known in advance.
     fn records(&self) -> Option<u64> {
         None
     }
 
-    /// What it leaves out where it looks; none for sources that look nowhere.
+    /// The files that it reads and leaves out; `None` for sources that do not search for files.
     fn left_out(&self) -> Option<LeftOut> {
         None
     }
 
-    /// Whether it never ends by itself, so that a run needs a limit.
+    /// Whether it never ends on its own, so that a run needs a limit.
     fn is_endless(&self) -> bool {
         false
     }
 
-    /// The paths of the files it reads, which must stay as they are until a start has ended.
+    /// The paths of the files it reads, which must not change before a start has ended.
     fn files(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// Passes over at most `records` records before the first `next` and says how many it passed over, for
-    /// sources that can do so without making them.
+    /// Skips at most `records` records before the first `next` and returns how many it skipped. For sources that
+    /// can do so without making the records.
     fn skip(&mut self, _records: u64) -> u64 {
         0
     }
 
-    /// Passes over at most `units` units before the first `next` and says how many it passed over, for
-    /// sources that can do so without reading them.
+    /// Skips at most `units` units before the first `next` and returns how many it skipped. For sources that can
+    /// do so without reading them.
     fn skip_units(&mut self, _units: u64) -> u64 {
         0
     }
 }
 
-/// A step of the source part: all records of a unit in, all that come of them out.
+/// A step of the source part: takes all records of a unit and returns the records made of them.
 pub trait SourceTransform: Send {
-    /// Makes the next step's records. Deterministic, asks no model.
+    /// Returns the records for the next step. Deterministic; asks no model.
     fn transform(&self, records: Vec<Record>) -> Result<Vec<Record>, StageError>;
 }
 
 /// A step after admission.
 pub trait Transform: Send + Sync {
-    /// Changes the record and says what becomes of it. After an error the engine keeps the record as it
-    /// then is, for `rejected.jsonl`.
+    /// Modifies the record and returns what becomes of it. After an error the engine keeps the record in its
+    /// current state, for `rejected.jsonl`.
     fn process(&self, record: &mut Record) -> Result<TransformOutput, StageError>;
 }
 
-/// What becomes of a record in a transform.
+/// What a transform does with a record.
 #[derive(Debug)]
 pub enum TransformOutput {
-    /// It goes on as it now is.
+    /// Passes it on as it is now.
     Pass,
-    /// It becomes several, which take its place; the engine gives each its id.
+    /// Replaces it by several records; the engine assigns their ids.
     Many(Vec<Record>),
-    /// A filter said no; the reason is a short word such as `crosses_split`.
+    /// Drops it; the reason is a short word such as `crosses_split`.
     Drop(Cow<'static, str>),
 }
 
-/// The question of an `llm` stage. The engine sends it, repeats it and accounts for it.
+/// The question of an `llm` stage. The engine sends it, retries it and accounts for it.
 pub trait Ask: Send + Sync {
     /// The name of the model in the pipeline's `models`.
     fn model(&self) -> &str;
 
-    /// The question for one record.
+    /// Builds the question for one record.
     fn request(&self, record: &Record) -> Result<ModelRequest, StageError>;
 
-    /// Puts the answer into the record, and who gave it: a name in `models`, or the provider that stood in.
+    /// Stores the answer in the record, and who answered: a name in `models`, or the provider that stood in.
     fn accept(&self, record: &mut Record, completion: &Completion, answered_by: &str);
 }
 
@@ -282,10 +282,10 @@ pub trait Sink: Send + Sync {
     /// The file's path, relative to the run directory.
     fn path(&self) -> &str;
 
-    /// The record as one line without its line end.
+    /// Formats the record as one line, without its line end.
     fn line(&self, record: &Record) -> Result<Vec<u8>, StageError>;
 
-    /// A file to be made of the lines when the run is complete.
+    /// A JSON array file to be made of the lines when the run is complete.
     fn array(&self) -> Option<&ArrayFile> {
         None
     }
@@ -295,7 +295,7 @@ pub trait Sink: Send + Sync {
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
 pub struct StageError {
-    /// A short word that reports count by, such as `template` or `schema`, or the name that a user gave.
+    /// A short word by which reports count errors, such as `template` or `schema`, or a name that the user chose.
     pub class: Cow<'static, str>,
     /// What went wrong, in one line or a few.
     pub message: String,

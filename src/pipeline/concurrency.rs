@@ -1,6 +1,6 @@
 //! `concurrency: 64` or `concurrency: auto`.
 //!
-//! Read and described by hand: an untagged enum would lose the place of an error in the file.
+//! Deserialized by hand, since an untagged enum would lose the location of an error in the file.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,7 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The most requests at a time that `concurrency: auto` finds.
+/// The maximum that `concurrency: auto` reaches.
 const MOST_PLACES: u32 = 1024;
 
 /// How many requests a model has at a time.
@@ -22,7 +22,7 @@ pub enum Concurrency {
 }
 
 impl Concurrency {
-    /// The requests there can be at a time.
+    /// The maximum number of concurrent requests.
     #[must_use]
     pub fn most(self) -> u32 {
         match self {

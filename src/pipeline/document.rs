@@ -1,8 +1,8 @@
-//! YAML text as a JSON value that knows where each key and each value stands.
+//! A YAML document as a JSON value with the location of each key and each value.
 //!
-//! `load` reads the file into a `Document`; environment values and overrides change its value, checks name
-//! a value by its JSON pointer, and `location` says where that pointer was written. Says nothing about what
-//! a pipeline may hold.
+//! `load` parses the file into a `Document`; environment values and overrides change its value, checks refer to a
+//! value by its JSON pointer, and `location` returns where that pointer was written. Knows nothing about what a
+//! pipeline may contain.
 
 use std::collections::HashMap;
 
@@ -13,22 +13,22 @@ use serde_saphyr::{Location, Spanned};
 
 use super::problem::{Problem, ProblemLocation};
 
-/// Deeper nesting is refused; the reader is recursive.
+/// The maximum nesting depth; the parser is recursive.
 const MAX_DEPTH: usize = 64;
-/// Events that aliases may replay: enough for any real file, too few for an alias bomb.
+/// The maximum number of events that aliases may replay: enough for any real file, too few for an alias bomb.
 const MAX_REPLAYED: usize = 20_000;
 
 /// A file's content and the locations of its parts.
 #[derive(Debug)]
 pub(crate) struct Document {
-    /// The text the locations point into, without a byte order mark.
+    /// The text into which the locations point, without a byte order mark.
     pub(crate) source: String,
-    /// What the file says.
+    /// The content of the file.
     pub(crate) value: Value,
     locations: HashMap<String, EntryLocation>,
 }
 
-/// Where one value is written.
+/// Where one value, and its key, is written.
 #[derive(Debug, Clone)]
 struct EntryLocation {
     key: Option<ProblemLocation>,
@@ -36,8 +36,8 @@ struct EntryLocation {
 }
 
 impl Document {
-    /// Reads `text`. `Err` holds the one problem that kept it from being read; keys written twice go
-    /// into `problems`, and the last one counts.
+    /// Parses `text`. `Err` contains the single problem that kept it from being parsed; duplicate keys are added
+    /// to `problems`, and the last one wins.
     pub(crate) fn parse(text: &str, problems: &mut Vec<Problem>) -> Result<Self, Box<Problem>> {
         let source = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut duplicates = Vec::new();
@@ -57,15 +57,15 @@ impl Document {
         Ok(document)
     }
 
-    /// Leaves out the keys of the file's top level that begin with `x-`: what stands there is written for its
-    /// anchors, and means something only where an alias repeats it.
+    /// Removes the top-level keys that begin with `x-`: what they contain is there for its anchors, and matters
+    /// only where an alias repeats it.
     pub(crate) fn remove_extension_keys(&mut self) {
         if let Value::Object(map) = &mut self.value {
             map.retain(|key, _| !key.starts_with("x-"));
         }
     }
 
-    /// Moves a node into JSON and notes the locations of all its parts.
+    /// Converts a node to JSON and records the locations of all its parts.
     fn take(
         &mut self,
         node: Spanned<Node>,
@@ -100,8 +100,8 @@ impl Document {
         }
     }
 
-    /// Where the value at the pointer `at` is written, or its key; where it is written nowhere, where
-    /// the value is that should hold it.
+    /// Returns where the value at the pointer `at` is written, or its key; for a value that is not written
+    /// anywhere, the location of its parent.
     pub(crate) fn location(&self, at: &str, key: bool) -> Option<ProblemLocation> {
         if let Some(written) = self.locations.get(at) {
             // A block map or an empty value has no text of its own to point at; its key has.
@@ -113,8 +113,8 @@ impl Document {
         self.location(parent, true)
     }
 
-    /// Puts `value` where `path` leads, making the maps on the way; `location` says where it comes from.
-    /// `Err` tells which part of the path leads nowhere.
+    /// Assigns `value` to `path`, creating intermediate maps; `location` is where the value comes from. `Err`
+    /// describes which part of the path does not exist.
     pub(crate) fn assign(
         &mut self,
         path: &[&str],
@@ -150,12 +150,12 @@ impl Document {
     }
 }
 
-/// The pointer of `key` inside `at`.
+/// Returns the pointer of `key` inside `at`.
 pub(crate) fn join(at: &str, key: &str) -> String {
     format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"))
 }
 
-/// Calls `visit` with the pointer of each text below `value`, and the text.
+/// Calls `visit` with the pointer of each text in `value`, and the text.
 pub(crate) fn each_text<'v>(value: &'v Value, at: &str, visit: &mut dyn FnMut(&str, &'v str)) {
     match value {
         Value::String(text) => visit(at, text),
@@ -173,7 +173,7 @@ pub(crate) fn each_text<'v>(value: &'v Value, at: &str, visit: &mut dyn FnMut(&s
     }
 }
 
-/// A value from a text as YAML reads it, for `--set` and for templates that stand for numbers.
+/// Parses a text as a YAML value, for `--set` and for templates that stand for numbers.
 pub(crate) fn parse_value(text: &str) -> Option<Value> {
     let root = read(text, DuplicateKeyPolicy::Error).ok()?;
     let mut document = Document { source: String::new(), value: Value::Null, locations: HashMap::new() };
@@ -194,7 +194,7 @@ fn read(source: &str, duplicate_keys: DuplicateKeyPolicy) -> Result<Spanned<Node
 fn syntax_problem(source: &str, error: &serde_saphyr::Error) -> Problem {
     let location = error.location().map(|location| location_of(source, location));
     let full = error.to_string();
-    // The location is printed in front of every problem, so the library's own wording of it goes.
+    // The location is printed in front of every problem, so the library's own wording of it is removed.
     let message = match full.rfind(" at line ") {
         Some(end) if error.location().is_some() => full[..end].to_owned(),
         _ => full,
@@ -220,14 +220,14 @@ fn location_of(source: &str, location: Location) -> ProblemLocation {
     ProblemLocation::File { line, column, start, len }
 }
 
-/// The byte where a line and column (in characters, both from 1) begin.
+/// Returns the byte offset of a line and column (in characters, both from 1).
 fn offset(source: &str, line: usize, column: usize) -> usize {
     let start: usize = source.split_inclusive('\n').take(line - 1).map(str::len).sum();
     let rest = &source[start..];
     start + rest.char_indices().nth(column - 1).map_or(rest.len(), |(byte, _)| byte)
 }
 
-/// What the reader makes of the text: JSON's kinds, each part with its location.
+/// A parsed YAML value, each part with its location.
 enum Node {
     Scalar(Value),
     List(Vec<Spanned<Node>>),

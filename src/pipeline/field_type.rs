@@ -1,8 +1,8 @@
-//! What is known before a run of the values a field will have.
+//! Field types: what is known about a field's values before a run.
 //!
-//! `check` keeps one for each field, from what stages make, schemas declare and rows of files show, and holds what a
-//! stage needs against it. A type is the kinds of values that are possible, so that nothing is refused which could be
-//! right: unknown means any.
+//! `check` keeps one for each field, derived from what stages make, schemas declare and rows of files contain,
+//! and compares it with what a stage needs. A type is the set of possible kinds of values: unknown means any, so
+//! that nothing is refused that could be valid.
 
 mod object_fields;
 
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 pub use self::object_fields::ObjectFields;
 
-/// Objects with more names than this are taken as objects with anything inside.
+/// Objects with more names than this count as objects with unknown names.
 const MOST_NAMES: usize = 256;
 
 const NULL: u8 = 1;
@@ -25,16 +25,16 @@ const LIST: u8 = 32;
 const OBJECT: u8 = 64;
 const ANY: u8 = 127;
 
-/// The values that a field may have.
+/// The type of a field's values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldType {
-    /// The kinds of values; none for what is never there, such as the elements of an empty list.
+    /// The possible kinds of values; none for what never occurs, such as the elements of an empty list.
     kinds: u8,
-    /// What lists hold; anything, where it is not known.
+    /// The type of list elements; any if unknown.
     items: Option<Box<FieldType>>,
-    /// What objects hold; anything, where it is not known.
+    /// The names in objects; any if unknown.
     inside: Option<ObjectFields>,
-    /// Whether it is told from the first rows of a file: others may differ, most likely they do not.
+    /// Whether it was inferred from the first rows of a file: other rows may differ, but most likely do not.
     presumed: bool,
 }
 
@@ -85,13 +85,13 @@ impl FieldType {
         Self::of(NULL)
     }
 
-    /// An object with anything inside.
+    /// An object with unknown names.
     #[must_use]
     pub const fn object() -> Self {
         Self::of(OBJECT)
     }
 
-    /// An object with these names inside, and others if it is `open`.
+    /// An object with these names, and others if it is `open`.
     #[must_use]
     pub fn object_of(known: Vec<(String, Self)>, open: bool) -> Self {
         Self { inside: Some(ObjectFields { known, open }), ..Self::object() }
@@ -103,7 +103,7 @@ impl FieldType {
         Self::of(LIST)
     }
 
-    /// A list of such values.
+    /// A list of values of this type.
     #[must_use]
     pub fn list(items: Self) -> Self {
         Self { items: Some(Box::new(items)), ..Self::of(LIST) }
@@ -123,13 +123,13 @@ impl FieldType {
         Self::list(Self::object_of(known, true))
     }
 
-    /// Such a value, or null.
+    /// This type or null.
     #[must_use]
     pub fn or_null(self) -> Self {
         self.or(Self::null())
     }
 
-    /// A value of this type or of the other.
+    /// The union of two types.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         Self {
@@ -148,7 +148,7 @@ impl FieldType {
         }
     }
 
-    /// A value that is of both types, as far as that can be told: what is left out is impossible.
+    /// The intersection of two types, as far as it is known.
     #[must_use]
     pub(crate) fn and(self, other: Self) -> Self {
         Self {
@@ -180,7 +180,7 @@ impl FieldType {
         }
     }
 
-    /// The same, told from a part of what there is. Null alone tells nothing of other values.
+    /// The same type, inferred from a sample. A sample that is null alone does not restrict other values.
     #[must_use]
     pub fn presumed(self) -> Self {
         match self.kinds {
@@ -208,7 +208,7 @@ impl FieldType {
         common & OBJECT != 0 && inside.is_none_or(|(inside, wanted)| inside.could_be(wanted))
     }
 
-    /// What stands in its objects under `name`; `None` where there are objects, and it does not stand in any.
+    /// The type of `name` in its objects; `None` if its objects cannot contain the name.
     pub(crate) fn get(&self, name: &str) -> Option<Self> {
         if self.kinds & OBJECT == 0 {
             return Some(Self::never());
@@ -223,7 +223,7 @@ impl FieldType {
         }
     }
 
-    /// What an element of it is: of a list, or a character of a text.
+    /// The type of its elements: of a list, or the characters of a text.
     pub(crate) fn item(&self) -> Self {
         match self.kinds & !NULL {
             LIST => self.items.as_deref().filter(|items| items.kinds != 0).cloned().unwrap_or(Self::any()),
@@ -232,7 +232,7 @@ impl FieldType {
         }
     }
 
-    /// What the elements of it are for `for_each`: those of a list, or the numbers below a number.
+    /// The type of its elements for `for_each`: those of a list, or the numbers below a number.
     #[must_use]
     pub fn elements(&self) -> Self {
         match (self.is_list(), self.is_number()) {
@@ -243,7 +243,7 @@ impl FieldType {
         }
     }
 
-    /// The same object with the name `name` in it.
+    /// The same object type with `name` added.
     #[must_use]
     pub fn with(mut self, name: &str, kind: Self) -> Self {
         if let Some(inside) = &mut self.inside {
@@ -252,7 +252,7 @@ impl FieldType {
         self
     }
 
-    /// The names that are known in it, if it is an object, with their types.
+    /// The known names of its objects, with their types.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &Self)> {
         self.inside.iter().flat_map(ObjectFields::fields)
     }
@@ -265,12 +265,12 @@ impl FieldType {
         self.inside.as_mut()
     }
 
-    /// Whether it is an object with known names, whatever else it may be.
+    /// Whether it may be an object whose names are known.
     pub(crate) fn has_names(&self) -> bool {
         self.inside.as_ref().is_some_and(|inside| !inside.known.is_empty())
     }
 
-    /// The one kind of its values; `None` where there are several, or null among others.
+    /// The only kind of its values; `None` if there are several, or null among others.
     pub(crate) fn only_kind(&self) -> Option<u8> {
         match self.kinds {
             NULL | BOOLEAN | TEXT | LIST | OBJECT => Some(self.kinds),
@@ -279,7 +279,7 @@ impl FieldType {
         }
     }
 
-    /// Whether there is nothing but null.
+    /// Whether its only value is null.
     pub(crate) fn is_null(&self) -> bool {
         self.kinds == NULL
     }
@@ -309,7 +309,7 @@ impl FieldType {
         self.kinds & !NULL == OBJECT
     }
 
-    /// Whether there is no such value.
+    /// Whether no value has this type.
     #[must_use]
     pub fn is_impossible(&self) -> bool {
         self.kinds == 0
@@ -326,7 +326,7 @@ impl FieldType {
         self.kinds == OBJECT && has("role") && has("content")
     }
 
-    /// The kinds as words, each as "a text" is said of one and "texts" of several.
+    /// The kinds in words, in the singular ("a text") or the plural ("texts").
     fn words(&self, several: bool) -> Vec<String> {
         let mut words = Vec::new();
         let mut say = |kind: u8, one: &str, many: &str| {
@@ -361,7 +361,7 @@ impl FieldType {
 }
 
 impl fmt::Display for FieldType {
-    /// What a value is, in words: "a text", "a list of messages or null".
+    /// Describes the type in words: "a text", "a list of messages or null".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kinds {
             0 | ANY => f.write_str("any value"),

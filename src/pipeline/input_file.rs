@@ -1,24 +1,25 @@
-//! A file that a run depends on: the hash of its content, and what the file system said of it meanwhile.
+//! An input file of a run: the hash of its content, and its metadata when it was read.
 //!
-//! A check reads it for the fingerprint; the stages read it again later, some for hours. At the end of a start the
-//! engine asks whether it is still the same.
+//! A check reads it for the fingerprint; stages read it again later, some of them for hours. At the end of a
+//! start the engine verifies that it has not changed.
 
 use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// A file as a check found it.
+/// The state of an input file when the pipeline was checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InputFile {
-    /// What a run that reads it depends on, 32 hex digits: the BLAKE3 of the content, or of what a stage takes for it.
+    /// What the fingerprint contains, 32 hex digits: the BLAKE3 hash of the content, or of what a stage uses as
+    /// its content.
     pub hash: String,
-    /// The BLAKE3 of the content.
+    /// The BLAKE3 hash of the content.
     content: String,
-    /// None where it could not be read.
+    /// `None` if it could not be read.
     stamp: Option<FileStamp>,
 }
 
-/// What changes when a file is written to or replaced, whatever clock its writer has.
+/// Metadata that changes when a file is written to or replaced, whatever clock its writer has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct FileStamp {
     device: u64,
@@ -29,11 +30,12 @@ struct FileStamp {
 }
 
 impl InputFile {
-    /// Reads the file at `path`. One that cannot be read counts by its name; reading it is the stage's affair.
+    /// Hashes the file at `path`. A file that cannot be read counts by its name only; the stage reports the error
+    /// when it reads it.
     pub(crate) fn read(path: &str) -> Self {
         let hashed = || -> std::io::Result<(String, FileStamp)> {
             let mut file = File::open(path)?;
-            // Of before: what is written while it is read is a change.
+            // Taken before reading: a write during the read counts as a change.
             let stamp = FileStamp::of(&file.metadata()?);
             let mut hasher = blake3::Hasher::new();
             std::io::copy(&mut file, &mut hasher)?;
@@ -45,13 +47,13 @@ impl InputFile {
         }
     }
 
-    /// The same file, where something else than its bytes is what a run depends on.
+    /// The same file with another hash, if a run depends on something other than its bytes.
     pub(crate) fn with_hash(self, hash: &str) -> Self {
         Self { hash: hash.to_owned(), ..self }
     }
 
-    /// What is different about the file at `path` now; `None` where its content is as it was. Reads it only where
-    /// the file system knows of a change. Blocks.
+    /// Describes how the file at `path` differs now; `None` if its content is unchanged. Reads the content only
+    /// if the metadata changed. Blocks.
     #[must_use]
     pub fn change(&self, path: &str) -> Option<String> {
         let before = self.stamp?;

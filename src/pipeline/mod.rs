@@ -1,9 +1,9 @@
-//! What a pipeline file declares: its values, their places in the text, and what is wrong with them.
+//! What a pipeline file declares: its values, their locations in the text, and the problems found in it.
 //!
-//! The lowest layer that knows of pipelines. `tree` keeps where each value stands, `shape` holds a part against its
-//! schema, `declaration` and `model` are the parts as they are written, `check` is the context in which stages check
-//! themselves, `problem` prints everything that is wrong at once. Loading a file, and what it means as a whole, is
-//! `config`'s.
+//! The lowest layer that knows about pipelines. `document` records where each value is written, `schema_check`
+//! validates a part against its schema, `declaration` and `model` are the parts as the user writes them, `check`
+//! is the context in which stages check themselves, `problem` prints all problems at once. Loading a file and
+//! checking it as a whole belong to `config`.
 
 mod batch;
 mod check;

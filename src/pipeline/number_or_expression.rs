@@ -1,7 +1,7 @@
-//! `times: 4` or `times: "scores | length"`: a number, or an expression that gives one.
+//! `times: 4` or `times: "scores | length"`: a number, or an expression that evaluates to one.
 //!
-//! Read and described by hand: an untagged enum would lose the place of an error in the file. A text with `{{ }}` is
-//! no expression but stands for a number, as anywhere else in a pipeline.
+//! Deserialized by hand, since an untagged enum would lose the location of an error in the file. A text with `{{
+//! }}` is not an expression but stands for a number, as everywhere else in a pipeline.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,18 +11,18 @@ use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-/// A number that is written in the file, or computed for each record.
+/// A number that is written in the file or computed for each record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NumberOrExpression {
-    /// So many.
+    /// A constant.
     Fixed(u32),
-    /// What the expression says.
+    /// An expression.
     Computed(String),
 }
 
 impl NumberOrExpression {
-    /// The whole number that a value is, if it is one of 0 or more; 3.0 is one too, as a division gives in Jinja even
-    /// where nothing is left over.
+    /// The value as a non-negative whole number, if it is one; 3.0 counts too, since division in Jinja always
+    /// returns a float.
     #[must_use]
     pub fn whole(value: &Value) -> Option<u64> {
         let fraction = || value.as_f64().filter(|number| number.fract() == 0.0 && *number >= 0.0);
@@ -49,7 +49,7 @@ impl Visitor<'_> for NumberOrExpressionVisitor {
         u32::try_from(number).map(NumberOrExpression::Fixed).map_err(|_| E::custom("this is too much"))
     }
 
-    /// To a JSON schema, 4.0 is a whole number.
+    /// JSON Schema counts 4.0 as a whole number.
     fn visit_f64<E: Error>(self, number: f64) -> Result<NumberOrExpression, E> {
         match NumberOrExpression::whole(&Value::from(number)) {
             Some(whole) => self.visit_u64(whole),

@@ -1,7 +1,7 @@
-//! What is wrong with a pipeline file: each problem with its location, all of them printed at once.
+//! The problems of a pipeline file, each with its location, all printed at once.
 //!
-//! Checks make a `Problem` with a JSON pointer; `Problems` finds the locations when all are gathered, sorts
-//! and prints them with the source line. Secrets in source lines and messages are masked.
+//! Checks report a `Problem` with a JSON pointer; `Problems` resolves the locations once all are collected, sorts
+//! the problems and prints them with the source line. Secrets in source lines and messages are masked.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -11,19 +11,19 @@ use super::document::Document;
 use super::secrets;
 use crate::template::TemplateError;
 
-/// Problems that are printed of one file; a file in which everything is wrong has one cause.
+/// The maximum number of problems printed for one file; a file in which everything is wrong has one cause.
 const MOST_PRINTED: usize = 100;
 
-/// One thing that is wrong.
+/// One problem.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Problem {
     /// JSON pointer to the value, from the file's root, such as `/stages/2/split/ratios`.
     pub at: String,
     /// Whether the key at `at` is wrong rather than its value.
     pub key: bool,
-    /// A word of the value to point at, if not the whole value is meant.
+    /// A word of the value to point at, if the problem is not with the whole value.
     pub word: Option<String>,
-    /// A line of the value to point at, from 1; only in a block of literal text (`|`) can it be found.
+    /// A line of the value to point at, from 1; it can be located only in a literal block scalar (`|`).
     pub row: Option<usize>,
     /// What is wrong, as a lowercase fragment with the user's values in backticks.
     pub message: String,
@@ -31,11 +31,11 @@ pub struct Problem {
     pub expected: Option<String>,
     /// What to write instead, such as a nearest known name.
     pub hint: Option<String>,
-    /// Where it stands; found from `at` unless it is known beforehand.
+    /// Its location; resolved from `at` unless it is known already.
     pub location: Option<ProblemLocation>,
 }
 
-/// Where something was written.
+/// Where a value was written.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ProblemLocation {
     /// In the pipeline file.
@@ -44,9 +44,9 @@ pub enum ProblemLocation {
         line: usize,
         /// In characters, from 1.
         column: usize,
-        /// Byte in the text (without a byte order mark) where it begins.
+        /// The byte offset in the text (without a byte order mark) at which it begins.
         start: usize,
-        /// Bytes it takes; 0 where it has no text of its own.
+        /// Its length in bytes; 0 if it has no text of its own.
         len: usize,
     },
     /// On the command line: the option and what it sets, such as `--set seed`.
@@ -59,31 +59,31 @@ impl Problem {
         Self { at: at.into(), message: message.into(), ..Self::default() }
     }
 
-    /// The problem together with what was expected.
+    /// Returns the problem with what was expected.
     pub(crate) fn with_expected(mut self, expected: impl Into<String>) -> Self {
         self.expected = Some(expected.into());
         self
     }
 
-    /// Says what was expected.
+    /// Sets what was expected.
     pub fn expected(&mut self, expected: impl Into<String>) -> &mut Self {
         self.expected = Some(expected.into());
         self
     }
 
-    /// Says what to write instead.
+    /// Sets what to write instead.
     pub fn hint(&mut self, hint: impl Into<String>) -> &mut Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// Says that the key is wrong, not its value.
+    /// Marks the key as wrong, not its value.
     pub fn on_key(&mut self) -> &mut Self {
         self.key = true;
         self
     }
 
-    /// Says what is wrong with a template.
+    /// Fills the problem from a template error.
     pub(crate) fn of_template(&mut self, error: &TemplateError) {
         let line = error.line.filter(|line| *line > 1);
         let location = line.map_or_else(String::new, |line| format!(" (line {line} of the text)"));
@@ -94,15 +94,15 @@ impl Problem {
         self.hint.clone_from(&error.hint);
     }
 
-    /// Says which word of the value is wrong.
+    /// Sets which word of the value is wrong.
     pub fn on_word(&mut self, word: impl Into<String>) -> &mut Self {
         self.word = Some(word.into());
         self
     }
 }
 
-/// Every problem of one file. `Display` prints them all, each as `file:line:column: message` with the
-/// source line under it, and ends with their number.
+/// All problems of one file. `Display` prints each as `file:line:column: message` with the source line below it,
+/// and ends with their number.
 #[derive(Debug, Default)]
 pub struct Problems {
     /// The file's name, as the user gave it.
@@ -114,7 +114,7 @@ pub struct Problems {
 }
 
 impl Problems {
-    /// Finds the location of each problem and sorts them by it.
+    /// Resolves the location of each problem and sorts the problems by it.
     pub(crate) fn locate(file: &str, document: &Document, mut list: Vec<Problem>) -> Self {
         for problem in &mut list {
             if problem.location.is_none() {
@@ -126,7 +126,7 @@ impl Problems {
         Self::sorted(file, &document.source, list)
     }
 
-    /// The one problem that kept the file from being read.
+    /// The single problem because of which the file could not be parsed.
     pub(crate) fn unreadable(file: &str, text: &str, problem: Problem) -> Self {
         Self::sorted(file, text.strip_prefix('\u{feff}').unwrap_or(text), vec![problem])
     }
@@ -138,7 +138,7 @@ impl Problems {
     }
 }
 
-/// Moves a problem's location to the line it is about, if its value is a block of literal text.
+/// Narrows a problem's location to the line it is about, if its value is a literal block scalar.
 fn narrow_to_row(problem: &mut Problem, source: &str) {
     let Some(row) = problem.row.filter(|row| *row > 1) else { return };
     let Some(ProblemLocation::File { line, start, len, .. }) = problem.location else { return };
@@ -157,7 +157,7 @@ fn narrow_to_row(problem: &mut Problem, source: &str) {
     });
 }
 
-/// Moves a problem's location to the word it is about, if the text of its value holds it.
+/// Narrows a problem's location to the word it is about, if the text of its value contains the word.
 fn narrow_location(problem: &mut Problem, source: &str) {
     narrow_to_row(problem, source);
     let Some(word) = &problem.word else { return };
@@ -173,7 +173,7 @@ fn narrow_location(problem: &mut Problem, source: &str) {
     problem.location = Some(ProblemLocation::File { line, column, start: start + found, len: word.len() });
 }
 
-/// Where `word` stands in `text` by itself, not as a part of a longer name.
+/// Finds `word` in `text` as a whole word, not as a part of a longer name.
 fn find_word(text: &str, word: &str) -> Option<usize> {
     let in_name = |c: char| c.is_alphanumeric() || c == '_';
     for (at, _) in text.match_indices(word) {
@@ -192,7 +192,8 @@ impl std::error::Error for Problems {}
 impl Display for Problems {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let masked = secrets::mask(&self.source);
-        // Masking keeps characters, not bytes; without the same length the locations would not fit.
+        // Masking preserves the number of characters, not of bytes; if the lengths differ the locations would not
+        // fit.
         let source = if masked.len() == self.source.len() { masked } else { String::new() };
         for problem in self.list.iter().take(MOST_PRINTED) {
             print_one(f, &self.file, &source, problem)?;

@@ -1,30 +1,32 @@
-//! The fields that a stage makes: a row of a table for each.
+//! The fields that a stage makes, one table row each.
 //!
-//! `check` reads what a stage makes from its table, and the reference of stages prints it.
+//! `check` derives the fields of a stage from its table, and the stage reference prints it.
 
 use super::FieldType;
 
-/// A field that a stage makes. The table of a stage's fields is what its page shows, and what its check tells of.
+/// A field that a stage makes. The stage's reference page prints the table, and its check declares the fields in
+/// it.
 #[derive(Debug, Clone, Copy)]
 pub struct ProducedField {
-    /// Its name, dotted where it stands inside another; capitals stand for names that a file or schema gives.
+    /// Its name, dotted if it is inside another field; capitals are placeholders for names that come from a file
+    /// or schema.
     pub name: &'static str,
-    /// The option that may give it another name.
+    /// The option that can rename it.
     pub option: Option<&'static str>,
-    /// What its values can be.
+    /// The type of its values.
     pub kind: fn() -> FieldType,
-    /// What they mean.
+    /// What the values mean.
     pub meaning: &'static str,
 }
 
 impl ProducedField {
-    /// A field of this name.
+    /// A field with a fixed name.
     #[must_use]
     pub const fn new(name: &'static str, kind: fn() -> FieldType, meaning: &'static str) -> Self {
         Self { name, option: None, kind, meaning }
     }
 
-    /// A field that has this name unless the option gives it another.
+    /// A field that has this name unless the option renames it.
     #[must_use]
     pub const fn named_by(
         option: &'static str,

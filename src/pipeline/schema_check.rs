@@ -1,8 +1,8 @@
-//! Holds a part of the file against its JSON schema and reports every difference at once.
+//! Validates a part of the file against its JSON schema and reports all violations at once.
 //!
-//! serde stops at the first error, so the schema derived from the same struct is asked first; serde reads
-//! only what has the right shape. Templates that stand for numbers are put in on the way. What the values
-//! mean is not looked at here.
+//! serde stops at the first error, so the value is first validated against the schema that is derived from the
+//! same struct; serde deserializes only what is valid. Templates that stand for numbers are rendered on the way.
+//! What the values mean is not checked here.
 
 use std::collections::HashSet;
 
@@ -16,16 +16,16 @@ use super::schema_words::{describe_value, type_words};
 use crate::nearest::{did_you_mean, did_you_mean_this, one_of};
 use crate::template::{Template, TemplateError};
 
-/// What a check of shape needs to know of the file around it.
+/// What a schema check needs to know about the file.
 pub(crate) struct SchemaCheckContext<'a> {
     /// The pipeline's variables.
     pub(crate) vars: &'a Map<String, Value>,
-    /// Pointers of texts in which environment values were put.
+    /// Pointers to texts in which environment values were substituted.
     pub(crate) computed: &'a HashSet<String>,
 }
 
-/// Checks the value at the pointer `at`, less the keys `without`, against `schema`. Gives the value to
-/// read when nothing was wrong.
+/// Validates the value at the pointer `at`, less the keys `without`, against `schema`. Returns the value to
+/// deserialize if it is valid.
 pub(crate) fn check(
     document: &mut Document,
     at: &str,
@@ -81,8 +81,8 @@ pub(crate) fn check(
     (problems.len() == before).then_some(value)
 }
 
-/// The map at the pointer `at`, less the keys `without` and every option that has one of `problems`; `None`
-/// if a problem is with the map itself.
+/// Returns the map at the pointer `at`, less the keys `without` and every option that has one of `problems`;
+/// `None` if a problem is with the map itself.
 pub(crate) fn valid_part(
     document: &Document,
     at: &str,
@@ -94,16 +94,16 @@ pub(crate) fn valid_part(
     map.retain(|key, _| !without.contains(&key.as_str()));
     for problem in problems {
         let inside = problem.at.strip_prefix(at)?.strip_prefix('/')?;
-        // The whole option goes: a list without one of its elements, a map without one of its keys would
-        // mean something else.
+        // The whole option is removed: a list without one of its elements, or a map without one of its keys,
+        // would mean something else.
         let option = inside.split('/').next()?.replace("~1", "/").replace("~0", "~");
         map.shift_remove(&option);
     }
     Some(value)
 }
 
-/// Renders the text at the pointer `at` with `vars` and reads the result as a number or truth value; what
-/// reads as neither stays text.
+/// Renders the text at the pointer `at` with `vars` and parses the result as a number or truth value; a result
+/// that is neither stays text.
 pub(crate) fn render_scalar(at: &str, text: &str, vars: &Map<String, Value>) -> Result<Value, Box<Problem>> {
     let mut rendered = text.to_owned();
     if text.contains("{{") || text.contains("{%") {
@@ -126,7 +126,7 @@ pub(crate) fn render_scalar(at: &str, text: &str, vars: &Map<String, Value>) -> 
     }
 }
 
-/// The problem of a template that names a variable the file does not declare.
+/// The problem of a template that uses a variable that the file does not declare.
 pub(crate) fn undeclared_var(at: &str, name: &str, vars: &Map<String, Value>) -> Problem {
     let mut problem = Problem::new(at, format!("`vars.{name}` is not declared"));
     problem.on_word(format!("vars.{name}"));
@@ -135,7 +135,7 @@ pub(crate) fn undeclared_var(at: &str, name: &str, vars: &Map<String, Value>) ->
     problem
 }
 
-/// Turns a serde error into a problem; `path` is where serde was.
+/// Converts a serde error into a problem.
 pub(crate) fn from_serde_error(at: &str, error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
     use serde_path_to_error::Segment;
     let mut pointer = at.to_owned();
@@ -150,7 +150,7 @@ pub(crate) fn from_serde_error(at: &str, error: &serde_path_to_error::Error<serd
     Problem::new(pointer, full.split(" at line ").next().unwrap_or(&full))
 }
 
-/// The pointers at which a text stands where a number, a truth value or one of some words is wanted.
+/// Collects the pointers of texts where a number, a truth value or one of some words is expected.
 fn computed_scalars(error: &ValidationError<'_>, wanted: &mut Vec<String>) {
     let scalar = |kind: &JsonType| !matches!(kind, JsonType::Array | JsonType::Object);
     let wants_scalar = match error.kind() {
@@ -189,7 +189,7 @@ fn drop_misspelt(problems: &mut Vec<Problem>) {
     });
 }
 
-/// Says in words what a validation error means, as one problem or several.
+/// Describes a validation error in words, as one problem or several.
 fn explain(error: &ValidationError<'_>, schema: &Value, root: &str, problems: &mut Vec<Problem>) {
     let at = format!("{root}{}", error.instance_path().as_str());
     let instance: &Value = error.instance();
@@ -281,7 +281,7 @@ fn is_yes_or_no(text: &str) -> bool {
     ["yes", "no", "on", "off", "y", "n"].contains(&text.to_lowercase().as_str())
 }
 
-/// An error of `anyOf` or `oneOf`: finds the alternative that was meant and explains that one.
+/// An error of `anyOf` or `oneOf`: finds the alternative that was most likely meant and explains that one.
 fn alternatives(
     error: &ValidationError<'_>,
     context: &[Vec<ValidationError<'static>>],
@@ -330,7 +330,7 @@ fn alternatives(
     problems.push(problem);
 }
 
-/// Whether an error says that the value at `here` is of another kind altogether.
+/// Whether an error means that the value at `here` is of another type altogether.
 fn is_of_another_type(error: &ValidationError<'_>, here: &str) -> bool {
     if error.instance_path().as_str() != here {
         return false;
@@ -347,7 +347,7 @@ fn is_of_another_type(error: &ValidationError<'_>, here: &str) -> bool {
     }
 }
 
-/// The fixed texts a schema allows.
+/// The constant texts that a schema allows.
 fn words_of(schema: &Value) -> Vec<&str> {
     let options = schema.get("enum").and_then(Value::as_array);
     let options = options.into_iter().flatten().chain(schema.get("const"));
@@ -360,7 +360,7 @@ fn properties(schema: &Value) -> Vec<&str> {
     properties.into_iter().flat_map(|map| map.keys().map(String::as_str)).collect()
 }
 
-/// The schema whose keyword reported the error.
+/// The subschema whose keyword reported the error.
 fn parent_schema<'s>(error: &ValidationError<'_>, schema: &'s Value) -> &'s Value {
     let path = error.schema_path().as_str();
     let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
@@ -381,7 +381,7 @@ fn first_paragraph(text: &str) -> String {
     paragraph.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The rarer errors, mostly about sizes.
+/// The less common errors, mostly about sizes.
 fn uncommon_problem(at: &str, error: &ValidationError<'_>) -> Problem {
     let instance: &Value = error.instance();
     let expected = match error.kind() {

@@ -1,21 +1,21 @@
-//! The type of what a JSON schema allows: what `parse` makes of an answer, before there is any.
+//! The field type of what a JSON schema allows: what `parse` makes of an answer, known before there is one.
 //!
-//! Follows references inside the schema and joins alternatives. What it does not know leaves a type as wide as it
-//! was, so that the type is never narrower than the schema.
+//! Follows references inside the schema and merges alternatives. Unknown keywords do not narrow a type, so that
+//! the type is never narrower than the schema.
 
 use serde_json::{Map, Value};
 
 use super::field_type::FieldType;
 
-/// Deeper schemas, and references that come back to themselves, are taken for anything.
+/// The maximum depth; deeper schemas and circular references count as any value.
 const MOST_DEPTH: usize = 24;
 
-/// Keywords that may bring in names which `properties` does not have.
+/// Keywords that may allow names which `properties` does not have.
 const MORE_NAMES: [&str; 7] =
     ["patternProperties", "unevaluatedProperties", "dependentSchemas", "dependencies", "if", "then", "else"];
 
 impl FieldType {
-    /// What a value that meets `schema` is.
+    /// The type of a value that is valid against `schema`.
     #[must_use]
     pub fn of_schema(schema: &Value) -> Self {
         of(schema, schema, 0)
@@ -52,7 +52,7 @@ fn of(schema: &Value, root: &Value, depth: usize) -> FieldType {
     kind
 }
 
-/// Whether an object that meets `schema` has no other names than those the schema declares.
+/// Whether an object that is valid against `schema` has no other names than those that the schema declares.
 pub(crate) fn is_closed(schema: &Value) -> bool {
     closed(schema, schema, 0)
 }
@@ -74,12 +74,12 @@ fn closed(schema: &Value, root: &Value, depth: usize) -> bool {
         || every("oneOf")
 }
 
-/// Whether a reference inside the schema leads to a part of it.
+/// Whether a reference inside the schema resolves to a part of it.
 pub(crate) fn leads_somewhere(target: &str, root: &Value) -> bool {
     resolve(target, root).is_some()
 }
 
-/// What a reference inside the schema leads to.
+/// Resolves a reference inside the schema.
 fn resolve<'s>(target: &str, root: &'s Value) -> Option<&'s Value> {
     let pointer = target.strip_prefix('#')?;
     root.pointer(&percent_encoding::percent_decode_str(pointer).decode_utf8().ok()?)
@@ -89,7 +89,7 @@ fn by_type(schema: &Map<String, Value>) -> FieldType {
     let one = |name: &Value| match name.as_str() {
         Some("null") => FieldType::null(),
         Some("boolean") => FieldType::boolean(),
-        // A number such as 2.0 is an integer to a schema.
+        // JSON Schema counts a number such as 2.0 as an integer.
         Some("integer" | "number") => FieldType::number(),
         Some("string") => FieldType::text(),
         Some("array") => FieldType::any_list(),
@@ -115,7 +115,7 @@ fn everything_but_objects() -> FieldType {
         .fold(FieldType::null(), FieldType::or)
 }
 
-/// What lists hold; `None` where the schema says nothing of it.
+/// The type of list elements; `None` if the schema does not restrict them.
 fn items(schema: &Map<String, Value>, root: &Value, depth: usize) -> Option<FieldType> {
     let first = schema.get("prefixItems").and_then(Value::as_array);
     let rest = schema.get("items").filter(|items| items.is_object() || items.is_boolean());
@@ -130,8 +130,8 @@ fn items(schema: &Map<String, Value>, root: &Value, depth: usize) -> Option<Fiel
     Some(first.into_iter().flatten().map(|item| of(item, root, depth + 1)).fold(rest, FieldType::or))
 }
 
-/// What objects hold; `None` where the schema says nothing of it. Names that it does not declare count as unknown
-/// ones, unless it says that there may be others.
+/// The type of objects; `None` if the schema does not restrict them. Names that it does not declare count as
+/// unknown, unless it allows others explicitly.
 fn object(schema: &Map<String, Value>, root: &Value, depth: usize) -> Option<FieldType> {
     let others = schema.get("additionalProperties");
     let closed = others == Some(&Value::Bool(false));

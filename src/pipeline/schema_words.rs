@@ -1,13 +1,13 @@
-//! JSON schema and JSON values in words, for messages and for the stage reference.
+//! Descriptions of JSON schemas and JSON values in words, for messages and for the stage reference.
 
 use serde_json::Value;
 
 use crate::nearest::one_of;
 
-/// The longest text quoted whole in a message, in characters.
+/// The maximum length of a quoted text in a message, in characters.
 const LONGEST_QUOTE: usize = 60;
 
-/// What a schema wants, such as `a list of texts` or "one of `a`, `b`".
+/// Describes what a schema allows, such as `a list of texts` or "one of `a`, `b`".
 pub(crate) fn type_words(schema: &Value) -> String {
     let fixed = fixed_words(schema);
     if !fixed.is_empty() {
@@ -49,7 +49,7 @@ fn one_type(kind: &str, schema: &Value) -> String {
     }
 }
 
-/// The alternatives, fixed words gathered in front: "one of `a`, `b`, or a map".
+/// Describes alternatives, constants first: "one of `a`, `b`, or a map".
 fn alternatives(branches: &[Value]) -> String {
     let mut fixed = Vec::new();
     let mut rest = Vec::new();
@@ -70,7 +70,7 @@ fn alternatives(branches: &[Value]) -> String {
     rest.join(", or ")
 }
 
-/// The key of a schema for a map with one required key, as enum variants with a value have.
+/// The key of a schema for a map with one required key, which is how serde encodes enum variants with a value.
 fn single_key(schema: &Value) -> Option<&str> {
     let properties = schema.get("properties")?.as_object()?;
     let required = schema.get("required")?.as_array()?;
@@ -86,7 +86,7 @@ fn fixed_words(schema: &Value) -> Vec<String> {
     options.map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect()
 }
 
-/// What a value is: text `abc`, the number `3`, a list.
+/// Describes a value: text `abc`, the number `3`, a list.
 pub(crate) fn describe_value(value: &Value) -> String {
     match value {
         Value::Null => "nothing".to_owned(),

@@ -1,20 +1,20 @@
-//! The ids of stages: given, or the type, then `type-2`, ...
+//! The ids of stages: the given one, or the type, then `type-2`, ...
 
 use std::collections::HashSet;
 
 use serde_json::Value;
 
-/// What a stage is called.
+/// The type and id of a stage.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct StageId {
-    /// The stage's type as written; empty where the entry is no stage.
+    /// The stage's type as written; empty if the entry is not a stage.
     pub(crate) kind: String,
     /// Its id.
     pub(crate) id: String,
 }
 
-/// The ids of the entries of one list of stages, in order. A type that is written without an id takes a number when
-/// its name is taken.
+/// Assigns ids to the entries of one list of stages, in order. A stage without an id is numbered if the name of
+/// its type is taken.
 pub(crate) fn stage_ids(entries: &[Value]) -> Vec<StageId> {
     let kinds: Vec<&str> = entries.iter().map(kind_of).collect();
     let given = |index: usize| entries[index].get(kinds[index])?.get("id")?.as_str();
@@ -46,7 +46,7 @@ fn next_free(kind: &str, taken: &HashSet<String>) -> String {
     id
 }
 
-/// The stage a body pointer such as `/stages/3/sink` belongs to, for people.
+/// Describes the stage that a body pointer such as `/stages/3/sink` belongs to.
 pub(crate) fn stage_name(pointer: &str) -> String {
     let mut parts = pointer.split('/').skip(2);
     match (parts.next().and_then(|index| index.parse::<usize>().ok()), parts.next()) {

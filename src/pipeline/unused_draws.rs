@@ -1,38 +1,38 @@
-//! Values that are drawn for a model to see: whether a prompt reads each of them.
+//! Finds values that are drawn for a model and that no prompt uses.
 //!
-//! A value that is drawn, recorded and never shown to the model makes data whose attributes are not those
-//! it says it has, and nobody notices. `check` notes draws, reads and questions in the order of the stages;
-//! what is left unread at the end is a problem.
+//! A value that is drawn, recorded and never shown to the model makes data whose attributes are wrong, and nobody
+//! notices. `check` records draws, reads and questions in the order of the stages; draws that are still unused at
+//! the end are problems.
 
 use super::problem::Problem;
 use crate::nearest::listed;
 
-/// The draws of a pipeline that are still to be read.
+/// The draws of a pipeline that no template has used yet.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct UnusedDraws {
     stages: Vec<StageDraws>,
 }
 
-/// What one stage draws.
+/// The draws of one stage.
 #[derive(Debug, Clone)]
 struct StageDraws {
     /// JSON pointer to the stage's body.
     at: String,
-    /// Field names nobody has read yet.
+    /// Field names that no template has used yet.
     names: Vec<String>,
-    /// Fields that hold every one.
+    /// Fields that contain all of them.
     all: &'static [&'static str],
     /// Whether a model is asked after the draw.
     asked: bool,
 }
 
 impl UnusedDraws {
-    /// The stage at `at` draws `names`; each of `all` holds every one of them.
+    /// Records that the stage at `at` draws `names`; each field of `all` contains all of them.
     pub(crate) fn add(&mut self, at: String, names: Vec<String>, all: &'static [&'static str]) {
         self.stages.push(StageDraws { at, names, all, asked: false });
     }
 
-    /// A template or expression reads `name`.
+    /// Records that a template or expression uses `name`.
     pub(crate) fn read(&mut self, name: &str) {
         for drawn in &mut self.stages {
             if drawn.all.contains(&name) {
@@ -42,19 +42,19 @@ impl UnusedDraws {
         }
     }
 
-    /// A template reads the record as a whole.
+    /// Records that a template uses the record as a whole.
     pub(crate) fn read_all(&mut self) {
         self.stages.iter_mut().for_each(|drawn| drawn.names.clear());
     }
 
-    /// A model is asked.
+    /// Records that a model is asked.
     pub(crate) fn ask(&mut self) {
         for drawn in &mut self.stages {
             drawn.asked = true;
         }
     }
 
-    /// One problem for each stage whose draws a model should see and does not.
+    /// Returns one problem for each stage whose draws a model should see and does not.
     pub(crate) fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         for drawn in self.stages.iter().filter(|drawn| drawn.asked && !drawn.names.is_empty()) {

@@ -1,6 +1,7 @@
-//! What a block is: a stage that holds stages, declared as any other and then told of what stands inside it.
+//! Blocks: stages that contain stages.
 //!
-//! `stages/repeat.rs` and `stages/for_each.rs` say what is to become of a record; the engine brings it through.
+//! `stages/repeat.rs` and `stages/for_each.rs` decide what happens to a record; the engine runs it through the
+//! inner stages.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,31 +11,31 @@ use super::StageError;
 use crate::pipeline::CheckContext;
 use crate::record::Record;
 
-/// A block as the user wrote it, towards the stages inside it. They are checked between `enter` and `leave`, after
-/// the block's own `check`.
+/// A block as the user wrote it, with regard to the stages inside it. They are checked between `enter` and
+/// `leave`, after the block's own `check`.
 pub trait BlockConfig {
-    /// Says what the stages inside see beside the fields of the record as it came in.
+    /// Declares what the inner stages see besides the fields of the incoming record.
     fn enter(&self, context: &mut CheckContext<'_>);
 
-    /// Says which fields records have after the block, from those that they have at its last stage.
+    /// Declares which fields records have after the block, given those that they have at its last stage.
     fn leave(&self, context: &mut CheckContext<'_>);
 
-    /// Whether a record goes through the stages more than once, and finds there what they made of it before.
+    /// Whether a record passes through the stages more than once and sees what they made of it before.
     fn is_loop(&self) -> bool;
 
-    /// Whether a stage inside may make several records of one.
+    /// Whether an inner stage may turn one record into several.
     fn takes_several(&self) -> bool;
 }
 
-/// How a record goes through the stages of a `repeat`: it decides, the engine brings the record through.
+/// How a record passes through the stages of a `repeat`. This trait decides; the engine runs the record.
 pub trait RepeatBlock: Send + Sync {
-    /// How many passes there are at most, for the record as it comes in.
+    /// The maximum number of passes for the incoming record.
     fn times(&self, record: &Record) -> Result<u32, StageError>;
 
-    /// Whether there is to be one more pass, for the record as it now is. Looked at before every pass.
+    /// Whether to run another pass, given the record as it is now. Evaluated before every pass.
     fn goes_on(&self, record: &Record) -> Result<bool, StageError>;
 
-    /// Whether the start and every pass go on as records of their own, rather than the last pass alone.
+    /// Whether the start and every pass are passed on as records of their own, rather than the last pass alone.
     fn keeps_all(&self) -> bool;
 
     /// What becomes of a record that is dropped or rejected in a pass.
@@ -54,25 +55,25 @@ pub enum OnFail {
     Stop,
 }
 
-/// How a record goes through the stages of a `for_each`: it says which elements there are and what becomes of them.
+/// How a record passes through the stages of a `for_each`: which elements there are, and what becomes of them.
 pub trait ForEachBlock: Send + Sync {
-    /// The elements, in order: each is brought through the stages by itself.
+    /// The elements, in order. Each passes through the stages separately.
     fn elements(&self, record: &Record) -> Result<Vec<Value>, StageError>;
 
     /// The field that holds the element.
     fn element_field(&self) -> &str;
 
-    /// How the elements are joined again; `None` lets each go on as a record of its own.
+    /// How the elements are joined again; `None` if each becomes a record of its own.
     fn collect(&self) -> Option<&Collect>;
 }
 
-/// How the elements of a `for_each` become one field of the record again.
+/// How the elements of a `for_each` are collected into one field of the record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Collect {
-    /// The field that becomes a list with an entry for each element that came through.
+    /// The field that receives a list with an entry per element that completed.
     pub into: String,
-    /// What is taken of each element's record: its entry holds these fields, and `index`.
+    /// The fields copied from each element's record into its entry, besides `index`.
     pub fields: Vec<String>,
-    /// With fewer entries than this the record is rejected.
+    /// The minimum number of entries; with fewer the record is rejected.
     pub at_least: usize,
 }

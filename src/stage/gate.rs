@@ -1,41 +1,41 @@
-//! What a stage is that must see more than one item: it says what is compared and decides, the engine brings the items
-//! to it whole and in order.
+//! Gates: stages that must see more than one item. A gate extracts what is compared and decides; the engine
+//! brings items to it whole and in order.
 
 use std::borrow::Cow;
 
 use super::StageError;
 use crate::record::Record;
 
-/// A stage that must see more than one item: it decides about items whole, in the order of their numbers.
+/// A stage that must see more than one item: it decides about whole items, in the order of their numbers.
 pub trait Gate: Send + Sync {
-    /// What is compared of a record. ProducedField where the record is, so that the decision itself is quick.
+    /// The key by which a record is compared. Computed where the record is, so that the decision itself is quick.
     fn key(&self, record: &Record) -> Result<Vec<u8>, StageError>;
 
-    /// One that decides and has seen nothing yet.
+    /// Returns a decider that has not seen any item yet.
     fn decider(&self) -> Box<dyn GateDecider>;
 }
 
-/// Decides for a `Gate`.
+/// The deciding part of a `Gate`, with its state.
 pub trait GateDecider: Send {
-    /// What becomes of an item's records, one verdict for each key; a record that `when` sends past the gate has none
-    /// and goes on. Items come in the order of their numbers; one that
-    /// is made again comes late, behind higher ones, and loses to what was kept of them.
+    /// Decides about the records of one item: one decision per key; a record that `when` sends past the gate has
+    /// no key and passes. Items come in the order of their numbers; an item that is made again comes late, after
+    /// higher ones, and loses to those that were kept.
     fn decide(&mut self, item: u64, keys: &[&[u8]]) -> Vec<GateDecision>;
 
-    /// Takes in a record that an earlier start has kept.
+    /// Restores a record that an earlier start kept.
     fn remember(&mut self, item: u64, key: &[u8]);
 }
 
-/// What a gate decides of a record.
+/// What a gate decides about a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GateDecision {
-    /// It goes on.
+    /// The record passes.
     Keep,
-    /// It is dropped.
+    /// The record is dropped.
     Drop {
         /// A short word such as `duplicate`.
         reason: Cow<'static, str>,
-        /// The item that was kept in its place.
+        /// The item that was kept instead.
         in_favour_of: u64,
     },
 }

@@ -1,7 +1,7 @@
-//! The stages, one file each, and the table that lists them.
+//! The stages, one file each, and the table of all stage types.
 //!
-//! Adding a stage: a new file here with its config struct, its running part, its example and its tests; a
-//! `mod` line; a row in `STAGES`. `config` and the command line find it through the table.
+//! To add a stage, add a file with its options, its processor, its example and its tests; a `mod` line; and a row
+//! in `STAGES`. `config` and the command line find it through the table.
 
 mod cot_expand;
 mod filter;
@@ -45,45 +45,45 @@ pub static STAGES: &[StageType] = &[
     StageType::of::<sink::Sink>(),
 ];
 
-/// What a stage file says of its stage; a row of `STAGES` is made of it.
+/// What a stage file declares about its stage; `StageType::of` makes a row of `STAGES` from it.
 pub trait StageDescription: StageConfig + DeserializeOwned + JsonSchema + 'static {
     /// The stage's name in pipelines: a verb for transforms, a noun for sources and sinks.
     const NAME: &'static str;
-    /// Where it may stand.
+    /// Where in a pipeline it is allowed.
     const ROLE: Role;
-    /// Whether it may stand in a block. A gate may not: it decides about items as a whole.
+    /// Whether it is allowed in a block. A gate is not: it decides about whole items.
     const IN_BLOCKS: bool = !matches!(Self::ROLE, Role::Source | Role::SourceTransform | Role::Sink);
-    /// Raised when the same input gives other items, or in another order: an older run is then refused with that
-    /// reason instead of being numbered differently. For stages of the source part.
+    /// Raised when the same input produces other items, or in another order: an older run is then refused with
+    /// that reason instead of being numbered differently. For stages of the source part.
     const VERSION: u32 = 1;
     /// One sentence: what it does to a record.
     const PURPOSE: &'static str;
-    /// The fields it makes, of which its check tells.
+    /// The fields it makes, as its check declares them.
     const MAKES: &'static [ProducedField] = &[];
-    /// A pipeline that shows it and runs as it is, from the project's root, without a model server.
+    /// An example pipeline that runs as it is, from the project's root, without a model server.
     const EXAMPLE: &'static str;
 }
 
-/// Where a stage may stand in a pipeline.
+/// The role of a stage, which decides where in a pipeline it is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// First: where records come from.
+    /// Produces records; the first stage.
     Source,
-    /// In the source part: deterministic and cheap, before items are numbered.
+    /// Transforms records in the source part, before items are numbered; deterministic and cheap.
     SourceTransform,
-    /// Anywhere after the source part.
+    /// Transforms records anywhere after the source part.
     Transform,
     /// Asks a model.
     Ask,
-    /// Reads a model's answer; joined with an `Ask` right before it.
+    /// Parses a model's answer; joined with the `Ask` right before it.
     AnswerParser,
-    /// Anywhere after the source part; holds stages of its own.
+    /// Contains stages; anywhere after the source part.
     Block,
-    /// Writes records, and passes them on.
+    /// Writes records and passes them on.
     Sink,
 }
 
-/// A body that does not have its stage's shape, with the path to the value.
+/// A stage body that does not match the stage's options, with the path to the value.
 pub type StageBodyError = serde_path_to_error::Error<serde_json::Error>;
 
 /// A row of the table.
@@ -93,9 +93,9 @@ pub struct StageType {
     pub name: &'static str,
     /// Where it may stand.
     pub role: Role,
-    /// Whether it may stand in a block.
+    /// Whether it is allowed in a block.
     pub in_blocks: bool,
-    /// Raised when the same input gives other items.
+    /// Raised when the same input produces other items.
     pub version: u32,
     /// One sentence on what it does.
     pub purpose: &'static str,
@@ -128,20 +128,20 @@ impl StageType {
         (self.schema)()
     }
 
-    /// The stage's declaration from its body, without `id` and `when`.
+    /// Deserializes the stage's configuration from its body, without `id` and `when`.
     pub fn declare(&self, body: Value) -> Result<Box<dyn StageConfig>, StageBodyError> {
         (self.declare)(body)
     }
 }
 
-/// The stage type of this name.
+/// Finds a stage type by name.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static StageType> {
     STAGES.iter().find(|stage| stage.name == name)
 }
 
 fn schema_of<T: JsonSchema>() -> Schema {
-    // Inlined, so that a stage's schema stands alone and can be put into the pipeline's.
+    // Inlined, so that a stage's schema is self-contained and can be embedded in the pipeline's.
     SchemaSettings::draft2020_12()
         .with(|settings| settings.inline_subschemas = true)
         .into_generator()
@@ -155,7 +155,7 @@ fn declare<T: StageDescription>(body: Value) -> Result<Box<dyn StageConfig>, Sta
 
 #[cfg(test)]
 pub(crate) mod testing {
-    //! What the stages' tests share: a part from a config, a record from JSON.
+    //! Helpers for the stages' tests: build a processor from options, make a record from JSON.
 
     use serde::de::DeserializeOwned;
     use serde_json::{Map, Value};

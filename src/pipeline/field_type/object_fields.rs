@@ -1,13 +1,13 @@
-//! The names in an object or a record, with the types of what stands under them.
+//! The names in an object or a record, with the types of their values.
 
 use super::{FieldType, MOST_NAMES};
 
-/// The names in an object, or in a record.
+/// The names in an object or a record, with their types.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ObjectFields {
-    /// In the order in which they came to be known.
+    /// In the order in which they were added.
     pub(super) known: Vec<(String, FieldType)>,
-    /// Whether there may be others.
+    /// Whether there may be names that are not known.
     pub(crate) open: bool,
 }
 
@@ -16,7 +16,7 @@ impl ObjectFields {
         self.known.iter().find(|(known, _)| known == name).map(|(_, kind)| kind)
     }
 
-    /// The names, in the order in which they came to be known.
+    /// The names, in the order in which they were added.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.known.iter().map(|(name, _)| name.as_str())
     }
@@ -25,7 +25,7 @@ impl ObjectFields {
         self.known.iter().map(|(name, kind)| (name.as_str(), kind))
     }
 
-    /// Puts a name in; what was known of it is replaced, its place stays.
+    /// Adds a name, or replaces its type; its position stays.
     pub(crate) fn set(&mut self, name: &str, kind: FieldType) {
         match self.known.iter_mut().find(|(known, _)| known == name) {
             Some((_, old)) => *old = kind,
@@ -33,8 +33,8 @@ impl ObjectFields {
         }
     }
 
-    /// Puts a name in, a dotted one inside the object it leads to; the objects on the way hold nothing else than
-    /// what is put in.
+    /// Adds a name; a dotted name is added inside the object that it leads to. Objects created on the way contain
+    /// nothing else.
     pub(crate) fn put(&mut self, name: &str, kind: FieldType) {
         let Some((first, rest)) = name.split_once('.') else {
             self.set(name, kind);
