@@ -1,11 +1,12 @@
 //! Jinja templates and expressions over a record's fields and the pipeline's `vars`.
 //!
-//! `pipeline::check` compiles them at load to find undefined names; stages render them for each record.
-//! Strict: an undefined name is an error, never an empty text, and so is what has no answer: a text compared with a
-//! number, null where a text is wanted. Source, steps and memory are bounded.
+//! `pipeline::check` compiles them at load to find undefined names; stages render them for each record. Templates
+//! are strict: an undefined name is an error, never an empty text, and so is an operation without a result, such
+//! as comparing a text with a number, or null where a text is expected. Source size, steps and memory are
+//! bounded.
 //!
-//! A source is parsed by minijinja (`program`), its names are looked up (`names`), its operators made checked ones
-//! (`rewrite`, `kinds`), and the result is run with what the record holds (`values`).
+//! minijinja parses a source (`program`); its names are resolved (`names`), its operators replaced by checked
+//! ones (`rewrite`, `checked_operators`), and the result runs with the values of a record (`values`).
 
 mod checked_operators;
 mod describe;
@@ -48,11 +49,11 @@ pub struct Expression {
     beside: TemplateGlobals,
 }
 
-/// What a template sees beside a record's fields.
+/// What a template sees besides a record's fields.
 #[derive(Debug, Clone)]
 struct TemplateGlobals {
     vars: minijinja::Value,
-    /// Texts and patterns known by name.
+    /// Texts and patterns by name.
     named: Arc<BTreeMap<String, minijinja::Value>>,
 }
 
@@ -64,20 +65,19 @@ pub struct TemplateError {
     pub message: String,
     /// Line in the template, from 1, where known.
     pub line: Option<usize>,
-    /// The word that is wrong, where it is one.
+    /// The wrong word, if it is a single one.
     pub word: Option<String>,
-    /// What may have been meant.
+    /// A suggestion.
     pub hint: Option<String>,
 }
 
 impl Template {
-    /// Compiles `source`; `vars` are the pipeline's variables, seen as `vars.NAME`.
+    /// Compiles `source`; `vars` are the pipeline's variables, visible as `vars.NAME`.
     pub fn new(source: &str, vars: &Map<String, Value>) -> Result<Self, TemplateError> {
         Ok(Self { program: Arc::new(Program::template(source)?), beside: TemplateGlobals::new(vars) })
     }
 
-    /// The template with texts that are the same for every record, by the names it reads them by; a record's
-    /// field of the same name hides one.
+    /// Adds texts that are the same for every record, by name; a record's field of the same name hides one.
     #[must_use]
     pub fn with_texts(mut self, texts: &BTreeMap<String, String>) -> Self {
         let value = |text: &String| minijinja::Value::from(text.as_str());
@@ -85,20 +85,20 @@ impl Template {
         self
     }
 
-    /// The template with patterns, by the name it reads them by.
+    /// Adds patterns under a name.
     #[must_use]
     pub fn with_patterns(mut self, name: &str, patterns: &Patterns) -> Self {
         self.beside.add(name, patterns.value());
         self
     }
 
-    /// Renders for one record, which is seen as its fields by name, `record` with all of them, `vars`, and `id` (the
+    /// Renders for one record. Visible are its fields by name, `record` with all of them, `vars`, and `id` (the
     /// record's id); a field of one of these names hides it.
     pub fn render(&self, record: &Record) -> Result<String, TemplateError> {
         self.program.render(self.beside.with(&self.program, record))
     }
 
-    /// Renders with `vars` alone, for texts that belong to no record (paths, counts).
+    /// Renders with `vars` only, for texts that do not belong to a record (paths, counts).
     pub fn render_vars(&self) -> Result<String, TemplateError> {
         let context = BTreeMap::from([("vars", self.beside.vars.clone())]);
         self.program.render(context.into())
@@ -111,8 +111,8 @@ impl Template {
         self.program.render(context.into())
     }
 
-    /// The names the template reads and does not set itself, dotted where it reaches inside
-    /// (`section.title`), sorted.
+    /// The names that the template uses and does not set itself, dotted if it reaches inside (`section.title`),
+    /// sorted.
     #[must_use]
     pub fn variables(&self) -> Vec<String> {
         self.program.reads.dotted.iter().cloned().collect()
@@ -129,14 +129,14 @@ impl Expression {
         })
     }
 
-    /// The expression with patterns, by the name it reads them by; a record's field of the same name hides them.
+    /// Adds patterns under a name; a record's field of the same name hides them.
     #[must_use]
     pub fn with_patterns(mut self, name: &str, patterns: &Patterns) -> Self {
         self.beside.add(name, patterns.value());
         self
     }
 
-    /// Whether the expression is true for one record, by Jinja's rules; a text that says no is an error.
+    /// Whether the expression is true for one record, by Jinja's rules; a text such as `no` is an error.
     pub fn is_true(&self, record: &Record) -> Result<bool, TemplateError> {
         let value = self.condition.value(self.beside.with(&self.condition, record))?;
         match value.is_undefined() {
@@ -151,7 +151,7 @@ impl Expression {
         values::json(&value).map_err(|message| TemplateError::new(message, None))
     }
 
-    /// The names the expression reads, dotted where it reaches inside, sorted.
+    /// The names that the expression uses, dotted if it reaches inside, sorted.
     #[must_use]
     pub fn variables(&self) -> Vec<String> {
         self.condition.reads.dotted.iter().cloned().collect()
@@ -169,7 +169,7 @@ impl TemplateGlobals {
         Arc::make_mut(&mut self.named).insert(name.to_owned(), value);
     }
 
-    /// What `program` reads, for one record.
+    /// The values that `program` uses, for one record.
     fn with(&self, program: &Program, record: &Record) -> minijinja::Value {
         values::of_record(&program.reads, record, |name| match name {
             "vars" => Some(self.vars.clone()),
@@ -197,7 +197,7 @@ impl TemplateError {
         Self::new(message, error.line())
     }
 
-    /// With a hint, where there is none yet.
+    /// Adds a hint if there is none.
     fn or_hint(mut self, hint: impl FnOnce() -> Option<String>) -> Self {
         self.hint = self.hint.or_else(hint);
         self

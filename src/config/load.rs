@@ -1,7 +1,7 @@
-//! From the text of a pipeline file to a plan, or to all its problems.
+//! Loads a pipeline file: from its text to a plan, or to all of its problems.
 //!
-//! The order: read (`tree`), put environment values and overrides in, check the shape of the head and of
-//! each stage (`head`, `declared`), check the file as a whole (`order`, `whole`), and only then make the plan.
+//! In this order: parse the text, substitute environment values, apply overrides, validate the globals and each
+//! stage against their schemas, check the pipeline as a whole, and only if there is no problem build the plan.
 
 mod diagnostics;
 mod overrides;
@@ -19,7 +19,7 @@ use crate::pipeline::problem::{Problem, Problems};
 use crate::pipeline::schema_check::SchemaCheckContext;
 use crate::stages::StageType;
 
-/// Loads `text`, which stands in `file`. `table` lists the stage types there are.
+/// Loads the `text` of `file`. `table` lists the stage types.
 pub(super) fn load(
     file: &str,
     text: &str,
@@ -30,7 +30,7 @@ pub(super) fn load(
     load_after(file, text, overrides, &[], lookup, table)
 }
 
-/// The same where earlier pipelines of the same command are going to make the run directories `coming`.
+/// The same after earlier pipelines of the same command, which will create the run directories `coming`.
 pub(super) fn load_after(
     file: &str,
     text: &str,
@@ -69,7 +69,7 @@ pub(super) fn load_after(
     }
 }
 
-/// Leaves out what was found wrong with texts in which the first `unset` problems found no value to put.
+/// Removes problems that follow from the first `unset` problems, which are about variables without a value.
 fn drop_consequences(problems: &mut Vec<Problem>, unset: usize) {
     let rest = problems.split_off(unset.min(problems.len()));
     let caused = |problem: &Problem| problems.iter().any(|unset| unset.at == problem.at);

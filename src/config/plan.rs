@@ -1,4 +1,4 @@
-//! A pipeline as it will be run: every value resolved, every stage declared, nothing left to look up.
+//! The plan: a pipeline with every value resolved and every stage deserialized, ready to be built.
 
 mod fingerprint;
 
@@ -22,12 +22,12 @@ use crate::stage::{BuildContext, BuildError, Explanation, StageConfig};
 use crate::stages::{STAGES, StageType};
 use crate::text_file;
 
-/// The largest pipeline file that is read, in bytes: what is long belongs into files of its own.
+/// The maximum size of a pipeline file, in bytes: long texts belong into files of their own.
 const LARGEST_PIPELINE: u64 = 4 << 20;
-/// Items in flight at least, however few requests the models may have.
+/// The minimum number of items in flight, however few requests the models may have.
 const LEAST_IN_FLIGHT: u32 = 64;
 
-/// What the engine runs.
+/// A checked pipeline, which the engine runs.
 pub struct Plan {
     /// The pipeline's name.
     pub name: String,
@@ -47,71 +47,71 @@ pub struct Plan {
     pub durability: Durability,
     /// What the run may spend.
     pub budget: Budget,
-    /// How many items must end ok, if the run is not for all of them.
+    /// How many items must end ok, if the run does not process all of them.
     pub accept: Option<u64>,
-    /// Whether kept answers are packed.
+    /// Whether journaled answers are compressed.
     pub pack_answers: bool,
     /// Seconds that answers in flight are awaited after the first signal.
     pub drain_timeout: f64,
-    /// Items between admission and their end at a time.
+    /// The maximum number of items between admission and their end.
     pub max_in_flight: u32,
-    /// The stages in order; those of blocks stand in them.
+    /// The stages in order; a block contains its own.
     pub stages: Vec<PlannedStage>,
-    /// The files that stages read, as they were found.
+    /// The input files of stages, as the check found them.
     pub inputs: BTreeMap<String, InputFile>,
-    /// How many items there will be, where the source says so.
+    /// The number of items, if the source knows it.
     pub items: Option<u64>,
-    /// The fields that records are known to have as they come to each stage, by its id.
+    /// The known fields of records as they reach each stage, by its id.
     fields: BTreeMap<Arc<str>, Vec<String>>,
-    /// The whole pipeline as a tree, variables and environment values put in, without secrets; written to
+    /// The whole pipeline as a value, variables and environment values substituted, without secrets; written to
     /// the run directory and compared on resume.
     pub resolved: Value,
-    /// What is not wrong and yet hardly meant.
+    /// Valid settings that are probably not meant.
     pub warnings: Problems,
 }
 
 /// One stage of a plan.
 pub struct PlannedStage {
-    /// Given, or the type, then `type-2`, ...; in a block the path to it, such as `evolve/judge`.
+    /// Given, or the type, then `type-2`, ...; in a block its path, such as `evolve/judge`.
     pub id: Arc<str>,
     /// Its row of the stage table.
     pub kind: &'static StageType,
-    /// The condition under which a record goes through it; others go past.
+    /// The condition under which a record passes through it; others bypass it.
     pub when: Option<String>,
-    /// What the user declared.
+    /// The stage's configuration.
     pub declared: Box<dyn StageConfig>,
-    /// The stages inside a block, in order; none in other stages.
+    /// The stages of a block, in order; empty for other stages.
     pub inner: Vec<PlannedStage>,
 }
 
 impl PlannedStage {
-    /// How many blocks it stands in.
+    /// The number of blocks around it.
     #[must_use]
     pub fn depth(&self) -> usize {
         self.id.matches('/').count()
     }
 
-    /// Its id within its block, or its id where it stands in none.
+    /// Its id without the path of its block.
     #[must_use]
     pub fn own_id(&self) -> &str {
         self.id.rsplit('/').next().unwrap_or_default()
     }
 }
 
-/// Why a file gives no plan.
+/// Why a file could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("cannot read `{path}`: {source}{near}")]
     Read {
         /// The file.
         path: String,
         /// Why.
         source: std::io::Error,
-        /// What there is instead, as the end of the sentence; empty when nothing comes near.
+        /// A suggestion, as the end of the sentence; empty if no file has a similar name.
         near: String,
     },
-    /// It is wrong.
+    /// The file is invalid.
     #[error("{0}")]
     Problems(Problems),
 }
@@ -122,8 +122,8 @@ impl Plan {
         Self::load_after(path, overrides, &[])
     }
 
-    /// The same for a pipeline that is run after others, which are going to make the run directories `coming`: what it
-    /// reads of them is not looked at yet.
+    /// The same for a pipeline that runs after others, which will create the run directories `coming`: what it
+    /// reads from them is not checked yet.
     pub fn load_after(path: &Path, overrides: &Overrides, coming: &[PathBuf]) -> Result<Self, LoadError> {
         let text = read_pipeline_file(path)?;
         let lookup = |name: &str| std::env::var(name).ok();
@@ -136,8 +136,8 @@ impl Plan {
         load(file, text, overrides, &|name| std::env::var(name).ok(), STAGES)
     }
 
-    /// The plan of a pipeline in which nothing is wrong; `tree` is the file with everything put in, `seen`
-    /// what its check saw.
+    /// Makes the plan of a valid pipeline; `tree` is the file with everything substituted, `checked` the result
+    /// of its check.
     pub(super) fn new(
         file: &str,
         pipeline: Pipeline,
@@ -171,7 +171,7 @@ impl Plan {
         }
     }
 
-    /// Every stage, those in blocks too: a block stands before the stages inside it.
+    /// All stages, those in blocks too: a block comes before the stages inside it.
     pub fn all_stages(&self) -> impl Iterator<Item = &PlannedStage> {
         let mut rest: Vec<&PlannedStage> = self.stages.iter().rev().collect();
         std::iter::from_fn(move || {
@@ -181,35 +181,35 @@ impl Plan {
         })
     }
 
-    /// What `stage` is built with; `started` is the run's first start.
+    /// The context to build `stage` with; `started` is the run's first start.
     #[must_use]
     pub fn build_context(&self, stage: &PlannedStage, started: &str) -> BuildContext {
         BuildContext {
             vars: self.vars.clone(),
             draws: Draws::new(self.seed, Arc::clone(&stage.id)),
             started: started.to_owned(),
-            // How many records come to a stage in a block is not known.
+            // The number of records that reach a stage in a block is not known.
             items: self.items.filter(|_| stage.depth() == 0),
             fields: self.fields.get(&stage.id).cloned().unwrap_or_default(),
         }
     }
 
-    /// What a stage tells of itself before a run, if anything.
+    /// What a stage explains about itself before a run, if anything.
     pub fn explain(&self, stage: &PlannedStage) -> Result<Option<Explanation>, BuildError> {
         stage.declared.explain(&self.build_context(stage, "now"))
     }
 }
 
-/// The pipeline with its defaults written out and passwords masked.
+/// The pipeline with defaults filled in and passwords masked.
 fn resolved(pipeline: &Pipeline, tree: &Value, read: &BTreeSet<String>) -> Value {
     let mut pipeline = pipeline.clone();
-    // A variable that only stood for numbers is in them now; kept, it would count as never used.
+    // A variable that only stood for numbers has been substituted; kept, it would count as unused.
     pipeline.vars.retain(|name, _| read.contains(name));
     if let Some(stages) = tree.get("stages").and_then(Value::as_array) {
         pipeline.stages.clone_from(stages);
     }
     write_out_bodies(&mut pipeline.stages);
-    // Nothing in these types can fail to become JSON: keys are texts, numbers are finite.
+    // Serialization of these types cannot fail: keys are texts, numbers are finite.
     let mut resolved = serde_json::to_value(&pipeline).unwrap_or_default();
     if let Some(models) = resolved.get_mut("models") {
         secrets::redact(models);
@@ -217,7 +217,7 @@ fn resolved(pipeline: &Pipeline, tree: &Value, read: &BTreeSet<String>) -> Value
     resolved
 }
 
-/// Puts an empty map for each body that is written as nothing.
+/// Replaces each empty body by an empty map.
 fn write_out_bodies(stages: &mut [Value]) {
     for body in stages.iter_mut().filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
         if body.is_null() {
@@ -229,7 +229,7 @@ fn write_out_bodies(stages: &mut [Value]) {
     }
 }
 
-/// The text of a pipeline file.
+/// Reads a pipeline file.
 pub fn read_pipeline_file(path: &Path) -> Result<String, LoadError> {
     text_file::read_at_most(path, LARGEST_PIPELINE).map_err(|error| {
         let near = match error.hint() {
@@ -240,7 +240,7 @@ pub fn read_pipeline_file(path: &Path) -> Result<String, LoadError> {
     })
 }
 
-/// The pipelines there are, for a path that leads nowhere.
+/// A suggestion for a path that does not exist: the most similar pipeline, or all of them.
 fn near_files(path: &Path) -> String {
     if path.exists() {
         return String::new();

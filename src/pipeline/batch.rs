@@ -1,6 +1,6 @@
-//! `mode: batch` of a model: its questions go out in files, for half the price and a day's patience.
+//! `mode: batch` of a model: its questions are sent in files, at half the price, and answered within a day.
 //!
-//! Part of `model`; the limits are a provider's, so that its defaults fit. `llm/batch` does what is said here.
+//! Part of `model`. The defaults and limits are those of the providers. Implemented by `llm/batch`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -90,13 +90,13 @@ fn window() -> String {
 }
 
 impl ModelConfig {
-    /// How its questions travel.
+    /// How its questions are sent.
     #[must_use]
     pub fn mode(&self) -> Mode {
         self.mode.unwrap_or_default()
     }
 
-    /// Questions that may be out at a time.
+    /// The maximum number of unanswered questions.
     #[must_use]
     pub fn places(&self) -> u32 {
         match self.mode() {
@@ -105,17 +105,18 @@ impl ModelConfig {
         }
     }
 
-    /// Items that the model's questions keep busy; more than its places where it answers within seconds.
+    /// The number of items that keep the model busy; more than its concurrent requests if it answers within
+    /// seconds.
     pub(crate) fn items(&self) -> u32 {
         match self.mode() {
             Mode::Direct => self.places().saturating_mul(2),
-            // So many records are in memory already.
+            // As many records are in memory already.
             Mode::Batch => self.places(),
         }
     }
 }
 
-/// What is wrong with a model's `mode` and `batch`; `at` is the model's place.
+/// Reports what is wrong with a model's `mode` and `batch`; `at` is the model's pointer.
 pub(crate) fn check(at: &str, model: &ModelConfig, problems: &mut Vec<Problem>) {
     let mut wrong = |field: &str, message: &str, expected: &str| {
         problems.push(Problem::new(format!("{at}/{field}"), message).with_expected(expected));
@@ -128,7 +129,7 @@ pub(crate) fn check(at: &str, model: &ModelConfig, problems: &mut Vec<Problem>) 
         }
         return;
     }
-    // A provider without a server, as `--no-llm` puts one in, answers at once in either mode.
+    // A provider without a server, as with `--no-llm`, answers at once in either mode.
     if model.provider == Provider::Anthropic {
         wrong("mode", "the batch API is OpenAI's, not Anthropic's", "`direct`");
     }
@@ -162,9 +163,9 @@ pub(crate) fn check(at: &str, model: &ModelConfig, problems: &mut Vec<Problem>) 
     }
 }
 
-/// No provider takes more questions in one batch.
+/// No provider accepts more questions in one batch.
 const MOST: u32 = 100_000;
-/// A longer wait between two looks is a mistake.
+/// A longer polling interval is a mistake.
 const LONGEST: f64 = 86_400.0;
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! What a stage's `check` is given: where to report problems, and which names earlier stages make.
+//! The context of a stage's `check`: where to report problems, and which fields earlier stages make.
 //!
-//! One context goes through the stages in order, so that each sees what those before it made. All problems
-//! of a file are gathered; nothing stops at the first. What stages read and write stands in `files`, what
-//! is reported in `reporting`.
+//! One context passes through the stages in order, so that each sees what those before it made. All problems of a
+//! file are collected; nothing stops at the first. Files that stages read and write are in `files`, reporting in
+//! `reporting`.
 
 mod blocks;
 mod expressions;
@@ -27,12 +27,12 @@ use super::unused_draws::UnusedDraws;
 use crate::nearest::{did_you_mean, nearest, one_of};
 use crate::template::{Expression, Template, TemplateError};
 
-/// Names every template knows without any stage: the record as a whole, its id, the variables.
+/// Names that every template knows: the record as a whole, its id, the variables.
 const BUILT_IN: [&str; 3] = [RECORD, "id", "vars"];
-/// The name of the record as a whole.
+/// The record as a whole.
 const RECORD: &str = "record";
 
-/// The state of a check, handed from stage to stage.
+/// The state of a check, passed from stage to stage.
 #[derive(Clone)]
 pub struct CheckContext<'a> {
     /// The pipeline's variables, overrides applied.
@@ -41,40 +41,40 @@ pub struct CheckContext<'a> {
     pub models: &'a BTreeMap<String, ModelConfig>,
     /// The pipeline's file.
     file: PathBuf,
-    /// The run directories that earlier pipelines of the same command are going to make.
+    /// The run directories that earlier pipelines of the same command will create.
     planned_runs: Vec<PathBuf>,
     /// JSON pointer to the body of the stage under check.
     stage: String,
-    /// The fields that records have at this point, with what is known of their values; open where they may have
-    /// others.
+    /// The fields of records at this point, with what is known of their types; open if there may be others.
     record: ObjectFields,
-    /// How often the checks of stages told of fields.
+    /// How many fields the checks of stages have declared.
     declared_fields: usize,
-    /// Whether some records only go through the stage under check.
+    /// Whether only some records pass through the stage under check.
     conditional: bool,
-    /// Whether what the first rows of a file show is taken for all: not where records were left out by then.
+    /// Whether types inferred from the first rows of a file apply to all records: not after a stage that may drop
+    /// some.
     samples_hold: bool,
-    /// Fields whose kind an expression asks for: what they are depends on the record.
+    /// Fields whose type an expression tests (`is string`): it depends on the record.
     tested: BTreeSet<String>,
-    /// Fields whose messages may show images.
+    /// Fields whose messages may contain images.
     with_images: BTreeSet<String>,
     used_vars: BTreeSet<String>,
     used_models: BTreeSet<String>,
     outputs: BTreeMap<String, String>,
     inputs: BTreeMap<String, InputFile>,
-    /// Items that leave the source part, where that is known.
+    /// The number of items that leave the source part, if known.
     items: Option<u64>,
-    /// Whether each of them reaches the stage under check, exactly once.
+    /// Whether each item reaches the stage under check exactly once.
     all_items: bool,
-    /// Whether each that reaches the stage goes on from it, exactly once.
+    /// Whether each item that reaches the stage leaves it exactly once.
     keeps_items: bool,
-    /// Whether the run ends at some number of accepted items rather than with the source.
+    /// Whether the run ends at a number of accepted items rather than with the source.
     accepts: bool,
-    /// The blocks that the stage under check stands in, innermost last.
+    /// The blocks around the stage under check, innermost last.
     blocks: Vec<OpenBlock>,
-    /// Why there is no field of a name although some stage makes one: what to say when it is read.
+    /// For names that some stage makes and that do not exist here: the hint to show when they are used.
     absent_fields: BTreeMap<String, String>,
-    /// Whether this is a first look at what a loop makes, of which no problem is reported.
+    /// Whether this is a trial pass over a loop, whose problems are not reported.
     is_trial: bool,
     unused_draws: UnusedDraws,
     mock_reads: MockFieldReads,
@@ -82,20 +82,20 @@ pub struct CheckContext<'a> {
     warnings: Vec<Problem>,
 }
 
-/// What a check found out.
+/// The result of a check.
 pub(crate) struct CheckFindings {
     pub(crate) used_vars: BTreeSet<String>,
     pub(crate) used_models: BTreeSet<String>,
-    /// Files the run depends on, with the hash of their content.
+    /// The files that the run depends on, with the hashes of their contents.
     pub(crate) inputs: BTreeMap<String, InputFile>,
     pub(crate) items: Option<u64>,
     pub(crate) problems: Vec<Problem>,
-    /// What may not be meant, in files that are right.
+    /// Valid settings that are probably not meant.
     pub(crate) warnings: Vec<Problem>,
 }
 
 impl<'a> CheckContext<'a> {
-    /// A context at the start of a pipeline.
+    /// Creates a context for the start of a pipeline.
     #[must_use]
     pub fn new(vars: &'a Map<String, Value>, models: &'a BTreeMap<String, ModelConfig>) -> Self {
         Self {
@@ -128,43 +128,43 @@ impl<'a> CheckContext<'a> {
         }
     }
 
-    /// Says that the messages in the field `name` may show images.
+    /// Declares that the messages in the field `name` may contain images.
     pub fn shows_images(&mut self, name: &str) {
         self.with_images.insert(name.to_owned());
     }
 
-    /// Whether the messages in the field `name` may show images.
+    /// Whether the messages in the field `name` may contain images.
     #[must_use]
     pub fn has_images(&self, name: &str) -> bool {
         self.with_images.contains(name)
     }
 
-    /// Says how many items there will be; for sources that know.
+    /// Declares how many items there will be, for sources that know it.
     pub fn set_item_count(&mut self, count: u64) {
         self.items = Some(count);
         self.all_items = true;
         self.keeps_items();
     }
 
-    /// Says that every record that comes in goes on, as one record.
+    /// Declares that every incoming record is passed on, as one record.
     pub fn keeps_items(&mut self) {
         self.keeps_items = true;
     }
 
-    /// How many items there are, if that is known, the run goes through all of them, and each reaches this
-    /// stage exactly once.
+    /// The number of items, if it is known, the run processes all of them, and each reaches this stage exactly
+    /// once.
     #[must_use]
     pub fn items(&self) -> Option<u64> {
         self.items.filter(|_| self.all_items && !self.accepts)
     }
 
-    /// Says that the stage draws `names` for a model to see: each must be read by a later template or
-    /// expression before a model is asked, by its own name or through one of `all`, which hold every one.
+    /// Declares that the stage draws `names` for a model: each must be used by a later template or expression
+    /// before a model is asked, by its own name or through one of `all`, which contain all of them.
     pub fn require_in_prompt(&mut self, names: Vec<String>, all: &'static [&'static str]) {
         self.unused_draws.add(self.stage.clone(), names, all);
     }
 
-    /// Compiles a template for records; reports at `at` if it is wrong or names what no earlier stage makes.
+    /// Compiles a template; reports at `at` if it is invalid or uses a name that no earlier stage makes.
     pub fn template(&mut self, at: &str, source: &str) -> Option<Template> {
         let template = Template::new(source, self.vars);
         let template = template.map_err(|error| self.template_error(at, source, &error)).ok()?;
@@ -173,7 +173,7 @@ impl<'a> CheckContext<'a> {
         right.then_some(template)
     }
 
-    /// Compiles an expression over records; reports at `at` as `template` does.
+    /// Compiles an expression; reports at `at` as `template` does.
     pub fn expression(&mut self, at: &str, source: &str) -> Option<Expression> {
         let expression = Expression::new(source, self.vars);
         let expression = expression.map_err(|error| self.template_error(at, source, &error)).ok()?;
@@ -182,7 +182,7 @@ impl<'a> CheckContext<'a> {
         right.then_some(expression)
     }
 
-    /// Renders a text that may name `vars` and `started` only, such as a path or glob; reports at `at`.
+    /// Renders a text that may use `vars` and `started` only, such as a path or glob; reports at `at`.
     pub fn render(&mut self, at: &str, source: &str) -> Option<String> {
         let template = Template::new(source, self.vars);
         let template = template.map_err(|error| self.template_error(at, source, &error)).ok()?;
@@ -202,7 +202,7 @@ impl<'a> CheckContext<'a> {
         rendered.map_err(|error| self.template_error(at, source, &error)).ok()
     }
 
-    /// Marks the model `name` as used; reports at `at` if the pipeline declares none of that name.
+    /// Marks the model `name` as used; reports at `at` if the pipeline does not declare it.
     pub fn model(&mut self, at: &str, name: &str) {
         self.unused_draws.ask();
         if self.models.contains_key(name) {
@@ -221,22 +221,23 @@ impl<'a> CheckContext<'a> {
         }
     }
 
-    /// Says whether the run ends at some number of accepted items.
+    /// Sets whether the run ends at a number of accepted items.
     pub(crate) fn accepts(&mut self, accepts: bool) {
         self.accepts = accepts;
     }
 
-    /// Says which file the pipeline is in.
+    /// Sets the pipeline's file.
     pub(crate) fn set_file(&mut self, file: &Path) {
         file.clone_into(&mut self.file);
     }
 
-    /// Says which run directories earlier pipelines of the same command are going to make.
+    /// Sets the run directories that earlier pipelines of the same command will create.
     pub(crate) fn set_planned_runs(&mut self, planned: &[PathBuf]) {
         planned.clone_into(&mut self.planned_runs);
     }
 
-    /// Goes on to the stage whose body is at the pointer `stage`; `some` says that some records go past it.
+    /// Moves on to the stage whose body is at the pointer `stage`; `conditional` means that some records bypass
+    /// it.
     pub(crate) fn enter(&mut self, stage: &str, conditional: bool) {
         stage.clone_into(&mut self.stage);
         self.conditional = false;
@@ -246,25 +247,26 @@ impl<'a> CheckContext<'a> {
         self.keeps_items = false;
     }
 
-    /// Says that some records go past the stage under check.
+    /// Declares that some records bypass the stage under check.
     pub(crate) fn mark_conditional(&mut self) {
         self.conditional = true;
     }
 
-    /// How often fields were told of and how many problems were reported: what one stage's check did.
+    /// The number of fields declared and of problems reported so far, from which the caller derives what one
+    /// stage's check did.
     pub(crate) fn progress(&self) -> (usize, usize) {
         (self.declared_fields, self.problems.len())
     }
 
-    /// Of the problems reported after the first `before`, keeps those with an option the stage has: the
-    /// others may come of what is wrong already.
+    /// Of the problems reported after the first `before`, keeps those with an option of the stage: the others may
+    /// follow from an earlier problem.
     pub(crate) fn retain_problems_inside(&mut self, before: usize) {
         let rest = self.problems.split_off(before);
         let inside = format!("{}/", self.stage);
         self.problems.extend(rest.into_iter().filter(|problem| problem.at.starts_with(&inside)));
     }
 
-    /// What the stages used of the pipeline's settings, the files they read, and the problems found.
+    /// Returns what the stages used of the pipeline's settings, the files they read, and the problems found.
     pub(crate) fn finish(mut self) -> CheckFindings {
         self.problems.extend(self.unused_draws.problems());
         self.problems.extend(self.mock_reads.problems());
@@ -278,7 +280,7 @@ impl<'a> CheckContext<'a> {
         }
     }
 
-    /// Checks the names that the template `source` reads; false when one was reported.
+    /// Checks the names used by the template `source`; returns false if one was reported.
     fn check_names(&mut self, at: &str, source: &str, names: &[String]) -> bool {
         let before = self.problems.len();
         let own = self.has(RECORD);
@@ -302,8 +304,8 @@ impl<'a> CheckContext<'a> {
         self.problems.len() == before
     }
 
-    /// Says how a field is written whose name is no identifier, if the last problem with the template `source`
-    /// comes of one.
+    /// Adds a hint on how to write a field whose name is not an identifier, if that may be the cause of the last
+    /// problem with the template `source`.
     fn hint_at_key(&mut self, source: &str, name: &str) {
         let written = |field: &&str| source.contains(*field);
         let mut keys: Vec<&str> = self.record.names().filter(|field| !is_plain(field)).collect();
@@ -325,7 +327,7 @@ impl<'a> CheckContext<'a> {
         self.problems.push(problem);
     }
 
-    /// Reports the own error of the template `source` at `at`.
+    /// Reports the error of the template `source` at `at`.
     fn template_error(&mut self, at: &str, source: &str, error: &TemplateError) {
         self.problem(at, "").of_template(error);
         if error.hint.is_none() {
@@ -334,7 +336,7 @@ impl<'a> CheckContext<'a> {
     }
 }
 
-/// Whether a field can be written in a template as it is.
+/// Whether a field's name can be written in a template as it is.
 fn is_plain(field: &str) -> bool {
     let name = |name: &str| {
         name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')

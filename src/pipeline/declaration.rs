@@ -1,7 +1,7 @@
-//! The pipeline file as it is written: one struct per block, checked for shape by `head`.
+//! The pipeline file as the user writes it: one struct per section, validated by `config::check`.
 //!
-//! The same structs give the JSON schema of `synthmill schema`. What a value means, and whether it fits
-//! with the others, is decided in `head`, `whole` and `plan`.
+//! The JSON schema of `synthmill schema` is derived from the same structs. What a value means, and whether it
+//! fits the others, is decided in `config`.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! `${NAME}` and `${NAME:-default}` in the texts of a pipeline file.
 //!
-//! Runs right after the file is read. `$${` stands for a plain `${`; anything else that is not a name in
-//! braces is left as it is. Keys of providers never come this way: the file names their variable.
+//! Runs right after the file is parsed. `$${` stands for a literal `${`; anything else that is not a name in
+//! braces is left as it is. Providers' keys are never substituted: the file names their variable.
 
 use std::collections::HashSet;
 
@@ -10,11 +10,11 @@ use serde_json::Value;
 use super::document::{Document, each_text};
 use super::problem::Problem;
 
-/// Looks an environment variable up.
+/// Looks up an environment variable.
 pub(crate) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// Puts the variables in; gives the pointers of the texts that changed. A variable that is not set and
-/// has no default is a problem.
+/// Substitutes the variables and returns the pointers of the texts that changed. A variable that is unset and has
+/// no default is a problem.
 pub(crate) fn substitute(
     document: &mut Document,
     lookup: Lookup<'_>,
@@ -36,15 +36,15 @@ pub(crate) fn substitute(
     computed
 }
 
-/// Headers may hold secrets: their variables are looked up when the model is connected, so that the values
-/// are in no plan and in no file of a run.
+/// Headers may contain secrets: their variables are resolved when the model is connected, so that the values are
+/// in no plan and in no file of a run.
 fn is_header(at: &str) -> bool {
     let mut steps = at.split('/').skip(1);
     steps.next() == Some("models") && steps.nth(1) == Some("headers")
 }
 
-/// A text with the process's environment put in, for those that must not be in the plan. The error is the
-/// name of a variable that is not set.
+/// Substitutes the process's environment in a text that must not be in the plan. The error is the name of a
+/// variable that is unset.
 pub(crate) fn expand_secret(text: &str) -> Result<String, String> {
     let mut problems = Vec::new();
     let expanded = expand(text, "", &|name| std::env::var(name).ok(), &mut problems);
@@ -85,7 +85,7 @@ fn expand(text: &str, at: &str, lookup: Lookup<'_>, problems: &mut Vec<Problem>)
     out
 }
 
-/// Name, default and what follows of a text that begins after `${`.
+/// The name, the default and the rest of a text that begins after `${`.
 fn reference(text: &str) -> Option<(&str, Option<&str>, &str)> {
     let end = text.find('}')?;
     let (inside, tail) = (&text[..end], &text[end + 1..]);

@@ -1,6 +1,6 @@
-//! The script of a mock model as the pipeline file declares it: rules, and what each answers.
+//! The script of a mock model as the pipeline file declares it: rules and their answers.
 //!
-//! Part of `model`; `mock_check` says whether it makes sense, `llm::mock` plays it.
+//! Part of `model`; checked by `mock_check`, executed by `llm::mock`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -188,7 +188,7 @@ impl Visitor<'_> for FaultVisitor {
     }
 }
 
-// By hand, as all types here that are one of several kinds: an untagged enum would lose the place of an error.
+// By hand, as for all union types here: an untagged enum would lose the location of an error.
 impl JsonSchema for Fault {
     fn schema_name() -> Cow<'static, str> {
         "Fault".into()

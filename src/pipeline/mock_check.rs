@@ -1,7 +1,7 @@
-//! Whether the script of a mock model makes sense: conditions, templates, what belongs together.
+//! Checks of a mock model's script: conditions, templates, and options that belong together.
 //!
-//! `head` calls it for each model. Which fields the rules may read is not known before the stages are: see
-//! `check::mock`.
+//! `config::check::globals` calls it for each model. Which fields the rules may use is known only with the
+//! stages: see `check::mock`.
 
 use regex::Regex;
 use serde_json::{Map, Value};
@@ -17,10 +17,10 @@ use crate::template::{Expression, Template, TemplateError};
 /// What templates see as `mock.NAME`.
 const SEEN: [&str; 4] = ["mock.prompt", "mock.answer", "mock.attempt", "mock.ask"];
 
-/// Reports at the model's pointer `at` what is wrong with its script.
+/// Reports what is wrong with the script of the model at the pointer `at`.
 pub(crate) fn check(at: &str, model: &ModelConfig, vars: &Map<String, Value>, problems: &mut Vec<Problem>) {
     let Some(mock) = &model.mock else { return };
-    // With `--no-llm` the heuristic answers in its place.
+    // With `--no-llm` the heuristic answers instead.
     if model.provider.is_remote() {
         let mut problem = Problem::new(format!("{at}/mock"), "a server's model has no `mock`");
         problem.on_key().expected("`provider: mock` beside it");
@@ -41,7 +41,7 @@ pub(crate) fn check(at: &str, model: &ModelConfig, vars: &Map<String, Value>, pr
             read.check(&at, vars, problems);
         }
     }
-    // Those of endpoints are looked at before all others.
+    // Rules of endpoints are evaluated before all others.
     let mut others = mock.rules.iter().enumerate().filter(|(_, rule)| rule.endpoint.is_none());
     let all = others.find(|(_, rule)| rule.fits_everything());
     if let Some(((first, _), (behind, _))) = all.zip(others.next()) {
@@ -57,7 +57,7 @@ impl MockRule {
         self.contains.is_none() && self.matches.is_none() && self.when.is_none() && self.share.is_none()
     }
 
-    /// Whether it says how to answer, or how late.
+    /// Whether it defines an answer, an error or a delay.
     fn says_something(&self) -> bool {
         self.answers() || self.error.is_some() || self.delay.is_some()
     }
@@ -105,8 +105,8 @@ fn check_limit(at: &str, limit: MockLimit, problems: &mut Vec<Problem>) {
     }
 }
 
-/// Replicas differ in how they fail and how slow they are. Which one is asked depends on the moment, so what is
-/// answered does not depend on it.
+/// Replicas differ in how they fail and how slow they are. Which one is asked depends on timing, so answers must
+/// not depend on it.
 fn check_endpoint(at: &str, rule: &MockRule, count: usize, problems: &mut Vec<Problem>) {
     let Some(endpoint) = rule.endpoint else { return };
     if endpoint == 0 || endpoint as usize > count {
@@ -179,9 +179,9 @@ fn no_time(at: &str, seconds: f64) -> Problem {
         .with_expected("seconds, 0 or more, a day at most")
 }
 
-/// A text of a rule that reads names.
+/// A template or expression of a rule.
 pub(crate) struct MockTemplate<'r> {
-    /// Where it stands, from the rule on.
+    /// Its pointer, relative to the rule.
     pub(crate) at: String,
     source: &'r str,
     is_expression: bool,
@@ -201,7 +201,7 @@ pub(crate) fn templates(rule: &MockRule) -> Vec<MockTemplate<'_>> {
 }
 
 impl MockTemplate<'_> {
-    /// The names it reads; an error where it does not compile.
+    /// The names it uses; an error if it does not compile.
     pub(crate) fn names(&self, vars: &Map<String, Value>) -> Result<Vec<String>, TemplateError> {
         match self.is_expression {
             true => Ok(Expression::new(self.source, vars)?.variables()),

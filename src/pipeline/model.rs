@@ -1,6 +1,6 @@
-//! A model as the pipeline file declares it: how it is spoken to, what it is asked with, what it may take.
+//! A model as the pipeline file declares it: provider, parameters, limits.
 //!
-//! Part of `pipeline`; what the values mean is checked in `head`, used in `llm`.
+//! The values are checked in `config::check::globals` and used in `llm`.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use super::batch::{BatchConfig, Mode};
 use super::concurrency::Concurrency;
 use super::mock::MockConfig;
 
-/// What Anthropic charges for a token that it is told to keep for five minutes, against one that is read.
+/// Anthropic's price of a token written to its five-minute cache, relative to an input token.
 const KEPT_FIVE_MINUTES: f64 = 1.25;
 
 /// A model: how it is spoken to, and what it is asked with.
@@ -93,7 +93,7 @@ pub struct ModelConfig {
 }
 
 impl ModelConfig {
-    /// What tokens cost, with what Anthropic charges for keeping what it is told to where the file does not say.
+    /// The prices, with Anthropic's price of cache writes where the file does not set one.
     #[must_use]
     pub fn prices_paid(&self) -> Prices {
         let told = self.prompt_cache.then_some(self.prices.input * KEPT_FIVE_MINUTES);
@@ -131,7 +131,7 @@ pub enum Provider {
 }
 
 impl Provider {
-    /// Whether it is spoken to over HTTP.
+    /// Whether it is reached over HTTP.
     #[must_use]
     pub fn is_remote(self) -> bool {
         matches!(self, Self::Openai | Self::Anthropic)

@@ -1,6 +1,6 @@
-//! Where a sink may write: inside the run directory, and not over the run's own files.
+//! The paths that a sink may write to: inside the run directory, and not over the run's own files.
 
-/// Files and folders the run keeps for itself.
+/// Files and folders reserved for the run itself.
 const RESERVED: [&str; 8] = [
     ".lock",
     "manifest.json",
@@ -12,13 +12,13 @@ const RESERVED: [&str; 8] = [
     "provenance",
 ];
 
-/// Why a path cannot be written.
+/// Why a path cannot be used.
 pub(crate) struct WrongPath {
     pub(crate) message: String,
     pub(crate) hint: Option<String>,
 }
 
-/// The path with `.` and doubled separators taken out, or what is wrong with it.
+/// Normalizes a path, or returns what is wrong with it.
 pub(crate) fn output_path(path: &str) -> Result<String, WrongPath> {
     let wrong = |message: &str, hint: &str| {
         Err(WrongPath { message: message.to_owned(), hint: Some(hint.to_owned()).filter(|h| !h.is_empty()) })
@@ -42,7 +42,7 @@ pub(crate) fn output_path(path: &str) -> Result<String, WrongPath> {
         parts.push(part);
     }
     let Some(first) = parts.first() else { return wrong("a file name is missing", "") };
-    // Compared without case: on some file systems both names are one file.
+    // Compared case-insensitively: on some file systems both names are one file.
     if RESERVED.contains(&first.to_lowercase().as_str()) {
         return wrong(&format!("the run keeps `{first}` for itself"), "choose another name");
     }

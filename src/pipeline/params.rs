@@ -1,17 +1,17 @@
-//! Checks of what is sent with every request: `params`, `extra_body`, and what it costs.
+//! Checks of what is sent with every request: `params` and `extra_body`.
 //!
-//! Part of `head`. Parameters go to the server as they are, so only those are looked at that mean something
-//! here too, or that the client could not read the answer to.
+//! Part of the checks of a model. Parameters are sent to the server unchanged, so only those are checked that
+//! have a meaning here too, or to which the client could not parse the answer.
 
 use serde_json::Value;
 
 use super::model::{ModelConfig, Prices};
 use super::problem::Problem;
 
-/// Parameters that cannot be set: the client sets them itself, or could not read the answer.
+/// Parameters that cannot be set: the client sets them itself, or could not parse the answer.
 pub const RESERVED_PARAMS: &[&str] = &["messages", "model", "prompt", "stream", "system"];
 
-/// What is wrong with them; `at` is the model's place.
+/// Reports what is wrong with them; `at` is the model's pointer.
 pub(crate) fn check(at: &str, model: &ModelConfig, problems: &mut Vec<Problem>) {
     let mut wrong = |field: &str, message: String, expected: &str| {
         problems.push(Problem::new(format!("{at}/{field}"), message).with_expected(expected));

@@ -1,19 +1,19 @@
-//! Keeps passwords and keys out of what is shown or kept: messages, source lines, the resolved pipeline.
+//! Keeps passwords and keys out of messages, source lines and the resolved pipeline.
 //!
-//! Every text is masked by characters of the same number, so that places still fit. In the resolved pipeline the
-//! variable's name stands again where its value was put in, so that the file can be run as it is.
+//! Secrets are masked character by character, so that locations stay valid. In the resolved pipeline the name of
+//! a variable replaces its value again, so that the file can be run as it is.
 
 use serde_json::Value;
 
-/// Keys whose value on the same line is masked in source lines: someone wrote a secret into the file.
+/// Keys whose value on the same line is masked in source lines: a secret was written into the file.
 const SECRET_KEYS: [&str; 7] =
     ["api_key", "apikey", "api-key", "authorization", "password", "secret", "token"];
 
-/// Parts of a variable's name that say its value is a secret.
+/// Parts of a variable's name that mark its value as a secret.
 const SECRET_NAMES: [&str; 6] = ["KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL"];
 /// A shorter value is a placeholder such as `EMPTY`, or a word.
 pub(crate) const SHORTEST_SECRET: usize = 8;
-/// A piece of a path that is this long and holds letters and digits alone is a key, not a word.
+/// A path segment of at least this length that consists of letters and digits is a key, not a word.
 const KEY_IN_PATH: usize = 24;
 
 /// Masks passwords in URLs, and values of keys that look secret.
@@ -34,7 +34,7 @@ pub(crate) fn mask(text: &str) -> String {
     out
 }
 
-/// The environment's variables whose names say that they hold secrets, as (name, value).
+/// The environment variables whose names mark them as secrets, as (name, value).
 fn secret_variables() -> Vec<(String, String)> {
     let mut found: Vec<(String, String)> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -43,13 +43,13 @@ fn secret_variables() -> Vec<(String, String)> {
             value.len() >= SHORTEST_SECRET && SECRET_NAMES.iter().any(|part| name.contains(part))
         })
         .collect();
-    // A secret that is part of another must not leave half of it behind.
+    // A secret that is part of another must not leave half of it unmasked.
     found.sort_by_key(|(_, value)| std::cmp::Reverse(value.len()));
     found
 }
 
-/// What in a URL is secret: user and password, values of secret names in its query, pieces of its path that
-/// are keys by their look, and values of secret variables anywhere in it.
+/// The secret parts of a URL: user and password, values of secret names in its query, path segments that look
+/// like keys, and values of secret variables anywhere in it.
 pub(crate) fn secrets_of_url(url: &str) -> Vec<String> {
     let mut found: Vec<String> =
         secret_variables().into_iter().map(|(_, value)| value).filter(|value| url.contains(value)).collect();
@@ -57,7 +57,7 @@ pub(crate) fn secrets_of_url(url: &str) -> Vec<String> {
     let (before_query, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (authority, path) = before_query.split_once('/').unwrap_or((before_query, ""));
     if let Some((user, _)) = authority.rsplit_once('@') {
-        // With a password, the user's name is none; both together are what a header holds.
+        // With a password, the user's name is not secret; both together are what a header contains.
         found.push(user.to_owned());
         found.extend(user.split_once(':').map(|(_, password)| password.to_owned()));
     }
@@ -68,12 +68,12 @@ pub(crate) fn secrets_of_url(url: &str) -> Vec<String> {
     found
 }
 
-/// Puts the names of secret variables back where their values stand in a text.
+/// Replaces the values of secret variables by their names.
 fn with_names(text: &str, variables: &[(String, String)]) -> String {
     variables.iter().fold(text.to_owned(), |text, (name, value)| text.replace(value, &format!("${{{name}}}")))
 }
 
-/// Takes the values of secret variables out of all texts of a value, and masks the rest of its URLs.
+/// Replaces the values of secret variables in all texts of a value, and masks the rest of its URLs.
 pub(crate) fn redact(value: &mut Value) {
     fn each(value: &mut Value, variables: &[(String, String)]) {
         match value {
@@ -90,7 +90,7 @@ fn is_secret_in_query(name: &str) -> bool {
     is_secret(name) || name.eq_ignore_ascii_case("key") || name.eq_ignore_ascii_case("sig")
 }
 
-/// Whether a piece of a path is a key by its look: long, of letters and digits without a break.
+/// Whether a path segment looks like a key: long, of letters and digits without a separator.
 fn is_key(piece: &str) -> bool {
     let known = ["sk-", "key-", "pat-", "hf_", "gsk_", "xai-"].iter().any(|start| piece.starts_with(start));
     let mixed = piece.bytes().any(|byte| byte.is_ascii_digit())
@@ -99,7 +99,7 @@ fn is_key(piece: &str) -> bool {
     (known && piece.len() >= SHORTEST_SECRET) || (mixed && piece.len() >= KEY_IN_PATH)
 }
 
-/// Masks what is secret in each URL of the text.
+/// Masks the secret parts of each URL in the text.
 pub(crate) fn mask_urls(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -144,8 +144,8 @@ fn mask_query(url: &str) -> String {
     format!("{path}?{}", pairs.join("&"))
 }
 
-/// Where the value of a secret key begins on this line. `api_key_env` counts when its value cannot be
-/// the name of a variable: then someone wrote the key itself.
+/// Where the value of a secret key begins on this line. `api_key_env` counts if its value cannot be a variable's
+/// name: then it is the key itself.
 fn secret_value(line: &str) -> Option<usize> {
     let mut from = 0;
     while let Some(colon) = line[from..].find(':').map(|found| from + found) {

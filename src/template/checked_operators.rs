@@ -1,7 +1,7 @@
-//! Operators that look at the kinds of their operands: what cannot be compared is an error, never an answer.
+//! Operators that check the kinds of their operands: comparing what cannot be compared is an error.
 //!
-//! A number and a text have no order, and are not unequal either: most often one of them was read from a table
-//! of texts. `rewrite` puts these filters where operators were; the environment registers them.
+//! A number and a text have no order, and are not unequal either: most often one of them comes from a table of
+//! texts. `rewrite` replaces operators by these filters; the environment registers them.
 
 use std::cmp::Ordering;
 
@@ -10,51 +10,51 @@ use minijinja::{Error, ErrorKind, State, Value};
 
 /// The filter of a chain such as `a < b <= c`.
 pub(super) const CHAIN: &str = "<<";
-/// The filter of what a variable is set to.
+/// The filter of values assigned to variables.
 pub(super) const KEPT: &str = ":=";
-/// The filter of what is reckoned with.
+/// The filter of arithmetic operands.
 pub(super) const NUMBER: &str = "#";
-/// The filter of what `~` joins.
+/// The filter of operands of `~`.
 pub(super) const TEXT: &str = "~";
-/// The filter of what decides.
+/// The filter of conditions.
 pub(super) const TRUTH: &str = "?";
-/// The operators that compare.
+/// The comparison operators.
 pub(super) const COMPARISONS: [&str; 7] = ["==", "!=", "<", "<=", ">", ">=", "in"];
 
-/// Texts that say no, in lower case: as a condition each would count as true.
+/// Texts that mean no, in lower case: as a condition each would count as true.
 const SAYS_NO: [&str; 12] = ["false", "f", "no", "n", "off", "0", "0.0", "null", "none", "nil", "nan", "n/a"];
-/// The deepest value that is kept in a variable.
+/// The maximum depth of a value assigned to a variable.
 const DEEPEST: usize = 64;
-/// Characters of a value in a message.
+/// The maximum length of a value in a message, in characters.
 const SHOWN: usize = 40;
 
-/// Operands that do not fit their operator, for the error of the template that holds both.
+/// Operands that do not fit their operator; the template's error reports both.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{op}")]
 pub(super) struct OperandMismatch {
-    /// Which operator of the template it was, where that is known.
+    /// The number of the operator in its template, if known.
     pub(super) site: Option<usize>,
     pub(super) op: String,
     pub(super) left: Value,
-    /// The other operand; none for what has only one.
+    /// The other operand, if the operator has two.
     pub(super) right: Option<Value>,
     pub(super) problem: MismatchKind,
 }
 
-/// What does not fit.
+/// Why operands do not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MismatchKind {
     /// The kinds have nothing in common.
     Kinds,
-    /// Two texts that read as numbers, where letters would be compared, or joined.
+    /// Two texts that look like numbers, where they would be compared or joined as text.
     NumbersAsTexts,
-    /// A text that says no, where a truth value is wanted.
+    /// A text that means no, where a truth value is expected.
     SaysNo,
-    /// Null, where a text or a truth value is wanted.
+    /// Null, where a text or a truth value is expected.
     Null,
-    /// Null in a list whose texts are wanted.
+    /// Null in a list of texts.
     NullInside,
-    /// A value that holds itself too often.
+    /// A value that is nested too deeply.
     TooDeep,
 }
 
@@ -64,7 +64,7 @@ impl OperandMismatch {
     }
 }
 
-/// A value for a message: its kind, and what it is.
+/// Describes a value in a message: its kind and content.
 pub(super) fn shown(value: &Value) -> String {
     let text = match value.kind() {
         ValueKind::Bool => return if value.is_true() { "true" } else { "false" }.to_owned(),
@@ -85,7 +85,7 @@ pub(super) fn shown(value: &Value) -> String {
     }
 }
 
-/// Compares as `op` does; `site` is where it stands in its template.
+/// Compares as `op` does; `site` is the number of the operator in its template.
 pub(super) fn compare(
     state: &State<'_, '_>,
     op: &str,
@@ -135,7 +135,7 @@ fn ordered(op: &str, order: Ordering) -> bool {
     }
 }
 
-/// Whether one of two values may be said to be greater: both are numbers, texts, or lists.
+/// Whether two values have an order: both are numbers, texts, or lists.
 fn may_order(left: &Value, right: &Value) -> bool {
     use ValueKind::{Bool, Iterable, Number, Seq, String};
     match (left.kind(), right.kind()) {
@@ -146,8 +146,8 @@ fn may_order(left: &Value, right: &Value) -> bool {
     }
 }
 
-/// Whether two values may be said to be unequal: a number, or a truth value, and a text are not. An empty text is
-/// an empty cell, which is equal to none.
+/// Whether two values can be unequal: a number or truth value and a text cannot. An empty text stands for an
+/// empty cell, which is equal to none.
 fn may_equal(left: &Value, right: &Value) -> bool {
     use ValueKind::{Bool, Number, String};
     let empty = |value: &Value| value.as_str() == Some("");
@@ -157,7 +157,7 @@ fn may_equal(left: &Value, right: &Value) -> bool {
     }
 }
 
-/// Whether `list` holds `item`; none where it holds only what `item` cannot be compared with.
+/// Whether `list` contains `item`; `None` if it contains only values that `item` cannot be compared with.
 fn contains(list: &Value, item: &Value) -> Option<bool> {
     if let (Some(text), Some(part)) = (list.as_str(), item.as_str()) {
         return Some(text.contains(part));
@@ -226,12 +226,12 @@ pub(super) fn add(state: &State<'_, '_>, left: &Value, right: &Value, site: usiz
     }
 }
 
-/// Pays for `bytes` before they are made, in the engine's own measure.
+/// Consumes fuel for `bytes` before they are allocated, in the engine's own unit.
 fn pay(state: &State<'_, '_>, bytes: usize) -> Result<(), Error> {
     state.consume_fuel((bytes / 64) as u64)
 }
 
-/// What is reckoned with: a text is no number, whatever stands in it.
+/// An arithmetic operand: a text is not a number, whatever it contains.
 pub(super) fn number(value: Value, site: usize) -> Result<Value, Error> {
     match value.kind() {
         ValueKind::String | ValueKind::None => {
@@ -249,7 +249,7 @@ pub(super) fn number(value: Value, site: usize) -> Result<Value, Error> {
     }
 }
 
-/// What is joined to a text.
+/// An operand joined to a text.
 pub(super) fn text(state: &State<'_, '_>, value: Value, site: usize) -> Result<Value, Error> {
     if value.is_none() {
         let problem = MismatchKind::Null;
@@ -266,7 +266,7 @@ pub(super) fn text(state: &State<'_, '_>, value: Value, site: usize) -> Result<V
     Ok(value)
 }
 
-/// What decides: a text that says no would count as true.
+/// A condition: a text that means no would count as true.
 pub(super) fn truth(value: Value, site: Option<usize>) -> Result<Value, Error> {
     let says_no = |text: &str| {
         let text = text.trim();
@@ -279,15 +279,14 @@ pub(super) fn truth(value: Value, site: Option<usize>) -> Result<Value, Error> {
     Ok(value)
 }
 
-/// What a variable is set to: a value that holds another that holds another ... must end, since all that walks
-/// through it is recursive.
+/// A value assigned to a variable: its nesting must be limited, since everything that traverses it is recursive.
 pub(super) fn kept(state: &State<'_, '_>, value: Value) -> Result<Value, Error> {
     measure(state, &value)?;
     Ok(value)
 }
 
-/// Pays for a walk through all that a value holds. A value that holds one other twice, and that the next, is
-/// counted as often as it is come by, which is what every walk through it would cost.
+/// Consumes fuel for traversing a value. A value that contains another one twice, and that the next, is counted
+/// as often as it is reached, which is what every traversal costs.
 pub(super) fn measure(state: &State<'_, '_>, value: &Value) -> Result<(), Error> {
     if !is_container(value) {
         return Ok(());
@@ -311,11 +310,11 @@ pub(super) fn measure(state: &State<'_, '_>, value: &Value) -> Result<(), Error>
 }
 
 fn is_container(value: &Value) -> bool {
-    // Namespaces, macros and the like are plain objects, which cannot be walked through.
+    // Namespaces, macros and the like are plain objects, which cannot be traversed.
     matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable | ValueKind::Map)
 }
 
-/// `a < b <= c`: the number of the first operator, the operators, and all operands but the first.
+/// `a < b <= c`: takes the number of the first operator, the operators, and all operands but the first.
 pub(super) fn chain(state: &State<'_, '_>, first: &Value, rest: &Rest<Value>) -> Result<bool, Error> {
     let site = rest.first().and_then(|site| usize::try_from(site.clone()).ok()).unwrap_or_default();
     let count = rest.len() / 2;
@@ -330,7 +329,7 @@ pub(super) fn chain(state: &State<'_, '_>, first: &Value, rest: &Rest<Value>) ->
     Ok(true)
 }
 
-/// The values that a filter puts in order, each with each.
+/// Checks that the values a filter sorts are comparable with each other.
 pub(super) fn may_be_ordered(state: &State<'_, '_>, filter: &str, keys: &[Value]) -> Result<(), Error> {
     let known = |key: &&Value| !key.is_undefined();
     let mut keys = keys.iter().filter(known);

@@ -1,12 +1,13 @@
-//! Parts of an expression as the user wrote them, for messages: `score`, `section.title`, `record["a b"] | trim`.
+//! Prints parts of an expression as the user wrote them, for messages: `score`, `section.title`, `record["a b"] |
+//! trim`.
 
 use minijinja::machinery::ast::{BinOpKind, CallArg, Expr};
 use minijinja::value::ValueKind;
 
-/// Longer expressions are cut, in characters.
+/// The maximum length, in characters; longer expressions are truncated.
 const LONGEST: usize = 60;
 
-/// The expression as text; what is none of the usual shapes is called after its kind.
+/// The expression as text; unusual expressions are described by their kind.
 pub(super) fn describe(expr: &Expr<'_>) -> String {
     let text = text(expr);
     if text.chars().count() <= LONGEST {

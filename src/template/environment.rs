@@ -1,7 +1,7 @@
-//! The one environment of all templates: its limits, its filters and tests, and how values become text.
+//! The shared environment of all templates: limits, filters, tests, and how values become text.
 //!
-//! minijinja's own, with what a prompt needs otherwise: JSON without the escapes of HTML, Python's methods, null
-//! refused like an undefined name, and kinds looked at (`kinds`) wherever values are compared.
+//! minijinja's defaults, except where prompts need something else: JSON without HTML escapes, Python's methods,
+//! null refused like an undefined name, and type checks (`checked_operators`) wherever values are compared.
 
 use std::sync::LazyLock;
 
@@ -15,16 +15,16 @@ use super::checked_operators::{
 use super::rewrite::comparing;
 use super::{patterns, quotation};
 
-/// What one render may cost: an instruction, and 64 bytes made or looked through, cost one. Enough for any prompt, and
-/// little enough that an endless loop in a template ends within a second and with 64 MB at most.
+/// The fuel of one render: an instruction costs one, and so do 64 bytes created or searched. Enough for any
+/// prompt, and little enough that an endless loop in a template ends within a second and with 64 MB at most.
 pub(super) const FUEL: u64 = 1 << 20;
-/// How deep macros and loops may call themselves.
+/// The maximum recursion depth of macros and loops.
 const RECURSION: usize = 200;
-/// Digits that a width has at most, where a value is put into a form.
+/// The maximum number of digits of a width in a format string.
 const WIDEST: usize = 3;
-/// Filters that walk through the whole of what they are given, or write it out.
+/// Filters that traverse all of their input, or print it.
 const WALKING: [&str; 7] = ["pprint", "join", "unique", "groupby", "dictsort", "sum", "format"];
-/// Filters that take a text: of null they would make the word None.
+/// Filters that take a text: they would turn null into the word None.
 const OF_TEXT: [&str; 11] =
     ["string", "upper", "lower", "title", "capitalize", "trim", "replace", "indent", "lines", "escape", "e"];
 /// Names of tests that compare.
@@ -64,7 +64,7 @@ fn environment() -> Environment<'static> {
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_fuel(Some(FUEL));
     environment.set_recursion_limit(RECURSION);
-    // So that an error names what is undefined.
+    // So that an error names the undefined value.
     environment.set_debug(true);
     environment.set_formatter(write);
     environment.set_unknown_method_callback(method);
@@ -136,7 +136,7 @@ fn write(output: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> R
     minijinja::escape_formatter(output, state, value)
 }
 
-/// The error of a null where a text is wanted; the template knows the expression.
+/// The error of a null where a text is expected; the template knows the expression.
 fn null(problem: MismatchKind) -> Error {
     let left = Value::from(());
     Error::new(ErrorKind::InvalidOperation, "null").with_source(OperandMismatch {
@@ -157,7 +157,7 @@ fn method(state: &mut State<'_, '_>, value: &Value, name: &str, args: &[Value]) 
     pycompat::unknown_method_callback(state, value, name, args)
 }
 
-/// A filter of minijinja's that walks through what it is given, which is paid for before.
+/// One of minijinja's filters that traverses its input, whose fuel is consumed first.
 fn guarded(name: &str, state: &State<'_, '_>, args: &Rest<Value>) -> Result<Value, Error> {
     args.iter().try_for_each(|argument| checked_operators::measure(state, argument))?;
     match (name, args.first()) {
@@ -171,7 +171,7 @@ fn guarded(name: &str, state: &State<'_, '_>, args: &Rest<Value>) -> Result<Valu
     built_in(name, state, args)
 }
 
-/// Refuses a list that holds nulls, which would become the word `none` within a text.
+/// Refuses a list that contains nulls, which would become the word `none` within a text.
 fn refuse_nulls(list: &Value) -> Result<(), Error> {
     let is_list = matches!(list.kind(), ValueKind::Seq | ValueKind::Iterable);
     if is_list && list.try_iter()?.any(|item| item.is_none()) {
@@ -180,7 +180,7 @@ fn refuse_nulls(list: &Value) -> Result<(), Error> {
     Ok(())
 }
 
-/// Refuses a form such as `%1000000000d`, which would be filled with spaces before anybody pays for them.
+/// Refuses a format such as `%1000000000d`, which would allocate its padding before any fuel is consumed.
 fn check_widths(form: &str) -> Result<(), Error> {
     let mut braces = 0_usize;
     for (at, char) in form.char_indices() {
@@ -201,7 +201,7 @@ fn check_widths(form: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// A number of a text. Null has none, unless a default says what it stands for.
+/// Converts a text to a number. Null cannot be converted unless there is a default.
 fn converted(name: &str, state: &State<'_, '_>, args: &Rest<Value>) -> Result<Value, Error> {
     match args.first() {
         Some(value) if value.is_none() && args.len() == 1 => {
@@ -210,7 +210,7 @@ fn converted(name: &str, state: &State<'_, '_>, args: &Rest<Value>) -> Result<Va
             let mismatch = OperandMismatch { site: None, op, left, right: None, problem };
             Err(Error::new(ErrorKind::InvalidOperation, "null").with_source(mismatch))
         }
-        // Spaces around a number are no part of it.
+        // Spaces around a number are ignored.
         Some(value) if value.as_str().is_some() => {
             let mut trimmed = args.to_vec();
             trimmed[0] = Value::from(value.as_str().unwrap_or_default().trim());
@@ -226,7 +226,7 @@ fn converted(name: &str, state: &State<'_, '_>, args: &Rest<Value>) -> Result<Va
     }
 }
 
-/// Calls minijinja's own filter, and pays for what it does.
+/// Calls minijinja's own filter and consumes fuel for it.
 fn built_in(name: &str, state: &State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
     let mut inner = BUILT_IN.empty_state();
     let result = inner.apply_filter(name, args);
@@ -235,7 +235,7 @@ fn built_in(name: &str, state: &State<'_, '_>, args: &[Value]) -> Result<Value, 
     result
 }
 
-/// A filter that puts values in order, which must have one.
+/// A filter that sorts values, which must be comparable.
 fn in_order(
     name: &str,
     state: &State<'_, '_>,
@@ -264,7 +264,7 @@ fn in_order(
     filter(state, value, options)
 }
 
-/// What a dotted name leads to inside a value.
+/// The value at a dotted name inside a value.
 fn inside(value: &Value, path: &str) -> Value {
     let mut value = value.clone();
     for step in path.split('.') {
@@ -308,7 +308,7 @@ fn without_html_escapes(json: &str) -> String {
                 out.push(plain);
                 6
             }
-            // The character that a backslash stands before belongs to it.
+            // The character after a backslash belongs to it.
             None => {
                 let length = 1 + escape[1..].chars().next().map_or(0, char::len_utf8);
                 out.push_str(&escape[..length]);

@@ -1,4 +1,4 @@
-//! An error of the engine in the user's own words: which expression, what it is, what to write instead.
+//! Translates an engine error into the user's terms: which expression, what its value is, what to write instead.
 
 use minijinja::{Error, ErrorKind};
 
@@ -7,7 +7,7 @@ use super::checked_operators::{MismatchKind, NUMBER, OperandMismatch, shown};
 use super::environment::FUEL;
 use super::rewrite::{OperatorSite, Rewriter};
 
-/// What went wrong while `source` was run, as `rewriter` made it ready.
+/// Explains an error that occurred while `source`, as prepared by `rewriter`, was run.
 pub(super) fn explain(error: &Error, source: &str, rewriter: &Rewriter) -> TemplateError {
     let range = error.range().unwrap_or_default();
     let written = source.get(range.clone()).unwrap_or_default().trim();
@@ -138,7 +138,7 @@ fn of_kinds(
     (message, hint(mismatch, site, left, right))
 }
 
-/// How the text among two operands becomes what the other one is.
+/// How to convert the text of two operands to the other one's kind.
 fn hint(mismatch: &OperandMismatch, site: Option<&OperatorSite>, left: &str, right: &str) -> Option<String> {
     use minijinja::value::ValueKind;
     let other = mismatch.right.as_ref()?;

@@ -1,6 +1,6 @@
-//! Operators of other languages in a template that does not compile: what to write instead.
+//! Hints about operators of other languages in a template that does not compile.
 
-/// What other languages write, and what Jinja does; longer ones first.
+/// Operators of other languages and Jinja's equivalents; longer ones first.
 const OTHERS: [(&str, &str); 5] = [
     ("===", "write `==` to compare"),
     ("&&", "write `and`"),
@@ -8,10 +8,10 @@ const OTHERS: [(&str, &str); 5] = [
     ("=", "write `==` to compare"),
     ("!", "write `not`"),
 ];
-/// What holds a character of those and is right.
+/// Valid operators that contain one of those characters.
 const FINE: [&str; 4] = ["==", "!=", "<=", ">="];
 
-/// What to write in an expression in place of the first operator that Jinja does not have.
+/// The hint for the first operator in an expression that Jinja does not have.
 pub(super) fn in_expression(source: &str) -> Option<String> {
     if let Some(inside) = source.trim().strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}")) {
         return Some(format!("an expression stands without braces: `{}`", inside.trim()));
@@ -58,7 +58,7 @@ pub(super) fn in_template(source: &str) -> Option<String> {
     None
 }
 
-/// What stands before `close`, strings passed over.
+/// The text before `close`, ignoring strings.
 fn block<'s>(text: &'s str, close: &str) -> &'s str {
     let mut quotes = StringTracker::default();
     for (at, char) in text.char_indices() {
@@ -69,7 +69,7 @@ fn block<'s>(text: &'s str, close: &str) -> &'s str {
     text
 }
 
-/// Tells what stands in strings from what does not, character by character.
+/// Tracks whether characters are inside a string.
 #[derive(Default)]
 struct StringTracker {
     open: Option<char>,
@@ -77,7 +77,7 @@ struct StringTracker {
 }
 
 impl StringTracker {
-    /// Whether the next character belongs to no string; its quotes belong to it.
+    /// Whether the next character is outside of strings; quotes are part of them.
     fn outside(&mut self, char: char) -> bool {
         match self.open {
             Some(_) if self.escaped => self.escaped = false,
@@ -91,7 +91,7 @@ impl StringTracker {
     }
 }
 
-/// The bytes that the string takes with which `text` begins, its quotes counted in.
+/// The length in bytes of the string at the beginning of `text`, including its quotes.
 fn string(text: &str) -> usize {
     let mut characters = text.char_indices();
     let quote = characters.next().map(|(_, quote)| quote);

@@ -1,6 +1,6 @@
-//! The names that templates know, to be proposed for one that nobody knows.
+//! The built-in names of templates, to be suggested for an unknown one.
 //!
-//! Whether a filter or test exists is asked of the environment itself; functions and methods are listed in full.
+//! Whether a filter or test exists is decided by the environment; functions and methods are listed completely.
 
 use crate::nearest::nearest;
 
@@ -84,7 +84,7 @@ pub(super) const TESTS: [&str; 22] = [
 /// Functions.
 pub(super) const FUNCTIONS: [&str; 6] = ["range", "dict", "namespace", "debug", "super", "caller"];
 
-/// Methods of texts, lists and maps, which are Python's.
+/// Methods of texts, lists and maps, as in Python.
 pub(super) const METHODS: [&str; 29] = [
     "capitalize",
     "count",
@@ -117,7 +117,7 @@ pub(super) const METHODS: [&str; 29] = [
     "values",
 ];
 
-/// What to write in place of a method that nobody knows.
+/// What to write instead of an unknown method.
 pub(super) fn instead_of_method(name: &str) -> Option<String> {
     let near = nearest(name, METHODS.iter().copied()).filter(|near| *near != name);
     match name {

@@ -1,29 +1,29 @@
-//! How large and how deep a template's source may be.
+//! Limits on the size and depth of a template's source.
 //!
-//! The parser is recursive, and so is what walks the tree it makes: a `when` of twenty thousand `or` would be
-//! as deep as it is long, and end the process when the stack ends. Depth is therefore estimated from the tokens,
-//! which are read one after the other, before anything is parsed.
+//! The parser is recursive, and so is what traverses its tree: a `when` of twenty thousand `or` would be as deep
+//! as it is long, and overflow the stack. The depth is therefore estimated from the tokens, which are read
+//! sequentially, before anything is parsed.
 
 use minijinja::machinery::{Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
 
 use super::TemplateError;
 
-/// The deepest tree of one expression, counted in operators.
+/// The maximum depth of an expression's tree, in operators.
 const DEEPEST: usize = 200;
-/// `elif` branches of one template: each lies inside the one before it.
+/// The maximum number of `elif` branches: each is nested in the one before it.
 const MOST_BRANCHES: usize = 100;
 
-/// What one level of brackets holds so far.
+/// The operators counted so far at one level of brackets.
 #[derive(Default)]
 struct BracketLevel {
-    /// `and` and `or`, each of which has all before it on its left.
+    /// `and` and `or`, each of which has everything before it as its left operand.
     joints: usize,
     /// Other operators since the last of those.
     operators: usize,
-    /// The deepest of what stood between them, and of brackets that are closed.
+    /// The maximum depth between them, and of closed brackets.
     inside: usize,
-    /// The deepest of what stood before a comma.
+    /// The maximum depth before a comma.
     before: usize,
 }
 
@@ -43,7 +43,7 @@ impl BracketLevel {
     }
 }
 
-/// Refuses a source that is too deep. What does not even come apart into tokens is left to the parser.
+/// Refuses a source that is too deep. A source that cannot be tokenized is left to the parser.
 pub(super) fn check(source: &str, expression: bool, syntax: &SyntaxConfig) -> Result<(), TemplateError> {
     let mut levels = vec![BracketLevel::default()];
     let mut branches = 0;
@@ -59,7 +59,7 @@ pub(super) fn check(source: &str, expression: bool, syntax: &SyntaxConfig) -> Re
                 let closed = levels.pop().map_or(0, |level| level.depth() + 1);
                 if let Some(level) = levels.last_mut() {
                     level.inside = level.inside.max(closed);
-                    // As an index or a call it lies around what stands before it.
+                    // As an index or a call it encloses what is before it.
                     level.operators += 1;
                 }
             }

@@ -1,8 +1,8 @@
-//! The names in a template: what it reads of a record, and filters, tests, functions, methods and statements
-//! that nobody knows, which are refused before anything is rendered.
+//! The names in a template: what it uses of a record, and unknown filters, tests, functions, methods and
+//! statements, which are refused before anything is rendered.
 //!
-//! Jinja looks names up while it renders, when a model may have been paid already. Here the tree of a template is
-//! walked once, with what each place can see; `template` compiles and renders.
+//! Jinja resolves names while it renders, when a model may have been paid already. Here a template's tree is
+//! visited once, with the names visible at each point; `template` compiles and renders.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -16,18 +16,18 @@ use super::known_names::{FILTERS, FUNCTIONS, METHODS, TESTS, instead_of_method};
 use super::values::RECORD;
 use crate::nearest::nearest;
 
-/// What a template reads and does not set itself.
+/// The names that a template uses and does not set itself.
 #[derive(Debug, Default)]
 pub(super) struct NameUses {
-    /// The names, without what is read inside them.
+    /// The top-level names, without what follows a dot.
     pub(super) tops: BTreeSet<String>,
-    /// The names, dotted where it reaches inside (`section.title`).
+    /// The names, dotted if it reaches inside (`section.title`).
     pub(super) dotted: BTreeSet<String>,
-    /// The fields it reads by `record["name"]`; none where it reads the record as a whole.
+    /// The fields it uses by `record["name"]`; `None` if it uses the record as a whole.
     pub(super) of_record: Option<BTreeSet<String>>,
 }
 
-/// The names that `statement` reads; the error is the first one that is unknown.
+/// Collects the names that `statement` uses; the error is the first unknown one.
 pub(super) fn of_statement(source: &str, statement: &Stmt<'_>) -> Result<NameUses, TemplateError> {
     let mut walk = NameCollector::new(source);
     walk.statement(statement);
@@ -254,7 +254,7 @@ impl<'s> NameCollector<'s> {
         }
     }
 
-    /// Filters and tests that are named by a text, as in `map('upper')`.
+    /// Filters and tests named by a text, as in `map('upper')`.
     fn named_in_arguments(&mut self, filter: &str, arguments: &[CallArg<'_>], span: Span) {
         let text = |at: usize| match arguments.get(at) {
             Some(CallArg::Pos(Expr::Const(constant))) => constant.value.as_str().map(str::to_owned),
@@ -288,7 +288,7 @@ impl<'s> NameCollector<'s> {
         match target {
             Expr::Var(var) => self.set(var.id),
             Expr::List(list) => list.items.iter().for_each(|item| self.assign(item)),
-            // Inside a namespace, which is read to be changed.
+            // Inside a namespace, which is used in order to be changed.
             other => self.expression(other),
         }
     }
@@ -333,8 +333,8 @@ fn did_you_mean(name: &str, known: &[&str]) -> Option<String> {
     nearest(name, known.iter().copied()).map(|near| format!("did you mean `{near}`?"))
 }
 
-/// The names from a variable inwards, as in `section.title` and `record["a b"]`; none where it is no such path. What
-/// follows an index or a name that is computed is left out.
+/// The path of names from a variable inwards, as in `section.title` and `record["a b"]`; `None` if it is not one.
+/// What follows an index or a computed name is left out.
 fn path(expr: &Expr<'_>) -> Option<Vec<String>> {
     match expr {
         Expr::Var(var) => Some(vec![var.id.to_owned()]),

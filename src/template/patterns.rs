@@ -1,8 +1,8 @@
-//! Patterns that templates search texts for: named lists of regular expressions, in a file that users edit.
+//! Patterns with which templates search texts: named lists of regular expressions, in a file that users edit.
 //!
-//! `text is search(patterns)` says whether one of them occurs in a text, or in a text of a list;
-//! `text | regex_search(patterns)` gives the words that it matched. `patterns.en` is one list, `patterns` all of them.
-//! The expressions are those of the `regex` crate, which reads every text in linear time; case does not count.
+//! `text is search(patterns)` is whether one of them matches in a text, or in a text of a list; `text |
+//! regex_search(patterns)` returns the words that it matched. `patterns.en` is one list, `patterns` all of them.
+//! The expressions are those of the `regex` crate, which runs in linear time; case is ignored.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -14,12 +14,12 @@ use serde_saphyr::Spanned;
 
 use super::checked_operators;
 
-/// A compiled list may take so many bytes: some thousand patterns of ordinary size.
+/// The maximum size of a compiled list, in bytes: some thousand patterns of ordinary size.
 const LARGEST: usize = 64 << 20;
-/// Bytes that may be remembered of a search. Below 8 MB, a hundred long patterns make one forget all it has learnt again
-/// and again, and search a hundred times slower.
+/// The cache size of a search, in bytes. Below 8 MB, a hundred long patterns overflow the cache again and again,
+/// and search a hundred times slower.
 const CACHE: usize = 16 << 20;
-/// How deep lists may hold lists of texts.
+/// The maximum nesting depth of lists of texts.
 const DEEPEST: usize = 8;
 
 /// The lists of a file, by name.
@@ -33,7 +33,7 @@ struct PatternLists {
     all: PatternList,
 }
 
-/// One list: compiled together, so that a text is read once for all of them.
+/// One list, compiled together, so that a text is searched once for all of them.
 #[derive(Debug)]
 struct PatternList {
     sources: Vec<String>,
@@ -82,7 +82,7 @@ impl Patterns {
     }
 }
 
-/// What is wrong with one pattern.
+/// Returns what is wrong with one pattern.
 fn problem(source: &str) -> Option<String> {
     match regex_syntax::Parser::new().parse(source) {
         Ok(pattern) if pattern.properties().minimum_len() == Some(0) => {
@@ -90,7 +90,7 @@ fn problem(source: &str) -> Option<String> {
         }
         Ok(_) => None,
         Err(error) => {
-            // The last line says what is wrong; those before it show the pattern.
+            // The last line is the error; those before it show the pattern.
             let error = error.to_string();
             let reason = error.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
             Some(format!("`{source}` is no regular expression: {reason}"))
@@ -103,7 +103,7 @@ impl PatternList {
         Self { sources, set: OnceLock::new() }
     }
 
-    /// The first pattern that occurs in the text.
+    /// The first pattern that matches in the text.
     fn first(&self, text: &str) -> Result<Option<&str>, Error> {
         let compiled = self.set.get_or_init(|| {
             let mut builder = RegexSetBuilder::new(&self.sources);
@@ -133,12 +133,12 @@ impl Object for PatternList {
     }
 }
 
-/// The test `search`: whether a pattern occurs in the text, or in one of a list of texts.
+/// The test `search`: whether a pattern matches in the text, or in one of a list of texts.
 pub(super) fn search(state: &State<'_, '_>, value: &Value, arguments: Rest<Value>) -> Result<bool, Error> {
     found(state, value, &arguments, "search").map(|found| found.is_some())
 }
 
-/// The filter `regex_search`: the first words that a pattern matches; the empty text where none does.
+/// The filter `regex_search`: the first words that a pattern matches; empty if none does.
 pub(super) fn regex_search(
     state: &State<'_, '_>,
     value: &Value,
@@ -152,7 +152,7 @@ pub(super) fn regex_search(
     Ok(words.unwrap_or_default())
 }
 
-/// The first text that a pattern occurs in, and the pattern.
+/// The first text in which a pattern matches, and the pattern.
 fn found(
     state: &State<'_, '_>,
     value: &Value,
@@ -182,7 +182,8 @@ fn found(
     Ok(None)
 }
 
-/// The texts of a value that is a text or a list of texts, also in lists inside it; the error shows what is neither.
+/// The texts of a value that is a text or a list of texts, nested or not; the error shows a value that is
+/// neither.
 pub(super) fn texts(value: &Value) -> Result<Vec<Value>, String> {
     let mut texts = Vec::new();
     take_texts(value, DEEPEST, &mut texts)?;

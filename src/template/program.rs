@@ -1,7 +1,8 @@
-//! A template or expression ready to run: parsed, checked, with its operators rewritten, as the engine's code.
+//! A compiled template or expression: parsed, checked, with its operators rewritten, as bytecode.
 //!
-//! minijinja compiles what it parses itself, and has no place to change the tree in between. So its parser, its code
-//! generator and its interpreter are called here one after the other (`unstable_machinery`; the version is pinned).
+//! minijinja compiles what it parses itself, and offers no hook to change the tree in between. So its parser,
+//! code generator and interpreter are called here one after the other (`unstable_machinery`; the version is
+//! pinned).
 
 use std::collections::BTreeMap;
 
@@ -15,10 +16,10 @@ use super::names::{self, NameUses};
 use super::rewrite::Rewriter;
 use super::{TemplateError, error_messages, foreign_operators, limits};
 
-/// The name templates have in the engine's own errors.
+/// The name of templates in the engine's own errors.
 const NAME: &str = "template";
 
-/// Code that borrows the text it was made of.
+/// Bytecode that borrows the text it was compiled from.
 struct Code<'s> {
     instructions: Instructions<'s>,
     blocks: BTreeMap<&'s str, Instructions<'s>>,
@@ -32,27 +33,27 @@ self_cell!(
     }
 );
 
-/// What is run.
+/// A compiled program.
 pub(super) struct Program {
     compiled: Compiled,
-    /// What stands at the operators that are checked, and before filters.
+    /// The operands of checked operators, and of filters.
     rewriter: Rewriter,
     pub(super) reads: NameUses,
 }
 
-/// What an expression is for.
+/// How an expression is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// To decide.
+    /// As a condition.
     Condition,
-    /// To be a value.
+    /// As a value.
     Value,
 }
 
 impl Program {
     /// Compiles a template.
     pub(super) fn template(source: &str) -> Result<Self, TemplateError> {
-        // A line that holds a statement alone leaves no line behind.
+        // A line with nothing but a statement is removed.
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?;
         limits::check(source, false, &syntax)?;
         Self::new(source, |source, rewriter| {
@@ -102,13 +103,13 @@ impl Program {
         Ok(Self { compiled, rewriter, reads })
     }
 
-    /// The text that a template makes.
+    /// Renders a template.
     pub(super) fn render(&self, context: Value) -> Result<String, TemplateError> {
         let mut text = String::new();
         self.run(context, &mut text).map(|_| text)
     }
 
-    /// The value of an expression.
+    /// Evaluates an expression.
     pub(super) fn value(&self, context: Value) -> Result<Value, TemplateError> {
         self.run(context, &mut String::new()).map(Option::unwrap_or_default)
     }

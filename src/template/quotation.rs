@@ -1,8 +1,8 @@
-//! Whether words are a quotation: whether they occur in a text as they are.
+//! The test `quoted_from`: whether words occur verbatim in a text.
 //!
-//! `evidence is quoted_from(section.text)` holds for words that stand in the text in the same order, for a list if it
-//! holds for each. White space and case do not count, nor does what Markdown, HTML and typography put around words
-//! (`plain`): a model that quotes `**20&nbsp;%**` writes `20 %`.
+//! `evidence is quoted_from(section.text)` is true for words that occur in the text in the same order, and for a
+//! list if it is true for each element. White space and case are ignored, and so is what Markdown, HTML and
+//! typography put around words (`normalize`): a model that quotes `**20&nbsp;%**` writes `20 %`.
 
 mod normalize;
 
@@ -14,7 +14,7 @@ use super::checked_operators;
 use super::patterns::texts;
 
 /// The test `quoted_from`: whether each of the quotations occurs in one of the sources. A source that is null or
-/// undefined has none; no quotation at all, or one without a letter or digit, is none.
+/// undefined contains nothing; a quotation that is empty or has no letter or digit does not count as one.
 pub(super) fn quoted_from(
     state: &State<'_, '_>,
     value: &Value,
@@ -56,7 +56,7 @@ fn with_elements(value: &Value) -> Vec<Value> {
     }
 }
 
-/// Whether the words stand in the text, whole: `able to` does not stand in `unable to`.
+/// Whether the text contains the words as whole words: `able to` is not in `unable to`.
 fn holds(text: &str, words: &str) -> bool {
     let joined = |left: Option<char>, right: Option<char>| match (left, right) {
         (Some(left), Some(right)) => {
@@ -77,7 +77,7 @@ mod tests {
     use crate::template::Expression;
     use serde_json::{Map, Value, json};
 
-    /// Whether a quotation is found in a text.
+    /// Whether a quotation occurs in a text.
     fn is_found(evidence: &Value, text: &str) -> bool {
         let fields =
             json!({"evidence": evidence, "text": text, "other": null, "more": "Neap tides are lower."});

@@ -1,9 +1,9 @@
-//! A template's tree with operators made filters that look at the kinds of what they are given.
+//! Rewrites a template's tree so that operators become filters that check the kinds of their operands.
 //!
 //! minijinja orders any two values, so that the text `10` is greater than every number, and has no hook for
-//! operators. So each comparison in the tree becomes the call of a filter that no template can name (`a < b` is
-//! `a | <(b)`), and likewise where a sum, a product, a joined text or a condition would take a text for what it is not.
-//! Positions stay, so that errors point into the user's own text. The filters are in `kinds`.
+//! operators. So each comparison in the tree becomes a call of a filter whose name no template can write (`a < b`
+//! is `a | <(b)`), and likewise arithmetic, joined texts and conditions. Positions are preserved, so that errors
+//! point into the user's own text. The filters are in `checked_operators`.
 
 use std::collections::BTreeMap;
 
@@ -21,18 +21,18 @@ use super::describe::{describe, operator};
 /// The operands of one checked operator, as the user wrote them.
 #[derive(Debug, Clone)]
 pub(super) struct OperatorSite {
-    /// What stands on the left of the operator, or alone.
+    /// The left or only operand.
     pub(super) left: String,
-    /// What stands on its right.
+    /// The right operand.
     pub(super) right: String,
 }
 
-/// Rewrites trees, and notes what stood at each checked operator.
+/// Rewrites trees, and records the operands of each checked operator.
 #[derive(Debug, Default)]
 pub(super) struct Rewriter {
-    /// By the number that a filter is given.
+    /// By the number passed to the filter.
     pub(super) sites: Vec<OperatorSite>,
-    /// What each filter is given, by the byte where its name stands.
+    /// The input of each filter, by the byte offset of its name.
     pub(super) operands: BTreeMap<usize, String>,
 }
 
@@ -223,7 +223,7 @@ impl Rewriter {
         Spanned::new(Call { expr, args: self.arguments(&node.args) }, node.span())
     }
 
-    /// Where a truth value is wanted: all that `and`, `or` and `not` join is looked at.
+    /// A condition: everything joined by `and`, `or` and `not` is checked.
     pub(super) fn condition<'a>(&mut self, expr: &Expr<'a>) -> Expr<'a> {
         match expr {
             Expr::BinOp(node) if matches!(node.op, BinOpKind::ScAnd | BinOpKind::ScOr) => {
@@ -246,7 +246,7 @@ impl Rewriter {
                 let (left, right) = match op {
                     BinOpKind::ScAnd | BinOpKind::ScOr => (self.expression(left), self.expression(right)),
                     BinOpKind::Concat => (self.checked(TEXT, left), self.checked(TEXT, right)),
-                    // `'-' * 20` is meant; the text of a field is not.
+                    // `'-' * 20` is intended; the text of a field is not.
                     _ => (self.checked(NUMBER, left), self.checked(NUMBER, right)),
                 };
                 Expr::BinOp(Spanned::new(BinOp { op, left, right }, node.span()))
@@ -254,7 +254,7 @@ impl Rewriter {
         }
     }
 
-    /// A test that compares is the operator of that name.
+    /// A test that compares is treated as the operator of that name.
     fn test<'a>(&mut self, node: &Spanned<Test<'a>>) -> Expr<'a> {
         if let (Some(op), [CallArg::Pos(right)]) = (comparing(node.name), node.args.as_slice()) {
             return self.compared(op, &node.expr, right, node.span());
@@ -299,7 +299,7 @@ impl Rewriter {
     }
 
     fn kept<'a>(&mut self, expr: &Expr<'a>) -> Expr<'a> {
-        // A namespace is the one value that can be changed, and is told by its own type.
+        // A namespace is the one value that can be modified, and is recognised by its own type.
         if matches!(expr, Expr::Const(_) | Expr::Call(_)) {
             return self.expression(expr);
         }
@@ -317,7 +317,7 @@ fn is_comparison(op: BinOpKind) -> bool {
     matches!(op, Eq | Ne | Lt | Lte | Gt | Gte | In)
 }
 
-/// The operator that a test stands for.
+/// The operator that a test is equivalent to.
 pub(super) fn comparing(test: &str) -> Option<&'static str> {
     match test {
         "eq" | "equalto" | "==" => Some("=="),
@@ -348,7 +348,7 @@ fn constant<'a>(value: impl Into<Value>, span: Span) -> Expr<'a> {
     Expr::Const(Spanned::new(Const { value: value.into() }, span))
 }
 
-/// The same expression; only those that hold no operator come here.
+/// Copies an expression without operators.
 fn copy<'a>(expr: &Expr<'a>) -> Expr<'a> {
     match expr {
         Expr::Var(node) => Expr::Var(Spanned::new(Var { id: node.id }, node.span())),

@@ -1,7 +1,8 @@
-//! What a template sees of a record: its fields by name, `record`, `id`, `vars` and the texts of a stage.
+//! The values that a template sees for a record: its fields by name, `record`, `id`, `vars` and the texts of a
+//! stage.
 //!
-//! Only what the template reads is converted. A dotted name means the field of exactly that name if the record
-//! has one, and otherwise what is inside a field: as everywhere else in a pipeline (`Record::get`).
+//! Only values that the template uses are converted. A dotted name means the field of exactly that name if the
+//! record has one, and otherwise a value inside a field, as everywhere else in a pipeline (`Record::get`).
 
 use std::collections::BTreeMap;
 
@@ -11,10 +12,10 @@ use super::names::NameUses;
 use crate::record::Record;
 use minijinja::Value;
 
-/// The name by which a template sees the record as a whole.
+/// The name of the record as a whole.
 pub(super) const RECORD: &str = "record";
 
-/// The values of the names in `reads` for one record; `beside` gives those that are no fields.
+/// The values of the names in `reads` for one record; `beside` returns those that are not fields.
 pub(super) fn of_record(reads: &NameUses, record: &Record, beside: impl Fn(&str) -> Option<Value>) -> Value {
     let mut context = BTreeMap::new();
     for name in &reads.tops {
@@ -41,12 +42,11 @@ fn whole(reads: &NameUses, record: &Record) -> Value {
     }
 }
 
-/// `found` with what the record has under a dotted key, such as `meta.lang`, where the template reads that of
-/// `meta`.
+/// Adds to `found` what the record has under a dotted key, such as `meta.lang`, if the template uses `meta.lang`.
 fn with_dotted_keys(found: Option<Value>, name: &str, reads: &NameUses, record: &Record) -> Option<Value> {
     let mut found = found;
     if found.is_none() {
-        // Of `meta` there is only what stands under `meta.lang` and the like.
+        // `meta` consists only of keys such as `meta.lang`.
         let keys = record.fields.iter().filter_map(|(key, field)| {
             let rest = key.strip_prefix(name)?.strip_prefix('.')?;
             Some((rest.split('.').collect::<Vec<_>>(), field))
@@ -64,7 +64,7 @@ fn with_dotted_keys(found: Option<Value>, name: &str, reads: &NameUses, record: 
     found
 }
 
-/// The longest beginning of `path`, at least two names of it, that is a key of the record.
+/// The longest prefix of `path`, of at least two names, that is a key of the record.
 fn longest_key<'p>(path: &'p str, record: &Record) -> Option<&'p str> {
     let mut key = path;
     while key.contains('.') {
@@ -76,7 +76,7 @@ fn longest_key<'p>(path: &'p str, record: &Record) -> Option<&'p str> {
     None
 }
 
-/// `map` with `value` where `steps` lead.
+/// Returns `map` with `value` inserted at the path `steps`.
 fn inserted(map: Option<&Value>, steps: &[&str], value: Value) -> Value {
     let Some((first, rest)) = steps.split_first() else { return value };
     let mut entries: Vec<(Value, Value)> = Vec::new();
@@ -94,7 +94,7 @@ fn inserted(map: Option<&Value>, steps: &[&str], value: Value) -> Value {
     Value::from_pairs(entries)
 }
 
-/// A JSON value as templates see it.
+/// Converts a JSON value to a template value.
 pub(super) fn value(json: &Json) -> Value {
     match json {
         Json::Null => Value::from(()),
@@ -113,8 +113,8 @@ pub(super) fn value(json: &Json) -> Value {
     }
 }
 
-/// The JSON that a value stands for; an undefined one, such as a field that a row lacks, is null. The error says what
-/// has none.
+/// Converts a template value to JSON; an undefined one, such as a field that a row lacks, becomes null. The error
+/// describes a value that cannot be converted.
 pub(super) fn json(of: &Value) -> Result<Json, String> {
     if of.is_undefined() {
         return Ok(Json::Null);

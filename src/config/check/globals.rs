@@ -1,7 +1,7 @@
-//! The part of a pipeline file above its stages: shape, models, limits.
+//! Checks of a pipeline file's global settings, all but its stages: schema, models, limits.
 //!
-//! A wrong head still gives what can be known (which models are declared), so that the stages are checked
-//! too.
+//! Invalid settings still yield what can be known, such as which models are declared, so that the stages are
+//! checked too.
 
 use std::collections::BTreeMap;
 
@@ -19,16 +19,16 @@ use crate::pipeline::schema_check::{self, SchemaCheckContext};
 use crate::pipeline::secrets::is_secret;
 use crate::pipeline::{Api, Limits, ModelConfig, Provider};
 
-/// What the head says.
+/// The global settings.
 pub(in crate::config) struct Globals {
-    /// All of it, if its shape is right.
+    /// All settings, if they match the schema.
     pub(in crate::config) pipeline: Option<Pipeline>,
-    /// The models declared; defaults stand in for one that is wrong.
+    /// The declared models; one that is invalid has default settings.
     pub(in crate::config) models: BTreeMap<String, ModelConfig>,
 }
 
 impl Globals {
-    /// Reads the head and reports what is wrong with it.
+    /// Deserializes the settings and reports what is wrong with them.
     pub(in crate::config) fn load(
         document: &mut Document,
         context: &SchemaCheckContext<'_>,
@@ -57,15 +57,15 @@ impl Globals {
     }
 }
 
-/// The JSON schema of the file as a whole, stages left open; without references, so that the place of an
-/// error in it is a plain pointer.
+/// The JSON schema of the whole file, stages left open; without references, so that the location of an error in
+/// it is a plain pointer.
 pub(in crate::config) fn pipeline_schema() -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
     settings.into_generator().into_root_schema_for::<Pipeline>().to_value()
 }
 
 /// Renders `{{ vars.x }}` in the texts of models. Parameters are open, so no schema says which of them are
-/// numbers: one that was computed is what it reads as.
+/// numbers: a computed one gets the type that its text parses as.
 fn render_model_texts(
     document: &mut Document,
     context: &SchemaCheckContext<'_>,
@@ -83,8 +83,8 @@ fn render_model_texts(
         match schema_check::render_scalar(at, text, context.vars) {
             Ok(value @ Value::String(_)) => changes.push((at.to_owned(), value)),
             Ok(value) if parameter => changes.push((at.to_owned(), value)),
-            // A number or truth value: where one is wanted the check of shape puts it in; where text is
-            // wanted it stays text.
+            // A number or truth value: where one is expected, the schema check substitutes it; where text is
+            // expected it stays text.
             Ok(value) if at.split('/').nth(3) == Some("model") => {
                 changes.push((at.to_owned(), Value::String(value.to_string())));
             }
@@ -175,7 +175,7 @@ fn check_model(at: &str, name: &str, model: &ModelConfig, problems: &mut Vec<Pro
     crate::pipeline::params::check(at, model, problems);
 }
 
-/// A model takes its limits from one place, and the pool it names is declared.
+/// A model takes its limits from one place, and the pool it names must be declared.
 fn check_pool(at: &str, model: &ModelConfig, document: &Document, problems: &mut Vec<Problem>) {
     let Some(pool) = &model.pool else { return };
     let pools = document.value.get("pools").and_then(Value::as_object);
@@ -208,7 +208,7 @@ fn wrong_url(url: &str) -> Option<String> {
     }
 }
 
-/// Checks values one by one, so that a wrong one elsewhere hides none.
+/// Checks values individually, so that an invalid one elsewhere hides none.
 fn check_values(document: &Document, problems: &mut Vec<Problem>) {
     let name = document.value.get("name").and_then(Value::as_str);
     if let Some(name) = name.filter(|name| !is_plain_name(name) || name.starts_with('.')) {
@@ -225,7 +225,7 @@ fn check_values(document: &Document, problems: &mut Vec<Problem>) {
     ];
     for (at, bounds, expected) in bounds {
         let Some(found) = document.value.pointer(at).filter(|value| value.is_number()) else { continue };
-        // The check of shape reports a negative number where none can be.
+        // The schema check reports a negative number where none is allowed.
         let known = problems.iter().any(|problem| problem.at == at);
         if !known && found.as_f64().is_some_and(|number| !bounds.contains(&number)) {
             problems.push(Problem::new(at, format!("found the number `{found}`")).with_expected(expected));
@@ -233,7 +233,7 @@ fn check_values(document: &Document, problems: &mut Vec<Problem>) {
     }
 }
 
-/// No limit may be 0: it would let nothing through, ever.
+/// No limit may be 0: it would never let anything through.
 fn check_limits(document: &Document, problems: &mut Vec<Problem>) {
     let each = |kind: &'static str| {
         let map = document.value.get(kind).and_then(Value::as_object);

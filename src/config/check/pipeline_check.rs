@@ -1,8 +1,8 @@
-//! Checks of a file as a whole: what each stage makes and needs, what is never used.
+//! Checks of the pipeline as a whole: what each stage makes and needs, what is never used.
 //!
-//! Each stage checks its own values through the `CheckContext` that goes through them here, in and out of blocks.
-//! Where a stage could not be read, nothing is reported that may follow from that. Where stages may stand is looked
-//! at in `order`.
+//! One `CheckContext` passes through the stages, in and out of blocks, and each stage checks its own values with
+//! it. Nothing is reported that may follow from a stage that could not be deserialized. Where stages are allowed
+//! is checked in `stage_order`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -22,38 +22,39 @@ use crate::stage::BlockConfig;
 use crate::stages::{Role, StageType};
 use crate::text_file;
 
-/// A file named by a stage that could not be read is searched for variables up to this size, in bytes.
+/// The maximum size, in bytes, of a file that is searched for variables because the stage that names it could not
+/// be deserialized.
 const LARGEST_SEARCHED: u64 = 1 << 20;
 
-/// What the check of a whole file saw.
+/// The result of checking a whole pipeline.
 pub(in crate::config) struct CheckedPipeline {
-    /// A problem for each variable that nothing reads.
+    /// A problem for each variable that nothing uses.
     pub(in crate::config) unused_vars: Vec<Problem>,
-    /// What stages tell that is no problem.
+    /// Warnings of stages.
     pub(in crate::config) warnings: Vec<Problem>,
-    /// The variables that stages still read while they run.
+    /// The variables that stages use while they run.
     pub(in crate::config) still_read: BTreeSet<String>,
-    /// The files that stages read, with the hash of their content.
+    /// The files that stages read, with the hashes of their contents.
     pub(in crate::config) inputs: BTreeMap<String, InputFile>,
-    /// How many items there will be, where the source says so.
+    /// The number of items, if the source knows it.
     pub(in crate::config) items: Option<u64>,
-    /// The fields that records are known to have as they come to each stage, by its id.
+    /// The known fields of records as they reach each stage, by its id.
     pub(in crate::config) fields: BTreeMap<Arc<str>, Vec<String>>,
 }
 
-/// What a check of the whole needs to know beside the stages.
+/// What the check needs to know besides the stages.
 pub(in crate::config) struct PipelineCheckInput<'a> {
     /// The pipeline's file.
     pub(in crate::config) file: &'a Path,
-    /// The run directories that earlier pipelines of the same command are going to make.
+    /// The run directories that earlier pipelines of the same command will create.
     pub(in crate::config) coming: &'a [PathBuf],
     /// Its variables, overrides applied.
     pub(in crate::config) vars: &'a Map<String, Value>,
-    /// The variables that were read before numbers were put in.
+    /// The variables that were used before templates for numbers were rendered.
     pub(in crate::config) read_before: &'a BTreeSet<String>,
 }
 
-/// Checks everything that needs more than one part of the file.
+/// Checks everything that involves more than one part of the file.
 pub(in crate::config) fn check_pipeline(
     document: &Document,
     input: &PipelineCheckInput<'_>,
@@ -91,11 +92,11 @@ pub(in crate::config) fn check_pipeline(
     CheckedPipeline { unused_vars, warnings, still_read, inputs, items, fields: checker.fields }
 }
 
-/// The way of one context through all stages.
+/// Passes one context through all stages.
 struct StageChecker {
-    /// Pointers to stages that stand where they cannot.
+    /// Pointers to stages that are not allowed where they are.
     misplaced: BTreeSet<String>,
-    /// The fields that are known as records come to each stage, by its id.
+    /// The known fields of records as they reach each stage, by its id.
     fields: BTreeMap<Arc<str>, Vec<String>>,
 }
 
@@ -117,7 +118,7 @@ impl StageChecker {
             declared.check(context);
         }
         if stage.declared.is_none() || self.misplaced.contains(&stage.at) {
-            // What it misses comes of where it stands, or of what could not be read.
+            // What it lacks follows from its position, or from what could not be deserialized.
             context.retain_problems_inside(problems);
             context.may_have_other_fields();
         }
@@ -127,14 +128,14 @@ impl StageChecker {
             return;
         }
         let (told_after, problems_after) = context.progress();
-        // A check that stopped at a problem told of no field; nothing is known of what follows.
+        // A check that stopped at a problem declared no field; nothing is known of what follows.
         let sink = stage.kind.is_some_and(|kind| kind.role == Role::Sink);
         if problems_after > problems && told_after == told && !sink {
             context.may_have_other_fields();
         }
     }
 
-    /// Goes through the stages of a block; without its declaration nothing is known of what they see.
+    /// Checks the stages of a block; without its configuration nothing is known of what they see.
     fn block(
         &mut self,
         stage: &DeclaredStage,
@@ -158,13 +159,13 @@ impl StageChecker {
         }
         context.close_block();
         if stage.inner.is_empty() {
-            // What it should hold is missing, and so is what that would make.
+            // The stages it should contain are missing, and so are the fields they would make.
             context.may_have_other_fields();
         }
     }
 }
 
-/// Pointers to the stages that could not be read.
+/// Pointers to the stages that could not be deserialized.
 fn undeclared(stages: &[DeclaredStage]) -> Vec<&str> {
     let mut found = Vec::new();
     for stage in stages {
@@ -176,7 +177,7 @@ fn undeclared(stages: &[DeclaredStage]) -> Vec<&str> {
     found
 }
 
-/// The variables that texts of the file name.
+/// The variables that texts of the file use.
 pub(in crate::config) fn vars_in_texts(document: &Document, vars: &Map<String, Value>) -> BTreeSet<String> {
     let mut read = BTreeSet::new();
     each_text(&document.value, "", &mut |at, text| {
@@ -187,8 +188,8 @@ pub(in crate::config) fn vars_in_texts(document: &Document, vars: &Map<String, V
     read
 }
 
-/// Whether a slip was reported for which `name` is most likely meant: that nothing uses the name is then no
-/// second mistake.
+/// Whether a misspelling was reported for which `name` is the suggestion: that nothing uses the name is then no
+/// second problem.
 fn is_proposed(name: &str, problems: &[Problem]) -> bool {
     let proposal = did_you_mean_this(name);
     problems.iter().any(|problem| problem.hint.as_ref() == Some(&proposal))
@@ -200,7 +201,7 @@ fn unused(at: String, message: String) -> Problem {
     problem
 }
 
-/// Notes the variables that a text names anywhere.
+/// Collects the variables that a text names anywhere.
 fn collect_vars(text: &str, vars: &Map<String, Value>, used: &mut BTreeSet<String>) {
     for (start, _) in text.match_indices("vars") {
         let rest = text[start + 4..].trim_start_matches(['.', '[', '\'', '"']);
@@ -211,7 +212,8 @@ fn collect_vars(text: &str, vars: &Map<String, Value>, used: &mut BTreeSet<Strin
     }
 }
 
-/// Notes what a stage that could not be read may use: models it names, and variables in files it names.
+/// Collects what a stage that could not be deserialized may use: models it names, and variables in files it
+/// names.
 fn collect_possible_uses(
     document: &Document,
     at: &str,

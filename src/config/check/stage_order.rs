@@ -1,6 +1,6 @@
-//! Where stages may stand: a source first, a sink last, what a block can hold.
+//! Checks where stages are allowed: a source first, a sink last, what a block can contain.
 //!
-//! Looks at the roles of stages alone, after `declared` and beside the check of what they make and need in `whole`.
+//! Considers the roles of stages only; what they make and need is checked in `pipeline_check`.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::pipeline::document::{Document, join};
 use crate::pipeline::problem::Problem;
 use crate::stages::{Role, StageType};
 
-/// Reports stages that stand where their role does not let them, and gives the pointers to them.
+/// Reports stages that are not allowed where they are, and returns the pointers to them.
 pub(in crate::config) fn check_order(
     document: &Document,
     stages: &[DeclaredStage],
@@ -31,7 +31,7 @@ pub(in crate::config) fn check_order(
         }
         return found;
     }
-    // The source part ends with the first stage that is not of it; an unknown type may be anything.
+    // The source part ends with the first stage that does not belong to it; an unknown type may be anything.
     let mut in_source_part = true;
     for (index, stage) in stages.iter().enumerate() {
         let before = index.checked_sub(1).and_then(|index| stages.get(index));
@@ -69,7 +69,7 @@ pub(in crate::config) fn check_order(
     found
 }
 
-/// Whether a sink stands in a block, where it cannot: that there is no other is no second problem.
+/// Whether a block contains a sink, which is not allowed: that there is no other sink is no second problem.
 fn holds_sink(stage: &DeclaredStage) -> bool {
     let sink = |inner: &DeclaredStage| inner.kind.is_some_and(|kind| kind.role == Role::Sink);
     stage.inner.iter().any(|inner| sink(inner) || holds_sink(inner))
@@ -111,7 +111,7 @@ fn misplaced(
     }
 }
 
-/// Reports what cannot stand in the block `block`, at any depth.
+/// Reports stages that are not allowed in the block `block`, at any depth.
 fn check_inside(
     block: &DeclaredStage,
     table: &[StageType],
@@ -169,13 +169,13 @@ fn misplaced_inside(
     Some(problem)
 }
 
-/// What is said of a stage that reads a model's answer behind one that does not ask for it.
+/// The message about a stage that parses an answer and follows one that does not ask a model.
 fn reads_nothing(kind: &StageType, before: &DeclaredStage) -> String {
     let it = if is_block(before) { "is a block" } else { "asks no model" };
     format!("`{}` reads a model's answer, but `{}` before it {it}", kind.name, before.id)
 }
 
-/// Where a stage belongs that reads an answer behind the block in which it is given.
+/// The hint for a stage that parses an answer and follows the block that obtains it.
 fn into_block(before: &DeclaredStage) -> Option<String> {
     is_block(before)
         .then(|| format!("put it into `{}`, right after the stage whose answer it reads", before.id))
@@ -185,7 +185,7 @@ fn is_block(stage: &DeclaredStage) -> bool {
     stage.kind.is_some_and(|kind| kind.role == Role::Block)
 }
 
-/// The problem of a stage that makes several records of one where one is wanted.
+/// The problem of a stage that makes several records of one where only one is allowed.
 fn fans_out(block: &DeclaredStage, stage: &DeclaredStage) -> Problem {
     let name = |stage: &DeclaredStage| stage.kind.map_or("", |kind| kind.name);
     let message = format!("`{}` makes several records of one, and `{}` goes on with one", stage.id, block.id);

@@ -1,8 +1,8 @@
-//! The stages of a file, each held against the schema of its type and declared.
+//! Validates each stage of a file against the schema of its type and deserializes it.
 //!
-//! A stage is a map with one key, its type; `id` and `when` stand in its body beside the type's own
-//! fields. A block has a list of its own, which is read like that of the file. Where stages may stand is left to
-//! `order`, what they mean to each other to `whole`.
+//! A stage is a map with one key, its type; `id` and `when` are in its body beside the type's own fields. A block
+//! has a list of its own, which is handled like that of the file. Where stages are allowed is checked in
+//! `stage_order`, what they mean to each other in `pipeline_check`.
 
 use std::collections::HashMap;
 
@@ -17,31 +17,31 @@ use crate::pipeline::stage_ids::stage_ids;
 use crate::stage::StageConfig;
 use crate::stages::{Role, StageType};
 
-/// Keys that every stage has beside those of its type.
+/// Keys that every stage has besides those of its type.
 pub(in crate::config) const COMMON_KEYS: [&str; 2] = ["id", "when"];
 
-/// Blocks inside one another at most.
+/// The maximum nesting depth of blocks.
 const MOST_DEPTH: usize = 8;
 
-/// One entry of `stages`, as far as it could be read.
+/// One entry of `stages`, as far as it could be deserialized.
 pub(in crate::config) struct DeclaredStage {
     /// JSON pointer to the body.
     pub(in crate::config) at: String,
-    /// Given or derived; in a block the path to it, such as `evolve/judge`.
+    /// Given or derived; in a block its path, such as `evolve/judge`.
     pub(in crate::config) id: String,
     /// `None` for an unknown type.
     pub(in crate::config) kind: Option<&'static StageType>,
-    /// The condition, if one is given and is text.
+    /// The condition, if it is given and is text.
     pub(in crate::config) when: Option<String>,
-    /// `None` when the body is wrong.
+    /// `None` if the body is invalid.
     pub(in crate::config) declared: Option<Box<dyn StageConfig>>,
-    /// What can be read of a wrong body: the options that are right, to be checked only.
+    /// The valid options of an invalid body, for further checks only.
     pub(in crate::config) partial: Option<Box<dyn StageConfig>>,
     /// The stages inside a block.
     pub(in crate::config) inner: Vec<DeclaredStage>,
 }
 
-/// Reads every entry of `stages`, and of the `stages` of blocks.
+/// Deserializes every entry of `stages`, and of the `stages` of blocks.
 pub(in crate::config) fn declare_stages(
     document: &mut Document,
     table: &'static [StageType],
@@ -51,7 +51,7 @@ pub(in crate::config) fn declare_stages(
     StageReader { document, table, context, problems }.stages("/stages", &[])
 }
 
-/// What is read, and what is wrong with it.
+/// Deserializes stages and collects their problems.
 struct StageReader<'a> {
     document: &'a mut Document,
     table: &'static [StageType],
@@ -60,7 +60,7 @@ struct StageReader<'a> {
 }
 
 impl StageReader<'_> {
-    /// The entries of the list at the pointer `list`, which stands in the blocks of these ids.
+    /// The entries of the list at the pointer `list`, inside the blocks with these ids.
     fn stages(&mut self, list: &str, blocks: &[&str]) -> Vec<DeclaredStage> {
         let entries = self.document.value.pointer(list).and_then(Value::as_array);
         let ids = stage_ids(entries.map_or(&[], Vec::as_slice));
@@ -91,7 +91,7 @@ impl StageReader<'_> {
         stages
     }
 
-    /// The stages inside the block at the pointer `at`, whose path these ids are.
+    /// The stages inside the block at the pointer `at` with this path of ids.
     fn block_stages(&mut self, at: &str, path: &[&str]) -> Vec<DeclaredStage> {
         if path.len() > MOST_DEPTH {
             let mut problem = Problem::new(at, "blocks stand too deep inside one another");
@@ -108,7 +108,7 @@ impl StageReader<'_> {
         self.stages(&list, path)
     }
 
-    /// The type of the stage at `entry`; reports when it is not a map with one known key.
+    /// The type of the stage at `entry`; reports an entry that is not a map with one known key.
     fn stage_type(&mut self, entry: &str, in_block: bool) -> Option<&'static StageType> {
         let Self { document, table, problems, .. } = self;
         let value = document.value.pointer(entry)?;
@@ -148,11 +148,11 @@ impl StageReader<'_> {
             problem.hint = did_you_mean(meant, fitting());
             problems.push(problem);
         }
-        // A key that stands outside may be one the body needs: what is missing there is no second problem.
+        // A key outside may be one that the body needs: that it is missing there is no second problem.
         if names.len() > 1 { None } else { known(meant) }
     }
 
-    /// Reads the body of a stage.
+    /// Deserializes the body of a stage.
     fn body(&mut self, stage: &mut DeclaredStage, kind: &'static StageType) {
         let Self { document, context, problems, .. } = self;
         let before = problems.len();
@@ -193,7 +193,7 @@ impl StageReader<'_> {
     }
 }
 
-/// Puts the common keys into a stage's schema, so that a misspelt one is recognised.
+/// Adds the common keys to a stage's schema, so that a misspelt one is recognised.
 pub(in crate::config) fn allow_common_keys(schema: &mut Value) {
     let Some(schema) = schema.as_object_mut() else { return };
     let properties = schema.entry("properties").or_insert_with(|| Value::Object(serde_json::Map::new()));

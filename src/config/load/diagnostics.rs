@@ -1,6 +1,6 @@
-//! Problems for machines: each as an object, in the manner of editors and linters.
+//! Machine-readable problems: one object each, in the form that editors and linters use.
 //!
-//! `validate --json` prints what is made here; people read what `problem` prints.
+//! `validate --json` prints these; people read what `problem` prints.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::config::plan::LoadError;
 use crate::pipeline::problem::{Problem, ProblemLocation, Problems};
 
 impl LoadError {
-    /// What is wrong, an object for each problem.
+    /// The problems, one object each.
     #[must_use]
     pub fn diagnostics(&self) -> Vec<Value> {
         match self {
@@ -25,9 +25,9 @@ impl LoadError {
 }
 
 impl Problems {
-    /// Each problem as an object: `file`, `line` and `column` (from 1, in characters), `end` (where what is wrong
-    /// ends, the same way), `severity`, `message`, `expected`, `hint`, `path` (a JSON pointer into the file), and
-    /// `option` in place of a line where the command line is wrong.
+    /// The problems, one object each: `file`, `line` and `column` (from 1, in characters), `end` (where the
+    /// marked text ends, in the same form), `severity`, `message`, `expected`, `hint`, `path` (a JSON pointer
+    /// into the file), and `option` instead of a line for a problem with the command line.
     #[must_use]
     pub fn diagnostics(&self, severity: &str) -> Vec<Value> {
         self.list.iter().map(|problem| self.diagnostic(problem, severity)).collect()

@@ -1,7 +1,7 @@
-//! What the command line changes in a pipeline: `--set`, `--var` and the options for the only model.
+//! Command-line overrides of a pipeline: `--set`, `--var` and the options for the only model.
 //!
-//! Runs on the tree before anything is checked, so that an override is checked like what it replaces; its
-//! problems carry the option as their place.
+//! Applied to the document before anything is checked, so that an override is checked like what it replaces; its
+//! problems carry the option as their location.
 
 use serde_json::Value;
 
@@ -10,17 +10,17 @@ use crate::pipeline::document::{Document, parse_value};
 use crate::pipeline::problem::{Problem, ProblemLocation};
 use crate::pipeline::stage_ids::stage_ids;
 
-/// The changes, as given.
+/// The overrides as given.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Overrides {
-    /// `path=value` each; the value is read as YAML. `stages.ID.FIELD` names a stage by id, type or number,
+    /// `path=value` each; the value is parsed as YAML. `stages.ID.FIELD` names a stage by id, type or number,
     /// `stages.BLOCK.stages.ID.FIELD` one in a block.
     pub sets: Vec<String>,
     /// `name=value` each; the value is text.
     pub vars: Vec<String>,
     /// The run's seed.
     pub seed: Option<u64>,
-    /// The name the server knows the only model by.
+    /// The server's name of the only model.
     pub model: Option<String>,
     /// Where the only model is served.
     pub base_url: Option<String>,
@@ -28,15 +28,15 @@ pub struct Overrides {
     pub max_tokens: Option<u64>,
     /// The only model's `temperature`.
     pub temperature: Option<f64>,
-    /// Lets the heuristic answer for every model.
+    /// Replaces every model by the heuristic.
     pub no_llm: bool,
-    /// Lets a mock answer for every model, by its own script if it has one.
+    /// Replaces every model by a mock, with its own script if it has one.
     pub mock: bool,
 }
 
 impl Overrides {
-    /// For each of several pipelines, given as texts, the changes that it has a place for. A change that none has is
-    /// kept in all, so that each says what it has instead.
+    /// For each of several pipelines, given as texts, returns the overrides that apply to it. An override that
+    /// applies to none is kept for all, so that each reports what it has instead.
     #[must_use]
     pub fn shared_among(&self, texts: &[String]) -> Vec<Self> {
         let parsed = texts.iter().map(|text| Document::parse(text, &mut Vec::new()).ok());
@@ -61,7 +61,7 @@ impl Overrides {
     }
 }
 
-/// The name that the text of a pipeline gives it, whatever else is wrong with it.
+/// The name that a pipeline's text declares, even if the rest of it is invalid.
 #[must_use]
 pub fn pipeline_name(text: &str) -> Option<String> {
     let document = Document::parse(text, &mut Vec::new()).ok()?;
@@ -69,7 +69,7 @@ pub fn pipeline_name(text: &str) -> Option<String> {
 }
 
 /// Whether the pipeline has the stage, model or variable that a `path=value` names; paths that name none of these
-/// fit every pipeline.
+/// apply to every pipeline.
 fn applies_to(document: &Document, set: &str) -> bool {
     let path = set.split('=').next().unwrap_or_default();
     let (head, rest) = path.split_once('.').unwrap_or((path, ""));
@@ -81,7 +81,7 @@ fn applies_to(document: &Document, set: &str) -> bool {
     }
 }
 
-/// Changes the document; what cannot be changed is a problem.
+/// Applies the overrides to the document; those that cannot be applied are problems.
 pub(super) fn apply(document: &mut Document, overrides: &Overrides, problems: &mut Vec<Problem>) {
     for set in &overrides.sets {
         if let Err(problem) = apply_set(document, set) {
@@ -121,8 +121,7 @@ pub(super) fn apply(document: &mut Document, overrides: &Overrides, problems: &m
     }
 }
 
-/// The parameter for the limit of tokens by the name that the pipeline uses: models refuse one or the other, and both
-/// at a time.
+/// The parameter for the token limit that the pipeline uses: models refuse one or the other, and both at once.
 fn limit_of_tokens(document: &Document) -> &'static str {
     const NEWER: &str = "max_completion_tokens";
     let models = document.value.get("models").and_then(Value::as_object);
@@ -132,7 +131,7 @@ fn limit_of_tokens(document: &Document) -> &'static str {
     if in_stages || models.into_iter().any(has_newer) { NEWER } else { "max_tokens" }
 }
 
-/// Whether the body of a stage, or of one inside it, is as asked.
+/// Whether the body of a stage, or of one inside it, satisfies the predicate.
 fn any_body(stage: &Value, asked: &dyn Fn(&Value) -> bool) -> bool {
     let Some(body) = stage.as_object().and_then(|stage| stage.values().next()) else { return false };
     asked(body) || list_of_stages(body).iter().any(|inner| any_body(inner, asked))
@@ -197,7 +196,7 @@ fn known_var(document: &Document, name: &str) -> Result<(), Box<Problem>> {
     Err(unknown(&format!("no variable `{name}` is declared"), name, &known, "the file declares no `vars`"))
 }
 
-/// The steps of `models.NAME...`; a model's name may itself hold dots, so the longest that fits counts.
+/// The path of `models.NAME...`; a model's name may itself contain dots, so the longest matching name wins.
 fn model_path(document: &Document, rest: &str) -> Result<Vec<String>, Box<Problem>> {
     let names = model_names(document);
     let mut fitting: Vec<&String> = names.iter().filter(|name| begins_with(rest, name)).collect();
@@ -214,7 +213,7 @@ fn model_path(document: &Document, rest: &str) -> Result<Vec<String>, Box<Proble
     Ok(steps)
 }
 
-/// The steps of `stages.ID...`, through the stage's type to its body; a stage in a block is named by
+/// The path of `stages.ID...`, through the stage's type to its body; a stage in a block is named by
 /// `stages.BLOCK.stages.ID` or by its path, `stages.BLOCK/ID`.
 fn stage_path(document: &Document, rest: &str) -> Result<Vec<String>, Box<Problem>> {
     let mut steps = Vec::new();
@@ -240,7 +239,7 @@ fn stage_path(document: &Document, rest: &str) -> Result<Vec<String>, Box<Proble
     }
 }
 
-/// Adds the steps to the body of the stage that `given` names, by id, type or number; returns the body.
+/// Appends the path to the body of the stage that `given` names, by id, type or number; returns the body.
 fn step_to_stage<'v>(
     stages: &'v [Value],
     given: &str,

@@ -1,4 +1,4 @@
-//! What a run depends on, by part: two starts of one run must agree on all of it.
+//! The fingerprint: what a run depends on, by part. Two starts of one run must agree on all of it.
 //!
 //! Limits, endpoints, concurrency, durability and the like may change between starts and are left out;
 //! prompts, models, parameters, stages and the content of the files they read may not.
@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::{Plan, PlannedStage};
 use crate::stages::Role;
 
-/// Settings of the whole file that do not change what is made.
+/// Global settings that do not affect what is made.
 const OPERATIONAL: &[&str] = &[
     "budget",
     "description",
@@ -23,7 +23,7 @@ const OPERATIONAL: &[&str] = &[
     "pools",
     "stages",
 ];
-/// Settings of a model that do not change what it answers.
+/// Settings of a model that do not affect its answers.
 const OPERATIONAL_MODEL: &[&str] = &[
     "base_urls",
     "api_key_env",
@@ -42,7 +42,7 @@ const OPERATIONAL_MODEL: &[&str] = &[
 ];
 
 impl Plan {
-    /// What the run depends on: `seed`, `vars`, `models.NAME`, `stages.ID`, `files.PATH` (by hash), ...
+    /// The parts: `seed`, `vars`, `models.NAME`, `stages.ID`, `files.PATH` (by hash), ...
     #[must_use]
     pub fn fingerprint(&self) -> BTreeMap<String, Value> {
         let mut parts = BTreeMap::new();
@@ -79,10 +79,10 @@ impl Plan {
     }
 }
 
-/// Adds a part for each stage, whose bodies stand in the same order; those in blocks have parts of their own.
+/// Adds a part for each stage, whose bodies are in the same order; stages in blocks have parts of their own.
 fn stage_parts(stages: &[PlannedStage], bodies: &[Value], parts: &mut BTreeMap<String, Value>) {
     for (stage, body) in stages.iter().zip(bodies) {
-        // A stage is a map with one key, its type, which the order of stages names.
+        // A stage is a map with one key, its type, which is part of the order of stages.
         let mut inside = body.as_object().and_then(|body| body.values().next()).unwrap_or(body).clone();
         if stage.kind.role == Role::Block {
             let inner = inside.as_object_mut().and_then(|inside| inside.shift_remove("stages"));
@@ -100,8 +100,8 @@ fn stage_parts(stages: &[PlannedStage], bodies: &[Value], parts: &mut BTreeMap<S
     }
 }
 
-/// What a mock's script answers, if anything: errors, delays and limits are left out, since they may change
-/// between two starts as a server's do.
+/// The answers of a mock's script, if it has any, without transient faults: errors, delays and limits may change
+/// between two starts as those of a server do.
 pub(crate) fn without_transient_faults(mock: &Value) -> Option<Value> {
     let mut rules = mock.get("rules")?.as_array()?.clone();
     rules.retain(|rule| rule.get("error").is_none() && rule.get("endpoint").is_none());

@@ -1,7 +1,7 @@
 //! The JSON schema of the whole pipeline file, for editors (`synthmill schema`).
 //!
-//! Put together from the schemas the loader itself checks with, so the two cannot differ. Looser in one
-//! thing: where a number or truth value is wanted, a text with a template or a variable may stand.
+//! Assembled from the schemas with which the loader validates, so the two cannot differ. Looser in one respect: a
+//! text with a template or a variable may replace a number or truth value.
 
 use serde_json::{Map, Value, json};
 
@@ -19,7 +19,7 @@ pub(in crate::config) fn schema_of(table: &[StageType]) -> Value {
     loosen(&mut schema);
     schema["patternProperties"] =
         json!({"^x-": {"description": "Anything, for YAML anchors; left out when the file is read."}});
-    // What may stand in a block too is written once and referred to, since a block may hold blocks.
+    // Stages that are allowed in blocks are defined once and referenced, since a block may contain blocks.
     let (shared, others): (Vec<&StageType>, Vec<&StageType>) =
         table.iter().partition(|stage| stage.in_blocks);
     let refer = |stage: &&StageType| json!({"$ref": format!("#/$defs/{}", stage.name)});
@@ -34,10 +34,10 @@ pub(in crate::config) fn schema_of(table: &[StageType]) -> Value {
     schema
 }
 
-/// The definition of a stage that stands in a block.
+/// The definition of a stage in a block.
 const IN_BLOCK: &str = "stage_in_block";
 
-/// Says what the entries of the property `stages` are.
+/// Sets the schema of the entries of the property `stages`.
 fn list_stages(schema: &mut Value, entry: Value) {
     if let Some(field) = schema.pointer_mut("/properties/stages").and_then(Value::as_object_mut) {
         field.insert("items".to_owned(), entry);
@@ -70,7 +70,7 @@ fn stage_schema(stage: &StageType) -> Value {
     })
 }
 
-/// Lets a text with a template stand for each number or truth value.
+/// Allows a text with a template in place of each number or truth value.
 fn loosen(schema: &mut Value) {
     let Some(map) = schema.as_object_mut() else { return };
     for (keyword, inside) in map.iter_mut() {

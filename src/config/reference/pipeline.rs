@@ -1,4 +1,5 @@
-//! The reference of a pipeline file above its stages, in Markdown: `synthmill schema --markdown`, `docs/pipeline.md`.
+//! The reference of a pipeline file's global settings in Markdown: `synthmill schema --markdown`,
+//! `docs/pipeline.md`.
 //!
 //! ProducedField from the schema that the loader checks with, like that of the stages in `reference`.
 
@@ -16,7 +17,7 @@ is one YAML file: the settings below, then the list of its [stages](stages.md). 
 `${NAME}` and `${NAME:-default}` take values from the environment, `{{ vars.NAME }}` takes variables. `synthmill validate`
 checks a file without asking anyone, and `docs/pipeline.schema.json` lets an editor complete it.
 ";
-/// Settings with a part of their own, each with an example.
+/// Settings with a section of their own, each with an example.
 const PARTS: [(&str, &str); 5] = [
     (
         "models",
@@ -49,7 +50,7 @@ const PARTS: [(&str, &str); 5] = [
     ("durability", "durability: process   # on a machine that loses no power"),
 ];
 
-/// What is to be said of stages that hold stages.
+/// The section about stages that contain stages.
 const BLOCKS: &str = "
 ## Blocks
 
@@ -96,7 +97,7 @@ const BLOCKS_RULES: &str = "```
   in an element that is collected, no stage may make several of one.
 ";
 
-/// The reference of everything but the stages.
+/// The reference of everything except the stages.
 #[must_use]
 pub fn pipeline_reference() -> String {
     let schema = pipeline_schema();

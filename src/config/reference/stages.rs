@@ -1,4 +1,4 @@
-//! The reference of stages in Markdown, made from their schemas: `synthmill stages`, `docs/stages.md`.
+//! The stage reference in Markdown, generated from the schemas: `synthmill stages`, `docs/stages.md`.
 
 use std::fmt::Write;
 
@@ -30,7 +30,7 @@ pub fn reference() -> String {
     text
 }
 
-/// The reference of one stage: what it does, where it stands, its options, the fields it makes, an example.
+/// The reference of one stage: its purpose, where it is allowed, its options, the fields it makes, an example.
 #[must_use]
 pub fn stage_reference(stage: &StageType) -> String {
     let mut schema = stage.schema().to_value();
@@ -44,7 +44,7 @@ pub fn stage_reference(stage: &StageType) -> String {
     text
 }
 
-/// The table of the fields that a stage makes; nothing where it makes none.
+/// The table of the fields that a stage makes; empty if it makes none.
 fn makes(table: &[ProducedField]) -> String {
     if table.is_empty() {
         return String::new();
@@ -76,7 +76,7 @@ fn role_words(role: Role) -> &'static str {
     }
 }
 
-/// The rows of a schema's properties; options inside options follow theirs, as `outer.inner`.
+/// The rows of a schema's properties; nested options follow theirs, as `outer.inner`.
 pub(super) fn rows(schema: &Value, prefix: &str) -> String {
     let mut text = String::new();
     let required = schema.get("required").and_then(Value::as_array);
@@ -94,7 +94,7 @@ pub(super) fn rows(schema: &Value, prefix: &str) -> String {
         row(&mut text, &format!("{prefix}{name}"), &default, field);
         text.push_str(&inner_rows(field, &format!("{prefix}{name}")));
     }
-    // Options whose names are the user's own.
+    // Options whose names the user chooses.
     let named = schema.get("additionalProperties").filter(|values| prefix.is_empty() && values.is_object());
     named.iter().for_each(|values| row(&mut text, "NAME", "", values));
     last.iter().for_each(|(name, field)| row(&mut text, name, "", field));
@@ -119,7 +119,7 @@ fn inner_rows(field: &Value, name: &str) -> String {
     if let Some(items) = field.get("items").filter(|items| items.get("properties").is_some()) {
         return rows(items, &format!("{name}[]."));
     }
-    // A map whose keys are the user's own names.
+    // A map whose keys the user chooses.
     if let Some(values) =
         field.get("additionalProperties").filter(|values| values.get("properties").is_some())
     {
@@ -133,7 +133,7 @@ fn inner_rows(field: &Value, name: &str) -> String {
     }
 }
 
-/// A description followed by what each choice of an enumeration means.
+/// A description followed by the meaning of each choice of an enumeration.
 fn with_choices(description: &str, field: &Value) -> String {
     let mut text = description.to_owned();
     for choice in choices(field) {
@@ -147,7 +147,7 @@ fn with_choices(description: &str, field: &Value) -> String {
     text
 }
 
-/// The described choices of an enumeration, also where it is optional or the item of a list.
+/// The documented choices of an enumeration, also if it is optional or the item of a list.
 fn choices(field: &Value) -> Vec<&Value> {
     if let Some(choices) = field.get("oneOf").and_then(Value::as_array) {
         return choices.iter().collect();
@@ -156,7 +156,7 @@ fn choices(field: &Value) -> Vec<&Value> {
     optional.chain(field.get("items")).flat_map(choices).collect()
 }
 
-/// A text that fits one cell of a table.
+/// Formats a text as a table cell.
 fn cell(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
 }

@@ -1,30 +1,31 @@
-//! The fields of records in a block and after it: what its stages see, and what of all they make is there at the end.
+//! The fields of records in a block and after it: what its stages see, and which of the fields they make exist at
+//! the end.
 //!
-//! `whole` opens and closes blocks and goes through their stages; what a block does to the fields, its `DeclareBlock`
-//! says through the functions here. A loop is gone through twice: first to see what it makes, since its first stage
-//! finds that there from the second pass on.
+//! `config::check` opens and closes blocks and visits their stages; a block's `BlockConfig` declares its effect
+//! on the fields through the functions here. A loop is visited twice: first to learn what it makes, since its
+//! first stage sees that from the second pass on.
 
 use super::CheckContext;
 use crate::pipeline::field_type::{FieldType, ObjectFields};
 
-/// A block whose stages are under check.
+/// A block whose stages are being checked.
 #[derive(Debug, Clone)]
 pub(super) struct OpenBlock {
     /// JSON pointer to its body.
     at: String,
     /// Its id, for messages.
     id: String,
-    /// Whether some records go past it.
+    /// Whether some records bypass it.
     conditional: bool,
-    /// The fields as records come to it.
+    /// The fields of incoming records.
     before: ObjectFields,
-    /// The names that there are only in it.
+    /// The names that exist only inside it.
     within: Vec<String>,
 }
 
 impl CheckContext<'_> {
-    /// Says that records have the field `name` in the block and not after it; what stood in it before is there again
-    /// then.
+    /// Declares that records have the field `name` inside the block only; what the field contained before is
+    /// restored after it.
     pub fn makes_in_block(&mut self, name: &str, kind: FieldType) {
         self.declared_fields += 1;
         self.absent_fields.remove(name);
@@ -34,27 +35,27 @@ impl CheckContext<'_> {
         }
     }
 
-    /// Says that the block puts the field `name` of an outer one aside; `why` is said where it is read.
+    /// Declares that the block hides the field `name` of an outer block; `why` is the hint for those who use it.
     pub fn hides(&mut self, name: &str, why: &str) {
         self.record.remove(name);
         self.absent_fields.insert(name.to_owned(), why.to_owned());
     }
 
-    /// The fields that records have here, as one object.
+    /// The fields of records at this point, as one object type.
     #[must_use]
     pub fn fields(&self) -> FieldType {
         let known = self.record.fields().map(|(name, kind)| (name.to_owned(), kind.clone())).collect();
         FieldType::object_of(known, self.record.open)
     }
 
-    /// Says at the end of a block that records may come out of it without what its stages make; `why` says how that
-    /// can be. What was there before may be as it was or as they leave it.
+    /// Declares at the end of a block that records may leave it without what its stages make; `why` explains how.
+    /// Fields from before may be as they were or as the stages left them.
     pub fn may_leave_unmade(&mut self, why: &str) {
         let Some(block) = self.blocks.last() else { return };
         let made = std::mem::take(&mut self.record);
         self.record.open = block.before.open;
         for (name, kind) in block.before.fields() {
-            // A field that the stages remove is there no longer on every record.
+            // A field that the stages remove no longer exists on every record.
             if let Some(after) = made.get(name) {
                 self.record.set(name, kind.clone().or(after.clone()));
             }
@@ -65,8 +66,8 @@ impl CheckContext<'_> {
         }
     }
 
-    /// Says at the end of a block that records are again as they came to it; `instead` says how something of what its
-    /// stages make is kept.
+    /// Declares at the end of a block that records are as they came in; `instead` explains how to keep what its
+    /// stages make.
     pub fn restores_fields(&mut self, instead: &str) {
         let Some(block) = self.blocks.last() else { return };
         let made = std::mem::replace(&mut self.record, block.before.clone());
@@ -76,23 +77,22 @@ impl CheckContext<'_> {
         }
     }
 
-    /// Begins with the stages of the block `id`, whose body is at the pointer `at`; `some` says that some records go
-    /// past it.
+    /// Enters the block `id`, whose body is at the pointer `at`; `conditional` means that some records bypass it.
     pub(crate) fn open_block(&mut self, id: &str, at: &str, conditional: bool) {
         let before = self.record.clone();
         let (at, id) = (at.to_owned(), id.to_owned());
         self.blocks.push(OpenBlock { at, id, conditional, before, within: Vec::new() });
-        // How many records come to a stage in a block is not known.
+        // The number of records that reach a stage in a block is not known.
         self.all_items = false;
     }
 
-    /// A context for a first look at the stages of a loop; `None` in such a one, where a second look would double at
-    /// every level.
+    /// A context for a trial pass over the stages of a loop; `None` within one, where another would double the
+    /// work at every level.
     pub(crate) fn trial(&self) -> Option<Self> {
         (!self.is_trial).then(|| Self { is_trial: true, ..self.clone() })
     }
 
-    /// Takes in what a first look found: the fields from before may also be as the stages leave them.
+    /// Merges the result of a trial pass: fields from before may also be as the stages leave them.
     pub(crate) fn merge_trial_pass(&mut self, trial: &Self) {
         let within = trial.blocks.last().map_or(&[][..], |block| &block.within);
         for (name, kind) in trial.record.fields().filter(|(name, _)| !within.iter().any(|own| own == name)) {
@@ -112,7 +112,7 @@ impl CheckContext<'_> {
         }
     }
 
-    /// Goes back from the stages of a block to its own options.
+    /// Returns from the stages of a block to its own options.
     pub(crate) fn end_block_stages(&mut self) {
         if let Some(block) = self.blocks.last() {
             self.stage.clone_from(&block.at);
@@ -120,7 +120,8 @@ impl CheckContext<'_> {
         }
     }
 
-    /// Leaves the block: what there is only in it goes, and records that went past it are as they were.
+    /// Leaves the block: fields that exist only inside it are removed, and records that bypassed it are
+    /// unchanged.
     pub(crate) fn close_block(&mut self) {
         let Some(block) = self.blocks.pop() else { return };
         for name in &block.within {
@@ -144,7 +145,7 @@ impl CheckContext<'_> {
         }
     }
 
-    /// What to say of a name that no field has here although one is made somewhere.
+    /// The hint for a name that does not exist here although some stage makes it.
     pub(super) fn why_absent(&self, name: &str) -> Option<String> {
         let ends = name.match_indices('.').map(|(dot, _)| dot).chain([name.len()]);
         ends.filter_map(|end| self.absent_fields.get(&name[..end])).next_back().cloned()

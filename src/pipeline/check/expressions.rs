@@ -1,8 +1,8 @@
-//! The types inside templates and expressions: loops over what is no list, sums and comparisons of unlike kinds,
-//! names inside a text.
+//! Type checks of templates and expressions: loops over values that are not lists, sums and comparisons of
+//! different kinds, names inside a text.
 //!
-//! Walks Jinja's syntax tree with what is known of the fields. A name whose kind the template itself asks for
-//! (`is string`), or that it sets, counts as unknown, so that no branch is judged that is never taken.
+//! Visits Jinja's syntax tree with what is known of the fields. A name whose kind the template itself tests (`is
+//! string`), or that it sets, has an unknown type, so that no branch is reported that is never taken.
 
 mod ast;
 mod local_names;
@@ -18,7 +18,7 @@ use self::local_names::LocalNames;
 use super::CheckContext;
 use crate::pipeline::field_type::FieldType;
 
-/// Filters whose value is a text.
+/// Filters that return a text.
 const TO_TEXT: [&str; 17] = [
     "capitalize",
     "e",
@@ -38,15 +38,15 @@ const TO_TEXT: [&str; 17] = [
     "upper",
     "wordwrap",
 ];
-/// Filters that take a text, and nothing for null.
+/// Filters that take a text and reject null.
 const OF_TEXTS: [&str; 7] = ["capitalize", "indent", "lower", "replace", "title", "trim", "upper"];
-/// Filters that take the elements of a list, or the characters of a text.
+/// Filters that take the elements of a list or the characters of a text.
 const OF_LISTS: [&str; 14] = [
     "batch", "count", "first", "join", "last", "length", "list", "map", "max", "min", "reverse", "sort",
     "sum", "unique",
 ];
 
-/// Something in a template that can never be right.
+/// A type error in a template.
 struct TypeError {
     message: String,
     word: Option<String>,
@@ -55,7 +55,7 @@ struct TypeError {
 }
 
 impl CheckContext<'_> {
-    /// Checks the types in a template, or an expression; false when a problem was reported. What does not compile is
+    /// Checks the types in a template or expression; returns false if a problem was reported. Syntax errors are
     /// reported elsewhere.
     pub(super) fn check_types(&mut self, at: &str, source: &str, is_expression: bool) -> bool {
         let found = match is_expression {
@@ -102,7 +102,7 @@ impl CheckContext<'_> {
 struct TypeChecker<'c> {
     context: &'c CheckContext<'c>,
     own: LocalNames,
-    /// The names that loops and blocks bring in, innermost last.
+    /// The names that loops and blocks introduce, innermost last.
     scopes: Vec<(String, FieldType)>,
     found: Vec<TypeError>,
 }
@@ -172,7 +172,7 @@ impl<'c> TypeChecker<'c> {
         self.scopes.extend(names.iter().map(|name| ((*name).to_owned(), FieldType::any())));
     }
 
-    /// Reports a loop over what has no elements.
+    /// Reports a loop over a value without elements.
     fn check_loop(&mut self, expr: &Expr<'_>, kind: &FieldType) {
         let name = shown(expr, kind);
         if kind.is_text() {
@@ -241,7 +241,7 @@ impl<'c> TypeChecker<'c> {
                 yes.or(one.false_expr.as_ref().map_or(FieldType::null(), |no| self.expr(no)))
             }
             Expr::Filter(filter) => {
-                // What `default` is given may well not be there.
+                // The input of `default` may well not exist.
                 let quiet = matches!(filter.name, "default" | "d");
                 let before = self.found.len();
                 let kind = filter.expr.as_ref().map_or(FieldType::any(), |expr| self.expr(expr));

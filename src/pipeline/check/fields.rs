@@ -1,7 +1,7 @@
-//! The fields that records have at a stage: which names there are, and what their values can be.
+//! The fields of records at a stage: their names and types.
 //!
-//! Stages say what they make (`makes`) and what they need (`needs`); both with types. A field of unknown type fits
-//! everywhere, one that can be no value of the kind that a stage needs is a problem before anything runs.
+//! Stages declare what they make (`makes`) and what they need (`needs`), both with types. A field of unknown type
+//! fits everywhere; one whose type excludes what a stage needs is a problem before anything runs.
 
 use std::collections::BTreeSet;
 
@@ -11,22 +11,24 @@ use crate::pipeline::ProducedField;
 use crate::pipeline::field_type::{FieldType, ObjectFields};
 
 impl CheckContext<'_> {
-    /// Says that records have these fields from here on, of which no more is known than their names; a dotted name
-    /// tells of the inside of a field. What stood in the fields before is gone.
+    /// Declares that records have these fields from here on, of unknown types; a dotted name describes the inside
+    /// of a field. Previous values of the fields are replaced.
     pub fn makes(&mut self, names: &[&str]) {
         let mut inside = ObjectFields::default();
         names.iter().for_each(|name| inside.put(name, FieldType::any()));
         self.makes_inside(&inside);
     }
 
-    /// Says that records have the fields of these rows from here on. What stood in the fields before is gone.
+    /// Declares that records have the fields of these table rows from here on. Previous values of the fields are
+    /// replaced.
     pub fn makes_table(&mut self, table: &[ProducedField]) {
         let mut inside = ObjectFields::default();
         table.iter().for_each(|made| inside.put(made.name, (made.kind)()));
         self.makes_inside(&inside);
     }
 
-    /// Says that records have the field of this row from here on, by the name that an option gives it.
+    /// Declares that records have the field of this table row from here on, under the name that an option gives
+    /// it.
     pub fn makes_named(&mut self, made: &ProducedField, name: &str) {
         self.makes_as(name, (made.kind)());
     }
@@ -37,11 +39,11 @@ impl CheckContext<'_> {
         }
     }
 
-    /// Says that records have the field `name` from here on, with such values.
+    /// Declares that records have the field `name` of this type from here on.
     pub fn makes_as(&mut self, name: &str, kind: FieldType) {
         self.declared_fields += 1;
         let kind = match self.record.get(name) {
-            // Records that go past the stage keep what they had.
+            // Records that bypass the stage keep their value.
             Some(before) if self.conditional => before.clone().or(kind),
             _ => kind,
         };
@@ -49,7 +51,7 @@ impl CheckContext<'_> {
         self.record.set(name, kind);
     }
 
-    /// Says that some records have the field `name` from here on, with such values; others keep what they had.
+    /// Declares that some records have the field `name` of this type from here on; others keep their value.
     pub fn makes_for_some(&mut self, name: &str, kind: FieldType) {
         let before = self.record.get(name).cloned().unwrap_or(FieldType::never());
         self.declared_fields += 1;
@@ -57,35 +59,35 @@ impl CheckContext<'_> {
         self.record.set(name, before.or(kind));
     }
 
-    /// Says that records may have further fields whose names are not known beforehand.
+    /// Declares that records may have further fields whose names are not known in advance.
     pub fn may_have_other_fields(&mut self) {
         self.declared_fields += 1;
         self.record.open = true;
     }
 
-    /// Says that records have these fields no longer, nor anything inside them.
+    /// Declares that records no longer have these fields, nor anything inside them.
     pub fn removes(&mut self, names: &[&str]) {
         names.iter().for_each(|name| self.record.remove(name));
     }
 
-    /// Says that some records may not go on from here: those that do are not like the first rows of a file.
+    /// Declares that the stage may drop records: those that remain need not resemble the first rows of a file.
     pub fn may_drop(&mut self) {
         self.samples_hold = false;
     }
 
-    /// The fields that are known.
+    /// The known fields.
     #[cfg(test)]
     pub(crate) fn record(&self) -> &ObjectFields {
         &self.record
     }
 
-    /// The names of the fields that are known, in the order in which they were made.
+    /// The names of the known fields, in the order in which they were made.
     pub(crate) fn field_names(&self) -> Vec<String> {
         self.record.names().map(str::to_owned).collect()
     }
 
-    /// Whether records have a field of this name, as far as can be known. A dotted name is followed as
-    /// far as the inside of its fields is known.
+    /// Whether records have a field of this name, as far as is known. A dotted name is followed as far as the
+    /// insides of its fields are known.
     #[must_use]
     pub fn knows(&self, name: &str) -> bool {
         let (top, rest) = name.split_once('.').unwrap_or((name, ""));
@@ -95,7 +97,7 @@ impl CheckContext<'_> {
         let Some(mut kind) = self.record.get(top).cloned() else { return self.record.open };
         for part in rest.split('.').filter(|part| !part.is_empty()) {
             let presumed = kind.is_presumed();
-            // What is no object is judged by its type.
+            // A value that is not an object is checked by its type.
             match kind.get(part) {
                 Some(inner) => kind = if presumed { inner.presumed() } else { inner },
                 None => return false,
@@ -104,13 +106,13 @@ impl CheckContext<'_> {
         true
     }
 
-    /// Whether records have a field of exactly this name, not something inside one, as far as can be known.
+    /// Whether records have a field of exactly this name, not something inside a field, as far as is known.
     #[must_use]
     pub fn is_field(&self, name: &str) -> bool {
         self.record.get(name).is_some() || self.record.open && !name.contains('.')
     }
 
-    /// Whether an earlier stage made the field itself or something inside it.
+    /// Whether an earlier stage made the field or something inside it.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         let (top, rest) = name.split_once('.').unwrap_or((name, ""));
@@ -126,7 +128,7 @@ impl CheckContext<'_> {
         true
     }
 
-    /// What the values of the field `name` can be; any where that is not known, or depends on the record.
+    /// The type of the field `name`; any if it is not known or depends on the record.
     #[must_use]
     pub fn type_of(&self, name: &str) -> FieldType {
         let (top, rest) = name.split_once('.').unwrap_or((name, ""));
@@ -151,14 +153,14 @@ impl CheckContext<'_> {
         kind
     }
 
-    /// Reports at `at` when no earlier stage makes the field `name`.
+    /// Reports at `at` if no earlier stage makes the field `name`.
     pub fn needs(&mut self, at: &str, name: &str) {
         if !self.knows(name) {
             self.unknown_name(at, name);
         }
     }
 
-    /// Reports at `at` when no earlier stage makes the field `name`, or its value can never be one of `wanted`.
+    /// Reports at `at` if no earlier stage makes the field `name`, or if its value can never be of type `wanted`.
     pub fn needs_type(&mut self, at: &str, name: &str, wanted: &FieldType) {
         if !self.knows(name) {
             self.unknown_name(at, name);
@@ -174,7 +176,7 @@ impl CheckContext<'_> {
         }
     }
 
-    /// The field on the way to a dotted name that is no object, and what it is.
+    /// The first field along a dotted name that cannot be an object, and its type.
     fn non_object_parent(&self, name: &str) -> Option<(String, FieldType)> {
         if self.record.get(name).is_some() {
             return None;
@@ -186,7 +188,7 @@ impl CheckContext<'_> {
     }
 
     pub(super) fn unknown_name(&mut self, at: &str, name: &str) {
-        // Names are compared level by level: for `section.titel`, with what `section` is known to hold.
+        // Names are compared level by level: `section.titel` with the names known inside `section`.
         let mut parent = name;
         while let Some((shorter, _)) = parent.rsplit_once('.') {
             parent = shorter;
@@ -221,7 +223,7 @@ impl CheckContext<'_> {
         problem.hint = hint;
     }
 
-    /// What to say of a name that stands inside one field, such as `pass` in `repeat`.
+    /// The hint for a name that exists inside exactly one field, such as `pass` in `repeat`.
     fn hint_at_nested(&self, name: &str) -> Option<String> {
         let holds =
             |kind: &FieldType| kind.inside().is_some_and(|inside| inside.names().any(|own| own == name));

@@ -1,7 +1,7 @@
-//! The files that stages read and write, as far as a check is concerned.
+//! The files that stages read and write.
 //!
-//! What is read counts as part of the pipeline, by a hash that the fingerprint holds; what is written must lie in
-//! the run directory, and no two stages may write the same.
+//! Input files count as part of the pipeline: the fingerprint contains their hashes. Output files must be inside
+//! the run directory, and no two stages may write the same one.
 
 use std::path::Path;
 
@@ -12,8 +12,7 @@ use crate::pipeline::stage_ids::stage_name;
 use crate::text_file;
 
 impl CheckContext<'_> {
-    /// Reads a file that the run depends on: its content counts as part of the pipeline. Reports at `at` when
-    /// it cannot be read.
+    /// Reads a file whose content counts as part of the pipeline. Reports at `at` if it cannot be read.
     pub fn read_file(&mut self, at: &str, path: &str) -> Option<String> {
         self.depends_on(path);
         match text_file::read(path) {
@@ -30,7 +29,7 @@ impl CheckContext<'_> {
         }
     }
 
-    /// What to say of a path, or pattern of paths, that leads to nothing.
+    /// The hint for a path or glob that matches nothing.
     #[must_use]
     pub fn missing_hint(&self, path: &str) -> Option<String> {
         let relative = !Path::new(path).is_absolute();
@@ -39,12 +38,12 @@ impl CheckContext<'_> {
         self.found_elsewhere(path).or_else(|| relative.then(rule))
     }
 
-    /// The same, where such a file is found beside the pipeline: it is run in another folder than the one it was
-    /// written for.
+    /// The hint if such a file exists beside the pipeline: the command then runs in another folder than the
+    /// pipeline was written for.
     #[must_use]
     pub fn found_elsewhere(&self, path: &str) -> Option<String> {
         let beside = self.file.parent().filter(|folder| !folder.as_os_str().is_empty());
-        // A project keeps its pipelines beside what they read, or in a folder of their own.
+        // A project keeps its pipelines beside their inputs, or in a folder of their own.
         for folder in beside.into_iter().flat_map(|folder| [Some(folder), folder.parent()]).flatten() {
             let there = folder.join(path);
             let found = |pattern: &str| glob::glob(pattern).ok()?.find_map(Result::ok);
@@ -59,7 +58,7 @@ impl CheckContext<'_> {
         None
     }
 
-    /// Adds that to a problem with `path` at `at`, unless it has a hint or the path leads somewhere.
+    /// Adds the hint to the last problem, which is with `path`, unless it has one or the path exists.
     pub fn hint_if_missing(&mut self, path: &str) {
         let missing = !Path::new(path).exists();
         let hint = if missing { self.missing_hint(path) } else { None };
@@ -68,26 +67,26 @@ impl CheckContext<'_> {
         }
     }
 
-    /// Counts the content of a file as part of what the run depends on. A file that cannot be read counts
-    /// by its name; reading it is the stage's affair.
+    /// Counts the content of a file as part of the pipeline. A file that cannot be read counts by its name only;
+    /// the stage reports the error when it reads it.
     pub fn depends_on(&mut self, path: &str) {
         self.inputs.insert(path.to_owned(), InputFile::read(path));
     }
 
-    /// The same of a file of which the stage takes something else for its content, of this hash.
+    /// The same for a file of which the stage uses something other than its bytes, with this hash.
     pub fn depends_on_as(&mut self, path: &str, hash: &str) {
         self.inputs.insert(path.to_owned(), InputFile::read(path).with_hash(hash));
     }
 
-    /// Whether an earlier pipeline of the same command is going to make the run in this folder.
+    /// Whether an earlier pipeline of the same command will create the run in this folder.
     #[must_use]
     pub fn is_planned_run(&self, folder: &Path) -> bool {
         let whole = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         self.planned_runs.iter().any(|coming| whole(coming) == whole(folder))
     }
 
-    /// Claims a file of the run directory; reports at `at` when the path leaves the directory, is one of
-    /// the run's own files, or another stage writes it.
+    /// Claims an output file; reports at `at` if the path leaves the run directory, is one of the run's own
+    /// files, or is written by another stage.
     pub fn output(&mut self, at: &str, path: &str) {
         let clean = match output_path(path) {
             Ok(clean) => clean,

@@ -1,6 +1,6 @@
-//! The fields that rules of mock models read: known to some stage that asks the model, or a problem.
+//! The fields that rules of mock models use: each must be known to some stage that asks the model.
 //!
-//! A rule may be meant for one of several stages, so that a name is only wrong if none of them knows it.
+//! A rule may be meant for one of several stages, so a name is wrong only if none of them knows it.
 
 use std::collections::BTreeMap;
 
@@ -9,21 +9,21 @@ use crate::pipeline::document::join;
 use crate::pipeline::mock_check;
 use crate::pipeline::problem::Problem;
 
-/// For each place and name that a rule reads: what is wrong with it, or nothing once a stage knew it.
+/// For each location and name that a rule uses: its problem, or `None` once a stage knew the name.
 #[derive(Debug, Clone, Default)]
 pub(super) struct MockFieldReads {
     found: BTreeMap<(String, String), Option<Problem>>,
 }
 
 impl MockFieldReads {
-    /// What no stage knew.
+    /// The problems with names that no stage knew.
     pub(super) fn problems(self) -> impl Iterator<Item = Problem> {
         self.found.into_values().flatten()
     }
 }
 
 impl CheckContext<'_> {
-    /// The stage under check asks the model `name`: its rules see the fields that are known here.
+    /// Records that the stage under check asks the model `name`: its rules see the fields known here.
     pub(super) fn ask_mock(&mut self, name: &str) {
         let Some(mock) = self.models.get(name).and_then(|model| model.mock.as_ref()) else { return };
         for (index, rule) in mock.rules.iter().enumerate() {

@@ -1,13 +1,13 @@
-//! What a check reports: problems, which make a file wrong, and warnings, which do not.
+//! Reporting: problems, which make a file invalid, and warnings, which do not.
 
 use super::CheckContext;
 use crate::pipeline::problem::Problem;
 
 impl CheckContext<'_> {
-    /// Reports a problem with the value at `at`, a JSON pointer inside the stage's body (`""` is the body
-    /// itself, `/paths/0` its first path).
+    /// Reports a problem with the value at `at`, a JSON pointer inside the stage's body (`""` is the body itself,
+    /// `/paths/0` its first path).
     pub fn problem(&mut self, at: &str, message: impl Into<String>) -> &mut Problem {
-        // What is wrong with the stage as a whole is shown at its type.
+        // A problem with the stage as a whole is shown at its type.
         let key = at.is_empty();
         let at = format!("{}{at}", self.stage);
         self.problems.push(Problem { at, key, message: message.into(), ..Problem::default() });
@@ -15,7 +15,7 @@ impl CheckContext<'_> {
         &mut self.problems[last]
     }
 
-    /// Tells of something at `at` that is no problem but may not be meant; the file stays right.
+    /// Reports something at `at` that is valid but probably not meant.
     pub fn warning(&mut self, at: &str, message: impl Into<String>) {
         let at = format!("{}{at}", self.stage);
         self.warnings.push(Problem { at, message: message.into(), ..Problem::default() });

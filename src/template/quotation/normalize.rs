@@ -1,14 +1,15 @@
-//! A text as it is read, for comparing words: without the marks of Markdown and HTML, in one case and one form of each
+//! Normalizes a text for comparing words: without Markdown and HTML markup, in one case and one form of each
 //! character.
 //!
-//! Not a rendering: both sides of a comparison go through it, so what it gets wrong, it gets wrong alike.
+//! Not a rendering: both sides of a comparison are normalized, so errors affect both alike.
 
 use unicode_normalization::UnicodeNormalization;
 
-/// The longest tag, in bytes: a `<` with more before its `>` is a sign.
+/// The maximum length of a tag, in bytes: a `<` with more before its `>` is a literal sign.
 const LONGEST_TAG: usize = 300;
 
-/// The words of a text: small letters, one space for any white space and for the marks at the beginning of lines.
+/// The normalized words of a text: lower case, one space for any white space and for marks at the beginning of
+/// lines.
 pub(super) fn plain(text: &str) -> String {
     let mut unmarked = String::with_capacity(text.len());
     for line in text.lines() {
@@ -23,12 +24,12 @@ pub(super) fn plain(text: &str) -> String {
         let stands_alone = behind_space && chars.peek().is_none_or(|next| next.is_whitespace());
         behind_space = char.is_whitespace();
         match char {
-            // Between words it is what a list has at the beginning of a line.
+            // Between words it is like a list marker at the beginning of a line.
             '-' | '–' | '—' if stands_alone => behind_space = true,
             'ß' => out.push_str("ss"),
             'ς' => out.push('σ'),
             '-' | '‐' | '‑' | '–' | '—' | '−' => out.push('-'),
-            // Quotation marks, those of East Asia too, and what has no width or belongs to a dotted i.
+            // Quotation marks, those of East Asia too, and characters that have no width or belong to a dotted i.
             '"'
             | '\''
             | '“'
@@ -71,7 +72,7 @@ pub(super) fn is_spaceless(char: char) -> bool {
     matches!(char, '\u{2e80}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}' | '\u{e00}'..='\u{eff}')
 }
 
-/// The line without what makes it a quote, an item, a heading or a row.
+/// The line without the markers of a quote, an item, a heading or a row.
 fn without_line_marks(line: &str) -> &str {
     let mut rest = line.trim_start();
     loop {
@@ -89,7 +90,7 @@ fn without_line_marks(line: &str) -> &str {
     }
 }
 
-/// Adds a line without marks between its words.
+/// Appends a line without inline markup.
 fn inline(line: &str, out: &mut String) {
     let mut rest = line;
     while let Some(char) = rest.chars().next() {
@@ -124,7 +125,7 @@ fn inline(line: &str, out: &mut String) {
     }
 }
 
-/// What comes behind the address or reference of a link.
+/// What follows the address or reference of a link.
 fn without_target(rest: &str) -> &str {
     if let Some(reference) = rest.strip_prefix('[') {
         return reference.split_once(']').map_or(rest, |(_, rest)| rest);
@@ -144,7 +145,7 @@ fn without_target(rest: &str) -> &str {
     rest
 }
 
-/// The inside of a tag or an address in angle brackets, and what comes behind it.
+/// The inside of a tag or an address in angle brackets, and what follows it.
 fn tag(after: &str) -> Option<(&str, &str)> {
     let opens = after.starts_with(|char: char| char.is_ascii_alphabetic() || "/!".contains(char));
     let (inside, rest) = after.split_once('>').filter(|(inside, _)| opens && inside.len() <= LONGEST_TAG)?;

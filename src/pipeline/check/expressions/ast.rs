@@ -1,4 +1,4 @@
-//! Going through Jinja's syntax tree: what stands in a statement or an expression.
+//! Traversal of Jinja's syntax tree: the parts of a statement or an expression.
 
 use minijinja::Value;
 use minijinja::machinery::ast::{CallArg, Expr, Stmt};
@@ -6,7 +6,7 @@ use minijinja::value::ValueKind;
 
 use crate::pipeline::field_type::FieldType;
 
-/// The dotted name that an expression is, if it is one.
+/// The expression as a dotted name, if it is one.
 pub(super) fn path(expr: &Expr<'_>) -> Option<String> {
     match expr {
         Expr::Var(name) => Some(name.id.to_owned()),
@@ -15,7 +15,7 @@ pub(super) fn path(expr: &Expr<'_>) -> Option<String> {
     }
 }
 
-/// The text that stands there as such.
+/// The text of a constant.
 pub(super) fn constant_text(expr: &Expr<'_>) -> Option<String> {
     match expr {
         Expr::Const(value) => value.value.as_str().map(str::to_owned),
@@ -23,7 +23,7 @@ pub(super) fn constant_text(expr: &Expr<'_>) -> Option<String> {
     }
 }
 
-/// The names that a loop, a `set` or a macro brings in.
+/// The names that a loop, a `set` or a macro introduces.
 pub(super) fn target_names<'a>(target: &Expr<'a>) -> Vec<&'a str> {
     match target {
         Expr::Var(name) => vec![name.id],
@@ -43,7 +43,7 @@ pub(super) fn of_argument<'e, 's>(argument: &'e CallArg<'s>) -> &'e Expr<'s> {
     }
 }
 
-/// The expressions that stand right in a statement.
+/// Visits the expressions directly in a statement.
 pub(super) fn each_expr(stmt: &Stmt<'_>, visit: &mut dyn FnMut(&Expr<'_>)) {
     match stmt {
         Stmt::EmitExpr(emit) => visit(&emit.expr),
@@ -61,7 +61,7 @@ pub(super) fn each_expr(stmt: &Stmt<'_>, visit: &mut dyn FnMut(&Expr<'_>)) {
     }
 }
 
-/// The statements inside a statement.
+/// Visits the statements inside a statement.
 pub(super) fn each_body(stmt: &Stmt<'_>, visit: &mut dyn FnMut(&Stmt<'_>)) {
     let bodies: [&[Stmt<'_>]; 2] = match stmt {
         Stmt::Template(template) => [&template.children, &[]],
@@ -79,7 +79,7 @@ pub(super) fn each_body(stmt: &Stmt<'_>, visit: &mut dyn FnMut(&Stmt<'_>)) {
     bodies.into_iter().flatten().for_each(visit);
 }
 
-/// The expressions right inside an expression.
+/// Visits the expressions directly inside an expression.
 pub(super) fn each_inner(expr: &Expr<'_>, visit: &mut dyn FnMut(&Expr<'_>)) {
     match expr {
         Expr::Var(_) | Expr::Const(_) => {}
@@ -117,7 +117,7 @@ pub(super) fn each_inner(expr: &Expr<'_>, visit: &mut dyn FnMut(&Expr<'_>)) {
     }
 }
 
-/// How a message names a value: as it is written if it is a name, else as what it is.
+/// How a message refers to a value: by its name if it has one, otherwise by what it is.
 pub(super) fn shown(expr: &Expr<'_>, kind: &FieldType) -> String {
     match (path(expr), expr) {
         (Some(path), _) => format!("`{path}`"),
@@ -127,7 +127,7 @@ pub(super) fn shown(expr: &Expr<'_>, kind: &FieldType) -> String {
     }
 }
 
-/// The type of what stands there as such.
+/// The type of a constant.
 pub(super) fn of_constant(value: &Value) -> FieldType {
     match value.kind() {
         ValueKind::String => FieldType::text(),

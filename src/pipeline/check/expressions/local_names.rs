@@ -1,4 +1,4 @@
-//! The names that a template makes its own, whose types are not those of the record's fields.
+//! The names that a template sets or tests, whose types are not those of the record's fields.
 
 use std::collections::BTreeSet;
 
@@ -6,10 +6,10 @@ use minijinja::machinery::ast::{Expr, Stmt};
 
 use super::ast::{each_body, each_expr, each_inner, path, target_names};
 
-/// Tests that say nothing of the kind of what they look at: they want texts.
+/// Tests that do not depend on the kind of their value: they expect texts.
 const OF_TEXTS: [&str; 2] = ["quoted_from", "search"];
 
-/// The names that a template makes its own: it sets them, or asks for their kind.
+/// The names that a template sets, and those whose kind it tests.
 #[derive(Default)]
 pub(super) struct LocalNames {
     pub(super) tested: BTreeSet<String>,
@@ -17,7 +17,7 @@ pub(super) struct LocalNames {
 }
 
 impl LocalNames {
-    /// Takes in a statement and all that stands in it.
+    /// Collects from a statement and everything in it.
     pub(super) fn stmt(&mut self, stmt: &Stmt<'_>) {
         each_expr(stmt, &mut |expr| self.expr(expr));
         match stmt {
@@ -35,7 +35,7 @@ impl LocalNames {
         self.set.extend(target_names(target).iter().map(|name| (*name).to_owned()));
     }
 
-    /// Takes in an expression and all that stands in it.
+    /// Collects from an expression and everything in it.
     pub(super) fn expr(&mut self, expr: &Expr<'_>) {
         if let Expr::Test(test) = expr
             && !OF_TEXTS.contains(&test.name)

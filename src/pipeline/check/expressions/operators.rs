@@ -1,4 +1,4 @@
-//! What operators want: kinds that fit one another, as `template` holds them to while a run goes on.
+//! Type checks of operators: the same rules that `template` applies while a run lasts.
 
 use minijinja::machinery::ast::{BinOpKind, Expr};
 
@@ -6,11 +6,11 @@ use super::TypeChecker;
 use super::ast::{constant_text, path, shown};
 use crate::pipeline::field_type::FieldType;
 
-/// An operand, and what its values can be.
+/// An operand and its type.
 type Operand<'e, 's> = (&'e Expr<'s>, &'e FieldType);
 
 impl TypeChecker<'_> {
-    /// The type of what an operator makes of two operands; reports those that never fit.
+    /// The type of an operator's result; reports operands that can never be valid.
     pub(super) fn operator(
         &mut self,
         op: BinOpKind,
@@ -39,7 +39,7 @@ impl TypeChecker<'_> {
                 FieldType::text()
             }
             BinOpKind::Mul | BinOpKind::Rem => {
-                // `'-' * 20` is meant; the text of a field is not.
+                // `'-' * 20` is intended; the text of a field is not.
                 let named = |operand: &Operand<'_, '_>| constant_text(operand.0).is_none();
                 let wrong = |operand: &Operand<'_, '_>| {
                     named(operand) && (operand.1.is_text() || operand.1.is_null())
@@ -53,7 +53,7 @@ impl TypeChecker<'_> {
         }
     }
 
-    /// Sums, which join texts and lists too, and what only numbers have.
+    /// Sums, which also join texts and lists, and operators that only numbers have.
     fn check_arithmetic(
         &mut self,
         op: BinOpKind,
@@ -75,8 +75,8 @@ impl TypeChecker<'_> {
         }
     }
 
-    /// Reports a comparison of values whose kinds have no order, or are never equal: a text and a number or a truth
-    /// value. An empty text is equal to none of them.
+    /// Reports a comparison of values whose kinds have no order or are never equal: a text and a number or a
+    /// truth value. An empty text is equal to none of them.
     pub(super) fn check_comparison(&mut self, left: Operand<'_, '_>, right: Operand<'_, '_>, ordered: bool) {
         let kinds = left.1.only_kind().zip(right.1.only_kind());
         let unordered = kinds.is_some_and(|(one, other)| one != other)
@@ -90,7 +90,7 @@ impl TypeChecker<'_> {
         }
     }
 
-    /// Reports a search in what holds nothing, or nothing of that kind.
+    /// Reports a membership test in a value that has no elements, or none of that kind.
     pub(super) fn check_membership(&mut self, item: Operand<'_, '_>, within: Operand<'_, '_>) {
         let kind = within.1;
         if kind.is_number() || kind.is_boolean() || kind.is_null() {
@@ -106,7 +106,7 @@ impl TypeChecker<'_> {
     }
 
     fn report_mismatch(&mut self, cannot: &str, left: Operand<'_, '_>, right: Operand<'_, '_>) {
-        // The value to speak of is the one that has a name, and of two names the text.
+        // The message is about the operand that has a name; if both have one, about the text.
         let by_right = path(left.0).is_none() || path(right.0).is_some() && right.1.is_text();
         let (one, other) = if by_right { (right, left) } else { (left, right) };
         let message =
@@ -119,7 +119,7 @@ impl TypeChecker<'_> {
     }
 }
 
-/// Whether no value of the one is equal to one of the other, and none can be said to be unequal either.
+/// Whether values of the two types are never equal, and cannot be called unequal either.
 fn never_equal(one: &FieldType, other: &FieldType) -> bool {
     let counts = |kind: &FieldType| kind.is_number() || kind.is_boolean();
     one.is_text() && counts(other) || counts(one) && other.is_text()
