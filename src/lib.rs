@@ -17,14 +17,12 @@
 //! [`engine`], [`journal`], [`llm`], [`pipeline`], [`config`]; [`template`] and [`draw`] are small and used by all,
 //! [`markdown`] stands alone, [`run`], [`report`] and [`cli`] are the outside.
 //!
-//! The program is thin; all of it can be done from here. A pipeline, loaded and walked through for its first
-//! item, with nothing written:
+//! The program is thin; all of it can be done from here. This loads a pipeline and previews its first item, with
+//! nothing written:
 //!
 //! ```
-//! use std::{collections::BTreeMap, sync::Arc};
 //! use synthmill::config::{Overrides, Plan};
-//! use synthmill::engine::{ItemSelection, BuiltPipeline, ConnectedModels, preview};
-//! use synthmill::heuristic::Heuristic;
+//! use synthmill::engine::{BuiltPipeline, ConnectedModels, ItemSelection, preview};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let yaml = "
@@ -35,12 +33,12 @@
 //!   - sink: {path: titles.jsonl, format: raw, fields: [section.title]}
 //! ";
 //! let plan = Plan::load_text("titles.yaml", yaml, &Overrides::default())?;
-//! let providers = ConnectedModels { models: BTreeMap::new(), heuristic: Arc::new(Heuristic) };
-//! let parts = BuiltPipeline::build(&plan, &providers, "2026-01-31_12-00-00")?;
+//! let models = ConnectedModels::connect_direct(&plan)?;
+//! let pipeline = BuiltPipeline::build(&plan, &models, "2026-01-31_12-00-00")?;
 //! let mut notes = Vec::new();
 //! let first = ItemSelection::First(1);
-//! let walk = preview(parts, first, false, |shown| notes.extend(shown.steps.into_iter().map(|step| step.note)));
-//! tokio::runtime::Runtime::new()?.block_on(walk)?;
+//! let shown = preview(pipeline, first, false, |shown| notes.extend(shown.steps.into_iter().map(|step| step.note)));
+//! tokio::runtime::Runtime::new()?.block_on(shown)?;
 //! assert_eq!(notes, [Some(r#"titles.jsonl <- {"section.title":"How tides work"}"#.to_owned())]);
 //! # Ok(())
 //! # }

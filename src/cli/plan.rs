@@ -59,8 +59,8 @@ pub(super) fn run(args: &PlanArgs, json: bool) -> anyhow::Result<Exit> {
 pub(super) fn estimate(plan: &Plan, sample: usize, limit: Option<u64>) -> anyhow::Result<Estimate> {
     let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
     let estimate = runtime.block_on(async {
-        let parts = BuiltPipeline::build(plan, &run::providers(plan)?, "now")?;
-        anyhow::Ok(engine::estimate(parts, plan.seed, limit, sample.max(1), report::tokens_of).await)
+        let pipeline = BuiltPipeline::build(plan, &run::connect_direct(plan)?, "now")?;
+        anyhow::Ok(engine::estimate(pipeline, plan.seed, limit, sample.max(1), report::tokens_of).await)
     })?;
     for failure in &estimate.failures {
         tracing::warn!("cannot read {failure}");

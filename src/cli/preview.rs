@@ -70,8 +70,8 @@ pub(super) fn run(args: &PreviewArgs, json: bool, verbose: bool) -> anyhow::Resu
     };
     let choice = args.choice(plan.seed);
     let result = runtime.block_on(async {
-        let parts = BuiltPipeline::build(&plan, &run::providers(&plan)?, "now")?;
-        anyhow::Ok(engine::preview(parts, choice, args.prompts_only, show).await)
+        let pipeline = BuiltPipeline::build(&plan, &run::connect_direct(&plan)?, "now")?;
+        anyhow::Ok(engine::preview(pipeline, choice, args.prompts_only, show).await)
     })?;
     match result {
         Ok(failures) => {

@@ -1,10 +1,8 @@
 //! `run`: loads the pipeline, opens the run directory, runs, and reports the end. `several` runs more than one in
 //! order.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
@@ -18,9 +16,8 @@ use super::repair::{self, RetryArgs};
 use super::{OverrideArgs, default_run_dir, file_descriptors, inspect, print_data, reload, several};
 use crate::config::{Overrides, Plan};
 use crate::engine::{self, BuiltPipeline, ConnectedModels, RunEnd, RunOptions, RunReport, Stop};
-use crate::heuristic::Heuristic;
 use crate::journal::disk::RealDisk;
-use crate::journal::{OpenedRun, RunDirectory, RunSpec, RunState, StorageOptions};
+use crate::journal::{OpenedRun, RunDirectory, RunSpec, RunState};
 use crate::{journal, llm, run};
 
 /// The arguments of `run`.
@@ -83,17 +80,17 @@ pub(super) fn run_one(args: &PipelineRun, json: bool, quiet: bool, bar: Progress
     file_descriptors::reserve(&mut plan.models, sinks);
     let root = args.root.clone().unwrap_or_else(|| default_run_dir(&plan.name));
     let pools = llm::Pools::new(&plan.pools, &plan.models);
-    let providers = connect_models(&plan, &plan.models, &pools)?;
+    let models = ConnectedModels::connect(&plan, &pools).map_err(|error| UsageError(error.to_string()))?;
     let now = jiff::Zoned::now().strftime("%Y-%m-%d_%H-%M-%S").to_string();
-    let mut parts = BuiltPipeline::build(&plan, &providers, &now)?;
-    if parts.is_endless() && args.limit.is_none() && plan.accept.is_none() {
+    let mut pipeline = BuiltPipeline::build(&plan, &models, &now)?;
+    if pipeline.is_endless() && args.limit.is_none() && plan.accept.is_none() {
         return Err(endless_source(&plan).into());
     }
     let wanted = RunSpec {
         pipeline: plan.name.clone(),
         fingerprint: plan.fingerprint(),
         explained: explanations(&plan),
-        sinks: parts.sink_paths(),
+        sinks: pipeline.sink_paths(),
         pipeline_yaml: match args.retrying {
             true => std::fs::read_to_string(&args.file)?,
             false => plan.to_yaml(),
@@ -126,10 +123,10 @@ pub(super) fn run_one(args: &PipelineRun, json: bool, quiet: bool, bar: Progress
     if opened.resumed {
         tracing::info!("going on with {}: {} items are done", plan.name, opened.done.len());
         // Files made at the end are named after the first start, which only the manifest knows.
-        parts = BuiltPipeline::build(&plan, &providers, &manifest.started)?;
+        pipeline = BuiltPipeline::build(&plan, &models, &manifest.started)?;
     }
     let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
-    let report = runtime.block_on(execute(&plan, parts, opened, args, &pools, bar, quiet))?;
+    let report = runtime.block_on(execute(&plan, pipeline, opened, args, &pools, bar, quiet))?;
     // The source's thread may still be reading a file that is no longer needed.
     runtime.shutdown_background();
     let exit = report_end(&report, &root, json, quiet);
@@ -204,28 +201,8 @@ pub(super) fn log_warnings(plan: &Plan) {
 }
 
 /// Connects a plan's models in direct mode: nobody waits a day to see a few records.
-pub(super) fn providers(plan: &Plan) -> anyhow::Result<ConnectedModels> {
-    let mut models = plan.models.clone();
-    for model in models.values_mut() {
-        model.mode = Some(crate::pipeline::Mode::Direct);
-    }
-    connect_models(plan, &models, &llm::Pools::new(&plan.pools, &models))
-}
-
-fn connect_models(
-    plan: &Plan,
-    declared: &BTreeMap<String, crate::pipeline::ModelConfig>,
-    pools: &llm::Pools,
-) -> anyhow::Result<ConnectedModels> {
-    let mut models = BTreeMap::new();
-    let heuristic: Arc<dyn llm::Model> = Arc::new(Heuristic);
-    let drawn = llm::MockContext { seed: plan.seed, vars: &plan.vars };
-    for (name, model) in declared {
-        let connected = llm::connect(name, model, pools, drawn, &heuristic)
-            .map_err(|error| UsageError(error.to_string()))?;
-        models.insert(name.clone(), connected);
-    }
-    Ok(ConnectedModels { models, heuristic })
+pub(super) fn connect_direct(plan: &Plan) -> anyhow::Result<ConnectedModels> {
+    Ok(ConnectedModels::connect_direct(plan).map_err(|error| UsageError(error.to_string()))?)
 }
 
 /// The error for a run that would never end.
@@ -271,7 +248,7 @@ fn report_finished(root: &Path, json: bool) -> anyhow::Result<Exit> {
 
 async fn execute(
     plan: &Plan,
-    parts: BuiltPipeline,
+    pipeline: BuiltPipeline,
     opened: OpenedRun,
     args: &PipelineRun,
     pools: &llm::Pools,
@@ -280,22 +257,10 @@ async fn execute(
 ) -> anyhow::Result<RunReport> {
     let stop = Stop::default();
     let (events, watch) = async_channel::bounded(256);
-    let options = RunOptions {
-        pipeline: plan.name.clone(),
-        limit: args.limit,
-        budget: plan.budget,
-        accept: plan.accept,
-        max_in_flight: plan.max_in_flight,
-        error_budget: plan.error_budget,
-        drain_timeout: Duration::from_secs_f64(plan.drain_timeout),
-        storing: StorageOptions {
-            sync: plan.durability == crate::pipeline::Durability::Power,
-            pack: plan.pack_answers,
-        },
-    };
+    let options = RunOptions::new(plan, args.limit);
     let signals = termination_signals().context("cannot listen for signals")?;
     let report = tokio::select! {
-        report = engine::run(parts, opened, options, stop.clone(), events) => report?,
+        report = engine::run(pipeline, opened, options, stop.clone(), events) => report?,
         failed = reload::on_hangup(args, pools) => {
             failed.context("cannot listen for signals")?;
             anyhow::bail!("no signal can be heard any more")

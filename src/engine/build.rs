@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use super::admission::SourcePart;
 use super::ask::{AskUnit, BuiltParser};
 use super::block::{Block, BlockKind};
+use super::connected_models::ConnectedModels;
 use super::execute::{BuiltProcessor, BuiltStage};
 use super::metrics::StageMetrics;
 use crate::config::{self, Plan, PlannedStage};
@@ -37,14 +38,6 @@ pub struct BuiltPipeline {
 pub(super) struct SinkFile {
     pub(super) path: String,
     pub(super) array: Option<ArrayFile>,
-}
-
-/// Where the models of a plan come from.
-pub struct ConnectedModels {
-    /// The models by the names the pipeline gives them.
-    pub models: BTreeMap<String, Arc<dyn Model>>,
-    /// Who answers where `on_error` says `heuristic`.
-    pub heuristic: Arc<dyn Model>,
 }
 
 /// A plan that cannot be made to run.

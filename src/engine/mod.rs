@@ -1,16 +1,17 @@
-//! Runs a plan: chains of stages joined by bounded channels, from the source to the last stage.
+//! Runs a built pipeline: chains of stages connected by bounded channels, from the source to the last stage.
 //!
 //! ```text
-//! source thread -> admission, first chain -> a task a record: model, chain -> ...
-//!                     ^  room                    |  events
+//! source thread -> admission, first chain -> a task per record: model, chain -> ...
+//!                     ^  permits                 |  events
 //!                     +---------- ledger <-------+
 //!                                   |  ended items        |  events
 //!                                 writer thread         progress, summary
 //! ```
 //!
-//! Only admission waits for room (`admission`); a chain knows its stages and its way on (`chain`), and every record
-//! comes through a stage in one place (`execute`); the ledger owns the state (`ledger`); the writer makes it durable
-//! (`journal`). A run ends when the source ends: each channel closes when the tasks before it are done.
+//! Only admission waits for permits (`admission`). A chain knows its stages and where its records go next (`chain`),
+//! and every record goes through a stage in one place (`execute`). The ledger owns the run's state (`ledger`), and
+//! the writer makes it durable (`journal`). A run ends when the source ends: each channel closes when the tasks
+//! before it are done.
 
 mod accept;
 mod admission;
@@ -18,6 +19,7 @@ mod ask;
 mod block;
 mod build;
 mod chain;
+mod connected_models;
 mod effect;
 mod estimate;
 mod event;
@@ -27,23 +29,24 @@ mod ledger;
 mod lending;
 mod metrics;
 mod model_effect;
+mod options;
 mod preview;
 mod reask;
 mod record_end;
 mod responder;
+mod run_end;
 mod slot;
 mod spending;
 mod stop;
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use admission::{Admission, no_thread};
-pub use build::{BuildPipelineError, BuiltPipeline, ConnectedModels};
+pub use build::{BuildPipelineError, BuiltPipeline};
+pub use connected_models::ConnectedModels;
 use effect::EffectRunner;
 pub use estimate::{Estimate, StageEstimate, estimate};
 pub use event::{FatalError, RunEvent, Snapshot};
@@ -52,92 +55,28 @@ use execute::Executor;
 use gate::AdmissionLimit;
 pub use gate::WindowFigures;
 pub use ledger::ErrorRateExceeded;
-use ledger::{Ledger, LedgerContext};
+use ledger::{Ledger, LedgerContext, LedgerReport};
 use lending::LendingSemaphore;
 pub use metrics::{FirstTokens, StageFigures};
 use model_effect::JournaledResponder;
+pub use options::RunOptions;
 pub use preview::{ItemSelection, Preview, PreviewStep, SAMPLED_FROM, preview};
 pub use record_end::Rejection;
+pub use run_end::{RunEnd, RunReport};
 use slot::RetryBacklog;
 use spending::Spending;
 pub use stop::Stop;
 
-use crate::journal::{
-    OpenError, OpenedRun, RunDirectory, RunState, Spent, StartedRun, StorageError, StorageOptions,
-    write_array,
-};
+use crate::journal::{OpenError, OpenedRun, RunDirectory, StartedRun, StorageError};
 use crate::llm::{BackgroundContext, BatchFiles, Model, carry_batches};
-use crate::pipeline::{Budget, ErrorBudget, InputFile};
+use crate::pipeline::InputFile;
 
-/// Events that may wait for the ledger.
+/// The capacity of the channel to the ledger, in events.
 const EVENTS: usize = 256;
 
-/// How a run is to be done: what may change between two starts of one run.
-#[derive(Debug, Clone)]
-pub struct RunOptions {
-    /// The pipeline's name.
-    pub pipeline: String,
-    /// Items 0 to this are covered.
-    pub limit: Option<u64>,
-    /// What the run may spend.
-    pub budget: Budget,
-    /// The run ends when this many items have ended ok, the first ones by number.
-    pub accept: Option<u64>,
-    /// Items between admission and their end.
-    pub max_in_flight: u32,
-    /// When rejected items stop the run.
-    pub error_budget: ErrorBudget,
-    /// How long answers in flight are awaited after a drain began.
-    pub drain_timeout: Duration,
-    /// How files are written.
-    pub storing: StorageOptions,
-}
-
-/// How a run ended.
-#[derive(Debug)]
-pub struct RunReport {
-    /// The final figures.
-    pub snapshot: Snapshot,
-    /// Why it ended.
-    pub end: RunEnd,
-    /// Documents or rows that could not be read, the first ten with their reasons.
-    pub source_failures: Vec<(String, String)>,
-    /// Files made at the end, with the number of their elements.
-    pub arrays: Vec<(String, u64)>,
-    /// The most items that were asked for.
-    pub limit: Option<u64>,
-}
-
-/// Why a run ended.
-#[derive(Debug)]
-pub enum RunEnd {
-    /// Every item has ended.
-    Complete,
-    /// It was asked to stop; the same command goes on.
-    Interrupted,
-    /// The source ended, or the limit was reached, before as many items ended ok as `accept` wants.
-    SourceEnded {
-        /// Items that ended ok.
-        accepted: u64,
-        /// Items that should have.
-        wanted: u64,
-    },
-    /// Too many items were rejected.
-    ErrorRateExceeded(ErrorRateExceeded),
-    /// The next request might exceed the budget; the same command goes on once that is raised.
-    OutOfBudget(Spent),
-    /// A model or the source cannot go on.
-    Fatal(FatalError),
-    /// Files of the source are not what they were when the start began, a line each: what was made may be of rows
-    /// that they do not have, and lack some that they have.
-    SourceChanged(Vec<String>),
-    /// A file cannot be written.
-    Storage(StorageError),
-}
-
-/// Runs `parts` in `opened` until the source ends or `stop` says so. Events go to `events` while it runs.
+/// Runs a pipeline in `opened` until the source ends or `stop` is used. Sends events to `events` meanwhile.
 pub async fn run(
-    mut parts: BuiltPipeline,
+    mut pipeline: BuiltPipeline,
     opened: OpenedRun,
     options: RunOptions,
     stop: Stop,
@@ -145,37 +84,36 @@ pub async fn run(
 ) -> Result<RunReport, OpenError> {
     let OpenedRun { mut directory, done, before, keys, .. } = opened;
     let StartedRun { writer, answers, answers_thread, notes, notes_thread, spent } =
-        directory.start(&done, options.limit, options.storing, carry_batches)?;
+        directory.start(&done, options.limit, options.storage, carry_batches)?;
     let spending = Arc::new(Spending::new(options.budget, spent));
     let (ledger, told) = async_channel::bounded(EVENTS);
-    let room = LendingSemaphore::new(options.max_in_flight.max(1) as usize);
+    let permits = LendingSemaphore::new(options.max_in_flight.max(1) as usize);
     let backlog = RetryBacklog::new(options.max_in_flight);
     let last_done = done.max();
     let mut units = directory.units()?;
-    let (first_item, skipped) = parts.source.skip(&done, &units);
+    let (first_item, skipped) = pipeline.source.skip(&done, &units);
     units.truncate(skipped);
-    // Files whose items are all done are not read again, and may be gone.
-    let files = parts.source.source.files();
+    // Files whose items are all done are not read again, and may have been deleted.
+    let files = pipeline.source.source.files();
     let inputs: Vec<(String, InputFile)> =
-        files.into_iter().filter_map(|path| parts.inputs.remove_entry(&path)).collect();
+        files.into_iter().filter_map(|path| pipeline.inputs.remove_entry(&path)).collect();
     let tasks = TaskTracker::new();
-    verify(&directory, &ledger, &tasks);
-    let metrics = parts.metrics();
+    spawn_verification(&directory, &ledger, &tasks);
+    let metrics = pipeline.metrics();
     let done = Arc::new(done);
     let effects = EffectRunner {
         answers: Arc::clone(&answers),
         spending: Arc::clone(&spending),
         backlog: Arc::clone(&backlog),
     };
-    let journaled = JournaledResponder(effects);
-    let executor = Executor::new(Arc::new(journaled), stop.clone());
-    let (first, mut gates) = chain::start(parts.stages, &done, &ledger, executor, &tasks);
+    let executor = Executor::new(Arc::new(JournaledResponder(effects)), stop.clone());
+    let (first, mut gates) = chain::start(pipeline.stages, &done, &ledger, executor, &tasks);
     gate::rebuild(&mut gates, keys);
-    let (limit_admission, admission_limit) = watch::channel(AdmissionLimit::default());
+    let (admission_limit, gate_limit) = watch::channel(AdmissionLimit::default());
     let context = LedgerContext {
-        unit_count: parts.source.units(),
-        files: parts.source.left_out(),
-        // After a skip by records the first unit is not whole, and counting would be off.
+        unit_count: pipeline.source.units(),
+        files: pipeline.source.left_out(),
+        // After a skip by records the first unit is incomplete, and its items cannot be counted.
         units: (first_item == 0 || skipped > 0).then_some(units),
         pipeline: options.pipeline.clone(),
         told,
@@ -185,69 +123,77 @@ pub async fn run(
         budget: options.error_budget,
         stop: stop.clone(),
         stages: metrics,
-        models: parts.models.clone(),
-        sinks: parts.sinks.iter().map(|sink| sink.path.clone()).collect(),
+        models: pipeline.models.clone(),
+        sinks: pipeline.sinks.iter().map(|sink| sink.path.clone()).collect(),
         before,
         limit: options.limit,
         max_in_flight: u64::from(options.max_in_flight.max(1)),
-        room: Arc::clone(&room),
+        room: Arc::clone(&permits),
         backlog,
         accept: options.accept,
         done: Arc::clone(&done),
         gates,
-        admission: limit_admission,
-        total: directory.manifest().items.or(parts.source.items()),
+        admission: admission_limit,
+        total: directory.manifest().items.or(pipeline.source.items()),
     };
-    let untended = Arc::new(OnceLock::new());
+    let background_failure = Arc::new(OnceLock::new());
     let batches = Arc::new(BatchFiles::new(notes));
-    let with = BackgroundContext { batches, draining: stop.drain_token() };
-    let tending = start_background_tasks(parts.models, with, &untended, &stop, &tasks);
-    match parts.source.start() {
+    let background = BackgroundContext { batches, draining: stop.drain_token() };
+    let background_tasks =
+        spawn_background_tasks(pipeline.models, background, &background_failure, &stop, &tasks);
+    match pipeline.source.start() {
         Ok(units) => {
             let limit = options.limit.unwrap_or(u64::MAX);
-            let (stop, gates) = (stop.clone(), admission_limit);
-            let admitted = 0;
-            let admission =
-                Admission { first_item, units, done, limit, room, ledger, first, gates, admitted, stop };
+            let admission = Admission {
+                first_item,
+                units,
+                done,
+                limit,
+                room: permits,
+                ledger,
+                first,
+                gates: gate_limit,
+                admitted: 0,
+                stop: stop.clone(),
+            };
             tasks.spawn(admission.run());
         }
         Err(error) => {
             let _ = ledger.send(LedgerEvent::Halted(Halt::Fatal(no_thread(&error)))).await;
-            // The ledger ends when the last who tells it is gone, the chains when their input is.
+            // The ledger ends when its last sender is dropped, the chains when their input is closed.
             first.close().await;
             drop(ledger);
         }
     }
-    let limiter = AbortOnDropHandle::new(tasks.spawn(stop.clone().limit_drain(options.drain_timeout)));
+    let drain_timer = AbortOnDropHandle::new(tasks.spawn(stop.clone().limit_drain(options.drain_timeout)));
     let mut report = Ledger::new(context, writer).run().await;
-    drop((limiter, tending));
-    // A task that was given up may still hold the answers for a moment.
+    drop((drain_timer, background_tasks));
+    // A task that was aborted may still hold the answers' log for a moment.
     tasks.close();
     tasks.wait().await;
-    let ended = tokio::task::spawn_blocking(move || {
+    let finished = tokio::task::spawn_blocking(move || {
         notes_thread.finish();
         answers_thread.finish()
     });
-    let ended = ended.await;
-    if let Ok(Err(error)) = ended {
+    if let Ok(Err(error)) = finished.await {
         report.storage.get_or_insert(error);
     }
-    if let Some(error) = untended.get() {
+    if let Some(error) = background_failure.get() {
         report.storage.get_or_insert(StorageError::clone(error));
     }
-    let changed = changes(inputs, &report, last_done).await;
-    Ok(finish(directory, report, changed, &parts.sinks, &options, &stop)?)
+    let changed = changed_inputs(inputs, &report, last_done).await;
+    Ok(run_end::finish(directory, report, changed, &pipeline.sinks, &options, &stop)?)
 }
 
-/// What of the source is not as it was when the start began.
-async fn changes(
+/// Describes each way in which the source has changed since the start began.
+async fn changed_inputs(
     inputs: Vec<(String, InputFile)>,
-    report: &ledger::LedgerReport,
+    report: &LedgerReport,
     last_done: Option<u64>,
 ) -> Vec<String> {
     let compare = move || inputs.iter().filter_map(|(path, input)| input.change(path)).collect();
     let mut changed: Vec<String> = tokio::task::spawn_blocking(compare).await.unwrap_or_default();
-    // An earlier start has read more than there is now.
+    // An earlier start read more items than there are now.
     if let (Some(last), Some(total), true) = (last_done, report.snapshot.total, report.source_ended)
         && changed.is_empty()
         && last >= total
@@ -257,22 +203,22 @@ async fn changes(
     changed
 }
 
-/// Starts what the models have to do beside the questions. It does not keep the ledger waiting; what it could
-/// not write is in `failed` before anybody learns that it has ended.
-fn start_background_tasks(
+/// Starts the models' background tasks. The ledger does not wait for them; the error of one that cannot write is in
+/// `failure` before the run is aborted.
+fn spawn_background_tasks(
     models: Vec<Arc<dyn Model>>,
-    with: BackgroundContext,
-    failed: &Arc<OnceLock<StorageError>>,
+    context: BackgroundContext,
+    failure: &Arc<OnceLock<StorageError>>,
     stop: &Stop,
     tasks: &TaskTracker,
 ) -> Vec<AbortOnDropHandle<()>> {
-    let mut tending = Vec::new();
-    let batches = Arc::clone(&with.batches);
-    for work in models.into_iter().filter_map(|model| model.background_task(with.clone())) {
-        let (failed, stop) = (Arc::clone(failed), stop.clone());
-        tending.push(AbortOnDropHandle::new(tasks.spawn(async move {
-            if let Err(error) = work.await {
-                let _ = failed.set(error);
+    let mut handles = Vec::new();
+    let batches = Arc::clone(&context.batches);
+    for task in models.into_iter().filter_map(|model| model.background_task(context.clone())) {
+        let (failure, stop) = (Arc::clone(failure), stop.clone());
+        handles.push(AbortOnDropHandle::new(tasks.spawn(async move {
+            if let Err(error) = task.await {
+                let _ = failure.set(error);
                 stop.abort();
             }
         })));
@@ -284,93 +230,19 @@ fn start_background_tasks(
             batches.abandoned()
         );
     }
-    tending
+    handles
 }
 
-/// Checks beside the start that the outputs are still what earlier starts committed.
-fn verify(directory: &RunDirectory, ledger: &async_channel::Sender<LedgerEvent>, tasks: &TaskTracker) {
+/// Checks concurrently with the run that the outputs are still what earlier starts committed.
+fn spawn_verification(
+    directory: &RunDirectory,
+    ledger: &async_channel::Sender<LedgerEvent>,
+    tasks: &TaskTracker,
+) {
     let (verifier, ledger) = (directory.verifier(), ledger.clone());
     drop(tasks.spawn_blocking(move || {
         if let Err(error) = verifier() {
             let _ = ledger.send_blocking(LedgerEvent::Halted(Halt::Storage(error)));
         }
     }));
-}
-
-fn finish(
-    mut directory: RunDirectory,
-    report: ledger::LedgerReport,
-    changed: Vec<String>,
-    sinks: &[build::SinkFile],
-    options: &RunOptions,
-    stop: &Stop,
-) -> Result<RunReport, StorageError> {
-    let mut snapshot = report.snapshot;
-    let covered = report.source_ended || options.limit.is_some_and(|limit| snapshot.admitted >= limit);
-    let end = if let Some(error) = report.storage {
-        RunEnd::Storage(error)
-    } else if let Some(error) = report.fatal {
-        RunEnd::Fatal(error)
-    } else if let Some(over) = report.error_rate_exceeded {
-        RunEnd::ErrorRateExceeded(over)
-    } else if report.out_of_budget {
-        RunEnd::OutOfBudget(snapshot.spent)
-    } else if !changed.is_empty() {
-        RunEnd::SourceChanged(changed)
-    } else if let Some((_, true)) = report.accepted {
-        RunEnd::Complete
-    } else if let (Some((accepted, false)), true, Some(wanted)) =
-        (report.accepted, covered && snapshot.in_flight == 0, options.accept)
-    {
-        RunEnd::SourceEnded { accepted, wanted }
-    } else if covered && snapshot.in_flight == 0 {
-        RunEnd::Complete
-    } else {
-        debug_assert!(stop.is_draining(), "a run that nobody stopped must be complete");
-        RunEnd::Interrupted
-    };
-    let complete = matches!(end, RunEnd::Complete);
-    snapshot.state = match &end {
-        RunEnd::Complete => "finished",
-        RunEnd::Interrupted | RunEnd::ErrorRateExceeded(_) | RunEnd::SourceEnded { .. } => "interrupted",
-        RunEnd::OutOfBudget(_) => "out_of_budget",
-        RunEnd::Fatal(_) | RunEnd::Storage(_) | RunEnd::SourceChanged(_) => "failed",
-    };
-    snapshot.failure = match &end {
-        RunEnd::Fatal(error) => Some(format!("stage `{}`: {error}", error.stage)),
-        RunEnd::Storage(error) => Some(error.to_string()),
-        RunEnd::SourceChanged(changed) => Some(format!("the source changed: {}", changed.join("; "))),
-        _ => None,
-    };
-    let mut arrays = Vec::new();
-    let mut sums = BTreeMap::new();
-    if complete {
-        for sink in sinks {
-            if let Some(array) = &sink.array {
-                let (count, sum) = write_array(&**directory.disk(), directory.root(), &sink.path, array)?;
-                arrays.push((array.path.clone(), count));
-                sums.insert(array.path.clone(), sum);
-            }
-        }
-    }
-    if matches!(end, RunEnd::Storage(_)) {
-        // For `status`, where the disk still takes it. The manifest is left alone: what it says may be all that
-        // is known for certain.
-        let _ = directory.save_status(&snapshot);
-    } else {
-        directory.save_status(&snapshot)?;
-        directory.close(|manifest| {
-            manifest.seconds += snapshot.seconds;
-            manifest.limit = options.limit;
-            manifest.state = if complete { RunState::Finished } else { RunState::Interrupted };
-            if complete {
-                manifest.arrays = sums;
-            }
-            if report.source_ended && !matches!(end, RunEnd::SourceChanged(_)) {
-                manifest.items = snapshot.total;
-            }
-        })?;
-    }
-    let (source_failures, limit) = (report.source_failures, options.limit);
-    Ok(RunReport { snapshot, end, source_failures, arrays, limit })
 }

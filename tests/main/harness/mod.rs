@@ -15,7 +15,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::Value;
 use synthmill::config::{Overrides, Plan};
@@ -123,14 +122,8 @@ impl Run {
     pub(crate) async fn try_run(&self) -> Result<RunReport, OpenError> {
         let opened = self.open()?;
         let options = RunOptions {
-            pipeline: self.plan.name.clone(),
-            limit: self.limit,
-            budget: self.plan.budget,
-            accept: self.plan.accept,
-            max_in_flight: self.plan.max_in_flight,
-            error_budget: self.plan.error_budget,
-            drain_timeout: Duration::from_secs_f64(self.plan.drain_timeout),
-            storing: StorageOptions { sync: self.sync, pack: true },
+            storage: StorageOptions { sync: self.sync, pack: true },
+            ..RunOptions::new(&self.plan, self.limit)
         };
         engine::run(self.parts(), opened, options, self.stop.clone(), self.events.clone()).await
     }

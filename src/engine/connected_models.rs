@@ -1,0 +1,47 @@
+//! Connects the models that a plan declares.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::config::Plan;
+use crate::heuristic::Heuristic;
+use crate::llm::{ConnectError, MockContext, Model, Pools, connect};
+use crate::pipeline::{Mode, ModelConfig};
+
+/// The models of a plan, connected.
+pub struct ConnectedModels {
+    /// The models by the names that the pipeline gives them.
+    pub models: BTreeMap<String, Arc<dyn Model>>,
+    /// Answers where `on_error` says `heuristic`.
+    pub heuristic: Arc<dyn Model>,
+}
+
+impl ConnectedModels {
+    /// Connects a plan's models, which draw on the quotas in `pools`.
+    pub fn connect(plan: &Plan, pools: &Pools) -> Result<Self, ConnectError> {
+        Self::new(plan, &plan.models, pools)
+    }
+
+    /// Connects a plan's models without their batch mode, for a look at a few records.
+    pub fn connect_direct(plan: &Plan) -> Result<Self, ConnectError> {
+        let mut models = plan.models.clone();
+        for model in models.values_mut() {
+            model.mode = Some(Mode::Direct);
+        }
+        Self::new(plan, &models, &Pools::new(&plan.pools, &models))
+    }
+
+    fn new(
+        plan: &Plan,
+        declared: &BTreeMap<String, ModelConfig>,
+        pools: &Pools,
+    ) -> Result<Self, ConnectError> {
+        let heuristic: Arc<dyn Model> = Arc::new(Heuristic);
+        let context = MockContext { seed: plan.seed, vars: &plan.vars };
+        let mut models = BTreeMap::new();
+        for (name, config) in declared {
+            models.insert(name.clone(), connect(name, config, pools, context, &heuristic)?);
+        }
+        Ok(Self { models, heuristic })
+    }
+}
