@@ -1,9 +1,9 @@
-//! From the source part to the first stage: numbering items, leaving out those that are done, and the only
-//! place that waits for room.
+//! From the source part to the first chain: numbers the items, skips those that are done, and is the only place that
+//! waits for a permit in the run.
 //!
-//! The source part runs on a thread of its own, since it reads files; a small channel of units joins it to
-//! the admission task. Each item gets room here that the ledger holds until the item has ended, so nothing
-//! further on ever has to refuse work.
+//! The source part runs on a thread of its own, since it reads files; a small channel of units connects it to the
+//! admission task. Each item acquires a permit here, which the ledger holds until the item has ended, so nothing
+//! downstream ever has to refuse work.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -19,21 +19,21 @@ use super::stop::Stop;
 use crate::record::RecordId;
 use crate::stage::{LeftOut, Source, SourceFailure, SourceTransform, SourceUnit, StageError};
 
-/// Units that may wait between the source's thread and admission.
+/// The capacity of the channel between the source's thread and admission, in units.
 const UNITS: usize = 2;
 
-/// The source part of a plan: a source and the steps that derive items from its units.
+/// The source part of a pipeline: a source, and the steps that make items of its units.
 pub(crate) struct SourcePart {
     pub(crate) source_id: Arc<str>,
     pub(crate) source: Box<dyn Source>,
     pub(crate) steps: Vec<(Arc<str>, Box<dyn SourceTransform>)>,
 }
 
-/// What the source's thread hands over.
+/// What the source's thread sends: a unit, or why it could not be read.
 pub(crate) type UnitResult = Result<SourceUnit, SourceFailure>;
 
 impl SourcePart {
-    /// The next unit with its items, or why it failed; `None` at the end. Blocks. A panic of a stage is a
+    /// Returns the next unit with its items, or why it failed; `None` at the end. Blocks. A panic of a stage is a
     /// failure of the unit.
     pub(crate) fn next(&mut self) -> Option<UnitResult> {
         let result = catch_unwind(AssertUnwindSafe(|| self.source.next()));
@@ -44,10 +44,10 @@ impl SourcePart {
                 message: format!("the stage panicked: {}", panic_message(&*panic)),
             }),
         };
-        Some(unit.and_then(|unit| self.derive(unit)))
+        Some(unit.and_then(|unit| self.run_steps(unit)))
     }
 
-    /// The next unit that can be read; why others cannot goes to `failures`. Blocks.
+    /// Returns the next unit that can be read, and adds the failures before it to `failures`. Blocks.
     pub(super) fn next_readable(&mut self, failures: &mut Vec<String>) -> Option<SourceUnit> {
         loop {
             match self.next()? {
@@ -57,14 +57,14 @@ impl SourcePart {
         }
     }
 
-    fn derive(&self, mut unit: SourceUnit) -> UnitResult {
+    fn run_steps(&self, mut unit: SourceUnit) -> UnitResult {
         for (id, step) in &self.steps {
             let records = std::mem::take(&mut unit.records);
-            let derived =
+            let transformed =
                 catch_unwind(AssertUnwindSafe(|| step.transform(records))).unwrap_or_else(|panic| {
                     Err(StageError::new("panic", format!("the stage panicked: {}", panic_message(&*panic))))
                 });
-            match derived {
+            match transformed {
                 Ok(records) => unit.records = records,
                 Err(error) => {
                     return Err(SourceFailure { unit: unit.name, message: format!("`{id}`: {error}") });
@@ -74,24 +74,25 @@ impl SourcePart {
         Ok(unit)
     }
 
-    /// How many units there are, if known beforehand.
+    /// The number of units, if known beforehand.
     pub(crate) fn units(&self) -> Option<u64> {
         self.source.units()
     }
 
-    /// What the source leaves out where it looks.
+    /// What the source leaves out of the folders it searches.
     pub(crate) fn left_out(&self) -> Option<LeftOut> {
         self.source.left_out()
     }
 
-    /// How many items there are, if known beforehand.
+    /// The number of items, if known beforehand.
     pub(crate) fn items(&self) -> Option<u64> {
         if self.steps.is_empty() { self.source.records() } else { None }
     }
 
-    /// Passes over items that are done, where that can be done without making them; says how many items
-    /// and units. `units` are the items of the first units, as an earlier start counted them.
-    pub(crate) fn skip(&mut self, done: &RoaringTreemap, units: &[u32]) -> (u64, usize) {
+    /// Skips items that are done, where the source can do so without making them. Returns the numbers of items and
+    /// units that were skipped. `units` holds the number of items of each of the first units, as an earlier start
+    /// counted them.
+    pub(crate) fn skip_done(&mut self, done: &RoaringTreemap, units: &[u32]) -> (u64, usize) {
         let done = leading(done);
         if self.steps.is_empty() {
             let skipped = self.source.skip(done);
@@ -111,7 +112,7 @@ impl SourcePart {
         (units[..skipped].iter().map(|count| u64::from(*count)).sum(), skipped)
     }
 
-    /// Starts the thread. It ends when the source does or when nobody listens any more.
+    /// Starts the source's thread. It ends with the source, or when the receiver is dropped.
     pub(crate) fn start(mut self) -> std::io::Result<async_channel::Receiver<UnitResult>> {
         let (sender, receiver) = async_channel::bounded(UNITS);
         std::thread::Builder::new().name("synthmill-source".into()).spawn(move || {
@@ -125,7 +126,7 @@ impl SourcePart {
     }
 }
 
-/// How many items from 0 on are done without a gap.
+/// The number of items from 0 on that are done without a gap.
 fn leading(done: &RoaringTreemap) -> u64 {
     let (mut low, mut high) = (0, done.len());
     while low < high {
@@ -139,27 +140,27 @@ fn leading(done: &RoaringTreemap) -> u64 {
     low
 }
 
-/// Everything the admission task needs.
+/// The admission task.
 pub(crate) struct Admission {
     /// The number of the first item of `units`.
     pub(crate) first_item: u64,
     pub(crate) units: async_channel::Receiver<UnitResult>,
     pub(crate) done: Arc<RoaringTreemap>,
     pub(crate) limit: u64,
-    /// LendingSemaphore for items in flight.
-    pub(crate) room: Arc<LendingSemaphore>,
+    /// Limits the items in flight.
+    pub(crate) permits: Arc<LendingSemaphore>,
     pub(crate) ledger: async_channel::Sender<LedgerEvent>,
     pub(crate) first: ChainInput,
-    /// How far the gates let it go.
-    pub(crate) gates: watch::Receiver<AdmissionLimit>,
+    /// How far the gates let admission go.
+    pub(crate) gate_limit: watch::Receiver<AdmissionLimit>,
     /// Items admitted in this start.
     pub(crate) admitted: u64,
     pub(crate) stop: Stop,
 }
 
 impl Admission {
-    /// Admits items until the source ends, the limit is reached or the run is told to stop. Everything
-    /// after it ends because `first` is dropped here.
+    /// Admits items until the source ends, the limit is reached or the run is stopped. Everything downstream ends
+    /// because `first` is dropped here.
     pub(crate) async fn run(mut self) {
         self.admit_all().await;
         self.first.close().await;
@@ -178,19 +179,19 @@ impl Admission {
                 Ok(unit) => unit,
                 Err(SourceFailure { unit, message }) => {
                     let _ = self.ledger.send(LedgerEvent::SourceFailed { unit, message }).await;
-                    let _ = self.ledger.send(LedgerEvent::Unit { items: 0 }).await;
+                    let _ = self.ledger.send(LedgerEvent::UnitRead { items: 0 }).await;
                     continue;
                 }
             };
             let items = u32::try_from(unit.records.len()).unwrap_or(u32::MAX);
-            let _ = self.ledger.send(LedgerEvent::Unit { items }).await;
+            let _ = self.ledger.send(LedgerEvent::UnitRead { items }).await;
             for mut record in unit.records {
                 if item >= self.limit {
                     return;
                 }
                 if !self.done.contains(item) {
                     record.id = RecordId::item(item);
-                    let lenders = PermitLenders { item: Some(PermitLender::new(&self.room)), stage: None };
+                    let lenders = PermitLenders { item: Some(PermitLender::new(&self.permits)), stage: None };
                     if !self.admit(InFlightRecord { record, lenders, ..InFlightRecord::default() }).await {
                         return;
                     }
@@ -201,30 +202,30 @@ impl Admission {
         let _ = self.ledger.send(LedgerEvent::SourceEnded { items: item }).await;
     }
 
-    /// Waits for room; false when the run is being stopped.
+    /// Waits for a permit and admits an item. Returns false if the run is being stopped.
     async fn admit(&mut self, record: InFlightRecord) -> bool {
         let admitted = self.admitted;
-        let room = tokio::select! {
+        let permit = tokio::select! {
             biased;
             () = self.stop.draining() => return false,
-            room = async {
-                // Fails only when the ledger is gone, which the sending below tells.
-                let _ = self.gates.wait_for(|limit| limit.allows(admitted)).await;
-                self.room.acquire().await
-            } => room,
+            permit = async {
+                // Fails only if the ledger has ended, in which case sending to it fails below.
+                let _ = self.gate_limit.wait_for(|limit| limit.allows(admitted)).await;
+                self.permits.acquire().await
+            } => permit,
         };
-        let Some(room) = room else { return false };
+        let Some(permit) = permit else { return false };
         let item = record.record.id.item;
-        if self.ledger.send(LedgerEvent::Admitted { item, room }).await.is_err() {
+        if self.ledger.send(LedgerEvent::Admitted { item, permit }).await.is_err() {
             return false;
         }
         self.admitted += 1;
-        self.first.take(record).await;
+        self.first.send(record).await;
         true
     }
 }
 
-/// What a panic said.
+/// The message of a panic.
 pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     if let Some(text) = panic.downcast_ref::<&str>() {
         return (*text).to_owned();
@@ -232,8 +233,8 @@ pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     panic.downcast_ref::<String>().cloned().unwrap_or_else(|| "no message".to_owned())
 }
 
-/// The fatal error of a source whose thread cannot start.
-pub(crate) fn no_thread(error: &std::io::Error) -> FatalError {
+/// The fatal error of a source whose thread cannot be started.
+pub(crate) fn thread_failed(error: &std::io::Error) -> FatalError {
     FatalError {
         stage: "source".into(),
         class: "thread".into(),
@@ -246,7 +247,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_done_items_without_a_gap_are_counted() {
+    fn done_items_are_counted_up_to_the_first_gap() {
         for (done, expected) in [
             (vec![], 0),
             (vec![0], 1),

@@ -1,8 +1,8 @@
 //! Blocks: stages that run inside one stage, in passes over a record (`repeat`) or for each element of a list
 //! (`for_each`).
 //!
-//! A block runs as one future per record. `stages/repeat.rs` and `stages/for_each.rs` make its decisions; ids, the fields
-//! that exist inside only, the effect of a failure, and joining are handled here.
+//! A block runs as one future per record. `stages/repeat.rs` and `stages/for_each.rs` make its decisions; ids, the
+//! fields that exist inside only, the effect of a failure, and joining are handled here.
 
 mod for_each;
 mod repeat;
@@ -47,7 +47,8 @@ impl Block {
     }
 }
 
-/// Renames the draws of the stages in the block at `path`, so that those of one pass or element have a name of their own.
+/// Renames the draws of the stages in the block at `path`, so that those of one pass or element have a name of their
+/// own.
 fn rename_draws(provenance: &mut Provenance, path: &str, name: &str) {
     let is_inside = |key: &str| key.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
     if !provenance.draws.keys().any(|key| is_inside(key)) {

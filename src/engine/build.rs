@@ -1,5 +1,5 @@
-//! From a plan to running parts: each stage built, blocks with what is inside, `llm` joined with the `parse` after it,
-//! models given their places.
+//! Builds a plan's stages: blocks with the stages inside them, `llm` joined with the `parse` after it, and models
+//! with their slots.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,12 +23,12 @@ use crate::stage::{Ask, BuildError, Processor};
 use crate::stages::Role;
 use crate::template::Expression;
 
-/// The running parts of a plan.
+/// A pipeline that is ready to run.
 pub struct BuiltPipeline {
     pub(super) source: SourcePart,
     pub(super) stages: Vec<BuiltStage>,
     pub(super) sinks: Vec<SinkFile>,
-    /// The files that stages read, as the check found them.
+    /// The files that stages read, as they were when the pipeline was checked.
     pub(super) inputs: BTreeMap<String, InputFile>,
     /// The models that stages ask, each once.
     pub(super) models: Vec<Arc<dyn Model>>,
@@ -40,7 +40,7 @@ pub(super) struct SinkFile {
     pub(super) array: Option<ArrayFile>,
 }
 
-/// A plan that cannot be made to run.
+/// Why a plan cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildPipelineError {
     /// A stage cannot be built.
@@ -51,7 +51,7 @@ pub enum BuildPipelineError {
         /// Why.
         source: BuildError,
     },
-    /// The stages do not stand in an order that can run; `config` refuses such a plan before.
+    /// The order of the stages cannot be run; `config` refuses such a plan before.
     #[error("stage `{stage}` cannot stand there")]
     Order {
         /// The stage's id.
@@ -68,14 +68,14 @@ pub enum BuildPipelineError {
 }
 
 impl BuiltPipeline {
-    /// Builds every stage of a plan. `started` is the run's first start, as the manifest has it.
+    /// Builds every stage of a plan. `started` is the time of the run's first start, as the manifest stores it.
     pub fn build(
         plan: &Plan,
-        providers: &ConnectedModels,
+        connected: &ConnectedModels,
         started: &str,
     ) -> Result<Self, BuildPipelineError> {
         let mut builder =
-            StageBuilder { plan, providers, started, clients: clients(plan, providers), sinks: Vec::new() };
+            StageBuilder { plan, connected, started, clients: clients(plan, connected), sinks: Vec::new() };
         let mut source: Option<SourcePart> = None;
         let mut planned = plan.stages.iter().peekable();
         while let Some(stage) =
@@ -107,7 +107,7 @@ impl BuiltPipeline {
         Ok(Self { source, stages, sinks: builder.sinks, inputs: plan.inputs.clone(), models })
     }
 
-    /// The figures of every stage behind the source part, those of blocks right behind the block's own.
+    /// The counters of every stage after the source part; those of stages in a block follow the block's own.
     pub(super) fn metrics(&self) -> Vec<Arc<StageMetrics>> {
         let mut metrics = Vec::new();
         let mut see = |stage: &BuiltStage| metrics.push(Arc::clone(&stage.metrics));
@@ -115,7 +115,7 @@ impl BuiltPipeline {
         metrics
     }
 
-    /// Whether the source never ends by itself.
+    /// Whether the source never ends.
     #[must_use]
     pub fn is_endless(&self) -> bool {
         self.source.source.is_endless()
@@ -127,20 +127,20 @@ impl BuiltPipeline {
     }
 }
 
-/// What the building of stages needs, and the sinks found so far.
+/// What building the stages needs, and the sinks found so far.
 struct StageBuilder<'a> {
     plan: &'a Plan,
-    providers: &'a ConnectedModels,
+    connected: &'a ConnectedModels,
     started: &'a str,
     clients: BTreeMap<&'a str, Arc<Client>>,
     sinks: Vec<SinkFile>,
 }
 
-/// The models, each with its places: stages that ask the same one share them.
-fn clients<'a>(plan: &'a Plan, providers: &ConnectedModels) -> BTreeMap<&'a str, Arc<Client>> {
+/// The models with their slots, which stages that ask the same model share.
+fn clients<'a>(plan: &'a Plan, connected: &ConnectedModels) -> BTreeMap<&'a str, Arc<Client>> {
     let mut clients = BTreeMap::new();
     for (name, config) in &plan.models {
-        if let Some(model) = providers.models.get(name) {
+        if let Some(model) = connected.models.get(name) {
             clients.insert(name.as_str(), Arc::new(Client::new(Arc::clone(model), config.places())));
         }
     }
@@ -148,7 +148,7 @@ fn clients<'a>(plan: &'a Plan, providers: &ConnectedModels) -> BTreeMap<&'a str,
 }
 
 impl<'a> StageBuilder<'a> {
-    /// Builds the stages of the pipeline behind the source part, or of a block.
+    /// Builds the stages after the source part, or those of a block.
     fn stages(
         &mut self,
         planned: impl Iterator<Item = &'a PlannedStage>,
@@ -177,7 +177,7 @@ impl<'a> StageBuilder<'a> {
                     self.sinks.push(SinkFile { path: part.path().to_owned(), array: part.array().cloned() });
                     BuiltProcessor::Sink(part, file)
                 }
-                Processor::Ask(ask) => BuiltProcessor::Ask(Box::new(self.unit(planned, ask, &metrics)?)),
+                Processor::Ask(ask) => BuiltProcessor::Ask(Box::new(self.ask_unit(planned, ask, &metrics)?)),
                 Processor::Gate(gate) => BuiltProcessor::Gate(gate),
                 Processor::Repeat(repeat) => self.block(planned, BlockKind::Repeat(repeat))?,
                 Processor::ForEach(for_each) => self.block(planned, BlockKind::ForEach(for_each))?,
@@ -197,7 +197,7 @@ impl<'a> StageBuilder<'a> {
         Ok(BuiltProcessor::Block(Box::new(Block { stages, kind })))
     }
 
-    fn unit(
+    fn ask_unit(
         &self,
         planned: &PlannedStage,
         ask: Box<dyn Ask>,
@@ -214,7 +214,7 @@ impl<'a> StageBuilder<'a> {
             model: self.clients.get(name.as_str()).cloned().ok_or_else(no_model)?,
             params: recorded_params(config),
             draws: Draws::new(self.plan.seed, Arc::clone(&planned.id)),
-            heuristic: Arc::clone(&self.providers.heuristic),
+            heuristic: Arc::clone(&self.connected.heuristic),
             slow_parses: Semaphore::new(processors()),
             model_name: name.as_str().into(),
             prices: config.prices_paid(),
@@ -232,7 +232,7 @@ impl<'a> StageBuilder<'a> {
     }
 }
 
-/// What a model is asked with beside the question: answers are found again by it, and provenance tells it.
+/// The settings that a model is asked with: part of the key of its answers, and recorded in provenance.
 fn recorded_params(config: &ModelConfig) -> Map<String, Value> {
     let mut params = config.params.clone();
     if config.api != Api::Chat {
@@ -244,7 +244,7 @@ fn recorded_params(config: &ModelConfig) -> Map<String, Value> {
     params
 }
 
-/// What else changes answers. A mock's answers pass for no server's, nor for those of another script.
+/// The other settings that change answers. A mock's answers must not match a server's, nor those of another script.
 fn key_settings(config: &ModelConfig) -> Value {
     match config.provider {
         Provider::Mock => {
@@ -264,7 +264,7 @@ fn when(plan: &Plan, planned: &PlannedStage) -> Result<Option<Expression>, Build
     Ok(Some(expression))
 }
 
-/// As many long readings as there are processors: more would only take memory.
+/// The number of processors: more slow parses at a time would only take memory.
 fn processors() -> usize {
     std::thread::available_parallelism().map_or(2, std::num::NonZero::get)
 }

@@ -1,8 +1,9 @@
-//! Chains: neighbouring stages that run one call after the other, and the tasks that run them.
+//! Chains: neighbouring stages that run as one call after the other, and the tasks that run them.
 //!
-//! A channel stands only where something waits: before a stage that asks a model, or holds one that does, and behind a
-//! gate. Each record that comes out of a channel has a task of its own, which goes on through the stages of the chain;
-//! so a slow answer delays only its own record. The first chain, if nothing waits in it, runs in the task that admits.
+//! There is a channel only where something waits: before a stage that asks a model or contains one that does, and
+//! after a gate. Each record received from a channel gets a task of its own, which takes it through all stages of the
+//! chain; so a slow answer delays only its own record. The first chain runs in the admission task if nothing waits in
+//! it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,14 +19,14 @@ use super::lending::{LendingSemaphore, PermitLender};
 use super::record_end::EndedRecord;
 use crate::stage::Gate;
 
-/// Records that may wait before a chain.
+/// The capacity of the channel before a chain, in records.
 const CHANNEL: usize = 32;
-/// Records in a block beside those whose questions are with the model, or in a first stage where nothing waits.
+/// Records in a chain's first stage beyond the model's slots: for work in a block that is not a question.
 const EXTRA_RECORDS: usize = 64;
-/// Events that are told to the ledger at a time at most.
+/// The most events that are reported to the ledger at a time.
 const EVENT_BATCH: usize = 64;
 
-/// Stages that run one after the other, and where records go behind them.
+/// Stages that run one after the other, and where their records go next.
 pub(super) struct Chain {
     stages: Vec<BuiltStage>,
     output: ChainOutput,
@@ -33,33 +34,33 @@ pub(super) struct Chain {
     executor: Arc<Executor>,
 }
 
-/// Where records go behind a chain.
+/// Where records go after a chain.
 enum ChainOutput {
-    /// Nowhere: they have come through the pipeline.
+    /// Nowhere: they have completed the pipeline.
     End,
     /// Into the next chain.
     Next(mpsc::Sender<InFlightRecord>),
-    /// To the gate with this number.
+    /// To the gate with this index.
     Gate(usize),
 }
 
-/// The way into the first chain.
+/// The input of the first chain.
 pub(super) enum ChainInput {
-    /// Nothing waits in it.
+    /// Called directly, as nothing waits in the chain.
     Chain(Arc<Chain>),
     Channel(mpsc::Sender<InFlightRecord>),
 }
 
 impl ChainInput {
-    /// Brings a record in. A record that cannot be taken any more stays in flight: the run is being given up.
-    pub(super) async fn take(&self, record: InFlightRecord) {
+    /// Sends a record in. One that is not accepted any more stays in flight: the run is being aborted.
+    pub(super) async fn send(&self, record: InFlightRecord) {
         match self {
             Self::Chain(chain) => chain.run(record, None).await,
             Self::Channel(sender) => drop(sender.send(record).await),
         }
     }
 
-    /// Says that no further record comes.
+    /// Closes the input: no further record is sent.
     pub(super) async fn close(self) {
         if let Self::Chain(chain) = self {
             chain.close().await;
@@ -67,8 +68,8 @@ impl ChainInput {
     }
 }
 
-/// Joins stages into chains and starts the tasks of those with a channel; gives the way into the first, and the gates
-/// between them.
+/// Splits the stages into chains and starts the tasks of those with a channel. Returns the input of the first chain,
+/// and the gates between chains.
 pub(super) fn start(
     stages: Vec<BuiltStage>,
     done: &Arc<RoaringTreemap>,
@@ -83,29 +84,29 @@ pub(super) fn start(
     let first = chains.remove(0);
     let waits = first.first().is_some_and(BuiltStage::awaits_model);
     for stages in chains.into_iter().rev() {
-        builder.put_before(stages, &mut gates, tasks);
+        builder.spawn(stages, &mut gates, tasks);
     }
     let entry = match waits {
         false => ChainInput::Chain(builder.chain(first, &mut gates)),
-        true => ChainInput::Channel(builder.put_before(first, &mut gates, tasks)),
+        true => ChainInput::Channel(builder.spawn(first, &mut gates, tasks)),
     };
     builder.gates.reverse();
     (entry, builder.gates)
 }
 
-/// Makes chains from the last to the first.
+/// Builds chains from the last to the first.
 struct ChainBuilder<'a> {
     done: &'a Arc<RoaringTreemap>,
     ledger: &'a async_channel::Sender<LedgerEvent>,
     executor: Arc<Executor>,
     /// From the last to the first.
     gates: Vec<GateStage>,
-    /// The way into the chain that was made last, which is the one behind.
+    /// The input of the chain that was built last, which is the next one in the pipeline.
     next: Option<mpsc::Sender<InFlightRecord>>,
 }
 
 impl ChainBuilder<'_> {
-    /// A chain whose way on leads into the one made last; `gates` counts the gates that are still to be made.
+    /// Builds a chain whose output is the chain built last; `gates` counts the gates that are still to be built.
     fn chain(&mut self, stages: Vec<BuiltStage>, gates: &mut usize) -> Arc<Chain> {
         let output = match (gate_of(&stages), self.next.take()) {
             (Some((stage, gate)), out) => {
@@ -127,8 +128,8 @@ impl ChainBuilder<'_> {
         Arc::new(Chain { stages, output, ledger, executor })
     }
 
-    /// The same with a channel before it and its tasks started; gives the way in.
-    fn put_before(
+    /// Builds a chain with a channel before it and starts its tasks. Returns the input.
+    fn spawn(
         &mut self,
         stages: Vec<BuiltStage>,
         gates: &mut usize,
@@ -151,7 +152,7 @@ fn gate_of(chain: &[BuiltStage]) -> Option<(&BuiltStage, &dyn Gate)> {
     }
 }
 
-/// The stages of each chain; one at least.
+/// The stages of each chain; at least one chain.
 fn into_chains(stages: Vec<BuiltStage>) -> Vec<Vec<BuiltStage>> {
     let mut chains: Vec<Vec<BuiltStage>> = vec![Vec::new()];
     for stage in stages {
@@ -165,17 +166,17 @@ fn into_chains(stages: Vec<BuiltStage>) -> Vec<Vec<BuiltStage>> {
     chains
 }
 
-/// Starts a task for each record, until the input ends. As many are in the first stage as it has room for, in the order
-/// in which they came: what came first is asked first.
+/// Starts a task for each record until the input ends. A permit limits how many are in the first stage; records get
+/// theirs in the order of arrival, so what arrives first is asked first.
 async fn run_tasks(chain: Arc<Chain>, mut input: mpsc::Receiver<InFlightRecord>) {
-    let room = LendingSemaphore::new(chain.room());
+    let semaphore = LendingSemaphore::new(chain.capacity());
     let tasks = TaskTracker::new();
     while let Some(mut record) = input.recv().await {
         if let Some(stage) = chain.stages.first() {
             stage.metrics.set_queue(input.len());
         }
-        let Some(permit) = room.acquire().await else { return };
-        record.lenders.stage = Some(PermitLender::new(&room));
+        let Some(permit) = semaphore.acquire().await else { return };
+        record.lenders.stage = Some(PermitLender::new(&semaphore));
         let chain = Arc::clone(&chain);
         tasks.spawn(async move { chain.run(record, Some(permit)).await });
     }
@@ -186,7 +187,7 @@ async fn run_tasks(chain: Arc<Chain>, mut input: mpsc::Receiver<InFlightRecord>)
 
 impl Chain {
     /// How many records may be in its first stage.
-    fn room(&self) -> usize {
+    fn capacity(&self) -> usize {
         let Some(first) = self.stages.first() else { return EXTRA_RECORDS };
         if let BuiltProcessor::Ask(unit) = &first.processor {
             return unit.model.concurrency() as usize;
@@ -200,27 +201,27 @@ impl Chain {
         most + EXTRA_RECORDS
     }
 
-    /// Tells the gate behind it, if there is one, that nothing more comes.
+    /// Closes the gate after the chain, if there is one.
     async fn close(&self) {
         if let ChainOutput::Gate(gate) = self.output {
             let _ = self.ledger.send(LedgerEvent::GateClosed { gate }).await;
         }
     }
 
-    /// Brings a record, and what comes of it, through the chain and on. `room` is given back behind the first stage: a
-    /// full channel must not keep others from being asked.
-    async fn run(&self, record: InFlightRecord, mut room: Option<OwnedSemaphorePermit>) {
-        // A channel that always has a record would otherwise keep a task on its thread for good.
+    /// Brings a record, and those that it is split into, through the chain and sends them on. The permit is dropped
+    /// after the first stage: a full channel must not keep other records from being asked.
+    async fn run(&self, record: InFlightRecord, mut permit: Option<OwnedSemaphorePermit>) {
+        // Otherwise a channel that always has a record would keep a task on its thread forever.
         tokio::task::consume_budget().await;
         let mut events = Vec::new();
         let mut waiting = vec![(record, 0)];
         while let Some((mut record, first)) = waiting.pop() {
-            match self.run_stages(&mut record, first, &mut room).await {
+            match self.run_stages(&mut record, first, &mut permit).await {
                 (_, StageOutcome::Passed) => self.send_on(record, &mut events).await,
                 (index, StageOutcome::Split(children)) => {
                     let item = record.record.id.item;
                     let count = u32::try_from(children.len()).unwrap_or(u32::MAX);
-                    // Told before any child goes on: the ledger must not see the last child end too early.
+                    // Reported before any child continues: the ledger must not see the last child end too early.
                     events.push(LedgerEvent::Split { item, children: count });
                     for child in children.into_iter().rev() {
                         match child.end {
@@ -240,16 +241,17 @@ impl Chain {
         self.report(&mut events).await;
     }
 
-    /// Brings a record through the stages from `first` on; gives the stage that did not let it go on as it was.
+    /// Brings a record through the stages from `first` on. Returns the outcome, and the index of the stage that it is
+    /// from.
     async fn run_stages(
         &self,
         record: &mut InFlightRecord,
         first: usize,
-        room: &mut Option<OwnedSemaphorePermit>,
+        permit: &mut Option<OwnedSemaphorePermit>,
     ) -> (usize, StageOutcome) {
         for (index, stage) in self.stages.iter().enumerate().skip(first) {
             let outcome = self.executor.execute(stage, record).await;
-            drop(room.take());
+            drop(permit.take());
             if !matches!(outcome, StageOutcome::Passed) {
                 return (index, outcome);
             }
@@ -257,22 +259,22 @@ impl Chain {
         (self.stages.len(), StageOutcome::Passed)
     }
 
-    /// Sends a record on that has come through.
+    /// Sends on a record that has completed the chain.
     async fn send_on(&self, record: InFlightRecord, events: &mut Vec<LedgerEvent>) {
         match &self.output {
             ChainOutput::End => events.push(EndedRecord::completed(record).into()),
             ChainOutput::Gate(gate) => {
-                events.push(LedgerEvent::Arrived { gate: *gate, record: Box::new(record) })
+                events.push(LedgerEvent::ArrivedAtGate { gate: *gate, record: Box::new(record) })
             }
             ChainOutput::Next(next) => {
                 self.report(events).await;
-                // Fails only when the next chain is gone, which happens when a run is given up.
+                // Fails only if the next chain has ended, which happens when a run is aborted.
                 let _ = next.send(record).await;
             }
         }
     }
 
-    /// Tells the ledger what has become of the records so far.
+    /// Reports the events so far to the ledger.
     async fn report(&self, events: &mut Vec<LedgerEvent>) {
         let event = match events.len() {
             0 => return,

@@ -1,8 +1,8 @@
-//! EffectRunner: what a stage does that costs money or time, done once however often a run is stopped.
+//! Effects: what a stage does that costs money or time, performed once however often a run is stopped.
 //!
-//! Here is the order by which nothing is paid twice: look whether the outcome is in the journal, wait for room, reserve
-//! the worst case of the budget, do it, and write the outcome down before it is used. The answer of a model is one
-//! kind (`question`). The journal stores bytes; whoever makes an effect owns their encoding.
+//! The order of steps here ensures that nothing is paid for twice: look up the outcome in the journal, wait for a
+//! slot, reserve the worst case of the budget, perform the effect, and journal the outcome before it is used. A
+//! model's answer is one kind of effect (`model_effect`). The journal stores bytes; an effect defines their encoding.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::spending::{RefusedAttempt, Reservation, Spending, WorstCase};
 use crate::journal::{AnswerLog, RequestKeys, Spent};
 use crate::llm::{Slot, Usage};
 
-/// The effects of a run: kept, found again, paid for.
+/// Performs the effects of a run, each of them once.
 #[derive(Clone)]
 pub(crate) struct EffectRunner {
     pub(crate) answers: Arc<AnswerLog>,
@@ -24,33 +24,33 @@ pub(crate) struct EffectRunner {
 
 /// Something that costs money or time.
 pub(crate) trait Effect: Send {
-    /// What came of it.
+    /// What the effect results in.
     type Outcome: Send;
 
-    /// What its outcome is found again by.
+    /// The keys that its outcome is journaled under.
     fn names(&self) -> RequestKeys;
 
     /// The most that one attempt can cost.
     fn worst_case(&self) -> WorstCase;
 
-    /// What it has to hold while it is done.
+    /// The slot that it holds while it is performed.
     fn slot(&self, backlog: &Arc<RetryBacklog>) -> QuestionSlot;
 
-    /// Does it, paying each attempt from the reservation, and giving the slot up while it waits between them. It has the
-    /// slot when it is done.
+    /// Performs the effect. Pays for each attempt from the reservation, and releases the slot while it waits between
+    /// attempts; on return it holds the slot.
     fn perform(
         &mut self,
         reserved: Arc<Reservation>,
         slot: Arc<QuestionSlot>,
     ) -> BoxFuture<'_, Self::Outcome>;
 
-    /// What an outcome took; `None` where nothing was served, or nothing came back.
+    /// The tokens that an outcome took; `None` if no answer was served.
     fn usage(&self, outcome: &Self::Outcome) -> Option<Usage>;
 
-    /// The outcome as the journal stores it; `None` for one that says nothing of the record.
+    /// Encodes an outcome for the journal; `None` if it says nothing about the record.
     fn encode(&self, outcome: &Self::Outcome) -> Option<EncodedOutcome>;
 
-    /// The outcome that the journal has; `None` where the bytes are none.
+    /// Decodes a journaled outcome; `None` if the bytes are not valid.
     fn decode(bytes: &[u8]) -> Option<Self::Outcome>;
 }
 
@@ -61,28 +61,29 @@ pub(crate) struct EncodedOutcome {
     pub(crate) reusable: bool,
 }
 
-/// What came of an effect, and what it took in this start: nothing where it was found.
+/// The outcome of an effect.
 pub(crate) struct EffectOutcome<T> {
     pub(crate) outcome: T,
-    pub(crate) taken: Option<Spent>,
+    /// What it cost in this start; `None` if it was found in the journal or is not journaled.
+    pub(crate) cost: Option<Spent>,
 }
 
 impl EffectRunner {
-    /// The outcome of an effect: found in the journal, or made and written down.
+    /// Returns the outcome of an effect from the journal, or performs the effect and journals its outcome.
     pub(crate) async fn run<E: Effect>(&self, effect: &mut E) -> Result<EffectOutcome<E::Outcome>, Halt> {
         let names = effect.names();
         if let Some(bytes) = self.answers.find(names).await?
             && let Some(outcome) = E::decode(&bytes)
         {
-            return Ok(EffectOutcome { outcome, taken: None });
+            return Ok(EffectOutcome { outcome, cost: None });
         }
-        // Held until the outcome is written down: no more can be lost by a kill than there are places.
+        // Held until the outcome is journaled: a kill loses at most as many outcomes as there are slots.
         let slot = Arc::new(effect.slot(&self.backlog));
         slot.reacquire().await;
-        // The log may have failed while this one waited.
+        // The log may have failed while this effect waited.
         self.answers.check()?;
-        let reserved =
-            self.spending.reserve(effect.worst_case(), &self.answers, Some(slot.place.clone())).await;
+        let model_slot = Some(slot.model_slot.clone() as Arc<dyn Slot>);
+        let reserved = self.spending.reserve(effect.worst_case(), &self.answers, model_slot).await;
         let Some(reserved) = reserved else { return Err(Halt::OutOfBudget) };
         let outcome = effect.perform(Arc::clone(&reserved), Arc::clone(&slot)).await;
         match reserved.refused() {
@@ -90,13 +91,13 @@ impl EffectRunner {
             Some(RefusedAttempt::Storage(error)) => return Err(Halt::Storage(error)),
             None => {}
         }
-        let Some(stored) = effect.encode(&outcome) else { return Ok(EffectOutcome { outcome, taken: None }) };
+        let Some(encoded) = effect.encode(&outcome) else { return Ok(EffectOutcome { outcome, cost: None }) };
         let usage = effect.usage(&outcome);
         if usage.is_some() {
             self.backlog.note_answer();
         }
-        let (taken, spent) = reserved.settle(usage);
-        self.answers.keep(names, &stored.bytes, stored.reusable, spent).await?;
-        Ok(EffectOutcome { outcome, taken: Some(taken) })
+        let (cost, spent) = reserved.settle(usage);
+        self.answers.keep(names, &encoded.bytes, encoded.reusable, spent).await?;
+        Ok(EffectOutcome { outcome, cost: Some(cost) })
     }
 }

@@ -1,8 +1,8 @@
-//! What a run will ask, before anything is spent: a sample of items brought through the stages.
+//! Estimates what a run will ask, before anything is spent, from a sample of its items.
 //!
-//! For `synthmill plan`. The source part is run to its end to count the items; of them a sample, drawn by the
-//! run's seed, has its prompts rendered. The heuristic answers, so that prompts behind an answer can be
-//! rendered too. Asks no model.
+//! For `synthmill plan`. Runs the source part to its end to count the items, and brings a sample of them, drawn by
+//! the run's seed, through the stages. The heuristic answers, so that prompts that depend on an answer can be
+//! rendered too. No model is asked.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,43 +18,43 @@ use crate::draw::Draws;
 use crate::llm::IMAGE_TOKENS;
 use crate::record::RecordId;
 
-/// Tokens that mark where a message begins and who says it.
+/// Tokens that mark the start and the role of a message.
 const MESSAGE_OVERHEAD: u64 = 4;
 
-/// What a run will ask, as far as a sample tells.
+/// The estimate of what a run will ask.
 #[derive(Debug)]
 pub struct Estimate {
     /// Items that the source part makes.
     pub items: u64,
     /// Items whose prompts were rendered.
     pub sampled: u64,
-    /// One entry for each stage that asks a model.
+    /// One entry per stage that asks a model.
     pub stages: Vec<StageEstimate>,
     /// Documents or rows that could not be read.
     pub failures: Vec<String>,
 }
 
-/// What one stage will ask in the whole run.
+/// The estimate of what one stage will ask in the whole run.
 #[derive(Debug, Clone)]
 pub struct StageEstimate {
     /// The stage's id.
     pub stage: Arc<str>,
     /// The model's name in the pipeline.
     pub model: Arc<str>,
-    /// Requests, none of them asked again.
+    /// Requests, without retries and re-asks.
     pub requests: f64,
-    /// Images that go along with them.
+    /// Images sent with them.
     pub images: f64,
     /// Tokens of the prompts, each image counted as `IMAGE_TOKENS`.
     pub prompt_tokens: f64,
     /// Tokens of answers as long as those of the heuristic.
     pub answer_tokens: f64,
-    /// Tokens of answers as long as `max_tokens` lets them be; none where it is not set.
+    /// Tokens of answers as long as `max_tokens` allows; `None` if that is not set.
     pub most_answer_tokens: Option<f64>,
 }
 
-/// Foresees a run over the first `limit` items, by a sample of at most `sample` of them. `tokens` counts the
-/// tokens of a text.
+/// Estimates a run over the first `limit` items from a sample of at most `sample` of them. `tokens` counts the tokens
+/// of a text.
 pub async fn estimate(
     mut parts: BuiltPipeline,
     seed: u64,
@@ -72,7 +72,7 @@ pub async fn estimate(
             }
             record.id = RecordId::item(items);
             items += 1;
-            // Each item so far is kept with the same probability.
+            // Reservoir sampling: each item so far is kept with the same probability.
             if kept.len() < sample {
                 kept.push(record);
             } else if let Some(place) = kept.get_mut(rng.random_range(0..items) as usize) {
@@ -81,27 +81,28 @@ pub async fn estimate(
         }
     }
     let sampled = kept.len() as u64;
-    let each = items as f64 / (sampled as f64).max(1.0);
-    let estimator = Arc::new(UsageEstimator { stages: Mutex::new(asking(&parts)), tokens: Box::new(tokens) });
+    let items_per_sample = items as f64 / (sampled as f64).max(1.0);
+    let estimator =
+        Arc::new(UsageEstimator { stages: Mutex::new(empty_estimates(&parts)), tokens: Box::new(tokens) });
     let executor = Executor::observed(Arc::clone(&estimator) as Arc<dyn Responder>, None);
     for record in kept {
         let record = InFlightRecord { record, ..InFlightRecord::default() };
-        // Nothing is asked, so nothing can halt.
+        // No model is asked, so nothing can halt.
         let _ = executor.execute_all(&parts.stages, record).await;
     }
     let mut stages = std::mem::take(&mut *estimator.stages.lock().unwrap_or_else(PoisonError::into_inner));
     for stage in &mut stages {
-        stage.requests *= each;
-        stage.images *= each;
-        stage.prompt_tokens *= each;
-        stage.answer_tokens *= each;
-        stage.most_answer_tokens = stage.most_answer_tokens.map(|most| most * each);
+        stage.requests *= items_per_sample;
+        stage.images *= items_per_sample;
+        stage.prompt_tokens *= items_per_sample;
+        stage.answer_tokens *= items_per_sample;
+        stage.most_answer_tokens = stage.most_answer_tokens.map(|most| most * items_per_sample);
     }
     Estimate { items, sampled, stages, failures }
 }
 
-/// An entry for each stage that asks, those in blocks included.
-fn asking(parts: &BuiltPipeline) -> Vec<StageEstimate> {
+/// An entry per stage that asks a model, including those in blocks.
+fn empty_estimates(parts: &BuiltPipeline) -> Vec<StageEstimate> {
     let mut stages = Vec::new();
     let mut see = |stage: &BuiltStage| {
         if let BuiltProcessor::Ask(unit) = &stage.processor {
@@ -131,7 +132,7 @@ impl Responder for UsageEstimator {
         async move {
             let Question { unit, request, record, .. } = question;
             let answered = unit.heuristic.complete(request, record).await;
-            // What is asked again is not foreseen.
+            // Re-asks are not estimated.
             if request.sample == 0 {
                 let prompt: u64 = request.texts().map(|text| (self.tokens)(&text) + MESSAGE_OVERHEAD).sum();
                 let param = |name: &str| request.params.get(name).or_else(|| unit.params.get(name))?.as_u64();

@@ -1,7 +1,7 @@
-//! What the tasks of a run tell each other: events to the ledger, events from the ledger.
+//! The messages between the tasks of a run: events to the ledger, and events from it.
 //!
-//! Every message in the engine is one of these or a record on its way to the next chain. The ledger owns the
-//! run's state; whoever shows or stores it consumes `RunEvent`s.
+//! Every message in the engine is one of these or a record sent to the next chain. The ledger owns the run's state;
+//! whatever displays or stores that state consumes `RunEvent`s.
 
 use std::sync::Arc;
 
@@ -17,18 +17,18 @@ use crate::llm::{BatchFigures, EndpointFigures, PoolFigures, Tokens};
 use crate::record::{Record, RecordId};
 use crate::stage::LeftOut;
 
-/// A record on its way through the stages.
+/// A record that is being brought through the stages.
 #[derive(Debug, Default)]
 pub(crate) struct InFlightRecord {
     /// The record.
     pub(crate) record: Record,
-    /// The lines that sinks have taken of it, by file index.
+    /// The lines that sinks have formatted from it, each with the index of its file.
     pub(crate) lines: OutputLines,
-    /// Whether a sink has taken it or the record it came from.
+    /// Whether a sink has taken it, or the record it came from.
     pub(crate) written: bool,
-    /// What the gate it has come to compares; `None` where its `when` sends the record past it.
+    /// The key that the next gate compares; `None` where the gate's `when` does not hold for the record.
     pub(crate) key: Option<Vec<u8>>,
-    /// Whose room it takes.
+    /// The lenders of the permits that it holds.
     pub(crate) lenders: PermitLenders,
 }
 
@@ -40,41 +40,41 @@ impl InFlightRecord {
     }
 }
 
-/// What a task tells the ledger.
+/// What a task reports to the ledger.
 #[derive(Debug)]
 pub(crate) enum LedgerEvent {
-    /// An item was admitted: it has one record in flight, and room in the run until it ends.
-    Admitted { item: u64, room: OwnedSemaphorePermit },
-    /// The source gave a unit of so many items.
-    Unit { items: u32 },
-    /// A record became several.
+    /// An item was admitted: it has one record in flight, and holds a permit until it ends.
+    Admitted { item: u64, permit: OwnedSemaphorePermit },
+    /// The source produced a unit of this many items.
+    UnitRead { items: u32 },
+    /// A record was split into several.
     Split { item: u64, children: u32 },
     /// A record has ended.
     Ended(Box<EndedRecord>),
-    /// A record has come to the gate with this number.
-    Arrived { gate: usize, record: Box<InFlightRecord> },
-    /// No further record will come to the gate with this number.
+    /// A record has arrived at the gate with this index.
+    ArrivedAtGate { gate: usize, record: Box<InFlightRecord> },
+    /// No further record will arrive at the gate with this index.
     GateClosed { gate: usize },
-    /// What became of the records of one item in a chain, in order.
+    /// Events of one item's records in a chain, in order.
     Batch(Vec<LedgerEvent>),
     /// A document or row could not be read.
     SourceFailed { unit: String, message: String },
-    /// The source has no more; it had this many items.
+    /// The source has ended after this many items.
     SourceEnded { items: u64 },
-    /// A record stays in flight, for a reason that is the run's.
+    /// A record stays in flight because of something that concerns the whole run.
     Halted(Halt),
 }
 
-/// Why a record stays in flight, to be made at a later start.
+/// Why a record stays in flight until a later start.
 #[derive(Debug, Clone)]
 pub(crate) enum Halt {
-    /// The run cannot go on.
+    /// The run cannot continue.
     Fatal(FatalError),
-    /// The outcome of an effect cannot be kept.
+    /// The outcome of an effect cannot be journaled.
     Storage(StorageError),
-    /// What comes next might exceed the budget.
+    /// The next request might exceed the budget.
     OutOfBudget,
-    /// The run was given up, or stopped, while the record was on its way.
+    /// The run was aborted or stopped while the record was in flight.
     Aborted,
 }
 
@@ -84,24 +84,24 @@ impl From<StorageError> for Halt {
     }
 }
 
-/// A failure that ends the run; it can be resumed once the cause is mended.
+/// A failure that ends the run; the run can be resumed once the cause is fixed.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
 pub struct FatalError {
-    /// The stage that met it.
+    /// The stage that failed.
     pub stage: Arc<str>,
     /// A short word: `auth`, `quota`, `model_not_found`, `unreachable`, ...
     pub class: String,
-    /// What happened and what to do.
+    /// What happened, and what to do about it.
     pub message: String,
 }
 
-/// Something that happened in a run, for those who show it.
+/// Something that happened in a run, for display.
 #[derive(Debug, Clone)]
 pub enum RunEvent {
-    /// The run's figures, several times a second.
+    /// The run's figures, ten times a second.
     Tick(Box<Snapshot>),
-    /// A record was rejected. Not every one is told when they come fast; `Snapshot` counts all.
+    /// A record was rejected. When many are rejected at once some events are lost; `Snapshot` counts all.
     Rejected {
         /// The record.
         id: RecordId,
@@ -115,7 +115,7 @@ pub enum RunEvent {
         /// Why.
         message: String,
     },
-    /// The run was asked to stop, and waits for what is in flight.
+    /// The run was asked to stop, and waits for the items in flight.
     Draining,
 }
 
@@ -124,7 +124,7 @@ pub enum RunEvent {
 pub struct Snapshot {
     /// `running`, `draining`, `finished`, `interrupted`, `out_of_budget` or `failed`.
     pub state: &'static str,
-    /// What failed, once the state is `failed`.
+    /// What failed, if the state is `failed`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
     /// The pipeline's name.
@@ -139,16 +139,16 @@ pub struct Snapshot {
     pub rejected: u64,
     /// Items between admission and commit.
     pub in_flight: u64,
-    /// Questions that were refused or failed, and wait before they are sent again.
+    /// Questions that were refused or failed, and wait for a retry.
     pub waiting_to_retry: u64,
     /// Documents or rows that could not be read, in this start.
     pub source_failures: u64,
-    /// What the source reads and leaves out where it looks for files.
+    /// The files that the source reads and leaves out, if it searches folders.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_files: Option<LeftOut>,
     /// The number of items there will be, once known.
     pub total: Option<u64>,
-    /// The number of items there may be, going by the documents read so far; for the time left.
+    /// The estimated number of items, from the documents read so far; for the time left.
     #[serde(skip)]
     pub estimate: Option<u64>,
     /// Records written, by sink.
@@ -159,41 +159,41 @@ pub struct Snapshot {
     pub rejections: Vec<(String, u64)>,
     /// Requests to models, in this start.
     pub requests: u64,
-    /// AnswerLog found that earlier starts of the run had paid for.
+    /// Answers that earlier starts of the run paid for and that were found in the journal.
     pub recovered: u64,
-    /// AnswerLog of another run that were used again.
+    /// Answers of another run that were reused.
     pub reused: u64,
-    /// Questions put again because an answer was invalid, in this start.
+    /// Re-asks because an answer was invalid, in this start.
     pub re_asks: u64,
-    /// Attempts at requests beside the first ones, in this start.
+    /// Attempts at requests after the first, in this start.
     pub retries: u64,
-    /// AnswerLog that ended at the limit of their tokens, in this start.
+    /// Answers truncated at their token limit, in this start.
     pub cut_off: u64,
-    /// AnswerLog given by the heuristic in place of a model, in this start.
+    /// Answers by the heuristic in place of a model, in this start.
     pub fallbacks: u64,
-    /// Tokens read and written by models, in this start; those of answers without usage are estimates.
+    /// Tokens read and written by models, in this start; estimated for answers without usage.
     pub tokens: Tokens,
-    /// AnswerLog of which the server did not say how many tokens they took, in this start. Of `spent` they took all
-    /// that was reserved for them.
+    /// Answers without usage, in this start: their server did not report tokens. In `spent` each counts with all that
+    /// was reserved for it.
     pub without_usage: u64,
-    /// Tokens and money, over all starts: what counts against the budget.
+    /// Tokens and money spent, over all starts: what counts against the budget.
     pub spent: Spent,
-    /// What the whole run is going to cost, going by what has ended so far; none before something has, once all
-    /// has, and where nothing costs anything.
+    /// The projected cost of the whole run, from the items that have ended. `None` before any has and once all have,
+    /// and where nothing has a price.
     pub projected_cost: Option<f64>,
-    /// What waits for items before it, in a run with `accept` or another gate.
+    /// The records that wait at gates for earlier items, in a run with `accept` or another gate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<WindowFigures>,
     /// Seconds since this start.
     pub seconds: f64,
-    /// Items ended per second, lately.
+    /// Items that end per second, over the last few seconds.
     pub rate: f64,
     /// Figures by stage, in this start.
     pub stages: Vec<StageFigures>,
-    /// How the models' endpoints are doing.
+    /// The state of the models' endpoints.
     pub endpoints: Vec<EndpointFigures>,
-    /// How the quotas are doing that the models draw on.
+    /// The state of the quotas that the models share.
     pub pools: Vec<PoolFigures>,
-    /// The batches that are gathered or with a provider.
+    /// The batches that are being filled or processed by a provider.
     pub batches: Vec<BatchFigures>,
 }

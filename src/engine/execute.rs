@@ -1,7 +1,8 @@
-//! The one place that brings a record through a stage: `when`, the call, panics, ids of children, what becomes of it.
+//! The one place where a record goes through a stage: evaluates `when`, calls the stage, contains panics, and assigns
+//! ids to children.
 //!
-//! The tasks of a run (`chain`), the stages of a block (`block`), `preview` and `estimate` all come through here; they
-//! differ in who answers questions (`answering`) and in who watches. A stage sees one record and nothing else.
+//! The chains of a run (`chain`), the stages of a block (`block`), `preview` and `estimate` all use it; they differ in
+//! who answers questions (`responder`) and in who observes the outcomes. A stage sees one record and nothing else.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -22,35 +23,35 @@ use crate::record::{Record, RecordId};
 use crate::stage::{Gate, Sink, StageError, Transform, TransformOutput};
 use crate::template::Expression;
 
-/// Elements of one record that are brought through a `for_each` side by side.
+/// Elements of one record that run concurrently in a `for_each`.
 const CONCURRENT_ELEMENTS: usize = 256;
 
 /// One stage, or an `llm` and the `parse` after it, ready to run.
 pub(crate) struct BuiltStage {
-    /// Its id; within blocks its path, such as `evolve/judge`.
+    /// Its id; inside a block its path, such as `evolve/judge`.
     pub(crate) path: Arc<str>,
     pub(crate) when: Option<Expression>,
     pub(crate) processor: BuiltProcessor,
     pub(crate) metrics: Arc<StageMetrics>,
 }
 
-/// What a stage does with a record.
+/// The running part of a stage behind the source part.
 pub(crate) enum BuiltProcessor {
     Transform(Box<dyn Transform>),
     /// A sink and the index of its file.
     Sink(Box<dyn Sink>, usize),
-    /// A gate: what it compares is made here, what it decides is the ledger's affair.
+    /// A gate. The executor only computes the key that it compares; the ledger makes the decision.
     Gate(Box<dyn Gate>),
     Ask(Box<AskUnit>),
     Block(Box<Block>),
 }
 
-/// What became of a record in a stage.
+/// What happened to a record in a stage.
 #[derive(Debug)]
 pub(crate) enum StageOutcome {
-    /// It goes on as it now is.
+    /// It continues as it now is.
     Passed,
-    /// These take its place, in order; some may have ended already.
+    /// It was split into these records, in order; some may have ended already.
     Split(Vec<ChildRecord>),
     /// It goes no further.
     Ended(RecordEnd),
@@ -58,17 +59,17 @@ pub(crate) enum StageOutcome {
     Halted(Halt),
 }
 
-/// A record that takes the place of another.
+/// A record that another one was split into.
 #[derive(Debug)]
 pub(crate) struct ChildRecord {
     pub(crate) record: InFlightRecord,
-    /// How it ended inside a block, if it did.
+    /// How it ended, if it ended inside a block.
     pub(crate) end: Option<RecordEnd>,
 }
 
-/// Sees what becomes of each record in each stage, those of blocks included.
+/// Observes the outcome of each record in each stage, including stages inside blocks.
 pub(crate) trait StageObserver: Send + Sync {
-    /// `id` is the record's as it came in, `record` what it is now.
+    /// `id` is the record's id as it entered the stage, `record` the record as it left.
     fn observe(&self, stage: &BuiltStage, id: &RecordId, record: &InFlightRecord, outcome: &StageOutcome);
 }
 
@@ -77,7 +78,7 @@ pub(crate) struct Executor {
     pub(crate) responder: Arc<dyn Responder>,
     pub(crate) stop: Stop,
     pub(crate) observer: Option<Arc<dyn StageObserver>>,
-    /// Elements of one record that are brought through a `for_each` at a time.
+    /// Elements of one record that run concurrently in a `for_each`.
     pub(crate) concurrent_elements: usize,
 }
 
@@ -87,7 +88,7 @@ impl Executor {
         Self { responder, stop, observer: None, concurrent_elements: CONCURRENT_ELEMENTS }
     }
 
-    /// An executor for looking: one record at a time, each seen by `watch`.
+    /// An executor outside a run: one record at a time, each reported to `observer`.
     pub(crate) fn observed(responder: Arc<dyn Responder>, observer: Option<Arc<dyn StageObserver>>) -> Self {
         Self { responder, stop: Stop::default(), observer, concurrent_elements: 1 }
     }
@@ -97,7 +98,7 @@ impl Executor {
         stage.metrics.count_received();
         let id = self.observer.as_ref().map(|_| record.record.id.clone());
         let outcome = match stage.applies(&record.record) {
-            // A record that goes past `llm` may still be read.
+            // A record that skips the `llm` stage may still be parsed.
             Ok(false) if !stage.parses_skipped_records() => StageOutcome::Passed,
             Ok(applies) => {
                 let begin = Instant::now();
@@ -151,14 +152,15 @@ impl Executor {
         }
     }
 
-    /// Brings a record through the stages of a block, one after the other, and gives what came of it in order.
+    /// Brings a record through the stages of a block, one after the other. Returns the records that came of it, in
+    /// order.
     pub(crate) fn execute_all<'a>(
         &'a self,
         stages: &'a [BuiltStage],
         record: InFlightRecord,
     ) -> BoxFuture<'a, Result<Vec<ChildRecord>, Halt>> {
         async move {
-            // A loop in which nothing waits would otherwise keep its thread, and go on when the run is given up.
+            // Otherwise a loop in which nothing waits would keep its thread, and continue after an abort.
             tokio::task::consume_budget().await;
             if self.stop.is_aborting() {
                 return Err(Halt::Aborted);
@@ -166,7 +168,7 @@ impl Executor {
             let mut done = Vec::new();
             let mut waiting = vec![(ChildRecord { record, end: None }, 0)];
             'records: while let Some((mut child, first)) = waiting.pop() {
-                // Those that ended in an inner block go no further; they keep their place.
+                // Those that ended in an inner block go no further; they keep their position.
                 let ahead = if child.end.is_none() { stages.get(first..).unwrap_or_default() } else { &[] };
                 for (index, stage) in (first..).zip(ahead) {
                     match self.execute(stage, &mut child.record).await {
@@ -191,7 +193,7 @@ impl Executor {
 }
 
 impl BuiltStage {
-    /// Whether the record goes through the stage or past it.
+    /// Whether the record goes through the stage or skips it.
     fn applies(&self, record: &Record) -> Result<bool, StageError> {
         match &self.when {
             Some(when) => Ok(when.is_true(record)?),
@@ -199,12 +201,12 @@ impl BuiltStage {
         }
     }
 
-    /// Whether a record that goes past the stage may still have to do with it.
+    /// Whether a record that skips the stage may still be parsed by it.
     fn parses_skipped_records(&self) -> bool {
         matches!(&self.processor, BuiltProcessor::Ask(unit) if unit.parser.is_some())
     }
 
-    /// Whether records wait in it: for a model, or for what is inside.
+    /// Whether records wait for a model in it, or in a stage inside it.
     pub(crate) fn awaits_model(&self) -> bool {
         match &self.processor {
             BuiltProcessor::Transform(_) | BuiltProcessor::Sink(..) | BuiltProcessor::Gate(_) => false,
@@ -213,7 +215,7 @@ impl BuiltStage {
         }
     }
 
-    /// Calls `see` with the stage and all inside it, from the outside in.
+    /// Calls `see` with the stage, then with all stages inside it.
     pub(crate) fn visit<'a>(&'a self, see: &mut impl FnMut(&'a Self)) {
         see(self);
         if let BuiltProcessor::Block(block) = &self.processor {
@@ -226,7 +228,7 @@ impl BuiltStage {
         StageOutcome::Ended(RecordEnd::Rejected(Rejection::new(Arc::clone(&self.path), error)))
     }
 
-    /// The stage's own name: the last part of its path, which is what ids of records hold.
+    /// The last part of the stage's path, which is the name that record ids contain.
     pub(crate) fn name(&self) -> Arc<str> {
         match self.path.rsplit_once('/') {
             Some((_, name)) => name.into(),
@@ -235,7 +237,7 @@ impl BuiltStage {
     }
 }
 
-/// The children of a record that a stage split: each has its id, and the first takes the lines that were made so far.
+/// Splits a record: each child gets its id, and the first takes over the lines so far.
 fn split(stage: &BuiltStage, parent: &mut InFlightRecord, children: Vec<Record>) -> StageOutcome {
     if children.is_empty() {
         return StageOutcome::Ended(RecordEnd::Dropped("empty".into()));
@@ -253,7 +255,7 @@ fn split(stage: &BuiltStage, parent: &mut InFlightRecord, children: Vec<Record>)
     StageOutcome::Split(children.collect())
 }
 
-/// A stage's panic is an error of the record.
+/// Turns a panic of a stage into an error of the record.
 fn catching_panics<T>(call: impl FnOnce() -> Result<T, StageError>) -> Result<T, StageError> {
     catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| Err(panic_error(&*panic)))
 }

@@ -1,9 +1,9 @@
-//! ReorderBuffer gates: what must see more than one item decides here, in the order of the items' numbers.
+//! Gates: decisions about more than one item, made in the order of the items' numbers.
 //!
-//! A gate takes an item whole: it waits until all of the item's records have arrived or ended before it, and until all
-//! items before it are decided. So what it decides depends on no arrival, and is the same at any concurrency and after
-//! any stop. `accept` is a gate behind the last stage (`accept`), a stage of the role `Gate` one between two chains.
-//! The ledger asks here (`ledger/gating`); what waits is bounded by `GateWindow`.
+//! A gate takes an item as a whole: it waits until all of the item's records have arrived or ended, and until all
+//! earlier items are decided. So its decisions do not depend on the order of arrival, and are the same at any
+//! concurrency and after any stop. A stage of the role `Gate` is a gate between two chains, `accept` one after the last
+//! stage. The ledger drives them (`ledger/gates`), and `GateWindow` limits what waits at them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -18,27 +18,27 @@ use crate::journal::{GateKeys, OutputLines};
 use crate::record::Record;
 use crate::stage::GateDecider;
 
-/// Items that are held until it is their turn.
+/// Buffers items that arrive in any order and releases them in the order of their numbers.
 #[derive(Debug)]
 pub(super) struct ReorderBuffer<T> {
-    /// Items that earlier starts have decided; their turn is over.
+    /// Items that earlier starts have decided, which are passed over.
     done: Arc<RoaringTreemap>,
     next: u64,
     waiting: BTreeMap<u64, (T, Weight)>,
 }
 
 impl<T> ReorderBuffer<T> {
-    /// A gate of a run of which the items in `done` are committed.
+    /// A buffer for a run in which the items in `done` are committed.
     pub(super) fn new(done: Arc<RoaringTreemap>) -> Self {
         Self { done, next: 0, waiting: BTreeMap::new() }
     }
 
-    /// Takes an item, whole.
-    pub(super) fn hold(&mut self, item: u64, held: T, weight: Weight) {
+    /// Adds an item.
+    pub(super) fn insert(&mut self, item: u64, held: T, weight: Weight) {
         self.waiting.insert(item, (held, weight));
     }
 
-    /// The item whose turn it is, if it is here.
+    /// Removes and returns the next item, if it has arrived.
     pub(super) fn pop(&mut self) -> Option<(u64, T, Weight)> {
         while self.done.contains(self.next) {
             self.next += 1;
@@ -49,17 +49,17 @@ impl<T> ReorderBuffer<T> {
         Some((item, held, weight))
     }
 
-    /// Everything that waits, in order, whether or not it is its turn.
-    pub(super) fn rest(&mut self) -> impl Iterator<Item = (u64, T, Weight)> + use<T> {
+    /// Removes and returns all waiting items, in order.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = (u64, T, Weight)> + use<T> {
         std::mem::take(&mut self.waiting).into_iter().map(|(item, (held, weight))| (item, held, weight))
     }
 
     /// Whether an item waits here.
-    pub(super) fn holds(&self, item: u64) -> bool {
+    pub(super) fn contains(&self, item: u64) -> bool {
         self.waiting.contains_key(&item)
     }
 
-    /// The item that all others wait for.
+    /// The number of the item that the others wait for.
     pub(super) fn awaited(&self) -> u64 {
         self.next
     }
@@ -71,15 +71,15 @@ pub(super) struct GateStage {
     pub(super) path: Arc<str>,
     pub(super) decider: Box<dyn GateDecider>,
     pub(super) order: ReorderBuffer<Vec<InFlightRecord>>,
-    /// Records that were let through, on their way into the next chain.
+    /// Records that were let through and are to be sent into the next chain.
     pub(super) releasing: VecDeque<(InFlightRecord, Weight)>,
-    /// The way into the next chain; `None` once nothing can come any more.
+    /// The input of the next chain; `None` once nothing more can be sent.
     pub(super) out: Option<mpsc::Sender<InFlightRecord>>,
-    /// The chain before it has ended.
+    /// Whether the chain before it has ended.
     pub(super) is_closed: bool,
 }
 
-/// Shows the gates what earlier starts have kept.
+/// Restores the gates' state from the keys of the records that earlier starts kept.
 pub(super) fn rebuild(gates: &mut [GateStage], keys: GateKeys) {
     for (item, keys) in keys {
         each_key(&keys, |gate, key| {
@@ -90,7 +90,7 @@ pub(super) fn rebuild(gates: &mut [GateStage], keys: GateKeys) {
     }
 }
 
-/// How much room something takes while it waits.
+/// How much of the window something takes while it waits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Weight {
     pub(super) records: u64,
@@ -98,7 +98,7 @@ pub(super) struct Weight {
 }
 
 impl Weight {
-    /// Bytes that a record takes beside its texts.
+    /// Bytes that a record takes besides its texts.
     const RECORD: u64 = 256;
 
     pub(super) fn add(&mut self, other: Self) {
@@ -106,17 +106,17 @@ impl Weight {
         self.bytes += other.bytes;
     }
 
-    pub(super) fn less(self, other: Self) -> Self {
+    pub(super) fn minus(self, other: Self) -> Self {
         Self { records: self.records - other.records, bytes: self.bytes - other.bytes }
     }
 
-    /// The lines that wait of one ended item.
+    /// The weight of the lines of an ended item.
     pub(super) fn of_lines(lines: &OutputLines) -> Self {
         let bytes: usize = lines.iter().map(|(_, line)| line.len()).sum();
         Self { records: 1, bytes: Self::RECORD + bytes as u64 }
     }
 
-    /// Records that wait for a decision.
+    /// The weight of records that wait for a decision.
     pub(super) fn of_records(records: &[InFlightRecord]) -> Self {
         let mut weight = Self::default();
         for record in records {
@@ -133,7 +133,7 @@ fn weigh_record(record: &Record) -> u64 {
     record.fields.iter().map(|(name, value)| name.len() as u64 + weigh(value)).sum()
 }
 
-/// About how many bytes a value takes.
+/// The approximate number of bytes a value takes.
 fn weigh(value: &Value) -> u64 {
     const VALUE: u64 = 32;
     VALUE
@@ -145,34 +145,34 @@ fn weigh(value: &Value) -> u64 {
         }
 }
 
-/// What may wait at the gates of a run, all together. Once it is full no item is admitted: those that are awaited are
-/// in flight already, so it empties.
+/// Limits what waits at all gates of a run together. While it is full no item is admitted; the items that the others
+/// wait for are in flight already, so it empties.
 #[derive(Debug, Default)]
 pub(super) struct GateWindow {
     held: Weight,
     most: Weight,
 }
 
-/// What waits at the gates, and how much may.
+/// What waits at the gates, and the limits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct WindowFigures {
-    /// Records that wait for items before theirs.
+    /// Records that wait for earlier items.
     pub records: u64,
-    /// The most that ever waited in this start.
+    /// The most that waited at a time in this start.
     pub most_records: u64,
-    /// How many may.
+    /// The most records that may wait.
     pub limit_records: u64,
-    /// Bytes that they take, about.
+    /// The approximate number of bytes that they take.
     pub bytes: u64,
-    /// How many they may take.
+    /// The most bytes that they may take.
     pub limit_bytes: u64,
 }
 
 impl GateWindow {
-    /// Records that may wait: at a hundred items a second, those of ten minutes.
-    pub(super) const RECORDS: u64 = 65_536;
-    /// Bytes that they may take.
-    pub(super) const BYTES: u64 = 64 << 20;
+    /// The most records that may wait: at a hundred items a second, those of ten minutes.
+    pub(super) const MAX_RECORDS: u64 = 65_536;
+    /// The most bytes that they may take.
+    pub(super) const MAX_BYTES: u64 = 64 << 20;
 
     pub(super) fn add(&mut self, weight: Weight) {
         self.held.add(weight);
@@ -181,56 +181,56 @@ impl GateWindow {
     }
 
     pub(super) fn remove(&mut self, weight: Weight) {
-        self.held = self.held.less(weight);
+        self.held = self.held.minus(weight);
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.held.records >= Self::RECORDS || self.held.bytes >= Self::BYTES
+        self.held.records >= Self::MAX_RECORDS || self.held.bytes >= Self::MAX_BYTES
     }
 
     pub(super) fn figures(&self) -> WindowFigures {
         WindowFigures {
             records: self.held.records,
             most_records: self.most.records,
-            limit_records: Self::RECORDS,
+            limit_records: Self::MAX_RECORDS,
             bytes: self.held.bytes,
-            limit_bytes: Self::BYTES,
+            limit_bytes: Self::MAX_BYTES,
         }
     }
 }
 
-/// Whether admission may go on, as far as the gates are concerned.
+/// How far the gates let admission go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct AdmissionLimit {
-    /// Items that may be admitted in this start, those that were counted in.
+    /// The number of items that may be admitted in this start, including those already admitted.
     pub(super) items: u64,
-    /// No room is left in the window.
+    /// Whether the window is full.
     pub(super) is_full: bool,
-    /// As many items are on their way behind the gates as may be in flight.
-    pub(super) is_busy_behind: bool,
+    /// Whether as many items are in flight after a gate as may be in flight.
+    pub(super) is_busy_downstream: bool,
 }
 
 impl Default for AdmissionLimit {
     fn default() -> Self {
-        Self { items: u64::MAX, is_full: false, is_busy_behind: false }
+        Self { items: u64::MAX, is_full: false, is_busy_downstream: false }
     }
 }
 
 impl AdmissionLimit {
-    /// Whether one more may be admitted after so many.
+    /// Whether one more item may be admitted after `admitted`.
     pub(super) fn allows(self, admitted: u64) -> bool {
-        !self.is_full && !self.is_busy_behind && admitted < self.items
+        !self.is_full && !self.is_busy_downstream && admitted < self.items
     }
 }
 
-/// The keys of one item's records as a commit holds them: gate, length, bytes, one after the other.
+/// Appends a key to those of an item's records, as a commit stores them: gate, length and bytes of each.
 pub(super) fn push_key(keys: &mut Vec<u8>, gate: usize, key: &[u8]) {
     keys.push(u8::try_from(gate).unwrap_or(u8::MAX));
     keys.extend_from_slice(&u32::try_from(key.len()).unwrap_or(u32::MAX).to_le_bytes());
     keys.extend_from_slice(key);
 }
 
-/// Gives the keys of an item back, with their gates; stops at what is none.
+/// Calls `see` with each of an item's keys and its gate; stops where the bytes are not valid.
 pub(super) fn each_key(mut keys: &[u8], mut see: impl FnMut(usize, &[u8])) {
     while let Some((gate, rest)) = keys.split_first()
         && let Some((length, rest)) = rest.split_first_chunk::<4>()
@@ -250,22 +250,22 @@ mod tests {
     }
 
     #[test]
-    fn items_come_in_order_whatever_came_first() {
+    fn items_are_popped_in_order_whatever_arrives_first() {
         let mut order = ReorderBuffer::new(Arc::new([1, 2, 5].into_iter().collect()));
-        order.hold(3, 'd', Weight::default());
-        order.hold(6, 'g', Weight::default());
+        order.insert(3, 'd', Weight::default());
+        order.insert(6, 'g', Weight::default());
         assert_eq!(popped(&mut order), "");
-        assert!(order.holds(6) && order.awaited() == 0);
-        order.hold(0, 'a', Weight::default());
+        assert!(order.contains(6) && order.awaited() == 0);
+        order.insert(0, 'a', Weight::default());
         assert_eq!(popped(&mut order), "ad", "1 and 2 are done");
-        order.hold(4, 'e', Weight::default());
+        order.insert(4, 'e', Weight::default());
         assert_eq!(popped(&mut order), "eg", "5 is done");
-        order.hold(9, 'j', Weight::default());
-        assert_eq!(order.rest().map(|(item, _, _)| item).collect::<Vec<_>>(), [9]);
+        order.insert(9, 'j', Weight::default());
+        assert_eq!(order.drain().map(|(item, _, _)| item).collect::<Vec<_>>(), [9]);
     }
 
     #[test]
-    fn keys_are_read_back_and_damage_ends_them() {
+    fn keys_are_read_back_until_the_bytes_are_invalid() {
         let mut keys = Vec::new();
         push_key(&mut keys, 0, b"one");
         push_key(&mut keys, 2, b"");
@@ -280,14 +280,14 @@ mod tests {
     #[test]
     fn the_window_is_full_by_records_or_by_bytes() {
         let mut window = GateWindow::default();
-        let large = Weight { records: 1, bytes: GateWindow::BYTES };
+        let large = Weight { records: 1, bytes: GateWindow::MAX_BYTES };
         window.add(large);
         assert!(window.is_full());
         window.remove(large);
         assert!(!window.is_full());
-        window.add(Weight { records: GateWindow::RECORDS, bytes: 1 });
+        window.add(Weight { records: GateWindow::MAX_RECORDS, bytes: 1 });
         assert!(window.is_full());
-        assert_eq!(window.figures().most_records, GateWindow::RECORDS);
+        assert_eq!(window.figures().most_records, GateWindow::MAX_RECORDS);
         let limit = AdmissionLimit { items: 3, ..AdmissionLimit::default() };
         assert!(limit.allows(2) && !limit.allows(3));
     }

@@ -1,23 +1,24 @@
-//! LendingSemaphore for so many at a time, which is lent while those who have it only wait before they ask again.
+//! A semaphore whose permits are lent to others while their holders only wait for a retry.
 //!
-//! There is room for items in the run (`admission`) and for records in a stage that asks (`chain`). Whoever has some is a
-//! `PermitLender`; its questions (`slot`) tell it when they wait. What is lent comes back as a debt that is paid before anyone
-//! else comes in, so nobody ever waits for room that he had before.
+//! One limits the items in the run (`admission`), and one per chain the records in a stage that asks (`chain`). Each
+//! holder of a permit has a `PermitLender`, which its questions (`slot`) notify when they start and stop waiting. A
+//! lent permit comes back as a debt, which is paid before anyone else acquires a permit; so nobody ever waits for a
+//! permit again that he already held.
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// LendingSemaphore for so many, and for as many more as are lent.
+/// A semaphore with `size` permits, and one more for each that is lent.
 ///
-/// At all times `taken + free = size + lent + debt`, and somebody comes in only while the debt is nothing. So there are
-/// never more in it than its size and the most that were ever lent at a time.
+/// At all times `taken + free = size + lent + debt`, and a permit is acquired only while the debt is zero. So there are
+/// never more holders than `size` plus the highest number of permits that were ever lent at a time.
 #[derive(Debug)]
 pub(crate) struct LendingSemaphore {
     free: Arc<Semaphore>,
     lent: AtomicUsize,
-    /// What was lent and came back, while those who came in meanwhile are still there.
+    /// Lent permits that came back while those who acquired one meanwhile still hold it.
     debt: AtomicUsize,
 }
 
@@ -30,7 +31,7 @@ impl LendingSemaphore {
         })
     }
 
-    /// Waits for room; it is free again when the permit is dropped.
+    /// Waits for a permit, which is free again when it is dropped.
     pub(crate) async fn acquire(&self) -> Option<OwnedSemaphorePermit> {
         loop {
             // The semaphore is never closed.
@@ -43,7 +44,7 @@ impl LendingSemaphore {
         }
     }
 
-    /// How much is lent.
+    /// The number of lent permits.
     pub(crate) fn lent(&self) -> usize {
         self.lent.load(SeqCst)
     }
@@ -59,48 +60,48 @@ impl LendingSemaphore {
     }
 }
 
-/// Somebody who has room and asks questions: an item in the run, or a record in a stage.
+/// Lends the permit of an item in the run, or of a record in a stage.
 ///
-/// It lends its room only while all of its questions wait. One with a question at the model, or in line for it, keeps a
-/// slot there busy itself, so that nobody is needed in its stead; and it may have hundreds of elements under way
-/// (`for_each`), of which there must not be more than there is room for. Of one that only waits, little more is alive
-/// than the records whose questions these are, and those are counted (`RetryBacklog`).
+/// It lends the permit only while all of its open questions wait. A holder with a question at the model, or in the
+/// queue for it, keeps a slot there busy itself, so nobody is needed in its place; and it may have hundreds of
+/// elements in flight (`for_each`), whose number the permits limit. A holder that only waits keeps little more alive
+/// than the records of its questions, and those are limited by `RetryBacklog`.
 #[derive(Debug)]
 pub(crate) struct PermitLender {
-    room: Arc<LendingSemaphore>,
+    semaphore: Arc<LendingSemaphore>,
     questions: Mutex<QuestionCounts>,
 }
 
 #[derive(Debug, Default)]
 struct QuestionCounts {
-    /// Those that are not answered yet.
+    /// Questions without an answer so far.
     open: u32,
-    /// Those of them that wait.
+    /// Those of them that wait for a retry.
     waiting: u32,
     is_lent: bool,
 }
 
 impl PermitLender {
-    pub(crate) fn new(room: &Arc<LendingSemaphore>) -> Arc<Self> {
-        Arc::new(Self { room: Arc::clone(room), questions: Mutex::default() })
+    pub(crate) fn new(semaphore: &Arc<LendingSemaphore>) -> Arc<Self> {
+        Arc::new(Self { semaphore: Arc::clone(semaphore), questions: Mutex::default() })
     }
 
-    /// A question is to be put.
+    /// Notes that a question is open.
     pub(super) fn open(&self) {
         self.change(|questions| questions.open += 1);
     }
 
-    /// A question is no longer to be put.
+    /// Notes that a question is answered or given up.
     pub(super) fn close(&self) {
         self.change(|questions| questions.open -= 1);
     }
 
-    /// A question waits before it is put again.
+    /// Notes that a question waits for a retry.
     pub(super) fn wait(&self) {
         self.change(|questions| questions.waiting += 1);
     }
 
-    /// A question has waited.
+    /// Notes that a question waits no longer.
     pub(super) fn resume(&self) {
         self.change(|questions| questions.waiting -= 1);
     }
@@ -110,19 +111,20 @@ impl PermitLender {
         change(&mut questions);
         let only_waits = questions.waiting > 0 && questions.waiting == questions.open;
         match (std::mem::replace(&mut questions.is_lent, only_waits), only_waits) {
-            (false, true) => self.room.lend(),
-            (true, false) => self.room.reclaim(),
+            (false, true) => self.semaphore.lend(),
+            (true, false) => self.semaphore.reclaim(),
             _ => {}
         }
     }
 }
 
-/// Whose room a record takes.
+/// The lenders of the permits that a record holds.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct PermitLenders {
-    /// Its item, in the run.
+    /// Its item's permit in the run.
     pub(crate) item: Option<Arc<PermitLender>>,
-    /// Itself or the record it is an element of, in the stage that asks; the last one, behind it.
+    /// The permit in the stage that asks, of the record itself or of the one whose element it is; after that stage, of
+    /// the last such stage.
     pub(crate) stage: Option<Arc<PermitLender>>,
 }
 
@@ -143,29 +145,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_lent_lets_one_in_and_is_paid_back_before_the_next() {
-        let room = LendingSemaphore::new(1);
-        let take = || room.acquire().now_or_never().flatten();
+    fn a_lent_permit_is_acquired_once_and_paid_back_before_the_next() {
+        let semaphore = LendingSemaphore::new(1);
+        let take = || semaphore.acquire().now_or_never().flatten();
         let first = take().unwrap();
         assert!(take().is_none());
-        room.lend();
+        semaphore.lend();
         let second = take().unwrap();
         assert!(take().is_none());
-        room.reclaim();
+        semaphore.reclaim();
         drop(second);
-        assert!(take().is_none(), "it was the first one's, who is back");
+        assert!(take().is_none(), "it belongs to the first holder, who is back");
         drop(first);
         assert!(take().is_some());
-        assert_eq!((room.lent(), room.debt.load(SeqCst)), (0, 0));
+        assert_eq!((semaphore.lent(), semaphore.debt.load(SeqCst)), (0, 0));
     }
 
     #[test]
-    fn a_holder_lends_only_while_all_its_questions_wait() {
-        let room = LendingSemaphore::new(1);
-        let lender = PermitLender::new(&room);
+    fn a_permit_is_lent_only_while_all_its_questions_wait() {
+        let semaphore = LendingSemaphore::new(1);
+        let lender = PermitLender::new(&semaphore);
         let check = |step: fn(&PermitLender), lent| {
             step(&lender);
-            assert_eq!(room.lent(), lent);
+            assert_eq!(semaphore.lent(), lent);
         };
         check(PermitLender::open, 0);
         check(PermitLender::open, 0);
@@ -179,34 +181,33 @@ mod tests {
         check(PermitLender::close, 0);
     }
 
-    /// Whatever happens in whatever order, there are never more in it than its size and the most that were lent.
     #[test]
-    fn no_more_come_in_than_its_size_and_what_was_lent() {
+    fn no_more_permits_are_held_than_its_size_and_the_most_that_were_lent() {
         for seed in 0..200 {
-            let mut chance = ChaCha8Rng::seed_from_u64(seed);
-            let size = chance.random_range(1..6);
-            let room = LendingSemaphore::new(size);
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let size = rng.random_range(1..6);
+            let semaphore = LendingSemaphore::new(size);
             let mut taken = Vec::new();
             let mut waiting = VecDeque::new();
             let mut most = 0;
             for _ in 0..500 {
-                match chance.random_range(0..4) {
+                match rng.random_range(0..4) {
                     0 if waiting.len() < taken.len().min(7) => {
-                        room.lend();
+                        semaphore.lend();
                         waiting.push_back(());
                     }
-                    1 if waiting.pop_front().is_some() => room.reclaim(),
-                    // Who waits does not end.
+                    1 if waiting.pop_front().is_some() => semaphore.reclaim(),
+                    // A holder that waits does not drop its permit.
                     2 if taken.len() > waiting.len() => drop(taken.pop()),
-                    _ => taken.extend(room.acquire().now_or_never().flatten()),
+                    _ => taken.extend(semaphore.acquire().now_or_never().flatten()),
                 }
-                most = most.max(room.lent());
+                most = most.max(semaphore.lent());
                 assert!(taken.len() <= size + most, "seed {seed}: {} of {size} and {most}", taken.len());
             }
-            waiting.drain(..).for_each(|()| room.reclaim());
+            waiting.drain(..).for_each(|()| semaphore.reclaim());
             taken.clear();
-            taken.extend(std::iter::from_fn(|| room.acquire().now_or_never().flatten()));
-            assert_eq!(taken.len(), size, "seed {seed}: all of it is there again");
+            taken.extend(std::iter::from_fn(|| semaphore.acquire().now_or_never().flatten()));
+            assert_eq!(taken.len(), size, "seed {seed}: all permits are back");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Counters that the stages' tasks raise and the ledger reads: plain atomics, one set a stage.
+//! Counters that the stages' tasks increment and the ledger reads: plain atomics, one set per stage.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -21,14 +21,14 @@ pub(crate) struct StageMetrics {
     rejected: AtomicU64,
     skipped: AtomicU64,
     busy_nanos: AtomicU64,
-    /// Of the busy time, what records waited for a place at the model.
+    /// The part of the busy time in which records waited for a slot at the model.
     waited_nanos: AtomicU64,
     queue: AtomicU64,
     longest_queue: AtomicU64,
     requests: AtomicU64,
     re_asks: AtomicU64,
     retries: AtomicU64,
-    cut_off: AtomicU64,
+    truncated: AtomicU64,
     fallbacks: AtomicU64,
     without_usage: AtomicU64,
     prompt_tokens: AtomicU64,
@@ -36,13 +36,13 @@ pub(crate) struct StageMetrics {
     cached_tokens: AtomicU64,
     /// In billionths of the currency.
     cost: AtomicU64,
-    /// AnswerLog whose first token has a time, that time added up, and the longest.
+    /// Answers with a time to first token, the sum of these times, and the longest.
     streamed: AtomicU64,
     first_token_nanos: AtomicU64,
     longest_first_token_nanos: AtomicU64,
 }
 
-/// What the counters of a stage say at one moment.
+/// The counters of a stage at one moment.
 #[derive(Debug, Clone, Serialize)]
 pub struct StageFigures {
     /// The stage's id.
@@ -55,48 +55,49 @@ pub struct StageFigures {
     pub dropped: u64,
     /// Records rejected.
     pub rejected: u64,
-    /// Passes or elements of a block that failed and were left out.
+    /// Passes or elements of a block that failed and were skipped.
     #[serde(skip_serializing_if = "is_zero")]
     pub skipped: u64,
     /// Records waiting before the stage.
     pub queue: u64,
-    /// The most records that ever waited before the stage.
+    /// The most records that waited before the stage at a time.
     pub longest_queue: u64,
-    /// Seconds the stage worked or waited for an answer, added up over records; not those for a place at the model.
+    /// Seconds that the stage worked or waited for an answer, summed over records; without those spent waiting for a
+    /// slot at the model.
     pub busy_seconds: f64,
     /// Requests to its model.
     pub requests: u64,
-    /// Tokens its model read, by estimate where its server did not say.
+    /// Tokens its model read; estimated where its server did not report them.
     pub prompt_tokens: u64,
-    /// Tokens its model wrote, by estimate where its server did not say.
+    /// Tokens its model wrote; estimated where its server did not report them.
     pub completion_tokens: u64,
-    /// Of the tokens read, those that its server says it had in its cache.
+    /// The part of the tokens read that its server reports as cached.
     pub cached_tokens: u64,
-    /// What they cost, in the currency of the model's prices.
+    /// The cost of these tokens, in the currency of the model's prices.
     pub cost: f64,
-    /// How long its model took to begin its answers, where they are streamed.
+    /// The time until the first tokens of answers, if they are streamed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_to_first_token: Option<FirstTokens>,
 }
 
-/// The times from sending requests to the first event of their answers with text, reasoning or a call of a tool.
+/// The times from sending a request to the first event of its answer with text, reasoning or a tool call.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct FirstTokens {
-    /// AnswerLog that came as events, in this start.
+    /// Streamed answers, in this start.
     pub answers: u64,
-    /// The time, on average.
+    /// The mean time.
     pub mean_seconds: f64,
     /// The longest time.
     pub longest_seconds: f64,
 }
 
-/// What the counters of the stages that ask a model add up to.
+/// The sums of the counters of all stages that ask a model.
 #[derive(Debug, Default)]
 pub(crate) struct ModelFigures {
     pub(crate) requests: u64,
     pub(crate) re_asks: u64,
     pub(crate) retries: u64,
-    pub(crate) cut_off: u64,
+    pub(crate) truncated: u64,
     pub(crate) fallbacks: u64,
     pub(crate) without_usage: u64,
     pub(crate) prompt_tokens: u64,
@@ -120,7 +121,7 @@ impl StageMetrics {
             requests: AtomicU64::new(0),
             re_asks: AtomicU64::new(0),
             retries: AtomicU64::new(0),
-            cut_off: AtomicU64::new(0),
+            truncated: AtomicU64::new(0),
             fallbacks: AtomicU64::new(0),
             without_usage: AtomicU64::new(0),
             prompt_tokens: AtomicU64::new(0),
@@ -133,18 +134,18 @@ impl StageMetrics {
         })
     }
 
-    /// Counts a record that came in.
+    /// Counts a record that entered the stage.
     pub(crate) fn count_received(&self) {
         self.received.fetch_add(1, Relaxed);
     }
 
-    /// Notes how many records wait before the stage.
+    /// Sets the number of records that wait before the stage.
     pub(crate) fn set_queue(&self, waiting: usize) {
         self.queue.store(waiting as u64, Relaxed);
         self.longest_queue.fetch_max(waiting as u64, Relaxed);
     }
 
-    /// Counts what became of a record.
+    /// Counts what happened to a record.
     pub(crate) fn count_outcome(&self, outcome: &StageOutcome) {
         match outcome {
             StageOutcome::Passed => self.count_end(None),
@@ -169,12 +170,12 @@ impl StageMetrics {
         self.skipped.fetch_add(1, Relaxed);
     }
 
-    /// Counts the time that a record was in the stage.
+    /// Adds the time that a record was in the stage.
     pub(crate) fn add_busy(&self, time: Duration) {
         self.busy_nanos.fetch_add(nanos(time), Relaxed);
     }
 
-    /// Counts how much of that time it waited for a place at the model.
+    /// Adds the part of that time in which it waited for a slot at the model.
     pub(crate) fn add_waited(&self, time: Duration) {
         self.waited_nanos.fetch_add(nanos(time), Relaxed);
     }
@@ -183,19 +184,19 @@ impl StageMetrics {
         self.requests.fetch_add(1, Relaxed);
     }
 
-    /// Counts what a request took beside its first attempt.
+    /// Counts the attempts of a request after its first.
     pub(crate) fn count_retries(&self, attempts: u32) {
         self.retries.fetch_add(u64::from(attempts.saturating_sub(1)), Relaxed);
     }
 
-    /// Counts an answer by why it ended.
+    /// Counts an answer that was truncated, by its finish reason.
     pub(crate) fn count_finish_reason(&self, reason: Option<&str>) {
         if matches!(reason, Some("length" | "max_tokens")) {
-            self.cut_off.fetch_add(1, Relaxed);
+            self.truncated.fetch_add(1, Relaxed);
         }
     }
 
-    /// Counts how long a streamed answer took to begin.
+    /// Adds the time that a streamed answer took to begin.
     pub(crate) fn add_first_token(&self, time: Duration) {
         self.streamed.fetch_add(1, Relaxed);
         self.first_token_nanos.fetch_add(nanos(time), Relaxed);
@@ -210,14 +211,14 @@ impl StageMetrics {
         self.fallbacks.fetch_add(1, Relaxed);
     }
 
-    /// Counts what a request cost.
+    /// Adds the cost of a request.
     pub(crate) fn add_cost(&self, spent: Spent) {
         self.cost.fetch_add((spent.cost * 1e9).round() as u64, Relaxed);
     }
 
-    /// Counts the tokens of an answer; `told` says whether its server counted them.
-    pub(crate) fn add_tokens(&self, tokens: Tokens, told: bool) {
-        self.without_usage.fetch_add(u64::from(!told), Relaxed);
+    /// Adds the tokens of an answer; `reported` says whether its server counted them.
+    pub(crate) fn add_tokens(&self, tokens: Tokens, reported: bool) {
+        self.without_usage.fetch_add(u64::from(!reported), Relaxed);
         self.prompt_tokens.fetch_add(tokens.prompt, Relaxed);
         self.completion_tokens.fetch_add(tokens.completion, Relaxed);
         self.cached_tokens.fetch_add(tokens.cached, Relaxed);
@@ -263,7 +264,7 @@ impl ModelFigures {
             sum.requests += stage.requests.load(Relaxed);
             sum.re_asks += stage.re_asks.load(Relaxed);
             sum.retries += stage.retries.load(Relaxed);
-            sum.cut_off += stage.cut_off.load(Relaxed);
+            sum.truncated += stage.truncated.load(Relaxed);
             sum.fallbacks += stage.fallbacks.load(Relaxed);
             sum.without_usage += stage.without_usage.load(Relaxed);
             sum.prompt_tokens += stage.prompt_tokens.load(Relaxed);
@@ -278,7 +279,7 @@ fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde requires")]
 fn is_zero(number: &u64) -> bool {
     *number == 0
 }

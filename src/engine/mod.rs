@@ -44,7 +44,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use admission::{Admission, no_thread};
+use admission::{Admission, thread_failed};
 pub use build::{BuildPipelineError, BuiltPipeline};
 pub use connected_models::ConnectedModels;
 use effect::EffectRunner;
@@ -86,12 +86,12 @@ pub async fn run(
     let StartedRun { writer, answers, answers_thread, notes, notes_thread, spent } =
         directory.start(&done, options.limit, options.storage, carry_batches)?;
     let spending = Arc::new(Spending::new(options.budget, spent));
-    let (ledger, told) = async_channel::bounded(EVENTS);
+    let (ledger, incoming) = async_channel::bounded(EVENTS);
     let permits = LendingSemaphore::new(options.max_in_flight.max(1) as usize);
     let backlog = RetryBacklog::new(options.max_in_flight);
     let last_done = done.max();
     let mut units = directory.units()?;
-    let (first_item, skipped) = pipeline.source.skip(&done, &units);
+    let (first_item, skipped) = pipeline.source.skip_done(&done, &units);
     units.truncate(skipped);
     // Files whose items are all done are not read again, and may have been deleted.
     let files = pipeline.source.source.files();
@@ -116,11 +116,11 @@ pub async fn run(
         // After a skip by records the first unit is incomplete, and its items cannot be counted.
         units: (first_item == 0 || skipped > 0).then_some(units),
         pipeline: options.pipeline.clone(),
-        told,
+        incoming,
         answers,
         spending,
         events,
-        budget: options.error_budget,
+        error_budget: options.error_budget,
         stop: stop.clone(),
         stages: metrics,
         models: pipeline.models.clone(),
@@ -128,12 +128,12 @@ pub async fn run(
         before,
         limit: options.limit,
         max_in_flight: u64::from(options.max_in_flight.max(1)),
-        room: Arc::clone(&permits),
+        permits: Arc::clone(&permits),
         backlog,
         accept: options.accept,
         done: Arc::clone(&done),
         gates,
-        admission: admission_limit,
+        admission_limit,
         total: directory.manifest().items.or(pipeline.source.items()),
     };
     let background_failure = Arc::new(OnceLock::new());
@@ -149,17 +149,17 @@ pub async fn run(
                 units,
                 done,
                 limit,
-                room: permits,
+                permits,
                 ledger,
                 first,
-                gates: gate_limit,
+                gate_limit,
                 admitted: 0,
                 stop: stop.clone(),
             };
             tasks.spawn(admission.run());
         }
         Err(error) => {
-            let _ = ledger.send(LedgerEvent::Halted(Halt::Fatal(no_thread(&error)))).await;
+            let _ = ledger.send(LedgerEvent::Halted(Halt::Fatal(thread_failed(&error)))).await;
             // The ledger ends when its last sender is dropped, the chains when their input is closed.
             first.close().await;
             drop(ledger);

@@ -1,7 +1,7 @@
-//! The questions of a run: an effect each, whose outcome is a model's answer.
+//! The questions of a run: each is an effect whose outcome is a model's answer.
 //!
-//! `ask` decides what is asked and how often, `effect` has the order by which nothing is paid twice. Here is what an
-//! answer is found again by, how it is stored, and what is counted.
+//! `ask` decides what is asked and how often, `effect` in which order the steps happen. This file defines the key
+//! that an answer is journaled under, its encoding, and what is counted.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -22,19 +22,19 @@ use crate::journal::{RequestKey, RequestKeys};
 use crate::llm::{Completion, Meter, ModelError, ModelErrorKind, ModelRequest, Slot, Usage};
 use crate::record::Record;
 
-/// The number of the ask within its stage: `llm` asks once.
+/// The number of the ask within its stage: an `llm` stage asks once.
 const ASK: u32 = 0;
 
-/// What is stored of one request: the answer, or that it finally failed.
+/// The journaled outcome of one request.
 #[derive(Serialize, Deserialize)]
 enum JournaledResponse<'a> {
     /// The model answered.
     Answer(Cow<'a, Completion>),
-    /// The request failed for this record; it is not asked again.
+    /// The request failed for this record; it is not sent again.
     Failure(Cow<'a, ModelError>),
 }
 
-/// Answers as a run does: each answer is stored, and paid for once.
+/// The responder of a run: each answer is journaled, and paid for once.
 pub(crate) struct JournaledResponder(pub(crate) EffectRunner);
 
 impl Responder for JournaledResponder {
@@ -42,15 +42,15 @@ impl Responder for JournaledResponder {
         async move {
             let Question { unit, request, record, lenders } = question;
             if !unit.model.is_paid() {
-                let place = ModelSlot::new(&unit.model, &unit.metrics);
-                place.reacquire().await;
+                let slot = ModelSlot::new(&unit.model, &unit.metrics);
+                slot.reacquire().await;
                 unit.metrics.count_request();
                 return Ok(unit.model.complete(request, record).await);
             }
             let mut effect = ModelEffect::new(unit, request, record, lenders);
             let done = self.0.run(&mut effect).await?;
-            if let Some(taken) = done.taken {
-                unit.metrics.add_cost(taken);
+            if let Some(cost) = done.cost {
+                unit.metrics.add_cost(cost);
                 effect.count(&done.outcome, &self.0);
             }
             Ok(done.outcome)
@@ -59,14 +59,14 @@ impl Responder for JournaledResponder {
     }
 }
 
-/// A question that is not answered yet.
+/// A question to a model, as an effect.
 struct ModelEffect<'a> {
     unit: &'a AskUnit,
     request: &'a mut ModelRequest,
     record: &'a Record,
     lenders: &'a PermitLenders,
     names: RequestKeys,
-    most: WorstCase,
+    worst_case: WorstCase,
 }
 
 impl<'a> ModelEffect<'a> {
@@ -76,28 +76,28 @@ impl<'a> ModelEffect<'a> {
         record: &'a Record,
         lenders: &'a PermitLenders,
     ) -> Self {
-        // Not held while the answer is awaited, which with batches takes hours for thousands.
+        // Dropped before the answer is awaited, which in a batch takes hours for thousands of questions.
         let mut params = unit.params.clone();
         params.extend(request.params.clone());
-        let (names, most) = unit.names(request, &params, record);
-        Self { unit, request, record, lenders, names, most }
+        let (names, worst_case) = unit.names(request, &params, record);
+        Self { unit, request, record, lenders, names, worst_case }
     }
 
-    /// Counts a question that was put in this start.
-    fn count(&self, answered: &ModelResult, effects: &EffectRunner) {
+    /// Counts a question that was asked in this start.
+    fn count(&self, result: &ModelResult, effects: &EffectRunner) {
         let metrics = &self.unit.metrics;
-        match answered {
+        match result {
             Ok(completion) => {
                 metrics.count_retries(completion.attempts);
                 metrics.count_finish_reason(completion.finish_reason.as_deref());
                 if let Some(time) = completion.first_token {
                     metrics.add_first_token(time);
                 }
-                let (told, estimated) = completion.usage.or_estimated(self.request, completion);
+                let (reported, estimated) = completion.usage.or_estimated(self.request, completion);
                 if !completion.usage.is_told() {
                     effects.spending.note_without_usage(&self.unit.model_name);
                 }
-                metrics.add_tokens(told.plus(estimated), completion.usage.is_told());
+                metrics.add_tokens(reported.plus(estimated), completion.usage.is_told());
             }
             Err(error) => metrics.count_retries(error.attempts),
         }
@@ -112,13 +112,13 @@ impl Effect for ModelEffect<'_> {
     }
 
     fn worst_case(&self) -> WorstCase {
-        self.most
+        self.worst_case
     }
 
     fn slot(&self, backlog: &Arc<RetryBacklog>) -> QuestionSlot {
-        let place = ModelSlot::new(&self.unit.model, &self.unit.metrics);
+        let model_slot = ModelSlot::new(&self.unit.model, &self.unit.metrics);
         let bytes = self.request.texts().map(|text| text.len()).sum();
-        QuestionSlot::new(place, self.lenders.clone(), Arc::clone(backlog), bytes)
+        QuestionSlot::new(model_slot, self.lenders.clone(), Arc::clone(backlog), bytes)
     }
 
     fn perform(&mut self, reserved: Arc<Reservation>, slot: Arc<QuestionSlot>) -> BoxFuture<'_, ModelResult> {
@@ -127,26 +127,26 @@ impl Effect for ModelEffect<'_> {
             self.request.meter = Some(reserved as Arc<dyn Meter>);
             self.request.slot = Some(slot as Arc<dyn Slot>);
             self.unit.metrics.count_request();
-            let answered = self.unit.model.complete(self.request, self.record).await;
+            let result = self.unit.model.complete(self.request, self.record).await;
             (self.request.meter, self.request.slot) = (None, None);
-            answered
+            result
         }
         .boxed()
     }
 
-    fn usage(&self, answered: &ModelResult) -> Option<Usage> {
-        answered.as_ref().ok().map(|completion| completion.usage)
+    fn usage(&self, result: &ModelResult) -> Option<Usage> {
+        result.as_ref().ok().map(|completion| completion.usage)
     }
 
-    fn encode(&self, answered: &ModelResult) -> Option<EncodedOutcome> {
-        let response = match answered {
+    fn encode(&self, result: &ModelResult) -> Option<EncodedOutcome> {
+        let response = match result {
             Ok(completion) => JournaledResponse::Answer(Cow::Borrowed(completion)),
-            // What ends the run says nothing of the record.
+            // An error that ends the run says nothing about the record.
             Err(error) if error.kind != ModelErrorKind::Record => return None,
             Err(error) => JournaledResponse::Failure(Cow::Borrowed(error)),
         };
         let bytes = serde_json::to_vec(&response).unwrap_or_default();
-        Some(EncodedOutcome { bytes, reusable: answered.is_ok() })
+        Some(EncodedOutcome { bytes, reusable: result.is_ok() })
     }
 
     fn decode(bytes: &[u8]) -> Option<ModelResult> {
@@ -158,8 +158,9 @@ impl Effect for ModelEffect<'_> {
 }
 
 impl AskUnit {
-    /// What a request is found again by: stage, model, parameters, every message and the schema; and, for
-    /// the record's own answers, the record, the ask and how often it was asked again. With it goes what it can take.
+    /// The keys of a request, and the most it can cost. The key of the question is a hash of the stage, the model, the
+    /// parameters, every message and the schema; the key of the record's own answer also covers the record, the number
+    /// of the ask and the number of re-asks.
     fn names(
         &self,
         request: &ModelRequest,
@@ -173,8 +174,8 @@ impl AskUnit {
         let key = blake3::hash(format!("{} {ASK} {} {question}", record.id, request.sample).as_bytes());
         let names =
             RequestKeys { item: record.id.item, key: first_half(&key), question: first_half(&question) };
-        let extra = self.key_settings.get(1).and_then(Value::as_object);
-        let settings: Vec<_> = std::iter::once(params).chain(extra).collect();
+        let extra_body = self.key_settings.get(1).and_then(Value::as_object);
+        let settings: Vec<_> = std::iter::once(params).chain(extra_body).collect();
         (names, WorstCase::new(request, bytes.len(), &settings, self.prices))
     }
 }

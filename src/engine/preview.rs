@@ -1,7 +1,7 @@
-//! A few records brought through the stages one after the other, with what each stage made of them.
+//! Brings a few items through the stages one after the other, and records what each stage makes of them.
 //!
-//! For `synthmill preview`: no tasks, no run directory, nothing written. Uses the same parts and the same
-//! question-and-answer unit as a run.
+//! For `synthmill preview`: no tasks, no run directory, nothing written. Uses the same stages and the same executor
+//! as a run.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,48 +18,48 @@ use super::responder::{ModelResult, Question, Responder};
 use crate::draw::Draws;
 use crate::record::{Record, RecordId};
 
-/// One item's way through the stages.
+/// One item and its steps through the stages.
 #[derive(Debug)]
 pub struct Preview {
     /// The item as it left the source part.
     pub item: Record,
-    /// What each stage made of its records, in order.
+    /// The steps, in order.
     pub steps: Vec<PreviewStep>,
 }
 
 /// What one stage made of one record.
 #[derive(Debug)]
 pub struct PreviewStep {
-    /// The stage's id; within a block its path. The steps inside a block stand before the block's own.
+    /// The stage's id; inside a block its path. The steps inside a block precede the block's own.
     pub stage: Arc<str>,
-    /// The record's id when it came in.
+    /// The record's id as it entered the stage.
     pub id: RecordId,
-    /// The records that went on.
+    /// The records that continue.
     pub records: Vec<Record>,
-    /// Why it ended here, or what a sink would write.
+    /// Why the record ended here, or what a sink would write.
     pub note: Option<String>,
 }
 
 /// Which items are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ItemSelection {
-    /// The first so many.
+    /// The first ones, this many.
     First(u64),
     /// The one with this number, counted from 0.
     Item(u64),
-    /// So many, drawn by the seed from the first `SAMPLED_FROM`; in the order of the source.
+    /// A sample of the first `SAMPLED_FROM`, in the order of the source.
     Sample {
-        /// How many.
+        /// The number of items.
         count: u64,
         /// The seed of the draw.
         seed: u64,
     },
 }
 
-/// The items that a sample is drawn from at most: a source may be endless.
+/// The most items that a sample is drawn from: a source may be endless.
 pub const SAMPLED_FROM: u64 = 10_000;
 
-/// Brings the chosen items through the stages; with `prompts_only`, up to the first question. Calls `show` with
+/// Brings the selected items through the stages; with `prompts_only`, up to the first question. Calls `show` with
 /// each item as it is done. Returns the documents or rows that could not be read.
 pub async fn preview(
     mut parts: BuiltPipeline,
@@ -68,7 +68,7 @@ pub async fn preview(
     mut show: impl FnMut(Preview),
 ) -> Result<Vec<String>, FatalError> {
     let mut failures = Vec::new();
-    let mut chosen = ItemSelector::new(choice);
+    let mut selector = ItemSelector::new(choice);
     let steps = Arc::new(StepRecorder::default());
     let responder: Arc<dyn Responder> = match prompts_only {
         true => Arc::new(PromptsOnlyResponder),
@@ -76,28 +76,28 @@ pub async fn preview(
     };
     let executor = Executor::observed(responder, Some(Arc::clone(&steps) as Arc<dyn StageObserver>));
     let mut number = 0;
-    while !chosen.is_past(number) {
+    while !selector.is_past(number) {
         let next = tokio::task::block_in_place(|| parts.source.next_readable(&mut failures));
         let Some(unit) = next else { break };
         for mut record in unit.records {
-            if chosen.is_past(number) {
+            if selector.is_past(number) {
                 break;
             }
             record.id = RecordId::item(number);
-            // The first ones are shown while the source is read on, the others once they are known.
-            if let Some(record) = chosen.take(number, record) {
+            // The first items are shown while the source is read; a sample is shown once it is complete.
+            if let Some(record) = selector.add(number, record) {
                 show(preview_item(&parts, &executor, &steps, record).await?);
             }
             number += 1;
         }
     }
-    for record in chosen.sampled() {
+    for record in selector.sampled() {
         show(preview_item(&parts, &executor, &steps, record).await?);
     }
     Ok(failures)
 }
 
-/// The items chosen so far.
+/// Selects items as they are read.
 struct ItemSelector {
     choice: ItemSelection,
     rng: ChaCha8Rng,
@@ -110,7 +110,7 @@ impl ItemSelector {
         Self { choice, rng: Draws::new(seed, "preview".into()).rng("sample", ""), sample: Vec::new() }
     }
 
-    /// Whether the item of this number and all after it are of no interest.
+    /// Whether the item with this number and all after it are certainly not selected.
     fn is_past(&self, number: u64) -> bool {
         match self.choice {
             ItemSelection::First(count) => number >= count,
@@ -119,13 +119,13 @@ impl ItemSelector {
         }
     }
 
-    /// Takes an item; returns it if it is to be shown now.
-    fn take(&mut self, number: u64, record: Record) -> Option<Record> {
+    /// Adds an item; returns it if it is to be shown now.
+    fn add(&mut self, number: u64, record: Record) -> Option<Record> {
         match self.choice {
             ItemSelection::First(_) => Some(record),
             ItemSelection::Item(wanted) => (number == wanted).then_some(record),
             ItemSelection::Sample { count, .. } => {
-                // Each item so far is kept with the same probability.
+                // Reservoir sampling: each item so far is kept with the same probability.
                 let place = match (self.sample.len() as u64) < count {
                     true => self.sample.len() as u64,
                     false => self.rng.random_range(0..=number),
@@ -161,20 +161,20 @@ async fn preview_item(
     }
 }
 
-/// Asks without keeping or paying for anything.
+/// Asks the models without journaling or reserving anything.
 struct DirectResponder;
 
 impl Responder for DirectResponder {
     fn respond<'a>(&'a self, question: Question<'a>) -> BoxFuture<'a, Result<ModelResult, Halt>> {
         async move {
-            let _place = question.unit.model.acquire().await;
+            let _permit = question.unit.model.acquire().await;
             Ok(question.unit.model.complete(question.request, question.record).await)
         }
         .boxed()
     }
 }
 
-/// Asks nobody: what comes behind a question is not looked at.
+/// Asks no model: halts each record at its first question.
 struct PromptsOnlyResponder;
 
 impl Responder for PromptsOnlyResponder {
@@ -183,7 +183,7 @@ impl Responder for PromptsOnlyResponder {
     }
 }
 
-/// The steps seen so far of one item.
+/// Records the steps of one item.
 #[derive(Default)]
 struct StepRecorder(Mutex<Vec<PreviewStep>>);
 
@@ -198,8 +198,8 @@ impl StageObserver for StepRecorder {
         let (records, note) = match outcome {
             StageOutcome::Passed => (vec![record.record.clone()], note(stage, record)),
             StageOutcome::Split(children) => {
-                let on = children.iter().filter(|child| child.end.is_none());
-                (on.map(|child| child.record.record.clone()).collect(), None)
+                let continuing = children.iter().filter(|child| child.end.is_none());
+                (continuing.map(|child| child.record.record.clone()).collect(), None)
             }
             StageOutcome::Ended(RecordEnd::Dropped(reason)) => {
                 (Vec::new(), Some(format!("dropped: {reason}")))
@@ -214,7 +214,7 @@ impl StageObserver for StepRecorder {
     }
 }
 
-/// What is told of a record that came through a stage.
+/// The note on a record that passed a stage.
 fn note(stage: &BuiltStage, record: &InFlightRecord) -> Option<String> {
     match &stage.processor {
         BuiltProcessor::Sink(sink, _) => {

@@ -1,16 +1,16 @@
-//! What comes after an answer that will not do: the next step of `on_error`, and how a question is put again.
+//! What follows an invalid answer: the next step of `on_error`, and the messages of a re-ask.
 //!
-//! `ask` takes the steps. Servers differ in which turns they take: none without text, and no two of
-//! one side in a row, hold everywhere. What was asked stands unchanged before what is added, so that a server that
-//! keeps what it has read goes on from there.
+//! `ask` takes the steps. Servers differ in the turns they accept; all accept conversations without empty turns and
+//! without two turns of one role in a row. The question stays unchanged before the added turns, so that a server with a
+//! prefix cache continues from there.
 
 use crate::llm::Message;
 use crate::stage::OnError;
 
-/// Characters of a wrong answer that are shown to the model when it is asked again.
-const SHOWN_ANSWER: usize = 2000;
+/// The most characters of an invalid answer that a re-ask shows to the model.
+const MAX_SHOWN_CHARS: usize = 2000;
 
-/// The chain of `on_error`, taken step by step.
+/// The steps of `on_error`, taken one after another.
 pub(super) struct OnErrorSteps<'a> {
     steps: &'a [OnError],
     used: u32,
@@ -21,7 +21,7 @@ impl<'a> OnErrorSteps<'a> {
         Self { steps, used: 0 }
     }
 
-    /// What to do after a failure; a request that failed for good is not asked again.
+    /// The next step after a failure. Without `can_retry`, as after a request that finally failed, there is no re-ask.
     pub(super) fn next(&mut self, can_retry: bool) -> OnError {
         while let Some(step) = self.steps.first() {
             match step {
@@ -40,12 +40,12 @@ impl<'a> OnErrorSteps<'a> {
     }
 }
 
-/// How a question is put again: the wrong answer and what is wrong with it stand behind it; only the last one, so that
-/// the conversation does not grow with each try.
+/// The turns of a re-ask: the invalid answer, and why it is invalid, follow the question. Only the last answer is
+/// shown, so that the conversation does not grow with each re-ask.
 pub(super) struct ReaskTurns {
-    /// Messages of the question itself.
+    /// The number of messages of the question itself.
     question: usize,
-    /// Its last message, which may be added to.
+    /// Its last message, which an added turn may be joined to.
     last: Option<Message>,
 }
 
@@ -54,12 +54,13 @@ impl ReaskTurns {
         Self { question: messages.len(), last: None }
     }
 
+    /// Appends the turns for an answer with this error, in place of those of an earlier answer.
     pub(super) fn append(&mut self, messages: &mut Vec<Message>, answer: &str, error: &str) {
         self.restore(messages);
         self.last = messages.last().cloned();
-        let shown: String = answer.chars().take(SHOWN_ANSWER).collect();
+        let shown: String = answer.chars().take(MAX_SHOWN_CHARS).collect();
         if shown.trim().is_empty() {
-            // Many servers refuse a turn without text.
+            // Many servers refuse an empty turn.
             let words =
                 "Your last answer was empty. Answer with the JSON that is asked for and nothing else.";
             add(messages, "user", words);
@@ -70,7 +71,7 @@ impl ReaskTurns {
         add(messages, "user", &format!("That answer cannot be used: {error}\n{words}"));
     }
 
-    /// Leaves the question alone again.
+    /// Removes the turns that were appended.
     pub(super) fn restore(&mut self, messages: &mut Vec<Message>) {
         messages.truncate(self.question);
         if let (Some(last), Some(place)) = (self.last.take(), messages.last_mut()) {
@@ -79,8 +80,8 @@ impl ReaskTurns {
     }
 }
 
-/// Adds a turn. Some servers refuse two of one side in a row, so one that goes on with the last is joined with it: a
-/// user's behind a blank line, an assistant's right behind the words it was to begin with.
+/// Adds a turn. Some servers refuse two turns of one role in a row, so a turn of the last one's role is joined to it: a
+/// user's after a blank line, an assistant's directly after the words that its answer was to begin with.
 fn add(messages: &mut Vec<Message>, role: &str, text: &str) {
     match messages.last_mut().filter(|last| last.role == role) {
         Some(last) => {
@@ -98,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn turns_alternate_and_are_taken_back() {
+    fn turns_alternate_and_are_removed_again() {
         let check = |question: &[(&str, &str)], answer: &str, expected: &[(&str, &str)]| {
             let messages = |turns: &[(&str, &str)]| -> Vec<Message> {
                 turns.iter().map(|(role, text)| Message::new(role, *text)).collect()
@@ -137,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_is_taken_in_order() {
+    fn steps_are_taken_in_order() {
         use OnError::{Heuristic, Reject, Retry};
         let chain = [Retry(2), Heuristic];
         assert_eq!(steps(&chain, &[true; 4]), [Retry(2), Retry(2), Heuristic, Reject]);

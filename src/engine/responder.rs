@@ -1,7 +1,8 @@
-//! Who answers a question: the seam between what a stage asks and what is done about it.
+//! Who answers a question: the interface between what a stage asks and how an answer is obtained.
 //!
-//! A run keeps answers and pays for them (`question`), `preview` asks without keeping, `estimate` counts and lets the
-//! heuristic answer. What is asked, and what follows from an answer, is the same for all (`ask`).
+//! A run journals answers and pays for them (`model_effect`), `preview` asks without storing anything, and `estimate`
+//! counts tokens and lets the heuristic answer. What is asked, and what follows from an answer, is the same for all
+//! (`ask`).
 
 use futures::future::BoxFuture;
 
@@ -11,21 +12,21 @@ use super::lending::PermitLenders;
 use crate::llm::{Completion, ModelError, ModelRequest};
 use crate::record::Record;
 
-/// One question of a unit, about one record.
+/// A question of a unit about one record.
 pub(crate) struct Question<'a> {
     pub(crate) unit: &'a AskUnit,
-    /// What is asked; its `sample` says how often it was asked again.
+    /// The request; its `sample` is the number of re-asks so far.
     pub(crate) request: &'a mut ModelRequest,
     pub(crate) record: &'a Record,
-    /// Whose room it takes.
+    /// The permits that are lent while the question waits for a retry.
     pub(crate) lenders: &'a PermitLenders,
 }
 
-/// What a model said, or that it finally failed.
+/// A model's answer, or the error with which its request finally failed.
 pub(crate) type ModelResult = Result<Completion, ModelError>;
 
 /// Answers questions.
 pub(crate) trait Responder: Send + Sync {
-    /// The answer, or why the record has to wait for a later start.
+    /// Returns the answer, or why the record stays in flight until a later start.
     fn respond<'a>(&'a self, question: Question<'a>) -> BoxFuture<'a, Result<ModelResult, Halt>>;
 }

@@ -1,8 +1,8 @@
-//! A question's slot at its model, and what becomes of it while the question waits before it is put again.
+//! A question's slot at its model, which it releases while it waits for a retry.
 //!
-//! A refused question may wait for a minute. Meanwhile its place at the model is another's, and its item's room in the
-//! run too (`room`), as long as that keeps within a bound. `effect` takes the slot; the model client gives it up and
-//! takes it again (`llm::Slot`).
+//! A refused question may wait for a minute. Meanwhile another one uses its slot at the model, and within a limit its
+//! item's permit in the run is lent too (`lending`). `effect` acquires the slot; the model client releases and
+//! reacquires it (`llm::Slot`).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -14,54 +14,54 @@ use super::lending::PermitLenders;
 use super::metrics::StageMetrics;
 use crate::llm::{Client, ModelPermit, Slot};
 
-/// Questions that may wait while others have their items' room.
-pub(crate) const MOST_WAITING: u64 = 8192;
-/// Bytes that they may take, images not counted.
-const MOST_BYTES: usize = 32 << 20;
+/// The most questions that wait while their items' permits are lent.
+pub(crate) const MAX_LENDING: u64 = 8192;
+/// The most bytes that they take, images not counted.
+const MAX_BYTES: usize = 32 << 20;
 
-/// The questions of a run that wait before they are put again.
+/// The questions of a run that wait for a retry.
 #[derive(Debug)]
 pub(crate) struct RetryBacklog {
-    /// How many may begin to wait, one after the other, while nobody is answered.
-    unanswered: u64,
+    /// How many may start to lend, one after another, without any question being answered.
+    max_unanswered: u64,
     state: Mutex<WaitTotals>,
 }
 
 #[derive(Debug, Default)]
 struct WaitTotals {
     waiting: u64,
-    /// Those that lend, and the bytes of what they ask.
+    /// Those whose permits are lent, and the bytes of their requests.
     lending: u64,
     bytes: usize,
-    /// How many of them began since a question was answered.
+    /// How many of them started to wait since a question was last answered.
     since_answer: u64,
 }
 
 impl RetryBacklog {
-    /// For a run in which so many items may be in flight.
+    /// The backlog of a run with at most `max_in_flight` items in flight.
     pub(crate) fn new(max_in_flight: u32) -> Arc<Self> {
-        Arc::new(Self { unanswered: u64::from(max_in_flight.max(1)), state: Mutex::default() })
+        Arc::new(Self { max_unanswered: u64::from(max_in_flight.max(1)), state: Mutex::default() })
     }
 
-    /// How many wait now.
+    /// The number of questions that wait now.
     pub(crate) fn waiting(&self) -> u64 {
         self.state().waiting
     }
 
-    /// A question was answered.
+    /// Notes that a question was answered.
     pub(crate) fn note_answer(&self) {
         self.state().since_answer = 0;
     }
 
-    /// A question of so many bytes begins to wait; gives whether it may lend what it holds. As many wait as the rate of
-    /// requests times the share that is refused times the wait; what others are lent serves nothing where nobody is
-    /// answered, as in an outage.
+    /// Notes that a question of `bytes` bytes starts to wait, and returns whether its permits may be lent. The number
+    /// that wait is the rate of requests times the share that is refused times the wait. Lending is pointless while
+    /// no question is answered, as in an outage.
     fn begin(&self, bytes: usize) -> bool {
         let mut state = self.state();
         state.waiting += 1;
-        let lends = state.lending < MOST_WAITING
-            && state.bytes.saturating_add(bytes) <= MOST_BYTES
-            && state.since_answer < self.unanswered;
+        let lends = state.lending < MAX_LENDING
+            && state.bytes.saturating_add(bytes) <= MAX_BYTES
+            && state.since_answer < self.max_unanswered;
         if lends {
             state.lending += 1;
             state.bytes += bytes;
@@ -84,7 +84,7 @@ impl RetryBacklog {
     }
 }
 
-/// A place at a model, held or not.
+/// A slot at a model, held or not.
 #[derive(Debug)]
 pub(crate) struct ModelSlot {
     client: Arc<Client>,
@@ -93,19 +93,20 @@ pub(crate) struct ModelSlot {
 }
 
 impl ModelSlot {
-    /// One that is still to be taken. The time that it is waited for is told to `metrics`: it is none that the model took.
+    /// A slot that is not held yet. `metrics` counts the time spent waiting for it, which is not time that the model
+    /// took.
     pub(crate) fn new(client: &Arc<Client>, metrics: &Arc<StageMetrics>) -> Arc<Self> {
         Arc::new(Self { client: Arc::clone(client), metrics: Arc::clone(metrics), held: Mutex::default() })
     }
 
-    fn put(&self, place: Option<ModelPermit>) {
+    fn set(&self, place: Option<ModelPermit>) {
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = place;
     }
 }
 
 impl Slot for ModelSlot {
     fn release(&self) {
-        self.put(None);
+        self.set(None);
     }
 
     fn reacquire(&self) -> BoxFuture<'_, ()> {
@@ -113,33 +114,33 @@ impl Slot for ModelSlot {
             let begin = Instant::now();
             let place = self.client.acquire().await;
             self.metrics.add_waited(begin.elapsed());
-            self.put(Some(place));
+            self.set(Some(place));
         }
         .boxed()
     }
 }
 
-/// What a question holds: its place at the model, and its share in the room of its item.
+/// What a question holds: its slot at the model, and a share in the permits of its item.
 #[derive(Debug)]
 pub(crate) struct QuestionSlot {
-    pub(crate) place: Arc<ModelSlot>,
+    pub(crate) model_slot: Arc<ModelSlot>,
     lenders: PermitLenders,
     backlog: Arc<RetryBacklog>,
     bytes: usize,
-    /// Whether it lends, while it waits.
+    /// While the question waits: whether it lends its permits.
     waiting: Mutex<Option<bool>>,
 }
 
 impl QuestionSlot {
-    /// The slot of a question of so many bytes; its place is still to be taken.
+    /// The slot of a question of `bytes` bytes; the slot at the model is not held yet.
     pub(crate) fn new(
-        place: Arc<ModelSlot>,
+        model_slot: Arc<ModelSlot>,
         lenders: PermitLenders,
         backlog: Arc<RetryBacklog>,
         bytes: usize,
     ) -> Self {
         lenders.each(|lender| lender.open());
-        Self { place, lenders, backlog, bytes, waiting: Mutex::default() }
+        Self { model_slot, lenders, backlog, bytes, waiting: Mutex::default() }
     }
 
     fn resume(&self) {
@@ -156,7 +157,7 @@ impl Slot for QuestionSlot {
     fn release(&self) {
         let lends = self.backlog.begin(self.bytes);
         *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(lends);
-        self.place.release();
+        self.model_slot.release();
         if lends {
             self.lenders.each(|lender| lender.wait());
         }
@@ -164,7 +165,7 @@ impl Slot for QuestionSlot {
 
     fn reacquire(&self) -> BoxFuture<'_, ()> {
         self.resume();
-        self.place.reacquire()
+        self.model_slot.reacquire()
     }
 }
 
@@ -181,23 +182,23 @@ mod tests {
     use crate::engine::lending::{LendingSemaphore, PermitLender};
     use crate::heuristic::Heuristic;
 
-    struct Waiting {
-        room: Arc<LendingSemaphore>,
+    struct TestRun {
+        semaphore: Arc<LendingSemaphore>,
         backlog: Arc<RetryBacklog>,
         client: Arc<Client>,
     }
 
-    impl Waiting {
+    impl TestRun {
         fn new(max_in_flight: u32) -> Self {
             let client = Arc::new(Client::new(Arc::new(Heuristic), 1));
-            Self { room: LendingSemaphore::new(1), backlog: RetryBacklog::new(max_in_flight), client }
+            Self { semaphore: LendingSemaphore::new(1), backlog: RetryBacklog::new(max_in_flight), client }
         }
 
-        /// A question that waits, of an item of its own.
+        /// A question of an item of its own that waits for a retry.
         fn wait(&self, bytes: usize) -> QuestionSlot {
-            let place = ModelSlot::new(&self.client, &StageMetrics::new("llm".into()));
-            let lenders = PermitLenders { item: Some(PermitLender::new(&self.room)), stage: None };
-            let slot = QuestionSlot::new(place, lenders, Arc::clone(&self.backlog), bytes);
+            let model_slot = ModelSlot::new(&self.client, &StageMetrics::new("llm".into()));
+            let lenders = PermitLenders { item: Some(PermitLender::new(&self.semaphore)), stage: None };
+            let slot = QuestionSlot::new(model_slot, lenders, Arc::clone(&self.backlog), bytes);
             slot.reacquire().now_or_never().unwrap();
             slot.release();
             slot
@@ -205,27 +206,27 @@ mod tests {
     }
 
     #[test]
-    fn the_bound_is_of_records_and_of_bytes() {
-        let run = Waiting::new(u32::MAX);
-        let mut slots: Vec<_> = (0..MOST_WAITING + 5).map(|_| run.wait(10)).collect();
-        assert_eq!((run.room.lent() as u64, run.backlog.waiting()), (MOST_WAITING, MOST_WAITING + 5));
+    fn lending_is_limited_by_records_and_by_bytes() {
+        let run = TestRun::new(u32::MAX);
+        let mut slots: Vec<_> = (0..MAX_LENDING + 5).map(|_| run.wait(10)).collect();
+        assert_eq!((run.semaphore.lent() as u64, run.backlog.waiting()), (MAX_LENDING, MAX_LENDING + 5));
         slots.drain(..10);
-        assert_eq!((run.room.lent() as u64, run.backlog.waiting()), (MOST_WAITING - 10, MOST_WAITING - 5));
+        assert_eq!((run.semaphore.lent() as u64, run.backlog.waiting()), (MAX_LENDING - 10, MAX_LENDING - 5));
         slots.clear();
-        assert_eq!((run.room.lent(), run.backlog.waiting()), (0, 0));
-        let _large: Vec<_> = (0..5).map(|_| run.wait(MOST_BYTES / 4)).collect();
-        assert_eq!(run.room.lent(), 4);
+        assert_eq!((run.semaphore.lent(), run.backlog.waiting()), (0, 0));
+        let _large: Vec<_> = (0..5).map(|_| run.wait(MAX_BYTES / 4)).collect();
+        assert_eq!(run.semaphore.lent(), 4);
     }
 
     #[test]
-    fn nothing_more_is_lent_while_nobody_is_answered() {
-        let run = Waiting::new(3);
+    fn nothing_more_is_lent_while_no_question_is_answered() {
+        let run = TestRun::new(3);
         let slots: Vec<_> = (0..5).map(|_| run.wait(10)).collect();
-        assert_eq!((run.room.lent(), run.backlog.waiting()), (3, 5));
+        assert_eq!((run.semaphore.lent(), run.backlog.waiting()), (3, 5));
         run.backlog.note_answer();
         let _another = run.wait(10);
-        assert_eq!(run.room.lent(), 4);
+        assert_eq!(run.semaphore.lent(), 4);
         drop(slots);
-        assert_eq!((run.room.lent(), run.backlog.waiting()), (1, 1));
+        assert_eq!((run.semaphore.lent(), run.backlog.waiting()), (1, 1));
     }
 }

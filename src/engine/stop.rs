@@ -1,13 +1,13 @@
-//! How a run is stopped: drain (no new items, wait for what is in flight) and abort (stop waiting).
+//! How a run is stopped: drain (admit nothing, finish what is in flight) or abort (stop waiting).
 //!
-//! The command line turns signals into these; the engine's tasks only look at the two tokens. Stages do not
-//! know of either: they end when their input ends.
+//! The command line turns signals into these; the engine's tasks only check the two tokens. Stages know neither: they
+//! end when their input ends.
 
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-/// The two ways to stop, shared by every task of a run.
+/// The two ways to stop a run, shared by all its tasks.
 #[derive(Debug, Clone, Default)]
 pub struct Stop {
     drain: CancellationToken,
@@ -15,24 +15,24 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// Admits no new item; what is in flight goes on.
+    /// Admits no further item; those in flight continue.
     pub fn drain(&self) {
         self.drain.cancel();
     }
 
-    /// Gives up what is in flight; what has ended is still committed.
+    /// Drops what is in flight; items that have ended are still committed.
     pub fn abort(&self) {
         self.drain.cancel();
         self.abort.cancel();
     }
 
-    /// Whether no new item is admitted.
+    /// Whether no further item is admitted.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.drain.is_cancelled()
     }
 
-    /// Whether the run gives up what is in flight.
+    /// Whether the run drops what is in flight.
     #[must_use]
     pub fn is_aborting(&self) -> bool {
         self.abort.is_cancelled()
@@ -43,7 +43,7 @@ impl Stop {
         self.drain.cancelled().await;
     }
 
-    /// What says that no new item is admitted, for those who know nothing of runs.
+    /// The token of the drain, for code that knows nothing of runs.
     pub(super) fn drain_token(&self) -> CancellationToken {
         self.drain.clone()
     }

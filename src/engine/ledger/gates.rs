@@ -1,6 +1,6 @@
-//! The gates of a run: items that wait their turn, what is decided of them, and when admission has to wait for that.
+//! Drives the gates of a run: buffers items until it is their turn, applies the decisions, and limits admission.
 //!
-//! Part of the ledger, which alone knows when all records of an item have arrived at a gate or ended before it. After
+//! Part of the ledger, since only the ledger knows when all records of an item have arrived at a gate or ended. After
 //! an abort nothing is decided: what waits stays in flight.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,49 +19,49 @@ use crate::journal::{GateRecord, ItemOutcome, LostTo};
 use crate::stage::GateDecision;
 
 impl Ledger {
-    /// A record has come to a gate.
-    pub(super) fn arrive(&mut self, gate: usize, record: InFlightRecord) {
+    /// Notes that a record has arrived at a gate.
+    pub(super) fn arrive_at_gate(&mut self, gate: usize, record: InFlightRecord) {
         let number = record.record.id.item;
         if let Some(item) = self.items.get_mut(&number) {
             item.gate = gate;
             item.arrived.push(record);
-            self.offer(number);
+            self.offer_to_gate(number);
         }
     }
 
-    /// Hands an item to the gate it is at, once it is whole there.
-    pub(super) fn offer(&mut self, number: u64) {
+    /// Passes an item to the gate it is at, once all its records in flight have arrived there.
+    pub(super) fn offer_to_gate(&mut self, number: u64) {
         let Some(item) = self.items.get_mut(&number) else { return };
         if item.arrived.is_empty() || item.arrived.len() < item.in_flight as usize {
             return;
         }
         let mut records = std::mem::take(&mut item.arrived);
-        // They came as they were done; the order of their ids is always the same.
+        // They arrive in any order; the order of their ids is always the same.
         records.sort_by(|one, other| one.record.id.cmp(&other.record.id));
         let gate = item.gate;
         item.gate += 1;
-        // While it waits the window has it, and others may be made in its place.
-        item.room = None;
-        self.behind_gates -= u64::from(std::mem::take(&mut item.is_behind_gate));
-        self.hold(gate, number, records);
+        // While it waits the window counts it, and another item may be admitted in its place.
+        item.permit = None;
+        self.past_gates -= u64::from(std::mem::take(&mut item.is_past_gate));
+        self.buffer_at_gate(gate, number, records);
     }
 
-    /// An item has ended: none of its records will come to the gate with this number, nor to those behind it.
+    /// Notes that an item has ended: none of its records will arrive at the gate with this index, nor at later gates.
     pub(super) fn pass_gates(&mut self, number: u64, first: usize) {
         for gate in first..self.gates.len() {
-            self.hold(gate, number, Vec::new());
+            self.buffer_at_gate(gate, number, Vec::new());
         }
     }
 
-    fn hold(&mut self, gate: usize, number: u64, records: Vec<InFlightRecord>) {
+    fn buffer_at_gate(&mut self, gate: usize, number: u64, records: Vec<InFlightRecord>) {
         let Some(at) = self.gates.get_mut(gate) else { return };
         let weight = Weight::of_records(&records);
         self.window.add(weight);
-        at.order.hold(number, records, weight);
+        at.order.insert(number, records, weight);
         self.decide(gate);
     }
 
-    /// Decides the items whose turn it is.
+    /// Decides about the items whose turn it is.
     fn decide(&mut self, gate: usize) {
         while !self.context.stop.is_aborting()
             && let Some(at) = self.gates.get_mut(gate)
@@ -70,7 +70,7 @@ impl Ledger {
             if records.is_empty() {
                 continue;
             }
-            // Those that go past the gate are not shown to the decider.
+            // Records that skip the gate are not shown to the decider.
             let keys: Vec<&[u8]> = records.iter().filter_map(|record| record.key.as_deref()).collect();
             let verdicts = match keys.is_empty() {
                 true => Ok(Vec::new()),
@@ -79,7 +79,8 @@ impl Ledger {
             let verdicts = match verdicts {
                 Ok(verdicts) => verdicts,
                 Err(panic) => {
-                    // What it has seen may be half of it, so no further item can be decided; this one stays in flight.
+                    // The decider may have seen half of the item, so it can decide nothing more; the item stays in
+                    // flight.
                     let error = panic_error(&*panic);
                     let (stage, class) = (Arc::clone(&at.path), error.class.into_owned());
                     self.halt(Halt::Fatal(FatalError { stage, class, message: error.message }));
@@ -87,7 +88,7 @@ impl Ledger {
                 }
             };
             let mut verdicts = verdicts.into_iter();
-            // Whoever waits here has not ended.
+            // An item that waits here has not ended.
             let mut none = InFlightItem::default();
             let item = self.items.get_mut(&number).unwrap_or(&mut none);
             let mut left = weight;
@@ -99,11 +100,11 @@ impl Ledger {
                         if let Some(key) = key {
                             push_key(&mut item.decision.keys, gate, &key);
                         }
-                        // Its room in the window is given back when the next chain has taken it.
+                        // Stays in the window until the next chain has accepted it.
                         let own = Weight::of_records(std::slice::from_ref(&record));
-                        left = left.less(own);
+                        left = left.minus(own);
                         at.releasing.push_back((record, own));
-                        self.behind_gates += u64::from(!std::mem::replace(&mut item.is_behind_gate, true));
+                        self.past_gates += u64::from(!std::mem::replace(&mut item.is_past_gate, true));
                     }
                     GateDecision::Drop { reason, in_favour_of } => {
                         lose_to(&mut item.decision, in_favour_of);
@@ -115,7 +116,7 @@ impl Ledger {
         }
     }
 
-    /// The chain before a gate has ended: once what was let through has gone on, nothing more will.
+    /// Notes that the chain before a gate has ended. The gate closes once everything that it let through is sent.
     pub(super) fn close_gate(&mut self, gate: usize) {
         if let Some(at) = self.gates.get_mut(gate) {
             at.is_closed = true;
@@ -123,13 +124,13 @@ impl Ledger {
         }
     }
 
-    /// Holds an item that has ended until it is its turn to be accepted.
-    pub(super) async fn hold_ended(&mut self, number: u64, ended: EndedItem) {
+    /// Buffers an item that has ended, and accepts those whose turn it is.
+    pub(super) async fn accept_in_order(&mut self, number: u64, ended: EndedItem) {
         let Some(accept) = &mut self.accept else { return };
         let weight = Weight::of_lines(&ended.lines);
         self.window.add(weight);
         accept.note_ended(ended.outcome);
-        accept.order.hold(number, ended, weight);
+        accept.order.insert(number, ended, weight);
         while let Some(accept) = &mut self.accept
             && let Some((number, ended, weight)) = accept.order.pop()
         {
@@ -149,18 +150,18 @@ impl Ledger {
         self.commit(number, ended).await;
     }
 
-    /// Once enough items were accepted, those behind them are surplus: what waits, and what was given up.
+    /// Commits what waits and what was aborted as surplus, once enough items were accepted.
     pub(super) async fn commit_surplus(&mut self) {
         let Some(accept) = self.accept.as_mut().filter(|accept| accept.is_over()) else { return };
-        let rest: Vec<u64> = accept.order.rest().map(|(number, _, _)| number).collect();
-        let given_up: Vec<u64> = self.items.drain().map(|(number, _)| number).collect();
-        for number in rest.into_iter().chain(given_up) {
+        let rest: Vec<u64> = accept.order.drain().map(|(number, _, _)| number).collect();
+        let aborted: Vec<u64> = self.items.drain().map(|(number, _)| number).collect();
+        for number in rest.into_iter().chain(aborted) {
             *self.drops.entry("surplus".into()).or_default() += 1;
             self.commit(number, surplus()).await;
         }
     }
 
-    /// Tells admission how far it may go.
+    /// Publishes how far admission may go.
     pub(super) fn limit_admission(&mut self) {
         if self.gates.is_empty() && self.accept.is_none() {
             return;
@@ -168,10 +169,11 @@ impl Ledger {
         let limit = AdmissionLimit {
             items: self.accept.as_ref().map_or(u64::MAX, AcceptGate::may_admit),
             is_full: self.window.is_full(),
-            // As before the gates, others may be made in place of those that only wait.
-            is_busy_behind: self.behind_gates >= self.context.max_in_flight + self.context.room.lent() as u64,
+            // As before the gates, items that only wait for a retry let others be admitted.
+            is_busy_downstream: self.past_gates
+                >= self.context.max_in_flight + self.context.permits.lent() as u64,
         };
-        let was_full = self.context.admission.borrow().is_full;
+        let was_full = self.context.admission_limit.borrow().is_full;
         if limit.is_full && !was_full {
             let figures = self.window.figures();
             let accept = self.accept.iter().map(|accept| accept.order.awaited());
@@ -185,11 +187,11 @@ impl Ledger {
                 figures.limit_bytes >> 20
             );
         }
-        self.context.admission.send_if_modified(|known| std::mem::replace(known, limit) != limit);
+        self.context.admission_limit.send_if_modified(|known| std::mem::replace(known, limit) != limit);
     }
 }
 
-/// What becomes of an item for which there is no more room.
+/// The end of an item that is not needed any more.
 fn surplus() -> EndedItem {
     let decision = GateRecord { keys: Vec::new(), lost_to: LostTo::EveryKept };
     EndedItem { outcome: ItemOutcome::Dropped, lines: Vec::new(), decision }
@@ -210,23 +212,23 @@ impl GateStage {
         }
     }
 
-    /// Waits for room in the next chain and sends what was let through, as much as there is room for. Gives back what
-    /// it took in the window.
+    /// Waits for capacity in the next chain, and sends as many of the released records as fit. Returns their weight
+    /// in the window.
     async fn release(&mut self) -> Weight {
         let mut freed = Weight::default();
         if let Some(out) = &self.out
-            && let Ok(mut room) = out.reserve().await
+            && let Ok(mut permit) = out.reserve().await
         {
             while let Some((record, weight)) = self.releasing.pop_front() {
-                room.send(record);
+                permit.send(record);
                 freed.add(weight);
                 match out.try_reserve() {
-                    Ok(more) => room = more,
+                    Ok(more) => permit = more,
                     Err(_) => break,
                 }
             }
         } else {
-            // The next chain is gone, which happens when a run is given up.
+            // The next chain has ended, which happens when a run is aborted.
             self.releasing.drain(..).for_each(|(_, weight)| freed.add(weight));
         }
         self.close_if_empty();
@@ -234,7 +236,8 @@ impl GateStage {
     }
 }
 
-/// Releases from the first gate that can. Nothing is lost if it is given up: what is sent is sent at once.
+/// Releases records from the first gate that can. Cancel safe: a record is sent in the same poll in which it is
+/// removed.
 pub(super) async fn release(gates: &mut [GateStage]) -> Weight {
     let releasing = gates.iter_mut().filter(|gate| !gate.releasing.is_empty());
     let releases: Vec<_> = releasing.map(|gate| Box::pin(gate.release())).collect();

@@ -1,4 +1,4 @@
-//! One item in flight, as the ledger knows it: what is still on its way, and what it leaves.
+//! One item in flight, as the ledger knows it: its records, their ends, and the lines they leave.
 
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -10,27 +10,27 @@ use crate::record::RecordId;
 /// An item in flight.
 #[derive(Default)]
 pub(super) struct InFlightItem {
-    /// Its room in the run, given back when it has ended.
-    pub(super) room: Option<OwnedSemaphorePermit>,
-    /// How many of its records have not ended.
+    /// Its permit in the run, dropped when it has ended.
+    pub(super) permit: Option<OwnedSemaphorePermit>,
+    /// The number of its records that have not ended.
     pub(super) in_flight: u32,
     /// Its records that have ended, and the lines they leave.
     pub(super) ended: Vec<(RecordId, OutputLines)>,
     pub(super) written: bool,
     pub(super) rejected: bool,
-    /// Those of its records that have come to the gate it is at.
+    /// Its records that have arrived at the gate it is at.
     pub(super) arrived: Vec<InFlightRecord>,
-    /// The number of that gate.
+    /// The index of that gate.
     pub(super) gate: usize,
-    /// Whether a gate has let it go on, which it does without room in the run.
-    pub(super) is_behind_gate: bool,
-    /// What gates decided of it.
+    /// Whether a gate has released it, after which it holds no permit.
+    pub(super) is_past_gate: bool,
+    /// What gates decided about it.
     pub(super) decision: GateRecord,
 }
 
 impl InFlightItem {
-    /// How it ended, once no record is in flight. Lines stand in the order of the records' ids, whatever the order they
-    /// ended in: another run that reads them is to see the same.
+    /// How it ended, once none of its records is in flight. Its lines are sorted by record id, whatever order the
+    /// records ended in, so that another run that reads them sees the same.
     pub(super) fn end(mut self) -> EndedItem {
         let outcome = match (self.written, self.rejected) {
             (true, _) => ItemOutcome::Ok,

@@ -1,4 +1,4 @@
-//! The figures of a run at one moment, from what the ledger knows and the stages have counted.
+//! Snapshots of a run's figures, from the ledger's state and the stages' counters.
 
 use super::Ledger;
 use crate::engine::event::Snapshot;
@@ -7,7 +7,7 @@ use crate::journal::{CommittedTotals, SINKS};
 use crate::llm::{PoolFigures, Tokens};
 
 impl Ledger {
-    /// What the run has come to, by what the writer says is durable.
+    /// The run's figures, of which `committed` are durable.
     pub(super) fn snapshot(&self, state: &'static str, committed: &CommittedTotals) -> Snapshot {
         let before = &self.context.before;
         let done_now = committed.ok + committed.dropped + committed.rejected;
@@ -19,7 +19,7 @@ impl Ledger {
             (Some(total), Some(limit)) => Some(total.min(limit)),
             (total, limit) => total.or(limit),
         };
-        // With `accept` the run most likely ends before the source does.
+        // With `accept` the run probably ends before the source does.
         let total = match &self.accept {
             Some(accept) if !self.report.source_ended => {
                 let likely = done_before + accept.may_admit();
@@ -30,7 +30,7 @@ impl Ledger {
         let estimate = self.context.units.as_ref().zip(self.context.unit_count).map(|(units, all)| {
             estimate(units.iter().map(|items| u64::from(*items)).sum(), units.len() as u64, all)
         });
-        let spent = self.context.spending.told();
+        let spent = self.context.spending.charged();
         Snapshot {
             state,
             failure: None,
@@ -41,7 +41,7 @@ impl Ledger {
             rejected: before.rejected + committed.rejected,
             in_flight: self.admitted - done_now,
             waiting_to_retry: self.context.backlog.waiting(),
-            source_failures: self.failures,
+            source_failures: self.source_failures,
             source_files: self.context.files.clone(),
             total,
             estimate,
@@ -53,7 +53,7 @@ impl Ledger {
             reused: self.context.answers.counts().1,
             re_asks: models.re_asks,
             retries: models.retries,
-            cut_off: models.cut_off,
+            cut_off: models.truncated,
             fallbacks: models.fallbacks,
             without_usage: models.without_usage,
             tokens: Tokens {
@@ -64,7 +64,7 @@ impl Ledger {
             projected_cost: projected(spent.cost, done_before + done_now, total.or(estimate)),
             spent,
             window: (self.accept.is_some() || !self.gates.is_empty()).then(|| self.window.figures()),
-            seconds: self.begin.elapsed().as_secs_f64(),
+            seconds: self.started.elapsed().as_secs_f64(),
             rate: self.rate(),
             stages: self.context.stages.iter().map(|stage| stage.figures()).collect(),
             endpoints: self.context.models.iter().flat_map(|model| model.health().endpoints).collect(),
@@ -73,7 +73,7 @@ impl Ledger {
         }
     }
 
-    /// The quotas, each once however many models share it.
+    /// The quotas, each once even if several models share it.
     fn pools(&self) -> Vec<PoolFigures> {
         let mut pools: Vec<PoolFigures> =
             self.context.models.iter().filter_map(|model| model.health().pool).collect();
@@ -83,7 +83,8 @@ impl Ledger {
     }
 
     fn rate(&self) -> f64 {
-        let (Some((from, less)), Some((to, more))) = (self.lately.front(), self.lately.back()) else {
+        let (Some((from, less)), Some((to, more))) = (self.recent_ended.front(), self.recent_ended.back())
+        else {
             return 0.0;
         };
         let seconds = to.duration_since(*from).as_secs_f64();
@@ -91,13 +92,13 @@ impl Ledger {
     }
 }
 
-/// What all items cost when those that have ended cost so much.
+/// The cost of all items, projected from that of the ended ones.
 fn projected(cost: f64, ended: u64, total: Option<u64>) -> Option<f64> {
     let total = total.filter(|total| cost > 0.0 && ended > 0 && *total > ended)?;
     Some(cost * total as f64 / ended as f64)
 }
 
-/// How many items `all` units may give when the first `read` of them gave `items`.
+/// The estimated number of items in `all` units, if the first `read` of them have `items`.
 fn estimate(items: u64, read: u64, all: u64) -> u64 {
     let items = u128::from(items) * u128::from(all.max(read)) / u128::from(read.max(1));
     u64::try_from(items).unwrap_or(u64::MAX)
@@ -108,7 +109,7 @@ mod tests {
     use super::{estimate, projected};
 
     #[test]
-    fn the_cost_is_projected_while_there_is_something_to_project() {
+    fn the_cost_is_projected_until_all_items_have_ended() {
         let check = |cost: f64, ended: u64, total: Option<u64>, expected: Option<f64>| {
             assert_eq!(projected(cost, ended, total), expected);
         };

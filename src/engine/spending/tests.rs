@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use super::worst_case::DEFAULT_ANSWER_TOKENS;
 use super::*;
 use crate::image::Image;
 use crate::journal::disk::RealDisk;
 use crate::journal::{RunDirectory, RunSpec, StartedRun, StorageOptions};
-use crate::llm::Message;
+use crate::llm::{Message, Meter, ModelRequest, Tokens, Usage};
+use crate::pipeline::Prices;
 
 const PRICES: Prices = Prices { input: 1.0, output: 2.0, cached_input: None, cache_write: None };
 
@@ -74,11 +76,11 @@ async fn a_request_waits_while_others_may_turn_out_cheaper() {
     assert!(second.is_some(), "30 spent and 70 reserved are within 100");
     drop(second);
     assert!(account.reserve(10, 61).await.is_none());
-    assert_eq!(account.spending.told().tokens, 30, "what was given up before it was sent is not spent");
+    assert_eq!(account.spending.charged().tokens, 30, "what was aborted before it was sent is not spent");
 }
 
 #[tokio::test]
-async fn what_is_not_told_counts_as_it_was_reserved() {
+async fn usage_that_is_not_reported_counts_as_reserved() {
     let account = Account::new(Budget::default(), Spent::default());
     let told =
         |prompt_tokens, completion_tokens| Usage { prompt_tokens, completion_tokens, ..Usage::default() };
@@ -98,17 +100,17 @@ async fn what_is_not_told_counts_as_it_was_reserved() {
 }
 
 #[tokio::test]
-async fn a_question_that_was_sent_and_given_up_is_spent() {
+async fn a_question_that_was_sent_and_aborted_is_spent() {
     let account = Account::new(tokens(100), Spent::default());
     let question = account.reserve(10, 30).await.unwrap();
     assert!(question.begin().await);
     drop(question);
-    assert_eq!((account.spending.spent().tokens, account.spending.told().tokens), (0, 40));
+    assert_eq!((account.spending.spent().tokens, account.spending.charged().tokens), (0, 40));
     let question = account.reserve(10, 30).await.unwrap();
     assert!(question.begin().await);
     question.failed(None);
     drop(question);
-    assert_eq!(account.spending.told().tokens, 40, "a refusal costs nothing");
+    assert_eq!(account.spending.charged().tokens, 40, "a refusal costs nothing");
     assert!(account.reserve(31, 30).await.is_none());
 }
 
@@ -125,11 +127,11 @@ async fn each_attempt_that_was_served_is_paid_for() {
     let (taken, all) = question.settle(Some(Usage::of(8, 2)));
     assert_eq!((taken.tokens, all.tokens), (60, 60));
     drop(question);
-    assert_eq!(account.spending.told().tokens, 60);
+    assert_eq!(account.spending.charged().tokens, 60);
 }
 
 #[tokio::test]
-async fn questions_that_wait_for_each_other_s_room_are_given_up() {
+async fn questions_that_wait_for_each_other_s_budget_are_refused() {
     let account = Account::new(tokens(100), Spent::default());
     let (one, two) = (account.reserve(10, 40).await.unwrap(), account.reserve(10, 40).await.unwrap());
     for question in [&one, &two] {
@@ -158,14 +160,14 @@ async fn money_is_counted_by_the_million() {
 }
 
 #[test]
-fn what_a_cache_had_or_took_has_its_own_price() {
+fn cached_and_cache_write_tokens_have_prices_of_their_own() {
     let check = |cached_input, cache_write, usage: Usage, expected: f64| {
         let prices = Prices { cached_input, cache_write, ..PRICES };
         let most = WorstCase { prices, ..most(1000, 100) };
-        let cost = most.settled(usage).cost * 1e6;
+        let cost = most.cost_of(usage).cost * 1e6;
         assert!((cost - expected).abs() < 1e-6, "{prices:?} {usage:?}: {cost}");
-        assert!(cost <= most.spent().cost * 1e6 + 1e-6, "the most it may cost is more: {prices:?} {usage:?}");
-        assert_eq!(most.settled(usage).tokens, usage.prompt_tokens.unwrap_or(1000) + 50);
+        assert!(cost <= most.cost().cost * 1e6 + 1e-6, "the most it may cost is more: {prices:?} {usage:?}");
+        assert_eq!(most.cost_of(usage).tokens, usage.prompt_tokens.unwrap_or(1000) + 50);
     };
     let usage = |cached: u64, written: u64| Usage {
         cached_tokens: Some(cached),
@@ -191,7 +193,7 @@ fn what_a_cache_had_or_took_has_its_own_price() {
 }
 
 #[test]
-fn the_worst_case_knows_every_limit() {
+fn the_worst_case_uses_the_highest_limit() {
     let check = |settings: &[Value], completion: u64| {
         let maps: Vec<&Map<String, Value>> = settings.iter().filter_map(Value::as_object).collect();
         let most = WorstCase::new(&ModelRequest::default(), 30, &maps, PRICES);
