@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use super::passage::Passage;
-use super::phrases::{Aim, fill};
+use super::wording::fill;
 use super::words::supported;
 use crate::draw::Draws;
 
@@ -42,6 +42,30 @@ impl Draft {
     }
 }
 
+/// What a question wants to be found out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Aim {
+    Fact,
+    Overview,
+    Inference,
+    Practice,
+    Cause,
+    /// What would be affected if the term were missing.
+    Loss,
+    Limits,
+    Meaning,
+    Order,
+    /// Whether a statement is true.
+    Truth,
+    Blank,
+    /// What a pronoun stands for.
+    Reference,
+    /// What links two subjects.
+    Link,
+    Comparison,
+    Code,
+}
+
 /// One record's question: the passages, what is asked for, and the choices that its key decides.
 pub(super) struct Asking<'a> {
     pub(super) passage: &'a Passage,
@@ -64,11 +88,11 @@ impl Asking<'_> {
     }
 
     /// One of `wordings`, with the section's names and `values` put in.
-    pub(super) fn word(&self, wordings: &[&str], values: &[(&str, &str)]) -> String {
-        let wording = match wordings {
+    pub(super) fn word(&self, wordings: &[String], values: &[(&str, &str)]) -> String {
+        let wording: &str = match wordings {
             [] => "",
             [one] => one,
-            several => several[(self.choose("wording", several.len()) + self.variant) % several.len()],
+            several => &several[(self.choose("wording", several.len()) + self.variant) % several.len()],
         };
         self.fill(wording, values)
     }
@@ -103,7 +127,7 @@ impl Asking<'_> {
             [] => String::new(),
             [one] => one.clone(),
             [most @ .., last] => {
-                let and = self.passage.phrases.and;
+                let and = self.passage.phrases.and.as_str();
                 format!("{}{and}{last}", most.join(if and.starts_with(' ') { ", " } else { and }))
             }
         }

@@ -3,43 +3,14 @@
 //! A statement such as "The journal keeps every answer." becomes "What does the journal keep?"; one
 //! that fits no pattern is left to the wordings that need a key term only.
 
-use std::collections::HashSet;
-use std::sync::LazyLock;
-
 use super::language::Language::English;
 use super::sentences::Sentence;
+use super::wording::{WordList, english_grammar};
 use super::words::Word;
-
-/// Verbs in their base form; other forms are found by their endings.
-const VERBS: &str = "add allow appear apply ask avoid bake become begin belong blend boil break bring build call carry cause \
-    change check choose clean close collect come compare compile configure connect consist contain continue control convert \
-    cook cool copy cost cover create cut decide declare define delete depend describe determine disable divide download draw \
-    drop dry eat edit enable ensure enter erode exist expect explain export extend fail fall feed feel fill find fit fix fold \
-    force form gather generate give go grow handle happen hold ignore improve include increase install keep knead know lead \
-    learn leave let lie list live load look lose make mark match mean measure melt mix move name need note occur offer open \
-    pass pick place point pour prefer prepare press prevent produce protect prove provide pull push put raise reach read \
-    receive recommend record reduce refuse reject release rely remain remember remove repeat replace represent require rest \
-    return rise roll run save see seem select send separate serve set shape show sit skip solve sound spend split spread stand \
-    start stay stir stop store stretch suggest support take taste tell tend think throw touch treat try turn understand update \
-    use verify visit wait want warm wash watch weigh work wrap write yield double soften melt harden cool ferment \
-    heat smell win preheat type press choose click discard deploy fetch parse print query resolve retry serve sort submit test \
-    upload validate whisk chop slice sprinkle drain rinse mount attach plug clone commit push merge import tap hang bind settle \
-    press cement lower lift bend crack sink float reside operate act \
-    affect accept define describe reduce protect improve prevent represent assume implement introduce expose achieve compute \
-    detect emit encounter execute indicate inspect iterate maintain obtain perform permit provide satisfy specify spawn suffer \
-    encode decode license tweak wish guess modify invoke compare convert rely differ exceed expand attempt tolerate compete";
-
-/// Verbs that take an object, so that "What does X ...?" asks for it.
-const TRANSITIVE: &str = "contain include provide support require need return create store hold make produce prevent keep \
-    describe define affect protect improve reduce increase control determine accept allow cause generate handle \
-    ignore offer replace represent take write read send reject refuse form mean remove show cover use";
-
-static VERB_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| VERBS.split_whitespace().collect());
-static TRANSITIVE_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| TRANSITIVE.split_whitespace().collect());
 
 /// Whether a lower-case word is some form of a listed verb.
 pub(super) fn is_verb(lower: &str) -> bool {
-    base(lower, &VERB_SET).is_some()
+    base(lower, &english_grammar().verbs).is_some()
 }
 
 /// Whether a sentence starts with a command: a base form, not followed by "of" or a verb.
@@ -48,13 +19,13 @@ pub(super) fn is_command(sentence: &Sentence) -> bool {
     let follows = words.get(1).map_or("", |word| word.lower.as_str());
     let split = words.get(1).is_some_and(|word| sentence.text[words[0].at.end..word.at.start] != *" ");
     let noun = ["of", "is", "are", "and", "can", "must", "has", "may", "will", "was"].contains(&follows);
-    let listed = VERB_SET.contains(words[0].lower.as_str());
+    let listed = english_grammar().verbs.contains(&words[0].lower);
     listed && !noun && !split && !words[0].code
 }
 
 /// The base form of a word in third person, past or -ing form, if it is in `list`.
-fn base(lower: &str, list: &HashSet<&'static str>) -> Option<&'static str> {
-    let is = |candidate: &str| list.get(candidate).copied();
+fn base(lower: &str, list: &'static WordList) -> Option<&'static str> {
+    let is = |candidate: &str| list.get(candidate);
     if let Some(verb) = is(lower) {
         return Some(verb);
     }
@@ -128,7 +99,7 @@ fn purpose(sentence: &Sentence) -> Option<String> {
     if let Some((_, goal)) = text.split_once(" to ") {
         let goal = goal.split([',', ';', '.', ':']).next().unwrap_or(goal).trim();
         let first = goal.split(' ').next()?.to_lowercase();
-        let verb = VERB_SET.contains(first.as_str());
+        let verb = english_grammar().verbs.contains(&first);
         if verb && (2..=10).contains(&goal.split(' ').count()) && !points(goal) && sentence.complete {
             return Some(format!("how do you {goal}"));
         }
@@ -258,7 +229,7 @@ fn duration(sentence: &Sentence, common: bool) -> Option<String> {
 fn transitive(subject: &str, word: &str, next: &str, index: usize) -> Option<String> {
     let object = !next.is_empty() && (English.is_determiner(next) || !English.is_stop(next));
     let bare = index == 1 && ["the", "a", "an", "your", "each", "every"].contains(&subject);
-    let verb = base(word, &TRANSITIVE_SET).filter(|_| object && !bare)?;
+    let verb = base(word, &english_grammar().transitive_verbs).filter(|_| object && !bare)?;
     if word == verb {
         let plural = subject == "you" || subject.ends_with('s');
         return plural.then(|| format!("what do {subject} {verb}"));

@@ -94,14 +94,14 @@ pub(super) fn row_said(text: &str) -> Option<String> {
 fn label_question(asking: &Asking<'_>, sentence: &Sentence) -> Option<String> {
     let passage = asking.passage;
     if let Some(name) = row(&sentence.text) {
-        return Some(asking.word(passage.phrases.label, &[("label", name)]));
+        return Some(asking.word(&passage.phrases.label, &[("label", name)]));
     }
     let (label, rest) = [": ", " - ", " – ", " — "]
         .iter()
         .filter_map(|sign| sentence.text.split_once(sign))
         .min_by_key(|(label, _)| label.len())?;
     let words = label.split(' ').count();
-    let empty = passage.phrases.empty_labels.split(' ').any(|one| one == label.to_lowercase());
+    let empty = label.is_empty() || passage.phrases.empty_labels.contains(&label.to_lowercase());
     if empty || words > 5 || rest.trim().is_empty() || label.contains(['.', ',', '"', '„', '«', '(', ';'])
     {
         return None;
@@ -117,14 +117,14 @@ fn label_question(asking: &Asking<'_>, sentence: &Sentence) -> Option<String> {
     let item = Sentence::of(rest)?;
     let term = terms(passage, &item).into_iter().next();
     Some(match term.filter(|_| same > 1) {
-        Some(term) => asking.word(passage.phrases.label_term, &[("label", label), ("term", &term.shown)]),
-        None => asking.word(passage.phrases.label, &[("label", label)]),
+        Some(term) => asking.word(&passage.phrases.label_term, &[("label", label), ("term", &term.shown)]),
+        None => asking.word(&passage.phrases.label, &[("label", label)]),
     })
 }
 
 /// "If the dough sticks, add flour." asks what follows if the dough sticks.
 fn opening_question(asking: &Asking<'_>, sentence: &Sentence) -> Option<String> {
-    for (opening, wording) in asking.passage.phrases.openings {
+    for (opening, wording) in &asking.passage.phrases.openings {
         let Some(rest) = sentence.text.strip_prefix(opening).and_then(|rest| rest.strip_prefix(' ')) else {
             continue;
         };
@@ -151,26 +151,18 @@ fn clause<'s>(asking: &Asking<'_>, rest: &'s str) -> Option<(&'s str, &'s str)> 
 
 /// Whether a clause points to something outside it.
 fn refers(language: Language, clause: &str) -> bool {
-    let pointing: &[&str] = match language {
-        Language::English => {
-            &["it", "they", "this", "these", "them", "that", "those", "its", "their", "he", "she"]
-        }
-        Language::German => &["er", "sie", "dies", "diese", "dieser", "dieses", "ihn", "ihm"],
-        Language::Spanish => &["esto", "este", "esta", "ello", "lo"],
-        Language::French => &["il", "elle", "ils", "elles", "cela", "ceci"],
-        Language::Japanese | Language::Other => &[],
-    };
-    clause.split(' ').any(|word| pointing.contains(&word.to_lowercase().as_str()))
+    let pointing = &language.wording().words.pointing;
+    clause.split(' ').any(|word| pointing.contains(&word.to_lowercase()))
 }
 
 /// "Der Sauerteig ist eine Mischung" asks what der Sauerteig is.
 fn copula_question(asking: &Asking<'_>, sentence: &Sentence) -> Option<String> {
     let mut found = None;
-    for (copula, wording) in asking.passage.phrases.copulas {
+    for (copula, wording) in &asking.passage.phrases.copulas {
         if let Some((subject, _)) = sentence.text.split_once(copula)
             && found.is_none_or(|(known, _): (&str, &str)| subject.len() < known.len())
         {
-            found = Some((subject, *wording));
+            found = Some((subject, wording));
         }
     }
     let (subject, wording) = found?;
@@ -213,18 +205,18 @@ fn term_question(asking: &Asking<'_>, index: usize) -> (String, String) {
         return term_question(asking, index - 1);
     }
     let Some(first) = found.first() else {
-        return (asking.word(phrases.summary, &[]), String::new());
+        return (asking.word(&phrases.summary, &[]), String::new());
     };
     let introduced = asking.passage.introduction(sentence).is_some();
     let second = found.get(1).filter(|second| !second.text.eq_ignore_ascii_case(&first.text));
     let question = match second {
-        _ if !sentence.complete || introduced => asking.word(phrases.listed, &[("term", &first.shown)]),
+        _ if !sentence.complete || introduced => asking.word(&phrases.listed, &[("term", &first.shown)]),
         Some(second) => {
             let (one, two) =
                 if first.at.start <= second.at.start { (first, second) } else { (second, first) };
-            asking.word(phrases.fact_two, &[("term", &one.shown), ("other", &two.shown)])
+            asking.word(&phrases.fact_two, &[("term", &one.shown), ("other", &two.shown)])
         }
-        None => asking.word(phrases.fact, &[("term", &first.shown)]),
+        None => asking.word(&phrases.fact, &[("term", &first.shown)]),
     };
     (question, first.shown.clone())
 }
@@ -235,7 +227,7 @@ pub(super) fn reason(asking: &Asking<'_>, index: usize) -> Option<String> {
 }
 
 fn reason_of(asking: &Asking<'_>, sentence: &Sentence) -> Option<String> {
-    for (word, wording) in asking.passage.phrases.reasons {
+    for (word, wording) in &asking.passage.phrases.reasons {
         let Some((effect, _)) = sentence.text.split_once(word) else { continue };
         let effect = effect.trim_end_matches(',');
         if refers(asking.passage.language, effect) || effect.split(' ').count() < 3 {

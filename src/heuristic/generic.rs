@@ -8,9 +8,9 @@ use serde_json::{Map, Number, Value, json};
 
 use super::draft::capitalized;
 use super::passage::Passage;
-use super::phrases;
 use super::sentences::shorten;
 use super::terms::key_terms;
+use super::wording::{self, english_grammar};
 
 /// How deep optional properties are filled, and references followed.
 const OPTIONAL_DEPTH: usize = 3;
@@ -34,21 +34,8 @@ pub(super) fn gist(source: &str) -> String {
 /// The message as a passage, without the lines that only say what to do with it.
 fn passage(source: &str) -> Passage {
     let mut passage = Passage::of(&json!({"text": source}), "", None);
-    let orders = [
-        "write",
-        "answer",
-        "return",
-        "reply",
-        "respond",
-        "generate",
-        "create",
-        "summarize",
-        "classify",
-        "extract",
-        "rewrite",
-        "translate",
-    ];
-    let is_order = |first: &str, text: &str| orders.contains(&first) || text.contains("JSON");
+    let orders = &english_grammar().instruction_verbs;
+    let is_order = |first: &str, text: &str| orders.contains(first) || text.contains("JSON");
     if passage.sentences.iter().any(|one| !is_order(&one.words[0].lower, &one.text)) {
         passage.sentences.retain(|one| !is_order(&one.words[0].lower, &one.text));
     }
@@ -275,7 +262,7 @@ impl<'a> Filler<'a> {
 
     fn question(&mut self) -> String {
         let terms = key_terms(self.passage, &self.order);
-        let wordings = self.passage.phrases.fact;
+        let wordings = &self.passage.phrases.fact;
         let Some(term) = terms.get(self.next % terms.len().max(1)) else {
             return format!(
                 "{}?",
@@ -283,7 +270,7 @@ impl<'a> Filler<'a> {
             );
         };
         self.next += 1;
-        capitalized(&phrases::fill(wordings[0], &[("term", term.shown.as_str())]))
+        capitalized(&wording::fill(&wordings[0], &[("term", term.shown.as_str())]))
     }
 }
 

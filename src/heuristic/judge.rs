@@ -1,8 +1,7 @@
 //! Questions about the wording of one sentence: true or false, a blank to fill, what a word refers to.
 
-use super::draft::{Asking, Draft, capitalized};
+use super::draft::{Aim, Asking, Draft, capitalized};
 use super::language::Language;
-use super::phrases::Aim;
 use super::sentences::Sentence;
 use super::terms::{Term, key_terms, terms};
 use super::words::Word;
@@ -47,9 +46,9 @@ fn with_introduction(asking: &Asking<'_>, index: usize, statement: &str) -> Stri
 
 fn judged(asking: &Asking<'_>, index: usize, statement: &str, truth: bool) -> Draft {
     let passage = asking.passage;
-    let question = asking.word(passage.phrases.judge, &[("statement", statement)]);
+    let question = asking.word(&passage.phrases.judge, &[("statement", statement)]);
     let sentence = passage.compose(&[index]);
-    let wording = if truth { passage.phrases.yes } else { passage.phrases.no };
+    let wording = if truth { &passage.phrases.yes } else { &passage.phrases.no };
     let mut picked = vec![index];
     let mut full = sentence.clone();
     // A true statement is better shown by what stands next to it than by itself alone.
@@ -111,7 +110,7 @@ fn false_statement(asking: &Asking<'_>, index: usize) -> Option<String> {
     if let Some(changed) = other_number(asking, sentence, &text) {
         return Some(changed);
     }
-    for (there, instead) in asking.passage.phrases.negations {
+    for (there, instead) in &asking.passage.phrases.negations {
         // Only the first clause: further on, a negation may not make the whole false.
         let clause = text.find([',', ';']).unwrap_or(text.len());
         if let Some(at) = text[..clause].find(there) {
@@ -181,11 +180,11 @@ fn blank(asking: &Asking<'_>, index: usize) -> Option<Draft> {
         return None;
     }
     let statement = with_introduction(asking, index, &statement);
-    let question = asking.word(passage.phrases.blank, &[("statement", &statement)]);
+    let question = asking.word(&passage.phrases.blank, &[("statement", &statement)]);
     let whole = with_introduction(asking, index, &sentence.closed());
     let shown = term.trim_matches('`');
     let shown = if shown == term { shown.to_owned() } else { term.clone() };
-    let answer = asking.fill(passage.phrases.blank_answer, &[("term", &shown), ("sentence", &whole)]);
+    let answer = asking.fill(&passage.phrases.blank_answer, &[("term", &shown), ("sentence", &whole)]);
     let plain = format!("**{shown}**. {whole}");
     let draft = asking.stated(question, &shown, &[index], vec![answer, plain, whole]);
     Some(draft.aimed(Aim::Blank))
@@ -198,7 +197,7 @@ pub(super) fn ambiguity(asking: &Asking<'_>) -> Draft {
     let pronoun = |index: &usize| {
         let sentence = &passage.sentences[*index];
         let first = &sentence.words[0].lower;
-        let is_pronoun = phrases.pronouns.split(' ').any(|one| one == first);
+        let is_pronoun = phrases.pronouns.contains(first);
         // German and Spanish demonstratives before a noun are articles, not pronouns.
         let follows = sentence.words.get(1).is_some_and(|word| {
             passage.language == Language::English
@@ -218,9 +217,9 @@ pub(super) fn ambiguity(asking: &Asking<'_>) -> Draft {
     let word = &sentence.words[0];
     let values =
         [("pronoun", word.lower.as_str()), ("statement", sentence.text.as_str()), ("before", &before)];
-    let question = asking.word(phrases.refer, &values);
-    let answer = asking.fill(phrases.refer_answer, &[("pronoun", values[0].1), ("sentence", &before)]);
-    let word = super::phrases::fill(phrases.quoted, &[("text", values[0].1)]);
+    let question = asking.word(&phrases.refer, &values);
+    let answer = asking.fill(&phrases.refer_answer, &[("pronoun", values[0].1), ("sentence", &before)]);
+    let word = super::wording::fill(&phrases.quoted, &[("text", values[0].1)]);
     let answers = vec![capitalized(&answer), before.clone()];
     let draft = asking.stated(question, &word, &[index - 1], answers);
     draft.aimed(Aim::Reference)
@@ -241,7 +240,7 @@ fn meaning(asking: &Asking<'_>) -> Draft {
     }
     let statement = super::sentences::shorten(&passage.sentences[index].text, 160);
     let bare = term.text.trim_matches('`');
-    let question = asking.word(passage.phrases.meaning, &[("term", bare), ("statement", &statement)]);
+    let question = asking.word(&passage.phrases.meaning, &[("term", bare), ("statement", &statement)]);
     asking.stated(question, &term.shown, &picked, vec![passage.compose(&picked)]).aimed(Aim::Meaning)
 }
 

@@ -21,13 +21,13 @@ mod language;
 mod layout;
 mod pair;
 mod passage;
-mod phrases;
 mod question;
 mod reasoning;
 mod sentences;
 mod subject;
 mod terms;
 mod user_input;
+mod wording;
 mod words;
 
 #[cfg(test)]

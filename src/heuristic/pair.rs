@@ -1,8 +1,7 @@
 //! Questions over two sections: what links them, how they compare.
 
-use super::draft::{Asking, Draft, capitalized};
+use super::draft::{Aim, Asking, Draft, capitalized};
 use super::passage::Passage;
-use super::phrases::Aim;
 use super::terms::key_terms;
 use super::words::is_content;
 
@@ -22,8 +21,8 @@ pub(super) fn hop(asking: &Asking<'_>, other: &Passage) -> Draft {
         term.shown.strip_prefix("a ").map_or_else(|| term.shown.clone(), |bare| format!("the {bare}"))
     });
     let question = match &term {
-        Some(term) => asking.word(passage.phrases.hop, &[names[0], names[1], names[2], ("term", term)]),
-        None => asking.word(passage.phrases.hop_plain, &names),
+        Some(term) => asking.word(&passage.phrases.hop, &[names[0], names[1], names[2], ("term", term)]),
+        None => asking.word(&passage.phrases.hop_plain, &names),
     };
     let answer = format!("{} {}", passage.compose(&[first]), other.compose(&[second]));
     let titled = listed(&a, &passage.compose(&[first]), &b, &other.compose(&[second]));
@@ -71,7 +70,7 @@ pub(super) fn comparison(asking: &Asking<'_>, other: &Passage) -> Draft {
     let end = if both.is_empty() {
         String::new()
     } else {
-        format!("\n\n{}", asking.fill(passage.phrases.shared, &[("terms", &asking.series(&both))]))
+        format!("\n\n{}", asking.fill(&passage.phrases.shared, &[("terms", &asking.series(&both))]))
     };
     let titled = listed(&a, &one, &b, &two);
     let plain = if one.contains('\n') || two.contains('\n') {
@@ -80,7 +79,7 @@ pub(super) fn comparison(asking: &Asking<'_>, other: &Passage) -> Draft {
         format!("- {one}\n- {two}")
     };
     let field = field(asking, &a, &b);
-    let question = asking.word(passage.phrases.compare, &[("a", &a), ("b", &b), ("pre", &field)]);
+    let question = asking.word(&passage.phrases.compare, &[("a", &a), ("b", &b), ("pre", &field)]);
     let quotes = vec![passage.sentences[left[0]].text.clone(), other.sentences[right[0]].text.clone()];
     let answers = vec![format!("{titled}{end}"), titled, format!("{plain}{end}"), plain];
     let (aim, term) = (Aim::Comparison, String::new());
@@ -123,7 +122,7 @@ fn field(asking: &Asking<'_>, a: &str, b: &str) -> String {
     let passage = asking.passage;
     let name = if passage.document.is_empty() { &passage.title } else { &passage.document };
     let named = [a, b].iter().any(|one| one.to_lowercase().contains(&name.to_lowercase()));
-    if named { String::new() } else { super::phrases::fill(passage.phrases.pre, &[("doc", name)]) }
+    if named { String::new() } else { super::wording::fill(&passage.phrases.pre, &[("doc", name)]) }
 }
 
 /// The two subjects; with what stands above them where they would not be told apart.

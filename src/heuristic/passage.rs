@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use super::language::Language;
 use super::layout::{code_blocks, holds_code, introduced, numbered_lines};
-use super::phrases::{Phrases, fill};
 use super::sentences::{Sentence, plain, split};
 use super::subject::{in_sentence, subject};
+use super::wording::{Phrases, WordList, fill};
 use super::words::{pieces, words};
 
 /// A section as the writers see it.
@@ -59,7 +59,7 @@ impl Passage {
         let counts = weigh(&mut sentences, language);
         let title = section.get("title").and_then(Value::as_str).unwrap_or("");
         let path = section.get("heading_path").and_then(Value::as_str).unwrap_or("");
-        let phrases = language.phrases();
+        let phrases = &language.wording().phrases;
         let (title, document) = subject(title, path, document, phrases, &sentences);
         let path = if path.is_empty() { plain(&title) } else { plain(path) };
         let plain_text = if sentences.is_empty() { plain(text) } else { String::new() };
@@ -87,7 +87,7 @@ impl Passage {
         let both = [("title", self.title.as_str()), ("doc", self.document.as_str())];
         let phrases = self.phrases;
         if self.document.is_empty() {
-            let about = fill(phrases.about_title[way % phrases.about_title.len()], &both);
+            let about = fill(&phrases.about_title[way % phrases.about_title.len()], &both);
             return vec![
                 ("title", self.title.clone()),
                 ("pre", String::new()),
@@ -97,9 +97,9 @@ impl Passage {
         }
         vec![
             ("title", self.title.clone()),
-            ("pre", fill(phrases.pre, &both)),
-            ("post", fill(phrases.post, &both)),
-            ("ctx", fill(phrases.about_both[way % phrases.about_both.len()], &both)),
+            ("pre", fill(&phrases.pre, &both)),
+            ("post", fill(&phrases.post, &both)),
+            ("ctx", fill(&phrases.about_both[way % phrases.about_both.len()], &both)),
         ]
     }
 
@@ -214,12 +214,11 @@ impl Passage {
         if wanted.is_empty() { Vec::new() } else { self.all().into_iter().filter(holds).collect() }
     }
 
-    /// Sentences with one of the space-separated marking words that do not send their reader elsewhere.
-    pub(super) fn marked(&self, marks: &str) -> Vec<usize> {
-        let marks: Vec<&str> = marks.split_whitespace().collect();
+    /// Sentences with one of the marking words that do not send their reader elsewhere.
+    pub(super) fn marked(&self, marks: &WordList) -> Vec<usize> {
         let marked = |index: &usize| {
             let sentence = &self.sentences[*index];
-            let held = sentence.words.iter().any(|word| marks.contains(&word.lower.as_str()));
+            let held = sentence.words.iter().any(|word| marks.contains(&word.lower));
             held && !sentence.points_elsewhere()
         };
         self.all().into_iter().filter(marked).collect()

@@ -5,12 +5,11 @@
 
 use serde_json::Value;
 
-use super::draft::{Asking, Draft, Pair};
+use super::draft::{Aim, Asking, Draft, Pair};
 use super::english::is_command;
 use super::evidence::evidence;
 use super::language::Language;
 use super::passage::Passage;
-use super::phrases::Aim;
 use super::terms::{Term, key_terms};
 use super::{fact, judge, pair};
 use crate::draw::Draws;
@@ -128,11 +127,11 @@ fn summary(asking: &Asking<'_>) -> Draft {
         text.clone()
     } else {
         let listed = text.rsplit('\n').next().is_some_and(|line| line.starts_with("- "));
-        let also = asking.fill(passage.phrases.also, &[("terms", &asking.series(&others))]);
+        let also = asking.fill(&passage.phrases.also, &[("terms", &asking.series(&others))]);
         format!("{text}{}{also}", if listed { "\n\n" } else { " " })
     };
     asking
-        .stated(asking.word(passage.phrases.summary, &[]), "", &picked, vec![full, text])
+        .stated(asking.word(&passage.phrases.summary, &[]), "", &picked, vec![full, text])
         .aimed(Aim::Overview)
 }
 
@@ -159,8 +158,8 @@ fn short_summary(asking: &Asking<'_>) -> Draft {
         text = text.split_inclusive(' ').take(95).collect::<String>().trim_end().to_owned() + " …";
     }
     let question = match &focus {
-        Some(term) => asking.word(passage.phrases.summarize_term, &[("term", &term.shown)]),
-        None => asking.word(passage.phrases.summarize, &[]),
+        Some(term) => asking.word(&passage.phrases.summarize_term, &[("term", &term.shown)]),
+        None => asking.word(&passage.phrases.summarize, &[]),
     };
     let term = focus.map(|term| term.shown).unwrap_or_default();
     asking.stated(question, &term, &picked, vec![text]).aimed(Aim::Overview)
@@ -188,15 +187,15 @@ fn inference(asking: &Asking<'_>) -> Draft {
     if second.starts_with(&first) {
         return explanation(asking);
     }
-    let lead = asking.word(passage.phrases.infer_answer, &[("first", &first), ("second", &second)]);
-    let question = asking.word(passage.phrases.infer, &[("term", &term.shown)]);
+    let lead = asking.word(&passage.phrases.infer_answer, &[("first", &first), ("second", &second)]);
+    let question = asking.word(&passage.phrases.infer, &[("term", &term.shown)]);
     asking.stated(question, &term.shown, &picked, vec![lead, passage.compose(&picked)]).aimed(Aim::Inference)
 }
 
 fn application(asking: &Asking<'_>) -> Draft {
     let passage = asking.passage;
     let english = passage.language == Language::English;
-    let mut duties = passage.marked(passage.phrases.duties);
+    let mut duties = passage.marked(&passage.phrases.duties);
     let command = |index: &usize| {
         let sentence = &passage.sentences[*index];
         english && is_command(sentence) && !sentence.points_elsewhere()
@@ -205,7 +204,7 @@ fn application(asking: &Asking<'_>) -> Draft {
     duties.sort_unstable();
     duties.dedup();
     let general = asking.variant == 0 && duties.len() > 1;
-    let wordings = if duties.is_empty() { passage.phrases.apply_plain } else { passage.phrases.apply_term };
+    let wordings = if duties.is_empty() { &passage.phrases.apply_plain } else { &passage.phrases.apply_term };
     let among = if duties.is_empty() { passage.base() } else { duties };
     let focus = if general { None } else { asking.focus(&among) };
     let picked = match &focus {
@@ -214,7 +213,7 @@ fn application(asking: &Asking<'_>) -> Draft {
     };
     let question = match &focus {
         Some(term) => asking.word(wordings, &[("term", &term.shown)]),
-        None => asking.word(passage.phrases.apply, &[]),
+        None => asking.word(&passage.phrases.apply, &[]),
     };
     let term = focus.map(|term| term.shown).unwrap_or_default();
     let text = passage.compose(&picked);
@@ -240,8 +239,8 @@ fn cause(asking: &Asking<'_>) -> Draft {
             .stated(question.clone(), "", &[*index], vec![passage.compose(&[*index])])
             .aimed(Aim::Cause);
     }
-    let marked = passage.marked(passage.phrases.causal);
-    let wordings = if marked.is_empty() { passage.phrases.circumstances } else { passage.phrases.effect };
+    let marked = passage.marked(&passage.phrases.causal);
+    let wordings = if marked.is_empty() { &passage.phrases.circumstances } else { &passage.phrases.effect };
     let among = if marked.is_empty() { passage.base() } else { marked };
     let Some(term) = asking.focus(&among) else { return summary(asking) };
     let mut picked: Vec<usize> =
@@ -256,15 +255,15 @@ fn hypothetical(asking: &Asking<'_>) -> Draft {
     let Some(term) = asking.focus(&passage.base()) else { return summary(asking) };
     let picked = asking.about(&term, 2);
     let first = passage.compose(&picked);
-    let lead = asking.word(passage.phrases.suppose_answer, &[("first", &first)]);
-    let question = asking.word(passage.phrases.suppose, &[("term", &term.shown)]);
+    let lead = asking.word(&passage.phrases.suppose_answer, &[("first", &first)]);
+    let question = asking.word(&passage.phrases.suppose, &[("term", &term.shown)]);
     asking.stated(question, &term.shown, &picked, vec![lead, first]).aimed(Aim::Loss)
 }
 
 fn critique(asking: &Asking<'_>) -> Draft {
     let passage = asking.passage;
-    let limits = passage.marked(passage.phrases.limits);
-    let wordings = if limits.is_empty() { passage.phrases.support } else { passage.phrases.criticize };
+    let limits = passage.marked(&passage.phrases.limits);
+    let wordings = if limits.is_empty() { &passage.phrases.support } else { &passage.phrases.criticize };
     let among = if limits.is_empty() { passage.base() } else { limits };
     let Some(term) = asking.focus(&among) else { return summary(asking) };
     let mut picked: Vec<usize> =
@@ -291,7 +290,7 @@ fn explanation(asking: &Asking<'_>) -> Draft {
             .is_some_and(|front| front.contains(&term.text))
     };
     picked.sort_by_key(opens);
-    let question = asking.word(passage.phrases.explain, &[("term", &term.shown)]);
+    let question = asking.word(&passage.phrases.explain, &[("term", &term.shown)]);
     asking.stated(question, &term.shown, &picked, vec![passage.compose(&picked)]).aimed(Aim::Meaning)
 }
 
@@ -304,7 +303,7 @@ fn process(asking: &Asking<'_>) -> Draft {
     if steps.len() < 2 {
         steps = passage.saying(passage.all().into_iter().filter(|one| open(one) && command(one)).collect());
     }
-    let wordings = if steps.len() < 2 { passage.phrases.points } else { passage.phrases.process };
+    let wordings = if steps.len() < 2 { &passage.phrases.points } else { &passage.phrases.process };
     if steps.len() < 2 {
         let among = passage.saying(passage.all().into_iter().filter(open).collect());
         steps = passage.central(&among, 7);
@@ -343,7 +342,7 @@ fn process(asking: &Asking<'_>) -> Draft {
 /// For a section without sentences: its code, or whatever text it has.
 fn code(asking: &Asking<'_>) -> Draft {
     let passage = asking.passage;
-    let wordings = if passage.code().is_some() { passage.phrases.code } else { passage.phrases.summary };
+    let wordings = if passage.code().is_some() { &passage.phrases.code } else { &passage.phrases.summary };
     let question = asking.word(wordings, &[]);
     let code = passage.code().unwrap_or(&passage.text).to_owned();
     let code = if code.is_empty() { passage.path.clone() } else { code };

@@ -5,11 +5,10 @@
 //! reader would not see, and nothing is said of the question or the answer. The words are the language's; `draft`
 //! asks here once for each pair.
 
-use super::draft::{Asking, Draft, capitalized};
+use super::draft::{Aim, Asking, Draft, capitalized};
 use super::fact::row_said;
 use super::language::Language;
 use super::passage::Passage;
-use super::phrases::Aim;
 use super::sentences::Sentence;
 use super::terms::{Term, key_terms, terms};
 
@@ -40,34 +39,34 @@ impl Asking<'_> {
         let holds = |text: &str, part: &str| text.to_lowercase().contains(&part.to_lowercase());
         if let Some((a, b)) = &draft.sides {
             let inner = !document.is_empty() && !holds(a, document) && !holds(b, document);
-            let wording = if inner { phrases.both } else { phrases.both_alone };
+            let wording = if inner { &phrases.both } else { &phrases.both_alone };
             return self.fill(wording, &[("doc", document), ("a", a), ("b", b)]);
         }
         let wide = !document.is_empty() && !holds(title, document);
         if !term.is_empty() && !holds(title, term) && !holds(document, term) {
             let field = if wide {
-                self.fill(phrases.within, &[("title", title), ("doc", document)])
+                self.fill(&phrases.within, &[("title", title), ("doc", document)])
             } else {
                 title.to_owned()
             };
             return match holds(term, title) {
-                true => self.fill(phrases.alone, &[("term", term)]),
-                false => self.word(phrases.aspect, &[("field", &field), ("term", term)]),
+                true => self.fill(&phrases.alone, &[("term", term)]),
+                false => self.word(&phrases.aspect, &[("field", &field), ("term", term)]),
             };
         }
         match wide {
-            true => self.word(phrases.part, &[("title", title), ("doc", document)]),
-            false => self.fill(phrases.alone, &[("term", title)]),
+            true => self.word(&phrases.part, &[("title", title), ("doc", document)]),
+            false => self.fill(&phrases.alone, &[("term", title)]),
         }
     }
 
     /// The first fact, said as it is.
     fn known(&self, draft: &Draft, first: &str) -> String {
         let phrases = self.passage.phrases;
-        let wording = match draft.aim {
-            Aim::Link | Aim::Comparison => phrases.one_side,
-            Aim::Order => phrases.starts,
-            Aim::Code => phrases.code_starts,
+        let wording: &str = match draft.aim {
+            Aim::Link | Aim::Comparison => &phrases.one_side,
+            Aim::Order => &phrases.starts,
+            Aim::Code => &phrases.code_starts,
             _ => "{fact}",
         };
         self.fill(wording, &values(draft, "", first))
@@ -82,15 +81,15 @@ impl Asking<'_> {
         let mut all = values(draft, named, last.unwrap_or(first));
         if let Some((said, right)) = &draft.change {
             all.extend([("said", said.as_str()), ("right", right.as_str())]);
-            return self.fill(phrases.wrong, &all);
+            return self.fill(&phrases.wrong, &all);
         }
         match (draft.aim, last) {
-            (Aim::Blank, _) => return self.word(phrases.filled, &all),
-            (Aim::Link, Some(_)) => return self.fill(phrases.other, &all),
-            (Aim::Comparison, Some(_)) => return self.fill(phrases.contrasted, &all),
-            (Aim::Order, Some(_)) => return self.fill(phrases.ordered, &all),
-            (Aim::Code, Some(_)) => return self.fill(phrases.code_ends, &all),
-            (Aim::Code, None) => return self.fill(phrases.code_line, &all),
+            (Aim::Blank, _) => return self.word(&phrases.filled, &all),
+            (Aim::Link, Some(_)) => return self.fill(&phrases.other, &all),
+            (Aim::Comparison, Some(_)) => return self.fill(&phrases.contrasted, &all),
+            (Aim::Order, Some(_)) => return self.fill(&phrases.ordered, &all),
+            (Aim::Code, Some(_)) => return self.fill(&phrases.code_ends, &all),
+            (Aim::Code, None) => return self.fill(&phrases.code_line, &all),
             (_, Some(fact)) => return fact.to_owned(),
             (_, None) => {}
         }
@@ -101,11 +100,11 @@ impl Asking<'_> {
         let detail = self.detail(draft, first, named);
         let (detail, wording) = match (self.related(draft, first), detail) {
             (Some(fact), _) => return fact,
-            (None, Some((detail, true))) => (detail, phrases.figure),
+            (None, Some((detail, true))) => (detail, &phrases.figure),
             (None, detail) => match (self.beside(draft, first), detail) {
                 (Some(fact), _) => return fact,
-                (None, Some((detail, _))) => (detail, phrases.tied),
-                (None, None) => return self.fill(phrases.plain, &all),
+                (None, Some((detail, _))) => (detail, &phrases.tied),
+                (None, None) => return self.fill(&phrases.plain, &all),
             },
         };
         all.push(("detail", &detail));
@@ -221,10 +220,10 @@ impl Asking<'_> {
     }
 
     /// Where the main clause of a fact ends, and the joint there with its wording.
-    fn cut(&self, draft: &Draft, fact: &str) -> Option<(usize, &'static (&'static str, &'static str))> {
+    fn cut(&self, draft: &Draft, fact: &str) -> Option<(usize, &'static (String, String))> {
         let whole = [Aim::Truth, Aim::Blank, Aim::Code].contains(&draft.aim);
         let alone = draft.quotes.len() < 2 || draft.aim != Aim::Cause;
-        if whole || !alone { None } else { main_clause(fact, self.passage.phrases.joints) }
+        if whole || !alone { None } else { main_clause(fact, &self.passage.phrases.joints) }
     }
 
     /// What stands behind the main clause of the only fact, and the wording that says it.
@@ -232,7 +231,7 @@ impl Asking<'_> {
         let fact = self.fact_said(draft.quotes.first()?);
         let (at, (joint, wording)) = self.cut(draft, &fact)?;
         let tail = fact[at + joint.len()..].trim();
-        (!wording.is_empty() && tail.contains(' ')).then(|| (*wording, tail.to_owned()))
+        (!wording.is_empty() && tail.contains(' ')).then(|| (wording.as_str(), tail.to_owned()))
     }
 
     /// A sentence as a fact: an item with what introduces it, a leaning sentence with the one before it.
@@ -321,8 +320,8 @@ fn figure(passage: &Passage, text: &str) -> Option<String> {
 /// Where the first of the joints stands that leaves a whole clause before it.
 fn main_clause(
     sentence: &str,
-    joints: &'static [(&'static str, &'static str)],
-) -> Option<(usize, &'static (&'static str, &'static str))> {
+    joints: &'static [(String, String)],
+) -> Option<(usize, &'static (String, String))> {
     let whole = |at: usize| {
         let head = &sentence[..at];
         let paired = |open: char, close: char| head.matches(open).count() == head.matches(close).count();
@@ -339,8 +338,8 @@ fn main_clause(
         let next = sentence[at + joint.len()..].split(' ').next().unwrap_or_default();
         !joint.contains("but") || !["is", "are", "was", "were", "not", "also"].contains(&next)
     };
-    let cuts = joints.iter().filter_map(|joint| Some((sentence.find(joint.0)?, joint)));
-    cuts.filter(|(at, joint)| whole(*at) && clause(*at, joint.0)).min_by_key(|(at, _)| *at)
+    let cuts = joints.iter().filter_map(|joint| Some((sentence.find(joint.0.as_str())?, joint)));
+    cuts.filter(|(at, joint)| whole(*at) && clause(*at, &joint.0)).min_by_key(|(at, _)| *at)
 }
 
 #[cfg(test)]
@@ -363,7 +362,7 @@ mod tests {
 
     #[test]
     fn a_long_sentence_is_said_by_its_main_clause() {
-        let joints = Language::English.phrases().joints;
+        let joints = &Language::English.wording().phrases.joints;
         let check = |sentence: &str, expected: Option<&str>| {
             assert_eq!(main_clause(sentence, joints).map(|(at, _)| &sentence[..at]), expected);
         };

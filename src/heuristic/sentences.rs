@@ -4,70 +4,8 @@
 //! that the writers quote. Splitting a whole text is done here too, for records without facts.
 
 use super::language::Language;
+use super::wording;
 use super::words::{Script, Word, words};
-
-/// Beginnings of sentences that send their reader elsewhere, in lower case.
-const OPENS_ELSEWHERE: [&str; 14] = [
-    "see ",
-    "for more ",
-    "for details",
-    "for further ",
-    "for examples",
-    "please see ",
-    "please refer ",
-    "refer to ",
-    "siehe ",
-    "véase ",
-    "para más ",
-    "voir ",
-    "pour plus ",
-    "pour en savoir ",
-];
-/// What such sentences hold, wherever it stands.
-const ELSEWHERE: [&str; 42] = [
-    " here.",
-    " here and ",
-    "(see ",
-    "see below",
-    "see above",
-    "see also ",
-    "see the ",
-    "as above",
-    "as below",
-    "more information",
-    "more details",
-    "further information",
-    "more documentation",
-    "full documentation",
-    "found at ",
-    "found here",
-    "found in the ",
-    "this guide ",
-    "this document ",
-    "this section ",
-    "this page ",
-    "this chapter ",
-    "this readme",
-    "the following link",
-    "read more",
-    "learn more",
-    "in the documentation",
-    "crate documentation",
-    "the example directory",
-    "as follows:",
-    "this example ",
-    "in the docs",
-    "siehe unten",
-    "siehe oben",
-    "weitere informationen",
-    "mehr dazu",
-    "más información",
-    "más detalles",
-    "plus d'informations",
-    "en savoir plus",
-    "を参照",
-    "詳しくは",
-];
 
 /// A sentence or list item of a section.
 #[derive(Debug, Clone)]
@@ -100,37 +38,16 @@ impl Sentence {
 
     /// Whether it leans on the sentence before it: starts with a pronoun or a word such as "therefore".
     pub(super) fn leans(&self, language: Language) -> bool {
-        let leaning = match language {
-            Language::English => {
-                "it they this these that those he she such here there its their then therefore thus so \
-                but however instead otherwise also both neither them and or either one another"
-            }
-            Language::German => {
-                "er sie es dies diese dieser dieses das dabei dadurch daher danach dann darum deshalb damit \
-                davon dazu dafür so aber jedoch auch beide sonst doch dort hier denn und oder ihre ihr sein seine"
-            }
-            Language::Spanish => {
-                "esto esta este estos estas eso ello ellos ellas él ella así entonces luego después \
-                también pero además ambos y o su sus por"
-            }
-            Language::French => {
-                "il elle ils elles ce cela cette ces ceci ainsi alors donc ensuite puis aussi mais \
-                celui-ci celle-ci et ou son sa leur c'est"
-            }
-            Language::Japanese => {
-                "これは それは この その そのため また しかし ただし さらに このため これを それを"
-            }
-            Language::Other => "",
-        };
-        let first = &self.words[0].lower;
-        leaning.split_whitespace().any(|word| word == first)
+        language.wording().words.leaning.contains(&self.words[0].lower)
     }
 
     /// Whether it says nothing itself but sends its reader elsewhere, or tells what a text is about.
     pub(super) fn points_elsewhere(&self) -> bool {
         let lower = self.text.to_lowercase();
-        let opens = OPENS_ELSEWHERE.iter().any(|front| lower.starts_with(front));
-        opens || ELSEWHERE.iter().any(|part| lower.contains(part))
+        wording::all().map(|wording| &wording.words.elsewhere).any(|elsewhere| {
+            elsewhere.beginnings.iter().any(|front| lower.starts_with(front.as_str()))
+                || elsewhere.parts.iter().any(|part| lower.contains(part.as_str()))
+        })
     }
 
     /// Its content words in lower case.

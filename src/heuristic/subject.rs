@@ -4,8 +4,8 @@
 //! one above or from the document. `passage` asks here once for each section.
 
 use super::language::Language;
-use super::phrases::{Phrases, fill};
 use super::sentences::{Sentence, plain};
+use super::wording::{self, HeadingWords, Phrases, fill};
 use super::words::{Script, is_content};
 
 /// The section's subject and its wider field, which the document's title names, ready for sentences. A heading
@@ -42,36 +42,6 @@ pub(super) fn subject(
 /// What a document's title names, without the words that only say that it is a document: "A guide to
 /// synthmill" is about synthmill. Empty for a title that names nothing ("README").
 fn field(document: &str, phrases: &Phrases, sentences: &[Sentence]) -> String {
-    const BEFORE: [&str; 14] = [
-        "a guide to ",
-        "the guide to ",
-        "guide to ",
-        "an introduction to ",
-        "introduction to ",
-        "getting started with ",
-        "understanding ",
-        "leitfaden für ",
-        "einführung in ",
-        "guía de ",
-        "introducción a ",
-        "guide de ",
-        "introduction à ",
-        "how to use ",
-    ];
-    const BEHIND: [&str; 12] = [
-        " guide",
-        " handbook",
-        " manual",
-        " documentation",
-        " tutorial",
-        " readme",
-        "の基礎知識",
-        "の基礎",
-        "入門",
-        "の手引き",
-        "について",
-        "とは",
-    ];
     let title = bare(document);
     // Pictures in front of a name are no part of it.
     let mut name = title.trim_start_matches(|c: char| !c.is_alphanumeric() && !c.is_ascii() || c == ' ');
@@ -81,21 +51,22 @@ fn field(document: &str, phrases: &Phrases, sentences: &[Sentence]) -> String {
     }
     let lower = name.to_lowercase();
     let fits = |at: usize| name.is_char_boundary(at) && lower.len() == name.len();
-    if let Some(front) = BEFORE.iter().find(|front| lower.starts_with(**front) && fits(front.len())) {
+    let mut lead_ins = headings().flat_map(|headings| &headings.lead_ins);
+    if let Some(front) = lead_ins.find(|front| lower.starts_with(front.as_str()) && fits(front.len())) {
         name = &name[front.len()..];
     } else if let Some(inner) = name.strip_prefix("How ").and_then(|rest| rest.strip_suffix(" work")) {
         name = inner;
     }
+    let mut endings = headings().flat_map(|headings| &headings.endings);
     if let Some(end) =
-        BEHIND.iter().find(|end| name.to_lowercase().ends_with(**end) && name.len() > end.len())
+        endings.find(|end| name.to_lowercase().ends_with(end.as_str()) && name.len() > end.len())
     {
         name = name.get(..name.len() - end.len()).unwrap_or(name);
     }
-    let named =
-        ["readme", "changelog", "documentation", "docs", "index", "home", "contents", "untitled", "liesmich"];
+    let untitled = name.to_lowercase();
     if name.is_empty()
         || vague(name) && name.chars().count() < 2
-        || named.contains(&name.to_lowercase().as_str())
+        || headings().any(|headings| headings.untitled.contains(&untitled))
     {
         return String::new();
     }
@@ -114,6 +85,11 @@ fn unquoted(name: &str) -> String {
 /// Signs that a title does not have as a part of a sentence.
 const ODD: [char; 11] = ['?', '!', ':', ',', ';', '(', '"', '/', '=', '[', '{'];
 
+/// The words of headings in every language: a heading may be in another language than its section.
+fn headings() -> impl Iterator<Item = &'static HeadingWords> {
+    wording::all().map(|wording| &wording.words.headings)
+}
+
 /// A heading without numbering, markup and colon.
 fn bare(title: &str) -> String {
     let title = plain(title);
@@ -125,18 +101,11 @@ fn bare(title: &str) -> String {
 
 /// Whether a heading names no subject: it has a general word only, or no letters.
 fn vague(title: &str) -> bool {
-    const VAGUE: &str = "introduction|overview|summary|notes|note|example|examples|usage|features|installation|install|fixed|\
-        added|changed|removed|deprecated|security|changes|other|misc|license|contributing|about|background|general|options|\
-        requirements|setup|getting started|quick start|quickstart|details|remarks|tips|faq|references|see also|steps|\
-        einleitung|einführung|überblick|übersicht|hinweise|beispiel|beispiele|zusammenfassung|allgemeines|zutaten|zubereitung|\
-        schritte|anmerkungen|introducción|resumen|notas|ejemplo|ejemplos|ingredientes|preparación|pasos|elaboración|consejos|\
-        présentation|résumé|remarques|exemple|exemples|ingrédients|préparation|étapes|conseils|ingredients|method|directions|\
-        bug fixes|breaking changes|unreleased|improvements|api|description";
     let lower = title.to_lowercase();
     let letters = title.chars().filter(|c| c.is_alphabetic()).count();
     // Where a letter is a word, two of them name something.
     let wide = title.chars().any(|c| Script::of(c) != Script::Spaced);
-    letters < 3 && !wide || VAGUE.split('|').any(|one| one.trim() == lower)
+    letters < 3 && !wide || headings().any(|headings| headings.vague.contains(&lower))
 }
 
 /// A title as it stands inside a sentence: quoted, or in English as plain words where they are such.
@@ -177,7 +146,7 @@ pub(super) fn lower_first(text: &str) -> String {
 }
 
 fn quoted(title: &str, phrases: &Phrases) -> String {
-    fill(phrases.quoted, &[("text", title)])
+    fill(&phrases.quoted, &[("text", title)])
 }
 
 #[cfg(test)]
@@ -185,7 +154,7 @@ mod tests {
     use super::*;
 
     fn check(title: &str, path: &str, expected: (&str, &str)) {
-        let (title, document) = subject(title, path, "Guide", Language::English.phrases(), &[]);
+        let (title, document) = subject(title, path, "Guide", &Language::English.wording().phrases, &[]);
         assert_eq!((title.as_str(), document.as_str()), expected);
     }
 
@@ -206,7 +175,7 @@ mod tests {
     #[test]
     fn a_document_is_named_by_what_it_is_about() {
         let check = |document: &str, language: Language, expected: &str| {
-            assert_eq!(field(document, language.phrases(), &[]), expected);
+            assert_eq!(field(document, &language.wording().phrases, &[]), expected);
         };
         check("A guide to synthmill", Language::English, "synthmill");
         check("Sourdough bread", Language::English, "Sourdough bread");

@@ -10,6 +10,7 @@ use super::english::is_verb;
 use super::language::Language;
 use super::passage::Passage;
 use super::sentences::Sentence;
+use super::wording::{self, english_grammar};
 use super::words::{Script, Word};
 
 /// A key term of a sentence.
@@ -31,48 +32,12 @@ impl Term {
     }
 }
 
-/// Words before a noun that are not articles.
-const PREPOSITIONS: &str = "of in with for from by on to into at about without through under over between per via \
-    de en con para por sin sobre entre à dans avec pour sans sous sur entre";
-
-/// Words that measure or place and name no subject by themselves.
-const UNITS: &str = "two three four five six seven eight nine ten twelve twenty second seconds minute minutes hour hours day days \
-    week weeks month months year years gram grams kilogram liter litre liters litres percent degree degrees meter meters times \
-    inside outside out up off down back away today way ways case cases number numbers bit lot zwei drei vier fünf sechs sieben acht neun zehn sekunden \
-    minute minuten stunde stunden tag tage tagen woche wochen monat monate jahr jahre jahren gramm liter kilometer meter \
-    prozent grad mal millimeter dos tres cuatro cinco seis siete ocho nueve diez segundos minutos hora horas día días semana \
-    semanas mes meses año años gramos litro litros grados poco deux trois quatre cinq sept huit neuf dix secondes heure heures \
-    jour jours semaine semaines mois ans année années grammes litres degrés fois bout";
-
-/// Common adjectives, which name nothing when they stand alone.
-const ADJECTIVES: &str = "hard simple new old large small big good better best fast slow high low easy long short full same internal \
-    external optimized optional possible necessary available different similar important useful common general special \
-    single double main minor major own current previous next open free clear clean dark light deep wide thin thick warm cold hot dry wet \
-    soft heavy strong weak early late entire whole various automatic manual random default null empty dead alive broken related certain likely standard basic modern \
-    safe unsafe sure able ready specific particular significant typical usual valid invalid correct wrong higher lower larger \
-    smaller faster slower greater fewer better worse primary additional extra known given based native raw minimum maximum dense even one";
-
-/// Verbs that stand before other verbs, and words that a scan of nouns would take for one.
-const NO_NOUNS: &str = "may might must should would could can cannot shall will does did has had have been being was were are is \
-    let lets via etc per due ago yet nor ever maybe because that's it's don't doesn't can't won't isn't aren't you'll you're \
-    we're they're there's i'm i've we've cause causes example examples docs documentation readme readme.md thing things fact facts \
-    question questions answer answers statement statements sentence sentences section sections passage passages paragraph paragraphs heading headings chapter chapters source sources stated document documents text texts";
-
-/// Endings of adjectives.
-const ADJECTIVE_ENDINGS: [&str; 6] = ["able", "ible", "ful", "ous", "less", "ical"];
-
-/// Words of two letters and more that the scan of Japanese takes for nouns and that name nothing.
-const EMPTY_JAPANESE: &str = "場合 必要 可能 以下 以上 以外 以内 程度 部分 一部 全体 全部 自分 最初 最後 最近 今回 同様 一般 通常 普通 \
-    場所 時間 時期 理由 方法 結果 種類 前後 途中 一度 一つ 二つ 十分 大切 重要 代表的 基本的 一般的 次第 多数 少量 適量 約束 関係 状態 存在";
-
-/// Words before an adjective that stands alone.
-const BEFORE_ADJECTIVE: &str =
-    "is are be was were too very more most less becomes become so as stays remains looks";
-
-static UNIT_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| UNITS.split_whitespace().collect());
-static ADJECTIVE_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| ADJECTIVES.split_whitespace().collect());
-static NO_NOUN_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| NO_NOUNS.split_whitespace().collect());
-static PREPOSITION_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| PREPOSITIONS.split_whitespace().collect());
+/// Words that measure or place, in every language: they are used in texts of others.
+static UNITS: LazyLock<HashSet<&str>> =
+    LazyLock::new(|| wording::all().flat_map(|wording| wording.words.units.iter()).collect());
+/// Prepositions of every language.
+static PREPOSITIONS: LazyLock<HashSet<&str>> =
+    LazyLock::new(|| wording::all().flat_map(|wording| wording.words.prepositions.iter()).collect());
 
 /// The key terms of one sentence, best first, without overlap.
 pub(super) fn terms(passage: &Passage, sentence: &Sentence) -> Vec<Term> {
@@ -129,12 +94,12 @@ fn fits(language: Language, words: &[Word], index: usize, inside: bool) -> bool 
         Script::Hiragana => return false,
         Script::Kanji | Script::Katakana => {
             return (2..=8).contains(&letters)
-                && !EMPTY_JAPANESE.split_whitespace().any(|empty| empty == word.lower);
+                && !Language::Japanese.wording().words.no_terms.contains(&word.lower);
         }
     }
     let hangul = word.lower.starts_with(|c| ('가'..='힣').contains(&c));
     if !(if hangul { 2 } else { 3 }..=40).contains(&letters)
-        || UNIT_SET.contains(word.lower.as_str())
+        || UNITS.contains(word.lower.as_str())
         || language.is_stop(&word.lower)
         || !word.lower.starts_with(char::is_alphabetic)
     {
@@ -147,7 +112,7 @@ fn fits(language: Language, words: &[Word], index: usize, inside: bool) -> bool 
             let named = determined && !["this", "these"].contains(&words[index - 1].lower.as_str());
             !(is_verb(&word.lower) && (inside || !named))
                 && !word.lower.ends_with("ly")
-                && !NO_NOUN_SET.contains(word.lower.replace('’', "'").as_str())
+                && !language.wording().words.no_terms.contains(&word.lower.replace('’', "'"))
         }
         // Hangul writes a syllable in a letter; a verb that ends a sentence ends in one of them.
         Language::Other if hangul => !word.lower.ends_with('다'),
@@ -162,8 +127,10 @@ fn term(passage: &Passage, sentence: &Sentence, start: usize, end: usize) -> Opt
     let end = (start..end).rev().find(|index| !(english && is_adjective(&words[*index])))? + 1;
     let before = start.checked_sub(1).map_or("", |index| words[index].lower.as_str());
     let adjacent = start == 0 || sentence.text[words[start - 1].at.end..words[start].at.start] == *" ";
-    let determined = adjacent && passage.language.is_determiner(before);
-    let led = adjacent && PREPOSITION_SET.contains(before);
+    // Where there are no articles, the first word of a sentence counts as if it had one.
+    let determined = adjacent
+        && (passage.language.is_determiner(before) || start == 0 && !passage.language.has_determiners());
+    let led = adjacent && PREPOSITIONS.contains(before);
     let capital = sentence.text[words[start].at.start..].starts_with(char::is_uppercase);
     let code = words[start].code;
     let count = |word: &Word| passage.counts.get(&word.lower).copied().unwrap_or(0).min(5) as f64;
@@ -177,7 +144,7 @@ fn term(passage: &Passage, sentence: &Sentence, start: usize, end: usize) -> Opt
         Language::Spanish | Language::French if !(determined || led || code || (capital && start > 0)) => {
             return None;
         }
-        Language::English if lone && BEFORE_ADJECTIVE.split_whitespace().any(|word| word == before) => {
+        Language::English if lone && english_grammar().before_adjectives.contains(before) => {
             return None;
         }
         Language::English if !(determined || led || code || capital) => score -= 2.5,
@@ -193,12 +160,14 @@ fn term(passage: &Passage, sentence: &Sentence, start: usize, end: usize) -> Opt
 fn is_adjective(word: &Word) -> bool {
     let lower = word.lower.as_str();
     let participle = lower.ends_with("ed") && !lower.ends_with("eed") && lower.len() > 4;
-    let ending =
-        ADJECTIVE_ENDINGS.iter().any(|ending| lower.ends_with(ending) && lower.len() > ending.len() + 2);
+    let ending = english_grammar()
+        .adjective_endings
+        .iter()
+        .any(|ending| lower.ends_with(ending) && lower.len() > ending.len() + 2);
     let genitive = lower.ends_with("'s") || lower.ends_with("’s");
     !word.code
         && (genitive
-            || ADJECTIVE_SET.contains(lower)
+            || english_grammar().adjectives.contains(lower)
             || participle
             || ending && lower != "table" && lower != "variable")
 }
@@ -209,7 +178,7 @@ fn shown(passage: &Passage, sentence: &Sentence, start: usize, text: &str, deter
         return text.to_owned();
     }
     if passage.language != Language::English {
-        return super::phrases::fill(passage.phrases.quoted, &[("text", text)]);
+        return super::wording::fill(&passage.phrases.quoted, &[("text", text)]);
     }
     // A capital that only opens the sentence goes.
     let text = match (start, passage.counts.get(&sentence.words[start].lower)) {

@@ -2,18 +2,15 @@
 //!
 //! Wordings of a language are put together until the text is about as long as asked: a greeting in the tone
 //! drawn, a few words on the asker's situation, the question about the topic. The answer is that text and
-//! nothing else. What the wordings are is told in `wording`.
-
-mod wording;
+//! nothing else. The texts are in `wording`.
 
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 use rand::seq::SliceRandom;
 use serde_json::Value;
 
-use self::wording::{Tone, Wording};
 use super::draft::capitalized;
-use super::phrases::fill;
+use super::wording::{Tone, UserInputTexts, fill, instructions};
 use crate::draw::Draws;
 use crate::record::Record;
 
@@ -38,11 +35,11 @@ pub(super) fn text(record: &Record) -> Option<String> {
         others.find_map(|(_, value)| value.as_str().filter(|text| !text.trim().is_empty()))
     };
     let words = record.get("target_words").and_then(Value::as_u64);
-    let wording = Wording::of(named(&["language"]).unwrap_or_default());
+    let texts = UserInputTexts::of(named(&["language"]).unwrap_or_default())?;
     let mut writer = Writer {
-        wording,
+        texts,
         tone: Tone::of(named(&["tone", "mood"]).unwrap_or_default()),
-        topic: named(&TOPICS).or_else(other).map(|topic| wording.quoted(topic.trim())),
+        topic: named(&TOPICS).or_else(other).map(|topic| texts.quoted(topic.trim())),
         target: words.map_or(USUAL_WORDS, |words| usize::try_from(words).unwrap_or(usize::MAX)),
         // The list makes records of different runs differ that have the same id.
         rng: Draws::new(0, "user_input".into())
@@ -54,7 +51,7 @@ pub(super) fn text(record: &Record) -> Option<String> {
 
 /// The attributes and choices of one text.
 struct Writer {
-    wording: &'static Wording,
+    texts: &'static UserInputTexts,
     tone: Tone,
     topic: Option<String>,
     /// How many words are asked for.
@@ -63,8 +60,8 @@ struct Writer {
 }
 
 /// Whether an instruction asks for something, by the words people use for it.
-fn asks(manner: &str, words: &[&str]) -> bool {
-    words.iter().any(|word| manner.contains(word))
+fn asks(manner: &str, words: &[String]) -> bool {
+    words.iter().any(|word| manner.contains(word.as_str()))
 }
 
 /// A new last text of a list.
@@ -77,26 +74,29 @@ fn push(list: &mut Vec<String>) -> &mut String {
 impl Writer {
     /// The greeting, the situation, the question, the closing.
     fn text(&mut self, manner: &str) -> String {
+        let words = &instructions().instructions;
         let mut question = self.question();
-        if asks(manner, &["two ", "second question", "several"]) {
-            let second = self.pick(self.wording.second, usize::MAX);
+        if asks(manner, &words.second_question) {
+            let second = self.pick(&self.texts.second, usize::MAX);
             question = format!("{} {second}", question.trim_end_matches(['?', ' ']));
         }
         let mut room = self.target.saturating_sub(count(&question));
         let mut greeting = String::new();
         let mut before: Vec<String> = Vec::new();
         let mut closing = String::new();
-        let greetings = self.wording.greetings[self.tone as usize];
+        let greetings = self.texts.greetings.of(self.tone);
         self.add(greetings, &mut room, &mut greeting);
-        if asks(manner, &["story", "personal", "experience", "background"]) {
-            self.add(self.wording.stories, &mut room, push(&mut before));
+        if asks(manner, &words.story) {
+            self.add(&self.texts.stories, &mut room, push(&mut before));
         }
-        if asks(manner, &["date", "amount", "number", "concrete", "detail", "specific"]) {
-            self.add(self.wording.concrete, &mut room, push(&mut before));
+        if asks(manner, &words.concrete) {
+            self.add(&self.texts.concrete, &mut room, push(&mut before));
         }
-        let closings = self.wording.closings[self.tone as usize];
+        let closings = self.texts.closings.of(self.tone);
         self.add(closings, &mut room, &mut closing);
-        let mut details = [self.wording.details, self.wording.concrete, self.wording.stories].concat();
+        let texts = self.texts;
+        let details = [&texts.details, &texts.concrete, &texts.stories];
+        let mut details: Vec<&str> = details.into_iter().flatten().map(String::as_str).collect();
         details.shuffle(&mut self.rng);
         for detail in details {
             if count(detail) <= room && !before.iter().any(|other| other == detail) {
@@ -114,8 +114,8 @@ impl Writer {
     /// The question itself, no longer than asked if there is one so short.
     fn question(&mut self) -> String {
         let wordings = match self.topic {
-            Some(_) => self.wording.about,
-            None => self.wording.open,
+            Some(_) => &self.texts.about,
+            None => &self.texts.open,
         };
         let topic_words = self.topic.as_deref().map_or(0, count);
         // The placeholder counts as one word itself.
@@ -126,17 +126,21 @@ impl Writer {
     }
 
     /// One of `wordings` of at most `room` words, or the shortest.
-    fn pick(&mut self, wordings: &'static [&'static str], room: usize) -> &'static str {
+    fn pick(&mut self, wordings: &'static [String], room: usize) -> &'static str {
         let fitting: Vec<&'static str> =
-            wordings.iter().copied().filter(|wording| count(wording) <= room).collect();
+            wordings.iter().map(String::as_str).filter(|wording| count(wording) <= room).collect();
         if fitting.is_empty() {
-            return wordings.iter().copied().min_by_key(|wording| count(wording)).unwrap_or_default();
+            return wordings
+                .iter()
+                .map(String::as_str)
+                .min_by_key(|wording| count(wording))
+                .unwrap_or_default();
         }
         fitting[self.rng.random_range(0..fitting.len())]
     }
 
     /// Puts one of `wordings` into `place` if there is room for one.
-    fn add(&mut self, wordings: &'static [&'static str], room: &mut usize, place: &mut String) {
+    fn add(&mut self, wordings: &'static [String], room: &mut usize, place: &mut String) {
         let chosen = self.pick(wordings, *room);
         if count(chosen) <= *room && !chosen.is_empty() {
             *room -= count(chosen);
@@ -146,11 +150,12 @@ impl Writer {
 
     /// The text as a hurried or careless writer leaves it, where that is asked for.
     fn manners(&mut self, text: String, manner: &str) -> String {
+        let words = &instructions().instructions;
         let mut text = text;
-        if asks(manner, &["mistake", "typo", "misspell"]) {
+        if asks(manner, &words.typing_mistakes) {
             text = self.with_slips(&text);
         }
-        if asks(manner, &["phone", "lower case", "lowercase", "little punctuation", "no punctuation"]) {
+        if asks(manner, &words.little_punctuation) {
             text = text.replace(['.', '!', ',', ';'], "").to_lowercase();
         }
         text

@@ -213,17 +213,18 @@ fn pairs_mention_no_source() {
 #[test]
 fn no_wording_mentions_a_source() {
     let files = [
-        include_str!("../phrases/en.rs"),
-        include_str!("../phrases/de.rs"),
-        include_str!("../phrases/es.rs"),
-        include_str!("../phrases/fr.rs"),
-        include_str!("../phrases/ja.rs"),
-        include_str!("../phrases/neutral.rs"),
+        include_str!("../wording/en.yaml"),
+        include_str!("../wording/de.yaml"),
+        include_str!("../wording/es.yaml"),
+        include_str!("../wording/fr.yaml"),
+        include_str!("../wording/ja.yaml"),
+        include_str!("../wording/neutral.yaml"),
     ];
     for file in files {
-        let steps = file.find("    part: ").unwrap();
-        for (text, words) in [(file, MENTIONS), (&file[steps..], OF_THE_TASK)] {
-            for line in text.lines().filter(|line| !line.starts_with("//")) {
+        let (_, phrases) = file.split_once("\nphrases:\n").unwrap();
+        let steps = phrases.find("\n  part:").unwrap();
+        for (text, words) in [(phrases, MENTIONS), (&phrases[steps..], OF_THE_TASK)] {
+            for line in text.lines().filter(|line| !line.trim_start().starts_with('#')) {
                 let lower = line.to_lowercase();
                 assert_eq!(words.split('|').find(|one| begins_a_word(&lower, one)), None, "{line}");
             }
