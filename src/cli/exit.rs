@@ -6,7 +6,7 @@ use super::terminal;
 use crate::config::LoadError;
 use crate::engine::BuildPipelineError;
 use crate::journal::{OpenError, StorageError};
-use crate::report::{FindError, ReadError};
+use crate::report::{ReadError, ReportError};
 
 /// The exit codes of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,10 +72,10 @@ fn code(error: &anyhow::Error) -> Exit {
                 _ => Exit::Storage,
             };
         }
-        match cause.downcast_ref::<FindError>() {
-            Some(FindError::Read(ReadError::File { .. })) => return Exit::Storage,
-            Some(FindError::Read(_)) => return Exit::Usage,
-            Some(FindError::Embedding(_)) => return Exit::Model,
+        match cause.downcast_ref::<ReportError>() {
+            Some(ReportError::Read(ReadError::File { .. })) => return Exit::Storage,
+            Some(ReportError::Read(_)) => return Exit::Usage,
+            Some(ReportError::Embedding(_)) => return Exit::Model,
             None => {}
         }
         if cause.is::<LoadError>() || cause.is::<BuildPipelineError>() || cause.is::<UsageError>() {

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::exit::{Exit, UsageError};
 use super::{print, print_data};
-use crate::report::{self, Embeddings, Findings, Options};
+use crate::report::{self, EmbeddingEndpoint, Findings, Options};
 
 /// The arguments of `report`.
 #[derive(Debug, Args)]
@@ -79,7 +79,7 @@ impl ReportArgs {
             seed: self.seed,
             prices,
             against: self.against.clone(),
-            embeddings: embeddings.map(|(base_url, model)| Embeddings {
+            embeddings: embeddings.map(|(base_url, model)| EmbeddingEndpoint {
                 base_url,
                 model,
                 key_env: self.embeddings_key_env.clone(),

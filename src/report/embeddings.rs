@@ -13,7 +13,7 @@ const LONGEST: usize = 6_000;
 
 /// Where texts become vectors.
 #[derive(Debug, Clone)]
-pub struct Embeddings {
+pub struct EmbeddingEndpoint {
     /// The address that `/embeddings` is added to, such as `http://127.0.0.1:8000/v1`.
     pub base_url: String,
     /// The model's name at the server.
@@ -67,17 +67,17 @@ pub enum EmbeddingError {
 }
 
 #[derive(Deserialize)]
-struct Answer {
-    data: Vec<Vector>,
+struct EmbeddingResponse {
+    data: Vec<EmbeddingItem>,
 }
 
 #[derive(Deserialize)]
-struct Vector {
+struct EmbeddingItem {
     index: Option<usize>,
     embedding: Vec<f32>,
 }
 
-impl Embeddings {
+impl EmbeddingEndpoint {
     /// One vector a text, in their order.
     pub(super) fn embed(&self, texts: &[String]) -> Result<Vec<Vec<f32>>, EmbeddingError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -130,7 +130,7 @@ impl Embeddings {
 }
 
 fn read(url: &str, body: &[u8], asked: usize) -> Result<Vec<Vec<f32>>, EmbeddingError> {
-    let mut answer: Answer = serde_json::from_slice(body)
+    let mut answer: EmbeddingResponse = serde_json::from_slice(body)
         .map_err(|error| EmbeddingError::Shape { url: url.to_owned(), message: error.to_string() })?;
     if answer.data.len() != asked {
         return Err(EmbeddingError::Count { url: url.to_owned(), found: answer.data.len(), asked });

@@ -10,9 +10,9 @@ pub mod page;
 mod read;
 mod statistics;
 
-pub use embeddings::{EmbeddingError, Embeddings};
+pub use embeddings::{EmbeddingEndpoint, EmbeddingError};
 pub use findings::Findings;
-pub use gather::{FindError, Options, findings};
+pub use gather::{Options, ReportError, findings};
 pub use read::ReadError;
 
 /// Tokens of a text: counted where the vocabulary is built in, else by its length.

@@ -63,7 +63,7 @@ pub struct AttributeValue {
 
 /// An attribute crossed with the one that its shares depend on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Crossed {
+pub struct CrossTab {
     /// The attribute.
     pub attribute: String,
     /// The one it depends on.
@@ -71,7 +71,7 @@ pub struct Crossed {
     /// The attribute's values, by column.
     pub values: Vec<String>,
     /// A row for each value of the other.
-    pub rows: Vec<CrossedRow>,
+    pub rows: Vec<CrossTabRow>,
     /// Items counted in all.
     pub items: f64,
     /// Rows and columns that are too many to list.
@@ -80,18 +80,18 @@ pub struct Crossed {
 
 /// The items with one value of the attribute that another depends on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct CrossedRow {
+pub struct CrossTabRow {
     /// The value.
     pub value: String,
     /// Items drawn with it.
     pub items: f64,
     /// By the columns' values.
-    pub cells: Vec<CrossedCell>,
+    pub cells: Vec<CrossTabCell>,
 }
 
 /// Items with one value of each of two attributes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct CrossedCell {
+pub struct CrossTabCell {
     /// Items drawn with both.
     pub items: f64,
     /// Their share among those of the row.

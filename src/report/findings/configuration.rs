@@ -29,7 +29,7 @@ pub struct SettingChange {
 
 /// A prompt with its answer, whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ShownExchange {
+pub struct SampledExchange {
     /// The record.
     pub id: String,
     /// The `llm` stage that asked.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Part;
+use super::Proportion;
 
 /// Lengths of all records, by part and unit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -10,7 +10,7 @@ pub struct Lengths {
     /// One entry a part and unit that has texts: (`text` | `user` | `assistant`) x (`words` | `tokens`).
     pub parts: Vec<PartLengths>,
     /// How well an asked length was met; `None` when no record has `target_words`.
-    pub asked: Option<Asked>,
+    pub asked: Option<LengthAdherence>,
 }
 
 /// The lengths of one part of the records, in one unit.
@@ -62,7 +62,7 @@ pub struct Histogram {
 /// How well the asked number of words was met, over records with `target_words`. The part compared is the only
 /// one there is, else `user` where the pipeline makes user inputs, else `assistant`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Asked {
+pub struct LengthAdherence {
     /// The part whose length was asked for.
     pub part: String,
     /// Of the asked lengths, in words.
@@ -74,9 +74,9 @@ pub struct Asked {
     /// Mean of actual over mean of asked.
     pub ratio: f64,
     /// Records within ± 25 % of the asked length.
-    pub within_25: Part,
+    pub within_25: Proportion,
     /// Records within ± 50 %.
-    pub within_50: Part,
+    pub within_50: Proportion,
     /// (asked, actual) of some sampled records, for a scatter plot; at most 500.
     pub pairs: Vec<(u64, u64)>,
 }

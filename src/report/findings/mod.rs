@@ -4,10 +4,10 @@
 //! `--json` prints them as they are. Holds no behaviour. Shares are fractions of 1, times are seconds.
 
 mod attributes;
-mod compared;
 mod configuration;
+mod difference;
+mod generation;
 mod lengths;
-mod made;
 mod standouts;
 mod texts;
 
@@ -18,18 +18,18 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use attributes::{Attribute, AttributeValue, Crossed, CrossedCell, CrossedRow};
-pub use compared::{Difference, MeasureChange, More, ShareChange, Spread};
-pub use configuration::{Configuration, SettingChange, ShownExchange};
-pub use lengths::{Asked, Histogram, LengthSummary, Lengths, PartLengths};
-pub use made::{
-    Cost, Count, Estimate, FileCount, Identity, Interval, Made, ModelUse, NeededSize, Rejection, Source,
-    Tokens,
+pub use attributes::{Attribute, AttributeValue, CrossTab, CrossTabCell, CrossTabRow};
+pub use configuration::{Configuration, SampledExchange, SettingChange};
+pub use difference::{Difference, MeanEstimate, MeasureChange, MoreVaried, ShareChange};
+pub use generation::{
+    CostBreakdown, FileCount, GenerationTotals, InputSource, Interval, ItemAccounting, ModelUse, NamedCount,
+    Rejection, RequiredSize, ShareEstimate, TokenTotals,
 };
-pub use standouts::{DrawnShare, Part, Standout};
+pub use lengths::{Histogram, LengthAdherence, LengthSummary, Lengths, PartLengths};
+pub use standouts::{DrawnShare, Proportion, Standout};
 pub use texts::{
-    Direction, DuplicateGroup, LanguageCell, Languages, Map, Measure, Opening, Point, Term, TermList,
-    ValueTerms, Variety, Words,
+    Direction, DuplicateGroup, FirstWord, LanguageCell, Languages, Measure, Point, Term, TermList, TextMap,
+    ValueTerms, Variety, WordComparison,
 };
 
 /// Everything found in one run directory, or in the files of one argument.
@@ -40,7 +40,7 @@ pub struct Findings {
     /// A short name for headings: the pipeline's, or the file's stem.
     pub name: String,
     /// What was read.
-    pub source: Source,
+    pub source: InputSource,
     /// The program's version.
     pub synthmill: String,
     /// When the report was made, local time, `YYYY-MM-DD HH:MM`.
@@ -61,21 +61,21 @@ pub struct Findings {
     /// How the run was configured; `None` for bare files.
     pub configuration: Option<Configuration>,
     /// A few prompts with their answers, chosen by draw.
-    pub exchanges: Vec<ShownExchange>,
+    pub exchanges: Vec<SampledExchange>,
     /// Counts, tokens, cost, time, and what such a number of records can show.
-    pub made: Made,
+    pub made: GenerationTotals,
     /// Asked and actual lengths.
     pub lengths: Lengths,
     /// Drawn attributes and fields with few values, those of the sampler first.
     pub attributes: Vec<Attribute>,
     /// Attributes that depend on others, crossed with those.
-    pub crossed: Vec<Crossed>,
+    pub crossed: Vec<CrossTab>,
     /// What is said more often than elsewhere.
-    pub words: Words,
+    pub words: WordComparison,
     /// How much the texts differ.
     pub variety: Variety,
     /// The sample in two dimensions; `None` for fewer than three texts.
-    pub map: Option<Map>,
+    pub map: Option<TextMap>,
     /// Language found against language asked; `None` if there is no text to tell a language by.
     pub languages: Option<Languages>,
     /// Records to look at, drawn by `seed`, in the order of the data; rejected ones among them.

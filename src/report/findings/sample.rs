@@ -9,7 +9,7 @@ impl Findings {
     pub fn sample() -> Self {
         Self {
             name: "user-inputs".into(),
-            source: Source {
+            source: InputSource {
                 run: true,
                 path: "output/user-inputs".into(),
                 pipeline: Some("user-inputs".into()),
@@ -25,7 +25,7 @@ impl Findings {
             notes: vec!["3 lines of `rows.jsonl` are no JSON and were left out".into()],
             stands_out: vec![Standout::CutOff {
                 model: "writer".into(),
-                answers: Part { count: 300, of: 9_700 },
+                answers: Proportion { count: 300, of: 9_700 },
             }],
             configuration: Some(configuration()),
             exchanges: vec![exchange()],
@@ -40,7 +40,7 @@ impl Findings {
                 texts: 60,
                 sampled: true,
                 unsure: 2,
-                as_asked: Some(Part { count: 50, of: 55 }),
+                as_asked: Some(Proportion { count: 50, of: 55 }),
                 cells: vec![
                     cell(Some("English"), "English", 50, Some(true)),
                     cell(Some("English"), "German", 5, Some(false)),
@@ -75,8 +75,8 @@ impl Findings {
                 z: 9.1,
             }],
             measures: vec![
-                change("distinct_1", "Distinct words", 0.031, 0.052, More::After),
-                change("exact_duplicates", "Exact duplicates", 0.001, 0.001, More::Neither),
+                change("distinct_1", "Distinct words", 0.031, 0.052, MoreVaried::After),
+                change("exact_duplicates", "Exact duplicates", 0.001, 0.001, MoreVaried::Neither),
             ],
             words: vec![term("refund", 120, 20, 2.0, 6.5), term("card", 10, 90, -1.8, -5.0)],
             first_words: vec![term("how", 300, 200, 0.5, 4.0)],
@@ -85,9 +85,10 @@ impl Findings {
     }
 }
 
-fn made() -> Made {
-    let count = |name: &str, count: u64, of: u64| Count { name: name.into(), part: Part { count, of } };
-    Made {
+fn made() -> GenerationTotals {
+    let count =
+        |name: &str, count: u64, of: u64| NamedCount { name: name.into(), part: Proportion { count, of } };
+    GenerationTotals {
         files: vec![FileCount {
             path: "rows.jsonl".into(),
             records: 9_500,
@@ -97,7 +98,7 @@ fn made() -> Made {
             measured: true,
         }],
         splits: vec![count("train", 8_550, 9_500), count("validation", 950, 9_500)],
-        identity: Some(Identity {
+        identity: Some(ItemAccounting {
             admitted: 10_000,
             ok: 9_500,
             dropped: 300,
@@ -109,7 +110,7 @@ fn made() -> Made {
         rejections: vec![Rejection {
             class: "schema".into(),
             stage: "parse".into(),
-            part: Part { count: 200, of: 9_700 },
+            part: Proportion { count: 200, of: 9_700 },
             example: "`question` is missing in <answer>".into(),
         }],
         models: vec![ModelUse {
@@ -121,14 +122,14 @@ fn made() -> Made {
             prompt_tokens: 1_940_000,
             completion_tokens: 242_500,
             re_asks: 12,
-            fallbacks: Part { count: 0, of: 9_700 },
+            fallbacks: Proportion { count: 0, of: 9_700 },
             attempts: 9_800,
             finish_reasons: vec![count("stop", 9_400, 9_700), count("length", 300, 9_700)],
         }],
         source_unread: 0,
         spent: None,
-        tokens: Some(Tokens { prompt: 1_940_000, completion: 242_500, elsewhere: 0 }),
-        cost: Some(Cost {
+        tokens: Some(TokenTotals { prompt: 1_940_000, completion: 242_500, elsewhere: 0 }),
+        cost: Some(CostBreakdown {
             price_in: 0.5,
             price_out: 1.5,
             prompt: 0.97,
@@ -137,14 +138,14 @@ fn made() -> Made {
             per_thousand_records: Some(0.14),
         }),
         seconds: Some(754.2),
-        estimates: vec![Estimate {
+        estimates: vec![ShareEstimate {
             share: 0.5,
             size: 9_500,
             interval: Interval { low: 0.4899, high: 0.5101 },
         }],
         needed: vec![
-            NeededSize { half_width: 0.01, size: 9_604, reached: false },
-            NeededSize { half_width: 0.05, size: 385, reached: true },
+            RequiredSize { half_width: 0.01, size: 9_604, reached: false },
+            RequiredSize { half_width: 0.05, size: 385, reached: true },
         ],
     }
 }
@@ -163,14 +164,14 @@ fn lengths() -> Lengths {
     };
     Lengths {
         parts: vec![part("words", 1), part("tokens", 2)],
-        asked: Some(Asked {
+        asked: Some(LengthAdherence {
             part: "text".into(),
             asked: summary(1),
             records: 9_500,
             correlation: Some(0.71),
             ratio: 1.12,
-            within_25: Part { count: 4_560, of: 9_500 },
-            within_50: Part { count: 7_885, of: 9_500 },
+            within_25: Proportion { count: 4_560, of: 9_500 },
+            within_50: Proportion { count: 7_885, of: 9_500 },
             pairs: (0..200).map(|n| (2 + n % 60, 3 + (n * 7) % 70)).collect(),
         }),
     }
@@ -226,7 +227,7 @@ fn term(term: &str, count: u64, count_reference: u64, log_odds: f64, z: f64) -> 
     Term { term: term.into(), count, count_reference, expected: count_reference as f64 / 6.0, log_odds, z }
 }
 
-fn words() -> Words {
+fn words() -> WordComparison {
     let list = |names: &[&str]| TermList {
         reading: "A z above 4 is far more than chance.".into(),
         total: 170_000,
@@ -235,14 +236,14 @@ fn words() -> Words {
         over: names.iter().zip(1..).map(|(name, n)| term(name, 400 / n, 3, 4.0, 30.0 / n as f64)).collect(),
         under: vec![term("said", 0, 2_000, -5.0, -9.0)],
     };
-    Words {
+    WordComparison {
         reference: "built-in word list".into(),
         words: list(&["library", "card", "renew", "</script><b>", "museum"]),
         bigrams: list(&["library card", "how do", "can i"]),
         first_words: list(&["how", "can", "what"]),
         openings: vec![
-            Opening { word: "how".into(), texts: 4_000, so_far: Part { count: 4_000, of: 9_500 } },
-            Opening { word: "can".into(), texts: 2_000, so_far: Part { count: 6_000, of: 9_500 } },
+            FirstWord { word: "how".into(), texts: 4_000, so_far: Proportion { count: 4_000, of: 9_500 } },
+            FirstWord { word: "can".into(), texts: 2_000, so_far: Proportion { count: 6_000, of: 9_500 } },
         ],
         texts: 9_500,
         by_value: vec![ValueTerms {
@@ -274,7 +275,7 @@ fn variety() -> Variety {
             measure("self_bleu", "Self-BLEU", 0.42, false, Direction::Lower),
             measure("vendi_score", "Vendi score", 41.3, false, Direction::Higher),
             Measure {
-                part: Some(Part { count: 570, of: 9_500 }),
+                part: Some(Proportion { count: 570, of: 9_500 }),
                 ..measure("near_duplicates", "Near duplicates", 0.06, true, Direction::Lower)
             },
         ],
@@ -285,7 +286,7 @@ fn variety() -> Variety {
     }
 }
 
-fn map() -> Map {
+fn map() -> TextMap {
     let point = |n: u32| Point {
         x: f64::from(n * 37 % 101) / 101.0,
         y: f64::from(n * 53 % 97) / 97.0,
@@ -293,7 +294,7 @@ fn map() -> Map {
         text: format!("Question {n} with \"quotes\" & <script>alert({n})</script>"),
         attributes: attributes_of(n),
     };
-    Map {
+    TextMap {
         method: "hashed TF-IDF of words, t-SNE with perplexity 20".into(),
         points: (0..60).map(point).collect(),
         attributes: vec!["tone".into(), "topic".into(), "split".into()],
@@ -332,9 +333,9 @@ fn configuration() -> Configuration {
     }
 }
 
-fn exchange() -> ShownExchange {
+fn exchange() -> SampledExchange {
     let turn = |role: &str, text: &str| Turn { role: role.into(), text: text.into() };
-    ShownExchange {
+    SampledExchange {
         id: "000007".into(),
         stage: "llm".into(),
         model: "writer".into(),
@@ -345,24 +346,24 @@ fn exchange() -> ShownExchange {
     }
 }
 
-fn crossed() -> Crossed {
-    let cell = |items: f64, of: f64, configured: f64| CrossedCell {
+fn crossed() -> CrossTab {
+    let cell = |items: f64, of: f64, configured: f64| CrossTabCell {
         items,
         share: items / of,
         configured: Some(configured),
         differs: false,
     };
-    Crossed {
+    CrossTab {
         attribute: "tone".into(),
         on: "topic".into(),
         values: vec!["".into(), "angry".into()],
         rows: vec![
-            CrossedRow {
+            CrossTabRow {
                 value: "cards".into(),
                 items: 500.0,
                 cells: vec![cell(400.0, 500.0, 0.8), cell(100.0, 500.0, 0.2)],
             },
-            CrossedRow {
+            CrossTabRow {
                 value: "fines".into(),
                 items: 100.0,
                 cells: vec![cell(40.0, 100.0, 0.4), cell(60.0, 100.0, 0.6)],
@@ -373,15 +374,15 @@ fn crossed() -> Crossed {
     }
 }
 
-fn change(key: &str, name: &str, before: f64, after: f64, verdict: More) -> MeasureChange {
+fn change(key: &str, name: &str, before: f64, after: f64, verdict: MoreVaried) -> MeasureChange {
     MeasureChange {
         key: key.into(),
         name: name.into(),
         share: true,
         more_varied: Direction::Higher,
         texts: 400,
-        before: Spread { mean: before, error: 0.001 },
-        after: Spread { mean: after, error: 0.001 },
+        before: MeanEstimate { mean: before, error: 0.001 },
+        after: MeanEstimate { mean: after, error: 0.001 },
         change: (after - before - 0.003, after - before + 0.003),
         verdict,
     }

@@ -5,18 +5,18 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Identity;
+use super::ItemAccounting;
 
 /// A part of a whole, both counted.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Part {
+pub struct Proportion {
     /// Those that are meant.
     pub count: u64,
     /// All of them.
     pub of: u64,
 }
 
-impl Part {
+impl Proportion {
     /// The part as a fraction of 1; 0 of nothing.
     #[must_use]
     pub fn share(self) -> f64 {
@@ -31,7 +31,7 @@ pub enum Standout {
     /// Admitted items are not those that ended.
     SumWrong {
         /// The sum.
-        identity: Identity,
+        identity: ItemAccounting,
     },
     /// The run can still go on.
     Unfinished {
@@ -52,7 +52,7 @@ pub enum Standout {
         /// The file.
         file: String,
         /// Those among all of its lines or elements.
-        lines: Part,
+        lines: Proportion,
     },
     /// Files or rows of the source that the run could not read.
     SourceUnread {
@@ -62,12 +62,12 @@ pub enum Standout {
     /// Items of which no record could be made.
     Rejected {
         /// Among the items admitted.
-        items: Part,
+        items: Proportion,
     },
     /// Items that were dropped, for any reason.
     Dropped {
         /// Among the items admitted.
-        items: Part,
+        items: Proportion,
     },
     /// No model was asked: its provider answers by itself.
     NoModel {
@@ -83,19 +83,19 @@ pub enum Standout {
         /// The model's name in the pipeline.
         model: String,
         /// Among its answers.
-        answers: Part,
+        answers: Proportion,
     },
     /// Records that the heuristic answered where a model should have.
     ByHeuristic {
         /// The file that holds them.
         file: String,
         /// Among its records.
-        records: Part,
+        records: Proportion,
     },
     /// Texts far from the length asked for.
     LengthMissed {
         /// Those more than half off, among those with an asked length.
-        texts: Part,
+        texts: Proportion,
     },
     /// An attribute that was not drawn as it was configured.
     DrawnOtherwise {
@@ -133,7 +133,7 @@ pub enum Standout {
         /// The words, most frequent first.
         words: Vec<String>,
         /// Texts that begin with one of them.
-        texts: Part,
+        texts: Proportion,
     },
     /// Texts that repeat themselves so much that they compress far better than prose.
     Compressed {
@@ -147,12 +147,12 @@ pub enum Standout {
         /// Whether near duplicates are meant rather than exact ones.
         near: bool,
         /// Repeats among the texts looked at.
-        texts: Part,
+        texts: Proportion,
     },
     /// Texts in another language than was asked for.
     OtherLanguage {
         /// Among those that asked for one and tell theirs.
-        texts: Part,
+        texts: Proportion,
     },
 }
 

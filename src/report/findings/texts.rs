@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Part;
+use super::Proportion;
 
 /// What is said more often than in a reference: log-odds ratio with an informative Dirichlet prior.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Words {
+pub struct WordComparison {
     /// What the texts are compared with: a path, or `built-in word list`.
     pub reference: String,
     /// Words against the reference.
@@ -18,7 +18,7 @@ pub struct Words {
     /// The word each text begins with.
     pub first_words: TermList,
     /// The most frequent first words, with how many texts begin with each; at most 12.
-    pub openings: Vec<Opening>,
+    pub openings: Vec<FirstWord>,
     /// Texts whose first word was counted.
     pub texts: u64,
     /// What texts of one attribute value say more often than all other texts do; values with enough texts.
@@ -27,13 +27,13 @@ pub struct Words {
 
 /// A first word.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Opening {
+pub struct FirstWord {
     /// The word.
     pub word: String,
     /// Texts that begin with it.
     pub texts: u64,
     /// Texts that begin with it or with one listed before it.
-    pub so_far: Part,
+    pub so_far: Proportion,
 }
 
 /// Terms compared with a reference.
@@ -105,7 +105,7 @@ pub struct Measure {
     /// The value.
     pub value: f64,
     /// What was counted, for a share of texts.
-    pub part: Option<Part>,
+    pub part: Option<Proportion>,
     /// Whether the value is a share, to be shown in percent.
     pub share: bool,
     /// Which way means more variety.
@@ -139,7 +139,7 @@ pub struct DuplicateGroup {
 
 /// The sample in two dimensions: texts of like words (or meaning) stand close.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Map {
+pub struct TextMap {
     /// How it was made, such as `hashed TF-IDF of words, t-SNE with perplexity 30`.
     pub method: String,
     /// The texts.
@@ -173,7 +173,7 @@ pub struct Languages {
     /// Texts too short or too mixed to tell; they are in no cell.
     pub unsure: u64,
     /// Texts that are in the language asked for, of those that asked for one known to the detector and tell theirs.
-    pub as_asked: Option<Part>,
+    pub as_asked: Option<Proportion>,
     /// Counts by asked and found, most frequent first.
     pub cells: Vec<LanguageCell>,
 }

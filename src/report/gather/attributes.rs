@@ -6,38 +6,38 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::report::findings::{Attribute, AttributeValue};
-use crate::report::read::{Drawn, Found};
+use crate::report::read::{DataRecord, RecordAttribute};
 use crate::report::statistics::{intervals, shares};
 
 /// Attributes that are counted, those seen first; further ones are told, not counted.
-const MOST_NAMES: usize = 300;
+const MAX_NAMES: usize = 300;
 /// Values of one attribute that are counted; further ones are counted together.
-const MOST_COUNTED: usize = 2_000;
+const MAX_COUNTED: usize = 2_000;
 /// Values of a drawn attribute that are listed.
-const MOST_LISTED: usize = 100;
+const MAX_LISTED: usize = 100;
 /// A field with more values than this is no attribute.
-const MOST_OF_A_FIELD: usize = 60;
+const MAX_OF_A_FIELD: usize = 60;
 /// The chance at which a test finds a difference where there is none: over all values of an attribute together.
-const MISTAKE: f64 = 0.001;
+const SIGNIFICANCE: f64 = 0.001;
 /// A value with fewer items cannot stand out.
-const FEWEST: f64 = 5.0;
+const MIN_ITEMS: f64 = 5.0;
 
 /// Items by attribute and value.
 #[derive(Debug, Default)]
-pub(super) struct AttributeCounts {
-    by_name: BTreeMap<String, Counts>,
-    /// Values of attributes beyond `MOST_NAMES`.
+pub(super) struct AttributeCounter {
+    by_name: BTreeMap<String, ValueCounter>,
+    /// Values of attributes beyond `MAX_NAMES`.
     uncounted: u64,
 }
 
 #[derive(Debug, Default)]
-struct Counts {
+struct ValueCounter {
     by_sampler: bool,
     numbers_only: bool,
     /// A record has had several values at once, so shares do not add up to 1.
     several: bool,
-    values: HashMap<String, Weights>,
-    all: Weights,
+    values: HashMap<String, OutcomeWeights>,
+    all: OutcomeWeights,
     uncounted: u64,
     /// Whether it is a field of so many values that it is no attribute; its values are then forgotten.
     is_text: bool,
@@ -45,7 +45,7 @@ struct Counts {
 
 /// Items by how they ended.
 #[derive(Debug, Default, Clone, Copy)]
-struct Weights {
+struct OutcomeWeights {
     drawn: f64,
     kept: f64,
     rejected: f64,
@@ -53,19 +53,19 @@ struct Weights {
 
 /// How a record ended.
 #[derive(Debug, Clone, Copy)]
-enum End {
+enum RecordOutcome {
     Kept,
     Rejected,
     Dropped,
 }
 
-impl Weights {
-    fn add(&mut self, weight: f64, end: End) {
+impl OutcomeWeights {
+    fn add(&mut self, weight: f64, end: RecordOutcome) {
         self.drawn += weight;
         match end {
-            End::Kept => self.kept += weight,
-            End::Rejected => self.rejected += weight,
-            End::Dropped => {}
+            RecordOutcome::Kept => self.kept += weight,
+            RecordOutcome::Rejected => self.rejected += weight,
+            RecordOutcome::Dropped => {}
         }
     }
 
@@ -74,13 +74,13 @@ impl Weights {
     }
 }
 
-impl AttributeCounts {
+impl AttributeCounter {
     /// Counts a record that has a `weight` of its item.
-    pub(super) fn add(&mut self, record: &Found, weight: f64) {
+    pub(super) fn add(&mut self, record: &DataRecord, weight: f64) {
         let end = match &record.rejected {
-            Some(_) => End::Rejected,
-            None if record.dropped => End::Dropped,
-            None => End::Kept,
+            Some(_) => RecordOutcome::Rejected,
+            None if record.dropped => RecordOutcome::Dropped,
+            None => RecordOutcome::Kept,
         };
         for (index, attribute) in record.attributes.iter().enumerate() {
             let earlier = &record.attributes[..index];
@@ -88,11 +88,11 @@ impl AttributeCounts {
                 continue;
             }
             if !self.by_name.contains_key(&attribute.name) {
-                if self.by_name.len() >= MOST_NAMES {
+                if self.by_name.len() >= MAX_NAMES {
                     self.uncounted += 1;
                     continue;
                 }
-                let counts = Counts { numbers_only: true, ..Counts::default() };
+                let counts = ValueCounter { numbers_only: true, ..ValueCounter::default() };
                 self.by_name.insert(attribute.name.clone(), counts);
             }
             let Some(counts) = self.by_name.get_mut(&attribute.name) else { continue };
@@ -119,8 +119,8 @@ impl AttributeCounts {
     }
 }
 
-impl Counts {
-    fn add(&mut self, attribute: &Drawn, weight: f64, end: End, again: bool) {
+impl ValueCounter {
+    fn add(&mut self, attribute: &RecordAttribute, weight: f64, end: RecordOutcome, again: bool) {
         self.by_sampler |= attribute.by_sampler;
         self.numbers_only &= attribute.number;
         self.several |= again;
@@ -132,10 +132,10 @@ impl Counts {
         }
         if let Some(weights) = self.values.get_mut(&attribute.value) {
             weights.add(weight, end);
-        } else if self.values.len() > MOST_OF_A_FIELD && !self.by_sampler {
+        } else if self.values.len() > MAX_OF_A_FIELD && !self.by_sampler {
             self.is_text = true;
             self.values = HashMap::new();
-        } else if self.values.len() < MOST_COUNTED {
+        } else if self.values.len() < MAX_COUNTED {
             self.values.entry(attribute.value.clone()).or_default().add(weight, end);
         } else {
             self.uncounted += 1;
@@ -149,22 +149,22 @@ impl Counts {
         if self.is_text {
             return false;
         }
-        if self.numbers_only && values > MOST_OF_A_FIELD {
+        if self.numbers_only && values > MAX_OF_A_FIELD {
             return false;
         }
         if self.by_sampler {
             return true;
         }
-        let few = values <= MOST_OF_A_FIELD && (values as f64) <= (self.all.drawn / 3.0).max(2.0);
+        let few = values <= MAX_OF_A_FIELD && (values as f64) <= (self.all.drawn / 3.0).max(2.0);
         self.all.kept > 0.0 && values > 1 && few
     }
 
     fn attribute(&self, name: &str, configured: Option<&BTreeMap<String, f64>>) -> Attribute {
-        let mut values: Vec<(&str, Weights)> =
+        let mut values: Vec<(&str, OutcomeWeights)> =
             self.values.iter().map(|(value, weights)| (value.as_str(), *weights)).collect();
         for value in configured.into_iter().flat_map(BTreeMap::keys) {
             if !self.values.contains_key(value) {
-                values.push((value, Weights::default()));
+                values.push((value, OutcomeWeights::default()));
             }
         }
         values.sort_by(|a, b| b.1.drawn.total_cmp(&a.1.drawn).then_with(|| a.0.cmp(b.0)));
@@ -174,21 +174,21 @@ impl Counts {
         let p_configured = configured.filter(|_| !self.several).and_then(|configured| {
             let wanted: Vec<f64> =
                 values.iter().map(|(value, _)| configured.get(*value).copied().unwrap_or(0.0)).collect();
-            shares::p_of_shares(&drawn, &wanted)
+            shares::goodness_of_fit_p(&drawn, &wanted)
         });
         // Of so many tests, some would be passed by chance alone.
-        let sure = shares::z_of_chance(MISTAKE / values.len().max(1) as f64);
-        let whole = |value: &(&str, Weights)| self.value(value.0, value.1, configured, sure);
+        let sure = shares::critical_z(SIGNIFICANCE / values.len().max(1) as f64);
+        let whole = |value: &(&str, OutcomeWeights)| self.value(value.0, value.1, configured, sure);
         let found: Vec<AttributeValue> = values.iter().map(whole).collect();
-        let p_rejected = if self.several { None } else { shares::p_of_groups(&groups) };
-        let is_mistake = |p: Option<f64>| p.is_some_and(|p| p < MISTAKE);
+        let p_rejected = if self.several { None } else { shares::homogeneity_p(&groups) };
+        let is_mistake = |p: Option<f64>| p.is_some_and(|p| p < SIGNIFICANCE);
         Attribute {
             name: name.to_owned(),
             drawn: self.by_sampler,
             differs: is_mistake(p_configured) || found.iter().any(|value| value.drawn_otherwise),
             rejects: is_mistake(p_rejected) || found.iter().any(|value| value.rejected_often),
             values: listed(found),
-            other_values: values.len().saturating_sub(MOST_LISTED) as u64 + self.uncounted,
+            other_values: values.len().saturating_sub(MAX_LISTED) as u64 + self.uncounted,
             items: self.all.drawn,
             p_configured,
             p_rejected,
@@ -199,7 +199,7 @@ impl Counts {
     fn value(
         &self,
         value: &str,
-        weights: Weights,
+        weights: OutcomeWeights,
         configured: Option<&BTreeMap<String, f64>>,
         sure: f64,
     ) -> AttributeValue {
@@ -207,13 +207,13 @@ impl Counts {
         let drawn_share = share(weights.drawn, self.all.drawn);
         let configured = configured.map(|configured| configured.get(value).copied().unwrap_or(0.0));
         let z_configured =
-            configured.and_then(|expected| shares::z_against(drawn_share, expected, self.all.drawn));
+            configured.and_then(|expected| shares::one_sample_z(drawn_share, expected, self.all.drawn));
         let others = (self.all.rejected - weights.rejected, self.all.drawn - weights.drawn);
-        let z_rejected = shares::z_between(weights.rejected, weights.drawn, others.0, others.1);
+        let z_rejected = shares::two_sample_z(weights.rejected, weights.drawn, others.0, others.1);
         let expected = configured.unwrap_or(0.0) * self.all.drawn;
         let drawn_otherwise = match configured {
-            Some(share) if share <= 0.0 => weights.drawn >= FEWEST,
-            _ => expected >= FEWEST && z_configured.is_some_and(|z| z.abs() > sure),
+            Some(share) if share <= 0.0 => weights.drawn >= MIN_ITEMS,
+            _ => expected >= MIN_ITEMS && z_configured.is_some_and(|z| z.abs() > sure),
         };
         AttributeValue {
             value: value.to_owned(),
@@ -228,7 +228,7 @@ impl Counts {
             z_configured,
             z_rejected,
             drawn_otherwise,
-            rejected_often: weights.drawn >= FEWEST && z_rejected.is_some_and(|z| z > sure),
+            rejected_often: weights.drawn >= MIN_ITEMS && z_rejected.is_some_and(|z| z > sure),
         }
     }
 }
@@ -236,9 +236,9 @@ impl Counts {
 /// The most frequent values, and those that stand out however rare they are.
 fn listed(values: Vec<AttributeValue>) -> Vec<AttributeValue> {
     let is_listed = |(place, value): &(usize, AttributeValue)| {
-        *place < MOST_LISTED || value.drawn_otherwise || value.rejected_often
+        *place < MAX_LISTED || value.drawn_otherwise || value.rejected_often
     };
-    values.into_iter().enumerate().filter(is_listed).take(2 * MOST_LISTED).map(|(_, value)| value).collect()
+    values.into_iter().enumerate().filter(is_listed).take(2 * MAX_LISTED).map(|(_, value)| value).collect()
 }
 
 #[cfg(test)]
@@ -246,18 +246,18 @@ mod tests {
     use super::*;
     use crate::report::read::RejectedRecord;
 
-    fn record(name: &str, value: &str, by_sampler: bool, rejected: bool) -> Found {
-        let attribute = Drawn { name: name.into(), value: value.into(), by_sampler, number: false };
-        Found {
+    fn record(name: &str, value: &str, by_sampler: bool, rejected: bool) -> DataRecord {
+        let attribute = RecordAttribute { name: name.into(), value: value.into(), by_sampler, number: false };
+        DataRecord {
             attributes: vec![attribute],
             rejected: rejected.then(RejectedRecord::default),
-            ..Found::default()
+            ..DataRecord::default()
         }
     }
 
     #[test]
     fn a_value_that_is_rejected_more_often_stands_out() {
-        let mut counts = AttributeCounts::default();
+        let mut counts = AttributeCounter::default();
         for n in 0..1_000 {
             let (tone, rejected) = match n % 10 {
                 0 => ("angry", n % 20 == 0),
@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_wrongly_drawn_value_stands_out_and_a_missing_one_is_listed() {
-        let mut counts = AttributeCounts::default();
+        let mut counts = AttributeCounter::default();
         (0..100).for_each(|_| counts.add(&record("tone", "calm", true, false), 1.0));
         let configured = BTreeMap::from([("calm".to_owned(), 0.5), ("angry".to_owned(), 0.5)]);
         let attributes = counts.attributes(&BTreeMap::from([("tone".to_owned(), configured)]));
@@ -298,7 +298,7 @@ mod tests {
 
     #[test]
     fn what_was_dropped_was_drawn_and_not_rejected() {
-        let mut counts = AttributeCounts::default();
+        let mut counts = AttributeCounter::default();
         for n in 0..20 {
             let mut record = record("tone", if n % 2 == 0 { "calm" } else { "" }, true, n == 0);
             record.dropped = n > 14;
@@ -312,7 +312,7 @@ mod tests {
 
     #[test]
     fn records_of_one_item_share_its_weight() {
-        let mut counts = AttributeCounts::default();
+        let mut counts = AttributeCounter::default();
         for n in 0..40 {
             counts.add(&record("kind", if n < 20 { "A" } else { "B" }, false, false), 0.25);
         }
@@ -322,7 +322,7 @@ mod tests {
 
     #[test]
     fn fields_that_are_no_attributes_are_left_out() {
-        let mut counts = AttributeCounts::default();
+        let mut counts = AttributeCounter::default();
         for n in 0..300 {
             counts.add(&record("name", &n.to_string(), false, false), 1.0);
             counts.add(&record("constant", "x", false, false), 1.0);

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use crate::report::findings::{
-    Attribute, Configuration, Difference, Findings, Measure, MeasureChange, More, SettingChange, ShareChange,
-    Spread, Term, TermList, Variety,
+    Attribute, Configuration, Difference, Findings, MeanEstimate, Measure, MeasureChange, MoreVaried,
+    SettingChange, ShareChange, Term, TermList, Variety,
 };
-use crate::report::statistics::duplicates::Distinct;
+use crate::report::statistics::duplicates::DistinctTexts;
 use crate::report::statistics::shares;
 use crate::report::statistics::word_counts::WordCounts;
 
-use super::Measured;
-use super::variety::{Texts, variety};
+use super::ComparisonData;
+use super::variety::{TextSample, variety};
 
 /// Shares that are listed.
 const SHARES: usize = 200;
@@ -24,13 +24,16 @@ const SETTINGS: usize = 300;
 /// Parts that measures are taken on, to see how far they lie apart.
 const PARTS: usize = 5;
 /// Texts of a part: at least, and at most.
-const FEWEST_TEXTS: usize = 10;
-const MOST_TEXTS: usize = 200;
+const MIN_TEXTS: usize = 10;
+const MAX_TEXTS: usize = 200;
 /// Student's 97.5 % quantile for two times five values, with eight degrees of freedom.
 const T: f64 = 2.306;
 
 /// `first` is the report's first, `after` the one that is compared with it.
-pub(super) fn difference(first: (&Findings, &Measured), after: (&Findings, &Measured)) -> Difference {
+pub(super) fn difference(
+    first: (&Findings, &ComparisonData),
+    after: (&Findings, &ComparisonData),
+) -> Difference {
     let [words, _, first_words] = after.1.words.against(Some(&first.1.words));
     Difference {
         from: first.0.name.clone(),
@@ -76,7 +79,7 @@ fn changed(first: &Findings, after: &Findings) -> Vec<ShareChange> {
                 attribute.values.iter().find(|found| found.value == value).map_or(0.0, |found| found.kept)
             };
             let (before, now) = (count(there), count(here));
-            if let Some(z) = shares::z_between(now, size_here, before, size_there) {
+            if let Some(z) = shares::two_sample_z(now, size_here, before, size_there) {
                 changes.push(ShareChange {
                     attribute: there.name.clone(),
                     value: value.to_owned(),
@@ -100,31 +103,31 @@ fn lost(attribute: &Attribute) -> f64 {
 }
 
 /// The measures on parts of equal size: most of them change with the number of texts, and all with the choice of them.
-fn measures(first: &Measured, after: &Measured) -> Vec<MeasureChange> {
-    let size = (first.texts.len().min(after.texts.len()) / PARTS).min(MOST_TEXTS);
-    if size < FEWEST_TEXTS {
+fn measures(first: &ComparisonData, after: &ComparisonData) -> Vec<MeasureChange> {
+    let size = (first.texts.len().min(after.texts.len()) / PARTS).min(MAX_TEXTS);
+    if size < MIN_TEXTS {
         return Vec::new();
     }
     let of_parts =
-        |measured: &Measured| (0..PARTS).map(|part| of_part(measured, part, size)).collect::<Vec<_>>();
+        |measured: &ComparisonData| (0..PARTS).map(|part| of_part(measured, part, size)).collect::<Vec<_>>();
     let (before, after) = (of_parts(first), of_parts(after));
     before[0].measures.iter().filter_map(|measure| change(measure, size, &before, &after)).collect()
 }
 
-fn of_part(measured: &Measured, part: usize, size: usize) -> Variety {
+fn of_part(measured: &ComparisonData, part: usize, size: usize) -> Variety {
     let range = part * size..(part + 1) * size;
-    let (mut all, mut distinct) = (WordCounts::default(), Distinct::default());
+    let (mut all, mut distinct) = (WordCounts::default(), DistinctTexts::default());
     for (text, words) in measured.texts[range.clone()].iter().zip(&measured.tokens[range.clone()]) {
         all.add(words);
         distinct.add(text);
     }
-    variety(&Texts {
+    variety(&TextSample {
         all: &all,
         distinct: &distinct,
         texts: &measured.texts[range.clone()],
         words: &measured.tokens[range.clone()],
         vectors: measured.vectors.get(range).unwrap_or_default(),
-        likeness: &measured.likeness,
+        similarity: &measured.similarity,
         sampled: true,
     })
 }
@@ -137,9 +140,9 @@ fn change(measure: &Measure, size: usize, before: &[Variety], after: &[Variety])
     let is_sure = change.0 > 1e-9 || change.1 < -1e-9;
     let higher = matches!(measure.more_varied, crate::report::findings::Direction::Higher);
     let verdict = match is_sure {
-        false => More::Neither,
-        true if (step > 0.0) == higher => More::After,
-        true => More::Before,
+        false => MoreVaried::Neither,
+        true if (step > 0.0) == higher => MoreVaried::After,
+        true => MoreVaried::Before,
     };
     Some(MeasureChange {
         key: measure.key.clone(),
@@ -155,7 +158,7 @@ fn change(measure: &Measure, size: usize, before: &[Variety], after: &[Variety])
 }
 
 /// `None` where a part has no such measure.
-fn spread(key: &str, parts: &[Variety]) -> Option<Spread> {
+fn spread(key: &str, parts: &[Variety]) -> Option<MeanEstimate> {
     let value = |variety: &Variety| {
         variety.measures.iter().find(|measure| measure.key == key).map(|found| found.value)
     };
@@ -163,7 +166,7 @@ fn spread(key: &str, parts: &[Variety]) -> Option<Spread> {
     let count = values.len() as f64;
     let mean = values.iter().sum::<f64>() / count;
     let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-    Some(Spread { mean, error: (squares / (count - 1.0) / count).sqrt() })
+    Some(MeanEstimate { mean, error: (squares / (count - 1.0) / count).sqrt() })
 }
 
 fn surest(list: TermList) -> Vec<Term> {
@@ -179,15 +182,15 @@ mod tests {
     use super::*;
     use crate::report::statistics::{ngrams::words, vectors::tf_idf};
 
-    fn measured(texts: Vec<String>) -> Measured {
+    fn measured(texts: Vec<String>) -> ComparisonData {
         let tokens: Vec<Vec<String>> = texts.iter().map(|text| words(text)).collect();
         let mut counts = WordCounts::default();
         tokens.iter().for_each(|words| _ = counts.add(words));
         let vectors = tf_idf(&tokens);
-        Measured { words: counts, texts, tokens, vectors, likeness: "words".to_owned() }
+        ComparisonData { words: counts, texts, tokens, vectors, similarity: "words".to_owned() }
     }
 
-    fn repeated(text: &str) -> Measured {
+    fn repeated(text: &str) -> ComparisonData {
         measured((0..100).map(|_| text.to_owned()).collect())
     }
 
@@ -213,17 +216,17 @@ mod tests {
                 |n: usize| format!("word{} word{} word{} again", n * step % 97, n * step % 89, n * step % 83);
             measured((0..count).map(text).collect())
         };
-        let verdict = |first: &Measured, after: &Measured, key: &str| {
+        let verdict = |first: &ComparisonData, after: &ComparisonData, key: &str| {
             let measures = measures(first, after);
             measures.iter().find(|measure| measure.key == key).unwrap().verdict
         };
         // The same kind of text in other numbers, which alone would change every measure.
         let (few, many) = (of(300, 7), of(900, 11));
-        assert_eq!(verdict(&few, &many, "exact_duplicates"), More::Neither);
-        assert_eq!(verdict(&few, &few, "distinct_1"), More::Neither);
+        assert_eq!(verdict(&few, &many, "exact_duplicates"), MoreVaried::Neither);
+        assert_eq!(verdict(&few, &few, "distinct_1"), MoreVaried::Neither);
         let same = repeated("word1 word2 word3 again");
-        assert_eq!(verdict(&same, &few, "distinct_1"), More::After);
-        assert_eq!(verdict(&few, &same, "vendi_share"), More::Before);
+        assert_eq!(verdict(&same, &few, "distinct_1"), MoreVaried::After);
+        assert_eq!(verdict(&few, &same, "vendi_share"), MoreVaried::Before);
         assert!(measures(&of(40, 7), &many).is_empty(), "too few texts");
     }
 

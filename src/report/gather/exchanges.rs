@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::report::findings::{ShownExchange, Turn};
-use crate::report::read::Found;
+use crate::report::findings::{SampledExchange, Turn};
+use crate::report::read::DataRecord;
 
 /// Exchanges that are shown of each stage.
 const OF_A_STAGE: usize = 3;
@@ -16,13 +16,13 @@ const LONGEST: usize = 200_000;
 
 /// The exchanges of the lowest draws, by stage.
 #[derive(Debug, Default)]
-pub(super) struct Exchanges {
-    stages: BTreeMap<String, Vec<(f64, ShownExchange)>>,
+pub(super) struct ExchangeSample {
+    stages: BTreeMap<String, Vec<(f64, SampledExchange)>>,
 }
 
-impl Exchanges {
+impl ExchangeSample {
     /// Looks at a record's calls.
-    pub(super) fn add(&mut self, record: &Found) {
+    pub(super) fn add(&mut self, record: &DataRecord) {
         for call in &record.calls {
             let Some(exchange) = call.get("exchange") else { continue };
             let Some(draw) = exchange.get("draw").and_then(Value::as_f64) else { continue };
@@ -36,19 +36,19 @@ impl Exchanges {
             if is_there || !is_low {
                 continue;
             }
-            kept.push((draw, shown(record, call, exchange, stage)));
+            kept.push((draw, sampled_exchange(record, call, exchange, stage)));
             kept.sort_by(|(a, _), (b, _)| a.total_cmp(b));
             kept.truncate(OF_A_STAGE);
         }
     }
 
     /// Stage by stage.
-    pub(super) fn shown(self) -> Vec<ShownExchange> {
+    pub(super) fn into_exchanges(self) -> Vec<SampledExchange> {
         self.stages.into_values().flatten().map(|(_, exchange)| exchange).collect()
     }
 }
 
-fn shown(record: &Found, call: &Value, exchange: &Value, stage: String) -> ShownExchange {
+fn sampled_exchange(record: &DataRecord, call: &Value, exchange: &Value, stage: String) -> SampledExchange {
     let messages = exchange.get("messages").and_then(Value::as_array).into_iter().flatten();
     let message = |message: &Value| {
         let images = message.get("images").and_then(Value::as_array).map_or(0, Vec::len);
@@ -58,7 +58,7 @@ fn shown(record: &Found, call: &Value, exchange: &Value, stage: String) -> Shown
         }
         Turn { role: self::text(message, "role"), text }
     };
-    ShownExchange {
+    SampledExchange {
         id: record.id.clone(),
         stage,
         model: text(call, "model"),
@@ -94,18 +94,18 @@ mod tests {
 
     #[test]
     fn three_of_the_lowest_draws_are_shown_whole() {
-        let mut exchanges = Exchanges::default();
+        let mut exchanges = ExchangeSample::default();
         for (item, draw) in [0.9, 0.5, 0.1, 0.3, 0.7].iter().enumerate() {
             let messages =
                 json!([{"role": "system", "content": "S"}, {"role": "user", "content": format!("Q{item}")}]);
             let call = json!({"stage": "llm", "model": "m", "provider": "openai",
                 "exchange": {"draw": draw, "messages": messages, "answer": "A"}});
-            let record = Found { id: format!("{item:06}"), calls: vec![call], ..Found::default() };
+            let record = DataRecord { id: format!("{item:06}"), calls: vec![call], ..DataRecord::default() };
             // The children of a fan-out carry the call of their parent: it is shown once.
             exchanges.add(&record);
             exchanges.add(&record);
         }
-        let shown = exchanges.shown();
+        let shown = exchanges.into_exchanges();
         let ids: Vec<&str> = shown.iter().map(|exchange| exchange.id.as_str()).collect();
         assert_eq!(ids, ["000002", "000003", "000001"]);
         assert_eq!((shown[0].messages[1].text.as_str(), shown[0].answer.as_deref()), ("Q2", Some("A")));

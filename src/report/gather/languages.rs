@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::report::findings::{LanguageCell, Languages, Part, SampleRecord};
+use crate::report::findings::{LanguageCell, Languages, Proportion, SampleRecord};
 use crate::report::statistics::language;
 
 use super::sample::text;
@@ -40,7 +40,7 @@ pub(super) fn languages(sample: &[SampleRecord], sampled: bool) -> Option<Langua
         texts: sample.len() as u64,
         sampled,
         unsure,
-        as_asked: (asked > 0).then_some(Part { count: met, of: asked }),
+        as_asked: (asked > 0).then_some(Proportion { count: met, of: asked }),
         cells,
     })
 }
@@ -50,7 +50,7 @@ pub(super) fn note(languages: &Languages) -> Option<String> {
     let told: u64 = languages.cells.iter().map(|cell| cell.count).sum();
     let english: u64 =
         languages.cells.iter().filter(|cell| cell.found == "English").map(|cell| cell.count).sum();
-    let others = Part { count: told - english, of: told };
+    let others = Proportion { count: told - english, of: told };
     (others.share() > SHARE_OF_OTHERS).then(|| {
         format!(
             "of {told} texts whose language can be told, {} are not in English, but words are compared with an English list: \
@@ -100,7 +100,7 @@ mod tests {
             record("English", "?"),
         ];
         let found = languages(&sample, false).unwrap();
-        assert_eq!((found.texts, found.unsure, found.as_asked), (6, 1, Some(Part { count: 2, of: 3 })));
+        assert_eq!((found.texts, found.unsure, found.as_asked), (6, 1, Some(Proportion { count: 2, of: 3 })));
         assert_eq!(found.cells.iter().map(|cell| cell.count).sum::<u64>(), 5);
         let unknown = found.cells.iter().find(|cell| cell.asked.as_deref() == Some("Klingon")).unwrap();
         assert_eq!(unknown.matches, None);

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::report::findings::{Asked, Lengths, PartLengths, SampleRecord};
-use crate::report::read::Found;
-use crate::report::statistics::lengths::{Follow, LengthCounts, Scale};
+use crate::report::findings::{LengthAdherence, Lengths, PartLengths, SampleRecord};
+use crate::report::read::DataRecord;
+use crate::report::statistics::lengths::{BinScale, LengthCorrelation, LengthCounts};
 use crate::report::statistics::ngrams::count_words;
 use crate::report::statistics::tokens;
 
@@ -15,21 +15,21 @@ const PAIRS: usize = 500;
 const PARTS: [&str; 3] = ["text", "user", "assistant"];
 
 /// The bins' reach by part and unit, so that all data sets of a report are drawn over the same ones.
-pub(super) type Scales = BTreeMap<(&'static str, &'static str), Scale>;
+pub(super) type PartScales = BTreeMap<(&'static str, &'static str), BinScale>;
 
 /// Lengths over all kept records.
 #[derive(Debug, Default)]
-pub(super) struct LengthsOfParts {
+pub(super) struct PartLengthCounter {
     words: BTreeMap<&'static str, LengthCounts>,
     tokens: BTreeMap<&'static str, LengthCounts>,
     asked: LengthCounts,
     /// Asked against actual, by part.
-    follow: BTreeMap<&'static str, Follow>,
+    follow: BTreeMap<&'static str, LengthCorrelation>,
 }
 
-impl LengthsOfParts {
+impl PartLengthCounter {
     /// Measures a kept record.
-    pub(super) fn add(&mut self, record: &Found) {
+    pub(super) fn add(&mut self, record: &DataRecord) {
         if let Some(target) = record.target_words {
             self.asked.add(target);
         }
@@ -55,13 +55,13 @@ impl LengthsOfParts {
     }
 
     /// Makes room for these lengths.
-    pub(super) fn hold(&self, scales: &mut Scales) {
+    pub(super) fn extend(&self, scales: &mut PartScales) {
         for (unit, lengths) in [("words", &self.words), ("tokens", &self.tokens)] {
             for (part, lengths) in lengths {
                 let scale = scales.entry((part, unit)).or_default();
-                scale.hold(lengths);
+                scale.extend(lengths);
                 if unit == "words" && self.asked_of() == Some(*part) {
-                    scale.hold(&self.asked);
+                    scale.extend(&self.asked);
                 }
             }
         }
@@ -73,7 +73,7 @@ impl LengthsOfParts {
     }
 
     /// The lengths; `sample` gives the points of the scatter plot.
-    pub(super) fn lengths(&self, sample: &[SampleRecord], scales: &Scales) -> Lengths {
+    pub(super) fn lengths(&self, sample: &[SampleRecord], scales: &PartScales) -> Lengths {
         let asked_of = self.asked_of();
         let mut parts = Vec::new();
         for part in PARTS {
@@ -94,13 +94,13 @@ impl LengthsOfParts {
         Lengths { parts, asked }
     }
 
-    fn asked(&self, part: &str, follow: &Follow, sample: &[SampleRecord]) -> Asked {
+    fn asked(&self, part: &str, follow: &LengthCorrelation, sample: &[SampleRecord]) -> LengthAdherence {
         let (within_25, within_50) = follow.within();
         let pair = |record: &SampleRecord| {
             let turns = record.turns.iter().filter(|turn| turn.role == part);
             Some((record.target_words?, turns.map(|turn| count_words(&turn.text)).sum()))
         };
-        Asked {
+        LengthAdherence {
             part: part.to_owned(),
             asked: self.asked.summary(),
             records: follow.count,
@@ -118,19 +118,19 @@ mod tests {
     use super::*;
     use crate::report::findings::Turn;
 
-    fn record(role: &str, text: &str, target_words: Option<u64>) -> Found {
+    fn record(role: &str, text: &str, target_words: Option<u64>) -> DataRecord {
         let turns = vec![Turn { role: role.into(), text: text.into() }];
-        Found { turns, target_words, ..Found::default() }
+        DataRecord { turns, target_words, ..DataRecord::default() }
     }
 
     #[test]
     fn parts_are_measured_apart() {
-        let mut lengths = LengthsOfParts::default();
+        let mut lengths = PartLengthCounter::default();
         lengths.add(&record("user", "one two", None));
         lengths.add(&record("assistant", "one two three", None));
         lengths.add(&record("system", "unheard", None));
-        let mut scales = Scales::default();
-        lengths.hold(&mut scales);
+        let mut scales = PartScales::default();
+        lengths.extend(&mut scales);
         let found = lengths.lengths(&[], &scales);
         let words = found.parts.iter().filter(|part| part.unit == "words");
         let words: Vec<_> = words.map(|part| (part.part.as_str(), part.actual.median)).collect();
@@ -140,11 +140,11 @@ mod tests {
 
     #[test]
     fn asked_lengths_stand_beside_the_actual_ones() {
-        let mut lengths = LengthsOfParts::default();
+        let mut lengths = PartLengthCounter::default();
         lengths.add(&record("text", "one two three four", Some(4)));
         lengths.add(&record("text", "one two three", Some(5)));
-        let mut scales = Scales::default();
-        lengths.hold(&mut scales);
+        let mut scales = PartScales::default();
+        lengths.extend(&mut scales);
         let found = lengths.lengths(&[], &scales);
         let asked = found.asked.unwrap();
         assert_eq!((asked.records, asked.within_25.count, asked.within_50.count), (2, 1, 2));

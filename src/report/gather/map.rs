@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::report::findings::{Attribute, Map, Point, SampleRecord};
-use crate::report::statistics::vectors::Sparse;
+use crate::report::findings::{Attribute, Point, SampleRecord, TextMap};
+use crate::report::statistics::vectors::SparseVector;
 use crate::report::statistics::{ngrams, projection};
 
 use super::sample::{cut, text};
@@ -13,15 +13,15 @@ use super::sample::{cut, text};
 /// Texts on the map.
 pub(super) const POINTS: usize = 1_500;
 /// An attribute with more values than this would be mostly grey.
-const MOST_VALUES: usize = 40;
+const MAX_VALUES: usize = 40;
 
-/// `vectors` are those of the first texts of the sample; `likeness` says what they are of.
+/// `vectors` are those of the first texts of the sample; `similarity` says what they are of.
 pub(super) fn map(
     sample: &[SampleRecord],
-    vectors: &[Sparse],
-    likeness: &str,
+    vectors: &[SparseVector],
+    similarity: &str,
     attributes: &[Attribute],
-) -> Option<Map> {
+) -> Option<TextMap> {
     let size = vectors.len().min(POINTS);
     let (places, method) = projection::project(&vectors[..size])?;
     let point = |((x, y), record): ((f64, f64), &SampleRecord)| Point {
@@ -33,27 +33,27 @@ pub(super) fn map(
     };
     let few = |attribute: &&Attribute| {
         let values = attribute.values.len() + attribute.other_values as usize;
-        (2..=MOST_VALUES).contains(&values)
+        (2..=MAX_VALUES).contains(&values)
     };
     let neighbours = neighbours(&places);
     let points: Vec<Point> = places.into_iter().zip(sample).map(point).collect();
     let listed: Vec<&Attribute> = attributes.iter().filter(few).collect();
     // One that decides another, as a question's type decides its difficulty, tells all that the other tells.
-    let told_with = |name: &str| {
+    let information_with = |name: &str| {
         let others = listed.iter().map(|other| other.name.as_str());
-        let decided = others.filter(|other| *other == name || decides(&points, name, other));
-        decided.map(|other| told(&points, &neighbours, other)).fold(0.0, f64::max)
+        let decided = others.filter(|other| *other == name || determines(&points, name, other));
+        decided.map(|other| information(&points, &neighbours, other)).fold(0.0, f64::max)
     };
     let mut ranked: Vec<(&Attribute, f64)> =
-        listed.iter().map(|attribute| (*attribute, told_with(&attribute.name))).collect();
+        listed.iter().map(|attribute| (*attribute, information_with(&attribute.name))).collect();
     // What a text is about is looked for on a map, not what was done with it.
     let is_last = |name: &str| matches!(name, "split" | "file" | "cot");
     ranked.sort_by(|a, b| {
         let order = is_last(&a.0.name).cmp(&is_last(&b.0.name)).then(b.1.total_cmp(&a.1));
         order.then_with(|| b.0.values.len().cmp(&a.0.values.len()))
     });
-    Some(Map {
-        method: format!("{likeness}, {method}"),
+    Some(TextMap {
+        method: format!("{similarity}, {method}"),
         points,
         attributes: ranked.into_iter().map(|(attribute, _)| attribute.name.clone()).collect(),
     })
@@ -76,7 +76,7 @@ fn neighbours(places: &[(f64, f64)]) -> Vec<usize> {
 
 /// How many bits of an attribute a text's place tells: the entropy of its values, times how much oftener
 /// neighbours have the same value than by chance (0: as by chance, 1: always).
-fn told(points: &[Point], neighbours: &[usize], name: &str) -> f64 {
+fn information(points: &[Point], neighbours: &[usize], name: &str) -> f64 {
     let mut counts: BTreeMap<Option<&String>, f64> = BTreeMap::new();
     for point in points {
         *counts.entry(point.attributes.get(name)).or_default() += 1.0;
@@ -93,7 +93,7 @@ fn told(points: &[Point], neighbours: &[usize], name: &str) -> f64 {
 }
 
 /// Whether no two texts with the same value of `name` have different values of `other`.
-fn decides(points: &[Point], name: &str, other: &str) -> bool {
+fn determines(points: &[Point], name: &str, other: &str) -> bool {
     let mut decided = BTreeMap::new();
     points.iter().all(|point| {
         let value = point.attributes.get(other);
@@ -135,12 +135,12 @@ mod tests {
         };
         let points: Vec<Point> = (0..300).map(point).collect();
         let neighbours = neighbours(&points.iter().map(|point| (point.x, point.y)).collect::<Vec<_>>());
-        let told = |name| told(&points, &neighbours, name);
-        assert_eq!(told("even_but_mixed"), 0.0);
-        assert!((told("two_halves") - 1.0).abs() < 1e-9);
-        assert!((told("six_parts") - 6.0_f64.log2()).abs() < 1e-9);
-        assert_eq!(told("in no point"), 0.0);
-        assert!(decides(&points, "six_parts", "two_halves"));
-        assert!(!decides(&points, "two_halves", "six_parts"));
+        let information = |name| information(&points, &neighbours, name);
+        assert_eq!(information("even_but_mixed"), 0.0);
+        assert!((information("two_halves") - 1.0).abs() < 1e-9);
+        assert!((information("six_parts") - 6.0_f64.log2()).abs() < 1e-9);
+        assert_eq!(information("in no point"), 0.0);
+        assert!(determines(&points, "six_parts", "two_halves"));
+        assert!(!determines(&points, "two_halves", "six_parts"));
     }
 }

@@ -5,11 +5,11 @@
 
 mod attributes;
 mod compare;
-mod crossed;
+mod cross_tab;
 mod exchanges;
+mod generation;
 mod languages;
 mod lengths;
-mod made;
 mod map;
 mod sample;
 mod standouts;
@@ -18,12 +18,12 @@ mod words;
 
 use std::path::{Path, PathBuf};
 
-use super::embeddings::{EmbeddingError, Embeddings};
+use super::embeddings::{EmbeddingEndpoint, EmbeddingError};
 use super::findings::{Configuration, Findings, SampleRecord};
-use super::read::{About, Cut, Input, Joint, ReadError, Unit};
-use super::statistics::duplicates::Distinct;
+use super::read::{Input, InputMetadata, ItemRecords, JointShares, ReadError, Truncation};
+use super::statistics::duplicates::DistinctTexts;
 use super::statistics::ngrams;
-use super::statistics::vectors::{Sparse, tf_idf};
+use super::statistics::vectors::{SparseVector, tf_idf};
 use super::statistics::word_counts::WordCounts;
 
 /// Records to browse.
@@ -43,7 +43,7 @@ pub struct Options {
     /// A run or a file that words are compared with, instead of the built-in list.
     pub against: Option<PathBuf>,
     /// Where texts become vectors, instead of hashed TF-IDF.
-    pub embeddings: Option<Embeddings>,
+    pub embeddings: Option<EmbeddingEndpoint>,
 }
 
 impl Default for Options {
@@ -54,7 +54,7 @@ impl Default for Options {
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
-pub enum FindError {
+pub enum ReportError {
     /// The data cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -64,21 +64,21 @@ pub enum FindError {
 }
 
 /// Finds what is in each of the inputs, in their order; the second and later ones are compared with the first.
-pub fn findings(paths: &[PathBuf], options: &Options) -> Result<Vec<Findings>, FindError> {
+pub fn findings(paths: &[PathBuf], options: &Options) -> Result<Vec<Findings>, ReportError> {
     let reference = match &options.against {
-        Some(path) => Some(Reference::read(path, options.seed)?),
+        Some(path) => Some(ReferenceCorpus::read(path, options.seed)?),
         None => None,
     };
-    let mut gathered = Vec::with_capacity(paths.len());
+    let mut collector = Vec::with_capacity(paths.len());
     for path in paths {
-        gathered.push(Gathered::read(path, options)?);
+        collector.push(Collector::read(path, options)?);
     }
-    let mut scales = lengths::Scales::default();
-    gathered.iter().for_each(|(gathered, _)| gathered.lengths.hold(&mut scales));
-    let mut first: Option<Measured> = None;
+    let mut scales = lengths::PartScales::default();
+    collector.iter().for_each(|(collector, _)| collector.lengths.extend(&mut scales));
+    let mut first: Option<ComparisonData> = None;
     let mut all: Vec<Findings> = Vec::new();
-    for (gathered, about) in gathered {
-        let (mut found, measured) = find(gathered, about, options, reference.as_ref(), &scales)?;
+    for (collector, metadata) in collector {
+        let (mut found, measured) = analyze(collector, metadata, options, reference.as_ref(), &scales)?;
         match (&first, all.first()) {
             (Some(measured_first), Some(first)) => {
                 found.difference = Some(compare::difference((first, measured_first), (&found, &measured)));
@@ -91,87 +91,87 @@ pub fn findings(paths: &[PathBuf], options: &Options) -> Result<Vec<Findings>, F
 }
 
 /// What words are compared with, instead of the built-in list.
-struct Reference {
+struct ReferenceCorpus {
     name: String,
     words: WordCounts,
     configuration: Option<Configuration>,
 }
 
-impl Reference {
+impl ReferenceCorpus {
     fn read(path: &Path, seed: u64) -> Result<Self, ReadError> {
         let mut input = Input::open(path)?;
-        let mut words = words::ItemWords::default();
+        let mut words = words::ItemWordCounter::default();
         while let Some(unit) = input.next()? {
-            if let Some(record) = words::chosen(&unit.records, seed) {
+            if let Some(record) = words::representative(&unit.records, seed) {
                 words.counts.add(&ngrams::words(&sample::text(&record.turns)));
             }
         }
-        let configuration = input.about()?.configuration;
+        let configuration = input.into_metadata()?.configuration;
         Ok(Self { name: path.display().to_string(), words: words.counts, configuration })
     }
 }
 
 /// What two sets of findings are compared by, beside themselves.
-struct Measured {
+struct ComparisonData {
     words: WordCounts,
     /// The sample: texts, their words, and the vectors of the first of them.
     texts: Vec<String>,
     tokens: Vec<Vec<String>>,
-    vectors: Vec<Sparse>,
-    likeness: String,
+    vectors: Vec<SparseVector>,
+    similarity: String,
 }
 
 /// Everything that is counted in one pass over the records.
-struct Gathered {
+struct Collector {
     seed: u64,
-    made: made::MadeCounts,
-    lengths: lengths::LengthsOfParts,
-    attributes: attributes::AttributeCounts,
-    crossed: Vec<crossed::CrossCounts>,
-    exchanges: exchanges::Exchanges,
-    words: words::ItemWords,
-    distinct: Distinct,
+    made: generation::GenerationCounter,
+    lengths: lengths::PartLengthCounter,
+    attributes: attributes::AttributeCounter,
+    crossed: Vec<cross_tab::CrossTabCounter>,
+    exchanges: exchanges::ExchangeSample,
+    words: words::ItemWordCounter,
+    distinct: DistinctTexts,
     sample: sample::Sample,
     rejected: sample::Sample,
-    cut: Cut,
+    truncation: Truncation,
 }
 
-impl Gathered {
+impl Collector {
     /// Reads a whole input.
-    fn read(path: &Path, options: &Options) -> Result<(Self, About), ReadError> {
+    fn read(path: &Path, options: &Options) -> Result<(Self, InputMetadata), ReadError> {
         let mut input = Input::open(path)?;
-        let mut gathered = Self::new(options, input.joints());
+        let mut collector = Self::new(options, input.joints());
         while let Some(unit) = input.next()? {
-            gathered.add(&unit);
+            collector.add(&unit);
         }
-        Ok((gathered, input.about()?))
+        Ok((collector, input.into_metadata()?))
     }
 
-    fn new(options: &Options, joints: Vec<Joint>) -> Self {
+    fn new(options: &Options, joints: Vec<JointShares>) -> Self {
         Self {
-            crossed: joints.into_iter().map(crossed::CrossCounts::new).collect(),
-            exchanges: exchanges::Exchanges::default(),
+            crossed: joints.into_iter().map(cross_tab::CrossTabCounter::new).collect(),
+            exchanges: exchanges::ExchangeSample::default(),
             seed: options.seed,
-            made: made::MadeCounts::default(),
-            lengths: lengths::LengthsOfParts::default(),
-            attributes: attributes::AttributeCounts::default(),
-            words: words::ItemWords::default(),
-            distinct: Distinct::default(),
+            made: generation::GenerationCounter::default(),
+            lengths: lengths::PartLengthCounter::default(),
+            attributes: attributes::AttributeCounter::default(),
+            words: words::ItemWordCounter::default(),
+            distinct: DistinctTexts::default(),
             sample: sample::Sample::new(options.sample, options.seed),
             rejected: sample::Sample::new(BROWSED_REJECTED, options.seed),
-            cut: Cut::default(),
+            truncation: Truncation::default(),
         }
     }
 
-    fn add(&mut self, unit: &Unit) {
+    fn add(&mut self, unit: &ItemRecords) {
         self.made.add(&unit.records);
         let weight = 1.0 / unit.records.len().max(1) as f64;
         for record in &unit.records {
             self.attributes.add(record, weight);
             self.crossed.iter_mut().for_each(|crossed| crossed.add(record, weight));
             self.exchanges.add(record);
-            self.cut.attributes += record.cut.attributes;
-            self.cut.texts += record.cut.texts;
+            self.truncation.attributes += record.truncation.attributes;
+            self.truncation.texts += record.truncation.texts;
             if record.rejected.is_some() {
                 self.rejected.offer(&unit.key, record);
             } else if record.is_kept() && !record.turns.is_empty() {
@@ -179,24 +179,24 @@ impl Gathered {
                 self.distinct.add(&sample::text(&record.turns));
             }
         }
-        if let Some(record) = words::chosen(&unit.records, self.seed) {
+        if let Some(record) = words::representative(&unit.records, self.seed) {
             self.words.add(record);
             self.sample.offer(&unit.key, record);
         }
     }
 }
 
-impl Gathered {
+impl Collector {
     /// What was too much to be looked at, a sentence for each.
     fn limits(&self) -> Vec<String> {
         let mut limits = Vec::new();
-        if self.cut.texts > 0 {
-            limits.push(format!("texts longer than 1 MiB are measured to there: {}", self.cut.texts));
+        if self.truncation.texts > 0 {
+            limits.push(format!("texts longer than 1 MiB are measured to there: {}", self.truncation.texts));
         }
-        if self.cut.attributes > 0 {
+        if self.truncation.attributes > 0 {
             limits.push(format!(
                 "{} fields are left out, because their records have more than 200 that could be attributes",
-                self.cut.attributes
+                self.truncation.attributes
             ));
         }
         if self.attributes.uncounted() > 0 {
@@ -209,41 +209,41 @@ impl Gathered {
     }
 }
 
-fn find(
-    gathered: Gathered,
-    about: About,
+fn analyze(
+    collector: Collector,
+    metadata: InputMetadata,
     options: &Options,
-    reference: Option<&Reference>,
-    scales: &lengths::Scales,
-) -> Result<(Findings, Measured), FindError> {
-    let limits = gathered.limits();
-    let (records, items) = (gathered.made.records, gathered.made.items);
-    let sample = gathered.sample.records();
+    reference: Option<&ReferenceCorpus>,
+    scales: &lengths::PartScales,
+) -> Result<(Findings, ComparisonData), ReportError> {
+    let limits = collector.limits();
+    let (records, items) = (collector.made.records, collector.made.items);
+    let sample = collector.sample.records();
     let sampled = (sample.len() as u64) < items;
     let texts: Vec<String> = sample.iter().map(|record| sample::text(&record.turns)).collect();
     let tokens: Vec<Vec<String>> = texts.iter().map(|text| ngrams::words(text)).collect();
-    let (vectors, likeness) = vectors(&texts, &tokens, options)?;
-    let attributes = gathered.attributes.attributes(&about.configured.shares);
-    let variety = variety::variety(&variety::Texts {
-        all: &gathered.words.counts,
-        distinct: &gathered.distinct,
+    let (vectors, similarity) = vectors(&texts, &tokens, options)?;
+    let attributes = collector.attributes.attributes(&metadata.configured.shares);
+    let variety = variety::variety(&variety::TextSample {
+        all: &collector.words.counts,
+        distinct: &collector.distinct,
         texts: &texts,
         words: &tokens,
         vectors: &vectors,
-        likeness: &likeness,
+        similarity: &similarity,
         sampled,
     });
     let languages = languages::languages(&sample, sampled);
-    let mut notes = about.notes.clone();
+    let mut notes = metadata.notes.clone();
     notes.extend(limits);
     if reference.is_none() {
         notes.extend(languages.as_ref().and_then(languages::note));
     }
     let against = reference.map_or(Vec::new(), |reference| {
-        compare::settings(reference.configuration.as_ref(), about.configuration.as_ref())
+        compare::settings(reference.configuration.as_ref(), metadata.configuration.as_ref())
     });
     let mut found = Findings {
-        name: about.name.clone(),
+        name: metadata.name.clone(),
         synthmill: env!("CARGO_PKG_VERSION").to_owned(),
         generated: jiff::Zoned::now().strftime("%Y-%m-%d %H:%M").to_string(),
         seed: options.seed,
@@ -252,25 +252,25 @@ fn find(
         sampled: sample.len() as u64,
         notes,
         stands_out: Vec::new(),
-        exchanges: gathered.exchanges.shown(),
-        made: gathered.made.made(&about, options.prices),
-        configuration: about.configuration,
-        lengths: gathered.lengths.lengths(&sample, scales),
-        crossed: gathered.crossed.iter().map(crossed::CrossCounts::crossed).collect(),
-        words: gathered
+        exchanges: collector.exchanges.into_exchanges(),
+        made: collector.made.totals(&metadata, options.prices),
+        configuration: metadata.configuration,
+        lengths: collector.lengths.lengths(&sample, scales),
+        crossed: collector.crossed.iter().map(cross_tab::CrossTabCounter::table).collect(),
+        words: collector
             .words
             .words(reference.map(|reference| (reference.name.as_str(), &reference.words)), &attributes),
         variety,
-        map: map::map(&sample, &vectors, &likeness, &attributes),
+        map: map::map(&sample, &vectors, &similarity, &attributes),
         languages,
-        sample: browsed(sample, gathered.rejected.records()),
+        sample: browsable(sample, collector.rejected.records()),
         attributes,
-        source: about.source,
+        source: metadata.source,
         difference: None,
         against,
     };
     found.stands_out = standouts::standouts(&found);
-    let measured = Measured { words: gathered.words.counts, texts, tokens, vectors, likeness };
+    let measured = ComparisonData { words: collector.words.counts, texts, tokens, vectors, similarity };
     Ok((found, measured))
 }
 
@@ -279,18 +279,18 @@ fn vectors(
     texts: &[String],
     words: &[Vec<String>],
     options: &Options,
-) -> Result<(Vec<Sparse>, String), FindError> {
+) -> Result<(Vec<SparseVector>, String), ReportError> {
     let size = texts.len().min(map::POINTS.max(variety::VENDI_TEXTS));
     let Some(embeddings) = &options.embeddings else {
         return Ok((tf_idf(&words[..size]), "hashed TF-IDF of words and word pairs".to_owned()));
     };
     let vectors = embeddings.embed(&texts[..size])?;
-    let vectors = vectors.iter().map(|values| Sparse::dense(values)).collect();
+    let vectors = vectors.iter().map(|values| SparseVector::dense(values)).collect();
     Ok((vectors, format!("embeddings by `{}`", embeddings.model)))
 }
 
 /// A fair part of the sample and some rejected records, by id as the data has them.
-fn browsed(mut sample: Vec<SampleRecord>, rejected: Vec<SampleRecord>) -> Vec<SampleRecord> {
+fn browsable(mut sample: Vec<SampleRecord>, rejected: Vec<SampleRecord>) -> Vec<SampleRecord> {
     sample.truncate(BROWSED);
     sample.extend(rejected);
     sample.sort_by(|a, b| (a.id.len(), &a.id).cmp(&(b.id.len(), &b.id)));

@@ -6,17 +6,17 @@
 use std::collections::BTreeMap;
 
 use crate::report::findings::{SampleRecord, Turn};
-use crate::report::read::Found;
+use crate::report::read::DataRecord;
 use crate::report::statistics::ngrams::count_words;
 
 /// Characters of a turn that are kept.
 const LONGEST_TURN: usize = 8_000;
 /// Turns of a record that are kept.
-const MOST_TURNS: usize = 60;
+const MAX_TURNS: usize = 60;
 /// Attributes of a record that are kept.
-const MOST_ATTRIBUTES: usize = 40;
+const MAX_ATTRIBUTES: usize = 40;
 /// Bytes of all texts in a sample: of long texts, fewer are kept.
-const MOST_BYTES: usize = 24 << 20;
+const MAX_BYTES: usize = 24 << 20;
 
 /// The records of the lowest numbers.
 #[derive(Debug)]
@@ -30,11 +30,11 @@ pub(super) struct Sample {
 
 impl Sample {
     pub(super) fn new(size: usize, seed: u64) -> Self {
-        Self { size, seed, records: BTreeMap::new(), bytes: 0, most_bytes: MOST_BYTES }
+        Self { size, seed, records: BTreeMap::new(), bytes: 0, most_bytes: MAX_BYTES }
     }
 
     /// Offers a record; `key` names its item.
-    pub(super) fn offer(&mut self, key: &str, record: &Found) {
+    pub(super) fn offer(&mut self, key: &str, record: &DataRecord) {
         let number = number(self.seed, key);
         if self.records.len() >= self.size {
             if self.records.last_key_value().is_none_or(|(last, _)| last.0 <= number) {
@@ -42,7 +42,7 @@ impl Sample {
             }
             self.remove_last();
         }
-        let record = shown(record);
+        let record = sample_record(record);
         self.bytes += bytes(&record);
         if let Some(before) = self.records.insert((number, key.to_owned()), record) {
             self.bytes -= bytes(&before);
@@ -80,11 +80,11 @@ fn bytes(record: &SampleRecord) -> usize {
     record.turns.iter().map(|turn| turn.text.len()).sum()
 }
 
-fn shown(record: &Found) -> SampleRecord {
+fn sample_record(record: &DataRecord) -> SampleRecord {
     let turn = |turn: &Turn| Turn { role: turn.role.clone(), text: cut(&turn.text, LONGEST_TURN) };
     let mut attributes: BTreeMap<String, String> = BTreeMap::new();
     for attribute in &record.attributes {
-        if attributes.len() >= MOST_ATTRIBUTES && !attributes.contains_key(&attribute.name) {
+        if attributes.len() >= MAX_ATTRIBUTES && !attributes.contains_key(&attribute.name) {
             continue;
         }
         attributes
@@ -92,8 +92,8 @@ fn shown(record: &Found) -> SampleRecord {
             .and_modify(|value| *value = format!("{value}, {}", attribute.value))
             .or_insert_with(|| attribute.value.clone());
     }
-    let mut turns: Vec<Turn> = record.turns.iter().take(MOST_TURNS).map(turn).collect();
-    if let Some(more) = record.turns.len().checked_sub(MOST_TURNS).filter(|more| *more > 0) {
+    let mut turns: Vec<Turn> = record.turns.iter().take(MAX_TURNS).map(turn).collect();
+    if let Some(more) = record.turns.len().checked_sub(MAX_TURNS).filter(|more| *more > 0) {
         turns.push(Turn { role: "…".to_owned(), text: format!("{more} more turns") });
     }
     SampleRecord {
@@ -127,7 +127,7 @@ mod tests {
     fn drawn(size: usize, seed: u64, keys: impl Iterator<Item = u32>) -> Vec<String> {
         let mut sample = Sample::new(size, seed);
         for key in keys {
-            sample.offer(&key.to_string(), &Found { id: key.to_string(), ..Found::default() });
+            sample.offer(&key.to_string(), &DataRecord { id: key.to_string(), ..DataRecord::default() });
         }
         sample.records().into_iter().map(|record| record.id).collect()
     }
@@ -153,7 +153,7 @@ mod tests {
         let mut sample = Sample { most_bytes: 10_000, ..Sample::new(100, 3) };
         for key in 0..50 {
             let turn = Turn { role: "text".into(), text: "x".repeat(1_000) };
-            let record = Found { id: key.to_string(), turns: vec![turn], ..Found::default() };
+            let record = DataRecord { id: key.to_string(), turns: vec![turn], ..DataRecord::default() };
             sample.offer(&key.to_string(), &record);
         }
         let kept: Vec<String> = sample.records().into_iter().map(|record| record.id).collect();

@@ -2,7 +2,9 @@
 //!
 //! The thresholds are habits of readers of such data, not laws. What is said here never praises.
 
-use crate::report::findings::{Attribute, Crossed, DrawnShare, Findings, Made, Part, Standout, Words};
+use crate::report::findings::{
+    Attribute, CrossTab, DrawnShare, Findings, GenerationTotals, Proportion, Standout, WordComparison,
+};
 
 /// Shares above these are worth a sentence.
 const MUCH_DUPLICATED: f64 = 0.05;
@@ -31,19 +33,19 @@ pub(super) fn standouts(findings: &Findings) -> Vec<Standout> {
     if let Some(asked) =
         findings.lengths.asked.as_ref().filter(|asked| asked.within_50.share() < LENGTH_MISSED)
     {
-        let texts = Part { count: asked.within_50.of - asked.within_50.count, of: asked.within_50.of };
+        let texts = Proportion { count: asked.within_50.of - asked.within_50.count, of: asked.within_50.of };
         found.push(Standout::LengthMissed { texts });
     }
     for attribute in &findings.attributes {
         of_attribute(attribute, &mut found);
     }
-    found.extend(findings.crossed.iter().filter_map(of_crossed));
+    found.extend(findings.crossed.iter().filter_map(of_cross_tab));
     found.extend(openings(&findings.words));
     of_variety(findings, &mut found);
     if let Some(part) = findings.languages.as_ref().and_then(|languages| languages.as_asked)
         && part.share() < FEW_AS_ASKED
     {
-        let texts = Part { count: part.of - part.count, of: part.of };
+        let texts = Proportion { count: part.of - part.count, of: part.of };
         found.push(Standout::OtherLanguage { texts });
     }
     found
@@ -55,7 +57,7 @@ fn of_files(findings: &Findings, found: &mut Vec<Standout>) {
             found.push(Standout::Damaged { file: file.path.clone(), damage: damage.clone() });
         }
         if file.malformed > 0 {
-            let lines = Part { count: file.malformed, of: file.malformed + file.records };
+            let lines = Proportion { count: file.malformed, of: file.malformed + file.records };
             found.push(Standout::Malformed { file: file.path.clone(), lines });
         }
     }
@@ -67,7 +69,7 @@ fn of_files(findings: &Findings, found: &mut Vec<Standout>) {
     }
 }
 
-fn of_items(made: &Made, found: &mut Vec<Standout>) {
+fn of_items(made: &GenerationTotals, found: &mut Vec<Standout>) {
     if made.source_unread > 0 {
         found.push(Standout::SourceUnread { count: made.source_unread });
     }
@@ -75,7 +77,7 @@ fn of_items(made: &Made, found: &mut Vec<Standout>) {
     if !identity.holds {
         found.insert(0, Standout::SumWrong { identity: identity.clone() });
     }
-    let part = |count| Part { count, of: identity.admitted };
+    let part = |count| Proportion { count, of: identity.admitted };
     if part(identity.rejected).share() > MUCH_REJECTED {
         found.push(Standout::Rejected { items: part(identity.rejected) });
     }
@@ -84,7 +86,7 @@ fn of_items(made: &Made, found: &mut Vec<Standout>) {
     }
 }
 
-fn of_models(made: &Made, found: &mut Vec<Standout>) {
+fn of_models(made: &GenerationTotals, found: &mut Vec<Standout>) {
     for model in &made.models {
         let by_itself = ["heuristic", "mock"].contains(&&*model.provider);
         if by_itself {
@@ -101,7 +103,7 @@ fn of_models(made: &Made, found: &mut Vec<Standout>) {
         return;
     }
     for file in made.files.iter().filter(|file| file.by_heuristic > 0) {
-        let records = Part { count: file.by_heuristic, of: file.records };
+        let records = Proportion { count: file.by_heuristic, of: file.records };
         found.push(Standout::ByHeuristic { file: file.path.clone(), records });
     }
 }
@@ -130,7 +132,7 @@ fn of_attribute(attribute: &Attribute, found: &mut Vec<Standout>) {
     }
 }
 
-fn of_crossed(crossed: &Crossed) -> Option<Standout> {
+fn of_cross_tab(crossed: &CrossTab) -> Option<Standout> {
     let mut pairs = Vec::new();
     for row in &crossed.rows {
         for (value, cell) in crossed.values.iter().zip(&row.cells).filter(|(_, cell)| cell.differs) {
@@ -143,7 +145,7 @@ fn of_crossed(crossed: &Crossed) -> Option<Standout> {
     (!pairs.is_empty()).then_some(Standout::DrawnTogether { attribute, on, pairs })
 }
 
-fn openings(words: &Words) -> Option<Standout> {
+fn openings(words: &WordComparison) -> Option<Standout> {
     if words.texts < TEXTS_FOR_OPENINGS {
         return None;
     }
@@ -173,7 +175,7 @@ fn of_variety(findings: &Findings, found: &mut Vec<Standout>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::findings::{Count, Opening};
+    use crate::report::findings::{FirstWord, NamedCount};
 
     fn check(change: impl Fn(&mut Findings), expected: &Standout) {
         let mut findings = Findings::sample();
@@ -184,7 +186,7 @@ mod tests {
 
     #[test]
     fn each_kind_has_the_numbers_of_its_table() {
-        let part = |count, of| Part { count, of };
+        let part = |count, of| Proportion { count, of };
         check(|_| (), &Standout::OtherLanguage { texts: part(5, 55) });
         check(|_| (), &Standout::Repeated { near: true, texts: part(570, 9_500) });
         check(|_| (), &Standout::CutOff { model: "writer".into(), answers: part(300, 9_700) });
@@ -200,7 +202,7 @@ mod tests {
         check(
             |findings| {
                 findings.words.openings =
-                    vec![Opening { word: "how".into(), texts: 9_000, so_far: part(9_000, 9_500) }];
+                    vec![FirstWord { word: "how".into(), texts: 9_000, so_far: part(9_000, 9_500) }];
             },
             &Standout::Openings { words: vec!["how".into()], texts: part(9_000, 9_500) },
         );
@@ -239,7 +241,7 @@ mod tests {
         let mut findings = Findings::sample();
         findings.made.models[0].provider = "heuristic".into();
         findings.made.models[0].finish_reasons =
-            vec![Count { name: "stop".into(), part: Part { count: 9_700, of: 9_700 } }];
+            vec![NamedCount { name: "stop".into(), part: Proportion { count: 9_700, of: 9_700 } }];
         findings.made.files[0].by_heuristic = 9_500;
         let found = standouts(&findings);
         assert!(found.iter().any(|standout| matches!(standout, Standout::NoModel { answers: 9_700, .. })));

@@ -1,9 +1,9 @@
 //! The measures of variety, each with a sentence on how to read it.
 
 use crate::report::findings::{Direction, DuplicateGroup, Variety};
-use crate::report::findings::{Direction::Higher, Direction::Lower, Measure, Part};
-use crate::report::statistics::duplicates::Distinct;
-use crate::report::statistics::vectors::Sparse;
+use crate::report::findings::{Direction::Higher, Direction::Lower, Measure, Proportion};
+use crate::report::statistics::duplicates::DistinctTexts;
+use crate::report::statistics::vectors::SparseVector;
 use crate::report::statistics::word_counts::WordCounts;
 use crate::report::statistics::{compression, minhash, ngrams, self_bleu, vendi};
 
@@ -19,20 +19,20 @@ pub(super) const VENDI_TEXTS: usize = 400;
 const GROUPS: usize = 10;
 
 /// What variety is measured on.
-pub(super) struct Texts<'a> {
+pub(super) struct TextSample<'a> {
     pub(super) all: &'a WordCounts,
-    pub(super) distinct: &'a Distinct,
+    pub(super) distinct: &'a DistinctTexts,
     /// The sample: texts, and their words.
     pub(super) texts: &'a [String],
     pub(super) words: &'a [Vec<String>],
-    pub(super) vectors: &'a [Sparse],
+    pub(super) vectors: &'a [SparseVector],
     /// What the vectors are of.
-    pub(super) likeness: &'a str,
+    pub(super) similarity: &'a str,
     /// Whether the sample leaves any item out.
     pub(super) sampled: bool,
 }
 
-pub(super) fn variety(texts: &Texts<'_>) -> Variety {
+pub(super) fn variety(texts: &TextSample<'_>) -> Variety {
     let mut measures = Vec::new();
     distinct(texts, &mut measures);
     entropy(texts, &mut measures);
@@ -57,7 +57,7 @@ pub(super) fn variety(texts: &Texts<'_>) -> Variety {
     Variety { measures, groups: groups.iter().take(GROUPS).map(group).collect() }
 }
 
-impl Texts<'_> {
+impl TextSample<'_> {
     fn push(
         &self,
         measures: &mut Vec<Measure>,
@@ -82,7 +82,7 @@ impl Texts<'_> {
     }
 }
 
-fn distinct(texts: &Texts<'_>, measures: &mut Vec<Measure>) {
+fn distinct(texts: &TextSample<'_>, measures: &mut Vec<Measure>) {
     let mut words = 0;
     let mut size = 0;
     for text in texts.words {
@@ -107,7 +107,7 @@ fn distinct(texts: &Texts<'_>, measures: &mut Vec<Measure>) {
     }
 }
 
-fn entropy(texts: &Texts<'_>, measures: &mut Vec<Measure>) {
+fn entropy(texts: &TextSample<'_>, measures: &mut Vec<Measure>) {
     let Some(value) = ngrams::entropy_normalised(&texts.all.frequencies()) else { return };
     measures.push(Measure {
         key: "entropy_normalised".to_owned(),
@@ -124,7 +124,7 @@ fn entropy(texts: &Texts<'_>, measures: &mut Vec<Measure>) {
     });
 }
 
-fn bleu(texts: &Texts<'_>, measures: &mut Vec<Measure>) {
+fn bleu(texts: &TextSample<'_>, measures: &mut Vec<Measure>) {
     let size = texts.words.len().min(BLEU_TEXTS);
     let reading = "How far each text can be put together from runs of one to three words of the others, itself left \
                    out: 1 means that every text has its like. It rises with the number of texts.";
@@ -132,7 +132,7 @@ fn bleu(texts: &Texts<'_>, measures: &mut Vec<Measure>) {
     texts.push(measures, ("self_bleu", "Self-BLEU"), value, Lower, size, reading);
 }
 
-fn vendi_score(texts: &Texts<'_>, measures: &mut Vec<Measure>) {
+fn vendi_score(texts: &TextSample<'_>, measures: &mut Vec<Measure>) {
     let size = texts.vectors.len().min(VENDI_TEXTS);
     if size < 2 {
         return;
@@ -141,7 +141,7 @@ fn vendi_score(texts: &Texts<'_>, measures: &mut Vec<Measure>) {
     let reading = format!(
         "How many wholly unlike texts the {size} looked at are worth: 1 if all are the same, {size} if none has \
          anything in common with another. Likeness is the cosine of {}.",
-        texts.likeness
+        texts.similarity
     );
     texts.push(measures, ("vendi_score", "Vendi score"), Some(score), Higher, size, &reading);
     let reading = "The Vendi score over the number of texts: compare it only at equal numbers.";
@@ -149,7 +149,7 @@ fn vendi_score(texts: &Texts<'_>, measures: &mut Vec<Measure>) {
     texts.push(measures, ("vendi_share", "Vendi score per text"), share, Higher, size, reading);
 }
 
-fn duplicates(texts: &Texts<'_>, measures: &mut Vec<Measure>) -> Vec<Vec<usize>> {
+fn duplicates(texts: &TextSample<'_>, measures: &mut Vec<Measure>) -> Vec<Vec<usize>> {
     if let Some(value) = texts.distinct.share_repeated() {
         let counted =
             if texts.distinct.exact() { "Counted over all records" } else { "Estimated from hashes" };
@@ -157,7 +157,7 @@ fn duplicates(texts: &Texts<'_>, measures: &mut Vec<Measure>) -> Vec<Vec<usize>>
             key: "exact_duplicates".to_owned(),
             name: "Exact duplicates".to_owned(),
             value,
-            part: Some(part_of(value, texts.distinct.texts())),
+            part: Some(proportion_of(value, texts.distinct.texts())),
             share: true,
             more_varied: Lower,
             texts: texts.distinct.texts(),
@@ -177,14 +177,14 @@ fn duplicates(texts: &Texts<'_>, measures: &mut Vec<Measure>) -> Vec<Vec<usize>>
     );
     texts.push(measures, ("near_duplicates", "Near duplicates"), value, Lower, size, &reading);
     if let Some(measure) = measures.last_mut().filter(|measure| measure.key == "near_duplicates") {
-        measure.part = Some(Part { count: repeats as u64, of: size as u64 });
+        measure.part = Some(Proportion { count: repeats as u64, of: size as u64 });
     }
     groups
 }
 
 /// The texts that a share of all means.
-fn part_of(share: f64, of: u64) -> Part {
-    Part { count: (share * of as f64).round() as u64, of }
+fn proportion_of(share: f64, of: u64) -> Proportion {
+    Proportion { count: (share * of as f64).round() as u64, of }
 }
 
 #[cfg(test)]
@@ -195,19 +195,19 @@ mod tests {
     fn measured(texts: &[&str]) -> Variety {
         let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
         let words: Vec<Vec<String>> = texts.iter().map(|text| words(text)).collect();
-        let (mut all, mut distinct) = (WordCounts::default(), Distinct::default());
+        let (mut all, mut distinct) = (WordCounts::default(), DistinctTexts::default());
         for (text, words) in texts.iter().zip(&words) {
             all.add(words);
             distinct.add(text);
         }
         let vectors = tf_idf(&words);
-        variety(&Texts {
+        variety(&TextSample {
             all: &all,
             distinct: &distinct,
             texts: &texts,
             words: &words,
             vectors: &vectors,
-            likeness: "word counts",
+            similarity: "word counts",
             sampled: false,
         })
     }

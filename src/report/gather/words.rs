@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::report::findings::{Attribute, ValueTerms, Words};
-use crate::report::read::{Drawn, Found};
+use crate::report::findings::{Attribute, ValueTerms, WordComparison};
+use crate::report::read::{DataRecord, RecordAttribute};
 use crate::report::statistics::ngrams::words;
-use crate::report::statistics::word_counts::{Counts, WordCounts};
+use crate::report::statistics::word_counts::{TermCounts, WordCounts};
 
 use super::sample::{number, text};
 
@@ -18,27 +18,27 @@ const WORDS_OF_A_VALUE: usize = 20_000;
 /// First words that are listed.
 const OPENINGS: usize = 12;
 /// Texts that a value needs for a comparison.
-const FEWEST_TEXTS: u64 = 20;
+const MIN_TEXTS: u64 = 20;
 
 /// Words over all kept items: one record of each item, so that what a question says does not count once for each
 /// conversation made of it.
 #[derive(Debug, Default)]
-pub(super) struct ItemWords {
+pub(super) struct ItemWordCounter {
     pub(super) counts: WordCounts,
-    by_value: BTreeMap<(String, String), Part>,
+    by_value: BTreeMap<(String, String), ValueWords>,
     /// How many values of each attribute are counted; `None` for one that has too many.
     values: BTreeMap<String, Option<usize>>,
 }
 
 #[derive(Debug, Default)]
-struct Part {
+struct ValueWords {
     texts: u64,
-    counts: Counts,
+    counts: TermCounts,
 }
 
-impl ItemWords {
+impl ItemWordCounter {
     /// Counts the chosen record of an item.
-    pub(super) fn add(&mut self, record: &Found) {
+    pub(super) fn add(&mut self, record: &DataRecord) {
         let numbers = self.counts.add(&words(&text(&record.turns)));
         for attribute in &record.attributes {
             if attribute.number || !self.counts_value(attribute) {
@@ -56,7 +56,7 @@ impl ItemWords {
     }
 
     /// Whether the words of this value are counted.
-    fn counts_value(&mut self, attribute: &Drawn) -> bool {
+    fn counts_value(&mut self, attribute: &RecordAttribute) -> bool {
         let key = (attribute.name.clone(), attribute.value.clone());
         if self.by_value.contains_key(&key) {
             return true;
@@ -80,13 +80,17 @@ impl ItemWords {
     }
 
     /// What is said too often, against a named reference or the built-in list.
-    pub(super) fn words(&self, reference: Option<(&str, &WordCounts)>, attributes: &[Attribute]) -> Words {
+    pub(super) fn words(
+        &self,
+        reference: Option<(&str, &WordCounts)>,
+        attributes: &[Attribute],
+    ) -> WordComparison {
         let [words, bigrams, first_words] = self.counts.against(reference.map(|(_, counts)| counts));
         let mut by_value = Vec::new();
         for ((name, value), part) in &self.by_value {
             let known =
                 attributes.iter().any(|attribute| attribute.name == *name && attribute.values.len() > 1);
-            if !known || part.texts < FEWEST_TEXTS {
+            if !known || part.texts < MIN_TEXTS {
                 continue;
             }
             let (over, under) = self.counts.part(&part.counts);
@@ -101,7 +105,7 @@ impl ItemWords {
             }
         }
         let reference = reference.map_or("built-in word list", |(name, _)| name).to_owned();
-        Words {
+        WordComparison {
             reference,
             words,
             bigrams,
@@ -114,7 +118,7 @@ impl ItemWords {
 }
 
 /// The record of an item that stands for it: by hash, so that each kind of record has its chance.
-pub(super) fn chosen(records: &[Found], seed: u64) -> Option<&Found> {
+pub(super) fn representative(records: &[DataRecord], seed: u64) -> Option<&DataRecord> {
     let kept = records.iter().filter(|record| record.is_kept() && !record.turns.is_empty());
     kept.min_by_key(|record| number(seed, &record.id))
 }
@@ -123,23 +127,23 @@ pub(super) fn chosen(records: &[Found], seed: u64) -> Option<&Found> {
 mod tests {
     use super::*;
     use crate::report::findings::Turn;
-    use crate::report::gather::attributes::AttributeCounts;
+    use crate::report::gather::attributes::AttributeCounter;
 
     #[test]
     fn the_words_of_a_value_are_found() {
-        let (mut words, mut attributes) = (ItemWords::default(), AttributeCounts::default());
+        let (mut words, mut attributes) = (ItemWordCounter::default(), AttributeCounter::default());
         for n in 0..100 {
             let (tone, text) =
                 if n % 2 == 0 { ("angry", "ridiculous, my card") } else { ("", "please my card") };
-            let record = Found {
+            let record = DataRecord {
                 turns: vec![Turn { role: "text".into(), text: text.into() }],
-                attributes: vec![Drawn {
+                attributes: vec![RecordAttribute {
                     name: "tone".into(),
                     value: tone.into(),
                     by_sampler: true,
                     number: false,
                 }],
-                ..Found::default()
+                ..DataRecord::default()
             };
             words.add(&record);
             attributes.add(&record, 1.0);

@@ -4,18 +4,18 @@ use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, Value
 
 /// An axis with labels at whole, round numbers only: lengths and counts are whole.
 #[derive(Debug, Clone)]
-pub(super) struct Steps {
+pub(super) struct RoundAxis {
     from: f64,
     to: f64,
 }
 
-impl Steps {
+impl RoundAxis {
     pub(super) fn new(from: f64, to: f64) -> Self {
         Self { from, to: to.max(from + 1.0) }
     }
 }
 
-impl Ranged for Steps {
+impl Ranged for RoundAxis {
     type FormatOption = NoDefaultFormatting;
     type ValueType = f64;
 
@@ -39,7 +39,7 @@ impl Ranged for Steps {
     }
 }
 
-impl ValueFormatter<f64> for Steps {
+impl ValueFormatter<f64> for RoundAxis {
     fn format(value: &f64) -> String {
         super::format::count(*value)
     }
@@ -52,7 +52,7 @@ mod tests {
 
     #[track_caller]
     fn check(from: f64, to: f64, expected: &[f64]) {
-        assert_eq!(Steps::new(from, to).key_points(BoldPoints(6)), expected, "{from} to {to}");
+        assert_eq!(RoundAxis::new(from, to).key_points(BoldPoints(6)), expected, "{from} to {to}");
     }
 
     #[test]

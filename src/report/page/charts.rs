@@ -1,6 +1,6 @@
 //! Charts of the report, drawn by plotters into SVG texts that take the page's colours.
 //!
-//! plotters writes fixed colours and a fixed size. Each colour drawn here is a token (`Ink`), which is replaced
+//! plotters writes fixed colours and a fixed size. Each colour drawn here is a token (`ColourToken`), which is replaced
 //! afterwards by the page's CSS variable: one drawing then serves light, dark and paper. The size is taken out, so
 //! that a chart fills its column. What is drawn is decided by `view`; words around a chart stand in the template.
 
@@ -8,12 +8,12 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::PageError;
-use super::axis::Steps;
-use crate::report::findings::{Histogram, Map};
+use super::axis::RoundAxis;
+use crate::report::findings::{Histogram, TextMap};
 
 /// Colours that the page gives a value to; the number is the token's place in the palette of tokens.
 #[derive(Debug, Clone, Copy)]
-enum Ink {
+enum ColourToken {
     Text,
     Grid,
     Asked,
@@ -21,7 +21,7 @@ enum Ink {
     Point(u8),
 }
 
-impl Ink {
+impl ColourToken {
     /// A colour that plotters draws nothing else with.
     fn token(self) -> RGBColor {
         let number = match self {
@@ -52,23 +52,23 @@ pub(super) const POINT_COLOURS: u8 = 10;
 /// Pixels and type of a drawing. Two are made of each chart with words in it, since letters scale with the
 /// drawing and would be too small on a phone.
 #[derive(Debug, Clone, Copy)]
-struct Size {
+struct ChartSize {
     width: u32,
     height: u32,
     letters: u32,
     labels: usize,
 }
 
-const LARGE: Size = Size { width: 1600, height: 520, letters: 30, labels: 12 };
-const SMALL: Size = Size { width: 800, height: 520, letters: 32, labels: 6 };
-const SQUARE: Size = Size { width: 900, height: 760, letters: 30, labels: 6 };
+const LARGE: ChartSize = ChartSize { width: 1600, height: 520, letters: 30, labels: 12 };
+const SMALL: ChartSize = ChartSize { width: 800, height: 520, letters: 32, labels: 6 };
+const SQUARE: ChartSize = ChartSize { width: 900, height: 760, letters: 30, labels: 6 };
 
 /// Actual lengths as bars, asked ones as an outline over them: wide and narrow.
 pub(super) fn histogram(histogram: &Histogram, unit: &str) -> Result<[String; 2], PageError> {
     Ok([draw_histogram(histogram, unit, LARGE)?, draw_histogram(histogram, unit, SMALL)?])
 }
 
-fn draw_histogram(data: &Histogram, unit: &str, size: Size) -> Result<String, PageError> {
+fn draw_histogram(data: &Histogram, unit: &str, size: ChartSize) -> Result<String, PageError> {
     let (edges, last) = shown_edges(data);
     let asked = data.asked.as_deref().unwrap_or_default();
     let highest = data.actual.iter().chain(asked).copied().max().unwrap_or(0).max(1);
@@ -80,14 +80,14 @@ fn draw_histogram(data: &Histogram, unit: &str, size: Size) -> Result<String, Pa
             .margin_right(size.letters * 3 / 2)
             .x_label_area_size(size.letters * 2 + size.letters / 2)
             .y_label_area_size(size.letters * 4)
-            .build_cartesian_2d(Steps::new(edges[0], last), Steps::new(0.0, highest as f64 * 1.04))
+            .build_cartesian_2d(RoundAxis::new(edges[0], last), RoundAxis::new(0.0, highest as f64 * 1.04))
             .map_err(drawn)?;
         axes(&mut chart, size, &format!("{unit} in a text"), "texts")?;
         let bars = edges.windows(2).zip(&data.actual).filter(|(_, count)| **count > 0);
         chart
             .draw_series(bars.map(|(edge, count)| {
                 let corners = [(edge[0], 0.0), (edge[1], *count as f64)];
-                let mut bar = Rectangle::new(corners, Ink::Actual.token().mix(0.75).filled());
+                let mut bar = Rectangle::new(corners, ColourToken::Actual.token().mix(0.75).filled());
                 bar.set_margin(0, 0, 1, 1);
                 bar
             }))
@@ -97,7 +97,7 @@ fn draw_histogram(data: &Histogram, unit: &str, size: Size) -> Result<String, Pa
                 .windows(2)
                 .zip(asked)
                 .flat_map(|(edge, count)| [(edge[0], *count as f64), (edge[1], *count as f64)]);
-            let line = Ink::Asked.token().stroke_width(5);
+            let line = ColourToken::Asked.token().stroke_width(5);
             chart.draw_series(LineSeries::new(outline, line)).map_err(drawn)?;
         }
         area.present().map_err(drawn)?;
@@ -111,7 +111,11 @@ pub(super) fn outlines(histograms: &[(usize, &Histogram)], unit: &str) -> Result
     Ok([draw_outlines(histograms, unit, LARGE)?, draw_outlines(histograms, unit, SMALL)?])
 }
 
-fn draw_outlines(histograms: &[(usize, &Histogram)], unit: &str, size: Size) -> Result<String, PageError> {
+fn draw_outlines(
+    histograms: &[(usize, &Histogram)],
+    unit: &str,
+    size: ChartSize,
+) -> Result<String, PageError> {
     let Some((_, first)) = histograms.first() else { return Ok(String::new()) };
     let (edges, last) = shown_edges(first);
     let percent = |data: &Histogram| -> Vec<f64> {
@@ -127,14 +131,14 @@ fn draw_outlines(histograms: &[(usize, &Histogram)], unit: &str, size: Size) -> 
             .margin_right(size.letters * 3 / 2)
             .x_label_area_size(size.letters * 2 + size.letters / 2)
             .y_label_area_size(size.letters * 4)
-            .build_cartesian_2d(Steps::new(edges[0], last), Steps::new(0.0, highest * 1.04))
+            .build_cartesian_2d(RoundAxis::new(edges[0], last), RoundAxis::new(0.0, highest * 1.04))
             .map_err(drawn)?;
         axes(&mut chart, size, &format!("{unit} in a text"), "% of the texts")?;
         for (place, data) in histograms {
             let outline =
                 edges.windows(2).zip(percent(data)).flat_map(|(edge, y)| [(edge[0], y), (edge[1], y)]);
             let colour = u8::try_from(*place).unwrap_or(POINT_COLOURS).min(POINT_COLOURS);
-            let line = LineSeries::new(outline, Ink::Point(colour).token().stroke_width(5));
+            let line = LineSeries::new(outline, ColourToken::Point(colour).token().stroke_width(5));
             chart.draw_series(line).map_err(drawn)?;
         }
         area.present().map_err(drawn)?;
@@ -168,12 +172,13 @@ pub(super) fn scatter(pairs: &[(u64, u64)], longest: u64) -> Result<String, Page
             .margin_right(size.letters * 3 / 2)
             .x_label_area_size(size.letters * 2 + size.letters / 2)
             .y_label_area_size(size.letters * 4)
-            .build_cartesian_2d(Steps::new(0.0, highest), Steps::new(0.0, highest))
+            .build_cartesian_2d(RoundAxis::new(0.0, highest), RoundAxis::new(0.0, highest))
             .map_err(drawn)?;
         axes(&mut chart, size, "words asked for", "words it has")?;
-        let equal = LineSeries::new([(0.0, 0.0), (highest, highest)], Ink::Asked.token().stroke_width(4));
+        let equal =
+            LineSeries::new([(0.0, 0.0), (highest, highest)], ColourToken::Asked.token().stroke_width(4));
         chart.draw_series(equal).map_err(drawn)?;
-        let style = Ink::Actual.token().mix(0.6).filled();
+        let style = ColourToken::Actual.token().mix(0.6).filled();
         let points = pairs.iter().map(|pair| Circle::new((pair.0 as f64, pair.1 as f64), 7, style));
         chart.draw_series(points).map_err(drawn)?;
         area.present().map_err(drawn)?;
@@ -182,7 +187,7 @@ pub(super) fn scatter(pairs: &[(u64, u64)], longest: u64) -> Result<String, Page
 }
 
 /// The map. Circle `i` is point `i` and says so, for the script; `colour_of` gives its place in the palette.
-pub(super) fn map(map: &Map, colour_of: impl Fn(usize) -> u8) -> Result<String, PageError> {
+pub(super) fn map(map: &TextMap, colour_of: impl Fn(usize) -> u8) -> Result<String, PageError> {
     const SIZE: (u32, u32) = (1600, 1040);
     const EDGE: f64 = 40.0;
     let radius = if map.points.len() > 800 { 7 } else { 10 };
@@ -192,7 +197,7 @@ pub(super) fn map(map: &Map, colour_of: impl Fn(usize) -> u8) -> Result<String, 
         for (number, point) in map.points.iter().enumerate() {
             let x = EDGE + point.x.clamp(0.0, 1.0) * (f64::from(SIZE.0) - 2.0 * EDGE);
             let y = EDGE + (1.0 - point.y.clamp(0.0, 1.0)) * (f64::from(SIZE.1) - 2.0 * EDGE);
-            let style = Ink::Point(colour_of(number).min(POINT_COLOURS)).token().filled();
+            let style = ColourToken::Point(colour_of(number).min(POINT_COLOURS)).token().filled();
             area.draw(&Circle::new((x as i32, y as i32), radius, style)).map_err(drawn)?;
         }
         area.present().map_err(drawn)?;
@@ -207,40 +212,40 @@ pub(super) fn map(map: &Map, colour_of: impl Fn(usize) -> u8) -> Result<String, 
     Ok(numbered)
 }
 
-type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Steps, Steps>>;
+type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RoundAxis, RoundAxis>>;
 
-fn axes(chart: &mut Chart<'_, '_>, size: Size, across: &str, up: &str) -> Result<(), PageError> {
-    let letters = ("sans-serif", size.letters).into_font().color(&Ink::Text.token());
+fn axes(chart: &mut Chart<'_, '_>, size: ChartSize, across: &str, up: &str) -> Result<(), PageError> {
+    let letters = ("sans-serif", size.letters).into_font().color(&ColourToken::Text.token());
     let centred = letters.pos(Pos::new(HPos::Center, VPos::Top));
     chart
         .configure_mesh()
         .disable_x_mesh()
         .light_line_style(TRANSPARENT)
-        .bold_line_style(Ink::Grid.token().stroke_width(2))
-        .axis_style(Ink::Grid.token().stroke_width(2))
+        .bold_line_style(ColourToken::Grid.token().stroke_width(2))
+        .axis_style(ColourToken::Grid.token().stroke_width(2))
         .x_labels(size.labels)
         .y_labels(5)
         .x_label_style(centred)
         .y_label_style(letters_right(size))
         .x_desc(across)
         .y_desc(up)
-        .axis_desc_style(("sans-serif", size.letters).into_font().color(&Ink::Text.token()))
+        .axis_desc_style(("sans-serif", size.letters).into_font().color(&ColourToken::Text.token()))
         .draw()
         .map_err(drawn)
 }
 
-fn letters_right(size: Size) -> TextStyle<'static> {
-    let style = ("sans-serif", size.letters).into_font().color(&Ink::Text.token());
+fn letters_right(size: ChartSize) -> TextStyle<'static> {
+    let style = ("sans-serif", size.letters).into_font().color(&ColourToken::Text.token());
     style.pos(Pos::new(HPos::Right, VPos::Center))
 }
 
 /// Puts the page's colours for the tokens, and lets the page size the drawing and set its type.
 fn finish(svg: &str) -> String {
     let mut page = svg.to_owned();
-    let plain = [Ink::Text, Ink::Grid, Ink::Asked, Ink::Actual];
-    for ink in plain.into_iter().chain((0..=POINT_COLOURS).map(Ink::Point)) {
-        let RGBColor(red, green, blue) = ink.token();
-        page = page.replace(&format!("#{red:02X}{green:02X}{blue:02X}"), &ink.variable());
+    let plain = [ColourToken::Text, ColourToken::Grid, ColourToken::Asked, ColourToken::Actual];
+    for colour in plain.into_iter().chain((0..=POINT_COLOURS).map(ColourToken::Point)) {
+        let RGBColor(red, green, blue) = colour.token();
+        page = page.replace(&format!("#{red:02X}{green:02X}{blue:02X}"), &colour.variable());
     }
     page =
         page.replace(" font-family=\"sans-serif\"", "").replace(" xmlns=\"http://www.w3.org/2000/svg\"", "");

@@ -101,6 +101,6 @@ fn embedded(data: &serde_json::Value) -> Result<String, PageError> {
 }
 
 /// Findings, or a part of them, as a template sees them.
-fn shown<T: serde::Serialize>(part: &T) -> Value {
+fn serialized<T: serde::Serialize>(part: &T) -> Value {
     Value::from(Serde(part))
 }

@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use super::format::{chance, count, decimal, percent};
-use crate::report::findings::{DrawnShare, Findings, Part, Standout};
+use crate::report::findings::{DrawnShare, Findings, Proportion, Standout};
 
 /// Values that are named; the chapter has them all.
 const NAMED: usize = 3;
@@ -140,7 +140,7 @@ fn named(value: &str) -> &str {
 }
 
 /// `3 of 12 (25.0 %)`.
-pub(super) fn part(part: Part) -> String {
+pub(super) fn part(part: Proportion) -> String {
     format!("{} of {} ({})", number(part.count), number(part.of), percent(part.share()))
 }
 
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_sentence_names_the_part_and_the_whole() {
-        let part = |count, of| Part { count, of };
+        let part = |count, of| Proportion { count, of };
         check(
             &Standout::CutOff { model: "teacher".into(), answers: part(3, 12) },
             "3 of 12 (25.0 %) answers of teacher ended at the limit of their tokens.",

@@ -2,7 +2,7 @@
 
 use super::render;
 use crate::report::Findings;
-use crate::report::findings::{Lengths, Part, Standout, TermList, Variety};
+use crate::report::findings::{Lengths, Proportion, Standout, TermList, Variety};
 
 fn page(findings: &[Findings]) -> String {
     render(findings).unwrap_or_else(|error| panic!("{error}"))
@@ -71,7 +71,7 @@ fn a_sentence_and_its_table_say_one_number() {
     let mut findings = Findings::sample();
     findings.made.files[0].by_heuristic = 41;
     findings.made.source_unread = 7;
-    let part = |count, of| Part { count, of };
+    let part = |count, of| Proportion { count, of };
     findings.stands_out = vec![
         Standout::CutOff { model: "writer".into(), answers: findings.made.models[0].finish_reasons[1].part },
         Standout::ByHeuristic { file: "rows.jsonl".into(), records: part(41, 9_500) },

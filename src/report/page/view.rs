@@ -8,8 +8,8 @@ use std::path::Path;
 use minijinja::{Value, context};
 use serde_json::json;
 
-use super::{PageError, charts, remarks, shown};
-use crate::report::findings::{Attribute, Findings, Map, PartLengths, SampleRecord};
+use super::{PageError, charts, remarks, serialized};
+use crate::report::findings::{Attribute, Findings, PartLengths, SampleRecord, TextMap};
 
 /// Values of an attribute that the sample can be filtered by; an attribute with more is left to the search.
 const FILTER_VALUES: usize = 60;
@@ -24,16 +24,16 @@ pub(super) fn run(number: usize, name: &str, findings: &Findings, longest: u64) 
         _ => None,
     };
     let map = match &findings.map {
-        Some(map) => Some(drawn_map(map)?),
+        Some(map) => Some(map_chart(map)?),
         None => None,
     };
     Ok(context! {
         number,
         name,
         suffix => if number == 0 { String::new() } else { format!("-{}", number + 1) },
-        f => shown(findings),
+        f => serialized(findings),
         started => findings.source.started.as_deref().map(readable_time),
-        remarks => shown(&remarks::remarks(findings)),
+        remarks => serialized(&remarks::remarks(findings)),
         scatter => scatter.map(Value::from_safe_string),
         attributes => findings.attributes.iter().map(attribute).collect::<Vec<Value>>(),
         map => map.map(Value::from_safe_string),
@@ -84,7 +84,7 @@ pub(super) fn lengths(findings: &[Findings]) -> Result<Vec<Value>, PageError> {
             drawings => drawn.map(Value::from_safe_string).to_vec(),
             has_asked => lengths.iter().any(|(_, lengths)| lengths.histogram.asked.is_some()),
             longest => lengths.iter().map(|(_, lengths)| lengths.actual.max).max(),
-            sets => lengths.iter().map(|(number, lengths)| context! {number, lengths => shown(lengths)}).collect::<Vec<_>>(),
+            sets => lengths.iter().map(|(number, lengths)| context! {number, lengths => serialized(lengths)}).collect::<Vec<_>>(),
         });
     }
     Ok(drawings)
@@ -107,7 +107,7 @@ pub(super) fn measures(findings: &[Findings]) -> Vec<Value> {
     let row = |key: &str| {
         let cells = of(key);
         let any = cells.iter().flatten().next().cloned();
-        context! { any => shown(&any), cells => shown(&cells) }
+        context! { any => serialized(&any), cells => serialized(&cells) }
     };
     keys.into_iter().map(row).collect()
 }
@@ -140,14 +140,14 @@ fn readable_time(stamp: &str) -> String {
 fn attribute(attribute: &Attribute) -> Value {
     let values = &attribute.values;
     context! {
-        a => shown(attribute),
+        a => serialized(attribute),
         has_configured => values.iter().any(|value| value.configured.is_some()),
         has_kept => values.iter().any(|value| value.rejected_share > 0.0 || value.kept != value.drawn),
         stands_out => attribute.differs || attribute.rejects,
     }
 }
 
-fn drawn_map(map: &Map) -> Result<String, PageError> {
+fn map_chart(map: &TextMap) -> Result<String, PageError> {
     let palette = palette(map);
     let Some(name) = map.attributes.first() else { return charts::map(map, |_| 0) };
     let places: HashMap<&str, usize> = match palette.get(name.as_str()) {
@@ -162,7 +162,7 @@ fn drawn_map(map: &Map) -> Result<String, PageError> {
 }
 
 /// The values of each attribute that have a colour of their own on the map, most frequent first.
-fn palette(map: &Map) -> BTreeMap<&str, Vec<&str>> {
+fn palette(map: &TextMap) -> BTreeMap<&str, Vec<&str>> {
     let mut palette = BTreeMap::new();
     for name in &map.attributes {
         let values = map.points.iter().filter_map(|point| point.attributes.get(name));
@@ -200,7 +200,7 @@ pub(super) fn filters(findings: &[Findings]) -> Vec<Value> {
         let values = records.iter().filter_map(|record| record.attributes.get(name));
         let values = most_frequent(values.map(String::as_str));
         if (2..=FILTER_VALUES).contains(&values.len()) {
-            filters.push(context! { name, values => shown(&values) });
+            filters.push(context! { name, values => serialized(&values) });
         }
     }
     filters

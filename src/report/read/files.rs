@@ -5,30 +5,30 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use super::{About, Found, ReadError, Unit, Values, row};
-use crate::report::findings::Source;
+use super::{DataRecord, InputMetadata, ItemRecords, ReadError, ValueFile, parsed_record};
+use crate::report::findings::InputSource;
 
 pub(in crate::report) struct FileReader {
     path: PathBuf,
-    values: Values,
+    values: ValueFile,
     /// A record that belongs to the next unit.
-    waiting: Option<(String, Found)>,
+    waiting: Option<(String, DataRecord)>,
 }
 
 impl FileReader {
     pub(super) fn open(path: &Path) -> Result<Self, ReadError> {
-        Ok(Self { path: path.to_owned(), values: Values::open(path, false)?, waiting: None })
+        Ok(Self { path: path.to_owned(), values: ValueFile::open(path, false)?, waiting: None })
     }
 
-    pub(super) fn next(&mut self) -> Result<Option<Unit>, ReadError> {
+    pub(super) fn next(&mut self) -> Result<Option<ItemRecords>, ReadError> {
         let first = match self.waiting.take() {
             Some(first) => Some(first),
-            None => record(&mut self.values)?,
+            None => next_record(&mut self.values)?,
         };
         let Some((key, first)) = first else { return Ok(None) };
         let mut ids = HashSet::from([first.id.clone()]);
-        let mut unit = Unit { key, records: vec![first] };
-        while let Some((key, next)) = record(&mut self.values)? {
+        let mut unit = ItemRecords { key, records: vec![first] };
+        while let Some((key, next)) = next_record(&mut self.values)? {
             // One id may stand in a file twice; a run's own never does.
             if key != unit.key || !ids.insert(next.id.clone()) {
                 self.waiting = Some((key, next));
@@ -39,7 +39,7 @@ impl FileReader {
         Ok(Some(unit))
     }
 
-    pub(super) fn about(self) -> Result<About, ReadError> {
+    pub(super) fn into_metadata(self) -> Result<InputMetadata, ReadError> {
         if self.values.read == 0 {
             let hint = match &self.values.example {
                 Some(example) => format!("; {} lines or elements are none: {example}", self.values.malformed),
@@ -51,21 +51,27 @@ impl FileReader {
         }
         let name = self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let path = self.path.display().to_string();
-        Ok(About {
+        Ok(InputMetadata {
             name,
-            source: Source { run: false, path: path.clone(), pipeline: None, started: None, state: None },
+            source: InputSource {
+                run: false,
+                path: path.clone(),
+                pipeline: None,
+                started: None,
+                state: None,
+            },
             files: vec![self.values.file_count(path, true)],
             notes: self.values.left_out().into_iter().collect(),
-            ..About::default()
+            ..InputMetadata::default()
         })
     }
 }
 
 /// The next record of a file with the key of its unit.
-pub(super) fn record(values: &mut Values) -> Result<Option<(String, Found)>, ReadError> {
+pub(super) fn next_record(values: &mut ValueFile) -> Result<Option<(String, DataRecord)>, ReadError> {
     loop {
         let Some((number, value)) = values.next()? else { return Ok(None) };
-        let Some(row) = row::read(value) else {
+        let Some(parsed) = parsed_record::parse(value) else {
             values.take_back(number);
             continue;
         };
@@ -73,15 +79,15 @@ pub(super) fn record(values: &mut Values) -> Result<Option<(String, Found)>, Rea
             let name = values.path.file_name().unwrap_or_default().to_string_lossy();
             format!("{name}:{number}")
         };
-        let key = row.id.as_deref().and_then(item).map_or_else(place, str::to_owned);
-        let found = Found {
-            id: row.id.unwrap_or_else(place),
-            turns: row.turns,
-            attributes: row.attributes,
-            target_words: row.target_words,
-            cut: row.cut,
+        let key = parsed.id.as_deref().and_then(item).map_or_else(place, str::to_owned);
+        let found = DataRecord {
+            id: parsed.id.unwrap_or_else(place),
+            turns: parsed.turns,
+            attributes: parsed.attributes,
+            target_words: parsed.target_words,
+            truncation: parsed.truncation,
             sinks: vec![0],
-            ..Found::default()
+            ..DataRecord::default()
         };
         return Ok(Some((key, found)));
     }

@@ -1,16 +1,16 @@
 //! Reads what a report is about: a run directory, or files of records from anywhere. Streams, item by item.
 //!
-//! `pieces` cuts files into JSON values, `table` reads CSV, `row` and `texts` make a record of one, `run` and `side` join the files of a run directory
-//! by record id, `files` reads bare files, `configured` asks the run's pipeline for its shares. What is measured of records is `report::gather`'s.
+//! `json_splitter` cuts files into JSON values, `csv_reader` reads CSV, `parsed_record` and `texts` make a record of one, `run` and `run_file` join the files of a run directory
+//! by record id, `files` reads bare files, `configured_shares` asks the run's pipeline for its shares. What is measured of records is `report::gather`'s.
 
 mod configuration;
-mod configured;
+mod configured_shares;
+mod csv_reader;
 mod files;
-mod pieces;
-mod row;
+mod json_splitter;
+mod parsed_record;
 mod run;
-mod side;
-mod table;
+mod run_file;
 mod texts;
 
 use std::collections::BTreeMap;
@@ -20,12 +20,12 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 pub(super) use configuration::DeclaredModel;
-pub(super) use configured::{Configured, Joint};
-pub(super) use row::{Cut, Drawn};
+pub(super) use configured_shares::{ConfiguredShares, JointShares};
+pub(super) use parsed_record::{RecordAttribute, Truncation};
 
-use super::findings::{Configuration, FileCount, Source, Turn};
-use pieces::{Damage, Piece, Pieces};
-use table::Table;
+use super::findings::{Configuration, FileCount, InputSource, Turn};
+use csv_reader::CsvReader;
+use json_splitter::{ArrayDamage, JsonSplitter, RawJson};
 
 /// Why nothing could be read.
 #[derive(Debug, thiserror::Error)]
@@ -61,19 +61,19 @@ pub enum ReadError {
 
 /// The records made of one item.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Unit {
+pub(super) struct ItemRecords {
     /// What the sample is drawn by: the item, or file and line.
     pub(super) key: String,
-    pub(super) records: Vec<Found>,
+    pub(super) records: Vec<DataRecord>,
 }
 
 /// A record of the data, joined from all that is known of it.
 #[derive(Debug, Default, Clone, PartialEq)]
-pub(super) struct Found {
+pub(super) struct DataRecord {
     pub(super) id: String,
     /// Empty where only attributes are known.
     pub(super) turns: Vec<Turn>,
-    pub(super) attributes: Vec<Drawn>,
+    pub(super) attributes: Vec<RecordAttribute>,
     pub(super) target_words: Option<u64>,
     /// Why it was rejected.
     pub(super) rejected: Option<RejectedRecord>,
@@ -84,10 +84,10 @@ pub(super) struct Found {
     /// The sinks whose files hold it, by their place among the input's files.
     pub(super) sinks: Vec<usize>,
     /// What was too much to be looked at.
-    pub(super) cut: Cut,
+    pub(super) truncation: Truncation,
 }
 
-impl Found {
+impl DataRecord {
     /// Whether it was neither rejected nor dropped.
     pub(super) fn is_kept(&self) -> bool {
         self.rejected.is_none() && !self.dropped
@@ -96,7 +96,7 @@ impl Found {
     /// Whether the heuristic answered for it, as its calls or its field `answered_by` say.
     pub(super) fn is_by_heuristic(&self) -> bool {
         let of_call = |call: &Value| call.get("provider").and_then(Value::as_str) == Some(HEURISTIC);
-        let of_field = |field: &Drawn| field.name == "answered_by" && field.value == HEURISTIC;
+        let of_field = |field: &RecordAttribute| field.name == "answered_by" && field.value == HEURISTIC;
         self.calls.iter().any(of_call) || self.attributes.iter().any(of_field)
     }
 }
@@ -114,15 +114,15 @@ pub(super) struct RejectedRecord {
 
 /// What is known of an input beside its records; complete once all units were read.
 #[derive(Debug, Default)]
-pub(super) struct About {
+pub(super) struct InputMetadata {
     pub(super) name: String,
-    pub(super) source: Source,
+    pub(super) source: InputSource,
     pub(super) files: Vec<FileCount>,
     pub(super) notes: Vec<String>,
     /// `status.json`, for a run.
     pub(super) status: Value,
     /// Shares that the pipeline asks for.
-    pub(super) configured: Configured,
+    pub(super) configured: ConfiguredShares,
     pub(super) configuration: Option<Configuration>,
     /// The models that the pipeline declares.
     pub(super) models: BTreeMap<String, DeclaredModel>,
@@ -144,7 +144,7 @@ impl Input {
         }
     }
 
-    pub(super) fn next(&mut self) -> Result<Option<Unit>, ReadError> {
+    pub(super) fn next(&mut self) -> Result<Option<ItemRecords>, ReadError> {
         match self {
             Self::Run(run) => run.next(),
             Self::File(file) => file.next(),
@@ -152,7 +152,7 @@ impl Input {
     }
 
     /// The pairs of attributes that the pipeline ties, known before any unit is read.
-    pub(super) fn joints(&self) -> Vec<Joint> {
+    pub(super) fn joints(&self) -> Vec<JointShares> {
         match self {
             Self::Run(run) => run.joints().to_vec(),
             Self::File(_) => Vec::new(),
@@ -160,24 +160,24 @@ impl Input {
     }
 
     /// To be called at the end.
-    pub(super) fn about(self) -> Result<About, ReadError> {
+    pub(super) fn into_metadata(self) -> Result<InputMetadata, ReadError> {
         match self {
-            Self::Run(run) => run.about(),
-            Self::File(file) => file.about(),
+            Self::Run(run) => run.into_metadata(),
+            Self::File(file) => file.into_metadata(),
         }
     }
 }
 
 /// What a file's values are cut out of.
-enum Stream {
-    Json(Pieces<io::BufReader<std::fs::File>>),
-    Csv(Box<Table>),
+enum ValueReader {
+    Json(JsonSplitter<io::BufReader<std::fs::File>>),
+    Csv(Box<CsvReader>),
 }
 
 /// A file of values that counts what it gives and what it could not parse.
-pub(super) struct Values {
+pub(super) struct ValueFile {
     path: PathBuf,
-    stream: Option<Stream>,
+    stream: Option<ValueReader>,
     /// Values given.
     read: u64,
     malformed: u64,
@@ -189,12 +189,12 @@ pub(super) struct Values {
     torn_end: bool,
 }
 
-impl Values {
+impl ValueFile {
     fn open(path: &Path, torn_end: bool) -> Result<Self, ReadError> {
-        let stream = if Table::is_named(path) {
-            Table::open(path).map(|table| Stream::Csv(Box::new(table)))
+        let stream = if CsvReader::is_named(path) {
+            CsvReader::open(path).map(|csv_reader| ValueReader::Csv(Box::new(csv_reader)))
         } else {
-            Pieces::open(path).map(Stream::Json)
+            JsonSplitter::open(path).map(ValueReader::Json)
         };
         let stream = stream.map_err(|source| ReadError::File { path: path.to_owned(), source })?;
         Ok(Self { stream: Some(stream), ..Self::absent(path, torn_end) })
@@ -219,18 +219,20 @@ impl Values {
             let Some(stream) = &mut self.stream else { return Ok(None) };
             let failed = |source| ReadError::File { path: self.path.clone(), source };
             let (number, value, torn) = match stream {
-                Stream::Json(pieces) => {
-                    let Some(piece) = pieces.next().map_err(failed)? else { return Ok(None) };
-                    let Piece { number, bytes, torn, too_large } = piece;
+                ValueReader::Json(json_splitter) => {
+                    let Some(piece) = json_splitter.next().map_err(failed)? else { return Ok(None) };
+                    let RawJson { number, bytes, torn, too_large } = piece;
                     let value = match too_large {
                         true => Err("it is longer than 16 MiB".to_owned()),
                         false => serde_json::from_slice(&bytes).map_err(|error| error.to_string()),
                     };
                     (number, value, torn)
                 }
-                Stream::Csv(table) => {
-                    let Some((number, row)) = table.next().map_err(failed)? else { return Ok(None) };
-                    (number, row, false)
+                ValueReader::Csv(csv_reader) => {
+                    let Some((number, parsed_record)) = csv_reader.next().map_err(failed)? else {
+                        return Ok(None);
+                    };
+                    (number, parsed_record, false)
                 }
             };
             match value {
@@ -261,10 +263,12 @@ impl Values {
     /// What is wrong with the file as a whole, as the end of a sentence about it.
     fn damage(&self) -> Option<&'static str> {
         match &self.stream {
-            Some(Stream::Csv(table)) => table.damage(),
-            Some(Stream::Json(pieces)) => match pieces.damage() {
-                Some(Damage::Unclosed) => Some("it ends before its array does, so records may be missing"),
-                Some(Damage::Trailing) => {
+            Some(ValueReader::Csv(csv_reader)) => csv_reader.damage(),
+            Some(ValueReader::Json(json_splitter)) => match json_splitter.damage() {
+                Some(ArrayDamage::Unclosed) => {
+                    Some("it ends before its array does, so records may be missing")
+                }
+                Some(ArrayDamage::Trailing) => {
                     Some("something stands behind the end of its array and was not read")
                 }
                 None if self.torn => Some("its last line is not whole, so records may be missing"),

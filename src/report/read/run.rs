@@ -9,28 +9,28 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::configured::{self, Configured, Joint};
-use super::files::{item, record};
-use super::side::{ReadRecord, Side, known, rejected_record};
-use super::{About, Found, ReadError, Unit, Values, configuration};
+use super::configured_shares::{self, ConfiguredShares, JointShares};
+use super::files::{item, next_record};
+use super::run_file::{ReadRecord, RunFile, next_rejected, provenance_record};
+use super::{DataRecord, InputMetadata, ItemRecords, ReadError, ValueFile, configuration};
 use crate::journal::{self, Manifest, PROVENANCE, REJECTED, RunState, SINKS};
-use crate::report::findings::Source;
+use crate::report::findings::InputSource;
 
 /// Reads the units of a run.
 pub(in crate::report) struct RunReader {
     root: PathBuf,
     manifest: Manifest,
-    provenance: Values,
+    provenance: ValueFile,
     /// The first line of the next item.
     next_line: Option<(String, Value)>,
-    rejected: Side,
-    sinks: Vec<Side>,
+    rejected: RunFile,
+    sinks: Vec<RunFile>,
     /// Whether the sinks write ids, so that their lines can be joined.
     joined: bool,
     /// Attributes that provenance knows, when lines cannot be joined with it.
     drawn: BTreeSet<String>,
     unmatched: u64,
-    configured: Configured,
+    configured: ConfiguredShares,
     notes: Vec<String>,
 }
 
@@ -48,27 +48,27 @@ impl RunReader {
             .map_err(|error| ReadError::Manifest { path, message: error.to_string() })?;
         let open = |name: &str| {
             let path = root.join(name);
-            if path.exists() { Values::open(&path, true) } else { Ok(Values::absent(&path, true)) }
+            if path.exists() { ValueFile::open(&path, true) } else { Ok(ValueFile::absent(&path, true)) }
         };
         let name =
             |index: usize, usual: &str| manifest.files.get(index).map_or(usual, |name| name).to_owned();
         let provenance = open(&name(PROVENANCE, "provenance/records.jsonl"))?;
-        let rejected = Side::open(
+        let rejected = RunFile::open(
             open(&name(REJECTED, "rejected.jsonl"))?,
             "rejected.jsonl",
             usize::MAX,
-            rejected_record,
+            next_rejected,
         )?;
         let mut sinks = Vec::new();
         for (place, file) in manifest.files.iter().skip(SINKS).enumerate() {
-            sinks.push(Side::open(open(file)?, file, place, record)?);
+            sinks.push(RunFile::open(open(file)?, file, place, next_record)?);
         }
         // Lines without ids may be second copies of records that another file holds with theirs.
         let joined = sinks.iter().any(|sink| sink.has_ids);
         for sink in &mut sinks {
             sink.measured = sink.has_ids || !joined || sink.is_empty();
         }
-        let (configured, note) = configured::read(root, &manifest);
+        let (configured, note) = configured_shares::read(root, &manifest);
         Ok(Self {
             configured,
             notes: note.into_iter().collect(),
@@ -84,29 +84,29 @@ impl RunReader {
         })
     }
 
-    pub(super) fn next(&mut self) -> Result<Option<Unit>, ReadError> {
+    pub(super) fn next(&mut self) -> Result<Option<ItemRecords>, ReadError> {
         if let Some((key, mut records)) = self.next_item()? {
             if self.joined {
                 let several = self.sinks.iter().filter(|sink| sink.measured).count() > 1;
                 for sink in self.sinks.iter_mut().filter(|sink| sink.measured) {
                     let split = several.then(|| sink.split());
-                    sink.join(&key, &mut records, record, split.as_ref())?;
+                    sink.join(&key, &mut records, next_record, split.as_ref())?;
                 }
             }
-            self.rejected.join(&key, &mut records, rejected_record, None)?;
+            self.rejected.join(&key, &mut records, next_rejected, None)?;
             let drawn = records.iter().flat_map(|record| &record.attributes);
             let new = drawn.filter(|attribute| attribute.by_sampler && !self.drawn.contains(&attribute.name));
             let new: Vec<String> = new.map(|attribute| attribute.name.clone()).collect();
             self.drawn.extend(new);
-            return Ok(Some(Unit { key, records }));
+            return Ok(Some(ItemRecords { key, records }));
         }
         let rejected = std::iter::once(&mut self.rejected);
-        for (index, side) in rejected.chain(&mut self.sinks).enumerate() {
-            let read: ReadRecord = if index == 0 { rejected_record } else { record };
-            let Some((key, mut first)) = side.take(read)? else { continue };
-            if !side.measured {
+        for (index, file) in rejected.chain(&mut self.sinks).enumerate() {
+            let read: ReadRecord = if index == 0 { next_rejected } else { next_record };
+            let Some((key, mut first)) = file.take(read)? else { continue };
+            if !file.measured {
                 // Read to its end for its count alone.
-                while side.take(read)?.is_some() {}
+                while file.take(read)?.is_some() {}
                 continue;
             }
             self.unmatched += u64::from(self.joined);
@@ -114,24 +114,24 @@ impl RunReader {
                 first.attributes.retain(|attribute| !self.drawn.contains(&attribute.name));
             }
             let mut records = vec![first];
-            if side.has_ids {
-                side.join(&key, &mut records, read, None)?;
+            if file.has_ids {
+                file.join(&key, &mut records, read, None)?;
             }
-            return Ok(Some(Unit { key, records }));
+            return Ok(Some(ItemRecords { key, records }));
         }
         Ok(None)
     }
 
     /// All provenance lines of the next item.
-    fn next_item(&mut self) -> Result<Option<(String, Vec<Found>)>, ReadError> {
+    fn next_item(&mut self) -> Result<Option<(String, Vec<DataRecord>)>, ReadError> {
         let Some((key, line)) = self.take_line()? else { return Ok(None) };
-        let mut records = vec![known(line)];
+        let mut records = vec![provenance_record(line)];
         while let Some((next, line)) = self.take_line()? {
             if next != key {
                 self.next_line = Some((next, line));
                 break;
             }
-            records.push(known(line));
+            records.push(provenance_record(line));
         }
         Ok(Some((key, records)))
     }
@@ -149,22 +149,22 @@ impl RunReader {
         Ok(None)
     }
 
-    pub(super) fn joints(&self) -> &[Joint] {
+    pub(super) fn joints(&self) -> &[JointShares] {
         &self.configured.joint
     }
 
-    pub(super) fn about(self) -> Result<About, ReadError> {
+    pub(super) fn into_metadata(self) -> Result<InputMetadata, ReadError> {
         let mut notes = Vec::new();
         let mut files = Vec::new();
-        for side in self.sinks.iter().chain([&self.rejected]) {
-            notes.extend(side.values.left_out());
-            if !side.measured && side.values.read > 0 {
+        for file in self.sinks.iter().chain([&self.rejected]) {
+            notes.extend(file.values.left_out());
+            if !file.measured && file.values.read > 0 {
                 notes.push(format!(
                     "`{}` has no record ids and is taken for a second copy: it is counted, not measured",
-                    side.name
+                    file.name
                 ));
             }
-            files.push(side.values.file_count(side.name.clone(), side.measured || side.values.read == 0));
+            files.push(file.values.file_count(file.name.clone(), file.measured || file.values.read == 0));
         }
         notes.extend(self.provenance.left_out());
         if !self.joined && self.sinks.iter().any(|sink| sink.values.read > 0) {
@@ -184,9 +184,9 @@ impl RunReader {
             RunState::Interrupted => "interrupted",
             RunState::Finished => "finished",
         };
-        Ok(About {
+        Ok(InputMetadata {
             name: self.manifest.pipeline.clone(),
-            source: Source {
+            source: InputSource {
                 run: true,
                 path: self.root.display().to_string(),
                 pipeline: Some(self.manifest.pipeline.clone()),

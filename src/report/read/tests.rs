@@ -7,8 +7,8 @@ use tempfile::TempDir;
 use super::*;
 
 /// A unit in one line: key, then its records.
-fn show(unit: &Unit) -> String {
-    let record = |record: &Found| {
+fn show(unit: &ItemRecords) -> String {
+    let record = |record: &DataRecord| {
         let text: Vec<&str> = record.turns.iter().map(|turn| turn.text.as_str()).collect();
         let attributes: Vec<String> = record
             .attributes
@@ -22,13 +22,13 @@ fn show(unit: &Unit) -> String {
     format!("{}: {}", unit.key, unit.records.iter().map(record).collect::<Vec<_>>().join("; "))
 }
 
-fn read(path: &Path) -> (Vec<String>, Result<About, ReadError>) {
+fn read(path: &Path) -> (Vec<String>, Result<InputMetadata, ReadError>) {
     let mut input = Input::open(path).unwrap();
     let mut units = Vec::new();
     while let Some(unit) = input.next().unwrap() {
         units.push(show(&unit));
     }
-    (units, input.about())
+    (units, input.into_metadata())
 }
 
 fn run_directory(files: &[(&str, &str)]) -> TempDir {
@@ -79,7 +79,7 @@ fn the_files_of_a_run_are_joined_by_id() {
         ("more.jsonl", "{\"text\":\"two\",\"id\":\"000001.x-1\"}\n"),
         ("array.jsonl", "\"one\"\n\"two\"\n\"three\"\n"),
     ]);
-    let (units, about) = read(dir.path());
+    let (units, metadata) = read(dir.path());
     assert_eq!(
         units,
         [
@@ -88,9 +88,9 @@ fn the_files_of_a_run_are_joined_by_id() {
             "000002: 000002 three [tone=,split=train]",
         ]
     );
-    let about = about.unwrap();
+    let metadata = metadata.unwrap();
     let files: Vec<_> =
-        about.files.iter().map(|file| (file.path.as_str(), file.records, file.measured)).collect();
+        metadata.files.iter().map(|file| (file.path.as_str(), file.records, file.measured)).collect();
     assert_eq!(
         files,
         [
@@ -100,7 +100,7 @@ fn the_files_of_a_run_are_joined_by_id() {
             ("rejected.jsonl", 1, true)
         ]
     );
-    assert_eq!(about.notes.len(), 1, "{:?}", about.notes);
+    assert_eq!(metadata.notes.len(), 1, "{:?}", metadata.notes);
 }
 
 #[test]
@@ -109,10 +109,10 @@ fn without_ids_texts_and_draws_are_read_apart() {
         PROVENANCE,
         ("out.jsonl", "{\"text\":\"one\",\"tone\":\"calm\",\"kind\":\"B\"}\n{\"te"),
     ]);
-    let (units, about) = read(dir.path());
+    let (units, metadata) = read(dir.path());
     assert_eq!(units.len(), 4);
     assert_eq!(units[3], "out.jsonl:1: out.jsonl:1 one [kind=B]");
-    assert!(about.unwrap().notes[0].contains("no sink writes record ids"));
+    assert!(metadata.unwrap().notes[0].contains("no sink writes record ids"));
 }
 
 #[test]
@@ -126,9 +126,9 @@ fn without_ids_a_field_of_a_rejected_record_is_still_read_of_the_others() {
 fn lines_in_another_order_are_still_counted() {
     let sink = "{\"text\":\"three\",\"id\":\"000002\"}\n{\"text\":\"one\",\"id\":\"000001.x-0\"}\n";
     let dir = run_directory(&[PROVENANCE, ("out.jsonl", sink)]);
-    let (units, about) = read(dir.path());
+    let (units, metadata) = read(dir.path());
     assert_eq!(units.last().unwrap(), "000001: 000001.x-0 one []");
-    assert_eq!(about.unwrap().notes, ["1 records could not be joined with their provenance"]);
+    assert_eq!(metadata.unwrap().notes, ["1 records could not be joined with their provenance"]);
 }
 
 #[test]
@@ -137,11 +137,14 @@ fn bare_files_are_read_with_their_damage() {
     let path = dir.path().join("data.jsonl");
     fs::write(&path, "{\"text\":\"a\"}\nnot json\n7\n{\"text\":\"b\",\"id\":\"000004.x-0\"}\n{\"text\":\"c\",\"id\":\"000004.x-1\"}\n")
         .unwrap();
-    let (units, about) = read(&path);
+    let (units, metadata) = read(&path);
     assert_eq!(units, ["data.jsonl:1: data.jsonl:1 a []", "000004: 000004.x-0 b []; 000004.x-1 c []"]);
-    let about = about.unwrap();
-    assert_eq!((about.name.as_str(), about.files[0].records, about.files[0].malformed), ("data", 3, 2));
-    assert!(about.notes[0].contains("(2 in all); number 2: expected"), "{:?}", about.notes);
+    let metadata = metadata.unwrap();
+    assert_eq!(
+        (metadata.name.as_str(), metadata.files[0].records, metadata.files[0].malformed),
+        ("data", 3, 2)
+    );
+    assert!(metadata.notes[0].contains("(2 in all); number 2: expected"), "{:?}", metadata.notes);
 }
 
 #[test]
@@ -150,8 +153,8 @@ fn a_file_that_breaks_off_is_told() {
     let check = |name: &str, text: &str, records: u64, malformed: u64, damage: Option<&str>| {
         let path = dir.path().join(name);
         fs::write(&path, text).unwrap();
-        let about = read(&path).1.unwrap();
-        let file = &about.files[0];
+        let metadata = read(&path).1.unwrap();
+        let file = &metadata.files[0];
         assert_eq!((file.records, file.malformed), (records, malformed), "{text}");
         match damage {
             Some(damage) => assert!(file.damage.as_ref().unwrap().contains(damage), "{:?}", file.damage),
@@ -173,9 +176,9 @@ fn a_file_that_breaks_off_is_told() {
 #[test]
 fn what_a_run_has_not_yet_committed_is_no_damage() {
     let dir = run_directory(&[PROVENANCE, ("out.jsonl", "{\"text\":\"one\",\"id\":\"000002\"}\n{\"te")]);
-    let about = read(dir.path()).1.unwrap();
+    let metadata = read(dir.path()).1.unwrap();
     assert_eq!(
-        (about.files[0].records, about.files[0].malformed, about.files[0].damage.as_deref()),
+        (metadata.files[0].records, metadata.files[0].malformed, metadata.files[0].damage.as_deref()),
         (1, 0, None)
     );
 }
@@ -187,18 +190,18 @@ fn an_empty_file_is_no_second_copy() {
         ("train.jsonl", "{\"text\":\"three\",\"id\":\"000002\"}\n"),
         ("validation.jsonl", ""),
     ]);
-    let about = read(dir.path()).1.unwrap();
-    assert_eq!((about.files[1].records, about.files[1].measured), (0, true));
-    assert_eq!(about.notes, Vec::<String>::new());
+    let metadata = read(dir.path()).1.unwrap();
+    assert_eq!((metadata.files[1].records, metadata.files[1].measured), (0, true));
+    assert_eq!(metadata.notes, Vec::<String>::new());
 }
 
 #[test]
 fn a_record_of_very_many_fields_costs_little() {
     let fields = (0..100_000).map(|n| (format!("field {n}"), Value::from(n.to_string()))).collect();
-    let row = row::read(Value::Object(fields)).unwrap();
-    assert_eq!((row.attributes.len(), row.cut.attributes), (200, 99_799));
-    let row = row::read(serde_json::json!({"text": "x".repeat(3 << 20)})).unwrap();
-    assert_eq!((row.turns[0].text.len(), row.cut.texts), (1 << 20, 1));
+    let row = parsed_record::parse(Value::Object(fields)).unwrap();
+    assert_eq!((row.attributes.len(), row.truncation.attributes), (200, 99_799));
+    let row = parsed_record::parse(serde_json::json!({"text": "x".repeat(3 << 20)})).unwrap();
+    assert_eq!((row.turns[0].text.len(), row.truncation.texts), (1 << 20, 1));
 }
 
 #[test]
@@ -223,7 +226,7 @@ proptest::proptest! {
 
     #[test]
     fn any_json_can_be_read(value in value()) {
-        row::read(value);
+        parsed_record::parse(value);
     }
 }
 

@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value};
 
-use super::row::KEPT_APART;
+use super::parsed_record::NOT_ATTRIBUTES;
 use crate::report::findings::Turn;
 
 /// Names of two fields that ask and answer, most telling first.
@@ -56,13 +56,13 @@ pub(super) fn texts(fields: &Map<String, Value>) -> (Vec<Turn>, Vec<&str>) {
             if ask_value.is_array() && reply_value.is_string() && *reply == "completion" {
                 continue;
             }
-            let mut turns = said(ask_value, "user");
+            let mut turns = turns_of(ask_value, "user");
             if let (&"instruction", Some(Value::String(input))) = (ask, fields.get("input"))
                 && !input.is_empty()
             {
                 turns.push(turn("user", input.clone()));
             }
-            turns.extend(said(reply_value, "assistant"));
+            turns.extend(turns_of(reply_value, "assistant"));
             if turns.len() > 1 {
                 return (turns, vec![ask, reply, "input", "rejected", "reasoning_steps"]);
             }
@@ -70,13 +70,13 @@ pub(super) fn texts(fields: &Map<String, Value>) -> (Vec<Turn>, Vec<&str>) {
     }
     let named = TEXTS.iter().copied().filter_map(|name| Some((name, fields.get(name)?)));
     for (name, value) in named {
-        let turns = said(value, "text");
+        let turns = turns_of(value, "text");
         if !turns.is_empty() {
             return (turns, vec![name]);
         }
     }
     let strings = fields.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)));
-    let strings = strings.filter(|(name, _)| !KEPT_APART.contains(name));
+    let strings = strings.filter(|(name, _)| !NOT_ATTRIBUTES.contains(name));
     match strings.max_by_key(|(_, text)| text.len()) {
         Some((name, text)) => (vec![turn("text", text.to_owned())], vec![name]),
         None => (Vec::new(), Vec::new()),
@@ -84,7 +84,7 @@ pub(super) fn texts(fields: &Map<String, Value>) -> (Vec<Turn>, Vec<&str>) {
 }
 
 /// A text, or a list of messages, as TRL's formats have either.
-fn said(value: &Value, role: &str) -> Vec<Turn> {
+fn turns_of(value: &Value, role: &str) -> Vec<Turn> {
     match value {
         Value::String(text) if !text.is_empty() => vec![turn(role, text.clone())],
         Value::Array(messages) => conversation(messages, "role", "content"),

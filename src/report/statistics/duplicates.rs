@@ -10,7 +10,7 @@ const KEPT: usize = 1 << 20;
 
 /// Counts texts and distinct texts.
 #[derive(Debug)]
-pub(crate) struct Distinct {
+pub(crate) struct DistinctTexts {
     seen: HashSet<u64>,
     /// Only hashes with this many zero bits at their end are counted.
     zeros: u32,
@@ -18,13 +18,13 @@ pub(crate) struct Distinct {
     limit: usize,
 }
 
-impl Default for Distinct {
+impl Default for DistinctTexts {
     fn default() -> Self {
         Self { seen: HashSet::new(), zeros: 0, texts: 0, limit: KEPT }
     }
 }
 
-impl Distinct {
+impl DistinctTexts {
     /// Counts one text.
     pub(crate) fn add(&mut self, text: &str) {
         self.texts += 1;
@@ -67,18 +67,18 @@ mod tests {
 
     #[test]
     fn repeats_are_counted_exactly_while_they_fit() {
-        let mut distinct = Distinct::default();
+        let mut distinct = DistinctTexts::default();
         for text in ["a", "b", "a", "a"] {
             distinct.add(text);
         }
         assert_eq!(distinct.share_repeated(), Some(0.5));
         assert!(distinct.exact());
-        assert_eq!(Distinct::default().share_repeated(), None);
+        assert_eq!(DistinctTexts::default().share_repeated(), None);
     }
 
     #[test]
     fn many_texts_are_estimated() {
-        let mut distinct = Distinct { limit: 1_000, ..Distinct::default() };
+        let mut distinct = DistinctTexts { limit: 1_000, ..DistinctTexts::default() };
         for n in 0..40_000 {
             distinct.add(&format!("text {}", n / 2));
         }

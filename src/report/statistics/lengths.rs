@@ -1,6 +1,6 @@
 //! Lengths of any number of texts in bounded memory: a count for each length, and sums for a correlation.
 
-use crate::report::findings::{Histogram, LengthSummary, Part};
+use crate::report::findings::{Histogram, LengthSummary, Proportion};
 
 /// Lengths from here on are counted together; their mean and the longest stay exact.
 const LONGEST: usize = 20_000;
@@ -56,8 +56,8 @@ impl LengthCounts {
 
     /// Bins of one width up to the 99th percentile of both, then one for the rest. `scale` are all lengths that are
     /// shown over the same bins.
-    pub(crate) fn histogram(&self, asked: Option<&Self>, scale: &Scale) -> Histogram {
-        let Scale { high, longest } = *scale;
+    pub(crate) fn histogram(&self, asked: Option<&Self>, scale: &BinScale) -> Histogram {
+        let BinScale { high, longest } = *scale;
         let width = (high + 1).div_ceil(BINS - 1).max(1);
         let bins = (high + 1).div_ceil(width);
         let mut edges: Vec<u64> = (0..=bins).map(|bin| bin * width).collect();
@@ -78,14 +78,14 @@ impl LengthCounts {
 
 /// How far bins must reach for all lengths that are shown over them.
 #[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Scale {
+pub(crate) struct BinScale {
     high: u64,
     longest: u64,
 }
 
-impl Scale {
+impl BinScale {
     /// Makes room for more lengths.
-    pub(crate) fn hold(&mut self, lengths: &LengthCounts) {
+    pub(crate) fn extend(&mut self, lengths: &LengthCounts) {
         self.high = self.high.max(lengths.quantile(0.99));
         self.longest = self.longest.max(lengths.max);
     }
@@ -93,7 +93,7 @@ impl Scale {
 
 /// How actual lengths follow asked ones.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Follow {
+pub(crate) struct LengthCorrelation {
     pub(crate) count: u64,
     asked: f64,
     actual: f64,
@@ -104,7 +104,7 @@ pub(crate) struct Follow {
     within_50: u64,
 }
 
-impl Follow {
+impl LengthCorrelation {
     pub(crate) fn add(&mut self, asked: u64, actual: u64) {
         let (x, y) = (asked as f64, actual as f64);
         self.count += 1;
@@ -134,8 +134,8 @@ impl Follow {
     }
 
     /// Shares within ± 25 % and ± 50 %.
-    pub(crate) fn within(&self) -> (Part, Part) {
-        let part = |count| Part { count, of: self.count };
+    pub(crate) fn within(&self) -> (Proportion, Proportion) {
+        let part = |count| Proportion { count, of: self.count };
         (part(self.within_25), part(self.within_50))
     }
 }
@@ -164,8 +164,8 @@ mod tests {
         let actual = counts((1..=300).chain([9_000]));
         let asked = counts(1..=50);
         let scale = |all: &[&LengthCounts]| {
-            let mut scale = Scale::default();
-            all.iter().for_each(|lengths| scale.hold(lengths));
+            let mut scale = BinScale::default();
+            all.iter().for_each(|lengths| scale.extend(lengths));
             scale
         };
         let histogram = actual.histogram(Some(&asked), &scale(&[&actual, &asked]));
@@ -181,13 +181,13 @@ mod tests {
 
     #[test]
     fn following_is_measured() {
-        let mut follow = Follow::default();
+        let mut follow = LengthCorrelation::default();
         for (asked, actual) in [(10, 10), (20, 25), (30, 44), (40, 100)] {
             follow.add(asked, actual);
         }
-        assert_eq!(follow.within(), (Part { count: 2, of: 4 }, Part { count: 3, of: 4 }));
+        assert_eq!(follow.within(), (Proportion { count: 2, of: 4 }, Proportion { count: 3, of: 4 }));
         assert!((follow.correlation().unwrap() - 0.947_6).abs() < 1e-3, "{:?}", follow.correlation());
         assert!((follow.ratio() - 1.79).abs() < 1e-9);
-        assert_eq!(Follow::default().correlation(), None);
+        assert_eq!(LengthCorrelation::default().correlation(), None);
     }
 }

@@ -26,7 +26,7 @@ pub(crate) fn log_odds(y1: f64, n1: f64, y2: f64, n2: f64, a: f64, a0: f64) -> L
 
 /// How often one term was seen here and there.
 #[derive(Debug, Clone)]
-pub(crate) struct Pair {
+pub(crate) struct TermPair {
     pub(crate) term: String,
     pub(crate) here: f64,
     pub(crate) there: f64,
@@ -34,7 +34,7 @@ pub(crate) struct Pair {
 
 /// Compares all terms; the lists hold the `over` most over- and `under` most under-represented ones.
 pub(crate) fn compare(
-    pairs: Vec<Pair>,
+    pairs: Vec<TermPair>,
     (n1, n2): (f64, f64),
     (over, under): (usize, usize),
     reading: &str,
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn lists_are_sorted_by_z_from_both_ends() {
-        let pair = |term: &str, here: f64, there: f64| Pair { term: term.into(), here, there };
+        let pair = |term: &str, here: f64, there: f64| TermPair { term: term.into(), here, there };
         let pairs = vec![pair("same", 50.0, 50.0), pair("more", 200.0, 20.0), pair("less", 5.0, 300.0)];
         let list = compare(pairs, (10_000.0, 10_000.0), (5, 5), "");
         let names = |terms: &[Term]| terms.iter().map(|term| term.term.clone()).collect::<Vec<_>>();

@@ -32,7 +32,7 @@ pub(crate) fn groups(texts: &[Vec<String>]) -> Vec<Vec<usize>> {
             let bucket = buckets.entry(key).or_default();
             // Compared with one member of each group that is in the bucket already: enough to join them.
             if let Some(other) = bucket.iter().copied().find(|other| {
-                signatures[*other].as_ref().is_some_and(|found| likeness(signature, found) >= THRESHOLD)
+                signatures[*other].as_ref().is_some_and(|found| similarity(signature, found) >= THRESHOLD)
             }) {
                 join(&mut parents, index, other);
             } else {
@@ -87,7 +87,7 @@ fn permutations() -> Vec<(u64, u64)> {
 }
 
 /// The share of equal places: an estimate of the Jaccard similarity.
-fn likeness(a: &Signature, b: &Signature) -> f64 {
+fn similarity(a: &Signature, b: &Signature) -> f64 {
     let equal = a.iter().zip(b).filter(|(a, b)| a == b).count();
     equal as f64 / (BANDS * ROWS) as f64
 }

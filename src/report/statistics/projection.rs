@@ -2,7 +2,7 @@
 
 use bhtsne::tSNE;
 
-use super::vectors::Sparse;
+use super::vectors::SparseVector;
 
 /// Passes of t-SNE; enough for some thousand points.
 const EPOCHS: usize = 750;
@@ -10,7 +10,7 @@ const EPOCHS: usize = 750;
 const THETA: f32 = 0.5;
 
 /// A place for each vector, both coordinates 0 to 1, and how it was found. `None` for fewer than three vectors.
-pub(crate) fn project(vectors: &[Sparse]) -> Option<(Vec<(f64, f64)>, String)> {
+pub(crate) fn project(vectors: &[SparseVector]) -> Option<(Vec<(f64, f64)>, String)> {
     if vectors.len() < 3 {
         return None;
     }
@@ -20,7 +20,7 @@ pub(crate) fn project(vectors: &[Sparse]) -> Option<(Vec<(f64, f64)>, String)> {
     if (vectors.len() as f32) < 3.0 * perplexity + 2.0 {
         return Some((scale(&start), "two principal components".to_owned()));
     }
-    let mut tsne: tSNE<'_, f32, Sparse, 2> = tSNE::new(vectors);
+    let mut tsne: tSNE<'_, f32, SparseVector, 2> = tSNE::new(vectors);
     tsne.perplexity(perplexity).epochs(EPOCHS).initial_embedding(start.clone());
     tsne.barnes_hut(THETA, |a, b| ((2.0 - 2.0 * a.dot(b)).max(0.0) as f32).sqrt());
     let places = tsne.embedding();
@@ -32,7 +32,7 @@ pub(crate) fn project(vectors: &[Sparse]) -> Option<(Vec<(f64, f64)>, String)> {
 }
 
 /// Two principal components by power iteration on the centred kernel, small, as t-SNE wants its beginning.
-fn components(vectors: &[Sparse]) -> Vec<f32> {
+fn components(vectors: &[SparseVector]) -> Vec<f32> {
     let dimensions = vectors.iter().flat_map(|vector| vector.0.last()).map(|last| last.0 as usize + 1).max();
     let dimensions = dimensions.unwrap_or(0);
     let mut mean = vec![0.0_f64; dimensions];
@@ -55,7 +55,7 @@ fn components(vectors: &[Sparse]) -> Vec<f32> {
     places
 }
 
-fn direction(vectors: &[Sparse], mean: &[f64], first: &[f64], axis: usize) -> Vec<f64> {
+fn direction(vectors: &[SparseVector], mean: &[f64], first: &[f64], axis: usize) -> Vec<f64> {
     let begin = |place: usize| ((place * (axis + 7)) as f64 * 0.618_034).fract() - 0.5;
     let mut direction: Vec<f64> = (0..mean.len()).map(begin).collect();
     for _ in 0..30 {
@@ -80,9 +80,9 @@ fn direction(vectors: &[Sparse], mean: &[f64], first: &[f64], axis: usize) -> Ve
     direction
 }
 
-fn scores(vectors: &[Sparse], mean: &[f64], direction: &[f64]) -> Vec<f64> {
+fn scores(vectors: &[SparseVector], mean: &[f64], direction: &[f64]) -> Vec<f64> {
     let offset: f64 = mean.iter().zip(direction).map(|(a, b)| a * b).sum();
-    let score = |vector: &Sparse| {
+    let score = |vector: &SparseVector| {
         let along = vector.0.iter().map(|(place, weight)| f64::from(*weight) * direction[*place as usize]);
         along.sum::<f64>() - offset
     };
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
     use crate::report::statistics::{ngrams::words, vectors::tf_idf};
 
-    fn two_subjects(each: usize) -> Vec<Sparse> {
+    fn two_subjects(each: usize) -> Vec<SparseVector> {
         let mut texts = Vec::new();
         for n in 0..each {
             texts.push(words(&format!("library card renew book loan fee {}", ["a", "b", "c"][n % 3])));
@@ -136,6 +136,6 @@ mod tests {
     #[test]
     fn odd_input_is_no_error() {
         assert_eq!(project(&two_subjects(1)), None);
-        assert!(project(&vec![Sparse::default(); 50]).is_some());
+        assert!(project(&vec![SparseVector::default(); 50]).is_some());
     }
 }

@@ -14,7 +14,7 @@ const SMOOTHING: f64 = 0.1;
 
 /// The two largest counts of an n-gram in any one text, and the text of the largest.
 #[derive(Clone, Copy, Default)]
-struct Most {
+struct TopCounts {
     first: u32,
     holder: usize,
     second: u32,
@@ -25,13 +25,13 @@ pub(crate) fn self_bleu(texts: &[Vec<String>]) -> Option<f64> {
     if texts.len() < 2 {
         return None;
     }
-    let mut most: HashMap<u64, Most> = HashMap::new();
+    let mut most: HashMap<u64, TopCounts> = HashMap::new();
     let counted: Vec<Vec<HashMap<u64, u32>>> = texts.iter().map(|words| counts(words)).collect();
     for (index, orders) in counted.iter().enumerate() {
         for (gram, count) in orders.iter().flatten() {
             let entry = most.entry(*gram).or_default();
             if *count > entry.first {
-                *entry = Most { first: *count, holder: index, second: entry.first };
+                *entry = TopCounts { first: *count, holder: index, second: entry.first };
             } else {
                 entry.second = entry.second.max(*count);
             }
@@ -60,7 +60,7 @@ fn counts(words: &[String]) -> Vec<HashMap<u64, u32>> {
 }
 
 /// Geometric mean of the clipped precisions. Orders that the text is too short for are left out.
-fn precision(index: usize, orders: &[HashMap<u64, u32>], most: &HashMap<u64, Most>) -> f64 {
+fn precision(index: usize, orders: &[HashMap<u64, u32>], most: &HashMap<u64, TopCounts>) -> f64 {
     let mut logs = 0.0;
     let mut used = 0;
     for order in orders {

@@ -3,19 +3,19 @@
 use statrs::distribution::{ChiSquared, ContinuousCDF, Normal};
 
 /// The |z| that chance exceeds in this share of cases.
-pub(crate) fn z_of_chance(chance: f64) -> f64 {
+pub(crate) fn critical_z(chance: f64) -> f64 {
     let chance = chance.clamp(1e-12, 1.0);
     Normal::standard().inverse_cdf(1.0 - chance / 2.0)
 }
 
 /// z of a share seen in `size` draws against the share it should have; `None` where no variation is possible.
-pub(crate) fn z_against(seen: f64, expected: f64, size: f64) -> Option<f64> {
+pub(crate) fn one_sample_z(seen: f64, expected: f64, size: f64) -> Option<f64> {
     let variance = expected * (1.0 - expected) / size;
     (size > 0.0 && variance > 0.0).then(|| (seen - expected) / variance.sqrt())
 }
 
 /// z of two shares, `count1` of `size1` against `count2` of `size2` (pooled); positive: the first is larger.
-pub(crate) fn z_between(count1: f64, size1: f64, count2: f64, size2: f64) -> Option<f64> {
+pub(crate) fn two_sample_z(count1: f64, size1: f64, count2: f64, size2: f64) -> Option<f64> {
     if size1 <= 0.0 || size2 <= 0.0 {
         return None;
     }
@@ -26,7 +26,7 @@ pub(crate) fn z_between(count1: f64, size1: f64, count2: f64, size2: f64) -> Opt
 
 /// p of a chi-square test that `seen` counts follow the `expected` shares. Values with fewer than 5 expected
 /// are taken together, as the approximation asks for; `None` if fewer than two cells remain.
-pub(crate) fn p_of_shares(seen: &[f64], expected: &[f64]) -> Option<f64> {
+pub(crate) fn goodness_of_fit_p(seen: &[f64], expected: &[f64]) -> Option<f64> {
     let total: f64 = seen.iter().sum();
     let whole: f64 = expected.iter().sum();
     if total <= 0.0 || whole <= 0.0 {
@@ -45,11 +45,11 @@ pub(crate) fn p_of_shares(seen: &[f64], expected: &[f64]) -> Option<f64> {
     if rare.1 > 0.0 {
         cells.push(rare);
     }
-    p_of_cells(&cells, cells.len().checked_sub(1)?)
+    chi_square_p(&cells, cells.len().checked_sub(1)?)
 }
 
 /// p of a chi-square test that the `(hits, misses)` of all groups come of one share.
-pub(crate) fn p_of_groups(groups: &[(f64, f64)]) -> Option<f64> {
+pub(crate) fn homogeneity_p(groups: &[(f64, f64)]) -> Option<f64> {
     let hits: f64 = groups.iter().map(|group| group.0).sum();
     let misses: f64 = groups.iter().map(|group| group.1).sum();
     if hits <= 0.0 || misses <= 0.0 {
@@ -63,10 +63,10 @@ pub(crate) fn p_of_groups(groups: &[(f64, f64)]) -> Option<f64> {
         cells.push((*miss, size * (1.0 - share)));
     }
     let freedom = (cells.len() / 2).checked_sub(1)?;
-    p_of_cells(&cells, freedom)
+    chi_square_p(&cells, freedom)
 }
 
-fn p_of_cells(cells: &[(f64, f64)], freedom: usize) -> Option<f64> {
+fn chi_square_p(cells: &[(f64, f64)], freedom: usize) -> Option<f64> {
     if freedom == 0 {
         return None;
     }
@@ -93,29 +93,29 @@ mod tests {
     #[test]
     fn p_values_are_those_of_the_tables() {
         // Chi-square 3.841 with 1 degree of freedom and 9.488 with 4 are the 5 % points.
-        close(p_of_shares(&[60.0, 40.0], &[0.5, 0.5]), 0.0455);
-        close(p_of_cells(&[(5.0 + 9.488_f64.sqrt() * 5.0_f64.sqrt(), 5.0)], 4), 0.05);
-        close(p_of_groups(&[(10.0, 90.0), (20.0, 80.0)]), 0.0477);
+        close(goodness_of_fit_p(&[60.0, 40.0], &[0.5, 0.5]), 0.0455);
+        close(chi_square_p(&[(5.0 + 9.488_f64.sqrt() * 5.0_f64.sqrt(), 5.0)], 4), 0.05);
+        close(homogeneity_p(&[(10.0, 90.0), (20.0, 80.0)]), 0.0477);
     }
 
     #[test]
     fn rare_values_are_tested_together() {
         let seen = [96.0, 1.0, 1.0, 2.0];
-        close(p_of_shares(&seen, &[0.96, 0.01, 0.01, 0.02]), 1.0);
-        assert_eq!(p_of_shares(&[3.0], &[1.0]), None);
+        close(goodness_of_fit_p(&seen, &[0.96, 0.01, 0.01, 0.02]), 1.0);
+        assert_eq!(goodness_of_fit_p(&[3.0], &[1.0]), None);
     }
 
     #[test]
     fn z_of_a_chance_is_that_of_the_tables() {
-        close(Some(z_of_chance(0.05)), 1.959_96);
-        close(Some(z_of_chance(0.001)), 3.290_53);
+        close(Some(critical_z(0.05)), 1.959_96);
+        close(Some(critical_z(0.001)), 3.290_53);
     }
 
     #[test]
     fn z_scores_have_the_sign_of_the_difference() {
-        close(z_against(0.6, 0.5, 100.0), 2.0);
-        close(z_between(10.0, 100.0, 20.0, 100.0), -1.98030);
-        assert_eq!(z_between(0.0, 10.0, 0.0, 10.0), None);
-        assert_eq!(z_against(1.0, 1.0, 10.0), None);
+        close(one_sample_z(0.6, 0.5, 100.0), 2.0);
+        close(two_sample_z(10.0, 100.0, 20.0, 100.0), -1.98030);
+        assert_eq!(two_sample_z(0.0, 10.0, 0.0, 10.0), None);
+        assert_eq!(one_sample_z(1.0, 1.0, 10.0), None);
     }
 }

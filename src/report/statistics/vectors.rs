@@ -10,9 +10,9 @@ const DIMENSIONS: u64 = 4_096;
 
 /// A sparse vector of length 1: places in rising order and their weights. Empty for a text without words.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Sparse(pub(crate) Vec<(u32, f32)>);
+pub(crate) struct SparseVector(pub(crate) Vec<(u32, f32)>);
 
-impl Sparse {
+impl SparseVector {
     /// The product with another: the cosine, 0 to 1 for word counts.
     pub(crate) fn dot(&self, other: &Self) -> f64 {
         let (mut a, mut b) = (self.0.iter().peekable(), other.0.iter().peekable());
@@ -37,7 +37,7 @@ impl Sparse {
     }
 }
 
-impl From<HashMap<u32, f32>> for Sparse {
+impl From<HashMap<u32, f32>> for SparseVector {
     fn from(weights: HashMap<u32, f32>) -> Self {
         let mut places: Vec<(u32, f32)> =
             weights.into_iter().filter(|(_, weight)| weight.is_finite()).collect();
@@ -54,7 +54,7 @@ impl From<HashMap<u32, f32>> for Sparse {
 }
 
 /// TF-IDF of texts given as words: `(1 + ln tf) · ln(1 + n/df)`, hashed.
-pub(crate) fn tf_idf(texts: &[Vec<String>]) -> Vec<Sparse> {
+pub(crate) fn tf_idf(texts: &[Vec<String>]) -> Vec<SparseVector> {
     let counted: Vec<HashMap<u32, f32>> = texts.iter().map(|words| places(words)).collect();
     let mut documents: HashMap<u32, f32> = HashMap::new();
     for place in counted.iter().flat_map(HashMap::keys) {
@@ -66,7 +66,7 @@ pub(crate) fn tf_idf(texts: &[Vec<String>]) -> Vec<Sparse> {
             let documents = documents.get(&place).copied().unwrap_or(1.0);
             (place, (1.0 + count.ln()) * (1.0 + total / documents).ln())
         });
-        Sparse::from(weights.collect::<HashMap<u32, f32>>())
+        SparseVector::from(weights.collect::<HashMap<u32, f32>>())
     };
     counted.into_iter().map(weigh).collect()
 }
@@ -99,8 +99,8 @@ mod tests {
 
     #[test]
     fn dense_vectors_are_brought_to_length_one() {
-        let vector = Sparse::dense(&[3.0, 4.0]);
-        assert_eq!(vector, Sparse(vec![(0, 0.6), (1, 0.8)]));
-        assert_eq!(Sparse::dense(&[0.0, f32::NAN]), Sparse::default());
+        let vector = SparseVector::dense(&[3.0, 4.0]);
+        assert_eq!(vector, SparseVector(vec![(0, 0.6), (1, 0.8)]));
+        assert_eq!(SparseVector::dense(&[0.0, f32::NAN]), SparseVector::default());
     }
 }

@@ -7,14 +7,14 @@
 use std::collections::HashMap;
 
 use super::english;
-use super::log_odds::{Pair, compare};
-use crate::report::findings::{Opening, Part, Term, TermList};
+use super::log_odds::{TermPair, compare};
+use crate::report::findings::{FirstWord, Proportion, Term, TermList};
 
 const VOCABULARY: usize = 200_000;
 const BIGRAMS: usize = 1_000_000;
 
 /// Counts by number of the word in a vocabulary.
-pub(crate) type Counts = HashMap<u32, u32>;
+pub(crate) type TermCounts = HashMap<u32, u32>;
 
 /// The words of a body of texts.
 #[derive(Debug, Default)]
@@ -85,36 +85,36 @@ impl WordCounts {
         names
     }
 
-    fn words(&self) -> Tally {
+    fn words(&self) -> TermFrequencies {
         let words =
             self.numbers.iter().map(|(word, at)| (word.to_string(), self.counts[*at as usize] as f64));
-        Tally { counts: words.collect(), total: self.total as f64 }
+        TermFrequencies { counts: words.collect(), total: self.total as f64 }
     }
 
-    fn bigrams(&self) -> Tally {
+    fn bigrams(&self) -> TermFrequencies {
         let names = self.names();
         let name = |pair: u64| format!("{} {}", names[(pair >> 32) as usize], names[pair as u32 as usize]);
         let seen = self.bigrams.iter().filter(|(_, count)| **count > 1);
         let counts = seen.map(|(pair, count)| (name(*pair), f64::from(*count)));
-        Tally { counts: counts.collect(), total: self.bigram_total as f64 }
+        TermFrequencies { counts: counts.collect(), total: self.bigram_total as f64 }
     }
 
-    fn first_words(&self) -> Tally {
+    fn first_words(&self) -> TermFrequencies {
         let names = self.names();
         let counts = self.first.iter().map(|(at, count)| (names[*at as usize].to_owned(), *count as f64));
-        Tally { counts: counts.collect(), total: self.texts as f64 }
+        TermFrequencies { counts: counts.collect(), total: self.texts as f64 }
     }
 
     /// The words that most texts begin with, most frequent first.
-    pub(crate) fn openings(&self, most: usize) -> Vec<Opening> {
+    pub(crate) fn openings(&self, most: usize) -> Vec<FirstWord> {
         let names = self.names();
         let mut counts: Vec<(&str, u64)> =
             self.first.iter().map(|(at, count)| (names[*at as usize], *count)).collect();
         counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
-        let mut so_far = Part { count: 0, of: self.texts };
+        let mut so_far = Proportion { count: 0, of: self.texts };
         let opening = |(word, texts): (&str, u64)| {
             so_far.count += texts;
-            Opening { word: word.to_owned(), texts, so_far }
+            FirstWord { word: word.to_owned(), texts, so_far }
         };
         counts.into_iter().take(most).map(opening).collect()
     }
@@ -141,13 +141,13 @@ impl WordCounts {
     }
 
     /// What a part of the texts says more and less often than the rest, among terms with |z| > 1.96.
-    pub(crate) fn part(&self, part: &Counts) -> (Vec<Term>, Vec<Term>) {
+    pub(crate) fn part(&self, part: &TermCounts) -> (Vec<Term>, Vec<Term>) {
         let names = self.names();
         let total: f64 = part.values().map(|count| f64::from(*count)).sum();
         let pairs = names.iter().zip(&self.counts).zip(0_u32..).filter(|((_, count), _)| **count > 4);
         let pairs = pairs.map(|((name, count), number)| {
             let here = f64::from(part.get(&number).copied().unwrap_or(0));
-            Pair { term: (*name).to_owned(), here, there: *count as f64 - here }
+            TermPair { term: (*name).to_owned(), here, there: *count as f64 - here }
         });
         let mut list = compare(pairs.collect(), (total, self.total as f64 - total), (12, 6), "");
         list.over.retain(|term| term.z > 1.96);
@@ -166,20 +166,20 @@ const FIRST_BUILT_IN: &str = "First words against the same words anywhere in gen
 question words, but a few openings that fill the list mean that the texts are cast in one mould.";
 
 /// Terms and how often each was seen.
-struct Tally {
+struct TermFrequencies {
     counts: HashMap<String, f64>,
     total: f64,
 }
 
-impl Tally {
+impl TermFrequencies {
     fn against(mut self, reference: &Self, size: (usize, usize), reading: &str) -> TermList {
         let mut pairs = Vec::new();
         for (term, there) in &reference.counts {
             let here = self.counts.remove(term).unwrap_or(0.0);
-            pairs.push(Pair { term: term.clone(), here, there: *there });
+            pairs.push(TermPair { term: term.clone(), here, there: *there });
         }
         for (term, here) in self.counts {
-            pairs.push(Pair { term, here, there: 0.0 });
+            pairs.push(TermPair { term, here, there: 0.0 });
         }
         compare(pairs, (self.total, reference.total), size, reading)
     }
@@ -191,7 +191,7 @@ impl Tally {
         for (term, here) in self.counts {
             let there = law(&term) * CERTAINTY;
             if here >= 5.0 || here < there / CERTAINTY * self.total / english::TOTAL {
-                pairs.push(Pair { term, here, there });
+                pairs.push(TermPair { term, here, there });
             }
         }
         let mut list = compare(pairs, (self.total, english::TOTAL * CERTAINTY), size, reading);
@@ -242,7 +242,7 @@ mod tests {
             .map(|opening| (opening.word, opening.texts, opening.so_far.count))
             .collect();
         assert_eq!(shown, [("how".to_owned(), 6, 6), ("where".to_owned(), 1, 7)]);
-        assert_eq!(all.openings(1)[0].so_far, Part { count: 6, of: 7 });
+        assert_eq!(all.openings(1)[0].so_far, Proportion { count: 6, of: 7 });
     }
 
     #[test]
@@ -257,7 +257,7 @@ mod tests {
     #[test]
     fn a_part_is_compared_with_the_rest() {
         let mut all = WordCounts::default();
-        let mut angry = Counts::new();
+        let mut angry = TermCounts::new();
         for n in 0..200 {
             let text =
                 if n % 4 == 0 { "this is ridiculous where is my card" } else { "please where is my card" };

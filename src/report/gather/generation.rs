@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde_json::Value;
 
 use crate::report::findings::{
-    Cost, Count, Estimate, FileCount, Identity, Made, ModelUse, NeededSize, Part, Rejection, Tokens,
+    CostBreakdown, FileCount, GenerationTotals, ItemAccounting, ModelUse, NamedCount, Proportion, Rejection,
+    RequiredSize, ShareEstimate, TokenTotals,
 };
-use crate::report::read::{About, DeclaredModel, Found};
+use crate::report::read::{DataRecord, DeclaredModel, InputMetadata};
 use crate::report::statistics::intervals;
 
 /// Shares whose interval is shown.
@@ -17,7 +18,7 @@ const HALF_WIDTHS: [f64; 5] = [0.05, 0.03, 0.02, 0.01, 0.005];
 
 /// Counts over all records.
 #[derive(Debug, Default)]
-pub(super) struct MadeCounts {
+pub(super) struct GenerationCounter {
     /// Kept records with a text.
     pub(super) records: u64,
     /// Items of which a record with a text was kept.
@@ -26,13 +27,13 @@ pub(super) struct MadeCounts {
     rejections: BTreeMap<(String, String), (u64, String)>,
     splits: BTreeMap<String, u64>,
     /// By the model's name in the pipeline: tokens are the model's, whoever answered in the end.
-    models: BTreeMap<String, Use>,
+    models: BTreeMap<String, ModelCounter>,
     /// Records that the heuristic answered, by the sinks that hold them.
     by_heuristic: HashMap<usize, u64>,
 }
 
 #[derive(Debug, Default)]
-struct Use {
+struct ModelCounter {
     counts: [u64; 6],
     provider: Option<String>,
     asked_as: Option<String>,
@@ -41,11 +42,11 @@ struct Use {
 }
 
 /// Names that a server reports and reasons that it stops for, so many of each; further ones are taken together.
-const MOST_NAMES: usize = 20;
+const MAX_NAMES: usize = 20;
 
-impl MadeCounts {
+impl GenerationCounter {
     /// Counts the records of one item.
-    pub(super) fn add(&mut self, records: &[Found]) {
+    pub(super) fn add(&mut self, records: &[DataRecord]) {
         let mut kept = false;
         let mut calls = HashSet::new();
         for record in records {
@@ -106,47 +107,47 @@ impl MadeCounts {
     }
 
     /// Everything that was made; `prices` are for a million tokens read and written.
-    pub(super) fn made(self, about: &About, prices: Option<(f64, f64)>) -> Made {
+    pub(super) fn totals(self, metadata: &InputMetadata, prices: Option<(f64, f64)>) -> GenerationTotals {
         let (records, items) = (self.records, self.items);
         let whole = records + self.rejected;
         let rejections = self.rejections.into_iter().map(|((class, stage), (count, example))| Rejection {
             class,
             stage,
-            part: Part { count, of: whole },
+            part: Proportion { count, of: whole },
             example,
         });
         let mut rejections: Vec<Rejection> = rejections.collect();
         rejections.sort_by(|a, b| b.part.count.cmp(&a.part.count).then_with(|| a.class.cmp(&b.class)));
         let named = self.models.into_iter().map(|(name, used)| {
-            let declared = about.models.get(&name).cloned().unwrap_or_default();
+            let declared = metadata.models.get(&name).cloned().unwrap_or_default();
             used.named(name, declared)
         });
         let models: Vec<ModelUse> = named.collect();
-        let tokens = tokens(&models, &about.status);
-        let mut files = about.files.clone();
+        let tokens = tokens(&models, &metadata.status);
+        let mut files = metadata.files.clone();
         for (sink, count) in self.by_heuristic {
             files.get_mut(sink).into_iter().for_each(|file| file.by_heuristic = count);
         }
-        let number = |key: &str| about.status.pointer(key).and_then(Value::as_f64);
-        Made {
-            splits: splits(self.splits, &about.files, records),
+        let number = |key: &str| metadata.status.pointer(key).and_then(Value::as_f64);
+        GenerationTotals {
+            splits: splits(self.splits, &metadata.files, records),
             files,
             source_unread: number("/source_failures").unwrap_or_default() as u64,
             spent: number("/spent/cost").filter(|cost| *cost > 0.0),
-            identity: identity(&about.status),
-            drops: drops(&about.status),
+            identity: identity(&metadata.status),
+            drops: drops(&metadata.status),
             rejections,
             models,
             cost: prices.zip(tokens).map(|(prices, tokens)| cost(prices, tokens, records)),
             tokens,
-            seconds: about.status.get("seconds").and_then(Value::as_f64),
+            seconds: metadata.status.get("seconds").and_then(Value::as_f64),
             estimates: SHARES.map(|share| estimate(share, items)).into(),
             needed: HALF_WIDTHS.map(|half_width| needed(half_width, items)).into(),
         }
     }
 }
 
-impl Use {
+impl ModelCounter {
     fn named(self, model: String, declared: DeclaredModel) -> ModelUse {
         let [calls, prompt_tokens, completion_tokens, re_asks, fallbacks, attempts] = self.counts;
         let provider = self.provider.or(declared.provider).unwrap_or_else(|| "unknown".to_owned());
@@ -163,7 +164,7 @@ impl Use {
             prompt_tokens,
             completion_tokens,
             re_asks,
-            fallbacks: Part { count: fallbacks, of: calls },
+            fallbacks: Proportion { count: fallbacks, of: calls },
             attempts,
             finish_reasons: counted(self.finish_reasons, answered),
         }
@@ -172,19 +173,20 @@ impl Use {
 
 fn count(counts: &mut HashMap<String, u64>, name: Option<&str>) {
     let Some(name) = name else { return };
-    let is_new = !counts.contains_key(name) && counts.len() >= MOST_NAMES;
+    let is_new = !counts.contains_key(name) && counts.len() >= MAX_NAMES;
     *counts.entry(if is_new { "others" } else { name }.to_owned()).or_default() += 1;
 }
 
-fn counted(counts: impl IntoIterator<Item = (String, u64)>, whole: u64) -> Vec<Count> {
-    let counts = counts.into_iter().map(|(name, count)| Count { name, part: Part { count, of: whole } });
-    let mut counts: Vec<Count> = counts.collect();
+fn counted(counts: impl IntoIterator<Item = (String, u64)>, whole: u64) -> Vec<NamedCount> {
+    let counts =
+        counts.into_iter().map(|(name, count)| NamedCount { name, part: Proportion { count, of: whole } });
+    let mut counts: Vec<NamedCount> = counts.collect();
     counts.sort_by(|a, b| b.part.count.cmp(&a.part.count).then_with(|| a.name.cmp(&b.name)));
     counts
 }
 
 /// The splits that records name, else a run's files where there are several.
-fn splits(named: BTreeMap<String, u64>, files: &[FileCount], records: u64) -> Vec<Count> {
+fn splits(named: BTreeMap<String, u64>, files: &[FileCount], records: u64) -> Vec<NamedCount> {
     if !named.is_empty() {
         return counted(named, records);
     }
@@ -194,16 +196,16 @@ fn splits(named: BTreeMap<String, u64>, files: &[FileCount], records: u64) -> Ve
     if sinks.len() > 1 { counted(sinks, records) } else { Vec::new() }
 }
 
-fn identity(status: &Value) -> Option<Identity> {
+fn identity(status: &Value) -> Option<ItemAccounting> {
     let number = |key: &str| status.get(key).and_then(Value::as_u64);
     let (admitted, ok) = (number("admitted")?, number("ok")?);
     let (dropped, rejected, in_flight) = (number("dropped")?, number("rejected")?, number("in_flight")?);
     let holds = admitted == ok + dropped + rejected + in_flight;
-    Some(Identity { admitted, ok, dropped, rejected, in_flight, holds })
+    Some(ItemAccounting { admitted, ok, dropped, rejected, in_flight, holds })
 }
 
 /// Reasons and counts, which `status.json` has as a list of pairs or as an object.
-fn drops(status: &Value) -> Vec<Count> {
+fn drops(status: &Value) -> Vec<NamedCount> {
     let pair = |pair: &Value| Some((pair.get(0)?.as_str()?.to_owned(), pair.get(1)?.as_u64()?));
     let drops: Vec<(String, u64)> = match status.get("drops") {
         Some(Value::Array(pairs)) => pairs.iter().filter_map(pair).collect(),
@@ -216,29 +218,29 @@ fn drops(status: &Value) -> Vec<Count> {
 }
 
 /// Provenance tells the tokens of all that ended, by model; the run's books tell all that was spent, over all starts.
-fn tokens(models: &[ModelUse], status: &Value) -> Option<Tokens> {
+fn tokens(models: &[ModelUse], status: &Value) -> Option<TokenTotals> {
     let spent = status.pointer("/spent/tokens").and_then(Value::as_u64).unwrap_or_default();
     let prompt: u64 = models.iter().map(|model| model.prompt_tokens).sum();
     let completion: u64 = models.iter().map(|model| model.completion_tokens).sum();
-    let tokens = Tokens { prompt, completion, elsewhere: spent.saturating_sub(prompt + completion) };
+    let tokens = TokenTotals { prompt, completion, elsewhere: spent.saturating_sub(prompt + completion) };
     (prompt + completion + tokens.elsewhere > 0).then_some(tokens)
 }
 
-fn cost((price_in, price_out): (f64, f64), tokens: Tokens, records: u64) -> Cost {
+fn cost((price_in, price_out): (f64, f64), tokens: TokenTotals, records: u64) -> CostBreakdown {
     let prompt = tokens.prompt as f64 / 1e6 * price_in;
     let completion = tokens.completion as f64 / 1e6 * price_out;
     let total = prompt + completion;
     let per_thousand_records = (records > 0).then(|| total / records as f64 * 1_000.0);
-    Cost { price_in, price_out, prompt, completion, total, per_thousand_records }
+    CostBreakdown { price_in, price_out, prompt, completion, total, per_thousand_records }
 }
 
-fn estimate(share: f64, size: u64) -> Estimate {
-    Estimate { share, size, interval: intervals::wilson(share, size as f64) }
+fn estimate(share: f64, size: u64) -> ShareEstimate {
+    ShareEstimate { share, size, interval: intervals::wilson(share, size as f64) }
 }
 
-fn needed(half_width: f64, items: u64) -> NeededSize {
+fn needed(half_width: f64, items: u64) -> RequiredSize {
     let size = intervals::needed(half_width);
-    NeededSize { half_width, size, reached: items >= size }
+    RequiredSize { half_width, size, reached: items >= size }
 }
 
 #[cfg(test)]
@@ -257,7 +259,7 @@ mod tests {
 
     #[test]
     fn drops_are_read_in_both_shapes() {
-        let expected = [Count { name: "filter".into(), part: Part { count: 5, of: 10 } }];
+        let expected = [NamedCount { name: "filter".into(), part: Proportion { count: 5, of: 10 } }];
         assert_eq!(drops(&json!({"admitted": 10, "drops": [["filter", 5]]})), expected);
         assert_eq!(drops(&json!({"admitted": 10, "drops": {"filter": 5}})), expected);
         assert_eq!(drops(&Value::Null), []);
@@ -265,7 +267,8 @@ mod tests {
 
     #[test]
     fn cost_follows_prices_per_million() {
-        let cost = cost((0.5, 1.5), Tokens { prompt: 2_000_000, completion: 1_000_000, elsewhere: 0 }, 5_000);
+        let cost =
+            cost((0.5, 1.5), TokenTotals { prompt: 2_000_000, completion: 1_000_000, elsewhere: 0 }, 5_000);
         assert_eq!((cost.prompt, cost.completion, cost.total), (1.0, 1.5, 2.5));
         assert_eq!(cost.per_thousand_records, Some(0.5));
     }
@@ -273,8 +276,8 @@ mod tests {
     #[test]
     fn children_share_the_calls_of_their_parent() {
         let call = json!({"model": "m", "provider": "openai", "prompt_tokens": 10, "finish_reason": "stop"});
-        let record = Found { calls: vec![call], ..Found::default() };
-        let mut counts = MadeCounts::default();
+        let record = DataRecord { calls: vec![call], ..DataRecord::default() };
+        let mut counts = GenerationCounter::default();
         counts.add(&[record.clone(), record.clone()]);
         counts.add(&[record]);
         let used = counts.models.into_values().next().unwrap();
@@ -283,7 +286,7 @@ mod tests {
 
     #[test]
     fn tokens_and_reasons_are_the_models_though_the_heuristic_answered() {
-        let mut counts = MadeCounts::default();
+        let mut counts = GenerationCounter::default();
         for n in 0..12 {
             let call = match n < 3 {
                 true => {
@@ -294,7 +297,12 @@ mod tests {
                     "reported_as": "small-2", "prompt_tokens": 100, "completion_tokens": 20, "finish_reason": "stop"}),
             };
             let turn = crate::report::findings::Turn { role: "text".into(), text: "x".into() };
-            counts.add(&[Found { calls: vec![call], turns: vec![turn], sinks: vec![0], ..Found::default() }]);
+            counts.add(&[DataRecord {
+                calls: vec![call],
+                turns: vec![turn],
+                sinks: vec![0],
+                ..DataRecord::default()
+            }]);
         }
         let file = FileCount {
             path: "train.jsonl".into(),
@@ -305,8 +313,8 @@ mod tests {
             measured: true,
         };
         let status = json!({"spent": {"tokens": 1_600, "cost": 0.0}});
-        let about = About { files: vec![file], status, ..About::default() };
-        let made = counts.made(&about, None);
+        let metadata = InputMetadata { files: vec![file], status, ..InputMetadata::default() };
+        let made = counts.totals(&metadata, None);
         let [model] = &made.models[..] else { panic!("{:?}", made.models) };
         assert_eq!(
             (model.model.as_str(), model.provider.as_str(), model.asked_as.as_deref()),
@@ -314,12 +322,12 @@ mod tests {
         );
         assert_eq!(
             (model.calls, model.fallbacks, model.completion_tokens),
-            (12, Part { count: 3, of: 12 }, 330)
+            (12, Proportion { count: 3, of: 12 }, 330)
         );
         let cut = model.finish_reasons.iter().find(|reason| reason.name == "length").unwrap();
-        assert_eq!(cut.part, Part { count: 3, of: 12 });
-        assert_eq!(model.reported_as[0].part, Part { count: 9, of: 9 });
+        assert_eq!(cut.part, Proportion { count: 3, of: 12 });
+        assert_eq!(model.reported_as[0].part, Proportion { count: 9, of: 9 });
         assert_eq!(made.files[0].by_heuristic, 3);
-        assert_eq!(made.tokens, Some(Tokens { prompt: 1_200, completion: 330, elsewhere: 70 }));
+        assert_eq!(made.tokens, Some(TokenTotals { prompt: 1_200, completion: 330, elsewhere: 70 }));
     }
 }

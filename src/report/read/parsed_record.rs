@@ -11,18 +11,18 @@ use crate::report::findings::Turn;
 
 /// A record as it was read.
 #[derive(Debug, Default, Clone, PartialEq)]
-pub(crate) struct Row {
+pub(crate) struct ParsedRecord {
     pub(crate) id: Option<String>,
     pub(crate) turns: Vec<Turn>,
-    pub(crate) attributes: Vec<Drawn>,
+    pub(crate) attributes: Vec<RecordAttribute>,
     pub(crate) target_words: Option<u64>,
-    pub(crate) cut: Cut,
+    pub(crate) truncation: Truncation,
 }
 
 /// What was too much of a record to be looked at.
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
-pub(crate) struct Cut {
-    /// Fields and draws beyond `MOST_ATTRIBUTES`.
+pub(crate) struct Truncation {
+    /// Fields and draws beyond `MAX_ATTRIBUTES`.
     pub(crate) attributes: u64,
     /// Texts that went on after `LONGEST_TEXT`.
     pub(crate) texts: u64,
@@ -30,7 +30,7 @@ pub(crate) struct Cut {
 
 /// An attribute's value on one record.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Drawn {
+pub(crate) struct RecordAttribute {
     pub(crate) name: String,
     /// The empty text where nothing was injected.
     pub(crate) value: String,
@@ -41,7 +41,7 @@ pub(crate) struct Drawn {
 }
 
 /// Fields that are no attributes whatever they hold.
-pub(super) const KEPT_APART: &[&str] =
+pub(super) const NOT_ATTRIBUTES: &[&str] =
     &["id", "provenance", "group", "target_words", "question_number", "fact_number"];
 
 /// A text longer than this is no attribute.
@@ -49,32 +49,32 @@ const LONGEST_ATTRIBUTE: usize = 80;
 /// Characters of a drawn value that are kept.
 const LONGEST_DRAWN: usize = 500;
 /// Attributes of one record that are looked at.
-pub(crate) const MOST_ATTRIBUTES: usize = 200;
+pub(crate) const MAX_ATTRIBUTES: usize = 200;
 /// Bytes of a text that are measured.
 pub(crate) const LONGEST_TEXT: usize = 1 << 20;
 
 /// Reads a record; `None` for a value that cannot be one, such as a number.
-pub(crate) fn read(value: Value) -> Option<Row> {
+pub(crate) fn parse(value: Value) -> Option<ParsedRecord> {
     match value {
-        Value::String(text) => Some(Row::of_turns(vec![turn("text", text)])),
+        Value::String(text) => Some(ParsedRecord::of_turns(vec![turn("text", text)])),
         Value::Array(messages) => {
             let turns = conversation(&messages, "role", "content");
-            (!turns.is_empty()).then(|| Row::of_turns(turns))
+            (!turns.is_empty()).then(|| ParsedRecord::of_turns(turns))
         }
         Value::Object(fields) => Some(object(fields)),
         _ => None,
     }
 }
 
-impl Row {
+impl ParsedRecord {
     /// A record of these texts, each cut where it is very long.
     fn of_turns(mut turns: Vec<Turn>) -> Self {
-        let mut cut = Cut::default();
+        let mut truncation = Truncation::default();
         for turn in turns.iter_mut().filter(|turn| turn.text.len() > LONGEST_TEXT) {
             turn.text.truncate(turn.text.floor_char_boundary(LONGEST_TEXT));
-            cut.texts += 1;
+            truncation.texts += 1;
         }
-        Self { turns, cut, ..Self::default() }
+        Self { turns, truncation, ..Self::default() }
     }
 
     /// Adds an attribute, while there are not too many. Lists are attributes with several values at once.
@@ -96,16 +96,21 @@ impl Row {
         if !fits && !by_sampler {
             return;
         }
-        if self.attributes.len() >= MOST_ATTRIBUTES {
-            self.cut.attributes += 1;
+        if self.attributes.len() >= MAX_ATTRIBUTES {
+            self.truncation.attributes += 1;
             return;
         }
-        self.attributes.push(Drawn { name: name.to_owned(), value: drawn_text(text), by_sampler, number });
+        self.attributes.push(RecordAttribute {
+            name: name.to_owned(),
+            value: truncated_value(text),
+            by_sampler,
+            number,
+        });
     }
 }
 
 /// A drawn value as it is counted and shown.
-pub(super) fn drawn_text(mut text: String) -> String {
+pub(super) fn truncated_value(mut text: String) -> String {
     if let Some((end, _)) = text.char_indices().nth(LONGEST_DRAWN) {
         text.truncate(end);
         text.push('…');
@@ -113,52 +118,55 @@ pub(super) fn drawn_text(mut text: String) -> String {
     text
 }
 
-fn object(fields: Map<String, Value>) -> Row {
+fn object(fields: Map<String, Value>) -> ParsedRecord {
     let (turns, used) = texts(&fields);
-    let mut row = Row { target_words: fields.get("target_words").and_then(words), ..Row::of_turns(turns) };
-    row.id = match fields.get("id") {
+    let mut parsed = ParsedRecord {
+        target_words: fields.get("target_words").and_then(words),
+        ..ParsedRecord::of_turns(turns)
+    };
+    parsed.id = match fields.get("id") {
         Some(Value::String(id)) => Some(id.clone()),
         Some(Value::Number(id)) => Some(id.to_string()),
         _ => None,
     };
     if let Some(draws) = fields.get("provenance").and_then(|provenance| provenance.get("draws")) {
-        read_draws(draws, &mut row);
+        read_draws(draws, &mut parsed);
     }
     // Draws stand before fields: where there are too many, fields are left out first.
     for name in ["attributes", "sampled", "injections", "draws"] {
         if let Some(draws @ Value::Object(_)) = fields.get(name) {
-            read_stage_draws(name, draws, &mut row);
+            read_stage_draws(name, draws, &mut parsed);
         }
     }
-    let drawn: HashSet<String> = row.attributes.iter().map(|attribute| attribute.name.clone()).collect();
+    let drawn: HashSet<String> = parsed.attributes.iter().map(|attribute| attribute.name.clone()).collect();
     for (name, value) in &fields {
-        let known = KEPT_APART.contains(&name.as_str()) || used.contains(&name.as_str());
+        let known = NOT_ATTRIBUTES.contains(&name.as_str()) || used.contains(&name.as_str());
         if !known && !drawn.contains(name) {
-            row.push(name, value, false);
+            parsed.push(name, value, false);
         }
     }
-    row
+    parsed
 }
 
 /// Reads the draws of all stages: `{stage: {attribute: value}}` or `{stage: value}`.
-pub(crate) fn read_draws(draws: &Value, row: &mut Row) {
+pub(crate) fn read_draws(draws: &Value, parsed: &mut ParsedRecord) {
     for (stage, draws) in draws.as_object().into_iter().flatten() {
-        read_stage_draws(stage, draws, row);
+        read_stage_draws(stage, draws, parsed);
     }
 }
 
-fn read_stage_draws(stage: &str, draws: &Value, row: &mut Row) {
+fn read_stage_draws(stage: &str, draws: &Value, parsed: &mut ParsedRecord) {
     let Value::Object(draws) = draws else {
-        row.push(stage, draws, true);
+        parsed.push(stage, draws, true);
         return;
     };
     for (name, value) in draws {
         if name == "target_words" {
-            row.target_words = row.target_words.or_else(|| words(value));
+            parsed.target_words = parsed.target_words.or_else(|| words(value));
         } else if let Value::Object(nested) = value {
-            nested.iter().for_each(|(name, value)| row.push(name, value, true));
+            nested.iter().for_each(|(name, value)| parsed.push(name, value, true));
         } else {
-            row.push(name, value, true);
+            parsed.push(name, value, true);
         }
     }
 }
@@ -173,10 +181,10 @@ mod tests {
     use serde_json::json;
 
     fn check(value: Value, expected: &str) {
-        let shown = read(value).map_or("no record".to_owned(), |row| {
+        let shown = parse(value).map_or("no record".to_owned(), |parsed| {
             let mut parts: Vec<String> =
-                row.turns.iter().map(|turn| format!("{}: {}", turn.role, turn.text)).collect();
-            parts.extend(row.attributes.iter().map(|attribute| {
+                parsed.turns.iter().map(|turn| format!("{}: {}", turn.role, turn.text)).collect();
+            parts.extend(parsed.attributes.iter().map(|attribute| {
                 format!(
                     "{}{}={}",
                     attribute.name,
@@ -184,8 +192,8 @@ mod tests {
                     attribute.value
                 )
             }));
-            parts.extend(row.id.map(|id| format!("#{id}")));
-            parts.extend(row.target_words.map(|words| format!("{words} words")));
+            parts.extend(parsed.id.map(|id| format!("#{id}")));
+            parts.extend(parsed.target_words.map(|words| format!("{words} words")));
             parts.join(" | ")
         });
         assert_eq!(shown, expected);

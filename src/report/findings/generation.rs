@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Part;
+use super::Proportion;
 
 /// What was read.
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Source {
+pub struct InputSource {
     /// Whether it is a run directory, with provenance and accounting, or bare files.
     pub run: bool,
     /// The path as it was given.
@@ -21,15 +21,15 @@ pub struct Source {
 
 /// Counts, tokens, cost and time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Made {
+pub struct GenerationTotals {
     /// The files read, with their records.
     pub files: Vec<FileCount>,
     /// Records by split, where records or file names say it (`train`, `validation`).
-    pub splits: Vec<Count>,
+    pub splits: Vec<NamedCount>,
     /// How the items ended; for a run.
-    pub identity: Option<Identity>,
+    pub identity: Option<ItemAccounting>,
     /// Dropped records by reason.
-    pub drops: Vec<Count>,
+    pub drops: Vec<NamedCount>,
     /// Rejected records by class and stage, most frequent first.
     pub rejections: Vec<Rejection>,
     /// What each model did; from provenance, for records that were kept or rejected.
@@ -39,15 +39,15 @@ pub struct Made {
     /// What the run has spent by the prices of its pipeline; `None` where it has none.
     pub spent: Option<f64>,
     /// Tokens of the models over the run.
-    pub tokens: Option<Tokens>,
+    pub tokens: Option<TokenTotals>,
     /// What the tokens cost, if prices were given.
-    pub cost: Option<Cost>,
+    pub cost: Option<CostBreakdown>,
     /// Seconds the run took, all starts together.
     pub seconds: Option<f64>,
     /// How sure a share estimated from these records is: for 50, 20, 10, 5 and 1 %.
-    pub estimates: Vec<Estimate>,
+    pub estimates: Vec<ShareEstimate>,
     /// How many records an interval of a wanted width needs.
-    pub needed: Vec<NeededSize>,
+    pub needed: Vec<RequiredSize>,
 }
 
 /// A file and its records.
@@ -69,16 +69,16 @@ pub struct FileCount {
 
 /// A name and how often it was seen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Count {
+pub struct NamedCount {
     /// What was counted.
     pub name: String,
     /// How often, of the whole it belongs to.
-    pub part: Part,
+    pub part: Proportion,
 }
 
 /// `admitted = ok + dropped + rejected + in flight`, in items.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Identity {
+pub struct ItemAccounting {
     /// Items taken from the source.
     pub admitted: u64,
     /// Items of which a record was written.
@@ -101,7 +101,7 @@ pub struct Rejection {
     /// The stage that rejected.
     pub stage: String,
     /// Records, of all that were kept or rejected.
-    pub part: Part,
+    pub part: Proportion,
     /// The message of the first one.
     pub example: String,
 }
@@ -116,7 +116,7 @@ pub struct ModelUse {
     /// Its name at the server, as it was asked for; none where no server is asked.
     pub asked_as: Option<String>,
     /// The names that the server reports, with the answers that came under each.
-    pub reported_as: Vec<Count>,
+    pub reported_as: Vec<NamedCount>,
     /// Questions, each with its re-asks; the records of one item share theirs.
     pub calls: u64,
     /// Tokens read.
@@ -126,16 +126,16 @@ pub struct ModelUse {
     /// Questions put again because an answer was invalid.
     pub re_asks: u64,
     /// Questions that the heuristic answered in the end.
-    pub fallbacks: Part,
+    pub fallbacks: Proportion,
     /// HTTP attempts.
     pub attempts: u64,
     /// Why the model stopped at the last answer of each question (`stop`, `length`, ...).
-    pub finish_reasons: Vec<Count>,
+    pub finish_reasons: Vec<NamedCount>,
 }
 
 /// Tokens of all models over all starts of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Tokens {
+pub struct TokenTotals {
     /// Read, by provenance.
     pub prompt: u64,
     /// Written, by provenance.
@@ -147,7 +147,7 @@ pub struct Tokens {
 
 /// What tokens cost, in the currency of the prices.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Cost {
+pub struct CostBreakdown {
     /// Price of a million tokens read.
     pub price_in: f64,
     /// Price of a million tokens written.
@@ -173,7 +173,7 @@ pub struct Interval {
 
 /// How sure a share is at this number of items.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Estimate {
+pub struct ShareEstimate {
     /// The share.
     pub share: f64,
     /// Items it is estimated from.
@@ -184,7 +184,7 @@ pub struct Estimate {
 
 /// The number of independent items at which a share of one half is known within ± `half_width`, 95 %.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct NeededSize {
+pub struct RequiredSize {
     /// Half the interval's width, such as 0.01 for ± 1 percentage point.
     pub half_width: f64,
     /// Items needed.

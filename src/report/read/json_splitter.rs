@@ -9,30 +9,30 @@ use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
 /// The largest piece that is kept. Parsed, small values take some thirty times the bytes they are written in.
-pub(crate) const LARGEST: usize = 16 << 20;
+pub(crate) const MAX_VALUE_BYTES: usize = 16 << 20;
 
 /// One JSON value's bytes, unparsed.
 #[derive(Debug, Default, PartialEq)]
-pub(crate) struct Piece {
+pub(crate) struct RawJson {
     /// Its line, or its place in the array, from 1.
     pub(crate) number: u64,
     pub(crate) bytes: Vec<u8>,
     /// Whether the file ended before the line or the element did: it may be half written.
     pub(crate) torn: bool,
-    /// Whether it is longer than `LARGEST`; its bytes are then not kept.
+    /// Whether it is longer than `MAX_VALUE_BYTES`; its bytes are then not kept.
     pub(crate) too_large: bool,
 }
 
 /// The pieces of a file.
-pub(crate) struct Pieces<R> {
+pub(crate) struct JsonSplitter<R> {
     reader: R,
-    shape: Shape,
+    layout: Layout,
     number: u64,
-    damage: Option<Damage>,
+    damage: Option<ArrayDamage>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Shape {
+enum Layout {
     Lines,
     Array,
     Ended,
@@ -40,14 +40,14 @@ enum Shape {
 
 /// What is wrong with an array as a whole.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Damage {
+pub(crate) enum ArrayDamage {
     /// The file ends before the array does.
     Unclosed,
     /// Something stands behind the array's end.
     Trailing,
 }
 
-impl Pieces<BufReader<File>> {
+impl JsonSplitter<BufReader<File>> {
     /// Opens a file. A name that ends in `.jsonl` means lines; else a file that begins with `[` is an array,
     /// unless its first line is whole in itself and more lines follow.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
@@ -56,36 +56,36 @@ impl Pieces<BufReader<File>> {
     }
 }
 
-impl<R: BufRead> Pieces<R> {
+impl<R: BufRead> JsonSplitter<R> {
     pub(crate) fn new(mut reader: R, lines: bool) -> io::Result<Self> {
         if reader.fill_buf()?.starts_with(b"\xEF\xBB\xBF") {
             reader.consume(3);
         }
-        let shape = if !lines && is_array(reader.fill_buf()?) { Shape::Array } else { Shape::Lines };
-        let mut pieces = Self { reader, shape, number: 0, damage: None };
-        if shape == Shape::Array {
+        let layout = if !lines && is_array(reader.fill_buf()?) { Layout::Array } else { Layout::Lines };
+        let mut pieces = Self { reader, layout, number: 0, damage: None };
+        if layout == Layout::Array {
             pieces.skip_to_bracket()?;
         }
         Ok(pieces)
     }
 
     /// What is wrong with the file as a whole; known once the last piece was given.
-    pub(crate) fn damage(&self) -> Option<Damage> {
+    pub(crate) fn damage(&self) -> Option<ArrayDamage> {
         self.damage
     }
 
     /// The next piece; empty lines are passed over.
-    pub(crate) fn next(&mut self) -> io::Result<Option<Piece>> {
-        match self.shape {
-            Shape::Lines => self.line(),
-            Shape::Array => self.element(),
-            Shape::Ended => Ok(None),
+    pub(crate) fn next(&mut self) -> io::Result<Option<RawJson>> {
+        match self.layout {
+            Layout::Lines => self.line(),
+            Layout::Array => self.element(),
+            Layout::Ended => Ok(None),
         }
     }
 
-    fn line(&mut self) -> io::Result<Option<Piece>> {
+    fn line(&mut self) -> io::Result<Option<RawJson>> {
         loop {
-            let mut piece = Piece { number: self.number + 1, ..Piece::default() };
+            let mut piece = RawJson { number: self.number + 1, ..RawJson::default() };
             let mut read = 0;
             loop {
                 let available = self.reader.fill_buf()?;
@@ -96,7 +96,7 @@ impl<R: BufRead> Pieces<R> {
                 let end = available.iter().position(|byte| *byte == b'\n');
                 let taken = end.map_or(available.len(), |end| end + 1);
                 read += taken;
-                if piece.bytes.len() <= LARGEST {
+                if piece.bytes.len() <= MAX_VALUE_BYTES {
                     piece.bytes.extend_from_slice(&available[..end.unwrap_or(taken)]);
                 }
                 self.reader.consume(taken);
@@ -115,27 +115,27 @@ impl<R: BufRead> Pieces<R> {
         }
     }
 
-    fn element(&mut self) -> io::Result<Option<Piece>> {
-        let mut piece = Piece { number: self.number + 1, ..Piece::default() };
-        let mut inside = Inside::default();
+    fn element(&mut self) -> io::Result<Option<RawJson>> {
+        let mut piece = RawJson { number: self.number + 1, ..RawJson::default() };
+        let mut scanner = ElementScanner::default();
         loop {
             let available = self.reader.fill_buf()?;
             if available.is_empty() {
-                self.shape = Shape::Ended;
-                self.damage = Some(Damage::Unclosed);
+                self.layout = Layout::Ended;
+                self.damage = Some(ArrayDamage::Unclosed);
                 piece.torn = true;
                 break;
             }
-            let end = available.iter().position(|byte| inside.ends_at(*byte));
+            let end = available.iter().position(|byte| scanner.ends_at(*byte));
             let taken = end.unwrap_or(available.len());
-            if piece.bytes.len() <= LARGEST {
+            if piece.bytes.len() <= MAX_VALUE_BYTES {
                 piece.bytes.extend_from_slice(&available[..taken]);
             }
             if let Some(end) = end {
                 let closes = available[end] == b']';
                 self.reader.consume(end + 1);
                 if closes {
-                    self.shape = Shape::Ended;
+                    self.layout = Layout::Ended;
                     self.look_behind_the_end()?;
                 }
                 break;
@@ -146,7 +146,7 @@ impl<R: BufRead> Pieces<R> {
         piece.drop_if_too_large();
         // What stands before the closing bracket of an empty array, or after the last comma, is no element.
         let blank = !piece.too_large && piece.bytes.trim_ascii().is_empty();
-        Ok((!(blank && self.shape == Shape::Ended)).then_some(piece))
+        Ok((!(blank && self.layout == Layout::Ended)).then_some(piece))
     }
 
     fn look_behind_the_end(&mut self) -> io::Result<()> {
@@ -156,7 +156,7 @@ impl<R: BufRead> Pieces<R> {
                 return Ok(());
             }
             if !available.trim_ascii().is_empty() {
-                self.damage = Some(Damage::Trailing);
+                self.damage = Some(ArrayDamage::Trailing);
                 return Ok(());
             }
             let blank = available.len();
@@ -180,9 +180,9 @@ impl<R: BufRead> Pieces<R> {
     }
 }
 
-impl Piece {
+impl RawJson {
     fn drop_if_too_large(&mut self) {
-        if self.bytes.len() > LARGEST {
+        if self.bytes.len() > MAX_VALUE_BYTES {
             self.bytes = Vec::new();
             self.too_large = true;
         }
@@ -191,13 +191,13 @@ impl Piece {
 
 /// Where in an element the reader is.
 #[derive(Default)]
-struct Inside {
+struct ElementScanner {
     depth: usize,
     string: bool,
     escaped: bool,
 }
 
-impl Inside {
+impl ElementScanner {
     /// Takes a byte in; says whether it ends the element: a comma or the array's own bracket.
     fn ends_at(&mut self, byte: u8) -> bool {
         if self.escaped {
@@ -234,7 +234,7 @@ mod tests {
 
     fn pieces(bytes: &[u8], lines: bool, capacity: usize) -> Vec<String> {
         let reader = BufReader::with_capacity(capacity, bytes);
-        let mut pieces = Pieces::new(reader, lines).unwrap();
+        let mut pieces = JsonSplitter::new(reader, lines).unwrap();
         let mut found = Vec::new();
         while let Some(piece) = pieces.next().unwrap() {
             let text = String::from_utf8_lossy(&piece.bytes).trim().to_owned();
@@ -275,9 +275,9 @@ mod tests {
 
     #[test]
     fn what_is_too_large_is_not_kept() {
-        let long = format!("\"{}\"", "x".repeat(LARGEST));
+        let long = format!("\"{}\"", "x".repeat(MAX_VALUE_BYTES));
         for (text, lines) in [(format!("{long}\n2\n"), true), (format!("[{long},2]"), false)] {
-            let mut pieces = Pieces::new(BufReader::new(text.as_bytes()), lines).unwrap();
+            let mut pieces = JsonSplitter::new(BufReader::new(text.as_bytes()), lines).unwrap();
             let first = pieces.next().unwrap().unwrap();
             assert!(first.too_large && first.bytes.is_empty() && !first.torn);
             let second = pieces.next().unwrap().unwrap();

@@ -1,6 +1,6 @@
 //! Reads a CSV file of records: each row is an object of its columns' names and texts.
 //!
-//! Stands where `pieces` stands for JSON. A row that does not fit costs itself alone. A quote that is left open
+//! Stands where `json_splitter` stands for JSON. A row that does not fit costs itself alone. A quote that is left open
 //! swallows the rows behind it; the parser accepts that, so the quotes are watched beside it and told at the end.
 
 use std::fs::File;
@@ -9,26 +9,26 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::pieces::LARGEST;
+use super::json_splitter::MAX_VALUE_BYTES;
 
 /// The rows of a file.
-pub(super) struct Table {
-    reader: csv::Reader<Watched<File>>,
+pub(super) struct CsvReader {
+    reader: csv::Reader<QuoteTracker<File>>,
     columns: Vec<String>,
     number: u64,
 }
 
 /// A row, or why it is none.
-pub(super) type Row = Result<Value, String>;
+pub(super) type CsvRow = Result<Value, String>;
 
-impl Table {
+impl CsvReader {
     /// Whether the name is that of a CSV file.
     pub(super) fn is_named(path: &Path) -> bool {
         path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"))
     }
 
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let file = Watched { inner: File::open(path)?, place: Place::FieldStart, row: 0 };
+        let file = QuoteTracker { inner: File::open(path)?, state: QuoteState::FieldStart, row: 0 };
         let mut reader = csv::Reader::from_reader(file);
         let header = reader.byte_headers().map_err(io::Error::from)?;
         let columns = header.iter().map(|name| {
@@ -41,17 +41,17 @@ impl Table {
     /// What is wrong with the file as a whole; known once the last row was given.
     pub(super) fn damage(&self) -> Option<&'static str> {
         let file = self.reader.get_ref();
-        match file.place {
-            _ if file.row > LARGEST => {
+        match file.state {
+            _ if file.row > MAX_VALUE_BYTES => {
                 Some("a row is longer than 16 MiB, and what follows was not read; is a quote left open?")
             }
-            Place::Quoted => Some("it ends inside a quote, so its last record may have swallowed rows"),
+            QuoteState::Quoted => Some("it ends inside a quote, so its last record may have swallowed rows"),
             _ => None,
         }
     }
 
     /// The next row with its number, from 1 behind the header.
-    pub(super) fn next(&mut self) -> io::Result<Option<(u64, Row)>> {
+    pub(super) fn next(&mut self) -> io::Result<Option<(u64, CsvRow)>> {
         let mut record = csv::StringRecord::new();
         let read = self.reader.read_record(&mut record);
         self.number += 1;
@@ -61,7 +61,7 @@ impl Table {
                 let fields = self.columns.iter().cloned().zip(record.iter().map(Value::from));
                 Ok(Some((self.number, Ok(Value::Object(fields.collect::<Map<String, Value>>())))))
             }
-            Err(_) if self.reader.get_ref().row > LARGEST => Ok(None),
+            Err(_) if self.reader.get_ref().row > MAX_VALUE_BYTES => Ok(None),
             Err(error) if error.is_io_error() => Err(error.into()),
             Err(error) => Ok(Some((self.number, Err(error.to_string())))),
         }
@@ -69,15 +69,15 @@ impl Table {
 }
 
 /// A reader that knows whether what went through it stands inside a quoted field, and how long the row is.
-struct Watched<R> {
+struct QuoteTracker<R> {
     inner: R,
-    place: Place,
+    state: QuoteState,
     /// Bytes since the row began.
     row: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Place {
+enum QuoteState {
     FieldStart,
     Plain,
     Quoted,
@@ -85,20 +85,20 @@ enum Place {
     Ended,
 }
 
-impl<R: Read> Read for Watched<R> {
+impl<R: Read> Read for QuoteTracker<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
         for byte in &buffer[..count] {
-            let ends_row = *byte == b'\n' && self.place != Place::Quoted;
+            let ends_row = *byte == b'\n' && self.state != QuoteState::Quoted;
             self.row = if ends_row { 0 } else { self.row + 1 };
-            self.place = match (self.place, byte) {
-                (Place::Quoted, b'"') => Place::Ended,
-                (Place::Quoted, _) => Place::Quoted,
-                (Place::FieldStart | Place::Ended, b'"') => Place::Quoted,
-                (_, b',' | b'\n' | b'\r') => Place::FieldStart,
-                _ => Place::Plain,
+            self.state = match (self.state, byte) {
+                (QuoteState::Quoted, b'"') => QuoteState::Ended,
+                (QuoteState::Quoted, _) => QuoteState::Quoted,
+                (QuoteState::FieldStart | QuoteState::Ended, b'"') => QuoteState::Quoted,
+                (_, b',' | b'\n' | b'\r') => QuoteState::FieldStart,
+                _ => QuoteState::Plain,
             };
-            if self.row > LARGEST {
+            if self.row > MAX_VALUE_BYTES {
                 return Err(io::Error::other("the row is too long"));
             }
         }
@@ -113,9 +113,9 @@ mod tests {
     #[test]
     fn a_quote_left_open_is_known() {
         let check = |text: &str, expected: bool| {
-            let mut watched = Watched { inner: text.as_bytes(), place: Place::FieldStart, row: 0 };
+            let mut watched = QuoteTracker { inner: text.as_bytes(), state: QuoteState::FieldStart, row: 0 };
             io::copy(&mut watched, &mut io::sink()).unwrap();
-            assert_eq!(watched.place == Place::Quoted, expected, "{text}");
+            assert_eq!(watched.state == QuoteState::Quoted, expected, "{text}");
         };
         check("a,b\n1,\"fine\"\n", false);
         check("a,b\n1,\"He said hi\n2,next\n", true);

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::row::drawn_text;
+use super::parsed_record::truncated_value;
 use crate::config::{Overrides, Plan};
 use crate::journal::Manifest;
 use crate::text_file;
@@ -19,14 +19,14 @@ pub(in crate::report) type Shares = BTreeMap<String, BTreeMap<String, f64>>;
 
 /// What the pipeline asks for.
 #[derive(Debug, Default)]
-pub(in crate::report) struct Configured {
+pub(in crate::report) struct ConfiguredShares {
     pub(in crate::report) shares: Shares,
-    pub(in crate::report) joint: Vec<Joint>,
+    pub(in crate::report) joint: Vec<JointShares>,
 }
 
 /// The shares of an attribute's values together with those of another one that it depends on.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(in crate::report) struct Joint {
+pub(in crate::report) struct JointShares {
     pub(in crate::report) attribute: String,
     pub(in crate::report) on: String,
     /// The attribute's values.
@@ -36,8 +36,8 @@ pub(in crate::report) struct Joint {
 }
 
 /// The shares, and what a reader must know of them.
-pub(super) fn read(root: &Path, manifest: &Manifest) -> (Configured, Option<String>) {
-    let mut configured = Configured::default();
+pub(super) fn read(root: &Path, manifest: &Manifest) -> (ConfiguredShares, Option<String>) {
+    let mut configured = ConfiguredShares::default();
     if !manifest.explained.is_empty() {
         manifest.explained.iter().for_each(|data| configured.add(data));
         return (configured, None);
@@ -75,7 +75,7 @@ pub(super) fn read(root: &Path, manifest: &Manifest) -> (Configured, Option<Stri
         return (configured, None);
     }
     (
-        Configured::default(),
+        ConfiguredShares::default(),
         Some(format!("`{}` changed since the run, so no configured shares are shown", changed.join("`, `"))),
     )
 }
@@ -86,7 +86,7 @@ const SAMPLER: &str = "sample_injections";
 const LEFT_OUT: &str = "the run's pipeline.yaml cannot be loaded here (`synthmill validate` on it says why; its paths are \
 relative to the folder of the run's start), so no configured shares are shown";
 
-impl Configured {
+impl ConfiguredShares {
     /// Reads `{"attributes": {name: {"values": [{"value": ..., "share": ...}], "given": {"on": ..., "rows": [...]}}}}`.
     fn add(&mut self, data: &Value) {
         for (name, attribute) in data.get("attributes").and_then(Value::as_object).into_iter().flatten() {
@@ -106,7 +106,7 @@ impl Configured {
 }
 
 /// `None` for rows that do not fit the values.
-fn joint(name: &str, values: Vec<String>, given: &Value) -> Option<Joint> {
+fn joint(name: &str, values: Vec<String>, given: &Value) -> Option<JointShares> {
     let on = given.get("on")?.as_str()?.to_owned();
     let mut rows = Vec::new();
     for row in given.get("rows")?.as_array()? {
@@ -117,13 +117,13 @@ fn joint(name: &str, values: Vec<String>, given: &Value) -> Option<Joint> {
         }
         rows.push((text_of(row.get("value")?), shares));
     }
-    Some(Joint { attribute: name.to_owned(), on, values, rows })
+    Some(JointShares { attribute: name.to_owned(), on, values, rows })
 }
 
 /// A value as records are counted by it.
 fn text_of(value: &Value) -> String {
     match value {
-        Value::String(text) => drawn_text(text.clone()),
+        Value::String(text) => truncated_value(text.clone()),
         Value::Null => String::new(),
         other => other.to_string(),
     }
@@ -140,7 +140,7 @@ mod tests {
             "tone": {"values": [{"value": "angry", "share": 0.25}, {"value": "", "share": 0.75}]},
             "age": {"law": "uniform"},
         }});
-        let mut configured = Configured::default();
+        let mut configured = ConfiguredShares::default();
         configured.add(&data);
         assert_eq!(configured.shares.len(), 1);
         assert_eq!(configured.shares["tone"]["angry"], 0.25);
@@ -154,9 +154,9 @@ mod tests {
             "values": [{"value": "angry", "share": 0.25}, {"value": null, "share": 0.75}],
             "given": {"on": "topic", "rows": [{"value": "fees", "shares": [0.2, 0.1]}, {"value": 7, "shares": [0.05, 0.65]}]},
         }}});
-        let mut configured = Configured::default();
+        let mut configured = ConfiguredShares::default();
         configured.add(&data);
-        let expected = Joint {
+        let expected = JointShares {
             attribute: "tone".into(),
             on: "topic".into(),
             values: vec!["angry".into(), String::new()],

@@ -9,27 +9,27 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::files::item;
-use super::row::{self, Row};
-use super::{Drawn, Found, ReadError, RejectedRecord, Values};
+use super::parsed_record::{self, ParsedRecord};
+use super::{DataRecord, ReadError, RecordAttribute, RejectedRecord, ValueFile};
 
 /// Reads the next record of a file with the key of its item.
-pub(super) type ReadRecord = fn(&mut Values) -> Result<Option<(String, Found)>, ReadError>;
+pub(super) type ReadRecord = fn(&mut ValueFile) -> Result<Option<(String, DataRecord)>, ReadError>;
 
 /// A file that is read beside provenance.
-pub(super) struct Side {
+pub(super) struct RunFile {
     pub(super) name: String,
     /// Its place among the input's files.
     pub(super) place: usize,
-    pub(super) values: Values,
-    next: Option<(String, Found)>,
+    pub(super) values: ValueFile,
+    next: Option<(String, DataRecord)>,
     /// Whether its lines are measured.
     pub(super) measured: bool,
     pub(super) has_ids: bool,
 }
 
-impl Side {
+impl RunFile {
     pub(super) fn open(
-        mut values: Values,
+        mut values: ValueFile,
         name: &str,
         place: usize,
         read: ReadRecord,
@@ -45,15 +45,15 @@ impl Side {
     }
 
     /// Which of several files a record stands in, as an attribute: its split where the name says one.
-    pub(super) fn split(&self) -> Drawn {
+    pub(super) fn split(&self) -> RecordAttribute {
         let name = Path::new(&self.name);
         let stem = name.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let split = ["train", "valid", "test", "dev", "eval"].iter().any(|side| stem.contains(side));
+        let split = ["train", "valid", "test", "dev", "eval"].iter().any(|name| stem.contains(name));
         let attribute = if split { "split" } else { "file" };
-        Drawn { name: attribute.to_owned(), value: stem, by_sampler: false, number: false }
+        RecordAttribute { name: attribute.to_owned(), value: stem, by_sampler: false, number: false }
     }
 
-    pub(super) fn take(&mut self, read: ReadRecord) -> Result<Option<(String, Found)>, ReadError> {
+    pub(super) fn take(&mut self, read: ReadRecord) -> Result<Option<(String, DataRecord)>, ReadError> {
         let mut next = self.next.take();
         if let Some((_, found)) = &mut next {
             found.sinks = vec![self.place];
@@ -66,9 +66,9 @@ impl Side {
     pub(super) fn join(
         &mut self,
         key: &str,
-        records: &mut Vec<Found>,
+        records: &mut Vec<DataRecord>,
         read: ReadRecord,
-        split: Option<&Drawn>,
+        split: Option<&RecordAttribute>,
     ) -> Result<(), ReadError> {
         if self.next.as_ref().is_none_or(|(next, _)| next != key) {
             return Ok(());
@@ -91,14 +91,14 @@ impl Side {
 }
 
 /// What provenance says counts before what a line says.
-fn merge(record: &mut Found, line: Found) {
+fn merge(record: &mut DataRecord, line: DataRecord) {
     if record.turns.is_empty() {
         record.turns = line.turns;
     }
     record.target_words = record.target_words.or(line.target_words);
     record.sinks.extend(line.sinks);
-    record.cut.attributes += line.cut.attributes;
-    record.cut.texts += line.cut.texts;
+    record.truncation.attributes += line.truncation.attributes;
+    record.truncation.texts += line.truncation.texts;
     record.rejected = line.rejected.or(record.rejected.take());
     let known: BTreeSet<String> = record.attributes.iter().map(|attribute| attribute.name.clone()).collect();
     record
@@ -107,32 +107,32 @@ fn merge(record: &mut Found, line: Found) {
 }
 
 /// A line of provenance.
-pub(super) fn known(line: Value) -> Found {
+pub(super) fn provenance_record(line: Value) -> DataRecord {
     let text = |key: &str| line.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let mut row = Row::default();
+    let mut parsed = ParsedRecord::default();
     if let Some(draws) = line.get("draws") {
-        row::read_draws(draws, &mut row);
+        parsed_record::read_draws(draws, &mut parsed);
     }
-    row.attributes.extend(document(&line));
+    parsed.attributes.extend(document(&line));
     let outcome = text("outcome");
     let rejected = (outcome == "rejected").then(RejectedRecord::default);
-    Found {
+    DataRecord {
         id: text("id"),
-        attributes: row.attributes,
-        target_words: row.target_words,
+        attributes: parsed.attributes,
+        target_words: parsed.target_words,
         rejected,
         dropped: !matches!(&*outcome, "" | "ok" | "rejected"),
         calls: line.get("calls").and_then(Value::as_array).cloned().unwrap_or_default(),
-        cut: row.cut,
-        ..Found::default()
+        truncation: parsed.truncation,
+        ..DataRecord::default()
     }
 }
 
 /// The document that a record was made of, if it came of a section of one: its group is then `PATH#NUMBER`.
-fn document(line: &Value) -> Option<Drawn> {
+fn document(line: &Value) -> Option<RecordAttribute> {
     let (path, number) = line.pointer("/group/0")?.as_str()?.rsplit_once('#')?;
     let is_section = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-    is_section.then(|| Drawn {
+    is_section.then(|| RecordAttribute {
         name: "document".to_owned(),
         value: path.to_owned(),
         by_sampler: false,
@@ -141,7 +141,7 @@ fn document(line: &Value) -> Option<Drawn> {
 }
 
 /// The next line of `rejected.jsonl`.
-pub(super) fn rejected_record(values: &mut Values) -> Result<Option<(String, Found)>, ReadError> {
+pub(super) fn next_rejected(values: &mut ValueFile) -> Result<Option<(String, DataRecord)>, ReadError> {
     while let Some((number, mut line)) = values.next()? {
         let text = |key: &str| line.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         let (id, why) = (
@@ -153,19 +153,19 @@ pub(super) fn rejected_record(values: &mut Values) -> Result<Option<(String, Fou
         if let Some(fields) = fields.as_object_mut().filter(|_| !answer.is_empty()) {
             fields.entry("completion").or_insert(answer.into());
         }
-        let row = row::read(fields).unwrap_or_default();
+        let parsed = parsed_record::parse(fields).unwrap_or_default();
         let Some(key) = item(&id) else {
             values.take_back(number);
             continue;
         };
-        let found = Found {
-            turns: row.turns,
-            attributes: row.attributes,
-            target_words: row.target_words,
+        let found = DataRecord {
+            turns: parsed.turns,
+            attributes: parsed.attributes,
+            target_words: parsed.target_words,
             rejected: Some(why),
-            cut: row.cut,
+            truncation: parsed.truncation,
             id: id.clone(),
-            ..Found::default()
+            ..DataRecord::default()
         };
         return Ok(Some((key.to_owned(), found)));
     }

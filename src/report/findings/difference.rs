@@ -53,18 +53,18 @@ pub struct MeasureChange {
     /// Texts of each part.
     pub texts: u64,
     /// In the first.
-    pub before: Spread,
+    pub before: MeanEstimate,
     /// In these.
-    pub after: Spread,
+    pub after: MeanEstimate,
     /// The 95 % interval of after minus before.
     pub change: (f64, f64),
     /// Which of the two is surely more varied.
-    pub verdict: More,
+    pub verdict: MoreVaried,
 }
 
 /// The mean of a measure over parts of the texts, and how far the parts lie apart.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Spread {
+pub struct MeanEstimate {
     /// The mean over the parts.
     pub mean: f64,
     /// The standard error of that mean.
@@ -74,7 +74,7 @@ pub struct Spread {
 /// Which of two is more varied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum More {
+pub enum MoreVaried {
     /// The first.
     Before,
     /// The other.

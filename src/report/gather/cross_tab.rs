@@ -4,31 +4,31 @@
 
 use std::collections::HashMap;
 
-use crate::report::findings::{Crossed, CrossedCell, CrossedRow};
-use crate::report::read::{Found, Joint};
+use crate::report::findings::{CrossTab, CrossTabCell, CrossTabRow};
+use crate::report::read::{DataRecord, JointShares};
 use crate::report::statistics::shares;
 
 /// Rows and columns that are listed.
-const MOST_ROWS: usize = 40;
-const MOST_COLUMNS: usize = 16;
+const MAX_ROWS: usize = 40;
+const MAX_COLUMNS: usize = 16;
 /// The chance at which a difference is found in a table where there is none.
-const MISTAKE: f64 = 0.001;
+const SIGNIFICANCE: f64 = 0.001;
 /// A cell with fewer items cannot stand out.
-const FEWEST: f64 = 5.0;
+const MIN_ITEMS: f64 = 5.0;
 
 /// Items by the values of two attributes.
 #[derive(Debug)]
-pub(super) struct CrossCounts {
-    joint: Joint,
+pub(super) struct CrossTabCounter {
+    joint: JointShares,
     rows: HashMap<String, usize>,
     columns: HashMap<String, usize>,
     /// By row, then by column.
     items: Vec<Vec<f64>>,
 }
 
-impl CrossCounts {
+impl CrossTabCounter {
     /// Counts for a pair that the configuration ties.
-    pub(super) fn new(joint: Joint) -> Self {
+    pub(super) fn new(joint: JointShares) -> Self {
         let places = |values: &mut dyn Iterator<Item = &String>| values.cloned().zip(0..).collect();
         Self {
             rows: places(&mut joint.rows.iter().map(|(value, _)| value)),
@@ -39,7 +39,7 @@ impl CrossCounts {
     }
 
     /// Counts a record that has a `weight` of its item.
-    pub(super) fn add(&mut self, record: &Found, weight: f64) {
+    pub(super) fn add(&mut self, record: &DataRecord, weight: f64) {
         let place = |name: &str, places: &HashMap<String, usize>| {
             let drawn = record.attributes.iter().find(|drawn| drawn.by_sampler && drawn.name == name)?;
             places.get(&drawn.value).copied()
@@ -52,13 +52,13 @@ impl CrossCounts {
     }
 
     /// The table, its most frequent rows and columns first.
-    pub(super) fn crossed(&self) -> Crossed {
+    pub(super) fn table(&self) -> CrossTab {
         let of_rows: Vec<f64> = self.items.iter().map(|row| row.iter().sum()).collect();
         let of_columns: Vec<f64> = (0..self.joint.values.len())
             .map(|column| self.items.iter().map(|row| row[column]).sum())
             .collect();
-        let (rows, columns) = (largest(&of_rows, MOST_ROWS), largest(&of_columns, MOST_COLUMNS));
-        let sure = shares::z_of_chance(MISTAKE / (rows.len() * columns.len()).max(1) as f64);
+        let (rows, columns) = (largest(&of_rows, MAX_ROWS), largest(&of_columns, MAX_COLUMNS));
+        let sure = shares::critical_z(SIGNIFICANCE / (rows.len() * columns.len()).max(1) as f64);
         let row = |place: &usize| {
             let (value, configured) = &self.joint.rows[*place];
             let of: f64 = configured.iter().sum();
@@ -66,13 +66,13 @@ impl CrossCounts {
                 let share = (of > 0.0).then(|| configured[*column] / of);
                 cell(self.items[*place][*column], of_rows[*place], share, sure)
             };
-            CrossedRow {
+            CrossTabRow {
                 value: value.clone(),
                 items: of_rows[*place],
                 cells: columns.iter().map(cell).collect(),
             }
         };
-        Crossed {
+        CrossTab {
             attribute: self.joint.attribute.clone(),
             on: self.joint.on.clone(),
             values: columns.iter().map(|column| self.joint.values[*column].clone()).collect(),
@@ -83,16 +83,16 @@ impl CrossCounts {
     }
 }
 
-fn cell(items: f64, of: f64, configured: Option<f64>, sure: f64) -> CrossedCell {
+fn cell(items: f64, of: f64, configured: Option<f64>, sure: f64) -> CrossTabCell {
     let share = if of > 0.0 { items / of } else { 0.0 };
     let differs = configured.is_some_and(|configured| match configured <= 0.0 {
-        true => items >= FEWEST,
+        true => items >= MIN_ITEMS,
         false => {
-            let z = shares::z_against(share, configured, of);
-            configured * of >= FEWEST && z.is_some_and(|z| z.abs() > sure)
+            let z = shares::one_sample_z(share, configured, of);
+            configured * of >= MIN_ITEMS && z.is_some_and(|z| z.abs() > sure)
         }
     });
-    CrossedCell { items, share, configured, differs }
+    CrossTabCell { items, share, configured, differs }
 }
 
 /// The places of the largest counts, largest first; equal ones in their order.
@@ -106,32 +106,32 @@ fn largest(counts: &[f64], most: usize) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::read::Drawn;
+    use crate::report::read::RecordAttribute;
 
-    fn record(topic: &str, tone: &str) -> Found {
-        let drawn = |name: &str, value: &str| Drawn {
+    fn record(topic: &str, tone: &str) -> DataRecord {
+        let drawn = |name: &str, value: &str| RecordAttribute {
             name: name.into(),
             value: value.into(),
             by_sampler: true,
             number: false,
         };
-        Found { attributes: vec![drawn("topic", topic), drawn("tone", tone)], ..Found::default() }
+        DataRecord { attributes: vec![drawn("topic", topic), drawn("tone", tone)], ..DataRecord::default() }
     }
 
     #[test]
     fn what_given_asks_for_is_told_from_what_was_drawn() {
-        let joint = Joint {
+        let joint = JointShares {
             attribute: "tone".into(),
             on: "topic".into(),
             values: vec!["".into(), "angry".into()],
             rows: vec![("books".into(), vec![0.6, 0.15]), ("fees".into(), vec![0.05, 0.2])],
         };
-        let mut counts = CrossCounts::new(joint);
+        let mut counts = CrossTabCounter::new(joint);
         for n in 0..400 {
             let topic = if n % 4 == 0 { "fees" } else { "books" };
             counts.add(&record(topic, if n % 5 == 0 { "angry" } else { "" }), 1.0);
         }
-        let table = counts.crossed();
+        let table = counts.table();
         let shown: Vec<_> = table
             .rows
             .iter()
