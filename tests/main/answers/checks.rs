@@ -81,7 +81,7 @@ fn by_topic(dir: &Path, out: &str, file: &str) -> BTreeMap<String, Value> {
 }
 
 #[test]
-fn a_false_check_is_asked_again_and_given_up_under_its_name() {
+fn an_answer_that_fails_a_check_is_reprompted_and_rejected_under_its_name() {
     let server = ModelServer::start(model);
     let dir = project();
     rows(dir.path(), &["right", "mended", "stubborn", "false", "unjudged"], "[{retry: 2}, reject]");
@@ -135,7 +135,7 @@ fn a_false_check_is_asked_again_and_given_up_under_its_name() {
 }
 
 #[test]
-fn what_the_heuristic_answers_is_judged_too() {
+fn answers_of_the_heuristic_are_checked_too() {
     let server = ModelServer::start(model);
     let dir = project();
     rows(dir.path(), &["right", "stubborn"], "[{retry: 1}, heuristic]");
@@ -188,7 +188,7 @@ const WRONG: [Wrong; 6] = [
 ];
 
 #[test]
-fn each_check_of_the_shipped_pipeline_refuses_what_it_is_for() {
+fn each_check_of_the_shipped_pipeline_catches_its_fault() {
     for (class, change, told) in WRONG {
         let server = ModelServer::start(move |question| {
             let mut pair = qa_pair(question, "it");

@@ -47,7 +47,7 @@ fn run(dir: &Path, code: i32) -> (Value, Vec<(String, Value)>) {
 }
 
 #[test]
-fn an_empty_answer_is_asked_for_again_without_an_empty_turn() {
+fn an_empty_answer_is_reprompted_without_an_empty_turn() {
     let server = ModelServer::start(|question| {
         let messages = question.body["messages"].as_array().unwrap();
         let roles: Vec<&str> = messages.iter().map(|message| message["role"].as_str().unwrap()).collect();
@@ -82,7 +82,7 @@ fn an_empty_answer_is_asked_for_again_without_an_empty_turn() {
 }
 
 #[test]
-fn what_was_meant_stands_in_the_data() {
+fn the_intended_value_is_written_to_the_data() {
     let server = ModelServer::start(|question| {
         let asked = question.body["messages"].as_array().unwrap();
         Reply::answer(match (asked[0]["content"].as_str().unwrap(), asked.len()) {
@@ -115,7 +115,7 @@ fn what_was_meant_stands_in_the_data() {
 }
 
 #[test]
-fn a_small_answer_to_a_recursive_schema_ends_no_run() {
+fn a_small_answer_to_a_recursive_schema_does_not_end_the_run() {
     let node = |op: &str| {
         json!({"type": "object", "required": ["op", "args"],
             "properties": {"args": {"type": "array", "items": {"$ref": "#/$defs/node"}}, "op": {"const": op}}})

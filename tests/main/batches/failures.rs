@@ -11,7 +11,7 @@ use crate::harness::model_server::{ModelServer, Reply};
 use crate::harness::{program, stderr, stdout, synthmill};
 
 #[test]
-fn calls_that_fail_are_made_again_but_no_batch_twice() {
+fn failed_calls_are_retried_but_no_batch_is_created_twice() {
     let faults: &[(&str, usize, Fault)] = &[
         ("POST /files", 0, Fault::Status(500)),
         ("POST /files", 0, Fault::Status(429)),
@@ -40,7 +40,7 @@ fn calls_that_fail_are_made_again_but_no_batch_twice() {
 }
 
 #[test]
-fn killed_while_a_batch_is_being_made_the_next_start_finds_it() {
+fn a_batch_created_as_the_run_was_killed_is_found_by_the_next_start() {
     // The provider makes the batch and says nothing more: the program cannot know.
     let weather = |name: &str, _: usize| (name == "POST /batches").then_some(Fault::DoneThen(500));
     let quiet = |name: &str, _: usize| (name == "GET /batches").then_some(Fault::Status(500));
@@ -56,7 +56,7 @@ fn killed_while_a_batch_is_being_made_the_next_start_finds_it() {
 }
 
 #[test]
-fn a_batch_that_is_refused_whole_fails_those_to_blame() {
+fn a_batch_refused_as_a_whole_fails_only_the_lines_at_fault() {
     let errors = json!([{"code": "invalid_request", "message": "no good", "line": 2}]);
     let end = move |index: usize| if index == 0 { End::Failed(errors.clone()) } else { End::Done };
     let server = BatchServer::start(Script { end: Box::new(end), ..Script::default() });
@@ -68,7 +68,7 @@ fn a_batch_that_is_refused_whole_fails_those_to_blame() {
 }
 
 #[test]
-fn a_provider_without_room_is_waited_for() {
+fn a_provider_without_capacity_is_waited_for() {
     let errors = json!([{"code": "token_limit_exceeded", "message": "Enqueued token limit reached"}]);
     let end = move |index: usize| if index < 2 { End::Failed(errors.clone()) } else { End::Done };
     let server = BatchServer::start(Script { end: Box::new(end), ..Script::default() });
@@ -79,7 +79,7 @@ fn a_provider_without_room_is_waited_for() {
 }
 
 #[test]
-fn what_no_line_is_to_blame_for_stops_the_run() {
+fn a_fault_that_no_line_caused_stops_the_run() {
     let check = |script: Script, words: &str| {
         let server = BatchServer::start(script);
         let dir = folder(5, "requests: 3", &server.url);
@@ -114,7 +114,7 @@ fn results_that_lag_behind_are_waited_for() {
 }
 
 #[test]
-fn results_that_never_come_stop_the_run_until_they_are_given_up() {
+fn results_that_never_come_stop_the_run_until_they_are_abandoned() {
     let gone = |name: &str, _: usize| (name == "GET /files/ID/content").then_some(Fault::Status(404));
     let server = BatchServer::start(Script { weather: Box::new(gone), ..Script::default() });
     let dir = folder(5, "requests: 5", &server.url);
@@ -129,7 +129,7 @@ fn results_that_never_come_stop_the_run_until_they_are_given_up() {
 }
 
 #[test]
-fn what_a_batch_gives_is_kept_though_it_says_it_has_more() {
+fn results_of_a_batch_are_kept_though_more_are_announced() {
     let work = |prompt: &str, _: usize| match prompt.ends_with("topic 1.") {
         true => Line::Nothing,
         false => Line::Answer(json!({"answer": "good"}).to_string()),
@@ -147,7 +147,7 @@ fn what_a_batch_gives_is_kept_though_it_says_it_has_more() {
 }
 
 #[test]
-fn results_that_name_no_question_buy_nothing_again() {
+fn results_without_a_question_cost_nothing_twice() {
     let work = |_: &str, _: usize| Line::Garbage;
     let server = BatchServer::start(Script { work: Box::new(work), ..Script::default() });
     let dir = folder(3, "requests: 50", &server.url);
@@ -157,7 +157,7 @@ fn results_that_name_no_question_buy_nothing_again() {
 }
 
 #[test]
-fn a_server_that_is_none_is_told_soon() {
+fn an_address_that_is_not_a_model_server_is_reported_soon() {
     let check = |reply: Reply, words: &str| {
         let server = ModelServer::start(move |_| reply.clone());
         let dir = folder(3, "requests: 50", &server.url);
@@ -189,7 +189,7 @@ fn a_missing_file_of_failures_costs_no_answer() {
 }
 
 #[test]
-fn while_nobody_knows_whether_a_batch_was_made_none_is_made_again() {
+fn a_batch_in_doubt_is_not_created_again() {
     // The reply is lost, and the list says nothing either.
     let weather = |name: &str, _: usize| match name {
         "POST /batches" => Some(Fault::DoneThenCut),
@@ -212,7 +212,7 @@ fn while_nobody_knows_whether_a_batch_was_made_none_is_made_again() {
 }
 
 #[test]
-fn killed_while_a_batch_finds_no_room_it_is_made_once() {
+fn a_run_killed_while_the_provider_has_no_capacity_creates_one_batch() {
     let errors = json!([{"code": "token_limit_exceeded", "message": "Enqueued token limit reached"}]);
     for point in ["synced batches 4", "half batches 4", "synced batches 5", "half batches 5"] {
         let errors = errors.clone();
@@ -227,7 +227,7 @@ fn killed_while_a_batch_finds_no_room_it_is_made_once() {
 }
 
 #[test]
-fn a_batch_too_large_for_its_queue_is_told_so() {
+fn a_batch_too_large_for_its_queue_is_reported() {
     let errors = json!([{"code": "token_limit_exceeded", "message": "Enqueued token limit reached"}]);
     let end = move |_: usize| End::Failed(errors.clone());
     let server = BatchServer::start(Script { end: Box::new(end), ..Script::default() });
@@ -260,7 +260,7 @@ fn a_damaged_log_of_batches_is_refused_and_repaired() {
 }
 
 #[test]
-fn batches_at_another_address_are_not_asked_twice_in_silence() {
+fn batches_at_another_address_are_not_silently_asked_twice() {
     let server = BatchServer::start(Script { end: Box::new(|_| End::Never), ..Script::default() });
     let dir = folder(3, "requests: 3", &server.url);
     let mut run = Running::start(dir.path(), RUN);

@@ -32,7 +32,7 @@ fn two_stages(rows: usize, url: &str) -> tempfile::TempDir {
 }
 
 #[test]
-fn killed_again_and_again_no_question_is_worked_on_twice() {
+fn a_run_killed_again_and_again_has_no_question_answered_twice() {
     const ROWS: usize = 60;
     let kills: usize = std::env::var("SYNTHMILL_KILLS").map_or(40, |kills| kills.parse().unwrap());
     let server = BatchServer::start(Script::default());
@@ -82,7 +82,7 @@ async fn start(server: &BatchServer, disk: &FaultyDisk, dir: &Path) -> Result<Ru
 }
 
 #[tokio::test]
-async fn at_every_failure_of_the_disk_each_question_is_paid_for_once() {
+async fn with_the_disk_failing_at_every_operation_each_question_is_paid_for_once() {
     let dir = tempfile::TempDir::new().unwrap();
     let mut struck = 0;
     for fault in [Fault::Io, Fault::Power] {

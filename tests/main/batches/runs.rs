@@ -43,7 +43,7 @@ pub(crate) fn rejected(dir: &TempDir) -> Vec<Value> {
 }
 
 #[test]
-fn questions_go_out_in_files_and_the_data_is_that_of_single_requests() {
+fn batched_questions_yield_the_data_of_single_requests() {
     let server = BatchServer::start(Script::default());
     let dir = folder(10, "requests: 4", &server.url);
     let output = program(dir.path(), RUN).env("LLM_API_KEY", "sk-canary-123456").output().unwrap();
@@ -65,7 +65,7 @@ fn questions_go_out_in_files_and_the_data_is_that_of_single_requests() {
 }
 
 #[test]
-fn a_batch_keeps_to_the_limit_of_bytes() {
+fn a_batch_stays_within_the_byte_limit() {
     let server = BatchServer::start(Script::default());
     let dir = folder(9, "bytes: 1500", &server.url);
     synthmill(dir.path(), RUN, 0);
@@ -79,7 +79,7 @@ fn a_batch_keeps_to_the_limit_of_bytes() {
 }
 
 #[test]
-fn raw_completions_have_their_own_lines() {
+fn raw_completions_have_their_own_batch_lines() {
     let server = BatchServer::start(Script::default());
     let dir = folder(2, "requests: 4", &server.url);
     synthmill(dir.path(), &[RUN, &["--set", "models.teacher.api=completions"]].concat(), 0);
@@ -89,7 +89,7 @@ fn raw_completions_have_their_own_lines() {
 }
 
 #[test]
-fn failures_and_expiry_are_taken_line_by_line() {
+fn failures_and_expiry_are_handled_line_by_line() {
     let work = |prompt: &str, before: usize| {
         let fine = Line::Answer(json!({"answer": "good"}).to_string());
         match (prompt.strip_prefix("Tell me of topic ").unwrap(), before) {
@@ -121,7 +121,7 @@ fn failures_and_expiry_are_taken_line_by_line() {
 }
 
 #[test]
-fn a_refused_schema_is_left_out_in_the_next_batch() {
+fn a_refused_schema_is_omitted_from_the_next_batch() {
     for refusal in ["response_format is not supported", "words that nobody knows"] {
         let server = BatchServer::start(Script {
             work: Box::new(move |_, before| match before {
@@ -185,7 +185,7 @@ const POINTS: &[&str] = &[
 ];
 
 #[test]
-fn killed_between_any_two_steps_nothing_is_submitted_twice() {
+fn a_run_killed_between_any_two_steps_submits_nothing_twice() {
     let undisturbed = direct(7);
     let golden = outputs(&undisturbed.path().join("out"));
     let mut aborted = 0;
@@ -210,7 +210,7 @@ fn killed_between_any_two_steps_nothing_is_submitted_twice() {
 }
 
 #[test]
-fn stopped_it_leaves_its_batches_with_the_provider_and_takes_them_later() {
+fn a_stopped_run_leaves_its_batches_with_the_provider_and_collects_them_later() {
     let server = BatchServer::start(Script { end: Box::new(|_| End::Never), ..Script::default() });
     let dir = folder(30, "requests: 10", &server.url);
     let mut run = Running::start(dir.path(), RUN);
@@ -240,7 +240,7 @@ fn stopped_it_leaves_its_batches_with_the_provider_and_takes_them_later() {
 }
 
 #[test]
-fn a_key_that_a_provider_repeats_is_struck_out() {
+fn a_key_that_a_provider_repeats_is_redacted() {
     let key = CANARY;
     let work = move |_: &str, _: usize| Line::Status(400, format!("wrong key {key}"));
     let server = BatchServer::start(Script { work: Box::new(work), ..Script::default() });
@@ -252,7 +252,7 @@ fn a_key_that_a_provider_repeats_is_struck_out() {
 }
 
 #[test]
-fn rejected_items_are_asked_again_when_that_is_wanted() {
+fn rejected_items_are_asked_again_on_request() {
     let server = BatchServer::start(Script {
         work: Box::new(|prompt, before| match (prompt.ends_with("topic 1."), before) {
             (true, 0) => Line::Status(400, "no".into()),
@@ -269,7 +269,7 @@ fn rejected_items_are_asked_again_when_that_is_wanted() {
 }
 
 #[test]
-fn a_look_at_a_few_records_needs_no_batch() {
+fn a_preview_of_a_few_records_needs_no_batch() {
     let server = answering(std::time::Duration::ZERO);
     let dir = folder(4, "requests: 50", &server.url);
     let shown = stdout(&synthmill(dir.path(), &["preview", "p.yaml", "-n", "2"], 0));

@@ -105,7 +105,7 @@ fn preview_indents_what_happens_inside_and_names_pass_and_element() {
 }
 
 #[test]
-fn figures_draws_and_options_have_the_paths_of_stages_in_blocks() {
+fn metrics_draws_and_options_use_the_paths_of_stages_in_blocks() {
     let dir = folder();
     let set = "stages.evolve.stages.judge.model=other";
     let unused = "no stage asks the model `judge`";

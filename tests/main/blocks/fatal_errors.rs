@@ -16,7 +16,7 @@ const FORGIVING: [&str; 2] = [
 ];
 
 #[tokio::test(start_paused = true)]
-async fn what_ends_a_run_is_no_failure_of_a_pass_or_an_element() {
+async fn a_fatal_error_is_not_a_failure_of_a_pass_or_element() {
     for stages in FORGIVING {
         let dir = TempDir::new().unwrap();
         let root = dir.path().join("out");

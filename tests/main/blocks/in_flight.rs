@@ -179,7 +179,7 @@ const TWO: &str =
     "{prompt: {user: a}}, {llm: {model: teacher}}, {prompt: {user: b}}, {llm: {id: judge, model: teacher}}";
 
 #[tokio::test(start_paused = true)]
-async fn samples_of_one_item_take_all_places_and_never_more() {
+async fn samples_of_one_item_use_the_whole_concurrency_limit_and_no_more() {
     let nested =
         format!("{{for_each: {{in: 8, as: b, collect: {{into: d, fields: [b]}}, stages: [{ONE}]}}}}");
     let looped = format!("{{repeat: {{times: 3, stages: [{TWO}]}}}}");
@@ -197,12 +197,12 @@ async fn samples_of_one_item_take_all_places_and_never_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_a_thousand_elements_of_one_record_256_run_at_a_time() {
+async fn at_most_256_elements_of_a_record_run_at_a_time() {
     check_most(1, 1000, &samples("a", 1000, ONE), 1000, 256).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_element_keeps_no_later_one_waiting() {
+async fn a_slow_element_does_not_delay_later_ones() {
     let dir = TempDir::new().unwrap();
     let waits = Arc::new(AtomicUsize::new(0));
     let asked = Arc::clone(&waits);
@@ -231,7 +231,7 @@ async fn a_slow_element_keeps_no_later_one_waiting() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_ends_the_run_is_told_while_other_elements_are_out() {
+async fn a_fatal_error_is_reported_while_other_elements_are_in_flight() {
     let dir = TempDir::new().unwrap();
     let model = Scripted::new(|question: Question<'_>| match question.prompt {
         "0" => Reply::text("late").after(Duration::from_secs(3600)),
@@ -247,7 +247,7 @@ async fn what_ends_the_run_is_told_while_other_elements_are_out() {
 }
 
 #[test]
-fn a_server_has_all_samples_of_one_item_at_once_and_never_more_than_its_places() {
+fn all_samples_of_one_item_are_requested_at_once_within_the_concurrency_limit() {
     let run = |items: usize, concurrency: u32, stages: &str, delay: u64| {
         let most = Arc::new(AtomicUsize::new(0));
         let seen = Arc::clone(&most);
@@ -356,7 +356,7 @@ async fn a_panic_in_a_block_rejects_that_record_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_loop_without_end_neither_keeps_others_from_running_nor_a_run_from_being_given_up() {
+async fn an_endless_loop_blocks_neither_other_items_nor_an_abort() {
     let dir = TempDir::new().unwrap();
     let stages = "  - repeat: {times: 4000000000, stages: [set: {n: {expr: repeat.pass}}]}\n";
     let mut run = Run::new(&pipeline(1, 1, stages), &dir.path().join("out"), Scripted::rules(Vec::new()));

@@ -159,22 +159,22 @@ fn killed_at_random(shape: &Shape) -> (usize, usize) {
 }
 
 #[test]
-fn a_loop_of_two_questions_a_pass_is_killed_after_each_answer() {
+fn a_loop_of_two_questions_per_pass_killed_after_each_answer_loses_nothing() {
     killed_after_each_answer(&LOOP_OF_TWO_QUESTIONS);
 }
 
 #[test]
-fn eight_samples_and_a_join_are_killed_after_each_answer() {
+fn eight_samples_and_a_join_killed_after_each_answer_lose_nothing() {
     killed_after_each_answer(&EIGHT_SAMPLES_AND_A_JOIN);
 }
 
 #[test]
-fn a_loop_in_a_for_each_is_killed_after_each_answer() {
+fn a_loop_in_a_for_each_killed_after_each_answer_loses_nothing() {
     killed_after_each_answer(&LOOP_IN_A_FOR_EACH);
 }
 
 #[test]
-fn three_shapes_are_killed_at_random() {
+fn three_shapes_killed_at_random_lose_nothing() {
     for shape in [LOOP_OF_TWO_QUESTIONS, EIGHT_SAMPLES_AND_A_JOIN, LOOP_IN_A_FOR_EACH] {
         let (killed, again) = killed_at_random(&shape);
         eprintln!("kills: {killed}, questions asked again: {again} of at most {} in flight", killed * PLACES);

@@ -214,16 +214,16 @@ async fn check_cases(file: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn repeat_means_what_its_cases_say() {
+async fn repeat_matches_its_cases() {
     check_cases("repeat").await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn for_each_means_what_its_cases_say() {
+async fn for_each_matches_its_cases() {
     check_cases("for_each").await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn blocks_in_blocks_mean_what_their_cases_say() {
+async fn nested_blocks_match_their_cases() {
     check_cases("nested").await;
 }

@@ -33,7 +33,7 @@ fn a_proxy_that_fails_is_named_by_its_variable_and_without_its_password() {
 }
 
 #[test]
-fn a_run_makes_do_with_the_descriptors_it_gets() {
+fn a_run_gets_by_with_few_file_descriptors() {
     let server = answering(Duration::from_millis(40));
     let run = |limit: &str| {
         let dir = rows_folder(400, 300, &server.url);

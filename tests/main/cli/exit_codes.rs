@@ -18,7 +18,7 @@ fn check(dir: &std::path::Path, arguments: &[&str], code: i32, parts: &[&str]) {
 }
 
 #[test]
-fn wrong_arguments_are_2() {
+fn wrong_arguments_exit_with_2() {
     let dir = project();
     let dir = dir.path();
     check(dir, &[], 2, &["Usage"]);
@@ -32,7 +32,7 @@ fn wrong_arguments_are_2() {
 }
 
 #[test]
-fn a_wrong_file_is_2_and_nothing_is_begun() {
+fn a_wrong_file_exits_with_2_before_anything_starts() {
     let dir = project();
     std::fs::write(dir.path().join("bad.yaml"), "name: bad\nstages:\n  - ingst: {paths: [a]}\n").unwrap();
     check(dir.path(), &["run", "bad.yaml"], 2, &["bad.yaml:3:5", "did you mean `ingest`"]);
@@ -40,7 +40,7 @@ fn a_wrong_file_is_2_and_nothing_is_begun() {
 }
 
 #[test]
-fn another_pipeline_on_a_run_directory_is_2_until_fresh() {
+fn another_pipeline_on_a_run_directory_exits_with_2_without_fresh() {
     let server = answering(Duration::ZERO);
     let dir = rows_folder(5, 2, &server.url);
     synthmill(dir.path(), RUN, 0);
@@ -54,7 +54,7 @@ fn another_pipeline_on_a_run_directory_is_2_until_fresh() {
 }
 
 #[test]
-fn a_second_process_on_the_directory_is_3() {
+fn a_second_process_on_the_directory_exits_with_3() {
     let server = ModelServer::start(|question| answer(question).after(Duration::from_secs(3600)));
     let dir = rows_folder(5, 2, &server.url);
     let mut first = Running::start(dir.path(), RUN);
@@ -67,7 +67,7 @@ fn a_second_process_on_the_directory_is_3() {
 }
 
 #[test]
-fn a_directory_that_vanishes_is_3() {
+fn a_directory_that_vanishes_exits_with_3() {
     let server = answering(Duration::from_millis(20));
     let dir = rows_folder(400, 4, &server.url);
     let mut run = Running::start(dir.path(), &["run", "p.yaml", "--out", "out"]);
@@ -80,7 +80,7 @@ fn a_directory_that_vanishes_is_3() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_made_is_3() {
+fn a_directory_that_cannot_be_created_exits_with_3() {
     let server = answering(Duration::ZERO);
     let dir = rows_folder(5, 2, &server.url);
     std::fs::write(dir.path().join("out"), "a file").unwrap();
@@ -90,7 +90,7 @@ fn a_directory_that_cannot_be_made_is_3() {
 }
 
 #[test]
-fn a_refused_key_is_4_and_costs_no_item() {
+fn a_refused_key_exits_with_4_and_costs_no_item() {
     let refusing = ModelServer::replies(vec![Reply::error(401, "invalid_api_key", "no such key")]);
     let dir = rows_folder(20, 4, &refusing.url);
     check(dir.path(), RUN, 4, &["0 rejected", "no such key", "LLM_API_KEY"]);
@@ -102,7 +102,7 @@ fn a_refused_key_is_4_and_costs_no_item() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_4() {
+fn an_unreachable_server_exits_with_4() {
     // A port that was free a moment ago.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let url = format!("http://127.0.0.1:{port}/v1");
@@ -111,7 +111,7 @@ fn a_server_that_is_not_there_is_4() {
 }
 
 #[test]
-fn too_many_rejected_is_5_and_tells_the_reasons() {
+fn too_many_rejected_exits_with_5_and_reports_the_reasons() {
     let server = ModelServer::replies(vec![Reply::error(400, "bad", "the prompt displeases")]);
     let dir = rows_folder(200, 4, &server.url);
     check(dir.path(), RUN, 5, &["error_budget", "the prompt displeases"]);
@@ -121,7 +121,7 @@ fn too_many_rejected_is_5_and_tells_the_reasons() {
 }
 
 #[test]
-fn a_complete_run_that_made_nothing_is_5_until_something_is_made() {
+fn a_complete_run_without_output_exits_with_5_until_there_is_some() {
     let server = ModelServer::start(|question| match question.before {
         0 => Reply::error(400, "content_filter", "the prompt displeases"),
         _ => answer(question),
@@ -141,7 +141,7 @@ fn a_complete_run_that_made_nothing_is_5_until_something_is_made() {
 }
 
 #[test]
-fn a_source_of_rubbish_is_no_success() {
+fn a_source_of_unreadable_rows_is_not_a_success() {
     let server = answering(std::time::Duration::ZERO);
     let dir = rows_folder(5, 4, &server.url);
     let rubbish: Vec<u8> = (0..2000_u32).flat_map(|number| [0xff, (number % 251) as u8, b'\n']).collect();
@@ -167,7 +167,7 @@ fn picky(rows: &str, when: &str) -> tempfile::TempDir {
 }
 
 #[test]
-fn nothing_made_is_5_whatever_the_reason() {
+fn no_output_exits_with_5_whatever_the_reason() {
     let coffee = "{\"topic\": \"coffee\"}\n";
     for (rows, why) in [
         (coffee.repeat(3), "nothing was made: all 3 dropped: unrouted;"),
@@ -190,7 +190,7 @@ fn nothing_made_is_5_whatever_the_reason() {
 }
 
 #[test]
-fn a_source_that_ends_early_is_6() {
+fn a_source_that_ends_early_exits_with_6() {
     let dir = picky("{\"topic\": \"tea\"}\n{\"topic\": \"coffee\"}\n", "topic == 'tea'");
     let accept = [RUN, &["--set", "accept=2"]].concat();
     check(dir.path(), &accept, 6, &["`accept` wants 2 items, but the source ended with 1 accepted"]);
@@ -198,7 +198,7 @@ fn a_source_that_ends_early_is_6() {
 }
 
 #[test]
-fn a_used_up_budget_is_7_until_it_is_raised() {
+fn a_spent_budget_exits_with_7_until_it_is_raised() {
     let server = answering(Duration::ZERO);
     let dir = rows_folder(60, 4, &server.url);
     let run = |most: u64, code: i32, parts: &[&str]| {
@@ -217,7 +217,7 @@ fn a_used_up_budget_is_7_until_it_is_raised() {
 }
 
 #[test]
-fn a_source_that_changes_while_it_is_read_is_3() {
+fn a_source_that_changes_while_it_is_read_exits_with_3() {
     let line = |number: u32| format!("{{\"topic\": \"topic {number}\"}}\n");
     let rows = |count: u32| (0..count).map(line).collect::<String>();
     let as_it_was = rows(400);
@@ -252,7 +252,7 @@ fn a_source_that_changes_while_it_is_read_is_3() {
 }
 
 #[test]
-fn help_and_version_are_0_and_name_the_codes() {
+fn help_and_version_exit_with_0_and_name_the_codes() {
     let dir = project();
     let help = program(dir.path(), &["--help"]).output().unwrap();
     assert_eq!(help.status.code(), Some(0));

@@ -42,7 +42,7 @@ fn stages_lists_each_and_explains_one() {
 }
 
 #[test]
-fn validate_prints_the_plan_of_what_is_right_and_the_problems_of_what_is_not() {
+fn validate_prints_the_plan_or_the_problems() {
     let dir = project();
     std::fs::write(dir.path().join("bad.yaml"), "name: bad\nstages:\n  - sectoin: {}\n").unwrap();
     let plan = text(dir.path(), &["validate", DOCS]);
@@ -99,7 +99,7 @@ stages:
 }
 
 #[test]
-fn run_says_nothing_on_stdout_and_with_q_nothing_at_all() {
+fn run_prints_nothing_on_stdout_and_with_q_nothing_at_all() {
     let dir = project();
     let run = ["run", DOCS, "--no-llm", "--limit", "20"];
     let plain = synthmill(dir.path(), &run, 0);
@@ -157,7 +157,7 @@ fn changes_on_the_command_line_reach_the_model_and_the_outputs() {
 }
 
 #[test]
-fn a_limit_is_raised_and_then_taken_away() {
+fn a_limit_can_be_raised_and_then_removed() {
     let server = answering(Duration::ZERO);
     let dir = rows_folder(12, 2, &server.url);
     for (limit, asked) in [(Some("5"), 5), (Some("3"), 5), (Some("8"), 8), (None, 12), (Some("4"), 12)] {
@@ -171,7 +171,7 @@ fn a_limit_is_raised_and_then_taken_away() {
 }
 
 #[test]
-fn a_variable_takes_other_documents_and_a_seed_other_draws() {
+fn a_variable_changes_the_documents_and_a_seed_the_draws() {
     let dir = project();
     std::fs::create_dir(dir.path().join("notes")).unwrap();
     std::fs::copy(dir.path().join("markdown_docs/tides.md"), dir.path().join("notes/tides.md")).unwrap();
@@ -218,7 +218,7 @@ fn files(dir: &Path) -> Vec<std::ffi::OsString> {
 }
 
 #[test]
-fn a_plan_foresees_requests_tokens_cost_and_hours() {
+fn a_plan_estimates_requests_tokens_cost_and_hours() {
     let dir = tempfile::TempDir::new().unwrap();
     let yaml = crate::harness::rows_pipeline(dir.path(), 500, 8).replace(
         "concurrency: 8",

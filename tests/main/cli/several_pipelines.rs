@@ -84,7 +84,7 @@ fn out_is_the_folder_of_the_run_directories() {
 }
 
 #[test]
-fn all_problems_of_all_files_are_told_before_anything_runs() {
+fn all_problems_of_all_files_are_reported_before_anything_runs() {
     let third = SECOND.replace("name: second", "name: third").replace("{{ topic }}", "{{ topic");
     let dir = folder(&[&FIRST.replace("fields: [row, topic]", "fields: [rwo]"), SECOND, &third]);
     let parts = ["1.yaml:6:", "no earlier stage makes `rwo`", "3.yaml:6:"];
@@ -103,7 +103,7 @@ fn all_problems_of_all_files_are_told_before_anything_runs() {
 }
 
 #[test]
-fn what_could_not_be_checked_is_checked_when_its_turn_comes() {
+fn a_pipeline_that_cannot_be_checked_yet_is_checked_in_its_turn() {
     let dir = folder(&[FIRST, &SECOND.replace("{{ topic }}", "{{ topik }}")]);
     check(dir.path(), &["validate", "1.yaml", "2.yaml"], 0, &[]);
     let parts = ["2.yaml:6:", "no earlier stage makes `topik`", "did you mean `topic`?"];
@@ -132,7 +132,7 @@ fn options_reach_the_pipelines_that_have_what_they_name() {
 }
 
 #[test]
-fn the_first_that_is_not_complete_is_the_last() {
+fn the_first_incomplete_pipeline_stops_the_sequence() {
     let server = ModelServer::start(|question| answer(question).after(Duration::from_secs(3600)));
     let asking = format!(
         "name: asking\nmodels: {{m: {{base_urls: ['{}'], model: m}}}}\nstages:\n  - generate: {{count: 3}}\n  \

@@ -62,7 +62,7 @@ fn a_run_is_seen_live_then_killed_then_finished() {
 }
 
 #[test]
-fn an_interrupted_run_is_seen_as_such() {
+fn an_interrupted_run_is_shown_as_interrupted() {
     let server = answering(Duration::from_millis(20));
     let dir = rows_folder(200, 4, &server.url);
     let mut run = Running::start(dir.path(), &["run", "p.yaml", "--out", "out"]);
@@ -73,7 +73,7 @@ fn an_interrupted_run_is_seen_as_such() {
 }
 
 #[test]
-fn looking_does_not_disturb_a_start() {
+fn status_does_not_disturb_a_run() {
     let server = answering(Duration::ZERO);
     let dir = rows_folder(3, 4, &server.url);
     let path = dir.path();
@@ -109,7 +109,7 @@ fn a_folder_that_holds_no_run_is_refused_by_name() {
 }
 
 #[test]
-fn what_failed_is_told_and_only_of_the_start_that_failed() {
+fn failures_are_reported_only_for_the_start_that_failed() {
     let server = answering(Duration::ZERO);
     let dir = rows_folder(30, 4, &server.url);
     synthmill(dir.path(), &["run", "p.yaml", "--out", "out", "--limit", "10"], 0);

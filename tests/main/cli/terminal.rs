@@ -34,7 +34,7 @@ fn is_harmless(text: &str) {
 }
 
 #[test]
-fn what_others_wrote_commands_no_terminal() {
+fn control_sequences_in_data_never_reach_the_terminal() {
     let dir = folder();
     let preview = synthmill(dir.path(), &["preview", "p.yaml"], 0);
     is_harmless(&stdout(&preview));

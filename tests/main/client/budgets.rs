@@ -68,7 +68,7 @@ fn status(dir: &Path) -> Value {
 }
 
 #[test]
-fn an_answer_without_usage_is_reckoned_and_told_of_once() {
+fn an_answer_without_usage_is_estimated_and_reported_once() {
     for (usage, is_told) in untold()
         .into_iter()
         .map(|usage| (usage, false))
@@ -97,7 +97,7 @@ fn an_answer_without_usage_is_reckoned_and_told_of_once() {
 }
 
 #[test]
-fn what_a_cache_had_is_told_and_has_its_own_price() {
+fn cached_tokens_are_reported_and_have_their_own_price() {
     let usage = json!({"prompt_tokens": 30, "completion_tokens": 20,
         "prompt_tokens_details": {"cached_tokens": 20, "cache_write_tokens": 5}});
     let server = ModelServer::start(move |question| Reply { usage: Some(usage.clone()), ..answer(question) });
@@ -118,7 +118,7 @@ fn what_a_cache_had_is_told_and_has_its_own_price() {
 }
 
 #[test]
-fn what_is_put_into_a_cache_stays_within_the_budget() {
+fn cache_writes_stay_within_the_budget() {
     let usage = json!({"input_tokens": 1, "cache_creation_input_tokens": 199, "output_tokens": 20});
     let server = ModelServer::start(move |question| Reply { usage: Some(usage.clone()), ..answer(question) });
     let dir = rows_folder(60, 4, &server.url);
@@ -131,7 +131,7 @@ fn what_is_put_into_a_cache_stays_within_the_budget() {
 }
 
 #[test]
-fn what_anthropic_is_told_to_keep_costs_a_quarter_more() {
+fn cache_writes_of_anthropic_cost_a_quarter_more() {
     let server = ModelServer::start(|_| {
         let usage = json!({"input_tokens": 1, "cache_creation_input_tokens": 199, "output_tokens": 20});
         let content = json!([{"type": "text", "text": json!({"answer": "It flows."}).to_string()}]);
@@ -150,7 +150,7 @@ fn what_anthropic_is_told_to_keep_costs_a_quarter_more() {
 }
 
 #[test]
-fn what_was_out_when_a_start_was_killed_is_spent() {
+fn requests_in_flight_when_a_start_was_killed_count_as_spent() {
     let server = ModelServer::start(|question| {
         let quick = question.prompt.len() < "Tell me of topic 10.".len();
         answer(question).after(Duration::from_secs(if quick { 0 } else { 3600 }))
@@ -287,7 +287,7 @@ async fn one_start(yaml: &str, disk: &FaultyDisk, budget: u64) -> Option<RunRepo
 
 /// A thousand seeds: `BUDGET_SEEDS=1000 cargo test --test main -- budgets::`.
 #[tokio::test]
-async fn never_is_more_served_than_the_budget_whatever_is_told_and_killed() {
+async fn servers_never_serve_more_than_the_budget_whatever_usage_they_report() {
     let seeds = std::env::var("BUDGET_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(10);
     // Several at a time: each waits for its retries most of the time.
     let plays = stream::iter(0..seeds).map(play).buffer_unordered(8);

@@ -113,7 +113,7 @@ fn sink(dir: &Path) -> Vec<Value> {
 }
 
 #[test]
-fn a_sections_images_arrive_byte_for_byte_and_what_is_none_is_left_out() {
+fn images_of_a_section_arrive_byte_for_byte_and_other_files_are_left_out() {
     let server = ModelServer::replies(vec![Reply::answer("I see.")]);
     let dir = guide(&server.url, "");
     let said = stderr(&synthmill(dir.path(), RUN, 0));
@@ -150,7 +150,7 @@ fn a_sections_images_arrive_byte_for_byte_and_what_is_none_is_left_out() {
 }
 
 #[test]
-fn an_answer_is_found_again_only_for_the_same_picture() {
+fn an_answer_is_reused_only_for_the_same_image() {
     let server = ModelServer::replies(vec![Reply::answer("I see.")]);
     let dir = guide(&server.url, "");
     let hashes = || -> Vec<Value> {
@@ -178,7 +178,7 @@ fn an_answer_is_found_again_only_for_the_same_picture() {
 }
 
 #[test]
-fn a_killed_run_with_images_finds_the_answers_that_had_come() {
+fn a_killed_run_with_images_finds_the_answers_it_had_received() {
     let server = ModelServer::replies(vec![
         Reply::answer("no JSON"),
         Reply::answer("never seen").after(std::time::Duration::from_secs(600)),
@@ -202,7 +202,7 @@ fn a_killed_run_with_images_finds_the_answers_that_had_come() {
 }
 
 #[test]
-fn a_picture_that_changes_after_its_question_was_made_is_never_sent() {
+fn an_image_that_changes_after_its_request_was_built_is_never_sent() {
     let photo = std::sync::Arc::new(std::sync::OnceLock::<std::path::PathBuf>::new());
     let path = std::sync::Arc::clone(&photo);
     let server = ModelServer::start(move |_| {
@@ -220,7 +220,7 @@ fn a_picture_that_changes_after_its_question_was_made_is_never_sent() {
 }
 
 #[test]
-fn rows_name_their_images_and_those_without_any_are_rejected() {
+fn rows_name_their_images_and_rows_without_any_are_rejected() {
     let server = ModelServer::replies(vec![Reply::answer(r#"{"it": "a"}"#)]);
     let photos = [json!("a.png"), json!(["a.png", "a.png"]), json!("none.png"), json!(null)];
     let dir = rows(&server.url, &photos);
@@ -239,7 +239,7 @@ fn rows_name_their_images_and_those_without_any_are_rejected() {
 }
 
 #[test]
-fn anthropic_gets_blocks() {
+fn anthropic_receives_image_blocks() {
     let reply = json!({"content": [{"type": "text", "text": "I see."}], "stop_reason": "end_turn"});
     let server = ModelServer::replies(vec![Reply::json(200, &reply)]);
     let dir = guide(&server.url, ", provider: anthropic");

@@ -71,7 +71,7 @@ fn page_blocks(language: &str, text: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_scripts_of_the_page_run() {
+fn mock_scripts_in_the_docs_run() {
     let scripts = page_blocks("yaml", "provider: mock");
     assert_eq!(scripts.len(), 2);
     for script in scripts {
@@ -97,7 +97,7 @@ fn the_scripts_of_the_page_run() {
 }
 
 #[test]
-fn the_command_of_the_page_plays_a_limit() {
+fn the_command_in_the_docs_simulates_a_rate_limit() {
     let commands = page_blocks("sh", "--mock");
     let [command] = &*commands else { panic!("{commands:?}") };
     let (options, set) = command.split_once("--set '").unwrap();
@@ -111,7 +111,7 @@ fn the_command_of_the_page_plays_a_limit() {
 }
 
 #[test]
-fn what_is_scripted_is_the_same_at_any_concurrency() {
+fn scripted_answers_are_the_same_at_any_concurrency() {
     let dir = TempDir::new().unwrap();
     rows(
         dir.path(),
@@ -130,7 +130,7 @@ fn what_is_scripted_is_the_same_at_any_concurrency() {
 }
 
 #[test]
-fn bad_weather_costs_time_and_no_item() {
+fn transient_faults_cost_time_and_no_item() {
     let dir = TempDir::new().unwrap();
     let answers =
         r#"{share: 0.4, answer: {answer: "of {{ topic }}"}}, {answer: {answer: "{{ mock.ask }} {{ id }}"}}"#;
@@ -166,7 +166,7 @@ fn bad_weather_costs_time_and_no_item() {
 }
 
 #[test]
-fn a_run_that_an_error_stopped_goes_on_when_the_weather_has_changed() {
+fn a_run_stopped_by_an_error_resumes_once_the_fault_is_gone() {
     let dir = TempDir::new().unwrap();
     let answers = r#"{answer: {answer: "of {{ topic }}"}}"#;
     let rules = format!("[{answers}]");
@@ -187,7 +187,7 @@ fn a_run_that_an_error_stopped_goes_on_when_the_weather_has_changed() {
 }
 
 #[test]
-fn answers_of_a_mock_pass_for_no_others() {
+fn answers_of_a_mock_are_not_reused_for_a_real_model() {
     let dir = TempDir::new().unwrap();
     rows(dir.path(), r#"[{answer: {answer: "one"}}]"#);
     run(dir.path(), "out", &[], 0);
@@ -199,7 +199,7 @@ fn answers_of_a_mock_pass_for_no_others() {
 }
 
 #[test]
-fn a_budget_is_tried_without_spending() {
+fn a_budget_can_be_tried_without_spending() {
     let dir = TempDir::new().unwrap();
     rows(dir.path(), r#"[{answer: {answer: "so"}, usage: {prompt_tokens: 600, completion_tokens: 400}}]"#);
     let set = "models.teacher.params.max_tokens=400";

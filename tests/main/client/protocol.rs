@@ -60,7 +60,7 @@ async fn a_question_is_sent_with_params_schema_and_no_key() {
 }
 
 #[tokio::test]
-async fn the_key_is_sent_and_told_to_nobody() {
+async fn the_key_is_sent_and_never_disclosed() {
     // A variable that cargo sets stands in for the key's: a test cannot set one safely.
     let key = std::env::var("CARGO_PKG_NAME").unwrap();
     let said = format!("wrong key {key}");
@@ -104,7 +104,7 @@ async fn retry_after_is_a_floor_for_every_request() {
 }
 
 #[tokio::test]
-async fn replicas_take_turns_and_a_dead_one_is_passed_over() {
+async fn replicas_take_turns_and_a_dead_one_is_skipped() {
     let servers =
         [ModelServer::replies(vec![Reply::answer("one")]), ModelServer::replies(vec![Reply::answer("two")])];
     let dead = "http://127.0.0.1:9/v1";
@@ -129,7 +129,7 @@ async fn reasoning_is_kept_apart_and_missing_usage_is_none() {
 }
 
 #[tokio::test]
-async fn a_refused_schema_is_sent_in_a_weaker_way_from_then_on() {
+async fn a_refused_schema_is_sent_in_a_weaker_form_from_then_on() {
     let server = ModelServer::start(|question| match question.body["response_format"]["type"].as_str() {
         Some("json_schema") => {
             Reply::error(500, "internal_server_error", "response_format: json_object or text")
@@ -185,7 +185,7 @@ async fn a_dropped_question_frees_the_client() {
 }
 
 #[tokio::test]
-async fn raw_completions_and_anthropic_are_spoken() {
+async fn raw_completions_and_anthropic_are_supported() {
     let raw = json!({"choices": [{"text": "Rhine", "finish_reason": "stop"}]});
     let server = ModelServer::replies(vec![Reply::json(200, &raw)]);
     let more = json!({"api": "completions", "extra_body": {"top_k": 3, "temperature": 0}});
@@ -213,7 +213,7 @@ async fn raw_completions_and_anthropic_are_spoken() {
 }
 
 #[tokio::test]
-async fn headers_and_key_files_are_sent_and_told_to_nobody() {
+async fn headers_and_key_files_are_sent_and_never_disclosed() {
     let secret = std::env::var("CARGO_PKG_NAME").unwrap();
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "canary-key-123\n").unwrap();

@@ -74,7 +74,7 @@ fn check(case: &Case) -> Option<String> {
 }
 
 #[test]
-fn to_t41_every_weather_has_its_outcome() {
+fn every_kind_of_fault_has_its_outcome() {
     let cases: Vec<Case> = serde_json::from_str(include_str!("../../cases/model_client/runs.json")).unwrap();
     // Two halves at a time: each case is two processes that mostly wait.
     let (even, odd): (Vec<_>, Vec<_>) = cases.iter().enumerate().partition(|(index, _)| index % 2 == 0);

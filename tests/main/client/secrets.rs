@@ -62,22 +62,22 @@ pub(crate) fn files(folder: &Path) -> usize {
 }
 
 #[test]
-fn a_good_run_keeps_the_key() {
+fn a_run_without_faults_does_not_leak_the_key() {
     check(&answering(Duration::ZERO), 0);
 }
 
 #[test]
-fn a_server_that_repeats_a_refused_key_does_not_spread_it() {
+fn a_refused_key_that_the_server_repeats_does_not_leak() {
     check(&ModelServer::start(|_| Reply::error(401, "invalid_api_key", &format!("wrong key: {CANARY}"))), 4);
 }
 
 #[test]
-fn a_server_that_repeats_it_in_every_error_does_not_spread_it() {
+fn a_key_that_the_server_repeats_in_every_error_does_not_leak() {
     check(&ModelServer::start(|_| Reply::error(400, "bad", &format!("Bearer {CANARY} displeases"))), 5);
 }
 
 #[test]
-fn a_server_that_fails_once_does_not_spread_it() {
+fn a_key_sent_to_a_server_that_fails_once_does_not_leak() {
     let server = ModelServer::start(|question| match question.before {
         0 => Reply::raw(500, "text/html", format!("<p>Bearer {CANARY}</p>")),
         _ => crate::harness::child::answer(question),
@@ -86,7 +86,7 @@ fn a_server_that_fails_once_does_not_spread_it() {
 }
 
 #[test]
-fn a_server_that_repeats_its_own_address_does_not_spread_the_keys_in_it() {
+fn keys_in_an_address_that_the_server_repeats_do_not_leak() {
     // As a framework's page for an unknown path does, and a proxy that shows who asked.
     let server = ModelServer::start(|question| {
         let told = format!(

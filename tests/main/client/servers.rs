@@ -185,7 +185,7 @@ fn table() -> Vec<(String, Vec<Row>)> {
 }
 
 #[test]
-fn each_server_has_its_rows() {
+fn each_server_has_at_least_one_row() {
     let table = table();
     let names: Vec<&str> = table.iter().map(|(server, _)| &**server).collect();
     assert_eq!(names, SERVERS);
@@ -201,7 +201,7 @@ fn each_server_has_its_rows() {
 }
 
 #[tokio::test]
-async fn what_servers_say_becomes_what_the_table_says() {
+async fn responses_of_real_servers_are_classified_as_the_table_says() {
     let table = table();
     let rows: Vec<(&str, &Row)> =
         table.iter().flat_map(|(server, rows)| rows.iter().map(|row| (&**server, row))).collect();

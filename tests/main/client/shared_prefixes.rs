@@ -66,7 +66,7 @@ fn the_questions_of_a_section_follow_one_another_and_share_the_source() {
 }
 
 #[test]
-fn a_question_put_again_goes_on_from_the_last_one() {
+fn a_reprompt_extends_the_earlier_exchange() {
     for wrong in ["I would rather not.", "{}"] {
         let questions = asked(move |question| {
             let again = question.body["messages"].as_array().unwrap().len() > 2;
@@ -85,7 +85,7 @@ fn a_question_put_again_goes_on_from_the_last_one() {
 }
 
 #[test]
-fn anthropic_is_told_where_the_shared_part_ends() {
+fn anthropic_receives_a_cache_breakpoint_after_the_shared_prefix() {
     let server = ModelServer::start(|question| {
         let answer = json!({
             "content": [{"type": "text", "text": qa_pair(question, "it").to_string()}],

@@ -105,7 +105,7 @@ async fn put(model: &Remote, text: &str) -> Result<Completion, ModelError> {
 }
 
 #[tokio::test]
-async fn real_streams_are_read_as_the_answers_they_are() {
+async fn streams_of_real_servers_are_parsed_to_their_answers() {
     let rows: Vec<Row> = serde_json::from_str(include_str!("../../cases/model_client/streams.json")).unwrap();
     assert!(rows.len() >= FEWEST);
     let ways = ["events", "bytes", "crlf", "whole"];
@@ -152,7 +152,7 @@ async fn a_refusal_in_the_middle_costs_an_attempt() {
 }
 
 #[tokio::test]
-async fn a_stream_that_lacks_choices_is_asked_for_again() {
+async fn a_stream_without_choices_is_requested_again() {
     for options in [json!({"params": {"n": 2}}), json!({"extra_body": {"n": 2}})] {
         let server = ModelServer::start(|_| pieces(&[chunk("Rhine", json!("stop"))]));
         let mut options = options;
@@ -163,7 +163,7 @@ async fn a_stream_that_lacks_choices_is_asked_for_again() {
 }
 
 #[tokio::test]
-async fn a_stream_is_asked_for_with_its_usage_where_the_server_takes_that() {
+async fn a_stream_is_requested_with_usage_where_the_server_supports_it() {
     let streaming = |options: Value| {
         let mut all = json!({"stream": true});
         all.as_object_mut().unwrap().extend(options.as_object().cloned().unwrap());
@@ -228,7 +228,7 @@ async fn a_model_that_cannot_be_streamed_ends_the_run_with_what_to_write() {
 }
 
 #[tokio::test]
-async fn a_plain_body_is_read_where_a_stream_was_asked_for() {
+async fn a_plain_body_is_accepted_where_a_stream_was_requested() {
     let mut plain = Reply::answer("Rhine");
     plain.stream = Some(false);
     let body = json!({"choices": [{"message": {"content": "Rhine"}, "finish_reason": "stop"}]}).to_string();
@@ -258,7 +258,7 @@ async fn a_plain_body_is_read_where_a_stream_was_asked_for() {
 }
 
 #[tokio::test]
-async fn a_stream_that_breaks_off_is_asked_for_again() {
+async fn a_stream_that_breaks_off_is_requested_again() {
     let half = chunk("Rh", Value::Null);
     let whole = [&*half, &chunk("ine", json!("stop")), "data: [DONE]\n\n"].map(str::to_owned);
     let whole = pieces(&whole);
@@ -289,7 +289,7 @@ async fn a_stream_that_breaks_off_is_asked_for_again() {
 }
 
 #[tokio::test]
-async fn a_stream_without_end_is_bounded_in_size_and_in_time() {
+async fn an_endless_stream_is_bounded_in_size_and_time() {
     let megabyte = "x".repeat(1 << 20);
     let data = chunk(&megabyte, Value::Null);
     let texts = vec![&*data; 12];

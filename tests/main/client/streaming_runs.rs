@@ -23,7 +23,7 @@ fn set_stream(dir: &Path, stream: bool) {
 }
 
 #[test]
-fn a_run_makes_the_same_with_streams_and_may_change_between_starts() {
+fn streaming_yields_the_same_data_and_may_change_between_starts() {
     let server = ModelServer::start(answer);
     let dir = rows_folder(12, 4, &server.url);
     let asked = || server.questions().len();
@@ -47,7 +47,7 @@ fn a_run_makes_the_same_with_streams_and_may_change_between_starts() {
 }
 
 #[test]
-fn a_mock_answers_as_without() {
+fn a_mock_answers_with_streaming_enabled_too() {
     let dir = rows_folder(3, 2, "http://127.0.0.1:9/v1");
     set_stream(dir.path(), true);
     let summary = run(&dir, "out", &["--set", "models.teacher.provider=mock"]);
@@ -61,7 +61,7 @@ fn first_tokens(figures: &Value) -> &Value {
 }
 
 #[test]
-fn the_time_to_the_first_token_is_told_where_answers_are_streamed() {
+fn the_time_to_the_first_token_is_reported_for_streams() {
     let server = ModelServer::start(answer);
     let dir = rows_folder(12, 4, &server.url);
     assert_eq!(*first_tokens(&run(&dir, "plain", &[])), Value::Null);

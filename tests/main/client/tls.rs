@@ -51,7 +51,7 @@ fn check(case: &Case) {
 }
 
 #[test]
-fn a_certificate_is_trusted_or_its_fault_is_told() {
+fn a_certificate_is_trusted_or_its_fault_is_reported() {
     let cases = [
         Case { tls: "good", trusted: true, code: 0, says: &[] },
         Case { tls: "good", trusted: false, code: 4, says: &["UnknownIssuer", "SSL_CERT_FILE"] },

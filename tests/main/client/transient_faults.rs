@@ -39,7 +39,7 @@ async fn ask(model: &Remote, text: &str) -> Result<Completion, ModelError> {
 }
 
 #[tokio::test]
-async fn no_request_comes_before_the_time_the_server_named() {
+async fn no_request_is_sent_before_the_time_the_server_named() {
     let soon = (jiff::Timestamp::now() + jiff::SignedDuration::from_secs(2))
         .strftime("%a, %d %b %Y %H:%M:%S GMT")
         .to_string();
@@ -110,7 +110,7 @@ async fn no_request_comes_before_the_time_the_server_named() {
 }
 
 #[tokio::test]
-async fn two_models_of_one_pool_wait_together() {
+async fn two_models_of_one_quota_pool_pause_together() {
     let seen = AtomicUsize::new(0);
     let refusing = ModelServer::start(move |_| match seen.fetch_add(1, Ordering::Relaxed) < 8 {
         true => Reply::error(429, "", "slow").with_header("retry-after", "0.4"),
@@ -137,7 +137,7 @@ async fn two_models_of_one_pool_wait_together() {
 }
 
 #[test]
-fn what_stops_the_run_rejects_nothing_and_asks_no_more() {
+fn a_fatal_error_rejects_nothing_and_sends_no_more_requests() {
     let cases = [
         (401, "invalid_api_key", "no"),
         (403, "", "no"),
@@ -156,7 +156,7 @@ fn what_stops_the_run_rejects_nothing_and_asks_no_more() {
 }
 
 #[tokio::test]
-async fn a_server_that_tells_of_its_queue_is_not_flooded() {
+async fn a_server_that_reports_its_queue_is_not_flooded() {
     let metrics = "vllm:num_requests_running 4\nvllm:num_requests_waiting 60\n";
     let server = ModelServer::start(move |question| match &*question.path {
         "/metrics" => Reply::raw(200, "text/plain", metrics),
@@ -234,7 +234,7 @@ async fn servers_that_stop_and_start_in_any_order_lose_nothing() {
 }
 
 #[tokio::test]
-async fn requests_go_round_an_endpoint_that_has_no_room() {
+async fn requests_avoid_an_endpoint_without_capacity() {
     let busy = ModelServer::replies(vec![Reply::error(503, "", "loading the model")]);
     let free = ModelServer::replies(vec![Reply::answer("two")]);
     let model = model(&[&busy.url, &free.url], json!({"max_attempts": 1}));
@@ -245,7 +245,7 @@ async fn requests_go_round_an_endpoint_that_has_no_room() {
 }
 
 #[tokio::test]
-async fn requests_go_round_an_endpoint_whose_answers_are_of_no_use() {
+async fn requests_avoid_an_endpoint_with_unusable_answers() {
     for useless in [json!({"choices": []}), json!({"error": {"code": 500, "message": "worker died"}})] {
         let empty = ModelServer::replies(vec![Reply::json(200, &useless)]);
         let good = ModelServer::replies(vec![Reply::answer("two")]);
@@ -259,7 +259,7 @@ async fn requests_go_round_an_endpoint_whose_answers_are_of_no_use() {
 }
 
 #[test]
-fn each_record_has_a_seed_of_its_own_that_is_the_same_at_every_run() {
+fn each_record_has_its_own_seed_which_is_the_same_in_every_run() {
     let seeds = || {
         // The first answer to every question is wrong, so that each is put again.
         let server =
@@ -287,7 +287,7 @@ fn each_record_has_a_seed_of_its_own_that_is_the_same_at_every_run() {
 }
 
 #[test]
-fn limits_are_read_anew_at_a_signal() {
+fn limits_are_reloaded_on_a_signal() {
     let server = answering(Duration::ZERO);
     let dir = rows_folder(30, 4, &server.url);
     let file = dir.path().join("p.yaml");

@@ -42,7 +42,7 @@ async fn vllm_refuses_an_answer_beyond_its_context_once() {
 
 #[test]
 #[ignore = "needs a vLLM server: scripts/local-model --engine vllm"]
-fn vllm_does_not_know_another_model_which_is_4() {
+fn vllm_with_an_unknown_model_exits_with_4() {
     let dir = rows_folder(5, 2, &base_url());
     let output = program(dir.path(), &["run", "p.yaml", "--out", "out"]).output().unwrap();
     let text = stderr(&output);

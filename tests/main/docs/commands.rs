@@ -123,7 +123,7 @@ fn run_all(page: &Page) -> usize {
 }
 
 #[test]
-fn every_command_of_the_pages_runs() {
+fn every_command_in_the_docs_runs() {
     let pages = pages();
     // Pages have nothing to do with each other, and some of their commands wait.
     let count: usize = std::thread::scope(|scope| {
@@ -134,7 +134,7 @@ fn every_command_of_the_pages_runs() {
 }
 
 #[test]
-fn the_pipelines_of_the_pages_are_right() {
+fn pipelines_in_the_docs_are_valid() {
     let dir = project();
     let schema: Value = serde_json::from_str(include_str!("../../../docs/pipeline.schema.json")).unwrap();
     let is_setting = |key: &str| key.starts_with("x-") || schema["properties"].get(key).is_some();
@@ -242,7 +242,7 @@ fn the_commands_and_options_in_sentences_exist() {
 }
 
 #[test]
-fn the_message_that_a_page_shows_is_what_is_printed() {
+fn messages_in_the_docs_are_those_that_are_printed() {
     let page = Page::read("docs/pipeline-file.md");
     let dir = folder(&page);
     let path = dir.path().join("tickets.yaml");
@@ -255,7 +255,7 @@ fn the_message_that_a_page_shows_is_what_is_printed() {
 }
 
 #[test]
-fn what_the_pages_show_as_json_is_json() {
+fn json_in_the_docs_is_valid() {
     let mut count = 0;
     for page in pages() {
         for block in page.blocks().iter().filter(|block| block.language == "json") {

@@ -34,7 +34,7 @@ fn target(page: &Page, link: &str) -> Option<(PathBuf, String)> {
 }
 
 #[test]
-fn every_link_leads_to_a_file_and_heading() {
+fn every_link_resolves_to_a_file_and_heading() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut read = pages();
     read.extend(["CONTRIBUTING.md", "CHANGELOG.md"].map(Page::read));
@@ -60,7 +60,7 @@ fn every_link_leads_to_a_file_and_heading() {
 }
 
 #[test]
-fn the_readme_leads_to_every_page() {
+fn the_readme_links_to_every_page() {
     let readme = Page::read("README.md");
     let linked: BTreeSet<PathBuf> =
         readme.links().iter().filter_map(|link| target(&readme, link)).map(|(path, _)| path).collect();
@@ -70,7 +70,7 @@ fn the_readme_leads_to_every_page() {
 }
 
 #[test]
-fn every_page_leads_to_another() {
+fn every_page_links_to_another() {
     for page in pages() {
         let leads = page
             .links()

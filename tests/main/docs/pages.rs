@@ -123,7 +123,7 @@ fn anchor(heading: &str) -> String {
 }
 
 #[test]
-fn a_page_is_taken_apart() {
+fn a_page_is_split_into_its_parts() {
     let text = "# A `b`, C!\n\n## Twice\n\nPut this into `x.yaml`:\n\n```yaml\na: 1\n```\n\nSee `y` there:\n\n```sh\nrun\n```\n\n\
                 | a |\n|---|\n| [link](z.md#twice-1) |\n\n## Twice\n";
     let page = Page { name: "page.md".to_owned(), text: text.to_owned() };

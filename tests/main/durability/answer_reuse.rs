@@ -56,7 +56,7 @@ fn equal_questions_are_different_samples_and_each_answer_is_used_once() {
 }
 
 #[test]
-fn rejected_items_are_tried_again_and_take_their_places() {
+fn rejected_items_are_retried_and_replaced() {
     let ill = ModelServer::start(|question| match question.prompt.contains("topic 7") {
         true => Reply::error(400, "content_filter", "refused"),
         false => answer(question),
@@ -83,7 +83,7 @@ fn rejected_items_are_tried_again_and_take_their_places() {
 }
 
 #[test]
-fn where_accept_has_what_it_wants_no_rejected_item_is_tried_again() {
+fn once_accept_has_enough_no_rejected_item_is_retried() {
     let server = ModelServer::start(|question| match question.prompt.contains("topic 7") {
         true => Reply::error(400, "content_filter", "refused"),
         false => answer(question),
@@ -112,7 +112,7 @@ fn where_accept_has_what_it_wants_no_rejected_item_is_tried_again() {
 }
 
 #[test]
-fn a_run_of_an_earlier_format_is_refused_and_its_answers_are_used_again() {
+fn a_run_of_an_earlier_format_is_refused_and_its_answers_are_reusable() {
     let server = ModelServer::start(|question| match question.prompt.contains("topic 7") {
         true => Reply::error(400, "content_filter", "refused"),
         false => answer(question),

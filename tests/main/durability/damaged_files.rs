@@ -286,7 +286,7 @@ fn a_killed_run_of_documents() {
 }
 
 #[test]
-fn a_run_killed_while_its_batches_are_with_the_provider() {
+fn a_run_killed_while_its_batches_are_with_the_provider_resumes_them() {
     let server = BatchServer::start(Script::default());
     let dir = folder(16, "requests: 3", &server.url);
     let run = ["run", "p.yaml", "--out", "out"];

@@ -28,7 +28,7 @@ fn two_stage_folder(url: &str) -> tempfile::TempDir {
 }
 
 #[test]
-fn killed_again_and_again_it_asks_twice_only_what_was_in_flight() {
+fn a_run_killed_again_and_again_asks_twice_only_what_was_in_flight() {
     let kills: usize = std::env::var("SYNTHMILL_KILLS").map_or(200, |kills| kills.parse().unwrap());
     let server = answering(Duration::from_millis(4));
     let undisturbed = two_stage_folder(&server.url);
@@ -113,7 +113,7 @@ const POINTS: &[&str] = &[
 ];
 
 #[test]
-fn to_t20_aborted_at_named_points_it_goes_on() {
+fn a_run_aborted_at_named_points_resumes() {
     let server = answering(Duration::from_millis(2));
     let undisturbed = two_stage_folder(&server.url);
     let yaml = std::fs::read_to_string(undisturbed.path().join("p.yaml")).unwrap();

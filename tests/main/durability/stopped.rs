@@ -12,7 +12,7 @@ use crate::harness::{assert_same_outputs, synthmill};
 const RUN: &[&str] = &["run", "p.yaml", "--out", "out"];
 
 #[test]
-fn an_interrupted_run_drains_and_goes_on_with_the_same_command() {
+fn an_interrupted_run_drains_and_resumes_with_the_same_command() {
     let server = answering(Duration::from_millis(10));
     let dir = rows_folder(300, 4, &server.url);
     let mut run = Running::start(dir.path(), RUN);

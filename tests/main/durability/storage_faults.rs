@@ -120,7 +120,7 @@ async fn every_operation_fails_once_and_the_next_start_completes_the_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn to_t17_power_lost_at_every_operation_loses_no_committed_item() {
+async fn power_lost_at_every_operation_loses_no_committed_item() {
     let bench = Bench::new().await;
     let mut losses = 0;
     'sweep: for count in 0.. {
@@ -156,7 +156,7 @@ async fn to_t17_power_lost_at_every_operation_loses_no_committed_item() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn outputs_that_were_tampered_with_each_have_their_message() {
+async fn each_kind_of_tampering_with_outputs_has_its_message() {
     let bench = Bench::new().await;
     // Slow enough for several commits: a bad one at the end of a log is taken for one that was cut off.
     let slow = || {
@@ -206,7 +206,7 @@ async fn outputs_that_were_tampered_with_each_have_their_message() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn repair_undoes_what_does_not_hold_and_the_next_start_makes_it_again() {
+async fn repair_removes_invalid_items_and_the_next_start_makes_them_again() {
     let bench = Bench::new().await;
     let train = PathBuf::from("/run/train.jsonl");
     let commits = PathBuf::from("/run/journal/commits-0001.log");
@@ -231,7 +231,7 @@ async fn repair_undoes_what_does_not_hold_and_the_next_start_makes_it_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_repair_may_lose_its_power_anywhere_and_be_begun_again() {
+async fn a_repair_that_loses_power_anywhere_can_be_restarted() {
     let bench = Bench::new().await;
     let (root, train) = (Path::new("/run"), Path::new("/run/train.jsonl"));
     for count in 0.. {
@@ -266,7 +266,7 @@ async fn a_repair_may_lose_its_power_anywhere_and_be_begun_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rejected_items_are_tried_again_even_when_power_is_lost_meanwhile() {
+async fn rejected_items_are_retried_even_if_power_is_lost_meanwhile() {
     let bench = Bench::new().await;
     let ill = || {
         Arc::new(Scripted::new(|question| match question.prompt.contains("topic 3") {

@@ -16,7 +16,7 @@ type Deed = fn(&Path);
 const RUN: &[&str] = &["run", "p.yaml", "--out", "out"];
 
 #[test]
-fn a_complete_run_is_compared_before_there_is_nothing_to_do() {
+fn a_complete_run_is_compared_before_it_says_there_is_nothing_to_do() {
     let server = answering(Duration::ZERO);
     let dir = rows_folder(20, 4, &server.url);
     synthmill(dir.path(), RUN, 0);
@@ -52,7 +52,7 @@ fn a_complete_run_is_compared_before_there_is_nothing_to_do() {
 }
 
 #[test]
-fn what_accept_kept_is_the_same_after_a_repair() {
+fn accepted_items_survive_a_repair_unchanged() {
     // Slow enough for several commits, each of which the byte may be in.
     let server = answering(Duration::from_millis(40));
     let dir = rows_folder(60, 4, &server.url);
@@ -81,7 +81,7 @@ fn what_accept_kept_is_the_same_after_a_repair() {
 }
 
 #[test]
-fn an_array_that_is_gone_is_made_again_and_one_that_was_changed_is_kept() {
+fn a_missing_array_is_rewritten_and_a_changed_one_is_kept() {
     let dir = project();
     let run = [
         "run",
@@ -143,7 +143,7 @@ fn replace(path: &Path) {
 }
 
 #[test]
-fn what_is_removed_or_replaced_under_a_run_ends_it() {
+fn a_file_removed_or_replaced_under_a_run_ends_it() {
     for (name, tamper) in UNDER_A_RUN {
         let server = answering(Duration::from_millis(10));
         let dir = rows_folder(120, 4, &server.url);
@@ -161,7 +161,7 @@ fn what_is_removed_or_replaced_under_a_run_ends_it() {
 }
 
 #[test]
-fn a_second_process_that_got_in_ends_the_first_and_nothing_is_written_twice() {
+fn a_second_process_that_got_in_stops_the_first_and_nothing_is_written_twice() {
     let server = answering(Duration::from_millis(10));
     let dir = rows_folder(200, 4, &server.url);
     let mut first = Running::start(dir.path(), RUN);
@@ -177,7 +177,7 @@ fn a_second_process_that_got_in_ends_the_first_and_nothing_is_written_twice() {
 }
 
 #[test]
-fn a_run_whose_folder_is_renamed_stops_and_can_go_on_there() {
+fn a_run_whose_folder_is_renamed_stops_and_can_resume_there() {
     let server = answering(Duration::from_millis(10));
     let dir = rows_folder(120, 4, &server.url);
     let mut first = Running::start(dir.path(), RUN);
@@ -201,7 +201,7 @@ fn refusing() -> ModelServer {
 }
 
 #[test]
-fn rejected_items_whose_retry_was_killed_are_gone_on_with() {
+fn a_killed_retry_of_rejected_items_resumes() {
     let ill = refusing();
     let dir = rows_folder(12, 4, &ill.url);
     synthmill(dir.path(), &[RUN, &["--limit", "8"]].concat(), 0);
@@ -226,7 +226,7 @@ fn rejected_items_whose_retry_was_killed_are_gone_on_with() {
 }
 
 #[test]
-fn a_killed_run_keeps_its_limit_when_its_rejected_items_are_made_again() {
+fn a_killed_run_keeps_its_limit_when_rejected_items_are_retried() {
     let ill = ModelServer::start(|question| match question.prompt.ends_with("topic 1.") {
         true => Reply::error(400, "content_filter", "refused"),
         false => answer(question).after(Duration::from_secs(3600)),
@@ -247,7 +247,7 @@ fn a_killed_run_keeps_its_limit_when_its_rejected_items_are_made_again() {
 }
 
 #[test]
-fn a_run_that_made_nothing_gives_way_to_a_changed_pipeline() {
+fn a_run_without_output_gives_way_to_a_changed_pipeline() {
     let dir = project();
     let run = ["run", "pipelines/docs-to-qa.yaml", "--out", "out", "--limit", "10"];
     // No server is there.
@@ -268,7 +268,7 @@ fn a_run_that_made_nothing_gives_way_to_a_changed_pipeline() {
 }
 
 #[test]
-fn the_outputs_of_a_run_that_made_nothing_go_with_it() {
+fn the_empty_outputs_of_a_run_without_records_are_replaced() {
     let server = answering(Duration::ZERO);
     let dir = rows_folder(6, 4, "http://127.0.0.1:9/v1");
     synthmill(dir.path(), RUN, 4);

@@ -123,7 +123,7 @@ fn damage(root: &Path, item: u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_kept_depends_on_no_arrival_and_no_stop() {
+async fn decisions_do_not_depend_on_arrivals_or_stops() {
     let dir = TempDir::new().unwrap();
     let run = gated(&dir, "one", 1, model());
     let golden = complete(&run, &run.run().await);
@@ -152,7 +152,7 @@ async fn what_is_kept_depends_on_no_arrival_and_no_stop() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_decides_what_is_whole_and_nothing_else() {
+async fn a_drain_decides_complete_items_and_nothing_else() {
     let dir = TempDir::new().unwrap();
     let run = gated(&dir, "golden", 1, model());
     let golden = complete(&run, &run.run().await);
@@ -181,7 +181,7 @@ async fn a_drain_decides_what_is_whole_and_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_item_that_is_repaired_takes_those_with_it_that_lost_to_it() {
+async fn repairing_an_item_also_removes_those_dropped_in_its_favour() {
     let dir = TempDir::new().unwrap();
     // In two starts, so that the item is not of the last commit, which might be taken for one that was torn.
     let mut first = gated(&dir, "out", 8, model());
@@ -204,7 +204,7 @@ async fn an_item_that_is_repaired_takes_those_with_it_that_lost_to_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_retried_comes_late_and_loses_to_what_was_kept() {
+async fn retried_items_come_late_and_lose_to_kept_ones() {
     let dir = TempDir::new().unwrap();
     let run = gated(&dir, "out", 8, model());
     let before = complete(&run, &run.run().await);
@@ -261,7 +261,7 @@ impl GateDecider for Broken {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_gate_that_panics_ends_the_run_and_loses_nothing() {
+async fn a_panic_in_a_gate_ends_the_run_and_loses_nothing() {
     let dir = TempDir::new().unwrap();
     let root = dir.path().join("out");
     let broken = || {
@@ -281,7 +281,7 @@ async fn a_gate_that_panics_ends_the_run_and_loses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn accepted_items_are_the_same_after_repair() {
+async fn accepted_items_are_the_same_after_a_repair() {
     let dir = TempDir::new().unwrap();
     let accepting = |root: &str| {
         let mut run = Run::new(&rows_pipeline(dir.path(), 100, 8), &dir.path().join(root), good());
@@ -297,7 +297,7 @@ async fn accepted_items_are_the_same_after_repair() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_goes_past_a_gate_is_not_compared() {
+async fn records_that_skip_a_gate_are_not_compared() {
     let dir = TempDir::new().unwrap();
     let same = Scripted::new(|_| Reply::text(json!({"answer": "same"}).to_string()));
     let mut run = Run::new(&rows_pipeline(dir.path(), 20, 4), &dir.path().join("out"), same);

@@ -11,7 +11,7 @@ use crate::engine::running::{good, number_of};
 use crate::harness::{Run, check_invariants, outputs, rows_pipeline};
 
 #[tokio::test(start_paused = true)]
-async fn the_first_to_end_ok_by_number_are_accepted_across_stops() {
+async fn the_first_ok_items_by_number_are_accepted_across_stops() {
     let dir = TempDir::new().unwrap();
     let yaml = rows_pipeline(dir.path(), 400, 8);
     // Later items answer sooner, every third is refused: arrival says nothing of what is accepted.
@@ -99,7 +99,7 @@ async fn a_budget_is_never_exceeded_and_the_run_goes_on_when_it_is_raised() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn documents_that_are_done_are_not_read_again() {
+async fn finished_documents_are_not_read_again() {
     let dir = TempDir::new().unwrap();
     let yaml = rows_pipeline(dir.path(), 1, 4)
         .replace("rows.jsonl", "*.md")

@@ -29,7 +29,7 @@ fn peak(reply: &Value) -> u64 {
 }
 
 #[test]
-fn a_gigabyte_is_not_held() {
+fn a_response_of_a_gigabyte_is_not_held_in_memory() {
     let gigabyte = 1_u64 << 30;
     for reply in [
         json!({"repeat": ["{\"choices\": [\"", "x", gigabyte]}),
@@ -76,7 +76,7 @@ fn peaks_of_a_loop(items: u64) -> [u64; 2] {
 
 /// `SYNTHMILL_ITEMS` sets the number of items; the default keeps the test to seconds.
 #[test]
-fn items_that_are_done_take_no_memory_in_loops_either() {
+fn finished_items_take_no_memory_in_loops_either() {
     let items = std::env::var("SYNTHMILL_ITEMS").map_or(3_000, |items| items.parse().unwrap());
     let [early, late] = peaks_of_a_loop(items).map(|peak| peak >> 20);
     eprintln!("{items} items in a loop of three: {early} MiB at a tenth, {late} MiB near the end");

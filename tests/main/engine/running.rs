@@ -73,7 +73,7 @@ async fn the_same_at_concurrency_1_and_64() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_invalid_answer_is_asked_for_again_with_the_error_shown() {
+async fn an_invalid_answer_is_reprompted_with_the_error() {
     let dir = TempDir::new().unwrap();
     let model = Scripted::new(|question| {
         let messages = &question.request.messages;
@@ -107,7 +107,7 @@ async fn a_failed_request_falls_back_to_the_heuristic_and_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn questions_of_one_group_or_of_one_item_have_a_key_in_common() {
+async fn questions_of_one_group_or_item_share_a_cache_key() {
     let dir = TempDir::new().unwrap();
     let grouped = rows_pipeline(dir.path(), 6, 2)
         .replace("  - prompt:", "  - set: {group: \"{{ topic[-1:] | int // 2 }}\"}\n  - prompt:");
@@ -167,7 +167,7 @@ pub(crate) fn insert(run: &mut Run, at: usize, id: &str, declared: impl StageCon
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_is_contained_and_every_item_ends_once() {
+async fn a_panic_is_contained_and_every_item_ends_exactly_once() {
     let dir = TempDir::new().unwrap();
     let mut run = Run::new(&rows_pipeline(dir.path(), 100, 8), &dir.path().join("out"), good());
     run.plan.error_budget.share = 1.0;
@@ -240,7 +240,7 @@ async fn backpressure_reaches_the_source_and_a_drain_gives_up_nothing_that_has_e
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stopped_run_goes_on_and_equals_one_never_stopped() {
+async fn a_stopped_run_resumes_and_equals_one_never_stopped() {
     let dir = TempDir::new().unwrap();
     let yaml = rows_pipeline(dir.path(), 200, 8);
     let golden = Run::new(&yaml, &dir.path().join("golden"), good());

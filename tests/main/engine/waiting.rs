@@ -115,7 +115,7 @@ async fn all_others_are_answered(run: &Run, server: &Server, refused: u64, other
 }
 
 #[tokio::test]
-async fn those_that_wait_keep_nobody_from_being_asked() {
+async fn waiting_retries_do_not_block_other_requests() {
     let dir = TempDir::new().unwrap();
     for (concurrency, max_in_flight) in [(1, 1), (4, 8), (8, 8)] {
         let server = Server::new(|record| number_of(record).is_multiple_of(3));
@@ -129,7 +129,7 @@ async fn those_that_wait_keep_nobody_from_being_asked() {
 }
 
 #[tokio::test]
-async fn neither_in_blocks_nor_behind_gates() {
+async fn waiting_retries_block_no_others_in_blocks_or_behind_gates() {
     let dir = TempDir::new().unwrap();
     let rows = rows_pipeline(dir.path(), 200, 2);
     let (head, asking) = rows.split_once("  - prompt:").unwrap();
@@ -157,7 +157,7 @@ async fn neither_in_blocks_nor_behind_gates() {
 
 /// However many are refused, no more items are in flight than may be, and than may wait in others' stead.
 #[tokio::test]
-async fn as_many_wait_as_the_bound_says_and_then_admission_does() {
+async fn as_many_items_wait_as_the_bound_allows_and_then_admission_waits() {
     const MOST_WAITING: u64 = 8192;
     let dir = TempDir::new().unwrap();
     for (refuses, answered, lent) in [
@@ -204,7 +204,7 @@ async fn as_many_wait_as_the_bound_says_and_then_admission_does() {
 }
 
 #[tokio::test]
-async fn a_drain_awaits_those_that_wait_and_an_abort_does_not() {
+async fn a_drain_awaits_waiting_retries_and_an_abort_does_not() {
     let dir = TempDir::new().unwrap();
     let yaml = rows_pipeline(dir.path(), 100, 4);
     let golden = Run::new(&yaml, &dir.path().join("golden"), good());
@@ -246,7 +246,7 @@ async fn a_drain_awaits_those_that_wait_and_an_abort_does_not() {
 /// A question that waits keeps its share of the budget, and needs a place to use it: whoever waits for room in the
 /// budget must not have that place.
 #[tokio::test]
-async fn those_that_wait_for_the_budget_hold_no_place() {
+async fn requests_waiting_for_the_budget_hold_no_slot() {
     let dir = TempDir::new().unwrap();
     let model = synthmill::llm::scripted::Scripted::new(|question| {
         let answer = Reply::text(json!({"answer": question.prompt}).to_string());

@@ -41,7 +41,7 @@ pub(crate) fn violations(root: &Path, golden: &BTreeMap<String, Vec<String>>) ->
 }
 
 #[test]
-fn the_checker_names_each_fault_that_is_planted() {
+fn the_checker_names_each_planted_fault() {
     let dir = tempfile::TempDir::new().unwrap();
     let path = dir.path().join("train.jsonl");
     let lines = ["{\"id\":\"000000\",\"n\":0}", "{\"id\":\"000001\",\"n\":1}", "{\"id\":\"000002\",\"n\":2}"];

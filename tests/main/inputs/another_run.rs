@@ -98,7 +98,7 @@ async fn a_sink_is_found_by_its_id_and_its_fields_are_known() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_changed_since_is_refused_with_the_difference() {
+async fn a_changed_pipeline_is_refused_with_the_difference() {
     let dir = tempfile::tempdir().unwrap();
     let first = upstream(dir.path(), 20).await;
     let yaml = reader(dir.path(), ", sink: sink");

@@ -28,7 +28,7 @@ fn lines(dir: &tempfile::TempDir) -> Vec<Value> {
 }
 
 #[test]
-fn a_block_that_cannot_be_read_is_told_and_is_no_heading() {
+fn an_unreadable_block_is_reported_and_is_not_a_heading() {
     let text = "---\ntitle: Brewing: a guide\nauthor: @kim\n---\n\nCoffee wants water of 94 degrees.\n";
     let dir = folder(SECTIONS, &[("docs/a.md", text)]);
     let said = stderr(&synthmill(dir.path(), &["run", "p.yaml"], 0));
@@ -40,7 +40,7 @@ fn a_block_that_cannot_be_read_is_told_and_is_no_heading() {
 }
 
 #[test]
-fn remarks_and_imports_reach_neither_facts_nor_texts() {
+fn comments_and_imports_reach_neither_facts_nor_texts() {
     let text = "import Tabs from '@theme/Tabs';\n\n# Tea\n\nUse hot water. %% private %%\n<!-- hidden -->\n\n<style>p {}</style>\n";
     let dir = folder(SECTIONS, &[("docs/a.md", text)]);
     synthmill(dir.path(), &["run", "p.yaml"], 0);
@@ -50,7 +50,7 @@ fn remarks_and_imports_reach_neither_facts_nor_texts() {
 }
 
 #[test]
-fn what_a_folder_holds_and_no_path_takes_is_told_everywhere() {
+fn files_in_a_folder_that_no_path_matches_are_reported_everywhere() {
     let files = [
         ("docs/a.md", "# A\n\nA sentence of it.\n"),
         ("docs/b.pdf", "%PDF-"),
@@ -80,7 +80,7 @@ fn what_a_folder_holds_and_no_path_takes_is_told_everywhere() {
 }
 
 #[test]
-fn what_makes_a_file_unreadable_is_found_before_a_run() {
+fn unreadable_files_are_found_before_a_run() {
     let yaml = "name: t
 vars: {file: rows.csv}
 stages:

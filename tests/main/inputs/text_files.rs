@@ -6,7 +6,7 @@ use crate::harness::{outputs, project, stderr, stdout, synthmill};
 
 /// Every text file that a pipeline can name, once as it is and once as Windows' editors write it.
 #[test]
-fn what_editors_put_around_a_text_reaches_no_model() {
+fn byte_order_marks_and_line_ends_reach_no_model() {
     let dir = tempfile::tempdir().unwrap();
     let files = [
         ("rows.jsonl", "{\"q\": \"Hi\"}\n"),
@@ -52,7 +52,7 @@ stages:
 }
 
 #[test]
-fn a_file_in_another_encoding_is_called_by_its_name() {
+fn a_file_in_another_encoding_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let utf16: Vec<u8> = "\u{feff}Be kind.".encode_utf16().flat_map(u16::to_le_bytes).collect();
     std::fs::write(dir.path().join("system.txt"), &utf16).unwrap();
@@ -79,7 +79,7 @@ stages:
 }
 
 #[test]
-fn a_pipeline_run_from_another_folder_is_told_where_its_files_are() {
+fn a_pipeline_run_from_another_folder_reports_where_its_files_are() {
     let dir = project();
     let elsewhere = dir.path().join("elsewhere");
     std::fs::create_dir(&elsewhere).unwrap();
@@ -91,7 +91,7 @@ fn a_pipeline_run_from_another_folder_is_told_where_its_files_are() {
 }
 
 #[test]
-fn a_variable_that_an_override_left_unread_is_told_and_no_error() {
+fn a_variable_that_an_override_leaves_unused_is_reported_and_not_an_error() {
     let dir = project();
     let changed = "stages.0.paths=[\"markdown_docs/tides.md\"]";
     let pipeline = "pipelines/docs-to-qa.yaml";
@@ -125,7 +125,7 @@ fn problems_are_objects_for_machines() {
 }
 
 #[test]
-fn anchors_may_stand_under_keys_of_their_own() {
+fn anchors_are_allowed_under_keys_of_their_own() {
     let dir = tempfile::tempdir().unwrap();
     let yaml = "name: t
 x-sink: &sink {format: raw, fields: [id]}
@@ -143,7 +143,7 @@ stages:
 }
 
 #[test]
-fn a_pipeline_file_is_no_larger_than_one_can_be() {
+fn an_oversized_pipeline_file_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let comment = format!("name: t\n#{}", "x".repeat(5 << 20));
     std::fs::write(dir.path().join("p.yaml"), comment).unwrap();

@@ -21,7 +21,7 @@ fn lines(dir: &std::path::Path) -> Vec<Value> {
 }
 
 #[test]
-fn the_shipped_pipeline_says_how_much_reasoning_is_wanted_where_it_is_asked_to() {
+fn the_shipped_pipeline_adds_cues_when_asked_to() {
     let dir = project();
     let run = |out: &str, more: &[&str]| {
         let run = ["run", PIPELINE, "--no-llm", "--limit", "120", "--out", out];
@@ -92,7 +92,7 @@ stages:
 }
 
 #[test]
-fn a_record_without_the_steps_that_a_cue_asks_for_is_dropped() {
+fn a_record_without_the_reasoning_that_its_cue_wants_is_dropped() {
     let dir = project();
     let yaml = "name: bare
 stages:

@@ -137,7 +137,7 @@ fn no_section_has_more_typed_questions_than_facts() {
 }
 
 #[test]
-fn without_the_cap_the_numbers_are_those_of_the_method() {
+fn without_the_cap_question_counts_follow_the_method() {
     let dir = project();
     let summary = run(dir.path(), &["--out", "own", "--set", "stages.plan_questions.typed_per_fact=null"]);
     let mut planned_of: BTreeMap<String, u64> = BTreeMap::new();
@@ -159,7 +159,7 @@ fn without_the_cap_the_numbers_are_those_of_the_method() {
 }
 
 #[test]
-fn every_id_and_conversation_stands_once_with_its_four_formats() {
+fn every_id_and_conversation_occurs_once_in_each_of_the_four_formats() {
     let mut ids = BTreeSet::new();
     let mut formats: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (file, lines) in &MADE.lines {
@@ -199,7 +199,7 @@ fn groups() -> BTreeMap<String, Vec<String>> {
 }
 
 #[test]
-fn no_section_stands_on_both_sides() {
+fn no_section_is_in_both_splits() {
     let groups = groups();
     let side = |file: &str| -> BTreeSet<&String> {
         MADE.lines[file].iter().flat_map(|line| &groups[line["id"].as_str().unwrap()]).collect()
@@ -234,7 +234,7 @@ fn the_arrays_hold_the_messages_of_the_lines() {
 }
 
 #[test]
-fn without_being_asked_for_there_are_no_arrays() {
+fn arrays_are_written_only_when_requested() {
     let dir = project();
     let summary = run(dir.path(), &["--out", "out", "--limit", "20"]);
     assert_eq!(summary["arrays"], serde_json::json!({}));

@@ -59,7 +59,7 @@ fn every_example_of_a_stage_runs_and_uses_the_stage() {
 }
 
 #[test]
-fn the_shipped_pipelines_name_the_schema_that_stands_in_docs() {
+fn the_shipped_pipelines_reference_the_schema_in_docs() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for entry in std::fs::read_dir(root.join("pipelines")).unwrap() {
         let path = entry.unwrap().path();

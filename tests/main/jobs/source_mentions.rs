@@ -41,7 +41,7 @@ fn hits<'a>(lists: &'a Lists, text: &str) -> Vec<&'a str> {
 }
 
 #[test]
-fn every_language_finds_what_leans_in_it() {
+fn every_language_matches_its_examples_of_source_mentions() {
     let mut missed = Vec::new();
     for (language, patterns) in lists() {
         for text in cases(&language).leans {
@@ -54,7 +54,7 @@ fn every_language_finds_what_leans_in_it() {
 }
 
 #[test]
-fn no_language_finds_anything_in_what_stands_alone() {
+fn no_language_matches_a_self_contained_question() {
     let lists = lists();
     let mut alarms = Vec::new();
     for language in lists.keys() {
@@ -68,7 +68,7 @@ fn no_language_finds_anything_in_what_stands_alone() {
 }
 
 #[test]
-fn every_pattern_finds_an_example_of_its_language_and_none_finds_nothing() {
+fn every_pattern_matches_an_example_of_its_language() {
     let mut idle = Vec::new();
     for (language, patterns) in lists() {
         let leans = cases(&language).leans;

@@ -211,7 +211,7 @@ fn the_settings_of_the_original_are_variables() {
 }
 
 #[test]
-fn what_is_there_is_never_replaced_in_silence() {
+fn existing_files_are_never_silently_replaced() {
     let dir = project();
     let out = dir.path().join("output/user-inputs");
     std::fs::create_dir_all(&out).unwrap();
@@ -228,7 +228,7 @@ fn what_is_there_is_never_replaced_in_silence() {
 }
 
 #[test]
-fn the_stages_examples_run_as_they_are() {
+fn every_example_in_the_stage_reference_runs() {
     let dir = project();
     for stage in ["generate", "sample_injections"] {
         let told = stdout(&synthmill(dir.path(), &["stages", stage, "--json"], 0));

@@ -16,7 +16,7 @@ fn cases() -> Vec<PathBuf> {
 }
 
 #[test]
-fn each_is_refused_with_all_its_problems() {
+fn each_file_is_refused_with_all_its_problems() {
     let dir = project();
     let update = std::env::var_os("UPDATE_EXPECTED").is_some();
     let mut wrong = Vec::new();

@@ -35,7 +35,7 @@ stages:
 }
 
 #[test]
-fn texts_of_a_table_are_no_numbers() {
+fn texts_of_a_csv_file_are_not_numbers() {
     // All of a table's columns are texts, which is known before the run.
     let dir = folder(&[("rows.csv", SCORES)]);
     let write = |yaml: &str| std::fs::write(dir.path().join("p.yaml"), yaml).unwrap();
@@ -76,7 +76,7 @@ fn texts_of_a_table_are_no_numbers() {
 }
 
 #[test]
-fn a_text_that_says_no_does_not_pass_as_yes() {
+fn a_text_that_says_no_is_not_true() {
     let dir = folder(&[("rows.csv", SCORES), ("p.yaml", &filtered("flag"))]);
     synthmill(dir.path(), &["run", "p.yaml", "--set", "error_budget.share=1", "-q"], 0);
     let run = dir.path().join("output/t");
@@ -86,7 +86,7 @@ fn a_text_that_says_no_does_not_pass_as_yes() {
 }
 
 #[test]
-fn every_name_of_a_field_can_be_written() {
+fn every_field_name_can_be_used_in_expressions() {
     let rows = "Product name,5-star,my-col,text\nkettle,5,blue,The lid is loose.\n";
     let dir = folder(&[("rows.csv", rows)]);
     let pipeline = |user: &str, when: &str| {
@@ -148,7 +148,7 @@ stages:
 }
 
 #[test]
-fn what_a_prompt_cannot_say_is_refused_before_or_rejected_with_its_name() {
+fn an_unrenderable_prompt_is_refused_at_load_or_rejected_by_name() {
     let rows = "{\"facts\": [\"it's <b> & more\"], \"note\": null, \"name\": \" Kim \"}\n";
     let pipeline = |user: &str| {
         format!(
@@ -188,7 +188,7 @@ stages:
 }
 
 #[test]
-fn an_expression_without_end_is_refused_at_its_place() {
+fn an_unterminated_expression_is_refused_at_its_position() {
     let long = vec!["score == 'x'"; 20_000].join(" or ");
     let dir = folder(&[("rows.csv", SCORES), ("p.yaml", &filtered(&long))]);
     let said = stderr(&synthmill(dir.path(), &["validate", "p.yaml"], 2));
@@ -200,7 +200,7 @@ fn an_expression_without_end_is_refused_at_its_place() {
 }
 
 #[test]
-fn rows_without_end_are_told_and_the_others_read() {
+fn unterminated_rows_are_reported_and_the_others_read() {
     let deep = format!("{{\"id\": {}{}}}\n{{\"id\": 2}}\n", "[".repeat(100_000), "]".repeat(100_000));
     let yaml = "name: t
 stages:
@@ -213,7 +213,7 @@ stages:
 }
 
 #[test]
-fn an_inner_block_sees_where_the_record_is_in_the_outer_one() {
+fn an_inner_block_sees_the_position_in_the_outer_one() {
     let dir = folder(&[(
         "p.yaml",
         "name: t

@@ -46,7 +46,7 @@ const PLACES: [&str; 23] = [
 ];
 
 #[tokio::test(start_paused = true)]
-async fn what_is_accepted_is_right() {
+async fn accepted_pipelines_run_without_type_errors() {
     let dir = tempfile::tempdir().unwrap();
     let mut row = row();
     row["answer"] = json!("Yes.");

@@ -38,7 +38,7 @@ fn two_stage_folder(url: &str) -> tempfile::TempDir {
 
 #[test]
 #[ignore = "needs a model server: scripts/local-model"]
-fn killed_in_the_middle_asks_a_real_server_again_only_what_was_in_flight() {
+fn real_model_killed_midway_is_asked_again_only_what_was_in_flight() {
     let server = Forwarder::start(&base_url());
     let dir = two_stage_folder(&server.url);
     let mut kills = 0;

@@ -64,7 +64,7 @@ fn a_model_that_fails() -> ModelServer {
 }
 
 #[test]
-fn what_the_report_says_of_models_is_what_the_run_says_and_its_files() {
+fn the_report_agrees_with_the_run_about_its_models() {
     let server = a_model_that_fails();
     let dir = project();
     let run = [
@@ -131,7 +131,7 @@ fn what_the_report_says_of_models_is_what_the_run_says_and_its_files() {
 }
 
 #[test]
-fn a_run_that_made_nothing_has_a_report_that_says_so() {
+fn a_run_without_output_has_a_report_that_says_so() {
     let dir = TempDir::new().unwrap();
     std::fs::write(dir.path().join("rows.jsonl"), "{\"text\": \"a\"}\n").unwrap();
     let pipeline = "name: t\nstages:\n  - ingest: {paths: [rows.jsonl]}\n  - sink: {path: out.jsonl, format: raw, \
@@ -163,7 +163,7 @@ fn two_files_are_compared() {
 }
 
 #[test]
-fn the_users_own_array_is_read_and_damage_is_told() {
+fn a_json_array_is_read_and_its_damage_reported() {
     let dir = TempDir::new().unwrap();
     let array = json!(["How do I renew my card?", "Where is the museum?", "Is it open on Monday?", 7]);
     std::fs::write(dir.path().join("inputs.json"), array.to_string()).unwrap();
@@ -174,7 +174,7 @@ fn the_users_own_array_is_read_and_damage_is_told() {
 }
 
 #[test]
-fn a_torn_array_is_told_where_it_is_seen() {
+fn a_truncated_array_is_reported_wherever_it_is_seen() {
     let dir = TempDir::new().unwrap();
     std::fs::write(dir.path().join("inputs.json"), r#"["How do I renew my card?", "Where is the mus"#)
         .unwrap();
@@ -191,7 +191,7 @@ fn a_torn_array_is_told_where_it_is_seen() {
 }
 
 #[test]
-fn a_table_is_read_and_its_damage_told() {
+fn a_csv_file_is_read_and_its_damage_reported() {
     let dir = TempDir::new().unwrap();
     let rows: String =
         (0..30).map(|n| format!("\"Where, please, is room {n}?\",{}\n", ["", "angry"][n % 2])).collect();
@@ -203,7 +203,7 @@ fn a_table_is_read_and_its_damage_told() {
 }
 
 #[test]
-fn what_cannot_be_read_is_named() {
+fn unreadable_inputs_are_named() {
     let dir = TempDir::new().unwrap();
     let check = |arguments: &[&str], code: i32, message: &str| {
         let output = synthmill(dir.path(), arguments, code);
@@ -225,7 +225,7 @@ fn what_cannot_be_read_is_named() {
 }
 
 #[test]
-fn embeddings_of_a_server_make_the_map() {
+fn the_map_can_use_embeddings_of_a_server() {
     let dir = TempDir::new().unwrap();
     let rows: String = (0..30).map(|n| json!({"text": format!("question {n}")}).to_string() + "\n").collect();
     std::fs::write(dir.path().join("a.jsonl"), rows).unwrap();

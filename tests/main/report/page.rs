@@ -102,7 +102,7 @@ fn the_page_can_be_searched_and_filtered_and_stays_quiet() {
 }
 
 #[test]
-fn the_map_tells_its_texts_and_picks_out_a_value() {
+fn the_map_shows_its_texts_and_highlights_a_value() {
     let dir = TempDir::new().unwrap();
     let page = report(&dir);
     let mut browser = Browser::start();
@@ -139,7 +139,7 @@ fn nothing_of_a_record_becomes_markup() {
 }
 
 #[test]
-fn on_a_phone_chapters_fold_and_nothing_is_cut() {
+fn on_a_phone_chapters_collapse_and_nothing_is_clipped() {
     let dir = TempDir::new().unwrap();
     let page = report(&dir);
     let mut browser = Browser::start();

@@ -89,7 +89,7 @@ fn without_tests<'a>(name: &str, text: &'a str) -> &'a str {
 }
 
 #[test]
-fn nothing_outside_tests_panics_for_want_of_a_value() {
+fn nothing_outside_tests_unwraps() {
     let mut wrong = Vec::new();
     for (name, text) in sources(&["src"]) {
         for (number, line) in without_tests(&name, &text).lines().enumerate() {
