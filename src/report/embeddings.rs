@@ -1,17 +1,17 @@
-//! Vectors of texts from any server that speaks `/v1/embeddings`.
+//! A client for any server with a `/v1/embeddings` endpoint.
 //!
-//! Small on purpose: a report asks for some hundred texts, a batch at a time, and gives up at the first error. Runs
-//! ask models through `llm`, with retries and limits; a report can be made again.
+//! Deliberately small: a report embeds a few hundred texts, in batches, and fails at the first error, since it can be made
+//! again. Runs ask models through `llm`, with retries and limits.
 
 use serde::Deserialize;
 use serde_json::json;
 
-/// Texts sent at a time.
+/// Texts per request.
 const BATCH: usize = 64;
 /// Characters of a text that are sent: models read a few thousand tokens at most.
 const LONGEST: usize = 6_000;
 
-/// Where texts become vectors.
+/// An endpoint that turns texts into vectors.
 #[derive(Debug, Clone)]
 pub struct EmbeddingEndpoint {
     /// The address that `/embeddings` is added to, such as `http://127.0.0.1:8000/v1`.
@@ -22,13 +22,13 @@ pub struct EmbeddingEndpoint {
     pub key_env: Option<String>,
 }
 
-/// Why there are no vectors.
+/// Why texts could not be embedded.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbeddingError {
-    /// No runtime for the requests.
+    /// The runtime for the requests cannot be started.
     #[error("cannot ask for embeddings: {0}")]
     Runtime(std::io::Error),
-    /// The server cannot be asked or understood.
+    /// The request failed.
     #[error("cannot get embeddings from `{url}`: {source}")]
     Request {
         /// The address.
@@ -36,27 +36,27 @@ pub enum EmbeddingError {
         /// Why.
         source: reqwest::Error,
     },
-    /// The server refuses.
+    /// The server refused the request.
     #[error("cannot get embeddings from `{url}`: it answers {status}: {body}")]
     Refused {
         /// The address.
         url: String,
         /// The status code.
         status: u16,
-        /// The beginning of the answer.
+        /// The beginning of the response.
         body: String,
     },
-    /// The answer is not one vector a text.
+    /// The response does not have one vector per text.
     #[error("`{url}` answers with {found} vectors for {asked} texts")]
     Count {
         /// The address.
         url: String,
-        /// Vectors in the answer.
+        /// Vectors in the response.
         found: usize,
         /// Texts sent.
         asked: usize,
     },
-    /// The answer is no list of vectors.
+    /// The response is not a list of vectors.
     #[error("`{url}` answers with no list of embeddings: {message}")]
     Shape {
         /// The address.
@@ -78,7 +78,7 @@ struct EmbeddingItem {
 }
 
 impl EmbeddingEndpoint {
-    /// One vector a text, in their order.
+    /// Returns one vector per text, in the order of the texts.
     pub(super) fn embed(&self, texts: &[String]) -> Result<Vec<Vec<f32>>, EmbeddingError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

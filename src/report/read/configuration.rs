@@ -1,6 +1,6 @@
-//! How a run was configured: its pipeline as it stands in the run directory, setting by setting, and the files it read.
+//! How a run was configured: the settings of the pipeline in the run directory, and the files that it read.
 //!
-//! Two runs are compared by these settings; what is compared is `report::gather`'s.
+//! `report::gather` compares two runs by these settings.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::journal::Manifest;
 use crate::report::findings::Configuration;
 
-/// Bytes of a pipeline that are read; it is written by the run itself.
+/// Bytes of a pipeline that are read; the run itself wrote it.
 const LONGEST: usize = 1 << 20;
 /// Characters of a setting's value that are shown.
 const LONGEST_VALUE: usize = 400;
@@ -19,11 +19,11 @@ const LONGEST_VALUE: usize = 400;
 #[derive(Debug, Default, Clone)]
 pub(in crate::report) struct DeclaredModel {
     pub(in crate::report) provider: Option<String>,
-    /// The name that a server is asked for.
+    /// The name that is sent to the server.
     pub(in crate::report) model: Option<String>,
 }
 
-/// The models that the run was begun with, by name.
+/// Returns the models that the run started with, by name.
 pub(super) fn models(manifest: &Manifest) -> BTreeMap<String, DeclaredModel> {
     let mut models = BTreeMap::new();
     for (part, value) in &manifest.fingerprint {
@@ -34,7 +34,7 @@ pub(super) fn models(manifest: &Manifest) -> BTreeMap<String, DeclaredModel> {
     models
 }
 
-/// `None` where the run directory holds no pipeline.
+/// Reads the configuration; `None` if the run directory holds no pipeline.
 pub(super) fn read(root: &Path, manifest: &Manifest) -> Option<Configuration> {
     let pipeline = std::fs::read_to_string(root.join("pipeline.yaml")).ok()?;
     let mut settings = BTreeMap::new();
@@ -58,7 +58,7 @@ pub(super) fn read(root: &Path, manifest: &Manifest) -> Option<Configuration> {
     Some(Configuration { pipeline, settings })
 }
 
-/// Puts in each setting under its path; a stage is called by its id, or by its type and its place among its like.
+/// Inserts each setting under its path; a stage is named by its id, or by its type and its number among those of that type.
 fn flatten(path: &str, value: &Value, settings: &mut BTreeMap<String, String>) {
     let inside = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
     match value {
@@ -84,7 +84,7 @@ fn flatten(path: &str, value: &Value, settings: &mut BTreeMap<String, String>) {
                 other => other.to_string(),
             };
             let shown = match text.char_indices().nth(LONGEST_VALUE) {
-                // What differs behind it must still differ.
+                // The hash keeps values apart that differ after the cut.
                 Some((end, _)) => {
                     format!("{} … ({})", &text[..end], &blake3::hash(text.as_bytes()).to_hex()[..8])
                 }

@@ -1,8 +1,8 @@
-//! The shares that a run's pipeline asks for, by attribute and value, so that drawn ones can be told from them.
+//! The shares that the pipeline of a run configures, by attribute and value, to compare the drawn ones with.
 //!
-//! The manifest keeps what the stages told of themselves when the run was begun. Where it has nothing, the
-//! pipeline's copy in the run directory is loaded again and its stages are asked; the files that they read may have
-//! changed since, or be gone: then there are no shares, and a note says why.
+//! The manifest holds what the stages reported at the start of the run. Without it, the copy of the pipeline in the run
+//! directory is loaded and its stages are asked. If the files that they read have changed or are gone, there are no
+//! shares, and a note says why.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,25 +17,25 @@ use crate::text_file;
 /// Shares by attribute and value.
 pub(in crate::report) type Shares = BTreeMap<String, BTreeMap<String, f64>>;
 
-/// What the pipeline asks for.
+/// What the pipeline configures.
 #[derive(Debug, Default)]
 pub(in crate::report) struct ConfiguredShares {
     pub(in crate::report) shares: Shares,
     pub(in crate::report) joint: Vec<JointShares>,
 }
 
-/// The shares of an attribute's values together with those of another one that it depends on.
+/// The shares of an attribute's values given the values of another attribute that it depends on.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(in crate::report) struct JointShares {
     pub(in crate::report) attribute: String,
     pub(in crate::report) on: String,
     /// The attribute's values.
     pub(in crate::report) values: Vec<String>,
-    /// The other one's values, each with the share of records that have it and each of `values`.
+    /// The values of the other attribute, each with the joint share of records for each of `values`.
     pub(in crate::report) rows: Vec<(String, Vec<f64>)>,
 }
 
-/// The shares, and what a reader must know of them.
+/// Returns the configured shares, and a note for the reader if they are missing.
 pub(super) fn read(root: &Path, manifest: &Manifest) -> (ConfiguredShares, Option<String>) {
     let mut configured = ConfiguredShares::default();
     if !manifest.explained.is_empty() {
@@ -48,7 +48,7 @@ pub(super) fn read(root: &Path, manifest: &Manifest) -> (ConfiguredShares, Optio
     }
     let plan = match Plan::load(&path, &Overrides::default()) {
         Ok(plan) => plan,
-        // The whole message would be a page of the pipeline's source. A run that draws nothing misses nothing.
+        // The whole message would quote a page of the pipeline. A run that draws nothing needs no note.
         Err(_) => {
             let text = text_file::read(&path).unwrap_or_default();
             let note = text.contains(SAMPLER).then(|| LEFT_OUT.to_owned());
@@ -105,7 +105,7 @@ impl ConfiguredShares {
     }
 }
 
-/// `None` for rows that do not fit the values.
+/// Returns `None` if the rows do not match the values.
 fn joint(name: &str, values: Vec<String>, given: &Value) -> Option<JointShares> {
     let on = given.get("on")?.as_str()?.to_owned();
     let mut rows = Vec::new();
@@ -120,7 +120,7 @@ fn joint(name: &str, values: Vec<String>, given: &Value) -> Option<JointShares> 
     Some(JointShares { attribute: name.to_owned(), on, values, rows })
 }
 
-/// A value as records are counted by it.
+/// Returns a value as it is counted in records.
 fn text_of(value: &Value) -> String {
     match value {
         Value::String(text) => truncated_value(text.clone()),

@@ -1,7 +1,7 @@
-//! Reads a CSV file of records: each row is an object of its columns' names and texts.
+//! Reads a CSV file of records: each row becomes an object that maps column names to texts.
 //!
-//! Stands where `json_splitter` stands for JSON. A row that does not fit costs itself alone. A quote that is left open
-//! swallows the rows behind it; the parser accepts that, so the quotes are watched beside it and told at the end.
+//! The counterpart of `json_splitter`. A row that does not match the header does not affect the others. An unclosed quote
+//! swallows the rows after it; the parser accepts that, so `QuoteTracker` follows the quotes and reports it at the end.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -11,18 +11,18 @@ use serde_json::{Map, Value};
 
 use super::json_splitter::MAX_VALUE_BYTES;
 
-/// The rows of a file.
+/// Reads the rows of a file.
 pub(super) struct CsvReader {
     reader: csv::Reader<QuoteTracker<File>>,
     columns: Vec<String>,
     number: u64,
 }
 
-/// A row, or why it is none.
+/// A row, or why it could not be read.
 pub(super) type CsvRow = Result<Value, String>;
 
 impl CsvReader {
-    /// Whether the name is that of a CSV file.
+    /// Returns whether the file name is that of a CSV file.
     pub(super) fn is_named(path: &Path) -> bool {
         path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"))
     }
@@ -38,7 +38,7 @@ impl CsvReader {
         Ok(Self { columns: columns.collect(), reader, number: 0 })
     }
 
-    /// What is wrong with the file as a whole; known once the last row was given.
+    /// Describes what is wrong with the file as a whole; known once the last row has been returned.
     pub(super) fn damage(&self) -> Option<&'static str> {
         let file = self.reader.get_ref();
         match file.state {
@@ -50,7 +50,7 @@ impl CsvReader {
         }
     }
 
-    /// The next row with its number, from 1 behind the header.
+    /// Returns the next row with its number, from 1 after the header.
     pub(super) fn next(&mut self) -> io::Result<Option<(u64, CsvRow)>> {
         let mut record = csv::StringRecord::new();
         let read = self.reader.read_record(&mut record);
@@ -68,7 +68,7 @@ impl CsvReader {
     }
 }
 
-/// A reader that knows whether what went through it stands inside a quoted field, and how long the row is.
+/// A reader that tracks whether it is inside a quoted field, and the length of the current row.
 struct QuoteTracker<R> {
     inner: R,
     state: QuoteState,
@@ -81,7 +81,7 @@ enum QuoteState {
     FieldStart,
     Plain,
     Quoted,
-    /// Behind a quote in a quoted field: it ended the field, or is the first of two that stand for one.
+    /// After a quote in a quoted field: it ended the field, or is the first of an escaped pair.
     Ended,
 }
 
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_quote_left_open_is_known() {
+    fn an_unclosed_quote_is_detected() {
         let check = |text: &str, expected: bool| {
             let mut watched = QuoteTracker { inner: text.as_bytes(), state: QuoteState::FieldStart, row: 0 };
             io::copy(&mut watched, &mut io::sink()).unwrap();

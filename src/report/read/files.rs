@@ -1,6 +1,6 @@
-//! Reads a file of records that belongs to no run directory: JSONL, one JSON array, or CSV.
+//! Reads a file of records outside a run directory: JSONL, one JSON array, or CSV.
 //!
-//! Neighbouring lines whose ids say that they come of one item are one unit; other lines are units of their own.
+//! Adjacent lines whose ids belong to one item are read together; every other line is an item of its own.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::report::findings::InputSource;
 pub(in crate::report) struct FileReader {
     path: PathBuf,
     values: ValueFile,
-    /// A record that belongs to the next unit.
+    /// The first record of the next item.
     waiting: Option<(String, DataRecord)>,
 }
 
@@ -29,7 +29,7 @@ impl FileReader {
         let mut ids = HashSet::from([first.id.clone()]);
         let mut unit = ItemRecords { key, records: vec![first] };
         while let Some((key, next)) = next_record(&mut self.values)? {
-            // One id may stand in a file twice; a run's own never does.
+            // A file may have an id twice; those of a run never do.
             if key != unit.key || !ids.insert(next.id.clone()) {
                 self.waiting = Some((key, next));
                 break;
@@ -67,7 +67,7 @@ impl FileReader {
     }
 }
 
-/// The next record of a file with the key of its unit.
+/// Returns the next record of a file with the key of its item.
 pub(super) fn next_record(values: &mut ValueFile) -> Result<Option<(String, DataRecord)>, ReadError> {
     loop {
         let Some((number, value)) = values.next()? else { return Ok(None) };
@@ -93,7 +93,7 @@ pub(super) fn next_record(values: &mut ValueFile) -> Result<Option<(String, Data
     }
 }
 
-/// The item of a record id such as `000042.cot_expand-2`; `None` for an id of another kind.
+/// Returns the item of a record id such as `000042.cot_expand-2`; `None` for any other id.
 pub(super) fn item(id: &str) -> Option<&str> {
     let item = id.split('.').next()?;
     (item.len() >= 6 && item.bytes().all(|byte| byte.is_ascii_digit())).then_some(item)

@@ -1,29 +1,28 @@
-//! Cuts a file into its JSON values, one at a time: the lines of a JSONL file, or the elements of a JSON array.
+//! Splits a file into its JSON values, one at a time: the lines of a JSONL file, or the elements of a JSON array.
 //!
-//! Streams, and looks at brackets and quotes only: what a piece holds is judged by who parses it, so that a
-//! damaged piece costs itself alone. What is wrong with the file as a whole, such as an array that nobody closed, is
-//! told at the end.
+//! Looks at brackets and quotes only and leaves parsing to the caller, so that one damaged value does not affect the others.
+//! Damage to the file as a whole, such as an array that is not closed, is reported at the end.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
-/// The largest piece that is kept. Parsed, small values take some thirty times the bytes they are written in.
+/// The largest value that is kept, in bytes. Once parsed, small values take about thirty times their size in the file.
 pub(crate) const MAX_VALUE_BYTES: usize = 16 << 20;
 
-/// One JSON value's bytes, unparsed.
+/// The bytes of one JSON value, unparsed.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct RawJson {
-    /// Its line, or its place in the array, from 1.
+    /// The line, or the index in the array, from 1.
     pub(crate) number: u64,
     pub(crate) bytes: Vec<u8>,
-    /// Whether the file ended before the line or the element did: it may be half written.
+    /// Whether the file ended within the line or element, which may thus be incomplete.
     pub(crate) torn: bool,
     /// Whether it is longer than `MAX_VALUE_BYTES`; its bytes are then not kept.
     pub(crate) too_large: bool,
 }
 
-/// The pieces of a file.
+/// Splits a file into JSON values.
 pub(crate) struct JsonSplitter<R> {
     reader: R,
     layout: Layout,
@@ -43,7 +42,7 @@ enum Layout {
 pub(crate) enum ArrayDamage {
     /// The file ends before the array does.
     Unclosed,
-    /// Something stands behind the array's end.
+    /// Something follows the end of the array.
     Trailing,
 }
 
@@ -69,12 +68,12 @@ impl<R: BufRead> JsonSplitter<R> {
         Ok(pieces)
     }
 
-    /// What is wrong with the file as a whole; known once the last piece was given.
+    /// Returns what is wrong with the file as a whole; known once the last value has been returned.
     pub(crate) fn damage(&self) -> Option<ArrayDamage> {
         self.damage
     }
 
-    /// The next piece; empty lines are passed over.
+    /// Returns the next value; skips empty lines.
     pub(crate) fn next(&mut self) -> io::Result<Option<RawJson>> {
         match self.layout {
             Layout::Lines => self.line(),
@@ -136,7 +135,7 @@ impl<R: BufRead> JsonSplitter<R> {
                 self.reader.consume(end + 1);
                 if closes {
                     self.layout = Layout::Ended;
-                    self.look_behind_the_end()?;
+                    self.check_trailing()?;
                 }
                 break;
             }
@@ -144,12 +143,12 @@ impl<R: BufRead> JsonSplitter<R> {
         }
         self.number += 1;
         piece.drop_if_too_large();
-        // What stands before the closing bracket of an empty array, or after the last comma, is no element.
+        // Blanks in an empty array, or after the last comma, are not an element.
         let blank = !piece.too_large && piece.bytes.trim_ascii().is_empty();
         Ok((!(blank && self.layout == Layout::Ended)).then_some(piece))
     }
 
-    fn look_behind_the_end(&mut self) -> io::Result<()> {
+    fn check_trailing(&mut self) -> io::Result<()> {
         loop {
             let available = self.reader.fill_buf()?;
             if available.is_empty() {
@@ -189,7 +188,7 @@ impl RawJson {
     }
 }
 
-/// Where in an element the reader is.
+/// Tracks nesting and strings within an element.
 #[derive(Default)]
 struct ElementScanner {
     depth: usize,
@@ -198,7 +197,7 @@ struct ElementScanner {
 }
 
 impl ElementScanner {
-    /// Takes a byte in; says whether it ends the element: a comma or the array's own bracket.
+    /// Advances by a byte; returns whether it ends the element: a comma or the bracket that closes the array.
     fn ends_at(&mut self, byte: u8) -> bool {
         if self.escaped {
             self.escaped = false;
@@ -222,7 +221,7 @@ fn is_array(start: &[u8]) -> bool {
     if !start.trim_ascii_start().starts_with(b"[") {
         return false;
     }
-    // One array a line: lines of conversations.
+    // One array per line: JSONL of conversations.
     let Some(end) = start.iter().position(|byte| *byte == b'\n') else { return true };
     let whole = serde_json::from_slice::<serde::de::IgnoredAny>(&start[..end]).is_ok();
     !(whole && start[end..].trim_ascii_start().starts_with(b"["))
@@ -264,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn an_array_that_is_not_closed_or_goes_on_is_told() {
+    fn an_unclosed_array_and_trailing_content_are_reported() {
         check("[1, 2", &["1 1", "2~ 2", "Unclosed"]);
         check("[1, ", &["1 1", "Unclosed"]);
         check("[", &["Unclosed"]);
@@ -274,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_large_is_not_kept() {
+    fn values_that_are_too_large_are_not_kept() {
         let long = format!("\"{}\"", "x".repeat(MAX_VALUE_BYTES));
         for (text, lines) in [(format!("{long}\n2\n"), true), (format!("[{long},2]"), false)] {
             let mut pieces = JsonSplitter::new(BufReader::new(text.as_bytes()), lines).unwrap();
@@ -286,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn small_buffers_change_nothing() {
+    fn values_do_not_depend_on_the_buffer_size() {
         let text = b"[\"one\", {\"two\": [2, 3]}, \"th\\\"ree\"]";
         assert_eq!(pieces(text, false, 1), pieces(text, false, 1 << 16));
     }

@@ -1,7 +1,8 @@
-//! Reads what a report is about: a run directory, or files of records from anywhere. Streams, item by item.
+//! Reads the input of a report, item by item: a run directory, or files of records from anywhere.
 //!
-//! `json_splitter` cuts files into JSON values, `csv_reader` reads CSV, `parsed_record` and `texts` make a record of one, `run` and `run_file` join the files of a run directory
-//! by record id, `files` reads bare files, `configured_shares` asks the run's pipeline for its shares. What is measured of records is `report::gather`'s.
+//! `json_splitter` splits files into JSON values and `csv_reader` reads rows; `parsed_record` and `texts` turn a value into a
+//! record. `run` and `run_file` join the files of a run directory by record id, `files` reads bare files, and
+//! `configured_shares` asks the run's pipeline for its shares. `report::gather` measures the records.
 
 mod configuration;
 mod configured_shares;
@@ -27,7 +28,7 @@ use super::findings::{Configuration, FileCount, InputSource, Turn};
 use csv_reader::CsvReader;
 use json_splitter::{ArrayDamage, JsonSplitter, RawJson};
 
-/// Why nothing could be read.
+/// Why an input could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// A file cannot be read.
@@ -38,10 +39,10 @@ pub enum ReadError {
         /// Why.
         source: io::Error,
     },
-    /// A folder that is no run directory.
+    /// The folder is not a run directory.
     #[error("`{0}` holds no run (it has no manifest.json); name a run directory or a file of records")]
     NoRun(PathBuf),
-    /// The manifest of a run directory makes no sense.
+    /// The manifest of the run directory is invalid.
     #[error("`{path}` is damaged: {message}")]
     Manifest {
         /// The manifest.
@@ -49,51 +50,51 @@ pub enum ReadError {
         /// What is wrong with it.
         message: String,
     },
-    /// No record in any of the files.
+    /// None of the files holds a record.
     #[error("`{path}` holds no record{hint}")]
     Nothing {
         /// What was read.
         path: PathBuf,
-        /// What was found instead, as the end of the sentence.
+        /// What was found instead; the end of the sentence.
         hint: String,
     },
 }
 
-/// The records made of one item.
+/// The records of one item.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct ItemRecords {
-    /// What the sample is drawn by: the item, or file and line.
+    /// The key by which the sample is drawn: the item, or the file and line.
     pub(super) key: String,
     pub(super) records: Vec<DataRecord>,
 }
 
-/// A record of the data, joined from all that is known of it.
+/// A record of the data, joined from all files that mention it.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub(super) struct DataRecord {
     pub(super) id: String,
-    /// Empty where only attributes are known.
+    /// Empty if only attributes are known.
     pub(super) turns: Vec<Turn>,
     pub(super) attributes: Vec<RecordAttribute>,
     pub(super) target_words: Option<u64>,
-    /// Why it was rejected.
+    /// Why it was rejected; `None` if it was not.
     pub(super) rejected: Option<RejectedRecord>,
-    /// Whether a filter took it out; it then has draws and calls, and no text.
+    /// Whether a filter dropped it; it then has draws and calls, but no text.
     pub(super) dropped: bool,
-    /// Model calls as provenance has them.
+    /// Model calls, as recorded in provenance.
     pub(super) calls: Vec<Value>,
-    /// The sinks whose files hold it, by their place among the input's files.
+    /// Indexes, among the input's files, of the sinks that hold it.
     pub(super) sinks: Vec<usize>,
-    /// What was too much to be looked at.
+    /// What was left out because it is too large.
     pub(super) truncation: Truncation,
 }
 
 impl DataRecord {
-    /// Whether it was neither rejected nor dropped.
+    /// Returns whether it was neither rejected nor dropped.
     pub(super) fn is_kept(&self) -> bool {
         self.rejected.is_none() && !self.dropped
     }
 
-    /// Whether the heuristic answered for it, as its calls or its field `answered_by` say.
+    /// Returns whether the heuristic answered it, according to its calls or its field `answered_by`.
     pub(super) fn is_by_heuristic(&self) -> bool {
         let of_call = |call: &Value| call.get("provider").and_then(Value::as_str) == Some(HEURISTIC);
         let of_field = |field: &RecordAttribute| field.name == "answered_by" && field.value == HEURISTIC;
@@ -112,7 +113,7 @@ pub(super) struct RejectedRecord {
     pub(super) message: String,
 }
 
-/// What is known of an input beside its records; complete once all units were read.
+/// What is known about an input besides its records; complete once all items have been read.
 #[derive(Debug, Default)]
 pub(super) struct InputMetadata {
     pub(super) name: String,
@@ -121,14 +122,14 @@ pub(super) struct InputMetadata {
     pub(super) notes: Vec<String>,
     /// `status.json`, for a run.
     pub(super) status: Value,
-    /// Shares that the pipeline asks for.
+    /// Shares that the pipeline configures.
     pub(super) configured: ConfiguredShares,
     pub(super) configuration: Option<Configuration>,
     /// The models that the pipeline declares.
     pub(super) models: BTreeMap<String, DeclaredModel>,
 }
 
-/// An input that is read unit by unit.
+/// An input that is read item by item.
 pub(super) enum Input {
     Run(Box<run::RunReader>),
     File(Box<files::FileReader>),
@@ -151,7 +152,7 @@ impl Input {
         }
     }
 
-    /// The pairs of attributes that the pipeline ties, known before any unit is read.
+    /// Returns the pairs of attributes that the pipeline makes dependent; known before any item is read.
     pub(super) fn joints(&self) -> Vec<JointShares> {
         match self {
             Self::Run(run) => run.joints().to_vec(),
@@ -159,7 +160,7 @@ impl Input {
         }
     }
 
-    /// To be called at the end.
+    /// Returns the metadata of the input; to be called after the last item.
     pub(super) fn into_metadata(self) -> Result<InputMetadata, ReadError> {
         match self {
             Self::Run(run) => run.into_metadata(),
@@ -168,24 +169,24 @@ impl Input {
     }
 }
 
-/// What a file's values are cut out of.
+/// A reader for the format of a file.
 enum ValueReader {
     Json(JsonSplitter<io::BufReader<std::fs::File>>),
     Csv(Box<CsvReader>),
 }
 
-/// A file of values that counts what it gives and what it could not parse.
+/// A file of values, with counts of those that were read and those that could not be parsed.
 pub(super) struct ValueFile {
     path: PathBuf,
     stream: Option<ValueReader>,
-    /// Values given.
+    /// Values returned so far.
     read: u64,
     malformed: u64,
-    /// A first malformed line, for a note.
+    /// Describes the first malformed line, for a note.
     example: Option<String>,
-    /// Whether the last line is not whole, and what there is of it no record.
+    /// Whether the last line is incomplete and not a record.
     torn: bool,
-    /// Whether a half-written end is expected, as of a run that is still going.
+    /// Whether an incomplete last line is expected, as in a run that is still going.
     torn_end: bool,
 }
 
@@ -200,7 +201,7 @@ impl ValueFile {
         Ok(Self { stream: Some(stream), ..Self::absent(path, torn_end) })
     }
 
-    /// A file that need not be there.
+    /// Stands for a file that does not exist.
     fn absent(path: &Path, torn_end: bool) -> Self {
         Self {
             path: path.to_owned(),
@@ -213,7 +214,7 @@ impl ValueFile {
         }
     }
 
-    /// The next value that parses, with its number.
+    /// Returns the next value that parses, with its line or element number.
     fn next(&mut self) -> Result<Option<(u64, Value)>, ReadError> {
         loop {
             let Some(stream) = &mut self.stream else { return Ok(None) };
@@ -254,13 +255,13 @@ impl ValueFile {
         self.example.get_or_insert_with(|| format!("number {number}: {why}"));
     }
 
-    /// A value turned out to be no record.
+    /// Counts a value that was read as malformed after all, because it is not a record.
     fn take_back(&mut self, number: u64) {
         self.read -= 1;
         self.count_malformed(number, "neither a text, nor an object, nor a conversation");
     }
 
-    /// What is wrong with the file as a whole, as the end of a sentence about it.
+    /// Describes what is wrong with the file as a whole; the end of a sentence about it.
     fn damage(&self) -> Option<&'static str> {
         match &self.stream {
             Some(ValueReader::Csv(csv_reader)) => csv_reader.damage(),
@@ -283,7 +284,7 @@ impl ValueFile {
         FileCount { path, records: self.read, malformed: self.malformed, damage, by_heuristic: 0, measured }
     }
 
-    /// What was left out of the file. That it breaks off stands in its `FileCount`.
+    /// Describes the values that were left out. Whether the file is truncated is in its `FileCount`.
     fn left_out(&self) -> Option<String> {
         let example = self.example.as_ref()?;
         let path = self.path.display();

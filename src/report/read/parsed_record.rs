@@ -1,6 +1,6 @@
-//! One JSON value as a record: its texts, its attributes, the length asked for.
+//! Parses a JSON value as a record: its texts, its attributes and the requested length.
 //!
-//! Which fields are texts is known to `texts`; here is what the others tell.
+//! `texts` decides which fields are texts; this module reads the others.
 
 use std::collections::HashSet;
 
@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::texts::{conversation, texts, turn};
 use crate::report::findings::Turn;
 
-/// A record as it was read.
+/// A record as parsed from one value.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub(crate) struct ParsedRecord {
     pub(crate) id: Option<String>,
@@ -19,41 +19,41 @@ pub(crate) struct ParsedRecord {
     pub(crate) truncation: Truncation,
 }
 
-/// What was too much of a record to be looked at.
+/// Counts of what was left out of a record because it is too large.
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
 pub(crate) struct Truncation {
     /// Fields and draws beyond `MAX_ATTRIBUTES`.
     pub(crate) attributes: u64,
-    /// Texts that went on after `LONGEST_TEXT`.
+    /// Texts longer than `LONGEST_TEXT`.
     pub(crate) texts: u64,
 }
 
-/// An attribute's value on one record.
+/// The value of an attribute in one record.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct RecordAttribute {
     pub(crate) name: String,
-    /// The empty text where nothing was injected.
+    /// Empty if nothing was injected.
     pub(crate) value: String,
-    /// Whether the sampler drew it, rather than being a field of the record.
+    /// Whether the sampler drew it; otherwise it is a field of the record.
     pub(crate) by_sampler: bool,
     /// Whether it is a number.
     pub(crate) number: bool,
 }
 
-/// Fields that are no attributes whatever they hold.
+/// Fields that are never attributes.
 pub(super) const NOT_ATTRIBUTES: &[&str] =
     &["id", "provenance", "group", "target_words", "question_number", "fact_number"];
 
-/// A text longer than this is no attribute.
+/// Characters of the longest text that counts as an attribute.
 const LONGEST_ATTRIBUTE: usize = 80;
-/// Characters of a drawn value that are kept.
+/// Characters of a drawn value that are kept; the rest is cut.
 const LONGEST_DRAWN: usize = 500;
-/// Attributes of one record that are looked at.
+/// Attributes read from one record.
 pub(crate) const MAX_ATTRIBUTES: usize = 200;
-/// Bytes of a text that are measured.
+/// Bytes of a text that are measured; the rest is cut.
 pub(crate) const LONGEST_TEXT: usize = 1 << 20;
 
-/// Reads a record; `None` for a value that cannot be one, such as a number.
+/// Parses a record; `None` for a value that cannot be one, such as a number.
 pub(crate) fn parse(value: Value) -> Option<ParsedRecord> {
     match value {
         Value::String(text) => Some(ParsedRecord::of_turns(vec![turn("text", text)])),
@@ -67,7 +67,7 @@ pub(crate) fn parse(value: Value) -> Option<ParsedRecord> {
 }
 
 impl ParsedRecord {
-    /// A record of these texts, each cut where it is very long.
+    /// Makes a record of these texts, each cut to `LONGEST_TEXT`.
     fn of_turns(mut turns: Vec<Turn>) -> Self {
         let mut truncation = Truncation::default();
         for turn in turns.iter_mut().filter(|turn| turn.text.len() > LONGEST_TEXT) {
@@ -77,7 +77,7 @@ impl ParsedRecord {
         Self { turns, truncation, ..Self::default() }
     }
 
-    /// Adds an attribute, while there are not too many. Lists are attributes with several values at once.
+    /// Adds an attribute unless there are too many. A list adds one value per element.
     fn push(&mut self, name: &str, value: &Value, by_sampler: bool) {
         let (text, number) = match value {
             Value::String(text) => (text.clone(), false),
@@ -109,7 +109,7 @@ impl ParsedRecord {
     }
 }
 
-/// A drawn value as it is counted and shown.
+/// Returns a drawn value as it is counted and shown.
 pub(super) fn truncated_value(mut text: String) -> String {
     if let Some((end, _)) = text.char_indices().nth(LONGEST_DRAWN) {
         text.truncate(end);
@@ -132,7 +132,7 @@ fn object(fields: Map<String, Value>) -> ParsedRecord {
     if let Some(draws) = fields.get("provenance").and_then(|provenance| provenance.get("draws")) {
         read_draws(draws, &mut parsed);
     }
-    // Draws stand before fields: where there are too many, fields are left out first.
+    // Draws come before fields, so that fields are left out first where there are too many.
     for name in ["attributes", "sampled", "injections", "draws"] {
         if let Some(draws @ Value::Object(_)) = fields.get(name) {
             read_stage_draws(name, draws, &mut parsed);
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn draws_are_attributes_wherever_they_stand() {
+    fn draws_are_attributes_wherever_they_are_stored() {
         check(
             json!({"text": "How?", "tone": "angry",
                    "provenance": {"draws": {"sample_injections": {"tone": "angry", "topic": "", "target_words": 12}}}}),

@@ -1,8 +1,7 @@
-//! Reads a run directory: the sinks' files, `rejected.jsonl` and provenance, joined by record id.
+//! Reads a run directory: joins the files of its sinks, `rejected.jsonl` and provenance by record id.
 //!
-//! A run writes all lines of an item at once, so its files hold the items in one order and can be joined by going
-//! through them side by side, in memory for one item. Lines that do not fit that order are still
-//! counted, without what provenance knows.
+//! A run writes all lines of an item at once, so its files hold the items in the same order and are joined in one pass,
+//! with one item in memory. Lines that do not fit that order are still counted, without their provenance.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -16,7 +15,7 @@ use super::{DataRecord, InputMetadata, ItemRecords, ReadError, ValueFile, config
 use crate::journal::{self, Manifest, PROVENANCE, REJECTED, RunState, SINKS};
 use crate::report::findings::InputSource;
 
-/// Reads the units of a run.
+/// Reads a run item by item.
 pub(in crate::report) struct RunReader {
     root: PathBuf,
     manifest: Manifest,
@@ -27,7 +26,7 @@ pub(in crate::report) struct RunReader {
     sinks: Vec<RunFile>,
     /// Whether the sinks write ids, so that their lines can be joined.
     joined: bool,
-    /// Attributes that provenance knows, when lines cannot be joined with it.
+    /// Attributes found in provenance, for when lines cannot be joined with it.
     drawn: BTreeSet<String>,
     unmatched: u64,
     configured: ConfiguredShares,
@@ -63,7 +62,7 @@ impl RunReader {
         for (place, file) in manifest.files.iter().skip(SINKS).enumerate() {
             sinks.push(RunFile::open(open(file)?, file, place, next_record)?);
         }
-        // Lines without ids may be second copies of records that another file holds with theirs.
+        // Lines without ids may be second copies of records that another file holds with ids.
         let joined = sinks.iter().any(|sink| sink.has_ids);
         for sink in &mut sinks {
             sink.measured = sink.has_ids || !joined || sink.is_empty();
@@ -105,7 +104,7 @@ impl RunReader {
             let read: ReadRecord = if index == 0 { next_rejected } else { next_record };
             let Some((key, mut first)) = file.take(read)? else { continue };
             if !file.measured {
-                // Read to its end for its count alone.
+                // Read to the end for the count only.
                 while file.take(read)?.is_some() {}
                 continue;
             }
@@ -122,7 +121,7 @@ impl RunReader {
         Ok(None)
     }
 
-    /// All provenance lines of the next item.
+    /// Returns all provenance lines of the next item.
     fn next_item(&mut self) -> Result<Option<(String, Vec<DataRecord>)>, ReadError> {
         let Some((key, line)) = self.take_line()? else { return Ok(None) };
         let mut records = vec![provenance_record(line)];
@@ -203,7 +202,7 @@ impl RunReader {
     }
 }
 
-/// The run's last counters, corrected by its commit logs: a killed run's last second is in those alone.
+/// Returns the last counters of the run, corrected by its commit logs, which alone hold the last second of a killed run.
 fn status(root: &Path) -> Value {
     let bytes = std::fs::read(root.join("status.json")).unwrap_or_default();
     let mut status: Value = serde_json::from_slice(&bytes).unwrap_or_default();

@@ -1,6 +1,6 @@
-//! A file of a run that is read beside provenance: a sink's lines or the rejected records, joined by id.
+//! A file of a run that is joined with provenance by record id: the lines of a sink, or the rejected records.
 //!
-//! `run` goes through the items; here is what one file adds to an item.
+//! `run` iterates over the items; this module adds the lines of one file to an item.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
@@ -12,13 +12,13 @@ use super::files::item;
 use super::parsed_record::{self, ParsedRecord};
 use super::{DataRecord, ReadError, RecordAttribute, RejectedRecord, ValueFile};
 
-/// Reads the next record of a file with the key of its item.
+/// A function that reads the next record of a file with the key of its item.
 pub(super) type ReadRecord = fn(&mut ValueFile) -> Result<Option<(String, DataRecord)>, ReadError>;
 
-/// A file that is read beside provenance.
+/// A file that is joined with provenance.
 pub(super) struct RunFile {
     pub(super) name: String,
-    /// Its place among the input's files.
+    /// Its index among the input's files.
     pub(super) place: usize,
     pub(super) values: ValueFile,
     next: Option<(String, DataRecord)>,
@@ -39,12 +39,12 @@ impl RunFile {
         Ok(Self { name: name.to_owned(), place, values, next, measured: true, has_ids })
     }
 
-    /// Whether there is no record in the file; to be asked before any is taken.
+    /// Returns whether the file holds no record; valid before the first call of `take`.
     pub(super) fn is_empty(&self) -> bool {
         self.next.is_none()
     }
 
-    /// Which of several files a record stands in, as an attribute: its split where the name says one.
+    /// Returns the file that holds a record as an attribute: `split` if the name is that of a split, else `file`.
     pub(super) fn split(&self) -> RecordAttribute {
         let name = Path::new(&self.name);
         let stem = name.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -62,7 +62,7 @@ impl RunFile {
         Ok(next)
     }
 
-    /// Adds this file's next lines to the records of an item, as far as they belong to it.
+    /// Adds those next lines of this file that belong to the item to its records.
     pub(super) fn join(
         &mut self,
         key: &str,
@@ -90,7 +90,7 @@ impl RunFile {
     }
 }
 
-/// What provenance says counts before what a line says.
+/// Merges a line into a record; provenance takes precedence over the line.
 fn merge(record: &mut DataRecord, line: DataRecord) {
     if record.turns.is_empty() {
         record.turns = line.turns;
@@ -106,7 +106,7 @@ fn merge(record: &mut DataRecord, line: DataRecord) {
         .extend(line.attributes.into_iter().filter(|attribute| !known.contains(&attribute.name)));
 }
 
-/// A line of provenance.
+/// Parses a line of provenance.
 pub(super) fn provenance_record(line: Value) -> DataRecord {
     let text = |key: &str| line.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     let mut parsed = ParsedRecord::default();
@@ -128,7 +128,7 @@ pub(super) fn provenance_record(line: Value) -> DataRecord {
     }
 }
 
-/// The document that a record was made of, if it came of a section of one: its group is then `PATH#NUMBER`.
+/// Returns the document of a record made from a section, whose group is `PATH#NUMBER`.
 fn document(line: &Value) -> Option<RecordAttribute> {
     let (path, number) = line.pointer("/group/0")?.as_str()?.rsplit_once('#')?;
     let is_section = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
@@ -140,7 +140,7 @@ fn document(line: &Value) -> Option<RecordAttribute> {
     })
 }
 
-/// The next line of `rejected.jsonl`.
+/// Returns the next record of `rejected.jsonl` with the key of its item.
 pub(super) fn next_rejected(values: &mut ValueFile) -> Result<Option<(String, DataRecord)>, ReadError> {
     while let Some((number, mut line)) = values.next()? {
         let text = |key: &str| line.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();

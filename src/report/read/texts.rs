@@ -1,15 +1,15 @@
-//! The texts of a record, whatever its format.
+//! Finds the texts of a record, whatever its format.
 //!
 //! Knows the formats that sinks write and trainers read (messages, ShareGPT, Alpaca, prompt and completion,
-//! preference pairs, question and answer), bare texts, and lists of messages. In a record of another shape, the
-//! field of a usual name (`text`, `user_input`, ...) is the text, else the longest string.
+//! preference pairs, question and answer), bare texts, and lists of messages. In any other record, the text is the
+//! field with a usual name (`text`, `user_input`, ...), or else the longest string.
 
 use serde_json::{Map, Value};
 
 use super::parsed_record::NOT_ATTRIBUTES;
 use crate::report::findings::Turn;
 
-/// Names of two fields that ask and answer, most telling first.
+/// Names of field pairs for question and answer, most specific first.
 const PAIRS: &[(&str, &str)] = &[
     ("instruction", "output"),
     ("question", "answer"),
@@ -21,7 +21,7 @@ const PAIRS: &[(&str, &str)] = &[
     ("input", "output"),
 ];
 
-/// Names of a field that is the record's text.
+/// Names of fields that hold the text of a record.
 const TEXTS: &[&str] = &[
     "text",
     "user_input",
@@ -36,7 +36,7 @@ const TEXTS: &[&str] = &[
     "chosen",
 ];
 
-/// The texts of an object, and the names of the fields they stand in.
+/// Returns the texts of an object, and the names of the fields that hold them.
 pub(super) fn texts(fields: &Map<String, Value>) -> (Vec<Turn>, Vec<&str>) {
     let lists = [
         ("messages", "role", "content"),
@@ -52,7 +52,7 @@ pub(super) fn texts(fields: &Map<String, Value>) -> (Vec<Turn>, Vec<&str>) {
     }
     for (ask, reply) in PAIRS {
         if let (Some(ask_value), Some(reply_value)) = (fields.get(*ask), fields.get(*reply)) {
-            // Messages and a plain answer: what the pipeline asked its model, which is no part of the data.
+            // Messages with a plain answer are what the pipeline asked its model, which is not part of the data.
             if ask_value.is_array() && reply_value.is_string() && *reply == "completion" {
                 continue;
             }
@@ -83,7 +83,7 @@ pub(super) fn texts(fields: &Map<String, Value>) -> (Vec<Turn>, Vec<&str>) {
     }
 }
 
-/// A text, or a list of messages, as TRL's formats have either.
+/// Reads a text or a list of messages; TRL's formats allow either.
 fn turns_of(value: &Value, role: &str) -> Vec<Turn> {
     match value {
         Value::String(text) if !text.is_empty() => vec![turn(role, text.clone())],
@@ -106,7 +106,7 @@ pub(super) fn conversation(messages: &[Value], role: &str, content: &str) -> Vec
         };
         let text = match content {
             Value::String(text) => text.clone(),
-            // OpenAI's content in parts.
+            // OpenAI's content parts.
             Value::Array(parts) => {
                 let texts = parts.iter().filter_map(|part| part.get("text")?.as_str());
                 texts.collect::<Vec<_>>().join("\n")
