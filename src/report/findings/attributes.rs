@@ -1,4 +1,4 @@
-//! Attributes: what was configured, what was drawn, what was kept; alone, and crossed where one depends on another.
+//! Attributes: configured, drawn and kept shares; alone, and cross-tabulated if one depends on another.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,32 +9,32 @@ use super::Interval;
 pub struct Attribute {
     /// Its name.
     pub name: String,
-    /// Whether it was drawn by the sampler (a key of the provenance's draws), or is a field of the records.
+    /// Whether the sampler drew it (it is a key in the draws of provenance); otherwise it is a field of the records.
     pub drawn: bool,
     /// Its values, most frequent first.
     pub values: Vec<AttributeValue>,
-    /// Values that are too rare to list, together; 0 when all are listed.
+    /// The number of values too rare to list; 0 if all are listed.
     pub other_values: u64,
     /// Items that have the attribute and were drawn (kept, rejected or dropped).
     pub items: f64,
-    /// Whether they were surely drawn otherwise than configured: by the test over all values, or by one value's own.
+    /// Whether drawn shares differ significantly from the configured ones, over all values or for a single one.
     pub differs: bool,
-    /// Whether a value is surely rejected more often than the others.
+    /// Whether a value is rejected significantly more often than the others.
     pub rejects: bool,
-    /// p of a chi-square test that the drawn shares are the configured ones; `None` without configured shares.
+    /// p of a chi-square test of the drawn shares against the configured ones; `None` without configured shares.
     pub p_configured: Option<f64>,
-    /// p of a chi-square test that all values are rejected equally often; `None` when nothing was rejected.
+    /// p of a chi-square test that all values are rejected equally often; `None` if nothing was rejected.
     pub p_rejected: Option<f64>,
-    /// Shannon entropy of the drawn shares over the largest possible for this number of values, 0 to 1.
+    /// Shannon entropy of the drawn shares over its maximum for this number of values, 0 to 1.
     pub evenness: Option<f64>,
 }
 
-/// One value of an attribute. Numbers are in items: the records made of one item share its weight of 1.
+/// One value of an attribute. Counts are in items: the records of one item share its weight of 1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AttributeValue {
-    /// The value; the empty text means that nothing was injected.
+    /// The value; empty if nothing was injected.
     pub value: String,
-    /// Share that the configuration asks for.
+    /// The configured share.
     pub configured: Option<f64>,
     /// Items drawn with it (kept, rejected or dropped).
     pub drawn: f64,
@@ -54,27 +54,27 @@ pub struct AttributeValue {
     pub z_configured: Option<f64>,
     /// z of its rejected share against that of all other values (two proportions); positive: rejected more often.
     pub z_rejected: Option<f64>,
-    /// Whether it was surely drawn otherwise than configured: with at least 5 items expected, by a z that none of the
-    /// attribute's values would reach by chance in more than one of a thousand reports.
+    /// Whether its drawn share differs significantly from the configured one: at least 5 items are expected, and |z| is
+    /// above what any value of the attribute would reach by chance in one of a thousand reports.
     pub drawn_otherwise: bool,
-    /// Whether it is surely rejected more often than the others, likewise.
+    /// Whether it is rejected significantly more often than the others, by the same criterion.
     pub rejected_often: bool,
 }
 
-/// An attribute crossed with the one that its shares depend on.
+/// The cross-tabulation of an attribute with the one that its shares depend on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CrossTab {
     /// The attribute.
     pub attribute: String,
-    /// The one it depends on.
+    /// The attribute it depends on.
     pub on: String,
-    /// The attribute's values, by column.
+    /// The values of the attribute, by column.
     pub values: Vec<String>,
-    /// A row for each value of the other.
+    /// A row for each value of the other attribute.
     pub rows: Vec<CrossTabRow>,
-    /// Items counted in all.
+    /// All items counted.
     pub items: f64,
-    /// Rows and columns that are too many to list.
+    /// The number of rows and columns that are not listed.
     pub left_out: u64,
 }
 
@@ -85,7 +85,7 @@ pub struct CrossTabRow {
     pub value: String,
     /// Items drawn with it.
     pub items: f64,
-    /// By the columns' values.
+    /// The cells, by column.
     pub cells: Vec<CrossTabCell>,
 }
 
@@ -94,10 +94,10 @@ pub struct CrossTabRow {
 pub struct CrossTabCell {
     /// Items drawn with both.
     pub items: f64,
-    /// Their share among those of the row.
+    /// Their share of the row.
     pub share: f64,
-    /// The share among those of the row that the configuration asks for.
+    /// The configured share of the row.
     pub configured: Option<f64>,
-    /// Whether the two surely differ.
+    /// Whether the two differ significantly.
     pub differs: bool,
 }

@@ -1,4 +1,4 @@
-//! How a run was configured, and what its model was asked: what a reader wants to know beside the numbers.
+//! The configuration of a run, and sampled exchanges with its models.
 
 use std::collections::BTreeMap;
 
@@ -9,25 +9,25 @@ use super::Turn;
 /// The configuration of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Configuration {
-    /// The resolved pipeline, without secrets, as it stands in the run directory.
+    /// The resolved pipeline, without secrets, as stored in the run directory.
     pub pipeline: String,
-    /// Every setting by its path, such as `models.teacher.model`, and the hash of every file that was read, as
+    /// Every setting by its path, such as `models.teacher.model`, and the hash of every file read, under
     /// `file config/context.txt`.
     pub settings: BTreeMap<String, String>,
 }
 
-/// A setting that two runs have different values of.
+/// A setting whose values differ between two runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SettingChange {
     /// Its path.
     pub setting: String,
-    /// Its value in the first; `None` where it is not set.
+    /// Its value in the first; `None` if it is not set.
     pub before: Option<String>,
     /// Its value in the other.
     pub after: Option<String>,
 }
 
-/// A prompt with its answer, whole.
+/// A whole prompt with its answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SampledExchange {
     /// The record.
@@ -36,12 +36,12 @@ pub struct SampledExchange {
     pub stage: String,
     /// The model's name in the pipeline.
     pub model: String,
-    /// Who answered: the provider, or `heuristic`.
+    /// The provider that answered, or `heuristic`.
     pub provider: String,
-    /// How the record ended: `ok`, `rejected`, or why it was dropped.
+    /// The outcome of the record: `ok`, `dropped` or `rejected: CLASS`.
     pub outcome: String,
     /// The messages sent.
     pub messages: Vec<Turn>,
-    /// The last answer; `None` where there was none.
+    /// The last answer, if any.
     pub answer: Option<String>,
 }

@@ -9,15 +9,15 @@ use super::{Direction, SettingChange, Term};
 pub struct Difference {
     /// The name of the first.
     pub from: String,
-    /// Settings that differ, where both are runs.
+    /// Settings that differ, if both are runs.
     pub settings: Vec<SettingChange>,
     /// Whether settings could be compared.
     pub settings_known: bool,
-    /// Shares among kept items that differ, the surest first; at most 200.
+    /// Shares among kept items, by |z| in descending order; at most 200.
     pub shares: Vec<ShareChange>,
-    /// The measures of variety on equally many texts of both.
+    /// Measures of variety on equally many texts of both.
     pub measures: Vec<MeasureChange>,
-    /// Words said more often here (positive z) or there (negative z), the surest first.
+    /// Words more frequent here (positive z) or in the first (negative z), by |z| in descending order.
     pub words: Vec<Term>,
     /// The same for first words.
     pub first_words: Vec<Term>,
@@ -38,8 +38,8 @@ pub struct ShareChange {
     pub z: f64,
 }
 
-/// A measure of variety in both, taken on parts of equal size, so that neither the number of texts nor chance passes
-/// for a difference.
+/// A measure of variety in both, taken on parts of equal size, so that neither the number of texts nor chance appears
+/// as a difference.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MeasureChange {
     /// The measure's key.
@@ -56,13 +56,13 @@ pub struct MeasureChange {
     pub before: MeanEstimate,
     /// In these.
     pub after: MeanEstimate,
-    /// The 95 % interval of after minus before.
+    /// The 95 % confidence interval of after minus before.
     pub change: (f64, f64),
-    /// Which of the two is surely more varied.
+    /// Which of the two is significantly more varied.
     pub verdict: MoreVaried,
 }
 
-/// The mean of a measure over parts of the texts, and how far the parts lie apart.
+/// The mean of a measure over parts of the texts, with its standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct MeanEstimate {
     /// The mean over the parts.
@@ -79,6 +79,6 @@ pub enum MoreVaried {
     Before,
     /// The other.
     After,
-    /// The interval of their difference holds zero.
+    /// The confidence interval of their difference contains zero.
     Neither,
 }

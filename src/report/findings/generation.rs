@@ -1,19 +1,19 @@
-//! What was made: files, counts, tokens, cost and time, and how sure a share of so many records is.
+//! Totals of the generated data: files, counts, tokens, cost and time, and the precision of shares.
 
 use serde::{Deserialize, Serialize};
 
 use super::Proportion;
 
-/// What was read.
+/// The input that was read.
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
 pub struct InputSource {
     /// Whether it is a run directory, with provenance and accounting, or bare files.
     pub run: bool,
-    /// The path as it was given.
+    /// The path as given by the user.
     pub path: String,
     /// The pipeline's name, for a run.
     pub pipeline: Option<String>,
-    /// When the run was begun, `YYYY-MM-DD_HH-MM-SS`.
+    /// When the run started, `YYYY-MM-DD_HH-MM-SS`.
     pub started: Option<String>,
     /// `finished`, `interrupted`, `running`; for a run.
     pub state: Option<String>,
@@ -24,29 +24,29 @@ pub struct InputSource {
 pub struct GenerationTotals {
     /// The files read, with their records.
     pub files: Vec<FileCount>,
-    /// Records by split, where records or file names say it (`train`, `validation`).
+    /// Records by split, if records or file names have one (`train`, `validation`).
     pub splits: Vec<NamedCount>,
-    /// How the items ended; for a run.
+    /// Items by outcome; for a run.
     pub identity: Option<ItemAccounting>,
     /// Dropped records by reason.
     pub drops: Vec<NamedCount>,
     /// Rejected records by class and stage, most frequent first.
     pub rejections: Vec<Rejection>,
-    /// What each model did; from provenance, for records that were kept or rejected.
+    /// Use of each model, from provenance, over records that were kept or rejected.
     pub models: Vec<ModelUse>,
     /// Files or rows of the source that could not be read.
     pub source_unread: u64,
-    /// What the run has spent by the prices of its pipeline; `None` where it has none.
+    /// Cost of the run by the prices in its pipeline; `None` without prices.
     pub spent: Option<f64>,
     /// Tokens of the models over the run.
     pub tokens: Option<TokenTotals>,
-    /// What the tokens cost, if prices were given.
+    /// Cost of the tokens by the prices given to the report, if any.
     pub cost: Option<CostBreakdown>,
-    /// Seconds the run took, all starts together.
+    /// Duration of the run in seconds, over all starts.
     pub seconds: Option<f64>,
-    /// How sure a share estimated from these records is: for 50, 20, 10, 5 and 1 %.
+    /// Confidence intervals for shares of 50, 20, 10, 5 and 1 % estimated from these records.
     pub estimates: Vec<ShareEstimate>,
-    /// How many records an interval of a wanted width needs.
+    /// Sample sizes for intervals of several widths.
     pub needed: Vec<RequiredSize>,
 }
 
@@ -57,13 +57,13 @@ pub struct FileCount {
     pub path: String,
     /// Records in it.
     pub records: u64,
-    /// Lines that are no record; they are counted and left out.
+    /// Lines that are not records; they are counted and left out.
     pub malformed: u64,
-    /// What is wrong with the file as a whole, such as an array that is not closed; the end of a sentence about it.
+    /// What is wrong with the file as a whole, such as an unclosed array; the end of a sentence about it.
     pub damage: Option<String>,
-    /// Records that the heuristic answered, as far as they say so.
+    /// Records answered by the heuristic, as far as they say so.
     pub by_heuristic: u64,
-    /// Whether its texts are measured; `false` for a second copy of records that another file holds.
+    /// Whether its texts are measured; `false` for a second copy of records in another file.
     pub measured: bool,
 }
 
@@ -72,7 +72,7 @@ pub struct FileCount {
 pub struct NamedCount {
     /// What was counted.
     pub name: String,
-    /// How often, of the whole it belongs to.
+    /// Its count and the total.
     pub part: Proportion,
 }
 
@@ -81,15 +81,15 @@ pub struct NamedCount {
 pub struct ItemAccounting {
     /// Items taken from the source.
     pub admitted: u64,
-    /// Items of which a record was written.
+    /// Items with at least one record written.
     pub ok: u64,
-    /// Items that a filter took out.
+    /// Items that a filter dropped.
     pub dropped: u64,
-    /// Items that could not be made.
+    /// Items that could not be generated.
     pub rejected: u64,
-    /// Items not ended yet.
+    /// Items not finished yet.
     pub in_flight: u64,
-    /// Whether the sum is right.
+    /// Whether the equation holds.
     pub holds: bool,
 }
 
@@ -100,65 +100,65 @@ pub struct Rejection {
     pub class: String,
     /// The stage that rejected.
     pub stage: String,
-    /// Records, of all that were kept or rejected.
+    /// Its records, of all that were kept or rejected.
     pub part: Proportion,
-    /// The message of the first one.
+    /// The message of the first record.
     pub example: String,
 }
 
-/// What one model did, over kept, rejected and dropped records.
+/// Use of one model, over kept, rejected and dropped records.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelUse {
     /// The model's name in the pipeline.
     pub model: String,
     /// The provider that answers for it.
     pub provider: String,
-    /// Its name at the server, as it was asked for; none where no server is asked.
+    /// The name sent to the server; `None` if no server is asked.
     pub asked_as: Option<String>,
-    /// The names that the server reports, with the answers that came under each.
+    /// The names that the server reported, with the number of answers for each.
     pub reported_as: Vec<NamedCount>,
-    /// Questions, each with its re-asks; the records of one item share theirs.
+    /// Questions, each counted once with its reprompts; the records of one item share theirs.
     pub calls: u64,
-    /// Tokens read.
+    /// Prompt tokens.
     pub prompt_tokens: u64,
-    /// Tokens written.
+    /// Completion tokens.
     pub completion_tokens: u64,
-    /// Questions put again because an answer was invalid.
+    /// Reprompts after an invalid answer.
     pub re_asks: u64,
-    /// Questions that the heuristic answered in the end.
+    /// Questions that fell back to the heuristic.
     pub fallbacks: Proportion,
     /// HTTP attempts.
     pub attempts: u64,
-    /// Why the model stopped at the last answer of each question (`stop`, `length`, ...).
+    /// Finish reasons of the last answer to each question (`stop`, `length`, ...).
     pub finish_reasons: Vec<NamedCount>,
 }
 
 /// Tokens of all models over all starts of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct TokenTotals {
-    /// Read, by provenance.
+    /// Prompt tokens, from provenance.
     pub prompt: u64,
-    /// Written, by provenance.
+    /// Completion tokens, from provenance.
     pub completion: u64,
-    /// What the run has on its books beyond that: of answers that no record holds any more, as after a kill or
-    /// `retry-rejected`, and estimates where the server told no usage.
+    /// Tokens that the run accounted for in addition: of answers that no record refers to any more, as after a kill or
+    /// `retry-rejected`, and estimates for responses without usage.
     pub elsewhere: u64,
 }
 
-/// What tokens cost, in the currency of the prices.
+/// The cost of tokens, in the currency of the prices.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CostBreakdown {
-    /// Price of a million tokens read.
+    /// Price per million prompt tokens.
     pub price_in: f64,
-    /// Price of a million tokens written.
+    /// Price per million completion tokens.
     pub price_out: f64,
-    /// Cost of the tokens read.
+    /// Cost of prompt tokens.
     pub prompt: f64,
-    /// Cost of the tokens written.
+    /// Cost of completion tokens.
     pub completion: f64,
-    /// Both.
+    /// The sum of both.
     pub total: f64,
-    /// Cost of a thousand kept records; `None` when none was kept.
+    /// Cost per thousand kept records; `None` if none was kept.
     pub per_thousand_records: Option<f64>,
 }
 
@@ -171,18 +171,18 @@ pub struct Interval {
     pub high: f64,
 }
 
-/// How sure a share is at this number of items.
+/// The precision of a share estimated from this number of items.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ShareEstimate {
     /// The share.
     pub share: f64,
     /// Items it is estimated from.
     pub size: u64,
-    /// Its interval.
+    /// Its confidence interval.
     pub interval: Interval,
 }
 
-/// The number of independent items at which a share of one half is known within ± `half_width`, 95 %.
+/// The number of independent items needed to estimate a share of one half within ± `half_width` at 95 % confidence.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RequiredSize {
     /// Half the interval's width, such as 0.01 for ± 1 percentage point.

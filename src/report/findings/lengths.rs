@@ -1,4 +1,4 @@
-//! Asked and actual lengths.
+//! Requested and actual lengths.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,9 +7,9 @@ use super::Proportion;
 /// Lengths of all records, by part and unit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Lengths {
-    /// One entry a part and unit that has texts: (`text` | `user` | `assistant`) x (`words` | `tokens`).
+    /// One entry per part and unit with texts: (`text` | `user` | `assistant`) x (`words` | `tokens`).
     pub parts: Vec<PartLengths>,
-    /// How well an asked length was met; `None` when no record has `target_words`.
+    /// How well requested lengths were met; `None` if no record has `target_words`.
     pub asked: Option<LengthAdherence>,
 }
 
@@ -20,15 +20,15 @@ pub struct PartLengths {
     pub part: String,
     /// `words` (Unicode words; one by one for scripts without spaces) or `tokens` (o200k_base).
     pub unit: String,
-    /// Of the actual lengths.
+    /// Summary of the actual lengths.
     pub actual: LengthSummary,
-    /// Whether the lengths come of the sample (tokens of very large data) rather than of all records.
+    /// Whether the lengths are those of the sample (tokens of very large data) rather than of all records.
     pub sampled: bool,
-    /// Actual lengths, and asked ones over the same bins where they are known.
+    /// Actual lengths, and requested ones over the same bins if known.
     pub histogram: Histogram,
 }
 
-/// A distribution of lengths in a few numbers; quantiles are exact up to the bins' width.
+/// Summary statistics of lengths.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LengthSummary {
     /// Texts.
@@ -47,36 +47,36 @@ pub struct LengthSummary {
     pub max: u64,
 }
 
-/// Counts in bins, the same bins for the same part and unit in all findings of a report; the first bin begins at `edges[0]`, bin `i` is `edges[i] <= length < edges[i + 1]`. Bins are of
-/// equal width but the last, which is open and holds the rest up to the longest.
+/// Counts in bins, which are the same for a part and unit in all findings of a report. Bin `i` covers
+/// `edges[i] <= length < edges[i + 1]`. Bins have equal width, except for the last, which covers the rest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Histogram {
-    /// Edges, one more than bins.
+    /// The edges: one more than there are bins.
     pub edges: Vec<u64>,
     /// Actual lengths by bin.
     pub actual: Vec<u64>,
-    /// Asked lengths by bin.
+    /// Requested lengths by bin.
     pub asked: Option<Vec<u64>>,
 }
 
-/// How well the asked number of words was met, over records with `target_words`. The part compared is the only
-/// one there is, else `user` where the pipeline makes user inputs, else `assistant`.
+/// How well the requested number of words was met, over records with `target_words`. The part compared is `text` if
+/// records have one, else `assistant`, else `user`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LengthAdherence {
-    /// The part whose length was asked for.
+    /// The part whose length was requested.
     pub part: String,
-    /// Of the asked lengths, in words.
+    /// Summary of the requested lengths, in words.
     pub asked: LengthSummary,
     /// Records compared.
     pub records: u64,
-    /// Pearson's correlation of asked and actual; `None` when one of them does not vary.
+    /// Pearson correlation of requested and actual lengths; `None` if either does not vary.
     pub correlation: Option<f64>,
-    /// Mean of actual over mean of asked.
+    /// Mean actual length over mean requested length.
     pub ratio: f64,
-    /// Records within ± 25 % of the asked length.
+    /// Records within ± 25 % of the requested length.
     pub within_25: Proportion,
     /// Records within ± 50 %.
     pub within_50: Proportion,
-    /// (asked, actual) of some sampled records, for a scatter plot; at most 500.
+    /// (requested, actual) lengths of some sampled records, for a scatter plot; at most 500.
     pub pairs: Vec<(u64, u64)>,
 }

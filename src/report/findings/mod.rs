@@ -1,7 +1,7 @@
-//! What a report holds: everything that is found in the data of one run, or of one file.
+//! The types of a report: everything found in the data of one run, or of one file.
 //!
-//! Stands between `report::read` and `report::statistics`, which read records and fill these types, and `report::page`, which draws them;
-//! `--json` prints them as they are. Holds no behaviour. Shares are fractions of 1, times are seconds.
+//! `report::gather` fills these types, `report::page` renders them, and `--json` prints them as they are. They have no
+//! behaviour. Shares are fractions of 1, times are in seconds.
 
 mod attributes;
 mod configuration;
@@ -47,46 +47,46 @@ pub struct Findings {
     pub generated: String,
     /// The seed of all samples taken for the report.
     pub seed: u64,
-    /// Records measured: the denominator of all exact counts. One record written to two files counts once.
+    /// Records measured: the denominator of all exact counts. A record written to two files counts once.
     pub records: u64,
-    /// Items measured: records that came of one planned question or row are one item. For files without
-    /// record ids, the same as `records`.
+    /// Items measured: all records from one planned question or row are one item. Equal to `records` for files without
+    /// record ids.
     pub items: u64,
-    /// Texts in the sample that the costly measures and the map are taken on, one an item.
+    /// Texts in the sample for the costly measures and the map, one per item.
     pub sampled: u64,
-    /// Sentences that a reader must know before the numbers: lines that could not be read, what is missing.
+    /// Sentences to read before the numbers: lines that could not be read, what is missing.
     pub notes: Vec<String>,
-    /// What stands out, what matters most first.
+    /// What stands out, most important first.
     pub stands_out: Vec<Standout>,
     /// How the run was configured; `None` for bare files.
     pub configuration: Option<Configuration>,
-    /// A few prompts with their answers, chosen by draw.
+    /// A few prompts with their answers, chosen at random.
     pub exchanges: Vec<SampledExchange>,
-    /// Counts, tokens, cost, time, and what such a number of records can show.
+    /// Counts, tokens, cost, time, and the precision of shares estimated from so many records.
     pub made: GenerationTotals,
-    /// Asked and actual lengths.
+    /// Requested and actual lengths.
     pub lengths: Lengths,
     /// Drawn attributes and fields with few values, those of the sampler first.
     pub attributes: Vec<Attribute>,
-    /// Attributes that depend on others, crossed with those.
+    /// Attributes that depend on others, cross-tabulated with them.
     pub crossed: Vec<CrossTab>,
-    /// What is said more often than elsewhere.
+    /// Words that are more frequent than in a reference.
     pub words: WordComparison,
     /// How much the texts differ.
     pub variety: Variety,
     /// The sample in two dimensions; `None` for fewer than three texts.
     pub map: Option<TextMap>,
-    /// Language found against language asked; `None` if there is no text to tell a language by.
+    /// Detected against requested languages; `None` if no language could be detected.
     pub languages: Option<Languages>,
-    /// Records to look at, drawn by `seed`, in the order of the data; rejected ones among them.
+    /// Records for browsing, sampled by `seed`, in the order of the data; includes rejected ones.
     pub sample: Vec<SampleRecord>,
     /// In a report of several: how this one differs from the first; `None` for the first.
     pub difference: Option<Difference>,
-    /// How the reference of words (`--against`) is configured otherwise, where both are runs.
+    /// How the configuration of the reference corpus (`--against`) differs, if both are runs.
     pub against: Vec<SettingChange>,
 }
 
-/// A record to look at.
+/// A record for browsing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SampleRecord {
     /// The record's id, or `file:line`.
@@ -95,9 +95,9 @@ pub struct SampleRecord {
     pub turns: Vec<Turn>,
     /// Attributes by name (`split`, `question_type`, `tone`, ...); an empty draw is the empty text.
     pub attributes: BTreeMap<String, String>,
-    /// Words asked for, where a length was drawn.
+    /// Words requested, if a length was drawn.
     pub target_words: Option<u64>,
-    /// Words of the text whose length was asked for, or of the whole record.
+    /// Words of the text whose length was requested, or of the whole record.
     pub words: u64,
     /// Why it was rejected (`class: message`); `None` for a record that was kept.
     pub rejected: Option<String>,
@@ -108,6 +108,6 @@ pub struct SampleRecord {
 pub struct Turn {
     /// `system`, `user`, `assistant`, `tool`, or `text` for a record that is one text.
     pub role: String,
-    /// The text as it stands in the data: may hold markup, which is text.
+    /// The text as in the data; markup in it is text.
     pub text: String,
 }

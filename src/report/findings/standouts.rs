@@ -1,23 +1,23 @@
-//! What stands out: each kind with the numbers that the table of its chapter has.
+//! Standouts: findings that a reader should look at, each with the numbers in the table of its chapter.
 //!
-//! Found once, by `report::gather`, from the other findings. The page and the command line make a sentence of each;
-//! neither counts anything again.
+//! `report::gather` derives them from the other findings. The page and the command line turn each into a sentence and
+//! count nothing again.
 
 use serde::{Deserialize, Serialize};
 
 use super::ItemAccounting;
 
-/// A part of a whole, both counted.
+/// A count and the total that it is part of.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proportion {
-    /// Those that are meant.
+    /// The count.
     pub count: u64,
-    /// All of them.
+    /// The total.
     pub of: u64,
 }
 
 impl Proportion {
-    /// The part as a fraction of 1; 0 of nothing.
+    /// Returns the proportion as a fraction of 1; 0 if the total is 0.
     #[must_use]
     pub fn share(self) -> f64 {
         self.count as f64 / self.of.max(1) as f64
@@ -28,48 +28,48 @@ impl Proportion {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Standout {
-    /// Admitted items are not those that ended.
+    /// The accounting of items does not add up.
     SumWrong {
-        /// The sum.
+        /// The accounting.
         identity: ItemAccounting,
     },
-    /// The run can still go on.
+    /// The run is not finished.
     Unfinished {
         /// Its state.
         state: String,
     },
     /// No record was kept.
     NothingKept,
-    /// A file that breaks off.
+    /// A damaged file.
     Damaged {
         /// The file.
         file: String,
-        /// What is wrong with it, as the end of a sentence.
+        /// What is wrong with it; the end of a sentence.
         damage: String,
     },
-    /// Lines or elements that are no record.
+    /// Lines or elements that are not records.
     Malformed {
         /// The file.
         file: String,
-        /// Those among all of its lines or elements.
+        /// Their proportion of all lines or elements.
         lines: Proportion,
     },
     /// Files or rows of the source that the run could not read.
     SourceUnread {
-        /// How many.
+        /// The number of files or rows.
         count: u64,
     },
-    /// Items of which no record could be made.
+    /// Rejected items.
     Rejected {
-        /// Among the items admitted.
+        /// Their proportion of admitted items.
         items: Proportion,
     },
-    /// Items that were dropped, for any reason.
+    /// Dropped items, for any reason.
     Dropped {
-        /// Among the items admitted.
+        /// Their proportion of admitted items.
         items: Proportion,
     },
-    /// No model was asked: its provider answers by itself.
+    /// No model was asked, because the provider answers without one.
     NoModel {
         /// The model's name in the pipeline.
         model: String,
@@ -78,32 +78,32 @@ pub enum Standout {
         /// Its answers.
         answers: u64,
     },
-    /// Answers that ended at the limit of their tokens.
+    /// Answers truncated at the token limit.
     CutOff {
         /// The model's name in the pipeline.
         model: String,
-        /// Among its answers.
+        /// Their proportion of the answers.
         answers: Proportion,
     },
-    /// Records that the heuristic answered where a model should have.
+    /// Records answered by the heuristic in place of a model.
     ByHeuristic {
         /// The file that holds them.
         file: String,
-        /// Among its records.
+        /// Their proportion of its records.
         records: Proportion,
     },
-    /// Texts far from the length asked for.
+    /// Texts far from the requested length.
     LengthMissed {
-        /// Those more than half off, among those with an asked length.
+        /// Those more than 50 % off, of all with a requested length.
         texts: Proportion,
     },
-    /// An attribute that was not drawn as it was configured.
+    /// An attribute that was not drawn as configured.
     DrawnOtherwise {
         /// The attribute.
         attribute: String,
-        /// p of the test over all of its values.
+        /// p of the test over all its values.
         p: Option<f64>,
-        /// The values that differ for sure, if single ones do.
+        /// The values that differ significantly by themselves.
         values: Vec<DrawnShare>,
     },
     /// A value that is rejected more often than the others of its attribute.
@@ -116,55 +116,55 @@ pub enum Standout {
         rejected: f64,
         /// Items drawn with it.
         drawn: f64,
-        /// Share rejected of all items of the attribute.
+        /// Share of all items with the attribute that were rejected.
         usual: f64,
     },
-    /// A value that comes with another attribute's value otherwise than `given` says.
+    /// Values of dependent attributes that were not drawn together as `given` says.
     DrawnTogether {
         /// The attribute.
         attribute: String,
-        /// The one it depends on.
+        /// The attribute it depends on.
         on: String,
         /// Pairs of values that differ, with their shares among items of the other attribute's value.
         pairs: Vec<(String, DrawnShare)>,
     },
-    /// A few words that nearly all texts begin with.
+    /// A few first words that open nearly all texts.
     Openings {
         /// The words, most frequent first.
         words: Vec<String>,
-        /// Texts that begin with one of them.
+        /// Proportion of texts that begin with one of them.
         texts: Proportion,
     },
-    /// Texts that repeat themselves so much that they compress far better than prose.
+    /// Texts that compress far better than prose, because they repeat themselves.
     Compressed {
         /// Bytes over compressed bytes.
         ratio: f64,
-        /// Texts it was taken on.
+        /// Texts measured.
         texts: u64,
     },
-    /// Texts that repeat others.
+    /// Duplicate texts.
     Repeated {
-        /// Whether near duplicates are meant rather than exact ones.
+        /// Whether they are near duplicates rather than exact ones.
         near: bool,
-        /// Repeats among the texts looked at.
+        /// Proportion of duplicates among the texts examined.
         texts: Proportion,
     },
-    /// Texts in another language than was asked for.
+    /// Texts in a language other than the requested one.
     OtherLanguage {
-        /// Among those that asked for one and tell theirs.
+        /// Their proportion of texts with a requested and a detected language.
         texts: Proportion,
     },
 }
 
-/// A share that was drawn against the one that was configured.
+/// A drawn share against the configured one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DrawnShare {
     /// The value.
     pub value: String,
     /// Items drawn with it.
     pub drawn: f64,
-    /// Items it is a share of.
+    /// Items that the share is of.
     pub of: f64,
-    /// The share that the configuration asks for.
+    /// The configured share.
     pub configured: f64,
 }

@@ -1,4 +1,4 @@
-//! What the texts are like: words said too often, variety, the map, languages.
+//! Properties of the texts: overused words, variety, the map, languages.
 
 use std::collections::BTreeMap;
 
@@ -6,26 +6,26 @@ use serde::{Deserialize, Serialize};
 
 use super::Proportion;
 
-/// What is said more often than in a reference: log-odds ratio with an informative Dirichlet prior.
+/// Word frequencies compared with a reference, by log-odds ratio with an informative Dirichlet prior.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WordComparison {
-    /// What the texts are compared with: a path, or `built-in word list`.
+    /// The reference: a path, or `built-in word list`.
     pub reference: String,
-    /// Words against the reference.
+    /// Words.
     pub words: TermList,
-    /// Pairs of neighbouring words.
+    /// Pairs of adjacent words.
     pub bigrams: TermList,
-    /// The word each text begins with.
+    /// First words of texts.
     pub first_words: TermList,
-    /// The most frequent first words, with how many texts begin with each; at most 12.
+    /// The most frequent first words with their number of texts; at most 12.
     pub openings: Vec<FirstWord>,
     /// Texts whose first word was counted.
     pub texts: u64,
-    /// What texts of one attribute value say more often than all other texts do; values with enough texts.
+    /// Words of texts with one attribute value compared with all other texts, for values with enough texts.
     pub by_value: Vec<ValueTerms>,
 }
 
-/// A first word.
+/// A word that texts begin with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FirstWord {
     /// The word.
@@ -39,38 +39,38 @@ pub struct FirstWord {
 /// Terms compared with a reference.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TermList {
-    /// One sentence on how to read it, and on what the reference is.
+    /// A sentence on how to read the list and on the reference.
     pub reading: String,
-    /// Terms counted here, in all.
+    /// Total of terms counted here.
     pub total: u64,
-    /// Terms counted in the reference, in all; for the built-in list a million, of which `count_reference` is the rate.
+    /// Total of terms in the reference; for the built-in list a million, so that `count_reference` is a rate.
     pub total_reference: u64,
     /// The prior's weight in terms (a0).
     pub prior: f64,
-    /// Terms said more often here, highest z first; at most 50.
+    /// Terms more frequent here, by z in descending order; at most 50.
     pub over: Vec<Term>,
-    /// Terms said less often here, lowest z first; at most 25.
+    /// Terms less frequent here, by z in ascending order; at most 25.
     pub under: Vec<Term>,
 }
 
 /// One term.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Term {
-    /// The word, or words with a space between.
+    /// The word, or several words separated by spaces.
     pub term: String,
-    /// How often here (y1).
+    /// Its count here (y1).
     pub count: u64,
-    /// How often in the reference (y2).
+    /// Its count in the reference (y2).
     pub count_reference: u64,
-    /// How often it would be said here if it were as frequent as in the reference.
+    /// Its expected count here if it were as frequent as in the reference.
     pub expected: f64,
-    /// The log-odds ratio (delta): its sign says where the term is more frequent.
+    /// The log-odds ratio (delta); positive if the term is more frequent here.
     pub log_odds: f64,
-    /// Standard score; |z| > 1.96 is the usual cut, and |z| > 4 is fair where thousands of words are tested.
+    /// The z-score; |z| > 1.96 is the usual threshold, |z| > 4 is appropriate where thousands of words are tested.
     pub z: f64,
 }
 
-/// What the texts of one attribute value say more often than the others.
+/// Words of the texts with one attribute value, compared with the others.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ValueTerms {
     /// The attribute.
@@ -79,46 +79,46 @@ pub struct ValueTerms {
     pub value: String,
     /// Texts with it.
     pub texts: u64,
-    /// Words said more often with it, highest z first, z > 1.96; at most 12.
+    /// Words more frequent with it, z > 1.96, in descending order; at most 12.
     pub over: Vec<Term>,
-    /// Words said less often with it, lowest z first, z < -1.96; at most 6.
+    /// Words less frequent with it, z < -1.96, in ascending order; at most 6.
     pub under: Vec<Term>,
 }
 
 /// How much the texts differ.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Variety {
-    /// The measures, in the order to show them.
+    /// The measures, in display order.
     pub measures: Vec<Measure>,
     /// The largest groups of near duplicates in the sample; at most 10.
     pub groups: Vec<DuplicateGroup>,
 }
 
-/// One number about variety.
+/// One measure of variety.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Measure {
-    /// A key for machines: `distinct_1`, `distinct_2`, `distinct_3`, `entropy_normalised`, `self_bleu`,
+    /// A machine-readable key: `distinct_1`, `distinct_2`, `distinct_3`, `entropy_normalised`, `self_bleu`,
     /// `compression_ratio`, `vendi_score`, `vendi_share`, `exact_duplicates`, `near_duplicates`.
     pub key: String,
-    /// A name for people.
+    /// A readable name.
     pub name: String,
     /// The value.
     pub value: f64,
-    /// What was counted, for a share of texts.
+    /// The counts behind it, for a share of texts.
     pub part: Option<Proportion>,
-    /// Whether the value is a share, to be shown in percent.
+    /// Whether the value is a share, shown in percent.
     pub share: bool,
-    /// Which way means more variety.
+    /// The direction of more variety.
     pub more_varied: Direction,
-    /// Texts it was taken on.
+    /// Texts measured.
     pub texts: u64,
     /// Whether those are a sample rather than all.
     pub sampled: bool,
-    /// One sentence on how to read it.
+    /// A sentence on how to read it.
     pub reading: String,
 }
 
-/// Which way a measure grows with variety.
+/// The direction in which a measure changes with variety.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
@@ -128,65 +128,65 @@ pub enum Direction {
     Lower,
 }
 
-/// Texts that nearly repeat each other.
+/// A group of near-duplicate texts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DuplicateGroup {
-    /// Texts in it.
+    /// The number of texts.
     pub size: u64,
-    /// Up to three of them, cut to 300 characters.
+    /// Up to three of them, truncated to 300 characters.
     pub texts: Vec<String>,
 }
 
-/// The sample in two dimensions: texts of like words (or meaning) stand close.
+/// The sample in two dimensions, with texts of similar words (or meaning) close together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TextMap {
     /// How it was made, such as `hashed TF-IDF of words, t-SNE with perplexity 30`.
     pub method: String,
     /// The texts.
     pub points: Vec<Point>,
-    /// Attributes that points can be coloured by, most telling first; each point has those that apply.
+    /// Attributes that points can be coloured by, most informative first.
     pub attributes: Vec<String>,
 }
 
 /// A text on the map.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Point {
-    /// Across, 0 to 1.
+    /// The horizontal position, 0 to 1.
     pub x: f64,
-    /// Up, 0 to 1.
+    /// The vertical position, 0 to 1, upwards.
     pub y: f64,
     /// The record's id.
     pub id: String,
-    /// Its text, cut to 300 characters.
+    /// Its text, truncated to 300 characters.
     pub text: String,
     /// Its attributes.
     pub attributes: BTreeMap<String, String>,
 }
 
-/// Language found against language asked.
+/// Detected against requested languages.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Languages {
-    /// Texts looked at.
+    /// Texts examined.
     pub texts: u64,
     /// Whether those are a sample rather than all.
     pub sampled: bool,
-    /// Texts too short or too mixed to tell; they are in no cell.
+    /// Texts too short or too mixed to detect a language; they are in no cell.
     pub unsure: u64,
-    /// Texts that are in the language asked for, of those that asked for one known to the detector and tell theirs.
+    /// Texts in the requested language, of those whose requested language the detector knows and whose own was detected.
     pub as_asked: Option<Proportion>,
-    /// Counts by asked and found, most frequent first.
+    /// Counts by requested and detected language, most frequent first.
     pub cells: Vec<LanguageCell>,
 }
 
-/// Texts by asked and found language.
+/// The number of texts with one requested and detected language.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LanguageCell {
-    /// As the attribute `language` says it; `None` where nothing was asked.
+    /// The requested language, as the attribute `language` has it; `None` without one.
     pub asked: Option<String>,
-    /// English name of the language found.
+    /// The English name of the detected language.
     pub found: String,
     /// Texts.
     pub count: u64,
-    /// Whether found is what was asked; `None` when nothing was asked or the name is not known.
+    /// Whether the two are the same; `None` if none was requested or its name is unknown.
     pub matches: Option<bool>,
 }

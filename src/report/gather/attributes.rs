@@ -1,7 +1,7 @@
-//! Counts of attributes over all records, and what they tell: configured, drawn and kept shares.
+//! Counts attribute values over all records: configured, drawn and kept shares.
 //!
-//! The records made of one item share its weight of 1: four conversations of one question are not four
-//! independent draws, and the tests must not take them for such.
+//! The records of one item share its weight of 1: four conversations about one question are not four independent
+//! draws, and the statistical tests must not treat them as such.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,17 +9,17 @@ use crate::report::findings::{Attribute, AttributeValue};
 use crate::report::read::{DataRecord, RecordAttribute};
 use crate::report::statistics::{intervals, shares};
 
-/// Attributes that are counted, those seen first; further ones are told, not counted.
+/// Attributes that are counted, in order of appearance; the others are reported, not counted.
 const MAX_NAMES: usize = 300;
-/// Values of one attribute that are counted; further ones are counted together.
+/// Values of one attribute that are counted; the others are counted together.
 const MAX_COUNTED: usize = 2_000;
 /// Values of a drawn attribute that are listed.
 const MAX_LISTED: usize = 100;
-/// A field with more values than this is no attribute.
+/// A field with more values than this is not an attribute.
 const MAX_OF_A_FIELD: usize = 60;
-/// The chance at which a test finds a difference where there is none: over all values of an attribute together.
+/// The significance level: the probability of a false positive over all values of an attribute together.
 const SIGNIFICANCE: f64 = 0.001;
-/// A value with fewer items cannot stand out.
+/// A value with fewer items is never flagged.
 const MIN_ITEMS: f64 = 5.0;
 
 /// Items by attribute and value.
@@ -34,16 +34,16 @@ pub(super) struct AttributeCounter {
 struct ValueCounter {
     by_sampler: bool,
     numbers_only: bool,
-    /// A record has had several values at once, so shares do not add up to 1.
+    /// Whether a record had several values at once, so that shares do not add up to 1.
     several: bool,
     values: HashMap<String, OutcomeWeights>,
     all: OutcomeWeights,
     uncounted: u64,
-    /// Whether it is a field of so many values that it is no attribute; its values are then forgotten.
+    /// Whether the field has too many values to be an attribute; its values are then discarded.
     is_text: bool,
 }
 
-/// Items by how they ended.
+/// Items by outcome.
 #[derive(Debug, Default, Clone, Copy)]
 struct OutcomeWeights {
     drawn: f64,
@@ -51,7 +51,7 @@ struct OutcomeWeights {
     rejected: f64,
 }
 
-/// How a record ended.
+/// The outcome of a record.
 #[derive(Debug, Clone, Copy)]
 enum RecordOutcome {
     Kept,
@@ -75,7 +75,7 @@ impl OutcomeWeights {
 }
 
 impl AttributeCounter {
-    /// Counts a record that has a `weight` of its item.
+    /// Counts a record that has the share `weight` of its item.
     pub(super) fn add(&mut self, record: &DataRecord, weight: f64) {
         let end = match &record.rejected {
             Some(_) => RecordOutcome::Rejected,
@@ -100,12 +100,12 @@ impl AttributeCounter {
         }
     }
 
-    /// Values that were not counted, because there are too many attributes.
+    /// Returns the number of values that were not counted because there are too many attributes.
     pub(super) fn uncounted(&self) -> u64 {
         self.uncounted
     }
 
-    /// The attributes, drawn ones first. `configured` are shares by attribute and value.
+    /// Returns the attributes, drawn ones first. `configured` has the shares by attribute and value.
     pub(super) fn attributes(&self, configured: &BTreeMap<String, BTreeMap<String, f64>>) -> Vec<Attribute> {
         let mut attributes = Vec::new();
         for (name, counts) in &self.by_name {
@@ -142,8 +142,8 @@ impl ValueCounter {
         }
     }
 
-    /// Whether it is worth showing. A field that only rejected records have says nothing of the kept ones, and one
-    /// with nearly as many values as records is a text or a name.
+    /// Returns whether it is worth showing. A field that only rejected records have says nothing about the kept ones,
+    /// and one with nearly as many values as records is a text or a name.
     fn is_attribute(&self) -> bool {
         let values = self.values.len();
         if self.is_text {
@@ -176,7 +176,7 @@ impl ValueCounter {
                 values.iter().map(|(value, _)| configured.get(*value).copied().unwrap_or(0.0)).collect();
             shares::goodness_of_fit_p(&drawn, &wanted)
         });
-        // Of so many tests, some would be passed by chance alone.
+        // Bonferroni: among so many tests, some would be significant by chance alone.
         let sure = shares::critical_z(SIGNIFICANCE / values.len().max(1) as f64);
         let whole = |value: &(&str, OutcomeWeights)| self.value(value.0, value.1, configured, sure);
         let found: Vec<AttributeValue> = values.iter().map(whole).collect();
@@ -233,7 +233,7 @@ impl ValueCounter {
     }
 }
 
-/// The most frequent values, and those that stand out however rare they are.
+/// Returns the most frequent values, and those that are flagged however rare they are.
 fn listed(values: Vec<AttributeValue>) -> Vec<AttributeValue> {
     let is_listed = |(place, value): &(usize, AttributeValue)| {
         *place < MAX_LISTED || value.drawn_otherwise || value.rejected_often
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_rejected_more_often_stands_out() {
+    fn a_value_that_is_rejected_more_often_is_flagged() {
         let mut counts = AttributeCounter::default();
         for n in 0..1_000 {
             let (tone, rejected) = match n % 10 {
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrongly_drawn_value_stands_out_and_a_missing_one_is_listed() {
+    fn a_wrongly_drawn_value_is_flagged_and_a_missing_one_is_listed() {
         let mut counts = AttributeCounter::default();
         (0..100).for_each(|_| counts.add(&record("tone", "calm", true, false), 1.0));
         let configured = BTreeMap::from([("calm".to_owned(), 0.5), ("angry".to_owned(), 0.5)]);
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_dropped_was_drawn_and_not_rejected() {
+    fn dropped_records_count_as_drawn_and_not_as_rejected() {
         let mut counts = AttributeCounter::default();
         for n in 0..20 {
             let mut record = record("tone", if n % 2 == 0 { "calm" } else { "" }, true, n == 0);
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_that_are_no_attributes_are_left_out() {
+    fn fields_that_are_not_attributes_are_left_out() {
         let mut counts = AttributeCounter::default();
         for n in 0..300 {
             counts.add(&record("name", &n.to_string(), false, false), 1.0);

@@ -1,4 +1,4 @@
-//! How one set of findings differs from the first of a report: settings, shares, measures, words.
+//! Compares a set of findings with the first of a report: settings, shares, measures, words.
 
 use std::collections::BTreeMap;
 
@@ -17,19 +17,19 @@ use super::variety::{TextSample, variety};
 const SHARES: usize = 200;
 /// Terms that are listed.
 const TERMS: usize = 60;
-/// |z| from which a term is listed.
+/// Terms with a larger |z| are listed.
 const SURE: f64 = 1.96;
 /// Settings that are listed.
 const SETTINGS: usize = 300;
-/// Parts that measures are taken on, to see how far they lie apart.
+/// Parts on which measures are taken, to estimate their standard error.
 const PARTS: usize = 5;
-/// Texts of a part: at least, and at most.
+/// The minimum and maximum number of texts in a part.
 const MIN_TEXTS: usize = 10;
 const MAX_TEXTS: usize = 200;
-/// Student's 97.5 % quantile for two times five values, with eight degrees of freedom.
+/// The 97.5 % quantile of Student's t with eight degrees of freedom, for two samples of five values.
 const T: f64 = 2.306;
 
-/// `first` is the report's first, `after` the one that is compared with it.
+/// Compares `after` with `first`, the first findings of the report.
 pub(super) fn difference(
     first: (&Findings, &ComparisonData),
     after: (&Findings, &ComparisonData),
@@ -46,7 +46,7 @@ pub(super) fn difference(
     }
 }
 
-/// The settings that two runs have different values of.
+/// Returns the settings whose values differ between two runs.
 pub(super) fn settings(first: Option<&Configuration>, after: Option<&Configuration>) -> Vec<SettingChange> {
     let (Some(first), Some(after)) = (first, after) else { return Vec::new() };
     let mut both: BTreeMap<&String, [Option<&String>; 2]> = BTreeMap::new();
@@ -95,14 +95,14 @@ fn changed(first: &Findings, after: &Findings) -> Vec<ShareChange> {
     changes
 }
 
-/// The share of an attribute's items that were not kept.
+/// Returns the share of an attribute's items that were not kept.
 fn lost(attribute: &Attribute) -> f64 {
     let drawn: f64 = attribute.values.iter().map(|value| value.drawn).sum();
     let kept: f64 = attribute.values.iter().map(|value| value.kept).sum();
     if drawn > 0.0 { 1.0 - kept / drawn } else { 0.0 }
 }
 
-/// The measures on parts of equal size: most of them change with the number of texts, and all with the choice of them.
+/// Compares measures on parts of equal size, since most depend on the number of texts and all on their choice.
 fn measures(first: &ComparisonData, after: &ComparisonData) -> Vec<MeasureChange> {
     let size = (first.texts.len().min(after.texts.len()) / PARTS).min(MAX_TEXTS);
     if size < MIN_TEXTS {
@@ -157,7 +157,7 @@ fn change(measure: &Measure, size: usize, before: &[Variety], after: &[Variety])
     })
 }
 
-/// `None` where a part has no such measure.
+/// Estimates the mean of a measure over the parts; `None` if a part lacks it.
 fn spread(key: &str, parts: &[Variety]) -> Option<MeanEstimate> {
     let value = |variety: &Variety| {
         variety.measures.iter().find(|measure| measure.key == key).map(|found| found.value)
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_changed_is_listed_surest_first() {
+    fn changes_are_listed_by_significance() {
         let first = Findings::sample();
         let mut after = first.clone();
         after.attributes[0].values[0].kept /= 2.0;
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_sure_difference_is_called_more_varied() {
+    fn only_a_significant_difference_is_called_more_varied() {
         let of = |count: usize, step: usize| {
             let text =
                 |n: usize| format!("word{} word{} word{} again", n * step % 97, n * step % 89, n * step % 83);

@@ -1,6 +1,6 @@
-//! Attributes whose shares depend on another one, crossed with it: drawn against configured.
+//! Cross-tabulates attributes whose shares depend on another one: drawn against configured.
 //!
-//! Only pairs that the configuration ties are counted, over the values it names, so memory is bounded by it.
+//! Counts only pairs that the configuration makes dependent, over the values it names, which bounds memory.
 
 use std::collections::HashMap;
 
@@ -11,9 +11,9 @@ use crate::report::statistics::shares;
 /// Rows and columns that are listed.
 const MAX_ROWS: usize = 40;
 const MAX_COLUMNS: usize = 16;
-/// The chance at which a difference is found in a table where there is none.
+/// The significance level: the probability of a false positive in a whole table.
 const SIGNIFICANCE: f64 = 0.001;
-/// A cell with fewer items cannot stand out.
+/// A cell with fewer items is never flagged.
 const MIN_ITEMS: f64 = 5.0;
 
 /// Items by the values of two attributes.
@@ -27,7 +27,7 @@ pub(super) struct CrossTabCounter {
 }
 
 impl CrossTabCounter {
-    /// Counts for a pair that the configuration ties.
+    /// Starts counting for a pair that the configuration makes dependent.
     pub(super) fn new(joint: JointShares) -> Self {
         let places = |values: &mut dyn Iterator<Item = &String>| values.cloned().zip(0..).collect();
         Self {
@@ -38,7 +38,7 @@ impl CrossTabCounter {
         }
     }
 
-    /// Counts a record that has a `weight` of its item.
+    /// Counts a record that has the share `weight` of its item.
     pub(super) fn add(&mut self, record: &DataRecord, weight: f64) {
         let place = |name: &str, places: &HashMap<String, usize>| {
             let drawn = record.attributes.iter().find(|drawn| drawn.by_sampler && drawn.name == name)?;
@@ -51,7 +51,7 @@ impl CrossTabCounter {
         }
     }
 
-    /// The table, its most frequent rows and columns first.
+    /// Returns the table, with its most frequent rows and columns first.
     pub(super) fn table(&self) -> CrossTab {
         let of_rows: Vec<f64> = self.items.iter().map(|row| row.iter().sum()).collect();
         let of_columns: Vec<f64> = (0..self.joint.values.len())
@@ -95,7 +95,7 @@ fn cell(items: f64, of: f64, configured: Option<f64>, sure: f64) -> CrossTabCell
     CrossTabCell { items, share, configured, differs }
 }
 
-/// The places of the largest counts, largest first; equal ones in their order.
+/// Returns the indexes of the largest counts in descending order; ties keep their order.
 fn largest(counts: &[f64], most: usize) -> Vec<usize> {
     let mut places: Vec<usize> = (0..counts.len()).collect();
     places.sort_by(|a, b| counts[*b].total_cmp(&counts[*a]));
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_given_asks_for_is_told_from_what_was_drawn() {
+    fn configured_joint_shares_are_compared_with_drawn_ones() {
         let joint = JointShares {
             attribute: "tone".into(),
             on: "topic".into(),

@@ -1,4 +1,4 @@
-//! A few prompts with their answers: those of the lowest draws that provenance holds, which are a fair sample.
+//! A few prompts with their answers: those with the lowest draws in provenance, which are a random sample.
 
 use std::collections::BTreeMap;
 
@@ -7,21 +7,21 @@ use serde_json::Value;
 use crate::report::findings::{SampledExchange, Turn};
 use crate::report::read::DataRecord;
 
-/// Exchanges that are shown of each stage.
+/// Exchanges shown per stage.
 const OF_A_STAGE: usize = 3;
 /// Stages whose exchanges are shown.
 const STAGES: usize = 4;
 /// Bytes of a message that are shown.
 const LONGEST: usize = 200_000;
 
-/// The exchanges of the lowest draws, by stage.
+/// The exchanges with the lowest draws, by stage.
 #[derive(Debug, Default)]
 pub(super) struct ExchangeSample {
     stages: BTreeMap<String, Vec<(f64, SampledExchange)>>,
 }
 
 impl ExchangeSample {
-    /// Looks at a record's calls.
+    /// Adds the exchanges of a record, if their draws are low enough.
     pub(super) fn add(&mut self, record: &DataRecord) {
         for call in &record.calls {
             let Some(exchange) = call.get("exchange") else { continue };
@@ -42,7 +42,7 @@ impl ExchangeSample {
         }
     }
 
-    /// Stage by stage.
+    /// Returns the exchanges, grouped by stage.
     pub(super) fn into_exchanges(self) -> Vec<SampledExchange> {
         self.stages.into_values().flatten().map(|(_, exchange)| exchange).collect()
     }
@@ -93,7 +93,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn three_of_the_lowest_draws_are_shown_whole() {
+    fn the_three_exchanges_with_the_lowest_draws_are_shown_in_full() {
         let mut exchanges = ExchangeSample::default();
         for (item, draw) in [0.9, 0.5, 0.1, 0.3, 0.7].iter().enumerate() {
             let messages =

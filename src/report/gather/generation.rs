@@ -1,4 +1,4 @@
-//! Counts, rejections, models, tokens, cost and time: what was made, and what so many records can show.
+//! Totals of the generated data: counts, rejections, models, tokens, cost and time, and the precision of shares.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -11,9 +11,9 @@ use crate::report::findings::{
 use crate::report::read::{DataRecord, DeclaredModel, InputMetadata};
 use crate::report::statistics::intervals;
 
-/// Shares whose interval is shown.
+/// Shares whose confidence interval is shown.
 const SHARES: [f64; 5] = [0.5, 0.2, 0.1, 0.05, 0.01];
-/// Half widths whose sample size is shown.
+/// Half-widths of intervals whose sample size is shown.
 const HALF_WIDTHS: [f64; 5] = [0.05, 0.03, 0.02, 0.01, 0.005];
 
 /// Counts over all records.
@@ -21,14 +21,14 @@ const HALF_WIDTHS: [f64; 5] = [0.05, 0.03, 0.02, 0.01, 0.005];
 pub(super) struct GenerationCounter {
     /// Kept records with a text.
     pub(super) records: u64,
-    /// Items of which a record with a text was kept.
+    /// Items with at least one kept record that has a text.
     pub(super) items: u64,
     rejected: u64,
     rejections: BTreeMap<(String, String), (u64, String)>,
     splits: BTreeMap<String, u64>,
-    /// By the model's name in the pipeline: tokens are the model's, whoever answered in the end.
+    /// By the name of the model in the pipeline; its tokens count even if the heuristic answered in the end.
     models: BTreeMap<String, ModelCounter>,
-    /// Records that the heuristic answered, by the sinks that hold them.
+    /// Records that the heuristic answered, by sink.
     by_heuristic: HashMap<usize, u64>,
 }
 
@@ -41,7 +41,7 @@ struct ModelCounter {
     finish_reasons: HashMap<String, u64>,
 }
 
-/// Names that a server reports and reasons that it stops for, so many of each; further ones are taken together.
+/// Distinct reported model names, and distinct finish reasons; the others are counted together.
 const MAX_NAMES: usize = 20;
 
 impl GenerationCounter {
@@ -95,7 +95,7 @@ impl GenerationCounter {
         for (sum, count) in model.counts.iter_mut().zip(counts) {
             *sum += count;
         }
-        // A fallback names the heuristic, which is not what the pipeline says of the model.
+        // A fallback names the heuristic, which is not the provider of the model.
         if let Some(provider) = text("provider").filter(|_| !fallback) {
             model.provider = Some(provider.to_owned());
         }
@@ -106,7 +106,7 @@ impl GenerationCounter {
         count(&mut model.finish_reasons, text("finish_reason"));
     }
 
-    /// Everything that was made; `prices` are for a million tokens read and written.
+    /// Returns the totals; `prices` are per million prompt and completion tokens.
     pub(super) fn totals(self, metadata: &InputMetadata, prices: Option<(f64, f64)>) -> GenerationTotals {
         let (records, items) = (self.records, self.items);
         let whole = records + self.rejected;
@@ -152,7 +152,7 @@ impl ModelCounter {
         let [calls, prompt_tokens, completion_tokens, re_asks, fallbacks, attempts] = self.counts;
         let provider = self.provider.or(declared.provider).unwrap_or_else(|| "unknown".to_owned());
         let is_asked = !["heuristic", "mock"].contains(&&*provider);
-        // Reasons and names come of last answers; where the server gave none of either, there is nothing to share.
+        // Reasons and names are those of last answers; shares are of the answers that have one.
         let answered = self.finish_reasons.values().sum();
         let reported = self.reported_as.values().sum();
         ModelUse {
@@ -185,7 +185,7 @@ fn counted(counts: impl IntoIterator<Item = (String, u64)>, whole: u64) -> Vec<N
     counts
 }
 
-/// The splits that records name, else a run's files where there are several.
+/// Returns the splits that records name, or else the files of a run if there are several.
 fn splits(named: BTreeMap<String, u64>, files: &[FileCount], records: u64) -> Vec<NamedCount> {
     if !named.is_empty() {
         return counted(named, records);
@@ -204,7 +204,7 @@ fn identity(status: &Value) -> Option<ItemAccounting> {
     Some(ItemAccounting { admitted, ok, dropped, rejected, in_flight, holds })
 }
 
-/// Reasons and counts, which `status.json` has as a list of pairs or as an object.
+/// Returns drops by reason; `status.json` has them as a list of pairs or as an object.
 fn drops(status: &Value) -> Vec<NamedCount> {
     let pair = |pair: &Value| Some((pair.get(0)?.as_str()?.to_owned(), pair.get(1)?.as_u64()?));
     let drops: Vec<(String, u64)> = match status.get("drops") {
@@ -217,7 +217,7 @@ fn drops(status: &Value) -> Vec<NamedCount> {
     counted(drops, status.get("admitted").and_then(Value::as_u64).unwrap_or_default())
 }
 
-/// Provenance tells the tokens of all that ended, by model; the run's books tell all that was spent, over all starts.
+/// Provenance has the tokens of finished items, by model; `status.json` has all tokens spent, over all starts.
 fn tokens(models: &[ModelUse], status: &Value) -> Option<TokenTotals> {
     let spent = status.pointer("/spent/tokens").and_then(Value::as_u64).unwrap_or_default();
     let prompt: u64 = models.iter().map(|model| model.prompt_tokens).sum();
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_and_reasons_are_the_models_though_the_heuristic_answered() {
+    fn tokens_and_finish_reasons_belong_to_the_model_even_after_a_fallback() {
         let mut counts = GenerationCounter::default();
         for n in 0..12 {
             let call = match n < 3 {

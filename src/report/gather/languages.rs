@@ -1,4 +1,4 @@
-//! Languages of the sampled texts, found against asked.
+//! Languages of the sampled texts: detected against requested.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use crate::report::statistics::language;
 
 use super::sample::text;
 
-/// `None` when no text tells its language.
+/// Returns `None` if no language can be detected.
 pub(super) fn languages(sample: &[SampleRecord], sampled: bool) -> Option<Languages> {
     let mut cells: HashMap<(Option<String>, &'static str), LanguageCell> = HashMap::new();
     let wishes = sample.iter().filter_map(|record| language::asked(&wish(record)?));
@@ -45,7 +45,7 @@ pub(super) fn languages(sample: &[SampleRecord], sampled: bool) -> Option<Langua
     })
 }
 
-/// A warning where the built-in word list, which is English, is no fair reference.
+/// Returns a warning if the built-in word list, which is English, is not a fair reference.
 pub(super) fn note(languages: &Languages) -> Option<String> {
     let told: u64 = languages.cells.iter().map(|cell| cell.count).sum();
     let english: u64 =
@@ -60,10 +60,10 @@ pub(super) fn note(languages: &Languages) -> Option<String> {
     })
 }
 
-/// Share of texts in other languages from which the English word list misleads.
+/// The share of texts in other languages above which the English word list is misleading.
 const SHARE_OF_OTHERS: f64 = 0.05;
 
-/// What the attribute named after languages says, if it says anything.
+/// Returns the value of the attribute whose name contains `language`, unless it is blank.
 fn wish(record: &SampleRecord) -> Option<String> {
     let named = record.attributes.iter().find(|(name, _)| name.to_lowercase().contains("language"));
     named.map(|(_, value)| value.clone()).filter(|value| !value.trim().is_empty())
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn found_is_told_from_asked() {
+    fn detected_languages_are_compared_with_requested_ones() {
         let sample = [
             record("English", ENGLISH),
             record("en", ENGLISH),

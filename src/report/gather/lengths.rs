@@ -1,4 +1,4 @@
-//! Lengths of the parts of records, in words and tokens, and how the asked lengths were met.
+//! Lengths of the parts of records, in words and tokens, and how well requested lengths were met.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,10 @@ use crate::report::statistics::tokens;
 /// Points of the scatter plot.
 const PAIRS: usize = 500;
 
-/// The parts in the order they are shown and, of parts that have no asked length, preferred.
+/// The parts, in the order in which they are shown.
 const PARTS: [&str; 3] = ["text", "user", "assistant"];
 
-/// The bins' reach by part and unit, so that all data sets of a report are drawn over the same ones.
+/// The scale of bins by part and unit, shared by all data sets of a report.
 pub(super) type PartScales = BTreeMap<(&'static str, &'static str), BinScale>;
 
 /// Lengths over all kept records.
@@ -23,7 +23,7 @@ pub(super) struct PartLengthCounter {
     words: BTreeMap<&'static str, LengthCounts>,
     tokens: BTreeMap<&'static str, LengthCounts>,
     asked: LengthCounts,
-    /// Asked against actual, by part.
+    /// Requested against actual lengths, by part.
     follow: BTreeMap<&'static str, LengthCorrelation>,
 }
 
@@ -54,7 +54,7 @@ impl PartLengthCounter {
         }
     }
 
-    /// Makes room for these lengths.
+    /// Extends the scales to cover these lengths.
     pub(super) fn extend(&self, scales: &mut PartScales) {
         for (unit, lengths) in [("words", &self.words), ("tokens", &self.tokens)] {
             for (part, lengths) in lengths {
@@ -67,12 +67,12 @@ impl PartLengthCounter {
         }
     }
 
-    /// A length is asked of what the model writes: the text, or the assistant's part of a conversation.
+    /// Returns the part that requested lengths apply to: what the model writes.
     fn asked_of(&self) -> Option<&'static str> {
         ["text", "assistant", "user"].into_iter().find(|part| self.follow.contains_key(part))
     }
 
-    /// The lengths; `sample` gives the points of the scatter plot.
+    /// Returns the lengths; the points of the scatter plot are from `sample`.
     pub(super) fn lengths(&self, sample: &[SampleRecord], scales: &PartScales) -> Lengths {
         let asked_of = self.asked_of();
         let mut parts = Vec::new();
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn asked_lengths_stand_beside_the_actual_ones() {
+    fn requested_lengths_are_compared_with_actual_ones() {
         let mut lengths = PartLengthCounter::default();
         lengths.add(&record("text", "one two three four", Some(4)));
         lengths.add(&record("text", "one two three", Some(5)));

@@ -1,6 +1,6 @@
-//! The map: sampled texts as vectors, and their places in two dimensions.
+//! The map: sampled texts as vectors, projected to two dimensions.
 //!
-//! The attribute that the map is first coloured by is the one that its places tell most of.
+//! The map is first coloured by the attribute about which positions carry the most information.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ pub(super) const POINTS: usize = 1_500;
 /// An attribute with more values than this would be mostly grey.
 const MAX_VALUES: usize = 40;
 
-/// `vectors` are those of the first texts of the sample; `similarity` says what they are of.
+/// Projects `vectors`, which belong to the first texts of the sample; `similarity` describes what they represent.
 pub(super) fn map(
     sample: &[SampleRecord],
     vectors: &[SparseVector],
@@ -38,7 +38,7 @@ pub(super) fn map(
     let neighbours = neighbours(&places);
     let points: Vec<Point> = places.into_iter().zip(sample).map(point).collect();
     let listed: Vec<&Attribute> = attributes.iter().filter(few).collect();
-    // One that decides another, as a question's type decides its difficulty, tells all that the other tells.
+    // An attribute that determines another, as the type of a question does its difficulty, carries its information too.
     let information_with = |name: &str| {
         let others = listed.iter().map(|other| other.name.as_str());
         let decided = others.filter(|other| *other == name || determines(&points, name, other));
@@ -46,7 +46,7 @@ pub(super) fn map(
     };
     let mut ranked: Vec<(&Attribute, f64)> =
         listed.iter().map(|attribute| (*attribute, information_with(&attribute.name))).collect();
-    // What a text is about is looked for on a map, not what was done with it.
+    // A map shows what texts are about, not how they were processed.
     let is_last = |name: &str| matches!(name, "split" | "file" | "cot");
     ranked.sort_by(|a, b| {
         let order = is_last(&a.0.name).cmp(&is_last(&b.0.name)).then(b.1.total_cmp(&a.1));
@@ -59,7 +59,7 @@ pub(super) fn map(
     })
 }
 
-/// The nearest other point of each.
+/// Returns the nearest neighbour of each point.
 fn neighbours(places: &[(f64, f64)]) -> Vec<usize> {
     let nearest = |(index, place): (usize, &(f64, f64))| {
         let mut best = (f64::INFINITY, index);
@@ -74,8 +74,8 @@ fn neighbours(places: &[(f64, f64)]) -> Vec<usize> {
     places.iter().enumerate().map(nearest).collect()
 }
 
-/// How many bits of an attribute a text's place tells: the entropy of its values, times how much oftener
-/// neighbours have the same value than by chance (0: as by chance, 1: always).
+/// Estimates how many bits of an attribute the position of a text carries: the entropy of its values, times how much
+/// more often than by chance neighbours have the same value (0: as by chance, 1: always).
 fn information(points: &[Point], neighbours: &[usize], name: &str) -> f64 {
     let mut counts: BTreeMap<Option<&String>, f64> = BTreeMap::new();
     for point in points {
@@ -92,7 +92,7 @@ fn information(points: &[Point], neighbours: &[usize], name: &str) -> f64 {
     beyond_chance.max(0.0) * ngrams::entropy(counts.values().copied())
 }
 
-/// Whether no two texts with the same value of `name` have different values of `other`.
+/// Returns whether texts with the same value of `name` always have the same value of `other`.
 fn determines(points: &[Point], name: &str, other: &str) -> bool {
     let mut decided = BTreeMap::new();
     points.iter().all(|point| {

@@ -1,7 +1,7 @@
-//! Makes findings of records: counts go over all of them, costly measures over a sample of them.
+//! Turns records into findings: counts cover all records, costly measures a sample of them.
 //!
-//! `findings` is the whole way of one report. Each file here gathers for one part of it, with the arithmetic of
-//! `report::statistics`; nothing here grows with the number of records.
+//! `findings` runs a whole report. Each file here collects data for one chapter, with the arithmetic in
+//! `report::statistics`; memory does not grow with the number of records.
 
 mod attributes;
 mod compare;
@@ -26,23 +26,23 @@ use super::statistics::ngrams;
 use super::statistics::vectors::{SparseVector, tf_idf};
 use super::statistics::word_counts::WordCounts;
 
-/// Records to browse.
+/// Records listed for browsing.
 const BROWSED: usize = 250;
-/// Rejected records to browse.
+/// Rejected records listed for browsing.
 const BROWSED_REJECTED: usize = 50;
 
-/// How a report is made.
+/// Options of a report.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Texts that costly measures are taken on.
+    /// Texts sampled for costly measures.
     pub sample: usize,
     /// The seed of the sample.
     pub seed: u64,
-    /// Prices of a million tokens read and written.
+    /// Prices per million prompt and completion tokens.
     pub prices: Option<(f64, f64)>,
-    /// A run or a file that words are compared with, instead of the built-in list.
+    /// A run or a file to compare words with, instead of the built-in list.
     pub against: Option<PathBuf>,
-    /// Where texts become vectors, instead of hashed TF-IDF.
+    /// An endpoint for embeddings, instead of hashed TF-IDF.
     pub embeddings: Option<EmbeddingEndpoint>,
 }
 
@@ -52,18 +52,18 @@ impl Default for Options {
     }
 }
 
-/// Why there is no report.
+/// Why a report could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
     /// The data cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The endpoint for embeddings does not give them.
+    /// Texts could not be embedded.
     #[error(transparent)]
     Embedding(#[from] EmbeddingError),
 }
 
-/// Finds what is in each of the inputs, in their order; the second and later ones are compared with the first.
+/// Returns the findings of each input, in order; the second and later ones are compared with the first.
 pub fn findings(paths: &[PathBuf], options: &Options) -> Result<Vec<Findings>, ReportError> {
     let reference = match &options.against {
         Some(path) => Some(ReferenceCorpus::read(path, options.seed)?),
@@ -90,7 +90,7 @@ pub fn findings(paths: &[PathBuf], options: &Options) -> Result<Vec<Findings>, R
     Ok(all)
 }
 
-/// What words are compared with, instead of the built-in list.
+/// The corpus that words are compared with, instead of the built-in list.
 struct ReferenceCorpus {
     name: String,
     words: WordCounts,
@@ -111,17 +111,17 @@ impl ReferenceCorpus {
     }
 }
 
-/// What two sets of findings are compared by, beside themselves.
+/// Data needed to compare two sets of findings, in addition to the findings.
 struct ComparisonData {
     words: WordCounts,
-    /// The sample: texts, their words, and the vectors of the first of them.
+    /// The sample: texts, their words, and the vectors of the first texts.
     texts: Vec<String>,
     tokens: Vec<Vec<String>>,
     vectors: Vec<SparseVector>,
     similarity: String,
 }
 
-/// Everything that is counted in one pass over the records.
+/// Collects counts and samples in one pass over the records.
 struct Collector {
     seed: u64,
     made: generation::GenerationCounter,
@@ -187,7 +187,7 @@ impl Collector {
 }
 
 impl Collector {
-    /// What was too much to be looked at, a sentence for each.
+    /// Returns a sentence for each kind of content that was left out because it is too large.
     fn limits(&self) -> Vec<String> {
         let mut limits = Vec::new();
         if self.truncation.texts > 0 {
@@ -274,7 +274,7 @@ fn analyze(
     Ok((found, measured))
 }
 
-/// Vectors of the first texts of the sample, as many as the map and the Vendi score need.
+/// Returns vectors of the first texts of the sample, as many as the map and the Vendi score need.
 fn vectors(
     texts: &[String],
     words: &[Vec<String>],
@@ -289,7 +289,7 @@ fn vectors(
     Ok((vectors, format!("embeddings by `{}`", embeddings.model)))
 }
 
-/// A fair part of the sample and some rejected records, by id as the data has them.
+/// Returns a random part of the sample and some rejected records, sorted by id as in the data.
 fn browsable(mut sample: Vec<SampleRecord>, rejected: Vec<SampleRecord>) -> Vec<SampleRecord> {
     sample.truncate(BROWSED);
     sample.extend(rejected);

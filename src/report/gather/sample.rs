@@ -1,7 +1,7 @@
-//! A sample of records that depends on the seed and the records alone, drawn in one pass in bounded memory.
+//! A random sample of records that depends only on the seed and the records, drawn in one pass in bounded memory.
 //!
-//! Each item has a number by hash of seed and key; the items of the lowest numbers are kept, one record of each. So
-//! the order of the data plays no part, and a larger sample holds a smaller one.
+//! Each item is ranked by a hash of seed and key; the items with the lowest ranks are kept, one record each. The sample
+//! therefore does not depend on the order of the data, and a larger sample contains a smaller one.
 
 use std::collections::BTreeMap;
 
@@ -15,10 +15,10 @@ const LONGEST_TURN: usize = 8_000;
 const MAX_TURNS: usize = 60;
 /// Attributes of a record that are kept.
 const MAX_ATTRIBUTES: usize = 40;
-/// Bytes of all texts in a sample: of long texts, fewer are kept.
+/// Bytes of all texts in a sample; fewer records are kept if their texts are long.
 const MAX_BYTES: usize = 24 << 20;
 
-/// The records of the lowest numbers.
+/// The records with the lowest ranks.
 #[derive(Debug)]
 pub(super) struct Sample {
     size: usize,
@@ -49,7 +49,7 @@ impl Sample {
         }
         while self.bytes > self.most_bytes && self.records.len() > 1 {
             self.remove_last();
-            // What comes later must have a lower number still, or the sample would not be fair.
+            // The sample shrinks for good: later records need a lower rank still, or it would be biased.
             self.size = self.records.len();
         }
     }
@@ -60,13 +60,13 @@ impl Sample {
         }
     }
 
-    /// The records, by their numbers: any beginning of the list is a fair sample too.
+    /// Returns the records by rank: any prefix of the list is a random sample too.
     pub(super) fn records(self) -> Vec<SampleRecord> {
         self.records.into_values().collect()
     }
 }
 
-/// The number of a key: the same in every run of the program.
+/// Returns the rank of a key, which is the same in every run of the program.
 pub(super) fn number(seed: u64, key: &str) -> u64 {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&seed.to_le_bytes());
@@ -106,13 +106,13 @@ fn sample_record(record: &DataRecord) -> SampleRecord {
     }
 }
 
-/// The text that is measured of a record: all its turns but the system's.
+/// Returns the text of a record that is measured: all turns except those of the system.
 pub(super) fn text(turns: &[Turn]) -> String {
     let said = turns.iter().filter(|turn| turn.role != "system");
     said.map(|turn| turn.text.as_str()).collect::<Vec<_>>().join("\n")
 }
 
-/// The beginning of a text, with ` …` where something was cut.
+/// Truncates a text to `longest` characters, marking a cut with ` …`.
 pub(super) fn cut(text: &str, longest: usize) -> String {
     match text.char_indices().nth(longest) {
         Some((end, _)) => format!("{} …", text[..end].trim_end()),
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_of_long_texts_is_smaller_and_still_the_lowest_numbers() {
+    fn a_sample_of_long_texts_is_smaller_and_still_has_the_lowest_ranks() {
         let mut sample = Sample { most_bytes: 10_000, ..Sample::new(100, 3) };
         for key in 0..50 {
             let turn = Turn { role: "text".into(), text: "x".repeat(1_000) };

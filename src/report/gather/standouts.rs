@@ -1,30 +1,30 @@
-//! Decides what stands out, of the numbers that were found: it counts nothing itself.
+//! Decides which findings stand out; counts nothing itself.
 //!
-//! The thresholds are habits of readers of such data, not laws. What is said here never praises.
+//! The thresholds are rules of thumb of people who read such data. A standout is never praise.
 
 use crate::report::findings::{
     Attribute, CrossTab, DrawnShare, Findings, GenerationTotals, Proportion, Standout, WordComparison,
 };
 
-/// Shares above these are worth a sentence.
+/// Shares above these stand out.
 const MUCH_DUPLICATED: f64 = 0.05;
 const MUCH_CUT: f64 = 0.02;
 const MUCH_REJECTED: f64 = 0.05;
 const MUCH_DROPPED: f64 = 0.5;
-/// Shares below these are.
+/// Shares below these stand out.
 const FEW_AS_ASKED: f64 = 0.95;
 const LENGTH_MISSED: f64 = 0.5;
-/// So few first words, opening so many texts of a number that is no accident.
+/// At most this many first words that open at least this share of enough texts stand out.
 const FEW_OPENINGS: usize = 10;
 const MANY_OPENED: f64 = 0.9;
 const TEXTS_FOR_OPENINGS: u64 = 100;
-/// Prose compresses 2 to 3 times; few texts say nothing.
+/// Prose compresses by a factor of 2 to 3; a few texts prove nothing.
 const MUCH_COMPRESSED: f64 = 4.0;
 const TEXTS_FOR_COMPRESSION: u64 = 100;
-/// Values of an attribute that are named; the chapter has them all.
+/// Values of an attribute that are named; the chapter lists them all.
 const NAMED: usize = 3;
 
-/// What stands out, what matters most first.
+/// Returns what stands out, most important first.
 pub(super) fn standouts(findings: &Findings) -> Vec<Standout> {
     let mut found = Vec::new();
     of_files(findings, &mut found);
@@ -98,7 +98,7 @@ fn of_models(made: &GenerationTotals, found: &mut Vec<Standout>) {
             found.push(Standout::CutOff { model: model.model.clone(), answers: cut.part });
         }
     }
-    // Where the heuristic is what was asked for, it stood in for nobody.
+    // The heuristic is no fallback if it was requested.
     if !made.models.is_empty() && made.models.iter().all(|model| model.provider == "heuristic") {
         return;
     }
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_marked_in_its_table_is_told_and_no_other() {
+    fn exactly_the_values_flagged_in_a_table_are_reported() {
         let told = |findings: &Findings| {
             let found = standouts(findings);
             let values = found.into_iter().filter_map(|standout| match standout {
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn the_heuristic_by_choice_is_told_once_and_as_no_fallback() {
+    fn the_heuristic_by_choice_is_reported_once_and_not_as_a_fallback() {
         let mut findings = Findings::sample();
         findings.made.models[0].provider = "heuristic".into();
         findings.made.models[0].finish_reasons =

@@ -48,7 +48,7 @@ fn run_directory() -> tempfile::TempDir {
 }
 
 #[test]
-fn a_run_is_told_in_items_and_records() {
+fn a_run_is_counted_in_items_and_records() {
     let dir = run_directory();
     let options = Options { sample: 60, prices: Some((1.0, 2.0)), ..Options::default() };
     let all = findings(&[dir.path().to_owned()], &options).unwrap();

@@ -1,4 +1,4 @@
-//! The measures of variety, each with a sentence on how to read it.
+//! Measures of variety, each with a sentence on how to read it.
 
 use crate::report::findings::{Direction, DuplicateGroup, Variety};
 use crate::report::findings::{Direction::Higher, Direction::Lower, Measure, Proportion};
@@ -9,16 +9,16 @@ use crate::report::statistics::{compression, minhash, ngrams, self_bleu, vendi};
 
 use super::sample::cut;
 
-/// Words that distinct-n is taken on: it falls as texts grow in number, so it is compared at equal counts.
+/// Words for distinct-n, which falls as the number of texts grows and is only comparable at equal counts.
 const DISTINCT_WORDS: usize = 50_000;
 /// Texts for self-BLEU.
 const BLEU_TEXTS: usize = 1_000;
-/// Texts for the Vendi score, which costs their number cubed.
+/// Texts for the Vendi score, whose cost is cubic in their number.
 pub(super) const VENDI_TEXTS: usize = 400;
 /// Groups of duplicates that are shown.
 const GROUPS: usize = 10;
 
-/// What variety is measured on.
+/// The texts that variety is measured on.
 pub(super) struct TextSample<'a> {
     pub(super) all: &'a WordCounts,
     pub(super) distinct: &'a DistinctTexts,
@@ -26,9 +26,9 @@ pub(super) struct TextSample<'a> {
     pub(super) texts: &'a [String],
     pub(super) words: &'a [Vec<String>],
     pub(super) vectors: &'a [SparseVector],
-    /// What the vectors are of.
+    /// What the vectors represent, for the reader.
     pub(super) similarity: &'a str,
-    /// Whether the sample leaves any item out.
+    /// Whether the sample omits any item.
     pub(super) sampled: bool,
 }
 
@@ -182,7 +182,7 @@ fn duplicates(texts: &TextSample<'_>, measures: &mut Vec<Measure>) -> Vec<Vec<us
     groups
 }
 
-/// The texts that a share of all means.
+/// Converts a share of texts to a count.
 fn proportion_of(share: f64, of: u64) -> Proportion {
     Proportion { count: (share * of as f64).round() as u64, of }
 }
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_at_all() {
+    fn no_texts() {
         assert!(measured(&[]).measures.is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! Counts words over all kept items, in all and by attribute value, and finds what is said too often.
+//! Counts words over all kept items, in total and by attribute value, and finds those that are overused.
 
 use std::collections::BTreeMap;
 
@@ -9,19 +9,19 @@ use crate::report::statistics::word_counts::{TermCounts, WordCounts};
 
 use super::sample::{number, text};
 
-/// Attribute values whose words are counted, those seen first.
+/// Attribute values whose words are counted, in order of appearance.
 const VALUES: usize = 150;
-/// Values of one attribute among them; a field with more is a text or a name, and is forgotten.
+/// Values of one attribute among them; a field with more is a text or a name, and is discarded.
 const VALUES_OF_ONE: usize = 40;
-/// Different words that are counted for a value.
+/// Distinct words that are counted for a value.
 const WORDS_OF_A_VALUE: usize = 20_000;
 /// First words that are listed.
 const OPENINGS: usize = 12;
 /// Texts that a value needs for a comparison.
 const MIN_TEXTS: u64 = 20;
 
-/// Words over all kept items: one record of each item, so that what a question says does not count once for each
-/// conversation made of it.
+/// Counts words over all kept items, in one record per item, so that the words of a question do not count once for
+/// each conversation made from it.
 #[derive(Debug, Default)]
 pub(super) struct ItemWordCounter {
     pub(super) counts: WordCounts,
@@ -37,7 +37,7 @@ struct ValueWords {
 }
 
 impl ItemWordCounter {
-    /// Counts the chosen record of an item.
+    /// Counts the representative record of an item.
     pub(super) fn add(&mut self, record: &DataRecord) {
         let numbers = self.counts.add(&words(&text(&record.turns)));
         for attribute in &record.attributes {
@@ -55,7 +55,7 @@ impl ItemWordCounter {
         }
     }
 
-    /// Whether the words of this value are counted.
+    /// Returns whether the words of this value are counted.
     fn counts_value(&mut self, attribute: &RecordAttribute) -> bool {
         let key = (attribute.name.clone(), attribute.value.clone());
         if self.by_value.contains_key(&key) {
@@ -79,7 +79,7 @@ impl ItemWordCounter {
         true
     }
 
-    /// What is said too often, against a named reference or the built-in list.
+    /// Compares the words with a named reference or the built-in list.
     pub(super) fn words(
         &self,
         reference: Option<(&str, &WordCounts)>,
@@ -117,7 +117,7 @@ impl ItemWordCounter {
     }
 }
 
-/// The record of an item that stands for it: by hash, so that each kind of record has its chance.
+/// Returns the record that represents an item, chosen by hash so that each kind of record is equally likely.
 pub(super) fn representative(records: &[DataRecord], seed: u64) -> Option<&DataRecord> {
     let kept = records.iter().filter(|record| record.is_kept() && !record.turns.is_empty());
     kept.min_by_key(|record| number(seed, &record.id))

@@ -1,8 +1,8 @@
-//! The axes of the report's charts, for plotters: whole numbers, labelled at round steps.
+//! Axes of the charts, for plotters: whole numbers with labels at round steps.
 
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 
-/// An axis with labels at whole, round numbers only: lengths and counts are whole.
+/// An axis with labels at round integers only, since lengths and counts are integers.
 #[derive(Debug, Clone)]
 pub(super) struct RoundAxis {
     from: f64,
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_are_whole_and_round() {
+    fn labels_are_round_integers() {
         check(0.0, 3.0, &[0.0, 1.0, 2.0, 3.0]);
         check(0.0, 104.0, &[0.0, 20.0, 40.0, 60.0, 80.0, 100.0]);
         check(7.0, 7.0, &[7.0, 8.0]);

@@ -1,8 +1,8 @@
-//! Charts of the report, drawn by plotters into SVG texts that take the page's colours.
+//! Charts of the report, drawn by plotters as SVG in the colours of the page.
 //!
-//! plotters writes fixed colours and a fixed size. Each colour drawn here is a token (`ColourToken`), which is replaced
-//! afterwards by the page's CSS variable: one drawing then serves light, dark and paper. The size is taken out, so
-//! that a chart fills its column. What is drawn is decided by `view`; words around a chart stand in the template.
+//! plotters writes fixed colours and a fixed size. Each colour drawn here is a `ColourToken`, which is then replaced by a
+//! CSS variable of the page, so that one drawing serves light, dark and print styles. The size is removed, so that a chart
+//! fills its column. `view` decides what is drawn; the words around a chart are in the templates.
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -11,7 +11,7 @@ use super::PageError;
 use super::axis::RoundAxis;
 use crate::report::findings::{Histogram, TextMap};
 
-/// Colours that the page gives a value to; the number is the token's place in the palette of tokens.
+/// A placeholder for a colour that the page defines.
 #[derive(Debug, Clone, Copy)]
 enum ColourToken {
     Text,
@@ -22,7 +22,7 @@ enum ColourToken {
 }
 
 impl ColourToken {
-    /// A colour that plotters draws nothing else with.
+    /// Returns an RGB value that is used for nothing else.
     fn token(self) -> RGBColor {
         let number = match self {
             Self::Text => 1,
@@ -46,11 +46,11 @@ impl ColourToken {
     }
 }
 
-/// Colours for the values of an attribute on the map; rarer values share one more.
+/// The number of colours for attribute values on the map; rarer values share one more colour.
 pub(super) const POINT_COLOURS: u8 = 10;
 
-/// Pixels and type of a drawing. Two are made of each chart with words in it, since letters scale with the
-/// drawing and would be too small on a phone.
+/// Dimensions and font size of a chart. Charts with text are drawn in two sizes, since letters scale with the drawing and
+/// would be too small on a phone.
 #[derive(Debug, Clone, Copy)]
 struct ChartSize {
     width: u32,
@@ -63,7 +63,7 @@ const LARGE: ChartSize = ChartSize { width: 1600, height: 520, letters: 30, labe
 const SMALL: ChartSize = ChartSize { width: 800, height: 520, letters: 32, labels: 6 };
 const SQUARE: ChartSize = ChartSize { width: 900, height: 760, letters: 30, labels: 6 };
 
-/// Actual lengths as bars, asked ones as an outline over them: wide and narrow.
+/// Draws actual lengths as bars with requested ones as an outline; returns a wide and a narrow chart.
 pub(super) fn histogram(histogram: &Histogram, unit: &str) -> Result<[String; 2], PageError> {
     Ok([draw_histogram(histogram, unit, LARGE)?, draw_histogram(histogram, unit, SMALL)?])
 }
@@ -105,8 +105,8 @@ fn draw_histogram(data: &Histogram, unit: &str, size: ChartSize) -> Result<Strin
     Ok(finish(&svg))
 }
 
-/// The lengths of several data sets over the same bins, each an outline in its own colour: the share of its texts in
-/// percent, so that sets of unlike size can be compared. Wide and narrow.
+/// Draws the lengths of several data sets over the same bins as outlines, in percent of the texts, so that sets of
+/// different sizes can be compared; returns a wide and a narrow chart.
 pub(super) fn outlines(histograms: &[(usize, &Histogram)], unit: &str) -> Result<[String; 2], PageError> {
     Ok([draw_outlines(histograms, unit, LARGE)?, draw_outlines(histograms, unit, SMALL)?])
 }
@@ -146,7 +146,7 @@ fn draw_outlines(
     Ok(finish(&svg))
 }
 
-/// The bins' edges, the open last bin drawn as wide as the others.
+/// Returns the edges of the bins as drawn: the open last bin is as wide as the others.
 fn shown_edges(data: &Histogram) -> (Vec<f64>, f64) {
     let mut edges: Vec<f64> = data.edges.iter().map(|edge| *edge as f64).collect();
     if edges.len() < 2 {
@@ -159,8 +159,8 @@ fn shown_edges(data: &Histogram) -> (Vec<f64>, f64) {
     (edges, last)
 }
 
-/// Asked against actual lengths, one point a record, with the line on which they are equal. Both axes reach to
-/// `longest`, which is the same for all data sets of a page.
+/// Draws requested against actual lengths, one point per record, with the diagonal. Both axes end at `longest`, which is
+/// the same for all data sets of a page.
 pub(super) fn scatter(pairs: &[(u64, u64)], longest: u64) -> Result<String, PageError> {
     let size = SQUARE;
     let highest = longest.max(1) as f64 * 1.04;
@@ -186,7 +186,7 @@ pub(super) fn scatter(pairs: &[(u64, u64)], longest: u64) -> Result<String, Page
     Ok(finish(&svg))
 }
 
-/// The map. Circle `i` is point `i` and says so, for the script; `colour_of` gives its place in the palette.
+/// Draws the map. Circle `i` is point `i` and is numbered for the script; `colour_of` returns its index in the palette.
 pub(super) fn map(map: &TextMap, colour_of: impl Fn(usize) -> u8) -> Result<String, PageError> {
     const SIZE: (u32, u32) = (1600, 1040);
     const EDGE: f64 = 40.0;
@@ -239,7 +239,7 @@ fn letters_right(size: ChartSize) -> TextStyle<'static> {
     style.pos(Pos::new(HPos::Right, VPos::Center))
 }
 
-/// Puts the page's colours for the tokens, and lets the page size the drawing and set its type.
+/// Replaces colour tokens by CSS variables, and removes size and font so that the page sets them.
 fn finish(svg: &str) -> String {
     let mut page = svg.to_owned();
     let plain = [ColourToken::Text, ColourToken::Grid, ColourToken::Asked, ColourToken::Actual];

@@ -1,10 +1,10 @@
-//! How the report writes numbers: filters of its templates, and labels of its charts.
+//! Number formats of the report: filters of its templates, and labels of its charts.
 //!
-//! A number keeps the digits a reader can use, with commas between thousands and a true minus sign.
+//! Numbers have as many digits as are useful, commas between thousands, and a real minus sign.
 
 use minijinja::{Environment, HtmlEscape, Value};
 
-/// Makes the filters known to the templates. A value that is no number is written as a dash.
+/// Registers the filters. A value that is not a number is written as a dash.
 pub(super) fn add_filters(environment: &mut Environment<'_>) {
     environment.add_filter("number", |value: Value| written(&value, count));
     environment.add_filter("decimal", |value: Value, digits: usize| {
@@ -29,7 +29,7 @@ fn written(value: &Value, write: impl Fn(f64) -> String) -> String {
     }
 }
 
-/// A sentence in which what stands between backticks is shown as code; all of it is escaped.
+/// Renders text between backticks as code, and escapes everything.
 fn marked(text: &str) -> String {
     let mut html = String::new();
     let parts: Vec<&str> = text.split('`').collect();
@@ -125,12 +125,12 @@ fn signed(number: f64, digits: usize) -> String {
     if is_positive { format!("+{text}") } else { text }
 }
 
-/// A probability of a test: `0.042`, `under 0.001`.
+/// Formats a p-value: `0.042`, `under 0.001`.
 pub(super) fn chance(p: f64) -> String {
     if p < 0.001 { "under 0.001".to_owned() } else { decimal(p, if p < 0.1 { 3 } else { 2 }) }
 }
 
-/// `12 min 34 s`.
+/// Formats a duration, as `12 min 34 s`.
 fn duration(seconds: f64) -> String {
     let whole = seconds.max(0.0).round() as u64;
     let (hours, minutes, rest) = (whole / 3600, whole / 60 % 60, whole % 60);
@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_written_for_people() {
+    fn numbers_are_formatted_for_readers() {
         let cases = [
             (count(0.0), "0"),
             (count(1_234_567.0), "1,234,567"),

@@ -1,11 +1,11 @@
-//! The report as one HTML page that needs nothing else: no network, no other file, no program but a browser.
+//! Renders the report as one self-contained HTML page: it needs no network and no other file.
 //!
-//! Takes `Findings` and gives text; `cli::report` reads the data before and writes the file after. `view` chooses
-//! what is shown, `charts` draws, `format` writes numbers, the files under `parts/` hold words and look.
+//! Turns `Findings` into text; `cli::report` reads the data before and writes the file after. `view` selects what is
+//! shown, `charts` draws, `format` formats numbers, and the files in `parts/` have the wording and the styles.
 //!
-//! Texts of records are never trusted. Templates end in `.html`, so minijinja escapes all that they print. What the
-//! script shows is embedded as JSON in which each `<` is written `\u003c`, and enters the page as text only. The
-//! page's policy lets no script run but its own and asks no address for anything.
+//! Texts of records are never trusted. Templates end in `.html`, so that minijinja escapes all output. The data of the
+//! script is embedded as JSON in which each `<` is written `\u003c`, and is inserted into the page as text only. The
+//! content security policy allows no other script and no request.
 
 mod axis;
 mod charts;
@@ -46,24 +46,24 @@ const STYLE: &str = concat!(
 const SCRIPT: &str =
     concat!(include_str!("parts/page.js"), include_str!("parts/map.js"), include_str!("parts/records.js"));
 
-/// A page that could not be made.
+/// Why a page could not be rendered.
 #[derive(Debug, thiserror::Error)]
 pub enum PageError {
     /// A chart could not be drawn.
     #[error("cannot draw a chart of the report: {message}")]
     Chart {
-        /// What plotters says.
+        /// The message of plotters.
         message: String,
     },
-    /// A template failed on these findings.
+    /// A template could not be rendered.
     #[error("cannot write the report's page: {0}")]
     Template(#[from] minijinja::Error),
-    /// Findings that JSON cannot hold.
+    /// The findings could not be serialised as JSON.
     #[error("cannot write the report's data as JSON: {0}")]
     Data(#[from] serde_json::Error),
 }
 
-/// The page for one set of findings, or for several side by side.
+/// Renders the page for one set of findings, or for several side by side.
 pub fn render(findings: &[Findings]) -> Result<String, PageError> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
@@ -77,7 +77,7 @@ pub fn render(findings: &[Findings]) -> Result<String, PageError> {
     let runs = runs.map(|(number, (findings, name))| view::run(number, name, findings, longest));
     let runs = runs.collect::<Result<Vec<Value>, PageError>>()?;
     let data = embedded(&view::script_data(&names, findings))?;
-    // The script's nonce depends on all that is shown, so that no text shown can name it.
+    // The nonce is a hash of all data shown, so that no text in the data can contain it.
     let nonce = blake3::hash(data.as_bytes()).to_hex();
     let page = environment.get_template("page.html")?.render(context! {
         title => names.join(" and "),
@@ -95,12 +95,12 @@ pub fn render(findings: &[Findings]) -> Result<String, PageError> {
     Ok(page)
 }
 
-/// JSON that may stand in a `script` element: without `<`, no text in it can end the element or open a comment.
+/// Serialises JSON for a `script` element: without `<`, no text in it can end the element or open a comment.
 fn embedded(data: &serde_json::Value) -> Result<String, PageError> {
     Ok(serde_json::to_string(data)?.replace('<', "\\u003c"))
 }
 
-/// Findings, or a part of them, as a template sees them.
+/// Serialises findings, or a part of them, for a template.
 fn serialized<T: serde::Serialize>(part: &T) -> Value {
     Value::from(Serde(part))
 }

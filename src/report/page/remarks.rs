@@ -1,24 +1,24 @@
-//! What stands out, as sentences at the head of the report, each with the chapter that tells more.
+//! Turns standouts into the sentences at the top of the report, each with a link to its chapter.
 //!
-//! What is said and with which numbers was decided by `report::gather`; here are the words. Each sentence names the
-//! part and the whole it is taken of, as the chapter's table does.
+//! `report::gather` decides what stands out; this module has the wording. Each sentence names the count and the total, as
+//! the table of the chapter does.
 
 use serde::Serialize;
 
 use super::format::{chance, count, decimal, percent};
 use crate::report::findings::{DrawnShare, Findings, Proportion, Standout};
 
-/// Values that are named; the chapter has them all.
+/// Values that are named; the chapter lists them all.
 const NAMED: usize = 3;
 
-/// A sentence and the anchor of the chapter that tells more.
+/// A sentence and the anchor of its chapter.
 #[derive(Debug, Serialize)]
 pub(super) struct Remark {
     chapter: &'static str,
     text: String,
 }
 
-/// What stands out, what matters most first.
+/// Returns a remark per standout, most important first.
 pub(super) fn remarks(findings: &Findings) -> Vec<Remark> {
     let remark = |standout| Remark { chapter: chapter(standout), text: sentence(standout) };
     findings.stands_out.iter().map(remark).collect()
@@ -37,7 +37,7 @@ fn chapter(standout: &Standout) -> &'static str {
     }
 }
 
-/// One thing that stands out, in a sentence; names of files stand between backticks.
+/// Describes a standout in a sentence; file names are between backticks.
 #[must_use]
 pub fn sentence(standout: &Standout) -> String {
     match standout {
@@ -139,7 +139,7 @@ fn named(value: &str) -> &str {
     if value.is_empty() { "(empty)" } else { value }
 }
 
-/// `3 of 12 (25.0 %)`.
+/// Formats a proportion, as `3 of 12 (25.0 %)`.
 pub(super) fn part(part: Proportion) -> String {
     format!("{} of {} ({})", number(part.count), number(part.of), percent(part.share()))
 }
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sentence_names_the_part_and_the_whole() {
+    fn a_sentence_names_the_count_and_the_total() {
         let part = |count, of| Proportion { count, of };
         check(
             &Standout::CutOff { model: "teacher".into(), answers: part(3, 12) },

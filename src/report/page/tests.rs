@@ -92,7 +92,7 @@ fn a_sentence_and_its_table_say_one_number() {
 }
 
 #[test]
-fn an_attribute_is_not_said_to_agree_above_a_row_that_stands_out() {
+fn an_attribute_with_a_flagged_row_is_not_said_to_agree() {
     let mut findings = Findings::sample();
     let text = text_of(&page(&[findings.clone()]));
     assert!(text.contains("No sure difference between drawn and configured shares"));
@@ -138,7 +138,7 @@ fn a_comparison_begins_with_the_configuration_and_calls_no_equal_more_varied() {
 }
 
 #[test]
-fn every_bar_has_the_whole_of_one_scale() {
+fn bars_share_one_scale() {
     let page = page(&[Findings::sample()]);
     let text = text_of(&page);
     assert!(text.contains("0 50 % 100 %"));
@@ -193,7 +193,7 @@ fn charts_take_the_colours_of_the_page() {
 }
 
 #[test]
-fn two_runs_of_one_pipeline_are_told_apart_by_their_directories() {
+fn two_runs_of_one_pipeline_are_named_by_their_directories() {
     let mut second = Findings::sample_after();
     second.name = Findings::sample().name;
     second.source.path = "output/warmer".into();

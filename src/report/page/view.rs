@@ -1,6 +1,6 @@
-//! What the templates and the script of the report see: findings with their charts, and the data to browse.
+//! Prepares the values for the templates and the script: findings with their charts, and the records to browse.
 //!
-//! Chooses and orders, writes no word of the page. Numbers are formatted in the templates by the filters of `format`.
+//! Selects and sorts, but writes no text of the page. Templates format numbers with the filters of `format`.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
@@ -11,12 +11,12 @@ use serde_json::json;
 use super::{PageError, charts, remarks, serialized};
 use crate::report::findings::{Attribute, Findings, PartLengths, SampleRecord, TextMap};
 
-/// Values of an attribute that the sample can be filtered by; an attribute with more is left to the search.
+/// Most values of an attribute with a filter; an attribute with more is left to the search.
 const FILTER_VALUES: usize = 60;
-/// Attributes whose filters come first, where records have them.
+/// Attributes whose filters come first, if records have them.
 const FIRST_FILTERS: &[&str] = &["split", "question_type"];
 
-/// One set of findings as the templates see it: `f` is all that was found, the rest is drawn from it.
+/// Prepares one set of findings: `f` has the findings, the rest is derived from them.
 /// `longest` is the longest length of all scatter plots.
 pub(super) fn run(number: usize, name: &str, findings: &Findings, longest: u64) -> Result<Value, PageError> {
     let scatter = match &findings.lengths.asked {
@@ -40,15 +40,15 @@ pub(super) fn run(number: usize, name: &str, findings: &Findings, longest: u64) 
     })
 }
 
-/// The longest length that any of the scatter plots has a point for.
+/// Returns the longest length in any of the scatter plots.
 pub(super) fn longest(findings: &[Findings]) -> u64 {
     let pairs =
         findings.iter().filter_map(|findings| findings.lengths.asked.as_ref()).flat_map(|asked| &asked.pairs);
     pairs.flat_map(|pair| [pair.0, pair.1]).max().unwrap_or(1)
 }
 
-/// A chart for each part and unit that any of the findings has lengths of: one data set alone as bars with what was
-/// asked for, several as outlines over one another.
+/// Draws a chart for each part and unit with lengths: a single data set as bars with requested lengths, several as
+/// overlaid outlines.
 pub(super) fn lengths(findings: &[Findings]) -> Result<Vec<Value>, PageError> {
     let mut kinds: Vec<(&str, &str)> = Vec::new();
     for part in findings.iter().flat_map(|findings| &findings.lengths.parts) {
@@ -90,7 +90,7 @@ pub(super) fn lengths(findings: &[Findings]) -> Result<Vec<Value>, PageError> {
     Ok(drawings)
 }
 
-/// The measures of variety of all findings, a row for each.
+/// Returns the measures of variety of all findings, one row per measure.
 pub(super) fn measures(findings: &[Findings]) -> Vec<Value> {
     let mut keys: Vec<&str> = Vec::new();
     for measure in findings.iter().flat_map(|findings| &findings.variety.measures) {
@@ -112,8 +112,8 @@ pub(super) fn measures(findings: &[Findings]) -> Vec<Value> {
     keys.into_iter().map(row).collect()
 }
 
-/// A name for each. Where two are the same, as with two runs of one pipeline, their directories tell them
-/// apart, or else their whole paths.
+/// Returns a distinct name for each set of findings: its name, or else its directory (as for two runs of one pipeline),
+/// or else its whole path.
 pub(super) fn names(findings: &[Findings]) -> Vec<String> {
     let names = findings.iter().map(|one| one.name.clone());
     let directories = findings.iter().map(|one| match Path::new(&one.source.path).file_name() {
@@ -128,7 +128,7 @@ pub(super) fn names(findings: &[Findings]) -> Vec<String> {
     findings.iter().map(|one| one.source.path.clone()).collect()
 }
 
-/// `2026-01-02_03-04-05` as people write it.
+/// Formats `2026-01-02_03-04-05` as `2026-01-02 03:04:05`.
 fn readable_time(stamp: &str) -> String {
     match stamp.split_once('_') {
         Some((day, time)) => format!("{day} {}", time.replace('-', ":")),
@@ -136,7 +136,7 @@ fn readable_time(stamp: &str) -> String {
     }
 }
 
-/// An attribute, and which columns have anything to say.
+/// Prepares an attribute, with the columns that are worth showing.
 fn attribute(attribute: &Attribute) -> Value {
     let values = &attribute.values;
     context! {
@@ -161,7 +161,7 @@ fn map_chart(map: &TextMap) -> Result<String, PageError> {
     })
 }
 
-/// The values of each attribute that have a colour of their own on the map, most frequent first.
+/// Returns the values of each attribute that have their own colour on the map, most frequent first.
 fn palette(map: &TextMap) -> BTreeMap<&str, Vec<&str>> {
     let mut palette = BTreeMap::new();
     for name in &map.attributes {
@@ -183,7 +183,7 @@ fn most_frequent<'a>(values: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     counted.into_iter().map(|(value, _)| value).collect()
 }
 
-/// What the sample can be filtered by: attributes that tell its records apart, with their values.
+/// Returns the filters of the sample: attributes that distinguish its records, with their values.
 pub(super) fn filters(findings: &[Findings]) -> Vec<Value> {
     let records: Vec<&SampleRecord> = findings.iter().flat_map(|findings| &findings.sample).collect();
     let mut names = FIRST_FILTERS.to_vec();
@@ -206,7 +206,7 @@ pub(super) fn filters(findings: &[Findings]) -> Vec<Value> {
     filters
 }
 
-/// What the script shows: the points of the maps and the sampled records.
+/// Returns the data of the script: the points of the maps and the sampled records.
 pub(super) fn script_data(names: &[String], findings: &[Findings]) -> serde_json::Value {
     let runs = findings.iter().zip(names).map(|(findings, name)| {
         let map = findings.map.as_ref().map(|map| {

@@ -135,7 +135,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn shares_are_read_of_what_a_stage_tells() {
+    fn shares_are_read_from_the_report_of_a_stage() {
         let data = json!({"attributes": {
             "tone": {"values": [{"value": "angry", "share": 0.25}, {"value": "", "share": 0.75}]},
             "age": {"law": "uniform"},
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_depends_on_another_attribute_is_read_with_it() {
+    fn dependent_attributes_are_read_with_joint_shares() {
         let data = json!({"attributes": {"tone": {
             "values": [{"value": "angry", "share": 0.25}, {"value": null, "share": 0.75}],
             "given": {"on": "topic", "rows": [{"value": "fees", "shares": [0.2, 0.1]}, {"value": 7, "shares": [0.05, 0.65]}]},

@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_shapes() {
+    fn unusual_formats() {
         check(
             json!({"wish": "a much longer text than the others", "tone": "calm"}),
             "text: a much longer text than the others | tone=calm",

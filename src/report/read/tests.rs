@@ -148,7 +148,7 @@ fn bare_files_are_read_with_their_damage() {
 }
 
 #[test]
-fn a_file_that_breaks_off_is_told() {
+fn a_truncated_file_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     let check = |name: &str, text: &str, records: u64, malformed: u64, damage: Option<&str>| {
         let path = dir.path().join(name);
@@ -174,7 +174,7 @@ fn a_file_that_breaks_off_is_told() {
 }
 
 #[test]
-fn what_a_run_has_not_yet_committed_is_no_damage() {
+fn uncommitted_lines_of_a_run_are_not_damage() {
     let dir = run_directory(&[PROVENANCE, ("out.jsonl", "{\"text\":\"one\",\"id\":\"000002\"}\n{\"te")]);
     let metadata = read(dir.path()).1.unwrap();
     assert_eq!(

@@ -1,11 +1,11 @@
-//! How well texts compress: what repeats, compresses.
+//! The compression ratio of texts, which rises with repetition.
 
 use std::io::Write;
 
-/// Level of zstd; its window of 2 MB reaches over some ten thousand short texts.
+/// The level of zstd, whose window of 2 MB covers about ten thousand short texts.
 const LEVEL: i32 = 3;
 
-/// Bytes of all texts over bytes after compression; `None` without text.
+/// Returns bytes before over bytes after compression; `None` without text.
 pub(crate) fn ratio<'t>(texts: impl Iterator<Item = &'t str>) -> Option<f64> {
     let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), LEVEL).ok()?;
     let mut bytes = 0;

@@ -1,7 +1,7 @@
-//! How many texts repeat another one exactly, over any number of texts in bounded memory.
+//! Counts exact duplicates over any number of texts in bounded memory.
 //!
-//! Keeps a hash of each distinct text. When there are too many, only hashes that end in one more zero bit are
-//! kept and the others forgotten: a fair sample of the distinct texts, so the share stays an honest estimate.
+//! Keeps a hash of each distinct text. When there are too many, only hashes that end in one more zero bit are kept: a
+//! random sample of the distinct texts, so that the share remains an unbiased estimate.
 
 use std::collections::HashSet;
 
@@ -12,7 +12,7 @@ const KEPT: usize = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct DistinctTexts {
     seen: HashSet<u64>,
-    /// Only hashes with this many zero bits at their end are counted.
+    /// Only hashes with at least this many trailing zero bits are counted.
     zeros: u32,
     texts: u64,
     limit: usize,
@@ -41,17 +41,17 @@ impl DistinctTexts {
         }
     }
 
-    /// Texts counted.
+    /// Returns the number of texts counted.
     pub(crate) fn texts(&self) -> u64 {
         self.texts
     }
 
-    /// Whether the share is counted rather than estimated.
+    /// Returns whether the share is exact rather than estimated.
     pub(crate) fn exact(&self) -> bool {
         self.zeros == 0
     }
 
-    /// The share of texts that repeat an earlier one, 0 to 1; `None` without texts.
+    /// Returns the share of texts that repeat an earlier one, 0 to 1; `None` without texts.
     pub(crate) fn share_repeated(&self) -> Option<f64> {
         if self.texts == 0 {
             return None;

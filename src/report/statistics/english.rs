@@ -1,23 +1,22 @@
-//! The built-in reference: how often common English words are said in general.
+//! The built-in reference corpus: frequencies of common English words.
 //!
-//! The list beside this file was written down for synthmill, under its licence: common words, most frequent
-//! first. Frequencies are not counted from any corpus but follow from the rank by the law of Zipf and Mandelbrot,
-//! so they are right in size, not in detail. Words that are not on the list are taken to be as rare as
-//! the 20,000th.
+//! `english.txt` was written for synthmill, under its licence: common words, most frequent first. Frequencies are not
+//! counted in a corpus but derived from the rank by the Zipf-Mandelbrot law, so that they are right in magnitude, not in
+//! detail. Words that are not on the list count as rank 20,000.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-/// What the list is worth, in words: it weighs as much as a corpus of this size.
+/// The size, in words, of the corpus that the list stands for.
 pub(crate) const TOTAL: f64 = 1_000_000.0;
 
-/// The rank that words not on the list are given.
+/// The rank of words that are not on the list.
 const UNLISTED_RANK: usize = 20_000;
 
 static RANKS: LazyLock<HashMap<&'static str, usize>> =
     LazyLock::new(|| include_str!("english.txt").split_whitespace().zip(1..).collect());
 
-/// How often a lower-case word is said in a million.
+/// Returns the frequency of a lower-case word per million words.
 pub(crate) fn per_million(word: &str) -> f64 {
     let rank = RANKS.get(word).copied().unwrap_or(UNLISTED_RANK);
     // Mandelbrot's law with the constants that fit English: `the` at 6 %, the tenth word at 1 %.

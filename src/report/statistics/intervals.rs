@@ -1,13 +1,13 @@
-//! How sure a share is: its confidence interval, and the sample that a wanted interval needs.
+//! Confidence intervals of shares, and the sample size for an interval of a given width.
 
 use crate::report::findings::Interval;
 
-/// The standard normal's 97.5 % quantile: all intervals are of 95 %.
+/// The 97.5 % quantile of the standard normal distribution: all intervals are 95 % intervals.
 const Z: f64 = 1.959_963_984_540_054;
 
-/// Wilson's interval of `share`, seen in `size` independent draws. Everything for no draws.
+/// Returns the Wilson interval of `share`, observed in `size` independent draws; 0 to 1 without draws.
 ///
-/// Unlike the plain `p ± z·sqrt(p(1-p)/n)` it stays within 0 and 1 and is right for rare values.
+/// Unlike `p ± z·sqrt(p(1-p)/n)` it stays within 0 and 1 and is accurate for rare values.
 pub(crate) fn wilson(share: f64, size: f64) -> Interval {
     if size <= 0.0 {
         return Interval { low: 0.0, high: 1.0 };
@@ -19,7 +19,7 @@ pub(crate) fn wilson(share: f64, size: f64) -> Interval {
     Interval { low: (centre - half).max(0.0), high: (centre + half).min(1.0) }
 }
 
-/// Draws needed to know a share of one half (the worst case) within ± `half_width`.
+/// Returns the number of draws needed to estimate a share of one half (the worst case) within ± `half_width`.
 pub(crate) fn needed(half_width: f64) -> u64 {
     (Z * Z * 0.25 / (half_width * half_width)).ceil() as u64
 }

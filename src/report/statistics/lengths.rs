@@ -1,11 +1,11 @@
-//! Lengths of any number of texts in bounded memory: a count for each length, and sums for a correlation.
+//! Counts lengths of any number of texts in bounded memory: a count per length, and sums for a correlation.
 
 use crate::report::findings::{Histogram, LengthSummary, Proportion};
 
-/// Lengths from here on are counted together; their mean and the longest stay exact.
+/// Lengths from here on are counted together; the mean and the maximum stay exact.
 const LONGEST: usize = 20_000;
 
-/// Bins of a histogram, the last of them open.
+/// Bins of a histogram, of which the last is open.
 const BINS: u64 = 50;
 
 /// Counts lengths.
@@ -41,7 +41,7 @@ impl LengthCounts {
         }
     }
 
-    /// The smallest length that a share of the texts does not exceed.
+    /// Returns the smallest length that the given share of the texts does not exceed.
     fn quantile(&self, share: f64) -> u64 {
         let wanted = ((self.count as f64 * share).ceil() as u64).max(1);
         let mut below = 0;
@@ -54,7 +54,7 @@ impl LengthCounts {
         self.max
     }
 
-    /// Bins of one width up to the 99th percentile of both, then one for the rest. `scale` are all lengths that are
+    /// Returns bins of equal width up to the 99th percentile, then one for the rest. `scale` covers all lengths that are
     /// shown over the same bins.
     pub(crate) fn histogram(&self, asked: Option<&Self>, scale: &BinScale) -> Histogram {
         let BinScale { high, longest } = *scale;
@@ -76,7 +76,7 @@ impl LengthCounts {
     }
 }
 
-/// How far bins must reach for all lengths that are shown over them.
+/// The range that bins cover for all lengths that are shown over them.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct BinScale {
     high: u64,
@@ -84,14 +84,14 @@ pub(crate) struct BinScale {
 }
 
 impl BinScale {
-    /// Makes room for more lengths.
+    /// Extends the range to cover more lengths.
     pub(crate) fn extend(&mut self, lengths: &LengthCounts) {
         self.high = self.high.max(lengths.quantile(0.99));
         self.longest = self.longest.max(lengths.max);
     }
 }
 
-/// How actual lengths follow asked ones.
+/// The correlation of requested and actual lengths.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct LengthCorrelation {
     pub(crate) count: u64,
@@ -117,7 +117,7 @@ impl LengthCorrelation {
         self.within_50 += u64::from((y - x).abs() <= 0.5 * x);
     }
 
-    /// Pearson's correlation; `None` when one of the two does not vary.
+    /// Returns the Pearson correlation; `None` if either does not vary.
     pub(crate) fn correlation(&self) -> Option<f64> {
         let n = self.count as f64;
         let variance = |sum: f64, squares: f64| squares - sum * sum / n;
@@ -128,12 +128,12 @@ impl LengthCorrelation {
         Some((self.product - self.asked * self.actual / n) / (of_asked * of_actual).sqrt())
     }
 
-    /// Mean actual over mean asked.
+    /// Returns mean actual over mean requested length.
     pub(crate) fn ratio(&self) -> f64 {
         if self.asked > 0.0 { self.actual / self.asked } else { 0.0 }
     }
 
-    /// Shares within ± 25 % and ± 50 %.
+    /// Returns the proportions within ± 25 % and ± 50 %.
     pub(crate) fn within(&self) -> (Proportion, Proportion) {
         let part = |count| Proportion { count, of: self.count };
         (part(self.within_25), part(self.within_50))

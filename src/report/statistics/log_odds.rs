@@ -1,22 +1,22 @@
-//! Log-odds ratio with an informative Dirichlet prior (Monroe, Colaresi, Quinn 2008): which words are said more
-//! often here than there, told from chance.
+//! The log-odds ratio with an informative Dirichlet prior (Monroe, Colaresi, Quinn 2008): which words are significantly
+//! more frequent in one corpus than in another.
 //!
-//! The prior of a word is `a0` times its share of both corpora together, so that a word that is missing in one is
-//! judged by what it weighs in the other; with a tiny prior such words would be hidden.
+//! The prior of a word is `a0` times its share of both corpora together, so that a word that is missing in one is judged by
+//! its frequency in the other; with a tiny prior such words would be hidden.
 
 use crate::report::findings::{Term, TermList};
 
-/// The prior's weight, in words. Reported with every list.
+/// The weight of the prior in words; reported with every list.
 pub(crate) const PRIOR: f64 = 1_000.0;
 
-/// Log-odds ratio and its z-score.
+/// A log-odds ratio and its z-score.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct LogOdds {
     pub(crate) delta: f64,
     pub(crate) z: f64,
 }
 
-/// A word seen `y1` times of `n1` here and `y2` times of `n2` there, with prior `a` of `a0` in all.
+/// Compares `y1` of `n1` occurrences with `y2` of `n2`, with a prior of `a` of `a0`.
 pub(crate) fn log_odds(y1: f64, n1: f64, y2: f64, n2: f64, a: f64, a0: f64) -> LogOdds {
     let odds = |y: f64, n: f64| ((y + a) / (n + a0 - y - a)).ln();
     let delta = odds(y1, n1) - odds(y2, n2);
@@ -24,7 +24,7 @@ pub(crate) fn log_odds(y1: f64, n1: f64, y2: f64, n2: f64, a: f64, a0: f64) -> L
     LogOdds { delta, z: delta / variance.sqrt() }
 }
 
-/// How often one term was seen here and there.
+/// The counts of a term in both corpora.
 #[derive(Debug, Clone)]
 pub(crate) struct TermPair {
     pub(crate) term: String,
@@ -32,7 +32,7 @@ pub(crate) struct TermPair {
     pub(crate) there: f64,
 }
 
-/// Compares all terms; the lists hold the `over` most over- and `under` most under-represented ones.
+/// Compares all terms; returns the `over` most over-represented and `under` most under-represented ones.
 pub(crate) fn compare(
     pairs: Vec<TermPair>,
     (n1, n2): (f64, f64),
@@ -43,7 +43,7 @@ pub(crate) fn compare(
     for pair in pairs {
         let prior = PRIOR * (pair.here + pair.there) / (n1 + n2);
         let odds = log_odds(pair.here, n1, pair.there, n2, prior, PRIOR);
-        // A term that is all there is has no odds.
+        // The odds of a term that is the whole corpus are undefined.
         if odds.z.is_finite() {
             terms.push(Term {
                 term: pair.term,

@@ -1,8 +1,8 @@
-//! Near duplicates: MinHash signatures, bands that bring like texts together (LSH), and groups of them.
+//! Groups of near duplicates, by MinHash signatures and banding (locality-sensitive hashing).
 //!
-//! Texts are compared by their pairs of neighbouring words (lower case, digits as 0), texts of one word by that word.
-//! 14 bands of 8 hashes find a pair with a Jaccard similarity of 0.8 in 92 of 100 cases; pairs found are
-//! then verified by the whole signature, at `THRESHOLD`. Groups are transitive.
+//! Shingles are pairs of adjacent words (lower case, digits as 0), or the word of a text with only one. 14 bands of 8
+//! hashes find a pair with a Jaccard similarity of 0.8 in 92 of 100 cases; candidates are then verified by the whole
+//! signature, at `THRESHOLD`. Groups are transitive.
 
 use std::collections::HashMap;
 
@@ -12,13 +12,13 @@ const BANDS: usize = 14;
 const ROWS: usize = 8;
 /// The prime of the permutations, 2^61 - 1.
 const PRIME: u64 = (1 << 61) - 1;
-/// The similarity from which two texts are near duplicates; where the bands' curve is steepest.
+/// The similarity from which two texts are near duplicates, near the steepest point of the banding curve.
 pub(crate) const THRESHOLD: f64 = 0.7;
 
 /// The smallest hash of a text's shingles under each permutation.
 type Signature = [u64; BANDS * ROWS];
 
-/// Groups of near duplicates among texts given as words; each group lists its members in order, larger groups first.
+/// Returns groups of near duplicates among texts given as words; members are in order, larger groups come first.
 pub(crate) fn groups(texts: &[Vec<String>]) -> Vec<Vec<usize>> {
     let permutations = permutations();
     let signatures: Vec<Option<Signature>> =
@@ -30,7 +30,7 @@ pub(crate) fn groups(texts: &[Vec<String>]) -> Vec<Vec<usize>> {
             let Some(signature) = signature else { continue };
             let key = &signature[band * ROWS..(band + 1) * ROWS];
             let bucket = buckets.entry(key).or_default();
-            // Compared with one member of each group that is in the bucket already: enough to join them.
+            // One member of each group in the bucket is enough to join it.
             if let Some(other) = bucket.iter().copied().find(|other| {
                 signatures[*other].as_ref().is_some_and(|found| similarity(signature, found) >= THRESHOLD)
             }) {
@@ -61,7 +61,7 @@ fn shingles(words: &[String]) -> Vec<u64> {
     }
 }
 
-/// `None` for an empty text, which is like no other.
+/// Returns `None` for an empty text, which is similar to no other.
 fn signature(shingles: &[u64], permutations: &[(u64, u64)]) -> Option<Signature> {
     if shingles.is_empty() {
         return None;
@@ -80,13 +80,13 @@ fn permute(x: u64, a: u64, b: u64) -> u64 {
     (product % u128::from(PRIME)) as u64
 }
 
-/// Fixed numbers: the same texts have the same signatures in every run.
+/// Returns fixed permutations, so that texts have the same signatures in every run.
 fn permutations() -> Vec<(u64, u64)> {
     let draw = |name: &str, index: usize| hash(&(name, index)) % PRIME;
     (0..BANDS * ROWS).map(|index| (draw("a", index).max(1), draw("b", index))).collect()
 }
 
-/// The share of equal places: an estimate of the Jaccard similarity.
+/// Estimates the Jaccard similarity as the share of equal hashes.
 fn similarity(a: &Signature, b: &Signature) -> f64 {
     let equal = a.iter().zip(b).filter(|(a, b)| a == b).count();
     equal as f64 / (BANDS * ROWS) as f64
@@ -100,7 +100,7 @@ fn root(parents: &mut [usize], mut index: usize) -> usize {
     index
 }
 
-/// The lower number becomes the root, so that the result does not depend on the bands' order.
+/// Merges two groups; the lower index becomes the root, so that the result does not depend on the order of bands.
 fn join(parents: &mut [usize], a: usize, b: usize) {
     let (a, b) = (root(parents, a), root(parents, b));
     parents[a.max(b)] = a.min(b);

@@ -1,6 +1,6 @@
-//! The arithmetic of a report: each file is one measure, on numbers and texts, with its published values as tests.
+//! The statistics of a report: each file is one measure, on numbers and texts, tested against published values.
 //!
-//! Knows nothing of records, runs or pages; `report::gather` feeds it and names the results.
+//! Knows nothing of records, runs or pages; `report::gather` passes data in and names the results.
 
 pub(super) mod compression;
 pub(super) mod duplicates;

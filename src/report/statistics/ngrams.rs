@@ -1,26 +1,25 @@
-//! Words, and how many of them are new: distinct-n and entropy.
+//! Words of a text, and measures of their diversity: distinct-n and entropy.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use unicode_segmentation::UnicodeSegmentation;
 
-/// Bytes of a word that are looked at: what is longer is no word, and all its like are one.
+/// Bytes of a word that are considered; longer strings are not words and are cut.
 const LONGEST_WORD: usize = 120;
 
-/// The words of a text, lower-cased: Unicode words, so that punctuation does not cling and scripts without spaces
-/// are counted by character.
+/// Returns the Unicode words of a text in lower case, without punctuation; scripts without spaces count by character.
 pub(crate) fn words(text: &str) -> Vec<String> {
     let word = |word: &str| word[..word.floor_char_boundary(LONGEST_WORD)].to_lowercase();
     text.unicode_words().map(word).collect()
 }
 
-/// How many words a text has.
+/// Returns the number of words of a text.
 pub(crate) fn count_words(text: &str) -> u64 {
     text.unicode_words().count() as u64
 }
 
-/// Distinct n-grams over all n-grams of the texts; n-grams do not reach over the end of a text. `None` without any.
+/// Returns distinct over all n-grams of the texts; n-grams do not cross the end of a text. `None` without any.
 pub(crate) fn distinct(texts: &[Vec<String>], n: usize) -> Option<f64> {
     let mut seen: HashSet<u64> = HashSet::new();
     let mut total = 0_u64;
@@ -33,7 +32,7 @@ pub(crate) fn distinct(texts: &[Vec<String>], n: usize) -> Option<f64> {
     (total > 0).then(|| seen.len() as f64 / total as f64)
 }
 
-/// Shannon entropy of counts, in bits.
+/// Returns the Shannon entropy of counts in bits.
 pub(crate) fn entropy(counts: impl Iterator<Item = f64> + Clone) -> f64 {
     let total: f64 = counts.clone().sum();
     let mut bits = 0.0;
@@ -44,12 +43,12 @@ pub(crate) fn entropy(counts: impl Iterator<Item = f64> + Clone) -> f64 {
     bits
 }
 
-/// Entropy over its own maximum, the entropy of as many equally frequent words.
+/// Returns the entropy over its maximum, the entropy of as many equally frequent words.
 pub(crate) fn entropy_normalised(counts: &[f64]) -> Option<f64> {
     super::shares::evenness(counts)
 }
 
-/// A hash of words that two runs of the program agree on.
+/// Returns a hash that is the same in every run of the program.
 pub(crate) fn hash<T: Hash + ?Sized>(value: &T) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);

@@ -1,15 +1,15 @@
-//! Vectors in two dimensions: t-SNE, begun from two principal components so that the same data gives the same map.
+//! Projects vectors to two dimensions by t-SNE, initialised with two principal components.
 
 use bhtsne::tSNE;
 
 use super::vectors::SparseVector;
 
-/// Passes of t-SNE; enough for some thousand points.
+/// Iterations of t-SNE; enough for a few thousand points.
 const EPOCHS: usize = 750;
 /// Accuracy of the Barnes-Hut approximation; 0 would be exact.
 const THETA: f32 = 0.5;
 
-/// A place for each vector, both coordinates 0 to 1, and how it was found. `None` for fewer than three vectors.
+/// Returns a position for each vector, with both coordinates 0 to 1, and the method. `None` for fewer than three vectors.
 pub(crate) fn project(vectors: &[SparseVector]) -> Option<(Vec<(f64, f64)>, String)> {
     if vectors.len() < 3 {
         return None;
@@ -31,7 +31,7 @@ pub(crate) fn project(vectors: &[SparseVector]) -> Option<(Vec<(f64, f64)>, Stri
     Some((scale(&places), format!("t-SNE with perplexity {perplexity:.0}")))
 }
 
-/// Two principal components by power iteration on the centred kernel, small, as t-SNE wants its beginning.
+/// Computes two principal components by power iteration on the centred kernel, scaled down to initialise t-SNE.
 fn components(vectors: &[SparseVector]) -> Vec<f32> {
     let dimensions = vectors.iter().flat_map(|vector| vector.0.last()).map(|last| last.0 as usize + 1).max();
     let dimensions = dimensions.unwrap_or(0);
@@ -46,7 +46,7 @@ fn components(vectors: &[SparseVector]) -> Vec<f32> {
         let scores = scores(vectors, &mean, &direction);
         let spread = (scores.iter().map(|score| score * score).sum::<f64>() / scores.len() as f64).sqrt();
         for (index, score) in scores.iter().enumerate() {
-            // A tiny offset by index keeps equal texts from lying exactly upon each other.
+            // A tiny offset by index keeps equal texts from coinciding.
             let offset = (index as f64 * 0.618_034).fract() * 1e-3;
             places[index * 2 + axis] = ((score / spread.max(1e-12) + offset) * 1e-4) as f32;
         }
@@ -128,13 +128,13 @@ mod tests {
     }
 
     #[test]
-    fn subjects_stand_apart() {
+    fn subjects_are_separated() {
         check(3, "two principal components");
         check(30, "t-SNE");
     }
 
     #[test]
-    fn odd_input_is_no_error() {
+    fn degenerate_input_is_not_an_error() {
         assert_eq!(project(&two_subjects(1)), None);
         assert!(project(&vec![SparseVector::default(); 50]).is_some());
     }

@@ -1,18 +1,17 @@
-//! Self-BLEU: how much each text looks like the others. BLEU of each text against all others as references, itself
-//! left out (with itself among them, it would always be 1), n up to 3, uniform weights, smoothing of Chen and
-//! Cherry's method 1.
+//! Self-BLEU: how similar each text is to the others. The BLEU of each text against all others as references, without
+//! itself (which would always score 1), with n up to 3, uniform weights, and smoothing method 1 of Chen and Cherry.
 
 use std::collections::HashMap;
 
 use super::ngrams::hash;
 
-/// The longest n-gram looked at.
+/// The longest n-gram considered.
 const LONGEST: usize = 3;
 
-/// Added to a count of zero matches, so that one missing order does not make the whole score zero.
+/// Replaces a count of zero matches, so that one missing order does not make the whole score zero.
 const SMOOTHING: f64 = 0.1;
 
-/// The two largest counts of an n-gram in any one text, and the text of the largest.
+/// The two largest counts of an n-gram in a single text, and the text with the largest.
 #[derive(Clone, Copy, Default)]
 struct TopCounts {
     first: u32,
@@ -20,7 +19,7 @@ struct TopCounts {
     second: u32,
 }
 
-/// The mean over all texts, 0 to 1; `None` for fewer than two texts. Texts are lists of words.
+/// Returns the mean over all texts, 0 to 1; `None` for fewer than two texts. Texts are lists of words.
 pub(crate) fn self_bleu(texts: &[Vec<String>]) -> Option<f64> {
     if texts.len() < 2 {
         return None;
@@ -48,7 +47,7 @@ pub(crate) fn self_bleu(texts: &[Vec<String>]) -> Option<f64> {
     Some(sum / texts.len() as f64)
 }
 
-/// N-gram counts of a text by order. The order is part of the hashed slice's length.
+/// Returns the n-gram counts of a text by order. The hash of a slice includes its length, and thus the order.
 fn counts(words: &[String]) -> Vec<HashMap<u64, u32>> {
     let mut orders = vec![HashMap::new(); LONGEST];
     for (n, order) in orders.iter_mut().enumerate() {
@@ -59,7 +58,7 @@ fn counts(words: &[String]) -> Vec<HashMap<u64, u32>> {
     orders
 }
 
-/// Geometric mean of the clipped precisions. Orders that the text is too short for are left out.
+/// Returns the geometric mean of the clipped precisions, without the orders that the text is too short for.
 fn precision(index: usize, orders: &[HashMap<u64, u32>], most: &HashMap<u64, TopCounts>) -> f64 {
     let mut logs = 0.0;
     let mut used = 0;
@@ -81,7 +80,7 @@ fn precision(index: usize, orders: &[HashMap<u64, u32>], most: &HashMap<u64, Top
     if used == 0 { 0.0 } else { (logs / f64::from(used)).exp() }
 }
 
-/// The length of another text that is closest; lengths are sorted and hold this text's own once.
+/// Returns the closest length of another text; `lengths` is sorted and includes that of this text once.
 fn closest(lengths: &[usize], length: usize) -> usize {
     let at = lengths.partition_point(|other| *other < length);
     let before = at.checked_sub(1).map(|index| lengths[index]);

@@ -1,20 +1,20 @@
-//! Tests of shares: is a value drawn as often as configured, is one rejected more often than the others?
+//! Significance tests of shares: is a value drawn as often as configured, is it rejected more often than the others?
 
 use statrs::distribution::{ChiSquared, ContinuousCDF, Normal};
 
-/// The |z| that chance exceeds in this share of cases.
+/// Returns the two-sided critical |z| at this significance level.
 pub(crate) fn critical_z(chance: f64) -> f64 {
     let chance = chance.clamp(1e-12, 1.0);
     Normal::standard().inverse_cdf(1.0 - chance / 2.0)
 }
 
-/// z of a share seen in `size` draws against the share it should have; `None` where no variation is possible.
+/// Returns z of a share observed in `size` draws against the expected share; `None` if it cannot vary.
 pub(crate) fn one_sample_z(seen: f64, expected: f64, size: f64) -> Option<f64> {
     let variance = expected * (1.0 - expected) / size;
     (size > 0.0 && variance > 0.0).then(|| (seen - expected) / variance.sqrt())
 }
 
-/// z of two shares, `count1` of `size1` against `count2` of `size2` (pooled); positive: the first is larger.
+/// Returns the pooled z of `count1` of `size1` against `count2` of `size2`; positive if the first share is larger.
 pub(crate) fn two_sample_z(count1: f64, size1: f64, count2: f64, size2: f64) -> Option<f64> {
     if size1 <= 0.0 || size2 <= 0.0 {
         return None;
@@ -24,8 +24,8 @@ pub(crate) fn two_sample_z(count1: f64, size1: f64, count2: f64, size2: f64) -> 
     (variance > 0.0).then(|| (count1 / size1 - count2 / size2) / variance.sqrt())
 }
 
-/// p of a chi-square test that `seen` counts follow the `expected` shares. Values with fewer than 5 expected
-/// are taken together, as the approximation asks for; `None` if fewer than two cells remain.
+/// Returns p of a chi-square test that `seen` counts follow the `expected` shares. Values with fewer than 5 expected are
+/// pooled, as the approximation requires; `None` if fewer than two cells remain.
 pub(crate) fn goodness_of_fit_p(seen: &[f64], expected: &[f64]) -> Option<f64> {
     let total: f64 = seen.iter().sum();
     let whole: f64 = expected.iter().sum();
@@ -48,7 +48,7 @@ pub(crate) fn goodness_of_fit_p(seen: &[f64], expected: &[f64]) -> Option<f64> {
     chi_square_p(&cells, cells.len().checked_sub(1)?)
 }
 
-/// p of a chi-square test that the `(hits, misses)` of all groups come of one share.
+/// Returns p of a chi-square test that all groups of `(hits, misses)` have the same share.
 pub(crate) fn homogeneity_p(groups: &[(f64, f64)]) -> Option<f64> {
     let hits: f64 = groups.iter().map(|group| group.0).sum();
     let misses: f64 = groups.iter().map(|group| group.1).sum();
@@ -75,7 +75,7 @@ fn chi_square_p(cells: &[(f64, f64)], freedom: usize) -> Option<f64> {
     Some(law.sf(statistic))
 }
 
-/// Shannon entropy of counts over the entropy of as many equal ones: 1 is even, 0 is a single value.
+/// Returns the Shannon entropy of counts over that of as many equal ones: 1 is even, 0 is a single value.
 pub(crate) fn evenness(counts: &[f64]) -> Option<f64> {
     let present = counts.iter().filter(|count| **count > 0.0).count();
     (present > 1).then(|| super::ngrams::entropy(counts.iter().copied()) / (present as f64).log2())
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn p_values_are_those_of_the_tables() {
+    fn p_values_are_those_of_published_tables() {
         // Chi-square 3.841 with 1 degree of freedom and 9.488 with 4 are the 5 % points.
         close(goodness_of_fit_p(&[60.0, 40.0], &[0.5, 0.5]), 0.0455);
         close(chi_square_p(&[(5.0 + 9.488_f64.sqrt() * 5.0_f64.sqrt(), 5.0)], 4), 0.05);
@@ -99,14 +99,14 @@ mod tests {
     }
 
     #[test]
-    fn rare_values_are_tested_together() {
+    fn rare_values_are_pooled() {
         let seen = [96.0, 1.0, 1.0, 2.0];
         close(goodness_of_fit_p(&seen, &[0.96, 0.01, 0.01, 0.02]), 1.0);
         assert_eq!(goodness_of_fit_p(&[3.0], &[1.0]), None);
     }
 
     #[test]
-    fn z_of_a_chance_is_that_of_the_tables() {
+    fn critical_z_values_are_those_of_published_tables() {
         close(Some(critical_z(0.05)), 1.959_96);
         close(Some(critical_z(0.001)), 3.290_53);
     }

@@ -1,12 +1,12 @@
-//! Tokens of a text by the o200k_base vocabulary; absent when the program is built without the feature `tokens`.
+//! Counts tokens with the o200k_base vocabulary; unavailable without the feature `tokens`.
 
-/// How many tokens a text has; `None` if the vocabulary is not built in.
+/// Returns the number of tokens of a text; `None` if the vocabulary is not built in.
 #[cfg(feature = "tokens")]
 pub(crate) fn count(text: &str) -> Option<u64> {
     Some(tiktoken_rs::o200k_base_singleton().count_ordinary(text) as u64)
 }
 
-/// How many tokens a text has; `None` if the vocabulary is not built in.
+/// Returns the number of tokens of a text; `None` if the vocabulary is not built in.
 #[cfg(not(feature = "tokens"))]
 pub(crate) fn count(_text: &str) -> Option<u64> {
     None

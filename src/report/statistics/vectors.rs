@@ -1,5 +1,4 @@
-//! Texts as vectors: hashed TF-IDF of words and word pairs, or what an embedding model gave, with length 1, so that a
-//! product of two is their cosine.
+//! Texts as unit vectors, whose dot product is the cosine: hashed TF-IDF of words and word pairs, or embeddings.
 
 use std::collections::HashMap;
 
@@ -8,12 +7,12 @@ use super::ngrams::hash;
 /// Dimensions that words are hashed into.
 const DIMENSIONS: u64 = 4_096;
 
-/// A sparse vector of length 1: places in rising order and their weights. Empty for a text without words.
+/// A sparse unit vector: ascending indexes with their weights. Empty for a text without words.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct SparseVector(pub(crate) Vec<(u32, f32)>);
 
 impl SparseVector {
-    /// The product with another: the cosine, 0 to 1 for word counts.
+    /// Returns the dot product with another vector: the cosine, 0 to 1 for word counts.
     pub(crate) fn dot(&self, other: &Self) -> f64 {
         let (mut a, mut b) = (self.0.iter().peekable(), other.0.iter().peekable());
         let mut sum = 0.0;
@@ -31,7 +30,7 @@ impl SparseVector {
         sum
     }
 
-    /// A vector from a model, brought to length 1.
+    /// Normalises an embedding.
     pub(crate) fn dense(values: &[f32]) -> Self {
         (0_u32..).zip(values.iter().copied()).collect::<HashMap<u32, f32>>().into()
     }
@@ -53,7 +52,7 @@ impl From<HashMap<u32, f32>> for SparseVector {
     }
 }
 
-/// TF-IDF of texts given as words: `(1 + ln tf) · ln(1 + n/df)`, hashed.
+/// Returns hashed TF-IDF vectors of texts given as words: `(1 + ln tf) · ln(1 + n/df)`.
 pub(crate) fn tf_idf(texts: &[Vec<String>]) -> Vec<SparseVector> {
     let counted: Vec<HashMap<u32, f32>> = texts.iter().map(|words| places(words)).collect();
     let mut documents: HashMap<u32, f32> = HashMap::new();
@@ -87,7 +86,7 @@ mod tests {
     use crate::report::statistics::ngrams::words;
 
     #[test]
-    fn like_texts_are_close() {
+    fn similar_texts_are_close() {
         let texts = ["renew my library card", "renew the library card", "where is the museum", ""];
         let vectors = tf_idf(&texts.map(words));
         let near = vectors[0].dot(&vectors[1]);
@@ -98,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn dense_vectors_are_brought_to_length_one() {
+    fn dense_vectors_are_normalised() {
         let vector = SparseVector::dense(&[3.0, 4.0]);
         assert_eq!(vector, SparseVector(vec![(0, 0.6), (1, 0.8)]));
         assert_eq!(SparseVector::dense(&[0.0, f32::NAN]), SparseVector::default());

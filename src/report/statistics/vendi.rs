@@ -1,9 +1,10 @@
-//! The Vendi score: how many unlike texts a set is worth. `exp` of the entropy of the eigenvalues of K/n, for a
+//! The Vendi score, the effective number of distinct texts: `exp` of the entropy of the eigenvalues of K/n, for a
 //! similarity matrix K with ones on the diagonal.
 
 use nalgebra::DMatrix;
 
-/// The score of `n` items, from 1 (all the same) to `n` (nothing in common). Costs n³: meant for some hundreds.
+/// Returns the score of `n` items, from 1 (all the same) to `n` (nothing in common). Takes O(n³) time, so `n` should be in
+/// the hundreds.
 pub(crate) fn vendi(n: usize, similarity: impl Fn(usize, usize) -> f64) -> f64 {
     if n == 0 {
         return 0.0;

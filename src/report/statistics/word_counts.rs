@@ -1,8 +1,7 @@
-//! Counts of words, neighbouring words and first words over any number of texts, in bounded memory; and how two such
-//! counts compare.
+//! Counts words, adjacent pairs and first words over any number of texts in bounded memory, and compares two sets of counts.
 //!
-//! Words that are first seen after `VOCABULARY` others count in the total only; pairs of words that were seen once
-//! are forgotten when there are too many. Both touch rare terms alone, which no list would show.
+//! Words that appear after `VOCABULARY` others count in the total only; pairs that occurred once are discarded when there
+//! are too many. Both affect only rare terms, which no list would show.
 
 use std::collections::HashMap;
 
@@ -13,10 +12,10 @@ use crate::report::findings::{FirstWord, Proportion, Term, TermList};
 const VOCABULARY: usize = 200_000;
 const BIGRAMS: usize = 1_000_000;
 
-/// Counts by number of the word in a vocabulary.
+/// Counts by index of the word in the vocabulary.
 pub(crate) type TermCounts = HashMap<u32, u32>;
 
-/// The words of a body of texts.
+/// The word counts of a corpus.
 #[derive(Debug, Default)]
 pub(crate) struct WordCounts {
     numbers: HashMap<Box<str>, u32>,
@@ -29,7 +28,7 @@ pub(crate) struct WordCounts {
 }
 
 impl WordCounts {
-    /// Counts a text given as words; returns the words' numbers, for counts of parts of the texts.
+    /// Counts a text given as words; returns their indexes in the vocabulary, for counts of parts of the corpus.
     pub(crate) fn add(&mut self, words: &[String]) -> Vec<u32> {
         let numbers: Vec<Option<u32>> = words.iter().map(|word| self.number(word)).collect();
         self.total += words.len() as u64;
@@ -67,12 +66,12 @@ impl WordCounts {
         Some(number)
     }
 
-    /// Texts with a word in them.
+    /// Returns the number of texts with at least one word.
     pub(crate) fn texts(&self) -> u64 {
         self.texts
     }
 
-    /// How often each word was seen.
+    /// Returns the count of each word.
     pub(crate) fn frequencies(&self) -> Vec<f64> {
         self.counts.iter().map(|count| *count as f64).collect()
     }
@@ -105,7 +104,7 @@ impl WordCounts {
         TermFrequencies { counts: counts.collect(), total: self.texts as f64 }
     }
 
-    /// The words that most texts begin with, most frequent first.
+    /// Returns the words that most texts begin with, most frequent first.
     pub(crate) fn openings(&self, most: usize) -> Vec<FirstWord> {
         let names = self.names();
         let mut counts: Vec<(&str, u64)> =
@@ -119,7 +118,7 @@ impl WordCounts {
         counts.into_iter().take(most).map(opening).collect()
     }
 
-    /// Words, pairs of words and first words against a reference, or against general English for `None`.
+    /// Compares words, pairs and first words with a reference, or with general English for `None`.
     pub(crate) fn against(&self, reference: Option<&Self>) -> [TermList; 3] {
         let size = (50, 25);
         let Some(reference) = reference else {
@@ -140,7 +139,7 @@ impl WordCounts {
         ]
     }
 
-    /// What a part of the texts says more and less often than the rest, among terms with |z| > 1.96.
+    /// Returns the terms that are more and less frequent in a part of the corpus than in the rest, with |z| > 1.96.
     pub(crate) fn part(&self, part: &TermCounts) -> (Vec<Term>, Vec<Term>) {
         let names = self.names();
         let total: f64 = part.values().map(|count| f64::from(*count)).sum();
@@ -165,7 +164,7 @@ and those that the model repeats stand out most.";
 const FIRST_BUILT_IN: &str = "First words against the same words anywhere in general English: questions begin with \
 question words, but a few openings that fill the list mean that the texts are cast in one mould.";
 
-/// Terms and how often each was seen.
+/// Terms with their counts.
 struct TermFrequencies {
     counts: HashMap<String, f64>,
     total: f64,
@@ -184,8 +183,8 @@ impl TermFrequencies {
         compare(pairs, (self.total, reference.total), size, reading)
     }
 
-    /// Against rates per million that are known rather than counted: as if counted in a corpus so large that
-    /// chance plays no part in it. Terms seen fewer than five times here cannot stand out.
+    /// Compares with known rates per million, as if counted in a corpus so large that chance plays no part in it. Terms with
+    /// fewer than five occurrences here are never listed as more frequent.
     fn against_law(self, law: impl Fn(&str) -> f64, size: (usize, usize), reading: &str) -> TermList {
         let mut pairs = Vec::new();
         for (term, here) in self.counts {
@@ -203,7 +202,7 @@ impl TermFrequencies {
     }
 }
 
-/// How much larger than a million words the corpus of known rates is taken to be.
+/// The assumed size of the corpus of known rates, in millions of words.
 const CERTAINTY: f64 = 1_000.0;
 
 #[cfg(test)]
@@ -232,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn openings_are_counted_up() {
+    fn openings_have_cumulative_counts() {
         let mut all = counts("how do i renew", 6);
         all.add(&words("where is it"));
         all.add(&[]);
@@ -246,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn words_of_the_subject_stand_out_against_english() {
+    fn words_of_the_subject_are_overrepresented_against_english() {
         let [words, ..] =
             counts("the renewal of a library card and where to find it in the town", 200).against(None);
         let rank = |word: &str| words.over.iter().position(|term| term.term == word);
