@@ -1,7 +1,7 @@
-//! Certificates of the server, made anew at each start: a good one, and those that a client must refuse.
+//! Certificates of the server, generated at each start: a valid one, and those that a client must refuse.
 //!
-//! All but the self-signed one are signed by an authority that is written to a file; a client that trusts it
-//! has only the certificate's own fault to complain of.
+//! All except the self-signed one are signed by an authority that is written to a file, so that a client that trusts it
+//! sees only the intended fault.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,13 +15,13 @@ use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
-    /// Nothing is wrong with it where the authority is trusted.
+    /// Valid if the authority is trusted.
     Good,
     SelfSigned,
     Expired,
-    /// Made out for another host.
+    /// Issued for another host.
     OtherHost,
-    /// The server says something, but not in TLS.
+    /// The server does not speak TLS.
     Garbage,
 }
 
@@ -30,7 +30,7 @@ pub(crate) enum Tls {
     Garbage,
 }
 
-/// What the server needs to speak TLS in this way.
+/// Generates the key and certificate.
 pub(super) fn make(kind: Kind, authority: Option<&Path>) -> Tls {
     if kind == Kind::Garbage {
         return Tls::Garbage;
@@ -52,7 +52,7 @@ pub(super) fn make(kind: Kind, authority: Option<&Path>) -> Tls {
     Tls::Certificate(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// A new authority, whose certificate is left at `file`.
+/// Generates an authority, and writes its certificate to `file`.
 fn issuer(file: Option<&Path>) -> Issuer<'static, KeyPair> {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

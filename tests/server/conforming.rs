@@ -1,8 +1,8 @@
-//! A value that conforms to a JSON schema of the plain kind that pipelines declare.
+//! Generates a value that conforms to a JSON schema of the kind that pipelines declare.
 
 use serde_json::{Map, Value, json};
 
-/// The smallest value that the schema allows, as far as it is understood.
+/// Returns the smallest value that the schema allows, as far as its keywords are known.
 pub(super) fn to(schema: &Value) -> Value {
     if let Some(first) = schema["enum"].as_array().and_then(|values| values.first()) {
         return first.clone();

@@ -1,14 +1,14 @@
-//! The bytes of a reply, be they a few or a gigabyte: what is large is made while it is sent.
+//! The bytes of a reply; large bodies are generated while they are sent.
 
 use axum::body::{Body, Bytes};
 use futures::stream;
 use serde_json::{Value, json};
 
 use super::conforming;
-use super::desk::Question;
+use super::handler::Question;
 use super::reply::{Piece, Reply};
 
-/// What is sent at a time of a large body.
+/// The size of the chunks of a large body.
 const CHUNK: usize = 64 << 10;
 
 pub(super) enum Content {
@@ -16,15 +16,15 @@ pub(super) enum Content {
         bytes: Vec<u8>,
         kind: &'static str,
     },
-    /// Events, or whatever comes piece by piece.
+    /// Events, or any other body in pieces.
     Pieces(Vec<Piece>),
-    /// A start, then a text so many times.
+    /// A prefix, and a text that is repeated.
     Repeated(String, String, u64),
-    /// So many MiB of zeros, packed.
+    /// MiB of zeros, compressed.
     Packed(u64),
 }
 
-/// The content that a reply stands for.
+/// Returns the content of a reply.
 pub(super) fn of(reply: &Reply, question: &Question) -> Content {
     if let Some((start, text, times)) = &reply.repeat {
         return Content::Repeated(start.clone(), text.clone(), *times);
@@ -60,7 +60,7 @@ pub(super) fn of(reply: &Reply, question: &Question) -> Content {
     Content::Whole { bytes: body.to_string().into_bytes(), kind: "application/json" }
 }
 
-/// An answer as a server gives it, to a chat or to a raw completion.
+/// Returns the response body of a chat or raw completion.
 fn answered(reply: &Reply, question: &Question) -> Value {
     let schema = &question.body["response_format"]["json_schema"]["schema"];
     let text = match &reply.answer {
@@ -87,7 +87,7 @@ fn answered(reply: &Reply, question: &Question) -> Value {
     body
 }
 
-/// The same answer as events, a few characters each.
+/// Returns the same answer as events of a few characters each.
 fn events(mut body: Value, question: &Question) -> Vec<Piece> {
     let event = |value: &Value| Piece::Text(format!("data: {value}\n\n"));
     let usage = body.as_object_mut().and_then(|body| body.remove("usage"));
@@ -133,7 +133,7 @@ impl Content {
             Self::Pieces(_) => return Body::empty(),
             Self::Packed(size) => (Vec::new(), packed_zeros(), size),
             Self::Repeated(start, text, times) => {
-                // Large pieces of small ones.
+                // Joins small texts to large chunks.
                 let together = (CHUNK / text.len().max(1)).max(1) as u64;
                 (start.into_bytes(), text.repeat(together as usize).into_bytes(), times.div_ceil(together))
             }
@@ -145,10 +145,10 @@ impl Content {
     }
 }
 
-/// A MiB of zeros as a gzip member, of which any number may stand in a row: one byte as it is, then copies
-/// of 258 bytes and the rest, in the fixed code of RFC 1951.
+/// Returns a MiB of zeros as a gzip member, which can be repeated: one literal byte, then copies of 258 bytes and the
+/// rest, in the fixed Huffman code of RFC 1951.
 fn packed_zeros() -> Vec<u8> {
-    let mut bits = Bits::default();
+    let mut bits = BitWriter::default();
     let size: u32 = 1 << 20;
     bits.low_first(0b011, 3);
     bits.high_first(0b0011_0000, 8);
@@ -170,12 +170,12 @@ fn packed_zeros() -> Vec<u8> {
 }
 
 #[derive(Default)]
-struct Bits {
+struct BitWriter {
     bytes: Vec<u8>,
     count: usize,
 }
 
-impl Bits {
+impl BitWriter {
     fn low_first(&mut self, value: u32, width: u32) {
         (0..width).for_each(|bit| self.push(value >> bit & 1));
     }

@@ -1,7 +1,7 @@
 //! The server's log: a line of JSON for each question and each connection that failed, with its time.
 //!
-//! Written before anything is answered and with one `write` a line, so that a test reads it while the server
-//! runs and after it was killed. Lines of a start are added to those of the starts before.
+//! Each line is written before the reply, with one `write`, so that a test can read the log while the server runs and
+//! after it was killed. A later start appends to the log.
 
 use std::fs::File;
 use std::io::Write;
@@ -11,7 +11,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
-use super::desk::Question;
+use super::handler::Question;
 
 pub(crate) struct Log {
     file: Option<Mutex<File>>,
@@ -24,7 +24,7 @@ impl Log {
         Self { file: path.map(open).map(Mutex::new), start: Instant::now() }
     }
 
-    /// One question, and which rule of the script it came under.
+    /// Logs a question, and the rule of the script that matched.
     pub(crate) fn question(&self, question: &Question, rule: Option<usize>) {
         let headers = question.headers.iter();
         let headers: Map<String, Value> = headers
@@ -46,7 +46,7 @@ impl Log {
         }));
     }
 
-    /// A connection that came to nothing, and what the client had sent on it.
+    /// Logs a connection that failed, and what the client had sent on it.
     pub(crate) fn connection(&self, connection: u64, why: &str, received: &[u8]) {
         self.line(&json!({
             "event": "connection",
@@ -65,7 +65,7 @@ impl Log {
     }
 }
 
-/// Seconds since 1970, which two servers have in common.
+/// Returns the seconds since 1970, a clock that two servers share.
 fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
 }

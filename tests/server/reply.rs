@@ -1,7 +1,7 @@
-//! A reply: what a question gets, when, and what goes wrong on the way.
+//! A reply: what is sent, when, and what goes wrong on the way.
 //!
-//! One of the fields from `answer` to `wire` says what its body is; without any, the question is answered
-//! with JSON that conforms to its schema, or with a sentence. `content` makes the bytes.
+//! One of the fields from `answer` to `wire` determines the body; without any, the question is answered with JSON that
+//! conforms to its schema, or with a sentence. `content` makes the bytes.
 
 use std::time::Duration;
 
@@ -13,23 +13,23 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::content::{self, Content};
-use super::desk::Question;
-use super::socket::{End, Line};
+use super::handler::Question;
+use super::socket::{Connection, ConnectionEnd};
 
-/// Bytes of a head that is broken off within.
+/// Bytes of the head that are sent before it breaks off.
 const PART_OF_HEAD: usize = 20;
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Reply {
-    /// 200 if it is not said.
+    /// 200 by default.
     pub(crate) status: Option<u16>,
     pub(crate) headers: Vec<(String, String)>,
-    /// Sends `Retry-After` as a date so many seconds ahead.
+    /// Sends `Retry-After` as a date this many seconds ahead.
     pub(crate) retry_date: Option<i64>,
     /// Seconds before anything is sent.
     pub(crate) delay: f64,
-    /// An answer of this text; `{prompt}` stands for the question.
+    /// An answer with this text; `{prompt}` is replaced by the question.
     pub(crate) answer: Option<String>,
     /// The `usage` of an answer; null for none.
     #[serde(deserialize_with = "some")]
@@ -43,22 +43,22 @@ pub(crate) struct Reply {
     pub(crate) text: Option<String>,
     /// A body of these bytes.
     pub(crate) bytes: Option<Vec<u8>>,
-    /// A body that comes piece by piece, as event streams do: texts, and between them seconds of silence.
+    /// A body in pieces, as in event streams: texts, and between them seconds of silence.
     pub(crate) pieces: Option<Vec<Piece>>,
-    /// Whether an answer comes as events where the question asks for them; a server that knows no streams says false.
+    /// Whether an answer is streamed if the question requests it; false for a server without streaming.
     pub(crate) stream: Option<bool>,
-    /// A text before, a text so many times, and no end.
+    /// A prefix, and a text that is repeated this many times.
     pub(crate) repeat: Option<(String, String, u64)>,
-    /// So many MiB of zeros, packed by gzip.
+    /// This many MiB of zeros, compressed by gzip.
     pub(crate) gzip_bomb: Option<u64>,
-    /// What stands on the connection instead of a response; it is closed after it.
+    /// Bytes sent in place of a response; the connection is then closed.
     pub(crate) wire: Option<String>,
-    /// Says the length of a body that is repeated, which is not told otherwise.
+    /// The `Content-Length` of a repeated body, which has none by default.
     pub(crate) content_length: Option<u64>,
-    /// Seconds from one byte of the body to the next.
+    /// Seconds between the bytes of the body.
     pub(crate) trickle: Option<f64>,
-    /// Where the connection breaks, and how.
-    pub(crate) fault: Option<Break>,
+    /// Where and how the connection breaks.
+    pub(crate) fault: Option<Fault>,
 }
 
 /// A piece of a body.
@@ -66,45 +66,45 @@ pub(crate) struct Reply {
 #[serde(untagged)]
 pub(crate) enum Piece {
     Text(String),
-    /// Seconds before what follows.
+    /// Seconds before the next piece.
     Silence(f64),
 }
 
-/// A null that stands there is something else than nothing.
+/// Keeps an explicit null apart from an absent field.
 fn some<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(from).map(Some)
 }
 
-/// Where a connection breaks, and how.
+/// Where and how a connection breaks.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Break {
-    pub(crate) at: Place,
-    pub(crate) by: Then,
+pub(crate) struct Fault {
+    pub(crate) at: FaultPoint,
+    pub(crate) by: FaultKind,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Place {
+pub(crate) enum FaultPoint {
     BeforeHeaders,
     InHeaders,
-    /// After half of the body; of one that comes in pieces, after all of them.
+    /// After half of the body, or after all pieces of one in pieces.
     InBody,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Then {
+pub(crate) enum FaultKind {
     /// The connection is reset, as by a crash.
     Reset,
-    /// It is closed in order.
+    /// The connection is closed properly.
     Close,
-    /// Nothing more comes.
+    /// Nothing more is sent.
     Hang,
 }
 
 impl Reply {
-    /// An error with OpenAI's error object.
+    /// Returns a reply with OpenAI's error object.
     pub(crate) fn error(status: u16, code: &str, message: &str) -> Self {
         let error = Some((code.to_owned(), message.to_owned()));
         Self { status: Some(status), error, ..Self::default() }
@@ -115,16 +115,18 @@ impl Reply {
         self
     }
 
-    /// The response; where it breaks, `line` is told.
-    pub(super) async fn into_response(self, question: &Question, line: &Line) -> Response {
+    /// Returns the response; if it breaks, registers that with the connection.
+    pub(super) async fn into_response(self, question: &Question, connection: &Connection) -> Response {
         match self.fault {
-            Some(Break { at: Place::BeforeHeaders, by: Then::Hang }) => std::future::pending().await,
-            Some(Break { at: Place::BeforeHeaders, by }) => line.end_after(0, end(by)),
-            Some(Break { at: Place::InHeaders, by }) => line.end_after(PART_OF_HEAD, end(by)),
-            Some(Break { at: Place::InBody, .. }) | None => {}
+            Some(Fault { at: FaultPoint::BeforeHeaders, by: FaultKind::Hang }) => {
+                std::future::pending().await
+            }
+            Some(Fault { at: FaultPoint::BeforeHeaders, by }) => connection.end_after(0, end(by)),
+            Some(Fault { at: FaultPoint::InHeaders, by }) => connection.end_after(PART_OF_HEAD, end(by)),
+            Some(Fault { at: FaultPoint::InBody, .. }) | None => {}
         }
         if let Some(wire) = self.wire {
-            line.end_after(0, End::Say(wire.into_bytes()));
+            connection.end_after(0, ConnectionEnd::Raw(wire.into_bytes()));
             return Response::default();
         }
         let content = content::of(&self, question);
@@ -144,44 +146,44 @@ impl Reply {
             response = response.header("content-length", length);
         }
         let body = match (content, self.fault, self.trickle) {
-            (Content::Whole { bytes, .. }, Some(Break { at: Place::InBody, by }), _) => {
+            (Content::Whole { bytes, .. }, Some(Fault { at: FaultPoint::InBody, by }), _) => {
                 response = response.header("content-length", bytes.len());
-                broken(&bytes, by, line)
+                broken(&bytes, by, connection)
             }
             (Content::Whole { bytes, .. }, None, Some(seconds)) => trickling(bytes, seconds),
-            (Content::Pieces(pieces), fault, _) => in_pieces(pieces, fault.map(|fault| fault.by), line),
+            (Content::Pieces(pieces), fault, _) => in_pieces(pieces, fault.map(|fault| fault.by), connection),
             (content, ..) => content.into_body(),
         };
         response.body(body).unwrap()
     }
 }
 
-fn end(then: Then) -> End {
+fn end(then: FaultKind) -> ConnectionEnd {
     match then {
-        Then::Reset => End::Reset,
-        Then::Close => End::Close,
-        Then::Hang => End::Hang,
+        FaultKind::Reset => ConnectionEnd::Reset,
+        FaultKind::Close => ConnectionEnd::Close,
+        FaultKind::Hang => ConnectionEnd::Hang,
     }
 }
 
-/// Half of the body, then the break.
-fn broken(bytes: &[u8], by: Then, line: &Line) -> Body {
+/// Sends half of the body, then breaks.
+fn broken(bytes: &[u8], by: FaultKind, connection: &Connection) -> Body {
     let start = Bytes::copy_from_slice(&bytes[..bytes.len() / 2]);
-    Body::from_stream(stream::iter([Ok(start)]).chain(stream::once(breaking(by, line.clone()))))
+    Body::from_stream(stream::iter([Ok(start)]).chain(stream::once(breaking(by, connection.clone()))))
 }
 
-async fn breaking(by: Then, line: Line) -> Result<Bytes, std::io::Error> {
-    if by == Then::Hang {
+async fn breaking(by: FaultKind, connection: Connection) -> Result<Bytes, std::io::Error> {
+    if by == FaultKind::Hang {
         std::future::pending::<()>().await;
     }
-    // The server sends what it has when it is made to wait.
+    // Yielding lets the server send what it has.
     tokio::task::yield_now().await;
-    line.end_after(0, end(by));
+    connection.end_after(0, end(by));
     Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))
 }
 
-/// Piece by piece, then the break, if there is one; else the end, in order.
-fn in_pieces(pieces: Vec<Piece>, by: Option<Then>, line: &Line) -> Body {
+/// Sends the pieces, then breaks if there is a fault.
+fn in_pieces(pieces: Vec<Piece>, by: Option<FaultKind>, connection: &Connection) -> Body {
     let pieces = stream::iter(pieces).filter_map(|piece| async move {
         match piece {
             Piece::Text(text) => Some(Ok(Bytes::from(text))),
@@ -191,8 +193,8 @@ fn in_pieces(pieces: Vec<Piece>, by: Option<Then>, line: &Line) -> Body {
             }
         }
     });
-    let line = line.clone();
-    let end = stream::iter(by).then(move |by| breaking(by, line.clone()));
+    let connection = connection.clone();
+    let end = stream::iter(by).then(move |by| breaking(by, connection.clone()));
     Body::from_stream(pieces.chain(end))
 }
 

@@ -1,7 +1,7 @@
-//! The script: rules that say which question gets which reply, and the limits of the server.
+//! The script: rules that map questions to replies, and the limits of the server.
 //!
-//! It is JSON; an unknown field is an error. The first rule that matches a question gives its reply; where
-//! none does, the question is answered.
+//! It is JSON; an unknown field is an error. The first rule that matches a question determines its reply; without a match,
+//! the question is answered.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,26 +11,26 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use serde::Deserialize;
 
+use super::admission::{Capacity, Rate};
 use super::certificates::Kind;
-use super::desk::{Answer, Question};
+use super::handler::{Answer, Question};
 use super::reply::Reply;
-use super::traffic::{Capacity, Rate};
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Script {
     pub(crate) rules: Vec<Rule>,
-    /// What no rule takes; an answer that conforms to the question's schema, if nothing is said.
+    /// The reply if no rule matches; by default, an answer that conforms to the schema of the question.
     pub(crate) otherwise: Reply,
-    /// Questions a second beyond which the server refuses.
+    /// The rate limit, in questions per second.
     pub(crate) rate: Option<Rate>,
-    /// Questions at a time that the server works on.
+    /// The concurrency limit.
     pub(crate) capacity: Option<Capacity>,
     /// Speaks TLS, with a certificate of this kind.
     pub(crate) tls: Option<Kind>,
     /// Seconds after which an idle connection is closed.
     pub(crate) idle: Option<f64>,
-    /// From when to when no connection is taken, in seconds since the start.
+    /// Periods in which no connection is accepted, in seconds since the start.
     pub(crate) outages: Vec<(f64, f64)>,
 }
 
@@ -39,42 +39,42 @@ pub(crate) struct Script {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Rule {
     #[serde(default)]
-    when: When,
-    /// How many questions it takes before it is used up; any number without it.
+    when: Condition,
+    /// How many questions it applies to; unlimited by default.
     uses: Option<usize>,
     reply: Reply,
 }
 
-/// What must hold of a question; what is not named need not.
+/// The conditions on a question, all of which must hold.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct When {
-    /// The whole of the last message.
+struct Condition {
+    /// The last message is this text.
     is: Option<String>,
-    /// A part of the last message.
+    /// The last message contains this text.
     contains: Option<String>,
-    /// A part of the path.
+    /// The path contains this text.
     path: Option<String>,
-    /// The same message came fewer than so many times before.
+    /// The message was received fewer than this many times before.
     first: Option<usize>,
-    /// The same message came at least so many times before.
+    /// The message was received at least this many times before.
     after: Option<usize>,
-    /// The number at the end of the message can be divided by this.
+    /// The last number in the message is a multiple of this.
     multiple_of: Option<u64>,
-    /// From when to when, in seconds since the start.
+    /// The question arrives in this period, in seconds since the start.
     seconds: Option<(f64, f64)>,
-    /// At least so many other questions are under way.
+    /// At least this many other questions are in progress.
     load: Option<usize>,
-    /// Whether its connection carried another question before.
+    /// Whether its connection has carried another question.
     reused: Option<bool>,
-    /// By chance, this share of the questions that the rest holds of: the same ones each time.
+    /// A pseudo-random share of the questions that meet the other conditions.
     share: Option<f64>,
-    /// What the question wants for its answer, by `response_format.type`; `none` if nothing.
+    /// The `response_format.type` of the question; `none` without one.
     format: Option<String>,
 }
 
 impl Script {
-    /// What the rules make of each question.
+    /// Returns the function that applies the rules to each question.
     pub(crate) fn into_answer(self) -> Answer {
         let start = Instant::now();
         let used: Vec<AtomicUsize> = self.rules.iter().map(|_| AtomicUsize::new(0)).collect();
@@ -100,7 +100,7 @@ impl Script {
     }
 }
 
-impl When {
+impl Condition {
     fn holds(&self, question: &Question, since: f64) -> bool {
         let prompt = &question.prompt;
         let number = || prompt.rsplit(|c: char| !c.is_ascii_digit()).find(|digits| !digits.is_empty());

@@ -1,6 +1,6 @@
-//! A connection of the server, which breaks, closes or goes silent where a reply or the script says so.
+//! A connection of the server that can break, close or go silent as a reply or the script says.
 //!
-//! Every connection is a `Socket`, made by `door`; its `Line` is what a reply holds of it.
+//! Every connection is a `Socket`, made by `listener`; its `Connection` is what a reply holds of it.
 
 use std::io::{Error, ErrorKind, Result};
 use std::pin::Pin;
@@ -14,31 +14,31 @@ use tokio::net::TcpStream;
 use tokio::time::Sleep;
 use tokio_rustls::server::TlsStream;
 
-/// A connection, as far as a reply has to do with it.
+/// A handle to a connection, for replies.
 #[derive(Debug, Clone)]
-pub(crate) struct Line(Arc<Shared>);
+pub(crate) struct Connection(Arc<ConnectionState>);
 
 #[derive(Debug)]
-struct Shared {
+struct ConnectionState {
     number: u64,
     questions: AtomicUsize,
     busy: AtomicUsize,
-    end: Mutex<Option<(usize, End)>>,
+    end: Mutex<Option<(usize, ConnectionEnd)>>,
 }
 
 /// How a connection ends.
 #[derive(Debug)]
-pub(super) enum End {
+pub(super) enum ConnectionEnd {
     Reset,
     Close,
     Hang,
-    /// Closed after these bytes, which take the place of the response.
-    Say(Vec<u8>),
+    /// Closed after these bytes, which replace the response.
+    Raw(Vec<u8>),
 }
 
-impl Line {
+impl Connection {
     pub(super) fn new(number: u64) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(ConnectionState {
             number,
             questions: AtomicUsize::new(0),
             busy: AtomicUsize::new(0),
@@ -50,39 +50,39 @@ impl Line {
         self.0.number
     }
 
-    /// How many questions came before on this connection; one more from now on.
+    /// Counts a question; returns the number of earlier ones on this connection.
     pub(super) fn count(&self) -> usize {
         self.0.questions.fetch_add(1, Ordering::SeqCst)
     }
 
-    /// Keeps the connection from being idle until it is dropped.
-    pub(super) fn busy(&self) -> Busy {
+    /// Returns a guard that keeps the connection from counting as idle.
+    pub(super) fn busy(&self) -> BusyGuard {
         self.0.busy.fetch_add(1, Ordering::SeqCst);
-        Busy(self.clone())
+        BusyGuard(self.clone())
     }
 
-    /// Ends the connection once so many further bytes are sent on it.
-    pub(super) fn end_after(&self, bytes: usize, end: End) {
+    /// Ends the connection after this many further bytes.
+    pub(super) fn end_after(&self, bytes: usize, end: ConnectionEnd) {
         *self.end() = Some((bytes, end));
     }
 
-    fn end(&self) -> MutexGuard<'_, Option<(usize, End)>> {
+    fn end(&self) -> MutexGuard<'_, Option<(usize, ConnectionEnd)>> {
         self.0.end.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-pub(super) struct Busy(Line);
+pub(super) struct BusyGuard(Connection);
 
-impl Drop for Busy {
+impl Drop for BusyGuard {
     fn drop(&mut self) {
         self.0.0.busy.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
-/// A connection that may be broken.
+/// The stream of a connection that can be broken.
 pub(crate) struct Socket {
     stream: Stream,
-    line: Line,
+    connection: Connection,
     idle: Option<Duration>,
     asleep: Option<Pin<Box<Sleep>>>,
 }
@@ -93,8 +93,8 @@ pub(super) enum Stream {
 }
 
 impl Socket {
-    pub(super) fn new(stream: Stream, line: Line, idle: Option<Duration>) -> Self {
-        Self { stream, line, idle, asleep: None }
+    pub(super) fn new(stream: Stream, connection: Connection, idle: Option<Duration>) -> Self {
+        Self { stream, connection, idle, asleep: None }
     }
 }
 
@@ -129,19 +129,19 @@ impl AsyncRead for Socket {
     ) -> Poll<Result<()>> {
         let read = self.stream.reading().poll_read(context, buffer);
         let Some(idle) = self.idle else { return read };
-        if read.is_ready() || self.line.0.busy.load(Ordering::SeqCst) > 0 {
+        if read.is_ready() || self.connection.0.busy.load(Ordering::SeqCst) > 0 {
             self.asleep = None;
             return read;
         }
-        // Nothing comes and nothing is under way: after a while that reads as the end.
+        // Without input and without a question in progress, the connection ends after a while.
         self.asleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle))).as_mut().poll(context).map(Ok)
     }
 }
 
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
-        let line = self.line.clone();
-        let mut end = line.end();
+        let connection = self.connection.clone();
+        let mut end = connection.end();
         let (left, how) = match &mut *end {
             None => return self.stream.writing().poll_write(context, bytes),
             Some((left, how)) => (left, how),
@@ -153,9 +153,11 @@ impl AsyncWrite for Socket {
             return Poll::Ready(Ok(written));
         }
         match how {
-            End::Hang => Poll::Pending,
-            End::Reset | End::Close => Poll::Ready(Err(Error::from(ErrorKind::ConnectionReset))),
-            End::Say(words) => {
+            ConnectionEnd::Hang => Poll::Pending,
+            ConnectionEnd::Reset | ConnectionEnd::Close => {
+                Poll::Ready(Err(Error::from(ErrorKind::ConnectionReset)))
+            }
+            ConnectionEnd::Raw(words) => {
                 while !words.is_empty() {
                     let written = ready!(self.stream.writing().poll_write(context, words))?;
                     words.drain(..written);
@@ -176,7 +178,7 @@ impl AsyncWrite for Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        if matches!(&*self.line.end(), Some((_, End::Reset))) {
+        if matches!(&*self.connection.end(), Some((_, ConnectionEnd::Reset))) {
             let _ = self.stream.tcp().set_zero_linger();
         }
     }

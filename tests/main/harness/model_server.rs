@@ -13,12 +13,12 @@ use axum::Router;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use crate::server::desk::Desk;
-pub(crate) use crate::server::desk::Question;
+use crate::server::handler::Handler;
+pub(crate) use crate::server::handler::Question;
 use crate::server::log::Log;
 pub(crate) use crate::server::reply::Reply;
 use crate::server::script::Script;
-use crate::server::{self, door::Door};
+use crate::server::{self, listener::ConnectionListener};
 
 impl Reply {
     /// An answer of this text, as a server gives it.
@@ -61,10 +61,12 @@ impl ModelServer {
         let note = move |question: &Question, _| {
             kept.lock().unwrap_or_else(PoisonError::into_inner).push(question.clone());
         };
-        let desk = Desk::new(&Script::default(), Box::new(move |question| (answer(question), None)), note);
+        let handler =
+            Handler::new(&Script::default(), Box::new(move |question| (answer(question), None)), note);
         let served = Served::by(|listener| async {
-            let door = Door::new(listener, None, &Script::default(), Arc::new(Log::open(None)));
-            server::serve(door, desk).await;
+            let listener =
+                ConnectionListener::new(listener, None, &Script::default(), Arc::new(Log::open(None)));
+            server::serve(listener, handler).await;
         });
         Self { url: served.url.clone(), questions, _served: served }
     }

@@ -1,6 +1,6 @@
-//! Where connections come in: `axum` accepts through `Door`, which makes a `Socket` of each.
+//! Accepts connections: `axum` accepts through `ConnectionListener`, which makes a `Socket` of each.
 //!
-//! TLS handshakes are made beside the accepting, since one may never end. In an outage nobody listens.
+//! TLS handshakes run in tasks of their own, since one may never end. During an outage the port is closed.
 
 use std::io::{Error, Result};
 use std::net::SocketAddr;
@@ -18,16 +18,16 @@ use tokio_rustls::server::TlsStream;
 use super::certificates::Tls;
 use super::log::Log;
 use super::script::Script;
-use super::socket::{Line, Socket, Stream};
+use super::socket::{Connection, Socket, Stream};
 
-/// Where connections come in.
-pub(crate) struct Door {
-    come: mpsc::Receiver<(Socket, Line)>,
+/// Accepts connections for `axum`.
+pub(crate) struct ConnectionListener {
+    accepted: mpsc::Receiver<(Socket, Connection)>,
     address: SocketAddr,
-    _porter: JoinSet<()>,
+    _acceptor: JoinSet<()>,
 }
 
-impl Door {
+impl ConnectionListener {
     pub(crate) fn new(
         listener: std::net::TcpListener,
         tls: Option<Tls>,
@@ -36,41 +36,41 @@ impl Door {
     ) -> Self {
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
-        let (inside, come) = mpsc::channel(64);
+        let (sender, accepted) = mpsc::channel(64);
         let idle = script.idle.map(Duration::from_secs_f64);
-        let porter = Porter { inside, tls: tls.map(Arc::new), idle, log, next: 0, start: Instant::now() };
+        let acceptor = Acceptor { sender, tls: tls.map(Arc::new), idle, log, next: 0, start: Instant::now() };
         let mut tasks = JoinSet::new();
         let outages = script.outages.clone();
-        tasks.spawn(async move { porter.work(listener, address, outages).await });
-        Self { come, address, _porter: tasks }
+        tasks.spawn(async move { acceptor.run(listener, address, outages).await });
+        Self { accepted, address, _acceptor: tasks }
     }
 }
 
-impl Listener for Door {
+impl Listener for ConnectionListener {
     type Io = Socket;
-    type Addr = Line;
+    type Addr = Connection;
 
-    async fn accept(&mut self) -> (Socket, Line) {
-        match self.come.recv().await {
-            Some(come) => come,
+    async fn accept(&mut self) -> (Socket, Connection) {
+        match self.accepted.recv().await {
+            Some(accepted) => accepted,
             None => std::future::pending().await,
         }
     }
 
-    fn local_addr(&self) -> Result<Line> {
-        Err(Error::other(format!("{} is where the door is", self.address)))
+    fn local_addr(&self) -> Result<Connection> {
+        Err(Error::other(format!("{} is the address of the listener", self.address)))
     }
 }
 
-impl Connected<IncomingStream<'_, Door>> for Line {
-    fn connect_info(stream: IncomingStream<'_, Door>) -> Self {
+impl Connected<IncomingStream<'_, ConnectionListener>> for Connection {
+    fn connect_info(stream: IncomingStream<'_, ConnectionListener>) -> Self {
         stream.remote_addr().clone()
     }
 }
 
-/// Takes connections and brings them to the door.
-struct Porter {
-    inside: mpsc::Sender<(Socket, Line)>,
+/// Accepts connections and passes them to the listener.
+struct Acceptor {
+    sender: mpsc::Sender<(Socket, Connection)>,
     tls: Option<Arc<Tls>>,
     idle: Option<Duration>,
     log: Arc<Log>,
@@ -78,9 +78,9 @@ struct Porter {
     start: Instant,
 }
 
-impl Porter {
-    async fn work(mut self, listener: std::net::TcpListener, at: SocketAddr, outages: Vec<(f64, f64)>) {
-        let mut guests = JoinSet::new();
+impl Acceptor {
+    async fn run(mut self, listener: std::net::TcpListener, at: SocketAddr, outages: Vec<(f64, f64)>) {
+        let mut handshakes = JoinSet::new();
         let mut listener = Some(TcpListener::from_std(listener).unwrap());
         for (from, to) in outages.into_iter().chain([(f64::MAX, f64::MAX)]) {
             let open = match listener.take() {
@@ -90,39 +90,39 @@ impl Porter {
             let shut = Duration::try_from_secs_f64(from).unwrap_or(Duration::from_hours(1_000_000));
             tokio::select! {
                 () = tokio::time::sleep(shut.saturating_sub(self.start.elapsed())) => {}
-                () = self.receive(&open, &mut guests) => {}
+                () = self.accept(&open, &mut handshakes) => {}
             }
             drop(open);
             tokio::time::sleep(Duration::from_secs_f64(to).saturating_sub(self.start.elapsed())).await;
         }
     }
 
-    async fn receive(&mut self, listener: &TcpListener, guests: &mut JoinSet<()>) {
+    async fn accept(&mut self, listener: &TcpListener, handshakes: &mut JoinSet<()>) {
         loop {
             let Ok((stream, _)) = listener.accept().await else { continue };
             let _ = stream.set_nodelay(true);
-            let line = Line::new(self.next);
+            let connection = Connection::new(self.next);
             self.next += 1;
-            let (inside, tls, idle) = (self.inside.clone(), self.tls.clone(), self.idle);
+            let (sender, tls, idle) = (self.sender.clone(), self.tls.clone(), self.idle);
             let log = Arc::clone(&self.log);
-            while guests.try_join_next().is_some() {}
-            guests.spawn(async move {
+            while handshakes.try_join_next().is_some() {}
+            handshakes.spawn(async move {
                 let stream = match &tls {
                     None => Stream::Plain(stream),
-                    Some(tls) => match shake_hands(tls, stream).await {
+                    Some(tls) => match handshake(tls, stream).await {
                         Ok(stream) => Stream::Tls(stream),
-                        Err((why, received)) => return log.connection(line.number(), &why, &received),
+                        Err((why, received)) => return log.connection(connection.number(), &why, &received),
                     },
                 };
-                let socket = Socket::new(stream, line.clone(), idle);
-                let _ = inside.send((socket, line)).await;
+                let socket = Socket::new(stream, connection.clone(), idle);
+                let _ = sender.send((socket, connection)).await;
             });
         }
     }
 }
 
-/// The stream when TLS is agreed on, or why not and what the client said.
-async fn shake_hands(
+/// Returns the stream after the TLS handshake, or why it failed and what the client had sent.
+async fn handshake(
     tls: &Tls,
     mut stream: TcpStream,
 ) -> std::result::Result<Box<TlsStream<TcpStream>>, (String, Vec<u8>)> {

@@ -1,4 +1,4 @@
-//! The limits of the server: questions a second, and questions at a time, with a queue that `/metrics` shows.
+//! The limits of the server: a rate limit, and a concurrency limit with a queue that `/metrics` shows.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,37 +9,37 @@ use tokio::sync::Notify;
 use super::reply::Reply;
 use super::script::Script;
 
-/// How often a queue looks whether the capacity has changed with time.
+/// How often a queue checks whether the capacity has changed with time.
 const TICK: Duration = Duration::from_millis(20);
 
-/// Questions a second.
+/// A rate limit: a token bucket.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Rate {
     per_second: f64,
-    /// Questions that may come at once after a pause; a quarter of a second's worth without it.
+    /// The size of the bucket; a quarter of a second's worth by default.
     burst: Option<f64>,
-    /// What is replied to the others; 429 with `Retry-After: 1` without it.
+    /// The reply to refused questions; 429 with `Retry-After: 1` by default.
     refusal: Option<Reply>,
 }
 
-/// Questions at a time.
+/// A concurrency limit.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Capacity {
-    /// From which second on how many; the first entry counts from the start.
+    /// Pairs of a second and the limit from then on; the first entry counts from the start.
     places: Vec<(f64, usize)>,
-    /// What becomes of those that exceed it.
+    /// What happens to questions beyond the limit.
     #[serde(default)]
-    over: Over,
-    /// Whether `/metrics` tells of the queue.
+    over: OverloadPolicy,
+    /// Whether `/metrics` shows the queue.
     #[serde(default)]
     metrics: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Over {
+enum OverloadPolicy {
     /// They wait.
     #[default]
     Wait,
@@ -49,43 +49,43 @@ enum Over {
     Drop,
 }
 
-pub(super) struct Traffic {
+pub(super) struct AdmissionControl {
     start: Instant,
     rate: Option<Rate>,
     capacity: Option<Capacity>,
-    state: Arc<Mutex<State>>,
-    /// A place came free.
+    state: Arc<Mutex<QueueState>>,
+    /// Notified when a slot is released.
     freed: Arc<Notify>,
-    /// Held by the question that is next.
+    /// Held by the question at the head of the queue.
     head: Arc<tokio::sync::Mutex<()>>,
 }
 
-struct State {
-    /// What is left of the burst, and since when.
+struct QueueState {
+    /// The tokens left in the bucket, as of `at`.
     level: f64,
     at: Instant,
     running: usize,
     waiting: usize,
 }
 
-/// What becomes of a question.
-pub(super) enum Way {
-    In(Visit),
+/// Whether a question is admitted.
+pub(super) enum Admission {
+    Admitted(Slot),
     Refused(Box<Reply>),
     Dropped,
 }
 
-/// A question's stay at the server.
-pub(super) struct Visit {
+/// The slot of an admitted question, in the queue and then in progress.
+pub(super) struct Slot {
     start: Instant,
     places: Option<Vec<(f64, usize)>>,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<QueueState>>,
     freed: Arc<Notify>,
     head: Arc<tokio::sync::Mutex<()>>,
     running: bool,
 }
 
-impl Traffic {
+impl AdmissionControl {
     pub(super) fn new(script: &Script) -> Self {
         let now = Instant::now();
         let level = script.rate.as_ref().map_or(0.0, Rate::burst);
@@ -93,40 +93,40 @@ impl Traffic {
             start: now,
             rate: script.rate.clone(),
             capacity: script.capacity.clone(),
-            state: Arc::new(Mutex::new(State { level, at: now, running: 0, waiting: 0 })),
+            state: Arc::new(Mutex::new(QueueState { level, at: now, running: 0, waiting: 0 })),
             freed: Arc::default(),
             head: Arc::default(),
         }
     }
 
-    /// Questions under way.
+    /// Returns the number of questions in progress or queued.
     pub(super) fn load(&self) -> usize {
         let state = lock(&self.state);
         state.running + state.waiting
     }
 
-    /// Lets a question in, or says what becomes of it.
-    pub(super) fn enter(&self) -> Way {
+    /// Admits, refuses or drops a question.
+    pub(super) fn enter(&self) -> Admission {
         let mut state = lock(&self.state);
         if let Some(rate) = &self.rate
             && !state.takes(rate)
         {
             let refusal = || Reply::error(429, "rate_limit_exceeded", "slow down").with("retry-after", "1");
-            return Way::Refused(Box::new(rate.refusal.clone().unwrap_or_else(refusal)));
+            return Admission::Refused(Box::new(rate.refusal.clone().unwrap_or_else(refusal)));
         }
         if let Some(capacity) = &self.capacity {
             let full = state.running >= places(&capacity.places, self.start);
             match capacity.over {
-                Over::Refuse if full => {
-                    return Way::Refused(Box::new(Reply::error(429, "overloaded", "no place")));
+                OverloadPolicy::Refuse if full => {
+                    return Admission::Refused(Box::new(Reply::error(429, "overloaded", "no place")));
                 }
-                Over::Drop if full => return Way::Dropped,
-                Over::Wait | Over::Refuse | Over::Drop => {}
+                OverloadPolicy::Drop if full => return Admission::Dropped,
+                OverloadPolicy::Wait | OverloadPolicy::Refuse | OverloadPolicy::Drop => {}
             }
         }
         state.waiting += 1;
         drop(state);
-        Way::In(Visit {
+        Admission::Admitted(Slot {
             start: self.start,
             places: self.capacity.as_ref().map(|capacity| capacity.places.clone()),
             state: Arc::clone(&self.state),
@@ -136,8 +136,8 @@ impl Traffic {
         })
     }
 
-    /// What `/metrics` says, as vLLM says it, if it says anything.
-    pub(super) fn figures(&self) -> Option<String> {
+    /// Returns the text of `/metrics`, in the format of vLLM, if enabled.
+    pub(super) fn metrics_text(&self) -> Option<String> {
         self.capacity.as_ref().filter(|capacity| capacity.metrics)?;
         let state = lock(&self.state);
         let (running, waiting) = (state.running, state.waiting);
@@ -145,9 +145,9 @@ impl Traffic {
     }
 }
 
-impl Visit {
-    /// Waits until the server works on the question.
-    pub(super) async fn served(&mut self) {
+impl Slot {
+    /// Waits until the question may be processed.
+    pub(super) async fn wait_for_turn(&mut self) {
         let head = Arc::clone(&self.head);
         let _head = head.lock().await;
         loop {
@@ -170,7 +170,7 @@ impl Visit {
     }
 }
 
-impl Drop for Visit {
+impl Drop for Slot {
     fn drop(&mut self) {
         let mut state = lock(&self.state);
         let count = if self.running { &mut state.running } else { &mut state.waiting };
@@ -179,7 +179,7 @@ impl Drop for Visit {
     }
 }
 
-impl State {
+impl QueueState {
     fn takes(&mut self, rate: &Rate) -> bool {
         let now = Instant::now();
         let risen = rate.per_second * now.duration_since(self.at).as_secs_f64();
@@ -204,6 +204,6 @@ fn places(steps: &[(f64, usize)], start: Instant) -> usize {
     passed.or(steps.first()).map_or(usize::MAX, |(_, places)| *places)
 }
 
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+fn lock(state: &Mutex<QueueState>) -> MutexGuard<'_, QueueState> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }

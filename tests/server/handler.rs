@@ -1,4 +1,4 @@
-//! Takes each question, counts it, has it logged, and sees that its reply is sent.
+//! Handles each question: counts it, has it logged, and sends its reply.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,60 +9,60 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use serde_json::Value;
 
+use super::admission::{Admission, AdmissionControl};
 use super::reply::Reply;
 use super::script::Script;
-use super::socket::Line;
-use super::traffic::{Traffic, Way};
+use super::socket::Connection;
 
-/// The largest question that is read.
+/// The largest body that is read, in bytes.
 const LARGEST: usize = 64 << 20;
 
-/// One question as it came.
+/// One question as received.
 #[derive(Debug, Clone)]
 pub(crate) struct Question {
-    /// When it came.
+    /// When it arrived.
     pub(crate) at: Instant,
-    /// The path asked for, such as `/v1/chat/completions`.
+    /// The path of the request, such as `/v1/chat/completions`.
     pub(crate) path: String,
     pub(crate) headers: HeaderMap,
-    /// The body; null where it was no JSON.
+    /// The body; null if it was not JSON.
     pub(crate) body: Value,
     /// The text of the last message.
     pub(crate) prompt: String,
-    /// How many questions with the same last message came before.
+    /// The number of earlier questions with the same last message.
     pub(crate) before: usize,
     /// The number of its connection, from 0.
     pub(crate) connection: u64,
-    /// How many questions came before on the same connection.
+    /// The number of earlier questions on the same connection.
     pub(crate) on_connection: usize,
-    /// Questions under way when it came, this one not counted.
+    /// Other questions in progress when it arrived.
     pub(crate) load: usize,
-    /// Whether it exceeded a limit of the server's.
+    /// Whether it was refused because of a limit of the server.
     pub(crate) refused: bool,
 }
 
-/// What is made of a question, and by which rule.
+/// Returns the reply to a question, and the index of the rule that made it.
 pub(crate) type Answer = Box<dyn Fn(&Question) -> (Reply, Option<usize>) + Send + Sync>;
 
-/// Is told of each question and its rule before anything is answered.
-type Note = Box<dyn Fn(&Question, Option<usize>) + Send + Sync>;
+/// Called with each question and its rule before it is answered.
+type Observer = Box<dyn Fn(&Question, Option<usize>) + Send + Sync>;
 
-pub(crate) struct Desk {
+pub(crate) struct Handler {
     answer: Answer,
-    note: Note,
-    traffic: Traffic,
+    observe: Observer,
+    admission: AdmissionControl,
     counts: Mutex<HashMap<String, usize>>,
 }
 
-impl Desk {
-    /// A desk with the limits of `script` that answers by `answer` and tells `note` of each question.
+impl Handler {
+    /// Makes a handler with the limits of `script` that replies with `answer` and calls `observe` for each question.
     pub(crate) fn new(
         script: &Script,
         answer: Answer,
-        note: impl Fn(&Question, Option<usize>) + Send + Sync + 'static,
+        observe: impl Fn(&Question, Option<usize>) + Send + Sync + 'static,
     ) -> Self {
-        let traffic = Traffic::new(script);
-        Self { answer, note: Box::new(note), traffic, counts: Mutex::default() }
+        let admission = AdmissionControl::new(script);
+        Self { answer, observe: Box::new(observe), admission, counts: Mutex::default() }
     }
 
     fn count(&self, prompt: &str) -> usize {
@@ -74,23 +74,23 @@ impl Desk {
 }
 
 pub(crate) async fn serve(
-    State(desk): State<Arc<Desk>>,
-    ConnectInfo(line): ConnectInfo<Line>,
+    State(handler): State<Arc<Handler>>,
+    ConnectInfo(connection): ConnectInfo<Connection>,
     request: Request,
 ) -> Response {
     let at = Instant::now();
-    let _busy = line.busy();
+    let _busy = connection.busy();
     let (parts, body) = request.into_parts();
     let path = parts.uri.path().to_owned();
     if path == "/metrics"
-        && let Some(figures) = desk.traffic.figures()
+        && let Some(metrics_text) = handler.admission.metrics_text()
     {
-        return Response::new(figures.into());
+        return Response::new(metrics_text.into());
     }
     let bytes = axum::body::to_bytes(body, LARGEST).await.unwrap_or_default();
     let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
     let prompt = prompt(&body);
-    let before = desk.count(&prompt);
+    let before = handler.count(&prompt);
     let mut question = Question {
         at,
         path,
@@ -98,28 +98,28 @@ pub(crate) async fn serve(
         body,
         prompt,
         before,
-        connection: line.number(),
-        on_connection: line.count(),
-        load: desk.traffic.load(),
+        connection: connection.number(),
+        on_connection: connection.count(),
+        load: handler.admission.load(),
         refused: false,
     };
-    let (reply, rule) = (desk.answer)(&question);
-    let way = desk.traffic.enter();
-    question.refused = matches!(way, Way::Refused(_));
-    (desk.note)(&question, rule);
-    let reply = match way {
-        Way::Refused(refusal) => *refusal,
-        Way::Dropped => std::future::pending().await,
-        Way::In(mut visit) => {
-            visit.served().await;
+    let (reply, rule) = (handler.answer)(&question);
+    let admission = handler.admission.enter();
+    question.refused = matches!(admission, Admission::Refused(_));
+    (handler.observe)(&question, rule);
+    let reply = match admission {
+        Admission::Refused(refusal) => *refusal,
+        Admission::Dropped => std::future::pending().await,
+        Admission::Admitted(mut slot) => {
+            slot.wait_for_turn().await;
             tokio::time::sleep(Duration::from_secs_f64(reply.delay)).await;
             reply
         }
     };
-    reply.into_response(&question, &line).await
+    reply.into_response(&question, &connection).await
 }
 
-/// The text of the last message, its text parts where it has several; or the prompt of a raw completion.
+/// Returns the text of the last message, or the prompt of a raw completion.
 fn prompt(body: &Value) -> String {
     let last = body["messages"].as_array().and_then(|messages| messages.last());
     let content = last.map_or(&body["prompt"], |message| &message["content"]);
