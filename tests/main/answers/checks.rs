@@ -1,5 +1,5 @@
-//! Checks of answers: a false one is asked again with its message and given up under its name; what cannot be judged is
-//! not asked again; the heuristic's answers are judged too; and what an answer rests on goes to provenance.
+//! Checks of answers: a failed check is reprompted with its message and then rejected under its name; one that cannot be
+//! evaluated is not reprompted; answers of the heuristic are checked too; evidence is stored in provenance.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The heuristic stands in for a model only where it is asked to, and the training data says where it did.
+//! The heuristic replaces a model only on request, and the training data says where it did.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Reading answers: empty ones are asked for again in turns that every server takes, long ones block nothing, and the
-//! value in the data is the one that was meant.
+//! Parsing answers: empty ones are reprompted with turns that every server accepts, long ones block nothing, and the value
+//! in the data is the intended one.
 
 use std::fs;
 use std::path::Path;

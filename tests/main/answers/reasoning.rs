@@ -1,4 +1,4 @@
-//! What a reasoning model thought before its answer becomes the reasoning of conversations.
+//! The reasoning of a reasoning model becomes the reasoning of conversations.
 
 use serde_json::{Value, json};
 

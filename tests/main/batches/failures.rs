@@ -1,5 +1,5 @@
-//! What goes wrong between a run in batches and its provider: lost replies, refusals, results that lag or are
-//! gone, a damaged log. Nothing is paid for twice, and nobody is stuck.
+//! Failures between a run in batches and its provider: lost responses, refusals, results that lag or are missing, a damaged
+//! log. Nothing is paid for twice, and no run gets stuck.
 
 use serde_json::json;
 

@@ -1,6 +1,5 @@
-//! Batches and everything that can end a start: kills at any moment, a disk that fails or loses power at any
-//! operation. Whatever happens, the provider works on each question once, and the data is that of an
-//! undisturbed run.
+//! Batches with kills at any moment, and a disk that fails or loses power at any operation. Whatever happens, the provider
+//! answers each question once, and the data is that of an undisturbed run.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! `mode: batch` against a provider that speaks OpenAI's batch API: what goes up, what comes back, what is
-//! paid for, whatever fails or is killed in between.
+//! `mode: batch` against a provider with OpenAI's batch API: what is uploaded, what is returned, and what is paid for,
+//! whatever fails or is killed in between.
 
 use std::collections::BTreeMap;
 

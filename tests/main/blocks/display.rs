@@ -1,4 +1,4 @@
-//! What the program shows of blocks: `plan` multiplies, `preview` indents, figures and draws have paths.
+//! Blocks in the output of commands: `plan` multiplies, `preview` indents, metrics and draws have paths.
 
 use std::path::Path;
 

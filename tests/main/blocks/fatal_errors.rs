@@ -1,4 +1,4 @@
-//! What keeps a whole run from going on is no failure of a pass or an element, which a block may forgive.
+//! Errors that stop the whole run are not failures of a pass or an element, which a block could skip.
 
 use synthmill::engine::RunEnd;
 use synthmill::llm::scripted::{Question, Reply, Scripted};

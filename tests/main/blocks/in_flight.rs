@@ -1,4 +1,4 @@
-//! Blocks at work: the same bytes at any concurrency, all places of a model in use and never more, panics, stopping.
+//! Blocks in flight: the same bytes at any concurrency, full use of a model's concurrency limit, panics, stopping.
 
 use std::panic::panic_any;
 use std::path::Path;

@@ -1,7 +1,7 @@
-//! `kill -9` in the middle of blocks: the same lines as never killed, and asked again only what was in flight.
+//! `kill -9` within blocks: the same lines as an undisturbed run, and only questions in flight are asked again.
 //!
-//! Three shapes of pipelines, against a server that is never killed and counts each question: after each answer in
-//! turn, and at random again and again in one run.
+//! Three pipelines, against a server that is never killed and counts each question; killed after each answer in turn, and
+//! at random many times in one run.
 
 use std::time::Duration;
 

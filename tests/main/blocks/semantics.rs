@@ -1,7 +1,7 @@
-//! What blocks mean, as tables: stages, answers, and what must come of them (`tests/cases/blocks/`).
+//! The semantics of blocks, as tables of stages, answers and expected results (`tests/cases/blocks/`).
 //!
-//! A case runs in this process against a scripted model, at concurrency 1 and 8, and must come out the same. What a
-//! file of cases cannot say (panics, how many are out at a time) stands below or in `blocks_in_flight`.
+//! A case runs in this process against a scripted model, at concurrency 1 and 8, with the same result. What a file of cases
+//! cannot express (panics, concurrency limits) is tested below or in `in_flight`.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What a machine's settings do to a run: proxies in the environment, few file descriptors.
+//! Effects of the environment on a run: proxy variables, few file descriptors.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;

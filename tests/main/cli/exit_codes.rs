@@ -1,4 +1,4 @@
-//! Each exit code of the program, provoked for real.
+//! Every exit code of the program, each from a real cause.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What the commands print, and where: results on stdout, all else on stderr.
+//! The output of the commands: results on stdout, everything else on stderr.
 
 use std::path::Path;
 use std::time::Duration;

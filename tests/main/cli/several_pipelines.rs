@@ -1,5 +1,5 @@
-//! `run a.yaml b.yaml`: in order, each in its own run directory, a later one on what an earlier one made; all is checked
-//! before anything runs, and an option reaches the pipelines that have what it names.
+//! `run a.yaml b.yaml`: pipelines run in order, each in its own run directory, later ones on the output of earlier ones;
+//! all are checked before anything runs, and an option applies to the pipelines that have what it names.
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! `status` tells how far a run is from its directory alone: live, killed, interrupted, finished.
+//! `status` reports the progress of a run from its directory alone: live, killed, interrupted, finished.
 
 use std::path::Path;
 use std::time::Duration;

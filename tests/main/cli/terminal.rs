@@ -1,5 +1,4 @@
-//! What people see on a terminal: nothing of a document or a file's name commands it, colours only where they
-//! are wanted, prompts whole.
+//! Terminal output: no control sequences from documents or file names, colours only when wanted, prompts in full.
 
 use std::process::{Command, Stdio};
 

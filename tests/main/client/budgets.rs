@@ -1,8 +1,7 @@
-//! What models serve stays within the budget, whatever they say of it and whenever a start is killed.
+//! Tokens served stay within the budget, whatever usage servers report and whenever a start is killed.
 //!
-//! The rule: where `max_tokens` is set, the tokens that the servers of a run's models read and wrote, over all its
-//! starts and with all that was asked in vain, are never more than `max_tokens_total`; and never more than what the
-//! run says it has spent.
+//! With `max_tokens` set, the prompt and completion tokens of all servers of a run, over all starts and including failed
+//! requests, never exceed `max_tokens_total`, nor what the run reports as spent.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};

@@ -1,4 +1,4 @@
-//! Images in questions: what a model server is sent of the pictures that documents and rows show.
+//! Images in questions: what is sent to a model server for the images in documents and rows.
 
 use std::path::Path;
 

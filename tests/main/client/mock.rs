@@ -1,4 +1,4 @@
-//! Pipelines run with `provider: mock`: without a script, with one, stopped and gone on with, on a budget.
+//! Pipelines with `provider: mock`: without a script, with one, stopped and resumed, on a budget.
 
 use std::path::Path;
 

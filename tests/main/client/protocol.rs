@@ -1,4 +1,4 @@
-//! What the model client says to a server over HTTP, and what it makes of each reply.
+//! The requests of the model client over HTTP, and how it interprets replies.
 
 use std::time::Duration;
 

@@ -1,8 +1,7 @@
-//! What the model client makes of whatever a server replies: tables of cases in `tests/cases/model_client`.
+//! How the model client interprets replies: tables of cases in `tests/cases/model_client`.
 //!
-//! A case has `replies`, given one after the other and the last one for ever, and what is `expect`ed of the
-//! client. The server is in another process and has a table's cases in one script, told apart by their names,
-//! which are the questions.
+//! A case has `replies`, sent in order with the last one repeated, and what is `expect`ed of the client. The server runs in
+//! another process with all cases of a table in one script, distinguished by their names, which are the questions.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
-//! What becomes of a whole run in bad weather: a table in `tests/cases/model_client/runs.json`.
+//! The outcome of whole runs under transient and permanent faults: a table in `tests/cases/model_client/runs.json`.
 //!
-//! A case has the server's script and what is expected of the program: exit code, records, classes of those
-//! that were rejected, questions at the server. Each runs the program on rows with one question each.
+//! A case has the script of the server and the expected exit code, records, classes of rejected records, and questions at
+//! the server. Each runs the program on rows with one question each.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Promise 5: no key of a provider is in a log, an output, a journal, a manifest or an error.
+//! No key of a provider appears in a log, an output, a journal, a manifest or an error.
 
 use std::path::Path;
 use std::time::Duration;

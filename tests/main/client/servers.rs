@@ -1,7 +1,7 @@
-//! What real servers say, and what becomes of it: one table in `tests/cases/model_client/servers`, a file a server.
+//! Responses of real servers and their classification: a table in `tests/cases/model_client/servers`, one file per server.
 //!
-//! A row has a response as the server writes it, where its wording is from, and what the client makes of it. Every row
-//! goes over HTTP, from the test server to the real client. What `becomes` of a response:
+//! A row has a response as the server sends it, the source of its wording, and how the client classifies it. Every row goes
+//! over HTTP, from the test server to the real client. The values of `becomes`:
 //!
 //! * `answer`: the text, its reasoning, the finish reason and the tokens; where a schema was refused, of the next form
 //! * `record`: the record is rejected at the first such answer, with this class and these words

@@ -1,5 +1,5 @@
-//! What a server has read already: requests that share a beginning follow one another, begin alike, and say where that
-//! ends to a server that wants to be told.
+//! Prompt prefixes that servers can cache: requests with a shared prefix are sent one after the other, are identical up to
+//! its end, and mark that end for servers that require it.
 
 use std::path::Path;
 

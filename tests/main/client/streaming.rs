@@ -1,9 +1,9 @@
-//! `stream: true`: answers that come as events are the answers that come without, whoever sends them.
+//! `stream: true`: streamed answers are the same as plain ones, whichever server sends them.
 //!
-//! `tests/cases/model_client/streams.json` has what real servers stream, shortened, with where it is from. `events` are
-//! lines as they come, or objects behind `data:`; `whole` is what the same server answers without streaming, or
-//! `class` and `says` are what becomes of a stream that is no answer. Every stream goes over HTTP event by event, byte
-//! by byte, and with other line ends.
+//! `tests/cases/model_client/streams.json` has shortened streams of real servers with their source. `events` are raw lines,
+//! or objects after `data:`; `whole` is the response of the same server without streaming; `class` and `says` describe the
+//! error of a stream that is not an answer. Every stream goes over HTTP event by event, byte by byte, and with other line
+//! ends.
 
 use std::collections::HashMap;
 use std::time::Duration;

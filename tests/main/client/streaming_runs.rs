@@ -1,4 +1,4 @@
-//! Runs with `stream: true`: the same data, the same questions, and how long models take to begin.
+//! Runs with `stream: true`: the same data, the same questions, and the time to the first token.
 
 use std::path::Path;
 

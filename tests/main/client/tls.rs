@@ -1,5 +1,4 @@
-//! TLS as it goes wrong: what the program says of a certificate that it must not trust, and that nothing is
-//! sent on such a connection.
+//! TLS failures: the error for an untrusted certificate, and that nothing is sent on such a connection.
 
 use serde_json::json;
 

@@ -1,7 +1,7 @@
-//! The model client in bad weather: refusals, pauses, broken answers, endpoints that come and go.
+//! The model client under transient faults: refusals, pauses, broken answers, endpoints that come and go.
 //!
-//! Each row of a table is one kind of weather with what must come of it. Times are only compared with
-//! floors that the server asked for.
+//! Each row of a table is a kind of fault with its expected outcome. Times are only compared with minimums that the server
+//! requested.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

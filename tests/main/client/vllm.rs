@@ -1,4 +1,4 @@
-//! What vLLM does and llama.cpp does not. Needs a vLLM server, so it runs only when asked for:
+//! Behaviour of vLLM that llama.cpp does not have. Needs a vLLM server, so the tests are ignored by default:
 //! `scripts/local-model --engine vllm with -- cargo test --test main -- --ignored real_model vllm`.
 
 use serde_json::{Value, json};

@@ -1,8 +1,8 @@
-//! What the pages for users show works: their commands run, the pipelines in them are right, the options that they name exist.
+//! The pages for users are correct: their commands run, their pipelines are valid, the options they name exist.
 //!
-//! A shell reads each `sh` block. The programs that it finds only record how they were called; what was called is run
-//! afterwards, in a project of its own for each page, with the files that the page shows. In place of a model's server stands
-//! the mock, and long runs are cut short.
+//! A shell reads each `sh` block. The programs on its path only record how they were called; the recorded commands are run
+//! afterwards, in a project per page, with the files that the page shows. The mock replaces model servers, and long runs are
+//! cut short.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What the pages for users point to is there, and what they should list is listed.
+//! The links of the pages for users resolve, and their lists are complete.
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};

@@ -1,5 +1,4 @@
-//! What users read, as tests read it: README.md and the pages in `docs/`, their blocks of code, the code in their
-//! sentences, their headings and links.
+//! Parses README.md and the pages in `docs/`: blocks of code, inline code, headings and links.
 
 use std::collections::HashMap;
 use std::path::Path;

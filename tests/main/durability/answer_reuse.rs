@@ -1,4 +1,4 @@
-//! Answers outlive a run: after a change only what really changed is asked for, and each answer is used once.
+//! Reuse of answers: after a change only what really changed is asked, and each answer is used once.
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,8 +1,8 @@
-//! A run directory of which a file was lost, emptied, cut or taken from an earlier time goes on as if nothing had
-//! happened, or is refused with the reason; and what was refused can be made whole. Never fewer lines, never one
-//! twice, never a question asked again without a word.
+//! A run directory with a file that was lost, emptied, cut or restored from an earlier time either resumes as if nothing had
+//! happened, or is refused with the reason and can be repaired. Never fewer lines, never a duplicate, never a question asked
+//! again without a message.
 //!
-//! The files are found by walking the directory: a new kind of file is harmed here without being named.
+//! The files are found by walking the directory, so that new kinds of files are covered.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! A run that is stopped from outside, by a signal or by `kill -9`, goes on with the same command and ends
-//! with the outputs of a run that nobody stopped.
+//! A run that is stopped by a signal or by `kill -9` resumes with the same command and ends with the outputs of a run that
+//! was never stopped.
 
 use std::time::Duration;
 

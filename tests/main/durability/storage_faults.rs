@@ -1,5 +1,5 @@
-//! A run whose disk fails, at every operation and in every way: reported, never hidden, and the next start
-//! comes to the same end. The numbers are those of the project's list of storage tests.
+//! A run whose disk fails at any operation and in any way: the failure is reported, and the next start ends with the same
+//! outputs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

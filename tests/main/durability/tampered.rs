@@ -1,5 +1,5 @@
-//! What others do to a run's files, while it runs and after, is noticed; and what a start left undone is gone on
-//! with by the same command.
+//! Changes to the files of a run by others, during and after it, are detected; and what a start left unfinished is resumed
+//! by the same command.
 
 use std::path::Path;
 use std::time::Duration;

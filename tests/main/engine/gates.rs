@@ -1,5 +1,5 @@
-//! Ordered gates: what is decided about several items is the same at any concurrency, after any stop, and after items
-//! are made again.
+//! Ordered gates: decisions over several items are the same at any concurrency, after any stop, and after items are
+//! made again.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,7 +22,7 @@ use tempfile::TempDir;
 use crate::engine::running::{good, insert, number_of};
 use crate::harness::{Run, check_invariants, outputs, rows_pipeline};
 
-/// Lets the first record through of each value of a field.
+/// A gate that passes the first record with each value of a field.
 pub(crate) struct Distinct(pub(crate) &'static str);
 
 impl StageConfig for Distinct {
@@ -67,7 +67,7 @@ impl GateDecider for Seen {
     }
 }
 
-/// Rows in three variants each, asked once, and once more behind the gate.
+/// Rows in three variants each, with a question before and after the gate.
 pub(crate) fn pipeline(dir: &TempDir, rows: usize, concurrency: u32) -> String {
     let yaml = rows_pipeline(dir.path(), rows, concurrency);
     let variants = "  - for_each:\n      in: 3\n      as: variant\n      stages: [{set: {kept: true}}]\n";
@@ -78,7 +78,7 @@ pub(crate) fn pipeline(dir: &TempDir, rows: usize, concurrency: u32) -> String {
     yaml.replace("  - split:", &format!("{again}  - split:"))
 }
 
-/// Answers that several items share; some items have none, and later ones come sooner.
+/// Answers that several items share; some items have none, and later ones arrive sooner.
 fn model() -> Scripted {
     Scripted::new(|question| {
         let number = number_of(question.record);
@@ -109,7 +109,7 @@ fn complete(run: &Run, report: &RunReport) -> BTreeMap<String, Vec<String>> {
     outputs(&run.root)
 }
 
-/// Changes a line of an item, in whichever file the split has put it.
+/// Changes a line of an item, in the file that its split selected.
 fn damage(root: &Path, item: u64) {
     let (good, bad) = (format!("topic {item}\""), "topic X\"");
     for file in ["train.jsonl", "test.jsonl"] {
@@ -162,7 +162,7 @@ async fn a_drain_decides_complete_items_and_nothing_else() {
     let stopper = async {
         tokio::time::sleep(Duration::from_millis(1500)).await;
         stop.drain();
-        // The clock would turn to the end of the drain while the journal's threads write: it turns in small steps.
+        // The clock would jump to the end of the drain while the journal writes, so it advances in small steps.
         loop {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -183,7 +183,7 @@ async fn a_drain_decides_complete_items_and_nothing_else() {
 #[tokio::test(start_paused = true)]
 async fn repairing_an_item_also_removes_those_dropped_in_its_favour() {
     let dir = TempDir::new().unwrap();
-    // In two starts, so that the item is not of the last commit, which might be taken for one that was torn.
+    // In two starts, so that the item is not in the last commit, which could pass for a torn one.
     let mut first = gated(&dir, "out", 8, model());
     first.limit = Some(100);
     first.run().await;
@@ -209,7 +209,7 @@ async fn retried_items_come_late_and_lose_to_kept_ones() {
     let run = gated(&dir, "out", 8, model());
     let before = complete(&run, &run.run().await);
     journal::retry_rejected(Arc::new(RealDisk), &run.root, &[], carry_batches).unwrap();
-    // This time they are answered: item 3 as item 0 was, item 14 as nobody.
+    // This time they are answered: item 3 like item 0, item 14 like no other.
     let answers = Scripted::new(|question| {
         if question.prompt.starts_with("Once more") {
             return Reply::text(question.prompt);
@@ -230,7 +230,7 @@ async fn retried_items_come_late_and_lose_to_kept_ones() {
     assert!(lines(&before).iter().all(|line| lines(&after).contains(line)), "what was kept stays");
 }
 
-/// A gate that cannot decide.
+/// A gate that panics.
 struct Broken;
 
 impl StageConfig for Broken {
@@ -276,7 +276,7 @@ async fn a_panic_in_a_gate_ends_the_run_and_loses_nothing() {
     assert!(report.snapshot.ok <= 7 && report.snapshot.rejected == 0, "{:?}", report.snapshot);
     let again = broken();
     again.run().await;
-    // What was in flight at its four places when the run ended is asked again.
+    // Questions in flight in the four slots when the run ended are asked again.
     assert!(again.model.questions() + report.snapshot.requests <= 34, "an answer was lost");
 }
 
@@ -309,7 +309,7 @@ async fn records_that_skip_a_gate_are_not_compared() {
     assert_eq!((report.snapshot.ok, report.snapshot.dropped), (18, 2), "of the three one is kept");
 }
 
-/// Behind a gate as before it: no more items are begun than there is room for, however fast some stages are.
+/// After a gate as before it, no more items are admitted than there is room for, however fast some stages are.
 /// The rejects before the last accepted item too, though none is missing.
 #[tokio::test(start_paused = true)]
 async fn rejected_items_among_accepted_ones_are_the_same_after_repair() {

@@ -1,4 +1,4 @@
-//! What waits at gates: a few slow items keep no others from being asked, and what waits is bounded.
+//! The window of gates: a few slow items do not block others, and the number of waiting items is bounded.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::engine::gates::{Distinct, pipeline};
 use crate::engine::running::{good, insert, number_of};
 use crate::harness::{Run, check_invariants, rows_pipeline};
 
-/// Answers some items only once `wanted` questions were put, and the others at once.
+/// Answers some items only after `wanted` questions were asked, and the others at once.
 struct Slow {
     wanted: u64,
     asked: watch::Sender<u64>,
@@ -42,8 +42,8 @@ impl Model for Slow {
     }
 }
 
-/// Of 64 places 59 are taken by items that are not done before all ten thousand have been asked for: those that wait for
-/// them stop nobody.
+/// 59 of 64 slots are taken by items that finish only after all ten thousand were asked; items that wait for them block
+/// no others.
 #[tokio::test]
 async fn a_few_slow_items_do_not_block_the_others() {
     const WANTED: u64 = 10_000;
@@ -65,7 +65,7 @@ async fn a_few_slow_items_do_not_block_the_others() {
 async fn a_full_window_stops_admission_until_the_awaited_item_is_done() {
     let dir = TempDir::new().unwrap();
     let mut run = Run::new(&rows_pipeline(dir.path(), 300, 4), &dir.path().join("out"), good());
-    // Some hundred answers of half a megabyte fill the window, and the first item is done once it is full.
+    // A few hundred answers of half a megabyte fill the window; the first item finishes once it is full.
     let model = Arc::new(Large { asked: watch::Sender::new(0), is_full: watch::Sender::new(false) });
     run.connected = Some(Arc::clone(&model) as Arc<dyn Model>);
     run.plan.accept = Some(300);
@@ -91,7 +91,7 @@ async fn a_full_window_stops_admission_until_the_awaited_item_is_done() {
     assert!(window.bytes == 0 && window.records == 0, "{window:?}");
 }
 
-/// Answers of half a megabyte; that of the first item comes once it is told that the window is full.
+/// Answers of half a megabyte; that of the first item arrives once the test signals that the window is full.
 struct Large {
     asked: watch::Sender<u64>,
     is_full: watch::Sender<bool>,

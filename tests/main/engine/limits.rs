@@ -1,4 +1,4 @@
-//! How far a run goes: as many items as are wanted, as much as may be spent, and not again over what is done.
+//! Limits of a run: the number of items, the budget, and items that are already done.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::harness::{Run, check_invariants, outputs, rows_pipeline};
 async fn the_first_ok_items_by_number_are_accepted_across_stops() {
     let dir = TempDir::new().unwrap();
     let yaml = rows_pipeline(dir.path(), 400, 8);
-    // Later items answer sooner, every third is refused: arrival says nothing of what is accepted.
+    // Later items answer sooner and every third is refused, so that arrival order does not determine what is accepted.
     let model = || {
         Scripted::new(|question| {
             let number = number_of(question.record);
@@ -124,7 +124,7 @@ async fn finished_documents_are_not_read_again() {
     let run = Run::new(&yaml, &root, good());
     let plan_knows = run.open().unwrap();
     drop(plan_knows);
-    // Six documents are done as a whole: gone or not, they are passed over by their count.
+    // Six documents are done as a whole: deleted or not, they are skipped by their count.
     for number in 0..6 {
         std::fs::write(dir.path().join(format!("{number:02}.md")), "# Another\n").unwrap();
     }

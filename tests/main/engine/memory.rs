@@ -1,16 +1,16 @@
-//! The program's memory follows neither what a server sends nor the items that are done: read from the system while the
-//! program runs.
+//! Memory of the program, read from the system while it runs: it grows neither with the size of responses nor with the
+//! number of finished items.
 
 use serde_json::{Value, json};
 
 use crate::harness::child::{Running, rows_folder};
 use crate::harness::server_process::ServerProcess;
 
-/// MiB that the program may ever have had: itself, and a few bodies at their limit of 8.
+/// The maximum of memory in MiB: the program, and a few bodies at their limit of 8.
 const MOST: u64 = 150;
 
-/// Runs until the third question, which hangs; the two before get `reply` the first time they are put. Gives
-/// the largest memory so far.
+/// Runs until the third question, which hangs; the first two get `reply` on the first attempt. Returns the peak memory so
+/// far.
 fn peak(reply: &Value) -> u64 {
     let server = ServerProcess::start(json!({
         "rules": [
@@ -41,8 +41,8 @@ fn a_response_of_a_gigabyte_is_not_held_in_memory() {
     }
 }
 
-/// Brings items through a loop of three passes with a question each; gives the most memory there was when a tenth of
-/// them were done, and when nearly all were.
+/// Runs items through a loop of three passes with a question each; returns the peak memory after a tenth of them and
+/// after nearly all.
 fn peaks_of_a_loop(items: u64) -> [u64; 2] {
     let dir = tempfile::TempDir::new().unwrap();
     let yaml = format!(

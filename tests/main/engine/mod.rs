@@ -1,4 +1,4 @@
-//! What the engine promises of any run: accounting, order, backpressure, retries, gates, limits, memory.
+//! Guarantees of the engine for any run: accounting, order, backpressure, retries, gates, limits, memory.
 
 pub(crate) mod gates;
 mod gates_window;

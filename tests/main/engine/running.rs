@@ -1,5 +1,5 @@
-//! What the engine promises of any run: the accounting, determinism, containment, backpressure, stopping,
-//! going on.
+//! Guarantees of the engine for any run: accounting, determinism, containment of panics, backpressure, stopping and
+//! resuming.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -21,7 +21,7 @@ use tempfile::TempDir;
 
 use crate::harness::{Run, check_invariants, outputs, rows_pipeline};
 
-/// The number of a row of `rows_pipeline`.
+/// Returns the number of a row of `rows_pipeline`.
 pub(crate) fn number_of(record: &Record) -> u64 {
     record.text("topic").unwrap().rsplit(' ').next().unwrap().parse().unwrap()
 }
@@ -30,7 +30,7 @@ pub(crate) fn good() -> Scripted {
     Scripted::new(|question| Reply::text(json!({"answer": question.prompt}).to_string()))
 }
 
-/// A model that fails in every way a record can fail, each way for some of the topics.
+/// A model with every failure that a record can have, each for some of the topics.
 fn moody() -> Scripted {
     Scripted::new(|question| {
         let number = number_of(question.record);
@@ -135,7 +135,7 @@ async fn questions_of_one_group_or_item_share_a_cache_key() {
     }
 }
 
-/// A stage that panics on some records, splits others and drops others.
+/// A stage that panics on some records, splits some and drops some.
 struct Wild;
 
 impl StageConfig for Wild {
@@ -159,7 +159,7 @@ impl Transform for Wild {
 }
 
 pub(crate) fn insert(run: &mut Run, at: usize, id: &str, declared: impl StageConfig + 'static) {
-    // What stands first is a source.
+    // The first stage must be a source.
     let kind = stages::find(if at == 0 { "generate" } else { "prompt" }).unwrap();
     let declared = Box::new(declared);
     let stage = PlannedStage { id: id.into(), kind, when: None, declared, inner: Vec::new() };
@@ -186,7 +186,7 @@ async fn a_panic_is_contained_and_every_item_ends_exactly_once() {
     assert_eq!(first["record"]["topic"], "topic 0");
 }
 
-/// A source that counts what it gave, without end.
+/// An endless source that counts its records.
 pub(crate) struct Endless(pub(crate) Arc<AtomicU64>);
 
 impl StageConfig for Endless {
@@ -209,7 +209,7 @@ impl Source for Endless {
 #[tokio::test(start_paused = true)]
 async fn backpressure_reaches_the_source_and_a_drain_gives_up_nothing_that_has_ended() {
     let dir = TempDir::new().unwrap();
-    // The first ten are answered, then the model is silent for good.
+    // The first ten are answered, then the model never answers again.
     let model = Scripted::new(|question| {
         let number = number_of(question.record);
         if number < 10 { Reply::text(json!({"answer": "yes"}).to_string()) } else { Reply::Never }
@@ -223,7 +223,7 @@ async fn backpressure_reaches_the_source_and_a_drain_gives_up_nothing_that_has_e
     let stop = run.stop.clone();
     let counted = Arc::clone(&given);
     let stopper = async move {
-        // 10 ended, 20 in flight, 1 waiting for a permit, 2 in the channel of units, 1 in the source's hand.
+        // 10 ended, 20 in flight, 1 waiting for a permit, 2 in the channel of units, 1 held by the source.
         while counted.load(SeqCst) < 34 {
             tokio::task::yield_now().await;
         }
@@ -249,7 +249,7 @@ async fn a_stopped_run_resumes_and_equals_one_never_stopped() {
     let mut asked = 0;
     let mut starts = 0;
     loop {
-        // Each start is given up in the middle of its thirtieth question.
+        // Each start is aborted during its thirtieth question.
         let stop = Stop::default();
         let (count, abort) = (AtomicU64::new(0), stop.clone());
         let model = Scripted::new(move |question| {
@@ -274,7 +274,7 @@ async fn a_stopped_run_resumes_and_equals_one_never_stopped() {
     assert_eq!(outputs(&root), outputs(&golden.root));
     assert!(starts > 3, "{starts} starts");
     assert!(asked <= 200 + 8 * (starts - 1), "{asked} questions for 200 items in {starts} starts");
-    // A finished run is opened, asks nothing, and knows that it is finished.
+    // A finished run opens, asks nothing, and reports that it is finished.
     let again = Run::new(&yaml, &root, Scripted::new(|_| Reply::Never));
     assert_eq!(again.open().unwrap().done.len(), 200);
 }

@@ -1,5 +1,5 @@
-//! Questions that a server refused wait before they are put again: they keep nobody else from being asked, within a
-//! bound, and a run with them stops and goes on like any other.
+//! Retries that wait after a refusal: within a bound they block no other questions, and a run with them stops and
+//! resumes like any other.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,15 +20,15 @@ use crate::engine::gates::Distinct;
 use crate::engine::running::{Endless, good, insert, number_of};
 use crate::harness::{Run, assert_same_outputs, check_invariants, outputs, rows_pipeline};
 
-/// After so long a run hangs.
+/// The timeout after which a run counts as hanging.
 const LONG: Duration = Duration::from_secs(60);
 
-/// A server that works a while on each question, and refuses some the first time they come. They wait until the
-/// test lets them go on.
+/// A server that takes a while for each question and refuses some on the first attempt. Their retries wait until the
+/// test releases them.
 struct Server {
     refuses: fn(&Record) -> bool,
     inside: AtomicU64,
-    /// The most that were with it at a time.
+    /// The highest number of questions it had at a time.
     most: AtomicU64,
     refused: watch::Sender<u64>,
     answered: watch::Sender<u64>,
@@ -55,7 +55,7 @@ impl Server {
         self.inside.fetch_sub(1, SeqCst);
     }
 
-    /// Waits until so many were refused, and so many answered.
+    /// Waits until this many were refused and this many answered.
     async fn has(&self, refused: u64, answered: u64) {
         self.refused.subscribe().wait_for(|count| *count >= refused).await.unwrap();
         self.answered.subscribe().wait_for(|count| *count >= answered).await.unwrap();
@@ -100,7 +100,7 @@ async fn ended(run: &Run) -> RunReport {
     tokio::time::timeout(LONG, run.run()).await.expect("the run comes to its end")
 }
 
-/// Runs with so many of the questions refused; those go on once all others are answered.
+/// Runs with this many questions refused; they are released once all others are answered.
 async fn all_others_are_answered(run: &Run, server: &Server, refused: u64, others: u64) -> RunReport {
     let others_first = async {
         let all = tokio::time::timeout(LONG, server.has(refused, others)).await;
@@ -155,7 +155,7 @@ async fn waiting_retries_block_no_others_in_blocks_or_behind_gates() {
     }
 }
 
-/// However many are refused, no more items are in flight than may be, and than may wait in others' stead.
+/// However many are refused, no more items are in flight than allowed, and no more wait than the bound allows.
 #[tokio::test]
 async fn as_many_items_wait_as_the_bound_allows_and_then_admission_waits() {
     const MOST_WAITING: u64 = 8192;
@@ -166,7 +166,7 @@ async fn as_many_items_wait_as_the_bound_allows_and_then_admission_waits() {
             None,
             MOST_WAITING..=MOST_WAITING,
         ),
-        // In an outage nobody is served in others' stead; the last answers may come behind the first refusals.
+        // In an outage no other question is served; the last answers may follow the first refusals.
         (|record| number_of(record) >= 10, Some(10), 20..=24),
     ] {
         let server = Server::new(refuses);
@@ -184,7 +184,7 @@ async fn as_many_items_wait_as_the_bound_allows_and_then_admission_waits() {
             while let Ok(event) = told.recv().await {
                 let RunEvent::Tick(snapshot) = event else { continue };
                 most.fetch_max(snapshot.waiting_to_retry, SeqCst);
-                // Those beyond the bound keep their room in the stage, and the rest have not been asked.
+                // Those beyond the bound keep their room in the stage, and the others have not been asked.
                 if snapshot.waiting_to_retry >= lent.start() + 4 {
                     run.stop.drain();
                 }
@@ -198,7 +198,7 @@ async fn as_many_items_wait_as_the_bound_allows_and_then_admission_waits() {
         assert!(lent.contains(&(most.load(SeqCst) - 4)), "{} wait", most.load(SeqCst));
         assert!(snapshot.in_flight <= lent.end() + 20, "{} in flight", snapshot.in_flight);
         assert!(answered.is_none_or(|answered| snapshot.ok == answered), "{}", snapshot.ok);
-        // One waits for room, two in the channel of units, one in the source's hand.
+        // One waits for room, two in the channel of units, one held by the source.
         assert!(given.load(SeqCst) <= snapshot.admitted + 4, "the source does not go on");
     }
 }
@@ -243,8 +243,8 @@ async fn a_drain_awaits_waiting_retries_and_an_abort_does_not() {
     }
 }
 
-/// A question that waits keeps its share of the budget, and needs a place to use it: whoever waits for room in the
-/// budget must not have that place.
+/// A waiting retry keeps its reservation in the budget and needs a slot to use it: a question that waits for the budget
+/// must not hold that slot.
 #[tokio::test]
 async fn requests_waiting_for_the_budget_hold_no_slot() {
     let dir = TempDir::new().unwrap();
@@ -259,7 +259,7 @@ async fn requests_waiting_for_the_budget_hold_no_slot() {
     let yaml = rows_pipeline(dir.path(), 20, 1)
         .replace("concurrency: 1", "concurrency: 1\n    params: {max_tokens: 10000}");
     let mut run = Run::new(&yaml, &dir.path().join("out"), model);
-    // Room for one question's worst case at a time.
+    // The budget has room for the worst case of one question at a time.
     run.plan.budget.max_tokens_total = Some(19_000);
     let report = ended(&run).await;
     assert!(matches!(report.end, RunEnd::Complete), "{report:?}");

@@ -1,34 +1,32 @@
-//! What a test says of a provider's batches: how each line is answered, which calls fail, how batches end.
-//!
-//! `batch_server` plays it.
+//! A script for a provider's batch API: how lines are answered, which calls fail, how batches end. `batch_server` runs it.
 
 use serde_json::{Value, json};
 
-/// What becomes of one line of a batch.
+/// The outcome of one line of a batch.
 #[derive(Debug, Clone)]
 pub(crate) enum Line {
-    /// An answer of this text.
+    /// An answer with this text.
     Answer(String),
     /// A response with this status and error code.
     Status(u16, String),
-    /// Not worked on: the time was up.
+    /// Not processed: the batch expired.
     Expired,
-    /// No line at all.
+    /// The line is missing from the results.
     Nothing,
-    /// A line that is no JSON.
+    /// A line that is not JSON.
     Garbage,
 }
 
-/// What happens to a call beside, or in place of, what was asked.
+/// A fault of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// Nothing is done, and this status comes back.
+    /// The call has no effect and returns this status.
     Status(u16),
-    /// It is done, and then this status comes back.
+    /// The call takes effect but returns this status.
     DoneThen(u16),
-    /// It is done, and then the connection breaks.
+    /// The call takes effect but the connection breaks.
     DoneThenCut,
-    /// The first half of the body comes.
+    /// The response breaks off after half of the body.
     Half,
 }
 
@@ -37,9 +35,9 @@ pub(crate) enum Fault {
 pub(crate) enum End {
     /// `completed`, or `expired` if a line did.
     Done,
-    /// For ever in progress.
+    /// Stays in progress forever.
     Never,
-    /// `cancelled`: lines from this one on are not worked on.
+    /// `cancelled`: lines from this one on are not processed.
     Cancelled(usize),
     /// `failed`, with these errors.
     Failed(Value),
@@ -51,17 +49,17 @@ type Ends = Box<dyn Fn(usize) -> End + Send>;
 
 /// How a provider behaves.
 pub(crate) struct Script {
-    /// What becomes of a question (its last message) that was in so many batches before.
+    /// The outcome of a question (its last message) that was in this many batches before.
     pub(crate) work: Work,
-    /// What happens to a call, such as `POST /batches`, made so many times before.
+    /// The fault of a call, such as `POST /batches`, that was made this many times before.
     pub(crate) weather: Weather,
     /// How the batch with this index ends.
     pub(crate) end: Ends,
-    /// Looks at a batch before it ends.
+    /// Polls before a batch ends.
     pub(crate) looks: usize,
-    /// Answers that a batch says it has beside those that it gives.
+    /// Answers that a batch claims in addition to those it returns.
     pub(crate) boast: usize,
-    /// Looks at an ended batch that do not show its results yet.
+    /// Polls of a finished batch before its results are shown.
     pub(crate) lag: usize,
 }
 

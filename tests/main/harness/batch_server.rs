@@ -1,7 +1,7 @@
-//! A provider with OpenAI's batch API, on a thread of its own: files, batches, results, and what goes wrong.
+//! A provider with OpenAI's batch API, on a thread of its own: files, batches, results and faults.
 //!
-//! A test says how each line is answered and which calls fail. What is paid for is every line of every batch
-//! that was made, whether anybody ever looks at it or not.
+//! The script of a test determines how lines are answered and which calls fail. Every line of every created batch is paid
+//! for, whether its result is ever fetched or not.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,7 +22,7 @@ struct Shelf {
     files: BTreeMap<String, Vec<u8>>,
     batches: Vec<Batch>,
     calls: BTreeMap<String, usize>,
-    /// How often each question was in a batch, and how often one was answered.
+    /// How often each question was in a batch, and how often it was answered.
     asked: BTreeMap<String, usize>,
     answered: BTreeMap<String, usize>,
     headers: Vec<HeaderMap>,
@@ -40,7 +40,7 @@ struct Provider {
     shelf: Mutex<Shelf>,
 }
 
-/// A running provider; it ends when this is dropped.
+/// A running provider, stopped on drop.
 pub(crate) struct BatchServer {
     pub(crate) url: String,
     provider: Arc<Provider>,
@@ -61,12 +61,12 @@ impl BatchServer {
         Self { url: served.url.clone(), provider, _served: served }
     }
 
-    /// How the provider behaves from now on.
+    /// Replaces the script from now on.
     pub(crate) fn now(&self, script: Script) {
         *self.provider.script.lock().unwrap_or_else(PoisonError::into_inner) = script;
     }
 
-    /// How often each question is in a batch that the provider works on.
+    /// Returns how often each question is in a batch in progress.
     pub(crate) fn paid(&self) -> BTreeMap<String, usize> {
         let shelf = self.shelf();
         let mut paid = BTreeMap::new();
@@ -81,34 +81,34 @@ impl BatchServer {
         paid
     }
 
-    /// How often each question was answered.
+    /// Returns how often each question was answered.
     pub(crate) fn answered(&self) -> BTreeMap<String, usize> {
         self.shelf().answered.clone()
     }
 
-    /// How often each question was in a batch.
+    /// Returns how often each question was in a batch.
     pub(crate) fn asked(&self) -> BTreeMap<String, usize> {
         self.shelf().asked.clone()
     }
 
-    /// The number of all calls.
+    /// Returns the number of all calls.
     pub(crate) fn all_calls(&self) -> usize {
         self.shelf().calls.values().sum()
     }
 
-    /// The number of calls, such as `POST /batches`.
+    /// Returns the number of calls of a kind, such as `POST /batches`.
     pub(crate) fn calls(&self, name: &str) -> usize {
         self.shelf().calls.get(name).copied().unwrap_or_default()
     }
 
-    /// The questions' lines of each batch, in the order the batches were made.
+    /// Returns the lines of each batch, in order of creation.
     pub(crate) fn batches(&self) -> Vec<Vec<Value>> {
         let shelf = self.shelf();
         let file = |batch: &Batch| &shelf.files[batch.body["input_file_id"].as_str().unwrap()];
         shelf.batches.iter().map(|batch| lines(file(batch))).collect()
     }
 
-    /// The bodies by which batches were made.
+    /// Returns the bodies of the calls that created batches.
     pub(crate) fn orders(&self) -> Vec<Value> {
         self.shelf().batches.iter().map(|batch| batch.body.clone()).collect()
     }
@@ -123,7 +123,7 @@ impl BatchServer {
 }
 
 impl Provider {
-    /// Notes a call and says what is to go wrong with it.
+    /// Counts a call and returns its fault.
     fn called(&self, name: &str, headers: &HeaderMap) -> Option<Fault> {
         let mut shelf = self.shelf.lock().unwrap();
         shelf.headers.push(headers.clone());
@@ -135,7 +135,7 @@ impl Provider {
         (script.weather)(name, before)
     }
 
-    /// Does what was asked unless a fault keeps it from it, and answers.
+    /// Performs a call, unless a fault prevents it, and responds.
     fn answer(&self, fault: Option<Fault>, work: impl FnOnce(&mut Shelf, &Script) -> Response) -> Response {
         if let Some(Fault::Status(status)) = fault {
             return refuse(status);
@@ -156,7 +156,7 @@ fn refuse(status: u16) -> Response {
     response.header("retry-after-ms", "20").body(Body::from(body)).unwrap()
 }
 
-/// A body that breaks off.
+/// Returns a body that breaks off.
 fn cut(length: usize, start: Bytes) -> Response {
     let broken = async { Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset)) };
     let parts = futures::StreamExt::chain(futures::stream::iter([Ok(start)]), futures::stream::once(broken));
@@ -172,12 +172,12 @@ fn lines(file: &[u8]) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// The last message of a line's question; its prompt where it is a raw completion.
+/// Returns the last message of a line, or the prompt of a raw completion.
 fn prompt(line: &Value) -> String {
     let messages = line["body"]["messages"].as_array();
     let last = messages.and_then(|messages| messages.last()).map(|message| &message["content"]);
     let prompt = last.unwrap_or(&line["body"]["prompt"]);
-    // A list of parts where images go along.
+    // A list of parts if images are attached.
     prompt.as_str().map_or_else(|| prompt.to_string(), str::to_owned)
 }
 
@@ -187,7 +187,7 @@ async fn upload(State(provider): State<Arc<Provider>>, headers: HeaderMap, mut f
     while let Some(field) = form.next_field().await.unwrap() {
         match field.name() {
             Some("purpose") => purpose = field.text().await.unwrap(),
-            // One that breaks off, as when its sender dies, is none.
+            // An upload that breaks off, as when its sender is killed, is discarded.
             Some("file") => match field.bytes().await {
                 Ok(bytes) => file = bytes.to_vec(),
                 Err(_) => return refuse(400),
@@ -231,7 +231,7 @@ fn shown(batch: &Batch, number: usize) -> Value {
     value
 }
 
-/// The newest first, two to a page, whatever the page's size that was asked for.
+/// Lists the newest first, two per page, whatever page size was requested.
 async fn list(
     State(provider): State<Arc<Provider>>,
     headers: HeaderMap,
@@ -264,14 +264,14 @@ async fn look(State(provider): State<Arc<Provider>>, headers: HeaderMap, Path(id
             if script.lag > 0 {
                 shown["output_file_id"] = Value::Null;
             }
-            // As some providers write it.
+            // The form that some providers use.
             shown["status"] = "COMPLETED".into();
         }
         answer(shown)
     })
 }
 
-/// Works on a batch, if it is to end at all.
+/// Processes a batch, unless it never ends.
 fn end(shelf: &mut Shelf, script: &Script, index: usize) {
     let input = shelf.batches[index].body["input_file_id"].as_str().unwrap().to_owned();
     let questions = lines(&shelf.files[&input]);

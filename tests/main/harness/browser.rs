@@ -1,7 +1,7 @@
 //! A headless Chromium that opens one page from disk, for the tests of the report.
 //!
-//! It is driven by the DevTools protocol over two pipes (descriptors 3 and 4, messages ended by a NUL), so no
-//! port is opened and nothing is polled: every step waits for the browser's own answer or event.
+//! It is driven by the DevTools protocol over two pipes (descriptors 3 and 4, NUL-terminated messages), so that no port is
+//! opened and nothing is polled: every step waits for a response or an event of the browser.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// How long a browser may stay silent before the test says that it hangs.
+/// How long a browser may stay silent before the test fails.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 const FLAGS: &[&str] = &[
@@ -103,13 +103,13 @@ impl Browser {
         }
     }
 
-    /// Gives the page a screen of so many pixels.
+    /// Sets the size of the screen in pixels.
     pub(crate) fn resize(&mut self, width: u32, height: u32) {
         let screen = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
         self.command("Emulation.setDeviceMetricsOverride", screen);
     }
 
-    /// What an expression gives in the page; a promise is awaited, an exception fails the test.
+    /// Evaluates an expression in the page; awaits promises, and fails the test on an exception.
     pub(crate) fn evaluate(&mut self, expression: &str) -> Value {
         let parameters = json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
         let reply = self.command("Runtime.evaluate", parameters);
@@ -117,7 +117,7 @@ impl Browser {
         reply["result"]["value"].clone()
     }
 
-    /// Sends a key to whatever has the focus.
+    /// Sends a key to the focused element.
     pub(crate) fn press(&mut self, key: &str) {
         let text = if key == "Enter" { "\r" } else { "" };
         for kind in ["keyDown", "keyUp"] {
@@ -128,12 +128,12 @@ impl Browser {
         }
     }
 
-    /// Types text into whatever has the focus.
+    /// Types text into the focused element.
     pub(crate) fn write(&mut self, text: &str) {
         self.command("Input.insertText", json!({"text": text}));
     }
 
-    /// Errors of the page so far: exceptions, `console.error` and warnings, refused requests.
+    /// Returns the errors of the page so far: exceptions, `console.error` and warnings, refused requests.
     pub(crate) fn problems(&self) -> Vec<String> {
         let is_problem = |event: &&Value| match event["method"].as_str() {
             Some("Runtime.exceptionThrown") => true,
@@ -149,7 +149,7 @@ impl Browser {
         self.events.iter().filter(is_problem).map(Value::to_string).collect()
     }
 
-    /// Every address the page asked for, itself among them.
+    /// Returns every URL that was requested, including that of the page.
     pub(crate) fn requests(&self) -> Vec<String> {
         let asked = self.events.iter().filter(|event| event["method"] == "Network.requestWillBeSent");
         asked.map(|event| event["params"]["request"]["url"].as_str().unwrap().to_owned()).collect()

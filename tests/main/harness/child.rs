@@ -1,4 +1,4 @@
-//! The program as a child process that a test watches while it runs, signals and kills.
+//! The program as a child process that a test observes, signals and kills.
 
 use std::fs::File;
 use std::path::Path;
@@ -11,10 +11,10 @@ use tempfile::TempDir;
 use crate::harness::model_server::{ModelServer, Question, Reply};
 use crate::harness::program;
 
-/// How long anything is awaited before the test fails. Nothing is measured by it.
+/// The timeout of every wait, after which the test fails. It measures nothing.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// A running child. Killed when dropped.
+/// A running child process, killed on drop.
 pub(crate) struct Running {
     child: Child,
     prints: TempDir,
@@ -41,12 +41,12 @@ impl Running {
         Self { child, prints }
     }
 
-    /// What it has printed to stderr so far.
+    /// Returns what it has printed to stderr so far.
     pub(crate) fn stderr(&self) -> String {
         std::fs::read_to_string(self.prints.path().join("stderr")).unwrap()
     }
 
-    /// Waits until `condition` holds or the program has ended; says whether it is still running.
+    /// Waits until `condition` holds or the program has ended; returns whether it is still running.
     pub(crate) fn runs_until(&mut self, what: &str, mut condition: impl FnMut() -> bool) -> bool {
         let begun = Instant::now();
         loop {
@@ -68,7 +68,7 @@ impl Running {
         assert!(still || self.stderr().contains(text), "ended without `{text}`:\n{}", self.stderr());
     }
 
-    /// The most memory it has had at a time, in bytes; none once it has ended.
+    /// Returns its peak memory in bytes; `None` once it has ended.
     #[cfg(target_os = "linux")]
     pub(crate) fn peak_memory(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
@@ -82,13 +82,13 @@ impl Running {
         assert!(sent.unwrap().success(), "kill -{name}");
     }
 
-    /// Ends it as a power cut would, and takes its remains.
+    /// Kills it with SIGKILL and reaps it.
     pub(crate) fn kill(mut self) -> Ended {
         self.child.kill().unwrap();
         self.wait()
     }
 
-    /// Waits for its end.
+    /// Waits until it ends.
     pub(crate) fn wait(mut self) -> Ended {
         self.runs_until("the program ends", || false);
         let code = self.child.wait().unwrap().code();
@@ -103,28 +103,28 @@ impl Drop for Running {
     }
 }
 
-/// A server whose answers fit `rows_pipeline` and depend on the question alone; each takes `delay`.
+/// Starts a server whose answers suit `rows_pipeline` and depend only on the question; each takes `delay`.
 pub(crate) fn answering(delay: Duration) -> ModelServer {
     ModelServer::start(move |question| answer(question).after(delay))
 }
 
-/// The answer to a question of `rows_pipeline`.
+/// Returns the answer to a question of `rows_pipeline`.
 pub(crate) fn answer(question: &Question) -> Reply {
     Reply::answer(&json!({"answer": format!("An answer to: {}", question.prompt)}).to_string())
 }
 
-/// A folder with `rows_pipeline` as `p.yaml`, to be run with the server at `url`.
+/// Makes a folder with `rows_pipeline` as `p.yaml`, for the server at `url`.
 pub(crate) fn rows_folder(rows: usize, concurrency: u32, url: &str) -> TempDir {
     let dir = TempDir::new().unwrap();
     let yaml = crate::harness::rows_pipeline(dir.path(), rows, concurrency);
-    // A row's group holds its path: two folders are split alike only if the paths are.
+    // The group of a row includes its path: two folders are split alike only if their paths are equal.
     let yaml = yaml.replace(&format!("{}/", dir.path().display()), "");
     let yaml = yaml.replace("model: scripted", "model: scripted\n    api_key_env: LLM_API_KEY");
     std::fs::write(dir.path().join("p.yaml"), yaml.replace("http://127.0.0.1:9/v1", url)).unwrap();
     dir
 }
 
-/// The number of ids in all outputs of a run of `rows_pipeline`; each must stand once.
+/// Returns the number of ids in all outputs of a run of `rows_pipeline`; fails if one occurs twice.
 pub(crate) fn ids(root: &Path) -> usize {
     let mut ids = std::collections::BTreeSet::new();
     let mut lines = 0;

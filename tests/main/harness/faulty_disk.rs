@@ -1,8 +1,8 @@
-//! A disk in memory that knows what was synced, fails where it is told to, and can lose its power.
+//! An in-memory disk that tracks what was synced, fails on demand, and can lose power.
 //!
-//! Files and names each have a present state, which a process sees, and a durable one, which a loss of power
-//! leaves. A write reaches the durable state with the file's sync, a name with its folder's sync; at a loss
-//! of power each pending write may be there, be gone, be cut, or be rubbish.
+//! Files and names each have a current state, which a process sees, and a durable one, which survives a power loss. A write
+//! becomes durable with the sync of its file, a name with the sync of its folder; at a power loss each pending write may be
+//! kept, lost, cut, or replaced by garbage.
 
 use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read};
@@ -14,16 +14,16 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use synthmill::journal::disk::{Disk, DiskFile, FileIdentity};
 
-/// What happens at the operation that was chosen.
+/// The fault of the chosen operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// It fails with EIO and has no effect.
     Io,
     /// It fails with ENOSPC; a write leaves half of its bytes.
     Full,
-    /// A sync fails, and what was not durable is gone although a process still saw it written.
+    /// A sync fails, and writes that were not durable are lost although a process still sees them.
     LostPages,
-    /// The power fails before it.
+    /// Power is lost before the operation.
     Power,
 }
 
@@ -51,7 +51,7 @@ pub(crate) struct FaultyDisk {
 }
 
 impl FaultyDisk {
-    /// Lets the operation after `count` more end in `fault`.
+    /// Schedules `fault` for the operation after `count` more.
     pub(crate) fn strike(&self, count: usize, fault: Fault) {
         let mut state = self.state.lock().unwrap();
         let at = state.operations.len() + count;
@@ -59,22 +59,22 @@ impl FaultyDisk {
         state.struck = false;
     }
 
-    /// Takes back a fault that has not come.
+    /// Cancels a fault that has not occurred.
     pub(crate) fn calm(&self) {
         self.state.lock().unwrap().fault = None;
     }
 
-    /// Whether the fault came.
+    /// Returns whether the fault occurred.
     pub(crate) fn was_struck(&self) -> bool {
         self.state.lock().unwrap().struck
     }
 
-    /// The kinds of operation so far.
+    /// Returns the kinds of operations so far.
     pub(crate) fn operations(&self) -> Vec<String> {
         self.state.lock().unwrap().operations.clone()
     }
 
-    /// What is left when the power comes back.
+    /// Returns the disk after a power loss.
     pub(crate) fn after_power_loss(&self, seed: u64) -> Self {
         let state = self.state.lock().unwrap();
         let mut chance = ChaCha8Rng::seed_from_u64(seed);
@@ -83,7 +83,7 @@ impl FaultyDisk {
         for name in names {
             let (present, durable) = (state.present.get(name), state.durable.get(name));
             let same = matches!((present, durable), (Some(a), Some(b)) if Arc::ptr_eq(a, b));
-            // A name whose change was not synced is there as it was or as it is.
+            // A change of a name that was not synced is either kept or undone.
             let kept = if same || chance.random_bool(0.5) { present } else { durable };
             if let Some(bytes) = kept {
                 let left = left_of(&bytes.lock().unwrap(), &mut chance);
@@ -94,7 +94,7 @@ impl FaultyDisk {
         Self { state: Arc::new(Mutex::new(state)), locked: Arc::default() }
     }
 
-    /// What is left of it when the process that worked on it was killed: all that was written.
+    /// Returns the disk after the process was killed: everything written is kept.
     pub(crate) fn after_kill(&self) -> Self {
         let state = self.state.lock().unwrap();
         let copy = |bytes: &Arc<Mutex<Bytes>>| {
@@ -107,18 +107,18 @@ impl FaultyDisk {
         Self { state: Arc::new(Mutex::new(state)), locked: Arc::default() }
     }
 
-    /// The content of a file, as a process sees it.
+    /// Returns the content of a file as a process sees it.
     pub(crate) fn content(&self, path: &Path) -> Option<Vec<u8>> {
         let state = self.state.lock().unwrap();
         state.present.get(path).map(|bytes| bytes.lock().unwrap().present.clone())
     }
 
-    /// The paths of all files.
+    /// Returns the paths of all files.
     pub(crate) fn paths(&self) -> Vec<PathBuf> {
         self.state.lock().unwrap().present.keys().cloned().collect()
     }
 
-    /// Replaces a file's content, as another program would.
+    /// Replaces the content of a file, as another program would.
     pub(crate) fn overwrite(&self, path: &Path, content: Vec<u8>) {
         let bytes = Bytes { present: content.clone(), durable: content };
         let bytes = Arc::new(Mutex::new(bytes));
@@ -141,7 +141,7 @@ impl FaultyDisk {
         }
     }
 
-    /// Counts an operation; the fault it meets, if it is the chosen one.
+    /// Counts an operation; returns the fault if it is the chosen one.
     fn operation(&self, kind: &str, path: &Path) -> io::Result<Option<Fault>> {
         let mut state = self.state.lock().unwrap();
         if state.off {
@@ -158,7 +158,7 @@ impl FaultyDisk {
                         state.off = true;
                         Err(io::Error::other("the power is off"))
                     }
-                    // Only a sync loses pages, and only a write can leave half; elsewhere they are plain errors.
+                    // Only a sync loses pages and only a write can be partial; elsewhere these are plain errors.
                     Fault::LostPages if kind == "sync" => Ok(Some(fault)),
                     Fault::Full if kind == "write" => Ok(Some(fault)),
                     Fault::Full => Err(io::Error::from(io::ErrorKind::StorageFull)),
@@ -226,7 +226,7 @@ impl Disk for FaultyDisk {
     }
 
     fn identity(&self, path: &Path) -> io::Result<Option<FileIdentity>> {
-        // Asked for many times a commit, without effect: not worth a fault each.
+        // Called many times per commit, without effect: not worth a fault each.
         self.is_on()?;
         Ok(self.state.lock().unwrap().present.get(path).map(identity))
     }

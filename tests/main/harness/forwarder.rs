@@ -1,7 +1,5 @@
-//! A server that passes each question on to a real one and notes it: what a real server was asked is not to be
-//! had from its own figures.
-//!
-//! The scripted server is `model_server`; this one makes no answers.
+//! A proxy that forwards each question to a real server and records it, since metrics of real servers do not tell what
+//! they were asked. The scripted server is `model_server`.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +11,7 @@ use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
-/// A running forwarder; it ends when this is dropped.
+/// A running proxy, stopped on drop.
 pub(crate) struct Forwarder {
     /// The base URL, such as `http://127.0.0.1:40123/v1`.
     pub(crate) url: String,
@@ -33,12 +31,12 @@ struct Desk {
 struct Seen {
     /// How often each body was sent.
     asked: BTreeMap<Vec<u8>, usize>,
-    /// Responses that the real server gave.
+    /// Responses of the real server.
     answered: usize,
 }
 
 impl Forwarder {
-    /// Starts one before the server whose base URL is `behind`.
+    /// Starts a proxy in front of the server with the base URL `behind`.
     pub(crate) fn start(behind: &str) -> Self {
         let behind = behind.trim_end_matches('/').trim_end_matches("/v1").to_owned();
         let desk = Arc::new(Desk { behind, client: reqwest::Client::new(), seen: Mutex::default() });
@@ -51,13 +49,13 @@ impl Forwarder {
         Self { url, desk, _runtime: runtime }
     }
 
-    /// Each question, and how often it was asked.
+    /// Returns how often each question was asked.
     pub(crate) fn asked(&self) -> Vec<(Value, usize)> {
         let seen = self.desk.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.asked.iter().map(|(body, times)| (serde_json::from_slice(body).unwrap(), *times)).collect()
     }
 
-    /// How many answers the real server gave.
+    /// Returns how many answers the real server gave.
     pub(crate) fn answered(&self) -> usize {
         self.desk.seen.lock().unwrap_or_else(PoisonError::into_inner).answered
     }

@@ -1,5 +1,5 @@
-//! What the tests share: a pipeline run in this process against a scripted model, the program run as a
-//! child, and the checks every finished run must pass.
+//! The test harness: runs a pipeline in this process against a scripted model, runs the program as a child process, and
+//! checks what must hold after every run.
 
 pub(crate) mod batch_script;
 pub(crate) mod batch_server;
@@ -65,7 +65,7 @@ pub(crate) struct Run {
     pub(crate) stop: Stop,
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) sync: bool,
-    /// Told what happens.
+    /// Receives the events of the run.
     pub(crate) events: async_channel::Sender<RunEvent>,
 }
 
@@ -84,7 +84,7 @@ impl Run {
             stop: Stop::default(),
             disk: Arc::new(RealDisk),
             sync: false,
-            // Nobody listens.
+            // No receiver.
             events: async_channel::bounded(1).0,
         }
     }
@@ -114,7 +114,7 @@ impl Run {
         BuiltPipeline::build(&self.plan, &providers, "2026-01-31_12-00-00").unwrap()
     }
 
-    /// Runs to the end, whatever the end is.
+    /// Runs to the end, whatever the outcome.
     pub(crate) async fn run(&self) -> RunReport {
         self.try_run().await.unwrap()
     }
@@ -129,7 +129,7 @@ impl Run {
     }
 }
 
-/// The lines of every sink and of `rejected.jsonl`, sorted, by file.
+/// Returns the sorted lines of every sink and of `rejected.jsonl`, by file.
 pub(crate) fn outputs(root: &Path) -> BTreeMap<String, Vec<String>> {
     let mut outputs = BTreeMap::new();
     for entry in std::fs::read_dir(root).unwrap() {
@@ -144,7 +144,7 @@ pub(crate) fn outputs(root: &Path) -> BTreeMap<String, Vec<String>> {
     outputs
 }
 
-/// Fails at the first line in which two runs' outputs differ.
+/// Fails at the first line in which the outputs of two runs differ.
 #[track_caller]
 pub(crate) fn assert_same_outputs(left: &Path, right: &Path) {
     let (left, right) = (outputs(left), outputs(right));
@@ -158,7 +158,7 @@ pub(crate) fn assert_same_outputs(left: &Path, right: &Path) {
     }
 }
 
-/// What holds after every run: the identity, whole lines, each record id once.
+/// Checks what holds after every run: the accounting of items, complete lines, unique record ids.
 pub(crate) fn check_invariants(root: &Path, report: &RunReport) {
     let snapshot = &report.snapshot;
     assert_eq!(
@@ -187,7 +187,7 @@ pub(crate) fn check_invariants(root: &Path, report: &RunReport) {
     assert_eq!(told, written as u64, "the summary's counts are those of the files");
 }
 
-/// A temporary folder with the project's pipelines, configuration and documents in it.
+/// Makes a temporary folder with the pipelines, configuration and documents of the project.
 pub(crate) fn project() -> TempDir {
     let dir = TempDir::new().unwrap();
     for folder in ["pipelines", "config", "markdown_docs"] {
@@ -209,14 +209,14 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// The program, in `dir`, with no model server or key in its environment.
+/// Returns a command for the program in `dir`, without a model server or key in its environment.
 pub(crate) fn program(dir: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_synthmill"));
     command.current_dir(dir).args(arguments).env_remove("LLM_BASE_URL").env_remove("LLM_API_KEY");
     command
 }
 
-/// Runs the program to its end and checks the exit code.
+/// Runs the program to its end and asserts the exit code.
 pub(crate) fn synthmill(dir: &Path, arguments: &[&str], code: i32) -> Output {
     let output = program(dir, arguments).output().unwrap();
     assert_eq!(

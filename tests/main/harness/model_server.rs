@@ -1,7 +1,7 @@
-//! The test server on a thread of the test's own process, answering as a closure of the test says.
+//! The test server on a thread of the test process, with replies from a closure.
 //!
-//! For tests whose replies depend on more than a script can say, or that look at questions as they come.
-//! Everything else of it is `tests/server`; `server_process` runs the same in a process of its own.
+//! For tests whose replies depend on more than a script can express, or that inspect questions as they arrive. The server
+//! itself is `tests/server`; `server_process` runs it in a process of its own.
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,7 +21,7 @@ use crate::server::script::Script;
 use crate::server::{self, listener::ConnectionListener};
 
 impl Reply {
-    /// An answer of this text, as a server gives it.
+    /// Returns a reply with an answer of this text.
     pub(crate) fn answer(text: &str) -> Self {
         Self { answer: Some(text.to_owned()), ..Self::default() }
     }
@@ -39,13 +39,13 @@ impl Reply {
         self.with(name, value)
     }
 
-    /// The same, after a while.
+    /// Returns the same reply with a delay.
     pub(crate) fn after(self, delay: Duration) -> Self {
         Self { delay: delay.as_secs_f64(), ..self }
     }
 }
 
-/// A running server; it ends when this is dropped.
+/// A running server, stopped on drop.
 pub(crate) struct ModelServer {
     /// The base URL, such as `http://127.0.0.1:40123/v1`.
     pub(crate) url: String,
@@ -54,7 +54,7 @@ pub(crate) struct ModelServer {
 }
 
 impl ModelServer {
-    /// Starts a server that answers with what `answer` makes of each question.
+    /// Starts a server that replies to each question with `answer`.
     pub(crate) fn start(answer: impl Fn(&Question) -> Reply + Send + Sync + 'static) -> Self {
         let questions: Arc<Mutex<Vec<Question>>> = Arc::default();
         let kept = Arc::clone(&questions);
@@ -71,7 +71,7 @@ impl ModelServer {
         Self { url: served.url.clone(), questions, _served: served }
     }
 
-    /// Starts a server that gives these replies in order, whatever is asked, then the last one for ever.
+    /// Starts a server that sends these replies in order, whatever is asked, and then repeats the last one.
     pub(crate) fn replies(replies: Vec<Reply>) -> Self {
         let next = AtomicUsize::new(0);
         Self::start(move |_| {
@@ -80,13 +80,13 @@ impl ModelServer {
         })
     }
 
-    /// Every question so far, in the order they came.
+    /// Returns all questions so far, in order of arrival.
     pub(crate) fn questions(&self) -> Vec<Question> {
         self.questions.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// Something served on a thread and runtime of its own until this is dropped.
+/// A server on a thread and runtime of its own, stopped on drop.
 pub(crate) struct Served {
     /// The base URL of `/v1`.
     pub(crate) url: String,
@@ -105,7 +105,7 @@ impl Served {
     }
 
     fn by<F: Future<Output = ()>>(serve: impl FnOnce(TcpListener) -> F + Send + 'static) -> Self {
-        // Bound here, so that the address is known and takes connections before `start` returns.
+        // Bound here, so that the address is known and accepts connections before `start` returns.
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/v1", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
@@ -117,7 +117,7 @@ impl Served {
                     _ = stopped => {}
                 }
             });
-            // Open connections end here: the runtime is dropped with their tasks.
+            // Open connections end here: dropping the runtime drops their tasks.
         });
         Self { url, stop: Some(stop), thread: Some(thread) }
     }
@@ -134,7 +134,7 @@ impl Drop for Served {
     }
 }
 
-/// The texts of all messages of a question.
+/// Returns the texts of all messages of a question.
 pub(crate) fn conversation(question: &Question) -> String {
     let mut texts = Vec::new();
     for message in question.body["messages"].as_array().into_iter().flatten() {
@@ -146,7 +146,7 @@ pub(crate) fn conversation(question: &Question) -> String {
     texts.join("\n\n")
 }
 
-/// The answer to what `docs-to-qa` asks: a pair about `topic`, which rests on the first words of the material.
+/// Returns an answer for `docs-to-qa`: a pair about `topic` whose evidence is the first words of the material.
 pub(crate) fn qa_pair(question: &Question, topic: &str) -> Value {
     let asked = conversation(question);
     let (_, material) = asked.split_once("<material>\n").unwrap_or_default();

@@ -1,5 +1,5 @@
-//! The checker of a finished run directory: every line whole, every id once, the same lines as a run that
-//! nothing disturbed, no secret anywhere. Its own test plants each kind of fault and wants it named.
+//! Checks the outputs of a finished run: complete lines, unique ids, and the same lines as an undisturbed run. Its own
+//! test plants each kind of fault and expects it to be named.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::harness::outputs;
 
-/// What is wrong with the run in `root`, measured against the outputs of an undisturbed one.
+/// Returns what is wrong with the run in `root`, compared with the outputs of an undisturbed run.
 pub(crate) fn violations(root: &Path, golden: &BTreeMap<String, Vec<String>>) -> Vec<String> {
     let mut found = Vec::new();
     let mut ids = BTreeSet::new();

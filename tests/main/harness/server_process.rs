@@ -1,8 +1,8 @@
-//! The test server in a process of its own, answering as a script says: the test binary starts itself once
-//! more, so that the server is there however the tests are started.
+//! The test server in a process of its own, with replies from a script. The test binary starts itself once more, so that
+//! no other binary has to be built.
 //!
-//! Its log is a file, which a test reads at any time, after the server was killed too. The server ends with
-//! the test that started it, be that by a panic or a signal.
+//! Its log is a file that a test can read at any time, even after the server was killed. The server ends with the test that
+//! started it, be it by a panic or a signal.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
@@ -13,17 +13,17 @@ use tempfile::TempDir;
 
 use crate::server;
 
-/// The variable that holds the server's options; set only for the process that is the server.
+/// The environment variable with the options, set only for the server process.
 const OPTIONS: &str = "SYNTHMILL_TEST_SERVER";
 const READY: &str = "the test server is at ";
 
-/// A server in another process. Killed when dropped.
+/// A server in another process, killed on drop.
 pub(crate) struct ServerProcess {
     /// The base URL, such as `http://127.0.0.1:40123/v1`.
     pub(crate) url: String,
     script: Value,
     child: Child,
-    /// Kept open: who prints into a closed pipe fails.
+    /// Kept open, since printing to a closed pipe fails.
     _prints: BufReader<ChildStdout>,
     folder: TempDir,
 }
@@ -36,37 +36,37 @@ impl ServerProcess {
         Self { url, script, child, _prints: prints, folder }
     }
 
-    /// Ends it as a power cut would.
+    /// Kills it with SIGKILL.
     pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    /// Starts it once more at the same address; its log goes on.
+    /// Restarts it at the same address; appends to its log.
     pub(crate) fn restart(&mut self) {
         self.kill();
         let port = self.url.trim_end_matches("/v1").rsplit(':').next().unwrap().parse().unwrap();
         (self.child, self._prints, self.url) = start(&self.script, &self.folder, port);
     }
 
-    /// Every question so far, in the order they came.
+    /// Returns all questions so far, in order of arrival.
     pub(crate) fn questions(&self) -> Vec<Value> {
         self.log("question")
     }
 
-    /// Every connection that came to nothing.
+    /// Returns all failed connections.
     pub(crate) fn failed_connections(&self) -> Vec<Value> {
         self.log("connection")
     }
 
-    /// The file of the authority that signs the server's certificate.
+    /// Returns the file of the authority that signs the server's certificate.
     pub(crate) fn authority(&self) -> PathBuf {
         self.folder.path().join("authority.pem")
     }
 
     fn log(&self, event: &str) -> Vec<Value> {
         let text = std::fs::read_to_string(self.folder.path().join("log.jsonl")).unwrap_or_default();
-        // A line that is just being written has no end yet.
+        // A line that is being written is not terminated yet.
         let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
         let lines = whole.map(|line| serde_json::from_str::<Value>(line).unwrap());
         lines.filter(|line| line["event"] == event).collect()
@@ -98,7 +98,7 @@ fn start(script: &Value, folder: &TempDir, port: u16) -> (Child, BufReader<Child
     (child, prints, url)
 }
 
-/// The base URL, which the server prints among what a test binary prints.
+/// Returns the base URL, which the server prints among the output of the test binary.
 fn address(prints: &mut BufReader<ChildStdout>) -> String {
     let mut line = String::new();
     loop {
@@ -115,7 +115,7 @@ fn address(prints: &mut BufReader<ChildStdout>) -> String {
 fn the_server_itself() {
     let Ok(options) = std::env::var(OPTIONS) else { return };
     let options: server::Options = serde_json::from_str(&options).unwrap();
-    // The pipe is closed when the process that started this one is gone.
+    // The pipe closes when the parent process is gone.
     std::thread::spawn(|| {
         let _ = std::io::stdin().read(&mut [0]);
         std::process::exit(0);

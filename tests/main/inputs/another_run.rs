@@ -1,5 +1,5 @@
-//! `ingest: {run: ...}`: what another run wrote is read whole, in the order of its items, and counts as part of what the
-//! reader depends on; a run that is not complete, or not as it was, is refused.
+//! `ingest: {run: ...}`: the output of another run is read in full and in item order, and is part of the fingerprint; a run
+//! that is incomplete or has changed is refused.
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Documents and rows as public repositories and spreadsheets have them, from the file to the line of a sink.
+//! Documents and rows as found in public repositories and spreadsheets, from the file to the line of a sink.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Files as users have them: with the marks of editors, in other encodings, named from another folder.
+//! Text files as users have them: with byte order marks, in other encodings, named from another folder.
 
 use serde_json::{Value, json};
 

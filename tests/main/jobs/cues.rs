@@ -1,4 +1,4 @@
-//! Cues of `cot_expand`: system messages that say how much reasoning is wanted, from the file to what a trainer reads.
+//! Cues of `cot_expand`: system messages that say how much reasoning is wanted, from the pipeline file to the training data.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The main job: documents become question-answer data, with the numbers the method promises.
+//! The main job: documents become question-answer data, in the numbers that the method prescribes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! A pipeline as a user writes it from `docs/pipeline-file.md` alone: rows in, an own prompt, an own schema, messages out.
+//! A pipeline as a user would write it from `docs/pipeline-file.md`: rows in, a custom prompt and schema, messages out.
 
 use serde_json::{Value, json};
 

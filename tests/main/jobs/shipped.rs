@@ -1,4 +1,4 @@
-//! What the project ships runs as it is: every pipeline, every stage's example, a new project.
+//! Everything that the project ships runs unchanged: every pipeline, the example of every stage, a new project.
 
 use std::path::Path;
 

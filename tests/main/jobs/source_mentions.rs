@@ -1,4 +1,4 @@
-//! The shipped patterns for words that lean on a source: they find what leans, and leave what stands alone.
+//! The shipped patterns for mentions of a source: they match texts that refer to one, and no self-contained text.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Sampled user inputs, from the injection files to what is written: the job of `pipelines/user-inputs.yaml`.
+//! Sampled user inputs, from the injection files to the outputs: the job of `pipelines/user-inputs.yaml`.
 
 use std::collections::BTreeMap;
 use std::path::Path;

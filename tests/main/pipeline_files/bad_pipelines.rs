@@ -1,6 +1,5 @@
-//! Wrong pipeline files and what is said of each, as data: `tests/cases/bad_pipelines/NAME.yaml` is refused
-//! with the text of `NAME.txt`. `UPDATE_EXPECTED=1 cargo test bad_pipelines` writes the texts anew: read the
-//! difference before you keep it.
+//! Wrong pipeline files with the expected errors: `tests/cases/bad_pipelines/NAME.yaml` is refused with the text of
+//! `NAME.txt`. `UPDATE_EXPECTED=1 cargo test bad_pipelines` rewrites the texts: review the difference before you keep it.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! Templates and expressions over rows as users have them: whatever has no answer is an error that says so.
+//! Templates and expressions over real-life rows: whatever cannot be evaluated is a clear error.
 
 use std::path::Path;
 

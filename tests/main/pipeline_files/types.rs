@@ -1,5 +1,5 @@
-//! What `validate` accepts does not fail for its types: each field of a row in each place that a stage takes a field
-//! or an expression, and what is accepted is run.
+//! A pipeline that `validate` accepts does not fail for its types: each field of a row is used in each option that takes a
+//! field or an expression, and accepted pipelines are run.
 
 use serde_json::json;
 use synthmill::config::{Overrides, Plan};

@@ -1,7 +1,7 @@
-//! The client against a real model. Needs one, so it runs only when asked for:
+//! The client against a real model. Needs a server, so the tests are ignored by default:
 //! `scripts/local-model with -- cargo test --test main -- --ignored real_model`.
 //!
-//! Holds of llama.cpp and of vLLM; what vLLM alone does is in `vllm`. Nothing hangs on the model's words.
+//! Applies to llama.cpp and vLLM; `client::vllm` covers behaviour of vLLM alone. Nothing depends on the words of the model.
 
 use std::collections::BTreeSet;
 

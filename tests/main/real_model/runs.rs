@@ -1,6 +1,6 @@
-//! Whole runs with a real model: `kill -9` in the middle, and a limit that is found by the server's own queue.
+//! Whole runs with a real model: `kill -9` midway, and a concurrency limit derived from the queue of the server.
 //!
-//! Needs a server as `real_model` does, and runs with it. What is asserted does not hang on the model's words.
+//! Needs a server, as `client` does, and runs with it. No assertion depends on the words of the model.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What `report` finds in data: of runs, of files from anywhere, of damaged ones.
+//! The findings of `report`: for runs, for files from anywhere, for damaged ones.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! The report's page in a browser: its search and filters work, hostile texts stay text, it asks no server.
+//! The page of the report in a browser: search and filters work, hostile texts stay text, no requests are sent.
 
 use std::path::PathBuf;
 

@@ -24,7 +24,7 @@ const LAYERS: [&str; 18] = [
     "run",
     "report",
 ];
-/// What stands above all.
+/// The modules above all layers.
 const TOP: [&str; 3] = ["cli", "lib", "main"];
 
 #[test]

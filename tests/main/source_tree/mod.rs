@@ -1,4 +1,4 @@
-//! The rules of the source tree that no lint knows.
+//! Rules of the source tree that no lint checks.
 
 #[cfg(target_os = "linux")]
 mod layers;

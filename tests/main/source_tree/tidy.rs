@@ -1,5 +1,5 @@
-//! The rules of the source tree that no lint knows: size, a first line that says what a file is for, names
-//! that say something, no panics outside tests, documents that name what there is.
+//! Rules of the source tree that no lint checks: file sizes, module docs, meaningful names, no panics outside tests, and
+//! docs that name only existing files and tests.
 
 use std::path::{Path, PathBuf};
 
