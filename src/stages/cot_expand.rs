@@ -1,7 +1,7 @@
 //! `cot_expand`: one question and answer becomes several conversations with more or less reasoning.
 //!
-//! Stands after `parse`. The four formats are those of the original generator: no reasoning, the first
-//! step, the first two, all steps, each before the answer.
+//! Comes after `parse`. The four formats are those of the original generator: no reasoning, the first step, the
+//! first two, all steps, each before the answer.
 
 mod cues;
 mod steps;
@@ -98,7 +98,7 @@ impl Format {
         }
     }
 
-    /// How many steps a conversation needs to be what the format says.
+    /// The minimum number of steps that the format needs.
     fn least(self) -> usize {
         match self {
             Self::None => 0,
@@ -198,7 +198,7 @@ fn is_tag(tag: &str) -> bool {
     !tag.is_empty() && tag.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
 }
 
-/// The running part: the options, and the texts of the file of cues.
+/// The processor: the options, and the texts of the cues file.
 struct Expander {
     options: CotExpand,
     cues: Cues,
@@ -215,11 +215,11 @@ impl Transform for Expander {
         for format in &options.formats {
             let taken = format.take(&steps.texts);
             let cue = self.cues.of(*format);
-            // A cue that asks for more than the answer shows would teach a model not to heed it.
+            // A cue that asks for more than the answer shows would teach a model to ignore it.
             if cue.is_some() && taken.len() < format.least() {
                 continue;
             }
-            // With fewer steps than a format asks for, it would repeat one that is there already.
+            // With fewer steps than a format needs, it would repeat one that has been written.
             if written.contains(&taken.len()) {
                 continue;
             }
@@ -242,7 +242,7 @@ impl Transform for Expander {
 }
 
 impl CotExpand {
-    /// Reports what is wrong with the file of cues.
+    /// Reports what is wrong with the cues file.
     fn check_cues(&self, context: &mut CheckContext<'_>) {
         let Some(source) = &self.cues_file else { return };
         let Some(path) = context.render("/cues_file", source).filter(|path| !path.is_empty()) else { return };

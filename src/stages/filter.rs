@@ -1,7 +1,7 @@
 //! `filter`: keeps the records for which an expression is true, and drops the others with a reason.
 //!
-//! Stands anywhere after the source part, most often behind what judged or measured a record. What is dropped is no
-//! error: it is counted by its reason, in the summary and in `provenance/`.
+//! Allowed anywhere after the source part, most often after a stage that judges or measures records. A dropped
+//! record is not an error: it is counted by its reason, in the summary and in `provenance/`.
 
 use std::borrow::Cow;
 
@@ -16,9 +16,9 @@ use crate::stage::{
 };
 use crate::template::Expression;
 
-/// A reason counts records in summaries, so it is a word, not a sentence. In characters.
+/// The maximum length of a reason, in characters: summaries count by it, so it is a word, not a sentence.
 const LONGEST_REASON: usize = 40;
-/// Words that say how other records ended.
+/// Words that describe how other records ended.
 const OTHER_ENDS: [&str; 3] = ["ok", "rejected", "unrouted"];
 
 /// Drops the records for which an expression is false.
@@ -73,7 +73,7 @@ impl StageConfig for Filter {
     }
 }
 
-/// The running part.
+/// The processor.
 struct RecordFilter {
     keep_if: Expression,
     reason: String,
@@ -94,7 +94,7 @@ mod tests {
     use crate::stages::testing::{build, record};
     use serde_json::{Value, json};
 
-    /// What becomes of a record in a filter: `kept`, the reason of a drop, or the class of an error.
+    /// How a filter ends a record: `kept`, the reason of a drop, or the class of an error.
     fn outcome(config: Value, fields: Value) -> String {
         let Processor::Transform(part) = build::<Filter>(config) else { panic!("not a transform") };
         let mut record = record(fields.clone());
@@ -116,7 +116,7 @@ mod tests {
             ("score", json!({"score": 0}), "low_score"),
             ("tags", json!({"tags": []}), "low_score"),
             ("text | wordcount > 1", json!({"text": "two words"}), "kept"),
-            // No answer is neither yes nor no.
+            // An expression without a value is neither true nor false.
             ("score >= 4", json!({}), "template"),
             ("score >= 4", json!({"score": "high"}), "template"),
             ("score >= 4", json!({"score": null}), "template"),

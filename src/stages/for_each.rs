@@ -1,7 +1,7 @@
-//! `for_each`: brings each element of a list through the stages inside it, side by side.
+//! `for_each`: passes each element of a list through the stages inside it, concurrently.
 //!
-//! For several answers to one question, of which the best is chosen or a majority counted, and for the parts of a text.
-//! Stands anywhere after the source part; the engine brings the elements through and joins them in their order.
+//! For several answers to one question, from which the best or the majority is chosen, and for the parts of a
+//! text. Allowed anywhere after the source part; the engine runs the elements and joins them in order.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -16,13 +16,13 @@ use crate::stage::{
 };
 use crate::template::Expression;
 
-/// The field that says which element it is.
+/// The field with the element's index and the number of elements.
 const FOR_EACH: &str = "for_each";
-/// What an entry says of its element beside its fields.
+/// The key of the element's index in a collected entry.
 const INDEX: &str = "index";
-/// Elements of one record at most: each is a record in memory at the same time as all others.
+/// The maximum number of elements of one record: all of them are in memory at the same time.
 const MOST_ELEMENTS: u32 = 10_000;
-/// Names that mean something else.
+/// Names that have another meaning.
 const RESERVED: [&str; 6] = [FOR_EACH, "repeat", "previous", "record", "id", "vars"];
 
 /// Brings each element of a list through the stages inside it.
@@ -232,7 +232,7 @@ impl ForEach {
     }
 }
 
-/// Reports a name that a template could not read, or would take for something else.
+/// Reports a name that a template could not use, or would take for something else.
 fn check_name(context: &mut CheckContext<'_>, at: &str, name: &str) {
     let letters = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if name.is_empty() || !letters(name) || name.starts_with(|first: char| first.is_ascii_digit()) {

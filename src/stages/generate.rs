@@ -1,7 +1,7 @@
-//! `generate`: numbered records that hold nothing else, so that a pipeline can start from nothing.
+//! `generate`: numbered records without other fields, so that a pipeline can start from nothing.
 //!
-//! First in the pipeline, where a run makes its own material: `sample_injections` draws each record's
-//! attributes after it. On resume, rows that are done are passed over by their number.
+//! The first stage of a run that makes its own material: `sample_injections` draws each record's attributes after
+//! it. On resume, completed rows are skipped by number.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -13,7 +13,7 @@ use crate::pipeline::{CheckContext, FieldType};
 use crate::record::Record;
 use crate::stage::{BuildContext, BuildError, Processor, Source, SourceFailure, SourceUnit, StageConfig};
 
-/// Records made at a time.
+/// The number of records made at a time.
 const BATCH: u64 = 256;
 
 /// Makes numbered records.
@@ -63,7 +63,7 @@ impl StageConfig for Generate {
     }
 }
 
-/// The running part: the number of the next record.
+/// The processor: the number of the next record.
 struct NumberedRows {
     next: u64,
     count: Option<u64>,
@@ -120,7 +120,7 @@ mod tests {
         }
     }
 
-    /// The numbers of all further records of an ending source.
+    /// The numbers of all remaining records of a source that ends.
     fn numbers(source: &mut dyn Source) -> Vec<u64> {
         let mut numbers = Vec::new();
         while let Some(unit) = source.next() {

@@ -1,7 +1,7 @@
-//! `llm`: puts a record's messages to a model and keeps the answer.
+//! `llm`: sends a record's messages to a model and stores the answer.
 //!
-//! Stands after `prompt`, often before `parse`, with which the engine joins it. It only makes the question
-//! and takes the answer: sending, repeating and counting are the engine's and `llm::remote`'s affair.
+//! Comes after `prompt`, often before `parse`, with which the engine joins it. It only builds the question and
+//! stores the answer: sending, retrying and accounting belong to the engine and to `llm::remote`.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -18,10 +18,10 @@ const REASONING: &str = "reasoning";
 const CHOICES: &str = "choices";
 const LOGPROBS: &str = "logprobs";
 const TOOL_CALLS: &str = "tool_calls";
-/// The parameter that the API takes tools in.
+/// The API's parameter for tools.
 const TOOLS: &str = "tools";
 
-/// The field that tells a model's answers from the heuristic's.
+/// The field that distinguishes a model's answers from the heuristic's.
 const ANSWERED_BY: &str = "answered_by";
 
 /// Puts a question to a model.
@@ -188,7 +188,7 @@ impl StageConfig for Llm {
     }
 }
 
-/// Whether it is known beforehand that a model is asked in a way that has no place for images.
+/// Whether it is known in advance that the model is asked in a form that cannot contain images.
 fn takes_no_images(model: &ModelConfig) -> bool {
     matches!(model.provider, Provider::Openai | Provider::Mock) && model.api == Api::Completions
 }
@@ -229,12 +229,12 @@ impl Ask for RequestBuilder {
 
     fn accept(&self, record: &mut Record, completion: &Completion, answered_by: &str) {
         record.set(&self.output, completion.text.as_str());
-        // What a model makes of the heuristic's words is no model's work.
+        // A model's answer that is based on the heuristic's words is not counted as the model's work.
         let stood_in = record.provenance.calls.iter().any(|call| call.provider == HEURISTIC);
         record.set(ANSWERED_BY, if stood_in { HEURISTIC } else { answered_by });
         match &completion.reasoning {
             Some(reasoning) => record.set(REASONING, reasoning.as_str()),
-            // An earlier answer's reasoning must not pass for this one's.
+            // An earlier answer's reasoning must not remain beside this answer.
             None => {
                 record.fields.shift_remove(REASONING);
             }

@@ -1,9 +1,9 @@
-//! `parse`: reads a model's answer as JSON, checks it against a schema and makes fields of it.
+//! `parse`: parses a model's answer as JSON, validates it against a schema and stores its properties in fields.
 //!
-//! Stands right after `llm`; the engine joins the two, sends the schema with the question and does what
-//! `on_error` says. Finding the JSON in the answer is `llm::answer_json`, holding it against the schema
-//! `llm::answer_schema`, and the conditions of `checks` are next door.
-//! The answer's text stays in its field, so that a rejected record shows what the model said.
+//! Comes right after `llm`; the engine joins the two, sends the schema with the question and acts according to
+//! `on_error`. JSON is found in the answer by `llm::answer_json` and validated by `llm::answer_schema`; the
+//! conditions of `checks` are in `checks.rs`. The answer's text stays in its field, so that a rejected record
+//! shows what the model wrote.
 
 mod checks;
 mod on_error;
@@ -122,7 +122,7 @@ impl StageConfig for Parse {
         }
         self.check_schema(context);
         let patterns = self.check_patterns(context);
-        // Where the file cannot be used, what is said of it is enough.
+        // If the file cannot be used, its own problem is enough.
         if patterns.is_some() || self.patterns.is_none() {
             self.checks.check(patterns.as_ref(), context);
         }
@@ -158,7 +158,7 @@ impl StageConfig for Parse {
 }
 
 impl Parse {
-    /// Checks the schema and says which fields come of it.
+    /// Checks the schema and declares the fields that come from it.
     fn check_schema(&self, context: &mut CheckContext<'_>) {
         let at = if self.schema.is_some() { "/schema" } else { "/schema_file" };
         let Some(declared) = self.declared_schema(context) else {
@@ -169,7 +169,7 @@ impl Parse {
             Ok(schema) => self.makes(&schema, context),
             Err(errors) => {
                 for error in errors {
-                    // Places inside a file cannot be shown in the pipeline's own text.
+                    // Locations inside another file cannot be shown in the pipeline's own text.
                     let (at, message) = match at {
                         "/schema" => (format!("/schema{}", error.at), error.message),
                         _ => (at.to_owned(), format!("`{}`: {}", error.at, error.message)),
@@ -219,7 +219,7 @@ impl Parse {
         }
     }
 
-    /// Says which fields an answer to the schema brings.
+    /// Declares the fields of an answer that meets the schema.
     fn makes(&self, schema: &AnswerSchema, context: &mut CheckContext<'_>) {
         let kind = schema.kind();
         match &self.into {
@@ -239,7 +239,7 @@ impl Parse {
         }
     }
 
-    /// Reports a schema whose values cannot be read from an answer, or not be made fields of.
+    /// Reports a schema whose values cannot be parsed from an answer, or cannot become fields.
     fn report_non_object(&self, schema: &AnswerSchema, context: &mut CheckContext<'_>) {
         let kind = schema.kind();
         let at = match (&self.schema, schema.value().get("type")) {
@@ -278,14 +278,15 @@ fn from_json(text: &str) -> Result<Value, String> {
     serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))
 }
 
-/// An answer of more bytes is read on a thread of its own: at the worst, one of so many takes a tenth of a second.
+/// Longer answers, in bytes, are parsed on another thread: in the worst case, an answer of this length takes a
+/// tenth of a second.
 const LONG: usize = 4096;
 
 struct Parser {
     input: String,
     into: Option<String>,
     schema: Option<AnswerSchema>,
-    /// The properties that the schema speaks of.
+    /// The properties that the schema declares.
     declared: Vec<String>,
     conditions: Vec<Condition>,
     provenance: Vec<String>,
@@ -327,10 +328,10 @@ impl AnswerParser for Parser {
         let fields = match (&self.into, value) {
             (Some(into), value) => Map::from_iter([(into.clone(), value)]),
             (None, Value::Object(properties)) => properties,
-            // Judged to be no answer.
+            // The value counts as no answer.
             (None, _) => Map::new(),
         };
-        // What the schema does not speak of takes no field's place before the checks have read it.
+        // Properties that the schema does not declare replace no field before the checks have read it.
         let (fields, late): (Map<_, _>, Map<_, _>) =
             fields.into_iter().partition(|(name, _)| self.may_be_judged_by(name, record));
         let before: Vec<(String, Option<Value>)> = match self.conditions.is_empty() {
@@ -358,8 +359,8 @@ impl AnswerParser for Parser {
 }
 
 impl Parser {
-    /// Whether checks see this property of an answer: an answer must not bring the text that it is held against, nor
-    /// take the place of the patterns.
+    /// Whether checks see this property of an answer: an answer must not provide the text that it is compared
+    /// with, nor replace the patterns.
     fn may_be_judged_by(&self, name: &str, record: &Record) -> bool {
         let is_declared = self.into.is_some() || self.declared.iter().any(|declared| declared == name);
         is_declared || (!record.fields.contains_key(name) && name != checks::PATTERNS)

@@ -1,7 +1,7 @@
-//! `plan_questions`: for each section of a document, one record per question to be asked about it.
+//! `plan_questions`: for each section of a document, one record per question to ask about it.
 //!
-//! Stands last in the source part, after `section`: what leaves it are the items of the run. It decides
-//! type, difficulty, fact and companion section; the wording of prompts is left to `prompt`.
+//! The last stage of the source part, after `section`: its records are the items of the run. It chooses type,
+//! difficulty, fact and companion section; the wording of prompts belongs to `prompt`.
 
 mod cap;
 mod types;
@@ -150,7 +150,7 @@ impl StageConfig for PlanQuestions {
 }
 
 impl PlanQuestions {
-    /// The types of the file at `path`; the error is one message per problem, each naming the file.
+    /// Loads the types of the file at `path`; the error is one message per problem, each naming the file.
     fn load(&self, path: &str) -> Result<Vec<QuestionType>, Vec<String>> {
         let text = text_file::read(path).map_err(|error| vec![format!("cannot read `{path}`: {error}")])?;
         types::parse(&text)
@@ -162,7 +162,7 @@ impl PlanQuestions {
         (self.only.is_empty() || named(&self.only)) && !named(&self.skip)
     }
 
-    /// Reports names in `only` and `skip` that the file does not have, and a choice that leaves nothing.
+    /// Reports names in `only` and `skip` that the file does not have, and a selection that leaves nothing.
     fn check_names(&self, types: &[QuestionType], context: &mut CheckContext<'_>) {
         let known: Vec<&str> = types.iter().map(|one| one.name.as_str()).collect();
         for (field, list) in [("only", &self.only), ("skip", &self.skip)] {
@@ -186,14 +186,14 @@ fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     known.iter().max_by_key(closeness).filter(|one| closeness(one) > 800).copied()
 }
 
-/// The running part: plans by `types`.
+/// The processor: plans questions by `types`.
 struct Planner {
     types: Vec<QuestionType>,
     typed_per_fact: Option<f64>,
     draws: Draws,
 }
 
-/// A section of the document under work, as `section` made it.
+/// A section of the current document, as `section` made it.
 struct PlannedSection<'a> {
     record: &'a Record,
     value: &'a Value,
@@ -242,7 +242,7 @@ impl Planner {
         }
     }
 
-    /// How many questions of each type the section has; `alone` says that its document has no other.
+    /// The number of questions of each type for the section; `alone` means that it is its document's only one.
     fn counts(&self, section: &PlannedSection<'_>, alone: bool) -> Vec<usize> {
         let facts = section.facts.len();
         let mut counts = Vec::with_capacity(self.types.len());
@@ -261,7 +261,7 @@ impl Planner {
         counts
     }
 
-    /// `count` of the numbers below `of`, drawn without replacement as long as there are any left.
+    /// Draws `count` of the numbers below `of`, without replacement as long as there are any left.
     fn choices(&self, of: usize, count: usize, kind: &QuestionType, name: &str, key: &str) -> Vec<usize> {
         let mut choices = Vec::with_capacity(count);
         if of == 0 {

@@ -1,7 +1,7 @@
 //! `prompt`: renders the question to a model from a record's fields.
 //!
-//! Stands before `llm`, which sends the messages made here. The templates are compiled once; naming a field
-//! that no earlier stage makes is found when the pipeline is loaded. Which images go along is decided in `images`.
+//! Comes before `llm`, which sends the messages. Templates are compiled once; a field that no earlier stage makes
+//! is reported when the pipeline is loaded. `images` decides which images are attached.
 
 mod images;
 
@@ -160,8 +160,8 @@ impl StageConfig for Prompt {
 }
 
 impl Prompt {
-    /// Checks the text files and makes their names known to the templates; gives those that must be
-    /// forgotten again, since they are no fields.
+    /// Checks the text files and makes their names visible to the templates; returns those that must be removed
+    /// again, since they are not fields.
     fn check_texts(&self, context: &mut CheckContext<'_>) -> Vec<&str> {
         let mut names = Vec::new();
         for (name, path) in &self.texts {
@@ -238,7 +238,7 @@ impl Transform for Renderer {
 }
 
 impl Renderer {
-    /// The user message: one text, of which is said how much is shared.
+    /// The user message: one text, with the length of its shared beginning.
     fn user_message(&self, record: &Record) -> Result<Value, StageError> {
         let user = self.user.render(record)?;
         let user = user.trim();

@@ -1,7 +1,7 @@
-//! `repeat`: brings a record through the stages inside it, pass after pass.
+//! `repeat`: passes a record through the stages inside it, several times.
 //!
-//! For what gets better or harder by being looked at again: evolving an instruction, refining an answer until a judge
-//! is content. Stands anywhere after the source part; the engine brings the record through and gives each pass its id.
+//! For iterative improvement: evolving an instruction, refining an answer until a judge is satisfied. Allowed
+//! anywhere after the source part; the engine runs the passes and assigns their ids.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -16,11 +16,11 @@ use crate::stage::{
 };
 use crate::template::Expression;
 
-/// The field that says which pass it is.
+/// The field with the number of the pass.
 const REPEAT: &str = "repeat";
-/// The field that holds the record as the pass began.
+/// The field with the record as it was when the pass began.
 const PREVIOUS: &str = "previous";
-/// The longest text that a message quotes, in characters.
+/// The maximum length of a quoted text in a message, in characters.
 const LONGEST_QUOTE: usize = 60;
 
 /// Brings a record through the stages inside it, several times.
@@ -150,7 +150,7 @@ impl BlockConfig for Repeat {
             context.hides(name, "`while` is looked at between the passes, where there is none");
         }
         if let Some(goes_on) = &self.goes_on {
-            // Here the fields may already be as the pass before left them.
+            // Here the fields may already be as the previous pass left them.
             context.expression("/while", goes_on);
         }
         let fields = context.fields();
@@ -182,7 +182,7 @@ impl BlockConfig for Repeat {
 }
 
 impl Repeat {
-    /// Why a record may come out of the block without what a pass makes; `None` where that cannot be.
+    /// Why a record may leave the block without what a pass makes; `None` if it cannot.
     fn why_not_made(&self) -> Option<&'static str> {
         match (&self.times, self.on_fail) {
             (NumberOrExpression::Computed(_), _) => Some("`times` may be 0"),
@@ -204,7 +204,7 @@ struct Repeater {
 
 enum Times {
     Fixed(u32),
-    /// The expression, and how it is written.
+    /// The compiled expression and its source.
     Computed(Expression, String),
 }
 

@@ -1,8 +1,8 @@
 //! `sample_injections`: draws attributes for each record (topic, tone, language, ...) and a length.
 //!
-//! Stands after `generate`, or wherever records are to be varied; `prompt` puts what was drawn into words.
-//! Here are the options and what becomes of the record. `files` reads the folder, `assemble` makes a sampler
-//! of declaration and files, `sampler` draws, `explain` tells the shares before a run.
+//! Comes after `generate`, or wherever records are to be varied; `prompt` puts the drawn values into words. This
+//! file has the options and the effect on the record. `files` reads the folder, `assemble` makes a sampler from
+//! options and files, `sampler` draws, `explain` shows the shares before a run.
 
 mod assemble;
 mod drawn;
@@ -192,7 +192,7 @@ impl SampleInjections {
         }
     }
 
-    /// Tells which fields records have from here on, and which of them a prompt must read.
+    /// Declares which fields records have from here on, and which of them a prompt must use.
     fn declare_fields(&self, context: &mut CheckContext<'_>, assembled: &Assembled) {
         let attributes = &assembled.sampler.attributes;
         let given = attributes.iter().filter_map(|attribute| match &attribute.kind {
@@ -208,7 +208,7 @@ impl SampleInjections {
                 must_be_read.push(format!("{INJECTIONS}.{}", attribute.name));
             }
         }
-        // What an earlier stage of this kind drew stays.
+        // Values drawn by an earlier stage of this type stay.
         let before = context.type_of(INJECTIONS);
         for (name, kind) in before.fields().filter(|_| context.has(INJECTIONS)) {
             if drawn.fields().all(|(known, _)| known != name) {
@@ -221,7 +221,7 @@ impl SampleInjections {
             context.makes_as(TARGET_WORDS, FieldType::integer());
             must_be_read.push(TARGET_WORDS.to_owned());
         }
-        // Of what a wrong file would have given nothing is known.
+        // The values of an invalid file are unknown.
         if assembled.wrong.is_empty() {
             context.require_in_prompt(must_be_read, &[LIST]);
         } else {
@@ -230,7 +230,7 @@ impl SampleInjections {
     }
 }
 
-/// What the values of an attribute are.
+/// The type of an attribute's values.
 fn type_of(kind: &AttributeKind) -> FieldType {
     let one_of = |weighted: &WeightedValues| {
         weighted.values.iter().map(FieldType::of_value).fold(FieldType::never(), FieldType::or)
@@ -243,7 +243,7 @@ fn type_of(kind: &AttributeKind) -> FieldType {
     }
 }
 
-/// The running part.
+/// The processor.
 struct Injector {
     sampler: Sampler,
     stage: Arc<str>,

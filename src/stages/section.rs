@@ -1,8 +1,8 @@
-//! `section`: cuts each document at its headings and extracts the facts of every section.
+//! `section`: splits each document at its headings and extracts the facts of every section.
 //!
-//! In the source part, after `ingest`: takes the field `text`, gives one record a section. How headings
-//! and facts are found is in `markdown`, the files of images in `images`; here are the options, what is left
-//! out, and the record's fields.
+//! In the source part, after `ingest`: takes the field `text` and makes one record per section. Headings and
+//! facts are found by `markdown`, image files by `images`; this file has the options, the filter, and the
+//! record's fields.
 
 mod images;
 
@@ -76,7 +76,7 @@ fn drop_marker() -> String {
     "NO_CONTENT_HERE".to_owned()
 }
 
-/// The field of the images, which an option leaves out.
+/// The field of the images, which an option disables.
 const IMAGES: &str = "section.images";
 
 fn images_type() -> FieldType {
@@ -167,10 +167,10 @@ impl StageConfig for Section {
     }
 }
 
-/// The running part.
+/// The processor.
 struct SectionSplitter {
     config: Section,
-    /// None where images are not wanted.
+    /// `None` if images are disabled.
     images: Option<ImageResolver>,
 }
 
@@ -214,7 +214,7 @@ impl SectionSplitter {
             if !self.keeps(text, &cut, &outline) {
                 continue;
             }
-            // The first part shows what the heading shows.
+            // The first part also shows the images of the heading.
             let mut shown_from = cut.whole.start;
             for part in borders.parts(text, cut.body.clone()) {
                 let readable = outline.readable(text, &part);
@@ -267,10 +267,10 @@ impl SectionSplitter {
     }
 }
 
-/// What names the document in its sections' keys: its path, with the row where it is one.
+/// The document in its sections' keys: its path, with the row if it is one.
 fn document_key(record: &Record, text: &str) -> String {
     let Some(path) = record.text("source.path") else {
-        // A row with a field `source` of its own.
+        // A row with its own field `source`.
         return format!("text-{}", &blake3::hash(text.as_bytes()).to_hex()[..16]);
     };
     match record.get("source.row").and_then(Value::as_u64) {

@@ -1,7 +1,7 @@
-//! `set`: gives fields values that are made of what the record holds already.
+//! `set`: sets fields to values computed from the record.
 //!
-//! Stands anywhere after the source part, wherever a later stage wants a value by another name, in another form, or
-//! reckoned from several. Fields are set in the order written, so that a later one sees those before it.
+//! Allowed anywhere after the source part, wherever a later stage needs a value under another name, in another
+//! form, or computed from several. Fields are set in the order written, so that a later one sees those before it.
 
 use std::borrow::Cow;
 
@@ -20,7 +20,7 @@ use crate::template::{Expression, Template};
 
 /// The key of an expression.
 const EXPRESSION: &str = "expr";
-/// Names that templates know without any stage; a field would hide them.
+/// Names that are built into templates; a field would hide them.
 const RESERVED: [&str; 5] = ["record", "vars", "previous", "repeat", "for_each"];
 
 /// Sets fields of the record.
@@ -30,7 +30,7 @@ pub(super) struct Set {
     fields: Map<String, Value>,
 }
 
-/// What a field is set to, as it was written.
+/// The value of a field, as it was written.
 enum ValueSpec<'a> {
     Template(&'a str),
     Expression(&'a str),
@@ -160,7 +160,7 @@ fn check_name(context: &mut CheckContext<'_>, at: &str, name: &str) {
     }
 }
 
-/// Reports a template inside a list, where nobody would render it.
+/// Reports a template inside a list, where it would not be rendered.
 fn check_literal(context: &mut CheckContext<'_>, at: &str, value: &Value) {
     if holds_template(value) {
         context
@@ -178,7 +178,7 @@ fn holds_template(value: &Value) -> bool {
     }
 }
 
-/// The running part: the fields in order.
+/// The processor: the fields in order.
 struct Setter {
     fields: Vec<(String, CompiledValue)>,
 }
@@ -252,7 +252,7 @@ mod tests {
         assert_eq!(after(config, json!({"a": 1})), Ok(json!({"a": 20, "b": 2, "c": "202"})));
     }
 
-    /// What the check says of a `set`, and the types that these fields then have.
+    /// The problems reported for a `set`, and the types of these fields after it.
     fn checked(config: &str, names: &[&str]) -> (Vec<String>, Vec<FieldType>) {
         let declared: Set = serde_json::from_str(config).unwrap();
         let (vars, models) = Default::default();

@@ -1,7 +1,7 @@
 //! `sink`: writes records to a JSONL file of the run directory, as they finish, and passes them on.
 //!
-//! Decides only what a line holds; the engine hands the lines to the writer when the whole item has ended.
-//! The formats are those that trainers read: OpenAI chat messages, ShareGPT, Alpaca, prompt and completion.
+//! Formats lines only; the engine hands them to the writer when the whole item has ended. The formats are those
+//! that trainers read: OpenAI chat messages, ShareGPT, Alpaca, prompt and completion.
 
 mod conversation;
 
@@ -99,10 +99,10 @@ pub(super) struct Array {
     element: Option<String>,
 }
 
-/// The field of the conversation, and that of the tools it may call.
+/// The field of the conversation, and that of its tools.
 const MESSAGES: &str = "messages";
 const TOOLS: &str = "tools";
-/// The fields of the two turns that are not named by options.
+/// The fields of the two turns if no option names them.
 const USER: &str = "question";
 const ASSISTANT: &str = "answer";
 
@@ -184,7 +184,7 @@ impl StageConfig for Sink {
 }
 
 impl Format {
-    /// The keys that it gives each line.
+    /// The keys that it adds to each line.
     fn keys(self) -> &'static [&'static str] {
         match self {
             Self::Messages => &["messages"],
@@ -197,8 +197,8 @@ impl Format {
 }
 
 impl Sink {
-    /// The fields that every line has because they are known: for `raw` without `fields` all of them, for a
-    /// conversation its tools.
+    /// The fields that every line has because they are known: all of them for `raw` without `fields`, the tools
+    /// for a conversation.
     fn columns(&self, known: &[String]) -> Vec<String> {
         let every = self.format == Format::Raw && self.fields.is_empty();
         let tools = matches!(self.format, Format::Messages | Format::Sharegpt) && self.takes_messages();
@@ -206,12 +206,12 @@ impl Sink {
         known.iter().filter(own).cloned().collect()
     }
 
-    /// Whether a field `messages` is the conversation, where there is one.
+    /// Whether the field `messages` is the conversation, if it exists.
     fn takes_messages(&self) -> bool {
         self.user.is_none() && self.assistant.is_none()
     }
 
-    /// Checks that the fields of the conversation are there and can be one.
+    /// Checks that the fields of the conversation exist and can be one.
     fn check_conversation(&self, context: &mut CheckContext<'_>) {
         if self.format == Format::Raw {
             return;
@@ -230,7 +230,7 @@ impl Sink {
         }
     }
 
-    /// Checks that lines have the key that an array is made of.
+    /// Checks that lines have the key from which an array is made.
     fn check_element(&self, context: &mut CheckContext<'_>) {
         let Some(element) = self.array.as_ref().and_then(|array| array.element.as_deref()) else { return };
         let written = |name: &&str| !name.is_empty();
@@ -248,7 +248,7 @@ impl Sink {
     }
 }
 
-/// Reports a turn's field that no earlier stage makes, or that can be no text; one that no option names, at the
+/// Reports a turn's field that no earlier stage makes, or that cannot be a text; if no option names it, at the
 /// stage.
 fn needs_turn(context: &mut CheckContext<'_>, option: &str, given: Option<&str>, default: &str) {
     let Some(field) = given else {
@@ -274,7 +274,7 @@ struct LineFormatter {
     system: Option<String>,
     /// Whether a field `messages` is the conversation, where there is one.
     takes_messages: bool,
-    /// Fields that every line has, null where a record has none.
+    /// Fields that every line has, null if a record has none.
     columns: Vec<String>,
     user: String,
     assistant: String,
@@ -300,7 +300,7 @@ impl stage::Sink for LineFormatter {
             line.insert(column.clone(), record.fields.get(column).cloned().unwrap_or_default());
         }
         if self.format == Format::Raw && self.fields.is_empty() {
-            // What nobody knew of before the run stands behind what every line has.
+            // Fields that were not known before the run come after those that every line has.
             for (name, value) in record.fields.iter().filter(|(name, _)| !self.columns.contains(name)) {
                 line.insert(name.clone(), value.clone());
             }
@@ -342,8 +342,8 @@ impl LineFormatter {
 
     fn known(&self, record: &Record) -> Map<String, Value> {
         let mut known = Map::new();
-        // Every line has every key, and with a value of one kind, also where no model was asked: readers that take the
-        // kinds of columns from the first lines would stumble over a null that becomes a text.
+        // Every line has every key, with a value of one type, even if no model was asked: readers that infer
+        // column types from the first lines would fail on a null that becomes a text.
         let call = record.provenance.calls.last().cloned().unwrap_or_default();
         for kind in &self.provenance {
             let mut put = |name: &str, value: Value| drop(known.insert(name.to_owned(), value));

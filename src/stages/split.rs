@@ -1,7 +1,7 @@
-//! `split`: says which data set a record belongs to.
+//! `split`: assigns each record to a data set.
 //!
-//! By ratio, with a hash of the record's group, so that records of one group (a section, a document) never
-//! stand on both sides; or by ordered rules. Stands anywhere before the sinks that read the field.
+//! By ratio, with a hash of the record's group, so that records of one group (a section, a document) are never on
+//! both sides; or by ordered rules. Comes anywhere before the sinks that use the field.
 
 use std::collections::BTreeMap;
 
@@ -65,7 +65,7 @@ const SPLIT: ProducedField =
 impl StageDescription for Split {
     const NAME: &'static str = "split";
     const ROLE: Role = Role::Transform;
-    // A record's data set must not change from pass to pass, nor differ between the elements of one record.
+    // A record's data set must neither change from pass to pass, nor differ between the elements of one record.
     const IN_BLOCKS: bool = false;
     const PURPOSE: &'static str =
         "Says which data set a record belongs to, by ratio over groups that stay together or by rules.";
@@ -134,7 +134,7 @@ impl StageConfig for Split {
 }
 
 impl Split {
-    /// Checks what records are grouped by.
+    /// Checks the expression by which records are grouped.
     fn check_key(&self, context: &mut CheckContext<'_>) {
         if context.expression("/by", &self.by).is_none() {
             return;

@@ -1,16 +1,16 @@
-//! The file of cues: for each format, the system message that says how much reasoning is wanted.
+//! The cues file: for each format, the system message that asks for that much reasoning.
 //!
-//! Users write this file, so every problem says what would be right; the stage above names the file.
+//! Users write this file, so every problem describes what is expected; the stage adds the file's name.
 
 use serde_json::Value;
 
 use super::Format;
 use crate::nearest::nearest;
 
-/// What the library tells its callers of a key that is written twice.
+/// The library's advice to its callers about a duplicate key, which is removed from messages.
 const ADVICE: &str = ", set DuplicateKeyPolicy in Options if acceptable";
 
-/// The texts of a file of cues.
+/// The texts of a cues file.
 #[derive(Debug, Default)]
 pub(super) struct Cues {
     texts: Vec<(Format, String)>,
@@ -22,7 +22,7 @@ impl Cues {
         self.texts.iter().find(|(of, _)| *of == format).map(|(_, text)| text.as_str())
     }
 
-    /// Reads the text of a file that must have a cue for each of `formats`; the error is every problem found.
+    /// Parses the text of a file that must have a cue for each of `formats`; the error is a list of all problems.
     pub(super) fn parse(text: &str, formats: &[Format]) -> Result<Self, Vec<String>> {
         let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
         let value: Value = serde_saphyr::from_str_with_options(text, options)

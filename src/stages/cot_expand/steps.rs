@@ -1,6 +1,6 @@
-//! The steps of reasoning that `cot_expand` writes: a list as it is, or a text cut into parts.
+//! The reasoning steps that `cot_expand` writes: a list as it is, or a text split into parts.
 //!
-//! What stood between the parts of a text is kept, so that all of them together are the text again.
+//! The separator of the parts is kept, so that joining all of them restores the text.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -46,14 +46,14 @@ fn non_empty(mut texts: Vec<String>) -> Vec<String> {
     texts
 }
 
-/// Steps of reasoning, and what stands between two of them.
+/// Reasoning steps and the separator between two of them.
 pub(super) struct ReasoningSteps {
     pub(super) texts: Vec<String>,
     pub(super) between: &'static str,
 }
 
 impl ReasoningSteps {
-    /// Steps that were a list already.
+    /// Steps that are a list already.
     pub(super) fn listed(texts: &[&str]) -> Self {
         Self { texts: texts.iter().map(|text| text.trim().to_owned()).collect(), between: " " }
     }

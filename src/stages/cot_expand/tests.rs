@@ -1,4 +1,4 @@
-//! What the conversations of each format hold, with and without cues.
+//! The contents of the conversations of each format, with and without cues.
 
 use super::*;
 use crate::stages::testing::{build, record};
@@ -93,7 +93,7 @@ fn no_cue_asks_for_steps_that_are_not_there() {
     assert_eq!(made(all, json!(["One."])), Some(2));
     assert_eq!(made(json!(["first_two", "all"]), json!(["One."])), Some(1));
     assert_eq!(made(json!(["all"]), json!([])), None);
-    // Without cues nothing is said of the steps, and the conversation is made all the same.
+    // Without cues nothing mentions the steps, and the conversation is made all the same.
     assert_eq!(messages_of(json!({"formats": ["all"]}), json!([])).unwrap().len(), 1);
 }
 

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 
-/// The text of the file at `path`, or why it cannot be had.
+/// Reads the text of the file at `path`; the error says why it cannot be read.
 pub(super) fn read(path: &str, limit: u64) -> Result<String, String> {
     let file = File::open(path).map_err(|error| error.to_string())?;
     let mut bytes = Vec::new();
@@ -17,7 +17,7 @@ pub(super) fn read(path: &str, limit: u64) -> Result<String, String> {
     }
 }
 
-/// Why the file at `path` cannot be read as a document, as far as its beginning shows.
+/// Checks from its beginning whether the file at `path` can be read as a document.
 pub(super) fn look(path: &str, limit: u64) -> Result<(), String> {
     const BEGINNING: u64 = 4 * 1024;
     let file = File::open(path).map_err(|error| error.to_string())?;
@@ -32,14 +32,14 @@ pub(super) fn look(path: &str, limit: u64) -> Result<(), String> {
     }
     let cut = length > bytes.len() as u64;
     match std::str::from_utf8(&bytes) {
-        // A character may be cut at the end of what was read.
+        // The last character may be incomplete.
         Err(error) if !cut || error.error_len().is_some() => decode(bytes).map(drop),
         _ if bytes.contains(&0) => decode(bytes).map(drop),
         _ => Ok(()),
     }
 }
 
-/// What a file is that is no text to be read: by its first bytes, or by the ending of its name where these say nothing.
+/// The type of a file that is not text: by its first bytes, or by its extension if these are unknown.
 fn other_kind(path: &str, bytes: &[u8]) -> Option<&'static str> {
     const FIRST: &[(&[u8], &str)] = &[
         (b"%PDF-", "a PDF file"),
@@ -69,7 +69,7 @@ fn other_kind(path: &str, bytes: &[u8]) -> Option<&'static str> {
     (begins("<?xml") || begins("<svg")).then_some("an XML file")
 }
 
-/// The text of a file's bytes: UTF-8, or UTF-16 with a byte order mark.
+/// Decodes a file's bytes: UTF-8, or UTF-16 with a byte order mark.
 fn decode(bytes: Vec<u8>) -> Result<String, String> {
     let text = match bytes.as_slice() {
         [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes)?,

@@ -1,4 +1,4 @@
-//! What is known of the records of files before any is read through: the fields of the first rows.
+//! The fields of file records as far as they are known before a run: those of the first rows.
 
 use serde_json::Value;
 
@@ -7,11 +7,11 @@ use super::rows::Rows;
 use crate::pipeline::{CheckContext, FieldType};
 use crate::stages::StageDescription;
 
-/// Rows looked at, before a run, for the names of their fields.
+/// The number of rows inspected before a run.
 const PEEK: usize = 100;
 
-/// Tells the fields of the first rows, and what their values are; there may be others where not all rows were
-/// seen. Returns the first row that cannot be read, and why.
+/// Declares the fields of the first rows and their types; there may be others if not all rows were read. Returns
+/// the first row that cannot be read, and why.
 pub(super) fn declare_fields(
     context: &mut CheckContext<'_>,
     rows: Rows,
@@ -44,7 +44,7 @@ pub(super) fn declare_fields(
     wrong
 }
 
-/// Tells what is known of where records come from.
+/// Declares the fields that describe the origin of records.
 pub(super) fn declare_origin(context: &mut CheckContext<'_>, is_row: bool) {
     let mut source = vec![];
     for made in Ingest::MAKES {

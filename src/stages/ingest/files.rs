@@ -1,4 +1,4 @@
-//! The files that a glob matches, those beside them that it does not, and what to say when it matches none.
+//! The files that a glob matches, the files beside them that it does not, and hints if it matches none.
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
@@ -14,25 +14,25 @@ pub(super) type FileResult = Result<String, SourceFailure>;
 /// As in a shell: `*` stays within a folder and does not match hidden files.
 const LIKE_A_SHELL: MatchOptions =
     MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
-/// Names less alike than this (Jaro-Winkler) are not proposed.
+/// The minimum Jaro-Winkler similarity of a suggested name.
 const ALIKE: f64 = 0.8;
 
-/// What a pattern came to.
+/// The result of expanding a pattern.
 #[derive(Debug, Default)]
 pub(super) struct GlobMatches {
     /// The files it matches, each once, without a leading `./`.
     pub(super) found: Vec<FileResult>,
-    /// Files where it looked that are not hidden and that it does not match.
+    /// Files in the searched folders that are not hidden and that it does not match.
     pub(super) others: BTreeSet<String>,
-    /// Folders that were passed over.
+    /// Folders that were skipped.
     pub(super) skipped: BTreeSet<String>,
 }
 
-/// The files that `pattern` matches; folders named in `skip` are passed over where the pattern goes into any depth.
+/// Expands `pattern`; folders named in `skip` are skipped where the pattern matches at any depth.
 pub(super) fn matching(pattern: &str, skip: &[String]) -> Result<GlobMatches, String> {
     let pattern = without_dot(pattern);
     if Path::new(pattern).is_file() {
-        // A name may hold brackets, which a glob would take for a choice of letters.
+        // A name may contain brackets, which a glob would take for a character class.
         return Ok(GlobMatches { found: vec![Ok(pattern.to_owned())], ..GlobMatches::default() });
     }
     let compiled = Pattern::new(pattern).map_err(|error| format!("`{pattern}` is no glob: {}", error.msg))?;
@@ -45,7 +45,7 @@ pub(super) fn matching(pattern: &str, skip: &[String]) -> Result<GlobMatches, St
     Ok(matched)
 }
 
-/// The folder that a pattern starts in, with a slash at its end, and the rest.
+/// The folder in which a pattern starts, with a slash at its end, and the rest.
 fn start_of(pattern: &str) -> (&str, &str) {
     let glob = pattern.find(['*', '?', '[']).unwrap_or(pattern.len());
     pattern.split_at(pattern[..glob].rfind('/').map_or(0, |slash| slash + 1))
@@ -74,7 +74,7 @@ fn walked(start: &str, rest: &str, pattern: &Pattern, skip: &[String]) -> GlobMa
     matched
 }
 
-/// The files of a pattern that goes no deeper than it is long.
+/// The files of a pattern of limited depth.
 fn globbed(pattern: &str, start: &str, rest: &str, compiled: &Pattern) -> Result<GlobMatches, String> {
     let paths = glob::glob_with(pattern, LIKE_A_SHELL)
         .map_err(|error| format!("`{pattern}` is no glob: {}", error.msg))?;
@@ -93,18 +93,18 @@ fn globbed(pattern: &str, start: &str, rest: &str, compiled: &Pattern) -> Result
     Ok(matched)
 }
 
-/// Whether the name does not begin with a dot.
+/// Whether the file is not hidden.
 fn is_shown(path: &str) -> bool {
     !path.rsplit('/').next().unwrap_or_default().starts_with('.')
 }
 
-/// Whether a path is a pattern and not the name of one file.
+/// Whether a path is a pattern rather than the name of one file.
 pub(super) fn is_pattern(path: &str) -> bool {
     path.contains(['*', '?', '[']) && !Path::new(without_dot(path)).is_file()
 }
 
-/// Each file once, in the order of the paths. Of several paths to one file, as links to folders make them,
-/// the one through the fewest folders stays.
+/// Removes duplicates and sorts by path. Of several paths to one file, through links to folders, the one through
+/// the fewest folders stays.
 pub(super) fn once(mut found: Vec<FileResult>) -> Vec<FileResult> {
     let depth = |found: &FileResult| path_of(found).split('/').count();
     let by_name = |a: &FileResult, b: &FileResult| path_of(a).as_bytes().cmp(path_of(b).as_bytes());
@@ -115,7 +115,7 @@ pub(super) fn once(mut found: Vec<FileResult>) -> Vec<FileResult> {
     found
 }
 
-/// The path without links; of what cannot be followed, the path of its folder and its name.
+/// The path with links resolved; if it cannot be resolved, that of its folder, and its name.
 fn real_path(path: &Path) -> PathBuf {
     if let Ok(real) = path.canonicalize() {
         return real;
@@ -126,7 +126,7 @@ fn real_path(path: &Path) -> PathBuf {
     }
 }
 
-/// The path as found; nothing for a folder.
+/// The path of a regular file; `None` for a folder.
 fn regular(path: &Path) -> Option<FileResult> {
     let problem = match (path.metadata(), path.to_str()) {
         (Ok(kind), _) if kind.is_dir() => return None,
@@ -139,7 +139,7 @@ fn regular(path: &Path) -> Option<FileResult> {
     Some(Err(failure(path, problem)))
 }
 
-/// The path of what was found.
+/// The path of a file or of a failure.
 pub(super) fn path_of(found: &FileResult) -> &str {
     match found {
         Ok(path) => path,
@@ -147,7 +147,7 @@ pub(super) fn path_of(found: &FileResult) -> &str {
     }
 }
 
-/// What may have been meant by a pattern that matches no file.
+/// The hint for a pattern that matches no file.
 pub(super) fn hint(pattern: &str) -> Option<String> {
     let pattern = without_dot(pattern).trim_end_matches('/');
     if Path::new(pattern).is_dir() {
@@ -187,7 +187,7 @@ fn without_dot(pattern: &str) -> &str {
     pattern
 }
 
-/// The names in a folder, sorted; none when it cannot be read.
+/// The sorted names in a folder; none if it cannot be read.
 fn names(folder: &str) -> Vec<String> {
     let folder = if folder.is_empty() { "." } else { folder };
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
@@ -203,7 +203,7 @@ fn nearest<'a>(names: &'a [String], wanted: &str) -> Option<&'a str> {
     if alike(best) < ALIKE { None } else { Some(best) }
 }
 
-/// Which endings the files in `folder` have.
+/// The extensions of the files in `folder`.
 fn endings(folder: &str) -> Option<String> {
     let mut endings: Vec<String> = names(folder)
         .iter()
@@ -301,7 +301,7 @@ mod tests {
         let skip = ["node_modules".to_owned()];
         let found = matching(&format!("{root}docs/**/*.md"), &skip).unwrap();
         assert_eq!((found.found.len(), found.skipped.len()), (3, 1));
-        // What a pattern names is meant.
+        // Folders that a pattern names are searched.
         let found = matching(&format!("{root}docs/**/node_modules/**/*.md"), &skip).unwrap();
         assert_eq!((found.found.len(), found.skipped.len()), (1, 0));
         let found = matching(&format!("{root}docs/node_modules/**/*.md"), &skip).unwrap();

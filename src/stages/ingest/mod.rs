@@ -1,9 +1,10 @@
-//! `ingest`: reads documents and rows, in the order of their paths, or what another run wrote.
+//! `ingest`: reads documents and rows, in the order of their paths, or the output of another run.
 //!
-//! First in the pipeline. Here are the options, the list of files and the fields of the records; `files`
-//! finds what globs match (`walk` goes through folders, `selection` counts what no path takes), `document` decodes one text
-//! file, `rows` streams JSONL and CSV, `run` the lines of another run; `units` goes through the files. What cannot be read is a source failure that names the file or row, and the run
-//! goes on. Cutting is left to `section`.
+//! The first stage. This file has the options, the list of files and the fields of the records; `files` expands
+//! globs (`walk` searches folders, `selection` counts files that no path takes), `document` decodes one text
+//! file, `rows` streams JSONL and CSV, `run` reads the lines of another run, and `units` reads the files one
+//! after the other. What cannot be read is a source failure that names the file or row, and the run continues.
+//! Splitting is left to `section`.
 
 mod document;
 mod fields;
@@ -62,7 +63,7 @@ pub(super) struct Ingest {
     /// A larger document is a source failure. Rows may be of any number.
     #[serde(default = "limit_bytes")]
     pub limit_bytes: u64,
-    /// Where the lines of `run` stand, as the check found them: the whole file is read for it.
+    /// The locations of the lines of `run`, as the check found them: it reads the whole file for that.
     #[serde(skip)]
     lines: OnceLock<Arc<ItemLines>>,
 }
@@ -91,7 +92,7 @@ fn limit_bytes() -> u64 {
 }
 
 impl IngestFormat {
-    /// The format of one file; `None` when its ending says nothing.
+    /// The format of one file; `None` if its extension is unknown.
     fn of(self, path: &str) -> Option<Self> {
         if self != Self::Auto {
             return Some(self);
@@ -193,12 +194,12 @@ impl StageConfig for Ingest {
 }
 
 impl Ingest {
-    /// Opens a file of columns.
+    /// Opens a CSV or TSV file.
     fn delimited(&self, path: &str) -> Result<Rows, String> {
         rows::delimited(path, delimiter(self.delimiter, path))
     }
 
-    /// Reports what is wrong with one rendered path, and tells the fields of the records it gives.
+    /// Reports what is wrong with one rendered path, and declares the fields of its records.
     fn check_path(&self, context: &mut CheckContext<'_>, at: &str, pattern: &str, selection: &mut Selection) {
         let matched = match files::matching(pattern, &self.skip_folders) {
             Ok(matched) => matched,
@@ -249,7 +250,7 @@ impl Ingest {
         selection.unreadable.extend(unreadable);
     }
 
-    /// Looks at the beginning of a file, and tells the fields of its records.
+    /// Inspects the beginning of a file, and declares the fields of its records.
     fn look(&self, context: &mut CheckContext<'_>, file: &str) -> Result<(), String> {
         let format = self.format.of(file);
         let rows = match format {
@@ -268,7 +269,7 @@ impl Ingest {
         Ok(())
     }
 
-    /// Tells what the paths do not take, and what cannot be read.
+    /// Reports which files are left out, and which cannot be read.
     fn report_selection(&self, context: &mut CheckContext<'_>, mut selection: Selection) {
         const SHOWN: usize = 3;
         let left_out = selection.left_out();
@@ -286,7 +287,7 @@ impl Ingest {
     }
 }
 
-/// What stands between the columns of a file.
+/// The delimiter of a file's columns.
 fn delimiter(given: Option<char>, path: &str) -> u8 {
     match given.and_then(|c| u8::try_from(c).ok()) {
         Some(given) => given,

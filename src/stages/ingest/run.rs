@@ -1,7 +1,7 @@
-//! Rows of another run: what it wrote to one of its sinks, in the order of its items.
+//! Rows of another run: the lines of one of its sinks, in the order of its items.
 //!
-//! The journal says where the lines stand (`journal::CompleteRun`); here they are found by the sink's id, and read one
-//! by one. The hash of all of them is part of what this run depends on.
+//! The journal knows the locations of the lines (`journal::CompleteRun`); here they are selected by the sink's id
+//! and read one by one. This run's fingerprint contains the hash of all of them.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -21,7 +21,7 @@ use crate::stages::{Role, find};
 /// The part of the manifest's fingerprint that names the stages, each `ID: TYPE`.
 const ORDER: &str = "order of stages";
 
-/// Why a sink's lines cannot be had, and the option that this lies with.
+/// Why a sink's lines cannot be read, and the option to blame.
 struct RunInputError {
     at: &'static str,
     message: String,
@@ -35,7 +35,7 @@ impl From<RunReadError> for RunInputError {
     }
 }
 
-/// Reports what is wrong with the run named by `given`, and tells the fields of its records.
+/// Reports what is wrong with the run named by `given`, and declares the fields of its records.
 pub(super) fn check(ingest: &Ingest, context: &mut CheckContext<'_>, given: &str) {
     for (option, is_given) in [
         ("paths", !ingest.paths.is_empty()),
@@ -49,7 +49,8 @@ pub(super) fn check(ingest: &Ingest, context: &mut CheckContext<'_>, given: &str
     }
     let Some(folder) = context.render("/run", given) else { return };
     if context.is_planned_run(Path::new(&folder)) {
-        // A pipeline before this one makes it; what its records hold shows when that has run.
+        // An earlier pipeline of the same command makes it; the fields of its records are known when that has
+        // run.
         context.may_have_other_fields();
         declare_origin(context, true);
         return;
@@ -67,7 +68,7 @@ pub(super) fn check(ingest: &Ingest, context: &mut CheckContext<'_>, given: &str
                 }
                 Err(error) => drop(context.problem("/run", format!("cannot read `{path}`: {error}"))),
             }
-            // Whether it was set before does not matter: it would hold the same.
+            // Setting it twice is harmless: the value is the same.
             let _ = ingest.lines.set(lines);
         }
         Err(wrong) => {
@@ -77,7 +78,7 @@ pub(super) fn check(ingest: &Ingest, context: &mut CheckContext<'_>, given: &str
     }
 }
 
-/// The source of the lines of the run named by `given`.
+/// Builds the source of the run named by `given`.
 pub(super) fn build(ingest: &Ingest, context: &BuildContext, given: &str) -> Result<Processor, BuildError> {
     let lines = match ingest.lines.get() {
         Some(lines) => Arc::clone(lines),
@@ -93,7 +94,7 @@ pub(super) fn build(ingest: &Ingest, context: &BuildContext, given: &str) -> Res
     Ok(Processor::Source(Box::new(RunRows { path, rows })))
 }
 
-/// The lines of the sink of this id, or of the only one.
+/// The lines of the sink with this id, or of the only one.
 fn lines(folder: &Path, sink: Option<&str>) -> Result<ItemLines, RunInputError> {
     let run = CompleteRun::open(folder)?;
     let ids = sink_ids(&run);
@@ -135,7 +136,7 @@ fn sink_ids(run: &CompleteRun) -> Vec<String> {
 
 /// The lines of a sink, each with its number in the order of items, from 1.
 struct SinkLines {
-    /// None where there is no line, and so perhaps no file.
+    /// `None` if there are no lines, and so perhaps no file.
     file: Option<File>,
     lines: Arc<ItemLines>,
     next: usize,
@@ -164,7 +165,7 @@ impl Iterator for SinkLines {
     }
 }
 
-/// The running part: one line after the other.
+/// The processor: one line after the other.
 struct RunRows {
     path: String,
     rows: SinkLines,

@@ -1,4 +1,4 @@
-//! What all paths of an `ingest` come to: the files it reads, and what it leaves out where it looks.
+//! The selection of an `ingest`: the files it reads, and those it leaves out where it looks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -7,20 +7,20 @@ use super::Ingest;
 use super::files::{self, FileResult, GlobMatches};
 use crate::stage::LeftOut;
 
-/// What all paths together came to.
+/// The result of all paths together.
 #[derive(Debug, Default)]
 pub(super) struct Selection {
-    /// The files, each once after `left_out`.
+    /// The files; without duplicates after `left_out`.
     pub(super) found: Vec<FileResult>,
     others: BTreeSet<String>,
     skipped: BTreeSet<String>,
-    /// Files that cannot be read, as far as a look at their beginning shows, and why.
+    /// Files that cannot be read, judging by their beginning, and why.
     pub(super) unreadable: Vec<(String, String)>,
 }
 
 impl Selection {
-    /// Adds what one path came to, and returns the files that it gives. Of what a pattern matches, files whose ending
-    /// says nothing are left out, where others can be read.
+    /// Adds the result of one path, and returns its files. Matches whose extension is unknown are left out if
+    /// others can be read.
     pub(super) fn add(&mut self, config: &Ingest, pattern: &str, matched: GlobMatches) -> Vec<FileResult> {
         let GlobMatches { mut found, others, skipped } = matched;
         let can_be_read =
@@ -37,7 +37,7 @@ impl Selection {
         found
     }
 
-    /// What is left out, now that all paths are known.
+    /// Returns what is left out, once all paths are known.
     pub(super) fn left_out(&mut self) -> LeftOut {
         let found = files::once(std::mem::take(&mut self.found));
         for file in found.iter().flatten() {
@@ -49,7 +49,7 @@ impl Selection {
     }
 }
 
-/// Files by kind: those of one ending together, as `.pdf`; others as what they are.
+/// Counts files by kind: those of one extension together, as `.pdf`; others by what they are.
 fn count(read: u64, files: &BTreeSet<String>, folders: &BTreeSet<String>) -> LeftOut {
     let mut kinds: BTreeMap<String, u64> = BTreeMap::new();
     for file in files.iter().filter(|file| !is_licence(file)) {
@@ -58,7 +58,7 @@ fn count(read: u64, files: &BTreeSet<String>, folders: &BTreeSet<String>) -> Lef
     LeftOut { read, kinds, folders: folders.iter().cloned().collect() }
 }
 
-/// Whether a file is the licence of those beside it, which nobody misses.
+/// Whether a file is the licence of those beside it, which nobody expects to be read.
 fn is_licence(file: &str) -> bool {
     let name = Path::new(file).file_name().and_then(|name| name.to_str()).unwrap_or_default();
     ["LICENSE", "LICENCE", "COPYING", "NOTICE"].iter().any(|known| name.to_uppercase().starts_with(known))

@@ -1,4 +1,4 @@
-//! The running part of `ingest`: one file after the other, each document or row as a unit.
+//! The processor of `ingest`: one file after the other, each document or row as a unit.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use super::{Ingest, IngestFormat, document};
 use crate::record::Record;
 use crate::stage::{LeftOut, Source, SourceFailure, SourceUnit};
 
-/// The running part: the files still to be read, and the rows of the one that is open.
+/// The processor: the files still to be read, and the rows of the open one.
 pub(super) struct IngestSource {
     waiting: std::vec::IntoIter<FileResult>,
     config: Ingest,
@@ -43,7 +43,7 @@ impl IngestSource {
         Some(row_unit(path, number, row))
     }
 
-    /// Reads a document, or opens a file of rows and gives none.
+    /// Reads a document, or opens a file of rows and returns `None`.
     fn file(&mut self, path: String) -> Option<Result<SourceUnit, SourceFailure>> {
         let rows = match self.config.format.of(&path) {
             Some(IngestFormat::Jsonl) => rows::jsonl(&path),
@@ -96,7 +96,7 @@ impl Source for IngestSource {
     }
 
     fn skip_units(&mut self, units: u64) -> u64 {
-        // Known only where every file is one document: a file of rows has as many units as rows.
+        // Known only if every file is one document: a file of rows has as many units as rows.
         match self.units {
             Some(_) => (0..units).take_while(|_| self.waiting.next().is_some()).count() as u64,
             None => 0,
@@ -104,7 +104,7 @@ impl Source for IngestSource {
     }
 }
 
-/// The record of one row; its number stands in `source`.
+/// The record of one row, with its number in `source`.
 pub(super) fn row_unit(
     path: &str,
     number: u64,

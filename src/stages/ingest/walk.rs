@@ -1,48 +1,48 @@
-//! A walk through the folders below one folder, for patterns with `**`: each real folder once, so that links end.
+//! A recursive directory walk for patterns with `**`: each real folder once, so that link cycles end.
 //!
-//! Folders nearest to the start come first, real ones before links to them, by name: the same files under the same paths at every
-//! walk. Folders of dependencies and caches are passed over, as tools that heed `.gitignore` do.
+//! Shallower folders come first, real ones before links to them, by name: every walk finds the same files under
+//! the same paths. Folders of dependencies and caches are skipped, as by tools that follow `.gitignore`.
 
 use std::collections::HashSet;
 use std::fs::{DirEntry, Metadata};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// A walk that takes longer than this says where it is.
+/// A longer walk logs its position.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How often it says so.
+/// The interval of these log messages.
 const AGAIN: Duration = Duration::from_secs(10);
-/// Files that mark the folder they lie in as a cache or an environment of a language.
+/// Files that mark their folder as a cache or a language environment.
 const MARKS: &[&str] = &["CACHEDIR.TAG", "pyvenv.cfg"];
 
-/// Which folders are not gone into.
+/// Which folders are skipped.
 #[derive(Debug, Clone)]
 pub(super) struct SkipRules<'a> {
-    /// Names of folders.
+    /// By name.
     pub(super) names: &'a [String],
-    /// Whether those whose name begins with a dot are.
+    /// Whether hidden folders are skipped.
     pub(super) hidden: bool,
 }
 
-/// What a walk found.
+/// The result of a walk.
 #[derive(Debug, Default)]
 pub(super) struct WalkResult {
-    /// Everything but folders, with its path.
+    /// The paths of everything except folders.
     pub(super) files: Vec<String>,
     /// Folders that cannot be read, and why.
     pub(super) failures: Vec<(String, String)>,
-    /// Folders that were passed over for their names or marks.
+    /// Folders that were skipped because of their names or marks.
     pub(super) skipped: Vec<String>,
 }
 
 struct Folder {
     path: String,
     is_link: bool,
-    /// Whether the pattern names it, so that it is read whatever it is.
+    /// Whether the pattern names it: then it is never skipped.
     is_start: bool,
 }
 
-/// Walks through `start`, a path with a slash at its end, or nothing for the working directory.
+/// Walks `start`, a path with a slash at its end, or empty for the working directory.
 pub(super) fn through(start: &str, skip: &SkipRules<'_>) -> WalkResult {
     let mut walk = FolderWalker {
         skip,
@@ -96,7 +96,7 @@ impl FolderWalker<'_> {
             if !is_folder {
                 self.walked.files.push(path);
             } else if self.skip.hidden && name.to_string_lossy().starts_with('.') {
-                // As in a shell, without a word.
+                // As in a shell, silently.
             } else if self.skip.names.iter().any(|skipped| name == skipped.as_str()) {
                 self.walked.skipped.push(path);
             } else {
@@ -105,7 +105,7 @@ impl FolderWalker<'_> {
         }
     }
 
-    /// Says where the walk is, when it takes long.
+    /// Logs the position of a long walk.
     fn tell(&mut self, start: &str, at: &str) {
         if Instant::now() < self.tell {
             return;
@@ -119,7 +119,7 @@ impl FolderWalker<'_> {
     }
 }
 
-/// What tells one real folder from another.
+/// Identifies a real folder.
 #[cfg(unix)]
 type FileId = (u64, u64);
 #[cfg(not(unix))]
@@ -141,7 +141,7 @@ fn identity(path: &Path, _: &Metadata) -> std::io::Result<FileId> {
 mod tests {
     use super::*;
 
-    /// Checks the files and the folders passed over of a walk through a folder with these files.
+    /// Checks the files and the skipped folders of a walk of a folder with these files.
     fn check(
         files: &[&str],
         links: &[(&str, &str)],

@@ -1,7 +1,7 @@
-//! The checks of `parse`: conditions that an answer must meet beyond its schema.
+//! The checks of `parse`: conditions on an answer beyond its schema.
 //!
-//! Judged when the answer's properties are fields already, so that a condition can compare them with what the record
-//! held before. What follows from a false one, the engine does, as after an answer that does not fit its schema.
+//! Evaluated after the answer's properties have become fields, so that a condition can compare them with earlier
+//! fields. The engine handles a failed check like an answer that violates its schema.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,11 +15,11 @@ use crate::record::Record;
 use crate::stage::{AnswerError, BuildContext, BuildError, StageError};
 use crate::template::{Expression, Patterns, Template};
 
-/// The name by which checks see the patterns of the file.
+/// The name of the file's patterns in checks.
 pub(super) const PATTERNS: &str = "patterns";
-/// A name counts records in summaries, so it is a word, not a sentence. In characters.
+/// The maximum length of a name, in characters: summaries count by it, so it is a word, not a sentence.
 const LONGEST_NAME: usize = 40;
-/// Classes that answers and records are rejected with for other reasons.
+/// Error classes with other meanings.
 const OTHER_CLASSES: [&str; 18] = [
     "json",
     "schema",
@@ -51,7 +51,7 @@ pub(super) struct Check {
     message: String,
 }
 
-/// The conditions, in the order in which they are written; null takes one out, as `--set` does.
+/// The conditions, in the order in which they are written; null removes one, as `--set` can.
 #[derive(Debug, Default)]
 pub(super) struct Checks(Vec<(String, Check)>);
 
@@ -90,7 +90,7 @@ impl JsonSchema for Checks {
 }
 
 impl Checks {
-    /// Reports what is wrong; `patterns` are those of the stage's file, if there is one.
+    /// Reports what is wrong; `patterns` are those of the stage's file, if it has one.
     pub(super) fn check(&self, patterns: Option<&Patterns>, context: &mut CheckContext<'_>) {
         if let Some(patterns) = patterns {
             if context.has(PATTERNS) {
@@ -169,15 +169,15 @@ fn check_name(context: &mut CheckContext<'_>, at: &str, name: &str) {
     }
 }
 
-/// A condition, ready to be judged.
+/// A compiled condition.
 pub(super) struct Condition {
     name: String,
     require: Expression,
     message: Template,
 }
 
-/// Judges a record whose fields hold the answer. The error has the class of the first condition that is false and the
-/// messages of all, so that the model can mend everything at once.
+/// Evaluates the conditions on a record whose fields contain the answer. The error has the class of the first
+/// condition that is false and the messages of all, so that the model can fix everything at once.
 pub(super) fn judge(conditions: &[Condition], record: &Record) -> Result<(), AnswerError> {
     let mut unmet: Option<StageError> = None;
     for condition in conditions {

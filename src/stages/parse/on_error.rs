@@ -1,7 +1,7 @@
-//! How `on_error` of `parse` is written: one step, or a list of steps.
+//! The syntax of `on_error` of `parse`: one step, or a list of steps.
 //!
-//! Read by hand: an untagged enum would lose the place of a mistake in the file. What the steps do is the
-//! engine's affair.
+//! Deserialized by hand, since an untagged enum would lose the location of an error in the file. The engine
+//! executes the steps.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,7 +12,7 @@ use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::stage::OnError;
 
-/// The steps of `on_error`: written as one step or a list.
+/// The steps of `on_error`, written as one step or a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct OnErrorSteps(pub(super) Vec<OnError>);
 
@@ -23,7 +23,7 @@ impl Default for OnErrorSteps {
 }
 
 impl OnErrorSteps {
-    /// What is wrong with the order or the numbers.
+    /// Returns what is wrong with their order or numbers.
     pub(super) fn problems(&self) -> Vec<&'static str> {
         let mut problems = Vec::new();
         if self.0.is_empty() {

@@ -1,4 +1,4 @@
-//! Tests of `parse`: what answers become, and how `on_error` is written.
+//! Tests of `parse`: what answers become, and the syntax of `on_error`.
 
 use serde_json::{Map, json};
 
@@ -212,7 +212,7 @@ fn checks_are_judged_over_the_answer_and_the_record() {
         "\"about 25 %\" is not there.",
         true,
     );
-    // The first of several gives its name; the model is told of all.
+    // The first of several provides the class; the model is shown all messages.
     check(
         r#"{"evidence": "x", "question": "Why?", "answer": "Why?"}"#,
         "quoted",
@@ -225,7 +225,7 @@ fn checks_are_judged_over_the_answer_and_the_record() {
         "The answer is the question.",
         true,
     );
-    // What cannot be judged is no fault of the answer.
+    // A check that cannot be evaluated is not the answer's fault.
     let (class, message, may_retry) = judged(checks(), r#"{"evidence": "about 20 %"}"#).unwrap_err();
     assert_eq!((class.as_str(), may_retry), ("template", false));
     assert!(message.starts_with("check `new`: undefined value"), "{message}");
@@ -240,7 +240,7 @@ fn an_answer_brings_nothing_that_it_is_held_against() {
     let (class, _, _) =
         judged(checks.clone(), r#"{"evidence": "zzz", "section": {"text": "zzz"}}"#).unwrap_err();
     assert_eq!(class, "quoted");
-    // What is not held against it takes the field's place as ever.
+    // A property that no check compares with replaces the field as usual.
     let record = judged(checks, r#"{"evidence": "about 20 %", "section": {"text": "zzz"}}"#).unwrap();
     assert_eq!(record.text("section.text"), Some("zzz"));
 }

@@ -1,24 +1,24 @@
-//! The cap on the typed questions of a section: how many it allows, and which of the planned ones it keeps.
+//! The cap on the typed questions of a section: how many it allows, and which of the planned ones are kept.
 //!
-//! Knows numbers only; what the types are and whose draw decides is told in the stage above.
+//! Works on numbers only; the types and the draw belong to the stage.
 
 use rand::Rng;
 use rand::seq::SliceRandom;
 
-/// The largest number of typed questions that may be allowed for a fact.
+/// The maximum value of `typed_per_fact`.
 pub(super) const LARGEST: f64 = 100.0;
 
-/// How many typed questions a section with `facts` facts has at most: `facts` times `per_fact`, rounded up.
+/// The maximum number of typed questions of a section with `facts` facts: `facts` times `per_fact`, rounded up.
 pub(super) fn most(facts: usize, per_fact: f64) -> usize {
     let product = facts as f64 * per_fact;
     let nearest = product.round();
-    // Decimals such as 0.07 have no exact binary fraction: a product that misses a whole number by the error of
-    // its factors alone is that number, so that 0.07 for each of 100 facts is 7 and not 8.
+    // Decimals such as 0.07 have no exact binary fraction: a product that differs from a whole number by the
+    // rounding error of its factors only is that number, so that 0.07 for each of 100 facts is 7 and not 8.
     let is_whole = (product - nearest).abs() <= 4.0 * f64::EPSILON * product;
     (if is_whole { nearest } else { product.ceil() }) as usize
 }
 
-/// Cuts `counts`, the questions of each type, down to `most` in all, drawn without replacement: each question is as
+/// Reduces `counts`, the questions of each type, to `most` in all, drawn without replacement: each question is as
 /// likely to stay as any other, so over many sections the types keep their shares.
 pub(super) fn draw(counts: &mut [&mut usize], most: usize, rng: &mut impl Rng) {
     let mut questions = Vec::new();

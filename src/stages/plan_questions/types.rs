@@ -1,7 +1,6 @@
-//! The file of question types: read, checked entry by entry, and explained when it is wrong.
+//! The question types file: parsed, checked entry by entry, with errors that explain what is wrong.
 //!
-//! Users edit this file, so every complaint names the entry it is about and what would be right. What is
-//! planned from the types is told in the stage above.
+//! Users edit this file, so every error names its entry and what is expected. The planning is in the stage.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -23,7 +22,7 @@ pub(super) struct QuestionType {
     /// Whether one fact of the section goes with it.
     #[serde(default)]
     pub(super) fact: Option<FactChoice>,
-    /// What the prompt says about the type.
+    /// The instruction for this type in the prompt.
     pub(super) instruction: String,
 }
 
@@ -31,7 +30,7 @@ fn one() -> u8 {
     1
 }
 
-/// How many questions of a type a section gets.
+/// The number of questions of a type for a section.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum QuestionCount {
@@ -41,8 +40,8 @@ pub(super) enum QuestionCount {
 }
 
 impl QuestionCount {
-    /// Whether it is that of a typed question, which asks about the facts in a way of its own; the others ask for each
-    /// fact itself, or for the section as a whole.
+    /// Whether it counts typed questions, which ask about the facts in a way of their own; the others ask about
+    /// each fact itself, or about the section as a whole.
     pub(super) fn is_typed(self) -> bool {
         matches!(self, Self::PercentOfFacts(_))
     }
@@ -77,7 +76,7 @@ impl Difficulty {
     }
 }
 
-/// Which fact goes with a question that is not planned per fact.
+/// Which fact is given to a question that is not planned per fact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum FactChoice {
@@ -93,9 +92,9 @@ struct TypesFile {
     types: Vec<Value>,
 }
 
-/// Reads the text of a types file; the error is every problem found, each a message of one line.
+/// Parses the text of a types file; the error is every problem found, each a message of one line.
 pub(super) fn parse(text: &str) -> Result<Vec<QuestionType>, Vec<String>> {
-    // Some editors put a byte order mark in front, which JSON does not allow.
+    // Some editors add a byte order mark, which JSON does not allow.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let file: TypesFile = serde_json::from_str(text).map_err(|error| vec![format!("{error}")])?;
     if file.types.is_empty() {
@@ -120,7 +119,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<QuestionType>, Vec<String>> {
     if problems.is_empty() { Ok(types) } else { Err(problems) }
 }
 
-/// Names an entry as `entry 3 (INFERENCE)`, or by its number alone when it has no name.
+/// Describes an entry as `entry 3 (INFERENCE)`, or by its number alone if it has no name.
 fn label(index: usize, entry: &Value) -> String {
     match entry.get("type").and_then(Value::as_str) {
         Some(name) => format!("entry {} (`{name}`)", index + 1),

@@ -1,8 +1,8 @@
-//! The images that go along with a prompt.
+//! The images attached to a prompt.
 //!
-//! An expression gives them for each record: references as `section` makes them, or plain paths, whose files are
-//! looked at here. The user message keeps references only; `llm` reads the files when the question is sent. Here
-//! stands the limit of what is sent: how many, and how large.
+//! An expression evaluates to a record's images: references as `section` makes them, or plain paths, whose files
+//! are inspected here. The user message contains references only; `llm` reads the files when the question is
+//! sent. The limits of what is sent, number and size, are enforced here.
 
 use std::path::{Path, PathBuf};
 
@@ -68,7 +68,7 @@ impl Prompt {
     }
 }
 
-/// Chooses the images of each record.
+/// Selects the images of each record.
 pub(super) struct ImageSelector {
     list: Expression,
     least: usize,
@@ -78,15 +78,15 @@ pub(super) struct ImageSelector {
     left_out: SkippedImages,
 }
 
-/// An image as a record names it.
+/// An image as a record refers to it.
 enum ImageReference {
-    /// Looked at by an earlier stage.
+    /// Inspected by an earlier stage.
     Known(Image),
     Path(String),
 }
 
 impl ImageSelector {
-    /// References to the images that go along with the record's prompt.
+    /// Returns references to the images that are attached to the record's prompt.
     pub(super) fn of(&self, record: &Record) -> Result<Vec<Value>, StageError> {
         let list = match self.list.value(record)? {
             Value::Null => Vec::new(),
@@ -113,12 +113,12 @@ impl ImageSelector {
         Ok(images)
     }
 
-    /// The image, if it can be sent; else it is told why not.
+    /// Returns the image if it can be sent; otherwise logs why not.
     fn find(&self, named: ImageReference, record: &Record) -> Option<Image> {
         let by = || record.text("source.path").unwrap_or("a record").to_owned();
         let image = match named {
             ImageReference::Known(image) => image,
-            // The empty cell of a table.
+            // An empty cell of a table.
             ImageReference::Path(path) if path.is_empty() => return None,
             ImageReference::Path(path) => {
                 let path = self.root.join(path).to_string_lossy().into_owned();
@@ -141,7 +141,7 @@ impl ImageSelector {
     }
 }
 
-/// What an element of the list names: a path, an object with a `path`, or one that says all of it.
+/// Parses an element of the list: a path, an object with a `path`, or a complete reference.
 fn named(value: &Value) -> Result<ImageReference, StageError> {
     if let Value::String(path) = value {
         return Ok(ImageReference::Path(path.clone()));
@@ -158,11 +158,11 @@ fn named(value: &Value) -> Result<ImageReference, StageError> {
     }
 }
 
-/// Reads on this thread, and lets the runtime take its other work elsewhere meanwhile.
+/// Reads on this thread, while the runtime moves its other work to another one.
 fn run_blocking<T>(read: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(read),
-        // There is no other thread to go to, or nothing to hold up.
+        // There is no other thread, or nothing to block.
         _ => read(),
     }
 }
@@ -210,7 +210,7 @@ mod tests {
         check("[front, back]", json!({"front": "b.jpg", "back": ""}), &["b.jpg"]);
         check("photos", json!({"photos": [{"path": "a.jpg", "bytes": null}]}), &["a.jpg"]);
         check("photos", json!({}), &[]);
-        // What cannot be sent takes no place; what is beyond the most is not looked at.
+        // An image that cannot be sent does not count; those beyond the maximum are not inspected.
         check(
             "p",
             json!({"p": ["none.jpg", "long.jpg", "a.jpg", "https://x.org/c.jpg", "b.jpg", "a.jpg"]}),

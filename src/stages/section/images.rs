@@ -1,9 +1,9 @@
-//! The files of the images that sections show.
+//! Resolves the images of sections to files.
 //!
-//! `section` hands over what `markdown` found; here an address becomes a file, and the file a reference with its
-//! kind, size and hash. Only local files count: nothing is fetched. Runs on the source's thread, where reading is
-//! allowed. What cannot be shown is told once and left out; a document never fails for it. How large an image may
-//! be is said where it is sent, in `prompt`.
+//! `markdown` finds the images; here an address becomes a file, and the file a reference with its media type,
+//! size and hash. Only local files count: nothing is fetched. Runs on the source's thread, where blocking reads
+//! are allowed. An image that cannot be used is logged once and left out; a document never fails because of it.
+//! The maximum size of an image is enforced where it is sent, in `prompt`.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -15,22 +15,22 @@ use crate::image::{Image, SkippedImages};
 use crate::markdown::Shown;
 use crate::record::Record;
 
-/// Finds the images of documents.
+/// Resolves the images of documents.
 pub(super) struct ImageResolver {
-    /// The working directory, without links.
+    /// The working directory, with symbolic links resolved.
     here: Option<PathBuf>,
     root: Option<PathBuf>,
     left_out: SkippedImages,
 }
 
 impl ImageResolver {
-    /// A finder that takes paths beginning with `/` from `root`.
+    /// Creates a resolver that resolves paths beginning with `/` relative to `root`.
     pub(super) fn new(root: Option<&str>) -> Self {
         let here = std::env::current_dir().and_then(|here| here.canonicalize()).ok();
         Self { here, root: root.map(PathBuf::from), left_out: SkippedImages::default() }
     }
 
-    /// The images of the document that `record` holds.
+    /// A resolver for the document of `record`.
     pub(super) fn of_document(&self, record: &Record) -> DocumentImages<'_> {
         let document = record.text("source.path").unwrap_or_default().to_owned();
         let folder = Path::new(&document).parent().unwrap_or(Path::new("")).to_owned();
@@ -38,17 +38,17 @@ impl ImageResolver {
     }
 }
 
-/// The images of one document.
+/// Resolves the images of one document.
 pub(super) struct DocumentImages<'a> {
     finder: &'a ImageResolver,
     document: String,
     folder: PathBuf,
-    /// What became of the addresses so far: one picture may stand in every section.
+    /// The addresses resolved so far: the same image may appear in every section.
     seen: HashMap<String, Option<Image>>,
 }
 
 impl DocumentImages<'_> {
-    /// The images among those shown that can be sent, each once, in the order of the text.
+    /// References to those of the shown images that can be sent, each once, in the order of the text.
     pub(super) fn of(&mut self, shown: &[Shown]) -> Value {
         let mut images: Vec<Value> = Vec::new();
         let mut hashes = HashSet::new();
@@ -87,7 +87,7 @@ impl DocumentImages<'_> {
         image
     }
 
-    /// The path of the file that an address names, relative to the working directory where it lies there.
+    /// The path of the file that an address names, relative to the working directory if it is inside it.
     fn file(&self, address: &str) -> Result<String, String> {
         let base = match (address.starts_with('/'), &self.finder.root) {
             (false, _) => &self.folder,
@@ -122,7 +122,7 @@ fn path_text(path: &Path) -> Result<String, String> {
     path.to_str().map(str::to_owned).ok_or_else(|| format!("the name of `{}` is not UTF-8", path.display()))
 }
 
-/// Whether an address names no file here: a URL with a scheme, or with a host alone; or nothing at all.
+/// Whether an address does not name a local file: a URL with a scheme, or with a host only; or nothing at all.
 fn is_elsewhere(address: &str) -> bool {
     let scheme = address.split_once(':').map_or("", |(scheme, _)| scheme);
     let of_scheme = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
@@ -130,8 +130,8 @@ fn is_elsewhere(address: &str) -> bool {
     address.is_empty() || address.starts_with("//") || has_scheme
 }
 
-/// The names that an address may stand for: as it is, with `%20` and the like decoded, and without what follows
-/// a `?` or `#`.
+/// The file names that an address may mean: as it is, with percent-encoding decoded, and without what follows a
+/// `?` or `#`.
 fn candidate_names(address: &str) -> impl Iterator<Item = String> {
     let decoded = |text: &str| percent_decode_str(text).decode_utf8().map(|text| text.into_owned()).ok();
     let bare = address.split(['?', '#']).next().unwrap_or_default();
@@ -214,7 +214,7 @@ mod tests {
         assert_eq!(found.as_array().unwrap().len(), 2, "{found}");
         assert_eq!(found[0]["path"], format!("{}/docs/one.png", folder.path().display()));
         assert_eq!((&found[0]["alt"], &found[0]["bytes"]), (&json!("the one.png"), &json!(9)));
-        // By its bytes, whatever its name says.
+        // By its bytes, whatever its name is.
         assert_eq!(
             (&found[1]["alt"], &found[1]["media_type"]),
             (&json!("the img/my%20two.gif"), &json!("image/png"))

@@ -1,4 +1,4 @@
-//! What becomes of documents: fields, titles, what is left out, how long ones are cut.
+//! Documents in, sections out: fields, titles, what is left out, how long ones are split.
 
 use super::*;
 

@@ -1,22 +1,23 @@
-//! A record's conversation: where it comes from, and what each format makes of it.
+//! A record's conversation: where it comes from, and how each format writes it.
 //!
-//! Messages go through whole. A format that has no place for something of a conversation refuses it: a record
-//! that is rejected with its reason can be written in another format, half a conversation is wrong training data.
+//! Messages are written completely. A format that cannot represent part of a conversation refuses it: a record
+//! that is rejected with its reason can be written in another format, but half a conversation is wrong training
+//! data.
 
 use serde_json::{Map, Value, json};
 
 use crate::llm::SHARED_CHARS;
 use crate::stage::StageError;
 
-/// A message, with all that it holds.
+/// A message with all of its fields.
 pub(super) type ConversationTurn = Map<String, Value>;
 
-/// A turn that is a text and nothing else.
+/// A turn that consists of a text only.
 pub(super) fn turn(role: &str, content: &str) -> ConversationTurn {
     Map::from_iter([("role".to_owned(), Value::from(role)), ("content".to_owned(), Value::from(content))])
 }
 
-/// The turns of a list of messages, less what says how they are sent and not what is said.
+/// The turns of a list of messages, without fields that concern how they are sent.
 pub(super) fn turns(messages: &Value) -> Result<Vec<ConversationTurn>, StageError> {
     let wrong = || StageError::new("fields", "field `messages` is not a list of roles and contents");
     let list = messages.as_array().ok_or_else(wrong)?;
@@ -33,14 +34,14 @@ pub(super) fn turns(messages: &Value) -> Result<Vec<ConversationTurn>, StageErro
             return Err(wrong());
         }
         let mut turn = turn.clone();
-        // Said to the model's client alone.
+        // For the model's client only.
         turn.shift_remove(SHARED_CHARS);
         turns.push(turn);
     }
     Ok(turns)
 }
 
-/// The turns with a system message in front: one, since chat templates refuse a second one or leave it out.
+/// The turns with a system message in front: only one, since chat templates refuse or ignore a second one.
 pub(super) fn with_system(system: &str, mut turns: Vec<ConversationTurn>) -> Vec<ConversationTurn> {
     let first = turns.first_mut().filter(|first| first.get("role").is_some_and(|role| role == "system"));
     if let Some(Value::String(text)) = first.and_then(|first| first.get_mut("content")) {
@@ -61,7 +62,7 @@ pub(super) fn messages(turns: Vec<ConversationTurn>) -> Map<String, Value> {
 /// `function_call` and `observation`, as LLaMA-Factory has them; what else a message holds stays beside its text.
 pub(super) fn sharegpt(turns: Vec<ConversationTurn>) -> Result<Map<String, Value>, StageError> {
     let mut list = Vec::with_capacity(turns.len());
-    // The ids of calls have no place: results are told apart by their order alone.
+    // Ids of calls cannot be represented: results are matched by their order only.
     let mut waiting: Vec<Value> = Vec::new();
     for mut turn in turns {
         let role = text_of(&turn, "role");
@@ -109,8 +110,8 @@ pub(super) fn sharegpt(turns: Vec<ConversationTurn>) -> Result<Map<String, Value
     Ok(Map::from_iter([("conversations".to_owned(), Value::Array(list))]))
 }
 
-/// A question and its answer under two names; system messages stand first in the question, since these formats have
-/// no place of their own for them.
+/// A question and its answer under two names; system messages come first in the question, since these formats
+/// have no separate field for them.
 pub(super) fn pair(
     turns: &[ConversationTurn],
     format: &str,
@@ -164,8 +165,8 @@ fn no_place(message: String) -> StageError {
     StageError::new("format", message)
 }
 
-/// Whether a key of a message means something that a bare text does not say. A weight of 1 is what every turn
-/// has.
+/// Whether a key of a message has a meaning that the text alone does not express. A weight of 1 is the default of
+/// every turn.
 fn is_beyond_text(key: &str, value: &Value) -> bool {
     match key {
         "role" | "content" => false,
@@ -174,7 +175,7 @@ fn is_beyond_text(key: &str, value: &Value) -> bool {
     }
 }
 
-/// The text of a content, also in parts that are all text; none is the empty text.
+/// The text of a content, also in parts that are all text; a missing content is the empty text.
 fn plain_text(turn: &ConversationTurn) -> Option<String> {
     match turn.get("content") {
         Some(Value::String(text)) => Some(text.clone()),
@@ -190,7 +191,7 @@ fn text_of(turn: &ConversationTurn, key: &str) -> String {
     turn.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
-/// The calls of tools of a turn; that of the older `function_call` is one.
+/// The tool calls of a turn, including the older `function_call`.
 fn calls(turn: &ConversationTurn) -> Vec<Value> {
     match turn.get("tool_calls").and_then(Value::as_array) {
         Some(calls) => calls.clone(),
@@ -198,7 +199,7 @@ fn calls(turn: &ConversationTurn) -> Vec<Value> {
     }
 }
 
-/// One call as an object, several as a list of them, as text: name and arguments.
+/// One call as an object, several as a list of them, as JSON text: name and arguments.
 fn function_call(calls: &[Value]) -> String {
     let worded = |call: &Value| {
         let function = call.get("function").unwrap_or(call);

@@ -1,4 +1,4 @@
-//! What each format writes, byte for byte.
+//! The output of each format, byte for byte.
 
 use serde_json::{Value, json};
 
@@ -284,12 +284,12 @@ fn every_line_has_the_columns_that_are_known() {
     };
     let raw = || json!({"path": "a.jsonl", "format": "raw"});
     assert_eq!(line(raw(), json!({"reasoning": "hm", "q": 1})), r#"{"q":1,"tools":null,"reasoning":"hm"}"#);
-    // What is not known beforehand is not lost.
+    // Fields that are not known in advance are not lost.
     let found = line(raw(), json!({"late": 2, "tools": [], "q": 1}));
     assert_eq!(found, r#"{"q":1,"tools":[],"reasoning":null,"late":2}"#);
     let named = json!({"path": "a.jsonl", "format": "raw", "fields": ["reasoning", "q"]});
     assert_eq!(line(named, json!({"q": 1, "late": 2})), r#"{"reasoning":null,"q":1}"#);
-    // A conversation has its tools beside it.
+    // A conversation is written with its tools.
     let messages = json!([{"role": "user", "content": "Hi"}]);
     let found = line(
         json!({"path": "a.jsonl", "format": "messages"}),

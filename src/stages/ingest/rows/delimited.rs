@@ -1,7 +1,7 @@
-//! CSV and the like: rows of texts between delimiters, whose first row names the fields.
+//! CSV and TSV: rows of texts between delimiters, whose first row names the fields.
 //!
-//! The csv crate cuts the rows; what it takes without a word is told here: quotes out of order (`quotes`), a
-//! column without a name, a header that is cut at the wrong character.
+//! The csv crate splits the rows; what it accepts silently is reported here: misplaced quotes (`quotes`), a
+//! column without a name, a header split at the wrong character.
 
 use std::fs::File;
 use std::io::Read;
@@ -12,9 +12,9 @@ use serde_json::Value;
 use super::quotes::QuoteChecker;
 use super::{Fields, ROW_LIMIT, Rows, is_utf16};
 
-/// What stands between the fields of CSV.
+/// The delimiter of CSV.
 pub(in crate::stages) const COMMA: u8 = b',';
-/// What stands between the fields of TSV.
+/// The delimiter of TSV.
 pub(in crate::stages) const TAB: u8 = b'\t';
 
 /// Opens a CSV file.
@@ -22,7 +22,7 @@ pub(in crate::stages) fn csv(path: &str) -> Result<Rows, String> {
     delimited(path, COMMA)
 }
 
-/// Opens a file whose fields have `delimiter` between them.
+/// Opens a file with fields separated by `delimiter`.
 pub(in crate::stages) fn delimited(path: &str, delimiter: u8) -> Result<Rows, String> {
     let file = File::open(path).map_err(|error| error.to_string())?;
     let watched = GuardedFile { file, read: 0, utf16: None, quotes: QuoteChecker::new(delimiter) };
@@ -51,7 +51,7 @@ pub(in crate::stages) fn delimited(path: &str, delimiter: u8) -> Result<Rows, St
     Ok(Box::new(DelimitedRows { reader, columns, number: 0, done: false }))
 }
 
-/// The names of the columns; none for one that the header row does not name.
+/// The names of the columns; `None` for one that the header does not name.
 fn columns(headers: &StringRecord, delimiter: u8) -> Result<Vec<Option<String>>, String> {
     if headers.iter().all(|name| name.trim().is_empty()) {
         return Err("has no header row".to_owned());
@@ -100,7 +100,7 @@ impl Iterator for DelimitedRows {
         if let Err(error) = &read {
             self.done = error.is_io_error();
         }
-        // A row whose quotes are wrong is cut at the wrong places, whatever else is said of it.
+        // A row with misplaced quotes is split at the wrong places, whatever else is wrong with it.
         if let Some(wrong) = self.reader.get_mut().quotes.take(self.number) {
             return Some((self.number, Err(wrong)));
         }
@@ -119,8 +119,8 @@ impl DelimitedRows {
     }
 }
 
-/// The error in words. The line numbers of the csv crate are one too low where lines end in CRLF, so none
-/// are told.
+/// Describes an error. The line numbers of the csv crate are one too low where lines end in CRLF, so they are
+/// left out.
 fn explain(error: &csv::Error) -> String {
     match error.kind() {
         ErrorKind::UnequalLengths { expected_len, len, .. } => {
@@ -134,7 +134,7 @@ fn explain(error: &csv::Error) -> String {
     }
 }
 
-/// A file that stops being read when one row, such as one with a quote left open, has no end.
+/// A reader that fails when one row has no end, as one with a quote left open.
 struct GuardedFile {
     file: File,
     /// Bytes read since the last row.

@@ -1,5 +1,5 @@
-//! JSON lines: each line one object. A line that would be read as anything but what it says is refused: a
-//! number that does not fit into 64 bits, a field given twice.
+//! JSON lines: each line is one object. A line that would silently be read as something else is refused: a number
+//! that does not fit into 64 bits, a duplicate field.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::{Fields, ROW_LIMIT, Rows, is_utf16, numbers};
 
-/// Buffers larger than this are given back after a long line.
+/// Larger buffers are freed after a long line.
 const KEEP: usize = 1024 * 1024;
 
 /// Opens a JSONL file.
@@ -27,7 +27,7 @@ pub(in crate::stages) fn jsonl(path: &str) -> Result<Rows, String> {
     Ok(Box::new(PrecisionWarner { lines, path: path.to_owned(), told: false }))
 }
 
-/// The fields of one line that a run wrote.
+/// Parses one line that a run wrote.
 pub(in crate::stages) fn json_line(line: &[u8]) -> Result<Fields, String> {
     let fields = object(line.trim_ascii_end())?;
     if numbers::has_float(&fields) {
@@ -36,7 +36,7 @@ pub(in crate::stages) fn json_line(line: &[u8]) -> Result<Fields, String> {
     Ok(fields)
 }
 
-/// The rows, with one warning for the file where decimal numbers have more digits than are kept.
+/// Logs one warning per file in which decimal numbers have more digits than are kept.
 struct PrecisionWarner<R> {
     lines: JsonLines<R>,
     path: String,
@@ -77,7 +77,7 @@ struct JsonLines<R> {
     done: bool,
 }
 
-/// What reading one line came to.
+/// The result of reading one line.
 enum LineRead {
     Whole,
     TooLong,
@@ -142,15 +142,15 @@ fn object(line: &[u8]) -> Result<Fields, String> {
     }
 }
 
-/// What a line holds.
+/// The content of a line.
 enum ParsedRow {
     Object(Fields),
-    /// A field was given twice, of which only one could be kept.
+    /// A duplicate field, of which only one could be kept.
     Twice(String),
     Other(&'static str),
 }
 
-/// Reads an object, and notes a field that is given twice.
+/// Deserializes an object, and detects duplicate fields.
 struct StrictObject;
 
 impl<'de> DeserializeSeed<'de> for StrictObject {

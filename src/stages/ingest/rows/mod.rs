@@ -1,4 +1,4 @@
-//! Files of rows, read one row at a time: `json_lines` and `delimited` (CSV and the like).
+//! Row files, read one row at a time: `json_lines` and `delimited` (CSV and TSV).
 
 mod delimited;
 mod json_lines;
@@ -10,17 +10,17 @@ use serde_json::{Map, Value};
 pub(in crate::stages) use delimited::{COMMA, TAB, csv, delimited};
 pub(in crate::stages) use json_lines::{json_line, jsonl};
 
-/// A longer line of JSON or row of CSV is refused.
+/// The maximum length of a line of JSON or a row of CSV.
 pub(in crate::stages) const ROW_LIMIT: u64 = 64 * 1024 * 1024;
 
 /// The fields of one row.
 pub(in crate::stages) type Fields = Map<String, Value>;
 
-/// The rows of one file: the number of each, from 1, with its fields or why it cannot be read. The number is
-/// the line in a JSONL file, and in a CSV file counts the rows below the header.
+/// The rows of one file: the number of each, from 1, with its fields or why it cannot be read. The number is the
+/// line in a JSONL file; in a CSV file it counts the rows below the header.
 pub(in crate::stages) type Rows = Box<dyn Iterator<Item = (u64, Result<Fields, String>)> + Send>;
 
-/// Whether a file begins with the byte order mark of UTF-16, which none of the readers takes.
+/// Whether a file begins with the byte order mark of UTF-16, which none of the readers supports.
 fn is_utf16(start: &[u8]) -> bool {
     start.starts_with(&[0xff, 0xfe]) || start.starts_with(&[0xfe, 0xff])
 }

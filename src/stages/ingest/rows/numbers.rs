@@ -1,11 +1,11 @@
-//! Numbers of JSON that a 64-bit number does not hold as they are written.
+//! JSON numbers that a 64-bit number cannot represent exactly.
 //!
-//! `serde_json` reads an integer beyond 64 bits as a decimal number of 17 digits, and a decimal number as the
-//! nearest one there is. The first is another number; the second is what every reader of JSON does.
+//! `serde_json` parses an integer beyond 64 bits as a float with 17 digits, and a decimal number as the nearest
+//! float. The first is another number; the second is what every JSON parser does.
 
 use serde_json::{Map, Value};
 
-/// Whether any number within the fields was read as a decimal one. Others are kept as they are.
+/// Whether any number in the fields was parsed as a float. Others are exact.
 pub(super) fn has_float(fields: &Map<String, Value>) -> bool {
     fields.values().any(is_float)
 }
@@ -19,8 +19,8 @@ fn is_float(value: &Value) -> bool {
     }
 }
 
-/// Looks at the numbers of a valid JSON text. An error for one that is read as quite another number; of those
-/// with more digits than are kept, the first as it is written and as it is read.
+/// Checks the numbers of a valid JSON text. Returns an error for one that is parsed as quite another number; of
+/// those with more digits than are kept, the first as it is written and as it is parsed.
 pub(super) fn check(json: &str) -> Result<Option<(&str, f64)>, String> {
     let mut rounded = None;
     for number in (NumberTokens { rest: json }) {
@@ -35,7 +35,7 @@ pub(super) fn check(json: &str) -> Result<Option<(&str, f64)>, String> {
         }
         let read: f64 = number.parse().map_err(|_| format!("`{number}` is no number"))?;
         let written = digits(number);
-        // Numbers of up to 17 digits are told apart, though the last may be printed as its neighbour.
+        // Numbers of up to 17 digits are distinguished, though the last digit may be printed differently.
         if written.0.len() <= 17 && (read != 0.0 || written.0.is_empty()) {
             continue;
         }
@@ -55,7 +55,7 @@ fn shortened(number: &str) -> String {
     if number.len() > MOST { format!("{}...", &number[..MOST]) } else { number.to_owned() }
 }
 
-/// The digits that count, without zeros at the ends, and the exponent of the first.
+/// The significant digits, without zeros at the ends, and the exponent of the first.
 fn digits(number: &str) -> (String, i64) {
     let number = number.trim_start_matches('-');
     let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
@@ -70,7 +70,7 @@ fn digits(number: &str) -> (String, i64) {
     (digits.trim_end_matches('0').to_owned(), exponent)
 }
 
-/// The numbers of a JSON text, outside of its strings.
+/// Iterates over the numbers of a JSON text, outside of its strings.
 struct NumberTokens<'a> {
     rest: &'a str,
 }
@@ -94,7 +94,7 @@ impl<'a> Iterator for NumberTokens<'a> {
     }
 }
 
-/// What follows the quote that ends a string.
+/// The text after the closing quote of a string.
 fn after_string(mut text: &str) -> &str {
     while let Some(at) = text.find(['"', '\\']) {
         if text[at..].starts_with('"') {

@@ -1,19 +1,19 @@
-//! Watches the quotes of a CSV file while it is read: one that is left open, and text after one that closed.
+//! Checks the quotes of a CSV file while it is read: quotes left open, and text after a closing quote.
 //!
-//! The csv crate takes any text: it reads a quote left open as a field that runs to the end of the file or to
-//! the next quote, and what follows a closing quote as more of the field. Both swallow rows.
+//! The csv crate accepts any text: it reads a quote left open as a field that extends to the end of the file or
+//! to the next quote, and text after a closing quote as more of the field. Both swallow rows.
 
 use std::collections::VecDeque;
 
-/// Follows the bytes of a file, and notes the rows whose quotes are wrong.
+/// Scans the bytes of a file and records the rows with misplaced quotes.
 #[derive(Debug)]
 pub(super) struct QuoteChecker {
     delimiter: u8,
     state: QuoteState,
-    /// The row being read; the header is row 0.
+    /// The current row; the header is row 0.
     row: u64,
     line: u64,
-    /// Where the quote of this field opens.
+    /// The line in which the quote of this field opens.
     opened: u64,
     /// Whether the last byte was a carriage return.
     carriage: bool,
@@ -22,13 +22,13 @@ pub(super) struct QuoteChecker {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum QuoteState {
-    /// Before a row. Blank lines are none.
+    /// Before a row. Blank lines are not rows.
     Row,
     /// Before a field of a row.
     Field,
     Bare,
     Quoted,
-    /// After a quote in a quoted field: it ended the field, or a second one follows.
+    /// After a quote in a quoted field: it either ended the field, or a second one follows.
     Closed,
 }
 
@@ -38,7 +38,7 @@ impl QuoteChecker {
         Self { delimiter, state: QuoteState::Row, row, line, opened, carriage: false, found: VecDeque::new() }
     }
 
-    /// What is wrong with the quotes of a row. Rows are asked for in their order.
+    /// Returns what is wrong with the quotes of a row. Rows are requested in order.
     pub(super) fn take(&mut self, row: u64) -> Option<String> {
         while self.found.front().is_some_and(|(found, _)| *found < row) {
             self.found.pop_front();
@@ -46,14 +46,14 @@ impl QuoteChecker {
         self.found.pop_front_if(|(found, _)| *found == row).map(|(_, message)| message)
     }
 
-    /// Takes the next bytes of the file.
+    /// Scans the next bytes of the file.
     pub(super) fn read(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.byte(*byte);
         }
     }
 
-    /// The file has ended.
+    /// Marks the end of the file.
     pub(super) fn end(&mut self) {
         if self.state == QuoteState::Quoted {
             let message = format!(
@@ -99,7 +99,7 @@ impl QuoteChecker {
         }
     }
 
-    /// Notes the first thing wrong with a row.
+    /// Records the first problem of a row.
     fn note(&mut self, message: String) {
         if self.found.back().is_none_or(|(row, _)| *row != self.row) {
             self.found.push_back((self.row, message));

@@ -1,4 +1,4 @@
-//! The cap on typed questions: exact numbers, an even choice, and no change where it does not bind.
+//! The cap on typed questions: exact numbers, a uniform choice, and no change where it does not apply.
 
 use std::collections::BTreeMap;
 
@@ -43,7 +43,7 @@ fn a_section_has_as_many_typed_questions_as_its_facts_allow() {
             let planner = Planner { typed_per_fact: cap, ..planner() };
             let records = planner.transform(document(&[facts, 0])).unwrap();
             assert_eq!(typed(&records, "a.md#1"), expected, "{facts} facts, {cap:?} each");
-            // What is no typed question is not counted and not capped.
+            // Other questions are neither counted nor capped.
             let counts = by_type(&records, "a.md#1");
             let fact_based = counts.get("FACT_BASED").copied().unwrap_or_default();
             assert_eq!((fact_based, counts["SECTION_SUMMARY"]), (facts, 1), "{facts} facts, {cap:?} each");
@@ -104,7 +104,7 @@ fn a_draw_hangs_on_seed_and_section_alone() {
     assert_eq!(planned(&capped(1.0), &[2, 3, 4]), planned(&capped(1.0), &[2, 3, 4]));
     let of =
         |records: &[Record], key| by_type(records, key).into_keys().map(str::to_owned).collect::<Vec<_>>();
-    // Another section's facts change nothing.
+    // Another section's facts do not matter.
     let other = capped(1.0).transform(document(&[2, 9, 4])).unwrap();
     assert_eq!(
         (of(&records, "a.md#1"), of(&records, "a.md#3")),
@@ -142,7 +142,7 @@ fn what_is_kept_is_in_the_order_of_the_file_and_numbered_anew() {
             "{name}"
         );
     }
-    // The facts of what is left differ while they last.
+    // The facts of the remaining questions differ while there are any left.
     let recalls: Vec<&&Record> =
         first.iter().filter(|record| record.text("question_type") == Some("FACTUAL_RECALL")).collect();
     let facts: BTreeSet<usize> = recalls.iter().map(|record| number(record, "fact_number")).collect();
