@@ -2,14 +2,14 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use synthmill::markdown::sections::{self, Borders};
+use synthmill::markdown::sections::{self, SplitPoints};
 use synthmill::markdown::{Outline, Syntax, facts, front_matter};
 
 fuzz_target!(|text: &str| {
     let text = front_matter::split(text).rest;
     for syntax in [Syntax::Markdown, Syntax::Plain] {
         let outline = Outline::of(text, syntax);
-        let borders = Borders::new(text, &outline, 100);
+        let borders = SplitPoints::new(text, &outline, 100);
         let mut rebuilt = String::new();
         for section in sections::split(text, &outline, "title") {
             rebuilt.push_str(&text[section.whole.start..section.body.start]);

@@ -1,17 +1,17 @@
-//! The facts of a stretch of text: its list items, sentences and table rows.
+//! The facts of a range of text: its list items, sentences and table rows.
 
 use std::ops::Range;
 
-use super::line::one_line;
+use super::inline_text::one_line;
 use super::outline::{Atom, AtomKind, Outline};
 
-/// A fact has more letters of Latin script than this, or as much of another.
+/// The minimum length of a fact is one more than this, in Latin letters or the equivalent in another script.
 const SHORT: usize = 10;
-/// When code and words together are longer than this, the words alone make the one fact.
+/// If code and prose together are longer than this, the prose alone makes the one fact.
 const LONG: usize = 400;
 
-/// The facts that begin within `range` of `text`, each on one line. When there is none, all that can be
-/// read there is one fact.
+/// The facts that begin within `range` of `text`, each on one line. If there is none, all that is readable there
+/// is one fact.
 #[must_use]
 pub fn of(text: &str, outline: &Outline, range: &Range<usize>) -> Vec<String> {
     let atoms = outline.atoms_in(range);
@@ -29,7 +29,7 @@ pub fn of(text: &str, outline: &Outline, range: &Range<usize>) -> Vec<String> {
     let whole = join(atoms, |_| true);
     let words = join(atoms, |atom| atom.kind != AtomKind::Code);
     let fact = if whole.is_empty() {
-        // Nothing begins here in the later parts of one endless sentence.
+        // Nothing begins here in the later parts of one very long sentence.
         one_line(&text[range.clone()])
     } else if whole.chars().count() > LONG && is_fact(&words) {
         words
@@ -39,7 +39,7 @@ pub fn of(text: &str, outline: &Outline, range: &Range<usize>) -> Vec<String> {
     if fact.is_empty() { Vec::new() } else { vec![fact] }
 }
 
-/// Whether an atom is an endless sentence that was cut at the end of `range`.
+/// Whether an atom is a very long sentence that was split at the end of `range`.
 fn goes_on(atom: &Atom, range: &Range<usize>) -> bool {
     atom.text.len() > LONG && atom.text.len() > range.len()
 }
@@ -57,8 +57,8 @@ fn is_fact(text: &str) -> bool {
     text.chars().map(weight).sum::<usize>() > 2 * SHORT && text.contains(char::is_alphabetic)
 }
 
-/// How much a character says, in halves of a Latin letter: a Chinese one is half a word, a sign of Thai, Hindi or Amharic about
-/// a syllable, and Arabic and Hebrew leave vowels out.
+/// The weight of a character, in halves of a Latin letter: a Chinese one is half a word, a sign of Thai, Hindi or
+/// Amharic about a syllable, and Arabic and Hebrew omit vowels.
 fn weight(c: char) -> usize {
     match c {
         '\u{0590}'..='\u{08ff}' => 3,

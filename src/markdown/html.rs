@@ -1,45 +1,45 @@
-//! The words of HTML: of blocks between Markdown's, and of tables.
+//! Extracts the text of HTML: of blocks between those of Markdown, and of tables.
 //!
-//! Tags that begin a block (`p`, `div`, `li`, `h1`, ...) end the stretch of text before them. What a stretch is, a title, an
-//! item, code or words, goes by the innermost of them.
+//! Tags that begin a block (`p`, `div`, `li`, `h1`, ...) end the text run before them. Whether a run is a title,
+//! an item, code or prose depends on the innermost of them.
 
 use std::collections::HashSet;
 
-use super::line::one_line;
+use super::inline_text::one_line;
 
-/// A stretch of text.
+/// A run of text.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Stretch {
-    /// Where in the HTML it begins, and where the tag that made it does.
+pub(super) struct TextRun {
+    /// Its offset in the HTML, and that of the tag that began it.
     pub(super) start: usize,
     pub(super) text: String,
-    pub(super) kind: Kind,
-    /// Whether all its words stand in links.
+    pub(super) kind: TextRunKind,
+    /// Whether all of its words are in links.
     pub(super) linked: bool,
 }
 
-/// What a stretch is.
+/// The kind of a text run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum TextRunKind {
     Words,
     Heading(u8),
     Item,
-    /// The summary of details, a caption: it leads to something.
+    /// The summary of details, or a caption: it introduces something.
     Label,
     Code,
 }
 
-/// Characters of a tag's name.
+/// The maximum length of a tag's name.
 const NAME: usize = 100;
 
-/// Elements within a line: they end no stretch. `br` ends a sentence.
+/// Inline elements, which do not end a run. `br` ends a sentence.
 const INLINE: &[&str] = &[
     "a", "abbr", "acronym", "b", "bdi", "bdo", "big", "br", "cite", "code", "data", "del", "dfn", "em",
     "font", "i", "img", "input", "ins", "kbd", "label", "mark", "picture", "q", "s", "samp", "small",
     "source", "span", "strike", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr", "button", "nobr",
     "ruby", "rt", "rp",
 ];
-/// Further elements there are.
+/// Other elements.
 const BLOCK: &[&str] = &[
     "address",
     "article",
@@ -132,10 +132,10 @@ pub(super) fn is_element(name: &str) -> bool {
     INLINE.contains(&name.as_str()) || BLOCK.contains(&name.as_str())
 }
 
-/// The stretches of a piece of HTML. Comments, scripts and styles have none.
-pub(super) fn stretches(html: &str) -> Vec<Stretch> {
+/// The text runs of a piece of HTML. Comments, scripts and styles have none.
+pub(super) fn stretches(html: &str) -> Vec<TextRun> {
     let mut reader =
-        Reader { found: Vec::new(), open: vec![], start: 0, text: String::new(), links: 0, linked: true };
+        HtmlReader { found: Vec::new(), open: vec![], start: 0, text: String::new(), links: 0, linked: true };
     let mut at = 0;
     while at < html.len() {
         let Some(open) = html[at..].find('<') else {
@@ -176,17 +176,17 @@ pub(super) fn stretches(html: &str) -> Vec<Stretch> {
     reader.found
 }
 
-struct Reader {
-    found: Vec<Stretch>,
-    /// The blocks that are open.
-    open: Vec<(String, Kind)>,
+struct HtmlReader {
+    found: Vec<TextRun>,
+    /// The open blocks.
+    open: Vec<(String, TextRunKind)>,
     start: usize,
     text: String,
     links: usize,
     linked: bool,
 }
 
-impl Reader {
+impl HtmlReader {
     fn words(&mut self, text: &str, at: usize) {
         if text.trim().is_empty() {
             self.text.push_str(text);
@@ -218,14 +218,14 @@ impl Reader {
             return;
         }
         let kind = match name.as_bytes() {
-            [b'h', level @ b'1'..=b'6'] => Kind::Heading(level - b'0'),
-            b"li" | b"dd" => Kind::Item,
-            b"summary" | b"caption" | b"figcaption" | b"legend" | b"dt" => Kind::Label,
-            b"pre" => Kind::Code,
+            [b'h', level @ b'1'..=b'6'] => TextRunKind::Heading(level - b'0'),
+            b"li" | b"dd" => TextRunKind::Item,
+            b"summary" | b"caption" | b"figcaption" | b"legend" | b"dt" => TextRunKind::Label,
+            b"pre" => TextRunKind::Code,
             b"hr" | b"col" | b"meta" | b"link" => return,
-            _ => self.open.last().map_or(Kind::Words, |(_, kind)| *kind),
+            _ => self.open.last().map_or(TextRunKind::Words, |(_, kind)| *kind),
         };
-        // Deeper than any page; a file made to go deeper is read flat.
+        // Deeper than any real page; a file that is nested deeper is read flat.
         if self.open.len() < 1_000 {
             self.open.push((name.to_owned(), kind));
         }
@@ -237,17 +237,17 @@ impl Reader {
         if !text.contains(char::is_alphanumeric) {
             return;
         }
-        let kind = self.open.last().map_or(Kind::Words, |(_, kind)| *kind);
+        let kind = self.open.last().map_or(TextRunKind::Words, |(_, kind)| *kind);
         let text = decoded(&text);
-        let lines = if kind == Kind::Code {
+        let lines = if kind == TextRunKind::Code {
             text
         } else {
-            // Line breaks that are meant stay; the others are spaces.
+            // Hard line breaks stay; the others become spaces.
             let lines: Vec<String> =
                 text.split('\u{1}').map(one_line).filter(|line| !line.is_empty()).collect();
             lines.join("\n")
         };
-        self.found.push(Stretch { start: self.start, text: lines, kind, linked });
+        self.found.push(TextRun { start: self.start, text: lines, kind, linked });
     }
 }
 
@@ -256,7 +256,7 @@ pub(super) fn decoded(html: &str) -> String {
     html_escape::decode_html_entities(html).replace('\u{a0}', " ")
 }
 
-/// The rows of a table, each with the place of its tag: whether it is a header, and its cells.
+/// The rows of a table, each with the offset of its tag: whether it is a header, and its cells.
 pub(super) fn rows(table: &str, read_cell: impl Fn(&str) -> String) -> Vec<(usize, bool, Vec<String>)> {
     let mut rows: Vec<(usize, bool, Vec<String>)> = Vec::new();
     let mut cell: Option<usize> = None;
@@ -272,7 +272,7 @@ pub(super) fn rows(table: &str, read_cell: impl Fn(&str) -> String) -> Vec<(usiz
             .to_ascii_lowercase();
         let closes = rest.starts_with("</");
         if name == "table" && !closes {
-            // A table in a cell is words of the cell.
+            // A table in a cell is part of the cell's text.
             at += super::dialects::element(rest, "table").unwrap_or(1);
             continue;
         }
@@ -303,7 +303,7 @@ pub(super) fn rows(table: &str, read_cell: impl Fn(&str) -> String) -> Vec<(usiz
     rows
 }
 
-/// The names of the tags that a text closes.
+/// The names of the tags that are closed in a text.
 pub(super) fn closed(text: &str) -> HashSet<&str> {
     let tags = text.match_indices("</").map(|(at, _)| &text[at + 2..]);
     tags.filter_map(|tag| {
@@ -314,8 +314,8 @@ pub(super) fn closed(text: &str) -> HashSet<&str> {
     .collect()
 }
 
-/// Whether a tag within a line is markup: that of an element, or of a custom one that is closed. Else it is a word in
-/// angle brackets, such as `Vec<String>` or `<name>`.
+/// Whether an inline tag is markup: that of an element, or of a custom one that is closed. Otherwise it is a word
+/// in angle brackets, such as `Vec<String>` or `<name>`.
 pub(super) fn is_markup(tag: &str, closed: &HashSet<&str>) -> bool {
     let inside = tag.trim_start_matches('<').trim_end_matches('>');
     if inside.starts_with(['/', '!', '?']) || inside.ends_with('/') || inside.contains('=') {

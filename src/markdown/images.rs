@@ -1,37 +1,37 @@
-//! The images that a Markdown text shows, with their addresses as they are written.
+//! The images of a Markdown text, with their addresses as written.
 //!
-//! `walk` hands on the parser's events; images of Markdown, inline or by reference, and `<img>` tags are noted.
-//! What an address names, and whether it is there, is the `section` stage's affair.
+//! `outline_builder` passes on the parser's events; Markdown images, inline or by reference, and `<img>` tags are
+//! collected. The `section` stage resolves the addresses.
 
 use std::ops::Range;
 
 use pulldown_cmark::{Event, Tag, TagEnd};
 
 use super::html::decoded;
-use super::line::one_line;
+use super::inline_text::one_line;
 
-/// An image that a text shows.
+/// An image in a text.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Shown {
-    /// Where in the text it stands.
+pub struct ShownImage {
+    /// Its offset in the text.
     pub start: usize,
     /// Its address as written: a path or a URL.
     pub address: String,
-    /// Its description, or its title where it has none; may be empty.
+    /// Its description, or its title if it has none; may be empty.
     pub alt: String,
 }
 
-/// The images found so far.
+/// Collects images from parser events.
 #[derive(Debug, Default)]
-pub(super) struct Images {
-    pub(super) shown: Vec<Shown>,
-    /// Images that are open: one may stand in another's description.
+pub(super) struct ImageCollector {
+    pub(super) shown: Vec<ShownImage>,
+    /// The number of open images: one may be inside another's description.
     depth: usize,
     title: String,
 }
 
-impl Images {
-    /// Takes the next event of the parser over `source`.
+impl ImageCollector {
+    /// Processes the next event of the parser over `source`.
     pub(super) fn event(&mut self, source: &str, event: &Event<'_>, range: &Range<usize>) {
         match event {
             Event::Start(Tag::Image { dest_url, title, .. }) => {
@@ -39,7 +39,7 @@ impl Images {
                 if self.depth == 1 {
                     title.as_ref().clone_into(&mut self.title);
                     let address = dest_url.to_string();
-                    self.shown.push(Shown { start: range.start, address, alt: String::new() });
+                    self.shown.push(ShownImage { start: range.start, address, alt: String::new() });
                 }
             }
             Event::End(TagEnd::Image) => {
@@ -51,7 +51,7 @@ impl Images {
             Event::Text(text) | Event::Code(text) | Event::InlineMath(text) => self.describe(text),
             Event::SoftBreak | Event::HardBreak => self.describe(" "),
             Event::Start(Tag::HtmlBlock) => self.html(&source[range.clone()], range.start),
-            // What stands in a description is not shown.
+            // Images in a description are not shown.
             Event::InlineHtml(html) if self.depth == 0 => self.html(html, range.start),
             _ => {}
         }
@@ -75,7 +75,7 @@ impl Images {
         }
     }
 
-    /// Notes the `<img>` tags of a stretch of HTML that stands at `start`; none in comments and scripts.
+    /// Collects the `<img>` tags of a piece of HTML at the offset `start`, except in comments and scripts.
     pub(super) fn html(&mut self, html: &str, start: usize) {
         if ["<script", "<style"].iter().any(|tag| html.trim_start().starts_with(tag)) {
             return;
@@ -98,13 +98,13 @@ impl Images {
                 let Some((_, address)) = of("src") else { continue };
                 let alt = of("alt").or_else(|| of("title")).map_or("", |(_, alt)| *alt);
                 let (address, alt) = (decoded(address.trim()), one_line(&decoded(alt)));
-                self.shown.push(Shown { start: start + tag, address, alt });
+                self.shown.push(ShownImage { start: start + tag, address, alt });
             }
         }
     }
 }
 
-/// The attributes of a tag, from behind its name to its `>`, and how many bytes they take.
+/// The attributes of a tag, from after its name to its `>`, and their length in bytes.
 fn attributes(tag: &str) -> (Vec<(&str, &str)>, usize) {
     let mut attributes = Vec::new();
     let mut rest = tag;
@@ -114,7 +114,7 @@ fn attributes(tag: &str) -> (Vec<(&str, &str)>, usize) {
             return (attributes, tag.len() - rest.len());
         }
         let is_end = |c: char| c.is_ascii_whitespace() || matches!(c, '=' | '>' | '/');
-        // An attribute has a name of one letter at least, whatever that letter is.
+        // An attribute's name has at least one character, whatever it is.
         let end = rest.char_indices().skip(1).find(|(_, c)| is_end(*c)).map_or(rest.len(), |(at, _)| at);
         let (name, behind) = rest.split_at(end);
         let Some(value) = behind.trim_ascii_start().strip_prefix('=') else {

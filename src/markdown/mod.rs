@@ -1,21 +1,22 @@
-//! Reading of Markdown and plain text: where sections begin, and what facts stand in them.
+//! Parsing of Markdown and plain text: sections, and the facts in them.
 //!
-//! `front_matter` is taken off first. `outline` (by `walk` or `plain`) goes once through the text and notes headings, blocks and
-//! atoms (the pieces that may be facts); what CommonMark does not know is rewritten by `dialects` before, HTML is read by
-//! `html`. `images` notes what pictures are shown; `sections` cuts the text; `facts` chooses from the atoms. All of it is
-//! pure: the `section` stage makes records of what is found here.
+//! `front_matter` is removed first. `outline` (built by `outline_builder` or `plain`) makes one pass over the
+//! text and records headings, blocks and atoms (the pieces that may be facts); syntax that CommonMark does not
+//! have is rewritten by `dialects` before, HTML is parsed by `html`. `images` collects the images; `sections`
+//! splits the text; `facts` selects among the atoms. All of it is pure: the `section` stage makes records from
+//! the results.
 
 mod dialects;
 pub mod facts;
 pub mod front_matter;
 mod html;
 mod images;
-mod line;
+mod inline_text;
 pub mod outline;
+mod outline_builder;
 mod plain;
 pub mod sections;
 pub mod sentences;
-mod walk;
 
-pub use images::Shown;
+pub use images::ShownImage;
 pub use outline::{Outline, Syntax};

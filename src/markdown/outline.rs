@@ -1,16 +1,16 @@
-//! One pass over a text: its headings, where its blocks begin, and its atoms, all with their places.
+//! The outline of a text: its headings, the offsets of its blocks, and its atoms.
 //!
-//! Atoms are the pieces that may become facts: list items, sentences, table rows; and what counts as
-//! content only, such as lines of code. `sections` cuts by the places, `facts` chooses among the atoms.
+//! Atoms are the pieces that may become facts: list items, sentences, table rows; and pieces that count as
+//! content only, such as lines of code. `sections` splits at the offsets, `facts` selects among the atoms.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::images::Shown;
-use super::line::{Line, one_line};
-use super::{plain, sentences, walk};
+use super::images::ShownImage;
+use super::inline_text::{InlineText, one_line};
+use super::{outline_builder, plain, sentences};
 
-/// How a text is written.
+/// The syntax of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Syntax {
     /// Markdown: CommonMark with tables, footnotes, task lists and alerts.
@@ -19,18 +19,18 @@ pub enum Syntax {
     Plain,
 }
 
-/// What stands where in a text. Offsets are bytes; every list is in the order of the text.
+/// The structure of a text. Offsets are in bytes; every list is in the order of the text.
 #[derive(Debug, Default)]
 pub struct Outline {
     /// The headings that begin a section.
     pub headings: Vec<Heading>,
-    /// Where the blocks outside of any other begin.
+    /// The offsets of top-level blocks.
     pub blocks: Vec<usize>,
     /// The pieces that may be facts.
     pub atoms: Vec<Atom>,
-    /// The images that the text shows.
-    pub images: Vec<Shown>,
-    /// What is nothing to a reader: comments, scripts, styles, imports.
+    /// The images in the text.
+    pub images: Vec<ShownImage>,
+    /// What a reader does not see: comments, scripts, styles, imports.
     pub silent: Vec<Range<usize>>,
 }
 
@@ -50,36 +50,36 @@ pub struct Heading {
 pub struct Atom {
     /// Where it begins.
     pub start: usize,
-    /// How deep it stands in lists, from 0; the lines of a code block stand one deeper than the block.
+    /// Its nesting depth in lists, from 0; the lines of a code block are one level deeper than the block.
     pub depth: usize,
-    /// What it says, on one line.
+    /// Its text, on one line.
     pub text: String,
-    /// What it is good for.
+    /// How it can be used.
     pub kind: AtomKind,
 }
 
-/// What an atom is good for.
+/// How an atom can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AtomKind {
-    /// It says something by itself.
+    /// It is meaningful on its own.
     Fact,
-    /// It says something together with others: a line of links, or words that lead to what follows.
+    /// It is meaningful together with others: a line of links, or words that introduce what follows.
     Content,
     /// A line of code.
     Code,
-    /// Nothing: pictures, tables of contents, empty items. Only its place counts.
+    /// It has no readable content: images, tables of contents, empty items. Only its offset matters.
     Nothing,
 }
 
 impl Outline {
-    /// Goes through `text`.
+    /// Makes the outline of `text`.
     #[must_use]
     pub fn of(text: &str, syntax: Syntax) -> Self {
         let mut outline = match syntax {
-            Syntax::Markdown => walk::outline(text),
+            Syntax::Markdown => outline_builder::outline(text),
             Syntax::Plain => plain::outline(text),
         };
-        // What is covered for the parser may be cut by it within a character.
+        // The parser may split a masked range within a character.
         for start in outline.atoms.iter_mut().map(|atom| &mut atom.start).chain(&mut outline.blocks) {
             *start = text.floor_char_boundary(*start);
         }
@@ -98,15 +98,15 @@ impl Outline {
         &self.atoms[first..last.max(first)]
     }
 
-    /// The images that are shown within `range`.
+    /// The images within `range`.
     #[must_use]
-    pub fn images_in(&self, range: &Range<usize>) -> &[Shown] {
+    pub fn images_in(&self, range: &Range<usize>) -> &[ShownImage] {
         let first = self.images.partition_point(|image| image.start < range.start);
         let last = self.images.partition_point(|image| image.start < range.end);
         &self.images[first..last.max(first)]
     }
 
-    /// `range` of the text without what is nothing to a reader, and without lines that only that stood in.
+    /// `range` of the text without what a reader does not see, and without lines that contained nothing else.
     #[must_use]
     pub fn readable<'a>(&self, text: &'a str, range: &Range<usize>) -> Cow<'a, str> {
         let first = self.silent.partition_point(|silent| silent.end <= range.start);
@@ -131,7 +131,7 @@ impl Outline {
         Cow::Owned(readable)
     }
 
-    /// Whether anything within `range` can be read: not so for pictures, comments, tables of contents.
+    /// Whether anything within `range` can be read: images, comments and tables of contents cannot.
     #[must_use]
     pub fn is_readable(&self, range: &Range<usize>) -> bool {
         self.atoms_in(range).iter().any(|atom| !atom.text.is_empty())
@@ -143,7 +143,7 @@ impl Outline {
     }
 
     /// Adds each sentence of a paragraph.
-    pub(super) fn add_sentences(&mut self, line: &Line, depth: usize) {
+    pub(super) fn add_sentences(&mut self, line: &InlineText, depth: usize) {
         for range in sentences::split(&line.text, &line.solid) {
             let text = one_line(&line.text[range.clone()]);
             let kind = if leads(&text) { AtomKind::Content } else { AtomKind::Fact };
@@ -152,7 +152,7 @@ impl Outline {
     }
 }
 
-/// Whether the words only lead to what follows: a list, code, a picture.
+/// Whether the words only introduce what follows: a list, code, an image.
 pub(super) fn leads(text: &str) -> bool {
     text.ends_with([':', '：', '፦', '៖'])
 }

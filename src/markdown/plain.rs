@@ -1,6 +1,6 @@
-//! Plain text: paragraphs between blank lines, and lines that begin as list items do. No headings.
+//! Plain text: paragraphs separated by blank lines, and lines that begin like list items. No headings.
 
-use super::line::Line;
+use super::inline_text::InlineText;
 use super::outline::{AtomKind, Outline};
 
 /// The outline of a plain text.
@@ -30,11 +30,11 @@ pub(super) fn outline(text: &str) -> Outline {
     outline
 }
 
-/// The lines gathered so far.
+/// The lines collected so far.
 #[derive(Default)]
 struct Paragraph {
-    line: Line,
-    /// Where its list marker stands, if it is a list item.
+    line: InlineText,
+    /// The offset of its list marker, if it is a list item.
     item: Option<usize>,
 }
 

@@ -1,4 +1,4 @@
-//! Cuts a text into sections at its headings, and long sections into parts.
+//! Splits a text into sections at its headings, and long sections into parts.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use super::outline::Outline;
 /// The text under one heading, up to the next heading of any level.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Section {
-    /// The heading's text; of the nearest heading above that has one when it is empty; the document's title
+    /// The heading's text; if it is empty, that of the nearest heading above that has one; the document's title
     /// for the text before the first heading.
     pub title: String,
     /// The headings above and the heading itself, outermost first.
@@ -20,7 +20,7 @@ pub struct Section {
     pub body: Range<usize>,
 }
 
-/// The sections of a text in order, those without a body among them. Together they hold the whole text.
+/// The sections of a text in order, including those without a body. Together they contain the whole text.
 #[must_use]
 pub fn split(text: &str, outline: &Outline, document_title: &str) -> Vec<Section> {
     let first = outline.headings.first().map_or(text.len(), |heading| heading.lines.start);
@@ -64,15 +64,15 @@ pub fn trim_blank_lines(text: &str) -> &str {
     &text[line..]
 }
 
-/// Where the parts of long sections may begin.
-pub struct Borders {
-    /// From coarse to fine: blocks, items and sentences, items in items, any atom.
+/// The offsets at which long sections may be split.
+pub struct SplitPoints {
+    /// From coarse to fine: blocks, items and sentences, nested items, any atom.
     levels: [Vec<usize>; 4],
     max_chars: usize,
 }
 
-impl Borders {
-    /// The borders of a text, for parts of at most `max_chars` characters.
+impl SplitPoints {
+    /// Finds the split points of a text, for parts of at most `max_chars` characters.
     #[must_use]
     pub fn new(text: &str, outline: &Outline, max_chars: usize) -> Self {
         let atoms = |depth: usize| -> Vec<usize> {
@@ -83,8 +83,8 @@ impl Borders {
         Self { levels, max_chars: max_chars.max(1) }
     }
 
-    /// Cuts `range` into parts of at most `max_chars` characters: between blocks where possible, then
-    /// between items or sentences, then lines, then words. Together the parts are the whole range.
+    /// Splits `range` into parts of at most `max_chars` characters: between blocks if possible, then between
+    /// items or sentences, then lines, then words. Together the parts are the whole range.
     #[must_use]
     pub fn parts(&self, text: &str, range: Range<usize>) -> Vec<Range<usize>> {
         self.pack(text, range, 0)
@@ -120,7 +120,7 @@ impl Borders {
         chars <= self.max_chars
     }
 
-    /// `range` cut at every border of the level; `None` past the last level.
+    /// `range` split at every offset of the level; `None` past the last level.
     fn pieces(&self, text: &str, range: &Range<usize>, level: usize) -> Option<Vec<Range<usize>>> {
         let lines: Vec<usize>;
         let borders = match self.levels.get(level) {
@@ -144,7 +144,7 @@ impl Borders {
         Some(pieces)
     }
 
-    /// `range` cut every `max_chars` characters, at white space where there is some.
+    /// `range` split every `max_chars` characters, at white space if there is any.
     fn chunks(&self, text: &str, range: Range<usize>) -> Vec<Range<usize>> {
         let mut chunks = Vec::new();
         let mut start = range.start;
@@ -165,7 +165,7 @@ impl Borders {
     }
 }
 
-/// The start of the line when nothing but indentation and quote marks stand before `at`, else `at`.
+/// The start of the line if only indentation and quote marks precede `at`, otherwise `at`.
 fn start_of_line(text: &str, at: usize) -> usize {
     let before = text[..at].trim_end_matches(['>', ' ', '\t']);
     if before.is_empty() || before.ends_with('\n') { before.len() } else { at }
@@ -195,7 +195,7 @@ mod tests {
     /// Checks the parts of a whole text.
     fn check_parts(text: &str, max_chars: usize, expected: &[&str]) {
         let outline = Outline::of(text, Syntax::Markdown);
-        let parts = Borders::new(text, &outline, max_chars).parts(text, 0..text.len());
+        let parts = SplitPoints::new(text, &outline, max_chars).parts(text, 0..text.len());
         let found: Vec<&str> = parts.into_iter().map(|part| trim_blank_lines(&text[part])).collect();
         assert_eq!(found, expected);
     }
@@ -269,7 +269,7 @@ mod tests {
         fn nothing_is_lost(text in prop_oneof![markdown(), any::<String>()], max in 1..60_usize) {
             for syntax in [Syntax::Markdown, Syntax::Plain] {
                 let outline = Outline::of(&text, syntax);
-                let borders = Borders::new(&text, &outline, max);
+                let borders = SplitPoints::new(&text, &outline, max);
                 let mut rebuilt = String::new();
                 for section in split(&text, &outline, "Doc") {
                     rebuilt.push_str(&text[section.whole.start..section.body.start]);

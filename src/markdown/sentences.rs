@@ -1,8 +1,8 @@
-//! Cuts running text into sentences.
+//! Splits prose into sentences.
 //!
-//! The borders come from the Unicode rules (UAX 29), which know nothing of abbreviations: a border after
-//! one is taken back here, as is one before a word in lower case. A border too few does less harm than one
-//! in the middle of a sentence, so doubtful cases are left whole. Code spans and addresses are never cut.
+//! The boundaries come from the Unicode rules (UAX 29), which do not know abbreviations: a boundary after one is
+//! removed here, as is one before a word in lower case. A missing boundary does less harm than one in the middle
+//! of a sentence, so doubtful cases are not split. Code spans and addresses are never split.
 
 use std::ops::Range;
 
@@ -15,16 +15,16 @@ const INSIDE: &[&str] = &[
     "viz", "approx", "ca", "al", "esp", "incl", "excl", "resp", "e.g", "i.e", "eg", "ie", "bzw", "vgl",
     "evtl", "ggf", "inkl", "zzgl", "sog", "ej", "ex", "abb", "dipl", "ing",
 ];
-/// Abbreviations that do not end a sentence when a number follows.
+/// Abbreviations that do not end a sentence if a number follows.
 const BEFORE_NUMBER: &[&str] = &[
     "no", "nos", "nr", "n", "nº", "núm", "num", "p", "pp", "pág", "pag", "s", "vol", "ch", "chap", "sec",
     "sect", "art", "eq", "ver", "v", "tab", "kap", "max", "min", "op", "jan", "feb", "mar", "apr", "jun",
     "jul", "aug", "sep", "sept", "oct", "nov", "dec", "okt", "dez",
 ];
-/// Abbreviations that may end a sentence: they do when a word follows that often begins one.
+/// Abbreviations that may end a sentence: they do if a word follows that often begins one.
 const DOUBTFUL: &[&str] =
     &["etc", "usw", "inc", "ltd", "co", "corp", "bros", "jr", "sr", "dept", "univ", "assn", "ave", "blvd"];
-/// Words that often begin a sentence and seldom stand capitalised inside one.
+/// Words that often begin a sentence and are seldom capitalised inside one.
 const STARTERS: &[&str] = &[
     "A", "After", "All", "Also", "An", "And", "As", "At", "Both", "But", "By", "Each", "For", "He", "Here",
     "How", "However", "I", "If", "In", "It", "Its", "Most", "No", "Not", "On", "One", "Only", "Or", "She",
@@ -49,10 +49,10 @@ const GERMAN_MONTHS: &[&str] = &[
     "Dezember",
 ];
 
-/// Characters of Thai or Lao after which a space ends a sentence: clauses are shorter.
+/// The minimum number of Thai or Lao characters before a space that ends a sentence: clauses are shorter.
 const CLAUSE: usize = 40;
 
-/// The sentences of `text`, as ranges without white space at their ends. Ranges in `solid` are not cut.
+/// The sentences of `text`, as ranges without white space at their ends. Ranges in `solid` are not split.
 #[must_use]
 pub fn split(text: &str, solid: &[Range<usize>]) -> Vec<Range<usize>> {
     let masked = mask(text, solid);
@@ -68,7 +68,7 @@ pub fn split(text: &str, solid: &[Range<usize>]) -> Vec<Range<usize>> {
     sentences
 }
 
-/// Adds a sentence, cut at the spaces of a script that ends sentences by them.
+/// Adds a sentence, split at the spaces of a script that ends sentences with them.
 fn push_spaced(sentences: &mut Vec<Range<usize>>, text: &str, masked: &str, range: Range<usize>) {
     let mut start = range.start;
     if masked[range.clone()].contains(ends_by_space) {
@@ -76,7 +76,7 @@ fn push_spaced(sentences: &mut Vec<Range<usize>>, text: &str, masked: &str, rang
         for (at, c) in masked[range.clone()].char_indices() {
             let border = range.start + at;
             length += 1;
-            // Tibetan closes its sentences by a stroke; the spaces of Thai and Lao stand between clauses as well.
+            // Tibetan ends its sentences with a stroke; the spaces of Thai and Lao separate clauses as well.
             let ends = c == ' '
                 && (before == Some('།')
                     || before == Some('༎')
@@ -92,13 +92,13 @@ fn push_spaced(sentences: &mut Vec<Range<usize>>, text: &str, masked: &str, rang
     push_trimmed(sentences, text, start..range.end);
 }
 
-/// Whether a letter is of Thai, Lao or Tibetan.
+/// Whether a letter is Thai, Lao or Tibetan.
 fn ends_by_space(c: char) -> bool {
     matches!(c, '\u{0e00}'..='\u{0fff}')
 }
 
-/// The text with code and addresses written over by capital letters of the same length in bytes: neither
-/// their full stops nor their lower-case beginnings count.
+/// The text with code and addresses masked by capital letters of the same length in bytes: neither their full
+/// stops nor their lower-case beginnings count.
 fn mask(text: &str, solid: &[Range<usize>]) -> String {
     let mut ranges = addresses(text);
     ranges.extend_from_slice(solid);
@@ -115,7 +115,7 @@ fn mask(text: &str, solid: &[Range<usize>]) -> String {
     masked
 }
 
-/// Where bare web addresses stand, without the punctuation that follows them.
+/// The ranges of bare web addresses, without the punctuation that follows them.
 fn addresses(text: &str) -> Vec<Range<usize>> {
     let mut found: Vec<Range<usize>> = Vec::new();
     for (start, _) in text.match_indices(['h', 'w']) {
@@ -140,7 +140,7 @@ fn push_trimmed(sentences: &mut Vec<Range<usize>>, text: &str, range: Range<usiz
     }
 }
 
-/// Whether a sentence ends between the two texts, where the Unicode rules say that one does.
+/// Whether a sentence ends between the two texts, where the Unicode rules have a boundary.
 fn is_border(before: &str, after: &str) -> bool {
     let sentence = before.trim_end();
     if sentence.len() == before.len() {
@@ -165,19 +165,19 @@ fn is_border(before: &str, after: &str) -> bool {
     }
 }
 
-/// Whether the text ends in a full stop of a script that puts no space after it.
+/// Whether the text ends in a full stop of a script that has no space after it.
 fn ends_wide(sentence: &str) -> bool {
     let text = sentence.trim_end_matches(['」', '』', '）', '”', '’', '》', '】']);
     text.ends_with(['。', '！', '？', '．', '｡', '።', '፧', '፨', '।', '॥', '۔', '؟', '။', '។', '៕', '༎'])
 }
 
-/// Whether a quotation of Japanese goes on in the sentence that it stands in: `「はい。」と言った。`
+/// Whether a Japanese quotation continues in the sentence around it: `「はい。」と言った。`
 fn goes_on_after_quote(sentence: &str, after: &str) -> bool {
     sentence.ends_with(['」', '』'])
         && ["と", "って", "という", "、", "を", "は", "の"].iter().any(|word| after.starts_with(word))
 }
 
-/// Whether the text ends in brackets that opened in the midst of it: `a new (and better!) one`.
+/// Whether the text ends in brackets that opened inside it: `a new (and better!) one`.
 fn ends_in_aside(sentence: &str) -> bool {
     sentence.ends_with(')') && !sentence.starts_with('(') && sentence.contains('(')
 }
@@ -187,7 +187,7 @@ fn begins_in_lower_case(after: &str) -> bool {
     after.trim_start_matches(opening).starts_with(char::is_lowercase)
 }
 
-/// Whether the word before the full stop (`stem` ends with it) is cut short rather than last.
+/// Whether the word before the full stop (`stem` ends with it) is an abbreviation rather than the last word.
 fn is_abbreviation(stem: &str, after: &str) -> bool {
     let last = stem.rsplit(char::is_whitespace).next().unwrap_or_default();
     let word = last.trim_start_matches(|c: char| !c.is_alphanumeric());

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use self::images::ImageResolver;
 use super::{Role, StageDescription};
 use crate::markdown::front_matter::{self, FrontMatter};
-use crate::markdown::sections::{Borders, Section as Cut, trim_blank_lines};
+use crate::markdown::sections::{Section as Cut, SplitPoints, trim_blank_lines};
 use crate::markdown::{Outline, Syntax, facts, sections};
 use crate::pipeline::ProducedField;
 use crate::pipeline::{CheckContext, FieldType};
@@ -204,7 +204,7 @@ impl SectionSplitter {
                 "`{key}`: its front matter cannot be read as a whole, only line by line: {problem}"
             );
         }
-        let borders = Borders::new(text, &outline, self.config.max_chars);
+        let borders = SplitPoints::new(text, &outline, self.config.max_chars);
         let mut images = self.images.as_ref().map(|finder| finder.of_document(&record));
         record.set("document", json!({"title": title}));
         record.set("front_matter", front_matter.fields);

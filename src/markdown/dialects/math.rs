@@ -1,10 +1,10 @@
-//! Formulas of LaTeX: `$..$`, `$$..$$`, `\(..\)`, `\[..\]`, `\begin{align}..\end{align}`. Prices are none.
+//! LaTeX formulas: `$..$`, `$$..$$`, `\(..\)`, `\[..\]`, `\begin{align}..\end{align}`. Prices are not formulas.
 
 use std::ops::Range;
 
-use super::scan::Scan;
+use super::scanner::DialectScanner;
 
-/// Environments that are formulas by themselves.
+/// Environments that are formulas on their own.
 const ENVIRONMENTS: &[&str] = &[
     "equation",
     "align",
@@ -25,10 +25,10 @@ const ENVIRONMENTS: &[&str] = &[
     "aligned",
     "gathered",
 ];
-/// A formula is no longer than this, in bytes.
+/// The maximum length of a formula, in bytes.
 const MOST: usize = 8 * 1024;
 
-/// Whether brackets with backslashes are formulas in this text: one of them holds what only formulas do.
+/// Whether brackets with backslashes are formulas in this text: one of them contains what only formulas contain.
 pub(super) fn has_brackets(text: &str) -> bool {
     text.match_indices("\\(").take(1_000).any(|(at, _)| {
         let rest = &text[at + 2..];
@@ -38,12 +38,12 @@ pub(super) fn has_brackets(text: &str) -> bool {
 }
 
 /// `$..$` and `$$..$$`.
-pub(super) fn dollars(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize> {
+pub(super) fn dollars(scan: &mut DialectScanner<'_, '_, '_>, at: usize) -> Option<usize> {
     let rest = scan.near(at);
     if rest.starts_with("$$") {
         return Some(double(scan, at).unwrap_or(at + 2));
     }
-    // Chinese has no space before a formula, a price may have letters: `US$5`.
+    // Chinese has no space before a formula, and a price may begin with letters: `US$5`.
     if scan.before(at).is_some_and(|c| c.is_ascii_alphanumeric() || c == '\\' || c == '$') {
         return None;
     }
@@ -71,7 +71,7 @@ pub(super) fn dollars(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize> {
     Some(whole.end)
 }
 
-/// Where the dollar sign that ends a formula stands: after no space, before no digit or letter.
+/// The offset of the dollar sign that ends a formula: not after a space, nor before a digit or letter.
 fn closing_dollar(text: &str) -> Option<usize> {
     let mut from = 0;
     loop {
@@ -87,7 +87,7 @@ fn closing_dollar(text: &str) -> Option<usize> {
     }
 }
 
-/// Whether what stands between two dollar signs is words and amounts of money.
+/// Whether the text between two dollar signs is prose and amounts of money.
 fn is_prose(text: &str) -> bool {
     if text.contains(['\\', '^', '_', '{']) {
         return false;
@@ -99,7 +99,7 @@ fn is_prose(text: &str) -> bool {
         || starts_as_price && text.contains(' ') && !text.contains('=')
 }
 
-/// Whether only a formula holds such a text.
+/// Whether only a formula contains such a text.
 fn is_sure(text: &str) -> bool {
     let bytes = text.as_bytes();
     let letter = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_alphabetic);
@@ -111,7 +111,7 @@ fn is_sure(text: &str) -> bool {
                     next.is_ascii_alphanumeric() || matches!(next, b'{' | b'-' | b'\\' | b'*')
                 })
         }
-        // `x_i` and `x_{ij}`, and no `snake_case`.
+        // `x_i` and `x_{ij}`, but not `snake_case`.
         '_' => {
             at > 0
                 && letter(at - 1)
@@ -128,14 +128,15 @@ fn is_sure(text: &str) -> bool {
     })
 }
 
-/// Whether a line would begin a block of its own, were it no part of a formula.
+/// Whether a line would begin a block of its own if it were not part of a formula.
 fn begins_block(line: &str) -> bool {
     let line = line.trim_start_matches([' ', '>', '\t']);
     line.starts_with("# ") || line.starts_with("```") || line.starts_with('|')
 }
 
-/// A formula set apart by two dollar signs. One whose signs stand alone in their lines may have blank lines.
-fn double(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize> {
+/// A display formula between double dollar signs. It may contain blank lines if the signs are on lines of their
+/// own.
+fn double(scan: &mut DialectScanner<'_, '_, '_>, at: usize) -> Option<usize> {
     let inside = at + 2;
     let alone = scan.begins_line(at) && scan.line(inside).trim().is_empty();
     let text = if alone { scan.text[inside..].get(..).unwrap_or_default() } else { scan.paragraph(inside) };
@@ -153,7 +154,7 @@ fn double(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize> {
 }
 
 /// `\(..\)`, `\[..\]` and environments.
-pub(super) fn brackets(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize> {
+pub(super) fn brackets(scan: &mut DialectScanner<'_, '_, '_>, at: usize) -> Option<usize> {
     let rest = &scan.text[at..];
     if let Some(begin) = rest.strip_prefix("\\begin{") {
         let name = begin.split_once('}')?.0;
@@ -191,7 +192,7 @@ fn within(text: &str) -> &str {
     &text[..end]
 }
 
-/// A formula as it is written, without the quote marks of the lines it goes over.
+/// A formula as it is written, without the quote marks of its lines.
 pub(super) fn written(source: &str, range: &Range<usize>) -> String {
     let line = source[..range.start].rfind('\n').map_or(0, |end| end + 1);
     let quotes = source[line..range.start].chars().filter(|c| *c == '>').count();

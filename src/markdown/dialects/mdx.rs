@@ -1,12 +1,12 @@
-//! Markup of MDX: statements of JavaScript, components, comments.
+//! MDX markup: JavaScript statements, components, comments.
 
 use super::super::html;
-use super::scan::Scan;
+use super::scanner::DialectScanner;
 
-/// Statements over more lines are text.
+/// The maximum number of lines of a statement; longer ones are text.
 const LINES: usize = 100;
 
-/// Whether a text is MDX: there indented text is no code.
+/// Whether a text is MDX, in which indented text is not code.
 pub(super) fn is_mdx(text: &str) -> bool {
     text.lines().any(|line| is_import(line) || line.starts_with("export const ") && line.contains('='))
         || [
@@ -24,7 +24,7 @@ pub(super) fn is_mdx(text: &str) -> bool {
 }
 
 /// `import` and `export` statements at the start of a line.
-pub(super) fn statement(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize> {
+pub(super) fn statement(scan: &mut DialectScanner<'_, '_, '_>, at: usize) -> Option<usize> {
     if at > 0 && scan.before(at) != Some('\n') {
         return None;
     }
@@ -32,7 +32,7 @@ pub(super) fn statement(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize>
     let end = if rest.starts_with("import") {
         let near = scan.near(at);
         let line = near.find('\n').map_or(near.len(), |end| end + 1);
-        // Names in braces go over lines.
+        // Names in braces may span lines.
         let open = near[..line].contains('{') && !near[..line].contains('}');
         let end = match open {
             true => {
@@ -116,7 +116,7 @@ fn export(text: &str) -> Option<usize> {
             }
         }
         end += line.len();
-        // An apostrophe in JSX text opens nothing that goes on.
+        // An apostrophe in JSX text does not open a string that continues.
         if quote != Some('`') {
             quote = None;
         }
@@ -129,7 +129,7 @@ fn export(text: &str) -> Option<usize> {
 }
 
 /// The tag of a component: `<Tabs groupId="os">`, `</Tabs>`, `<Icon />`, `<>`.
-pub(super) fn tag(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize> {
+pub(super) fn tag(scan: &mut DialectScanner<'_, '_, '_>, at: usize) -> Option<usize> {
     let rest = scan.near(at + 1);
     let closes = rest.starts_with('/');
     let name = rest.trim_start_matches('/');
@@ -167,7 +167,7 @@ pub(super) fn tag(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize> {
     Some(end)
 }
 
-/// The length of a tag from behind its name, with quotes and braces heeded.
+/// The length of a tag from after its name, considering quotes and braces.
 fn tag_end(text: &str) -> Option<usize> {
     let (mut depth, mut quote) = (0, None);
     for (at, c) in text.char_indices() {

@@ -1,16 +1,16 @@
-//! What Markdown's dialects add to it, rewritten so that a CommonMark parser reads the words and nothing else.
+//! Rewrites the extensions of Markdown's dialects so that a CommonMark parser sees only the text.
 //!
-//! Before `walk`: markup of Obsidian, MDX, MyST, MkDocs, Hugo, Jekyll and kramdown is covered, formulas become one word
-//! each, HTML tables are set apart. The rewritten text has the length and the lines of the text, so places hold. Nothing
-//! inside code is touched. What is covered for the parser still stands in the texts of sections, but for comments,
-//! scripts and imports, which are nothing to a reader.
+//! Runs before `outline_builder`: markup of Obsidian, MDX, MyST, MkDocs, Hugo, Jekyll and kramdown is masked,
+//! formulas become one word each, HTML tables are separated. The rewritten text has the same length and lines, so
+//! offsets stay valid. Nothing inside code is changed. What is masked for the parser remains in the texts of
+//! sections, except comments, scripts and imports, which a reader does not see.
 
-mod asides;
-mod draft;
+mod admonitions;
 mod math;
 mod mdx;
 mod obsidian;
-mod scan;
+mod rewrite_buffer;
+mod scanner;
 mod setext;
 mod tags;
 mod templates;
@@ -19,43 +19,43 @@ use std::ops::Range;
 
 use pulldown_cmark::{CowStr, Event};
 
-use draft::Draft;
-use scan::Scan;
+use rewrite_buffer::RewriteBuffer;
+use scanner::DialectScanner;
 pub(super) use tags::element;
 
-/// Covers markup within a line. A control character, so that nothing reads it as an indentation or a word.
+/// Masks inline markup. A control character, so that it is taken neither for indentation nor for a word.
 const HIDDEN: u8 = 2;
-/// Covers a formula.
+/// Masks a formula.
 const FORMULA: u8 = b'X';
 
-/// A text whose dialects are rewritten.
+/// A text with rewritten dialects.
 #[derive(Debug, Default)]
-pub(super) struct Rewritten {
+pub(super) struct RewrittenText {
     /// The text for the parser.
     pub(super) text: String,
-    /// Where formulas stand, and whether each is set apart from the text.
+    /// The ranges of formulas, and whether each is a display formula.
     formulas: Vec<(Range<usize>, bool)>,
-    /// What is nothing to a reader.
+    /// What a reader does not see.
     pub(super) silent: Vec<Range<usize>>,
     /// HTML tables.
     pub(super) tables: Vec<Range<usize>>,
-    /// Titles of asides.
+    /// Titles of admonitions.
     pub(super) titles: Vec<Range<usize>>,
 }
 
 /// Rewrites a text.
-pub(super) fn rewrite(source: &str) -> Rewritten {
-    let mut draft = Draft::new(source);
-    asides::rewrite(&mut draft);
+pub(super) fn rewrite(source: &str) -> RewrittenText {
+    let mut draft = RewriteBuffer::new(source);
+    admonitions::rewrite(&mut draft);
     let text = draft.text();
-    Scan::new(&mut draft, &text).run();
+    DialectScanner::new(&mut draft, &text).run();
     setext::rewrite(&mut draft);
     draft.finish()
 }
 
-impl Rewritten {
-    /// What the parser's event says in terms of what was written: formulas as they are, covered markup gone. None for
-    /// an event that says just what was written.
+impl RewrittenText {
+    /// Translates a parser event back to what was written: formulas are restored, masked markup is removed.
+    /// `None` for an event that needs no translation.
     pub(super) fn restored(
         &self,
         source: &str,
@@ -88,7 +88,7 @@ impl Rewritten {
         Some(events)
     }
 
-    /// What is not covered within `range`.
+    /// The parts of `range` that are not masked.
     fn pieces(
         &self,
         range: Range<usize>,
@@ -105,14 +105,14 @@ impl Rewritten {
         pieces
     }
 
-    /// Whether the title of an aside ends in the line whose end is `at`.
+    /// Whether the title of an admonition ends in the line that ends at `at`.
     pub(super) fn ends_title(&self, at: usize) -> bool {
         let after = self.titles.partition_point(|title| title.start < at);
         let title = after.checked_sub(1).and_then(|last| self.titles.get(last));
         title.is_some_and(|title| !self.text[title.end.min(at)..at].contains('\n'))
     }
 
-    /// Whether the words at `at` are the title of an aside.
+    /// Whether the text at `at` is the title of an admonition.
     pub(super) fn is_title(&self, at: usize) -> bool {
         let after = self.titles.partition_point(|title| title.start <= at);
         after > 0 && self.titles[after - 1].contains(&at)

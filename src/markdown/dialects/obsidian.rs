@@ -1,9 +1,9 @@
-//! Markup of Obsidian: comments, links and embeds of notes, highlights, callouts, the ids of blocks.
+//! Obsidian markup: comments, links and embeds of notes, highlights, callouts, block ids.
 
-use super::scan::Scan;
+use super::scanner::DialectScanner;
 
-/// `%% a remark %%`, within a line or over many.
-pub(super) fn comment(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize> {
+/// `%% a remark %%`, inline or over several lines.
+pub(super) fn comment(scan: &mut DialectScanner<'_, '_, '_>, at: usize) -> Option<usize> {
     if !scan.text[at..].starts_with("%%") {
         return None;
     }
@@ -21,8 +21,8 @@ pub(super) fn comment(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize> {
     Some(end + 2)
 }
 
-/// `[[note|words]]` shows the words, `[[note]]` the name, `![[file]]` nothing that can be read.
-pub(super) fn link(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize> {
+/// `[[note|words]]` shows the words, `[[note]]` the name, `![[file]]` nothing readable.
+pub(super) fn link(scan: &mut DialectScanner<'_, '_, '_>, at: usize) -> Option<usize> {
     let line = scan.line(at);
     let embeds = line.starts_with('!');
     let inside = line.strip_prefix('!').unwrap_or(line).strip_prefix("[[")?;
@@ -41,7 +41,7 @@ pub(super) fn link(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize> {
         scan.draft.hide(whole.clone());
         return Some(whole.end);
     }
-    // In a table the bar has a backslash before it.
+    // In a table the bar is preceded by a backslash.
     let words = target.find('|').map_or(0, |bar| bar + 1);
     let shown = if words > 0 { start + words } else { start };
     let block = scan.text[shown..start + end].find("#^").map_or(start + end, |id| shown + id);
@@ -51,7 +51,7 @@ pub(super) fn link(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize> {
 }
 
 /// `==words==`.
-pub(super) fn highlight(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize> {
+pub(super) fn highlight(scan: &mut DialectScanner<'_, '_, '_>, at: usize) -> Option<usize> {
     let line = scan.line(at);
     let inside = line.strip_prefix("==")?;
     let free = |c: Option<char>| !c.is_some_and(|c| c.is_alphanumeric() || c == '=');
@@ -64,12 +64,12 @@ pub(super) fn highlight(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize>
     }
     scan.draft.hide(at..at + 2);
     scan.draft.hide(at + 2 + end..at + 4 + end);
-    // Links may stand inside.
+    // There may be links inside.
     Some(at + 2)
 }
 
 /// `^id` at the end of a line.
-pub(super) fn block_id(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize> {
+pub(super) fn block_id(scan: &mut DialectScanner<'_, '_, '_>, at: usize) -> Option<usize> {
     let line = scan.line(at);
     let id = line[1..].trim_end();
     let is_id = id.len() > 2
@@ -84,7 +84,7 @@ pub(super) fn block_id(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize> 
 }
 
 /// `> [!type]- Title`.
-pub(super) fn callout(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize> {
+pub(super) fn callout(scan: &mut DialectScanner<'_, '_, '_>, at: usize) -> Option<usize> {
     let line = scan.line(at);
     let inside = line.strip_prefix("[!")?;
     let before = &scan.text[..at];
@@ -101,6 +101,6 @@ pub(super) fn callout(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize> {
     let (end, start) = (at + line.len(), at + line.len() - title.len());
     scan.draft.hide(at..start);
     scan.draft.title(start..end);
-    // The title may hold markup.
+    // The title may contain markup.
     Some(start)
 }

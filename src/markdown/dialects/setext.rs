@@ -1,23 +1,23 @@
-//! Prose right above a line of hyphens: by the letter of CommonMark a heading, by the looks of it a paragraph and a rule
-//! across the page.
+//! Prose directly above a line of hyphens: a heading according to CommonMark, but meant as a paragraph and a
+//! thematic break.
 
 use pulldown_cmark::{Event, HeadingLevel, Parser, Tag};
 
-use super::super::walk;
-use super::draft::Draft;
+use super::super::outline_builder;
+use super::rewrite_buffer::RewriteBuffer;
 
-/// A line of more characters above a short underline is no title.
+/// A longer line above a short underline is not a title, in characters.
 const LONG: usize = 120;
-/// Lines of words above an underline that are too many for a title.
+/// This many lines above an underline are too many for a title.
 const LINES: usize = 3;
 
-/// Makes such underlines rules.
-pub(super) fn rewrite(draft: &mut Draft<'_>) {
+/// Turns such underlines into thematic breaks.
+pub(super) fn rewrite(draft: &mut RewriteBuffer<'_>) {
     let text = draft.text();
     if !text.contains("\n-") && !text.contains("-\n") {
         return;
     }
-    for (event, range) in Parser::new_ext(&text, walk::options()).into_offset_iter() {
+    for (event, range) in Parser::new_ext(&text, outline_builder::options()).into_offset_iter() {
         if !matches!(event, Event::Start(Tag::Heading { level: HeadingLevel::H2, .. })) {
             continue;
         }
@@ -32,8 +32,8 @@ pub(super) fn rewrite(draft: &mut Draft<'_>) {
     }
 }
 
-/// Whether the words above an underline are a paragraph: they end as a sentence does, or are too many for a title, and
-/// the underline was not drawn to their length.
+/// Whether the text above an underline is a paragraph: it ends as a sentence does, or is too long for a title,
+/// and the underline was not drawn to its length.
 fn is_prose(words: &str, underline: usize) -> bool {
     let last = words.lines().last().unwrap_or_default().trim();
     let length = last.chars().count();

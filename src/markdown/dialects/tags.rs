@@ -1,12 +1,12 @@
-//! HTML that is nothing to a reader, and HTML tables.
+//! HTML that a reader does not see, and HTML tables.
 
-use super::scan::Scan;
+use super::scanner::DialectScanner;
 
-/// Elements whose inside is no text.
+/// Elements whose content is not text.
 const UNREADABLE: &[&str] = &["script", "style", "svg", "iframe", "noscript", "video", "audio", "object"];
 
 /// Comments, scripts, styles, drawings, tables.
-pub(super) fn tag(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize> {
+pub(super) fn tag(scan: &mut DialectScanner<'_, '_, '_>, at: usize) -> Option<usize> {
     let rest = &scan.text[at + 1..];
     if rest.starts_with("!--") {
         let end = scan.find(at + 4, "-->")? + 3;
@@ -38,7 +38,7 @@ pub(super) fn tag(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize> {
     Some(end)
 }
 
-/// The length of an element at the start of a text, with those of its name inside.
+/// The length of an element at the start of a text, including nested ones of the same name.
 pub(in super::super) fn element(html: &str, name: &str) -> Option<usize> {
     let (open, close) = (format!("<{name}"), format!("</{name}"));
     let (mut at, mut depth) = (0, 0_usize);

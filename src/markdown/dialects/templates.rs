@@ -1,14 +1,14 @@
-//! Markup of site generators: shortcodes of Hugo, tags of Jekyll, attribute lists of kramdown, directives of Docusaurus
-//! and MyST, marks for a table of contents.
+//! Markup of site generators: Hugo shortcodes, Jekyll tags, kramdown attribute lists, directives of Docusaurus
+//! and MyST, table of contents markers.
 
-use super::asides;
-use super::scan::Scan;
+use super::admonitions;
+use super::scanner::DialectScanner;
 
-/// A tag is no longer than this, in bytes.
+/// The maximum length of a tag, in bytes.
 const MOST: usize = 2 * 1024;
 
-/// What stands between braces.
-pub(super) fn braces(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize> {
+/// Markup between braces.
+pub(super) fn braces(scan: &mut DialectScanner<'_, '_, '_>, at: usize) -> Option<usize> {
     let rest = scan.near(at);
     if rest.starts_with("{/*") {
         let end = scan.find(at + 3, "*/}")? + 3;
@@ -27,9 +27,9 @@ pub(super) fn braces(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize> {
         let end = inside.find(close).filter(|end| *end < MOST && !inside[..*end].contains("\n\n"))?;
         let whole = at..at + open.len() + end + close.len();
         match (in_address, open) {
-            // An address with spaces would make the link no link.
+            // With spaces in its address the link would not be one.
             (true, _) => scan.draft.fill(whole.clone(), b'x'),
-            // A variable stands for words.
+            // A variable is replaced by words.
             (false, "{{") => {}
             (false, _) => scan.draft.hide(whole.clone()),
         }
@@ -39,7 +39,7 @@ pub(super) fn braces(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize> {
     let inside = line.strip_prefix('{')?;
     let end = inside.find('}')?;
     let list = &inside[..end];
-    // A role of MyST: `{ref}` before a code span.
+    // A MyST role: `{ref}` before a code span.
     let is_role = inside[end + 1..].starts_with('`') && !list.contains(' ') && !list.is_empty();
     let is_kramdown = list.starts_with(':') && !list.starts_with("::");
     let behind = scan.before(at).is_some_and(|c| matches!(c, ')' | ']' | '`' | '*' | '_' | ':'));
@@ -53,7 +53,7 @@ pub(super) fn braces(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize> {
     Some(at + end + 2)
 }
 
-/// Whether a text is a list of attributes: `.class`, `#id`, `key=value`; of kramdown also words, as `:toc`.
+/// Whether a text is a list of attributes: `.class`, `#id`, `key=value`; in kramdown also words, such as `:toc`.
 fn is_attributes(list: &str, words: bool) -> bool {
     let mut rest = list.trim_start_matches(':').trim();
     if rest.is_empty() {
@@ -85,8 +85,8 @@ fn is_attributes(list: &str, words: bool) -> bool {
     true
 }
 
-/// `:material-clock:` and its like: icons, which say nothing.
-pub(super) fn icon(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize> {
+/// Icons such as `:material-clock:`, which have no text.
+pub(super) fn icon(scan: &mut DialectScanner<'_, '_, '_>, at: usize) -> Option<usize> {
     let line = scan.line(at);
     let name = &line[1..];
     let is_set =
@@ -100,7 +100,7 @@ pub(super) fn icon(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize> {
 }
 
 /// `:::note Title`, `:::tip[Title]`, `:::{note} Title`, `:::`.
-pub(super) fn directive(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize> {
+pub(super) fn directive(scan: &mut DialectScanner<'_, '_, '_>, at: usize) -> Option<usize> {
     let line = scan.line(at).trim_end();
     let name = line.trim_start_matches(':');
     let colons = line.len() - name.len();
@@ -130,13 +130,13 @@ pub(super) fn directive(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize>
     }
     if words.starts_with('{') {
         let length = scan.text.len();
-        asides::options(scan.draft, scan.text, (end + 1).min(length), length);
+        admonitions::options(scan.draft, scan.text, (end + 1).min(length), length);
     }
     Some(to.min(end).max(at + colons))
 }
 
 /// `[TOC]`, `[[toc]]`, `[[_TOC_]]`, `{{TOC}}`, `- TOC` above `{:toc}`.
-pub(super) fn contents(scan: &mut Scan<'_, '_, '_>, at: usize) -> Option<usize> {
+pub(super) fn contents(scan: &mut DialectScanner<'_, '_, '_>, at: usize) -> Option<usize> {
     let line = scan.line(at).trim_end();
     let mark = line.to_ascii_lowercase();
     let is_mark =

@@ -1,4 +1,4 @@
-//! Texts in the dialects of Markdown, and the facts and headings that come of them.
+//! Texts in the dialects of Markdown, with the resulting facts and headings.
 
 use super::super::{Outline, Syntax, facts, sections};
 use proptest::prelude::*;

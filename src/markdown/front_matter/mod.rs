@@ -1,31 +1,31 @@
-//! Front matter: what a document says of itself before its text begins.
+//! Front matter: the metadata before a document's text.
 //!
-//! Between two fences it is YAML (`---`), TOML (`+++`) or JSON (`;;;`, or an object alone); without fences, the heads of
-//! Pandoc, MultiMarkdown and Org (`heads`). A block that is meant as front matter but cannot be read is taken off
-//! too: what can be made out line by line is kept (`lines`), and what is wrong is told. A rule across the
-//! page at the very start is no front matter.
+//! Between fences it is YAML (`---`), TOML (`+++`) or JSON (`;;;`, or an object alone); without fences, the
+//! headers of Pandoc, MultiMarkdown and Org (`unfenced`). A block that is meant as front matter but cannot be
+//! parsed is removed too: fields are recovered line by line (`lenient`), and the error is reported. A thematic
+//! break at the very start is not front matter.
 
-mod heads;
-mod lines;
+mod lenient;
+mod unfenced;
 
 use serde_json::{Map, Value};
 
-/// Longer blocks, in bytes, are text.
+/// The maximum length in bytes; longer blocks are text.
 const MOST: usize = 256 * 1024;
 
 /// The front matter of a document and the text after it.
 #[derive(Debug, Default, PartialEq)]
 pub struct FrontMatter<'a> {
-    /// What it says; empty without one.
+    /// Its fields; empty if there is none.
     pub fields: Map<String, Value>,
-    /// The text that follows; the whole text without front matter.
+    /// The text that follows; the whole text if there is no front matter.
     pub rest: &'a str,
-    /// Why it could not be read as a whole, if so: the fields are then those that could be made out.
+    /// Why it could not be parsed as a whole, if so: the fields are then those that could be recovered.
     pub problem: Option<String>,
 }
 
 impl FrontMatter<'_> {
-    /// The title it declares. A placeholder of a template is none.
+    /// The title it declares. A template's placeholder is not a title.
     #[must_use]
     pub fn title(&self) -> Option<String> {
         let (_, title) = self.fields.iter().find(|(name, _)| name.eq_ignore_ascii_case("title"))?;
@@ -38,16 +38,16 @@ impl FrontMatter<'_> {
     }
 }
 
-/// Takes the front matter off a text whose line ends are `\n`.
+/// Splits the front matter from a text whose line ends are `\n`.
 #[must_use]
 pub fn split(text: &str) -> FrontMatter<'_> {
     let body = text.trim_start_matches('\u{feff}');
     let start = &body[lead(body)..];
     let found = fenced(start, start.len() < body.len())
         .or_else(|| json(start))
-        .or_else(|| heads::pandoc(body))
-        .or_else(|| heads::org(start))
-        .or_else(|| heads::multi_markdown(start));
+        .or_else(|| unfenced::pandoc(body))
+        .or_else(|| unfenced::org(start))
+        .or_else(|| unfenced::multi_markdown(start));
     found.unwrap_or(FrontMatter { rest: body, ..FrontMatter::default() })
 }
 
@@ -56,7 +56,7 @@ fn lead(text: &str) -> usize {
     let mut rest = text;
     loop {
         let blank = rest.len() - rest.trim_start().len();
-        // The indentation of the first line of words is not blank.
+        // The indentation of the first line of text is not blank.
         rest = &rest[rest[..blank].rfind('\n').map_or(0, |end| end + 1)..];
         let Some(comment) = rest.strip_prefix("<!--") else { break };
         let Some(end) = comment.find("-->") else { break };
@@ -70,10 +70,10 @@ fn lead(text: &str) -> usize {
     text.len() - rest.len()
 }
 
-/// A block between two fences. `late` is one that does not stand at the very start.
+/// A block between two fences. `late` means that it is not at the very start.
 fn fenced(text: &str, late: bool) -> Option<FrontMatter<'_>> {
     let (first, body) = text.split_once('\n')?;
-    let read: fn(&str, bool) -> Option<Found> = match first.trim_end() {
+    let read: fn(&str, bool) -> Option<ParsedBlock> = match first.trim_end() {
         "---" | "---yaml" | "--- yaml" => yaml,
         "+++" | "---toml" | "--- toml" => toml,
         ";;;" | "---json" | "--- json" => bare_json,
@@ -95,29 +95,31 @@ fn fenced(text: &str, late: bool) -> Option<FrontMatter<'_>> {
     None
 }
 
-/// The fields of a block, and why they are not all.
-type Found = (Map<String, Value>, Option<String>);
+/// The fields of a block, and why they are incomplete, if they are.
+type ParsedBlock = (Map<String, Value>, Option<String>);
 
-/// The fields of a YAML block; none where it is text. A `doubtful` one has to look like front matter as well.
-fn yaml(block: &str, doubtful: bool) -> Option<Found> {
+/// The fields of a YAML block; `None` if it is text. A `doubtful` one must look like front matter as well.
+fn yaml(block: &str, doubtful: bool) -> Option<ParsedBlock> {
     if block.trim().is_empty() {
-        return (!doubtful).then(Found::default);
+        return (!doubtful).then(ParsedBlock::default);
     }
-    match lines::yaml(block) {
+    match lenient::yaml(block) {
         Ok(Value::Object(fields)) if !fields.is_empty() => {
-            (!doubtful || lines::are_yaml(block)).then_some((fields, None))
+            (!doubtful || lenient::are_yaml(block)).then_some((fields, None))
         }
-        Ok(_) if lines::are_yaml(block) => Some((lines::of_yaml(block), Some("it is no mapping".to_owned()))),
-        Err(problem) if lines::are_yaml(block) => Some((lines::of_yaml(block), Some(problem))),
+        Ok(_) if lenient::are_yaml(block) => {
+            Some((lenient::of_yaml(block), Some("it is no mapping".to_owned())))
+        }
+        Err(problem) if lenient::are_yaml(block) => Some((lenient::of_yaml(block), Some(problem))),
         _ => None,
     }
 }
 
-fn toml(block: &str, _: bool) -> Option<Found> {
+fn toml(block: &str, _: bool) -> Option<ParsedBlock> {
     match toml::from_str::<toml::Table>(block) {
         Ok(table) => Some((table.into_iter().map(|(name, value)| (name, of_toml(value))).collect(), None)),
         Err(error) => {
-            let fields = lines::of_toml(block);
+            let fields = lenient::of_toml(block);
             (!fields.is_empty()).then(|| (fields, Some(first_line(error.message()))))
         }
     }
@@ -135,20 +137,20 @@ fn of_toml(value: toml::Value) -> Value {
     }
 }
 
-/// An object, or the inside of one.
-fn bare_json(block: &str, _: bool) -> Option<Found> {
+/// An object, or the content of one.
+fn bare_json(block: &str, _: bool) -> Option<ParsedBlock> {
     let parsed = serde_json::from_str(block);
     let parsed = parsed.or_else(|error| serde_json::from_str(&format!("{{{block}}}")).map_err(|_| error));
     match parsed {
         Ok(fields) => Some((fields, None)),
         Err(error) => {
-            let fields = lines::of_json(block);
+            let fields = lenient::of_json(block);
             (!fields.is_empty()).then(|| (fields, Some(first_line(&error.to_string()))))
         }
     }
 }
 
-/// A JSON object at the start with text after it.
+/// A JSON object at the start, followed by text.
 fn json(text: &str) -> Option<FrontMatter<'_>> {
     let inside = text.strip_prefix('{')?;
     if !inside.trim_start().starts_with('"') {
@@ -164,7 +166,7 @@ fn json(text: &str) -> Option<FrontMatter<'_>> {
     };
     let (fields, problem) = found;
     let (line, rest) = text[end..].split_once('\n')?;
-    // A file of JSON and nothing else is no document with front matter.
+    // A file that contains only JSON is not a document with front matter.
     let is_front = !fields.is_empty() && line.trim().is_empty() && !rest.trim().is_empty();
     is_front.then_some(FrontMatter { fields, rest, problem })
 }

@@ -1,4 +1,4 @@
-//! Front matter as public repositories have it, and texts that are none.
+//! Front matter as found in public repositories, and texts that are not front matter.
 
 use super::*;
 use proptest::prelude::*;
@@ -9,7 +9,7 @@ fn check(text: &str, expected: Value, rest: &str) {
     assert_eq!((Value::Object(found.fields), found.rest, found.problem), (expected, rest, None), "{text}");
 }
 
-/// Checks the fields and the rest of a block that cannot be read as a whole, and a word of why.
+/// Checks the fields and the rest of a block that cannot be parsed as a whole, and a word of the error.
 fn check_broken(text: &str, expected: Value, rest: &str, why: &str) {
     let found = split(text);
     assert_eq!((Value::Object(found.fields), found.rest), (expected, rest), "{text}");

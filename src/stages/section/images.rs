@@ -12,7 +12,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use crate::image::{Image, SkippedImages};
-use crate::markdown::Shown;
+use crate::markdown::ShownImage;
 use crate::record::Record;
 
 /// Resolves the images of documents.
@@ -49,10 +49,10 @@ pub(super) struct DocumentImages<'a> {
 
 impl DocumentImages<'_> {
     /// References to those of the shown images that can be sent, each once, in the order of the text.
-    pub(super) fn of(&mut self, shown: &[Shown]) -> Value {
+    pub(super) fn of(&mut self, shown: &[ShownImage]) -> Value {
         let mut images: Vec<Value> = Vec::new();
         let mut hashes = HashSet::new();
-        for Shown { address, alt, .. } in shown {
+        for ShownImage { address, alt, .. } in shown {
             let Some(image) = self.find(address) else { continue };
             if hashes.insert(image.hash.clone()) {
                 images.push(json!({
@@ -207,7 +207,7 @@ mod tests {
         let finder = ImageResolver::new(None);
         let mut images = finder.of_document(&record);
         let shown =
-            |address: &str| Shown { start: 0, address: address.into(), alt: format!("the {address}") };
+            |address: &str| ShownImage { start: 0, address: address.into(), alt: format!("the {address}") };
         let addresses =
             ["text.png", "one.png", "none.png", "same.png", "https://x.org/a.png", "img/my%20two.gif"];
         let found = images.of(&addresses.map(shown));

@@ -1,9 +1,9 @@
-//! Front matter that its own parser refuses, line by line: a colon in a title, `@name`, a tab, a key given twice,
-//! placeholders of a template.
+//! Recovers front matter that its parser refuses, line by line: a colon in a title, `@name`, a tab, a duplicate
+//! key, placeholders of a template.
 
 use serde_json::{Map, Value};
 
-/// Keys after which a value may follow without a space, and which say that a block is front matter.
+/// Keys that may be followed by a value without a space, and that mark a block as front matter.
 const USUAL: &[&str] = &[
     "title",
     "date",
@@ -36,18 +36,18 @@ const USUAL: &[&str] = &[
     "status",
     "name",
 ];
-/// Characters of a key.
+/// The maximum length of a key, in characters.
 const KEY: usize = 40;
 
-/// A YAML text as JSON, or what is wrong with it in one line.
+/// Converts a YAML text to JSON; the error is one line.
 pub(super) fn yaml(text: &str) -> Result<Value, String> {
-    // As in YAML 1.2: `y` and `no` are words.
+    // As in YAML 1.2: `y` and `no` are strings.
     let options = serde_saphyr::options! { strict_booleans: true };
     serde_saphyr::from_str_with_options::<Value>(text, options)
         .map_err(|error| super::first_line(&error.to_string()).trim_start_matches("error: ").to_owned())
 }
 
-/// Whether a block that need not be YAML is meant as such: lines of `key: value`, and what belongs to them.
+/// Whether an ambiguous block is meant as YAML: lines of `key: value`, and what belongs to them.
 pub(super) fn are_yaml(block: &str) -> bool {
     let (mut keys, mut strays, mut usual, mut blank) = (0, 0, false, false);
     for line in block.lines() {
@@ -64,7 +64,7 @@ pub(super) fn are_yaml(block: &str) -> bool {
         } else if keys == 0 {
             return false;
         } else if !goes_on(line) {
-            // The further lines of a long value, which nobody indented.
+            // Continuation lines of a long value that are not indented.
             strays += 1;
             if blank {
                 return false;
@@ -84,7 +84,7 @@ fn goes_on(line: &str) -> bool {
         || line.starts_with("{%")
 }
 
-/// The fields of a block that is no YAML as a whole. Of a key given twice, the last.
+/// The fields of a block that is not valid YAML as a whole. Of duplicate keys, the last wins.
 pub(super) fn of_yaml(block: &str) -> Map<String, Value> {
     let mut fields = Map::new();
     let mut chunk = String::new();

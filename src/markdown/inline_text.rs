@@ -1,53 +1,54 @@
-//! Inline text in the making: what a paragraph, item, heading or cell says once its markup is taken off.
+//! Inline text under construction: the text of a paragraph, item, heading or cell without its markup.
 //!
-//! `outline` fills one from parser events. It remembers where in the source each stretch stood, which
-//! stretches must not be cut (code, addresses), and whether it says anything besides links and images.
+//! `outline_builder` fills it from parser events. It remembers the source offset of each piece, which ranges must
+//! not be split (code, addresses), and whether there is text besides links and images.
 
 use std::ops::Range;
 
 /// The text of one paragraph, item, heading or cell.
 #[derive(Debug, Default)]
-pub(super) struct Line {
+pub(super) struct InlineText {
     /// The text; a hard line break is a `\n`.
     pub(super) text: String,
-    /// Ranges of `text` with no sentence end inside.
+    /// Ranges of `text` that contain no sentence end.
     pub(super) solid: Vec<Range<usize>>,
-    /// Whether words stand outside of links and images.
+    /// Whether there are words outside of links and images.
     pub(super) own_words: bool,
-    /// Whether words stand in links to elsewhere; links to a heading of the same page are a table of contents.
+    /// Whether there are words in links to elsewhere; links to a heading of the same page are a table of
+    /// contents.
     pub(super) linked_words: bool,
-    places: Vec<Place>,
+    places: Vec<SourceSpan>,
     alts: Vec<Range<usize>>,
-    link: Option<Link>,
+    link: Option<OpenLink>,
     images: usize,
-    /// Ranges of `text` that are formulas set apart.
+    /// Ranges of `text` that are display formulas.
     formulas: Vec<Range<usize>>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct SourceSpan {
     text: usize,
     source: usize,
-    /// Whether text and source are the same here, byte for byte.
+    /// Whether text and source are identical here, byte for byte.
     exact: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Link {
+struct OpenLink {
     inside_page: bool,
     address: bool,
 }
 
-impl Line {
-    /// Adds text that stands at `source`.
+impl InlineText {
+    /// Appends text from the range `source`.
     pub(super) fn push(&mut self, text: &str, source: Range<usize>) {
         let start = self.text.len();
         if self.images > 0 && self.link.is_some() {
-            // The words of a badge.
+            // The text of a badge.
             return;
         }
         let exact = source.len() == text.len();
-        self.places.push(Place { text: start, source: source.start, exact });
+        self.places.push(SourceSpan { text: start, source: source.start, exact });
         self.text.push_str(text);
         if self.images > 0 {
             self.alts.push(start..self.text.len());
@@ -65,7 +66,7 @@ impl Line {
         }
     }
 
-    /// Adds the text of a code span.
+    /// Appends the text of a code span.
     pub(super) fn push_code(&mut self, code: &str, source: Range<usize>) {
         let start = self.text.len();
         self.push(code, source);
@@ -74,14 +75,14 @@ impl Line {
         }
     }
 
-    /// Adds a formula that is set apart from the text.
+    /// Appends a display formula.
     pub(super) fn push_formula(&mut self, formula: &str, source: Range<usize>) {
         let start = self.text.len();
         self.push_code(formula, source);
         self.formulas.push(start..self.text.len());
     }
 
-    /// Whether it is one formula, set apart.
+    /// Whether it consists of one display formula.
     pub(super) fn is_formula(&self) -> bool {
         self.formulas.first().is_some_and(|formula| {
             self.formulas.len() == 1
@@ -90,7 +91,7 @@ impl Line {
         })
     }
 
-    /// Adds a line break that means nothing but a space; `next` is the first character after it.
+    /// Appends a soft line break; `next` is the first character after it.
     pub(super) fn soft_break(&mut self, next: Option<char>) {
         // Chinese and Japanese lines join without a space.
         let joins = self.text.chars().next_back().is_some_and(is_wide) && next.is_some_and(is_wide);
@@ -99,14 +100,14 @@ impl Line {
         }
     }
 
-    /// Adds a line break that is meant.
+    /// Appends a hard line break.
     pub(super) fn hard_break(&mut self) {
         self.text.push('\n');
     }
 
     /// A link begins.
     pub(super) fn open_link(&mut self, url: &str, address: bool) {
-        self.link = Some(Link { inside_page: url.starts_with('#'), address });
+        self.link = Some(OpenLink { inside_page: url.starts_with('#'), address });
     }
 
     /// The link ends.
@@ -124,7 +125,7 @@ impl Line {
         self.images = self.images.saturating_sub(1);
     }
 
-    /// Where in the source the character at `offset` of the text stands.
+    /// The source offset of the character at `offset` of the text.
     pub(super) fn place(&self, offset: usize) -> usize {
         let after = self.places.partition_point(|place| place.text <= offset);
         match after.checked_sub(1).and_then(|last| self.places.get(last)) {
@@ -134,7 +135,7 @@ impl Line {
         }
     }
 
-    /// The text on one line; without the descriptions of images where nothing else is said.
+    /// The text on one line, without the descriptions of images if there is other text.
     pub(super) fn plain(&self) -> String {
         if self.own_words || self.alts.is_empty() {
             return one_line(&self.text);
@@ -150,7 +151,7 @@ impl Line {
     }
 }
 
-/// `text` with every run of white space made one space, none at the ends.
+/// Collapses every run of white space into one space, and trims the ends.
 pub(super) fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
@@ -162,7 +163,7 @@ pub(super) fn one_line(text: &str) -> String {
     line
 }
 
-/// Whether the character belongs to a script written without spaces between words.
+/// Whether the character belongs to a script without spaces between words.
 fn is_wide(c: char) -> bool {
     matches!(c, '\u{3000}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}'
         | '\u{ff00}'..='\u{ffef}' | '\u{20000}'..='\u{3ffff}')

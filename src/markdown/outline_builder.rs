@@ -1,8 +1,8 @@
-//! The pass over a Markdown text: parser events in, headings, blocks and atoms out.
+//! Builds the outline of a Markdown text from parser events: headings, blocks and atoms.
 //!
-//! Which blocks become facts is decided here: an item with what its parents say, each sentence of a
-//! paragraph, a table row with its headers. Code and lines of links are content; pictures and tables of
-//! contents are nothing; which pictures there are is noted by `images`, from the same events.
+//! Which blocks become facts is decided here: an item with the text of its parents, each sentence of a paragraph,
+//! a table row with its headers. Code and lines of links are content; images and tables of contents are nothing;
+//! `images` collects the images from the same events.
 
 mod html_blocks;
 
@@ -11,17 +11,17 @@ use std::ops::Range;
 
 use pulldown_cmark::{BrokenLink, CodeBlockKind, CowStr, Event, LinkType, Options, Parser, Tag, TagEnd};
 
-use super::dialects::{self, Rewritten};
+use super::dialects::{self, RewrittenText};
 use super::html;
-use super::images::Images;
-use super::line::{Line, one_line};
+use super::images::ImageCollector;
+use super::inline_text::{InlineText, one_line};
 use super::outline::{AtomKind, Heading, Outline, leads};
 use super::sentences;
 
-/// Characters of a parent item or a table header that its children repeat.
+/// The maximum length of a parent item or table header that its children repeat, in characters.
 const LABEL: usize = 160;
 
-/// What the parser reads beside CommonMark.
+/// The parser's extensions of CommonMark.
 pub(super) fn options() -> Options {
     Options::ENABLE_TABLES
         | Options::ENABLE_FOOTNOTES
@@ -34,9 +34,9 @@ pub(super) fn options() -> Options {
 /// The outline of a Markdown text.
 pub(super) fn outline(text: &str) -> Outline {
     let rewritten = dialects::rewrite(text);
-    let mut walk = Walk::new(&rewritten);
+    let mut walk = OutlineBuilder::new(&rewritten);
     let parser = Parser::new_with_broken_link_callback(&rewritten.text, options(), Some(name_of_item));
-    let mut images = Images::default();
+    let mut images = ImageCollector::default();
     for (event, range) in parser.into_offset_iter() {
         match rewritten.restored(text, &event, &range) {
             Some(pieces) => {
@@ -60,55 +60,55 @@ pub(super) fn outline(text: &str) -> Outline {
     walk.outline
 }
 
-/// Takes a link without an address for a link where it names an item of code, as `rustdoc` does: its
-/// brackets are no part of the text.
+/// Accepts a link without an address if it names an item of code, as in `rustdoc`: its brackets are not part of
+/// the text.
 fn name_of_item<'a>(link: BrokenLink<'a>) -> Option<(CowStr<'a>, CowStr<'a>)> {
     let name = link.reference;
     let is_code = name.len() > 2 && name.starts_with('`') && name.ends_with('`');
     if is_code || name.contains("::") { Some((name, "".into())) } else { None }
 }
 
-/// The state of the pass.
-struct Walk<'a> {
+/// The state of the pass over the events.
+struct OutlineBuilder<'a> {
     /// The text as the parser sees it.
     source: &'a str,
-    rewritten: &'a Rewritten,
+    rewritten: &'a RewrittenText,
     /// The names of the tags that are closed somewhere.
     closed: HashSet<&'a str>,
     outline: Outline,
-    /// Blocks that are open.
+    /// The number of open blocks.
     depth: usize,
-    /// List items that are open.
-    items: Vec<Item>,
-    /// The inline text being gathered.
-    line: Line,
+    /// The open list items.
+    items: Vec<OpenItem>,
+    /// The current inline text.
+    line: InlineText,
     /// The text of the code or HTML block that is open.
-    raw: Option<Raw>,
+    raw: Option<RawBlock>,
     header: Vec<String>,
     row: Vec<String>,
 }
 
-/// The text of a block that is no running text.
+/// The text of a code or HTML block.
 #[derive(Default)]
-struct Raw {
+struct RawBlock {
     text: String,
-    /// Where its pieces begin, in the text and in the source.
+    /// The offsets of its pieces, in the text and in the source.
     places: Vec<(usize, usize)>,
-    /// Whether it is a formula in a fence.
+    /// Whether it is a fenced formula.
     formula: bool,
 }
 
 /// An open list item.
-struct Item {
-    /// Its place among the atoms, taken before its children's.
+struct OpenItem {
+    /// Its index among the atoms, reserved before its children's.
     atom: usize,
-    /// What its parents say.
+    /// The text of its parents.
     parents: String,
     text: String,
 }
 
-impl<'a> Walk<'a> {
-    fn new(rewritten: &'a Rewritten) -> Self {
+impl<'a> OutlineBuilder<'a> {
+    fn new(rewritten: &'a RewrittenText) -> Self {
         Self {
             source: &rewritten.text,
             rewritten,
@@ -116,7 +116,7 @@ impl<'a> Walk<'a> {
             outline: Outline::default(),
             depth: 0,
             items: Vec::new(),
-            line: Line::default(),
+            line: InlineText::default(),
             raw: None,
             header: Vec::new(),
             row: Vec::new(),
@@ -181,9 +181,9 @@ impl<'a> Walk<'a> {
             Tag::CodeBlock(kind) => {
                 let formula =
                     matches!(kind, CodeBlockKind::Fenced(info) if matches!(info.trim(), "math" | "{math}"));
-                self.raw = Some(Raw { formula, ..Raw::default() });
+                self.raw = Some(RawBlock { formula, ..RawBlock::default() });
             }
-            Tag::HtmlBlock => self.raw = Some(Raw::default()),
+            Tag::HtmlBlock => self.raw = Some(RawBlock::default()),
             Tag::TableHead | Tag::TableRow => self.row.clear(),
             _ => {}
         }
@@ -218,14 +218,14 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Notes where a block begins that stands in no other.
+    /// Records the offset of a top-level block.
     fn open_block(&mut self, start: usize) {
         if self.depth == 0 {
             self.outline.blocks.push(start);
         }
     }
 
-    /// Puts the text gathered so far where it belongs: into the open item, or among the atoms.
+    /// Adds the current text where it belongs: to the open item, or to the atoms.
     fn flush(&mut self) {
         let line = std::mem::take(&mut self.line);
         if !line.own_words && !line.linked_words {
@@ -247,8 +247,8 @@ impl<'a> Walk<'a> {
         self.add_sentences(&line);
     }
 
-    /// Adds each sentence of a paragraph; the titles of asides are none.
-    fn add_sentences(&mut self, line: &Line) {
+    /// Adds each sentence of a paragraph; titles of admonitions are not sentences.
+    fn add_sentences(&mut self, line: &InlineText) {
         let first = self.outline.atoms.len();
         self.outline.add_sentences(line, 0);
         for atom in &mut self.outline.atoms[first..] {
@@ -258,14 +258,14 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Joins a formula that stands apart to the sentence above it, if that goes on; whether it did.
-    fn join_formula(&mut self, line: &Line) -> bool {
+    /// Joins a display formula to the sentence above it if that continues; returns whether it did.
+    fn join_formula(&mut self, line: &InlineText) -> bool {
         let formula = line.plain();
         let start = line.place(0);
         let Some(above) = self.outline.atoms.last_mut() else { return false };
         let between = self.source.get(above.start..start).unwrap_or_default();
         let goes_on = !above.text.ends_with(['.', '!', '?', '。', '$', ']']) && above.depth == 0;
-        // Only what stands right above: one blank line, no heading in between.
+        // Only the text directly above: one blank line, no heading in between.
         let apart = between.trim_end().matches("\n\n").count() > 0;
         let heading = self.outline.headings.last().is_some_and(|heading| heading.lines.end > above.start);
         if !goes_on || apart || heading || !matches!(above.kind, AtomKind::Fact | AtomKind::Content) {
@@ -283,7 +283,7 @@ impl<'a> Walk<'a> {
             None => String::new(),
         };
         let atom = self.outline.atoms.len();
-        self.items.push(Item { atom, parents, text: String::new() });
+        self.items.push(OpenItem { atom, parents, text: String::new() });
         self.outline.add(start, self.items.len(), String::new(), AtomKind::Nothing);
     }
 
@@ -334,14 +334,14 @@ impl<'a> Walk<'a> {
     }
 
     fn close_code(&mut self, range: &Range<usize>) {
-        let Raw { text: code, formula, .. } = self.raw.take().unwrap_or_default();
+        let RawBlock { text: code, formula, .. } = self.raw.take().unwrap_or_default();
         if !code.contains(char::is_alphanumeric) {
             return;
         }
         if formula {
             return self.outline.add(range.start, self.items.len(), one_line(&code), AtomKind::Fact);
         }
-        // Found again in the source line by line, as the parser takes indentation off.
+        // Located in the source line by line, as the parser removes indentation.
         let mut start = range.start;
         for line in code.lines().map(str::trim).filter(|line| !line.is_empty()) {
             if let Some(offset) = self.source[start..range.end].find(line) {
@@ -360,7 +360,7 @@ fn join(parents: &str, text: &str) -> String {
     }
 }
 
-/// What children repeat of the item or header above them: no colon at the end, not too long.
+/// The part of an item or header that its children repeat: no colon at the end, not too long.
 fn label(text: &str) -> String {
     let text = text.trim_end_matches([':', '：', ' ']);
     let Some((limit, _)) = text.char_indices().nth(LABEL) else { return text.to_owned() };
@@ -373,7 +373,7 @@ fn label(text: &str) -> String {
     format!("{}…", &start[..cut])
 }
 
-/// Whether a paragraph holds nothing but tags, as `#tea #water`.
+/// Whether a paragraph consists of tags, such as `#tea #water`.
 fn is_tags(text: &str) -> bool {
     text.split_whitespace()
         .all(|word| word.strip_prefix('#').is_some_and(|tag| tag.starts_with(char::is_alphabetic)))

@@ -1,12 +1,12 @@
-//! What stands at the head of a document without fences: the title block of Pandoc (`% Title`), the metadata of
+//! Metadata at the beginning of a document without fences: the title block of Pandoc (`% Title`), the metadata of
 //! MultiMarkdown (`Title: ...`), the keywords of Org (`#+TITLE: ...`).
 
 use serde_json::{Map, Value};
 
 use super::FrontMatter;
-use super::lines::key_value;
+use super::lenient::key_value;
 
-/// Keys that say that the first lines of a text are metadata.
+/// Keys that mark the first lines of a text as metadata.
 const KNOWN: &[&str] = &[
     "title",
     "subtitle",
@@ -45,7 +45,7 @@ const KNOWN: &[&str] = &[
     "template",
 ];
 
-/// `% title`, `% authors`, `% date`, each over several lines if these are indented.
+/// `% title`, `% authors`, `% date`, each of which may continue on indented lines.
 pub(super) fn pandoc(text: &str) -> Option<FrontMatter<'_>> {
     let mut fields = Map::new();
     let mut rest = text;
@@ -83,8 +83,8 @@ pub(super) fn org(text: &str) -> Option<FrontMatter<'_>> {
     (!fields.is_empty()).then(|| FrontMatter { fields, rest: &text[end..], problem: None })
 }
 
-/// Lines of `Key: value` up to the first blank line, whose keys are those of metadata. One line of words among them
-/// makes them text.
+/// Lines of `Key: value` up to the first blank line, whose keys are those of metadata. One line of prose among
+/// them makes them text.
 pub(super) fn multi_markdown(text: &str) -> Option<FrontMatter<'_>> {
     let mut fields: Map<String, Value> = Map::new();
     let (mut end, mut known, mut last) = (0, 0, String::new());

@@ -1,30 +1,31 @@
-//! A text being rewritten: same length in bytes, same lines, so that every place in it is a place in the text.
+//! A text being rewritten: same length in bytes, same lines, so that every offset in it is an offset in the
+//! original.
 
 use std::ops::Range;
 
-use super::{FORMULA, HIDDEN, Rewritten};
+use super::{FORMULA, HIDDEN, RewrittenText};
 
-/// The rewriting of one text.
-pub(super) struct Draft<'a> {
-    /// The text as it was written.
+/// The buffer of one text.
+pub(super) struct RewriteBuffer<'a> {
+    /// The original text.
     pub(super) source: &'a str,
     bytes: Vec<u8>,
-    found: Rewritten,
+    found: RewrittenText,
 }
 
-impl<'a> Draft<'a> {
+impl<'a> RewriteBuffer<'a> {
     pub(super) fn new(source: &'a str) -> Self {
-        Self { source, bytes: source.as_bytes().to_vec(), found: Rewritten::default() }
+        Self { source, bytes: source.as_bytes().to_vec(), found: RewrittenText::default() }
     }
 
-    /// The text as it is now.
+    /// The text in its current state.
     pub(super) fn text(&self) -> String {
-        // Only whole characters are written over, by ASCII.
+        // Only whole characters are replaced, by ASCII.
         String::from_utf8_lossy(&self.bytes).into_owned()
     }
 
-    /// What the rewriting came to.
-    pub(super) fn finish(mut self) -> Rewritten {
+    /// Returns the result.
+    pub(super) fn finish(mut self) -> RewrittenText {
         self.found.text = self.text();
         self.found.formulas.sort_by_key(|(range, _)| range.start);
         for ranges in [&mut self.found.silent, &mut self.found.titles, &mut self.found.tables] {
@@ -33,9 +34,9 @@ impl<'a> Draft<'a> {
         self.found
     }
 
-    /// Covers markup: the parser sees nothing there. What fills its lines leaves them blank.
+    /// Masks markup: the parser sees nothing there. Markup that fills whole lines leaves them blank.
     pub(super) fn hide(&mut self, range: Range<usize>) {
-        // A longer line holds more than markup, or its indentation makes no difference.
+        // A longer line contains more than markup, or its indentation makes no difference.
         const LINE: usize = 4 * 1024;
         let is_blank = |byte: &u8| matches!(*byte, b' ' | b'\t' | b'>' | HIDDEN);
         let before = self.bytes[..range.start].iter().rev().take(LINE).find(|byte| !is_blank(byte));
@@ -44,32 +45,32 @@ impl<'a> Draft<'a> {
         self.fill(range, if whole { b' ' } else { HIDDEN });
     }
 
-    /// Covers what is nothing to a reader, and takes it out of the texts of sections too.
+    /// Masks what a reader does not see, and removes it from the texts of sections too.
     pub(super) fn silence(&mut self, range: Range<usize>) {
         self.found.silent.push(range.clone());
         self.hide(range);
     }
 
-    /// Covers a formula by one long word, line ends included.
+    /// Masks a formula by one long word, line ends included.
     pub(super) fn formula(&mut self, range: Range<usize>, display: bool) {
         self.bytes[range.clone()].fill(FORMULA);
         self.found.formulas.push((range, display));
     }
 
-    /// Covers an HTML table, whose rows are read apart.
+    /// Masks an HTML table, whose rows are parsed separately.
     pub(super) fn table(&mut self, range: Range<usize>) {
         self.hide(range.clone());
         self.found.tables.push(range);
     }
 
-    /// Notes the title of an aside, which is no sentence.
+    /// Records the title of an admonition, which is not a sentence.
     pub(super) fn title(&mut self, range: Range<usize>) {
         if !self.source[range.clone()].trim().is_empty() {
             self.found.titles.push(range);
         }
     }
 
-    /// Writes over a range but not over its line ends.
+    /// Overwrites a range except its line ends.
     pub(super) fn fill(&mut self, range: Range<usize>, with: u8) {
         for byte in &mut self.bytes[range] {
             if *byte != b'\n' {
@@ -78,7 +79,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Writes ASCII over the start of a range and fills the rest of it with spaces.
+    /// Overwrites the start of a range with ASCII and fills the rest of it with spaces.
     pub(super) fn put(&mut self, range: Range<usize>, ascii: &[u8]) {
         self.fill(range.clone(), b' ');
         for (byte, with) in self.bytes[range].iter_mut().zip(ascii) {
@@ -88,7 +89,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Makes lines of an indented block the inside of a quote, whose text the parser reads.
+    /// Turns the lines of an indented block into those of a block quote, whose text the parser reads.
     pub(super) fn unindent(&mut self, range: Range<usize>) {
         let mut start =
             self.bytes[..range.start].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);

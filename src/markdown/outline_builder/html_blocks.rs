@@ -1,15 +1,15 @@
-//! The part of the pass that reads HTML: blocks between Markdown's, headings among them, and tables.
+//! The part of the pass that handles HTML: blocks, headings among them, and tables.
 
 use std::ops::Range;
 
-use super::super::html::{self, Kind};
-use super::super::line::one_line;
+use super::super::html::{self, TextRunKind};
+use super::super::inline_text::one_line;
 use super::super::outline::{AtomKind, Heading, leads};
 use super::super::sentences;
-use super::{Walk, label, outline};
+use super::{OutlineBuilder, label, outline};
 
-impl Walk<'_> {
-    /// Adds what an HTML block says.
+impl OutlineBuilder<'_> {
+    /// Adds the text of an HTML block.
     pub(super) fn close_html(&mut self, start: usize) {
         let raw = self.raw.take().unwrap_or_default();
         for stretch in html::stretches(&raw.text) {
@@ -22,21 +22,21 @@ impl Walk<'_> {
         }
     }
 
-    fn add_stretch(&mut self, stretch: html::Stretch, place: usize) {
+    fn add_stretch(&mut self, stretch: html::TextRun, place: usize) {
         let depth = self.items.len();
         match stretch.kind {
-            Kind::Heading(level) if self.depth == 0 && self.html_heading(level, &stretch, place) => {}
-            Kind::Code => {
+            TextRunKind::Heading(level) if self.depth == 0 && self.html_heading(level, &stretch, place) => {}
+            TextRunKind::Code => {
                 for line in stretch.text.lines().map(one_line).filter(|line| !line.is_empty()) {
                     self.outline.add(place, depth + 1, line, AtomKind::Code);
                 }
             }
-            Kind::Heading(_) | Kind::Label => {
+            TextRunKind::Heading(_) | TextRunKind::Label => {
                 self.outline.add(place, depth, one_line(&stretch.text), AtomKind::Content)
             }
             _ if stretch.linked => self.outline.add(place, depth, one_line(&stretch.text), AtomKind::Content),
-            Kind::Item => self.outline.add(place, depth + 1, one_line(&stretch.text), AtomKind::Fact),
-            Kind::Words => {
+            TextRunKind::Item => self.outline.add(place, depth + 1, one_line(&stretch.text), AtomKind::Fact),
+            TextRunKind::Words => {
                 for range in sentences::split(&stretch.text, &[]) {
                     let text = one_line(&stretch.text[range]);
                     let kind = if leads(&text) { AtomKind::Content } else { AtomKind::Fact };
@@ -46,10 +46,10 @@ impl Walk<'_> {
         }
     }
 
-    /// Makes a heading of HTML one of the outline; whether its lines are its own.
-    fn html_heading(&mut self, level: u8, stretch: &html::Stretch, place: usize) -> bool {
+    /// Adds an HTML heading to the outline; returns whether it has lines of its own.
+    fn html_heading(&mut self, level: u8, stretch: &html::TextRun, place: usize) -> bool {
         let text = self.source;
-        // Its tags stand beside it.
+        // Its tags are next to it.
         const FAR: usize = 2_000;
         let (first, last) =
             (text.floor_char_boundary(place.saturating_sub(FAR)), text.floor_char_boundary(place + FAR));
@@ -72,7 +72,7 @@ impl Walk<'_> {
         true
     }
 
-    /// Adds the rows of an HTML table as those of a table of Markdown.
+    /// Adds the rows of an HTML table like those of a Markdown table.
     pub(super) fn html_table(&mut self, text: &str, range: &Range<usize>) {
         self.outline.blocks.push(range.start);
         self.header.clear();
@@ -88,7 +88,7 @@ impl Walk<'_> {
     }
 }
 
-/// What a cell of an HTML table says. Markdown is read in one with blank lines, as parsers do.
+/// The text of an HTML table's cell. A cell with blank lines is parsed as Markdown, as parsers do.
 fn words_of_cell(cell: &str) -> String {
     if cell.contains("\n\n") && !cell.contains("<table") {
         let outline = outline(cell);

@@ -1,17 +1,17 @@
-//! Blocks whose inside a CommonMark parser takes for code: the asides of MkDocs (`!!! note`) and MyST (a fence with
-//! `{note}`), JSX that is indented, code between tags of Jekyll and Hugo.
+//! Blocks whose contents a CommonMark parser takes for code: admonitions of MkDocs (`!!! note`) and MyST (a fence
+//! with `{note}`), indented JSX, code between tags of Jekyll and Hugo.
 
 use std::ops::Range;
 
 use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag};
 
-use super::super::walk;
-use super::draft::Draft;
+use super::super::outline_builder;
 use super::mdx;
+use super::rewrite_buffer::RewriteBuffer;
 
-/// Asides within asides are read to this depth.
+/// The maximum nesting depth of admonitions.
 const DEPTH: usize = 5;
-/// What MyST puts into a fence although it is no code.
+/// MyST directives in a fence that are not code.
 const DIRECTIVES: &[&str] = &[
     "note",
     "warning",
@@ -41,13 +41,13 @@ const DIRECTIVES: &[&str] = &[
     "container",
 ];
 
-/// What begins an aside or a tab of MkDocs.
+/// The markers of an admonition or a tab of MkDocs.
 const MARKS: &[&str] = &["!!! ", "???+ ", "??? ", "=== \"", "===! \"", "===+ \""];
-/// An aside goes over no more lines.
+/// The maximum number of lines of an admonition.
 const LINES: usize = 500;
 
-/// Rewrites such blocks, from the outside to the inside.
-pub(super) fn rewrite(draft: &mut Draft<'_>) {
+/// Rewrites such blocks, from the outermost to the innermost.
+pub(super) fn rewrite(draft: &mut RewriteBuffer<'_>) {
     code_tags(draft);
     for _ in 0..DEPTH {
         if !pass(draft) {
@@ -56,14 +56,14 @@ pub(super) fn rewrite(draft: &mut Draft<'_>) {
     }
 }
 
-/// Whether a further pass may find more.
-fn pass(draft: &mut Draft<'_>) -> bool {
+/// One pass; returns whether another may find more.
+fn pass(draft: &mut RewriteBuffer<'_>) -> bool {
     let text = draft.text();
     let is_mdx = mdx::is_mdx(&text);
     let has_marks = MARKS.iter().any(|mark| draft.source.contains(mark));
     let mut changed = false;
     let mut fences = Vec::new();
-    let blocks: Vec<(Range<usize>, Option<String>)> = Parser::new_ext(&text, walk::options())
+    let blocks: Vec<(Range<usize>, Option<String>)> = Parser::new_ext(&text, outline_builder::options())
         .into_offset_iter()
         .filter_map(|(event, range)| match event {
             Event::Start(Tag::CodeBlock(CodeBlockKind::Indented)) => Some((range, None)),
@@ -90,7 +90,7 @@ fn pass(draft: &mut Draft<'_>) -> bool {
     changed
 }
 
-/// Whether the nearest line above `at` that is indented less begins an aside of MkDocs.
+/// Whether the nearest line above `at` with less indentation begins a MkDocs admonition.
 fn is_marked(text: &str, at: usize) -> bool {
     let start = text[..at].rfind('\n').map_or(0, |end| end + 1);
     let indent = |line: &str| line.len() - line.trim_start_matches([' ', '>']).len();
@@ -105,13 +105,13 @@ fn is_marked(text: &str, at: usize) -> bool {
         if !is_item || own == 0 {
             return marker(line).is_some();
         }
-        // The item may itself stand in an aside.
+        // The item may itself be in an admonition.
         own = indent(line);
     }
     false
 }
 
-/// The type and what follows it of a line such as `!!! note "Title"`.
+/// The length of the type, and the rest, of a line such as `!!! note "Title"`.
 fn marker(line: &str) -> Option<(usize, &str)> {
     let words = line.trim_start_matches([' ', '>']);
     let start = line.len() - words.len();
@@ -122,15 +122,15 @@ fn marker(line: &str) -> Option<(usize, &str)> {
     (rest.starts_with(|c: char| c.is_alphabetic() || c == '"')).then_some((start, rest))
 }
 
-/// Covers the marks of MkDocs' asides; their titles stay.
-fn markers(draft: &mut Draft<'_>, text: &str, fences: &[Range<usize>]) {
+/// Masks the markers of MkDocs admonitions; their titles stay.
+fn markers(draft: &mut RewriteBuffer<'_>, text: &str, fences: &[Range<usize>]) {
     let mut start = 0;
     let is_code = |at: usize| {
         let after = fences.partition_point(|fence| fence.start <= at);
         after > 0 && fences[after - 1].contains(&at)
     };
     for line in text.split_inclusive('\n') {
-        // A mark is only one with something indented below it.
+        // A marker needs an indented line below it.
         let below = text[start + line.len()..].trim_start_matches('\n');
         if let Some((indent, _)) =
             marker(line.trim_end()).filter(|_| below.starts_with(['>', ' ']) && !is_code(start))
@@ -151,8 +151,8 @@ fn markers(draft: &mut Draft<'_>, text: &str, fences: &[Range<usize>]) {
     }
 }
 
-/// Opens a fence of MyST; whether it was one.
-fn directive(draft: &mut Draft<'_>, text: &str, range: &Range<usize>, info: &str) -> bool {
+/// Unwraps a MyST fence; returns whether it was one.
+fn directive(draft: &mut RewriteBuffer<'_>, text: &str, range: &Range<usize>, info: &str) -> bool {
     let Some((name, _)) = info.strip_prefix('{').and_then(|info| info.split_once('}')) else { return false };
     if !DIRECTIVES.contains(&name) {
         return false;
@@ -175,8 +175,8 @@ fn directive(draft: &mut Draft<'_>, text: &str, range: &Range<usize>, info: &str
     true
 }
 
-/// Covers lines of `:option: value`.
-pub(super) fn options(draft: &mut Draft<'_>, text: &str, mut start: usize, end: usize) {
+/// Masks lines such as `:option: value`.
+pub(super) fn options(draft: &mut RewriteBuffer<'_>, text: &str, mut start: usize, end: usize) {
     while start < end {
         let length = text[start..end].find('\n').unwrap_or(end - start);
         let line = text[start..start + length].trim();
@@ -192,8 +192,8 @@ pub(super) fn options(draft: &mut Draft<'_>, text: &str, mut start: usize, end: 
     }
 }
 
-/// Makes the tags of Jekyll and Hugo that enclose code the fences of a code block.
-fn code_tags(draft: &mut Draft<'_>) {
+/// Turns the tags of Jekyll and Hugo that enclose code into the fences of a code block.
+fn code_tags(draft: &mut RewriteBuffer<'_>) {
     if !["{% highlight", "{%- highlight", "{{< highlight", "{% codeblock"]
         .iter()
         .any(|tag| draft.source.contains(tag))

@@ -1,37 +1,37 @@
-//! One pass over the words of a text: at each character that may begin markup of a dialect, the rules are asked.
+//! One pass over a text: at each character that may begin markup of a dialect, the rules are tried.
 
 use std::collections::HashSet;
 use std::ops::Range;
 
 use pulldown_cmark::{Event, Parser, Tag};
 
-use super::super::{html, walk};
-use super::draft::Draft;
+use super::super::{html, outline_builder};
+use super::rewrite_buffer::RewriteBuffer;
 use super::{math, mdx, obsidian, tags, templates};
 
-/// Markup goes no further than this, in bytes.
+/// The maximum length of markup, in bytes.
 const MOST: usize = 4 * 1024;
 
 /// A pass over one text.
-pub(super) struct Scan<'d, 'a, 't> {
-    pub(super) draft: &'d mut Draft<'a>,
+pub(super) struct DialectScanner<'d, 'a, 't> {
+    pub(super) draft: &'d mut RewriteBuffer<'a>,
     /// The text as the parser would see it now.
     pub(super) text: &'t str,
-    /// Code, in order.
+    /// The ranges of code, in order.
     code: Vec<Range<usize>>,
-    /// What was searched for in vain: it closes nothing further on either.
+    /// Closing strings that were searched for in vain: they do not occur further on either.
     missing: Vec<&'static str>,
     /// The names of the tags that are closed somewhere.
     pub(super) closed: HashSet<&'t str>,
-    /// Whether `\(x\)` is a formula, as others of this text are.
+    /// Whether `\(x\)` is a formula, like others in this text.
     pub(super) brackets_are_math: bool,
 }
 
-impl<'d, 'a, 't> Scan<'d, 'a, 't> {
-    /// A pass over `text`, which is what `draft` now is.
-    pub(super) fn new(draft: &'d mut Draft<'a>, text: &'t str) -> Self {
+impl<'d, 'a, 't> DialectScanner<'d, 'a, 't> {
+    /// Creates a scanner of `text`, the current state of `draft`.
+    pub(super) fn new(draft: &'d mut RewriteBuffer<'a>, text: &'t str) -> Self {
         let mut code: Vec<Range<usize>> = Vec::new();
-        for (event, range) in Parser::new_ext(text, walk::options()).into_offset_iter() {
+        for (event, range) in Parser::new_ext(text, outline_builder::options()).into_offset_iter() {
             if matches!(event, Event::Code(_) | Event::Start(Tag::CodeBlock(_))) {
                 code.push(range);
             }
@@ -52,7 +52,7 @@ impl<'d, 'a, 't> Scan<'d, 'a, 't> {
             let next = if line { self.at_line_start(at) } else { None };
             let next = next.or_else(|| self.rule(byte, at));
             line = byte == b'\n' || line && next.is_none() && matches!(byte, b' ' | b'>' | b'\t');
-            // Rules end behind what they read.
+            // Rules return the offset after what they read.
             at = next.filter(|next| *next > at).unwrap_or(at + 1);
             if next.is_some() {
                 line = self.text.as_bytes().get(at - 1) == Some(&b'\n');
@@ -60,7 +60,7 @@ impl<'d, 'a, 't> Scan<'d, 'a, 't> {
         }
     }
 
-    /// Where a rule that begins a line ends.
+    /// The end of a rule that applies at the beginning of a line.
     fn at_line_start(&mut self, at: usize) -> Option<usize> {
         match self.text.as_bytes()[at] {
             b'i' | b'e' => mdx::statement(self, at),
@@ -71,7 +71,7 @@ impl<'d, 'a, 't> Scan<'d, 'a, 't> {
         }
     }
 
-    /// Where the rule that begins with `byte` ends, if one holds here.
+    /// The end of the rule that begins with `byte`, if one applies here.
     fn rule(&mut self, byte: u8, at: usize) -> Option<usize> {
         match byte {
             b'\\' => math::brackets(self, at).or(Some(at + 2)),
@@ -87,7 +87,7 @@ impl<'d, 'a, 't> Scan<'d, 'a, 't> {
         }
     }
 
-    /// The end of the code that `at` stands in.
+    /// The end of the code around `at`.
     pub(super) fn code_at(&self, at: usize) -> Option<usize> {
         let after = self.code.partition_point(|code| code.start <= at);
         let code = self.code.get(after.checked_sub(1)?)?;
@@ -106,7 +106,7 @@ impl<'d, 'a, 't> Scan<'d, 'a, 't> {
         length.map(|length| at + length)
     }
 
-    /// Where `wanted` stands next outside of code.
+    /// The next offset of `wanted` outside of code.
     pub(super) fn find(&mut self, from: usize, wanted: &'static str) -> Option<usize> {
         if self.missing.contains(&wanted) {
             return None;
@@ -122,13 +122,14 @@ impl<'d, 'a, 't> Scan<'d, 'a, 't> {
         None
     }
 
-    /// The text from `at` to the end of its line, as far as markup may go.
+    /// The text from `at` to the end of its line, within the maximum length of markup.
     pub(super) fn line(&self, at: usize) -> &'t str {
         let rest = self.near(at);
         &rest[..rest.find('\n').unwrap_or(rest.len())]
     }
 
-    /// The text from `at` on, as far as markup may go: what is longer is text, and a long text is read in one pass.
+    /// The text from `at` on, within the maximum length of markup: longer constructs are text, so that a long
+    /// text is read in one pass.
     pub(super) fn near(&self, at: usize) -> &'t str {
         let rest = &self.text[at..];
         &rest[..rest.floor_char_boundary(MOST)]
@@ -152,7 +153,7 @@ impl<'d, 'a, 't> Scan<'d, 'a, 't> {
         self.text[..at].chars().next_back()
     }
 
-    /// Whether nothing but indentation and quote marks stands before `at` in its line.
+    /// Whether only indentation and quote marks precede `at` in its line.
     pub(super) fn begins_line(&self, at: usize) -> bool {
         let before = self.text[..at].trim_end_matches([' ', '>', '\t']);
         before.is_empty() || before.ends_with('\n')
