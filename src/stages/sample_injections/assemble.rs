@@ -1,7 +1,7 @@
-//! From the declaration and the files to a sampler, or to everything that is wrong with them.
+//! Assembles a sampler from the options and the files, or reports everything that is wrong with them.
 //!
-//! Both the check of a pipeline and the building of the stage come through here, so that nothing can be
-//! built that was not checked. Paths come rendered.
+//! Used both by the check of a pipeline and by the building of the stage, so that nothing can be built that was
+//! not checked. Paths are rendered already.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +22,7 @@ use crate::draw::Draws;
 use crate::nearest::nearest;
 use crate::text_file;
 
-/// What is wrong with one value of the declaration.
+/// A problem with one option.
 #[derive(Debug, Default)]
 pub(super) struct SettingProblem {
     /// JSON pointer inside the stage's body.
@@ -32,24 +32,24 @@ pub(super) struct SettingProblem {
     pub(super) hint: Option<String>,
 }
 
-/// The declaration's paths, with variables put in.
+/// The options' paths, with variables substituted.
 #[derive(Debug, Default)]
 pub(super) struct Paths {
     pub(super) folder: Option<String>,
     pub(super) length: Option<String>,
-    /// Of attributes with `rows`, by name as declared.
+    /// Paths of attributes with `rows`, by attribute name.
     pub(super) rows: BTreeMap<String, String>,
 }
 
-/// What came of a declaration.
+/// The result of assembling.
 #[derive(Debug)]
 pub(super) struct Assembled {
-    /// To be used only when `wrong` is empty.
+    /// Valid only if `wrong` is empty.
     pub(super) sampler: Sampler,
     pub(super) wrong: Vec<SettingProblem>,
     /// The files read.
     pub(super) files: Vec<String>,
-    /// Files of the folder that are no injection files.
+    /// Files of the folder that are not injection files.
     pub(super) left_out: Vec<String>,
 }
 
@@ -63,7 +63,7 @@ impl SettingProblem {
         self
     }
 
-    /// A name that is none of those there are.
+    /// The problem of an unknown name.
     pub(super) fn unknown(at: String, what: &str, name: &str, known: &[String]) -> Self {
         let shown = |one: &String| if one.is_empty() { "`''`".to_owned() } else { format!("`{one}`") };
         let listed: Vec<String> = known.iter().take(12).map(shown).collect();
@@ -83,7 +83,7 @@ pub(super) fn inside(at: &str, key: &str) -> String {
     format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"))
 }
 
-/// Makes a sampler of the declaration; `items` is the number of items, where it is known.
+/// Makes a sampler from the options; `items` is the number of items, if known.
 pub(super) fn assemble(
     declared: &SampleInjections,
     paths: &Paths,
@@ -101,7 +101,7 @@ pub(super) fn assemble(
             AttributeKind::SingleValue(Box::new(SingleValue { values, given: None, quota: None })),
         );
     }
-    // With a wrong file, a name that seems unknown may be that file's.
+    // If a file is invalid, a name that seems unknown may be that file's.
     let complete = wrong.is_empty();
     for (declared_name, settings) in &declared.attributes {
         let at = inside("/attributes", declared_name);
@@ -147,7 +147,7 @@ fn own_kind(
             Err(SettingProblem::new(at, "`draw` and `rows` are both given").expected("one of them"))
         }
         (None, Some(table)) => {
-            // The path is missing only when it could not be rendered, which is told elsewhere.
+            // The path is missing only if it could not be rendered, which is reported elsewhere.
             let Some(path) = rows else { return Ok(None) };
             let read = tables::read(path, table.field.as_deref(), table.score.as_deref());
             let wrong = |problem| SettingProblem::new(inside(at, "rows"), format!("`{path}`: {problem}"));

@@ -1,7 +1,7 @@
-//! Numbers and dates drawn from a law: `draw` of an attribute.
+//! Numbers and dates drawn from a distribution: `draw` of an attribute.
 //!
-//! The laws are those of `rand_distr`. Bounds cut a law off: a number outside is drawn anew, so the rest
-//! keeps its shape. Rounding comes last.
+//! The distributions are those of `rand_distr`. Bounds truncate a distribution: a number outside is drawn again,
+//! so the rest keeps its shape. Rounding comes last.
 
 use jiff::civil::Date;
 use rand::{Rng, RngExt};
@@ -12,11 +12,11 @@ use serde_json::{Number, Value};
 
 use super::length::normal_share_below;
 
-/// Bounds that leave less of a law than this are refused.
+/// Bounds that leave a smaller share of a distribution are refused.
 const LEAST_SHARE: f64 = 0.001;
-/// With the share above, the chance to find nothing in so many tries is below 1e-40.
+/// The maximum number of tries: with the share above, the probability of finding nothing is below 1e-40.
 const TRIES: usize = 100_000;
-/// The most decimals that a number may keep.
+/// The maximum number of decimals.
 const MOST_DECIMALS: u8 = 9;
 
 /// A law that an attribute is drawn from.
@@ -79,7 +79,7 @@ pub(super) struct Days {
     to: String,
 }
 
-/// A checked law, ready to be drawn from.
+/// A checked distribution to draw from.
 #[derive(Debug, Clone)]
 pub(super) enum Law {
     /// Whole steps of 1 / `unit`, from the first to the last.
@@ -98,7 +98,7 @@ pub(super) enum Law {
 }
 
 impl Law {
-    /// The law of a declaration, or what is wrong with it. `choice` is no law: `None`.
+    /// The distribution of a declaration, or what is wrong with it. `choice` is not one: `None`.
     pub(super) fn new(draw: &Draw) -> Result<Option<Self>, String> {
         Ok(Some(match draw {
             Draw::Choice(_) => return Ok(None),
@@ -125,7 +125,7 @@ impl Law {
         }))
     }
 
-    /// One value.
+    /// Draws one value.
     pub(super) fn draw(&self, rng: &mut impl Rng) -> Value {
         match self {
             Self::Uniform { first, last, decimals } => {
@@ -142,7 +142,7 @@ impl Law {
         }
     }
 
-    /// The law in words.
+    /// Describes the distribution in words.
     pub(super) fn line(&self) -> String {
         match self {
             Self::Uniform { first, last, decimals } => {
@@ -190,7 +190,7 @@ fn uniform(between: &Between) -> Result<Law, String> {
     let Between { min, max, decimals } = *between;
     check_decimals(decimals)?;
     let unit = 10_f64.powi(i32::from(decimals));
-    // Beyond 2^53 not every whole number is one that JSON readers keep.
+    // Beyond 2^53 JSON parsers do not preserve every whole number.
     if !(min.abs() * unit < 9e15 && max.abs() * unit < 9e15) {
         return Err("the bounds are too large for the decimals".to_owned());
     }
@@ -201,7 +201,7 @@ fn uniform(between: &Between) -> Result<Law, String> {
     Ok(Law::Uniform { first, last, decimals })
 }
 
-/// Checks the numbers of a law; `z` turns a bound into standard deviations from the mean.
+/// Checks the parameters of a distribution; `z` turns a bound into standard deviations from the mean.
 fn check_bell(bell: &Bell, z: impl Fn(f64) -> f64) -> Result<(), String> {
     check_decimals(bell.decimals)?;
     if !(bell.sigma > 0.0 && bell.sigma.is_finite() && bell.mean.is_finite()) {
@@ -233,7 +233,7 @@ fn days_of(days: &Days) -> Result<Law, String> {
     }
 }
 
-/// A number rounded to so many decimals; whole numbers as such.
+/// Rounds a number to a number of decimals; whole numbers become integers.
 fn number(value: f64, decimals: u8) -> Value {
     let unit = 10_f64.powi(i32::from(decimals));
     let rounded = (value * unit).round() / unit;

@@ -1,7 +1,7 @@
-//! One injection file: values with the weights they are drawn by.
+//! One injection file: values with the weights by which they are drawn.
 //!
-//! People write these files by hand, in whatever shape they know from elsewhere; a complaint names the line,
-//! the entry and what would be right. How a file is read is told in `written`, which files are, in `files`.
+//! People write these files by hand, in whatever form they know from elsewhere; an error names the line, the
+//! entry and what is expected. `written` parses a file, `files` selects the files.
 
 use serde_json::{Map, Value};
 
@@ -9,21 +9,21 @@ use super::weighted::{WeightedValues, text_of};
 use super::written::{self, Entry, FileError, InjectionFile, kind};
 use crate::nearest::nearest;
 
-/// The keys that an entry's weight may have, with `_` for spaces; where there are several, the first is meant.
+/// The keys that an entry's weight may have, with `_` for spaces; if there are several, the first is used.
 const FREQUENCY_SCORE: &str = "frequency_score";
 const WEIGHTS: [&str; 6] = [FREQUENCY_SCORE, "frequency", "score", "weight", "share", "probability"];
-/// Wrong entries whose numbers are told.
+/// The maximum number of invalid entries that are listed by number.
 const MOST_NUMBERS: usize = 8;
 
-/// The attribute of the file at `path`, whose name without ending is `stem`: its name and values, or what is
-/// wrong with the file, in one message that begins with its place.
+/// Reads the attribute of the file at `path`, whose name without extension is `stem`: its name and values, or
+/// what is wrong with the file, in one message that begins with its location.
 pub(super) fn read(path: &str, stem: &str) -> Result<(String, WeightedValues), String> {
     written::read(path)
         .and_then(|written| weighted(&written, &folded(stem)))
         .map_err(|fault| fault.in_file(path))
 }
 
-/// Spaces and hyphens become `_`, so that a name can be written in templates.
+/// Replaces spaces and hyphens by `_`, so that a name can be used in templates.
 pub(super) fn folded(name: &str) -> String {
     name.trim().replace([' ', '-'], "_")
 }
@@ -51,7 +51,7 @@ fn weighted(written: &InjectionFile, stem: &str) -> Result<(String, WeightedValu
             }
             Err(problem) => {
                 wrong.push((index, problem));
-                // Numbers of entries must go on to be right.
+                // The numbering of entries must stay correct.
                 texts.push(format!("\0{index}"));
             }
         }
@@ -66,7 +66,7 @@ fn weighted(written: &InjectionFile, stem: &str) -> Result<(String, WeightedValu
     }
 }
 
-/// Which other entries are wrong, for the end of a message.
+/// Lists the other invalid entries, for the end of a message.
 fn others(wrong: &[(usize, String)]) -> String {
     let mut numbers: Vec<String> =
         wrong.iter().take(MOST_NUMBERS).map(|(index, _)| (index + 1).to_string()).collect();
@@ -80,7 +80,7 @@ fn others(wrong: &[(usize, String)]) -> String {
     }
 }
 
-/// The value and the weight of one entry; `plain` says that the file is a plain list.
+/// The value and the weight of one entry; `plain` means that the file is a plain list.
 fn read_entry(entry: &Entry, name: &str, plain: bool, texts: bool) -> Result<(Value, f64), String> {
     match entry {
         Entry::Value(value) if plain => match value {
@@ -105,8 +105,8 @@ fn read_entry(entry: &Entry, name: &str, plain: bool, texts: bool) -> Result<(Va
     }
 }
 
-/// The file's name, or its singular where the entries use that: the first layout had `topics.json` with the
-/// key `topic`. Files that name no key are taken at their name.
+/// The file's name, or its singular if the entries use that: the first layout had `topics.json` with the key
+/// `topic`. Files without such a key are named after the file.
 fn attribute_name(entries: &[Entry], stem: &str) -> String {
     let has = |name: &str| {
         entries.iter().any(
@@ -133,7 +133,7 @@ fn value_of<'e>(object: &'e Map<String, Value>, name: &str) -> Result<(&'e str, 
     }
 }
 
-/// The weight of an object whose value stands under `value_key`.
+/// The weight of an object whose value is under `value_key`.
 fn weight_of(object: &Map<String, Value>, value_key: &str, texts: bool) -> Result<f64, String> {
     let named: Vec<(&String, &Value)> =
         object.iter().filter(|(key, _)| *key != value_key && is_weight(key)).collect();

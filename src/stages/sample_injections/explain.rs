@@ -1,4 +1,4 @@
-//! What the draws will come to, for `validate`: each value's probability and expected count, the length's
+//! The expected outcome of the draws, for `validate`: each value's probability and expected count, the length's
 //! percentiles.
 
 use std::fmt::Write;
@@ -10,16 +10,16 @@ use super::shares::{Shares, shares};
 use super::weighted::{WeightedValues, text_of};
 use crate::stage::Explanation;
 
-/// Values shown of an attribute.
+/// The maximum number of values shown per attribute.
 const MOST_SHOWN: usize = 40;
-/// Shares of two attributes together that are told; more are no table that anybody reads.
+/// The maximum number of joint shares of two attributes that are listed; nobody reads a larger table.
 const MOST_JOINT: usize = 10_000;
-/// Characters shown of a value.
+/// The maximum number of characters shown of a value.
 const LONGEST: usize = 60;
-/// Expected counts are told of so many records when their number is not known.
+/// The number of records for expected counts if the real one is unknown.
 const USUAL_ITEMS: u64 = 1000;
 
-/// The shares of every attribute and the law of the length; `items` is the number of records, if known.
+/// The shares of every attribute and the distribution of the length; `items` is the number of records, if known.
 pub(super) fn explain(sampler: &Sampler, items: Option<u64>) -> Explanation {
     let of = items.unwrap_or(USUAL_ITEMS);
     let shares = shares(sampler);
@@ -89,8 +89,8 @@ fn heading(sampler: &Sampler, attribute: &Attribute, estimated: bool) -> String 
     heading
 }
 
-/// The shares of both an attribute and the one it depends on: a row for each value of that one, with shares in the
-/// order of the attribute's own values.
+/// The joint shares of an attribute and the one it depends on: a row for each value of the latter, with shares in
+/// the order of the attribute's own values.
 fn joint(sampler: &Sampler, on: usize, rows: Option<&Vec<Vec<f64>>>) -> Option<Value> {
     let Attribute { name, kind: AttributeKind::SingleValue(other) } = &sampler.attributes[on] else {
         return None;
@@ -104,7 +104,7 @@ fn joint(sampler: &Sampler, on: usize, rows: Option<&Vec<Vec<f64>>>) -> Option<V
     Some(json!({"on": name, "rows": rows}))
 }
 
-/// Tells of each value how often it will come.
+/// Lists how often each value is expected.
 fn values(
     list: &WeightedValues,
     place: usize,

@@ -1,7 +1,7 @@
-//! The folder of injection files: which of its files are read, and the attribute each of them gives.
+//! The folder of injection files: which of its files are read, and the attribute in each.
 //!
-//! A file's name is its attribute's name, so a new file in the folder is a new attribute with no other edit.
-//! What stands in one file is read and judged by `entries`.
+//! A file's name is its attribute's name, so a new file in the folder is a new attribute without any other edit.
+//! `entries` parses and checks a single file.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,19 +9,19 @@ use std::path::Path;
 use super::entries;
 use super::weighted::WeightedValues;
 
-/// The endings of injection files.
+/// The extensions of injection files.
 const ENDINGS: [&str; 4] = ["json", "yaml", "yml", "csv"];
 
-/// What a folder holds.
+/// The contents of a folder.
 #[derive(Debug, Default)]
 pub(super) struct Folder {
     /// The attributes by name, each with its file.
     pub(super) attributes: BTreeMap<String, (String, WeightedValues)>,
-    /// The injection files, read or wrong.
+    /// The injection files, valid or not.
     pub(super) files: Vec<String>,
-    /// What is no injection file.
+    /// Files that are not injection files.
     pub(super) left_out: Vec<String>,
-    /// What is wrong, one message a file.
+    /// The problems, one message per file.
     pub(super) problems: Vec<String>,
 }
 
@@ -67,7 +67,7 @@ impl Folder {
     }
 }
 
-/// The names in a folder, sorted, so that the order of listing does not count.
+/// The sorted names in a folder, so that the order of listing does not matter.
 fn names(folder: &str) -> std::io::Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in std::fs::read_dir(folder)? {
@@ -77,7 +77,7 @@ fn names(folder: &str) -> std::io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// The name of an injection file without its ending; `None` for anything else.
+/// The name of an injection file without its extension; `None` for other files.
 fn stem<'n>(path: &str, name: &'n str) -> Option<&'n str> {
     let (stem, ending) = name.rsplit_once('.')?;
     let ending = ending.to_lowercase();

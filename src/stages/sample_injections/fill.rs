@@ -1,4 +1,4 @@
-//! What a prompt is given of the drawn attributes: a list without the empty ones.
+//! The drawn attributes as a prompt shows them: a list without the empty ones.
 
 use std::fmt::Write;
 
@@ -15,13 +15,13 @@ pub(super) fn list(injections: &Map<String, Value>) -> String {
         if !list.is_empty() {
             list.push('\n');
         }
-        // A value of several lines stays one item of the list.
+        // A value of several lines stays one list item.
         let _ = write!(list, "- {}: {}", name.replace('_', " "), text.replace('\n', "\n  "));
     }
     list
 }
 
-/// A value in words; empty for what stands for nothing.
+/// A value in words; empty for a value that stands for nothing.
 fn shown(value: &Value, between: &str) -> String {
     match value {
         Value::Null => String::new(),

@@ -1,8 +1,8 @@
-//! Which attributes are drawn together, and in which order.
+//! Groups the attributes that are drawn together, and orders them.
 //!
-//! An attribute with `given` comes after the one it depends on. Attributes that `exclude` rules join are one
-//! group, together with those they depend on: a combination is drawn anew as a whole, or the rest would not
-//! keep its proportions.
+//! An attribute with `given` comes after the one it depends on. Attributes joined by `exclude` rules form one
+//! group, together with those they depend on: a combination is redrawn as a whole, or the others would not keep
+//! their proportions.
 
 use std::collections::BTreeMap;
 
@@ -14,10 +14,10 @@ use super::sampler::{AttributeKind, ExclusionRule, Group, Sampler};
 use super::shares;
 use super::weighted::text_of;
 
-/// Rules that leave less than this share of all combinations are refused.
+/// Rules that leave a smaller share of all combinations are refused.
 const LEAST_LEFT: f64 = 0.001;
 
-/// Reads the rules and groups the attributes.
+/// Parses the rules and groups the attributes.
 pub(super) fn join(
     exclude: &[BTreeMap<String, Value>],
     sampler: &mut Sampler,
@@ -57,7 +57,7 @@ pub(super) fn join(
     }
 }
 
-/// The attributes of one value, each after the one it depends on; `None` when that cannot be.
+/// The attributes with a single value, each after the one it depends on; `None` if there is a cycle.
 fn ordered(sampler: &Sampler) -> Option<Vec<usize>> {
     let mut waiting: Vec<(usize, Option<usize>)> = Vec::new();
     for (place, attribute) in sampler.attributes.iter().enumerate() {
@@ -128,9 +128,9 @@ fn read_rule(
     if wrong.is_empty() { Ok(ExclusionRule(parts)) } else { Err(wrong) }
 }
 
-/// Joins what belongs together; groups with rules first, since single attributes may depend on theirs.
+/// Makes the groups; those with rules first, since single attributes may depend on theirs.
 fn grouped(sampler: &Sampler, order: &[usize], rules: Vec<ExclusionRule>) -> Vec<Group> {
-    // The number of an attribute's group is the lowest place in it.
+    // The number of an attribute's group is the lowest index in it.
     let mut group_of: Vec<usize> = (0..sampler.attributes.len()).collect();
     let mut merge = |one: usize, other: usize| {
         let (from, to) = (group_of[one].max(group_of[other]), group_of[one].min(group_of[other]));

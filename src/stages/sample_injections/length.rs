@@ -1,16 +1,17 @@
-//! How long a text is asked to be: the shifted log-normal law of the length file, cut to whole words.
+//! The requested length of a text: the shifted log-normal distribution of the length file, truncated to whole
+//! words.
 //!
-//! `mean` and `sigma` are those of the underlying normal law, not of the length: with mean 2.5, sigma 0.75
-//! and shift 2, half of the lengths are below 15 words and one in a hundred is above 70.
+//! `mean` and `sigma` are those of the underlying normal distribution, not of the length: with mean 2.5, sigma
+//! 0.75 and shift 2, half of the lengths are below 15 words and one in a hundred is above 70.
 
 use rand::Rng;
 use rand_distr::{Distribution, LogNormal};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// A law whose middle is longer is taken for a slip.
+/// A distribution with a larger median is taken for a mistake.
 const LONGEST_MEDIAN: f64 = 100_000.0;
-/// Beyond this nothing is left to add to the mean.
+/// Longer lengths do not contribute to the mean.
 const LONGEST_COUNTED: u64 = 10_000_000;
 /// Standard normal quantiles of the percentiles that are shown.
 const PERCENTILES: [(u8, f64); 7] = [
@@ -23,18 +24,18 @@ const PERCENTILES: [(u8, f64); 7] = [
     (99, 2.326_347_874_040_841),
 ];
 
-/// The law of lengths.
+/// The distribution of lengths.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Length {
     file: LengthFile,
     law: LogNormal<f64>,
 }
 
-/// What the length file says.
+/// The content of the length file.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LengthFile {
-    /// The mean of the underlying normal law; the first layout called it `mu`.
+    /// The mean of the underlying normal distribution; the first layout called it `mu`.
     #[serde(alias = "mu")]
     mean: f64,
     /// Its standard deviation.
@@ -44,7 +45,7 @@ struct LengthFile {
 }
 
 impl Length {
-    /// Reads a length file; the error says what is wrong with it.
+    /// Parses a length file; the error says what is wrong with it.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let file: LengthFile = serde_json::from_str(text.trim_start_matches('\u{feff}'))
             .map_err(|error| format!("{error}; expected `mean`, `sigma` and `shift`, each a number"))?;
@@ -64,7 +65,7 @@ impl Length {
         Ok(Self { file, law })
     }
 
-    /// A length in words.
+    /// Draws a length in words.
     pub(super) fn draw(&self, rng: &mut impl Rng) -> u64 {
         // Truncates; a length too large for the type becomes its largest.
         (self.law.sample(rng) + self.file.shift) as u64
@@ -97,13 +98,13 @@ impl Length {
         mean
     }
 
-    /// The length that a share of a hundredth times the first number lies below, for the percentiles shown.
+    /// The shown percentiles, each with its length.
     fn percentiles(&self) -> [(u8, u64); 7] {
         let LengthFile { mean, sigma, shift } = self.file;
         PERCENTILES.map(|(percent, z)| (percent, ((mean + sigma * z).exp() + shift) as u64))
     }
 
-    /// The law in one line.
+    /// Describes the distribution in one line.
     pub(super) fn line(&self) -> String {
         let [.., (_, most)] = self.percentiles();
         let [(_, p1), (_, p5), (_, p25), (_, median), (_, p75), (_, p95), _] = self.percentiles();
@@ -115,7 +116,7 @@ impl Length {
         )
     }
 
-    /// The law for machines.
+    /// The distribution in machine-readable form.
     pub(super) fn data(&self) -> Value {
         let percentiles: serde_json::Map<String, Value> =
             self.percentiles().iter().map(|(percent, words)| (percent.to_string(), json!(words))).collect();
@@ -130,7 +131,7 @@ impl Length {
     }
 }
 
-/// The share of a standard normal law below `z`.
+/// The cumulative distribution function of the standard normal distribution at `z`.
 pub(super) fn normal_share_below(z: f64) -> f64 {
     0.5 * libm::erfc(-z / std::f64::consts::SQRT_2)
 }

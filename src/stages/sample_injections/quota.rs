@@ -1,27 +1,28 @@
-//! Shares met exactly: which value each item gets is a seeded permutation of all items.
+//! Exact shares: a seeded permutation of all items decides which value each item gets.
 //!
-//! The permutation is a Feistel network over the next power of four, walked until it falls below the number
-//! of items, so nothing is held in memory and item N's value is known without those before it.
+//! The permutation is a Feistel network over the next power of four, iterated until the result is below the
+//! number of items (cycle walking), so nothing is kept in memory and item N's value is known without those before
+//! it.
 
 use rand::Rng;
 
 use super::weighted::Scores;
 
-/// Enough for a permutation of this kind to look random.
+/// Enough for such a permutation to look random.
 const ROUNDS: usize = 6;
 
-/// One attribute's values laid out over all items.
+/// One attribute's values assigned to all items.
 #[derive(Debug, Clone)]
 pub(super) struct Quota {
-    /// The first place of each value, and after the last of them the number of items.
+    /// The first position of each value, followed by the number of items.
     bounds: Vec<u64>,
     permutation: Permutation,
 }
 
 impl Quota {
-    /// Lays `items` items out by `scores`; each value gets its share of them to within one item.
+    /// Divides `items` items by `scores`; each value gets its share of them to within one item.
     pub(super) fn new(scores: &Scores, items: u64, rng: &mut impl Rng) -> Self {
-        // A bound that is whole in theory may be a little less after division and rounding.
+        // A bound that should be whole may be slightly less after division and rounding.
         let bound = |index| (scores.share_before(index) * items as f64 + 1e-6).floor() as u64;
         let mut bounds: Vec<u64> = (0..scores.len()).map(bound).collect();
         bounds.push(items);
@@ -54,13 +55,13 @@ impl Permutation {
         Self { size, half: bits.div_ceil(2).max(1), keys }
     }
 
-    /// Where `number` goes.
+    /// The image of `number`.
     fn at(&self, number: u64) -> Option<u64> {
         if number >= self.size {
             return None;
         }
-        // A cycle of the larger permutation that begins below `size` comes back there, after four steps on
-        // average at most.
+        // A cycle of the larger permutation that begins below `size` returns there, after at most four steps on
+        // average.
         let mut place = self.round_trip(number);
         while place >= self.size {
             place = self.round_trip(place);

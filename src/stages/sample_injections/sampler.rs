@@ -1,8 +1,8 @@
-//! The drawing itself: one value of each attribute for a record, and the length.
+//! Draws one value of each attribute for a record, and the length.
 //!
-//! Each draw is keyed by the attribute's name and the record, so that an attribute more or less leaves the
-//! others as they are. Attributes that an `exclude` rule joins are drawn together, again and again until no
-//! rule forbids the combination: what is left keeps its proportions.
+//! Each draw is keyed by the attribute's name and the record, so that adding or removing an attribute does not
+//! change the others. Attributes joined by an `exclude` rule are drawn together, repeatedly, until no rule
+//! forbids the combination: the remaining combinations keep their proportions.
 
 use serde_json::{Map, Value};
 
@@ -13,16 +13,16 @@ use super::weighted::{Scores, WeightedValues};
 use crate::draw::Draws;
 use crate::stage::StageError;
 
-/// Tries at a combination that no rule forbids. Rules that leave less than a thousandth of all combinations
-/// are refused, so the chance to need more is below 1e-40.
+/// The maximum number of tries to find an allowed combination. Rules that leave less than a thousandth of all
+/// combinations are refused, so the probability of needing more is below 1e-40.
 const TRIES: usize = 100_000;
 
-/// Everything that is drawn for a record.
+/// Draws everything for a record.
 #[derive(Debug, Clone)]
 pub(super) struct Sampler {
     /// By name.
     pub(super) attributes: Vec<Attribute>,
-    /// The attributes of one value, in an order in which each comes after the one it depends on.
+    /// The attributes with a single value, each after the one it depends on.
     pub(super) groups: Vec<Group>,
     pub(super) length: Option<Length>,
     pub(super) draws: Draws,
@@ -57,26 +57,26 @@ pub(super) struct SingleValue {
 /// Scores that depend on another attribute's value.
 #[derive(Debug, Clone)]
 pub(super) struct ConditionalScores {
-    /// The other attribute, by its place.
+    /// The index of the other attribute.
     pub(super) on: usize,
-    /// The scores for each of its values; `None` where they are the usual ones.
+    /// The scores for each of its values; `None` if they are the usual ones.
     pub(super) scores: Vec<Option<Scores>>,
 }
 
-/// Attributes that are drawn together; most are alone.
+/// Attributes that are drawn together; most groups have one.
 #[derive(Debug, Clone)]
 pub(super) struct Group {
-    /// Their places, each after the one it depends on.
+    /// Their indices, each after the one it depends on.
     pub(super) members: Vec<usize>,
     pub(super) rules: Vec<ExclusionRule>,
 }
 
-/// A forbidden combination: an attribute's place, and those of its values that belong to it.
+/// A forbidden combination: indices of attributes, each with the values to which it applies.
 #[derive(Debug, Clone)]
 pub(super) struct ExclusionRule(pub(super) Vec<(usize, Vec<usize>)>);
 
 impl Sampler {
-    /// The attributes of a record by name; `item` is its item's number, `key` its id.
+    /// Draws the attributes of a record, by name; `item` is its item's number, `key` its id.
     pub(super) fn draw(&self, item: u64, key: &str) -> Result<Map<String, Value>, StageError> {
         let chosen = self.choose(item, key)?;
         let mut drawn = Map::new();
@@ -93,12 +93,12 @@ impl Sampler {
         Ok(drawn)
     }
 
-    /// The record's length in words, if one is asked for.
+    /// Draws the record's length in words, if one is requested.
     pub(super) fn draw_length(&self, key: &str) -> Option<u64> {
         self.length.map(|length| length.draw(&mut self.draws.rng("length", key)))
     }
 
-    /// The chosen value of each attribute, by its place; 0 for those that are not of one value.
+    /// Chooses a value for each attribute, by index; 0 for those without a single value.
     pub(super) fn choose(&self, item: u64, key: &str) -> Result<Vec<usize>, StageError> {
         let mut chosen = vec![0; self.attributes.len()];
         for group in &self.groups {
@@ -148,14 +148,14 @@ impl Sampler {
             self.draws.fraction(&format!("value {} number {round}", attribute.name), key)
         };
         let chosen = values.scores().choose_several(count, fraction);
-        // An empty value stands for nothing, and nothing needs no place in a list.
+        // An empty value stands for nothing, which takes no place in a list.
         let values = chosen.into_iter().map(|index| &values.values[index]);
         Value::Array(values.filter(|value| value.as_str() != Some("")).cloned().collect())
     }
 }
 
 impl SingleValue {
-    /// The scores to choose by, when the attributes before this one are chosen.
+    /// The scores to choose by, given the attributes chosen before.
     pub(super) fn scores(&self, chosen: &[usize]) -> &Scores {
         let changed = self.given.as_ref().and_then(|given| given.scores[chosen[given.on]].as_ref());
         changed.unwrap_or_else(|| self.values.scores())

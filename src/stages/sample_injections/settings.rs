@@ -1,4 +1,4 @@
-//! The settings of one attribute, as they are declared.
+//! The options of one attribute.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
-//! How each attribute is drawn: `sample`, `quota` and `given` of its settings.
+//! Applies the options `sample`, `quota` and `given` to the attributes.
 //!
-//! What the attributes are is known here (`assemble`); how they hang together is judged after (`groups`).
+//! Runs after the attributes are known (`assemble`) and before they are grouped (`groups`).
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use super::sampler::{Attribute, AttributeKind, ConditionalScores, Sampler};
 use super::settings::ScoresByValue;
 use super::weighted::Scores;
 
-/// Puts `sample`, `quota` and `given` into the attributes.
+/// Applies `sample`, `quota` and `given` to the attributes.
 pub(super) fn settle(
     declared: &SampleInjections,
     items: Option<u64>,

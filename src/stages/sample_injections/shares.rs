@@ -1,31 +1,31 @@
-//! How often each value will be drawn: what `validate` shows and what rules are judged by.
+//! The expected share of each value: shown by `validate`, and used to check rules.
 //!
-//! Exact where it can be counted out; for combinations without number, estimated by drawing.
+//! Exact where the combinations can be enumerated, otherwise estimated by drawing.
 
 use std::collections::BTreeMap;
 
 use super::sampler::{AttributeKind, ExclusionRule, Group, Sampler, SingleValue};
 
-/// More combinations than this are not counted out.
+/// The maximum number of combinations to enumerate.
 const MOST_COMBINATIONS: usize = 1_000_000;
-/// Draws for an estimate.
+/// The number of draws for an estimate.
 const DRAWS: usize = 50_000;
 
 /// The shares of a sampler's values.
 #[derive(Debug)]
 pub(super) struct Shares {
-    /// By attribute and value: the share of records that have the value. Empty for numbers and dates.
+    /// By attribute and value: the share of records with the value. Empty for numbers and dates.
     pub(super) values: Vec<Vec<f64>>,
-    /// By group: the share of combinations that its rules leave.
+    /// By group: the share of combinations that its rules allow.
     pub(super) left: Vec<f64>,
-    /// By attribute: whether the shares are estimated.
+    /// By attribute: whether the shares are estimates.
     pub(super) estimated: Vec<bool>,
-    /// By attribute with `given`: the share of records that have a value of the other attribute (outer) and one of
-    /// its own (inner).
+    /// By attribute with `given`: the share of records with a value of the other attribute (outer) and one of its
+    /// own (inner).
     pub(super) joint: BTreeMap<usize, Vec<Vec<f64>>>,
 }
 
-/// Works out the shares of every attribute.
+/// Computes the shares of every attribute.
 pub(super) fn shares(sampler: &Sampler) -> Shares {
     let mut values: Vec<Vec<f64>> = Vec::with_capacity(sampler.attributes.len());
     for attribute in &sampler.attributes {
@@ -66,7 +66,7 @@ pub(super) fn shares(sampler: &Sampler) -> Shares {
     shares
 }
 
-/// An attribute that no rule touches; the one it depends on is done.
+/// An attribute without rules; the one it depends on is done.
 fn single(sampler: &Sampler, group: &Group, shares: &mut Shares) -> f64 {
     let place = group.members[0];
     let Some(one) = one(sampler, place) else { return 1.0 };
@@ -88,7 +88,7 @@ fn single(sampler: &Sampler, group: &Group, shares: &mut Shares) -> f64 {
     1.0
 }
 
-/// Attributes joined by rules; returns the share of combinations left.
+/// Attributes joined by rules; returns the share of allowed combinations.
 fn joined(sampler: &Sampler, group: &Group, shares: &mut Shares) -> f64 {
     let mut combinations = 1_usize;
     for place in &group.members {
@@ -121,18 +121,18 @@ fn joined(sampler: &Sampler, group: &Group, shares: &mut Shares) -> f64 {
     count.left
 }
 
-/// The combinations of one group, summed up.
+/// The weights of one group's combinations, summed up.
 struct CombinationSums<'a> {
     sampler: &'a Sampler,
     group: &'a Group,
     sums: Vec<Vec<f64>>,
-    /// By attribute with `given` in the group: the other attribute, and the sums of both.
+    /// By attribute with `given` in the group: the other attribute, and the joint sums.
     joint: BTreeMap<usize, (usize, Vec<Vec<f64>>)>,
     left: f64,
 }
 
 impl CombinationSums<'_> {
-    /// Goes through all values of the members from the one numbered `depth` on.
+    /// Enumerates all values of the members from the one numbered `depth` on.
     fn walk(&mut self, depth: usize, chosen: &mut Vec<usize>, weight: f64) {
         let Some(place) = self.group.members.get(depth) else {
             self.add(chosen, weight);
@@ -147,7 +147,7 @@ impl CombinationSums<'_> {
         }
     }
 
-    /// Draws combinations instead of going through them.
+    /// Draws combinations instead of enumerating them.
     fn draw(&mut self, chosen: &mut [usize]) {
         for number in 0..DRAWS {
             for place in &self.group.members {

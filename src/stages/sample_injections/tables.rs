@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::weighted::WeightedValues;
 use crate::stages::ingest::rows;
 
-/// The rows of the file at `path` as values: those of `field`, or the whole rows; weighted by the numbers in
-/// `score`, or equally.
+/// Reads the rows of the file at `path` as values: those of `field`, or the whole rows; weighted by the numbers
+/// in `score`, or equally.
 pub(super) fn read(path: &str, field: Option<&str>, score: Option<&str>) -> Result<WeightedValues, String> {
     let ending = Path::new(path).extension().and_then(|ending| ending.to_str()).unwrap_or_default();
     let rows = match ending.to_lowercase().as_str() {
@@ -38,7 +38,7 @@ pub(super) fn read(path: &str, field: Option<&str>, score: Option<&str>) -> Resu
     WeightedValues::new(values, &scores).map_err(|error| error.to_string())
 }
 
-/// A number, also as the text that CSV has.
+/// A number, also in the text form of CSV.
 fn number_of(value: &Value) -> Option<f64> {
     value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())
 }

@@ -1,7 +1,7 @@
 //! Values with scores, and the choice of one or several of them in proportion.
 //!
-//! Every attribute that has a list of values is one of these, whether the list stands in a file, in a table
-//! of rows or in the pipeline. Where the numbers that decide come from is told in `sampler`.
+//! Used for every attribute with a list of values, whether the list is in a file, in a table of rows or in the
+//! pipeline. `sampler` provides the random numbers.
 
 use serde_json::Value;
 
@@ -12,15 +12,15 @@ pub(super) struct WeightedValues {
     scores: Scores,
 }
 
-/// Scores of a list of values, ready to choose by.
+/// Cumulative scores of a list of values, to choose by.
 #[derive(Debug, Clone)]
 pub(super) struct Scores {
     each: Vec<f64>,
-    /// The sum of the scores up to and with each value.
+    /// The sum of the scores up to and including each value.
     sums: Vec<f64>,
 }
 
-/// Why scores cannot be drawn by.
+/// Why scores are invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ScoreError {
     /// There are no values.
@@ -35,7 +35,7 @@ pub(super) enum ScoreError {
 }
 
 impl Scores {
-    /// Scores that are 0 or more and finite.
+    /// Checks that scores are non-negative and finite.
     pub(super) fn new(scores: &[f64]) -> Result<Self, ScoreError> {
         let mut total = 0.0;
         let mut sums = Vec::with_capacity(scores.len());
@@ -55,16 +55,15 @@ impl Scores {
         Ok(Self { each: scores.to_vec(), sums })
     }
 
-    /// The value that `fraction`, in [0, 1), falls on.
+    /// The value at `fraction`, in [0, 1), of the total.
     pub(super) fn choose(&self, fraction: f64) -> usize {
         let point = fraction * self.total();
         let index = self.sums.partition_point(|sum| *sum <= point);
-        // The product may be rounded up to the total; the last value that has a score is meant then.
+        // The product may be rounded up to the total, which means the last value with a score.
         index.min(self.sums.partition_point(|sum| *sum < self.total()))
     }
 
-    /// `count` different values, each drawn in proportion among those still left; fewer when fewer have a
-    /// score.
+    /// Chooses `count` different values, each in proportion among those still left; fewer if fewer have a score.
     pub(super) fn choose_several(&self, count: usize, mut fraction: impl FnMut() -> f64) -> Vec<usize> {
         let mut scores = self.each.clone();
         let mut chosen = Vec::with_capacity(count);
@@ -115,7 +114,7 @@ impl WeightedValues {
         Scores::new(&scores)
     }
 
-    /// Where the value stands whose text this is.
+    /// The index of the value with this text.
     pub(super) fn position(&self, text: &str) -> Option<usize> {
         self.values.iter().position(|value| text_of(value) == text)
     }

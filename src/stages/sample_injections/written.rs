@@ -1,7 +1,7 @@
-//! An injection file as it is written: JSON, YAML or CSV text becomes entries, each with its line.
+//! Parses an injection file: JSON, YAML or CSV text becomes entries, each with its line.
 //!
-//! Three shapes are known: a list of objects, a plain list of values, and one object from values to weights.
-//! What the entries mean, and whether they are right, is judged in `entries`.
+//! Three forms are supported: a list of objects, a plain list of values, and one object from values to weights.
+//! `entries` interprets and checks the entries.
 
 use std::path::Path;
 
@@ -12,14 +12,14 @@ use serde_saphyr::options::DuplicateKeyPolicy;
 
 use crate::text_file;
 
-/// What one entry of a file says.
+/// One entry of a file.
 #[derive(Debug)]
 pub(super) enum Entry {
-    /// An object, or a row of a table: a value, a weight, and whatever else stands beside them.
+    /// An object, or a row of a table: a value, a weight, and other keys.
     Object(Map<String, Value>),
     /// A value without a weight.
     Value(Value),
-    /// A value and what should be its weight.
+    /// A value and its weight, unchecked.
     Pair(String, Value),
 }
 
@@ -27,13 +27,13 @@ pub(super) enum Entry {
 #[derive(Debug)]
 pub(super) struct InjectionFile {
     pub(super) entries: Vec<Entry>,
-    /// Whether numbers come as texts, as they do in CSV.
+    /// Whether numbers are texts, as in CSV.
     pub(super) numbers_are_texts: bool,
-    /// The line of each entry, from 1; as far as it can be told.
+    /// The line of each entry, from 1, as far as it is known.
     lines: Vec<usize>,
 }
 
-/// What keeps a file from being used.
+/// Why a file cannot be used.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct FileError {
     /// From 1.
@@ -46,7 +46,7 @@ impl FileError {
         Self { line, message: message.into() }
     }
 
-    /// The fault with the file in front: `tone.json:3`, in backticks.
+    /// The error with the file's name in front: `tone.json:3`, in backticks.
     pub(super) fn in_file(&self, path: &str) -> String {
         match self.line {
             Some(line) => format!("`{path}:{line}`: {}", self.message),
@@ -62,7 +62,7 @@ impl InjectionFile {
     }
 }
 
-/// Reads the file at `path`; its ending says how it is written.
+/// Parses the file at `path`; its extension determines the format.
 pub(super) fn read(path: &str) -> Result<InjectionFile, FileError> {
     let fault = |message: String| FileError::new(None, message);
     let text = text_file::read(path).map_err(|error| fault(format!("cannot be read: {error}")))?;
@@ -88,14 +88,14 @@ pub(super) fn read(path: &str) -> Result<InjectionFile, FileError> {
     Ok(InjectionFile { entries, numbers_are_texts: false, lines: lines(text) })
 }
 
-/// The line of each entry of a JSON or YAML text; none where it cannot be told.
+/// The line of each entry of a JSON or YAML text; none if unknown.
 fn lines(text: &str) -> Vec<usize> {
-    // Read as YAML, which all but odd white space of JSON is.
+    // Parsed as YAML, of which JSON is a subset except for unusual white space.
     let options = serde_saphyr::options! { duplicate_keys: DuplicateKeyPolicy::LastWins };
     serde_saphyr::from_str_with_options(text, options).map_or_else(|_| Vec::new(), |EntryLines(lines)| lines)
 }
 
-/// What a file may hold.
+/// The supported forms.
 const SHAPES: &str = "a list of objects, a plain list of values, or one object from values to weights";
 
 fn entry(value: Value) -> Entry {
@@ -126,7 +126,7 @@ fn from_yaml(text: &str) -> Result<(Value, Option<KeyValuePairs>), FileError> {
     Ok((value, pairs))
 }
 
-/// The rows of a CSV file. With one column only, its cells are a plain list; the header names it.
+/// The rows of a CSV file. With one column only, its cells are a plain list named by the header.
 fn rows(text: &str) -> Result<InjectionFile, FileError> {
     let mut reader = csv::Reader::from_reader(text.as_bytes());
     let wrong = |error: csv::Error| {
@@ -153,14 +153,14 @@ fn told(error: &csv::Error) -> String {
     }
 }
 
-/// The line in which what begins at `byte` stands, line ends before it passed over.
+/// The line of the first non-empty text at or after `byte`.
 fn line_at(text: &str, byte: u64) -> usize {
     let byte = usize::try_from(byte).unwrap_or(usize::MAX).min(text.len());
     let blank = text.as_bytes()[byte..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
     text.as_bytes()[..byte + blank].iter().filter(|byte| **byte == b'\n').count() + 1
 }
 
-/// What a value is, in words.
+/// Describes the type of a value.
 pub(super) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "nothing",
@@ -172,7 +172,7 @@ pub(super) fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// The keys and values of an object, a key that is written twice as often as it stands there.
+/// The keys and values of an object, including duplicate keys.
 struct KeyValuePairs(Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for KeyValuePairs {
