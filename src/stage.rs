@@ -159,6 +159,7 @@ pub struct SourceFailure {
 
 /// The files that a source reads where it looks, and those that it leaves out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct LeftOut {
     /// Files that are read.
     pub read: u64,

@@ -222,22 +222,23 @@ fn is_covered(before: Option<u64>, now: Option<u64>) -> bool {
     }
 }
 
+/// Reports a run that was complete before this start.
 fn report_finished(root: &Path, json: bool) -> anyhow::Result<Exit> {
-    let found = inspect::inspect(root)?;
+    let status = inspect::inspect(root)?;
     if json {
-        print_data(&format!("{}\n", serde_json::to_string_pretty(&found.status)?));
+        print_data(&format!("{}\n", serde_json::to_string_pretty(&status.to_json()?)?));
     } else {
-        let done = found.status["admitted"].as_u64().unwrap_or_default();
+        let done = status.admitted();
         tracing::info!("{} is finished: {done} items, nothing to do (`--fresh` begins anew)", root.display());
     }
-    let count = |key: &str| found.status[key].as_u64().unwrap_or_default();
+    let latest = status.latest.unwrap_or_default();
     let counts = run::RunCounts {
-        ok: count("ok"),
-        dropped: count("dropped"),
-        rejected: count("rejected"),
-        unread: count("source_failures"),
-        drops: serde_json::from_value(found.status["drops"].clone()).unwrap_or_default(),
-        limit: found.status["limit"].as_u64(),
+        ok: status.done.ok,
+        dropped: status.done.dropped,
+        rejected: status.done.rejected,
+        unread: latest.source_failures,
+        drops: latest.drops,
+        limit: status.manifest.limit,
     };
     if counts.made_nothing() {
         tracing::error!("{}", counts.nothing_made_message(root));

@@ -5,17 +5,13 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::gate::WindowFigures;
 use super::lending::PermitLenders;
-use super::metrics::StageFigures;
 use super::record_end::{EndedRecord, Rejection};
-use crate::journal::{OutputLines, Spent, StorageError};
-use crate::llm::{BatchFigures, EndpointFigures, PoolFigures, Tokens};
+use super::status::RunStatus;
+use crate::journal::{OutputLines, StorageError};
 use crate::record::{Record, RecordId};
-use crate::stage::LeftOut;
 
 /// A record that is being brought through the stages.
 #[derive(Debug, Default)]
@@ -100,8 +96,8 @@ pub struct FatalError {
 #[derive(Debug, Clone)]
 pub enum RunEvent {
     /// The run's figures, ten times a second.
-    Tick(Box<Snapshot>),
-    /// A record was rejected. When many are rejected at once some events are lost; `Snapshot` counts all.
+    Tick(Box<RunStatus>),
+    /// A record was rejected. When many are rejected at once some events are lost; `RunStatus` counts all.
     Rejected {
         /// The record.
         id: RecordId,
@@ -117,83 +113,4 @@ pub enum RunEvent {
     },
     /// The run was asked to stop, and waits for the items in flight.
     Draining,
-}
-
-/// The figures of a run at one moment.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct Snapshot {
-    /// `running`, `draining`, `finished`, `interrupted`, `out_of_budget` or `failed`.
-    pub state: &'static str,
-    /// What failed, if the state is `failed`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub failure: Option<String>,
-    /// The pipeline's name.
-    pub pipeline: String,
-    /// Items that were ever admitted, over all starts.
-    pub admitted: u64,
-    /// Items that ended ok and are committed.
-    pub ok: u64,
-    /// Items that ended dropped and are committed.
-    pub dropped: u64,
-    /// Items that ended rejected and are committed.
-    pub rejected: u64,
-    /// Items between admission and commit.
-    pub in_flight: u64,
-    /// Questions that were refused or failed, and wait for a retry.
-    pub waiting_to_retry: u64,
-    /// Documents or rows that could not be read, in this start.
-    pub source_failures: u64,
-    /// The files that the source reads and leaves out, if it searches folders.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub source_files: Option<LeftOut>,
-    /// The number of items there will be, once known.
-    pub total: Option<u64>,
-    /// The estimated number of items, from the documents read so far; for the time left.
-    #[serde(skip)]
-    pub estimate: Option<u64>,
-    /// Records written, by sink.
-    pub records: Vec<(String, u64)>,
-    /// Dropped records by reason, in this start.
-    pub drops: Vec<(String, u64)>,
-    /// Rejected records by class, in this start.
-    pub rejections: Vec<(String, u64)>,
-    /// Requests to models, in this start.
-    pub requests: u64,
-    /// Answers that earlier starts of the run paid for and that were found in the journal.
-    pub recovered: u64,
-    /// Answers of another run that were reused.
-    pub reused: u64,
-    /// Re-asks because an answer was invalid, in this start.
-    pub re_asks: u64,
-    /// Attempts at requests after the first, in this start.
-    pub retries: u64,
-    /// Answers truncated at their token limit, in this start.
-    pub cut_off: u64,
-    /// Answers by the heuristic in place of a model, in this start.
-    pub fallbacks: u64,
-    /// Tokens read and written by models, in this start; estimated for answers without usage.
-    pub tokens: Tokens,
-    /// Answers without usage, in this start: their server did not report tokens. In `spent` each counts with all that
-    /// was reserved for it.
-    pub without_usage: u64,
-    /// Tokens and money spent, over all starts: what counts against the budget.
-    pub spent: Spent,
-    /// The projected cost of the whole run, from the items that have ended. `None` before any has and once all have,
-    /// and where nothing has a price.
-    pub projected_cost: Option<f64>,
-    /// The records that wait at gates for earlier items, in a run with `accept` or another gate.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub window: Option<WindowFigures>,
-    /// Seconds since this start.
-    pub seconds: f64,
-    /// Items that end per second, over the last few seconds.
-    pub rate: f64,
-    /// Figures by stage, in this start.
-    pub stages: Vec<StageFigures>,
-    /// The state of the models' endpoints.
-    pub endpoints: Vec<EndpointFigures>,
-    /// The state of the quotas that the models share.
-    pub pools: Vec<PoolFigures>,
-    /// The batches that are being filled or processed by a provider.
-    pub batches: Vec<BatchFigures>,
 }

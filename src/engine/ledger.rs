@@ -21,13 +21,14 @@ pub use error_budget::ErrorRateExceeded;
 use in_flight_item::InFlightItem;
 
 use super::accept::{AcceptGate, EndedItem};
-use super::event::{FatalError, Halt, LedgerEvent, RunEvent, Snapshot};
+use super::event::{FatalError, Halt, LedgerEvent, RunEvent};
 use super::gate::{AdmissionLimit, GateStage, GateWindow};
 use super::lending::LendingSemaphore;
 use super::metrics::StageMetrics;
 use super::record_end::{EndedRecord, RecordEnd};
 use super::slot::RetryBacklog;
 use super::spending::Spending;
+use super::status::{RunPhase, RunStatus};
 use super::stop::Stop;
 use crate::journal::{AnswerLog, CommitWriter, CommittedTotals, ItemCommit, StorageError, WriterCommand};
 use crate::llm::Model;
@@ -84,7 +85,7 @@ pub(crate) struct LedgerContext {
 /// How the run ended, as far as the ledger knows.
 #[derive(Debug, Default)]
 pub(crate) struct LedgerReport {
-    pub(crate) snapshot: Snapshot,
+    pub(crate) snapshot: RunStatus,
     pub(crate) fatal: Option<FatalError>,
     /// Whether a request might have exceeded the budget.
     pub(crate) out_of_budget: bool,
@@ -340,7 +341,7 @@ impl Ledger {
         if self.recent_ended.len() > 50 {
             self.recent_ended.pop_front();
         }
-        let state = if self.context.stop.is_draining() { "draining" } else { "running" };
+        let state = if self.context.stop.is_draining() { RunPhase::Draining } else { RunPhase::Running };
         let committed = self.writer.as_ref().map(CommitWriter::committed).unwrap_or_default();
         let snapshot = self.snapshot(state, &committed);
         if now >= self.next_status {
@@ -391,7 +392,7 @@ impl Ledger {
         if let Err(error) = result {
             self.report.storage.get_or_insert(error);
         }
-        self.report.snapshot = self.snapshot("finished", &committed);
+        self.report.snapshot = self.snapshot(RunPhase::Finished, &committed);
         self.report
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::execute::StageOutcome;
 use super::record_end::RecordEnd;
@@ -43,7 +43,8 @@ pub(crate) struct StageMetrics {
 }
 
 /// The counters of a stage at one moment.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct StageFigures {
     /// The stage's id.
     pub stage: Arc<str>,
@@ -81,7 +82,8 @@ pub struct StageFigures {
 }
 
 /// The times from sending a request to the first event of its answer with text, reasoning or a tool call.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct FirstTokens {
     /// Streamed answers, in this start.
     pub answers: u64,

@@ -37,6 +37,7 @@ mod responder;
 mod run_end;
 mod slot;
 mod spending;
+mod status;
 mod stop;
 
 use std::sync::{Arc, OnceLock};
@@ -49,7 +50,7 @@ pub use build::{BuildPipelineError, BuiltPipeline};
 pub use connected_models::ConnectedModels;
 use effect::EffectRunner;
 pub use estimate::{Estimate, StageEstimate, estimate};
-pub use event::{FatalError, RunEvent, Snapshot};
+pub use event::{FatalError, RunEvent};
 use event::{Halt, LedgerEvent};
 use execute::Executor;
 use gate::AdmissionLimit;
@@ -65,6 +66,7 @@ pub use record_end::Rejection;
 pub use run_end::{RunEnd, RunReport};
 use slot::RetryBacklog;
 use spending::Spending;
+pub use status::{RunPhase, RunStatus};
 pub use stop::Stop;
 
 use crate::journal::{OpenError, OpenedRun, RunDirectory, StartedRun, StorageError};

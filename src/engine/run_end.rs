@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 
 use super::build::SinkFile;
-use super::event::{FatalError, Snapshot};
+use super::event::FatalError;
 use super::ledger::{ErrorRateExceeded, LedgerReport};
 use super::options::RunOptions;
+use super::status::{RunPhase, RunStatus};
 use super::stop::Stop;
 use crate::journal::{RunDirectory, RunState, Spent, StorageError, write_array};
 
@@ -14,7 +15,7 @@ use crate::journal::{RunDirectory, RunState, Spent, StorageError, write_array};
 #[derive(Debug)]
 pub struct RunReport {
     /// The final figures.
-    pub snapshot: Snapshot,
+    pub snapshot: RunStatus,
     /// Why it ended.
     pub end: RunEnd,
     /// The first ten documents or rows that could not be read, with the reasons.
@@ -77,12 +78,13 @@ pub(super) fn finish(
             }
         }
     }
+    let status = RunStatus { start: Some(directory.manifest().generation), ..snapshot.clone() };
     if matches!(end, RunEnd::Storage(_)) {
         // For `status`, if the disk still accepts it. The manifest is not touched: what it says may be all that is
         // certain.
-        let _ = directory.save_status(&snapshot);
+        let _ = directory.save_status(&status);
     } else {
-        directory.save_status(&snapshot)?;
+        directory.save_status(&status)?;
         directory.close(|manifest| {
             manifest.seconds += snapshot.seconds;
             manifest.limit = options.limit;
@@ -130,12 +132,14 @@ fn end_of(report: &mut LedgerReport, changed: Vec<String>, options: &RunOptions,
 }
 
 /// The state in `status.json`.
-fn state_of(end: &RunEnd) -> &'static str {
+fn state_of(end: &RunEnd) -> RunPhase {
     match end {
-        RunEnd::Complete => "finished",
-        RunEnd::Interrupted | RunEnd::ErrorRateExceeded(_) | RunEnd::SourceEnded { .. } => "interrupted",
-        RunEnd::OutOfBudget(_) => "out_of_budget",
-        RunEnd::Fatal(_) | RunEnd::Storage(_) | RunEnd::SourceChanged(_) => "failed",
+        RunEnd::Complete => RunPhase::Finished,
+        RunEnd::Interrupted | RunEnd::ErrorRateExceeded(_) | RunEnd::SourceEnded { .. } => {
+            RunPhase::Interrupted
+        }
+        RunEnd::OutOfBudget(_) => RunPhase::OutOfBudget,
+        RunEnd::Fatal(_) | RunEnd::Storage(_) | RunEnd::SourceChanged(_) => RunPhase::Failed,
     }
 }
 

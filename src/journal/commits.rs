@@ -15,7 +15,7 @@
 //! contains. `decision` defines what gates store for an item.
 
 use roaring::RoaringTreemap;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::decision::GateRecord;
 use super::frames::{self, HEADER, LogError, LogKind, read_u32, read_u64};
@@ -52,7 +52,8 @@ pub(super) struct AnswerLogPosition {
 }
 
 /// What a run has spent on its models, over all starts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Spent {
     /// Tokens read and written.
     pub tokens: u64,

@@ -222,17 +222,11 @@ impl RunDirectory {
         self.disk.length(path).map_err(|source| StorageError::new("look at", path, source))
     }
 
-    /// Replaces `status.json` at the end of a start, and adds the start's number.
+    /// Replaces `status.json` at the end of a start.
     pub fn save_status(&self, status: &impl serde::Serialize) -> Result<(), StorageError> {
         self.lock.check()?;
         let path = self.root.join("status.json");
-        let json = serde_json::to_value(status)
-            .and_then(|mut status| {
-                if let Some(status) = status.as_object_mut() {
-                    status.insert("start".to_owned(), self.manifest.generation.into());
-                }
-                serde_json::to_vec_pretty(&status)
-            })
+        let json = serde_json::to_vec_pretty(status)
             .map_err(|error| StorageError::new("write", &path, std::io::Error::other(error)))?;
         disk::replace(&*self.disk, &path, &json, false)
             .map_err(|source| StorageError::new("replace", &path, source))

@@ -40,7 +40,8 @@ pub struct PromptTokens {
 }
 
 /// Numbers of tokens.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Tokens {
     /// Tokens read.
     pub prompt: u64,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio_stream::StreamExt;
 
-use crate::engine::{RunEvent, Snapshot};
+use crate::engine::{RunEvent, RunStatus};
 use crate::llm::BatchFigures;
 
 /// The interval between log lines with the figures, if there is no progress line.
@@ -63,7 +63,7 @@ impl ProgressDisplay {
         }
     }
 
-    fn tick(&mut self, snapshot: &Snapshot) {
+    fn tick(&mut self, snapshot: &RunStatus) {
         self.bar.set_message(line(snapshot));
         self.bar.tick();
         if self.lines && snapshot.seconds - self.last_line >= LOG_EVERY.as_secs_f64() {
@@ -84,7 +84,7 @@ impl ProgressDisplay {
 }
 
 /// Formats the figures on one line: items, records, rate, in flight, waiting to retry, rejected, tokens, time left.
-fn line(snapshot: &Snapshot) -> String {
+fn line(snapshot: &RunStatus) -> String {
     let ended = snapshot.ok + snapshot.dropped + snapshot.rejected;
     let records: u64 = snapshot.records.iter().map(|(_, count)| count).sum();
     let mut line = match snapshot.total {
@@ -148,7 +148,8 @@ mod tests {
 
     #[test]
     fn the_line_tells_what_is_known() {
-        let mut snapshot = Snapshot { ok: 90, rejected: 10, in_flight: 7, rate: 50.0, ..Snapshot::default() };
+        let mut snapshot =
+            RunStatus { ok: 90, rejected: 10, in_flight: 7, rate: 50.0, ..RunStatus::default() };
         assert_eq!(line(&snapshot), "100 items, 0 records, 50.0/s, 7 in flight, 10 rejected");
         snapshot.estimate = Some(600);
         assert_eq!(

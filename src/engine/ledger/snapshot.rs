@@ -1,14 +1,14 @@
 //! Snapshots of a run's figures, from the ledger's state and the stages' counters.
 
 use super::Ledger;
-use crate::engine::event::Snapshot;
 use crate::engine::metrics::ModelFigures;
+use crate::engine::status::{RunPhase, RunStatus};
 use crate::journal::{CommittedTotals, SINKS};
 use crate::llm::{PoolFigures, Tokens};
 
 impl Ledger {
     /// The run's figures, of which `committed` are durable.
-    pub(super) fn snapshot(&self, state: &'static str, committed: &CommittedTotals) -> Snapshot {
+    pub(super) fn snapshot(&self, state: RunPhase, committed: &CommittedTotals) -> RunStatus {
         let before = &self.context.before;
         let done_now = committed.ok + committed.dropped + committed.rejected;
         let done_before = before.ok + before.dropped + before.rejected;
@@ -31,7 +31,7 @@ impl Ledger {
             estimate(units.iter().map(|items| u64::from(*items)).sum(), units.len() as u64, all)
         });
         let spent = self.context.spending.charged();
-        Snapshot {
+        RunStatus {
             state,
             failure: None,
             pipeline: self.context.pipeline.clone(),
@@ -70,6 +70,7 @@ impl Ledger {
             endpoints: self.context.models.iter().flat_map(|model| model.health().endpoints).collect(),
             pools: self.pools(),
             batches: self.context.models.iter().flat_map(|model| model.health().batches).collect(),
+            start: None,
         }
     }
 

@@ -12,11 +12,12 @@ mod queue_metrics;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use reqwest::Url;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -91,14 +92,15 @@ pub(super) struct EndpointLease {
 }
 
 /// What `status` shows of an endpoint.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct EndpointFigures {
     /// The model's name in the pipeline.
     pub model: String,
     /// The base URL, without password.
     pub url: String,
     /// `up`; `down`, after several failures in a row; `probing`, when one request sees whether it is back.
-    pub state: &'static str,
+    pub state: Cow<'static, str>,
     /// Requests under way.
     pub in_flight: u32,
     /// Requests it may have at a time, where that is being found.
@@ -206,7 +208,7 @@ impl Endpoints {
             EndpointFigures {
                 model: self.model.clone(),
                 url: endpoint.address.shown.clone(),
-                state: health.breaker.word(),
+                state: health.breaker.word().into(),
                 in_flight: health.in_flight,
                 limit: health.places.found(),
                 answered: health.answered,

@@ -20,7 +20,7 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::warn;
@@ -103,7 +103,8 @@ pub(super) struct QuotaPermit {
 }
 
 /// What `status` shows of a pool.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct PoolFigures {
     /// The pool's name, or that of the only model that uses it.
     pub pool: String,

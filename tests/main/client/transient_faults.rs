@@ -196,7 +196,8 @@ async fn a_replica_dies_and_nothing_is_lost() {
         assert!(ask(&model, &round.to_string()).await.is_ok(), "{round}");
     }
     assert!(second.questions().len() >= 30);
-    let states: Vec<&str> = model.health().endpoints.iter().map(|endpoint| endpoint.state).collect();
+    let endpoints = model.health().endpoints;
+    let states: Vec<&str> = endpoints.iter().map(|endpoint| &*endpoint.state).collect();
     assert_eq!(states, ["down", "up"]);
 }
 
