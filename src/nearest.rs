@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finds_slips_and_nothing_far_off() {
+    fn finds_misspellings_and_nothing_unrelated() {
         let known = ["temperature", "path", "paths", "max_tokens", "drop_marker", "read_tokens"];
         for (name, expected) in [
             ("pth", Some("path")),

@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_would_obey_is_written_out() {
+    fn control_characters_are_escaped() {
         for (text, expected) in [
             ("plain, ä 水 👩‍🔬\n\ttab", "plain, ä 水 👩‍🔬\n\ttab"),
             ("a\u{1b}[2Jb\u{7}", "a\\u{1b}[2Jb\\u{7}"),

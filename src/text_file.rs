@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_and_line_ends_of_editors_are_taken_off() {
+    fn byte_order_marks_and_windows_line_endings_are_removed() {
         check(b"\xef\xbb\xbfYou are kind.\r\nVery.\r\n", Ok("You are kind.\nVery.\n"));
         check(b"\xef\xbb\xbf", Ok(""));
         check(b"a\rb \xef\xbb\xbf", Ok("a\rb \u{feff}"));
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn other_encodings_are_called_by_their_names() {
+    fn other_encodings_are_reported() {
         let utf16 = Err("the file is UTF-16, expected UTF-8");
         check(b"\xff\xfea\0", utf16);
         check(b"\xfe\xff\0a", utf16);

@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn models_share_what_there_is() {
+    fn models_share_the_available_descriptors() {
         assert_eq!(share(64, 900), None);
         assert_eq!(share(64, 64), None);
         assert_eq!(share(1000, 250), Some(0.25));

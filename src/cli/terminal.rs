@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_and_marks_are_painted_and_nothing_is_lost() {
+    fn keywords_and_marks_are_coloured_and_no_text_is_lost() {
         let text = "error: no\np.yaml:1:2: bad\n  |\n3 |   - sink: x\n  |     ^^^\n    hint: try\n";
         let shown = coloured(text);
         assert!(shown.contains(&format!("{RED}^^^{RED:#}")), "{shown:?}");

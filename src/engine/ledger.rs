@@ -317,7 +317,7 @@ impl Ledger {
             // Requests that are outstanding have an entry of their own in the log.
             true => {
                 let oldest = oldest.unwrap_or_else(|| self.context.answers.end());
-                oldest.min(self.context.answers.out_at())
+                oldest.min(self.context.answers.outstanding_offset())
             }
             false => 0,
         };
@@ -335,7 +335,7 @@ impl Ledger {
             }
         }
         self.write(WriterCommand::Flush).await;
-        self.context.answers.sync_soon();
+        self.context.answers.request_sync();
         let now = Instant::now();
         self.recent_ended.push_back((now, self.ended));
         if self.recent_ended.len() > 50 {

@@ -20,7 +20,7 @@ use super::frames::{self, LogHeader};
 use super::lock::RunLock;
 use super::outstanding::OutstandingCost;
 use super::reuse::ReusableAnswers;
-use super::writer::{StorageError, is_here};
+use super::writer::{StorageError, check_in_place};
 
 /// Capacity of the thread's queue, in answers.
 const BACKLOG: usize = 256;
@@ -35,7 +35,7 @@ pub struct AnswerLog {
     end: Arc<AtomicU64>,
     outstanding: Arc<OutstandingCost>,
     /// Offset of the latest frame that records the outstanding cost.
-    out_at: Arc<AtomicU64>,
+    outstanding_at: Arc<AtomicU64>,
     failure: Arc<OnceLock<StorageError>>,
     pack: bool,
     found: AtomicU64,
@@ -51,7 +51,7 @@ enum AnswerLogCommand {
         written: oneshot::Sender<()>,
     },
     /// Record the outstanding cost in the log.
-    Out {
+    Outstanding {
         written: oneshot::Sender<()>,
     },
     Sync,
@@ -62,15 +62,15 @@ impl AnswerLog {
     pub(super) fn start(
         disk: &Arc<dyn Disk>,
         path: &Path,
-        (of, lock): (LogHeader, &Arc<RunLock>),
+        (header, lock): (LogHeader, &Arc<RunLock>),
         recovered: RecoveredAnswers,
         reuse: Option<ReusableAnswers>,
         (sync, pack): (bool, bool),
     ) -> Result<(Self, AnswerLogThread), StorageError> {
         let failed = |action, source| StorageError::new(action, path, source);
-        let mut bytes = frames::header(KIND, of);
+        let mut bytes = frames::header(KIND, header);
         // Copied so that this log alone holds everything that unfinished items need.
-        answers::push_out(&mut bytes, recovered.spent, Spent::default());
+        answers::push_outstanding(&mut bytes, recovered.spent, Spent::default());
         for (names, stored) in recovered.answers.values() {
             answers::push(&mut bytes, *names, stored, recovered.spent, false);
         }
@@ -82,14 +82,14 @@ impl AnswerLog {
             false => None,
         };
         let (work, receiver) = mpsc::channel(BACKLOG);
-        let (outstanding, out_at) = (Arc::<OutstandingCost>::default(), Arc::<AtomicU64>::default());
+        let (outstanding, outstanding_at) = (Arc::<OutstandingCost>::default(), Arc::<AtomicU64>::default());
         let log = AnswerLogWriter {
             disk: Arc::clone(disk),
             path: path.to_owned(),
             file,
             end: Arc::clone(&end),
             outstanding: Arc::clone(&outstanding),
-            out_at: Arc::clone(&out_at),
+            outstanding_at: Arc::clone(&outstanding_at),
             failure: Arc::clone(&failure),
             lock: Arc::clone(lock),
             syncer,
@@ -104,7 +104,7 @@ impl AnswerLog {
             work,
             end,
             outstanding,
-            out_at,
+            outstanding_at,
             failure: Arc::clone(&failure),
             pack,
             found: AtomicU64::new(0),
@@ -140,7 +140,7 @@ impl AnswerLog {
 
     /// Stores the result of a request together with what the run has spent by then. Returns once both are written
     /// and so survive a kill. `reusable` states whether another run may use the answer for the same request.
-    pub async fn keep(
+    pub async fn store(
         &self,
         names: RequestKeys,
         bytes: &[u8],
@@ -152,11 +152,12 @@ impl AnswerLog {
 
     /// Records that a request is about to be sent that may cost up to `most`; returns once the log covers it, which
     /// a kill cannot undo. The request is outstanding until `release`, even if this future is dropped.
-    pub(crate) async fn send_out(&self, most: Spent) -> Result<(), StorageError> {
+    pub(crate) async fn reserve(&self, most: Spent) -> Result<(), StorageError> {
         let mut covered = self.outstanding.add(most);
         while !covered {
             let (written, ack) = oneshot::channel();
-            if self.work.send(AnswerLogCommand::Out { written }).await.is_err() || ack.await.is_err() {
+            if self.work.send(AnswerLogCommand::Outstanding { written }).await.is_err() || ack.await.is_err()
+            {
                 return Err(self.failed());
             }
             covered = self.outstanding.is_covered();
@@ -166,18 +167,18 @@ impl AnswerLog {
 
     /// Records that requests with the bound `most` are no longer outstanding; `for_nothing` of it stays, since it
     /// may have been served without an answer.
-    pub(crate) fn come_back(&self, most: Spent, for_nothing: Spent) {
+    pub(crate) fn release(&self, most: Spent, for_nothing: Spent) {
         self.outstanding.add(for_nothing);
         self.outstanding.remove(most);
     }
 
     /// Returns the offset of the frame that records the outstanding cost: a next start must read from there.
-    pub(crate) fn out_at(&self) -> u64 {
-        self.out_at.load(SeqCst)
+    pub(crate) fn outstanding_offset(&self) -> u64 {
+        self.outstanding_at.load(SeqCst)
     }
 
     /// Requests a sync of what has been written.
-    pub(crate) fn sync_soon(&self) {
+    pub(crate) fn request_sync(&self) {
         let _ = self.work.try_send(AnswerLogCommand::Sync);
     }
 
@@ -242,7 +243,7 @@ struct AnswerLogWriter {
     file: Box<dyn DiskFile>,
     end: Arc<AtomicU64>,
     outstanding: Arc<OutstandingCost>,
-    out_at: Arc<AtomicU64>,
+    outstanding_at: Arc<AtomicU64>,
     failure: Arc<OnceLock<StorageError>>,
     lock: Arc<RunLock>,
     syncer: Option<(std::sync::mpsc::SyncSender<()>, JoinHandle<()>)>,
@@ -252,21 +253,21 @@ impl AnswerLogWriter {
     fn work(mut self, mut receiver: mpsc::Receiver<AnswerLogCommand>) {
         let mut unsynced = false;
         // Whether answers were appended since the outstanding cost was last recorded.
-        let mut grown = false;
+        let mut has_grown = false;
         while let Some(first) = receiver.blocking_recv() {
             let mut bytes = Vec::new();
             let mut waiting = Vec::new();
-            let (mut sync, mut say) = (false, false);
+            let (mut sync, mut record) = (false, false);
             let mut next = Some(first);
             while let Some(append) = next {
                 match append {
                     AnswerLogCommand::Answer { bytes: more, written } => {
                         bytes.extend_from_slice(&more);
                         waiting.push(written);
-                        grown = true;
+                        has_grown = true;
                     }
-                    AnswerLogCommand::Out { written } => {
-                        say = true;
+                    AnswerLogCommand::Outstanding { written } => {
+                        record = true;
                         waiting.push(written);
                     }
                     AnswerLogCommand::Sync => sync = true,
@@ -277,9 +278,9 @@ impl AnswerLogWriter {
                 return;
             }
             // Recorded again from time to time, so that a next start need not read far back.
-            let out =
-                (say || sync && (grown || self.outstanding.is_stale())).then(|| self.say_out(&mut bytes));
-            grown &= out.is_none();
+            let out = (record || sync && (has_grown || self.outstanding.is_stale()))
+                .then(|| self.push_outstanding(&mut bytes));
+            has_grown &= out.is_none();
             if !bytes.is_empty() {
                 if let Err(source) = self.file.write(&bytes) {
                     let _ = self.failure.set(StorageError::new("write", &self.path, source));
@@ -288,7 +289,7 @@ impl AnswerLogWriter {
                 let begin = self.end.fetch_add(bytes.len() as u64, SeqCst);
                 if let Some((at, sum)) = out {
                     self.outstanding.wrote(sum);
-                    self.out_at.store(begin + at, SeqCst);
+                    self.outstanding_at.store(begin + at, SeqCst);
                 }
                 unsynced = true;
                 for written in waiting {
@@ -310,7 +311,7 @@ impl AnswerLogWriter {
         }
         if self.outstanding.is_stale() {
             let mut bytes = Vec::new();
-            self.say_out(&mut bytes);
+            self.push_outstanding(&mut bytes);
             if let Err(source) = self.file.write(&bytes) {
                 let _ = self.failure.set(StorageError::new("write", &self.path, source));
                 return;
@@ -322,10 +323,10 @@ impl AnswerLogWriter {
     }
 
     /// Appends a frame with the outstanding cost to `bytes`; returns its offset in them, and the cost.
-    fn say_out(&self, bytes: &mut Vec<u8>) -> (u64, Spent) {
+    fn push_outstanding(&self, bytes: &mut Vec<u8>) -> (u64, Spent) {
         let at = bytes.len() as u64;
         let sum = self.outstanding.begin_writing();
-        answers::push_out(bytes, Spent::default(), sum);
+        answers::push_outstanding(bytes, Spent::default(), sum);
         (at, sum)
     }
 
@@ -340,7 +341,7 @@ impl AnswerLogWriter {
         if self.failure.get().is_some() {
             return;
         }
-        let here = is_here(&*self.disk, &self.path, &*self.file, self.end.load(SeqCst));
+        let here = check_in_place(&*self.disk, &self.path, &*self.file, self.end.load(SeqCst));
         if let Err(error) = here.and_then(|()| raise(&self.lock, &self.end)) {
             let _ = self.failure.set(error);
         }
@@ -350,7 +351,7 @@ impl AnswerLogWriter {
 /// Advances the high-water mark to what has been written.
 fn raise(lock: &RunLock, end: &AtomicU64) -> Result<(), StorageError> {
     let end = end.load(SeqCst);
-    lock.raise(|lengths| lengths.answers = Some(end))
+    lock.advance(|lengths| lengths.answers = Some(end))
 }
 
 /// Starts a thread that syncs the log through a second handle, so that no answer waits for a sync.
@@ -371,7 +372,7 @@ fn start_syncer(
                 // Loaded before the sync, which may miss what is written in the meantime.
                 let written = end.load(SeqCst);
                 let synced = file.sync().map_err(|source| StorageError::new("sync", &path, source));
-                let raised = synced.and_then(|()| lock.raise(|lengths| lengths.answers = Some(written)));
+                let raised = synced.and_then(|()| lock.advance(|lengths| lengths.answers = Some(written)));
                 if let Err(error) = raised {
                     let _ = failure.set(error);
                     return;

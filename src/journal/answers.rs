@@ -24,7 +24,7 @@ pub(super) const KIND: LogKind = LogKind { magic: b"SMANSWER", name: "answers' l
 /// Bytes of a payload before its body.
 const FIXED: usize = 58;
 /// The kind of a frame that records the outstanding cost.
-const OUT: u8 = 2;
+const OUTSTANDING: u8 = 2;
 /// The fastest zstd level that still halves a text: an answer is compressed while its record waits.
 const LEVEL: i32 = 1;
 /// The largest decompressed body: the client limits answers to 8 MiB.
@@ -89,7 +89,7 @@ impl<'log> JournaledAnswer<'log> {
 struct AnswerFrame<'log> {
     names: RequestKeys,
     reused: bool,
-    is_out: bool,
+    is_outstanding: bool,
     spent: Spent,
     stored: JournaledAnswer<'log>,
 }
@@ -116,10 +116,10 @@ pub(super) fn push(
 }
 
 /// Appends a frame to `bytes` that records a lower bound of what the run has spent, and the outstanding cost.
-pub(super) fn push_out(bytes: &mut Vec<u8>, spent: Spent, out: Spent) {
+pub(super) fn push_outstanding(bytes: &mut Vec<u8>, spent: Spent, out: Spent) {
     frames::push(bytes, |bytes| {
         bytes.extend_from_slice(&[0; 40]);
-        bytes.extend_from_slice(&[OUT, 0]);
+        bytes.extend_from_slice(&[OUTSTANDING, 0]);
         for sum in [spent, out] {
             bytes.extend_from_slice(&sum.tokens.to_le_bytes());
             bytes.extend_from_slice(&sum.cost.to_le_bytes());
@@ -133,7 +133,7 @@ fn read(payload: &[u8]) -> Option<AnswerFrame<'_>> {
     Some(AnswerFrame {
         names: RequestKeys { item: read_u64(payload, 0)?, key: key(8)?, question: key(24)? },
         reused: *payload.get(40)? == 1,
-        is_out: *payload.get(40)? == OUT,
+        is_outstanding: *payload.get(40)? == OUTSTANDING,
         spent: Spent { tokens: read_u64(payload, 42)?, cost: f64::from_bits(read_u64(payload, 50)?) },
         stored: JournaledAnswer {
             body: payload.get(FIXED..)?.into(),
@@ -143,7 +143,7 @@ fn read(payload: &[u8]) -> Option<AnswerFrame<'_>> {
     })
 }
 
-fn out(frame: &AnswerFrame<'_>) -> Option<Spent> {
+fn outstanding(frame: &AnswerFrame<'_>) -> Option<Spent> {
     let body = &frame.stored.body;
     Some(Spent { tokens: read_u64(body, 0)?, cost: f64::from_bits(read_u64(body, 8)?) })
 }
@@ -155,14 +155,14 @@ pub(super) struct RecoveredAnswers {
     /// What the run had spent at the last answer.
     pub(super) spent: Spent,
     /// The cost that was still outstanding at the end.
-    pub(super) out: Spent,
+    pub(super) outstanding: Spent,
 }
 
 impl RecoveredAnswers {
     /// Counts the outstanding cost as spent, since those requests may have been served, on top of the larger of the
     /// recovered and the committed sum. Returns the total.
     pub(super) fn settle(&mut self, committed: Spent) -> Spent {
-        self.spent = self.spent.later(committed).plus(std::mem::take(&mut self.out));
+        self.spent = self.spent.later(committed).plus(std::mem::take(&mut self.outstanding));
         self.spent
     }
 
@@ -178,11 +178,11 @@ impl RecoveredAnswers {
         if whole && frames::check_header(log, KIND)?.is_none() {
             return Ok(log.len() as u64);
         }
-        frames::each(log, from, |_, payload| {
+        frames::for_each(log, from, |_, payload| {
             let Some(frame) = read(payload) else { return };
             self.spent = self.spent.later(frame.spent);
-            if frame.is_out {
-                self.out = out(&frame).unwrap_or(self.out);
+            if frame.is_outstanding {
+                self.outstanding = outstanding(&frame).unwrap_or(self.outstanding);
                 return;
             }
             if done(frame.names.item) {
@@ -206,8 +206,8 @@ impl ReuseIndex {
     /// failures are not reused.
     pub(super) fn add(&mut self, number: u32, log: &[u8]) -> Result<(), LogError> {
         let Some(format) = frames::check_header_since(log, KIND, OLDEST_REUSED)? else { return Ok(()) };
-        frames::each(log, HEADER, |offset, payload| {
-            let Some(frame) = read(payload).filter(|frame| !frame.is_out) else { return };
+        frames::for_each(log, HEADER, |offset, payload| {
+            let Some(frame) = read(payload).filter(|frame| !frame.is_outstanding) else { return };
             let is_reusable = match format {
                 2 => frame.stored.unpacked().is_some_and(|bytes| bytes.starts_with(ANSWER_OF_FORMAT_2)),
                 _ => frame.stored.is_reusable,
@@ -220,12 +220,12 @@ impl ReuseIndex {
     }
 
     /// Removes the answers that this run has already used, according to its own log.
-    pub(super) fn spend(&mut self, log: &[u8]) -> Result<(), LogError> {
+    pub(super) fn remove_used(&mut self, log: &[u8]) -> Result<(), LogError> {
         if frames::check_header(log, KIND)?.is_none() {
             return Ok(());
         }
         let mut spent = HashSet::new();
-        frames::each(log, HEADER, |_, payload| {
+        frames::for_each(log, HEADER, |_, payload| {
             let Some(frame) = read(payload) else { return };
             if frame.reused && spent.insert(frame.names.key) {
                 self.take(&frame.names.question);
@@ -240,7 +240,7 @@ impl ReuseIndex {
     }
 
     /// Returns the number of unused answers.
-    pub(super) fn left(&self) -> usize {
+    pub(super) fn unused(&self) -> usize {
         self.unused.values().map(VecDeque::len).sum()
     }
 }
@@ -257,12 +257,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_kept_is_found_byte_by_byte(
+        fn a_stored_answer_is_found_byte_by_byte(
             item: u64, key: RequestKey, question: RequestKey, answer: Vec<u8>, times in 1_usize..50, reusable: bool, pack: bool
         ) {
             let names = RequestKeys { item, key, question };
             let answer = answer.repeat(times);
-            let mut log = frames::header(KIND, frames::OF_TEST);
+            let mut log = frames::header(KIND, frames::TEST_HEADER);
             push(&mut log, names, &JournaledAnswer::new(&answer, reusable, pack), Spent::default(), false);
             let mut recovered = RecoveredAnswers::default();
             prop_assert_eq!(recovered.add(&log, true, |_| false), Ok(log.len() as u64));

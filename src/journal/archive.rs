@@ -34,7 +34,7 @@ pub(super) fn archive_run(shared: &Arc<dyn Disk>, root: &Path) -> Result<Option<
         return Ok(None);
     }
     // Locked first, so that a run in use by another process is not moved.
-    let lock = RunLock::take(Arc::clone(shared), root)?;
+    let lock = RunLock::acquire(Arc::clone(shared), root)?;
     // A run whose manifest is lost or damaged is moved as well: this is the way to recover from that.
     let stamp = recover::started(disk, root).unwrap_or_else(|| "old".to_owned());
     let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();

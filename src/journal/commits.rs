@@ -218,13 +218,13 @@ impl CommitGroup {
 
 impl CommitState {
     /// Adds the commits of a log. A torn tail is ignored.
-    pub(super) fn add(&mut self, log: &[u8]) -> Result<(), LogError> {
+    pub(super) fn add_log(&mut self, log: &[u8]) -> Result<(), LogError> {
         if frames::check_header(log, KIND)?.is_none() {
             return Ok(());
         }
         let mut damaged = None;
-        frames::each(log, HEADER, |offset, payload| match CommitGroup::read(payload) {
-            Some(group) => drop(self.take(&group)),
+        frames::for_each(log, HEADER, |offset, payload| match CommitGroup::read(payload) {
+            Some(group) => drop(self.add_group(&group)),
             None => damaged = damaged.or(Some(offset)),
         })?;
         match damaged {
@@ -234,7 +234,7 @@ impl CommitState {
     }
 
     /// Adds one group. Returns an item of it that was already committed, if any, which is an error of the log.
-    pub(super) fn take(&mut self, group: &CommitGroup) -> Option<u64> {
+    pub(super) fn add_group(&mut self, group: &CommitGroup) -> Option<u64> {
         let mut again = None;
         for (index, (item, outcome)) in group.items.iter().enumerate() {
             if !self.items.insert(*item) {
@@ -297,13 +297,13 @@ mod tests {
     }
 
     #[test]
-    fn reads_back_what_was_written() {
-        let mut log = frames::header(KIND, frames::OF_TEST);
+    fn commits_are_read_back_as_written() {
+        let mut log = frames::header(KIND, frames::TEST_HEADER);
         for group in groups() {
             group.push(&mut log);
         }
         let mut done = CommitState { keys: Some(Vec::new()), ..CommitState::default() };
-        done.add(&log).unwrap();
+        done.add_log(&log).unwrap();
         let keys = |item, keys: &[u8]| (item, Box::from(keys));
         assert_eq!(done.keys, Some(vec![keys(2, b"two"), keys(1, b"one")]));
         assert_eq!(done.items.iter().collect::<Vec<_>>(), [0, 1, 2]);
@@ -314,10 +314,10 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_that_is_no_group_is_damage() {
-        let mut log = frames::header(KIND, frames::OF_TEST);
+    fn an_invalid_payload_is_damage() {
+        let mut log = frames::header(KIND, frames::TEST_HEADER);
         frames::push(&mut log, |bytes| bytes.extend_from_slice(b"no group"));
-        assert_eq!(CommitState::default().add(&log), Err(LogError::Damaged { offset: HEADER as u64 }));
+        assert_eq!(CommitState::default().add_log(&log), Err(LogError::Damaged { offset: HEADER as u64 }));
         let mut short = Vec::new();
         groups()[0].push(&mut short);
         assert_eq!(CommitGroup::read(&short[8..short.len() - 1]), None);
@@ -347,7 +347,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn groups_are_written_and_read(group in any_group(), cut in any::<prop::sample::Index>()) {
+        fn groups_round_trip(group in any_group(), cut in any::<prop::sample::Index>()) {
             let mut frame = Vec::new();
             group.push(&mut frame);
             let payload = &frame[8..];

@@ -156,9 +156,9 @@ impl CompleteRun {
             let Some(log) = recover::read(&RealDisk, &log_path)? else { continue };
             let mut whole = Ok(true);
             let read = frames::check_header(&log, KIND).and_then(|header| match header {
-                Some(_) => frames::each(&log, HEADER, |_, payload| {
+                Some(_) => frames::for_each(&log, HEADER, |_, payload| {
                     if let (Ok(true), Some(group)) = (&whole, CommitGroup::read(payload)) {
-                        whole = found.take(&group, SINKS + sink, lines.as_mut());
+                        whole = found.add_group(&group, SINKS + sink, lines.as_mut());
                     }
                 }),
                 None => Ok(0),
@@ -169,7 +169,7 @@ impl CompleteRun {
                 return Err(RunReadError::Damaged { path: self.root.clone(), found: vec![what] });
             }
         }
-        Ok(found.in_order(path))
+        Ok(found.into_item_lines(path))
     }
 }
 
@@ -183,7 +183,7 @@ struct LineIndex {
 
 impl LineIndex {
     /// Adds the lines of a group; returns whether they are what was committed.
-    fn take(
+    fn add_group(
         &mut self,
         group: &CommitGroup,
         file: usize,
@@ -210,7 +210,7 @@ impl LineIndex {
         Ok(lines.seen == *stable)
     }
 
-    fn in_order(mut self, path: PathBuf) -> ItemLines {
+    fn into_item_lines(mut self, path: PathBuf) -> ItemLines {
         self.items.sort_unstable_by_key(|(item, ..)| *item);
         let mut hasher = blake3::Hasher::new();
         let mut places = Vec::with_capacity(self.places.len());
@@ -296,11 +296,11 @@ mod tests {
         let mut lines = LineReader::open(&path).unwrap();
         let mut found = LineIndex::default();
         for group in groups {
-            if !found.take(group, 0, Some(&mut lines)).unwrap() {
+            if !found.add_group(group, 0, Some(&mut lines)).unwrap() {
                 return None;
             }
         }
-        let found = found.in_order(path);
+        let found = found.into_item_lines(path);
         let line = |place: &LineSpan| {
             let from = place.offset as usize;
             String::from_utf8(bytes[from..from + place.length as usize].to_vec())
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_come_by_item_and_their_hash_knows_no_order_in_the_file() {
+    fn lines_are_in_item_order_and_their_hash_ignores_the_order_in_the_file() {
         let (bytes, groups) = written(&[&[(3, &["d"]), (0, &["a", "b"])], &[(2, &[]), (1, &["c"])]]);
         let (lines, hash) = read(&bytes, &groups).unwrap();
         assert_eq!(lines, ["a", "b", "c", "d"]);
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_that_is_not_what_was_committed_is_noticed() {
+    fn a_byte_that_differs_from_the_commit_is_detected() {
         let (bytes, groups) = written(&[&[(1, &["one", "two"])], &[(0, &["three"])]]);
         for at in 0..bytes.len() {
             let mut changed = bytes.clone();

@@ -139,7 +139,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn nothing_to_say_is_one_byte() {
+    fn an_empty_decision_takes_one_byte() {
         for lost_to in [LostTo::Nobody, LostTo::Items(Vec::new())] {
             let decision = GateRecord { lost_to, ..GateRecord::default() };
             assert!(decision.is_empty());
@@ -150,7 +150,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_is_no_decision_is_not_read() {
+    fn invalid_decisions_are_not_decoded() {
         for bad in [
             &[][..],
             &[8],
@@ -165,7 +165,7 @@ pub(super) mod tests {
 
     proptest! {
         #[test]
-        fn decisions_are_written_and_read(decision in any_decision(), behind: Vec<u8>) {
+        fn decisions_round_trip(decision in any_decision(), behind: Vec<u8>) {
             let mut bytes = Vec::new();
             decision.push(&mut bytes);
             bytes.extend(&behind);

@@ -34,7 +34,7 @@ impl RemovedItems {
 
 /// Returns the items of `groups`, all of them intact, that depend on the removed ones, directly or through each
 /// other.
-pub(super) fn of(groups: &[CommitGroup], mut gone: RemovedItems) -> RoaringTreemap {
+pub(super) fn find(groups: &[CommitGroup], mut gone: RemovedItems) -> RoaringTreemap {
     let mut standing: RoaringTreemap =
         groups.iter().flat_map(|group| group.items.iter().map(|(item, _)| *item)).collect();
     let mut found = RoaringTreemap::new();
@@ -106,12 +106,12 @@ mod tests {
 
     fn check(gone: &[u64], ok: &[u64], has_unknown: bool, expected: &[u64]) {
         let gone = RemovedItems { items: gone.iter().collect(), ok: ok.iter().collect(), has_unknown };
-        let found: Vec<u64> = of(&groups(), gone).iter().collect();
+        let found: Vec<u64> = find(&groups(), gone).iter().collect();
         assert_eq!(found, expected);
     }
 
     #[test]
-    fn an_item_goes_with_any_that_it_lost_to() {
+    fn an_item_is_undone_with_any_that_it_lost_to() {
         check(&[], &[], false, &[]);
         check(&[8], &[], false, &[]);
         check(&[9], &[], false, &[6]);
@@ -120,11 +120,11 @@ mod tests {
     }
 
     #[test]
-    fn whoever_lost_to_them_goes_too() {
+    fn dependents_of_dependents_are_undone_too() {
         let mut groups = groups();
         groups[0].items.remove(1);
         // 1 is removed, a reject: 4 depends on it, then 5, which precedes it and had ended ok, and therefore 7.
         let gone = RemovedItems { items: [1].into_iter().collect(), ..RemovedItems::default() };
-        assert_eq!(of(&groups, gone).iter().collect::<Vec<_>>(), [4, 5, 7]);
+        assert_eq!(find(&groups, gone).iter().collect::<Vec<_>>(), [4, 5, 7]);
     }
 }

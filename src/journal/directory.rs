@@ -97,12 +97,12 @@ impl RunDirectory {
             let path = root.join(folder);
             disk.create_dir_all(&path).map_err(|source| StorageError::new("make", &path, source))?;
         }
-        let lock = RunLock::take(Arc::clone(&disk), root)?;
+        let lock = RunLock::acquire(Arc::clone(&disk), root)?;
         let new = new_manifest(&wanted, moved.as_deref());
         let mut directory = Self {
             disk,
             root: root.to_owned(),
-            checked: IntegrityReport::nothing(new.files.len()),
+            checked: IntegrityReport::empty(new.files.len()),
             manifest: new,
             pipeline_yaml: wanted.pipeline_yaml,
             lock,
@@ -115,7 +115,8 @@ impl RunDirectory {
             return Ok(directory.opened(false, moved));
         };
         rewrite::finish_rewriting(&*directory.disk, root, &mut found)?;
-        let checked = integrity::check_with_keys(&*directory.disk, root, &found, directory.lock.found())?;
+        let checked =
+            integrity::check_with_keys(&*directory.disk, root, &found, directory.lock.previous_mark())?;
         let differences = manifest::differences(&found.fingerprint, &wanted.fingerprint);
         if !differences.is_empty() {
             return match directory.replace(found, &checked)? {

@@ -47,7 +47,7 @@ pub enum LogError {
 
 impl LogError {
     /// Shifts the offset, for a log whose first `bytes` were not read.
-    pub(super) fn moved(self, bytes: u64) -> Self {
+    pub(super) fn shifted(self, bytes: u64) -> Self {
         match self {
             Self::Damaged { offset } => Self::Damaged { offset: offset + bytes },
             other => other,
@@ -75,16 +75,16 @@ pub(super) struct LogHeader {
 
 /// The header of logs made by tests.
 #[cfg(test)]
-pub(super) const OF_TEST: LogHeader = LogHeader { run: RunId::of_test(), generation: 7, first: 3 };
+pub(super) const TEST_HEADER: LogHeader = LogHeader { run: RunId::of_test(), generation: 7, first: 3 };
 
 /// Returns the encoded header.
-pub(super) fn header(kind: LogKind, of: LogHeader) -> Vec<u8> {
+pub(super) fn header(kind: LogKind, header: LogHeader) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEADER);
     bytes.extend_from_slice(kind.magic);
     bytes.extend_from_slice(&VERSION.to_le_bytes());
-    bytes.extend_from_slice(&of.generation.to_le_bytes());
-    bytes.extend_from_slice(&of.first.to_le_bytes());
-    bytes.extend_from_slice(of.run.bytes());
+    bytes.extend_from_slice(&header.generation.to_le_bytes());
+    bytes.extend_from_slice(&header.first.to_le_bytes());
+    bytes.extend_from_slice(header.run.bytes());
     let crc = crc32fast::hash(&bytes);
     bytes.extend_from_slice(&crc.to_le_bytes());
     bytes
@@ -141,7 +141,7 @@ fn read_header(log: &[u8], kind: LogKind) -> Result<LogHeader, LogError> {
 
 /// Calls `take` with the offset and payload of each frame from byte `from` on, which must be a frame boundary.
 /// Stops at a torn tail, fails at damage. Returns the end of the last good frame.
-pub(super) fn each<'log>(
+pub(super) fn for_each<'log>(
     log: &'log [u8],
     from: usize,
     mut take: impl FnMut(u64, &'log [u8]),
@@ -212,7 +212,7 @@ mod tests {
     const KIND: LogKind = LogKind { magic: b"SMTESTED", name: "test log" };
 
     fn log(payloads: &[&[u8]]) -> Vec<u8> {
-        let mut log = header(KIND, OF_TEST);
+        let mut log = header(KIND, TEST_HEADER);
         for payload in payloads {
             push(&mut log, |bytes| bytes.extend_from_slice(payload));
         }
@@ -222,8 +222,8 @@ mod tests {
     fn read(log: &[u8]) -> Result<Vec<Vec<u8>>, LogError> {
         let mut found = Vec::new();
         if let Some(of) = check_header(log, KIND)? {
-            assert_eq!(of, OF_TEST);
-            each(log, HEADER, |_, payload| found.push(payload.to_vec()))?;
+            assert_eq!(of, TEST_HEADER);
+            for_each(log, HEADER, |_, payload| found.push(payload.to_vec()))?;
         }
         Ok(found)
     }
@@ -267,12 +267,12 @@ mod tests {
         let log = framed::log(KIND.magic, &payloads);
         assert!(check_header(&log, KIND).unwrap().is_some());
         let mut found = Vec::new();
-        assert_eq!(each(&log, HEADER, |_, payload| found.push(payload)), Ok(log.len() as u64));
+        assert_eq!(for_each(&log, HEADER, |_, payload| found.push(payload)), Ok(log.len() as u64));
         assert_eq!(found, payloads);
     }
 
     #[test]
-    fn a_flipped_bit_of_the_header_is_noticed() {
+    fn a_flipped_bit_in_the_header_is_detected() {
         let whole = log(&[b"one"]);
         for at in 0..HEADER {
             let mut bad = whole.clone();

@@ -27,7 +27,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn keys_are_written_and_read(key: [u8; 16], text: String) {
+        fn keys_round_trip(key: [u8; 16], text: String) {
             prop_assert_eq!(decode_hex(&encode_hex(&key)), Some(key));
             if let Some(key) = decode_hex(&text) {
                 prop_assert_eq!(encode_hex(&key), text.to_lowercase());

@@ -36,7 +36,7 @@ pub(super) struct IntegrityReport {
 
 impl IntegrityReport {
     /// The state of a new run with this number of output files.
-    pub(super) fn nothing(outputs: usize) -> Self {
+    pub(super) fn empty(outputs: usize) -> Self {
         let done = CommitState { files: vec![StablePrefix::default(); outputs], ..CommitState::default() };
         Self { done, ..Self::default() }
     }
@@ -71,26 +71,26 @@ fn check_into(
     mark: Option<HighWaterMark>,
 ) -> Result<IntegrityReport, StorageError> {
     let mark = mark.filter(|mark| mark.run == manifest.run);
-    let mut walk = IntegrityCheck { disk, root, manifest, mark, is_joined: true, checked };
-    walk.newer_starts()?;
+    let mut check = IntegrityCheck { disk, root, manifest, mark, is_joined: true, checked };
+    check.check_newer_starts()?;
     for generation in manifest.first_generation..=manifest.generation {
-        walk.commit_log(generation)?;
+        check.check_commit_log(generation)?;
     }
     for generation in 1..=manifest.generation {
-        let (wanted, exact) = walk.wanted(generation);
-        walk.other_log(&answers_path(root, generation), answers::KIND, generation, wanted.answers)?;
+        let (wanted, exact) = check.expected_lengths(generation);
+        check.check_other_log(&answers_path(root, generation), answers::KIND, generation, wanted.answers)?;
         if generation < manifest.first_generation {
             continue;
         }
         let notes_path = notes::path(root, generation);
-        walk.other_log(&notes_path, notes::KIND, generation, wanted.notes)?;
+        check.check_other_log(&notes_path, notes::KIND, generation, wanted.notes)?;
         if exact && wanted.notes.is_none() && length(disk, &notes_path)?.is_some() {
-            walk.tell(&notes_path, "was not made by this run");
+            check.report(&notes_path, "was not made by this run");
         }
     }
-    walk.outputs()?;
-    walk.arrays()?;
-    Ok(walk.checked)
+    check.check_outputs()?;
+    check.check_arrays()?;
+    Ok(check.checked)
 }
 
 struct IntegrityCheck<'a> {
@@ -104,12 +104,12 @@ struct IntegrityCheck<'a> {
 }
 
 impl IntegrityCheck<'_> {
-    fn tell(&mut self, path: &Path, what: &str) {
+    fn report(&mut self, path: &Path, what: &str) {
         self.checked.contradictions.push(format!("`{}` {what}", path.display()));
     }
 
     /// Returns the lengths that the logs of a start must have, and whether they must match exactly.
-    fn wanted(&self, generation: u32) -> (LogLengths, bool) {
+    fn expected_lengths(&self, generation: u32) -> (LogLengths, bool) {
         if let Some(lengths) = self.manifest.logs.get(&generation) {
             return (*lengths, true);
         }
@@ -118,16 +118,16 @@ impl IntegrityCheck<'_> {
     }
 
     /// Finds starts that the manifest does not know: it was restored from an earlier time.
-    fn newer_starts(&mut self) -> Result<(), StorageError> {
+    fn check_newer_starts(&mut self) -> Result<(), StorageError> {
         let folder = self.root.join("journal");
         let known = self.manifest.generation;
         let mut newest = self.mark.map_or(0, |mark| mark.generation);
-        for name in names(self.disk, &folder)? {
+        for name in file_names(self.disk, &folder)? {
             newest = newest.max(generation_of(&name).unwrap_or_default());
         }
         if newest > known {
             let path = self.root.join("manifest.json");
-            self.tell(
+            self.report(
                 &path,
                 &format!("knows {known} starts, but there was start {newest}: it is from an earlier time"),
             );
@@ -135,9 +135,9 @@ impl IntegrityCheck<'_> {
         Ok(())
     }
 
-    fn commit_log(&mut self, generation: u32) -> Result<(), StorageError> {
+    fn check_commit_log(&mut self, generation: u32) -> Result<(), StorageError> {
         let path = commits_path(self.root, generation);
-        let (wanted, exact) = self.wanted(generation);
+        let (wanted, exact) = self.expected_lengths(generation);
         let is_last = generation == self.manifest.generation;
         if is_last {
             self.checked.is_witnessed = exact || wanted.commits.is_some();
@@ -145,18 +145,18 @@ impl IntegrityCheck<'_> {
         let Some(log) = read(self.disk, &path)? else {
             // A start that was killed before it created its log has none.
             if let Some(wanted) = wanted.commits {
-                self.tell(&path, &format!("is missing, but it had {wanted} bytes"));
+                self.report(&path, &format!("is missing, but it had {wanted} bytes"));
                 self.is_joined = false;
             }
             // Such a start has truncated the outputs, and written nothing to them.
             self.checked.is_witnessed |= is_last;
             return Ok(());
         };
-        let end = match self.header(&path, &log, COMMITS, generation) {
-            Ok(true) => match self.groups(&path, &log) {
+        let end = match self.check_header(&path, &log, COMMITS, generation) {
+            Ok(true) => match self.add_groups(&path, &log) {
                 Ok(end) => end,
                 Err(error) => {
-                    self.tell(&path, &told(&error));
+                    self.report(&path, &describe(&error));
                     self.is_joined = false;
                     return Ok(());
                 }
@@ -172,26 +172,26 @@ impl IntegrityCheck<'_> {
         }
         match wanted.commits {
             Some(wanted) if end < wanted => {
-                self.tell(&path, &shorter(end, wanted));
+                self.report(&path, &describe_cut(end, wanted));
                 self.is_joined = false;
             }
-            Some(wanted) if exact && end > wanted => self.tell(
+            Some(wanted) if exact && end > wanted => self.report(
                 &path,
                 &format!("holds commits up to byte {end}, but ended at {wanted}: it was added to"),
             ),
-            None if exact => self.tell(&path, "was not made by this run"),
+            None if exact => self.report(&path, "was not made by this run"),
             _ => {}
         }
         Ok(())
     }
 
     /// Adds the commits of a log; returns the end of the last one.
-    fn groups(&mut self, path: &Path, log: &[u8]) -> Result<u64, LogError> {
+    fn add_groups(&mut self, path: &Path, log: &[u8]) -> Result<u64, LogError> {
         let mut unread = None;
         let mut found = Vec::new();
         let names = &self.manifest.files;
         let (is_joined, done) = (&mut self.is_joined, &mut self.checked.done);
-        let end = frames::each(log, HEADER, |offset, payload| {
+        let end = frames::for_each(log, HEADER, |offset, payload| {
             let Some(group) = CommitGroup::read(payload).filter(|group| group.files.len() == names.len())
             else {
                 unread = unread.or(Some(offset));
@@ -201,13 +201,13 @@ impl IntegrityCheck<'_> {
                 found.extend(gap(names, done, &group).map(|gap| format!("at byte {offset}: {gap}")));
             }
             *is_joined = true;
-            if let Some(item) = done.take(&group) {
+            if let Some(item) = done.add_group(&group) {
                 found.push(format!("at byte {offset}: commits item {item}, which was committed before"));
             }
         })?;
         // One contradiction usually entails many more of the same kind.
         found.truncate(1);
-        found.into_iter().for_each(|what| self.tell(path, &what));
+        found.into_iter().for_each(|what| self.report(path, &what));
         match unread {
             Some(offset) => Err(LogError::Damaged { offset }),
             None => Ok(end),
@@ -215,26 +215,26 @@ impl IntegrityCheck<'_> {
     }
 
     /// Checks a log's header; returns whether the log is longer than that. `Err` if a contradiction was reported.
-    fn header(&mut self, path: &Path, log: &[u8], kind: LogKind, generation: u32) -> Result<bool, ()> {
+    fn check_header(&mut self, path: &Path, log: &[u8], kind: LogKind, generation: u32) -> Result<bool, ()> {
         match frames::check_header(log, kind) {
             Ok(Some(header)) if header.run != self.manifest.run => {
-                self.tell(path, "belongs to another run");
+                self.report(path, "belongs to another run");
                 Err(())
             }
             Ok(Some(header)) if header.generation != generation => {
-                self.tell(path, &format!("is the log of start {}", header.generation));
+                self.report(path, &format!("is the log of start {}", header.generation));
                 Err(())
             }
             Ok(header) => Ok(header.is_some()),
             Err(error) => {
-                self.tell(path, &told(&error));
+                self.report(path, &describe(&error));
                 Err(())
             }
         }
     }
 
     /// Checks a log that is not read whole here: its header, and that it is long enough.
-    fn other_log(
+    fn check_other_log(
         &mut self,
         path: &Path,
         kind: LogKind,
@@ -243,21 +243,21 @@ impl IntegrityCheck<'_> {
     ) -> Result<(), StorageError> {
         let Some(length) = length(self.disk, path)? else {
             if let Some(wanted) = wanted {
-                self.tell(path, &format!("is missing, but it had {wanted} bytes"));
+                self.report(path, &format!("is missing, but it had {wanted} bytes"));
             }
             return Ok(());
         };
         let first = self.disk.read_at(path, 0, HEADER);
         let first = first.map_err(|source| StorageError::new("read", path, source))?;
-        if self.header(path, &first, kind, generation).is_ok()
+        if self.check_header(path, &first, kind, generation).is_ok()
             && let Some(wanted) = wanted.filter(|wanted| length < *wanted)
         {
-            self.tell(path, &shorter(length, wanted));
+            self.report(path, &describe_cut(length, wanted));
         }
         Ok(())
     }
 
-    fn outputs(&mut self) -> Result<(), StorageError> {
+    fn check_outputs(&mut self) -> Result<(), StorageError> {
         let manifest = self.manifest;
         self.checked.done.files.resize(manifest.files.len(), StablePrefix::default());
         let ended = manifest.logs.contains_key(&manifest.generation);
@@ -269,14 +269,14 @@ impl IntegrityCheck<'_> {
             self.checked.excess.push(found.unwrap_or(0).saturating_sub(committed));
             match found {
                 None if committed > 0 => {
-                    self.tell(&path, &format!("is missing, but {committed} bytes were committed to it"));
+                    self.report(&path, &format!("is missing, but {committed} bytes were committed to it"));
                 }
-                Some(found) if found < committed => self.tell(
+                Some(found) if found < committed => self.report(
                     &path,
                     &format!("has {found} bytes, but {committed} were committed: it was cut or replaced"),
                 ),
                 // If commits are missing, that has been reported, and these bytes are theirs.
-                Some(found) if found > committed && self.is_joined && (ended || !begun) => self.tell(
+                Some(found) if found > committed && self.is_joined && (ended || !begun) => self.report(
                     &path,
                     &format!("has {found} bytes, but the journal vouches for {committed} of them only"),
                 ),
@@ -287,12 +287,12 @@ impl IntegrityCheck<'_> {
     }
 
     /// Checks files made of outputs at the end: a missing one is made again, a changed one must not be overwritten.
-    fn arrays(&mut self) -> Result<(), StorageError> {
+    fn check_arrays(&mut self) -> Result<(), StorageError> {
         for (name, sum) in &self.manifest.arrays {
             let path = self.root.join(name);
             if let Some(found) = length(self.disk, &path)?.filter(|found| *found != sum.length) {
                 let what = format!("has {found} bytes, but {} were written: it was changed", sum.length);
-                self.tell(&path, &what);
+                self.report(&path, &what);
             }
         }
         Ok(())
@@ -312,7 +312,7 @@ fn gap(names: &[String], done: &CommitState, group: &CommitGroup) -> Option<Stri
     None
 }
 
-fn told(error: &LogError) -> String {
+fn describe(error: &LogError) -> String {
     match error {
         LogError::Damaged { offset } => {
             format!("is damaged at byte {offset}: the checksum does not match, and good records follow")
@@ -321,7 +321,7 @@ fn told(error: &LogError) -> String {
     }
 }
 
-fn shorter(found: u64, wanted: u64) -> String {
+fn describe_cut(found: u64, wanted: u64) -> String {
     format!("is whole up to byte {found}, but had {wanted}: it was cut, or replaced by an older copy")
 }
 
@@ -331,7 +331,7 @@ pub(super) fn generation_of(name: &str) -> Option<u32> {
     ["commits", "answers", "batches"].contains(&kind).then(|| number.parse().ok())?
 }
 
-pub(super) fn names(disk: &dyn Disk, folder: &Path) -> Result<Vec<String>, StorageError> {
+pub(super) fn file_names(disk: &dyn Disk, folder: &Path) -> Result<Vec<String>, StorageError> {
     match length(disk, folder)? {
         Some(_) => disk.list(folder).map_err(|source| StorageError::new("read", folder, source)),
         None => Ok(Vec::new()),
@@ -349,7 +349,7 @@ pub(super) fn without_manifest(disk: &dyn Disk, root: &Path) -> Result<Option<Pa
             let made_before = ["journal", "provenance", "manifest.json.new"].contains(&name.as_str());
             name.starts_with('.') || (made_before && folder == root)
         };
-        if let Some(name) = names(disk, &folder)?.into_iter().find(|name| !own(name)) {
+        if let Some(name) = file_names(disk, &folder)?.into_iter().find(|name| !own(name)) {
             return Ok(Some(folder.join(name)));
         }
     }

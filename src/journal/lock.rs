@@ -40,7 +40,7 @@ pub(super) struct HighWaterMark {
 pub(super) struct RunLock {
     disk: Arc<dyn Disk>,
     path: PathBuf,
-    found: Option<HighWaterMark>,
+    previous: Option<HighWaterMark>,
     held: Mutex<LockFile>,
 }
 
@@ -54,19 +54,19 @@ struct LockFile {
 
 impl RunLock {
     /// Acquires the lock of the run in `root`.
-    pub(super) fn take(disk: Arc<dyn Disk>, root: &Path) -> Result<Arc<Self>, OpenError> {
+    pub(super) fn acquire(disk: Arc<dyn Disk>, root: &Path) -> Result<Arc<Self>, OpenError> {
         let path = root.join(".lock");
         let file = disk.lock(&path).map_err(|source| StorageError::new("lock", &path, source))?;
         let file = file.ok_or_else(|| OpenError::Locked(root.to_owned()))?;
-        let found = high_water(&*disk, root)?;
+        let previous = high_water(&*disk, root)?;
         let held =
             LockFile { file, holder: rand::random(), mark: HighWaterMark::default(), written: Vec::new() };
-        Ok(Arc::new(Self { disk, path, found, held: Mutex::new(held) }))
+        Ok(Arc::new(Self { disk, path, previous, held: Mutex::new(held) }))
     }
 
     /// Returns the mark left by the last start; `None` if the file is new or holds anything else.
-    pub(super) fn found(&self) -> Option<HighWaterMark> {
-        self.found
+    pub(super) fn previous_mark(&self) -> Option<HighWaterMark> {
+        self.previous
     }
 
     /// Writes the first mark of a start, whose logs exist by now. Synced, so that none of its commits is without a
@@ -82,7 +82,7 @@ impl RunLock {
     }
 
     /// Advances the mark: a log is durable up to a new length.
-    pub(super) fn raise(&self, change: impl FnOnce(&mut LogLengths)) -> Result<(), StorageError> {
+    pub(super) fn advance(&self, change: impl FnOnce(&mut LogLengths)) -> Result<(), StorageError> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let before = held.mark;
         change(&mut held.mark.lengths);

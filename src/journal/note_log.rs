@@ -37,25 +37,25 @@ pub struct NoteLogThread(JoinHandle<()>);
 impl NoteLog {
     /// Creates a log in a folder that holds no run, without any earlier notes.
     pub fn without_run(disk: Arc<dyn Disk>, root: &Path) -> Result<(Self, NoteLogThread), StorageError> {
-        let of = LogHeader { run: RunId::draw(), generation: 1, first: 1 };
-        Self::start(disk, root, (of, None), Vec::new(), false)
+        let header = LogHeader { run: RunId::draw(), generation: 1, first: 1 };
+        Self::start(disk, root, (header, None), Vec::new(), false)
     }
 
     /// Starts the thread. Creates the log if there are notes to begin it with.
     pub(super) fn start(
         disk: Arc<dyn Disk>,
         root: &Path,
-        (of, lock): (LogHeader, Option<Arc<RunLock>>),
+        (header, lock): (LogHeader, Option<Arc<RunLock>>),
         carried: Vec<Vec<u8>>,
         sync: bool,
     ) -> Result<(Self, NoteLogThread), StorageError> {
         let folder = root.join(FOLDER);
-        let log_path = notes::path(root, of.generation);
+        let log_path = notes::path(root, header.generation);
         let mut state = NoteLogWriter {
             disk,
             folder,
             log_path,
-            of,
+            header,
             lock,
             log: None,
             length: 0,
@@ -132,7 +132,7 @@ struct NoteLogWriter {
     disk: Arc<dyn Disk>,
     folder: PathBuf,
     log_path: PathBuf,
-    of: LogHeader,
+    header: LogHeader,
     /// `None` if there is no run.
     lock: Option<Arc<RunLock>>,
     log: Option<Box<dyn DiskFile>>,
@@ -160,7 +160,7 @@ impl NoteLogWriter {
         }
         let Some(log) = &mut self.log else {
             self.begin(|bytes| notes::push(bytes, note))?;
-            return self.raise();
+            return self.advance_mark();
         };
         let failed = |action, source| StorageError::new(action, &self.log_path, source);
         let mut bytes = Vec::new();
@@ -170,18 +170,18 @@ impl NoteLogWriter {
             log.sync().map_err(|source| failed("sync", source))?;
         }
         self.length += bytes.len() as u64;
-        self.raise()
+        self.advance_mark()
     }
 
     /// Advances the high-water mark to the end of the log.
-    fn raise(&self) -> Result<(), StorageError> {
+    fn advance_mark(&self) -> Result<(), StorageError> {
         let Some(lock) = &self.lock else { return Ok(()) };
-        lock.raise(|lengths| lengths.notes = Some(self.length))
+        lock.advance(|lengths| lengths.notes = Some(self.length))
     }
 
     /// Creates the log with the notes that `push` appends.
     fn begin(&mut self, push: impl FnOnce(&mut Vec<u8>)) -> Result<(), StorageError> {
-        let mut bytes = frames::header(KIND, self.of);
+        let mut bytes = frames::header(KIND, self.header);
         push(&mut bytes);
         self.length = bytes.len() as u64;
         let log = disk::begin(&*self.disk, &self.log_path, &bytes, self.sync);

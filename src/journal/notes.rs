@@ -66,7 +66,7 @@ impl ParsedNoteLog {
         let mut read = Self::default();
         read.end = match frames::check_header(log, KIND)? {
             None => log.len() as u64,
-            Some(_) => frames::each(log, HEADER, |_, payload| read.take(payload))?,
+            Some(_) => frames::for_each(log, HEADER, |_, payload| read.take(payload))?,
         };
         Ok(read)
     }
@@ -144,14 +144,14 @@ mod tests {
     use proptest::prelude::*;
 
     fn log(carried: &[Vec<u8>], notes: &[Vec<u8>]) -> Vec<u8> {
-        let mut log = frames::header(KIND, frames::OF_TEST);
+        let mut log = frames::header(KIND, frames::TEST_HEADER);
         push_carried(&mut log, carried);
         notes.iter().for_each(|note| push(&mut log, note));
         log
     }
 
     #[test]
-    fn logs_before_one_that_stands_for_them_are_not_read() {
+    fn logs_before_one_that_supersedes_them_are_not_read() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
         RealDisk.create_dir_all(&root.join("journal")).unwrap();
@@ -170,7 +170,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn notes_are_written_and_read(carried: Vec<Vec<u8>>, notes: Vec<Vec<u8>>) {
+        fn notes_round_trip(carried: Vec<Vec<u8>>, notes: Vec<Vec<u8>>) {
             let log = log(&carried, &notes);
             let read = ParsedNoteLog::read(&log).unwrap();
             prop_assert_eq!((read.end, read.is_whole), (log.len() as u64, !carried.is_empty()));

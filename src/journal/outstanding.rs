@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_goes_out_that_the_log_does_not_cover() {
+    fn no_request_is_covered_before_the_log_records_it() {
         let outstanding = OutstandingCost::default();
         assert!(!outstanding.add(spent(10)), "nothing is written yet");
         let sum = outstanding.begin_writing();

@@ -64,7 +64,7 @@ pub fn inspect(root: &Path) -> Result<Option<RunInspection>, OpenError> {
 /// Counts the items in a commit log; for fuzz targets.
 pub fn count_items(log: &[u8]) -> Result<u64, LogError> {
     let mut done = CommitState::default();
-    done.add(log)?;
+    done.add_log(log)?;
     Ok(done.items.len())
 }
 
@@ -150,7 +150,7 @@ pub(super) fn commits(disk: &dyn Disk, root: &Path, manifest: &Manifest) -> Resu
         let path = commits_path(root, generation);
         // A start that was killed before it created its log has none.
         let Some(log) = read(disk, &path)? else { continue };
-        done.add(&log).map_err(|source| OpenError::Log { path, source })?;
+        done.add_log(&log).map_err(|source| OpenError::Log { path, source })?;
     }
     Ok(done)
 }
@@ -170,7 +170,7 @@ pub(super) fn answers(
         let Some((log, begin)) = read_from(&**directory.disk(), &path, offset)? else { continue };
         let end = recovered
             .add(&log, offset == 0, |item| done.contains(item))
-            .map_err(|source| OpenError::Log { path, source: source.moved(offset) })?;
+            .map_err(|source| OpenError::Log { path, source: source.shifted(offset) })?;
         ends.insert(generation, begin + end);
     }
     Ok((recovered, ends))
@@ -199,9 +199,9 @@ pub(super) fn reuse(directory: &RunDirectory) -> Result<Option<ReusableAnswers>,
     let disk = directory.disk();
     // Found by name: a run that has lost its manifest can still be reused.
     let folder = other.join("journal");
-    let names = integrity::names(&**disk, &folder)?;
+    let names = integrity::file_names(&**disk, &folder)?;
     let paths = names.iter().filter(|name| name.starts_with("answers-") && name.ends_with(".log"));
-    tell_of_lost(&**disk, other)?;
+    warn_of_lost(&**disk, other)?;
     let mut index = ReuseIndex::default();
     let mut logs = Vec::new();
     for path in paths.map(|name| folder.join(name)) {
@@ -215,14 +215,14 @@ pub(super) fn reuse(directory: &RunDirectory) -> Result<Option<ReusableAnswers>,
     for generation in 1..=directory.manifest().generation {
         let path = answers_path(directory.root(), generation);
         let Some(log) = read(&**disk, &path)? else { continue };
-        index.spend(&log).map_err(|source| OpenError::Log { path, source })?;
+        index.remove_used(&log).map_err(|source| OpenError::Log { path, source })?;
     }
-    tracing::info!("{} answers of {} may be used again", index.left(), other.display());
+    tracing::info!("{} answers of {} may be used again", index.unused(), other.display());
     Ok(Some(ReusableAnswers::new(Arc::clone(disk), logs, index)))
 }
 
 /// Warns of answers that the other run has lost, since they are going to be requested again.
-fn tell_of_lost(disk: &dyn Disk, other: &Path) -> Result<(), OpenError> {
+fn warn_of_lost(disk: &dyn Disk, other: &Path) -> Result<(), OpenError> {
     let Ok(Some(manifest)) = manifest(disk, other) else { return Ok(()) };
     let checked = integrity::check(disk, other, &manifest, lock::high_water(disk, other)?)?;
     for what in checked.contradictions {
@@ -260,7 +260,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn commit_log() -> Vec<u8> {
-        let mut log = frames::header(commits::KIND, frames::OF_TEST);
+        let mut log = frames::header(commits::KIND, frames::TEST_HEADER);
         for item in 0..3 {
             CommitGroup { items: vec![(item, ItemOutcome::Ok)], ..CommitGroup::default() }.push(&mut log);
         }
@@ -268,7 +268,7 @@ mod tests {
     }
 
     fn answers_log() -> Vec<u8> {
-        let mut log = frames::header(answers::KIND, frames::OF_TEST);
+        let mut log = frames::header(answers::KIND, frames::TEST_HEADER);
         for item in 0_u8..3 {
             let names = RequestKeys { item: item.into(), key: [item; 16], question: [9; 16] };
             let answer = "yes ".repeat(200);
@@ -279,25 +279,25 @@ mod tests {
     }
 
     fn notes_log() -> Vec<u8> {
-        let mut log = frames::header(notes::KIND, frames::OF_TEST);
+        let mut log = frames::header(notes::KIND, frames::TEST_HEADER);
         [b"one", b"two", b"six"].iter().for_each(|note| notes::push(&mut log, *note));
         log
     }
 
     #[test]
-    fn what_was_written_is_read() {
+    fn logs_are_read_back_as_written() {
         assert_eq!(count_items(&commit_log()), Ok(3));
         assert_eq!(count_answers(&answers_log()), Ok(3));
         assert_eq!(read_notes(&notes_log()).map(|notes| notes.len()), Ok(3));
     }
 
     #[test]
-    fn answers_of_one_question_are_given_out_once_each() {
+    fn each_answer_to_a_request_is_handed_out_once() {
         let mut reusable = ReuseIndex::default();
         reusable.add(0, &answers_log()).unwrap();
         // The same log again, as when a later start copies answers: they are not counted twice.
         reusable.add(1, &answers_log()).unwrap();
-        assert_eq!(reusable.left(), 3);
+        assert_eq!(reusable.unused(), 3);
         assert!((0..3).all(|_| reusable.take(&[9; 16]).is_some()));
         assert_eq!(reusable.take(&[9; 16]), None);
     }

@@ -18,7 +18,7 @@ pub(super) fn path(root: &Path, generation: u32, name: &str) -> PathBuf {
 }
 
 /// Copies the bytes of an output behind its stable prefix; returns the path of the copy.
-pub(super) fn keep(
+pub(super) fn copy_excess(
     disk: &dyn Disk,
     root: &Path,
     generation: u32,
@@ -74,7 +74,7 @@ impl RemovedBytes {
     }
 
     /// Keeps the unprocessed bytes of an output before `from`; continues at `next`.
-    pub(super) fn take(
+    pub(super) fn keep_up_to(
         &mut self,
         run: &ExistingRun,
         index: usize,
@@ -96,7 +96,7 @@ impl RemovedBytes {
     }
 
     /// Keeps intact lines of an output whose item is removed.
-    pub(super) fn add(&mut self, run: &ExistingRun, index: usize, bytes: &[u8]) -> Result<(), StorageError> {
+    pub(super) fn keep(&mut self, run: &ExistingRun, index: usize, bytes: &[u8]) -> Result<(), StorageError> {
         if !self.keep || bytes.is_empty() {
             return Ok(());
         }

@@ -49,12 +49,12 @@ pub struct RetryReport {
 /// Verifies every committed byte in `root`, and undoes the commits that are not intact. `carry` interprets the
 /// run's notes.
 pub fn repair(disk: Arc<dyn Disk>, root: &Path, carry: CompactNotes) -> Result<RepairReport, OpenError> {
-    let mut run = ExistingRun::salvaged(disk, root)?;
+    let mut run = ExistingRun::open_salvaged(disk, root)?;
     let mut repaired =
         RepairReport { found: std::mem::take(&mut run.contradictions), ..RepairReport::default() };
-    let gone = keep_what_holds(&mut run, &mut repaired)?;
+    let gone = drop_invalid_commits(&mut run, &mut repaired)?;
     repaired.items = gone.items.iter().collect();
-    let dependents = dependents::of(&run.groups, gone);
+    let dependents = dependents::find(&run.groups, gone);
     repaired.dependents = dependents.iter().collect();
     let done: RoaringTreemap = run.items().filter(|item| !dependents.contains(*item)).collect();
     let (answers, mended) = salvage_answers(&run, &done, &mut repaired)?;
@@ -66,13 +66,19 @@ pub fn repair(disk: Arc<dyn Disk>, root: &Path, carry: CompactNotes) -> Result<R
     }
     for name in &changed {
         let number = run.manifest().generation;
-        repaired.kept.push(removed::keep(&*run.disk, &run.root, number, name, StablePrefix::default())?);
+        repaired.kept.push(removed::copy_excess(
+            &*run.disk,
+            &run.root,
+            number,
+            name,
+            StablePrefix::default(),
+        )?);
         let path = run.root.join(name);
         run.disk.remove(&path).map_err(|source| StorageError::new("remove", &path, source))?;
     }
     // Answers that have not arrived yet are still awaited, also for undone items.
     let notes = run.notes(carry, &RoaringTreemap::new())?;
-    repaired.kept.extend(run.without(
+    repaired.kept.extend(run.rewrite_without(
         &dependents,
         RetainedLogs { answers: &answers, notes, mended },
         true,
@@ -88,8 +94,8 @@ pub fn retry_rejected(
     classes: &[String],
     carry: CompactNotes,
 ) -> Result<RetryReport, OpenError> {
-    let mut run = ExistingRun::whole(disk, root)?;
-    let redo = run.choose(|item| {
+    let mut run = ExistingRun::open_intact(disk, root)?;
+    let redo = run.select(|item| {
         item.outcome == ItemOutcome::Rejected
             && item.lines.get(REJECTED).is_some_and(|lines| has_class(lines, classes))
     })?;
@@ -110,7 +116,7 @@ pub fn retry_rejected(
     run.manifest.retrying = true;
     let items = redo.len();
     let notes = run.notes(carry, &redo)?;
-    run.without(&redo, RetainedLogs { answers: &recovered, notes, mended: Vec::new() }, false)?;
+    run.rewrite_without(&redo, RetainedLogs { answers: &recovered, notes, mended: Vec::new() }, false)?;
     Ok(RetryReport { items, is_pending })
 }
 
@@ -149,20 +155,23 @@ struct OutputCursor {
 
 /// Drops the commits whose lines are not what was committed, or that name items of another commit. Returns the
 /// items that no longer have a commit.
-fn keep_what_holds(run: &mut ExistingRun, repaired: &mut RepairReport) -> Result<RemovedItems, OpenError> {
+fn drop_invalid_commits(
+    run: &mut ExistingRun,
+    repaired: &mut RepairReport,
+) -> Result<RemovedItems, OpenError> {
     let mut gone = RemovedItems::default();
     let mut done = RoaringTreemap::new();
-    let mut places = vec![OutputCursor::default(); run.manifest().files.len()];
+    let mut cursors = vec![OutputCursor::default(); run.manifest().files.len()];
     let groups = std::mem::take(&mut run.groups);
     for group in groups {
         let items = group.items.iter().map(|(item, _)| *item);
         // Lines that no commit refers to belong to one whose record is missing. Lines behind the last commit are as
         // after a kill: they are made again, and decided as before.
-        let mut files = group.files.iter().zip(&places);
-        gone.has_unknown |= files.any(|((from, _), place)| *from > place.committed.offset);
+        let mut files = group.files.iter().zip(&cursors);
+        gone.has_unknown |= files.any(|((from, _), cursor)| *from > cursor.committed.offset);
         let wrong = match items.clone().any(|item| done.contains(item)) {
             true => Some("a commit names items that another one has".to_owned()),
-            false => advance(run, &mut places, &group)?,
+            false => verify_commit(run, &mut cursors, &group)?,
         };
         match wrong {
             Some(wrong) => {
@@ -181,38 +190,43 @@ fn keep_what_holds(run: &mut ExistingRun, repaired: &mut RepairReport) -> Result
 }
 
 /// Verifies a commit's lines against its checksums and advances behind it; returns what is wrong, if anything.
-fn advance(
+fn verify_commit(
     run: &ExistingRun,
-    places: &mut [OutputCursor],
+    cursors: &mut [OutputCursor],
     group: &CommitGroup,
 ) -> Result<Option<String>, StorageError> {
     let names = &run.manifest().files;
-    let told = |name: &str, (from, stable): &(u64, StablePrefix), what: &str| {
+    let mismatch = |name: &str, (from, stable): &(u64, StablePrefix), what: &str| {
         format!("`{}`: bytes {from} to {} {what}", run.root.join(name).display(), stable.offset)
     };
-    for ((name, place), range) in names.iter().zip(&*places).zip(&group.files) {
-        if range.0 < place.committed.offset || range.1.offset < range.0 {
-            return Ok(Some(told(name, range, "are committed twice")));
+    for ((name, cursor), range) in names.iter().zip(&*cursors).zip(&group.files) {
+        if range.0 < cursor.committed.offset || range.1.offset < range.0 {
+            return Ok(Some(mismatch(name, range, "are committed twice")));
         }
     }
     let mut wrong = None;
-    for ((name, place), range) in names.iter().zip(&mut *places).zip(&group.files) {
+    for ((name, cursor), range) in names.iter().zip(&mut *cursors).zip(&group.files) {
         let (from, stable) = range;
-        add(run, name, *from, &mut [&mut place.now])?;
+        extend_checksums(run, name, *from, &mut [&mut cursor.now])?;
         // If the record of the commit before is missing, only the file itself provides the checksum to begin with.
-        let mut committed = if place.committed.offset == *from { place.committed } else { place.now };
-        add(run, name, stable.offset, &mut [&mut place.now, &mut committed])?;
-        let is_whole = place.now.offset == stable.offset;
-        if !is_whole || ![place.now.crc, committed.crc].contains(&stable.crc) {
-            wrong = wrong.or_else(|| Some(told(name, range, "are not those that were committed")));
+        let mut committed = if cursor.committed.offset == *from { cursor.committed } else { cursor.now };
+        extend_checksums(run, name, stable.offset, &mut [&mut cursor.now, &mut committed])?;
+        let is_whole = cursor.now.offset == stable.offset;
+        if !is_whole || ![cursor.now.crc, committed.crc].contains(&stable.crc) {
+            wrong = wrong.or_else(|| Some(mismatch(name, range, "are not those that were committed")));
         }
-        place.committed = *stable;
+        cursor.committed = *stable;
     }
     Ok(wrong)
 }
 
 /// Extends checksums that are at the same offset by the bytes of an output up to `to`; less if the file is shorter.
-fn add(run: &ExistingRun, name: &str, to: u64, sums: &mut [&mut StablePrefix]) -> Result<(), StorageError> {
+fn extend_checksums(
+    run: &ExistingRun,
+    name: &str,
+    to: u64,
+    sums: &mut [&mut StablePrefix],
+) -> Result<(), StorageError> {
     const CHUNK: u64 = 1 << 20;
     while let Some(at) = sums.first().map(|sum| sum.offset).filter(|at| *at < to) {
         let bytes = run.range(name, at, to.min(at + CHUNK))?;
@@ -241,17 +255,24 @@ fn salvage_answers(
     for generation in 1..=run.manifest().generation {
         let path = recover::answers_path(&run.root, generation);
         let Some(log) = recover::read(&*run.disk, &path)? else { continue };
-        let of = LogHeader { run: run.manifest().run, generation, first: run.manifest().first_generation };
-        let mut good = frames::header(answers::KIND, of);
+        let expected =
+            LogHeader { run: run.manifest().run, generation, first: run.manifest().first_generation };
+        let mut good = frames::header(answers::KIND, expected);
         let header = frames::check_header(&log, answers::KIND);
         if let Ok(Some(header)) = header
-            && (header.run, header.generation) != (of.run, generation)
+            && (header.run, header.generation) != (expected.run, generation)
         {
             // Answers of another run are kept, but not in this log.
             let name = Path::new("journal").join(path.file_name().unwrap_or_default());
             let number = run.manifest().generation;
             let name = name.to_string_lossy();
-            repaired.kept.push(removed::keep(&*run.disk, &run.root, number, &name, StablePrefix::default())?);
+            repaired.kept.push(removed::copy_excess(
+                &*run.disk,
+                &run.root,
+                number,
+                &name,
+                StablePrefix::default(),
+            )?);
             mended.push((generation, good));
             continue;
         }

@@ -68,23 +68,23 @@ pub(super) struct CommittedItem<'a> {
 
 impl ExistingRun {
     /// Locks the run in `root` and checks its integrity; does not read the commits.
-    fn locked(disk: Arc<dyn Disk>, root: &Path) -> Result<Self, OpenError> {
+    fn lock(disk: Arc<dyn Disk>, root: &Path) -> Result<Self, OpenError> {
         if recover::manifest(&*disk, root)?.is_none() {
             return Err(OpenError::NoRun(root.to_owned()));
         }
-        let lock = RunLock::take(Arc::clone(&disk), root)?;
+        let lock = RunLock::acquire(Arc::clone(&disk), root)?;
         let Some(mut manifest) = recover::manifest(&*disk, root)? else {
             return Err(OpenError::NoRun(root.to_owned()));
         };
         finish_rewriting(&*disk, root, &mut manifest)?;
-        let contradictions = integrity::check(&*disk, root, &manifest, lock.found())?.contradictions;
+        let contradictions = integrity::check(&*disk, root, &manifest, lock.previous_mark())?.contradictions;
         let root = root.to_owned();
         Ok(Self { disk, root, manifest, groups: Vec::new(), contradictions, lock })
     }
 
     /// Opens the run in `root`, which must be intact.
-    pub(super) fn whole(disk: Arc<dyn Disk>, root: &Path) -> Result<Self, OpenError> {
-        let mut run = Self::locked(disk, root)?;
+    pub(super) fn open_intact(disk: Arc<dyn Disk>, root: &Path) -> Result<Self, OpenError> {
+        let mut run = Self::lock(disk, root)?;
         if !run.contradictions.is_empty() {
             return Err(OpenError::Contradicted { path: run.root, found: run.contradictions });
         }
@@ -93,7 +93,7 @@ impl ExistingRun {
             let Some(log) = recover::read(&*run.disk, &path)? else { continue };
             let read = frames::check_header(&log, commits::KIND).and_then(|header| match header {
                 None => Ok(0),
-                Some(_) => frames::each(&log, frames::HEADER, |_, payload| {
+                Some(_) => frames::for_each(&log, frames::HEADER, |_, payload| {
                     run.groups.extend(CommitGroup::read(payload));
                 }),
             });
@@ -103,11 +103,11 @@ impl ExistingRun {
     }
 
     /// Opens the run in `root` with every readable commit, whatever else is wrong with it.
-    pub(super) fn salvaged(disk: Arc<dyn Disk>, root: &Path) -> Result<Self, OpenError> {
-        let mut run = Self::locked(disk, root)?;
-        let names = integrity::names(&*run.disk, &root.join("journal"))?;
+    pub(super) fn open_salvaged(disk: Arc<dyn Disk>, root: &Path) -> Result<Self, OpenError> {
+        let mut run = Self::lock(disk, root)?;
+        let names = integrity::file_names(&*run.disk, &root.join("journal"))?;
         // A manifest restored from an earlier time does not know the last starts, and no number must be used twice.
-        let mark = run.lock.found().filter(|mark| mark.run == run.manifest.run);
+        let mark = run.lock.previous_mark().filter(|mark| mark.run == run.manifest.run);
         let numbers = names.iter().filter_map(|name| integrity::generation_of(name));
         let newest = numbers.chain(mark.map(|mark| mark.generation)).max();
         run.manifest.generation = run.manifest.generation.max(newest.unwrap_or_default());
@@ -143,18 +143,18 @@ impl ExistingRun {
         self.groups.iter().flat_map(|group| group.items.iter().map(|(item, _)| *item))
     }
 
-    /// Returns the items for which `choose` returns true.
-    pub(super) fn choose(
+    /// Returns the items for which `predicate` returns true.
+    pub(super) fn select(
         &self,
-        choose: impl Fn(CommittedItem<'_>) -> bool,
+        predicate: impl Fn(CommittedItem<'_>) -> bool,
     ) -> Result<RoaringTreemap, OpenError> {
         let mut chosen = RoaringTreemap::new();
         for group in &self.groups {
             let ranges = self.ranges(group)?;
-            for ((item, outcome), places) in group.items.iter().zip(places(group, &ranges)) {
+            for ((item, outcome), places) in group.items.iter().zip(line_ranges(group, &ranges)) {
                 let lines: Vec<&[u8]> =
                     ranges.iter().zip(places).map(|(bytes, place)| &bytes[place]).collect();
-                if choose(CommittedItem { outcome: *outcome, lines: &lines }) {
+                if predicate(CommittedItem { outcome: *outcome, lines: &lines }) {
                     chosen.insert(*item);
                 }
             }
@@ -164,7 +164,7 @@ impl ExistingRun {
 
     /// Rewrites the run without the items in `redo`. With `keep`, bytes that no commit refers to any more are kept
     /// aside; returns the files that hold them.
-    pub(super) fn without(
+    pub(super) fn rewrite_without(
         mut self,
         redo: &RoaringTreemap,
         left: RetainedLogs<'_>,
@@ -172,7 +172,7 @@ impl ExistingRun {
     ) -> Result<Vec<PathBuf>, OpenError> {
         let RetainedLogs { answers, notes, mended } = left;
         let generation = self.manifest.generation + 1;
-        let of = LogHeader { run: self.manifest.run, generation, first: generation };
+        let header = LogHeader { run: self.manifest.run, generation, first: generation };
         let folder = self.root.join(FOLDER);
         self.disk.create_dir_all(&folder).map_err(|source| StorageError::new("make", &folder, source))?;
         clear(&*self.disk, &folder)?;
@@ -181,19 +181,20 @@ impl ExistingRun {
             files.push(NewFile::make(&*self.disk, folder.join(index.to_string()))?);
         }
         let mut log = self.new_log(&recover::commits_path(&self.root, generation))?;
-        log.write(&frames::header(commits::KIND, of))?;
-        let mut gathered = GroupBuilder::new(generation, self.spent().later(answers.spent).plus(answers.out));
+        log.write(&frames::header(commits::KIND, header))?;
+        let mut gathered =
+            GroupBuilder::new(generation, self.spent().later(answers.spent).plus(answers.outstanding));
         let mut removed = RemovedBytes::new(keep, files.len());
         for group in &self.groups {
             for (index, (from, stable)) in group.files.iter().enumerate() {
-                removed.take(&self, index, *from, stable.offset)?;
+                removed.keep_up_to(&self, index, *from, stable.offset)?;
             }
             let ranges = self.ranges(group)?;
-            let places = places(group, &ranges);
+            let places = line_ranges(group, &ranges);
             for (index, (item, outcome)) in group.items.iter().enumerate() {
                 if redo.contains(*item) {
                     for (file, (bytes, place)) in ranges.iter().zip(&places[index]).enumerate() {
-                        removed.add(&self, file, &bytes[place.clone()])?;
+                        removed.keep(&self, file, &bytes[place.clone()])?;
                     }
                     continue;
                 }
@@ -212,15 +213,15 @@ impl ExistingRun {
         }
         gathered.close(&mut files, &mut log)?;
         for index in 0..files.len() {
-            removed.take(&self, index, u64::MAX, u64::MAX)?;
+            removed.keep_up_to(&self, index, u64::MAX, u64::MAX)?;
         }
         for file in files.iter_mut().chain([&mut log]) {
             file.sync()?;
         }
         let lengths = LogLengths {
             commits: Some(log.stable.offset),
-            answers: Some(self.write_answers(of, answers)?),
-            notes: self.write_notes(of, &notes)?,
+            answers: Some(self.write_answers(header, answers)?),
+            notes: self.write_notes(header, &notes)?,
         };
         for (generation, bytes) in mended {
             let mut file = self.new_log(&recover::answers_path(&self.root, generation))?;
@@ -272,9 +273,9 @@ impl ExistingRun {
         self.groups.iter().fold(Spent::default(), |spent, group| spent.later(group.spent))
     }
 
-    fn write_answers(&self, of: LogHeader, answers: &RecoveredAnswers) -> Result<u64, OpenError> {
-        let mut file = self.new_log(&recover::answers_path(&self.root, of.generation))?;
-        file.write(&frames::header(answers::KIND, of))?;
+    fn write_answers(&self, header: LogHeader, answers: &RecoveredAnswers) -> Result<u64, OpenError> {
+        let mut file = self.new_log(&recover::answers_path(&self.root, header.generation))?;
+        file.write(&frames::header(answers::KIND, header))?;
         for (names, stored) in answers.answers.values() {
             let mut bytes = Vec::new();
             answers::push(&mut bytes, *names, stored, answers.spent, false);
@@ -295,12 +296,12 @@ impl ExistingRun {
         Ok(carry(&notes, &|item, _| !forgotten.contains(item)))
     }
 
-    fn write_notes(&self, of: LogHeader, carried: &[Vec<u8>]) -> Result<Option<u64>, OpenError> {
+    fn write_notes(&self, header: LogHeader, carried: &[Vec<u8>]) -> Result<Option<u64>, OpenError> {
         if carried.is_empty() {
             return Ok(None);
         }
-        let mut file = self.new_log(&notes::path(&self.root, of.generation))?;
-        let mut bytes = frames::header(notes::KIND, of);
+        let mut file = self.new_log(&notes::path(&self.root, header.generation))?;
+        let mut bytes = frames::header(notes::KIND, header);
         notes::push_carried(&mut bytes, carried);
         file.write(&bytes)?;
         file.sync()?;
@@ -331,7 +332,7 @@ impl ExistingRun {
 }
 
 /// Returns where each item's lines are in the group's bytes: by item, then by file.
-fn places(group: &CommitGroup, ranges: &[Vec<u8>]) -> Vec<Vec<Range<usize>>> {
+fn line_ranges(group: &CommitGroup, ranges: &[Vec<u8>]) -> Vec<Vec<Range<usize>>> {
     let mut at = vec![0; ranges.len()];
     let mut places = Vec::with_capacity(group.items.len());
     for index in 0..group.items.len() {

@@ -70,7 +70,7 @@ impl RunDirectory {
             answers: ends.get(&last).copied(),
             notes: note_ends.get(&last).copied(),
         };
-        self.close_last(found, how.sync)?;
+        self.close_last_start(found, how.sync)?;
         let is_awaited =
             |item, key: &RequestKey| !done.contains(item) && !recovered.answers.contains_key(key);
         let carried = carry(&notes, &is_awaited);
@@ -96,13 +96,13 @@ impl RunDirectory {
             outputs.push((path, *stable));
         }
         let Manifest { run, generation, first_generation: first, .. } = self.manifest;
-        let of = LogHeader { run, generation, first };
+        let header = LogHeader { run, generation, first };
         let log = recover::answers_path(&self.root, generation);
         let sync = (how.sync, how.pack);
         let (answers, answers_thread) =
-            AnswerLog::start(&self.disk, &log, (of, &self.lock), recovered, reuse, sync)?;
+            AnswerLog::start(&self.disk, &log, (header, &self.lock), recovered, reuse, sync)?;
         // If a start fails from here on, it waits for its threads, which hold the lock.
-        let rest = self.start_writing(of, outputs, carried, how.sync);
+        let rest = self.start_writing(header, outputs, carried, how.sync);
         let (writer, notes, notes_thread) = match rest {
             Ok(rest) => rest,
             Err(error) => {
@@ -117,16 +117,16 @@ impl RunDirectory {
     /// Starts the threads of the notes and the outputs, and writes the mark once all logs exist.
     fn start_writing(
         &self,
-        of: LogHeader,
+        header: LogHeader,
         outputs: Vec<(PathBuf, StablePrefix)>,
         carried: Vec<Vec<u8>>,
         sync: bool,
     ) -> Result<(CommitWriter, NoteLog, NoteLogThread), StorageError> {
-        let generation = of.generation;
+        let generation = header.generation;
         let commits = recover::commits_path(&self.root, generation);
         let lock = Some(Arc::clone(&self.lock));
         let (notes, notes_thread) =
-            NoteLog::start(Arc::clone(&self.disk), &self.root, (of, lock), carried, sync)?;
+            NoteLog::start(Arc::clone(&self.disk), &self.root, (header, lock), carried, sync)?;
         let files = WriterFiles {
             disk: Arc::clone(&self.disk),
             root: self.root.clone(),
@@ -135,13 +135,14 @@ impl RunDirectory {
             lock: Arc::clone(&self.lock),
             sync,
         };
-        let begun = CommitWriter::start(files, of).and_then(|writer| match self.begin_mark(of, sync) {
-            Ok(()) => Ok(writer),
-            Err(error) => {
-                let _ = writer.finish();
-                Err(error)
-            }
-        });
+        let begun =
+            CommitWriter::start(files, header).and_then(|writer| match self.write_mark(header, sync) {
+                Ok(()) => Ok(writer),
+                Err(error) => {
+                    let _ = writer.finish();
+                    Err(error)
+                }
+            });
         match begun {
             Ok(writer) => Ok((writer, notes, notes_thread)),
             Err(error) => {
@@ -152,8 +153,8 @@ impl RunDirectory {
         }
     }
 
-    fn begin_mark(&self, of: LogHeader, sync: bool) -> Result<(), StorageError> {
-        let LogHeader { run, generation, .. } = of;
+    fn write_mark(&self, header: LogHeader, sync: bool) -> Result<(), StorageError> {
+        let LogHeader { run, generation, .. } = header;
         let lengths = LogLengths {
             commits: self.length(&recover::commits_path(&self.root, generation))?,
             answers: self.length(&recover::answers_path(&self.root, generation))?,
@@ -164,7 +165,7 @@ impl RunDirectory {
 
     /// Saves the lengths of the last start's logs if it was killed. The logs are synced first: what a kill left in
     /// the page cache would otherwise be missing after a loss of power.
-    fn close_last(&mut self, found: LogLengths, sync: bool) -> Result<(), OpenError> {
+    fn close_last_start(&mut self, found: LogLengths, sync: bool) -> Result<(), OpenError> {
         let generation = self.manifest.generation;
         if generation < self.manifest.first_generation {
             return Ok(());
@@ -209,12 +210,13 @@ impl RunDirectory {
         for ((name, stable), excess) in outputs.filter(|(_, excess)| **excess > 0) {
             let path = self.root.join(name);
             if !self.checked.is_witnessed {
-                let aside = removed::keep(&*self.disk, &self.root, self.manifest.generation, name, *stable)?;
+                let kept =
+                    removed::copy_excess(&*self.disk, &self.root, self.manifest.generation, name, *stable)?;
                 tracing::warn!(
                     "`{}`: {excess} bytes were not committed, and nothing tells how far the last start came; \
                      they are kept in `{}`, and made again",
                     path.display(),
-                    aside.display()
+                    kept.display()
                 );
             }
             let failed = |source| StorageError::new("cut", &path, source);

@@ -117,11 +117,11 @@ pub(super) struct WriterFiles {
 
 impl CommitWriter {
     /// Opens the files and starts the thread.
-    pub(super) fn start(files: WriterFiles, of: LogHeader) -> Result<Self, StorageError> {
+    pub(super) fn start(files: WriterFiles, header: LogHeader) -> Result<Self, StorageError> {
         let (work, receiver) = mpsc::channel(BACKLOG);
         let lines = files.outputs.iter().map(|(_, stable)| stable.lines).collect();
         let (publish, committed) = watch::channel(CommittedTotals { lines, ..CommittedTotals::default() });
-        let mut state = WriterThread::open(files, of, publish)?;
+        let mut state = WriterThread::open(files, header, publish)?;
         let path = state.root.clone();
         let thread = std::thread::Builder::new()
             .name("synthmill-writer".into())
@@ -179,7 +179,7 @@ struct WriterThread {
 impl WriterThread {
     fn open(
         files: WriterFiles,
-        of: LogHeader,
+        header: LogHeader,
         publish: watch::Sender<CommittedTotals>,
     ) -> Result<Self, StorageError> {
         let mut outputs = Vec::with_capacity(files.outputs.len());
@@ -187,8 +187,8 @@ impl WriterThread {
             let file = files.disk.append(&path).map_err(|source| StorageError::new("open", &path, source))?;
             outputs.push(OutputFile { path, file, waiting: Vec::new(), stable });
         }
-        let header = frames::header(KIND, of);
-        let log = disk::begin(&*files.disk, &files.log, &header, files.sync)
+        let header_bytes = frames::header(KIND, header);
+        let log = disk::begin(&*files.disk, &files.log, &header_bytes, files.sync)
             .map_err(|source| StorageError::new("make", &files.log, source))?;
         if files.sync {
             let parents = [Some(files.root.as_path()), files.log.parent(), outputs[PROVENANCE].path.parent()];
@@ -203,10 +203,10 @@ impl WriterThread {
             outputs,
             log_path: files.log,
             log,
-            log_length: header.len() as u64,
+            log_length: header_bytes.len() as u64,
             lock: files.lock,
             group: CommitGroup {
-                answers: AnswerLogPosition { generation: of.generation, offset: 0 },
+                answers: AnswerLogPosition { generation: header.generation, offset: 0 },
                 ..CommitGroup::default()
             },
             waiting_bytes: 0,
@@ -243,7 +243,7 @@ impl WriterThread {
     /// run.
     fn check(&self) -> Result<(), StorageError> {
         self.lock.check()?;
-        is_here(&*self.disk, &self.log_path, &*self.log, self.log_length)?;
+        check_in_place(&*self.disk, &self.log_path, &*self.log, self.log_length)?;
         let mut outputs = self.outputs.iter();
         outputs.try_for_each(|output| output.check(&*self.disk))
     }
@@ -294,7 +294,7 @@ impl WriterThread {
             self.log.sync().map_err(|source| StorageError::new("sync", &self.log_path, source))?;
         }
         self.log_length += frame.len() as u64;
-        self.lock.raise(|lengths| lengths.commits = Some(self.log_length))?;
+        self.lock.advance(|lengths| lengths.commits = Some(self.log_length))?;
         self.group.clear();
         self.waiting_bytes = 0;
         self.totals.lines = self.outputs.iter().map(|output| output.stable.lines).collect();
@@ -304,7 +304,7 @@ impl WriterThread {
 }
 
 /// Checks that the file at `path` is the one that `file` writes, and that nothing else changed its length.
-pub(super) fn is_here(
+pub(super) fn check_in_place(
     disk: &dyn Disk,
     path: &Path,
     file: &dyn DiskFile,
@@ -323,7 +323,7 @@ pub(super) fn is_here(
 
 impl OutputFile {
     fn check(&self, disk: &dyn Disk) -> Result<(), StorageError> {
-        is_here(disk, &self.path, &*self.file, self.stable.offset)
+        check_in_place(disk, &self.path, &*self.file, self.stable.offset)
     }
 
     fn write(&mut self, sync: bool) -> Result<(), StorageError> {

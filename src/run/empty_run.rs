@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_way_to_nothing_has_its_words() {
+    fn each_way_to_make_nothing_has_its_message() {
         let check = |dropped, rejected, unread, drops: &[(&str, u64)], expected: &str| {
             let drops = drops.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect();
             let counts = RunCounts { dropped, rejected, unread, drops, ..RunCounts::default() };
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_asked_for_is_no_failure() {
+    fn making_nothing_is_no_failure_if_nothing_was_asked_for() {
         assert!(!RunCounts { limit: Some(0), ..RunCounts::default() }.made_nothing());
         assert!(!RunCounts { ok: 1, dropped: 9, ..RunCounts::default() }.made_nothing());
     }

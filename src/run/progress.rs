@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_line_tells_what_is_known() {
+    fn the_progress_line_shows_what_is_known() {
         let mut snapshot =
             RunStatus { ok: 90, rejected: 10, in_flight: 7, rate: 50.0, ..RunStatus::default() };
         assert_eq!(line(&snapshot), "100 items, 0 records, 50.0/s, 7 in flight, 10 rejected");
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn times_read_well() {
+    fn durations_are_readable() {
         for (seconds, expected) in [
             (0.24, "0.2 s"),
             (59.2, "59 s"),

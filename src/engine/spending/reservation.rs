@@ -113,7 +113,7 @@ impl Meter for Reservation {
     fn begin(&self) -> BoxFuture<'_, bool> {
         async {
             self.attempts().sent = true;
-            match self.answers.send_out(self.worst_case.cost()).await {
+            match self.answers.reserve(self.worst_case.cost()).await {
                 Ok(()) => true,
                 Err(error) => {
                     self.attempts().refused = Some(RefusedAttempt::Storage(error));
@@ -129,9 +129,9 @@ impl Meter for Reservation {
         let reserved = self.worst_case.cost();
         let cost = took.map_or(Spent::default(), |usage| self.worst_case.cost_of(usage));
         if std::mem::take(&mut attempts.sent) {
-            self.answers.come_back(reserved, cost);
+            self.answers.release(reserved, cost);
         } else {
-            self.answers.come_back(Spent::default(), cost);
+            self.answers.release(Spent::default(), cost);
         }
         if took.is_none() {
             return;
@@ -154,7 +154,7 @@ impl Drop for Reservation {
         let mut balance = self.spending.balance();
         balance.reserved = balance.reserved.minus(attempts.failed.plus(one_if(attempts.reserved)));
         if attempts.settled {
-            self.answers.come_back(outstanding, Spent::default());
+            self.answers.release(outstanding, Spent::default());
         } else {
             // It stays outstanding in the journal, where the next start finds it.
             balance.lost = balance.lost.plus(outstanding);

@@ -111,7 +111,7 @@ fn repaired(root: &Path) -> RepairReport {
 }
 
 #[test]
-fn what_lost_to_an_item_is_undone_with_it() {
+fn items_that_lost_to_an_undone_item_are_undone_too() {
     let folder = decided();
     let root = folder.path();
     let whole = repaired(root);
@@ -143,13 +143,13 @@ fn what_lost_to_an_item_is_undone_with_it() {
 }
 
 #[test]
-fn what_may_have_lost_to_an_item_whose_commit_is_gone_is_undone_too() {
+fn items_that_may_have_lost_to_one_with_a_missing_commit_are_undone_too() {
     let folder = decided();
     let root = folder.path();
     let path = recover::commits_path(root, 1);
     let log = std::fs::read(&path).unwrap();
     let mut offsets = Vec::new();
-    frames::each(&log, frames::HEADER, |offset, _| offsets.push(offset)).unwrap();
+    frames::for_each(&log, frames::HEADER, |offset, _| offsets.push(offset)).unwrap();
     // The record of item 1: only its lines show that there was one.
     flip(&path, offsets[1] + 12);
     let harmed = repaired(root);
@@ -163,7 +163,7 @@ fn what_may_have_lost_to_an_item_whose_commit_is_gone_is_undone_too() {
 }
 
 #[test]
-fn nothing_goes_with_an_item_that_is_tried_again() {
+fn nothing_is_undone_with_a_retried_item() {
     let folder = decided();
     let root = folder.path();
     commit(root, vec![vec![item(8, ItemOutcome::Dropped, b"", LostTo::Items(vec![4]))]]);

@@ -24,7 +24,7 @@ pub(in crate::journal) fn finish_rewriting(
         return Ok(());
     }
     let folder = root.join(FOLDER);
-    for name in integrity::names(disk, &folder)? {
+    for name in integrity::file_names(disk, &folder)? {
         let to = match name.parse::<usize>() {
             Ok(index) => manifest.files.get(index).map(|name| root.join(name)),
             Err(_) => Some(root.join("journal").join(&name)),
@@ -40,7 +40,7 @@ pub(in crate::journal) fn finish_rewriting(
 
 /// Removes waiting files, or those that a kill left before they counted.
 pub(super) fn clear(disk: &dyn Disk, folder: &Path) -> Result<(), StorageError> {
-    for path in integrity::names(disk, folder)?.into_iter().map(|name| folder.join(name)) {
+    for path in integrity::file_names(disk, folder)?.into_iter().map(|name| folder.join(name)) {
         disk.remove(&path).map_err(|source| StorageError::new("remove", &path, source))?;
     }
     Ok(())
