@@ -41,7 +41,7 @@ fn failed_calls_are_retried_but_no_batch_is_created_twice() {
 
 #[test]
 fn a_batch_created_as_the_run_was_killed_is_found_by_the_next_start() {
-    // The provider makes the batch and says nothing more: the program cannot know.
+    // The provider creates the batch but the response is lost, so the program cannot know.
     let weather = |name: &str, _: usize| (name == "POST /batches").then_some(Fault::DoneThen(500));
     let quiet = |name: &str, _: usize| (name == "GET /batches").then_some(Fault::Status(500));
     let both = move |name: &str, before: usize| weather(name, before).or_else(|| quiet(name, before));
@@ -176,7 +176,7 @@ fn a_missing_file_of_failures_costs_no_answer() {
         true => Line::Status(400, "no".into()),
         false => Line::Answer(json!({"answer": "good"}).to_string()),
     };
-    // Files are fetched one after the other: answers, then failures.
+    // Files are fetched in order: answers, then failures.
     let weather = |name: &str, before: usize| {
         (name == "GET /files/ID/content" && before == 1).then_some(Fault::Status(404))
     };
@@ -190,7 +190,7 @@ fn a_missing_file_of_failures_costs_no_answer() {
 
 #[test]
 fn a_batch_in_doubt_is_not_created_again() {
-    // The reply is lost, and the list says nothing either.
+    // The response is lost, and the list does not help either.
     let weather = |name: &str, _: usize| match name {
         "POST /batches" => Some(Fault::DoneThenCut),
         "GET /batches" => Some(Fault::Status(401)),

@@ -21,7 +21,7 @@ use crate::harness::{Run, assert_same_outputs, rows_pipeline, synthmill};
 const SECOND: &str = "  - prompt: {id: second, user: \"And {{ answer }}\", output: again}\n  \
                       - llm: {id: llm-2, model: teacher, input: again, output: more}\n  - split:";
 
-/// A folder whose items need two answers, the second question made of the first answer.
+/// Makes a folder whose items need two answers; the second question contains the first answer.
 fn two_stages(rows: usize, url: &str) -> tempfile::TempDir {
     let dir = folder(rows, "requests: 7", url);
     let path = dir.path().join("p.yaml");
@@ -43,7 +43,7 @@ fn a_run_killed_again_and_again_has_no_question_answered_twice() {
     let mut random = rand::rngs::ChaCha8Rng::seed_from_u64(seed);
     let mut killed = 0;
     while killed < kills {
-        // Replies are lost now and then, so that a kill may come before the provider was asked what it made.
+        // Some responses are lost, so that a kill may come before the provider was asked what it created.
         let weather = |call: &str, before: usize| {
             (call == "POST /batches" && before % 3 == 1).then_some(Weather::DoneThenCut)
         };
@@ -96,8 +96,8 @@ async fn with_the_disk_failing_at_every_operation_each_question_is_paid_for_once
             struck += 1;
             let what = format!("{fault:?} at {count}, {}", disk.operations()[count]);
             match outcome {
-                // The last file of results is looked at once more, and removed, when all answers are given out; the run may
-                // be over by then.
+                // The last result file is read again and deleted once all answers are delivered; the run may have ended by
+                // then.
                 Ok(report) if matches!(report.end, RunEnd::Complete) => {
                     assert!(what.contains(".answers.jsonl"), "{what}: {:?}", report.end);
                     assert_eq!(report.snapshot.ok, ITEMS as u64, "{what}");

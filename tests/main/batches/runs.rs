@@ -15,7 +15,7 @@ use crate::harness::{assert_same_outputs, outputs, program, stderr, stdout, synt
 
 pub(crate) const RUN: &[&str] = &["run", "p.yaml", "--out", "out"];
 
-/// A folder with `rows_pipeline` that asks the provider at `url` in batches.
+/// Makes a folder with `rows_pipeline` that asks the provider at `url` in batches.
 pub(crate) fn folder(rows: usize, batch: &str, url: &str) -> TempDir {
     let dir = rows_folder(rows, 1000, url);
     let path = dir.path().join("p.yaml");
@@ -25,7 +25,7 @@ pub(crate) fn folder(rows: usize, batch: &str, url: &str) -> TempDir {
     dir
 }
 
-/// The same run with a model that is asked directly.
+/// Runs the same pipeline with a model that is asked directly.
 fn direct(rows: usize) -> TempDir {
     let server = answering(std::time::Duration::ZERO);
     let dir = rows_folder(rows, 8, &server.url);
@@ -154,7 +154,7 @@ fn a_setting_that_is_refused_for_all_ends_the_run_and_rejects_nothing() {
     assert!(rejected(&dir).is_empty());
 }
 
-/// Where the program ends itself: at each thing that is written on a batch's way.
+/// The points where the program aborts: at each write for a batch.
 const POINTS: &[&str] = &[
     "make batches 1",
     "open 000001.questions 1",
@@ -232,7 +232,7 @@ fn a_stopped_run_leaves_its_batches_with_the_provider_and_collects_them_later() 
     let old = std::fs::read_dir(dir.path()).unwrap().map(Result::unwrap).find(moved).unwrap();
     std::fs::rename(old.path(), dir.path().join("out")).unwrap();
 
-    // Few questions at a time now, so most answers come before theirs; and the batches end.
+    // Lower concurrency now, so that most answers arrive before their questions are asked.
     server.now(Script::default());
     synthmill(dir.path(), &[RUN, &["--set", "models.teacher.batch.in_flight=3"]].concat(), 0);
     assert_eq!((server.batches().len(), server.paid()), (3, each_once(30)));

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::harness::{stderr, stdout, synthmill};
 
-/// A loop of two questions a pass, and samples of which one fails now and then.
+/// A loop of two questions per pass, and samples of which some fail.
 const PIPELINE: &str = r#"
 name: shown
 seed: 5
@@ -99,7 +99,7 @@ fn preview_indents_what_happens_inside_and_names_pass_and_element() {
     expected.push("-- sink -- 000000".to_owned());
     assert_eq!(heads, expected, "{shown}");
     assert!(shown.contains("     dropped: filtered") && shown.contains("repeat: {\"pass\":4}"), "{shown}");
-    // What a pass or an element has not is not told as if somebody had taken it out.
+    // A field that a pass or an element lacks is not shown as removed.
     assert!(!shown.contains("(removed)"), "{shown}");
     assert!(!dir.path().join("output").exists());
 }
@@ -141,7 +141,7 @@ fn metrics_draws_and_options_use_the_paths_of_stages_in_blocks() {
         ("sink", 2, 0),
     ];
     assert_eq!(rows, expected);
-    // All rows of the summary have their figures in the same columns, and say what was skipped.
+    // All rows of the summary are aligned, and show what was skipped.
     let columns: Vec<(usize, usize)> = told
         .lines()
         .filter(|line| line.starts_with("  stage "))
@@ -153,7 +153,7 @@ fn metrics_draws_and_options_use_the_paths_of_stages_in_blocks() {
     let line: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
     let mut draws: Vec<&String> = line["draws"].as_object().unwrap().keys().collect();
     draws.sort();
-    // Each pass and each element draws for itself; the last pass's draws stand under the stage's path.
+    // Each pass and element has its own draws; those of the last pass are stored under the path of the stage.
     let expected = [
         format!("{block}-0/sample_injections"),
         format!("{block}-2/sample_injections"),

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use crate::blocks::in_flight::{pipeline, provenance};
 use crate::harness::{Run, check_invariants};
 
-/// Blocks that leave out whatever fails in them, with a question each.
+/// Blocks that skip whatever fails in them, with a question each.
 const FORGIVING: [&str; 2] = [
     "  - repeat: {id: a, times: 3, on_fail: skip, stages: [{prompt: {user: \"{{ row }}\"}}, {llm: {model: teacher, output: \
      text}}]}\n",
@@ -32,7 +32,7 @@ async fn a_fatal_error_is_not_a_failure_of_a_pass_or_element() {
         run.plan.budget.max_tokens_total = Some(report.snapshot.spent.tokens + 5);
         let report = run.run().await;
         assert!(matches!(report.end, RunEnd::OutOfBudget(_)), "{:?}", report.end);
-        // The same directory goes on once the cause is mended, and nothing was left out meanwhile.
+        // The run resumes once the cause is fixed, and nothing was skipped meanwhile.
         let run = Run::new(&yaml, &root, Scripted::new(|_| Reply::text("yes")));
         let report = run.run().await;
         assert!(matches!(report.end, RunEnd::Complete), "{:?}", report.end);

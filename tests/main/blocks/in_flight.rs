@@ -24,7 +24,7 @@ use tempfile::TempDir;
 use crate::harness::model_server::{ModelServer, Reply as HttpReply};
 use crate::harness::{Run, check_invariants, outputs, synthmill};
 
-/// Items through `stages`, with a model if they ask one.
+/// Returns a pipeline with `stages`, and a model if they need one.
 pub(crate) fn pipeline(items: usize, concurrency: u32, stages: &str) -> String {
     let model =
         format!("{{base_urls: [\"http://127.0.0.1:9/v1\"], model: scripted, concurrency: {concurrency}}}");
@@ -39,7 +39,7 @@ pub(crate) fn pipeline(items: usize, concurrency: u32, stages: &str) -> String {
     )
 }
 
-/// Loops, joins and elements of their own, with re-asks, fallbacks and all that may fail in them.
+/// Loops, joins and separate elements, with reprompts, fallbacks and every possible failure.
 const EVERYTHING: &str = r#"
   - set: {text: "item {{ row }}", tags: {expr: "range(row % 4)"}}
   - repeat:
@@ -78,7 +78,7 @@ const EVERYTHING: &str = r#"
               - llm: {model: teacher, output: text}
 "#;
 
-/// Fails or is slow by what it is asked, never by when.
+/// A model that fails or is slow depending on the question, never on the time.
 fn moody() -> Scripted {
     Scripted::new(|question: Question<'_>| {
         let number = question.prompt.bytes().fold(7_u64, |sum, byte| sum * 31 % 1009 + u64::from(byte));
@@ -94,7 +94,7 @@ fn moody() -> Scripted {
     })
 }
 
-/// The lines of `provenance/`, sorted.
+/// Returns the sorted lines of `provenance/`.
 pub(crate) fn provenance(root: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(root.join("provenance/records.jsonl")).unwrap();
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
@@ -123,7 +123,7 @@ async fn equal_bytes_at_concurrency_1_and_64_with_a_moody_model() {
     assert!(all[0] == all[1], "sorted outputs differ");
 }
 
-/// A model that counts how many questions are with it at a time; each takes a second.
+/// A model that counts concurrent questions; each takes a second.
 #[derive(Default)]
 struct Counting {
     now: AtomicUsize,
@@ -153,7 +153,7 @@ impl Model for Counting {
     }
 }
 
-/// Runs `items` through `stages`; the model must have been asked so often, and had `most` questions at a time.
+/// Runs `items` through `stages`; asserts the number of questions, and `most` concurrent ones.
 async fn check_most(items: usize, concurrency: u32, stages: &str, asked: usize, most: usize) {
     let dir = TempDir::new().unwrap();
     let yaml = pipeline(items, concurrency, stages);
@@ -166,7 +166,7 @@ async fn check_most(items: usize, concurrency: u32, stages: &str, asked: usize, 
     assert_eq!(found, (asked, most), "{items} items at {concurrency} in {stages}");
 }
 
-/// A `for_each` of so many elements around `inside`.
+/// Returns a `for_each` over this many elements with the stages `inside`.
 fn samples(id: &str, count: usize, inside: &str) -> String {
     format!(
         "  - for_each: {{id: {id}, in: {count}, as: {id}_n, collect: {{into: {id}_all, fields: [{id}_n]}}, \
@@ -189,7 +189,7 @@ async fn samples_of_one_item_use_the_whole_concurrency_limit_and_no_more() {
     check_most(20, 7, &samples("a", 8, &nested), 1280, 7).await;
     check_most(30, 7, &samples("a", 5, &looped), 900, 7).await;
     check_most(3, 64, &samples("a", 64, &looped), 1152, 64).await;
-    // Stages that share a model share its places, in blocks, outside of them and in neighbouring blocks.
+    // Stages that share a model share its slots, in blocks, outside and across blocks.
     let plain = "\n  - prompt: {user: a}\n  - llm: {id: plain, model: teacher}\n";
     let neighbours = [&samples("a", 9, ONE), plain, &samples("b", 9, TWO)].concat();
     check_most(20, 7, &neighbours, 20 * (9 + 1 + 18), 7).await;
@@ -306,7 +306,7 @@ impl Transform for Counts {
     }
 }
 
-/// Puts a stage behind those of the block at `at`.
+/// Appends a stage to the block at `at`.
 fn insert(run: &mut Run, at: usize, declared: impl StageConfig + 'static) {
     let path = format!("{}/wild", run.plan.stages[at].id);
     let kind = stages::find("set").unwrap();
@@ -340,7 +340,7 @@ async fn a_panic_in_a_block_rejects_that_record_alone() {
         check_invariants(&run.root, &report);
         let snapshot = &report.snapshot;
         let row = snapshot.stages.iter().find(|row| &*row.stage == "a").unwrap();
-        // What the sink before the block wrote makes each item ok.
+        // The output of the sink before the block makes each item ok.
         assert_eq!((snapshot.ok, row.skipped), (20, skipped), "{options}");
         let files = outputs(&run.root);
         assert_eq!(files["before.jsonl"].len(), 20, "{options}");

@@ -17,7 +17,7 @@ use crate::harness::{outputs, program, synthmill};
 const RUN: &[&str] = &["run", "p.yaml", "--out", "out"];
 const PLACES: usize = 4;
 
-/// A nested pipeline, and how many questions it puts for each item.
+/// A nested pipeline, and its number of questions per item.
 struct Shape {
     stages: &'static str,
     questions: usize,
@@ -39,7 +39,7 @@ const LOOP_OF_TWO_QUESTIONS: Shape = Shape {
     questions: 6,
 };
 
-/// The samples' questions differ in nothing but the seed that each record has of its own.
+/// The questions of samples differ only in the seed of each record.
 const EIGHT_SAMPLES_AND_A_JOIN: Shape = Shape {
     stages: r#"
   - for_each:
@@ -75,7 +75,7 @@ const LOOP_IN_A_FOR_EACH: Shape = Shape {
     questions: 6,
 };
 
-/// A server whose answers depend on the question alone.
+/// Starts a server whose answers depend only on the question.
 fn server() -> ModelServer {
     ModelServer::start(|question| {
         let asked = blake3::hash(format!("{} {}", question.prompt, question.body["seed"]).as_bytes());
@@ -95,7 +95,7 @@ fn folder(shape: &Shape, items: usize, url: &str) -> TempDir {
     dir
 }
 
-/// Kills a new run after each of its answers in turn, and lets it go on.
+/// Kills a new run after each of its answers in turn, and resumes it.
 fn killed_after_each_answer(shape: &Shape) {
     const ITEMS: usize = 3;
     let whole = ITEMS * shape.questions;
@@ -110,7 +110,7 @@ fn killed_after_each_answer(shape: &Shape) {
         let dir = folder(shape, ITEMS, &server.url);
         let point = format!("{} answers {answer}", ["written", "half"][answer % 2]);
         let status = program(dir.path(), RUN).env("SYNTHMILL_ABORT", &point).output().unwrap().status;
-        // Answers that come together are written together: there may be fewer points than answers.
+        // Answers that arrive together are written together, so there may be fewer points than answers.
         killed += usize::from(status.code().is_none());
         synthmill(dir.path(), RUN, 0);
         assert_eq!(
@@ -124,7 +124,7 @@ fn killed_after_each_answer(shape: &Shape) {
     assert!(killed >= whole * 3 / 4, "only {killed} of {whole} starts met their point");
 }
 
-/// Kills one run at random until it is complete; gives how often, and how many questions were asked again.
+/// Kills one run at random until it is complete; returns how often, and how many questions were asked again.
 fn killed_at_random(shape: &Shape) -> (usize, usize) {
     const ITEMS: usize = 40;
     let kills: usize = std::env::var("SYNTHMILL_KILLS").map_or(20, |kills| kills.parse().unwrap());

@@ -18,20 +18,20 @@ use crate::harness::{Run, check_invariants, outputs};
 #[serde(deny_unknown_fields)]
 struct Case {
     name: String,
-    /// Items; each has `row`, its number from 0.
+    /// The number of items; each has its number from 0 in `row`.
     #[serde(default = "one")]
     items: u64,
-    /// The stages between the source and the sink, as they stand in a pipeline file.
+    /// The stages between the source and the sink, as in a pipeline file.
     stages: String,
-    /// What the model says: the first whose text is in the question; a question that fits none is answered with itself
-    /// in angle brackets.
+    /// Answers of the model: the first whose text is in the question; a question without a match is answered with itself in
+    /// angle brackets.
     #[serde(default)]
     answers: Vec<Answers>,
-    /// The fields of a line of `out.jsonl`.
+    /// Fields of the lines of `out.jsonl`.
     fields: Vec<String>,
     /// The lines of `out.jsonl`, in any order.
     lines: Vec<Value>,
-    /// Fields that no record has after the block, beside those that blocks make.
+    /// Fields that no record has after the block, in addition to those of blocks.
     #[serde(default)]
     gone: Vec<String>,
     /// The lines of other sinks.
@@ -40,16 +40,16 @@ struct Case {
     /// `ID STAGE CLASS` of each rejected record.
     #[serde(default)]
     rejected: Vec<String>,
-    /// How many items ended ok, dropped and rejected.
+    /// The number of ok, dropped and rejected items.
     ends: [u64; 3],
-    /// Of some stages, `received sent dropped rejected skipped`.
+    /// Counts of some stages, as `received sent dropped rejected skipped`.
     #[serde(default)]
     figures: BTreeMap<String, String>,
-    /// Of some records their line in `provenance/`, shortened: the outcome, the calls as `STAGE ASKED_AS RE_ASKS`, what
-    /// was skipped as `ID STAGE CLASS`, and the names of the draws.
+    /// Shortened lines of `provenance/` of some records: the outcome, calls as `STAGE ASKED_AS RE_ASKS`, skipped ones as
+    /// `ID STAGE CLASS`, and the names of draws.
     #[serde(default)]
     provenance: BTreeMap<String, Value>,
-    /// How many questions there are.
+    /// The number of questions.
     asked: u64,
 }
 
@@ -58,7 +58,7 @@ struct Case {
 struct Answers {
     /// A part of the question.
     to: String,
-    /// One after the other for the same question, the last for all that follow. `!class` is a request that fails.
+    /// Answers in order for the same question, with the last one repeated. `!class` is a request that fails.
     say: Vec<String>,
 }
 
@@ -138,7 +138,7 @@ impl Case {
     }
 }
 
-/// Fails with the lines that one has and the other has not.
+/// Fails with the lines that are in only one of the two.
 #[track_caller]
 fn assert_same_set(what: &str, found: &[Value], expected: &[Value]) {
     let sorted = |values: &[Value]| {
@@ -146,7 +146,7 @@ fn assert_same_set(what: &str, found: &[Value], expected: &[Value]) {
         lines.sort();
         lines.join("\n")
     };
-    // A field's place in a line is the sink's affair.
+    // The order of fields in a line is up to the sink.
     let found: Vec<Value> = found.iter().map(in_order_of_names).collect();
     let expected: Vec<Value> = expected.iter().map(in_order_of_names).collect();
     let (found, expected) = (sorted(&found), sorted(&expected));
@@ -164,13 +164,13 @@ fn in_order_of_names(value: &Value) -> Value {
     }
 }
 
-/// `ID STAGE CLASS` of a line of `rejected.jsonl`.
+/// Returns `ID STAGE CLASS` of a line of `rejected.jsonl`.
 fn shortened(line: &str) -> String {
     let line: Value = serde_json::from_str(line).unwrap();
     ["id", "stage", "class"].map(|name| line[name].as_str().unwrap()).join(" ")
 }
 
-/// The lines of `provenance/`, shortened as in a case, by record.
+/// Returns the lines of `provenance/` by record, shortened as in a case.
 fn provenance(run: &Run) -> BTreeMap<String, Value> {
     let text = std::fs::read_to_string(run.root.join("provenance/records.jsonl")).unwrap();
     let lines = text.lines().map(|line| {

@@ -24,7 +24,7 @@ use crate::harness::{Run, rows_pipeline, stderr, stdout, synthmill};
 
 const RUN: &[&str] = &["run", "p.yaml", "--out", "out"];
 
-/// The forms of usage that say nothing, or what cannot be.
+/// Forms of usage that are absent or impossible.
 fn untold() -> Vec<Value> {
     vec![
         json!(null),
@@ -40,7 +40,7 @@ fn untold() -> Vec<Value> {
     ]
 }
 
-/// The forms that tell both numbers.
+/// Forms with both numbers.
 fn told(prompt: u64, completion: u64) -> Vec<Value> {
     vec![
         json!({"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}),
@@ -52,7 +52,7 @@ fn told(prompt: u64, completion: u64) -> Vec<Value> {
     ]
 }
 
-/// The forms that leave one number out.
+/// Forms without one of the numbers.
 fn half_told(prompt: u64, completion: u64) -> Vec<Value> {
     vec![
         json!({"prompt_tokens": prompt}),
@@ -160,7 +160,7 @@ fn requests_in_flight_when_a_start_was_killed_count_as_spent() {
     assert!(first.runs_until("eight questions are out", || server.questions().len() >= 18));
     first.kill();
     let spent = |dir: &Path| status(dir)["spent"]["tokens"].as_u64().unwrap();
-    // Ten answers of ten tokens; a question is some hundred bytes.
+    // Ten answers of ten tokens; a question has a few hundred bytes.
     let killed = spent(dir.path());
     assert!((100 + 8 * 500..100 + 8 * 900).contains(&killed), "{killed}");
 
@@ -175,12 +175,12 @@ fn requests_in_flight_when_a_start_was_killed_count_as_spent() {
     assert_eq!((healthy.questions().len(), spent(dir.path())), (30, killed + 300));
 }
 
-/// A server that keeps its own account, and can see the power fail.
+/// A server that counts its own tokens and can simulate a power loss.
 #[derive(Default)]
 struct Account {
     served: AtomicU64,
     questions: AtomicU64,
-    /// The question at which the power fails.
+    /// The question at which power is lost.
     last: AtomicU64,
     is_off: AtomicBool,
     disk: Mutex<FaultyDisk>,
@@ -193,7 +193,7 @@ impl Account {
             self.disk.lock().unwrap().strike(0, Fault::Power);
         }
         if self.is_off.load(SeqCst) && number > self.last.load(SeqCst) {
-            // Nobody is there to ask.
+            // The server is down.
             return Reply::answer("late").after(Duration::from_secs(3600));
         }
         let mut random = ChaCha8Rng::seed_from_u64(seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
@@ -209,13 +209,13 @@ impl Account {
         let usage = forms.swap_remove(random.random_range(0..forms.len()));
         let usual = answer(question);
         let reply = match random.random_range(0..12) {
-            // Worked on, and of no use.
+            // Processed, but unusable.
             0 => Reply::error(504, "gateway_timeout", "still at it"),
             1 => Reply::json(
                 200,
                 &json!({"choices": [{"message": {"content": null}, "finish_reason": "stop"}], "usage": usage}),
             ),
-            // Asked again with the error shown.
+            // Reprompted with the error.
             2 => Reply { usage: Some(usage), ..Reply::answer("no JSON here") },
             _ => Reply { usage: Some(usage), ..usual },
         };
@@ -223,12 +223,12 @@ impl Account {
     }
 }
 
-/// One run over several starts, most of which are killed; gives how many were.
+/// Completes a run over several starts, most of which are killed; returns how many were.
 async fn play(seed: u64) -> u32 {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let (rows, places) = (random.random_range(5..40), random.random_range(1..12));
     let most = random.random_range(4..80);
-    // From too little for one question to more than all can take.
+    // From too little for one question to more than all of them need.
     let budget = random.random_range(100..rows as u64 * (most + 300) * 3);
     let dir = TempDir::new().unwrap();
     let account = Arc::new(Account::default());
@@ -260,7 +260,7 @@ async fn play(seed: u64) -> u32 {
         let report = report.unwrap_or_else(|| panic!("seed {seed}: a start that nobody killed"));
         let spent = report.snapshot.spent.tokens;
         assert!(served <= spent, "seed {seed}: {served} tokens served, {spent} told");
-        // A killed start counts all that was out in its last moments, whether it was served or not.
+        // A killed start counts all requests in flight, whether they were served or not.
         assert!(spent <= budget || killed > 0, "seed {seed}: {spent} of {budget} spent");
         match report.end {
             RunEnd::Complete => assert_eq!(report.snapshot.in_flight, 0, "seed {seed}"),
@@ -288,7 +288,7 @@ async fn one_start(yaml: &str, disk: &FaultyDisk, budget: u64) -> Option<RunRepo
 #[tokio::test]
 async fn servers_never_serve_more_than_the_budget_whatever_usage_they_report() {
     let seeds = std::env::var("BUDGET_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(10);
-    // Several at a time: each waits for its retries most of the time.
+    // Several in parallel, since each mostly waits for its retries.
     let plays = stream::iter(0..seeds).map(play).buffer_unordered(8);
     let killed: u32 = plays.fold(0, async |sum, more| sum + more).await;
     assert!(u64::from(killed) >= seeds / 2, "only {killed} starts were killed");

@@ -32,17 +32,17 @@ Here <img alt=\"The back\" src=\"img/back.png\"> is the plug.
 There is nothing to see here; ![gone](img/gone.png) neither.
 ";
 
-/// Every byte there is, so that none is lost on the way.
+/// Every byte value, so that any loss shows.
 pub(crate) fn png() -> Vec<u8> {
     b"\x89PNG\r\n\x1a\n".iter().copied().chain(0..=255).collect()
 }
 
-/// As long as the first, and different in its last byte.
+/// As long as the first, with a different last byte.
 fn other_png() -> Vec<u8> {
     [&png()[..263], &[0]].concat()
 }
 
-/// A document with images, and the pipeline `p.yaml` that asks about each of its sections.
+/// Makes a document with images, and the pipeline `p.yaml` with a question per section.
 fn guide(url: &str, model: &str) -> TempDir {
     let dir = TempDir::new().unwrap();
     std::fs::create_dir_all(dir.path().join("docs/img")).unwrap();
@@ -69,7 +69,7 @@ stages:
     dir
 }
 
-/// Rows with the field `photo`, and the pipeline `p.yaml` that wants an answer of one letter about each.
+/// Makes rows with the field `photo`, and the pipeline `p.yaml` that wants a one-letter answer for each.
 fn rows(url: &str, photos: &[Value]) -> TempDir {
     let dir = TempDir::new().unwrap();
     std::fs::create_dir(dir.path().join("photos")).unwrap();
@@ -94,7 +94,7 @@ stages:
     dir
 }
 
-/// The content of the message that asks about the section `title`.
+/// Returns the content of the question about the section `title`.
 fn about(questions: &[Question], title: &str) -> Value {
     let contents = questions.iter().map(|question| question.body["messages"][0]["content"].clone());
     let found: Vec<Value> =
@@ -126,7 +126,7 @@ fn images_of_a_section_arrive_byte_for_byte_and_other_files_are_left_out() {
     assert_eq!(about(&questions, "Back"), json!(back));
     assert_eq!(about(&questions, "Words"), json!("Look at Words."), "without images a text, as ever");
 
-    // Each file is told of once, though two sections show one of them.
+    // Each file is reported once, though two sections include one of them.
     for (part, times) in [
         ("an image of `docs/guide.md` is left out: there is no file `docs/img/gone.png`", 1),
         ("`docs/img/large.jpg` has 1001 bytes, `max_image_bytes` is 1000", 1),
@@ -138,7 +138,7 @@ fn images_of_a_section_arrive_byte_for_byte_and_other_files_are_left_out() {
         assert_eq!(said.matches(part).count(), times, "{part}\n{said}");
     }
 
-    // Records keep what an image is and where, not the image.
+    // Records store the reference of an image, not the image.
     let lines = sink(dir.path());
     let hash = &blake3::hash(&png()).to_hex()[..32];
     let kept =
@@ -162,13 +162,13 @@ fn an_answer_is_reused_only_for_the_same_image() {
     let again = [RUN, &["--fresh", "--reuse-answers"]].concat();
     synthmill(dir.path(), RUN, 0);
     let first = hashes();
-    // Elsewhere, under another name, it is the same picture.
+    // With another path and name, it is the same image.
     let docs = dir.path().join("docs");
     std::fs::rename(docs.join("img/front side.png"), docs.join("moved.png")).unwrap();
     std::fs::write(docs.join("guide.md"), GUIDE.replace("img/front%20side.png", "moved.png")).unwrap();
     synthmill(dir.path(), &again, 0);
     assert_eq!((server.questions().len(), hashes()), (3, first.clone()));
-    // One byte is another picture.
+    // With one byte changed, it is another image.
     std::fs::write(docs.join("moved.png"), other_png()).unwrap();
     synthmill(dir.path(), &again, 0);
     let second = hashes();
@@ -282,7 +282,7 @@ fn preview_names_the_images_and_plan_counts_them() {
     assert_eq!((&with["images"], &without["images"]), (&json!(3.0), &json!(0.0)));
     let tokens = |plan: &Value| plan["prompt_tokens"].as_f64().unwrap();
     assert_eq!(tokens(&with) - tokens(&without), 3.0 * 1600.0);
-    // The heuristic looks at nothing, and needs no picture to answer.
+    // The heuristic ignores images and needs none to answer.
     std::fs::remove_dir_all(dir.path().join("docs/img")).unwrap();
     synthmill(dir.path(), &[RUN, &["--no-llm"]].concat(), 0);
 }

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::harness::{assert_same_outputs, outputs, project, stderr, stdout, synthmill};
 
-/// A pipeline of 60 rows whose mock has these rules.
+/// Makes a pipeline of 60 rows whose mock has these rules.
 fn rows(dir: &Path, rules: &str) {
     let lines: String = (0..60).map(|row| format!("{{\"topic\": \"topic {row}\"}}\n")).collect();
     std::fs::write(dir.join("rows.jsonl"), lines).unwrap();
@@ -35,7 +35,7 @@ stages:
     std::fs::write(dir.join("rows.yaml"), pipeline).unwrap();
 }
 
-/// Runs `rows.yaml` to the exit code and gives the summary.
+/// Runs `rows.yaml`, asserts the exit code and returns the summary.
 #[track_caller]
 fn run(dir: &Path, out: &str, more: &[&str], code: i32) -> Value {
     let arguments = [&["run", "rows.yaml", "--json", "--out", out], more].concat();
@@ -62,7 +62,7 @@ fn a_shipped_pipeline_runs_on_a_mock_without_a_script() {
     assert_eq!((&call["provider"], call.get("served_as")), (&"mock".into(), None), "{call}");
 }
 
-/// The blocks of `docs/mock.md` in a language that hold a text.
+/// Returns the code blocks of `docs/mock.md` in a language that contain a text.
 fn page_blocks(language: &str, text: &str) -> Vec<String> {
     let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/mock.md")).unwrap();
     let fence = format!("```{language}\n");
@@ -154,7 +154,7 @@ fn transient_faults_cost_time_and_no_item() {
     assert!(limited["retries"].as_u64().unwrap() > 0, "some were refused: {limited}");
     assert_same_outputs(&dir.path().join("clear"), &dir.path().join("limited"));
 
-    // The weather may change within a run.
+    // Faults may change within a run.
     let replicas = "models.teacher.base_urls=['http://a/v1', 'http://b/v1']";
     let replica = format!("models.teacher.mock.rules=[{{endpoint: 2, error: empty_choices}}, {answers}]");
     let changed = [&more[..], &["--set", replicas, "--set", &replica]].concat();
@@ -178,7 +178,7 @@ fn a_run_stopped_by_an_error_resumes_once_the_fault_is_gone() {
     rows(dir.path(), &rules);
     let on = run(dir.path(), "stopped", &[], 0);
     assert_same_outputs(&dir.path().join("never"), &dir.path().join("stopped"));
-    // The question that stopped the run is put again, and none that was answered.
+    // Only the question that stopped the run is asked again.
     assert_eq!(on["requests"].as_u64().unwrap(), 60 - stopped["ok"].as_u64().unwrap());
     let other = r#"models.teacher.mock.rules=[{answer: {answer: "more"}}]"#;
     let arguments = ["run", "rows.yaml", "--out", "stopped", "--set", other];

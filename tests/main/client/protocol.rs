@@ -9,7 +9,7 @@ use synthmill::record::Record;
 
 use crate::harness::model_server::{ModelServer, Reply};
 
-/// A model at `url`, with whatever `more` sets.
+/// Returns a model at `url` with the options `more`.
 fn model(url: &str, more: Value) -> Remote {
     let mut config = json!({"base_urls": [url], "model": "test-model", "max_attempts": 3});
     config.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
@@ -25,7 +25,7 @@ async fn ask(model: &Remote, request: &ModelRequest) -> Result<Completion, Model
     model.complete(request, &Record::default()).await
 }
 
-/// Asks a server that gives these replies; the result, and how often it was asked.
+/// Asks a server with these replies; returns the result, and the number of requests.
 async fn play(replies: Vec<Reply>) -> (Result<Completion, ModelError>, usize) {
     let server = ModelServer::replies(replies);
     let result = ask(&model(&server.url, json!({})), &request()).await;
@@ -61,7 +61,7 @@ async fn a_question_is_sent_with_params_schema_and_no_key() {
 
 #[tokio::test]
 async fn the_key_is_sent_and_never_disclosed() {
-    // A variable that cargo sets stands in for the key's: a test cannot set one safely.
+    // Uses a variable that cargo sets as the key, since a test cannot set one safely.
     let key = std::env::var("CARGO_PKG_NAME").unwrap();
     let said = format!("wrong key {key}");
     let server = ModelServer::replies(vec![Reply::error(401, "invalid_api_key", &said)]);
@@ -159,7 +159,7 @@ async fn one_schema_that_a_server_refuses_weakens_no_other() {
     let model = model(&server.url, json!({"structured_output": "structured_outputs"}));
     let with = |schema: Value| ModelRequest { schema: Some(schema.into()), ..request() };
     let refused = with(json!({"type": "array", "contains": {}}));
-    // Its own form, `json_schema`, and `json_object`, which is kept to.
+    // The preferred form `json_schema`, then `json_object`, which is kept.
     for attempts in [3, 1] {
         assert_eq!(ask(&model, &refused).await.unwrap().attempts, attempts);
         assert_eq!(server.questions().last().unwrap().body["response_format"]["type"], "json_object");

@@ -24,26 +24,26 @@ struct Case {
     expect: Expected,
 }
 
-/// What is expected; what is not named may be anything.
+/// The expected result; fields that are absent are not checked.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Expected {
     attempts: u32,
-    /// The text of the answer, where there is to be one.
+    /// The text of the answer, if one is expected.
     answer: Option<String>,
     finish_reason: Option<String>,
     /// Tokens of the answer.
-    /// A number, or `none` where the server's is not to be believed.
+    /// A number, or `none` if that of the server is not plausible.
     tokens: Option<Value>,
-    /// The failure's, where there is to be one.
+    /// The class of the failure, if one is expected.
     class: Option<String>,
     kind: Option<ModelErrorKind>,
-    /// A part of the failure's message.
+    /// A part of the message of the failure.
     says: Option<String>,
 }
 
-/// Plays a table and fails with every case that does not end as expected. Those that wait for a time limit go
-/// first, together, so that no large body of another case uses their time up.
+/// Runs a table and fails with every case that does not end as expected. Those that wait for a timeout run first, together,
+/// so that no large body of another case uses up their time.
 async fn check(table: &str) {
     let mut cases: Vec<Case> = serde_json::from_str(table).unwrap();
     cases.sort_by_key(|case| !case.model.contains_key("timeout"));
@@ -80,7 +80,7 @@ async fn ask(case: &Case, url: &str) -> Result<Completion, ModelError> {
     let model = Remote::new("teacher", &config).unwrap().first_wait(Duration::from_millis(2));
     let messages = vec![Message::new("user", case.name.clone())];
     let request = ModelRequest { messages, ..ModelRequest::default() };
-    // What never ends is told as such, not by a test that hangs.
+    // A case that never ends is reported as such, rather than hanging the test.
     let patience = Duration::from_secs(60);
     let answered =
         tokio::time::timeout(patience, async { model.complete(&request, &Record::default()).await });

@@ -36,14 +36,14 @@ struct Expected {
     ok: usize,
     /// Rejected records by class.
     rejected: BTreeMap<String, usize>,
-    /// The fewest and the most questions at the server.
+    /// The minimum and maximum number of questions at the server.
     asked: (usize, usize),
-    /// A part of what the program says.
+    /// A part of the output of the program.
     #[serde(default)]
     says: String,
 }
 
-/// Runs the program as a case says; gives what is wrong with its outcome.
+/// Runs a case; returns what is wrong with its outcome.
 fn check(case: &Case) -> Option<String> {
     let server = ServerProcess::start(case.script.clone());
     let dir = rows_folder(case.rows, 4, &server.url);
@@ -76,7 +76,7 @@ fn check(case: &Case) -> Option<String> {
 #[test]
 fn every_kind_of_fault_has_its_outcome() {
     let cases: Vec<Case> = serde_json::from_str(include_str!("../../cases/model_client/runs.json")).unwrap();
-    // Two halves at a time: each case is two processes that mostly wait.
+    // Two halves in parallel: each case is two processes that mostly wait.
     let (even, odd): (Vec<_>, Vec<_>) = cases.iter().enumerate().partition(|(index, _)| index % 2 == 0);
     let wrong = |part: Vec<(usize, &Case)>| {
         part.into_iter().filter_map(|(_, case)| check(case)).collect::<Vec<String>>()

@@ -12,7 +12,7 @@ use crate::harness::program;
 
 pub(crate) const CANARY: &str = "canary-5d1f0c93b7e24a68";
 
-/// Runs with the canary as key in every way of talking, then searches all that was printed and written.
+/// Runs with the canary as key at every log level, then searches everything printed and written.
 #[track_caller]
 fn check(server: &ModelServer, code: i32) {
     for flags in [&["-q"][..], &[], &["--json", "-vv"]] {
@@ -39,14 +39,14 @@ fn check(server: &ModelServer, code: i32) {
 }
 
 fn holds(bytes: &[u8]) -> bool {
-    // A debug form would hold a part of it too, and base64 hides it at three alignments.
+    // Debug output would contain a part of it too, and base64 encodes it at three alignments.
     let base64 = [0, 1, 2].map(|shift| BASE64_STANDARD.encode(&CANARY.as_bytes()[shift..][..12]));
     let hidden = base64.iter().map(|text| text.as_bytes());
     let mut forms = hidden.chain([&CANARY.as_bytes()[..10]]);
     forms.any(|form| bytes.windows(form.len()).any(|window| window == form))
 }
 
-/// The number of files in a folder; none may hold the canary.
+/// Returns the number of files in a folder; fails if one contains the canary.
 pub(crate) fn files(folder: &Path) -> usize {
     let mut count = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -87,7 +87,7 @@ fn a_key_sent_to_a_server_that_fails_once_does_not_leak() {
 
 #[test]
 fn keys_in_an_address_that_the_server_repeats_do_not_leak() {
-    // As a framework's page for an unknown path does, and a proxy that shows who asked.
+    // As the page of a framework for an unknown path, and a proxy that shows the request.
     let server = ModelServer::start(|question| {
         let told = format!(
             "Cannot POST {} as {}",

@@ -38,21 +38,21 @@ const SERVERS: [&str; 16] = [
     "together",
     "vllm",
 ];
-/// Rows that each server must have, and all together.
+/// The minimum number of rows per server, and in total.
 const FEWEST: (usize, usize) = (6, 120);
-/// Attempts at what may be tried again.
+/// Attempts for retryable errors.
 const ATTEMPTS: u32 = 2;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Row {
     what: String,
-    /// Where the wording is from: a repository and its issue or file, or a provider's documentation.
+    /// The source of the wording: a repository and its issue or file, or the documentation of a provider.
     from: String,
     /// Options of the model.
     #[serde(default)]
     asked: Map<String, Value>,
-    /// Whether a schema goes with the question, and a system message.
+    /// Whether the question has a schema and a system message.
     #[serde(default)]
     schema: bool,
     #[serde(default)]
@@ -64,7 +64,7 @@ struct Row {
     body: Value,
     becomes: Becomes,
     class: Option<String>,
-    /// A part of the message that is shown.
+    /// A part of the message shown.
     says: Option<String>,
     answer: Option<String>,
     reasoning: Option<String>,
@@ -91,7 +91,7 @@ impl Row {
         format!("{server}: {}", self.what)
     }
 
-    /// The server's rules for this row: what follows a pause or a refused schema is an answer.
+    /// Returns the rules of the server for this row: after a pause or a refused schema comes an answer.
     fn rules(&self, server: &str) -> Vec<Value> {
         let reply = json!({"status": self.status, "headers": self.headers, "json": self.body});
         let is = self.key(server);
@@ -105,7 +105,7 @@ impl Row {
         let first = json!({"when": {"is": is}, "uses": 1, "reply": reply});
         match self.becomes {
             Becomes::Pause => vec![first, answer],
-            // The first form is refused as often as it comes.
+            // The first form is refused every time.
             Becomes::Answer if self.status >= 400 => {
                 vec![json!({"when": {"is": is, "format": "json_schema"}, "reply": reply}), answer]
             }
@@ -132,7 +132,7 @@ impl Row {
         tokio::time::timeout(patience, answered).await.unwrap_or_else(|_| panic!("{}: no end", self.what))
     }
 
-    /// Whether what came is what the row says, `asked` times over HTTP.
+    /// Compares the result, after `asked` requests, with the row.
     fn holds(&self, result: &Result<Completion, ModelError>, asked: u32) -> bool {
         let mended = self.status >= 400 && asked == 1;
         let times = match self.becomes {

@@ -9,12 +9,12 @@ use tempfile::TempDir;
 use crate::harness::model_server::{ModelServer, Question, Reply, qa_pair};
 use crate::harness::{project, synthmill};
 
-/// An answer to what `docs-to-qa` asks.
+/// Returns an answer for `docs-to-qa`.
 fn pair(question: &Question) -> Reply {
     Reply::answer(&qa_pair(question, "it").to_string())
 }
 
-/// A project with two documents in `notes`.
+/// Makes a project with two documents in `notes`.
 fn notes() -> TempDir {
     let dir = project();
     let notes = dir.path().join("notes");
@@ -32,14 +32,14 @@ fn run(dir: &Path, server: &ModelServer, more: &[&str]) {
     synthmill(dir, &[&run[..], &one_at_a_time, more].concat(), 0);
 }
 
-/// The first requests of `docs-to-qa`.
+/// Returns the first requests of `docs-to-qa`.
 fn asked(answer: impl Fn(&Question) -> Reply + Send + Sync + 'static) -> Vec<Question> {
     let server = ModelServer::start(answer);
     run(notes().path(), &server, &["--limit", "120"]);
     server.questions()
 }
 
-/// All that a server reads of a request, in order.
+/// Returns the whole prompt of a request, in the order in which a server processes it.
 fn read(question: &Question) -> String {
     let turns = question.body["messages"].as_array().unwrap();
     turns.iter().map(|turn| format!("{}: {}\n", text(&turn["role"]), text(&turn["content"]))).collect()
@@ -60,7 +60,7 @@ fn the_questions_of_a_section_follow_one_another_and_share_the_source() {
     sections.dedup();
     assert!(in_order == sections.len() && in_order > 3, "{in_order} runs of {} sections", sections.len());
     assert!(sections.iter().all(|shared| shared.starts_with("system: ") && shared.contains("<material>")));
-    // What differs from question to question stands behind that.
+    // What differs between questions comes after it.
     let own = read.iter().map(|text| &text[text.find("</material>").unwrap()..]);
     assert!(own.clone().all(|own| own.contains("Type of question: ")), "{:?}", own.clone().next());
 }
@@ -76,7 +76,7 @@ fn a_reprompt_extends_the_earlier_exchange() {
             questions.iter().map(read).partition(|text| text.contains("That answer cannot be used"));
         assert_eq!((first.len(), again.len()), (120, 120), "{wrong}");
         for text in &again {
-            // The whole earlier exchange: the question as it was read and the answer as it was written.
+            // The whole earlier exchange: the question and the answer, verbatim.
             let start = first.iter().find(|first| text.starts_with(&***first));
             let behind = &text[start.expect("an earlier question begins it").len()..];
             assert!(behind.starts_with(&format!("assistant: {wrong}\nuser: ")), "{behind}");
@@ -99,7 +99,7 @@ fn anthropic_receives_a_cache_breakpoint_after_the_shared_prefix() {
     let marked = ["20", "--set", "models.teacher.prompt_cache=true"];
     run(dir.path(), &server, &[&anthropic[..], &marked].concat());
     run(other.path(), &server, &[&anthropic[..], &["20"]].concat());
-    // A mark changes nothing of what is asked: a run goes on with or without.
+    // A breakpoint does not change the question: a run can resume with or without it.
     run(dir.path(), &server, &[&anthropic[..], &["22"]].concat());
     let questions = server.questions();
     let (marked, plain) = questions[..40].split_at(20);
@@ -114,7 +114,7 @@ fn anthropic_receives_a_cache_breakpoint_after_the_shared_prefix() {
         assert!(
             text(&shared["text"]).starts_with("Subject: ") && text(&shared["text"]).ends_with("</material>")
         );
-        // The text is that of a request without marks.
+        // The text is that of a request without breakpoints.
         assert_eq!(system[0]["text"], plain.body["system"]);
         let whole = [text(&shared["text"]), text(&own["text"])].concat();
         assert_eq!(whole, text(&plain.body["messages"][0]["content"]));

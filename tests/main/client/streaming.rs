@@ -21,7 +21,7 @@ use crate::server::reply::Piece;
 #[serde(deny_unknown_fields)]
 struct Row {
     what: String,
-    /// Where the stream is from: a repository, or a provider's documentation.
+    /// The source of the stream: a repository, or the documentation of a provider.
     from: String,
     /// Options of the model.
     #[serde(default)]
@@ -44,7 +44,7 @@ impl Row {
         self.events.iter().map(line).collect()
     }
 
-    /// What comes in one of the ways in which it is asked for.
+    /// Asks for the answer in one way of streaming.
     fn reply(&self, way: &str) -> Reply {
         let lines = self.lines();
         match way {
@@ -59,7 +59,7 @@ impl Row {
         format!("{} ({way})", self.what)
     }
 
-    /// Whether what came of a stream is what the row says.
+    /// Compares the result of a stream with the row.
     fn holds(
         &self,
         whole: Option<&Result<Completion, ModelError>>,
@@ -187,7 +187,7 @@ async fn a_stream_is_requested_with_usage_where_the_server_supports_it() {
     let own = json!({"include_usage": true, "continuous_usage_stats": true});
     let (_, _, options) = asked(streaming(json!({"extra_body": {"stream_options": own}}))).await;
     assert_eq!(options, own);
-    // Azure's and Mistral's words; the answer comes without usage, and later ones are not refused first.
+    // The wording of Azure and Mistral; the answer has no usage, and later requests are not refused first.
     for refusal in [
         json!({"detail": "Extra parameters ['stream_options'] are not allowed when extra-parameters is not set or set to be 'error'."}),
         json!({"object": "error", "message": {"detail": [{"type": "extra_forbidden", "loc": ["body", "stream_options"], "msg": "Extra inputs are not permitted", "input": {"include_usage": true}}]}, "type": "invalid_request_error"}),
@@ -203,7 +203,7 @@ async fn a_stream_is_requested_with_usage_where_the_server_supports_it() {
             assert_eq!(completion.usage.completion_tokens, None);
             assert_eq!(server.questions().len(), asked);
         }
-        // What the user wrote is the user's to change.
+        // Parameters set by the user are not changed.
         let options = streaming(json!({"extra_body": {"stream_options": {"include_usage": true}}}));
         let error = ask(&server.url, options, "x").await.unwrap_err();
         assert_eq!((error.kind, &*error.class), (ModelErrorKind::Fatal, "setting_refused"));
@@ -234,11 +234,11 @@ async fn a_plain_body_is_accepted_where_a_stream_was_requested() {
     let body = json!({"choices": [{"message": {"content": "Rhine"}, "finish_reason": "stop"}]}).to_string();
     for reply in [
         plain,
-        // Called a stream, behind white space that keeps the connection alive, and behind a byte order mark.
+        // Declared as a stream, after keep-alive white space, and after a byte order mark.
         Reply::raw(200, "text/event-stream", body.clone()),
         pieces(&["\n", " \n\n\n\n\n\n\n", &body]),
         Reply::raw(200, "application/json", format!("\u{feff}{body}")),
-        // A stream that is called JSON.
+        // A stream declared as JSON.
         Reply::raw(200, "application/json", chunk("Rhine", json!("stop"))),
     ] {
         let server = ModelServer::replies(vec![reply.clone()]);
@@ -299,14 +299,14 @@ async fn an_endless_stream_is_bounded_in_size_and_time() {
         let error = ask(&server.url, json!({"stream": true, "max_attempts": 2}), "x").await.unwrap_err();
         assert_eq!((&*error.class, error.attempts), ("body_too_large", 1));
     }
-    // What is not kept does not count, however much of it comes.
+    // Ignored events do not count towards the limit.
     let padding = format!("data: {}\n\n", json!({"choices": [], "obfuscation": megabyte}));
     let mut padded = vec![&*padding; 12];
     let end = chunk("Rhine", json!("stop"));
     padded.push(&end);
     let server = ModelServer::replies(vec![pieces(&padded)]);
     assert_eq!(ask(&server.url, json!({"stream": true}), "x").await.unwrap().text, "Rhine");
-    // Events for ever, of which none is the last.
+    // Endless events, none of which is the last.
     let dripping =
         Reply { trickle: Some(0.05), ..Reply::raw(200, "text/event-stream", ":\n".repeat(10_000)) };
     let server = ModelServer::replies(vec![dripping]);

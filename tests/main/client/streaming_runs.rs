@@ -9,7 +9,7 @@ use crate::harness::child::{answer, rows_folder};
 use crate::harness::model_server::ModelServer;
 use crate::harness::{outputs, stderr, stdout, synthmill};
 
-/// Runs the pipeline of a folder; gives the summary.
+/// Runs the pipeline of a folder; returns the summary.
 fn run(dir: &TempDir, out: &str, more: &[&str]) -> Value {
     let arguments = [&["run", "p.yaml", "--json", "--out", out], more].concat();
     serde_json::from_str(&stdout(&synthmill(dir.path(), &arguments, 0))).unwrap()
@@ -33,14 +33,14 @@ fn streaming_yields_the_same_data_and_may_change_between_starts() {
     assert!(server.questions()[12..].iter().all(|question| question.body["stream"] == true));
     assert_eq!(outputs(&dir.path().join("plain")), outputs(&dir.path().join("streamed")));
     assert_eq!(plain["tokens"], streamed["tokens"]);
-    // A part without, the rest with: nothing is refused, and nothing asked again.
+    // Partly without streaming, then with: nothing is refused or asked again.
     set_stream(dir.path(), false);
     run(&dir, "mixed", &["--limit", "5"]);
     set_stream(dir.path(), true);
     let before = asked();
     let mixed = run(&dir, "mixed", &[]);
     assert_eq!((asked() - before, &mixed["ok"]), (7, &12.into()));
-    // Answers of a run without are those of one with.
+    // Answers without streaming equal those with it.
     let before = asked();
     let reused = run(&dir, "reused", &["--fresh", "--reuse-answers=plain"]);
     assert_eq!((asked() - before, &reused["reused"]), (0, &12.into()), "{reused}");
@@ -54,7 +54,7 @@ fn a_mock_answers_with_streaming_enabled_too() {
     assert_eq!(summary["ok"], 3);
 }
 
-/// How long the model of the stage `llm` took to begin its answers.
+/// Returns the times to the first token of the stage `llm`.
 fn first_tokens(figures: &Value) -> &Value {
     let stages = figures["stages"].as_array().unwrap();
     &stages.iter().find(|stage| stage["stage"] == "llm").unwrap()["time_to_first_token"]
@@ -75,7 +75,7 @@ fn the_time_to_the_first_token_is_reported_for_streams() {
     assert_eq!(first_tokens(&serde_json::from_str(&status).unwrap()), times);
     let told = stderr(&synthmill(dir.path(), &["run", "p.yaml", "--out", "told", "--limit", "3"], 0));
     assert!(told.contains(", first token after "), "{told}");
-    // No time of an answer that was found, and none in what is kept of a run.
+    // No time for a reused answer, and none in the stored data of a run.
     let found = run(&dir, "reused", &["--fresh", "--reuse-answers=streamed"]);
     assert_eq!(*first_tokens(&found), Value::Null);
     let mock = run(&dir, "mock", &["--set", "models.teacher.provider=mock"]);

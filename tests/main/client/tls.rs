@@ -8,10 +8,10 @@ use crate::harness::{outputs, program};
 
 const CANARY: &str = "canary-key-40123";
 
-/// How a run ends that asks a server with such a certificate.
+/// The outcome of a run against a server with this certificate.
 struct Case {
     tls: &'static str,
-    /// Whether the server's authority is trusted.
+    /// Whether the authority of the server is trusted.
     trusted: bool,
     code: i32,
     says: &'static [&'static str],
@@ -42,7 +42,7 @@ fn check(case: &Case) {
         assert_eq!(asked[0]["headers"]["authorization"], format!("Bearer {CANARY}"));
         return;
     }
-    // Each question once at the most, and the key is sent to nobody.
+    // Each question at most once, and the key is never sent.
     assert!((1..=6).contains(&failed.len()), "{}: {failed:?}", case.tls);
     assert!(asked.is_empty(), "{}: {asked:?}", case.tls);
     assert!(!format!("{failed:?} {said}").contains(CANARY), "{}: {failed:?} {said}", case.tls);

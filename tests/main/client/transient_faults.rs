@@ -44,7 +44,7 @@ async fn no_request_is_sent_before_the_time_the_server_named() {
         .strftime("%a, %d %b %Y %H:%M:%S GMT")
         .to_string();
     let cases = [
-        // First, before time has passed; and whole seconds, so up to one of the two is gone already.
+        // First, before time has passed; whole seconds, so that up to one of the two has passed already.
         ("retry-after", &*soon, 0.5),
         ("retry-after", "0.3", 0.3),
         ("retry-after", "1", 1.0),
@@ -69,7 +69,7 @@ async fn no_request_is_sent_before_the_time_the_server_named() {
         (words("slow").with_header("retry-after", "300ms"), 0.3),
         (words("slow").with_header("retry-after", "0.3s"), 0.3),
         (words("slow").with_header("x-ratelimit-reset", "0.3"), 0.3),
-        // A little of the time until then is gone before the question is put.
+        // A little of that time has passed before the question is sent.
         (words("slow").with_header("ratelimit-reset", &in_seconds(2.0)), 0.5),
         (
             words("slow")
@@ -83,9 +83,9 @@ async fn no_request_is_sent_before_the_time_the_server_named() {
         (json(json!([{"error": {"code": 429, "details": [{"retryDelay": "0.3s"}]}}])), 0.3),
         (json(json!({"error": {"code": 429, "details": [{"retryDelay": {"nanos": 300_000_000}}]}})), 0.3),
         (json(json!({"error": {"message": "slow", "retry_after": 0.3}})), 0.3),
-        // What a server says with an answer of its own is believed too.
+        // Headers of a successful response count too.
         (Reply::json(200, &json!({"error": {"code": 429, "message": "try again in 300ms"}})), 0.3),
-        // The header is what counts, and a meter with something left says nothing.
+        // The header counts, and a quota that is not used up does not matter.
         (words("Please try again in 20 minutes.").with_header("retry-after", "0.3"), 0.3),
         (
             words("slow")
@@ -131,7 +131,7 @@ async fn two_models_of_one_quota_pool_pause_together() {
     let (one, (two, blocked)) = tokio::join!(refused.collect::<Vec<_>>(), then);
     assert!(one.into_iter().all(|answer| answer.unwrap().text == "one"));
     assert_eq!(two.unwrap().text, "two");
-    // It is the one that looks whether there is room: after an eighth of what was asked.
+    // It is the probe for capacity, after an eighth of the requests.
     let gap = other.questions()[0].at.saturating_duration_since(blocked);
     assert!(gap >= Duration::from_millis(40), "{gap:?}");
 }
@@ -208,7 +208,7 @@ async fn servers_that_stop_and_start_in_any_order_lose_nothing() {
     let urls = servers.each_ref().map(|server| server.url.clone());
     let urls = urls.each_ref().map(String::as_str);
     let model = model(&urls, json!({"concurrency": 8}));
-    // Two of three are down at the most, and each goes and comes at another time.
+    // At most two of three are down, and each stops and starts at a different time.
     for (round, (index, up)) in
         [(1, false), (0, false), (1, true), (2, false), (0, true), (2, true)].into_iter().enumerate()
     {
@@ -254,7 +254,7 @@ async fn requests_avoid_an_endpoint_with_unusable_answers() {
         for round in 0..60 {
             assert_eq!(ask(&model, &round.to_string()).await.unwrap().text, "two");
         }
-        // Five until it is left alone, and now and then one to see whether it is back.
+        // Five until it is skipped, then occasional probes to see whether it is back.
         assert!(empty.questions().len() <= 8, "{}", empty.questions().len());
     }
 }
@@ -262,7 +262,7 @@ async fn requests_avoid_an_endpoint_with_unusable_answers() {
 #[test]
 fn each_record_has_its_own_seed_which_is_the_same_in_every_run() {
     let seeds = || {
-        // The first answer to every question is wrong, so that each is put again.
+        // The first answer to every question is wrong, so that each is reprompted.
         let server =
             ModelServer::start(|question| match question.body["messages"].as_array().unwrap().len() {
                 1 => Reply::answer("no JSON"),
@@ -300,7 +300,7 @@ fn limits_are_reloaded_on_a_signal() {
     limited("1");
     let mut running = Running::start(dir.path(), &["run", "p.yaml", "--out", "out"]);
     assert!(running.runs_until("the first question", || !server.questions().is_empty()));
-    // A file that is wrong changes nothing.
+    // An invalid file changes nothing.
     limited("many");
     running.signal("HUP");
     running.says("the limits stay as they are");

@@ -18,7 +18,7 @@ fn a_changed_later_stage_asks_nothing_and_a_changed_prompt_asks_anew() {
     let path = dir.path().join("p.yaml");
     let yaml = std::fs::read_to_string(&path).unwrap();
 
-    // Another split: refused with what differs, then run anew with the old answers.
+    // Another split: refused with the difference, then run afresh with the old answers.
     std::fs::write(&path, yaml.replace("test: 1", "test: 2")).unwrap();
     let refused = stderr(&synthmill(dir.path(), RUN, 2));
     assert!(refused.contains("stages.split.ratios.test: 1 -> 2"), "{refused}");
@@ -48,7 +48,7 @@ fn equal_questions_are_different_samples_and_each_answer_is_used_once() {
     synthmill(dir.path(), RUN, 0);
     assert_eq!(server.questions().len(), 40, "forty equal prompts are forty samples");
 
-    // More rows than there are answers: the rest is asked for.
+    // More rows than answers: the others are asked.
     std::fs::write(dir.path().join("rows.jsonl"), "{\"topic\": \"x\"}\n".repeat(50)).unwrap();
     synthmill(dir.path(), &[RUN, &["--fresh", "--reuse-answers"]].concat(), 0);
     assert_eq!(server.questions().len(), 50);
@@ -102,7 +102,7 @@ fn once_accept_has_enough_no_rejected_item_is_retried() {
     assert_eq!(std::fs::read(out.join("manifest.json")).unwrap(), manifest);
     assert_eq!((outputs(&out), server.questions().len()), (lines, asked));
 
-    // With room for more, it is tried.
+    // With a higher limit, it is retried.
     std::fs::write(&path, format!("accept: 40\n{yaml}")).unwrap();
     synthmill(dir.path(), &["run", "p.yaml", "--out", "more"], 6);
     let asked = server.questions().len();
@@ -131,7 +131,7 @@ fn a_run_of_an_earlier_format_is_refused_and_its_answers_are_reusable() {
     assert_eq!(server.questions().len(), 31, "a failure is another run's own; all else was there");
     assert_eq!(ids(&out), 30);
 
-    // What is older still holds nothing of use, and is not moved for the sake of it.
+    // Still older runs hold nothing useful and are not moved.
     put_format(&out.join("manifest.json"), 1);
     let told = stderr(&synthmill(dir.path(), &[RUN, &["--fresh", "--reuse-answers"]].concat(), 3));
     assert!(told.contains("has format 1") && told.contains("cannot be used again"), "{told}");
@@ -140,7 +140,7 @@ fn a_run_of_an_earlier_format_is_refused_and_its_answers_are_reusable() {
     assert_eq!(server.questions().len(), 31 + 30);
 }
 
-/// Makes of a run one of format 2, in which nothing but the answer itself told whether another run may have it.
+/// Converts a run to format 2, in which only the answer itself said whether another run may reuse it.
 fn put_back_to_format_2(out: &Path) {
     put_format(&out.join("manifest.json"), 2);
     for entry in std::fs::read_dir(out.join("journal")).unwrap() {

@@ -19,15 +19,15 @@ use crate::harness::child::Running;
 use crate::harness::model_server::{ModelServer, Reply, qa_pair};
 use crate::harness::{outputs, program, project, stderr, stdout, synthmill};
 
-/// A run directory at one moment, the same at an earlier one, and the ways to go on.
+/// A run directory, an earlier state of it, and the commands to resume.
 struct Bench<'a> {
     /// The project; the run is in its `out`, `older` and `state` are copies.
     dir: &'a Path,
-    /// The command without its limit.
+    /// The command without the limit.
     run: &'a [&'a str],
-    /// The limit under which the run was begun, and a higher one.
+    /// The limit with which the run was started, and a higher one.
     limits: [&'a str; 2],
-    /// How much the server was asked so far.
+    /// Returns how many questions the server received so far.
     asked: &'a dyn Fn() -> usize,
 }
 
@@ -46,20 +46,20 @@ impl Bench<'_> {
         self.dir.join("out")
     }
 
-    /// The run as it was, before anything was harmed.
+    /// Restores the run to its undamaged state.
     fn restore(&self) {
         std::fs::remove_dir_all(self.out()).unwrap_or_default();
         copy(&self.dir.join("state"), &self.out());
     }
 
-    /// Does the harm to a file, or to all that the name of a group stands for; false where it would change nothing.
+    /// Damages a file, or all files of a named group; returns false if that would change nothing.
     fn harm(&self, name: &str, harm: Harm) -> bool {
         let names: Vec<String> = match name {
             "all outputs" | "all logs" => {
                 let end = if name == "all logs" { ".log" } else { ".jsonl" };
                 files(&self.out()).into_keys().filter(|name| name.ends_with(end)).collect()
             }
-            // As when a backup has left out the lock file, and the outputs for their size.
+            // As after a backup that excluded the lock file, and the outputs because of their size.
             "all but the lock" => ["journal", "manifest.json", "status.json"].map(str::to_owned).to_vec(),
             name => vec![name.to_owned()],
         };
@@ -99,7 +99,7 @@ impl Bench<'_> {
         program(self.dir, &[self.run, &["--limit", limit]].concat()).output().unwrap()
     }
 
-    /// Harms each file in turn, in each way, before the run goes on under each limit.
+    /// Damages each file in turn, in each way, before the run resumes under each limit.
     fn check(&self) {
         let (mut refused, mut unharmed) = (0, 0);
         for limit in self.limits {
@@ -126,7 +126,7 @@ impl Bench<'_> {
         assert!(refused > 20 && unharmed > 10, "{refused} refused, {unharmed} unharmed");
     }
 
-    /// Goes on with a harmed run: true if it came out as if unharmed, false if it was refused and made whole.
+    /// Resumes a damaged run: returns true if it ended as if undamaged, false if it was refused and repaired.
     fn goes_on(&self, limit: &str, golden: &(Data, usize), what: &str) -> bool {
         let harmed = files(&self.out());
         let before = (self.asked)();
@@ -150,7 +150,7 @@ impl Bench<'_> {
             assert!(!stdout(&repaired).contains("nothing to do"), "{what}: {told}\n{}", stdout(&repaired));
             self.command(limit)
         } else {
-            // Without its manifest nobody knows what run it is; but its answers can be used.
+            // Without the manifest the run cannot be identified, but its answers can be reused.
             let told = stderr(&repaired) + &told;
             assert!(
                 told.contains("manifest.json") && told.contains("--fresh --reuse-answers"),
@@ -167,18 +167,18 @@ impl Bench<'_> {
         assert_eq!(again.status.code(), Some(0), "{what}: {told}");
         same(&data(&self.out()), &golden.0, what, &told);
         let asked = (self.asked)() - before;
-        // Where answers are gone, what is said names their log, or the time that the journal is from.
+        // If answers are lost, the message names their log, or the time of the journal.
         let named = ["answers-", "batches-", "uses its answers", "is from an earlier time"];
         let answers_lost = named.iter().any(|word| told.contains(word));
         assert!(asked <= golden.1 || answers_lost, "{what}: asked {asked}, not {}\n{told}", golden.1);
-        // And now it is whole.
+        // The run is complete again.
         let repaired = stdout(&synthmill(self.dir, &["repair", "out"], 0));
         assert!(repaired.contains("nothing to do"), "{what}: {repaired}");
         false
     }
 }
 
-/// The lines of each output, sorted; arrays by their elements, under a name without its time.
+/// Returns the sorted lines of each output; arrays by element, under a name without the timestamp.
 type Data = BTreeMap<String, Vec<String>>;
 
 fn data(root: &Path) -> Data {
@@ -203,7 +203,7 @@ fn same(left: &Data, right: &Data, what: &str, told: &str) {
     }
 }
 
-/// The content of every file below a folder, by its path in it.
+/// Returns the content of every file in a folder, by relative path.
 fn files(root: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut folders = vec![root.to_owned()];
@@ -214,7 +214,7 @@ fn files(root: &Path) -> BTreeMap<String, Vec<u8>> {
                 folders.push(path);
             } else {
                 let name = path.strip_prefix(root).unwrap().to_string_lossy().into_owned();
-                // A live run may replace one meanwhile.
+                // A live run may replace a file meanwhile.
                 files.extend(std::fs::read(&path).ok().map(|bytes| (name, bytes)));
             }
         }
@@ -232,7 +232,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// A project with one document, and a server that answers what `docs-to-qa` asks, each time after a while.
+/// Makes a project with one document, and a server that answers `docs-to-qa` with a delay.
 fn documents() -> (tempfile::TempDir, ModelServer, Arc<AtomicU64>) {
     let delay = Arc::new(AtomicU64::new(0));
     let millis = Arc::clone(&delay);
@@ -293,7 +293,7 @@ fn a_run_killed_while_its_batches_are_with_the_provider_resumes_them() {
     let out = dir.path().join("out");
     synthmill(dir.path(), &[&run[..], &["--limit", "4"]].concat(), 0);
     copy(&out, &dir.path().join("older"));
-    // The next one comes back, those after it stay with the provider.
+    // The next one returns, those after it stay with the provider.
     let end = |batch: usize| if batch < 3 { End::Done } else { End::Never };
     server.now(Script { end: Box::new(end), ..Script::default() });
     let looks = server.calls("GET /batches/ID");

@@ -44,7 +44,7 @@ fn a_run_killed_again_and_again_asks_twice_only_what_was_in_flight() {
     let mut spare = 0;
     while killed < kills {
         let mut run = Running::start(dir.path(), RUN);
-        // From the first moment of a start, before it has a log, to well into it.
+        // From the beginning of a start, before it has a log, to well into it.
         let asked = server.questions().len() + random.random_range(0..(2 * ROWS / kills).max(8));
         let running = run.runs_until("some questions came", || server.questions().len() >= asked);
         let ended = run.kill();
@@ -74,7 +74,7 @@ fn a_run_killed_again_and_again_asks_twice_only_what_was_in_flight() {
     assert!(again <= spare, "seed {seed}: {again} questions were asked again, {spare} could be in flight");
 }
 
-/// Operation and file at which the program ends itself, as a crash would, at the first and at later hits.
+/// The operation and file at which the program aborts, at the first and at later hits.
 const POINTS: &[&str] = &[
     "make journal 1",
     "write manifest.json 1",
@@ -128,7 +128,7 @@ fn a_run_aborted_at_named_points_resumes() {
         std::fs::write(dir.path().join("rows.jsonl"), &rows).unwrap();
         let old_url = yaml.split("base_urls: [\"").nth(1).unwrap().split('"').next().unwrap();
         std::fs::write(dir.path().join("p.yaml"), yaml.replace(old_url, &server.url)).unwrap();
-        // Three starts in a row end at the point, so that what recovers from one meets it again.
+        // Three starts in a row abort at the point, so that the recovery hits it too.
         for _ in 0..3 {
             let status = program(dir.path(), RUN).env("SYNTHMILL_ABORT", point).output().unwrap().status;
             aborted += usize::from(status.code().is_none());

@@ -66,7 +66,7 @@ fn a_run_killed_at_any_moment_ends_like_one_never_killed() {
     let mut killed = 0;
     for _ in 0..10 {
         let mut run = Running::start(dir.path(), RUN);
-        // Between the first moments of a start, when nothing is asked yet, and well into it.
+        // From the beginning of a start, before the first question, to well into it.
         let asked = server.questions().len() + random.random_range(0..80);
         let running = run.runs_until("some questions came", || server.questions().len() >= asked);
         let ended = run.kill();

@@ -18,7 +18,7 @@ use crate::harness::{Run, rows_pipeline};
 
 const ITEMS: usize = 14;
 
-/// A small run on a faulty disk: two model stages, so that an item has answers to lose.
+/// Makes a small run on a faulty disk, with two model stages, so that an item has answers to lose.
 struct Bench {
     _dir: TempDir,
     yaml: String,
@@ -26,14 +26,14 @@ struct Bench {
     operations: usize,
 }
 
-/// Answers after a while, so that a run has several commits.
+/// Answers with a delay, so that a run has several commits.
 fn model() -> Arc<Scripted> {
     Arc::new(Scripted::new(|question| {
         Reply::text(json!({"answer": question.prompt}).to_string()).after(Duration::from_millis(30))
     }))
 }
 
-/// One start on a disk; the outcome, or why it did not begin.
+/// Runs one start on a disk; returns the outcome, or why it could not start.
 async fn start(yaml: &str, disk: &FaultyDisk, model: &Arc<Scripted>) -> Result<RunReport, OpenError> {
     let mut run = Run::new(yaml, Path::new("/run"), Scripted::new(|_| Reply::Never));
     run.model = Arc::clone(model);
@@ -68,7 +68,7 @@ impl Bench {
         Self { golden: lines(&disk), operations: disk.operations().len(), yaml, _dir: dir }
     }
 
-    /// Goes on until the run is complete, and checks what it left.
+    /// Resumes until the run is complete, and checks its outputs.
     async fn must_complete(&self, disk: &FaultyDisk, model: &Arc<Scripted>, what: &str) {
         let report = start(&self.yaml, disk, model).await;
         let report = report.unwrap_or_else(|error| panic!("{what}: the next start does not begin: {error}"));
@@ -85,7 +85,7 @@ async fn every_operation_fails_once_and_the_next_start_completes_the_run() {
     let mut covered: BTreeMap<String, usize> = BTreeMap::new();
     let mut kinds = BTreeSet::new();
     for fault in [Fault::Io, Fault::Full, Fault::LostPages] {
-        // Until a start has fewer operations than that: then every one was struck.
+        // Until a start has fewer operations: then every one has failed once.
         for count in 0.. {
             let disk = FaultyDisk::default();
             let model = model();
@@ -106,8 +106,8 @@ async fn every_operation_fails_once_and_the_next_start_completes_the_run() {
             kinds.insert(kind.clone());
             *covered.entry(format!("{fault:?} at {kind}")).or_default() += 1;
             bench.must_complete(&disk, &model, &what).await;
-            // Asked again at most for what was in flight, at four places of the model; and where a sync
-            // lost what was written, for the answers since the last good one.
+            // Asked again at most what was in flight in the four slots of the model, and after a sync that lost writes,
+            // the answers since the last successful one.
             let again = if fault == Fault::LostPages { 32 } else { 4 };
             assert!(model.questions() <= 2 * ITEMS as u64 + again, "{what}: {} questions", model.questions());
         }
@@ -144,7 +144,7 @@ async fn power_lost_at_every_operation_loses_no_committed_item() {
             }
             let again = self::model();
             bench.must_complete(&left, &again, &what).await;
-            // Committed items are not asked for again.
+            // Committed items are not asked again.
             assert!(
                 again.questions() <= 2 * (ITEMS as u64 - committed),
                 "{what}: {committed} were committed"
@@ -158,7 +158,7 @@ async fn power_lost_at_every_operation_loses_no_committed_item() {
 #[tokio::test(start_paused = true)]
 async fn each_kind_of_tampering_with_outputs_has_its_message() {
     let bench = Bench::new().await;
-    // Slow enough for several commits: a bad one at the end of a log is taken for one that was cut off.
+    // Slow enough for several commits: a bad one at the end of a log would pass for a torn one.
     let slow = || {
         Arc::new(Scripted::new(|question| {
             Reply::text(json!({"answer": question.prompt}).to_string()).after(Duration::from_millis(120))
@@ -298,7 +298,7 @@ async fn rejected_items_are_retried_even_if_power_is_lost_meanwhile() {
         let left = if struck {
             losses += 1;
             let left = disk.after_power_loss(count as u64);
-            // Either nothing had happened yet, or the move is finished now; then there is nothing to retry.
+            // Either nothing had happened yet, or the move is complete and there is nothing left to retry.
             let retried =
                 synthmill::journal::retry_rejected(Arc::new(left.clone()), root, &classes, carry_batches)
                     .unwrap();

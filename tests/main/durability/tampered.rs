@@ -8,7 +8,7 @@ use crate::harness::child::{Running, answer, answering, ids, rows_folder};
 use crate::harness::model_server::{ModelServer, Reply};
 use crate::harness::{outputs, project, stderr, stdout, synthmill};
 
-/// What an output becomes.
+/// What an output is changed to.
 type Edit = fn(&[u8]) -> Vec<u8>;
 /// What is done to the file at a path.
 type Deed = fn(&Path);
@@ -42,7 +42,7 @@ fn a_complete_run_is_compared_before_it_says_there_is_nothing_to_do() {
             let told = stderr(&synthmill(dir.path(), RUN, 0));
             assert!(told.contains("going on"), "{name}, {what}: {told}");
             assert_eq!((ids(&dir.path().join("out")), server.questions().len()), (20, 20), "{name}, {what}");
-            // The lines are the same, but may stand in another order.
+            // The lines are the same, but may be in another order.
             let repaired = std::fs::read(&path).unwrap();
             assert_eq!(repaired.len(), good.len(), "{name}, {what}");
         }
@@ -53,7 +53,7 @@ fn a_complete_run_is_compared_before_it_says_there_is_nothing_to_do() {
 
 #[test]
 fn accepted_items_survive_a_repair_unchanged() {
-    // Slow enough for several commits, each of which the byte may be in.
+    // Slow enough for several commits, so that the byte may be in any of them.
     let server = answering(Duration::from_millis(40));
     let dir = rows_folder(60, 4, &server.url);
     let yaml = std::fs::read_to_string(dir.path().join("p.yaml")).unwrap();
@@ -135,7 +135,7 @@ const UNDER_A_RUN: &[(&str, Deed)] = &[
     ("journal/commits-0001.log", replace),
 ];
 
-/// Puts a copy in the place of a file, as editors and `sed -i` do.
+/// Replaces a file by a copy, as editors and `sed -i` do.
 fn replace(path: &Path) {
     let copy = path.with_extension("copy");
     std::fs::copy(path, &copy).unwrap();
@@ -219,7 +219,7 @@ fn a_killed_retry_of_rejected_items_resumes() {
     let told = stderr(&synthmill(dir.path(), &["retry-rejected", "out"], 0));
     assert!(told.contains("going on with the rejected items"), "{told}");
     assert!(outputs(&out)["rejected.jsonl"].is_empty());
-    // The limit of the run holds for those who come after it, too.
+    // The limit of the run applies to later commands too.
     assert_eq!((ids(&out), well.questions().len()), (8, 2));
     let told = stderr(&synthmill(dir.path(), &["retry-rejected", "out"], 0));
     assert!(told.contains("no rejected item"), "{told}");
@@ -250,7 +250,7 @@ fn a_killed_run_keeps_its_limit_when_rejected_items_are_retried() {
 fn a_run_without_output_gives_way_to_a_changed_pipeline() {
     let dir = project();
     let run = ["run", "pipelines/docs-to-qa.yaml", "--out", "out", "--limit", "10"];
-    // No server is there.
+    // There is no server.
     let base = ["--base-url", "http://127.0.0.1:9/v1"];
     synthmill(dir.path(), &[&run[..], &base].concat(), 4);
     synthmill(dir.path(), &[&run[..], &base].concat(), 4);
@@ -258,7 +258,7 @@ fn a_run_without_output_gives_way_to_a_changed_pipeline() {
     assert!(told.contains("had made nothing"), "{told}");
     let lines = outputs(&dir.path().join("out")).values().map(Vec::len).sum::<usize>();
     assert!(lines > 0);
-    // Now it has made something.
+    // Now there is output.
     let told = stderr(&synthmill(dir.path(), &[&run[..], &["--seed", "9"]].concat(), 2));
     assert!(told.contains("seed: 42 -> 9"), "{told}");
     let told = stderr(&synthmill(dir.path(), &[&run[..], &["--no-llm"]].concat(), 0));
