@@ -1,7 +1,7 @@
-//! What durability costs, and how soon a long run goes on: `cargo bench --bench durability`.
+//! The cost of durability, and the time to resume a long run: `cargo bench --bench durability`.
 //!
-//! Whole processes are timed, as a user runs them: the program itself, on a pipeline whose records come from
-//! nothing and go through a template to a file. Prints one line a figure; nothing is asserted.
+//! Times whole processes of the program, on a pipeline whose records are generated and go through a template to a file.
+//! Prints one line per figure and asserts nothing.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on has failed")]
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 /// Items of the throughput runs.
 const ITEMS: u64 = 100_000;
-/// Items that are done before a run is resumed.
+/// Finished items before a run is resumed.
 const DONE: u64 = 1_000_000;
 /// Pairs of runs; the median of their ratios is printed.
 const PAIRS: usize = 5;
@@ -27,7 +27,7 @@ fn main() {
     resume(dir.path());
 }
 
-/// Items that take some work: the shipped documents, answered by the heuristic, some thousands a second.
+/// Items with some work: the shipped documents, answered by the heuristic, a few thousand per second.
 fn work(dir: &Path) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let time = |name: &str, durability: &str| {

@@ -1,9 +1,9 @@
 //! The scripted model server of the tests, to be run by hand:
 //! `cargo run --example model-server -- --script FILE --log FILE [--port N] [--authority FILE]`.
 //!
-//! Prints its base URL and serves until it is ended. `CONTRIBUTING.md` says what a script may hold.
+//! Prints its base URL and serves until it is killed. `CONTRIBUTING.md` describes scripts.
 
-#![expect(clippy::print_stdout, reason = "the URL is for whoever starts it")]
+#![expect(clippy::print_stdout, reason = "prints the URL for the user")]
 #![expect(clippy::unwrap_used, reason = "a server that cannot go on has failed")]
 
 #[path = "../tests/server/mod.rs"]
@@ -16,16 +16,16 @@ use clap::Parser;
 /// A server with OpenAI's API that answers and misbehaves as a script says.
 #[derive(Parser)]
 struct Arguments {
-    /// The script, a file of JSON; every question is answered without one.
+    /// The script, a JSON file; without one, every question is answered.
     #[arg(long)]
     script: Option<PathBuf>,
-    /// The file that gets a line of JSON for each question.
+    /// The log file, with a line of JSON per question.
     #[arg(long)]
     log: Option<PathBuf>,
-    /// The port; any that is free without it.
+    /// The port; any free port by default.
     #[arg(long, default_value_t = 0)]
     port: u16,
-    /// Where to write the certificate that clients may trust.
+    /// Where to write the certificate of the authority, for clients to trust.
     #[arg(long)]
     authority: Option<PathBuf>,
 }

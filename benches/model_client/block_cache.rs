@@ -1,31 +1,31 @@
-//! The prefix cache of an inference server, played: what of a prompt it need not read again.
+//! Simulates the prefix cache of an inference server.
 //!
-//! A prompt is cut into blocks, each known by the hash of all up to its end, as vLLM does it; the blocks read longest ago
-//! make room for new ones. Used by the benchmark, and by the test that plays the same without a clock.
+//! As in vLLM, a prompt is split into blocks, each identified by the hash of the prompt up to its end, and the least recently
+//! used blocks are evicted. Used by the benchmark, and by a test that simulates the same without a clock.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hasher};
 
-/// Bytes of a block: about 16 tokens.
+/// The size of a block in bytes: about 16 tokens.
 const BLOCK: usize = 64;
 
-/// The blocks that a replica still has.
+/// The cached blocks of a replica.
 pub(crate) struct BlockCache {
     most: usize,
-    /// When each block was last read.
+    /// The last use of each block.
     read_at: HashMap<u64, u64>,
-    /// The blocks by when they were last read.
+    /// The blocks by last use.
     order: BTreeMap<u64, u64>,
     clock: u64,
 }
 
 impl BlockCache {
-    /// A cache of so many bytes, empty.
+    /// Makes an empty cache of this size in bytes.
     pub(crate) fn new(bytes: usize) -> Self {
         Self { most: bytes / BLOCK, read_at: HashMap::new(), order: BTreeMap::new(), clock: 0 }
     }
 
-    /// Reads a prompt; gives how many of its bytes, from the first on, were there already.
+    /// Processes a prompt; returns the length in bytes of its cached prefix.
     pub(crate) fn read(&mut self, prompt: &str) -> usize {
         let mut hasher = DefaultHasher::new();
         let (mut cached, mut misses) = (0, false);
@@ -38,7 +38,7 @@ impl BlockCache {
         cached
     }
 
-    /// Notes that a block is read; gives whether it was there.
+    /// Marks a block as used; returns whether it was cached.
     fn touch(&mut self, block: u64) -> bool {
         self.clock += 1;
         let before = self.read_at.insert(block, self.clock);
@@ -55,7 +55,7 @@ impl BlockCache {
     }
 }
 
-/// The prompt of a question about a section, as the shipped `docs-to-qa` has it: what all share, the section, the task.
+/// Returns the prompt for a section, laid out as in the shipped `docs-to-qa`: the shared part, the section, the task.
 pub(crate) fn prompt(section: u64, question: u64) -> String {
     let system = "You write questions and answers about technical documents. ".repeat(15);
     let source =
@@ -64,7 +64,7 @@ pub(crate) fn prompt(section: u64, question: u64) -> String {
     format!("{system}{source}{task}")
 }
 
-/// Questions about one section.
+/// Questions per section.
 pub(crate) const QUESTIONS: u64 = 8;
-/// Bytes that a replica keeps: far less than all sections, far more than those that are asked about at a time.
+/// The cache size in bytes: far less than all sections, far more than those in progress at a time.
 pub(crate) const CACHE: usize = 256 << 10;

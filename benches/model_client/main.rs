@@ -1,18 +1,18 @@
-//! How well the model client uses a server: `cargo bench --bench model_client`; of several replicas with a prefix cache
-//! alone: `cargo bench --bench model_client -- prefixes`; of a whole run in bad weather: `-- weathers`.
+//! How well the model client uses a server: `cargo bench --bench model_client`. Only replicas with a prefix cache:
+//! `cargo bench --bench model_client -- prefixes`. A whole run under transient faults: `-- faults`.
 //!
-//! The servers are the test server in processes of their own (`servers`). Prints one line a figure; nothing
-//! is asserted. The bare loop is reqwest with the same number of requests at a time and nothing else.
+//! The servers are the test server in processes of their own (`servers`). Prints one line per figure and asserts nothing.
+//! The baseline is a loop of plain reqwest calls with the same concurrency.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on has failed")]
 
 mod block_cache;
+mod faults;
 mod prefixes;
 #[path = "../../tests/server/mod.rs"]
 mod server;
 mod servers;
-mod weathers;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -34,7 +34,7 @@ fn main() {
     match arguments.next().as_deref() {
         Some("serve") => servers::serve(&arguments.next().unwrap()),
         Some("prefixes") => measure(true),
-        Some("weathers") => weathers::measure(),
+        Some("faults") => faults::measure(),
         _ => measure(false),
     }
 }
@@ -68,7 +68,7 @@ async fn ask(model: &Remote, prompt: String) -> bool {
     model.complete(&request, &Record::default()).await.is_ok()
 }
 
-/// A bare load generator and the client, at 256 at a time for as long.
+/// The baseline and the client, each with 256 concurrent requests for the same time.
 async fn flat(url: &str) {
     let client = reqwest::Client::new();
     let target = format!("{url}/chat/completions");
@@ -90,7 +90,7 @@ async fn flat(url: &str) {
     );
 }
 
-/// Answers a second, kept up for a while.
+/// Sustained answers per second.
 async fn rate<F: Future<Output = bool>>(places: usize, work: impl Fn(u64) -> F) -> f64 {
     let start = Instant::now();
     let going = stream::iter(0_u64..).take_while(|_| {
@@ -102,7 +102,7 @@ async fn rate<F: Future<Output = bool>>(places: usize, work: impl Fn(u64) -> F) 
     done as f64 / start.elapsed().as_secs_f64()
 }
 
-/// Two of a hundred calls take 3 s: nobody else may wait for them.
+/// Two of a hundred calls take 3 s, and no other may wait for them.
 async fn slow(url: &str) {
     let (places, calls) = (64, 6000_u64);
     let model = model(url, json!({"concurrency": places}));
@@ -133,7 +133,7 @@ async fn slow(url: &str) {
     );
 }
 
-/// The seconds that the same calls take when each goes to the first free place.
+/// Returns the seconds that the same calls take if each starts in the first free slot.
 fn schedule(calls: u64, places: usize) -> f64 {
     let mut free: BinaryHeap<Reverse<Duration>> = (0..places).map(|_| Reverse(Duration::ZERO)).collect();
     let mut last = Duration::ZERO;
@@ -147,11 +147,11 @@ fn schedule(calls: u64, places: usize) -> f64 {
     last.as_secs_f64()
 }
 
-/// A server that refuses above 200 a second.
+/// A server with a limit of 200 requests per second.
 async fn limited(server: &Server, how: &str, more: Value) {
     let model = model(&server.url, more);
     let mut seen = server.questions().len();
-    // A minute in three parts: the first shows the finding, the others the steady state.
+    // A minute in three parts: the first shows the search for the limit, the others the steady state.
     let mut minute = 0.0;
     for part in ["first 20 s", "next 20 s", "last 20 s"] {
         let ours = rate(256, |number| ask(&model, format!("limited {number}"))).await;
@@ -167,7 +167,7 @@ async fn limited(server: &Server, how: &str, more: Value) {
     println!("200 a second, {how}, the minute: {:.1} % of it", 100.0 * minute / servers::RATE);
 }
 
-/// Two of a hundred questions are refused for good.
+/// Two of a hundred questions are always refused.
 async fn poison(server: &Server) {
     let model = model(&server.url, json!({"concurrency": 64}));
     let calls = 3000_u64;

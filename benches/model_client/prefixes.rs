@@ -1,5 +1,5 @@
-//! Four replicas with a prefix cache each, asked by the client with the key that questions of one section have in common,
-//! and as the control without one. Reading takes time by the byte that is not cached, one prompt after the other.
+//! Four replicas with a prefix cache each. The client asks with a key shared by the questions of a section and, as the
+//! control, without one. Prompts are processed in sequence, in time proportional to the bytes that are not cached.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -18,9 +18,9 @@ use crate::block_cache::{BlockCache, CACHE, QUESTIONS, prompt};
 const REPLICAS: usize = 4;
 const PLACES: usize = 64;
 const SECTIONS: u64 = 250;
-/// Bytes that a replica reads in a second: about 8,000 tokens.
+/// Bytes of prompts that a replica processes per second: about 8,000 tokens.
 const BYTES_A_SECOND: f64 = 32_000.0;
-/// How long it then writes, many answers at a time.
+/// The time to generate an answer, with many at a time.
 const WRITING: Duration = Duration::from_millis(300);
 
 struct Replica {
@@ -30,7 +30,7 @@ struct Replica {
     all: AtomicUsize,
 }
 
-/// The same questions with and without a key, each to replicas that have read nothing yet.
+/// Asks the same questions with and without a key, each to replicas with empty caches.
 pub(crate) async fn measure() {
     for (how, has_key) in
         [("that begin alike prefer one endpoint", true), ("go to one of two at random", false)]
@@ -46,7 +46,7 @@ pub(crate) async fn measure() {
             let (section, model) = (number / QUESTIONS, &model);
             async move {
                 let messages = vec![Message::new("user", prompt(section, number % QUESTIONS))];
-                // Well mixed, as the hash of a group is.
+                // Well distributed, like the hash of a group.
                 let affinity = has_key.then(|| section.wrapping_mul(0x9e37_79b9_7f4a_7c15));
                 let request = ModelRequest { messages, affinity, ..ModelRequest::default() };
                 model.complete(&request, &Record::default()).await.unwrap();

@@ -1,5 +1,5 @@
-//! The servers that the client is measured against: the test server with two scripts, each in a process of its
-//! own, which is the benchmark started once more.
+//! The servers for the measurements: the test server with several scripts, each in a process of its own, for which the
+//! benchmark starts itself once more.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -12,23 +12,23 @@ use crate::server;
 
 pub(crate) const LATENCY: Duration = Duration::from_millis(200);
 pub(crate) const SLOW: Duration = Duration::from_secs(3);
-/// Each so manyth question is slow, or poison.
+/// One in this many questions is slow, or always refused.
 pub(crate) const EVERY: u64 = 50;
-/// Questions a second that the refusing server takes.
+/// The rate limit of the refusing server, in questions per second.
 pub(crate) const RATE: f64 = 200.0;
-/// Seconds that a refusal asks to wait.
+/// The seconds that a refusal asks to wait.
 const ASKED: f64 = 1.0;
-/// Requests under way when a refusal is sent may still come for so long.
+/// How long requests in flight at a refusal may still arrive.
 const ON_THE_WAY: f64 = 0.05;
 
-/// A server in another process. Killed when dropped.
+/// A server in another process, killed on drop.
 pub(crate) struct Server {
     pub(crate) url: String,
     child: Child,
     folder: TempDir,
 }
 
-/// One that takes 200 ms for an answer, 3 s for each fiftieth `slow N`, and refuses each fiftieth `poison N`.
+/// Starts a server that takes 200 ms per answer, 3 s for each fiftieth `slow N`, and refuses each fiftieth `poison N`.
 pub(crate) fn patient() -> Server {
     let fiftieth = |word: &str| json!({"contains": word, "multiple_of": EVERY});
     let poison = json!({"status": 400, "error": ["", "bad"]});
@@ -41,7 +41,7 @@ pub(crate) fn patient() -> Server {
     }))
 }
 
-/// One that refuses above its rate and asks to wait for a second.
+/// Starts a server that refuses above its rate limit and asks to wait for a second.
 pub(crate) fn refusing() -> Server {
     let refusal = json!({"status": 429, "error": ["", "slow down"], "headers": [["retry-after", "1"]]});
     start(&json!({
@@ -50,12 +50,12 @@ pub(crate) fn refusing() -> Server {
     }))
 }
 
-/// One that takes 50 ms for an answer, and has some rules for others.
-pub(crate) fn in_weather(rules: &Value) -> Server {
+/// Starts a server that takes 50 ms per answer, with extra rules.
+pub(crate) fn with_faults(rules: &Value) -> Server {
     start(&json!({"rules": rules, "otherwise": {"delay": 0.05}}))
 }
 
-/// Is the server, until the process is ended.
+/// Serves until the process is killed.
 pub(crate) fn serve(options: &str) {
     server::run(serde_json::from_str(options).unwrap(), |url| println!("{url}"));
 }
@@ -74,7 +74,7 @@ fn start(script: &Value) -> Server {
 }
 
 impl Server {
-    /// The log's lines so far.
+    /// Returns the lines of the log so far.
     pub(crate) fn questions(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(self.folder.path().join("log.jsonl")).unwrap();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -88,7 +88,7 @@ impl Drop for Server {
     }
 }
 
-/// How many questions were refused, and how many came before the time that a refusal had named.
+/// Returns how many questions were refused, and how many arrived before the time that a refusal had named.
 pub(crate) fn refusals(questions: &[Value]) -> (usize, usize) {
     let (mut refused, mut early) = (0, 0);
     let mut first = f64::MIN;

@@ -1,5 +1,5 @@
-//! Any text is survived, and an answer that is valid JSON as it stands comes back as it is, but for backslashes that
-//! may have been lost: then the texts that JSON makes of it are told apart by white space and backslashes alone.
+//! No text makes the extraction panic, and an answer that is valid JSON is returned unchanged, except for backslashes that
+//! may have been lost: the texts then differ in white space and backslashes only.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -19,7 +19,7 @@ fuzz_target!(|text: &str| {
     }
 });
 
-/// A text of JSON without its backslashes.
+/// Returns a JSON text without its backslashes.
 fn plain(json: &str) -> String {
     json.replace('\\', "")
 }

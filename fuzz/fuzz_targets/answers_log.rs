@@ -1,4 +1,4 @@
-//! Any bytes in place of an answers' log are read, ignored as torn, or refused; so are frames with any payload.
+//! Any bytes as an answer log are read, ignored as torn, or refused; so are frames with any payload.
 #![no_main]
 
 mod framed;

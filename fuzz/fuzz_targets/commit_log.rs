@@ -1,5 +1,5 @@
-//! Any bytes in place of a commit log are read, ignored as torn, or refused; none make the reader panic.
-//! So are frames with any payload: the checksum would keep nearly all of them from the reader otherwise.
+//! Any bytes as a commit log are read, ignored as torn, or refused, without a panic. So are valid frames with any payload,
+//! since the checksum would reject nearly all others first.
 #![no_main]
 
 mod framed;

@@ -1,4 +1,4 @@
-//! Any bytes are read as events, and as the same answer however they come in pieces.
+//! Any bytes are read as events, with the same result however they are split.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

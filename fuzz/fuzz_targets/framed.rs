@@ -1,7 +1,7 @@
-//! A log of good frames with any payloads, as `src/journal/frames.rs` describes it, whose tests read one. No target of
-//! its own.
+//! Makes a log of valid frames with any payloads, in the format of `src/journal/frames.rs`, whose tests read one. Not a
+//! target itself.
 
-/// The log of a kind.
+/// Returns a log of this kind.
 pub(crate) fn log(magic: &[u8; 8], payloads: &[&[u8]]) -> Vec<u8> {
     const FORMAT: u32 = 3;
     let mut log = magic.to_vec();

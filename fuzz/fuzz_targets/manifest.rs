@@ -1,4 +1,4 @@
-//! Any bytes in place of a manifest are read or refused, and what was read is written back the same.
+//! Any bytes as a manifest are read or refused, and a manifest that was read is written back unchanged.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Any document is survived: its front matter, its outline, its sections and their facts.
+//! No document makes the parser panic: front matter, outline, sections and facts.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

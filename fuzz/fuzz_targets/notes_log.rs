@@ -1,4 +1,4 @@
-//! Any bytes in place of a log of notes are read, ignored as torn, or refused; and notes that say anything of batches.
+//! Any bytes as a log of notes are read, ignored as torn, or refused; so are notes with any content about batches.
 #![no_main]
 
 mod framed;

@@ -1,4 +1,4 @@
-//! Any text in place of a pipeline file gives a plan or a list of problems.
+//! Any text as a pipeline file yields a plan or a list of problems.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,5 @@
-//! A whole run in bad weather: `user-inputs` over HTTP, 64 at a time, against servers that take 50 ms for an answer and
-//! refuse or fail some of them by chance. Each is a run of the program, with its journal and its outputs.
+//! A whole run under transient faults: `user-inputs` over HTTP with 64 concurrent requests, against servers that take 50 ms
+//! per answer and refuse or fail some at random. Each is a run of the program, with its journal and its outputs.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -12,7 +12,7 @@ use crate::servers::{self, Server};
 
 const ROWS: u64 = 1500;
 
-/// Runs in each weather, and prints how long they took.
+/// Runs under each kind of fault, and prints how long each took.
 pub(crate) fn measure() {
     let refusals = |share: f64, status: u64| {
         let headers = json!([["retry-after", "1"]]);
@@ -35,7 +35,7 @@ pub(crate) fn measure() {
     ]);
     let clear = json!([]);
     for concurrency in ["64", "auto"] {
-        run("clear weather", concurrency, &[&clear]);
+        run("no faults", concurrency, &[&clear]);
         run("2 % are refused with 429, 1 s named", concurrency, &[&refusals(0.02, 429)]);
         run("2 % are refused with 503, 1 s named", concurrency, &[&refusals(0.02, 503)]);
         run("5 % are refused with 429, 1 s named", concurrency, &[&refusals(0.05, 429)]);
@@ -51,8 +51,8 @@ pub(crate) fn measure() {
     }
 }
 
-fn run(weather: &str, concurrency: &str, rules: &[&Value]) {
-    let servers: Vec<Server> = rules.iter().map(|rules| servers::in_weather(rules)).collect();
+fn run(faults: &str, concurrency: &str, rules: &[&Value]) {
+    let servers: Vec<Server> = rules.iter().map(|rules| servers::with_faults(rules)).collect();
     let urls: Vec<&str> = servers.iter().map(|server| &*server.url).collect();
     let folder = TempDir::new().unwrap();
     let begin = Instant::now();
@@ -77,6 +77,6 @@ fn run(weather: &str, concurrency: &str, rules: &[&Value]) {
     let seconds = begin.elapsed().as_secs_f64();
     let asked: usize = servers.iter().map(|server| server.questions().len()).sum();
     println!(
-        "user-inputs, {ROWS} rows, {concurrency} at a time, {weather}: {seconds:.1} s, {asked} requests, {status}"
+        "user-inputs, {ROWS} rows, {concurrency} at a time, {faults}: {seconds:.1} s, {asked} requests, {status}"
     );
 }
