@@ -28,8 +28,8 @@ fn failed_calls_are_retried_but_no_batch_is_created_twice() {
         ("GET /files/ID/content", 0, Fault::Half),
     ];
     for (call, at, fault) in faults.iter().copied() {
-        let weather = move |name: &str, before: usize| (name == call && before == at).then_some(fault);
-        let server = BatchServer::start(Script { weather: Box::new(weather), ..Script::default() });
+        let call_fault = move |name: &str, before: usize| (name == call && before == at).then_some(fault);
+        let server = BatchServer::start(Script { call_fault: Box::new(call_fault), ..Script::default() });
         let dir = folder(7, "requests: 2", &server.url);
         synthmill(dir.path(), RUN, 0);
         assert!(server.calls(call) > at + 1, "{call} {fault:?} was not met");
@@ -42,10 +42,10 @@ fn failed_calls_are_retried_but_no_batch_is_created_twice() {
 #[test]
 fn a_batch_created_as_the_run_was_killed_is_found_by_the_next_start() {
     // The provider creates the batch but the response is lost, so the program cannot know.
-    let weather = |name: &str, _: usize| (name == "POST /batches").then_some(Fault::DoneThen(500));
+    let call_fault = |name: &str, _: usize| (name == "POST /batches").then_some(Fault::DoneThen(500));
     let quiet = |name: &str, _: usize| (name == "GET /batches").then_some(Fault::Status(500));
-    let both = move |name: &str, before: usize| weather(name, before).or_else(|| quiet(name, before));
-    let server = BatchServer::start(Script { weather: Box::new(both), ..Script::default() });
+    let both = move |name: &str, before: usize| call_fault(name, before).or_else(|| quiet(name, before));
+    let server = BatchServer::start(Script { call_fault: Box::new(both), ..Script::default() });
     let dir = folder(6, "requests: 2", &server.url);
     let mut run = Running::start(dir.path(), RUN);
     assert!(run.runs_until("batches are made", || server.batches().len() == 3));
@@ -100,8 +100,8 @@ fn a_fault_that_no_line_caused_stops_the_run() {
         "was cancelled at the provider",
     );
     for call in ["POST /files", "POST /batches", "GET /batches/ID", "GET /files/ID/content"] {
-        let weather = move |name: &str, _: usize| (name == call).then_some(Fault::Status(401));
-        check(Script { weather: Box::new(weather), ..Script::default() }, "status 401");
+        let call_fault = move |name: &str, _: usize| (name == call).then_some(Fault::Status(401));
+        check(Script { call_fault: Box::new(call_fault), ..Script::default() }, "status 401");
     }
 }
 
@@ -116,7 +116,7 @@ fn results_that_lag_behind_are_waited_for() {
 #[test]
 fn results_that_never_come_stop_the_run_until_they_are_abandoned() {
     let gone = |name: &str, _: usize| (name == "GET /files/ID/content").then_some(Fault::Status(404));
-    let server = BatchServer::start(Script { weather: Box::new(gone), ..Script::default() });
+    let server = BatchServer::start(Script { call_fault: Box::new(gone), ..Script::default() });
     let dir = folder(5, "requests: 5", &server.url);
     for _ in 0..2 {
         let output = synthmill(dir.path(), RUN, 4);
@@ -177,10 +177,10 @@ fn a_missing_file_of_failures_costs_no_answer() {
         false => Line::Answer(json!({"answer": "good"}).to_string()),
     };
     // Files are fetched in order: answers, then failures.
-    let weather = |name: &str, before: usize| {
+    let call_fault = |name: &str, before: usize| {
         (name == "GET /files/ID/content" && before == 1).then_some(Fault::Status(404))
     };
-    let script = Script { work: Box::new(work), weather: Box::new(weather), ..Script::default() };
+    let script = Script { work: Box::new(work), call_fault: Box::new(call_fault), ..Script::default() };
     let server = BatchServer::start(script);
     let dir = folder(4, "requests: 50", &server.url);
     synthmill(dir.path(), RUN, 0);
@@ -191,12 +191,12 @@ fn a_missing_file_of_failures_costs_no_answer() {
 #[test]
 fn a_batch_in_doubt_is_not_created_again() {
     // The response is lost, and the list does not help either.
-    let weather = |name: &str, _: usize| match name {
+    let call_fault = |name: &str, _: usize| match name {
         "POST /batches" => Some(Fault::DoneThenCut),
         "GET /batches" => Some(Fault::Status(401)),
         _ => None,
     };
-    let server = BatchServer::start(Script { weather: Box::new(weather), ..Script::default() });
+    let server = BatchServer::start(Script { call_fault: Box::new(call_fault), ..Script::default() });
     let dir = folder(4, "requests: 50", &server.url);
     for _ in 0..2 {
         let output = synthmill(dir.path(), RUN, 4);

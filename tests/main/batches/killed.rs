@@ -12,7 +12,7 @@ use synthmill::llm::Batch;
 use synthmill::llm::scripted::{Reply, Scripted};
 
 use crate::batches::runs::{RUN, folder};
-use crate::harness::batch_script::{Fault as Weather, Script};
+use crate::harness::batch_script::{Fault as CallFault, Script};
 use crate::harness::batch_server::BatchServer;
 use crate::harness::child::{Running, ids};
 use crate::harness::faulty_disk::{Fault, FaultyDisk};
@@ -44,10 +44,11 @@ fn a_run_killed_again_and_again_has_no_question_answered_twice() {
     let mut killed = 0;
     while killed < kills {
         // Some responses are lost, so that a kill may come before the provider was asked what it created.
-        let weather = |call: &str, before: usize| {
-            (call == "POST /batches" && before % 3 == 1).then_some(Weather::DoneThenCut)
+        let call_fault = |call: &str, before: usize| {
+            (call == "POST /batches" && before % 3 == 1).then_some(CallFault::DoneThenCut)
         };
-        let server = BatchServer::start(Script { weather: Box::new(weather), looks: 3, ..Script::default() });
+        let server =
+            BatchServer::start(Script { call_fault: Box::new(call_fault), looks: 3, ..Script::default() });
         let dir = two_stages(ROWS, &server.url);
         for _ in 0..8 {
             let mut run = Running::start(dir.path(), RUN);

@@ -90,7 +90,7 @@ fn mock_scripts_in_the_docs_run() {
             true => assert!(summary["re_asks"].as_u64().unwrap() > 0, "{summary}"),
             false => {
                 assert!(summary["retries"].as_u64().unwrap() > 0, "{summary}");
-                assert_eq!(summary["rejected"], 0, "bad weather costs no item: {summary}");
+                assert_eq!(summary["rejected"], 0, "transient faults cost no item: {summary}");
             }
         }
     }
@@ -139,13 +139,13 @@ fn transient_faults_cost_time_and_no_item() {
     std::fs::write(dir.path().join("rows.jsonl"), lines).unwrap();
     let more = ["--set", "models.teacher.concurrency=32"];
     run(dir.path(), "clear", &more, 0);
-    let weather = "{share: 0.04, error: 500}, {share: 0.01, error: 503, retry_after: 1}, \
+    let faults = "{share: 0.04, error: 500}, {share: 0.01, error: 503, retry_after: 1}, \
         {share: 0.01, error: 429, retry_after: 1}, {share: 0.03, error: reset}, {share: 0.03, error: cut_body}, \
         {share: 0.02, error: not_json}, {share: 0.02, error: empty_choices}";
-    let rules = format!("models.teacher.mock.rules=[{weather}, {answers}]");
+    let rules = format!("models.teacher.mock.rules=[{faults}, {answers}]");
     let mixed = run(dir.path(), "mixed", &[&more[..], &["--set", &rules]].concat(), 0);
     assert_eq!((&mixed["ok"], &mixed["rejected"]), (&300.into(), &0.into()), "{mixed}");
-    assert!(mixed["retries"].as_u64().unwrap() > 20, "the weather was played: {mixed}");
+    assert!(mixed["retries"].as_u64().unwrap() > 20, "the faults occurred: {mixed}");
     assert_same_outputs(&dir.path().join("clear"), &dir.path().join("mixed"));
 
     let limit = "models.teacher.mock.limit={requests_per_minute: 6000, burst: 20, retry_after: 0.2}";

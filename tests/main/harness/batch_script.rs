@@ -44,7 +44,7 @@ pub(crate) enum End {
 }
 
 type Work = Box<dyn Fn(&str, usize) -> Line + Send>;
-type Weather = Box<dyn Fn(&str, usize) -> Option<Fault> + Send>;
+type CallFaults = Box<dyn Fn(&str, usize) -> Option<Fault> + Send>;
 type Ends = Box<dyn Fn(usize) -> End + Send>;
 
 /// How a provider behaves.
@@ -52,7 +52,7 @@ pub(crate) struct Script {
     /// The outcome of a question (its last message) that was in this many batches before.
     pub(crate) work: Work,
     /// The fault of a call, such as `POST /batches`, that was made this many times before.
-    pub(crate) weather: Weather,
+    pub(crate) call_fault: CallFaults,
     /// How the batch with this index ends.
     pub(crate) end: Ends,
     /// Polls before a batch ends.
@@ -69,7 +69,7 @@ impl Default for Script {
             work: Box::new(|prompt, _| {
                 Line::Answer(json!({"answer": format!("An answer to: {prompt}")}).to_string())
             }),
-            weather: Box::new(|_, _| None),
+            call_fault: Box::new(|_, _| None),
             end: Box::new(|_| End::Done),
             looks: 1,
             boast: 0,

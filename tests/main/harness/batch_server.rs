@@ -132,7 +132,7 @@ impl Provider {
         let before = *count - 1;
         drop(shelf);
         let script = self.script.lock().unwrap();
-        (script.weather)(name, before)
+        (script.call_fault)(name, before)
     }
 
     /// Performs a call, unless a fault prevents it, and responds.
