@@ -1,7 +1,7 @@
-//! All randomness: generators keyed by (run seed, stage id, name of the draw, record).
+//! All randomness: random number generators keyed by run seed, stage id, name of the draw, and record.
 //!
-//! Stages draw from here and nowhere else, so a draw depends on nothing but what is written in the
-//! pipeline: not on concurrency, on the order of arrival, or on other draws.
+//! Stages use no other generator, so a draw depends only on what is written in the pipeline: not on concurrency, on the
+//! order of arrival, or on other draws.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -23,20 +23,20 @@ impl Draws {
         Self { seed, stage }
     }
 
-    /// The stage whose draws these are.
+    /// The id of the stage.
     #[must_use]
     pub fn stage(&self) -> &Arc<str> {
         &self.stage
     }
 
-    /// A generator for one named draw of one record; `key` is the record's id or, in the source part
-    /// where records have no number yet, a text that names it.
+    /// Returns the generator for a named draw of one record. `key` is the record's id, or in the source part, where
+    /// records have no id yet, a text that identifies it.
     #[must_use]
     pub fn rng(&self, name: &str, key: impl Display) -> ChaCha8Rng {
         ChaCha8Rng::from_seed(self.hash(name, &key.to_string()))
     }
 
-    /// A number in [0, 1) that depends on the key alone; for decisions by hash, such as a split.
+    /// Returns a number in [0, 1) that depends only on the key, for decisions by hash such as a split.
     #[must_use]
     pub fn fraction(&self, name: &str, key: &str) -> f64 {
         let hash = self.hash(name, key);
@@ -47,7 +47,7 @@ impl Draws {
     }
 
     fn hash(&self, name: &str, key: &str) -> [u8; 32] {
-        // Lengths go in front of texts, so that no two (stage, name, key) run together.
+        // Each text is preceded by its length, so that different (stage, name, key) never hash the same bytes.
         let mut hasher = blake3::Hasher::new();
         hasher.update(&self.seed.to_le_bytes());
         for part in [&*self.stage, name, key] {

@@ -1,7 +1,7 @@
-//! An image file that a question shows: its kind, its size and the hash of its bytes.
+//! References to image files that a question shows: media type, size and a hash of the bytes.
 //!
-//! `section` and `prompt` look at files and keep references in records, never the bytes; `llm::images` reads a
-//! file again when its question is sent, and takes it only if it is still the same. All of it blocks.
+//! `section` and `prompt` inspect files and store references in records, never the bytes. `llm::images` reads a file
+//! again when its question is sent, and refuses it if it has changed. All functions here block.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -12,27 +12,27 @@ use serde::{Deserialize, Serialize};
 
 /// Bytes read at a time.
 const CHUNK: usize = 64 << 10;
-/// Digits of a hash: 128 bits.
-const DIGITS: usize = 32;
-/// Files that are told of one by one when they are left out.
-const MOST_TOLD: usize = 200;
+/// Hex digits of a hash: 128 bits.
+const HASH_DIGITS: usize = 32;
+/// The most files that are reported one by one when they are left out.
+const MAX_REPORTED: usize = 200;
 
 /// A reference to an image file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {
-    /// Where it is, relative to the working directory. Read but not written by serde: a message is known by
-    /// what it shows, and a file that was moved shows the same.
+    /// Its path, relative to the working directory. Deserialized but not serialized: a message is identified by what it
+    /// shows, and a file that was moved shows the same.
     #[serde(skip_serializing)]
     pub path: String,
-    /// What it is.
+    /// Its media type.
     pub media_type: MediaType,
-    /// Its size.
+    /// Its size in bytes.
     pub bytes: u64,
     /// BLAKE3 of its bytes, 32 hex digits.
     pub hash: String,
 }
 
-/// A kind of image that vision models take.
+/// A media type that vision models accept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MediaType {
     /// PNG.
@@ -49,7 +49,7 @@ pub enum MediaType {
     Webp,
 }
 
-/// An image that cannot be shown.
+/// Why an image cannot be shown.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
     /// It cannot be read.
@@ -92,7 +92,7 @@ impl MediaType {
         }
     }
 
-    /// The kind of a file that begins with these bytes; its name is not asked.
+    /// The media type of a file that begins with these bytes, whatever its name.
     fn of(start: &[u8]) -> Option<Self> {
         match start {
             [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Some(Self::Png),
@@ -105,7 +105,7 @@ impl MediaType {
 }
 
 impl Image {
-    /// Reads the file at `path` through, in little memory, and says what it is.
+    /// Reads the file at `path` once, in little memory, and returns a reference to it.
     pub fn inspect(path: &str) -> Result<Self, ImageError> {
         let mut file = open(path)?;
         let unread = |source| ImageError::Read { path: path.to_owned(), source };
@@ -121,7 +121,7 @@ impl Image {
                 return Err(ImageError::NotAnImage { path: path.to_owned() });
             };
             if chunk.is_empty() {
-                let hash = digits(&hasher.finalize());
+                let hash = hex_digits(&hasher.finalize());
                 return Ok(Self { path: path.to_owned(), media_type, bytes, hash });
             }
             hasher.update(&chunk);
@@ -129,18 +129,18 @@ impl Image {
         }
     }
 
-    /// The file's bytes, if they are still those that were looked at.
+    /// Returns the file's bytes if they have not changed since it was inspected.
     pub fn read(&self) -> Result<Vec<u8>, ImageError> {
         let file = open(&self.path)?;
         let unread = |source| ImageError::Read { path: self.path.clone(), source };
         let length = file.metadata().map_err(unread)?.len();
         let mut bytes = Vec::new();
         if length == self.bytes {
-            // Of the file's own length: what a record says of it may be anything.
+            // By the file's own length: the one in a record may be anything.
             bytes.reserve_exact(usize::try_from(length).unwrap_or(0).saturating_add(1));
             file.take(length.saturating_add(1)).read_to_end(&mut bytes).map_err(unread)?;
         }
-        if bytes.len() as u64 != self.bytes || digits(&blake3::hash(&bytes)) != self.hash {
+        if bytes.len() as u64 != self.bytes || hex_digits(&blake3::hash(&bytes)) != self.hash {
             return Err(ImageError::Changed { path: self.path.clone() });
         }
         Ok(bytes)
@@ -149,32 +149,34 @@ impl Image {
 
 fn open(path: &str) -> Result<File, ImageError> {
     let unread = |source| ImageError::Read { path: path.to_owned(), source };
-    // Asked before it is opened: to open a pipe would wait for its other end.
+    // Checked before opening: opening a pipe would wait for its other end.
     if !std::fs::metadata(path).map_err(unread)?.is_file() {
         return Err(ImageError::NotAFile { path: path.to_owned() });
     }
     File::open(path).map_err(unread)
 }
 
-fn digits(hash: &blake3::Hash) -> String {
-    hash.to_hex()[..DIGITS].to_owned()
+fn hex_digits(hash: &blake3::Hash) -> String {
+    hash.to_hex()[..HASH_DIGITS].to_owned()
 }
 
-/// Tells of images that are left out, of each file once. Bounded, as a source may name any number of them.
+/// Logs images that are left out, once per file and up to a limit, as a source may name any number of them.
 #[derive(Debug, Default)]
 pub struct SkippedImages {
-    told: Mutex<HashSet<String>>,
+    reported: Mutex<HashSet<String>>,
 }
 
 impl SkippedImages {
-    /// Warns that the image which `by` shows is left out, unless `path` was told of before.
+    /// Logs that the image shown by `by` is left out, unless `path` was reported before.
     pub fn warn_once(&self, path: &str, by: &str, why: &str) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.len() > MOST_TOLD || !told.insert(path.to_owned()) {
+        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        if reported.len() > MAX_REPORTED || !reported.insert(path.to_owned()) {
             return;
         }
-        match told.len() {
-            more if more > MOST_TOLD => tracing::warn!("further images are left out without being told of"),
+        match reported.len() {
+            more if more > MAX_REPORTED => {
+                tracing::warn!("further images are left out without being told of")
+            }
             _ => tracing::warn!("an image of `{by}` is left out: {why}"),
         }
     }
@@ -187,7 +189,7 @@ mod tests {
     const PNG: &[u8] = b"\x89PNG\r\n\x1a\n and so on";
 
     #[test]
-    fn the_kind_is_told_by_the_first_bytes() {
+    fn the_media_type_depends_on_the_first_bytes() {
         let check = |bytes: &[u8], expected: Option<&str>| {
             assert_eq!(MediaType::of(bytes).map(MediaType::as_str), expected, "{bytes:?}");
         };
@@ -203,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_read_only_while_it_is_the_same() {
+    fn a_file_is_read_only_if_it_has_not_changed() {
         let folder = tempfile::tempdir().unwrap();
         // Longer than a chunk, and named as what it is not.
         let bytes = [PNG, &[7; 3 * CHUNK]].concat();
@@ -211,7 +213,7 @@ mod tests {
         std::fs::write(&path, &bytes).unwrap();
         let image = Image::inspect(path.to_str().unwrap()).unwrap();
         assert_eq!((image.media_type, image.bytes), (MediaType::Png, bytes.len() as u64));
-        assert_eq!(image.hash, &blake3::hash(&bytes).to_hex()[..DIGITS]);
+        assert_eq!(image.hash, &blake3::hash(&bytes).to_hex()[..HASH_DIGITS]);
         assert_eq!(image.read().unwrap(), bytes);
         let check = |changed: &[u8]| {
             std::fs::write(&path, changed).unwrap();
@@ -226,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_knows_an_image_by_what_it_shows() {
+    fn a_message_identifies_an_image_by_its_content() {
         let image = Image { path: "a.png".into(), media_type: MediaType::Png, bytes: 3, hash: "0f".into() };
         let written = serde_json::json!(image);
         assert_eq!(written, serde_json::json!({"media_type": "image/png", "bytes": 3, "hash": "0f"}));

@@ -1,8 +1,8 @@
-//! A record: the JSON object that flows through a pipeline, with the id that says where it came from.
+//! A record: the JSON object that flows through a pipeline, with an id that says where it comes from.
 //!
-//! Every stage reads and writes fields here. Ids are given by the engine (`engine::admission` numbers
-//! items, `engine::execute` adds a branch for each child, `engine::block` for each pass and element), never by a stage. What happened to a record on
-//! its way (model calls, draws) travels beside the fields and ends in `provenance/`.
+//! Stages read and write its fields. The engine assigns ids, never a stage: `engine::admission` numbers the items,
+//! `engine::execute` adds a branch for each child, and `engine::block` one for each pass and element. The provenance
+//! of a record (model calls, draws) is stored next to its fields and ends in `provenance/`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// One thing that flows: named fields, an id, and what is known of its making.
+/// A record: named fields, an id, and its provenance.
 #[derive(Debug, Clone, Default)]
 pub struct Record {
-    /// Where the record stands in the run: item number and branches taken.
+    /// The item's number and the branches taken since.
     pub id: RecordId,
     /// The named fields that stages read and write.
     pub fields: Map<String, Value>,
@@ -28,7 +28,7 @@ impl Record {
         Self { fields, ..Self::default() }
     }
 
-    /// The field `name`, or a field inside it for a dotted name such as `section.title`.
+    /// Returns the field `name`; for a dotted name such as `section.title`, the field inside it.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value> {
         if let Some(value) = self.fields.get(name) {
@@ -42,13 +42,13 @@ impl Record {
         Some(value)
     }
 
-    /// The text of field `name`, if it is a string.
+    /// Returns the field `name` if it is a string.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
         self.get(name).and_then(Value::as_str)
     }
 
-    /// Sets field `name`, replacing what was there.
+    /// Sets the field `name`, replacing its value.
     pub fn set(&mut self, name: &str, value: impl Into<Value>) {
         self.fields.insert(name.to_owned(), value.into());
     }
@@ -56,29 +56,29 @@ impl Record {
 
 /// The item's number and the branches taken since, printed as `000042.cot_expand-2`.
 ///
-/// Holds no clock, no random number and no order of arrival, so that the same pipeline gives the same ids
-/// at any concurrency.
+/// Contains no clock, no random number and no order of arrival, so that the same pipeline makes the same ids at any
+/// concurrency.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordId {
-    /// Position of the item in the source part's order, from 0.
+    /// The item's position in the order of the source part, from 0.
     pub item: u64,
     /// The branches taken since admission, outermost first.
     pub path: Vec<Branch>,
 }
 
-/// One branch: the stage that fanned out, and which of its children this is (from 0), or which pass of it.
+/// One branch: the stage that split the record, and the index of the child or the number of the pass.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Branch {
-    /// The id of the stage that fanned out.
+    /// The id of the stage that split the record.
     pub stage: Arc<str>,
-    /// The child's index, from 0; of a `repeat` the pass, 0 for what it began with.
+    /// The child's index, from 0; in a `repeat` the number of the pass, 0 for the record as it entered.
     pub index: u32,
     /// Whether it is a pass.
     pub is_pass: bool,
 }
 
 impl RecordId {
-    /// The id of an item as it is admitted.
+    /// The id of an item's first record.
     #[must_use]
     pub fn item(item: u64) -> Self {
         Self { item, path: Vec::new() }
@@ -90,7 +90,7 @@ impl RecordId {
         self.branch(stage, index, false)
     }
 
-    /// The id of this record in a pass of the `repeat` that is called `stage`.
+    /// The id of this record in a pass of the `repeat` with the id `stage`.
     #[must_use]
     pub fn pass(&self, stage: &Arc<str>, pass: u32) -> Self {
         self.branch(stage, pass, true)
@@ -120,31 +120,31 @@ impl Serialize for RecordId {
     }
 }
 
-/// What is kept of a record's making, for `provenance/`.
+/// How a record was made, for `provenance/`.
 #[derive(Debug, Clone, Default)]
 pub struct Provenance {
     /// One entry for each `llm` stage the record went through, in order.
     pub calls: Vec<Arc<ModelCall>>,
     /// Values drawn at random for this record, by stage id.
     pub draws: Map<String, Value>,
-    /// Passes and elements of blocks that failed and were left out.
+    /// Passes and elements of blocks that failed and were skipped.
     pub skipped: Vec<Skipped>,
-    /// Fields that are kept here because they do not belong in the data, such as the evidence for an answer; of
-    /// collected elements of a block by `NAME-INDEX/FIELD`.
+    /// Fields that do not belong in the data, such as the evidence for an answer; those of the collected elements of
+    /// a block are named `NAME-INDEX/FIELD`.
     pub fields: Map<String, Value>,
 }
 
-/// A pass or an element of a block that failed and was left out.
+/// A pass or an element of a block that failed and was skipped.
 #[derive(Debug, Clone, Serialize)]
 pub struct Skipped {
     /// The id of its record.
     pub id: RecordId,
-    /// The stage that could not handle it; none where it was dropped.
+    /// The stage that failed; `None` if the record was dropped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stage: Option<Arc<str>>,
-    /// The class of the error, or the reason for which it was dropped.
+    /// The class of the error, or the reason why the record was dropped.
     pub class: String,
-    /// What went wrong; none where it was dropped.
+    /// What went wrong; `None` if the record was dropped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
@@ -152,17 +152,17 @@ pub struct Skipped {
 /// What one `llm` stage did for one record.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct ModelCall {
-    /// The id of the `llm` stage; in a block its path.
+    /// The id of the `llm` stage; inside a block its path.
     pub stage: Arc<str>,
-    /// The id that the record had in a block: its pass or element. None outside of blocks.
+    /// The id that the record had inside a block, with its pass or element; `None` outside of blocks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub asked_as: Option<String>,
     /// The model's name as the pipeline declares it.
     pub model: Arc<str>,
-    /// The model's name at the server; none where the heuristic answered.
+    /// The model's name at the server; `None` if the heuristic answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub served_as: Option<Arc<str>>,
-    /// Who answered: the provider, or `heuristic` where a fallback did.
+    /// The provider that answered; `heuristic` after a fallback.
     pub provider: String,
     /// BLAKE3 of the rendered messages, 32 hex digits.
     pub prompt_hash: String,
@@ -172,47 +172,48 @@ pub struct ModelCall {
     pub prompt_tokens: u64,
     /// Tokens written by the model, over all requests of this call.
     pub completion_tokens: u64,
-    /// How many of the tokens read its server says it had in its cache.
+    /// The part of the tokens read that the server reports as cached.
     #[serde(skip_serializing_if = "is_zero")]
     pub cached_tokens: u64,
-    /// How many of these tokens are estimates, because the server did not say.
+    /// The part of all these tokens that is estimated, because the server did not report usage.
     #[serde(skip_serializing_if = "is_zero")]
     pub estimated_tokens: u64,
-    /// Why the model stopped, as the server said (`stop`, `length`, ...).
+    /// Why the model stopped, as the server reports it (`stop`, `length`, ...).
     pub finish_reason: Option<String>,
     /// HTTP attempts, over all requests of this call.
     pub attempts: u32,
-    /// How often the question was put again because the answer was invalid.
+    /// The number of re-asks because an answer was invalid.
     pub re_asks: u32,
-    /// Why the heuristic answered instead of the model, if it did.
+    /// Why the heuristic answered in place of the model, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fallback: Option<String>,
-    /// The model that answered, by the name the server reports; none where it reports none.
+    /// The name of the model that answered, if the server reports one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reported_as: Option<Arc<str>>,
-    /// What was asked and answered, kept whole for a few records of a run.
+    /// The complete prompt and answer, stored for a few records of a run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exchange: Option<Box<Exchange>>,
 }
 
-/// One prompt and its answer, for people to read.
+/// One prompt and its answer, for reading.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Exchange {
-    /// The draw from 0 to 1 that chose it. Those of the lowest draws are a fair sample of all records.
+    /// The draw from 0 to 1 that selected it. The exchanges with the lowest draws are a fair sample of all records.
     pub draw: f64,
-    /// The messages as they were first sent.
+    /// The messages of the question, without those of re-asks.
     pub messages: Value,
-    /// The last answer; none where there was none.
+    /// The last answer, if there was one.
     pub answer: Option<String>,
 }
 
 impl Exchange {
-    /// Exchanges that are kept of the first items; of later ones ever fewer are.
+    /// The number of first items whose exchanges are all kept; of later items ever fewer are.
     const FIRST: f64 = 16.0;
 
-    /// Whether a record's exchange is kept, for a `draw` that depends on its item alone. Of `n` items some
-    /// `16 · (1 + ln(n / 16))` are kept, among them the sixteen of the lowest draws: an item's draw is the higher
-    /// the later it is left out. Of the children of one item, the first stands for all; of passes none is left out.
+    /// Whether a record's exchange is kept, for a `draw` that depends on its item alone.
+    ///
+    /// Of `n` items about `16 · (1 + ln(n / 16))` are kept, and the sixteen with the lowest draws are always among them.
+    /// Of the children of an item only the first is kept; of passes all are.
     #[must_use]
     pub fn is_kept(id: &RecordId, draw: f64) -> bool {
         draw < Self::FIRST / (id.item as f64 + 1.0)
@@ -220,7 +221,7 @@ impl Exchange {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde requires")]
 fn is_zero(number: &u64) -> bool {
     *number == 0
 }
