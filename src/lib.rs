@@ -1,24 +1,23 @@
 //! synthmill makes training and evaluation data with language models, from a pipeline declared in YAML.
 //!
-//! The way of one record, file by file, is told in `docs/architecture.md`. In short:
+//! `docs/architecture.md` follows one record from file to file. In short:
 //!
 //! ```text
-//! pipeline.yaml -> config (over what pipeline declares): load, check, plan -> engine: parts
-//! source part (ingest, section, plan_questions) on a thread of its own: records, a unit at a time
-//!   -> admission: numbers them, waits for room; from here on a record is an item
-//!   -> one task a stage, bounded channels between: prompt, llm + parse, split, cot_expand, sink
-//!        llm + parse: ask a model (llm), read the answer, ask again or fall back
-//!   -> ledger: gathers what an item leaves, decides how it ended
+//! pipeline.yaml -> config: load, check -> Plan -> engine::BuiltPipeline
+//! source thread (ingest, section, plan_questions): reads documents, makes records
+//!   -> admission: numbers the items, lets them into the run; first chain: prompt
+//!   -> a task per record: llm + parse, split, cot_expand, sink
+//!   -> ledger: collects the lines of an item, decides how it ended
 //!   -> writer thread (journal): outputs first, then the commit that names them
 //! events of the ledger -> run: progress line, summary
 //! ```
 //!
 //! To read the code, take the modules in this order: [`record`], [`stage`], one of the [`stages`] (`split`),
-//! [`engine`], [`journal`], [`llm`], [`pipeline`], [`config`]; [`template`] and [`draw`] are small and used by all,
-//! [`markdown`] stands alone, [`run`], [`report`] and [`cli`] are the outside.
+//! [`engine`], [`journal`], [`llm`], [`pipeline`], [`config`]. [`template`], [`draw`] and [`markdown`] are used by others
+//! and use little; [`run`], [`report`] and [`cli`] face the user.
 //!
-//! The program is thin; all of it can be done from here. This loads a pipeline and previews its first item, with
-//! nothing written:
+//! The program is a thin layer over the library. This loads a pipeline and previews its first item without writing
+//! anything:
 //!
 //! ```
 //! use synthmill::config::{Overrides, Plan};
