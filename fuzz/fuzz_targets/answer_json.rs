@@ -4,11 +4,11 @@
 
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
-use synthmill::llm::answer_json::{Fit, extract, extract_fitting};
+use synthmill::llm::answer_json::{SchemaMatch, extract, extract_fitting};
 
 fuzz_target!(|text: &str| {
     let extracted = extract(text);
-    let _ = extract_fitting(text, |_| Fit::Wrong, |_| String::new());
+    let _ = extract_fitting(text, |_| SchemaMatch::Invalid, |_| String::new());
     if let Ok(value @ (Value::Object(_) | Value::Array(_))) = serde_json::from_str::<Value>(text) {
         let found = extracted.unwrap().value;
         if text.contains('\\') {

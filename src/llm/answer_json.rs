@@ -16,24 +16,24 @@ mod windows_paths;
 
 use serde_json::Value;
 
-use self::candidates::{Piece, pieces};
-use self::repair::{Unrepaired, repair};
+use self::candidates::{JsonCandidate, find_candidates};
+use self::repair::{RepairError, repair};
 use super::reasoning;
 
 /// The longest answer that is looked at, in bytes: twice what the most talkative models write.
 pub const LONGEST_ANSWER: usize = 1 << 20;
 
 /// How often a piece that turned out to be prose is looked into for another.
-const MOST_LOOKS: usize = 32;
+const MAX_NESTED_SEARCHES: usize = 32;
 
 /// The JSON of an answer.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Extracted {
+pub struct ExtractedJson {
     /// An object or an array.
     pub value: Value,
     /// Whether the answer stopped before the JSON did; what is missing was closed, not made up, so the
     /// last text in it may be half a sentence.
-    pub cut: bool,
+    pub truncated: bool,
     /// A backslash that may mean two things, as it stands in the answer; it was taken as JSON has it.
     pub unclear: Option<String>,
 }
@@ -69,21 +69,21 @@ pub enum ExtractError {
 
 /// What a value is for whoever asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fit {
+pub enum SchemaMatch {
     /// It may be the answer.
-    Right,
+    Valid,
     /// It was meant as the answer, and is not as it should be.
-    Wrong,
+    Invalid,
     /// It is of another kind: an array where an object is asked for.
-    Other,
+    OtherType,
 }
 
 /// The last JSON object or array in `text`, whatever it holds; of those with something in them, if there are any.
-pub fn extract(text: &str) -> Result<Extracted, ExtractError> {
-    match choose(text, |_| Fit::Right) {
+pub fn extract(text: &str) -> Result<ExtractedJson, ExtractError> {
+    match choose(text, |_| SchemaMatch::Valid) {
         Ok(extracted) => Ok(extracted),
-        Err(Refused { found: Some(extracted), .. }) => Ok(*extracted),
-        Err(Refused { error, .. }) => Err(error.unwrap_or(ExtractError::NoJson)),
+        Err(NoMatch { found: Some(extracted), .. }) => Ok(*extracted),
+        Err(NoMatch { error, .. }) => Err(error.unwrap_or(ExtractError::NoJson)),
     }
 }
 
@@ -93,14 +93,14 @@ pub fn extract(text: &str) -> Result<Extracted, ExtractError> {
 /// wrong with the last that was meant as the answer.
 pub fn extract_fitting(
     text: &str,
-    judge: impl Fn(&Value) -> Fit,
+    judge: impl Fn(&Value) -> SchemaMatch,
     explain: impl Fn(&Value) -> String,
 ) -> Result<Value, ExtractError> {
     match choose(text, judge) {
-        Ok(Extracted { unclear: Some(escape), .. }) => Err(ExtractError::Unclear(escape)),
+        Ok(ExtractedJson { unclear: Some(escape), .. }) => Err(ExtractError::Unclear(escape)),
         Ok(extracted) => Ok(extracted.value),
-        Err(Refused { error: Some(error), .. }) => Err(error),
-        Err(Refused { error: None, found }) => match found {
+        Err(NoMatch { error: Some(error), .. }) => Err(error),
+        Err(NoMatch { error: None, found }) => match found {
             Some(extracted) => Err(ExtractError::Unfit(explain(&extracted.value))),
             None => Err(ExtractError::NoJson),
         },
@@ -108,15 +108,15 @@ pub fn extract_fitting(
 }
 
 /// Why no piece was taken.
-struct Refused {
+struct NoMatch {
     /// None where `found` does not fit.
     error: Option<ExtractError>,
     /// What comes nearest to an answer.
-    found: Option<Box<Extracted>>,
+    found: Option<Box<ExtractedJson>>,
 }
 
-fn choose(text: &str, judge: impl Fn(&Value) -> Fit) -> Result<Extracted, Refused> {
-    let alone = |error| Refused { error: Some(error), found: None };
+fn choose(text: &str, judge: impl Fn(&Value) -> SchemaMatch) -> Result<ExtractedJson, NoMatch> {
+    let alone = |error| NoMatch { error: Some(error), found: None };
     if text.len() > LONGEST_ANSWER {
         return Err(alone(ExtractError::TooLong));
     }
@@ -125,52 +125,53 @@ fn choose(text: &str, judge: impl Fn(&Value) -> Fit) -> Result<Extracted, Refuse
         return Err(alone(ExtractError::Empty));
     }
     // Taken from the end: the last piece first, what is quoted in prose when nothing else is left.
-    let (mut left, others): (Vec<Piece<'_>>, _) = pieces(answer).into_iter().partition(|piece| piece.quoted);
+    let (mut left, others): (Vec<JsonCandidate<'_>>, _) =
+        find_candidates(answer).into_iter().partition(|candidate| candidate.quoted);
     left.extend(others);
 
-    let mut looks = MOST_LOOKS;
+    let mut nested_searches = MAX_NESTED_SEARCHES;
     let (mut empty, mut cut, mut wrong, mut other) = (None, None, None, None);
     let mut unreadable = None;
-    while let Some(piece) = left.pop() {
-        let read = read(&piece);
+    while let Some(candidate) = left.pop() {
+        let read = parse_candidate(&candidate);
         // A brace of the prose may have taken JSON into it.
-        if looks > 0 && (read.is_err() || piece.may_be_prose()) {
-            looks -= 1;
-            left.extend(pieces(&piece.text[1..]));
+        if nested_searches > 0 && (read.is_err() || candidate.may_be_prose()) {
+            nested_searches -= 1;
+            left.extend(find_candidates(&candidate.text[1..]));
         }
         match read {
             Err(error) => drop(unreadable.get_or_insert(error)),
-            Ok(extracted) if extracted.cut => drop(cut.get_or_insert(extracted)),
+            Ok(extracted) if extracted.truncated => drop(cut.get_or_insert(extracted)),
             Ok(extracted) => match judge(&extracted.value) {
-                Fit::Right if is_empty(&extracted.value) => drop(empty.get_or_insert(extracted)),
-                Fit::Right => {
-                    let said_again =
-                        cut.filter(|cut: &Extracted| says_the_same(&cut.value, &extracted.value));
-                    return match said_again {
+                SchemaMatch::Valid if is_empty(&extracted.value) => drop(empty.get_or_insert(extracted)),
+                SchemaMatch::Valid => {
+                    let repeated =
+                        cut.filter(|cut: &ExtractedJson| may_be_same_value(&cut.value, &extracted.value));
+                    return match repeated {
                         None => Ok(extracted),
-                        cut => Err(Refused { error: Some(ExtractError::Cut), found: cut.map(Box::new) }),
+                        cut => Err(NoMatch { error: Some(ExtractError::Cut), found: cut.map(Box::new) }),
                     };
                 }
-                Fit::Wrong => drop(wrong.get_or_insert(extracted)),
-                Fit::Other => drop(other.get_or_insert(extracted)),
+                SchemaMatch::Invalid => drop(wrong.get_or_insert(extracted)),
+                SchemaMatch::OtherType => drop(other.get_or_insert(extracted)),
             },
         }
     }
     if let Some(empty) = empty {
         return Ok(empty);
     }
-    let meant_cut = cut.as_ref().is_some_and(|cut| judge(&cut.value) != Fit::Other);
+    let meant_cut = cut.as_ref().is_some_and(|cut| judge(&cut.value) != SchemaMatch::OtherType);
     if meant_cut || (cut.is_some() && wrong.is_none()) {
-        return Err(Refused { error: Some(ExtractError::Cut), found: cut.map(Box::new) });
+        return Err(NoMatch { error: Some(ExtractError::Cut), found: cut.map(Box::new) });
     }
     match wrong.or(other) {
-        Some(found) => Err(Refused { error: None, found: Some(Box::new(found)) }),
+        Some(found) => Err(NoMatch { error: None, found: Some(Box::new(found)) }),
         None => Err(alone(unreadable.unwrap_or(ExtractError::NoJson))),
     }
 }
 
 /// Whether a value that broke off was to be the other one once more, or in its place: then which is meant is not known.
-fn says_the_same(cut: &Value, whole: &Value) -> bool {
+fn may_be_same_value(cut: &Value, whole: &Value) -> bool {
     match (cut, whole) {
         (Value::Object(cut), Value::Object(whole)) => cut.keys().any(|key| whole.contains_key(key)),
         (Value::Array(_), Value::Array(_)) => true,
@@ -187,16 +188,16 @@ fn is_empty(value: &Value) -> bool {
 }
 
 /// Reads one piece: as it stands but for its backslashes, or after repair.
-fn read(piece: &Piece<'_>) -> Result<Extracted, ExtractError> {
-    let mended = escapes::mend(piece.text);
-    let unclear = mended.unclear;
-    let error = match serde_json::from_str(&mended.text) {
-        Ok(value) => return Ok(Extracted { value, cut: false, unclear }),
+fn parse_candidate(candidate: &JsonCandidate<'_>) -> Result<ExtractedJson, ExtractError> {
+    let repaired = escapes::repair(candidate.text);
+    let unclear = repaired.unclear;
+    let error = match serde_json::from_str(&repaired.text) {
+        Ok(value) => return Ok(ExtractedJson { value, truncated: false, unclear }),
         Err(error) => error,
     };
-    match repair(&mended.text) {
-        Ok(value) => Ok(Extracted { value, cut: piece.cut(), unclear }),
-        Err(Unrepaired::TooLong) => Err(ExtractError::TooLong),
-        Err(Unrepaired::Broken) => Err(ExtractError::Broken(error.to_string())),
+    match repair(&repaired.text) {
+        Ok(value) => Ok(ExtractedJson { value, truncated: candidate.is_truncated(), unclear }),
+        Err(RepairError::TooLong) => Err(ExtractError::TooLong),
+        Err(RepairError::Invalid) => Err(ExtractError::Broken(error.to_string())),
     }
 }

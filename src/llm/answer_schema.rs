@@ -12,13 +12,13 @@ use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::{PatternOptions, ValidationError, ValidationOptions, Validator};
 use serde_json::{Map, Value};
 
-use self::violations::Parts;
+use self::violations::SchemaParts;
 use crate::pipeline::{FieldType, is_closed, leads_somewhere};
 
 /// Steps back that a pattern with look-around may take on one text; then it is taken for not met.
-const MOST_STEPS_BACK: usize = 100_000;
+const MAX_BACKTRACKING: usize = 100_000;
 /// Names and options that are told of a longer list.
-const MOST_TOLD: usize = 10;
+const MAX_LISTED: usize = 10;
 
 /// A compiled JSON schema.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub struct AnswerSchema {
     schema: Value,
     validator: Validator,
     /// Made when an answer is first found wrong; none where the schema cannot be taken apart.
-    parts: OnceLock<Option<Parts>>,
+    parts: OnceLock<Option<SchemaParts>>,
     may_take_long: bool,
 }
 
@@ -50,7 +50,7 @@ impl AnswerSchema {
             }
         }
         let mut errors = Vec::new();
-        unmeetable(schema, schema, "", &mut errors);
+        find_impossible(schema, schema, "", &mut errors);
         if !errors.is_empty() {
             return Err(errors);
         }
@@ -99,7 +99,7 @@ impl AnswerSchema {
         if self.is_met_by(answer) {
             return Ok(());
         }
-        Err(match self.parts.get_or_init(|| Parts::of(&self.schema)) {
+        Err(match self.parts.get_or_init(|| SchemaParts::of(&self.schema)) {
             Some(parts) => parts.explain(&self.schema, answer),
             None => "the answer does not meet the schema".to_owned(),
         })
@@ -143,7 +143,7 @@ const BY_NAME: [&str; 4] = ["properties", "patternProperties", "$defs", "definit
 
 /// Finds what no answer could meet, and references that lead out of the schema: properties that are required and at once forbidden, most likely misspelt, limits
 /// the wrong way round, kinds that exclude one another.
-fn unmeetable(schema: &Value, root: &Value, at: &str, errors: &mut Vec<SchemaError>) {
+fn find_impossible(schema: &Value, root: &Value, at: &str, errors: &mut Vec<SchemaError>) {
     let mut tell = |at: String, message: String| errors.push(SchemaError { at, message });
     let Some(schema) = schema.as_object() else {
         if *schema == Value::Bool(false) && at.is_empty() {
@@ -187,19 +187,19 @@ fn unmeetable(schema: &Value, root: &Value, at: &str, errors: &mut Vec<SchemaErr
     let inside = |keyword: &str| format!("{at}/{keyword}");
     for keyword in ONE {
         if let Some(inner) = schema.get(keyword) {
-            unmeetable(inner, root, &inside(keyword), errors);
+            find_impossible(inner, root, &inside(keyword), errors);
         }
     }
     for keyword in SEVERAL {
         for (index, inner) in schema.get(keyword).and_then(Value::as_array).into_iter().flatten().enumerate()
         {
-            unmeetable(inner, root, &format!("{}/{index}", inside(keyword)), errors);
+            find_impossible(inner, root, &format!("{}/{index}", inside(keyword)), errors);
         }
     }
     for keyword in BY_NAME {
         for (name, inner) in schema.get(keyword).and_then(Value::as_object).into_iter().flatten() {
             let name = name.replace('~', "~0").replace('/', "~1");
-            unmeetable(inner, root, &format!("{}/{name}", inside(keyword)), errors);
+            find_impossible(inner, root, &format!("{}/{name}", inside(keyword)), errors);
         }
     }
 }
@@ -263,10 +263,10 @@ pub(crate) fn kind_of(value: &Value) -> &'static str {
 }
 
 fn quoted(names: &[String]) -> String {
-    let told = names.iter().take(MOST_TOLD);
+    let told = names.iter().take(MAX_LISTED);
     let mut told: Vec<String> =
         told.map(|name| format!("{:?}", name.chars().take(80).collect::<String>())).collect();
-    if names.len() > MOST_TOLD {
+    if names.len() > MAX_LISTED {
         told.push("...".to_owned());
     }
     told.join(", ")
@@ -275,8 +275,8 @@ fn quoted(names: &[String]) -> String {
 /// A list of options, or its beginning.
 fn shortened(options: &Value) -> String {
     match options.as_array() {
-        Some(all) if all.len() > 4 * MOST_TOLD => {
-            let first: Vec<String> = all.iter().take(MOST_TOLD).map(Value::to_string).collect();
+        Some(all) if all.len() > 4 * MAX_LISTED => {
+            let first: Vec<String> = all.iter().take(MAX_LISTED).map(Value::to_string).collect();
             format!("[{},...]", first.join(","))
         }
         _ => options.to_string(),
@@ -285,7 +285,8 @@ fn shortened(options: &Value) -> String {
 
 /// How schemas are compiled.
 fn compiled() -> ValidationOptions<'static> {
-    jsonschema::options().with_pattern_options(PatternOptions::fancy_regex().backtrack_limit(MOST_STEPS_BACK))
+    jsonschema::options()
+        .with_pattern_options(PatternOptions::fancy_regex().backtrack_limit(MAX_BACKTRACKING))
 }
 
 #[cfg(test)]

@@ -1,26 +1,26 @@
-//! What a failed attempt means: stop the run, wait, try again, or give this record up.
+//! Classifies failed attempts: stop the run, wait, retry, or reject the record.
 //!
-//! `remote` and `dialect` make a `Failure` of whatever came back, or did not; `retry` acts on it. The table:
+//! `remote` and `dialect` make a `Failure` of every unusable response or missing one; `retry` acts on it:
 //!
-//! | what came back | class | verdict |
+//! | response | class | verdict |
 //! |---|---|---|
-//! | 401, 403, words for a wrong key | `unauthorized`, `forbidden` | fatal |
-//! | 402, words for a quota or balance that is used up, with any status | `quota` | fatal |
-//! | 404, 405, words for an unknown model, a redirect | `model_not_found`, `not_found`, `redirect` | fatal |
-//! | a request that alone is over a limit, with any status | `request_too_large` | record |
-//! | 429 | `rate_limited` | pause |
-//! | 503, 529 | `status_503`, `status_529` | pause |
-//! | no connection: refused, DNS | `unreachable` | retry |
+//! | 401, 403, a message about a wrong key | `unauthorized`, `forbidden` | fatal |
+//! | 402, a message about a used-up quota or balance, with any status | `quota` | fatal |
+//! | 404, 405, a message about an unknown model, a redirect | `model_not_found`, `not_found`, `redirect` | fatal |
+//! | a request that exceeds a limit by itself, with any status | `request_too_large` | reject |
+//! | 429 | `rate_limited` | throttled |
+//! | 503, 529 | `status_503`, `status_529` | throttled |
+//! | no connection (refused, DNS) | `unreachable` | retry |
 //! | a certificate that is not trusted, or no TLS | `tls` | retry; fatal before the first answer |
 //! | 408, 409, 425, 5xx but 501 | `status_N` | retry |
-//! | no end within the time; reset; cut body | `timeout`, `reset`, `cut_body` | retry |
+//! | a timeout, a reset, a truncated body | `timeout`, `reset`, `cut_body` | retry |
 //! | 200 with a body that is not JSON, or without choices | `not_json`, `empty_choices` | retry |
-//! | 200 with an error | as its words and its code say, else `error_in_200` | else retry |
-//! | 200 with an answer that broke off, or without text (`dialect::finish`) | `unfinished`, `no_content` | retry |
-//! | what a model wrote failed the server's own check | `json_validate_failed` | retry |
-//! | 400, 413, 422, other 4xx, 501 | `context_length`, `content_filter`, `status_N` | record |
-//! | the same for a setting that is in every request (`settings`) | `setting_refused` | fatal |
-//! | a body over the size limit, a refusal | `body_too_large`, `refusal` | record |
+//! | 200 with an error | by its message and code, else `error_in_200` | else retry |
+//! | 200 with an answer that was cut off, or without text (`dialect::finish`) | `unfinished`, `no_content` | retry |
+//! | the model's output failed the server's own check | `json_validate_failed` | retry |
+//! | 400, 413, 422, other 4xx, 501 | `context_length`, `content_filter`, `status_N` | reject |
+//! | the same because of a setting that every request has (`refused_settings`) | `setting_refused` | fatal |
+//! | a body over the size limit, a refusal | `body_too_large`, `refusal` | reject |
 
 mod error_body;
 mod phrases;
@@ -36,16 +36,16 @@ pub(super) use error_body::ErrorBody;
 pub(super) use phrases::FORMAT;
 use phrases::{ACCOUNT, FILTERED, GENERATED, NO_ROOM, OVERLOADED, PASSES, QUOTA, RATE, TOO_LONG, WRONG_KEY};
 
-/// What to do after a failed attempt.
+/// What a failed attempt means for the record and the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// No question can be answered; stop.
+    /// No question can be answered; the run stops.
     Fatal,
-    /// The server has no room; wait, at no cost for the record.
+    /// The server is overloaded or a quota is exceeded; wait, at no cost for the record.
     Throttled,
-    /// Bad luck; try again a few times.
+    /// A transient fault; retry a few times.
     Retry,
-    /// The fault of this question; asking again changes nothing.
+    /// The question is at fault; asking again would not help.
     RejectRecord,
 }
 
@@ -55,20 +55,20 @@ pub(super) struct Failure {
     pub(super) verdict: Verdict,
     pub(super) class: String,
     pub(super) message: String,
-    /// How long the server wants to be left alone.
+    /// How long the server asks to wait.
     pub(super) retry_after: Option<Duration>,
-    /// Set where the endpoint rather than the question is to blame: what to tell the user when nobody
-    /// else was answered meanwhile either, which makes the failure fatal.
+    /// Set if the endpoint rather than the question is to blame: advice for the user if no other request was answered
+    /// meanwhile either, which makes the failure fatal.
     pub(super) hint: Option<&'static str>,
-    /// What a server said, where it said anything.
-    pub(super) said: Option<Box<ErrorBody>>,
-    /// Whether it is of an earlier start of the run: what was to blame may have been mended since.
+    /// The parsed error body, if the server sent one.
+    pub(super) error_body: Option<Box<ErrorBody>>,
+    /// Whether it is from an earlier start of the run: the cause may have been fixed since.
     pub(super) earlier: bool,
-    /// Whether it names a quota of the account, which no other endpoint has more of.
+    /// Whether it names a quota of the account, which all endpoints share.
     pub(super) names_quota: bool,
-    /// Whether more such failures are to be had by sending more.
-    pub(super) answers_to_load: bool,
-    /// What the server counted for it, where it answered something that is of no use.
+    /// Whether sending more requests would cause more such failures.
+    pub(super) depends_on_load: bool,
+    /// The usage that the server reported for an unusable answer.
     pub(super) usage: Option<Box<Usage>>,
 }
 
@@ -80,22 +80,22 @@ impl Failure {
             message: message.into(),
             retry_after: None,
             hint: None,
-            said: None,
+            error_body: None,
             earlier: false,
             names_quota: false,
-            answers_to_load: false,
+            depends_on_load: false,
             usage: None,
         }
     }
 
-    /// The same, of an answer for which the server counted this.
+    /// Adds the usage that the server reported for the answer.
     pub(super) fn after(self, usage: Usage) -> Self {
-        // Without room nothing was begun.
+        // A throttled request was not started.
         let worked = self.verdict != Verdict::Throttled || usage != Usage::default();
         Self { usage: worked.then(|| Box::new(usage)), ..self }
     }
 
-    /// What it took, if the server may have worked on it: what it counted, or nobody knows what.
+    /// Returns the usage of the attempt if the server may have worked on it: the reported one, or an unknown one.
     pub(super) fn took(&self) -> Option<Usage> {
         const SERVED: &[&str] = &[
             "timeout",
@@ -117,8 +117,8 @@ impl Failure {
             || class.starts_with("status_5")
     }
 
-    /// Whether it may be the endpoint's fault as well as the question's: where others are asked the same, a
-    /// replica that answers like this again and again is of no use.
+    /// Whether the endpoint may be to blame as well as the question: if there are other endpoints, a replica that keeps
+    /// answering like this is of no use.
     pub(super) fn suspects_endpoint(&self) -> bool {
         matches!(&*self.class, "empty_choices" | "error_in_200" | "no_content" | "unfinished")
     }
@@ -132,7 +132,7 @@ const UNKNOWN_AUTHORITY: &str = "nobody trusted here vouches for its certificate
 const BAD_CERTIFICATE: &str = "the server needs another certificate, or is not the one that was meant";
 const NO_TLS: &str = "does it speak TLS? an address without starts with http://";
 
-/// Judges a request that brought no response, or half of one. `url` is what to call the endpoint.
+/// Classifies a request without a complete response. `url` names the endpoint in messages.
 pub(super) fn transport(error: &reqwest::Error, url: &str) -> Failure {
     let cause = root_cause(error);
     if error.is_connect() && is_tls(error) {
@@ -168,7 +168,7 @@ pub(super) fn transport(error: &reqwest::Error, url: &str) -> Failure {
     Failure::new(Verdict::Retry, class, format!("`{url}` {what}: {cause}"))
 }
 
-/// Whether this process or system has no file descriptor left: no fault of the server.
+/// Whether this process or system has run out of file descriptors, which is not the server's fault.
 fn lacks_descriptors(error: &reqwest::Error) -> bool {
     let mut cause: Option<&dyn std::error::Error> = Some(error);
     while let Some(error) = cause {
@@ -182,7 +182,7 @@ fn lacks_descriptors(error: &reqwest::Error) -> bool {
     false
 }
 
-/// Whether a connection failed over TLS: that is invalid data, whatever is wrong with it.
+/// Whether a connection failed in TLS, which is always reported as invalid data.
 fn is_tls(error: &reqwest::Error) -> bool {
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {
@@ -192,14 +192,14 @@ fn is_tls(error: &reqwest::Error) -> bool {
             if error.kind() == std::io::ErrorKind::InvalidData {
                 return true;
             }
-            // One within another is no source of it.
+            // An inner I/O error is not its source.
             io = error.get_ref().and_then(|inner| inner.downcast_ref());
         }
     }
     false
 }
 
-/// The innermost error: the outer ones repeat the URL, which may hold a password.
+/// Returns the innermost error: the outer ones repeat the URL, which may contain a password.
 fn root_cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {
@@ -211,7 +211,7 @@ fn root_cause(error: &reqwest::Error) -> String {
     }
 }
 
-/// Judges a response whose status is not a success.
+/// Classifies a response whose status is not a success.
 pub(super) fn response(status: StatusCode, headers: &HeaderMap, body: &[u8], url: &str) -> Failure {
     if status.is_redirection() {
         let target = headers.get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or("nowhere");
@@ -227,52 +227,54 @@ pub(super) fn response(status: StatusCode, headers: &HeaderMap, body: &[u8], url
     failure
 }
 
-/// Judges an error that came with status 200, where words and code stand in for the status.
+/// Classifies an error that came with status 200, by its message and code instead of the status.
 pub(super) fn error_in_200(error: &Value) -> Failure {
     judge(200, ErrorBody::of_value(error), "the server")
 }
 
-/// Judges a body with status 200 that holds no answer: what a server says in it, if anything, is an error.
+/// Classifies a body with status 200 without an answer: a message in it is an error.
 pub(super) fn no_answer(body: &Value) -> Failure {
-    let said = ErrorBody::of_value(body);
+    let error = ErrorBody::of_value(body);
     let names_error = ["choices", "content"].iter().all(|name| !body.get(*name).is_some_and(Value::is_array));
-    if names_error && said.spoke {
-        return judge(200, said, "the server");
+    if names_error && error.has_message {
+        return judge(200, error, "the server");
     }
     let message = format!("the response holds no answer: {}", clean(&body.to_string()));
     Failure::new(Verdict::Retry, "empty_choices", message)
 }
 
-fn judge(http: u16, said: ErrorBody, url: &str) -> Failure {
-    let message = if said.message.is_empty() {
+fn judge(http: u16, error: ErrorBody, url: &str) -> Failure {
+    let message = if error.message.is_empty() {
         format!("`{url}` answered with status {http}")
     } else {
-        format!("`{url}` answered with status {http}: {}", said.message)
+        format!("`{url}` answered with status {http}: {}", error.message)
     };
-    // An error in a 200 is judged as its code says.
-    let status = if http == 200 { said.status.unwrap_or(200) } else { http };
+    // An error in a 200 is classified by its code.
+    let status = if http == 200 { error.status.unwrap_or(200) } else { http };
     let of_request = matches!(http, 200 | 400 | 404 | 413 | 422 | 500);
     let (verdict, class) = match status {
         402 => (Verdict::Fatal, "quota"),
-        429 if said.any(PASSES) => (Verdict::Throttled, "rate_limited"),
-        _ if said.any(QUOTA) => (Verdict::Fatal, "quota"),
-        _ if said.asks_too_much() => (Verdict::RejectRecord, "request_too_large"),
-        // A provider's queue of batches is full.
-        400 if said.any(NO_ROOM) => (Verdict::Throttled, "rate_limited"),
-        400 | 422 if said.any(GENERATED) => (Verdict::Retry, "json_validate_failed"),
-        _ if (of_request || http == 403) && said.any(FILTERED) => (Verdict::RejectRecord, "content_filter"),
+        429 if error.contains_any(PASSES) => (Verdict::Throttled, "rate_limited"),
+        _ if error.contains_any(QUOTA) => (Verdict::Fatal, "quota"),
+        _ if error.exceeds_limit_alone() => (Verdict::RejectRecord, "request_too_large"),
+        // The provider's batch queue is full.
+        400 if error.contains_any(NO_ROOM) => (Verdict::Throttled, "rate_limited"),
+        400 | 422 if error.contains_any(GENERATED) => (Verdict::Retry, "json_validate_failed"),
+        _ if (of_request || http == 403) && error.contains_any(FILTERED) => {
+            (Verdict::RejectRecord, "content_filter")
+        }
         401 => (Verdict::Fatal, "unauthorized"),
-        _ if of_request && said.any(WRONG_KEY) => (Verdict::Fatal, "unauthorized"),
-        200 | 400 | 403 if said.any(RATE) => (Verdict::Throttled, "rate_limited"),
-        200 if said.any(OVERLOADED) => (Verdict::Throttled, "overloaded"),
-        404 if said.any(&["model", "deployment"]) => (Verdict::Fatal, "model_not_found"),
-        200 | 400 | 403 | 404 | 422 if said.no_model() => (Verdict::Fatal, "model_not_found"),
+        _ if of_request && error.contains_any(WRONG_KEY) => (Verdict::Fatal, "unauthorized"),
+        200 | 400 | 403 if error.contains_any(RATE) => (Verdict::Throttled, "rate_limited"),
+        200 if error.contains_any(OVERLOADED) => (Verdict::Throttled, "overloaded"),
+        404 if error.contains_any(&["model", "deployment"]) => (Verdict::Fatal, "model_not_found"),
+        200 | 400 | 403 | 404 | 422 if error.no_model() => (Verdict::Fatal, "model_not_found"),
         403 => (Verdict::Fatal, "forbidden"),
         404 | 405 => {
             let message = format!("{message}; does the base URL end in /v1?");
             return Failure::new(Verdict::Fatal, "not_found", message);
         }
-        _ if of_request && said.any(TOO_LONG) => (Verdict::RejectRecord, "context_length"),
+        _ if of_request && error.contains_any(TOO_LONG) => (Verdict::RejectRecord, "context_length"),
         429 => (Verdict::Throttled, "rate_limited"),
         503 | 529 => (Verdict::Throttled, ""),
         408 | 409 | 425 | 500 | 502 | 504..=599 => (Verdict::Retry, ""),
@@ -281,16 +283,21 @@ fn judge(http: u16, said: ErrorBody, url: &str) -> Failure {
     };
     let class = if class.is_empty() { format!("status_{status}") } else { class.to_owned() };
     let retry_after = match verdict {
-        Verdict::Throttled => said.retry_after.max(retry_after::in_words(&said.words)),
-        // Its words may be the prompt's, and a long wait ends the run.
-        Verdict::Retry => said.retry_after,
+        Verdict::Throttled => error.retry_after.max(retry_after::in_words(&error.words)),
+        // Its words may repeat the prompt, and a long wait would stop the run.
+        Verdict::Retry => error.retry_after,
         Verdict::Fatal | Verdict::RejectRecord => None,
     };
-    let names_quota = verdict == Verdict::Throttled && said.any(ACCOUNT);
-    Failure { retry_after, names_quota, said: Some(Box::new(said)), ..Failure::new(verdict, class, message) }
+    let names_quota = verdict == Verdict::Throttled && error.contains_any(ACCOUNT);
+    Failure {
+        retry_after,
+        names_quota,
+        error_body: Some(Box::new(error)),
+        ..Failure::new(verdict, class, message)
+    }
 }
 
-/// One line of at most 300 characters, none of which does something to a terminal.
+/// Returns one line of at most 300 characters, without control characters.
 pub(super) fn clean(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ").replace(char::is_control, "\u{fffd}");
     match line.char_indices().nth(300) {

@@ -1,7 +1,7 @@
-//! A model with its room: how many questions are with it at a time, whoever asks them.
+//! A model with its concurrency limit, shared by all stages that ask it.
 //!
-//! The engine asks for a place and keeps it while a question is out. Every stage that asks a model, nested or not,
-//! shares its places; so the server never sees more than `concurrency` at once.
+//! The engine acquires a permit and holds it while a request is in flight. Every stage that asks a model, nested or not,
+//! shares its permits, so the server never sees more than `concurrency` requests at once.
 
 use std::fmt;
 use std::ops::Deref;
@@ -11,38 +11,38 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Model;
 
-/// A connected model and the places for questions to it.
+/// A connected model and its concurrency limit.
 pub struct Client {
     model: Arc<dyn Model>,
-    places: Arc<Semaphore>,
-    count: u32,
+    permits: Arc<Semaphore>,
+    concurrency: u32,
 }
 
-/// Room for one question at a model; given back when it is dropped.
+/// Permission for one request to a model; released on drop.
 #[derive(Debug)]
 pub struct ModelPermit(#[expect(dead_code, reason = "held, not read")] Option<OwnedSemaphorePermit>);
 
 impl Client {
-    /// A client with so many places, one at least.
+    /// Creates a client with this concurrency, at least 1.
     #[must_use]
-    pub fn new(model: Arc<dyn Model>, places: u32) -> Self {
-        let count = places.max(1);
-        Self { model, places: Arc::new(Semaphore::new(count as usize)), count }
+    pub fn new(model: Arc<dyn Model>, concurrency: u32) -> Self {
+        let concurrency = concurrency.max(1);
+        Self { model, permits: Arc::new(Semaphore::new(concurrency as usize)), concurrency }
     }
 
-    /// How many questions are with the model at most.
+    /// Returns the most requests that the model gets at a time.
     #[must_use]
     pub fn concurrency(&self) -> u32 {
-        self.count
+        self.concurrency
     }
 
-    /// Waits for a place, in the order of the calls.
+    /// Waits for a permit, in FIFO order.
     pub async fn acquire(&self) -> ModelPermit {
         // The semaphore is never closed.
-        ModelPermit(Arc::clone(&self.places).acquire_owned().await.ok())
+        ModelPermit(Arc::clone(&self.permits).acquire_owned().await.ok())
     }
 
-    /// The model itself.
+    /// Returns the model itself.
     #[must_use]
     pub fn model(&self) -> &Arc<dyn Model> {
         &self.model
@@ -51,7 +51,7 @@ impl Client {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("count", &self.count).finish_non_exhaustive()
+        f.debug_struct("Client").field("concurrency", &self.concurrency).finish_non_exhaustive()
     }
 }
 
@@ -71,7 +71,7 @@ mod tests {
     use crate::heuristic::Heuristic;
 
     #[test]
-    fn places_are_as_many_as_told_and_come_back() {
+    fn permits_are_limited_and_released_on_drop() {
         let client = Client::new(Arc::new(Heuristic), 2);
         let first = client.acquire().now_or_never().unwrap();
         let second = client.acquire().now_or_never().unwrap();

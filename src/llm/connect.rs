@@ -1,4 +1,4 @@
-//! Makes the model that a pipeline declares, of whichever provider.
+//! Creates the model that a pipeline declares, for any provider.
 //!
 //! The command line calls `connect` once for each model before a run; nothing is sent yet. Adding a provider:
 //! its file beside this one, a variant of `config::Provider`, an arm here.
@@ -30,16 +30,16 @@ pub enum ConnectProblem {
     /// An `openai` model without an address.
     #[error("`base_urls` is empty")]
     NoBaseUrl,
-    /// An address that is none.
+    /// An invalid address.
     #[error("base URL `{url}` is no http or https address")]
     BaseUrl {
         /// The address, without password.
         url: String,
     },
-    /// An `openai` model without the name that the server knows.
+    /// An `openai` model without the server's name for it.
     #[error("`model` is empty")]
     NoModel,
-    /// A key with characters that no header can carry. The key itself is not told.
+    /// A key with characters that no header can carry. The message does not contain the key.
     #[error(
         "the key in `{source_of_it}` cannot be sent as a key: it has characters other than visible ASCII"
     )]
@@ -52,15 +52,15 @@ pub enum ConnectProblem {
     KeyFile {
         /// The file.
         path: String,
-        /// Why.
+        /// The reason.
         cause: String,
     },
-    /// A header that cannot be sent. Its value is not told.
+    /// A header that cannot be sent. The message does not contain its value.
     #[error("header `{name}` cannot be sent: {why}")]
     Header {
         /// The header's name.
         name: String,
-        /// Why.
+        /// The reason.
         why: String,
     },
     /// A sampling parameter that the client sets itself.
@@ -69,7 +69,7 @@ pub enum ConnectProblem {
         /// The parameter.
         param: String,
     },
-    /// A number out of its range.
+    /// A number out of range.
     #[error("`{field}` must be greater than 0")]
     Number {
         /// The field.
@@ -86,7 +86,7 @@ pub enum ConnectProblem {
     /// A provider that this build does not have.
     #[error("there is no such provider")]
     Provider,
-    /// A proxy that the environment names and that is no address. It may hold a password, so it is not told.
+    /// An invalid proxy address in the environment. It may contain a password, so the message does not contain it.
     #[error("`{variable}` in the environment is no address of a proxy, such as `http://proxy:3128`")]
     Proxy {
         /// The variable.
@@ -97,22 +97,22 @@ pub enum ConnectProblem {
     Client(String),
 }
 
-/// What a mock draws from.
+/// What a mock needs from the pipeline.
 #[derive(Debug, Clone, Copy)]
 pub struct MockContext<'a> {
     /// The run's seed.
     pub seed: u64,
-    /// The pipeline's variables, which templates see.
+    /// The pipeline's variables, which its templates can use.
     pub vars: &'a Map<String, Value>,
 }
 
-/// Makes the model `name`, ready to be asked, using the pool it names. `heuristic` answers for the provider of that
-/// name, and for a mock where no rule of it does.
+/// Creates the model `name` with its quota pool. `heuristic` answers for the provider of that name, and for a mock where
+/// none of its rules matches.
 pub fn connect(
     name: &str,
     config: &ModelConfig,
     pools: &Pools,
-    drawn: MockContext<'_>,
+    context: MockContext<'_>,
     heuristic: &Arc<dyn Model>,
 ) -> Result<Arc<dyn Model>, ConnectError> {
     match config.provider {
@@ -123,7 +123,7 @@ pub fn connect(
         Provider::Heuristic => Ok(Arc::clone(heuristic)),
         Provider::Mock => {
             let pool = pools.of(name, config);
-            Ok(Arc::new(mock::model(name, config, pool, drawn, Arc::clone(heuristic))?))
+            Ok(Arc::new(mock::model(name, config, pool, context, Arc::clone(heuristic))?))
         }
     }
 }

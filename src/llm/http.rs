@@ -1,7 +1,7 @@
-//! One HTTP exchange with a model's server: headers, key, time limit, bounded bodies.
+//! The HTTP client of a model: headers, key, time limit, bounded bodies.
 //!
-//! `remote` and `batch` say what is asked and where; what a failure means stands in `classify`. The key is in
-//! no message: it is struck out of what a server says. Nothing is repeated or followed here.
+//! `remote` and `batch` decide what is sent where; `classify` decides what a failure means. The key is in no message: it is
+//! redacted from server messages. Requests are not retried and redirects not followed here.
 
 use std::time::Duration;
 
@@ -16,29 +16,29 @@ use super::proxy::Proxies;
 use super::secrets::Secrets;
 use crate::pipeline::ModelConfig;
 
-/// The time to make a connection.
+/// The time limit for establishing a connection.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The longest body that is read at once, and the longest answer that is put together; one of 8 MiB is no answer.
+/// The longest body that is read, and the longest answer that is assembled from a stream; 8 MiB is no plausible answer.
 pub(super) const LARGEST_BODY: usize = 8 << 20;
-/// What is read of the body of an error.
+/// The most that is read of an error's body.
 const LARGEST_ERROR: usize = 64 << 10;
 
 const PROXY: &str =
     "does the proxy run, and does it reach the server? NO_PROXY names hosts that are reached without";
 
-/// The client of one model, with what goes along with every request.
+/// The HTTP client of one model, with what every request carries.
 pub(super) struct HttpClient {
     model: String,
     client: Client,
     proxies: Proxies,
     secrets: Secrets,
-    /// Where the key is read from, in words.
+    /// The variable or file that the key is read from.
     key_source: Option<String>,
     timeout: Duration,
 }
 
 impl HttpClient {
-    /// Sends nothing yet. Reads the key.
+    /// Creates the client and reads the key; sends nothing yet.
     pub(super) fn new(model: &str, config: &ModelConfig, dialect: Dialect) -> Result<Self, ConnectProblem> {
         let timeout = Duration::try_from_secs_f64(config.timeout).unwrap_or_default();
         if timeout.is_zero() {
@@ -55,7 +55,7 @@ impl HttpClient {
         })
     }
 
-    /// The time one attempt may take.
+    /// Returns the time limit of one attempt.
     pub(super) fn timeout(&self) -> Duration {
         self.timeout
     }
@@ -75,24 +75,24 @@ impl HttpClient {
         request.header(CONTENT_TYPE, json).headers(self.secrets.headers())
     }
 
-    /// An exchange within the time limit, and its failure without the key but with where that comes from.
-    pub(super) async fn in_time<T>(
+    /// Runs an exchange within the time limit. A failure has the key redacted and names where it was read from.
+    pub(super) async fn with_timeout<T>(
         &self,
         shown: &str,
         exchange: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
-        self.within(self.timeout, shown, exchange).await
+        self.with_limit(self.timeout, shown, exchange).await
     }
 
-    /// The same within another limit.
-    pub(super) async fn within<T>(
+    /// Runs an exchange within another time limit.
+    pub(super) async fn with_limit<T>(
         &self,
         limit: Duration,
         shown: &str,
         exchange: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
         match tokio::time::timeout(limit, exchange).await {
-            Ok(result) => result.map_err(|failure| self.told_of_proxy(self.tell(failure), shown)),
+            Ok(result) => result.map_err(|failure| self.with_proxy_hint(self.redact(failure), shown)),
             Err(_) => {
                 let seconds = limit.as_secs_f64();
                 let message = format!("`{shown}` did not answer within {seconds} s");
@@ -101,14 +101,14 @@ impl HttpClient {
         }
     }
 
-    /// The failure as it may be told.
-    pub(super) fn tell(&self, failure: Failure) -> Failure {
-        let failure = Failure { message: self.secrets.strike_out(&failure.message), ..failure };
-        self.told_of_key(failure)
+    /// Redacts the key from a failure's message.
+    pub(super) fn redact(&self, failure: Failure) -> Failure {
+        let failure = Failure { message: self.secrets.redact(&failure.message), ..failure };
+        self.with_key_hint(failure)
     }
 
-    /// A failure to connect with the proxy between, which may be what is wrong.
-    fn told_of_proxy(&self, failure: Failure, shown: &str) -> Failure {
+    /// Adds the proxy to a connection failure, since it may be the cause.
+    fn with_proxy_hint(&self, failure: Failure, shown: &str) -> Failure {
         if !matches!(&*failure.class, "unreachable" | "tls") {
             return failure;
         }
@@ -117,8 +117,8 @@ impl HttpClient {
         Failure { message, hint: failure.hint.map(|_| PROXY), ..failure }
     }
 
-    /// A refusal with where the key comes from, which the server cannot know.
-    fn told_of_key(&self, failure: Failure) -> Failure {
+    /// Adds to an authorization failure where the key comes from, which the server cannot know.
+    fn with_key_hint(&self, failure: Failure) -> Failure {
         if !matches!(&*failure.class, "unauthorized" | "forbidden") {
             return failure;
         }
@@ -144,12 +144,12 @@ pub(super) async fn send(request: RequestBuilder, shown: &str) -> Result<Respons
     Err(refusal(status, &headers, response, shown).await)
 }
 
-/// A whole body, unless it is too long.
+/// Reads a whole body, unless it is too long.
 pub(super) async fn body(response: Response, shown: &str) -> Result<Vec<u8>, Failure> {
     rest_of_body(Vec::new(), response, shown).await
 }
 
-/// The same where its first bytes have been read.
+/// Reads the rest of a body whose first bytes have been read.
 pub(super) async fn rest_of_body(
     mut body: Vec<u8>,
     mut response: Response,
@@ -164,13 +164,13 @@ pub(super) async fn rest_of_body(
     Ok(body)
 }
 
-/// An answer that is longer than answers are.
+/// The failure of a response that exceeds `LARGEST_BODY`.
 pub(super) fn too_large(shown: &str) -> Failure {
     let message = format!("`{shown}` sent more than {LARGEST_BODY} bytes");
     Failure::new(Verdict::RejectRecord, "body_too_large", message)
 }
 
-/// Judges an error status by as much of the body as can be had.
+/// Classifies an error status by as much of the body as can be read.
 pub(super) async fn refusal(
     status: StatusCode,
     headers: &HeaderMap,
@@ -188,7 +188,8 @@ pub(super) async fn refusal(
     classify::response(status, headers, &body, shown)
 }
 
-/// `retry` is the only place that repeats, and a redirected POST would become a GET.
+/// Creates the client without retries, which are in `retry` only, and without redirects, since a redirected POST would
+/// become a GET.
 fn client(proxies: &Proxies) -> Result<Client, ConnectProblem> {
     let client = Client::builder()
         .user_agent(concat!("synthmill/", env!("CARGO_PKG_VERSION")))

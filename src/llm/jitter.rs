@@ -1,7 +1,7 @@
-//! Jitter in when and where requests are sent: jitter of waits, and which endpoints are compared.
+//! Randomness in when and where requests are sent: jitter of waits, and which endpoints are compared.
 //!
-//! Never in what is asked: a run's own draws are `draw`'s. Pools, endpoints and retries each hold one, so that
-//! nothing is shared and a test that gives the seed sees the same run each time.
+//! It never affects what is asked: a run's reproducible draws are in `draw`. Pools, endpoints and retry policies each own a
+//! generator, so that nothing is shared and a test with a fixed seed is reproducible.
 
 use std::time::Duration;
 
@@ -9,28 +9,28 @@ use rand::rngs::ChaCha8Rng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
-/// A generator of its own for whoever holds it.
+/// A random number generator for scheduling decisions.
 #[derive(Debug)]
 pub(super) struct Jitter(ChaCha8Rng);
 
 impl Jitter {
-    /// Differs each time, so that clients of one server do not move in step.
+    /// Creates a randomly seeded generator, so that clients of one server do not act in lockstep.
     pub(super) fn new() -> Self {
         Self::seeded(rand::rng().random())
     }
 
-    /// The same for the same seed.
+    /// Creates a reproducible generator.
     pub(super) fn seeded(seed: u64) -> Self {
         Self(ChaCha8Rng::seed_from_u64(seed))
     }
 
-    /// Any time from nothing to `bound`.
-    pub(super) fn part_of(&mut self, bound: Duration) -> Duration {
+    /// Returns a random duration from zero to `bound`.
+    pub(super) fn up_to(&mut self, bound: Duration) -> Duration {
         bound.mul_f64(self.0.random_range(0.0..=1.0))
     }
 
-    /// Two of them, or fewer where there are no more.
-    pub(super) fn two<'a, T>(&mut self, of: &'a [T]) -> impl Iterator<Item = &'a T> {
+    /// Returns two different elements at random, or fewer where there are no more.
+    pub(super) fn pick_two<'a, T>(&mut self, of: &'a [T]) -> impl Iterator<Item = &'a T> {
         of.sample(&mut self.0, 2)
     }
 }
@@ -39,8 +39,8 @@ impl Jitter {
 mod tests {
     use super::*;
 
-    fn waits(mut chance: Jitter) -> Vec<Duration> {
-        (0..100).map(|_| chance.part_of(Duration::from_secs(1))).collect()
+    fn waits(mut jitter: Jitter) -> Vec<Duration> {
+        (0..100).map(|_| jitter.up_to(Duration::from_secs(1))).collect()
     }
 
     #[test]
@@ -60,10 +60,10 @@ mod tests {
 
     #[test]
     fn two_differ_and_all_get_their_turn() {
-        let mut chance = Jitter::seeded(1);
-        let pairs: Vec<Vec<i32>> = (0..100).map(|_| chance.two(&[1, 2, 3]).copied().collect()).collect();
+        let mut jitter = Jitter::seeded(1);
+        let pairs: Vec<Vec<i32>> = (0..100).map(|_| jitter.pick_two(&[1, 2, 3]).copied().collect()).collect();
         assert!(pairs.iter().all(|pair| pair.len() == 2 && pair[0] != pair[1]));
         assert!([1, 2, 3].iter().all(|one| pairs.iter().any(|pair| !pair.contains(one))));
-        assert_eq!(chance.two(&[7]).collect::<Vec<_>>(), [&7]);
+        assert_eq!(jitter.pick_two(&[7]).collect::<Vec<_>>(), [&7]);
     }
 }

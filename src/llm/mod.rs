@@ -59,7 +59,7 @@ pub use meter::Meter;
 pub use quota::{IMAGE_TOKENS, Pool, PoolFigures, Pools};
 pub use remote::Remote;
 pub use slot::Slot;
-pub(crate) use slot::without;
+pub(crate) use slot::without_slot;
 pub use streaming::{StreamDialect, read_stream};
 pub use usage::{PromptTokens, Tokens, Usage};
 
@@ -80,28 +80,28 @@ pub struct ModelRequest {
     /// Sampling parameters as the API names them (`temperature`, `max_tokens`, ...), merged over the
     /// model's own.
     pub params: Map<String, Value>,
-    /// The schema the answer must meet; sent as `response_format` where the model's settings allow it.
+    /// The JSON schema of the answer; sent as `response_format` where the model's settings allow it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schema: Option<Arc<Value>>,
-    /// How often the record asked before because an answer would not do; not sent.
+    /// How often the record asked before because an answer was invalid; not sent.
     #[serde(skip)]
     pub sample: u32,
-    /// What the question is called within its run, for a model that must know it again at a later start.
+    /// The question's key within its run, for a model that must recognise it after a restart.
     #[serde(skip)]
     pub key: Option<RequestKey>,
-    /// What requests that begin alike have in common: they prefer one endpoint, which has read their beginning.
+    /// A key that requests with a common prefix share: they prefer one endpoint, which has the prefix in its cache.
     #[serde(skip)]
     pub affinity: Option<u64>,
-    /// Who pays for the attempts; nobody outside a run.
+    /// The budget for the attempts; none outside a run.
     #[serde(skip)]
     pub meter: Option<Arc<dyn Meter>>,
-    /// Its slot at the model, given up while it waits before it is sent again; nobody's outside a run.
+    /// Its slot at the model, released while it waits for a retry; none outside a run.
     #[serde(skip)]
     pub slot: Option<Arc<dyn Slot>>,
 }
 
 impl ModelRequest {
-    /// Waits until the budget has room for one more attempt; false where it will have none.
+    /// Waits until the budget allows one more attempt. Returns false if it is exhausted.
     pub(crate) async fn is_allowed(&self) -> bool {
         match &self.meter {
             Some(meter) => meter.allow().await,
@@ -109,7 +109,7 @@ impl ModelRequest {
         }
     }
 
-    /// Notes that an attempt is sent now; false where it must not be.
+    /// Records that an attempt is about to be sent. Returns false if it must not be.
     pub(crate) async fn begin(&self) -> bool {
         match &self.meter {
             Some(meter) => meter.begin().await,
@@ -117,26 +117,26 @@ impl ModelRequest {
         }
     }
 
-    /// Tells of an attempt that brought no answer what it took, if the server worked on it.
+    /// Reports an attempt that brought no answer, with its usage if the server worked on it.
     pub(crate) fn failed(&self, took: Option<Usage>) {
         if let Some(meter) = &self.meter {
             meter.failed(took);
         }
     }
 
-    /// How many image files go along with it.
+    /// Returns the number of image files to send with it.
     #[must_use]
     pub fn images(&self) -> usize {
         self.messages.iter().map(|message| message.images.len()).sum()
     }
 
-    /// All that a model reads of it, text by text: the messages, and the tools that it may call.
+    /// Iterates over all texts that the model reads: the messages, and the tools that it may call.
     pub fn texts(&self) -> impl Iterator<Item = Cow<'_, str>> {
         let tools = self.params.get("tools").map(|tools| Cow::Owned(tools.to_string()));
         self.messages.iter().map(Message::all_text).chain(tools)
     }
 
-    /// How many images it shows, those among the parts of messages counted in.
+    /// Returns the number of images in it, including those among the parts of messages.
     #[must_use]
     pub fn images_shown(&self) -> usize {
         self.messages.iter().map(Message::images_shown).sum()
@@ -146,79 +146,79 @@ impl ModelRequest {
 /// An answer.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Completion {
-    /// The answer's text, reasoning cut off.
+    /// The answer's text, without reasoning.
     pub text: String,
-    /// The model's reasoning where the server keeps it apart (`reasoning_content`).
+    /// The model's reasoning, if the server reports it separately (`reasoning_content`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<String>,
     /// Why the model stopped: `stop`, `length`, ...
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finish_reason: Option<String>,
-    /// Tokens, as the server counted them.
+    /// Token usage, as reported by the server.
     #[serde(default)]
     pub usage: Usage,
-    /// HTTP attempts it took.
+    /// The number of HTTP attempts.
     #[serde(default)]
     pub attempts: u32,
-    /// The model that answered, as the server names it.
+    /// The name of the model that answered, as reported by the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// The time from sending the request to the first event with text, reasoning or a call, where the answer was
-    /// streamed. It is of this start alone, and kept nowhere.
+    /// The time from sending the request to the first event with text, reasoning or a call, if the answer was streamed.
+    /// It is not stored.
     #[serde(skip)]
     pub first_token: Option<Duration>,
-    /// What few answers have.
+    /// Parts that only few answers have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub more: Option<Box<CompletionExtras>>,
 }
 
-/// What an answer may hold beside its text.
+/// What an answer may contain besides its text.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct CompletionExtras {
-    /// Calls of tools, as the server gave them.
+    /// Tool calls, as the server sent them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_calls: Option<Value>,
-    /// Log probabilities, as the server gave them.
+    /// Log probabilities, as the server sent them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logprobs: Option<Value>,
-    /// The texts of all answers, where more than one was asked for (`n`).
+    /// The texts of all choices, if more than one was asked for (`n`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub choices: Vec<String>,
 }
 
 impl CompletionExtras {
-    /// Boxed, if there is anything in it.
+    /// Returns the extras boxed, or `None` if there are none.
     fn boxed(self) -> Option<Box<Self>> {
         (self != Self::default()).then(|| Box::new(self))
     }
 }
 
-/// Something that answers questions.
+/// A model that answers questions.
 pub trait Model: Send + Sync {
-    /// Who answers: `openai`, `heuristic`, ... for provenance.
+    /// Returns the provider's name for provenance: `openai`, `heuristic`, ...
     fn provider(&self) -> &'static str;
 
-    /// Whether its answers are worth keeping: they cost money or time, and differ from one try to the next.
+    /// Whether its answers are worth storing: they cost money or time, and differ between attempts.
     fn is_paid(&self) -> bool {
         true
     }
 
-    /// How its endpoints, its quota and its batches are doing, for `status`.
-    fn health(&self) -> Health {
-        Health::default()
+    /// Returns the state of its endpoints, quota and batches, for `status`.
+    fn health(&self) -> ModelHealth {
+        ModelHealth::default()
     }
 
-    /// What is to be done beside the questions while a run lasts, such as watching a server's queue. Ends
-    /// by being dropped, or when a file cannot be written.
+    /// Returns a task to run in the background during a run, such as watching a server's queue. It ends when it is
+    /// dropped, or with an error when a file cannot be written.
     fn background_task(
         self: Arc<Self>,
-        _with: BackgroundContext,
+        _context: BackgroundContext,
     ) -> Option<BoxFuture<'static, Result<(), StorageError>>> {
         None
     }
 
-    /// Answers one question. Retries what may be retried; the error that comes back is final. The record
-    /// is for providers that answer from it rather than from the messages.
+    /// Answers one question. Retries internally, so a returned error is final. The record is for providers that answer
+    /// from it rather than from the messages.
     fn complete<'a>(
         &'a self,
         request: &'a ModelRequest,
@@ -226,35 +226,35 @@ pub trait Model: Send + Sync {
     ) -> BoxFuture<'a, Result<Completion, ModelError>>;
 }
 
-/// What a model may use while a run lasts.
+/// What a model's background task may use.
 #[derive(Clone)]
 pub struct BackgroundContext {
-    /// Where batches are kept.
+    /// Where batches are stored.
     pub batches: Arc<BatchFiles>,
-    /// Says when nothing new is begun any more.
+    /// Cancelled when the run drains and nothing new may start.
     pub draining: CancellationToken,
 }
 
-/// How a model's endpoints, quota and batches are doing.
+/// The state of a model's endpoints, quota and batches.
 #[derive(Debug, Clone, Default)]
-pub struct Health {
+pub struct ModelHealth {
     /// One entry for each endpoint.
     pub endpoints: Vec<EndpointFigures>,
-    /// The quota, which other models may share.
+    /// The quota pool, which other models may share.
     pub pool: Option<PoolFigures>,
-    /// The batches that are gathered or with the provider.
+    /// The batches that are being collected or processed by the provider.
     pub batches: Vec<BatchFigures>,
 }
 
-/// A request that finally failed.
+/// The final failure of a request.
 #[derive(Debug, Clone, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
 pub struct ModelError {
     /// What the failure means for the run.
     pub kind: ModelErrorKind,
-    /// A short fixed word that reports count by: `timeout`, `status_500`, `context_length`, ...
+    /// A short fixed label by which reports count failures: `timeout`, `status_500`, `context_length`, ...
     pub class: String,
-    /// What happened, in one line; holds no key.
+    /// What happened, in one line, without keys.
     pub message: String,
     /// Attempts made.
     pub attempts: u32,
@@ -268,6 +268,6 @@ pub enum ModelErrorKind {
     Fatal,
     /// This record cannot be answered; others can.
     Record,
-    /// The run is being stopped; the answer will be there at a later start.
+    /// The run is stopping; the answer will be available after a restart.
     Later,
 }

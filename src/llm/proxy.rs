@@ -13,14 +13,14 @@ const THIS_MACHINE: &str = "localhost,127.0.0.0/8,::1";
 /// The proxies of a process.
 #[derive(Debug, Default)]
 pub(super) struct Proxies {
-    named: Vec<Named>,
+    named: Vec<ProxyVariable>,
     /// The hosts to be reached directly, from `NO_PROXY`.
-    past: String,
+    bypass: String,
 }
 
 /// A proxy that a variable names.
 #[derive(Debug)]
-struct Named {
+struct ProxyVariable {
     variable: &'static str,
     /// What it is for: `http`, `https`, or all.
     scheme: Option<&'static str>,
@@ -38,16 +38,16 @@ impl Proxies {
         ] {
             let found = variables.into_iter().find_map(|name| Some((name, lookup(name)?)));
             if let Some((variable, url)) = found.filter(|(_, url)| !url.trim().is_empty()) {
-                named.push(Named { variable, scheme, url: url.trim().to_owned() });
+                named.push(ProxyVariable { variable, scheme, url: url.trim().to_owned() });
             }
         }
-        let past = ["no_proxy", "NO_PROXY"].into_iter().find_map(lookup).unwrap_or_default();
-        Self { named, past }
+        let bypass = ["no_proxy", "NO_PROXY"].into_iter().find_map(lookup).unwrap_or_default();
+        Self { named, bypass }
     }
 
     /// Gives a client these proxies; without any, it asks the system as it would.
     pub(super) fn apply(&self, mut client: ClientBuilder) -> Result<ClientBuilder, ConnectProblem> {
-        let past = format!("{},{THIS_MACHINE}", self.past);
+        let bypass = format!("{},{THIS_MACHINE}", self.bypass);
         for named in &self.named {
             let made = match named.scheme {
                 Some("http") => Proxy::http(&named.url),
@@ -55,7 +55,7 @@ impl Proxies {
                 None => Proxy::all(&named.url),
             };
             let proxy = made.map_err(|_| ConnectProblem::Proxy { variable: named.variable })?;
-            client = client.proxy(proxy.no_proxy(NoProxy::from_string(&past)));
+            client = client.proxy(proxy.no_proxy(NoProxy::from_string(&bypass)));
         }
         Ok(client)
     }
@@ -65,18 +65,18 @@ impl Proxies {
         let url = Url::parse(url).ok()?;
         let named =
             self.named.iter().find(|named| named.scheme.is_none_or(|scheme| scheme == url.scheme()))?;
-        if self.goes_past(&url) {
+        if self.is_bypassed(&url) {
             return None;
         }
         Some(format!("the proxy `{}` of `{}`", without_password(&named.url), named.variable))
     }
 
     /// Whether requests to a host take no proxy, as far as names and this machine go.
-    fn goes_past(&self, url: &Url) -> bool {
+    fn is_bypassed(&self, url: &Url) -> bool {
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
         let local = host == "localhost"
             || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
-        let names = self.past.split(',').map(|name| name.trim().trim_start_matches('.'));
+        let names = self.bypass.split(',').map(|name| name.trim().trim_start_matches('.'));
         local
             || names.filter(|name| !name.is_empty()).any(|name| {
                 name == "*" || host == name || host.strip_suffix(name).is_some_and(|rest| rest.ends_with('.'))
@@ -109,14 +109,14 @@ mod tests {
         let check = |url: &str, expected: Option<&str>| assert_eq!(set.of(url).as_deref(), expected, "{url}");
         check("https://api.example/v1", Some("the proxy `http://p:3128` of `HTTPS_PROXY`"));
         check("http://api.example/v1", Some("the proxy `socks5h://s:1080` of `ALL_PROXY`"));
-        for past in [
+        for bypass in [
             "http://127.0.0.1:1/v1",
             "http://localhost/v1",
             "http://[::1]:2/",
             "https://a.corp",
             "https://intern.example",
         ] {
-            check(past, None);
+            check(bypass, None);
         }
         assert!(set.apply(reqwest::Client::builder()).unwrap().build().is_ok());
         assert_eq!(proxies(&[]).of("http://h"), None);

@@ -1,8 +1,8 @@
-//! Tells a setting that a server refuses for every request from what is wrong with one record.
+//! Distinguishes a setting that a server refuses in every request from what is wrong with one record.
 //!
-//! `remote` and `batch` show it each failure before they act on it. A refusal that names a setting the pipeline sends
-//! with all requests would meet every record: it ends the run, with what to write instead, and no record is charged
-//! with it. Where an answer has come with the very same setting, it cannot be to blame.
+//! `remote` and `batch` pass it each failure before they act on it. A refusal of a setting that the pipeline sends with all
+//! requests would affect every record: it stops the run with advice on what to write instead, and no record is blamed. A
+//! setting that an answered request had cannot be to blame.
 
 #[cfg(test)]
 mod tests;
@@ -16,10 +16,10 @@ use super::classify::{ErrorBody, Failure, Verdict};
 use super::dialect::RequestEncoder;
 use super::streaming::is_own_setting;
 
-/// Sets of parameters that are remembered; a pipeline has one for each stage.
-const MOST_TAKEN: usize = 64;
+/// The number of accepted requests that are remembered; a pipeline has one set of parameters for each stage.
+const MAX_ACCEPTED: usize = 64;
 
-/// What refusing a setting sounds like.
+/// Phrases by which servers refuse a setting.
 const REFUSING: &[&str] = &[
     "not support",
     "n't support",
@@ -50,7 +50,7 @@ const REFUSING: &[&str] = &[
 /// Codes for a setting of the request rather than its content.
 const SETTING_CODES: &[&str] =
     &["unsupported_parameter", "unsupported_value", "unknown_parameter", "extra_forbidden"];
-/// Words for a value that is too high, rather than for a setting that is not known.
+/// Phrases for a value that is too high, rather than for an unknown setting.
 const TOO_HIGH: &[&str] =
     &["too large", "less than or equal", "range", "maximum", "at most", "exceed", "limit"];
 const NO_SYSTEM: &[&str] = &[
@@ -72,27 +72,27 @@ const NO_IMAGES: &[&str] = &[
     "at most 0 image",
     "unknown variant `image_url`",
 ];
-/// What stands before the length that a model can take.
+/// What precedes a model's context length.
 const LENGTHS: &[&str] =
     &["maximum context length is", "max_model_len", "maximum context length of", "context size"];
 
-/// What a model's server was found to take.
+/// The settings that a model's server has accepted.
 pub(super) struct RefusedSettings {
     model: String,
-    taken: Mutex<Vec<Taken>>,
+    accepted: Mutex<Vec<AcceptedRequest>>,
 }
 
-/// What a request had that was answered.
+/// The settings of a request that was answered.
 #[derive(PartialEq)]
-struct Taken {
+struct AcceptedRequest {
     params: Map<String, Value>,
     system: bool,
     images: bool,
 }
 
-/// What a server refuses.
+/// A setting that a server refuses.
 #[derive(Debug, PartialEq)]
-enum Blamed {
+enum RefusedSetting {
     Param(String),
     System,
     Images,
@@ -100,26 +100,31 @@ enum Blamed {
 
 impl RefusedSettings {
     pub(super) fn new(model: &str) -> Self {
-        Self { model: model.to_owned(), taken: Mutex::default() }
+        Self { model: model.to_owned(), accepted: Mutex::default() }
     }
 
-    /// Remembers that a request was answered.
+    /// Records that a request was answered.
     pub(super) fn note_answer(&self, request: &ModelRequest) {
-        let mut taken = self.taken();
-        let is_known = |taken: &Taken| {
-            taken.system == has_system(request)
-                && taken.images == (request.images_shown() > 0)
-                && same_but_seed(&taken.params, &request.params)
+        let mut accepted = self.accepted();
+        let is_known = |known: &AcceptedRequest| {
+            known.system == has_system(request)
+                && known.images == (request.images_shown() > 0)
+                && same_but_seed(&known.params, &request.params)
         };
-        if taken.len() >= MOST_TAKEN || taken.iter().any(is_known) {
+        if accepted.len() >= MAX_ACCEPTED || accepted.iter().any(is_known) {
             return;
         }
         let (params, system) = (request.params.clone(), has_system(request));
-        taken.push(Taken { params, system, images: request.images_shown() > 0 });
+        accepted.push(AcceptedRequest { params, system, images: request.images_shown() > 0 });
     }
 
-    /// The failure as it is to be acted on: it ends the run if it is of a setting that every request has.
-    pub(super) fn judge(&self, asked: &RequestEncoder, request: &ModelRequest, failure: Failure) -> Failure {
+    /// Returns the failure to act on: a fatal one if it is due to a setting that every request has.
+    pub(super) fn judge(
+        &self,
+        encoder: &RequestEncoder,
+        request: &ModelRequest,
+        failure: Failure,
+    ) -> Failure {
         let of_request = matches!(
             &*failure.class,
             "status_400"
@@ -131,47 +136,53 @@ impl RefusedSettings {
                 | "context_length"
                 | "request_too_large"
         );
-        let Some(said) = failure.said.as_deref().filter(|_| of_request) else { return failure };
-        let Some(blamed) = find(asked, request, said, &failure.class) else { return failure };
-        if self.was_taken(&blamed, request) {
+        let Some(error) = failure.error_body.as_deref().filter(|_| of_request) else { return failure };
+        let Some(blamed) = find(encoder, request, error, &failure.class) else { return failure };
+        if self.was_accepted(&blamed, request) {
             return failure;
         }
         let hint = match &blamed {
-            Blamed::Param(name) => self.advice(asked, request, said, name),
-            Blamed::System => {
+            RefusedSetting::Param(name) => self.advice(encoder, request, error, name),
+            RefusedSetting::System => {
                 "the model takes no system message: put its text into `user` and leave `system` out of \
                                `prompt`"
                     .to_owned()
             }
-            Blamed::Images => {
+            RefusedSetting::Images => {
                 format!("the model sees no images: name one that does in `models.{}.model`", self.model)
             }
         };
         let message = format!("{}\nhint: {hint}", failure.message);
-        // What an earlier start of the run was refused may have been mended.
+        // What was refused in an earlier start of the run may have been fixed.
         let verdict = if failure.earlier { Verdict::Retry } else { Verdict::Fatal };
         Failure { verdict, class: "setting_refused".to_owned(), message, ..failure }
     }
 
-    fn was_taken(&self, blamed: &Blamed, request: &ModelRequest) -> bool {
-        self.taken().iter().any(|taken| match blamed {
-            Blamed::Param(name) if name == "seed" => {
-                taken.params.contains_key(name) == request.params.contains_key(name)
+    fn was_accepted(&self, blamed: &RefusedSetting, request: &ModelRequest) -> bool {
+        self.accepted().iter().any(|known| match blamed {
+            RefusedSetting::Param(name) if name == "seed" => {
+                known.params.contains_key(name) == request.params.contains_key(name)
             }
-            Blamed::Param(name) => taken.params.get(name) == request.params.get(name),
-            Blamed::System => taken.system,
-            Blamed::Images => taken.images,
+            RefusedSetting::Param(name) => known.params.get(name) == request.params.get(name),
+            RefusedSetting::System => known.system,
+            RefusedSetting::Images => known.images,
         })
     }
 
-    fn advice(&self, asked: &RequestEncoder, request: &ModelRequest, said: &ErrorBody, name: &str) -> String {
+    fn advice(
+        &self,
+        encoder: &RequestEncoder,
+        request: &ModelRequest,
+        error: &ErrorBody,
+        name: &str,
+    ) -> String {
         let model = &self.model;
-        if name == "stream" && asked.streaming.is_on() {
+        if name == "stream" && encoder.streaming.is_on() {
             return format!("the model cannot be asked for a stream: leave `stream` out of `models.{model}`");
         }
         let place = match () {
-            () if asked.extra_body.contains_key(name) => format!("`models.{model}.extra_body`"),
-            () if request.params.contains_key(name) && !asked.params.contains_key(name) => {
+            () if encoder.extra_body.contains_key(name) => format!("`models.{model}.extra_body`"),
+            () if request.params.contains_key(name) && !encoder.params.contains_key(name) => {
                 "`params` of the stage".to_owned()
             }
             () => format!("`models.{model}.params`"),
@@ -183,7 +194,8 @@ impl RefusedSettings {
         };
         match (name, other) {
             (_, Some(other))
-                if !said.any(TOO_HIGH) || said.any(&["unsupported_parameter", "extra_forbidden"]) =>
+                if !error.contains_any(TOO_HIGH)
+                    || error.contains_any(&["unsupported_parameter", "extra_forbidden"]) =>
             {
                 format!("the model refuses `{name}`: write `{other}` in its place, in {place}")
             }
@@ -193,7 +205,7 @@ impl RefusedSettings {
                     "leave `{name}` out of {place}: `structured_output` of the model sends a schema in a form that it takes"
                 )
             }
-            _ if said.any(SETTING_CODES) && !said.any(&["unsupported_value"]) => {
+            _ if error.contains_any(SETTING_CODES) && !error.contains_any(&["unsupported_value"]) => {
                 format!("the model refuses `{name}`: leave it out of {place}")
             }
             _ => format!(
@@ -202,57 +214,63 @@ impl RefusedSettings {
         }
     }
 
-    fn taken(&self) -> MutexGuard<'_, Vec<Taken>> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    fn accepted(&self) -> MutexGuard<'_, Vec<AcceptedRequest>> {
+        self.accepted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What of a request is refused, if it is something that every request has.
-fn find(asked: &RequestEncoder, request: &ModelRequest, said: &ErrorBody, class: &str) -> Option<Blamed> {
+/// Returns the refused setting, if it is one that every request has.
+fn find(
+    encoder: &RequestEncoder,
+    request: &ModelRequest,
+    error: &ErrorBody,
+    class: &str,
+) -> Option<RefusedSetting> {
     if matches!(class, "context_length" | "request_too_large") {
-        return find_limit(asked, request, said, class);
+        return find_limit(encoder, request, error, class);
     }
     if has_system(request)
-        && (said.any(NO_SYSTEM) || (is_one_question(request) && said.any(&["roles must alternate"])))
+        && (error.contains_any(NO_SYSTEM)
+            || (is_one_question(request) && error.contains_any(&["roles must alternate"])))
     {
-        return Some(Blamed::System);
+        return Some(RefusedSetting::System);
     }
-    if request.images_shown() > 0 && said.any(NO_IMAGES) {
-        return Some(Blamed::Images);
+    if request.images_shown() > 0 && error.contains_any(NO_IMAGES) {
+        return Some(RefusedSetting::Images);
     }
-    let names = asked.names(request);
-    for param in &said.params {
+    let names = encoder.names(request);
+    for param in &error.params {
         let head = param.split(['.', '[']).next().unwrap_or_default();
         if matches!(head, "messages" | "prompt" | "input" | "model") {
             continue;
         }
         let is_sent = names.iter().any(|name| name == head);
-        if is_sent || said.any(SETTING_CODES) && !is_own_setting(head) {
-            return Some(Blamed::Param(head.to_owned()));
+        if is_sent || error.contains_any(SETTING_CODES) && !is_own_setting(head) {
+            return Some(RefusedSetting::Param(head.to_owned()));
         }
     }
-    let is_refusal = said.any(REFUSING);
-    let named = |name: &&String| names_setting(&said.words, name);
+    let is_refusal = error.contains_any(REFUSING);
+    let named = |name: &&String| names_setting(&error.words, name);
     // The longest: `max_tokens` is part of nothing, but `top_p` may stand beside `temperature`.
     let found = names.iter().filter(named).max_by_key(|name| name.len()).filter(|_| is_refusal)?;
-    Some(Blamed::Param(found.clone()))
+    Some(RefusedSetting::Param(found.clone()))
 }
 
 /// An answer's length that no prompt leaves room for.
 fn find_limit(
-    asked: &RequestEncoder,
+    encoder: &RequestEncoder,
     request: &ModelRequest,
-    said: &ErrorBody,
+    error: &ErrorBody,
     class: &str,
-) -> Option<Blamed> {
+) -> Option<RefusedSetting> {
     let (name, most) = ["max_tokens", "max_completion_tokens"]
         .into_iter()
-        .find_map(|name| Some((name, asked.param(request, name)?.as_u64()?)))?;
+        .find_map(|name| Some((name, encoder.param(request, name)?.as_u64()?)))?;
     let limit = match class {
-        "request_too_large" => said.number_after("limit"),
-        _ => LENGTHS.iter().find_map(|words| said.number_after(words)),
+        "request_too_large" => error.number_after("limit"),
+        _ => LENGTHS.iter().find_map(|words| error.number_after(words)),
     };
-    limit.filter(|limit| most >= *limit).map(|_| Blamed::Param(name.to_owned()))
+    limit.filter(|limit| most >= *limit).map(|_| RefusedSetting::Param(name.to_owned()))
 }
 
 /// Whether words name a setting. A name that is a word of English too must be marked as one.

@@ -1,9 +1,9 @@
 //! The model client for servers that are asked over HTTP.
 //!
-//! One `Remote` per declared model: it knows the endpoints, the key and what the server was found to
-//! understand. What is said stands in `dialect`, what a failure means in `classify`, repeating in `retry`,
-//! quotas in `quota`. How many requests are in flight is the engine's affair. Dropping the future of a
-//! request closes its connection. The key is in no message, log or `Debug` output.
+//! There is one `Remote` per declared model: it has the endpoints, the key and what was learned about the server.
+//! `dialect` encodes requests and decodes answers, `classify` decides what a failure means, `retry` retries, `quota`
+//! throttles. The engine limits how many requests are in flight. Dropping the future of a request closes its connection.
+//! The key is in no message, log or `Debug` output.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -17,77 +17,77 @@ use tokio::time::Instant;
 use super::classify::{self, Failure, Verdict};
 use super::connect::{ConnectError, ConnectProblem};
 use super::dialect::{Dialect, RequestEncoder};
-use super::endpoints::{Address, AttemptOutcome, EndpointLease, Endpoints, Wish, read_queue};
+use super::endpoints::{Address, AttemptOutcome, EndpointLease, EndpointPreference, Endpoints, read_queue};
 use super::http::{self, CONNECT_TIMEOUT, HttpClient};
 use super::images;
 use super::jitter::Jitter;
-use super::mock::{Played, Script};
-use super::quota::{self, Outputs, Pool, QuotaPermit, TokenCost};
+use super::mock::{MockScript, ScriptProgress};
+use super::quota::{self, AnswerLengths, Pool, QuotaPermit, TokenCost};
 use super::refused_settings::RefusedSettings;
-use super::retry::{MAX_PAUSE, Retry};
+use super::retry::{MAX_PAUSE, RetryPolicy};
 use super::schema_fallback::{self, SchemaFallback, SchemaRefusal, weaker};
 use super::slot;
 use super::streaming;
 use super::throttling;
 use super::{
-    BackgroundContext, Completion, Health, MOCK, Model, ModelError, ModelErrorKind, ModelRequest, Usage,
+    BackgroundContext, Completion, MOCK, Model, ModelError, ModelErrorKind, ModelHealth, ModelRequest, Usage,
 };
 use crate::journal::StorageError;
 use crate::pipeline::{Concurrency, ModelConfig, RESERVED_PARAMS, StructuredOutput};
 use crate::record::Record;
 
-/// The bound of the first wait before an attempt is repeated.
+/// The upper bound of the first wait before a retry.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
-/// How often a server that tells of its queue is asked.
+/// The interval at which a server's queue is polled.
 const QUEUE_EVERY: Duration = Duration::from_secs(1);
-/// How often one is asked that has not told yet: it may still be starting.
+/// How often a server that has not reported its queue yet is polled: it may still be starting.
 const QUEUE_TRIES: usize = 30;
 
 /// A model behind one or more endpoints.
 pub struct Remote {
-    asked: RequestEncoder,
-    wire: HttpClient,
+    encoder: RequestEncoder,
+    http: HttpClient,
     endpoints: Arc<Endpoints>,
     concurrency: Concurrency,
-    retry: Retry,
+    retry: RetryPolicy,
     pool: Arc<Pool>,
-    outputs: Outputs,
-    forms: SchemaFallback,
+    answer_lengths: AnswerLengths,
+    schema_fallback: SchemaFallback,
     refused_settings: RefusedSettings,
-    /// What stops the run: found by one request, it keeps the others from being sent.
+    /// A failure that stops the run: once found by one request, it prevents the others from being sent.
     fatal: OnceLock<Failure>,
-    /// What answers in the server's place.
-    script: Option<Script>,
+    /// The script that answers instead of a server, for a mock.
+    script: Option<MockScript>,
 }
 
-/// A question that is being put, and how often it was sent.
-struct Asking<'a> {
+/// The state of a request across its attempts.
+struct RequestState<'a> {
     request: &'a ModelRequest,
     record: &'a Record,
     sent: AtomicU32,
-    /// How often the server found that the model wrote no JSON.
-    broken: AtomicU32,
-    /// What a script said to it, where one answers.
-    played: Played,
-    /// The endpoint at which it failed last, by its number; 0 at first.
+    /// How often the server reported that the model wrote no valid JSON.
+    invalid_json: AtomicU32,
+    /// The progress of the script, for a mock.
+    script_progress: ScriptProgress,
+    /// The number of the endpoint at which it failed last; 0 at first.
     failed_at: AtomicU32,
 }
 
-impl Asking<'_> {
-    fn wish(&self) -> Wish {
+impl RequestState<'_> {
+    fn preference(&self) -> EndpointPreference {
         let avoid = self.failed_at.load(Ordering::Relaxed).checked_sub(1);
-        Wish { key: self.request.affinity, avoid: avoid.map(|index| index as usize) }
+        EndpointPreference { key: self.request.affinity, avoid: avoid.map(|index| index as usize) }
     }
 }
 
 impl Remote {
-    /// The client of the model `name`, with a quota of its own; sends nothing yet. Reads the key from the
-    /// environment.
+    /// Creates the client of the model `name` with a quota of its own. Reads the key from the environment; sends nothing
+    /// yet.
     pub fn new(name: &str, config: &ModelConfig) -> Result<Self, ConnectError> {
         Self::in_pool(name, config, Pool::new(name, config.limits))
     }
 
-    /// The same, with a quota that others may share.
+    /// Creates the client with a quota pool that others may share.
     pub fn in_pool(name: &str, config: &ModelConfig, pool: Arc<Pool>) -> Result<Self, ConnectError> {
         Self::declared(name, config, pool).map_err(|what| ConnectError { model: name.to_owned(), what })
     }
@@ -105,82 +105,84 @@ impl Remote {
         if config.max_attempts == 0 {
             return Err(ConnectProblem::Number { field: "max_attempts" });
         }
-        let asked = RequestEncoder::new(config);
-        let path = asked.dialect.path();
+        let encoder = RequestEncoder::new(config);
+        let path = encoder.dialect.path();
         let addresses = config.base_urls.iter();
         let addresses = addresses.map(|url| Address::new(url, path)).collect::<Result<_, _>>()?;
         Ok(Self {
-            wire: HttpClient::new(name, config, asked.dialect)?,
+            http: HttpClient::new(name, config, encoder.dialect)?,
             endpoints: Endpoints::new(name, addresses, config.concurrency, Jitter::new()),
             concurrency: config.concurrency,
-            asked,
-            retry: Retry::new(name, config.max_attempts, FIRST_WAIT),
+            encoder,
+            retry: RetryPolicy::new(name, config.max_attempts, FIRST_WAIT),
             pool,
-            outputs: Outputs::default(),
-            forms: SchemaFallback::new(name, config.structured_output),
+            answer_lengths: AnswerLengths::default(),
+            schema_fallback: SchemaFallback::new(name, config.structured_output),
             refused_settings: RefusedSettings::new(name),
             fatal: OnceLock::new(),
             script: None,
         })
     }
 
-    /// Sets the bound of the first wait before an attempt is repeated; each further one doubles it.
+    /// Sets the upper bound of the first wait before a retry; each further one doubles it.
     #[must_use]
     pub fn first_wait(mut self, wait: Duration) -> Self {
         self.retry.set_base(wait);
         self
     }
 
-    /// Lets a script answer; nothing is sent.
-    pub(super) fn scripted(mut self, script: Script) -> Self {
+    /// Makes a script answer; nothing is sent.
+    pub(super) fn scripted(mut self, script: MockScript) -> Self {
         self.script = Some(script);
         self
     }
 
-    /// One attempt, which may put the question again in a weaker form: a schema that a server refuses is
-    /// sent as `json_object`, then not at all (`forms`). Where the model wrote no JSON, which the server found, the
-    /// next attempt asks in the same form, those after it in weaker ones.
-    async fn attempt(&self, asking: &Asking<'_>) -> Result<Completion, Failure> {
-        let request = asking.request;
-        let mut form =
-            schema_fallback::after_failures(self.forms.of(request), asking.broken.load(Ordering::Relaxed));
+    /// Makes one attempt, which may resend the question in a weaker form: a schema that a server refuses is sent as
+    /// `json_object`, then not at all (`schema_fallback`). If the server reports that the model wrote no valid JSON, the next
+    /// attempt uses the same form, those after it weaker ones.
+    async fn attempt(&self, state: &RequestState<'_>) -> Result<Completion, Failure> {
+        let request = state.request;
+        let mut form = schema_fallback::after_failures(
+            self.schema_fallback.form_for(request),
+            state.invalid_json.load(Ordering::Relaxed),
+        );
         let mut refused: Option<(SchemaRefusal, Failure)> = None;
         let mut without_usage = false;
         loop {
-            let body = self.asked.body(request, form, images::load(request).await?)?;
-            let failure = match self.exchange(body, asking, form).await {
+            let body = self.encoder.body(request, form, images::load(request).await?)?;
+            let failure = match self.exchange(body, state, form).await {
                 Ok(completion) => {
-                    self.forms.note_answer(request, form, refused.map(|(refusal, _)| refusal));
+                    self.schema_fallback.note_answer(request, form, refused.map(|(refusal, _)| refusal));
                     return Ok(completion);
                 }
                 Err(failure) => failure,
             };
-            if failure.class == schema_fallback::NO_JSON {
-                asking.broken.fetch_add(1, Ordering::Relaxed);
-                return schema_fallback::mended(request, &failure).ok_or(failure);
+            if failure.class == schema_fallback::INVALID_JSON {
+                state.invalid_json.fetch_add(1, Ordering::Relaxed);
+                return schema_fallback::salvage(request, &failure).ok_or(failure);
             }
-            // It is not sent in another form sooner than it may be sent again at all.
+            // It is not sent in another form before it may be sent again at all.
             let wait = failure.retry_after.map(|asked| asked.min(MAX_PAUSE));
             let wait = async {
                 if let Some(wait) = wait {
                     tokio::time::sleep(wait).await;
                 }
             };
-            if self.asked.refuses_usage(request, &failure) && !std::mem::replace(&mut without_usage, true) {
-                slot::without(request.slot.as_deref(), wait).await;
+            if self.encoder.refuses_usage(request, &failure) && !std::mem::replace(&mut without_usage, true) {
+                slot::without_slot(request.slot.as_deref(), wait).await;
                 continue;
             }
             let refusal = self.refusal(request, form, &failure);
             if let (Some(refusal), Some(next)) = (refusal, weaker(form)) {
                 form = next;
                 refused.get_or_insert((refusal, failure));
-                slot::without(request.slot.as_deref(), wait).await;
+                slot::without_slot(request.slot.as_deref(), wait).await;
                 continue;
             }
             return Err(match refused {
-                // What was said first is of the request as it was meant.
+                // The first refusal concerns the request as it was meant.
                 Some((_, first)) if failure.verdict == Verdict::RejectRecord => {
-                    self.forms.acquit(request);
+                    self.schema_fallback.acquit(request);
                     first
                 }
                 _ => failure,
@@ -195,89 +197,98 @@ impl Remote {
         form: StructuredOutput,
         failure: &Failure,
     ) -> Option<SchemaRefusal> {
-        let is_sent = self.asked.sends_schema(request, form);
-        self.forms.refusal(request, form, failure).filter(|_| is_sent)
+        let is_sent = self.encoder.sends_schema(request, form);
+        self.schema_fallback.refusal(request, form, failure).filter(|_| is_sent)
     }
 
-    /// What the request is going to take of its quota, as far as can be told.
-    fn need(&self, request: &ModelRequest) -> TokenCost {
-        let param = |name: &str| self.asked.param(request, name)?.as_u64();
+    /// Estimates the request's cost.
+    fn token_cost(&self, request: &ModelRequest) -> TokenCost {
+        let param = |name: &str| self.encoder.param(request, name)?.as_u64();
         let most = param("max_tokens").or_else(|| param("max_completion_tokens"));
-        TokenCost { input: quota::prompt_tokens(request), output: self.outputs.expected(most) }
+        TokenCost { input: quota::prompt_tokens(request), output: self.answer_lengths.expected(most) }
     }
 
-    /// One HTTP exchange, when an endpoint has a place and the quota allows it, within the time limit.
+    /// Makes one HTTP exchange within the time limit, once an endpoint has room and the quota allows it.
     async fn exchange(
         &self,
         body: Vec<u8>,
-        asking: &Asking<'_>,
+        state: &RequestState<'_>,
         form: StructuredOutput,
     ) -> Result<Completion, Failure> {
-        if !asking.request.is_allowed().await {
+        if !state.request.is_allowed().await {
             return Err(no_budget());
         }
-        let need = self.need(asking.request);
-        let wish = asking.wish();
-        let mut place = self.endpoints.place(wish).await;
-        let turn = self.pool.turn(need).await;
-        // The endpoint may have gone down while the quota was waited for.
-        if place.is_down()
-            && let Some(other) = self.endpoints.try_place(wish)
+        let cost = self.token_cost(state.request);
+        let preference = state.preference();
+        let mut lease = self.endpoints.acquire(preference).await;
+        let permit = self.pool.acquire(cost).await;
+        // The endpoint may have gone down during the wait for the quota.
+        if lease.is_down()
+            && let Some(other) = self.endpoints.try_acquire(preference)
         {
-            place = other;
+            lease = other;
         }
         if let Some(fatal) = self.fatal.get() {
-            turn.refund();
+            permit.refund();
             return Err(fatal.clone());
         }
-        if !asking.request.begin().await {
-            turn.refund();
+        if !state.request.begin().await {
+            permit.refund();
             return Err(no_budget());
         }
-        let before = asking.sent.fetch_add(1, Ordering::Relaxed);
-        place.begin();
+        let before = state.sent.fetch_add(1, Ordering::Relaxed);
+        lease.mark_sent();
         let posted = async {
             match &self.script {
                 Some(script) => {
-                    let (Asking { request, record, played, .. }, endpoint) = (asking, place.number());
-                    self.asked.dialect.read(&script.reply(request, record, played, before, endpoint).await?)
+                    let (RequestState { request, record, script_progress, .. }, endpoint) =
+                        (state, lease.number());
+                    self.encoder
+                        .dialect
+                        .read(&script.reply(request, record, script_progress, before, endpoint).await?)
                 }
-                None => self.post(place.address(), body, asking.request, &turn).await,
+                None => self.post(lease.address(), body, state.request, &permit).await,
             }
         };
-        let result = self.wire.in_time(&place.address().shown, posted).await;
-        let mut result = result.map_err(|failure| match self.refusal(asking.request, form, &failure) {
+        let result = self.http.with_timeout(&lease.address().shown, posted).await;
+        let mut result = result.map_err(|failure| match self.refusal(state.request, form, &failure) {
             Some(SchemaRefusal::Explicit) => failure,
-            _ => self.refused_settings.judge(&self.asked, asking.request, failure),
+            _ => self.refused_settings.judge(&self.encoder, state.request, failure),
         });
         match &mut result {
             Ok(completion) => {
-                self.refused_settings.note_answer(asking.request);
-                self.note_answer(completion, need, place, turn);
+                self.refused_settings.note_answer(state.request);
+                self.note_answer(completion, cost, lease, permit);
             }
             Err(failure) => {
-                asking.request.failed(failure.took());
+                state.request.failed(failure.took());
                 if matches!(failure.verdict, Verdict::Throttled | Verdict::Retry) {
-                    asking.failed_at.store(place.number(), Ordering::Relaxed);
+                    state.failed_at.store(lease.number(), Ordering::Relaxed);
                 }
                 if failure.verdict == Verdict::Fatal {
                     let _ = self.fatal.set(failure.clone());
                 }
-                throttling::note_failure(failure, place, turn, self.retry.base());
+                throttling::note_failure(failure, lease, permit, self.retry.base());
             }
         }
         result
     }
 
-    fn note_answer(&self, completion: &Completion, need: TokenCost, place: EndpointLease, turn: QuotaPermit) {
-        place.end(AttemptOutcome::Good);
+    fn note_answer(
+        &self,
+        completion: &Completion,
+        cost: TokenCost,
+        lease: EndpointLease,
+        permit: QuotaPermit,
+    ) {
+        lease.finish(AttemptOutcome::Answered);
         let Usage { prompt_tokens, completion_tokens, .. } = completion.usage;
         let output = completion_tokens.unwrap_or_else(|| quota::answer_tokens(completion));
-        self.outputs.note(output);
-        turn.settle(TokenCost { input: prompt_tokens.unwrap_or(need.input), output });
+        self.answer_lengths.note(output);
+        permit.settle(TokenCost { input: prompt_tokens.unwrap_or(cost.input), output });
     }
 
-    /// Asks each endpoint how long its queue is, again and again; one that does not tell is not asked again.
+    /// Polls the queue of each endpoint; one that does not report it is not polled again.
     async fn watch_queues(self: Arc<Self>) {
         let mut urls: Vec<Option<Url>> = self.endpoints.queues().into_iter().map(Some).collect();
         let mut silent = 0;
@@ -301,7 +312,7 @@ impl Remote {
     }
 
     async fn queue(&self, url: &Url) -> Option<(f64, f64)> {
-        let request = self.wire.get(url.clone()).timeout(CONNECT_TIMEOUT);
+        let request = self.http.get(url.clone()).timeout(CONNECT_TIMEOUT);
         let response = request.send().await.ok().filter(|response| response.status().is_success())?;
         let text = http::body(response, "").await.ok()?;
         read_queue(&String::from_utf8_lossy(&text))
@@ -312,44 +323,48 @@ impl Remote {
         endpoint: &Address,
         body: Vec<u8>,
         request: &ModelRequest,
-        turn: &QuotaPermit,
+        permit: &QuotaPermit,
     ) -> Result<Completion, Failure> {
-        let posted = self.wire.post_json(endpoint.url.clone(), body);
+        let posted = self.http.post_json(endpoint.url.clone(), body);
         let sent = Instant::now();
         let mut response =
             posted.send().await.map_err(|error| classify::transport(&error, &endpoint.shown))?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         let left = quota::read_headers(&headers);
-        turn.observe(left);
+        permit.observe(left);
         if !status.is_success() {
             let mut failure = http::refusal(status, &headers, response, &endpoint.shown).await;
             failure.names_quota |= left.is_used_up();
             return Err(failure);
         }
-        if self.asked.streaming.is_on() {
-            let (dialect, choices) = (self.asked.dialect, self.asked.choices(request));
+        if self.encoder.streaming.is_on() {
+            let (dialect, choices) = (self.encoder.dialect, self.encoder.choices(request));
             return streaming::answer(response, dialect, choices, &endpoint.shown, sent).await;
         }
-        self.asked.dialect.read(&http::body(response, &endpoint.shown).await?)
+        self.encoder.dialect.read(&http::body(response, &endpoint.shown).await?)
     }
 }
 
 impl Model for Remote {
     fn provider(&self) -> &'static str {
-        match self.asked.dialect {
+        match self.encoder.dialect {
             _ if self.script.is_some() => MOCK,
             Dialect::Anthropic => "anthropic",
             Dialect::Chat | Dialect::Completions => "openai",
         }
     }
 
-    fn health(&self) -> Health {
-        Health { endpoints: self.endpoints.figures(), pool: Some(self.pool.figures()), ..Health::default() }
+    fn health(&self) -> ModelHealth {
+        ModelHealth {
+            endpoints: self.endpoints.figures(),
+            pool: Some(self.pool.figures()),
+            ..ModelHealth::default()
+        }
     }
 
     fn background_task(
         self: Arc<Self>,
-        _with: BackgroundContext,
+        _context: BackgroundContext,
     ) -> Option<BoxFuture<'static, Result<(), StorageError>>> {
         let watched = self.concurrency == Concurrency::Auto && self.script.is_none();
         watched.then(|| self.watch_queues().map(Ok).boxed())
@@ -361,31 +376,31 @@ impl Model for Remote {
         record: &'a Record,
     ) -> BoxFuture<'a, Result<Completion, ModelError>> {
         async move {
-            let asking = Asking {
+            let state = RequestState {
                 request,
                 record,
                 sent: AtomicU32::new(0),
-                broken: AtomicU32::new(0),
-                played: Played::default(),
+                invalid_json: AtomicU32::new(0),
+                script_progress: ScriptProgress::default(),
                 failed_at: AtomicU32::new(0),
             };
-            let result = self.retry.run(request.slot.as_deref(), || self.attempt(&asking).boxed()).await;
-            let attempts = asking.sent.load(Ordering::Relaxed);
+            let result = self.retry.run(request.slot.as_deref(), || self.attempt(&state).boxed()).await;
+            let attempts = state.sent.load(Ordering::Relaxed);
             match result {
                 Ok(completion) => Ok(Completion { attempts, ..completion }),
-                Err(failure) => Err(finally(failure, attempts)),
+                Err(failure) => Err(into_model_error(failure, attempts)),
             }
         }
         .boxed()
     }
 }
 
-/// Said to nobody: the engine knows that it does not pay.
+/// The failure of a request for which there is no budget. It is never shown: the engine knows that the budget is used up.
 pub(super) fn no_budget() -> Failure {
     Failure::new(Verdict::RejectRecord, "budget", "the budget has no room for another attempt")
 }
 
-pub(super) fn finally(failure: Failure, attempts: u32) -> ModelError {
+pub(super) fn into_model_error(failure: Failure, attempts: u32) -> ModelError {
     let kind = match failure.verdict {
         Verdict::Fatal => ModelErrorKind::Fatal,
         Verdict::Throttled | Verdict::Retry | Verdict::RejectRecord => ModelErrorKind::Record,

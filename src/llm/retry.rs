@@ -16,46 +16,46 @@ use super::jitter::Jitter;
 use super::quota::RetryBudget;
 use super::slot::{self, Slot};
 
-/// The longest wait that is accepted from a server, and the longest that endpoints may be out of reach;
-/// after it the run stops, to be resumed.
+/// The longest wait that is accepted from a server, and the longest time that endpoints may be unreachable; after it the
+/// run stops and can be resumed.
 pub(super) const MAX_PAUSE: Duration = Duration::from_mins(15);
-/// How long a server may refuse everything, saying each time to come back soon.
+/// How long a server may refuse everything while asking for short waits each time.
 const LONGEST_STORM: Duration = Duration::from_hours(1);
-/// Waits between attempts grow to this.
+/// The longest wait between attempts.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
-/// The same while the server has not answered anyone yet: who forgot to start it should hear it soon.
+/// The longest wait while the server has not answered any request yet: users who forgot to start it should learn it soon.
 const LONGEST_FIRST_WAIT: Duration = Duration::from_secs(1);
-/// How long a server that never answered anyone may be out of reach.
+/// How long a server that never answered may be unreachable.
 const PATIENCE_AT_START: Duration = Duration::from_secs(4);
 
-/// How the requests to one model are repeated, and what they know together.
+/// How the requests to one model are retried, and their shared history.
 #[derive(Debug)]
-pub(super) struct Retry {
+pub(super) struct RetryPolicy {
     model: String,
     max_attempts: u32,
     base: Duration,
     budget: RetryBudget,
-    news: Mutex<News>,
+    history: Mutex<RetryHistory>,
 }
 
-/// How it went lately, for all requests to the model.
+/// The recent outcomes of all requests to the model.
 #[derive(Debug)]
-struct News {
+struct RetryHistory {
     answered: u64,
-    /// When the first failure since the last answer was seen.
+    /// When the first failure since the last answer occurred.
     failing_since: Option<Instant>,
-    chance: Jitter,
+    jitter: Jitter,
 }
 
-impl Retry {
-    /// `base` is the upper bound of the first wait; each further one doubles it.
+impl RetryPolicy {
+    /// Creates a policy; `base` is the upper bound of the first wait, and each further one doubles it.
     pub(super) fn new(model: &str, max_attempts: u32, base: Duration) -> Self {
         Self::with_jitter(model, max_attempts, base, Jitter::new())
     }
 
-    pub(super) fn with_jitter(model: &str, max_attempts: u32, base: Duration, chance: Jitter) -> Self {
-        let news = Mutex::new(News { answered: 0, failing_since: None, chance });
-        Self { model: model.to_owned(), max_attempts, base, budget: RetryBudget::new(), news }
+    pub(super) fn with_jitter(model: &str, max_attempts: u32, base: Duration, jitter: Jitter) -> Self {
+        let history = Mutex::new(RetryHistory { answered: 0, failing_since: None, jitter });
+        Self { model: model.to_owned(), max_attempts, base, budget: RetryBudget::new(), history }
     }
 
     pub(super) fn set_base(&mut self, base: Duration) {
@@ -66,14 +66,14 @@ impl Retry {
         self.base
     }
 
-    /// Makes attempts until one succeeds or the failure is final. A pause costs no attempt, only time. Between attempts
-    /// it waits without the slot.
+    /// Makes attempts until one succeeds or the failure is final. A throttled request costs no attempt, only time. The slot
+    /// is released during waits.
     pub(super) async fn run<'a, T>(
         &self,
         slot: Option<&dyn Slot>,
         mut attempt: impl FnMut() -> BoxFuture<'a, Result<T, Failure>> + Send,
     ) -> Result<T, Failure> {
-        let answered_before = self.news().answered;
+        let answered_before = self.history().answered;
         let mut failures = 0;
         let mut tries = 0;
         let mut refusals = 0;
@@ -88,7 +88,7 @@ impl Retry {
             };
             debug!(model = self.model, class = failure.class, message = failure.message, "attempt failed");
             if matches!(failure.verdict, Verdict::Fatal | Verdict::RejectRecord) {
-                // The server is there and answers, even if not this question.
+                // The server responds, even if it does not answer this question.
                 self.note_answer_of(&failure);
                 return Err(failure);
             }
@@ -98,19 +98,19 @@ impl Retry {
                 let message = format!("{}; the server has no room for too long", failure.message);
                 return Err(Failure { verdict: Verdict::Fatal, message, ..failure });
             }
-            // A certificate does not mend itself, and who set the address up should hear of it at once.
+            // A certificate does not repair itself, and whoever configured the address should learn it at once.
             if failure.class == "tls" && answered == 0 {
-                return Err(hinted(failure));
+                return Err(with_hint(failure));
             }
-            // A lack of our own passes as connections are closed.
+            // Our own lack of file descriptors passes as connections are closed.
             let lacking = failure.class == "too_many_open_files";
             let down = failure.class == "unreachable";
             let patience = if answered > 0 { MAX_PAUSE } else { PATIENCE_AT_START };
             if (down && failing > patience) || (lacking && failing > MAX_PAUSE) {
-                return Err(hinted(failure));
+                return Err(with_hint(failure));
             }
             let wait = match failure.verdict {
-                // It costs no attempt. Others wait too where the pool or the endpoint finds that there is no room.
+                // It costs no attempt. Other requests wait too if the pool or the endpoint decides so.
                 Verdict::Throttled => {
                     refusals += 1;
                     match asked.is_zero() {
@@ -118,12 +118,12 @@ impl Retry {
                         false => asked + self.jitter(asked),
                     }
                 }
-                // Somebody was answered before, so the endpoint is down, not wrong: that costs no attempt.
+                // The endpoint answered before, so it is down rather than misconfigured: that costs no attempt.
                 _ if lacking || (down && answered > 0) => {
                     tries += 1;
                     self.back_off(tries, LONGEST_WAIT)
                 }
-                // The server had closed an idle connection; the question never reached it.
+                // The server had closed an idle connection; the request never reached it.
                 _ if failure.class == "reset" && free => {
                     free = false;
                     Duration::ZERO
@@ -131,7 +131,7 @@ impl Retry {
                 _ => {
                     failures += 1;
                     if failures >= self.max_attempts {
-                        return Err(self.last_word(failure, answered_before));
+                        return Err(self.final_failure(failure, answered_before));
                     }
                     let quick = answered == 0 && failure.hint.is_some();
                     let longest = if quick { LONGEST_FIRST_WAIT } else { LONGEST_WAIT };
@@ -139,70 +139,70 @@ impl Retry {
                 }
             };
             let waits = async {
-                // Even a sleep of nothing takes until the clock's next tick.
+                // Even a sleep of zero takes until the clock's next tick.
                 if !wait.is_zero() {
                     tokio::time::sleep(wait).await;
                 }
-                if failure.answers_to_load {
+                if failure.depends_on_load {
                     self.budget.withdraw().await;
                 }
             };
-            slot::without(slot, waits).await;
+            slot::without_slot(slot, waits).await;
         }
     }
 
-    /// An endpoint that answered nobody since this request began is down: that is no fault of the record,
-    /// and the next ones would fare no better.
-    fn last_word(&self, failure: Failure, answered_before: u64) -> Failure {
-        let answered = self.news().answered;
+    /// Returns the failure of a request that has used up its attempts. An endpoint that answered nothing since this request
+    /// began is down: the record is not to blame, and the next ones would fail too.
+    fn final_failure(&self, failure: Failure, answered_before: u64) -> Failure {
+        let answered = self.history().answered;
         let alone = answered == answered_before;
-        // A gateway with nothing behind it. Other failures may be the question's: a run that stopped at one would
-        // stop there at each start.
+        // A gateway without a server behind it. Other failures may be due to the question: a run that stopped at one
+        // would stop there at each start.
         let never_worked = answered == 0 && matches!(&*failure.class, "status_502" | "status_504");
         match alone && (failure.hint.is_some() || never_worked) {
-            true => hinted(failure),
+            true => with_hint(failure),
             false => Failure { verdict: Verdict::RejectRecord, ..failure },
         }
     }
 
     fn note_answer(&self) {
         self.budget.deposit();
-        let mut news = self.news();
-        news.answered += 1;
-        news.failing_since = None;
+        let mut history = self.history();
+        history.answered += 1;
+        history.failing_since = None;
     }
 
     fn note_answer_of(&self, failure: &Failure) {
         if failure.verdict == Verdict::RejectRecord {
-            self.news().failing_since = None;
+            self.history().failing_since = None;
         }
     }
 
-    /// How many were answered so far, and how long there has been nothing but failures.
+    /// Returns the number of answers so far, and how long there have been only failures.
     fn note_failure(&self) -> (u64, Duration) {
-        let mut news = self.news();
-        let since = *news.failing_since.get_or_insert_with(Instant::now);
-        (news.answered, since.elapsed())
+        let mut history = self.history();
+        let since = *history.failing_since.get_or_insert_with(Instant::now);
+        (history.answered, since.elapsed())
     }
 
-    fn news(&self) -> MutexGuard<'_, News> {
-        self.news.lock().unwrap_or_else(PoisonError::into_inner)
+    fn history(&self) -> MutexGuard<'_, RetryHistory> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A little later than asked, so that several runs do not all come back at once.
+    /// A small addition to the wait that was asked for, so that several runs do not return at the same moment.
     fn jitter(&self, asked: Duration) -> Duration {
-        self.news().chance.part_of((asked / 10).min(Duration::from_secs(1)))
+        self.history().jitter.up_to((asked / 10).min(Duration::from_secs(1)))
     }
 
-    /// Full jitter: any time between nothing and a bound that doubles with each failure.
+    /// Full jitter: a random time up to a bound that doubles with each failure.
     fn back_off(&self, failures: u32, longest: Duration) -> Duration {
         let bound = self.base.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)));
-        self.news().chance.part_of(bound.min(longest))
+        self.history().jitter.up_to(bound.min(longest))
     }
 }
 
-/// The failure as one that stops the run, with what to do about it.
-fn hinted(failure: Failure) -> Failure {
+/// Returns the failure as a fatal one, with its hint.
+fn with_hint(failure: Failure) -> Failure {
     let message = match failure.hint {
         Some(hint) => format!("{}; {hint}", failure.message),
         None => failure.message,
@@ -217,7 +217,7 @@ mod tests {
     use futures::FutureExt;
 
     /// Plays the outcomes one after the other, then success; gives the result and the attempts' times.
-    async fn play(retry: &Retry, outcomes: &[Failure]) -> (Result<Completion, Failure>, Vec<Duration>) {
+    async fn play(retry: &RetryPolicy, outcomes: &[Failure]) -> (Result<Completion, Failure>, Vec<Duration>) {
         let start = Instant::now();
         let mut times = Vec::new();
         let mut left = outcomes.iter().cloned();
@@ -239,8 +239,8 @@ mod tests {
         Failure { hint: Some("is it running?"), class: "unreachable".to_owned(), ..failure(Verdict::Retry) }
     }
 
-    fn retry() -> Retry {
-        Retry::new("m", 3, Duration::from_millis(500))
+    fn retry() -> RetryPolicy {
+        RetryPolicy::new("m", 3, Duration::from_millis(500))
     }
 
     #[tokio::test(start_paused = true)]

@@ -23,16 +23,16 @@ const LEADS: &[&str] = &["try again", "retry", "wait", "reset"];
 const BETWEEN: usize = 32;
 
 /// Headers as pairs, the names in small letters.
-struct Pairs<'h>(Vec<(String, &'h str)>);
+struct HeaderPairs<'h>(Vec<(String, &'h str)>);
 
 /// The wait that `Retry-After` names: seconds, a span with units or a date.
 pub(super) fn named(headers: &HeaderMap) -> Option<Duration> {
-    Pairs::of(headers).named(Timestamp::now())
+    HeaderPairs::of(headers).named(Timestamp::now())
 }
 
 /// When the limits start anew that a refusal's headers say are used up; of several the last.
 pub(super) fn reset(headers: &HeaderMap) -> Option<Duration> {
-    Pairs::of(headers).reset(Timestamp::now())
+    HeaderPairs::of(headers).reset(Timestamp::now())
 }
 
 /// The longest wait that the fields of an object within an error's body name.
@@ -65,7 +65,7 @@ fn in_fields_at(object: &Map<String, Value>, now: Timestamp) -> Option<Duration>
             "retryafterms" | "retryaftermilliseconds" => milliseconds(value.as_f64()?),
             // Of an upstream's answer, as OpenRouter passes them on.
             "headers" => {
-                let pairs = Pairs::of_object(value.as_object()?);
+                let pairs = HeaderPairs::of_object(value.as_object()?);
                 pairs.named(now).or_else(|| pairs.reset(now))
             }
             _ => None,
@@ -92,7 +92,7 @@ fn span(value: &Value, now: Timestamp) -> Option<Duration> {
     wait.and_then(something)
 }
 
-impl<'h> Pairs<'h> {
+impl<'h> HeaderPairs<'h> {
     fn of(headers: &'h HeaderMap) -> Self {
         let pair = |(name, value): (&reqwest::header::HeaderName, &'h reqwest::header::HeaderValue)| {
             Some((name.as_str().to_owned(), value.to_str().ok()?))

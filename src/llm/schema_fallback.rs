@@ -1,12 +1,12 @@
-//! In which form each schema is sent to a model: as declared, or weaker since the server refused that.
+//! Decides in which form each schema is sent to a model: as declared, or weaker after the server refused that.
 //!
-//! `remote` and `batch` ask before they word a question and tell what a server took. Remembered by schema,
-//! not by model: a server may know the form and refuse one schema for a word that it cannot enforce.
+//! `remote` and `batch` ask before they encode a request and report what a server accepted. The form is remembered per
+//! schema, not per model: a server may support the form and refuse one schema for a keyword that it cannot enforce.
 //!
-//! Servers refuse a schema in words that nobody can list. So a refusal without other reason is doubted too, while no
-//! answer with that form has come: the question is put in weaker forms. What that shows is remembered once a second
-//! question has shown it, and not looked for again once it has shown nothing: a record's own fault must not cost the
-//! others their schema.
+//! The words with which servers refuse a schema cannot be listed. So a refusal without another reason is suspected to be
+//! one too, as long as no answer in that form has arrived: the request is sent in weaker forms. If that helps, it is
+//! remembered once a second request has confirmed it; if it does not, it is not tried again: a fault of one record must
+//! not cost the others their schema.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -20,35 +20,35 @@ use super::{Completion, ModelRequest, Usage};
 use crate::pipeline::StructuredOutput;
 
 /// The class of an answer that failed the server's own check against the schema.
-pub(super) const NO_JSON: &str = "json_validate_failed";
-/// Questions that a weaker form must have helped before it is used for all, where the server does not say why.
-const WITNESSES: u32 = 2;
+pub(super) const INVALID_JSON: &str = "json_validate_failed";
+/// The number of requests that a weaker form must have helped before it is used for all, if the server gives no reason.
+const CONFIRMATIONS: u32 = 2;
 
-/// The forms of one model.
+/// The forms in which one model accepts schemas.
 pub(super) struct SchemaFallback {
     model: String,
     declared: StructuredOutput,
-    known: Mutex<Vec<Known>>,
+    known: Mutex<Vec<LearnedSchema>>,
 }
 
-/// What is known of one schema.
-struct Known {
+/// What is known about one schema.
+struct LearnedSchema {
     schema: Arc<Value>,
     form: StructuredOutput,
-    /// Whether an answer in this form has come.
+    /// Whether an answer in this form has arrived.
     answered: bool,
-    /// How many questions a weaker form has helped.
+    /// How many requests a weaker form has helped.
     helped: u32,
-    /// Whether a question was refused in every form alike: the schema is not to blame.
+    /// Whether a request was refused in every form alike, so that the schema is not to blame.
     acquitted: bool,
 }
 
-/// Why a form is thought to be refused.
+/// Why a failure counts as a refusal of the schema's form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SchemaRefusal {
     /// The server says so.
     Explicit,
-    /// It does not say what else.
+    /// The server names no other reason.
     Suspected,
 }
 
@@ -57,8 +57,8 @@ impl SchemaFallback {
         Self { model: model.to_owned(), declared, known: Mutex::default() }
     }
 
-    /// The form for the schema of a request.
-    pub(super) fn of(&self, request: &ModelRequest) -> StructuredOutput {
+    /// Returns the form in which a request's schema is sent.
+    pub(super) fn form_for(&self, request: &ModelRequest) -> StructuredOutput {
         let known = self.known();
         let found = known.iter().find(|known| request.schema.as_ref() == Some(&known.schema));
         found.map_or(self.declared, |known| known.form)
@@ -71,7 +71,8 @@ impl SchemaFallback {
         form: StructuredOutput,
         failure: &Failure,
     ) -> Option<SchemaRefusal> {
-        let (Some(schema), Some(said), Some(_)) = (&request.schema, &failure.said, weaker(form)) else {
+        let (Some(schema), Some(error), Some(_)) = (&request.schema, &failure.error_body, weaker(form))
+        else {
             return None;
         };
         let is_fatal = failure.verdict == Verdict::Fatal;
@@ -80,7 +81,7 @@ impl SchemaFallback {
         if is_fatal || !(of_server || of_request) {
             return None;
         }
-        if said.any(FORMAT) {
+        if error.contains_any(FORMAT) {
             return Some(SchemaRefusal::Explicit);
         }
         let known = self.known();
@@ -89,7 +90,7 @@ impl SchemaFallback {
         (of_request && !is_clear).then_some(SchemaRefusal::Suspected)
     }
 
-    /// Remembers that the schema of a request was taken in this form; `refused` is why it was not sent as before.
+    /// Records that a request's schema was accepted in this form; `refused` is why it was not sent as before.
     pub(super) fn note_answer(
         &self,
         request: &ModelRequest,
@@ -99,20 +100,20 @@ impl SchemaFallback {
         let Some(schema) = &request.schema else { return };
         let mut list = self.known();
         let known = self.entry(&mut list, schema);
-        // A refusal that comes late does not undo what was learnt since.
+        // A late refusal does not undo what was learned since.
         if steps(form) >= steps(known.form) {
             known.answered |= form == known.form;
             return;
         }
         known.helped += 1;
         let is_sure = refused == Some(SchemaRefusal::Explicit)
-            || refused == Some(SchemaRefusal::Suspected) && known.helped >= WITNESSES && !known.answered;
+            || refused == Some(SchemaRefusal::Suspected) && known.helped >= CONFIRMATIONS && !known.answered;
         if is_sure {
             self.use_weaker(known, form);
         }
     }
 
-    /// Remembers that the server says it does not take the schema of a request in a form stronger than this.
+    /// Records that the server explicitly refuses a request's schema in any form stronger than this.
     pub(super) fn remember(&self, request: &ModelRequest, form: StructuredOutput) {
         let Some(schema) = &request.schema else { return };
         let mut list = self.known();
@@ -122,36 +123,36 @@ impl SchemaFallback {
         }
     }
 
-    /// Remembers that no form helped a question.
+    /// Records that no form helped a request.
     pub(super) fn acquit(&self, request: &ModelRequest) {
         if let Some(schema) = &request.schema {
             self.entry(&mut self.known(), schema).acquitted = true;
         }
     }
 
-    fn use_weaker(&self, known: &mut Known, form: StructuredOutput) {
+    fn use_weaker(&self, known: &mut LearnedSchema, form: StructuredOutput) {
         warn!(model = self.model, from = ?self.declared, to = ?form, "the server refuses `structured_output`");
         (known.form, known.answered) = (form, false);
     }
 
-    fn entry<'a>(&self, list: &'a mut Vec<Known>, schema: &Arc<Value>) -> &'a mut Known {
+    fn entry<'a>(&self, list: &'a mut Vec<LearnedSchema>, schema: &Arc<Value>) -> &'a mut LearnedSchema {
         let at = list.iter().position(|known| known.schema == *schema).unwrap_or_else(|| {
             let (schema, form) = (Arc::clone(schema), self.declared);
-            list.push(Known { schema, form, answered: false, helped: 0, acquitted: false });
+            list.push(LearnedSchema { schema, form, answered: false, helped: 0, acquitted: false });
             list.len() - 1
         });
         &mut list[at]
     }
 
-    fn known(&self) -> MutexGuard<'_, Vec<Known>> {
+    fn known(&self) -> MutexGuard<'_, Vec<LearnedSchema>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The next weaker way to ask for JSON.
+/// Returns the next weaker way to ask for JSON.
 pub(super) fn weaker(form: StructuredOutput) -> Option<StructuredOutput> {
     match form {
-        // No server has these but vLLM.
+        // Only vLLM supports these.
         StructuredOutput::StructuredOutputs | StructuredOutput::GuidedJson => {
             Some(StructuredOutput::JsonSchema)
         }
@@ -161,25 +162,27 @@ pub(super) fn weaker(form: StructuredOutput) -> Option<StructuredOutput> {
     }
 }
 
-/// The form for a question whose answers failed the server's check so often: the same once more, then weaker.
+/// Returns the form for a request whose answers failed the server's own check `failures` times: the same once more, then
+/// weaker ones.
 pub(super) fn after_failures(form: StructuredOutput, failures: u32) -> StructuredOutput {
     let weaker = std::iter::successors(Some(form), |form| weaker(*form));
     weaker.take(failures.max(1) as usize).last().unwrap_or(form)
 }
 
-/// How many weaker ways there are.
+/// Returns how many weaker ways there are.
 fn steps(form: StructuredOutput) -> usize {
     std::iter::successors(weaker(form), |form| weaker(*form)).count()
 }
 
-/// What the model wrote, where the server refused to give it out and it meets the schema all the same: in a fence,
-/// say.
-pub(super) fn mended(request: &ModelRequest, failure: &Failure) -> Option<Completion> {
-    let generated = failure.said.as_ref()?.generated.as_ref().filter(|_| failure.class == NO_JSON)?;
-    let found = answer_json::extract(generated).ok().filter(|found| !found.cut)?;
+/// Returns what the model wrote if the server withheld it as invalid although it conforms to the schema, for example in a
+/// code fence.
+pub(super) fn salvage(request: &ModelRequest, failure: &Failure) -> Option<Completion> {
+    let generated =
+        failure.error_body.as_ref()?.generated.as_ref().filter(|_| failure.class == INVALID_JSON)?;
+    let found = answer_json::extract(generated).ok().filter(|found| !found.truncated)?;
     let schema = AnswerSchema::new(request.schema.as_ref()?).ok()?;
     schema.check(&found.value).ok()?;
-    // It is paid for as the failed attempt that it was.
+    // Its tokens were already counted with the failed attempt.
     let usage = Usage::of(0, 0);
     Some(Completion { text: generated.clone(), usage, ..Completion::default() })
 }
@@ -205,22 +208,26 @@ mod tests {
 
     #[test]
     fn what_is_refused_for_one_schema_is_kept_for_others() {
-        let forms = SchemaFallback::new("m", JsonSchema);
+        let fallback = SchemaFallback::new("m", JsonSchema);
         let (asked, other) = (asking(json!({"contains": 1})), asking(json!({})));
-        forms.note_answer(&asked, JsonObject, Some(SchemaRefusal::Explicit));
-        forms.note_answer(&asked, Off, Some(SchemaRefusal::Explicit));
-        forms.note_answer(&asked, JsonObject, Some(SchemaRefusal::Explicit));
-        assert_eq!(forms.of(&asked), Off);
-        assert_eq!(forms.of(&other), JsonSchema);
-        assert_eq!(forms.of(&ModelRequest::default()), JsonSchema);
+        fallback.note_answer(&asked, JsonObject, Some(SchemaRefusal::Explicit));
+        fallback.note_answer(&asked, Off, Some(SchemaRefusal::Explicit));
+        fallback.note_answer(&asked, JsonObject, Some(SchemaRefusal::Explicit));
+        assert_eq!(fallback.form_for(&asked), Off);
+        assert_eq!(fallback.form_for(&other), JsonSchema);
+        assert_eq!(fallback.form_for(&ModelRequest::default()), JsonSchema);
     }
 
     #[test]
     fn refusals_of_a_form_are_known_by_words_and_by_doubt() {
-        let forms = SchemaFallback::new("m", JsonSchema);
+        let fallback = SchemaFallback::new("m", JsonSchema);
         let asked = asking(json!({}));
         let check = |status: u16, message: &str, expected: Option<SchemaRefusal>| {
-            assert_eq!(forms.refusal(&asked, JsonSchema, &refused(status, message)), expected, "{message}");
+            assert_eq!(
+                fallback.refusal(&asked, JsonSchema, &refused(status, message)),
+                expected,
+                "{message}"
+            );
         };
         check(400, "response_format is not supported", Some(SchemaRefusal::Explicit));
         check(400, "Grammar error: Unimplemented keys: contains", Some(SchemaRefusal::Explicit));
@@ -231,38 +238,38 @@ mod tests {
         check(500, "no", None);
         check(400, "maximum context length", None);
         check(400, "Model Not Exist", None);
-        assert_eq!(forms.refusal(&asked, Off, &refused(400, "no")), None);
-        assert_eq!(forms.refusal(&ModelRequest::default(), JsonSchema, &refused(400, "no")), None);
-        forms.note_answer(&asked, JsonSchema, None);
-        assert_eq!(forms.refusal(&asked, JsonSchema, &refused(400, "no")), None, "it takes this form");
+        assert_eq!(fallback.refusal(&asked, Off, &refused(400, "no")), None);
+        assert_eq!(fallback.refusal(&ModelRequest::default(), JsonSchema, &refused(400, "no")), None);
+        fallback.note_answer(&asked, JsonSchema, None);
+        assert_eq!(fallback.refusal(&asked, JsonSchema, &refused(400, "no")), None, "it takes this form");
     }
 
     #[test]
     fn doubt_needs_two_questions_and_ends_with_one_that_no_form_helped() {
         let asked = asking(json!({}));
-        let forms = SchemaFallback::new("m", JsonSchema);
-        forms.note_answer(&asked, Off, Some(SchemaRefusal::Suspected));
-        assert_eq!(forms.of(&asked), JsonSchema);
-        forms.note_answer(&asked, JsonObject, Some(SchemaRefusal::Suspected));
-        assert_eq!(forms.of(&asked), JsonObject);
-        let forms = SchemaFallback::new("m", JsonSchema);
-        forms.acquit(&asked);
-        assert_eq!(forms.refusal(&asked, JsonSchema, &refused(400, "no")), None);
+        let fallback = SchemaFallback::new("m", JsonSchema);
+        fallback.note_answer(&asked, Off, Some(SchemaRefusal::Suspected));
+        assert_eq!(fallback.form_for(&asked), JsonSchema);
+        fallback.note_answer(&asked, JsonObject, Some(SchemaRefusal::Suspected));
+        assert_eq!(fallback.form_for(&asked), JsonObject);
+        let fallback = SchemaFallback::new("m", JsonSchema);
+        fallback.acquit(&asked);
+        assert_eq!(fallback.refusal(&asked, JsonSchema, &refused(400, "no")), None);
     }
 
     #[test]
     fn answers_that_failed_the_servers_check_are_mended_or_asked_for_otherwise() {
         let asked = asking(json!({"type": "object", "required": ["a"]}));
         let failure = |generated: &str| {
-            let error = json!({"error": {"code": NO_JSON, "failed_generation": generated}}).to_string();
+            let error = json!({"error": {"code": INVALID_JSON, "failed_generation": generated}}).to_string();
             let status = StatusCode::BAD_REQUEST;
             super::super::classify::response(status, &HeaderMap::new(), error.as_bytes(), "u")
         };
-        assert_eq!((failure("").verdict, &*failure("").class), (Verdict::Retry, NO_JSON));
+        assert_eq!((failure("").verdict, &*failure("").class), (Verdict::Retry, INVALID_JSON));
         let text = "```json\n{\"a\": 1}\n```";
-        assert_eq!(mended(&asked, &failure(text)).unwrap().text, text);
+        assert_eq!(salvage(&asked, &failure(text)).unwrap().text, text);
         for broken in ["{\"a\": \"So", "{\"b\": 1}", "So", ""] {
-            assert!(mended(&asked, &failure(broken)).is_none(), "{broken}");
+            assert!(salvage(&asked, &failure(broken)).is_none(), "{broken}");
         }
         let forms = [0, 1, 2, 3, 9].map(|failures| after_failures(JsonSchema, failures));
         assert_eq!(forms, [JsonSchema, JsonSchema, JsonObject, Off, Off]);

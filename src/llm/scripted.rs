@@ -171,7 +171,7 @@ impl Model for Scripted {
                     }
                     Reply::Refused(wait, then) => {
                         request.failed(None);
-                        slot::without(request.slot.as_deref(), tokio::time::sleep(wait)).await;
+                        slot::without_slot(request.slot.as_deref(), tokio::time::sleep(wait)).await;
                         if !(request.is_allowed().await && request.begin().await) {
                             return Err(no_budget());
                         }

@@ -73,7 +73,7 @@ impl Secrets {
     }
 
     /// A server's message without the secrets in it: some repeat a wrong key, or the URL that was asked.
-    pub(super) fn strike_out(&self, message: &str) -> String {
+    pub(super) fn redact(&self, message: &str) -> String {
         let mut message =
             self.texts.iter().fold(message.to_owned(), |text, secret| text.replace(secret, STRUCK));
         // A long message was cut, maybe within a secret.
@@ -163,7 +163,7 @@ mod tests {
             ("cut elsewhere...", "cut elsewhere..."),
             ("the user asked", "the user asked"),
         ] {
-            let struck = secrets.strike_out(&message.replace("{base64}", &base64));
+            let struck = secrets.redact(&message.replace("{base64}", &base64));
             assert!(struck.starts_with(expected) && !struck.contains("ssword"), "{struck}");
         }
     }

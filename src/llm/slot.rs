@@ -1,7 +1,8 @@
-//! The slot in which a request is with its model: given up while the request waits before it is repeated.
+//! A request's concurrency slot at its model, released while the request waits for a retry.
 //!
-//! Who asks bounds how many questions are with a model and hands the slot along (`ModelRequest::slot`); `retry` gives it
-//! up for as long as it waits. So a server that refuses some requests for a while keeps the others from nothing.
+//! The caller limits how many requests a model has at a time and passes the slot with the request
+//! (`ModelRequest::slot`); `retry` releases it while it waits. So requests that are refused for a while do not delay the
+//! others.
 
 use std::fmt;
 use std::future::Future;
@@ -9,18 +10,18 @@ use std::pin::pin;
 
 use futures::future::BoxFuture;
 
-/// One request's share of the requests that may be with a model at a time.
+/// One request's share of a model's concurrency.
 pub trait Slot: fmt::Debug + Send + Sync {
-    /// Gives it up: the request waits before it is sent again, and others may be sent meanwhile.
+    /// Releases the slot: the request waits before it is sent again, and others may be sent meanwhile.
     fn release(&self);
 
-    /// Waits until the request has a slot again, in the order of all who wait for one.
+    /// Waits until the request has a slot again, in FIFO order.
     fn reacquire(&self) -> BoxFuture<'_, ()>;
 }
 
-/// Waits without the slot, unless there is nothing to wait for: whoever gave it up for nothing would only have to queue
-/// for it again.
-pub(crate) async fn without<T>(slot: Option<&dyn Slot>, wait: impl Future<Output = T>) -> T {
+/// Waits for `wait` without holding the slot. A future that is ready at once does not release it, since the request would
+/// have to queue for it again.
+pub(crate) async fn without_slot<T>(slot: Option<&dyn Slot>, wait: impl Future<Output = T>) -> T {
     let mut wait = pin!(wait);
     let Some(slot) = slot else { return wait.await };
     if let std::task::Poll::Ready(done) = futures::poll!(&mut wait) {
@@ -43,7 +44,7 @@ mod tests {
     use super::*;
     use crate::llm::Completion;
     use crate::llm::classify::{Failure, Verdict};
-    use crate::llm::retry::Retry;
+    use crate::llm::retry::RetryPolicy;
 
     /// Notes when it was given up, and comes back after a second.
     #[derive(Debug)]
@@ -71,12 +72,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn only_what_waits_gives_the_slot_up() {
         let slot = Noted::new();
-        assert_eq!(without(Some(&slot), async { 1 }).await, 1);
+        assert_eq!(without_slot(Some(&slot), async { 1 }).await, 1);
         assert!(slot.released.lock().unwrap().is_empty() && slot.start.elapsed().is_zero());
-        without(Some(&slot), tokio::time::sleep(Duration::from_secs(5))).await;
+        without_slot(Some(&slot), tokio::time::sleep(Duration::from_secs(5))).await;
         assert_eq!(*slot.released.lock().unwrap(), [Duration::ZERO]);
         assert!(slot.start.elapsed() >= Duration::from_secs(6), "five seconds, and one until it is back");
-        assert_eq!(without(None, async { 2 }).await, 2);
+        assert_eq!(without_slot(None, async { 2 }).await, 2);
     }
 
     #[tokio::test(start_paused = true)]
@@ -97,7 +98,7 @@ mod tests {
             let outcome = failures.pop().map_or_else(|| Ok(Completion::default()), Err);
             async { outcome }.boxed()
         };
-        let retry = Retry::new("m", 3, Duration::from_millis(500));
+        let retry = RetryPolicy::new("m", 3, Duration::from_millis(500));
         assert!(retry.run(Some(&slot), attempt).await.is_ok());
         assert_eq!(
             *slot.released.lock().unwrap(),

@@ -1,30 +1,30 @@
-//! Server-sent events out of bytes, however these are cut into pieces.
+//! Decodes server-sent events from bytes in chunks of any size.
 //!
-//! `streaming` gives it what comes from a server; what an event means stands in `dialect::stream`. The format is that
-//! of the HTML standard: lines that end in LF, CR or both, `data` of several lines, comments, a byte order mark. The
-//! bytes need not be UTF-8, and what is held of an unfinished event is bounded.
+//! `streaming` passes it a server's bytes; `dialect::stream` interprets the events. The format is that of the HTML standard:
+//! lines that end in LF, CR or both, `data` of several lines, comments, a byte order mark. The bytes need not be UTF-8, and
+//! the size of an unfinished event is bounded.
 
-/// Puts events together from pieces of a stream.
+/// Decodes events from the chunks of a stream.
 #[derive(Debug)]
-pub(super) struct Decoder {
+pub(super) struct EventDecoder {
     limit: usize,
-    /// What has come of the present line.
+    /// The current line so far.
     line: Vec<u8>,
     name: Vec<u8>,
     data: Vec<u8>,
     has_data: bool,
-    /// Whether the last line ended in CR, so that an LF now belongs to it.
+    /// Whether the last line ended in CR, so that a following LF belongs to it.
     after_cr: bool,
-    /// Whether a line has ended: only the first may begin with a byte order mark.
+    /// Whether a line has ended: only the first may start with a byte order mark.
     begun: bool,
-    /// Whether the event held has been handed out.
+    /// Whether the current event has been returned.
     taken: bool,
 }
 
 /// One event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Event<'a> {
-    /// Its type; empty where the server gives none.
+    /// Its type; empty if the server sends none.
     pub(super) name: &'a [u8],
     /// Its data, lines joined by LF.
     pub(super) data: &'a [u8],
@@ -33,13 +33,13 @@ pub(super) struct Event<'a> {
 /// An event, or a line, that is longer than the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an event is longer than {limit} bytes")]
-pub(super) struct TooLong {
+pub(super) struct EventTooLong {
     /// The limit, in bytes.
     pub(super) limit: usize,
 }
 
-impl Decoder {
-    /// A decoder that holds at most `limit` bytes of an event.
+impl EventDecoder {
+    /// Creates a decoder that buffers at most `limit` bytes of an event.
     pub(super) fn new(limit: usize) -> Self {
         Self {
             limit,
@@ -53,8 +53,8 @@ impl Decoder {
         }
     }
 
-    /// The next event that `bytes` complete; what has been read is taken off their front. `None` once all are read.
-    pub(super) fn next<'a>(&'a mut self, bytes: &mut &[u8]) -> Result<Option<Event<'a>>, TooLong> {
+    /// Returns the next event that `bytes` complete, and advances `bytes` past what was read. `None` once all are read.
+    pub(super) fn next<'a>(&'a mut self, bytes: &mut &[u8]) -> Result<Option<Event<'a>>, EventTooLong> {
         self.forget_taken();
         while let Some(first) = bytes.first() {
             if std::mem::take(&mut self.after_cr) && *first == b'\n' {
@@ -64,7 +64,7 @@ impl Decoder {
             let end = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
             let part = &bytes[..end.unwrap_or(bytes.len())];
             if self.line.len() + self.name.len() + self.data.len() + part.len() > self.limit {
-                return Err(TooLong { limit: self.limit });
+                return Err(EventTooLong { limit: self.limit });
             }
             self.line.extend_from_slice(part);
             let Some(end) = end else {
@@ -80,8 +80,8 @@ impl Decoder {
         Ok(None)
     }
 
-    /// The event that the end of the stream leaves without the empty line behind it. The standard drops it; servers
-    /// end with `data: [DONE]` and one line end, or none.
+    /// Returns the last event if the stream ends without the empty line after it. The standard drops such an event, but
+    /// servers end with `data: [DONE]` and one line end, or none.
     pub(super) fn rest(&mut self) -> Option<Event<'_>> {
         self.forget_taken();
         if !self.line.is_empty() {
@@ -90,7 +90,7 @@ impl Decoder {
         self.has_data.then(|| self.event())
     }
 
-    /// Reads the line that has come; true if it ends an event.
+    /// Processes the current line. Returns whether it ends an event.
     fn end_line(&mut self) -> bool {
         let line = std::mem::take(&mut self.line);
         let is_first = !std::mem::replace(&mut self.begun, true);
@@ -103,7 +103,7 @@ impl Decoder {
         let (field, value) = text.split_at(colon.unwrap_or(text.len()));
         let value = value.strip_prefix(b":").unwrap_or(value);
         let value = value.strip_prefix(b" ").unwrap_or(value);
-        // llama.cpp's server had errors in a field of their own.
+        // llama.cpp's server used to send errors in a field of their own.
         if field == b"error" {
             self.name.clear();
             self.name.extend_from_slice(field);
@@ -119,10 +119,10 @@ impl Decoder {
                 self.name.clear();
                 self.name.extend_from_slice(value);
             }
-            // A comment, `id`, `retry`, or nothing that is known.
+            // A comment, `id`, `retry`, or an unknown field.
             _ => {}
         }
-        // The buffer serves the next line.
+        // Reuse the buffer for the next line.
         self.line = line;
         self.line.clear();
         is_end && self.has_data
@@ -149,7 +149,7 @@ mod tests {
 
     /// All events of a stream that comes in these pieces, the unfinished last one too.
     fn events<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<(String, String)> {
-        let mut decoder = Decoder::new(1 << 20);
+        let mut decoder = EventDecoder::new(1 << 20);
         let mut all = Vec::new();
         let owned = |event: Event<'_>| {
             let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
@@ -200,10 +200,10 @@ mod tests {
     #[test]
     fn what_is_held_is_bounded() {
         let check = |stream: &str, fits: bool| {
-            let mut decoder = Decoder::new(20);
+            let mut decoder = EventDecoder::new(20);
             let held = stream.as_bytes().chunks(7).try_for_each(|mut piece| {
                 while decoder.next(&mut piece)?.is_some() {}
-                Ok::<_, TooLong>(())
+                Ok::<_, EventTooLong>(())
             });
             assert_eq!(held.is_ok(), fits, "{stream}");
         };

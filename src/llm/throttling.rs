@@ -1,8 +1,8 @@
-//! What a failure says of load: to whom a refusal belongs, and whether more such failures are to be had by sending more.
+//! Attributes failures to load: whether an endpoint or the account throttles, and whether sending more causes more failures.
 //!
-//! `remote` tells every failed attempt. A refusal for want of room is of the endpoint that sent it or of the account,
-//! whose quota all endpoints share; the one or the other decides whether other requests wait too. The refused request
-//! itself waits in any case, in `retry`.
+//! `remote` reports every failed attempt. A throttled request concerns either the endpoint that refused it or the account,
+//! whose quota all endpoints share; that decides whether other requests wait too. The refused request itself waits in any
+//! case, in `retry`.
 
 use std::time::Duration;
 
@@ -11,63 +11,62 @@ use super::endpoints::{AttemptOutcome, EndpointLease};
 use super::quota::QuotaPermit;
 use super::retry::MAX_PAUSE;
 
-/// A server may ask for any time at all; long before this the run has stopped.
-const LONGEST_ASKED: Duration = Duration::from_hours(24);
+/// The longest wait that is recorded: a server may ask for any time at all, but the run stops long before this.
+const LONGEST_WAIT: Duration = Duration::from_hours(24);
 
-/// Tells the endpoint and the pool of a failure, and the failure whether it answers to load. Pauses that no server
-/// asked for grow from `base`.
-pub(super) fn note_failure(failure: &mut Failure, place: EndpointLease, turn: QuotaPermit, base: Duration) {
-    failure.retry_after = failure.retry_after.map(|asked| asked.min(LONGEST_ASKED));
-    // After these the server may have done the work: what was reserved counts as used.
+/// Reports a failure to the endpoint and the quota pool, and sets whether it depends on load. Waits that no server asked
+/// for grow from `base`.
+pub(super) fn note_failure(failure: &mut Failure, lease: EndpointLease, permit: QuotaPermit, base: Duration) {
+    failure.retry_after = failure.retry_after.map(|asked| asked.min(LONGEST_WAIT));
+    // The server may have done the work, so the reservation counts as used.
     let served = failure.took().is_some();
-    if failure.verdict == Verdict::Throttled && owner(failure, &place) == Owner::Pool {
-        let counts_places = counts_places(failure);
-        place.end(AttemptOutcome::Throttled { counts_places });
-        failure.answers_to_load = turn.refused(failure.retry_after, base, &failure.class);
+    if failure.verdict == Verdict::Throttled && throttler(failure, &lease) == Throttler::Pool {
+        let counts_concurrency = counts_concurrency(failure);
+        lease.finish(AttemptOutcome::Throttled { counts_concurrency });
+        failure.depends_on_load = permit.refused(failure.retry_after, base, &failure.class);
         return;
     }
-    let is_bad = failure.blames_endpoint() || (failure.suspects_endpoint() && place.has_others());
+    let is_bad = failure.blames_endpoint() || (failure.suspects_endpoint() && lease.has_others());
     let asked = failure.retry_after;
-    if failure.verdict == Verdict::Throttled && asked > Some(MAX_PAUSE) && place.has_others() {
-        // It is left alone for as long, and the request goes to another.
+    if failure.verdict == Verdict::Throttled && asked > Some(MAX_PAUSE) && lease.has_others() {
+        // It is suspended for as long, and the request goes to another endpoint.
         (failure.verdict, failure.retry_after) = (Verdict::Retry, None);
-        failure.answers_to_load = place.end(AttemptOutcome::Refused(asked));
-        turn.refund();
+        failure.depends_on_load = lease.finish(AttemptOutcome::Refused(asked));
+        permit.refund();
         return;
     }
-    failure.answers_to_load = place.end(match failure.verdict {
+    failure.depends_on_load = lease.finish(match failure.verdict {
         Verdict::Throttled => AttemptOutcome::Refused(asked),
-        Verdict::Retry if is_bad => AttemptOutcome::Bad,
-        Verdict::Retry | Verdict::Fatal | Verdict::RejectRecord => AttemptOutcome::Good,
+        Verdict::Retry if is_bad => AttemptOutcome::Failed,
+        Verdict::Retry | Verdict::Fatal | Verdict::RejectRecord => AttemptOutcome::Answered,
     });
     if !served {
-        turn.refund();
+        permit.refund();
     }
 }
 
-/// Who has no room.
+/// Who throttles the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Owner {
-    /// The endpoint: others may have some.
+enum Throttler {
+    /// The endpoint: others may accept it.
     Endpoint,
-    /// The account: the pool slows down.
+    /// The account: the whole pool slows down.
     Pool,
 }
 
-/// Who has no room, by a refusal of the request that holds `place`.
+/// Returns who throttles the request that holds `lease`.
 ///
-/// A refusal that names a quota is of the account. Otherwise it is of the endpoint where another one answers, and where
-/// the number of requests at a time is being found and no time is named, since such servers count requests
-/// under way.
-fn owner(failure: &Failure, place: &EndpointLease) -> Owner {
-    let is_of_places = counts_places(failure) && place.can_shrink();
-    match is_of_places || (!failure.names_quota && place.others_answer()) {
-        true => Owner::Endpoint,
-        false => Owner::Pool,
+/// A refusal that names a quota comes from the account. Otherwise it comes from the endpoint if another one responds, or if
+/// the concurrency limit is being discovered and no time is named, since such servers count concurrent requests.
+fn throttler(failure: &Failure, lease: &EndpointLease) -> Throttler {
+    let is_of_places = counts_concurrency(failure) && lease.can_decrease();
+    match is_of_places || (!failure.names_quota && lease.others_respond()) {
+        true => Throttler::Endpoint,
+        false => Throttler::Pool,
     }
 }
 
-/// Whether a refusal may be of how many came at a time.
-fn counts_places(failure: &Failure) -> bool {
+/// Whether a refusal may be due to the number of concurrent requests.
+fn counts_concurrency(failure: &Failure) -> bool {
     failure.retry_after.is_none() && !failure.names_quota
 }

@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use self::checks::{Checks, Condition};
 use self::on_error::OnErrorSteps;
 use super::{Role, StageDescription};
-use crate::llm::answer_json::{self, ExtractError, Fit};
+use crate::llm::answer_json::{self, ExtractError, SchemaMatch};
 use crate::llm::answer_schema::{AnswerSchema, kind_of};
 use crate::pipeline::ProducedField;
 use crate::pipeline::{CheckContext, FieldType};
@@ -366,13 +366,13 @@ impl Parser {
         is_declared || (!record.fields.contains_key(name) && name != checks::PATTERNS)
     }
 
-    fn judge(&self, value: &Value) -> Fit {
+    fn judge(&self, value: &Value) -> SchemaMatch {
         match &self.schema {
-            _ if self.into.is_none() && !value.is_object() => Fit::Other,
-            None => Fit::Right,
-            Some(schema) if !schema.takes(value) => Fit::Other,
-            Some(schema) if schema.is_met_by(value) => Fit::Right,
-            Some(_) => Fit::Wrong,
+            _ if self.into.is_none() && !value.is_object() => SchemaMatch::OtherType,
+            None => SchemaMatch::Valid,
+            Some(schema) if !schema.takes(value) => SchemaMatch::OtherType,
+            Some(schema) if schema.is_met_by(value) => SchemaMatch::Valid,
+            Some(_) => SchemaMatch::Invalid,
         }
     }
 

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 
 use super::{Spending, WorstCase};
 use crate::journal::{AnswerLog, Spent, StorageError};
-use crate::llm::{Meter, Slot, Usage, without};
+use crate::llm::{Meter, Slot, Usage, without_slot};
 
 /// A reservation for one question. When it is dropped, what is not settled is released, or lost if it was sent.
 pub(crate) struct Reservation {
@@ -105,7 +105,7 @@ impl Meter for Reservation {
                 }
                 reserved
             };
-            without(self.slot.as_deref(), reserve).await
+            without_slot(self.slot.as_deref(), reserve).await
         }
         .boxed()
     }

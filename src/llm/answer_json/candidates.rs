@@ -10,7 +10,7 @@ const LONGEST_LEAD: usize = 1024;
 
 /// A stretch of an answer that looks like JSON.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Piece<'a> {
+pub(super) struct JsonCandidate<'a> {
     pub(super) text: &'a str,
     /// Whether its first bracket has its partner at the end.
     pub(super) closed: bool,
@@ -18,10 +18,10 @@ pub(super) struct Piece<'a> {
     pub(super) quoted: bool,
 }
 
-impl Piece<'_> {
+impl JsonCandidate<'_> {
     /// Whether it ends before its first bracket's partner. One that ends in the right bracket is whole
     /// and lost count somewhere inside, by a quote too many.
-    pub(super) fn cut(&self) -> bool {
+    pub(super) fn is_truncated(&self) -> bool {
         let close = if self.text.starts_with('{') { '}' } else { ']' };
         !self.closed && !self.text.ends_with(close)
     }
@@ -34,7 +34,7 @@ impl Piece<'_> {
 }
 
 /// The outermost pieces of `text`, in order.
-pub(super) fn pieces(text: &str) -> Vec<Piece<'_>> {
+pub(super) fn find_candidates(text: &str) -> Vec<JsonCandidate<'_>> {
     let bytes = text.as_bytes();
     let mut found = Vec::new();
     let mut at = 0;
@@ -51,14 +51,14 @@ pub(super) fn pieces(text: &str) -> Vec<Piece<'_>> {
         let Some(end) = closing(bytes, at) else {
             let rest = &text[at..];
             let rest = rest.find("\n```").map_or(rest, |fence| &rest[..fence]);
-            found.push(Piece { text: rest.trim_end(), closed: false, quoted: false });
+            found.push(JsonCandidate { text: rest.trim_end(), closed: false, quoted: false });
             break;
         };
         let quoted = text[..at].ends_with('`')
             && !text[..at].ends_with("``")
             && text[end..].starts_with('`')
             && !text[end..].starts_with("``");
-        found.push(Piece { text: &text[at..end], closed: true, quoted });
+        found.push(JsonCandidate { text: &text[at..end], closed: true, quoted });
         at = end;
     }
     found
@@ -123,7 +123,7 @@ fn closing(bytes: &[u8], start: usize) -> Option<usize> {
     let mut open = Vec::new();
     let mut braces = 0;
     let mut in_string = false;
-    let mut endless = Endless::default();
+    let mut unclosed = UnclosedComments::default();
     let mut at = start;
     while at < bytes.len() {
         match bytes[at] {
@@ -131,7 +131,7 @@ fn closing(bytes: &[u8], start: usize) -> Option<usize> {
             b'"' => in_string = !in_string,
             _ if in_string => {}
             b'/' | b'#' if may_comment(bytes, at) => {
-                at += endless.comment(&bytes[at..]);
+                at += unclosed.comment(&bytes[at..]);
                 continue;
             }
             b'{' => {
@@ -160,12 +160,12 @@ fn may_comment(bytes: &[u8], at: usize) -> bool {
 
 /// Which kinds of comments are known not to end, so that their end is looked for once.
 #[derive(Default)]
-struct Endless {
+struct UnclosedComments {
     block: bool,
     line: bool,
 }
 
-impl Endless {
+impl UnclosedComments {
     /// The length of the comment that `bytes` start with. One that does not end is none, so that the rest is not lost.
     fn comment(&mut self, bytes: &[u8]) -> usize {
         let (endless, end) = if bytes.starts_with(b"/*") {

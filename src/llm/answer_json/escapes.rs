@@ -8,45 +8,47 @@
 use std::borrow::Cow;
 
 use super::latex::{self, Formula};
-use super::windows_paths::{self, Found};
+use super::windows_paths::{self, PathMatch};
 
 /// A piece of JSON with mended backslashes.
-pub(super) struct Mended<'a> {
+pub(super) struct RepairedEscapes<'a> {
     pub(super) text: Cow<'a, str>,
     /// The first escape that may mean two things, as it stands there. It was left as it is.
     pub(super) unclear: Option<String>,
 }
 
-/// Mends the backslashes of `piece`.
-pub(super) fn mend(piece: &str) -> Mended<'_> {
-    if !wants_mending(piece) {
-        return Mended { text: Cow::Borrowed(piece), unclear: None };
+/// Mends the backslashes of `candidate`.
+pub(super) fn repair(candidate: &str) -> RepairedEscapes<'_> {
+    if !needs_repair(candidate) {
+        return RepairedEscapes { text: Cow::Borrowed(candidate), unclear: None };
     }
-    let habit = Habit::of(piece);
-    let mut mended = String::with_capacity(piece.len() + 16);
+    let style = BackslashStyle::of(candidate);
+    let mut repaired = String::with_capacity(candidate.len() + 16);
     let mut unclear = None;
-    for (index, raw) in strings(piece).enumerate() {
+    for (index, raw) in strings(candidate).enumerate() {
         if index > 0 {
-            mended.push('"');
+            repaired.push('"');
         }
-        mend_string(raw, habit, &mut mended, &mut unclear);
+        repair_string(raw, style, &mut repaired, &mut unclear);
     }
-    Mended { text: Cow::Owned(mended), unclear }
+    RepairedEscapes { text: Cow::Owned(repaired), unclear }
 }
 
 /// Whether there is anything to decide, which there is not in most answers.
-fn wants_mending(piece: &str) -> bool {
-    let formulas = piece.contains('$') || piece.contains("\\(");
+fn needs_repair(candidate: &str) -> bool {
+    let formulas = candidate.contains('$') || candidate.contains("\\(");
     let mut at = 0;
-    while let Some(offset) = piece[at..].find('\\') {
+    while let Some(offset) = candidate[at..].find('\\') {
         at += offset;
-        let rest = &piece[at + 1..];
+        let rest = &candidate[at + 1..];
         match rest.as_bytes().first() {
             Some(b'"' | b'\\' | b'/') => {}
             Some(b'n' | b'r' | b't') => {
                 let name = latex::name(rest);
                 let unknown_command = formulas && name.len() > 1 && !name.starts_with('n');
-                if unknown_command || latex::is_white_space_like(name) || windows_paths::may_start(piece, at)
+                if unknown_command
+                    || latex::is_white_space_like(name)
+                    || windows_paths::may_start(candidate, at)
                 {
                     return true;
                 }
@@ -58,9 +60,9 @@ fn wants_mending(piece: &str) -> bool {
     false
 }
 
-/// The stretches between the quotes of `piece`: strings, and what stands between them.
-fn strings(piece: &str) -> impl Iterator<Item = &str> {
-    let mut rest = Some(piece);
+/// The stretches between the quotes of `candidate`: strings, and what stands between them.
+fn strings(candidate: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(candidate);
     std::iter::from_fn(move || {
         let text = rest?;
         let mut skipped = false;
@@ -76,22 +78,22 @@ fn strings(piece: &str) -> impl Iterator<Item = &str> {
 
 /// How an answer writes the backslashes of its commands.
 #[derive(Debug, Clone, Copy, Default)]
-struct Habit {
+struct BackslashStyle {
     /// Some stand once: `\alpha`, `\frac`.
     once: bool,
     /// Some stand twice, as JSON wants it: `\\alpha`.
     twice: bool,
 }
 
-impl Habit {
-    fn of(piece: &str) -> Self {
-        let mut habit = Self::default();
+impl BackslashStyle {
+    fn of(candidate: &str) -> Self {
+        let mut style = Self::default();
         let mut at = 0;
-        while let Some(offset) = piece[at..].find('\\') {
+        while let Some(offset) = candidate[at..].find('\\') {
             at += offset;
-            let rest = &piece[at + 1..];
+            let rest = &candidate[at + 1..];
             if let Some(rest) = rest.strip_prefix('\\') {
-                habit.twice |= latex::is_command(latex::name(rest));
+                style.twice |= latex::is_command(latex::name(rest));
                 at += 2;
                 continue;
             }
@@ -99,24 +101,24 @@ impl Habit {
             // The others may be line breaks.
             let tells =
                 !name.starts_with(['n', 'r', 't']) || ["times", "theta", "rho", "right"].contains(&name);
-            habit.once |= tells && latex::is_command(name);
+            style.once |= tells && latex::is_command(name);
             at += 1 + rest.chars().next().map_or(0, char::len_utf8);
         }
-        habit
+        style
     }
 }
 
 /// What becomes of a backslash that makes an escape for white space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Meant {
+enum EscapeMeaning {
     WhiteSpace,
     Backslash,
     Unclear,
 }
 
-fn mend_string(raw: &str, habit: Habit, mended: &mut String, unclear: &mut Option<String>) {
+fn repair_string(raw: &str, style: BackslashStyle, repaired: &mut String, unclear: &mut Option<String>) {
     let formulas = if raw.contains('\\') { latex::formulas(raw) } else { Vec::new() };
-    let string = RawString { raw, formulas, habit };
+    let string = RawString { raw, formulas, style };
     let mut copied = 0;
     let mut at = 0;
     // Up to where a path reaches.
@@ -124,40 +126,40 @@ fn mend_string(raw: &str, habit: Habit, mended: &mut String, unclear: &mut Optio
     while let Some(offset) = raw[at..].find('\\') {
         at += offset;
         if at >= path && windows_paths::may_start(raw, at) {
-            match windows_paths::look(raw, at) {
-                Found::Path(end) => path = end,
-                Found::Unclear(end) => {
+            match windows_paths::match_path(raw, at) {
+                PathMatch::Path(end) => path = end,
+                PathMatch::Unclear(end) => {
                     unclear.get_or_insert_with(|| raw[at - 2..end].to_owned());
                 }
-                Found::None => {}
+                PathMatch::None => {}
             }
         }
         let (taken, put) = match raw.as_bytes().get(at + 1) {
             _ if at < path => (1, "\\\\"),
             Some(b'n' | b'r' | b't') => match string.meant(at) {
-                Meant::Backslash => (1, "\\\\"),
-                Meant::WhiteSpace => (2, &raw[at..at + 2]),
-                Meant::Unclear => {
+                EscapeMeaning::Backslash => (1, "\\\\"),
+                EscapeMeaning::WhiteSpace => (2, &raw[at..at + 2]),
+                EscapeMeaning::Unclear => {
                     unclear.get_or_insert_with(|| format!("\\{}", latex::name(&raw[at + 1..])));
                     (2, &raw[at..at + 2])
                 }
             },
             Some(b'\\') => string.pair(at, unclear),
-            _ => mended_escape(&raw[at..]),
+            _ => repair_escape(&raw[at..]),
         };
-        mended.push_str(&raw[copied..at]);
-        mended.push_str(put);
+        repaired.push_str(&raw[copied..at]);
+        repaired.push_str(put);
         at += taken;
         copied = at;
     }
-    mended.push_str(&raw[copied..]);
+    repaired.push_str(&raw[copied..]);
 }
 
 /// A string as it stands in the answer, with the formulas in it.
 struct RawString<'a> {
     raw: &'a str,
     formulas: Vec<Formula>,
-    habit: Habit,
+    style: BackslashStyle,
 }
 
 impl<'a> RawString<'a> {
@@ -172,7 +174,7 @@ impl<'a> RawString<'a> {
     }
 
     /// What the escape `\n`, `\r` or `\t` at `at` means.
-    fn meant(&self, at: usize) -> Meant {
+    fn meant(&self, at: usize) -> EscapeMeaning {
         let name = latex::name(&self.raw[at + 1..]);
         let behind = &self.raw[at + 1 + name.len()..];
         let formula = self.formula(at);
@@ -180,57 +182,61 @@ impl<'a> RawString<'a> {
         if !latex::is_white_space_like(name) || behind.starts_with(continues_word) {
             // No tab and no return stands in the middle of a line's formula; it is a command of the user's own.
             let lost = inline && name.len() > 1 && !name.starts_with('n');
-            return if lost { Meant::Unclear } else { Meant::WhiteSpace };
+            return if lost { EscapeMeaning::Unclear } else { EscapeMeaning::WhiteSpace };
         }
         match formula {
             Some(formula) if formula.display => self.meant_in_display(at, name, formula),
-            Some(_) => Meant::Backslash,
+            Some(_) => EscapeMeaning::Backslash,
             None => self.meant_in_text(at, name, behind),
         }
     }
 
     /// Between `$$` and in environments lines break, and `\nu` may be a line that begins with `u`.
-    fn meant_in_display(&self, at: usize, name: &str, formula: &Formula) -> Meant {
+    fn meant_in_display(&self, at: usize, name: &str, formula: &Formula) -> EscapeMeaning {
         if !latex::rest_is_a_word(name) || name.starts_with('r') {
-            return Meant::Backslash;
+            return EscapeMeaning::Backslash;
         }
-        if !formula.lines || (self.habit.once && !self.habit.twice) {
-            return Meant::Backslash;
+        if !formula.lines || (self.style.once && !self.style.twice) {
+            return EscapeMeaning::Backslash;
         }
         let before = &self.raw[formula.inside.start..at];
         let line_begins = before.is_empty() || before.ends_with(['}', '&', ',']) || before.ends_with("\\\\");
-        if line_begins { Meant::WhiteSpace } else { Meant::Unclear }
+        if line_begins { EscapeMeaning::WhiteSpace } else { EscapeMeaning::Unclear }
     }
 
-    fn meant_in_text(&self, at: usize, name: &str, behind: &str) -> Meant {
+    fn meant_in_text(&self, at: usize, name: &str, behind: &str) -> EscapeMeaning {
         if name.starts_with('r') {
             // A return alone, without a line feed, ends no line of today.
-            return Meant::Backslash;
+            return EscapeMeaning::Backslash;
         }
         let before = &self.raw[..at];
         if before.ends_with("  ") {
             // Two spaces and a line break: Markdown's way to end a line.
-            return Meant::WhiteSpace;
+            return EscapeMeaning::WhiteSpace;
         }
         let in_line = before.ends_with(|last: char| " (^_".contains(last))
             || (before.ends_with('$') && !self.closes_formula(at - 1));
         if latex::wants_brace(name) {
-            return if behind.starts_with('{') { Meant::Backslash } else { Meant::WhiteSpace };
+            return if behind.starts_with('{') {
+                EscapeMeaning::Backslash
+            } else {
+                EscapeMeaning::WhiteSpace
+            };
         }
-        let once = self.habit.once;
+        let once = self.style.once;
         if !latex::rest_is_a_word(name) {
             // What is left (`imes`, `abla`) is no English word; at the start of a line it may be one of another language.
             let proven = in_line || once || name.starts_with('t');
-            return if proven { Meant::Backslash } else { Meant::WhiteSpace };
+            return if proven { EscapeMeaning::Backslash } else { EscapeMeaning::WhiteSpace };
         }
         if !in_line {
-            return Meant::WhiteSpace;
+            return EscapeMeaning::WhiteSpace;
         }
         let alone = behind.is_empty() || behind.starts_with([' ', '_', '^', ')', '$', ',', '(']);
         match (once, alone && matches!(name, "nu" | "not" | "tau" | "to" | "tan")) {
-            (true, _) => Meant::Backslash,
-            (false, true) => Meant::Unclear,
-            (false, false) => Meant::WhiteSpace,
+            (true, _) => EscapeMeaning::Backslash,
+            (false, true) => EscapeMeaning::Unclear,
+            (false, false) => EscapeMeaning::WhiteSpace,
         }
     }
 
@@ -239,7 +245,7 @@ impl<'a> RawString<'a> {
     fn pair(&self, at: usize, unclear: &mut Option<String>) -> (usize, &'a str) {
         let raw = self.raw;
         let pair = &raw[at..at + 2];
-        if !self.habit.once || !self.formula(at).is_some_and(|formula| formula.bare_rows) {
+        if !self.style.once || !self.formula(at).is_some_and(|formula| formula.bare_rows) {
             return (2, pair);
         }
         let behind = &raw[at + 2..];
@@ -248,7 +254,7 @@ impl<'a> RawString<'a> {
         if !row_ends {
             return (2, pair);
         }
-        if self.habit.twice {
+        if self.style.twice {
             unclear.get_or_insert_with(|| pair.to_owned());
             return (2, pair);
         }
@@ -263,7 +269,7 @@ fn continues_word(next: char) -> bool {
 
 /// How many bytes the escape at the start of `text` takes, and what to put in its place. A backslash that starts no
 /// escape is doubled, a half of a surrogate pair replaced, since no JSON reader takes either.
-fn mended_escape(text: &str) -> (usize, &str) {
+fn repair_escape(text: &str) -> (usize, &str) {
     match text.as_bytes().get(1) {
         // A lone backslash at the end of an answer that was cut.
         None => (1, ""),

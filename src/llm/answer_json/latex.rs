@@ -34,7 +34,7 @@ const LONGEST_INLINE: usize = 400;
 /// a mark without its end is not looked for again.
 pub(super) fn formulas(raw: &str) -> Vec<Formula> {
     let mut found = Vec::new();
-    let mut endless: Vec<&str> = Vec::new();
+    let mut unclosed: Vec<&str> = Vec::new();
     let mut at = 0;
     while let Some(offset) = raw[at..].find(['$', '\\']) {
         at += offset;
@@ -51,7 +51,7 @@ pub(super) fn formulas(raw: &str) -> Vec<Formula> {
         let inside = at + open.len();
         let end = match close {
             "$" => inline_end(&raw[inside..]),
-            close if endless.contains(&close) => None,
+            close if unclosed.contains(&close) => None,
             close => raw[inside..].find(close),
         };
         match end {
@@ -67,7 +67,7 @@ pub(super) fn formulas(raw: &str) -> Vec<Formula> {
             }
             None => {
                 if close != "$" {
-                    endless.push(close);
+                    unclosed.push(close);
                 }
                 at = inside;
             }

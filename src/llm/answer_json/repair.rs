@@ -16,41 +16,41 @@ const MOST_WORK: usize = 1 << 27;
 
 /// Why a piece cannot be repaired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unrepaired {
+pub(super) enum RepairError {
     /// Nothing can be made of it.
-    Broken,
+    Invalid,
     /// It is too long to be tried.
     TooLong,
 }
 
 /// The value of a piece that is no valid JSON.
-pub(super) fn repair(piece: &str) -> Result<Value, Unrepaired> {
-    if piece.starts_with('{') && !piece.contains([':', '：']) {
-        return Err(Unrepaired::Broken);
+pub(super) fn repair(candidate: &str) -> Result<Value, RepairError> {
+    if candidate.starts_with('{') && !candidate.contains([':', '：']) {
+        return Err(RepairError::Invalid);
     }
-    let plain = plain_between_texts(piece);
+    let plain = plain_between_texts(candidate);
     if let Ok(value) = serde_json::from_str(&plain) {
         return Ok(value);
     }
     let quotes =
         plain.chars().filter(|next| is_quote(*next) || matches!(next, '\u{2019}' | '\u{201d}' | '`' | '´'));
     if (quotes.count() + 16).saturating_mul(plain.len()) > MOST_WORK {
-        return Err(Unrepaired::TooLong);
+        return Err(RepairError::TooLong);
     }
-    let repaired = jsonrepair_rs::jsonrepair(&plain).map_err(|_| Unrepaired::Broken)?;
-    let value: Value = serde_json::from_str(&repaired).map_err(|_| Unrepaired::Broken)?;
+    let repaired = jsonrepair_rs::jsonrepair(&plain).map_err(|_| RepairError::Invalid)?;
+    let value: Value = serde_json::from_str(&repaired).map_err(|_| RepairError::Invalid)?;
     // Anything else is prose that was turned into a string or a list.
-    let kept = if piece.starts_with('{') { value.is_object() } else { value.is_array() };
-    if kept { Ok(value) } else { Err(Unrepaired::Broken) }
+    let kept = if candidate.starts_with('{') { value.is_object() } else { value.is_array() };
+    if kept { Ok(value) } else { Err(RepairError::Invalid) }
 }
 
 /// The piece with plain white space and punctuation between its texts; the texts stay as they are.
-fn plain_between_texts(piece: &str) -> Cow<'_, str> {
-    if piece.bytes().all(|byte| byte.is_ascii() && !matches!(byte, 0xb | 0xc)) {
-        return Cow::Borrowed(piece);
+fn plain_between_texts(candidate: &str) -> Cow<'_, str> {
+    if candidate.bytes().all(|byte| byte.is_ascii() && !matches!(byte, 0xb | 0xc)) {
+        return Cow::Borrowed(candidate);
     }
-    let mut plain = String::with_capacity(piece.len());
-    let mut rest = piece;
+    let mut plain = String::with_capacity(candidate.len());
+    let mut rest = candidate;
     while let Some(first) = rest.chars().next() {
         if is_quote(first) {
             let end = text_end(rest, first);

@@ -3,14 +3,14 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{ExtractError, Extracted, extract};
+use super::{ExtractError, ExtractedJson, extract};
 
 mod backslashes;
 mod choice;
 
 fn check(text: &str, expected: Value) {
     match extract(text) {
-        Ok(Extracted { value, .. }) => assert_eq!(value, expected, "{text}"),
+        Ok(ExtractedJson { value, .. }) => assert_eq!(value, expected, "{text}"),
         Err(error) => panic!("{error}: {text}"),
     }
 }
@@ -64,14 +64,14 @@ fn backslashes_and_half_surrogates_survive() {
 #[test]
 fn answers_that_stop_early_are_closed_and_marked() {
     let check = |text: &str, value: Value| {
-        assert_eq!(extract(text), Ok(Extracted { value, cut: true, unclear: None }), "{text}");
+        assert_eq!(extract(text), Ok(ExtractedJson { value, truncated: true, unclear: None }), "{text}");
     };
     check(r#"{"a": {"b": 1}, "c": "tex"#, json!({"a": {"b": 1}, "c": "tex"}));
     check("```json\n{\"a\": [\"x\", \"y\n```\nThat is all.", json!({"a": ["x", "y"]}));
     check(r#"{"a": "back\"#, json!({"a": "back"}));
     // A quote too many is no early stop.
     let odd = extract(r#"{"a": "5" screen", "b": 1}"#).unwrap();
-    assert!(!odd.cut, "{odd:?}");
+    assert!(!odd.truncated, "{odd:?}");
 }
 
 #[test]
@@ -119,7 +119,7 @@ proptest! {
     ) {
         let bare = if pretty { format!("{value:#}") } else { value.to_string() };
         for text in [bare.clone(), format!("{before}{bare}{after}"), format!("{before}\n```json\n{bare}\n```{after}")] {
-            prop_assert_eq!(extract(&text), Ok(Extracted { value: value.clone(), cut: false, unclear: None }));
+            prop_assert_eq!(extract(&text), Ok(ExtractedJson { value: value.clone(), truncated: false, unclear: None }));
         }
     }
 

@@ -5,7 +5,7 @@
 
 /// What a run of parts with single backslashes is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum PathMatch {
     /// No path.
     None,
     /// A path up to this byte.
@@ -86,7 +86,7 @@ fn after_variable(raw: &str, at: usize) -> bool {
 }
 
 /// Looks at the path that may start at the backslash `at`.
-pub(super) fn look(raw: &str, at: usize) -> Found {
+pub(super) fn match_path(raw: &str, at: usize) -> PathMatch {
     let mut sure = after_variable(raw, at);
     let mut end = at;
     let mut unclear = false;
@@ -120,10 +120,10 @@ pub(super) fn look(raw: &str, at: usize) -> Found {
         }
     }
     match (parts, unclear) {
-        (0, _) => Found::None,
-        (_, true) => Found::Unclear(end),
-        _ if sure => Found::Path(end),
-        _ => Found::None,
+        (0, _) => PathMatch::None,
+        (_, true) => PathMatch::Unclear(end),
+        _ if sure => PathMatch::Path(end),
+        _ => PathMatch::None,
     }
 }
 

@@ -49,17 +49,17 @@ const OWN: &[&str] = &[
 
 /// The parts of a schema, compiled, by their JSON pointers.
 #[derive(Debug)]
-pub(super) struct Parts {
+pub(super) struct SchemaParts {
     whole: ValidatorMap,
     /// Of each part only what is about the value itself.
     own: HashMap<String, Validator>,
 }
 
-impl Parts {
+impl SchemaParts {
     /// None for a schema of too many parts, and for one that the library takes only as a whole.
     pub(super) fn of(schema: &Value) -> Option<Self> {
         let mut pointers = Vec::new();
-        gather(schema, "", &mut pointers);
+        collect_parts(schema, "", &mut pointers);
         if pointers.len() > MOST_PARTS {
             return None;
         }
@@ -75,7 +75,7 @@ impl Parts {
     /// What is wrong with `answer`, in one line.
     pub(super) fn explain(&self, schema: &Value, answer: &Value) -> String {
         let deepest = (MOST_WORK / size(answer)).clamp(4, DEEPEST);
-        let mut walk = Walk { parts: self, schema, deepest, message: String::new(), full: false };
+        let mut walk = ViolationWalk { parts: self, schema, deepest, message: String::new(), full: false };
         walk.part("", answer, "", 0);
         walk.message
     }
@@ -87,19 +87,19 @@ impl Parts {
 }
 
 /// Every object in the schema that may be a schema itself, with its pointer.
-fn gather<'a>(value: &'a Value, at: &str, found: &mut Vec<(String, &'a Map<String, Value>)>) {
+fn collect_parts<'a>(value: &'a Value, at: &str, found: &mut Vec<(String, &'a Map<String, Value>)>) {
     match value {
         Value::Object(object) if found.len() <= MOST_PARTS => {
             found.push((at.to_owned(), object));
             for (key, inner) in
                 object.iter().filter(|(key, _)| !["enum", "const", "default", "examples"].contains(&&***key))
             {
-                gather(inner, &format!("{at}/{}", escaped(key)), found);
+                collect_parts(inner, &format!("{at}/{}", escaped(key)), found);
             }
         }
         Value::Array(items) => {
             for (index, inner) in items.iter().enumerate() {
-                gather(inner, &format!("{at}/{index}"), found);
+                collect_parts(inner, &format!("{at}/{index}"), found);
             }
         }
         _ => {}
@@ -136,15 +136,15 @@ fn escaped(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 
-struct Walk<'a> {
-    parts: &'a Parts,
+struct ViolationWalk<'a> {
+    parts: &'a SchemaParts,
     schema: &'a Value,
     deepest: usize,
     message: String,
     full: bool,
 }
 
-impl Walk<'_> {
+impl ViolationWalk<'_> {
     /// Says what is wrong with `value`, which does not meet the part at `at`; `place` is where it stands in the answer.
     fn part(&mut self, at: &str, value: &Value, place: &str, depth: usize) {
         if self.full {

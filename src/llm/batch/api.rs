@@ -1,4 +1,4 @@
-//! The calls of OpenAI's batch API: a file goes up, a batch is made of it, looked at, and its results come down.
+//! The calls of OpenAI's batch API: upload a file, create a batch, retrieve its status, download its results.
 //!
 //! `job` decides what is called and when. Each call is repeated by `retry`, for half an hour or so, since a
 //! batch outlives an outage of minutes. Submissions a batch stands in `order`.
@@ -25,41 +25,41 @@ use crate::llm::connect::ConnectProblem;
 use crate::llm::dialect::Dialect;
 use crate::llm::endpoints::Address;
 use crate::llm::http::{self, HttpClient};
-use crate::llm::retry::Retry;
+use crate::llm::retry::RetryPolicy;
 use crate::pipeline::ModelConfig;
 
-/// Attempts at one call; with waits of up to a minute that is about half an hour.
+/// The attempts at one call; with waits of up to a minute that is about half an hour.
 const ATTEMPTS: u32 = 60;
 const FIRST_WAIT: Duration = Duration::from_millis(500);
-/// The wait after a refusal that names none.
+/// The wait after a refusal that asks for none.
 const PAUSE: Duration = Duration::from_secs(15);
-/// Replies that are no JSON before it is taken for the wrong address.
+/// The number of replies that are not JSON before the address counts as wrong.
 const MOST_PAGES: u32 = 5;
-/// Bytes of a file that are sent or kept at a time.
+/// The number of bytes of a file that are sent or stored at a time.
 const CHUNK: usize = 1 << 20;
-/// A file of 200 MB may take this long to go up or come down.
+/// The time limit for the upload or download of a file, which may have 200 MB.
 const LONGEST_TRANSFER: Duration = Duration::from_hours(1);
-/// Files on their way at a time.
+/// The number of concurrent transfers.
 const TRANSFERS: usize = 8;
 
-/// How a model's batches are spoken of with its provider.
+/// The client of a provider's batch API.
 pub(super) struct Api {
     name: String,
-    pub(super) wire: HttpClient,
-    retry: Retry,
+    pub(super) http: HttpClient,
+    retry: RetryPolicy,
     files: Url,
     pub(super) batches: Url,
-    /// What the provider is called in messages.
+    /// The provider's address, for messages.
     pub(super) shown: String,
-    /// What each line asks for.
+    /// The endpoint that each line requests.
     pub(super) endpoint: &'static str,
     pub(super) window: String,
-    /// The time after which a batch must stand in the provider's list.
+    /// The time after which a new batch must be in the provider's list.
     pub(super) settle: Duration,
     transfers: Semaphore,
 }
 
-/// Why a call brought nothing.
+/// Why a call failed.
 pub(super) enum ApiError {
     Storage(StorageError),
     Failure(Failure),
@@ -83,8 +83,8 @@ impl Api {
         let files = Address::new(base, &["files"])?;
         Ok(Self {
             name: name.to_owned(),
-            wire: HttpClient::new(name, config, dialect)?,
-            retry: Retry::new(name, ATTEMPTS, FIRST_WAIT),
+            http: HttpClient::new(name, config, dialect)?,
+            retry: RetryPolicy::new(name, ATTEMPTS, FIRST_WAIT),
             files: files.url,
             batches: Address::new(base, &["batches"])?.url,
             shown: files.shown,
@@ -98,44 +98,44 @@ impl Api {
         })
     }
 
-    /// Sends the file `name` of this length.
+    /// Uploads the file `name`, which has this length.
     pub(super) async fn upload(
         &self,
         files: &Arc<BatchFiles>,
         name: &str,
         length: u64,
     ) -> Result<FileInfo, ApiError> {
-        self.patiently_or_storage(|| self.send(files, name, length).boxed()).await
+        self.with_retries_or_storage(|| self.send(files, name, length).boxed()).await
     }
 
     async fn send(&self, files: &Arc<BatchFiles>, name: &str, length: u64) -> Result<FileInfo, ApiError> {
         let _turn = self.transfers.acquire().await;
-        // To the network a file that cannot be read looks like a request that breaks off.
+        // To the HTTP client, a file that cannot be read looks like a request that breaks off.
         let unread = Arc::new(OnceLock::new());
         let body = Body::wrap_stream(bytes_of(Arc::clone(files), name.to_owned(), Arc::clone(&unread)));
         let part = Part::stream_with_length(body, length).file_name(name.to_owned());
         let part = part.mime_str("application/jsonl");
         let part = part.map_err(|error| classify::transport(&error, &self.shown))?;
         let form = Form::new().text("purpose", "batch").part("file", part);
-        let request = self.wire.post(self.files.clone()).multipart(form);
-        let sent = self.json(request, LONGEST_TRANSFER.max(self.wire.timeout())).await;
+        let request = self.http.post(self.files.clone()).multipart(form);
+        let sent = self.json(request, LONGEST_TRANSFER.max(self.http.timeout())).await;
         match unread.get() {
             Some(error) => Err(ApiError::Storage(StorageError::clone(error))),
             None => Ok(FileInfo::read(&sent?)?),
         }
     }
 
-    /// How a batch is doing.
-    pub(super) async fn look(&self, batch: &str) -> Result<BatchInfo, Failure> {
+    /// Retrieves the status of a batch.
+    pub(super) async fn retrieve(&self, batch: &str) -> Result<BatchInfo, Failure> {
         let url = below(&self.batches, &[batch]);
         let call = || {
-            let request = self.wire.get(url.clone());
-            async { BatchInfo::read(&self.json(request, self.wire.timeout()).await?) }.boxed()
+            let request = self.http.get(url.clone());
+            async { BatchInfo::read(&self.json(request, self.http.timeout()).await?) }.boxed()
         };
-        self.patiently(call).await
+        self.with_retries(call).await
     }
 
-    /// Fetches a file's content into the file `name`; gives the number of its lines.
+    /// Downloads a file's content into the file `name`, and returns the number of its lines.
     pub(super) async fn download(
         &self,
         file: &str,
@@ -143,21 +143,21 @@ impl Api {
         name: &str,
     ) -> Result<u64, ApiError> {
         let url = below(&self.files, &[file, "content"]);
-        self.patiently_or_storage(|| self.fetch(url.clone(), files, name).boxed()).await
+        self.with_retries_or_storage(|| self.fetch(url.clone(), files, name).boxed()).await
     }
 
     async fn fetch(&self, url: Url, files: &Arc<BatchFiles>, name: &str) -> Result<u64, ApiError> {
         let _turn = self.transfers.acquire().await;
         let begun = Instant::now();
-        // What an attempt before this one left.
+        // What a previous attempt left.
         files.remove(name.to_owned()).await?;
-        let sent = self.within(self.wire.timeout(), http::send(self.wire.get(url), &self.shown));
+        let sent = self.with_limit(self.http.timeout(), http::send(self.http.get(url), &self.shown));
         let mut response = sent.await?;
         let (mut buffer, mut lines, mut is_open) = (Vec::new(), 0, false);
         loop {
             let chunk =
                 async { response.chunk().await.map_err(|error| classify::transport(&error, &self.shown)) };
-            let chunk = self.within(self.wire.timeout(), chunk).await?;
+            let chunk = self.with_limit(self.http.timeout(), chunk).await?;
             if let Some(chunk) = &chunk {
                 buffer.extend_from_slice(chunk);
                 lines += chunk.iter().filter(|byte| **byte == b'\n').count() as u64;
@@ -176,8 +176,8 @@ impl Api {
         }
     }
 
-    /// Repeats a call until it succeeds or its failure is final.
-    pub(super) async fn patiently<'a, T: Send>(
+    /// Retries a call until it succeeds or its failure is final.
+    pub(super) async fn with_retries<'a, T: Send>(
         &self,
         mut call: impl FnMut() -> BoxFuture<'a, Result<T, Failure>> + Send,
     ) -> Result<T, Failure> {
@@ -187,7 +187,7 @@ impl Api {
             let pages = &pages;
             async move {
                 let mut result = call.await;
-                // A gateway's page passes; that of the wrong address does not.
+                // A gateway's error page is temporary; that of a wrong address is not.
                 if let Err(failure) = &result
                     && failure.class == "not_json"
                     && pages.fetch_add(1, Relaxed) >= MOST_PAGES
@@ -214,8 +214,8 @@ impl Api {
         self.retry.run(None, attempt).await
     }
 
-    /// The same for a call that works on a file: what fails there is told, not tried again.
-    async fn patiently_or_storage<'a, T: Send + 'a>(
+    /// Does the same for a call that accesses a file; storage errors are returned, not retried.
+    async fn with_retries_or_storage<'a, T: Send + 'a>(
         &self,
         mut call: impl FnMut() -> BoxFuture<'a, Result<T, ApiError>> + Send,
     ) -> Result<T, ApiError> {
@@ -230,10 +230,10 @@ impl Api {
             }
             .boxed()
         };
-        Ok(self.patiently(attempt).await??)
+        Ok(self.with_retries(attempt).await??)
     }
 
-    /// Sends a request and reads the object that comes back.
+    /// Sends a request and parses the JSON response.
     pub(super) async fn json(&self, request: RequestBuilder, limit: Duration) -> Result<Value, Failure> {
         let exchange = async {
             let response = http::send(request, &self.shown).await?;
@@ -246,20 +246,20 @@ impl Api {
                 }
             })
         };
-        self.within(limit, exchange).await
+        self.with_limit(limit, exchange).await
     }
 
-    /// The failure as it may be told: a provider may repeat a key in any of its messages.
-    pub(super) fn told(&self, failure: Failure) -> Failure {
-        self.wire.tell(failure)
+    /// Redacts the key from a failure: a provider may repeat it in any of its messages.
+    pub(super) fn redact(&self, failure: Failure) -> Failure {
+        self.http.redact(failure)
     }
 
-    async fn within<T>(
+    async fn with_limit<T>(
         &self,
         limit: Duration,
         exchange: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
-        self.wire.within(limit, &self.shown, exchange).await
+        self.http.with_limit(limit, &self.shown, exchange).await
     }
 }
 
@@ -271,7 +271,7 @@ fn below(url: &Url, steps: &[&str]) -> Url {
     url
 }
 
-/// A file of the folder, piece by piece; why it cannot be read goes to `unread` too.
+/// Streams a file in chunks; a read error is stored in `unread` too.
 fn bytes_of(
     files: Arc<BatchFiles>,
     name: String,

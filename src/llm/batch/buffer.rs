@@ -1,7 +1,7 @@
-//! The questions that are being gathered for the next batch: lines of a file, under the provider's limits.
+//! Collects the questions of the next batch as lines of a file, within the provider's limits.
 //!
-//! `scheduler` puts questions in and takes the buffer away when it is full or nothing comes any more. Lines go to
-//! the file a megabyte at a time, so a batch of 200 MB needs no memory but its keys.
+//! `scheduler` adds questions and submits the buffer when it is full or no more arrive. Lines are written to the file a
+//! megabyte at a time, so a batch of 200 MB needs memory only for its keys.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use super::files::BatchFiles;
 use crate::journal::{RequestKey, StorageError, encode_hex};
 use crate::pipeline::BatchConfig;
 
-/// Bytes that are written at a time.
+/// The number of bytes that are written at a time.
 const CHUNK: usize = 1 << 20;
-/// Questions that come from a slow stage are not kept waiting longer; small batches cost no more.
+/// The longest time that questions of a slow stage are collected; small batches cost no more.
 const LONGEST_GATHERING: Duration = Duration::from_mins(15);
 
-/// A batch being gathered.
+/// A batch that is being collected.
 pub(super) struct BatchBuffer {
     pub(super) number: u32,
     /// Item and key of each line.
@@ -25,7 +25,7 @@ pub(super) struct BatchBuffer {
     /// Bytes of the file so far, those in `unflushed` too.
     pub(super) bytes: u64,
     begun: Instant,
-    /// When the last question came.
+    /// When the last question was added.
     last: Instant,
     unflushed: Vec<u8>,
 }
@@ -36,20 +36,20 @@ impl BatchBuffer {
         Self { number, questions: Vec::new(), bytes: 0, begun: now, last: now, unflushed: Vec::new() }
     }
 
-    /// When it is sent though not full: soon after the last question, and not much later than the first,
-    /// however slowly others follow.
+    /// Returns when it is sent although not full: soon after the last question, and not much later than the first, however
+    /// slowly others follow.
     pub(super) fn send_at(&self, linger: Duration) -> Instant {
         (self.last + linger).min(self.begun + linger.max(LONGEST_GATHERING))
     }
 
-    /// Whether one more line of this length would break a limit. One line alone always fits: a provider
-    /// that does not take it says so better.
+    /// Whether one more line of this length would exceed a limit. A single line always fits: a provider that does not accept
+    /// it gives a better error.
     pub(super) fn is_full(&self, line: usize, limits: &BatchConfig) -> bool {
         let count = self.questions.len() as u64;
         count >= u64::from(limits.requests) || (count > 0 && self.bytes + line as u64 > limits.bytes)
     }
 
-    pub(super) async fn put(
+    pub(super) async fn push(
         &mut self,
         item: u64,
         key: RequestKey,
@@ -71,12 +71,12 @@ impl BatchBuffer {
     }
 }
 
-/// The file that holds a batch's questions until they are with the provider.
+/// The name of the file that holds a batch's questions until they are uploaded.
 pub(super) fn spool(number: u32) -> String {
     format!("{number:06}.questions.jsonl")
 }
 
-/// The line of one question.
+/// Encodes the line of one question.
 pub(super) fn line(key: &RequestKey, endpoint: &str, body: &[u8]) -> Vec<u8> {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let line = json!({"custom_id": encode_hex(key), "method": "POST", "url": endpoint, "body": body});
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_tray_waits_for_more_but_not_for_ever() {
+    async fn a_buffer_waits_for_more_questions_but_not_for_ever() {
         let check = |begun: u64, last: u64, linger: u64, sent: u64| {
             let zero = Instant::now();
             let at = |seconds| zero + Duration::from_secs(seconds);
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_tray_is_full_at_either_limit() {
+    async fn a_buffer_is_full_at_either_limit() {
         let check = |lines: &[usize], next: usize, full: bool| {
             let limits = BatchConfig { requests: 3, bytes: 100, ..BatchConfig::default() };
             let questions = lines.iter().map(|_| (0, [0; 16])).collect();

@@ -1,9 +1,9 @@
-//! What is noted of batches in the run directory, so that nothing is sent twice, and what a start reads from it.
+//! The log of batches in the run directory, which ensures that nothing is sent twice, and what a start reads from it.
 //!
-//! A batch is noted before each step that the provider sees: its questions before the file goes up, the
-//! file's id before the batch is made of it, the batch's id as soon as it is known. What a kill leaves in
-//! doubt is then at most whether one batch was made, which the provider can be asked. `files` writes the notes; the
-//! journal keeps them as bytes, which are a `BatchEvent` as JSON. `Carried` begins what stands for all before it.
+//! A batch is recorded before each step that the provider sees: its questions before the upload, the file's id before the
+//! batch is created from it, the batch's id as soon as it is known. What a kill leaves in doubt is at most whether one batch
+//! was created, which the provider can be asked. `files` writes the events; the journal stores them as bytes, each a
+//! `BatchEvent` as JSON. `Carried` starts a summary that replaces everything before it.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,28 +11,28 @@ use serde::{Deserialize, Serialize};
 
 use crate::journal::{RequestKey, decode_hex, encode_hex};
 
-/// A batch whose answers are not all kept yet.
+/// A batch whose answers are not all stored yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct OpenBatch {
-    /// Its number in the run, from 1 on.
+    /// Its number within the run, from 1.
     pub(super) number: u32,
     /// The model it is for, by its name in the pipeline.
     pub(super) model: String,
     /// Where it was sent, without secrets.
     pub(super) address: String,
-    /// Its questions in the order of their lines; none where the answer is not needed any more.
+    /// Its questions in the order of their lines; `None` where the answer is no longer needed.
     pub(super) questions: Vec<Option<RequestKey>>,
-    /// The file that went up: its id, and when the provider's clock says it came, in seconds since 1970.
+    /// The uploaded file: its id, and its creation time by the provider's clock, in seconds since 1970.
     pub(super) file: Option<(String, i64)>,
     /// The batch's id at the provider.
     pub(super) batch: Option<String>,
 }
 
-/// One thing that happened to a batch.
+/// One step of a batch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum BatchEvent {
-    /// Its questions are known: the item and the name of each, line by line.
+    /// Its questions are known: the item and the key of each, line by line.
     Gathered {
         /// The batch.
         number: u32,
@@ -40,50 +40,50 @@ pub(super) enum BatchEvent {
         model: String,
         /// Where it goes.
         address: String,
-        /// Item and key, in hexadecimal, of each line; no key where the answer is not needed any more.
+        /// The item and the hexadecimal key of each line; an empty key where the answer is no longer needed.
         questions: Vec<(u64, String)>,
     },
-    /// Its file is with the provider.
+    /// Its file is uploaded.
     Uploaded {
         /// The batch.
         number: u32,
         /// The file's id.
         file: String,
-        /// When it came.
+        /// The file's creation time.
         at: i64,
     },
-    /// The provider has made a batch of it.
+    /// The provider has created the batch.
     Submitted {
         /// The batch.
         number: u32,
         /// The batch's id.
         batch: String,
     },
-    /// The provider undid it before any work, for want of room; its file is to be used again.
+    /// The provider cancelled it before any work because its queue is full; the file will be used again.
     Unmade {
         /// The batch.
         number: u32,
     },
-    /// Nothing will come of it: the provider refused it whole, or it is not waited for any more.
+    /// It will have no results: the provider refused it as a whole, or it is no longer waited for.
     Void {
         /// The batch.
         number: u32,
     },
-    /// What is open from before follows.
+    /// The batches that are still open follow.
     Carried {
-        /// The highest number given so far.
+        /// The highest number assigned so far.
         last: u32,
     },
 }
 
 impl BatchEvent {
-    /// The bytes for the journal.
+    /// Encodes the event for the journal.
     pub(super) fn encode(&self) -> Vec<u8> {
         serde_json::to_vec(self).unwrap_or_default()
     }
 }
 
-/// What a new log begins with: the batches that have answers to give, without the questions that are not awaited.
+/// Returns the events that a new log begins with: the open batches, without the questions that are no longer awaited.
 #[must_use]
 pub fn carry_batches(notes: &[Vec<u8>], is_awaited: &dyn Fn(u64, &RequestKey) -> bool) -> Vec<Vec<u8>> {
     let mut batches = Batches::of(notes);
@@ -94,24 +94,24 @@ pub fn carry_batches(notes: &[Vec<u8>], is_awaited: &dyn Fn(u64, &RequestKey) ->
     batches.carried().iter().map(BatchEvent::encode).collect()
 }
 
-/// The ids of the batches that a run left with a provider, by its notes.
+/// Returns the ids of the batches that a run left with a provider, according to its log.
 #[must_use]
 pub fn batch_ids(notes: &[Vec<u8>]) -> Vec<String> {
     Batches::of(notes).open.into_iter().filter_map(|batch| batch.batch).collect()
 }
 
-/// What the notes of a run say of its batches.
+/// The batches of a run, according to its log.
 #[derive(Debug, Default)]
 pub(super) struct Batches {
-    /// By their numbers.
+    /// In the order of their numbers.
     pub(super) open: Vec<OpenBatch>,
     items: HashMap<RequestKey, u64>,
-    /// The highest number that was given.
+    /// The highest number assigned.
     pub(super) last: u32,
 }
 
 impl Batches {
-    /// Reads notes, oldest first. One that cannot be read is passed over.
+    /// Reads the events, oldest first. One that cannot be parsed is skipped.
     pub(super) fn of(notes: &[Vec<u8>]) -> Self {
         let mut batches = Self::default();
         let events = notes.iter().filter_map(|note| serde_json::from_slice(note).ok());
@@ -152,8 +152,8 @@ impl Batches {
         self.open.iter_mut().find(|batch| batch.number == number)
     }
 
-    /// Leaves the batches that have answers to give. A question that was put again counts for the last batch
-    /// alone; one whose file never went up is with nobody.
+    /// Retains the batches that have answers to deliver. A question that was sent again counts only for its last batch; a
+    /// batch whose file was never uploaded is dropped.
     fn keep(&mut self, is_awaited: &dyn Fn(u64, &RequestKey) -> bool) {
         let mut seen = HashSet::new();
         self.open.retain(|batch| batch.file.is_some() || batch.batch.is_some());

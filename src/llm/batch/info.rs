@@ -1,7 +1,7 @@
-//! What a provider says of files and batches, read leniently: providers differ in what they leave out.
+//! The provider's descriptions of files and batches, parsed leniently since providers omit different fields.
 //!
-//! `api` fetches it, `job` decides by it. A field that is missing, null or of another type is as if it were
-//! not there; without an id nothing can be done, so that is an error.
+//! `api` fetches them, `job` acts on them. A field that is null or of another type counts as missing; a missing id is an
+//! error.
 
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ use crate::llm::classify::{Failure, Verdict, clean};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct FileInfo {
     pub(super) id: String,
-    /// When it came, in seconds since 1970 by the provider's clock.
+    /// When it was created, in seconds since 1970 by the provider's clock.
     pub(super) created_at: i64,
 }
 
@@ -21,14 +21,14 @@ pub(super) struct BatchInfo {
     pub(super) id: String,
     pub(super) status: String,
     pub(super) input_file: String,
-    /// The file it was made of, as we called it when it was made.
+    /// The file that it was created from, as we labelled it in the metadata.
     pub(super) tag: String,
     pub(super) output_file: Option<String>,
     pub(super) error_file: Option<String>,
     pub(super) created_at: i64,
     pub(super) completed: u64,
     pub(super) failed: u64,
-    /// Why it was refused whole.
+    /// Why it was refused as a whole.
     pub(super) errors: Vec<LineError>,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct BatchInfo {
 pub(super) struct LineError {
     pub(super) code: String,
     pub(super) message: String,
-    /// The line of the file, from 1 on.
+    /// The line of the file, from 1.
     pub(super) line: Option<u64>,
 }
 
@@ -49,7 +49,7 @@ impl FileInfo {
 
 impl BatchInfo {
     pub(super) fn read(value: &Value) -> Result<Self, Failure> {
-        // Some wrap it when it has just been made.
+        // Some providers wrap it when it was just created.
         let value = value.get("job").filter(|job| job.is_object()).unwrap_or(value);
         let file = |name: &str| Some(text(value, name)).filter(|id| !id.is_empty());
         let count = |name: &str| {
@@ -71,7 +71,7 @@ impl BatchInfo {
         })
     }
 
-    /// Whether its state is one that a provider is known to have.
+    /// Whether its status is a known one.
     pub(super) fn is_known(&self) -> bool {
         let under_way = [
             "validating",
@@ -86,32 +86,32 @@ impl BatchInfo {
         self.has_ended() || under_way.contains(&&*self.status)
     }
 
-    /// Whether the provider is done with it.
+    /// Whether the provider has finished it.
     pub(super) fn has_ended(&self) -> bool {
         matches!(&*self.status, "completed" | "failed" | "expired" | "cancelled")
     }
 
-    /// Whether it failed because too much is waiting at the provider already.
+    /// Whether it failed because the provider's queue is full.
     pub(super) fn has_no_room(&self) -> bool {
         self.errors.iter().any(|error| {
             error.code == "token_limit_exceeded" || error.message.to_lowercase().contains("enqueued")
         })
     }
 
-    /// Whether it is the batch that was made of this file.
+    /// Whether it was created from this file.
     pub(super) fn is_of(&self, file: &FileInfo) -> bool {
         let named = self.input_file == file.id || self.tag == file.id;
-        // One that failed for want of room is followed by another of the same file.
+        // One that failed because the queue was full is followed by another from the same file.
         named && self.status != "failed"
     }
 
-    /// Whether the results, with this many answers, are not yet all that it says it has.
+    /// Whether results with this many answers are fewer than it claims to have.
     pub(super) fn lacks(&self, answers: u64) -> bool {
         answers < self.completed || (self.completed > 0 && self.output_file.is_none())
     }
 
-    /// Why it failed, in words.
-    pub(super) fn said(&self) -> String {
+    /// Describes why it failed.
+    pub(super) fn failure_reason(&self) -> String {
         let reason = |error: &LineError| match error.code.is_empty() {
             true => error.message.clone(),
             false => format!("{} (`{}`)", error.message, error.code),
@@ -134,12 +134,12 @@ impl LineError {
     }
 }
 
-/// The class of a reply that does not say what was made.
+/// The class of a reply without an id.
 pub(super) const NO_ID: &str = "no_id";
-/// Where a batch says what it was called.
+/// The position of our label in a batch's metadata.
 const TAG: &str = "/metadata/synthmill";
 
-/// The status, in the words that OpenAI has for it.
+/// Returns the status in OpenAI's terms.
 fn status(value: &Value) -> String {
     let status = text(value, "status").to_lowercase();
     match &*status {
@@ -220,8 +220,11 @@ mod tests {
     fn a_refusal_is_told_with_its_reasons() {
         let error = json!({"code": "model_not_found", "message": "no such model", "line": null});
         let info = BatchInfo::read(&json!({"id": "b", "errors": {"data": [error]}})).unwrap();
-        assert_eq!(info.said(), "the provider refuses the batch `b`: no such model (`model_not_found`)");
+        assert_eq!(
+            info.failure_reason(),
+            "the provider refuses the batch `b`: no such model (`model_not_found`)"
+        );
         let info = BatchInfo::read(&json!({"id": "b"})).unwrap();
-        assert_eq!(info.said(), "the provider refuses the batch `b` and does not say why");
+        assert_eq!(info.failure_reason(), "the provider refuses the batch `b` and does not say why");
     }
 }

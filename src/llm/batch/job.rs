@@ -1,8 +1,8 @@
-//! The way of one batch: its file goes up, the provider works on it, its results come down.
+//! One batch, from upload to results: its file goes up, the provider works on it, its results come down.
 //!
-//! Begun by `scheduler` for each batch that was gathered, and at a start for each that an earlier one left with the
-//! provider. What has happened is noted before the next step, so the job can be cut off anywhere and be
-//! taken up again by another process. Gives no answers out: that is `scheduler`'s.
+//! Started by `scheduler` for each batch that was collected, and at a start for each that an earlier one left with the
+//! provider. Each step is recorded before the next one, so a job can be interrupted anywhere and resumed by another process.
+//! `scheduler` delivers the answers.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,20 +23,20 @@ use super::{Batch, BatchFigures, UNASKED};
 use crate::journal::StorageError;
 use crate::llm::classify::{self, Failure, Verdict, clean};
 
-/// The longest wait for a provider that has too many questions of ours already.
+/// The longest wait for a provider whose queue is full of our questions.
 const LONGEST_WAIT: Duration = Duration::from_mins(15);
 
-/// How often a batch that finds no room is made again while nothing else of ours is there.
+/// How often a batch that finds no room is created again while the provider has no other batch of ours.
 const PATIENCE_FOR_ROOM: u32 = 5;
-/// How long a provider that was there may be out of reach.
+/// How long a provider that was reachable may be unreachable.
 const LONGEST_OUTAGE: Duration = Duration::from_hours(6);
-/// How often results are fetched that are not all there yet.
+/// How often incomplete results are fetched again.
 const LAG: u32 = 10;
 
-/// One batch on its way.
+/// A batch that is being processed.
 pub(super) struct BatchJob {
     pub(super) batch: OpenBatch,
-    /// Bytes of its file; zero when an earlier start sent it.
+    /// The size of its file in bytes; zero if an earlier start uploaded it.
     pub(super) bytes: u64,
     /// Whether an earlier start left it with the provider.
     pub(super) earlier: bool,
@@ -44,15 +44,15 @@ pub(super) struct BatchJob {
 
 /// How a job ended.
 pub(super) enum JobOutcome {
-    /// The provider is done with it: the files of its results, and the state it ended in.
-    /// Where it says that there is more, what to tell those whose answer is not there.
-    Results { files: Vec<String>, state: String, lacking: Option<Failure> },
-    /// Nothing of it was worked on. The lines that are to blame, from 0 on, fail; the others go again.
+    /// The provider has finished it: the files of its results, and its final state. If the provider claims more results
+    /// than it has, the failure of the missing ones.
+    Results { files: Vec<String>, state: String, incomplete: Option<Failure> },
+    /// Nothing of it was processed. The lines that are to blame (from 0) fail; the others are sent again.
     Refused { lines: HashMap<usize, Failure>, others: Failure },
 }
 
 impl BatchJob {
-    pub(super) async fn go(
+    pub(super) async fn run(
         &mut self,
         model: &Batch,
         files: &Arc<BatchFiles>,
@@ -60,7 +60,7 @@ impl BatchJob {
         if self.batch.batch.is_none() {
             match self.earlier {
                 true => {
-                    if let Some(outcome) = self.look_for(model, files).await? {
+                    if let Some(outcome) = self.find_batch(model, files).await? {
                         return Ok(outcome);
                     }
                 }
@@ -77,11 +77,11 @@ impl BatchJob {
             match &*info.status {
                 "failed" if info.has_no_room() && !has_results => {
                     tries += 1;
-                    if tries >= PATIENCE_FOR_ROOM && !model.board.has_other(self.batch.number) {
+                    if tries >= PATIENCE_FOR_ROOM && !model.active.others_submitted(self.batch.number) {
                         return Err(too_large(&info).into());
                     }
-                    warn!(model = model.name, "{}; waiting for room", info.said());
-                    files.note(BatchEvent::Unmade { number: self.batch.number }).await?;
+                    warn!(model = model.name, "{}; waiting for room", info.failure_reason());
+                    files.record(BatchEvent::Unmade { number: self.batch.number }).await?;
                     self.batch.batch = None;
                     tokio::time::sleep(wait).await;
                     wait = (wait * 2).min(LONGEST_WAIT);
@@ -99,50 +99,50 @@ impl BatchJob {
         let name = spool(number);
         let FileInfo { id, created_at } =
             model.api.upload(files, &name, self.bytes).await.map_err(no_batches)?;
-        files.note(BatchEvent::Uploaded { number, file: id.clone(), at: created_at }).await?;
+        files.record(BatchEvent::Uploaded { number, file: id.clone(), at: created_at }).await?;
         self.batch.file = Some((id, created_at));
         Ok(files.remove(name).await?)
     }
 
-    /// Has a batch made of the file, and notes which; a drain waits for both.
+    /// Creates the batch from the file, and records it; a drain waits for both.
     async fn submit(&mut self, model: &Batch, files: &Arc<BatchFiles>) -> Result<(), ApiError> {
-        let _making = model.making.begin();
+        let _submission = model.submissions.begin();
         match model.api.create(&self.file()).await {
-            Ok(made) => self.note_made(model, files, made).await,
+            Ok(made) => self.record_created(model, files, made).await,
             Err(SubmitError { failure, certain }) => {
                 if certain {
-                    files.note(BatchEvent::Void { number: self.batch.number }).await?;
+                    files.record(BatchEvent::Void { number: self.batch.number }).await?;
                 }
-                Err(stops(failure).into())
+                Err(fatal(failure).into())
             }
         }
     }
 
-    /// Finds the batch that an earlier start may have had made. If there is none, its questions are gathered
-    /// again: some may be answered by now, and the file may be gone.
-    async fn look_for(
+    /// Finds the batch that an earlier start may have created. If there is none, its questions are collected again: some may
+    /// be answered by now, and the file may be gone.
+    async fn find_batch(
         &mut self,
         model: &Batch,
         files: &Arc<BatchFiles>,
     ) -> Result<Option<JobOutcome>, ApiError> {
-        let found = model.api.look_for(&self.file()).await;
-        if let Some(found) = found.map_err(|failure| self.stuck(stops(failure), model))? {
-            self.note_made(model, files, found).await?;
+        let found = model.api.find_batch(&self.file()).await;
+        if let Some(found) = found.map_err(|failure| self.stuck(fatal(failure), model))? {
+            self.record_created(model, files, found).await?;
             return Ok(None);
         }
-        files.note(BatchEvent::Void { number: self.batch.number }).await?;
+        files.record(BatchEvent::Void { number: self.batch.number }).await?;
         let others = Failure::new(Verdict::Retry, UNASKED, "the batch was never made");
         Ok(Some(JobOutcome::Refused { lines: HashMap::new(), others }))
     }
 
-    async fn note_made(
+    async fn record_created(
         &mut self,
         model: &Batch,
         files: &Arc<BatchFiles>,
         made: BatchInfo,
     ) -> Result<(), ApiError> {
         let number = self.batch.number;
-        files.note(BatchEvent::Submitted { number, batch: made.id.clone() }).await?;
+        files.record(BatchEvent::Submitted { number, batch: made.id.clone() }).await?;
         let questions = self.batch.questions.len();
         info!(
             model = model.name,
@@ -157,13 +157,13 @@ impl BatchJob {
         FileInfo { id, created_at }
     }
 
-    /// Looks at the batch until the provider is done with it. Who cannot be reached for hours may be back.
+    /// Polls the batch until the provider has finished it. A provider may be unreachable for hours.
     async fn wait(&self, model: &Batch) -> Result<BatchInfo, ApiError> {
         let id = self.batch.batch.clone().unwrap_or_default();
         let mut seen: Option<Instant> = None;
         let mut told = false;
         loop {
-            match model.api.look(&id).await {
+            match model.api.retrieve(&id).await {
                 Ok(info) => {
                     seen = Some(Instant::now());
                     if !told && !info.is_known() {
@@ -185,13 +185,13 @@ impl BatchJob {
                 {
                     warn!(model = model.name, "batch `{id}` cannot be looked at: {}", failure.message);
                 }
-                Err(failure) => return Err(self.stuck(stops(failure), model).into()),
+                Err(failure) => return Err(self.stuck(fatal(failure), model).into()),
             }
             tokio::time::sleep(model.poll()).await;
         }
     }
 
-    /// Fetches the answers and the failures; they may lag behind what the batch says of itself.
+    /// Fetches the answers and the failures, which may lag behind the batch's status.
     async fn fetch(
         &self,
         model: &Batch,
@@ -211,13 +211,13 @@ impl BatchJob {
                 info = self.wait(model).await?;
                 continue;
             }
-            let lacking = lacks.then(|| self.lacking(&info, count(&answers), model));
+            let incomplete = lacks.then(|| self.incomplete(&info, count(&answers), model));
             let files = [answers, failures].into_iter().flatten().map(|(name, _)| name).collect();
-            return Ok(JobOutcome::Results { files, state: info.status, lacking });
+            return Ok(JobOutcome::Results { files, state: info.status, incomplete });
         }
     }
 
-    fn lacking(&self, info: &BatchInfo, answers: u64, model: &Batch) -> Failure {
+    fn incomplete(&self, info: &BatchInfo, answers: u64, model: &Batch) -> Failure {
         let message = format!(
             "the batch `{}` says that it has {} answers, but gives {answers}; what it gave is kept",
             info.id, info.completed
@@ -225,14 +225,14 @@ impl BatchJob {
         self.stuck(Failure::new(Verdict::Fatal, "batch_incomplete", message), model)
     }
 
-    /// What to say of results in which no line names a question.
+    /// The failure of results in which no line names a question.
     pub(super) fn unreadable(&self, model: &Batch) -> Failure {
         let id = self.batch.batch.clone().unwrap_or_default();
         let message = format!("the results of the batch `{id}` name none of its questions");
         self.stuck(Failure::new(Verdict::Fatal, "batch_incomplete", message), model)
     }
 
-    /// Fetches a file of results: its name here and its lines. One that the provider does not have is none.
+    /// Fetches a file of results. Returns its local name and number of lines, or none if the provider does not have it.
     async fn file_of(
         &self,
         model: &Batch,
@@ -248,25 +248,25 @@ impl BatchJob {
                 warn!(model = model.name, "the provider does not give the {kind}: {}", failure.message);
                 Ok(None)
             }
-            Err(ApiError::Failure(failure)) => Err(self.stuck(stops(failure), model).into()),
+            Err(ApiError::Failure(failure)) => Err(self.stuck(fatal(failure), model).into()),
             Err(storage) => Err(storage),
         }
     }
 
-    /// A batch that was refused whole.
+    /// Handles a batch that was refused as a whole.
     async fn refused(
         &self,
         model: &Batch,
         files: &Arc<BatchFiles>,
         info: &BatchInfo,
     ) -> Result<JobOutcome, ApiError> {
-        files.note(BatchEvent::Void { number: self.batch.number }).await?;
+        files.record(BatchEvent::Void { number: self.batch.number }).await?;
         let mut lines = HashMap::new();
         for error in &info.errors {
-            let failure = model.api.told(line_failure(error));
+            let failure = model.api.redact(line_failure(error));
             if failure.verdict == Verdict::Fatal && !self.earlier {
-                // An unknown model, say: the line that it is told of is not to blame.
-                return Err(Failure { message: info.said(), ..failure }.into());
+                // An unknown model, for example: the line that it is reported for is not to blame.
+                return Err(Failure { message: info.failure_reason(), ..failure }.into());
             }
             let line = error.line.and_then(|line| usize::try_from(line).ok()?.checked_sub(1));
             if let (Some(line), Verdict::RejectRecord) = (line, failure.verdict) {
@@ -274,12 +274,15 @@ impl BatchJob {
             }
         }
         if lines.is_empty() && !self.earlier {
-            return Err(Failure::new(Verdict::Fatal, "batch_failed", info.said()).into());
+            return Err(Failure::new(Verdict::Fatal, "batch_failed", info.failure_reason()).into());
         }
-        Ok(JobOutcome::Refused { lines, others: Failure::new(Verdict::Retry, UNASKED, info.said()) })
+        Ok(JobOutcome::Refused {
+            lines,
+            others: Failure::new(Verdict::Retry, UNASKED, info.failure_reason()),
+        })
     }
 
-    /// What to do when the next start would fail in the same way.
+    /// Adds to a failure what to do if the next start would fail in the same way.
     fn stuck(&self, failure: Failure, model: &Batch) -> Failure {
         let Failure { message, .. } = failure;
         let message = format!(
@@ -292,7 +295,7 @@ impl BatchJob {
 
     fn show(&self, model: &Batch, state: &str, info: Option<&BatchInfo>) {
         let (answered, failed) = info.map(|info| (info.completed, info.failed)).unwrap_or_default();
-        model.board.show(BatchFigures {
+        model.active.update(BatchFigures {
             number: self.batch.number,
             id: self.batch.batch.clone(),
             state: state.to_owned(),
@@ -303,12 +306,12 @@ impl BatchJob {
     }
 }
 
-/// A failure of the whole batch, which no record is to blame for: the run stops, and can go on.
-fn stops(failure: Failure) -> Failure {
+/// Makes a failure of the whole batch fatal: no record is to blame, and the run stops and can be resumed.
+fn fatal(failure: Failure) -> Failure {
     Failure { verdict: Verdict::Fatal, ..failure }
 }
 
-/// The same for the first call, which a server without a batch API does not know.
+/// Does the same for the first call, which a server without a batch API does not know.
 fn no_batches(trouble: ApiError) -> ApiError {
     let ApiError::Failure(failure) = trouble else { return trouble };
     let message = match &*failure.class {
@@ -320,16 +323,16 @@ fn no_batches(trouble: ApiError) -> ApiError {
     ApiError::Failure(Failure { verdict: Verdict::Fatal, message, ..failure })
 }
 
-/// A batch that has no room although nothing else of ours is there.
+/// The failure of a batch that has no room although the provider has no other batch of ours.
 fn too_large(info: &BatchInfo) -> Failure {
     let message = format!(
         "{}\nhint: nothing else is waiting there, so the batch itself is too large: lower `batch.requests`",
-        info.said()
+        info.failure_reason()
     );
     Failure::new(Verdict::Fatal, "batch_too_large", message)
 }
 
-/// What the provider has against a line, judged as a refusal of a single request would be.
+/// Classifies the provider's error for a line like the refusal of a single request.
 fn line_failure(error: &LineError) -> Failure {
     let body = serde_json::json!({"error": {"code": error.code, "message": error.message}});
     let (status, headers) = (StatusCode::BAD_REQUEST, HeaderMap::new());
@@ -338,7 +341,7 @@ fn line_failure(error: &LineError) -> Failure {
     Failure { class, message: format!("the provider refuses the question: {}", error.message), ..failure }
 }
 
-/// Storage errors keep their way out.
+/// Separates storage errors, which are returned as such.
 pub(super) fn into_storage(trouble: ApiError) -> Result<Failure, StorageError> {
     match trouble {
         ApiError::Storage(error) => Err(error),

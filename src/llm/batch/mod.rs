@@ -1,13 +1,13 @@
-//! A model whose questions go out in files: OpenAI's batch API, `/files` and `/batches`.
+//! A model that is asked through OpenAI's batch API, `/files` and `/batches`.
 //!
-//! `Batch` stands where `Remote` would: the engine asks one question and waits, for hours if need be. Beside
-//! the questions `scheduler` works for the whole run: it gathers them into files (`buffer`), sends each file on its
-//! way (`job`, which speaks by `api` and `order`), and gives out what comes back (`unpack`, `results`). Every step is
-//! noted in the run directory (`events`, `files`) before the provider sees it, so a killed run knows at its next start
-//! what it has asked. A question that comes again is found by its key and waits for the batch it is in.
+//! `Batch` takes the place of `Remote`: the engine asks one question and waits, for hours if need be. In the background
+//! `scheduler` runs for the whole run: it collects questions into files (`buffer`), starts a job for each file (`job`, which
+//! uses `api` and `submit`), and delivers the answers (`results`, `result_line`). Every step is recorded in the run directory
+//! (`events`, `files`) before the provider sees it, so a killed run knows at its next start what it has asked. A question
+//! that is asked again is found by its key and waits for the batch that it is in.
 //!
-//! What a line of the results means is judged by `classify`, as for single requests; a line that may be tried
-//! again (expired, 429, 5xx) goes into the next batch, and nothing that was answered does.
+//! A line of the results is classified by `classify`, like a single response. A line that may be retried (expired, 429, 5xx)
+//! goes into the next batch; nothing that was answered does.
 
 mod api;
 mod buffer;
@@ -39,36 +39,36 @@ use super::connect::{ConnectError, ConnectProblem};
 use super::dialect::RequestEncoder;
 use super::images;
 use super::refused_settings::RefusedSettings;
-use super::remote::{finally, no_budget};
+use super::remote::{into_model_error, no_budget};
 use super::schema_fallback::{self, SchemaFallback, SchemaRefusal, weaker};
-use super::{BackgroundContext, Completion, Health, Model, ModelError, ModelErrorKind, ModelRequest};
+use super::{BackgroundContext, Completion, Model, ModelError, ModelErrorKind, ModelHealth, ModelRequest};
 use crate::journal::{RequestKey, StorageError};
 use crate::pipeline::{BatchConfig, ModelConfig, StructuredOutput};
 use crate::record::Record;
 
-/// Questions that may wait for the scheduler.
+/// The capacity of the scheduler's inbox, in questions.
 const INBOX: usize = 256;
-/// Bodies with images that are in memory at a time: thousands of questions may be on their way to the scheduler.
+/// The number of bodies with images in memory at a time: thousands of questions may be on their way to the scheduler.
 const WITH_IMAGES: usize = 16;
 
-/// The class of a question that the provider never looked at: it costs no attempt.
+/// The class of a question that the provider never processed: it costs no attempt.
 const UNASKED: &str = "batch_failed";
 
 /// A model that is asked in batches.
 pub struct Batch {
     name: String,
-    asked: RequestEncoder,
+    encoder: RequestEncoder,
     api: Api,
     settings: BatchConfig,
     max_attempts: u32,
-    forms: SchemaFallback,
+    schema_fallback: SchemaFallback,
     refused_settings: RefusedSettings,
     questions: mpsc::Sender<PendingQuestion>,
-    /// Taken by the scheduler, once.
+    /// The scheduler's end of `questions`, until it takes it.
     inbox: Mutex<Option<mpsc::Receiver<PendingQuestion>>>,
-    board: ActiveBatches,
-    making: Submissions,
-    /// Room for bodies with images.
+    active: ActiveBatches,
+    submissions: Submissions,
+    /// Limits the bodies with images in memory.
     room: Arc<Semaphore>,
 }
 
@@ -76,57 +76,57 @@ pub struct Batch {
 struct PendingQuestion {
     key: RequestKey,
     item: u64,
-    /// The body of the request; why there is none matters only if it is to be sent.
+    /// The body of the request, or why there is none, which matters only if it has to be sent.
     body: Result<Vec<u8>, Failure>,
-    /// Given back when the body is in the file.
+    /// Released when the body is in the file.
     room: Option<OwnedSemaphorePermit>,
-    /// Dropped without an answer when the run is stopped.
+    /// Dropped without an answer when the run stops.
     answer: oneshot::Sender<Result<Completion, Failure>>,
 }
 
-/// How one batch is doing.
+/// The figures of one batch that `status` shows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct BatchFigures {
-    /// Its number in the run.
+    /// Its number within the run.
     pub number: u32,
-    /// Its id at the provider; none before it has one.
+    /// Its id at the provider, once it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// `gathering`, `uploading`, or as the provider calls it: `validating`, `in_progress`, ...
     pub state: String,
-    /// Its questions.
+    /// The number of its questions.
     pub questions: u64,
-    /// Those that the provider has answered.
+    /// Questions that the provider has answered.
     pub answered: u64,
-    /// Those that failed there.
+    /// Questions that failed at the provider.
     pub failed: u64,
 }
 
-/// What is known of the batches under way, for `status`.
+/// The figures of all unfinished batches, by number.
 #[derive(Default)]
 struct ActiveBatches(Mutex<BTreeMap<u32, BatchFigures>>);
 
 impl ActiveBatches {
-    fn show(&self, figures: BatchFigures) {
+    fn update(&self, figures: BatchFigures) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(figures.number, figures);
     }
 
-    fn take_off(&self, number: u32) {
+    fn remove(&self, number: u32) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
     }
 
-    /// Whether another batch is with the provider.
-    fn has_other(&self, number: u32) -> bool {
-        self.all().iter().any(|batch| batch.number != number && batch.id.is_some())
+    /// Whether the provider has another batch.
+    fn others_submitted(&self, number: u32) -> bool {
+        self.figures().iter().any(|batch| batch.number != number && batch.id.is_some())
     }
 
-    fn all(&self) -> Vec<BatchFigures> {
+    fn figures(&self) -> Vec<BatchFigures> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 }
 
-/// Batches that are being made right now. A stop lets these end, so that what was made is known.
+/// Counts the batches that are being created right now. A stop waits for these, so that it is known what was created.
 #[derive(Default)]
 struct Submissions(watch::Sender<usize>);
 
@@ -150,7 +150,7 @@ impl Drop for SubmissionGuard<'_> {
 }
 
 impl Batch {
-    /// The model `name`; sends nothing yet. Reads the key from the environment.
+    /// Creates the model `name`. Reads the key from the environment; sends nothing yet.
     pub fn new(name: &str, config: &ModelConfig) -> Result<Self, ConnectError> {
         Self::declared(name, config).map_err(|what| ConnectError { model: name.to_owned(), what })
     }
@@ -159,20 +159,20 @@ impl Batch {
         if config.model.is_empty() {
             return Err(ConnectProblem::NoModel);
         }
-        let asked = RequestEncoder::new(config);
+        let encoder = RequestEncoder::new(config);
         let (questions, inbox) = mpsc::channel(INBOX);
         Ok(Self {
             name: name.to_owned(),
-            api: Api::new(name, config, asked.dialect)?,
-            asked,
+            api: Api::new(name, config, encoder.dialect)?,
+            encoder,
             settings: config.batch.clone(),
             max_attempts: config.max_attempts,
-            forms: SchemaFallback::new(name, config.structured_output),
+            schema_fallback: SchemaFallback::new(name, config.structured_output),
             refused_settings: RefusedSettings::new(name),
             questions,
             inbox: Mutex::new(Some(inbox)),
-            board: ActiveBatches::default(),
-            making: Submissions::default(),
+            active: ActiveBatches::default(),
+            submissions: Submissions::default(),
             room: Arc::new(Semaphore::new(WITH_IMAGES)),
         })
     }
@@ -185,29 +185,29 @@ impl Batch {
         Duration::try_from_secs_f64(self.settings.poll).unwrap_or(Duration::from_secs(30))
     }
 
-    /// Puts the question into batches until it is answered or finally fails.
+    /// Sends the question in batches until it is answered or fails for good.
     async fn ask(&self, request: &ModelRequest, record: &Record) -> Result<Completion, ModelError> {
         let Some(key) = request.key else {
             let message = "a batch can be asked only by a run that keeps its answers";
-            return Err(finally(Failure::new(Verdict::Fatal, "no_run", message), 0));
+            return Err(into_model_error(Failure::new(Verdict::Fatal, "no_run", message), 0));
         };
-        let (mut attempts, mut broken) = (0, 0);
-        // The question in a weaker form, and what was said of the form before.
+        let (mut attempts, mut invalid_json) = (0, 0);
+        // The weaker form in which the question is sent, and the refusal of the form before.
         let mut refused: Option<(StructuredOutput, SchemaRefusal, Failure)> = None;
         loop {
             if !request.is_allowed().await {
-                return Err(finally(no_budget(), attempts));
+                return Err(into_model_error(no_budget(), attempts));
             }
-            let known = schema_fallback::after_failures(self.forms.of(request), broken);
+            let known = schema_fallback::after_failures(self.schema_fallback.form_for(request), invalid_json);
             let form = refused.as_ref().map_or(known, |(form, ..)| *form);
-            // Not needed if the question is in a batch already, so it is the scheduler that looks at a failure.
+            // Not needed if the question is in a batch already, so the scheduler handles a failure.
             let (body, room) = match self.body(request, form).await {
                 Ok((body, room)) => (Ok(body), room),
                 Err(failure) => (Err(failure), None),
             };
             let (answer, answered) = oneshot::channel();
             let waiting = PendingQuestion { key, item: record.id.item, body, answer, room };
-            // Nobody answers any more when the run is stopped.
+            // The scheduler is gone when the run stops.
             if self.questions.send(waiting).await.is_err() {
                 return Err(later());
             }
@@ -215,28 +215,28 @@ impl Batch {
             let failure = match answered {
                 Ok(completion) => {
                     self.refused_settings.note_answer(request);
-                    self.forms.note_answer(request, form, refused.map(|(_, refusal, _)| refusal));
+                    self.schema_fallback.note_answer(request, form, refused.map(|(_, refusal, _)| refusal));
                     return Ok(Completion { attempts: attempts + 1, ..completion });
                 }
                 Err(failure) => failure,
             };
             request.failed(failure.took());
             attempts += u32::from(failure.class != UNASKED);
-            if let Some(completion) = schema_fallback::mended(request, &failure) {
+            if let Some(completion) = schema_fallback::salvage(request, &failure) {
                 return Ok(Completion { attempts, ..completion });
             }
-            broken += u32::from(failure.class == schema_fallback::NO_JSON);
-            let is_sent = self.asked.sends_schema(request, form);
-            let refusal = self.forms.refusal(request, form, &failure).filter(|_| is_sent);
+            invalid_json += u32::from(failure.class == schema_fallback::INVALID_JSON);
+            let is_sent = self.encoder.sends_schema(request, form);
+            let refusal = self.schema_fallback.refusal(request, form, &failure).filter(|_| is_sent);
             let failure = match refusal {
                 Some(SchemaRefusal::Explicit) => failure,
-                _ => self.refused_settings.judge(&self.asked, request, failure),
+                _ => self.refused_settings.judge(&self.encoder, request, failure),
             };
             if failure.verdict != Verdict::Fatal
                 && let (Some(refusal), Some(next)) = (refusal, weaker(form))
             {
                 if refusal == SchemaRefusal::Explicit {
-                    self.forms.remember(request, next);
+                    self.schema_fallback.remember(request, next);
                 }
                 let (refusal, first) =
                     refused.map_or((refusal, failure), |(_, refusal, first)| (refusal, first));
@@ -246,19 +246,19 @@ impl Batch {
             let again = matches!(failure.verdict, Verdict::Retry | Verdict::Throttled);
             if !again || attempts >= self.max_attempts {
                 let failure = match refused {
-                    // What was said first is of the request as it was meant.
+                    // The first refusal concerns the request as it was meant.
                     Some((_, _, first)) if failure.verdict == Verdict::RejectRecord => {
-                        self.forms.acquit(request);
+                        self.schema_fallback.acquit(request);
                         first
                     }
                     _ => failure,
                 };
-                return Err(finally(failure, attempts));
+                return Err(into_model_error(failure, attempts));
             }
         }
     }
 
-    /// The body of a request, and the room it takes where it holds images.
+    /// Encodes the body of a request, with a permit if it contains images.
     async fn body(
         &self,
         request: &ModelRequest,
@@ -268,7 +268,7 @@ impl Batch {
             0 => None,
             _ => Arc::clone(&self.room).acquire_owned().await.ok(),
         };
-        Ok((self.asked.body(request, form, images::load(request).await?)?, room))
+        Ok((self.encoder.body(request, form, images::load(request).await?)?, room))
     }
 }
 
@@ -282,16 +282,16 @@ impl Model for Batch {
         "openai"
     }
 
-    fn health(&self) -> Health {
-        Health { batches: self.board.all(), ..Health::default() }
+    fn health(&self) -> ModelHealth {
+        ModelHealth { batches: self.active.figures(), ..ModelHealth::default() }
     }
 
     fn background_task(
         self: Arc<Self>,
-        with: BackgroundContext,
+        context: BackgroundContext,
     ) -> Option<BoxFuture<'static, Result<(), StorageError>>> {
         let inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        Some(BatchScheduler::new(self, with.batches, inbox).work(with.draining).boxed())
+        Some(BatchScheduler::new(self, context.batches, inbox).run(context.draining).boxed())
     }
 
     fn complete<'a>(

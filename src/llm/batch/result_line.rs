@@ -1,7 +1,7 @@
-//! What a line of a batch's results says: an answer, or a failure with what it means.
+//! One line of a batch's results: an answer, or a classified failure.
 //!
-//! `scheduler` reads the files and gives each answer to who waits for it. A line is judged as a response to a
-//! single request would be; one that the provider never worked on may go into another batch.
+//! `results` reads the files and delivers the answers. A line is classified like the response to a single request; one that
+//! the provider never processed may go into another batch.
 
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
@@ -12,7 +12,7 @@ use crate::llm::Completion;
 use crate::llm::classify::{self, Failure, Verdict, clean};
 use crate::llm::dialect::{Dialect, parse};
 
-/// A line, read; none if it names no question.
+/// Parses a line; `None` if it names no question.
 pub(super) fn read(
     line: &[u8],
     dialect: Dialect,
@@ -20,23 +20,23 @@ pub(super) fn read(
 ) -> Option<(RequestKey, Result<Completion, Failure>)> {
     let mut line = parse(line)?;
     let key = decode_hex(line.get("custom_id")?.as_str()?)?;
-    Some((key, judge(&mut line, dialect, address)))
+    Some((key, classify_line(&mut line, dialect, address)))
 }
 
-fn judge(line: &mut Value, dialect: Dialect, address: &str) -> Result<Completion, Failure> {
+fn classify_line(line: &mut Value, dialect: Dialect, address: &str) -> Result<Completion, Failure> {
     let response = line.get_mut("response").map(Value::take).unwrap_or_default();
     let error = line.get("error").cloned().unwrap_or_default();
     let body = response.get("body").cloned().unwrap_or_default();
     let status = response.get("status_code").and_then(Value::as_u64);
     let Some(status) = status else {
-        // An answer is one, even without the status.
+        // An answer counts, even without a status.
         return if body.get("choices").is_some() {
             dialect.read_value(body)
         } else {
-            Err(unanswered(&error))
+            Err(unprocessed(&error))
         };
     };
-    // Some put the words of a refusal beside the response.
+    // Some providers put the error beside the response.
     let body = if body.is_null() { json!({"error": error}) } else { body };
     match StatusCode::from_u16(u16::try_from(status).unwrap_or_default()) {
         Ok(status) if status.is_success() => dialect.read_value(body),
@@ -49,8 +49,8 @@ fn judge(line: &mut Value, dialect: Dialect, address: &str) -> Result<Completion
     }
 }
 
-/// A question that the provider did not work on: it expired, was cancelled, or failed inside.
-fn unanswered(error: &Value) -> Failure {
+/// Classifies a question that the provider did not process: it expired, was cancelled, or failed internally.
+fn unprocessed(error: &Value) -> Failure {
     let text = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default();
     let class = match text("code") {
         "batch_expired" => "batch_expired",
@@ -64,7 +64,7 @@ fn unanswered(error: &Value) -> Failure {
     Failure::new(Verdict::Retry, class, message)
 }
 
-/// A question that no line of the results names.
+/// The failure of a question that no line of the results names.
 pub(super) fn missing(state: &str) -> Failure {
     let class = match state {
         "expired" => "batch_expired",

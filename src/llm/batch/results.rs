@@ -1,7 +1,6 @@
-//! Gives out what a batch brought: reads its files line by line, and says what becomes of the questions that no
-//! line is for.
+//! Delivers the results of a batch: reads its files line by line, and decides about questions without a line.
 //!
-//! Part of `scheduler`, which owns who waits. An answer whose question has not come yet stays in its file.
+//! Part of `scheduler`, which knows who waits. An answer whose question has not been asked yet stays in its file.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,16 +13,16 @@ use super::api::ApiError;
 use super::events::OpenBatch;
 use super::job::{BatchJob, JobOutcome, into_storage};
 use super::result_line;
-use super::scheduler::{Answer, BatchScheduler};
+use super::scheduler::{BatchAnswer, BatchScheduler};
 use crate::journal::StorageError;
 use crate::llm::classify::{Failure, Verdict};
 
-/// Bytes of a file of results that are read at a time.
+/// The number of bytes of a results file that are read at a time.
 const CHUNK: usize = 1 << 20;
-/// A longer line is no answer.
+/// The longest line that is taken for an answer.
 const LONGEST_LINE: usize = 16 << 20;
 
-/// Where an answer stands.
+/// The location of an answer that no question has claimed yet.
 pub(super) struct StoredResult {
     file: Arc<str>,
     offset: u64,
@@ -32,30 +31,31 @@ pub(super) struct StoredResult {
 }
 
 impl BatchScheduler {
-    /// Gives out what a batch brought.
-    pub(super) async fn unpack(
+    /// Delivers the results of a batch.
+    pub(super) async fn distribute(
         &mut self,
         job: BatchJob,
         outcome: Result<JobOutcome, ApiError>,
     ) -> Result<(), StorageError> {
         let number = job.batch.number;
-        self.model.board.take_off(number);
+        self.model.active.remove(number);
         match outcome {
-            Ok(JobOutcome::Results { files, state, lacking }) => {
+            Ok(JobOutcome::Results { files, state, incomplete }) => {
                 let begin = Instant::now();
                 let (mut read, mut named, any) = (0, 0, !files.is_empty());
                 for file in files {
-                    let (of_ours, in_all) = self.unpack_file(file, &job).await?;
+                    let (of_ours, in_all) = self.distribute_file(file, &job).await?;
                     read += of_ours;
                     named += in_all;
                 }
                 let unreadable = any && named == 0;
-                if let Some(failure) = lacking.or_else(|| unreadable.then(|| job.unreadable(&self.model))) {
+                if let Some(failure) = incomplete.or_else(|| unreadable.then(|| job.unreadable(&self.model)))
+                {
                     warn!(model = self.model.name, "{}", failure.message);
                     let open = job.batch.questions.iter().flatten();
                     let open = open.filter(|key| self.asked.get(*key) == Some(&number));
                     self.stuck.extend(open.filter_map(|key| self.waiting.remove(key)));
-                    self.lacking.insert(number, failure);
+                    self.incomplete.insert(number, failure);
                     return Ok(());
                 }
                 info!(
@@ -64,7 +64,7 @@ impl BatchScheduler {
                     begin.elapsed()
                 );
                 let missing = result_line::missing(&state);
-                self.give_up_rest(&job.batch, &HashMap::new(), &missing);
+                self.fail_missing(&job.batch, &HashMap::new(), &missing);
                 if state == "cancelled" && !job.earlier {
                     let message = format!(
                         "the batch `{}` was cancelled at the provider; what it had answered is kept",
@@ -73,7 +73,7 @@ impl BatchScheduler {
                     self.stop(Failure::new(Verdict::Fatal, "batch_cancelled", message));
                 }
             }
-            Ok(JobOutcome::Refused { lines, others }) => self.give_up_rest(&job.batch, &lines, &others),
+            Ok(JobOutcome::Refused { lines, others }) => self.fail_missing(&job.batch, &lines, &others),
             Err(trouble) => {
                 let failure = into_storage(trouble)?;
                 self.stop(failure);
@@ -82,9 +82,8 @@ impl BatchScheduler {
         Ok(())
     }
 
-    /// Reads one file of results; gives the number of lines that are for a question still open, and of those
-    /// that name a question at all.
-    async fn unpack_file(&mut self, name: String, job: &BatchJob) -> Result<(u64, u64), StorageError> {
+    /// Reads one file of results. Returns the number of lines for open questions, and of those that name any question.
+    async fn distribute_file(&mut self, name: String, job: &BatchJob) -> Result<(u64, u64), StorageError> {
         let file: Arc<str> = name.into();
         let (mut offset, mut rest, mut read, mut named) = (0, Vec::new(), 0, 0);
         let mut left = 0;
@@ -104,7 +103,7 @@ impl BatchScheduler {
                 };
                 start += length;
                 let Some((key, answer)) =
-                    result_line::read(line, self.model.asked.dialect, &self.model.api.shown)
+                    result_line::read(line, self.model.encoder.dialect, &self.model.api.shown)
                 else {
                     continue;
                 };
@@ -115,15 +114,15 @@ impl BatchScheduler {
                 read += 1;
                 self.asked.remove(&key);
                 match self.waiting.remove(&key) {
-                    Some(waiting) => drop(waiting.send(self.judged(&place, answer))),
+                    Some(waiting) => drop(waiting.send(self.finalize(&place, answer))),
                     None => {
                         left += 1;
-                        self.found.insert(key, place);
+                        self.unclaimed.insert(key, place);
                     }
                 }
             }
             if start == 0 && rest.len() > LONGEST_LINE {
-                // No answer; what follows it is found again at the next line's end.
+                // Not an answer; reading resumes after the next line end.
                 start = rest.len();
             }
             rest.drain(..start);
@@ -139,8 +138,8 @@ impl BatchScheduler {
         Ok((read, named))
     }
 
-    /// The questions of a batch that it brought nothing for.
-    fn give_up_rest(&mut self, batch: &OpenBatch, lines: &HashMap<usize, Failure>, others: &Failure) {
+    /// Fails the questions of a batch that have no result.
+    fn fail_missing(&mut self, batch: &OpenBatch, lines: &HashMap<usize, Failure>, others: &Failure) {
         for (line, key) in batch.questions.iter().enumerate() {
             let Some(key) = key else { continue };
             if self.asked.get(key) != Some(&batch.number) {
@@ -149,21 +148,21 @@ impl BatchScheduler {
             self.asked.remove(key);
             if let Some(waiting) = self.waiting.remove(key) {
                 let failure = lines.get(&line).unwrap_or(others).clone();
-                let _ = waiting.send(Err(self.model.api.told(failure)));
+                let _ = waiting.send(Err(self.model.api.redact(failure)));
             }
         }
     }
 
-    /// Gives out an answer that had come before its question.
-    pub(super) async fn hand_out(
+    /// Delivers an answer that arrived before its question.
+    pub(super) async fn deliver(
         &mut self,
         found: StoredResult,
-        answer: oneshot::Sender<Answer>,
+        answer: oneshot::Sender<BatchAnswer>,
     ) -> Result<(), StorageError> {
         let bytes = self.files.read(found.file.to_string(), found.offset, found.length).await?;
-        let read = result_line::read(&bytes, self.model.asked.dialect, &self.model.api.shown);
+        let read = result_line::read(&bytes, self.model.encoder.dialect, &self.model.api.shown);
         let read = read.map_or_else(|| Err(result_line::missing("unreadable")), |(_, read)| read);
-        let _ = answer.send(self.judged(&found, read));
+        let _ = answer.send(self.finalize(&found, read));
         if let Some(left) = self.left.get_mut(&found.file) {
             *left -= 1;
             if *left == 0 {
@@ -174,12 +173,11 @@ impl BatchScheduler {
         Ok(())
     }
 
-    /// The answer as it is given out. What stopped an earlier start has been mended, or is found again by
-    /// asking again.
-    fn judged(&self, place: &StoredResult, answer: Answer) -> Answer {
+    /// Prepares an answer for delivery. What stopped an earlier start is either repaired, or found again by asking again.
+    fn finalize(&self, place: &StoredResult, answer: BatchAnswer) -> BatchAnswer {
         let failure = match answer {
             Ok(completion) => return Ok(completion),
-            Err(failure) => self.model.api.told(failure),
+            Err(failure) => self.model.api.redact(failure),
         };
         let failure = Failure { earlier: place.earlier, ..failure };
         let mended = place.earlier && failure.verdict == Verdict::Fatal;
@@ -187,7 +185,7 @@ impl BatchScheduler {
     }
 }
 
-/// The length of the first line with its end; at the end of a file the last line needs none.
+/// Returns the length of the first line including its line end, which the last line of a file does not need.
 fn line_length(bytes: &[u8], is_last: bool) -> Option<usize> {
     match bytes.iter().position(|byte| *byte == b'\n') {
         Some(end) => Some(end + 1),

@@ -1,8 +1,8 @@
-//! The one owner of a model's batches: gathers questions, sends batches on their way, gives answers out.
+//! The scheduler of a model's batches: collects questions, starts a job for each batch, delivers answers.
 //!
-//! Runs beside the questions for a whole run, as one task. A question either is in a batch already, from
-//! this start or an earlier one, and waits for it, or goes on the buffer. What comes back is read from files
-//! line by line; an answer whose question has not come yet stays there until it does.
+//! It runs as one task for the whole run and owns all state. A question either is in a batch already, of this start or an
+//! earlier one, and waits for it, or goes into the buffer. Results are read from files line by line; an answer whose
+//! question has not been asked yet stays there until it is.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use crate::journal::{RequestKey, StorageError, encode_hex};
 use crate::llm::Completion;
 use crate::llm::classify::{Failure, Verdict};
 
-pub(super) type Answer = Result<Completion, Failure>;
+pub(super) type BatchAnswer = Result<Completion, Failure>;
 type Returned = (BatchJob, Result<JobOutcome, ApiError>);
 
 pub(super) struct BatchScheduler {
@@ -34,22 +34,22 @@ pub(super) struct BatchScheduler {
     pub(super) files: Arc<BatchFiles>,
     inbox: mpsc::Receiver<PendingQuestion>,
     buffer: Option<BatchBuffer>,
-    /// The batch that each question is in, while no answer to it is known.
+    /// The batch of each question that has no known answer yet.
     pub(super) asked: HashMap<RequestKey, u32>,
-    /// Who waits for an answer.
-    pub(super) waiting: HashMap<RequestKey, oneshot::Sender<Answer>>,
-    /// Answers that have come before their questions.
-    pub(super) found: HashMap<RequestKey, StoredResult>,
-    /// How many such answers each file has still.
+    /// The callers that wait for an answer.
+    pub(super) waiting: HashMap<RequestKey, oneshot::Sender<BatchAnswer>>,
+    /// Answers that arrived before their questions.
+    pub(super) unclaimed: HashMap<RequestKey, StoredResult>,
+    /// The number of such answers left in each file.
     pub(super) left: HashMap<Arc<str>, usize>,
-    /// Batches that do not give all they should, with what to say of it; and who waits for such answers. They
-    /// are told when nothing else is under way, as the run stops then.
-    pub(super) lacking: HashMap<u32, Failure>,
-    pub(super) stuck: Vec<oneshot::Sender<Answer>>,
-    /// When something last happened.
+    /// Batches whose results are incomplete, each with its failure, and the callers that wait for the missing answers. These
+    /// get the failure when nothing else is in progress, since it stops the run.
+    pub(super) incomplete: HashMap<u32, Failure>,
+    pub(super) stuck: Vec<oneshot::Sender<BatchAnswer>>,
+    /// The time of the last event.
     busy: Instant,
     jobs: FuturesUnordered<BoxFuture<'static, Returned>>,
-    /// What stops the run: said to everyone who asks from then on.
+    /// A failure that stops the run: every later question gets it.
     fatal: Option<Failure>,
 }
 
@@ -59,7 +59,7 @@ impl BatchScheduler {
         files: Arc<BatchFiles>,
         inbox: mpsc::Receiver<PendingQuestion>,
     ) -> Self {
-        let earlier = files.take_up(&model.name);
+        let earlier = files.take_open(&model.name);
         let mut scheduler = Self {
             model,
             files,
@@ -67,28 +67,28 @@ impl BatchScheduler {
             buffer: None,
             asked: HashMap::new(),
             waiting: HashMap::new(),
-            found: HashMap::new(),
+            unclaimed: HashMap::new(),
             left: HashMap::new(),
-            lacking: HashMap::new(),
+            incomplete: HashMap::new(),
             stuck: Vec::new(),
             busy: Instant::now(),
             jobs: FuturesUnordered::new(),
             fatal: None,
         };
-        earlier.into_iter().for_each(|batch| scheduler.take_up(batch));
+        earlier.into_iter().for_each(|batch| scheduler.resume(batch));
         scheduler
     }
 
-    /// Works until the run drains. Whoever still waits then is told nothing, and asks at the next start.
-    pub(super) async fn work(mut self, draining: CancellationToken) -> Result<(), StorageError> {
+    /// Runs until the run drains. Callers that still wait then get no answer, and ask again at the next start.
+    pub(super) async fn run(mut self, draining: CancellationToken) -> Result<(), StorageError> {
         for number in self.model.settings.give_up.clone() {
-            self.files.note(BatchEvent::Void { number }).await?;
+            self.files.record(BatchEvent::Void { number }).await?;
         }
         loop {
             let linger = self.model.linger();
             let send_at = match &self.buffer {
                 Some(buffer) => Some(buffer.send_at(linger)),
-                None => self.has_only_stuck().then_some(self.busy + linger),
+                None => self.only_stuck_left().then_some(self.busy + linger),
             };
             let patience = async {
                 match send_at {
@@ -97,43 +97,43 @@ impl BatchScheduler {
                 }
             };
             tokio::select! {
-                () = draining.cancelled() => return self.leave().await,
+                () = draining.cancelled() => return self.finish_submissions().await,
                 question = self.inbox.recv() => match question {
                     Some(question) => {
                         self.busy = Instant::now();
-                        self.take(question).await?;
+                        self.accept(question).await?;
                     }
                     None => return Ok(()),
                 },
                 Some((job, outcome)) = self.jobs.next() => {
-                    self.unpack(job, outcome).await?;
+                    self.distribute(job, outcome).await?;
                     self.busy = Instant::now();
                 }
                 () = patience => match self.buffer {
-                    Some(_) => self.send().await?,
-                    None => self.tell_stuck(),
+                    Some(_) => self.submit_buffer().await?,
+                    None => self.fail_stuck(),
                 },
             }
         }
     }
 
-    /// Whether nothing is under way but what will not come.
-    fn has_only_stuck(&self) -> bool {
+    /// Whether only callers are left whose answers will not arrive.
+    fn only_stuck_left(&self) -> bool {
         !self.stuck.is_empty() && self.waiting.is_empty() && self.jobs.is_empty()
     }
 
-    fn tell_stuck(&mut self) {
-        let Some((_, failure)) = self.lacking.drain().next() else { return };
+    fn fail_stuck(&mut self) {
+        let Some((_, failure)) = self.incomplete.drain().next() else { return };
         for waiting in self.stuck.drain(..) {
             let _ = waiting.send(Err(failure.clone()));
         }
         self.stop(failure);
     }
 
-    /// Lets batches that are being made right now be made, and noted. Nothing else is waited for.
-    async fn leave(&mut self) -> Result<(), StorageError> {
+    /// Waits until batches that are being created right now are created and recorded; for nothing else.
+    async fn finish_submissions(&mut self) -> Result<(), StorageError> {
         let model = Arc::clone(&self.model);
-        let mut ended = std::pin::pin!(model.making.ended());
+        let mut ended = std::pin::pin!(model.submissions.ended());
         loop {
             tokio::select! {
                 () = &mut ended => return Ok(()),
@@ -146,8 +146,8 @@ impl BatchScheduler {
         }
     }
 
-    /// Goes on with a batch that an earlier start left with the provider.
-    fn take_up(&mut self, batch: OpenBatch) {
+    /// Resumes a batch that an earlier start left with the provider.
+    fn resume(&mut self, batch: OpenBatch) {
         if self.model.settings.give_up.contains(&batch.number) {
             return;
         }
@@ -164,31 +164,31 @@ impl BatchScheduler {
         let open = batch.questions.iter().flatten().count();
         info!(model = self.model.name, "batch {} is with the provider: {open} questions", batch.number);
         self.asked.extend(batch.questions.iter().flatten().map(|key| (*key, batch.number)));
-        self.begin(BatchJob { batch, bytes: 0, earlier: true });
+        self.start_job(BatchJob { batch, bytes: 0, earlier: true });
     }
 
-    fn begin(&mut self, mut job: BatchJob) {
+    fn start_job(&mut self, mut job: BatchJob) {
         let (model, files) = (Arc::clone(&self.model), Arc::clone(&self.files));
         let going = async move {
-            let outcome = job.go(&model, &files).await;
+            let outcome = job.run(&model, &files).await;
             (job, outcome)
         };
         self.jobs.push(going.boxed());
     }
 
-    /// A question comes.
-    async fn take(&mut self, question: PendingQuestion) -> Result<(), StorageError> {
-        // The room is given back at the end, when the body is on the buffer.
+    /// Accepts a question.
+    async fn accept(&mut self, question: PendingQuestion) -> Result<(), StorageError> {
+        // The permit is released at the end, when the body is in the buffer.
         let PendingQuestion { key, item, body, answer, room: _room } = question;
         if let Some(fatal) = &self.fatal {
             let _ = answer.send(Err(fatal.clone()));
             return Ok(());
         }
-        if let Some(found) = self.found.remove(&key) {
-            return self.hand_out(found, answer).await;
+        if let Some(found) = self.unclaimed.remove(&key) {
+            return self.deliver(found, answer).await;
         }
         if let Some(number) = self.asked.get(&key) {
-            match self.lacking.contains_key(number) {
+            match self.incomplete.contains_key(number) {
                 true => self.stuck.push(answer),
                 false => drop(self.waiting.insert(key, answer)),
             }
@@ -206,12 +206,12 @@ impl BatchScheduler {
         let model = Arc::clone(&self.model);
         let limits = &model.settings;
         if self.buffer.as_ref().is_some_and(|buffer| buffer.is_full(line.len(), limits)) {
-            self.send().await?;
+            self.submit_buffer().await?;
         }
-        let buffer = self.buffer.get_or_insert_with(|| BatchBuffer::new(self.files.number()));
-        buffer.put(item, key, &line, &self.files).await?;
+        let buffer = self.buffer.get_or_insert_with(|| BatchBuffer::new(self.files.next_number()));
+        buffer.push(item, key, &line, &self.files).await?;
         self.asked.insert(key, buffer.number);
-        self.model.board.show(BatchFigures {
+        self.model.active.update(BatchFigures {
             number: buffer.number,
             id: None,
             state: "gathering".to_owned(),
@@ -220,13 +220,13 @@ impl BatchScheduler {
             failed: 0,
         });
         if buffer.is_full(0, limits) {
-            self.send().await?;
+            self.submit_buffer().await?;
         }
         Ok(())
     }
 
-    /// Sends what has been gathered on its way.
-    async fn send(&mut self) -> Result<(), StorageError> {
+    /// Starts a job for the questions collected so far.
+    async fn submit_buffer(&mut self) -> Result<(), StorageError> {
         let Some(mut buffer) = self.buffer.take() else { return Ok(()) };
         buffer.flush(&self.files).await?;
         let (model, address) = (self.model.name.clone(), self.model.api.shown.clone());
@@ -237,15 +237,15 @@ impl BatchScheduler {
             address: address.clone(),
             questions,
         };
-        self.files.note(noted).await?;
+        self.files.record(noted).await?;
         let questions = buffer.questions.iter().map(|(_, key)| Some(*key)).collect();
         let batch = OpenBatch { number: buffer.number, model, address, questions, file: None, batch: None };
-        self.begin(BatchJob { batch, bytes: buffer.bytes, earlier: false });
+        self.start_job(BatchJob { batch, bytes: buffer.bytes, earlier: false });
         Ok(())
     }
 
     pub(super) fn stop(&mut self, failure: Failure) {
-        let failure = self.model.api.told(failure);
+        let failure = self.model.api.redact(failure);
         for (_, waiting) in self.waiting.drain() {
             let _ = waiting.send(Err(failure.clone()));
         }

@@ -1,8 +1,8 @@
-//! Submissions a batch: the one call that must not happen twice.
+//! Creating a batch: the one call that must not happen twice.
 //!
-//! `job` notes before and after. When a reply is lost, nobody here knows whether the batch was made; the
-//! provider's list is searched for a batch of the same file, twice and a while apart, before it is asked for
-//! again. What stays unknown is told as that, and the next start searches again.
+//! `job` records it before and after. When a reply is lost, it is unknown whether the batch was created; the provider's list
+//! is searched for a batch of the same file, twice and a while apart, before the call is made again. If it stays unknown,
+//! that is reported, and the next start searches again.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU32};
@@ -16,45 +16,45 @@ use super::api::Api;
 use super::info::{BatchInfo, FileInfo, NO_ID};
 use crate::llm::classify::{Failure, Verdict};
 
-/// How often a batch is asked for whose outcome stays unknown.
-const MOST_ORDERS: u32 = 3;
-/// For how long a provider may say that it does not know a file that has just come.
+/// How often a batch is created whose outcome stays unknown.
+const MAX_SUBMISSIONS: u32 = 3;
+/// How long a provider may not know a file that was just uploaded.
 const SLOW_FILE: Duration = Duration::from_mins(10);
-/// Batches on one page of the provider's list.
+/// The number of batches on one page of the provider's list.
 const PAGE: usize = 100;
-/// Pages of the provider's list that are read.
+/// The most pages of the provider's list that are read.
 const MOST_PAGES: usize = 100;
-/// Seconds by which the times of a file and of its batch may disagree.
+/// The seconds by which the times of a file and of its batch may disagree.
 const SLACK: i64 = 60;
 
-/// A batch that could not be made.
+/// The failure to create a batch.
 pub(super) struct SubmitError {
     pub(super) failure: Failure,
-    /// Whether it is certain that there is none.
+    /// Whether it is certain that none was created.
     pub(super) certain: bool,
 }
 
 impl Api {
-    /// Makes a batch of the file. When a reply is lost, the provider is asked what it has made.
+    /// Creates a batch from the file. When a reply is lost, the provider's list tells whether it was created.
     pub(super) async fn create(&self, file: &FileInfo) -> Result<BatchInfo, SubmitError> {
         let begun = Instant::now();
-        let (in_doubt, orders) = (AtomicBool::new(false), AtomicU32::new(0));
+        let (in_doubt, submissions) = (AtomicBool::new(false), AtomicU32::new(0));
         let call = || {
-            let (in_doubt, orders) = (&in_doubt, &orders);
+            let (in_doubt, submissions) = (&in_doubt, &submissions);
             async move {
                 if in_doubt.load(Relaxed) {
                     if let Some(found) = self.find_settled(file).await? {
                         return Ok(found);
                     }
-                    if orders.load(Relaxed) >= MOST_ORDERS {
+                    if submissions.load(Relaxed) >= MAX_SUBMISSIONS {
                         let message = "nobody knows whether the batch was made: no reply came, and the \
                                        provider's list does not have it";
                         return Err(Failure::new(Verdict::Fatal, "batch_in_doubt", message));
                     }
                 }
                 in_doubt.store(true, Relaxed);
-                orders.fetch_add(1, Relaxed);
-                let made = self.order(file).await;
+                submissions.fetch_add(1, Relaxed);
+                let made = self.create_once(file).await;
                 if let Err(failure) = &made
                     && was_refused(failure)
                 {
@@ -67,11 +67,11 @@ impl Api {
             }
             .boxed()
         };
-        let made = self.patiently(call).await;
+        let made = self.with_retries(call).await;
         made.map_err(|failure| SubmitError { failure, certain: !in_doubt.load(Relaxed) })
     }
 
-    async fn order(&self, file: &FileInfo) -> Result<BatchInfo, Failure> {
+    async fn create_once(&self, file: &FileInfo) -> Result<BatchInfo, Failure> {
         let body = json!({
             "input_file_id": file.id,
             "endpoint": self.endpoint,
@@ -79,14 +79,14 @@ impl Api {
             // StoredResult again by it where a proxy renames files.
             "metadata": {"synthmill": file.id},
         });
-        let request = self.wire.post_json(self.batches.clone(), body.to_string().into_bytes());
-        BatchInfo::read(&self.json(request, self.wire.timeout()).await?)
+        let request = self.http.post_json(self.batches.clone(), body.to_string().into_bytes());
+        BatchInfo::read(&self.json(request, self.http.timeout()).await?)
     }
 
-    /// The batch that was made of a file, as far as the provider's list tells. What was made a moment ago
-    /// may not be in it yet, so that "none" takes two looks.
-    pub(super) async fn look_for(&self, file: &FileInfo) -> Result<Option<BatchInfo>, Failure> {
-        self.patiently(|| self.find_settled(file).boxed()).await
+    /// Returns the batch that was created from a file, according to the provider's list. A batch created a moment ago may
+    /// not be listed yet, so `None` takes two searches.
+    pub(super) async fn find_batch(&self, file: &FileInfo) -> Result<Option<BatchInfo>, Failure> {
+        self.with_retries(|| self.find_settled(file).boxed()).await
     }
 
     async fn find_settled(&self, file: &FileInfo) -> Result<Option<BatchInfo>, Failure> {
@@ -105,7 +105,7 @@ impl Api {
             if let Some(after) = &after {
                 url.query_pairs_mut().append_pair("after", after);
             }
-            let page = self.json(self.wire.get(url), self.wire.timeout()).await.map_err(no_list)?;
+            let page = self.json(self.http.get(url), self.http.timeout()).await.map_err(no_list)?;
             let Some(batches) = page.get("data").and_then(Value::as_array) else {
                 let message = format!("`{}` does not list its batches", self.shown);
                 return Err(no_list(Failure::new(Verdict::Fatal, "not_json", message)));
@@ -117,7 +117,7 @@ impl Api {
                 return Ok(Some(found));
             }
             let has_more = page.get("has_more").and_then(Value::as_bool).unwrap_or_default();
-            // The list begins with the newest; where times are told, those before the file are of others.
+            // The list begins with the newest; if it has times, batches older than the file are other ones.
             match last {
                 Some((id, at))
                     if has_more
@@ -133,14 +133,14 @@ impl Api {
     }
 }
 
-/// Whether it is certain that no batch was made.
+/// Whether it is certain that no batch was created.
 fn was_refused(failure: &Failure) -> bool {
-    // A reply without an id does not say what was made.
+    // A reply without an id does not say what was created.
     (matches!(failure.verdict, Verdict::Fatal | Verdict::RejectRecord) && failure.class != NO_ID)
         || matches!(&*failure.class, "unreachable" | "rate_limited")
 }
 
-/// A file that has just come may take a while to be known to all of a provider.
+/// A file that was just uploaded may take a while to be known throughout the provider.
 fn file_may_come(failure: Failure) -> Failure {
     let is_file = failure.verdict == Verdict::RejectRecord && failure.message.to_lowercase().contains("file");
     match is_file {
@@ -149,7 +149,7 @@ fn file_may_come(failure: Failure) -> Failure {
     }
 }
 
-/// A provider that cannot list its batches cannot say whether one was made.
+/// A provider that cannot list its batches cannot tell whether one was created.
 fn no_list(failure: Failure) -> Failure {
     if !matches!(failure.verdict, Verdict::Fatal | Verdict::RejectRecord) {
         return failure;

@@ -1,8 +1,8 @@
-//! What a server says of an error, in any of the shapes in use: its words, a code, and what it blames.
+//! Parses the error body of a server in any of the shapes in use: its message, codes, and the parameters that it blames.
 //!
-//! `classify` judges by it. Servers wrap errors in `error`, `errors`, `detail`, `base_resp` and more, as objects,
-//! lists, texts or texts of JSON; gateways answer with pages. Whatever is there is searched to a small depth. A
-//! body of no known shape is shown as it is: nothing that a server says is lost.
+//! `classify` uses it. Servers wrap errors in `error`, `errors`, `detail`, `base_resp` and more, as objects, lists, texts or
+//! JSON in texts; gateways answer with HTML pages. All of it is searched to a small depth. A body of unknown shape is shown
+//! as it is, so that no server message is lost.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use serde_json::{Map, Value};
 use super::clean;
 use crate::llm::retry_after;
 
-/// Containers within containers that are looked into, and entries of a list.
+/// The depth to which nested values are searched, and the number of entries of a list.
 const DEPTH: u32 = 10;
 const ENTRIES: usize = 5;
-/// Bytes of a page or text that are looked at.
+/// The number of bytes of a page or text that are read.
 const PAGE: usize = 8 << 10;
 
-/// Fields that hold what was said, or hold something that does; in the order in which it is shown.
-const SAID: &[&str] = &[
+/// Fields that contain a message, directly or nested; in the order in which messages are shown.
+const MESSAGE_FIELDS: &[&str] = &[
     "error",
     "errors",
     "base_resp",
@@ -37,8 +37,8 @@ const SAID: &[&str] = &[
     "raw",
     "reasons",
 ];
-/// Fields that hold a code. `input` and the like are left out: a prompt that is repeated there says nothing.
-const CODES: &[&str] = &[
+/// Fields that contain a code. `input` and similar fields are left out: a prompt that is repeated there is meaningless.
+const CODE_FIELDS: &[&str] = &[
     "code",
     "type",
     "status",
@@ -51,30 +51,30 @@ const CODES: &[&str] = &[
     "object",
     "reason",
 ];
-/// Fields that hold further errors, of which only the codes and waits tell anything.
-const INNER: &[&str] = &["innererror", "inner_error", "details"];
+/// Fields that contain further errors, of which only the codes and waits are useful.
+const INNER_FIELDS: &[&str] = &["innererror", "inner_error", "details"];
 
-/// What a server said.
+/// A parsed error.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::llm) struct ErrorBody {
-    /// Its words, in one line; empty if it said nothing.
+    /// The message in one line; empty if there is none.
     pub(super) message: String,
-    /// A code that is a status of an error.
+    /// A code that is an HTTP error status.
     pub(super) status: Option<u16>,
-    /// The parameters of the request that it names, as paths: `temperature`, `messages.0.content`.
+    /// The parameters of the request that it blames, as paths: `temperature`, `messages.0.content`.
     pub(in crate::llm) params: Vec<String>,
-    /// Codes and words in small letters.
+    /// All codes and messages in lower case.
     pub(in crate::llm) words: String,
-    /// What the model wrote where the error is that it cannot be used.
+    /// The model's output, if the error is that it is unusable.
     pub(in crate::llm) generated: Option<String>,
-    /// How long its fields want the server to be left alone.
+    /// The wait that its fields ask for.
     pub(super) retry_after: Option<Duration>,
-    /// Whether the message is its own: where it has none, the whole body is shown.
-    pub(super) spoke: bool,
+    /// Whether the body contains a message; without one, `message` is the whole body.
+    pub(super) has_message: bool,
 }
 
 impl ErrorBody {
-    /// Reads the body of an error.
+    /// Parses the body of an error response.
     pub(super) fn of(body: &[u8]) -> Self {
         match crate::llm::dialect::parse(body) {
             Some(value) => Self::of_value(&value),
@@ -85,25 +85,25 @@ impl ErrorBody {
         }
     }
 
-    /// Reads an error, or an object that holds one somewhere.
+    /// Parses an error, or an object that contains one.
     pub(super) fn of_value(value: &Value) -> Self {
-        let mut found = Found::default();
+        let mut found = ErrorBodyScan::default();
         found.search(value, DEPTH);
         let is_empty = match value {
             Value::Object(fields) => fields.is_empty(),
             Value::Array(list) => list.is_empty(),
             value => value.is_null(),
         };
-        let spoke = !found.messages.is_empty();
-        if !spoke && !is_empty {
+        let has_message = !found.messages.is_empty();
+        if !has_message && !is_empty {
             found.messages.push(value.to_string());
         }
-        Self { spoke, ..found.said() }
+        Self { has_message, ..found.finish() }
     }
 
     fn of_text(text: &str) -> Self {
         let text = text.trim_start_matches('\u{feff}').trim();
-        // An event stream's error stands behind `data:`.
+        // The error of an event stream follows `data:`.
         let event = text.lines().find_map(|line| serde_json::from_str(line.strip_prefix("data:")?).ok());
         match event {
             Some(value) => Self::of_value(&value),
@@ -114,18 +114,18 @@ impl ErrorBody {
 
     fn of_words(words: &str) -> Self {
         let words = words.to_owned();
-        Found { messages: vec![words], ..Found::default() }.said()
+        ErrorBodyScan { messages: vec![words], ..ErrorBodyScan::default() }.finish()
     }
 
-    /// Whether any of these occurs in its codes or words.
-    pub(in crate::llm) fn any(&self, words: &[&str]) -> bool {
+    /// Whether any of these phrases occurs in its codes or messages.
+    pub(in crate::llm) fn contains_any(&self, words: &[&str]) -> bool {
         words.iter().any(|word| self.words.contains(word))
     }
 }
 
-/// What is gathered on the way through a body.
+/// What a search through a body has collected.
 #[derive(Default)]
-struct Found {
+struct ErrorBodyScan {
     messages: Vec<String>,
     codes: Vec<String>,
     params: Vec<String>,
@@ -133,7 +133,7 @@ struct Found {
     retry_after: Option<Duration>,
 }
 
-impl Found {
+impl ErrorBodyScan {
     fn search(&mut self, value: &Value, depth: u32) {
         if depth == 0 {
             return;
@@ -151,8 +151,8 @@ impl Found {
 
     fn search_object(&mut self, object: &Map<String, Value>, depth: u32) {
         self.retry_after = self.retry_after.max(retry_after::in_fields(object));
-        self.codes.extend(CODES.iter().filter_map(|name| scalar(object.get(*name)?)));
-        for inner in INNER.iter().filter_map(|name| object.get(*name)) {
+        self.codes.extend(CODE_FIELDS.iter().filter_map(|name| scalar(object.get(*name)?)));
+        for inner in INNER_FIELDS.iter().filter_map(|name| object.get(*name)) {
             let mut within = Self::default();
             within.search(inner, depth - 1);
             self.codes.append(&mut within.codes);
@@ -163,11 +163,11 @@ impl Found {
             self.generated.get_or_insert_with(|| text.to_owned());
         }
         let before = self.messages.len();
-        for said in SAID.iter().filter_map(|name| object.get(*name)) {
+        for said in MESSAGE_FIELDS.iter().filter_map(|name| object.get(*name)) {
             self.search(said, depth - 1);
         }
         let Some(blamed) = blamed.filter(|blamed| !blamed.is_empty()) else { return };
-        // Of pydantic's errors the words alone do not say what is wrong.
+        // The message of a pydantic error alone does not say what is wrong.
         if object.get("loc").is_some() && self.messages.len() == before + 1 {
             self.messages[before] = format!("{blamed}: {}", self.messages[before]);
         }
@@ -182,7 +182,7 @@ impl Found {
         }
     }
 
-    fn said(self) -> ErrorBody {
+    fn finish(self) -> ErrorBody {
         let message = self.messages.join("; ");
         let words = format!("{} {} {message}", self.codes.join(" "), self.params.join(" ")).to_lowercase();
         let status =
@@ -194,7 +194,7 @@ impl Found {
             words,
             generated: self.generated,
             retry_after: self.retry_after,
-            spoke: true,
+            has_message: true,
         }
     }
 }
@@ -207,21 +207,21 @@ fn scalar(value: &Value) -> Option<String> {
     }
 }
 
-/// Pydantic's `loc` as a path, less the body that it begins with.
+/// Returns Pydantic's `loc` as a path, without its leading `body`.
 fn path(loc: &Value) -> Option<String> {
     let steps: Vec<String> = loc.as_array()?.iter().filter_map(scalar).collect();
     let steps = steps.strip_prefix(&["body".to_owned()]).unwrap_or(&steps);
     Some(steps.join("."))
 }
 
-/// JSON within a text, as gateways pass errors on.
+/// Parses JSON within a text, as gateways forward errors.
 fn nested(text: &str) -> Option<Value> {
     let text = text.trim();
     let value = text.starts_with(['{', '[']).then(|| serde_json::from_str(text).ok())?;
     value.filter(|value: &Value| value.is_object() || value.is_array())
 }
 
-/// What a page says: its title and first heading, or its text.
+/// Returns the title and first heading of a page, or its text.
 fn page(html: &str) -> String {
     let lower = html.to_ascii_lowercase();
     let between = |open: &str, close: &str| {
@@ -267,7 +267,7 @@ mod tests {
         let said = ErrorBody::of(body.as_bytes());
         assert_eq!(said.message, message, "{body}");
         for word in words {
-            assert!(said.any(&[word]), "{word}: {said:?}");
+            assert!(said.contains_any(&[word]), "{word}: {said:?}");
         }
     }
 

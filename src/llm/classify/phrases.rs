@@ -1,11 +1,11 @@
-//! The words by which servers are understood where a status says too little, or the wrong thing.
+//! Phrases by which a server's error is understood if the status says too little, or the wrong thing.
 //!
-//! Each list is of parts of codes and messages, in small letters. They are narrow on purpose: a message may repeat
-//! a prompt. What no list knows is judged by its status.
+//! Each list has parts of codes and messages, in lower case. They are narrow on purpose: a message may repeat a prompt. An
+//! error that matches no list is classified by its status.
 
 use super::error_body::ErrorBody;
 
-/// No question can be paid for.
+/// The account's quota or balance is used up.
 pub(super) const QUOTA: &[&str] = &[
     "insufficient_quota",
     "exceeded_current_quota",
@@ -22,9 +22,9 @@ pub(super) const QUOTA: &[&str] = &[
     "余额不足",
     "账户已欠费",
 ];
-/// A quota of the minute that has the name of one that is used up: DashScope's.
+/// DashScope's per-minute quota, whose code looks like a used-up quota.
 pub(super) const PASSES: &[&str] = &["error-code#token-limit", "allocationquota", "allocated quota exceeded"];
-/// A provider's queue of batches is full.
+/// The provider's batch queue is full.
 pub(super) const NO_ROOM: &[&str] = &["token_limit_exceeded", "enqueued token", "enqueued request"];
 pub(super) const FILTERED: &[&str] = &[
     "content_filter",
@@ -87,7 +87,7 @@ const NO_MODEL: &[&str] = &[
     "no endpoints found",
     "模型不存在",
 ];
-/// What may follow the name of a model that is not there.
+/// What may follow the name of a model that does not exist.
 const NOT_THERE: &[&str] = &[
     "does not exist",
     "doesn't exist",
@@ -132,7 +132,7 @@ pub(super) const RATE: &[&str] = &[
     "resource_exhausted",
     "resource has been exhausted",
 ];
-/// A limit of the account: other endpoints draw on the same.
+/// A limit of the account, which other endpoints share.
 pub(super) const ACCOUNT: &[&str] = &[
     "quota",
     "per min",
@@ -148,9 +148,9 @@ pub(super) const ACCOUNT: &[&str] = &[
     "your tier",
 ];
 pub(super) const OVERLOADED: &[&str] = &["overloaded", "server is busy", "server busy"];
-/// What the model wrote is no JSON, or does not meet the schema: the server checked it.
+/// The model's output is not JSON or does not conform to the schema, by the server's own check.
 pub(super) const GENERATED: &[&str] = &["json_validate_failed", "failed_generation"];
-/// Parts of the ways in which a schema is sent.
+/// Parts of the parameters by which a schema is sent.
 pub(in crate::llm) const FORMAT: &[&str] = &[
     "response_format",
     "response_schema",
@@ -168,12 +168,12 @@ pub(in crate::llm) const FORMAT: &[&str] = &[
 ];
 
 impl ErrorBody {
-    /// Whether the model is not there.
+    /// Whether the model does not exist.
     pub(super) fn no_model(&self) -> bool {
-        self.any(NO_MODEL) || self.params.iter().any(|param| param == "model") || self.names_model()
+        self.contains_any(NO_MODEL) || self.params.iter().any(|param| param == "model") || self.names_model()
     }
 
-    /// Whether it says that a model, by its name, is not there: "The model `x` does not exist".
+    /// Whether it says that a named model does not exist: "The model `x` does not exist".
     fn names_model(&self) -> bool {
         self.words.match_indices("model").any(|(at, _)| {
             let rest = self.words[at + "model".len()..].trim_start_matches(|c: char| !c.is_whitespace());
@@ -186,16 +186,16 @@ impl ErrorBody {
         })
     }
 
-    /// Whether the request alone is more than is ever allowed at a time, so that no waiting mends it: it says so, or
-    /// names a limit below what was asked for.
-    pub(super) fn asks_too_much(&self) -> bool {
+    /// Whether the request exceeds a limit by itself, so that waiting does not help: it says so, or names a limit below the
+    /// requested amount.
+    pub(super) fn exceeds_limit_alone(&self) -> bool {
         let limit = self.number_after("limit");
         let requested = self.number_after("requested");
         self.words.contains("request too large")
             || limit.zip(requested).is_some_and(|(limit, requested)| requested > limit)
     }
 
-    /// The number right behind a word: `Limit 30000`, `limit: 30,000`.
+    /// Returns the number right after a word: `Limit 30000`, `limit: 30,000`.
     pub(in crate::llm) fn number_after(&self, word: &str) -> Option<u64> {
         self.words.match_indices(word).find_map(|(at, _)| {
             let rest = self.words[at + word.len()..].trim_start_matches([':', '=', ' ', '`']);
@@ -239,8 +239,9 @@ mod tests {
 
     #[test]
     fn a_request_over_the_limit_is_told_from_a_full_minute() {
-        let check =
-            |message: &str, expected: bool| assert_eq!(said(message).asks_too_much(), expected, "{message}");
+        let check = |message: &str, expected: bool| {
+            assert_eq!(said(message).exceeds_limit_alone(), expected, "{message}")
+        };
         check("Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 45123.", true);
         check("Rate limit reached for gpt-4o on tokens per min: Limit: 10,000, Requested: 12,000.", true);
         check(

@@ -1,30 +1,31 @@
-//! Whether more requests at a time still bring more answers: a server that lets them wait refuses nothing.
+//! Tests whether more concurrency still brings more throughput: a server that queues requests refuses none.
 //!
-//! `congestion` asks after each round that used the limit and lost nothing unusual.
+//! `congestion` asks after each clear round that used the limit.
 
 use super::Round;
 
-/// Answers that a rate is measured over at least.
+/// The least number of answers to measure a rate over.
 const ENOUGH: f64 = 16.0;
-/// Growth that can be seen, and what it must bring: a fifth of it, or requests wait somewhere.
+/// The growth of the limit after which rates are compared, and the gain it must bring: a fifth, or requests are queued
+/// somewhere.
 const SEEN: f64 = 1.9;
 const GAIN: f64 = 1.2;
-/// Rounds after which more is tried again, for the server may have become faster: half as much again, measured over
-/// a few rounds after one that still has answers of the time before, and worth it if it brings a fifth of that.
+/// The number of rounds after which a higher limit is tried again, since the server may have become faster: half as much
+/// again, measured over a few rounds after one that still has answers from before, and kept if it brings a fifth of that.
 const REST: u32 = 20;
 const TRIED: f64 = 1.5;
 const TRIAL: u32 = 4;
 const TRIED_GAIN: f64 = 1.1;
 
-/// What is known of the answers that a limit brings.
+/// What is known about the throughput at a limit.
 #[derive(Debug)]
 pub(super) enum ThroughputProbe {
-    /// More may bring more: the limit that others are compared with and its answers a second, and how often in a
-    /// row there was no gain.
+    /// A higher limit may bring more: the reference limit and its answers per second, and how often in a row there was no
+    /// gain.
     Rising { limit: f64, rate: f64, without: u32 },
-    /// More brings nothing: rounds since then, and the rates seen in them.
+    /// A higher limit brings nothing: the rounds since, and the sum of their rates.
     Resting { rounds: u32, rates: f64 },
-    /// More is tried: the limit and rate before, rounds since, and their rates.
+    /// A higher limit is being tried: the limit and rate before, the rounds since, and the sum of their rates.
     Trying { limit: f64, rate: f64, rounds: u32, rates: f64 },
 }
 

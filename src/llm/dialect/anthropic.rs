@@ -1,50 +1,49 @@
-//! The words of Anthropic's messages API.
+//! Anthropic's messages API: the body of a request, and the answer of a response.
 //!
-//! Differs from OpenAI's in that system text stands apart, `max_tokens` is required, an answer is a list of
-//! blocks, and no `response_format` is known: a schema has to be put into the prompt. What requests begin with is kept
-//! only up to where a request marks it.
+//! It differs from OpenAI's: system text is separate, `max_tokens` is required, an answer is a list of blocks, and there is
+//! no `response_format`, so a schema has to be in the prompt. The prompt is cached only up to where a request marks it.
 
 mod conversation;
 
 use serde_json::{Map, Value, json};
 
-use super::finish::Finish;
+use super::finish::FinishReason;
 use super::message::AnswerText;
 use super::usage;
 use crate::llm::classify::{Failure, no_answer};
 use crate::llm::images::Images;
 use crate::llm::{Completion, CompletionExtras, Message, ModelRequest};
 
-/// Tokens of an answer where the pipeline does not say: the API wants a number.
+/// The default for `max_tokens`, which the API requires.
 const MAX_TOKENS: u64 = 4096;
 
-/// Blocks of a request that may be marked, by the API's limit.
+/// The API's limit of cache marks in a request.
 const MOST_MARKS: usize = 4;
 
-/// How many marks a request has room for beside those that the user set: in messages, tools and what else is sent.
-pub(super) fn marks_left(request: &ModelRequest, settings: [&Map<String, Value>; 2]) -> usize {
+/// Returns how many cache marks may be added to those that the user set in messages, tools and other fields.
+pub(super) fn remaining_cache_marks(request: &ModelRequest, settings: [&Map<String, Value>; 2]) -> usize {
     let messages = request.messages.iter();
     let in_messages =
-        messages.map(|message| message.parts.as_ref().map_or(0, marks) + marks_in(&message.more));
-    let own = in_messages.chain(settings.map(marks_in)).sum();
+        messages.map(|message| message.parts.as_ref().map_or(0, count_marks) + count_marks_in(&message.more));
+    let own = in_messages.chain(settings.map(count_marks_in)).sum();
     MOST_MARKS.saturating_sub(own)
 }
 
-fn marks(value: &Value) -> usize {
+fn count_marks(value: &Value) -> usize {
     match value {
-        Value::Array(list) => list.iter().map(marks).sum(),
-        Value::Object(fields) => marks_in(fields),
+        Value::Array(list) => list.iter().map(count_marks).sum(),
+        Value::Object(fields) => count_marks_in(fields),
         _ => 0,
     }
 }
 
-fn marks_in(fields: &Map<String, Value>) -> usize {
+fn count_marks_in(fields: &Map<String, Value>) -> usize {
     let own = fields.get("cache_control").is_some_and(|mark| !mark.is_null());
-    usize::from(own) + fields.values().map(marks).sum::<usize>()
+    usize::from(own) + fields.values().map(count_marks).sum::<usize>()
 }
 
-/// The body of a request, of which at most so many blocks are marked: the system's, and then the first that say what
-/// other questions begin with too.
+/// Encodes the body of a request with at most `marks` cache marks: on the system text, then on the first messages with a
+/// shared prefix.
 pub(super) fn body(
     request: &ModelRequest,
     params: Map<String, Value>,
@@ -60,10 +59,10 @@ pub(super) fn body(
         // The API refuses a mark on an empty text.
         let marked = marks > 0 && !text.trim().is_empty();
         marks -= usize::from(marked);
-        let system = if marked { json!([conversation::kept(&text)]) } else { json!(text) };
+        let system = if marked { json!([conversation::cached_text(&text)]) } else { json!(text) };
         body.insert("system".to_owned(), system);
     }
-    let messages = conversation::worded(&messages, marks, images)?;
+    let messages = conversation::encode(&messages, marks, images)?;
     body.insert("messages".to_owned(), Value::Array(messages));
     body.insert("max_tokens".to_owned(), json!(MAX_TOKENS));
     for (name, value) in params {
@@ -93,7 +92,7 @@ pub(super) fn read(answer: Value) -> Result<Completion, Failure> {
     let AnswerText { text, reasoning } = AnswerText::of_text(of_type("text", "text"), thinking);
     let calls: Vec<&Value> =
         blocks.iter().filter(|block| block.get("type").and_then(Value::as_str) == Some("tool_use")).collect();
-    let finish = Finish::read(answer.get("stop_reason"));
+    let finish = FinishReason::read(answer.get("stop_reason"));
     if let Some(failure) = finish.failure() {
         return Err(failure.after(usage::read(&answer, false)));
     }
@@ -103,7 +102,7 @@ pub(super) fn read(answer: Value) -> Result<Completion, Failure> {
     Ok(Completion {
         text,
         reasoning,
-        finish_reason: finish.word().map(str::to_owned),
+        finish_reason: finish.label().map(str::to_owned),
         usage: usage::read(&answer, true),
         more: CompletionExtras {
             tool_calls: (!calls.is_empty()).then(|| json!(calls)),
@@ -164,7 +163,8 @@ mod tests {
             let body = body(&request, Map::new(), marks, &mut Images::default()).ok().unwrap();
             assert_eq!((body.get("system"), &body["messages"]), (Some(&system), &messages), "{turns}");
         };
-        let kept = |text: &str| json!({"type": "text", "text": text, "cache_control": {"type": "ephemeral"}});
+        let cached_text =
+            |text: &str| json!({"type": "text", "text": text, "cache_control": {"type": "ephemeral"}});
         let text = |text: &str| json!({"type": "text", "text": text});
         let turns = |shared: usize| {
             json!([
@@ -183,13 +183,13 @@ mod tests {
         };
         let (plain, whole) = (json!("Be brief."), json!("Öl: ...\n\nWhy?"));
         check(turns(7), 0, plain, answered(whole.clone()));
-        let system = json!([kept("Be brief.")]);
+        let system = json!([cached_text("Be brief.")]);
         check(turns(0), 4, system.clone(), answered(whole));
-        check(turns(7), 4, system.clone(), answered(json!([kept("Öl: ..."), text("\n\nWhy?")])));
+        check(turns(7), 4, system.clone(), answered(json!([cached_text("Öl: ..."), text("\n\nWhy?")])));
         let blank = json!([{"role": "user", "content": "Why?\n ", "shared_chars": 4}]);
         let asked = json!([{"role": "system", "content": "Be brief."}, blank[0]]);
-        check(asked, 4, system.clone(), json!([{"role": "user", "content": [kept("Why?")]}]));
-        check(turns(99), 4, system, answered(json!([kept("Öl: ...\n\nWhy?")])));
+        check(asked, 4, system.clone(), json!([{"role": "user", "content": [cached_text("Why?")]}]));
+        check(turns(99), 4, system, answered(json!([cached_text("Öl: ...\n\nWhy?")])));
         let blank = json!([{"role": "system", "content": " "}, {"role": "user", "content": "  Why?", "shared_chars": 2}]);
         check(blank, 4, json!(" "), json!([{"role": "user", "content": "  Why?"}]));
     }
@@ -205,13 +205,13 @@ mod tests {
             let messages = turns.iter().map(|turn| Message::read(turn).unwrap()).collect();
             let request = ModelRequest { messages, ..ModelRequest::default() };
             let params = params.as_object().cloned().unwrap();
-            let left = marks_left(&request, [&params, &Map::new()]);
+            let left = remaining_cache_marks(&request, [&params, &Map::new()]);
             let body = Value::Object(body(&request, params, left, &mut Images::default()).ok().unwrap());
             let messages = body["messages"].as_array().unwrap();
-            let marked =
-                std::iter::once(body.get("system").map_or(0, marks)).chain(messages.iter().map(marks));
+            let marked = std::iter::once(body.get("system").map_or(0, count_marks))
+                .chain(messages.iter().map(count_marks));
             assert_eq!(marked.collect::<Vec<_>>(), expected);
-            assert!(marks(&body) <= MOST_MARKS);
+            assert!(count_marks(&body) <= MOST_MARKS);
         };
         let mark = json!({"type": "ephemeral"});
         let part = json!([{"type": "text", "text": "Own.", "cache_control": mark}]);

@@ -1,8 +1,7 @@
-//! What a finish reason says of the answer that came with it, in the words of any server.
+//! Interprets the finish reason of an answer, in the terms of any server.
 //!
-//! The dialects ask it before they use a text. A reason that nobody knows counts as "broke off": half a sentence
-//! must not become an answer because a server has a new word for it, and one that is asked again in vain is
-//! rejected with that word.
+//! The dialects consult it before they use a text. An unknown reason counts as unfinished: half a sentence must not become
+//! an answer because a server has a new term for it. If retries do not help, the record is rejected with that term.
 
 use serde_json::Value;
 
@@ -10,16 +9,16 @@ use crate::llm::classify::{Failure, Verdict, clean};
 
 /// How an answer ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Finish {
-    /// The model came to its end, or the server does not say.
+pub(super) enum FinishReason {
+    /// The model finished, or the server does not say.
     Done(Option<&'static str>),
-    /// At the limit of tokens, the request's or the model's.
+    /// The token limit of the request or the model was reached.
     Length,
-    /// A filter stopped it, called so.
+    /// A content filter stopped it; holds the server's term.
     Filtered(String),
-    /// The model refuses.
+    /// The model refused to answer.
     Refused,
-    /// It broke off, or nobody knows what the word means.
+    /// It was cut off, or the reason is unknown; holds the server's term.
     Unfinished(String),
 }
 
@@ -54,7 +53,7 @@ const LENGTH: &[&str] = &[
     "model_context_window_exceeded",
 ];
 const TOOLS: &[&str] = &["tool_calls", "tool_call", "tool_use", "function_call"];
-/// Parts of the words for a filter: `content_filter: PROHIBITED_CONTENT`, `IMAGE_SAFETY`, `guardrail_intervened`.
+/// Parts of the terms for a filter: `content_filter: PROHIBITED_CONTENT`, `IMAGE_SAFETY`, `guardrail_intervened`.
 const FILTER: &[&str] = &[
     "filter",
     "safety",
@@ -69,8 +68,8 @@ const FILTER: &[&str] = &[
     "toxic",
 ];
 
-impl Finish {
-    /// Reads a reason: a word, in any case, or an object with its `type`.
+impl FinishReason {
+    /// Parses a reason: a word in any case, or an object with a `type`.
     pub(super) fn read(reason: Option<&Value>) -> Self {
         let reason = reason.map(|reason| reason.get("type").unwrap_or(reason));
         let said = reason.and_then(Value::as_str).unwrap_or_default().trim();
@@ -87,8 +86,8 @@ impl Finish {
         }
     }
 
-    /// The reason as it is kept with an answer: one word for one thing, whoever said it.
-    pub(super) fn word(&self) -> Option<&str> {
+    /// The normalized reason that is stored with an answer.
+    pub(super) fn label(&self) -> Option<&str> {
         match self {
             Self::Done(word) => *word,
             Self::Length => Some("length"),
@@ -97,7 +96,7 @@ impl Finish {
         }
     }
 
-    /// Why what came with it is no answer, if it is none whatever it says.
+    /// Returns a failure if a response with this reason is never an answer.
     pub(super) fn failure(&self) -> Option<Failure> {
         let (verdict, class, message) = match self {
             Self::Done(_) | Self::Length => return None,
@@ -114,10 +113,10 @@ impl Finish {
         Some(Failure::new(verdict, class, message))
     }
 
-    /// An answer without text. At the token limit the model was still reasoning, and would be so again.
+    /// Returns the failure of an answer without text. At the token limit the model was still reasoning, and would be again.
     pub(super) fn no_text(&self) -> Failure {
         let verdict = if *self == Self::Length { Verdict::RejectRecord } else { Verdict::Retry };
-        let reason = self.word().unwrap_or("none given");
+        let reason = self.label().unwrap_or("none given");
         Failure::new(verdict, "no_content", format!("the answer has no text (finish reason: {reason})"))
     }
 }
@@ -128,10 +127,10 @@ mod tests {
     use serde_json::json;
 
     fn check(reason: Value, word: Option<&str>, failure: Option<(Verdict, &str)>) {
-        let finish = Finish::read(Some(&reason));
+        let finish = FinishReason::read(Some(&reason));
         let found = finish.failure().map(|failure| (failure.verdict, failure.class));
         let expected = failure.map(|(verdict, class)| (verdict, class.to_owned()));
-        assert_eq!((finish.word(), found), (word, expected), "{reason}");
+        assert_eq!((finish.label(), found), (word, expected), "{reason}");
     }
 
     #[test]
@@ -166,7 +165,7 @@ mod tests {
 
     #[test]
     fn no_text_at_the_limit_is_final() {
-        assert_eq!(Finish::Length.no_text().verdict, Verdict::RejectRecord);
-        assert_eq!(Finish::Done(Some("stop")).no_text().verdict, Verdict::Retry);
+        assert_eq!(FinishReason::Length.no_text().verdict, Verdict::RejectRecord);
+        assert_eq!(FinishReason::Done(Some("stop")).no_text().verdict, Verdict::Retry);
     }
 }

@@ -1,27 +1,27 @@
-//! The text and the reasoning of an answer's message, wherever a server puts them.
+//! Extracts the text and the reasoning of an answer's message, wherever a server puts them.
 //!
-//! `openai` and `anthropic` use it. Reasoning stands beside the text under several names, among its parts, or at
-//! the start of the text itself (`reasoning` cuts it off there).
+//! Used by `openai` and `anthropic`. Reasoning may be beside the text under several names, among its parts, or at the start
+//! of the text itself (where `reasoning` removes it).
 
 use serde_json::Value;
 
 use crate::llm::reasoning;
 
-/// Fields of a message for its reasoning; a server may fill one and leave another empty.
+/// The fields of a message for reasoning; a server may fill one and leave another empty.
 const APART: &[&str] = &["reasoning_content", "reasoning", "thinking", "reasoning_text", "reasoning_details"];
-/// Fields that a part keeps its text in.
+/// The fields of a part for its text.
 const TEXTS: &[&str] = &["text", "thinking", "reasoning", "summary", "content"];
 
-/// What a message says.
+/// The text and reasoning of a message.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct AnswerText {
-    /// The answer; white space around it stays unless reasoning was cut off.
+    /// The answer. Surrounding white space is kept unless reasoning was removed.
     pub(super) text: String,
     pub(super) reasoning: Option<String>,
 }
 
 impl AnswerText {
-    /// Of a chat message.
+    /// Extracts them from a chat message.
     pub(super) fn of_message(message: &Value) -> Self {
         let content = message.get("content").unwrap_or(&Value::Null);
         let apart = APART.iter().filter_map(|name| Some(texts(message.get(*name)?)));
@@ -29,7 +29,7 @@ impl AnswerText {
         Self::of_text(parts(content, false), apart)
     }
 
-    /// Of a text, and what the server gave as its reasoning.
+    /// Extracts them from a text, and the reasoning that the server sent separately.
     pub(super) fn of_text(text: String, apart: Option<String>) -> Self {
         let (inline, answer) = reasoning::split(&text);
         let cut = inline.is_some() || answer.len() < text.trim().len();
@@ -39,7 +39,7 @@ impl AnswerText {
     }
 }
 
-/// The texts of a content, which is one or a list of parts: those of its reasoning, or all others.
+/// Returns the text of a content, which is one part or a list: of its reasoning parts, or of all others.
 fn parts(content: &Value, of_reasoning: bool) -> String {
     match content {
         Value::Array(list) => {
@@ -56,7 +56,7 @@ fn is_reasoning(part: &Value) -> bool {
     kind.contains("think") || kind.contains("reason")
 }
 
-/// All text in a value; what is encrypted has none.
+/// Returns all text in a value; encrypted parts have none.
 fn texts(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),

@@ -1,7 +1,7 @@
-//! How a question is worded for a server, and how its answer is read: one file for each API.
+//! Encodes requests for a server's API and decodes its answers: one file for each API.
 //!
-//! `remote` sends and receives the bytes; an answer that cannot be used becomes a `Failure` here. `stream` makes of an
-//! answer's events the body that is read.
+//! `remote` sends and receives the bytes; an unusable answer becomes a `Failure` here. `stream` assembles the events of a
+//! streamed answer into the body that is decoded.
 
 mod anthropic;
 mod finish;
@@ -11,7 +11,7 @@ mod stream;
 mod text;
 mod usage;
 
-pub(super) use stream::Streamed;
+pub(super) use stream::StreamedAnswer;
 pub(super) use text::parse;
 
 use serde_json::{Map, Value};
@@ -22,10 +22,10 @@ use super::streaming::Streaming;
 use super::{Completion, Message, ModelRequest};
 use crate::pipeline::{Api, ModelConfig, Provider, RESERVED_PARAMS, StructuredOutput};
 
-/// Characters of a model's name that are kept.
+/// The length to which a model's name is truncated, in characters.
 const LONGEST_NAME: usize = 200;
 
-/// Bytes that a body has room for from the start, beside its images.
+/// The initial capacity of a body, besides its images.
 const ROOM: usize = 4096;
 
 /// An API.
@@ -39,14 +39,14 @@ pub(super) enum Dialect {
     Anthropic,
 }
 
-/// What a model's settings put into every request.
+/// Encodes requests with a model's settings.
 #[derive(Debug)]
 pub(super) struct RequestEncoder {
     pub(super) dialect: Dialect,
     pub(super) model: String,
     pub(super) params: Map<String, Value>,
     pub(super) extra_body: Map<String, Value>,
-    /// Whether what requests begin with is marked for the server to keep.
+    /// Whether the common prefix of requests is marked for the server's prompt cache.
     pub(super) prompt_cache: bool,
     pub(super) streaming: Streaming,
 }
@@ -64,8 +64,8 @@ impl RequestEncoder {
         Self { dialect, model, params, extra_body, prompt_cache, streaming }
     }
 
-    /// The body of a request: the model's parameters, the request's over them, the schema in the given
-    /// form, and `extra_body` over all. `images` are those of the request, as `images::load` gives them.
+    /// Encodes the body of a request: the model's parameters, overridden by the request's, the schema in the given form, and
+    /// `extra_body` over all. `images` are those of the request, as loaded by `images::load`.
     pub(super) fn body(
         &self,
         request: &ModelRequest,
@@ -82,7 +82,7 @@ impl RequestEncoder {
             Dialect::Completions => openai::completions(request, params, form),
             Dialect::Anthropic => {
                 let marks = if self.prompt_cache {
-                    anthropic::marks_left(request, [&params, &self.extra_body])
+                    anthropic::remaining_cache_marks(request, [&params, &self.extra_body])
                 } else {
                     0
                 };
@@ -100,7 +100,7 @@ impl RequestEncoder {
         Ok(bytes)
     }
 
-    /// Whether the images of a request have a place in its body.
+    /// Checks that the API supports the images and messages of a request.
     fn takes(&self, request: &ModelRequest, images: &Images) -> Result<(), Failure> {
         let wrong = |message: &str| Err(Failure::new(Verdict::RejectRecord, "images", message));
         if images.len() != request.images() {
@@ -122,7 +122,7 @@ impl RequestEncoder {
         }
     }
 
-    /// Whether the schema of a request goes with it in this form: one that the user wrote stays as it is.
+    /// Whether a request's schema is sent in this form; a schema parameter that the user set takes precedence.
     pub(super) fn sends_schema(&self, request: &ModelRequest, form: StructuredOutput) -> bool {
         let is_set = |name: &&str| self.param(request, name).is_some() || self.extra_body.contains_key(*name);
         request.schema.is_some()
@@ -131,14 +131,14 @@ impl RequestEncoder {
             && !["response_format", "structured_outputs", "guided_json"].iter().any(is_set)
     }
 
-    /// The settings of a request that are the same for all, by name; those within others too.
+    /// Returns the names of the settings that all requests have, including nested ones.
     pub(super) fn names(&self, request: &ModelRequest) -> Vec<String> {
         let settings = [&self.params, &request.params, &self.extra_body];
         let mut names: Vec<String> = settings.iter().flat_map(|settings| settings.keys().cloned()).collect();
         let within = settings.iter().flat_map(|settings| settings.values()).filter_map(Value::as_object);
         names.extend(within.flat_map(|settings| settings.keys().cloned()));
         if self.dialect == Dialect::Anthropic {
-            // Which is always sent.
+            // It is always sent.
             names.push("max_tokens".to_owned());
         }
         if self.streaming.is_on() {
@@ -147,25 +147,25 @@ impl RequestEncoder {
         names
     }
 
-    /// Whether a failure is a server's refusal to be asked for tokens in a stream; it is not asked from then on.
+    /// Whether a failure is the server's refusal to report usage in a stream; it is not requested from then on.
     pub(super) fn refuses_usage(&self, request: &ModelRequest, failure: &Failure) -> bool {
         self.streaming.is_on() && self.streaming.refuses_usage(&self.names(request), failure)
     }
 
-    /// How many answers a request asks for.
+    /// Returns the number of choices that a request asks for.
     pub(super) fn choices(&self, request: &ModelRequest) -> u64 {
         let asked = self.extra_body.get("n").or_else(|| self.param(request, "n"));
         asked.and_then(Value::as_u64).unwrap_or(1)
     }
 
-    /// The value of a parameter in the request that this will become.
+    /// Returns the effective value of a parameter of a request.
     pub(super) fn param<'a>(&'a self, request: &'a ModelRequest, name: &str) -> Option<&'a Value> {
         request.params.get(name).or_else(|| self.params.get(name))
     }
 }
 
 impl Dialect {
-    /// The steps from the base URL to where questions go.
+    /// The path segments from the base URL to the endpoint.
     pub(super) fn path(self) -> &'static [&'static str] {
         match self {
             Self::Chat => &["chat", "completions"],
@@ -174,7 +174,7 @@ impl Dialect {
         }
     }
 
-    /// Headers that the API asks for, besides the key's.
+    /// The headers that the API requires, besides the key's.
     pub(super) fn headers(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Chat | Self::Completions => &[],
@@ -182,7 +182,7 @@ impl Dialect {
         }
     }
 
-    /// The key's header, and what stands before the key in it.
+    /// The key's header, and the prefix of the key in it.
     pub(super) fn key_header(self) -> (&'static str, &'static str) {
         match self {
             Self::Chat | Self::Completions => ("authorization", "Bearer "),
@@ -190,7 +190,7 @@ impl Dialect {
         }
     }
 
-    /// Reads the answer from the body of a response with a success status.
+    /// Decodes the answer from the body of a response with a success status.
     pub(super) fn read(self, body: &[u8]) -> Result<Completion, Failure> {
         match text::parse(body) {
             Some(answer) => self.read_value(answer),
@@ -198,14 +198,14 @@ impl Dialect {
         }
     }
 
-    /// Reads the answer from what such a body says.
+    /// Decodes the answer from a parsed body.
     pub(super) fn read_value(self, answer: Value) -> Result<Completion, Failure> {
-        if let Some(error) = answer.get("error").filter(|error| says_something(error)) {
+        if let Some(error) = answer.get("error").filter(|error| is_set(error)) {
             return Err(classify::error_in_200(error));
         }
-        // MiniMax's, which stands beside every answer.
+        // MiniMax's status, which is beside every answer.
         let base = answer.get("base_resp").filter(|base| base.get("status_code") != Some(&Value::from(0)));
-        if let Some(error) = base.filter(|base| says_something(base)) {
+        if let Some(error) = base.filter(|base| is_set(base)) {
             return Err(classify::error_in_200(error));
         }
         let model = answer.get("model").and_then(Value::as_str).filter(|model| !model.is_empty());
@@ -218,8 +218,8 @@ impl Dialect {
     }
 }
 
-/// Some gateways fill the field for an error with nothing.
-fn says_something(error: &Value) -> bool {
+/// Whether an error field has content: some gateways always send it, empty.
+fn is_set(error: &Value) -> bool {
     match error {
         Value::Null | Value::Bool(false) => false,
         Value::String(text) => !text.trim().is_empty(),

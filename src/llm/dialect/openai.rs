@@ -1,9 +1,8 @@
-//! The words of OpenAI's chat and raw completions: the body of a question, and the answer read from a
-//! response.
+//! OpenAI's chat and raw completions: the body of a request, and the answer of a response.
 
 use serde_json::{Map, Value, json};
 
-use super::finish::Finish;
+use super::finish::FinishReason;
 use super::message::AnswerText;
 use super::text::string;
 use super::usage;
@@ -12,7 +11,7 @@ use crate::llm::images::Images;
 use crate::llm::{Completion, CompletionExtras, Message, ModelRequest};
 use crate::pipeline::StructuredOutput;
 
-/// The body of a chat request, less the model.
+/// Encodes the body of a chat request, without the model.
 pub(super) fn chat(
     request: &ModelRequest,
     mut params: Map<String, Value>,
@@ -20,14 +19,15 @@ pub(super) fn chat(
     images: &mut Images,
 ) -> Map<String, Value> {
     put_schema(request, &mut params, form);
-    let messages: Vec<Value> = request.messages.iter().map(|message| worded(message, images)).collect();
+    let messages: Vec<Value> =
+        request.messages.iter().map(|message| encode_message(message, images)).collect();
     let mut body = Map::from_iter([("messages".to_owned(), Value::Array(messages))]);
     body.extend(params);
     body
 }
 
-/// A message as the API takes it: its content is a text, or a list of parts where it shows images.
-fn worded(message: &Message, images: &mut Images) -> Value {
+/// Encodes a message: its content is a text, or a list of parts if it has images.
+fn encode_message(message: &Message, images: &mut Images) -> Value {
     if message.images.is_empty() {
         return json!(message);
     }
@@ -39,19 +39,19 @@ fn worded(message: &Message, images: &mut Images) -> Value {
     }
     for (_, url) in message.images.iter().zip(images) {
         let mut part = json!({"type": "image_url", "image_url": {}});
-        // Moved in: `json!` would copy it.
+        // Moved, since `json!` would copy it.
         part["image_url"]["url"] = Value::String(url);
         parts.push(part);
     }
-    let mut worded = json!({"role": message.role});
-    worded["content"] = Value::Array(parts);
-    if let Some(worded) = worded.as_object_mut() {
-        worded.extend(message.more.clone());
+    let mut encoded = json!({"role": message.role});
+    encoded["content"] = Value::Array(parts);
+    if let Some(encoded) = encoded.as_object_mut() {
+        encoded.extend(message.more.clone());
     }
-    worded
+    encoded
 }
 
-/// The body of a raw completion, less the model: the messages' texts are the prompt, whoever says them.
+/// Encodes the body of a raw completion, without the model: the prompt is the texts of all messages.
 pub(super) fn completions(
     request: &ModelRequest,
     mut params: Map<String, Value>,
@@ -78,11 +78,11 @@ fn put_schema(request: &ModelRequest, params: &mut Map<String, Value>, form: Str
         StructuredOutput::JsonObject => ("response_format", json!({"type": "json_object"})),
         StructuredOutput::Off => return,
     };
-    // A form that the user wrote stays.
+    // A parameter that the user set takes precedence.
     params.entry(name).or_insert(value);
 }
 
-/// Reads the answer of either kind. Of several choices those that are answers are kept.
+/// Decodes the answer of either API. Of several choices, the usable ones are kept.
 pub(super) fn read(mut answer: Value) -> Result<Completion, Failure> {
     let usage = usage::read(&answer, true);
     let choices = match answer.get_mut("choices") {
@@ -113,22 +113,22 @@ pub(super) fn read(mut answer: Value) -> Result<Completion, Failure> {
     Ok(Completion { usage, ..completion })
 }
 
-/// Reads one choice; why it is no answer, if it is none.
+/// Decodes one choice, or returns why it is not an answer.
 fn read_choice(choice: &Value) -> Result<Completion, Failure> {
     if let Some(error) = choice.get("error").filter(|error| !error.is_null()) {
         let failure = error_in_200(error);
-        // The server was at it: that is no gateway with nothing behind it, whatever its code.
+        // The server was working on it, so it is not a gateway without a server behind it, whatever the code.
         let broke_off = failure.verdict == Verdict::Retry;
         let class = if broke_off { "unfinished".to_owned() } else { failure.class };
         return Err(Failure { class, ..failure });
     }
-    let finish = Finish::read(choice.get("finish_reason"));
+    let finish = FinishReason::read(choice.get("finish_reason"));
     if let Some(failure) = finish.failure() {
         return Err(failure);
     }
     let message = choice.get("message").unwrap_or(&Value::Null);
     let tool_calls = message.get("tool_calls").filter(|calls| !calls.is_null() && **calls != json!([]));
-    // In a raw completion the text stands in the choice itself.
+    // In a raw completion the text is in the choice itself.
     let AnswerText { text, reasoning } = match message {
         Value::Null => AnswerText::of_text(string(choice, "text").unwrap_or_default(), None),
         message => AnswerText::of_message(message),
@@ -147,7 +147,7 @@ fn read_choice(choice: &Value) -> Result<Completion, Failure> {
         logprobs: choice.get("logprobs").filter(|logprobs| !logprobs.is_null()).cloned(),
         choices: Vec::new(),
     };
-    let finish_reason = finish.word().map(str::to_owned);
+    let finish_reason = finish.label().map(str::to_owned);
     Ok(Completion { text, reasoning, finish_reason, more: more.boxed(), ..Completion::default() })
 }
 

@@ -1,8 +1,8 @@
-//! An answer that comes as events, put together to the body that the same answer has without them.
+//! Assembles a streamed answer into the body that the same answer has without streaming.
 //!
-//! `streaming` gives each event as it comes; what comes out at the end is read by `Dialect::read_value`, so that
-//! nothing about reading exists twice. `chunks` knows OpenAI's events, `blocks` Anthropic's, `merge` how a piece is put
-//! to what has come before. Where no end is seen, there is no answer: half a sentence must not pass for a whole one.
+//! `streaming` passes each event on arrival; the assembled body is decoded by `Dialect::read_value`, so that decoding exists
+//! only once. `openai` and `anthropic` know the events of each API, `merge` adds a fragment to what has arrived before. A
+//! stream without a proper end is no answer: half a sentence must not pass for a whole one.
 
 mod anthropic;
 mod merge;
@@ -10,60 +10,60 @@ mod openai;
 
 use serde_json::{Value, json};
 
-use super::{Dialect, says_something, text};
+use super::{Dialect, is_set, text};
 use crate::llm::classify::{Failure, Verdict};
 use crate::llm::sse::Event;
 
-use anthropic::Blocks;
-use openai::Chunks;
+use anthropic::BlockAssembler;
+use openai::ChunkAssembler;
 
-/// What the last event of OpenAI's streams says.
+/// The data of the last event of OpenAI's streams.
 const DONE: &[u8] = b"[DONE]";
 
-/// What has come of an answer.
+/// The part of an answer that has arrived.
 #[derive(Debug)]
-pub(in crate::llm) struct Streamed {
-    pieces: Pieces,
-    /// How many choices were asked for.
+pub(in crate::llm) struct StreamedAnswer {
+    assembler: AnswerAssembler,
+    /// The number of choices that were asked for.
     choices: u64,
-    /// Bytes of what is kept, as JSON has them.
+    /// The size of what is stored, in bytes of JSON.
     size: usize,
-    /// Whether anything has come that the model wrote.
+    /// Whether any output of the model has arrived.
     wrote: bool,
-    /// Whether an event said that no more comes.
+    /// Whether an event ended the stream.
     ended: bool,
-    /// An error that came in the answer's place, or in the middle of it.
+    /// An error that arrived instead of the answer, or in the middle of it.
     error: Option<Value>,
 }
 
 #[derive(Debug)]
-enum Pieces {
-    Chunks(Chunks),
-    Blocks(Blocks),
+enum AnswerAssembler {
+    OpenAi(ChunkAssembler),
+    Anthropic(BlockAssembler),
 }
 
-/// What one event brought.
+/// What one event has changed.
 #[derive(Debug, Default, Clone, Copy)]
-struct Brought {
-    /// Bytes that are kept of it.
+struct EventEffect {
+    /// The bytes that were added.
     size: usize,
-    /// Whether the model wrote it.
+    /// Whether it contains output of the model.
     wrote: bool,
-    /// Whether it says that no more comes.
+    /// Whether it ends the stream.
     ended: bool,
 }
 
-impl Streamed {
-    /// `choices` says how many were asked for (`n`).
+impl StreamedAnswer {
+    /// Creates an empty answer; `choices` is the number that was asked for (`n`).
     pub(in crate::llm) fn new(dialect: Dialect, choices: u64) -> Self {
-        let pieces = match dialect {
-            Dialect::Chat | Dialect::Completions => Pieces::Chunks(Chunks::default()),
-            Dialect::Anthropic => Pieces::Blocks(Blocks::default()),
+        let assembler = match dialect {
+            Dialect::Chat | Dialect::Completions => AnswerAssembler::OpenAi(ChunkAssembler::default()),
+            Dialect::Anthropic => AnswerAssembler::Anthropic(BlockAssembler::default()),
         };
-        Self { pieces, choices, size: 0, wrote: false, ended: false, error: None }
+        Self { assembler, choices, size: 0, wrote: false, ended: false, error: None }
     }
 
-    /// Takes an event; true if it is the last one.
+    /// Adds an event. Returns whether it is the last one.
     pub(in crate::llm) fn take(&mut self, event: Event<'_>) -> Result<bool, Failure> {
         let data = event.data.trim_ascii();
         if data.is_empty() || self.ended {
@@ -78,17 +78,17 @@ impl Streamed {
             (self.error, self.ended) = (Some(error), true);
             return Ok(true);
         }
-        let brought = match &mut self.pieces {
-            Pieces::Chunks(chunks) => chunks.take(value),
-            Pieces::Blocks(blocks) => blocks.take(value),
+        let effect = match &mut self.assembler {
+            AnswerAssembler::OpenAi(chunks) => chunks.take(value),
+            AnswerAssembler::Anthropic(blocks) => blocks.take(value),
         };
-        self.size = self.size.saturating_add(brought.size);
-        self.wrote |= brought.wrote;
-        self.ended |= brought.ended;
+        self.size = self.size.saturating_add(effect.size);
+        self.wrote |= effect.wrote;
+        self.ended |= effect.ended;
         Ok(self.ended)
     }
 
-    /// Takes lines as events of their own: some servers leave out the empty lines between them.
+    /// Adds each line as an event of its own: some servers omit the empty lines between events.
     fn take_lines(&mut self, name: &[u8], data: &[u8]) -> Result<bool, Failure> {
         if !data.contains(&b'\n') {
             return Err(Failure { hint: None, ..text::not_json(data) });
@@ -99,24 +99,24 @@ impl Streamed {
         Ok(self.ended)
     }
 
-    /// Whether anything has come that the model wrote: text, reasoning, or a call of a tool.
+    /// Whether any output of the model has arrived: text, reasoning, or a tool call.
     pub(in crate::llm) fn wrote(&self) -> bool {
         self.wrote
     }
 
-    /// Bytes of what is kept.
+    /// Returns the size of what is stored, in bytes.
     pub(in crate::llm) fn size(&self) -> usize {
         self.size
     }
 
-    /// The answer's body, once no more events come; or that it is not whole.
+    /// Returns the answer's body once the stream has ended, or a failure if it is incomplete.
     pub(in crate::llm) fn into_body(self) -> Result<Value, Failure> {
         if let Some(error) = self.error {
             return Ok(error);
         }
-        let body = match self.pieces {
-            Pieces::Chunks(chunks) => chunks.into_body(self.ended, self.choices),
-            Pieces::Blocks(blocks) => blocks.into_body(self.ended),
+        let body = match self.assembler {
+            AnswerAssembler::OpenAi(chunks) => chunks.into_body(self.ended, self.choices),
+            AnswerAssembler::Anthropic(blocks) => blocks.into_body(self.ended),
         };
         body.map_err(|why| {
             let message = format!("the server broke off its answer: {why}");
@@ -125,10 +125,10 @@ impl Streamed {
     }
 }
 
-/// The body that says of an event that it is an error, if it is one.
+/// Returns an error body if the event is an error.
 fn error_of(name: &[u8], value: &Value) -> Option<Value> {
-    let has_error = value.get("error").is_some_and(says_something);
-    // MiniMax's stands beside every event, vLLM's older form is an object of that name.
+    let has_error = value.get("error").is_some_and(is_set);
+    // MiniMax sends `base_resp` with every event; vLLM's older format is an object of type `error`.
     let base = value.get("base_resp").and_then(|base| base.get("status_code"));
     let is_refused = base.is_some_and(|code| code.as_i64() != Some(0));
     let is_object = value.get("object").and_then(Value::as_str) == Some("error");

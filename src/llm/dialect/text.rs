@@ -1,11 +1,11 @@
-//! A response's bytes as JSON, and the small things that every API's answers have.
+//! Parses a response's bytes as JSON, for all APIs.
 
 use serde_json::Value;
 
 use crate::llm::classify::{Failure, Verdict, clean};
 
-/// The body as JSON. Bytes that are no UTF-8 and halves of surrogate pairs, which models do write, become
-/// replacement characters: the rest of the answer is paid for and may well do.
+/// Parses a body as JSON. Invalid UTF-8 and lone surrogates, which models do write, become replacement characters: the
+/// rest of the answer is paid for and may be usable.
 pub(in crate::llm) fn parse(body: &[u8]) -> Option<Value> {
     if let Ok(value) = serde_json::from_slice(body) {
         return Some(value);
@@ -14,7 +14,7 @@ pub(in crate::llm) fn parse(body: &[u8]) -> Option<Value> {
     serde_json::from_str(&without_lone_surrogates(&text)).ok()
 }
 
-/// Replaces each `\uD800` to `\uDFFF` that is not one of a pair by `\uFFFD`.
+/// Replaces each `\uD800` to `\uDFFF` that is not part of a pair by `\uFFFD`.
 fn without_lone_surrogates(text: &str) -> String {
     let unit = |at: usize| {
         let escape = text.get(at..at + 6)?.strip_prefix("\\u")?;
@@ -32,7 +32,7 @@ fn without_lone_surrogates(text: &str) -> String {
                 at += 6;
                 continue;
             }
-            // Any other escape: the character after the backslash is not looked at again.
+            // Any other escape: skip the character after the backslash.
             _ => 1 + text[at + 1..].chars().next().map_or(0, char::len_utf8),
         };
         out.push_str(&text[at..at + length]);
@@ -42,7 +42,7 @@ fn without_lone_surrogates(text: &str) -> String {
     out
 }
 
-/// A page where an answer should be: a gateway's, which passes, or the wrong address.
+/// The failure of a response that is not JSON: a gateway's error page, which is temporary, or a wrong address.
 pub(super) fn not_json(body: &[u8]) -> Failure {
     let start: String = String::from_utf8_lossy(&body[..body.len().min(600)]).chars().take(80).collect();
     let message = format!("the response is not JSON: `{}`", clean(&start));
@@ -52,7 +52,7 @@ pub(super) fn not_json(body: &[u8]) -> Failure {
     }
 }
 
-/// A text field of an object.
+/// Returns a string field of an object.
 pub(super) fn string(object: &Value, name: &str) -> Option<String> {
     object.get(name)?.as_str().map(str::to_owned)
 }

@@ -1,18 +1,18 @@
-//! How many tokens an exchange took, as far as its server says.
+//! Reads the token usage that a server reports.
 //!
-//! Servers use many names and forms for the numbers, and some leave them out, send zeros, or numbers that
-//! cannot be. What is read here is what the server counted; the engine settles the rest by what it reserved, and takes
-//! all of a prompt as read anew of which no cache is told, so a number is better missing than wrong.
+//! Servers use many names and formats for the counts; some omit them, send zeros, or impossible numbers. Only plausible
+//! counts are read. The engine settles missing ones by what it reserved, and treats a prompt without a reported cache as
+//! uncached, so a missing count is better than a wrong one.
 
 use serde_json::Value;
 
 use crate::llm::Usage;
 
-/// More tokens than this no exchange has: a hundred of the longest contexts there are.
+/// The highest plausible count: a hundred times the longest contexts.
 const MOST_TOKENS: u64 = 100_000_000;
 
-/// Where the numbers stand: OpenAI's and Anthropic's place, Groq's, Gemini's, Cohere's; Ollama's and
-/// llama.cpp's own are at the top.
+/// Where the counts are: OpenAI's and Anthropic's place, Groq's, Gemini's, Cohere's; Ollama's and llama.cpp's own are at
+/// the top level.
 const PLACES: &[&str] = &[
     "/usage",
     "/x_groq/usage",
@@ -44,7 +44,7 @@ const COMPLETION: &[&str] = &[
     "tokens_predicted",
 ];
 const TOTAL: &[&str] = &["total_tokens", "totalTokenCount", "total_token_count", "totalTokens"];
-/// What was in a cache: Anthropic's name; OpenAI's in its two APIs, which vLLM, SGLang, llama.cpp, xAI, Mistral and
+/// Tokens read from a cache: Anthropic's name; OpenAI's in its two APIs, which vLLM, SGLang, llama.cpp, xAI, Mistral and
 /// OpenRouter have too; DeepSeek's; Gemini's; Moonshot's.
 const CACHED: &[&str] = &[
     "/cache_read_input_tokens",
@@ -55,18 +55,18 @@ const CACHED: &[&str] = &[
     "/cached_content_token_count",
     "/cached_tokens",
 ];
-/// What was put into one: Anthropic's name, OpenRouter's, and those of gateways and of Qwen.
+/// Tokens written to a cache: Anthropic's name, OpenRouter's, and those of gateways and of Qwen.
 const CACHE_WRITE: &[&str] = &[
     "/cache_creation_input_tokens",
     "/prompt_tokens_details/cache_write_tokens",
     "/prompt_tokens_details/cache_creation_input_tokens",
     "/prompt_tokens_details/cache_creation_tokens",
 ];
-/// What Anthropic counts beside `input_tokens`; elsewhere it is part of the prompt's tokens.
+/// Counts that Anthropic excludes from `input_tokens`; elsewhere they are part of the prompt's tokens.
 const BESIDE: &[&str] = &["cache_read_input_tokens", "cache_creation_input_tokens"];
 
-/// The tokens of the exchange that `answer` ended. `wrote` says whether it holds anything the model wrote: no
-/// token for it is then no count.
+/// Reads the usage from a response. `wrote` tells whether the response has any output of the model; zero output tokens
+/// are then not a count.
 pub(super) fn read(answer: &Value, wrote: bool) -> Usage {
     let places = PLACES.iter().filter_map(|place| answer.pointer(place));
     let found = places.map(|place| read_place(place, wrote));
@@ -80,19 +80,19 @@ fn read_place(place: &Value, wrote: bool) -> Usage {
         let beside = BESIDE.iter().filter_map(|name| number(place.get(name)?)).sum::<u64>();
         prompt = prompt.map(|prompt| prompt + beside);
     }
-    // There is no exchange without a prompt.
+    // Every exchange has a prompt.
     let prompt = prompt.filter(|tokens| *tokens > 0);
     let completion = first(COMPLETION).filter(|tokens| *tokens > 0 || !wrote);
     let total = first(TOTAL).filter(|tokens| *tokens > 0);
     let (prompt_tokens, completion_tokens) = match (prompt, completion, total) {
-        // What a model thought is in the sum alone at some servers (Gemini's, xAI's).
+        // Some servers (Gemini's, xAI's) report reasoning tokens only in the total.
         (Some(prompt), completion, Some(total)) if total > prompt + completion.unwrap_or(0) => {
             (Some(prompt), Some(total - prompt))
         }
         (None, Some(completion), Some(total)) if total > completion => {
             (Some(total - completion), Some(completion))
         }
-        // Only a sum: taken as written, which costs no less than read.
+        // Only a total: counted as output, which costs no less than input.
         (None, None, Some(total)) => (Some(0), Some(total)),
         (prompt, completion, _) => (prompt, completion),
     };
@@ -106,7 +106,7 @@ fn read_place(place: &Value, wrote: bool) -> Usage {
     Usage { prompt_tokens, completion_tokens, cached_tokens, cache_write_tokens }
 }
 
-/// A count of tokens, in whatever form a whole number has; `None` where it is none.
+/// Parses a token count in any format of a whole number.
 fn number(value: &Value) -> Option<u64> {
     let count = match value {
         Value::Number(number) => number.as_u64().or_else(|| whole(number.as_f64()?)),

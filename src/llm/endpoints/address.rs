@@ -1,17 +1,17 @@
-//! Where questions are sent: an address that is only shown without what is secret in it.
+//! The address of an endpoint, which is only displayed without its secrets.
 
 use reqwest::Url;
 
 use crate::llm::connect::ConnectProblem;
 use crate::pipeline::secrets_of_url;
 
-/// One address.
+/// The address of an endpoint.
 pub(in crate::llm) struct Address {
-    /// Where questions go.
+    /// Where requests are sent.
     pub(in crate::llm) url: Url,
     /// The base URL.
     pub(in crate::llm) base: Url,
-    /// What it is called in messages: the base URL without password and query.
+    /// The base URL without password and query, for messages.
     pub(in crate::llm) shown: String,
 }
 
@@ -29,7 +29,7 @@ impl Address {
     }
 }
 
-/// The address up to its query, without what stands before an `@` and without keys in its path.
+/// Returns the address up to its query, without user information and without keys in its path.
 fn without_secrets(url: &str) -> String {
     let url = url.trim();
     let secrets = secrets_of_url(url);

@@ -1,56 +1,56 @@
-//! Which endpoint gets a request: by what it shares with others, or the one with less to do of two.
+//! Chooses the endpoint of a request: by its affinity key, or the less loaded of two.
 //!
-//! Requests with the same key begin alike, and a server need not read again what it has just read. They go to the
-//! endpoint that weighs most for the key (rendezvous hashing), so that few keys move when an endpoint comes or goes; if
-//! that one has much more to do than the others, to the next. Pure: `mod` tells how the endpoints are doing.
+//! Requests with the same key have a common prefix, which a server has in its cache once it has processed it. They go to
+//! the endpoint with the highest weight for the key (rendezvous hashing), so that few keys move when an endpoint comes or
+//! goes; if that endpoint is much more loaded than the others, they go to another. Pure; `mod` has the endpoints' state.
 
 use std::cmp::Reverse;
 
 use crate::llm::jitter::Jitter;
 
-/// How much more than the mean an endpoint may have to do before requests with a key go to another. Less
-/// than 1 ¼ tears apart what begins alike whenever a few are slow, and more lets one wait while others idle.
+/// The load, relative to the mean, from which requests with a key go to another endpoint. Less than 1 ¼ would separate
+/// common prefixes whenever a few requests are slow, and more would let one endpoint queue while others idle.
 const MOST_LOAD: (u64, u64) = (5, 4);
 
-/// What a request wants of an endpoint.
+/// Which endpoint a request prefers, and which it avoids.
 #[derive(Debug, Clone, Copy, Default)]
-pub(in crate::llm) struct Wish {
-    /// What requests that begin alike have in common.
+pub(in crate::llm) struct EndpointPreference {
+    /// The affinity key, equal for requests with a common prefix.
     pub(in crate::llm) key: Option<u64>,
-    /// The endpoint at which it just failed, by its number.
+    /// The index of the endpoint at which it just failed.
     pub(in crate::llm) avoid: Option<usize>,
 }
 
 /// An endpoint that is up.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Candidate {
-    /// Its number.
+    /// Its index.
     pub(super) index: usize,
     /// A hash of its address.
     pub(super) address: u64,
-    /// Requests that it has, and may have.
+    /// Its current requests, and how many it may have.
     pub(super) held: u32,
     pub(super) limit: u32,
     pub(super) has_room: bool,
-    /// Requests that it had so far.
-    pub(super) given: u64,
+    /// Requests granted to it so far.
+    pub(super) granted: u64,
 }
 
-/// The endpoint that gets the request; none while no endpoint has room.
-pub(super) fn choose(up: &[Candidate], wish: Wish, chance: &mut Jitter) -> Option<usize> {
+/// Returns the endpoint that gets the request; none while no endpoint has room.
+pub(super) fn choose(up: &[Candidate], preference: EndpointPreference, jitter: &mut Jitter) -> Option<usize> {
     let mut open: Vec<&Candidate> = up.iter().filter(|one| one.has_room).collect();
-    // Where it failed it goes again only if there is nowhere else to go.
-    if open.iter().any(|one| Some(one.index) != wish.avoid) {
-        open.retain(|one| Some(one.index) != wish.avoid);
+    // It returns to where it failed only if there is no other.
+    if open.iter().any(|one| Some(one.index) != preference.avoid) {
+        open.retain(|one| Some(one.index) != preference.avoid);
     }
-    let chosen = match wish.key {
+    let chosen = match preference.key {
         Some(key) => by_key(up, &open, key),
-        None => by_load(&open, chance),
+        None => by_load(&open, jitter),
     };
     chosen.map(|one| one.index)
 }
 
-/// The one that weighs most for the key, of those with little enough to do.
+/// The endpoint with the highest weight for the key, among those that are not overloaded.
 fn by_key<'a>(up: &[Candidate], open: &[&'a Candidate], key: u64) -> Option<&'a Candidate> {
     let all: u64 = up.iter().map(|one| u64::from(one.held)).sum();
     let (most, of) = MOST_LOAD;
@@ -60,20 +60,21 @@ fn by_key<'a>(up: &[Candidate], open: &[&'a Candidate], key: u64) -> Option<&'a 
     heaviest.or_else(|| open.iter().copied().min_by_key(|one| (one.held, Reverse(weight(key, one.address)))))
 }
 
-/// Two at random, and of them the one with less to do for what it may have; among equals, the one that was given less.
-fn by_load<'a>(open: &[&'a Candidate], chance: &mut Jitter) -> Option<&'a Candidate> {
+/// Picks two at random and returns the less loaded one relative to its limit; among equals, the one with fewer requests so
+/// far.
+fn by_load<'a>(open: &[&'a Candidate], jitter: &mut Jitter) -> Option<&'a Candidate> {
     let load = |one: &Candidate| f64::from(one.held) / f64::from(one.limit.max(1));
     let even = open.windows(2).all(|pair| (load(pair[0]) - load(pair[1])).abs() < 1e-9);
-    let less = |a: &&&Candidate, b: &&&Candidate| load(a).total_cmp(&load(b)).then(a.given.cmp(&b.given));
+    let less = |a: &&&Candidate, b: &&&Candidate| load(a).total_cmp(&load(b)).then(a.granted.cmp(&b.granted));
     let best = match even {
         true => open.iter().min_by(less),
-        false => chance.two(open).min_by(less),
+        false => jitter.pick_two(open).min_by(less),
     };
     best.copied()
 }
 
-/// How much an endpoint weighs for a key: two rounds of the finalizer of SplitMix64, in which each bit changes half of
-/// the others.
+/// The weight of an endpoint for a key: two rounds of the finalizer of SplitMix64, in which each bit changes half of the
+/// others.
 fn weight(key: u64, address: u64) -> u64 {
     mix(key ^ mix(address))
 }
@@ -98,13 +99,13 @@ mod tests {
             held: 0,
             limit: 64,
             has_room: true,
-            given: 0,
+            granted: 0,
         };
         (0..count).map(one).collect()
     }
 
     fn with_key(up: &[Candidate], key: u64) -> usize {
-        choose(up, Wish { key: Some(key), avoid: None }, &mut Jitter::seeded(1)).unwrap()
+        choose(up, EndpointPreference { key: Some(key), avoid: None }, &mut Jitter::seeded(1)).unwrap()
     }
 
     #[test]
@@ -137,16 +138,16 @@ mod tests {
     #[test]
     fn no_endpoint_gets_much_more_than_the_mean() {
         for seed in 0..200 {
-            let mut chance = ChaCha8Rng::seed_from_u64(seed);
-            let count = chance.random_range(1..9);
-            let (mut up, keys) = (endpoints(count), chance.random_range(1..20));
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let count = rng.random_range(1..9);
+            let (mut up, keys) = (endpoints(count), rng.random_range(1..20));
             for _ in 0..300 {
                 let busy: Vec<usize> = (0..count).filter(|index| up[*index].held > 0).collect();
-                if !busy.is_empty() && chance.random_range(0..3) == 0 {
-                    up[busy[chance.random_range(0..busy.len())]].held -= 1;
+                if !busy.is_empty() && rng.random_range(0..3) == 0 {
+                    up[busy[rng.random_range(0..busy.len())]].held -= 1;
                     continue;
                 }
-                let chosen = with_key(&up, mix(chance.random_range(0..keys)));
+                let chosen = with_key(&up, mix(rng.random_range(0..keys)));
                 up[chosen].held += 1;
                 let all: u32 = up.iter().map(|one| one.held).sum();
                 let most = (1.25 * f64::from(all) / count as f64).ceil();
@@ -160,29 +161,33 @@ mod tests {
         let mut up = endpoints(3);
         for key in [Some(7), None] {
             for avoid in 0..3 {
-                let wish = Wish { key, avoid: Some(avoid) };
-                assert_ne!(choose(&up, wish, &mut Jitter::seeded(3)), Some(avoid));
+                let preference = EndpointPreference { key, avoid: Some(avoid) };
+                assert_ne!(choose(&up, preference, &mut Jitter::seeded(3)), Some(avoid));
             }
         }
         up[0].has_room = false;
         up[1].has_room = false;
         for key in [Some(7), None] {
-            let wish = Wish { key, avoid: Some(2) };
-            assert_eq!(choose(&up, wish, &mut Jitter::seeded(3)), Some(2), "there is no other");
+            let preference = EndpointPreference { key, avoid: Some(2) };
+            assert_eq!(choose(&up, preference, &mut Jitter::seeded(3)), Some(2), "there is no other");
         }
         // The others have no room, and much to do is better than to wait.
         (up[2].held, up[2].limit) = (50, 64);
         assert_eq!(with_key(&up, 7), 2);
         up[2].has_room = false;
-        assert_eq!(choose(&up, Wish::default(), &mut Jitter::seeded(3)), None);
+        assert_eq!(choose(&up, EndpointPreference::default(), &mut Jitter::seeded(3)), None);
     }
 
     #[test]
     fn without_a_key_the_one_with_less_to_do_gets_it() {
         let mut up = endpoints(2);
-        (up[0].held, up[0].given, up[1].given) = (0, 9, 3);
-        assert_eq!(choose(&up, Wish::default(), &mut Jitter::seeded(3)), Some(1), "given less so far");
+        (up[0].held, up[0].granted, up[1].granted) = (0, 9, 3);
+        assert_eq!(
+            choose(&up, EndpointPreference::default(), &mut Jitter::seeded(3)),
+            Some(1),
+            "given less so far"
+        );
         up[1].held = 3;
-        assert_eq!(choose(&up, Wish::default(), &mut Jitter::seeded(3)), Some(0));
+        assert_eq!(choose(&up, EndpointPreference::default(), &mut Jitter::seeded(3)), Some(0));
     }
 }

@@ -1,8 +1,8 @@
-//! How many requests an endpoint gets at a time: as declared, or as many as it turns out to bear.
+//! The concurrency limit of an endpoint: declared, or discovered from how it responds.
 //!
-//! Rounds of attempts, by when they ended, go to the controller, which finds the number where losses answer to it or
-//! more bring no more. Where a server tells of its waiting queue, that steers. `endpoints` tells what happened; time
-//! is given from outside.
+//! Rounds of attempts, by the time they ended, go to the controller, which finds the number of concurrent requests where
+//! losses depend on it or where more requests bring no more throughput. Where a server reports its waiting queue, the queue
+//! steers the limit. `endpoints` reports what happened; the caller passes the time.
 
 use std::time::Duration;
 
@@ -10,56 +10,59 @@ use tokio::time::Instant;
 
 use crate::llm::congestion::{Controller, Round};
 
-/// Requests at a time that an endpoint begins with.
+/// The initial limit of an endpoint.
 const FIRST: f64 = 8.0;
-/// The share of running requests that may wait in the server's queue: enough that it never idles.
+/// The number of waiting requests, as a share of the running ones, that a server's queue may have: enough that it never
+/// idles.
 const WAITING: f64 = 0.1;
-/// Attempts of a round at least.
+/// The least number of attempts in a round.
 const ENOUGH: f64 = 8.0;
-/// So many losses end a round at once where they are too many; as many are taken then as in the round before, or half.
+/// This many losses end a round at once if they are too many; the accepted number is then taken from the previous round,
+/// or assumed to be half.
 const MANY: f64 = 8.0;
 const HALF: f64 = 0.5;
-/// The most by which the places grow in a round.
+/// The most by which the limit grows in a round.
 const FASTEST: f64 = 0.5;
-/// The share of the places that must be used for a round to say something of them.
+/// The share of the limit that must be used for a round to be conclusive.
 const USED: f64 = 0.9;
 
-/// The requests an endpoint may have at a time.
+/// The number of concurrent requests that an endpoint may have.
 #[derive(Debug)]
 pub(super) struct ConcurrencyLimit {
     controller: Controller,
-    /// Its share of the places that are declared, which the engine counts; nothing where they are to be found.
+    /// Its share of the declared concurrency, which the engine enforces; none where the limit is discovered.
     declared: Option<u32>,
-    /// The server tells of its queue.
+    /// Whether the server reports its queue.
     steered: bool,
-    /// Grows by doubling until the queue says that it is too much.
+    /// Whether the limit doubles until the queue shows that it is too high.
     doubling: bool,
-    /// Attempts before this one were under way at another limit, and say nothing new.
+    /// Attempts before this one ran under another limit and are ignored.
     first: u64,
-    round: Attempts,
-    /// How many were taken at a time in the round before.
+    round: RoundAttempts,
+    /// The concurrency that was accepted in the previous round.
     taken: Option<f64>,
 }
 
 /// Attempts that ended in one round.
 #[derive(Debug, Default)]
-struct Attempts {
+struct RoundAttempts {
     begin: Option<Instant>,
     answered: f64,
     lost: f64,
-    /// Seconds of those that were answered, all together.
+    /// The total seconds of the answered ones.
     busy: f64,
     most_in_flight: u32,
     used: bool,
 }
 
 impl ConcurrencyLimit {
-    /// As many as there are, of which `share` fall to it; fewer once refusals answer to their number.
+    /// A declared limit, of which `share` belongs to this endpoint; lowered only once refusals depend on the number of
+    /// requests.
     pub(super) fn declared(share: u32, most: u32) -> Self {
         Self::new(Self::controller(most), Some(share))
     }
 
-    /// As many as are found to be borne.
+    /// A limit that is discovered.
     pub(super) fn auto(most: u32) -> Self {
         Self::new(Self::controller(most).seeking(FIRST), None)
     }
@@ -75,55 +78,55 @@ impl ConcurrencyLimit {
             steered: false,
             doubling: true,
             first: 0,
-            round: Attempts::default(),
+            round: RoundAttempts::default(),
             taken: None,
         }
     }
 
-    /// Whether one more may be sent where so many are.
+    /// Whether one more request may be sent when `in_flight` are already.
     pub(super) fn has_room(&self, in_flight: u32) -> bool {
         self.controller.limit().is_none_or(|limit| f64::from(in_flight) + 1.0 <= limit)
     }
 
-    /// The present limit, to compare loads by.
-    pub(super) fn now(&self) -> u32 {
+    /// Returns the current limit, to compare loads by.
+    pub(super) fn current(&self) -> u32 {
         self.controller.limit().map_or(self.declared.unwrap_or(u32::MAX), |limit| limit as u32)
     }
 
-    /// The limit that was found, where one was looked for.
-    pub(super) fn found(&self) -> Option<u32> {
+    /// Returns the discovered limit, if there is one.
+    pub(super) fn discovered(&self) -> Option<u32> {
         self.controller.limit().map(|limit| limit as u32)
     }
 
-    /// Whether they are looked for.
-    pub(super) fn are_found(&self) -> bool {
+    /// Whether the limit is discovered.
+    pub(super) fn is_adaptive(&self) -> bool {
         self.declared.is_none()
     }
 
-    /// Whether fewer at a time may be a remedy.
-    pub(super) fn can_shrink(&self) -> bool {
+    /// Whether a lower limit may help.
+    pub(super) fn can_decrease(&self) -> bool {
         self.declared.is_none() && !self.controller.is_in_vain()
     }
 
-    /// Whether losses answer to how many are sent at a time, as far as is known.
-    pub(super) fn losses_answer(&self) -> bool {
-        self.controller.losses_answer()
+    /// Whether losses depend on the number of concurrent requests, as far as is known.
+    pub(super) fn losses_depend_on_limit(&self) -> bool {
+        self.controller.losses_depend_on_limit()
     }
 
-    /// Notes that an attempt is sent, as one of so many.
-    pub(super) fn sent(&mut self, in_flight: u32) {
+    /// Records that an attempt is sent, with the number in flight.
+    pub(super) fn record_sent(&mut self, in_flight: u32) {
         let round = &mut self.round;
         round.most_in_flight = round.most_in_flight.max(in_flight);
         let limit = self.controller.limit();
         round.used |= limit.is_some_and(|limit| f64::from(in_flight) >= (limit * USED).floor());
     }
 
-    /// Notes that attempt `number` was answered after so long; `next` is the number of the next one.
-    pub(super) fn answered(&mut self, number: u64, next: u64, took: Duration, now: Instant) {
+    /// Records that attempt `number` was answered after `took`; `next` is the number of the next attempt.
+    pub(super) fn record_answered(&mut self, number: u64, next: u64, took: Duration, now: Instant) {
         if number < self.first {
             return;
         }
-        // A round begins with an answer, since the time to the first one is no time of work.
+        // A round begins with an answer, since the time until the first one is not spent working.
         if self.round.begin.is_none() {
             self.round.begin = Some(now);
             return;
@@ -133,8 +136,8 @@ impl ConcurrencyLimit {
         self.end_round(next, now);
     }
 
-    /// Notes that attempt `number` was refused, cut off or timed out.
-    pub(super) fn lost(&mut self, number: u64, next: u64, now: Instant) {
+    /// Records that attempt `number` was refused, cut off or timed out.
+    pub(super) fn record_lost(&mut self, number: u64, next: u64, now: Instant) {
         if number < self.first {
             return;
         }
@@ -143,19 +146,19 @@ impl ConcurrencyLimit {
         self.end_round(next, now);
     }
 
-    /// Notes that requests wait for the account's quota: what answers come says nothing of the endpoint.
-    pub(super) fn throttled(&mut self) {
-        self.controller.forget_gain();
+    /// Records that requests wait for the account's quota: the rate of answers says nothing about the endpoint.
+    pub(super) fn record_throttled(&mut self) {
+        self.controller.reset_probe();
         self.round.used = false;
     }
 
-    /// Notes that the server tells of its queue no more.
+    /// Records that the server no longer reports its queue.
     pub(super) fn forget_queue(&mut self) {
         self.steered = false;
     }
 
-    /// Notes what the server says of its own queue.
-    pub(super) fn queue(&mut self, running: f64, waiting: f64) {
+    /// Records what the server reports about its queue.
+    pub(super) fn record_queue(&mut self, running: f64, waiting: f64) {
         let (Some(limit), None) = (self.controller.limit(), self.declared) else { return };
         self.steered = true;
         let excess = waiting - (running * WAITING).max(1.0);
@@ -164,15 +167,15 @@ impl ConcurrencyLimit {
             self.controller.steer(limit - excess);
         } else if std::mem::take(&mut self.round.used) && waiting < running * WAITING / 2.0 + 1.0 {
             let grown = if self.doubling { limit * 2.0 } else { limit * 1.25 + 1.0 };
-            // Where some wait already, one more at a time; also where hardly any run, as between answers
-            // that ended together and the questions after them, when nothing can wait.
+            // If some wait already, grow by one; also if hardly any run, as between answers that ended together and the
+            // requests after them, when nothing can wait.
             let busy = waiting < 1.0 && running * 1.25 >= limit;
             self.controller.steer(if busy { grown } else { limit + 1.0 });
         }
     }
 
-    /// Hands a round to the controller, once about as many ended as may be under way, in the time of an answer at
-    /// least.
+    /// Passes a round to the controller once about as many attempts ended as may be in flight, and at least the time of an
+    /// answer has passed.
     fn end_round(&mut self, next: u64, now: Instant) {
         let round = &self.round;
         let limit = self.controller.limit();
@@ -189,7 +192,7 @@ impl ConcurrencyLimit {
         }
         let (rate, taken) = match seconds > 0.0 && is_whole {
             true => (round.answered / seconds, (round.busy / seconds).min(level)),
-            // What is refused ends at once: how many are taken is not known yet.
+            // Refusals end at once: how many are accepted is not known yet.
             false if is_clear => (0.0, self.taken.take().unwrap_or(level * HALF).min(level)),
             false => (0.0, level),
         };
@@ -198,7 +201,7 @@ impl ConcurrencyLimit {
             self.taken = Some(taken);
         }
         self.controller.judge(Round { sent, lost: round.lost, level, taken, rate, one: 1.0, used });
-        self.round = Attempts { begin: Some(now), ..Attempts::default() };
+        self.round = RoundAttempts { begin: Some(now), ..RoundAttempts::default() };
         let lowered = self.controller.limit().is_some_and(|found| limit.is_none_or(|limit| found < limit));
         if lowered {
             self.first = next;

@@ -1,8 +1,8 @@
-//! The endpoints of one model: which of them gets the next request, and how each is doing.
+//! The endpoints of one model: which of them gets the next request, and the state of each.
 //!
-//! Each attempt takes a `EndpointLease` here and tells how it ended. Requests that begin alike get it at the same endpoint,
-//! others at the one with less to do of two (`choose`); one that keeps failing gets none for a while (`breaker`); how
-//! many requests each may have is declared or found (`places`). What a provider meters is `quota`'s affair.
+//! Each attempt acquires an `EndpointLease` and reports its outcome through it. Requests with a common prefix go to the
+//! same endpoint, others to the less loaded of two (`choose`). An endpoint that keeps failing gets no requests for a while
+//! (`breaker`). How many requests each may have is declared or discovered (`concurrency`). Provider quotas are in `quota`.
 
 mod address;
 mod breaker;
@@ -25,8 +25,8 @@ use tracing::{info, warn};
 use super::jitter::Jitter;
 use crate::pipeline::Concurrency;
 pub(super) use address::Address;
-use breaker::Breaker;
-pub(super) use choose::Wish;
+use breaker::CircuitBreaker;
+pub(super) use choose::EndpointPreference;
 use choose::{Candidate, choose};
 use concurrency::ConcurrencyLimit;
 pub(super) use queue_metrics::read as read_queue;
@@ -35,63 +35,63 @@ pub(super) use queue_metrics::read as read_queue;
 pub(super) struct Endpoints {
     model: String,
     list: Vec<Endpoint>,
-    chance: Mutex<Jitter>,
-    /// Held by the request that is next; the others queue up behind it in order.
+    jitter: Mutex<Jitter>,
+    /// Held by the request at the head of the queue; the others wait behind it in order.
     head: tokio::sync::Mutex<()>,
-    /// Tells the request at the head that a place came free.
+    /// Wakes the request at the head when a lease was returned.
     changed: Notify,
 }
 
 struct Endpoint {
     address: Address,
-    /// A hash of it, the same in every run.
+    /// A hash of the address, the same in every run.
     hash: u64,
-    health: Mutex<Health>,
+    state: Mutex<EndpointState>,
 }
 
-struct Health {
-    breaker: Breaker,
-    places: ConcurrencyLimit,
-    /// Places given and not yet back; some of them wait for the quota.
+struct EndpointState {
+    breaker: CircuitBreaker,
+    concurrency: ConcurrencyLimit,
+    /// Leases held; some of them wait for the quota.
     held: u32,
-    /// Requests sent and not yet ended.
+    /// Requests in flight.
     in_flight: u32,
-    /// Places given so far.
-    given: u64,
+    /// Leases granted so far.
+    granted: u64,
     /// Requests sent so far.
     sent: u64,
     answered: u64,
     failed: u64,
-    /// It answered since it last failed every time.
-    answers: bool,
+    /// Whether it answered since it last went down.
+    responds: bool,
 }
 
-/// How an attempt ended, as far as the endpoint is concerned.
+/// The outcome of an attempt, as far as the endpoint is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AttemptOutcome {
-    /// It answered, be it with a refusal of the question.
-    Good,
-    /// It has no room, and may have said when it will.
+    /// It answered, even if with a refusal of the question.
+    Answered,
+    /// It is overloaded, and may have said for how long.
     Refused(Option<Duration>),
-    /// The account has no room, or it is not known to be the endpoint that has none; then it may be of how many came
-    /// at a time.
-    Throttled { counts_places: bool },
+    /// The account is throttled, or it is unknown whether the endpoint is overloaded; in the latter case the number of
+    /// concurrent requests may be the reason.
+    Throttled { counts_concurrency: bool },
     /// It failed.
-    Bad,
+    Failed,
 }
 
-/// One request's place at an endpoint. Dropped without a word, it says nothing of the endpoint.
+/// One request's lease of an endpoint. Dropping it without `finish` says nothing about the endpoint.
 pub(super) struct EndpointLease {
     endpoints: Arc<Endpoints>,
     index: usize,
-    /// The attempt's number at its endpoint and when it was sent, once it is.
+    /// The attempt's number at its endpoint and when it was sent; none before.
     sent: Option<(u64, Instant)>,
-    /// It sees whether the endpoint is back.
+    /// Whether it probes if the endpoint is back.
     is_probe: bool,
     ended: bool,
 }
 
-/// What `status` shows of an endpoint.
+/// The figures of an endpoint that `status` shows.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EndpointFigures {
@@ -99,15 +99,15 @@ pub struct EndpointFigures {
     pub model: String,
     /// The base URL, without password.
     pub url: String,
-    /// `up`; `down`, after several failures in a row; `probing`, when one request sees whether it is back.
+    /// `up`; `down`, after several failures in a row; `probing`, while one request tests whether it is back.
     pub state: Cow<'static, str>,
-    /// Requests under way.
+    /// Requests in flight.
     pub in_flight: u32,
-    /// Requests it may have at a time, where that is being found.
+    /// The discovered limit of concurrent requests, if there is one.
     pub limit: Option<u32>,
-    /// Attempts that it answered.
+    /// Answered attempts.
     pub answered: u64,
-    /// Attempts that failed.
+    /// Failed attempts.
     pub failed: u64,
 }
 
@@ -116,32 +116,32 @@ impl Endpoints {
         model: &str,
         addresses: Vec<Address>,
         concurrency: Concurrency,
-        chance: Jitter,
+        jitter: Jitter,
     ) -> Arc<Self> {
         let share = u32::try_from(addresses.len()).unwrap_or(1).max(1);
-        let places = || match concurrency {
+        let limit = || match concurrency {
             Concurrency::Fixed(places) => ConcurrencyLimit::declared(places.div_ceil(share).max(1), places),
             Concurrency::Auto => ConcurrencyLimit::auto(Concurrency::Auto.most()),
         };
         let list = addresses.into_iter().map(|address| Endpoint {
             hash: affinity(address.base.as_str().as_bytes()),
             address,
-            health: Mutex::new(Health {
-                breaker: Breaker::Up(0),
-                places: places(),
+            state: Mutex::new(EndpointState {
+                breaker: CircuitBreaker::Up(0),
+                concurrency: limit(),
                 held: 0,
                 in_flight: 0,
-                given: 0,
+                granted: 0,
                 sent: 0,
                 answered: 0,
                 failed: 0,
-                answers: false,
+                responds: false,
             }),
         });
         Arc::new(Self {
             model: model.to_owned(),
             list: list.collect(),
-            chance: Mutex::new(chance),
+            jitter: Mutex::new(jitter),
             head: tokio::sync::Mutex::new(()),
             changed: Notify::new(),
         })
@@ -151,17 +151,17 @@ impl Endpoints {
         self.list.len()
     }
 
-    /// Waits for a place at the endpoint that can best use one more request.
-    pub(super) async fn place(self: &Arc<Self>, wish: Wish) -> EndpointLease {
+    /// Waits for a lease of the endpoint that suits the request best.
+    pub(super) async fn acquire(self: &Arc<Self>, preference: EndpointPreference) -> EndpointLease {
         let _head = self.head.lock().await;
         loop {
             let changed = self.changed.notified();
-            if let Some(place) = self.try_place(wish) {
+            if let Some(place) = self.try_acquire(preference) {
                 return place;
             }
-            // One that is due and has no room yet waits for that.
+            // An endpoint that may be probed but has no room yet changes only when a lease returns.
             let now = Instant::now();
-            let due = self.list.iter().filter_map(|endpoint| endpoint.health().breaker.due());
+            let due = self.list.iter().filter_map(|endpoint| endpoint.state().breaker.next_change());
             let due = due.filter(|due| *due > now).min();
             match due {
                 None => changed.await,
@@ -173,69 +173,69 @@ impl Endpoints {
         }
     }
 
-    /// A place, if there is one now.
-    pub(super) fn try_place(self: &Arc<Self>, wish: Wish) -> Option<EndpointLease> {
-        let index = self.choose(wish, Instant::now())?;
-        let mut health = self.list[index].health();
-        let is_probe = health.breaker.begin();
-        health.held += 1;
-        health.given += 1;
+    /// Returns a lease if one is available now.
+    pub(super) fn try_acquire(self: &Arc<Self>, preference: EndpointPreference) -> Option<EndpointLease> {
+        let index = self.choose(preference, Instant::now())?;
+        let mut state = self.list[index].state();
+        let is_probe = state.breaker.begin();
+        state.held += 1;
+        state.granted += 1;
         Some(EndpointLease { endpoints: Arc::clone(self), index, sent: None, is_probe, ended: false })
     }
 
-    fn choose(&self, wish: Wish, now: Instant) -> Option<usize> {
+    fn choose(&self, preference: EndpointPreference, now: Instant) -> Option<usize> {
         let mut up = Vec::with_capacity(self.list.len());
         for (index, endpoint) in self.list.iter().enumerate() {
-            let health = endpoint.health();
-            if health.breaker.lets(now) {
+            let state = endpoint.state();
+            if state.breaker.allows(now) {
                 up.push(Candidate {
                     index,
                     address: endpoint.hash,
-                    held: health.held,
-                    limit: health.places.now(),
-                    has_room: health.places.has_room(health.held),
-                    given: health.given,
+                    held: state.held,
+                    limit: state.concurrency.current(),
+                    has_room: state.concurrency.has_room(state.held),
+                    granted: state.granted,
                 });
             }
         }
-        choose(&up, wish, &mut self.chance.lock().unwrap_or_else(PoisonError::into_inner))
+        choose(&up, preference, &mut self.jitter.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The endpoints at this moment.
+    /// Returns the current figures of all endpoints.
     pub(super) fn figures(&self) -> Vec<EndpointFigures> {
         let figures = |endpoint: &Endpoint| {
-            let health = endpoint.health();
+            let state = endpoint.state();
             EndpointFigures {
                 model: self.model.clone(),
                 url: endpoint.address.shown.clone(),
-                state: health.breaker.word().into(),
-                in_flight: health.in_flight,
-                limit: health.places.found(),
-                answered: health.answered,
-                failed: health.failed,
+                state: state.breaker.label().into(),
+                in_flight: state.in_flight,
+                limit: state.concurrency.discovered(),
+                answered: state.answered,
+                failed: state.failed,
             }
         };
         self.list.iter().map(figures).collect()
     }
 
-    /// Where each endpoint tells of its queue.
+    /// Returns the address of each endpoint's queue metrics.
     pub(super) fn queues(&self) -> Vec<Url> {
         self.list.iter().map(|endpoint| queue_metrics::address(&endpoint.address.base)).collect()
     }
 
-    /// Notes that endpoint `index` tells of its queue no more.
+    /// Records that endpoint `index` no longer reports its queue.
     pub(super) fn forget_queue(&self, index: usize) {
-        self.list[index].health().places.forget_queue();
+        self.list[index].state().concurrency.forget_queue();
     }
 
-    /// Notes what endpoint `index` says of its queue.
+    /// Records what endpoint `index` reports about its queue.
     pub(super) fn note_queue(&self, index: usize, running: f64, waiting: f64) {
-        self.list[index].health().places.queue(running, waiting);
+        self.list[index].state().concurrency.record_queue(running, waiting);
         self.changed.notify_one();
     }
 }
 
-/// The hash of what is hashed to choose an endpoint.
+/// The hash by which an endpoint is chosen.
 pub(crate) fn affinity(of: &[u8]) -> u64 {
     let mut first = [0; 8];
     first.copy_from_slice(&blake3::hash(of).as_bytes()[..8]);
@@ -243,8 +243,8 @@ pub(crate) fn affinity(of: &[u8]) -> u64 {
 }
 
 impl Endpoint {
-    fn health(&self) -> MutexGuard<'_, Health> {
-        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, EndpointState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -258,9 +258,9 @@ impl EndpointLease {
         u32::try_from(self.index + 1).unwrap_or(u32::MAX)
     }
 
-    /// Whether the endpoint went down since the place was given.
+    /// Whether the endpoint went down since the lease was granted.
     pub(super) fn is_down(&self) -> bool {
-        matches!(self.endpoints.list[self.index].health().breaker, Breaker::Down { .. })
+        matches!(self.endpoints.list[self.index].state().breaker, CircuitBreaker::Down { .. })
     }
 
     /// Whether there are other endpoints.
@@ -268,87 +268,87 @@ impl EndpointLease {
         self.endpoints.len() > 1
     }
 
-    /// Whether another endpoint answers, as far as is known.
-    pub(super) fn others_answer(&self) -> bool {
+    /// Whether another endpoint is known to respond.
+    pub(super) fn others_respond(&self) -> bool {
         let others = self.endpoints.list.iter().enumerate().filter(|(index, _)| *index != self.index);
-        others.into_iter().any(|(_, endpoint)| endpoint.health().answers)
+        others.into_iter().any(|(_, endpoint)| endpoint.state().responds)
     }
 
-    /// Whether the endpoint's places are being found, and can be fewer.
-    pub(super) fn can_shrink(&self) -> bool {
-        self.endpoints.list[self.index].health().places.can_shrink()
+    /// Whether the endpoint's concurrency limit is adaptive and can be lowered.
+    pub(super) fn can_decrease(&self) -> bool {
+        self.endpoints.list[self.index].state().concurrency.can_decrease()
     }
 
-    /// The request is sent now.
-    pub(super) fn begin(&mut self) {
-        let mut health = self.endpoints.list[self.index].health();
-        health.in_flight += 1;
-        self.sent = Some((health.sent, Instant::now()));
-        health.sent += 1;
-        let in_flight = health.in_flight;
-        health.places.sent(in_flight);
+    /// Records that the request is sent.
+    pub(super) fn mark_sent(&mut self) {
+        let mut state = self.endpoints.list[self.index].state();
+        state.in_flight += 1;
+        self.sent = Some((state.sent, Instant::now()));
+        state.sent += 1;
+        let in_flight = state.in_flight;
+        state.concurrency.record_sent(in_flight);
     }
 
-    /// The request has ended. Gives whether losses answer to how many the endpoint gets at a time.
-    pub(super) fn end(mut self, outcome: AttemptOutcome) -> bool {
+    /// Records the outcome of the request. Returns whether losses depend on the endpoint's concurrency.
+    pub(super) fn finish(mut self, outcome: AttemptOutcome) -> bool {
         self.ended = true;
         let now = Instant::now();
         let endpoint = &self.endpoints.list[self.index];
-        let mut health = endpoint.health();
-        let (number, at) = self.sent.unwrap_or((health.sent, now));
-        let next = health.sent;
-        let was_up = health.breaker.word() == "up";
+        let mut state = endpoint.state();
+        let (number, at) = self.sent.unwrap_or((state.sent, now));
+        let next = state.sent;
+        let was_up = state.breaker.label() == "up";
         match outcome {
-            AttemptOutcome::Good => {
-                health.answered += 1;
-                health.answers = true;
-                health.places.answered(number, next, now.saturating_duration_since(at), now);
+            AttemptOutcome::Answered => {
+                state.answered += 1;
+                state.responds = true;
+                state.concurrency.record_answered(number, next, now.saturating_duration_since(at), now);
                 if !was_up && self.endpoints.list.len() > 1 {
                     info!(url = endpoint.address.shown, "the endpoint is back");
                 }
-                health.breaker.good();
+                state.breaker.record_success();
             }
-            AttemptOutcome::Throttled { counts_places } => {
-                health.failed += 1;
-                match counts_places && health.places.are_found() {
-                    true => health.places.lost(number, next, now),
-                    false => health.places.throttled(),
+            AttemptOutcome::Throttled { counts_concurrency } => {
+                state.failed += 1;
+                match counts_concurrency && state.concurrency.is_adaptive() {
+                    true => state.concurrency.record_lost(number, next, now),
+                    false => state.concurrency.record_throttled(),
                 }
-                self.unknown(&mut health, now);
+                self.unknown(&mut state, now);
             }
             AttemptOutcome::Refused(asked) => {
-                health.failed += 1;
-                health.places.lost(number, next, now);
-                // One that is alone is not left alone.
+                state.failed += 1;
+                state.concurrency.record_lost(number, next, now);
+                // The only endpoint is not suspended.
                 match self.endpoints.list.len() {
-                    1 => self.unknown(&mut health, now),
-                    _ => self.note_failure(&mut health, asked, now),
+                    1 => self.unknown(&mut state, now),
+                    _ => self.note_failure(&mut state, asked, now),
                 }
             }
-            AttemptOutcome::Bad => {
-                health.failed += 1;
-                if health.places.are_found() {
-                    health.places.lost(number, next, now);
+            AttemptOutcome::Failed => {
+                state.failed += 1;
+                if state.concurrency.is_adaptive() {
+                    state.concurrency.record_lost(number, next, now);
                 }
-                self.note_failure(&mut health, None, now);
+                self.note_failure(&mut state, None, now);
             }
         }
-        health.places.losses_answer()
+        state.concurrency.losses_depend_on_limit()
     }
 
-    /// Says nothing of the endpoint: where this one was to see, another may.
-    fn unknown(&self, health: &mut Health, now: Instant) {
+    /// Records an outcome that says nothing about the endpoint: if this was a probe, another one may follow.
+    fn unknown(&self, state: &mut EndpointState, now: Instant) {
         if self.is_probe {
-            health.breaker.unknown(now);
+            state.breaker.record_unknown(now);
         }
     }
 
-    fn note_failure(&self, health: &mut Health, asked: Option<Duration>, now: Instant) {
-        let was_up = health.breaker.word() == "up";
-        if !health.breaker.bad(asked, now) {
+    fn note_failure(&self, state: &mut EndpointState, asked: Option<Duration>, now: Instant) {
+        let was_up = state.breaker.label() == "up";
+        if !state.breaker.record_failure(asked, now) {
             return;
         }
-        health.answers = false;
+        state.responds = false;
         if was_up {
             let url = &self.address().shown;
             let model = &self.endpoints.model;
@@ -359,15 +359,15 @@ impl EndpointLease {
 
 impl Drop for EndpointLease {
     fn drop(&mut self) {
-        let mut health = self.endpoints.list[self.index].health();
-        health.held -= 1;
+        let mut state = self.endpoints.list[self.index].state();
+        state.held -= 1;
         if self.sent.is_some() {
-            health.in_flight -= 1;
+            state.in_flight -= 1;
         }
         if !self.ended {
-            self.unknown(&mut health, Instant::now());
+            self.unknown(&mut state, Instant::now());
         }
-        drop(health);
+        drop(state);
         self.endpoints.changed.notify_one();
     }
 }

@@ -1,18 +1,18 @@
-//! What a server tells of its own queue in `/metrics`: how many requests run in it, how many wait.
+//! Reads a server's queue from its `/metrics`: how many requests are running and how many are waiting.
 //!
-//! vLLM and servers like it never refuse; without this they would be sent far more than they can work on.
-//! `remote` fetches the text while a run lasts, `places` acts on the figures.
+//! vLLM and similar servers never refuse requests; without this they would be sent far more than they can work on.
+//! `remote` fetches the text during a run, `concurrency` acts on the figures.
 
 use reqwest::Url;
 
-/// The names under which servers tell running and waiting requests.
+/// The metric names of running and waiting requests, by server.
 const NAMES: [(&str, &str); 3] = [
     ("vllm:num_requests_running", "vllm:num_requests_waiting"),
     ("sglang:num_running_reqs", "sglang:num_queue_reqs"),
     ("llamacpp:requests_processing", "llamacpp:requests_deferred"),
 ];
 
-/// Where the metrics of a server are: beside the `/v1` of its API.
+/// Returns the address of a server's metrics: beside the `/v1` of its API.
 pub(super) fn address(base: &Url) -> Url {
     let mut url = base.clone();
     let path = base.path().trim_end_matches('/');
@@ -21,7 +21,7 @@ pub(super) fn address(base: &Url) -> Url {
     url
 }
 
-/// Running and waiting requests, added up over a server's engines, if the text has them.
+/// Returns the running and waiting requests, summed over a server's engines, if the text has them.
 pub(in crate::llm) fn read(text: &str) -> Option<(f64, f64)> {
     NAMES.iter().find_map(|(running, waiting)| Some((sum(text, running)?, sum(text, waiting)?)))
 }

@@ -23,11 +23,11 @@ fn counts(endpoints: &Endpoints, of: impl Fn(&EndpointFigures) -> u64) -> Vec<u6
 async fn the_slower_gets_less_and_nobody_waits() {
     let endpoints = endpoints(3, Concurrency::Fixed(30));
     let work = (0..600).map(|_| async {
-        let mut place = endpoints.place(Wish::default()).await;
-        place.begin();
-        let slow = place.index == 0;
+        let mut lease = endpoints.acquire(EndpointPreference::default()).await;
+        lease.mark_sent();
+        let slow = lease.index == 0;
         tokio::time::sleep(Duration::from_millis(if slow { 400 } else { 100 })).await;
-        place.end(AttemptOutcome::Good);
+        lease.finish(AttemptOutcome::Answered);
     });
     // Thirty at a time, as the engine would have it.
     let mut running = futures::stream::FuturesUnordered::new();
@@ -50,14 +50,14 @@ async fn a_dead_endpoint_is_left_alone_and_found_again() {
     let alive = |at: Instant| at.duration_since(start) >= Duration::from_secs(60);
     let mut back = None;
     for _ in 0..4000 {
-        let mut place = endpoints.place(Wish::default()).await;
-        place.begin();
+        let mut lease = endpoints.acquire(EndpointPreference::default()).await;
+        lease.mark_sent();
         tokio::time::sleep(Duration::from_millis(50)).await;
-        let dead = place.index == 0 && !alive(Instant::now());
-        if place.index == 0 && !dead {
+        let dead = lease.index == 0 && !alive(Instant::now());
+        if lease.index == 0 && !dead {
             back.get_or_insert(start.elapsed());
         }
-        place.end(if dead { AttemptOutcome::Bad } else { AttemptOutcome::Good });
+        lease.finish(if dead { AttemptOutcome::Failed } else { AttemptOutcome::Answered });
     }
     let failed = counts(&endpoints, |endpoint| endpoint.failed);
     assert!(failed[0] <= 15 && failed[1] == 0, "{failed:?}");
@@ -69,31 +69,35 @@ async fn a_dead_endpoint_is_left_alone_and_found_again() {
 async fn when_all_are_down_requests_wait_and_one_looks() {
     let endpoints = endpoints(2, Concurrency::Fixed(4));
     for _ in 0..10 {
-        let mut place = endpoints.try_place(Wish::default()).unwrap();
-        place.begin();
-        place.end(AttemptOutcome::Bad);
+        let mut lease = endpoints.try_acquire(EndpointPreference::default()).unwrap();
+        lease.mark_sent();
+        lease.finish(AttemptOutcome::Failed);
     }
-    assert!(endpoints.try_place(Wish::default()).is_none());
+    assert!(endpoints.try_acquire(EndpointPreference::default()).is_none());
     let start = Instant::now();
-    let probes = [endpoints.place(Wish::default()).await, endpoints.place(Wish::default()).await];
+    let probes = [
+        endpoints.acquire(EndpointPreference::default()).await,
+        endpoints.acquire(EndpointPreference::default()).await,
+    ];
     assert_eq!(start.elapsed().as_secs(), 1);
-    assert!(endpoints.try_place(Wish::default()).is_none());
+    assert!(endpoints.try_acquire(EndpointPreference::default()).is_none());
     assert_eq!(endpoints.figures()[0].state, "probing");
     for probe in probes {
-        probe.end(AttemptOutcome::Good);
+        probe.finish(AttemptOutcome::Answered);
     }
-    assert!(endpoints.try_place(Wish::default()).is_some());
+    assert!(endpoints.try_acquire(EndpointPreference::default()).is_some());
 }
 
 #[tokio::test(start_paused = true)]
 async fn places_are_found_per_attempt_and_given_in_order() {
     let endpoints = endpoints(1, Concurrency::Auto);
-    let held: Vec<EndpointLease> = (0..8).map(|_| endpoints.try_place(Wish::default()).unwrap()).collect();
-    assert!(endpoints.try_place(Wish::default()).is_none());
+    let held: Vec<EndpointLease> =
+        (0..8).map(|_| endpoints.try_acquire(EndpointPreference::default()).unwrap()).collect();
+    assert!(endpoints.try_acquire(EndpointPreference::default()).is_none());
     assert_eq!(endpoints.figures()[0].limit, Some(8));
     let first = async {
-        let place = endpoints.place(Wish::default()).await;
-        (Instant::now(), place)
+        let lease = endpoints.acquire(EndpointPreference::default()).await;
+        (Instant::now(), lease)
     };
     let then = async {
         tokio::time::sleep(Duration::from_secs(3)).await;
@@ -115,15 +119,15 @@ async fn endpoints_that_stop_hang_and_start_at_random_lose_nothing() {
         let start = Instant::now();
         let ask = |_| async {
             loop {
-                let mut place = endpoints.place(Wish::default()).await;
-                place.begin();
+                let mut lease = endpoints.acquire(EndpointPreference::default()).await;
+                lease.mark_sent();
                 let quarter = start.elapsed().as_secs() as usize / 15;
-                let now = weather[place.index].get(quarter).copied().unwrap_or(0);
+                let now = weather[lease.index].get(quarter).copied().unwrap_or(0);
                 // A hang ends by the time limit.
                 let seconds = [0.2, 0.01, 5.0][now as usize];
                 tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
                 let good = now == 0;
-                place.end(if good { AttemptOutcome::Good } else { AttemptOutcome::Bad });
+                lease.finish(if good { AttemptOutcome::Answered } else { AttemptOutcome::Failed });
                 if good {
                     return start.elapsed();
                 }

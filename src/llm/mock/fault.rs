@@ -1,4 +1,4 @@
-//! What a scripted error becomes: the failure that `classify` makes of the same from a server.
+//! Scripted errors: each becomes the failure that `classify` makes of the same error from a server.
 
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -9,7 +9,7 @@ use crate::llm::classify::{self, Failure, Verdict};
 
 const WHO: &str = "mock";
 
-/// The response that a fault is, or how the attempt fails; `retry_after` is in seconds.
+/// Returns the response of a fault, or the failure of the attempt; `retry_after` is in seconds.
 pub(super) fn respond(
     fault: Fault,
     message: Option<&str>,
@@ -34,7 +34,7 @@ pub(super) fn respond(
     }
 }
 
-/// The failure of a response with this status, as `classify` judges it.
+/// Returns the failure of a response with this status, as classified by `classify`.
 pub(super) fn refusal(status: u16, code: &str, message: Option<&str>, retry_after: Option<f64>) -> Failure {
     let mut headers = HeaderMap::new();
     let milliseconds = retry_after.map(|seconds| (seconds * 1000.0).to_string());

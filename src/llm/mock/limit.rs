@@ -1,7 +1,7 @@
-//! The limit of a mock: what is above it is refused, as a provider refuses it.
+//! The rate limit of a mock: requests above it are refused, as a provider refuses them.
 //!
-//! It looks at the clock, so it stands before the script: what it refuses counts for no rule and no draw, and the
-//! same is answered in the end.
+//! It depends on the clock, so it comes before the script: what it refuses counts for no rule and no draw, and the final
+//! answer stays the same.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -11,21 +11,21 @@ use super::fault;
 use crate::llm::classify::Failure;
 use crate::pipeline::MockLimit;
 
-/// A bucket that fills evenly; it begins full.
-pub(super) struct Limit {
+/// A token bucket that starts full.
+pub(super) struct RateLimiter {
     declared: MockLimit,
     burst: f64,
-    /// How many requests it holds, and since when.
+    /// The number of requests it holds, and when that was computed.
     level: Mutex<(f64, Instant)>,
 }
 
-impl Limit {
+impl RateLimiter {
     pub(super) fn new(declared: MockLimit) -> Self {
         let burst = declared.burst.unwrap_or(declared.requests_per_minute / 60.0).max(1.0);
         Self { declared, burst, level: Mutex::new((burst, Instant::now())) }
     }
 
-    /// Takes one request, or refuses it.
+    /// Admits one request, or refuses it.
     pub(super) fn take(&self) -> Result<(), Failure> {
         let now = Instant::now();
         let mut level = self.level.lock().unwrap_or_else(PoisonError::into_inner);
@@ -33,7 +33,7 @@ impl Limit {
         let risen =
             now.saturating_duration_since(since).as_secs_f64() * self.declared.requests_per_minute / 60.0;
         let held = (held + risen).min(self.burst);
-        // Rounding must not refuse who comes just when the next one is due.
+        // Rounding must not refuse a request that arrives exactly when it is due.
         let is_room = held >= 1.0 - 1e-6;
         *level = (if is_room { held - 1.0 } else { held }, now);
         if is_room {

@@ -1,12 +1,11 @@
-//! The provider that needs no server and says what the pipeline file scripts, for tests and dry runs.
+//! The mock provider: it needs no server and answers as the pipeline file scripts, for tests and dry runs.
 //!
-//! `Script` stands where HTTP would: `remote` hands it each attempt and reads what it says as if it came from
-//! a server, so that quotas, pauses, retries, the journal and budgets work as they will with one. What it says
-//! depends on the run's seed, the rules, the record, the messages, and how often they were asked: the same
-//! at any concurrency and at every start. What depends on the moment instead, as a provider's limit and the state of a
-//! replica do, only puts an answer off.
+//! `MockScript` takes the place of HTTP: `remote` passes it each attempt and treats its reply as if it came from a server,
+//! so that quotas, throttling, retries, the journal and budgets work as they would with one. The reply depends on the run's
+//! seed, the rules, the record, the messages, and how often they were asked: it is the same at any concurrency and after any
+//! restart. What depends on timing instead, such as a rate limit or the state of a replica, only delays an answer.
 //!
-//! `rule` has conditions and answers, `fault` what an error becomes, `limit` the limit of the whole.
+//! `rule` has conditions and answers, `fault` scripted errors, `limit` the rate limit.
 
 mod fault;
 mod limit;
@@ -21,8 +20,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use self::limit::Limit;
-use self::rule::{Count, Kind, Rule, Scene};
+use self::limit::RateLimiter;
+use self::rule::{MockAttempt, PriorAttempts, Rule, RuleKind};
 use super::classify::{Failure, Verdict};
 use super::connect::{ConnectError, ConnectProblem, MockContext};
 use super::quota::{self, Pool};
@@ -32,25 +31,25 @@ use crate::draw::Draws;
 use crate::pipeline::{Delay, Fault, MockRule, MockUsage, ModelConfig};
 use crate::record::Record;
 
-/// What 95 of 100 draws of a normal law stay under, in standard deviations.
+/// The 95th percentile of a normal distribution, in standard deviations.
 const P95: f64 = 1.644_853_626_951_472_2;
 
-/// What a mock model says.
-pub(super) struct Script {
+/// The script of a mock model.
+pub(super) struct MockScript {
     rules: Vec<Rule>,
     delay: Option<Delay>,
-    limit: Option<Limit>,
+    limit: Option<RateLimiter>,
     draws: Draws,
-    /// Whether a rule reads the answer that is given where none fits.
+    /// Whether a rule reads the default answer.
     reads_answer: bool,
     params: Map<String, Value>,
     /// Answers where no rule does; meets any schema.
-    usual: Arc<dyn Model>,
+    default_model: Arc<dyn Model>,
 }
 
-/// What a script has said to one request so far.
+/// How far a script has got with one request.
 #[derive(Debug, Default)]
-pub(super) struct Played {
+pub(super) struct ScriptProgress {
     attempts: AtomicU32,
     answers: AtomicU32,
 }
@@ -60,12 +59,12 @@ pub(super) fn model(
     name: &str,
     config: &ModelConfig,
     pool: Arc<Pool>,
-    drawn: MockContext<'_>,
-    usual: Arc<dyn Model>,
+    context: MockContext<'_>,
+    default_model: Arc<dyn Model>,
 ) -> Result<Remote, ConnectError> {
     let problem = |what| ConnectError { model: name.to_owned(), what };
-    let script = Script::new(name, config, drawn, usual).map_err(problem)?;
-    // No key is read and no address of a real server named.
+    let script = MockScript::new(name, config, context, default_model).map_err(problem)?;
+    // No key is read, and no address of a real server is used.
     let mut stand_in = config.clone();
     stand_in.base_urls = match config.base_urls.len() {
         0 | 1 => vec!["http://mock".to_owned()],
@@ -80,17 +79,17 @@ pub(super) fn model(
     Ok(Remote::in_pool(name, &stand_in, pool)?.scripted(script))
 }
 
-impl Script {
+impl MockScript {
     fn new(
         name: &str,
         config: &ModelConfig,
-        drawn: MockContext<'_>,
-        usual: Arc<dyn Model>,
+        context: MockContext<'_>,
+        default_model: Arc<dyn Model>,
     ) -> Result<Self, ConnectProblem> {
         let mock = config.mock.clone().unwrap_or_default();
         let mut rules: Vec<Rule> = Vec::new();
         for (index, declared) in mock.rules.iter().enumerate() {
-            let rule = Rule::new(declared, &rules, drawn.vars)
+            let rule = Rule::new(declared, &rules, context.vars)
                 .map_err(|what| ConnectProblem::Mock { rule: index + 1, what })?;
             rules.push(rule);
         }
@@ -98,20 +97,20 @@ impl Script {
             reads_answer: rules.iter().any(|rule| rule.reads("mock.answer")),
             rules,
             delay: mock.delay,
-            limit: mock.limit.map(Limit::new),
-            draws: Draws::new(drawn.seed, format!("model {name}").into()),
+            limit: mock.limit.map(RateLimiter::new),
+            draws: Draws::new(context.seed, format!("model {name}").into()),
             params: config.params.clone(),
-            usual,
+            default_model,
         })
     }
 
-    /// The body of the response to an attempt that an endpoint gets, counted from 1; or how it fails. `sent`
-    /// counts the attempts before it.
+    /// Returns the body of the response to an attempt at an endpoint (from 1), or its failure. `sent` is the number of
+    /// previous attempts.
     pub(super) async fn reply(
         &self,
         request: &ModelRequest,
         record: &Record,
-        played: &Played,
+        progress: &ScriptProgress,
         sent: u32,
         endpoint: u32,
     ) -> Result<Vec<u8>, Failure> {
@@ -119,65 +118,67 @@ impl Script {
             limit.take()?;
         }
         let count = |counter: &AtomicU32| counter.load(Ordering::Relaxed);
-        let count = Count { sent, attempts: count(&played.attempts), answers: count(&played.answers) };
-        let mut scene = Scene::new(request, record, count, endpoint);
+        let count =
+            PriorAttempts { sent, attempts: count(&progress.attempts), answers: count(&progress.answers) };
+        let mut attempt = MockAttempt::new(request, record, count, endpoint);
         if self.reads_answer {
-            scene.show_answer(&self.usual(request, record).await);
+            attempt.show_answer(&self.default_answer(request, record).await);
         }
-        if let Some(useless) = self.endpoint(&scene).await? {
+        if let Some(useless) = self.endpoint(&attempt).await? {
             return Ok(useless);
         }
-        played.attempts.fetch_add(1, Ordering::Relaxed);
-        let (number, rule) = self.fitting(&scene)?;
+        progress.attempts.fetch_add(1, Ordering::Relaxed);
+        let (number, rule) = self.first_match(&attempt)?;
         let nothing = MockRule::default();
         let declared = rule.map_or(&nothing, |rule| &rule.declared);
-        self.wait(declared.delay.or(self.delay), "delay", &scene.key(Kind::Error)).await;
+        self.wait(declared.delay.or(self.delay), "delay", &attempt.key(RuleKind::Error)).await;
         if let Some(fault) = declared.error {
-            return fail(fault, declared).await;
+            return raise(fault, declared).await;
         }
         let answer = match rule {
-            Some(rule) => rule.answer(&scene).map_err(|error| wrong_rule(number, &error))?,
+            Some(rule) => rule.answer(&attempt).map_err(|error| wrong_rule(number, &error))?,
             None => None,
         };
         let reasoning = match rule {
-            Some(rule) => rule.reasoning(&scene).map_err(|error| wrong_rule(number, &error))?,
+            Some(rule) => rule.reasoning(&attempt).map_err(|error| wrong_rule(number, &error))?,
             None => None,
         };
         let answer = match answer {
             Some(answer) => answer,
-            None => self.usual(request, record).await,
+            None => self.default_answer(request, record).await,
         };
-        played.answers.fetch_add(1, Ordering::Relaxed);
-        Ok(self.body(request, &scene, declared, &answer, reasoning.as_deref()))
+        progress.answers.fetch_add(1, Ordering::Relaxed);
+        Ok(self.body(request, &attempt, declared, &answer, reasoning.as_deref()))
     }
 
     /// The answer where no rule gives one.
-    async fn usual(&self, request: &ModelRequest, record: &Record) -> String {
-        let answered = self.usual.complete(request, record).await;
+    async fn default_answer(&self, request: &ModelRequest, record: &Record) -> String {
+        let answered = self.default_model.complete(request, record).await;
         answered.map(|completion| completion.text).unwrap_or_default()
     }
 
-    /// What the endpoint does before the request gets to the model: it takes its time, fails, or sends a body of
-    /// no use. That may put an answer off, but does not count among the attempts that other rules see, since
-    /// which endpoint is asked depends on the moment.
-    async fn endpoint(&self, scene: &Scene) -> Result<Option<Vec<u8>>, Failure> {
-        for (index, rule) in self.rules.iter().enumerate().filter(|(_, rule)| rule.kind == Kind::Endpoint) {
-            if !rule.fits(scene, &self.draws).map_err(|error| wrong_rule(index + 1, &error))? {
+    /// Simulates the endpoint before the request reaches the model: it is slow, fails, or sends an unusable body. That may
+    /// delay an answer, but does not count as an attempt for other rules, since the choice of the endpoint depends on timing.
+    async fn endpoint(&self, attempt: &MockAttempt) -> Result<Option<Vec<u8>>, Failure> {
+        for (index, rule) in self.rules.iter().enumerate().filter(|(_, rule)| rule.kind == RuleKind::Endpoint)
+        {
+            if !rule.matches_attempt(attempt, &self.draws).map_err(|error| wrong_rule(index + 1, &error))? {
                 continue;
             }
-            self.wait(rule.declared.delay, "endpoint delay", &scene.key(Kind::Endpoint)).await;
+            self.wait(rule.declared.delay, "endpoint delay", &attempt.key(RuleKind::Endpoint)).await;
             return match rule.declared.error {
                 None => Ok(None),
-                Some(fault) => fail(fault, &rule.declared).await.map(Some),
+                Some(fault) => raise(fault, &rule.declared).await.map(Some),
             };
         }
         Ok(None)
     }
 
-    /// The first rule of the others that fits, with its number from 1.
-    fn fitting(&self, scene: &Scene) -> Result<(usize, Option<&Rule>), Failure> {
-        for (index, rule) in self.rules.iter().enumerate().filter(|(_, rule)| rule.kind != Kind::Endpoint) {
-            if rule.fits(scene, &self.draws).map_err(|error| wrong_rule(index + 1, &error))? {
+    /// Returns the first other rule that matches, with its number from 1.
+    fn first_match(&self, attempt: &MockAttempt) -> Result<(usize, Option<&Rule>), Failure> {
+        for (index, rule) in self.rules.iter().enumerate().filter(|(_, rule)| rule.kind != RuleKind::Endpoint)
+        {
+            if rule.matches_attempt(attempt, &self.draws).map_err(|error| wrong_rule(index + 1, &error))? {
                 return Ok((index + 1, Some(rule)));
             }
         }
@@ -198,11 +199,11 @@ impl Script {
         tokio::time::sleep(Duration::try_from_secs_f64(seconds).unwrap_or_default()).await;
     }
 
-    /// A response in the words of OpenAI's API; it reads as a chat's and as a raw completion's.
+    /// Encodes a response of OpenAI's API, valid for chat and raw completions.
     fn body(
         &self,
         request: &ModelRequest,
-        scene: &Scene,
+        attempt: &MockAttempt,
         rule: &MockRule,
         answer: &str,
         reasoning: Option<&str>,
@@ -222,7 +223,7 @@ impl Script {
         let body = json!({
             "choices": vec![choice; usize::try_from(choices).unwrap_or(1)],
             "usage": {
-                "prompt_tokens": prompt_tokens.unwrap_or_else(|| quota::tokens(scene.prompt.len())),
+                "prompt_tokens": prompt_tokens.unwrap_or_else(|| quota::tokens(attempt.prompt.len())),
                 "completion_tokens": completion_tokens.unwrap_or(written),
             },
         });
@@ -230,8 +231,8 @@ impl Script {
     }
 }
 
-/// What a fault brings, if it ever brings anything.
-async fn fail(fault: Fault, declared: &MockRule) -> Result<Vec<u8>, Failure> {
+/// Raises a scripted fault; one that hangs never returns.
+async fn raise(fault: Fault, declared: &MockRule) -> Result<Vec<u8>, Failure> {
     if fault == Fault::Hang {
         std::future::pending::<()>().await;
     }

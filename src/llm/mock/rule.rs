@@ -1,6 +1,6 @@
-//! One rule of a script: whether it fits an attempt, and what it answers.
+//! One rule of a mock's script: whether it matches an attempt, and what it answers.
 //!
-//! A rule is compiled once, when the model is connected; `pipeline::mock_check` has refused wrong ones.
+//! A rule is compiled once, when the model is connected; `pipeline::mock_check` has rejected invalid ones.
 
 use regex::Regex;
 use serde_json::{Map, Value, json};
@@ -11,42 +11,42 @@ use crate::pipeline::MockRule;
 use crate::record::Record;
 use crate::template::{Expression, Template, TemplateError};
 
-/// One attempt, as rules see it.
-pub(super) struct Scene {
+/// An attempt, as rules see it.
+pub(super) struct MockAttempt {
     /// The texts of all messages.
     pub(super) prompt: String,
     /// The record with `mock` among its fields.
     record: Record,
-    /// What names the request in the keys of draws.
+    /// The request's part of draw keys.
     request: String,
-    count: Count,
+    count: PriorAttempts,
     endpoint: u32,
 }
 
-/// What came before an attempt at the same request.
+/// The attempts at a request before the current one.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Count {
-    /// Attempts, all of them.
+pub(super) struct PriorAttempts {
+    /// All attempts.
     pub(super) sent: u32,
-    /// Attempts that got past what depends on the moment: the limit and the endpoints.
+    /// Attempts that passed what depends on timing: the rate limit and the endpoints.
     pub(super) attempts: u32,
-    /// Answers.
+    /// Attempts that were answered.
     pub(super) answers: u32,
 }
 
-/// What a rule is, which says what its draws count.
+/// The kind of a rule, which decides by what its draws are keyed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// How one replica fails or how slow it is.
+pub(super) enum RuleKind {
+    /// Faults and delays of one replica.
     Endpoint,
-    /// What goes wrong with a request, wherever it goes.
+    /// Errors of a request at any endpoint.
     Error,
-    /// What is answered.
+    /// Answers.
     Answer,
 }
 
-impl Scene {
-    pub(super) fn new(request: &ModelRequest, record: &Record, count: Count, endpoint: u32) -> Self {
+impl MockAttempt {
+    pub(super) fn new(request: &ModelRequest, record: &Record, count: PriorAttempts, endpoint: u32) -> Self {
         let texts: Vec<&str> = request.messages.iter().map(|message| &*message.content).collect();
         let prompt = texts.join("\n\n");
         let question = blake3::hash(prompt.as_bytes()).to_hex();
@@ -57,18 +57,18 @@ impl Scene {
         Self { prompt, record, request: key, count, endpoint }
     }
 
-    /// What draws of a kind are keyed by. Each kind has a count of its own, so that nothing that depends on the
-    /// moment moves an error, and no error an answer.
-    pub(super) fn key(&self, kind: Kind) -> String {
+    /// Returns the draw key of a kind. Each kind has a count of its own, so that nothing that depends on timing affects an
+    /// error, and no error affects an answer.
+    pub(super) fn key(&self, kind: RuleKind) -> String {
         let before = match kind {
-            Kind::Endpoint => self.count.sent,
-            Kind::Error => self.count.attempts,
-            Kind::Answer => self.count.answers,
+            RuleKind::Endpoint => self.count.sent,
+            RuleKind::Error => self.count.attempts,
+            RuleKind::Answer => self.count.answers,
         };
         format!("{} {before}", self.request)
     }
 
-    /// Lets templates see what is answered where no rule fits.
+    /// Exposes the default answer to templates.
     pub(super) fn show_answer(&mut self, answer: &str) {
         if let Some(mock) = self.record.fields.get_mut("mock").and_then(Value::as_object_mut) {
             mock.insert("answer".to_owned(), answer.into());
@@ -76,7 +76,7 @@ impl Scene {
     }
 }
 
-impl Kind {
+impl RuleKind {
     fn of(rule: &MockRule) -> Self {
         match rule {
             MockRule { endpoint: Some(_), .. } => Self::Endpoint,
@@ -85,8 +85,8 @@ impl Kind {
         }
     }
 
-    /// As names of draws have it.
-    fn word(self) -> &'static str {
+    /// The label in the names of draws.
+    fn label(self) -> &'static str {
         match self {
             Self::Endpoint => "endpoint",
             Self::Error => "error",
@@ -95,46 +95,45 @@ impl Kind {
     }
 }
 
-/// A rule, ready to be asked.
+/// A compiled rule.
 pub(super) struct Rule {
-    /// As the file has it.
+    /// The rule as declared in the pipeline file.
     pub(super) declared: MockRule,
-    pub(super) kind: Kind,
+    pub(super) kind: RuleKind,
     matches: Option<Regex>,
     when: Option<Expression>,
-    answer: Option<Answer>,
+    answer: Option<AnswerTemplate>,
     reasoning: Option<Template>,
-    /// The name of the draw for `share`. Each kind is counted apart, so that an error more does not change who
-    /// is answered how.
+    /// The name of the draw for `share`. Rules are numbered per kind, so that adding an error does not change the answers.
     draw: String,
 }
 
-/// An answer, its texts compiled.
-enum Answer {
+/// A compiled answer.
+enum AnswerTemplate {
     Text(Template),
-    Json(Tree),
+    Json(JsonTemplate),
 }
 
-/// A JSON value in which texts are templates.
-enum Tree {
+/// A JSON value whose strings are templates.
+enum JsonTemplate {
     Text(Template),
-    List(Vec<Tree>),
-    Map(Vec<(String, Tree)>),
+    List(Vec<JsonTemplate>),
+    Map(Vec<(String, JsonTemplate)>),
     Plain(Value),
 }
 
 impl Rule {
-    /// Compiles a rule that stands behind others. The error says in words what is wrong.
+    /// Compiles a rule that follows `others`. The error describes what is wrong.
     pub(super) fn new(rule: &MockRule, others: &[Self], vars: &Map<String, Value>) -> Result<Self, String> {
         let wrong = |error: TemplateError| error.to_string();
         let template = |text: &String| Template::new(text, vars).map_err(wrong);
         let expression = |text: &String| Expression::new(text, vars).map_err(wrong);
         let answer = match &rule.answer {
             None => None,
-            Some(Value::String(text)) => Some(Answer::Text(template(text)?)),
-            Some(other) => Some(Answer::Json(Tree::new(other, vars).map_err(wrong)?)),
+            Some(Value::String(text)) => Some(AnswerTemplate::Text(template(text)?)),
+            Some(other) => Some(AnswerTemplate::Json(JsonTemplate::new(other, vars).map_err(wrong)?)),
         };
-        let kind = Kind::of(rule);
+        let kind = RuleKind::of(rule);
         let before = others.iter().filter(|other| other.kind == kind).count();
         Ok(Self {
             declared: rule.clone(),
@@ -148,11 +147,11 @@ impl Rule {
             when: rule.when.as_ref().map(expression).transpose()?,
             answer,
             reasoning: rule.reasoning.as_ref().map(template).transpose()?,
-            draw: format!("{} {before}", kind.word()),
+            draw: format!("{} {before}", kind.label()),
         })
     }
 
-    /// Whether one of its texts reads `name`.
+    /// Whether one of its templates reads `name`.
     pub(super) fn reads(&self, name: &str) -> bool {
         let top = name.split('.').next();
         let reads = |names: Vec<String>| names.iter().any(|read| read == name || Some(&**read) == top);
@@ -160,47 +159,51 @@ impl Rule {
             || self.reasoning.as_ref().is_some_and(|template| reads(template.variables()))
             || match &self.answer {
                 None => false,
-                Some(Answer::Text(template)) => reads(template.variables()),
-                Some(Answer::Json(tree)) => tree.any(&|template| reads(template.variables())),
+                Some(AnswerTemplate::Text(template)) => reads(template.variables()),
+                Some(AnswerTemplate::Json(tree)) => tree.any(&|template| reads(template.variables())),
             }
     }
 
     /// Whether all its conditions hold.
-    pub(super) fn fits(&self, scene: &Scene, draws: &Draws) -> Result<bool, TemplateError> {
-        if self.declared.endpoint.is_some_and(|endpoint| endpoint != scene.endpoint) {
+    pub(super) fn matches_attempt(
+        &self,
+        attempt: &MockAttempt,
+        draws: &Draws,
+    ) -> Result<bool, TemplateError> {
+        if self.declared.endpoint.is_some_and(|endpoint| endpoint != attempt.endpoint) {
             return Ok(false);
         }
-        if self.declared.contains.as_deref().is_some_and(|text| !scene.prompt.contains(text)) {
+        if self.declared.contains.as_deref().is_some_and(|text| !attempt.prompt.contains(text)) {
             return Ok(false);
         }
-        if self.matches.as_ref().is_some_and(|matches| !matches.is_match(&scene.prompt)) {
+        if self.matches.as_ref().is_some_and(|matches| !matches.is_match(&attempt.prompt)) {
             return Ok(false);
         }
         if let Some(when) = &self.when
-            && !when.is_true(&scene.record)?
+            && !when.is_true(&attempt.record)?
         {
             return Ok(false);
         }
-        let drawn = || draws.fraction(&self.draw, &scene.key(self.kind));
+        let drawn = || draws.fraction(&self.draw, &attempt.key(self.kind));
         Ok(self.declared.share.is_none_or(|share| drawn() < share))
     }
 
-    /// The answer's text, if the rule has one.
-    pub(super) fn answer(&self, scene: &Scene) -> Result<Option<String>, TemplateError> {
+    /// Renders the answer, if the rule has one.
+    pub(super) fn answer(&self, attempt: &MockAttempt) -> Result<Option<String>, TemplateError> {
         match &self.answer {
             None => Ok(None),
-            Some(Answer::Text(template)) => template.render(&scene.record).map(Some),
-            Some(Answer::Json(tree)) => Ok(Some(tree.render(&scene.record)?.to_string())),
+            Some(AnswerTemplate::Text(template)) => template.render(&attempt.record).map(Some),
+            Some(AnswerTemplate::Json(tree)) => Ok(Some(tree.render(&attempt.record)?.to_string())),
         }
     }
 
-    /// The reasoning that comes with the answer, if the rule has any.
-    pub(super) fn reasoning(&self, scene: &Scene) -> Result<Option<String>, TemplateError> {
-        self.reasoning.as_ref().map(|template| template.render(&scene.record)).transpose()
+    /// Renders the reasoning, if the rule has any.
+    pub(super) fn reasoning(&self, attempt: &MockAttempt) -> Result<Option<String>, TemplateError> {
+        self.reasoning.as_ref().map(|template| template.render(&attempt.record)).transpose()
     }
 }
 
-impl Tree {
+impl JsonTemplate {
     fn new(value: &Value, vars: &Map<String, Value>) -> Result<Self, TemplateError> {
         Ok(match value {
             Value::String(text) => Self::Text(Template::new(text, vars)?),

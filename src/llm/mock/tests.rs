@@ -180,9 +180,10 @@ async fn what_is_above_the_limit_is_refused_and_put_off() {
 fn a_limit_takes_what_its_bucket_holds() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.unwrap().block_on(async {
-        let limit = |options: Value| super::limit::Limit::new(serde_json::from_value(options).unwrap());
-        let taken =
-            |limit: &super::limit::Limit, asked: usize| (0..asked).filter(|_| limit.take().is_ok()).count();
+        let limit = |options: Value| super::limit::RateLimiter::new(serde_json::from_value(options).unwrap());
+        let taken = |limit: &super::limit::RateLimiter, asked: usize| {
+            (0..asked).filter(|_| limit.take().is_ok()).count()
+        };
         let second = limit(json!({"requests_per_minute": 600}));
         assert_eq!(taken(&second, 50), 10, "a second's worth");
         tokio::time::advance(Duration::from_millis(300)).await;

@@ -1,44 +1,44 @@
-//! A token bucket that may run into debt: what is reserved by estimate is settled by what was used.
+//! A token bucket that may go into debt: what is reserved by estimate is settled by actual usage.
 //!
-//! Plain arithmetic on a clock given from outside; `quota` asks one for each meter of a pool and does the
-//! waiting, `budget` one for retries.
+//! Pure arithmetic; the caller passes the time. `quota` has one for each meter of a pool and does the waiting,
+//! `retry_budget` has one for retries.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Seconds of the rate that a bucket gathers while nobody asks.
+/// The capacity, in seconds of the refill rate.
 const BURST: f64 = 5.0;
 
-/// A level that rises at a rate up to five seconds' worth, and falls with use, below zero if need be.
+/// A level that refills at a constant rate up to its capacity and is drained by use, below zero if need be.
 #[derive(Debug, Clone)]
-pub(super) struct Bucket {
+pub(super) struct TokenBucket {
     per_second: f64,
     level: f64,
     at: Instant,
-    /// Nothing was taken yet: the first one passes, into debt, so that a run begins at once.
+    /// Nothing was taken yet: the first request passes, into debt, so that a run starts at once.
     untouched: bool,
 }
 
-impl Bucket {
-    /// An empty bucket.
+impl TokenBucket {
+    /// Creates an empty bucket.
     pub(super) fn new(per_second: f64, now: Instant) -> Self {
         Self { per_second, level: 0.0, at: now, untouched: true }
     }
 
-    /// The same level at another rate.
+    /// Changes the refill rate and keeps the level.
     pub(super) fn set_rate(&mut self, per_second: f64, now: Instant) {
         self.fill(now);
         self.per_second = per_second;
         self.level = self.level.min(self.full());
     }
 
-    /// How long until `need` may be taken; nothing if it may now. More than the bucket holds may be taken
-    /// when it is full.
+    /// Returns how long until `need` may be taken; zero if it may be taken now. More than the capacity may be taken
+    /// when the bucket is full.
     pub(super) fn wait(&mut self, need: f64, now: Instant) -> Duration {
         self.fill(now);
         let missing = need.min(self.full()) - self.level;
-        // Rounding must not make anyone wait once more for a billionth of a token.
+        // Rounding must not cause another wait for a billionth of a token.
         if self.untouched || missing <= 1e-6 {
             return Duration::ZERO;
         }
@@ -51,19 +51,19 @@ impl Bucket {
         self.level -= need;
     }
 
-    /// Puts back what was reserved and not used; takes more where it is negative. Not cut at the burst:
-    /// what comes back was waited for already.
+    /// Returns what was reserved and not used; a negative amount takes more. Not capped at the capacity: what comes back
+    /// was already waited for.
     pub(super) fn settle(&mut self, unused: f64) {
         self.level += unused;
     }
 
-    /// Lowers the level to what the provider says is left; never raises it.
+    /// Lowers the level to what the provider reports as left; never raises it.
     pub(super) fn lower(&mut self, left: f64, now: Instant) {
         self.fill(now);
         self.level = self.level.min(left);
     }
 
-    /// The present level.
+    /// Returns the current level.
     pub(super) fn level(&mut self, now: Instant) -> f64 {
         self.fill(now);
         self.level
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn the_first_passes_and_the_rest_is_paced() {
         let start = Instant::now();
-        let mut bucket = Bucket::new(10.0, start);
+        let mut bucket = TokenBucket::new(10.0, start);
         let mut check = |at: f64, need: f64, wait: f64| {
             let found = bucket.wait(need, after(start, at)).as_secs_f64();
             assert!((found - wait).abs() < 1e-6, "{need} at {at}: {found} for {wait}");
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn the_level_is_the_closed_form_after_many_settlements() {
         let start = Instant::now();
-        let mut bucket = Bucket::new(1000.0, start);
+        let mut bucket = TokenBucket::new(1000.0, start);
         let mut rng = rand_like(7);
         let (mut at, mut used) = (0.0, 0.0);
         for _ in 0..100_000 {
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn levels_are_lowered_and_rates_change_without_a_burst() {
         let start = Instant::now();
-        let mut bucket = Bucket::new(10.0, start);
+        let mut bucket = TokenBucket::new(10.0, start);
         bucket.take(0.0);
         bucket.lower(900.0, after(start, 4.0));
         assert!((bucket.level(after(start, 4.0)) - 40.0).abs() < 1e-6);

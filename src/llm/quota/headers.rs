@@ -1,7 +1,7 @@
-//! What is left of a provider's limits, as its answers say it in `x-ratelimit-*` and
-//! `anthropic-ratelimit-*` headers.
+//! Reads what is left of a provider's limits from the `x-ratelimit-*` and `anthropic-ratelimit-*` headers of its
+//! responses.
 //!
-//! `quota` lets them slow a pool down, never speed it up. What is absent, negative or unreadable is unknown.
+//! `quota` lets them slow a pool down, never speed it up. A value that is absent, negative or unreadable is unknown.
 
 use std::time::Duration;
 
@@ -10,27 +10,27 @@ use reqwest::header::HeaderMap;
 
 use crate::llm::duration;
 
-/// What is left of each meter.
+/// What is left of each metered quantity.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(in crate::llm) struct Remaining {
-    pub(in crate::llm) requests: Option<Left>,
-    pub(in crate::llm) tokens: Option<Left>,
-    pub(in crate::llm) input: Option<Left>,
-    pub(in crate::llm) output: Option<Left>,
+pub(in crate::llm) struct RemainingQuota {
+    pub(in crate::llm) requests: Option<RemainingAmount>,
+    pub(in crate::llm) tokens: Option<RemainingAmount>,
+    pub(in crate::llm) input: Option<RemainingAmount>,
+    pub(in crate::llm) output: Option<RemainingAmount>,
 }
 
-/// What is left of one meter.
+/// What is left of one metered quantity.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::llm) struct Left {
+pub(in crate::llm) struct RemainingAmount {
     pub(in crate::llm) count: f64,
-    /// What there is when nothing is used.
+    /// The amount available when nothing is used.
     pub(in crate::llm) limit: Option<f64>,
-    /// When all of it is back.
+    /// The time until all of it is refilled.
     pub(in crate::llm) reset: Option<Duration>,
 }
 
-impl Remaining {
-    /// Whether nothing is left of one of them.
+impl RemainingQuota {
+    /// Whether one of them is used up.
     pub(in crate::llm) fn is_used_up(self) -> bool {
         [self.requests, self.tokens, self.input, self.output]
             .into_iter()
@@ -39,8 +39,8 @@ impl Remaining {
     }
 }
 
-impl Left {
-    /// How long until `need` of the meter is back, if the provider lets it come back evenly.
+impl RemainingAmount {
+    /// Returns how long until `need` is refilled, assuming that the provider refills evenly.
     pub(super) fn wait(&self, need: f64) -> Option<Duration> {
         let share = (need / self.limit.unwrap_or(need).max(need)).min(1.0);
         let reset = self.reset?.min(Duration::from_mins(1));
@@ -50,11 +50,11 @@ impl Left {
 }
 
 /// Reads the headers of one response.
-pub(in crate::llm) fn read(headers: &HeaderMap) -> Remaining {
+pub(in crate::llm) fn read(headers: &HeaderMap) -> RemainingQuota {
     read_at(headers, Timestamp::now())
 }
 
-fn read_at(headers: &HeaderMap, now: Timestamp) -> Remaining {
+fn read_at(headers: &HeaderMap, now: Timestamp) -> RemainingQuota {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let number = |name: &str| {
         let number = text(name)?.parse::<f64>().ok()?;
@@ -68,12 +68,16 @@ fn read_at(headers: &HeaderMap, now: Timestamp) -> Remaining {
         for [remaining, limit, reset] in [open, other] {
             if let Some(count) = number(&remaining) {
                 let reset = text(&reset).and_then(|text| duration::until(text, now));
-                return Some(Left { count, limit: number(&limit).filter(|limit| *limit > 0.0), reset });
+                return Some(RemainingAmount {
+                    count,
+                    limit: number(&limit).filter(|limit| *limit > 0.0),
+                    reset,
+                });
             }
         }
         None
     };
-    Remaining {
+    RemainingQuota {
         requests: left("requests"),
         tokens: left("tokens"),
         input: left("input-tokens"),
@@ -86,7 +90,7 @@ mod tests {
     use super::*;
     use reqwest::header::{HeaderName, HeaderValue};
 
-    fn headers(pairs: &[(&'static str, &'static str)]) -> Remaining {
+    fn headers(pairs: &[(&'static str, &'static str)]) -> RemainingQuota {
         let now: Timestamp = "2026-11-20T12:00:00Z".parse().unwrap();
         let pairs = pairs.iter();
         let map = pairs.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));

@@ -1,6 +1,6 @@
-//! Paces requests to what a provider allows in a minute, evenly, by governor.
+//! Spaces requests evenly to stay within a provider's requests per minute, by governor.
 //!
-//! `quota` asks it last, when nothing else holds a request back: a turn that is given is taken.
+//! `quota` asks it last, when nothing else holds a request back: what it grants is consumed.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use tokio::time::Instant;
 
-/// Lets requests through one by one, evenly.
+/// Lets requests through at even intervals.
 #[derive(Debug)]
 pub(super) struct Pacer {
     limiter: RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Duration>>,
@@ -19,8 +19,8 @@ pub(super) struct Pacer {
 }
 
 impl Pacer {
-    /// A pace of so many requests a minute. The burst is a twentieth of a second's worth, one request at
-    /// least: timers are late by a millisecond, which a burst of one would lose each time.
+    /// Creates a pacer for this rate. The burst is a twentieth of a second's worth, at least one request: timers are late by
+    /// a millisecond, which a burst of one would lose each time.
     pub(super) fn new(requests_per_minute: NonZeroU32) -> Option<Self> {
         let burst = NonZeroU32::new(requests_per_minute.get() / 1200).unwrap_or(NonZeroU32::MIN);
         let quota =
@@ -30,19 +30,19 @@ impl Pacer {
         Some(Self { limiter, clock })
     }
 
-    /// Uses up the burst, where a pace takes the place of another.
+    /// Uses up the burst, for a pacer that replaces another.
     pub(super) fn without_burst(self) -> Self {
         while self.limiter.check().is_ok() {}
         self
     }
 
-    /// Takes the turn of one request; how long until there is one, if not now.
+    /// Lets one request through, or returns how long until one may pass.
     pub(super) fn take(&self) -> Result<(), Duration> {
         self.limiter.check().map_err(|early| early.wait_time_from(self.clock.now()))
     }
 }
 
-/// Tokio's clock for governor, whose own cannot be turned in tests.
+/// Tokio's clock for governor, whose own clock cannot be paused in tests.
 #[derive(Debug, Clone)]
 struct TokioClock {
     start: Instant,

@@ -1,7 +1,7 @@
-//! The pools of a pipeline: those that `pools:` names, and one for each model that has its own limits.
+//! The quota pools of a pipeline: those declared under `pools:`, and one for each model with limits of its own.
 //!
-//! Made once a run, before the models are connected; two models that name one pool share it. Limits that
-//! are changed while the run lasts come in here.
+//! Created once per run, before the models are connected; models that name the same pool share it. Limits that change
+//! during the run are applied here.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,16 +9,16 @@ use std::sync::Arc;
 use super::Pool;
 use crate::pipeline::{Limits, ModelConfig};
 
-/// The pools of a pipeline.
+/// The quota pools of a pipeline.
 #[derive(Debug, Default)]
 pub struct Pools {
     named: BTreeMap<String, Arc<Pool>>,
-    /// By the model's name.
+    /// By model name.
     own: BTreeMap<String, Arc<Pool>>,
 }
 
 impl Pools {
-    /// One pool for each name, and one for each model that names none.
+    /// Creates a pool for each declared one, and one for each model that names none.
     #[must_use]
     pub fn new(pools: &BTreeMap<String, Limits>, models: &BTreeMap<String, ModelConfig>) -> Self {
         let named = pools.iter().map(|(name, limits)| (name.clone(), Pool::new(name, *limits)));
@@ -27,7 +27,7 @@ impl Pools {
         Self { named: named.collect(), own: own.collect() }
     }
 
-    /// The pool that a model draws on.
+    /// Returns the pool that a model draws on.
     #[must_use]
     pub fn of(&self, name: &str, model: &ModelConfig) -> Arc<Pool> {
         let found = match &model.pool {
@@ -37,7 +37,7 @@ impl Pools {
         found.cloned().unwrap_or_else(|| Pool::new(name, model.limits))
     }
 
-    /// Puts other limits in place, of the pools that are known; which model draws on which pool stays.
+    /// Applies new limits to existing pools. Which model draws on which pool does not change.
     pub fn set_limits(&self, pools: &BTreeMap<String, Limits>, models: &BTreeMap<String, ModelConfig>) {
         for (name, pool) in &self.named {
             if let Some(limits) = pools.get(name) {

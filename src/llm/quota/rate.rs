@@ -1,115 +1,115 @@
-//! How many requests a second a pool lets through, by what its provider refused.
+//! Discovers how many requests per second a pool may send, from what its provider refuses.
 //!
-//! Without refusals nothing is held back. A refusal concerns the refused request alone, as long as others that were
-//! sent after it are taken. Rounds of requests, by when they were sent, go to the controller, which finds the rate
-//! where refusals answer to it. When several in a row are refused the pool is blocked: single requests are let
-//! through to see, the last one when the time is over that the provider asked for, and as soon as one is taken,
-//! requests go on at the rate that was taken before. `quota` tells what was sent and what became of it; time is given
-//! from outside.
+//! Without refusals nothing is held back. A refusal concerns only the refused request as long as requests sent after it
+//! are accepted. Rounds of requests, by the time they were sent, go to the controller, which finds the rate where refusals
+//! depend on it. When several in a row are refused, the pool is blocked: single requests are let through as probes, the
+//! last one when the time that the provider asked for is over. As soon as one is accepted, requests continue at the rate
+//! that was accepted before. `quota` reports what was sent and its outcome; the caller passes the time.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::recent_requests::Recent;
+use super::recent_requests::RecentRequests;
 use crate::llm::congestion::{Controller, Round};
 use crate::llm::jitter::Jitter;
 
-/// A round lasts for so long at least, and until so many were sent, or half of them without a refusal, or one for so
-/// long.
+/// A round lasts at least `ROUND`, and until `ENOUGH` requests were sent, or `HALF` of them without a refusal, or one
+/// within `LONG`.
 const ROUND: Duration = Duration::from_millis(500);
 const ENOUGH: u32 = 16;
 const HALF: u32 = 8;
 const FEW: f64 = 16.0;
 const LONG: Duration = Duration::from_secs(5);
-/// As many refusals in a row block as come by chance alone once in so many requests, where one in twenty is refused by
-/// chance, or more where that is known: five, or more.
+/// The number of refusals in a row that blocks the pool is one that has this probability by chance alone, where one in
+/// twenty requests is refused by chance, or more where that is known: five, or more.
 const BY_CHANCE: f64 = 4e-7;
 const SHARE: f64 = 0.05;
 const MOST_IN_A_ROW: usize = 32;
-/// Requests in so many parts of what a provider asks to wait are let through to see, each after twice the time.
+/// The first probe follows after this fraction of the wait that a provider asks for, each further one after twice the
+/// time.
 const PARTS: u32 = 8;
-/// Where it asks nothing, the time between them grows by this, up to that.
+/// Where no wait is asked for, the time between probes grows by this factor, up to `LONGEST`.
 const LATER: f64 = 1.5;
 const LONGEST: Duration = Duration::from_mins(1);
-/// What was taken is looked at over so long, twice that at most.
+/// The period over which accepted requests are counted; at most twice that.
 const LOOK_BACK: Duration = Duration::from_secs(60);
-/// The shortest time between requests that look.
+/// The shortest time between probes.
 const SHORTEST: Duration = Duration::from_millis(10);
-/// Nobody wants to send anything where nothing is sent for so long.
+/// A pool that has sent nothing for this long counts as idle.
 const IDLE: Duration = Duration::from_secs(1);
-/// The lowest rate, and the one to begin with where nothing was ever taken.
+/// The lowest rate, and the initial one where nothing was ever accepted.
 const LEAST: f64 = 0.02;
 const FIRST: f64 = 4.0;
-/// The most by which the rate grows in a round: a provider may have a burst in reserve, which hides that it is too much.
+/// The most by which the rate grows in a round: a provider may have a burst in reserve, which hides that it is too high.
 const FASTEST: f64 = 0.25;
-/// The least by which it grows, in requests a round.
+/// The least by which it grows, in requests per round.
 const QUARTER: f64 = 0.25;
-/// The share of the limit that must be sent for it to hold anything back, and rounds without, after which it is none.
+/// The share of the limit from which it counts as used, and the number of unused rounds after which it is dropped.
 const USED: f64 = 0.9;
 const UNUSED: u32 = 20;
-/// A request that is a little late does not make those after it late.
+/// A request that is late by less than this does not delay those after it.
 const LATE: Duration = Duration::from_millis(20);
 
-/// The rate of a pool.
+/// The adaptive rate of a pool.
 #[derive(Debug)]
-pub(super) struct Rate {
+pub(super) struct AdaptiveRate {
     controller: Controller,
-    /// What the user says of it.
+    /// The rate that the user declared.
     declared: Option<f64>,
-    recent: Recent,
+    recent: RecentRequests,
     /// Requests sent so far.
     number: u64,
     last: Instant,
     next: Instant,
-    open: Counts,
-    /// The round before, some refusals of which may not have come yet, and when it ended.
-    closed: Option<(Counts, Instant)>,
+    open: RoundCounts,
+    /// The previous round, some refusals of which may be outstanding, and when it ended.
+    closed: Option<(RoundCounts, Instant)>,
     unused: u32,
-    /// What was taken since when.
+    /// The number of accepted requests, and since when they are counted.
     since: Instant,
     taken: f64,
-    block: Option<Block>,
+    block: Option<RefusalBlock>,
 }
 
-/// Requests of one round.
+/// The requests of one round.
 #[derive(Debug, Clone, Copy)]
-struct Counts {
+struct RoundCounts {
     first: u64,
     begin: Instant,
     sent: u32,
     refused: u32,
-    /// Whether the limit held requests back in it.
+    /// Whether the limit held requests back.
     held: bool,
 }
 
-/// Several in a row were refused.
+/// The state of a pool that is blocked because several requests in a row were refused.
 #[derive(Debug)]
-struct Block {
-    /// The first of them, and the first that was sent after it was known.
+struct RefusalBlock {
+    /// The first refused request, and the first one sent after the block began.
     first: u64,
     end: u64,
-    /// How many of those before were taken since requests last went on.
+    /// How many requests before it were accepted since the last block ended.
     taken: f64,
     begin: Instant,
-    /// When the provider will take requests again, as it says.
+    /// When the provider will accept requests again, by its own report.
     until: Option<Instant>,
-    /// When the next request may see, after which time the one after it, and the one that is under way.
-    look: Instant,
+    /// When the next probe may be sent, the wait until the one after it, and the probe in flight.
+    probe_at: Instant,
     wait: Duration,
-    looking: Option<(u64, Instant)>,
+    probe: Option<(u64, Instant)>,
 }
 
-impl Rate {
+impl AdaptiveRate {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             controller: Controller::open(LEAST, f64::MAX, FASTEST),
             declared: None,
-            recent: Recent::default(),
+            recent: RecentRequests::default(),
             number: 0,
             last: now,
             next: now,
-            open: Counts::new(0, now),
+            open: RoundCounts::new(0, now),
             closed: None,
             unused: 0,
             since: now,
@@ -118,32 +118,32 @@ impl Rate {
         }
     }
 
-    /// Takes note of a rate that is declared, and kept elsewhere.
+    /// Sets the declared rate, which `pacer` enforces.
     pub(super) fn declare(&mut self, per_second: Option<f64>) {
         self.declared = per_second;
     }
 
-    /// When the next request may be sent, if not now.
-    pub(super) fn early(&mut self, now: Instant) -> Option<Instant> {
+    /// Returns when the next request may be sent, if not now.
+    pub(super) fn earliest_send(&mut self, now: Instant) -> Option<Instant> {
         if let Some(block) = &self.block {
-            let next = match block.looking {
-                None => block.next_look(now),
+            let next = match block.probe {
+                None => block.next_probe(now),
                 Some((_, at)) => at + self.recent.grace(),
             };
-            if next > now || block.looking.is_none() {
+            if next > now || block.probe.is_none() {
                 return (next > now).then_some(next);
             }
-            self.go_on(now);
+            self.unblock(now);
         }
         let held = self.controller.limit().is_some() && self.next > now;
         self.open.held |= held;
         held.then_some(self.next)
     }
 
-    /// Notes that a request is sent, and gives its number.
+    /// Records that a request is sent, and returns its number.
     pub(super) fn sent(&mut self, now: Instant) -> u64 {
         self.end_round(now);
-        self.pass_over_rest(now);
+        self.discount_idle(now);
         if self.open.sent == 0 {
             self.open.begin = now;
         }
@@ -153,7 +153,7 @@ impl Rate {
         self.taken += 1.0;
         self.recent.sent(number, now);
         if let Some(block) = &mut self.block {
-            block.looking = Some((number, now));
+            block.probe = Some((number, now));
         } else if now.duration_since(self.since) > 2 * LOOK_BACK {
             self.taken *= LOOK_BACK.as_secs_f64() / now.duration_since(self.since).as_secs_f64();
             self.since = now - LOOK_BACK;
@@ -165,27 +165,26 @@ impl Rate {
         number
     }
 
-    /// Notes that a request was answered. Gives whether the pool is no longer blocked by it.
+    /// Records that a request was answered. Returns whether the pool is unblocked.
     pub(super) fn answered(&mut self, number: u64, now: Instant) -> bool {
         self.recent.taken(number);
         let Some(block) = &self.block else { return false };
-        if block.looking.is_some_and(|(looking, _)| looking == number) {
-            self.go_on(now);
+        if block.probe.is_some_and(|(probe, _)| probe == number) {
+            self.unblock(now);
         } else if number > block.first {
-            // It was sent among those that were refused: they were no row.
+            // It was sent among those that were refused, so these were not in a row.
             self.block = None;
         }
         self.block.is_none()
     }
 
-    /// Notes that a request was refused, with the time the provider asked for. Gives whether the pool is blocked by
-    /// it that was not before.
+    /// Records that a request was refused, with the wait that the provider asked for. Returns whether this blocks the pool.
     pub(super) fn refused(
         &mut self,
         number: u64,
         asked: Option<Duration>,
         base: Duration,
-        chance: &mut Jitter,
+        jitter: &mut Jitter,
         now: Instant,
     ) -> bool {
         self.taken -= 1.0;
@@ -202,66 +201,66 @@ impl Rate {
             if number < block.end {
                 block.taken -= 1.0;
             }
-            if block.looking.is_some_and(|(looking, _)| looking == number) {
-                block.looking = None;
+            if block.probe.is_some_and(|(probe, _)| probe == number) {
+                block.probe = None;
                 block.wait = match asked {
                     Some(asked) => (block.wait * 2).min(asked),
                     None => block.wait.mul_f64(LATER).min(LONGEST),
                 };
-                block.look = now + block.wait;
+                block.probe_at = now + block.wait;
             }
             return false;
         }
-        let share = self.controller.usual_losses().max(SHARE);
+        let share = self.controller.base_loss().max(SHARE);
         let many = ((BY_CHANCE.ln() / share.ln()).ceil() as usize).min(MOST_IN_A_ROW);
         let Some(first) = self.recent.in_a_row(many, now) else { return false };
         let wait = match asked {
             Some(asked) => asked / PARTS,
-            None => chance.part_of(base) + base / 2,
+            None => jitter.up_to(base) + base / 2,
         };
         let wait = wait.max(SHORTEST);
         let taken = self.taken;
-        self.block = Some(Block {
+        self.block = Some(RefusalBlock {
             first,
             end: self.number,
             taken,
             begin: now,
             until,
-            look: now + wait,
+            probe_at: now + wait,
             wait,
-            looking: None,
+            probe: None,
         });
         true
     }
 
-    /// Notes that a request ended in a way that says nothing of room.
+    /// Records that a request ended in a way that is unrelated to the quota.
     pub(super) fn unknown(&mut self, number: u64, now: Instant) {
         if let Some(block) = &mut self.block
-            && block.looking.is_some_and(|(looking, _)| looking == number)
+            && block.probe.is_some_and(|(probe, _)| probe == number)
         {
-            block.looking = None;
-            block.look = now + block.wait;
+            block.probe = None;
+            block.probe_at = now + block.wait;
         }
     }
 
-    /// Whether an answer may let the next request go.
+    /// Whether an answer may release the next request.
     pub(super) fn is_held(&self) -> bool {
         self.block.is_some() || self.controller.limit().is_some()
     }
 
-    /// How long the pool is blocked for, as far as is known.
-    pub(super) fn blocked(&self, now: Instant) -> Option<Duration> {
+    /// Returns how long the pool stays blocked, as far as is known.
+    pub(super) fn blocked_for(&self, now: Instant) -> Option<Duration> {
         let block = self.block.as_ref()?;
-        Some(block.until.unwrap_or(block.look).saturating_duration_since(now))
+        Some(block.until.unwrap_or(block.probe_at).saturating_duration_since(now))
     }
 
-    /// Whether refusals answer to what is sent, as far as is known.
-    pub(super) fn refusals_answer(&self) -> bool {
-        self.block.is_some() || self.controller.losses_answer()
+    /// Whether refusals depend on the rate of requests, as far as is known.
+    pub(super) fn refusals_depend_on_rate(&self) -> bool {
+        self.block.is_some() || self.controller.losses_depend_on_limit()
     }
 
-    /// Leaves the time out of account in which nobody wanted to send anything.
-    fn pass_over_rest(&mut self, now: Instant) {
+    /// Excludes idle time from the measurement.
+    fn discount_idle(&mut self, now: Instant) {
         let idle = now.saturating_duration_since(self.next.max(self.last));
         if self.block.is_none() && idle > IDLE {
             self.since += idle;
@@ -269,30 +268,30 @@ impl Rate {
         self.last = now;
     }
 
-    /// Ends a block: at the rate that was taken until now.
-    fn go_on(&mut self, now: Instant) {
+    /// Ends a block; requests continue at the rate that was accepted so far.
+    fn unblock(&mut self, now: Instant) {
         let Some(block) = self.block.take() else { return };
-        // A quota of a minute is used up within that; who is away for longer was down.
+        // A quota per minute is used up within that; a server that is away for longer was down.
         let away = now.duration_since(block.begin).min(LOOK_BACK);
         let seconds = (block.begin.duration_since(self.since) + away).as_secs_f64().max(1e-3);
         match block.taken {
-            // Who took nothing was down, which says nothing of a rate.
+            // A server that accepted nothing was down, which says nothing about its rate.
             ..1.0 => self.controller.begin(self.declared.unwrap_or(FIRST)),
-            // Few say little of it.
+            // A few requests say little about the rate.
             ..FEW => self.controller.begin(self.taken / seconds),
             _ => self.controller.set(self.taken / seconds),
         }
         self.next = now;
         (self.since, self.taken) = (now, 0.0);
-        // What was sent until now is accounted for.
+        // Everything sent so far is accounted for.
         self.closed = None;
-        self.open = Counts::new(self.number, now);
+        self.open = RoundCounts::new(self.number, now);
     }
 
-    /// Hands a round to the controller whose refusals have come, and begins another where the present one is long
+    /// Passes a round whose refusals have arrived to the controller, and begins a new one if the current one is long
     /// enough.
     fn end_round(&mut self, now: Instant) {
-        // What is let through to see tells no rate.
+        // Probes say nothing about the rate.
         if self.block.is_some() {
             return;
         }
@@ -322,20 +321,20 @@ impl Rate {
         let is_over = (lasted >= ROUND && open.sent >= many) || (lasted >= LONG && open.sent > 0);
         if is_over && self.closed.is_none() {
             self.closed = Some((open, now));
-            self.open = Counts::new(self.number, now);
+            self.open = RoundCounts::new(self.number, now);
         }
     }
 }
 
-impl Counts {
+impl RoundCounts {
     fn new(first: u64, begin: Instant) -> Self {
         Self { first, begin, sent: 0, refused: 0, held: false }
     }
 }
 
-impl Block {
-    /// When the next request may be sent to see: at the end of what the provider asked for at the latest.
-    fn next_look(&self, now: Instant) -> Instant {
-        self.until.filter(|until| *until > now).map_or(self.look, |until| until.min(self.look))
+impl RefusalBlock {
+    /// Returns when the next probe may be sent: at the latest when the wait that the provider asked for is over.
+    fn next_probe(&self, now: Instant) -> Instant {
+        self.until.filter(|until| *until > now).map_or(self.probe_at, |until| until.min(self.probe_at))
     }
 }

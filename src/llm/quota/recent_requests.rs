@@ -1,72 +1,73 @@
-//! The requests that were sent last, and what became of them: whether the newest of them are all refused.
+//! Remembers the latest requests and their outcomes, to detect that all of the newest ones are refused.
 //!
-//! `rate` asks at each refusal. A request that has been out for longer than refusals take counts as taken, since an
-//! answer may take a minute where a refusal takes a millisecond.
+//! `rate` asks at each refusal. A request that has been in flight for longer than refusals take counts as accepted, since
+//! an answer may take a minute where a refusal takes a millisecond.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Requests that are remembered.
+/// How many requests are remembered.
 const REMEMBERED: usize = 64;
-/// A request is taken when it is out for so many times as long as refusals take, within these bounds; among others that
-/// are refused meanwhile after less.
+/// A request counts as accepted once it is in flight for this multiple of the time that refusals take, within these
+/// bounds (in seconds); among others that are refused meanwhile, after less.
 const TIMES: f64 = 3.0;
 const SHORTEST: f64 = 0.05;
 const SHORTEST_AMONG: f64 = 0.005;
 const LONGEST: f64 = 30.0;
-/// How much of the time that refusals take is that of the latest one.
+/// The weight of the latest refusal in the moving average of their delays.
 const WEIGHT: f64 = 0.125;
 
-/// The requests that were sent last.
+/// The latest requests.
 #[derive(Debug)]
-pub(super) struct Recent {
-    sent: [Option<Sent>; REMEMBERED],
+pub(super) struct RecentRequests {
+    sent: [Option<SentRequest>; REMEMBERED],
     newest: u64,
-    /// Seconds that refusals take.
+    /// The average delay of refusals, in seconds.
     delay: Option<f64>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Sent {
+struct SentRequest {
     number: u64,
     at: Instant,
-    outcome: Outcome,
+    outcome: RequestOutcome,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Outcome {
+enum RequestOutcome {
     Open,
     Taken,
     Refused,
 }
 
-impl Default for Recent {
+impl Default for RecentRequests {
     fn default() -> Self {
         Self { sent: [None; REMEMBERED], newest: 0, delay: None }
     }
 }
 
-impl Recent {
+impl RecentRequests {
     pub(super) fn sent(&mut self, number: u64, now: Instant) {
         self.newest = number;
-        self.sent[number as usize % REMEMBERED] = Some(Sent { number, at: now, outcome: Outcome::Open });
+        self.sent[number as usize % REMEMBERED] =
+            Some(SentRequest { number, at: now, outcome: RequestOutcome::Open });
     }
 
     pub(super) fn taken(&mut self, number: u64) {
         if let Some(sent) = self.find(number) {
-            sent.outcome = Outcome::Taken;
+            sent.outcome = RequestOutcome::Taken;
         }
     }
 
     pub(super) fn refused(&mut self, number: u64, now: Instant) {
         let Some(sent) = self.find(number) else { return };
-        sent.outcome = Outcome::Refused;
+        sent.outcome = RequestOutcome::Refused;
         let took = now.saturating_duration_since(sent.at).as_secs_f64();
         self.delay = Some(self.delay.map_or(took, |delay| delay + WEIGHT * (took - delay)));
     }
 
-    /// How long a request is out before it counts as taken.
+    /// Returns how long a request is in flight before it counts as accepted.
     pub(super) fn grace(&self) -> Duration {
         self.times_delay(SHORTEST)
     }
@@ -75,7 +76,7 @@ impl Recent {
         Duration::from_secs_f64((self.delay.unwrap_or(0.0) * TIMES).clamp(least, LONGEST))
     }
 
-    /// The first of the newest requests that were refused, if there are so many of them with none taken among them.
+    /// Returns the first of the newest refused requests, if there are `many` of them with none accepted in between.
     pub(super) fn in_a_row(&self, many: usize, now: Instant) -> Option<u64> {
         let grace = self.times_delay(SHORTEST_AMONG);
         let (mut count, mut first) = (0, None);
@@ -86,15 +87,15 @@ impl Recent {
                 break;
             };
             match sent.outcome {
-                Outcome::Refused => (count, first) = (count + 1, Some(number)),
-                Outcome::Open if sent.at + grace > now => {}
-                Outcome::Open | Outcome::Taken => break,
+                RequestOutcome::Refused => (count, first) = (count + 1, Some(number)),
+                RequestOutcome::Open if sent.at + grace > now => {}
+                RequestOutcome::Open | RequestOutcome::Taken => break,
             }
         }
         first.filter(|_| count >= many)
     }
 
-    fn find(&mut self, number: u64) -> Option<&mut Sent> {
+    fn find(&mut self, number: u64) -> Option<&mut SentRequest> {
         self.sent[number as usize % REMEMBERED].as_mut().filter(|sent| sent.number == number)
     }
 }

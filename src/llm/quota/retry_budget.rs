@@ -1,36 +1,36 @@
-//! How many retries all requests to a model may make together: a fifth of what succeeds, and ten a second.
+//! Limits the retries of all requests to a model together: a fifth of the successes, plus ten per second.
 //!
-//! `retry` withdraws before each repeated attempt. When nothing is left a retry waits; it does not fail.
+//! `retry` withdraws from it before each retry. When nothing is left, a retry waits; it does not fail.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::bucket::Bucket;
+use super::bucket::TokenBucket;
 
-/// Retries a second that are always allowed; as many as fill the bucket may come at once.
+/// Retries per second that are always allowed; the bucket's capacity may be used at once.
 const FLOOR: f64 = 10.0;
-/// Retries for each success.
+/// Retries earned by each success.
 const SHARE: f64 = 0.2;
-/// Retries that successes can save up.
+/// The most retries that successes can save up.
 const MOST: f64 = 1000.0;
 
-/// The retries that are left.
+/// The retries that are left to a model.
 #[derive(Debug)]
 pub(in crate::llm) struct RetryBudget {
-    bucket: Mutex<Bucket>,
-    /// Held by the retry whose turn is next.
+    bucket: Mutex<TokenBucket>,
+    /// Held by the retry at the head of the queue.
     head: tokio::sync::Mutex<()>,
 }
 
 impl RetryBudget {
     pub(in crate::llm) fn new() -> Self {
-        let bucket = Mutex::new(Bucket::new(FLOOR, Instant::now()));
+        let bucket = Mutex::new(TokenBucket::new(FLOOR, Instant::now()));
         Self { bucket, head: tokio::sync::Mutex::new(()) }
     }
 
-    /// Notes a success.
+    /// Records a success.
     pub(in crate::llm) fn deposit(&self) {
         let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
         if bucket.level(Instant::now()) < MOST {
@@ -38,7 +38,7 @@ impl RetryBudget {
         }
     }
 
-    /// Takes one retry, as soon as there is one.
+    /// Takes one retry, waiting until one is available.
     pub(in crate::llm) async fn withdraw(&self) {
         let _head = self.head.lock().await;
         while let Some(wait) = self.take() {

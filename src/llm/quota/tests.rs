@@ -1,6 +1,6 @@
 //! Pools under load, on a clock that turns by itself.
 
-use super::headers::Left;
+use super::headers::RemainingAmount;
 use super::*;
 use futures::future::join_all;
 use rand::rngs::ChaCha8Rng;
@@ -35,7 +35,7 @@ async fn requests_stay_within_the_rate_and_use_it() {
         let start = Instant::now();
         let count = per_minute * 3;
         let turns = (0..count).map(|_| async {
-            let turn = pool.turn(TokenCost::default()).await;
+            let turn = pool.acquire(TokenCost::default()).await;
             (start.elapsed().as_secs_f64(), turn)
         });
         let sent: Vec<(f64, f64)> = join_all(turns).await.iter().map(|(at, _)| (*at, 1.0)).collect();
@@ -59,7 +59,7 @@ async fn tokens_stay_within_the_rate_and_use_it() {
     let turns = requests.iter().map(|(input, output)| {
         let pool = &pool;
         async move {
-            let turn = pool.turn(TokenCost { input: *input, output: 400 }).await;
+            let turn = pool.acquire(TokenCost { input: *input, output: 400 }).await;
             let at = start.elapsed().as_secs_f64();
             tokio::time::sleep(Duration::from_secs(1)).await;
             turn.settle(usage(*input, *output));
@@ -86,22 +86,22 @@ async fn a_request_over_the_burst_passes_and_each_meter_counts() {
     let pool = Pool::new("p", limits);
     let start = Instant::now();
     let need = TokenCost { input: 100, output: 900 };
-    pool.turn(need).await.settle(usage(100, 900));
+    pool.acquire(need).await.settle(usage(100, 900));
     // Output is the narrow one: 900 of debt and a full bucket of 500 at 100 a second.
-    pool.turn(need).await.refund();
+    pool.acquire(need).await.refund();
     assert_eq!(start.elapsed().as_secs(), 14);
-    pool.turn(need).await.settle(usage(100, 900));
+    pool.acquire(need).await.settle(usage(100, 900));
     assert_eq!(start.elapsed().as_secs(), 14);
     // One that was dropped counts as used.
-    drop(pool.turn(need).await);
+    drop(pool.acquire(need).await);
     assert_eq!(start.elapsed().as_secs(), 23);
-    pool.turn(need).await.refund();
+    pool.acquire(need).await.refund();
     assert_eq!(start.elapsed().as_secs(), 32);
 }
 
 #[tokio::test(start_paused = true)]
 async fn headers_lower_and_never_raise() {
-    let left = |count: f64, reset: Option<u64>| Left {
+    let left = |count: f64, reset: Option<u64>| RemainingAmount {
         count,
         limit: Some(600.0),
         reset: reset.map(Duration::from_secs),
@@ -109,40 +109,40 @@ async fn headers_lower_and_never_raise() {
     let pool = Pool::new("p", limits(None, Some(60_000)));
     let need = TokenCost { input: 1, output: 0 };
     let level = |pool: &Pool| pool.state().meters.tokens.as_mut().unwrap().level(Instant::now());
-    let (old, new) = (pool.turn(need).await, pool.turn(need).await);
+    let (old, new) = (pool.acquire(need).await, pool.acquire(need).await);
     tokio::time::advance(Duration::from_secs(4)).await;
     let before = level(&pool);
     for same in [None, Some(left(1e9, None))] {
-        new.observe(Remaining { tokens: same, ..Remaining::default() });
+        new.observe(RemainingQuota { tokens: same, ..RemainingQuota::default() });
         assert!((level(&pool) - before).abs() < 1e-6);
     }
-    new.observe(Remaining { tokens: Some(left(100.0, None)), ..Remaining::default() });
+    new.observe(RemainingQuota { tokens: Some(left(100.0, None)), ..RemainingQuota::default() });
     assert!((level(&pool) - 100.0).abs() < 1e-6);
     // What an older request brings late is out of date.
-    old.observe(Remaining { tokens: Some(left(5.0, None)), ..Remaining::default() });
+    old.observe(RemainingQuota { tokens: Some(left(5.0, None)), ..RemainingQuota::default() });
     assert!((level(&pool) - 100.0).abs() < 1e-6);
     // Nothing left: one request's share of the time until all is back.
-    new.observe(Remaining { requests: Some(left(0.0, Some(60))), ..Remaining::default() });
+    new.observe(RemainingQuota { requests: Some(left(0.0, Some(60))), ..RemainingQuota::default() });
     let start = Instant::now();
-    drop(pool.turn(need).await);
+    drop(pool.acquire(need).await);
     assert_eq!(start.elapsed().as_millis(), 100);
 }
 
 #[tokio::test(start_paused = true)]
 async fn while_nothing_is_left_each_request_waits_for_its_share() {
     let pool = Pool::new("p", limits(None, None));
-    let left = |count: f64| Remaining {
-        requests: Some(Left { count, limit: Some(60.0), reset: Some(Duration::from_secs(60)) }),
-        ..Remaining::default()
+    let left = |count: f64| RemainingQuota {
+        requests: Some(RemainingAmount { count, limit: Some(60.0), reset: Some(Duration::from_secs(60)) }),
+        ..RemainingQuota::default()
     };
-    pool.turn(TokenCost::default()).await.observe(left(0.0));
+    pool.acquire(TokenCost::default()).await.observe(left(0.0));
     let start = Instant::now();
     // However many wait, and whether headers come with the answers or not.
     let turns = join_all((0..64).map(|number| {
         let pool = &pool;
         let left = &left;
         async move {
-            let turn = pool.turn(TokenCost::default()).await;
+            let turn = pool.acquire(TokenCost::default()).await;
             if number % 2 == 0 {
                 turn.observe(left(0.0));
             }
@@ -154,9 +154,9 @@ async fn while_nothing_is_left_each_request_waits_for_its_share() {
         assert!((at - (number + 1) as f64).abs() < 0.1, "{number} at {at}");
     }
     // As soon as there is more, nobody is held back.
-    pool.turn(TokenCost::default()).await.observe(left(1000.0));
+    pool.acquire(TokenCost::default()).await.observe(left(1000.0));
     let start = Instant::now();
-    join_all((0..64).map(|_| pool.turn(TokenCost::default()))).await;
+    join_all((0..64).map(|_| pool.acquire(TokenCost::default()))).await;
     assert!(start.elapsed() <= Duration::from_secs(1), "{:?}", start.elapsed());
 }
 
@@ -164,9 +164,9 @@ async fn while_nothing_is_left_each_request_waits_for_its_share() {
 async fn a_changed_limit_holds_at_once_without_a_burst() {
     let pool = Pool::new("p", limits(Some(6), None));
     let start = Instant::now();
-    drop(pool.turn(TokenCost::default()).await);
+    drop(pool.acquire(TokenCost::default()).await);
     let turns = join_all((0..201).map(|_| async {
-        drop(pool.turn(TokenCost::default()).await);
+        drop(pool.acquire(TokenCost::default()).await);
         start.elapsed().as_secs_f64()
     }));
     let change = async {
@@ -179,7 +179,7 @@ async fn a_changed_limit_holds_at_once_without_a_burst() {
     let sent: Vec<(f64, f64)> = times.iter().map(|at| (*at, 1.0)).collect();
     assert!(fullest(&sent, 0.1) <= 16.0, "{}", fullest(&sent, 0.1));
     pool.set_limits(Limits::default());
-    join_all((0..1000).map(|_| pool.turn(TokenCost::default()))).await;
+    join_all((0..1000).map(|_| pool.acquire(TokenCost::default()))).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -191,7 +191,7 @@ async fn many_waiters_are_served_in_order_and_woken_little() {
     let turns = (0..many).map(|index| {
         let (pool, order, polls) = (&pool, &order, &polls);
         let mut turn = Box::pin(async move {
-            let turn = pool.turn(TokenCost::default()).await;
+            let turn = pool.acquire(TokenCost::default()).await;
             order.lock().unwrap().push(index);
             drop(turn);
         });
@@ -210,7 +210,7 @@ async fn many_waiters_are_served_in_order_and_woken_little() {
 #[tokio::test(start_paused = true)]
 async fn of_two_waits_that_are_asked_for_the_later_end_counts() {
     let pool = Pool::new("p", Limits::default());
-    let turns = join_all((0..6).map(|_| pool.turn(TokenCost::default()))).await;
+    let turns = join_all((0..6).map(|_| pool.acquire(TokenCost::default()))).await;
     for (number, turn) in turns.into_iter().enumerate() {
         let asked = Some(Duration::from_secs(if number == 4 { 40 } else { 20 }));
         turn.refused(asked, Duration::ZERO, "test");
@@ -242,7 +242,7 @@ async fn load(
     let server = Mutex::new(server);
     let work = (0..workers).map(|_| async {
         while start.elapsed().as_secs_f64() < seconds {
-            let turn = pool.turn(TokenCost::default()).await;
+            let turn = pool.acquire(TokenCost::default()).await;
             let sent = Instant::now();
             let at = sent.duration_since(start).as_secs_f64();
             *attempts.lock().unwrap() += 1;

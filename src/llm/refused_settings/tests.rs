@@ -155,5 +155,5 @@ fn what_was_taken_before_is_not_to_blame() {
     settings.note_answer(&request());
     assert_eq!(judged(&settings, params, 400, refusal()).verdict, Verdict::RejectRecord);
     let hotter = ModelRequest { params: map(json!({"temperature": 9})), ..request() };
-    assert!(!settings.was_taken(&Blamed::Param("temperature".to_owned()), &hotter));
+    assert!(!settings.was_accepted(&RefusedSetting::Param("temperature".to_owned()), &hotter));
 }

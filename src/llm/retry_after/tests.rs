@@ -37,7 +37,7 @@ fn says(message: &str, expected: Option<f64>) {
 fn at_noon(headers: &[(&str, &str)]) -> Option<f64> {
     let now = "2026-11-20T12:00:00Z".parse().unwrap();
     let pairs = headers.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
-    let pairs = Pairs(pairs);
+    let pairs = HeaderPairs(pairs);
     pairs.named(now).or_else(|| pairs.reset(now)).map(|wait| wait.as_secs_f64())
 }
 

@@ -1,12 +1,12 @@
 //! How many requests at a time `auto` settles at, and what of the server is used, for servers of each kind.
 
-use super::simulated_server::{Over, Traits};
+use super::simulated_server::{Overload, ServerTraits};
 use super::*;
 
 /// A server, how long it is watched, and what must come of it.
-struct Case {
+struct ServerCase {
     name: &'static str,
-    traits: Traits,
+    traits: ServerTraits,
     /// Whether it tells of its queue.
     tells: bool,
     /// Seconds until the limit has settled.
@@ -18,34 +18,39 @@ struct Case {
 }
 
 /// What was seen of a server, from the moment that the limit had settled.
-struct Seen {
+struct Observation {
     /// Each half second.
-    looks: Vec<Look>,
+    samples: Vec<Sample>,
     /// Answers a second.
     rate: f64,
 }
 
-struct Look {
+struct Sample {
     limit: f64,
     running: f64,
     waiting: f64,
 }
 
-impl Seen {
-    fn mean(&self, of: fn(&Look) -> f64) -> f64 {
-        self.looks.iter().map(of).sum::<f64>() / self.looks.len() as f64
+impl Observation {
+    fn mean(&self, of: fn(&Sample) -> f64) -> f64 {
+        self.samples.iter().map(of).sum::<f64>() / self.samples.len() as f64
     }
 }
 
-async fn watch(client: &Client, servers: &[Played], tells: bool, settled: f64) -> Seen {
-    let mut seen = Seen { looks: Vec::new(), rate: 0.0 };
+async fn watch(
+    client: &SimulatedClient,
+    servers: &[SimulatedServer],
+    tells: bool,
+    settled: f64,
+) -> Observation {
+    let mut seen = Observation { samples: Vec::new(), rate: 0.0 };
     let steps = async {
         client.keep(servers, 1500, settled).await;
         let look = async {
             loop {
                 tokio::time::sleep(Duration::from_millis(500)).await;
                 let (running, waiting) = servers[0].queue();
-                seen.looks.push(Look { limit: f64::from(client.limit()), running, waiting });
+                seen.samples.push(Sample { limit: f64::from(client.limit()), running, waiting });
             }
         };
         tokio::select! {
@@ -68,7 +73,7 @@ async fn watch(client: &Client, servers: &[Played], tells: bool, settled: f64) -
     seen
 }
 
-async fn check(case: Case) {
+async fn check(case: ServerCase) {
     let best = case.traits.places as f64 / case.traits.latency;
     let limit = median(async |seed| look(&case, seed).await.mean(|seen| seen.limit)).await;
     assert!(case.limit.contains(&(limit.round() as u32)), "{}: {limit}", case.name);
@@ -81,41 +86,41 @@ async fn check(case: Case) {
     }
 }
 
-async fn look(case: &Case, seed: u64) -> Seen {
-    let servers = [Played::new(case.traits, seed)];
-    let client = Client::new(Concurrency::Auto, Limits::default(), seed);
+async fn look(case: &ServerCase, seed: u64) -> Observation {
+    let servers = [SimulatedServer::new(case.traits, seed)];
+    let client = SimulatedClient::new(Concurrency::Auto, Limits::default(), seed);
     watch(&client, &servers, case.tells, case.settled).await
 }
 
 /// A server with places for 32 whose answers take a second, more or less.
-fn case(name: &'static str, over: Over, limit: std::ops::RangeInclusive<u32>, least: f64) -> Case {
-    let traits = Traits { latency: 1.0, jitter: 0.3, places: 32, over, ..Traits::PLAIN };
-    Case { name, traits, tells: false, settled: 60.0, limit, least }
+fn case(name: &'static str, over: Overload, limit: std::ops::RangeInclusive<u32>, least: f64) -> ServerCase {
+    let traits = ServerTraits { latency: 1.0, jitter: 0.3, places: 32, over, ..ServerTraits::PLAIN };
+    ServerCase { name, traits, tells: false, settled: 60.0, limit, least }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_tells_of_its_queue_is_used_and_not_flooded() {
-    check(Case { tells: true, ..case("tells of its queue", Over::Wait, 24..=48, 0.95) }).await;
-    let even = case("tells, answers alike", Over::Wait, 24..=48, 0.95);
-    check(Case { traits: Traits { jitter: 0.0, ..even.traits }, tells: true, ..even }).await;
+    check(ServerCase { tells: true, ..case("tells of its queue", Overload::Wait, 24..=48, 0.95) }).await;
+    let even = case("tells, answers alike", Overload::Wait, 24..=48, 0.95);
+    check(ServerCase { traits: ServerTraits { jitter: 0.0, ..even.traits }, tells: true, ..even }).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_limit_settles_near_what_a_server_bears() {
-    check(case("lets them wait and says nothing", Over::Wait, 24..=112, 0.95)).await;
-    check(case("gets slower with each", Over::Slow, 24..=136, 0.85)).await;
-    check(case("drops what is too much", Over::Drop, 24..=80, 0.88)).await;
-    check(case("refuses what is too much", Over::Refuse, 20..=40, 0.88)).await;
-    let uneven = case("answers differ much", Over::Wait, 24..=192, 0.93);
-    check(Case { traits: Traits { jitter: 1.0, ..uneven.traits }, ..uneven }).await;
+    check(case("lets them wait and says nothing", Overload::Wait, 24..=112, 0.95)).await;
+    check(case("gets slower with each", Overload::Slow, 24..=136, 0.85)).await;
+    check(case("drops what is too much", Overload::Drop, 24..=80, 0.88)).await;
+    check(case("refuses what is too much", Overload::Refuse, 20..=40, 0.88)).await;
+    let uneven = case("answers differ much", Overload::Wait, 24..=192, 0.93);
+    check(ServerCase { traits: ServerTraits { jitter: 1.0, ..uneven.traits }, ..uneven }).await;
 }
 
 /// Capacity falls from 200 to 20 and returns; gives the shares of it that are used in each time, the last one
 /// from so many seconds after the return, each the time of an answer.
-async fn falls_and_returns(over: Over, tells: bool, back: f64, seed: u64) -> [f64; 3] {
-    let traits = Traits { latency: 1.0, jitter: 0.1, places: 200, over, ..Traits::PLAIN };
-    let servers = [Played::new(traits, seed)];
-    let client = Client::new(Concurrency::Auto, Limits::default(), seed);
+async fn falls_and_returns(over: Overload, tells: bool, back: f64, seed: u64) -> [f64; 3] {
+    let traits = ServerTraits { latency: 1.0, jitter: 0.1, places: 200, over, ..ServerTraits::PLAIN };
+    let servers = [SimulatedServer::new(traits, seed)];
+    let client = SimulatedClient::new(Concurrency::Auto, Limits::default(), seed);
     let mut shares = [0.0; 3];
     let steps = async {
         for (share, (places, settle)) in shares.iter_mut().zip([(200, 60.0), (20, 60.0), (200, back)]) {
@@ -143,7 +148,7 @@ async fn falls_and_returns(over: Over, tells: bool, back: f64, seed: u64) -> [f6
 #[tokio::test(start_paused = true)]
 async fn capacity_that_falls_and_returns_is_used_again_within_ten_windows() {
     // A refusal without a time is of how many came at once: the quota holds nothing back for it.
-    for (over, tells, least) in [(Over::Wait, true, 0.95), (Over::Refuse, false, 0.8)] {
+    for (over, tells, least) in [(Overload::Wait, true, 0.95), (Overload::Refuse, false, 0.8)] {
         for part in 0..3 {
             let share = median(async |seed| falls_and_returns(over, tells, 10.0, seed).await[part]).await;
             assert!(share >= least, "{over:?}, part {part}: {share}");
@@ -154,9 +159,9 @@ async fn capacity_that_falls_and_returns_is_used_again_within_ten_windows() {
 #[tokio::test(start_paused = true)]
 async fn half_an_hour_of_refusals_without_a_time_rejects_nothing_and_is_forgotten() {
     for seed in SEEDS {
-        let traits = Traits { jitter: 0.1, places: 40, over: Over::Refuse, ..Traits::PLAIN };
-        let servers = [Played::new(traits, seed)];
-        let client = Client::new(Concurrency::Auto, Limits::default(), seed);
+        let traits = ServerTraits { jitter: 0.1, places: 40, over: Overload::Refuse, ..ServerTraits::PLAIN };
+        let servers = [SimulatedServer::new(traits, seed)];
+        let client = SimulatedClient::new(Concurrency::Auto, Limits::default(), seed);
         client.keep(&servers, 100, 20.0).await;
         servers[0].set_places(0);
         client.keep(&servers, 100, 1800.0).await;

@@ -19,22 +19,22 @@ use tokio::time::Instant;
 
 use super::Completion;
 use super::classify::Failure;
-use super::endpoints::{Address, AttemptOutcome, Endpoints, Wish};
+use super::endpoints::{Address, AttemptOutcome, EndpointPreference, Endpoints};
 use super::jitter::Jitter;
 use super::quota::{Pool, TokenCost};
-use super::retry::Retry;
+use super::retry::RetryPolicy;
 use super::throttling;
 use crate::pipeline::{Concurrency, Limits};
-use simulated_server::Played;
+use simulated_server::SimulatedServer;
 
 /// Each run is played with chances and answers of these, and what is said of it holds for all.
 const SEEDS: std::ops::Range<u64> = 0..8;
 
 /// What stands between a question and the servers, as `remote` puts it together.
-struct Client {
+struct SimulatedClient {
     endpoints: Arc<Endpoints>,
     pool: Arc<Pool>,
-    retry: Retry,
+    retry: RetryPolicy,
     timeout: Duration,
     /// Questions so far, and those that were given up.
     asked: AtomicU64,
@@ -43,7 +43,7 @@ struct Client {
     answers: std::sync::Mutex<Vec<Instant>>,
 }
 
-impl Client {
+impl SimulatedClient {
     fn new(concurrency: Concurrency, limits: Limits, seed: u64) -> Self {
         Self::of(1, concurrency, Pool::with_jitter("m", limits, Jitter::seeded(seed)), seed)
     }
@@ -55,7 +55,7 @@ impl Client {
         Self {
             endpoints: Endpoints::new("m", addresses, concurrency, Jitter::seeded(seed)),
             pool,
-            retry: Retry::with_jitter("m", 6, Duration::from_millis(500), Jitter::seeded(seed)),
+            retry: RetryPolicy::with_jitter("m", 6, Duration::from_millis(500), Jitter::seeded(seed)),
             timeout: Duration::from_secs(10),
             asked: AtomicU64::new(seed << 32),
             rejected: AtomicU64::new(0),
@@ -65,7 +65,7 @@ impl Client {
 
     /// Asks one question to its end. It has room in the run until it first waits to be asked again, and a place at the
     /// model while it does not wait.
-    async fn ask(&self, servers: &[Played], room: &Semaphore, places: &Semaphore) {
+    async fn ask(&self, servers: &[SimulatedServer], room: &Semaphore, places: &Semaphore) {
         let question = self.asked.fetch_add(1, Ordering::Relaxed);
         let mut room = room.try_acquire().ok();
         let result = self.retry.run(None, || {
@@ -84,28 +84,28 @@ impl Client {
         }
     }
 
-    async fn attempt(&self, servers: &[Played], question: u64) -> Result<Completion, Failure> {
-        let mut place = self.endpoints.place(Wish::default()).await;
-        let turn = self.pool.turn(TokenCost::default()).await;
-        place.begin();
-        let index = usize::from(place.address().base.host_str().unwrap().as_bytes()[6] - b'0');
+    async fn attempt(&self, servers: &[SimulatedServer], question: u64) -> Result<Completion, Failure> {
+        let mut lease = self.endpoints.acquire(EndpointPreference::default()).await;
+        let permit = self.pool.acquire(TokenCost::default()).await;
+        lease.mark_sent();
+        let index = usize::from(lease.address().base.host_str().unwrap().as_bytes()[6] - b'0');
         let asked = tokio::time::timeout(self.timeout, servers[index].ask(question));
         let mut failure = match asked.await {
             Ok(Ok(())) => {
-                place.end(AttemptOutcome::Good);
-                turn.settle(TokenCost::default());
+                lease.finish(AttemptOutcome::Answered);
+                permit.settle(TokenCost::default());
                 return Ok(Completion::default());
             }
             Ok(Err(failure)) => failure,
             Err(_) => Failure::new(super::classify::Verdict::Retry, "timeout", "no answer"),
         };
-        throttling::note_failure(&mut failure, place, turn, self.retry.base());
+        throttling::note_failure(&mut failure, lease, permit, self.retry.base());
         Err(failure)
     }
 
     /// Keeps so many questions at the servers, where more are always at hand, for so long; gives those answered a
     /// second. What is under way at the end is given up.
-    async fn keep(&self, servers: &[Played], places: usize, seconds: f64) -> f64 {
+    async fn keep(&self, servers: &[SimulatedServer], places: usize, seconds: f64) -> f64 {
         let before = self.answered();
         let (room, model) = (Semaphore::new(2 * places), Semaphore::new(places));
         let work = async {
@@ -127,7 +127,7 @@ impl Client {
     }
 
     /// Asks so many questions, and gives the seconds after which each was answered, in order.
-    async fn finish(&self, servers: &[Played], places: usize, count: usize) -> Vec<f64> {
+    async fn finish(&self, servers: &[SimulatedServer], places: usize, count: usize) -> Vec<f64> {
         let start = Instant::now();
         let (room, model) = (Semaphore::new(2 * places), Semaphore::new(places));
         let mut asking = FuturesUnordered::new();
@@ -149,7 +149,7 @@ impl Client {
     }
 
     /// Reads the first server's queue every second, for ever.
-    async fn watch(&self, server: &Played) {
+    async fn watch(&self, server: &SimulatedServer) {
         loop {
             let (running, waiting) = server.queue();
             self.endpoints.note_queue(0, running, waiting);

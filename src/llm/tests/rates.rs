@@ -1,25 +1,26 @@
 //! A server that refuses above a rate: how much of it is used, declared or not, and that no request is sent again
 //! before the time that its refusal named.
 
-use super::simulated_server::{Fault, Traits};
+use super::simulated_server::{Fault, ServerTraits};
 use super::*;
 
 /// Takes 50 a second and 12 at once, and asks those beyond to wait for a second.
-const REFUSING: Traits = Traits { rate: Some((50.0, 12.0)), retry_after: Some(1.0), ..Traits::PLAIN };
+const REFUSING: ServerTraits =
+    ServerTraits { rate: Some((50.0, 12.0)), retry_after: Some(1.0), ..ServerTraits::PLAIN };
 const FIXED: Concurrency = Concurrency::Fixed(128);
 /// The least that is to be used of a rate that nobody declared.
 const FOUND: f64 = 0.85;
 
 /// What is used of a rate in the steady state, and how many are refused for each that is answered.
-struct Use {
+struct RateUse {
     share: f64,
     refused: f64,
 }
 
 /// Of ten times what a refusal asks to wait, a minute at least.
-async fn used(traits: Traits, concurrency: Concurrency, limits: Limits, seed: u64) -> Use {
-    let servers = [Played::new(traits, seed)];
-    let client = Client::new(concurrency, limits, seed);
+async fn used(traits: ServerTraits, concurrency: Concurrency, limits: Limits, seed: u64) -> RateUse {
+    let servers = [SimulatedServer::new(traits, seed)];
+    let client = SimulatedClient::new(concurrency, limits, seed);
     client.keep(&servers, 128, 60.0).await;
     let before = (client.answered(), servers[0].refusals().0);
     let seconds =
@@ -28,14 +29,14 @@ async fn used(traits: Traits, concurrency: Concurrency, limits: Limits, seed: u6
     let (answered, refused) = (client.answered() - before.0, servers[0].refusals().0 - before.1);
     assert_eq!(servers[0].refusals().1, 0, "{traits:?}, {seed}: sent before its time");
     let share = rate / traits.rate.unwrap().0 * traits.tokens.map_or(1.0, |most| most / 2.0);
-    Use { share, refused: refused as f64 / answered as f64 }
+    RateUse { share, refused: refused as f64 / answered as f64 }
 }
 
-async fn check(name: &str, traits: Traits) {
+async fn check(name: &str, traits: ServerTraits) {
     check_for(name, traits, FOUND).await;
 }
 
-async fn check_for(name: &str, traits: Traits, least: f64) {
+async fn check_for(name: &str, traits: ServerTraits, least: f64) {
     for concurrency in [FIXED, Concurrency::Auto] {
         let mut refused = Vec::new();
         let share = median(async |seed| {
@@ -53,47 +54,50 @@ async fn check_for(name: &str, traits: Traits, least: f64) {
 #[tokio::test(start_paused = true)]
 async fn a_rate_that_nobody_declared_is_found() {
     check("plain", REFUSING).await;
-    check("no burst", Traits { rate: Some((50.0, 1.0)), ..REFUSING }).await;
-    check("a second's worth at once", Traits { rate: Some((50.0, 50.0)), ..REFUSING }).await;
-    check("ten seconds' worth at once", Traits { rate: Some((50.0, 500.0)), ..REFUSING }).await;
-    check("no time named", Traits { retry_after: None, ..REFUSING }).await;
-    check("5 s named", Traits { retry_after: Some(5.0), ..REFUSING }).await;
-    check("20 s named", Traits { retry_after: Some(20.0), ..REFUSING }).await;
+    check("no burst", ServerTraits { rate: Some((50.0, 1.0)), ..REFUSING }).await;
+    check("a second's worth at once", ServerTraits { rate: Some((50.0, 50.0)), ..REFUSING }).await;
+    check("ten seconds' worth at once", ServerTraits { rate: Some((50.0, 500.0)), ..REFUSING }).await;
+    check("no time named", ServerTraits { retry_after: None, ..REFUSING }).await;
+    check("5 s named", ServerTraits { retry_after: Some(5.0), ..REFUSING }).await;
+    check("20 s named", ServerTraits { retry_after: Some(20.0), ..REFUSING }).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn rates_of_every_kind_are_found() {
-    check("uneven answers", Traits { jitter: 0.05, ..REFUSING }).await;
-    check("quick and uneven answers", Traits { latency: 0.05, jitter: 0.5, ..REFUSING }).await;
-    check("slow answers", Traits { latency: 1.0, ..REFUSING }).await;
-    check("20 a second", Traits { rate: Some((20.0, 5.0)), ..REFUSING }).await;
+    check("uneven answers", ServerTraits { jitter: 0.05, ..REFUSING }).await;
+    check("quick and uneven answers", ServerTraits { latency: 0.05, jitter: 0.5, ..REFUSING }).await;
+    check("slow answers", ServerTraits { latency: 1.0, ..REFUSING }).await;
+    check("20 a second", ServerTraits { rate: Some((20.0, 5.0)), ..REFUSING }).await;
     // Without a burst half of what is a little too much is refused, and it takes seconds to see that.
-    let slow = Traits { rate: Some((2.0, 1.0)), ..REFUSING };
+    let slow = ServerTraits { rate: Some((2.0, 1.0)), ..REFUSING };
     check_for("2 a second", slow, 0.6).await;
-    check_for("2 a second, no time named", Traits { retry_after: None, ..slow }, 0.6).await;
-    check("counted by the second", Traits { window: Some(1.0), ..REFUSING }).await;
-    let minute = Traits { rate: Some((10.0, 600.0)), window: Some(60.0), ..REFUSING };
-    check("counted by the minute, 20 s named", Traits { retry_after: Some(20.0), ..minute }).await;
+    check_for("2 a second, no time named", ServerTraits { retry_after: None, ..slow }, 0.6).await;
+    check("counted by the second", ServerTraits { window: Some(1.0), ..REFUSING }).await;
+    let minute = ServerTraits { rate: Some((10.0, 600.0)), window: Some(60.0), ..REFUSING };
+    check("counted by the minute, 20 s named", ServerTraits { retry_after: Some(20.0), ..minute }).await;
     check("counted by the minute, 1 s named", minute).await;
-    check("counted by the minute, no time named", Traits { retry_after: None, ..minute }).await;
+    check("counted by the minute, no time named", ServerTraits { retry_after: None, ..minute }).await;
     let chance: &[_] = &[(Fault::Refuse, 0.03)];
-    check("refusals by chance too", Traits { faults: chance, ..REFUSING }).await;
-    check("tokens are counted", Traits { rate: Some((10_000.0, 2500.0)), tokens: Some(400.0), ..REFUSING })
-        .await;
+    check("refusals by chance too", ServerTraits { faults: chance, ..REFUSING }).await;
+    check(
+        "tokens are counted",
+        ServerTraits { rate: Some((10_000.0, 2500.0)), tokens: Some(400.0), ..REFUSING },
+    )
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_declared_rate_is_used_though_the_server_begins_with_less() {
     let limits = Limits { requests_per_minute: Some(3000), ..Limits::default() };
     for burst in [5.0, 12.0] {
-        let traits = Traits { rate: Some((50.0, burst)), ..REFUSING };
+        let traits = ServerTraits { rate: Some((50.0, burst)), ..REFUSING };
         let share = median(async |seed| used(traits, FIXED, limits, seed).await.share).await;
         assert!(share >= 0.97, "{burst}: {share}");
         // The first 15 s, with nothing in the bucket.
         let first = median(async |seed| {
-            let servers = [Played::new(traits, seed)];
+            let servers = [SimulatedServer::new(traits, seed)];
             servers[0].empty();
-            Client::new(FIXED, limits, seed).keep(&servers, 128, 15.0).await / 50.0
+            SimulatedClient::new(FIXED, limits, seed).keep(&servers, 128, 15.0).await / 50.0
         });
         let first = first.await;
         assert!(first >= 0.9, "{burst}, the first 15 s: {first}");
@@ -104,8 +108,8 @@ async fn a_declared_rate_is_used_though_the_server_begins_with_less() {
 async fn a_limit_that_drops_to_a_tenth_and_comes_back_is_followed() {
     for (concurrency, retry_after) in [(FIXED, Some(1.0)), (FIXED, None), (Concurrency::Auto, Some(1.0))] {
         let shares = async |seed, part: usize| {
-            let servers = [Played::new(Traits { retry_after, ..REFUSING }, seed)];
-            let client = Client::new(concurrency, Limits::default(), seed);
+            let servers = [SimulatedServer::new(ServerTraits { retry_after, ..REFUSING }, seed)];
+            let client = SimulatedClient::new(concurrency, Limits::default(), seed);
             let mut shares = Vec::new();
             client.keep(&servers, 128, 60.0).await;
             for rate in [50.0, 5.0, 50.0] {
@@ -126,8 +130,9 @@ async fn a_limit_that_drops_to_a_tenth_and_comes_back_is_followed() {
 async fn two_runs_use_an_account_whole_and_both_go_on() {
     for concurrency in [FIXED, Concurrency::Auto] {
         let both = async |seed, which: usize| {
-            let servers = [Played::new(REFUSING, seed)];
-            let runs = [0, 1].map(|run| Client::new(concurrency, Limits::default(), seed + 100 * run));
+            let servers = [SimulatedServer::new(REFUSING, seed)];
+            let runs =
+                [0, 1].map(|run| SimulatedClient::new(concurrency, Limits::default(), seed + 100 * run));
             // The second begins when the first has the account to itself.
             runs[0].keep(&servers, 128, 30.0).await;
             tokio::join!(runs[0].keep(&servers, 128, 60.0), runs[1].keep(&servers, 128, 60.0));
@@ -144,11 +149,14 @@ async fn two_runs_use_an_account_whole_and_both_go_on() {
 
 #[tokio::test(start_paused = true)]
 async fn a_quota_of_the_day_is_used_up_and_then_ends_the_run() {
-    let day =
-        Traits { rate: Some((500.0 / 86_400.0, 500.0)), retry_after: Some(8.0 * 3600.0), ..Traits::PLAIN };
+    let day = ServerTraits {
+        rate: Some((500.0 / 86_400.0, 500.0)),
+        retry_after: Some(8.0 * 3600.0),
+        ..ServerTraits::PLAIN
+    };
     for seed in SEEDS {
-        let servers = [Played::new(day, seed)];
-        let client = Client::new(FIXED, Limits::default(), seed);
+        let servers = [SimulatedServer::new(day, seed)];
+        let client = SimulatedClient::new(FIXED, Limits::default(), seed);
         client.keep(&servers, 128, 60.0).await;
         let (refused, given_up) = (servers[0].refusals().0, client.rejected.load(Ordering::Relaxed));
         assert_eq!(client.answered(), 500, "{seed}");

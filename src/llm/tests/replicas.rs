@@ -1,17 +1,18 @@
 //! Replicas, one of which is of no use: what the others bring, and that its refusals are its own.
 
-use super::simulated_server::{Fault, Over, Traits};
+use super::simulated_server::{Fault, Overload, ServerTraits};
 use super::*;
 
 /// Answers within 200 ms, of 16 at a time.
-const GOOD: Traits = Traits { latency: 0.2, jitter: 0.2, places: 16, over: Over::Wait, ..Traits::PLAIN };
+const GOOD: ServerTraits =
+    ServerTraits { latency: 0.2, jitter: 0.2, places: 16, over: Overload::Wait, ..ServerTraits::PLAIN };
 
 /// Answers a second of four replicas in a minute, the first of them like this.
-async fn with_one(first: Traits, concurrency: Concurrency, seed: u64) -> f64 {
+async fn with_one(first: ServerTraits, concurrency: Concurrency, seed: u64) -> f64 {
     let traits = [first, GOOD, GOOD, GOOD];
-    let servers = traits.map(|traits| Played::new(traits, seed));
+    let servers = traits.map(|traits| SimulatedServer::new(traits, seed));
     let pool = Pool::with_jitter("m", Limits::default(), Jitter::seeded(seed));
-    let client = Client::of(4, concurrency, pool, seed);
+    let client = SimulatedClient::of(4, concurrency, pool, seed);
     client.keep(&servers, 64, 30.0).await;
     let rate = client.keep(&servers, 64, 60.0).await;
     assert_eq!(client.rejected.load(Ordering::Relaxed), 0, "{first:?}, {seed}");
@@ -19,7 +20,7 @@ async fn with_one(first: Traits, concurrency: Concurrency, seed: u64) -> f64 {
     rate
 }
 
-async fn check(name: &str, first: Traits) {
+async fn check(name: &str, first: ServerTraits) {
     // What the three others can.
     let three = 3.0 * 16.0 / 0.2;
     for concurrency in [Concurrency::Fixed(64), Concurrency::Auto] {
@@ -30,22 +31,22 @@ async fn check(name: &str, first: Traits) {
 
 #[tokio::test(start_paused = true)]
 async fn one_of_four_that_refuses_costs_its_own_share_alone() {
-    let refusing = Traits { faults: &[(Fault::Refuse, 1.0)], ..GOOD };
+    let refusing = ServerTraits { faults: &[(Fault::Refuse, 1.0)], ..GOOD };
     for retry_after in [None, Some(1.0), Some(20.0)] {
         for refusal in ["rate_limited", "status_503"] {
-            check("refuses", Traits { retry_after, refusal, ..refusing }).await;
+            check("refuses", ServerTraits { retry_after, refusal, ..refusing }).await;
         }
     }
-    check("refuses half", Traits { faults: &[(Fault::Refuse, 0.5)], ..GOOD }).await;
-    check("has few places", Traits { places: 4, over: Over::Refuse, ..GOOD }).await;
+    check("refuses half", ServerTraits { faults: &[(Fault::Refuse, 0.5)], ..GOOD }).await;
+    check("has few places", ServerTraits { places: 4, over: Overload::Refuse, ..GOOD }).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_of_four_that_gives_no_usable_answer_costs_its_own_share_alone() {
-    check("hangs", Traits { faults: &[(Fault::Hang, 1.0)], ..GOOD }).await;
-    check("empty", Traits { faults: &[(Fault::FailLate("empty_choices"), 1.0)], ..GOOD }).await;
-    check("empty at once", Traits { faults: &[(Fault::Fail("empty_choices"), 1.0)], ..GOOD }).await;
-    check("rubbish", Traits { faults: &[(Fault::FailLate("not_json"), 1.0)], ..GOOD }).await;
-    check("down", Traits { faults: &[(Fault::Fail("unreachable"), 1.0)], ..GOOD }).await;
-    check("slow", Traits { faults: &[(Fault::Slow(10.0), 1.0)], ..GOOD }).await;
+    check("hangs", ServerTraits { faults: &[(Fault::Hang, 1.0)], ..GOOD }).await;
+    check("empty", ServerTraits { faults: &[(Fault::FailLate("empty_choices"), 1.0)], ..GOOD }).await;
+    check("empty at once", ServerTraits { faults: &[(Fault::Fail("empty_choices"), 1.0)], ..GOOD }).await;
+    check("rubbish", ServerTraits { faults: &[(Fault::FailLate("not_json"), 1.0)], ..GOOD }).await;
+    check("down", ServerTraits { faults: &[(Fault::Fail("unreachable"), 1.0)], ..GOOD }).await;
+    check("slow", ServerTraits { faults: &[(Fault::Slow(10.0), 1.0)], ..GOOD }).await;
 }

@@ -13,7 +13,7 @@ use crate::llm::classify::{Failure, Verdict};
 
 /// What a server does; made of what is set.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Traits {
+pub(super) struct ServerTraits {
     /// Seconds of an answer where nobody else is asked.
     pub(super) latency: f64,
     /// The part of it by which answers differ.
@@ -31,12 +31,12 @@ pub(super) struct Traits {
     /// Tokens a request takes of a rate that is counted in tokens: any number up to this.
     pub(super) tokens: Option<f64>,
     pub(super) places: usize,
-    pub(super) over: Over,
+    pub(super) over: Overload,
 }
 
 /// What becomes of requests beyond the places.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Over {
+pub(super) enum Overload {
     /// They wait their turn.
     Wait,
     Refuse,
@@ -61,14 +61,14 @@ pub(super) enum Fault {
     Hang,
 }
 
-pub(super) struct Played {
+pub(super) struct SimulatedServer {
     start: Instant,
     state: Mutex<State>,
     freed: Notify,
 }
 
 struct State {
-    traits: Traits,
+    traits: ServerTraits,
     level: f64,
     at: Instant,
     running: usize,
@@ -80,7 +80,7 @@ struct State {
     rng: ChaCha8Rng,
 }
 
-impl Traits {
+impl ServerTraits {
     /// Refuses nothing and answers within 200 ms.
     pub(super) const PLAIN: Self = Self {
         latency: 0.2,
@@ -92,12 +92,12 @@ impl Traits {
         faults: &[],
         tokens: None,
         places: usize::MAX,
-        over: Over::Wait,
+        over: Overload::Wait,
     };
 }
 
-impl Played {
-    pub(super) fn new(traits: Traits, seed: u64) -> Self {
+impl SimulatedServer {
+    pub(super) fn new(traits: ServerTraits, seed: u64) -> Self {
         let now = Instant::now();
         let state = State {
             traits,
@@ -163,13 +163,13 @@ impl Played {
             Some(Fault::Slow(times)) => seconds * times,
             _ => seconds,
         };
-        if over == Over::Drop && self.is_full() {
+        if over == Overload::Drop && self.is_full() {
             return std::future::pending().await;
         }
         let _stay = self.enter(over).await;
         let crowd = match over {
-            Over::Slow => self.crowd(),
-            Over::Wait | Over::Refuse | Over::Drop => 1.0,
+            Overload::Slow => self.crowd(),
+            Overload::Wait | Overload::Refuse | Overload::Drop => 1.0,
         };
         tokio::time::sleep(Duration::from_secs_f64(seconds * crowd)).await;
         match fault {
@@ -191,14 +191,14 @@ impl Played {
         if load <= 1.0 { 1.0 } else { load * (1.0 + 0.05 * (load - 1.0)) }
     }
 
-    async fn enter(&self, over: Over) -> Stay<'_> {
-        let mut stay = Stay { server: self, running: false };
+    async fn enter(&self, over: Overload) -> ServiceSlot<'_> {
+        let mut stay = ServiceSlot { server: self, running: false };
         self.state.lock().unwrap().waiting += 1;
         loop {
             let freed = self.freed.notified();
             {
                 let mut state = self.state.lock().unwrap();
-                if over == Over::Slow || state.running < state.traits.places {
+                if over == Overload::Slow || state.running < state.traits.places {
                     state.running += 1;
                     state.waiting -= 1;
                     stay.running = true;
@@ -214,12 +214,12 @@ impl Played {
 }
 
 /// A request's stay; it ends when the client gives up, too.
-struct Stay<'a> {
-    server: &'a Played,
+struct ServiceSlot<'a> {
+    server: &'a SimulatedServer,
     running: bool,
 }
 
-impl Drop for Stay<'_> {
+impl Drop for ServiceSlot<'_> {
     fn drop(&mut self) {
         let mut state = self.server.state.lock().unwrap();
         *(if self.running { &mut state.running } else { &mut state.waiting }) -= 1;
@@ -268,7 +268,7 @@ impl State {
     fn is_over(&mut self, start: Instant) -> bool {
         let now = Instant::now();
         let Some((per_second, burst)) = self.traits.rate else {
-            return self.traits.over == Over::Refuse && self.running >= self.traits.places;
+            return self.traits.over == Overload::Refuse && self.running >= self.traits.places;
         };
         match self.traits.window {
             None => {

@@ -2,18 +2,19 @@
 //!
 //! Each is played in a steady state, of ten times what a refusal asks to wait and more, and compared with clear weather.
 
-use super::simulated_server::{Fault, Over, Traits};
+use super::simulated_server::{Fault, Overload, ServerTraits};
 use super::*;
 
 /// Answers within 400 ms, of 16 at a time.
-const CLEAR: Traits = Traits { latency: 0.4, jitter: 0.2, places: 16, over: Over::Wait, ..Traits::PLAIN };
+const CLEAR: ServerTraits =
+    ServerTraits { latency: 0.4, jitter: 0.2, places: 16, over: Overload::Wait, ..ServerTraits::PLAIN };
 const FIXED: Concurrency = Concurrency::Fixed(16);
 
 /// Answers a second, once it is steady.
-async fn steady(traits: Traits, concurrency: Concurrency, seed: u64) -> f64 {
+async fn steady(traits: ServerTraits, concurrency: Concurrency, seed: u64) -> f64 {
     let seconds = 10.0 * traits.retry_after.unwrap_or(0.0) + 60.0;
-    let servers = [Played::new(traits, seed)];
-    let client = Client::new(concurrency, Limits::default(), seed);
+    let servers = [SimulatedServer::new(traits, seed)];
+    let client = SimulatedClient::new(concurrency, Limits::default(), seed);
     let places = if concurrency == Concurrency::Auto { 256 } else { 16 };
     client.keep(&servers, places, 60.0).await;
     let rate = client.keep(&servers, places, seconds).await;
@@ -31,7 +32,7 @@ async fn refusals_by_chance(concurrency: Concurrency) {
     for (refused, faults) in SHARES {
         for retry_after in [Some(0.0), Some(1.0), Some(20.0), None] {
             for refusal in ["rate_limited", "status_503"] {
-                let traits = Traits { faults, retry_after, refusal, ..CLEAR };
+                let traits = ServerTraits { faults, retry_after, refusal, ..CLEAR };
                 let share = median(async |seed| steady(traits, concurrency, seed).await).await / clear;
                 assert!(
                     share >= 0.9 * (1.0 - refused),
@@ -65,9 +66,10 @@ async fn rare_failures_are_not_taken_for_too_many_at_a_time() {
         &[(Fault::Fail("status_500"), 0.05)],
     ];
     for faults in FAULTS {
-        let best = median(async |seed| steady(Traits { faults, ..CLEAR }, FIXED, seed).await).await;
+        let best = median(async |seed| steady(ServerTraits { faults, ..CLEAR }, FIXED, seed).await).await;
         let found =
-            median(async |seed| steady(Traits { faults, ..CLEAR }, Concurrency::Auto, seed).await).await;
+            median(async |seed| steady(ServerTraits { faults, ..CLEAR }, Concurrency::Auto, seed).await)
+                .await;
         assert!(found >= 0.7 * best, "{faults:?}: {found} of {best}");
     }
 }
@@ -87,16 +89,16 @@ async fn all_faults_together_delay_few_and_lose_none() {
     for concurrency in [FIXED, Concurrency::Auto] {
         let places = if concurrency == Concurrency::Auto { 256 } else { 16 };
         let places = 4 * places;
-        let finish = async |traits: Traits, seed| {
-            let servers = [Played::new(traits, seed)];
-            let client = Client::new(concurrency, Limits::default(), seed);
+        let finish = async |traits: ServerTraits, seed| {
+            let servers = [SimulatedServer::new(traits, seed)];
+            let client = SimulatedClient::new(concurrency, Limits::default(), seed);
             let answers = client.finish(&servers, places, 1500).await;
             assert_eq!(answers.len(), 1500, "{traits:?}, {seed}");
             answers
         };
-        let quick = Traits { latency: 0.05, places: 64, ..CLEAR };
+        let quick = ServerTraits { latency: 0.05, places: 64, ..CLEAR };
         let clear = median(async |seed| finish(quick, seed).await[1499]).await;
-        let bad = Traits { faults: MIXTURE, retry_after: Some(1.0), ..quick };
+        let bad = ServerTraits { faults: MIXTURE, retry_after: Some(1.0), ..quick };
         let most = median(async |seed| finish(bad, seed).await[1484]).await;
         let last = median(async |seed| finish(bad, seed).await[1499]).await;
         assert!(
@@ -110,8 +112,8 @@ async fn all_faults_together_delay_few_and_lose_none() {
 #[tokio::test(start_paused = true)]
 async fn weather_that_clears_up_is_forgotten() {
     for seed in SEEDS {
-        let servers = [Played::new(Traits { faults: &[(Fault::Refuse, 0.3)], ..CLEAR }, seed)];
-        let client = Client::new(FIXED, Limits::default(), seed);
+        let servers = [SimulatedServer::new(ServerTraits { faults: &[(Fault::Refuse, 0.3)], ..CLEAR }, seed)];
+        let client = SimulatedClient::new(FIXED, Limits::default(), seed);
         client.keep(&servers, 16, 120.0).await;
         servers[0].set_faults(&[]);
         client.keep(&servers, 16, 30.0).await;

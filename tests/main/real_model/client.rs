@@ -52,7 +52,7 @@ pub(crate) async fn answers_in_shape(changes: Value) {
     assert_eq!(completion.attempts, 1, "the server takes the form as it is");
     assert!(completion.usage.prompt_tokens > Some(0) && completion.usage.completion_tokens > Some(0));
     let extracted = extract(&completion.text).unwrap();
-    assert!(!extracted.cut, "{}", completion.text);
+    assert!(!extracted.truncated, "{}", completion.text);
     assert_eq!(AnswerSchema::new(&schema).unwrap().check(&extracted.value), Ok(()));
 }
 

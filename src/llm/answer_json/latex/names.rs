@@ -56,14 +56,14 @@ pub(in crate::llm::answer_json) fn wants_brace(name: &str) -> bool {
 }
 
 /// The lists, to be searched.
-struct Lists {
+struct CommandLists {
     white_space_like: HashSet<&'static str>,
     rest_is_a_word: HashSet<&'static str>,
     with_brace: HashSet<&'static str>,
     others: HashSet<&'static str>,
 }
 
-static LISTS: LazyLock<Lists> = LazyLock::new(|| Lists {
+static LISTS: LazyLock<CommandLists> = LazyLock::new(|| CommandLists {
     white_space_like: WHITE_SPACE_LIKE.split(' ').collect(),
     rest_is_a_word: REST_IS_A_WORD.split(' ').collect(),
     with_brace: WITH_BRACE.split(' ').collect(),

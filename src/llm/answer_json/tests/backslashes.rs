@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::super::{Extracted, extract};
+use super::super::{ExtractedJson, extract};
 
 /// The value's text of an answer with this raw text in it, bare, fenced, broken otherwise, as a key and nested.
 #[track_caller]
@@ -16,9 +16,9 @@ fn read(raw: &str) -> (String, Option<String>) {
     ];
     let mut found = None;
     for (text, place) in texts {
-        let Extracted { value, unclear, cut } =
+        let ExtractedJson { value, unclear, truncated } =
             extract(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
-        assert!(!cut, "{text}");
+        assert!(!truncated, "{text}");
         let got = (
             value
                 .pointer(place)
@@ -29,7 +29,7 @@ fn read(raw: &str) -> (String, Option<String>) {
         );
         assert_eq!(*found.get_or_insert_with(|| got.clone()), got, "{text}");
     }
-    let Extracted { value, .. } = extract(&format!("{{\"{raw}\": 1}}")).unwrap();
+    let ExtractedJson { value, .. } = extract(&format!("{{\"{raw}\": 1}}")).unwrap();
     let found = found.unwrap();
     assert_eq!(value, json!({&found.0: 1}), "as a key");
     found
@@ -240,7 +240,7 @@ proptest! {
         while text.contains([' ', '\t']) && (text.contains(" \n") || text.contains(" \t")) {
             text = text.replace(" \n", "\n").replace(" \t", "\t");
         }
-        let Extracted { value, unclear, .. } = extract(&json!({"a": text}).to_string()).unwrap();
+        let ExtractedJson { value, unclear, .. } = extract(&json!({"a": text}).to_string()).unwrap();
         if unclear.is_none() {
             prop_assert_eq!(value, json!({"a": text}));
         }
@@ -249,7 +249,7 @@ proptest! {
     #[test]
     fn any_text_without_control_characters_before_letters_comes_back(text in any::<String>()) {
         prop_assume!(!text.contains(['\u{8}', '\u{c}', '\n', '\r', '\t']));
-        let Extracted { value, unclear, .. } = extract(&json!({"a": text, &text: [text]}).to_string()).unwrap();
+        let ExtractedJson { value, unclear, .. } = extract(&json!({"a": text, &text: [text]}).to_string()).unwrap();
         prop_assert_eq!((value, unclear), (json!({"a": text, &text: [text]}), None));
     }
 
@@ -259,7 +259,7 @@ proptest! {
     ) {
         let text = parts.join(" ");
         let answer = format!("{{\"a\": {}}}", badly_encoded(&text));
-        let Extracted { value, unclear, .. } = extract(&answer).unwrap();
+        let ExtractedJson { value, unclear, .. } = extract(&answer).unwrap();
         prop_assert_eq!((value, unclear), (json!({"a": text}), None), "{}", answer);
     }
 }

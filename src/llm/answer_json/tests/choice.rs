@@ -2,14 +2,16 @@
 
 use serde_json::{Value, json};
 
-use super::super::{ExtractError, Fit, LONGEST_ANSWER, extract, extract_fitting};
+use super::super::{ExtractError, LONGEST_ANSWER, SchemaMatch, extract, extract_fitting};
 
 /// What an answer gives that is to be `{"answer": TEXT}` and nothing more.
 fn answer(text: &str) -> Result<Value, ExtractError> {
     let judge = |value: &Value| match value.as_object() {
-        Some(object) if object.len() == 1 && object.get("answer").is_some_and(Value::is_string) => Fit::Right,
-        Some(_) => Fit::Wrong,
-        None => Fit::Other,
+        Some(object) if object.len() == 1 && object.get("answer").is_some_and(Value::is_string) => {
+            SchemaMatch::Valid
+        }
+        Some(_) => SchemaMatch::Invalid,
+        None => SchemaMatch::OtherType,
     };
     extract_fitting(text, judge, |value| format!("wrong: {value}"))
 }

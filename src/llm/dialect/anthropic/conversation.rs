@@ -1,7 +1,7 @@
-//! A conversation in Anthropic's blocks: texts, images, calls of tools and their results.
+//! Encodes a conversation in Anthropic's blocks: texts, images, tool calls and their results.
 //!
-//! Records hold conversations in OpenAI's words, as data sets do. Here they become Anthropic's: a call is a block
-//! of the assistant's message, and results are blocks of the user's message that follows.
+//! Records hold conversations in OpenAI's format, as data sets do. In Anthropic's, a call is a block of the assistant's
+//! message, and results are blocks of the user message that follows.
 
 use serde_json::{Map, Value, json};
 
@@ -9,36 +9,36 @@ use crate::llm::Message;
 use crate::llm::classify::{Failure, Verdict};
 use crate::llm::images::{Images, without_start};
 
-/// The messages, system text left out. What other questions begin with too is marked in the first of them, in as many
-/// as `marks` says.
-pub(super) fn worded(
+/// Encodes the messages, without system text. Shared prefixes are marked for the cache in the first `marks` messages that
+/// have one.
+pub(super) fn encode(
     messages: &[&Message],
     mut marks: usize,
     images: &mut Images,
 ) -> Result<Vec<Value>, Failure> {
-    let mut worded: Vec<Value> = Vec::with_capacity(messages.len());
+    let mut encoded: Vec<Value> = Vec::with_capacity(messages.len());
     let mut after_result = false;
     for message in messages {
         let result = message.role == "tool";
-        if let Some(blocks) = worded.last_mut().filter(|_| result && after_result) {
-            // The results of calls that were made together belong into one message.
+        if let Some(blocks) = encoded.last_mut().filter(|_| result && after_result) {
+            // The results of parallel calls belong into one message.
             if let Some(blocks) = blocks["content"].as_array_mut() {
                 blocks.push(result_block(message)?);
             }
             continue;
         }
-        worded.push(match result {
+        encoded.push(match result {
             true => json!({"role": "user", "content": [result_block(message)?]}),
-            false => one(message, &mut marks, images)?,
+            false => encode_message(message, &mut marks, images)?,
         });
         after_result = result;
     }
-    Ok(worded)
+    Ok(encoded)
 }
 
-/// A message that is no result of a tool. Images stand before the text, where the provider says they are seen
-/// best; an empty text is refused beside other blocks.
-fn one(message: &Message, marks: &mut usize, images: &mut Images) -> Result<Value, Failure> {
+/// Encodes a message other than a tool result. Images come before the text, as the provider recommends; an empty text
+/// beside other blocks is refused.
+fn encode_message(message: &Message, marks: &mut usize, images: &mut Images) -> Result<Value, Failure> {
     let calls = message.more.get("tool_calls").and_then(Value::as_array);
     let can_mark = *marks > 0 && message.parts.is_none();
     let shared = message.content.get(..message.shared).filter(|shared| can_mark && !shared.trim().is_empty());
@@ -49,7 +49,7 @@ fn one(message: &Message, marks: &mut usize, images: &mut Images) -> Result<Valu
     for (image, url) in message.images.iter().zip(images) {
         let mut block =
             json!({"type": "image", "source": {"type": "base64", "media_type": image.media_type}});
-        // Moved in: `json!` would copy it.
+        // Moved, since `json!` would copy it.
         block["source"]["data"] = Value::String(without_start(url, image));
         blocks.push(block);
     }
@@ -62,8 +62,8 @@ fn one(message: &Message, marks: &mut usize, images: &mut Images) -> Result<Valu
         _ => {
             let own = &message.content[shared.map_or(0, str::len)..];
             *marks -= usize::from(shared.is_some());
-            blocks.extend(shared.map(kept));
-            // The API refuses a blank text as it does an empty one.
+            blocks.extend(shared.map(cached_text));
+            // The API refuses a blank text like an empty one.
             if !own.trim().is_empty() {
                 blocks.push(json!({"type": "text", "text": own}));
             }
@@ -75,12 +75,12 @@ fn one(message: &Message, marks: &mut usize, images: &mut Images) -> Result<Valu
     Ok(json!({"role": message.role, "content": blocks}))
 }
 
-/// A text whose end is marked: the server keeps what it has read up to there, for some minutes.
-pub(super) fn kept(text: &str) -> Value {
+/// A text block with a cache mark: the server caches the prompt up to its end for some minutes.
+pub(super) fn cached_text(text: &str) -> Value {
     json!({"type": "text", "text": text, "cache_control": {"type": "ephemeral"}})
 }
 
-/// A part of a content in OpenAI's words; one that is in Anthropic's already stays.
+/// Converts a content part from OpenAI's format; one in Anthropic's format is kept.
 fn part_block(part: &Value) -> Result<Value, Failure> {
     let Some(url) = part.pointer("/image_url/url").and_then(Value::as_str) else {
         return match part.get("type").and_then(Value::as_str) {
@@ -123,23 +123,23 @@ fn result_block(message: &Message) -> Result<Value, Failure> {
     Ok(json!({"type": "tool_result", "tool_use_id": id, "content": content}))
 }
 
-/// The tools in Anthropic's words; those that are in them already stay.
+/// Converts tools to Anthropic's format; those in it already are kept.
 pub(super) fn tools(tools: Value) -> Value {
     let Value::Array(list) = tools else { return tools };
-    let worded = |tool: Value| {
+    let encoded = |tool: Value| {
         let Some(function) = tool.get("function").and_then(Value::as_object) else { return tool };
-        let mut worded = Map::new();
+        let mut encoded = Map::new();
         for (name, theirs) in
             [("name", "name"), ("description", "description"), ("parameters", "input_schema")]
         {
             if let Some(value) = function.get(name).filter(|value| !value.is_null()) {
-                worded.insert(theirs.to_owned(), value.clone());
+                encoded.insert(theirs.to_owned(), value.clone());
             }
         }
-        worded.entry("input_schema").or_insert_with(|| json!({"type": "object"}));
-        Value::Object(worded)
+        encoded.entry("input_schema").or_insert_with(|| json!({"type": "object"}));
+        Value::Object(encoded)
     };
-    Value::Array(list.into_iter().map(worded).collect())
+    Value::Array(list.into_iter().map(encoded).collect())
 }
 
 fn wrong(message: &str) -> Failure {
@@ -154,7 +154,7 @@ mod tests {
         let read: Vec<Message> =
             messages.as_array().unwrap().iter().map(|message| Message::read(message).unwrap()).collect();
         let messages: Vec<&Message> = read.iter().collect();
-        worded(&messages, 0, &mut Images::default()).map(Value::Array)
+        encode(&messages, 0, &mut Images::default()).map(Value::Array)
     }
 
     #[test]

@@ -1,34 +1,34 @@
-//! Anthropic's events: a message that begins empty, and blocks that grow.
+//! Anthropic's events: a message that starts empty, and content blocks that grow.
 //!
-//! Part of `stream`. What is of no type known here, such as `ping`, is passed over, as the API asks for.
+//! Part of `stream`. Unknown event types, such as `ping`, are ignored, as the API requires.
 
 use serde_json::{Map, Value, json};
 
-use super::Brought;
-use super::merge::{ENTRY, keep_last, merge_fields, size};
+use super::EventEffect;
+use super::merge::{ENTRY, merge_fields, merge_latest, size};
 
 #[derive(Debug, Default)]
-pub(super) struct Blocks {
-    /// The message, less its content.
+pub(super) struct BlockAssembler {
+    /// The message without its content.
     message: Map<String, Value>,
-    /// What the message had from the start.
+    /// The content that the message started with.
     content: Vec<Value>,
-    blocks: Vec<Block>,
+    blocks: Vec<ContentBlock>,
     is_finished: bool,
 }
 
 #[derive(Debug)]
-struct Block {
+struct ContentBlock {
     index: u64,
     fields: Map<String, Value>,
-    /// The JSON of a tool's input, as far as it has come.
+    /// The JSON of a tool's input that has arrived.
     input: String,
 }
 
-impl Blocks {
-    pub(super) fn take(&mut self, event: Value) -> Brought {
+impl BlockAssembler {
+    pub(super) fn take(&mut self, event: Value) -> EventEffect {
         let kind = event.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let Value::Object(mut event) = event else { return Brought::default() };
+        let Value::Object(mut event) = event else { return EventEffect::default() };
         let index = event.get("index").and_then(Value::as_u64).unwrap_or(0);
         let mut part = |name: &str| match event.shift_remove(name) {
             Some(Value::Object(part)) => part,
@@ -40,39 +40,39 @@ impl Blocks {
                 let fields = part("content_block");
                 let wrote = fields.get("type").and_then(Value::as_str) == Some("tool_use");
                 let size = ENTRY + fields.iter().map(|(name, value)| name.len() + size(value)).sum::<usize>();
-                self.blocks.push(Block { index, fields, input: String::new() });
-                Brought { size, wrote, ended: false }
+                self.blocks.push(ContentBlock { index, fields, input: String::new() });
+                EventEffect { size, wrote, ended: false }
             }
             "content_block_delta" => self.grow(index, &part("delta")),
             "message_delta" => {
                 let (delta, usage) = (part("delta"), part("usage"));
                 let mut size = merge_fields(&mut self.message, delta);
                 let kept = self.message.entry("usage").or_insert_with(|| json!({}));
-                size += keep_last(kept, Value::Object(usage));
-                Brought { size, ..Brought::default() }
+                size += merge_latest(kept, Value::Object(usage));
+                EventEffect { size, ..EventEffect::default() }
             }
             "message_stop" => {
                 self.is_finished = true;
-                Brought { ended: true, ..Brought::default() }
+                EventEffect { ended: true, ..EventEffect::default() }
             }
-            _ => Brought::default(),
+            _ => EventEffect::default(),
         }
     }
 
-    fn begin(&mut self, mut message: Map<String, Value>) -> Brought {
-        // Once more, after something has come: a gateway's mistake.
+    fn begin(&mut self, mut message: Map<String, Value>) -> EventEffect {
+        // A second start after content has arrived is a gateway's mistake.
         if !self.blocks.is_empty() {
-            return Brought::default();
+            return EventEffect::default();
         }
         let size = message.iter().map(|(name, value)| name.len() + size(value)).sum();
         if let Some(Value::Array(content)) = message.shift_remove("content") {
             self.content = content;
         }
         self.message = message;
-        Brought { size, ..Brought::default() }
+        EventEffect { size, ..EventEffect::default() }
     }
 
-    fn grow(&mut self, index: u64, delta: &Map<String, Value>) -> Brought {
+    fn grow(&mut self, index: u64, delta: &Map<String, Value>) -> EventEffect {
         let text = |name: &str| delta.get(name).and_then(Value::as_str).unwrap_or_default();
         let kind = text("type");
         let (field, more) = match kind {
@@ -80,18 +80,18 @@ impl Blocks {
             "thinking_delta" => ("thinking", text("thinking")),
             "signature_delta" => ("signature", text("signature")),
             "input_json_delta" => ("input", text("partial_json")),
-            // Citations and the like, which are not kept.
-            _ => return Brought::default(),
+            // Citations and the like are not stored.
+            _ => return EventEffect::default(),
         };
         let mut size = more.len();
         let at = self.blocks.iter().rposition(|block| block.index == index);
         let at = at.unwrap_or_else(|| {
             size += ENTRY;
-            // Its start got lost on the way, or was never sent.
+            // Its start was lost or never sent.
             let kind = if field == "signature" { "thinking" } else { field };
             let kind = if kind == "input" { "tool_use" } else { kind };
             let fields = Map::from_iter([("type".to_owned(), json!(kind))]);
-            self.blocks.push(Block { index, fields, input: String::new() });
+            self.blocks.push(ContentBlock { index, fields, input: String::new() });
             self.blocks.len() - 1
         });
         let block = &mut self.blocks[at];
@@ -104,10 +104,10 @@ impl Blocks {
                 kept => *kept = json!(more),
             }
         }
-        Brought { size, wrote: field != "signature" && !more.is_empty(), ended: false }
+        EventEffect { size, wrote: field != "signature" && !more.is_empty(), ended: false }
     }
 
-    /// The body of the whole answer, or why there is none. `ended` says whether the server said that no more comes.
+    /// Returns the body of the complete answer, or why there is none. `ended` tells whether the server ended the stream.
     pub(super) fn into_body(self, ended: bool) -> Result<Value, &'static str> {
         let reason = self.message.get("stop_reason").filter(|reason| !reason.is_null());
         if !self.is_finished && reason.is_none() {
@@ -117,9 +117,9 @@ impl Blocks {
             });
         }
         let mut content = self.content;
-        for Block { mut fields, input, .. } in self.blocks {
+        for ContentBlock { mut fields, input, .. } in self.blocks {
             if !input.is_empty() {
-                // Of an input that broke off at the limit of tokens there is no JSON: it stays a text.
+                // An input that was cut off at the token limit is not JSON; it is kept as text.
                 let value = serde_json::from_str(&input).unwrap_or(Value::String(input));
                 fields.insert("input".to_owned(), value);
             }

@@ -1,12 +1,12 @@
-//! How a piece of an answer is put to what has come of it before.
+//! Merges a fragment of a streamed answer into what has arrived before.
 //!
-//! Part of `stream`. Texts that a model writes grow, lists grow, objects are merged field by field, and anything else
-//! takes the place of what was there: servers repeat roles, ids and types in every event. Each function returns by how
-//! many bytes, as JSON has them, what is kept grew.
+//! Part of `stream`. Texts that a model writes are appended, lists are extended, objects are merged field by field, and any
+//! other value replaces the previous one: servers repeat roles, ids and types in every event. Each function returns by how
+//! many bytes of JSON the stored value grew.
 
 use serde_json::{Map, Value, json};
 
-/// Fields whose text comes in pieces.
+/// Fields whose text arrives in fragments.
 const GROWING: &[&str] = &[
     "content",
     "text",
@@ -20,15 +20,15 @@ const GROWING: &[&str] = &[
     "input",
 ];
 
-/// What a new field takes beside its name and value.
+/// The size of a new field besides its name and value.
 pub(super) const NEW: usize = 8;
-/// What a choice, a call or a block takes: there are few of them, which are looked for one by one.
+/// The size of a new choice, call or block. It is high since these are found by linear search, so there must be few.
 pub(super) const ENTRY: usize = 1 << 10;
 
-/// Puts a piece of the field `name` to what has come of it.
-pub(super) fn merge(kept: &mut Value, name: &str, piece: Value) -> usize {
+/// Merges a fragment of the field `name`.
+pub(super) fn merge(kept: &mut Value, name: &str, fragment: Value) -> usize {
     let grows = GROWING.contains(&name);
-    match (kept, piece) {
+    match (kept, fragment) {
         (_, Value::Null) => 0,
         (Value::String(text), Value::String(more)) if grows => {
             text.push_str(&more);
@@ -42,7 +42,7 @@ pub(super) fn merge(kept: &mut Value, name: &str, piece: Value) -> usize {
             list.extend(more);
             grown
         }
-        // Mistral's reasoning comes in parts, its answer as text.
+        // Mistral sends reasoning as parts and the answer as text.
         (Value::Array(parts), Value::String(more)) if grows => add_text(parts, &more),
         (kept @ Value::String(_), Value::Array(parts)) if grows => {
             let text = kept.take();
@@ -55,29 +55,29 @@ pub(super) fn merge(kept: &mut Value, name: &str, piece: Value) -> usize {
             grown
         }
         (Value::Object(fields), Value::Object(more)) => merge_fields(fields, more),
-        // Ids that are left empty where they are not told anew.
+        // Some servers leave repeated ids empty.
         (kept, Value::String(empty)) if empty.is_empty() && !kept.is_null() => 0,
         (kept @ Value::Null, Value::Array(calls)) if name == "tool_calls" => {
             *kept = Value::Array(Vec::new());
             merge(kept, name, Value::Array(calls))
         }
-        (kept, piece) => {
-            let grown = size(&piece).saturating_sub(size(kept));
-            *kept = piece;
+        (kept, fragment) => {
+            let grown = size(&fragment).saturating_sub(size(kept));
+            *kept = fragment;
             grown
         }
     }
 }
 
-/// The same for each field of an object.
+/// Merges each field of an object.
 pub(super) fn merge_fields(fields: &mut Map<String, Value>, more: Map<String, Value>) -> usize {
     let mut grown = 0;
-    for (name, piece) in more {
+    for (name, fragment) in more {
         match fields.get_mut(&name) {
-            Some(kept) => grown += merge(kept, &name, piece),
+            Some(kept) => grown += merge(kept, &name, fragment),
             None => {
                 let mut kept = Value::Null;
-                grown += name.len() + NEW + merge(&mut kept, &name, piece);
+                grown += name.len() + NEW + merge(&mut kept, &name, fragment);
                 fields.insert(name, kept);
             }
         }
@@ -85,16 +85,15 @@ pub(super) fn merge_fields(fields: &mut Map<String, Value>, more: Map<String, Va
     grown
 }
 
-/// Keeps what is said last, field by field: of a usage, whose counts are sums and not pieces, and of what stands beside
-/// the choices. What says nothing (a null, an empty text, a 0) takes the place of nothing: some servers send these
-/// where they do not count.
-pub(super) fn keep_last(kept: &mut Value, said: Value) -> usize {
+/// Keeps the latest value, field by field: for usage, whose counts are totals, and for fields beside the choices. A null,
+/// an empty text and a 0 replace nothing: some servers send these where they do not count.
+pub(super) fn merge_latest(kept: &mut Value, said: Value) -> usize {
     match (kept, said) {
         (Value::Object(kept), Value::Object(said)) => {
             let mut grown = 0;
             for (name, value) in said {
                 match kept.get_mut(&name) {
-                    Some(before) => grown += keep_last(before, value),
+                    Some(before) => grown += merge_latest(before, value),
                     None => {
                         grown += name.len() + NEW + size(&value);
                         kept.insert(name, value);
@@ -115,7 +114,7 @@ pub(super) fn keep_last(kept: &mut Value, said: Value) -> usize {
     }
 }
 
-/// Puts a text behind parts, to the last of them if that is a text.
+/// Appends a text to parts: to the last one if that is a text.
 fn add_text(parts: &mut Vec<Value>, more: &str) -> usize {
     if more.is_empty() {
         return 0;
@@ -131,7 +130,7 @@ fn add_text(parts: &mut Vec<Value>, more: &str) -> usize {
     grown
 }
 
-/// Puts a piece of a call of a tool to the call that it belongs to.
+/// Merges a fragment of a tool call into the call that it belongs to.
 fn merge_call(calls: &mut Vec<Value>, mut call: Value) -> usize {
     let Some(at) = call_at(calls, &call) else {
         let grown = ENTRY + size(&call);
@@ -139,12 +138,12 @@ fn merge_call(calls: &mut Vec<Value>, mut call: Value) -> usize {
         return grown;
     };
     let mut grown = 0;
-    // The first id stays: some servers give each piece another.
+    // The first id is kept: some servers send a different one with each fragment.
     let has_id = calls[at].get("id").and_then(Value::as_str).is_some_and(|id| !id.is_empty());
     if let Some(id) = call.get_mut("id").filter(|_| has_id) {
         id.take();
     }
-    // A name comes whole as a rule, with every piece at some servers, and may come in pieces.
+    // A name usually arrives whole, with every fragment at some servers, and may arrive in fragments.
     if let Some(Value::String(name)) = call.pointer_mut("/function/name").map(Value::take) {
         match calls[at].pointer_mut("/function/name") {
             Some(Value::String(kept)) if *kept != name => {
@@ -162,14 +161,14 @@ fn merge_call(calls: &mut Vec<Value>, mut call: Value) -> usize {
     grown + merge(&mut calls[at], "tool_call", call)
 }
 
-/// Which call a piece belongs to; none if it begins another.
+/// Returns the call that a fragment belongs to; none if it starts a new one.
 fn call_at(calls: &[Value], call: &Value) -> Option<usize> {
     let text = |value: &Value, at: &str| {
         value.pointer(at).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
     };
     let (id, name) = (text(call, "/id"), text(call, "/function/name"));
     let Some(index) = call.get("index").filter(|index| !index.is_null()) else {
-        // Without numbers a call is begun by its id, or comes whole.
+        // Without an index a call starts with its id, or arrives whole.
         return match (id, name) {
             (Some(id), _) => calls.iter().rposition(|kept| text(kept, "/id").as_ref() == Some(&id)),
             (None, Some(_)) => None,
@@ -178,25 +177,25 @@ fn call_at(calls: &[Value], call: &Value) -> Option<usize> {
     };
     let at = calls.iter().rposition(|kept| kept.get("index") == Some(index))?;
     let kept_id = text(&calls[at], "/id");
-    // Gemini numbers all calls 0. Some servers give each piece an id of its own, but the name only once.
+    // Gemini numbers all calls 0. Some servers send an id with each fragment, but the name only once.
     let is_another = name.is_some() && id.is_some() && kept_id.is_some() && id != kept_id;
     (!is_another).then_some(at)
 }
 
-/// Whether a piece holds anything that a model wrote.
-pub(super) fn says_anything(piece: &Value) -> bool {
-    match piece {
+/// Whether a fragment contains output of the model.
+pub(super) fn has_output(fragment: &Value) -> bool {
+    match fragment {
         Value::Object(fields) => fields.iter().any(|(name, value)| match value {
             Value::String(text) => !text.is_empty() && GROWING.contains(&&**name),
             Value::Array(calls) if name == "tool_calls" => !calls.is_empty(),
-            value => says_anything(value),
+            value => has_output(value),
         }),
-        Value::Array(list) => list.iter().any(says_anything),
+        Value::Array(list) => list.iter().any(has_output),
         _ => false,
     }
 }
 
-/// About how many bytes a value has as JSON.
+/// Returns the approximate size of a value as JSON, in bytes.
 pub(super) fn size(value: &Value) -> usize {
     match value {
         Value::Null | Value::Bool(_) => 4,

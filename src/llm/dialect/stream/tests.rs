@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::llm::Completion;
-use crate::llm::sse::Decoder;
+use crate::llm::sse::EventDecoder;
 
 /// Puts the events of a stream together that comes in these pieces.
 fn put<'a>(dialect: Dialect, pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<Completion, Failure> {
-    let (mut decoder, mut streamed) = (Decoder::new(1 << 20), Streamed::new(dialect, 1));
-    for mut piece in pieces {
-        while let Some(event) = decoder.next(&mut piece).unwrap() {
+    let (mut decoder, mut streamed) = (EventDecoder::new(1 << 20), StreamedAnswer::new(dialect, 1));
+    for mut fragment in pieces {
+        while let Some(event) = decoder.next(&mut fragment).unwrap() {
             streamed.take(event)?;
         }
     }
@@ -47,10 +47,10 @@ fn same(dialect: Dialect, events: &[Value], whole: Value) {
 }
 
 #[track_caller]
-fn fails(dialect: Dialect, stream: &str, verdict: Verdict, class: &str, says: &str) {
+fn fails(dialect: Dialect, stream: &str, verdict: Verdict, class: &str, has: &str) {
     let failure = put(dialect, [stream.as_bytes()]).unwrap_err();
     assert_eq!((failure.verdict, &*failure.class), (verdict, class), "{stream}: {failure:?}");
-    assert!(failure.message.contains(says), "{failure:?}");
+    assert!(failure.message.contains(has), "{failure:?}");
 }
 
 fn whole(message: Value, reason: &str) -> Value {
@@ -86,15 +86,15 @@ fn raw_completions_are_texts_of_choices() {
 
 #[test]
 fn several_choices_are_told_apart_by_their_index() {
-    let piece = |index: u64, text: &str, reason: Value| json!({"choices": [{"index": index, "delta": {"content": text}, "finish_reason": reason}]});
+    let fragment = |index: u64, text: &str, reason: Value| json!({"choices": [{"index": index, "delta": {"content": text}, "finish_reason": reason}]});
     let events = [
-        piece(1, "two", Value::Null),
-        piece(0, "o", Value::Null),
+        fragment(1, "two", Value::Null),
+        fragment(0, "o", Value::Null),
         json!({"choices": [
             {"index": 0, "delta": {"content": "ne"}, "finish_reason": "stop"},
             {"index": 18_446_744_073_709_551_615_u64, "delta": {"content": "far"}, "finish_reason": "length"},
         ]}),
-        piece(1, "!", json!("stop")),
+        fragment(1, "!", json!("stop")),
     ];
     let choice = |text: &str, reason: &str| json!({"message": {"content": text}, "finish_reason": reason});
     let expected =
@@ -225,12 +225,15 @@ fn an_answer_that_comes_whole_at_the_end_is_the_answer() {
 
 #[test]
 fn what_stands_beside_a_piece_is_no_piece() {
-    let piece = |delta: &str, so_far: &str, reason: Value| {
+    let fragment = |delta: &str, so_far: &str, reason: Value| {
         json!({"model": "m", "object": "chat.completion", "choices": [{"index": 0, "finish_reason": reason,
             "message": {"role": "assistant", "content": so_far}, "delta": {"content": delta}}]})
     };
-    let events =
-        [piece("Os", "Os", Value::Null), piece("lo", "Oslo", Value::Null), piece("", "Oslo", json!("stop"))];
+    let events = [
+        fragment("Os", "Os", Value::Null),
+        fragment("lo", "Oslo", Value::Null),
+        fragment("", "Oslo", json!("stop")),
+    ];
     same(Dialect::Chat, &events, whole(json!({"role": "assistant", "content": "Oslo"}), "stop"));
 }
 
@@ -290,8 +293,8 @@ fn blocks_of_a_message_are_put_together() {
     let whole = json!({"model": "m", "content": [{"type": "text", "text": "Oslo"}], "stop_reason": "end_turn",
         "usage": {"input_tokens": 7, "cache_read_input_tokens": 5, "output_tokens": 1}});
     same(Dialect::Anthropic, &[begun, stop.clone()], whole);
-    let cut = |events: &[Value], says: &str| {
-        fails(Dialect::Anthropic, &stream_of(events), Verdict::Retry, "cut_body", says);
+    let cut = |events: &[Value], has: &str| {
+        fails(Dialect::Anthropic, &stream_of(events), Verdict::Retry, "cut_body", has);
     };
     let half = [start.clone(), more(0, json!({"type": "text_delta", "text": "Os"}))];
     cut(&half, "ended in the middle");

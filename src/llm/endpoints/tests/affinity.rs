@@ -7,7 +7,7 @@ use futures::FutureExt;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
-use super::super::{Address, AttemptOutcome, EndpointLease, Endpoints, Wish, affinity};
+use super::super::{Address, AttemptOutcome, EndpointLease, EndpointPreference, Endpoints, affinity};
 use crate::llm::jitter::Jitter;
 use crate::pipeline::Concurrency;
 
@@ -32,16 +32,16 @@ fn prefilled(with_key: bool, seed: u64) -> f64 {
     for number in 0..SECTIONS * QUESTIONS {
         let (section, question) = (number / QUESTIONS, number % QUESTIONS);
         if under_way.len() == CONCURRENCY as usize {
-            under_way.swap_remove(ends.random_range(0..under_way.len())).end(AttemptOutcome::Good);
+            under_way.swap_remove(ends.random_range(0..under_way.len())).finish(AttemptOutcome::Answered);
         }
         let key = with_key.then(|| affinity(&section.to_le_bytes()));
-        let wish = Wish { key, avoid: None };
-        let mut place = Arc::clone(&endpoints).place(wish).now_or_never().unwrap();
-        place.begin();
+        let preference = EndpointPreference { key, avoid: None };
+        let mut lease = Arc::clone(&endpoints).acquire(preference).now_or_never().unwrap();
+        lease.mark_sent();
         let prompt = prompt(section, question);
-        read += prompt.len() - caches[place.index].read(&prompt);
+        read += prompt.len() - caches[lease.index].read(&prompt);
         all += prompt.len();
-        under_way.push(place);
+        under_way.push(lease);
     }
     read as f64 / all as f64
 }

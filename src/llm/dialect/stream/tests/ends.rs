@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use super::super::*;
-use super::{Decoder, chunk, end, fails, put, stream_of};
+use super::{EventDecoder, chunk, end, fails, put, stream_of};
 
 #[test]
 fn what_has_no_end_is_no_answer() {
-    let cut = |stream: &str, says: &str| fails(Dialect::Chat, stream, Verdict::Retry, "cut_body", says);
+    let cut = |stream: &str, has: &str| fails(Dialect::Chat, stream, Verdict::Retry, "cut_body", has);
     let half = stream_of(&[chunk(json!({"content": "Os"}))]);
     cut(&half, "ended in the middle");
     cut(&format!("{half}data: [DONE]\n\n"), "without a finish reason");
@@ -39,7 +39,8 @@ fn what_has_no_end_is_no_answer() {
 fn choices_that_never_began_are_missed() {
     let read = |asked: u64, done: &str| {
         let one = stream_of(&[chunk(json!({"content": "Oslo"})), end("stop")]) + done;
-        let (mut decoder, mut streamed) = (Decoder::new(1 << 20), Streamed::new(Dialect::Chat, asked));
+        let (mut decoder, mut streamed) =
+            (EventDecoder::new(1 << 20), StreamedAnswer::new(Dialect::Chat, asked));
         let mut bytes = one.as_bytes();
         while let Some(event) = decoder.next(&mut bytes).unwrap() {
             streamed.take(event).unwrap();
@@ -57,9 +58,9 @@ fn choices_that_never_began_are_missed() {
 fn errors_in_a_stream_are_judged_as_errors_in_a_success() {
     use Verdict::{Fatal, RejectRecord, Retry, Throttled};
     let half = stream_of(&[chunk(json!({"content": "Os"}))]);
-    let check = |event: &str, verdict: Verdict, class: &str, says: &str| {
-        fails(Dialect::Chat, &format!("{half}{event}\n\ndata: [DONE]\n\n"), verdict, class, says);
-        fails(Dialect::Chat, &format!("{event}\n\n"), verdict, class, says);
+    let check = |event: &str, verdict: Verdict, class: &str, has: &str| {
+        fails(Dialect::Chat, &format!("{half}{event}\n\ndata: [DONE]\n\n"), verdict, class, has);
+        fails(Dialect::Chat, &format!("{event}\n\n"), verdict, class, has);
     };
     check(r#"data: {"error": {"message": "lost", "code": 502}}"#, Retry, "status_502", "lost");
     check(r#"data: {"error": "lost"}"#, Retry, "error_in_200", "lost");
@@ -88,7 +89,7 @@ fn errors_in_a_stream_are_judged_as_errors_in_a_success() {
 #[test]
 fn what_is_kept_is_counted() {
     let size = |dialect: Dialect, events: &[Value]| {
-        let mut streamed = Streamed::new(dialect, 1);
+        let mut streamed = StreamedAnswer::new(dialect, 1);
         for event in events {
             let data = event.to_string();
             streamed.take(Event { name: b"", data: data.as_bytes() }).unwrap();
@@ -125,7 +126,7 @@ fn what_is_kept_is_counted() {
 #[test]
 fn the_first_token_is_text_reasoning_or_a_call() {
     let check = |dialect: Dialect, event: Value, wrote: bool| {
-        let mut streamed = Streamed::new(dialect, 1);
+        let mut streamed = StreamedAnswer::new(dialect, 1);
         let data = event.to_string();
         streamed.take(Event { name: b"", data: data.as_bytes() }).unwrap();
         assert_eq!(streamed.wrote(), wrote, "{event}");
