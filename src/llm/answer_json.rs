@@ -1,9 +1,9 @@
-//! Finds the JSON in a model's answer: bare, fenced, wrapped in prose, or slightly broken.
+//! Extracts the JSON from a model's answer: bare, fenced, wrapped in prose, or slightly broken.
 //!
-//! `stages::parse` calls it with the check of its schema. Pure functions, nothing is asked or remembered. Of several
-//! pieces of JSON the last that fits is the answer: drafts, examples and schemas stand before it. Valid JSON comes back
-//! as it is, apart from backslashes that a model forgot to double (`escapes`); repair (`repair`) is given a piece that
-//! was cut out of the prose (`pieces`), never the prose, which it would turn into JSON too. All work is bounded by the
+//! `stages::parse` calls it with the check of its schema. Pure functions without state. Of several JSON values the last
+//! one that conforms is the answer: drafts, examples and schemas come before it. Valid JSON is returned as it is,
+//! except for backslashes that a model forgot to escape (`escapes`). Repair (`repair`) gets a candidate that was cut
+//! out of the prose (`candidates`), never the prose, which it would turn into JSON too. All work is bounded by the
 //! length of the answer, which is bounded itself.
 
 mod candidates;
@@ -20,10 +20,10 @@ use self::candidates::{JsonCandidate, find_candidates};
 use self::repair::{RepairError, repair};
 use super::reasoning;
 
-/// The longest answer that is looked at, in bytes: twice what the most talkative models write.
+/// The longest answer that is searched, in bytes: twice what the most verbose models write.
 pub const LONGEST_ANSWER: usize = 1 << 20;
 
-/// How often a piece that turned out to be prose is looked into for another.
+/// How often a candidate that turned out to be prose is searched for another one.
 const MAX_NESTED_SEARCHES: usize = 32;
 
 /// The JSON of an answer.
@@ -31,54 +31,54 @@ const MAX_NESTED_SEARCHES: usize = 32;
 pub struct ExtractedJson {
     /// An object or an array.
     pub value: Value,
-    /// Whether the answer stopped before the JSON did; what is missing was closed, not made up, so the
-    /// last text in it may be half a sentence.
+    /// Whether the answer ended before its JSON. Open brackets and quotes were closed, so the last text in it may be
+    /// half a sentence.
     pub truncated: bool,
-    /// A backslash that may mean two things, as it stands in the answer; it was taken as JSON has it.
+    /// An ambiguous escape, as written in the answer; it was interpreted as JSON.
     pub unclear: Option<String>,
 }
 
-/// An answer without usable JSON. The messages are fit to be shown to the model.
+/// An answer without usable JSON. The messages can be shown to the model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ExtractError {
-    /// Nothing was answered, reasoning apart.
+    /// There is no answer, apart from reasoning.
     #[error("the answer is empty")]
     Empty,
     /// There is text, but no JSON object or array in it.
     #[error("there is no JSON object in the answer")]
     NoJson,
-    /// There is something like JSON that cannot be repaired.
+    /// There is something like JSON, but it cannot be repaired.
     #[error("the JSON in the answer is broken: {0}")]
     Broken(String),
-    /// The answer, or the broken JSON in it, is longer than what is looked at.
+    /// The answer, or the broken JSON in it, is too long to be searched.
     #[error("the answer is too long")]
     TooLong,
-    /// The answer stopped before its JSON did.
+    /// The answer ended before its JSON.
     #[error("the answer stops before its JSON ends; write a shorter one")]
     Cut,
-    /// A backslash may be a part of the text or not.
+    /// A backslash may or may not be part of the text.
     #[error(
         "`{0}` may be a line break, a tab or a backslash: write a backslash of a text as two, and put a space behind a \
          line break or a tab"
     )]
     Unclear(String),
-    /// There is JSON, and it does not fit.
+    /// There is JSON, but it does not conform.
     #[error("{0}")]
     Unfit(String),
 }
 
-/// What a value is for whoever asked.
+/// How a value relates to the expected answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SchemaMatch {
-    /// It may be the answer.
+    /// It conforms, so it may be the answer.
     Valid,
-    /// It was meant as the answer, and is not as it should be.
+    /// It was meant as the answer, but does not conform.
     Invalid,
-    /// It is of another kind: an array where an object is asked for.
+    /// It is of another type: an array where an object is expected.
     OtherType,
 }
 
-/// The last JSON object or array in `text`, whatever it holds; of those with something in them, if there are any.
+/// Returns the last JSON object or array in `text`, whatever its contents; a non-empty one, if there is any.
 pub fn extract(text: &str) -> Result<ExtractedJson, ExtractError> {
     match choose(text, |_| SchemaMatch::Valid) {
         Ok(extracted) => Ok(extracted),
@@ -87,10 +87,10 @@ pub fn extract(text: &str) -> Result<ExtractedJson, ExtractError> {
     }
 }
 
-/// The JSON value that `text` answers with: of several the last that is whole and fits.
+/// Returns the JSON value that `text` answers with: of several, the last one that is complete and conforms.
 ///
-/// `judge` is asked about each, from the last on, until one fits. Where none does, the error is what `explain` finds
-/// wrong with the last that was meant as the answer.
+/// `judge` is called for each, starting with the last, until one conforms. If none does, the error is what `explain`
+/// returns for the last one that was meant as the answer.
 pub fn extract_fitting(
     text: &str,
     judge: impl Fn(&Value) -> SchemaMatch,
@@ -107,11 +107,11 @@ pub fn extract_fitting(
     }
 }
 
-/// Why no piece was taken.
+/// Why no candidate was chosen.
 struct NoMatch {
-    /// None where `found` does not fit.
+    /// `None` if `found` does not conform.
     error: Option<ExtractError>,
-    /// What comes nearest to an answer.
+    /// The value that is closest to an answer.
     found: Option<Box<ExtractedJson>>,
 }
 
@@ -124,7 +124,7 @@ fn choose(text: &str, judge: impl Fn(&Value) -> SchemaMatch) -> Result<Extracted
     if answer.is_empty() {
         return Err(alone(ExtractError::Empty));
     }
-    // Taken from the end: the last piece first, what is quoted in prose when nothing else is left.
+    // Taken from the end: the last candidate first, and those that are quoted in prose after all others.
     let (mut left, others): (Vec<JsonCandidate<'_>>, _) =
         find_candidates(answer).into_iter().partition(|candidate| candidate.quoted);
     left.extend(others);
@@ -134,7 +134,7 @@ fn choose(text: &str, judge: impl Fn(&Value) -> SchemaMatch) -> Result<Extracted
     let mut unreadable = None;
     while let Some(candidate) = left.pop() {
         let read = parse_candidate(&candidate);
-        // A brace of the prose may have taken JSON into it.
+        // A brace of the prose may enclose JSON.
         if nested_searches > 0 && (read.is_err() || candidate.may_be_prose()) {
             nested_searches -= 1;
             left.extend(find_candidates(&candidate.text[1..]));
@@ -170,7 +170,7 @@ fn choose(text: &str, judge: impl Fn(&Value) -> SchemaMatch) -> Result<Extracted
     }
 }
 
-/// Whether a value that broke off was to be the other one once more, or in its place: then which is meant is not known.
+/// Whether a truncated value may repeat or replace a complete one, so that it is unknown which one is meant.
 fn may_be_same_value(cut: &Value, whole: &Value) -> bool {
     match (cut, whole) {
         (Value::Object(cut), Value::Object(whole)) => cut.keys().any(|key| whole.contains_key(key)),
@@ -187,7 +187,7 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// Reads one piece: as it stands but for its backslashes, or after repair.
+/// Parses one candidate: as it is except for its backslashes, or after repair.
 fn parse_candidate(candidate: &JsonCandidate<'_>) -> Result<ExtractedJson, ExtractError> {
     let repaired = escapes::repair(candidate.text);
     let unclear = repaired.unclear;

@@ -1,8 +1,8 @@
-//! The schema an answer must meet, and what is wrong with an answer in words that a model can act on.
+//! The JSON schema of an answer, and descriptions of violations that a model can act on.
 //!
-//! `stages::parse` compiles one for each stage and checks every answer with it; the engine shows the
-//! message to the model when it asks again. Schemas refer to nothing outside themselves. Time and memory are bounded by
-//! the sizes of schema and answer: `unmet` lists errors, a pattern gives up on a text after a number of steps.
+//! `stages::parse` compiles one for each stage and validates every answer with it; the engine shows the message to the
+//! model when it asks again. Schemas refer only to themselves. Time and memory are bounded by the sizes of schema and
+//! answer: `violations` lists errors, and a pattern gives up on a text after a number of steps.
 
 mod violations;
 
@@ -15,9 +15,9 @@ use serde_json::{Map, Value};
 use self::violations::SchemaParts;
 use crate::pipeline::{FieldType, is_closed, leads_somewhere};
 
-/// Steps back that a pattern with look-around may take on one text; then it is taken for not met.
+/// The backtracking limit of a pattern with look-around on one text; beyond it the pattern counts as not matched.
 const MAX_BACKTRACKING: usize = 100_000;
-/// Names and options that are told of a longer list.
+/// The number of names and options that are listed of a longer list.
 const MAX_LISTED: usize = 10;
 
 /// A compiled JSON schema.
@@ -25,7 +25,7 @@ const MAX_LISTED: usize = 10;
 pub struct AnswerSchema {
     schema: Value,
     validator: Validator,
-    /// Made when an answer is first found wrong; none where the schema cannot be taken apart.
+    /// Created at the first invalid answer; `None` if the schema cannot be decomposed.
     parts: OnceLock<Option<SchemaParts>>,
     may_take_long: bool,
 }
@@ -34,14 +34,14 @@ pub struct AnswerSchema {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct SchemaError {
-    /// JSON pointer to the wrong place in the schema.
+    /// JSON pointer to the error in the schema.
     pub at: String,
     /// What is wrong there.
     pub message: String,
 }
 
 impl AnswerSchema {
-    /// Compiles a schema; gives everything that is wrong with it.
+    /// Compiles a schema, or returns everything that is wrong with it.
     pub fn new(schema: &Value) -> Result<Self, Vec<SchemaError>> {
         if let Ok(meta) = jsonschema::meta::validator_for(schema) {
             let errors: Vec<SchemaError> = meta.iter_errors(schema).map(|error| wrong(&error)).collect();
@@ -66,25 +66,25 @@ impl AnswerSchema {
         }
     }
 
-    /// The schema as it was given.
+    /// Returns the original schema.
     #[must_use]
     pub fn value(&self) -> &Value {
         &self.schema
     }
 
-    /// Whether `answer` meets the schema.
+    /// Whether `answer` conforms to the schema.
     #[must_use]
     pub fn is_met_by(&self, answer: &Value) -> bool {
         self.validator.is_valid(answer)
     }
 
-    /// Whether a short answer may take long to check: schemas that refer to parts of themselves and patterns.
+    /// Whether validating a short answer may take long: with references and patterns.
     #[must_use]
     pub fn may_take_long(&self) -> bool {
         self.may_take_long
     }
 
-    /// Whether the schema's own `type` allows a value of this kind.
+    /// Whether the schema's own `type` allows the type of `answer`.
     #[must_use]
     pub fn takes(&self, answer: &Value) -> bool {
         match self.schema.get("type") {
@@ -94,7 +94,7 @@ impl AnswerSchema {
         }
     }
 
-    /// What is wrong with `answer`, in one line of about 500 characters at most.
+    /// Validates `answer`. The error describes the violations in one line of about 500 characters at most.
     pub fn check(&self, answer: &Value) -> Result<(), String> {
         if self.is_met_by(answer) {
             return Ok(());
@@ -105,20 +105,20 @@ impl AnswerSchema {
         })
     }
 
-    /// What an answer that meets it is.
+    /// Returns the type of a conforming answer.
     #[must_use]
     pub fn kind(&self) -> FieldType {
         FieldType::of_schema(&self.schema)
     }
 
-    /// Whether an answer may have properties that the schema does not name.
+    /// Whether an answer may have properties that the schema does not declare.
     #[must_use]
     pub fn is_open(&self) -> bool {
         !is_closed(&self.schema)
     }
 }
 
-/// Whether one of `keys` stands anywhere in a schema.
+/// Whether one of `keys` occurs anywhere in a schema.
 fn names_any(schema: &Value, keys: &[&str]) -> bool {
     match schema {
         Value::Object(object) => {
@@ -129,20 +129,20 @@ fn names_any(schema: &Value, keys: &[&str]) -> bool {
     }
 }
 
-/// Limits of which the first may not be above the second.
+/// Pairs of limits of which the first must not be above the second.
 const LIMITS: [(&str, &str); 4] = [
     ("minItems", "maxItems"),
     ("minLength", "maxLength"),
     ("minProperties", "maxProperties"),
     ("minimum", "maximum"),
 ];
-/// Keywords that hold one schema, several of them in a list, and several by name.
+/// Keywords that contain one schema, a list of schemas, and schemas by name.
 const ONE: [&str; 3] = ["items", "additionalProperties", "contains"];
 const SEVERAL: [&str; 4] = ["anyOf", "oneOf", "allOf", "prefixItems"];
 const BY_NAME: [&str; 4] = ["properties", "patternProperties", "$defs", "definitions"];
 
-/// Finds what no answer could meet, and references that lead out of the schema: properties that are required and at once forbidden, most likely misspelt, limits
-/// the wrong way round, kinds that exclude one another.
+/// Finds contradictions that no answer could satisfy, and references that lead outside the schema: properties that are
+/// both required and forbidden (most likely misspelt), reversed limits, types that exclude each other.
 fn find_impossible(schema: &Value, root: &Value, at: &str, errors: &mut Vec<SchemaError>) {
     let mut tell = |at: String, message: String| errors.push(SchemaError { at, message });
     let Some(schema) = schema.as_object() else {
@@ -238,7 +238,7 @@ fn what(error: &ValidationError<'_>) -> String {
         Kind::Minimum { limit } => format!("expected at least {limit}, got {found}"),
         Kind::Maximum { limit } => format!("expected at most {limit}, got {found}"),
         Kind::UniqueItems => "expected items that differ".to_owned(),
-        // The library's words, with the answer's own text left out.
+        // The library's message, without the answer's own text.
         _ => error.masked_with("the value").to_string(),
     }
 }
@@ -250,7 +250,7 @@ fn types(kind: &TypeKind) -> String {
     }
 }
 
-/// The JSON type of a value.
+/// Returns the JSON type of a value.
 pub(crate) fn kind_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -272,7 +272,7 @@ fn quoted(names: &[String]) -> String {
     told.join(", ")
 }
 
-/// A list of options, or its beginning.
+/// Formats a list of options, shortened if it is long.
 fn shortened(options: &Value) -> String {
     match options.as_array() {
         Some(all) if all.len() > 4 * MAX_LISTED => {
@@ -283,7 +283,7 @@ fn shortened(options: &Value) -> String {
     }
 }
 
-/// How schemas are compiled.
+/// The options by which schemas are compiled.
 fn compiled() -> ValidationOptions<'static> {
     jsonschema::options()
         .with_pattern_options(PatternOptions::fancy_regex().backtrack_limit(MAX_BACKTRACKING))

@@ -221,7 +221,7 @@ pub(super) fn response(status: StatusCode, headers: &HeaderMap, body: &[u8], url
     }
     let mut failure = judge(status.as_u16(), ErrorBody::of(body), url);
     let throttled = failure.verdict == Verdict::Throttled;
-    failure.retry_after = retry_after::named(headers)
+    failure.retry_after = retry_after::retry_after_header(headers)
         .or(failure.retry_after)
         .or_else(|| throttled.then(|| retry_after::reset(headers)).flatten());
     failure
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_in_a_success_are_judged_by_their_code() {
+    fn errors_with_status_200_are_classified_by_their_code() {
         let check = |error: Value, verdict: Verdict, class: &str| {
             let failure = error_in_200(&error);
             assert_eq!((failure.verdict, failure.class.as_str()), (verdict, class), "{error}");

@@ -1,7 +1,7 @@
 //! A model with its concurrency limit, shared by all stages that ask it.
 //!
-//! The engine acquires a permit and holds it while a request is in flight. Every stage that asks a model, nested or not,
-//! shares its permits, so the server never sees more than `concurrency` requests at once.
+//! The engine acquires a permit and holds it while a request is in flight. Every stage that asks a model, nested or
+//! not, shares its permits, so the server never sees more than `concurrency` requests at once.
 
 use std::fmt;
 use std::ops::Deref;

@@ -1,8 +1,8 @@
 //! Congestion control: one controller for the request rate of a quota and for the concurrency of an endpoint.
 //!
 //! `quota/rate` and `endpoints/concurrency` measure rounds, each in its own unit, and ask for the limit. What counts is
-//! the accepted load, as in BBR, and whether losses depend on the limit: when a round loses more than the base loss, the
-//! limit is lowered below the accepted load and the losses are measured again (a trial). If they vanish, the limit
+//! the accepted load, as in BBR, and whether losses depend on the limit: when a round loses more than the base loss,
+//! the limit is lowered below the accepted load and the losses are measured again (a trial). If they vanish, the limit
 //! stays near the accepted load and grows slowly. If they persist, they are transient faults unrelated to load: the
 //! limit is restored, and that share of losses becomes the base loss. Pure arithmetic; time and units are the caller's.
 
@@ -25,8 +25,8 @@ const REMAINS: f64 = 0.5;
 const MOST: f64 = 0.5;
 /// The limit after a trial in which the losses vanished, relative to the accepted load.
 const NEAR: f64 = 0.97;
-/// Growth after each clear round: by a hundredth where the limit is known, then twice as fast each time, since the server
-/// may have recovered.
+/// Growth after each clear round: by a hundredth where the limit is known, then twice as fast each time, since the
+/// server may have recovered.
 const STEP: f64 = 0.01;
 const FASTER: f64 = 2.0;
 /// Below this share of the ceiling, losses count towards the base loss; beyond `BEYOND`, the ceiling is obsolete.

@@ -1,7 +1,7 @@
 //! Creates the model that a pipeline declares, for any provider.
 //!
 //! The command line calls `connect` once for each model before a run; nothing is sent yet. Adding a provider:
-//! its file beside this one, a variant of `config::Provider`, an arm here.
+//! its file beside this one, a variant of `pipeline::Provider`, an arm here.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::quota::Pools;
 use super::remote::Remote;
 use crate::pipeline::{Mode, ModelConfig, Provider};
 
-/// A model that cannot be made as declared.
+/// A model that cannot be created as declared.
 #[derive(Debug, thiserror::Error)]
 #[error("model `{model}`: {what}")]
 pub struct ConnectError {
@@ -83,7 +83,7 @@ pub enum ConnectProblem {
         /// What is wrong.
         what: String,
     },
-    /// A provider that this build does not have.
+    /// A provider that this build does not support.
     #[error("there is no such provider")]
     Provider,
     /// An invalid proxy address in the environment. It may contain a password, so the message does not contain it.
@@ -106,8 +106,8 @@ pub struct MockContext<'a> {
     pub vars: &'a Map<String, Value>,
 }
 
-/// Creates the model `name` with its quota pool. `heuristic` answers for the provider of that name, and for a mock where
-/// none of its rules matches.
+/// Creates the model `name` with its quota pool. `heuristic` answers for the provider of that name, and for a mock
+/// where none of its rules matches.
 pub fn connect(
     name: &str,
     config: &ModelConfig,

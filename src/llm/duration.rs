@@ -1,18 +1,17 @@
-//! Reads spans and points of time in the forms in which servers write them.
+//! Parses durations and points in time in the formats that servers use.
 //!
-//! `retry_after` and `quota::headers` call it for headers and for what bodies say; what the time is good for is
-//! theirs to know.
+//! `retry_after` and `quota::headers` use it for headers and for error bodies, and interpret the result.
 
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-/// From here on a number is no span of seconds but a Unix time (2001), and from the second on one in milliseconds
-/// (1973); a span as long as the first is thirty years.
+/// From here on, a number is not a duration in seconds but a Unix time (2001), and from the second value on one in
+/// milliseconds (1973); a duration as long as the first value is thirty years.
 const UNIX_SECONDS: f64 = 1e9;
 const UNIX_MILLISECONDS: f64 = 1e11;
 
-/// A text that is a span and nothing else: `1m30s`, `4.5 s`, `300ms`, or plain seconds.
+/// Parses a text that is only a duration: `1m30s`, `4.5 s`, `300ms`, or plain seconds.
 pub(super) fn span(text: &str) -> Option<Duration> {
     let text = text.trim();
     if let Ok(seconds) = text.parse() {
@@ -22,8 +21,8 @@ pub(super) fn span(text: &str) -> Option<Duration> {
     leading(&text).filter(|(_, rest)| rest.is_empty()).map(|(span, _)| span)
 }
 
-/// How long it is from `now` on: a span, or a time to come, in RFC 3339, as an HTTP date, or a Unix time in seconds or
-/// milliseconds. `None` for a time that is past.
+/// Parses a duration, or the duration from `now` until a future time in RFC 3339, as an HTTP date, or as a Unix time in
+/// seconds or milliseconds. `None` for a time in the past.
 pub(super) fn until(text: &str, now: Timestamp) -> Option<Duration> {
     let text = text.trim();
     if let Ok(number) = text.parse() {
@@ -35,7 +34,7 @@ pub(super) fn until(text: &str, now: Timestamp) -> Option<Duration> {
     })
 }
 
-/// The same for a number: seconds, or a Unix time in seconds or milliseconds.
+/// Does the same for a number: seconds, or a Unix time in seconds or milliseconds.
 pub(super) fn until_number(number: f64, now: Timestamp) -> Option<Duration> {
     let milliseconds = match number {
         number if number >= UNIX_MILLISECONDS => number,
@@ -50,8 +49,8 @@ fn ahead(time: Timestamp, now: Timestamp) -> Option<Duration> {
     ahead.try_into().ok()
 }
 
-/// The span that a text in small letters begins with, units and all (`1m30s`, `5 minutes and 3 seconds`), and what
-/// stands behind it.
+/// Parses the duration with units at the start of a lower-case text (`1m30s`, `5 minutes and 3 seconds`), and returns
+/// the rest.
 pub(super) fn leading(text: &str) -> Option<(Duration, &str)> {
     let (mut seconds, mut rest) = amount(text)?;
     while let Some((more, behind)) = amount(rest) {
@@ -61,7 +60,7 @@ pub(super) fn leading(text: &str) -> Option<(Duration, &str)> {
     Some((Duration::try_from_secs_f64(seconds).ok()?, rest))
 }
 
-/// A number with its unit, in seconds, and what stands behind the two.
+/// Parses a number with its unit into seconds, and returns the rest.
 fn amount(text: &str) -> Option<(f64, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
     let number: f64 = text[..end].parse().ok()?;
@@ -164,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_span_ends_where_no_amount_follows() {
+    fn a_duration_ends_where_no_amount_follows() {
         let check = |text: &str, seconds: u64, rest: &str| {
             assert_eq!(leading(text), Some((Duration::from_secs(seconds), rest)), "{text}");
         };

@@ -1,7 +1,7 @@
 //! The HTTP client of a model: headers, key, time limit, bounded bodies.
 //!
-//! `remote` and `batch` decide what is sent where; `classify` decides what a failure means. The key is in no message: it is
-//! redacted from server messages. Requests are not retried and redirects not followed here.
+//! `remote` and `batch` decide what is sent where; `classify` decides what a failure means. The key is in no message:
+//! it is redacted from server messages. Requests are not retried and redirects not followed here.
 
 use std::time::Duration;
 
@@ -69,7 +69,7 @@ impl HttpClient {
     }
 
     pub(super) fn post_json(&self, url: Url, body: Vec<u8>) -> RequestBuilder {
-        // The model's own headers come last, so that they win.
+        // The model's own headers come last, so that they take precedence.
         let request = self.client.post(url).body(body);
         let json = HeaderValue::from_static("application/json");
         request.header(CONTENT_TYPE, json).headers(self.secrets.headers())
@@ -134,7 +134,7 @@ impl HttpClient {
     }
 }
 
-/// Sends a request; a status other than success is a failure.
+/// Sends a request; a status that is not a success is a failure.
 pub(super) async fn send(request: RequestBuilder, shown: &str) -> Result<Response, Failure> {
     let mut response = request.send().map_err(|error| classify::transport(&error, shown)).await?;
     if response.status().is_success() {

@@ -1,9 +1,9 @@
-//! The images of a question, read and encoded as its body needs them.
+//! The images of a request, read and encoded when its body is created.
 //!
-//! Records and requests hold references; the bytes are in memory only from here until the request is sent, so at
-//! most as often as there are places at the model. Whoever makes a body does two steps: `load`, which waits for
-//! the files beside the runtime, then `RequestEncoder::body`, which words it. A file that is not what the question was
-//! made for fails the question: no wrong picture is ever sent.
+//! Records and requests hold references; the bytes are in memory only from here until the request is sent, so at most
+//! as often as the model's concurrency. Creating a body takes two steps: `load`, which reads the files on a blocking
+//! thread, and `RequestEncoder::body`. A file that has changed since the request was made fails the request: a wrong
+//! image is never sent.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,17 +12,17 @@ use super::ModelRequest;
 use super::classify::{Failure, Verdict};
 use crate::image::{Image, ImageError, MediaType};
 
-/// The images of one request as data URLs, in the order in which its messages show them.
+/// The images of one request as data URLs, in the order of its messages.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Images(std::vec::IntoIter<String>);
 
 impl Images {
-    /// How many there are still.
+    /// Returns the number of remaining images.
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// The bytes they take.
+    /// Returns their size in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.0.as_slice().iter().map(String::len).sum()
     }
@@ -36,7 +36,7 @@ impl Iterator for Images {
     }
 }
 
-/// Reads the images that a request shows; at once, without any.
+/// Reads the images of a request.
 pub(super) async fn load(request: &ModelRequest) -> Result<Images, Failure> {
     if request.images() == 0 {
         return Ok(Images::default());
@@ -55,19 +55,19 @@ pub(super) async fn load(request: &ModelRequest) -> Result<Images, Failure> {
 fn encoded(image: &Image) -> Result<String, ImageError> {
     let bytes = image.read()?;
     let start = start_of_url(image.media_type);
-    // Made at its full length at once, as it may be of megabytes.
+    // Allocated at full length, since it may have megabytes.
     let mut url = String::with_capacity(start.len() + bytes.len().div_ceil(3) * 4);
     url.push_str(&start);
     STANDARD.encode_string(bytes, &mut url);
     Ok(url)
 }
 
-/// What stands in a data URL before the base64.
+/// Returns the start of a data URL, before the base64.
 fn start_of_url(media_type: MediaType) -> String {
     format!("data:{};base64,", media_type.as_str())
 }
 
-/// The base64 alone of an image's data URL.
+/// Returns only the base64 of an image's data URL.
 pub(super) fn without_start(mut url: String, image: &Image) -> String {
     let end = start_of_url(image.media_type).len().min(url.len());
     url.drain(..end);
@@ -105,7 +105,7 @@ mod tests {
     use crate::pipeline::{ModelConfig, StructuredOutput};
 
     #[tokio::test]
-    async fn files_are_encoded_in_the_order_they_are_shown() {
+    async fn files_are_encoded_in_message_order() {
         let folder = tempfile::tempdir().unwrap();
         let mut request = ModelRequest::default();
         for (name, bytes) in [("a", &b"GIF89a"[..]), ("b", b"\xff\xd8\xff\xfb\xff")] {
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn images_without_a_place_are_refused() {
+    fn images_that_the_api_does_not_support_are_refused() {
         let (request, images) = testing::request();
         let check =
             |config: serde_json::Value, request: &ModelRequest, images: Images, expected: Option<&str>| {

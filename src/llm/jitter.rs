@@ -1,7 +1,7 @@
 //! Randomness in when and where requests are sent: jitter of waits, and which endpoints are compared.
 //!
-//! It never affects what is asked: a run's reproducible draws are in `draw`. Pools, endpoints and retry policies each own a
-//! generator, so that nothing is shared and a test with a fixed seed is reproducible.
+//! It never affects what is asked: a run's reproducible draws are in `draw`. Pools, endpoints and retry policies each
+//! own a generator, so that nothing is shared and a test with a fixed seed is reproducible.
 
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn two_differ_and_all_get_their_turn() {
+    fn two_picks_differ_and_all_elements_are_picked() {
         let mut jitter = Jitter::seeded(1);
         let pairs: Vec<Vec<i32>> = (0..100).map(|_| jitter.pick_two(&[1, 2, 3]).copied().collect()).collect();
         assert!(pairs.iter().all(|pair| pair.len() == 2 && pair[0] != pair[1]));

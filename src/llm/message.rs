@@ -1,7 +1,7 @@
-//! One message of a conversation, as a record holds it and as it is sent to a model.
+//! One message of a conversation, as stored in a record and as sent to a model.
 //!
-//! `stages::llm` reads them from a record, `dialect` words them for a server. A message is kept whole: a text as
-//! the content of most, a list of parts or nothing as that of some, and what else the APIs know of a message.
+//! `stages::llm` reads messages from a record, `dialect` encodes them for a server. A message is kept completely: its
+//! content, which is a text, a list of parts or null, and the other fields that the APIs know.
 
 use std::borrow::Cow;
 
@@ -11,8 +11,8 @@ use serde_json::{Map, Value};
 
 use crate::image::Image;
 
-/// What servers take with a message beside its role and content. Anything else that a record's messages hold,
-/// such as the `weight` of a turn in training, is no server's affair and is not sent.
+/// The fields of a message that servers accept besides its role and content. Other fields of a record's messages, such
+/// as the `weight` of a turn in training, are not sent.
 pub const SENT_KEYS: [&str; 11] = [
     "name",
     "tool_calls",
@@ -27,7 +27,7 @@ pub const SENT_KEYS: [&str; 11] = [
     "partial",
 ];
 
-/// The key of a record's message that says how many characters of its text other questions begin with too.
+/// The field of a record's message with the length of the prefix, in characters, that other questions share.
 pub const SHARED_CHARS: &str = "shared_chars";
 
 /// One message of a conversation.
@@ -35,21 +35,21 @@ pub const SHARED_CHARS: &str = "shared_chars";
 pub struct Message {
     /// `system`, `user`, `assistant`, `tool`, ...
     pub role: String,
-    /// The text; of a content in parts, that of its parts.
+    /// The text; for a content in parts, the text of its parts.
     pub content: String,
-    /// The content where it is no text: a list of parts as the API takes it, or null beside calls of tools.
+    /// The content if it is not a text: a list of parts in the API's format, or null beside tool calls.
     pub parts: Option<Value>,
-    /// How many bytes of the text, from its beginning, other questions begin with too; 0 where nobody says. No part of
-    /// what is asked: it is not written with the message.
+    /// The length in bytes of the text's prefix that other questions share; 0 if unknown. It is not part of the request
+    /// and not serialized.
     pub shared: usize,
-    /// Images that are shown with it, in this order. Only those of user messages can be sent.
+    /// Its images, in order. Only those of user messages can be sent.
     pub images: Vec<Image>,
-    /// What else is sent with it: calls of tools, the call that a result belongs to, ...
+    /// Other fields that are sent: tool calls, the call that a result belongs to, ...
     pub more: Map<String, Value>,
 }
 
 impl Message {
-    /// A message of `role` that is a text.
+    /// Creates a text message.
     pub fn new(role: &str, content: impl Into<String>) -> Self {
         Self {
             role: role.to_owned(),
@@ -61,7 +61,7 @@ impl Message {
         }
     }
 
-    /// Reads what a record holds; the error says what is wrong with it.
+    /// Parses a message from a record. The error describes what is wrong.
     pub fn read(value: &Value) -> Result<Self, String> {
         let role = value.get("role").and_then(Value::as_str).ok_or("a message has no text as its `role`")?;
         let mut message = Self::new(role, "");
@@ -95,7 +95,7 @@ impl Message {
         Ok(message)
     }
 
-    /// All the text it takes: of its content, and of what is sent beside that.
+    /// Returns all text that is sent: of its content and its other fields.
     #[must_use]
     pub fn all_text(&self) -> Cow<'_, str> {
         match self.more.is_empty() {
@@ -104,14 +104,14 @@ impl Message {
         }
     }
 
-    /// How many images are shown: those of its own, and those among its parts.
+    /// Returns the number of images: its own, and those among its parts.
     #[must_use]
     pub fn images_shown(&self) -> usize {
         let parts = self.parts.as_ref().and_then(Value::as_array).into_iter().flatten();
         self.images.len() + parts.filter(|part| is_image(part)).count()
     }
 
-    /// What is in it that only a chat API has a place for.
+    /// Describes contents that only a chat API supports.
     #[must_use]
     pub fn beyond_text(&self) -> Option<&'static str> {
         let parts = self.parts.as_ref().and_then(Value::as_array).into_iter().flatten();
@@ -122,14 +122,14 @@ impl Message {
     }
 }
 
-/// The bytes of the text that its `SHARED_CHARS` are.
+/// Returns the length of the shared prefix in bytes, from `SHARED_CHARS`.
 fn shared(message: &Value, text: &str) -> usize {
     let Some(characters) = message.get(SHARED_CHARS).and_then(Value::as_u64) else { return 0 };
     let characters = usize::try_from(characters).unwrap_or(usize::MAX);
     text.char_indices().nth(characters).map_or(text.len(), |(byte, _)| byte)
 }
 
-/// Null, or an empty list: what tools that give all messages the same keys write where there is nothing.
+/// Whether a field is null or an empty list, as written by tools that give all messages the same fields.
 fn is_nothing(value: &Value) -> bool {
     value.is_null() || value.as_array().is_some_and(Vec::is_empty)
 }
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shared_is_counted_in_characters_and_not_sent() {
+    fn the_shared_prefix_is_counted_in_characters_and_not_sent() {
         let check = |shared: Value, expected: usize| {
             let message = json!({"role": "user", "content": "Über Öl: Why?", "shared_chars": shared});
             let read = Message::read(&message).unwrap();
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_message_says_why() {
+    fn invalid_messages_are_refused_with_a_reason() {
         for (message, expected) in [
             (json!("Hi"), "a message has no text as its `role`"),
             (json!({"from": "human", "value": "Hi"}), "a message has no text as its `role`"),

@@ -1,7 +1,7 @@
 //! The run's budget, as a model sees it.
 //!
-//! A model asks before it sends an attempt and reports attempts that brought no answer; the engine does the accounting. A
-//! failed attempt may have been served all the same, and then costs what an answer does.
+//! A model asks before it sends an attempt and reports attempts that brought no answer; the engine does the accounting.
+//! A failed attempt may have been served all the same, and then costs what an answer does.
 
 use std::fmt;
 
@@ -15,8 +15,8 @@ pub trait Meter: fmt::Debug + Send + Sync {
     /// Returns false if the budget is exhausted; the question is then given up.
     fn allow(&self) -> BoxFuture<'_, bool>;
 
-    /// Records that an allowed attempt is about to be sent, and returns once that is journaled. Returns false if it cannot
-    /// be; then nothing must be sent.
+    /// Records that an allowed attempt is about to be sent, and returns once that is journaled. Returns false if it
+    /// cannot be; then nothing must be sent.
     fn begin(&self) -> BoxFuture<'_, bool>;
 
     /// Records that the attempt brought no answer; `took` is its usage if the server worked on it.

@@ -1,7 +1,7 @@
-//! Everything between a rendered prompt and an answer: requests, providers, retries.
+//! The model client: everything between a rendered prompt and an answer, including requests, providers and retries.
 //!
-//! The engine's `ask` unit calls a `Model`; nothing else does. `remote` speaks HTTP, `mock` answers as the pipeline
-//! file says, `scripted` as a test says. The provider that needs no server is `crate::heuristic`.
+//! Only the engine's `AskUnit` calls a `Model`. `remote` asks servers over HTTP, `batch` uses a provider's batch API,
+//! `mock` answers as the pipeline file scripts, `scripted` as a test does.
 
 pub mod answer_json;
 pub mod answer_schema;
@@ -66,10 +66,10 @@ pub use usage::{PromptTokens, Tokens, Usage};
 /// The provider that answers without a model.
 pub(crate) const HEURISTIC: &str = "heuristic";
 
-/// The provider whose answers stand in the pipeline file.
+/// The provider whose answers are in the pipeline file.
 pub(crate) const MOCK: &str = "mock";
 
-/// The class of an answer that holds no text.
+/// The class of an answer without text.
 pub(crate) const NO_CONTENT: &str = "no_content";
 
 /// A question to a model, as rendered from one record.

@@ -1,7 +1,7 @@
-//! The proxies that the environment names: which of them a request takes, and how they are called in messages.
+//! The proxies from the environment: which one a request uses, and how messages refer to it.
 //!
-//! `wire` makes its client with them. Requests to this machine go past them: no proxy elsewhere could reach a
-//! server here, yet people set these variables for all programs.
+//! `http` creates its client with them. Requests to this machine bypass them: no proxy elsewhere could reach a server
+//! here, yet people set these variables for all programs.
 
 use reqwest::{ClientBuilder, NoProxy, Proxy, Url};
 
@@ -14,21 +14,21 @@ const THIS_MACHINE: &str = "localhost,127.0.0.0/8,::1";
 #[derive(Debug, Default)]
 pub(super) struct Proxies {
     named: Vec<ProxyVariable>,
-    /// The hosts to be reached directly, from `NO_PROXY`.
+    /// The hosts to reach directly, from `NO_PROXY`.
     bypass: String,
 }
 
-/// A proxy that a variable names.
+/// A proxy from an environment variable.
 #[derive(Debug)]
 struct ProxyVariable {
     variable: &'static str,
-    /// What it is for: `http`, `https`, or all.
+    /// The URL scheme that it is for; `None` for all.
     scheme: Option<&'static str>,
     url: String,
 }
 
 impl Proxies {
-    /// Reads the variables that all programs know; small letters win, as in curl.
+    /// Reads the usual variables; lower case has precedence, as in curl.
     pub(super) fn from_environment(lookup: impl Fn(&str) -> Option<String>) -> Self {
         let mut named = Vec::new();
         for (variables, scheme) in [
@@ -45,7 +45,7 @@ impl Proxies {
         Self { named, bypass }
     }
 
-    /// Gives a client these proxies; without any, it asks the system as it would.
+    /// Configures a client with these proxies; without any, it uses the system's.
     pub(super) fn apply(&self, mut client: ClientBuilder) -> Result<ClientBuilder, ConnectProblem> {
         let bypass = format!("{},{THIS_MACHINE}", self.bypass);
         for named in &self.named {
@@ -60,7 +60,7 @@ impl Proxies {
         Ok(client)
     }
 
-    /// The proxy that a request to `url` takes, in words.
+    /// Describes the proxy that a request to `url` uses.
     pub(super) fn of(&self, url: &str) -> Option<String> {
         let url = Url::parse(url).ok()?;
         let named =
@@ -71,7 +71,7 @@ impl Proxies {
         Some(format!("the proxy `{}` of `{}`", without_password(&named.url), named.variable))
     }
 
-    /// Whether requests to a host take no proxy, as far as names and this machine go.
+    /// Whether requests to a host bypass the proxies, by host name or because it is this machine.
     fn is_bypassed(&self, url: &Url) -> bool {
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
         let local = host == "localhost"
@@ -84,7 +84,7 @@ impl Proxies {
     }
 }
 
-/// A proxy's address without who uses it.
+/// Returns a proxy's address without user information.
 fn without_password(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
     format!("{scheme}://{}", rest.rsplit('@').next().unwrap_or_default().trim_end_matches('/'))

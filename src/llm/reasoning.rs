@@ -1,11 +1,11 @@
-//! Cuts a model's reasoning off its answer, where it stands at the start of the text.
+//! Removes a model's reasoning from the start of its answer.
 //!
-//! `dialect` uses it on what a server sends, `answer_json` on any answer. What a server keeps apart by itself
-//! (`reasoning_content`) never comes here. Only a start is cut off: further on, an answer may speak of such tags.
+//! `dialect` applies it to server responses, `answer_json` to any answer. Reasoning that a server reports separately
+//! (`reasoning_content`) is not handled here. Only the start is removed: further on, an answer may mention such tags.
 
 use std::borrow::Cow;
 
-/// How models mark their reasoning: Qwen, DeepSeek and most others; Claude's and older prompts; Mistral; Seed-OSS;
+/// The marks of reasoning by model: Qwen, DeepSeek and most others; Claude's and older prompts; Mistral; Seed-OSS;
 /// Kimi-VL; OpenThinker.
 const MARKS: &[(&str, &str)] = &[
     ("<think>", "</think>"),
@@ -18,12 +18,12 @@ const MARKS: &[(&str, &str)] = &[
     ("<|begin_of_thought|>", "<|end_of_thought|>"),
 ];
 
-/// What ends a message of gpt-oss; the last begins the next one.
+/// The marks that end a message of gpt-oss; the last one starts the next message.
 const ENDS: &[&str] = &["<|end|>", "<|return|>", "<|call|>", "<|start|>"];
 
-/// The reasoning at the start of `text`, if there is any, and the answer after it, both trimmed.
+/// Splits `text` into the reasoning at its start, if there is any, and the answer after it, both trimmed.
 ///
-/// A block that is never closed is all reasoning: the model was stopped before it answered.
+/// An unclosed block is all reasoning: the model was stopped before it answered.
 #[must_use]
 pub fn split(text: &str) -> (Option<Cow<'_, str>>, &str) {
     let mut rest = text.trim();
@@ -54,14 +54,15 @@ fn add<'a>(reasoning: &mut Option<Cow<'a, str>>, more: &'a str) {
     }
 }
 
-/// A marked block that the text starts with: what is in it, and what follows.
+/// Returns the contents of a marked block at the start of the text, and what follows.
 fn block(text: &str) -> Option<(&str, &str)> {
     let (open, close) = MARKS.iter().find(|(open, _)| text.starts_with(open))?;
     let inside = &text[open.len()..];
     Some(inside.split_once(close).unwrap_or((inside, "")))
 }
 
-/// Some chat templates put the opening mark into the prompt, so that only the end of the block is in the answer.
+/// Handles chat templates that put the opening mark into the prompt, so that only the end of the block is in the
+/// answer.
 fn headless(text: &str) -> Option<(&str, &str)> {
     MARKS.iter().find_map(|(open, close)| {
         let ends = text.match_indices(close).map(|(at, _)| (&text[..at], &text[at + close.len()..]));
@@ -70,8 +71,8 @@ fn headless(text: &str) -> Option<(&str, &str)> {
     })
 }
 
-/// Whether a closing mark between the two ends a block. It ends its line, or stands right between two sentences;
-/// an answer that speaks of it goes on behind it, or puts it in quotes.
+/// Whether a closing mark between the two texts ends a block. It does if it ends its line, or is right between two
+/// sentences; an answer that mentions the mark continues after it, or quotes it.
 fn ends_block(before: &str, after: &str) -> bool {
     let Some(next) = after.chars().next() else { return true };
     let after_sentence = before.ends_with(['.', '!', '?', '。', '！', '？', '\n']);
@@ -79,10 +80,10 @@ fn ends_block(before: &str, after: &str) -> bool {
     matches!(next, '\n' | '\r') || (after_sentence && goes_on)
 }
 
-/// The format of gpt-oss, where a server passes it on: messages of several channels, of which `final` is the answer.
-/// Gives one message that is none, or the marks before the answer, and what follows.
+/// Handles the format of gpt-oss, if a server forwards it: messages of several channels, of which `final` is the
+/// answer. Returns one message of another channel, or the marks before the answer, and what follows.
 fn harmony(text: &str) -> Option<(&str, &str)> {
-    // The marks were taken out, and the words in them left.
+    // The marks were removed, but not the words in them.
     if text.starts_with("analysis")
         && let Some((reasoning, answer)) = text["analysis".len()..].split_once("assistantfinal")
     {
@@ -100,8 +101,8 @@ fn harmony(text: &str) -> Option<(&str, &str)> {
     Some((message, next.unwrap_or(after)))
 }
 
-/// Where the text goes on after a block that starts at `at`; the end of the text if it is never closed.
-/// `None` if no block starts there.
+/// Returns the position after a block that starts at `at`, which is the end of the text for an unclosed block. `None`
+/// if no block starts there.
 pub(super) fn skip(text: &str, at: usize) -> Option<usize> {
     let (_, after) = block(text.get(at..)?)?;
     Some(text.len() - after.len())
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn reasoning_is_cut_off_the_start() {
+    fn reasoning_is_removed_from_the_start() {
         check("Oslo", None, "Oslo");
         check(" \n<think>\nhm {x}\n</think>\n\nOslo\n", Some("hm {x}"), "Oslo");
         check("<think></think>Oslo", None, "Oslo");
@@ -133,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_may_lack_its_beginning() {
+    fn a_block_may_lack_its_start() {
         check("hm\n</think>\n\nOslo", Some("hm"), "Oslo");
         check("2 and 2 make 4.</think>\n\nFour.", Some("2 and 2 make 4."), "Four.");
         check("2 and 2 make 4.</think>Four.", Some("2 and 2 make 4."), "Four.");
@@ -149,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn channels_of_gpt_oss_are_told_apart() {
+    fn channels_of_gpt_oss_are_distinguished() {
         let marked =
             "<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>Oslo";
         check(marked, Some("hm"), "Oslo");

@@ -1,8 +1,8 @@
 //! Distinguishes a setting that a server refuses in every request from what is wrong with one record.
 //!
-//! `remote` and `batch` pass it each failure before they act on it. A refusal of a setting that the pipeline sends with all
-//! requests would affect every record: it stops the run with advice on what to write instead, and no record is blamed. A
-//! setting that an answered request had cannot be to blame.
+//! `remote` and `batch` pass it each failure before they act on it. A refusal of a setting that the pipeline sends with
+//! all requests would affect every record: it stops the run with advice on what to write instead, and no record is
+//! blamed. A setting that an answered request had cannot be to blame.
 
 #[cfg(test)]
 mod tests;
@@ -251,12 +251,12 @@ fn find(
     }
     let is_refusal = error.contains_any(REFUSING);
     let named = |name: &&String| names_setting(&error.words, name);
-    // The longest: `max_tokens` is part of nothing, but `top_p` may stand beside `temperature`.
+    // The longest name: `max_tokens` is part of no other, but `top_p` may be mentioned beside `temperature`.
     let found = names.iter().filter(named).max_by_key(|name| name.len()).filter(|_| is_refusal)?;
     Some(RefusedSetting::Param(found.clone()))
 }
 
-/// An answer's length that no prompt leaves room for.
+/// Returns a limit of the answer's length that leaves no room for any prompt.
 fn find_limit(
     encoder: &RequestEncoder,
     request: &ModelRequest,
@@ -273,7 +273,7 @@ fn find_limit(
     limit.filter(|limit| most >= *limit).map(|_| RefusedSetting::Param(name.to_owned()))
 }
 
-/// Whether words name a setting. A name that is a word of English too must be marked as one.
+/// Whether a message names a setting. A name that is also an English word must be marked as a setting.
 fn names_setting(words: &str, name: &str) -> bool {
     let name = name.to_lowercase();
     let is_plain = name.chars().all(char::is_alphabetic);
@@ -307,12 +307,12 @@ fn has_system(request: &ModelRequest) -> bool {
     request.messages.iter().any(|message| matches!(&*message.role, "system" | "developer"))
 }
 
-/// Whether there is a single message beside the system's: in longer conversations the order may be at fault.
+/// Whether there is a single message besides the system's: in longer conversations the order may be at fault.
 fn is_one_question(request: &ModelRequest) -> bool {
     request.messages.iter().filter(|message| !matches!(&*message.role, "system" | "developer")).count() == 1
 }
 
-/// Each request may have a seed of its own.
+/// Whether two sets of parameters are equal except for the seed, which may differ in each request.
 fn same_but_seed(some: &Map<String, Value>, others: &Map<String, Value>) -> bool {
     some.len() == others.len()
         && some

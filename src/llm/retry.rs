@@ -1,8 +1,8 @@
-//! The one place where a request is repeated: backoff, the budget of retries, and when to give up.
+//! The only place where requests are retried: backoff, the retry budget, and when to give up.
 //!
-//! `remote` and `batch` hand it a way to make one attempt; `classify` has judged what each brought. A request that was
-//! refused waits here for as long as the server asked; whether others wait too, the quota pool and the endpoints
-//! decide before an attempt. Time is tokio's, so tests can turn it.
+//! `remote` and `batch` pass a closure that makes one attempt; `classify` has classified its failure. A throttled
+//! request waits here for as long as the server asked; whether other requests wait too is decided by the quota pool and
+//! the endpoints before an attempt. Time is tokio's, so tests can pause it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,14 +16,15 @@ use super::jitter::Jitter;
 use super::quota::RetryBudget;
 use super::slot::{self, Slot};
 
-/// The longest wait that is accepted from a server, and the longest time that endpoints may be unreachable; after it the
-/// run stops and can be resumed.
+/// The longest wait that is accepted from a server, and the longest time that endpoints may be unreachable; after it
+/// the run stops and can be resumed.
 pub(super) const MAX_PAUSE: Duration = Duration::from_mins(15);
 /// How long a server may refuse everything while asking for short waits each time.
 const LONGEST_STORM: Duration = Duration::from_hours(1);
 /// The longest wait between attempts.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
-/// The longest wait while the server has not answered any request yet: users who forgot to start it should learn it soon.
+/// The longest wait while the server has not answered any request yet: users who forgot to start it should learn it
+/// soon.
 const LONGEST_FIRST_WAIT: Duration = Duration::from_secs(1);
 /// How long a server that never answered may be unreachable.
 const PATIENCE_AT_START: Duration = Duration::from_secs(4);
@@ -66,8 +67,8 @@ impl RetryPolicy {
         self.base
     }
 
-    /// Makes attempts until one succeeds or the failure is final. A throttled request costs no attempt, only time. The slot
-    /// is released during waits.
+    /// Makes attempts until one succeeds or the failure is final. A throttled request costs no attempt, only time. The
+    /// slot is released during waits.
     pub(super) async fn run<'a, T>(
         &self,
         slot: Option<&dyn Slot>,
@@ -98,7 +99,7 @@ impl RetryPolicy {
                 let message = format!("{}; the server has no room for too long", failure.message);
                 return Err(Failure { verdict: Verdict::Fatal, message, ..failure });
             }
-            // A certificate does not repair itself, and whoever configured the address should learn it at once.
+            // A certificate does not repair itself, and the user should learn of it at once.
             if failure.class == "tls" && answered == 0 {
                 return Err(with_hint(failure));
             }
@@ -151,8 +152,8 @@ impl RetryPolicy {
         }
     }
 
-    /// Returns the failure of a request that has used up its attempts. An endpoint that answered nothing since this request
-    /// began is down: the record is not to blame, and the next ones would fail too.
+    /// Returns the failure of a request that has used up its attempts. An endpoint that answered nothing since this
+    /// request began is down: the record is not to blame, and the next ones would fail too.
     fn final_failure(&self, failure: Failure, answered_before: u64) -> Failure {
         let answered = self.history().answered;
         let alone = answered == answered_before;
@@ -216,7 +217,7 @@ mod tests {
     use crate::llm::Completion;
     use futures::FutureExt;
 
-    /// Plays the outcomes one after the other, then success; gives the result and the attempts' times.
+    /// Runs attempts with these outcomes, then success. Returns the result and the times of the attempts.
     async fn play(retry: &RetryPolicy, outcomes: &[Failure]) -> (Result<Completion, Failure>, Vec<Duration>) {
         let start = Instant::now();
         let mut times = Vec::new();
@@ -252,7 +253,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn bad_luck_is_tried_again_within_bounds() {
+    async fn transient_faults_are_retried_within_bounds() {
         let bad = failure(Verdict::Retry);
         let (result, times) = play(&retry(), &[bad.clone(), bad.clone()]).await;
         assert!(result.is_ok());
@@ -263,7 +264,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn pauses_cost_no_attempt_but_do_not_last_for_ever() {
+    async fn throttling_costs_no_attempt_but_is_limited_in_time() {
         let (result, times) = play(&retry(), &vec![failure(Verdict::Throttled); 60]).await;
         assert!(result.is_ok());
         assert_eq!(times.len(), 61);
@@ -282,7 +283,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_closed_at_the_moment_of_use_is_tried_again_at_once() {
+    async fn a_connection_closed_at_the_moment_of_use_is_retried_at_once() {
         let retry = retry();
         let reset = Failure::new(Verdict::Retry, "reset", "closed");
         let (result, times) = play(&retry, std::slice::from_ref(&reset)).await;
@@ -302,7 +303,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_certificate_is_fatal_at_once_but_bad_luck_later() {
+    async fn a_bad_certificate_is_fatal_at_first_but_transient_later() {
         let bad = Failure { class: "tls".to_owned(), ..down() };
         let retry = retry();
         let (result, times) = play(&retry, &vec![bad.clone(); 9]).await;
@@ -313,7 +314,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_endpoint_that_was_there_before_is_waited_for() {
+    async fn an_endpoint_that_answered_before_is_waited_for() {
         let retry = retry();
         assert!(play(&retry, &[]).await.0.is_ok());
         let (result, times) = play(&retry, &vec![down(); 12]).await;
@@ -325,7 +326,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_gateway_with_nothing_behind_it_stops_the_run() {
+    async fn a_gateway_without_a_server_behind_it_stops_the_run() {
         let broken = Failure::new(Verdict::Retry, "status_502", "bad gateway");
         let other = Failure::new(Verdict::Retry, "status_500", "oops");
         assert_eq!(play(&retry(), &vec![other; 9]).await.0.unwrap_err().verdict, Verdict::RejectRecord);
@@ -336,7 +337,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_page_for_some_is_bad_luck_where_others_are_answered() {
+    async fn a_page_for_some_requests_is_transient_while_others_are_answered() {
         let page = Failure { hint: Some("is it the right address?"), ..failure(Verdict::Retry) };
         let retry = retry();
         let result = retry

@@ -1,10 +1,10 @@
-//! Reads how long a server wants to be left alone, in any of the ways servers say it.
+//! Reads how long a server asks to wait, in any of the ways servers express it.
 //!
-//! `classify` calls it for each failed response; `retry` treats the result as a floor. In order of what is believed:
-//! `Retry-After`; what the body says, in a field (Google's `retryDelay`) or in words ("try again in 4s"); when a
-//! meter that is used up starts anew (`x-ratelimit-reset-*`). The last comes last because it says when all of a quota
-//! is back, which with most is later than when there is room for one request. What makes no sense, or is past, is no
-//! wait.
+//! `classify` calls it for each failed response; `retry` treats the result as a lower bound. In order of precedence:
+//! `Retry-After`; the body, in a field (Google's `retryDelay`) or in words ("try again in 4s"); the reset of a used-up
+//! limit (`x-ratelimit-reset-*`). The last has the lowest precedence because it names the time when a whole quota is
+//! refilled, which with most providers is later than when one request is possible. A wait that is invalid or in the
+//! past is ignored.
 
 #[cfg(test)]
 mod tests;
@@ -17,36 +17,36 @@ use serde_json::{Map, Value};
 
 use super::duration;
 
-/// Words behind which a span says when to come back, if it follows soon.
+/// Words that introduce a wait, if a duration follows closely.
 const LEADS: &[&str] = &["try again", "retry", "wait", "reset"];
-/// Characters between such words and the span: "retry your request in about ".
+/// The most characters between such words and the duration: "retry your request in about ".
 const BETWEEN: usize = 32;
 
-/// Headers as pairs, the names in small letters.
+/// Headers as pairs, with lower-case names.
 struct HeaderPairs<'h>(Vec<(String, &'h str)>);
 
-/// The wait that `Retry-After` names: seconds, a span with units or a date.
-pub(super) fn named(headers: &HeaderMap) -> Option<Duration> {
-    HeaderPairs::of(headers).named(Timestamp::now())
+/// Returns the wait of `Retry-After`: seconds, a duration with units, or a date.
+pub(super) fn retry_after_header(headers: &HeaderMap) -> Option<Duration> {
+    HeaderPairs::of(headers).retry_after(Timestamp::now())
 }
 
-/// When the limits start anew that a refusal's headers say are used up; of several the last.
+/// Returns the time until the limits reset that a refusal's headers report as used up; the latest of several.
 pub(super) fn reset(headers: &HeaderMap) -> Option<Duration> {
     HeaderPairs::of(headers).reset(Timestamp::now())
 }
 
-/// The longest wait that the fields of an object within an error's body name.
+/// Returns the longest wait in the fields of an object within an error body.
 pub(super) fn in_fields(object: &Map<String, Value>) -> Option<Duration> {
     in_fields_at(object, Timestamp::now())
 }
 
-/// The longest wait that a message in small letters names.
+/// Returns the longest wait in a lower-case message.
 pub(super) fn in_words(words: &str) -> Option<Duration> {
     let leads = LEADS.iter().flat_map(|lead| words.match_indices(lead));
     leads.filter_map(|(at, lead)| soon_after(&words[at + lead.len()..])).max()
 }
 
-/// The span that follows within a few words of the same sentence.
+/// Returns the duration that follows within a few words of the same sentence.
 fn soon_after(text: &str) -> Option<Duration> {
     let mut between = text.char_indices().take(BETWEEN);
     let (at, _) = between.find(|(_, c)| c.is_ascii_digit() || ".;!?".contains(*c))?;
@@ -54,7 +54,7 @@ fn soon_after(text: &str) -> Option<Duration> {
         return None;
     }
     let (wait, _) = duration::leading(&text[at..])?;
-    something(wait)
+    positive(wait)
 }
 
 fn in_fields_at(object: &Map<String, Value>, now: Timestamp) -> Option<Duration> {
@@ -63,10 +63,10 @@ fn in_fields_at(object: &Map<String, Value>, now: Timestamp) -> Option<Duration>
         match &*name {
             "retrydelay" | "retryafter" | "retryafterseconds" | "quotaresetdelay" => span(value, now),
             "retryafterms" | "retryaftermilliseconds" => milliseconds(value.as_f64()?),
-            // Of an upstream's answer, as OpenRouter passes them on.
+            // Headers of an upstream response, as OpenRouter forwards them.
             "headers" => {
                 let pairs = HeaderPairs::of_object(value.as_object()?);
-                pairs.named(now).or_else(|| pairs.reset(now))
+                pairs.retry_after(now).or_else(|| pairs.reset(now))
             }
             _ => None,
         }
@@ -74,7 +74,7 @@ fn in_fields_at(object: &Map<String, Value>, now: Timestamp) -> Option<Duration>
     object.iter().filter_map(wait).max()
 }
 
-/// Seconds, a text, or Google's `{seconds, nanos}`.
+/// Parses seconds, a text, or Google's `{seconds, nanos}`.
 fn span(value: &Value, now: Timestamp) -> Option<Duration> {
     let wait = match value {
         Value::Number(number) => duration::until_number(number.as_f64()?, now),
@@ -89,7 +89,7 @@ fn span(value: &Value, now: Timestamp) -> Option<Duration> {
         }
         _ => None,
     };
-    wait.and_then(something)
+    wait.and_then(positive)
 }
 
 impl<'h> HeaderPairs<'h> {
@@ -109,17 +109,17 @@ impl<'h> HeaderPairs<'h> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.trim())
     }
 
-    fn named(&self, now: Timestamp) -> Option<Duration> {
+    fn retry_after(&self, now: Timestamp) -> Option<Duration> {
         let exact = self.get("retry-after-ms").and_then(|text| milliseconds(text.parse().ok()?));
         exact.or_else(|| {
             let said = self.get("retry-after")?;
             // A number is seconds here, however large.
-            duration::span(said).or_else(|| duration::until(said, now)).and_then(something)
+            duration::span(said).or_else(|| duration::until(said, now)).and_then(positive)
         })
     }
 
-    /// What is said of one meter counts only where nothing is left of it: a full one's reset says nothing. What is
-    /// said of all, unless there is something left.
+    /// The reset of one limit counts only if nothing is left of it; that of an unused limit is meaningless. A reset of
+    /// all limits counts unless something is left.
     fn reset(&self, now: Timestamp) -> Option<Duration> {
         let waits = self.0.iter().filter_map(|(name, value)| {
             let name = name.strip_suffix("-after").unwrap_or(name);
@@ -130,16 +130,16 @@ impl<'h> HeaderPairs<'h> {
             let left = self.get(&name.replacen("reset", "remaining", 1)).and_then(|text| text.parse().ok());
             let of_all = name.ends_with("limit-reset");
             let is_used_up = left.map_or(of_all, |left: f64| left <= 0.0);
-            is_used_up.then(|| duration::until(value, now)).flatten().and_then(something)
+            is_used_up.then(|| duration::until(value, now)).flatten().and_then(positive)
         });
         waits.max()
     }
 }
 
 fn milliseconds(count: f64) -> Option<Duration> {
-    Duration::try_from_secs_f64(count / 1000.0).ok().and_then(something)
+    Duration::try_from_secs_f64(count / 1000.0).ok().and_then(positive)
 }
 
-fn something(wait: Duration) -> Option<Duration> {
+fn positive(wait: Duration) -> Option<Duration> {
     (!wait.is_zero()).then_some(wait)
 }

@@ -3,8 +3,8 @@
 //! `remote` and `batch` ask before they encode a request and report what a server accepted. The form is remembered per
 //! schema, not per model: a server may support the form and refuse one schema for a keyword that it cannot enforce.
 //!
-//! The words with which servers refuse a schema cannot be listed. So a refusal without another reason is suspected to be
-//! one too, as long as no answer in that form has arrived: the request is sent in weaker forms. If that helps, it is
+//! The words with which servers refuse a schema cannot be listed. So a refusal without another reason is suspected to
+//! be one too, as long as no answer in that form has arrived: the request is sent in weaker forms. If that helps, it is
 //! remembered once a second request has confirmed it; if it does not, it is not tried again: a fault of one record must
 //! not cost the others their schema.
 
@@ -162,8 +162,8 @@ pub(super) fn weaker(form: StructuredOutput) -> Option<StructuredOutput> {
     }
 }
 
-/// Returns the form for a request whose answers failed the server's own check `failures` times: the same once more, then
-/// weaker ones.
+/// Returns the form for a request whose answers failed the server's own check `failures` times: the same once more,
+/// then weaker ones.
 pub(super) fn after_failures(form: StructuredOutput, failures: u32) -> StructuredOutput {
     let weaker = std::iter::successors(Some(form), |form| weaker(*form));
     weaker.take(failures.max(1) as usize).last().unwrap_or(form)
@@ -174,8 +174,8 @@ fn steps(form: StructuredOutput) -> usize {
     std::iter::successors(weaker(form), |form| weaker(*form)).count()
 }
 
-/// Returns what the model wrote if the server withheld it as invalid although it conforms to the schema, for example in a
-/// code fence.
+/// Returns what the model wrote if the server withheld it as invalid although it conforms to the schema, for example in
+/// a code fence.
 pub(super) fn salvage(request: &ModelRequest, failure: &Failure) -> Option<Completion> {
     let generated =
         failure.error_body.as_ref()?.generated.as_ref().filter(|_| failure.class == INVALID_JSON)?;
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_for_one_schema_is_kept_for_others() {
+    fn a_form_refused_for_one_schema_is_kept_for_others() {
         let fallback = SchemaFallback::new("m", JsonSchema);
         let (asked, other) = (asking(json!({"contains": 1})), asking(json!({})));
         fallback.note_answer(&asked, JsonObject, Some(SchemaRefusal::Explicit));
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_of_a_form_are_known_by_words_and_by_doubt() {
+    fn refusals_of_a_form_are_recognized_by_phrases_or_suspected() {
         let fallback = SchemaFallback::new("m", JsonSchema);
         let asked = asking(json!({}));
         let check = |status: u16, message: &str, expected: Option<SchemaRefusal>| {
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn doubt_needs_two_questions_and_ends_with_one_that_no_form_helped() {
+    fn a_suspicion_needs_two_requests_and_ends_with_one_that_no_form_helped() {
         let asked = asking(json!({}));
         let fallback = SchemaFallback::new("m", JsonSchema);
         fallback.note_answer(&asked, Off, Some(SchemaRefusal::Suspected));
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_that_failed_the_servers_check_are_mended_or_asked_for_otherwise() {
+    fn answers_that_failed_the_servers_check_are_salvaged_or_asked_for_in_a_weaker_form() {
         let asked = asking(json!({"type": "object", "required": ["a"]}));
         let failure = |generated: &str| {
             let error = json!({"error": {"code": INVALID_JSON, "failed_generation": generated}}).to_string();

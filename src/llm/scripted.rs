@@ -1,8 +1,7 @@
-//! A model that answers by a function, in this process, for tests and benchmarks.
+//! A model that answers with a function, in this process, for tests and benchmarks.
 //!
-//! It stands where `Remote` would; there is no HTTP, so no retry: each reply is final. It counts the
-//! questions, so that a test can say what was asked and how often. Users have `mock`, which the pipeline
-//! file scripts.
+//! It takes the place of `Remote`; there is no HTTP, so no retry: each reply is final. It counts the questions, so that
+//! a test can check what was asked and how often. Users have `mock`, which the pipeline file scripts.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,46 +15,46 @@ use super::slot;
 use super::{Completion, Model, ModelError, ModelErrorKind, ModelRequest, Usage};
 use crate::record::Record;
 
-/// What comes back for one question.
+/// The reply to one question.
 #[derive(Debug, Clone)]
 pub enum Reply {
-    /// An answer of this text.
+    /// An answer with this text.
     Text(String),
     /// A whole completion.
     Completion(Box<Completion>),
     /// A final failure.
     Error(ModelError),
-    /// Another reply, after a while on tokio's clock.
+    /// Another reply, after a delay on tokio's clock.
     After(Duration, Box<Reply>),
-    /// A refusal, after which the question waits so long without its slot, and then another reply.
+    /// A refusal, after which the question waits this long without its slot; then another reply.
     Refused(Duration, Box<Reply>),
-    /// Nothing, ever: the question stays open until it is dropped.
+    /// No reply: the question stays open until it is dropped.
     Never,
 }
 
 impl Reply {
-    /// An answer of this text.
+    /// Creates an answer with this text.
     pub fn text(text: impl Into<String>) -> Self {
         Self::Text(text.into())
     }
 
-    /// A failure of one record.
+    /// Creates a failure of one record.
     pub fn error(class: &str, message: &str) -> Self {
         Self::failure(ModelErrorKind::Record, class, message)
     }
 
-    /// A failure that stops the run.
+    /// Creates a failure that stops the run.
     pub fn fatal(class: &str, message: &str) -> Self {
         Self::failure(ModelErrorKind::Fatal, class, message)
     }
 
-    /// The same reply, after a while.
+    /// Delays the reply.
     #[must_use]
     pub fn after(self, wait: Duration) -> Self {
         Self::After(wait, Box::new(self))
     }
 
-    /// The same reply to a question that was refused, and has waited before it is put again.
+    /// Refuses the question first, and replies after it has waited this long for a retry.
     #[must_use]
     pub fn refused_for(self, wait: Duration) -> Self {
         Self::Refused(wait, Box::new(self))
@@ -67,33 +66,33 @@ impl Reply {
     }
 }
 
-/// One question as an answering function sees it.
+/// One question, as an answering function sees it.
 #[derive(Debug, Clone, Copy)]
 pub struct Question<'a> {
     /// The text of the last message.
     pub prompt: &'a str,
     /// The whole request.
     pub request: &'a ModelRequest,
-    /// The record it was made from.
+    /// The record that it was made from.
     pub record: &'a Record,
     /// How often the same prompt was asked before.
     pub before: u64,
 }
 
-/// A model that answers by a function or by rules.
+/// A model that answers with a function or by rules.
 pub struct Scripted {
     answer: Box<dyn Fn(Question<'_>) -> Reply + Send + Sync>,
     asked: Mutex<BTreeMap<String, u64>>,
 }
 
 impl Scripted {
-    /// A model that answers with what `answer` makes of each question.
+    /// Creates a model that answers each question with `answer`.
     pub fn new(answer: impl Fn(Question<'_>) -> Reply + Send + Sync + 'static) -> Self {
         Self { answer: Box::new(answer), asked: Mutex::default() }
     }
 
-    /// A model that gives the reply of the first rule whose text is in the last message; a prompt that
-    /// fits none fails with class `no_rule`.
+    /// Creates a model that replies by the first rule whose text is in the last message; a prompt that matches none
+    /// fails with class `no_rule`.
     #[must_use]
     pub fn rules(rules: Vec<(String, Reply)>) -> Self {
         Self::new(move |question| {
@@ -105,19 +104,19 @@ impl Scripted {
         })
     }
 
-    /// How often each prompt (the text of the last message) was asked.
+    /// Returns how often each prompt (the text of the last message) was asked.
     #[must_use]
     pub fn asked(&self) -> BTreeMap<String, u64> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// How many questions were asked in all.
+    /// Returns the total number of questions.
     #[must_use]
     pub fn questions(&self) -> u64 {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
     }
 
-    /// Notes one more question of this prompt; gives how many there were before.
+    /// Counts a question with this prompt, and returns how many there were before.
     fn note(&self, prompt: &str) -> u64 {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         match asked.get_mut(prompt) {
@@ -189,7 +188,7 @@ fn no_budget() -> ModelError {
     ModelError { kind: ModelErrorKind::Record, class: "budget".to_owned(), message, attempts: 0 }
 }
 
-/// A completion of `text`, with words counted as tokens.
+/// Creates a completion of `text`, with words counted as tokens.
 fn completion(request: &ModelRequest, text: String) -> Completion {
     let words = |text: &str| text.split_whitespace().count() as u64;
     let prompt = request.messages.iter().map(|message| words(&message.content)).sum();

@@ -1,7 +1,6 @@
-//! Keys and headers of a model: sent with each request, and kept out of everything that is printed.
+//! The key and headers of a model: sent with each request, and never printed.
 //!
-//! `remote` reads them when the model is connected. They cannot be printed, and are struck out of what a
-//! server says.
+//! `http` reads them when the model is connected. They have no printable form, and are redacted from server messages.
 
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
@@ -12,16 +11,16 @@ use super::dialect::Dialect;
 use crate::pipeline::{ModelConfig, SHORTEST_SECRET, expand_secret, secrets_of_url};
 use crate::text_file;
 
-/// What stands in a secret's place.
-const STRUCK: &str = "[key]";
-/// The fewest first characters of a secret that are struck out where a message was cut within it.
+/// The replacement for a secret.
+const REDACTED: &str = "[key]";
+/// The shortest prefix of a secret that is redacted where a message was truncated within it.
 const SHORTEST_PART: usize = 4;
 
 /// The headers of every request to a model.
 pub(super) struct Secrets {
     headers: HeaderMap,
     has_key: bool,
-    /// What must not be printed.
+    /// The texts that must not be printed.
     texts: Vec<String>,
 }
 
@@ -59,7 +58,7 @@ impl Secrets {
         }
         secrets.texts = secrets.texts.iter().flat_map(|text| forms(text)).collect();
         secrets.texts.retain(|text| text.len() >= SHORTEST_SECRET);
-        // A secret that is part of another must not leave half of it behind.
+        // Longest first, so that a secret within another one does not leave half of it.
         secrets.texts.sort_by_key(|text| std::cmp::Reverse(text.len()));
         Ok(secrets)
     }
@@ -72,17 +71,17 @@ impl Secrets {
         self.has_key
     }
 
-    /// A server's message without the secrets in it: some repeat a wrong key, or the URL that was asked.
+    /// Redacts the secrets in a server's message: some servers repeat a wrong key, or the requested URL.
     pub(super) fn redact(&self, message: &str) -> String {
         let mut message =
-            self.texts.iter().fold(message.to_owned(), |text, secret| text.replace(secret, STRUCK));
-        // A long message was cut, maybe within a secret.
+            self.texts.iter().fold(message.to_owned(), |text, secret| text.replace(secret, REDACTED));
+        // A long message was truncated, possibly within a secret.
         let Some(before) = message.strip_suffix("...").map(str::len) else { return message };
         for secret in &self.texts {
             let parts = (SHORTEST_PART..secret.len()).rev().filter(|end| secret.is_char_boundary(*end));
             let cut = parts.map(|end| &secret[..end]).find(|part| message[..before].ends_with(part));
             if let Some(part) = cut {
-                message.replace_range(before - part.len()..before, STRUCK);
+                message.replace_range(before - part.len()..before, REDACTED);
                 return message;
             }
         }
@@ -90,8 +89,8 @@ impl Secrets {
     }
 }
 
-/// A secret in the forms in which it may come back: as it is, encoded or decoded for URLs, in base64 as a header
-/// of basic authentication holds it.
+/// Returns a secret in the forms in which a server may repeat it: as it is, URL-encoded or decoded, in base64 as in a
+/// header of basic authentication.
 fn forms(secret: &str) -> Vec<String> {
     let decoded = percent_encoding::percent_decode_str(secret).decode_utf8_lossy().into_owned();
     let encoded =
@@ -101,7 +100,7 @@ fn forms(secret: &str) -> Vec<String> {
         forms.push(BASE64_STANDARD_NO_PAD.encode(text));
         forms.push(BASE64_URL_SAFE_NO_PAD.encode(text));
     }
-    // What a header of basic authentication holds may be given as it is sent.
+    // The value of a basic authentication header may be configured in encoded form.
     if let Ok(Ok(pair)) = BASE64_STANDARD.decode(secret).map(String::from_utf8)
         && let Some((_, password)) = pair.split_once(':')
     {
@@ -114,7 +113,7 @@ fn forms(secret: &str) -> Vec<String> {
     forms
 }
 
-/// The key in the variable or file that the model names; `None` if it names none, or it is unset or empty.
+/// Reads the key from the variable or file that the model names; `None` if it names none, or it is unset or empty.
 fn key(config: &ModelConfig) -> Result<Option<String>, ConnectProblem> {
     let text = match (&config.api_key_env, &config.api_key_file) {
         (Some(variable), _) => match std::env::var_os(variable) {
@@ -149,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_url_holds_is_struck_out_in_every_form() {
+    fn secrets_of_a_url_are_redacted_in_every_form() {
         let secrets = secrets("https://user:pa%2Fssword@h/sk-abcdefgh/v1?key=queryvalue", "plain");
         let base64 = BASE64_STANDARD.encode("user:pa/ssword");
         for (message, expected) in [

@@ -1,8 +1,8 @@
 //! A request's concurrency slot at its model, released while the request waits for a retry.
 //!
 //! The caller limits how many requests a model has at a time and passes the slot with the request
-//! (`ModelRequest::slot`); `retry` releases it while it waits. So requests that are refused for a while do not delay the
-//! others.
+//! (`ModelRequest::slot`); `retry` releases it while it waits. So requests that are refused for a while do not delay
+//! the others.
 
 use std::fmt;
 use std::future::Future;
@@ -19,8 +19,8 @@ pub trait Slot: fmt::Debug + Send + Sync {
     fn reacquire(&self) -> BoxFuture<'_, ()>;
 }
 
-/// Waits for `wait` without holding the slot. A future that is ready at once does not release it, since the request would
-/// have to queue for it again.
+/// Waits for `wait` without holding the slot. A future that is ready at once does not release it, since the request
+/// would have to queue for it again.
 pub(crate) async fn without_slot<T>(slot: Option<&dyn Slot>, wait: impl Future<Output = T>) -> T {
     let mut wait = pin!(wait);
     let Some(slot) = slot else { return wait.await };
@@ -46,7 +46,7 @@ mod tests {
     use crate::llm::classify::{Failure, Verdict};
     use crate::llm::retry::RetryPolicy;
 
-    /// Notes when it was given up, and comes back after a second.
+    /// Records when it was released, and is reacquired after a second.
     #[derive(Debug)]
     struct Noted {
         start: Instant,
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn only_what_waits_gives_the_slot_up() {
+    async fn only_a_real_wait_releases_the_slot() {
         let slot = Noted::new();
         assert_eq!(without_slot(Some(&slot), async { 1 }).await, 1);
         assert!(slot.released.lock().unwrap().is_empty() && slot.start.elapsed().is_zero());
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_waits_between_attempts_without_its_slot() {
+    async fn a_request_waits_between_attempts_without_its_slot() {
         let slot = Noted::new();
         let start = Instant::now();
         let mut failures = vec![

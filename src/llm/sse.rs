@@ -1,8 +1,8 @@
 //! Decodes server-sent events from bytes in chunks of any size.
 //!
-//! `streaming` passes it a server's bytes; `dialect::stream` interprets the events. The format is that of the HTML standard:
-//! lines that end in LF, CR or both, `data` of several lines, comments, a byte order mark. The bytes need not be UTF-8, and
-//! the size of an unfinished event is bounded.
+//! `streaming` passes it a server's bytes; `dialect::stream` interprets the events. The format is that of the HTML
+//! standard: lines that end in LF, CR or both, `data` of several lines, comments, a byte order mark. The bytes need not
+//! be UTF-8, and the size of an unfinished event is bounded.
 
 /// Decodes events from the chunks of a stream.
 #[derive(Debug)]
@@ -147,7 +147,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// All events of a stream that comes in these pieces, the unfinished last one too.
+    /// Returns all events of a stream in these chunks, including an unfinished last one.
     fn events<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<(String, String)> {
         let mut decoder = EventDecoder::new(1 << 20);
         let mut all = Vec::new();
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_is_bounded() {
+    fn buffered_bytes_are_bounded() {
         let check = |stream: &str, fits: bool| {
             let mut decoder = EventDecoder::new(20);
             let held = stream.as_bytes().chunks(7).try_for_each(|mut piece| {

@@ -1,8 +1,8 @@
 //! Streamed answers: requests server-sent events, and reads an answer from them.
 //!
-//! `remote` uses it for models with `stream: true`. `sse` decodes the events, `dialect::stream` assembles the answer. A server
-//! that ignores the setting sends a plain body, which is read as usual. The whole attempt is subject to the model's time
-//! limit, so a stream that trickles ends too; memory is bounded by the size of an answer.
+//! `remote` uses it for models with `stream: true`. `sse` decodes the events, `dialect::stream` assembles the answer. A
+//! server that ignores the setting sends a plain body, which is read as usual. The whole attempt is subject to the
+//! model's time limit, so a stream that trickles ends too; memory is bounded by the size of an answer.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -18,8 +18,8 @@ use super::http::{self, LARGEST_BODY};
 use super::sse::EventDecoder;
 use crate::pipeline::{Mode, ModelConfig};
 
-/// How long to wait for the end of a response once the answer is complete: a connection that has been read to its end can
-/// be reused.
+/// How long to wait for the end of a response once the answer is complete: a connection that has been read to its end
+/// can be reused.
 const END: Duration = Duration::from_millis(200);
 
 /// The prefixes of event lines that servers send first.
@@ -163,8 +163,8 @@ async fn opening(response: &mut Response, shown: &str) -> Result<(Vec<u8>, bool)
 }
 
 /// Returns the failure of an answer that had begun: the server was working, with unknown usage, so it is not a gateway
-/// without a server behind it, whatever status it names. Nor is it throttling, which costs no attempt: what was written is
-/// paid for, so retries have to be limited.
+/// without a server behind it, whatever status it names. Nor is it throttling, which costs no attempt: what was written
+/// is paid for, so retries have to be limited.
 fn interrupted(failure: Failure) -> Failure {
     let usage = failure.usage.or_else(|| Some(Box::default()));
     let class = match &*failure.class {
@@ -229,8 +229,8 @@ impl<'a> StreamReader<'a> {
         Ok(false)
     }
 
-    /// Processes the event that the end of the stream leaves unfinished. An error in it means only that the stream broke
-    /// off.
+    /// Processes the event that the end of the stream leaves unfinished. An error in it means only that the stream
+    /// broke off.
     fn push_rest(&mut self) {
         if let Some(event) = self.decoder.rest() {
             let _ = self.streamed.take(event);

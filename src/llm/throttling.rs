@@ -1,8 +1,9 @@
-//! Attributes failures to load: whether an endpoint or the account throttles, and whether sending more causes more failures.
+//! Attributes failures to load: whether an endpoint or the account throttles, and whether sending more causes more
+//! failures.
 //!
-//! `remote` reports every failed attempt. A throttled request concerns either the endpoint that refused it or the account,
-//! whose quota all endpoints share; that decides whether other requests wait too. The refused request itself waits in any
-//! case, in `retry`.
+//! `remote` reports every failed attempt. A throttled request concerns either the endpoint that refused it or the
+//! account, whose quota all endpoints share; that decides whether other requests wait too. The refused request itself
+//! waits in any case, in `retry`.
 
 use std::time::Duration;
 
@@ -14,8 +15,8 @@ use super::retry::MAX_PAUSE;
 /// The longest wait that is recorded: a server may ask for any time at all, but the run stops long before this.
 const LONGEST_WAIT: Duration = Duration::from_hours(24);
 
-/// Reports a failure to the endpoint and the quota pool, and sets whether it depends on load. Waits that no server asked
-/// for grow from `base`.
+/// Reports a failure to the endpoint and the quota pool, and sets whether it depends on load. Waits that no server
+/// asked for grow from `base`.
 pub(super) fn note_failure(failure: &mut Failure, lease: EndpointLease, permit: QuotaPermit, base: Duration) {
     failure.retry_after = failure.retry_after.map(|asked| asked.min(LONGEST_WAIT));
     // The server may have done the work, so the reservation counts as used.
@@ -56,8 +57,8 @@ enum Throttler {
 
 /// Returns who throttles the request that holds `lease`.
 ///
-/// A refusal that names a quota comes from the account. Otherwise it comes from the endpoint if another one responds, or if
-/// the concurrency limit is being discovered and no time is named, since such servers count concurrent requests.
+/// A refusal that names a quota comes from the account. Otherwise it comes from the endpoint if another one responds,
+/// or if the concurrency limit is being discovered and no time is named, since such servers count concurrent requests.
 fn throttler(failure: &Failure, lease: &EndpointLease) -> Throttler {
     let is_of_places = counts_concurrency(failure) && lease.can_decrease();
     match is_of_places || (!failure.names_quota && lease.others_respond()) {

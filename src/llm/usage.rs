@@ -1,45 +1,45 @@
-//! How many tokens an exchange took: as the server counted them, or else by estimate.
+//! Token usage of a request: as reported by the server, or else estimated.
 //!
-//! `dialect` reads what a server says. The engine counts and shows tokens, those by estimate apart; what they cost
-//! of the budget where the server says nothing is decided there.
+//! `dialect` reads what a server reports. The engine counts and shows tokens, with estimates apart, and decides what an
+//! unreported count costs of the budget.
 //!
-//! Servers differ in what they call the prompt's tokens: OpenAI's `prompt_tokens` hold those that were in a cache,
-//! Anthropic's `input_tokens` are what is left beside them. Here the prompt's tokens are all of it, always, and those of
-//! the cache are a part of them.
+//! Servers differ in what they call the prompt's tokens: OpenAI's `prompt_tokens` include those from a cache,
+//! Anthropic's `input_tokens` exclude them. Here the prompt's tokens always include all, and cached tokens are part of
+//! them.
 
 use serde::{Deserialize, Serialize};
 
 use super::quota;
 use super::{Completion, ModelRequest};
 
-/// Tokens read and written, as far as the server says: a number that it leaves out, or that cannot be, is none.
+/// Tokens read and written, as reported by the server; a count that is missing or implausible is `None`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Usage {
-    /// Tokens of the prompt, those of a cache among them.
+    /// Tokens of the prompt, including cached ones.
     pub prompt_tokens: Option<u64>,
-    /// Tokens of the answer, and of what the model thought before it.
+    /// Tokens of the answer, including reasoning.
     pub completion_tokens: Option<u64>,
-    /// Of the prompt's tokens, those that the server had in its cache.
+    /// The part of the prompt's tokens that was read from the server's cache.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cached_tokens: Option<u64>,
-    /// Of the prompt's tokens, those that it put into its cache, where it counts them apart.
+    /// The part of the prompt's tokens that was written to the cache, if it is reported separately.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_write_tokens: Option<u64>,
 }
 
-/// A prompt's tokens by what a server did with them.
+/// A prompt's tokens by their use of the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PromptTokens {
-    /// Read, and not kept as far as is told.
+    /// Neither read from nor written to the cache, as far as is reported.
     pub uncached: u64,
-    /// Taken from the cache.
+    /// Read from the cache.
     pub cached: u64,
-    /// Read and put into the cache.
+    /// Written to the cache.
     pub cache_write: u64,
 }
 
-/// Numbers of tokens.
+/// Token counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Tokens {
@@ -47,12 +47,12 @@ pub struct Tokens {
     pub prompt: u64,
     /// Tokens written.
     pub completion: u64,
-    /// Of the tokens read, those that a server had in its cache.
+    /// The part of the tokens read that came from a server's cache.
     pub cached: u64,
 }
 
 impl Usage {
-    /// Both numbers, told.
+    /// Creates a usage with both counts.
     #[must_use]
     pub fn of(prompt_tokens: u64, completion_tokens: u64) -> Self {
         Self {
@@ -62,8 +62,8 @@ impl Usage {
         }
     }
 
-    /// The prompt's tokens by what was done with them, if they are told. The parts are never more than the whole,
-    /// whatever was read.
+    /// Returns the prompt's tokens by their use of the cache, if they are reported. The parts never exceed the whole,
+    /// whatever the server reports.
     #[must_use]
     pub fn prompt(self) -> Option<PromptTokens> {
         let all = self.prompt_tokens?;
@@ -72,13 +72,13 @@ impl Usage {
         Some(PromptTokens { uncached: all - cached - cache_write, cached, cache_write })
     }
 
-    /// Whether both numbers are told.
+    /// Whether both counts are reported.
     #[must_use]
     pub fn is_told(self) -> bool {
         self.prompt_tokens.is_some() && self.completion_tokens.is_some()
     }
 
-    /// The numbers that are told, and estimates from `request` and `answer` for the others.
+    /// Returns the reported counts, and estimates from `request` and `answer` for the missing ones.
     #[must_use]
     pub fn or_estimated(self, request: &ModelRequest, answer: &Completion) -> (Tokens, Tokens) {
         let told = Tokens {
@@ -98,7 +98,7 @@ impl Usage {
 }
 
 impl Tokens {
-    /// Both together.
+    /// Returns the sum of both.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         Self {
@@ -108,7 +108,7 @@ impl Tokens {
         }
     }
 
-    /// Tokens read and written.
+    /// Returns all tokens, read and written.
     #[must_use]
     pub fn total(self) -> u64 {
         self.prompt.saturating_add(self.completion)
@@ -121,7 +121,7 @@ mod tests {
     use crate::llm::Message;
 
     #[test]
-    fn only_what_is_not_told_is_estimated() {
+    fn only_unreported_counts_are_estimated() {
         let request =
             ModelRequest { messages: vec![Message::new("user", "twelve bytes")], ..Default::default() };
         let answer = Completion { text: "four".into(), reasoning: Some("hmmm".into()), ..Default::default() };
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_older_journal_says_is_read() {
+    fn usage_from_an_older_journal_is_read() {
         let stored = r#"{"prompt_tokens":7,"completion_tokens":3}"#;
         let usage: Usage = serde_json::from_str(stored).unwrap();
         assert_eq!(usage, Usage::of(7, 3));

@@ -1,26 +1,26 @@
-//! Finds the stretches of an answer that look like JSON, prose and reasoning between them left out.
+//! Finds the parts of an answer that look like JSON, skipping prose and reasoning between them.
 //!
 //! `answer_json` chooses among them. Linear in the answer's length: a bracket without a partner takes the rest of the
-//! text, so nothing is looked at twice.
+//! text, so nothing is searched twice.
 
 use crate::llm::reasoning;
 
-/// The most bytes behind a bracket in which the first text of its JSON is looked for.
+/// How many bytes after a bracket are searched for the first token of its JSON.
 const LONGEST_LEAD: usize = 1024;
 
-/// A stretch of an answer that looks like JSON.
+/// A part of an answer that looks like JSON.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct JsonCandidate<'a> {
     pub(super) text: &'a str,
-    /// Whether its first bracket has its partner at the end.
+    /// Whether it ends with the partner of its first bracket.
     pub(super) closed: bool,
-    /// Whether it stands in a line of prose as code, as what is spoken of does.
+    /// Whether it is inline code in prose, which mentions rather than answers.
     pub(super) quoted: bool,
 }
 
 impl JsonCandidate<'_> {
-    /// Whether it ends before its first bracket's partner. One that ends in the right bracket is whole
-    /// and lost count somewhere inside, by a quote too many.
+    /// Whether it ends before the partner of its first bracket. One that ends in the right bracket is complete, and has
+    /// an unbalanced quote somewhere inside.
     pub(super) fn is_truncated(&self) -> bool {
         let close = if self.text.starts_with('{') { '}' } else { ']' };
         !self.closed && !self.text.ends_with(close)
@@ -33,7 +33,7 @@ impl JsonCandidate<'_> {
     }
 }
 
-/// The outermost pieces of `text`, in order.
+/// Returns the outermost candidates in `text`, in order.
 pub(super) fn find_candidates(text: &str) -> Vec<JsonCandidate<'_>> {
     let bytes = text.as_bytes();
     let mut found = Vec::new();
@@ -64,9 +64,9 @@ pub(super) fn find_candidates(text: &str) -> Vec<JsonCandidate<'_>> {
     found
 }
 
-/// Whether the bracket at `at` starts JSON rather than a remark, a link or code.
+/// Whether the bracket at `at` starts JSON rather than an aside, a link or code.
 fn opens_json(text: &str, at: usize) -> bool {
-    // Bounded, or a row of brackets that each begin a comment would cost its square.
+    // Bounded: otherwise a row of brackets that each start a comment would take quadratic time.
     let end = text.floor_char_boundary((at + 1).saturating_add(LONGEST_LEAD));
     let inside = &text[at + 1..end];
     let inside = &inside[blank(inside)..];
@@ -85,12 +85,12 @@ fn opens_json(text: &str, at: usize) -> bool {
     }
 }
 
-/// Whether a text may begin with this character, in JSON or what models write for it.
+/// Whether a string may start with this character, in JSON or what models write instead.
 pub(super) fn is_quote(first: char) -> bool {
     matches!(first, '"' | '\'' | '\u{201c}' | '\u{2018}' | '＂')
 }
 
-/// How many bytes of white space, of any kind, and of comments `text` starts with.
+/// Returns the length of the white space of any kind and comments at the start of `text`, in bytes.
 pub(super) fn blank(text: &str) -> usize {
     let mut rest = text;
     loop {
@@ -102,13 +102,13 @@ pub(super) fn blank(text: &str) -> usize {
     }
 }
 
-/// White space: Unicode's, and what is invisible besides.
+/// Whether a character is white space by Unicode, or otherwise invisible.
 pub(super) fn is_space(next: char) -> bool {
     next.is_whitespace()
         || matches!(next, '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' | '\u{ad}')
 }
 
-/// How many bytes a comment at the start of `text` takes, its line end left out.
+/// Returns the length of a comment at the start of `text` without its line end, in bytes.
 pub(super) fn comment(text: &str) -> Option<usize> {
     if let Some(inside) = text.strip_prefix("/*") {
         return Some(inside.find("*/").map_or(text.len(), |end| end + 4));
@@ -117,8 +117,8 @@ pub(super) fn comment(text: &str) -> Option<usize> {
     starts.then(|| text.find('\n').unwrap_or(text.len()))
 }
 
-/// The place after the partner of the bracket at `start`; brackets in strings and comments do not count, and a closing
-/// bracket closes what was left open inside it.
+/// Returns the position after the partner of the bracket at `start`. Brackets in strings and comments do not count, and
+/// a closing bracket also closes what was left open inside it.
 fn closing(bytes: &[u8], start: usize) -> Option<usize> {
     let mut open = Vec::new();
     let mut braces = 0;
@@ -139,7 +139,7 @@ fn closing(bytes: &[u8], start: usize) -> Option<usize> {
                 braces += 1;
             }
             b'[' => open.push(b'['),
-            // Counted before it is looked for, or a row of wrong brackets would cost its square.
+            // The count avoids a search: otherwise a row of wrong brackets would take quadratic time.
             b'}' if braces > 0 => braces -= pop_to(&mut open, b'{'),
             b']' if open.len() > braces => braces -= pop_to(&mut open, b'['),
             _ => {}
@@ -152,13 +152,13 @@ fn closing(bytes: &[u8], start: usize) -> Option<usize> {
     None
 }
 
-/// Whether a comment may start at `at`: what stands in the middle of a word, as in an address, is none.
+/// Whether a comment may start at `at`, which it cannot in the middle of a word, as in a URL.
 fn may_comment(bytes: &[u8], at: usize) -> bool {
     let starts = bytes[at] == b'#' || matches!(bytes.get(at + 1), Some(b'/' | b'*'));
     starts && bytes[at - 1].is_ascii_whitespace()
 }
 
-/// Which kinds of comments are known not to end, so that their end is looked for once.
+/// The kinds of comments that are known to be unclosed, so that their end is searched for only once.
 #[derive(Default)]
 struct UnclosedComments {
     block: bool,
@@ -166,22 +166,23 @@ struct UnclosedComments {
 }
 
 impl UnclosedComments {
-    /// The length of the comment that `bytes` start with. One that does not end is none, so that the rest is not lost.
+    /// Returns the length of the comment at the start of `bytes`. An unclosed one does not count as a comment, so that
+    /// the rest is not lost.
     fn comment(&mut self, bytes: &[u8]) -> usize {
-        let (endless, end) = if bytes.starts_with(b"/*") {
+        let (unclosed, end) = if bytes.starts_with(b"/*") {
             let end = |bytes: &[u8]| bytes.windows(2).position(|two| two == b"*/").map(|end| end + 2);
             (&mut self.block, end as fn(&[u8]) -> Option<usize>)
         } else {
             let end = |bytes: &[u8]| bytes.iter().position(|byte| *byte == b'\n');
             (&mut self.line, end as fn(&[u8]) -> Option<usize>)
         };
-        let length = if *endless { None } else { end(bytes) };
-        *endless = length.is_none();
+        let length = if *unclosed { None } else { end(bytes) };
+        *unclosed = length.is_none();
         length.unwrap_or(1)
     }
 }
 
-/// Closes brackets up to the last `partner`, and says how many of them were braces.
+/// Closes brackets up to the last `partner`, and returns how many of them were braces.
 fn pop_to(open: &mut Vec<u8>, partner: u8) -> usize {
     let mut braces = 0;
     while let Some(bracket) = open.pop() {

@@ -1,23 +1,23 @@
-//! Mends the backslashes of an answer's JSON before it is read: what a model meant, not what JSON makes of it.
+//! Repairs the backslashes of an answer's JSON before it is parsed: what a model meant, not what JSON makes of it.
 //!
 //! `\frac` is valid JSON for a form feed and `rac`. A backslash is doubled where it starts no escape (`\alpha`), where
-//! the escape is never meant (`\b`, `\f` before a letter), and where letters, formula and the rest of the answer say
-//! that a command (`\nabla`) or a path (`C:\new`) is meant. Where they do not agree the answer is unclear, and asked for
-//! again. Works on raw text, so valid and broken JSON, keys and values are treated alike. Linear.
+//! the escape is never meant (`\b`, `\f` before a letter), and where letters, formula and the rest of the answer agree
+//! that a command (`\nabla`) or a path (`C:\new`) is meant. Where they disagree the answer is ambiguous, and the model
+//! is asked again. Works on raw text, so valid and broken JSON, keys and values are treated alike. Linear.
 
 use std::borrow::Cow;
 
 use super::latex::{self, Formula};
 use super::windows_paths::{self, PathMatch};
 
-/// A piece of JSON with mended backslashes.
+/// A JSON candidate with repaired backslashes.
 pub(super) struct RepairedEscapes<'a> {
     pub(super) text: Cow<'a, str>,
-    /// The first escape that may mean two things, as it stands there. It was left as it is.
+    /// The first ambiguous escape, as written. It was left unchanged.
     pub(super) unclear: Option<String>,
 }
 
-/// Mends the backslashes of `candidate`.
+/// Repairs the backslashes of `candidate`.
 pub(super) fn repair(candidate: &str) -> RepairedEscapes<'_> {
     if !needs_repair(candidate) {
         return RepairedEscapes { text: Cow::Borrowed(candidate), unclear: None };
@@ -34,7 +34,7 @@ pub(super) fn repair(candidate: &str) -> RepairedEscapes<'_> {
     RepairedEscapes { text: Cow::Owned(repaired), unclear }
 }
 
-/// Whether there is anything to decide, which there is not in most answers.
+/// Whether there is anything to repair, which most answers do not need.
 fn needs_repair(candidate: &str) -> bool {
     let formulas = candidate.contains('$') || candidate.contains("\\(");
     let mut at = 0;
@@ -60,7 +60,7 @@ fn needs_repair(candidate: &str) -> bool {
     false
 }
 
-/// The stretches between the quotes of `candidate`: strings, and what stands between them.
+/// Iterates over the parts between the quotes of `candidate`: strings, and what is between them.
 fn strings(candidate: &str) -> impl Iterator<Item = &str> {
     let mut rest = Some(candidate);
     std::iter::from_fn(move || {
@@ -76,13 +76,13 @@ fn strings(candidate: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// How an answer writes the backslashes of its commands.
+/// How an answer writes the backslashes of its LaTeX commands.
 #[derive(Debug, Clone, Copy, Default)]
 struct BackslashStyle {
-    /// Some stand once: `\alpha`, `\frac`.
-    once: bool,
-    /// Some stand twice, as JSON wants it: `\\alpha`.
-    twice: bool,
+    /// Some are single: `\alpha`, `\frac`.
+    single: bool,
+    /// Some are doubled, as JSON requires: `\\alpha`.
+    doubled: bool,
 }
 
 impl BackslashStyle {
@@ -93,22 +93,22 @@ impl BackslashStyle {
             at += offset;
             let rest = &candidate[at + 1..];
             if let Some(rest) = rest.strip_prefix('\\') {
-                style.twice |= latex::is_command(latex::name(rest));
+                style.doubled |= latex::is_command(latex::name(rest));
                 at += 2;
                 continue;
             }
             let name = latex::name(rest);
-            // The others may be line breaks.
+            // Other names may follow a line break.
             let tells =
                 !name.starts_with(['n', 'r', 't']) || ["times", "theta", "rho", "right"].contains(&name);
-            style.once |= tells && latex::is_command(name);
+            style.single |= tells && latex::is_command(name);
             at += 1 + rest.chars().next().map_or(0, char::len_utf8);
         }
         style
     }
 }
 
-/// What becomes of a backslash that makes an escape for white space.
+/// What an escape for white space means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum EscapeMeaning {
     WhiteSpace,
@@ -121,7 +121,7 @@ fn repair_string(raw: &str, style: BackslashStyle, repaired: &mut String, unclea
     let string = RawString { raw, formulas, style };
     let mut copied = 0;
     let mut at = 0;
-    // Up to where a path reaches.
+    // The end of the current path.
     let mut path = 0;
     while let Some(offset) = raw[at..].find('\\') {
         at += offset;
@@ -136,7 +136,7 @@ fn repair_string(raw: &str, style: BackslashStyle, repaired: &mut String, unclea
         }
         let (taken, put) = match raw.as_bytes().get(at + 1) {
             _ if at < path => (1, "\\\\"),
-            Some(b'n' | b'r' | b't') => match string.meant(at) {
+            Some(b'n' | b'r' | b't') => match string.meaning(at) {
                 EscapeMeaning::Backslash => (1, "\\\\"),
                 EscapeMeaning::WhiteSpace => (2, &raw[at..at + 2]),
                 EscapeMeaning::Unclear => {
@@ -155,7 +155,7 @@ fn repair_string(raw: &str, style: BackslashStyle, repaired: &mut String, unclea
     repaired.push_str(&raw[copied..]);
 }
 
-/// A string as it stands in the answer, with the formulas in it.
+/// A raw string of the answer, with the formulas in it.
 struct RawString<'a> {
     raw: &'a str,
     formulas: Vec<Formula>,
@@ -173,30 +173,30 @@ impl<'a> RawString<'a> {
         self.formulas.binary_search_by_key(&at, |formula| formula.inside.end).is_ok()
     }
 
-    /// What the escape `\n`, `\r` or `\t` at `at` means.
-    fn meant(&self, at: usize) -> EscapeMeaning {
+    /// Decides what the escape `\n`, `\r` or `\t` at `at` means.
+    fn meaning(&self, at: usize) -> EscapeMeaning {
         let name = latex::name(&self.raw[at + 1..]);
         let behind = &self.raw[at + 1 + name.len()..];
         let formula = self.formula(at);
         let inline = formula.is_some_and(|formula| !formula.display);
         if !latex::is_white_space_like(name) || behind.starts_with(continues_word) {
-            // No tab and no return stands in the middle of a line's formula; it is a command of the user's own.
+            // There are no tabs and returns within an inline formula, so it is a user-defined command.
             let lost = inline && name.len() > 1 && !name.starts_with('n');
             return if lost { EscapeMeaning::Unclear } else { EscapeMeaning::WhiteSpace };
         }
         match formula {
-            Some(formula) if formula.display => self.meant_in_display(at, name, formula),
+            Some(formula) if formula.display => self.meaning_in_display(at, name, formula),
             Some(_) => EscapeMeaning::Backslash,
-            None => self.meant_in_text(at, name, behind),
+            None => self.meaning_in_text(at, name, behind),
         }
     }
 
-    /// Between `$$` and in environments lines break, and `\nu` may be a line that begins with `u`.
-    fn meant_in_display(&self, at: usize, name: &str, formula: &Formula) -> EscapeMeaning {
+    /// In display formulas and environments lines break, and `\nu` may be a line that starts with `u`.
+    fn meaning_in_display(&self, at: usize, name: &str, formula: &Formula) -> EscapeMeaning {
         if !latex::rest_is_a_word(name) || name.starts_with('r') {
             return EscapeMeaning::Backslash;
         }
-        if !formula.lines || (self.style.once && !self.style.twice) {
+        if !formula.lines || (self.style.single && !self.style.doubled) {
             return EscapeMeaning::Backslash;
         }
         let before = &self.raw[formula.inside.start..at];
@@ -204,9 +204,9 @@ impl<'a> RawString<'a> {
         if line_begins { EscapeMeaning::WhiteSpace } else { EscapeMeaning::Unclear }
     }
 
-    fn meant_in_text(&self, at: usize, name: &str, behind: &str) -> EscapeMeaning {
+    fn meaning_in_text(&self, at: usize, name: &str, behind: &str) -> EscapeMeaning {
         if name.starts_with('r') {
-            // A return alone, without a line feed, ends no line of today.
+            // A return without a line feed is no line end today.
             return EscapeMeaning::Backslash;
         }
         let before = &self.raw[..at];
@@ -223,29 +223,30 @@ impl<'a> RawString<'a> {
                 EscapeMeaning::WhiteSpace
             };
         }
-        let once = self.style.once;
+        let single = self.style.single;
         if !latex::rest_is_a_word(name) {
-            // What is left (`imes`, `abla`) is no English word; at the start of a line it may be one of another language.
-            let proven = in_line || once || name.starts_with('t');
+            // The rest (`imes`, `abla`) is not an English word; at the start of a line it may be one in another
+            // language.
+            let proven = in_line || single || name.starts_with('t');
             return if proven { EscapeMeaning::Backslash } else { EscapeMeaning::WhiteSpace };
         }
         if !in_line {
             return EscapeMeaning::WhiteSpace;
         }
         let alone = behind.is_empty() || behind.starts_with([' ', '_', '^', ')', '$', ',', '(']);
-        match (once, alone && matches!(name, "nu" | "not" | "tau" | "to" | "tan")) {
+        match (single, alone && matches!(name, "nu" | "not" | "tau" | "to" | "tan")) {
             (true, _) => EscapeMeaning::Backslash,
             (false, true) => EscapeMeaning::Unclear,
             (false, false) => EscapeMeaning::WhiteSpace,
         }
     }
 
-    /// What becomes of two backslashes: as JSON has it, one. In an environment of an answer that writes them once they
-    /// end a row, and JSON would take one of them away.
+    /// Repairs two backslashes, which are one in JSON. In an environment of an answer with single backslashes they end
+    /// a row, and JSON would remove one of them.
     fn pair(&self, at: usize, unclear: &mut Option<String>) -> (usize, &'a str) {
         let raw = self.raw;
         let pair = &raw[at..at + 2];
-        if !self.style.once || !self.formula(at).is_some_and(|formula| formula.bare_rows) {
+        if !self.style.single || !self.formula(at).is_some_and(|formula| formula.bare_rows) {
             return (2, pair);
         }
         let behind = &raw[at + 2..];
@@ -254,7 +255,7 @@ impl<'a> RawString<'a> {
         if !row_ends {
             return (2, pair);
         }
-        if self.style.twice {
+        if self.style.doubled {
             unclear.get_or_insert_with(|| pair.to_owned());
             return (2, pair);
         }
@@ -262,16 +263,16 @@ impl<'a> RawString<'a> {
     }
 }
 
-/// Whether a name that ends here goes on as a word of another Latin alphabet.
+/// Whether a name is continued by this character as a word of another Latin alphabet.
 fn continues_word(next: char) -> bool {
     next.is_alphabetic() && !next.is_ascii() && next < '\u{250}'
 }
 
-/// How many bytes the escape at the start of `text` takes, and what to put in its place. A backslash that starts no
-/// escape is doubled, a half of a surrogate pair replaced, since no JSON reader takes either.
+/// Returns the length of the escape at the start of `text` in bytes, and its replacement. A backslash that starts no
+/// escape is doubled, and a lone surrogate replaced, since no JSON parser accepts either.
 fn repair_escape(text: &str) -> (usize, &str) {
     match text.as_bytes().get(1) {
-        // A lone backslash at the end of an answer that was cut.
+        // A lone backslash at the end of a truncated answer.
         None => (1, ""),
         Some(b'"' | b'/' | b'\'' | b'\n') => (2, &text[..2]),
         Some(b'b') => (1, "\\\\"),
@@ -288,7 +289,7 @@ fn repair_escape(text: &str) -> (usize, &str) {
     }
 }
 
-/// The number in a `\uXXXX` escape at the start of `text`.
+/// Parses a `\uXXXX` escape at the start of `text`.
 fn code_unit(text: &str) -> Option<u16> {
     let digits = text.strip_prefix("\\u")?.get(..4)?;
     let hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());

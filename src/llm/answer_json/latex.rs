@@ -1,7 +1,7 @@
-//! What LaTeX is known by in the raw text of a JSON string: names of commands, and where formulas stand.
+//! Recognizes LaTeX in the raw text of a JSON string: names of commands, and the positions of formulas.
 //!
-//! `escapes` asks both to tell a command that lost a backslash from a line break. Names are compared, never guessed:
-//! `\next` is a line break and a word, since LaTeX has no such command.
+//! `escapes` uses both to distinguish a command that lost a backslash from a line break. Names are compared, never
+//! guessed: `\next` is a line break and a word, since LaTeX has no such command.
 
 mod names;
 
@@ -9,29 +9,29 @@ use std::ops::Range;
 
 pub(super) use self::names::{is_command, is_white_space_like, rest_is_a_word, wants_brace};
 
-/// The letters at the start of `text`: the name of a command.
+/// Returns the letters at the start of `text`: the name of a command.
 pub(super) fn name(text: &str) -> &str {
     let end = text.bytes().position(|byte| !byte.is_ascii_alphabetic()).unwrap_or(text.len());
     &text[..end]
 }
 
-/// A formula, as bytes of the string it stands in, its marks left out.
+/// A formula, as a byte range of its string without the delimiters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Formula {
     pub(super) inside: Range<usize>,
-    /// Whether it stands in its own lines (`$$`, `\[`, an environment), where line breaks are usual.
+    /// Whether it is a display formula (`$$`, `\[`, an environment), where line breaks are usual.
     pub(super) display: bool,
-    /// Whether there is a line break in it that can be nothing else.
+    /// Whether it contains an unambiguous line break.
     pub(super) lines: bool,
-    /// Whether it is an environment without a row's end that is written as JSON wants it, four backslashes.
+    /// Whether it is an environment without a row end that is escaped for JSON, with four backslashes.
     pub(super) bare_rows: bool,
 }
 
-/// The longest formula between single dollars; more between two of them is prose about money.
+/// The longest formula between single dollars, in bytes; more between two of them is prose about money.
 const LONGEST_INLINE: usize = 400;
 
-/// The formulas of a string's raw text, in order. Linear: the end of one is where the search for the next begins, and
-/// a mark without its end is not looked for again.
+/// Returns the formulas of a string's raw text, in order. Linear: the search continues after the end of each formula,
+/// and an unclosed delimiter is not searched for again.
 pub(super) fn formulas(raw: &str) -> Vec<Formula> {
     let mut found = Vec::new();
     let mut unclosed: Vec<&str> = Vec::new();
@@ -40,7 +40,7 @@ pub(super) fn formulas(raw: &str) -> Vec<Formula> {
         at += offset;
         let rest = &raw[at..];
         if rest.starts_with("\\\\$") {
-            // A dollar that is no mark.
+            // An escaped dollar.
             at += 3;
             continue;
         }
@@ -76,7 +76,8 @@ pub(super) fn formulas(raw: &str) -> Vec<Formula> {
     found
 }
 
-/// The mark that opens a formula at the start of `raw`, and the one that closes it. A backslash stands once or twice.
+/// Returns the opening delimiter of a formula at the start of `raw`, and its closing one, with single or doubled
+/// backslashes.
 fn opening(raw: &str) -> Option<(&'static str, &'static str)> {
     const MARKS: &[(&str, &str)] = &[
         ("$$", "$$"),
@@ -91,13 +92,13 @@ fn opening(raw: &str) -> Option<(&'static str, &'static str)> {
     MARKS.iter().find(|(open, _)| raw.starts_with(open)).copied()
 }
 
-/// How many bytes a backslash and what it escapes take.
+/// Returns the length of a backslash and what it escapes, in bytes.
 fn escape_length(raw: &str) -> usize {
     1 + raw[1..].chars().next().map_or(0, char::len_utf8)
 }
 
-/// Where the dollar stands that closes a formula, by the rules of Markdown: no white space before it, no digit behind
-/// it, none of white space right behind the first one, no paragraph between.
+/// Returns the position of the dollar that closes a formula, by the rules of Markdown: no white space before it, no
+/// digit after it, no white space right after the opening one, no paragraph break in between.
 fn inline_end(inside: &str) -> Option<usize> {
     if inside.starts_with(|next: char| next.is_whitespace() || next == '$') {
         return None;
@@ -111,14 +112,14 @@ fn inline_end(inside: &str) -> Option<usize> {
         if skipped {
             let escape = &inside[at..];
             if next == 'n' && !is_white_space_like(name(escape)) {
-                // A line break that nothing else can be: prose.
+                // An unambiguous line break: prose.
                 return None;
             }
             skipped = false;
         } else if next == '\\' {
             skipped = true;
         } else if next == '$' && previous != '\\' {
-            // One that cannot close opens another formula, so the first one was money.
+            // A dollar that cannot close opens another formula, so the first one was money.
             let digit = inside[at + 1..].starts_with(|next: char| next.is_ascii_digit());
             return (previous != ' ' && !digit).then_some(at);
         }
@@ -127,7 +128,7 @@ fn inline_end(inside: &str) -> Option<usize> {
     None
 }
 
-/// Whether a raw text has a line break that can be nothing else.
+/// Whether a raw text contains an unambiguous line break.
 fn breaks_lines(raw: &str) -> bool {
     let mut rest = raw;
     while let Some(at) = rest.find('\\') {

@@ -1,8 +1,8 @@
-//! Makes valid JSON of a piece that is slightly broken.
+//! Repairs a JSON candidate that is slightly broken.
 //!
-//! First what jsonrepair-rs does not know: white space of any kind, and punctuation of full width, between texts. Then
-//! jsonrepair-rs itself, whose time may grow with the square of a text's length, so it is given no piece that could
-//! take long.
+//! It first handles what jsonrepair-rs does not: any kind of white space, and full-width punctuation, between strings.
+//! Then it calls jsonrepair-rs, whose time may grow with the square of a text's length, so candidates that could take
+//! long are not passed on.
 
 use std::borrow::Cow;
 
@@ -10,25 +10,25 @@ use serde_json::Value;
 
 use super::candidates::{is_quote, is_space};
 
-/// The most that quotes and bytes of a piece may multiply to. About two seconds of work at the worst; a proper answer of
-/// 100,000 bytes with 1,000 quotes takes a thousandth of that.
+/// The upper bound of the product of a candidate's quotes and bytes. About two seconds of work in the worst case; a
+/// normal answer of 100,000 bytes with 1,000 quotes takes a thousandth of that.
 const MOST_WORK: usize = 1 << 27;
 
-/// Why a piece cannot be repaired.
+/// Why a candidate cannot be repaired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RepairError {
-    /// Nothing can be made of it.
+    /// It cannot be turned into JSON.
     Invalid,
-    /// It is too long to be tried.
+    /// It is too long to try.
     TooLong,
 }
 
-/// The value of a piece that is no valid JSON.
+/// Returns the value of a candidate that is not valid JSON.
 pub(super) fn repair(candidate: &str) -> Result<Value, RepairError> {
     if candidate.starts_with('{') && !candidate.contains([':', '：']) {
         return Err(RepairError::Invalid);
     }
-    let plain = plain_between_texts(candidate);
+    let plain = normalize_between_strings(candidate);
     if let Ok(value) = serde_json::from_str(&plain) {
         return Ok(value);
     }
@@ -39,13 +39,13 @@ pub(super) fn repair(candidate: &str) -> Result<Value, RepairError> {
     }
     let repaired = jsonrepair_rs::jsonrepair(&plain).map_err(|_| RepairError::Invalid)?;
     let value: Value = serde_json::from_str(&repaired).map_err(|_| RepairError::Invalid)?;
-    // Anything else is prose that was turned into a string or a list.
+    // Any other type is prose that was turned into a string or a list.
     let kept = if candidate.starts_with('{') { value.is_object() } else { value.is_array() };
     if kept { Ok(value) } else { Err(RepairError::Invalid) }
 }
 
-/// The piece with plain white space and punctuation between its texts; the texts stay as they are.
-fn plain_between_texts(candidate: &str) -> Cow<'_, str> {
+/// Normalizes white space and punctuation between the strings of a candidate; the strings are unchanged.
+fn normalize_between_strings(candidate: &str) -> Cow<'_, str> {
     if candidate.bytes().all(|byte| byte.is_ascii() && !matches!(byte, 0xb | 0xc)) {
         return Cow::Borrowed(candidate);
     }
@@ -53,10 +53,10 @@ fn plain_between_texts(candidate: &str) -> Cow<'_, str> {
     let mut rest = candidate;
     while let Some(first) = rest.chars().next() {
         if is_quote(first) {
-            let end = text_end(rest, first);
+            let end = string_end(rest, first);
             let inside = &rest[first.len_utf8()..end];
             match first {
-                // Nobody but us knows this quote.
+                // jsonrepair-rs does not know this quote.
                 '＂' => {
                     let closed = inside.strip_suffix('＂');
                     plain.push('"');
@@ -84,9 +84,9 @@ fn plain_between_texts(candidate: &str) -> Cow<'_, str> {
     Cow::Owned(plain)
 }
 
-/// Where the text ends that starts with `quote`, behind its last quote. A quote within, which should be escaped, is told
-/// by what follows it.
-fn text_end(text: &str, quote: char) -> usize {
+/// Returns the end of the string that starts with `quote`, after its closing quote. An unescaped quote inside it is
+/// recognized by what follows.
+fn string_end(text: &str, quote: char) -> usize {
     let close = match quote {
         '\u{201c}' => '\u{201d}',
         '\u{2018}' => '\u{2019}',

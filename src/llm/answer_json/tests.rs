@@ -16,7 +16,7 @@ fn check(text: &str, expected: Value) {
 }
 
 #[test]
-fn json_is_found_in_what_is_around_it() {
+fn json_is_found_in_its_surroundings() {
     let a = || json!({"a": 1});
     check(r#"{"a": 1}"#, a());
     check("\u{feff} {\"a\": 1}\n", a());
@@ -53,7 +53,7 @@ fn broken_json_is_repaired() {
 }
 
 #[test]
-fn backslashes_and_half_surrogates_survive() {
+fn backslashes_and_lone_surrogates_survive() {
     check(r#"{"a": "C:\path\docs"}"#, json!({"a": "C:\\path\\docs"}));
     check(r#"So {"a": "\(x\) \u12", "b": 'y',}"#, json!({"a": "\\(x\\) \\u12", "b": "y"}));
     check(r#"{"a": "\ud83d!"}"#, json!({"a": "\u{fffd}!"}));
@@ -62,7 +62,7 @@ fn backslashes_and_half_surrogates_survive() {
 }
 
 #[test]
-fn answers_that_stop_early_are_closed_and_marked() {
+fn truncated_answers_are_closed_and_marked() {
     let check = |text: &str, value: Value| {
         assert_eq!(extract(text), Ok(ExtractedJson { value, truncated: true, unclear: None }), "{text}");
     };

@@ -1,21 +1,21 @@
-//! Windows paths in the raw text of a JSON string whose backslashes were not doubled: `C:\new\table`.
+//! Recognizes Windows paths in the raw text of a JSON string whose backslashes were not doubled: `C:\new\table`.
 //!
-//! `escapes` asks where one ends. A colon before a line break is far more frequent than a path, so a letter and a
-//! colon alone prove nothing.
+//! `escapes` asks where one ends. A colon before a line break is far more frequent than a path, so a letter and a colon
+//! alone prove nothing.
 
-/// What a run of parts with single backslashes is.
+/// Whether a sequence of parts with single backslashes is a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PathMatch {
     /// No path.
     None,
-    /// A path up to this byte.
+    /// A path that ends at this byte.
     Path(usize),
-    /// A path, or lines; up to this byte.
+    /// A path or lines, up to this byte.
     Unclear(usize),
 }
 
-/// Parts that many paths begin with, among them those whose first letter makes an escape.
-const FREQUENT: &[&str] = &[
+/// Frequent parts of paths whose first letter makes an escape.
+const FREQUENT_PARTS: &[&str] = &[
     "name",
     "names",
     "net",
@@ -51,17 +51,17 @@ const FREQUENT: &[&str] = &[
     "trunk",
 ];
 
-/// Ends of files that are meant as such even at the end of a sentence.
-const ENDINGS: &[&str] = &[
+/// File extensions that count as such even at the end of a sentence.
+const EXTENSIONS: &[&str] = &[
     "bat", "cfg", "conf", "cpp", "cs", "csv", "dat", "db", "dll", "doc", "docx", "exe", "gz", "html", "ini",
     "jpg", "js", "json", "jsonl", "log", "md", "pdf", "png", "ps1", "py", "rs", "sql", "toml", "ts", "txt",
     "xlsx", "xml", "yaml", "yml", "zip",
 ];
 
-/// Parts of paths that hold spaces.
-const WITH_SPACES: &[&str] = &["Program Files (x86)", "Program Files", "Documents and Settings"];
+/// Parts of paths that contain spaces.
+const PARTS_WITH_SPACES: &[&str] = &["Program Files (x86)", "Program Files", "Documents and Settings"];
 
-/// Whether a path may start at the backslash `at`: behind a drive (`C:`) or a variable (`%TEMP%`).
+/// Whether a path may start at the backslash `at`: after a drive (`C:`) or a variable (`%TEMP%`).
 pub(super) fn may_start(raw: &str, at: usize) -> bool {
     after_drive(raw, at) || after_variable(raw, at)
 }
@@ -85,7 +85,7 @@ fn after_variable(raw: &str, at: usize) -> bool {
     name >= 3 && inside[..inside.len() - name].ends_with('%')
 }
 
-/// Looks at the path that may start at the backslash `at`.
+/// Matches the path that may start at the backslash `at`.
 pub(super) fn match_path(raw: &str, at: usize) -> PathMatch {
     let mut sure = after_variable(raw, at);
     let mut end = at;
@@ -93,16 +93,17 @@ pub(super) fn match_path(raw: &str, at: usize) -> PathMatch {
     let mut parts = 0;
     while let Some(part) = part(raw, end) {
         let rest = &raw[part.end..];
-        let goes_on = rest.starts_with('\\') && !rest.starts_with("\\\\") && !rest.starts_with("\\\"");
+        let continues = rest.starts_with('\\') && !rest.starts_with("\\\\") && !rest.starts_with("\\\"");
         if part.white_space {
             let next = raw.as_bytes().get(end + 2);
             if !next.is_some_and(|byte| byte.is_ascii_lowercase()) {
                 break;
             }
-            let known = FREQUENT.contains(&part.text) || (!goes_on && has_ending(part.text));
-            let then_sure = goes_on && part_is_sure(raw, part.end);
+            let known = FREQUENT_PARTS.contains(&part.text) || (!continues && has_extension(part.text));
+            let then_sure = continues && is_certain_part(raw, part.end);
             if !(known || then_sure) {
-                let may_be_one = sure || (parts == 0 && goes_on && mixed(raw, end, part.end));
+                let may_be_one =
+                    sure || (parts == 0 && continues && are_different_escapes(raw, end, part.end));
                 if !may_be_one {
                     break;
                 }
@@ -115,7 +116,7 @@ pub(super) fn match_path(raw: &str, at: usize) -> PathMatch {
         }
         parts += 1;
         end = part.end;
-        if !goes_on {
+        if !continues {
             break;
         }
     }
@@ -127,7 +128,7 @@ pub(super) fn match_path(raw: &str, at: usize) -> PathMatch {
     }
 }
 
-/// One part with the backslash before it.
+/// One part of a path with the backslash before it.
 struct PathPart<'a> {
     text: &'a str,
     end: usize,
@@ -140,7 +141,7 @@ fn part(raw: &str, at: usize) -> Option<PathPart<'_>> {
     if rest.strip_prefix('u').and_then(|rest| rest.get(..4)).is_some_and(is_hex) {
         return None;
     }
-    let spaced = WITH_SPACES.iter().find(|name| rest.starts_with(**name)).map(|name| name.len());
+    let spaced = PARTS_WITH_SPACES.iter().find(|name| rest.starts_with(**name)).map(|name| name.len());
     let is_part = |next: char| next.is_alphanumeric() || "_-.~$@+()".contains(next);
     let length = spaced.unwrap_or_else(|| rest.find(|next| !is_part(next)).unwrap_or(rest.len()));
     let text = rest[..length].trim_end_matches(['.', ')']);
@@ -155,18 +156,20 @@ fn is_hex(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-fn has_ending(text: &str) -> bool {
-    text.rsplit_once('.').is_some_and(|(_, ending)| ENDINGS.contains(&ending))
+fn has_extension(text: &str) -> bool {
+    text.rsplit_once('.').is_some_and(|(_, ending)| EXTENSIONS.contains(&ending))
 }
 
-/// Whether the part at `at` can be nothing else: its backslash makes no escape for white space, or it is well known.
-fn part_is_sure(raw: &str, at: usize) -> bool {
-    part(raw, at)
-        .is_some_and(|part| !part.white_space || FREQUENT.contains(&part.text) || has_ending(part.text))
+/// Whether the part at `at` is certainly part of a path: its backslash makes no escape for white space, or it is
+/// frequent.
+fn is_certain_part(raw: &str, at: usize) -> bool {
+    part(raw, at).is_some_and(|part| {
+        !part.white_space || FREQUENT_PARTS.contains(&part.text) || has_extension(part.text)
+    })
 }
 
-/// Whether two backslashes make different escapes: neither lines nor cells.
-fn mixed(raw: &str, first: usize, second: usize) -> bool {
+/// Whether two backslashes make different escapes, as neither lines nor table cells would.
+fn are_different_escapes(raw: &str, first: usize, second: usize) -> bool {
     let bytes = raw.as_bytes();
     bytes.get(first + 1) != bytes.get(second + 1)
 }

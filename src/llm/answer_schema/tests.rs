@@ -46,7 +46,7 @@ fn messages_stay_short() {
 }
 
 #[test]
-fn properties_are_known_with_their_insides() {
+fn properties_have_types_with_their_contents() {
     let kind = schema().kind();
     let names: Vec<&str> = kind.fields().map(|(name, _)| name).collect();
     assert_eq!(names, ["question", "level", "steps", "source"]);
@@ -55,7 +55,7 @@ fn properties_are_known_with_their_insides() {
 }
 
 #[test]
-fn wrong_schemas_say_where() {
+fn wrong_schemas_report_the_position() {
     let check = |schema: Value, places: &[&str]| {
         let errors = AnswerSchema::new(&schema).unwrap_err();
         let at: Vec<&str> = errors.iter().map(|error| error.at.as_str()).collect();
@@ -94,7 +94,7 @@ fn tree(depth: usize, width: usize, leaf: Value) -> Value {
 }
 
 #[test]
-fn alternatives_are_told_apart_and_listed_in_bounded_time() {
+fn alternatives_are_distinguished_and_listed_in_bounded_time() {
     let schema = trees();
     let leaf = |value: Value| json!({"op": "leaf", "value": value});
     assert_eq!(schema.check(&tree(7, 1, leaf(json!(1)))), Ok(()));

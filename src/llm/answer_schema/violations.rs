@@ -1,9 +1,9 @@
-//! Lists what is wrong with an answer that does not meet a schema, in bounded time and memory.
+//! Describes how an answer violates a schema, in bounded time and memory.
 //!
-//! Whether a value meets a schema is known quickly, since the library remembers what it saw; its list of errors is not:
-//! each alternative of an `anyOf` lists all of its own, which a recursive schema makes exponential in the depth, and an
-//! array of a million wrong items has a million errors. So this walks down from the root, only where a part is not met,
-//! into one alternative at most, and stops when the message is full.
+//! Whether a value conforms is known quickly, since the library caches results; its list of errors is not: each
+//! alternative of an `anyOf` lists all of its own, which is exponential in the depth for a recursive schema, and an
+//! array of a million wrong items has a million errors. So this walks down from the root, only into parts that are
+//! violated, into at most one alternative, and stops when the message is full.
 
 use std::collections::HashMap;
 
@@ -14,16 +14,16 @@ use super::{compiled, what};
 
 /// The longest message, in bytes.
 const LONGEST: usize = 500;
-/// Errors of one value that are told.
+/// The number of errors that are listed for one value.
 const MOST_OF_ONE: usize = 8;
-/// Steps down that are followed in a small answer; what is wrong deeper is told where the last one ends.
+/// The depth to which a small answer is walked; deeper violations are reported at that depth.
 const DEEPEST: usize = 256;
-/// The most that steps and parts of an answer may multiply to: each step looks at all that is below it.
+/// The upper bound of the product of depth and size of an answer: each step validates everything below it.
 const MOST_WORK: usize = 2_000_000;
-/// The most parts a schema may have for its parts to be looked at one by one: each is compiled.
+/// The most parts a schema may have to be decomposed, since each part is compiled.
 const MOST_PARTS: usize = 2000;
 
-/// Keywords that are about the value itself, not about what is in it or about alternatives.
+/// Keywords that constrain the value itself, not its contents or alternatives.
 const OWN: &[&str] = &[
     "$schema",
     "type",
@@ -51,12 +51,12 @@ const OWN: &[&str] = &[
 #[derive(Debug)]
 pub(super) struct SchemaParts {
     whole: ValidatorMap,
-    /// Of each part only what is about the value itself.
+    /// For each part, only the keywords that constrain the value itself.
     own: HashMap<String, Validator>,
 }
 
 impl SchemaParts {
-    /// None for a schema of too many parts, and for one that the library takes only as a whole.
+    /// Returns `None` for a schema with too many parts, and for one that the library compiles only as a whole.
     pub(super) fn of(schema: &Value) -> Option<Self> {
         let mut pointers = Vec::new();
         collect_parts(schema, "", &mut pointers);
@@ -72,7 +72,7 @@ impl SchemaParts {
         Some(Self { own: own.collect(), whole })
     }
 
-    /// What is wrong with `answer`, in one line.
+    /// Describes how `answer` violates the schema, in one line.
     pub(super) fn explain(&self, schema: &Value, answer: &Value) -> String {
         let deepest = (MOST_WORK / size(answer)).clamp(4, DEEPEST);
         let mut walk = ViolationWalk { parts: self, schema, deepest, message: String::new(), full: false };
@@ -81,12 +81,12 @@ impl SchemaParts {
     }
 
     fn is_met(&self, at: &str, value: &Value) -> bool {
-        // A part that is not in the map is not looked at: what it says is part of what stands above it.
+        // A part that is not in the map is skipped: its constraints belong to the part above it.
         self.whole.get(&format!("#{at}")).is_none_or(|validator| validator.is_valid(value))
     }
 }
 
-/// Every object in the schema that may be a schema itself, with its pointer.
+/// Collects every object in the schema that may be a schema itself, with its pointer.
 fn collect_parts<'a>(value: &'a Value, at: &str, found: &mut Vec<(String, &'a Map<String, Value>)>) {
     match value {
         Value::Object(object) if found.len() <= MOST_PARTS => {
@@ -106,7 +106,7 @@ fn collect_parts<'a>(value: &'a Value, at: &str, found: &mut Vec<(String, &'a Ma
     }
 }
 
-/// How many values there are in a value, itself included.
+/// Returns the number of values in a value, including itself.
 fn size(value: &Value) -> usize {
     1 + match value {
         Value::Object(object) => object.values().map(size).sum(),
@@ -145,7 +145,7 @@ struct ViolationWalk<'a> {
 }
 
 impl ViolationWalk<'_> {
-    /// Says what is wrong with `value`, which does not meet the part at `at`; `place` is where it stands in the answer.
+    /// Describes how `value` violates the part at `at`; `place` is its path in the answer.
     fn part(&mut self, at: &str, value: &Value, place: &str, depth: usize) {
         if self.full {
             return;
@@ -209,7 +209,7 @@ impl ViolationWalk<'_> {
         }
     }
 
-    /// What the part says of the same value elsewhere: by reference, all of several, one of several.
+    /// Describes violations of other schemas that apply to the same value: `$ref`, `allOf`, `anyOf`, `oneOf`.
     fn others(&mut self, part: &Map<String, Value>, at: &str, value: &Value, place: &str, depth: usize) {
         let target = part.get("$ref").and_then(Value::as_str).and_then(|target| target.strip_prefix('#'));
         if let Some(target) = target.filter(|target| !self.parts.is_met(target, value)) {
@@ -240,10 +240,10 @@ impl ViolationWalk<'_> {
         }
     }
 
-    /// Whether a value was likely meant as this alternative: of its type, with the constants it asks for.
+    /// Whether a value was likely meant as this alternative: it has its type and constants.
     fn is_meant(&self, at: &str, value: &Value) -> bool {
         let mut at = at.to_owned();
-        // References may lead in a circle.
+        // References may be circular.
         for _ in 0..8 {
             let target = self.schema.pointer(&at).and_then(|part| part.get("$ref")).and_then(Value::as_str);
             match target.and_then(|target| target.strip_prefix('#')) {
@@ -266,7 +266,7 @@ impl ViolationWalk<'_> {
         })
     }
 
-    /// Adds to the message, if there is room.
+    /// Appends to the message, if there is room.
     fn say(&mut self, place: &str, what: &str) {
         if self.full {
             return;

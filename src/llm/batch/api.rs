@@ -1,7 +1,7 @@
 //! The calls of OpenAI's batch API: upload a file, create a batch, retrieve its status, download its results.
 //!
-//! `job` decides what is called and when. Each call is repeated by `retry`, for half an hour or so, since a
-//! batch outlives an outage of minutes. Submissions a batch stands in `order`.
+//! `job` decides what is called and when. `retry` retries each call for about half an hour, since a batch outlives an
+//! outage of minutes. Creating a batch is in `submit`.
 
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;

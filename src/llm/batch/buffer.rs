@@ -36,14 +36,14 @@ impl BatchBuffer {
         Self { number, questions: Vec::new(), bytes: 0, begun: now, last: now, unflushed: Vec::new() }
     }
 
-    /// Returns when it is sent although not full: soon after the last question, and not much later than the first, however
-    /// slowly others follow.
+    /// Returns when it is sent although not full: soon after the last question, and not much later than the first,
+    /// however slowly others follow.
     pub(super) fn send_at(&self, linger: Duration) -> Instant {
         (self.last + linger).min(self.begun + linger.max(LONGEST_GATHERING))
     }
 
-    /// Whether one more line of this length would exceed a limit. A single line always fits: a provider that does not accept
-    /// it gives a better error.
+    /// Whether one more line of this length would exceed a limit. A single line always fits: a provider that does not
+    /// accept it gives a better error.
     pub(super) fn is_full(&self, line: usize, limits: &BatchConfig) -> bool {
         let count = self.questions.len() as u64;
         count >= u64::from(limits.requests) || (count > 0 && self.bytes + line as u64 > limits.bytes)

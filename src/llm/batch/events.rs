@@ -1,9 +1,9 @@
 //! The log of batches in the run directory, which ensures that nothing is sent twice, and what a start reads from it.
 //!
-//! A batch is recorded before each step that the provider sees: its questions before the upload, the file's id before the
-//! batch is created from it, the batch's id as soon as it is known. What a kill leaves in doubt is at most whether one batch
-//! was created, which the provider can be asked. `files` writes the events; the journal stores them as bytes, each a
-//! `BatchEvent` as JSON. `Carried` starts a summary that replaces everything before it.
+//! A batch is recorded before each step that the provider sees: its questions before the upload, the file's id before
+//! the batch is created from it, the batch's id as soon as it is known. What a kill leaves in doubt is at most whether
+//! one batch was created, which the provider can be asked. `files` writes the events; the journal stores them as bytes,
+//! each a `BatchEvent` as JSON. `Carried` starts a summary that replaces everything before it.
 
 use std::collections::{HashMap, HashSet};
 
@@ -152,8 +152,8 @@ impl Batches {
         self.open.iter_mut().find(|batch| batch.number == number)
     }
 
-    /// Retains the batches that have answers to deliver. A question that was sent again counts only for its last batch; a
-    /// batch whose file was never uploaded is dropped.
+    /// Retains the batches that have answers to deliver. A question that was sent again counts only for its last batch;
+    /// a batch whose file was never uploaded is dropped.
     fn keep(&mut self, is_awaited: &dyn Fn(u64, &RequestKey) -> bool) {
         let mut seen = HashSet::new();
         self.open.retain(|batch| batch.file.is_some() || batch.batch.is_some());
@@ -169,11 +169,11 @@ impl Batches {
         self.open.retain(|batch| batch.questions.iter().any(Option::is_some));
     }
 
-    /// The events that say all of these batches.
+    /// Returns the events that restore these batches.
     fn carried(&self) -> Vec<BatchEvent> {
         let mut events = vec![BatchEvent::Carried { last: self.last }];
         for OpenBatch { number, model, address, questions, file, batch } in &self.open {
-            // A line keeps its number, by which a provider may blame it.
+            // A line keeps its number, by which a provider may refer to it.
             let questions = questions.iter().map(|key| {
                 let item = key.and_then(|key| self.items.get(&key).copied()).unwrap_or_default();
                 (item, key.map(|key| encode_hex(&key)).unwrap_or_default())
@@ -213,7 +213,7 @@ mod tests {
         events.iter().map(BatchEvent::encode).collect()
     }
 
-    /// What a start finds open: it reads what was carried.
+    /// Returns the batches that a start finds open after reading the carried events.
     fn left(events: &[BatchEvent], done: &[u64]) -> Batches {
         Batches::of(&carry_batches(&notes(events), &|item, _| !done.contains(&item)))
     }
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn open_is_what_the_provider_has_and_the_run_needs() {
+    fn open_batches_are_those_that_the_provider_has_and_the_run_needs() {
         assert_eq!(open(&[gathered(1, &[1, 2])], &[]), [], "its file never went up");
         let sent = [gathered(1, &[1, 2]), uploaded(1), submitted(1)];
         assert_eq!(open(&sent[..2], &[]), [(1, vec![Some(1), Some(2)])]);
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn items_that_are_made_again_are_taken_out() {
+    fn items_that_are_processed_again_are_removed() {
         let sent = notes(&[gathered(1, &[1, 2]), uploaded(1), submitted(1)]);
         let left = carry_batches(&sent, &|item, _| item != 1);
         let left: Vec<BatchEvent> = left.iter().map(|note| serde_json::from_slice(note).unwrap()).collect();
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_without_batches_has_nothing_to_carry() {
+    fn a_run_without_batches_carries_nothing() {
         assert!(carry_batches(&[], &|_, _| true).is_empty());
         let done_with = [gathered(3, &[1]), uploaded(3)];
         assert_eq!(left(&done_with, &[1]).last, 3, "but no number is given twice");

@@ -1,7 +1,7 @@
 //! The files of batches in the run directory: the log of their steps, and files of questions and of results.
 //!
-//! The journal stores them as bytes; `events` defines what they mean. All models in batch mode share this; each takes the
-//! batches that earlier starts of it left with a provider.
+//! The journal stores them as bytes; `events` defines what they mean. All models in batch mode share this; each takes
+//! the batches that earlier starts of it left with a provider.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};

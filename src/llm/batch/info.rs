@@ -1,7 +1,7 @@
 //! The provider's descriptions of files and batches, parsed leniently since providers omit different fields.
 //!
-//! `api` fetches them, `job` acts on them. A field that is null or of another type counts as missing; a missing id is an
-//! error.
+//! `api` fetches them, `job` acts on them. A field that is null or of another type counts as missing; a missing id is
+//! an error.
 
 use serde_json::Value;
 
@@ -175,7 +175,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn what_is_missing_or_odd_is_as_if_it_were_not_there() {
+    fn odd_fields_count_as_missing() {
         let bare = BatchInfo { id: "b".into(), ..BatchInfo::default() };
         let check = |value: Value| assert_eq!(BatchInfo::read(&value), Ok(bare.clone()), "{value}");
         check(json!({"id": "b"}));
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_is_known_by_its_file_unless_it_failed() {
+    fn a_batch_is_identified_by_its_file_unless_it_failed() {
         let file = FileInfo { id: "f".into(), created_at: 0 };
         let check = |value: Value, expected: bool| {
             assert_eq!(BatchInfo::read(&value).unwrap().is_of(&file), expected, "{value}");
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_told_with_its_reasons() {
+    fn a_refusal_is_reported_with_its_reasons() {
         let error = json!({"code": "model_not_found", "message": "no such model", "line": null});
         let info = BatchInfo::read(&json!({"id": "b", "errors": {"data": [error]}})).unwrap();
         assert_eq!(

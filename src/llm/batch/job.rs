@@ -1,8 +1,8 @@
 //! One batch, from upload to results: its file goes up, the provider works on it, its results come down.
 //!
 //! Started by `scheduler` for each batch that was collected, and at a start for each that an earlier one left with the
-//! provider. Each step is recorded before the next one, so a job can be interrupted anywhere and resumed by another process.
-//! `scheduler` delivers the answers.
+//! provider. Each step is recorded before the next one, so a job can be interrupted anywhere and resumed by another
+//! process. `scheduler` delivers the answers.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -118,8 +118,8 @@ impl BatchJob {
         }
     }
 
-    /// Finds the batch that an earlier start may have created. If there is none, its questions are collected again: some may
-    /// be answered by now, and the file may be gone.
+    /// Finds the batch that an earlier start may have created. If there is none, its questions are collected again:
+    /// some may be answered by now, and the file may be gone.
     async fn find_batch(
         &mut self,
         model: &Batch,

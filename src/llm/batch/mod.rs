@@ -1,13 +1,13 @@
 //! A model that is asked through OpenAI's batch API, `/files` and `/batches`.
 //!
 //! `Batch` takes the place of `Remote`: the engine asks one question and waits, for hours if need be. In the background
-//! `scheduler` runs for the whole run: it collects questions into files (`buffer`), starts a job for each file (`job`, which
-//! uses `api` and `submit`), and delivers the answers (`results`, `result_line`). Every step is recorded in the run directory
-//! (`events`, `files`) before the provider sees it, so a killed run knows at its next start what it has asked. A question
-//! that is asked again is found by its key and waits for the batch that it is in.
+//! `scheduler` runs for the whole run: it collects questions into files (`buffer`), starts a job for each file (`job`,
+//! which uses `api` and `submit`), and delivers the answers (`results`, `result_line`). Every step is recorded in the
+//! run directory (`events`, `files`) before the provider sees it, so a killed run knows at its next start what it has
+//! asked. A question that is asked again is found by its key and waits for the batch that it is in.
 //!
-//! A line of the results is classified by `classify`, like a single response. A line that may be retried (expired, 429, 5xx)
-//! goes into the next batch; nothing that was answered does.
+//! A line of the results is classified by `classify`, like a single response. A line that may be retried (expired, 429,
+//! 5xx) goes into the next batch; nothing that was answered does.
 
 mod api;
 mod buffer;
@@ -72,7 +72,7 @@ pub struct Batch {
     room: Arc<Semaphore>,
 }
 
-/// A question on its way into a batch.
+/// A question that waits for a batch.
 struct PendingQuestion {
     key: RequestKey,
     item: u64,
@@ -93,7 +93,7 @@ pub struct BatchFigures {
     /// Its id at the provider, once it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// `gathering`, `uploading`, or as the provider calls it: `validating`, `in_progress`, ...
+    /// `gathering`, `uploading`, or the provider's status: `validating`, `in_progress`, ...
     pub state: String,
     /// The number of its questions.
     pub questions: u64,

@@ -1,7 +1,7 @@
 //! One line of a batch's results: an answer, or a classified failure.
 //!
-//! `results` reads the files and delivers the answers. A line is classified like the response to a single request; one that
-//! the provider never processed may go into another batch.
+//! `results` reads the files and delivers the answers. A line is classified like the response to a single request; one
+//! that the provider never processed may go into another batch.
 
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_judged_as_responses_are() {
+    fn lines_are_classified_like_responses() {
         let answer = json!({"choices": [{"message": {"content": "Oslo"}}]});
         check(json!({"response": {"status_code": 200, "body": answer.clone()}, "error": null}), Ok("Oslo"));
         check(json!({"response": {"body": answer}}), Ok("Oslo"));
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_name_no_question_are_none() {
+    fn lines_without_a_question_are_ignored() {
         for line in ["", "null", "[]", "{", r#"{"custom_id": 7}"#, r#"{"custom_id": "request-1"}"#] {
             assert!(read(line.as_bytes(), Dialect::Chat, "h").is_none(), "{line}");
         }

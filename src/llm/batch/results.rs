@@ -173,7 +173,8 @@ impl BatchScheduler {
         Ok(())
     }
 
-    /// Prepares an answer for delivery. What stopped an earlier start is either repaired, or found again by asking again.
+    /// Prepares an answer for delivery. What stopped an earlier start is either repaired, or found again by asking
+    /// again.
     fn finalize(&self, place: &StoredResult, answer: BatchAnswer) -> BatchAnswer {
         let failure = match answer {
             Ok(completion) => return Ok(completion),

@@ -1,7 +1,7 @@
 //! The scheduler of a model's batches: collects questions, starts a job for each batch, delivers answers.
 //!
-//! It runs as one task for the whole run and owns all state. A question either is in a batch already, of this start or an
-//! earlier one, and waits for it, or goes into the buffer. Results are read from files line by line; an answer whose
+//! It runs as one task for the whole run and owns all state. A question either is in a batch already, of this start or
+//! an earlier one, and waits for it, or goes into the buffer. Results are read from files line by line; an answer whose
 //! question has not been asked yet stays there until it is.
 
 use std::collections::HashMap;
@@ -42,8 +42,8 @@ pub(super) struct BatchScheduler {
     pub(super) unclaimed: HashMap<RequestKey, StoredResult>,
     /// The number of such answers left in each file.
     pub(super) left: HashMap<Arc<str>, usize>,
-    /// Batches whose results are incomplete, each with its failure, and the callers that wait for the missing answers. These
-    /// get the failure when nothing else is in progress, since it stops the run.
+    /// Batches whose results are incomplete, each with its failure, and the callers that wait for the missing answers.
+    /// These get the failure when nothing else is in progress, since it stops the run.
     pub(super) incomplete: HashMap<u32, Failure>,
     pub(super) stuck: Vec<oneshot::Sender<BatchAnswer>>,
     /// The time of the last event.

@@ -1,8 +1,8 @@
 //! Creating a batch: the one call that must not happen twice.
 //!
-//! `job` records it before and after. When a reply is lost, it is unknown whether the batch was created; the provider's list
-//! is searched for a batch of the same file, twice and a while apart, before the call is made again. If it stays unknown,
-//! that is reported, and the next start searches again.
+//! `job` records it before and after. When a reply is lost, it is unknown whether the batch was created; the provider's
+//! list is searched for a batch of the same file, twice and a while apart, before the call is made again. If it stays
+//! unknown, that is reported, and the next start searches again.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU32};
@@ -83,8 +83,8 @@ impl Api {
         BatchInfo::read(&self.json(request, self.http.timeout()).await?)
     }
 
-    /// Returns the batch that was created from a file, according to the provider's list. A batch created a moment ago may
-    /// not be listed yet, so `None` takes two searches.
+    /// Returns the batch that was created from a file, according to the provider's list. A batch created a moment ago
+    /// may not be listed yet, so `None` takes two searches.
     pub(super) async fn find_batch(&self, file: &FileInfo) -> Result<Option<BatchInfo>, Failure> {
         self.with_retries(|| self.find_settled(file).boxed()).await
     }

@@ -1,8 +1,9 @@
-//! Parses the error body of a server in any of the shapes in use: its message, codes, and the parameters that it blames.
+//! Parses the error body of a server in any of the shapes in use: its message, codes, and the parameters that it
+//! blames.
 //!
-//! `classify` uses it. Servers wrap errors in `error`, `errors`, `detail`, `base_resp` and more, as objects, lists, texts or
-//! JSON in texts; gateways answer with HTML pages. All of it is searched to a small depth. A body of unknown shape is shown
-//! as it is, so that no server message is lost.
+//! `classify` uses it. Servers wrap errors in `error`, `errors`, `detail`, `base_resp` and more, as objects, lists,
+//! texts or JSON in texts; gateways answer with HTML pages. All of it is searched to a small depth. A body of unknown
+//! shape is shown as it is, so that no server message is lost.
 
 use std::time::Duration;
 
@@ -272,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_found_in_every_shape() {
+    fn messages_are_found_in_every_shape() {
         check(r#"{"error": {"message": "no", "code": "bad", "param": "seed"}}"#, "no", &["bad", "seed"]);
         check(r#"{"error": "no"}"#, "no", &[]);
         check(
@@ -317,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_of_json_and_events_are_opened() {
+    fn json_in_texts_and_events_is_parsed() {
         let mistral =
             r#"{"object":"error","message":"{\"detail\":[{\"loc\":[\"body\",\"n\"],\"msg\":\"no\"}]}"}"#;
         check(mistral, "n: no", &[]);
@@ -338,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_blamed_is_named() {
+    fn blamed_parameters_are_named() {
         let said = ErrorBody::of(br#"{"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs are not permitted", "input": 42}]}"#);
         assert_eq!(
             (&*said.message, said.params),

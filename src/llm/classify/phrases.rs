@@ -1,7 +1,7 @@
 //! Phrases by which a server's error is understood if the status says too little, or the wrong thing.
 //!
-//! Each list has parts of codes and messages, in lower case. They are narrow on purpose: a message may repeat a prompt. An
-//! error that matches no list is classified by its status.
+//! Each list has parts of codes and messages, in lower case. They are narrow on purpose: a message may repeat a prompt.
+//! An error that matches no list is classified by its status.
 
 use super::error_body::ErrorBody;
 
@@ -186,8 +186,8 @@ impl ErrorBody {
         })
     }
 
-    /// Whether the request exceeds a limit by itself, so that waiting does not help: it says so, or names a limit below the
-    /// requested amount.
+    /// Whether the request exceeds a limit by itself, so that waiting does not help: it says so, or names a limit below
+    /// the requested amount.
     pub(super) fn exceeds_limit_alone(&self) -> bool {
         let limit = self.number_after("limit");
         let requested = self.number_after("requested");
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_that_is_not_there_is_known_by_many_words() {
+    fn a_missing_model_is_recognized_by_many_phrases() {
         for message in [
             "The model `x` does not exist or you do not have access to it.",
             "model \"llama9\" not found, try pulling it first",
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_over_the_limit_is_told_from_a_full_minute() {
+    fn a_request_over_the_limit_differs_from_a_used_up_minute() {
         let check = |message: &str, expected: bool| {
             assert_eq!(said(message).exceeds_limit_alone(), expected, "{message}")
         };

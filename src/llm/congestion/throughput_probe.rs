@@ -10,8 +10,9 @@ const ENOUGH: f64 = 16.0;
 /// somewhere.
 const SEEN: f64 = 1.9;
 const GAIN: f64 = 1.2;
-/// The number of rounds after which a higher limit is tried again, since the server may have become faster: half as much
-/// again, measured over a few rounds after one that still has answers from before, and kept if it brings a fifth of that.
+/// The number of rounds after which a higher limit is tried again, since the server may have become faster: half as
+/// much again, measured over a few rounds after one that still has answers from before, and kept if it brings a fifth
+/// of that.
 const REST: u32 = 20;
 const TRIED: f64 = 1.5;
 const TRIAL: u32 = 4;
@@ -20,8 +21,8 @@ const TRIED_GAIN: f64 = 1.1;
 /// What is known about the throughput at a limit.
 #[derive(Debug)]
 pub(super) enum ThroughputProbe {
-    /// A higher limit may bring more: the reference limit and its answers per second, and how often in a row there was no
-    /// gain.
+    /// A higher limit may bring more: the reference limit and its answers per second, and how often in a row there was
+    /// no gain.
     Rising { limit: f64, rate: f64, without: u32 },
     /// A higher limit brings nothing: the rounds since, and the sum of their rates.
     Resting { rounds: u32, rates: f64 },

@@ -1,7 +1,8 @@
 //! Anthropic's messages API: the body of a request, and the answer of a response.
 //!
-//! It differs from OpenAI's: system text is separate, `max_tokens` is required, an answer is a list of blocks, and there is
-//! no `response_format`, so a schema has to be in the prompt. The prompt is cached only up to where a request marks it.
+//! It differs from OpenAI's: system text is separate, `max_tokens` is required, an answer is a list of blocks, and
+//! there is no `response_format`, so a schema has to be in the prompt. The prompt is cached only up to where a request
+//! marks it.
 
 mod conversation;
 
@@ -42,8 +43,8 @@ fn count_marks_in(fields: &Map<String, Value>) -> usize {
     usize::from(own) + fields.values().map(count_marks).sum::<usize>()
 }
 
-/// Encodes the body of a request with at most `marks` cache marks: on the system text, then on the first messages with a
-/// shared prefix.
+/// Encodes the body of a request with at most `marks` cache marks: on the system text, then on the first messages with
+/// a shared prefix.
 pub(super) fn body(
     request: &ModelRequest,
     params: Map<String, Value>,
@@ -119,7 +120,7 @@ mod tests {
     use crate::llm::classify::Verdict;
 
     #[test]
-    fn questions_have_their_system_text_apart() {
+    fn system_text_is_separate_from_the_messages() {
         let messages = vec![
             Message::new("system", "Be brief."),
             Message::new("user", "Hi"),
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shared_is_marked_where_that_is_wanted() {
+    fn a_shared_prefix_is_marked_if_caching_is_on() {
         let check = |turns: Value, marks: usize, system: Value, messages: Value| {
             let messages_read =
                 turns.as_array().unwrap().iter().map(|turn| Message::read(turn).unwrap()).collect();
@@ -195,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_is_marked_than_the_api_takes() {
+    fn no_more_is_marked_than_the_api_allows() {
         let shared = |text: &str| json!({"role": "user", "content": text, "shared_chars": 1});
         let check = |system: bool, own: Value, params: Value, expected: &[usize]| {
             let mut turns = vec![json!({"role": "system", "content": "Be brief."})];
@@ -224,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shared_is_marked_behind_its_images() {
+    fn a_shared_prefix_is_marked_after_its_images() {
         let (mut request, images) = crate::llm::images::testing::request();
         for message in request.messages.iter_mut().filter(|message| message.role == "user") {
             message.shared = message.content.len().min(4);

@@ -1,7 +1,8 @@
 //! Interprets the finish reason of an answer, in the terms of any server.
 //!
-//! The dialects consult it before they use a text. An unknown reason counts as unfinished: half a sentence must not become
-//! an answer because a server has a new term for it. If retries do not help, the record is rejected with that term.
+//! The dialects consult it before they use a text. An unknown reason counts as unfinished: half a sentence must not
+//! become an answer because a server has a new term for it. If retries do not help, the record is rejected with that
+//! term.
 
 use serde_json::Value;
 
@@ -113,7 +114,8 @@ impl FinishReason {
         Some(Failure::new(verdict, class, message))
     }
 
-    /// Returns the failure of an answer without text. At the token limit the model was still reasoning, and would be again.
+    /// Returns the failure of an answer without text. At the token limit the model was still reasoning, and would be
+    /// again.
     pub(super) fn no_text(&self) -> Failure {
         let verdict = if *self == Self::Length { Verdict::RejectRecord } else { Verdict::Retry };
         let reason = self.label().unwrap_or("none given");
@@ -134,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn known_ends_have_one_word() {
+    fn known_finish_reasons_are_normalized() {
         for reason in ["stop", "STOP", "end_turn", "eos_token", "COMPLETE", "stop_sequence"] {
             check(json!(reason), Some("stop"), None);
         }
@@ -149,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn filters_refusals_and_breaks_are_no_answers() {
+    fn filtered_refused_and_unfinished_responses_are_not_answers() {
         for reason in
             ["content_filter", "content_filter: PROHIBITED_CONTENT", "sensitive", "SAFETY", "RECITATION"]
         {

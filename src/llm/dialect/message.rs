@@ -1,7 +1,7 @@
 //! Extracts the text and the reasoning of an answer's message, wherever a server puts them.
 //!
-//! Used by `openai` and `anthropic`. Reasoning may be beside the text under several names, among its parts, or at the start
-//! of the text itself (where `reasoning` removes it).
+//! Used by `openai` and `anthropic`. Reasoning may be beside the text under several names, among its parts, or at the
+//! start of the text itself (where `reasoning` removes it).
 
 use serde_json::Value;
 
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_joined_and_reasoning_taken_out() {
+    fn parts_are_joined_and_reasoning_is_extracted() {
         check(json!({"content": [{"type": "text", "text": "Os"}, {"text": "lo"}]}), "Oslo", None);
         check(json!({"content": {"type": "text", "text": "Oslo"}}), "Oslo", None);
         check(json!({"content": ["Os", "lo"]}), "Oslo", None);

@@ -1,7 +1,7 @@
 //! Encodes requests for a server's API and decodes its answers: one file for each API.
 //!
-//! `remote` sends and receives the bytes; an unusable answer becomes a `Failure` here. `stream` assembles the events of a
-//! streamed answer into the body that is decoded.
+//! `remote` sends and receives the bytes; an unusable answer becomes a `Failure` here. `stream` assembles the events of
+//! a streamed answer into the body that is decoded.
 
 mod anthropic;
 mod finish;
@@ -64,8 +64,8 @@ impl RequestEncoder {
         Self { dialect, model, params, extra_body, prompt_cache, streaming }
     }
 
-    /// Encodes the body of a request: the model's parameters, overridden by the request's, the schema in the given form, and
-    /// `extra_body` over all. `images` are those of the request, as loaded by `images::load`.
+    /// Encodes the body of a request: the model's parameters, overridden by the request's, the schema in the given
+    /// form, and `extra_body` over all. `images` are those of the request, as loaded by `images::load`.
     pub(super) fn body(
         &self,
         request: &ModelRequest,

@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_broke_off_is_no_answer() {
+    fn an_interrupted_stream_is_not_an_answer() {
         let check = |choice: Value, verdict: Verdict, class: &str| {
             for key in ["message", "text"] {
                 let mut choice = choice.clone();
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_answer_has_a_class() {
+    fn unusable_responses_have_a_class() {
         let check = |body: &str, verdict: Verdict, class: &str| {
             let failure = Dialect::Chat.read(body.as_bytes()).unwrap_err();
             assert_eq!((failure.verdict, &*failure.class), (verdict, class), "{body}");

@@ -1,8 +1,8 @@
 //! Assembles a streamed answer into the body that the same answer has without streaming.
 //!
-//! `streaming` passes each event on arrival; the assembled body is decoded by `Dialect::read_value`, so that decoding exists
-//! only once. `openai` and `anthropic` know the events of each API, `merge` adds a fragment to what has arrived before. A
-//! stream without a proper end is no answer: half a sentence must not pass for a whole one.
+//! `streaming` passes each event on arrival; the assembled body is decoded by `Dialect::read_value`, so that decoding
+//! exists only once. `openai` and `anthropic` know the events of each API, `merge` adds a fragment to what has arrived
+//! before. A stream without a proper end is no answer: half a sentence must not pass for a whole one.
 
 mod anthropic;
 mod merge;

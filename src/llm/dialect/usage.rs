@@ -1,8 +1,8 @@
 //! Reads the token usage that a server reports.
 //!
 //! Servers use many names and formats for the counts; some omit them, send zeros, or impossible numbers. Only plausible
-//! counts are read. The engine settles missing ones by what it reserved, and treats a prompt without a reported cache as
-//! uncached, so a missing count is better than a wrong one.
+//! counts are read. The engine settles missing ones by what it reserved, and treats a prompt without a reported cache
+//! as uncached, so a missing count is better than a wrong one.
 
 use serde_json::Value;
 
@@ -11,8 +11,8 @@ use crate::llm::Usage;
 /// The highest plausible count: a hundred times the longest contexts.
 const MOST_TOKENS: u64 = 100_000_000;
 
-/// Where the counts are: OpenAI's and Anthropic's place, Groq's, Gemini's, Cohere's; Ollama's and llama.cpp's own are at
-/// the top level.
+/// Where the counts are: OpenAI's and Anthropic's place, Groq's, Gemini's, Cohere's; Ollama's and llama.cpp's own are
+/// at the top level.
 const PLACES: &[&str] = &[
     "/usage",
     "/x_groq/usage",
@@ -44,8 +44,8 @@ const COMPLETION: &[&str] = &[
     "tokens_predicted",
 ];
 const TOTAL: &[&str] = &["total_tokens", "totalTokenCount", "total_token_count", "totalTokens"];
-/// Tokens read from a cache: Anthropic's name; OpenAI's in its two APIs, which vLLM, SGLang, llama.cpp, xAI, Mistral and
-/// OpenRouter have too; DeepSeek's; Gemini's; Moonshot's.
+/// Tokens read from a cache: Anthropic's name; OpenAI's in its two APIs, which vLLM, SGLang, llama.cpp, xAI, Mistral
+/// and OpenRouter have too; DeepSeek's; Gemini's; Moonshot's.
 const CACHED: &[&str] = &[
     "/cache_read_input_tokens",
     "/prompt_tokens_details/cached_tokens",
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// Checks what is read of a whole answer that holds a text.
+    /// Checks the usage of a complete answer that has a text.
     fn check(
         answer: Value,
         prompt_tokens: impl Into<Option<u64>>,
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_not_read() {
+    fn implausible_counts_are_ignored() {
         for usage in [json!(null), json!({}), json!([]), json!("none"), json!(7)] {
             check_usage(usage, None, None);
         }
@@ -181,18 +181,18 @@ mod tests {
     }
 
     #[test]
-    fn a_sum_says_what_is_missing() {
+    fn a_total_implies_the_missing_count() {
         check_usage(json!({"total_tokens": 20}), 0, 20);
         check_usage(json!({"total_tokens": 20, "prompt_tokens": 0, "completion_tokens": 0}), 0, 20);
         check_usage(json!({"total_tokens": 20, "prompt_tokens": 12}), 12, 8);
         check_usage(json!({"total_tokens": 20, "completion_tokens": 8}), 12, 8);
-        // Thought, and paid for, but not counted as written.
+        // Reasoning, which is paid for but not counted as output.
         check_usage(json!({"total_tokens": 500, "prompt_tokens": 12, "completion_tokens": 8}), 12, 488);
         check_usage(json!({"total_tokens": 3, "prompt_tokens": 12, "completion_tokens": 8}), 12, 8);
     }
 
     #[test]
-    fn each_server_has_its_names() {
+    fn counts_are_read_under_each_servers_names() {
         check_usage(json!({"input_tokens": 7, "output_tokens": 3}), 7, 3);
         let cached = json!({"input_tokens": 7, "cache_read_input_tokens": 5, "output_tokens": 3});
         check_usage(cached, 12, 3);
@@ -200,7 +200,7 @@ mod tests {
         check_usage(gateway, 12, 3);
         check_usage(json!({"inputTokens": 7, "outputTokens": 3, "totalTokens": 10}), 7, 3);
         check(json!({"prompt_eval_count": 7, "eval_count": 3}), 7, 3);
-        // Ollama leaves out a prompt that it had in its cache.
+        // Ollama omits a cached prompt.
         check(json!({"eval_count": 3}), None, 3);
         check(json!({"tokens_evaluated": 7, "tokens_predicted": 3}), 7, 3);
         let gemini = json!({"promptTokenCount": 7, "candidatesTokenCount": 3, "thoughtsTokenCount": 90, "totalTokenCount": 100});
@@ -213,7 +213,7 @@ mod tests {
         check(json!({"meta": {"billed_units": {"input_tokens": 7, "output_tokens": 3}}}), 7, 3);
     }
 
-    /// Checks the prompt's tokens, and those read from and put into a cache.
+    /// Checks the prompt's tokens, and those read from and written to a cache.
     fn check_cache(
         usage: Value,
         prompt: u64,
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn the_prompt_s_tokens_hold_those_of_the_cache() {
+    fn the_prompts_tokens_include_cached_ones() {
         let details = |details: Value| json!({"prompt_tokens": 20, "completion_tokens": 3, "prompt_tokens_details": details});
         check_cache(details(json!(null)), 20, None, None);
         check_cache(details(json!({})), 20, None, None);
@@ -244,7 +244,7 @@ mod tests {
         let gemini = json!({"usageMetadata": {"promptTokenCount": 20, "cachedContentTokenCount": 16, "candidatesTokenCount": 3}});
         let found = read(&gemini, true);
         assert_eq!((found.prompt_tokens, found.cached_tokens), (Some(20), Some(16)));
-        // Anthropic's count of input leaves out both.
+        // Anthropic's input count excludes both.
         let anthropic = |read: u64, written: u64| {
             json!({"input_tokens": 4, "cache_read_input_tokens": read, "cache_creation_input_tokens": written,
                 "cache_creation": {"ephemeral_5m_input_tokens": written, "ephemeral_1h_input_tokens": 0}, "output_tokens": 3})
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cache_that_cannot_be_is_none() {
+    fn an_implausible_cache_count_is_ignored() {
         for count in
             [json!(null), json!(-7), json!(21), json!(1e300), json!("many"), json!({"text": 7}), json!(7.5)]
         {
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_written_may_be_no_token() {
+    fn an_answer_without_output_may_have_zero_tokens() {
         let answer = json!({"usage": {"prompt_tokens": 7, "completion_tokens": 0}});
         assert_eq!(read(&answer, false).completion_tokens, Some(0));
     }

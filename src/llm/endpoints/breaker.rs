@@ -53,7 +53,8 @@ impl CircuitBreaker {
         *self = Self::Up(0);
     }
 
-    /// Records a failure that the endpoint is to blame for, with the wait that it asked for. Returns whether it goes down.
+    /// Records a failure that the endpoint is to blame for, with the wait that it asked for. Returns whether it goes
+    /// down.
     pub(super) fn record_failure(&mut self, asked: Option<Duration>, now: Instant) -> bool {
         let wait = match self {
             Self::Up(failures) if *failures + 1 < IN_A_ROW => {
@@ -107,7 +108,7 @@ mod tests {
         assert!(!breaker.allows(after(9)), "one probe at a time");
         assert!(breaker.record_failure(None, after(1)));
         assert_eq!(breaker.next_change(), Some(after(3)));
-        // A probe that is given up leaves its place to another.
+        // A dropped probe makes room for another.
         breaker.begin();
         breaker.record_unknown(after(4));
         assert!(breaker.allows(after(4)));

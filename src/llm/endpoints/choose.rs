@@ -1,8 +1,9 @@
 //! Chooses the endpoint of a request: by its affinity key, or the less loaded of two.
 //!
-//! Requests with the same key have a common prefix, which a server has in its cache once it has processed it. They go to
-//! the endpoint with the highest weight for the key (rendezvous hashing), so that few keys move when an endpoint comes or
-//! goes; if that endpoint is much more loaded than the others, they go to another. Pure; `mod` has the endpoints' state.
+//! Requests with the same key have a common prefix, which a server has in its cache once it has processed it. They go
+//! to the endpoint with the highest weight for the key (rendezvous hashing), so that few keys move when an endpoint
+//! comes or goes; if that endpoint is much more loaded than the others, they go to another. Pure; `mod` has the
+//! endpoints' state.
 
 use std::cmp::Reverse;
 
@@ -60,8 +61,8 @@ fn by_key<'a>(up: &[Candidate], open: &[&'a Candidate], key: u64) -> Option<&'a 
     heaviest.or_else(|| open.iter().copied().min_by_key(|one| (one.held, Reverse(weight(key, one.address)))))
 }
 
-/// Picks two at random and returns the less loaded one relative to its limit; among equals, the one with fewer requests so
-/// far.
+/// Picks two at random and returns the less loaded one relative to its limit; among equals, the one with fewer requests
+/// so far.
 fn by_load<'a>(open: &[&'a Candidate], jitter: &mut Jitter) -> Option<&'a Candidate> {
     let load = |one: &Candidate| f64::from(one.held) / f64::from(one.limit.max(1));
     let even = open.windows(2).all(|pair| (load(pair[0]) - load(pair[1])).abs() < 1e-9);
@@ -73,8 +74,8 @@ fn by_load<'a>(open: &[&'a Candidate], jitter: &mut Jitter) -> Option<&'a Candid
     best.copied()
 }
 
-/// The weight of an endpoint for a key: two rounds of the finalizer of SplitMix64, in which each bit changes half of the
-/// others.
+/// The weight of an endpoint for a key: two rounds of the finalizer of SplitMix64, in which each bit changes half of
+/// the others.
 fn weight(key: u64, address: u64) -> u64 {
     mix(key ^ mix(address))
 }
@@ -134,7 +135,7 @@ mod tests {
         assert!((1800..2200).contains(&moved), "{moved}");
     }
 
-    /// Whatever the keys are and whichever requests end, nobody gets one who then had more than 1.25 times the mean.
+    /// Whatever the keys are and whichever requests end, no endpoint gets one beyond 1.25 times the mean.
     #[test]
     fn no_endpoint_gets_much_more_than_the_mean() {
         for seed in 0..200 {
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn it_fails_over_to_another_and_waits_only_where_none_has_room() {
+    fn requests_fail_over_and_wait_only_if_no_endpoint_has_room() {
         let mut up = endpoints(3);
         for key in [Some(7), None] {
             for avoid in 0..3 {
@@ -171,7 +172,7 @@ mod tests {
             let preference = EndpointPreference { key, avoid: Some(2) };
             assert_eq!(choose(&up, preference, &mut Jitter::seeded(3)), Some(2), "there is no other");
         }
-        // The others have no room, and much to do is better than to wait.
+        // The others have no room, and a high load is better than waiting.
         (up[2].held, up[2].limit) = (50, 64);
         assert_eq!(with_key(&up, 7), 2);
         up[2].has_room = false;
@@ -179,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_key_the_one_with_less_to_do_gets_it() {
+    fn without_a_key_the_less_loaded_endpoint_is_chosen() {
         let mut up = endpoints(2);
         (up[0].held, up[0].granted, up[1].granted) = (0, 9, 3);
         assert_eq!(

@@ -1,8 +1,8 @@
 //! The concurrency limit of an endpoint: declared, or discovered from how it responds.
 //!
-//! Rounds of attempts, by the time they ended, go to the controller, which finds the number of concurrent requests where
-//! losses depend on it or where more requests bring no more throughput. Where a server reports its waiting queue, the queue
-//! steers the limit. `endpoints` reports what happened; the caller passes the time.
+//! Rounds of attempts, by the time they ended, go to the controller, which finds the number of concurrent requests
+//! where losses depend on it or where more requests bring no more throughput. Where a server reports its waiting queue,
+//! the queue steers the limit. `endpoints` reports what happened; the caller passes the time.
 
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ const FIRST: f64 = 8.0;
 const WAITING: f64 = 0.1;
 /// The least number of attempts in a round.
 const ENOUGH: f64 = 8.0;
-/// This many losses end a round at once if they are too many; the accepted number is then taken from the previous round,
-/// or assumed to be half.
+/// This many losses end a round at once if they are too many; the accepted number is then taken from the previous
+/// round, or assumed to be half.
 const MANY: f64 = 8.0;
 const HALF: f64 = 0.5;
 /// The most by which the limit grows in a round.
@@ -174,8 +174,8 @@ impl ConcurrencyLimit {
         }
     }
 
-    /// Passes a round to the controller once about as many attempts ended as may be in flight, and at least the time of an
-    /// answer has passed.
+    /// Passes a round to the controller once about as many attempts ended as may be in flight, and at least the time of
+    /// an answer has passed.
     fn end_round(&mut self, next: u64, now: Instant) {
         let round = &self.round;
         let limit = self.controller.limit();

@@ -1,8 +1,9 @@
 //! The endpoints of one model: which of them gets the next request, and the state of each.
 //!
 //! Each attempt acquires an `EndpointLease` and reports its outcome through it. Requests with a common prefix go to the
-//! same endpoint, others to the less loaded of two (`choose`). An endpoint that keeps failing gets no requests for a while
-//! (`breaker`). How many requests each may have is declared or discovered (`concurrency`). Provider quotas are in `quota`.
+//! same endpoint, others to the less loaded of two (`choose`). An endpoint that keeps failing gets no requests for a
+//! while (`breaker`). How many requests each may have is declared or discovered (`concurrency`). Provider quotas are in
+//! `quota`.
 
 mod address;
 mod breaker;

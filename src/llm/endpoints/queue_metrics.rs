@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_are_read_and_added_up() {
+    fn figures_are_read_and_summed() {
         let vllm = "# HELP vllm:num_requests_running x\n# TYPE vllm:num_requests_running gauge\n\
             vllm:num_requests_running{engine=\"0\",model_name=\"m\"} 3.0\n\
             vllm:num_requests_running{engine=\"1\",model_name=\"m\"} 4.0\n\

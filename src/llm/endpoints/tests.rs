@@ -20,7 +20,7 @@ fn counts(endpoints: &Endpoints, of: impl Fn(&EndpointFigures) -> u64) -> Vec<u6
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_slower_gets_less_and_nobody_waits() {
+async fn the_slower_endpoint_gets_less_and_no_request_waits() {
     let endpoints = endpoints(3, Concurrency::Fixed(30));
     let work = (0..600).map(|_| async {
         let mut lease = endpoints.acquire(EndpointPreference::default()).await;
@@ -44,7 +44,7 @@ async fn the_slower_gets_less_and_nobody_waits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dead_endpoint_is_left_alone_and_found_again() {
+async fn a_dead_endpoint_is_suspended_and_recovers() {
     let endpoints = endpoints(2, Concurrency::Fixed(4));
     let start = Instant::now();
     let alive = |at: Instant| at.duration_since(start) >= Duration::from_secs(60);
@@ -66,7 +66,7 @@ async fn a_dead_endpoint_is_left_alone_and_found_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn when_all_are_down_requests_wait_and_one_looks() {
+async fn when_all_endpoints_are_down_requests_wait_for_one_probe() {
     let endpoints = endpoints(2, Concurrency::Fixed(4));
     for _ in 0..10 {
         let mut lease = endpoints.try_acquire(EndpointPreference::default()).unwrap();
@@ -89,7 +89,7 @@ async fn when_all_are_down_requests_wait_and_one_looks() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn places_are_found_per_attempt_and_given_in_order() {
+async fn leases_are_granted_per_attempt_and_in_order() {
     let endpoints = endpoints(1, Concurrency::Auto);
     let held: Vec<EndpointLease> =
         (0..8).map(|_| endpoints.try_acquire(EndpointPreference::default()).unwrap()).collect();

@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_are_judged_as_a_servers() {
+    fn faults_are_classified_like_a_servers() {
         use Verdict::*;
         check(Fault::Status(429), Throttled, "rate_limited");
         check(Fault::Status(500), Retry, "status_500");

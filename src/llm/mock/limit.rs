@@ -1,7 +1,7 @@
 //! The rate limit of a mock: requests above it are refused, as a provider refuses them.
 //!
-//! It depends on the clock, so it comes before the script: what it refuses counts for no rule and no draw, and the final
-//! answer stays the same.
+//! It depends on the clock, so it comes before the script: what it refuses counts for no rule and no draw, and the
+//! final answer stays the same.
 
 use std::sync::{Mutex, PoisonError};
 

@@ -1,9 +1,10 @@
 //! The mock provider: it needs no server and answers as the pipeline file scripts, for tests and dry runs.
 //!
-//! `MockScript` takes the place of HTTP: `remote` passes it each attempt and treats its reply as if it came from a server,
-//! so that quotas, throttling, retries, the journal and budgets work as they would with one. The reply depends on the run's
-//! seed, the rules, the record, the messages, and how often they were asked: it is the same at any concurrency and after any
-//! restart. What depends on timing instead, such as a rate limit or the state of a replica, only delays an answer.
+//! `MockScript` takes the place of HTTP: `remote` passes it each attempt and treats its reply as if it came from a
+//! server, so that quotas, throttling, retries, the journal and budgets work as they would with one. The reply depends
+//! on the run's seed, the rules, the record, the messages, and how often they were asked: it is the same at any
+//! concurrency and after any restart. What depends on timing instead, such as a rate limit or the state of a replica,
+//! only delays an answer.
 //!
 //! `rule` has conditions and answers, `fault` scripted errors, `limit` the rate limit.
 
@@ -54,7 +55,7 @@ pub(super) struct ScriptProgress {
     answers: AtomicU32,
 }
 
-/// The mock model `name`: the client of servers, with a script in the server's place.
+/// Creates the mock model `name`: the client for servers, with a script instead of a server.
 pub(super) fn model(
     name: &str,
     config: &ModelConfig,
@@ -151,14 +152,15 @@ impl MockScript {
         Ok(self.body(request, &attempt, declared, &answer, reasoning.as_deref()))
     }
 
-    /// The answer where no rule gives one.
+    /// Returns the answer if no rule has one.
     async fn default_answer(&self, request: &ModelRequest, record: &Record) -> String {
         let answered = self.default_model.complete(request, record).await;
         answered.map(|completion| completion.text).unwrap_or_default()
     }
 
-    /// Simulates the endpoint before the request reaches the model: it is slow, fails, or sends an unusable body. That may
-    /// delay an answer, but does not count as an attempt for other rules, since the choice of the endpoint depends on timing.
+    /// Simulates the endpoint before the request reaches the model: it is slow, fails, or sends an unusable body. That
+    /// may delay an answer, but does not count as an attempt for other rules, since the choice of the endpoint depends
+    /// on timing.
     async fn endpoint(&self, attempt: &MockAttempt) -> Result<Option<Vec<u8>>, Failure> {
         for (index, rule) in self.rules.iter().enumerate().filter(|(_, rule)| rule.kind == RuleKind::Endpoint)
         {

@@ -15,7 +15,7 @@ use crate::template::{Expression, Template, TemplateError};
 pub(super) struct MockAttempt {
     /// The texts of all messages.
     pub(super) prompt: String,
-    /// The record with `mock` among its fields.
+    /// The record with the field `mock`.
     record: Record,
     /// The request's part of draw keys.
     request: String,
@@ -57,8 +57,8 @@ impl MockAttempt {
         Self { prompt, record, request: key, count, endpoint }
     }
 
-    /// Returns the draw key of a kind. Each kind has a count of its own, so that nothing that depends on timing affects an
-    /// error, and no error affects an answer.
+    /// Returns the draw key of a kind. Each kind has a count of its own, so that nothing that depends on timing affects
+    /// an error, and no error affects an answer.
     pub(super) fn key(&self, kind: RuleKind) -> String {
         let before = match kind {
             RuleKind::Endpoint => self.count.sent,
@@ -104,7 +104,8 @@ pub(super) struct Rule {
     when: Option<Expression>,
     answer: Option<AnswerTemplate>,
     reasoning: Option<Template>,
-    /// The name of the draw for `share`. Rules are numbered per kind, so that adding an error does not change the answers.
+    /// The name of the draw for `share`. Rules are numbered per kind, so that adding an error does not change the
+    /// answers.
     draw: String,
 }
 
@@ -164,7 +165,7 @@ impl Rule {
             }
     }
 
-    /// Whether all its conditions hold.
+    /// Whether all its conditions are met.
     pub(super) fn matches_attempt(
         &self,
         attempt: &MockAttempt,

@@ -43,7 +43,7 @@ async fn check(rules: Value, prompt: &str, expected: Result<&str, &str>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_rule_that_fits_answers() {
+async fn the_first_matching_rule_answers() {
     let rules = json!([
         {"contains": "river", "matches": "(?i)^be brief", "answer": "Rhine"},
         {"when": "town == 'Oslo' and mock.ask == 2", "answer": "again"},
@@ -122,7 +122,7 @@ async fn errors_are_repeated_as_a_servers_are() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn delays_are_waited_and_drawn() {
+async fn delays_are_fixed_or_drawn() {
     let timed = async |delay: Value, item: u64| {
         let model = model(json!({"provider": "mock", "timeout": 60, "max_attempts": 1,
             "mock": {"delay": 3, "rules": [{"contains": "x", "delay": delay, "answer": "late"}]}}));
@@ -146,7 +146,7 @@ async fn delays_are_waited_and_drawn() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_hangs_takes_the_whole_time() {
+async fn a_hanging_attempt_takes_the_whole_time_limit() {
     let config = json!({"provider": "mock", "timeout": 30, "max_attempts": 2, "mock": {"rules": [
         {"contains": "hang", "error": "hang"}, {"contains": "at once", "error": "timeout"}]}});
     let timed = async |prompt: &str| {
@@ -161,7 +161,7 @@ async fn what_hangs_takes_the_whole_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_above_the_limit_is_refused_and_put_off() {
+async fn requests_above_the_limit_are_refused_and_delayed() {
     let model = model(json!({"provider": "mock", "mock": {
         "limit": {"requests_per_minute": 60, "burst": 5, "retry_after": 0.5},
         "rules": [{"answer": "{{ mock.attempt }}"}],
@@ -177,7 +177,7 @@ async fn what_is_above_the_limit_is_refused_and_put_off() {
 }
 
 #[test]
-fn a_limit_takes_what_its_bucket_holds() {
+fn a_rate_limit_admits_its_burst() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.unwrap().block_on(async {
         let limit = |options: Value| super::limit::RateLimiter::new(serde_json::from_value(options).unwrap());

@@ -51,8 +51,8 @@ impl TokenBucket {
         self.level -= need;
     }
 
-    /// Returns what was reserved and not used; a negative amount takes more. Not capped at the capacity: what comes back
-    /// was already waited for.
+    /// Returns what was reserved and not used; a negative amount takes more. Not capped at the capacity: what comes
+    /// back was already waited for.
     pub(super) fn settle(&mut self, unused: f64) {
         self.level += unused;
     }
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_passes_and_the_rest_is_paced() {
+    fn the_first_request_passes_and_the_rest_are_paced() {
         let start = Instant::now();
         let mut bucket = TokenBucket::new(10.0, start);
         let mut check = |at: f64, need: f64, wait: f64| {
@@ -105,7 +105,7 @@ mod tests {
         check(0.0, 10.0, 3.0);
         check(3.0, 10.0, 0.0);
         check(3.0, 1.0, 0.1);
-        // At most five seconds' worth is gathered; more than that passes when it is there.
+        // The capacity is five seconds' worth; a larger request passes when the bucket is full.
         check(100.0, 51.0, 0.0);
         check(100.0, 1.0, 0.2);
     }
@@ -120,12 +120,12 @@ mod tests {
             let (estimate, actual) = (rng.random_range(1.0..2000.0), rng.random_range(0.0..3000.0));
             at += bucket.wait(estimate, after(start, at)).as_secs_f64();
             bucket.take(estimate);
-            // A third failed or was cancelled and used nothing.
+            // A third failed or was cancelled without using anything.
             let actual = if rng.random_bool(0.3) { 0.0 } else { actual };
             bucket.settle(estimate - actual);
             used += actual;
         }
-        // Refunds are never cut, and nobody is idle, so nothing is lost to the burst but at its edge.
+        // Refunds are never capped and no request is idle, so hardly anything is lost to the capacity.
         let level = bucket.level(after(start, at));
         let expected = at * 1000.0 - used;
         assert!(level <= expected + 1.0, "{level} over {expected}");

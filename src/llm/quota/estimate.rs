@@ -58,7 +58,8 @@ impl AnswerLengths {
         latest.push_back(tokens);
     }
 
-    /// Returns the 90th percentile of the answers, at most `max_tokens`; `max_tokens` alone while few answers are known.
+    /// Returns the 90th percentile of the answers, at most `max_tokens`; `max_tokens` alone while few answers are
+    /// known.
     pub(in crate::llm) fn expected(&self, max_tokens: Option<u64>) -> u64 {
         let mut known: Vec<u64> =
             self.latest.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect();

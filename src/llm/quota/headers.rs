@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_is_read_and_nonsense_is_unknown() {
+    fn remaining_amounts_are_read_and_nonsense_is_unknown() {
         let left = "x-ratelimit-remaining-requests";
         let reset = "x-ratelimit-reset-requests";
         check(&[], None);

@@ -1,9 +1,9 @@
-//! Quota pools: what a provider meters, shared by the endpoints and models that draw on it.
+//! Quota pools: the limits of a provider, shared by the endpoints and models that draw on them.
 //!
 //! Each attempt acquires a `QuotaPermit` right before it is sent. Requests per minute are paced by governor (`pacer`);
 //! tokens are reserved by estimate (`estimate`) and settled by actual usage (`bucket`); a rate that nobody declared is
-//! discovered from refusals (`rate`). Permits are granted in FIFO order: one request waits at the head of the queue, the
-//! others behind it, and each is woken once.
+//! discovered from refusals (`rate`). Permits are granted in FIFO order: one request waits at the head of the queue,
+//! the others behind it, and each is woken once.
 
 mod bucket;
 mod estimate;
@@ -350,9 +350,9 @@ impl QuotaPermit {
         self.pool.state().meters.refund(self.cost);
     }
 
-    /// Reports that the provider throttled the request, with the wait that it asked for, if any; without one, and if all
-    /// requests are refused, the pool waits for a time that grows from `base`. Returns whether refusals depend on the rate
-    /// of requests.
+    /// Reports that the provider throttled the request, with the wait that it asked for, if any; without one, and if
+    /// all requests are refused, the pool waits for a time that grows from `base`. Returns whether refusals depend on
+    /// the rate of requests.
     pub(super) fn refused(mut self, asked: Option<Duration>, base: Duration, class: &str) -> bool {
         self.is_reported = true;
         let mut state = self.pool.state();

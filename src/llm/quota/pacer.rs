@@ -19,8 +19,8 @@ pub(super) struct Pacer {
 }
 
 impl Pacer {
-    /// Creates a pacer for this rate. The burst is a twentieth of a second's worth, at least one request: timers are late by
-    /// a millisecond, which a burst of one would lose each time.
+    /// Creates a pacer for this rate. The burst is a twentieth of a second's worth, at least one request: timers are
+    /// late by a millisecond, which a burst of one would lose each time.
     pub(super) fn new(requests_per_minute: NonZeroU32) -> Option<Self> {
         let burst = NonZeroU32::new(requests_per_minute.get() / 1200).unwrap_or(NonZeroU32::MIN);
         let quota =

@@ -1,10 +1,11 @@
 //! Discovers how many requests per second a pool may send, from what its provider refuses.
 //!
 //! Without refusals nothing is held back. A refusal concerns only the refused request as long as requests sent after it
-//! are accepted. Rounds of requests, by the time they were sent, go to the controller, which finds the rate where refusals
-//! depend on it. When several in a row are refused, the pool is blocked: single requests are let through as probes, the
-//! last one when the time that the provider asked for is over. As soon as one is accepted, requests continue at the rate
-//! that was accepted before. `quota` reports what was sent and its outcome; the caller passes the time.
+//! are accepted. Rounds of requests, by the time they were sent, go to the controller, which finds the rate where
+//! refusals depend on it. When several in a row are refused, the pool is blocked: single requests are let through as
+//! probes, the last one when the time that the provider asked for is over. As soon as one is accepted, requests
+//! continue at the rate that was accepted before. `quota` reports what was sent and its outcome; the caller passes the
+//! time.
 
 use std::time::Duration;
 
@@ -41,7 +42,8 @@ const IDLE: Duration = Duration::from_secs(1);
 /// The lowest rate, and the initial one where nothing was ever accepted.
 const LEAST: f64 = 0.02;
 const FIRST: f64 = 4.0;
-/// The most by which the rate grows in a round: a provider may have a burst in reserve, which hides that it is too high.
+/// The most by which the rate grows in a round: a provider may have a burst in reserve, which hides that it is too
+/// high.
 const FASTEST: f64 = 0.25;
 /// The least by which it grows, in requests per round.
 const QUARTER: f64 = 0.25;
@@ -178,7 +180,8 @@ impl AdaptiveRate {
         self.block.is_none()
     }
 
-    /// Records that a request was refused, with the wait that the provider asked for. Returns whether this blocks the pool.
+    /// Records that a request was refused, with the wait that the provider asked for. Returns whether this blocks the
+    /// pool.
     pub(super) fn refused(
         &mut self,
         number: u64,

@@ -1,7 +1,7 @@
 //! Remembers the latest requests and their outcomes, to detect that all of the newest ones are refused.
 //!
-//! `rate` asks at each refusal. A request that has been in flight for longer than refusals take counts as accepted, since
-//! an answer may take a minute where a refusal takes a millisecond.
+//! `rate` asks at each refusal. A request that has been in flight for longer than refusals take counts as accepted,
+//! since an answer may take a minute where a refusal takes a millisecond.
 
 use std::time::Duration;
 

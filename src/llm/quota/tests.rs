@@ -129,7 +129,7 @@ async fn headers_lower_and_never_raise() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_nothing_is_left_each_request_waits_for_its_share() {
+async fn while_the_quota_is_used_up_each_request_waits_for_its_share() {
     let pool = Pool::new("p", limits(None, None));
     let left = |count: f64| RemainingQuota {
         requests: Some(RemainingAmount { count, limit: Some(60.0), reset: Some(Duration::from_secs(60)) }),
@@ -161,7 +161,7 @@ async fn while_nothing_is_left_each_request_waits_for_its_share() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_changed_limit_holds_at_once_without_a_burst() {
+async fn a_changed_limit_applies_at_once_without_a_burst() {
     let pool = Pool::new("p", limits(Some(6), None));
     let start = Instant::now();
     drop(pool.acquire(TokenCost::default()).await);
@@ -183,7 +183,7 @@ async fn a_changed_limit_holds_at_once_without_a_burst() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_waiters_are_served_in_order_and_woken_little() {
+async fn many_waiters_are_served_in_order_with_few_wakeups() {
     use std::sync::atomic::{AtomicUsize, Ordering};
     let many = 20_000;
     let pool = Pool::new("p", Limits { in_flight: Some(4), ..limits(Some(600_000), None) });
@@ -208,7 +208,7 @@ async fn many_waiters_are_served_in_order_and_woken_little() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_two_waits_that_are_asked_for_the_later_end_counts() {
+async fn of_two_requested_waits_the_later_end_counts() {
     let pool = Pool::new("p", Limits::default());
     let turns = join_all((0..6).map(|_| pool.acquire(TokenCost::default()))).await;
     for (number, turn) in turns.into_iter().enumerate() {
@@ -277,7 +277,7 @@ fn server(rate: f64, down: std::ops::Range<f64>) -> Server {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rate_that_nobody_declared_is_found() {
+async fn an_undeclared_rate_is_discovered() {
     for (burst, least, at_first) in [(200.0, 0.94, 0.7), (50.0, 0.9, 0.58), (10.0, 0.83, 0.5)] {
         for seed in 0..3 {
             let pool = Pool::with_jitter("p", Limits::default(), Jitter::seeded(seed));
@@ -293,7 +293,7 @@ async fn a_rate_that_nobody_declared_is_found() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_storm_of_half_an_hour_the_full_rate_returns() {
+async fn after_half_an_hour_of_refusals_the_full_rate_returns() {
     for wait in [None, Some(Duration::from_secs(5))] {
         for seed in 0..3 {
             let pool = Pool::with_jitter("p", Limits::default(), Jitter::seeded(seed));

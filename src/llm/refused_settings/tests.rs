@@ -50,7 +50,7 @@ fn is_of_record(params: Value, status: u16, error: Value) {
 }
 
 #[test]
-fn settings_are_known_by_codes_and_by_their_names() {
+fn settings_are_recognized_by_codes_and_names() {
     let max = json!({"max_tokens": 300});
     let unsupported = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.";
     let coded = json!({"message": unsupported, "param": "max_tokens", "code": "unsupported_parameter"});
@@ -118,7 +118,7 @@ fn settings_are_known_by_codes_and_by_their_names() {
 }
 
 #[test]
-fn what_is_wrong_with_one_record_is_no_setting() {
+fn a_fault_of_one_record_is_not_a_setting() {
     let warm = json!({"temperature": 0.7, "max_tokens": 300, "stop": ["END"]});
     is_of_record(
         warm.clone(),
@@ -147,7 +147,7 @@ fn what_is_wrong_with_one_record_is_no_setting() {
 }
 
 #[test]
-fn what_was_taken_before_is_not_to_blame() {
+fn an_accepted_setting_is_not_to_blame() {
     let settings = RefusedSettings::new("teacher");
     let refusal = || json!({"message": "'temperature' must be a number", "param": "temperature"});
     let params = json!({"temperature": 0.7});

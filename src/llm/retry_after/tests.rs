@@ -38,7 +38,7 @@ fn at_noon(headers: &[(&str, &str)]) -> Option<f64> {
     let now = "2026-11-20T12:00:00Z".parse().unwrap();
     let pairs = headers.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
     let pairs = HeaderPairs(pairs);
-    pairs.named(now).or_else(|| pairs.reset(now)).map(|wait| wait.as_secs_f64())
+    pairs.retry_after(now).or_else(|| pairs.reset(now)).map(|wait| wait.as_secs_f64())
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn nonsense_is_no_wait() {
 }
 
 #[test]
-fn limits_that_are_used_up_say_when_they_start_anew() {
+fn used_up_limits_report_when_they_reset() {
     let left = |name: &'static str| (name, "0");
     for (headers, seconds) in [
         (vec![("x-ratelimit-reset", "8")], Some(8.0)),
@@ -130,7 +130,7 @@ fn resets_count_only_for_refusals() {
 }
 
 #[test]
-fn words_say_when_to_come_back() {
+fn messages_may_ask_to_wait() {
     // OpenAI
     says(
         "Rate limit reached for gpt-4o in organization org-1 on tokens per min (TPM): Limit 30000, Used 14567, \
@@ -181,7 +181,7 @@ fn words_say_when_to_come_back() {
 }
 
 #[test]
-fn other_words_name_no_wait() {
+fn other_phrases_name_no_wait() {
     for message in [
         "Rate limit reached: 30000 tokens per 60 seconds",
         "More than 10 requests in 60 seconds.",
@@ -205,7 +205,7 @@ fn other_words_name_no_wait() {
 }
 
 #[test]
-fn fields_of_a_body_say_when_to_come_back() {
+fn fields_of_a_body_may_ask_to_wait() {
     let quota = "You exceeded your current quota, please check your plan and billing details.";
     let gemini = |delay: Value| {
         json!({"error": {"code": 429, "message": quota, "status": "RESOURCE_EXHAUSTED", "details": [
@@ -258,7 +258,7 @@ fn fields_of_a_body_say_when_to_come_back() {
 }
 
 #[test]
-fn a_refusal_in_a_success_says_when_to_come_back_too() {
+fn a_refusal_with_status_200_may_ask_to_wait_too() {
     let error = json!({"code": 429, "message": "Please retry in 8s.", "details": [{"retryDelay": "7s"}]});
     assert_eq!(classify::error_in_200(&error).retry_after, Some(Duration::from_secs(8)));
     let mistral =

@@ -1,4 +1,4 @@
-//! How many requests at a time `auto` settles at, and what of the server is used, for servers of each kind.
+//! The concurrency at which `auto` settles, and how much of the server is used, for several kinds of servers.
 
 use super::simulated_server::{Overload, ServerTraits};
 use super::*;
@@ -99,14 +99,14 @@ fn case(name: &'static str, over: Overload, limit: std::ops::RangeInclusive<u32>
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_tells_of_its_queue_is_used_and_not_flooded() {
+async fn a_server_that_reports_its_queue_is_used_but_not_flooded() {
     check(ServerCase { tells: true, ..case("tells of its queue", Overload::Wait, 24..=48, 0.95) }).await;
     let even = case("tells, answers alike", Overload::Wait, 24..=48, 0.95);
     check(ServerCase { traits: ServerTraits { jitter: 0.0, ..even.traits }, tells: true, ..even }).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_limit_settles_near_what_a_server_bears() {
+async fn the_limit_settles_near_what_a_server_sustains() {
     check(case("lets them wait and says nothing", Overload::Wait, 24..=112, 0.95)).await;
     check(case("gets slower with each", Overload::Slow, 24..=136, 0.85)).await;
     check(case("drops what is too much", Overload::Drop, 24..=80, 0.88)).await;
@@ -157,7 +157,7 @@ async fn capacity_that_falls_and_returns_is_used_again_within_ten_windows() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn half_an_hour_of_refusals_without_a_time_rejects_nothing_and_is_forgotten() {
+async fn half_an_hour_of_refusals_without_a_named_wait_rejects_nothing_and_leaves_no_trace() {
     for seed in SEEDS {
         let traits = ServerTraits { jitter: 0.1, places: 40, over: Overload::Refuse, ..ServerTraits::PLAIN };
         let servers = [SimulatedServer::new(traits, seed)];

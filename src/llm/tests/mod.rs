@@ -1,5 +1,5 @@
-//! The whole of the client but HTTP against servers that are played on a clock that turns by itself: whether
-//! the rate and the number of requests at a time that a server bears are found, and how soon.
+//! Tests the whole client except HTTP against simulated servers on a paused clock: whether the rate and the concurrency
+//! that a server sustains are discovered, and how soon.
 
 mod concurrency;
 mod rates;
@@ -27,19 +27,19 @@ use super::throttling;
 use crate::pipeline::{Concurrency, Limits};
 use simulated_server::SimulatedServer;
 
-/// Each run is played with chances and answers of these, and what is said of it holds for all.
+/// The seeds of the simulations; assertions hold for all of them.
 const SEEDS: std::ops::Range<u64> = 0..8;
 
-/// What stands between a question and the servers, as `remote` puts it together.
+/// The client between a question and the servers, assembled like `remote`.
 struct SimulatedClient {
     endpoints: Arc<Endpoints>,
     pool: Arc<Pool>,
     retry: RetryPolicy,
     timeout: Duration,
-    /// Questions so far, and those that were given up.
+    /// Questions so far, and those that were rejected.
     asked: AtomicU64,
     rejected: AtomicU64,
-    /// When each answer came.
+    /// When each answer arrived.
     answers: std::sync::Mutex<Vec<Instant>>,
 }
 
@@ -48,7 +48,7 @@ impl SimulatedClient {
         Self::of(1, concurrency, Pool::with_jitter("m", limits, Jitter::seeded(seed)), seed)
     }
 
-    /// One for so many endpoints.
+    /// Creates a client for this number of endpoints.
     fn of(count: usize, concurrency: Concurrency, pool: Arc<Pool>, seed: u64) -> Self {
         let address = |index: usize| Address::new(&format!("http://{index}/v1"), &[]).unwrap();
         let addresses = (0..count).map(address).collect();
@@ -63,8 +63,8 @@ impl SimulatedClient {
         }
     }
 
-    /// Asks one question to its end. It has room in the run until it first waits to be asked again, and a place at the
-    /// model while it does not wait.
+    /// Asks one question until it is answered or rejected. It has room in the run until its first retry, and a slot at
+    /// the model while it does not wait.
     async fn ask(&self, servers: &[SimulatedServer], room: &Semaphore, places: &Semaphore) {
         let question = self.asked.fetch_add(1, Ordering::Relaxed);
         let mut room = room.try_acquire().ok();
@@ -103,8 +103,8 @@ impl SimulatedClient {
         Err(failure)
     }
 
-    /// Keeps so many questions at the servers, where more are always at hand, for so long; gives those answered a
-    /// second. What is under way at the end is given up.
+    /// Keeps this number of questions in flight for some seconds, and returns the answers per second. Questions in
+    /// flight at the end are dropped.
     async fn keep(&self, servers: &[SimulatedServer], places: usize, seconds: f64) -> f64 {
         let before = self.answered();
         let (room, model) = (Semaphore::new(2 * places), Semaphore::new(places));
@@ -126,7 +126,7 @@ impl SimulatedClient {
         (self.answered() - before) as f64 / seconds
     }
 
-    /// Asks so many questions, and gives the seconds after which each was answered, in order.
+    /// Asks this number of questions, and returns the seconds after which each was answered, in order.
     async fn finish(&self, servers: &[SimulatedServer], places: usize, count: usize) -> Vec<f64> {
         let start = Instant::now();
         let (room, model) = (Semaphore::new(2 * places), Semaphore::new(places));
@@ -143,12 +143,12 @@ impl SimulatedClient {
         answers.iter().map(|at| at.duration_since(start).as_secs_f64()).collect()
     }
 
-    /// Questions answered so far.
+    /// Returns the number of answers so far.
     fn answered(&self) -> u64 {
         self.answers.lock().unwrap().len() as u64
     }
 
-    /// Reads the first server's queue every second, for ever.
+    /// Polls the first server's queue every second, forever.
     async fn watch(&self, server: &SimulatedServer) {
         loop {
             let (running, waiting) = server.queue();
@@ -162,7 +162,7 @@ impl SimulatedClient {
     }
 }
 
-/// The middle one of what is played with each seed.
+/// Returns the median result over all seeds.
 async fn median(mut run: impl AsyncFnMut(u64) -> f64) -> f64 {
     let mut all = Vec::new();
     for seed in SEEDS {

@@ -1,4 +1,4 @@
-//! A server that refuses above a rate: how much of it is used, declared or not, and that no request is sent again
+//! A server that refuses requests above a rate: how much of it is used, declared or not, and that no request is retried
 //! before the time that its refusal named.
 
 use super::simulated_server::{Fault, ServerTraits};
@@ -52,7 +52,7 @@ async fn check_for(name: &str, traits: ServerTraits, least: f64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rate_that_nobody_declared_is_found() {
+async fn an_undeclared_rate_is_discovered() {
     check("plain", REFUSING).await;
     check("no burst", ServerTraits { rate: Some((50.0, 1.0)), ..REFUSING }).await;
     check("a second's worth at once", ServerTraits { rate: Some((50.0, 50.0)), ..REFUSING }).await;
@@ -63,7 +63,7 @@ async fn a_rate_that_nobody_declared_is_found() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rates_of_every_kind_are_found() {
+async fn rates_of_every_kind_are_discovered() {
     check("uneven answers", ServerTraits { jitter: 0.05, ..REFUSING }).await;
     check("quick and uneven answers", ServerTraits { latency: 0.05, jitter: 0.5, ..REFUSING }).await;
     check("slow answers", ServerTraits { latency: 1.0, ..REFUSING }).await;
@@ -87,7 +87,7 @@ async fn rates_of_every_kind_are_found() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_declared_rate_is_used_though_the_server_begins_with_less() {
+async fn a_declared_rate_is_used_although_the_server_starts_with_less() {
     let limits = Limits { requests_per_minute: Some(3000), ..Limits::default() };
     for burst in [5.0, 12.0] {
         let traits = ServerTraits { rate: Some((50.0, burst)), ..REFUSING };
@@ -105,7 +105,7 @@ async fn a_declared_rate_is_used_though_the_server_begins_with_less() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_limit_that_drops_to_a_tenth_and_comes_back_is_followed() {
+async fn a_limit_that_drops_to_a_tenth_and_recovers_is_followed() {
     for (concurrency, retry_after) in [(FIXED, Some(1.0)), (FIXED, None), (Concurrency::Auto, Some(1.0))] {
         let shares = async |seed, part: usize| {
             let servers = [SimulatedServer::new(ServerTraits { retry_after, ..REFUSING }, seed)];
@@ -127,7 +127,7 @@ async fn a_limit_that_drops_to_a_tenth_and_comes_back_is_followed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_runs_use_an_account_whole_and_both_go_on() {
+async fn two_runs_use_an_account_fully_and_both_progress() {
     for concurrency in [FIXED, Concurrency::Auto] {
         let both = async |seed, which: usize| {
             let servers = [SimulatedServer::new(REFUSING, seed)];
@@ -148,7 +148,7 @@ async fn two_runs_use_an_account_whole_and_both_go_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_quota_of_the_day_is_used_up_and_then_ends_the_run() {
+async fn a_daily_quota_is_used_up_and_then_stops_the_run() {
     let day = ServerTraits {
         rate: Some((500.0 / 86_400.0, 500.0)),
         retry_after: Some(8.0 * 3600.0),

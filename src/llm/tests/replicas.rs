@@ -1,4 +1,4 @@
-//! Replicas, one of which is of no use: what the others bring, and that its refusals are its own.
+//! Replicas, one of which is useless: the throughput of the others, and that its refusals affect only itself.
 
 use super::simulated_server::{Fault, Overload, ServerTraits};
 use super::*;
@@ -30,7 +30,7 @@ async fn check(name: &str, first: ServerTraits) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_of_four_that_refuses_costs_its_own_share_alone() {
+async fn one_refusing_replica_of_four_costs_only_its_own_share() {
     let refusing = ServerTraits { faults: &[(Fault::Refuse, 1.0)], ..GOOD };
     for retry_after in [None, Some(1.0), Some(20.0)] {
         for refusal in ["rate_limited", "status_503"] {
@@ -42,7 +42,7 @@ async fn one_of_four_that_refuses_costs_its_own_share_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_of_four_that_gives_no_usable_answer_costs_its_own_share_alone() {
+async fn one_useless_replica_of_four_costs_only_its_own_share() {
     check("hangs", ServerTraits { faults: &[(Fault::Hang, 1.0)], ..GOOD }).await;
     check("empty", ServerTraits { faults: &[(Fault::FailLate("empty_choices"), 1.0)], ..GOOD }).await;
     check("empty at once", ServerTraits { faults: &[(Fault::Fail("empty_choices"), 1.0)], ..GOOD }).await;

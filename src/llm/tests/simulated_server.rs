@@ -1,4 +1,4 @@
-//! Servers that are played: a rate with a burst, places with a queue, failures by chance, and how long an answer takes.
+//! Simulated servers: with a rate and a burst, limited concurrency with a queue, random faults, and a latency.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -11,42 +11,42 @@ use tokio::time::Instant;
 
 use crate::llm::classify::{Failure, Verdict};
 
-/// What a server does; made of what is set.
+/// How a server behaves.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ServerTraits {
-    /// Seconds of an answer where nobody else is asked.
+    /// The latency of an answer without load, in seconds.
     pub(super) latency: f64,
-    /// The part of it by which answers differ.
+    /// The share of it that is random.
     pub(super) jitter: f64,
-    /// Requests a second and at once.
+    /// The rate limit: requests per second, and burst.
     pub(super) rate: Option<(f64, f64)>,
-    /// The rate is counted anew each so many seconds instead.
+    /// Counts the rate in fixed windows of this many seconds instead.
     pub(super) window: Option<f64>,
-    /// Seconds that a refusal asks for.
+    /// The wait that a refusal asks for, in seconds.
     pub(super) retry_after: Option<f64>,
     /// The class of a refusal.
     pub(super) refusal: &'static str,
-    /// Shares of requests with which it deals otherwise, by chance.
+    /// Random faults with their shares of requests.
     pub(super) faults: &'static [(Fault, f64)],
-    /// Tokens a request takes of a rate that is counted in tokens: any number up to this.
+    /// Counts the rate in tokens: a request takes a random number up to this.
     pub(super) tokens: Option<f64>,
     pub(super) places: usize,
     pub(super) over: Overload,
 }
 
-/// What becomes of requests beyond the places.
+/// What happens to requests beyond the concurrency limit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Overload {
-    /// They wait their turn.
+    /// They are queued.
     Wait,
     Refuse,
-    /// They get no answer at all.
+    /// They get no answer.
     Drop,
-    /// All are worked on, each the slower, and with more loss the more there are.
+    /// All are processed, but the more there are, the slower each is and the less the total throughput.
     Slow,
 }
 
-/// What a server does to a request by chance.
+/// A random fault.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Fault {
     /// Refuses it, as it does above its rate.
@@ -55,9 +55,9 @@ pub(super) enum Fault {
     Fail(&'static str),
     /// Fails after the time of an answer.
     FailLate(&'static str),
-    /// Takes so many times as long.
+    /// Takes this many times as long.
     Slow(f64),
-    /// Gives no answer at all.
+    /// Never answers.
     Hang,
 }
 
@@ -75,7 +75,7 @@ struct State {
     waiting: usize,
     refused: u64,
     early: u64,
-    /// Until when each question that was refused is to wait.
+    /// Until when each refused question has to wait.
     waits: HashMap<u64, Instant>,
     rng: ChaCha8Rng,
 }
@@ -113,23 +113,23 @@ impl SimulatedServer {
         Self { start: now, state: Mutex::new(state), freed: Notify::new() }
     }
 
-    /// Goes on with so many places.
+    /// Changes the concurrency limit.
     pub(super) fn set_places(&self, places: usize) {
         self.state.lock().unwrap().traits.places = places;
         self.freed.notify_one();
     }
 
-    /// Goes on with such a rate and burst.
+    /// Changes the rate and burst.
     pub(super) fn set_rate(&self, rate: (f64, f64)) {
         self.state.lock().unwrap().traits.rate = Some(rate);
     }
 
-    /// Has nothing of its burst left.
+    /// Uses up the burst.
     pub(super) fn empty(&self) {
         self.state.lock().unwrap().level = 0.0;
     }
 
-    /// Goes on with such faults.
+    /// Changes the faults.
     pub(super) fn set_faults(&self, faults: &'static [(Fault, f64)]) {
         self.state.lock().unwrap().traits.faults = faults;
     }
@@ -139,14 +139,14 @@ impl SimulatedServer {
         (state.running as f64, state.waiting as f64)
     }
 
-    /// Refusals so far, and requests that came again before the time that their own refusal named.
+    /// Returns the refusals so far, and the requests that were retried before the time that their refusal named.
     pub(super) fn refusals(&self) -> (u64, u64) {
         let state = self.state.lock().unwrap();
         (state.refused, state.early)
     }
 
     pub(super) async fn ask(&self, question: u64) -> Result<(), Failure> {
-        // The way there.
+        // Network latency.
         tokio::time::sleep(Duration::from_millis(1)).await;
         let (seconds, over, fault) = {
             let mut state = self.state.lock().unwrap();
@@ -183,8 +183,8 @@ impl SimulatedServer {
         state.running >= state.traits.places
     }
 
-    /// How many times as long an answer takes with so many under way: beyond the places the work of all is no
-    /// more than it was, and in the end less.
+    /// Returns the slowdown under the current load: beyond the concurrency limit the total throughput is constant, and
+    /// finally decreases.
     fn crowd(&self) -> f64 {
         let state = self.state.lock().unwrap();
         let load = state.running as f64 / state.traits.places as f64;
@@ -207,13 +207,13 @@ impl SimulatedServer {
             }
             freed.await;
         }
-        // There may be room for more than one.
+        // There may be room for more than one request.
         self.freed.notify_one();
         stay
     }
 }
 
-/// A request's stay; it ends when the client gives up, too.
+/// A request in the server; it ends when the client gives up, too.
 struct ServiceSlot<'a> {
     server: &'a SimulatedServer,
     running: bool,
@@ -236,7 +236,7 @@ impl State {
         self.traits.latency * (1.0 - spread + spread * -(1.0 - draw).ln())
     }
 
-    /// Notes that a question comes, maybe sooner than it was asked to.
+    /// Records that a question arrives, possibly too early.
     fn note(&mut self, question: u64) {
         let wait = self.waits.remove(&question);
         self.early += u64::from(wait.is_some_and(|until| Instant::now() < until));
@@ -264,7 +264,7 @@ impl State {
         Failure { retry_after, ..Failure::new(Verdict::Throttled, self.traits.refusal, "slow down") }
     }
 
-    /// Whether a request that comes now is beyond the rate or the places.
+    /// Whether a request that arrives now exceeds the rate or the concurrency limit.
     fn is_over(&mut self, start: Instant) -> bool {
         let now = Instant::now();
         let Some((per_second, burst)) = self.traits.rate else {

@@ -1,6 +1,7 @@
-//! Weather that is not about us: refusals and failures by chance, which do not answer to how much is sent.
+//! Transient faults: random refusals and failures that do not depend on the load.
 //!
-//! Each is played in a steady state, of ten times what a refusal asks to wait and more, and compared with clear weather.
+//! Each is simulated in a steady state, for ten times the wait of a refusal and more, and compared with a run without
+//! faults.
 
 use super::simulated_server::{Fault, Overload, ServerTraits};
 use super::*;
@@ -44,17 +45,17 @@ async fn refusals_by_chance(concurrency: Concurrency) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refusals_by_chance_hold_nobody_else_back() {
+async fn random_refusals_do_not_delay_other_requests() {
     refusals_by_chance(FIXED).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn refusals_by_chance_are_not_taken_for_too_many_at_a_time() {
+async fn random_refusals_do_not_lower_the_concurrency() {
     refusals_by_chance(Concurrency::Auto).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn rare_failures_are_not_taken_for_too_many_at_a_time() {
+async fn rare_failures_do_not_lower_the_concurrency() {
     const FAULTS: [&[(Fault, f64)]; 4] = [
         &[(Fault::Fail("status_500"), 0.01)],
         &[(Fault::Fail("reset"), 0.01)],
@@ -110,7 +111,7 @@ async fn all_faults_together_delay_few_and_lose_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn weather_that_clears_up_is_forgotten() {
+async fn transient_faults_that_end_are_forgotten() {
     for seed in SEEDS {
         let servers = [SimulatedServer::new(ServerTraits { faults: &[(Fault::Refuse, 0.3)], ..CLEAR }, seed)];
         let client = SimulatedClient::new(FIXED, Limits::default(), seed);

@@ -52,7 +52,7 @@ fn unclear(raw: &str, escape: &str) {
 }
 
 #[test]
-fn commands_that_lost_a_backslash_are_mended() {
+fn commands_that_lost_a_backslash_are_repaired() {
     check(r"Half is $\frac{1}{2}$.", r"Half is $\frac{1}{2}$.");
     check(r"$\alpha + \beta$", r"$\alpha + \beta$");
     check(r"$2 \times 3 \neq \rho$", r"$2 \times 3 \neq \rho$");
@@ -126,7 +126,7 @@ fn proper_answers_stay() {
 }
 
 #[test]
-fn windows_paths_are_mended() {
+fn windows_paths_are_repaired() {
     check(r"C:\new\table", r"C:\new\table");
     check(r"C:\Users\kim\notes.txt", r"C:\Users\kim\notes.txt");
     check(r"open C:\temp now", r"open C:\temp now");
@@ -139,7 +139,7 @@ fn windows_paths_are_mended() {
 }
 
 #[test]
-fn what_may_mean_two_things_is_unclear() {
+fn ambiguous_escapes_are_unclear() {
     unclear(r"$$\nE = h\nu\nF\n$$ with \\alpha", "\\nu");
     unclear(r"f: X \to Y", "\\to");
     unclear(r"frequency \nu is", "\\nu");

@@ -29,7 +29,7 @@ fn fails(text: &str, error: ExtractError) {
 const MOON: &str = r#"{"answer": "The moon."}"#;
 
 #[test]
-fn the_last_that_fits_is_the_answer() {
+fn the_last_conforming_value_is_the_answer() {
     moon(&format!(r#"Draft: {{"answer": "Perhaps the moon, perhaps the sun."}} Final: {MOON}"#));
     moon(&format!(
         r#"The schema is {{"type": "object", "properties": {{"answer": {{"type": "string"}}}}}}, so: {MOON}"#
@@ -51,7 +51,7 @@ fn the_last_that_fits_is_the_answer() {
 }
 
 #[test]
-fn what_is_nested_is_no_piece() {
+fn nested_values_are_not_candidates() {
     fails(
         r#"{"result": {"answer": "x"}}"#,
         ExtractError::Unfit(r#"wrong: {"result":{"answer":"x"}}"#.into()),
@@ -64,7 +64,7 @@ fn what_is_nested_is_no_piece() {
 }
 
 #[test]
-fn the_error_is_of_the_last_that_was_meant() {
+fn the_error_concerns_the_last_value_that_was_meant() {
     fails(r#"{"a": 1} then {"b": 2} and ["c"]"#, ExtractError::Unfit(r#"wrong: {"b":2}"#.into()));
     fails(r#"{"a": 1} then `{"b": 2}`"#, ExtractError::Unfit(r#"wrong: {"a":1}"#.into()));
     fails(r#"{"answer": "draft"} then {"answer": "The mo"#, ExtractError::Cut);
@@ -75,7 +75,7 @@ fn the_error_is_of_the_last_that_was_meant() {
 }
 
 #[test]
-fn white_space_and_punctuation_of_any_kind_stand_between_texts() {
+fn white_space_and_punctuation_of_any_kind_separate_strings() {
     moon("{\n\u{a0}\u{a0}\"answer\": \"The moon.\"\n}");
     for space in [
         "\u{3000}", "\u{200b}", "\u{feff}", "\u{2028}", "\u{85}", "\u{200d}", "\u{2060}", "\u{1680}",

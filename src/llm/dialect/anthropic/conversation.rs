@@ -9,8 +9,8 @@ use crate::llm::Message;
 use crate::llm::classify::{Failure, Verdict};
 use crate::llm::images::{Images, without_start};
 
-/// Encodes the messages, without system text. Shared prefixes are marked for the cache in the first `marks` messages that
-/// have one.
+/// Encodes the messages, without system text. Shared prefixes are marked for the cache in the first `marks` messages
+/// that have one.
 pub(super) fn encode(
     messages: &[&Message],
     mut marks: usize,
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_said_is_refused() {
+    fn what_the_api_cannot_express_is_refused() {
         let check = |message: Value, expected: &str| {
             let failure = conversation(&json!([message])).err().unwrap();
             assert_eq!((failure.verdict, &*failure.class), (Verdict::RejectRecord, "request"));

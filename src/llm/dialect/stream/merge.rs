@@ -1,8 +1,8 @@
 //! Merges a fragment of a streamed answer into what has arrived before.
 //!
-//! Part of `stream`. Texts that a model writes are appended, lists are extended, objects are merged field by field, and any
-//! other value replaces the previous one: servers repeat roles, ids and types in every event. Each function returns by how
-//! many bytes of JSON the stored value grew.
+//! Part of `stream`. Texts that a model writes are appended, lists are extended, objects are merged field by field, and
+//! any other value replaces the previous one: servers repeat roles, ids and types in every event. Each function returns
+//! by how many bytes of JSON the stored value grew.
 
 use serde_json::{Map, Value, json};
 
@@ -85,8 +85,8 @@ pub(super) fn merge_fields(fields: &mut Map<String, Value>, more: Map<String, Va
     grown
 }
 
-/// Keeps the latest value, field by field: for usage, whose counts are totals, and for fields beside the choices. A null,
-/// an empty text and a 0 replace nothing: some servers send these where they do not count.
+/// Keeps the latest value, field by field: for usage, whose counts are totals, and for fields beside the choices. A
+/// null, an empty text and a 0 replace nothing: some servers send these where they do not count.
 pub(super) fn merge_latest(kept: &mut Value, said: Value) -> usize {
     match (kept, said) {
         (Value::Object(kept), Value::Object(said)) => {

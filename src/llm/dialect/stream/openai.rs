@@ -1,7 +1,7 @@
 //! OpenAI's events: chunks of an answer's choices, for chat and raw completions.
 //!
-//! Part of `stream`. Each chunk has fragments of choices, identified by their `index`, under `delta`, or as `text` in raw
-//! completions. Fields beside the choices (the model, the usage, whatever a server adds) keep their last value.
+//! Part of `stream`. Each chunk has fragments of choices, identified by their `index`, under `delta`, or as `text` in
+//! raw completions. Fields beside the choices (the model, the usage, whatever a server adds) keep their last value.
 
 use serde_json::{Map, Value, json};
 
@@ -101,8 +101,8 @@ impl ChunkAssembler {
         EventEffect { size, ..EventEffect::default() }
     }
 
-    /// Returns the body of the complete answer, or why there is none. `ended` tells whether the server ended the stream,
-    /// `asked` is the number of choices that were asked for.
+    /// Returns the body of the complete answer, or why there is none. `ended` tells whether the server ended the
+    /// stream, `asked` is the number of choices that were asked for.
     pub(super) fn into_body(self, ended: bool, asked: u64) -> Result<Value, &'static str> {
         match self.whole {
             Some(whole) if self.wholes == 1 && (ended || is_finished(&whole)) => {
@@ -147,21 +147,21 @@ impl ChunkAssembler {
     }
 }
 
-/// Whether a chunk is an answer as it comes without streaming.
+/// Whether a chunk is a complete answer, as sent without streaming.
 fn is_whole(chunk: &Value) -> bool {
     chunk.get("object").and_then(Value::as_str) == Some("chat.completion")
         && chunk.pointer("/choices/0/message").is_some_and(Value::is_object)
         && !chunk.pointer("/choices/0/delta").is_some_and(Value::is_object)
 }
 
-/// Whether each choice of an answer names its finish reason.
+/// Whether each choice of an answer has a finish reason.
 fn is_finished(whole: &Value) -> bool {
     let choices = whole.get("choices").and_then(Value::as_array);
     let reason = |choice: &Value| choice.get("finish_reason").and_then(Value::as_str).map(str::is_empty);
     choices.is_some_and(|choices| choices.iter().all(|choice| reason(choice) == Some(false)))
 }
 
-/// An answer with the usage that came apart from it, if it has none of its own.
+/// Adds the usage that arrived separately to an answer, if it has none of its own.
 fn with_usage(mut whole: Value, mut beside: Map<String, Value>) -> Value {
     if let (Some(fields), Some(usage)) = (whole.as_object_mut(), beside.shift_remove("usage"))
         && fields.get("usage").is_none_or(Value::is_null)
@@ -176,8 +176,8 @@ fn is_message_field(name: &str) -> bool {
     matches!(name, "message" | "detail" | "msg" | "errors" | "title")
 }
 
-/// Sorts tool calls and removes the `index` that identifies them in a stream. Empty fragments, which some servers send, are
-/// dropped.
+/// Sorts tool calls and removes the `index` that identifies them in a stream. Empty fragments, which some servers send,
+/// are dropped.
 fn finish_tool_calls(choice: &mut Map<String, Value>) {
     let calls = choice.get_mut("message").and_then(|message| message.get_mut("tool_calls"));
     let Some(calls) = calls.and_then(Value::as_array_mut) else { return };

@@ -58,7 +58,7 @@ fn whole(message: Value, reason: &str) -> Value {
 }
 
 #[test]
-fn pieces_of_a_message_are_put_together() {
+fn fragments_of_a_message_are_assembled() {
     let events = [
         chunk(json!({"role": "assistant", "content": ""})),
         chunk(json!({"role": "assistant", "content": null, "reasoning_content": "h"})),
@@ -85,7 +85,7 @@ fn raw_completions_are_texts_of_choices() {
 }
 
 #[test]
-fn several_choices_are_told_apart_by_their_index() {
+fn several_choices_are_distinguished_by_their_index() {
     let fragment = |index: u64, text: &str, reason: Value| json!({"choices": [{"index": index, "delta": {"content": text}, "finish_reason": reason}]});
     let events = [
         fragment(1, "two", Value::Null),
@@ -103,7 +103,7 @@ fn several_choices_are_told_apart_by_their_index() {
 }
 
 #[test]
-fn calls_are_told_apart_however_they_are_numbered() {
+fn calls_are_distinguished_however_they_are_numbered() {
     let call = |id: &str, name: &str, arguments: &str| json!({"id": id, "type": "function", "function": {"name": name, "arguments": arguments}});
     let calls = |list: &[Value]| chunk(json!({"tool_calls": list}));
     let numbered = |index: u64, mut call: Value| {
@@ -202,7 +202,7 @@ fn parts_and_texts_are_joined_in_order() {
 }
 
 #[test]
-fn an_answer_that_comes_whole_at_the_end_is_the_answer() {
+fn a_complete_answer_at_the_end_of_the_stream_is_used() {
     let mut last = whole(json!({"role": "assistant", "content": "Oslo"}), "stop");
     last["object"] = json!("chat.completion");
     last["usage"] = json!({"total_tokens": 20, "prompt_tokens": 12, "completion_tokens": 8});
@@ -224,7 +224,7 @@ fn an_answer_that_comes_whole_at_the_end_is_the_answer() {
 }
 
 #[test]
-fn what_stands_beside_a_piece_is_no_piece() {
+fn fields_beside_a_fragment_are_not_fragments() {
     let fragment = |delta: &str, so_far: &str, reason: Value| {
         json!({"model": "m", "object": "chat.completion", "choices": [{"index": 0, "finish_reason": reason,
             "message": {"role": "assistant", "content": so_far}, "delta": {"content": delta}}]})
@@ -238,7 +238,7 @@ fn what_stands_beside_a_piece_is_no_piece() {
 }
 
 #[test]
-fn blocks_of_a_message_are_put_together() {
+fn blocks_of_a_message_are_assembled() {
     let start = json!({"type": "message_start", "message": {
         "id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [],
         "stop_reason": null, "stop_sequence": null,

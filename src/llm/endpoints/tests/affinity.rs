@@ -47,7 +47,7 @@ fn prefilled(with_key: bool, seed: u64) -> f64 {
 }
 
 #[test]
-fn requests_that_begin_alike_are_read_once_and_not_by_every_replica() {
+fn requests_with_a_common_prefix_go_to_one_replica() {
     for seed in 0..8 {
         let (with, without) = (prefilled(true, seed), prefilled(false, seed));
         assert!(

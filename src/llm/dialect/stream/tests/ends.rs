@@ -6,7 +6,7 @@ use super::super::*;
 use super::{EventDecoder, chunk, end, fails, put, stream_of};
 
 #[test]
-fn what_has_no_end_is_no_answer() {
+fn a_stream_without_an_end_is_not_an_answer() {
     let cut = |stream: &str, has: &str| fails(Dialect::Chat, stream, Verdict::Retry, "cut_body", has);
     let half = stream_of(&[chunk(json!({"content": "Os"}))]);
     cut(&half, "ended in the middle");
@@ -36,7 +36,7 @@ fn what_has_no_end_is_no_answer() {
 }
 
 #[test]
-fn choices_that_never_began_are_missed() {
+fn missing_choices_are_noticed() {
     let read = |asked: u64, done: &str| {
         let one = stream_of(&[chunk(json!({"content": "Oslo"})), end("stop")]) + done;
         let (mut decoder, mut streamed) =
@@ -55,7 +55,7 @@ fn choices_that_never_began_are_missed() {
 }
 
 #[test]
-fn errors_in_a_stream_are_judged_as_errors_in_a_success() {
+fn errors_in_a_stream_are_classified_like_errors_with_status_200() {
     use Verdict::{Fatal, RejectRecord, Retry, Throttled};
     let half = stream_of(&[chunk(json!({"content": "Os"}))]);
     let check = |event: &str, verdict: Verdict, class: &str, has: &str| {
@@ -87,7 +87,7 @@ fn errors_in_a_stream_are_judged_as_errors_in_a_success() {
 }
 
 #[test]
-fn what_is_kept_is_counted() {
+fn stored_bytes_are_counted() {
     let size = |dialect: Dialect, events: &[Value]| {
         let mut streamed = StreamedAnswer::new(dialect, 1);
         for event in events {
