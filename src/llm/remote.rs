@@ -1,9 +1,11 @@
-//! The model client for servers that are asked over HTTP.
+//! The model client for servers over HTTP.
 //!
 //! There is one `Remote` per declared model: it has the endpoints, the key and what was learned about the server.
 //! `dialect` encodes requests and decodes answers, `classify` decides what a failure means, `retry` retries, `quota`
-//! throttles. The engine limits how many requests are in flight. Dropping the future of a request closes its connection.
-//! The key is in no message, log or `Debug` output.
+//! throttles. The engine limits how many requests are in flight. Dropping the future of a request closes its
+//! connection. The key is in no message, log or `Debug` output.
+
+mod queue_polling;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -11,14 +13,13 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use reqwest::Url;
 use tokio::time::Instant;
 
 use super::classify::{self, Failure, Verdict};
 use super::connect::{ConnectError, ConnectProblem};
 use super::dialect::{Dialect, RequestEncoder};
-use super::endpoints::{Address, AttemptOutcome, EndpointLease, EndpointPreference, Endpoints, read_queue};
-use super::http::{self, CONNECT_TIMEOUT, HttpClient};
+use super::endpoints::{Address, AttemptOutcome, EndpointLease, EndpointPreference, Endpoints};
+use super::http::{self, HttpClient};
 use super::images;
 use super::jitter::Jitter;
 use super::mock::{MockScript, ScriptProgress};
@@ -38,10 +39,6 @@ use crate::record::Record;
 
 /// The upper bound of the first wait before a retry.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
-/// The interval at which a server's queue is polled.
-const QUEUE_EVERY: Duration = Duration::from_secs(1);
-/// How often a server that has not reported its queue yet is polled: it may still be starting.
-const QUEUE_TRIES: usize = 30;
 
 /// A model behind one or more endpoints.
 pub struct Remote {
@@ -81,8 +78,8 @@ impl RequestState<'_> {
 }
 
 impl Remote {
-    /// Creates the client of the model `name` with a quota of its own. Reads the key from the environment; sends nothing
-    /// yet.
+    /// Creates the client of the model `name` with a quota of its own. Reads the key from the environment; sends
+    /// nothing yet.
     pub fn new(name: &str, config: &ModelConfig) -> Result<Self, ConnectError> {
         Self::in_pool(name, config, Pool::new(name, config.limits))
     }
@@ -138,8 +135,8 @@ impl Remote {
     }
 
     /// Makes one attempt, which may resend the question in a weaker form: a schema that a server refuses is sent as
-    /// `json_object`, then not at all (`schema_fallback`). If the server reports that the model wrote no valid JSON, the next
-    /// attempt uses the same form, those after it weaker ones.
+    /// `json_object`, then not at all (`schema_fallback`). If the server reports that the model wrote no valid JSON,
+    /// the next attempt uses the same form, those after it weaker ones.
     async fn attempt(&self, state: &RequestState<'_>) -> Result<Completion, Failure> {
         let request = state.request;
         let mut form = schema_fallback::after_failures(
@@ -288,36 +285,6 @@ impl Remote {
         permit.settle(TokenCost { input: prompt_tokens.unwrap_or(cost.input), output });
     }
 
-    /// Polls the queue of each endpoint; one that does not report it is not polled again.
-    async fn watch_queues(self: Arc<Self>) {
-        let mut urls: Vec<Option<Url>> = self.endpoints.queues().into_iter().map(Some).collect();
-        let mut silent = 0;
-        while urls.iter().any(Option::is_some) {
-            for (index, place) in urls.iter_mut().enumerate() {
-                let Some(url) = place else { continue };
-                match self.queue(url).await {
-                    Some((running, waiting)) => {
-                        silent = 0;
-                        self.endpoints.note_queue(index, running, waiting);
-                    }
-                    None if silent < QUEUE_TRIES * self.endpoints.len() => silent += 1,
-                    None => {
-                        *place = None;
-                        self.endpoints.forget_queue(index);
-                    }
-                }
-            }
-            tokio::time::sleep(QUEUE_EVERY).await;
-        }
-    }
-
-    async fn queue(&self, url: &Url) -> Option<(f64, f64)> {
-        let request = self.http.get(url.clone()).timeout(CONNECT_TIMEOUT);
-        let response = request.send().await.ok().filter(|response| response.status().is_success())?;
-        let text = http::body(response, "").await.ok()?;
-        read_queue(&String::from_utf8_lossy(&text))
-    }
-
     async fn post(
         &self,
         endpoint: &Address,
@@ -395,7 +362,8 @@ impl Model for Remote {
     }
 }
 
-/// The failure of a request for which there is no budget. It is never shown: the engine knows that the budget is used up.
+/// The failure of a request for which there is no budget. It is never shown: the engine knows that the budget is used
+/// up.
 pub(super) fn no_budget() -> Failure {
     Failure::new(Verdict::RejectRecord, "budget", "the budget has no room for another attempt")
 }
