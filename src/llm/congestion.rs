@@ -11,31 +11,31 @@ mod throughput_probe;
 use throughput_probe::ThroughputProbe;
 
 /// The share of losses above the base loss that is tolerated: it costs less than a trial.
-const IGNORED: f64 = 0.02;
+const TOLERATED_LOSS: f64 = 0.02;
 /// The limit of a trial, relative to the accepted load: low enough that a server that was overloaded shows no losses.
-/// `LOWER_STILL` is for a second trial, since the accepted load may have contained a burst that never comes back.
-const LOWER: f64 = 0.9;
-const LOWER_STILL: f64 = 0.75;
+/// `SECOND_TRIAL_FACTOR` is for a second trial, since the accepted load may have contained a burst that never comes back.
+const TRIAL_FACTOR: f64 = 0.9;
+const SECOND_TRIAL_FACTOR: f64 = 0.75;
 /// The number of losses to expect, if they do not depend on the limit, before a trial is judged.
-const ENOUGH: f64 = 4.0;
+const MIN_EXPECTED_LOSSES: f64 = 4.0;
 /// The least share of losses that remains in a trial if they do not depend on the limit: half, since the round that
 /// caused the trial had more than most.
-const REMAINS: f64 = 0.5;
+const PERSISTENT_SHARE: f64 = 0.5;
 /// The highest share that is accepted as base loss: a server that loses more is not worth that load.
-const MOST: f64 = 0.5;
+const MAX_BASE_LOSS: f64 = 0.5;
 /// The limit after a trial in which the losses vanished, relative to the accepted load.
-const NEAR: f64 = 0.97;
+const RECOVERED_FACTOR: f64 = 0.97;
 /// Growth after each clear round: by a hundredth where the limit is known, then twice as fast each time, since the
 /// server may have recovered.
-const STEP: f64 = 0.01;
-const FASTER: f64 = 2.0;
-/// Below this share of the ceiling, losses count towards the base loss; beyond `BEYOND`, the ceiling is obsolete.
-const BELOW: f64 = 0.95;
-const BEYOND: f64 = 1.1;
+const INITIAL_GROWTH: f64 = 0.01;
+const GROWTH_FACTOR: f64 = 2.0;
+/// Below this share of the ceiling, losses count towards the base loss; beyond `ABOVE_CEILING`, the ceiling is obsolete.
+const BELOW_CEILING: f64 = 0.95;
+const ABOVE_CEILING: f64 = 1.1;
 /// The number of requests over which the base loss is averaged.
-const REMEMBERED: f64 = 500.0;
+const MEMORY: f64 = 500.0;
 /// Requests without losses that are assumed at first, since a few requests say little about the base loss.
-const DOUBT: f64 = 50.0;
+const PRIOR_REQUESTS: f64 = 50.0;
 
 /// A round: what was sent for a while, and its outcome.
 #[derive(Debug, Clone, Copy)]
@@ -106,7 +106,7 @@ impl Controller {
             limit: None,
             least,
             most,
-            growth: STEP,
+            growth: INITIAL_GROWTH,
             base: LossShare::default(),
             ceiling: None,
             trial: None,
@@ -134,7 +134,7 @@ impl Controller {
     pub(super) fn is_in_vain(&self) -> bool {
         self.limit.is_some_and(|limit| limit <= self.least)
             || self.trial.is_some_and(|trial| trial.again)
-            || self.base_loss() > 2.0 * IGNORED
+            || self.base_loss() > 2.0 * TOLERATED_LOSS
     }
 
     /// Adjusts the limit by a completed round.
@@ -147,7 +147,7 @@ impl Controller {
                     Trial { before: self.limit, loss, taken: 0.0, seen: LossShare::default(), again: false };
                 // A server without a burst refuses half of a load that is only slightly too high.
                 let taken = round.taken.max(self.good.min(round.level));
-                self.lower(trial, Round { taken, ..round }, LOWER);
+                self.lower(trial, Round { taken, ..round }, TRIAL_FACTOR);
             }
             None => self.record_clear_round(round),
         }
@@ -164,7 +164,7 @@ impl Controller {
 
     /// Returns the share of losses that does not depend on the limit, as far as is known.
     pub(super) fn base_loss(&self) -> f64 {
-        (self.base.lost / self.base.sent.max(DOUBT)).min(MOST)
+        (self.base.lost / self.base.sent.max(PRIOR_REQUESTS)).min(MAX_BASE_LOSS)
     }
 
     /// Starts with an uncertain limit, unless there is a lower one, and doubles it.
@@ -190,7 +190,7 @@ impl Controller {
 
     /// Whether significantly more than the base loss was lost.
     pub(super) fn is_too_much(&self, sent: f64, lost: f64) -> bool {
-        let expected = sent * (self.base_loss() + IGNORED);
+        let expected = sent * (self.base_loss() + TOLERATED_LOSS);
         lost > expected + 2.0 * expected.sqrt() + 1.0
     }
 
@@ -206,34 +206,34 @@ impl Controller {
     fn judge_trial(&mut self, mut trial: Trial, round: Round) {
         trial.seen.add(round.sent, round.lost);
         let expected = trial.seen.sent * trial.loss;
-        if expected < ENOUGH {
+        if expected < MIN_EXPECTED_LOSSES {
             self.trial = Some(trial);
             return;
         }
-        let is_fewer = trial.seen.lost < expected * REMAINS;
+        let is_fewer = trial.seen.lost < expected * PERSISTENT_SHARE;
         if is_fewer && self.is_too_much(trial.seen.sent, trial.seen.lost) {
-            self.lower(Trial { loss: trial.seen.share(), again: false, ..trial }, round, LOWER);
+            self.lower(Trial { loss: trial.seen.share(), again: false, ..trial }, round, TRIAL_FACTOR);
         } else if is_fewer {
             self.base.absorb(trial.seen);
-            let near = (trial.taken * NEAR).clamp(self.least, self.most);
+            let near = (trial.taken * RECOVERED_FACTOR).clamp(self.least, self.most);
             self.limit = self.limit.map(|limit| limit.max(near));
             self.settle(if trial.taken > 0.0 { trial.taken } else { near });
-        } else if trial.again && trial.seen.share() <= MOST {
+        } else if trial.again && trial.seen.share() <= MAX_BASE_LOSS {
             self.base.absorb(trial.seen);
             self.base = self.base.of(trial.seen.share());
             (self.limit, self.ceiling) = (trial.before, None);
             self.reset_probe();
         } else {
-            self.lower(Trial { loss: trial.seen.share(), again: true, ..trial }, round, LOWER_STILL);
+            self.lower(Trial { loss: trial.seen.share(), again: true, ..trial }, round, SECOND_TRIAL_FACTOR);
         }
     }
 
     fn record_clear_round(&mut self, round: Round) {
-        if self.ceiling.is_none_or(|ceiling| round.level < ceiling * BELOW) {
+        if self.ceiling.is_none_or(|ceiling| round.level < ceiling * BELOW_CEILING) {
             self.base.absorb(LossShare { sent: round.sent, lost: round.lost });
         }
         // If more is accepted than at the ceiling, that is obsolete.
-        if round.used && self.ceiling.is_some_and(|ceiling| round.level > ceiling * BEYOND) {
+        if round.used && self.ceiling.is_some_and(|ceiling| round.level > ceiling * ABOVE_CEILING) {
             self.ceiling = None;
         }
         self.good = round.level;
@@ -243,7 +243,7 @@ impl Controller {
             None | Some(throughput_probe::ProbeDecision::Grow) => self.grow(limit, round.one),
             Some(throughput_probe::ProbeDecision::Keep) => {}
             Some(throughput_probe::ProbeDecision::Set(limit)) => {
-                self.growth = STEP;
+                self.growth = INITIAL_GROWTH;
                 self.limit = Some(limit.clamp(self.least, self.most));
             }
         }
@@ -252,14 +252,14 @@ impl Controller {
     fn grow(&mut self, limit: f64, one: f64) {
         self.limit = Some((limit + (limit * self.growth).max(one)).min(self.most));
         if self.growth < self.fastest {
-            self.growth = (self.growth * FASTER).min(self.fastest);
+            self.growth = (self.growth * GROWTH_FACTOR).min(self.fastest);
         }
     }
 
     /// Continues from a known limit.
     fn settle(&mut self, ceiling: f64) {
         self.ceiling = Some(ceiling);
-        self.growth = STEP;
+        self.growth = INITIAL_GROWTH;
         self.trial = None;
         self.reset_probe();
     }
@@ -284,13 +284,13 @@ impl LossShare {
 
     /// Adds new requests, and forgets older ones in exchange.
     fn absorb(&mut self, seen: Self) {
-        let kept = ((REMEMBERED - seen.sent) / self.sent.max(1.0)).clamp(0.0, 1.0);
+        let kept = ((MEMORY - seen.sent) / self.sent.max(1.0)).clamp(0.0, 1.0);
         *self = Self { sent: self.sent * kept + seen.sent, lost: self.lost * kept + seen.lost };
     }
 
     /// Returns the same number of requests with another share of losses.
     fn of(self, share: f64) -> Self {
-        let sent = self.sent.max(DOUBT);
+        let sent = self.sent.max(PRIOR_REQUESTS);
         Self { sent, lost: sent * share }
     }
 }

@@ -20,14 +20,14 @@ use super::slot::{self, Slot};
 /// the run stops and can be resumed.
 pub(super) const MAX_PAUSE: Duration = Duration::from_mins(15);
 /// How long a server may refuse everything while asking for short waits each time.
-const LONGEST_STORM: Duration = Duration::from_hours(1);
+const MAX_REFUSAL_TIME: Duration = Duration::from_hours(1);
 /// The longest wait between attempts.
-const LONGEST_WAIT: Duration = Duration::from_mins(1);
+const MAX_WAIT: Duration = Duration::from_mins(1);
 /// The longest wait while the server has not answered any request yet: users who forgot to start it should learn it
 /// soon.
-const LONGEST_FIRST_WAIT: Duration = Duration::from_secs(1);
+const MAX_FIRST_WAIT: Duration = Duration::from_secs(1);
 /// How long a server that never answered may be unreachable.
-const PATIENCE_AT_START: Duration = Duration::from_secs(4);
+const MAX_INITIAL_OUTAGE: Duration = Duration::from_secs(4);
 
 /// How the requests to one model are retried, and their shared history.
 #[derive(Debug)]
@@ -95,7 +95,7 @@ impl RetryPolicy {
             }
             let asked = failure.retry_after.unwrap_or_default();
             let (answered, failing) = self.note_failure();
-            if (asked > MAX_PAUSE && failure.verdict == Verdict::Throttled) || failing > LONGEST_STORM {
+            if (asked > MAX_PAUSE && failure.verdict == Verdict::Throttled) || failing > MAX_REFUSAL_TIME {
                 let message = format!("{}; the server has no room for too long", failure.message);
                 return Err(Failure { verdict: Verdict::Fatal, message, ..failure });
             }
@@ -106,7 +106,7 @@ impl RetryPolicy {
             // Our own lack of file descriptors passes as connections are closed.
             let lacking = failure.class == "too_many_open_files";
             let down = failure.class == "unreachable";
-            let patience = if answered > 0 { MAX_PAUSE } else { PATIENCE_AT_START };
+            let patience = if answered > 0 { MAX_PAUSE } else { MAX_INITIAL_OUTAGE };
             if (down && failing > patience) || (lacking && failing > MAX_PAUSE) {
                 return Err(with_hint(failure));
             }
@@ -115,14 +115,14 @@ impl RetryPolicy {
                 Verdict::Throttled => {
                     refusals += 1;
                     match asked.is_zero() {
-                        true => self.back_off(refusals, LONGEST_WAIT),
+                        true => self.back_off(refusals, MAX_WAIT),
                         false => asked + self.jitter(asked),
                     }
                 }
                 // The endpoint answered before, so it is down rather than misconfigured: that costs no attempt.
                 _ if lacking || (down && answered > 0) => {
                     tries += 1;
-                    self.back_off(tries, LONGEST_WAIT)
+                    self.back_off(tries, MAX_WAIT)
                 }
                 // The server had closed an idle connection; the request never reached it.
                 _ if failure.class == "reset" && free => {
@@ -135,7 +135,7 @@ impl RetryPolicy {
                         return Err(self.final_failure(failure, answered_before));
                     }
                     let quick = answered == 0 && failure.hint.is_some();
-                    let longest = if quick { LONGEST_FIRST_WAIT } else { LONGEST_WAIT };
+                    let longest = if quick { MAX_FIRST_WAIT } else { MAX_WAIT };
                     asked.min(MAX_PAUSE) + self.back_off(failures, longest)
                 }
             };
@@ -270,7 +270,7 @@ mod tests {
         assert_eq!(times.len(), 61);
         let (result, times) = play(&retry(), &vec![failure(Verdict::Throttled); 999]).await;
         assert_eq!(result.unwrap_err().verdict, Verdict::Fatal);
-        assert!(times[times.len() - 1] > LONGEST_STORM, "{:?}", times.len());
+        assert!(times[times.len() - 1] > MAX_REFUSAL_TIME, "{:?}", times.len());
         let wait = |seconds| {
             vec![Failure { retry_after: Some(Duration::from_secs(seconds)), ..failure(Verdict::Throttled) }]
         };
@@ -322,7 +322,7 @@ mod tests {
         let (result, times) = play(&retry, &vec![down(); 9999]).await;
         assert_eq!(result.unwrap_err().verdict, Verdict::Fatal);
         let last = times[times.len() - 1];
-        assert!(last > MAX_PAUSE && last < MAX_PAUSE + 2 * LONGEST_WAIT, "{last:?}");
+        assert!(last > MAX_PAUSE && last < MAX_PAUSE + 2 * MAX_WAIT, "{last:?}");
     }
 
     #[tokio::test(start_paused = true)]

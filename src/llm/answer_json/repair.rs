@@ -12,7 +12,7 @@ use super::candidates::{is_quote, is_space};
 
 /// The upper bound of the product of a candidate's quotes and bytes. About two seconds of work in the worst case; a
 /// normal answer of 100,000 bytes with 1,000 quotes takes a thousandth of that.
-const MOST_WORK: usize = 1 << 27;
+const MAX_WORK: usize = 1 << 27;
 
 /// Why a candidate cannot be repaired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub(super) fn repair(candidate: &str) -> Result<Value, RepairError> {
     }
     let quotes =
         plain.chars().filter(|next| is_quote(*next) || matches!(next, '\u{2019}' | '\u{201d}' | '`' | '´'));
-    if (quotes.count() + 16).saturating_mul(plain.len()) > MOST_WORK {
+    if (quotes.count() + 16).saturating_mul(plain.len()) > MAX_WORK {
         return Err(RepairError::TooLong);
     }
     let repaired = jsonrepair_rs::jsonrepair(&plain).map_err(|_| RepairError::Invalid)?;

@@ -15,13 +15,13 @@ use super::{compiled, what};
 /// The longest message, in bytes.
 const LONGEST: usize = 500;
 /// The number of errors that are listed for one value.
-const MOST_OF_ONE: usize = 8;
+const MAX_OF_ONE: usize = 8;
 /// The depth to which a small answer is walked; deeper violations are reported at that depth.
 const DEEPEST: usize = 256;
 /// The upper bound of the product of depth and size of an answer: each step validates everything below it.
-const MOST_WORK: usize = 2_000_000;
+const MAX_WORK: usize = 2_000_000;
 /// The most parts a schema may have to be decomposed, since each part is compiled.
-const MOST_PARTS: usize = 2000;
+const MAX_PARTS: usize = 2000;
 
 /// Keywords that constrain the value itself, not its contents or alternatives.
 const OWN: &[&str] = &[
@@ -60,7 +60,7 @@ impl SchemaParts {
     pub(super) fn of(schema: &Value) -> Option<Self> {
         let mut pointers = Vec::new();
         collect_parts(schema, "", &mut pointers);
-        if pointers.len() > MOST_PARTS {
+        if pointers.len() > MAX_PARTS {
             return None;
         }
         let whole = compiled().build_map(schema).ok()?;
@@ -74,7 +74,7 @@ impl SchemaParts {
 
     /// Describes how `answer` violates the schema, in one line.
     pub(super) fn explain(&self, schema: &Value, answer: &Value) -> String {
-        let deepest = (MOST_WORK / size(answer)).clamp(4, DEEPEST);
+        let deepest = (MAX_WORK / size(answer)).clamp(4, DEEPEST);
         let mut walk = ViolationWalk { parts: self, schema, deepest, message: String::new(), full: false };
         walk.part("", answer, "", 0);
         walk.message
@@ -89,7 +89,7 @@ impl SchemaParts {
 /// Collects every object in the schema that may be a schema itself, with its pointer.
 fn collect_parts<'a>(value: &'a Value, at: &str, found: &mut Vec<(String, &'a Map<String, Value>)>) {
     match value {
-        Value::Object(object) if found.len() <= MOST_PARTS => {
+        Value::Object(object) if found.len() <= MAX_PARTS => {
             found.push((at.to_owned(), object));
             for (key, inner) in
                 object.iter().filter(|(key, _)| !["enum", "const", "default", "examples"].contains(&&***key))
@@ -166,7 +166,7 @@ impl ViolationWalk<'_> {
 
     fn own(&mut self, at: &str, value: &Value, place: &str) {
         let Some(own) = self.parts.own.get(at) else { return };
-        for error in own.iter_errors(value).take(MOST_OF_ONE) {
+        for error in own.iter_errors(value).take(MAX_OF_ONE) {
             self.say(place, &what(&error));
         }
     }

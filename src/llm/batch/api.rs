@@ -29,18 +29,18 @@ use crate::llm::retry::RetryPolicy;
 use crate::pipeline::ModelConfig;
 
 /// The attempts at one call; with waits of up to a minute that is about half an hour.
-const ATTEMPTS: u32 = 60;
+const MAX_ATTEMPTS: u32 = 60;
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// The wait after a refusal that asks for none.
-const PAUSE: Duration = Duration::from_secs(15);
+const DEFAULT_WAIT: Duration = Duration::from_secs(15);
 /// The number of replies that are not JSON before the address counts as wrong.
-const MOST_PAGES: u32 = 5;
+const MAX_NON_JSON_REPLIES: u32 = 5;
 /// The number of bytes of a file that are sent or stored at a time.
 const CHUNK: usize = 1 << 20;
 /// The time limit for the upload or download of a file, which may have 200 MB.
-const LONGEST_TRANSFER: Duration = Duration::from_hours(1);
+const TRANSFER_TIMEOUT: Duration = Duration::from_hours(1);
 /// The number of concurrent transfers.
-const TRANSFERS: usize = 8;
+const MAX_TRANSFERS: usize = 8;
 
 /// The client of a provider's batch API.
 pub(super) struct Api {
@@ -84,7 +84,7 @@ impl Api {
         Ok(Self {
             name: name.to_owned(),
             http: HttpClient::new(name, config, dialect)?,
-            retry: RetryPolicy::new(name, ATTEMPTS, FIRST_WAIT),
+            retry: RetryPolicy::new(name, MAX_ATTEMPTS, FIRST_WAIT),
             files: files.url,
             batches: Address::new(base, &["batches"])?.url,
             shown: files.shown,
@@ -93,8 +93,8 @@ impl Api {
                 Dialect::Chat | Dialect::Anthropic => "/v1/chat/completions",
             },
             window: config.batch.completion_window.clone(),
-            settle: Duration::try_from_secs_f64(config.batch.poll).unwrap_or(PAUSE),
-            transfers: Semaphore::new(TRANSFERS),
+            settle: Duration::try_from_secs_f64(config.batch.poll).unwrap_or(DEFAULT_WAIT),
+            transfers: Semaphore::new(MAX_TRANSFERS),
         })
     }
 
@@ -118,7 +118,7 @@ impl Api {
         let part = part.map_err(|error| classify::transport(&error, &self.shown))?;
         let form = Form::new().text("purpose", "batch").part("file", part);
         let request = self.http.post(self.files.clone()).multipart(form);
-        let sent = self.json(request, LONGEST_TRANSFER.max(self.http.timeout())).await;
+        let sent = self.json(request, TRANSFER_TIMEOUT.max(self.http.timeout())).await;
         match unread.get() {
             Some(error) => Err(ApiError::Storage(StorageError::clone(error))),
             None => Ok(FileInfo::read(&sent?)?),
@@ -163,7 +163,7 @@ impl Api {
                 lines += chunk.iter().filter(|byte| **byte == b'\n').count() as u64;
                 is_open = chunk.last().map_or(is_open, |byte| *byte != b'\n');
             }
-            if begun.elapsed() > LONGEST_TRANSFER {
+            if begun.elapsed() > TRANSFER_TIMEOUT {
                 let message = format!("`{}` took more than an hour to send a file", self.shown);
                 return Err(Failure::new(Verdict::Retry, "timeout", message).into());
             }
@@ -190,7 +190,7 @@ impl Api {
                 // A gateway's error page is temporary; that of a wrong address is not.
                 if let Err(failure) = &result
                     && failure.class == "not_json"
-                    && pages.fetch_add(1, Relaxed) >= MOST_PAGES
+                    && pages.fetch_add(1, Relaxed) >= MAX_NON_JSON_REPLIES
                 {
                     let hint = failure.hint.unwrap_or_default();
                     let message = format!("{}; {hint}", failure.message);
@@ -204,7 +204,7 @@ impl Api {
                         "a call of the batch API is to be made again: {}", failure.message
                     );
                     if failure.verdict == Verdict::Throttled {
-                        failure.retry_after.get_or_insert(PAUSE);
+                        failure.retry_after.get_or_insert(DEFAULT_WAIT);
                     }
                 }
                 result

@@ -15,7 +15,7 @@ use crate::pipeline::BatchConfig;
 /// The number of bytes that are written at a time.
 const CHUNK: usize = 1 << 20;
 /// The longest time that questions of a slow stage are collected; small batches cost no more.
-const LONGEST_GATHERING: Duration = Duration::from_mins(15);
+const MAX_COLLECTING: Duration = Duration::from_mins(15);
 
 /// A batch that is being collected.
 pub(super) struct BatchBuffer {
@@ -39,7 +39,7 @@ impl BatchBuffer {
     /// Returns when it is sent although not full: soon after the last question, and not much later than the first,
     /// however slowly others follow.
     pub(super) fn send_at(&self, linger: Duration) -> Instant {
-        (self.last + linger).min(self.begun + linger.max(LONGEST_GATHERING))
+        (self.last + linger).min(self.begun + linger.max(MAX_COLLECTING))
     }
 
     /// Whether one more line of this length would exceed a limit. A single line always fits: a provider that does not

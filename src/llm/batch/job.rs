@@ -19,19 +19,19 @@ use super::events::{BatchEvent, OpenBatch};
 use super::files::BatchFiles;
 use super::info::{BatchInfo, FileInfo, LineError};
 use super::submit::SubmitError;
-use super::{Batch, BatchFigures, UNASKED};
+use super::{Batch, BatchFigures, NOT_PROCESSED};
 use crate::journal::StorageError;
 use crate::llm::classify::{self, Failure, Verdict, clean};
 
 /// The longest wait for a provider whose queue is full of our questions.
-const LONGEST_WAIT: Duration = Duration::from_mins(15);
+const MAX_WAIT: Duration = Duration::from_mins(15);
 
 /// How often a batch that finds no room is created again while the provider has no other batch of ours.
-const PATIENCE_FOR_ROOM: u32 = 5;
+const MAX_ROOM_TRIES: u32 = 5;
 /// How long a provider that was reachable may be unreachable.
-const LONGEST_OUTAGE: Duration = Duration::from_hours(6);
+const MAX_OUTAGE: Duration = Duration::from_hours(6);
 /// How often incomplete results are fetched again.
-const LAG: u32 = 10;
+const MAX_FETCHES: u32 = 10;
 
 /// A batch that is being processed.
 pub(super) struct BatchJob {
@@ -77,14 +77,14 @@ impl BatchJob {
             match &*info.status {
                 "failed" if info.has_no_room() && !has_results => {
                     tries += 1;
-                    if tries >= PATIENCE_FOR_ROOM && !model.active.others_submitted(self.batch.number) {
+                    if tries >= MAX_ROOM_TRIES && !model.active.others_submitted(self.batch.number) {
                         return Err(too_large(&info).into());
                     }
                     warn!(model = model.name, "{}; waiting for room", info.failure_reason());
                     files.record(BatchEvent::Unmade { number: self.batch.number }).await?;
                     self.batch.batch = None;
                     tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(LONGEST_WAIT);
+                    wait = (wait * 2).min(MAX_WAIT);
                     self.submit(model, files).await?;
                 }
                 "failed" if !has_results => return self.refused(model, files, &info).await,
@@ -131,7 +131,7 @@ impl BatchJob {
             return Ok(None);
         }
         files.record(BatchEvent::Void { number: self.batch.number }).await?;
-        let others = Failure::new(Verdict::Retry, UNASKED, "the batch was never made");
+        let others = Failure::new(Verdict::Retry, NOT_PROCESSED, "the batch was never made");
         Ok(Some(JobOutcome::Refused { lines: HashMap::new(), others }))
     }
 
@@ -180,8 +180,7 @@ impl BatchJob {
                     }
                 }
                 Err(failure)
-                    if failure.blames_endpoint()
-                        && seen.is_some_and(|seen| seen.elapsed() < LONGEST_OUTAGE) =>
+                    if failure.blames_endpoint() && seen.is_some_and(|seen| seen.elapsed() < MAX_OUTAGE) =>
                 {
                     warn!(model = model.name, "batch `{id}` cannot be looked at: {}", failure.message);
                 }
@@ -206,7 +205,7 @@ impl BatchJob {
             let nothing = info.status == "completed" && count(&answers) + count(&failures) == 0;
             let lacks = nothing || info.lacks(count(&answers));
             looks += 1;
-            if lacks && looks < LAG {
+            if lacks && looks < MAX_FETCHES {
                 tokio::time::sleep(model.poll()).await;
                 info = self.wait(model).await?;
                 continue;
@@ -278,7 +277,7 @@ impl BatchJob {
         }
         Ok(JobOutcome::Refused {
             lines,
-            others: Failure::new(Verdict::Retry, UNASKED, info.failure_reason()),
+            others: Failure::new(Verdict::Retry, NOT_PROCESSED, info.failure_reason()),
         })
     }
 

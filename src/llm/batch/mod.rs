@@ -47,12 +47,12 @@ use crate::pipeline::{BatchConfig, ModelConfig, StructuredOutput};
 use crate::record::Record;
 
 /// The capacity of the scheduler's inbox, in questions.
-const INBOX: usize = 256;
+const INBOX_CAPACITY: usize = 256;
 /// The number of bodies with images in memory at a time: thousands of questions may be on their way to the scheduler.
-const WITH_IMAGES: usize = 16;
+const MAX_IMAGE_BODIES: usize = 16;
 
 /// The class of a question that the provider never processed: it costs no attempt.
-const UNASKED: &str = "batch_failed";
+const NOT_PROCESSED: &str = "batch_failed";
 
 /// A model that is asked in batches.
 pub struct Batch {
@@ -160,7 +160,7 @@ impl Batch {
             return Err(ConnectProblem::NoModel);
         }
         let encoder = RequestEncoder::new(config);
-        let (questions, inbox) = mpsc::channel(INBOX);
+        let (questions, inbox) = mpsc::channel(INBOX_CAPACITY);
         Ok(Self {
             name: name.to_owned(),
             api: Api::new(name, config, encoder.dialect)?,
@@ -173,7 +173,7 @@ impl Batch {
             inbox: Mutex::new(Some(inbox)),
             active: ActiveBatches::default(),
             submissions: Submissions::default(),
-            room: Arc::new(Semaphore::new(WITH_IMAGES)),
+            room: Arc::new(Semaphore::new(MAX_IMAGE_BODIES)),
         })
     }
 
@@ -221,7 +221,7 @@ impl Batch {
                 Err(failure) => failure,
             };
             request.failed(failure.took());
-            attempts += u32::from(failure.class != UNASKED);
+            attempts += u32::from(failure.class != NOT_PROCESSED);
             if let Some(completion) = schema_fallback::salvage(request, &failure) {
                 return Ok(Completion { attempts, ..completion });
             }

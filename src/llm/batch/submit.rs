@@ -19,13 +19,13 @@ use crate::llm::classify::{Failure, Verdict};
 /// How often a batch is created whose outcome stays unknown.
 const MAX_SUBMISSIONS: u32 = 3;
 /// How long a provider may not know a file that was just uploaded.
-const SLOW_FILE: Duration = Duration::from_mins(10);
+const FILE_PROPAGATION: Duration = Duration::from_mins(10);
 /// The number of batches on one page of the provider's list.
-const PAGE: usize = 100;
+const PAGE_SIZE: usize = 100;
 /// The most pages of the provider's list that are read.
-const MOST_PAGES: usize = 100;
+const MAX_PAGES: usize = 100;
 /// The seconds by which the times of a file and of its batch may disagree.
-const SLACK: i64 = 60;
+const CLOCK_SKEW: i64 = 60;
 
 /// The failure to create a batch.
 pub(super) struct SubmitError {
@@ -60,7 +60,7 @@ impl Api {
                 {
                     in_doubt.store(false, Relaxed);
                 }
-                made.map_err(|failure| match begun.elapsed() < SLOW_FILE {
+                made.map_err(|failure| match begun.elapsed() < FILE_PROPAGATION {
                     true => file_may_come(failure),
                     false => failure,
                 })
@@ -99,9 +99,9 @@ impl Api {
 
     async fn find(&self, file: &FileInfo) -> Result<Option<BatchInfo>, Failure> {
         let mut after: Option<String> = None;
-        for _ in 0..MOST_PAGES {
+        for _ in 0..MAX_PAGES {
             let mut url = self.batches.clone();
-            url.query_pairs_mut().append_pair("limit", &PAGE.to_string());
+            url.query_pairs_mut().append_pair("limit", &PAGE_SIZE.to_string());
             if let Some(after) = &after {
                 url.query_pairs_mut().append_pair("after", after);
             }
@@ -122,7 +122,7 @@ impl Api {
                 Some((id, at))
                     if has_more
                         && after.as_ref() != Some(&id)
-                        && (at == 0 || file.created_at == 0 || at + SLACK >= file.created_at) =>
+                        && (at == 0 || file.created_at == 0 || at + CLOCK_SKEW >= file.created_at) =>
                 {
                     after = Some(id);
                 }

@@ -5,18 +5,18 @@
 use super::Round;
 
 /// The least number of answers to measure a rate over.
-const ENOUGH: f64 = 16.0;
+const MIN_ANSWERS: f64 = 16.0;
 /// The growth of the limit after which rates are compared, and the gain it must bring: a fifth, or requests are queued
 /// somewhere.
-const SEEN: f64 = 1.9;
-const GAIN: f64 = 1.2;
+const COMPARED_GROWTH: f64 = 1.9;
+const MIN_GAIN: f64 = 1.2;
 /// The number of rounds after which a higher limit is tried again, since the server may have become faster: half as
 /// much again, measured over a few rounds after one that still has answers from before, and kept if it brings a fifth
 /// of that.
-const REST: u32 = 20;
-const TRIED: f64 = 1.5;
-const TRIAL: u32 = 4;
-const TRIED_GAIN: f64 = 1.1;
+const REST_ROUNDS: u32 = 20;
+const TRIAL_GROWTH: f64 = 1.5;
+const TRIAL_ROUNDS: u32 = 4;
+const MIN_TRIAL_GAIN: f64 = 1.1;
 
 /// What is known about the throughput at a limit.
 #[derive(Debug)]
@@ -49,8 +49,8 @@ impl ThroughputProbe {
     pub(super) fn judge(&mut self, round: Round, limit: f64) -> ProbeDecision {
         match self {
             Self::Rising { limit: known, rate, without } => {
-                let seen = limit >= *known * SEEN && round.sent >= ENOUGH;
-                if seen && *rate > 0.0 && round.rate < *rate * GAIN {
+                let seen = limit >= *known * COMPARED_GROWTH && round.sent >= MIN_ANSWERS;
+                if seen && *rate > 0.0 && round.rate < *rate * MIN_GAIN {
                     *without += 1;
                     if *without < 2 {
                         return ProbeDecision::Keep;
@@ -66,12 +66,12 @@ impl ThroughputProbe {
             }
             Self::Resting { rounds, rates } => {
                 (*rounds, *rates) = (*rounds + 1, *rates + round.rate);
-                if *rounds < REST {
+                if *rounds < REST_ROUNDS {
                     return ProbeDecision::Keep;
                 }
                 let rate = *rates / f64::from(*rounds);
                 *self = Self::Trying { limit, rate, rounds: 0, rates: 0.0 };
-                ProbeDecision::Set(limit * TRIED)
+                ProbeDecision::Set(limit * TRIAL_GROWTH)
             }
             Self::Trying { limit: before, rate, rounds, rates } => {
                 *rounds += 1;
@@ -79,10 +79,10 @@ impl ThroughputProbe {
                     return ProbeDecision::Keep;
                 }
                 *rates += round.rate;
-                if *rounds <= TRIAL {
+                if *rounds <= TRIAL_ROUNDS {
                     return ProbeDecision::Keep;
                 }
-                let gained = *rates / f64::from(*rounds - 1) >= *rate * TRIED_GAIN;
+                let gained = *rates / f64::from(*rounds - 1) >= *rate * MIN_TRIAL_GAIN;
                 let next = if gained { limit } else { *before };
                 *self = Self::Resting { rounds: 0, rates: 0.0 };
                 ProbeDecision::Set(next)

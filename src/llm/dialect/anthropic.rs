@@ -19,7 +19,7 @@ use crate::llm::{Completion, CompletionExtras, Message, ModelRequest};
 const MAX_TOKENS: u64 = 4096;
 
 /// The API's limit of cache marks in a request.
-const MOST_MARKS: usize = 4;
+const MAX_MARKS: usize = 4;
 
 /// Returns how many cache marks may be added to those that the user set in messages, tools and other fields.
 pub(super) fn remaining_cache_marks(request: &ModelRequest, settings: [&Map<String, Value>; 2]) -> usize {
@@ -27,7 +27,7 @@ pub(super) fn remaining_cache_marks(request: &ModelRequest, settings: [&Map<Stri
     let in_messages =
         messages.map(|message| message.parts.as_ref().map_or(0, count_marks) + count_marks_in(&message.more));
     let own = in_messages.chain(settings.map(count_marks_in)).sum();
-    MOST_MARKS.saturating_sub(own)
+    MAX_MARKS.saturating_sub(own)
 }
 
 fn count_marks(value: &Value) -> usize {
@@ -212,7 +212,7 @@ mod tests {
             let marked = std::iter::once(body.get("system").map_or(0, count_marks))
                 .chain(messages.iter().map(count_marks));
             assert_eq!(marked.collect::<Vec<_>>(), expected);
-            assert!(count_marks(&body) <= MOST_MARKS);
+            assert!(count_marks(&body) <= MAX_MARKS);
         };
         let mark = json!({"type": "ephemeral"});
         let part = json!([{"type": "text", "text": "Own.", "cache_control": mark}]);

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::llm::Usage;
 
 /// The highest plausible count: a hundred times the longest contexts.
-const MOST_TOKENS: u64 = 100_000_000;
+const MAX_TOKENS: u64 = 100_000_000;
 
 /// Where the counts are: OpenAI's and Anthropic's place, Groq's, Gemini's, Cohere's; Ollama's and llama.cpp's own are
 /// at the top level.
@@ -113,11 +113,11 @@ fn number(value: &Value) -> Option<u64> {
         Value::String(text) => text.trim().parse().ok().or_else(|| whole(text.trim().parse().ok()?)),
         _ => None,
     };
-    count.filter(|count| *count <= MOST_TOKENS)
+    count.filter(|count| *count <= MAX_TOKENS)
 }
 
 fn whole(number: f64) -> Option<u64> {
-    let is_count = number.fract() == 0.0 && (0.0..=MOST_TOKENS as f64).contains(&number);
+    let is_count = number.fract() == 0.0 && (0.0..=MAX_TOKENS as f64).contains(&number);
     is_count.then_some(number as u64)
 }
 
@@ -171,7 +171,7 @@ mod tests {
             json!("1e300"),
             json!(u64::MAX),
             json!("99999999999999999999999"),
-            json!(MOST_TOKENS + 1),
+            json!(MAX_TOKENS + 1),
         ] {
             check_usage(json!({"prompt_tokens": count, "completion_tokens": count}), None, None);
             check_usage(json!({"prompt_tokens": 7, "completion_tokens": count}), 7, None);

@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Failures in a row that open the breaker.
-const IN_A_ROW: u32 = 5;
-const SHORTEST: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_mins(5);
+const FAILURES_TO_OPEN: u32 = 5;
+const MIN_WAIT: Duration = Duration::from_secs(1);
+const MAX_WAIT: Duration = Duration::from_mins(5);
 
 /// Whether an endpoint gets requests.
 #[derive(Debug)]
@@ -57,12 +57,12 @@ impl CircuitBreaker {
     /// down.
     pub(super) fn record_failure(&mut self, asked: Option<Duration>, now: Instant) -> bool {
         let wait = match self {
-            Self::Up(failures) if *failures + 1 < IN_A_ROW => {
+            Self::Up(failures) if *failures + 1 < FAILURES_TO_OPEN => {
                 *failures += 1;
                 return false;
             }
-            Self::Up(_) => SHORTEST,
-            Self::Probing { wait } => (*wait * 2).min(LONGEST),
+            Self::Up(_) => MIN_WAIT,
+            Self::Probing { wait } => (*wait * 2).min(MAX_WAIT),
             // A request that was in flight when it went down.
             Self::Down { until, .. } => {
                 *until = (*until).max(now + asked.unwrap_or_default());

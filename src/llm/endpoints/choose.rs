@@ -11,7 +11,7 @@ use crate::llm::jitter::Jitter;
 
 /// The load, relative to the mean, from which requests with a key go to another endpoint. Less than 1 ¼ would separate
 /// common prefixes whenever a few requests are slow, and more would let one endpoint queue while others idle.
-const MOST_LOAD: (u64, u64) = (5, 4);
+const MAX_LOAD: (u64, u64) = (5, 4);
 
 /// Which endpoint a request prefers, and which it avoids.
 #[derive(Debug, Clone, Copy, Default)]
@@ -54,7 +54,7 @@ pub(super) fn choose(up: &[Candidate], preference: EndpointPreference, jitter: &
 /// The endpoint with the highest weight for the key, among those that are not overloaded.
 fn by_key<'a>(up: &[Candidate], open: &[&'a Candidate], key: u64) -> Option<&'a Candidate> {
     let all: u64 = up.iter().map(|one| u64::from(one.held)).sum();
-    let (most, of) = MOST_LOAD;
+    let (most, of) = MAX_LOAD;
     let most = ((all + 1) * most).div_ceil(of * up.len().max(1) as u64);
     let little = open.iter().copied().filter(|one| u64::from(one.held) < most);
     let heaviest = little.max_by_key(|one| weight(key, one.address));

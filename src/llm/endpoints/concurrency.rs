@@ -11,20 +11,20 @@ use tokio::time::Instant;
 use crate::llm::congestion::{Controller, Round};
 
 /// The initial limit of an endpoint.
-const FIRST: f64 = 8.0;
+const INITIAL_LIMIT: f64 = 8.0;
 /// The number of waiting requests, as a share of the running ones, that a server's queue may have: enough that it never
 /// idles.
-const WAITING: f64 = 0.1;
+const QUEUED_SHARE: f64 = 0.1;
 /// The least number of attempts in a round.
-const ENOUGH: f64 = 8.0;
+const MIN_ATTEMPTS: f64 = 8.0;
 /// This many losses end a round at once if they are too many; the accepted number is then taken from the previous
 /// round, or assumed to be half.
-const MANY: f64 = 8.0;
-const HALF: f64 = 0.5;
+const MANY_LOSSES: f64 = 8.0;
+const ASSUMED_ACCEPTED: f64 = 0.5;
 /// The most by which the limit grows in a round.
-const FASTEST: f64 = 0.5;
+const MAX_GROWTH: f64 = 0.5;
 /// The share of the limit that must be used for a round to be conclusive.
-const USED: f64 = 0.9;
+const USED_SHARE: f64 = 0.9;
 
 /// The number of concurrent requests that an endpoint may have.
 #[derive(Debug)]
@@ -64,11 +64,11 @@ impl ConcurrencyLimit {
 
     /// A limit that is discovered.
     pub(super) fn auto(most: u32) -> Self {
-        Self::new(Self::controller(most).seeking(FIRST), None)
+        Self::new(Self::controller(most).seeking(INITIAL_LIMIT), None)
     }
 
     fn controller(most: u32) -> Controller {
-        Controller::open(1.0, f64::from(most.max(1)), FASTEST)
+        Controller::open(1.0, f64::from(most.max(1)), MAX_GROWTH)
     }
 
     fn new(controller: Controller, declared: Option<u32>) -> Self {
@@ -118,7 +118,7 @@ impl ConcurrencyLimit {
         let round = &mut self.round;
         round.most_in_flight = round.most_in_flight.max(in_flight);
         let limit = self.controller.limit();
-        round.used |= limit.is_some_and(|limit| f64::from(in_flight) >= (limit * USED).floor());
+        round.used |= limit.is_some_and(|limit| f64::from(in_flight) >= (limit * USED_SHARE).floor());
     }
 
     /// Records that attempt `number` was answered after `took`; `next` is the number of the next attempt.
@@ -161,11 +161,11 @@ impl ConcurrencyLimit {
     pub(super) fn record_queue(&mut self, running: f64, waiting: f64) {
         let (Some(limit), None) = (self.controller.limit(), self.declared) else { return };
         self.steered = true;
-        let excess = waiting - (running * WAITING).max(1.0);
+        let excess = waiting - (running * QUEUED_SHARE).max(1.0);
         if excess > 0.0 {
             self.doubling = false;
             self.controller.steer(limit - excess);
-        } else if std::mem::take(&mut self.round.used) && waiting < running * WAITING / 2.0 + 1.0 {
+        } else if std::mem::take(&mut self.round.used) && waiting < running * QUEUED_SHARE / 2.0 + 1.0 {
             let grown = if self.doubling { limit * 2.0 } else { limit * 1.25 + 1.0 };
             // If some wait already, grow by one; also if hardly any run, as between answers that ended together and the
             // requests after them, when nothing can wait.
@@ -181,19 +181,19 @@ impl ConcurrencyLimit {
         let limit = self.controller.limit();
         let level = limit.unwrap_or(f64::from(round.most_in_flight));
         let sent = round.answered + round.lost;
-        if sent < ENOUGH {
+        if sent < MIN_ATTEMPTS {
             return;
         }
         let seconds = round.begin.map_or(0.0, |begin| now.saturating_duration_since(begin).as_secs_f64());
         let is_whole = seconds >= round.busy / round.answered.max(1.0) && sent >= level.floor();
-        let is_clear = round.lost >= MANY && self.controller.is_too_much(sent, round.lost);
+        let is_clear = round.lost >= MANY_LOSSES && self.controller.is_too_much(sent, round.lost);
         if !is_whole && !is_clear {
             return;
         }
         let (rate, taken) = match seconds > 0.0 && is_whole {
             true => (round.answered / seconds, (round.busy / seconds).min(level)),
             // Refusals end at once: how many are accepted is not known yet.
-            false if is_clear => (0.0, self.taken.take().unwrap_or(level * HALF).min(level)),
+            false if is_clear => (0.0, self.taken.take().unwrap_or(level * ASSUMED_ACCEPTED).min(level)),
             false => (0.0, level),
         };
         let used = round.used && !self.steered;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// The capacity, in seconds of the refill rate.
-const BURST: f64 = 5.0;
+const CAPACITY_SECONDS: f64 = 5.0;
 
 /// A level that refills at a constant rate up to its capacity and is drained by use, below zero if need be.
 #[derive(Debug, Clone)]
@@ -70,7 +70,7 @@ impl TokenBucket {
     }
 
     fn full(&self) -> f64 {
-        self.per_second * BURST
+        self.per_second * CAPACITY_SECONDS
     }
 
     fn fill(&mut self, now: Instant) {

@@ -9,11 +9,11 @@ use std::sync::{Mutex, PoisonError};
 use crate::llm::{Completion, ModelRequest};
 
 /// The number of latest answers that the estimate is based on.
-const REMEMBERED: usize = 128;
+const SAMPLE_SIZE: usize = 128;
 /// The number of answers from which they are trusted more than `max_tokens`.
-const ENOUGH: usize = 16;
+const MIN_SAMPLE: usize = 16;
 /// The assumed tokens of an answer where nothing is known.
-const UNKNOWN: u64 = 1024;
+const DEFAULT_TOKENS: u64 = 1024;
 
 /// The assumed tokens of an image. Providers count by its size, each in its own way: OpenAI mostly takes 765 to
 /// 1,105, Anthropic 1,600 at most, open models some hundreds to a few thousand.
@@ -52,7 +52,7 @@ impl AnswerLengths {
     /// Records the length of an answer, in tokens.
     pub(in crate::llm) fn note(&self, tokens: u64) {
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        if latest.len() == REMEMBERED {
+        if latest.len() == SAMPLE_SIZE {
             latest.pop_front();
         }
         latest.push_back(tokens);
@@ -63,8 +63,8 @@ impl AnswerLengths {
     pub(in crate::llm) fn expected(&self, max_tokens: Option<u64>) -> u64 {
         let mut known: Vec<u64> =
             self.latest.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect();
-        if known.len() < ENOUGH {
-            return max_tokens.unwrap_or(UNKNOWN);
+        if known.len() < MIN_SAMPLE {
+            return max_tokens.unwrap_or(DEFAULT_TOKENS);
         }
         let at = (known.len() * 9 / 10).min(known.len() - 1);
         let (_, nine_of_ten, _) = known.select_nth_unstable(at);
@@ -79,10 +79,13 @@ mod tests {
     #[test]
     fn the_estimate_follows_the_answers() {
         let answer_lengths = AnswerLengths::default();
-        assert_eq!((answer_lengths.expected(None), answer_lengths.expected(Some(4096))), (UNKNOWN, 4096));
+        assert_eq!(
+            (answer_lengths.expected(None), answer_lengths.expected(Some(4096))),
+            (DEFAULT_TOKENS, 4096)
+        );
         (0..100).for_each(|tokens| answer_lengths.note(tokens));
         assert_eq!((answer_lengths.expected(Some(4096)), answer_lengths.expected(Some(50))), (90, 50));
-        (0..REMEMBERED).for_each(|_| answer_lengths.note(7));
+        (0..SAMPLE_SIZE).for_each(|_| answer_lengths.note(7));
         assert_eq!(answer_lengths.expected(None), 7);
         assert_eq!((tokens(0), tokens(1), tokens(8)), (0, 1, 2));
     }

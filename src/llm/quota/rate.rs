@@ -15,43 +15,43 @@ use super::recent_requests::RecentRequests;
 use crate::llm::congestion::{Controller, Round};
 use crate::llm::jitter::Jitter;
 
-/// A round lasts at least `ROUND`, and until `ENOUGH` requests were sent, or `HALF` of them without a refusal, or one
-/// within `LONG`.
-const ROUND: Duration = Duration::from_millis(500);
-const ENOUGH: u32 = 16;
-const HALF: u32 = 8;
-const FEW: f64 = 16.0;
-const LONG: Duration = Duration::from_secs(5);
+/// A round lasts at least `MIN_ROUND`, and until `ROUND_REQUESTS` requests were sent, or `CLEAR_ROUND_REQUESTS` of them without a refusal, or one
+/// within `MAX_ROUND`.
+const MIN_ROUND: Duration = Duration::from_millis(500);
+const ROUND_REQUESTS: u32 = 16;
+const CLEAR_ROUND_REQUESTS: u32 = 8;
+const MIN_CONCLUSIVE: f64 = 16.0;
+const MAX_ROUND: Duration = Duration::from_secs(5);
 /// The number of refusals in a row that blocks the pool is one that has this probability by chance alone, where one in
 /// twenty requests is refused by chance, or more where that is known: five, or more.
-const BY_CHANCE: f64 = 4e-7;
-const SHARE: f64 = 0.05;
-const MOST_IN_A_ROW: usize = 32;
+const BLOCK_PROBABILITY: f64 = 4e-7;
+const ASSUMED_LOSS: f64 = 0.05;
+const MAX_IN_A_ROW: usize = 32;
 /// The first probe follows after this fraction of the wait that a provider asks for, each further one after twice the
 /// time.
-const PARTS: u32 = 8;
-/// Where no wait is asked for, the time between probes grows by this factor, up to `LONGEST`.
-const LATER: f64 = 1.5;
-const LONGEST: Duration = Duration::from_mins(1);
+const PROBE_FRACTION: u32 = 8;
+/// Where no wait is asked for, the time between probes grows by this factor, up to `MAX_PROBE_WAIT`.
+const PROBE_BACKOFF: f64 = 1.5;
+const MAX_PROBE_WAIT: Duration = Duration::from_mins(1);
 /// The period over which accepted requests are counted; at most twice that.
-const LOOK_BACK: Duration = Duration::from_secs(60);
+const MEASURED_PERIOD: Duration = Duration::from_secs(60);
 /// The shortest time between probes.
-const SHORTEST: Duration = Duration::from_millis(10);
+const MIN_PROBE_WAIT: Duration = Duration::from_millis(10);
 /// A pool that has sent nothing for this long counts as idle.
-const IDLE: Duration = Duration::from_secs(1);
+const IDLE_AFTER: Duration = Duration::from_secs(1);
 /// The lowest rate, and the initial one where nothing was ever accepted.
-const LEAST: f64 = 0.02;
-const FIRST: f64 = 4.0;
+const MIN_RATE: f64 = 0.02;
+const INITIAL_RATE: f64 = 4.0;
 /// The most by which the rate grows in a round: a provider may have a burst in reserve, which hides that it is too
 /// high.
-const FASTEST: f64 = 0.25;
+const MAX_GROWTH: f64 = 0.25;
 /// The least by which it grows, in requests per round.
-const QUARTER: f64 = 0.25;
+const MIN_GROWTH: f64 = 0.25;
 /// The share of the limit from which it counts as used, and the number of unused rounds after which it is dropped.
-const USED: f64 = 0.9;
-const UNUSED: u32 = 20;
+const USED_SHARE: f64 = 0.9;
+const MAX_UNUSED_ROUNDS: u32 = 20;
 /// A request that is late by less than this does not delay those after it.
-const LATE: Duration = Duration::from_millis(20);
+const LATE_TOLERANCE: Duration = Duration::from_millis(20);
 
 /// The adaptive rate of a pool.
 #[derive(Debug)]
@@ -105,7 +105,7 @@ struct RefusalBlock {
 impl AdaptiveRate {
     pub(super) fn new(now: Instant) -> Self {
         Self {
-            controller: Controller::open(LEAST, f64::MAX, FASTEST),
+            controller: Controller::open(MIN_RATE, f64::MAX, MAX_GROWTH),
             declared: None,
             recent: RecentRequests::default(),
             number: 0,
@@ -156,12 +156,12 @@ impl AdaptiveRate {
         self.recent.sent(number, now);
         if let Some(block) = &mut self.block {
             block.probe = Some((number, now));
-        } else if now.duration_since(self.since) > 2 * LOOK_BACK {
-            self.taken *= LOOK_BACK.as_secs_f64() / now.duration_since(self.since).as_secs_f64();
-            self.since = now - LOOK_BACK;
+        } else if now.duration_since(self.since) > 2 * MEASURED_PERIOD {
+            self.taken *= MEASURED_PERIOD.as_secs_f64() / now.duration_since(self.since).as_secs_f64();
+            self.since = now - MEASURED_PERIOD;
         }
         if let Some(limit) = self.controller.limit() {
-            let from = self.next.max(now.checked_sub(LATE).unwrap_or(now));
+            let from = self.next.max(now.checked_sub(LATE_TOLERANCE).unwrap_or(now));
             self.next = from + Duration::from_secs_f64(1.0 / limit);
         }
         number
@@ -208,20 +208,20 @@ impl AdaptiveRate {
                 block.probe = None;
                 block.wait = match asked {
                     Some(asked) => (block.wait * 2).min(asked),
-                    None => block.wait.mul_f64(LATER).min(LONGEST),
+                    None => block.wait.mul_f64(PROBE_BACKOFF).min(MAX_PROBE_WAIT),
                 };
                 block.probe_at = now + block.wait;
             }
             return false;
         }
-        let share = self.controller.base_loss().max(SHARE);
-        let many = ((BY_CHANCE.ln() / share.ln()).ceil() as usize).min(MOST_IN_A_ROW);
+        let share = self.controller.base_loss().max(ASSUMED_LOSS);
+        let many = ((BLOCK_PROBABILITY.ln() / share.ln()).ceil() as usize).min(MAX_IN_A_ROW);
         let Some(first) = self.recent.in_a_row(many, now) else { return false };
         let wait = match asked {
-            Some(asked) => asked / PARTS,
+            Some(asked) => asked / PROBE_FRACTION,
             None => jitter.up_to(base) + base / 2,
         };
-        let wait = wait.max(SHORTEST);
+        let wait = wait.max(MIN_PROBE_WAIT);
         let taken = self.taken;
         self.block = Some(RefusalBlock {
             first,
@@ -265,7 +265,7 @@ impl AdaptiveRate {
     /// Excludes idle time from the measurement.
     fn discount_idle(&mut self, now: Instant) {
         let idle = now.saturating_duration_since(self.next.max(self.last));
-        if self.block.is_none() && idle > IDLE {
+        if self.block.is_none() && idle > IDLE_AFTER {
             self.since += idle;
         }
         self.last = now;
@@ -275,13 +275,13 @@ impl AdaptiveRate {
     fn unblock(&mut self, now: Instant) {
         let Some(block) = self.block.take() else { return };
         // A quota per minute is used up within that; a server that is away for longer was down.
-        let away = now.duration_since(block.begin).min(LOOK_BACK);
+        let away = now.duration_since(block.begin).min(MEASURED_PERIOD);
         let seconds = (block.begin.duration_since(self.since) + away).as_secs_f64().max(1e-3);
         match block.taken {
             // A server that accepted nothing was down, which says nothing about its rate.
-            ..1.0 => self.controller.begin(self.declared.unwrap_or(FIRST)),
+            ..1.0 => self.controller.begin(self.declared.unwrap_or(INITIAL_RATE)),
             // A few requests say little about the rate.
-            ..FEW => self.controller.begin(self.taken / seconds),
+            ..MIN_CONCLUSIVE => self.controller.begin(self.taken / seconds),
             _ => self.controller.set(self.taken / seconds),
         }
         self.next = now;
@@ -303,7 +303,8 @@ impl AdaptiveRate {
             let seconds = end.duration_since(closed.begin).as_secs_f64();
             let (sent, lost) = (f64::from(closed.sent), f64::from(closed.refused.min(closed.sent)));
             let (level, taken) = (sent / seconds, (sent - lost) / seconds);
-            let used = closed.held && self.controller.limit().is_some_and(|limit| level >= limit * USED);
+            let used =
+                closed.held && self.controller.limit().is_some_and(|limit| level >= limit * USED_SHARE);
             self.unused = if used { 0 } else { self.unused + 1 };
             self.controller.judge(Round {
                 sent,
@@ -311,17 +312,17 @@ impl AdaptiveRate {
                 level,
                 taken,
                 rate: taken,
-                one: QUARTER / seconds,
+                one: MIN_GROWTH / seconds,
                 used,
             });
-            if self.unused >= UNUSED {
+            if self.unused >= MAX_UNUSED_ROUNDS {
                 self.controller.release();
                 self.unused = 0;
             }
         }
         let (open, lasted) = (self.open, now.saturating_duration_since(self.open.begin));
-        let many = if open.refused == 0 { HALF } else { ENOUGH };
-        let is_over = (lasted >= ROUND && open.sent >= many) || (lasted >= LONG && open.sent > 0);
+        let many = if open.refused == 0 { CLEAR_ROUND_REQUESTS } else { ROUND_REQUESTS };
+        let is_over = (lasted >= MIN_ROUND && open.sent >= many) || (lasted >= MAX_ROUND && open.sent > 0);
         if is_over && self.closed.is_none() {
             self.closed = Some((open, now));
             self.open = RoundCounts::new(self.number, now);

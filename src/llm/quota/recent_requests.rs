@@ -8,20 +8,20 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How many requests are remembered.
-const REMEMBERED: usize = 64;
+const CAPACITY: usize = 64;
 /// A request counts as accepted once it is in flight for this multiple of the time that refusals take, within these
 /// bounds (in seconds); among others that are refused meanwhile, after less.
-const TIMES: f64 = 3.0;
-const SHORTEST: f64 = 0.05;
-const SHORTEST_AMONG: f64 = 0.005;
-const LONGEST: f64 = 30.0;
+const GRACE_FACTOR: f64 = 3.0;
+const MIN_GRACE: f64 = 0.05;
+const MIN_GRACE_AMONG_REFUSALS: f64 = 0.005;
+const MAX_GRACE: f64 = 30.0;
 /// The weight of the latest refusal in the moving average of their delays.
-const WEIGHT: f64 = 0.125;
+const DELAY_WEIGHT: f64 = 0.125;
 
 /// The latest requests.
 #[derive(Debug)]
 pub(super) struct RecentRequests {
-    sent: [Option<SentRequest>; REMEMBERED],
+    sent: [Option<SentRequest>; CAPACITY],
     newest: u64,
     /// The average delay of refusals, in seconds.
     delay: Option<f64>,
@@ -43,14 +43,14 @@ enum RequestOutcome {
 
 impl Default for RecentRequests {
     fn default() -> Self {
-        Self { sent: [None; REMEMBERED], newest: 0, delay: None }
+        Self { sent: [None; CAPACITY], newest: 0, delay: None }
     }
 }
 
 impl RecentRequests {
     pub(super) fn sent(&mut self, number: u64, now: Instant) {
         self.newest = number;
-        self.sent[number as usize % REMEMBERED] =
+        self.sent[number as usize % CAPACITY] =
             Some(SentRequest { number, at: now, outcome: RequestOutcome::Open });
     }
 
@@ -64,25 +64,25 @@ impl RecentRequests {
         let Some(sent) = self.find(number) else { return };
         sent.outcome = RequestOutcome::Refused;
         let took = now.saturating_duration_since(sent.at).as_secs_f64();
-        self.delay = Some(self.delay.map_or(took, |delay| delay + WEIGHT * (took - delay)));
+        self.delay = Some(self.delay.map_or(took, |delay| delay + DELAY_WEIGHT * (took - delay)));
     }
 
     /// Returns how long a request is in flight before it counts as accepted.
     pub(super) fn grace(&self) -> Duration {
-        self.times_delay(SHORTEST)
+        self.times_delay(MIN_GRACE)
     }
 
     fn times_delay(&self, least: f64) -> Duration {
-        Duration::from_secs_f64((self.delay.unwrap_or(0.0) * TIMES).clamp(least, LONGEST))
+        Duration::from_secs_f64((self.delay.unwrap_or(0.0) * GRACE_FACTOR).clamp(least, MAX_GRACE))
     }
 
     /// Returns the first of the newest refused requests, if there are `many` of them with none accepted in between.
     pub(super) fn in_a_row(&self, many: usize, now: Instant) -> Option<u64> {
-        let grace = self.times_delay(SHORTEST_AMONG);
+        let grace = self.times_delay(MIN_GRACE_AMONG_REFUSALS);
         let (mut count, mut first) = (0, None);
-        for back in 0..REMEMBERED as u64 {
+        for back in 0..CAPACITY as u64 {
             let Some(number) = self.newest.checked_sub(back) else { break };
-            let Some(sent) = self.sent[number as usize % REMEMBERED].filter(|sent| sent.number == number)
+            let Some(sent) = self.sent[number as usize % CAPACITY].filter(|sent| sent.number == number)
             else {
                 break;
             };
@@ -96,6 +96,6 @@ impl RecentRequests {
     }
 
     fn find(&mut self, number: u64) -> Option<&mut SentRequest> {
-        self.sent[number as usize % REMEMBERED].as_mut().filter(|sent| sent.number == number)
+        self.sent[number as usize % CAPACITY].as_mut().filter(|sent| sent.number == number)
     }
 }

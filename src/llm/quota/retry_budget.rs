@@ -10,11 +10,11 @@ use tokio::time::Instant;
 use super::bucket::TokenBucket;
 
 /// Retries per second that are always allowed; the bucket's capacity may be used at once.
-const FLOOR: f64 = 10.0;
+const RETRIES_PER_SECOND: f64 = 10.0;
 /// Retries earned by each success.
-const SHARE: f64 = 0.2;
+const RETRIES_PER_SUCCESS: f64 = 0.2;
 /// The most retries that successes can save up.
-const MOST: f64 = 1000.0;
+const MAX_SAVED: f64 = 1000.0;
 
 /// The retries that are left to a model.
 #[derive(Debug)]
@@ -26,15 +26,15 @@ pub(in crate::llm) struct RetryBudget {
 
 impl RetryBudget {
     pub(in crate::llm) fn new() -> Self {
-        let bucket = Mutex::new(TokenBucket::new(FLOOR, Instant::now()));
+        let bucket = Mutex::new(TokenBucket::new(RETRIES_PER_SECOND, Instant::now()));
         Self { bucket, head: tokio::sync::Mutex::new(()) }
     }
 
     /// Records a success.
     pub(in crate::llm) fn deposit(&self) {
         let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
-        if bucket.level(Instant::now()) < MOST {
-            bucket.settle(SHARE);
+        if bucket.level(Instant::now()) < MAX_SAVED {
+            bucket.settle(RETRIES_PER_SUCCESS);
         }
     }
 
