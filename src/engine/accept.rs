@@ -28,8 +28,8 @@ pub(super) struct AcceptGate {
     /// The number after that of the last item that earlier starts accepted.
     accepted_to: u64,
     /// Items before that number which are to be made again, and how many of them are still undecided.
-    holes: u64,
-    holes_left: u64,
+    gaps: u64,
+    gaps_left: u64,
     pub(super) order: ReorderBuffer<EndedItem>,
     /// Items that ended in this start, and those of them that ended ok.
     ended: u64,
@@ -42,24 +42,14 @@ impl AcceptGate {
     /// Of the items in `done`, `accepted` ended ok; the last of these has the number `last`.
     pub(super) fn new(wanted: u64, (accepted, last): (u64, Option<u64>), done: Arc<RoaringTreemap>) -> Self {
         let accepted_to = last.map_or(0, |last| last + 1);
-        let holes = accepted_to - last.map_or(0, |last| done.rank(last));
+        let gaps = accepted_to - last.map_or(0, |last| done.rank(last));
         let order = ReorderBuffer::new(done);
-        Self {
-            wanted,
-            accepted,
-            accepted_to,
-            holes,
-            holes_left: holes,
-            order,
-            ended: 0,
-            ok: 0,
-            ok_waiting: 0,
-        }
+        Self { wanted, accepted, accepted_to, gaps, gaps_left: gaps, order, ended: 0, ok: 0, ok_waiting: 0 }
     }
 
     /// Whether nothing more is needed: enough items were accepted, and every item before them has ended.
     pub(super) fn is_over(&self) -> bool {
-        self.is_reached() && self.holes_left == 0
+        self.is_reached() && self.gaps_left == 0
     }
 
     /// Whether as many items were accepted as wanted.
@@ -82,11 +72,11 @@ impl AcceptGate {
     /// Decides the next item, and returns whether it is surplus.
     pub(super) fn is_surplus(&mut self, item: u64, outcome: ItemOutcome) -> bool {
         self.ok_waiting -= u64::from(outcome == ItemOutcome::Ok);
-        let is_hole = item < self.accepted_to;
-        self.holes_left -= u64::from(is_hole);
+        let is_gap = item < self.accepted_to;
+        self.gaps_left -= u64::from(is_gap);
         if self.is_reached() {
-            // An item that fills a hole does not come after the accepted ones: unless it is ok, it ends as it is.
-            return outcome == ItemOutcome::Ok || !is_hole;
+            // An item that fills a gap does not come after the accepted ones: unless it is ok, it ends as it is.
+            return outcome == ItemOutcome::Ok || !is_gap;
         }
         self.accepted += u64::from(outcome == ItemOutcome::Ok);
         false
@@ -100,7 +90,7 @@ impl AcceptGate {
         let more = u128::from(missing) * u128::from(self.ended + 1);
         let more = more.div_ceil(u128::from(self.ok + 1));
         let items = self.ended.saturating_add(u64::try_from(more).unwrap_or(u64::MAX));
-        items.max(self.holes)
+        items.max(self.gaps)
     }
 }
 

@@ -103,7 +103,7 @@ impl AskUnit {
             Err(error) => return stage.reject(error),
         };
         request.affinity = self.affinity(record, parser);
-        request.schema = parser.and_then(|parser| parser.read.schema()).cloned().map(Arc::new);
+        request.schema = parser.and_then(|parser| parser.stage.schema()).cloned().map(Arc::new);
         let call = self.new_call(&request, record);
         AskInProgress { unit: self, executor, parser, request, call }.run(record, lenders).await
     }
@@ -114,7 +114,7 @@ impl AskUnit {
         match record.get("group") {
             None | Some(Value::Null) => {
                 let may_reask = |parser: &BuiltParser| {
-                    parser.read.on_error().iter().any(|step| matches!(step, OnError::Retry(_)))
+                    parser.stage.on_error().iter().any(|step| matches!(step, OnError::Retry(_)))
                 };
                 let asks_again = self.path.contains('/') || parser.is_some_and(may_reask);
                 asks_again.then(|| affinity(&record.id.item.to_le_bytes()))
@@ -140,7 +140,7 @@ impl AskInProgress<'_> {
     async fn run(mut self, record: &mut Record, lenders: &PermitLenders) -> StageOutcome {
         let has_seed = self.unit.has_seed_per_record(&self.request);
         let mut reask = ReaskTurns::new(&self.request.messages);
-        let mut steps = OnErrorSteps::new(self.parser.map_or(&[], |parser| parser.read.on_error()));
+        let mut steps = OnErrorSteps::new(self.parser.map_or(&[], |parser| parser.stage.on_error()));
         loop {
             self.request.sample = self.call.re_asks;
             if has_seed {

@@ -160,7 +160,7 @@ impl<'a> StageBuilder<'a> {
             let path = Arc::clone(&planned.id);
             let metrics = StageMetrics::new(Arc::clone(&path));
             let processor = match self.processor(planned)? {
-                Processor::AnswerParser(read) => {
+                Processor::AnswerParser(stage) => {
                     let Some(BuiltStage { processor: BuiltProcessor::Ask(unit), .. }) = stages.last_mut()
                     else {
                         return Err(order());
@@ -168,7 +168,7 @@ impl<'a> StageBuilder<'a> {
                     if unit.parser.is_some() {
                         return Err(order());
                     }
-                    unit.parser = Some(BuiltParser { id: path, when, read: read.into() });
+                    unit.parser = Some(BuiltParser { id: path, when, stage: stage.into() });
                     continue;
                 }
                 Processor::Transform(part) => BuiltProcessor::Transform(part),

@@ -22,7 +22,7 @@ impl ConnectedModels {
         Self::new(plan, &plan.models, pools)
     }
 
-    /// Connects a plan's models without their batch mode, for a look at a few records.
+    /// Connects a plan's models in direct mode, for a preview of a few records.
     pub fn connect_direct(plan: &Plan) -> Result<Self, ConnectError> {
         let mut models = plan.models.clone();
         for model in models.values_mut() {

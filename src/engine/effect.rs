@@ -28,7 +28,7 @@ pub(crate) trait Effect: Send {
     type Outcome: Send;
 
     /// The keys that its outcome is journaled under.
-    fn names(&self) -> RequestKeys;
+    fn keys(&self) -> RequestKeys;
 
     /// The most that one attempt can cost.
     fn worst_case(&self) -> WorstCase;
@@ -71,8 +71,8 @@ pub(crate) struct EffectOutcome<T> {
 impl EffectRunner {
     /// Returns the outcome of an effect from the journal, or performs the effect and journals its outcome.
     pub(crate) async fn run<E: Effect>(&self, effect: &mut E) -> Result<EffectOutcome<E::Outcome>, Halt> {
-        let names = effect.names();
-        if let Some(bytes) = self.answers.find(names).await?
+        let keys = effect.keys();
+        if let Some(bytes) = self.answers.find(keys).await?
             && let Some(outcome) = E::decode(&bytes)
         {
             return Ok(EffectOutcome { outcome, cost: None });
@@ -97,7 +97,7 @@ impl EffectRunner {
             self.backlog.note_answer();
         }
         let (cost, spent) = reserved.settle(usage);
-        self.answers.store(names, &encoded.bytes, encoded.reusable, spent).await?;
+        self.answers.store(keys, &encoded.bytes, encoded.reusable, spent).await?;
         Ok(EffectOutcome { outcome, cost: Some(cost) })
     }
 }

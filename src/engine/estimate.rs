@@ -56,7 +56,7 @@ pub struct StageEstimate {
 /// Estimates a run over the first `limit` items from a sample of at most `sample` of them. `tokens` counts the tokens
 /// of a text.
 pub async fn estimate(
-    mut parts: BuiltPipeline,
+    mut pipeline: BuiltPipeline,
     seed: u64,
     limit: Option<u64>,
     sample: usize,
@@ -64,7 +64,8 @@ pub async fn estimate(
 ) -> Estimate {
     let mut rng = Draws::new(seed, "plan".into()).rng("sample", "");
     let (mut items, mut failures, mut kept) = (0, Vec::new(), Vec::new());
-    'source: while let Some(unit) = tokio::task::block_in_place(|| parts.source.next_readable(&mut failures))
+    'source: while let Some(unit) =
+        tokio::task::block_in_place(|| pipeline.source.next_readable(&mut failures))
     {
         for mut record in unit.records {
             if limit.is_some_and(|limit| items >= limit) {
@@ -83,12 +84,12 @@ pub async fn estimate(
     let sampled = kept.len() as u64;
     let items_per_sample = items as f64 / (sampled as f64).max(1.0);
     let estimator =
-        Arc::new(UsageEstimator { stages: Mutex::new(empty_estimates(&parts)), tokens: Box::new(tokens) });
+        Arc::new(UsageEstimator { stages: Mutex::new(empty_estimates(&pipeline)), tokens: Box::new(tokens) });
     let executor = Executor::observed(Arc::clone(&estimator) as Arc<dyn Responder>, None);
     for record in kept {
         let record = InFlightRecord { record, ..InFlightRecord::default() };
         // No model is asked, so nothing can halt.
-        let _ = executor.execute_all(&parts.stages, record).await;
+        let _ = executor.execute_all(&pipeline.stages, record).await;
     }
     let mut stages = std::mem::take(&mut *estimator.stages.lock().unwrap_or_else(PoisonError::into_inner));
     for stage in &mut stages {
@@ -102,7 +103,7 @@ pub async fn estimate(
 }
 
 /// An entry per stage that asks a model, including those in blocks.
-fn empty_estimates(parts: &BuiltPipeline) -> Vec<StageEstimate> {
+fn empty_estimates(pipeline: &BuiltPipeline) -> Vec<StageEstimate> {
     let mut stages = Vec::new();
     let mut see = |stage: &BuiltStage| {
         if let BuiltProcessor::Ask(unit) = &stage.processor {
@@ -117,7 +118,7 @@ fn empty_estimates(parts: &BuiltPipeline) -> Vec<StageEstimate> {
             });
         }
     };
-    parts.stages.iter().for_each(|stage| stage.visit(&mut see));
+    pipeline.stages.iter().for_each(|stage| stage.visit(&mut see));
     stages
 }
 
@@ -131,46 +132,51 @@ impl Responder for UsageEstimator {
     fn respond<'a>(&'a self, question: Question<'a>) -> BoxFuture<'a, Result<ModelResult, Halt>> {
         async move {
             let Question { unit, request, record, .. } = question;
-            let answered = unit.heuristic.complete(request, record).await;
+            let result = unit.heuristic.complete(request, record).await;
             // Re-asks are not estimated.
             if request.sample == 0 {
                 let prompt: u64 = request.texts().map(|text| (self.tokens)(&text) + MESSAGE_OVERHEAD).sum();
                 let param = |name: &str| request.params.get(name).or_else(|| unit.params.get(name))?.as_u64();
-                let most = param("max_tokens").or_else(|| param("max_completion_tokens"));
-                let length = answered.as_ref().map_or(0, |completion| (self.tokens)(&completion.text));
-                let asked = QuestionTokens {
+                let max_answer = param("max_tokens").or_else(|| param("max_completion_tokens"));
+                let length = result.as_ref().map_or(0, |completion| (self.tokens)(&completion.text));
+                let tokens = QuestionTokens {
                     prompt,
                     images: request.images_shown() as u64,
-                    most,
-                    length: length.min(most.unwrap_or(u64::MAX)),
-                    several: param("n").unwrap_or(1) as f64,
+                    max_answer,
+                    answer: length.min(max_answer.unwrap_or(u64::MAX)),
+                    answers: param("n").unwrap_or(1) as f64,
                 };
-                self.count(&unit.path, &asked);
+                self.count(&unit.path, &tokens);
             }
-            Ok(answered)
+            Ok(result)
         }
         .boxed()
     }
 }
 
-/// One question, in tokens.
+/// The tokens of one question and its answer.
 struct QuestionTokens {
     prompt: u64,
     images: u64,
-    most: Option<u64>,
-    length: u64,
-    several: f64,
+    /// Of the longest answer that the parameters allow.
+    max_answer: Option<u64>,
+    /// Of an answer as long as the heuristic's.
+    answer: u64,
+    /// The number of answers (`n`).
+    answers: f64,
 }
 
 impl UsageEstimator {
-    fn count(&self, stage: &Arc<str>, asked: &QuestionTokens) {
+    fn count(&self, stage: &Arc<str>, tokens: &QuestionTokens) {
         let mut stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(sum) = stages.iter_mut().find(|sum| sum.stage == *stage) else { return };
         sum.requests += 1.0;
-        sum.images += asked.images as f64;
-        sum.prompt_tokens += (asked.prompt + asked.images * IMAGE_TOKENS) as f64;
-        sum.most_answer_tokens =
-            sum.most_answer_tokens.zip(asked.most).map(|(sum, most)| sum + most as f64 * asked.several);
-        sum.answer_tokens += asked.length as f64 * asked.several;
+        sum.images += tokens.images as f64;
+        sum.prompt_tokens += (tokens.prompt + tokens.images * IMAGE_TOKENS) as f64;
+        sum.most_answer_tokens = sum
+            .most_answer_tokens
+            .zip(tokens.max_answer)
+            .map(|(sum, most)| sum + most as f64 * tokens.answers);
+        sum.answer_tokens += tokens.answer as f64 * tokens.answers;
     }
 }

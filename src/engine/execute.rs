@@ -35,7 +35,7 @@ pub(crate) struct BuiltStage {
     pub(crate) metrics: Arc<StageMetrics>,
 }
 
-/// The running part of a stage behind the source part.
+/// The running part of a stage after the source part.
 pub(crate) enum BuiltProcessor {
     Transform(Box<dyn Transform>),
     /// A sink and the index of its file.

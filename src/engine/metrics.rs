@@ -48,9 +48,9 @@ pub(crate) struct StageMetrics {
 pub struct StageFigures {
     /// The stage's id.
     pub stage: Arc<str>,
-    /// Records that came in.
+    /// Records that entered the stage.
     pub received: u64,
-    /// Records that went out.
+    /// Records that left it, those that it was split into counted singly.
     pub sent: u64,
     /// Records dropped with a reason.
     pub dropped: u64,

@@ -65,7 +65,7 @@ struct ModelEffect<'a> {
     request: &'a mut ModelRequest,
     record: &'a Record,
     lenders: &'a PermitLenders,
-    names: RequestKeys,
+    keys: RequestKeys,
     worst_case: WorstCase,
 }
 
@@ -79,8 +79,8 @@ impl<'a> ModelEffect<'a> {
         // Dropped before the answer is awaited, which in a batch takes hours for thousands of questions.
         let mut params = unit.params.clone();
         params.extend(request.params.clone());
-        let (names, worst_case) = unit.names(request, &params, record);
-        Self { unit, request, record, lenders, names, worst_case }
+        let (keys, worst_case) = unit.keys(request, &params, record);
+        Self { unit, request, record, lenders, keys, worst_case }
     }
 
     /// Counts a question that was asked in this start.
@@ -107,8 +107,8 @@ impl<'a> ModelEffect<'a> {
 impl Effect for ModelEffect<'_> {
     type Outcome = ModelResult;
 
-    fn names(&self) -> RequestKeys {
-        self.names
+    fn keys(&self) -> RequestKeys {
+        self.keys
     }
 
     fn worst_case(&self) -> WorstCase {
@@ -123,7 +123,7 @@ impl Effect for ModelEffect<'_> {
 
     fn perform(&mut self, reserved: Arc<Reservation>, slot: Arc<QuestionSlot>) -> BoxFuture<'_, ModelResult> {
         async move {
-            self.request.key = Some(self.names.key);
+            self.request.key = Some(self.keys.key);
             self.request.meter = Some(reserved as Arc<dyn Meter>);
             self.request.slot = Some(slot as Arc<dyn Slot>);
             self.unit.metrics.count_request();
@@ -161,7 +161,7 @@ impl AskUnit {
     /// The keys of a request, and the most it can cost. The key of the question is a hash of the stage, the model, the
     /// parameters, every message and the schema; the key of the record's own answer also covers the record, the number
     /// of the ask and the number of re-asks.
-    fn names(
+    fn keys(
         &self,
         request: &ModelRequest,
         params: &Map<String, Value>,
@@ -172,11 +172,11 @@ impl AskUnit {
         let bytes = serde_json::to_vec(&whole).unwrap_or_default();
         let question = blake3::hash(&bytes);
         let key = blake3::hash(format!("{} {ASK} {} {question}", record.id, request.sample).as_bytes());
-        let names =
+        let keys =
             RequestKeys { item: record.id.item, key: first_half(&key), question: first_half(&question) };
         let extra_body = self.key_settings.get(1).and_then(Value::as_object);
         let settings: Vec<_> = std::iter::once(params).chain(extra_body).collect();
-        (names, WorstCase::new(request, bytes.len(), &settings, self.prices))
+        (keys, WorstCase::new(request, bytes.len(), &settings, self.prices))
     }
 }
 

@@ -62,7 +62,7 @@ pub const SAMPLED_FROM: u64 = 10_000;
 /// Brings the selected items through the stages; with `prompts_only`, up to the first question. Calls `show` with
 /// each item as it is done. Returns the documents or rows that could not be read.
 pub async fn preview(
-    mut parts: BuiltPipeline,
+    mut pipeline: BuiltPipeline,
     choice: ItemSelection,
     prompts_only: bool,
     mut show: impl FnMut(Preview),
@@ -77,7 +77,7 @@ pub async fn preview(
     let executor = Executor::observed(responder, Some(Arc::clone(&steps) as Arc<dyn StageObserver>));
     let mut number = 0;
     while !selector.is_past(number) {
-        let next = tokio::task::block_in_place(|| parts.source.next_readable(&mut failures));
+        let next = tokio::task::block_in_place(|| pipeline.source.next_readable(&mut failures));
         let Some(unit) = next else { break };
         for mut record in unit.records {
             if selector.is_past(number) {
@@ -86,13 +86,13 @@ pub async fn preview(
             record.id = RecordId::item(number);
             // The first items are shown while the source is read; a sample is shown once it is complete.
             if let Some(record) = selector.add(number, record) {
-                show(preview_item(&parts, &executor, &steps, record).await?);
+                show(preview_item(&pipeline, &executor, &steps, record).await?);
             }
             number += 1;
         }
     }
     for record in selector.sampled() {
-        show(preview_item(&parts, &executor, &steps, record).await?);
+        show(preview_item(&pipeline, &executor, &steps, record).await?);
     }
     Ok(failures)
 }
@@ -147,13 +147,13 @@ impl ItemSelector {
 }
 
 async fn preview_item(
-    parts: &BuiltPipeline,
+    pipeline: &BuiltPipeline,
     executor: &Executor,
     steps: &StepRecorder,
     item: Record,
 ) -> Result<Preview, FatalError> {
     let record = InFlightRecord { record: item.clone(), ..InFlightRecord::default() };
-    let result = executor.execute_all(&parts.stages, record).await;
+    let result = executor.execute_all(&pipeline.stages, record).await;
     let steps = std::mem::take(&mut *steps.lock());
     match result {
         Err(Halt::Fatal(error)) => Err(error),

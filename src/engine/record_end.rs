@@ -65,7 +65,7 @@ impl RecordEnd {
 #[derive(Debug)]
 pub(crate) struct EndedRecord {
     pub(crate) id: RecordId,
-    /// Why it went no further; `None` if it came through the whole pipeline and a sink took it.
+    /// Why it went no further; `None` if it completed the pipeline and a sink took it.
     pub(crate) end: Option<RecordEnd>,
     /// Whether a sink took it, or the record it came from.
     pub(crate) written: bool,
@@ -73,7 +73,7 @@ pub(crate) struct EndedRecord {
 }
 
 impl EndedRecord {
-    /// A record that came through the last stage.
+    /// A record that completed the last stage.
     pub(super) fn completed(record: InFlightRecord) -> Self {
         let end = (!record.written).then(|| RecordEnd::Dropped("unrouted".into()));
         Self::new(record, end)

@@ -14,7 +14,7 @@ use crate::template::Expression;
 pub(crate) struct BuiltParser {
     pub(crate) id: Arc<str>,
     pub(crate) when: Option<Expression>,
-    pub(crate) read: Arc<dyn AnswerParser>,
+    pub(crate) stage: Arc<dyn AnswerParser>,
 }
 
 impl AskUnit {
@@ -62,11 +62,11 @@ impl AskUnit {
     /// Parses the answer in the record. One that may take long is parsed off the runtime's threads, a few at a time, so
     /// that neither other records nor a stop wait for it.
     async fn parse(&self, record: &mut Record, parser: &BuiltParser) -> Result<(), AnswerError> {
-        let text = parser.read.answer_text(record)?;
-        if !parser.read.may_take_long(text) {
-            return parser.read.parse_record(record);
+        let text = parser.stage.answer_text(record)?;
+        if !parser.stage.may_take_long(text) {
+            return parser.stage.parse_record(record);
         }
-        let (stage, text) = (Arc::clone(&parser.read), text.to_owned());
+        let (stage, text) = (Arc::clone(&parser.stage), text.to_owned());
         let permit = self.slow_parses.acquire().await;
         let parsed = tokio::task::spawn_blocking(move || stage.parse(&text)).await;
         drop(permit);
@@ -76,6 +76,6 @@ impl AskUnit {
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
             Err(error) => return Err(StageError::new("stopped", error.to_string()).into()),
         };
-        parser.read.store(record, value)
+        parser.stage.store(record, value)
     }
 }
