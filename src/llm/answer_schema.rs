@@ -13,7 +13,7 @@ use jsonschema::{PatternOptions, ValidationError, ValidationOptions, Validator};
 use serde_json::{Map, Value};
 
 use self::violations::SchemaParts;
-use crate::pipeline::{FieldType, is_closed, leads_somewhere};
+use crate::pipeline::{FieldType, is_closed, reference_resolves};
 
 /// The backtracking limit of a pattern with look-around on one text; beyond it the pattern counts as not matched.
 const MAX_BACKTRACKING: usize = 100_000;
@@ -180,7 +180,7 @@ fn find_impossible(schema: &Value, root: &Value, at: &str, errors: &mut Vec<Sche
         if !target.starts_with('#') {
             let message = format!("`{target}` leads outside the schema; a schema stands for itself");
             tell(format!("{at}/$ref"), message);
-        } else if target.starts_with("#/") && !leads_somewhere(target, root) {
+        } else if target.starts_with("#/") && !reference_resolves(target, root) {
             tell(format!("{at}/$ref"), format!("`{target}` leads nowhere in the schema"));
         }
     }

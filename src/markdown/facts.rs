@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_sentence_gives_each_part_its_own_words() {
+    fn a_very_long_sentence_is_split_among_its_parts() {
         let text = "one is here and ".repeat(200);
         let outline = Outline::of(&text, Syntax::Markdown);
         let part = |range: Range<usize>| of(&text, &outline, &range);
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn markup_is_taken_off() {
+    fn markup_is_removed() {
         check(
             "The **bold** `code.Here()` and [a *link*](http://a.b) ~~old~~ &amp; ![icon](i.png) done.\n",
             &["The bold code.Here() and a link old & icon done."],

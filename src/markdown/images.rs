@@ -140,7 +140,7 @@ mod tests {
     use super::super::{Outline, Syntax};
     use proptest::prelude::*;
 
-    /// Checks `alt: address` of each image, and that each stands where it begins.
+    /// Checks `alt: address` of each image, and the offset at which it begins.
     fn check(text: &str, expected: &[&str]) {
         let outline = Outline::of(text, Syntax::Markdown);
         let found: Vec<String> =

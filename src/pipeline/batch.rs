@@ -174,7 +174,7 @@ mod tests {
     use serde_json::{Value, json};
 
     #[test]
-    fn what_is_wrong_is_told() {
+    fn invalid_settings_are_reported() {
         let check = |more: Value, expected: &[&str]| {
             let mut model = json!({"model": "m", "base_urls": ["http://h/v1"]});
             model.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());

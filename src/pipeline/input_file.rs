@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_change_is_told_and_a_touch_is_none() {
+    fn a_change_is_reported_and_a_touch_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rows.jsonl");
         let name = path.to_str().unwrap();

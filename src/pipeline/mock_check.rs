@@ -58,7 +58,7 @@ impl MockRule {
     }
 
     /// Whether it defines an answer, an error or a delay.
-    fn says_something(&self) -> bool {
+    fn has_effect(&self) -> bool {
         self.answers() || self.error.is_some() || self.delay.is_some()
     }
 
@@ -124,7 +124,7 @@ fn check_endpoint(at: &str, rule: &MockRule, count: usize, problems: &mut Vec<Pr
 }
 
 fn check_outcome(at: &str, rule: &MockRule, problems: &mut Vec<Problem>) {
-    if !rule.says_something() {
+    if !rule.has_effect() {
         let mut problem = Problem::new(at, "the rule does not say what is answered");
         problem.expected("an `answer`, an `error` or a `delay`");
         problems.push(problem);

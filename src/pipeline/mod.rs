@@ -43,5 +43,5 @@ pub use number_or_expression::NumberOrExpression;
 pub use params::RESERVED_PARAMS;
 pub use problem::{Problem, ProblemLocation, Problems};
 pub use produced_field::ProducedField;
-pub(crate) use schema_type::{is_closed, leads_somewhere};
+pub(crate) use schema_type::{is_closed, reference_resolves};
 pub(crate) use secrets::{SHORTEST_SECRET, secrets_of_url};

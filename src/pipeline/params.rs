@@ -71,7 +71,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn what_is_wrong_is_told() {
+    fn invalid_params_are_reported() {
         let check = |model: Value, expected: &[&str]| {
             let model: ModelConfig = serde_json::from_value(model).unwrap();
             let mut problems = Vec::new();

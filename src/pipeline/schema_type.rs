@@ -75,7 +75,7 @@ fn closed(schema: &Value, root: &Value, depth: usize) -> bool {
 }
 
 /// Whether a reference inside the schema resolves to a part of it.
-pub(crate) fn leads_somewhere(target: &str, root: &Value) -> bool {
+pub(crate) fn reference_resolves(target: &str, root: &Value) -> bool {
     resolve(target, root).is_some()
 }
 

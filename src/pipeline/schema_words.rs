@@ -109,7 +109,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn tells_what_a_schema_wants() {
+    fn describes_what_a_schema_allows() {
         for (schema, expected) in [
             (json!({"type": "integer"}), "a whole number"),
             (json!({"type": ["string", "null"]}), "text"),

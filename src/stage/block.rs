@@ -33,7 +33,7 @@ pub trait RepeatBlock: Send + Sync {
     fn times(&self, record: &Record) -> Result<u32, StageError>;
 
     /// Whether to run another pass, given the record as it is now. Evaluated before every pass.
-    fn goes_on(&self, record: &Record) -> Result<bool, StageError>;
+    fn should_continue(&self, record: &Record) -> Result<bool, StageError>;
 
     /// Whether the start and every pass are passed on as records of their own, rather than the last pass alone.
     fn keeps_all(&self) -> bool;

@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_are_done_are_passed_over() {
+    fn completed_rows_are_skipped() {
         let mut ending = source(json!({"count": 1000}));
         assert_eq!(ending.skip(990), 990);
         assert_eq!(numbers(&mut *ending), (990..1000).collect::<Vec<_>>());

@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn who_answered_is_told_and_the_heuristic_is_not_forgotten() {
+    fn who_answered_is_recorded_and_the_heuristic_is_not_forgotten() {
         let mut record = Record::default();
         let mut accept = |answered_by: &str, earlier: Option<&str>| {
             record.provenance.calls = earlier

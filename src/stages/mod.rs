@@ -91,7 +91,7 @@ pub type StageBodyError = serde_path_to_error::Error<serde_json::Error>;
 pub struct StageType {
     /// The stage's name in pipelines.
     pub name: &'static str,
-    /// Where it may stand.
+    /// Where in a pipeline it is allowed.
     pub role: Role,
     /// Whether it is allowed in a block.
     pub in_blocks: bool,

@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shared_stands_first_in_one_text() {
+    fn the_shared_part_comes_first_in_one_text() {
         let check = |topic: &str, question: &str, content: &str, shared: usize| {
             let part = build::<Prompt>(json!({"shared": "On {{ topic }}\n", "user": "\n{{ question }}"}));
             let Processor::Transform(part) = part else { panic!("not a transform") };

@@ -223,7 +223,7 @@ impl RepeatBlock for Repeater {
         })
     }
 
-    fn goes_on(&self, record: &Record) -> Result<bool, StageError> {
+    fn should_continue(&self, record: &Record) -> Result<bool, StageError> {
         match &self.goes_on {
             Some(goes_on) => Ok(goes_on.is_true(record)?),
             None => Ok(true),
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_a_number_or_what_an_expression_gives() {
+    fn times_are_a_number_or_the_value_of_an_expression() {
         check_times(json!(4), json!({}), Ok(4));
         check_times(json!("n"), json!({"n": 0}), Ok(0));
         check_times(json!("n / 2"), json!({"n": 6}), Ok(3));
@@ -286,10 +286,10 @@ mod tests {
     #[test]
     fn goes_on_while_the_condition_is_true() {
         let part = passes(json!({"times": 3, "while": "score < 4"}));
-        assert!(part.goes_on(&record(json!({"score": 3}))).unwrap());
-        assert!(!part.goes_on(&record(json!({"score": 4}))).unwrap());
-        assert_eq!(part.goes_on(&record(json!({"score": "bad"}))).unwrap_err().class, "template");
-        assert!(passes(json!({"times": 3})).goes_on(&record(json!({}))).unwrap());
+        assert!(part.should_continue(&record(json!({"score": 3}))).unwrap());
+        assert!(!part.should_continue(&record(json!({"score": 4}))).unwrap());
+        assert_eq!(part.should_continue(&record(json!({"score": "bad"}))).unwrap_err().class, "template");
+        assert!(passes(json!({"times": 3})).should_continue(&record(json!({}))).unwrap());
     }
 
     #[test]

@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn the_types_of_what_is_set_are_told() {
+    fn the_types_of_set_fields_are_declared() {
         let config = r#"{"a": "{{ text }}", "b": {"expr": "text | wordcount"}, "c": {"expr": "b > 1"}, "d": [1, 2],
             "e": {"expr": "text | max"}, "text": 0.5}"#;
         let (messages, types) = checked(config, &["a", "b", "c", "d", "e", "text"]);
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_values_that_cannot_be_meant_are_refused() {
+    fn implausible_names_and_values_are_refused() {
         for (config, expected) in [
             (r#"{"b": "{{ a }}", "a": "{{ text }}"}"#, "no earlier stage makes `a`"),
             (r#"{"a": {"expr": "text.title"}}"#, "`text` is a text: there is no `title` in it"),

@@ -109,7 +109,7 @@ pub(super) fn compare(
     measure(state, left)?;
     measure(state, right)?;
     if let (Some(left), Some(right)) = (left.as_str(), right.as_str()) {
-        pay(state, if op == "in" { right.len() } else { left.len().min(right.len()) })?;
+        consume_fuel(state, if op == "in" { right.len() } else { left.len().min(right.len()) })?;
     }
     match op {
         "==" | "!=" if !may_equal(left, right) => wrong(MismatchKind::Kinds),
@@ -211,13 +211,13 @@ pub(super) fn add(state: &State<'_, '_>, left: &Value, right: &Value, site: usiz
         (String, String) if both_texts_of_numbers(left, right) => wrong(MismatchKind::NumbersAsTexts),
         (String, String) => {
             let (left, right) = (left.as_str().unwrap_or_default(), right.as_str().unwrap_or_default());
-            pay(state, left.len() + right.len())?;
+            consume_fuel(state, left.len() + right.len())?;
             Ok(Value::from(format!("{left}{right}")))
         }
         (Seq | Iterable, Seq | Iterable) => {
             let mut items = Vec::new();
             for item in left.try_iter()?.chain(right.try_iter()?) {
-                pay(state, size_of::<Value>())?;
+                consume_fuel(state, size_of::<Value>())?;
                 items.push(item);
             }
             Ok(Value::from(items))
@@ -227,7 +227,7 @@ pub(super) fn add(state: &State<'_, '_>, left: &Value, right: &Value, site: usiz
 }
 
 /// Consumes fuel for `bytes` before they are allocated, in the engine's own unit.
-fn pay(state: &State<'_, '_>, bytes: usize) -> Result<(), Error> {
+fn consume_fuel(state: &State<'_, '_>, bytes: usize) -> Result<(), Error> {
     state.consume_fuel((bytes / 64) as u64)
 }
 

@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_files_are_told_line_by_line() {
+    fn problems_of_a_file_are_reported_line_by_line() {
         for (file, expected) in [
             (
                 "en:\n  - 'a('\n  - ok\n  - 'b|'\nde: []\n",

@@ -172,7 +172,7 @@ fn unknown_names_are_found_before_rendering() {
 }
 
 #[test]
-fn names_of_the_template_itself_are_none_of_the_record() {
+fn names_that_the_template_sets_are_not_read_from_the_record() {
     let reads = |source: &str| Template::new(source, &Map::new()).unwrap().variables().join(" ");
     for (source, expected) in [
         ("a | uper {# b | uper #} {{ 'c | uper is evn' }}", ""),

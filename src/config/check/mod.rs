@@ -1,8 +1,8 @@
 //! The checks of a pipeline file, from its parts to the whole.
 //!
-//! `globals` and `stages` validate what is written against the schemas and deserialize it, `stage_order` checks where
-//! stages may stand, and `pipeline_check` passes one check context through all stages. Each reports every problem that
-//! it finds, unless that problem follows from one reported before.
+//! `globals` and `stages` validate what is written against the schemas and deserialize it, `stage_order` checks
+//! where stages are allowed, and `pipeline_check` passes one check context through all stages. Each reports every
+//! problem that it finds, unless that problem follows from one reported before.
 
 mod globals;
 mod pipeline_check;

@@ -6,7 +6,7 @@ use crate::config::{Overrides, Plan};
 use crate::pipeline::Problems;
 use crate::stages::STAGES;
 
-/// What stands before the stages of a case, which begin in line 7.
+/// The text before the stages of a case, which begin in line 7.
 const HEAD: &str = "\
 name: test
 vars: {passes: 3}
@@ -48,7 +48,7 @@ fn hinted(stages: &str, expected: &str, hint: &str) {
 }
 
 #[test]
-fn every_problem_in_a_block_stands_at_its_place() {
+fn every_problem_in_a_block_has_its_location() {
     bad(
         "
   - repeat:
@@ -244,7 +244,7 @@ fn how_often_a_loop_runs() {
 }
 
 #[test]
-fn what_cannot_stand_in_a_block() {
+fn stages_that_are_not_allowed_in_a_block() {
     let inside = |block: &str, stages: &str| format!("  - {block}, stages: [{stages}]}}");
     for (stage, expected) in [
         ("sink: {path: b.jsonl, format: raw}", "`sink` cannot stand in a block"),
@@ -270,7 +270,7 @@ fn what_cannot_stand_in_a_block() {
         &inside("repeat: {times: 2", "prompt: {id: a, user: a}, prompt: {id: a, user: b}"),
         &["7:72 stage 1 of `repeat` has the id `a` too"],
     );
-    // The same id may stand in another block.
+    // Another block may contain the same id.
     good(&inside("repeat: {id: a, times: 2", "prompt: {id: a, user: a}"));
 }
 

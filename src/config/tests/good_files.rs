@@ -151,7 +151,7 @@ fn the_reference_lists_options_with_types_and_defaults() {
 }
 
 #[test]
-fn a_missing_file_is_told_with_what_is_there() {
+fn a_missing_file_is_reported_with_those_that_exist() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("first.yaml"), GOOD).unwrap();
     let Err(error) = Plan::load(&folder.path().join("frist.yaml"), &Overrides::default()) else { panic!() };

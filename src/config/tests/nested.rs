@@ -108,7 +108,7 @@ fn options_of_the_command_line_reach_stages_in_blocks() {
         let Err(problems) = loaded(LOOP, &overrides) else { panic!("{set}") };
         assert_eq!(short(&problems)[..1], [expected], "{problems}");
     }
-    // The name that a stage in a block gives the limit of tokens counts.
+    // The name that a stage in a block uses for the token limit counts.
     let overrides = Overrides {
         max_tokens: Some(7),
         sets: vec!["stages.evolve/for_each/judge.params={max_completion_tokens: 9}".to_owned()],

@@ -1,4 +1,5 @@
-//! The tables of the fields that stages make, which their pages show: held against what the checks tell of.
+//! The tables of the fields that stages make, which their reference shows, compared with what their checks
+//! declare.
 
 use serde_json::{Map, Value, json};
 
@@ -6,10 +7,10 @@ use crate::config::check::COMMON_KEYS;
 use crate::pipeline::{CheckContext, FieldType, ObjectFields};
 use crate::stages::{Role, STAGES, StageType};
 
-/// Every name that a stage's check tells of stands in its table, with the type told there; so what `stages` shows is
+/// Every name that a stage's check declares is in its table, with the declared type; so what `stages` shows is
 /// what is checked.
 #[test]
-fn the_tables_of_fields_are_what_checks_tell_of() {
+fn the_tables_of_fields_match_what_checks_declare() {
     let configs = [
         ("ingest", json!({"paths": ["markdown_docs/*.md"]})),
         ("generate", json!({})),
@@ -104,7 +105,7 @@ fn is_capitals(row: &str) -> bool {
     row.chars().all(|char| char.is_ascii_uppercase())
 }
 
-/// Whether a field is what a row of a table tells of; capitals stand for any name.
+/// Whether a field matches a row of a table; capitals stand for any name.
 fn fits(row: &str, field: &str) -> bool {
     match row.strip_suffix("NAME") {
         Some(outer) => field.starts_with(outer) && !outer.is_empty(),
@@ -112,7 +113,7 @@ fn fits(row: &str, field: &str) -> bool {
     }
 }
 
-/// The fields, and instead of objects with known names what stands in them.
+/// The fields; objects with known names are replaced by the fields inside them.
 fn flat(inside: &ObjectFields) -> Vec<(String, FieldType)> {
     let mut all = Vec::new();
     for (name, kind) in inside.fields() {

@@ -46,7 +46,7 @@ fn check(stage: &str, expected: &str) {
 }
 
 #[test]
-fn each_stage_says_what_it_needs() {
+fn each_stage_declares_what_it_needs() {
     for (stage, expected) in [
         ("prompt: {user: a, images: number}", "`images` is a whole number"),
         ("prompt: {user: a, images: '[numbers]'}", "`images` is a list of lists of whole numbers"),
@@ -259,7 +259,7 @@ fn columns_of_csv_are_texts() {
 }
 
 #[test]
-fn answers_are_what_their_schema_says() {
+fn answers_have_the_types_of_their_schema() {
     let parse = |schema: Value, stage: &str| {
         let parse = format!("parse: {}", json!({"schema": schema}));
         said("rows.jsonl", &rows(), &["llm: {model: m, input: text}", &parse, stage, SINK])

@@ -46,7 +46,7 @@ impl RepeatRun<'_> {
             versions.push(version(record, outer_id.pass(&name, 0), 0, None));
         }
         for pass in 1..=times {
-            match self.repeat.goes_on(&record.record) {
+            match self.repeat.should_continue(&record.record) {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => return self.stage.reject(error),

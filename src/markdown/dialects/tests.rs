@@ -18,7 +18,7 @@ fn check(text: &str, expected: &[&str]) {
     assert_eq!(found, expected, "{text}");
 }
 
-/// Checks that a text gives itself, on one line, as its only fact.
+/// Checks that the only fact of a text is the text itself, on one line.
 fn check_as_written(texts: &[&str]) {
     for text in texts {
         check(text, &[text]);
@@ -81,7 +81,7 @@ fn prices_and_escapes_are_no_formulas() {
 }
 
 #[test]
-fn markup_of_obsidian_is_taken_off() {
+fn markup_of_obsidian_is_removed() {
     check(
         "See [[Green tea|the green one]] before [[Black tea]]s. %% not this %% Mind ==the *hot* water== too. ^ab12cd\n",
         &["See the green one before Black teas.", "Mind the hot water too."],
@@ -108,7 +108,7 @@ fn markup_of_obsidian_is_taken_off() {
 }
 
 #[test]
-fn markup_of_mdx_is_taken_off() {
+fn markup_of_mdx_is_removed() {
     check(
         "import Tabs from '@theme/Tabs';\nimport {\n  A,\n  B as C,\n} from \"x\";\n\nexport const meta = {\n  author: 'Kim',\n\n  year: 1,\n};\n\n# Install\n\nRun the installer from the disk image.\n",
         &["# Install", "Run the installer from the disk image."],
@@ -132,7 +132,7 @@ fn markup_of_mdx_is_taken_off() {
 }
 
 #[test]
-fn markup_of_site_generators_is_taken_off() {
+fn markup_of_site_generators_is_removed() {
     check(
         ":::note Mind this\n\nThe water is hot when you pour.\n\n:::\n\nThe rest of it follows.\n",
         &["The water is hot when you pour.", "The rest of it follows."],
@@ -182,7 +182,7 @@ fn markup_of_site_generators_is_taken_off() {
 }
 
 #[test]
-fn html_says_what_it_says() {
+fn html_is_read_as_its_text() {
     check(
         "<table><tr><th>Tea</th><th>Minutes</th></tr>\n\n  <tr><td>Green &amp; white</td>\n\n    <td>2</td></tr><tr><td></td><td></td></tr></table>\n",
         &["Tea: Green & white; Minutes: 2"],
@@ -302,7 +302,7 @@ const AROUND: &[&str] = &[
 
 proptest! {
     #[test]
-    fn every_word_of_prose_stands_somewhere(blocks in proptest::collection::vec(0..AROUND.len(), 1..8), apart in "(\n|\n\n|\n\n\n)") {
+    fn every_word_of_prose_is_kept(blocks in proptest::collection::vec(0..AROUND.len(), 1..8), apart in "(\n|\n\n|\n\n\n)") {
         let mut text = String::new();
         let mut words = Vec::new();
         for block in blocks {

@@ -18,7 +18,7 @@ fn check_broken(text: &str, expected: Value, rest: &str, why: &str) {
 }
 
 #[test]
-fn a_mapping_at_the_start_is_taken_off() {
+fn a_mapping_at_the_start_is_removed() {
     check(
         "---\ntitle: A\ntags: [x, y, no]\n---\n# B\n",
         json!({"title": "A", "tags": ["x", "y", "no"]}),
@@ -74,7 +74,7 @@ fn heads_without_fences_are_read() {
 }
 
 #[test]
-fn a_block_that_cannot_be_read_gives_what_can_be_made_out() {
+fn fields_of_an_invalid_block_are_recovered() {
     check_broken(
         "---\ntitle: Brewing: a guide\nlayout: post\n---\n\nCoffee.\n",
         json!({"title": "Brewing: a guide", "layout": "post"}),

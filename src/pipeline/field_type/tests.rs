@@ -8,7 +8,7 @@ fn of(value: Value) -> FieldType {
 }
 
 #[test]
-fn types_are_told_in_words() {
+fn types_are_described_in_words() {
     for (value, expected) in [
         (json!("a"), "a text"),
         (json!(3), "a whole number"),

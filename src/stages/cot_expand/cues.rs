@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn each_problem_is_told() {
+    fn each_problem_is_reported() {
         let check = |text: &str, expected: &[&str]| {
             let problems = Cues::parse(text, &[Format::None, Format::All]).unwrap_err();
             assert_eq!(problems.len(), expected.len(), "{problems:?}");

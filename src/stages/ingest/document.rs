@@ -18,7 +18,7 @@ pub(super) fn read(path: &str, limit: u64) -> Result<String, String> {
 }
 
 /// Checks from its beginning whether the file at `path` can be read as a document.
-pub(super) fn look(path: &str, limit: u64) -> Result<(), String> {
+pub(super) fn probe(path: &str, limit: u64) -> Result<(), String> {
     const BEGINNING: u64 = 4 * 1024;
     let file = File::open(path).map_err(|error| error.to_string())?;
     let length = file.metadata().map_err(|error| error.to_string())?.len();
@@ -130,7 +130,7 @@ mod tests {
             let path = folder.path().join(name);
             std::fs::write(&path, bytes).unwrap();
             let path = path.to_str().unwrap();
-            for found in [read(path, 100_000).map(drop), look(path, 100_000)] {
+            for found in [read(path, 100_000).map(drop), probe(path, 100_000)] {
                 match (found, expected) {
                     (Ok(()), None) => {}
                     (Err(message), Some(expected)) => {

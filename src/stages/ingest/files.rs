@@ -38,10 +38,10 @@ pub(super) fn matching(pattern: &str, skip: &[String]) -> Result<GlobMatches, St
     let compiled = Pattern::new(pattern).map_err(|error| format!("`{pattern}` is no glob: {}", error.msg))?;
     let (start, rest) = start_of(pattern);
     let mut matched = match rest.contains("**") {
-        true => walked(start, rest, &compiled, skip),
-        false => globbed(pattern, start, rest, &compiled)?,
+        true => walk_glob(start, rest, &compiled, skip),
+        false => expand_glob(pattern, start, rest, &compiled)?,
     };
-    matched.found = once(matched.found);
+    matched.found = deduplicate(matched.found);
     Ok(matched)
 }
 
@@ -52,7 +52,7 @@ fn start_of(pattern: &str) -> (&str, &str) {
 }
 
 /// The files below a folder.
-fn walked(start: &str, rest: &str, pattern: &Pattern, skip: &[String]) -> GlobMatches {
+fn walk_glob(start: &str, rest: &str, pattern: &Pattern, skip: &[String]) -> GlobMatches {
     let named = |name: &str| rest.split('/').any(|part| part == name);
     let names: Vec<String> = skip.iter().filter(|name| !named(name)).cloned().collect();
     let hidden = !rest.split('/').any(|part| part.starts_with('.'));
@@ -60,7 +60,7 @@ fn walked(start: &str, rest: &str, pattern: &Pattern, skip: &[String]) -> GlobMa
     if !Path::new(if start.is_empty() { "." } else { start }).is_dir() {
         return matched;
     }
-    let walked = walk::through(start, &SkipRules { names: &names, hidden });
+    let walked = walk::walk(start, &SkipRules { names: &names, hidden });
     for path in walked.files {
         match pattern.matches_with(&path, LIKE_A_SHELL) {
             true => matched.found.extend(regular(Path::new(&path))),
@@ -75,7 +75,7 @@ fn walked(start: &str, rest: &str, pattern: &Pattern, skip: &[String]) -> GlobMa
 }
 
 /// The files of a pattern of limited depth.
-fn globbed(pattern: &str, start: &str, rest: &str, compiled: &Pattern) -> Result<GlobMatches, String> {
+fn expand_glob(pattern: &str, start: &str, rest: &str, compiled: &Pattern) -> Result<GlobMatches, String> {
     let paths = glob::glob_with(pattern, LIKE_A_SHELL)
         .map_err(|error| format!("`{pattern}` is no glob: {}", error.msg))?;
     let mut matched = GlobMatches::default();
@@ -105,7 +105,7 @@ pub(super) fn is_pattern(path: &str) -> bool {
 
 /// Removes duplicates and sorts by path. Of several paths to one file, through links to folders, the one through
 /// the fewest folders stays.
-pub(super) fn once(mut found: Vec<FileResult>) -> Vec<FileResult> {
+pub(super) fn deduplicate(mut found: Vec<FileResult>) -> Vec<FileResult> {
     let depth = |found: &FileResult| path_of(found).split('/').count();
     let by_name = |a: &FileResult, b: &FileResult| path_of(a).as_bytes().cmp(path_of(b).as_bytes());
     found.sort_by(|a, b| depth(a).cmp(&depth(b)).then_with(|| by_name(a, b)));

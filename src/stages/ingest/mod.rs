@@ -233,7 +233,7 @@ impl Ingest {
                     .expected(".md, .mdx, .markdown, .txt, .jsonl, .ndjson, .csv, .tsv; or `format`");
                 return;
             }
-            if let Err(message) = self.look(context, file) {
+            if let Err(message) = self.probe(context, file) {
                 // Its fields are unknown; the run reports it as a source failure.
                 context.may_have_other_fields();
                 unreadable.push((file.clone(), message));
@@ -251,13 +251,13 @@ impl Ingest {
     }
 
     /// Inspects the beginning of a file, and declares the fields of its records.
-    fn look(&self, context: &mut CheckContext<'_>, file: &str) -> Result<(), String> {
+    fn probe(&self, context: &mut CheckContext<'_>, file: &str) -> Result<(), String> {
         let format = self.format.of(file);
         let rows = match format {
             Some(IngestFormat::Jsonl) => rows::jsonl(file)?,
             Some(IngestFormat::Csv) => self.delimited(file)?,
             _ => {
-                document::look(file, self.limit_bytes)?;
+                document::probe(file, self.limit_bytes)?;
                 context.makes_for_some("text", FieldType::text());
                 declare_origin(context, false);
                 return Ok(());

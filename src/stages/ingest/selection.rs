@@ -39,7 +39,7 @@ impl Selection {
 
     /// Returns what is left out, once all paths are known.
     pub(super) fn left_out(&mut self) -> LeftOut {
-        let found = files::once(std::mem::take(&mut self.found));
+        let found = files::deduplicate(std::mem::take(&mut self.found));
         for file in found.iter().flatten() {
             self.others.remove(file);
         }

@@ -97,7 +97,7 @@ fn a_format_can_be_given_and_limits_hold() {
 }
 
 #[test]
-fn the_fields_of_rows_are_told_before_a_run() {
+fn the_fields_of_rows_are_declared_before_a_run() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("r.jsonl");
     std::fs::write(&path, "{\"a\":1}\n{\"b\":2}\n").unwrap();

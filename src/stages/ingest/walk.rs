@@ -43,7 +43,7 @@ struct Folder {
 }
 
 /// Walks `start`, a path with a slash at its end, or empty for the working directory.
-pub(super) fn through(start: &str, skip: &SkipRules<'_>) -> WalkResult {
+pub(super) fn walk(start: &str, skip: &SkipRules<'_>) -> WalkResult {
     let mut walk = FolderWalker {
         skip,
         walked: WalkResult::default(),
@@ -55,7 +55,7 @@ pub(super) fn through(start: &str, skip: &SkipRules<'_>) -> WalkResult {
         level.sort_by(|a, b| (a.is_link, &a.path).cmp(&(b.is_link, &b.path)));
         let mut below = Vec::new();
         for folder in level {
-            walk.tell(start, &folder.path);
+            walk.log_progress(start, &folder.path);
             walk.folder(&folder, &mut below);
         }
         level = below;
@@ -106,7 +106,7 @@ impl FolderWalker<'_> {
     }
 
     /// Logs the position of a long walk.
-    fn tell(&mut self, start: &str, at: &str) {
+    fn log_progress(&mut self, start: &str, at: &str) {
         if Instant::now() < self.tell {
             return;
         }
@@ -161,7 +161,7 @@ mod tests {
         }
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let start = format!("{}/", folder.path().to_str().unwrap());
-        let walked = through(&start, &SkipRules { names: &names, hidden: true });
+        let walked = walk(&start, &SkipRules { names: &names, hidden: true });
         let bare = |paths: Vec<String>| -> Vec<String> {
             let mut paths: Vec<String> = paths.iter().map(|path| path.replacen(&start, "", 1)).collect();
             paths.sort();
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_of_dependencies_and_caches_are_passed_over() {
+    fn folders_of_dependencies_and_caches_are_skipped() {
         let files = [
             "a.md",
             "b/c.md",

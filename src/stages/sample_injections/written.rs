@@ -131,7 +131,7 @@ fn rows(text: &str) -> Result<InjectionFile, FileError> {
     let mut reader = csv::Reader::from_reader(text.as_bytes());
     let wrong = |error: csv::Error| {
         let line = error.position().map(|position| line_at(text, position.byte()));
-        FileError::new(line, format!("is not CSV: {}", told(&error)))
+        FileError::new(line, format!("is not CSV: {}", csv_message(&error)))
     };
     let headers = reader.headers().map_err(wrong)?.clone();
     let (mut entries, mut lines) = (Vec::new(), Vec::new());
@@ -144,7 +144,7 @@ fn rows(text: &str) -> Result<InjectionFile, FileError> {
     Ok(InjectionFile { entries, numbers_are_texts: true, lines })
 }
 
-fn told(error: &csv::Error) -> String {
+fn csv_message(error: &csv::Error) -> String {
     match error.kind() {
         csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
             format!("the row has {len} cells, the header has {expected_len}")

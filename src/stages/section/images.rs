@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_elsewhere_is_passed_over() {
+    fn addresses_elsewhere_are_skipped() {
         let check = |address: &str, expected: bool| assert_eq!(is_elsewhere(address), expected, "{address}");
         check("https://x.org/a.png", true);
         check("data:image/png;base64,AAAA", true);

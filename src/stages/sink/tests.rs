@@ -53,7 +53,7 @@ fn messages_go_before_question_and_answer() {
 }
 
 #[test]
-fn a_cue_stands_first_in_each_format() {
+fn a_cue_comes_first_in_each_format() {
     let messages = json!([
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "Why?"},
@@ -120,7 +120,7 @@ fn messages_go_through_whole() {
 }
 
 #[test]
-fn what_is_told_to_servers_alone_is_not_written() {
+fn fields_for_servers_only_are_not_written() {
     let shared = json!([
         {"role": "user", "content": "Text\n\nWhy?", "shared_chars": 4},
         {"role": "assistant", "content": "So."},
@@ -174,7 +174,7 @@ fn sharegpt_has_turns_for_calls_and_results() {
 }
 
 #[test]
-fn system_turns_of_a_pair_all_stand_in_its_question() {
+fn system_turns_of_a_pair_are_all_in_its_question() {
     let messages = json!([
         {"role": "system", "content": "A", "name": null}, {"role": "developer", "content": "B"},
         {"role": "user", "content": "Q", "tool_calls": []}, {"role": "assistant", "content": [{"type": "text", "text": "R"}], "weight": 1.0},

@@ -70,7 +70,7 @@ fn what_can_be_compared_is() {
 }
 
 #[test]
-fn a_text_that_says_no_is_no_condition() {
+fn a_text_that_means_no_is_not_a_condition() {
     let row = row();
     let says = "`flag` is the text `false`, which would count as true; compare it: `flag == 'true'`, or `flag != ''` where any text is meant";
     for source in [
@@ -91,7 +91,7 @@ fn a_text_that_says_no_is_no_condition() {
 }
 
 #[test]
-fn nothing_is_reckoned_with_a_text() {
+fn a_text_is_not_an_arithmetic_operand() {
     let row = row();
     check("n + 1", &row, Ok(json!(5)));
     check("n * x - 1 / 2", &row, Ok(json!(1.5)));
@@ -189,7 +189,7 @@ fn null_is_an_error_where_a_text_is_wanted() {
 }
 
 #[test]
-fn a_conversion_says_what_it_was_given() {
+fn a_failed_conversion_reports_its_input() {
     let row = row();
     check(
         "na | float",

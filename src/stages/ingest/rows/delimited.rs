@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_whose_quotes_are_out_of_order_are_told() {
+    fn rows_with_misplaced_quotes_are_reported() {
         check(
             csv,
             b"id,text\n1,fine\n2,\"He said hi\n3,next\n4,last\n",
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_cannot_be_meant_are_refused() {
+    fn implausible_headers_are_refused() {
         check(csv, b"", json!("has no header row"));
         check(csv, b",,\n1,2,3\n", json!("has no header row"));
         check(csv, b"a,b,a\n", json!("two columns have the name `a`"));

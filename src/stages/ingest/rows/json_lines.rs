@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_too_long_is_passed_over() {
+    fn a_line_that_is_too_long_is_skipped() {
         let bytes: &[u8] = b"{\"a\":1}\n{\"a\":\"long\"}\n{\"a\":2}\n{\"a\":\"long\"}";
         let lines = JsonLines { reader: bytes, line: Vec::new(), number: 0, limit: 8, done: false };
         let found: Vec<(u64, bool)> = lines.map(|(number, row)| (number, row.is_ok())).collect();

@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn digits_beyond_the_seventeenth_are_told() {
+    fn digits_beyond_the_seventeenth_are_reported() {
         assert_eq!(
             check("[0.1, 1.414213562373095048]"),
             Ok(Some(("1.414213562373095048", std::f64::consts::SQRT_2)))

@@ -124,14 +124,14 @@ mod tests {
     }
 
     #[test]
-    fn quotes_in_order_are_not_told() {
+    fn correct_quotes_are_not_reported() {
         check("a,b\n\"x\",\"y \"\"z\"\"\n\"\n\"\",\"\"\"\"\n", &[]);
         check("a\r\n\r\n\"x\ny\"\r\n5\" disk,say \"x\"\n\"end\"", &[]);
         check("", &[]);
     }
 
     #[test]
-    fn open_quotes_and_text_after_closing_ones_are_told_with_row_and_line() {
+    fn open_quotes_and_text_after_closing_ones_are_reported_with_row_and_line() {
         check("id,text\n1,fine\n2,\"He said\n3,next\n", &[(2, "opens in line 3 is never closed")]);
         check("id,text\r\n\r\n1,\"He\r\n2,\"bye\r\n3,x\r\n", &[(1, "in line 4; the quote opens in line 3")]);
         check("a\n\"x\" \n\"y\"z\"\n", &[(1, "in line 2"), (2, "in line 3; the quote opens in line 3")]);

@@ -99,7 +99,7 @@ fn all_types_are_kept_in_their_shares() {
 }
 
 #[test]
-fn a_draw_hangs_on_seed_and_section_alone() {
+fn a_draw_depends_on_seed_and_section_only() {
     let records = capped(1.0).transform(document(&[2, 3, 4])).unwrap();
     assert_eq!(planned(&capped(1.0), &[2, 3, 4]), planned(&capped(1.0), &[2, 3, 4]));
     let of =

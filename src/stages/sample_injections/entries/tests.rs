@@ -50,7 +50,7 @@ fn weights_have_the_names_that_people_give_them() {
         assert_eq!(of("tone.yaml", &yaml), expected);
         assert_eq!(of("tone.csv", &format!("tone,{key}\ncalm,3\n,1\nloud, 1.0\n")), expected);
     }
-    // What else stands there, the original's own name goes before.
+    // The original's own name takes precedence over others.
     check(
         "tone.json",
         r#"[{"tone": "a", "score": 9, "frequency score": 1}, {"tone": "b", "score": 1, "frequency score": 1}]"#,
@@ -76,7 +76,7 @@ fn plain_lists_are_drawn_equally_and_objects_by_their_numbers() {
 }
 
 #[test]
-fn a_wrong_entry_is_told_with_its_line() {
+fn an_invalid_entry_is_reported_with_its_line() {
     for (file, text, expected) in [
         (
             "tone.json",
