@@ -50,6 +50,7 @@ pub mod engine;
 pub mod heuristic;
 pub mod image;
 pub mod journal;
+mod language;
 pub mod llm;
 pub mod markdown;
 mod nearest;

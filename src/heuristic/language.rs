@@ -1,12 +1,12 @@
-//! Which language a text is in, by counting its commonest small words.
+//! The languages in which the heuristic can phrase questions, and their stop words.
 //!
-//! Five languages have wording of their own, Japanese known by its letters; every other one falls to wording built from the text alone.
+//! `crate::language` detects them. Five languages have wording of their own; a text in any other language gets wording made
+//! of its own words and of signs.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use super::wording::WordList;
-use super::words::Script;
+use crate::language::{Lang, LanguageDetector};
 
 /// A language the heuristic can phrase questions in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,50 +20,36 @@ pub(super) enum Language {
     Other,
 }
 
-/// The languages with wording, in the order that settles a tie.
+/// The languages whose words have spaces between them, in the order of their bits.
 const SPOKEN: [Language; 4] = [Language::English, Language::German, Language::Spanish, Language::French];
+
+impl From<Lang> for Language {
+    fn from(language: Lang) -> Self {
+        match language {
+            Lang::Eng => Self::English,
+            Lang::Deu => Self::German,
+            Lang::Spa => Self::Spanish,
+            Lang::Fra => Self::French,
+            Lang::Jpn => Self::Japanese,
+            _ => Self::Other,
+        }
+    }
+}
 
 impl Language {
     /// Every language, the most likely first.
     pub(super) const ALL: [Self; 6] =
         [Self::English, Self::German, Self::Spanish, Self::French, Self::Japanese, Self::Other];
 
-    /// The language most of the marking words of a text belong to; `Other` if there are too few.
-    pub(super) fn of<'a>(words: impl Iterator<Item = &'a str>) -> Self {
-        let marks = marks();
-        let mut counts = [0_usize; 5];
-        let (mut all, mut kana) = (0, 0);
-        for word in words {
-            all += 1;
-            kana += usize::from(Script::of_word(word) == Script::Hiragana);
-            let languages = marks.get(word).copied().unwrap_or(0);
-            for (index, count) in counts.iter_mut().enumerate() {
-                *count += usize::from(languages >> index & 1);
-            }
-        }
-        if kana * 5 > all {
-            return Self::Japanese;
-        }
-        let mut best = 0;
-        for index in 1..SPOKEN.len() {
-            if counts[index] > counts[best] {
-                best = index;
-            }
-        }
-        // A text of one of the four is a quarter such words; one alone may be chance.
-        let rare = counts[best] * 8 < all || counts[best] < 2;
-        if rare || counts[4] > counts[best] { Self::Other } else { SPOKEN[best] }
-    }
-
-    /// Whether words speak for a language without wording of its own rather than for English.
-    pub(super) fn is_foreign<'a>(words: impl Iterator<Item = &'a str>) -> bool {
-        let marks = marks();
-        let (mut english, mut other) = (0_u32, 0_u32);
-        for bits in words.filter_map(|word| marks.get(word)) {
-            english += u32::from(bits & 1);
-            other += u32::from(bits >> 4 & 1);
-        }
-        other > english
+    /// The language of a text whose words in lower case are known; `None` if too few of them are common words of any, as in a
+    /// list of names. `text` is called only if the words do not settle it.
+    pub(super) fn detect<'w>(
+        words: impl Iterator<Item = &'w str>,
+        text: impl FnOnce() -> String,
+    ) -> Option<Self> {
+        static DETECTOR: LazyLock<LanguageDetector> =
+            LazyLock::new(|| LanguageDetector::new(std::iter::empty()));
+        DETECTOR.detect_by_words(words, text).map(Self::from)
     }
 
     /// Whether a lower-case word carries no content in this language.
@@ -90,55 +76,39 @@ impl Language {
 
 type Bits = HashMap<&'static str, u8>;
 
-/// Which languages each marking word belongs to, a bit each; the last is for those without wording of their own.
-fn marks() -> &'static Bits {
-    static MARKS: LazyLock<Bits> = LazyLock::new(|| {
-        let mut bits = Bits::new();
-        for (index, language) in SPOKEN.into_iter().chain([Language::Other]).enumerate() {
-            add(&mut bits, index, &language.wording().words.common);
-        }
-        bits
-    });
-    &MARKS
-}
-
 /// Which languages each word without content belongs to.
 fn stops() -> &'static Bits {
     static STOPS: LazyLock<Bits> = LazyLock::new(|| {
         let mut bits = Bits::new();
         for (index, language) in SPOKEN.into_iter().enumerate() {
-            let words = &language.wording().words;
-            add(&mut bits, index, &words.common);
-            add(&mut bits, index, &words.stop);
+            for word in language.wording().words.stop.iter() {
+                *bits.entry(word).or_default() |= 1 << index;
+            }
         }
         bits
     });
     &STOPS
 }
 
-fn add(bits: &mut Bits, index: usize, list: &'static WordList) {
-    for word in list.iter() {
-        *bits.entry(word).or_default() |= 1 << index;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check(text: &str, expected: Language) {
-        assert_eq!(Language::of(text.to_lowercase().split_whitespace()), expected, "{text}");
+    fn check(text: &str, expected: Option<Language>) {
+        let lower = text.to_lowercase();
+        let found = Language::detect(lower.split_whitespace(), || text.to_owned());
+        assert_eq!(found, expected, "{text}");
     }
 
     #[test]
-    fn four_languages_are_told_apart() {
-        check("The dough rests until it has doubled in size.", Language::English);
-        check("Der Teig ruht, bis er sich verdoppelt hat und nicht mehr klebt.", Language::German);
-        check("La masa reposa hasta que dobla su volumen, y no se debe tocar.", Language::Spanish);
-        check("La pâte repose dans un bol jusqu'à ce que le volume soit doublé.", Language::French);
-        check("Deigen hviler til den har dobbel størrelse.", Language::Other);
-        check("生地 を 休 ませる", Language::Japanese);
-        check("", Language::Other);
+    fn languages_with_wording_are_told_from_others() {
+        check("The dough rests until it has doubled in size.", Some(Language::English));
+        check("Der Teig ruht, bis er sich verdoppelt hat und nicht mehr klebt.", Some(Language::German));
+        check("La masa reposa hasta que dobla su volumen, y no se debe tocar.", Some(Language::Spanish));
+        check("La pâte repose dans un bol jusqu'à ce que le volume soit doublé.", Some(Language::French));
+        check("Deigen hviler til den har dobbel størrelse.", Some(Language::Other));
+        check("生地 を 休 ませる", Some(Language::Japanese));
+        check("", None);
     }
 
     #[test]

@@ -334,19 +334,19 @@ fn weigh(sentences: &mut [Sentence], language: Language) -> HashMap<String, usiz
     counts
 }
 
+/// The language of a section: that of its sentences, else that of its headings. A list of names has no common words; its
+/// headings may. Without any sign of another language, names, code and tables go with English.
 fn own_language(sentences: &[Sentence], section: &Value, document: &str) -> Language {
-    let own = Language::of(sentences.iter().flat_map(|one| one.words.iter().map(|word| word.lower.as_str())));
-    if own != Language::Other {
-        return own;
+    let own = sentences.iter().flat_map(|one| one.words.iter().map(|word| word.lower.as_str()));
+    let text = || sentences.iter().map(|one| one.text.as_str()).collect::<Vec<_>>().join("\n");
+    if let Some(language) = Language::detect(own, text) {
+        return language;
     }
-    // A list of names has no small words; its headings may. Without any sign of another language, names,
-    // code and tables go with English.
     let path = section.get("heading_path").and_then(Value::as_str).unwrap_or("");
-    let heading = words(&format!("{path} {document}"));
-    let plain = sentences.iter().all(|one| one.text.is_ascii()) && path.is_ascii() && document.is_ascii();
-    let texts = sentences.iter().flat_map(|one| one.words.iter().map(|word| word.lower.as_str()));
-    match Language::of(heading.iter().map(|word| word.lower.as_str())) {
-        Language::Other if plain && !Language::is_foreign(texts) => Language::English,
-        language => language,
-    }
+    let heading = format!("{path} {document}");
+    let heading_words = words(&heading);
+    let is_ascii = heading.is_ascii() && sentences.iter().all(|one| one.text.is_ascii());
+    let of_heading =
+        Language::detect(heading_words.iter().map(|word| word.lower.as_str()), || heading.clone());
+    of_heading.unwrap_or(if is_ascii { Language::English } else { Language::Other })
 }

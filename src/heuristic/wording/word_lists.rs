@@ -41,9 +41,7 @@ impl WordList {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WordLists {
-    /// Frequent short words that are rare in the other languages, by which the language is recognized.
-    pub(crate) common: WordList,
-    /// Further words without content, of four letters and more.
+    /// Words without content.
     pub(crate) stop: WordList,
     /// Articles and other words that a noun follows.
     pub(crate) determiners: WordList,

@@ -2,24 +2,24 @@
 
 use std::collections::HashMap;
 
+use crate::language::{self, LanguageDetector};
 use crate::report::findings::{LanguageCell, Languages, Proportion, SampleRecord};
-use crate::report::statistics::language;
 
 use super::sample::text;
 
 /// Returns `None` if no language can be detected.
 pub(super) fn languages(sample: &[SampleRecord], sampled: bool) -> Option<Languages> {
     let mut cells: HashMap<(Option<String>, &'static str), LanguageCell> = HashMap::new();
-    let wishes = sample.iter().filter_map(|record| language::asked(&wish(record)?));
-    let finder = language::Finder::new(wishes);
+    let wishes = sample.iter().filter_map(|record| language::from_name(&wish(record)?));
+    let detector = LanguageDetector::new(wishes);
     let (mut unsure, mut asked, mut met) = (0, 0_u64, 0_u64);
     for record in sample {
-        let Some(found) = finder.find(&text(&record.turns)) else {
+        let Some(found) = detector.detect(&text(&record.turns)) else {
             unsure += 1;
             continue;
         };
         let wish = wish(record);
-        let wanted = wish.as_deref().and_then(language::asked);
+        let wanted = wish.as_deref().and_then(language::from_name);
         let matches = wanted.map(|wanted| wanted == found);
         asked += u64::from(matches.is_some());
         met += u64::from(matches == Some(true));

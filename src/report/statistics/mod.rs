@@ -6,7 +6,6 @@ pub(super) mod compression;
 pub(super) mod duplicates;
 pub(super) mod english;
 pub(super) mod intervals;
-pub(super) mod language;
 pub(super) mod lengths;
 pub(super) mod log_odds;
 pub(super) mod minhash;

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The modules at the top of `src/`, from the lowest to the highest. One may import from those before it.
-const LAYERS: [&str; 18] = [
+const LAYERS: [&str; 19] = [
     "printable",
     "nearest",
     "text_file",
+    "language",
     "draw",
     "record",
     "image",
