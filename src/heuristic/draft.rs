@@ -1,5 +1,5 @@
-//! What the writers share: the record's choices, wordings filled with the section's names, and the turning
-//! of a draft into a finished question, answer and three reasoning steps.
+//! Shared by all question writers: choices keyed by the record, phrases filled with the section's names, and the
+//! completion of a draft to a question, an answer and three reasoning steps.
 
 use std::collections::HashSet;
 
@@ -10,41 +10,41 @@ use crate::draw::Draws;
 
 /// A finished question-answer pair.
 #[derive(Debug)]
-pub(super) struct Pair {
+pub(super) struct QaPair {
     pub(super) question: String,
     pub(super) answer: String,
     pub(super) steps: [String; 3],
-    /// Words of the section, or of both sections, that the answer rests on, as they stand there.
+    /// Verbatim quotes, from the section or from both sections, that the answer rests on.
     pub(super) evidence: Vec<String>,
 }
 
-/// What a writer makes.
+/// A question-answer pair before its reasoning steps and the choice of its answer.
 #[derive(Debug)]
-pub(super) struct Draft {
+pub(super) struct QaDraft {
     pub(super) question: String,
-    /// Answers from the fullest to the plainest; the first that its source supports is taken.
+    /// Possible answers, from the fullest to the plainest; the first that its sources support is taken.
     pub(super) answers: Vec<String>,
-    /// What the question is about, for the first step; empty for the subject.
+    /// The key term that the question is about, for the first step; empty if it is about the subject.
     pub(super) term: String,
-    /// Sentences the answer rests on, for the other steps.
+    /// Sentences that the answer rests on, for the other steps.
     pub(super) quotes: Vec<String>,
-    /// What is to be found out, which decides how the steps lead to the answer.
-    pub(super) aim: Aim,
+    /// What the question asks for, which decides how the steps lead to the answer.
+    pub(super) goal: QuestionGoal,
     /// The names of the two subjects of a question over two sections.
     pub(super) sides: Option<(String, String)>,
-    /// What a false statement says, and what is right instead.
+    /// The wrong words of a false statement, and the right ones.
     pub(super) change: Option<(String, String)>,
 }
 
-impl Draft {
-    pub(super) fn aimed(self, aim: Aim) -> Self {
-        Self { aim, ..self }
+impl QaDraft {
+    pub(super) fn with_goal(self, goal: QuestionGoal) -> Self {
+        Self { goal, ..self }
     }
 }
 
-/// What a question wants to be found out.
+/// What a question asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Aim {
+pub(super) enum QuestionGoal {
     Fact,
     Overview,
     Inference,
@@ -66,29 +66,29 @@ pub(super) enum Aim {
     Code,
 }
 
-/// One record's question: the passages, what is asked for, and the choices that its key decides.
-pub(super) struct Asking<'a> {
+/// The planned question of one record: its passages, its type, and the key of its choices.
+pub(super) struct QuestionContext<'a> {
     pub(super) passage: &'a Passage,
     pub(super) companion: Option<&'a Passage>,
     pub(super) kind: &'a str,
-    /// The fact asked about, as a position among the passage's sentences.
+    /// The fact that is asked about, as an index into the passage's sentences.
     pub(super) fact: Option<usize>,
-    /// Which of the questions of its kind this is, from 0.
+    /// The index of this question among those of its type.
     pub(super) variant: usize,
     pub(super) key: String,
     pub(super) draws: Draws,
 }
 
-impl Asking<'_> {
-    /// A number below `count`, fixed by the record and the name of the choice.
+impl QuestionContext<'_> {
+    /// A number below `count` that depends on the record and the name of the choice alone.
     pub(super) fn choose(&self, name: &str, count: usize) -> usize {
         let fraction = self.draws.fraction(name, &self.key);
         // In [0, 1) by contract, so the product stays below `count`.
         (fraction * count as f64) as usize
     }
 
-    /// One of `wordings`, with the section's names and `values` put in.
-    pub(super) fn word(&self, wordings: &[String], values: &[(&str, &str)]) -> String {
+    /// One of `wordings`, filled with the section's names and `values`.
+    pub(super) fn phrase(&self, wordings: &[String], values: &[(&str, &str)]) -> String {
         let wording: &str = match wordings {
             [] => "",
             [one] => one,
@@ -97,7 +97,7 @@ impl Asking<'_> {
         self.fill(wording, values)
     }
 
-    /// `wording` with the section's names and `values` put in.
+    /// `wording` filled with the section's names and `values`.
     pub(super) fn fill(&self, wording: &str, values: &[(&str, &str)]) -> String {
         let passage = self.passage;
         let names = passage.names(self.choose("names", 6) + self.variant);
@@ -121,7 +121,7 @@ impl Asking<'_> {
         fill(wording, &all)
     }
 
-    /// A list of words as a sentence has it: "a, b and c".
+    /// Words joined as in a sentence: "a, b and c".
     pub(super) fn series(&self, words: &[String]) -> String {
         match words {
             [] => String::new(),
@@ -134,18 +134,18 @@ impl Asking<'_> {
     }
 
     /// The finished pair.
-    pub(super) fn finish(&self, draft: Draft, evidence: Vec<String>) -> Pair {
+    pub(super) fn finish(&self, draft: QaDraft, evidence: Vec<String>) -> QaPair {
         let mut vocabularies: Vec<&HashSet<String>> = vec![&self.passage.vocabulary];
         vocabularies.extend(self.companion.map(|other| &other.vocabulary));
         let language = self.passage.language;
         let best = draft.answers.iter().find(|answer| supported(answer, language, &vocabularies));
         let answer = best.or(draft.answers.last()).cloned().unwrap_or_default();
         let steps = self.steps(&draft);
-        Pair { question: capitalized(draft.question.trim()), answer, steps, evidence }
+        QaPair { question: capitalized(draft.question.trim()), answer, steps, evidence }
     }
 }
 
-/// `text` with a capital at its front, behind an opening question mark too.
+/// `text` with its first letter in upper case, also after an opening question mark.
 pub(super) fn capitalized(text: &str) -> String {
     let start = if text.starts_with('¿') { '¿'.len_utf8() } else { 0 };
     let mut rest = text[start..].chars();

@@ -1,7 +1,7 @@
-//! What English needs beyond word lists: verb forms, and questions turned out of plain statements.
+//! English grammar: forms of verbs, and questions derived from plain statements.
 //!
-//! A statement such as "The journal keeps every answer." becomes "What does the journal keep?"; one
-//! that fits no pattern is left to the wordings that need a key term only.
+//! A statement such as "The journal keeps every answer." becomes "What does the journal keep?". A statement that matches no
+//! pattern gets a question about a key term instead.
 
 use super::language::Language::English;
 use super::sentences::Sentence;

@@ -1,8 +1,7 @@
-//! Evidence: words of the section as they stand in it, for the sentences an answer rests on.
+//! Evidence: verbatim quotes from the section for the sentences that an answer rests on.
 //!
-//! A sentence that the writers use has lost its markup, and a table row has its column names put in; what is
-//! quoted is the longest run of its words that the section's own text holds. `question` asks here once for
-//! each pair.
+//! The sentences of a draft have lost their markup, and those of table rows have column names added, so that the quote is
+//! the longest run of words that the section's own text contains. Called once per pair, by `question`.
 
 use super::words::Script;
 

@@ -1,33 +1,33 @@
-//! Questions about one fact: turned out of its own sentence where that fits a pattern, else about its terms.
+//! Questions about one fact: derived from its sentence where that matches a pattern, otherwise about its key terms.
 
-use super::draft::{Asking, Draft, capitalized};
+use super::draft::{QaDraft, QuestionContext, capitalized};
 use super::english;
 use super::language::Language;
 use super::sentences::Sentence;
 use super::subject::lower_first;
 use super::terms::terms;
 
-/// What kind of question is preferred.
+/// The preferred form of a question about a fact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Taste {
-    /// One that the fact's sentence answers as it stands.
+pub(super) enum QuestionShape {
+    /// A question that the fact's sentence answers word for word.
     Statement,
-    /// One that names a key term and leaves the rest open.
+    /// A question that names a key term and leaves the rest open.
     Term,
 }
 
-/// A question about the record's fact, or about the section's weightiest sentence.
-pub(super) fn fact(asking: &Asking<'_>, taste: Taste) -> Draft {
-    let passage = asking.passage;
-    let central = || passage.central(&passage.all(), 1).first().copied().unwrap_or(0);
-    let index = asking.fact.filter(|index| *index < passage.sentences.len()).unwrap_or_else(central);
+/// A question about the record's fact, or about the most central sentence of the section.
+pub(super) fn fact(context: &QuestionContext<'_>, shape: QuestionShape) -> QaDraft {
+    let passage = context.passage;
+    let central = || passage.most_central(&passage.all(), 1).first().copied().unwrap_or(0);
+    let index = context.fact.filter(|index| *index < passage.sentences.len()).unwrap_or_else(central);
     let sentence = &passage.sentences[index];
-    let shaped = statement_question(asking, sentence);
+    let shaped = statement_question(context, sentence);
     let introduction = passage.introduction(sentence);
-    let prefers_term = taste == Taste::Term && asking.choose("taste", 3) > 0 && sentence.complete;
+    let prefers_term = shape == QuestionShape::Term && context.choose("taste", 3) > 0 && sentence.complete;
     let (question, term) = match shaped {
         Some(question) if !prefers_term => (question, String::new()),
-        _ => term_question(asking, index),
+        _ => term_question(context, index),
     };
     let mut answers = Vec::new();
     if introduction.is_none()
@@ -35,45 +35,45 @@ pub(super) fn fact(asking: &Asking<'_>, taste: Taste) -> Draft {
         && sentence.words.len() < 12
         && !sentence.text.contains(": ")
     {
-        answers.push(format!("{}: {}", plain_title(asking), sentence.closed()));
+        answers.push(format!("{}: {}", plain_title(context), sentence.with_full_stop()));
     }
     answers.push(passage.compose(&[index]));
-    let mut draft = asking.stated(question, &term, &[index], answers);
-    if sentence.leans(passage.language) && index > 0 {
+    let mut draft = context.draft(question, &term, &[index], answers);
+    if sentence.depends_on_previous(passage.language) && index > 0 {
         draft.quotes.insert(0, passage.sentences[index - 1].text.clone());
     }
     draft
 }
 
-/// The subject as the head of an item that has no introduction.
-fn plain_title(asking: &Asking<'_>) -> String {
-    capitalized(asking.passage.title.trim_matches(['"', '„', '“', '«', '»', '「', '」', ' ']))
+/// The subject as a label before an item that has no introduction.
+fn plain_title(context: &QuestionContext<'_>) -> String {
+    capitalized(context.passage.title.trim_matches(['"', '„', '“', '«', '»', '「', '」', ' ']))
 }
 
-/// A question out of the sentence's own shape.
-fn statement_question(asking: &Asking<'_>, sentence: &Sentence) -> Option<String> {
-    if let Some(question) = label_question(asking, sentence) {
+/// A question derived from the structure of the sentence.
+fn statement_question(context: &QuestionContext<'_>, sentence: &Sentence) -> Option<String> {
+    if let Some(question) = label_question(context, sentence) {
         return Some(question);
     }
-    let introduced = asking.passage.introduction(sentence).is_some();
+    let introduced = context.passage.introduction(sentence).is_some();
     let whole = sentence.complete && !introduced || sentence.text.ends_with(':');
-    if !whole || sentence.leans(asking.passage.language) {
+    if !whole || sentence.depends_on_previous(context.passage.language) {
         return None;
     }
-    if let Some(question) = opening_question(asking, sentence) {
+    if let Some(question) = opening_question(context, sentence) {
         return Some(question);
     }
-    if let Some(question) = reason_of(asking, sentence) {
+    if let Some(question) = reason_of(context, sentence) {
         return Some(question);
     }
-    if asking.passage.language == Language::English {
-        let question = english::question(sentence, asking.passage.is_common(sentence))?;
-        return Some(asking.fill(&format!("{{ctx}}{question}?"), &[]));
+    if context.passage.language == Language::English {
+        let question = english::question(sentence, context.passage.is_common(sentence))?;
+        return Some(context.fill(&format!("{{ctx}}{question}?"), &[]));
     }
-    copula_question(asking, sentence)
+    copula_question(context, sentence)
 }
 
-/// The first cell of a table row such as "Name: salt; Amount: 10 g".
+/// The value of the first cell of a table row such as "Name: salt; Amount: 10 g".
 fn row(text: &str) -> Option<&str> {
     let cells: Vec<&str> = text.split("; ").collect();
     let named = cells.len() > 1 && cells.iter().all(|cell| cell.contains(": "));
@@ -81,9 +81,9 @@ fn row(text: &str) -> Option<&str> {
     (!first.trim().is_empty() && first.len() <= 60).then_some(first)
 }
 
-/// A table row said of the thing in its first cell: "salt: 10 g"; with the columns' names where it has more
-/// than one other cell.
-pub(super) fn row_said(text: &str) -> Option<String> {
+/// A table row as a statement about its first cell: "salt: 10 g"; with the column names if the row has more than one
+/// other cell.
+pub(super) fn row_as_statement(text: &str) -> Option<String> {
     let first = row(text)?;
     let (_, rest) = text.split_once("; ")?;
     let (_, value) = rest.split_once(": ").filter(|_| !rest.contains("; ")).unwrap_or(("", rest));
@@ -91,10 +91,10 @@ pub(super) fn row_said(text: &str) -> Option<String> {
 }
 
 /// "Salt: 10 g" asks about salt.
-fn label_question(asking: &Asking<'_>, sentence: &Sentence) -> Option<String> {
-    let passage = asking.passage;
+fn label_question(context: &QuestionContext<'_>, sentence: &Sentence) -> Option<String> {
+    let passage = context.passage;
     if let Some(name) = row(&sentence.text) {
-        return Some(asking.word(&passage.phrases.label, &[("label", name)]));
+        return Some(context.phrase(&passage.phrases.label, &[("label", name)]));
     }
     let (label, rest) = [": ", " - ", " – ", " — "]
         .iter()
@@ -117,48 +117,48 @@ fn label_question(asking: &Asking<'_>, sentence: &Sentence) -> Option<String> {
     let item = Sentence::of(rest)?;
     let term = terms(passage, &item).into_iter().next();
     Some(match term.filter(|_| same > 1) {
-        Some(term) => asking.word(&passage.phrases.label_term, &[("label", label), ("term", &term.shown)]),
-        None => asking.word(&passage.phrases.label, &[("label", label)]),
+        Some(term) => context.phrase(&passage.phrases.label_term, &[("label", label), ("term", &term.shown)]),
+        None => context.phrase(&passage.phrases.label, &[("label", label)]),
     })
 }
 
 /// "If the dough sticks, add flour." asks what follows if the dough sticks.
-fn opening_question(asking: &Asking<'_>, sentence: &Sentence) -> Option<String> {
-    for (opening, wording) in &asking.passage.phrases.openings {
+fn opening_question(context: &QuestionContext<'_>, sentence: &Sentence) -> Option<String> {
+    for (opening, wording) in &context.passage.phrases.openings {
         let Some(rest) = sentence.text.strip_prefix(opening).and_then(|rest| rest.strip_prefix(' ')) else {
             continue;
         };
-        let (clause, result) = clause(asking, rest)?;
+        let (clause, result) = clause(context, rest)?;
         let long_enough = clause.split(' ').count() >= 2 && result.split(' ').count() >= 2;
-        if !long_enough || clause.len() > 110 || refers(asking.passage.language, clause) {
+        if !long_enough || clause.len() > 110 || refers(context.passage.language, clause) {
             return None;
         }
-        return Some(asking.fill(wording, &[("clause", clause)]));
+        return Some(context.fill(wording, &[("clause", clause)]));
     }
     None
 }
 
 /// The clause up to its comma, and what follows. In German a subclause may hold commas of its own, so
 /// the comma is the one a verb follows; elsewhere it is the first.
-fn clause<'s>(asking: &Asking<'_>, rest: &'s str) -> Option<(&'s str, &'s str)> {
+fn clause<'s>(context: &QuestionContext<'_>, rest: &'s str) -> Option<(&'s str, &'s str)> {
     let (clause, result) = rest.split_once(", ")?;
     let inner = [" und ", " oder ", "dass ", "die ", "der ", "das "]
         .iter()
         .any(|word| result.starts_with(word.trim_start()));
-    let nested = asking.passage.language == Language::German && inner;
+    let nested = context.passage.language == Language::German && inner;
     (!nested).then_some((clause, result))
 }
 
-/// Whether a clause points to something outside it.
+/// Whether a clause refers to something outside it.
 fn refers(language: Language, clause: &str) -> bool {
     let pointing = &language.wording().words.pointing;
     clause.split(' ').any(|word| pointing.contains(&word.to_lowercase()))
 }
 
 /// "Der Sauerteig ist eine Mischung" asks what der Sauerteig is.
-fn copula_question(asking: &Asking<'_>, sentence: &Sentence) -> Option<String> {
+fn copula_question(context: &QuestionContext<'_>, sentence: &Sentence) -> Option<String> {
     let mut found = None;
-    for (copula, wording) in &asking.passage.phrases.copulas {
+    for (copula, wording) in &context.passage.phrases.copulas {
         if let Some((subject, _)) = sentence.text.split_once(copula)
             && found.is_none_or(|(known, _): (&str, &str)| subject.len() < known.len())
         {
@@ -166,11 +166,11 @@ fn copula_question(asking: &Asking<'_>, sentence: &Sentence) -> Option<String> {
         }
     }
     let (subject, wording) = found?;
-    let japanese = asking.passage.language == Language::Japanese;
+    let japanese = context.passage.language == Language::Japanese;
     let short = (!japanese || subject.chars().count() <= 14 && !subject.contains('、'))
         && subject.split(' ').count() <= 5
         && !subject.contains([',', ';', ':', '(']);
-    let articled = asking.passage.language.is_determiner(&sentence.words[0].lower);
+    let articled = context.passage.language.is_determiner(&sentence.words[0].lower);
     let general = wording.contains("über {subject}")
         || wording.contains("sobre {subject}")
         || wording.contains("sur {subject}");
@@ -179,9 +179,9 @@ fn copula_question(asking: &Asking<'_>, sentence: &Sentence) -> Option<String> {
         return None;
     }
     let subject = if articled { lower_first(subject) } else { subject.to_owned() };
-    let subject = if general { accusative(asking.passage.language, &subject)? } else { subject };
-    (short && !refers(asking.passage.language, &subject))
-        .then(|| asking.fill(wording, &[("subject", &subject)]))
+    let subject = if general { accusative(context.passage.language, &subject)? } else { subject };
+    (short && !refers(context.passage.language, &subject))
+        .then(|| context.fill(wording, &[("subject", &subject)]))
 }
 
 /// A German subject as object; nothing where an adjective would have to change too.
@@ -197,50 +197,50 @@ fn accusative(language: Language, subject: &str) -> Option<String> {
 }
 
 /// A question about the sentence's best term, or its two best; and that term.
-fn term_question(asking: &Asking<'_>, index: usize) -> (String, String) {
-    let sentence = &asking.passage.sentences[index];
-    let phrases = asking.passage.phrases;
-    let found = terms(asking.passage, sentence);
-    if found.is_empty() && sentence.leans(asking.passage.language) && index > 0 {
-        return term_question(asking, index - 1);
+fn term_question(context: &QuestionContext<'_>, index: usize) -> (String, String) {
+    let sentence = &context.passage.sentences[index];
+    let phrases = context.passage.phrases;
+    let found = terms(context.passage, sentence);
+    if found.is_empty() && sentence.depends_on_previous(context.passage.language) && index > 0 {
+        return term_question(context, index - 1);
     }
     let Some(first) = found.first() else {
-        return (asking.word(&phrases.summary, &[]), String::new());
+        return (context.phrase(&phrases.summary, &[]), String::new());
     };
-    let introduced = asking.passage.introduction(sentence).is_some();
+    let introduced = context.passage.introduction(sentence).is_some();
     let second = found.get(1).filter(|second| !second.text.eq_ignore_ascii_case(&first.text));
     let question = match second {
-        _ if !sentence.complete || introduced => asking.word(&phrases.listed, &[("term", &first.shown)]),
+        _ if !sentence.complete || introduced => context.phrase(&phrases.listed, &[("term", &first.shown)]),
         Some(second) => {
             let (one, two) =
                 if first.at.start <= second.at.start { (first, second) } else { (second, first) };
-            asking.word(&phrases.fact_two, &[("term", &one.shown), ("other", &two.shown)])
+            context.phrase(&phrases.fact_two, &[("term", &one.shown), ("other", &two.shown)])
         }
-        None => asking.word(&phrases.fact, &[("term", &first.shown)]),
+        None => context.phrase(&phrases.fact, &[("term", &first.shown)]),
     };
     (question, first.shown.clone())
 }
 
-/// A question for the reason that sentence `index` gives, if it gives one.
-pub(super) fn reason(asking: &Asking<'_>, index: usize) -> Option<String> {
-    reason_of(asking, &asking.passage.sentences[index])
+/// A question for the reason that sentence `index` states; `None` if it states none.
+pub(super) fn reason(context: &QuestionContext<'_>, index: usize) -> Option<String> {
+    reason_of(context, &context.passage.sentences[index])
 }
 
-fn reason_of(asking: &Asking<'_>, sentence: &Sentence) -> Option<String> {
-    for (word, wording) in &asking.passage.phrases.reasons {
+fn reason_of(context: &QuestionContext<'_>, sentence: &Sentence) -> Option<String> {
+    for (word, wording) in &context.passage.phrases.reasons {
         let Some((effect, _)) = sentence.text.split_once(word) else { continue };
         let effect = effect.trim_end_matches(',');
-        if refers(asking.passage.language, effect) || effect.split(' ').count() < 3 {
+        if refers(context.passage.language, effect) || effect.split(' ').count() < 3 {
             return None;
         }
         let quoted = wording.contains("„{effect}") || wording.contains("« {effect}");
         let first = &sentence.words[0].lower;
         let lower = !quoted
-            && (asking.passage.is_common(sentence)
-                || asking.passage.language.is_stop(first)
-                || asking.passage.language.is_determiner(first));
+            && (context.passage.is_common(sentence)
+                || context.passage.language.is_stop(first)
+                || context.passage.language.is_determiner(first));
         let effect = if lower { lower_first(effect) } else { effect.to_owned() };
-        return Some(asking.fill(wording, &[("effect", &effect)]));
+        return Some(context.fill(wording, &[("effect", &effect)]));
     }
     None
 }

@@ -1,7 +1,7 @@
-//! What the Markdown of a section shows besides its facts: code blocks, numbered steps, lines that introduce.
+//! Block structure of a section's Markdown: code blocks, numbered steps, lines that introduce a list.
 //!
-//! Facts come without their place in the text; `passage` finds it again with what is gathered here. Lines are
-//! looked at one by one: the real parsing of Markdown is the section stage's work.
+//! Facts arrive without their position in the text; `passage` locates them by what is collected here. Lines are examined one
+//! by one, as the `section` stage has already parsed the Markdown.
 
 use super::sentences::{Sentence, plain};
 

@@ -1,31 +1,34 @@
-//! The provider that needs no server: answers made of the record's own words.
+//! The model provider that needs no server: it answers in the record's own words.
 //!
-//! A planned question (a record with `question_type` and `section`) gets a question, an answer and three
-//! reasoning steps of its section's facts, none of which mentions the section; a record with drawn `injections` gets a user's question; any
-//! other request gets its schema filled from the record's longest text that its last user message holds, or
-//! from the message. Same record, same answer: nothing here is random and nothing is kept between records.
+//! A planned question (a record with `question_type` and `section`) gets a question, an answer and three reasoning steps
+//! from the facts of its section, none of which mentions the section. A record with drawn `injections` gets a user's
+//! question. Any other request has its schema filled from the longest text of the record that the last user message
+//! contains, or from the message. The same record always gets the same answer: nothing is random, and no state is kept
+//! between records.
 //!
 //! ```text
 //! record -> user_input -> text
-//! record -> passage (sentences, terms, subject) -> question / fact / judge / pair -> JSON text
-//! request -> generic (schema + text) ------------------------------------------^
+//! record -> passage (sentences, terms, subject) -> question, fact, ... -> QaPair -> JSON text
+//! request -> schema_answer (schema + text) -------------------------------------^
 //! ```
+//!
+//! What is said in each language is data: the YAML files in `wording/`.
 
 mod draft;
 mod english;
 mod evidence;
 mod fact;
-mod generic;
-mod judge;
 mod language;
 mod layout;
-mod pair;
 mod passage;
 mod question;
 mod reasoning;
+mod schema_answer;
+mod sentence_questions;
 mod sentences;
 mod subject;
 mod terms;
+mod two_sections;
 mod user_input;
 mod wording;
 mod words;
@@ -78,14 +81,14 @@ fn answer(request: &ModelRequest, record: &Record) -> String {
                 made.retain(|name, _| schema["properties"].get(name).is_some());
                 Value::Object(made).to_string()
             } else {
-                generic::fill(schema, source, Some(&Value::Object(made))).to_string()
+                schema_answer::fill(schema, source, Some(&Value::Object(made))).to_string()
             }
         }
         (Some(schema), None) => {
             let made = user_input::text(record).map(|text| json!({"question": text, "text": text}));
-            generic::fill(schema, source, made.as_ref()).to_string()
+            schema_answer::fill(schema, source, made.as_ref()).to_string()
         }
-        (None, None) => user_input::text(record).unwrap_or_else(|| generic::gist(source)),
+        (None, None) => user_input::text(record).unwrap_or_else(|| schema_answer::gist(source)),
     }
 }
 
@@ -124,7 +127,7 @@ fn longest_text<'r>(value: &'r Value, message: &str, depth: usize, longest: &mut
 
 /// The pair as the fields of an answer, reasons before what they lead to. `evidence` is there where the schema
 /// asks for it: as many quotes as it takes, or the first alone where it wants one text.
-fn pair_fields(pair: &draft::Pair, schema: &Value) -> Map<String, Value> {
+fn pair_fields(pair: &draft::QaPair, schema: &Value) -> Map<String, Value> {
     let mut fields = Map::new();
     if let Some(wanted) = schema.get("properties").and_then(|properties| properties.get("evidence")) {
         fields.insert("evidence".to_owned(), evidence_field(&pair.evidence, wanted));

@@ -1,7 +1,7 @@
-//! A section made ready for asking: its sentences weighed, its subject named, its language known.
+//! A section prepared for question writing: its sentences weighted, its subject named, its language detected.
 //!
-//! Built once for each record from `section`, `document` and, for two-section types, `companion`. The
-//! writers in `question`, `fact`, `judge` and `pair` read it; nothing here phrases a question.
+//! Built once per record from `section`, `document` and, for types that need two sections, `companion`. The question writers
+//! read it; no question is phrased here.
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,24 +14,24 @@ use super::subject::{in_sentence, subject};
 use super::wording::{Phrases, WordList, fill};
 use super::words::{pieces, words};
 
-/// A section as the writers see it.
+/// A section, prepared for question writing.
 #[derive(Debug)]
 pub(super) struct Passage {
     pub(super) language: Language,
     pub(super) phrases: &'static Phrases,
-    /// What the section is about, ready to stand in a sentence; the document's title if it has no own.
+    /// What the section is about, in a form that fits into a sentence; the document's title if it has none of its own.
     pub(super) title: String,
     /// The wider field, by what the document's title names; empty where the section's title says the same.
     pub(super) document: String,
-    /// The heading path, to tell two sections apart.
+    /// The heading path, to distinguish two sections of the same title.
     pub(super) path: String,
     /// Sentences and list items in order.
     pub(super) sentences: Vec<Sentence>,
-    /// How often each content word stands in the sentences.
+    /// Occurrences of each content word in the sentences.
     pub(super) counts: HashMap<String, usize>,
-    /// The text as it stands, for sections without a sentence.
+    /// The plain text, for sections without sentences.
     pub(super) text: String,
-    /// Every word of the section's text and heading, to see what an answer rests on.
+    /// Every word of the section's text and facts, to check what an answer rests on.
     pub(super) vocabulary: HashSet<String>,
     /// Code blocks, fences included, each with the line before it.
     blocks: Vec<(String, String)>,
@@ -82,7 +82,7 @@ impl Passage {
     }
 
     /// The values every wording may use: the title, and the document in the forms that sentences need;
-    /// `way` chooses among the phrases that open a question.
+    /// `way` selects one of the phrases that open a question.
     pub(super) fn names(&self, way: usize) -> Vec<(&'static str, String)> {
         let both = [("title", self.title.as_str()), ("doc", self.document.as_str())];
         let phrases = self.phrases;
@@ -103,13 +103,13 @@ impl Passage {
         ]
     }
 
-    /// A heading as it stands in a sentence.
+    /// A heading in a form that fits into a sentence.
     pub(super) fn named(&self, heading: &str) -> String {
         in_sentence(heading, self.phrases, &self.sentences)
     }
 
-    /// The `count` weightiest of `among`, in the order of the text; what sends its reader elsewhere comes last.
-    pub(super) fn central(&self, among: &[usize], count: usize) -> Vec<usize> {
+    /// The `count` sentences of `among` with the highest weight, in the order of the text.
+    pub(super) fn most_central(&self, among: &[usize], count: usize) -> Vec<usize> {
         let mut order = among.to_vec();
         order.sort_by(|a, b| self.sentences[*b].weight.total_cmp(&self.sentences[*a].weight).then(a.cmp(b)));
         order.truncate(count);
@@ -117,7 +117,7 @@ impl Passage {
         order
     }
 
-    /// The position of the sentence made of this fact.
+    /// The index of the sentence made from this fact.
     pub(super) fn position(&self, fact: &str) -> Option<usize> {
         let text = plain(fact);
         self.sentences.iter().position(|sentence| sentence.text == text)
@@ -145,13 +145,13 @@ impl Passage {
         self.blocks.iter().find(introduced).map(|(_, block)| block.as_str())
     }
 
-    /// Whether a sentence's first word is written small elsewhere, so that its capital is only the front's.
+    /// Whether a sentence's first word occurs in lower case elsewhere, so that it is no name.
     pub(super) fn is_common(&self, sentence: &Sentence) -> bool {
         let lower = format!(" {}", sentence.words[0].lower);
         self.sentences.iter().any(|other| other.text.contains(&lower))
     }
 
-    /// The own words of a nested item whose parent's words stand in an item before it.
+    /// The words of a nested item without those of its parent, if an item before it has these.
     fn child(&self, before: &[usize], index: usize) -> Option<&str> {
         let text = self.sentences[index].text.as_str();
         for separator in [" - ", ". "] {
@@ -164,15 +164,15 @@ impl Passage {
         None
     }
 
-    /// All sentences, by position.
+    /// The indices of all sentences.
     pub(super) fn all(&self) -> Vec<usize> {
         (0..self.sentences.len()).collect()
     }
 
-    /// Sentences to ask about: those that stand alone, else all.
-    pub(super) fn base(&self) -> Vec<usize> {
-        let standing = self.standing();
-        if standing.is_empty() { self.saying(self.all()) } else { standing }
+    /// Sentences to ask about: those that can be understood alone, or all if there are none.
+    pub(super) fn candidates(&self) -> Vec<usize> {
+        let standing = self.standalone();
+        if standing.is_empty() { self.without_cross_references(self.all()) } else { standing }
     }
 
     /// The steps of a numbered list.
@@ -185,26 +185,26 @@ impl Passage {
     }
 
     /// Complete sentences that can be understood without the one before them.
-    pub(super) fn standing(&self) -> Vec<usize> {
+    pub(super) fn standalone(&self) -> Vec<usize> {
         let stands = |index: &usize| {
             let sentence = &self.sentences[*index];
-            let alone = !sentence.leans(self.language) && self.introduction(sentence).is_none();
+            let alone = !sentence.depends_on_previous(self.language) && self.introduction(sentence).is_none();
             sentence.complete && alone && (4..=45).contains(&sentence.words.len())
         };
-        self.saying(self.all().into_iter().filter(stands).collect())
+        self.without_cross_references(self.all().into_iter().filter(stands).collect())
     }
 
-    /// `among` without the sentences that only send their reader elsewhere, where others are left.
-    pub(super) fn saying(&self, mut among: Vec<usize>) -> Vec<usize> {
-        let says = |index: &usize| !self.sentences[*index].points_elsewhere();
+    /// `among` without cross-references, unless there are only these.
+    pub(super) fn without_cross_references(&self, mut among: Vec<usize>) -> Vec<usize> {
+        let says = |index: &usize| !self.sentences[*index].is_cross_reference();
         if among.iter().any(says) {
             among.retain(says);
         }
         among
     }
 
-    /// Sentences that hold every word of `phrase`.
-    pub(super) fn with(&self, phrase: &str) -> Vec<usize> {
+    /// Sentences that contain every word of `phrase`.
+    pub(super) fn containing(&self, phrase: &str) -> Vec<usize> {
         let wanted = words(phrase);
         let wanted: Vec<&str> = wanted.iter().map(|word| word.lower.as_str()).collect();
         let holds = |index: &usize| {
@@ -214,23 +214,24 @@ impl Passage {
         if wanted.is_empty() { Vec::new() } else { self.all().into_iter().filter(holds).collect() }
     }
 
-    /// Sentences with one of the marking words that do not send their reader elsewhere.
-    pub(super) fn marked(&self, marks: &WordList) -> Vec<usize> {
+    /// Sentences that contain one of `marks` and are no cross-references.
+    pub(super) fn containing_any(&self, marks: &WordList) -> Vec<usize> {
         let marked = |index: &usize| {
             let sentence = &self.sentences[*index];
             let held = sentence.words.iter().any(|word| marks.contains(&word.lower));
-            held && !sentence.points_elsewhere()
+            held && !sentence.is_cross_reference()
         };
         self.all().into_iter().filter(marked).collect()
     }
 
-    /// The sentences `picked` as text: sentences run on, items become a Markdown list. A sentence that
-    /// leans on the one before it brings that one along, an item the line that introduces its list.
+    /// The sentences `picked` as text: sentences as a paragraph, items as a Markdown list. A sentence that depends on the
+    /// one before it comes with that one, an item with the line that introduces its list.
     pub(super) fn compose(&self, picked: &[usize]) -> String {
         let mut chosen: Vec<usize> = Vec::with_capacity(picked.len() + 1);
         for &index in picked {
-            let leaning =
-                index > 0 && self.sentences[index].complete && self.sentences[index].leans(self.language);
+            let leaning = index > 0
+                && self.sentences[index].complete
+                && self.sentences[index].depends_on_previous(self.language);
             if leaning && !chosen.contains(&(index - 1)) {
                 chosen.push(index - 1);
             }
@@ -282,7 +283,7 @@ impl Passage {
                 }
                 (true, _) => text.extend(["- ", &sentence.text]),
                 (_, true) => text.push_str(&sentence.text),
-                _ => text.push_str(&sentence.closed()),
+                _ => text.push_str(&sentence.with_full_stop()),
             }
             if let Some(code) = code {
                 text.extend(["\n\n", code]);
@@ -306,7 +307,7 @@ fn introductions(text: &str, sentences: &[Sentence]) -> Vec<(String, String)> {
     items
 }
 
-/// Gives each sentence its weight: how common its content words are in the section, by its length.
+/// Sets the weight of each sentence: how frequent its content words are in the section, relative to its length.
 fn weigh(sentences: &mut [Sentence], language: Language) -> HashMap<String, usize> {
     let mut counts: HashMap<String, usize> = HashMap::new();
     for sentence in sentences.iter() {
@@ -324,11 +325,11 @@ fn weigh(sentences: &mut [Sentence], language: Language) -> HashMap<String, usiz
             all += 1;
         }
         let mut weight = f64::from(u32::try_from(sum).unwrap_or(0)) / f64::from(all.max(4)).sqrt();
-        weight *= if sentence.points_elsewhere() { 0.05 } else { 1.0 };
+        weight *= if sentence.is_cross_reference() { 0.05 } else { 1.0 };
         // Texts open with what they are about; leaning sentences and items say little alone.
         weight *= if index == 0 { 1.3 } else { 1.0 };
         weight *= if sentence.complete { 1.0 } else { 0.7 };
-        weight *= if sentence.complete && sentence.leans(language) { 0.7 } else { 1.0 };
+        weight *= if sentence.complete && sentence.depends_on_previous(language) { 0.7 } else { 1.0 };
         sentence.weight = weight;
     }
     counts

@@ -1,22 +1,22 @@
-//! From a planned question to its pair: which writer a type goes to, and the writers of one-section types.
+//! From a planned question to its pair: dispatches each question type, and writes the types about one section.
 //!
-//! `fact` writes questions about one fact, `judge` those about one sentence's wording, `pair` those over two
-//! sections. Types of the user's own get the question about a key term.
+//! `fact` writes questions about one fact, `sentence_questions` those about the words of one sentence, `two_sections`
+//! those about two sections. A type that the user declared gets a question about a key term.
 
 use serde_json::Value;
 
-use super::draft::{Aim, Asking, Draft, Pair};
+use super::draft::{QaDraft, QaPair, QuestionContext, QuestionGoal};
 use super::english::is_command;
 use super::evidence::evidence;
 use super::language::Language;
 use super::passage::Passage;
 use super::terms::{Term, key_terms};
-use super::{fact, judge, pair};
+use super::{fact, sentence_questions, two_sections};
 use crate::draw::Draws;
 use crate::record::Record;
 
 /// The pair for a record with `question_type` and `section`; nothing for other records.
-pub(super) fn pair(record: &Record) -> Option<Pair> {
+pub(super) fn pair(record: &Record) -> Option<QaPair> {
     let kind = record.text("question_type")?;
     let section = record.get("section").filter(|section| section.is_object())?;
     let document = record.text("document.title").unwrap_or("");
@@ -30,7 +30,7 @@ pub(super) fn pair(record: &Record) -> Option<Pair> {
     let fact = record.text("fact").and_then(|fact| passage.position(fact));
     let key = format!("{place} {} {kind} {}", text.len(), number("question_number").unwrap_or(0));
     let companion = companion.filter(|other| !other.sentences.is_empty());
-    let asking = Asking {
+    let context = QuestionContext {
         passage: &passage,
         companion: companion.as_ref(),
         kind,
@@ -39,40 +39,40 @@ pub(super) fn pair(record: &Record) -> Option<Pair> {
         key,
         draws: Draws::new(0, "heuristic".into()),
     };
-    let draft = draft(&asking);
-    let other = if asking.companion.is_some() { record.text("companion.text").unwrap_or("") } else { "" };
+    let draft = draft(&context);
+    let other = if context.companion.is_some() { record.text("companion.text").unwrap_or("") } else { "" };
     let evidence = evidence(&draft.quotes, &[text, other]);
-    Some(asking.finish(draft, evidence))
+    Some(context.finish(draft, evidence))
 }
 
-fn draft(asking: &Asking<'_>) -> Draft {
-    if asking.passage.sentences.is_empty() {
-        return code(asking);
+fn draft(context: &QuestionContext<'_>) -> QaDraft {
+    if context.passage.sentences.is_empty() {
+        return code(context);
     }
-    match (asking.kind, asking.companion) {
-        ("FACT_BASED", _) => fact::fact(asking, fact::Taste::Statement),
-        ("FACTUAL_RECALL", _) => fact::fact(asking, fact::Taste::Term),
-        ("SECTION_SUMMARY", _) => summary(asking),
-        ("SUMMARIZATION", _) => short_summary(asking),
-        ("INFERENCE", _) => inference(asking),
-        ("MULTI_HOP_REASONING", Some(other)) => pair::hop(asking, other),
-        (_, Some(other)) => pair::comparison(asking, other),
-        ("APPLICATION", _) => application(asking),
-        ("CAUSE_EFFECT", _) => cause(asking),
-        ("HYPOTHETICAL", _) => hypothetical(asking),
-        ("CRITICAL_ANALYSIS", _) => critique(asking),
-        ("TECHNICAL_EXPLANATION", _) => explanation(asking),
-        ("PROCESS_WORKFLOW", _) => process(asking),
-        ("TRUE_FALSE_FILL_BLANK", _) => judge::judge(asking),
-        ("CONTEXTUAL_AMBIGUITY", _) => judge::ambiguity(asking),
-        _ => explanation(asking),
+    match (context.kind, context.companion) {
+        ("FACT_BASED", _) => fact::fact(context, fact::QuestionShape::Statement),
+        ("FACTUAL_RECALL", _) => fact::fact(context, fact::QuestionShape::Term),
+        ("SECTION_SUMMARY", _) => summary(context),
+        ("SUMMARIZATION", _) => short_summary(context),
+        ("INFERENCE", _) => inference(context),
+        ("MULTI_HOP_REASONING", Some(other)) => two_sections::multi_hop(context, other),
+        (_, Some(other)) => two_sections::comparison(context, other),
+        ("APPLICATION", _) => application(context),
+        ("CAUSE_EFFECT", _) => cause(context),
+        ("HYPOTHETICAL", _) => hypothetical(context),
+        ("CRITICAL_ANALYSIS", _) => critique(context),
+        ("TECHNICAL_EXPLANATION", _) => explanation(context),
+        ("PROCESS_WORKFLOW", _) => process(context),
+        ("TRUE_FALSE_FILL_BLANK", _) => sentence_questions::true_false_or_blank(context),
+        ("CONTEXTUAL_AMBIGUITY", _) => sentence_questions::ambiguity(context),
+        _ => explanation(context),
     }
 }
 
-impl Asking<'_> {
+impl QuestionContext<'_> {
     /// The key term this question is about, among sentences `among`: another one for each kind and variant,
     /// but only of those that carry the section.
-    pub(super) fn focus(&self, among: &[usize]) -> Option<Term> {
+    pub(super) fn key_term(&self, among: &[usize]) -> Option<Term> {
         let mut terms = key_terms(self.passage, among);
         let best = terms.first()?.score();
         // A score may be below nought.
@@ -82,38 +82,46 @@ impl Asking<'_> {
     }
 
     /// The sentences with the term, or the sentence nearest to it.
-    fn about(&self, term: &Term, count: usize) -> Vec<usize> {
-        let mut found = self.passage.saying(self.passage.with(&term.text));
+    fn sentences_about(&self, term: &Term, count: usize) -> Vec<usize> {
+        let mut found = self.passage.without_cross_references(self.passage.containing(&term.text));
         let complete = |index: &usize| self.passage.sentences[*index].complete;
         if found.iter().any(complete) {
             found.retain(complete);
         }
         if found.is_empty() {
-            self.passage.central(&self.passage.saying(self.passage.all()), count)
+            self.passage.most_central(&self.passage.without_cross_references(self.passage.all()), count)
         } else {
-            self.passage.central(&found, count)
+            self.passage.most_central(&found, count)
         }
     }
 
-    pub(super) fn stated(
+    pub(super) fn draft(
         &self,
         question: String,
         term: &str,
         picked: &[usize],
         answers: Vec<String>,
-    ) -> Draft {
+    ) -> QaDraft {
         let quotes = picked.iter().map(|index| self.passage.sentences[*index].text.clone()).collect();
-        Draft { question, answers, term: term.to_owned(), quotes, aim: Aim::Fact, sides: None, change: None }
+        QaDraft {
+            question,
+            answers,
+            term: term.to_owned(),
+            quotes,
+            goal: QuestionGoal::Fact,
+            sides: None,
+            change: None,
+        }
     }
 }
 
-fn summary(asking: &Asking<'_>) -> Draft {
-    let passage = asking.passage;
-    let all = passage.saying(passage.all());
+fn summary(context: &QuestionContext<'_>) -> QaDraft {
+    let passage = context.passage;
+    let all = passage.without_cross_references(passage.all());
     let complete: Vec<usize> =
         all.iter().copied().filter(|index| passage.sentences[*index].complete).collect();
     let among = if complete.len() < 3 { all.clone() } else { complete };
-    let picked = if all.len() <= 5 { all.clone() } else { passage.central(&among, 5) };
+    let picked = if all.len() <= 5 { all.clone() } else { passage.most_central(&among, 5) };
     let text = passage.compose(&picked);
     let rest: Vec<usize> = all.iter().copied().filter(|index| !picked.contains(index)).collect();
     let lower = text.to_lowercase();
@@ -127,23 +135,23 @@ fn summary(asking: &Asking<'_>) -> Draft {
         text.clone()
     } else {
         let listed = text.rsplit('\n').next().is_some_and(|line| line.starts_with("- "));
-        let also = asking.fill(&passage.phrases.also, &[("terms", &asking.series(&others))]);
+        let also = context.fill(&passage.phrases.also, &[("terms", &context.series(&others))]);
         format!("{text}{}{also}", if listed { "\n\n" } else { " " })
     };
-    asking
-        .stated(asking.word(&passage.phrases.summary, &[]), "", &picked, vec![full, text])
-        .aimed(Aim::Overview)
+    context
+        .draft(context.phrase(&passage.phrases.summary, &[]), "", &picked, vec![full, text])
+        .with_goal(QuestionGoal::Overview)
 }
 
-fn short_summary(asking: &Asking<'_>) -> Draft {
-    let passage = asking.passage;
-    let focus = if asking.variant > 0 { asking.focus(&passage.all()) } else { None };
-    let all = || passage.saying(passage.all());
-    let among = focus.as_ref().map_or_else(all, |term| asking.about(term, 6));
+fn short_summary(context: &QuestionContext<'_>) -> QaDraft {
+    let passage = context.passage;
+    let focus = if context.variant > 0 { context.key_term(&passage.all()) } else { None };
+    let all = || passage.without_cross_references(passage.all());
+    let among = focus.as_ref().map_or_else(all, |term| context.sentences_about(term, 6));
     let mut picked = Vec::new();
     let mut words = 0;
     for count in 1..=among.len() {
-        let candidate = passage.central(&among, count);
+        let candidate = passage.most_central(&among, count);
         words = candidate.iter().map(|index| passage.sentences[*index].words.len()).sum();
         if words > 80 && !picked.is_empty() {
             break;
@@ -158,62 +166,64 @@ fn short_summary(asking: &Asking<'_>) -> Draft {
         text = text.split_inclusive(' ').take(95).collect::<String>().trim_end().to_owned() + " …";
     }
     let question = match &focus {
-        Some(term) => asking.word(&passage.phrases.summarize_term, &[("term", &term.shown)]),
-        None => asking.word(&passage.phrases.summarize, &[]),
+        Some(term) => context.phrase(&passage.phrases.summarize_term, &[("term", &term.shown)]),
+        None => context.phrase(&passage.phrases.summarize, &[]),
     };
     let term = focus.map(|term| term.shown).unwrap_or_default();
-    asking.stated(question, &term, &picked, vec![text]).aimed(Aim::Overview)
+    context.draft(question, &term, &picked, vec![text]).with_goal(QuestionGoal::Overview)
 }
 
-fn inference(asking: &Asking<'_>) -> Draft {
-    let passage = asking.passage;
+fn inference(context: &QuestionContext<'_>) -> QaDraft {
+    let passage = context.passage;
     // A term that two statements share lets one be read in the light of the other.
-    let among = passage.base();
+    let among = passage.candidates();
     let shared: Vec<Term> = key_terms(passage, &among)
         .into_iter()
-        .filter(|term| passage.with(&term.text).len() > 1)
+        .filter(|term| passage.containing(&term.text).len() > 1)
         .take(5)
         .collect();
     if shared.is_empty() {
-        return explanation(asking);
+        return explanation(context);
     }
-    let term = &shared[(asking.choose("term", shared.len()) + asking.variant) % shared.len()];
-    let picked = asking.about(term, 2);
+    let term = &shared[(context.choose("term", shared.len()) + context.variant) % shared.len()];
+    let picked = context.sentences_about(term, 2);
     if picked.len() < 2 {
-        return explanation(asking);
+        return explanation(context);
     }
     let (first, second) = (passage.compose(&picked[..1]), passage.compose(&picked[1..]));
     // A second sentence that leans on the first has brought it along.
     if second.starts_with(&first) {
-        return explanation(asking);
+        return explanation(context);
     }
-    let lead = asking.word(&passage.phrases.infer_answer, &[("first", &first), ("second", &second)]);
-    let question = asking.word(&passage.phrases.infer, &[("term", &term.shown)]);
-    asking.stated(question, &term.shown, &picked, vec![lead, passage.compose(&picked)]).aimed(Aim::Inference)
+    let lead = context.phrase(&passage.phrases.infer_answer, &[("first", &first), ("second", &second)]);
+    let question = context.phrase(&passage.phrases.infer, &[("term", &term.shown)]);
+    context
+        .draft(question, &term.shown, &picked, vec![lead, passage.compose(&picked)])
+        .with_goal(QuestionGoal::Inference)
 }
 
-fn application(asking: &Asking<'_>) -> Draft {
-    let passage = asking.passage;
+fn application(context: &QuestionContext<'_>) -> QaDraft {
+    let passage = context.passage;
     let english = passage.language == Language::English;
-    let mut duties = passage.marked(&passage.phrases.duties);
+    let mut duties = passage.containing_any(&passage.phrases.duties);
     let command = |index: &usize| {
         let sentence = &passage.sentences[*index];
-        english && is_command(sentence) && !sentence.points_elsewhere()
+        english && is_command(sentence) && !sentence.is_cross_reference()
     };
     duties.extend(passage.all().into_iter().filter(command));
     duties.sort_unstable();
     duties.dedup();
-    let general = asking.variant == 0 && duties.len() > 1;
+    let general = context.variant == 0 && duties.len() > 1;
     let wordings = if duties.is_empty() { &passage.phrases.apply_plain } else { &passage.phrases.apply_term };
-    let among = if duties.is_empty() { passage.base() } else { duties };
-    let focus = if general { None } else { asking.focus(&among) };
+    let among = if duties.is_empty() { passage.candidates() } else { duties };
+    let focus = if general { None } else { context.key_term(&among) };
     let picked = match &focus {
-        Some(term) => asking.about(term, 2),
-        None => passage.central(&among, 3),
+        Some(term) => context.sentences_about(term, 2),
+        None => passage.most_central(&among, 3),
     };
     let question = match &focus {
-        Some(term) => asking.word(wordings, &[("term", &term.shown)]),
-        None => asking.word(&passage.phrases.apply, &[]),
+        Some(term) => context.phrase(wordings, &[("term", &term.shown)]),
+        None => context.phrase(&passage.phrases.apply, &[]),
     };
     let term = focus.map(|term| term.shown).unwrap_or_default();
     let text = passage.compose(&picked);
@@ -222,66 +232,75 @@ fn application(asking: &Asking<'_>) -> Draft {
         Some(code) => vec![format!("{text}\n\n{code}"), text],
         None => vec![text],
     };
-    asking.stated(question, &term, &picked, answers).aimed(Aim::Practice)
+    context.draft(question, &term, &picked, answers).with_goal(QuestionGoal::Practice)
 }
 
-fn cause(asking: &Asking<'_>) -> Draft {
-    let passage = asking.passage;
+fn cause(context: &QuestionContext<'_>) -> QaDraft {
+    let passage = context.passage;
     let reasoned: Vec<(usize, String)> = passage
-        .standing()
+        .standalone()
         .into_iter()
-        .filter_map(|index| Some((index, fact::reason(asking, index)?)))
+        .filter_map(|index| Some((index, fact::reason(context, index)?)))
         .collect();
     if !reasoned.is_empty() {
         let (index, question) =
-            &reasoned[(asking.choose("cause", reasoned.len()) + asking.variant) % reasoned.len()];
-        return asking
-            .stated(question.clone(), "", &[*index], vec![passage.compose(&[*index])])
-            .aimed(Aim::Cause);
+            &reasoned[(context.choose("cause", reasoned.len()) + context.variant) % reasoned.len()];
+        return context
+            .draft(question.clone(), "", &[*index], vec![passage.compose(&[*index])])
+            .with_goal(QuestionGoal::Cause);
     }
-    let marked = passage.marked(&passage.phrases.causal);
+    let marked = passage.containing_any(&passage.phrases.causal);
     let wordings = if marked.is_empty() { &passage.phrases.circumstances } else { &passage.phrases.effect };
-    let among = if marked.is_empty() { passage.base() } else { marked };
-    let Some(term) = asking.focus(&among) else { return summary(asking) };
+    let among = if marked.is_empty() { passage.candidates() } else { marked };
+    let Some(term) = context.key_term(&among) else { return summary(context) };
     let mut picked: Vec<usize> =
-        passage.with(&term.text).into_iter().filter(|index| among.contains(index)).collect();
-    picked = if picked.is_empty() { passage.central(&among, 1) } else { passage.central(&picked, 2) };
-    let question = asking.word(wordings, &[("term", &term.shown)]);
-    asking.stated(question, &term.shown, &picked, vec![passage.compose(&picked)]).aimed(Aim::Cause)
+        passage.containing(&term.text).into_iter().filter(|index| among.contains(index)).collect();
+    picked =
+        if picked.is_empty() { passage.most_central(&among, 1) } else { passage.most_central(&picked, 2) };
+    let question = context.phrase(wordings, &[("term", &term.shown)]);
+    context
+        .draft(question, &term.shown, &picked, vec![passage.compose(&picked)])
+        .with_goal(QuestionGoal::Cause)
 }
 
-fn hypothetical(asking: &Asking<'_>) -> Draft {
-    let passage = asking.passage;
-    let Some(term) = asking.focus(&passage.base()) else { return summary(asking) };
-    let picked = asking.about(&term, 2);
+fn hypothetical(context: &QuestionContext<'_>) -> QaDraft {
+    let passage = context.passage;
+    let Some(term) = context.key_term(&passage.candidates()) else { return summary(context) };
+    let picked = context.sentences_about(&term, 2);
     let first = passage.compose(&picked);
-    let lead = asking.word(&passage.phrases.suppose_answer, &[("first", &first)]);
-    let question = asking.word(&passage.phrases.suppose, &[("term", &term.shown)]);
-    asking.stated(question, &term.shown, &picked, vec![lead, first]).aimed(Aim::Loss)
+    let lead = context.phrase(&passage.phrases.suppose_answer, &[("first", &first)]);
+    let question = context.phrase(&passage.phrases.suppose, &[("term", &term.shown)]);
+    context.draft(question, &term.shown, &picked, vec![lead, first]).with_goal(QuestionGoal::Loss)
 }
 
-fn critique(asking: &Asking<'_>) -> Draft {
-    let passage = asking.passage;
-    let limits = passage.marked(&passage.phrases.limits);
+fn critique(context: &QuestionContext<'_>) -> QaDraft {
+    let passage = context.passage;
+    let limits = passage.containing_any(&passage.phrases.limits);
     let wordings = if limits.is_empty() { &passage.phrases.support } else { &passage.phrases.criticize };
-    let among = if limits.is_empty() { passage.base() } else { limits };
-    let Some(term) = asking.focus(&among) else { return summary(asking) };
-    let mut picked: Vec<usize> =
-        among.iter().copied().filter(|index| passage.with(&term.text).contains(index)).take(2).collect();
-    for index in asking.about(&term, 3) {
+    let among = if limits.is_empty() { passage.candidates() } else { limits };
+    let Some(term) = context.key_term(&among) else { return summary(context) };
+    let mut picked: Vec<usize> = among
+        .iter()
+        .copied()
+        .filter(|index| passage.containing(&term.text).contains(index))
+        .take(2)
+        .collect();
+    for index in context.sentences_about(&term, 3) {
         if picked.len() < 2 && !picked.contains(&index) {
             picked.push(index);
         }
     }
     picked.sort_unstable();
-    let question = asking.word(wordings, &[("term", &term.shown)]);
-    asking.stated(question, &term.shown, &picked, vec![passage.compose(&picked)]).aimed(Aim::Limits)
+    let question = context.phrase(wordings, &[("term", &term.shown)]);
+    context
+        .draft(question, &term.shown, &picked, vec![passage.compose(&picked)])
+        .with_goal(QuestionGoal::Limits)
 }
 
-fn explanation(asking: &Asking<'_>) -> Draft {
-    let passage = asking.passage;
-    let Some(term) = asking.focus(&passage.base()) else { return summary(asking) };
-    let mut picked = asking.about(&term, 3);
+fn explanation(context: &QuestionContext<'_>) -> QaDraft {
+    let passage = context.passage;
+    let Some(term) = context.key_term(&passage.candidates()) else { return summary(context) };
+    let mut picked = context.sentences_about(&term, 3);
     // A sentence that opens with the term most likely says what it is.
     let opens = |index: &usize| {
         !passage.sentences[*index]
@@ -290,23 +309,27 @@ fn explanation(asking: &Asking<'_>) -> Draft {
             .is_some_and(|front| front.contains(&term.text))
     };
     picked.sort_by_key(opens);
-    let question = asking.word(&passage.phrases.explain, &[("term", &term.shown)]);
-    asking.stated(question, &term.shown, &picked, vec![passage.compose(&picked)]).aimed(Aim::Meaning)
+    let question = context.phrase(&passage.phrases.explain, &[("term", &term.shown)]);
+    context
+        .draft(question, &term.shown, &picked, vec![passage.compose(&picked)])
+        .with_goal(QuestionGoal::Meaning)
 }
 
-fn process(asking: &Asking<'_>) -> Draft {
-    let passage = asking.passage;
+fn process(context: &QuestionContext<'_>) -> QaDraft {
+    let passage = context.passage;
     let english = passage.language == Language::English;
     let open = |index: &usize| !passage.sentences[*index].text.ends_with(':');
     let command = |index: &usize| english && is_command(&passage.sentences[*index]);
     let mut steps = passage.numbered();
     if steps.len() < 2 {
-        steps = passage.saying(passage.all().into_iter().filter(|one| open(one) && command(one)).collect());
+        steps = passage.without_cross_references(
+            passage.all().into_iter().filter(|one| open(one) && command(one)).collect(),
+        );
     }
     let wordings = if steps.len() < 2 { &passage.phrases.points } else { &passage.phrases.process };
     if steps.len() < 2 {
-        let among = passage.saying(passage.all().into_iter().filter(open).collect());
-        steps = passage.central(&among, 7);
+        let among = passage.without_cross_references(passage.all().into_iter().filter(open).collect());
+        steps = passage.most_central(&among, 7);
     }
     steps.truncate(12);
     let mut answer = String::new();
@@ -335,15 +358,15 @@ fn process(asking: &Asking<'_>) -> Draft {
     if steps.is_empty() {
         steps = passage.all();
     }
-    let question = asking.word(wordings, &[]);
-    asking.stated(question, "", &steps, vec![answer]).aimed(Aim::Order)
+    let question = context.phrase(wordings, &[]);
+    context.draft(question, "", &steps, vec![answer]).with_goal(QuestionGoal::Order)
 }
 
 /// For a section without sentences: its code, or whatever text it has.
-fn code(asking: &Asking<'_>) -> Draft {
-    let passage = asking.passage;
+fn code(context: &QuestionContext<'_>) -> QaDraft {
+    let passage = context.passage;
     let wordings = if passage.code().is_some() { &passage.phrases.code } else { &passage.phrases.summary };
-    let question = asking.word(wordings, &[]);
+    let question = context.phrase(wordings, &[]);
     let code = passage.code().unwrap_or(&passage.text).to_owned();
     let code = if code.is_empty() { passage.path.clone() } else { code };
     let lines = code.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("```"));
@@ -351,6 +374,6 @@ fn code(asking: &Asking<'_>) -> Draft {
     if quotes.len() > 2 {
         quotes.drain(1..quotes.len() - 1);
     }
-    let aim = if passage.code().is_some() { Aim::Code } else { Aim::Overview };
-    Draft { question, answers: vec![code], term: String::new(), quotes, aim, sides: None, change: None }
+    let goal = if passage.code().is_some() { QuestionGoal::Code } else { QuestionGoal::Overview };
+    QaDraft { question, answers: vec![code], term: String::new(), quotes, goal, sides: None, change: None }
 }

@@ -1,39 +1,41 @@
-//! The three reasoning steps of a draft: what it is about and where that belongs, what holds there, what follows or
-//! goes with it.
+//! The three reasoning steps of a draft: what it is about and which field that belongs to, what is true of it, and what
+//! follows from that or goes with it.
 //!
-//! They are thought as by someone who knows the subject: facts are said, not cited, nothing points to a source that a
-//! reader would not see, and nothing is said of the question or the answer. The words are the language's; `draft`
-//! asks here once for each pair.
+//! The steps read like the thoughts of someone who knows the subject: facts are stated, not cited, no step refers to a
+//! source that the reader does not see, and none mentions the question or the answer. Called once per pair, by `draft`.
 
-use super::draft::{Aim, Asking, Draft, capitalized};
-use super::fact::row_said;
+use super::draft::{QaDraft, QuestionContext, QuestionGoal, capitalized};
+use super::fact::row_as_statement;
 use super::language::Language;
 use super::passage::Passage;
 use super::sentences::Sentence;
 use super::terms::{Term, key_terms, terms};
 
-/// A shorter beginning of a sentence says too little to stand for it.
+/// The fewest characters of a main clause that can stand for its sentence.
 const CLAUSE: usize = 24;
-/// A longer sentence, in characters, is no aside.
+/// The most bytes of a sentence that is added to the first fact.
 const ASIDE: usize = 320;
 
-impl Asking<'_> {
+impl QuestionContext<'_> {
     /// The steps that lead to the draft's answer.
-    pub(super) fn steps(&self, draft: &Draft) -> [String; 3] {
+    pub(super) fn steps(&self, draft: &QaDraft) -> [String; 3] {
         let facts = self.facts(draft);
         let first = facts.first().map_or(self.passage.title.as_str(), String::as_str);
         let last = facts.last().filter(|_| facts.len() > 1).map(String::as_str);
         let term = self.term(draft);
-        let steps =
-            [self.placed(draft, &term), self.known(draft, first), self.concluded(draft, &term, first, last)];
+        let steps = [
+            self.first_step(draft, &term),
+            self.second_step(draft, first),
+            self.last_step(draft, &term, first, last),
+        ];
         let [place, fact, end] = steps.map(|step| step.trim().to_owned());
         // A fact said by itself may begin with a name that has no capital.
         let own = |step: String, fact: &str| if step == fact { step } else { capitalized(&step) };
         [capitalized(&place), own(fact, first), own(end, last.unwrap_or_default())]
     }
 
-    /// What is talked about, by name, and the wider field it belongs to.
-    fn placed(&self, draft: &Draft, term: &str) -> String {
+    /// Names what the draft is about and the wider field it belongs to.
+    fn first_step(&self, draft: &QaDraft, term: &str) -> String {
         let (passage, phrases) = (self.passage, self.passage.phrases);
         let (title, document) = (passage.title.as_str(), passage.document.as_str());
         let holds = |text: &str, part: &str| text.to_lowercase().contains(&part.to_lowercase());
@@ -51,22 +53,22 @@ impl Asking<'_> {
             };
             return match holds(term, title) {
                 true => self.fill(&phrases.alone, &[("term", term)]),
-                false => self.word(&phrases.aspect, &[("field", &field), ("term", term)]),
+                false => self.phrase(&phrases.aspect, &[("field", &field), ("term", term)]),
             };
         }
         match wide {
-            true => self.word(&phrases.part, &[("title", title), ("doc", document)]),
+            true => self.phrase(&phrases.part, &[("title", title), ("doc", document)]),
             false => self.fill(&phrases.alone, &[("term", title)]),
         }
     }
 
-    /// The first fact, said as it is.
-    fn known(&self, draft: &Draft, first: &str) -> String {
+    /// States the first fact.
+    fn second_step(&self, draft: &QaDraft, first: &str) -> String {
         let phrases = self.passage.phrases;
-        let wording: &str = match draft.aim {
-            Aim::Link | Aim::Comparison => &phrases.one_side,
-            Aim::Order => &phrases.starts,
-            Aim::Code => &phrases.code_starts,
+        let wording: &str = match draft.goal {
+            QuestionGoal::Link | QuestionGoal::Comparison => &phrases.one_side,
+            QuestionGoal::Order => &phrases.starts,
+            QuestionGoal::Code => &phrases.code_starts,
             _ => "{fact}",
         };
         self.fill(wording, &values(draft, "", first))
@@ -74,22 +76,22 @@ impl Asking<'_> {
 
     /// What goes with the first fact: the last one or what the first leads to, else its reason or consequence, another
     /// fact of the same things, its figure or what else it is about.
-    fn concluded(&self, draft: &Draft, term: &str, first: &str, last: Option<&str>) -> String {
+    fn last_step(&self, draft: &QaDraft, term: &str, first: &str, last: Option<&str>) -> String {
         let phrases = self.passage.phrases;
-        let blank = if draft.aim == Aim::Blank { draft.term.as_str() } else { term };
+        let blank = if draft.goal == QuestionGoal::Blank { draft.term.as_str() } else { term };
         let named = if blank.is_empty() { self.passage.title.as_str() } else { blank };
         let mut all = values(draft, named, last.unwrap_or(first));
         if let Some((said, right)) = &draft.change {
             all.extend([("said", said.as_str()), ("right", right.as_str())]);
             return self.fill(&phrases.wrong, &all);
         }
-        match (draft.aim, last) {
-            (Aim::Blank, _) => return self.word(&phrases.filled, &all),
-            (Aim::Link, Some(_)) => return self.fill(&phrases.other, &all),
-            (Aim::Comparison, Some(_)) => return self.fill(&phrases.contrasted, &all),
-            (Aim::Order, Some(_)) => return self.fill(&phrases.ordered, &all),
-            (Aim::Code, Some(_)) => return self.fill(&phrases.code_ends, &all),
-            (Aim::Code, None) => return self.fill(&phrases.code_line, &all),
+        match (draft.goal, last) {
+            (QuestionGoal::Blank, _) => return self.phrase(&phrases.filled, &all),
+            (QuestionGoal::Link, Some(_)) => return self.fill(&phrases.other, &all),
+            (QuestionGoal::Comparison, Some(_)) => return self.fill(&phrases.contrasted, &all),
+            (QuestionGoal::Order, Some(_)) => return self.fill(&phrases.ordered, &all),
+            (QuestionGoal::Code, Some(_)) => return self.fill(&phrases.code_ends, &all),
+            (QuestionGoal::Code, None) => return self.fill(&phrases.code_line, &all),
             (_, Some(fact)) => return fact.to_owned(),
             (_, None) => {}
         }
@@ -101,22 +103,22 @@ impl Asking<'_> {
         let (detail, wording) = match (self.related(draft, first), detail) {
             (Some(fact), _) => return fact,
             (None, Some((detail, true))) => (detail, &phrases.figure),
-            (None, detail) => match (self.beside(draft, first), detail) {
+            (None, detail) => match (self.nearest_other(draft, first), detail) {
                 (Some(fact), _) => return fact,
                 (None, Some((detail, _))) => (detail, &phrases.tied),
                 (None, None) => return self.fill(&phrases.plain, &all),
             },
         };
         all.push(("detail", &detail));
-        self.word(wording, &all)
+        self.phrase(wording, &all)
     }
 
     /// What the draft is about besides the subject: its term, else the best term of its first sentence, one that the
     /// question names before others, else the best of the section. The words of a blank and what a pronoun stands for
     /// would be given away.
-    fn term(&self, draft: &Draft) -> String {
+    fn term(&self, draft: &QaDraft) -> String {
         let passage = self.passage;
-        let hidden = [Aim::Blank, Aim::Reference].contains(&draft.aim);
+        let hidden = [QuestionGoal::Blank, QuestionGoal::Reference].contains(&draft.goal);
         if draft.sides.is_some() || !draft.term.is_empty() && !hidden {
             return draft.term.clone();
         }
@@ -139,13 +141,13 @@ impl Asking<'_> {
 
     /// What stands in the section and goes with the first fact: the next sentence if it leans on it, the next item of
     /// its list, else the sentence that shares most words of weight with it, the nearest of several.
-    fn related(&self, draft: &Draft, first: &str) -> Option<String> {
+    fn related(&self, draft: &QaDraft, first: &str) -> Option<String> {
         let passage = self.passage;
         let index = self.position(draft)?;
         let own = &passage.sentences[index];
         let next = passage.sentences.get(index + 1);
         let follows = |next: &&Sentence| {
-            next.complete && next.leans(passage.language) && self.is_aside(index + 1, first)
+            next.complete && next.depends_on_previous(passage.language) && self.is_aside(index + 1, first)
         };
         if let Some(next) = next.filter(follows) {
             return Some(next.text.clone());
@@ -158,13 +160,13 @@ impl Asking<'_> {
         };
         let items = passage.all().into_iter().filter(|other| *other != index).filter(item);
         if let Some(item) = items.min_by_key(|other| (*other < index, other.abs_diff(index))) {
-            return Some(self.fact_said(&passage.sentences[item].text));
+            return Some(self.as_statement(&passage.sentences[item].text));
         }
         let shared = |other: usize| {
             let theirs: Vec<&str> = passage.sentences[other].content(passage.language).collect();
             own.content(passage.language).filter(|word| theirs.contains(word)).count()
         };
-        let asides = passage.standing().into_iter().filter(|other| self.is_aside(*other, first));
+        let asides = passage.standalone().into_iter().filter(|other| self.is_aside(*other, first));
         let found = asides.map(|other| (shared(other), other)).filter(|(shared, _)| *shared > 0);
         found
             .max_by_key(|(shared, other)| (*shared, std::cmp::Reverse(other.abs_diff(index))))
@@ -172,39 +174,40 @@ impl Asking<'_> {
     }
 
     /// The sentence or item of the section that is nearest to the first fact.
-    fn beside(&self, draft: &Draft, first: &str) -> Option<String> {
+    fn nearest_other(&self, draft: &QaDraft, first: &str) -> Option<String> {
         let passage = self.passage;
         let index = self.position(draft)?;
         let aside = |other: &usize| self.is_aside(*other, first);
-        let standing = passage.standing().into_iter().filter(aside).min_by_key(|other| other.abs_diff(index));
+        let standing =
+            passage.standalone().into_iter().filter(aside).min_by_key(|other| other.abs_diff(index));
         let any = || passage.all().into_iter().filter(aside).min_by_key(|other| other.abs_diff(index));
         let found = standing.or_else(any)?;
-        let said = self.fact_said(&passage.sentences[found].text);
+        let said = self.as_statement(&passage.sentences[found].text);
         (!said.contains(first)).then_some(said)
     }
 
-    /// Where the draft's first sentence stands in the section.
-    fn position(&self, draft: &Draft) -> Option<usize> {
+    /// The index of the draft's first sentence in the section.
+    fn position(&self, draft: &QaDraft) -> Option<usize> {
         let quote = draft.quotes.first()?;
         self.passage.sentences.iter().position(|one| one.text == *quote)
     }
 
-    /// Whether a sentence can be said besides the first fact: it says something else, in few words.
+    /// Whether a sentence can be added to the first fact: it is short and says something else.
     fn is_aside(&self, index: usize, first: &str) -> bool {
         let sentence = &self.passage.sentences[index];
         let text = sentence.text.as_str();
         let new = !first.contains(text.trim_end_matches('.')) && !text.contains(first.trim_end_matches('.'));
-        new && text.len() <= ASIDE && !text.ends_with(':') && !sentence.points_elsewhere()
+        new && text.len() <= ASIDE && !text.ends_with(':') && !sentence.is_cross_reference()
     }
 
     /// The sentences the answer rests on as facts that can be said: whole, or their main clause where the rest
     /// comes with the answer.
-    fn facts(&self, draft: &Draft) -> Vec<String> {
+    fn facts(&self, draft: &QaDraft) -> Vec<String> {
         let mut facts: Vec<String> = Vec::new();
         for (index, quote) in draft.quotes.iter().enumerate() {
-            let fact = self.fact_said(quote);
+            let fact = self.as_statement(quote);
             let fact = match self.cut(draft, &fact) {
-                Some((at, _)) if index == 0 || draft.aim != Aim::Cause => {
+                Some((at, _)) if index == 0 || draft.goal != QuestionGoal::Cause => {
                     format!("{}.", fact[..at].trim_end())
                 }
                 _ => fact,
@@ -220,22 +223,22 @@ impl Asking<'_> {
     }
 
     /// Where the main clause of a fact ends, and the joint there with its wording.
-    fn cut(&self, draft: &Draft, fact: &str) -> Option<(usize, &'static (String, String))> {
-        let whole = [Aim::Truth, Aim::Blank, Aim::Code].contains(&draft.aim);
-        let alone = draft.quotes.len() < 2 || draft.aim != Aim::Cause;
+    fn cut(&self, draft: &QaDraft, fact: &str) -> Option<(usize, &'static (String, String))> {
+        let whole = [QuestionGoal::Truth, QuestionGoal::Blank, QuestionGoal::Code].contains(&draft.goal);
+        let alone = draft.quotes.len() < 2 || draft.goal != QuestionGoal::Cause;
         if whole || !alone { None } else { main_clause(fact, &self.passage.phrases.joints) }
     }
 
     /// What stands behind the main clause of the only fact, and the wording that says it.
-    fn rest(&self, draft: &Draft) -> Option<(&'static str, String)> {
-        let fact = self.fact_said(draft.quotes.first()?);
+    fn rest(&self, draft: &QaDraft) -> Option<(&'static str, String)> {
+        let fact = self.as_statement(draft.quotes.first()?);
         let (at, (joint, wording)) = self.cut(draft, &fact)?;
         let tail = fact[at + joint.len()..].trim();
         (!wording.is_empty() && tail.contains(' ')).then(|| (wording.as_str(), tail.to_owned()))
     }
 
     /// A sentence as a fact: an item with what introduces it, a leaning sentence with the one before it.
-    fn fact_said(&self, quote: &str) -> String {
+    fn as_statement(&self, quote: &str) -> String {
         let passages = [Some(self.passage), self.companion];
         let found = passages.into_iter().flatten().find_map(|passage| {
             let index = passage.sentences.iter().position(|sentence| sentence.text == quote)?;
@@ -246,11 +249,11 @@ impl Asking<'_> {
         if sentence.complete || passage.introduction(sentence).is_some() {
             return passage.compose(&[index]);
         }
-        row_said(&sentence.text).map_or_else(|| sentence.closed(), |row| format!("{row}."))
+        row_as_statement(&sentence.text).map_or_else(|| sentence.with_full_stop(), |row| format!("{row}."))
     }
 
     /// What of the first fact has not been named: a figure, which is then told by the flag, else a term.
-    fn detail(&self, draft: &Draft, first: &str, named: &str) -> Option<(String, bool)> {
+    fn detail(&self, draft: &QaDraft, first: &str, named: &str) -> Option<(String, bool)> {
         let passage = self.passage;
         let sentence = passage.sentences.iter().find(|one| draft.quotes.first() == Some(&one.text))?;
         let asked = draft.question.to_lowercase();
@@ -271,13 +274,13 @@ impl Asking<'_> {
     }
 }
 
-/// The names that steps may use.
-fn values<'d>(draft: &'d Draft, term: &'d str, fact: &'d str) -> Vec<(&'static str, &'d str)> {
+/// The names that the phrases of steps may use, with their values.
+fn values<'d>(draft: &'d QaDraft, term: &'d str, fact: &'d str) -> Vec<(&'static str, &'d str)> {
     let (a, b) = draft.sides.as_ref().map_or(("", ""), |(a, b)| (a.as_str(), b.as_str()));
     vec![("term", term), ("fact", fact), ("a", a), ("b", b)]
 }
 
-/// A term with the signs that an option or a variable has before it.
+/// A term with the signs before it that belong to an option or a variable.
 fn signed(sentence: &str, term: &Term) -> String {
     let before = sentence.get(..term.at.start).unwrap_or_default();
     let own = before.trim_end_matches(['-', '$', '@', '.', '/']);
@@ -286,7 +289,7 @@ fn signed(sentence: &str, term: &Term) -> String {
     format!("{signs}{}", term.shown)
 }
 
-/// The first number of a text with the word behind it: "300 kilometers".
+/// The first number of a text with its unit: "300 kilometers".
 fn figure(passage: &Passage, text: &str) -> Option<String> {
     let words = super::words::words(text);
     let alone = |at: usize| text[..at].chars().next_back().is_none_or(char::is_whitespace);
@@ -317,7 +320,7 @@ fn figure(passage: &Passage, text: &str) -> Option<String> {
     (between.trim().is_empty() && spaced).then(|| number.to_owned())
 }
 
-/// Where the first of the joints stands that leaves a whole clause before it.
+/// The position of the first joint after a complete clause, and the joint.
 fn main_clause(
     sentence: &str,
     joints: &'static [(String, String)],

@@ -1,8 +1,8 @@
-//! Fills any JSON schema from the words of a message, for pipelines of the user's own run without a model.
+//! Fills any JSON schema from the words of a message, for pipelines of the user's own that run without a model.
 //!
-//! Texts are sentences of the message, another one for each property, chosen by the property's name where
-//! that says something. Limits of length, number and range are kept; `pattern`, `not` and `if` are not looked
-//! at. Planned questions do not come here unless their schema asks for more than the shipped one.
+//! Each text property gets another sentence of the message, chosen by the property's name where the name says what is
+//! wanted. Limits of length, count and range are kept; `pattern`, `not` and `if` are ignored. Planned questions come here
+//! only if their schema asks for more than a question-answer pair.
 
 use serde_json::{Map, Number, Value, json};
 
@@ -19,15 +19,15 @@ const DEEPEST: usize = 24;
 /// A value that meets `schema`, made of `source`; `made` holds texts that go to properties of their name.
 pub(super) fn fill(schema: &Value, source: &str, made: Option<&Value>) -> Value {
     let passage = passage(source);
-    let order = passage.central(&passage.all(), passage.sentences.len());
-    let mut filler = Filler { root: schema, passage: &passage, order, next: 0, made };
+    let order = passage.most_central(&passage.all(), passage.sentences.len());
+    let mut filler = SchemaFiller { root: schema, passage: &passage, order, next: 0, made };
     filler.value(schema, "", 0)
 }
 
 /// The most central sentences of a message; the message itself if it has none.
 pub(super) fn gist(source: &str) -> String {
     let passage = passage(source);
-    let text = passage.compose(&passage.central(&passage.all(), 3));
+    let text = passage.compose(&passage.most_central(&passage.all(), 3));
     if text.is_empty() { source.trim().to_owned() } else { text }
 }
 
@@ -42,7 +42,7 @@ fn passage(source: &str) -> Passage {
     passage
 }
 
-struct Filler<'a> {
+struct SchemaFiller<'a> {
     root: &'a Value,
     passage: &'a Passage,
     /// Sentences by position in the text, and how many were given out.
@@ -51,7 +51,7 @@ struct Filler<'a> {
     made: Option<&'a Value>,
 }
 
-impl<'a> Filler<'a> {
+impl<'a> SchemaFiller<'a> {
     fn value(&mut self, schema: &'a Value, name: &str, depth: usize) -> Value {
         if depth > DEEPEST {
             return Value::Null;
@@ -103,7 +103,8 @@ impl<'a> Filler<'a> {
 
     /// The value of an enumeration that the message names, or one by hash.
     fn one_of(&mut self, values: &[Value], name: &str) -> Value {
-        let named = |value: &&Value| value.as_str().is_some_and(|text| !self.passage.with(text).is_empty());
+        let named =
+            |value: &&Value| value.as_str().is_some_and(|text| !self.passage.containing(text).is_empty());
         let value = values.iter().find(named).or_else(|| values.get(self.hash(name) % values.len().max(1)));
         value.cloned().unwrap_or_default()
     }
@@ -248,11 +249,11 @@ impl<'a> Filler<'a> {
             return self.question();
         }
         if has(&["summary", "abstract", "answer", "description", "output", "response"]) {
-            return self.passage.compose(&self.passage.central(&self.passage.all(), 3));
+            return self.passage.compose(&self.passage.most_central(&self.passage.all(), 3));
         }
         let index = self.order[self.next % self.order.len()];
         self.next += 1;
-        let text = self.passage.sentences[index].closed();
+        let text = self.passage.sentences[index].with_full_stop();
         if has(&["title", "name", "topic", "headline", "label", "keyword", "tag", "term"]) {
             let terms = key_terms(self.passage, &[index]);
             return terms.first().map_or_else(|| shorten(&text, 50), |term| capitalized(&term.text));

@@ -1,52 +1,52 @@
-//! Questions about the wording of one sentence: true or false, a blank to fill, what a word refers to.
+//! Questions about the words of one sentence: true or false, a blank to fill, what a word refers to.
 
-use super::draft::{Aim, Asking, Draft, capitalized};
+use super::draft::{QaDraft, QuestionContext, QuestionGoal, capitalized};
 use super::language::Language;
 use super::sentences::Sentence;
 use super::terms::{Term, key_terms, terms};
 use super::words::Word;
 
-/// A statement to judge, or a sentence with a blank.
-pub(super) fn judge(asking: &Asking<'_>) -> Draft {
-    let index = sentence(asking);
+/// A statement that is true or false, or a sentence with a blank.
+pub(super) fn true_false_or_blank(context: &QuestionContext<'_>) -> QaDraft {
+    let index = sentence(context);
     // Without words of its own for true and false, a language gets blanks.
-    let worded = asking.passage.language != Language::Other;
-    let kind = if worded { (asking.choose("judge", 3) + asking.variant) % 3 } else { 2 };
-    let false_statement = if kind == 0 { false_statement(asking, index) } else { None };
+    let worded = context.passage.language != Language::Other;
+    let kind = if worded { (context.choose("judge", 3) + context.variant) % 3 } else { 2 };
+    let false_statement = if kind == 0 { false_statement(context, index) } else { None };
     if let Some(statement) = false_statement {
-        return judged(asking, index, &statement, false);
+        return judged(context, index, &statement, false);
     }
     if kind != 1
-        && let Some(draft) = blank(asking, index)
+        && let Some(draft) = blank(context, index)
     {
         return draft;
     }
-    let statement = with_introduction(asking, index, &asking.passage.sentences[index].closed());
-    judged(asking, index, &statement, true)
+    let statement = with_introduction(context, index, &context.passage.sentences[index].with_full_stop());
+    judged(context, index, &statement, true)
 }
 
 /// The sentence to ask about: a different one for each variant.
-fn sentence(asking: &Asking<'_>) -> usize {
-    let passage = asking.passage;
-    let mut among = passage.base();
+fn sentence(context: &QuestionContext<'_>) -> usize {
+    let passage = context.passage;
+    let mut among = passage.candidates();
     let weighty = |index: &usize| passage.sentences[*index].content(passage.language).nth(3).is_some();
     if among.iter().any(weighty) {
         among.retain(weighty);
     }
-    among[(asking.choose("sentence", among.len()) + asking.variant) % among.len()]
+    among[(context.choose("sentence", among.len()) + context.variant) % among.len()]
 }
 
 /// A statement made of sentence `index`, with the line that introduces it if it is an item.
-fn with_introduction(asking: &Asking<'_>, index: usize, statement: &str) -> String {
-    match asking.passage.introduction(&asking.passage.sentences[index]) {
+fn with_introduction(context: &QuestionContext<'_>, index: usize, statement: &str) -> String {
+    match context.passage.introduction(&context.passage.sentences[index]) {
         Some(line) => format!("{line} {statement}"),
         None => statement.to_owned(),
     }
 }
 
-fn judged(asking: &Asking<'_>, index: usize, statement: &str, truth: bool) -> Draft {
-    let passage = asking.passage;
-    let question = asking.word(&passage.phrases.judge, &[("statement", statement)]);
+fn judged(context: &QuestionContext<'_>, index: usize, statement: &str, truth: bool) -> QaDraft {
+    let passage = context.passage;
+    let question = context.phrase(&passage.phrases.judge, &[("statement", statement)]);
     let sentence = passage.compose(&[index]);
     let wording = if truth { &passage.phrases.yes } else { &passage.phrases.no };
     let mut picked = vec![index];
@@ -56,22 +56,24 @@ fn judged(asking: &Asking<'_>, index: usize, statement: &str, truth: bool) -> Dr
     let related = |next: &&Sentence| {
         let shares =
             next.content(passage.language).any(|word| own.content(passage.language).any(|one| one == word));
-        next.complete && !next.points_elsewhere() && (next.leans(passage.language) || shares)
+        next.complete && !next.is_cross_reference() && (next.depends_on_previous(passage.language) || shares)
     };
     let next = passage.sentences.get(index + 1).filter(related);
     if next.is_some() && truth {
         picked.push(index + 1);
         full = passage.compose(&picked);
     }
-    let answers =
-        vec![asking.fill(wording, &[("sentence", &full)]), asking.fill(wording, &[("sentence", &sentence)])];
-    let mut draft = asking.stated(question, "", &picked, answers).aimed(Aim::Truth);
-    draft.change = (!truth).then(|| changed(statement, &passage.sentences[index].closed()));
+    let answers = vec![
+        context.fill(wording, &[("sentence", &full)]),
+        context.fill(wording, &[("sentence", &sentence)]),
+    ];
+    let mut draft = context.draft(question, "", &picked, answers).with_goal(QuestionGoal::Truth);
+    draft.change = (!truth).then(|| changed(statement, &passage.sentences[index].with_full_stop()));
     draft
 }
 
-/// The words in which a statement differs from the sentence: what it says, and what is right. Where a word was
-/// only put in or left out, its neighbours stand with it.
+/// The words in which a false statement differs from its sentence: the wrong ones and the right ones. If a word was only
+/// inserted or removed, its neighbours are included.
 fn changed(statement: &str, sentence: &str) -> (String, String) {
     let (said, right): (Vec<char>, Vec<char>) = (statement.chars().collect(), sentence.chars().collect());
     let is_bound = |c: char| c == ' ';
@@ -100,17 +102,17 @@ fn changed(statement: &str, sentence: &str) -> (String, String) {
 }
 
 /// The sentence with one detail changed so that it is false.
-fn false_statement(asking: &Asking<'_>, index: usize) -> Option<String> {
-    let sentence = &asking.passage.sentences[index];
+fn false_statement(context: &QuestionContext<'_>, index: usize) -> Option<String> {
+    let sentence = &context.passage.sentences[index];
     // Under "these are not supported:", the opposite of an item might be true.
-    if asking.passage.introduction(sentence).is_some() {
+    if context.passage.introduction(sentence).is_some() {
         return None;
     }
-    let text = sentence.closed();
-    if let Some(changed) = other_number(asking, sentence, &text) {
+    let text = sentence.with_full_stop();
+    if let Some(changed) = other_number(context, sentence, &text) {
         return Some(changed);
     }
-    for (there, instead) in &asking.passage.phrases.negations {
+    for (there, instead) in &context.passage.phrases.negations {
         // Only the first clause: further on, a negation may not make the whole false.
         let clause = text.find([',', ';']).unwrap_or(text.len());
         if let Some(at) = text[..clause].find(there) {
@@ -122,7 +124,7 @@ fn false_statement(asking: &Asking<'_>, index: usize) -> Option<String> {
             return Some(format!("{}{instead}{after}", &text[..at]));
         }
     }
-    other_term(asking, index, &text)
+    other_term(context, index, &text)
 }
 
 /// Whether a word is a whole number by itself, not one of an issue, path or version.
@@ -132,22 +134,23 @@ fn is_number(word: &Word, text: &str) -> bool {
 }
 
 /// A whole number of the sentence replaced by another one.
-fn other_number(asking: &Asking<'_>, sentence: &Sentence, text: &str) -> Option<String> {
+fn other_number(context: &QuestionContext<'_>, sentence: &Sentence, text: &str) -> Option<String> {
     let word = sentence.words.iter().find(|word| is_number(word, text))?;
     let number: u32 = word.lower.parse().ok()?;
     let step = if (1000..2100).contains(&number) {
-        7 + asking.choose("year", 30) as u32
+        7 + context.choose("year", 30) as u32
     } else {
         (number / 2).max(1)
     };
-    let other = if asking.choose("number", 2) == 0 || number <= step { number + step } else { number - step };
+    let other =
+        if context.choose("number", 2) == 0 || number <= step { number + step } else { number - step };
     Some(format!("{}{other}{}", &text[..word.at.start], &text[word.at.end..]))
 }
 
 /// A code span of the sentence replaced by another one of the section. Nouns are left alone: their
 /// genders and articles would not fit.
-fn other_term(asking: &Asking<'_>, index: usize, text: &str) -> Option<String> {
-    let passage = asking.passage;
+fn other_term(context: &QuestionContext<'_>, index: usize, text: &str) -> Option<String> {
+    let passage = context.passage;
     let own = passage.sentences[index].words.iter().find(|word| word.code)?;
     let others: Vec<String> = key_terms(passage, &passage.all())
         .into_iter()
@@ -157,18 +160,18 @@ fn other_term(asking: &Asking<'_>, index: usize, text: &str) -> Option<String> {
     if others.is_empty() {
         return None;
     }
-    let other = &others[asking.choose("other", others.len())];
+    let other = &others[context.choose("other", others.len())];
     Some(format!("{}{other}{}", &text[..own.at.start], &text[own.at.end..]))
 }
 
 /// The sentence with its best term left out.
-fn blank(asking: &Asking<'_>, index: usize) -> Option<Draft> {
-    let passage = asking.passage;
+fn blank(context: &QuestionContext<'_>, index: usize) -> Option<QaDraft> {
+    let passage = context.passage;
     let sentence = &passage.sentences[index];
     let number = sentence.words.iter().find(|word| is_number(word, &sentence.text));
     let found = terms(passage, sentence);
-    let (at, term) = match (number, found.get(asking.variant / 3 % found.len().max(1))) {
-        (Some(number), term) if term.is_none() || asking.choose("blank", 2) == 0 => {
+    let (at, term) = match (number, found.get(context.variant / 3 % found.len().max(1))) {
+        (Some(number), term) if term.is_none() || context.choose("blank", 2) == 0 => {
             (number.at.clone(), number.lower.clone())
         }
         (_, Some(term)) => (term.at.clone(), term.text.clone()),
@@ -179,20 +182,20 @@ fn blank(asking: &Asking<'_>, index: usize) -> Option<Draft> {
     if statement.to_lowercase().contains(&term.to_lowercase()) || sentence.words.len() < 4 {
         return None;
     }
-    let statement = with_introduction(asking, index, &statement);
-    let question = asking.word(&passage.phrases.blank, &[("statement", &statement)]);
-    let whole = with_introduction(asking, index, &sentence.closed());
+    let statement = with_introduction(context, index, &statement);
+    let question = context.phrase(&passage.phrases.blank, &[("statement", &statement)]);
+    let whole = with_introduction(context, index, &sentence.with_full_stop());
     let shown = term.trim_matches('`');
     let shown = if shown == term { shown.to_owned() } else { term.clone() };
-    let answer = asking.fill(&passage.phrases.blank_answer, &[("term", &shown), ("sentence", &whole)]);
+    let answer = context.fill(&passage.phrases.blank_answer, &[("term", &shown), ("sentence", &whole)]);
     let plain = format!("**{shown}**. {whole}");
-    let draft = asking.stated(question, &shown, &[index], vec![answer, plain, whole]);
-    Some(draft.aimed(Aim::Blank))
+    let draft = context.draft(question, &shown, &[index], vec![answer, plain, whole]);
+    Some(draft.with_goal(QuestionGoal::Blank))
 }
 
 /// What a pronoun refers to, or what a term means where it stands.
-pub(super) fn ambiguity(asking: &Asking<'_>) -> Draft {
-    let passage = asking.passage;
+pub(super) fn ambiguity(context: &QuestionContext<'_>) -> QaDraft {
+    let passage = context.passage;
     let phrases = passage.phrases;
     let pronoun = |index: &usize| {
         let sentence = &passage.sentences[*index];
@@ -209,39 +212,41 @@ pub(super) fn ambiguity(asking: &Asking<'_>) -> Draft {
     };
     let found: Vec<usize> = passage.all().into_iter().filter(pronoun).collect();
     if found.is_empty() || phrases.refer.is_empty() {
-        return meaning(asking);
+        return meaning(context);
     }
-    let index = found[(asking.choose("pronoun", found.len()) + asking.variant) % found.len()];
+    let index = found[(context.choose("pronoun", found.len()) + context.variant) % found.len()];
     let sentence = &passage.sentences[index];
     let before = passage.compose(&[index - 1]);
     let word = &sentence.words[0];
     let values =
         [("pronoun", word.lower.as_str()), ("statement", sentence.text.as_str()), ("before", &before)];
-    let question = asking.word(&phrases.refer, &values);
-    let answer = asking.fill(&phrases.refer_answer, &[("pronoun", values[0].1), ("sentence", &before)]);
+    let question = context.phrase(&phrases.refer, &values);
+    let answer = context.fill(&phrases.refer_answer, &[("pronoun", values[0].1), ("sentence", &before)]);
     let word = super::wording::fill(&phrases.quoted, &[("text", values[0].1)]);
     let answers = vec![capitalized(&answer), before.clone()];
-    let draft = asking.stated(question, &word, &[index - 1], answers);
-    draft.aimed(Aim::Reference)
+    let draft = context.draft(question, &word, &[index - 1], answers);
+    draft.with_goal(QuestionGoal::Reference)
 }
 
-/// What a term stands for: told by the other sentences that have it, or by its own and the next.
-fn meaning(asking: &Asking<'_>) -> Draft {
-    let passage = asking.passage;
-    let among = passage.base();
-    let term: Option<Term> = asking.focus(&among);
-    let Some(term) = term else { return judge(asking) };
-    let places = passage.saying(passage.with(&term.text));
+/// What a term means: answered by the other sentences that contain it, or by its own and the next.
+fn meaning(context: &QuestionContext<'_>) -> QaDraft {
+    let passage = context.passage;
+    let among = passage.candidates();
+    let term: Option<Term> = context.key_term(&among);
+    let Some(term) = term else { return true_false_or_blank(context) };
+    let places = passage.without_cross_references(passage.containing(&term.text));
     let index = places.iter().copied().find(|index| among.contains(index)).unwrap_or(among[0]);
-    let mut picked: Vec<usize> = passage.central(&places, 3);
+    let mut picked: Vec<usize> = passage.most_central(&places, 3);
     if picked.len() < 2 {
         picked = vec![index];
         picked.extend((index + 1 < passage.sentences.len()).then_some(index + 1));
     }
     let statement = super::sentences::shorten(&passage.sentences[index].text, 160);
     let bare = term.text.trim_matches('`');
-    let question = asking.word(&passage.phrases.meaning, &[("term", bare), ("statement", &statement)]);
-    asking.stated(question, &term.shown, &picked, vec![passage.compose(&picked)]).aimed(Aim::Meaning)
+    let question = context.phrase(&passage.phrases.meaning, &[("term", bare), ("statement", &statement)]);
+    context
+        .draft(question, &term.shown, &picked, vec![passage.compose(&picked)])
+        .with_goal(QuestionGoal::Meaning)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! Sentences as they can stand in an answer: markup taken off, told apart from fragments and code.
+//! Sentences without markup that can be quoted in an answer, distinguished from fragments and code.
 //!
-//! Facts come from the section stage as sentences, list items or table rows; here they become `Sentence`s
-//! that the writers quote. Splitting a whole text is done here too, for records without facts.
+//! The `section` stage provides facts as sentences, list items or table rows, which become `Sentence`s here. A text without
+//! facts is split into sentences here too.
 
 use super::language::Language;
 use super::wording;
@@ -10,18 +10,18 @@ use super::words::{Script, Word, words};
 /// A sentence or list item of a section.
 #[derive(Debug, Clone)]
 pub(super) struct Sentence {
-    /// The text without markup, one line; code spans keep their backticks.
+    /// The text without markup, on one line; code spans keep their backticks.
     pub(super) text: String,
     /// Its words in order.
     pub(super) words: Vec<Word>,
     /// Whether it ends as a sentence does; a list item or table cell often does not.
     pub(super) complete: bool,
-    /// How much of the section's subject it holds; set by the passage.
+    /// How central it is to its section; set by the passage.
     pub(super) weight: f64,
 }
 
 impl Sentence {
-    /// The sentence in `raw`, or nothing if it is code or holds no words.
+    /// The sentence in `raw`; `None` if it is code or has no words.
     pub(super) fn of(raw: &str) -> Option<Self> {
         if raw.contains("```") || raw.contains("~~~") {
             return None;
@@ -36,13 +36,13 @@ impl Sentence {
         Some(Self { text, words, complete, weight: 0.0 })
     }
 
-    /// Whether it leans on the sentence before it: starts with a pronoun or a word such as "therefore".
-    pub(super) fn leans(&self, language: Language) -> bool {
+    /// Whether it depends on the sentence before it: begins with a pronoun or a word such as "therefore".
+    pub(super) fn depends_on_previous(&self, language: Language) -> bool {
         language.wording().words.leaning.contains(&self.words[0].lower)
     }
 
-    /// Whether it says nothing itself but sends its reader elsewhere, or tells what a text is about.
-    pub(super) fn points_elsewhere(&self) -> bool {
+    /// Whether it only refers the reader to another place, or describes what a text is about.
+    pub(super) fn is_cross_reference(&self) -> bool {
         let lower = self.text.to_lowercase();
         wording::all().map(|wording| &wording.words.elsewhere).any(|elsewhere| {
             elsewhere.beginnings.iter().any(|front| lower.starts_with(front.as_str()))
@@ -55,8 +55,8 @@ impl Sentence {
         self.words.iter().filter(move |word| word.is_content(language)).map(|word| word.lower.as_str())
     }
 
-    /// The text with a full stop if it had no end.
-    pub(super) fn closed(&self) -> String {
+    /// The text, with a full stop if it has no final punctuation.
+    pub(super) fn with_full_stop(&self) -> String {
         let text = self.text.trim_end_matches([':', ';', ',', ' ']);
         if text.ends_with(['.', '!', '?', '。', '！', '？', '…']) || self.complete {
             return text.to_owned();
@@ -110,7 +110,7 @@ pub(super) fn plain(raw: &str) -> String {
     line.trim_matches(['|', ' ']).replace(" | ", ", ").replace(". - ", ". ")
 }
 
-/// Takes a list marker, quote mark or check box off the front.
+/// Removes a list marker, quote mark or check box from the beginning.
 fn strip_marker(text: &str) -> &str {
     let text = text.trim_start_matches(['>', ' ']);
     let after =
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn leaning_sentences_are_known() {
-        let leans = |text: &str| Sentence::of(text).unwrap().leans(Language::English);
+        let leans = |text: &str| Sentence::of(text).unwrap().depends_on_previous(Language::English);
         assert!(leans("It then rests.") && !leans("Dough then rests."));
     }
 }

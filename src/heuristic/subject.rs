@@ -1,7 +1,7 @@
-//! What a section is about, named so that it can stand in a question.
+//! Names what a section is about, in a form that fits into a question.
 //!
-//! A title is taken from the heading, without numbering; a heading that says nothing by itself borrows from the
-//! one above or from the document. `passage` asks here once for each section.
+//! The subject is the section's heading without its numbering; a heading that names no subject by itself is completed by the
+//! heading above it or by the document's title. Called once per section, by `passage`.
 
 use super::language::Language;
 use super::sentences::{Sentence, plain};

@@ -1,7 +1,7 @@
-//! Key terms: the noun phrases and code spans a question can be about.
+//! Key terms: noun phrases and code spans that a question can be about.
 //!
-//! Without a grammar at hand, what precedes a word tells most: a noun follows an article or a preposition;
-//! German writes nouns with a capital. Words that are verbs in English are listed in `english`.
+//! Without a parser, the preceding word is the best sign: a noun follows an article or a preposition, and German nouns begin
+//! with a capital. English verbs are listed in `wording/english_grammar.yaml`.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -16,9 +16,9 @@ use super::words::{Script, Word};
 /// A key term of a sentence.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Term {
-    /// The words as they stand, without article.
+    /// The words of the term, without article.
     pub(super) text: String,
-    /// As it stands in a question: in English with the article it has, else quoted by the wording.
+    /// Its form in a question: in English with its article, otherwise in the language's quotation marks.
     pub(super) shown: String,
     /// Byte range in the sentence.
     pub(super) at: std::ops::Range<usize>,
@@ -26,7 +26,7 @@ pub(super) struct Term {
 }
 
 impl Term {
-    /// How well the term stands for its sentence or section; comparable within one passage.
+    /// How well the term represents its sentence or section; comparable within one passage.
     pub(super) fn score(&self) -> f64 {
         self.score
     }
@@ -193,7 +193,7 @@ fn shown(passage: &Passage, sentence: &Sentence, start: usize, text: &str, deter
     }
 }
 
-/// The best term of the whole passage: in most sentences, and well placed in one of them.
+/// The key terms of the sentences `among`, best first: a term gains by each sentence that has it.
 pub(super) fn key_terms(passage: &Passage, among: &[usize]) -> Vec<Term> {
     let mut all: Vec<Term> = Vec::new();
     for index in among {

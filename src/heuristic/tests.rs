@@ -1,5 +1,5 @@
-//! What holds for every answer of the heuristic: it rests on its source, it is its source's own, it stands
-//! alone, and it meets the schema it is asked for.
+//! Properties of every answer of the heuristic: its source supports it, other sources give other answers, it stands alone,
+//! and it meets the requested schema.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -53,7 +53,7 @@ fn record(kind: &str, section: &Value, companion: Option<&Value>, fact: Option<u
 }
 
 /// All pairs that can be asked of `one`, with their types.
-fn pairs(one: &Value, other: &Value) -> Vec<(&'static str, draft::Pair)> {
+fn pairs(one: &Value, other: &Value) -> Vec<(&'static str, draft::QaPair)> {
     let mut pairs = Vec::new();
     for kind in KINDS {
         let companion = ["MULTI_HOP_REASONING", "COMPARATIVE_ANALYSIS"].contains(&kind).then_some(other);
@@ -82,7 +82,7 @@ fn support(answer: &str, sources: &[&Value]) -> f64 {
     if content.is_empty() { 1.0 } else { found as f64 / content.len() as f64 }
 }
 
-fn check_pair(kind: &str, pair: &draft::Pair, one: &Value, other: &Value) {
+fn check_pair(kind: &str, pair: &draft::QaPair, one: &Value, other: &Value) {
     let share = support(&pair.answer, &[one, other]);
     assert!(share >= 0.7, "{kind}: {share:.2} of `{}`", pair.answer);
     assert!(!pair.question.trim().is_empty() && !pair.answer.trim().is_empty(), "{kind}: {pair:?}");
@@ -135,7 +135,7 @@ proptest! {
         for kind in KINDS {
             prop_assert!(question::pair(&record(kind, &one, Some(&one), None)).is_some());
         }
-        generic::gist(&text);
+        schema_answer::gist(&text);
     }
 }
 

@@ -1,42 +1,42 @@
-//! Questions over two sections: what links them, how they compare.
+//! Questions about two sections: what connects them, how they compare.
 
-use super::draft::{Aim, Asking, Draft, capitalized};
+use super::draft::{QaDraft, QuestionContext, QuestionGoal, capitalized};
 use super::passage::Passage;
 use super::terms::key_terms;
 use super::words::is_content;
 
 /// A question that needs a sentence of each section.
-pub(super) fn hop(asking: &Asking<'_>, other: &Passage) -> Draft {
-    let passage = asking.passage;
-    let (first, second) = linked(asking, other);
+pub(super) fn multi_hop(context: &QuestionContext<'_>, other: &Passage) -> QaDraft {
+    let passage = context.passage;
+    let (first, second) = linked(context, other);
     let (a, b) = titles(passage, other);
     let shared = key_terms(passage, &[first]).into_iter().find(|term| {
         let words = super::words::words(&term.text);
         let held = &other.sentences[second].words;
         words.iter().all(|word| held.iter().any(|one| one.lower == word.lower))
     });
-    let field = field(asking, &a, &b);
+    let field = field(context, &a, &b);
     let names = [("a", a.as_str()), ("b", b.as_str()), ("pre", field.as_str())];
     let term = shared.as_ref().map(|term| {
         term.shown.strip_prefix("a ").map_or_else(|| term.shown.clone(), |bare| format!("the {bare}"))
     });
     let question = match &term {
-        Some(term) => asking.word(&passage.phrases.hop, &[names[0], names[1], names[2], ("term", term)]),
-        None => asking.word(&passage.phrases.hop_plain, &names),
+        Some(term) => context.phrase(&passage.phrases.hop, &[names[0], names[1], names[2], ("term", term)]),
+        None => context.phrase(&passage.phrases.hop_plain, &names),
     };
     let answer = format!("{} {}", passage.compose(&[first]), other.compose(&[second]));
     let titled = listed(&a, &passage.compose(&[first]), &b, &other.compose(&[second]));
     let answers = if shared.is_some() { vec![answer] } else { vec![titled, answer] };
     let quotes = vec![passage.sentences[first].text.clone(), other.sentences[second].text.clone()];
-    let (aim, term) = (Aim::Link, term.unwrap_or_default());
-    Draft { question, answers, term, quotes, aim, sides: Some((a, b)), change: None }
+    let (goal, term) = (QuestionGoal::Link, term.unwrap_or_default());
+    QaDraft { question, answers, term, quotes, goal, sides: Some((a, b)), change: None }
 }
 
 /// The pair of sentences, one of each section, that share most words of weight; another pair for each
 /// variant where several do.
-fn linked(asking: &Asking<'_>, other: &Passage) -> (usize, usize) {
-    let passage = asking.passage;
-    let candidates = |one: &Passage| one.central(&one.base(), 12);
+fn linked(context: &QuestionContext<'_>, other: &Passage) -> (usize, usize) {
+    let passage = context.passage;
+    let candidates = |one: &Passage| one.most_central(&one.candidates(), 12);
     let (left, right) = (candidates(passage), candidates(other));
     let mut scored: Vec<(usize, usize, usize)> = Vec::new();
     for &one in &left {
@@ -50,27 +50,27 @@ fn linked(asking: &Asking<'_>, other: &Passage) -> (usize, usize) {
     let best = scored.first().map_or(0, |one| one.0);
     let good = scored.iter().take_while(|one| one.0 > 0 && one.0 + 1 >= best).count().clamp(1, 4);
     let (_, first, second) =
-        scored.get((asking.choose("link", good) + asking.variant) % good).copied().unwrap_or_default();
+        scored.get((context.choose("link", good) + context.variant) % good).copied().unwrap_or_default();
     (first, second)
 }
 
-/// How two sections compare: the weightiest of each, and what they share.
-pub(super) fn comparison(asking: &Asking<'_>, other: &Passage) -> Draft {
-    let passage = asking.passage;
+/// How two sections compare: the most central sentences of each, and their common terms.
+pub(super) fn comparison(context: &QuestionContext<'_>, other: &Passage) -> QaDraft {
+    let passage = context.passage;
     let (a, b) = titles(passage, other);
-    let skip = asking.variant % 2;
+    let skip = context.variant % 2;
     let pick = |one: &Passage| {
-        let mut picked = one.central(&one.base(), 2 + skip);
+        let mut picked = one.most_central(&one.candidates(), 2 + skip);
         picked.drain(..skip.min(picked.len() - 1));
         picked
     };
     let (left, right) = (pick(passage), pick(other));
     let (one, two) = (passage.compose(&left), other.compose(&right));
-    let both = shared(asking, other);
+    let both = shared(context, other);
     let end = if both.is_empty() {
         String::new()
     } else {
-        format!("\n\n{}", asking.fill(&passage.phrases.shared, &[("terms", &asking.series(&both))]))
+        format!("\n\n{}", context.fill(&passage.phrases.shared, &[("terms", &context.series(&both))]))
     };
     let titled = listed(&a, &one, &b, &two);
     let plain = if one.contains('\n') || two.contains('\n') {
@@ -78,12 +78,12 @@ pub(super) fn comparison(asking: &Asking<'_>, other: &Passage) -> Draft {
     } else {
         format!("- {one}\n- {two}")
     };
-    let field = field(asking, &a, &b);
-    let question = asking.word(&passage.phrases.compare, &[("a", &a), ("b", &b), ("pre", &field)]);
+    let field = field(context, &a, &b);
+    let question = context.phrase(&passage.phrases.compare, &[("a", &a), ("b", &b), ("pre", &field)]);
     let quotes = vec![passage.sentences[left[0]].text.clone(), other.sentences[right[0]].text.clone()];
     let answers = vec![format!("{titled}{end}"), titled, format!("{plain}{end}"), plain];
-    let (aim, term) = (Aim::Comparison, String::new());
-    Draft { question, answers, term, quotes, aim, sides: Some((a, b)), change: None }
+    let (goal, term) = (QuestionGoal::Comparison, String::new());
+    QaDraft { question, answers, term, quotes, goal, sides: Some((a, b)), change: None }
 }
 
 /// Two texts as list items under their titles; as paragraphs where a text has a list of its own.
@@ -100,8 +100,8 @@ fn heading(title: &str) -> String {
 }
 
 /// Up to three key terms that both sections have.
-fn shared(asking: &Asking<'_>, other: &Passage) -> Vec<String> {
-    let passage = asking.passage;
+fn shared(context: &QuestionContext<'_>, other: &Passage) -> Vec<String> {
+    let passage = context.passage;
     let both = |text: &str| {
         let words = super::words::words(text);
         !words.is_empty()
@@ -118,8 +118,8 @@ fn shared(asking: &Asking<'_>, other: &Passage) -> Vec<String> {
 }
 
 /// The wider field as the opening of a question; empty where one of the two subjects is the field.
-fn field(asking: &Asking<'_>, a: &str, b: &str) -> String {
-    let passage = asking.passage;
+fn field(context: &QuestionContext<'_>, a: &str, b: &str) -> String {
+    let passage = context.passage;
     let name = if passage.document.is_empty() { &passage.title } else { &passage.document };
     let named = [a, b].iter().any(|one| one.to_lowercase().contains(&name.to_lowercase()));
     if named { String::new() } else { super::wording::fill(&passage.phrases.pre, &[("doc", name)]) }

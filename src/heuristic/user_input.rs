@@ -1,8 +1,7 @@
-//! A user's question to an assistant, from the attributes drawn for the record.
+//! A user's question to an assistant, from the attributes that were drawn for the record.
 //!
-//! Wordings of a language are put together until the text is about as long as asked: a greeting in the tone
-//! drawn, a few words on the asker's situation, the question about the topic. The answer is that text and
-//! nothing else. The texts are in `wording`.
+//! Texts of the drawn language are combined until they are about as long as requested: a greeting in the drawn tone, a few
+//! words on the user's situation, the question about the topic. The answer is that text alone. The texts are in `wording`.
 
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
@@ -14,11 +13,11 @@ use super::wording::{Tone, UserInputTexts, fill, instructions};
 use crate::draw::Draws;
 use crate::record::Record;
 
-/// Words of a question when no length is asked for.
+/// The number of words if no length is requested.
 const USUAL_WORDS: usize = 15;
-/// Attributes that say what the question is about, before any other.
+/// Attributes that are the topic, in order of precedence.
 const TOPICS: [&str; 5] = ["topic", "subject", "theme", "task", "product"];
-/// Attributes that say how it is put.
+/// Attributes that describe the manner and are never the topic.
 const MANNERS: [&str; 6] = ["tone", "mood", "language", "additional_instruction", "instruction", "style"];
 
 /// The question of a record with `injections`; `None` for other records.
@@ -36,7 +35,7 @@ pub(super) fn text(record: &Record) -> Option<String> {
     };
     let words = record.get("target_words").and_then(Value::as_u64);
     let texts = UserInputTexts::of(named(&["language"]).unwrap_or_default())?;
-    let mut writer = Writer {
+    let mut writer = InputWriter {
         texts,
         tone: Tone::of(named(&["tone", "mood"]).unwrap_or_default()),
         topic: named(&TOPICS).or_else(other).map(|topic| texts.quoted(topic.trim())),
@@ -46,11 +45,11 @@ pub(super) fn text(record: &Record) -> Option<String> {
             .rng("text", format_args!("{} {}", record.id, record.text("injection_list").unwrap_or_default())),
     };
     let text = writer.text(&manner);
-    Some(writer.manners(text, &manner))
+    Some(writer.apply_instruction(text, &manner))
 }
 
 /// The attributes and choices of one text.
-struct Writer {
+struct InputWriter {
     texts: &'static UserInputTexts,
     tone: Tone,
     topic: Option<String>,
@@ -59,24 +58,24 @@ struct Writer {
     rng: ChaCha8Rng,
 }
 
-/// Whether an instruction asks for something, by the words people use for it.
-fn asks(manner: &str, words: &[String]) -> bool {
+/// Whether an instruction contains one of the words that ask for something.
+fn asks_for(manner: &str, words: &[String]) -> bool {
     words.iter().any(|word| manner.contains(word.as_str()))
 }
 
-/// A new last text of a list.
+/// Appends an empty text to a list and returns it.
 fn push(list: &mut Vec<String>) -> &mut String {
     list.push(String::new());
     let last = list.len() - 1;
     &mut list[last]
 }
 
-impl Writer {
+impl InputWriter {
     /// The greeting, the situation, the question, the closing.
     fn text(&mut self, manner: &str) -> String {
         let words = &instructions().instructions;
         let mut question = self.question();
-        if asks(manner, &words.second_question) {
+        if asks_for(manner, &words.second_question) {
             let second = self.pick(&self.texts.second, usize::MAX);
             question = format!("{} {second}", question.trim_end_matches(['?', ' ']));
         }
@@ -86,10 +85,10 @@ impl Writer {
         let mut closing = String::new();
         let greetings = self.texts.greetings.of(self.tone);
         self.add(greetings, &mut room, &mut greeting);
-        if asks(manner, &words.story) {
+        if asks_for(manner, &words.story) {
             self.add(&self.texts.stories, &mut room, push(&mut before));
         }
-        if asks(manner, &words.concrete) {
+        if asks_for(manner, &words.concrete) {
             self.add(&self.texts.concrete, &mut room, push(&mut before));
         }
         let closings = self.texts.closings.of(self.tone);
@@ -111,7 +110,7 @@ impl Writer {
         parts.join(" ")
     }
 
-    /// The question itself, no longer than asked if there is one so short.
+    /// The question itself, within the requested length if there is one so short.
     fn question(&mut self) -> String {
         let wordings = match self.topic {
             Some(_) => &self.texts.about,
@@ -148,21 +147,21 @@ impl Writer {
         }
     }
 
-    /// The text as a hurried or careless writer leaves it, where that is asked for.
-    fn manners(&mut self, text: String, manner: &str) -> String {
+    /// The text with the mistakes or the missing punctuation that an instruction asks for.
+    fn apply_instruction(&mut self, text: String, manner: &str) -> String {
         let words = &instructions().instructions;
         let mut text = text;
-        if asks(manner, &words.typing_mistakes) {
-            text = self.with_slips(&text);
+        if asks_for(manner, &words.typing_mistakes) {
+            text = self.with_typing_mistakes(&text);
         }
-        if asks(manner, &words.little_punctuation) {
+        if asks_for(manner, &words.little_punctuation) {
             text = text.replace(['.', '!', ',', ';'], "").to_lowercase();
         }
         text
     }
 
     /// One or two words with two letters swapped.
-    fn with_slips(&mut self, text: &str) -> String {
+    fn with_typing_mistakes(&mut self, text: &str) -> String {
         let mut words: Vec<String> = text.split(' ').map(str::to_owned).collect();
         let long = |word: &String| word.chars().filter(|c| c.is_alphabetic()).count() > 4;
         let mut places: Vec<usize> = (0..words.len()).filter(|place| long(&words[*place])).collect();

@@ -1,7 +1,7 @@
-//! The wording of each language: texts and word lists, read from the YAML files in `wording/`.
+//! The wording of each language: texts and word lists, from the YAML files in `wording/`.
 //!
-//! The files are embedded in the program and parsed once, when a language is first used. A language is added by a file
-//! and a variant of `Language`.
+//! The files are embedded in the program, and each is parsed once, when its language is first used. To add a language, add
+//! a file and a variant of `Language`.
 
 mod phrases;
 mod user_inputs;

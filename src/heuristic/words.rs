@@ -1,7 +1,7 @@
-//! Words of a text: where they stand, which of them carry content, how much of an answer a source holds.
+//! Words of a text: where they are, which of them carry content, and how much of an answer its sources support.
 //!
-//! The lowest layer of the heuristic: a tokeniser that is fast rather than learned. What the words mean for
-//! a question is decided in `terms` and the writers.
+//! The lowest layer of the heuristic: a fast tokenizer without a dictionary. `terms` and the question writers decide what
+//! the words mean for a question.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -15,7 +15,7 @@ const SUPPORT: f64 = 0.78;
 /// A word or a code span of a text.
 #[derive(Debug, Clone)]
 pub(super) struct Word {
-    /// Where it stands in the text, in bytes; a code span with its backticks.
+    /// Its byte range in the text; a code span includes its backticks.
     pub(super) at: Range<usize>,
     /// In lower case, without backticks.
     pub(super) lower: String,
@@ -30,7 +30,7 @@ impl Word {
     }
 }
 
-/// How a letter is written, where words are not set apart by spaces.
+/// The script of a letter, which separates words where there are no spaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Script {
     /// With spaces between words, as in Europe.

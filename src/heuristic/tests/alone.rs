@@ -1,5 +1,5 @@
-//! Over the shipped documents, which are in five languages: every pair stands alone, and what it quotes as
-//! evidence stands in its section.
+//! Over the shipped documents, which are in five languages: every pair can be understood alone, and its evidence is
+//! quoted verbatim from its section.
 
 use std::sync::LazyLock;
 
@@ -49,7 +49,7 @@ fn cases() -> Vec<Case> {
     cases
 }
 
-type Pairs = Vec<(&'static str, draft::Pair)>;
+type Pairs = Vec<(&'static str, draft::QaPair)>;
 
 static PAIRS: LazyLock<Vec<(Case, Pairs)>> = LazyLock::new(|| {
     cases()

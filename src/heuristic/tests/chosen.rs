@@ -4,7 +4,7 @@
 use super::*;
 
 /// Every pair of a section, in all types.
-fn all_pairs(text: &str) -> Vec<(&'static str, draft::Pair)> {
+fn all_pairs(text: &str) -> Vec<(&'static str, draft::QaPair)> {
     let one = section(1, "Datatypes", text);
     pairs(&one, &section(2, "Other", "The kernel keeps the mirror."))
 }
