@@ -64,7 +64,7 @@ pub(super) fn inspect(root: &Path) -> anyhow::Result<StatusReport> {
         let message = format!("`{}` holds no run (it has no manifest.json)", root.display());
         return Err(UsageError(message).into());
     };
-    let latest = RunStatus::read(root);
+    let latest = std::fs::read(root.join("status.json")).ok().and_then(|bytes| RunStatus::parse(&bytes));
     let state = state(&found, latest.as_ref());
     let live = latest.as_ref().filter(|_| found.running);
     let done = found.done.ok + found.done.dropped + found.done.rejected;

@@ -4,8 +4,6 @@
 //! writes the last one at the end of a start. Serialization order is field order. Reading is tolerant, since the file may
 //! come from another version: unknown fields are ignored, missing ones take their defaults.
 
-use std::path::Path;
-
 use serde::{Deserialize, Serialize};
 
 use super::gate::WindowFigures;
@@ -120,11 +118,10 @@ pub enum RunPhase {
 }
 
 impl RunStatus {
-    /// Reads the status of the run in `root`; `None` if it has none yet, or none that can be parsed.
+    /// Parses the bytes of a `status.json`; `None` if they are none.
     #[must_use]
-    pub fn read(root: &Path) -> Option<Self> {
-        let bytes = std::fs::read(root.join("status.json")).ok()?;
-        serde_json::from_slice(&bytes).ok()
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok()
     }
 }
 
