@@ -69,7 +69,7 @@ impl LanguageDetector {
         // Addresses are in no language.
         let pieces = lower.split_whitespace().filter(|piece| !piece.contains("://"));
         let words = pieces.flat_map(|piece| piece.split(|c: char| !c.is_alphanumeric() && c != '\''));
-        let counts = WordCounts::of(words.filter(|word| !word.is_empty()));
+        let counts = WordVotes::of(words.filter(|word| !word.is_empty()));
         let by_letters = self.letters.detect(text);
         // The letters tell languages that have no list of common words, and share some with those that have.
         let unlisted =
@@ -87,7 +87,7 @@ impl LanguageDetector {
         words: impl Iterator<Item = &'w str>,
         text: impl FnOnce() -> String,
     ) -> Option<Lang> {
-        let counts = WordCounts::of(words);
+        let counts = WordVotes::of(words);
         if let Some(language) = counts.settled() {
             return Some(language);
         }
@@ -100,7 +100,7 @@ impl LanguageDetector {
     }
 
     /// The language by the counts of common words and by what the letters say.
-    fn decide(&self, counts: &WordCounts, by_letters: Option<Info>) -> Option<Lang> {
+    fn decide(&self, counts: &WordVotes, by_letters: Option<Info>) -> Option<Lang> {
         if let Some(language) = counts.settled() {
             return Some(language);
         }
@@ -156,7 +156,7 @@ fn parse(text: &str) -> Result<BTreeMap<String, String>, serde_saphyr::Error> {
 }
 
 /// How many words of a text are common ones, by language.
-struct WordCounts {
+struct WordVotes {
     by_language: Vec<usize>,
     words: usize,
     letters: usize,
@@ -164,7 +164,7 @@ struct WordCounts {
     kana: usize,
 }
 
-impl WordCounts {
+impl WordVotes {
     fn of<'w>(words: impl Iterator<Item = &'w str>) -> Self {
         let mut counts =
             Self { by_language: vec![0; COMMON_WORDS.languages.len()], words: 0, letters: 0, kana: 0 };

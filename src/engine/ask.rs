@@ -17,7 +17,7 @@ use super::event::{FatalError, Halt, InFlightRecord};
 use super::execute::{BuiltStage, Executor, StageOutcome};
 use super::lending::PermitLenders;
 use super::metrics::StageMetrics;
-use super::reask::{OnErrorSteps, ReaskTurns};
+use super::reask::{OnErrorCursor, ReaskTurns};
 use super::record_end::{RecordEnd, Rejection};
 use super::responder::Question;
 use crate::draw::Draws;
@@ -48,7 +48,7 @@ pub(crate) struct AskUnit {
     pub(crate) params: Map<String, Value>,
     /// Draws the seed of each request where `seed: per_record` asks for one.
     pub(crate) draws: Draws,
-    /// AnswerLog where `on_error` says `heuristic`.
+    /// Answers where `on_error` says `heuristic`.
     pub(crate) heuristic: Arc<dyn Model>,
     /// Limits how many answers are parsed at a time whose parsing may take long.
     pub(crate) slow_parses: Semaphore,
@@ -140,7 +140,7 @@ impl AskInProgress<'_> {
     async fn run(mut self, record: &mut Record, lenders: &PermitLenders) -> StageOutcome {
         let has_seed = self.unit.has_seed_per_record(&self.request);
         let mut reask = ReaskTurns::new(&self.request.messages);
-        let mut steps = OnErrorSteps::new(self.parser.map_or(&[], |parser| parser.stage.on_error()));
+        let mut steps = OnErrorCursor::new(self.parser.map_or(&[], |parser| parser.stage.on_error()));
         loop {
             self.request.sample = self.call.re_asks;
             if has_seed {

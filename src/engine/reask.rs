@@ -11,12 +11,12 @@ use crate::stage::OnError;
 const MAX_SHOWN_CHARS: usize = 2000;
 
 /// The steps of `on_error`, taken one after another.
-pub(super) struct OnErrorSteps<'a> {
+pub(super) struct OnErrorCursor<'a> {
     steps: &'a [OnError],
     used: u32,
 }
 
-impl<'a> OnErrorSteps<'a> {
+impl<'a> OnErrorCursor<'a> {
     pub(super) fn new(steps: &'a [OnError]) -> Self {
         Self { steps, used: 0 }
     }
@@ -133,7 +133,7 @@ mod tests {
     }
 
     fn steps(list: &[OnError], failures: &[bool]) -> Vec<OnError> {
-        let mut chain = OnErrorSteps::new(list);
+        let mut chain = OnErrorCursor::new(list);
         failures.iter().map(|can_retry| chain.next(*can_retry)).collect()
     }
 

@@ -68,7 +68,7 @@ impl Reply {
 
 /// One question, as an answering function sees it.
 #[derive(Debug, Clone, Copy)]
-pub struct Question<'a> {
+pub struct ScriptedQuestion<'a> {
     /// The text of the last message.
     pub prompt: &'a str,
     /// The whole request.
@@ -81,13 +81,13 @@ pub struct Question<'a> {
 
 /// A model that answers with a function or by rules.
 pub struct Scripted {
-    answer: Box<dyn Fn(Question<'_>) -> Reply + Send + Sync>,
+    answer: Box<dyn Fn(ScriptedQuestion<'_>) -> Reply + Send + Sync>,
     asked: Mutex<BTreeMap<String, u64>>,
 }
 
 impl Scripted {
     /// Creates a model that answers each question with `answer`.
-    pub fn new(answer: impl Fn(Question<'_>) -> Reply + Send + Sync + 'static) -> Self {
+    pub fn new(answer: impl Fn(ScriptedQuestion<'_>) -> Reply + Send + Sync + 'static) -> Self {
         Self { answer: Box::new(answer), asked: Mutex::default() }
     }
 
@@ -154,7 +154,7 @@ impl Model for Scripted {
                 return Err(no_budget());
             }
             let before = self.note(prompt);
-            let mut reply = (self.answer)(Question { prompt, request, record, before });
+            let mut reply = (self.answer)(ScriptedQuestion { prompt, request, record, before });
             loop {
                 reply = match reply {
                     Reply::Text(text) => return Ok(completion(request, text)),

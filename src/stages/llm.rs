@@ -36,7 +36,7 @@ pub(super) struct Llm {
     /// where they have any of these; what else stands in them is not sent.
     #[serde(default = "input")]
     input: String,
-    /// The field the answer's text is put in. Reasoning that the model gives apart from its answer goes
+    /// The field the answer's text is put in. Reasoning that the model gives apart from its answer
     /// (`reasoning_content`, or `<think>...</think>` in front of it) goes to `reasoning`, and that field is removed
     /// when there is none. `cot_expand: {steps: reasoning}` makes conversations of it. `answered_by` says who
     /// answered: the model, by its name in `models`; `heuristic` where the heuristic stood in for it (`--no-llm`,

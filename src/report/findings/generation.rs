@@ -31,7 +31,7 @@ pub struct GenerationTotals {
     /// Dropped records by reason.
     pub drops: Vec<NamedCount>,
     /// Rejected records by class and stage, most frequent first.
-    pub rejections: Vec<Rejection>,
+    pub rejections: Vec<RejectionCause>,
     /// Use of each model, from provenance, over records that were kept or rejected.
     pub models: Vec<ModelUse>,
     /// Files or rows of the source that could not be read.
@@ -95,7 +95,7 @@ pub struct ItemAccounting {
 
 /// Rejected records of one class and stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Rejection {
+pub struct RejectionCause {
     /// The error's class, such as `schema`.
     pub class: String,
     /// The stage that rejected.

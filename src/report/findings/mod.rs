@@ -23,7 +23,7 @@ pub use configuration::{Configuration, SampledExchange, SettingChange};
 pub use difference::{Difference, MeanEstimate, MeasureChange, MoreVaried, ShareChange};
 pub use generation::{
     CostBreakdown, FileCount, GenerationTotals, InputSource, Interval, ItemAccounting, ModelUse, NamedCount,
-    Rejection, RequiredSize, ShareEstimate, TokenTotals,
+    RejectionCause, RequiredSize, ShareEstimate, TokenTotals,
 };
 pub use lengths::{Histogram, LengthAdherence, LengthSummary, Lengths, PartLengths};
 pub use standouts::{DrawnShare, Proportion, Standout};

@@ -107,7 +107,7 @@ fn made() -> GenerationTotals {
             holds: true,
         }),
         drops: vec![count("crosses_split", 300, 10_000)],
-        rejections: vec![Rejection {
+        rejections: vec![RejectionCause {
             class: "schema".into(),
             stage: "parse".into(),
             part: Proportion { count: 200, of: 9_700 },

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde_json::Value;
 
 use crate::report::findings::{
-    CostBreakdown, FileCount, GenerationTotals, ItemAccounting, ModelUse, NamedCount, Proportion, Rejection,
-    RequiredSize, ShareEstimate, TokenTotals,
+    CostBreakdown, FileCount, GenerationTotals, ItemAccounting, ModelUse, NamedCount, Proportion,
+    RejectionCause, RequiredSize, ShareEstimate, TokenTotals,
 };
 use crate::report::read::{DataRecord, DeclaredModel, InputMetadata};
 use crate::report::statistics::intervals;
@@ -110,13 +110,10 @@ impl GenerationCounter {
     pub(super) fn totals(self, metadata: &InputMetadata, prices: Option<(f64, f64)>) -> GenerationTotals {
         let (records, items) = (self.records, self.items);
         let whole = records + self.rejected;
-        let rejections = self.rejections.into_iter().map(|((class, stage), (count, example))| Rejection {
-            class,
-            stage,
-            part: Proportion { count, of: whole },
-            example,
+        let rejections = self.rejections.into_iter().map(|((class, stage), (count, example))| {
+            RejectionCause { class, stage, part: Proportion { count, of: whole }, example }
         });
-        let mut rejections: Vec<Rejection> = rejections.collect();
+        let mut rejections: Vec<RejectionCause> = rejections.collect();
         rejections.sort_by(|a, b| b.part.count.cmp(&a.part.count).then_with(|| a.class.cmp(&b.class)));
         let named = self.models.into_iter().map(|(name, used)| {
             let declared = metadata.models.get(&name).cloned().unwrap_or_default();

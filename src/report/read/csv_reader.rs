@@ -28,7 +28,7 @@ impl CsvReader {
     }
 
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let file = QuoteTracker { inner: File::open(path)?, state: QuoteState::FieldStart, row: 0 };
+        let file = QuoteTracker { inner: File::open(path)?, state: CsvQuoteState::FieldStart, row: 0 };
         let mut reader = csv::Reader::from_reader(file);
         let header = reader.byte_headers().map_err(io::Error::from)?;
         let columns = header.iter().map(|name| {
@@ -45,7 +45,9 @@ impl CsvReader {
             _ if file.row > MAX_VALUE_BYTES => {
                 Some("a row is longer than 16 MiB, and what follows was not read; is a quote left open?")
             }
-            QuoteState::Quoted => Some("it ends inside a quote, so its last record may have swallowed rows"),
+            CsvQuoteState::Quoted => {
+                Some("it ends inside a quote, so its last record may have swallowed rows")
+            }
             _ => None,
         }
     }
@@ -71,13 +73,13 @@ impl CsvReader {
 /// A reader that tracks whether it is inside a quoted field, and the length of the current row.
 struct QuoteTracker<R> {
     inner: R,
-    state: QuoteState,
+    state: CsvQuoteState,
     /// Bytes since the row began.
     row: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum QuoteState {
+enum CsvQuoteState {
     FieldStart,
     Plain,
     Quoted,
@@ -89,14 +91,14 @@ impl<R: Read> Read for QuoteTracker<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
         for byte in &buffer[..count] {
-            let ends_row = *byte == b'\n' && self.state != QuoteState::Quoted;
+            let ends_row = *byte == b'\n' && self.state != CsvQuoteState::Quoted;
             self.row = if ends_row { 0 } else { self.row + 1 };
             self.state = match (self.state, byte) {
-                (QuoteState::Quoted, b'"') => QuoteState::Ended,
-                (QuoteState::Quoted, _) => QuoteState::Quoted,
-                (QuoteState::FieldStart | QuoteState::Ended, b'"') => QuoteState::Quoted,
-                (_, b',' | b'\n' | b'\r') => QuoteState::FieldStart,
-                _ => QuoteState::Plain,
+                (CsvQuoteState::Quoted, b'"') => CsvQuoteState::Ended,
+                (CsvQuoteState::Quoted, _) => CsvQuoteState::Quoted,
+                (CsvQuoteState::FieldStart | CsvQuoteState::Ended, b'"') => CsvQuoteState::Quoted,
+                (_, b',' | b'\n' | b'\r') => CsvQuoteState::FieldStart,
+                _ => CsvQuoteState::Plain,
             };
             if self.row > MAX_VALUE_BYTES {
                 return Err(io::Error::other("the row is too long"));
@@ -113,9 +115,10 @@ mod tests {
     #[test]
     fn an_unclosed_quote_is_detected() {
         let check = |text: &str, expected: bool| {
-            let mut watched = QuoteTracker { inner: text.as_bytes(), state: QuoteState::FieldStart, row: 0 };
+            let mut watched =
+                QuoteTracker { inner: text.as_bytes(), state: CsvQuoteState::FieldStart, row: 0 };
             io::copy(&mut watched, &mut io::sink()).unwrap();
-            assert_eq!(watched.state == QuoteState::Quoted, expected, "{text}");
+            assert_eq!(watched.state == CsvQuoteState::Quoted, expected, "{text}");
         };
         check("a,b\n1,\"fine\"\n", false);
         check("a,b\n1,\"He said hi\n2,next\n", true);

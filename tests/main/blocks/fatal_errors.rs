@@ -1,7 +1,7 @@
 //! Errors that stop the whole run are not failures of a pass or an element, which a block could skip.
 
 use synthmill::engine::RunEnd;
-use synthmill::llm::scripted::{Question, Reply, Scripted};
+use synthmill::llm::scripted::{Reply, Scripted, ScriptedQuestion};
 use tempfile::TempDir;
 
 use crate::blocks::in_flight::{pipeline, provenance};
@@ -21,7 +21,7 @@ async fn a_fatal_error_is_not_a_failure_of_a_pass_or_element() {
         let dir = TempDir::new().unwrap();
         let root = dir.path().join("out");
         let yaml = pipeline(20, 4, stages);
-        let model = Scripted::new(|question: Question<'_>| match question.prompt {
+        let model = Scripted::new(|question: ScriptedQuestion<'_>| match question.prompt {
             "9" => Reply::fatal("auth", "the key is refused"),
             _ => Reply::text("yes"),
         });

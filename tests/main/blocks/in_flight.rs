@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use synthmill::config::PlannedStage;
 use synthmill::engine::RunEnd;
-use synthmill::llm::scripted::{Question, Reply, Scripted};
+use synthmill::llm::scripted::{Reply, Scripted, ScriptedQuestion};
 use synthmill::llm::{Completion, Model, ModelError, ModelRequest};
 use synthmill::pipeline::CheckContext;
 use synthmill::record::Record;
@@ -80,7 +80,7 @@ const EVERYTHING: &str = r#"
 
 /// A model that fails or is slow depending on the question, never on the time.
 fn moody() -> Scripted {
-    Scripted::new(|question: Question<'_>| {
+    Scripted::new(|question: ScriptedQuestion<'_>| {
         let number = question.prompt.bytes().fold(7_u64, |sum, byte| sum * 31 % 1009 + u64::from(byte));
         let text = format!("{}{number}", &question.prompt[..question.prompt.len().min(12)]);
         let answer = Reply::text(json!({ "text": text }).to_string());
@@ -207,7 +207,7 @@ async fn a_slow_element_does_not_delay_later_ones() {
     let waits = Arc::new(AtomicUsize::new(0));
     let asked = Arc::clone(&waits);
     // The first element takes an hour, the others a second each.
-    let model = Scripted::new(move |question: Question<'_>| {
+    let model = Scripted::new(move |question: ScriptedQuestion<'_>| {
         asked.fetch_add(1, SeqCst);
         match question.prompt {
             "0" => Reply::text("last").after(Duration::from_secs(3600)),
@@ -233,7 +233,7 @@ async fn a_slow_element_does_not_delay_later_ones() {
 #[tokio::test(start_paused = true)]
 async fn a_fatal_error_is_reported_while_other_elements_are_in_flight() {
     let dir = TempDir::new().unwrap();
-    let model = Scripted::new(|question: Question<'_>| match question.prompt {
+    let model = Scripted::new(|question: ScriptedQuestion<'_>| match question.prompt {
         "0" => Reply::text("late").after(Duration::from_secs(3600)),
         "1" => Reply::fatal("auth", "no such key"),
         _ => Reply::text("yes"),

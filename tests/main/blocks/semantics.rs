@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use synthmill::engine::{RunEnd, RunReport};
-use synthmill::llm::scripted::{Question, Reply, Scripted};
+use synthmill::llm::scripted::{Reply, Scripted, ScriptedQuestion};
 use tempfile::TempDir;
 
 use crate::harness::{Run, check_invariants, outputs};
@@ -84,7 +84,7 @@ impl Case {
 
     fn model(&self) -> Scripted {
         let answers = self.answers.clone();
-        Scripted::new(move |question: Question<'_>| {
+        Scripted::new(move |question: ScriptedQuestion<'_>| {
             let Some(fitting) = answers.iter().find(|answers| question.prompt.contains(&answers.to)) else {
                 return Reply::text(format!("<{}>", question.prompt));
             };
