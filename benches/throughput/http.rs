@@ -66,14 +66,15 @@ pub(crate) fn memory(arguments: &Arguments, folder: &Path) {
     let _ = std::fs::remove_dir_all(&out);
 }
 
-fn loop_of_requests(items: u64, places: usize, server: &Server, bodies: &Path) -> Usage {
+/// Runs the bare loop in a process of its own.
+pub(crate) fn loop_of_requests(items: u64, places: usize, server: &Server, bodies: &Path) -> Usage {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["bare", &server.url]).arg(bodies).args([items.to_string(), places.to_string()]);
     child::measure(&mut command)
 }
 
 /// Stores the bodies that the program sends, and returns their file.
-fn bodies(arguments: &Arguments, folder: &Path) -> PathBuf {
+pub(crate) fn bodies(arguments: &Arguments, folder: &Path) -> PathBuf {
     let path = folder.join("bodies.jsonl");
     let server = Server::start(Some(&path));
     let out = folder.join("bodies");

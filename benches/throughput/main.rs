@@ -12,6 +12,7 @@ mod bare;
 mod child;
 mod http;
 mod offline;
+mod peers;
 mod resuming;
 mod server;
 mod user_inputs;
@@ -23,7 +24,7 @@ use clap::{Parser, ValueEnum};
 /// The figures and how long they are measured.
 #[derive(Parser)]
 struct Arguments {
-    /// What to measure; everything by default.
+    /// What to measure; by default everything but the peers.
     figures: Vec<Figure>,
     /// Items of each run that is compared with the bare loop.
     #[arg(long, default_value_t = 20_000)]
@@ -37,6 +38,9 @@ struct Arguments {
     /// The program, if not the one that was built with the benchmark.
     #[arg(long, default_value = env!("CARGO_BIN_EXE_synthmill"))]
     program: PathBuf,
+    /// The Python that has what the peers need; `benches/peers/run` installs it.
+    #[arg(long, default_value = "python3")]
+    python: PathBuf,
     /// Added by `cargo bench`.
     #[arg(long, hide = true)]
     bench: bool,
@@ -54,6 +58,8 @@ enum Figure {
     Memory,
     /// The time from the start to the first request, of a new run and of a resumed one.
     Start,
+    /// The same work in plain Python.
+    Peers,
 }
 
 fn main() {
@@ -91,6 +97,10 @@ fn main() {
     if wanted(Figure::Start) {
         heading(&format!("start --rows {} --times {}", arguments.rows, arguments.times));
         resuming::first_requests(&arguments, folder);
+    }
+    if arguments.figures.contains(&Figure::Peers) {
+        println!("\n$ benches/peers/run --items {} --times {}", arguments.items, arguments.times);
+        peers::compare(&arguments, &arguments.python, folder);
     }
 }
 

@@ -11,7 +11,9 @@ pub(crate) mod model_server;
 pub(crate) mod output_check;
 pub(crate) mod server_process;
 
-use std::collections::{BTreeMap, BTreeSet};
+pub(crate) use output_check::outputs;
+
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -127,21 +129,6 @@ impl Run {
         };
         engine::run(self.parts(), opened, options, self.stop.clone(), self.events.clone()).await
     }
-}
-
-/// Returns the sorted lines of every sink and of `rejected.jsonl`, by file.
-pub(crate) fn outputs(root: &Path) -> BTreeMap<String, Vec<String>> {
-    let mut outputs = BTreeMap::new();
-    for entry in std::fs::read_dir(root).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|end| end == "jsonl") {
-            let text = std::fs::read_to_string(&path).unwrap();
-            let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-            lines.sort();
-            outputs.insert(path.file_name().unwrap().to_string_lossy().into_owned(), lines);
-        }
-    }
-    outputs
 }
 
 /// Fails at the first line in which the outputs of two runs differ.

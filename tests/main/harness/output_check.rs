@@ -1,12 +1,10 @@
 //! Checks the outputs of a finished run: complete lines, unique ids, and the same lines as an undisturbed run. Its own
-//! test plants each kind of fault and expects it to be named.
+//! test plants each kind of fault and expects it to be named. The soak in `benches/` uses it too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde_json::Value;
-
-use crate::harness::outputs;
 
 /// Returns what is wrong with the run in `root`, compared with the outputs of an undisturbed run.
 pub(crate) fn violations(root: &Path, golden: &BTreeMap<String, Vec<String>>) -> Vec<String> {
@@ -38,6 +36,21 @@ pub(crate) fn violations(root: &Path, golden: &BTreeMap<String, Vec<String>>) ->
         outputs.keys().filter(|file| !golden.contains_key(*file)).map(|file| format!("{file}: foreign file")),
     );
     found
+}
+
+/// Returns the sorted lines of every sink and of `rejected.jsonl`, by file.
+pub(crate) fn outputs(root: &Path) -> BTreeMap<String, Vec<String>> {
+    let mut outputs = BTreeMap::new();
+    for entry in std::fs::read_dir(root).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|end| end == "jsonl") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+            lines.sort();
+            outputs.insert(path.file_name().unwrap().to_string_lossy().into_owned(), lines);
+        }
+    }
+    outputs
 }
 
 #[test]
