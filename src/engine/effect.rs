@@ -97,7 +97,7 @@ impl EffectRunner {
             self.backlog.note_answer();
         }
         let (cost, spent) = reserved.settle(usage);
-        self.answers.store(keys, &encoded.bytes, encoded.reusable, spent).await?;
+        self.answers.store(keys, encoded.bytes, encoded.reusable, spent).await?;
         Ok(EffectOutcome { outcome, cost: Some(cost) })
     }
 }

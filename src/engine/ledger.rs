@@ -33,6 +33,10 @@ const TICK: Duration = Duration::from_millis(100);
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 /// The most events that are applied before the other tasks and the clock get their turn.
 const EVENT_BATCH: usize = 64;
+/// The most items that are sent to the writer at a time.
+const COMMIT_BATCH: usize = 64;
+/// The most bytes of lines that wait for it.
+const COMMIT_BATCH_BYTES: usize = 1 << 20;
 /// The most source failures that are kept for the summary.
 const MAX_SOURCE_FAILURES: usize = 10;
 
@@ -41,6 +45,9 @@ pub(crate) struct Ledger {
     context: LedgerContext,
     /// Taken at the end, to join its thread.
     writer: Option<CommitWriter>,
+    /// Ended items, until they are sent to the writer: at the latest with the next tick, which has it commit them.
+    ended_items: Vec<ItemCommit>,
+    ended_bytes: usize,
     items: HashMap<u64, InFlightItem>,
     accept: Option<AcceptGate>,
     gates: Vec<GateStage>,
@@ -82,6 +89,8 @@ impl Ledger {
         }
         Self {
             writer: Some(writer),
+            ended_items: Vec::with_capacity(COMMIT_BATCH),
+            ended_bytes: 0,
             items: HashMap::new(),
             accept,
             gates: std::mem::take(&mut context.gates),
@@ -262,8 +271,21 @@ impl Ledger {
         };
         let EndedItem { outcome, lines, decision } = ended;
         let spent = self.context.spending.spent();
-        self.write(WriterCommand::Commit(ItemCommit { item, outcome, decision, lines, spent, answers_from }))
-            .await;
+        self.ended_bytes += lines.iter().map(|(_, line)| line.len()).sum::<usize>();
+        self.ended_items.push(ItemCommit { item, outcome, decision, lines, spent, answers_from });
+        if self.ended_items.len() >= COMMIT_BATCH || self.ended_bytes >= COMMIT_BATCH_BYTES {
+            self.send_ended_items().await;
+        }
+    }
+
+    /// Sends the items that have ended to the writer, which would otherwise be woken for each of them.
+    async fn send_ended_items(&mut self) {
+        if self.ended_items.is_empty() {
+            return;
+        }
+        self.ended_bytes = 0;
+        let items = std::mem::replace(&mut self.ended_items, Vec::with_capacity(COMMIT_BATCH));
+        self.write(WriterCommand::Commit(items)).await;
     }
 
     async fn tick(&mut self) {
@@ -273,6 +295,7 @@ impl Ledger {
                 self.publish(RunEvent::Draining);
             }
         }
+        self.send_ended_items().await;
         self.write(WriterCommand::Flush).await;
         self.context.answers.request_sync();
         let now = Instant::now();
@@ -323,6 +346,7 @@ impl Ledger {
     /// Writes what is left. The writer's last sync may take a while, so it is awaited on a blocking thread.
     async fn close(mut self) -> LedgerReport {
         self.commit_surplus().await;
+        self.send_ended_items().await;
         self.write_units().await;
         self.report.accepted = self.accept.as_ref().map(|accept| (accept.accepted(), accept.is_over()));
         let Some(writer) = self.writer.take() else { return self.report };

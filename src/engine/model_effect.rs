@@ -77,9 +77,7 @@ impl<'a> ModelEffect<'a> {
         lenders: &'a PermitLenders,
     ) -> Self {
         // Dropped before the answer is awaited, which in a batch takes hours for thousands of questions.
-        let mut params = unit.params.clone();
-        params.extend(request.params.clone());
-        let (keys, worst_case) = unit.keys(request, &params, record);
+        let (keys, worst_case) = unit.keys(request, &unit.params_of(request), record);
         Self { unit, request, record, lenders, keys, worst_case }
     }
 

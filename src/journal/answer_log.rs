@@ -1,31 +1,30 @@
-//! The thread that appends answers to the answer log, and the handle through which the engine stores and looks them
-//! up.
+//! The answer log of a run: the handle through which the engine stores answers and looks them up.
 //!
-//! An answer is passed on as soon as `write` has returned for it; no answer waits for a sync. Syncs are made by a
-//! second thread, on the ledger's clock. Answers are few and small compared with the time a model takes to produce
-//! them; those that queue up are written together.
+//! An answer is passed on as soon as `write` has returned for it; no answer waits for a sync. One thread appends
+//! (`answer_log/writer`), a second one syncs.
+
+mod writer;
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::answers::{self, JournaledAnswer, KIND, RecoveredAnswers, RequestKeys};
+use self::writer::{AnswerLogCommand, AnswerLogWriter, AnswerToStore, start_syncer};
+use super::answers::{self, AnswerPacker, KIND, RecoveredAnswers, RequestKeys};
 use super::commits::Spent;
-use super::disk::{self, Disk, DiskFile};
+use super::disk::{self, Disk};
 use super::frames::{self, LogHeader};
 use super::lock::RunLock;
 use super::outstanding::OutstandingCost;
 use super::reuse::ReusableAnswers;
-use super::writer::{StorageError, check_in_place};
+use super::writer::StorageError;
 
 /// Capacity of the thread's queue, in answers.
 const BACKLOG: usize = 256;
-/// The most bytes of a single write.
-const BATCH: usize = 1 << 20;
 
 /// Handle of a run's answer log: looks up the answers of earlier starts and stores new ones.
 pub struct AnswerLog {
@@ -37,25 +36,12 @@ pub struct AnswerLog {
     /// Offset of the latest frame that records the outstanding cost.
     outstanding_at: Arc<AtomicU64>,
     failure: Arc<OnceLock<StorageError>>,
-    pack: bool,
     found: AtomicU64,
     reused: AtomicU64,
 }
 
 /// Join handle of the log's thread.
 pub struct AnswerLogThread(JoinHandle<()>, Arc<OnceLock<StorageError>>);
-
-enum AnswerLogCommand {
-    Answer {
-        bytes: Vec<u8>,
-        written: oneshot::Sender<()>,
-    },
-    /// Record the outstanding cost in the log.
-    Outstanding {
-        written: oneshot::Sender<()>,
-    },
-    Sync,
-}
 
 impl AnswerLog {
     /// Creates the log at `path`, copies the recovered answers into it, and starts the thread.
@@ -93,6 +79,10 @@ impl AnswerLog {
             failure: Arc::clone(&failure),
             lock: Arc::clone(lock),
             syncer,
+            packer: AnswerPacker::new(pack),
+            buffer: Vec::new(),
+            has_grown: false,
+            is_unsynced: false,
         };
         let thread = std::thread::Builder::new()
             .name("synthmill-answers".into())
@@ -106,7 +96,6 @@ impl AnswerLog {
             outstanding,
             outstanding_at,
             failure: Arc::clone(&failure),
-            pack,
             found: AtomicU64::new(0),
             reused: AtomicU64::new(0),
         };
@@ -133,21 +122,23 @@ impl AnswerLog {
         let Some(reuse) = &self.reuse else { return Ok(None) };
         let Some(bytes) = reuse.take(&names.question).await? else { return Ok(None) };
         // Stored as this run's own, so that a later start finds it here instead of taking another.
-        self.append(names, &JournaledAnswer::new(&bytes, true, self.pack), Spent::default(), true).await?;
+        let spent = Spent::default();
+        self.append(AnswerToStore { names, bytes: bytes.clone(), is_reusable: true, is_reused: true, spent })
+            .await?;
         self.reused.fetch_add(1, SeqCst);
         Ok(Some(bytes))
     }
 
     /// Stores the result of a request together with what the run has spent by then. Returns once both are written
-    /// and so survive a kill. `reusable` states whether another run may use the answer for the same request.
+    /// and so survive a kill. `is_reusable` states whether another run may use the answer for the same request.
     pub async fn store(
         &self,
         names: RequestKeys,
-        bytes: &[u8],
-        reusable: bool,
+        bytes: Vec<u8>,
+        is_reusable: bool,
         spent: Spent,
     ) -> Result<(), StorageError> {
-        self.append(names, &JournaledAnswer::new(bytes, reusable, self.pack), spent, false).await
+        self.append(AnswerToStore { names, bytes, is_reusable, is_reused: false, spent }).await
     }
 
     /// Records that a request is about to be sent that may cost up to `most`; returns once the log covers it, which
@@ -156,8 +147,7 @@ impl AnswerLog {
         let mut covered = self.outstanding.add(most);
         while !covered {
             let (written, ack) = oneshot::channel();
-            if self.work.send(AnswerLogCommand::Outstanding { written }).await.is_err() || ack.await.is_err()
-            {
+            if self.work.send(AnswerLogCommand::Outstanding(written)).await.is_err() || ack.await.is_err() {
                 return Err(self.failed());
             }
             covered = self.outstanding.is_covered();
@@ -199,17 +189,9 @@ impl AnswerLog {
         (self.found.load(SeqCst), self.reused.load(SeqCst))
     }
 
-    async fn append(
-        &self,
-        names: RequestKeys,
-        stored: &JournaledAnswer<'_>,
-        spent: Spent,
-        reused: bool,
-    ) -> Result<(), StorageError> {
-        let mut bytes = Vec::new();
-        answers::push(&mut bytes, names, stored, spent, reused);
+    async fn append(&self, answer: AnswerToStore) -> Result<(), StorageError> {
         let (written, ack) = oneshot::channel();
-        let sent = self.work.send(AnswerLogCommand::Answer { bytes, written }).await.is_ok();
+        let sent = self.work.send(AnswerLogCommand::Answer(answer, written)).await.is_ok();
         if sent && ack.await.is_ok() {
             return Ok(());
         }
@@ -235,150 +217,4 @@ impl AnswerLogThread {
         let _ = self.0.join();
         self.1.get().map_or(Ok(()), |error| Err(error.clone()))
     }
-}
-
-struct AnswerLogWriter {
-    disk: Arc<dyn Disk>,
-    path: PathBuf,
-    file: Box<dyn DiskFile>,
-    end: Arc<AtomicU64>,
-    outstanding: Arc<OutstandingCost>,
-    outstanding_at: Arc<AtomicU64>,
-    failure: Arc<OnceLock<StorageError>>,
-    lock: Arc<RunLock>,
-    syncer: Option<(std::sync::mpsc::SyncSender<()>, JoinHandle<()>)>,
-}
-
-impl AnswerLogWriter {
-    fn work(mut self, mut receiver: mpsc::Receiver<AnswerLogCommand>) {
-        let mut unsynced = false;
-        // Whether answers were appended since the outstanding cost was last recorded.
-        let mut has_grown = false;
-        while let Some(first) = receiver.blocking_recv() {
-            let mut bytes = Vec::new();
-            let mut waiting = Vec::new();
-            let (mut sync, mut record) = (false, false);
-            let mut next = Some(first);
-            while let Some(append) = next {
-                match append {
-                    AnswerLogCommand::Answer { bytes: more, written } => {
-                        bytes.extend_from_slice(&more);
-                        waiting.push(written);
-                        has_grown = true;
-                    }
-                    AnswerLogCommand::Outstanding { written } => {
-                        record = true;
-                        waiting.push(written);
-                    }
-                    AnswerLogCommand::Sync => sync = true,
-                }
-                next = if bytes.len() < BATCH { receiver.try_recv().ok() } else { None };
-            }
-            if self.failure.get().is_some() {
-                return;
-            }
-            // Recorded again from time to time, so that a next start need not read far back.
-            let out = (record || sync && (has_grown || self.outstanding.is_stale()))
-                .then(|| self.push_outstanding(&mut bytes));
-            has_grown &= out.is_none();
-            if !bytes.is_empty() {
-                if let Err(source) = self.file.write(&bytes) {
-                    let _ = self.failure.set(StorageError::new("write", &self.path, source));
-                    return;
-                }
-                let begin = self.end.fetch_add(bytes.len() as u64, SeqCst);
-                if let Some((at, sum)) = out {
-                    self.outstanding.wrote(sum);
-                    self.outstanding_at.store(begin + at, SeqCst);
-                }
-                unsynced = true;
-                for written in waiting {
-                    let _ = written.send(());
-                }
-            }
-            if sync && unsynced {
-                unsynced = match &self.syncer {
-                    // If a sync is already in progress, the next tick requests another.
-                    Some((syncer, _)) => syncer.try_send(()).is_err(),
-                    None => {
-                        if let Err(error) = raise(&self.lock, &self.end) {
-                            let _ = self.failure.set(error);
-                        }
-                        false
-                    }
-                };
-            }
-        }
-        if self.outstanding.is_stale() {
-            let mut bytes = Vec::new();
-            self.push_outstanding(&mut bytes);
-            if let Err(source) = self.file.write(&bytes) {
-                let _ = self.failure.set(StorageError::new("write", &self.path, source));
-                return;
-            }
-            self.end.fetch_add(bytes.len() as u64, SeqCst);
-            unsynced = true;
-        }
-        self.close(unsynced);
-    }
-
-    /// Appends a frame with the outstanding cost to `bytes`; returns its offset in them, and the cost.
-    fn push_outstanding(&self, bytes: &mut Vec<u8>) -> (u64, Spent) {
-        let at = bytes.len() as u64;
-        let sum = self.outstanding.begin_writing();
-        answers::push_outstanding(bytes, Spent::default(), sum);
-        (at, sum)
-    }
-
-    fn close(mut self, unsynced: bool) {
-        if let Some((syncer, thread)) = self.syncer.take() {
-            drop(syncer);
-            let _ = thread.join();
-            if unsynced && let Err(source) = self.file.sync() {
-                let _ = self.failure.set(StorageError::new("sync", &self.path, source));
-            }
-        }
-        if self.failure.get().is_some() {
-            return;
-        }
-        let here = check_in_place(&*self.disk, &self.path, &*self.file, self.end.load(SeqCst));
-        if let Err(error) = here.and_then(|()| raise(&self.lock, &self.end)) {
-            let _ = self.failure.set(error);
-        }
-    }
-}
-
-/// Advances the high-water mark to what has been written.
-fn raise(lock: &RunLock, end: &AtomicU64) -> Result<(), StorageError> {
-    let end = end.load(SeqCst);
-    lock.advance(|lengths| lengths.answers = Some(end))
-}
-
-/// Starts a thread that syncs the log through a second handle, so that no answer waits for a sync.
-fn start_syncer(
-    disk: &dyn Disk,
-    path: &Path,
-    (failure, end, lock): (&Arc<OnceLock<StorageError>>, &Arc<AtomicU64>, &Arc<RunLock>),
-) -> Result<(std::sync::mpsc::SyncSender<()>, JoinHandle<()>), StorageError> {
-    let mut file = disk.append(path).map_err(|source| StorageError::new("open", path, source))?;
-    let (ask, asked) = std::sync::mpsc::sync_channel(1);
-    let (path, failure) = (path.to_owned(), Arc::clone(failure));
-    let (end, lock) = (Arc::clone(end), Arc::clone(lock));
-    let error_path = path.clone();
-    let thread = std::thread::Builder::new()
-        .name("synthmill-sync".into())
-        .spawn(move || {
-            while asked.recv().is_ok() {
-                // Loaded before the sync, which may miss what is written in the meantime.
-                let written = end.load(SeqCst);
-                let synced = file.sync().map_err(|source| StorageError::new("sync", &path, source));
-                let raised = synced.and_then(|()| lock.advance(|lengths| lengths.answers = Some(written)));
-                if let Err(error) = raised {
-                    let _ = failure.set(error);
-                    return;
-                }
-            }
-        })
-        .map_err(|source| StorageError::new("start the syncing of", &error_path, source))?;
-    Ok((ask, thread))
 }

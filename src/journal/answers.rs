@@ -60,15 +60,6 @@ pub(super) struct JournaledAnswer<'log> {
 }
 
 impl<'log> JournaledAnswer<'log> {
-    /// Compresses an answer if `pack` is set and that makes it smaller.
-    pub(super) fn new(bytes: &'log [u8], is_reusable: bool, pack: bool) -> Self {
-        let packed = if pack { zstd::bulk::compress(bytes, LEVEL).ok() } else { None };
-        match packed.filter(|packed| packed.len() < bytes.len()) {
-            Some(packed) => Self { body: packed.into(), is_packed: true, is_reusable },
-            None => Self { body: bytes.into(), is_packed: false, is_reusable },
-        }
-    }
-
     /// Returns the answer's bytes; `None` if they cannot be decompressed.
     pub(super) fn unpacked(self) -> Option<Vec<u8>> {
         if !self.is_packed {
@@ -82,6 +73,25 @@ impl<'log> JournaledAnswer<'log> {
 
     fn into_owned(self) -> JournaledAnswer<'static> {
         JournaledAnswer { body: self.body.into_owned().into(), ..self }
+    }
+}
+
+/// Compresses answers, with one context for all of them: a new one for each would cost more than the compression.
+pub(super) struct AnswerPacker(Option<zstd::bulk::Compressor<'static>>);
+
+impl AnswerPacker {
+    /// A packer that compresses if `pack` is set.
+    pub(super) fn new(pack: bool) -> Self {
+        Self(if pack { zstd::bulk::Compressor::new(LEVEL).ok() } else { None })
+    }
+
+    /// Encodes an answer, compressed if that makes it smaller.
+    pub(super) fn pack<'log>(&mut self, bytes: &'log [u8], is_reusable: bool) -> JournaledAnswer<'log> {
+        let packed = self.0.as_mut().and_then(|compressor| compressor.compress(bytes).ok());
+        match packed.filter(|packed| packed.len() < bytes.len()) {
+            Some(packed) => JournaledAnswer { body: packed.into(), is_packed: true, is_reusable },
+            None => JournaledAnswer { body: bytes.into(), is_packed: false, is_reusable },
+        }
     }
 }
 
@@ -263,7 +273,7 @@ mod tests {
             let names = RequestKeys { item, key, question };
             let answer = answer.repeat(times);
             let mut log = frames::header(KIND, frames::TEST_HEADER);
-            push(&mut log, names, &JournaledAnswer::new(&answer, reusable, pack), Spent::default(), false);
+            push(&mut log, names, &AnswerPacker::new(pack).pack(&answer, reusable), Spent::default(), false);
             let mut recovered = RecoveredAnswers::default();
             prop_assert_eq!(recovered.add(&log, true, |_| false), Ok(log.len() as u64));
             let (found, stored) = recovered.answers.remove(&key).unwrap();

@@ -254,7 +254,7 @@ fn read_from(disk: &dyn Disk, path: &Path, from: u64) -> Result<Option<(Vec<u8>,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::answers::{self, JournaledAnswer, RequestKeys};
+    use crate::journal::answers::{self, AnswerPacker, RequestKeys};
     use crate::journal::commits::{self, CommitGroup, ItemOutcome};
     use crate::journal::frames;
     use proptest::prelude::*;
@@ -272,7 +272,7 @@ mod tests {
         for item in 0_u8..3 {
             let names = RequestKeys { item: item.into(), key: [item; 16], question: [9; 16] };
             let answer = "yes ".repeat(200);
-            let stored = JournaledAnswer::new(answer.as_bytes(), true, item == 1);
+            let stored = AnswerPacker::new(item == 1).pack(answer.as_bytes(), true);
             answers::push(&mut log, names, &stored, Spent::default(), false);
         }
         log

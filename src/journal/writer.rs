@@ -29,7 +29,7 @@ const GROUP: usize = 512;
 /// The most bytes buffered before a group is committed.
 const GROUP_BYTES: usize = 4 << 20;
 /// Capacity of the thread's queue, in commands.
-const BACKLOG: usize = 1024;
+const BACKLOG: usize = 16;
 
 /// Lines with their line endings, each with the index of its file.
 pub type OutputLines = Vec<(usize, Vec<u8>)>;
@@ -54,8 +54,8 @@ pub struct ItemCommit {
 /// A command to the thread.
 #[derive(Debug)]
 pub enum WriterCommand {
-    /// Commit an item with the next group.
-    Commit(ItemCommit),
+    /// Commit items with the next group.
+    Commit(Vec<ItemCommit>),
     /// Commit the current group now.
     Flush,
     /// Replace `status.json`.
@@ -219,7 +219,11 @@ impl WriterThread {
     fn work(&mut self, mut receiver: mpsc::Receiver<WriterCommand>) -> Result<(), StorageError> {
         while let Some(work) = receiver.blocking_recv() {
             match work {
-                WriterCommand::Commit(item) => self.take(item)?,
+                WriterCommand::Commit(items) => {
+                    for item in items {
+                        self.take(item)?;
+                    }
+                }
                 WriterCommand::Flush => self.flush()?,
                 WriterCommand::Status(_) | WriterCommand::Units(_) => {
                     let (name, json) = match work {

@@ -1,6 +1,9 @@
 //! What a record's provenance says of a unit: the model, the parameters, tokens and attempts.
 
+use std::borrow::Cow;
 use std::sync::Arc;
+
+use serde_json::{Map, Value};
 
 use super::AskUnit;
 use crate::llm::{Completion, HEURISTIC, MOCK, ModelRequest};
@@ -13,11 +16,19 @@ impl AskUnit {
         if [HEURISTIC, MOCK].contains(&provider) { provider } else { &self.model_name }
     }
 
+    /// The parameters of a request: the model's, overridden by its own.
+    pub(crate) fn params_of(&self, request: &ModelRequest) -> Cow<'_, Map<String, Value>> {
+        if request.params.is_empty() {
+            return Cow::Borrowed(&self.params);
+        }
+        let mut params = self.params.clone();
+        params.extend(request.params.clone());
+        Cow::Owned(params)
+    }
+
     /// The entry for a record's provenance, before anything is asked.
     pub(super) fn new_call(&self, request: &ModelRequest, record: &Record) -> ModelCall {
         let messages = serde_json::to_vec(&request.messages).unwrap_or_default();
-        let mut params = self.params.clone();
-        params.extend(request.params.clone());
         let served = ![HEURISTIC, MOCK].contains(&self.model.provider());
         ModelCall {
             stage: Arc::clone(&self.path),
@@ -26,7 +37,7 @@ impl AskUnit {
             served_as: served.then(|| Arc::clone(&self.served_name)),
             provider: self.model.provider().to_owned(),
             prompt_hash: blake3::hash(&messages).to_hex()[..32].to_owned(),
-            params,
+            params: self.params_of(request).into_owned(),
             exchange: self.exchange(request, record).map(Box::new),
             ..ModelCall::default()
         }

@@ -55,7 +55,7 @@ fn commit(root: &Path, groups: Vec<Vec<ItemCommit>>) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     for group in groups {
         for item in group {
-            assert!(runtime.block_on(writer.send(WriterCommand::Commit(item))));
+            assert!(runtime.block_on(writer.send(WriterCommand::Commit(vec![item]))));
         }
         assert!(runtime.block_on(writer.send(WriterCommand::Flush)));
     }
