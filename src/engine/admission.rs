@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use roaring::RoaringTreemap;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::chain::ChainInput;
 use super::event::{FatalError, InFlightRecord, LedgerEvent};
@@ -149,7 +149,7 @@ pub(crate) struct Admission {
     pub(crate) limit: u64,
     /// Limits the items in flight.
     pub(crate) permits: Arc<LendingSemaphore>,
-    pub(crate) ledger: async_channel::Sender<LedgerEvent>,
+    pub(crate) ledger: mpsc::Sender<LedgerEvent>,
     pub(crate) first: ChainInput,
     /// How far the gates let admission go.
     pub(crate) gate_limit: watch::Receiver<AdmissionLimit>,

@@ -30,7 +30,7 @@ const EVENT_BATCH: usize = 64;
 pub(super) struct Chain {
     stages: Vec<BuiltStage>,
     output: ChainOutput,
-    ledger: async_channel::Sender<LedgerEvent>,
+    ledger: mpsc::Sender<LedgerEvent>,
     executor: Arc<Executor>,
 }
 
@@ -73,7 +73,7 @@ impl ChainInput {
 pub(super) fn start(
     stages: Vec<BuiltStage>,
     done: &Arc<RoaringTreemap>,
-    ledger: &async_channel::Sender<LedgerEvent>,
+    ledger: &mpsc::Sender<LedgerEvent>,
     executor: Executor,
     tasks: &TaskTracker,
 ) -> (ChainInput, Vec<GateStage>) {
@@ -97,7 +97,7 @@ pub(super) fn start(
 /// Builds chains from the last to the first.
 struct ChainBuilder<'a> {
     done: &'a Arc<RoaringTreemap>,
-    ledger: &'a async_channel::Sender<LedgerEvent>,
+    ledger: &'a mpsc::Sender<LedgerEvent>,
     executor: Arc<Executor>,
     /// From the last to the first.
     gates: Vec<GateStage>,

@@ -126,8 +126,8 @@ impl Ledger {
             let releases = self.gates.iter().any(|gate| !gate.releasing.is_empty());
             tokio::select! {
                 event = self.context.incoming.recv() => match event {
-                    Ok(event) => self.apply_all(event).await,
-                    Err(_) => break,
+                    Some(event) => self.apply_all(event).await,
+                    None => break,
                 },
                 _ = ticks.tick() => self.tick().await,
                 freed = gates::release(&mut self.gates), if releases => self.window.remove(freed),

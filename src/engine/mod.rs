@@ -42,7 +42,7 @@ mod stop;
 
 use std::sync::{Arc, OnceLock};
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use admission::{Admission, thread_failed};
@@ -88,7 +88,7 @@ pub async fn run(
     let StartedRun { writer, answers, answers_thread, notes, notes_thread, spent } =
         directory.start(&done, options.limit, options.storage, carry_batches)?;
     let spending = Arc::new(Spending::new(options.budget, spent));
-    let (ledger, incoming) = async_channel::bounded(EVENTS);
+    let (ledger, incoming) = mpsc::channel(EVENTS);
     let permits = LendingSemaphore::new(options.max_in_flight.max(1) as usize);
     let backlog = RetryBacklog::new(options.max_in_flight);
     let last_done = done.max();
@@ -236,15 +236,11 @@ fn spawn_background_tasks(
 }
 
 /// Checks concurrently with the run that the outputs are still what earlier starts committed.
-fn spawn_verification(
-    directory: &RunDirectory,
-    ledger: &async_channel::Sender<LedgerEvent>,
-    tasks: &TaskTracker,
-) {
+fn spawn_verification(directory: &RunDirectory, ledger: &mpsc::Sender<LedgerEvent>, tasks: &TaskTracker) {
     let (verifier, ledger) = (directory.verifier(), ledger.clone());
     drop(tasks.spawn_blocking(move || {
         if let Err(error) = verifier() {
-            let _ = ledger.send_blocking(LedgerEvent::Halted(Halt::Storage(error)));
+            let _ = ledger.blocking_send(LedgerEvent::Halted(Halt::Storage(error)));
         }
     }));
 }

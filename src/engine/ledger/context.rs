@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use roaring::RoaringTreemap;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::ErrorRateExceeded;
 use crate::engine::event::{FatalError, LedgerEvent, RunEvent};
@@ -22,7 +22,7 @@ use crate::stage::LeftOut;
 /// What the ledger is created with.
 pub(crate) struct LedgerContext {
     pub(crate) pipeline: String,
-    pub(crate) incoming: async_channel::Receiver<LedgerEvent>,
+    pub(crate) incoming: mpsc::Receiver<LedgerEvent>,
     pub(crate) answers: Arc<AnswerLog>,
     pub(crate) spending: Arc<Spending>,
     pub(crate) events: async_channel::Sender<RunEvent>,

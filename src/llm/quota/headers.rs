@@ -51,6 +51,9 @@ impl RemainingAmount {
 
 /// Reads the headers of one response.
 pub(in crate::llm) fn read(headers: &HeaderMap) -> RemainingQuota {
+    if !headers.keys().any(|name| name.as_str().contains("ratelimit")) {
+        return RemainingQuota::default();
+    }
     read_at(headers, Timestamp::now())
 }
 
