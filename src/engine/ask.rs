@@ -10,6 +10,7 @@ mod parsing;
 use std::sync::Arc;
 
 use rand::RngExt;
+use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
@@ -44,6 +45,10 @@ pub(crate) struct AskUnit {
     pub(crate) prices: Prices,
     /// What else is the same in every request and changes its answer; part of the key that answers are journaled under.
     pub(crate) key_settings: Value,
+    /// What the keys of all questions begin with.
+    pub(crate) key_prefix: Vec<u8>,
+    /// The model's parameters as JSON.
+    pub(crate) params_json: Vec<u8>,
     pub(crate) model: Arc<Client>,
     pub(crate) params: Map<String, Value>,
     /// Draws the seed of each request where `seed: per_record` asks for one.
@@ -61,6 +66,8 @@ struct AskInProgress<'a> {
     /// The parser, if there is one and its `when` holds for the record.
     parser: Option<&'a BuiltParser>,
     request: ModelRequest,
+    /// The request's messages as JSON, encoded once for all that hash them.
+    messages: Vec<u8>,
     /// What goes into the record's provenance.
     call: ModelCall,
 }
@@ -104,8 +111,9 @@ impl AskUnit {
         };
         request.affinity = self.affinity(record, parser);
         request.schema = parser.and_then(|parser| parser.stage.schema()).cloned().map(Arc::new);
-        let call = self.new_call(&request, record);
-        AskInProgress { unit: self, executor, parser, request, call }.run(record, lenders).await
+        let messages = encode(&request.messages);
+        let call = self.new_call(&request, &messages, record);
+        AskInProgress { unit: self, executor, parser, request, messages, call }.run(record, lenders).await
     }
 
     /// What the unit's questions have in common with others that begin with the same text: the record's group, which is
@@ -156,6 +164,7 @@ impl AskInProgress<'_> {
                 OnError::Retry(_) => {
                     let answer = rejection.answer.as_deref().unwrap_or_default();
                     reask.append(&mut self.request.messages, answer, &rejection.message);
+                    self.messages = encode(&self.request.messages);
                     self.unit.metrics.count_reask();
                     self.call.re_asks += 1;
                 }
@@ -178,7 +187,8 @@ impl AskInProgress<'_> {
     /// Asks the question as it now is and parses the answer.
     async fn ask_once(&mut self, record: &mut Record, lenders: &PermitLenders) -> AskOutcome {
         let unit = self.unit;
-        let question = Question { unit, request: &mut self.request, record, lenders };
+        let question =
+            Question { unit, request: &mut self.request, messages: &self.messages, record, lenders };
         let result = tokio::select! {
             biased;
             () = self.executor.stop.aborting() => return AskOutcome::Halted(Halt::Aborted),
@@ -259,4 +269,9 @@ impl AskInProgress<'_> {
     fn parsing_stage(&self) -> Arc<str> {
         Arc::clone(self.parser.map_or(&self.unit.path, |parser| &parser.id))
     }
+}
+
+/// Encodes what a key is made of as JSON. It has text keys only, so that this cannot fail.
+pub(crate) fn encode(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_default()
 }

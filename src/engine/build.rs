@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
 
 use super::admission::SourcePart;
-use super::ask::{AskUnit, BuiltParser};
+use super::ask::{AskUnit, BuiltParser, encode};
 use super::block::{Block, BlockKind};
 use super::connected_models::ConnectedModels;
 use super::execute::{BuiltProcessor, BuiltStage};
@@ -207,18 +207,25 @@ impl<'a> StageBuilder<'a> {
         let no_model =
             || BuildPipelineError::ModelNotConnected { stage: Arc::clone(&planned.id), model: name.clone() };
         let config: &ModelConfig = self.plan.models.get(&name).ok_or_else(no_model)?;
+        let (params, settings) = (recorded_params(config), key_settings(config));
+        let mut key_prefix = encode(&(&planned.id, &config.model, &settings));
+        // The array continues with what differs.
+        key_prefix.pop();
+        key_prefix.push(b',');
         Ok(AskUnit {
             path: Arc::clone(&planned.id),
             metrics: Arc::clone(metrics),
             parser: None,
             model: self.clients.get(name.as_str()).cloned().ok_or_else(no_model)?,
-            params: recorded_params(config),
+            params_json: encode(&params),
+            params,
             draws: Draws::new(self.plan.seed, Arc::clone(&planned.id)),
             heuristic: Arc::clone(&self.connected.heuristic),
             slow_parses: Semaphore::new(processors()),
             model_name: name.as_str().into(),
             prices: config.prices_paid(),
-            key_settings: key_settings(config),
+            key_settings: settings,
+            key_prefix,
             served_name: config.model.as_str().into(),
             ask,
         })

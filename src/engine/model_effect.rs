@@ -9,9 +9,9 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::ask::AskUnit;
+use super::ask::{AskUnit, encode};
 use super::effect::{Effect, EffectRunner, EncodedOutcome};
 use super::event::Halt;
 use super::lending::PermitLenders;
@@ -40,14 +40,14 @@ pub(crate) struct JournaledResponder(pub(crate) EffectRunner);
 impl Responder for JournaledResponder {
     fn respond<'a>(&'a self, question: Question<'a>) -> BoxFuture<'a, Result<ModelResult, Halt>> {
         async move {
-            let Question { unit, request, record, lenders } = question;
+            let Question { unit, request, messages, record, lenders } = question;
             if !unit.model.is_paid() {
                 let slot = ModelSlot::new(&unit.model, &unit.metrics);
                 slot.reacquire().await;
                 unit.metrics.count_request();
                 return Ok(unit.model.complete(request, record).await);
             }
-            let mut effect = ModelEffect::new(unit, request, record, lenders);
+            let mut effect = ModelEffect::new(unit, (request, messages), record, lenders);
             let done = self.0.run(&mut effect).await?;
             if let Some(cost) = done.cost {
                 unit.metrics.add_cost(cost);
@@ -72,12 +72,11 @@ struct ModelEffect<'a> {
 impl<'a> ModelEffect<'a> {
     fn new(
         unit: &'a AskUnit,
-        request: &'a mut ModelRequest,
+        (request, messages): (&'a mut ModelRequest, &[u8]),
         record: &'a Record,
         lenders: &'a PermitLenders,
     ) -> Self {
-        // Dropped before the answer is awaited, which in a batch takes hours for thousands of questions.
-        let (keys, worst_case) = unit.keys(request, &unit.params_of(request), record);
+        let (keys, worst_case) = unit.keys(request, messages, record);
         Self { unit, request, record, lenders, keys, worst_case }
     }
 
@@ -159,22 +158,28 @@ impl AskUnit {
     /// The keys of a request, and the most it can cost. The key of the question is a hash of the stage, the model, the
     /// parameters, every message and the schema; the key of the record's own answer also covers the record, the number
     /// of the ask and the number of re-asks.
-    fn keys(
-        &self,
-        request: &ModelRequest,
-        params: &Map<String, Value>,
-        record: &Record,
-    ) -> (RequestKeys, WorstCase) {
-        let whole =
-            (&self.path, &self.served_name, &self.key_settings, params, &request.messages, &request.schema);
-        let bytes = serde_json::to_vec(&whole).unwrap_or_default();
-        let question = blake3::hash(&bytes);
+    fn keys(&self, request: &ModelRequest, messages: &[u8], record: &Record) -> (RequestKeys, WorstCase) {
+        let params = self.params_of(request);
+        let params_json = match &params {
+            Cow::Borrowed(_) => Cow::Borrowed(self.params_json.as_slice()),
+            Cow::Owned(params) => Cow::Owned(encode(params)),
+        };
+        let schema = encode(&request.schema);
+        // A JSON array, as if it were encoded whole.
+        let parts: [&[u8]; 7] = [&self.key_prefix, &params_json, b",", messages, b",", &schema, b"]"];
+        let mut hasher = blake3::Hasher::new();
+        let mut bytes = 0;
+        for part in parts {
+            hasher.update(part);
+            bytes += part.len();
+        }
+        let question = hasher.finalize();
         let key = blake3::hash(format!("{} {ASK} {} {question}", record.id, request.sample).as_bytes());
         let keys =
             RequestKeys { item: record.id.item, key: first_half(&key), question: first_half(&question) };
         let extra_body = self.key_settings.get(1).and_then(Value::as_object);
-        let settings: Vec<_> = std::iter::once(params).chain(extra_body).collect();
-        (keys, WorstCase::new(request, bytes.len(), &settings, self.prices))
+        let settings: Vec<_> = std::iter::once(&*params).chain(extra_body).collect();
+        (keys, WorstCase::new(request, bytes, &settings, self.prices))
     }
 }
 

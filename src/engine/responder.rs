@@ -17,6 +17,8 @@ pub(crate) struct Question<'a> {
     pub(crate) unit: &'a AskUnit,
     /// The request; its `sample` is the number of re-asks so far.
     pub(crate) request: &'a mut ModelRequest,
+    /// The request's messages as JSON.
+    pub(crate) messages: &'a [u8],
     pub(crate) record: &'a Record,
     /// The permits that are lent while the question waits for a retry.
     pub(crate) lenders: &'a PermitLenders,

@@ -27,8 +27,7 @@ impl AskUnit {
     }
 
     /// The entry for a record's provenance, before anything is asked.
-    pub(super) fn new_call(&self, request: &ModelRequest, record: &Record) -> ModelCall {
-        let messages = serde_json::to_vec(&request.messages).unwrap_or_default();
+    pub(super) fn new_call(&self, request: &ModelRequest, messages: &[u8], record: &Record) -> ModelCall {
         let served = ![HEURISTIC, MOCK].contains(&self.model.provider());
         ModelCall {
             stage: Arc::clone(&self.path),
@@ -36,7 +35,7 @@ impl AskUnit {
             model: Arc::clone(&self.model_name),
             served_as: served.then(|| Arc::clone(&self.served_name)),
             provider: self.model.provider().to_owned(),
-            prompt_hash: blake3::hash(&messages).to_hex()[..32].to_owned(),
+            prompt_hash: blake3::hash(messages).to_hex()[..32].to_owned(),
             params: self.params_of(request).into_owned(),
             exchange: self.exchange(request, record).map(Box::new),
             ..ModelCall::default()
