@@ -22,9 +22,40 @@ fn main() {
     for (name, durability) in [("on", "power"), ("off", "process")] {
         std::fs::write(dir.path().join(format!("{name}.yaml")), pipeline(durability)).unwrap();
     }
+    provenance(dir.path());
     work(dir.path());
     throughput(dir.path());
     resume(dir.path());
+}
+
+/// Bytes of provenance per item of `user-inputs`, at several rates: a commit is one frame, and the fewer items it has,
+/// the less they can share. One run, stopped and continued with another concurrency at a model that takes 0.2 seconds.
+fn provenance(dir: &Path) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let out = dir.join("provenance");
+    let size =
+        || std::fs::metadata(out.join("provenance/records-0001.jsonl.zst")).map_or(0, |file| file.len());
+    let mut done = 0;
+    // The first items have more whole exchanges than the millionth.
+    for (items, concurrency) in [(50_000, 1000), (20_000, 1000), (2_000, 20), (100, 1)] {
+        let (before, begun) = (size(), Instant::now());
+        let status = Command::new(env!("CARGO_BIN_EXE_synthmill"))
+            .args(["-q", "run", "pipelines/user-inputs.yaml", "--mock", "--var", "rows=1000000"])
+            .args(["--set", "models.writer.mock.delay=0.2", "--set", "max_in_flight=2000"])
+            .args(["--set", &format!("models.writer.concurrency={concurrency}")])
+            .args(["--limit", &(done + items).to_string(), "--out"])
+            .arg(&out)
+            .current_dir(root)
+            .status()
+            .unwrap();
+        assert!(status.success());
+        let rate = items as f64 / begun.elapsed().as_secs_f64();
+        let bytes = (size() - before) as f64 / items as f64;
+        println!(
+            "provenance of user-inputs, items {done} and on: {bytes:.0} bytes an item at {rate:.0} items a second"
+        );
+        done += items;
+    }
 }
 
 /// Items with some work: the shipped documents, answered by the heuristic, a few thousand per second.

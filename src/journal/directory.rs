@@ -235,7 +235,7 @@ impl RunDirectory {
 }
 
 fn new_manifest(wanted: &RunSpec, moved: Option<&Path>) -> Manifest {
-    let mut files = vec!["rejected.jsonl".to_owned(), "provenance/records.jsonl".to_owned()];
+    let mut files = vec!["rejected.jsonl".to_owned(), "provenance/records-0001.jsonl.zst".to_owned()];
     files.extend(wanted.sinks.iter().cloned());
     Manifest {
         format: FORMAT,

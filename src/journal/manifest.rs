@@ -12,8 +12,10 @@ use serde_json::Value;
 
 use super::hex::{decode_hex, encode_hex};
 
-/// The version of the run directory that this program reads and writes.
-pub(super) const FORMAT: u32 = 3;
+/// The version of the run directories that this program creates.
+pub(super) const FORMAT: u32 = 4;
+/// The oldest version that it reads and continues. In version 3 provenance is not compressed, as its file's name says.
+pub(super) const OLDEST_FORMAT: u32 = 3;
 
 /// Identifies a run: random, drawn when the run is created, and repeated in each of its logs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,7 +7,7 @@
 //! Writing: `writer` is the thread that appends outputs and then the commit record that names them, `answer_log`
 //! the thread that appends model answers before they are used, `note_log` the thread that appends the notes of the
 //! batch client. `commits`, `answers` and `notes` define the formats of these three logs, `frames` the framing they
-//! share, and `decision` what gates store in a commit.
+//! share, `decision` what gates store in a commit, and `line_frames` the compression of provenance.
 //!
 //! Reading and changing finished runs: `reuse` looks up the answers of another run, `complete_run` reads its lines;
 //! `repair` undoes commits so that their items are made again, together with their `dependents`, by means of
@@ -30,6 +30,7 @@ pub mod disk;
 mod frames;
 mod hex;
 mod integrity;
+mod line_frames;
 mod lock;
 mod manifest;
 mod new_file;
@@ -54,6 +55,7 @@ pub use decision::{GateRecord, LostTo};
 pub use directory::{OpenedRun, RunDirectory, RunSpec};
 pub use frames::LogError;
 pub use hex::{decode_hex, encode_hex};
+pub use line_frames::line_reader;
 pub use manifest::{FileChecksum, LogLengths, Manifest, RunId, RunState};
 pub use note_log::{NoteLog, NoteLogThread};
 pub use notes::CompactNotes;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::answers::OLDEST_REUSED;
 use super::frames::LogError;
-use super::manifest::FORMAT;
+use super::manifest::{FORMAT, OLDEST_FORMAT};
 use super::writer::StorageError;
 
 /// Why a run directory cannot be used.
@@ -31,7 +31,7 @@ pub enum OpenError {
     },
     /// It was made by another version of the program.
     #[error(
-        "`{path}` has format {found}; this program reads and writes format {FORMAT}\n\
+        "`{path}` has format {found}; this program reads formats {OLDEST_FORMAT} to {FORMAT}\n\
          hint: finish it with the {} release of the program that began it, or begin anew with `--fresh`, which moves \
          it aside as it is; {}",
         if *found < u64::from(FORMAT) { "earlier" } else { "later" },

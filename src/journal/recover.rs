@@ -16,7 +16,7 @@ use super::disk::{self, Disk};
 use super::frames::LogError;
 use super::integrity::{self, IntegrityReport};
 use super::lock;
-use super::manifest::{FORMAT, Manifest};
+use super::manifest::{FORMAT, Manifest, OLDEST_FORMAT};
 use super::notes::{self, CompactNotes, EarlierNotes};
 use super::open_error::OpenError;
 use super::reuse::ReusableAnswers;
@@ -114,7 +114,7 @@ pub(super) fn manifest(disk: &dyn Disk, root: &Path) -> Result<Option<Manifest>,
         |error: serde_json::Error| OpenError::Manifest { path: path.clone(), message: error.to_string() };
     let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(damaged)?;
     let found = value.get("format").and_then(serde_json::Value::as_u64).unwrap_or_default();
-    if found != u64::from(FORMAT) {
+    if !(u64::from(OLDEST_FORMAT)..=u64::from(FORMAT)).contains(&found) {
         return Err(OpenError::Format { path: root.to_owned(), found });
     }
     Ok(Some(serde_json::from_value(value).map_err(damaged)?))

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::commits::StablePrefix;
 use super::disk::Disk;
+use super::line_frames;
 use super::new_file::{CHUNK, NewFile};
 use super::rewrite::ExistingRun;
 use super::writer::StorageError;
@@ -100,7 +101,10 @@ impl RemovedBytes {
         if !self.keep || bytes.is_empty() {
             return Ok(());
         }
-        self.file(run, index)?.write(bytes)
+        let file = self.file(run, index)?;
+        let bytes = line_frames::encode(Path::new(&run.manifest.files[index]), bytes)
+            .map_err(|source| StorageError::new("compress", &file.path, source))?;
+        file.write(&bytes)
     }
 
     /// Returns the file that keeps what is removed from an output; creates it if needed.

@@ -5,6 +5,7 @@
 //! leaves either the run as it was, or one whose next opening finishes the move.
 
 mod finish;
+mod new_outputs;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -14,11 +15,11 @@ use std::sync::Arc;
 use roaring::RoaringTreemap;
 
 use super::answers::{self, RecoveredAnswers};
-use super::commits::{self, AnswerLogPosition, CommitGroup, ItemOutcome, Spent};
-use super::decision::GateRecord;
+use super::commits::{self, CommitGroup, ItemOutcome, Spent};
 use super::disk::{self, Disk};
 use super::frames::{self, LogHeader};
 use super::integrity;
+use super::line_frames;
 use super::lock::RunLock;
 use super::manifest::{LogLengths, Manifest, RunState};
 use super::new_file::NewFile;
@@ -30,6 +31,7 @@ use super::writer::StorageError;
 
 use self::finish::clear;
 pub(super) use self::finish::finish_rewriting;
+use self::new_outputs::{GroupBuilder, NewOutput};
 
 /// Where new files are created.
 const FOLDER: &str = "journal/rewrite";
@@ -177,8 +179,8 @@ impl ExistingRun {
         self.disk.create_dir_all(&folder).map_err(|source| StorageError::new("make", &folder, source))?;
         clear(&*self.disk, &folder)?;
         let mut files = Vec::new();
-        for index in 0..self.manifest.files.len() {
-            files.push(NewFile::make(&*self.disk, folder.join(index.to_string()))?);
+        for (index, name) in self.manifest.files.iter().enumerate() {
+            files.push(NewOutput::make(&*self.disk, folder.join(index.to_string()), name)?);
         }
         let mut log = self.new_log(&recover::commits_path(&self.root, generation))?;
         log.write(&frames::header(commits::KIND, header))?;
@@ -198,15 +200,13 @@ impl ExistingRun {
                     }
                     continue;
                 }
-                for ((file, bytes), place) in files.iter_mut().zip(&ranges).zip(&places[index]) {
-                    file.write(&bytes[place.clone()])?;
-                }
                 let counts = group.lines_of(index);
-                for (file, lines) in files.iter_mut().zip(counts) {
-                    file.stable.lines += u64::from(*lines);
+                for (file, output) in files.iter_mut().enumerate() {
+                    let lines = &ranges[file][places[index][file].clone()];
+                    output.write(lines, counts.get(file).copied().unwrap_or_default())?;
                 }
                 gathered.add(*item, *outcome, group.decision_of(index), counts);
-                if gathered.group.items.len() == GROUP {
+                if gathered.is_full(&files) {
                     gathered.close(&mut files, &mut log)?;
                 }
             }
@@ -215,9 +215,10 @@ impl ExistingRun {
         for index in 0..files.len() {
             removed.keep_up_to(&self, index, u64::MAX, u64::MAX)?;
         }
-        for file in files.iter_mut().chain([&mut log]) {
+        for file in &mut files {
             file.sync()?;
         }
+        log.sync()?;
         let lengths = LogLengths {
             commits: Some(log.stable.offset),
             answers: Some(self.write_answers(header, answers)?),
@@ -308,11 +309,13 @@ impl ExistingRun {
         Ok(Some(file.stable.offset))
     }
 
-    /// Reads a group's bytes in each file.
+    /// Reads a group's lines in each file.
     fn ranges(&self, group: &CommitGroup) -> Result<Vec<Vec<u8>>, StorageError> {
         let mut ranges = Vec::with_capacity(group.files.len());
         for (name, (from, stable)) in self.manifest.files.iter().zip(&group.files) {
-            ranges.push(self.range(name, *from, stable.offset)?);
+            let bytes = self.range(name, *from, stable.offset)?;
+            let lines = line_frames::decode(Path::new(name), bytes);
+            ranges.push(lines.map_err(|source| StorageError::new("read", &self.root.join(name), source))?);
         }
         Ok(ranges)
     }
@@ -331,7 +334,7 @@ impl ExistingRun {
     }
 }
 
-/// Returns where each item's lines are in the group's bytes: by item, then by file.
+/// Returns where each item's lines are in those of the group: by item, then by file.
 fn line_ranges(group: &CommitGroup, ranges: &[Vec<u8>]) -> Vec<Vec<Range<usize>>> {
     let mut at = vec![0; ranges.len()];
     let mut places = Vec::with_capacity(group.items.len());
@@ -355,40 +358,4 @@ fn save(disk: &dyn Disk, root: &Path, manifest: &Manifest) -> Result<(), Storage
     let json = serde_json::to_vec_pretty(manifest)
         .map_err(|error| StorageError::new("write", &path, std::io::Error::other(error)))?;
     disk::replace(disk, &path, &json, true).map_err(|source| StorageError::new("replace", &path, source))
-}
-
-/// Builds the frames of the merged commit log.
-struct GroupBuilder {
-    group: CommitGroup,
-    from: Vec<u64>,
-    spent: Spent,
-    frames: u64,
-}
-
-impl GroupBuilder {
-    fn new(generation: u32, spent: Spent) -> Self {
-        let answers = AnswerLogPosition { generation, offset: 0 };
-        Self { group: CommitGroup { answers, ..CommitGroup::default() }, from: Vec::new(), spent, frames: 0 }
-    }
-
-    fn add(&mut self, item: u64, outcome: ItemOutcome, decision: Option<&GateRecord>, lines: &[u32]) {
-        self.group.add(item, outcome, decision.cloned().unwrap_or_default());
-        self.group.lines.extend_from_slice(lines);
-    }
-
-    fn close(&mut self, files: &mut [NewFile], log: &mut NewFile) -> Result<(), StorageError> {
-        // At least one frame is written, if only for what was spent and the position of the answers.
-        if self.group.items.is_empty() && self.frames > 0 {
-            return Ok(());
-        }
-        self.frames += 1;
-        self.from.resize(files.len(), 0);
-        self.group.files = self.from.iter().zip(&*files).map(|(from, file)| (*from, file.stable)).collect();
-        self.group.spent = self.spent;
-        self.from = files.iter().map(|file| file.stable.offset).collect();
-        let mut frame = Vec::new();
-        self.group.push(&mut frame);
-        self.group.clear();
-        log.write(&frame)
-    }
 }

@@ -14,11 +14,12 @@ use super::commits::{AnswerLogPosition, CommitGroup, ItemOutcome, KIND, Spent, S
 use super::decision::GateRecord;
 use super::disk::{self, Disk, DiskFile};
 use super::frames::{self, LogHeader};
+use super::line_frames::FrameEncoder;
 use super::lock::RunLock;
 
 /// Index of `rejected.jsonl` among a run's files.
 pub const REJECTED: usize = 0;
-/// Index of `provenance/records.jsonl` among a run's files.
+/// Index of the provenance file among a run's files.
 pub const PROVENANCE: usize = 1;
 /// Index of the first sink's file.
 pub const SINKS: usize = 2;
@@ -26,8 +27,8 @@ pub const SINKS: usize = 2;
 pub(super) const UNITS: &str = "journal/units.json";
 /// The most items of a commit record; also bounds the memory used.
 const GROUP: usize = 512;
-/// The most bytes buffered before a group is committed.
-const GROUP_BYTES: usize = 4 << 20;
+/// The most bytes of lines buffered before a group is committed.
+pub(super) const GROUP_BYTES: usize = 4 << 20;
 /// Capacity of the thread's queue, in commands.
 const BACKLOG: usize = 16;
 
@@ -157,7 +158,10 @@ impl CommitWriter {
 struct OutputFile {
     path: PathBuf,
     file: Box<dyn DiskFile>,
+    /// Lines of the current group.
     waiting: Vec<u8>,
+    /// What makes one frame of them, if the file is compressed.
+    encoder: Option<FrameEncoder>,
     stable: StablePrefix,
 }
 
@@ -184,8 +188,10 @@ impl WriterThread {
     ) -> Result<Self, StorageError> {
         let mut outputs = Vec::with_capacity(files.outputs.len());
         for (path, stable) in files.outputs {
-            let file = files.disk.append(&path).map_err(|source| StorageError::new("open", &path, source))?;
-            outputs.push(OutputFile { path, file, waiting: Vec::new(), stable });
+            let failed = |source| StorageError::new("open", &path, source);
+            let file = files.disk.append(&path).map_err(failed)?;
+            let encoder = FrameEncoder::of_output(&path).map_err(failed)?;
+            outputs.push(OutputFile { path, file, waiting: Vec::new(), encoder, stable });
         }
         let header_bytes = frames::header(KIND, header);
         let log = disk::begin(&*files.disk, &files.log, &header_bytes, files.sync)
@@ -334,13 +340,19 @@ impl OutputFile {
         if self.waiting.is_empty() {
             return Ok(());
         }
-        self.file.write(&self.waiting).map_err(|source| StorageError::new("write", &self.path, source))?;
+        let bytes = match &mut self.encoder {
+            Some(encoder) => encoder
+                .encode(&self.waiting)
+                .map_err(|source| StorageError::new("compress", &self.path, source))?,
+            None => &self.waiting,
+        };
+        self.file.write(bytes).map_err(|source| StorageError::new("write", &self.path, source))?;
         if sync {
             self.file.sync().map_err(|source| StorageError::new("sync", &self.path, source))?;
         }
         let mut crc = crc32fast::Hasher::new_with_initial_len(self.stable.crc, self.stable.offset);
-        crc.update(&self.waiting);
-        self.stable.offset += self.waiting.len() as u64;
+        crc.update(bytes);
+        self.stable.offset += bytes.len() as u64;
         self.stable.crc = crc.finalize();
         self.waiting.clear();
         Ok(())

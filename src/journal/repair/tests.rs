@@ -1,5 +1,7 @@
 //! How repairs and retries treat items that gates dropped in favour of others.
 
+use std::io::Read;
+
 use tempfile::TempDir;
 
 use super::*;
@@ -48,7 +50,12 @@ fn item(item: u64, outcome: ItemOutcome, keys: &[u8], lost_to: LostTo) -> ItemCo
 
 /// Runs one start that commits these groups.
 fn commit(root: &Path, groups: Vec<Vec<ItemCommit>>) {
-    let OpenedRun { mut directory, done, .. } = open(root);
+    commit_in(open(root), groups);
+}
+
+/// As `commit`, in a directory that is open.
+fn commit_in(opened: OpenedRun, groups: Vec<Vec<ItemCommit>>) {
+    let OpenedRun { mut directory, done, .. } = opened;
     let how = StorageOptions { sync: false, pack: false };
     let started = directory.start(&done, None, how, |notes, _| notes.to_vec()).unwrap();
     let StartedRun { writer, answers, answers_thread, notes, notes_thread, .. } = started;
@@ -179,4 +186,65 @@ fn nothing_is_undone_with_a_retried_item() {
     let harmed = repaired(root);
     assert_eq!((&harmed.items[..], &harmed.dependents[..]), (&[4][..], &[5, 7, 8][..]), "{:?}", harmed.found);
     assert_eq!(found(root), (vec![0, 1, 2, 3, 6], keys(&[(0, b"a"), (1, b"b")])));
+}
+
+/// Returns the lines of an output, decompressed if it is compressed.
+fn lines_of(path: &Path) -> Vec<String> {
+    let mut text = String::new();
+    crate::journal::line_reader(path, false).unwrap().read_to_string(&mut text).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+fn line_of(item: u64) -> String {
+    format!("{{\"class\":\"json\",\"id\":{item}}}")
+}
+
+#[test]
+fn a_damaged_frame_takes_its_own_commit_out_and_no_other() {
+    let folder = decided();
+    let root = folder.path();
+    let path = root.join("provenance/records-0001.jsonl.zst");
+    assert_eq!(lines_of(&path), [0, 1, 3, 2, 4, 5, 6, 7].map(line_of));
+    let frame = recover::commits(&RealDisk, root, open(root).directory.manifest()).unwrap();
+    let last = frame.files[PROVENANCE].offset - 2;
+    flip(&path, last);
+    let harmed = repaired(root);
+    assert_eq!((&harmed.items[..], harmed.dependents.len()), (&[5, 6, 7][..], 0), "{:?}", harmed.found);
+    // What was left has become one commit, and one frame.
+    assert_eq!(lines_of(&path), [0, 1, 3, 2, 4].map(line_of));
+    let lost = |item: u64| LostTo::Items(vec![item]);
+    commit(root, vec![vec![item(6, ItemOutcome::Dropped, b"", lost(0))]]);
+    assert_eq!(lines_of(&path), [0, 1, 3, 2, 4, 6].map(line_of));
+    assert!(repaired(root).found.is_empty());
+}
+
+#[test]
+fn lines_taken_out_of_a_compressed_output_are_kept_compressed() {
+    let folder = decided();
+    let root = folder.path();
+    flip(&root.join("train.jsonl"), 3);
+    let harmed = repaired(root);
+    assert_eq!((&harmed.items[..], &harmed.dependents[..]), (&[0][..], &[5, 6][..]), "{:?}", harmed.found);
+    let kept = harmed.kept.iter().find(|path| path.ends_with("records-0001.jsonl.zst.removed")).unwrap();
+    let kept = zstd::stream::decode_all(&*std::fs::read(kept).unwrap()).unwrap();
+    assert_eq!(String::from_utf8(kept).unwrap().lines().collect::<Vec<_>>(), [0, 5, 6].map(line_of));
+}
+
+#[test]
+fn a_run_of_format_3_goes_on_with_provenance_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let mut opened = open(root);
+    opened.directory.manifest.format = 3;
+    opened.directory.manifest.files[PROVENANCE] = "provenance/records.jsonl".into();
+    let [first, second, third] = [0, 1, 2].map(|number| item(number, ItemOutcome::Ok, b"", LostTo::Nobody));
+    commit_in(opened, vec![vec![first], vec![second]]);
+    commit(root, vec![vec![third]]);
+    let path = root.join("provenance/records.jsonl");
+    assert_eq!(lines_of(&path), [0, 1, 2].map(line_of));
+    flip(&path, 3);
+    assert_eq!(repaired(root).items, [0]);
+    assert_eq!(lines_of(&path), [1, 2].map(line_of));
+    assert_eq!(open(root).directory.manifest.format, 3);
+    assert_eq!(std::fs::read_dir(root.join("provenance")).unwrap().count(), 1);
 }

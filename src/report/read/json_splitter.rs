@@ -3,9 +3,10 @@
 //! Looks at brackets and quotes only and leaves parsing to the caller, so that one damaged value does not affect the others.
 //! Damage to the file as a whole, such as an array that is not closed, is reported at the end.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead};
 use std::path::Path;
+
+use crate::journal;
 
 /// The largest value that is kept, in bytes. Once parsed, small values take about thirty times their size in the file.
 pub(crate) const MAX_VALUE_BYTES: usize = 16 << 20;
@@ -46,12 +47,16 @@ pub(crate) enum ArrayDamage {
     Trailing,
 }
 
-impl JsonSplitter<BufReader<File>> {
-    /// Opens a file. A name that ends in `.jsonl` means lines; else a file that begins with `[` is an array,
-    /// unless its first line is whole in itself and more lines follow.
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let lines = path.extension().is_some_and(|ending| ending == "jsonl" || ending == "ndjson");
-        Self::new(BufReader::with_capacity(1 << 16, File::open(path)?), lines)
+impl JsonSplitter<Box<dyn BufRead + Send>> {
+    /// Opens a file; one named `*.zst` is decompressed, up to a torn frame at its end if `torn_end` is set. A name that
+    /// ends in `.jsonl`, before `.zst`, means lines; else a file that begins with `[` is an array, unless its first
+    /// line is whole in itself and more lines follow.
+    pub(crate) fn open(path: &Path, torn_end: bool) -> io::Result<Self> {
+        let is = |path: &Path, endings: &[&str]| {
+            path.extension().is_some_and(|found| endings.iter().any(|ending| found == *ending))
+        };
+        let name = if is(path, &["zst"]) { path.with_extension("") } else { path.to_owned() };
+        Self::new(journal::line_reader(path, torn_end)?, is(&name, &["jsonl", "ndjson"]))
     }
 }
 
@@ -230,6 +235,7 @@ fn is_array(start: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::BufReader;
 
     fn pieces(bytes: &[u8], lines: bool, capacity: usize) -> Vec<String> {
         let reader = BufReader::with_capacity(capacity, bytes);

@@ -171,7 +171,7 @@ impl Input {
 
 /// A reader for the format of a file.
 enum ValueReader {
-    Json(JsonSplitter<io::BufReader<std::fs::File>>),
+    Json(JsonSplitter<Box<dyn io::BufRead + Send>>),
     Csv(Box<CsvReader>),
 }
 
@@ -195,7 +195,7 @@ impl ValueFile {
         let stream = if CsvReader::is_named(path) {
             CsvReader::open(path).map(|csv_reader| ValueReader::Csv(Box::new(csv_reader)))
         } else {
-            JsonSplitter::open(path).map(ValueReader::Json)
+            JsonSplitter::open(path, torn_end).map(ValueReader::Json)
         };
         let stream = stream.map_err(|source| ReadError::File { path: path.to_owned(), source })?;
         Ok(Self { stream: Some(stream), ..Self::absent(path, torn_end) })

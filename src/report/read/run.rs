@@ -51,7 +51,7 @@ impl RunReader {
         };
         let name =
             |index: usize, usual: &str| manifest.files.get(index).map_or(usual, |name| name).to_owned();
-        let provenance = open(&name(PROVENANCE, "provenance/records.jsonl"))?;
+        let provenance = open(&name(PROVENANCE, "provenance/records-0001.jsonl.zst"))?;
         let rejected = RunFile::open(
             open(&name(REJECTED, "rejected.jsonl"))?,
             "rejected.jsonl",

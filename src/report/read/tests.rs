@@ -38,7 +38,7 @@ fn run_directory(files: &[(&str, &str)]) -> TempDir {
         .map(|(name, _)| (*name).to_owned())
         .filter(|name| !name.contains("rejected") && !name.contains("provenance"))
         .collect();
-    let mut names = vec!["rejected.jsonl".to_owned(), "provenance/records.jsonl".to_owned()];
+    let mut names = vec!["rejected.jsonl".to_owned(), "provenance/records-0001.jsonl.zst".to_owned()];
     names.extend(sinks);
     let manifest = serde_json::json!({
         "format": 1, "synthmill": "0.1.0", "pipeline": "p", "fingerprint": {}, "started": "s", "generation": 1,
@@ -47,13 +47,17 @@ fn run_directory(files: &[(&str, &str)]) -> TempDir {
     fs::write(dir.path().join("manifest.json"), manifest.to_string()).unwrap();
     fs::create_dir(dir.path().join("provenance")).unwrap();
     for (name, text) in files {
-        fs::write(dir.path().join(name), text).unwrap();
+        let bytes = match name.ends_with(".zst") {
+            true => zstd::encode_all(text.as_bytes(), 1).unwrap(),
+            false => text.as_bytes().to_vec(),
+        };
+        fs::write(dir.path().join(name), bytes).unwrap();
     }
     dir
 }
 
 const PROVENANCE: (&str, &str) = (
-    "provenance/records.jsonl",
+    "provenance/records-0001.jsonl.zst",
     r#"{"id":"000001.x-0","outcome":"ok","draws":{"s":{"tone":"calm"}},"calls":[]}
 {"id":"000001.x-1","outcome":"ok","draws":{"s":{"tone":"calm"}},"calls":[]}
 {"id":"000000","outcome":"rejected","draws":{"s":{"tone":"angry"}},"calls":[]}

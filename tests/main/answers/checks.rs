@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::harness::model_server::{ModelServer, Question, Reply, conversation, qa_pair};
-use crate::harness::{assert_same_outputs, outputs, program, project, stdout};
+use crate::harness::{assert_same_outputs, outputs, program, project, provenance_lines, stdout};
 
 const PATTERNS: &str = "en:\n  - '\\bthe text says\\b'\n";
 
@@ -118,7 +118,7 @@ fn an_answer_that_fails_a_check_is_reprompted_and_rejected_under_its_name() {
     let last = asked("mended")[1].body["messages"].as_array().unwrap().last().unwrap().clone();
     assert!(last["content"].as_str().unwrap().contains("Leave out \"the text says\"."), "{last}");
 
-    let provenance = std::fs::read_to_string(dir.path().join("out/provenance/records.jsonl")).unwrap();
+    let provenance = provenance_lines(&dir.path().join("out"));
     let kept = |line: &str| serde_json::from_str::<Value>(line).unwrap()["fields"].clone();
     let mut kept: Vec<Value> = provenance.lines().map(kept).collect();
     kept.sort_by_key(Value::to_string);

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{stderr, stdout, synthmill};
+use crate::harness::{provenance_lines, stderr, stdout, synthmill};
 
 /// A loop of two questions per pass, and samples of which some fail.
 const PIPELINE: &str = r#"
@@ -149,7 +149,7 @@ fn metrics_draws_and_options_use_the_paths_of_stages_in_blocks() {
         .collect();
     assert!(columns.len() == rows.len() && columns.iter().all(|row| *row == columns[0]), "{told}");
 
-    let lines = std::fs::read_to_string(dir.path().join("out/provenance/records.jsonl")).unwrap();
+    let lines = provenance_lines(&dir.path().join("out"));
     let line: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
     let mut draws: Vec<&String> = line["draws"].as_object().unwrap().keys().collect();
     draws.sort();

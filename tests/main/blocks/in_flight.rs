@@ -22,7 +22,7 @@ use synthmill::stages;
 use tempfile::TempDir;
 
 use crate::harness::model_server::{ModelServer, Reply as HttpReply};
-use crate::harness::{Run, check_invariants, outputs, synthmill};
+use crate::harness::{Run, check_invariants, outputs, provenance_lines, synthmill};
 
 /// Returns a pipeline with `stages`, and a model if they need one.
 pub(crate) fn pipeline(items: usize, concurrency: u32, stages: &str) -> String {
@@ -96,7 +96,7 @@ fn moody() -> Scripted {
 
 /// Returns the sorted lines of `provenance/`.
 pub(crate) fn provenance(root: &Path) -> Vec<String> {
-    let text = std::fs::read_to_string(root.join("provenance/records.jsonl")).unwrap();
+    let text = provenance_lines(root);
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     lines.sort();
     lines

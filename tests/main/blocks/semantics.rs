@@ -11,7 +11,7 @@ use synthmill::engine::{RunEnd, RunReport};
 use synthmill::llm::scripted::{Reply, Scripted, ScriptedQuestion};
 use tempfile::TempDir;
 
-use crate::harness::{Run, check_invariants, outputs};
+use crate::harness::{Run, check_invariants, outputs, provenance_lines};
 
 /// One case of `tests/cases/blocks/`.
 #[derive(Debug, Clone, Deserialize)]
@@ -172,7 +172,7 @@ fn shortened(line: &str) -> String {
 
 /// Returns the lines of `provenance/` by record, shortened as in a case.
 fn provenance(run: &Run) -> BTreeMap<String, Value> {
-    let text = std::fs::read_to_string(run.root.join("provenance/records.jsonl")).unwrap();
+    let text = provenance_lines(&run.root);
     let lines = text.lines().map(|line| {
         let line: Value = serde_json::from_str(line).unwrap();
         let words = |entry: &Value, names: &[&str]| {

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use crate::harness::child::{Running, answer, answering, rows_folder};
 use crate::harness::faulty_disk::{Fault, FaultyDisk};
 use crate::harness::model_server::{ModelServer, Question, Reply};
-use crate::harness::{Run, rows_pipeline, stderr, stdout, synthmill};
+use crate::harness::{Run, provenance_lines, rows_pipeline, stderr, stdout, synthmill};
 
 const RUN: &[&str] = &["run", "p.yaml", "--out", "out"];
 
@@ -89,7 +89,7 @@ fn an_answer_without_usage_is_estimated_and_reported_once() {
         assert_eq!((warned, summed), (usize::from(!is_told), usize::from(!is_told)), "{shown}\n{said}");
         let spent = status["spent"]["tokens"].as_u64().unwrap();
         assert!(if is_told { spent == 50 * asked } else { spent > 50 * asked }, "{shown}: {spent}");
-        let kept = std::fs::read_to_string(dir.path().join("out/provenance/records.jsonl")).unwrap();
+        let kept = provenance_lines(&dir.path().join("out"));
         let marked = kept.lines().filter(|line| line.contains("\"estimated_tokens\":")).count() as u64;
         assert_eq!(marked, without, "{shown}");
     }
@@ -112,7 +112,7 @@ fn cached_tokens_are_reported_and_have_their_own_price() {
     let cost = status["spent"]["cost"].as_f64().unwrap();
     let expected = 10.0 * (5.0 * 1000.0 + 20.0 * 100.0 + 5.0 * 1250.0 + 20.0 * 2000.0) / 1e6;
     assert!((cost - expected).abs() < 1e-9, "{cost}, not {expected}");
-    let kept = std::fs::read_to_string(dir.path().join("out/provenance/records.jsonl")).unwrap();
+    let kept = provenance_lines(&dir.path().join("out"));
     assert_eq!(kept.matches("\"cached_tokens\":20").count(), 10, "{kept}");
 }
 

@@ -11,7 +11,7 @@ use crate::harness::batch_script::Script;
 use crate::harness::batch_server::BatchServer;
 use crate::harness::child::Running;
 use crate::harness::model_server::{ModelServer, Question, Reply};
-use crate::harness::{outputs, stderr, stdout, synthmill};
+use crate::harness::{outputs, provenance_lines, stderr, stdout, synthmill};
 
 const RUN: &[&str] = &["run", "p.yaml", "--out", "out"];
 const GUIDE: &str = "\
@@ -154,7 +154,7 @@ fn an_answer_is_reused_only_for_the_same_image() {
     let server = ModelServer::replies(vec![Reply::answer("I see.")]);
     let dir = guide(&server.url, "");
     let hashes = || -> Vec<Value> {
-        let text = std::fs::read_to_string(dir.path().join("out/provenance/records.jsonl")).unwrap();
+        let text = provenance_lines(&dir.path().join("out"));
         let mut calls: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         calls.sort_by_key(|line| line["id"].to_string());
         calls.iter().map(|line| line["calls"][0]["prompt_hash"].clone()).collect()

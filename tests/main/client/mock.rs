@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::{assert_same_outputs, outputs, project, stderr, stdout, synthmill};
+use crate::harness::{assert_same_outputs, outputs, project, provenance_lines, stderr, stdout, synthmill};
 
 /// Makes a pipeline of 60 rows whose mock has these rules.
 fn rows(dir: &Path, rules: &str) {
@@ -56,7 +56,7 @@ fn a_shipped_pipeline_runs_on_a_mock_without_a_script() {
         assert_eq!((&summary["admitted"], &summary["rejected"]), (&80.into(), &0.into()), "{pipeline}");
         assert!(summary["tokens"]["completion"].as_u64().unwrap() > 0, "{summary}");
     }
-    let provenance = std::fs::read_to_string(dir.path().join("out/provenance/records.jsonl")).unwrap();
+    let provenance = provenance_lines(&dir.path().join("out"));
     let first: Value = serde_json::from_str(provenance.lines().next().unwrap()).unwrap();
     let call = &first["calls"][0];
     assert_eq!((&call["provider"], call.get("served_as")), (&"mock".into(), None), "{call}");

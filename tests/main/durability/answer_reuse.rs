@@ -123,7 +123,7 @@ fn a_run_of_an_earlier_format_is_refused_and_its_answers_are_reusable() {
     put_back_to_format_2(&out);
     for command in [RUN, &["repair", "out"], &["retry-rejected", "out"], &["status", "out"]] {
         let told = stderr(&synthmill(dir.path(), command, 3));
-        for part in ["has format 2", "reads and writes format 3", "earlier release", "--reuse-answers"] {
+        for part in ["has format 2", "reads formats 3 to 4", "earlier release", "--reuse-answers"] {
             assert!(told.contains(part), "{command:?}: {told}");
         }
     }

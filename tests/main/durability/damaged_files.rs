@@ -17,7 +17,7 @@ use crate::harness::batch_script::{End, Script};
 use crate::harness::batch_server::BatchServer;
 use crate::harness::child::Running;
 use crate::harness::model_server::{ModelServer, Reply, qa_pair};
-use crate::harness::{outputs, program, project, stderr, stdout, synthmill};
+use crate::harness::{outputs, program, project, provenance_lines, stderr, stdout, synthmill};
 
 /// A run directory, an earlier state of it, and the commands to resume.
 struct Bench<'a> {
@@ -56,8 +56,9 @@ impl Bench<'_> {
     fn harm(&self, name: &str, harm: Harm) -> bool {
         let names: Vec<String> = match name {
             "all outputs" | "all logs" => {
-                let end = if name == "all logs" { ".log" } else { ".jsonl" };
-                files(&self.out()).into_keys().filter(|name| name.ends_with(end)).collect()
+                let ends: &[&str] = if name == "all logs" { &[".log"] } else { &[".jsonl", ".zst"] };
+                let has_end = |name: &String| ends.iter().any(|end| name.ends_with(end));
+                files(&self.out()).into_keys().filter(has_end).collect()
             }
             // As after a backup that excluded the lock file, and the outputs because of their size.
             "all but the lock" => ["journal", "manifest.json", "status.json"].map(str::to_owned).to_vec(),
@@ -183,6 +184,9 @@ type Data = BTreeMap<String, Vec<String>>;
 
 fn data(root: &Path) -> Data {
     let mut data = outputs(root);
+    let mut provenance: Vec<String> = provenance_lines(root).lines().map(str::to_owned).collect();
+    provenance.sort();
+    data.insert("provenance".to_owned(), provenance);
     for (name, bytes) in files(root) {
         if let (Some((kind, _)), false) = (name.split_once("-synthetic-data-"), name.contains('/')) {
             let elements: Vec<Value> = serde_json::from_slice(&bytes).unwrap_or_default();

@@ -14,7 +14,7 @@ use synthmill::llm::scripted::{Reply, Scripted};
 use tempfile::TempDir;
 
 use crate::harness::faulty_disk::{Fault, FaultyDisk};
-use crate::harness::{Run, rows_pipeline};
+use crate::harness::{Run, decompressed, rows_pipeline};
 
 const ITEMS: usize = 14;
 
@@ -43,9 +43,16 @@ async fn start(yaml: &str, disk: &FaultyDisk, model: &Arc<Scripted>) -> Result<R
 }
 
 fn lines(disk: &FaultyDisk) -> BTreeMap<PathBuf, Vec<String>> {
-    let outputs = disk.paths().into_iter().filter(|path| path.extension().is_some_and(|end| end == "jsonl"));
+    let outputs = disk.paths().into_iter().filter(|path| {
+        path.extension().is_some_and(|end| ["jsonl", "zst"].iter().any(|output| end == *output))
+    });
     let sorted = outputs.map(|path| {
-        let text = String::from_utf8(disk.content(&path).unwrap()).unwrap();
+        let bytes = disk.content(&path).unwrap();
+        let text = match path.extension().is_some_and(|end| end == "zst") {
+            true => decompressed(bytes),
+            false => bytes,
+        };
+        let text = String::from_utf8(text).unwrap();
         assert!(text.is_empty() || text.ends_with('\n'), "{} ends in half a line", path.display());
         let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
         lines.sort();
@@ -210,7 +217,10 @@ async fn repair_removes_invalid_items_and_the_next_start_makes_them_again() {
     let bench = Bench::new().await;
     let train = PathBuf::from("/run/train.jsonl");
     let commits = PathBuf::from("/run/journal/commits-0001.log");
-    for (path, at) in [(&train, 30), (&train, 400), (&commits, 40), (&commits, 16)] {
+    let provenance = PathBuf::from("/run/provenance/records-0001.jsonl.zst");
+    let places =
+        [(&train, 30), (&train, 400), (&commits, 40), (&commits, 16), (&provenance, 30), (&provenance, 400)];
+    for (path, at) in places {
         let disk = FaultyDisk::default();
         let model = model();
         start(&bench.yaml, &disk, &model).await.unwrap();

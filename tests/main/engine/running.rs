@@ -19,7 +19,7 @@ use synthmill::stage::{
 use synthmill::stages;
 use tempfile::TempDir;
 
-use crate::harness::{Run, check_invariants, outputs, rows_pipeline};
+use crate::harness::{Run, check_invariants, outputs, provenance_lines, rows_pipeline};
 
 /// Returns the number of a row of `rows_pipeline`.
 pub(crate) fn number_of(record: &Record) -> u64 {
@@ -101,7 +101,7 @@ async fn a_failed_request_falls_back_to_the_heuristic_and_says_so() {
     let report = run.run().await;
     assert_eq!((report.snapshot.ok, report.snapshot.fallbacks), (5, 5));
     assert_eq!(run.model.questions(), 5, "a request that finally failed is not asked again");
-    let provenance = std::fs::read_to_string(run.root.join("provenance/records.jsonl")).unwrap();
+    let provenance = provenance_lines(&run.root);
     assert_eq!(provenance.matches("status_500: the server is ill").count(), 5);
     assert_eq!(provenance.matches("\"provider\":\"heuristic\"").count(), 5);
 }

@@ -131,6 +131,24 @@ impl Run {
     }
 }
 
+/// Decompresses zstd frames, of which there may be none.
+pub(crate) fn decompressed(frames: Vec<u8>) -> Vec<u8> {
+    if frames.is_empty() { frames } else { zstd::stream::decode_all(&*frames).unwrap() }
+}
+
+/// Returns the lines of `provenance/`, in the order of the commits.
+pub(crate) fn provenance_lines(root: &Path) -> String {
+    let folder = root.join("provenance");
+    let mut paths: Vec<PathBuf> =
+        std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    let lines = paths.iter().map(|path| {
+        assert!(path.to_string_lossy().ends_with(".jsonl.zst"), "{}", path.display());
+        decompressed(std::fs::read(path).unwrap())
+    });
+    String::from_utf8(lines.collect::<Vec<_>>().concat()).unwrap()
+}
+
 /// Fails at the first line in which the outputs of two runs differ.
 #[track_caller]
 pub(crate) fn assert_same_outputs(left: &Path, right: &Path) {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::docs::pages::Page;
-use crate::harness::{assert_same_outputs, outputs, project, stdout, synthmill};
+use crate::harness::{assert_same_outputs, outputs, project, provenance_lines, stdout, synthmill};
 
 const PIPELINE: &str = "pipelines/docs-to-qa.yaml";
 
@@ -188,7 +188,7 @@ fn every_id_and_conversation_occurs_once_in_each_of_the_four_formats() {
 /// What must not be torn apart, by record: the sections a question is about.
 fn groups() -> BTreeMap<String, Vec<String>> {
     let out = MADE.dir.path().join("out");
-    let provenance = std::fs::read_to_string(out.join("provenance/records.jsonl")).unwrap();
+    let provenance = provenance_lines(&out);
     let mut groups: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for line in provenance.lines() {
         let line: Value = serde_json::from_str(line).unwrap();

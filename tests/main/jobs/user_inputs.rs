@@ -8,7 +8,7 @@ use synthmill::engine::RunEnd;
 use synthmill::llm::scripted::{Reply, Scripted};
 use tempfile::TempDir;
 
-use crate::harness::{Run, check_invariants, outputs, project, stderr, stdout, synthmill};
+use crate::harness::{Run, check_invariants, outputs, project, provenance_lines, stderr, stdout, synthmill};
 
 const PIPELINE: &str = "pipelines/user-inputs.yaml";
 const NO_LLM: [&str; 3] = ["run", PIPELINE, "--no-llm"];
@@ -42,7 +42,8 @@ fn the_job_runs_without_a_model_and_writes_texts_and_attributes() {
     let written: Vec<&Value> = records.iter().map(|record| &record["text"]).collect();
     assert_eq!(texts.iter().collect::<Vec<_>>(), written, "the array holds the texts and nothing else");
     let mut provenance = BTreeMap::new();
-    for line in lines(&out.join("provenance/records.jsonl")) {
+    for line in provenance_lines(&out).lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
         provenance.insert(line["id"].as_str().unwrap().to_owned(), line);
     }
     for record in &records {
