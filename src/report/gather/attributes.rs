@@ -87,16 +87,16 @@ impl AttributeCounter {
             if earlier.contains(attribute) {
                 continue;
             }
-            if !self.by_name.contains_key(&attribute.name) {
-                if self.by_name.len() >= MAX_NAMES {
-                    self.uncounted += 1;
-                    continue;
-                }
+            let again = earlier.iter().any(|other| other.name == attribute.name);
+            if let Some(counts) = self.by_name.get_mut(&attribute.name) {
+                counts.add(attribute, weight, end, again);
+            } else if self.by_name.len() < MAX_NAMES {
                 let counts = ValueCounter { numbers_only: true, ..ValueCounter::default() };
-                self.by_name.insert(attribute.name.clone(), counts);
+                let counts = self.by_name.entry(attribute.name.clone()).or_insert(counts);
+                counts.add(attribute, weight, end, again);
+            } else {
+                self.uncounted += 1;
             }
-            let Some(counts) = self.by_name.get_mut(&attribute.name) else { continue };
-            counts.add(attribute, weight, end, earlier.iter().any(|other| other.name == attribute.name));
         }
     }
 

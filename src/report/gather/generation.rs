@@ -49,6 +49,7 @@ impl GenerationCounter {
     pub(super) fn add(&mut self, records: &[DataRecord]) {
         let mut kept = false;
         let mut calls = HashSet::new();
+        let is_only_call = records.iter().map(|record| record.calls.len()).sum::<usize>() == 1;
         for record in records {
             if let Some(why) = &record.rejected {
                 self.rejected += 1;
@@ -70,7 +71,7 @@ impl GenerationCounter {
             }
             for call in &record.calls {
                 // The children of a fan-out carry the calls of their parent.
-                if calls.insert(call.to_string()) {
+                if is_only_call || calls.insert(call.to_string()) {
                     self.add_call(call);
                 }
             }

@@ -1,12 +1,13 @@
 //! Lengths of the parts of records, in words and tokens, and how well requested lengths were met.
 
 use std::collections::BTreeMap;
+use std::ops::Add;
 
 use crate::report::findings::{LengthAdherence, Lengths, PartLengths, SampleRecord};
 use crate::report::read::DataRecord;
 use crate::report::statistics::lengths::{BinScale, LengthCorrelation, LengthCounts};
 use crate::report::statistics::ngrams::count_words;
-use crate::report::statistics::tokens;
+use crate::report::statistics::text_lengths::TextMeasurer;
 
 /// Points of the scatter plot.
 const PAIRS: usize = 500;
@@ -20,6 +21,7 @@ pub(super) type PartScales = BTreeMap<(&'static str, &'static str), BinScale>;
 /// Lengths over all kept records.
 #[derive(Debug, Default)]
 pub(super) struct PartLengthCounter {
+    measurer: TextMeasurer,
     words: BTreeMap<&'static str, LengthCounts>,
     tokens: BTreeMap<&'static str, LengthCounts>,
     asked: LengthCounts,
@@ -35,21 +37,14 @@ impl PartLengthCounter {
         }
         for part in PARTS {
             let turns = record.turns.iter().filter(|turn| turn.role == part);
-            let (mut words, mut length, mut found) = (0, None, false);
-            for turn in turns {
-                found = true;
-                words += count_words(&turn.text);
-                length = tokens::count(&turn.text).map(|tokens| tokens + length.unwrap_or(0));
-            }
-            if !found {
-                continue;
-            }
-            self.words.entry(part).or_default().add(words);
-            if let Some(length) = length {
-                self.tokens.entry(part).or_default().add(length);
+            let lengths = turns.map(|turn| self.measurer.measure(&turn.text));
+            let Some(length) = lengths.reduce(Add::add) else { continue };
+            self.words.entry(part).or_default().add(length.words);
+            if let Some(tokens) = length.tokens {
+                self.tokens.entry(part).or_default().add(tokens);
             }
             if let Some(target) = record.target_words {
-                self.follow.entry(part).or_default().add(target, words);
+                self.follow.entry(part).or_default().add(target, length.words);
             }
         }
     }

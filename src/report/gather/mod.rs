@@ -17,10 +17,11 @@ mod variety;
 mod words;
 
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use super::embeddings::{EmbeddingEndpoint, EmbeddingError};
 use super::findings::{Configuration, Findings, SampleRecord};
-use super::read::{Input, InputMetadata, ItemRecords, JointShares, ReadError, Truncation};
+use super::read::{Input, InputMetadata, ItemRecords, JointShares, ReadError, Truncation, for_each_item};
 use super::statistics::duplicates::DistinctTexts;
 use super::statistics::ngrams;
 use super::statistics::vectors::{SparseVector, tf_idf};
@@ -99,13 +100,12 @@ struct ReferenceCorpus {
 
 impl ReferenceCorpus {
     fn read(path: &Path, seed: u64) -> Result<Self, ReadError> {
-        let mut input = Input::open(path)?;
         let mut words = words::ItemWordCounter::default();
-        while let Some(unit) = input.next()? {
+        let input = for_each_item(Input::open(path)?, |unit| {
             if let Some(record) = words::representative(&unit.records, seed) {
-                words.counts.add(&ngrams::words(&sample::text(&record.turns)));
+                words.counts.add(ngrams::words_of(&sample::text(&record.turns)));
             }
-        }
+        })?;
         let configuration = input.into_metadata()?.configuration;
         Ok(Self { name: path.display().to_string(), words: words.counts, configuration })
     }
@@ -139,11 +139,9 @@ struct Collector {
 impl Collector {
     /// Reads a whole input.
     fn read(path: &Path, options: &Options) -> Result<(Self, InputMetadata), ReadError> {
-        let mut input = Input::open(path)?;
+        let input = Input::open(path)?;
         let mut collector = Self::new(options, input.joints());
-        while let Some(unit) = input.next()? {
-            collector.add(&unit);
-        }
+        let input = for_each_item(input, |unit| collector.add(&unit))?;
         Ok((collector, input.into_metadata()?))
     }
 
@@ -220,20 +218,26 @@ fn analyze(
     let (records, items) = (collector.made.records, collector.made.items);
     let sample = collector.sample.records();
     let sampled = (sample.len() as u64) < items;
-    let texts: Vec<String> = sample.iter().map(|record| sample::text(&record.turns)).collect();
+    let texts: Vec<String> = sample.iter().map(|record| sample::text(&record.turns).into_owned()).collect();
     let tokens: Vec<Vec<String>> = texts.iter().map(|text| ngrams::words(text)).collect();
     let (vectors, similarity) = vectors(&texts, &tokens, options)?;
     let attributes = collector.attributes.attributes(&metadata.configured.shares);
-    let variety = variety::variety(&variety::TextSample {
-        all: &collector.words.counts,
-        distinct: &collector.distinct,
-        texts: &texts,
-        words: &tokens,
-        vectors: &vectors,
-        similarity: &similarity,
-        sampled,
+    let (map, variety, languages) = thread::scope(|scope| {
+        // Takes as long as the other two together.
+        let map = scope.spawn(|| map::map(&sample, &vectors, &similarity, &attributes));
+        let variety = variety::variety(&variety::TextSample {
+            all: &collector.words.counts,
+            distinct: &collector.distinct,
+            texts: &texts,
+            words: &tokens,
+            vectors: &vectors,
+            similarity: &similarity,
+            sampled,
+        });
+        let languages = languages::languages(&sample, sampled);
+        let map = map.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        (map, variety, languages)
     });
-    let languages = languages::languages(&sample, sampled);
     let mut notes = metadata.notes.clone();
     notes.extend(limits);
     if reference.is_none() {
@@ -261,7 +265,7 @@ fn analyze(
             .words
             .words(reference.map(|reference| (reference.name.as_str(), &reference.words)), &attributes),
         variety,
-        map: map::map(&sample, &vectors, &similarity, &attributes),
+        map,
         languages,
         sample: browsable(sample, collector.rejected.records()),
         attributes,

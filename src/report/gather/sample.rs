@@ -3,6 +3,7 @@
 //! Each item is ranked by a hash of seed and key; the items with the lowest ranks are kept, one record each. The sample
 //! therefore does not depend on the order of the data, and a larger sample contains a smaller one.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::report::findings::{SampleRecord, Turn};
@@ -107,9 +108,13 @@ fn sample_record(record: &DataRecord) -> SampleRecord {
 }
 
 /// Returns the text of a record that is measured: all turns except those of the system.
-pub(super) fn text(turns: &[Turn]) -> String {
+pub(super) fn text(turns: &[Turn]) -> Cow<'_, str> {
     let said = turns.iter().filter(|turn| turn.role != "system");
-    said.map(|turn| turn.text.as_str()).collect::<Vec<_>>().join("\n")
+    let said: Vec<&str> = said.map(|turn| turn.text.as_str()).collect();
+    match said[..] {
+        [alone] => Cow::Borrowed(alone),
+        _ => Cow::Owned(said.join("\n")),
+    }
 }
 
 /// Truncates a text to `longest` characters, marking a cut with ` …`.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::report::findings::{Attribute, ValueTerms, WordComparison};
 use crate::report::read::{DataRecord, RecordAttribute};
-use crate::report::statistics::ngrams::words;
+use crate::report::statistics::ngrams::words_of;
 use crate::report::statistics::word_counts::{TermCounts, WordCounts};
 
 use super::sample::{number, text};
@@ -25,10 +25,13 @@ const MIN_TEXTS: u64 = 20;
 #[derive(Debug, Default)]
 pub(super) struct ItemWordCounter {
     pub(super) counts: WordCounts,
-    by_value: BTreeMap<(String, String), ValueWords>,
-    /// How many values of each attribute are counted; `None` for one that has too many.
-    values: BTreeMap<String, Option<usize>>,
+    by_attribute: BTreeMap<String, AttributeWords>,
+    /// Values of all attributes that are counted.
+    values: usize,
 }
+
+/// The words of an attribute's values; `None` if it has too many values.
+type AttributeWords = Option<BTreeMap<String, ValueWords>>;
 
 #[derive(Debug, Default)]
 struct ValueWords {
@@ -39,13 +42,9 @@ struct ValueWords {
 impl ItemWordCounter {
     /// Counts the representative record of an item.
     pub(super) fn add(&mut self, record: &DataRecord) {
-        let numbers = self.counts.add(&words(&text(&record.turns)));
-        for attribute in &record.attributes {
-            if attribute.number || !self.counts_value(attribute) {
-                continue;
-            }
-            let key = (attribute.name.clone(), attribute.value.clone());
-            let part = self.by_value.entry(key).or_default();
+        let numbers = self.counts.add(words_of(&text(&record.turns)));
+        for attribute in record.attributes.iter().filter(|attribute| !attribute.number) {
+            let Some(part) = self.value(attribute) else { continue };
             part.texts += 1;
             for number in &numbers {
                 if part.counts.len() < WORDS_OF_A_VALUE || part.counts.contains_key(number) {
@@ -55,28 +54,31 @@ impl ItemWordCounter {
         }
     }
 
-    /// Returns whether the words of this value are counted.
-    fn counts_value(&mut self, attribute: &RecordAttribute) -> bool {
-        let key = (attribute.name.clone(), attribute.value.clone());
-        if self.by_value.contains_key(&key) {
-            return true;
-        }
-        let known = self.values.contains_key(&attribute.name);
-        if self.by_value.len() >= VALUES || (!known && self.values.len() >= VALUES) {
-            return false;
-        }
-        let count = self.values.entry(attribute.name.clone()).or_insert(Some(0));
-        let Some(values) = count else { return false };
-        if *values >= VALUES_OF_ONE {
-            if attribute.by_sampler {
-                return false;
+    /// Returns the words of this value; `None` if they are not counted.
+    fn value(&mut self, attribute: &RecordAttribute) -> Option<&mut ValueWords> {
+        if !self.by_attribute.contains_key(&attribute.name) {
+            if self.values >= VALUES || self.by_attribute.len() >= VALUES {
+                return None;
             }
-            *count = None;
-            self.by_value.retain(|(name, _), _| *name != attribute.name);
-            return false;
+            self.by_attribute.insert(attribute.name.clone(), Some(BTreeMap::new()));
         }
-        *values += 1;
-        true
+        let counted = self.by_attribute.get_mut(&attribute.name)?;
+        let values = counted.as_mut()?;
+        if !values.contains_key(&attribute.value) {
+            if self.values >= VALUES {
+                return None;
+            }
+            if values.len() >= VALUES_OF_ONE {
+                if !attribute.by_sampler {
+                    self.values -= values.len();
+                    *counted = None;
+                }
+                return None;
+            }
+            self.values += 1;
+            values.insert(attribute.value.clone(), ValueWords::default());
+        }
+        counted.as_mut()?.get_mut(&attribute.value)
     }
 
     /// Compares the words with a named reference or the built-in list.
@@ -87,7 +89,11 @@ impl ItemWordCounter {
     ) -> WordComparison {
         let [words, bigrams, first_words] = self.counts.against(reference.map(|(_, counts)| counts));
         let mut by_value = Vec::new();
-        for ((name, value), part) in &self.by_value {
+        let values = self
+            .by_attribute
+            .iter()
+            .flat_map(|(name, values)| values.iter().flatten().map(move |(value, part)| (name, value, part)));
+        for (name, value, part) in values {
             let known =
                 attributes.iter().any(|attribute| attribute.name == *name && attribute.values.len() > 1);
             if !known || part.texts < MIN_TEXTS {

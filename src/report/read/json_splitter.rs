@@ -97,7 +97,7 @@ impl<R: BufRead> JsonSplitter<R> {
                     piece.torn = true;
                     break;
                 }
-                let end = available.iter().position(|byte| *byte == b'\n');
+                let end = memchr::memchr(b'\n', available);
                 let taken = end.map_or(available.len(), |end| end + 1);
                 read += taken;
                 if piece.bytes.len() <= MAX_VALUE_BYTES {

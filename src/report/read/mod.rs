@@ -2,7 +2,8 @@
 //!
 //! `json_splitter` splits files into JSON values and `csv_reader` reads rows; `parsed_record` and `texts` turn a value into a
 //! record. `run` and `run_file` join the files of a run directory by record id, `files` reads bare files, and
-//! `configured_shares` asks the run's pipeline for its shares. `report::gather` measures the records.
+//! `configured_shares` asks the run's pipeline for its shares. `read_ahead` does so on its own thread, for `report::gather`,
+//! which measures the records.
 
 mod configuration;
 mod configured_shares;
@@ -10,6 +11,7 @@ mod csv_reader;
 mod files;
 mod json_splitter;
 mod parsed_record;
+mod read_ahead;
 mod run;
 mod run_file;
 mod texts;
@@ -23,6 +25,7 @@ use serde_json::Value;
 pub(super) use configuration::DeclaredModel;
 pub(super) use configured_shares::{ConfiguredShares, JointShares};
 pub(super) use parsed_record::{RecordAttribute, Truncation};
+pub(super) use read_ahead::for_each_item;
 
 use super::findings::{Configuration, FileCount, InputSource, Turn};
 use csv_reader::CsvReader;

@@ -2,8 +2,6 @@
 //!
 //! `texts` decides which fields are texts; this module reads the others.
 
-use std::collections::HashSet;
-
 use serde_json::{Map, Value};
 
 use super::texts::{conversation, texts, turn};
@@ -138,10 +136,10 @@ fn object(fields: Map<String, Value>) -> ParsedRecord {
             read_stage_draws(name, draws, &mut parsed);
         }
     }
-    let drawn: HashSet<String> = parsed.attributes.iter().map(|attribute| attribute.name.clone()).collect();
+    let drawn = parsed.attributes.len();
     for (name, value) in &fields {
         let known = NOT_ATTRIBUTES.contains(&name.as_str()) || used.contains(&name.as_str());
-        if !known && !drawn.contains(name) {
+        if !known && !parsed.attributes[..drawn].iter().any(|attribute| attribute.name == *name) {
             parsed.push(name, value, false);
         }
     }

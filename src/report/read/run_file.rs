@@ -2,8 +2,8 @@
 //!
 //! `run` iterates over the items; this module adds the lines of one file to an item.
 
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use serde_json::Value;
@@ -100,14 +100,20 @@ fn merge(record: &mut DataRecord, line: DataRecord) {
     record.truncation.attributes += line.truncation.attributes;
     record.truncation.texts += line.truncation.texts;
     record.rejected = line.rejected.or(record.rejected.take());
-    let known: BTreeSet<String> = record.attributes.iter().map(|attribute| attribute.name.clone()).collect();
-    record
-        .attributes
-        .extend(line.attributes.into_iter().filter(|attribute| !known.contains(&attribute.name)));
+    let known = record.attributes.len();
+    for attribute in line.attributes {
+        if !record.attributes[..known].iter().any(|earlier| earlier.name == attribute.name) {
+            record.attributes.push(attribute);
+        }
+    }
 }
 
 /// Parses a line of provenance.
-pub(super) fn provenance_record(line: Value) -> DataRecord {
+pub(super) fn provenance_record(mut line: Value) -> DataRecord {
+    let calls = match line.get_mut("calls").map(Value::take) {
+        Some(Value::Array(calls)) => calls,
+        _ => Vec::new(),
+    };
     let text = |key: &str| line.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     let mut parsed = ParsedRecord::default();
     if let Some(draws) = line.get("draws") {
@@ -122,7 +128,7 @@ pub(super) fn provenance_record(line: Value) -> DataRecord {
         target_words: parsed.target_words,
         rejected,
         dropped: !matches!(&*outcome, "" | "ok" | "rejected"),
-        calls: line.get("calls").and_then(Value::as_array).cloned().unwrap_or_default(),
+        calls,
         truncation: parsed.truncation,
         ..DataRecord::default()
     }

@@ -77,7 +77,9 @@ fn signature(shingles: &[u64], permutations: &[(u64, u64)]) -> Option<Signature>
 
 fn permute(x: u64, a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(x % PRIME) + u128::from(b);
-    (product % u128::from(PRIME)) as u64
+    // As 2^61 is 1 modulo the prime, the bits above count like those below: no division of 128 bits.
+    let folded = (product as u64 & PRIME) + (product >> 61) as u64;
+    folded % PRIME
 }
 
 /// Returns fixed permutations, so that texts have the same signatures in every run.

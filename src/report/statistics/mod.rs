@@ -13,6 +13,7 @@ pub(super) mod ngrams;
 pub(super) mod projection;
 pub(super) mod self_bleu;
 pub(super) mod shares;
+pub(super) mod text_lengths;
 pub(super) mod tokens;
 pub(super) mod vectors;
 pub(super) mod vendi;

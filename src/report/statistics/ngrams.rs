@@ -1,5 +1,6 @@
 //! Words of a text, and measures of their diversity: distinct-n and entropy.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -10,8 +11,16 @@ const LONGEST_WORD: usize = 120;
 
 /// Returns the Unicode words of a text in lower case, without punctuation; scripts without spaces count by character.
 pub(crate) fn words(text: &str) -> Vec<String> {
-    let word = |word: &str| word[..word.floor_char_boundary(LONGEST_WORD)].to_lowercase();
-    text.unicode_words().map(word).collect()
+    words_of(text).map(Cow::into_owned).collect()
+}
+
+/// Iterates over the same words, and copies only those that change.
+pub(crate) fn words_of(text: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    text.unicode_words().map(|word| {
+        let word = &word[..word.floor_char_boundary(LONGEST_WORD)];
+        let is_lower = word.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
+        if is_lower { Cow::Borrowed(word) } else { Cow::Owned(word.to_lowercase()) }
+    })
 }
 
 /// Returns the number of words of a text.

@@ -5,6 +5,8 @@
 
 use std::collections::HashMap;
 
+use rustc_hash::FxHashMap;
+
 use super::english;
 use super::log_odds::{TermPair, compare};
 use crate::report::findings::{FirstWord, Proportion, Term, TermList};
@@ -13,7 +15,7 @@ const VOCABULARY: usize = 200_000;
 const BIGRAMS: usize = 1_000_000;
 
 /// Counts by index of the word in the vocabulary.
-pub(crate) type TermCounts = HashMap<u32, u32>;
+pub(crate) type TermCounts = FxHashMap<u32, u32>;
 
 /// The word counts of a corpus.
 #[derive(Debug, Default)]
@@ -21,17 +23,17 @@ pub(crate) struct WordCounts {
     numbers: HashMap<Box<str>, u32>,
     counts: Vec<u64>,
     total: u64,
-    bigrams: HashMap<u64, u32>,
+    bigrams: FxHashMap<u64, u32>,
     bigram_total: u64,
-    first: HashMap<u32, u64>,
+    first: FxHashMap<u32, u64>,
     texts: u64,
 }
 
 impl WordCounts {
     /// Counts a text given as words; returns their indexes in the vocabulary, for counts of parts of the corpus.
-    pub(crate) fn add(&mut self, words: &[String]) -> Vec<u32> {
-        let numbers: Vec<Option<u32>> = words.iter().map(|word| self.number(word)).collect();
-        self.total += words.len() as u64;
+    pub(crate) fn add(&mut self, words: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<u32> {
+        let numbers: Vec<Option<u32>> = words.into_iter().map(|word| self.number(word.as_ref())).collect();
+        self.total += numbers.len() as u64;
         for number in numbers.iter().flatten() {
             self.counts[*number as usize] += 1;
         }
@@ -213,7 +215,7 @@ mod tests {
     fn counts(text: &str, times: usize) -> WordCounts {
         let mut counts = WordCounts::default();
         for _ in 0..times {
-            counts.add(&words(text));
+            counts.add(words(text));
         }
         counts
     }
@@ -233,8 +235,8 @@ mod tests {
     #[test]
     fn openings_have_cumulative_counts() {
         let mut all = counts("how do i renew", 6);
-        all.add(&words("where is it"));
-        all.add(&[]);
+        all.add(words("where is it"));
+        all.add(words(""));
         let shown: Vec<_> = all
             .openings(5)
             .into_iter()
@@ -256,11 +258,11 @@ mod tests {
     #[test]
     fn a_part_is_compared_with_the_rest() {
         let mut all = WordCounts::default();
-        let mut angry = TermCounts::new();
+        let mut angry = TermCounts::default();
         for n in 0..200 {
             let text =
                 if n % 4 == 0 { "this is ridiculous where is my card" } else { "please where is my card" };
-            let numbers = all.add(&words(text));
+            let numbers = all.add(words(text));
             if n % 4 == 0 {
                 numbers.into_iter().for_each(|number| *angry.entry(number).or_default() += 1);
             }
