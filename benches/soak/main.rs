@@ -53,9 +53,10 @@ fn main() -> ExitCode {
     let seed = arguments.seed.unwrap_or_else(rand::random);
     println!("$ cargo bench --bench soak -- --minutes {} --seed {seed}", arguments.minutes);
     let program = std::path::absolute(&arguments.program).unwrap();
-    let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let (begun, mut rounds, mut all) = (Instant::now(), 0, Outcome::default());
+    let (begun, mut rounds, mut all) = (Instant::now(), 0_u64, Outcome::default());
     while begun.elapsed() < Duration::from_secs_f64(60.0 * arguments.minutes) {
+        // Each round has its own sequence, as how often it draws depends on how fast it goes.
+        let mut random = ChaCha8Rng::seed_from_u64(seed.wrapping_add(rounds));
         rounds += 1;
         let folder = tempfile::TempDir::new().unwrap();
         let round = Round::draw(&mut random);

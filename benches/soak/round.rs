@@ -15,6 +15,8 @@ use crate::server_process::Server;
 
 /// Stops of a round; after them the run goes on to its end.
 const STOPS: usize = 60;
+/// The exit code of a run that can go on.
+const INTERRUPTED: i32 = 75;
 /// What `repair` prints of an intact run.
 const INTACT: &str = "every committed byte is as it was written";
 
@@ -98,7 +100,7 @@ impl Round {
         let status = run.wait().unwrap();
         outcome.interrupts += 1;
         // Before the program handles signals, SIGINT ends it without a code, as nothing has begun.
-        if !matches!(status.code(), Some(0 | 130) | None) {
+        if !matches!(status.code(), Some(0 | INTERRUPTED) | None) {
             outcome.violations.push(format!("an interrupted run ended with {status}"));
         }
     }

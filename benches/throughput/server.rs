@@ -13,12 +13,14 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 
 /// Different replies, so that what is compressed is not always the same.
 const REPLIES: usize = 1024;
 /// The length of each text in bytes.
 const TEXT: usize = 540;
+/// Connections that may wait to be accepted: if there are more, the system drops their packets for a second.
+const BACKLOG: u32 = 4096;
 /// Words of the texts.
 const WORDS: &str = "how do I tell whether the sourdough starter in my kitchen is ready to bake with since it rises well \
     by noon but smells of vinegar when the evening comes and a friend says that colder water or another flour might help \
@@ -61,7 +63,9 @@ struct Replies {
 pub(crate) async fn serve(record: Option<PathBuf>) {
     let record = record.map(|path| File::create(path).unwrap());
     let replies = Arc::new(Replies { texts: texts(), next: AtomicUsize::new(0), record });
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(BACKLOG).unwrap();
     println!("http://{}/v1", listener.local_addr().unwrap());
     loop {
         let (stream, _) = listener.accept().await.unwrap();

@@ -26,7 +26,9 @@ const OF_OTHERS: &[&str] = &["--engine", "--limit-mm-per-prompt", "--release", "
 /// A project in which programs record their calls, with the files that a page shows and speaks of.
 fn folder(page: &Page) -> TempDir {
     let dir = project();
-    for program in ["bin/synthmill", "bin/cargo", "scripts/local-model", "scripts/measure-qa"] {
+    for program in
+        ["bin/synthmill", "bin/cargo", "scripts/local-model", "scripts/measure-qa", "benches/peers/run"]
+    {
         let path = dir.path().join(program);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         symlink(RECORDER, path).unwrap();
@@ -71,8 +73,9 @@ fn arguments(call: &[String]) -> Option<&[String]> {
                 call.iter().position(|word| word == "--").expect("a command to run beside the model") + 1;
             arguments(&call[command..])
         }
-        ["cargo", "test"] => None,
-        ["cargo", "bench", "--bench", name, ..] => {
+        ["cargo", "test"] | ["run"] => None,
+        ["cargo", "bench", "--bench", name, ..]
+        | ["cargo", "bench", "--profile", "dist", "--bench", name, ..] => {
             let manifest = include_str!("../../../Cargo.toml");
             assert!(manifest.contains(&format!("[[bench]]\nname = \"{name}\"")), "no benchmark `{name}`");
             None
