@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use roaring::RoaringTreemap;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
 use super::chain::ChainInput;
 use super::event::{FatalError, InFlightRecord, LedgerEvent};
@@ -19,6 +19,8 @@ use super::stop::Stop;
 use crate::record::RecordId;
 use crate::stage::{LeftOut, Source, SourceFailure, SourceTransform, SourceUnit, StageError};
 
+/// The most items that are admitted at a time, if there are permits for them: one event tells the ledger of all.
+const GROUP: usize = 16;
 /// The capacity of the channel between the source's thread and admission, in units.
 const UNITS: usize = 2;
 
@@ -140,6 +142,9 @@ fn leading(done: &RoaringTreemap) -> u64 {
     low
 }
 
+/// An item with its permit in the run.
+type AdmittedItem = (InFlightRecord, OwnedSemaphorePermit);
+
 /// The admission task.
 pub(crate) struct Admission {
     /// The number of the first item of `units`.
@@ -168,6 +173,8 @@ impl Admission {
 
     async fn admit_all(&mut self) {
         let mut item = self.first_item;
+        // Items that have a permit and are to be admitted together.
+        let mut group = Vec::with_capacity(GROUP);
         loop {
             let unit = tokio::select! {
                 biased;
@@ -187,40 +194,64 @@ impl Admission {
             let _ = self.ledger.send(LedgerEvent::UnitRead { items }).await;
             for mut record in unit.records {
                 if item >= self.limit {
+                    self.admit(&mut group).await;
                     return;
                 }
                 if !self.done.contains(item) {
                     record.id = RecordId::item(item);
                     let lenders = PermitLenders { item: Some(PermitLender::new(&self.permits)), stage: None };
-                    if !self.admit(InFlightRecord { record, lenders, ..InFlightRecord::default() }).await {
+                    let record = InFlightRecord { record, lenders, ..InFlightRecord::default() };
+                    let Some(permit) = self.permit(&mut group).await else { return };
+                    self.admitted += 1;
+                    group.push((record, permit));
+                    if group.len() >= GROUP && !self.admit(&mut group).await {
                         return;
                     }
                 }
                 item += 1;
             }
+            if !self.admit(&mut group).await {
+                return;
+            }
         }
         let _ = self.ledger.send(LedgerEvent::SourceEnded { items: item }).await;
     }
 
-    /// Waits for a permit and admits an item. Returns false if the run is being stopped.
-    async fn admit(&mut self, record: InFlightRecord) -> bool {
+    /// Returns a permit for the next item, once there is one; `None` if the run is being stopped. The items of `group` do
+    /// not wait with it.
+    async fn permit(&mut self, group: &mut Vec<AdmittedItem>) -> Option<OwnedSemaphorePermit> {
+        let is_free = !self.stop.is_draining() && self.gate_limit.borrow().allows(self.admitted);
+        if let Some(permit) = is_free.then(|| self.permits.try_acquire()).flatten() {
+            return Some(permit);
+        }
+        if !self.admit(group).await {
+            return None;
+        }
         let admitted = self.admitted;
-        let permit = tokio::select! {
+        tokio::select! {
             biased;
-            () = self.stop.draining() => return false,
+            () = self.stop.draining() => None,
             permit = async {
-                // Fails only if the ledger has ended, in which case sending to it fails below.
+                // Fails only if the ledger has ended, in which case sending to it fails later.
                 let _ = self.gate_limit.wait_for(|limit| limit.allows(admitted)).await;
                 self.permits.acquire().await
             } => permit,
-        };
-        let Some(permit) = permit else { return false };
-        let item = record.record.id.item;
-        if self.ledger.send(LedgerEvent::Admitted { item, permit }).await.is_err() {
+        }
+    }
+
+    /// Reports items to the ledger and passes them into the first chain. Returns false if the ledger has ended.
+    async fn admit(&mut self, group: &mut Vec<AdmittedItem>) -> bool {
+        let (records, events): (Vec<_>, Vec<_>) = group
+            .drain(..)
+            .map(|(record, permit)| {
+                let item = record.record.id.item;
+                (record, LedgerEvent::Admitted { item, permit })
+            })
+            .unzip();
+        if !events.is_empty() && self.ledger.send(LedgerEvent::Batch(events)).await.is_err() {
             return false;
         }
-        self.admitted += 1;
-        self.first.send(record).await;
+        self.first.send(records).await;
         true
     }
 }

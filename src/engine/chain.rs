@@ -2,8 +2,8 @@
 //!
 //! There is a channel only where something waits: before a stage that asks a model or contains one that does, and
 //! after a gate. Each record received from a channel gets a task of its own, which takes it through all stages of the
-//! chain; so a slow answer delays only its own record. The first chain runs in the admission task if nothing waits in
-//! it.
+//! chain; so a slow answer delays only its own record. Where a model answers without a wait, a task takes a few. The
+//! first chain runs in the admission task if nothing waits in it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -25,6 +25,8 @@ const CHANNEL: usize = 32;
 const EXTRA_RECORDS: usize = 64;
 /// The most events that are reported to the ledger at a time.
 const EVENT_BATCH: usize = 64;
+/// The most records that one task takes through a chain in which nothing waits.
+const GROUP: usize = 8;
 
 /// Stages that run one after the other, and where their records go next.
 pub(super) struct Chain {
@@ -52,11 +54,15 @@ pub(super) enum ChainInput {
 }
 
 impl ChainInput {
-    /// Sends a record in. One that is not accepted any more stays in flight: the run is being aborted.
-    pub(super) async fn send(&self, record: InFlightRecord) {
+    /// Sends records in. Those that are not accepted any more stay in flight: the run is being aborted.
+    pub(super) async fn send(&self, records: Vec<InFlightRecord>) {
         match self {
-            Self::Chain(chain) => chain.run(record, None).await,
-            Self::Channel(sender) => drop(sender.send(record).await),
+            Self::Chain(chain) => chain.run(records, None).await,
+            Self::Channel(sender) => {
+                for record in records {
+                    let _ = sender.send(record).await;
+                }
+            }
         }
     }
 
@@ -166,10 +172,11 @@ fn into_chains(stages: Vec<BuiltStage>) -> Vec<Vec<BuiltStage>> {
     chains
 }
 
-/// Starts a task for each record until the input ends. A permit limits how many are in the first stage; records get
-/// theirs in the order of arrival, so what arrives first is asked first.
+/// Starts a task for each record until the input ends, or for each few of them where nothing waits. A permit limits how
+/// many are in the first stage; records get theirs in the order of arrival, so what arrives first is asked first.
 async fn run_tasks(chain: Arc<Chain>, mut input: mpsc::Receiver<InFlightRecord>) {
     let semaphore = LendingSemaphore::new(chain.capacity());
+    let answers_at_once = chain.answers_at_once();
     let tasks = TaskTracker::new();
     while let Some(mut record) = input.recv().await {
         if let Some(stage) = chain.stages.first() {
@@ -177,8 +184,16 @@ async fn run_tasks(chain: Arc<Chain>, mut input: mpsc::Receiver<InFlightRecord>)
         }
         let Some(permit) = semaphore.acquire().await else { return };
         record.lenders.stage = Some(PermitLender::new(&semaphore));
+        let mut records = vec![record];
+        // A task for each would cost as much as its work.
+        while answers_at_once
+            && records.len() < GROUP
+            && let Ok(record) = input.try_recv()
+        {
+            records.push(record);
+        }
         let chain = Arc::clone(&chain);
-        tasks.spawn(async move { chain.run(record, Some(permit)).await });
+        tasks.spawn(async move { chain.run(records, Some(permit)).await });
     }
     tasks.close();
     tasks.wait().await;
@@ -201,6 +216,12 @@ impl Chain {
         most + EXTRA_RECORDS
     }
 
+    /// Whether its model answers without a wait, as the heuristic does.
+    fn answers_at_once(&self) -> bool {
+        let first = self.stages.first().map(|stage| &stage.processor);
+        matches!(first, Some(BuiltProcessor::Ask(unit)) if !unit.model.is_paid())
+    }
+
     /// Closes the gate after the chain, if there is one.
     async fn close(&self) {
         if let ChainOutput::Gate(gate) = self.output {
@@ -208,16 +229,29 @@ impl Chain {
         }
     }
 
+    /// Brings records, one after the other, through the chain and sends them on.
+    async fn run(&self, records: Vec<InFlightRecord>, mut permit: Option<OwnedSemaphorePermit>) {
+        let mut events = Vec::new();
+        for record in records {
+            // Otherwise a channel that always has a record would keep a task on its thread forever.
+            tokio::task::consume_budget().await;
+            self.run_one(record, &mut permit, &mut events).await;
+        }
+        self.report(&mut events).await;
+    }
+
     /// Brings a record, and those that it is split into, through the chain and sends them on. The permit is dropped
     /// after the first stage: a full channel must not keep other records from being asked.
-    async fn run(&self, record: InFlightRecord, mut permit: Option<OwnedSemaphorePermit>) {
-        // Otherwise a channel that always has a record would keep a task on its thread forever.
-        tokio::task::consume_budget().await;
-        let mut events = Vec::new();
+    async fn run_one(
+        &self,
+        record: InFlightRecord,
+        permit: &mut Option<OwnedSemaphorePermit>,
+        events: &mut Vec<LedgerEvent>,
+    ) {
         let mut waiting = vec![(record, 0)];
         while let Some((mut record, first)) = waiting.pop() {
-            match self.run_stages(&mut record, first, &mut permit).await {
-                (_, StageOutcome::Passed) => self.send_on(record, &mut events).await,
+            match self.run_stages(&mut record, first, permit).await {
+                (_, StageOutcome::Passed) => self.send_on(record, events).await,
                 (index, StageOutcome::Split(children)) => {
                     let item = record.record.id.item;
                     let count = u32::try_from(children.len()).unwrap_or(u32::MAX);
@@ -235,10 +269,9 @@ impl Chain {
                 (_, StageOutcome::Halted(halt)) => events.push(LedgerEvent::Halted(halt)),
             }
             if events.len() >= EVENT_BATCH {
-                self.report(&mut events).await;
+                self.report(events).await;
             }
         }
-        self.report(&mut events).await;
     }
 
     /// Brings a record through the stages from `first` on. Returns the outcome, and the index of the stage that it is

@@ -36,7 +36,7 @@ impl ConnectedModels {
         declared: &BTreeMap<String, ModelConfig>,
         pools: &Pools,
     ) -> Result<Self, ConnectError> {
-        let heuristic: Arc<dyn Model> = Arc::new(Heuristic);
+        let heuristic: Arc<dyn Model> = Arc::new(Heuristic::default());
         let context = MockContext { seed: plan.seed, vars: &plan.vars };
         let mut models = BTreeMap::new();
         for (name, config) in declared {

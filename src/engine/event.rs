@@ -51,7 +51,7 @@ pub(crate) enum LedgerEvent {
     ArrivedAtGate { gate: usize, record: Box<InFlightRecord> },
     /// No further record will arrive at the gate with this index.
     GateClosed { gate: usize },
-    /// Events of one item's records in a chain, in order.
+    /// Several events, in order.
     Batch(Vec<LedgerEvent>),
     /// A document or row could not be read.
     SourceFailed { unit: String, message: String },

@@ -330,7 +330,7 @@ impl Ledger {
 
     /// Sends work to the writer. If its thread has failed nothing more can be made durable, and the run is aborted;
     /// `close` returns the error.
-    async fn write(&self, work: WriterCommand) {
+    async fn write(&mut self, work: WriterCommand) {
         if let Some(writer) = &self.writer
             && !writer.send(work).await
         {

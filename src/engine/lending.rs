@@ -8,6 +8,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// A semaphore with `size` permits, and one more for each that is lent.
@@ -42,6 +43,11 @@ impl LendingSemaphore {
             }
             permit.forget();
         }
+    }
+
+    /// Acquires a permit if one is free now.
+    pub(crate) fn try_acquire(&self) -> Option<OwnedSemaphorePermit> {
+        self.acquire().now_or_never().flatten()
     }
 
     /// The number of lent permits.
@@ -138,7 +144,6 @@ impl PermitLenders {
 mod tests {
     use std::collections::VecDeque;
 
-    use futures::FutureExt;
     use rand::rngs::ChaCha8Rng;
     use rand::{RngExt, SeedableRng};
 
@@ -147,7 +152,7 @@ mod tests {
     #[test]
     fn a_lent_permit_is_acquired_once_and_paid_back_before_the_next() {
         let semaphore = LendingSemaphore::new(1);
-        let take = || semaphore.acquire().now_or_never().flatten();
+        let take = || semaphore.try_acquire();
         let first = take().unwrap();
         assert!(take().is_none());
         semaphore.lend();
@@ -199,14 +204,14 @@ mod tests {
                     1 if waiting.pop_front().is_some() => semaphore.reclaim(),
                     // A holder that waits does not drop its permit.
                     2 if taken.len() > waiting.len() => drop(taken.pop()),
-                    _ => taken.extend(semaphore.acquire().now_or_never().flatten()),
+                    _ => taken.extend(semaphore.try_acquire()),
                 }
                 most = most.max(semaphore.lent());
                 assert!(taken.len() <= size + most, "seed {seed}: {} of {size} and {most}", taken.len());
             }
             waiting.drain(..).for_each(|()| semaphore.reclaim());
             taken.clear();
-            taken.extend(std::iter::from_fn(|| semaphore.acquire().now_or_never().flatten()));
+            taken.extend(std::iter::from_fn(|| semaphore.try_acquire()));
             assert_eq!(taken.len(), size, "seed {seed}: all permits are back");
         }
     }

@@ -168,7 +168,9 @@ pub async fn run(
         }
     }
     let drain_timer = AbortOnDropHandle::new(tasks.spawn(stop.clone().limit_drain(options.drain_timeout)));
-    let mut report = Ledger::new(context, writer).run().await;
+    // As a task of its own it is woken without a switch to the thread that waits here.
+    let ledger = tasks.spawn(Ledger::new(context, writer).run());
+    let mut report = ledger.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
     drop((drain_timer, background_tasks));
     // A task that was aborted may still hold the answers' log for a moment.
     tasks.close();

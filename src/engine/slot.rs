@@ -190,7 +190,7 @@ mod tests {
 
     impl TestRun {
         fn new(max_in_flight: u32) -> Self {
-            let client = Arc::new(Client::new(Arc::new(Heuristic), 1));
+            let client = Arc::new(Client::new(Arc::new(Heuristic::default()), 1));
             Self { semaphore: LendingSemaphore::new(1), backlog: RetryBacklog::new(max_in_flight), client }
         }
 

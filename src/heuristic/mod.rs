@@ -3,8 +3,8 @@
 //! A planned question (a record with `question_type` and `section`) gets a question, an answer and three reasoning steps
 //! from the facts of its section, none of which mentions the section. A record with drawn `injections` gets a user's
 //! question. Any other request has its schema filled from the longest text of the record that the last user message
-//! contains, or from the message. The same record always gets the same answer: nothing is random, and no state is kept
-//! between records.
+//! contains, or from the message. The same record always gets the same answer: nothing is random, and what is kept
+//! between records (`recent_passages`) saves work only.
 //!
 //! ```text
 //! record -> user_input -> text
@@ -23,6 +23,7 @@ mod layout;
 mod passage;
 mod question;
 mod reasoning;
+mod recent_passages;
 mod schema_answer;
 mod sentence_questions;
 mod sentences;
@@ -42,9 +43,13 @@ use serde_json::{Map, Value, json};
 use crate::llm::{Completion, HEURISTIC, Model, ModelError, ModelRequest, Usage};
 use crate::record::Record;
 
+use self::recent_passages::RecentPassages;
+
 /// Answers every request at once from the record, or from the request itself.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Heuristic;
+#[derive(Debug, Default)]
+pub struct Heuristic {
+    recent: RecentPassages,
+}
 
 impl Model for Heuristic {
     fn provider(&self) -> &'static str {
@@ -60,35 +65,37 @@ impl Model for Heuristic {
         request: &'a ModelRequest,
         record: &'a Record,
     ) -> BoxFuture<'a, Result<Completion, ModelError>> {
-        let text = answer(request, record);
+        let text = self.answer(request, record);
         let (finish_reason, usage) = (Some("stop".to_owned()), Usage::of(0, 0));
         let completion = Completion { text, finish_reason, usage, ..Completion::default() };
         Box::pin(std::future::ready(Ok(completion)))
     }
 }
 
-/// The answer's text: JSON where a schema or a planned question asks for it, else plain text.
-fn answer(request: &ModelRequest, record: &Record) -> String {
-    let last = request.messages.iter().rev().find(|message| message.role == "user");
-    let message = last.map_or("", |message| message.content.as_str());
-    let source = own_text(record, message).unwrap_or(message);
-    let pair = question::pair(record);
-    match (&request.schema, pair) {
-        (None, Some(pair)) => Value::Object(pair_fields(&pair, &Value::Null)).to_string(),
-        (Some(schema), Some(pair)) => {
-            let mut made = pair_fields(&pair, schema);
-            if takes_pair(schema, &made) {
-                made.retain(|name, _| schema["properties"].get(name).is_some());
-                Value::Object(made).to_string()
-            } else {
-                schema_answer::fill(schema, source, Some(&Value::Object(made))).to_string()
+impl Heuristic {
+    /// The answer's text: JSON where a schema or a planned question asks for it, else plain text.
+    fn answer(&self, request: &ModelRequest, record: &Record) -> String {
+        let last = request.messages.iter().rev().find(|message| message.role == "user");
+        let message = last.map_or("", |message| message.content.as_str());
+        let source = || own_text(record, message).unwrap_or(message);
+        let pair = question::pair(record, &self.recent);
+        match (&request.schema, pair) {
+            (None, Some(pair)) => Value::Object(pair_fields(&pair, &Value::Null)).to_string(),
+            (Some(schema), Some(pair)) => {
+                let mut made = pair_fields(&pair, schema);
+                if takes_pair(schema, &made) {
+                    made.retain(|name, _| schema["properties"].get(name).is_some());
+                    Value::Object(made).to_string()
+                } else {
+                    schema_answer::fill(schema, source(), Some(&Value::Object(made))).to_string()
+                }
             }
+            (Some(schema), None) => {
+                let made = user_input::text(record).map(|text| json!({"question": text, "text": text}));
+                schema_answer::fill(schema, source(), made.as_ref()).to_string()
+            }
+            (None, None) => user_input::text(record).unwrap_or_else(|| schema_answer::gist(source())),
         }
-        (Some(schema), None) => {
-            let made = user_input::text(record).map(|text| json!({"question": text, "text": text}));
-            schema_answer::fill(schema, source, made.as_ref()).to_string()
-        }
-        (None, None) => user_input::text(record).unwrap_or_else(|| schema_answer::gist(source)),
     }
 }
 

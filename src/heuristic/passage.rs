@@ -196,7 +196,7 @@ impl Passage {
 
     /// `among` without cross-references, unless there are only these.
     pub(super) fn without_cross_references(&self, mut among: Vec<usize>) -> Vec<usize> {
-        let says = |index: &usize| !self.sentences[*index].is_cross_reference();
+        let says = |index: &usize| !self.sentences[*index].is_cross_reference;
         if among.iter().any(says) {
             among.retain(says);
         }
@@ -219,7 +219,7 @@ impl Passage {
         let marked = |index: &usize| {
             let sentence = &self.sentences[*index];
             let held = sentence.words.iter().any(|word| marks.contains(&word.lower));
-            held && !sentence.is_cross_reference()
+            held && !sentence.is_cross_reference
         };
         self.all().into_iter().filter(marked).collect()
     }
@@ -325,7 +325,7 @@ fn weigh(sentences: &mut [Sentence], language: Language) -> HashMap<String, usiz
             all += 1;
         }
         let mut weight = f64::from(u32::try_from(sum).unwrap_or(0)) / f64::from(all.max(4)).sqrt();
-        weight *= if sentence.is_cross_reference() { 0.05 } else { 1.0 };
+        weight *= if sentence.is_cross_reference { 0.05 } else { 1.0 };
         // Texts open with what they are about; leaning sentences and items say little alone.
         weight *= if index == 0 { 1.3 } else { 1.0 };
         weight *= if sentence.complete { 1.0 } else { 0.7 };

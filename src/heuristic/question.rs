@@ -9,20 +9,20 @@ use super::draft::{QaDraft, QaPair, QuestionContext, QuestionGoal};
 use super::english::is_command;
 use super::evidence::evidence;
 use super::language::Language;
-use super::passage::Passage;
+use super::recent_passages::RecentPassages;
 use super::terms::{Term, key_terms};
 use super::{fact, sentence_questions, two_sections};
 use crate::draw::Draws;
 use crate::record::Record;
 
 /// The pair for a record with `question_type` and `section`; nothing for other records.
-pub(super) fn pair(record: &Record) -> Option<QaPair> {
+pub(super) fn pair(record: &Record, recent: &RecentPassages) -> Option<QaPair> {
     let kind = record.text("question_type")?;
     let section = record.get("section").filter(|section| section.is_object())?;
     let document = record.text("document.title").unwrap_or("");
-    let passage = Passage::of(section, document, None);
+    let passage = recent.of(section, document, None);
     let companion = record.get("companion").filter(|other| other.is_object());
-    let companion = companion.map(|other| Passage::of(other, document, Some(passage.language)));
+    let companion = companion.map(|other| recent.of(other, document, Some(passage.language)));
     let number =
         |name: &str| record.get(name).and_then(Value::as_u64).and_then(|one| usize::try_from(one).ok());
     let text = record.text("section.text").unwrap_or("");
@@ -32,7 +32,7 @@ pub(super) fn pair(record: &Record) -> Option<QaPair> {
     let companion = companion.filter(|other| !other.sentences.is_empty());
     let context = QuestionContext {
         passage: &passage,
-        companion: companion.as_ref(),
+        companion: companion.as_deref(),
         kind,
         fact,
         variant: number("variant").unwrap_or(1).saturating_sub(1),
@@ -208,7 +208,7 @@ fn application(context: &QuestionContext<'_>) -> QaDraft {
     let mut duties = passage.containing_any(&passage.phrases.duties);
     let command = |index: &usize| {
         let sentence = &passage.sentences[*index];
-        english && is_command(sentence) && !sentence.is_cross_reference()
+        english && is_command(sentence) && !sentence.is_cross_reference
     };
     duties.extend(passage.all().into_iter().filter(command));
     duties.sort_unstable();

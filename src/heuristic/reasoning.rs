@@ -197,7 +197,7 @@ impl QuestionContext<'_> {
         let sentence = &self.passage.sentences[index];
         let text = sentence.text.as_str();
         let new = !first.contains(text.trim_end_matches('.')) && !text.contains(first.trim_end_matches('.'));
-        new && text.len() <= ASIDE && !text.ends_with(':') && !sentence.is_cross_reference()
+        new && text.len() <= ASIDE && !text.ends_with(':') && !sentence.is_cross_reference
     }
 
     /// The sentences the answer rests on as facts that can be said: whole, or their main clause where the rest

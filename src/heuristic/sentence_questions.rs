@@ -56,7 +56,7 @@ fn judged(context: &QuestionContext<'_>, index: usize, statement: &str, truth: b
     let related = |next: &&Sentence| {
         let shares =
             next.content(passage.language).any(|word| own.content(passage.language).any(|one| one == word));
-        next.complete && !next.is_cross_reference() && (next.depends_on_previous(passage.language) || shares)
+        next.complete && !next.is_cross_reference && (next.depends_on_previous(passage.language) || shares)
     };
     let next = passage.sentences.get(index + 1).filter(related);
     if next.is_some() && truth {

@@ -16,6 +16,8 @@ pub(super) struct Sentence {
     pub(super) words: Vec<Word>,
     /// Whether it ends as a sentence does; a list item or table cell often does not.
     pub(super) complete: bool,
+    /// Whether it only refers the reader to another place, or describes what a text is about.
+    pub(super) is_cross_reference: bool,
     /// How central it is to its section; set by the passage.
     pub(super) weight: f64,
 }
@@ -33,21 +35,13 @@ impl Sentence {
         }
         let end = text.trim_end_matches(['"', '”', '“', '»', '\'', ')', ' ']);
         let complete = end.ends_with(['.', '!', '?', '。', '！', '？', '…']) && words.len() > 2;
-        Some(Self { text, words, complete, weight: 0.0 })
+        let is_cross_reference = refers_elsewhere(&text);
+        Some(Self { text, words, complete, is_cross_reference, weight: 0.0 })
     }
 
     /// Whether it depends on the sentence before it: begins with a pronoun or a word such as "therefore".
     pub(super) fn depends_on_previous(&self, language: Language) -> bool {
         language.wording().words.leaning.contains(&self.words[0].lower)
-    }
-
-    /// Whether it only refers the reader to another place, or describes what a text is about.
-    pub(super) fn is_cross_reference(&self) -> bool {
-        let lower = self.text.to_lowercase();
-        wording::all().map(|wording| &wording.words.elsewhere).any(|elsewhere| {
-            elsewhere.beginnings.iter().any(|front| lower.starts_with(front.as_str()))
-                || elsewhere.parts.iter().any(|part| lower.contains(part.as_str()))
-        })
     }
 
     /// Its content words in lower case.
@@ -64,6 +58,15 @@ impl Sentence {
         let wide = text.chars().next_back().is_some_and(|c| Script::of(c) != Script::Spaced);
         format!("{text}{}", if wide { "。" } else { "." })
     }
+}
+
+/// Whether a sentence says in some language that something is told elsewhere.
+fn refers_elsewhere(text: &str) -> bool {
+    let lower = text.to_lowercase();
+    wording::all().map(|wording| &wording.words.elsewhere).any(|elsewhere| {
+        elsewhere.beginnings.iter().any(|front| lower.starts_with(front.as_str()))
+            || elsewhere.parts.iter().any(|part| lower.contains(part.as_str()))
+    })
 }
 
 /// `text` cut at a word to at most `limit` characters, with an ellipsis if anything was cut.

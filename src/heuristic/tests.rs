@@ -52,6 +52,11 @@ fn record(kind: &str, section: &Value, companion: Option<&Value>, fact: Option<u
     record
 }
 
+/// The pair for a record, with nothing kept of others.
+fn pair(record: &Record) -> Option<draft::QaPair> {
+    question::pair(record, &RecentPassages::default())
+}
+
 /// All pairs that can be asked of `one`, with their types.
 fn pairs(one: &Value, other: &Value) -> Vec<(&'static str, draft::QaPair)> {
     let mut pairs = Vec::new();
@@ -61,7 +66,7 @@ fn pairs(one: &Value, other: &Value) -> Vec<(&'static str, draft::QaPair)> {
         let asked: Vec<Option<usize>> =
             if kind == "FACT_BASED" { (0..facts).map(Some).collect() } else { vec![None] };
         for fact in asked {
-            pairs.push((kind, question::pair(&record(kind, one, companion, fact)).unwrap()));
+            pairs.push((kind, pair(&record(kind, one, companion, fact)).unwrap()));
         }
     }
     pairs
@@ -133,7 +138,7 @@ proptest! {
     fn any_text_gives_a_pair(text in "\\PC{0,200}", title in "\\PC{0,20}") {
         let one = section(1, &title, &text);
         for kind in KINDS {
-            prop_assert!(question::pair(&record(kind, &one, Some(&one), None)).is_some());
+            prop_assert!(pair(&record(kind, &one, Some(&one), None)).is_some());
         }
         schema_answer::gist(&text);
     }
@@ -155,7 +160,7 @@ const TEA: &str = "煎茶は、蒸した葉を揉みながら乾燥させた茶�
 fn facts_are_asked_in_the_language_of_their_section() {
     let check = |text: &str, title: &str, fact: usize, expected: &str| {
         let one = section(1, title, text);
-        let pair = question::pair(&record("FACT_BASED", &one, None, Some(fact))).unwrap();
+        let pair = pair(&record("FACT_BASED", &one, None, Some(fact))).unwrap();
         assert!(
             pair.question.to_lowercase().contains(&expected.to_lowercase()),
             "`{}` lacks `{expected}`",
@@ -200,9 +205,8 @@ fn sections_with_other_texts_give_other_answers() {
 
 #[test]
 fn a_changed_word_changes_the_summary() {
-    let answer = |text: &str| {
-        question::pair(&record("SECTION_SUMMARY", &section(1, "T", text), None, None)).unwrap().answer
-    };
+    let answer =
+        |text: &str| pair(&record("SECTION_SUMMARY", &section(1, "T", text), None, None)).unwrap().answer;
     assert_ne!(answer(BREAD), answer(&BREAD.replace("lukewarm", "cold")));
     assert_eq!(answer(BREAD), answer(BREAD));
 }
@@ -210,7 +214,7 @@ fn a_changed_word_changes_the_summary() {
 #[test]
 fn a_section_of_code_shows_its_code() {
     let one = section(1, "Quick start", "```sh\ncargo install queuectl\n```");
-    let pair = question::pair(&record("INFERENCE", &one, None, None)).unwrap();
+    let pair = pair(&record("INFERENCE", &one, None, None)).unwrap();
     assert_eq!(pair.answer, "```sh\ncargo install queuectl\n```");
 }
 
@@ -221,7 +225,7 @@ fn a_false_statement_comes_with_its_correction() {
     for variant in 1..=9 {
         let mut record = record("TRUE_FALSE_FILL_BLANK", &one, None, None);
         record.set("variant", variant);
-        let pair = question::pair(&record).unwrap();
+        let pair = pair(&record).unwrap();
         assert!(pair.answer.contains("300"), "{}", pair.answer);
         let start = pair.answer.split(['.', ' ']).next().unwrap_or("").to_owned();
         assert_eq!(
@@ -247,7 +251,7 @@ fn check_schema(schema: &Value, made: bool) {
             schema: Some(Arc::new(schema.clone())),
             ..ModelRequest::default()
         };
-        let value: Value = serde_json::from_str(&answer(&request, &record)).unwrap();
+        let value: Value = serde_json::from_str(&Heuristic::default().answer(&request, &record)).unwrap();
         let validator = jsonschema::validator_for(schema).unwrap();
         let errors: Vec<String> = validator.iter_errors(&value).map(|error| error.to_string()).collect();
         assert!(errors.is_empty(), "{errors:?}\n{value}\n{schema}");
@@ -290,7 +294,7 @@ fn answer_of(properties: &Value) -> Value {
         ..ModelRequest::default()
     };
     let record = record("SECTION_SUMMARY", &section(1, "Feeding", BREAD), None, None);
-    let value: Value = serde_json::from_str(&answer(&request, &record)).unwrap();
+    let value: Value = serde_json::from_str(&Heuristic::default().answer(&request, &record)).unwrap();
     assert!(jsonschema::is_valid(&schema, &value), "{value}\n{schema}");
     value
 }
@@ -328,7 +332,7 @@ fn evidence_is_given_as_the_schema_wants_it() {
 #[test]
 fn without_a_schema_the_gist_is_given() {
     let request = ModelRequest { messages: vec![Message::new("user", BREAD)], ..ModelRequest::default() };
-    let text = answer(&request, &Record::default());
+    let text = Heuristic::default().answer(&request, &Record::default());
     assert!(text.contains("starter") && text.len() < BREAD.len(), "{text}");
 }
 
@@ -344,7 +348,7 @@ fn a_message_is_answered_from_the_records_own_text() {
             format!("A customer wrote about a kettle:\n\n{text}\n\nAnswer as JSON: {{\"mood\": \"angry\"}}");
         let messages = vec![Message::new("user", content)];
         let request = ModelRequest { messages, schema: schema.map(Arc::new), ..ModelRequest::default() };
-        answer(&request, &record)
+        Heuristic::default().answer(&request, &record)
     };
     let lid = "The lid does not stay open when I fill it.";
     let light = "After three weeks the light on the base no longer comes on.";

@@ -3,13 +3,15 @@
 //! Texts of the drawn language are combined until they are about as long as requested: a greeting in the drawn tone, a few
 //! words on the user's situation, the question about the topic. The answer is that text alone. The texts are in `wording`.
 
+use std::sync::LazyLock;
+
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 use rand::seq::SliceRandom;
 use serde_json::Value;
 
 use super::draft::capitalized;
-use super::wording::{Tone, UserInputTexts, fill, instructions};
+use super::wording::{CountedText, Tone, UserInputTexts, count_words, fill, instructions};
 use crate::draw::Draws;
 use crate::record::Record;
 
@@ -19,6 +21,8 @@ const USUAL_WORDS: usize = 15;
 const TOPICS: [&str; 5] = ["topic", "subject", "theme", "task", "product"];
 /// Attributes that describe the manner and are never the topic.
 const MANNERS: [&str; 6] = ["tone", "mood", "language", "additional_instruction", "instruction", "style"];
+
+static DRAWS: LazyLock<Draws> = LazyLock::new(|| Draws::new(0, "user_input".into()));
 
 /// The question of a record with `injections`; `None` for other records.
 pub(super) fn text(record: &Record) -> Option<String> {
@@ -41,7 +45,7 @@ pub(super) fn text(record: &Record) -> Option<String> {
         topic: named(&TOPICS).or_else(other).map(|topic| texts.quoted(topic.trim())),
         target: words.map_or(USUAL_WORDS, |words| usize::try_from(words).unwrap_or(usize::MAX)),
         // The list makes records of different runs differ that have the same id.
-        rng: Draws::new(0, "user_input".into())
+        rng: DRAWS
             .rng("text", format_args!("{} {}", record.id, record.text("injection_list").unwrap_or_default())),
     };
     let text = writer.text(&manner);
@@ -63,49 +67,38 @@ fn asks_for(manner: &str, words: &[String]) -> bool {
     words.iter().any(|word| manner.contains(word.as_str()))
 }
 
-/// Appends an empty text to a list and returns it.
-fn push(list: &mut Vec<String>) -> &mut String {
-    list.push(String::new());
-    let last = list.len() - 1;
-    &mut list[last]
-}
-
 impl InputWriter {
     /// The greeting, the situation, the question, the closing.
     fn text(&mut self, manner: &str) -> String {
         let words = &instructions().instructions;
+        let texts = self.texts;
         let mut question = self.question();
         if asks_for(manner, &words.second_question) {
-            let second = self.pick(&self.texts.second, usize::MAX);
+            let second = self.pick(&texts.second, usize::MAX).map_or("", |second| &second.text);
             question = format!("{} {second}", question.trim_end_matches(['?', ' ']));
         }
-        let mut room = self.target.saturating_sub(count(&question));
-        let mut greeting = String::new();
-        let mut before: Vec<String> = Vec::new();
-        let mut closing = String::new();
-        let greetings = self.texts.greetings.of(self.tone);
-        self.add(greetings, &mut room, &mut greeting);
+        let mut room = self.target.saturating_sub(count_words(&question));
+        let greeting = self.fitting(texts.greetings.of(self.tone), &mut room);
+        let mut before: Vec<&str> = Vec::new();
         if asks_for(manner, &words.story) {
-            self.add(&self.texts.stories, &mut room, push(&mut before));
+            before.push(self.fitting(&texts.stories, &mut room));
         }
         if asks_for(manner, &words.concrete) {
-            self.add(&self.texts.concrete, &mut room, push(&mut before));
+            before.push(self.fitting(&texts.concrete, &mut room));
         }
-        let closings = self.texts.closings.of(self.tone);
-        self.add(closings, &mut room, &mut closing);
-        let texts = self.texts;
-        let details = [&texts.details, &texts.concrete, &texts.stories];
-        let mut details: Vec<&str> = details.into_iter().flatten().map(String::as_str).collect();
+        let closing = self.fitting(texts.closings.of(self.tone), &mut room);
+        let mut details: Vec<&CountedText> =
+            [&texts.details, &texts.concrete, &texts.stories].into_iter().flatten().collect();
         details.shuffle(&mut self.rng);
         for detail in details {
-            if count(detail) <= room && !before.iter().any(|other| other == detail) {
-                room -= count(detail);
-                before.push(detail.to_owned());
+            if detail.words <= room && !before.contains(&detail.text.as_str()) {
+                room -= detail.words;
+                before.push(&detail.text);
             }
         }
         let mut parts = vec![greeting];
         parts.extend(before);
-        parts.extend([question, closing]);
+        parts.extend([question.as_str(), closing]);
         parts.retain(|part| !part.is_empty());
         parts.join(" ")
     }
@@ -116,34 +109,31 @@ impl InputWriter {
             Some(_) => &self.texts.about,
             None => &self.texts.open,
         };
-        let topic_words = self.topic.as_deref().map_or(0, count);
+        let topic_words = self.topic.as_deref().map_or(0, count_words);
         // The placeholder counts as one word itself.
         let room = (self.target + usize::from(self.topic.is_some())).saturating_sub(topic_words);
-        let wording = self.pick(wordings, room);
-        let topic = self.topic.clone().unwrap_or_default();
-        capitalized(&fill(wording, &[("topic", topic.as_str())]))
+        let wording = self.pick(wordings, room).map_or("", |wording| &wording.text);
+        let topic = self.topic.as_deref().unwrap_or_default();
+        capitalized(&fill(wording, &[("topic", topic)]))
     }
 
     /// One of `wordings` of at most `room` words, or the shortest.
-    fn pick(&mut self, wordings: &'static [String], room: usize) -> &'static str {
-        let fitting: Vec<&'static str> =
-            wordings.iter().map(String::as_str).filter(|wording| count(wording) <= room).collect();
-        if fitting.is_empty() {
-            return wordings
-                .iter()
-                .map(String::as_str)
-                .min_by_key(|wording| count(wording))
-                .unwrap_or_default();
+    fn pick(&mut self, wordings: &'static [CountedText], room: usize) -> Option<&'static CountedText> {
+        let fitting = || wordings.iter().filter(|wording| wording.words <= room);
+        match fitting().count() {
+            0 => wordings.iter().min_by_key(|wording| wording.words),
+            count => fitting().nth(self.rng.random_range(0..count)),
         }
-        fitting[self.rng.random_range(0..fitting.len())]
     }
 
-    /// Puts one of `wordings` into `place` if there is room for one.
-    fn add(&mut self, wordings: &'static [String], room: &mut usize, place: &mut String) {
-        let chosen = self.pick(wordings, *room);
-        if count(chosen) <= *room && !chosen.is_empty() {
-            *room -= count(chosen);
-            chosen.clone_into(place);
+    /// One of `wordings` if there is room for one, which becomes less by its words; else an empty text.
+    fn fitting(&mut self, wordings: &'static [CountedText], room: &mut usize) -> &'static str {
+        match self.pick(wordings, *room) {
+            Some(chosen) if chosen.words <= *room => {
+                *room -= chosen.words;
+                &chosen.text
+            }
+            _ => "",
         }
     }
 
@@ -177,10 +167,6 @@ impl InputWriter {
     }
 }
 
-fn count(text: &str) -> usize {
-    text.split_whitespace().count()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,7 +188,7 @@ mod tests {
         for language in ["English", "German", "Spanish", "French"] {
             let injections = json!({"topic": "late fees", "tone": "friendly", "language": language});
             for words in [3, 5, 8, 14, 20, 40, 80, 120] {
-                let total: usize = texts(&injections, words).iter().map(|text| count(text)).sum();
+                let total: usize = texts(&injections, words).iter().map(|text| count_words(text)).sum();
                 let mean = total as f64 / 200.0;
                 let near = (mean - words as f64).abs() <= (0.15 * words as f64).max(2.5);
                 assert!(near, "{language}: {mean} words instead of {words}");

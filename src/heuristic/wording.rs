@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use super::language::Language;
 
 pub(super) use phrases::{Phrases, fill};
-pub(super) use user_inputs::{Tone, UserInputTexts, instructions};
+pub(super) use user_inputs::{CountedText, Tone, UserInputTexts, count_words, instructions};
 use word_lists::WordLists;
 pub(super) use word_lists::{HeadingWords, WordList, english_grammar};
 

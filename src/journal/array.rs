@@ -3,9 +3,12 @@
 //! Streams, so that memory does not grow with the file. Written to a temporary file and renamed, so that an
 //! incomplete array is never visible under its name.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::disk::{Disk, DiskFile};
@@ -48,8 +51,12 @@ pub fn write_array(
     let mut chunk = b"[".to_vec();
     for line in BufReader::new(reader).lines() {
         let line = line.map_err(|source| StorageError::new("read", &from, source))?;
-        let element = element(&line, array)
-            .map_err(|error| StorageError::new("read", &from, std::io::Error::other(error)))?;
+        let element = match &array.element {
+            Some(key) => value_of(&line, key),
+            None => serde_json::from_str(&line),
+        };
+        let element =
+            element.map_err(|error| StorageError::new("read", &from, std::io::Error::other(error)))?;
         chunk.extend_from_slice(if count == 0 { b"\n" } else { b",\n" });
         push_indented(&mut chunk, &element);
         count += 1;
@@ -81,12 +88,34 @@ fn finish(
     }
 }
 
-fn element(line: &str, array: &ArrayFile) -> Result<Value, serde_json::Error> {
-    let mut value: Value = serde_json::from_str(line)?;
-    Ok(match &array.element {
-        Some(key) => value.get_mut(key).map_or(Value::Null, Value::take),
-        None => value,
-    })
+/// The value of one key of a line, null where the line has none; the others are read over.
+fn value_of(line: &str, key: &str) -> Result<Value, serde_json::Error> {
+    let mut deserializer = serde_json::Deserializer::from_str(line);
+    let value = deserializer.deserialize_map(OneKey(key))?;
+    deserializer.end()?;
+    Ok(value)
+}
+
+/// Deserializes the value of this key of an object.
+struct OneKey<'k>(&'k str);
+
+impl<'de> Visitor<'de> for OneKey<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut found = Value::Null;
+        while let Some(key) = map.next_key::<Cow<'_, str>>()? {
+            match key == self.0 {
+                true => found = map.next_value()?,
+                false => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(found)
+    }
 }
 
 fn push_indented(chunk: &mut Vec<u8>, element: &Value) {

@@ -72,13 +72,13 @@ mod tests {
 
     #[test]
     fn permits_are_limited_and_released_on_drop() {
-        let client = Client::new(Arc::new(Heuristic), 2);
+        let client = Client::new(Arc::new(Heuristic::default()), 2);
         let first = client.acquire().now_or_never().unwrap();
         let second = client.acquire().now_or_never().unwrap();
         assert!(client.acquire().now_or_never().is_none());
         drop(first);
         assert!(client.acquire().now_or_never().is_some());
         drop(second);
-        assert_eq!(Client::new(Arc::new(Heuristic), 0).concurrency(), 1);
+        assert_eq!(Client::new(Arc::new(Heuristic::default()), 0).concurrency(), 1);
     }
 }

@@ -210,21 +210,27 @@ impl Transform for Expander {
         let question = required(record, &options.question)?.to_owned();
         let answer = required(record, &options.answer)?.to_owned();
         let steps = options.read_steps(record)?;
-        let mut children: Vec<Record> = Vec::with_capacity(options.formats.len());
-        let mut written: Vec<usize> = Vec::with_capacity(options.formats.len());
+        let mut written: Vec<(Format, &[String])> = Vec::with_capacity(options.formats.len());
         for format in &options.formats {
             let taken = format.take(&steps.texts);
-            let cue = self.cues.of(*format);
             // A cue that asks for more than the answer shows would teach a model to ignore it.
-            if cue.is_some() && taken.len() < format.least() {
+            if self.cues.of(*format).is_some() && taken.len() < format.least() {
                 continue;
             }
-            // With fewer steps than a format needs, it would repeat one that has been written.
-            if written.contains(&taken.len()) {
-                continue;
+            // With fewer steps than a format needs, it would repeat one that is written.
+            if !written.iter().any(|(_, other)| other.len() == taken.len()) {
+                written.push((*format, taken));
             }
-            written.push(taken.len());
-            let mut child = record.clone();
+        }
+        let mut children: Vec<Record> = Vec::with_capacity(written.len());
+        for (index, (format, taken)) in written.iter().enumerate() {
+            // The last takes the fields over.
+            let fields = match index + 1 < written.len() {
+                true => record.fields.clone(),
+                false => std::mem::take(&mut record.fields),
+            };
+            let mut child = Record { id: record.id.clone(), fields, provenance: record.provenance.clone() };
+            let cue = self.cues.of(*format);
             child.set("cot", format.name());
             let mut messages = Vec::with_capacity(3);
             messages.extend(cue.map(|cue| json!({"role": "system", "content": cue})));

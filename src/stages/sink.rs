@@ -4,17 +4,21 @@
 //! that trainers read: OpenAI chat messages, ShareGPT, Alpaca, prompt and completion.
 
 mod conversation;
+mod line;
+
+use std::sync::LazyLock;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use self::conversation::{ConversationTurn, turn};
+use self::line::{Line, LineValue};
 
 use super::{Role, StageDescription};
 use crate::journal::ArrayFile;
 use crate::pipeline::{CheckContext, FieldType};
-use crate::record::Record;
+use crate::record::{ModelCall, Record};
 use crate::stage::{self, BuildContext, BuildError, Processor, StageConfig, StageError};
 
 /// Writes records as JSON lines to a file of the run directory.
@@ -99,6 +103,8 @@ pub(super) struct Array {
     element: Option<String>,
 }
 
+/// What a line has where a record has no such field.
+const NULL: LineValue<'static> = LineValue::Made(Value::Null);
 /// The field of the conversation, and that of its tools.
 const MESSAGES: &str = "messages";
 const TOOLS: &str = "tools";
@@ -288,34 +294,36 @@ impl stage::Sink for LineFormatter {
 
     fn line(&self, record: &Record) -> Result<Vec<u8>, StageError> {
         let mut line = match self.format {
-            Format::Raw => Map::new(),
-            Format::Messages => conversation::messages(self.turns(record)?),
-            Format::Sharegpt => conversation::sharegpt(self.turns(record)?)?,
-            Format::Alpaca => conversation::pair(&self.turns(record)?, "alpaca", "instruction", "output")?,
+            Format::Raw => Line::default(),
+            Format::Messages => conversation::messages(self.turns(record)?).into(),
+            Format::Sharegpt => conversation::sharegpt(self.turns(record)?)?.into(),
+            Format::Alpaca => {
+                conversation::pair(&self.turns(record)?, "alpaca", "instruction", "output")?.into()
+            }
             Format::PromptCompletion => {
-                conversation::pair(&self.turns(record)?, "prompt_completion", "prompt", "completion")?
+                conversation::pair(&self.turns(record)?, "prompt_completion", "prompt", "completion")?.into()
             }
         };
         for column in &self.columns {
-            line.insert(column.clone(), record.fields.get(column).cloned().unwrap_or_default());
+            line.insert(column, record.fields.get(column).map_or(NULL, LineValue::Field));
         }
         if self.format == Format::Raw && self.fields.is_empty() {
             // Fields that were not known before the run come after those that every line has.
             for (name, value) in record.fields.iter().filter(|(name, _)| !self.columns.contains(name)) {
-                line.insert(name.clone(), value.clone());
+                line.insert(name, LineValue::Field(value));
             }
         }
         for field in &self.fields {
             let value = match record.get(field) {
-                _ if field == "record_id" => json!(record.id),
-                Some(value) => value.clone(),
-                None if field == "id" => json!(record.id),
-                None => Value::Null,
+                _ if field == "record_id" => LineValue::Id(&record.id),
+                Some(value) => LineValue::Field(value),
+                None if field == "id" => LineValue::Id(&record.id),
+                None => NULL,
             };
-            line.insert(field.clone(), value);
+            line.insert(field, value);
         }
         if !self.provenance.is_empty() {
-            line.insert("provenance".into(), Value::Object(self.known(record)));
+            line.insert("provenance", LineValue::Object(self.known(record)));
         }
         serde_json::to_vec(&line).map_err(|error| StageError::new("json", error.to_string()))
     }
@@ -340,32 +348,33 @@ impl LineFormatter {
         })
     }
 
-    fn known(&self, record: &Record) -> Map<String, Value> {
-        let mut known = Map::new();
+    fn known<'r>(&self, record: &'r Record) -> Line<'r> {
         // Every line has every key, with a value of one type, even if no model was asked: readers that infer
         // column types from the first lines would fail on a null that becomes a text.
-        let call = record.provenance.calls.last().cloned().unwrap_or_default();
+        static NO_CALL: LazyLock<ModelCall> = LazyLock::new(ModelCall::default);
+        let call: &ModelCall = record.provenance.calls.last().map_or(&NO_CALL, |call| call);
+        let mut known = Line::default();
+        let mut put = |name: &'static str, value: LineValue<'r>| known.insert(name, value);
         for kind in &self.provenance {
-            let mut put = |name: &str, value: Value| drop(known.insert(name.to_owned(), value));
             match kind {
-                ProvenancePart::Draws => put("draws", Value::Object(record.provenance.draws.clone())),
+                ProvenancePart::Draws => put("draws", LineValue::Fields(&record.provenance.draws)),
                 ProvenancePart::Model => {
-                    put("model", json!(call.model));
-                    put("provider", json!(call.provider));
-                    put("served_as", json!(call.served_as.as_deref().unwrap_or_default()));
+                    put("model", LineValue::Text(&call.model));
+                    put("provider", LineValue::Text(&call.provider));
+                    put("served_as", LineValue::Text(call.served_as.as_deref().unwrap_or_default()));
                 }
-                ProvenancePart::PromptHash => put("prompt_hash", json!(call.prompt_hash)),
-                ProvenancePart::Params => put("params", json!(call.params)),
+                ProvenancePart::PromptHash => put("prompt_hash", LineValue::Text(&call.prompt_hash)),
+                ProvenancePart::Params => put("params", LineValue::Fields(&call.params)),
                 ProvenancePart::Tokens => {
-                    put("prompt_tokens", json!(call.prompt_tokens));
-                    put("completion_tokens", json!(call.completion_tokens));
-                    put("cached_tokens", json!(call.cached_tokens));
-                    put("estimated_tokens", json!(call.estimated_tokens));
+                    put("prompt_tokens", LineValue::Count(call.prompt_tokens));
+                    put("completion_tokens", LineValue::Count(call.completion_tokens));
+                    put("cached_tokens", LineValue::Count(call.cached_tokens));
+                    put("estimated_tokens", LineValue::Count(call.estimated_tokens));
                 }
                 ProvenancePart::Answer => {
-                    put("finish_reason", json!(call.finish_reason.as_deref().unwrap_or_default()));
-                    put("re_asks", json!(call.re_asks));
-                    put("fallback", json!(call.fallback.as_deref().unwrap_or_default()));
+                    put("finish_reason", LineValue::Text(call.finish_reason.as_deref().unwrap_or_default()));
+                    put("re_asks", LineValue::Count(u64::from(call.re_asks)));
+                    put("fallback", LineValue::Text(call.fallback.as_deref().unwrap_or_default()));
                 }
             }
         }

@@ -20,7 +20,7 @@ pub(super) fn of_record(reads: &NameUses, record: &Record, beside: impl Fn(&str)
     let mut context = BTreeMap::new();
     for name in &reads.tops {
         let found = match record.fields.get(name) {
-            Some(field) => Some(value(field)),
+            Some(field) => Some(named_parts(reads, name, field)),
             None if name == "id" => Some(Value::from(record.id.to_string())),
             None if name == RECORD => Some(whole(reads, record)),
             None => beside(name),
@@ -29,6 +29,19 @@ pub(super) fn of_record(reads: &NameUses, record: &Record, beside: impl Fn(&str)
         context.extend(found.map(|found| (name.as_str(), found)));
     }
     Value::from(context)
+}
+
+/// A field as a value: of an object only the keys that the template names, unless it uses the object as a whole.
+fn named_parts(reads: &NameUses, name: &str, field: &Json) -> Value {
+    let Json::Object(map) = field else { return value(field) };
+    let mut parts = BTreeMap::new();
+    for path in reads.dotted.iter().filter(|path| path.split('.').next() == Some(name)) {
+        let found = path.split('.').nth(1).and_then(|key| map.get_key_value(key));
+        // A key that the object lacks may be reached in another way.
+        let Some((key, inside)) = found else { return value(field) };
+        parts.entry(key.as_str()).or_insert_with(|| value(inside));
+    }
+    Value::from_pairs(parts)
 }
 
 /// The record as one value: all of it, or only the fields that the template names.

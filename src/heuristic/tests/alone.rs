@@ -73,7 +73,7 @@ fn pairs_of(case: &Case) -> Pairs {
             let mut record = record(kind, &case.section, two.then_some(&case.companion), fact);
             record.set("document", json!({"title": case.document}));
             record.set("variant", number + 1);
-            pairs.push((kind, question::pair(&record).unwrap()));
+            pairs.push((kind, pair(&record).unwrap()));
         }
     }
     pairs

@@ -36,8 +36,7 @@ fn what_points_elsewhere_is_used_where_there_is_nothing_else() {
             assert!(!said, "{kind}: {pair:?}");
         }
     }
-    let alone =
-        question::pair(&record("INFERENCE", &section(1, "Links", "You can find the rest here."), None, None));
+    let alone = pair(&record("INFERENCE", &section(1, "Links", "You can find the rest here."), None, None));
     assert!(alone.unwrap().answer.contains("the rest here"));
 }
 

@@ -24,11 +24,30 @@ pub(crate) enum Tone {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TextsByTone {
-    plain: Vec<String>,
-    friendly: Vec<String>,
-    annoyed: Vec<String>,
-    unsure: Vec<String>,
-    formal: Vec<String>,
+    plain: Vec<CountedText>,
+    friendly: Vec<CountedText>,
+    annoyed: Vec<CountedText>,
+    unsure: Vec<CountedText>,
+    formal: Vec<CountedText>,
+}
+
+/// A text and the number of its words, by which texts are chosen.
+#[derive(Debug, Deserialize)]
+#[serde(from = "String")]
+pub(crate) struct CountedText {
+    pub(crate) text: String,
+    pub(crate) words: usize,
+}
+
+impl From<String> for CountedText {
+    fn from(text: String) -> Self {
+        Self { words: count_words(&text), text }
+    }
+}
+
+/// The number of words of a text.
+pub(crate) fn count_words(text: &str) -> usize {
+    text.split_whitespace().count()
 }
 
 /// The texts of one language: the section `user_inputs` of its file.
@@ -42,17 +61,17 @@ pub(crate) struct UserInputTexts {
     pub(crate) greetings: TextsByTone,
     pub(crate) closings: TextsByTone,
     /// Questions about a topic.
-    pub(crate) about: Vec<String>,
+    pub(crate) about: Vec<CountedText>,
     /// Questions about nothing in particular.
-    pub(crate) open: Vec<String>,
+    pub(crate) open: Vec<CountedText>,
     /// Ends of a question that asks for a second thing.
-    pub(crate) second: Vec<String>,
+    pub(crate) second: Vec<CountedText>,
     /// The asker's situation.
-    pub(crate) details: Vec<String>,
+    pub(crate) details: Vec<CountedText>,
     /// The same with a date, a number or an amount.
-    pub(crate) concrete: Vec<String>,
+    pub(crate) concrete: Vec<CountedText>,
     /// Short stories.
-    pub(crate) stories: Vec<String>,
+    pub(crate) stories: Vec<CountedText>,
 }
 
 /// Parts of words that stand for a tone, and parts of an instruction that ask for something, in lower case.
@@ -112,7 +131,7 @@ impl Tone {
 }
 
 impl TextsByTone {
-    pub(crate) fn of(&self, tone: Tone) -> &[String] {
+    pub(crate) fn of(&self, tone: Tone) -> &[CountedText] {
         match tone {
             Tone::Plain => &self.plain,
             Tone::Friendly => &self.friendly,

@@ -19,7 +19,14 @@ fn model(config: Value) -> Remote {
     let config: ModelConfig = serde_json::from_value(config).unwrap();
     let pool = Pool::new("teacher", Limits::default());
     let vars = Map::from_iter([("tone".to_owned(), json!("kind"))]);
-    super::model("teacher", &config, pool, MockContext { seed: 7, vars: &vars }, Arc::new(Heuristic)).unwrap()
+    super::model(
+        "teacher",
+        &config,
+        pool,
+        MockContext { seed: 7, vars: &vars },
+        Arc::new(Heuristic::default()),
+    )
+    .unwrap()
 }
 
 fn scripted(rules: Value) -> Remote {

@@ -16,9 +16,9 @@ pub(super) fn plain(text: &str) -> String {
         inline(without_line_marks(line), &mut unmarked);
         unmarked.push('\n');
     }
-    let decoded = html_escape::decode_html_entities(&unmarked);
+    let decoded = in_one_form(&html_escape::decode_html_entities(&unmarked));
     let mut out = String::with_capacity(decoded.len());
-    let mut chars = decoded.nfkc().flat_map(char::to_lowercase).nfkc().peekable();
+    let mut chars = decoded.chars().peekable();
     let mut behind_space = true;
     while let Some(char) = chars.next() {
         let stands_alone = behind_space && chars.peek().is_none_or(|next| next.is_whitespace());
@@ -62,6 +62,20 @@ pub(super) fn plain(text: &str) -> String {
                 }
                 out.push(char);
             }
+        }
+    }
+    out
+}
+
+/// A text in lower case, with one form of each character. No form reaches over the end of a line, and most lines have
+/// none but ASCII's.
+fn in_one_form(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        if line.is_ascii() {
+            out.extend(line.chars().map(|char| char.to_ascii_lowercase()));
+        } else {
+            out.extend(line.nfkc().flat_map(char::to_lowercase).nfkc());
         }
     }
     out

@@ -112,7 +112,7 @@ impl Run {
         let names = self.plan.models.keys();
         let model = self.connected.clone().unwrap_or_else(|| Arc::clone(&self.model) as Arc<dyn Model>);
         let models = names.map(|name| (name.clone(), Arc::clone(&model))).collect();
-        let providers = ConnectedModels { models, heuristic: Arc::new(Heuristic) };
+        let providers = ConnectedModels { models, heuristic: Arc::new(Heuristic::default()) };
         BuiltPipeline::build(&self.plan, &providers, "2026-01-31_12-00-00").unwrap()
     }
 
