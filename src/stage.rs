@@ -120,7 +120,7 @@ pub enum BuildError {
 pub enum Processor {
     /// Produces records; first in the pipeline.
     Source(Box<dyn Source>),
-    /// A deterministic, cheap step of the source part that sees a whole unit at a time.
+    /// A deterministic, cheap step of the source part that sees one unit at a time.
     SourceTransform(Box<dyn SourceTransform>),
     /// Takes one record and returns one, several or none.
     Transform(Box<dyn Transform>),
@@ -242,10 +242,14 @@ pub trait Source: Send {
     }
 }
 
-/// A step of the source part: takes all records of a unit and returns the records made of them.
+/// The records of a unit, each made when it is taken; an error is the last.
+pub type UnitRecords<'a> = Box<dyn Iterator<Item = Result<Record, StageError>> + 'a>;
+
+/// A step of the source part: takes the records of a unit and returns the records made of them.
 pub trait SourceTransform: Send {
-    /// Returns the records for the next step. Deterministic; asks no model.
-    fn transform(&self, records: Vec<Record>) -> Result<Vec<Record>, StageError>;
+    /// Returns the records for the next step, and passes errors on. A step that does not need all records of the unit
+    /// takes them one by one, so that they need not all exist at once. Deterministic; asks no model.
+    fn transform<'a>(&'a self, records: UnitRecords<'a>) -> UnitRecords<'a>;
 }
 
 /// A step after admission.

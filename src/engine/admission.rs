@@ -1,155 +1,34 @@
 //! From the source part to the first chain: numbers the items, skips those that are done, and is the only place that
 //! waits for a permit in the run.
 //!
-//! The source part runs on a thread of its own, since it reads files; a small channel of units connects it to the
-//! admission task. Each item acquires a permit here, which the ledger holds until the item has ended, so nothing
-//! downstream ever has to refuse work.
+//! Each item acquires a permit here, which the ledger holds until the item has ended, so nothing downstream ever has to
+//! refuse work. The records come in batches from the source's thread (`source_part`).
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use roaring::RoaringTreemap;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
 use super::chain::ChainInput;
-use super::event::{FatalError, InFlightRecord, LedgerEvent};
+use super::event::{InFlightRecord, LedgerEvent};
 use super::gate::AdmissionLimit;
 use super::lending::{LendingSemaphore, PermitLender, PermitLenders};
+use super::source_part::SourceBatch;
 use super::stop::Stop;
 use crate::record::RecordId;
-use crate::stage::{LeftOut, Source, SourceFailure, SourceTransform, SourceUnit, StageError};
+use crate::stage::SourceFailure;
 
 /// The most items that are admitted at a time, if there are permits for them: one event tells the ledger of all.
 const GROUP: usize = 16;
-/// The capacity of the channel between the source's thread and admission, in units.
-const UNITS: usize = 2;
-
-/// The source part of a pipeline: a source, and the steps that make items of its units.
-pub(crate) struct SourcePart {
-    pub(crate) source_id: Arc<str>,
-    pub(crate) source: Box<dyn Source>,
-    pub(crate) steps: Vec<(Arc<str>, Box<dyn SourceTransform>)>,
-}
-
-/// What the source's thread sends: a unit, or why it could not be read.
-pub(crate) type UnitResult = Result<SourceUnit, SourceFailure>;
-
-impl SourcePart {
-    /// Returns the next unit with its items, or why it failed; `None` at the end. Blocks. A panic of a stage is a
-    /// failure of the unit.
-    pub(crate) fn next(&mut self) -> Option<UnitResult> {
-        let result = catch_unwind(AssertUnwindSafe(|| self.source.next()));
-        let unit = match result {
-            Ok(next) => next?,
-            Err(panic) => Err(SourceFailure {
-                unit: self.source_id.to_string(),
-                message: format!("the stage panicked: {}", panic_message(&*panic)),
-            }),
-        };
-        Some(unit.and_then(|unit| self.run_steps(unit)))
-    }
-
-    /// Returns the next unit that can be read, and adds the failures before it to `failures`. Blocks.
-    pub(super) fn next_readable(&mut self, failures: &mut Vec<String>) -> Option<SourceUnit> {
-        loop {
-            match self.next()? {
-                Ok(unit) => return Some(unit),
-                Err(failure) => failures.push(failure.to_string()),
-            }
-        }
-    }
-
-    fn run_steps(&self, mut unit: SourceUnit) -> UnitResult {
-        for (id, step) in &self.steps {
-            let records = std::mem::take(&mut unit.records);
-            let transformed =
-                catch_unwind(AssertUnwindSafe(|| step.transform(records))).unwrap_or_else(|panic| {
-                    Err(StageError::new("panic", format!("the stage panicked: {}", panic_message(&*panic))))
-                });
-            match transformed {
-                Ok(records) => unit.records = records,
-                Err(error) => {
-                    return Err(SourceFailure { unit: unit.name, message: format!("`{id}`: {error}") });
-                }
-            }
-        }
-        Ok(unit)
-    }
-
-    /// The number of units, if known beforehand.
-    pub(crate) fn units(&self) -> Option<u64> {
-        self.source.units()
-    }
-
-    /// What the source leaves out of the folders it searches.
-    pub(crate) fn left_out(&self) -> Option<LeftOut> {
-        self.source.left_out()
-    }
-
-    /// The number of items, if known beforehand.
-    pub(crate) fn items(&self) -> Option<u64> {
-        if self.steps.is_empty() { self.source.records() } else { None }
-    }
-
-    /// Skips items that are done, where the source can do so without making them. Returns the numbers of items and
-    /// units that were skipped. `units` holds the number of items of each of the first units, as an earlier start
-    /// counted them.
-    pub(crate) fn skip_done(&mut self, done: &RoaringTreemap, units: &[u32]) -> (u64, usize) {
-        let done = leading(done);
-        if self.steps.is_empty() {
-            let skipped = self.source.skip(done);
-            if skipped > 0 {
-                return (skipped, 0);
-            }
-        }
-        let (mut items, mut wanted) = (0, 0);
-        for count in units {
-            if items + u64::from(*count) > done {
-                break;
-            }
-            items += u64::from(*count);
-            wanted += 1;
-        }
-        let skipped = usize::try_from(self.source.skip_units(wanted)).unwrap_or(0).min(units.len());
-        (units[..skipped].iter().map(|count| u64::from(*count)).sum(), skipped)
-    }
-
-    /// Starts the source's thread. It ends with the source, or when the receiver is dropped.
-    pub(crate) fn start(mut self) -> std::io::Result<async_channel::Receiver<UnitResult>> {
-        let (sender, receiver) = async_channel::bounded(UNITS);
-        std::thread::Builder::new().name("synthmill-source".into()).spawn(move || {
-            while let Some(unit) = self.next() {
-                if sender.send_blocking(unit).is_err() {
-                    return;
-                }
-            }
-        })?;
-        Ok(receiver)
-    }
-}
-
-/// The number of items from 0 on that are done without a gap.
-fn leading(done: &RoaringTreemap) -> u64 {
-    let (mut low, mut high) = (0, done.len());
-    while low < high {
-        let middle = low + (high - low).div_ceil(2);
-        if done.rank(middle - 1) == middle {
-            low = middle;
-        } else {
-            high = middle - 1;
-        }
-    }
-    low
-}
 
 /// An item with its permit in the run.
 type AdmittedItem = (InFlightRecord, OwnedSemaphorePermit);
 
 /// The admission task.
 pub(crate) struct Admission {
-    /// The number of the first item of `units`.
+    /// The number of the first item of `batches`.
     pub(crate) first_item: u64,
-    pub(crate) units: async_channel::Receiver<UnitResult>,
+    pub(crate) batches: async_channel::Receiver<SourceBatch>,
     pub(crate) done: Arc<RoaringTreemap>,
     pub(crate) limit: u64,
     /// Limits the items in flight.
@@ -172,27 +51,26 @@ impl Admission {
     }
 
     async fn admit_all(&mut self) {
-        let mut item = self.first_item;
+        let (mut item, mut in_unit) = (self.first_item, 0_usize);
         // Items that have a permit and are to be admitted together.
         let mut group = Vec::with_capacity(GROUP);
         loop {
-            let unit = tokio::select! {
+            let batch = tokio::select! {
                 biased;
                 () = self.stop.draining() => return,
-                unit = self.units.recv() => unit,
+                batch = self.batches.recv() => batch,
             };
-            let Ok(unit) = unit else { break };
-            let unit = match unit {
-                Ok(unit) => unit,
-                Err(SourceFailure { unit, message }) => {
+            let Ok(batch) = batch else { break };
+            in_unit += batch.records.len();
+            if let Some(end) = batch.end {
+                if let Err(SourceFailure { unit, message }) = end {
                     let _ = self.ledger.send(LedgerEvent::SourceFailed { unit, message }).await;
-                    let _ = self.ledger.send(LedgerEvent::UnitRead { items: 0 }).await;
-                    continue;
                 }
-            };
-            let items = u32::try_from(unit.records.len()).unwrap_or(u32::MAX);
-            let _ = self.ledger.send(LedgerEvent::UnitRead { items }).await;
-            for mut record in unit.records {
+                let items = u32::try_from(in_unit).unwrap_or(u32::MAX);
+                let _ = self.ledger.send(LedgerEvent::UnitRead { items }).await;
+                in_unit = 0;
+            }
+            for mut record in batch.records {
                 if item >= self.limit {
                     self.admit(&mut group).await;
                     return;
@@ -253,40 +131,5 @@ impl Admission {
         }
         self.first.send(records).await;
         true
-    }
-}
-
-/// The message of a panic.
-pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
-    if let Some(text) = panic.downcast_ref::<&str>() {
-        return (*text).to_owned();
-    }
-    panic.downcast_ref::<String>().cloned().unwrap_or_else(|| "no message".to_owned())
-}
-
-/// The fatal error of a source whose thread cannot be started.
-pub(crate) fn thread_failed(error: &std::io::Error) -> FatalError {
-    FatalError {
-        stage: "source".into(),
-        class: "thread".into(),
-        message: format!("cannot start the source's thread: {error}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn done_items_are_counted_up_to_the_first_gap() {
-        for (done, expected) in [
-            (vec![], 0),
-            (vec![0], 1),
-            (vec![1, 2], 0),
-            (vec![0, 1, 2, 5], 3),
-            ((0..100_000).chain(100_001..100_050).collect(), 100_000),
-        ] {
-            assert_eq!(leading(&done.into_iter().collect()), expected);
-        }
     }
 }

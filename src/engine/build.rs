@@ -7,12 +7,12 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
 
-use super::admission::SourcePart;
 use super::ask::{AskUnit, BuiltParser, encode};
 use super::block::{Block, BlockKind};
 use super::connected_models::ConnectedModels;
 use super::execute::{BuiltProcessor, BuiltStage};
 use super::metrics::StageMetrics;
+use super::source_part::SourcePart;
 use crate::config::{self, Plan, PlannedStage};
 use crate::draw::Draws;
 use crate::journal::ArrayFile;

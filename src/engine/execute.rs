@@ -11,13 +11,13 @@ use std::time::Instant;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use super::admission::panic_message;
 use super::ask::AskUnit;
 use super::block::Block;
 use super::event::{Halt, InFlightRecord};
 use super::metrics::StageMetrics;
 use super::record_end::{RecordEnd, Rejection};
 use super::responder::Responder;
+use super::source_part::panic_message;
 use super::stop::Stop;
 use crate::record::{Record, RecordId};
 use crate::stage::{Gate, Sink, StageError, Transform, TransformOutput};

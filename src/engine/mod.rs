@@ -36,6 +36,7 @@ mod record_end;
 mod responder;
 mod run_end;
 mod slot;
+mod source_part;
 mod spending;
 mod status;
 mod stop;
@@ -45,7 +46,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use admission::{Admission, thread_failed};
+use admission::Admission;
 pub use build::{BuildPipelineError, BuiltPipeline};
 pub use connected_models::ConnectedModels;
 use effect::EffectRunner;
@@ -65,6 +66,7 @@ pub use preview::{ItemSelection, Preview, PreviewStep, SAMPLED_FROM, preview};
 pub use record_end::Rejection;
 pub use run_end::{RunEnd, RunReport};
 use slot::RetryBacklog;
+use source_part::thread_failed;
 use spending::Spending;
 pub use status::{RunPhase, RunStatus};
 pub use stop::Stop;
@@ -144,11 +146,11 @@ pub async fn run(
     let background_tasks =
         spawn_background_tasks(pipeline.models, background, &background_failure, &stop, &tasks);
     match pipeline.source.start() {
-        Ok(units) => {
+        Ok(batches) => {
             let limit = options.limit.unwrap_or(u64::MAX);
             let admission = Admission {
                 first_item,
-                units,
+                batches,
                 done,
                 limit,
                 permits,

@@ -17,7 +17,9 @@ use crate::draw::Draws;
 use crate::pipeline::ProducedField;
 use crate::pipeline::{CheckContext, FieldType};
 use crate::record::Record;
-use crate::stage::{BuildContext, BuildError, Processor, SourceTransform, StageConfig, StageError};
+use crate::stage::{
+    BuildContext, BuildError, Processor, SourceTransform, StageConfig, StageError, UnitRecords,
+};
 use crate::text_file;
 
 /// Plans the questions of each section by a file of question types.
@@ -202,26 +204,54 @@ struct PlannedSection<'a> {
 }
 
 impl SourceTransform for Planner {
-    fn transform(&self, records: Vec<Record>) -> Result<Vec<Record>, StageError> {
-        let sections: Vec<PlannedSection<'_>> =
-            records.iter().map(PlannedSection::of).collect::<Result<_, _>>()?;
-        let mut questions = Vec::new();
-        for index in 0..sections.len() {
-            self.plan(&sections, index, &mut questions);
+    fn transform<'a>(&'a self, records: UnitRecords<'a>) -> UnitRecords<'a> {
+        // A question may have any other section of the document as its companion.
+        let sections = match records.collect::<Result<Vec<Record>, _>>() {
+            Ok(sections) => sections,
+            Err(error) => return Box::new(std::iter::once(Err(error))),
+        };
+        Box::new(PlannedQuestions { planner: self, sections, next: 0, questions: Vec::new().into_iter() })
+    }
+}
+
+/// The questions of a document, those of a section made at a time.
+struct PlannedQuestions<'a> {
+    planner: &'a Planner,
+    sections: Vec<Record>,
+    /// The next section to be planned.
+    next: usize,
+    questions: std::vec::IntoIter<Record>,
+}
+
+impl Iterator for PlannedQuestions<'_> {
+    type Item = Result<Record, StageError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(question) = self.questions.next() {
+                return Some(Ok(question));
+            }
+            if self.next == self.sections.len() {
+                return None;
+            }
+            match self.planner.plan(&self.sections, self.next) {
+                Ok(questions) => self.questions = questions.into_iter(),
+                Err(error) => return Some(Err(error)),
+            }
+            self.next += 1;
         }
-        Ok(questions)
     }
 }
 
 impl Planner {
-    /// Adds the questions of section `index`.
-    fn plan(&self, sections: &[PlannedSection<'_>], index: usize, questions: &mut Vec<Record>) {
-        let section = &sections[index];
-        let others: Vec<usize> = (0..sections.len()).filter(|other| *other != index).collect();
-        let mut number = 0;
-        for (kind, variants) in self.types.iter().zip(self.counts(section, others.is_empty())) {
+    /// The questions of section `index`.
+    fn plan(&self, sections: &[Record], index: usize) -> Result<Vec<Record>, StageError> {
+        let section = &PlannedSection::of(&sections[index])?;
+        let others = sections.len() - 1;
+        let mut questions = Vec::new();
+        for (kind, variants) in self.types.iter().zip(self.counts(section, others == 0)) {
             let companions = if kind.sections == 2 {
-                self.choices(others.len(), variants, kind, "companion", section.key)
+                self.choices(others, variants, kind, "companion", section.key)
             } else {
                 vec![]
             };
@@ -231,15 +261,17 @@ impl Planner {
                 (_, None) => vec![],
             };
             for variant in 0..variants {
-                number += 1;
-                let companion = companions.get(variant).map(|choice| &sections[others[*choice]]);
-                let mut record = question(kind, section, companion, facts.get(variant).copied());
-                record.set("question_number", number);
+                // The section itself is not among the others.
+                let other = companions.get(variant).map(|choice| choice + usize::from(*choice >= index));
+                let companion = other.map(|other| PlannedSection::of(&sections[other])).transpose()?;
+                let mut record = question(kind, section, companion.as_ref(), facts.get(variant).copied());
+                record.set("question_number", questions.len() + 1);
                 record.set("variant", variant + 1);
                 record.set("variants", variants);
                 questions.push(record);
             }
         }
+        Ok(questions)
     }
 
     /// The number of questions of each type for the section; `alone` means that it is its document's only one.

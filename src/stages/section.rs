@@ -20,7 +20,9 @@ use crate::markdown::{Outline, Syntax, facts, sections};
 use crate::pipeline::ProducedField;
 use crate::pipeline::{CheckContext, FieldType};
 use crate::record::Record;
-use crate::stage::{BuildContext, BuildError, Processor, SourceTransform, StageConfig, StageError};
+use crate::stage::{
+    BuildContext, BuildError, Processor, SourceTransform, StageConfig, StageError, UnitRecords,
+};
 
 /// Cuts documents into sections with heading paths and facts.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -175,17 +177,19 @@ struct SectionSplitter {
 }
 
 impl SourceTransform for SectionSplitter {
-    fn transform(&self, records: Vec<Record>) -> Result<Vec<Record>, StageError> {
-        let mut sections = Vec::new();
-        for record in records {
-            self.split(record, &mut sections)?;
-        }
-        Ok(sections)
+    fn transform<'a>(&'a self, records: UnitRecords<'a>) -> UnitRecords<'a> {
+        Box::new(records.flat_map(|record| -> UnitRecords<'a> {
+            match record.and_then(|record| self.split(record)) {
+                Ok(sections) => Box::new(sections.into_iter().map(Ok)),
+                Err(error) => Box::new(std::iter::once(Err(error))),
+            }
+        }))
     }
 }
 
 impl SectionSplitter {
-    fn split(&self, mut record: Record, into: &mut Vec<Record>) -> Result<(), StageError> {
+    fn split(&self, mut record: Record) -> Result<Vec<Record>, StageError> {
+        let mut sections = Vec::new();
         let Some(Value::String(text)) = record.fields.shift_remove("text") else {
             return Err(StageError::new("section", "the field `text` is missing or no text"));
         };
@@ -240,10 +244,10 @@ impl SectionSplitter {
                 }
                 record.set("section", section);
                 shown_from = part.end;
-                into.push(record);
+                sections.push(record);
             }
         }
-        Ok(())
+        Ok(sections)
     }
 
     fn syntax(&self, record: &Record) -> Syntax {

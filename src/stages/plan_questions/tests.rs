@@ -22,6 +22,13 @@ fn document(facts: &[usize]) -> Vec<Record> {
     facts.iter().enumerate().map(section).collect()
 }
 
+impl Planner {
+    /// All questions of a document with these sections.
+    fn questions(&self, sections: Vec<Record>) -> Vec<Record> {
+        self.transform(Box::new(sections.into_iter().map(Ok))).map(Result::unwrap).collect()
+    }
+}
+
 fn typed(records: &[Record], key: &str) -> usize {
     let plain = ["FACT_BASED", "SECTION_SUMMARY"];
     let of_key = records.iter().filter(|record| record.text("section.key") == Some(key));
@@ -33,17 +40,17 @@ fn the_numbers_of_the_original_hold() {
     let several = [(0, 13), (1, 13), (10, 13), (14, 14), (20, 18), (30, 23), (50, 42), (100, 93), (200, 186)];
     let single = [11, 11, 11, 12, 16, 21, 38, 83, 166];
     for ((facts, expected), expected_single) in several.into_iter().zip(single) {
-        let records = planner().transform(document(&[facts, 3, 5])).unwrap();
+        let records = planner().questions(document(&[facts, 3, 5]));
         assert_eq!(typed(&records, "a.md#1"), expected, "{facts} facts");
         assert_eq!(records.len(), (facts + 1 + expected) + (3 + 1 + 13) + (5 + 1 + 13));
-        let alone = planner().transform(document(&[facts])).unwrap();
+        let alone = planner().questions(document(&[facts]));
         assert_eq!(typed(&alone, "a.md#1"), expected_single, "{facts} facts, one section");
     }
 }
 
 #[test]
 fn companions_and_facts_differ_while_they_last() {
-    let records = planner().transform(document(&[100, 2, 2, 2, 2, 2])).unwrap();
+    let records = planner().questions(document(&[100, 2, 2, 2, 2, 2]));
     let of = |name: &str, field: &str| -> Vec<String> {
         let first = records.iter().filter(|record| record.text("section.key") == Some("a.md#1"));
         let named = first.filter(|record| record.text("question_type") == Some(name));
@@ -60,7 +67,7 @@ fn companions_and_facts_differ_while_they_last() {
 
 #[test]
 fn a_question_over_two_sections_is_grouped_by_both() {
-    let records = planner().transform(document(&[0, 0])).unwrap();
+    let records = planner().questions(document(&[0, 0]));
     let two =
         records.iter().find(|record| record.text("question_type") == Some("COMPARATIVE_ANALYSIS")).unwrap();
     assert_eq!(two.get("group").unwrap(), &json!(["a.md#1", "a.md#2"]));
@@ -74,7 +81,7 @@ fn a_question_over_two_sections_is_grouped_by_both() {
 
 #[test]
 fn the_questions_of_a_section_come_one_after_the_other() {
-    let records = planner().transform(document(&[20, 0, 7])).unwrap();
+    let records = planner().questions(document(&[20, 0, 7]));
     let mut keys: Vec<&str> = records.iter().map(|record| record.text("section.key").unwrap()).collect();
     keys.dedup();
     assert_eq!(keys, ["a.md#1", "a.md#2", "a.md#3"]);
@@ -94,7 +101,7 @@ fn the_shipped_prompts_render_every_question() {
         }
     }
     let mut prompts = BTreeSet::new();
-    for record in planner().transform(sections).unwrap() {
+    for record in planner().questions(sections) {
         let prompt =
             format!("{}\n\n{}", source.render(&record).unwrap().trim(), user.render(&record).unwrap().trim());
         // First what all questions of the section share, so that a server reads it once.

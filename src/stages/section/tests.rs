@@ -9,7 +9,14 @@ fn derive(config: Value, name: &str, text: &str) -> Vec<Record> {
     record.set("group", json!([format!("docs/{name}")]));
     record.set("text", text);
     let images = Some(ImageResolver::new(None));
-    SectionSplitter { config, images }.transform(vec![record]).unwrap()
+    SectionSplitter { config, images }.sections(vec![record]).unwrap()
+}
+
+impl SectionSplitter {
+    /// The sections of these documents.
+    fn sections(&self, documents: Vec<Record>) -> Result<Vec<Record>, StageError> {
+        self.transform(Box::new(documents.into_iter().map(Ok))).collect()
+    }
 }
 
 /// Checks `heading_path: text` of each section.
@@ -99,7 +106,7 @@ fn an_image_goes_with_the_part_that_shows_it() {
     record.set("text", "# A ![](1.gif)\nFirst block here.\n\n![](2.gif) Second block.\n# B\nx ![](3.gif)\n");
     let config: Section = serde_json::from_value(json!({"max_chars": 30})).unwrap();
     let splitter = SectionSplitter { config, images: Some(ImageResolver::new(None)) };
-    let sections = splitter.transform(vec![record]).unwrap();
+    let sections = splitter.sections(vec![record]).unwrap();
     let paths = sections.iter().map(|section| section.get("section.images").unwrap()[0]["path"].as_str());
     let names: Vec<&str> = paths.map(|path| path.unwrap().rsplit('/').next().unwrap()).collect();
     assert_eq!(names, ["1.gif", "2.gif", "3.gif"]);
@@ -119,8 +126,8 @@ fn rows_are_cut_too() {
     let mut own = row.clone();
     own.set("source", "web");
     let splitter = SectionSplitter { config: serde_json::from_value(json!({})).unwrap(), images: None };
-    let sections = splitter.transform(vec![row, own]).unwrap();
+    let sections = splitter.sections(vec![row, own]).unwrap();
     assert_eq!(sections[0].text("section.key"), Some("r.jsonl:7#1"));
     assert!(sections[1].text("section.key").unwrap().starts_with("text-"));
-    assert!(splitter.transform(vec![Record::default()]).is_err());
+    assert!(splitter.sections(vec![Record::default()]).is_err());
 }

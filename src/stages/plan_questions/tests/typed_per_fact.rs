@@ -11,7 +11,7 @@ fn capped(typed_per_fact: f64) -> Planner {
 
 /// The fields of all that is planned for a document.
 fn planned(planner: &Planner, facts: &[usize]) -> Vec<serde_json::Map<String, Value>> {
-    planner.transform(document(facts)).unwrap().into_iter().map(|record| record.fields).collect()
+    planner.questions(document(facts)).into_iter().map(|record| record.fields).collect()
 }
 
 /// How many questions of each type there are, those of the section with this key.
@@ -41,7 +41,7 @@ fn a_section_has_as_many_typed_questions_as_its_facts_allow() {
             [(None, free), (Some(1.0), one), (Some(0.5), half), (Some(0.1), tenth), (Some(1.5), more)]
         {
             let planner = Planner { typed_per_fact: cap, ..planner() };
-            let records = planner.transform(document(&[facts, 0])).unwrap();
+            let records = planner.questions(document(&[facts, 0]));
             assert_eq!(typed(&records, "a.md#1"), expected, "{facts} facts, {cap:?} each");
             // Other questions are neither counted nor capped.
             let counts = by_type(&records, "a.md#1");
@@ -60,8 +60,8 @@ fn a_section_has_as_many_typed_questions_as_its_facts_allow() {
         (20, 16, 16),
         (100, 83, 83),
     ] {
-        assert_eq!(typed(&planner().transform(document(&[facts])).unwrap(), "a.md#1"), free, "{facts} facts");
-        let records = capped(1.0).transform(document(&[facts])).unwrap();
+        assert_eq!(typed(&planner().questions(document(&[facts])), "a.md#1"), free, "{facts} facts");
+        let records = capped(1.0).questions(document(&[facts]));
         assert_eq!(typed(&records, "a.md#1"), one, "{facts} facts");
         assert!(records.iter().all(|record| record.get("companion") == Some(&Value::Null)));
     }
@@ -72,8 +72,8 @@ fn a_section_has_as_many_typed_questions_as_its_facts_allow() {
 fn all_types_are_kept_in_their_shares() {
     const SECTIONS: usize = 500;
     for (facts, cap) in [(1, 1.0), (3, 1.0), (5, 1.0), (40, 0.2), (100, 0.3)] {
-        let records = capped(cap).transform(document(&[facts; SECTIONS])).unwrap();
-        let planned = by_type(&planner().transform(document(&[facts, facts])).unwrap(), "a.md#1")
+        let records = capped(cap).questions(document(&[facts; SECTIONS]));
+        let planned = by_type(&planner().questions(document(&[facts, facts])), "a.md#1")
             .into_iter()
             .map(|(name, count)| (name.to_owned(), count))
             .collect::<BTreeMap<String, usize>>();
@@ -100,19 +100,19 @@ fn all_types_are_kept_in_their_shares() {
 
 #[test]
 fn a_draw_depends_on_seed_and_section_only() {
-    let records = capped(1.0).transform(document(&[2, 3, 4])).unwrap();
+    let records = capped(1.0).questions(document(&[2, 3, 4]));
     assert_eq!(planned(&capped(1.0), &[2, 3, 4]), planned(&capped(1.0), &[2, 3, 4]));
     let of =
         |records: &[Record], key| by_type(records, key).into_keys().map(str::to_owned).collect::<Vec<_>>();
     // Another section's facts do not matter.
-    let other = capped(1.0).transform(document(&[2, 9, 4])).unwrap();
+    let other = capped(1.0).questions(document(&[2, 9, 4]));
     assert_eq!(
         (of(&records, "a.md#1"), of(&records, "a.md#3")),
         (of(&other, "a.md#1"), of(&other, "a.md#3"))
     );
     let seeds = (0..20).map(|seed| {
         let draws = Draws::new(seed, "plan_questions".into());
-        of(&Planner { draws, ..capped(1.0) }.transform(document(&[2, 3, 4])).unwrap(), "a.md#1")
+        of(&Planner { draws, ..capped(1.0) }.questions(document(&[2, 3, 4])), "a.md#1")
     });
     assert!(seeds.collect::<BTreeSet<_>>().len() > 10);
 }
@@ -120,7 +120,7 @@ fn a_draw_depends_on_seed_and_section_only() {
 #[test]
 fn what_is_kept_is_in_the_order_of_the_file_and_numbered_anew() {
     let planner = capped(0.3);
-    let records = planner.transform(document(&[100, 2, 2])).unwrap();
+    let records = planner.questions(document(&[100, 2, 2]));
     let order: Vec<&str> = planner.types.iter().map(|kind| kind.name.as_str()).collect();
     let first: Vec<&Record> =
         records.iter().filter(|record| record.text("section.key") == Some("a.md#1")).collect();
@@ -166,8 +166,8 @@ proptest! {
     ) {
         let per_fact = thousandths as f64 / 1000.0;
         let draws = Draws::new(seed, "plan_questions".into());
-        let records = Planner { draws, ..capped(per_fact) }.transform(document(&facts)).unwrap();
-        let free = planner().transform(document(&facts)).unwrap();
+        let records = Planner { draws, ..capped(per_fact) }.questions(document(&facts));
+        let free = planner().questions(document(&facts));
         for (index, facts) in facts.iter().enumerate() {
             let key = format!("a.md#{}", index + 1);
             let most = (facts * thousandths).div_ceil(1000);
