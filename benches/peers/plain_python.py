@@ -23,7 +23,8 @@ async def main() -> None:
     parser.add_argument("--concurrency", type=int, default=64)
     arguments = parser.parse_args()
 
-    client = AsyncOpenAI(base_url=arguments.base_url, api_key="none")
+    # The package gives a connection up after 5 seconds, which a busy machine may take; one failure would end the run.
+    client = AsyncOpenAI(base_url=arguments.base_url, api_key="none", timeout=600)
     semaphore = asyncio.Semaphore(arguments.concurrency)
     with open(arguments.questions, encoding="utf-8") as file:
         questions = [json.loads(line) for line in file]
