@@ -99,9 +99,6 @@ impl AnswerLogWriter {
     pub(super) fn work(mut self, mut receiver: mpsc::Receiver<AnswerLogCommand>) {
         let mut group = AnswerGroup::default();
         while let Some(first) = receiver.blocking_recv() {
-            // Lets tasks that are about to store an answer do so first: waking this thread, and then them, for each
-            // answer alone would cost more than writing it.
-            std::thread::yield_now();
             group.collect(first, &mut receiver);
             if self.failure.get().is_some() || self.append(&mut group).is_err() {
                 return;
