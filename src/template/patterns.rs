@@ -16,8 +16,8 @@ use super::checked_operators;
 
 /// The maximum size of compiled patterns, in bytes: some thousand of ordinary size.
 const LARGEST: usize = 64 << 20;
-/// How many patterns are compiled together. A search of a text for a hundred long ones at a time has so many states
-/// that hardly any is met twice, and is twenty times as slow as one for these, again for the next, and so on.
+/// How many patterns are compiled together. A search for a hundred long ones at a time has so many states that hardly
+/// any is met twice: searching for a few after the other is more than ten times as fast.
 const GROUP: usize = 16;
 /// The cache size of a search for one group, in bytes.
 const CACHE: usize = 8 << 20;
