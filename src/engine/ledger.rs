@@ -48,6 +48,8 @@ pub(crate) struct Ledger {
     /// Ended items, until they are sent to the writer: at the latest with the next tick, which has it commit them.
     ended_items: Vec<ItemCommit>,
     ended_bytes: usize,
+    /// Whether the writer has items that it has not been told to commit.
+    has_uncommitted: bool,
     items: HashMap<u64, InFlightItem>,
     accept: Option<AcceptGate>,
     gates: Vec<GateStage>,
@@ -91,6 +93,7 @@ impl Ledger {
             writer: Some(writer),
             ended_items: Vec::with_capacity(COMMIT_BATCH),
             ended_bytes: 0,
+            has_uncommitted: false,
             items: HashMap::new(),
             accept,
             gates: std::mem::take(&mut context.gates),
@@ -284,6 +287,7 @@ impl Ledger {
             return;
         }
         self.ended_bytes = 0;
+        self.has_uncommitted = true;
         let items = std::mem::replace(&mut self.ended_items, Vec::with_capacity(COMMIT_BATCH));
         self.write(WriterCommand::Commit(items)).await;
     }
@@ -296,7 +300,9 @@ impl Ledger {
             }
         }
         self.send_ended_items().await;
-        self.write(WriterCommand::Flush).await;
+        if std::mem::take(&mut self.has_uncommitted) {
+            self.write(WriterCommand::Flush).await;
+        }
         self.context.answers.request_sync();
         let now = Instant::now();
         self.recent_ended.push_back((now, self.ended));
@@ -309,7 +315,10 @@ impl Ledger {
         if now >= self.next_status {
             self.next_status = now + STATUS_INTERVAL;
             let json = serde_json::to_vec_pretty(&snapshot).unwrap_or_default();
-            self.write(WriterCommand::Status(json)).await;
+            // The run does not wait for a writer that is behind; the next status replaces this one.
+            if let Some(writer) = &self.writer {
+                writer.try_send(WriterCommand::Status(json));
+            }
             self.write_units().await;
         }
         self.publish(RunEvent::Tick(Box::new(snapshot)));

@@ -137,6 +137,11 @@ impl CommitWriter {
         self.work.send(work).await.is_ok()
     }
 
+    /// Sends a command if the thread has capacity for it.
+    pub fn try_send(&self, work: WriterCommand) {
+        let _ = self.work.try_send(work);
+    }
+
     /// Returns what is durable so far.
     #[must_use]
     pub fn committed(&self) -> CommittedTotals {
