@@ -13,7 +13,7 @@ fuzz_target!(|text: &str| {
         let mut rebuilt = String::new();
         for section in sections::split(text, &outline, "title") {
             rebuilt.push_str(&text[section.whole.start..section.body.start]);
-            for part in borders.parts(text, section.body.clone()) {
+            for part in borders.parts(section.body.clone()) {
                 let _ = (facts::of(text, &outline, &part), outline.readable(text, &part));
                 rebuilt.push_str(&text[part]);
             }

@@ -5,6 +5,8 @@
 
 use std::collections::HashSet;
 
+use memchr::memchr_iter;
+
 use super::inline_text::one_line;
 
 /// A run of text.
@@ -305,7 +307,7 @@ pub(super) fn rows(table: &str, read_cell: impl Fn(&str) -> String) -> Vec<(usiz
 
 /// The names of the tags that are closed in a text.
 pub(super) fn closed(text: &str) -> HashSet<&str> {
-    let tags = text.match_indices("</").map(|(at, _)| &text[at + 2..]);
+    let tags = memchr_iter(b'<', text.as_bytes()).filter_map(|at| text[at + 1..].strip_prefix('/'));
     tags.filter_map(|tag| {
         let end =
             tag.char_indices().take(NAME).find(|(_, c)| !(c.is_alphanumeric() || "._-:".contains(*c)))?.0;

@@ -153,6 +153,9 @@ impl InlineText {
 
 /// Collapses every run of white space into one space, and trims the ends.
 pub(super) fn one_line(text: &str) -> String {
+    if is_one_line(text.as_bytes()) {
+        return text.to_owned();
+    }
     let mut line = String::with_capacity(text.len());
     for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
         if !line.is_empty() {
@@ -161,6 +164,24 @@ pub(super) fn one_line(text: &str) -> String {
         line.push_str(word);
     }
     line
+}
+
+/// Whether a text certainly is one line already: ASCII and letters of two bytes, with single spaces inside.
+fn is_one_line(text: &[u8]) -> bool {
+    let mut before = b' ';
+    for byte in text {
+        let is_plain = match byte {
+            b' ' => before != b' ',
+            // U+0080 to U+00BF begin with C2; there are spaces and control characters among them.
+            0x21..=0x7e | 0x80..=0xc1 | 0xc3..=0xdf => true,
+            _ => false,
+        };
+        if !is_plain {
+            return false;
+        }
+        before = *byte;
+    }
+    before != b' '
 }
 
 /// Whether the character belongs to a script without spaces between words.

@@ -4,7 +4,7 @@
 //! text and records headings, blocks and atoms (the pieces that may be facts); syntax that CommonMark does not
 //! have is rewritten by `dialects` before, HTML is parsed by `html`. `images` collects the images; `sections`
 //! splits the text; `facts` selects among the atoms. All of it is pure: the `section` stage makes records from
-//! the results.
+//! the results. `pieces` does that for a part of a large text at a time.
 
 mod dialects;
 pub mod facts;
@@ -14,8 +14,10 @@ mod images;
 mod inline_text;
 pub mod outline;
 mod outline_builder;
+pub mod pieces;
 mod plain;
 pub mod sections;
+mod sentence_bounds;
 pub mod sentences;
 
 pub use images::ShownImage;

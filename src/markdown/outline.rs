@@ -32,6 +32,8 @@ pub struct Outline {
     pub images: Vec<ShownImage>,
     /// What a reader does not see: comments, scripts, styles, imports.
     pub silent: Vec<Range<usize>>,
+    /// Whether markup was left open that text after the end might close.
+    pub(super) is_open: bool,
 }
 
 /// A heading that begins a section.
@@ -135,6 +137,15 @@ impl Outline {
     #[must_use]
     pub fn is_readable(&self, range: &Range<usize>) -> bool {
         self.atoms_in(range).iter().any(|atom| !atom.text.is_empty())
+    }
+
+    /// Removes what begins at `end` or after it.
+    pub(super) fn truncate(&mut self, end: usize) {
+        self.headings.retain(|heading| heading.lines.start < end);
+        self.blocks.retain(|block| *block < end);
+        self.atoms.retain(|atom| atom.start < end);
+        self.images.retain(|image| image.start < end);
+        self.silent.retain(|silent| silent.start < end);
     }
 
     pub(super) fn add(&mut self, start: usize, depth: usize, text: String, kind: AtomKind) {

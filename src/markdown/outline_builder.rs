@@ -22,7 +22,7 @@ use super::sentences;
 const LABEL: usize = 160;
 
 /// The parser's extensions of CommonMark.
-pub(super) fn options() -> Options {
+fn options() -> Options {
     Options::ENABLE_TABLES
         | Options::ENABLE_FOOTNOTES
         | Options::ENABLE_STRIKETHROUGH
@@ -33,21 +33,22 @@ pub(super) fn options() -> Options {
 
 /// The outline of a Markdown text.
 pub(super) fn outline(text: &str) -> Outline {
-    let rewritten = dialects::rewrite(text);
+    let mut rewritten = dialects::rewrite(text);
+    let parsed = rewritten.parsed.take();
     let mut walk = OutlineBuilder::new(&rewritten);
-    let parser = Parser::new_with_broken_link_callback(&rewritten.text, options(), Some(name_of_item));
     let mut images = ImageCollector::default();
-    for (event, range) in parser.into_offset_iter() {
-        match rewritten.restored(text, &event, &range) {
-            Some(pieces) => {
-                for (event, range) in pieces {
-                    images.event(&rewritten.text, &event, &range);
-                    walk.event(event, range);
+    let mut see = |event: Event<'_>, range: Range<usize>| {
+        images.event(&rewritten.text, &event, &range);
+        walk.event(event, range);
+    };
+    match parsed {
+        Some(events) => events.into_iter().for_each(|(event, range)| see(event, range)),
+        None => {
+            for (event, range) in events(&rewritten.text) {
+                match rewritten.restored(text, &event, &range) {
+                    Some(pieces) => pieces.into_iter().for_each(|(event, range)| see(event, range)),
+                    None => see(event, range),
                 }
-            }
-            None => {
-                images.event(&rewritten.text, &event, &range);
-                walk.event(event, range);
             }
         }
     }
@@ -57,7 +58,13 @@ pub(super) fn outline(text: &str) -> Outline {
     }
     walk.outline.images = images.shown;
     walk.outline.silent = rewritten.silent.clone();
+    walk.outline.is_open = rewritten.is_open;
     walk.outline
+}
+
+/// The events of the parser, each with its range.
+pub(super) fn events(text: &str) -> impl Iterator<Item = (Event<'_>, Range<usize>)> {
+    Parser::new_with_broken_link_callback(text, options(), Some(name_of_item)).into_offset_iter()
 }
 
 /// Accepts a link without an address if it names an item of code, as in `rustdoc`: its brackets are not part of
@@ -72,7 +79,7 @@ fn name_of_item<'a>(link: BrokenLink<'a>) -> Option<(CowStr<'a>, CowStr<'a>)> {
 struct OutlineBuilder<'a> {
     /// The text as the parser sees it.
     source: &'a str,
-    rewritten: &'a RewrittenText,
+    rewritten: &'a RewrittenText<'a>,
     /// The names of the tags that are closed somewhere.
     closed: HashSet<&'a str>,
     outline: Outline,
@@ -108,7 +115,7 @@ struct OpenItem {
 }
 
 impl<'a> OutlineBuilder<'a> {
-    fn new(rewritten: &'a RewrittenText) -> Self {
+    fn new(rewritten: &'a RewrittenText<'a>) -> Self {
         Self {
             source: &rewritten.text,
             rewritten,
@@ -293,8 +300,8 @@ impl<'a> OutlineBuilder<'a> {
         if item.text.is_empty() {
             return;
         }
-        let one_sentence = sentences::split(&item.text, &[]).len() < 2;
-        atom.kind = if one_sentence && leads(&item.text) { AtomKind::Content } else { AtomKind::Fact };
+        let is_lead = leads(&item.text) && sentences::split(&item.text, &[]).len() < 2;
+        atom.kind = if is_lead { AtomKind::Content } else { AtomKind::Fact };
         atom.text = join(&item.parents, &item.text);
     }
 

@@ -1,5 +1,6 @@
 //! Splits a text into sections at its headings, and long sections into parts.
 
+use std::cell::OnceCell;
 use std::ops::Range;
 
 use super::outline::Outline;
@@ -20,9 +21,22 @@ pub struct Section {
     pub body: Range<usize>,
 }
 
+/// The headings above a place in a text, outermost first, with their levels.
+pub type HeadingPath = Vec<(u8, String)>;
+
 /// The sections of a text in order, including those without a body. Together they contain the whole text.
 #[must_use]
 pub fn split(text: &str, outline: &Outline, document_title: &str) -> Vec<Section> {
+    split_below(text, outline, document_title, &mut HeadingPath::new())
+}
+
+/// The sections of a piece of a text below the headings of `above`, which then has those above the next piece.
+pub fn split_below(
+    text: &str,
+    outline: &Outline,
+    document_title: &str,
+    above: &mut HeadingPath,
+) -> Vec<Section> {
     let first = outline.headings.first().map_or(text.len(), |heading| heading.lines.start);
     let mut sections = vec![Section {
         title: document_title.to_owned(),
@@ -31,16 +45,12 @@ pub fn split(text: &str, outline: &Outline, document_title: &str) -> Vec<Section
         whole: 0..first,
         body: 0..first,
     }];
-    let mut above: Vec<(u8, &str)> = Vec::new();
     for (number, heading) in outline.headings.iter().enumerate() {
         let end = outline.headings.get(number + 1).map_or(text.len(), |next| next.lines.start);
         above.retain(|(level, _)| *level < heading.level);
-        above.push((heading.level, &heading.title));
-        let path: Vec<String> = above
-            .iter()
-            .filter(|(_, title)| !title.is_empty())
-            .map(|(_, title)| (*title).to_owned())
-            .collect();
+        above.push((heading.level, heading.title.clone()));
+        let titles = above.iter().map(|(_, title)| title);
+        let path: Vec<String> = titles.filter(|title| !title.is_empty()).cloned().collect();
         let path = if path.is_empty() { vec![document_title.to_owned()] } else { path };
         sections.push(Section {
             title: path.last().cloned().unwrap_or_default(),
@@ -65,38 +75,46 @@ pub fn trim_blank_lines(text: &str) -> &str {
 }
 
 /// The offsets at which long sections may be split.
-pub struct SplitPoints {
-    /// From coarse to fine: blocks, items and sentences, nested items, any atom.
-    levels: [Vec<usize>; 4],
+pub struct SplitPoints<'a> {
+    text: &'a str,
+    outline: &'a Outline,
+    /// From coarse to fine: blocks, items and sentences, nested items, any atom. Most texts have no section to split.
+    levels: OnceCell<[Vec<usize>; 4]>,
     max_chars: usize,
 }
 
-impl SplitPoints {
-    /// Finds the split points of a text, for parts of at most `max_chars` characters.
+impl<'a> SplitPoints<'a> {
+    /// The split points of a text, for parts of at most `max_chars` characters.
     #[must_use]
-    pub fn new(text: &str, outline: &Outline, max_chars: usize) -> Self {
-        let atoms = |depth: usize| -> Vec<usize> {
-            let deep_enough = outline.atoms.iter().filter(|atom| atom.depth <= depth);
-            deep_enough.map(|atom| start_of_line(text, atom.start)).collect()
-        };
-        let levels = [outline.blocks.clone(), atoms(1), atoms(2), atoms(usize::MAX)];
-        Self { levels, max_chars: max_chars.max(1) }
+    pub fn new(text: &'a str, outline: &'a Outline, max_chars: usize) -> Self {
+        Self { text, outline, levels: OnceCell::new(), max_chars: max_chars.max(1) }
+    }
+
+    fn levels(&self) -> &[Vec<usize>; 4] {
+        self.levels.get_or_init(|| {
+            let atoms = |depth: usize| -> Vec<usize> {
+                let deep_enough = self.outline.atoms.iter().filter(|atom| atom.depth <= depth);
+                deep_enough.map(|atom| start_of_line(self.text, atom.start)).collect()
+            };
+            [self.outline.blocks.clone(), atoms(1), atoms(2), atoms(usize::MAX)]
+        })
     }
 
     /// Splits `range` into parts of at most `max_chars` characters: between blocks if possible, then between
     /// items or sentences, then lines, then words. Together the parts are the whole range.
     #[must_use]
-    pub fn parts(&self, text: &str, range: Range<usize>) -> Vec<Range<usize>> {
-        self.pack(text, range, 0)
+    pub fn parts(&self, range: Range<usize>) -> Vec<Range<usize>> {
+        self.pack(range, 0)
     }
 
-    fn pack(&self, text: &str, range: Range<usize>, level: usize) -> Vec<Range<usize>> {
-        if self.fits(text[range.clone()].chars().count()) {
+    fn pack(&self, range: Range<usize>, level: usize) -> Vec<Range<usize>> {
+        let text = self.text;
+        if self.fits(range.len()) || self.fits(text[range.clone()].chars().count()) {
             return vec![range];
         }
-        let Some(pieces) = self.pieces(text, &range, level) else { return self.chunks(text, range) };
+        let Some(pieces) = self.pieces(&range, level) else { return self.chunks(range) };
         if pieces.len() < 2 {
-            return self.pack(text, range, level + 1);
+            return self.pack(range, level + 1);
         }
         let mut parts: Vec<Range<usize>> = Vec::new();
         let mut length = 0;
@@ -108,7 +126,7 @@ impl SplitPoints {
                     length += chars;
                 }
                 _ => {
-                    parts.extend(self.pack(text, piece, level + 1));
+                    parts.extend(self.pack(piece, level + 1));
                     length = parts.last().map_or(0, |last| text[last.clone()].chars().count());
                 }
             }
@@ -121,12 +139,16 @@ impl SplitPoints {
     }
 
     /// `range` split at every offset of the level; `None` past the last level.
-    fn pieces(&self, text: &str, range: &Range<usize>, level: usize) -> Option<Vec<Range<usize>>> {
+    fn pieces(&self, range: &Range<usize>, level: usize) -> Option<Vec<Range<usize>>> {
         let lines: Vec<usize>;
-        let borders = match self.levels.get(level) {
+        let levels = self.levels();
+        let borders = match levels.get(level) {
             Some(borders) => borders,
-            None if level == self.levels.len() => {
-                lines = text[range.clone()].match_indices('\n').map(|(at, _)| range.start + at + 1).collect();
+            None if level == levels.len() => {
+                lines = self.text[range.clone()]
+                    .match_indices('\n')
+                    .map(|(at, _)| range.start + at + 1)
+                    .collect();
                 &lines
             }
             None => return None,
@@ -145,11 +167,11 @@ impl SplitPoints {
     }
 
     /// `range` split every `max_chars` characters, at white space if there is any.
-    fn chunks(&self, text: &str, range: Range<usize>) -> Vec<Range<usize>> {
+    fn chunks(&self, range: Range<usize>) -> Vec<Range<usize>> {
         let mut chunks = Vec::new();
         let mut start = range.start;
         while start < range.end {
-            let rest = &text[start..range.end];
+            let rest = &self.text[start..range.end];
             let Some((limit, _)) = rest.char_indices().nth(self.max_chars) else {
                 chunks.push(start..range.end);
                 break;
@@ -195,7 +217,7 @@ mod tests {
     /// Checks the parts of a whole text.
     fn check_parts(text: &str, max_chars: usize, expected: &[&str]) {
         let outline = Outline::of(text, Syntax::Markdown);
-        let parts = SplitPoints::new(text, &outline, max_chars).parts(text, 0..text.len());
+        let parts = SplitPoints::new(text, &outline, max_chars).parts(0..text.len());
         let found: Vec<&str> = parts.into_iter().map(|part| trim_blank_lines(&text[part])).collect();
         assert_eq!(found, expected);
     }
@@ -273,7 +295,7 @@ mod tests {
                 let mut rebuilt = String::new();
                 for section in split(&text, &outline, "Doc") {
                     rebuilt.push_str(&text[section.whole.start..section.body.start]);
-                    for part in borders.parts(&text, section.body.clone()) {
+                    for part in borders.parts(section.body.clone()) {
                         prop_assert!(text[part.clone()].chars().count() <= max);
                         for fact in super::super::facts::of(&text, &outline, &part) {
                             prop_assert!(!fact.contains(['\n', '\r']) && fact.trim() == fact);

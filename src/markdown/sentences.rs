@@ -4,9 +4,10 @@
 //! removed here, as is one before a word in lower case. A missing boundary does less harm than one in the middle
 //! of a sentence, so doubtful cases are not split. Code spans and addresses are never split.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
-use unicode_segmentation::UnicodeSegmentation;
+use super::sentence_bounds::bounds;
 
 /// Abbreviations that never end a sentence, in lower case without the last full stop.
 const INSIDE: &[&str] = &[
@@ -58,7 +59,7 @@ pub fn split(text: &str, solid: &[Range<usize>]) -> Vec<Range<usize>> {
     let masked = mask(text, solid);
     let mut sentences = Vec::new();
     let mut start = 0;
-    for (border, _) in masked.split_sentence_bound_indices().skip(1) {
+    for border in bounds(&masked) {
         if is_border(&masked[start..border], &masked[border..]) {
             push_spaced(&mut sentences, text, &masked, start..border);
             start = border;
@@ -71,7 +72,9 @@ pub fn split(text: &str, solid: &[Range<usize>]) -> Vec<Range<usize>> {
 /// Adds a sentence, split at the spaces of a script that ends sentences with them.
 fn push_spaced(sentences: &mut Vec<Range<usize>>, text: &str, masked: &str, range: Range<usize>) {
     let mut start = range.start;
-    if masked[range.clone()].contains(ends_by_space) {
+    // Every such character begins with this byte.
+    let may_end = masked.as_bytes()[range.clone()].contains(&0xe0);
+    if may_end && masked[range.clone()].contains(ends_by_space) {
         let (mut length, mut before) = (0, None);
         for (at, c) in masked[range.clone()].char_indices() {
             let border = range.start + at;
@@ -99,8 +102,11 @@ fn ends_by_space(c: char) -> bool {
 
 /// The text with code and addresses masked by capital letters of the same length in bytes: neither their full
 /// stops nor their lower-case beginnings count.
-fn mask(text: &str, solid: &[Range<usize>]) -> String {
+fn mask<'a>(text: &'a str, solid: &[Range<usize>]) -> Cow<'a, str> {
     let mut ranges = addresses(text);
+    if ranges.is_empty() && solid.is_empty() {
+        return Cow::Borrowed(text);
+    }
     ranges.extend_from_slice(solid);
     ranges.sort_by_key(|range| range.start);
     let mut masked = String::with_capacity(text.len());
@@ -112,12 +118,15 @@ fn mask(text: &str, solid: &[Range<usize>]) -> String {
         masked.extend(std::iter::repeat_n('X', range.len()));
     }
     masked.push_str(&text[masked.len()..]);
-    masked
+    Cow::Owned(masked)
 }
 
 /// The ranges of bare web addresses, without the punctuation that follows them.
 fn addresses(text: &str) -> Vec<Range<usize>> {
     let mut found: Vec<Range<usize>> = Vec::new();
+    if !text.contains("://") && !text.contains("www.") {
+        return found;
+    }
     for (start, _) in text.match_indices(['h', 'w']) {
         let rest = &text[start..];
         let begins = ["http://", "https://", "www."].iter().any(|begin| rest.starts_with(begin));

@@ -10,12 +10,13 @@ use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use self::images::ImageResolver;
+use self::images::{DocumentImages, ImageResolver};
 use super::{Role, StageDescription};
 use crate::markdown::front_matter::{self, FrontMatter};
-use crate::markdown::sections::{Section as Cut, SplitPoints, trim_blank_lines};
+use crate::markdown::pieces::Pieces;
+use crate::markdown::sections::{HeadingPath, Section as Cut, SplitPoints, trim_blank_lines};
 use crate::markdown::{Outline, Syntax, facts, sections};
 use crate::pipeline::ProducedField;
 use crate::pipeline::{CheckContext, FieldType};
@@ -179,77 +180,122 @@ struct SectionSplitter {
 impl SourceTransform for SectionSplitter {
     fn transform<'a>(&'a self, records: UnitRecords<'a>) -> UnitRecords<'a> {
         Box::new(records.flat_map(|record| -> UnitRecords<'a> {
-            match record.and_then(|record| self.split(record)) {
-                Ok(sections) => Box::new(sections.into_iter().map(Ok)),
+            match record.and_then(|record| DocumentSections::new(self, record)) {
+                Ok(sections) => Box::new(sections.flatten().map(Ok)),
                 Err(error) => Box::new(std::iter::once(Err(error))),
             }
         }))
     }
 }
 
-impl SectionSplitter {
-    fn split(&self, mut record: Record) -> Result<Vec<Record>, StageError> {
-        let mut sections = Vec::new();
+/// The sections of one document, those of a piece of its text made at a time.
+struct DocumentSections<'a> {
+    splitter: &'a SectionSplitter,
+    /// What every section's record has.
+    record: Record,
+    key: String,
+    title: String,
+    /// The text after the front matter.
+    text: String,
+    pieces: Pieces,
+    /// The next piece: its start, its outline and its end; `None` after the last.
+    next: Option<(usize, Outline, usize)>,
+    /// The headings above it.
+    above: HeadingPath,
+    images: Option<DocumentImages<'a>>,
+    /// The number of the last section.
+    number: u64,
+}
+
+impl<'a> DocumentSections<'a> {
+    fn new(splitter: &'a SectionSplitter, mut record: Record) -> Result<Self, StageError> {
         let Some(Value::String(text)) = record.fields.shift_remove("text") else {
             return Err(StageError::new("section", "the field `text` is missing or no text"));
         };
-        let text = if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n") } else { text };
-        let syntax = self.syntax(&record);
+        let mut text =
+            if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n") } else { text };
+        let syntax = splitter.syntax(&record);
         let front_matter = match syntax {
             Syntax::Markdown => front_matter::split(&text),
             Syntax::Plain => FrontMatter { rest: &text, ..FrontMatter::default() },
         };
-        let text = front_matter.rest;
-        let outline = Outline::of(text, syntax);
-        let key = document_key(&record, text);
-        let title = title(&front_matter, &outline, &record).unwrap_or_else(|| key.clone());
+        let key = document_key(&record, front_matter.rest);
         if let Some(problem) = &front_matter.problem {
             tracing::warn!(
                 "`{key}`: its front matter cannot be read as a whole, only line by line: {problem}"
             );
         }
-        let borders = SplitPoints::new(text, &outline, self.config.max_chars);
-        let mut images = self.images.as_ref().map(|finder| finder.of_document(&record));
+        let declared = front_matter.title();
+        let start = text.len() - front_matter.rest.len();
+        let fields = front_matter.fields;
+        text.drain(..start);
+        let pieces = Pieces::new(&text, syntax);
+        let (outline, end) = pieces.read(&text, 0);
+        let title = declared
+            .or_else(|| pieces.first_title(&text, &outline, end))
+            .or_else(|| record.text("source.stem").map(str::to_owned))
+            .unwrap_or_else(|| key.clone());
+        let images = splitter.images.as_ref().map(|finder| finder.of_document(&record));
         record.set("document", json!({"title": title}));
-        record.set("front_matter", front_matter.fields);
+        record.set("front_matter", fields);
+        let (next, above) = (Some((0, outline, end)), HeadingPath::new());
+        Ok(Self { splitter, record, key, title, text, pieces, next, above, images, number: 0 })
+    }
+}
 
-        let mut number = 0;
-        for cut in sections::split(text, &outline, &title) {
-            if !self.keeps(text, &cut, &outline) {
+impl Iterator for DocumentSections<'_> {
+    type Item = Vec<Record>;
+
+    fn next(&mut self) -> Option<Vec<Record>> {
+        let (start, outline, end) = self.next.take()?;
+        let text = &self.text[start..end];
+        let points = SplitPoints::new(text, &outline, self.splitter.config.max_chars);
+        let mut records = Vec::new();
+        for cut in sections::split_below(text, &outline, &self.title, &mut self.above) {
+            if !self.splitter.keeps(text, &cut, &outline) {
                 continue;
             }
             // The first part also shows the images of the heading.
             let mut shown_from = cut.whole.start;
-            for part in borders.parts(text, cut.body.clone()) {
+            for part in points.parts(cut.body.clone()) {
                 let readable = outline.readable(text, &part);
                 let body = trim_blank_lines(&readable);
                 if body.is_empty() {
                     continue;
                 }
-                number += 1;
-                let key = format!("{key}#{number}");
-                let mut record = record.clone();
-                record.set("group", json!([key]));
-                let mut section = json!({
-                    "key": key,
-                    "number": number,
-                    "title": cut.title,
-                    "heading_path": cut.path.join(" > "),
-                    "level": cut.level,
-                    "text": body,
-                    "facts": facts::of(text, &outline, &part),
-                });
-                if let Some(images) = &mut images {
-                    section["images"] = images.of(outline.images_in(&(shown_from..part.end)));
+                self.number += 1;
+                let key = format!("{}#{}", self.key, self.number);
+                let mut record = self.record.clone();
+                record.set("group", vec![key.clone()]);
+                let fields = [
+                    ("key", Value::from(key)),
+                    ("number", self.number.into()),
+                    ("title", cut.title.clone().into()),
+                    ("heading_path", cut.path.join(" > ").into()),
+                    ("level", cut.level.into()),
+                    ("text", body.into()),
+                    ("facts", facts::of(text, &outline, &part).into()),
+                ];
+                let mut section: Map<String, Value> =
+                    fields.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
+                if let Some(images) = &mut self.images {
+                    let images = images.of(outline.images_in(&(shown_from..part.end)));
+                    section.insert("images".to_owned(), images);
                 }
                 record.set("section", section);
                 shown_from = part.end;
-                sections.push(record);
+                records.push(record);
             }
         }
-        Ok(sections)
+        if end < self.text.len() {
+            let (outline, next_end) = self.pieces.read(&self.text, end);
+            self.next = Some((end, outline, next_end));
+        }
+        Some(records)
     }
+}
 
+impl SectionSplitter {
     fn syntax(&self, record: &Record) -> Syntax {
         match self.config.format {
             SectionFormat::Markdown => Syntax::Markdown,
@@ -280,17 +326,6 @@ fn document_key(record: &Record, text: &str) -> String {
     match record.get("source.row").and_then(Value::as_u64) {
         Some(row) => format!("{path}:{row}"),
         None => path.to_owned(),
-    }
-}
-
-fn title(front_matter: &FrontMatter<'_>, outline: &Outline, record: &Record) -> Option<String> {
-    if let Some(declared) = front_matter.title() {
-        return Some(declared);
-    }
-    let first = outline.headings.iter().find(|heading| heading.level == 1 && !heading.title.is_empty());
-    match first {
-        Some(heading) => Some(heading.title.clone()),
-        None => record.text("source.stem").map(str::to_owned),
     }
 }
 

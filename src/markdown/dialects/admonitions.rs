@@ -3,11 +3,12 @@
 
 use std::ops::Range;
 
-use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag};
+use memchr::{memchr_iter, memchr2_iter};
+use pulldown_cmark::{CodeBlockKind, Event, Tag};
 
 use super::super::outline_builder;
-use super::mdx;
 use super::rewrite_buffer::RewriteBuffer;
+use super::{line_starts, mdx};
 
 /// The maximum nesting depth of admonitions.
 const DEPTH: usize = 5;
@@ -60,11 +61,13 @@ pub(super) fn rewrite(draft: &mut RewriteBuffer<'_>) {
 fn pass(draft: &mut RewriteBuffer<'_>) -> bool {
     let text = draft.text();
     let is_mdx = mdx::is_mdx(&text);
-    let has_marks = MARKS.iter().any(|mark| draft.source.contains(mark));
+    let has_marks = has_marks(draft.source);
+    if !is_mdx && !has_marks && !may_have_directives(&text) {
+        return false;
+    }
     let mut changed = false;
     let mut fences = Vec::new();
-    let blocks: Vec<(Range<usize>, Option<String>)> = Parser::new_ext(&text, outline_builder::options())
-        .into_offset_iter()
+    let blocks: Vec<(Range<usize>, Option<String>)> = outline_builder::events(&text)
         .filter_map(|(event, range)| match event {
             Event::Start(Tag::CodeBlock(CodeBlockKind::Indented)) => Some((range, None)),
             Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(info))) => {
@@ -88,6 +91,24 @@ fn pass(draft: &mut RewriteBuffer<'_>) -> bool {
         markers(draft, &text, &fences);
     }
     changed
+}
+
+/// Whether a line begins with the marker of an admonition or a tab of MkDocs.
+fn has_marks(text: &str) -> bool {
+    line_starts(text).any(|start| {
+        let words = text[start..].trim_start_matches([' ', '>']);
+        words.starts_with(['!', '?', '=']) && MARKS.iter().any(|mark| words.starts_with(mark))
+    })
+}
+
+/// Whether the text may have fences of MyST: what follows some fence is a brace, perhaps escaped.
+fn may_have_directives(text: &str) -> bool {
+    let is_directive = |at: usize| {
+        let info = text[at..].trim_start_matches(['`', '~']);
+        let fence = text.len() - at - info.len();
+        fence >= 3 && info.trim_start_matches([' ', '\t']).starts_with(['{', '&', '\\'])
+    };
+    memchr2_iter(b'`', b'~', text.as_bytes()).any(is_directive)
 }
 
 /// Whether the nearest line above `at` with less indentation begins a MkDocs admonition.
@@ -192,15 +213,22 @@ pub(super) fn options(draft: &mut RewriteBuffer<'_>, text: &str, mut start: usiz
     }
 }
 
+/// Whether what such a block is may depend on a distant line: an import, a marker, a tag.
+pub(super) fn depends_on_whole(text: &str) -> bool {
+    mdx::is_mdx(text) || has_marks(text) || has_code_tags(text)
+}
+
+fn has_code_tags(text: &str) -> bool {
+    const TAGS: &[&str] = &["{% highlight", "{%- highlight", "{{< highlight", "{% codeblock"];
+    memchr_iter(b'{', text.as_bytes()).any(|at| TAGS.iter().any(|tag| text[at..].starts_with(tag)))
+}
+
 /// Turns the tags of Jekyll and Hugo that enclose code into the fences of a code block.
 fn code_tags(draft: &mut RewriteBuffer<'_>) {
-    if !["{% highlight", "{%- highlight", "{{< highlight", "{% codeblock"]
-        .iter()
-        .any(|tag| draft.source.contains(tag))
-    {
+    let source = draft.source;
+    if !has_code_tags(source) {
         return;
     }
-    let source = draft.source;
     let (mut start, mut open) = (0, false);
     for line in source.split_inclusive('\n') {
         let words = line.trim();

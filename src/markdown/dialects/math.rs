@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use memchr::memchr_iter;
+
 use super::scanner::DialectScanner;
 
 /// Environments that are formulas on their own.
@@ -30,7 +32,8 @@ const MOST: usize = 8 * 1024;
 
 /// Whether brackets with backslashes are formulas in this text: one of them contains what only formulas contain.
 pub(super) fn has_brackets(text: &str) -> bool {
-    text.match_indices("\\(").take(1_000).any(|(at, _)| {
+    let open = memchr_iter(b'\\', text.as_bytes()).filter(|at| text[at + 1..].starts_with('('));
+    open.take(1_000).any(|at| {
         let rest = &text[at + 2..];
         let line = &rest[..rest.find('\n').unwrap_or(rest.len())];
         line.find("\\)").is_some_and(|end| is_sure(&line[..end]))

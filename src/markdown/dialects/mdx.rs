@@ -1,6 +1,9 @@
 //! MDX markup: JavaScript statements, components, comments.
 
+use memchr::memchr_iter;
+
 use super::super::html;
+use super::line_starts;
 use super::scanner::DialectScanner;
 
 /// The maximum number of lines of a statement; longer ones are text.
@@ -8,19 +11,21 @@ const LINES: usize = 100;
 
 /// Whether a text is MDX, in which indented text is not code.
 pub(super) fn is_mdx(text: &str) -> bool {
-    text.lines().any(|line| is_import(line) || line.starts_with("export const ") && line.contains('='))
-        || [
-            "</TabItem>",
-            "</Tabs>",
-            "</CardGroup>",
-            "</Card>",
-            "</Steps>",
-            "</Step>",
-            "</Accordion>",
-            "</CodeGroup>",
-        ]
-        .iter()
-        .any(|tag| text.contains(tag))
+    let has_statement = line_starts(text).any(|start| {
+        let rest = &text[start..];
+        let line = || rest.lines().next().unwrap_or_default();
+        rest.starts_with("import") && is_import(line())
+            || rest.starts_with("export const ") && line().contains('=')
+    });
+    has_statement || memchr_iter(b'<', text.as_bytes()).any(|at| is_closing(&text[at + 1..]))
+}
+
+/// Whether the text after a `<` closes a component that only MDX has.
+fn is_closing(text: &str) -> bool {
+    const NAMES: &[&str] =
+        &["TabItem", "Tabs", "CardGroup", "Card", "Steps", "Step", "Accordion", "CodeGroup"];
+    let Some(tag) = text.strip_prefix('/') else { return false };
+    NAMES.iter().any(|name| tag.strip_prefix(name).is_some_and(|rest| rest.starts_with('>')))
 }
 
 /// `import` and `export` statements at the start of a line.
@@ -52,11 +57,11 @@ pub(super) fn statement(scan: &mut DialectScanner<'_, '_, '_>, at: usize) -> Opt
 
 /// Whether a line is `import names from 'module'` or `import 'module'`.
 fn is_import(line: &str) -> bool {
-    let line = line.trim_end().trim_end_matches(';').trim_end();
     let Some(rest) = line.strip_prefix("import").filter(|rest| rest.starts_with([' ', '{', '"', '\'']))
     else {
         return false;
     };
+    let rest = rest.trim_end().trim_end_matches(';').trim_end();
     let quoted = |text: &str| {
         let text = text.trim();
         ['"', '\''].iter().any(|quote| {

@@ -15,10 +15,13 @@ mod setext;
 mod tags;
 mod templates;
 
+use std::borrow::{Borrow, Cow};
 use std::ops::Range;
 
-use pulldown_cmark::{CowStr, Event};
+use memchr::memchr_iter;
+use pulldown_cmark::{CowStr, Event, Tag};
 
+use super::outline_builder;
 use rewrite_buffer::RewriteBuffer;
 use scanner::DialectScanner;
 pub(super) use tags::element;
@@ -28,32 +31,68 @@ const HIDDEN: u8 = 2;
 /// Masks a formula.
 const FORMULA: u8 = b'X';
 
+/// The events of the parser, each with its range.
+pub(super) type ParsedText<'a> = Vec<(Event<'a>, Range<usize>)>;
+
 /// A text with rewritten dialects.
 #[derive(Debug, Default)]
-pub(super) struct RewrittenText {
+pub(super) struct RewrittenText<'a> {
     /// The text for the parser.
-    pub(super) text: String,
+    pub(super) text: Cow<'a, str>,
+    /// The text as it was parsed; `None` if it was rewritten after that.
+    pub(super) parsed: Option<ParsedText<'a>>,
     /// The ranges of formulas, and whether each is a display formula.
     formulas: Vec<(Range<usize>, bool)>,
     /// What a reader does not see.
     pub(super) silent: Vec<Range<usize>>,
     /// HTML tables.
     pub(super) tables: Vec<Range<usize>>,
+    /// Whether markup was left open that text after the end might close.
+    pub(super) is_open: bool,
     /// Titles of admonitions.
     pub(super) titles: Vec<Range<usize>>,
 }
 
 /// Rewrites a text.
-pub(super) fn rewrite(source: &str) -> RewrittenText {
+pub(super) fn rewrite(source: &str) -> RewrittenText<'_> {
     let mut draft = RewriteBuffer::new(source);
     admonitions::rewrite(&mut draft);
+    // Most texts need no rewriting, so their events are kept for the outline.
+    let parsed: Option<ParsedText<'_>> =
+        if draft.is_changed() { None } else { Some(outline_builder::events(source).collect()) };
     let text = draft.text();
-    DialectScanner::new(&mut draft, &text).run();
+    let code = match &parsed {
+        Some(events) => code_ranges(events.iter().map(|(event, range)| (event, range.clone()))),
+        None => code_ranges(outline_builder::events(&text)),
+    };
+    let is_open = DialectScanner::new(&mut draft, &text, code).run();
     setext::rewrite(&mut draft);
-    draft.finish()
+    let parsed = parsed.filter(|_| !draft.is_changed());
+    RewrittenText { parsed, is_open, ..draft.finish() }
 }
 
-impl RewrittenText {
+/// Whether rules for one part of a text may depend on another, distant part.
+pub(super) fn depends_on_whole(text: &str) -> bool {
+    admonitions::depends_on_whole(text) || math::has_brackets(text)
+}
+
+/// The offsets at which lines begin.
+fn line_starts(text: &str) -> impl Iterator<Item = usize> {
+    std::iter::once(0).chain(memchr_iter(b'\n', text.as_bytes()).map(|end| end + 1))
+}
+
+/// The ranges of code, in order.
+fn code_ranges<'a>(
+    events: impl Iterator<Item = (impl Borrow<Event<'a>>, Range<usize>)>,
+) -> Vec<Range<usize>> {
+    let is_code = |event: &Event<'_>| matches!(event, Event::Code(_) | Event::Start(Tag::CodeBlock(_)));
+    let code = events.filter(|(event, _)| is_code(event.borrow()));
+    let mut code: Vec<Range<usize>> = code.map(|(_, range)| range).collect();
+    code.sort_by_key(|range| range.start);
+    code
+}
+
+impl RewrittenText<'_> {
     /// Translates a parser event back to what was written: formulas are restored, masked markup is removed.
     /// `None` for an event that needs no translation.
     pub(super) fn restored(

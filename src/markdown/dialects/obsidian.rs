@@ -23,6 +23,9 @@ pub(super) fn comment(scan: &mut DialectScanner<'_, '_, '_>, at: usize) -> Optio
 
 /// `[[note|words]]` shows the words, `[[note]]` the name, `![[file]]` nothing readable.
 pub(super) fn link(scan: &mut DialectScanner<'_, '_, '_>, at: usize) -> Option<usize> {
+    if !scan.text[at..].starts_with("[[") && !scan.text[at..].starts_with("![[") {
+        return None;
+    }
     let line = scan.line(at);
     let embeds = line.starts_with('!');
     let inside = line.strip_prefix('!').unwrap_or(line).strip_prefix("[[")?;
@@ -52,6 +55,9 @@ pub(super) fn link(scan: &mut DialectScanner<'_, '_, '_>, at: usize) -> Option<u
 
 /// `==words==`.
 pub(super) fn highlight(scan: &mut DialectScanner<'_, '_, '_>, at: usize) -> Option<usize> {
+    if !scan.text[at..].starts_with("==") {
+        return None;
+    }
     let line = scan.line(at);
     let inside = line.strip_prefix("==")?;
     let free = |c: Option<char>| !c.is_some_and(|c| c.is_alphanumeric() || c == '=');
@@ -85,6 +91,9 @@ pub(super) fn block_id(scan: &mut DialectScanner<'_, '_, '_>, at: usize) -> Opti
 
 /// `> [!type]- Title`.
 pub(super) fn callout(scan: &mut DialectScanner<'_, '_, '_>, at: usize) -> Option<usize> {
+    if !scan.text[at..].starts_with("[!") {
+        return None;
+    }
     let line = scan.line(at);
     let inside = line.strip_prefix("[!")?;
     let before = &scan.text[..at];

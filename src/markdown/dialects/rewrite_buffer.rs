@@ -1,6 +1,7 @@
 //! A text being rewritten: same length in bytes, same lines, so that every offset in it is an offset in the
 //! original.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use super::{FORMULA, HIDDEN, RewrittenText};
@@ -10,22 +11,32 @@ pub(super) struct RewriteBuffer<'a> {
     /// The original text.
     pub(super) source: &'a str,
     bytes: Vec<u8>,
-    found: RewrittenText,
+    /// Whether anything was overwritten.
+    changed: bool,
+    found: RewrittenText<'a>,
 }
 
 impl<'a> RewriteBuffer<'a> {
     pub(super) fn new(source: &'a str) -> Self {
-        Self { source, bytes: source.as_bytes().to_vec(), found: RewrittenText::default() }
+        Self { source, bytes: source.as_bytes().to_vec(), changed: false, found: RewrittenText::default() }
+    }
+
+    /// Whether the text differs from the original.
+    pub(super) fn is_changed(&self) -> bool {
+        self.changed
     }
 
     /// The text in its current state.
-    pub(super) fn text(&self) -> String {
+    pub(super) fn text(&self) -> Cow<'a, str> {
+        if !self.changed {
+            return Cow::Borrowed(self.source);
+        }
         // Only whole characters are replaced, by ASCII.
-        String::from_utf8_lossy(&self.bytes).into_owned()
+        Cow::Owned(String::from_utf8_lossy(&self.bytes).into_owned())
     }
 
     /// Returns the result.
-    pub(super) fn finish(mut self) -> RewrittenText {
+    pub(super) fn finish(mut self) -> RewrittenText<'a> {
         self.found.text = self.text();
         self.found.formulas.sort_by_key(|(range, _)| range.start);
         for ranges in [&mut self.found.silent, &mut self.found.titles, &mut self.found.tables] {
@@ -53,6 +64,7 @@ impl<'a> RewriteBuffer<'a> {
 
     /// Masks a formula by one long word, line ends included.
     pub(super) fn formula(&mut self, range: Range<usize>, display: bool) {
+        self.changed = true;
         self.bytes[range.clone()].fill(FORMULA);
         self.found.formulas.push((range, display));
     }
@@ -72,6 +84,7 @@ impl<'a> RewriteBuffer<'a> {
 
     /// Overwrites a range except its line ends.
     pub(super) fn fill(&mut self, range: Range<usize>, with: u8) {
+        self.changed = true;
         for byte in &mut self.bytes[range] {
             if *byte != b'\n' {
                 *byte = with;
@@ -99,6 +112,7 @@ impl<'a> RewriteBuffer<'a> {
             let words = line[..length].iter().position(|byte| !matches!(byte, b' ' | b'>')).unwrap_or(length);
             let quote = line[..words].iter().rposition(|byte| *byte == b'>').map_or(0, |at| at + 2);
             if words < length && words >= quote + 3 {
+                self.changed = true;
                 self.bytes[start + quote] = b'>';
             }
             start += length + 1;

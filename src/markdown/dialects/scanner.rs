@@ -3,14 +3,24 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use pulldown_cmark::{Event, Parser, Tag};
-
-use super::super::{html, outline_builder};
+use super::super::html;
 use super::rewrite_buffer::RewriteBuffer;
 use super::{math, mdx, obsidian, tags, templates};
 
 /// The maximum length of markup, in bytes.
 const MOST: usize = 4 * 1024;
+
+/// The bytes at which a rule may apply, and the end of a line.
+const MARKS: [bool; 256] = {
+    let mut marks = [false; 256];
+    let bytes = b"\n\\$%[!=^{:<";
+    let mut index = 0;
+    while index < bytes.len() {
+        marks[bytes[index] as usize] = true;
+        index += 1;
+    }
+    marks
+};
 
 /// A pass over one text.
 pub(super) struct DialectScanner<'d, 'a, 't> {
@@ -28,22 +38,22 @@ pub(super) struct DialectScanner<'d, 'a, 't> {
 }
 
 impl<'d, 'a, 't> DialectScanner<'d, 'a, 't> {
-    /// Creates a scanner of `text`, the current state of `draft`.
-    pub(super) fn new(draft: &'d mut RewriteBuffer<'a>, text: &'t str) -> Self {
-        let mut code: Vec<Range<usize>> = Vec::new();
-        for (event, range) in Parser::new_ext(text, outline_builder::options()).into_offset_iter() {
-            if matches!(event, Event::Code(_) | Event::Start(Tag::CodeBlock(_))) {
-                code.push(range);
-            }
-        }
-        code.sort_by_key(|range| range.start);
+    /// Creates a scanner of `text`, the current state of `draft`, with these ranges of code.
+    pub(super) fn new(draft: &'d mut RewriteBuffer<'a>, text: &'t str, code: Vec<Range<usize>>) -> Self {
         let brackets_are_math = math::has_brackets(text);
         Self { draft, text, code, missing: Vec::new(), closed: html::closed(text), brackets_are_math }
     }
 
-    pub(super) fn run(&mut self) {
+    /// Rewrites the text; returns whether markup was left open.
+    pub(super) fn run(mut self) -> bool {
+        let bytes = self.text.as_bytes();
         let (mut at, mut line) = (0, true);
-        while let Some(byte) = self.text.as_bytes().get(at).copied() {
+        while at < bytes.len() {
+            if !line {
+                let rest = &bytes[at..];
+                at += rest.iter().position(|byte| MARKS[usize::from(*byte)]).unwrap_or(rest.len());
+            }
+            let Some(byte) = bytes.get(at).copied() else { break };
             if let Some(code) = self.code_at(at) {
                 at = code;
                 line = false;
@@ -55,9 +65,10 @@ impl<'d, 'a, 't> DialectScanner<'d, 'a, 't> {
             // Rules return the offset after what they read.
             at = next.filter(|next| *next > at).unwrap_or(at + 1);
             if next.is_some() {
-                line = self.text.as_bytes().get(at - 1) == Some(&b'\n');
+                line = bytes.get(at - 1) == Some(&b'\n');
             }
         }
+        !self.missing.is_empty()
     }
 
     /// The end of a rule that applies at the beginning of a line.

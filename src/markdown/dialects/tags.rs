@@ -13,22 +13,17 @@ pub(super) fn tag(scan: &mut DialectScanner<'_, '_, '_>, at: usize) -> Option<us
         scan.draft.silence(at..end);
         return Some(end);
     }
-    let name = scan
-        .near(at + 1)
-        .split(|c: char| !c.is_ascii_alphanumeric())
-        .next()
-        .unwrap_or_default()
-        .to_ascii_lowercase();
+    let name = scan.near(at + 1).split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
     let follows = rest.as_bytes().get(name.len()).copied();
     if !matches!(follows, Some(b'>' | b' ' | b'\n' | b'\t' | b'/')) {
         return None;
     }
-    if name == "table" {
+    if name.eq_ignore_ascii_case("table") {
         let end = scan.element(at, "table")?;
         scan.draft.table(at..end);
         return Some(end);
     }
-    let name: &'static str = UNREADABLE.iter().find(|known| **known == name)?;
+    let name: &'static str = UNREADABLE.iter().find(|known| known.eq_ignore_ascii_case(name))?;
     let tag = scan.near(at + 1).find('>')?;
     if rest[..tag].ends_with('/') {
         return None;

@@ -87,12 +87,13 @@ fn is_attributes(list: &str, words: bool) -> bool {
 
 /// Icons such as `:material-clock:`, which have no text.
 pub(super) fn icon(scan: &mut DialectScanner<'_, '_, '_>, at: usize) -> Option<usize> {
-    let line = scan.line(at);
-    let name = &line[1..];
-    let is_set =
-        ["material-", "octicons-", "fontawesome-", "simple-"].iter().any(|set| name.starts_with(set));
+    let is_set = |set: &&str| scan.text[at + 1..].starts_with(*set);
+    if !["material-", "octicons-", "fontawesome-", "simple-"].iter().any(is_set) {
+        return None;
+    }
+    let name = &scan.line(at)[1..];
     let end = name.find(|c: char| !(c.is_ascii_alphanumeric() || c == '-'))?;
-    if !is_set || !name[end..].starts_with(':') {
+    if !name[end..].starts_with(':') {
         return None;
     }
     scan.draft.hide(at..at + end + 2);
@@ -138,11 +139,10 @@ pub(super) fn directive(scan: &mut DialectScanner<'_, '_, '_>, at: usize) -> Opt
 /// `[TOC]`, `[[toc]]`, `[[_TOC_]]`, `{{TOC}}`, `- TOC` above `{:toc}`.
 pub(super) fn contents(scan: &mut DialectScanner<'_, '_, '_>, at: usize) -> Option<usize> {
     let line = scan.line(at).trim_end();
-    let mark = line.to_ascii_lowercase();
-    let is_mark =
-        ["[toc]", "[[toc]]", "[[_toc_]]", "{{toc}}", "{{ toc }}", "[[_toc_]]"].contains(&mark.as_str());
-    let next = scan.text.get(at + scan.line(at).len() + 1..).unwrap_or_default();
-    let is_item = ["- toc", "* toc", "+ toc"].contains(&mark.as_str()) && next.starts_with("{:toc");
+    let is = |mark: &&str| line.eq_ignore_ascii_case(mark);
+    let is_mark = ["[toc]", "[[toc]]", "[[_toc_]]", "{{toc}}", "{{ toc }}"].iter().any(is);
+    let next = || scan.text.get(at + scan.line(at).len() + 1..).unwrap_or_default();
+    let is_item = ["- toc", "* toc", "+ toc"].iter().any(is) && next().starts_with("{:toc");
     if !is_mark && !is_item {
         return None;
     }

@@ -6,7 +6,9 @@ use std::io::Read;
 /// Reads the text of the file at `path`; the error says why it cannot be read.
 pub(super) fn read(path: &str, limit: u64) -> Result<String, String> {
     let file = File::open(path).map_err(|error| error.to_string())?;
-    let mut bytes = Vec::new();
+    let length = file.metadata().map_err(|error| error.to_string())?.len().min(limit);
+    // One byte more, so that the end of the file is found without another, larger buffer.
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0).saturating_add(1));
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     if bytes.len() as u64 > limit {
         return Err(format!("larger than `limit_bytes` ({limit})"));
