@@ -167,7 +167,7 @@ fn document(number: u64) -> String {
     writer.paragraph();
     for section in 0..SECTIONS {
         writer.heading(section);
-        for _ in 0..1 + writer.below(2) {
+        for _ in 0..1 + writer.below(3) {
             writer.block();
         }
     }

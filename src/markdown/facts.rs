@@ -54,7 +54,12 @@ fn join(atoms: &[Atom], takes: impl Fn(&Atom) -> bool) -> String {
 }
 
 fn is_fact(text: &str) -> bool {
-    text.chars().map(weight).sum::<usize>() > 2 * SHORT && text.contains(char::is_alphabetic)
+    let mut total = 0;
+    let is_long = text.chars().any(|c| {
+        total += weight(c);
+        total > 2 * SHORT
+    });
+    is_long && text.contains(char::is_alphabetic)
 }
 
 /// The weight of a character, in halves of a Latin letter: a Chinese one is half a word, a sign of Thai, Hindi or

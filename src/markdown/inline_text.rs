@@ -168,20 +168,13 @@ pub(super) fn one_line(text: &str) -> String {
 
 /// Whether a text certainly is one line already: ASCII and letters of two bytes, with single spaces inside.
 fn is_one_line(text: &[u8]) -> bool {
-    let mut before = b' ';
-    for byte in text {
-        let is_plain = match byte {
-            b' ' => before != b' ',
-            // U+0080 to U+00BF begin with C2; there are spaces and control characters among them.
-            0x21..=0x7e | 0x80..=0xc1 | 0xc3..=0xdf => true,
-            _ => false,
-        };
-        if !is_plain {
-            return false;
-        }
-        before = *byte;
-    }
-    before != b' '
+    // U+0080 to U+00BF begin with C2; there are spaces and control characters among them. No loop ends early, so that the
+    // compiler can take many bytes at a time.
+    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~' | 0x80..=0xc1 | 0xc3..=0xdf);
+    let are_plain = text.iter().fold(true, |all, byte| all & is_plain(byte));
+    let neighbours = text.iter().zip(text.get(1..).unwrap_or_default());
+    let doubled = neighbours.fold(false, |any, (one, next)| any | ((*one == b' ') & (*next == b' ')));
+    are_plain && !doubled && !text.starts_with(b" ") && !text.ends_with(b" ")
 }
 
 /// Whether the character belongs to a script without spaces between words.

@@ -3,6 +3,7 @@
 //! Most terminators stand among ASCII characters, where a few comparisons decide; about every other place, and texts in
 //! scripts with terminators of their own, `unicode_segmentation` is asked, which looks up each character.
 
+use memchr::{memchr2, memchr3};
 use unicode_segmentation::UnicodeSegmentation;
 
 /// The offsets at which a sentence of `text` begins, except the first.
@@ -11,11 +12,14 @@ pub(super) fn bounds(text: &str) -> Vec<usize> {
         return text.split_sentence_bound_indices().skip(1).map(|(bound, _)| bound).collect();
     }
     let bytes = text.as_bytes();
+    let has_lines = memchr2(b'\n', b'\r', bytes).is_some();
+    let next_terminator = |rest: &[u8]| match has_lines {
+        false => memchr3(b'.', b'!', b'?', rest),
+        true => rest.iter().position(|byte| matches!(byte, b'.' | b'!' | b'?' | b'\n' | b'\r')),
+    };
     let mut bounds = Vec::new();
     let (mut start, mut at) = (0, 0);
-    while let Some(found) =
-        bytes[at..].iter().position(|byte| matches!(byte, b'.' | b'!' | b'?' | b'\n' | b'\r'))
-    {
+    while let Some(found) = next_terminator(&bytes[at..]) {
         let end = at + found;
         let bound = match after_terminator(bytes, end) {
             Decision::Bound(bound) => bound,

@@ -5,7 +5,11 @@
 //! of a sentence, so doubtful cases are not split. Code spans and addresses are never split.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::LazyLock;
+
+use memchr::memchr_iter;
 
 use super::sentence_bounds::bounds;
 
@@ -25,6 +29,24 @@ const BEFORE_NUMBER: &[&str] = &[
 /// Abbreviations that may end a sentence: they do if a word follows that often begins one.
 const DOUBTFUL: &[&str] =
     &["etc", "usw", "inc", "ltd", "co", "corp", "bros", "jr", "sr", "dept", "univ", "assn", "ave", "blvd"];
+/// What an abbreviation says about the full stop after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Abbreviation {
+    Inside,
+    BeforeNumber,
+    Doubtful,
+}
+
+/// All abbreviations.
+static KNOWN: LazyLock<HashMap<&str, Abbreviation>> = LazyLock::new(|| {
+    let lists = [
+        (INSIDE, Abbreviation::Inside),
+        (BEFORE_NUMBER, Abbreviation::BeforeNumber),
+        (DOUBTFUL, Abbreviation::Doubtful),
+    ];
+    lists.iter().flat_map(|(words, kind)| words.iter().map(|word| (*word, *kind))).collect()
+});
+
 /// Words that often begin a sentence and are seldom capitalised inside one.
 const STARTERS: &[&str] = &[
     "A", "After", "All", "Also", "An", "And", "As", "At", "Both", "But", "By", "Each", "For", "He", "Here",
@@ -124,7 +146,10 @@ fn mask<'a>(text: &'a str, solid: &[Range<usize>]) -> Cow<'a, str> {
 /// The ranges of bare web addresses, without the punctuation that follows them.
 fn addresses(text: &str) -> Vec<Range<usize>> {
     let mut found: Vec<Range<usize>> = Vec::new();
-    if !text.contains("://") && !text.contains("www.") {
+    let bytes = text.as_bytes();
+    let may_begin = memchr_iter(b':', bytes).any(|at| bytes[at..].starts_with(b"://"))
+        || memchr_iter(b'.', bytes).any(|at| bytes[..at].ends_with(b"www"));
+    if !may_begin {
         return found;
     }
     for (start, _) in text.match_indices(['h', 'w']) {
@@ -202,16 +227,16 @@ fn is_abbreviation(stem: &str, after: &str) -> bool {
     let word = last.trim_start_matches(|c: char| !c.is_alphanumeric());
     let lower = word.to_lowercase();
     let next = after.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
-    if INSIDE.contains(&lower.as_str()) {
-        return true;
-    }
-    if BEFORE_NUMBER.contains(&lower.as_str()) && after.starts_with(|c: char| c.is_numeric()) {
-        return true;
+    let known = KNOWN.get(lower.as_str());
+    match known {
+        Some(Abbreviation::Inside) => return true,
+        Some(Abbreviation::BeforeNumber) if after.starts_with(char::is_numeric) => return true,
+        _ => {}
     }
     if word.len() <= 2 && word.bytes().all(|b| b.is_ascii_digit()) && GERMAN_MONTHS.contains(&next) {
         return true;
     }
-    let doubtful = DOUBTFUL.contains(&lower.as_str()) || is_initials(word);
+    let doubtful = known == Some(&Abbreviation::Doubtful) || is_initials(word);
     doubtful && !STARTERS.contains(&next)
 }
 

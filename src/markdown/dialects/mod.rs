@@ -58,8 +58,7 @@ pub(super) fn rewrite(source: &str) -> RewrittenText<'_> {
     let mut draft = RewriteBuffer::new(source);
     admonitions::rewrite(&mut draft);
     // Most texts need no rewriting, so their events are kept for the outline.
-    let parsed: Option<ParsedText<'_>> =
-        if draft.is_changed() { None } else { Some(outline_builder::events(source).collect()) };
+    let parsed: Option<ParsedText<'_>> = if draft.is_changed() { None } else { Some(parse(source)) };
     let text = draft.text();
     let code = match &parsed {
         Some(events) => code_ranges(events.iter().map(|(event, range)| (event, range.clone()))),
@@ -74,6 +73,14 @@ pub(super) fn rewrite(source: &str) -> RewrittenText<'_> {
 /// Whether rules for one part of a text may depend on another, distant part.
 pub(super) fn depends_on_whole(text: &str) -> bool {
     admonitions::depends_on_whole(text) || math::has_brackets(text)
+}
+
+fn parse(text: &str) -> ParsedText<'_> {
+    /// As many bytes or more of an ordinary text make an event.
+    const BYTES: usize = 16;
+    let mut parsed = Vec::with_capacity(text.len() / BYTES);
+    parsed.extend(outline_builder::events(text));
+    parsed
 }
 
 /// The offsets at which lines begin.

@@ -10,25 +10,24 @@ use super::{FORMULA, HIDDEN, RewrittenText};
 pub(super) struct RewriteBuffer<'a> {
     /// The original text.
     pub(super) source: &'a str,
-    bytes: Vec<u8>,
-    /// Whether anything was overwritten.
-    changed: bool,
+    /// A copy of it, once something has been overwritten.
+    bytes: Cow<'a, [u8]>,
     found: RewrittenText<'a>,
 }
 
 impl<'a> RewriteBuffer<'a> {
     pub(super) fn new(source: &'a str) -> Self {
-        Self { source, bytes: source.as_bytes().to_vec(), changed: false, found: RewrittenText::default() }
+        Self { source, bytes: Cow::Borrowed(source.as_bytes()), found: RewrittenText::default() }
     }
 
     /// Whether the text differs from the original.
     pub(super) fn is_changed(&self) -> bool {
-        self.changed
+        matches!(self.bytes, Cow::Owned(_))
     }
 
     /// The text in its current state.
     pub(super) fn text(&self) -> Cow<'a, str> {
-        if !self.changed {
+        if !self.is_changed() {
             return Cow::Borrowed(self.source);
         }
         // Only whole characters are replaced, by ASCII.
@@ -64,8 +63,7 @@ impl<'a> RewriteBuffer<'a> {
 
     /// Masks a formula by one long word, line ends included.
     pub(super) fn formula(&mut self, range: Range<usize>, display: bool) {
-        self.changed = true;
-        self.bytes[range.clone()].fill(FORMULA);
+        self.bytes.to_mut()[range.clone()].fill(FORMULA);
         self.found.formulas.push((range, display));
     }
 
@@ -84,8 +82,7 @@ impl<'a> RewriteBuffer<'a> {
 
     /// Overwrites a range except its line ends.
     pub(super) fn fill(&mut self, range: Range<usize>, with: u8) {
-        self.changed = true;
-        for byte in &mut self.bytes[range] {
+        for byte in &mut self.bytes.to_mut()[range] {
             if *byte != b'\n' {
                 *byte = with;
             }
@@ -95,7 +92,7 @@ impl<'a> RewriteBuffer<'a> {
     /// Overwrites the start of a range with ASCII and fills the rest of it with spaces.
     pub(super) fn put(&mut self, range: Range<usize>, ascii: &[u8]) {
         self.fill(range.clone(), b' ');
-        for (byte, with) in self.bytes[range].iter_mut().zip(ascii) {
+        for (byte, with) in self.bytes.to_mut()[range].iter_mut().zip(ascii) {
             if *byte != b'\n' {
                 *byte = *with;
             }
@@ -112,8 +109,7 @@ impl<'a> RewriteBuffer<'a> {
             let words = line[..length].iter().position(|byte| !matches!(byte, b' ' | b'>')).unwrap_or(length);
             let quote = line[..words].iter().rposition(|byte| *byte == b'>').map_or(0, |at| at + 2);
             if words < length && words >= quote + 3 {
-                self.changed = true;
-                self.bytes[start + quote] = b'>';
+                self.bytes.to_mut()[start + quote] = b'>';
             }
             start += length + 1;
         }

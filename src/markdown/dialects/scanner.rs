@@ -48,14 +48,16 @@ impl<'d, 'a, 't> DialectScanner<'d, 'a, 't> {
     pub(super) fn run(mut self) -> bool {
         let bytes = self.text.as_bytes();
         let (mut at, mut line) = (0, true);
+        let mut code = self.code.clone().into_iter().peekable();
         while at < bytes.len() {
             if !line {
                 let rest = &bytes[at..];
                 at += rest.iter().position(|byte| MARKS[usize::from(*byte)]).unwrap_or(rest.len());
             }
             let Some(byte) = bytes.get(at).copied() else { break };
-            if let Some(code) = self.code_at(at) {
-                at = code;
+            while code.next_if(|code| code.end <= at).is_some() {}
+            if let Some(code) = code.next_if(|code| code.start <= at) {
+                at = code.end;
                 line = false;
                 continue;
             }
