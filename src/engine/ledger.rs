@@ -303,6 +303,10 @@ impl Ledger {
         if std::mem::take(&mut self.has_uncommitted) {
             self.write(WriterCommand::Flush).await;
         }
+        // It may be long until the next item ends, and until then every answer is paid for in vain.
+        if self.writer.as_ref().is_some_and(CommitWriter::has_failed) {
+            self.context.stop.abort();
+        }
         self.context.answers.request_sync();
         let now = Instant::now();
         self.recent_ended.push_back((now, self.ended));

@@ -142,6 +142,12 @@ impl CommitWriter {
         let _ = self.work.try_send(work);
     }
 
+    /// Whether the thread has ended with an error.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.work.is_closed()
+    }
+
     /// Returns what is durable so far.
     #[must_use]
     pub fn committed(&self) -> CommittedTotals {

@@ -127,6 +127,25 @@ async fn every_operation_fails_once_and_the_next_start_completes_the_run() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_run_in_which_nothing_ends_learns_of_a_storage_failure() {
+    let dir = TempDir::new().unwrap();
+    let yaml = rows_pipeline(dir.path(), ITEMS, 4);
+    let silent = Arc::new(Scripted::new(|_| Reply::Never));
+    let calm = FaultyDisk::default();
+    let _ = tokio::time::timeout(Duration::from_mins(1), start(&yaml, &calm, &silent)).await;
+    let is_status = |operation: &str| operation.starts_with("rename") && operation.contains("status.json");
+    // A later one, when the source has been read to its end and nothing else is written.
+    let statuses = calm.operations().into_iter().enumerate().filter(|(_, operation)| is_status(operation));
+    let (at, _) = statuses.last().expect("a run writes its status");
+    let disk = FaultyDisk::default();
+    disk.strike(at, Fault::Io);
+    let run = tokio::time::timeout(Duration::from_hours(24), start(&yaml, &disk, &silent));
+    let report = run.await.expect("the run goes on").unwrap();
+    assert!(matches!(report.end, RunEnd::Storage(_)), "{report:?}");
+    assert!(is_status(&disk.operations()[at]), "{}", disk.operations()[at]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn power_lost_at_every_operation_loses_no_committed_item() {
     let bench = Bench::new().await;
     let mut losses = 0;
