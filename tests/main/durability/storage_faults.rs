@@ -135,8 +135,8 @@ async fn a_run_in_which_nothing_ends_learns_of_a_storage_failure() {
     let _ = tokio::time::timeout(Duration::from_mins(1), start(&yaml, &calm, &silent)).await;
     let is_status = |operation: &str| operation.starts_with("rename") && operation.contains("status.json");
     // A later one, when the source has been read to its end and nothing else is written.
-    let statuses = calm.operations().into_iter().enumerate().filter(|(_, operation)| is_status(operation));
-    let (at, _) = statuses.last().expect("a run writes its status");
+    let mut operations = calm.operations().into_iter().enumerate();
+    let (at, _) = operations.rfind(|(_, operation)| is_status(operation)).expect("a run writes its status");
     let disk = FaultyDisk::default();
     disk.strike(at, Fault::Io);
     let run = tokio::time::timeout(Duration::from_hours(24), start(&yaml, &disk, &silent));
