@@ -87,7 +87,7 @@ pub async fn run(
     events: async_channel::Sender<RunEvent>,
 ) -> Result<RunReport, OpenError> {
     let OpenedRun { mut directory, done, before, keys, .. } = opened;
-    let StartedRun { writer, answers, answers_thread, notes, notes_thread, spent } =
+    let StartedRun { writer, answers, collector, answers_thread, notes, notes_thread, spent } =
         directory.start(&done, options.limit, options.storage, carry_batches)?;
     let spending = Arc::new(Spending::new(options.budget, spent));
     let (ledger, incoming) = mpsc::channel(EVENTS);
@@ -102,6 +102,7 @@ pub async fn run(
     let inputs: Vec<(String, InputFile)> =
         files.into_iter().filter_map(|path| pipeline.inputs.remove_entry(&path)).collect();
     let tasks = TaskTracker::new();
+    tasks.spawn(collector.run());
     spawn_verification(&directory, &ledger, &tasks);
     let metrics = pipeline.metrics();
     let done = Arc::new(done);

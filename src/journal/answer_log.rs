@@ -1,8 +1,9 @@
 //! The answer log of a run: the handle through which the engine stores answers and looks them up.
 //!
-//! An answer is passed on as soon as `write` has returned for it; no answer waits for a sync. One thread appends
-//! (`answer_log/writer`), a second one syncs.
+//! An answer is passed on as soon as `write` has returned for it; no answer waits for a sync. A task groups the answers
+//! (`answer_log/collector`), one thread appends them (`answer_log/writer`), a second one syncs.
 
+mod collector;
 mod writer;
 
 use std::collections::HashSet;
@@ -13,6 +14,8 @@ use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, oneshot};
 
+pub use self::collector::AnswerCollector;
+use self::collector::PendingAnswer;
 use self::writer::{AnswerLogCommand, AnswerLogWriter, AnswerToStore, start_syncer};
 use super::answers::{self, AnswerPacker, KIND, RecoveredAnswers, RequestKeys};
 use super::commits::Spent;
@@ -23,14 +26,17 @@ use super::outstanding::OutstandingCost;
 use super::reuse::ReusableAnswers;
 use super::writer::StorageError;
 
-/// Capacity of the thread's queue, in answers.
-const BACKLOG: usize = 256;
+/// Capacity of the collector's queue, in answers.
+const ANSWERS: usize = 256;
+/// Capacity of the thread's queue, in commands.
+const COMMANDS: usize = 64;
 
 /// Handle of a run's answer log: looks up the answers of earlier starts and stores new ones.
 pub struct AnswerLog {
     recovered: Mutex<RecoveredAnswers>,
     reuse: Option<ReusableAnswers>,
-    work: mpsc::Sender<AnswerLogCommand>,
+    answers: mpsc::Sender<PendingAnswer>,
+    commands: mpsc::Sender<AnswerLogCommand>,
     end: Arc<AtomicU64>,
     outstanding: Arc<OutstandingCost>,
     /// Offset of the latest frame that records the outstanding cost.
@@ -44,7 +50,8 @@ pub struct AnswerLog {
 pub struct AnswerLogThread(JoinHandle<()>, Arc<OnceLock<StorageError>>);
 
 impl AnswerLog {
-    /// Creates the log at `path`, copies the recovered answers into it, and starts the thread.
+    /// Creates the log at `path`, copies the recovered answers into it, and starts the thread. The collector is to be
+    /// run as a task.
     pub(super) fn start(
         disk: &Arc<dyn Disk>,
         path: &Path,
@@ -52,7 +59,7 @@ impl AnswerLog {
         recovered: RecoveredAnswers,
         reuse: Option<ReusableAnswers>,
         (sync, pack): (bool, bool),
-    ) -> Result<(Self, AnswerLogThread), StorageError> {
+    ) -> Result<(Self, AnswerCollector, AnswerLogThread), StorageError> {
         let failed = |action, source| StorageError::new(action, path, source);
         let mut bytes = frames::header(KIND, header);
         // Copied so that this log alone holds everything that unfinished items need.
@@ -67,9 +74,11 @@ impl AnswerLog {
             true => Some(start_syncer(&**disk, path, (&failure, &end, lock))?),
             false => None,
         };
-        let (work, receiver) = mpsc::channel(BACKLOG);
+        let (answers, incoming) = mpsc::channel(ANSWERS);
+        let (commands, receiver) = mpsc::channel(COMMANDS);
+        let collector = AnswerCollector { incoming, log: commands.clone() };
         let (outstanding, outstanding_at) = (Arc::<OutstandingCost>::default(), Arc::<AtomicU64>::default());
-        let log = AnswerLogWriter {
+        let writer = AnswerLogWriter {
             disk: Arc::clone(disk),
             path: path.to_owned(),
             file,
@@ -86,12 +95,13 @@ impl AnswerLog {
         };
         let thread = std::thread::Builder::new()
             .name("synthmill-answers".into())
-            .spawn(move || log.work(receiver))
+            .spawn(move || writer.work(receiver))
             .map_err(|source| failed("start the thread of", source))?;
-        let answers = Self {
+        let log = Self {
             recovered: Mutex::new(recovered),
             reuse,
-            work,
+            answers,
+            commands,
             end,
             outstanding,
             outstanding_at,
@@ -99,7 +109,7 @@ impl AnswerLog {
             found: AtomicU64::new(0),
             reused: AtomicU64::new(0),
         };
-        Ok((answers, AnswerLogThread(thread, failure)))
+        Ok((log, collector, AnswerLogThread(thread, failure)))
     }
 
     /// Returns an error if the log has failed: no more requests may be sent once answers cannot be stored.
@@ -147,7 +157,7 @@ impl AnswerLog {
         let mut covered = self.outstanding.add(most);
         while !covered {
             let (written, ack) = oneshot::channel();
-            if self.work.send(AnswerLogCommand::Outstanding(written)).await.is_err() || ack.await.is_err() {
+            if self.commands.send(AnswerLogCommand::Outstanding(written)).await.is_err() || ack.await.is_err() {
                 return Err(self.failed());
             }
             covered = self.outstanding.is_covered();
@@ -169,7 +179,7 @@ impl AnswerLog {
 
     /// Requests a sync of what has been written.
     pub(crate) fn request_sync(&self) {
-        let _ = self.work.try_send(AnswerLogCommand::Sync);
+        let _ = self.commands.try_send(AnswerLogCommand::Sync);
     }
 
     /// Returns the end of the log: answers of items admitted from now on are stored behind it.
@@ -191,14 +201,14 @@ impl AnswerLog {
 
     async fn append(&self, answer: AnswerToStore) -> Result<(), StorageError> {
         let (written, ack) = oneshot::channel();
-        let sent = self.work.send(AnswerLogCommand::Answer(answer, written)).await.is_ok();
+        let sent = self.answers.send((answer, written)).await.is_ok();
         if sent && ack.await.is_ok() {
             return Ok(());
         }
         Err(self.failed())
     }
 
-    /// The thread closes its channel only after a failure.
+    /// The collector and the thread close their channels only after a failure.
     fn failed(&self) -> StorageError {
         let unknown = || {
             StorageError::new(

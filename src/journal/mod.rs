@@ -46,7 +46,7 @@ mod rewrite;
 mod start;
 mod writer;
 
-pub use answer_log::{AnswerLog, AnswerLogThread};
+pub use answer_log::{AnswerCollector, AnswerLog, AnswerLogThread};
 pub use answers::{RequestKey, RequestKeys};
 pub use array::{ArrayFile, write_array};
 pub use commits::{GateKeys, ItemOutcome, Spent};

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use roaring::RoaringTreemap;
 
-use super::answer_log::{AnswerLog, AnswerLogThread};
+use super::answer_log::{AnswerCollector, AnswerLog, AnswerLogThread};
 use super::answers::RequestKey;
 use super::commits::{Spent, StablePrefix};
 use super::directory::RunDirectory;
@@ -41,6 +41,8 @@ pub struct StartedRun {
     /// Stores and looks up answers.
     pub answers: Arc<AnswerLog>,
     /// Ends once every `answers` is dropped.
+    /// To be run as a task.
+    pub collector: AnswerCollector,
     pub answers_thread: AnswerLogThread,
     /// The notes of earlier starts and of this one.
     pub notes: NoteLog,
@@ -99,19 +101,20 @@ impl RunDirectory {
         let header = LogHeader { run, generation, first };
         let log = recover::answers_path(&self.root, generation);
         let sync = (how.sync, how.pack);
-        let (answers, answers_thread) =
+        let (answers, collector, answers_thread) =
             AnswerLog::start(&self.disk, &log, (header, &self.lock), recovered, reuse, sync)?;
         // If a start fails from here on, it waits for its threads, which hold the lock.
         let rest = self.start_writing(header, outputs, carried, how.sync);
         let (writer, notes, notes_thread) = match rest {
             Ok(rest) => rest,
             Err(error) => {
-                drop(answers);
+                drop((answers, collector));
                 let _ = answers_thread.finish();
                 return Err(error.into());
             }
         };
-        Ok(StartedRun { writer, answers: Arc::new(answers), answers_thread, notes, notes_thread, spent })
+        let answers = Arc::new(answers);
+        Ok(StartedRun { writer, answers, collector, answers_thread, notes, notes_thread, spent })
     }
 
     /// Starts the threads of the notes and the outputs, and writes the mark once all logs exist.

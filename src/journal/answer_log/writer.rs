@@ -1,7 +1,7 @@
 //! The thread that appends to the answer log, and the one that syncs it.
 //!
-//! Answers that wait together are a group: packed with one zstd context, appended with one `write`, then acknowledged
-//! one by one. Syncs are requested on the ledger's clock.
+//! Answers come in groups (`collector`), each packed with one zstd context, appended with one `write`, and acknowledged
+//! as one. Syncs are requested on the ledger's clock.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -17,12 +17,9 @@ use super::super::lock::RunLock;
 use super::super::outstanding::OutstandingCost;
 use super::super::writer::{StorageError, check_in_place};
 
-/// The most bytes of a single write, before packing.
-const BATCH: usize = 1 << 20;
-
 /// A command to the thread; the sender is notified once it is written.
 pub(super) enum AnswerLogCommand {
-    Answer(AnswerToStore, oneshot::Sender<()>),
+    Answers(Vec<AnswerToStore>, oneshot::Sender<()>),
     /// Record the outstanding cost in the log.
     Outstanding(oneshot::Sender<()>),
     Sync,
@@ -52,7 +49,7 @@ pub(super) struct AnswerLogWriter {
     pub(super) lock: Arc<RunLock>,
     pub(super) syncer: Option<LogSyncer>,
     pub(super) packer: AnswerPacker,
-    /// Reused for each group.
+    /// Reused for each group of answers.
     pub(super) buffer: Vec<u8>,
     /// Whether answers were appended since the outstanding cost was last recorded.
     pub(super) has_grown: bool,
@@ -62,88 +59,65 @@ pub(super) struct AnswerLogWriter {
 /// The syncing thread, and the channel that requests a sync.
 type LogSyncer = (std::sync::mpsc::SyncSender<()>, JoinHandle<()>);
 
-/// The commands that are handled together.
-#[derive(Default)]
-struct AnswerGroup {
-    answers: Vec<AnswerToStore>,
-    waiting: Vec<oneshot::Sender<()>>,
-    records_outstanding: bool,
-    syncs: bool,
-}
-
-impl AnswerGroup {
-    /// Takes a command, and those that wait after it.
-    fn collect(&mut self, first: AnswerLogCommand, receiver: &mut mpsc::Receiver<AnswerLogCommand>) {
-        let mut bytes = 0;
-        let mut next = Some(first);
-        while let Some(command) = next {
-            match command {
-                AnswerLogCommand::Answer(answer, written) => {
-                    bytes += answer.bytes.len();
-                    self.answers.push(answer);
-                    self.waiting.push(written);
-                }
-                AnswerLogCommand::Outstanding(written) => {
-                    self.records_outstanding = true;
-                    self.waiting.push(written);
-                }
-                AnswerLogCommand::Sync => self.syncs = true,
-            }
-            next = if bytes < BATCH { receiver.try_recv().ok() } else { None };
-        }
-    }
-}
-
 impl AnswerLogWriter {
     /// Appends what the handles send, until all of them are dropped or the log fails.
     pub(super) fn work(mut self, mut receiver: mpsc::Receiver<AnswerLogCommand>) {
-        let mut group = AnswerGroup::default();
-        while let Some(first) = receiver.blocking_recv() {
-            group.collect(first, &mut receiver);
-            if self.failure.get().is_some() || self.append(&mut group).is_err() {
+        while let Some(command) = receiver.blocking_recv() {
+            if self.failure.get().is_some() || self.carry_out(command).is_err() {
                 return;
             }
         }
-        if self.outstanding.is_stale() {
-            group.records_outstanding = true;
-            if self.append(&mut group).is_err() {
-                return;
-            }
+        if self.outstanding.is_stale() && self.append(&[], true).is_err() {
+            return;
         }
         self.close();
     }
 
-    /// Appends a group with a single write and acknowledges it, then syncs if the group asks for it. On failure the
-    /// error is stored for the handles.
-    fn append(&mut self, group: &mut AnswerGroup) -> Result<(), ()> {
-        let mut bytes = std::mem::take(&mut self.buffer);
-        for answer in group.answers.drain(..) {
-            let stored = self.packer.pack(&answer.bytes, answer.is_reusable);
-            answers::push(&mut bytes, answer.names, &stored, answer.spent, answer.is_reused);
-            self.has_grown = true;
-        }
-        // Recorded again from time to time, so that a next start need not read far back.
-        let is_due = group.syncs && (self.has_grown || self.outstanding.is_stale());
-        let outstanding = (group.records_outstanding || is_due).then(|| self.push_outstanding(&mut bytes));
-        self.has_grown &= outstanding.is_none();
-        if !bytes.is_empty() {
-            self.file.write(&bytes).map_err(|source| self.fail("write", source))?;
-            let begin = self.end.fetch_add(bytes.len() as u64, SeqCst);
-            if let Some((at, sum)) = outstanding {
-                self.outstanding.wrote(sum);
-                self.outstanding_at.store(begin + at, SeqCst);
-            }
-            self.is_unsynced = true;
-            for written in group.waiting.drain(..) {
+    /// Fails if the log does, with the error in `failure`; a command that was not carried out is not acknowledged.
+    fn carry_out(&mut self, command: AnswerLogCommand) -> Result<(), ()> {
+        match command {
+            AnswerLogCommand::Answers(answers, written) => {
+                self.append(&answers, false)?;
                 let _ = written.send(());
             }
+            AnswerLogCommand::Outstanding(written) => {
+                // One entry covers all requests that wait for one.
+                if !self.outstanding.is_covered() {
+                    self.append(&[], true)?;
+                }
+                let _ = written.send(());
+            }
+            AnswerLogCommand::Sync => {
+                // Recorded again from time to time, so that a next start need not read far back.
+                if self.has_grown || self.outstanding.is_stale() {
+                    self.append(&[], true)?;
+                }
+                if self.is_unsynced {
+                    self.request_sync();
+                }
+            }
         }
+        Ok(())
+    }
+
+    /// Appends answers, and the outstanding cost if it is to be recorded, with a single write.
+    fn append(&mut self, answers: &[AnswerToStore], records_outstanding: bool) -> Result<(), ()> {
+        let mut bytes = std::mem::take(&mut self.buffer);
         bytes.clear();
-        self.buffer = bytes;
-        if std::mem::take(&mut group.syncs) && self.is_unsynced {
-            self.request_sync();
+        for answer in answers {
+            let stored = self.packer.pack(&answer.bytes, answer.is_reusable);
+            answers::push(&mut bytes, answer.names, &stored, answer.spent, answer.is_reused);
         }
-        group.records_outstanding = false;
+        let outstanding = records_outstanding.then(|| self.push_outstanding(&mut bytes));
+        self.file.write(&bytes).map_err(|source| self.fail("write", source))?;
+        let begin = self.end.fetch_add(bytes.len() as u64, SeqCst);
+        if let Some((at, sum)) = outstanding {
+            self.outstanding.wrote(sum);
+            self.outstanding_at.store(begin + at, SeqCst);
+        }
+        self.has_grown = !records_outstanding && (self.has_grown || !answers.is_empty());
+        self.is_unsynced = true;
+        self.buffer = bytes;
         Ok(())
     }
 

@@ -58,7 +58,7 @@ fn commit_in(opened: OpenedRun, groups: Vec<Vec<ItemCommit>>) {
     let OpenedRun { mut directory, done, .. } = opened;
     let how = StorageOptions { sync: false, pack: false };
     let started = directory.start(&done, None, how, |notes, _| notes.to_vec()).unwrap();
-    let StartedRun { writer, answers, answers_thread, notes, notes_thread, .. } = started;
+    let StartedRun { writer, answers, collector, answers_thread, notes, notes_thread, .. } = started;
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     for group in groups {
         for item in group {
@@ -67,7 +67,7 @@ fn commit_in(opened: OpenedRun, groups: Vec<Vec<ItemCommit>>) {
         assert!(runtime.block_on(writer.send(WriterCommand::Flush)));
     }
     writer.finish().1.unwrap();
-    drop((answers, notes));
+    drop((answers, collector, notes));
     notes_thread.finish();
     answers_thread.finish().unwrap();
     directory.close(|_| {}).unwrap();

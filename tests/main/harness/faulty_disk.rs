@@ -27,12 +27,32 @@ pub(crate) enum Fault {
     Power,
 }
 
+/// The operation that a fault waits for.
+enum Moment {
+    /// By its number since the disk was made.
+    Number(usize),
+    /// The last of so many operations whose description starts with a text.
+    Last { of: usize, start: &'static str },
+}
+
+impl Moment {
+    fn is_now(&mut self, number: usize, operation: &str) -> bool {
+        match self {
+            Self::Number(at) => *at == number,
+            Self::Last { of, start } => {
+                *of -= usize::from(*of > 0 && operation.starts_with(*start));
+                *of == 0
+            }
+        }
+    }
+}
+
 #[derive(Default)]
 struct State {
     present: BTreeMap<PathBuf, Arc<Mutex<Bytes>>>,
     durable: BTreeMap<PathBuf, Arc<Mutex<Bytes>>>,
     operations: Vec<String>,
-    fault: Option<(usize, Fault)>,
+    fault: Option<(Moment, Fault)>,
     struck: bool,
     off: bool,
 }
@@ -55,7 +75,14 @@ impl FaultyDisk {
     pub(crate) fn strike(&self, count: usize, fault: Fault) {
         let mut state = self.state.lock().unwrap();
         let at = state.operations.len() + count;
-        state.fault = Some((at, fault));
+        state.fault = Some((Moment::Number(at), fault));
+        state.struck = false;
+    }
+
+    /// Schedules `fault` for the `nth` operation from now on, from 1, whose description starts with `start`.
+    pub(crate) fn strike_nth(&self, nth: usize, start: &'static str, fault: Fault) {
+        let mut state = self.state.lock().unwrap();
+        state.fault = Some((Moment::Last { of: nth, start }, fault));
         state.struck = false;
     }
 
@@ -149,9 +176,12 @@ impl FaultyDisk {
         }
         let number = state.operations.len();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        state.operations.push(format!("{kind} {name}"));
+        let operation = format!("{kind} {name}");
+        let struck = state.struck;
+        let is_now = state.fault.as_mut().is_some_and(|(moment, _)| !struck && moment.is_now(number, &operation));
+        state.operations.push(operation);
         match state.fault {
-            Some((at, fault)) if at == number => {
+            Some((_, fault)) if is_now => {
                 state.struck = true;
                 match fault {
                     Fault::Power => {
