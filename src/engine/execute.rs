@@ -141,13 +141,15 @@ impl Executor {
                 }
                 Err(error) => stage.reject(error),
             },
+            // Boxed: otherwise every record would carry the room for a question, and be moved with it, through all
+            // stages.
             BuiltProcessor::Ask(unit) => {
                 let answered = AssertUnwindSafe(unit.answer(stage, record, applies, self)).catch_unwind();
-                answered.await.unwrap_or_else(|panic| stage.reject(panic_error(&*panic)))
+                answered.boxed().await.unwrap_or_else(|panic| stage.reject(panic_error(&*panic)))
             }
             BuiltProcessor::Block(block) => {
                 let through = AssertUnwindSafe(block.execute(stage, record, self)).catch_unwind();
-                through.await.unwrap_or_else(|panic| stage.reject(panic_error(&*panic)))
+                through.boxed().await.unwrap_or_else(|panic| stage.reject(panic_error(&*panic)))
             }
         }
     }

@@ -33,9 +33,9 @@ const TICK: Duration = Duration::from_millis(100);
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 /// The most events that are applied before the other tasks and the clock get their turn.
 const EVENT_BATCH: usize = 64;
-/// The most items that are sent to the writer at a time.
+/// The most items that are sent to the writer at a time; so many do not wait for the next tick.
 const COMMIT_BATCH: usize = 64;
-/// The most bytes of lines that wait for it.
+/// The bytes of lines that do not wait for it either.
 const COMMIT_BATCH_BYTES: usize = 1 << 20;
 /// The most source failures that are kept for the summary.
 const MAX_SOURCE_FAILURES: usize = 10;
@@ -140,26 +140,32 @@ impl Ledger {
     }
 
     /// Applies an event, and those that are waiting after it.
-    async fn apply_all(&mut self, event: LedgerEvent) {
-        self.apply(event).await;
+    async fn apply_all(&mut self, first: LedgerEvent) {
+        let mut event = first;
         for _ in 0..EVENT_BATCH {
-            let Ok(event) = self.context.incoming.try_recv() else { return };
-            self.apply(event).await;
+            self.apply(event);
+            if self.ended_items.len() >= COMMIT_BATCH || self.ended_bytes >= COMMIT_BATCH_BYTES {
+                self.send_ended_items().await;
+            }
+            let Ok(next) = self.context.incoming.try_recv() else { return };
+            event = next;
         }
+        self.apply(event);
     }
 
-    async fn apply(&mut self, event: LedgerEvent) {
+    /// Applies an event. It does not wait: what ended is sent to the writer afterwards.
+    fn apply(&mut self, event: LedgerEvent) {
         match event {
             LedgerEvent::Batch(events) => {
                 for event in events {
-                    self.apply_one(event).await;
+                    self.apply_one(event);
                 }
             }
-            event => self.apply_one(event).await,
+            event => self.apply_one(event),
         }
     }
 
-    async fn apply_one(&mut self, event: LedgerEvent) {
+    fn apply_one(&mut self, event: LedgerEvent) {
         match event {
             LedgerEvent::Admitted { item, permit } => {
                 self.admitted += 1;
@@ -177,7 +183,7 @@ impl Ledger {
                     item.in_flight += children - 1;
                 }
             }
-            LedgerEvent::Ended(ended) => self.end_record(*ended).await,
+            LedgerEvent::Ended(ended) => self.end_record(*ended),
             LedgerEvent::ArrivedAtGate { gate, record } => self.arrive_at_gate(gate, *record),
             LedgerEvent::GateClosed { gate } => self.close_gate(gate),
             LedgerEvent::SourceFailed { unit, message } => {
@@ -196,7 +202,7 @@ impl Ledger {
             LedgerEvent::Batch(_) => {}
         }
         while let Some(dropped) = self.dropped.pop_front() {
-            self.end_record(dropped).await;
+            self.end_record(dropped);
         }
     }
 
@@ -219,7 +225,7 @@ impl Ledger {
         }
     }
 
-    async fn end_record(&mut self, ended: EndedRecord) {
+    fn end_record(&mut self, ended: EndedRecord) {
         let number = ended.id.item;
         let Some(item) = self.items.get_mut(&number) else { return };
         item.in_flight -= 1;
@@ -239,22 +245,22 @@ impl Ledger {
         if let Some(item) = self.items.remove(&number) {
             self.past_gates -= u64::from(item.is_past_gate);
             self.pass_gates(number, item.gate);
-            self.end_item(number, item).await;
+            self.end_item(number, item);
         }
     }
 
-    async fn end_item(&mut self, number: u64, item: InFlightItem) {
+    fn end_item(&mut self, number: u64, item: InFlightItem) {
         let ended = item.end();
         let outcome = ended.outcome;
         self.ended += 1;
         self.check_error_budget(outcome);
         match self.accept {
-            Some(_) => self.accept_in_order(number, ended).await,
-            None => self.commit(number, ended).await,
+            Some(_) => self.accept_in_order(number, ended),
+            None => self.commit(number, ended),
         }
     }
 
-    async fn commit(&mut self, item: u64, ended: EndedItem) {
+    fn commit(&mut self, item: u64, ended: EndedItem) {
         while let Some((item, _)) = self.admissions.front() {
             let waits = self.accept.as_ref().is_some_and(|accept| accept.order.contains(*item));
             if waits || self.items.contains_key(item) {
@@ -276,20 +282,17 @@ impl Ledger {
         let spent = self.context.spending.spent();
         self.ended_bytes += lines.iter().map(|(_, line)| line.len()).sum::<usize>();
         self.ended_items.push(ItemCommit { item, outcome, decision, lines, spent, answers_from });
-        if self.ended_items.len() >= COMMIT_BATCH || self.ended_bytes >= COMMIT_BATCH_BYTES {
-            self.send_ended_items().await;
-        }
     }
 
     /// Sends the items that have ended to the writer, which would otherwise be woken for each of them.
     async fn send_ended_items(&mut self) {
-        if self.ended_items.is_empty() {
-            return;
-        }
         self.ended_bytes = 0;
-        self.has_uncommitted = true;
-        let items = std::mem::replace(&mut self.ended_items, Vec::with_capacity(COMMIT_BATCH));
-        self.write(WriterCommand::Commit(items)).await;
+        while !self.ended_items.is_empty() {
+            let rest = self.ended_items.split_off(self.ended_items.len().min(COMMIT_BATCH));
+            let items = std::mem::replace(&mut self.ended_items, rest);
+            self.has_uncommitted = true;
+            self.write(WriterCommand::Commit(items)).await;
+        }
     }
 
     async fn tick(&mut self) {
@@ -358,7 +361,7 @@ impl Ledger {
 
     /// Writes what is left. The writer's last sync may take a while, so it is awaited on a blocking thread.
     async fn close(mut self) -> LedgerReport {
-        self.commit_surplus().await;
+        self.commit_surplus();
         self.send_ended_items().await;
         self.write_units().await;
         self.report.accepted = self.accept.as_ref().map(|accept| (accept.accepted(), accept.is_over()));

@@ -247,6 +247,8 @@ impl Remote {
                 None => self.post(lease.address(), body, state.request, &permit).await,
             }
         };
+        // Boxed, since the futures around it would otherwise each have its size, and move it.
+        let posted = posted.boxed();
         let result = self.http.with_timeout(&lease.address().shown, posted).await;
         let mut result = result.map_err(|failure| match self.refusal(state.request, form, &failure) {
             Some(SchemaRefusal::Explicit) => failure,

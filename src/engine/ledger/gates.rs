@@ -125,7 +125,7 @@ impl Ledger {
     }
 
     /// Buffers an item that has ended, and accepts those whose turn it is.
-    pub(super) async fn accept_in_order(&mut self, number: u64, ended: EndedItem) {
+    pub(super) fn accept_in_order(&mut self, number: u64, ended: EndedItem) {
         let Some(accept) = &mut self.accept else { return };
         let weight = Weight::of_lines(&ended.lines);
         self.window.add(weight);
@@ -135,29 +135,29 @@ impl Ledger {
             && let Some((number, ended, weight)) = accept.order.pop()
         {
             self.window.remove(weight);
-            self.accept_or_drop(number, ended).await;
+            self.accept_or_drop(number, ended);
         }
         if self.accept.as_ref().is_some_and(AcceptGate::is_over) {
             self.context.stop.abort();
         }
     }
 
-    async fn accept_or_drop(&mut self, number: u64, mut ended: EndedItem) {
+    fn accept_or_drop(&mut self, number: u64, mut ended: EndedItem) {
         if self.accept.as_mut().is_some_and(|accept| accept.is_surplus(number, ended.outcome)) {
             ended = surplus();
             *self.drops.entry("surplus".into()).or_default() += 1;
         }
-        self.commit(number, ended).await;
+        self.commit(number, ended);
     }
 
     /// Commits what waits and what was aborted as surplus, once enough items were accepted.
-    pub(super) async fn commit_surplus(&mut self) {
+    pub(super) fn commit_surplus(&mut self) {
         let Some(accept) = self.accept.as_mut().filter(|accept| accept.is_over()) else { return };
         let rest: Vec<u64> = accept.order.drain().map(|(number, _, _)| number).collect();
         let aborted: Vec<u64> = self.items.drain().map(|(number, _)| number).collect();
         for number in rest.into_iter().chain(aborted) {
             *self.drops.entry("surplus".into()).or_default() += 1;
-            self.commit(number, surplus()).await;
+            self.commit(number, surplus());
         }
     }
 
