@@ -167,7 +167,7 @@ pub struct ModelCall {
     /// BLAKE3 of the rendered messages, 32 hex digits.
     pub prompt_hash: String,
     /// The sampling parameters sent.
-    pub params: Map<String, Value>,
+    pub params: Arc<Map<String, Value>>,
     /// Tokens read by the model, over all requests of this call.
     pub prompt_tokens: u64,
     /// Tokens written by the model, over all requests of this call.

@@ -19,7 +19,7 @@ use super::execute::{BuiltStage, Executor, StageOutcome};
 use super::lending::PermitLenders;
 use super::metrics::StageMetrics;
 use super::reask::{OnErrorCursor, ReaskTurns};
-use super::record_end::{RecordEnd, Rejection};
+use super::record_end::{RecordEnd, Rejection, json_bytes};
 use super::responder::Question;
 use crate::draw::Draws;
 use crate::llm::{Client, HEURISTIC, Model, ModelError, ModelErrorKind, ModelRequest, NO_CONTENT, affinity};
@@ -50,7 +50,7 @@ pub(crate) struct AskUnit {
     /// The model's parameters as JSON.
     pub(crate) params_json: Vec<u8>,
     pub(crate) model: Arc<Client>,
-    pub(crate) params: Map<String, Value>,
+    pub(crate) params: Arc<Map<String, Value>>,
     /// Draws the seed of each request where `seed: per_record` asks for one.
     pub(crate) draws: Draws,
     /// Answers where `on_error` says `heuristic`.
@@ -254,7 +254,7 @@ impl AskInProgress<'_> {
         let key = format!("{} {}", record.id, self.call.re_asks);
         // Some servers read it as a signed number of 32 bits.
         let seed: u32 = self.unit.draws.rng("seed", key).random_range(0..1 << 31);
-        for params in [&mut self.request.params, &mut self.call.params] {
+        for params in [&mut self.request.params, Arc::make_mut(&mut self.call.params)] {
             params.insert("seed".to_owned(), seed.into());
         }
     }
@@ -273,5 +273,5 @@ impl AskInProgress<'_> {
 
 /// Encodes what a key is made of as JSON. It has text keys only, so that this cannot fail.
 pub(crate) fn encode(value: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(value).unwrap_or_default()
+    json_bytes(value, 1024)
 }

@@ -218,7 +218,7 @@ impl<'a> StageBuilder<'a> {
             parser: None,
             model: self.clients.get(name.as_str()).cloned().ok_or_else(no_model)?,
             params_json: encode(&params),
-            params,
+            params: Arc::new(params),
             draws: Draws::new(self.plan.seed, Arc::clone(&planned.id)),
             heuristic: Arc::clone(&self.connected.heuristic),
             slow_parses: Semaphore::new(processors()),

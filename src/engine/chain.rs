@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use futures::FutureExt;
 use roaring::RoaringTreemap;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::task::TaskTracker;
@@ -193,7 +194,8 @@ async fn run_tasks(chain: Arc<Chain>, mut input: mpsc::Receiver<InFlightRecord>)
             records.push(record);
         }
         let chain = Arc::clone(&chain);
-        tasks.spawn(async move { chain.run(records, Some(permit)).await });
+        // Boxed, since a task is moved several times before it starts.
+        tasks.spawn(async move { chain.run(records, Some(permit)).await }.boxed());
     }
     tasks.close();
     tasks.wait().await;

@@ -15,6 +15,7 @@ use super::ask::{AskUnit, encode};
 use super::effect::{Effect, EffectRunner, EncodedOutcome};
 use super::event::Halt;
 use super::lending::PermitLenders;
+use super::record_end::json_bytes;
 use super::responder::{ModelResult, Question, Responder};
 use super::slot::{ModelSlot, QuestionSlot, RetryBacklog};
 use super::spending::{Reservation, WorstCase};
@@ -142,7 +143,7 @@ impl Effect for ModelEffect<'_> {
             Err(error) if error.kind != ModelErrorKind::Record => return None,
             Err(error) => JournaledResponse::Failure(Cow::Borrowed(error)),
         };
-        let bytes = serde_json::to_vec(&response).unwrap_or_default();
+        let bytes = json_bytes(&response, 1024);
         Some(EncodedOutcome { bytes, reusable: result.is_ok() })
     }
 
@@ -160,9 +161,9 @@ impl AskUnit {
     /// of the ask and the number of re-asks.
     fn keys(&self, request: &ModelRequest, messages: &[u8], record: &Record) -> (RequestKeys, WorstCase) {
         let params = self.params_of(request);
-        let params_json = match &params {
-            Cow::Borrowed(_) => Cow::Borrowed(self.params_json.as_slice()),
-            Cow::Owned(params) => Cow::Owned(encode(params)),
+        let params_json = match request.params.is_empty() {
+            true => Cow::Borrowed(self.params_json.as_slice()),
+            false => Cow::Owned(encode(&*params)),
         };
         let schema = encode(&request.schema);
         // A JSON array, as if it were encoded whole.

@@ -152,9 +152,18 @@ fn provenance_line(record: &Record, outcome: &str) -> Vec<u8> {
     })
 }
 
-/// A value as one line. Serializing these types cannot fail: all keys are strings.
+/// A value as one line.
 fn json_line(value: &impl Serialize) -> Vec<u8> {
-    let mut line = serde_json::to_vec(value).unwrap_or_default();
+    let mut line = json_bytes(value, 1024);
     line.push(b'\n');
     line
+}
+
+/// A value as JSON, which has about `expected` bytes. The value has text keys only, so that this cannot fail.
+pub(super) fn json_bytes(value: &impl Serialize, expected: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(expected);
+    match serde_json::to_writer(&mut bytes, value) {
+        Ok(()) => bytes,
+        Err(_) => Vec::new(),
+    }
 }

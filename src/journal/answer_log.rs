@@ -157,7 +157,8 @@ impl AnswerLog {
         let mut covered = self.outstanding.add(most);
         while !covered {
             let (written, ack) = oneshot::channel();
-            if self.commands.send(AnswerLogCommand::Outstanding(written)).await.is_err() || ack.await.is_err() {
+            if self.commands.send(AnswerLogCommand::Outstanding(written)).await.is_err() || ack.await.is_err()
+            {
                 return Err(self.failed());
             }
             covered = self.outstanding.is_covered();

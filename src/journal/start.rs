@@ -40,9 +40,9 @@ pub struct StartedRun {
     pub writer: CommitWriter,
     /// Stores and looks up answers.
     pub answers: Arc<AnswerLog>,
-    /// Ends once every `answers` is dropped.
-    /// To be run as a task.
+    /// To be run as a task, without which no answer is stored. Ends once every `answers` is dropped.
     pub collector: AnswerCollector,
+    /// Ends once every `answers` is dropped.
     pub answers_thread: AnswerLogThread,
     /// The notes of earlier starts and of this one.
     pub notes: NoteLog,

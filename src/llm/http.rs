@@ -146,7 +146,9 @@ pub(super) async fn send(request: RequestBuilder, shown: &str) -> Result<Respons
 
 /// Reads a whole body, unless it is too long.
 pub(super) async fn body(response: Response, shown: &str) -> Result<Vec<u8>, Failure> {
-    rest_of_body(Vec::new(), response, shown).await
+    let length = response.content_length().and_then(|length| usize::try_from(length).ok());
+    let room = length.unwrap_or_default().min(LARGEST_BODY);
+    rest_of_body(Vec::with_capacity(room), response, shown).await
 }
 
 /// Reads the rest of a body whose first bytes have been read.

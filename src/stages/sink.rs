@@ -21,6 +21,9 @@ use crate::pipeline::{CheckContext, FieldType};
 use crate::record::{ModelCall, Record};
 use crate::stage::{self, BuildContext, BuildError, Processor, StageConfig, StageError};
 
+/// The initial capacity of a line.
+const LINE: usize = 1024;
+
 /// Writes records as JSON lines to a file of the run directory.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -325,7 +328,10 @@ impl stage::Sink for LineFormatter {
         if !self.provenance.is_empty() {
             line.insert("provenance", LineValue::Object(self.known(record)));
         }
-        serde_json::to_vec(&line).map_err(|error| StageError::new("json", error.to_string()))
+        let mut bytes = Vec::with_capacity(LINE);
+        serde_json::to_writer(&mut bytes, &line)
+            .map_err(|error| StageError::new("json", error.to_string()))?;
+        Ok(bytes)
     }
 
     fn array(&self) -> Option<&ArrayFile> {

@@ -1,6 +1,5 @@
 //! What a record's provenance says of a unit: the model, the parameters, tokens and attempts.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -17,13 +16,12 @@ impl AskUnit {
     }
 
     /// The parameters of a request: the model's, overridden by its own.
-    pub(crate) fn params_of(&self, request: &ModelRequest) -> Cow<'_, Map<String, Value>> {
-        if request.params.is_empty() {
-            return Cow::Borrowed(&self.params);
+    pub(crate) fn params_of(&self, request: &ModelRequest) -> Arc<Map<String, Value>> {
+        let mut params = Arc::clone(&self.params);
+        if !request.params.is_empty() {
+            Arc::make_mut(&mut params).extend(request.params.clone());
         }
-        let mut params = self.params.clone();
-        params.extend(request.params.clone());
-        Cow::Owned(params)
+        params
     }
 
     /// The entry for a record's provenance, before anything is asked.
@@ -36,7 +34,7 @@ impl AskUnit {
             served_as: served.then(|| Arc::clone(&self.served_name)),
             provider: self.model.provider().to_owned(),
             prompt_hash: blake3::hash(messages).to_hex()[..32].to_owned(),
-            params: self.params_of(request).into_owned(),
+            params: self.params_of(request),
             exchange: self.exchange(request, record).map(Box::new),
             ..ModelCall::default()
         }

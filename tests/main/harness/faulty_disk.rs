@@ -178,7 +178,8 @@ impl FaultyDisk {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let operation = format!("{kind} {name}");
         let struck = state.struck;
-        let is_now = state.fault.as_mut().is_some_and(|(moment, _)| !struck && moment.is_now(number, &operation));
+        let is_now =
+            state.fault.as_mut().is_some_and(|(moment, _)| !struck && moment.is_now(number, &operation));
         state.operations.push(operation);
         match state.fault {
             Some((_, fault)) if is_now => {
