@@ -6,12 +6,43 @@
 
 mod normalize;
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
 use minijinja::value::{Rest, ValueKind};
 use minijinja::{Error, ErrorKind, State, Value};
 
 use self::normalize::{is_spaceless, plain};
 use super::checked_operators;
 use super::patterns::texts;
+
+/// How many normalized sources are kept: a section gets many questions, one after the other, and normalizing it is
+/// most of the work of a check.
+const KEPT: usize = 4;
+/// The bytes of the longest source that is kept.
+const LONGEST_KEPT: usize = 64 << 10;
+
+thread_local! {
+    /// The last sources, the latest first, each with its normalized words.
+    static RECENT: RefCell<VecDeque<(Box<str>, Rc<str>)>> = const { RefCell::new(VecDeque::new()) };
+}
+
+/// The normalized words of a source.
+fn plain_source(text: &str) -> Rc<str> {
+    if text.len() > LONGEST_KEPT {
+        return plain(text).into();
+    }
+    RECENT.with_borrow_mut(|recent| {
+        if let Some((_, words)) = recent.iter().find(|(source, _)| **source == *text) {
+            return Rc::clone(words);
+        }
+        let words: Rc<str> = plain(text).into();
+        recent.truncate(KEPT - 1);
+        recent.push_front((text.into(), Rc::clone(&words)));
+        words
+    })
+}
 
 /// The test `quoted_from`: whether each of the quotations occurs in one of the sources. A source that is null or
 /// undefined contains nothing; a quotation that is empty or has no letter or digit does not count as one.
@@ -32,7 +63,7 @@ pub(super) fn quoted_from(
     for source in arguments.iter().flat_map(with_elements) {
         checked_operators::measure(state, &source)?;
         match source.as_str() {
-            Some(text) => sources.push(plain(text)),
+            Some(text) => sources.push(plain_source(text)),
             None if source.is_none() || source.is_undefined() => {}
             None => {
                 let shown = checked_operators::shown(&source);

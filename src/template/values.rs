@@ -17,6 +17,7 @@ pub(super) const RECORD: &str = "record";
 
 /// The values of the names in `reads` for one record; `beside` returns those that are not fields.
 pub(super) fn of_record(reads: &NameUses, record: &Record, beside: impl Fn(&str) -> Option<Value>) -> Value {
+    let has_dotted_keys = record.fields.keys().any(|key| key.contains('.'));
     let mut context = BTreeMap::new();
     for name in &reads.tops {
         let found = match record.fields.get(name) {
@@ -25,7 +26,10 @@ pub(super) fn of_record(reads: &NameUses, record: &Record, beside: impl Fn(&str)
             None if name == RECORD => Some(whole(reads, record)),
             None => beside(name),
         };
-        let found = with_dotted_keys(found, name, reads, record);
+        let found = match has_dotted_keys {
+            true => with_dotted_keys(found, name, reads, record),
+            false => found,
+        };
         context.extend(found.map(|found| (name.as_str(), found)));
     }
     Value::from(context)
