@@ -5,22 +5,19 @@
 //! The expressions are those of the `regex` crate, which runs in linear time; case is ignored.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use minijinja::value::{Enumerator, Object, Rest, ValueKind};
 use minijinja::{Error, ErrorKind, State, Value};
-use regex::{RegexBuilder, RegexSet, RegexSetBuilder};
+use regex::RegexBuilder;
+use regex_filtered::{Builder, Options, Regexes};
 use serde_saphyr::Spanned;
 
 use super::checked_operators;
 
-/// The maximum size of compiled patterns, in bytes: some thousand of ordinary size.
+/// The maximum size of a compiled pattern, in bytes.
 const LARGEST: usize = 64 << 20;
-/// How many patterns are compiled together. A search for a hundred long ones at a time has so many states that hardly
-/// any is met twice: searching for a few after the other is more than ten times as fast.
-const GROUP: usize = 16;
-/// The cache size of a search for one group, in bytes.
-const CACHE: usize = 8 << 20;
 /// The maximum nesting depth of lists of texts.
 const DEEPEST: usize = 8;
 
@@ -35,12 +32,12 @@ struct PatternLists {
     all: PatternList,
 }
 
-/// One list, compiled in groups, so that a text is searched once for many of them.
-#[derive(Debug)]
+/// One list.
 struct PatternList {
     sources: Vec<String>,
-    /// Compiled when a text is first searched, which may be long after the start of a run.
-    groups: OnceLock<Result<Vec<RegexSet>, String>>,
+    /// Compiled when a text is first searched, which may be long after the start of a run. A text is searched once for
+    /// words of all patterns, then by those patterns alone whose words it has, which are few.
+    compiled: OnceLock<Result<Regexes, String>>,
 }
 
 impl Patterns {
@@ -102,27 +99,31 @@ fn problem(source: &str) -> Option<String> {
 
 impl PatternList {
     fn new(sources: Vec<String>) -> Self {
-        Self { sources, groups: OnceLock::new() }
+        Self { sources, compiled: OnceLock::new() }
     }
 
     /// The first pattern that matches in the text.
     fn first(&self, text: &str) -> Result<Option<&str>, Error> {
-        let compiled = self.groups.get_or_init(|| self.sources.chunks(GROUP).map(compile).collect());
-        let groups =
+        let compiled = self.compiled.get_or_init(|| compile(&self.sources));
+        let compiled =
             compiled.as_ref().map_err(|error| Error::new(ErrorKind::InvalidOperation, error.clone()))?;
-        for (group, sources) in groups.iter().zip(self.sources.chunks(GROUP)) {
-            if let Some(at) = group.matches(text).iter().next() {
-                return Ok(Some(&sources[at]));
-            }
-        }
-        Ok(None)
+        Ok(compiled.matching(text).next().map(|(at, _)| self.sources[at].as_str()))
     }
 }
 
-/// Compiles the patterns of one group.
-fn compile(sources: &[String]) -> Result<RegexSet, String> {
-    let mut builder = RegexSetBuilder::new(sources);
-    builder.case_insensitive(true).size_limit(LARGEST).dfa_size_limit(CACHE);
+impl fmt::Debug for PatternList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PatternList").field(&self.sources).finish()
+    }
+}
+
+fn compile(sources: &[String]) -> Result<Regexes, String> {
+    let mut options = Options::new();
+    options.case_insensitive(true);
+    let mut builder = Builder::new();
+    for source in sources {
+        builder = builder.push_opt(source, &options).map_err(|error| format!("`{source}`: {error}"))?;
+    }
     builder.build().map_err(|error| error.to_string())
 }
 

@@ -68,9 +68,14 @@ const BESIDE: &[&str] = &["cache_read_input_tokens", "cache_creation_input_token
 /// Reads the usage from a response. `wrote` tells whether the response has any output of the model; zero output tokens
 /// are then not a count.
 pub(super) fn read(answer: &Value, wrote: bool) -> Usage {
-    let places = PLACES.iter().filter_map(|place| answer.pointer(place));
+    let places = PLACES.iter().filter_map(|place| at(answer, place));
     let found = places.map(|place| read_place(place, wrote));
     found.into_iter().find(|usage| *usage != Usage::default()).unwrap_or_default()
+}
+
+/// The value at a path of keys, each after a `/`. Unlike a JSON pointer it has no escapes, and so allocates nothing.
+fn at<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {
+    path.split('/').skip(1).try_fold(value, |inside, key| inside.get(key))
 }
 
 fn read_place(place: &Value, wrote: bool) -> Usage {
