@@ -102,7 +102,7 @@ fn read_place(place: &Value, wrote: bool) -> Usage {
         (prompt, completion, _) => (prompt, completion),
     };
     let part = |paths: &[&str], most: u64| {
-        let found = paths.iter().find_map(|path| number(place.pointer(path)?));
+        let found = paths.iter().find_map(|path| number(at(place, path)?));
         found.filter(|tokens| *tokens <= most)
     };
     let prompt = prompt_tokens.unwrap_or(0);
