@@ -3,6 +3,7 @@
 //! Part of `model`; checked by `mock_check`, executed by `llm::mock`.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -78,6 +79,10 @@ pub struct MockRule {
     /// Calls of tools, as a server gives them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_calls: Option<Vec<Value>>,
+    /// The log probabilities of the tokens that the answer may begin with, such as `{A: -0.2, B: -1.7}`, for requests that
+    /// ask for them. Without an `answer` the likeliest is the answer.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub logprobs: BTreeMap<String, f64>,
     /// Why the model stopped; `stop` by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finish_reason: Option<String>,

@@ -66,6 +66,7 @@ impl MockRule {
         self.answer.is_some()
             || self.reasoning.is_some()
             || self.tool_calls.is_some()
+            || !self.logprobs.is_empty()
             || self.finish_reason.is_some()
             || self.usage.is_some()
     }
@@ -129,10 +130,15 @@ fn check_outcome(at: &str, rule: &MockRule, problems: &mut Vec<Problem>) {
         problem.expected("an `answer`, an `error` or a `delay`");
         problems.push(problem);
     }
+    for (token, logprob) in rule.logprobs.iter().filter(|(_, logprob)| **logprob > 0.0) {
+        let problem = Problem::new(format!("{at}/logprobs"), format!("`{token}` has the number `{logprob}`"));
+        problems.push(problem.with_expected("logarithms of probabilities: 0 or less"));
+    }
     let with_error = [
         ("answer", rule.answer.is_some()),
         ("reasoning", rule.reasoning.is_some()),
         ("tool_calls", rule.tool_calls.is_some()),
+        ("logprobs", !rule.logprobs.is_empty()),
         ("finish_reason", rule.finish_reason.is_some()),
         ("usage", rule.usage.is_some()),
     ];

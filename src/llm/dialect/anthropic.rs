@@ -72,6 +72,8 @@ pub(super) fn body(
                 let list = if value.is_array() { value } else { json!([value]) };
                 body.insert("stop_sequences".to_owned(), list);
             }
+            // The API gives no log probabilities; those who can do without them must be able to ask.
+            "logprobs" | "top_logprobs" => {}
             "tools" => drop(body.insert(name, conversation::tools(value))),
             "max_completion_tokens" => drop(body.insert("max_tokens".to_owned(), value)),
             _ => drop(body.insert(name, value)),
@@ -137,6 +139,9 @@ mod tests {
         check(json!({"max_tokens": 7}), "max_tokens", json!(7));
         check(json!({"stop": "END"}), "stop_sequences", json!(["END"]));
         check(json!({"temperature": 0.3}), "temperature", json!(0.3));
+        let candidates = json!({"logprobs": true, "top_logprobs": 20}).as_object().cloned().unwrap();
+        let body = body(&request, candidates, 0, &mut Images::default()).ok().unwrap();
+        assert!(!body.contains_key("logprobs") && !body.contains_key("top_logprobs"));
     }
 
     #[test]

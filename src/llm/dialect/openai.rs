@@ -58,10 +58,19 @@ pub(super) fn completions(
     form: StructuredOutput,
 ) -> Map<String, Value> {
     put_schema(request, &mut params, form);
+    name_candidates(&mut params);
     let texts: Vec<&str> = request.messages.iter().map(|message| &*message.content).collect();
     let mut body = Map::from_iter([("prompt".to_owned(), json!(texts.join("\n\n")))]);
     body.extend(params);
     body
+}
+
+/// Words the request for log probabilities as raw completions do: `logprobs` is the number of candidates.
+fn name_candidates(params: &mut Map<String, Value>) {
+    if params.get("logprobs") == Some(&Value::Bool(true)) {
+        let candidates = params.shift_remove("top_logprobs").unwrap_or_else(|| json!(1));
+        params.insert("logprobs".to_owned(), candidates);
+    }
 }
 
 fn put_schema(request: &ModelRequest, params: &mut Map<String, Value>, form: StructuredOutput) {
@@ -278,6 +287,24 @@ mod tests {
             (" one\n", vec![" one\n".to_owned(), "two".to_owned()])
         );
         assert_eq!(more.logprobs, Some(json!({"tokens": ["one"]})));
+    }
+
+    #[test]
+    fn log_probabilities_are_asked_for_in_the_words_of_each_api() {
+        let request = ModelRequest { messages: vec![Message::new("user", "Hi")], ..ModelRequest::default() };
+        let check = |asked: Value, expected: Value| {
+            let params = asked.as_object().cloned().unwrap();
+            let mut body = completions(&request, params.clone(), StructuredOutput::Off);
+            body.shift_remove("prompt");
+            assert_eq!(Value::Object(body), expected);
+            let mut body = chat(&request, params, StructuredOutput::Off, &mut Images::default());
+            body.shift_remove("messages");
+            assert_eq!(Value::Object(body), asked);
+        };
+        check(json!({"logprobs": true, "top_logprobs": 20}), json!({"logprobs": 20}));
+        check(json!({"logprobs": true}), json!({"logprobs": 1}));
+        check(json!({"logprobs": 5}), json!({"logprobs": 5}));
+        check(json!({}), json!({}));
     }
 
     #[test]

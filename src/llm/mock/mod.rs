@@ -15,6 +15,7 @@ mod rule;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -27,7 +28,7 @@ use super::classify::{Failure, Verdict};
 use super::connect::{ConnectError, ConnectProblem, MockContext};
 use super::quota::{self, Pool};
 use super::remote::Remote;
-use super::{Model, ModelRequest};
+use super::{Completion, Model, ModelRequest};
 use crate::draw::Draws;
 use crate::pipeline::{Delay, Fault, MockRule, MockUsage, ModelConfig};
 use crate::record::Record;
@@ -123,7 +124,7 @@ impl MockScript {
             PriorAttempts { sent, attempts: count(&progress.attempts), answers: count(&progress.answers) };
         let mut attempt = MockAttempt::new(request, record, count, endpoint);
         if self.reads_answer {
-            attempt.show_answer(&self.default_answer(request, record).await);
+            attempt.show_answer(&self.default_answer(request, record).await.text);
         }
         if let Some(useless) = self.endpoint(&attempt).await? {
             return Ok(useless);
@@ -144,18 +145,19 @@ impl MockScript {
             Some(rule) => rule.reasoning(&attempt).map_err(|error| wrong_rule(number, &error))?,
             None => None,
         };
-        let answer = match answer {
-            Some(answer) => answer,
-            None => self.default_answer(request, record).await,
+        let mut said = match (answer, likeliest(&declared.logprobs)) {
+            (Some(text), _) => Completion { text, ..Completion::default() },
+            (None, Some(token)) => Completion { text: token.to_owned(), ..Completion::default() },
+            (None, None) => self.default_answer(request, record).await,
         };
+        said.reasoning = reasoning;
         progress.answers.fetch_add(1, Ordering::Relaxed);
-        Ok(self.body(request, &attempt, declared, &answer, reasoning.as_deref()))
+        Ok(self.body(request, &attempt, declared, &said))
     }
 
     /// Returns the answer if no rule has one.
-    async fn default_answer(&self, request: &ModelRequest, record: &Record) -> String {
-        let answered = self.default_model.complete(request, record).await;
-        answered.map(|completion| completion.text).unwrap_or_default()
+    async fn default_answer(&self, request: &ModelRequest, record: &Record) -> Completion {
+        self.default_model.complete(request, record).await.unwrap_or_default()
     }
 
     /// Simulates the endpoint before the request reaches the model: it is slow, fails, or sends an unusable body. That
@@ -207,21 +209,22 @@ impl MockScript {
         request: &ModelRequest,
         attempt: &MockAttempt,
         rule: &MockRule,
-        answer: &str,
-        reasoning: Option<&str>,
+        said: &Completion,
     ) -> Vec<u8> {
-        let param = |name: &str| request.params.get(name).or_else(|| self.params.get(name))?.as_u64();
-        let choices = param("n").unwrap_or(1).clamp(1, 128);
+        let param = |name: &str| request.params.get(name).or_else(|| self.params.get(name));
+        let choices = param("n").and_then(Value::as_u64).unwrap_or(1).clamp(1, 128);
         let choice = json!({
             "message": {
-                "content": answer,
-                "reasoning_content": reasoning,
+                "content": said.text,
+                "reasoning_content": said.reasoning,
                 "tool_calls": rule.tool_calls,
             },
+            "logprobs": param("logprobs").and_then(|_| logprobs(&rule.logprobs, said)),
             "finish_reason": rule.finish_reason.as_deref().unwrap_or("stop"),
         });
         let MockUsage { prompt_tokens, completion_tokens } = rule.usage.unwrap_or_default();
-        let written = quota::tokens(answer.len() + reasoning.map_or(0, str::len)) * choices;
+        let written =
+            quota::tokens(said.text.len() + said.reasoning.as_ref().map_or(0, String::len)) * choices;
         let body = json!({
             "choices": vec![choice; usize::try_from(choices).unwrap_or(1)],
             "usage": {
@@ -231,6 +234,25 @@ impl MockScript {
         });
         body.to_string().into_bytes()
     }
+}
+
+/// The likeliest of some tokens.
+fn likeliest(logprobs: &BTreeMap<String, f64>) -> Option<&str> {
+    let likeliest = logprobs.iter().max_by(|(_, one), (_, other)| one.total_cmp(other));
+    likeliest.map(|(token, _)| token.as_str())
+}
+
+/// The log probabilities of an answer's first token: those of the rule, or what the default answer comes with. The answer
+/// begins with the longest of the tokens that it can begin with.
+fn logprobs(scripted: &BTreeMap<String, f64>, said: &Completion) -> Option<Value> {
+    if scripted.is_empty() {
+        return said.more.as_ref()?.logprobs.clone();
+    }
+    let token = |(token, logprob): (&String, &f64)| json!({"token": token, "logprob": logprob});
+    let begins = scripted.iter().filter(|(token, _)| said.text.starts_with(token.as_str()));
+    let mut first = token(begins.max_by_key(|(token, _)| token.len())?);
+    first["top_logprobs"] = scripted.iter().map(token).collect();
+    Some(json!({"content": [first]}))
 }
 
 /// Raises a scripted fault; one that hangs never returns.

@@ -102,6 +102,29 @@ async fn an_answer_is_read_as_a_servers() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn log_probabilities_are_given_where_they_are_asked_for() {
+    let rules = json!([
+        {"contains": "letter", "logprobs": {"A": -1.7, "(B": -0.2}},
+        {"contains": "long", "answer": "(Bah", "logprobs": {"(": -3.0, "(B": -0.2}},
+        {"contains": "none", "answer": "C", "logprobs": {"A": -0.2}},
+    ]);
+    let asking =
+        |params: Value| model(json!({"provider": "mock", "params": params, "mock": {"rules": rules}}));
+    let wants = asking(json!({"logprobs": true, "top_logprobs": 20}));
+    for (question, text, token) in
+        [("letter", "(B", json!("(B")), ("long", "(Bah", json!("(B")), ("none", "C", json!(null))]
+    {
+        let said = ask(&wants, 1, question, 0).await.unwrap();
+        let logprobs = said.more.and_then(|more| more.logprobs).unwrap_or_default();
+        assert_eq!((&*said.text, &logprobs["content"][0]["token"]), (text, &token));
+        let count = logprobs["content"][0]["top_logprobs"].as_array().map_or(0, Vec::len);
+        assert_eq!(count, if token.is_null() { 0 } else { 2 });
+    }
+    let said = ask(&asking(json!({})), 1, "letter", 0).await.unwrap();
+    assert_eq!((&*said.text, said.more), ("(B", None));
+}
+
+#[tokio::test(start_paused = true)]
 async fn errors_are_repeated_as_a_servers_are() {
     let model = scripted(json!([
         {"contains": "flaky", "when": "mock.attempt <= 2", "error": 500},
