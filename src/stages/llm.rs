@@ -1,7 +1,9 @@
 //! `llm`: sends a record's messages to a model and stores the answer.
 //!
-//! Comes after `prompt`, often before `parse`, with which the engine joins it. It only builds the question and
-//! stores the answer: sending, retrying and accounting belong to the engine and to `llm::remote`.
+//! Comes after `prompt` or `add_message`, often before `parse`, with which the engine joins it. It only builds the
+//! question and stores the answer: sending, retrying and accounting belong to the engine and to `llm::remote`.
+
+mod conversation;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -30,12 +32,18 @@ const ANSWERED_BY: &str = "answered_by";
 pub(super) struct Llm {
     /// The model to ask, by its name in `models`.
     model: String,
-    /// The field that holds the question: a text, which is asked as one user message, or a list of messages
+    /// The field that holds the question, `prompt` by default: a text, which is asked as one user message, or a list of messages
     /// with `role` and `content`. Messages are sent with their `tool_calls`, `tool_call_id`, `function_call`,
     /// `name`, `refusal`, `audio`, `reasoning_content`, `reasoning`, `reasoning_details`, `prefix` and `partial`,
     /// where they have any of these; what else stands in them is not sent.
-    #[serde(default = "input")]
-    input: String,
+    #[serde(default)]
+    #[schemars(default = "input")]
+    input: Option<String>,
+    /// The field that holds a conversation, a list of messages as `add_message` makes one, in place of `input`: all of it
+    /// is the question, and the answer is added to it as the assistant's message, with its `tool_calls` where it has any.
+    /// The answer's text goes to `output` too.
+    #[serde(default, rename = "continue")]
+    continues: Option<String>,
     /// The field the answer's text is put in. Reasoning that the model gives apart from its answer
     /// (`reasoning_content`, or `<think>...</think>` in front of it) goes to `reasoning`, and that field is removed
     /// when there is none. `cot_expand: {steps: reasoning}` makes conversations of it. `answered_by` says who
@@ -90,8 +98,12 @@ impl Keep {
     }
 }
 
-fn input() -> String {
-    "prompt".into()
+/// The field of the question where none is named.
+const INPUT: &str = "prompt";
+
+/// For the reference: what `input` is if it is not given.
+fn input() -> Option<String> {
+    Some(INPUT.into())
 }
 
 fn output() -> String {
@@ -100,6 +112,12 @@ fn output() -> String {
 
 const COMPLETION: ProducedField =
     ProducedField::named_by("output", "completion", FieldType::text, "The answer's text.");
+const CONVERSATION: ProducedField = ProducedField::named_by(
+    "continue",
+    "FIELD",
+    FieldType::messages,
+    "The conversation with the answer as its last message, with `continue`.",
+);
 
 impl StageDescription for Llm {
     const NAME: &'static str = "llm";
@@ -107,6 +125,7 @@ impl StageDescription for Llm {
     const PURPOSE: &'static str = "Puts a record's messages to a model and keeps the answer.";
     const MAKES: &'static [ProducedField] = &[
         COMPLETION,
+        CONVERSATION,
         ProducedField::new(
             REASONING,
             FieldType::text,
@@ -148,14 +167,9 @@ stages:
 impl StageConfig for Llm {
     fn check(&self, context: &mut CheckContext<'_>) {
         context.model("/model", &self.model);
-        context.needs_type("/input", &self.input, &FieldType::text().or(FieldType::messages()));
+        self.check_question(context);
         if let Some(tools) = &self.tools {
             context.needs_type("/tools", tools, &FieldType::list(FieldType::object()).or_null());
-        }
-        if context.has_images(&self.input) && context.models.get(&self.model).is_some_and(takes_no_images) {
-            let message =
-                format!("`{}` shows images, and `{}` is asked for raw completions", self.input, self.model);
-            context.problem("/model", message).expected("a model with `api: chat`");
         }
         for name in RESERVED_PARAMS.iter().filter(|name| self.params.contains_key(**name)) {
             context
@@ -169,7 +183,10 @@ impl StageConfig for Llm {
         let kept: Vec<&str> = self.keep.iter().map(|keep| keep.field()).collect();
         let optional = [CHOICES, LOGPROBS, TOOL_CALLS];
         context.makes_named(&COMPLETION, &self.output);
-        for made in &Self::MAKES[1..] {
+        if let Some(field) = &self.continues {
+            context.makes_named(&CONVERSATION, field);
+        }
+        for made in &Self::MAKES[2..] {
             if !optional.contains(&made.name) || kept.contains(&made.name) {
                 context.makes_named(made, made.name);
             }
@@ -179,7 +196,8 @@ impl StageConfig for Llm {
     fn build(&self, _context: &BuildContext) -> Result<Processor, BuildError> {
         Ok(Processor::Ask(Box::new(RequestBuilder {
             model: self.model.clone(),
-            input: self.input.clone(),
+            question: self.question().to_owned(),
+            continues: self.continues.is_some(),
             output: self.output.clone(),
             params: self.params.clone(),
             tools: self.tools.clone(),
@@ -188,14 +206,65 @@ impl StageConfig for Llm {
     }
 }
 
+impl Llm {
+    /// The field that holds the question.
+    fn question(&self) -> &str {
+        self.continues.as_deref().or(self.input.as_deref()).unwrap_or(INPUT)
+    }
+
+    fn check_question(&self, context: &mut CheckContext<'_>) {
+        let question = self.question();
+        match (&self.continues, &self.input) {
+            (Some(_), Some(_)) => {
+                context
+                    .problem("/input", "`input` and `continue` are both given")
+                    .expected("one of them: with `continue` the conversation is the question");
+            }
+            (Some(field), None) if *field == self.output => {
+                context
+                    .problem("/continue", format!("`{field}` cannot hold the answer's text too"))
+                    .hint("`output` names the field of the text");
+            }
+            (Some(field), None) => context.needs_type("/continue", field, &FieldType::messages()),
+            (None, _) => {
+                context.needs_type("/input", question, &FieldType::text().or(FieldType::messages()));
+            }
+        }
+        if context.has_images(question) && context.models.get(&self.model).is_some_and(takes_no_images) {
+            let message =
+                format!("`{question}` shows images, and `{}` is asked for raw completions", self.model);
+            context.problem("/model", message).expected("a model with `api: chat`");
+        }
+    }
+}
+
 /// Whether it is known in advance that the model is asked in a form that cannot contain images.
 fn takes_no_images(model: &ModelConfig) -> bool {
     matches!(model.provider, Provider::Openai | Provider::Mock) && model.api == Api::Completions
 }
 
+/// The question in a field: a text, which is one user message, or a list of messages.
+pub(super) fn question(record: &Record, field: &str) -> Result<Vec<Message>, StageError> {
+    match record.get(field) {
+        Some(Value::String(text)) => Ok(vec![Message::new("user", text)]),
+        Some(Value::Array(messages)) if !messages.is_empty() => messages
+            .iter()
+            .map(Message::read)
+            .collect::<Result<_, _>>()
+            .map_err(|error| StageError::new("input", format!("`{field}`: {error}"))),
+        _ => {
+            let message = format!("`{field}` is neither a text nor a list of messages");
+            Err(StageError::new("input", message))
+        }
+    }
+}
+
 struct RequestBuilder {
     model: String,
-    input: String,
+    /// The field that holds the question.
+    question: String,
+    /// Whether it is a conversation, to which the answer is added.
+    continues: bool,
     output: String,
     params: Map<String, Value>,
     tools: Option<String>,
@@ -208,17 +277,9 @@ impl Ask for RequestBuilder {
     }
 
     fn request(&self, record: &Record) -> Result<ModelRequest, StageError> {
-        let messages = match record.get(&self.input) {
-            Some(Value::String(text)) => vec![Message::new("user", text)],
-            Some(Value::Array(messages)) if !messages.is_empty() => messages
-                .iter()
-                .map(Message::read)
-                .collect::<Result<_, _>>()
-                .map_err(|error| StageError::new("input", format!("`{}`: {error}", self.input)))?,
-            _ => {
-                let message = format!("`{}` is neither a text nor a list of messages", self.input);
-                return Err(StageError::new("input", message));
-            }
+        let messages = match self.continues {
+            true => conversation::messages(record, &self.question)?,
+            false => question(record, &self.question)?,
         };
         let mut params = self.params.clone();
         if let Some(tools) = self.tools(record)? {
@@ -229,6 +290,9 @@ impl Ask for RequestBuilder {
 
     fn accept(&self, record: &mut Record, completion: &Completion, answered_by: &str) {
         record.set(&self.output, completion.text.as_str());
+        if self.continues {
+            conversation::put_answer(record, &self.question, completion);
+        }
         // A model's answer that is based on the heuristic's words is not counted as the model's work.
         let stood_in = record.provenance.calls.iter().any(|call| call.provider == HEURISTIC);
         record.set(ANSWERED_BY, if stood_in { HEURISTIC } else { answered_by });
@@ -262,106 +326,4 @@ impl RequestBuilder {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::llm::CompletionExtras;
-    use crate::record::ModelCall;
-    use serde_json::json;
-
-    fn builder() -> RequestBuilder {
-        RequestBuilder {
-            model: "teacher".into(),
-            input: input(),
-            output: output(),
-            params: Map::from_iter([("temperature".to_owned(), json!(0.2))]),
-            tools: Some("tools".into()),
-            keep: vec![Keep::Logprobs, Keep::Choices],
-        }
-    }
-
-    fn request(prompt: Value) -> Result<ModelRequest, StageError> {
-        builder().request(&Record::new(Map::from_iter([("prompt".to_owned(), prompt)])))
-    }
-
-    #[test]
-    fn questions_are_messages_or_a_text() {
-        let messages =
-            json!([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}]);
-        let request_made = request(messages).unwrap();
-        assert_eq!(
-            request_made.messages,
-            [Message::new("system", "Be brief."), Message::new("user", "Why?")]
-        );
-        assert_eq!(request_made.params["temperature"], 0.2);
-        assert_eq!(request(json!("Why?")).unwrap().messages, [Message::new("user", "Why?")]);
-        for wrong in [json!(null), json!(3), json!([]), json!([{"role": "user"}])] {
-            assert_eq!(request(wrong.clone()).unwrap_err().class, "input", "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_conversation_is_sent_with_its_calls_and_tools() {
-        let calls =
-            json!([{"id": "c1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}]);
-        let messages = json!([
-            {"role": "user", "content": "Oslo?", "weight": 0},
-            {"role": "assistant", "content": null, "tool_calls": calls},
-            {"role": "tool", "tool_call_id": "c1", "content": "12 C"},
-        ]);
-        let tools = json!([{"type": "function", "function": {"name": "weather"}}]);
-        let Value::Object(mut fields) = json!({"prompt": messages, "tools": tools}) else { unreachable!() };
-        let made = builder().request(&Record::new(fields.clone())).unwrap();
-        let mut sent = messages.clone();
-        sent[0].as_object_mut().unwrap().shift_remove("weight");
-        assert_eq!((json!(made.messages), &made.params["tools"]), (sent, &tools));
-        for none in [json!(null), json!([])] {
-            fields["tools"] = none;
-            assert_eq!(builder().request(&Record::new(fields.clone())).unwrap().params.get("tools"), None);
-        }
-        fields["tools"] = json!("weather");
-        assert_eq!(
-            builder().request(&Record::new(fields)).unwrap_err().message,
-            "`tools` is no list of tools"
-        );
-    }
-
-    #[test]
-    fn the_answer_and_its_reasoning_become_fields() {
-        let mut record = Record::default();
-        let reasoning = Some("hm".to_owned());
-        builder().accept(
-            &mut record,
-            &Completion { text: "So.".into(), reasoning, ..Completion::default() },
-            "teacher",
-        );
-        assert_eq!((record.text("completion"), record.text("reasoning")), (Some("So."), Some("hm")));
-        builder().accept(&mut record, &Completion { text: "No.".into(), ..Completion::default() }, "teacher");
-        assert_eq!((record.text("completion"), record.get("reasoning")), (Some("No."), None));
-        assert_eq!((record.get("logprobs"), record.get("choices")), (None, Some(&json!(["No."]))));
-        let choices = vec!["A".to_owned(), "B".to_owned()];
-        let more = CompletionExtras { logprobs: Some(json!([1])), choices, ..CompletionExtras::default() };
-        let several = Completion { more: Some(Box::new(more)), ..Completion::default() };
-        builder().accept(&mut record, &several, "teacher");
-        assert_eq!(record.get("logprobs"), Some(&json!([1])));
-        assert_eq!(record.get("choices"), Some(&json!(["A", "B"])));
-    }
-
-    #[test]
-    fn who_answered_is_recorded_and_the_heuristic_is_not_forgotten() {
-        let mut record = Record::default();
-        let mut accept = |answered_by: &str, earlier: Option<&str>| {
-            record.provenance.calls = earlier
-                .map(|provider| Arc::new(ModelCall { provider: provider.into(), ..ModelCall::default() }))
-                .into_iter()
-                .collect();
-            builder().accept(&mut record, &Completion::default(), answered_by);
-            record.text(ANSWERED_BY).unwrap().to_owned()
-        };
-        assert_eq!(accept("teacher", None), "teacher");
-        assert_eq!(accept("heuristic", None), "heuristic");
-        assert_eq!(accept("second", Some("openai")), "second");
-        assert_eq!(accept("second", Some("heuristic")), "heuristic");
-    }
-}
+mod tests;

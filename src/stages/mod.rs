@@ -3,6 +3,7 @@
 //! To add a stage, add a file with its options, its processor, its example and its tests; a `mod` line; and a row
 //! in `STAGES`. `config` and the command line find it through the table.
 
+mod add_message;
 mod cot_expand;
 mod filter;
 mod for_each;
@@ -34,6 +35,7 @@ pub static STAGES: &[StageType] = &[
     StageType::of::<plan_questions::PlanQuestions>(),
     StageType::of::<sample_injections::SampleInjections>(),
     StageType::of::<prompt::Prompt>(),
+    StageType::of::<add_message::AddMessage>(),
     StageType::of::<llm::Llm>(),
     StageType::of::<parse::Parse>(),
     StageType::of::<repeat::Repeat>(),

@@ -5,4 +5,5 @@ mod docs_to_qa;
 mod own_pipeline;
 mod shipped;
 mod source_mentions;
+mod unrolled;
 mod user_inputs;
