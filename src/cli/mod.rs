@@ -5,6 +5,7 @@
 
 mod exit;
 mod file_descriptors;
+mod graph;
 mod init;
 mod inspect;
 mod logging;
@@ -57,6 +58,8 @@ enum Command {
     Preview(preview::PreviewArgs),
     /// Foresees requests, tokens, cost and time of a run from a sample of its prompts. Asks no model.
     Plan(plan::PlanArgs),
+    /// Draws the stages and blocks of a pipeline as a Mermaid flowchart. Offline.
+    Graph(graph::GraphArgs),
     /// Tells how far a run is: live, killed or finished. Writes nothing.
     Status(status::StatusArgs),
     /// Makes one HTML page about the data of a run, or of files of records; several are compared.
@@ -151,6 +154,7 @@ pub fn main() -> ExitCode {
         Command::Validate(args) => validate::run(args, cli.json),
         Command::Preview(args) => preview::run(args, cli.json, cli.verbose > 0),
         Command::Plan(args) => plan::run(args, cli.json),
+        Command::Graph(args) => graph::run(args, cli.json),
         Command::Status(args) => status::run(args, cli.json),
         Command::Report(args) => report::run(args, cli.json, cli.quiet),
         Command::RetryRejected(args) => run::retry_rejected(args, cli.json, cli.quiet, bar),
