@@ -56,6 +56,7 @@ pub mod markdown;
 mod nearest;
 pub mod pipeline;
 pub mod printable;
+pub mod rational;
 pub mod record;
 pub mod report;
 pub mod run;

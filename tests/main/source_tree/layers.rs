@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The modules at the top of `src/`, from the lowest to the highest. One may import from those before it.
-const LAYERS: [&str; 19] = [
+const LAYERS: [&str; 20] = [
     "printable",
     "nearest",
     "text_file",
+    "rational",
     "language",
     "draw",
     "record",
