@@ -64,3 +64,4 @@ pub mod stage;
 pub mod stages;
 pub mod template;
 pub mod text_file;
+mod token_count;

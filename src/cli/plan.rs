@@ -13,7 +13,7 @@ use crate::config::Plan;
 use crate::engine::{self, BuiltPipeline, Estimate, StageEstimate};
 use crate::llm::IMAGE_TOKENS;
 use crate::pipeline::{Limits, Mode, ModelConfig, Provider};
-use crate::report;
+use crate::token_count;
 
 /// The assumed tokens per second of a request, if concurrency is the limit.
 const SPEED: f64 = 50.0;
@@ -60,7 +60,7 @@ pub(super) fn estimate(plan: &Plan, sample: usize, limit: Option<u64>) -> anyhow
     let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
     let estimate = runtime.block_on(async {
         let pipeline = BuiltPipeline::build(plan, &run::connect_direct(plan)?, "now")?;
-        anyhow::Ok(engine::estimate(pipeline, plan.seed, limit, sample.max(1), report::tokens_of).await)
+        anyhow::Ok(engine::estimate(pipeline, plan.seed, limit, sample.max(1), token_count::count).await)
     })?;
     for failure in &estimate.failures {
         tracing::warn!("cannot read {failure}");
@@ -108,7 +108,7 @@ pub(super) fn text(plan: &Plan, estimate: &Estimate) -> String {
         text,
         "  tokens are {}; answers as long as the heuristic's unless told;\n  \
          without limits, {SPEED} tokens a second for each request at a time",
-        report::tokens_are()
+        token_count::unit()
     );
     text
 }
@@ -138,7 +138,7 @@ pub(super) fn as_json(plan: &Plan, estimate: &Estimate) -> Value {
         "pipeline": plan.name,
         "items": estimate.items,
         "sampled": estimate.sampled,
-        "tokens_are": report::tokens_are(),
+        "tokens_are": token_count::unit(),
         "stages": stages,
         "hours": hours,
     })

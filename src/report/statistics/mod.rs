@@ -14,7 +14,6 @@ pub(super) mod projection;
 pub(super) mod self_bleu;
 pub(super) mod shares;
 pub(super) mod text_lengths;
-pub(super) mod tokens;
 pub(super) mod vectors;
 pub(super) mod vendi;
 pub(super) mod word_counts;

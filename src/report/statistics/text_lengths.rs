@@ -6,7 +6,8 @@
 use std::collections::HashMap;
 use std::ops::Add;
 
-use super::{ngrams, tokens};
+use super::ngrams;
+use crate::token_count;
 
 /// Bytes of the longest piece that is remembered; a text without spaces is one piece.
 const LONGEST_PIECE: usize = 32;
@@ -59,7 +60,7 @@ impl Add for TextLength {
 }
 
 fn length(text: &str) -> TextLength {
-    TextLength { words: ngrams::count_words(text), tokens: tokens::count(text) }
+    TextLength { words: ngrams::count_words(text), tokens: token_count::counted(text) }
 }
 
 /// Iterates over the pieces of a text.
