@@ -4,6 +4,7 @@
 //! in `STAGES`. `config` and the command line find it through the table.
 
 mod add_message;
+mod choose;
 mod cot_expand;
 mod filter;
 mod for_each;
@@ -40,6 +41,7 @@ pub static STAGES: &[StageType] = &[
     StageType::of::<parse::Parse>(),
     StageType::of::<repeat::Repeat>(),
     StageType::of::<for_each::ForEach>(),
+    StageType::of::<choose::Choose>(),
     StageType::of::<cot_expand::CotExpand>(),
     StageType::of::<set::Set>(),
     StageType::of::<filter::Filter>(),

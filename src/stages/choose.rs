@@ -1,0 +1,343 @@
+//! `choose`: takes the best, the worst, some, or a preference pair of the elements of a list, or the answer of the
+//! majority.
+//!
+//! Comes after `for_each`, which makes several answers to one question, and often after a stage that rates them.
+//! `choose/selection.rs` decides by the elements' values, `choose/texts.rs` tells which texts are equal.
+
+mod selection;
+#[cfg(test)]
+mod tests;
+mod texts;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use self::selection::{Selection, Selector};
+use super::{Role, StageDescription};
+use crate::draw::Draws;
+use crate::pipeline::{CheckContext, FieldType, ProducedField};
+use crate::rational::ExactNumber;
+use crate::record::Record;
+use crate::stage::{
+    BuildContext, BuildError, Processor, StageConfig, StageError, Transform, TransformOutput,
+};
+use crate::template::Expression;
+
+/// Takes elements of a list by their values.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Choose {
+    /// The field that holds the elements: a list of objects, as `for_each` collects them, or of texts.
+    #[serde(default = "from")]
+    from: String,
+    /// The name under which `by` sees an element.
+    #[serde(default = "element", rename = "as")]
+    element: String,
+    /// What the elements are compared by: an expression that sees the record's fields and the element, such as
+    /// `candidate.score`; a number, or true or false. An element for which it is null is never taken. With `vote` it is
+    /// the answer that counts, of any type.
+    #[serde(default)]
+    by: Option<String>,
+    /// What is taken.
+    #[serde(default)]
+    take: Take,
+    /// With `pair`: which of the lower elements is the rejected one; `worst` by default.
+    #[serde(default)]
+    rejected: Option<Rejected>,
+    /// With `pair`: how much the values of the two must differ at least, such as `1` or `"1/2"`. Compared exactly, as
+    /// decimals are written: 0.3 and 0.1 differ by 0.2. Pairs that are closer are dropped as `min_gap`.
+    #[serde(default)]
+    min_gap: Option<ExactNumber>,
+    /// Which of several elements with the same value is taken, or which answer with the same number of votes: the first
+    /// of the list, one at random, or none, and the record is dropped as `tie`. By default `random`, and `drop` with
+    /// `vote`, where a tie means that there is no majority.
+    #[serde(default)]
+    ties: Option<Ties>,
+    /// With `pair`: the key of an element's text, `answer` by default. Two elements whose texts differ in white space
+    /// alone are never a pair.
+    #[serde(default)]
+    text: Option<String>,
+    /// The field that the element is put in, or the list of them with `top`.
+    #[serde(default = "into")]
+    into: String,
+}
+
+/// What is taken of a list.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Take {
+    /// The element with the highest value.
+    #[default]
+    Best,
+    /// The element with the lowest value.
+    Worst,
+    /// Any element, each as likely.
+    Random,
+    /// The best one as chosen, and a lower one as rejected.
+    Pair,
+    /// The first element that has the answer which most have. An element without an answer does not vote.
+    Vote,
+    /// So many elements, the best first; fewer if there are fewer.
+    Top(usize),
+}
+
+/// The rejected element of a pair.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Rejected {
+    /// The one with the lowest value.
+    #[default]
+    Worst,
+    /// Any that is lower by `min_gap`, each as likely.
+    Random,
+}
+
+/// What happens among equals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Ties {
+    /// The record is dropped.
+    Drop,
+    /// The first of the list is taken.
+    First,
+    /// One is drawn.
+    Random,
+}
+
+fn from() -> String {
+    "candidates".into()
+}
+
+fn element() -> String {
+    "candidate".into()
+}
+
+fn into() -> String {
+    "chosen".into()
+}
+
+/// The key of a text in an element.
+const TEXT: &str = "answer";
+
+const CHOSEN: ProducedField = ProducedField::named_by(
+    "into",
+    "chosen",
+    FieldType::any,
+    "The element that is taken; with `top` the list of those taken.",
+);
+const REJECTED: ProducedField =
+    ProducedField::new("rejected", FieldType::any, "With `pair`: the element that is not preferred.");
+const VOTE: [ProducedField; 4] = [
+    ProducedField::new("vote.answer", FieldType::any, "With `vote`: the answer that most elements have."),
+    ProducedField::new("vote.count", FieldType::integer, "With `vote`: how many have it."),
+    ProducedField::new("vote.of", FieldType::integer, "With `vote`: how many elements have an answer."),
+    ProducedField::new("vote.share", FieldType::number, "With `vote`: `count` divided by `of`."),
+];
+
+impl StageDescription for Choose {
+    const NAME: &'static str = "choose";
+    const ROLE: Role = Role::Transform;
+    const PURPOSE: &'static str =
+        "Takes the best elements of a list, a preference pair of them, or the answer of the majority.";
+    const MAKES: &'static [ProducedField] = &[CHOSEN, REJECTED, VOTE[0], VOTE[1], VOTE[2], VOTE[3]];
+    const EXAMPLE: &'static str = r#"name: choose-example
+models:
+  teacher: {provider: heuristic}
+stages:
+  - ingest: {paths: ["markdown_docs/*.md"]}
+  - section: {}
+  - plan_questions: {}
+  - for_each:
+      in: 3
+      as: attempt
+      collect: {into: candidates, fields: [question, answer]}
+      stages:
+        - prompt: {user: "Ask and answer one question about: {{ section.text }} (attempt {{ attempt }})"}
+        - llm: {model: teacher}
+        - parse:
+            schema:
+              type: object
+              required: [question, answer]
+              properties: {question: {type: string}, answer: {type: string}}
+  - choose: {by: "candidate.answer | wordcount", take: best, into: longest}
+  - sink: {path: longest.jsonl, format: raw, fields: [longest]}
+"#;
+}
+
+impl StageConfig for Choose {
+    fn check(&self, context: &mut CheckContext<'_>) {
+        self.check_options(context);
+        let is_pair = self.take == Take::Pair;
+        context.needs_type("/from", &self.from, &FieldType::any_list());
+        let element = context.type_of(&self.from).elements();
+        if context.has(&self.element) {
+            context
+                .problem("/as", format!("records have a field `{}` already", self.element))
+                .expected("a name of its own for the element that `by` sees");
+        } else if let Some(by) = &self.by {
+            context.makes_as(&self.element, element.clone());
+            if context.expression("/by", by).is_some() && self.take != Take::Vote {
+                let kind = context.type_of_expression(by);
+                let wanted = FieldType::number().or(FieldType::boolean()).or_null();
+                if !kind.could_be(&wanted) {
+                    context
+                        .problem("/by", format!("`{by}` is {kind}"))
+                        .expected("a number, true or false: the elements are compared by it");
+                }
+            }
+            context.removes(&[&self.element]);
+        }
+        if is_pair && !element.could_be(&self.text_element()) {
+            let at = if self.text.is_some() { "/text" } else { "" };
+            let key = self.text_key();
+            context
+                .problem(at, format!("the elements of `{}` have no text `{key}`", self.from))
+                .expected("the key of their text, in `text`");
+        }
+        let taken =
+            if let Take::Top(_) = self.take { FieldType::list(element.clone()) } else { element.clone() };
+        context.makes_as(&self.into, taken);
+        match self.take {
+            Take::Pair => context.makes_as(REJECTED.name, element),
+            Take::Vote => context.makes_table(&VOTE),
+            _ => {}
+        }
+        context.may_drop();
+    }
+
+    fn build(&self, context: &BuildContext) -> Result<Processor, BuildError> {
+        let by = self.by.as_deref().map(|by| context.expression(by)).transpose()?;
+        Ok(Processor::Transform(Box::new(Chooser {
+            options: self.clone(),
+            by,
+            draws: context.draws.clone(),
+        })))
+    }
+}
+
+impl Choose {
+    /// Reports options that `take` does not use, and those that it needs.
+    fn check_options(&self, context: &mut CheckContext<'_>) {
+        let is_random = self.take == Take::Random;
+        if self.by.is_none() && !is_random {
+            context
+                .problem("", "nothing says what the elements are compared by")
+                .expected("`by`, an expression such as `candidate.score`");
+        }
+        for (option, is_set) in [("by", self.by.is_some()), ("ties", self.ties.is_some())] {
+            if is_set && is_random {
+                context.problem(&format!("/{option}"), "nothing is compared with `take: random`").on_key();
+            }
+        }
+        let of_pairs = [
+            ("rejected", self.rejected.is_some()),
+            ("min_gap", self.min_gap.is_some()),
+            ("text", self.text.is_some()),
+        ];
+        for (option, is_set) in of_pairs {
+            if is_set && self.take != Take::Pair {
+                let message = format!("`{option}` is for `take: pair` alone");
+                context.problem(&format!("/{option}"), message).on_key();
+            }
+        }
+        if self.take == Take::Top(0) {
+            context.problem("/take/top", "nothing is taken").expected("1 or more");
+        }
+        if self.min_gap.as_ref().is_some_and(|gap| gap.0 < crate::rational::whole(0)) {
+            context.problem("/min_gap", "a gap below 0").expected("0 or more");
+        }
+    }
+
+    fn text_key(&self) -> &str {
+        self.text.as_deref().unwrap_or(TEXT)
+    }
+
+    /// The type of elements that have a text to compare: messages count as one.
+    fn text_element(&self) -> FieldType {
+        let text = FieldType::text().or(FieldType::any_list());
+        FieldType::text().or(FieldType::object_of(vec![(self.text_key().to_owned(), text)], true))
+    }
+
+    fn ties(&self) -> Ties {
+        let default = if self.take == Take::Vote { Ties::Drop } else { Ties::Random };
+        self.ties.unwrap_or(default)
+    }
+}
+
+/// The processor.
+struct Chooser {
+    options: Choose,
+    by: Option<Expression>,
+    draws: Draws,
+}
+
+impl Transform for Chooser {
+    fn process(&self, record: &mut Record) -> Result<TransformOutput, StageError> {
+        let options = &self.options;
+        let Some(Value::Array(elements)) = record.get(&options.from).cloned() else {
+            let message = format!("field `{}` is not a list", options.from);
+            return Err(StageError::new("fields", message));
+        };
+        let values = self.values(record, &elements)?;
+        let rng = self.draws.rng("elements", &record.id);
+        let selected = Selector { options, elements: &elements, values: &values, rng }.select()?;
+        let (told, output) = match &selected {
+            Selection::Dropped(reason) => {
+                (json!({"values": values, "elements": elements}), TransformOutput::Drop((*reason).into()))
+            }
+            Selection::Taken { chosen, rejected, vote } => {
+                let one = |index: usize| elements[index].clone();
+                let taken = match options.take {
+                    Take::Top(_) => chosen.iter().map(|index| one(*index)).collect(),
+                    _ => one(chosen[0]),
+                };
+                record.set(&options.into, taken);
+                if let Some(rejected) = rejected {
+                    record.set(REJECTED.name, one(*rejected));
+                }
+                if let Some(vote) = vote {
+                    record.set("vote", vote.to_json());
+                }
+                let is_taken = |index: usize| chosen.contains(&index) || *rejected == Some(index);
+                let others: Vec<Value> =
+                    (0..elements.len()).filter(|index| !is_taken(*index)).map(one).collect();
+                let told =
+                    json!({"values": values, "taken": chosen, "rejected": rejected, "not_taken": others});
+                (told, TransformOutput::Pass)
+            }
+        };
+        record.provenance.fields.insert(self.draws.stage().to_string(), told);
+        Ok(output)
+    }
+}
+
+impl Chooser {
+    /// The value of each element, null if it has none.
+    fn values(&self, record: &mut Record, elements: &[Value]) -> Result<Vec<Value>, StageError> {
+        let Some(by) = &self.by else { return Ok(vec![Value::Null; elements.len()]) };
+        let name = &self.options.element;
+        // A row may have a field that no check could know of.
+        let shadowed = record.fields.get(name).cloned();
+        let mut values = Vec::with_capacity(elements.len());
+        let mut failed = None;
+        for element in elements {
+            record.set(name, element.clone());
+            match by.value(record) {
+                Ok(value) => values.push(value),
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            }
+        }
+        match shadowed {
+            Some(value) => record.set(name, value),
+            None => drop(record.fields.shift_remove(name)),
+        }
+        match failed {
+            Some(error) => Err(error.into()),
+            None => Ok(values),
+        }
+    }
+}
