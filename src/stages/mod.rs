@@ -20,6 +20,7 @@ mod section;
 mod set;
 mod sink;
 mod split;
+mod split_text;
 
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde::de::DeserializeOwned;
@@ -42,6 +43,7 @@ pub static STAGES: &[StageType] = &[
     StageType::of::<repeat::Repeat>(),
     StageType::of::<for_each::ForEach>(),
     StageType::of::<choose::Choose>(),
+    StageType::of::<split_text::SplitText>(),
     StageType::of::<cot_expand::CotExpand>(),
     StageType::of::<set::Set>(),
     StageType::of::<filter::Filter>(),
