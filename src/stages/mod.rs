@@ -4,6 +4,7 @@
 //! in `STAGES`. `config` and the command line find it through the table.
 
 mod add_message;
+mod check_answer;
 mod choose;
 mod cot_expand;
 mod filter;
@@ -42,6 +43,7 @@ pub static STAGES: &[StageType] = &[
     StageType::of::<parse::Parse>(),
     StageType::of::<repeat::Repeat>(),
     StageType::of::<for_each::ForEach>(),
+    StageType::of::<check_answer::CheckAnswer>(),
     StageType::of::<choose::Choose>(),
     StageType::of::<split_text::SplitText>(),
     StageType::of::<cot_expand::CotExpand>(),

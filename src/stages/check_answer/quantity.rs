@@ -1,0 +1,331 @@
+//! A number with its unit, found in a text and compared with another.
+//!
+//! What is not certain is no answer: of two numbers in a sentence none is taken, a bound is no number, and a comparison
+//! that depends on how a unit or a decimal sign is meant is unknown.
+
+use std::sync::LazyLock;
+
+use num_rational::BigRational;
+use regex::Regex;
+
+use super::Verdict;
+use super::number::{self, DecimalSign, Numeral};
+use super::units::{self, MONEY};
+use crate::rational::whole;
+
+/// A number with its unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Quantity {
+    pub(super) value: BigRational,
+    /// What the number is where the decimal sign is another.
+    pub(super) other: Option<BigRational>,
+    pub(super) is_percent: bool,
+    /// As `units::plain` returns it.
+    pub(super) unit: Option<String>,
+}
+
+/// What two quantities are compared by.
+#[derive(Debug, Clone, Default)]
+pub(super) struct QuantityRules {
+    pub(super) decimal: DecimalSign,
+    /// How far two numbers may be apart.
+    pub(super) tolerance: Option<BigRational>,
+    /// The unit of a number without one.
+    pub(super) unit: Option<String>,
+}
+
+/// Words for a percentage.
+const PERCENT: [&str; 8] =
+    ["%", "percent", "per cent", "prozent", "pour cent", "por ciento", "per cento", "percentage points"];
+/// Words that multiply the number before them, in any case.
+const MULTIPLIERS: [(&str, i64); 24] = [
+    ("dozen", 12),
+    ("hundred", 100),
+    ("hundreds", 100),
+    ("thousand", 1000),
+    ("thousands", 1000),
+    ("tausend", 1000),
+    ("lakh", 100_000),
+    ("million", 1_000_000),
+    ("millions", 1_000_000),
+    ("millionen", 1_000_000),
+    ("millones", 1_000_000),
+    ("millón", 1_000_000),
+    ("milioni", 1_000_000),
+    ("mio", 1_000_000),
+    ("crore", 10_000_000),
+    ("milliard", 1_000_000_000),
+    ("milliards", 1_000_000_000),
+    ("milliarde", 1_000_000_000),
+    ("milliarden", 1_000_000_000),
+    ("mrd", 1_000_000_000),
+    ("billion", 1_000_000_000),
+    ("billions", 1_000_000_000),
+    ("billionen", 1_000_000_000_000),
+    ("trillion", 1_000_000_000_000),
+];
+/// Letters that multiply.
+const MULTIPLYING_LETTERS: [(&str, i64); 5] =
+    [("k", 1000), ("K", 1000), ("M", 1_000_000), ("B", 1_000_000_000), ("bn", 1_000_000_000)];
+/// A thousand in one language, a million in another.
+const UNCERTAIN_MULTIPLIER: &str = "mil";
+/// Words after a number that are no unit in a sentence, though `in` is one by itself.
+const FUNCTION_WORDS: [&str; 12] =
+    ["in", "on", "at", "for", "from", "by", "a", "an", "per", "each", "altogether", "total"];
+/// The most words of a unit.
+const UNIT_WORDS: usize = 3;
+/// A unit of fewer letters that is not known may be a multiplier.
+const SHORT_UNIT: usize = 2;
+
+/// What denies a number, leaves it open, or makes it a bound.
+static DENIED: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(
+        r"(?i)[<>≤≥≠±]|!=|\b(not|never|no longer|cannot|least|most|more than|less than|fewer|greater|over|under|above|below|between|up to|or|maybe|perhaps|unknown|unclear|nicht|kein\w*|mindestens|höchstens|mehr als|weniger|oder|pas|au moins|ou|al menos|más de|menos de)\b|n['’]t\b",
+    )
+    .ok()
+});
+/// What makes the only number of a sentence a part of a formula, or the label of something.
+static JOINED: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(
+        r"(?i)[√^*×÷∞]|\\[a-z]+|\b(and a half|and a quarter|minus|plus|times)\b|\b(step|option|choice|question|problem|example|case|equation|part|figure|line|section|page|chapter|no\.|schritt|paso|étape)\s*#?[0-9]",
+    )
+    .ok()
+});
+/// What introduces an answer.
+static CUE: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(
+        r"(?i)\b(?:answer|result|antwort|ergebnis|réponse|respuesta|resultado|risposta|ответ)(?:\s+(?:is|ist|est|es|è|=))?\s*[:=]?\s+",
+    )
+    .ok()
+});
+
+impl Quantity {
+    /// Reads a text that is a quantity, or a sentence that has one and nothing that could be another.
+    pub(super) fn find(text: &str, decimal: DecimalSign) -> Option<Self> {
+        let text = text.trim().trim_end_matches(['.', '!', ',', ';', ':']).trim_end();
+        if let Some(quantity) = Self::whole(text, decimal) {
+            return Some(quantity);
+        }
+        if let Some((_, after)) = text.rsplit_once(['=', '≈']) {
+            let is_stated = !matches(&DENIED, text);
+            let quantity = || Self::whole(after, decimal).or_else(|| Self::only(after, decimal));
+            return is_stated.then(quantity).flatten();
+        }
+        if let Some(cue) = CUE.as_ref().and_then(|cue| cue.find_iter(text).last()) {
+            let after = &text[cue.end()..];
+            let sentence = after.split(". ").next().unwrap_or(after);
+            return Self::whole(sentence, decimal).or_else(|| Self::only(sentence, decimal));
+        }
+        Self::only(text, decimal)
+    }
+
+    /// Reads a text that is a quantity and nothing else.
+    pub(super) fn whole(text: &str, decimal: DecimalSign) -> Option<Self> {
+        let text = text.trim().trim_end_matches(['.', '!', ',', ';', ':']).trim();
+        let bare = text.strip_prefix(['-', '+']).unwrap_or(text).trim_start();
+        let money = MONEY.iter().find(|sign| bare.starts_with(**sign));
+        let number = next_number(text, decimal)?;
+        let before = text[..number.start].trim();
+        let before = money.map_or(before, |_| before.trim_start_matches(['-', '+']).trim());
+        if !before.is_empty() && money.is_none_or(|sign| before != *sign) {
+            return None;
+        }
+        let quantity = Self::with_unit(&number, &text[number.end..])?;
+        match money {
+            None => Some(quantity),
+            Some(_) if quantity.unit.is_some() || quantity.is_percent => None,
+            Some(sign) => {
+                let is_negative = text.starts_with('-') && number.value >= whole(0);
+                Some(if is_negative { quantity.negated() } else { quantity }.of_unit(sign))
+            }
+        }
+    }
+
+    fn of_unit(self, unit: &str) -> Self {
+        Self { unit: Some(units::plain(unit)), ..self }
+    }
+
+    fn negated(self) -> Self {
+        Self { value: -self.value, other: self.other.map(|other| -other), ..self }
+    }
+
+    /// The only number of a sentence, unless the sentence says something else about it.
+    fn only(text: &str, decimal: DecimalSign) -> Option<Self> {
+        if matches(&DENIED, text) || matches(&JOINED, text) {
+            return None;
+        }
+        let number = next_number(text, decimal)?;
+        if text[number.end..].contains(|c: char| c.is_numeric()) {
+            return None;
+        }
+        let before = text[..number.start].trim_end_matches(['$', '€', '£', '¥', '₹']);
+        let is_joined =
+            before.ends_with(char::is_alphanumeric) || before.trim_end().ends_with(['+', '-', '/']);
+        // An interval, or a pair.
+        let is_in_brackets = before.trim_end().ends_with(['(', '[', '{']);
+        if is_joined || is_in_brackets && text[number.start..number.end].contains(',') {
+            return None;
+        }
+        let money = MONEY.iter().find(|sign| text[..number.start].ends_with(**sign));
+        let rest = text[number.end..].split(['.', ',', ';', ':', '!', ')', '(']).next().unwrap_or_default();
+        if rest.trim_start().starts_with(['+', '-', '/']) {
+            return None;
+        }
+        let quantity = Self::with_next_words(&number, rest)?;
+        let Some(sign) = money else { return Some(quantity) };
+        // `$5m` is no length.
+        let is_multiple = rest.starts_with(char::is_alphabetic) && quantity.unit.is_some();
+        (!is_multiple && !quantity.is_percent).then(|| quantity.of_unit(sign))
+    }
+
+    /// The number with the longest unit that is known, or else with the next word.
+    fn with_next_words(number: &Numeral, rest: &str) -> Option<Self> {
+        let words: Vec<&str> = rest.split_whitespace().take(UNIT_WORDS).collect();
+        let Some(first) = words.first() else { return Self::with_unit(number, "") };
+        let is_function_word = FUNCTION_WORDS.contains(first);
+        for count in (1..=words.len()).rev() {
+            let Some(quantity) = Self::with_unit(number, &words[..count].join(" ")) else { continue };
+            let is_unit = quantity.unit.as_deref().is_some_and(|unit| units::find(unit).is_some());
+            if quantity.is_percent || is_unit && (count > 1 || !is_function_word) {
+                return Some(quantity);
+            }
+        }
+        Self::with_unit(number, if is_function_word { "" } else { first })
+    }
+
+    /// The number with what follows it; `None` if that is no unit.
+    fn with_unit(number: &Numeral, rest: &str) -> Option<Self> {
+        let mut rest = rest.trim();
+        let mut factor = whole(1);
+        while let Some((length, size)) = multiplier(rest) {
+            factor *= whole(size);
+            rest = rest[length..].trim_start_matches('.').trim_start();
+        }
+        if first_word(rest).to_lowercase() == UNCERTAIN_MULTIPLIER {
+            return None;
+        }
+        let of = |unit: Option<String>, is_percent: bool, factor: &BigRational| Self {
+            value: &number.value * factor,
+            other: number.other.as_ref().map(|other| other * factor),
+            is_percent,
+            unit,
+        };
+        if rest.is_empty() {
+            return Some(of(None, false, &factor));
+        }
+        if PERCENT.contains(&rest.to_lowercase().as_str()) {
+            return Some(of(None, true, &factor));
+        }
+        let raised = rest.replace("^2", "").replace("^3", "").replace("^{2}", "").replace("^{3}", "");
+        let raised = raised.strip_suffix(['2', '3']).unwrap_or(&raised);
+        let is_unit = |c: char| c.is_alphabetic() || " °/²³$€£¥₹¢-\"".contains(c);
+        let is_unit = raised.chars().all(is_unit) && raised.split_whitespace().count() <= UNIT_WORDS;
+        let first = raised.split_whitespace().next().unwrap_or_default();
+        let is_joining =
+            ["and", "or", "to", "und", "oder", "et", "y", "e", "of", "out", "-"].contains(&first);
+        (is_unit && !is_joining && !raised.starts_with(['-', '/']))
+            .then(|| of(Some(units::plain(rest)), false, &factor))
+    }
+}
+
+/// Whether the pattern occurs in the text.
+fn matches(pattern: &LazyLock<Option<Regex>>, text: &str) -> bool {
+    pattern.as_ref().is_none_or(|pattern| pattern.is_match(text))
+}
+
+/// The multiplier at the beginning, with its length.
+fn multiplier(text: &str) -> Option<(usize, i64)> {
+    let word = first_word(text);
+    if word.is_empty() || text[word.len()..].starts_with(['/', '^', '²', '³']) {
+        return None;
+    }
+    let letters = MULTIPLYING_LETTERS.iter().find(|(known, _)| *known == word);
+    let lower = word.to_lowercase();
+    let known = letters.or_else(|| MULTIPLIERS.iter().find(|(known, _)| *known == lower));
+    known.map(|(_, size)| (word.len(), *size))
+}
+
+fn first_word(text: &str) -> &str {
+    &text[..text.find(|c: char| !c.is_alphanumeric()).unwrap_or(text.len())]
+}
+
+fn next_number(text: &str, decimal: DecimalSign) -> Option<Numeral> {
+    number::next(text, 0, decimal)?.ok()
+}
+
+impl QuantityRules {
+    /// Whether the quantity that was found is the expected one.
+    pub(super) fn compare(&self, expected: &Quantity, found: &Quantity) -> Verdict {
+        let (expected, found) = (self.with_default_unit(expected), self.with_default_unit(found));
+        if expected.is_percent != found.is_percent {
+            return self.compare_percent(&expected, &found);
+        }
+        let Some((expected_unit, found_unit)) = expected.unit.as_deref().zip(found.unit.as_deref()) else {
+            let one = expected.unit.as_deref().or(found.unit.as_deref());
+            let verdict = self.compare_scaled(&expected, &found, &whole(1), &whole(1));
+            let is_clear =
+                one.is_none_or(|unit| units::find(unit).is_some() || unit.chars().count() > SHORT_UNIT);
+            return if is_clear { verdict } else { verdict.at_most_unknown() };
+        };
+        if expected_unit == found_unit {
+            return self.compare_scaled(&expected, &found, &whole(1), &whole(1));
+        }
+        match (units::find(expected_unit), units::find(found_unit)) {
+            (Some((one, size)), Some((other, found_size))) if one == other => {
+                self.compare_scaled(&expected, &found, &size, &found_size)
+            }
+            (Some(_), Some(_)) => Verdict::Wrong,
+            _ => self.compare_scaled(&expected, &found, &whole(1), &whole(1)).at_most_unknown(),
+        }
+    }
+
+    fn with_default_unit(&self, quantity: &Quantity) -> Quantity {
+        let quantity = quantity.clone();
+        match &self.unit {
+            Some(unit) if quantity.unit.is_none() && !quantity.is_percent => {
+                match PERCENT.contains(&unit.as_str()) {
+                    true => Quantity { is_percent: true, ..quantity },
+                    false => quantity.of_unit(unit),
+                }
+            }
+            _ => quantity,
+        }
+    }
+
+    /// Compares a percentage with a number: 50% is 0.5. Whether a 50 means 50% cannot be told.
+    fn compare_percent(&self, expected: &Quantity, found: &Quantity) -> Verdict {
+        let percent = |is_percent: bool| if is_percent { whole(1) / whole(100) } else { whole(1) };
+        let verdict =
+            self.compare_scaled(expected, found, &percent(expected.is_percent), &percent(found.is_percent));
+        match verdict {
+            Verdict::Wrong => self.compare_scaled(expected, found, &whole(1), &whole(1)).at_most_unknown(),
+            other => other,
+        }
+    }
+
+    /// Compares the numbers, each times the size of its unit. The tolerance is in the expected unit.
+    fn compare_scaled(
+        &self,
+        expected: &Quantity,
+        found: &Quantity,
+        expected_size: &BigRational,
+        found_size: &BigRational,
+    ) -> Verdict {
+        let tolerance = self.tolerance.clone().unwrap_or_else(|| whole(0)) * expected_size;
+        let are_equal = |one: &BigRational, other: &BigRational| {
+            let (one, other) = (one * expected_size, other * found_size);
+            let apart = if one > other { one - other } else { other - one };
+            apart <= tolerance
+        };
+        if are_equal(&expected.value, &found.value) {
+            return Verdict::Correct;
+        }
+        let expected = [Some(&expected.value), expected.other.as_ref()];
+        let found = [Some(&found.value), found.other.as_ref()];
+        let could_be = expected
+            .into_iter()
+            .flatten()
+            .any(|one| found.into_iter().flatten().any(|other| are_equal(one, other)));
+        if could_be { Verdict::Unknown } else { Verdict::Wrong }
+    }
+}
