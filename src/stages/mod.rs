@@ -7,6 +7,7 @@ mod add_message;
 mod check_answer;
 mod choose;
 mod cot_expand;
+mod few_shot;
 mod filter;
 mod for_each;
 mod generate;
@@ -37,6 +38,7 @@ pub static STAGES: &[StageType] = &[
     StageType::of::<section::Section>(),
     StageType::of::<plan_questions::PlanQuestions>(),
     StageType::of::<sample_injections::SampleInjections>(),
+    StageType::of::<few_shot::FewShot>(),
     StageType::of::<prompt::Prompt>(),
     StageType::of::<add_message::AddMessage>(),
     StageType::of::<llm::Llm>(),

@@ -1,0 +1,91 @@
+//! The demonstrations of a file: its rows, and which of them a record must not see.
+
+use std::collections::HashSet;
+
+use serde_json::{Map, Value};
+
+use crate::stages::ingest::rows;
+
+/// The most rows of a file: all of them are in memory.
+const MOST_ROWS: usize = 200_000;
+
+/// A row of the file.
+#[derive(Debug)]
+pub(super) struct Demonstration {
+    /// Its line, from 1.
+    pub(super) line: u64,
+    pub(super) fields: Map<String, Value>,
+    /// What it has in common with records of its group: the keys in its own field, or the name that `ingest` gives a row.
+    groups: Vec<String>,
+    /// Its text in the form in which texts are compared.
+    text: Option<String>,
+}
+
+/// Reads a file; the error says which line cannot be used.
+pub(super) fn read(path: &str, group: &str, field: Option<&str>) -> Result<Vec<Demonstration>, String> {
+    let mut found = Vec::new();
+    for (line, row) in rows::jsonl(path)? {
+        let fields = row.map_err(|error| format!("line {line}: {error}"))?;
+        if found.len() == MOST_ROWS {
+            return Err(format!("more than {MOST_ROWS} rows"));
+        }
+        let groups = match inside(&fields, group) {
+            Some(keys) => keys_of(keys),
+            None => vec![format!("{}:{line}", path.trim_start_matches("./"))],
+        };
+        let text = match field {
+            None => None,
+            Some(field) => match inside(&fields, field) {
+                Some(Value::String(text)) => Some(same_form(text)),
+                _ => return Err(format!("line {line}: `{field}` is not a text")),
+            },
+        };
+        found.push(Demonstration { line, fields, groups, text });
+    }
+    if found.is_empty() { Err("has no rows".to_owned()) } else { Ok(found) }
+}
+
+/// What a record has in common with demonstrations that it must not see.
+pub(super) struct Own {
+    groups: HashSet<String>,
+    text: Option<String>,
+}
+
+impl Own {
+    /// `group` is the record's group, `text` the text that demonstrations are compared with.
+    pub(super) fn new(group: Option<&Value>, text: Option<&str>) -> Self {
+        let keys = group.map(keys_of).unwrap_or_default();
+        let groups = keys.into_iter().map(|key| key.trim_start_matches("./").to_owned()).collect();
+        Self { groups, text: text.map(same_form) }
+    }
+
+    /// Whether the demonstration is the record itself or one of its group.
+    pub(super) fn has(&self, demonstration: &Demonstration) -> bool {
+        let is_same = self.text.is_some() && self.text == demonstration.text;
+        is_same || demonstration.groups.iter().any(|key| self.groups.contains(key))
+    }
+}
+
+/// The value at a dotted name.
+pub(super) fn inside<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    if let Some(value) = fields.get(name) {
+        return Some(value);
+    }
+    let (top, rest) = name.split_once('.')?;
+    rest.split('.').try_fold(fields.get(top)?, |value, part| value.get(part))
+}
+
+/// The keys of a group: a text, a number, or a list of them.
+fn keys_of(value: &Value) -> Vec<String> {
+    match value {
+        Value::String(text) => vec![text.clone()],
+        Value::Number(number) => vec![number.to_string()],
+        Value::Array(list) => list.iter().flat_map(keys_of).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// A text without what does not make it another: case and white space.
+fn same_form(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
+}
