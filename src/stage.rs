@@ -7,6 +7,7 @@
 mod answer_parser;
 mod block;
 mod gate;
+mod question_set;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use serde_json::{Map, Value};
 pub use self::answer_parser::{AnswerError, AnswerParser, OnError};
 pub use self::block::{BlockConfig, Collect, ForEachBlock, OnFail, RepeatBlock};
 pub use self::gate::{Gate, GateDecider, GateDecision};
+pub use self::question_set::QuestionSet;
 use crate::draw::Draws;
 use crate::journal::ArrayFile;
 use crate::llm::{Completion, ModelRequest};
@@ -136,6 +138,8 @@ pub enum Processor {
     Repeat(Box<dyn RepeatBlock>),
     /// A block whose stages run for each element of a list.
     ForEach(Box<dyn ForEachBlock>),
+    /// Asks a model several questions about each record and folds the answers.
+    Questions(Box<QuestionSet>),
 }
 
 /// The records of one document or one row: the unit that the source part handles at a time.

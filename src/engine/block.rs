@@ -1,8 +1,9 @@
-//! Blocks: stages that run inside one stage, in passes over a record (`repeat`) or for each element of a list
-//! (`for_each`).
+//! Blocks: stages that run inside one stage, in passes over a record (`repeat`), for each element of a list
+//! (`for_each`), or for each of several questions that one stage asks.
 //!
-//! A block runs as one future per record. `stages/repeat.rs` and `stages/for_each.rs` make its decisions; ids, the
-//! fields that exist inside only, the effect of a failure, and joining are handled here.
+//! A block runs as one future per record. `stages/repeat.rs`, `stages/for_each.rs` and the stages that ask several
+//! questions make its decisions; ids, the fields that exist inside only, the effect of a failure, and joining are handled
+//! here.
 
 mod for_each;
 mod repeat;
@@ -14,7 +15,7 @@ use self::repeat::RepeatRun;
 use super::event::InFlightRecord;
 use super::execute::{BuiltStage, Executor, StageOutcome};
 use crate::record::{Provenance, Record};
-use crate::stage::{ForEachBlock, RepeatBlock};
+use crate::stage::{ForEachBlock, RepeatBlock, Transform};
 
 /// The stages of a block, and how a record goes through them.
 pub(crate) struct Block {
@@ -25,6 +26,8 @@ pub(crate) struct Block {
 pub(crate) enum BlockKind {
     Repeat(Box<dyn RepeatBlock>),
     ForEach(Box<dyn ForEachBlock>),
+    /// The questions of one stage, and what makes its result of the joined answers.
+    Questions(Box<dyn ForEachBlock>, Box<dyn Transform>),
 }
 
 impl Block {
@@ -42,6 +45,13 @@ impl Block {
             }
             BlockKind::ForEach(for_each) => {
                 ForEachRun { stage, stages, for_each: &**for_each, executor }.run(record).await
+            }
+            BlockKind::Questions(questions, fold) => {
+                let asked = ForEachRun { stage, stages, for_each: &**questions, executor }.run(record).await;
+                match asked {
+                    StageOutcome::Passed => stage.transform(&**fold, record),
+                    other => other,
+                }
             }
         }
     }

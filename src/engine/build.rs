@@ -1,5 +1,5 @@
-//! Builds a plan's stages: blocks with the stages inside them, `llm` joined with the `parse` after it, and models
-//! with their slots.
+//! Builds a plan's stages: blocks with the stages inside them, `llm` joined with the `parse` after it, models with
+//! their slots; and for a stage that asks several questions about a record, the block that asks them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,9 +19,12 @@ use crate::journal::ArrayFile;
 use crate::journal::SINKS;
 use crate::llm::{Client, Model};
 use crate::pipeline::{Api, InputFile, ModelConfig, Provider};
-use crate::stage::{Ask, BuildError, Processor};
+use crate::stage::{Ask, BuildError, Processor, QuestionSet};
 use crate::stages::Role;
 use crate::template::Expression;
+
+/// The name of the stage that asks, in the block of a stage with several questions.
+const ASK: &str = "ask";
 
 /// A pipeline that is ready to run.
 pub struct BuiltPipeline {
@@ -177,7 +180,8 @@ impl<'a> StageBuilder<'a> {
                     self.sinks.push(SinkFile { path: part.path().to_owned(), array: part.array().cloned() });
                     BuiltProcessor::Sink(part, file)
                 }
-                Processor::Ask(ask) => BuiltProcessor::Ask(Box::new(self.ask_unit(planned, ask, &metrics)?)),
+                Processor::Ask(ask) => BuiltProcessor::Ask(Box::new(self.ask_unit(&path, ask, &metrics)?)),
+                Processor::Questions(questions) => self.question_block(&path, *questions)?,
                 Processor::Gate(gate) => BuiltProcessor::Gate(gate),
                 Processor::Repeat(repeat) => self.block(planned, BlockKind::Repeat(repeat))?,
                 Processor::ForEach(for_each) => self.block(planned, BlockKind::ForEach(for_each))?,
@@ -197,29 +201,45 @@ impl<'a> StageBuilder<'a> {
         Ok(BuiltProcessor::Block(Box::new(Block { stages, kind })))
     }
 
+    /// The block of a stage that asks several questions about each record.
+    fn question_block(
+        &self,
+        stage: &Arc<str>,
+        set: QuestionSet,
+    ) -> Result<BuiltProcessor, BuildPipelineError> {
+        let QuestionSet { questions, ask, parser, fold } = set;
+        let path: Arc<str> = format!("{stage}/{ASK}").into();
+        let metrics = StageMetrics::new(Arc::clone(&path));
+        let mut unit = self.ask_unit(&path, ask, &metrics)?;
+        unit.parser = Some(BuiltParser { id: Arc::clone(&path), when: None, stage: parser.into() });
+        let asking = BuiltStage { path, when: None, processor: BuiltProcessor::Ask(Box::new(unit)), metrics };
+        let kind = BlockKind::Questions(questions, fold);
+        Ok(BuiltProcessor::Block(Box::new(Block { stages: vec![asking], kind })))
+    }
+
     fn ask_unit(
         &self,
-        planned: &PlannedStage,
+        path: &Arc<str>,
         ask: Box<dyn Ask>,
         metrics: &Arc<StageMetrics>,
     ) -> Result<AskUnit, BuildPipelineError> {
         let name = ask.model().to_owned();
         let no_model =
-            || BuildPipelineError::ModelNotConnected { stage: Arc::clone(&planned.id), model: name.clone() };
+            || BuildPipelineError::ModelNotConnected { stage: Arc::clone(path), model: name.clone() };
         let config: &ModelConfig = self.plan.models.get(&name).ok_or_else(no_model)?;
         let (params, settings) = (recorded_params(config), key_settings(config));
-        let mut key_prefix = encode(&(&planned.id, &config.model, &settings));
+        let mut key_prefix = encode(&(path, &config.model, &settings));
         // The array continues with what differs.
         key_prefix.pop();
         key_prefix.push(b',');
         Ok(AskUnit {
-            path: Arc::clone(&planned.id),
+            path: Arc::clone(path),
             metrics: Arc::clone(metrics),
             parser: None,
             model: self.clients.get(name.as_str()).cloned().ok_or_else(no_model)?,
             params_json: encode(&params),
             params: Arc::new(params),
-            draws: Draws::new(self.plan.seed, Arc::clone(&planned.id)),
+            draws: Draws::new(self.plan.seed, Arc::clone(path)),
             heuristic: Arc::clone(&self.connected.heuristic),
             slow_parses: Semaphore::new(processors()),
             model_name: name.as_str().into(),

@@ -117,14 +117,7 @@ impl Executor {
 
     async fn work(&self, stage: &BuiltStage, record: &mut InFlightRecord, applies: bool) -> StageOutcome {
         match &stage.processor {
-            BuiltProcessor::Transform(transform) => {
-                match catching_panics(|| transform.process(&mut record.record)) {
-                    Ok(TransformOutput::Pass) => StageOutcome::Passed,
-                    Ok(TransformOutput::Drop(reason)) => StageOutcome::Ended(RecordEnd::Dropped(reason)),
-                    Ok(TransformOutput::Many(children)) => split(stage, record, children),
-                    Err(error) => stage.reject(error),
-                }
-            }
+            BuiltProcessor::Transform(transform) => stage.transform(&**transform, record),
             BuiltProcessor::Sink(sink, file) => match catching_panics(|| sink.line(&record.record)) {
                 Ok(mut line) => {
                     line.push(b'\n');
@@ -222,6 +215,16 @@ impl BuiltStage {
         see(self);
         if let BuiltProcessor::Block(block) = &self.processor {
             block.stages.iter().for_each(|stage| stage.visit(see));
+        }
+    }
+
+    /// Has a transform process the record.
+    pub(crate) fn transform(&self, transform: &dyn Transform, record: &mut InFlightRecord) -> StageOutcome {
+        match catching_panics(|| transform.process(&mut record.record)) {
+            Ok(TransformOutput::Pass) => StageOutcome::Passed,
+            Ok(TransformOutput::Drop(reason)) => StageOutcome::Ended(RecordEnd::Dropped(reason)),
+            Ok(TransformOutput::Many(children)) => split(self, record, children),
+            Err(error) => self.reject(error),
         }
     }
 

@@ -4,4 +4,5 @@ mod display;
 mod fatal_errors;
 pub(crate) mod in_flight;
 mod killed;
+mod questions;
 mod semantics;
