@@ -2,7 +2,7 @@
 //!
 //! A planned question (a record with `question_type` and `section`) gets a question, an answer and three reasoning steps
 //! from the facts of its section, none of which mentions the section. A record with drawn `injections` gets a user's
-//! question. Any other request has its schema filled from the longest text of the record that the last user message
+//! question, a judge's question (`judging`) ratings of its texts. Any other request has its schema filled from the longest text of the record that the last user message
 //! contains, or from the message. The same record always gets the same answer: nothing is random, and what is kept
 //! between records (`recent_passages`) saves work only.
 //!
@@ -22,6 +22,7 @@ mod language;
 mod layout;
 mod passage;
 mod question;
+mod rating;
 mod reasoning;
 mod recent_passages;
 mod schema_answer;
@@ -75,6 +76,10 @@ impl Model for Heuristic {
 impl Heuristic {
     /// The answer's text: JSON where a schema or a planned question asks for it, else plain text.
     fn answer(&self, request: &ModelRequest, record: &Record) -> String {
+        let judged = request.schema.as_ref().and_then(|schema| rating::answer(record, schema));
+        if let Some(ratings) = judged {
+            return ratings.to_string();
+        }
         let last = request.messages.iter().rev().find(|message| message.role == "user");
         let message = last.map_or("", |message| message.content.as_str());
         let source = || own_text(record, message).unwrap_or(message);

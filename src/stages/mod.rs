@@ -12,6 +12,7 @@ mod filter;
 mod for_each;
 mod generate;
 mod ingest;
+mod judge;
 mod llm;
 mod parse;
 mod plan_questions;
@@ -23,6 +24,8 @@ mod set;
 mod sink;
 mod split;
 mod split_text;
+
+pub(crate) use judge::{JudgedQuestion, Judgement, PreferenceOutcome, RatingOutcome};
 
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde::de::DeserializeOwned;
@@ -45,6 +48,7 @@ pub static STAGES: &[StageType] = &[
     StageType::of::<parse::Parse>(),
     StageType::of::<repeat::Repeat>(),
     StageType::of::<for_each::ForEach>(),
+    StageType::of::<judge::Judge>(),
     StageType::of::<check_answer::CheckAnswer>(),
     StageType::of::<choose::Choose>(),
     StageType::of::<split_text::SplitText>(),

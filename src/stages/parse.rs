@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use self::checks::{Checks, Condition};
-use self::on_error::OnErrorSteps;
+pub(in crate::stages) use self::on_error::OnErrorSteps;
 use super::{Role, StageDescription};
 use crate::llm::answer_json::{self, ExtractError, SchemaMatch};
 use crate::llm::answer_schema::{AnswerSchema, kind_of};

@@ -25,6 +25,7 @@ fn the_tables_of_fields_match_what_checks_declare() {
         ("parse", json!({"schema": {"type": "object"}, "into": "FIELD"})),
         ("repeat", json!({"times": 2, "keep": "all", "stages": []})),
         ("for_each", json!({"in": 2, "collect": {"into": "FIELD", "fields": ["text"]}, "stages": []})),
+        ("judge", json!({"model": "m", "text": "text", "aspects": {"tone": "5: calm"}})),
         ("cot_expand", json!({"question": "text", "answer": "text", "steps": "text"})),
         ("split", json!({"ratios": {"a": 1, "b": 1}, "by": "text"})),
         ("sink", json!({"path": "a.jsonl", "format": "raw"})),
@@ -73,7 +74,7 @@ fn the_tables_of_fields_match_what_checks_declare() {
             }
         }
         for made in stage.makes.iter().filter(|made| {
-            !made.name.contains("COLUMN") && made.name != "PROPERTY" && made.name != "source.row"
+            !made.name.contains("COLUMN") && !["PROPERTY", "source.row", "preferred"].contains(&made.name)
         }) {
             assert!(
                 found.iter().any(|(field, _)| fits(made.name, field)),

@@ -14,7 +14,7 @@ use crate::stage::OnError;
 
 /// The steps of `on_error`, written as one step or a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct OnErrorSteps(pub(super) Vec<OnError>);
+pub(in crate::stages) struct OnErrorSteps(pub(in crate::stages) Vec<OnError>);
 
 impl Default for OnErrorSteps {
     fn default() -> Self {
@@ -24,7 +24,7 @@ impl Default for OnErrorSteps {
 
 impl OnErrorSteps {
     /// Returns what is wrong with their order or numbers.
-    pub(super) fn problems(&self) -> Vec<&'static str> {
+    pub(in crate::stages) fn problems(&self) -> Vec<&'static str> {
         let mut problems = Vec::new();
         if self.0.is_empty() {
             problems.push("the list of steps is empty; `reject` gives a record up at once");
