@@ -74,7 +74,7 @@ fn code(error: &anyhow::Error) -> Exit {
         }
         match cause.downcast_ref::<ReportError>() {
             Some(ReportError::Read(ReadError::File { .. })) => return Exit::Storage,
-            Some(ReportError::Read(_)) => return Exit::Usage,
+            Some(ReportError::Read(_) | ReportError::Agree { .. }) => return Exit::Usage,
             Some(ReportError::Embedding(_)) => return Exit::Model,
             None => {}
         }

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::exit::{Exit, UsageError};
 use super::{print, print_data};
-use crate::report::{self, EmbeddingEndpoint, Findings, Options};
+use crate::report::{self, EmbeddingEndpoint, FieldPair, Findings, Options};
 
 /// The arguments of `report`.
 #[derive(Debug, Args)]
@@ -23,6 +23,10 @@ pub(super) struct ReportArgs {
     /// A run directory or a file that words are compared with, instead of the built-in list of English words.
     #[arg(long, value_name = "RUN_DIR|FILE")]
     against: Option<PathBuf>,
+    /// Two fields of the records that are compared, such as `judged:human`: how far they agree (Cohen's kappa), which
+    /// values go together, which records differ. May be given several times.
+    #[arg(long, value_name = "FIELD:FIELD", value_parser = parse_pair)]
+    agree: Vec<FieldPair>,
     /// Price of a million tokens read by the model, in any currency.
     #[arg(long, value_name = "PRICE", value_parser = parse_price)]
     price_in: Option<f64>,
@@ -79,6 +83,7 @@ impl ReportArgs {
             seed: self.seed,
             prices,
             against: self.against.clone(),
+            agree: self.agree.clone(),
             embeddings: embeddings.map(|(base_url, model)| EmbeddingEndpoint {
                 base_url,
                 model,
@@ -103,6 +108,15 @@ fn log_damage(found: &[Findings]) {
                 );
             }
         }
+    }
+}
+
+fn parse_pair(text: &str) -> Result<FieldPair, String> {
+    match text.split_once(':') {
+        Some((first, second)) if !first.is_empty() && !second.is_empty() && !second.contains(':') => {
+            Ok(FieldPair { first: first.to_owned(), second: second.to_owned() })
+        }
+        _ => Err("two fields with a colon between them, such as `judged:human`".to_owned()),
     }
 }
 
@@ -143,6 +157,14 @@ fn summary(found: &[Findings], out: &Path) -> String {
         ));
         for standout in &found.stands_out {
             text.push_str(&format!("  {}\n", report::page::sentence(standout).replace('\u{a0}', " ")));
+        }
+        for pair in &found.agreement {
+            let kappa =
+                pair.kappa.map_or("none, as all values are one".to_owned(), |kappa| format!("{kappa:.3}"));
+            text.push_str(&format!(
+                "  {} and {}: {} of {} equal, Cohen's kappa {kappa}\n",
+                pair.first, pair.second, pair.equal.count, pair.equal.of
+            ));
         }
         for note in &found.notes {
             text.push_str(&format!("  note: {note}\n"));

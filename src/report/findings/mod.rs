@@ -7,6 +7,7 @@ mod attributes;
 mod configuration;
 mod difference;
 mod generation;
+mod judging;
 mod lengths;
 mod standouts;
 mod texts;
@@ -24,6 +25,10 @@ pub use difference::{Difference, MeanEstimate, MeasureChange, MoreVaried, ShareC
 pub use generation::{
     CostBreakdown, FileCount, GenerationTotals, InputSource, Interval, ItemAccounting, ModelUse, NamedCount,
     RejectionCause, RequiredSize, ShareEstimate, TokenTotals,
+};
+pub use judging::{
+    AspectRatings, DifferingRecord, FieldAgreement, JudgeTotals, PreferenceTotals, RatingCount, SlotRatings,
+    VoteAgreement,
 };
 pub use lengths::{Histogram, LengthAdherence, LengthSummary, Lengths, PartLengths};
 pub use standouts::{DrawnShare, Proportion, Standout};
@@ -78,6 +83,10 @@ pub struct Findings {
     pub map: Option<TextMap>,
     /// Detected against requested languages; `None` if no language could be detected.
     pub languages: Option<Languages>,
+    /// What the run's judges said, by stage.
+    pub judging: Vec<JudgeTotals>,
+    /// How far the pairs of fields agree that were asked for.
+    pub agreement: Vec<FieldAgreement>,
     /// Records for browsing, sampled by `seed`, in the order of the data; includes rejected ones.
     pub sample: Vec<SampleRecord>,
     /// In a report of several: how this one differs from the first; `None` for the first.

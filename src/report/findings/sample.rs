@@ -1,5 +1,7 @@
 //! An example of findings, for tests of the page: small, but with every part filled and with hostile texts.
 
+mod judging;
+
 use std::collections::BTreeMap;
 
 use super::*;
@@ -47,6 +49,8 @@ impl Findings {
                     cell(None, "French", 3, None),
                 ],
             }),
+            judging: vec![judging::judging()],
+            agreement: vec![judging::agreement()],
             sample: (0..40).map(record).collect(),
             difference: None,
             against: Vec::new(),

@@ -149,6 +149,33 @@ pub enum Standout {
         /// Proportion of duplicates among the texts examined.
         texts: Proportion,
     },
+    /// A judge whose ratings depend on where a text is shown.
+    JudgePlace {
+        /// The stage.
+        stage: String,
+        /// The place, from 1.
+        place: u64,
+        /// The mean rating there.
+        mean: f64,
+        /// The distance from the mean of all other places, in standard errors.
+        z: f64,
+    },
+    /// A judge that compares and prefers the text at the first place more often than chance would.
+    JudgePrefersPlace {
+        /// The stage.
+        stage: String,
+        /// The questions that prefer the text shown first, of all that prefer one.
+        first: Proportion,
+    },
+    /// Ratings that are out of range or missing.
+    NotRated {
+        /// The stage.
+        stage: String,
+        /// The aspect.
+        aspect: String,
+        /// Their proportion of the ratings that were asked for.
+        ratings: Proportion,
+    },
     /// Texts in a language other than the requested one.
     OtherLanguage {
         /// Their proportion of texts with a requested and a detected language.

@@ -3,11 +3,13 @@
 //! `findings` runs a whole report. Each file here collects data for one chapter, with the arithmetic in
 //! `report::statistics`; memory does not grow with the number of records.
 
+mod agreement;
 mod attributes;
 mod compare;
 mod cross_tab;
 mod exchanges;
 mod generation;
+mod judging;
 mod languages;
 mod lengths;
 mod map;
@@ -21,7 +23,9 @@ use std::thread;
 
 use super::embeddings::{EmbeddingEndpoint, EmbeddingError};
 use super::findings::{Configuration, Findings, SampleRecord};
-use super::read::{Input, InputMetadata, ItemRecords, JointShares, ReadError, Truncation, for_each_item};
+use super::read::{
+    FieldPair, Input, InputMetadata, ItemRecords, JointShares, ReadError, Truncation, for_each_item,
+};
 use super::statistics::duplicates::DistinctTexts;
 use super::statistics::ngrams;
 use super::statistics::vectors::{SparseVector, tf_idf};
@@ -43,13 +47,15 @@ pub struct Options {
     pub prices: Option<(f64, f64)>,
     /// A run or a file to compare words with, instead of the built-in list.
     pub against: Option<PathBuf>,
+    /// Pairs of fields whose agreement is measured.
+    pub agree: Vec<FieldPair>,
     /// An endpoint for embeddings, instead of hashed TF-IDF.
     pub embeddings: Option<EmbeddingEndpoint>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { sample: 5_000, seed: 0, prices: None, against: None, embeddings: None }
+        Self { sample: 5_000, seed: 0, prices: None, against: None, agree: Vec::new(), embeddings: None }
     }
 }
 
@@ -59,6 +65,14 @@ pub enum ReportError {
     /// The data cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// The agreement of two fields cannot be measured.
+    #[error("`{path}`: {message}")]
+    Agree {
+        /// The input.
+        path: PathBuf,
+        /// Why.
+        message: String,
+    },
     /// Texts could not be embedded.
     #[error(transparent)]
     Embedding(#[from] EmbeddingError),
@@ -78,8 +92,11 @@ pub fn findings(paths: &[PathBuf], options: &Options) -> Result<Vec<Findings>, R
     collector.iter().for_each(|(collector, _)| collector.lengths.extend(&mut scales));
     let mut first: Option<ComparisonData> = None;
     let mut all: Vec<Findings> = Vec::new();
-    for (collector, metadata) in collector {
+    for ((collector, metadata), path) in collector.into_iter().zip(paths) {
         let (mut found, measured) = analyze(collector, metadata, options, reference.as_ref(), &scales)?;
+        for pair in &options.agree {
+            found.agreement.push(agreement::agreement(path, pair)?);
+        }
         match (&first, all.first()) {
             (Some(measured_first), Some(first)) => {
                 found.difference = Some(compare::difference((first, measured_first), (&found, &measured)));
@@ -129,6 +146,7 @@ struct Collector {
     attributes: attributes::AttributeCounter,
     crossed: Vec<cross_tab::CrossTabCounter>,
     exchanges: exchanges::ExchangeSample,
+    judging: judging::JudgeCounter,
     words: words::ItemWordCounter,
     distinct: DistinctTexts,
     sample: sample::Sample,
@@ -149,6 +167,7 @@ impl Collector {
         Self {
             crossed: joints.into_iter().map(cross_tab::CrossTabCounter::new).collect(),
             exchanges: exchanges::ExchangeSample::default(),
+            judging: judging::JudgeCounter::default(),
             seed: options.seed,
             made: generation::GenerationCounter::default(),
             lengths: lengths::PartLengthCounter::default(),
@@ -163,6 +182,7 @@ impl Collector {
 
     fn add(&mut self, unit: &ItemRecords) {
         self.made.add(&unit.records);
+        self.judging.add(&unit.records);
         let weight = 1.0 / unit.records.len().max(1) as f64;
         for record in &unit.records {
             self.attributes.add(record, weight);
@@ -257,6 +277,8 @@ fn analyze(
         notes,
         stands_out: Vec::new(),
         exchanges: collector.exchanges.into_exchanges(),
+        judging: collector.judging.totals(),
+        agreement: Vec::new(),
         made: collector.made.totals(&metadata, options.prices),
         configuration: metadata.configuration,
         lengths: collector.lengths.lengths(&sample, scales),

@@ -3,7 +3,8 @@
 //! The thresholds are rules of thumb of people who read such data. A standout is never praise.
 
 use crate::report::findings::{
-    Attribute, CrossTab, DrawnShare, Findings, GenerationTotals, Proportion, Standout, WordComparison,
+    Attribute, CrossTab, DrawnShare, Findings, GenerationTotals, JudgeTotals, Proportion, Standout,
+    WordComparison,
 };
 
 /// Shares above these stand out.
@@ -21,6 +22,9 @@ const TEXTS_FOR_OPENINGS: u64 = 100;
 /// Prose compresses by a factor of 2 to 3; a few texts prove nothing.
 const MUCH_COMPRESSED: f64 = 4.0;
 const TEXTS_FOR_COMPRESSION: u64 = 100;
+/// A judge's place whose mean is so many standard errors from that of the others is no chance.
+const FAR_PLACE: f64 = 3.0;
+const MUCH_UNRATED: f64 = 0.05;
 /// Values of an attribute that are named; the chapter lists them all.
 const NAMED: usize = 3;
 
@@ -42,6 +46,7 @@ pub(super) fn standouts(findings: &Findings) -> Vec<Standout> {
     found.extend(findings.crossed.iter().filter_map(of_cross_tab));
     found.extend(openings(&findings.words));
     of_variety(findings, &mut found);
+    findings.judging.iter().for_each(|judge| of_judge(judge, &mut found));
     if let Some(part) = findings.languages.as_ref().and_then(|languages| languages.as_asked)
         && part.share() < FEW_AS_ASKED
     {
@@ -156,6 +161,29 @@ fn openings(words: &WordComparison) -> Option<Standout> {
     Some(Standout::Openings { words: listed.iter().map(|opening| opening.word.clone()).collect(), texts })
 }
 
+fn of_judge(judge: &JudgeTotals, found: &mut Vec<Standout>) {
+    let stage = || judge.stage.clone();
+    for aspect in &judge.aspects {
+        let ratings = Proportion { count: aspect.out_of_range + aspect.missing, of: aspect.rated.of };
+        if ratings.share() > MUCH_UNRATED {
+            found.push(Standout::NotRated { stage: stage(), aspect: aspect.aspect.clone(), ratings });
+        }
+    }
+    // Of two places, which are equally far, the first.
+    let far = judge.slots.iter().rev().filter(|slot| slot.z.is_some_and(|z| z.abs() > FAR_PLACE));
+    let farthest = far.max_by(|one, other| {
+        one.z.map(f64::abs).partial_cmp(&other.z.map(f64::abs)).unwrap_or(std::cmp::Ordering::Equal)
+    });
+    if let Some(slot) = farthest.filter(|_| judge.shuffled) {
+        let (mean, z) = (slot.mean.unwrap_or_default(), slot.z.unwrap_or_default());
+        found.push(Standout::JudgePlace { stage: stage(), place: slot.slot, mean, z });
+    }
+    let preferences = judge.preferences.as_ref().filter(|_| judge.shuffled);
+    if let Some(told) = preferences.filter(|told| told.z.is_some_and(|z| z.abs() > FAR_PLACE)) {
+        found.push(Standout::JudgePrefersPlace { stage: stage(), first: told.first });
+    }
+}
+
 fn of_variety(findings: &Findings, found: &mut Vec<Standout>) {
     for measure in &findings.variety.measures {
         match (measure.key.as_str(), measure.part) {
@@ -253,6 +281,7 @@ mod tests {
         let mut findings = Findings::sample();
         findings.attributes.clear();
         findings.languages = None;
+        findings.judging.clear();
         findings.variety.measures.clear();
         findings.made.models.clear();
         findings.made.files[0].malformed = 0;

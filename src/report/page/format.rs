@@ -115,7 +115,7 @@ fn points(difference: f64) -> String {
 }
 
 /// A standard score: `+3.2`.
-fn score(z: f64) -> String {
+pub(super) fn score(z: f64) -> String {
     signed(z, usize::from(z.abs() < 100.0))
 }
 

@@ -36,6 +36,7 @@ const CHAPTERS: &[(&str, &str)] = &[
     ("variety.html", include_str!("parts/variety.html")),
     ("map.html", include_str!("parts/map.html")),
     ("languages.html", include_str!("parts/languages.html")),
+    ("judging.html", include_str!("parts/judging.html")),
     ("records.html", include_str!("parts/records.html")),
 ];
 const STYLE: &str = concat!(
@@ -86,6 +87,7 @@ pub fn render(findings: &[Findings]) -> Result<String, PageError> {
         lengths => view::lengths(findings)?,
         measures => view::measures(findings),
         filters => view::filters(findings),
+        has_judging => findings.iter().any(|findings| !findings.judging.is_empty() || !findings.agreement.is_empty()),
         has_rejected => findings.iter().flat_map(|findings| &findings.sample).any(|record| record.rejected.is_some()),
         nonce => nonce.as_str(),
         style => Value::from_safe_string(STYLE.to_owned()),

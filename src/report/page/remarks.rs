@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use super::format::{chance, count, decimal, percent};
+use super::format::{chance, count, decimal, percent, score};
 use crate::report::findings::{DrawnShare, Findings, Proportion, Standout};
 
 /// Values that are named; the chapter lists them all.
@@ -33,6 +33,9 @@ fn chapter(standout: &Standout) -> &'static str {
         Standout::Openings { .. } => "words",
         Standout::Compressed { .. } | Standout::Repeated { .. } => "variety",
         Standout::OtherLanguage { .. } => "languages",
+        Standout::JudgePlace { .. } | Standout::JudgePrefersPlace { .. } | Standout::NotRated { .. } => {
+            "judging"
+        }
         _ => "made",
     }
 }
@@ -99,6 +102,17 @@ pub fn sentence(standout: &Standout) -> String {
         Standout::Repeated { near, texts } => {
             let how = if *near { "nearly repeat another one" } else { "repeat an earlier one exactly" };
             format!("{} texts {how}.", part(*texts))
+        }
+        Standout::JudgePlace { stage, place, mean, z } => format!(
+            "`{stage}` rates by place: the mean of texts shown at place {place} is {}, {} standard errors from the others.",
+            decimal(*mean, 2),
+            score(*z)
+        ),
+        Standout::JudgePrefersPlace { stage, first } => {
+            format!("`{stage}` prefers a place: the text shown first wins {} comparisons.", part(*first))
+        }
+        Standout::NotRated { stage, aspect, ratings } => {
+            format!("{} ratings of {aspect} by `{stage}` are out of range or missing.", part(*ratings))
         }
         Standout::OtherLanguage { texts } => {
             format!("{} texts are in another language than was asked for.", part(*texts))

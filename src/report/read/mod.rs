@@ -2,12 +2,13 @@
 //!
 //! `json_splitter` splits files into JSON values and `csv_reader` reads rows; `parsed_record` and `texts` turn a value into a
 //! record. `run` and `run_file` join the files of a run directory by record id, `files` reads bare files, and
-//! `configured_shares` asks the run's pipeline for its shares. `read_ahead` does so on its own thread, for `report::gather`,
+//! `configured_shares` asks the run's pipeline for its shares, `field_pairs` reads two fields that are compared. `read_ahead` does so on its own thread, for `report::gather`,
 //! which measures the records.
 
 mod configuration;
 mod configured_shares;
 mod csv_reader;
+mod field_pairs;
 mod files;
 mod json_splitter;
 mod parsed_record;
@@ -24,10 +25,13 @@ use serde_json::Value;
 
 pub(super) use configuration::DeclaredModel;
 pub(super) use configured_shares::{ConfiguredShares, JointShares};
+pub use field_pairs::FieldPair;
+pub(super) use field_pairs::{PairOfValues, files as field_pair_files, for_each_pair};
 pub(super) use parsed_record::{RecordAttribute, Truncation};
 pub(super) use read_ahead::for_each_item;
 
 use super::findings::{Configuration, FileCount, InputSource, Turn};
+use crate::stages::Judgement;
 use csv_reader::CsvReader;
 use json_splitter::{ArrayDamage, JsonSplitter, RawJson};
 
@@ -85,6 +89,8 @@ pub(super) struct DataRecord {
     pub(super) dropped: bool,
     /// Model calls, as recorded in provenance.
     pub(super) calls: Vec<Value>,
+    /// What judges said of it, as recorded in provenance.
+    pub(super) judgements: Vec<Judgement>,
     /// Indexes, among the input's files, of the sinks that hold it.
     pub(super) sinks: Vec<usize>,
     /// What was left out because it is too large.

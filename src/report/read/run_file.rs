@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::files::item;
 use super::parsed_record::{self, ParsedRecord};
 use super::{DataRecord, ReadError, RecordAttribute, RejectedRecord, ValueFile};
+use crate::stages::Judgement;
 
 /// A function that reads the next record of a file with the key of its item.
 pub(super) type ReadRecord = fn(&mut ValueFile) -> Result<Option<(String, DataRecord)>, ReadError>;
@@ -120,6 +121,9 @@ pub(super) fn provenance_record(mut line: Value) -> DataRecord {
         parsed_record::read_draws(draws, &mut parsed);
     }
     parsed.attributes.extend(document(&line));
+    let fields = line.get("fields").and_then(Value::as_object);
+    let judgements =
+        fields.into_iter().flat_map(|fields| fields.values()).filter_map(Judgement::read).collect();
     let outcome = text("outcome");
     let rejected = (outcome == "rejected").then(RejectedRecord::default);
     DataRecord {
@@ -129,6 +133,7 @@ pub(super) fn provenance_record(mut line: Value) -> DataRecord {
         rejected,
         dropped: !matches!(&*outcome, "" | "ok" | "rejected"),
         calls,
+        judgements,
         truncation: parsed.truncation,
         ..DataRecord::default()
     }

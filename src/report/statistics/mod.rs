@@ -6,6 +6,7 @@ pub(super) mod compression;
 pub(super) mod duplicates;
 pub(super) mod english;
 pub(super) mod intervals;
+pub(super) mod kappa;
 pub(super) mod lengths;
 pub(super) mod log_odds;
 pub(super) mod minhash;

@@ -1,4 +1,5 @@
 //! `synthmill report`: the figures, and the page in a browser.
 
 mod data;
+mod judging;
 mod page;

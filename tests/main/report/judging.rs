@@ -1,0 +1,157 @@
+//! Judges against a server: what they cost, what a place is worth to them, and how far they agree with people.
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::harness::model_server::{ModelServer, Question, Reply};
+use crate::harness::{outputs, program, provenance_lines, stderr, stdout, synthmill};
+
+const ROWS: usize = 60;
+
+/// A run of rows of two texts, of which the longer one is better in the eyes of a person.
+fn folder(url: &str, judge: &str) -> TempDir {
+    let dir = TempDir::new().unwrap();
+    let row = |number: usize| {
+        let texts = ["short", "a much longer text"];
+        let first = texts[number % 2];
+        let candidates = [first, texts[1 - number % 2]];
+        let human = if first.len() > 5 { 5 } else { 1 };
+        format!("{}\n", json!({"candidates": candidates, "human": human}))
+    };
+    std::fs::write(dir.path().join("rows.jsonl"), (0..ROWS).map(row).collect::<String>()).unwrap();
+    let yaml = format!(
+        "name: judged\nmodels:\n  teacher: {{base_urls: [\"{url}\"], model: scripted, concurrency: 4}}\nstages:\n  \
+         - ingest: {{paths: [rows.jsonl]}}\n  - judge: {{model: teacher, of: candidates, aspects: {{clear: \"5: clear\"}}, \
+         {judge}}}\n  - set: {{judged: {{expr: \"candidates[0].score\"}}}}\n  - sink: {{path: out.jsonl, format: raw, \
+         fields: [id, judged, human, candidates]}}\n"
+    );
+    std::fs::write(dir.path().join("p.yaml"), yaml).unwrap();
+    dir
+}
+
+/// The texts of a question, in the order shown.
+fn texts(question: &Question) -> Vec<String> {
+    let asked = question.body["messages"][1]["content"].as_str().unwrap();
+    let between = |number: usize| {
+        let (open, close) = (format!("<text_{number}>\n"), format!("\n</text_{number}>"));
+        let (_, rest) = asked.split_once(&open)?;
+        Some(rest.split_once(&close)?.0.to_owned())
+    };
+    (1..).map_while(between).collect()
+}
+
+fn ratings(rate: impl Fn(usize, &str) -> Value, question: &Question) -> Reply {
+    let entry = |(slot, text): (usize, String)| json!({"text": slot + 1, "reason": "so", "rating": rate(slot, &text)});
+    let entries: Vec<Value> = texts(question).into_iter().enumerate().map(entry).collect();
+    Reply::answer(&json!({ "texts": entries }).to_string())
+}
+
+fn run(dir: &TempDir) {
+    let done = program(dir.path(), &["run", "p.yaml", "--out", "out"]).output().unwrap();
+    assert!(done.status.success(), "{}", stderr(&done));
+}
+
+fn findings(dir: &TempDir, arguments: &[&str]) -> Value {
+    let all = [&["report", "--json", "out"], arguments].concat();
+    serde_json::from_str::<Value>(&stdout(&synthmill(dir.path(), &all, 0))).unwrap()[0].take()
+}
+
+fn stands_out<'a>(found: &'a Value, kind: &str) -> Option<&'a Value> {
+    found["stands_out"].as_array().unwrap().iter().find(|standout| standout["kind"] == kind)
+}
+
+#[test]
+fn a_judge_that_prefers_a_place_is_exposed_and_one_that_reads_is_not() {
+    let biased = ModelServer::start(|question| ratings(|slot, _| json!(5 - 2 * slot), question));
+    let dir = folder(&biased.url, "votes: 1");
+    run(&dir);
+    let found = findings(&dir, &[]);
+    assert_eq!(stands_out(&found, "judge_place").unwrap()["place"], 1);
+    let means: Vec<f64> = slots(&found).map(|slot| slot["mean"].as_f64().unwrap()).collect();
+    assert_eq!(means, [5.0, 3.0]);
+
+    let fair = ModelServer::start(|question| ratings(|_, text| json!(text.len().min(5)), question));
+    let dir = folder(&fair.url, "votes: 1");
+    run(&dir);
+    let found = findings(&dir, &[]);
+    assert_eq!(stands_out(&found, "judge_place"), None);
+    let clear = &found["judging"][0]["aspects"][0];
+    assert_eq!((&clear["aspect"], &clear["rated"]["of"]), (&json!("clear"), &json!(2 * ROWS)));
+    let page = synthmill(dir.path(), &["report", "out"], 0);
+    assert!(stdout(&page).contains("wrote     out/report.html"));
+    let page = std::fs::read_to_string(dir.path().join("out/report.html")).unwrap();
+    assert!(page.contains("Ratings by the place at which a text was shown"));
+}
+
+fn slots(found: &Value) -> impl Iterator<Item = &Value> {
+    found["judging"][0]["slots"].as_array().unwrap().iter()
+}
+
+#[test]
+fn both_orders_undo_what_a_place_is_worth() {
+    let biased = ModelServer::start(|question| ratings(|slot, _| json!(5 - 2 * slot), question));
+    let dir = folder(&biased.url, "order: both");
+    run(&dir);
+    assert_eq!(biased.questions().len(), 2 * ROWS);
+    for line in &outputs(&dir.path().join("out"))["out.jsonl"] {
+        let line: Value = serde_json::from_str(line).unwrap();
+        for candidate in line["candidates"].as_array().unwrap() {
+            assert_eq!(candidate["score"], 4, "{line}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_rating_is_counted_apart_and_asked_for_once_more() {
+    // Beyond the scale, then prose each time.
+    let server = ModelServer::start(|question| match texts(question)[0].len() {
+        5 => ratings(|_, _| json!(10_502), question),
+        _ => Reply::answer("I like both."),
+    });
+    let dir = folder(&server.url, "order: given");
+    run(&dir);
+    assert_eq!(server.questions().len(), ROWS + ROWS / 2, "one re-ask for each answer without JSON");
+    let found = findings(&dir, &[]);
+    let clear = &found["judging"][0]["aspects"][0];
+    assert_eq!((&clear["out_of_range"], &clear["missing"]), (&json!(ROWS), &json!(ROWS)));
+    assert_eq!(clear["mean"], Value::Null);
+    assert_eq!(
+        stands_out(&found, "not_rated").unwrap()["ratings"],
+        json!({"count": 2 * ROWS, "of": 2 * ROWS})
+    );
+    for line in &outputs(&dir.path().join("out"))["out.jsonl"] {
+        let line: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(
+            (&line["judged"], &line["candidates"][0]["ratings"]["clear"]),
+            (&Value::Null, &Value::Null)
+        );
+    }
+    let asked = provenance_lines(&dir.path().join("out"));
+    assert!(asked.contains("\"asked_as\":\"000000.judge-0\""), "{}", &asked[..300]);
+}
+
+#[test]
+fn a_judge_is_compared_with_people() {
+    let server = ModelServer::start(|question| ratings(|_, text| json!(text.len().min(5)), question));
+    let dir = folder(&server.url, "votes: 1");
+    run(&dir);
+    // It gives 5 to both texts: the person's 1 differs, and there is no agreement beyond chance.
+    let found = findings(&dir, &["--agree", "judged:human"]);
+    let pair = &found["agreement"][0];
+    assert_eq!(pair["equal"], json!({"count": ROWS / 2, "of": ROWS}));
+    assert_eq!(
+        (&pair["values"], &pair["matrix"]),
+        (&json!(["1", "5"]), &json!([[0, 0], [ROWS / 2, ROWS / 2]]))
+    );
+    assert_eq!((&pair["kappa"], &pair["file"]), (&json!(0.0), &json!("out.jsonl")));
+    assert_eq!(pair["differing"].as_array().unwrap().len(), ROWS / 2);
+    let output = synthmill(dir.path(), &["report", "out", "--agree", "judged:human"], 0);
+    assert!(
+        stdout(&output).contains("judged and human: 30 of 60 equal, Cohen's kappa 0.000"),
+        "{}",
+        stdout(&output)
+    );
+    let output = synthmill(dir.path(), &["report", "out", "--agree", "judged:person"], 2);
+    assert!(stderr(&output).contains("no record has both `judged` and `person`"), "{}", stderr(&output));
+    synthmill(dir.path(), &["report", "out", "--agree", "judged"], 2);
+}
