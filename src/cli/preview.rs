@@ -119,7 +119,7 @@ fn text(preview: &Preview, style: PreviewStyle) -> String {
         }
         // If no stage asks a model, a sink's line would repeat everything.
         if let Some(note) = step.note.as_ref().filter(|_| !style.prompts_only || step.records.is_empty()) {
-            let _ = writeln!(step_text, "   {}", shortened(note, style));
+            let _ = writeln!(step_text, "   {}", shortened(note, style).replace('\n', "\n   "));
         }
         text.push_str(&indented_step(&step_text, step.stage.matches('/').count()));
         step.records.iter().for_each(|record| known.note(record));

@@ -39,6 +39,8 @@ pub(crate) struct AskUnit {
     pub(crate) metrics: Arc<StageMetrics>,
     pub(crate) ask: Box<dyn Ask>,
     pub(crate) parser: Option<BuiltParser>,
+    /// Whether its stage makes the prompt while it asks, so that no field of a record shows it.
+    pub(crate) makes_prompt: bool,
     pub(crate) model_name: Arc<str>,
     /// The name the server knows the model by.
     pub(crate) served_name: Arc<str>,

@@ -212,6 +212,7 @@ impl<'a> StageBuilder<'a> {
         let metrics = StageMetrics::new(Arc::clone(&path));
         let mut unit = self.ask_unit(&path, ask, &metrics)?;
         unit.parser = Some(BuiltParser { id: Arc::clone(&path), when: None, stage: parser.into() });
+        unit.makes_prompt = true;
         let asking = BuiltStage { path, when: None, processor: BuiltProcessor::Ask(Box::new(unit)), metrics };
         let kind = BlockKind::Questions(questions, fold);
         Ok(BuiltProcessor::Block(Box::new(Block { stages: vec![asking], kind })))
@@ -236,6 +237,7 @@ impl<'a> StageBuilder<'a> {
             path: Arc::clone(path),
             metrics: Arc::clone(metrics),
             parser: None,
+            makes_prompt: false,
             model: self.clients.get(name.as_str()).cloned().ok_or_else(no_model)?,
             params_json: encode(&params),
             params: Arc::new(params),

@@ -71,8 +71,8 @@ pub async fn preview(
     let mut selector = ItemSelector::new(choice);
     let steps = Arc::new(StepRecorder::default());
     let responder: Arc<dyn Responder> = match prompts_only {
-        true => Arc::new(PromptsOnlyResponder),
-        false => Arc::new(DirectResponder),
+        true => Arc::new(PromptsOnlyResponder(Arc::clone(&steps))),
+        false => Arc::new(DirectResponder(Arc::clone(&steps))),
     };
     let executor = Executor::observed(responder, Some(Arc::clone(&steps) as Arc<dyn StageObserver>));
     let mut number = 0;
@@ -162,10 +162,11 @@ async fn preview_item(
 }
 
 /// Asks the models without journaling or reserving anything.
-struct DirectResponder;
+struct DirectResponder(Arc<StepRecorder>);
 
 impl Responder for DirectResponder {
     fn respond<'a>(&'a self, question: Question<'a>) -> BoxFuture<'a, Result<ModelResult, Halt>> {
+        self.0.note_prompt(&question);
         async move {
             let _permit = question.unit.model.acquire().await;
             Ok(question.unit.model.complete(question.request, question.record).await)
@@ -175,10 +176,11 @@ impl Responder for DirectResponder {
 }
 
 /// Asks no model: halts each record at its first question.
-struct PromptsOnlyResponder;
+struct PromptsOnlyResponder(Arc<StepRecorder>);
 
 impl Responder for PromptsOnlyResponder {
-    fn respond<'a>(&'a self, _: Question<'a>) -> BoxFuture<'a, Result<ModelResult, Halt>> {
+    fn respond<'a>(&'a self, question: Question<'a>) -> BoxFuture<'a, Result<ModelResult, Halt>> {
+        self.0.note_prompt(&question);
         async { Err(Halt::Aborted) }.boxed()
     }
 }
@@ -190,6 +192,22 @@ struct StepRecorder(Mutex<Vec<PreviewStep>>);
 impl StepRecorder {
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<PreviewStep>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records a prompt that no field shows, as a step of its own.
+    fn note_prompt(&self, question: &Question<'_>) {
+        if !question.unit.makes_prompt || question.request.sample > 0 {
+            return;
+        }
+        let messages = &question.request.messages;
+        let turns: Vec<String> =
+            messages.iter().map(|turn| format!("[{}]\n{}", turn.role, turn.content)).collect();
+        self.lock().push(PreviewStep {
+            stage: Arc::clone(&question.unit.path),
+            id: question.record.id.clone(),
+            records: Vec::new(),
+            note: Some(format!("asks:\n{}", turns.join("\n"))),
+        });
     }
 }
 

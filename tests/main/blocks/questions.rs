@@ -17,7 +17,7 @@ use synthmill::stages;
 use tempfile::TempDir;
 
 use super::in_flight::{pipeline, provenance};
-use crate::harness::{Run, check_invariants, outputs};
+use crate::harness::{Run, check_invariants, outputs, stdout, synthmill};
 
 const VOTES: usize = 5;
 
@@ -201,4 +201,25 @@ async fn an_abort_between_two_answers_loses_none() {
         assert_eq!(second.model.questions(), questions - answered, "after {answered} answers");
         assert_eq!(outputs(&second.root), outputs(&whole.root), "after {answered} answers");
     }
+}
+
+#[test]
+fn plan_counts_questions_and_preview_shows_them() {
+    let dir = TempDir::new().unwrap();
+    let yaml = "name: judged\nmodels:\n  teacher: {provider: heuristic}\nstages:\n  - generate: {count: 3}\n  \
+                - set: {texts: {expr: \"['row ' ~ row, 'another text']\"}}\n  - judge: {model: teacher, of: texts, \
+                order: both, votes: 2, aspects: {clear: \"5: clear\"}}\n  - sink: {path: out.jsonl, format: raw}\n";
+    std::fs::write(dir.path().join("p.yaml"), yaml).unwrap();
+    let planned: Value =
+        serde_json::from_str(&stdout(&synthmill(dir.path(), &["plan", "p.yaml", "--json"], 0))).unwrap();
+    assert_eq!(
+        (&planned["stages"][0]["stage"], &planned["stages"][0]["requests"]),
+        (&json!("judge/ask"), &json!(12.0))
+    );
+    let shown = stdout(&synthmill(dir.path(), &["preview", "p.yaml", "-n", "1", "--prompts-only"], 0));
+    assert!(shown.contains("-- judge/ask -- 000000.judge-0"), "{shown}");
+    assert!(shown.contains("        [system]\n") && shown.contains("<text_1>"), "{shown}");
+    let shown = stdout(&synthmill(dir.path(), &["preview", "p.yaml", "-n", "1"], 0));
+    assert_eq!(shown.matches("asks:").count(), 4, "{shown}");
+    assert!(shown.contains("-- judge -- 000000\n"), "{shown}");
 }
