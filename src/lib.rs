@@ -47,6 +47,7 @@ pub mod cli;
 pub mod config;
 pub mod draw;
 pub mod engine;
+mod formats;
 pub mod heuristic;
 pub mod image;
 pub mod journal;

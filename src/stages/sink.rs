@@ -1,28 +1,26 @@
 //! `sink`: writes records to a JSONL file of the run directory, as they finish, and passes them on.
 //!
-//! Formats lines only; the engine hands them to the writer when the whole item has ended. The formats are those
-//! that trainers read: OpenAI chat messages, ShareGPT, Alpaca, prompt and completion.
+//! Formats lines only; the engine hands them to the writer when the whole item has ended. The formats that trainers
+//! read are in `stages/formats`; this file has the options, `check` what is wrong with them, `line_formatter` the
+//! running part.
 
-mod conversation;
+mod check;
+mod column_type;
 mod line;
+mod line_formatter;
 
-use std::sync::LazyLock;
+use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
 
-use self::conversation::{ConversationTurn, turn};
-use self::line::{Line, LineValue};
-
+use self::column_type::ColumnType;
+use self::line_formatter::LineFormatter;
 use super::{Role, StageDescription};
+use crate::formats::{Format, FormatSettings, TurnForm};
 use crate::journal::ArrayFile;
-use crate::pipeline::{CheckContext, FieldType};
-use crate::record::{ModelCall, Record};
-use crate::stage::{self, BuildContext, BuildError, Processor, StageConfig, StageError};
-
-/// The initial capacity of a line.
-const LINE: usize = 1024;
+use crate::pipeline::CheckContext;
+use crate::stage::{BuildContext, BuildError, Processor, StageConfig};
 
 /// Writes records as JSON lines to a file of the run directory.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -42,7 +40,14 @@ pub(super) struct Sink {
     /// there is nothing to tell.
     #[serde(default)]
     provenance: Vec<ProvenancePart>,
-    /// A system message put before each conversation; before the text of the one that it begins with, if any.
+    /// Own names of the format's columns, by the format's: `{prompt: question}`.
+    #[serde(default)]
+    columns: BTreeMap<String, String>,
+    /// The types of `fields`: a record whose value is of another type is rejected, so that readers who infer a
+    /// column's type from the first rows can read all of them. Null is of every type.
+    #[serde(default)]
+    types: BTreeMap<String, ColumnType>,
+    /// A system message put before each conversation or prompt; before the text of the one that it begins with, if any.
     #[serde(default)]
     system: Option<String>,
     /// The field that holds the user's turn. When neither `user` nor `assistant` is given, the record's
@@ -52,29 +57,71 @@ pub(super) struct Sink {
     /// The field that holds the assistant's turn; `answer` when only `user` is given.
     #[serde(default)]
     assistant: Option<String>,
+    /// The field of the prompt: a text, or a list of messages whose last is the user's. Like the options after it up to
+    /// `split` a name or dotted path, by default the name of the option, and only for the formats that read it:
+    /// `prompt` is for all that have a prompt of their own.
+    #[serde(default)]
+    prompt: Option<String>,
+    /// The field of the better answer, for preferences: a text, a list of messages, or a candidate, an object with its
+    /// text in `answer`, `text`, `completion`, `content` or `messages`.
+    #[serde(default)]
+    chosen: Option<String>,
+    /// The field of the worse answer, likewise. A record whose answers are equal is rejected.
+    #[serde(default)]
+    rejected: Option<String>,
+    /// The score of the better answer, for `ultrafeedback_binarized`; by default the field `score_chosen`, or `score` in
+    /// the candidate.
+    #[serde(default)]
+    score_chosen: Option<String>,
+    /// The score of the worse answer, likewise.
+    #[serde(default)]
+    score_rejected: Option<String>,
+    /// The field of the answer, for `kto`.
+    #[serde(default)]
+    completion: Option<String>,
+    /// Whether the answer is wanted, `true` or `false`, for `kto`.
+    #[serde(default)]
+    label: Option<String>,
+    /// The steps of a solution, for `stepwise` and `prm800k`: a list of texts, or of objects with a `text`.
+    #[serde(default)]
+    completions: Option<String>,
+    /// A label for each step: `true` or `false`, or 1, 0 and -1.
+    #[serde(default)]
+    labels: Option<String>,
+    /// The field of the text, for `text` and `weak_to_strong`.
+    #[serde(default)]
+    text: Option<String>,
+    /// The probability of each class, for `weak_to_strong`: a list, or an object whose values are taken in order.
+    #[serde(default)]
+    probabilities: Option<String>,
+    /// What answers are checked against, for `verl`, `nemo_gym`, `verifiers` and `prm800k`; numbers become texts.
+    #[serde(default)]
+    answer: Option<String>,
+    /// What else a check needs, for `verifiers`: any value, which is written as JSON text.
+    #[serde(default)]
+    info: Option<String>,
+    /// The split that a row is of, for `verl`; null where a record has none.
+    #[serde(default)]
+    split: Option<String>,
+    /// How `prompt_only`, `preference`, `preference_implicit` and `kto` write prompts and answers.
+    #[serde(default)]
+    turns: Option<TurnForm>,
+    /// What the label 0 of a step counts as in `stepwise`; without it a record that has one is rejected.
+    #[serde(default)]
+    neutral: Option<bool>,
+    /// The name of the data set, by which `verl` chooses a reward function; may name `vars`.
+    #[serde(default)]
+    data_source: Option<String>,
+    /// The kind of task, such as `math`, for `verl`; may name `vars`.
+    #[serde(default)]
+    ability: Option<String>,
+    /// The name of the agent that solves the tasks, for `nemo_gym`; may name `vars`.
+    #[serde(default)]
+    agent: Option<String>,
     /// A JSON array made of all lines when the run is complete; `{{ started }}` in its path is the time the
     /// run was begun, `YYYY-MM-DD_HH-MM-SS`.
     #[serde(default)]
     array: Option<Array>,
-}
-
-/// What a line of a sink holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Format {
-    /// `{"messages": [{"role": ..., "content": ...}, ...]}`, as OpenAI's chat fine-tuning takes it; whatever else a
-    /// message holds (`tool_calls`, `tool_call_id`, `name`, `weight`, parts, ...) goes with it.
-    Messages,
-    /// `{"conversations": [{"from": "human", "value": ...}, {"from": "gpt", "value": ...}]}`; calls of tools are turns
-    /// from `function_call`, results from `observation`.
-    Sharegpt,
-    /// `{"instruction": ..., "input": "", "output": ...}`; a conversation that is more than a question and its answer
-    /// is rejected.
-    Alpaca,
-    /// `{"prompt": ..., "completion": ...}`, likewise.
-    PromptCompletion,
-    /// The record's fields.
-    Raw,
 }
 
 /// Something known of a record's making.
@@ -106,8 +153,6 @@ pub(super) struct Array {
     element: Option<String>,
 }
 
-/// What a line has where a record has no such field.
-const NULL: LineValue<'static> = LineValue::Made(Value::Null);
 /// The field of the conversation, and that of its tools.
 const MESSAGES: &str = "messages";
 const TOOLS: &str = "tools";
@@ -153,18 +198,8 @@ impl StageConfig for Sink {
             }
             context.output("/array/path", &path);
         }
-        self.check_conversation(context);
-        let own = self.format.keys();
-        for (index, field) in self.fields.iter().enumerate() {
-            let at = format!("/fields/{index}");
-            if own.contains(&field.as_str()) && !(field == "messages" && self.takes_messages()) {
-                let message =
-                    format!("the format writes a `{field}` of its own, which the field would replace");
-                context.problem(&at, message).expected("a field of another name");
-            } else if !["id", "record_id"].contains(&field.as_str()) {
-                context.needs(&at, field);
-            }
-        }
+        self.check_format(context);
+        self.check_columns(context);
         self.check_element(context);
     }
 
@@ -180,11 +215,13 @@ impl StageConfig for Sink {
         Ok(Processor::Sink(Box::new(LineFormatter {
             path: context.render(&self.path)?,
             format: self.format,
+            settings: self.settings(context)?,
+            names: self.columns.clone(),
+            types: self.types.clone(),
             fields: self.fields.clone(),
             provenance: self.provenance.clone(),
-            system: self.system.clone(),
             takes_messages: self.takes_messages(),
-            columns: self.columns(&context.fields),
+            columns: self.known_columns(&context.fields),
             user: self.user.clone().unwrap_or_else(|| USER.to_owned()),
             assistant: self.assistant.clone().unwrap_or_else(|| ASSISTANT.to_owned()),
             array,
@@ -192,23 +229,44 @@ impl StageConfig for Sink {
     }
 }
 
-impl Format {
-    /// The keys that it adds to each line.
-    fn keys(self) -> &'static [&'static str] {
-        match self {
-            Self::Messages => &["messages"],
-            Self::Sharegpt => &["conversations"],
-            Self::Alpaca => &["instruction", "input", "output"],
-            Self::PromptCompletion => &["prompt", "completion"],
-            Self::Raw => &[],
-        }
-    }
-}
-
 impl Sink {
+    /// The options that name the field of a part, each with its part.
+    fn part_options(&self) -> [(&'static str, Option<&str>); 14] {
+        [
+            ("prompt", self.prompt.as_deref()),
+            ("chosen", self.chosen.as_deref()),
+            ("rejected", self.rejected.as_deref()),
+            ("score_chosen", self.score_chosen.as_deref()),
+            ("score_rejected", self.score_rejected.as_deref()),
+            ("completion", self.completion.as_deref()),
+            ("label", self.label.as_deref()),
+            ("completions", self.completions.as_deref()),
+            ("labels", self.labels.as_deref()),
+            ("text", self.text.as_deref()),
+            ("probabilities", self.probabilities.as_deref()),
+            ("answer", self.answer.as_deref()),
+            ("info", self.info.as_deref()),
+            ("split", self.split.as_deref()),
+        ]
+    }
+
+    fn settings(&self, context: &BuildContext) -> Result<FormatSettings, BuildError> {
+        let named = self.part_options().into_iter();
+        let render = |text: &Option<String>| text.as_deref().map(|text| context.render(text)).transpose();
+        Ok(FormatSettings {
+            fields: named.filter_map(|(part, field)| Some((part, field?.to_owned()))).collect(),
+            system: self.system.clone(),
+            turns: self.turns.unwrap_or_default(),
+            neutral: self.neutral,
+            data_source: render(&self.data_source)?.unwrap_or_default(),
+            ability: render(&self.ability)?.unwrap_or_default(),
+            agent: render(&self.agent)?,
+        })
+    }
+
     /// The fields that every line has because they are known: all of them for `raw` without `fields`, the tools
     /// for a conversation.
-    fn columns(&self, known: &[String]) -> Vec<String> {
+    fn known_columns(&self, known: &[String]) -> Vec<String> {
         let every = self.format == Format::Raw && self.fields.is_empty();
         let tools = matches!(self.format, Format::Messages | Format::Sharegpt) && self.takes_messages();
         let own = |name: &&String| every || tools && *name == TOOLS && !self.fields.contains(name);
@@ -220,176 +278,10 @@ impl Sink {
         self.user.is_none() && self.assistant.is_none()
     }
 
-    /// Checks that the fields of the conversation exist and can be one.
-    fn check_conversation(&self, context: &mut CheckContext<'_>) {
-        if self.format == Format::Raw {
-            return;
-        }
-        if !self.takes_messages() || !context.knows(MESSAGES) {
-            needs_turn(context, "user", self.user.as_deref(), USER);
-            needs_turn(context, "assistant", self.assistant.as_deref(), ASSISTANT);
-            return;
-        }
-        let kind = context.type_of(MESSAGES);
-        if context.has(MESSAGES) && !kind.could_be(&FieldType::messages()) {
-            context
-                .problem("", format!("`{MESSAGES}`, which is the conversation by default, is {kind}"))
-                .expected("a list of messages, each with `role` and `content`")
-                .hint("name the fields that hold the turns: `user: FIELD`, `assistant: FIELD`");
-        }
+    /// The name of a column of the format in the file.
+    fn name_of<'a>(&'a self, column: &'a str) -> &'a str {
+        self.columns.get(column).map_or(column, String::as_str)
     }
-
-    /// Checks that lines have the key from which an array is made.
-    fn check_element(&self, context: &mut CheckContext<'_>) {
-        let Some(element) = self.array.as_ref().and_then(|array| array.element.as_deref()) else { return };
-        let written = |name: &&str| !name.is_empty();
-        let provenance = if self.provenance.is_empty() { "" } else { "provenance" };
-        let own = self.format.keys().iter().copied().chain(self.fields.iter().map(String::as_str));
-        let mut known: Vec<&str> = own.chain([provenance]).filter(written).collect();
-        known.dedup();
-        let every = self.format == Format::Raw && self.fields.is_empty();
-        if every && provenance != element {
-            context.needs("/array/element", element);
-        } else if !every && !known.contains(&element) && element != TOOLS {
-            let problem = context.problem("/array/element", format!("lines have no key `{element}`"));
-            problem.expected(format!("one of `{}`", known.join("`, `")));
-        }
-    }
-}
-
-/// Reports a turn's field that no earlier stage makes, or that cannot be a text; if no option names it, at the
-/// stage.
-fn needs_turn(context: &mut CheckContext<'_>, option: &str, given: Option<&str>, default: &str) {
-    let Some(field) = given else {
-        let kind = context.type_of(default);
-        let message = match context.knows(default) {
-            true if kind.could_be(&FieldType::text()) => return,
-            true => format!("`{default}`, which is the {option}'s turn by default, is {kind}"),
-            false => format!("no earlier stage makes `{default}`, which is the {option}'s turn by default"),
-        };
-        let expected = if context.knows(default) { "a text" } else { "a field that an earlier stage makes" };
-        let hint = format!("name the field that holds it: `{option}: FIELD`");
-        context.problem("", message).expected(expected).hint(hint);
-        return;
-    };
-    context.needs_type(&format!("/{option}"), field, &FieldType::text());
-}
-
-struct LineFormatter {
-    path: String,
-    format: Format,
-    fields: Vec<String>,
-    provenance: Vec<ProvenancePart>,
-    system: Option<String>,
-    /// Whether a field `messages` is the conversation, where there is one.
-    takes_messages: bool,
-    /// Fields that every line has, null if a record has none.
-    columns: Vec<String>,
-    user: String,
-    assistant: String,
-    array: Option<ArrayFile>,
-}
-
-impl stage::Sink for LineFormatter {
-    fn path(&self) -> &str {
-        &self.path
-    }
-
-    fn line(&self, record: &Record) -> Result<Vec<u8>, StageError> {
-        let mut line = match self.format {
-            Format::Raw => Line::default(),
-            Format::Messages => conversation::messages(self.turns(record)?).into(),
-            Format::Sharegpt => conversation::sharegpt(self.turns(record)?)?.into(),
-            Format::Alpaca => {
-                conversation::pair(&self.turns(record)?, "alpaca", "instruction", "output")?.into()
-            }
-            Format::PromptCompletion => {
-                conversation::pair(&self.turns(record)?, "prompt_completion", "prompt", "completion")?.into()
-            }
-        };
-        for column in &self.columns {
-            line.insert(column, record.fields.get(column).map_or(NULL, LineValue::Field));
-        }
-        if self.format == Format::Raw && self.fields.is_empty() {
-            // Fields that were not known before the run come after those that every line has.
-            for (name, value) in record.fields.iter().filter(|(name, _)| !self.columns.contains(name)) {
-                line.insert(name, LineValue::Field(value));
-            }
-        }
-        for field in &self.fields {
-            let value = match record.get(field) {
-                _ if field == "record_id" => LineValue::Id(&record.id),
-                Some(value) => LineValue::Field(value),
-                None if field == "id" => LineValue::Id(&record.id),
-                None => NULL,
-            };
-            line.insert(field, value);
-        }
-        if !self.provenance.is_empty() {
-            line.insert("provenance", LineValue::Object(self.known(record)));
-        }
-        let mut bytes = Vec::with_capacity(LINE);
-        serde_json::to_writer(&mut bytes, &line)
-            .map_err(|error| StageError::new("json", error.to_string()))?;
-        Ok(bytes)
-    }
-
-    fn array(&self) -> Option<&ArrayFile> {
-        self.array.as_ref()
-    }
-}
-
-impl LineFormatter {
-    fn turns(&self, record: &Record) -> Result<Vec<ConversationTurn>, StageError> {
-        let turns = match record.fields.get("messages").filter(|_| self.takes_messages) {
-            Some(messages) => conversation::turns(messages)?,
-            None => {
-                let (user, assistant) = (text(record, &self.user)?, text(record, &self.assistant)?);
-                vec![turn("user", user), turn("assistant", assistant)]
-            }
-        };
-        Ok(match &self.system {
-            Some(system) => conversation::with_system(system, turns),
-            None => turns,
-        })
-    }
-
-    fn known<'r>(&self, record: &'r Record) -> Line<'r> {
-        // Every line has every key, with a value of one type, even if no model was asked: readers that infer
-        // column types from the first lines would fail on a null that becomes a text.
-        static NO_CALL: LazyLock<ModelCall> = LazyLock::new(ModelCall::default);
-        let call: &ModelCall = record.provenance.calls.last().map_or(&NO_CALL, |call| call);
-        let mut known = Line::default();
-        let mut put = |name: &'static str, value: LineValue<'r>| known.insert(name, value);
-        for kind in &self.provenance {
-            match kind {
-                ProvenancePart::Draws => put("draws", LineValue::Fields(&record.provenance.draws)),
-                ProvenancePart::Model => {
-                    put("model", LineValue::Text(&call.model));
-                    put("provider", LineValue::Text(&call.provider));
-                    put("served_as", LineValue::Text(call.served_as.as_deref().unwrap_or_default()));
-                }
-                ProvenancePart::PromptHash => put("prompt_hash", LineValue::Text(&call.prompt_hash)),
-                ProvenancePart::Params => put("params", LineValue::Fields(&call.params)),
-                ProvenancePart::Tokens => {
-                    put("prompt_tokens", LineValue::Count(call.prompt_tokens));
-                    put("completion_tokens", LineValue::Count(call.completion_tokens));
-                    put("cached_tokens", LineValue::Count(call.cached_tokens));
-                    put("estimated_tokens", LineValue::Count(call.estimated_tokens));
-                }
-                ProvenancePart::Answer => {
-                    put("finish_reason", LineValue::Text(call.finish_reason.as_deref().unwrap_or_default()));
-                    put("re_asks", LineValue::Count(u64::from(call.re_asks)));
-                    put("fallback", LineValue::Text(call.fallback.as_deref().unwrap_or_default()));
-                }
-            }
-        }
-        known
-    }
-}
-
-fn text<'a>(record: &'a Record, field: &str) -> Result<&'a str, StageError> {
-    record.text(field).ok_or_else(|| StageError::new("fields", format!("field `{field}` is not a text")))
 }
 
 #[cfg(test)]

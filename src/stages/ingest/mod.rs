@@ -2,19 +2,21 @@
 //!
 //! The first stage. This file has the options, the list of files and the fields of the records; `files` expands
 //! globs (`walk` searches folders, `selection` counts files that no path takes), `document` decodes one text
-//! file, `rows` streams JSONL and CSV, `run` reads the lines of another run, and `units` reads the files one
+//! file, `rows` streams JSONL and CSV, `row_format` makes fields of the columns of a trainer's format, `run` reads the lines of another run, and `units` reads the files one
 //! after the other. What cannot be read is a source failure that names the file or row, and the run continues.
 //! Splitting is left to `section`.
 
 mod document;
 mod fields;
 mod files;
+mod row_format;
 pub(in crate::stages) mod rows;
 mod run;
 mod selection;
 mod units;
 mod walk;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -26,6 +28,7 @@ use self::rows::Rows;
 use self::selection::Selection;
 use self::units::IngestSource;
 use super::{Role, StageDescription};
+use crate::formats::Format;
 use crate::journal::ItemLines;
 use crate::pipeline::ProducedField;
 use crate::pipeline::{CheckContext, FieldType};
@@ -57,6 +60,13 @@ pub(super) struct Ingest {
     /// `.jsonl` and `.ndjson` JSON lines, `.csv` and `.tsv` rows of texts.
     #[serde(default)]
     pub format: IngestFormat,
+    /// The format of the rows, as a sink or anyone else wrote them: the fields are made of which a sink makes such rows.
+    /// What other columns hold stays. A row that is not in the format is a source failure.
+    #[serde(default)]
+    pub rows: Format,
+    /// What the format's columns are called in the files, by the format's names: `{prompt: question}`.
+    #[serde(default)]
+    pub columns: BTreeMap<String, String>,
     /// The character between the columns of a CSV file; a comma, or a tab in files that end in `.tsv`.
     #[serde(default)]
     pub delimiter: Option<char>,
@@ -148,6 +158,7 @@ stages:
 
 impl StageConfig for Ingest {
     fn check(&self, context: &mut CheckContext<'_>) {
+        self.check_row_format(context);
         if let Some(given) = &self.run {
             return run::check(self, context, given);
         }
@@ -194,9 +205,14 @@ impl StageConfig for Ingest {
 }
 
 impl Ingest {
-    /// Opens a CSV or TSV file.
-    fn delimited(&self, path: &str) -> Result<Rows, String> {
-        rows::delimited(path, delimiter(self.delimiter, path))
+    /// Opens a file of rows in this format; `None` if the format is not one of rows.
+    fn open_rows(&self, format: IngestFormat, path: &str) -> Option<Result<Rows, String>> {
+        let rows = match format {
+            IngestFormat::Jsonl => rows::jsonl(path),
+            IngestFormat::Csv => rows::delimited(path, delimiter(self.delimiter, path)),
+            IngestFormat::Auto | IngestFormat::Document => return None,
+        };
+        Some(rows.map(|rows| self.in_row_format(rows)))
     }
 
     /// Reports what is wrong with one rendered path, and declares the fields of its records.
@@ -253,16 +269,13 @@ impl Ingest {
     /// Inspects the beginning of a file, and declares the fields of its records.
     fn probe(&self, context: &mut CheckContext<'_>, file: &str) -> Result<(), String> {
         let format = self.format.of(file);
-        let rows = match format {
-            Some(IngestFormat::Jsonl) => rows::jsonl(file)?,
-            Some(IngestFormat::Csv) => self.delimited(file)?,
-            _ => {
-                document::probe(file, self.limit_bytes)?;
-                context.makes_for_some("text", FieldType::text());
-                declare_origin(context, false);
-                return Ok(());
-            }
+        let Some(rows) = format.and_then(|format| self.open_rows(format, file)) else {
+            document::probe(file, self.limit_bytes)?;
+            context.makes_for_some("text", FieldType::text());
+            declare_origin(context, false);
+            return Ok(());
         };
+        let rows = rows?;
         if let Some((row, message)) = declare_fields(context, rows, format == Some(IngestFormat::Csv)) {
             context.warning("/paths", format!("`{file}:{row}` cannot be read: {message}"));
         }

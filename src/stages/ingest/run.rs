@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::fields::{declare_fields, declare_origin};
+use super::row_format::RowFormat;
 use super::rows::{Fields, ROW_LIMIT, json_line};
 use super::units::row_unit;
 use super::{Ingest, IngestFormat};
@@ -62,7 +63,9 @@ pub(super) fn check(ingest: &Ingest, context: &mut CheckContext<'_>, given: &str
             context.depends_on_as(&path, &lines.hash);
             match SinkLines::open(&path, &lines) {
                 Ok(rows) => {
-                    if let Some((row, message)) = declare_fields(context, Box::new(rows), false) {
+                    if let Some((row, message)) =
+                        declare_fields(context, ingest.in_row_format(Box::new(rows)), false)
+                    {
                         context.warning("/run", format!("`{path}:{row}` cannot be read: {message}"));
                     }
                 }
@@ -91,7 +94,7 @@ pub(super) fn build(ingest: &Ingest, context: &BuildContext, given: &str) -> Res
     let path = lines.path.display().to_string();
     let rows =
         SinkLines::open(&path, &lines).map_err(|source| BuildError::Read { path: path.clone(), source })?;
-    Ok(Processor::Source(Box::new(RunRows { path, rows })))
+    Ok(Processor::Source(Box::new(RunRows { path, rows, format: ingest.row_format() })))
 }
 
 /// The lines of the sink with this id, or of the only one.
@@ -169,12 +172,13 @@ impl Iterator for SinkLines {
 struct RunRows {
     path: String,
     rows: SinkLines,
+    format: RowFormat,
 }
 
 impl Source for RunRows {
     fn next(&mut self) -> Option<Result<SourceUnit, SourceFailure>> {
         let (number, row) = self.rows.next()?;
-        Some(row_unit(&self.path, number, row))
+        Some(row_unit(&self.path, number, row.and_then(|row| self.format.read(row))))
     }
 
     fn units(&self) -> Option<u64> {

@@ -106,3 +106,26 @@ fn the_fields_of_rows_are_declared_before_a_run() {
     // What the context then knows is tested where it is written.
     declare_fields(&mut CheckContext::new(&vars, &models), rows, false);
 }
+
+#[test]
+fn rows_in_a_format_become_the_fields_of_which_it_is_made() {
+    let files: &[(&str, &[u8])] = &[(
+        "r.jsonl",
+        b"{\"q\":\"Why?\",\"chosen\":\"So.\",\"rejected\":\"No.\",\"n\":1}\n{\"q\":\"Why?\",\"chosen\":\"So.\"}\n\
+        {\"q\":\"Why?\",\"prompt\":\"Why?\",\"chosen\":\"So.\",\"rejected\":\"No.\"}\n",
+    )];
+    let config = json!({"paths": ["@/*"], "rows": "preference", "columns": {"prompt": "q"}});
+    let (_, found) = units(files, config);
+    let fields = &found[0]["fields"];
+    assert_eq!(
+        (&fields["prompt"], &fields["chosen"], &fields["rejected"], &fields["n"]),
+        (&json!("Why?"), &json!("So."), &json!("No."), &json!(1))
+    );
+    assert_eq!(
+        found[1..],
+        [
+            json!("`@/r.jsonl:2`: the row has no column `rejected`"),
+            json!("`@/r.jsonl:3`: the row has a column `prompt` beside the one that stands for it"),
+        ]
+    );
+}

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::files::FileResult;
-use super::rows::{self, Fields, Rows};
+use super::rows::{Fields, Rows};
 use super::selection::Selection;
 use super::{Ingest, IngestFormat, document};
 use crate::record::Record;
@@ -45,17 +45,19 @@ impl IngestSource {
 
     /// Reads a document, or opens a file of rows and returns `None`.
     fn file(&mut self, path: String) -> Option<Result<SourceUnit, SourceFailure>> {
-        let rows = match self.config.format.of(&path) {
-            Some(IngestFormat::Jsonl) => rows::jsonl(&path),
-            Some(IngestFormat::Csv) => self.config.delimited(&path),
-            Some(_) => {
+        let Some(format) = self.config.format.of(&path) else {
+            let message = "its ending does not say how to read it".to_owned();
+            return Some(Err(SourceFailure { unit: path, message }));
+        };
+        let rows = match self.config.open_rows(format, &path) {
+            Some(rows) => rows,
+            None => {
                 let text = document::read(&path, self.config.limit_bytes);
                 return Some(match text {
                     Ok(text) => Ok(document_unit(path, text)),
                     Err(message) => Err(SourceFailure { unit: path, message }),
                 });
             }
-            None => Err("its ending does not say how to read it".to_owned()),
         };
         match rows {
             Ok(rows) => {

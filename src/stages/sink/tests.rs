@@ -114,6 +114,7 @@ fn messages_go_through_whole() {
         {"role": "user", "content": [{"type": "text", "text": "What is it?"}, {"type": "image_url", "image_url": {"url": "a.png"}}]},
         {"role": "assistant", "content": "A cat.", "weight": 0},
         {"role": "user", "content": "Thanks"},
+        {"role": "assistant", "content": "You are welcome."},
     ]);
     let expected = json!({"messages": parts}).to_string();
     check(json!({"format": "messages"}), json!({"messages": parts}), &expected);
@@ -164,11 +165,12 @@ fn sharegpt_has_turns_for_calls_and_results() {
             {"role": "assistant", "content": "", "tool_calls": calls},
             {"role": "tool", "content": "1", "tool_call_id": "a"},
             {"role": "tool", "content": "2", "tool_call_id": "b"},
+            {"role": "assistant", "content": "1 and 2."},
         ]}),
         concat!(
             r#"{"conversations":[{"from":"human","value":"Both"},"#,
             r#"{"from":"function_call","value":"[{\"name\":\"f\",\"arguments\":{\"n\":1}},{\"name\":\"g\",\"arguments\":\"no JSON\"}]"},"#,
-            r#"{"from":"observation","value":"1"},{"from":"observation","value":"2"}]}"#
+            r#"{"from":"observation","value":"1"},{"from":"observation","value":"2"},{"from":"gpt","value":"1 and 2."}]}"#
         ),
     );
 }
@@ -290,14 +292,20 @@ fn every_line_has_the_columns_that_are_known() {
     let named = json!({"path": "a.jsonl", "format": "raw", "fields": ["reasoning", "q"]});
     assert_eq!(line(named, json!({"q": 1, "late": 2})), r#"{"reasoning":null,"q":1}"#);
     // A conversation is written with its tools.
-    let messages = json!([{"role": "user", "content": "Hi"}]);
+    let messages = json!([{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]);
     let found = line(
         json!({"path": "a.jsonl", "format": "messages"}),
         json!({"messages": messages, "tools": [{"type": "function"}]}),
     );
-    assert_eq!(found, r#"{"messages":[{"role":"user","content":"Hi"}],"tools":[{"type":"function"}]}"#);
+    assert_eq!(
+        found,
+        r#"{"messages":[{"role":"user","content":"Hi"},{"role":"assistant","content":"Hello"}],"tools":[{"type":"function"}]}"#
+    );
     let found = line(json!({"path": "a.jsonl", "format": "sharegpt"}), json!({"messages": messages}));
-    assert_eq!(found, r#"{"conversations":[{"from":"human","value":"Hi"}],"tools":null}"#);
+    assert_eq!(
+        found,
+        r#"{"conversations":[{"from":"human","value":"Hi"},{"from":"gpt","value":"Hello"}],"tools":null}"#
+    );
     let pair = json!({"path": "a.jsonl", "format": "messages", "user": "q", "assistant": "q"});
     assert!(!line(pair, json!({"q": "a"})).contains("tools"), "the pair has called none");
 }
@@ -325,4 +333,27 @@ fn provenance_has_the_same_keys_of_the_same_kinds_in_every_line() {
     };
     assert_eq!(kinds(&unasked), kinds(&sink.line(&asked).unwrap()));
     assert!(kinds(&unasked).iter().all(|(_, kind)| kind != "null"), "{:?}", kinds(&unasked));
+}
+
+#[test]
+fn columns_have_own_names_and_declared_types() {
+    let config = || {
+        json!({"format": "preference", "turns": "text", "columns": {"prompt": "question", "rejected": "worse"},
+        "fields": ["score", "info"], "types": {"score": "number", "info": "json"}, "chosen": "best.answer"})
+    };
+    let fields = |score: Value| json!({"prompt": "Why?", "best": {"answer": "So."}, "rejected": "No.", "score": score, "info": {"a": 1}});
+    let line = |score: &str| {
+        format!(r#"{{"question":"Why?","chosen":"So.","worse":"No.","score":{score},"info":"{{\"a\":1}}"}}"#)
+    };
+    check(config(), fields(json!(4)), &line("4.0"));
+    check(config(), fields(json!(4.5)), &line("4.5"));
+    check(config(), fields(json!(null)), &line("null"));
+    let mut config = config();
+    config["path"] = json!("out.jsonl");
+    let Processor::Sink(sink) = build::<Sink>(config) else { panic!("not a sink") };
+    let error = sink.line(&record(fields(json!("high")))).unwrap_err();
+    assert_eq!(
+        (&*error.class, &*error.message),
+        ("column", "column `score` is a text, where all rows have a number or null")
+    );
 }

@@ -26,9 +26,14 @@ const OF_OTHERS: &[&str] = &["--engine", "--limit-mm-per-prompt", "--release", "
 /// A project in which programs record their calls, with the files that a page shows and speaks of.
 fn folder(page: &Page) -> TempDir {
     let dir = project();
-    for program in
-        ["bin/synthmill", "bin/cargo", "scripts/local-model", "scripts/measure-qa", "benches/peers/run"]
-    {
+    for program in [
+        "bin/synthmill",
+        "bin/cargo",
+        "scripts/local-model",
+        "scripts/measure-qa",
+        "scripts/check-formats",
+        "benches/peers/run",
+    ] {
         let path = dir.path().join(program);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         symlink(RECORDER, path).unwrap();
@@ -74,6 +79,13 @@ fn arguments(call: &[String]) -> Option<&[String]> {
             arguments(&call[command..])
         }
         ["cargo", "test"] | ["run"] => None,
+        ["check-formats", ..] => {
+            let script = include_str!("../../../scripts/check-formats");
+            for option in words.iter().filter(|word| word.starts_with("--")) {
+                assert!(script.contains(&format!("add_argument(\"{option}\"")), "no option `{option}`");
+            }
+            None
+        }
         ["cargo", "bench", "--bench", name, ..]
         | ["cargo", "bench", "--profile", "dist", "--bench", name, ..] => {
             let manifest = include_str!("../../../Cargo.toml");

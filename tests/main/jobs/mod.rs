@@ -2,6 +2,7 @@
 
 mod cues;
 mod docs_to_qa;
+mod formats;
 mod own_pipeline;
 mod shipped;
 mod source_mentions;

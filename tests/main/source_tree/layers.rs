@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The modules at the top of `src/`, from the lowest to the highest. One may import from those before it.
-const LAYERS: [&str; 21] = [
+const LAYERS: [&str; 22] = [
     "printable",
     "nearest",
     "text_file",
@@ -21,6 +21,7 @@ const LAYERS: [&str; 21] = [
     "llm",
     "heuristic",
     "stage",
+    "formats",
     "stages",
     "config",
     "engine",
