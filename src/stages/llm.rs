@@ -225,6 +225,11 @@ impl Llm {
                     .problem("/continue", format!("`{field}` cannot hold the answer's text too"))
                     .hint("`output` names the field of the text");
             }
+            (Some(field), None) if context.knows(field) && !context.is_field(field) => {
+                context
+                    .problem("/continue", format!("`{field}` is no field of its own"))
+                    .hint(format!("make it one before: `set: {{messages: {{expr: {field}}}}}`"));
+            }
             (Some(field), None) => context.needs_type("/continue", field, &FieldType::messages()),
             (None, _) => {
                 context.needs_type("/input", question, &FieldType::text().or(FieldType::messages()));

@@ -148,6 +148,7 @@ fn a_question_is_an_input_or_a_conversation() {
         (json!({}), "no earlier stage makes `prompt`"),
         (json!({"continue": "messages"}), ""),
         (json!({"continue": "text"}), "`text` is a text"),
+        (json!({"continue": "chat.turns"}), "`chat.turns` is no field of its own"),
         (json!({"continue": "talk"}), "no earlier stage makes `talk`"),
         (json!({"continue": "messages", "input": "text"}), "`input` and `continue` are both given"),
         (
@@ -164,6 +165,7 @@ fn a_question_is_an_input_or_a_conversation() {
         let mut context = CheckContext::new(&vars, &models);
         context.makes_as("text", FieldType::text());
         context.makes_as("messages", FieldType::messages());
+        context.makes_as("chat", FieldType::object_of(vec![("turns".into(), FieldType::messages())], false));
         declared.check(&mut context);
         let found: Vec<String> = context.problems().iter().map(|problem| problem.message.clone()).collect();
         assert_eq!(found.len(), usize::from(!expected.is_empty()), "{config}: {found:?}");

@@ -6,5 +6,6 @@ mod formats;
 mod own_pipeline;
 mod shipped;
 mod source_mentions;
+mod tools;
 mod unrolled;
 mod user_inputs;
