@@ -6,11 +6,13 @@
 //! here.
 
 mod for_each;
+mod questions;
 mod repeat;
 
 use serde_json::Value;
 
 use self::for_each::ForEachRun;
+use self::questions::QuestionsRun;
 use self::repeat::RepeatRun;
 use super::event::InFlightRecord;
 use super::execute::{BuiltStage, Executor, StageOutcome};
@@ -47,11 +49,9 @@ impl Block {
                 ForEachRun { stage, stages, for_each: &**for_each, executor }.run(record).await
             }
             BlockKind::Questions(questions, fold) => {
-                let asked = ForEachRun { stage, stages, for_each: &**questions, executor }.run(record).await;
-                match asked {
-                    StageOutcome::Passed => stage.transform(&**fold, record),
-                    other => other,
-                }
+                QuestionsRun { stage, stages, questions: &**questions, fold: &**fold, executor }
+                    .run(record)
+                    .await
             }
         }
     }

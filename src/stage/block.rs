@@ -65,6 +65,12 @@ pub trait ForEachBlock: Send + Sync {
 
     /// How the elements are joined again; `None` if each becomes a record of its own.
     fn collect(&self) -> Option<&Collect>;
+
+    /// For a stage that asks several questions: those of a further round, which sees the record as it is once these have
+    /// been answered and folded. Without elements there is no further round. None by default.
+    fn next_round(&self) -> Option<&dyn ForEachBlock> {
+        None
+    }
 }
 
 /// How the elements of a `for_each` are collected into one field of the record.

@@ -28,12 +28,22 @@ impl ForEachRun<'_> {
             Ok(elements) => elements,
             Err(error) => return self.stage.reject(error),
         };
-        let by_element = match self.run_elements(record, elements).await {
+        self.run_from(record, elements, 0).await
+    }
+
+    /// Brings the record through the block for these elements, the first of which has the index `from`.
+    pub(super) async fn run_from(
+        &self,
+        record: &mut InFlightRecord,
+        elements: Vec<Value>,
+        from: u32,
+    ) -> StageOutcome {
+        let by_element = match self.run_elements(record, elements, from).await {
             Ok(by_element) => by_element,
             Err(halt) => return StageOutcome::Halted(halt),
         };
         match self.for_each.collect() {
-            Some(collect) => self.collect(record, by_element, collect),
+            Some(collect) => self.collect(record, by_element, collect, from),
             None => self.emit_elements(record, by_element),
         }
     }
@@ -43,11 +53,12 @@ impl ForEachRun<'_> {
         &self,
         record: &InFlightRecord,
         elements: Vec<Value>,
+        from: u32,
     ) -> Result<Vec<Vec<ChildRecord>>, Halt> {
         let (name, count) = (self.stage.name(), elements.len());
         let outer = &record.record;
         let collect = self.for_each.collect();
-        let runs = stream::iter((0..).zip(elements).map(|(index, element)| {
+        let runs = stream::iter((from..).zip(elements).map(|(index, element)| {
             let mut own = Record {
                 id: outer.id.child(&name, index),
                 fields: outer.fields.clone(),
@@ -94,10 +105,11 @@ impl ForEachRun<'_> {
         record: &mut InFlightRecord,
         by_element: Vec<Vec<ChildRecord>>,
         collect: &Collect,
+        from: u32,
     ) -> StageOutcome {
         let mut entries = Vec::with_capacity(by_element.len());
         let all = by_element.len();
-        for (index, children) in (0_u32..).zip(by_element) {
+        for (index, children) in (from..).zip(by_element) {
             for child in children {
                 let (own, provenance) = (child.record.record, &mut record.record.provenance);
                 self.add_provenance(provenance, own.provenance, index);
