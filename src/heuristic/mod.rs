@@ -2,9 +2,10 @@
 //!
 //! A planned question (a record with `question_type` and `section`) gets a question, an answer and three reasoning steps
 //! from the facts of its section, none of which mentions the section. A record with drawn `injections` gets a user's
-//! question, a judge's question (`judging`) ratings of its texts. Any other request has its schema filled from the longest text of the record that the last user message
-//! contains, or from the message. The same record always gets the same answer: nothing is random, and what is kept
-//! between records (`recent_passages`) saves work only.
+//! question, a judge's question (`judging`) ratings of its texts, a question with `choices` the one whose description fits
+//! the message best. Any other request has its schema filled from the longest text of the record that the last user
+//! message contains, or from the message. The same record always gets the same answer: nothing is random, and what is
+//! kept between records (`recent_passages`) saves work only.
 //!
 //! ```text
 //! record -> user_input -> text
@@ -14,6 +15,7 @@
 //!
 //! What is said in each language is data: the YAML files in `wording/`.
 
+mod choice;
 mod draft;
 mod english;
 mod evidence;
@@ -66,9 +68,12 @@ impl Model for Heuristic {
         request: &'a ModelRequest,
         record: &'a Record,
     ) -> BoxFuture<'a, Result<Completion, ModelError>> {
-        let text = self.answer(request, record);
+        let completion = match request.choices.is_empty() {
+            true => Completion { text: self.answer(request, record), ..Completion::default() },
+            false => choice::answer(request, last_question(request)),
+        };
         let (finish_reason, usage) = (Some("stop".to_owned()), Usage::of(0, 0));
-        let completion = Completion { text, finish_reason, usage, ..Completion::default() };
+        let completion = Completion { finish_reason, usage, ..completion };
         Box::pin(std::future::ready(Ok(completion)))
     }
 }
@@ -80,8 +85,7 @@ impl Heuristic {
         if let Some(ratings) = judged {
             return ratings.to_string();
         }
-        let last = request.messages.iter().rev().find(|message| message.role == "user");
-        let message = last.map_or("", |message| message.content.as_str());
+        let message = last_question(request);
         let source = || own_text(record, message).unwrap_or(message);
         let pair = question::pair(record, &self.recent);
         match (&request.schema, pair) {
@@ -102,6 +106,12 @@ impl Heuristic {
             (None, None) => user_input::text(record).unwrap_or_else(|| schema_answer::gist(source())),
         }
     }
+}
+
+/// The last message of the user.
+fn last_question(request: &ModelRequest) -> &str {
+    let last = request.messages.iter().rev().find(|message| message.role == "user");
+    last.map_or("", |message| message.content.as_str())
 }
 
 /// Fields that earlier stages and this one make; the rest is what a message is about.

@@ -83,6 +83,9 @@ pub struct ModelRequest {
     /// The JSON schema of the answer; sent as `response_format` where the model's settings allow it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schema: Option<Arc<Value>>,
+    /// The answers that count, if it asks for one of a few. Not sent: providers that need no model choose among them.
+    #[serde(skip)]
+    pub choices: Vec<String>,
     /// How often the record asked before because an answer was invalid; not sent.
     #[serde(skip)]
     pub sample: u32,

@@ -6,6 +6,7 @@
 mod add_message;
 mod check_answer;
 mod choose;
+mod classify;
 mod cot_expand;
 mod few_shot;
 mod filter;
@@ -52,6 +53,7 @@ pub static STAGES: &[StageType] = &[
     StageType::of::<check_answer::CheckAnswer>(),
     StageType::of::<choose::Choose>(),
     StageType::of::<split_text::SplitText>(),
+    StageType::of::<classify::Classify>(),
     StageType::of::<cot_expand::CotExpand>(),
     StageType::of::<set::Set>(),
     StageType::of::<filter::Filter>(),

@@ -1,0 +1,264 @@
+//! `classify`: the probability of each of a few choices, by a model.
+//!
+//! From the log probabilities of the tokens that the answer begins with, or from several sampled answers where a server gives
+//! none. A stage after it keeps what is certain (`filter`), or uses the probabilities as soft labels. It makes the questions
+//! and folds the answers; the engine asks them.
+
+mod choices;
+mod first_token;
+mod questions;
+mod spelling;
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use self::choices::{Choices, MOST};
+use self::questions::{AnyAnswer, ClassifyQuestion, FirstQuestions, Fold, Question};
+use self::spelling::Spellings;
+use super::{Role, StageDescription};
+use crate::pipeline::{CheckContext, FieldType, ProducedField, Provider, RESERVED_PARAMS};
+use crate::stage::{BuildContext, BuildError, Processor, QuestionSet, StageConfig};
+
+/// How far the two limits of `clamp` may be from adding up to 1.
+const TOLERANCE: f64 = 1e-9;
+
+/// Asks a model which of a few choices fits, and how probable each is.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Classify {
+    /// The model to ask, by its name in `models`.
+    model: String,
+    /// The labels, 2 to 20: a list, or a map of each to what it means, which the model is told.
+    choices: Choices,
+    /// The question, as a Jinja template over the record's fields. The choices are shown below it with letters, and the
+    /// model is asked for a letter.
+    #[serde(default)]
+    question: Option<String>,
+    /// The field that holds a question of your own, in place of `question`: a text or a list of messages, as `prompt` makes
+    /// them. It shows the choices itself; the answer has to begin with a label. Labels of one token are best, such as
+    /// letters.
+    #[serde(default)]
+    input: Option<String>,
+    /// Where the probabilities come from.
+    #[serde(default)]
+    method: Method,
+    /// The number of answers that are sampled where there are no log probabilities; 5 by default. They differ only with a
+    /// `temperature` above 0.
+    #[serde(default)]
+    samples: Option<u32>,
+    /// The order in which `question` shows the choices.
+    #[serde(default)]
+    order: Order,
+    /// The least and the largest probability of two choices, such as `[0.4, 0.6]`: what lies outside becomes the limit.
+    /// For models that are too sure, as those that reason first are.
+    #[serde(default)]
+    clamp: Option<[f64; 2]>,
+    /// Sampling parameters of this stage, over those of the model. `top_logprobs` is 20 unless it is set here; some servers
+    /// give fewer.
+    #[serde(default)]
+    params: Map<String, Value>,
+}
+
+/// Where the probabilities come from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Method {
+    /// From log probabilities; where the server gives none, from samples.
+    #[default]
+    Auto,
+    /// From log probabilities; a record without any is rejected.
+    Logprobs,
+    /// From the shares of several sampled answers.
+    Samples,
+}
+
+/// The order in which choices are shown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Order {
+    /// As they are declared.
+    #[default]
+    Given,
+    /// As they are declared and from the last to the first; the mean of both, so that no place is preferred. Twice as many
+    /// questions.
+    Both,
+}
+
+/// The number of samples where none is given.
+const SAMPLES: u32 = 5;
+
+const LABEL: &str = "label";
+const PROBABILITIES: &str = "probabilities";
+const METHOD: &str = "method";
+const COVERAGE: &str = "coverage";
+
+impl StageDescription for Classify {
+    const NAME: &'static str = "classify";
+    const ROLE: Role = Role::Transform;
+    const PURPOSE: &'static str =
+        "Asks a model which of a few choices fits a record, and gives the probability of each.";
+    const MAKES: &'static [ProducedField] = &[
+        ProducedField::new(LABEL, FieldType::text, "The most probable choice; of equal ones the first."),
+        ProducedField::new(
+            "probabilities.NAME",
+            FieldType::number,
+            "The probability of each choice, by its label; they add up to 1.",
+        ),
+        ProducedField::new(METHOD, FieldType::text, "Where they come from: `logprobs` or `samples`."),
+        ProducedField::new(
+            COVERAGE,
+            FieldType::number,
+            "How much of the model's answers, from 0 to 1, named one of the choices at all.",
+        ),
+    ];
+    const EXAMPLE: &'static str = r#"name: classify-example
+models:
+  judge: {provider: heuristic}
+stages:
+  - ingest: {paths: ["markdown_docs/*.md"]}
+  - section: {}
+  - classify:
+      model: judge
+      question: |
+        What is this section of a manual about?
+
+        {{ section.text }}
+      choices:
+        operation: how to use the device every day
+        maintenance: how to clean, check or repair it
+        other:
+  - sink: {path: labels.jsonl, format: raw, fields: [label, probabilities, method, coverage]}
+"#;
+}
+
+impl StageConfig for Classify {
+    fn check(&self, context: &mut CheckContext<'_>) {
+        context.model("/model", &self.model);
+        self.check_choices(context);
+        self.check_question(context);
+        self.check_method(context);
+        self.check_clamp(context);
+        for name in RESERVED_PARAMS.iter().chain(&["n", "logprobs"]) {
+            if self.params.contains_key(*name) {
+                context
+                    .problem(&format!("/params/{name}"), format!("`{name}` cannot be set in `params`"))
+                    .on_key();
+            }
+        }
+        let labels = self.choices.labels().map(|label| (label.to_owned(), FieldType::number()));
+        let probabilities = FieldType::object_of(labels.collect(), false);
+        for made in Self::MAKES.iter().filter(|made| !made.name.starts_with(PROBABILITIES)) {
+            context.makes_named(made, made.name);
+        }
+        context.makes_as(PROBABILITIES, probabilities);
+    }
+
+    fn build(&self, context: &BuildContext) -> Result<Processor, BuildError> {
+        let question = match (&self.question, &self.input) {
+            (Some(question), None) => Question::Shown(context.template(question)?),
+            (None, Some(input)) => Question::Own(input.clone()),
+            _ => return Err(BuildError::Other("neither or both of `question` and `input` are given".into())),
+        };
+        let choices = Arc::new(self.choices.clone());
+        let both = self.order == Order::Both;
+        let samples = self.samples.unwrap_or(SAMPLES).max(1);
+        let answers = match question {
+            Question::Shown(_) => choices.letters(),
+            Question::Own(_) => choices.labels().map(str::to_owned).collect(),
+        };
+        let fold = Fold { method: self.method, samples, clamp: self.clamp, choices: Arc::clone(&choices) };
+        Ok(Processor::Questions(Box::new(QuestionSet {
+            questions: Box::new(FirstQuestions::new(self.method, samples, both)),
+            ask: Box::new(ClassifyQuestion {
+                model: self.model.clone(),
+                question,
+                spellings: Spellings::new(answers.iter().map(String::as_str)),
+                answers,
+                choices,
+                params: self.params.clone(),
+            }),
+            parser: Box::new(AnyAnswer),
+            fold: Box::new(fold),
+        })))
+    }
+}
+
+impl Classify {
+    fn check_choices(&self, context: &mut CheckContext<'_>) {
+        let labels: Vec<&str> = self.choices.labels().collect();
+        if !(2..=MOST).contains(&labels.len()) {
+            let message = format!("`choices` has {} labels", labels.len());
+            context.problem("/choices", message).expected(format!("2 to {MOST}"));
+        }
+        let spellings = Spellings::new(labels.iter().copied());
+        for (index, label) in labels.iter().enumerate().filter(|(index, _)| spellings.is_ambiguous(*index)) {
+            let message = match label.trim().is_empty() {
+                true => format!("label {} is empty", index + 1),
+                false => format!("`{label}` cannot be told from another label"),
+            };
+            context.problem("/choices", message).expected("labels that differ in letters or digits");
+        }
+    }
+
+    fn check_question(&self, context: &mut CheckContext<'_>) {
+        match (&self.question, &self.input) {
+            (Some(question), None) => drop(context.template("/question", question)),
+            (None, Some(input)) => {
+                context.needs_type("/input", input, &FieldType::text().or(FieldType::messages()));
+                if self.choices.0.iter().any(|choice| choice.meaning.is_some()) {
+                    context
+                        .problem("/choices", "with `input` nothing shows what the choices mean")
+                        .expected("a list of labels, or `question` in place of `input`");
+                }
+                if self.order == Order::Both {
+                    context
+                        .problem("/order", "with `input` the order of the choices is that of your question")
+                        .expected("`given`, or `question` in place of `input`");
+                }
+            }
+            (Some(_), Some(_)) => {
+                context.problem("/input", "`question` and `input` are both given").expected("one of them");
+            }
+            (None, None) => {
+                context.problem("", "`classify` has neither `question` nor `input`").expected("one of them");
+            }
+        }
+    }
+
+    fn check_method(&self, context: &mut CheckContext<'_>) {
+        let provider = context.models.get(&self.model).map(|model| model.provider);
+        if self.method == Method::Logprobs && provider == Some(Provider::Anthropic) {
+            context
+                .problem("/method", format!("the API of `{}` gives no log probabilities", self.model))
+                .expected("`samples`");
+        }
+        match self.samples {
+            Some(0) => {
+                context.problem("/samples", "found the number `0`").expected("1 or more");
+            }
+            Some(_) if self.method == Method::Logprobs => {
+                context.problem("/samples", "with `method: logprobs` nothing is sampled").on_key();
+            }
+            _ => {}
+        }
+    }
+
+    fn check_clamp(&self, context: &mut CheckContext<'_>) {
+        let Some([least, largest]) = self.clamp else { return };
+        if self.choices.len() != 2 {
+            context
+                .problem("/clamp", format!("`clamp` is for 2 choices, and there are {}", self.choices.len()))
+                .hint("of several clamped probabilities the sum would not be 1");
+        } else if !(0.0 <= least && least < largest && (least + largest - 1.0).abs() < TOLERANCE) {
+            context
+                .problem("/clamp", format!("found `[{least}, {largest}]`"))
+                .expected("two limits that add up to 1, such as `[0.4, 0.6]`");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,291 @@
+//! The questions of `classify`, what each answer says, and the probabilities that follow from all of them.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::choices::Choices;
+use super::spelling::Spellings;
+use super::{COVERAGE, LABEL, METHOD, Method, PROBABILITIES, first_token};
+use crate::llm::{Completion, Message, ModelRequest};
+use crate::record::Record;
+use crate::stage::{
+    AnswerError, AnswerParser, Ask, Collect, ForEachBlock, OnError, StageError, Transform, TransformOutput,
+};
+use crate::stages::llm;
+use crate::template::Template;
+
+/// The field of a record with the question that is being asked about it.
+const ASKED: &str = "classify.question";
+/// The field with what the answer says: the probability mass of each choice, and the method.
+const ANSWER: &str = "classify.answer";
+/// The field of the record with the answers.
+const ANSWERS: &str = "classify.answers";
+/// The field with the answers that came without log probabilities, until more are sampled.
+const SAMPLED: &str = "classify.sampled";
+/// The number of candidates that a server is asked for.
+const CANDIDATES: usize = 20;
+/// The maximum length of a quoted answer in a message, in characters.
+const LONGEST_QUOTE: usize = 60;
+
+/// What is asked first: one question for each order, or all samples.
+pub(super) struct FirstQuestions {
+    questions: Vec<Value>,
+    collect: Collect,
+    further: Option<FurtherSamples>,
+}
+
+impl FirstQuestions {
+    pub(super) fn new(method: Method, samples: u32, both_orders: bool) -> Self {
+        let orders = 1 + u32::from(both_orders);
+        let (count, at_least) = match method {
+            Method::Samples => (samples.max(orders), 1),
+            // The mean is one of all orders.
+            Method::Auto | Method::Logprobs => (orders, orders as usize),
+        };
+        Self {
+            questions: questions(0..count, both_orders, method != Method::Samples),
+            collect: collect(at_least),
+            further: (method == Method::Auto).then(|| FurtherSamples::new(samples, both_orders)),
+        }
+    }
+}
+
+/// The samples that are asked for once the first answers came without log probabilities.
+struct FurtherSamples {
+    questions: Vec<Value>,
+    collect: Collect,
+}
+
+impl FurtherSamples {
+    fn new(samples: u32, both_orders: bool) -> Self {
+        let first = 1 + u32::from(both_orders);
+        Self { questions: questions(first..samples, both_orders, false), collect: collect(0) }
+    }
+}
+
+/// Questions by number; with both orders every other one is reversed.
+fn questions(numbers: std::ops::Range<u32>, both_orders: bool, logprobs: bool) -> Vec<Value> {
+    numbers.map(|number| json!({"reversed": both_orders && number % 2 == 1, "logprobs": logprobs})).collect()
+}
+
+fn collect(at_least: usize) -> Collect {
+    Collect { into: ANSWERS.into(), fields: vec![ANSWER.into()], at_least }
+}
+
+impl ForEachBlock for FirstQuestions {
+    fn elements(&self, _: &Record) -> Result<Vec<Value>, StageError> {
+        Ok(self.questions.clone())
+    }
+
+    fn element_field(&self) -> &str {
+        ASKED
+    }
+
+    fn collect(&self) -> Option<&Collect> {
+        Some(&self.collect)
+    }
+
+    fn next_round(&self) -> Option<&dyn ForEachBlock> {
+        self.further.as_ref().map(|further| further as &dyn ForEachBlock)
+    }
+}
+
+impl ForEachBlock for FurtherSamples {
+    fn elements(&self, record: &Record) -> Result<Vec<Value>, StageError> {
+        Ok(if record.get(SAMPLED).is_some() { self.questions.clone() } else { Vec::new() })
+    }
+
+    fn element_field(&self) -> &str {
+        ASKED
+    }
+
+    fn collect(&self) -> Option<&Collect> {
+        Some(&self.collect)
+    }
+}
+
+/// Where the question comes from.
+pub(super) enum Question {
+    /// A template, below which the choices are shown.
+    Shown(Template),
+    /// A field.
+    Own(String),
+}
+
+/// Makes each question and reads its answer.
+pub(super) struct ClassifyQuestion {
+    pub(super) model: String,
+    pub(super) question: Question,
+    /// What the model is to answer, in the order in which choices are shown.
+    pub(super) answers: Vec<String>,
+    pub(super) spellings: Spellings,
+    pub(super) choices: Arc<Choices>,
+    pub(super) params: Map<String, Value>,
+}
+
+impl Ask for ClassifyQuestion {
+    fn model(&self) -> &str {
+        &self.model
+    }
+
+    fn request(&self, record: &Record) -> Result<ModelRequest, StageError> {
+        let messages = match &self.question {
+            Question::Shown(question) => {
+                let question = question.render(record)?;
+                vec![Message::new("user", self.choices.shown_below(&question, is_set(record, "reversed")))]
+            }
+            Question::Own(field) => llm::question(record, field)?,
+        };
+        let mut params = Map::new();
+        if is_set(record, "logprobs") {
+            params.insert("logprobs".to_owned(), true.into());
+            params.insert("top_logprobs".to_owned(), CANDIDATES.into());
+        }
+        params.extend(self.params.clone());
+        if !is_set(record, "logprobs") {
+            params.shift_remove("top_logprobs");
+        }
+        Ok(ModelRequest { messages, params, choices: self.answers.clone(), ..ModelRequest::default() })
+    }
+
+    fn accept(&self, record: &mut Record, completion: &Completion, _: &str) {
+        let logprobs = completion.more.as_ref().and_then(|more| more.logprobs.as_ref());
+        let tokens = logprobs.filter(|_| is_set(record, "logprobs")).map(first_token::read);
+        let count = self.answers.len();
+        let (method, mut masses) = match tokens.filter(|tokens| !tokens.is_empty()) {
+            Some(tokens) => {
+                let masses = first_token::masses(&tokens, &completion.text, &self.spellings, count);
+                ("logprobs", masses)
+            }
+            None => {
+                let mut masses = vec![0.0; count];
+                if let Some(index) = self.spellings.given(&completion.text) {
+                    masses[index] = 1.0;
+                }
+                ("samples", masses)
+            }
+        };
+        if is_set(record, "reversed") {
+            masses.reverse();
+        }
+        let text: String = completion.text.trim().chars().take(LONGEST_QUOTE).collect();
+        record.set(ANSWER, json!({"method": method, "masses": masses, "text": text}));
+    }
+}
+
+/// Every answer is taken as it is: one that names no choice counts in the result.
+pub(super) struct AnyAnswer;
+
+impl AnswerParser for AnyAnswer {
+    fn schema(&self) -> Option<&Value> {
+        None
+    }
+
+    fn on_error(&self) -> &[OnError] {
+        &[]
+    }
+
+    fn answer_text<'a>(&self, _: &'a Record) -> Result<&'a str, StageError> {
+        Ok("")
+    }
+
+    fn parse(&self, _: &str) -> Result<Value, StageError> {
+        Ok(Value::Null)
+    }
+
+    fn may_take_long(&self, _: &str) -> bool {
+        false
+    }
+
+    fn store(&self, _: &mut Record, _: Value) -> Result<(), AnswerError> {
+        Ok(())
+    }
+}
+
+/// Whether the question that is being asked has a property.
+fn is_set(record: &Record, name: &str) -> bool {
+    record.get(ASKED).and_then(|asked| asked.get(name)).is_some_and(|value| value == true)
+}
+
+/// Makes the result of all answers.
+pub(super) struct Fold {
+    pub(super) method: Method,
+    pub(super) samples: u32,
+    pub(super) clamp: Option<[f64; 2]>,
+    pub(super) choices: Arc<Choices>,
+}
+
+impl Transform for Fold {
+    fn process(&self, record: &mut Record) -> Result<TransformOutput, StageError> {
+        let mut answers = match record.fields.shift_remove(SAMPLED) {
+            Some(Value::Array(answers)) => answers,
+            _ => Vec::new(),
+        };
+        let is_first_round = answers.is_empty();
+        if let Some(Value::Array(collected)) = record.fields.shift_remove(ANSWERS) {
+            answers.extend(collected.into_iter().filter_map(|mut entry| Some(entry.get_mut(ANSWER)?.take())));
+        }
+        let has_logprobs = |answer: &Value| answer["method"] == "logprobs";
+        if self.method != Method::Samples && !answers.iter().all(has_logprobs) {
+            if self.method == Method::Logprobs {
+                let message = "the server gave no log probabilities; `method: samples` does without";
+                return Err(StageError::new("no_logprobs", message));
+            }
+            if is_first_round && answers.len() < self.samples as usize {
+                record.set(SAMPLED, answers);
+                return Ok(TransformOutput::Pass);
+            }
+        }
+        let method = if answers.iter().all(has_logprobs) { "logprobs" } else { "samples" };
+        let (probabilities, coverage) = self.mean(&answers)?;
+        let mut best = 0;
+        for (index, probability) in probabilities.iter().enumerate() {
+            if *probability > probabilities[best] {
+                best = index;
+            }
+        }
+        let labels: Vec<&str> = self.choices.labels().collect();
+        let clamped = |probability: &f64| match self.clamp {
+            Some([least, largest]) => probability.clamp(least, largest),
+            None => *probability,
+        };
+        let shown: Map<String, Value> = labels
+            .iter()
+            .zip(&probabilities)
+            .map(|(label, probability)| ((*label).to_owned(), clamped(probability).into()))
+            .collect();
+        record.set(LABEL, labels[best]);
+        record.set(PROBABILITIES, shown);
+        record.set(METHOD, method);
+        record.set(COVERAGE, coverage);
+        Ok(TransformOutput::Pass)
+    }
+}
+
+impl Fold {
+    /// The mean of the answers' distributions, of those that name a choice, and the share of all that does.
+    fn mean(&self, answers: &[Value]) -> Result<(Vec<f64>, f64), StageError> {
+        let mut sum = vec![0.0; self.choices.len()];
+        let (mut named, mut covered) = (0_u32, 0.0);
+        for answer in answers {
+            let masses = answer["masses"].as_array().map_or(&[][..], Vec::as_slice);
+            let masses: Vec<f64> = masses.iter().filter_map(Value::as_f64).collect();
+            let mass: f64 = masses.iter().sum();
+            covered += mass;
+            if mass <= 0.0 {
+                continue;
+            }
+            named += 1;
+            sum.iter_mut().zip(&masses).for_each(|(sum, own)| *sum += own / mass);
+        }
+        if named == 0 {
+            let said = answers.first().and_then(|answer| answer["text"].as_str()).unwrap_or_default();
+            let message = format!("no answer names one of the choices; the first is `{said}`");
+            return Err(StageError::new("no_choice", message));
+        }
+        sum.iter_mut().for_each(|sum| *sum /= f64::from(named));
+        // Rounding may add up to a little more than 1.
+        Ok((sum, (covered / answers.len() as f64).min(1.0)))
+    }
+}
