@@ -11,6 +11,7 @@ mod answers;
 #[path = "../throughput/child.rs"]
 mod child;
 #[path = "../../tests/main/harness/output_check.rs"]
+#[expect(dead_code, reason = "only its way to read outputs is used")]
 mod output_check;
 #[path = "../../tests/server/mod.rs"]
 #[expect(dead_code, reason = "the server has answers of its own here, and no script")]
@@ -57,7 +58,12 @@ stages:
       model: writer
       question: "{{ question }}"
       choices: {baking: about bread, other: anything else}
-  - sink: {path: preference.jsonl, format: preference, prompt: question, fields: [id, label, probabilities]}
+  - set: {is_wanted: {expr: "label == 'baking'"}}
+  - sink: {id: preference, path: preference.jsonl, format: preference, prompt: question, fields: [id, label]}
+  - sink: {id: implicit, path: implicit.jsonl, format: preference_implicit, prompt: question, fields: [id]}
+  - sink: {id: ultrafeedback, path: ultrafeedback.jsonl, format: ultrafeedback_binarized, prompt: question, fields: [id]}
+  - sink: {id: kto, path: kto.jsonl, format: kto, prompt: question, completion: chosen.answer, label: is_wanted, fields: [id]}
+  - sink: {id: soft, path: soft.jsonl, format: weak_to_strong, text: question, probabilities: probabilities, fields: [id]}
 "#;
 
 #[derive(Parser)]
@@ -172,12 +178,13 @@ impl Run<'_> {
         }
     }
 
-    /// Prints where the run's lines differ, if they do.
+    /// Prints which files have other lines, if any have.
     fn compare(&self, golden: &BTreeMap<String, Vec<String>>) -> bool {
-        let found = output_check::violations(&self.root(), golden);
-        for violation in found.iter().take(5) {
-            println!("{}: {violation}", self.name);
+        let outputs = output_check::outputs(&self.root());
+        for (file, lines) in golden.iter().filter(|(file, lines)| outputs.get(*file) != Some(lines)) {
+            let found = outputs.get(file).map_or(0, Vec::len);
+            println!("{}/{file}: {found} lines, which are not the {} of `whole`", self.name, lines.len());
         }
-        found.is_empty()
+        outputs == *golden
     }
 }
