@@ -1,7 +1,7 @@
 //! `check_answer`: whether a final answer is the expected one.
 //!
 //! Comes after the stages that make an answer, for questions whose answers are known. `find` tells where in a text the
-//! answer stands, `latex` makes it plain, `quantity` (with `number` and `units`) and `compare` judge it. An answer that
+//! answer stands, `latex` makes it plain, `quantity` (with `number`, `units` and `words`) and `compare` judge it. An answer that
 //! is wrongly called correct is trained on, so whatever is not certain is unknown.
 
 mod compare;
@@ -12,6 +12,7 @@ mod quantity;
 #[cfg(test)]
 mod tests;
 mod units;
+mod words;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -259,9 +260,7 @@ impl AnswerChecker {
         match (Quantity::whole(expected, decimal), Quantity::find(found, decimal)) {
             (Some(expected), Some(found)) => self.rules.compare(&expected, &found),
             // The same formula is the same number.
-            _ if !found.is_empty() && compare::comparable(expected) == compare::comparable(found) => {
-                Verdict::Correct
-            }
+            _ if compare::is_same_formula(expected, found) => Verdict::Correct,
             _ => Verdict::Unknown,
         }
     }

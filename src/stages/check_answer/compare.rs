@@ -14,11 +14,11 @@ static SIGN_SPACES: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"\s*([+*/=^,;:(){}\[\]\\π√×-])\s*").ok());
 /// What introduces an answer in a sentence.
 static CUE: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"(?i)^(?:(?:so|thus|therefore|hence),?\s+)?(?:the\s+)?(?:final\s+|correct\s+)?(?:answer|antwort|réponse|respuesta)\s*(?:(?:is|ist|est|es)\b\s*:?|:)\s*").ok()
+    Regex::new(r"(?i)^(?:(?:so|thus|therefore|hence),?\s+)?(?:the\s+)?(?:final\s+|correct\s+)?(?:answers?|solutions?|roots|antwort|réponse|respuesta)\s*(?:(?:is|are|ist|est|es)\b\s*:?|:)\s*").ok()
 });
 /// A choice that is named as the answer.
 static NAMED_CHOICE: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"(?:(?i:answer|option|choice|antwort|réponse|respuesta)(?:\s+(?i:is|ist|est|es|option))*\s*:?\s*)\(?([A-Z])\)?(?:$|[^\p{L}\p{N}'])")
+    Regex::new(r"(?:(?i:answer|option|choice|choose|pick|select|antwort|réponse|respuesta)(?:\s+(?i:is|would be|must be|ist|est|es|option))*\s*:?\s*)\(?([A-Z])\)?(?:$|[^\p{L}\p{N}'])")
         .ok()
 });
 /// A choice with its text: `B) Paris`, `(B) Paris`, `B: Paris`.
@@ -27,6 +27,9 @@ static LEADING_CHOICE: LazyLock<Option<Regex>> =
 /// What denies a choice or leaves it open.
 static DENIED: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"(?i)\b(not|neither|nor|or|either|unless|nicht|oder|pas)\b|n['’]t\b").ok());
+
+/// What stands for elements that are not named.
+const OPEN: [&str; 4] = ["...", "…", "\\ldots", "\\dots"];
 
 /// Compares texts without regard to case, white space and the punctuation around them.
 pub(super) fn texts(expected: &str, found: &str) -> Verdict {
@@ -47,7 +50,7 @@ pub(super) fn texts(expected: &str, found: &str) -> Verdict {
 }
 
 /// A text in the form in which it is compared.
-pub(super) fn comparable(text: &str) -> String {
+fn comparable(text: &str) -> String {
     let text = text.trim_matches(|c: char| c.is_whitespace() || ".,;:!?\"'“”‘’«»「」*_".contains(c));
     let joined = text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
     SIGN_SPACES.as_ref().map_or(joined.clone(), |spaces| spaces.replace_all(&joined, "$1").into_owned())
@@ -58,6 +61,12 @@ fn spaced_words(text: &str) -> String {
     let words: Vec<&str> =
         text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
     format!(" {} ", words.join(" "))
+}
+
+/// Whether two formulas are written alike, apart from spaces.
+pub(super) fn is_same_formula(expected: &str, found: &str) -> bool {
+    let signs = |text: &str| text.trim().trim_end_matches('.').split_whitespace().collect::<String>();
+    !signs(found).is_empty() && signs(expected) == signs(found)
 }
 
 /// Compares the letters of choices.
@@ -90,7 +99,8 @@ fn choice(text: &str) -> Option<char> {
 
 /// Compares sets, whose elements are numbers or texts in any order.
 pub(super) fn sets(expected: &[String], found: &[String], rules: &QuantityRules) -> Verdict {
-    if expected.is_empty() || found.is_empty() {
+    let is_open = found.iter().any(|one| OPEN.iter().any(|sign| one.contains(sign)));
+    if expected.is_empty() || found.is_empty() || is_open {
         return Verdict::Unknown;
     }
     let element = |one: &String, other: &String| match (
@@ -122,7 +132,9 @@ fn value(element: &str) -> &str {
 /// The elements of a set as it is written: `{1, 2}`, `1 and 2`, `x = 1; y = 2`.
 pub(super) fn elements(text: &str) -> Vec<String> {
     let text = CUE.as_ref().map_or(text.into(), |cue| cue.replace(text, ""));
-    let mut text = text.trim().trim_end_matches('.').trim();
+    let mut text = text.trim();
+    // The full stop of a sentence, not the dots of a list that goes on.
+    text = text.strip_suffix('.').filter(|rest| !rest.ends_with('.')).unwrap_or(text).trim();
     for (open, close) in [('{', '}'), ('[', ']')] {
         if let Some(inside) = text.strip_prefix(open).and_then(|rest| rest.strip_suffix(close)) {
             text = inside;

@@ -49,6 +49,9 @@ const SIGNS: [(&str, &str); 26] = [
     ("rbrace", "}"),
 ];
 
+/// How far the wide forms of ASCII are from ASCII.
+const WIDE: u32 = 0xfee0;
+
 /// The text without its markup.
 #[must_use]
 pub(super) fn plain(text: &str) -> String {
@@ -179,20 +182,21 @@ fn usual_signs(text: &str) -> String {
 
 fn usual_sign(char: char) -> char {
     match char {
-        '−' | '‒' | '–' | '－' => '-',
-        '’' | 'ʼ' | '＇' => '\'',
-        '٫' | '．' => '.',
-        '٬' | '，' => ',',
-        '٪' | '％' => '%',
+        '−' | '‒' | '–' => '-',
+        '’' | 'ʼ' => '\'',
+        '٫' => '.',
+        '٬' => ',',
+        '٪' => '%',
         '⁄' | '∕' => '/',
-        '＄' => '$',
         '\u{a0}' | '\u{2007}' | '\u{2009}' | '\u{202f}' => ' ',
+        // The wide forms of ASCII.
+        '！'..='～' => char::from_u32(char as u32 - WIDE).unwrap_or(char),
         other => other,
     }
 }
 
 fn decimal_digit(char: char) -> Option<char> {
-    const ZEROS: [char; 7] = ['٠', '۰', '०', '০', '๐', '０', '௦'];
+    const ZEROS: [char; 6] = ['٠', '۰', '०', '০', '๐', '௦'];
     let zero = ZEROS
         .iter()
         .find(|zero| (**zero..=char::from_u32(**zero as u32 + 9).unwrap_or(**zero)).contains(&char))?;
@@ -225,7 +229,8 @@ mod tests {
             ("**42**", "42"),
             ("−5", "-5"),
             ("١٢٫٥", "12.5"),
-            ("１２", "12"),
+            ("１２％", "12%"),
+            ("Ｂ", "B"),
             ("1\u{202f}234", "1 234"),
             (r"\sqrt{2}", r"\sqrt{2}"),
             (r"2\pi", "2π"),

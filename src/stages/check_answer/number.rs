@@ -50,6 +50,8 @@ const FRACTIONS: [(char, i64, i64); 15] = [
     ('⅝', 5, 8),
     ('⅞', 7, 8),
 ];
+/// The largest exponent of a power that is computed.
+const LARGEST_EXPONENT: u32 = 100;
 const SUPERSCRIPTS: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
 
 /// Reads the first number from `from` on; `None` if there is none. A group of digits that is no number, such as a
@@ -98,6 +100,10 @@ fn magnitude(text: &str, at: usize, decimal: DecimalSign) -> Option<(Values, usi
     if let Some((exponent, taken)) = power_of_ten(rest) {
         let power = rational::parse(&format!("1e{exponent}"))?;
         return Some(((value * &power, other.map(|other| other * power)), at + length + taken));
+    }
+    if let Some((exponent, taken)) = exponent(rest) {
+        let value = is_whole.then(|| raised(&value, exponent)).flatten()?;
+        return Some(((value, None), at + length + taken));
     }
     // `1½`, `1 1/2`
     let spaces = usize::from(rest.starts_with(' '));
@@ -233,26 +239,39 @@ fn power_of_ten(rest: &str) -> Option<(i32, usize)> {
         return (length > 0 && ends).then(|| Some((after[..taken].parse().ok()?, taken + 1))).flatten();
     }
     let after = rest.trim_start().strip_prefix(['×', '*', 'x'])?.trim_start().strip_prefix("10")?;
-    if let Some(power) = after.strip_prefix('^') {
+    let (exponent, taken) = exponent(after)?;
+    Some((exponent, rest.len() - after.len() + taken))
+}
+
+/// The exponent at the beginning, as `^3`, `^{-3}` or `³`, and its length.
+fn exponent(text: &str) -> Option<(i32, usize)> {
+    if let Some(power) = text.strip_prefix('^') {
         let (power, closing) = power.strip_prefix('{').map_or((power, 0), |inside| (inside, 1));
         let digits = power.strip_prefix('-').unwrap_or(power);
         let length = digits.len() - digits.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         let end = power.len() - digits.len() + length;
         let exponent = power[..end].parse().ok()?;
-        if closing == 1 && !power[end..].starts_with('}') {
-            return None;
-        }
-        return Some((exponent, rest.len() - power.len() + end + closing));
+        let is_closed = closing == 0 || power[end..].starts_with('}');
+        return is_closed.then_some((exponent, text.len() - power.len() + end + closing));
     }
-    let (negative, digits) = after.strip_prefix('⁻').map_or((false, after), |digits| (true, digits));
-    let raised: String = digits
+    let (negative, digits) = text.strip_prefix('⁻').map_or((false, text), |digits| (true, digits));
+    let power: String = digits
         .chars()
         .map_while(|c| SUPERSCRIPTS.iter().position(|one| *one == c))
         .filter_map(|digit| char::from_digit(digit as u32, 10))
         .collect();
     let length: usize = digits.chars().take_while(|c| SUPERSCRIPTS.contains(c)).map(char::len_utf8).sum();
-    let exponent: i32 = raised.parse().ok()?;
-    Some((if negative { -exponent } else { exponent }, rest.len() - digits.len() + length))
+    let exponent: i32 = power.parse().ok()?;
+    Some((if negative { -exponent } else { exponent }, text.len() - digits.len() + length))
+}
+
+/// A power; `None` if it is too large to be an answer, or none.
+fn raised(base: &BigRational, exponent: i32) -> Option<BigRational> {
+    if exponent.unsigned_abs() > LARGEST_EXPONENT || *base == rational::whole(0) {
+        return None;
+    }
+    let power = (0..exponent.unsigned_abs()).fold(rational::whole(1), |power, _| power * base);
+    Some(if exponent < 0 { power.recip() } else { power })
 }
 
 fn vulgar(char: char) -> Option<BigRational> {
@@ -330,6 +349,9 @@ mod tests {
             ("3*10^{-2}", "3/100"),
             ("3 × 10⁻²", "3/100"),
             ("5e", "5"),
+            ("10^3", "1000"),
+            ("2^{-2}", "1/4"),
+            ("5²", "25"),
         ] {
             check(text, &[expected]);
         }

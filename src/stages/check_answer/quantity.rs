@@ -3,14 +3,15 @@
 //! What is not certain is no answer: of two numbers in a sentence none is taken, a bound is no number, and a comparison
 //! that depends on how a unit or a decimal sign is meant is unknown.
 
-use std::sync::LazyLock;
-
 use num_rational::BigRational;
-use regex::Regex;
 
 use super::Verdict;
 use super::number::{self, DecimalSign, Numeral};
 use super::units::{self, MONEY};
+use super::words::{
+    CUE, DENIED, FUNCTION_WORDS, JOINED, NO_UNITS, PERCENT, SHORT_UNIT, UNCERTAIN_MULTIPLIER, UNIT_WORDS,
+    first_word, matches, multiplier,
+};
 use crate::rational::whole;
 
 /// A number with its unit.
@@ -34,75 +35,10 @@ pub(super) struct QuantityRules {
     pub(super) unit: Option<String>,
 }
 
-/// Words for a percentage.
-const PERCENT: [&str; 8] =
-    ["%", "percent", "per cent", "prozent", "pour cent", "por ciento", "per cento", "percentage points"];
-/// Words that multiply the number before them, in any case.
-const MULTIPLIERS: [(&str, i64); 24] = [
-    ("dozen", 12),
-    ("hundred", 100),
-    ("hundreds", 100),
-    ("thousand", 1000),
-    ("thousands", 1000),
-    ("tausend", 1000),
-    ("lakh", 100_000),
-    ("million", 1_000_000),
-    ("millions", 1_000_000),
-    ("millionen", 1_000_000),
-    ("millones", 1_000_000),
-    ("millón", 1_000_000),
-    ("milioni", 1_000_000),
-    ("mio", 1_000_000),
-    ("crore", 10_000_000),
-    ("milliard", 1_000_000_000),
-    ("milliards", 1_000_000_000),
-    ("milliarde", 1_000_000_000),
-    ("milliarden", 1_000_000_000),
-    ("mrd", 1_000_000_000),
-    ("billion", 1_000_000_000),
-    ("billions", 1_000_000_000),
-    ("billionen", 1_000_000_000_000),
-    ("trillion", 1_000_000_000_000),
-];
-/// Letters that multiply.
-const MULTIPLYING_LETTERS: [(&str, i64); 5] =
-    [("k", 1000), ("K", 1000), ("M", 1_000_000), ("B", 1_000_000_000), ("bn", 1_000_000_000)];
-/// A thousand in one language, a million in another.
-const UNCERTAIN_MULTIPLIER: &str = "mil";
-/// Words after a number that are no unit in a sentence, though `in` is one by itself.
-const FUNCTION_WORDS: [&str; 12] =
-    ["in", "on", "at", "for", "from", "by", "a", "an", "per", "each", "altogether", "total"];
-/// The most words of a unit.
-const UNIT_WORDS: usize = 3;
-/// A unit of fewer letters that is not known may be a multiplier.
-const SHORT_UNIT: usize = 2;
-
-/// What denies a number, leaves it open, or makes it a bound.
-static DENIED: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(
-        r"(?i)[<>≤≥≠±]|!=|\b(not|never|no longer|cannot|least|most|more than|less than|fewer|greater|over|under|above|below|between|up to|or|maybe|perhaps|unknown|unclear|nicht|kein\w*|mindestens|höchstens|mehr als|weniger|oder|pas|au moins|ou|al menos|más de|menos de)\b|n['’]t\b",
-    )
-    .ok()
-});
-/// What makes the only number of a sentence a part of a formula, or the label of something.
-static JOINED: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(
-        r"(?i)[√^*×÷∞]|\\[a-z]+|\b(and a half|and a quarter|minus|plus|times)\b|\b(step|option|choice|question|problem|example|case|equation|part|figure|line|section|page|chapter|no\.|schritt|paso|étape)\s*#?[0-9]",
-    )
-    .ok()
-});
-/// What introduces an answer.
-static CUE: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(
-        r"(?i)\b(?:answer|result|antwort|ergebnis|réponse|respuesta|resultado|risposta|ответ)(?:\s+(?:is|ist|est|es|è|=))?\s*[:=]?\s+",
-    )
-    .ok()
-});
-
 impl Quantity {
     /// Reads a text that is a quantity, or a sentence that has one and nothing that could be another.
     pub(super) fn find(text: &str, decimal: DecimalSign) -> Option<Self> {
-        let text = text.trim().trim_end_matches(['.', '!', ',', ';', ':']).trim_end();
+        let text = text.trim().trim_end_matches(['.', ',', ';', ':']).trim_end();
         if let Some(quantity) = Self::whole(text, decimal) {
             return Some(quantity);
         }
@@ -121,7 +57,7 @@ impl Quantity {
 
     /// Reads a text that is a quantity and nothing else.
     pub(super) fn whole(text: &str, decimal: DecimalSign) -> Option<Self> {
-        let text = text.trim().trim_end_matches(['.', '!', ',', ';', ':']).trim();
+        let text = text.trim().trim_end_matches(['.', ',', ';', ':']).trim();
         let bare = text.strip_prefix(['-', '+']).unwrap_or(text).trim_start();
         let money = MONEY.iter().find(|sign| bare.starts_with(**sign));
         let number = next_number(text, decimal)?;
@@ -167,8 +103,9 @@ impl Quantity {
             return None;
         }
         let money = MONEY.iter().find(|sign| text[..number.start].ends_with(**sign));
-        let rest = text[number.end..].split(['.', ',', ';', ':', '!', ')', '(']).next().unwrap_or_default();
-        if rest.trim_start().starts_with(['+', '-', '/']) {
+        let rest = text[number.end..].split(['.', ',', ';', ':', ')', '(']).next().unwrap_or_default();
+        // A factorial is not told from an exclamation.
+        if rest.trim_start().starts_with(['+', '-', '/', '!', '?']) {
             return None;
         }
         let quantity = Self::with_next_words(&number, rest)?;
@@ -213,40 +150,23 @@ impl Quantity {
         if rest.is_empty() {
             return Some(of(None, false, &factor));
         }
-        if PERCENT.contains(&rest.to_lowercase().as_str()) {
+        let lower = rest.to_lowercase();
+        let is_percent = |word: &&str| {
+            lower.strip_prefix(*word).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+        };
+        if PERCENT.iter().any(is_percent) && rest.split_whitespace().count() <= UNIT_WORDS {
             return Some(of(None, true, &factor));
         }
         let raised = rest.replace("^2", "").replace("^3", "").replace("^{2}", "").replace("^{3}", "");
-        let raised = raised.strip_suffix(['2', '3']).unwrap_or(&raised);
+        let unraised = raised.strip_suffix(['2', '3']).filter(|unit| unit.ends_with(char::is_alphabetic));
+        let raised = unraised.unwrap_or(&raised);
         let is_unit = |c: char| c.is_alphabetic() || " °/²³$€£¥₹¢-\"".contains(c);
         let is_unit = raised.chars().all(is_unit) && raised.split_whitespace().count() <= UNIT_WORDS;
         let first = raised.split_whitespace().next().unwrap_or_default();
-        let is_joining =
-            ["and", "or", "to", "und", "oder", "et", "y", "e", "of", "out", "-"].contains(&first);
+        let is_joining = NO_UNITS.contains(&first.to_lowercase().as_str());
         (is_unit && !is_joining && !raised.starts_with(['-', '/']))
             .then(|| of(Some(units::plain(rest)), false, &factor))
     }
-}
-
-/// Whether the pattern occurs in the text.
-fn matches(pattern: &LazyLock<Option<Regex>>, text: &str) -> bool {
-    pattern.as_ref().is_none_or(|pattern| pattern.is_match(text))
-}
-
-/// The multiplier at the beginning, with its length.
-fn multiplier(text: &str) -> Option<(usize, i64)> {
-    let word = first_word(text);
-    if word.is_empty() || text[word.len()..].starts_with(['/', '^', '²', '³']) {
-        return None;
-    }
-    let letters = MULTIPLYING_LETTERS.iter().find(|(known, _)| *known == word);
-    let lower = word.to_lowercase();
-    let known = letters.or_else(|| MULTIPLIERS.iter().find(|(known, _)| *known == lower));
-    known.map(|(_, size)| (word.len(), *size))
-}
-
-fn first_word(text: &str) -> &str {
-    &text[..text.find(|c: char| !c.is_alphanumeric()).unwrap_or(text.len())]
 }
 
 fn next_number(text: &str, decimal: DecimalSign) -> Option<Numeral> {
