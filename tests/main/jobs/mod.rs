@@ -1,5 +1,6 @@
 //! Whole pipelines, shipped or written by a user, judged by the data that they make.
 
+mod choosing;
 mod cues;
 mod docs_to_qa;
 mod formats;
