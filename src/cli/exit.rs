@@ -28,6 +28,8 @@ pub enum Exit {
     SourceEnded = 6,
     /// The next request might exceed the budget; the same command resumes the run once the budget is raised.
     OutOfBudget = 7,
+    /// A test of a pipeline failed.
+    TestFailed = 8,
     /// Stopped before the end; the same command resumes the run.
     Interrupted = 75,
 }
@@ -35,7 +37,7 @@ pub enum Exit {
 /// The exit codes as `--help` lists them.
 pub(super) const HELP: &str = "Exit codes: 0 complete, 1 unexpected, 2 arguments or pipeline file, 3 storage, \
 4 credentials, quota or a model out of reach, 5 too many rejected or nothing made, 6 source ended early, \
-7 budget used up, 75 interrupted and resumable.";
+7 budget used up, 8 a test of a pipeline failed, 75 interrupted and resumable.";
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
@@ -106,6 +108,7 @@ mod tests {
             Exit::TooManyRejected,
             Exit::SourceEnded,
             Exit::OutOfBudget,
+            Exit::TestFailed,
             Exit::Interrupted,
         ] {
             let number = code as u8;

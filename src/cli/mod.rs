@@ -20,6 +20,7 @@ mod several;
 mod stages;
 mod status;
 mod terminal;
+mod test;
 mod validate;
 
 use std::path::{Path, PathBuf};
@@ -56,6 +57,8 @@ enum Command {
     Validate(validate::ValidateArgs),
     /// Shows a few records, stage by stage; writes nothing.
     Preview(preview::PreviewArgs),
+    /// Runs the tests of pipelines: given records, with a mock's answers, must become what is expected.
+    Test(test::TestArgs),
     /// Foresees requests, tokens, cost and time of a run from a sample of its prompts. Asks no model.
     Plan(plan::PlanArgs),
     /// Draws the stages and blocks of a pipeline as a Mermaid flowchart. Offline.
@@ -153,6 +156,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args, cli.json, cli.quiet, bar),
         Command::Validate(args) => validate::run(args, cli.json),
         Command::Preview(args) => preview::run(args, cli.json, cli.verbose > 0),
+        Command::Test(args) => test::run(args, cli.json),
         Command::Plan(args) => plan::run(args, cli.json),
         Command::Graph(args) => graph::run(args, cli.json),
         Command::Status(args) => status::run(args, cli.json),

@@ -5,10 +5,12 @@
 
 mod diagnostics;
 mod overrides;
+mod test_files;
 
 use std::path::{Path, PathBuf};
 
 pub use self::overrides::{Overrides, pipeline_name};
+pub use self::test_files::read_tests;
 use super::check::{
     DeclaredStage, Globals, PipelineCheckInput, check_pipeline, declare_stages, vars_in_texts,
 };

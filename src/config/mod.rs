@@ -12,7 +12,7 @@ mod reference;
 #[cfg(test)]
 mod tests;
 
-pub use load::{Overrides, pipeline_name};
+pub use load::{Overrides, pipeline_name, read_tests};
 pub(crate) use plan::without_transient_faults;
 pub use plan::{LoadError, Plan, PlannedStage, read_pipeline_file};
 pub use reference::{json_schema, pipeline_reference, reference, stage_reference};

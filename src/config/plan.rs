@@ -16,7 +16,7 @@ use crate::nearest::{listed, nearest};
 use crate::pipeline::InputFile;
 use crate::pipeline::problem::Problems;
 use crate::pipeline::secrets;
-use crate::pipeline::{Budget, Durability, ErrorBudget, Pipeline};
+use crate::pipeline::{Budget, Durability, ErrorBudget, Pipeline, PipelineTest};
 use crate::pipeline::{Limits, ModelConfig};
 use crate::stage::{BuildContext, BuildError, Explanation, StageConfig};
 use crate::stages::{STAGES, StageType};
@@ -55,6 +55,8 @@ pub struct Plan {
     pub drain_timeout: f64,
     /// The maximum number of items between admission and their end.
     pub max_in_flight: u32,
+    /// Tests of the pipeline.
+    pub tests: Vec<PipelineTest>,
     /// The stages in order; a block contains its own.
     pub stages: Vec<PlannedStage>,
     /// The input files of stages, as the check found them.
@@ -163,6 +165,7 @@ impl Plan {
             accept: pipeline.accept,
             pack_answers: pipeline.pack_answers,
             drain_timeout: pipeline.drain_timeout,
+            tests: pipeline.tests,
             stages,
             inputs: checked.inputs,
             items: checked.items,

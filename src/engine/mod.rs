@@ -18,6 +18,7 @@ mod admission;
 mod ask;
 mod block;
 mod build;
+mod case;
 mod chain;
 mod connected_models;
 mod effect;
@@ -48,6 +49,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use admission::Admission;
 pub use build::{BuildPipelineError, BuiltPipeline};
+pub use case::{CaseOutcome, run_case};
 pub use connected_models::ConnectedModels;
 use effect::EffectRunner;
 pub use estimate::{Estimate, StageEstimate, estimate};

@@ -167,12 +167,14 @@ struct DirectResponder(Arc<StepRecorder>);
 impl Responder for DirectResponder {
     fn respond<'a>(&'a self, question: Question<'a>) -> BoxFuture<'a, Result<ModelResult, Halt>> {
         self.0.note_prompt(&question);
-        async move {
-            let _permit = question.unit.model.acquire().await;
-            Ok(question.unit.model.complete(question.request, question.record).await)
-        }
-        .boxed()
+        ask_directly(question).boxed()
     }
+}
+
+/// Asks the question's model, without journaling or reserving anything.
+pub(super) async fn ask_directly(question: Question<'_>) -> Result<ModelResult, Halt> {
+    let _permit = question.unit.model.acquire().await;
+    Ok(question.unit.model.complete(question.request, question.record).await)
 }
 
 /// Asks no model: halts each record at its first question.

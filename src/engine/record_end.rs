@@ -75,8 +75,13 @@ pub(crate) struct EndedRecord {
 impl EndedRecord {
     /// A record that completed the last stage.
     pub(super) fn completed(record: InFlightRecord) -> Self {
-        let end = (!record.written).then(|| RecordEnd::Dropped("unrouted".into()));
+        let end = Self::completed_end(&record);
         Self::new(record, end)
+    }
+
+    /// How a record ends that completed the last stage.
+    pub(super) fn completed_end(record: &InFlightRecord) -> Option<RecordEnd> {
+        (!record.written).then(|| RecordEnd::Dropped("unrouted".into()))
     }
 
     /// A record that a stage dropped or rejected. A rejected one is written to `rejected.jsonl` as it now is.

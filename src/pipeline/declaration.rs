@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::model::{Limits, ModelConfig};
+use super::test_case::PipelineTest;
 
 /// A pipeline: a list of stages and what they share.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -56,6 +57,9 @@ pub struct Pipeline {
     /// models' concurrency, 64 at least.
     #[serde(default)]
     pub max_in_flight: Option<u32>,
+    /// Tests of the pipeline, which `synthmill test` runs. A run does not depend on them.
+    #[serde(default, skip_serializing)]
+    pub tests: Vec<PipelineTest>,
     /// The stages, in the order records go through them; each a map with one key, its type.
     pub stages: Vec<Value>,
 }

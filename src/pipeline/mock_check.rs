@@ -7,7 +7,7 @@ use regex::Regex;
 use serde_json::{Map, Value};
 
 use super::document::each_text;
-use super::mock::{Delay, MockLimit, MockRule};
+use super::mock::{Delay, MockConfig, MockLimit, MockRule};
 use super::model::ModelConfig;
 use super::problem::Problem;
 use super::schema_check::undeclared_var;
@@ -27,14 +27,25 @@ pub(crate) fn check(at: &str, model: &ModelConfig, vars: &Map<String, Value>, pr
         problems.push(problem);
         return;
     }
-    check_delay(&format!("{at}/mock/delay"), mock.delay, problems);
+    check_script(&format!("{at}/mock"), mock, model.base_urls.len().max(1), vars, problems);
+}
+
+/// Reports what is wrong with the script at the pointer `at`, of a model with so many replicas.
+pub(crate) fn check_script(
+    at: &str,
+    mock: &MockConfig,
+    replicas: usize,
+    vars: &Map<String, Value>,
+    problems: &mut Vec<Problem>,
+) {
+    check_delay(&format!("{at}/delay"), mock.delay, problems);
     if let Some(limit) = mock.limit {
-        check_limit(&format!("{at}/mock/limit"), limit, problems);
+        check_limit(&format!("{at}/limit"), limit, problems);
     }
     for (index, rule) in mock.rules.iter().enumerate() {
-        let at = format!("{at}/mock/rules/{index}");
+        let at = format!("{at}/rules/{index}");
         check_conditions(&at, rule, problems);
-        check_endpoint(&at, rule, model.base_urls.len().max(1), problems);
+        check_endpoint(&at, rule, replicas, problems);
         check_outcome(&at, rule, problems);
         check_delay(&format!("{at}/delay"), rule.delay, problems);
         for read in templates(rule) {
@@ -46,7 +57,7 @@ pub(crate) fn check(at: &str, model: &ModelConfig, vars: &Map<String, Value>, pr
     let all = others.find(|(_, rule)| rule.fits_everything());
     if let Some(((first, _), (behind, _))) = all.zip(others.next()) {
         let message = format!("the rule is never reached: rule {} before it fits everything", first + 1);
-        let mut problem = Problem::new(format!("{at}/mock/rules/{behind}"), message);
+        let mut problem = Problem::new(format!("{at}/rules/{behind}"), message);
         problem.hint("put the rule without conditions last");
         problems.push(problem);
     }

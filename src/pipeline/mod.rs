@@ -26,6 +26,7 @@ mod schema_type;
 pub(crate) mod schema_words;
 pub(crate) mod secrets;
 pub(crate) mod stage_ids;
+mod test_case;
 pub(crate) mod unused_draws;
 
 pub(crate) use batch::check as check_batch;
@@ -45,3 +46,5 @@ pub use problem::{Problem, ProblemLocation, Problems};
 pub use produced_field::ProducedField;
 pub(crate) use schema_type::{is_closed, reference_resolves};
 pub(crate) use secrets::{SHORTEST_SECRET, secrets_of_url};
+pub(crate) use test_case::check_tests;
+pub use test_case::{PipelineTest, TestFile};

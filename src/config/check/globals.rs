@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::nearest::{did_you_mean, listed};
 use crate::pipeline::Concurrency;
 use crate::pipeline::Pipeline;
+use crate::pipeline::check_tests;
 use crate::pipeline::document::{Document, each_text, join};
 use crate::pipeline::environment::is_name;
 use crate::pipeline::mock_check;
@@ -51,6 +52,9 @@ impl Globals {
                 check_pool(&at, model, document, problems);
                 mock_check::check(&at, model, context.vars, problems);
             }
+        }
+        if let Some(pipeline) = &pipeline {
+            check_tests(&pipeline.tests, context.vars, problems);
         }
         check_values(document, problems);
         Self { pipeline, models }

@@ -18,7 +18,7 @@ is one YAML file: the settings below, then the list of its [stages](stages.md). 
 checks a file without asking anyone, and `docs/pipeline.schema.json` lets an editor complete it.
 ";
 /// Settings with a section of their own, each with an example.
-const PARTS: [(&str, &str); 5] = [
+const PARTS: [(&str, &str); 6] = [
     (
         "models",
         "models:
@@ -48,6 +48,20 @@ const PARTS: [(&str, &str); 5] = [
     ),
     ("error_budget", "error_budget: {share: 0.05, after: 200, in_a_row: 50}"),
     ("durability", "durability: process   # on a machine that loses no power"),
+    (
+        "tests",
+        "tests:
+  - name: an answer that is too short is dropped
+    input: [{question: Why?}]               # records as they leave the source part
+    answer: So.                             # what every model answers
+    expect: {train: []}                     # the lines of the sink `train`: none
+    dropped: [short]
+  - name: an answer is written
+    input: [{question: Why?}]
+    mock: {teacher: {rules: [{contains: Why, answer: \"Because {{ question | lower }}\"}]}}
+    expect: {train: [{messages: [{role: user, content: Why?}, {role: assistant, content: Because why?}]}]}
+    check: {train: [messages | length == 2]}",
+    ),
 ];
 
 /// The section about stages that contain stages.

@@ -6,3 +6,4 @@ mod output;
 mod several_pipelines;
 mod status;
 mod terminal;
+mod tested_pipelines;
