@@ -26,6 +26,7 @@ fn the_tables_of_fields_match_what_checks_declare() {
         ("repeat", json!({"times": 2, "keep": "all", "stages": []})),
         ("for_each", json!({"in": 2, "collect": {"into": "FIELD", "fields": ["text"]}, "stages": []})),
         ("judge", json!({"model": "m", "text": "text", "aspects": {"tone": "5: calm"}})),
+        ("choose", json!({"from": "FIELD", "by": "candidate.score", "take": "pair"})),
         ("cot_expand", json!({"question": "text", "answer": "text", "steps": "text"})),
         ("split", json!({"ratios": {"a": 1, "b": 1}, "by": "text"})),
         ("sink", json!({"path": "a.jsonl", "format": "raw"})),
@@ -74,7 +75,9 @@ fn the_tables_of_fields_match_what_checks_declare() {
             }
         }
         for made in stage.makes.iter().filter(|made| {
-            !made.name.contains("COLUMN") && !["PROPERTY", "source.row", "preferred"].contains(&made.name)
+            // Made by other options than those above.
+            let is_optional = made.name.starts_with("vote.") || made.name == "preferred";
+            !made.name.contains("COLUMN") && !["PROPERTY", "source.row"].contains(&made.name) && !is_optional
         }) {
             assert!(
                 found.iter().any(|(field, _)| fits(made.name, field)),
