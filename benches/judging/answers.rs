@@ -20,7 +20,6 @@ const WORDS: &[&str] =
 
 /// Prints the base URL, and serves until the process is killed.
 #[tokio::main(flavor = "current_thread")]
-#[expect(clippy::disallowed_methods, reason = "the server is no part of a run")]
 pub(crate) async fn serve() {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     println!("http://{}/v1", listener.local_addr().unwrap());
