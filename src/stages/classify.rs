@@ -5,6 +5,7 @@
 //! and folds the answers; the engine asks them.
 
 mod choices;
+mod classification;
 mod first_token;
 mod questions;
 mod spelling;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use self::choices::{Choices, MOST};
+pub(crate) use self::classification::Classification;
 use self::questions::{AnyAnswer, ClassifyQuestion, FirstQuestions, Fold, Question};
 use self::spelling::Spellings;
 use super::{Role, StageDescription};
@@ -169,7 +171,13 @@ impl StageConfig for Classify {
             Question::Shown(_) => choices.letters(),
             Question::Own(_) => choices.labels().map(str::to_owned).collect(),
         };
-        let fold = Fold { method: self.method, samples, clamp: self.clamp, choices: Arc::clone(&choices) };
+        let fold = Fold {
+            stage: Arc::clone(context.draws.stage()),
+            method: self.method,
+            samples,
+            clamp: self.clamp,
+            choices: Arc::clone(&choices),
+        };
         Ok(Processor::Questions(Box::new(QuestionSet {
             questions: Box::new(FirstQuestions::new(self.method, samples, both)),
             ask: Box::new(ClassifyQuestion {

@@ -26,6 +26,7 @@ mod sink;
 mod split;
 mod split_text;
 
+pub(crate) use classify::Classification;
 pub(crate) use judge::{JudgedQuestion, Judgement, PreferenceOutcome, RatingOutcome};
 
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};

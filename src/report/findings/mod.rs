@@ -4,6 +4,7 @@
 //! behaviour. Shares are fractions of 1, times are in seconds.
 
 mod attributes;
+mod classification;
 mod configuration;
 mod difference;
 mod generation;
@@ -20,6 +21,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use attributes::{Attribute, AttributeValue, CrossTab, CrossTabCell, CrossTabRow};
+pub use classification::{ClassifyTotals, LabelCount};
 pub use configuration::{Configuration, SampledExchange, SettingChange};
 pub use difference::{Difference, MeanEstimate, MeasureChange, MoreVaried, ShareChange};
 pub use generation::{
@@ -85,6 +87,8 @@ pub struct Findings {
     pub languages: Option<Languages>,
     /// What the run's judges said, by stage.
     pub judging: Vec<JudgeTotals>,
+    /// What the run's stages that classify found, by stage.
+    pub classified: Vec<ClassifyTotals>,
     /// How far the pairs of fields agree that were asked for.
     pub agreement: Vec<FieldAgreement>,
     /// Records for browsing, sampled by `seed`, in the order of the data; includes rejected ones.

@@ -50,6 +50,7 @@ impl Findings {
                 ],
             }),
             judging: vec![judging::judging()],
+            classified: vec![judging::classified()],
             agreement: vec![judging::agreement()],
             sample: (0..40).map(record).collect(),
             difference: None,

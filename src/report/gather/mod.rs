@@ -5,6 +5,7 @@
 
 mod agreement;
 mod attributes;
+mod classification;
 mod compare;
 mod cross_tab;
 mod exchanges;
@@ -147,6 +148,7 @@ struct Collector {
     crossed: Vec<cross_tab::CrossTabCounter>,
     exchanges: exchanges::ExchangeSample,
     judging: judging::JudgeCounter,
+    classified: classification::LabelCounter,
     words: words::ItemWordCounter,
     distinct: DistinctTexts,
     sample: sample::Sample,
@@ -168,6 +170,7 @@ impl Collector {
             crossed: joints.into_iter().map(cross_tab::CrossTabCounter::new).collect(),
             exchanges: exchanges::ExchangeSample::default(),
             judging: judging::JudgeCounter::default(),
+            classified: classification::LabelCounter::default(),
             seed: options.seed,
             made: generation::GenerationCounter::default(),
             lengths: lengths::PartLengthCounter::default(),
@@ -183,6 +186,7 @@ impl Collector {
     fn add(&mut self, unit: &ItemRecords) {
         self.made.add(&unit.records);
         self.judging.add(&unit.records);
+        self.classified.add(&unit.records);
         let weight = 1.0 / unit.records.len().max(1) as f64;
         for record in &unit.records {
             self.attributes.add(record, weight);
@@ -278,6 +282,7 @@ fn analyze(
         stands_out: Vec::new(),
         exchanges: collector.exchanges.into_exchanges(),
         judging: collector.judging.totals(),
+        classified: collector.classified.totals(),
         agreement: Vec::new(),
         made: collector.made.totals(&metadata, options.prices),
         configuration: metadata.configuration,

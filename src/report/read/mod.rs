@@ -31,7 +31,7 @@ pub(super) use parsed_record::{RecordAttribute, Truncation};
 pub(super) use read_ahead::for_each_item;
 
 use super::findings::{Configuration, FileCount, InputSource, Turn};
-use crate::stages::Judgement;
+use crate::stages::{Classification, Judgement};
 use csv_reader::CsvReader;
 use json_splitter::{ArrayDamage, JsonSplitter, RawJson};
 
@@ -91,6 +91,8 @@ pub(super) struct DataRecord {
     pub(super) calls: Vec<Value>,
     /// What judges said of it, as recorded in provenance.
     pub(super) judgements: Vec<Judgement>,
+    /// What it was classified as, as recorded in provenance.
+    pub(super) classifications: Vec<Classification>,
     /// Indexes, among the input's files, of the sinks that hold it.
     pub(super) sinks: Vec<usize>,
     /// What was left out because it is too large.

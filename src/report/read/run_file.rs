@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::files::item;
 use super::parsed_record::{self, ParsedRecord};
 use super::{DataRecord, ReadError, RecordAttribute, RejectedRecord, ValueFile};
-use crate::stages::Judgement;
+use crate::stages::{Classification, Judgement};
 
 /// A function that reads the next record of a file with the key of its item.
 pub(super) type ReadRecord = fn(&mut ValueFile) -> Result<Option<(String, DataRecord)>, ReadError>;
@@ -122,8 +122,9 @@ pub(super) fn provenance_record(mut line: Value) -> DataRecord {
     }
     parsed.attributes.extend(document(&line));
     let fields = line.get("fields").and_then(Value::as_object);
-    let judgements =
-        fields.into_iter().flat_map(|fields| fields.values()).filter_map(Judgement::read).collect();
+    let kept = || fields.into_iter().flat_map(|fields| fields.values());
+    let (judgements, classifications) =
+        (kept().filter_map(Judgement::read).collect(), kept().filter_map(Classification::read).collect());
     let outcome = text("outcome");
     let rejected = (outcome == "rejected").then(RejectedRecord::default);
     DataRecord {
@@ -134,6 +135,7 @@ pub(super) fn provenance_record(mut line: Value) -> DataRecord {
         dropped: !matches!(&*outcome, "" | "ok" | "rejected"),
         calls,
         judgements,
+        classifications,
         truncation: parsed.truncation,
         ..DataRecord::default()
     }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::choices::Choices;
 use super::spelling::Spellings;
-use super::{COVERAGE, LABEL, METHOD, Method, PROBABILITIES, first_token};
+use super::{COVERAGE, Classification, LABEL, METHOD, Method, PROBABILITIES, first_token};
 use crate::llm::{Completion, Message, ModelRequest};
 use crate::record::Record;
 use crate::stage::{
@@ -210,6 +210,8 @@ fn is_set(record: &Record, name: &str) -> bool {
 
 /// Makes the result of all answers.
 pub(super) struct Fold {
+    /// The path of the stage.
+    pub(super) stage: Arc<str>,
     pub(super) method: Method,
     pub(super) samples: u32,
     pub(super) clamp: Option<[f64; 2]>,
@@ -255,6 +257,15 @@ impl Transform for Fold {
             .zip(&probabilities)
             .map(|(label, probability)| ((*label).to_owned(), clamped(probability).into()))
             .collect();
+        let found = Classification {
+            classified: labels[best].to_owned(),
+            stage: self.stage.to_string(),
+            record: record.id.to_string(),
+            probability: clamped(&probabilities[best]),
+            coverage,
+            method: method.to_owned(),
+        };
+        record.provenance.fields.insert(self.stage.to_string(), json!(found));
         record.set(LABEL, labels[best]);
         record.set(PROBABILITIES, shown);
         record.set(METHOD, method);

@@ -155,3 +155,29 @@ fn a_judge_is_compared_with_people() {
     assert!(stderr(&output).contains("no record has both `judged` and `person`"), "{}", stderr(&output));
     synthmill(dir.path(), &["report", "out", "--agree", "judged"], 2);
 }
+
+#[test]
+fn labels_are_counted_with_their_probabilities() {
+    let dir = TempDir::new().unwrap();
+    let yaml = "name: labelled\nmodels:\n  teacher:\n    provider: mock\n    mock: {rules: [{contains: '1', logprobs: {A: -0.2, B: \
+                -1.7}}, {logprobs: {A: -1.7, B: -0.2}}]}\nstages:\n  - generate: {count: 10}\n  - classify: {id: parity, model: \
+                teacher, question: 'Is {{ row }} odd?', choices: {one: , none: }}\n  - sink: {path: out.jsonl, format: raw}\n";
+    std::fs::write(dir.path().join("p.yaml"), yaml).unwrap();
+    run(&dir);
+    let found = findings(&dir, &[]);
+    let parity = &found["classified"][0];
+    assert_eq!(
+        (&parity["stage"], &parity["records"], &parity["sampled"]),
+        (&json!("parity"), &json!(10), &json!(0))
+    );
+    let labels: Vec<_> = parity["labels"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|label| {
+            assert!((label["probability"].as_f64().unwrap() - 0.817574).abs() < 1e-6, "{label}");
+            (label["label"].as_str().unwrap(), label["part"]["count"].as_u64().unwrap())
+        })
+        .collect();
+    assert_eq!(labels, [("none", 9), ("one", 1)]);
+}

@@ -34,6 +34,21 @@ pub(super) fn judging() -> JudgeTotals {
     }
 }
 
+pub(super) fn classified() -> ClassifyTotals {
+    let label = |label: &str, count, probability| LabelCount {
+        label: label.into(),
+        part: Proportion { count, of: 9_500 },
+        probability,
+    };
+    ClassifyTotals {
+        stage: "classify".into(),
+        records: 9_500,
+        labels: vec![label("bread <b>", 9_000, 0.91), label("tea", 500, 0.62)],
+        coverage: 0.97,
+        sampled: 20,
+    }
+}
+
 pub(super) fn agreement() -> FieldAgreement {
     FieldAgreement {
         first: "judged".into(),
