@@ -239,6 +239,8 @@ async fn repair_removes_invalid_items_and_the_next_start_makes_them_again() {
         let model = model();
         start(&bench.yaml, &disk, &model).await.unwrap();
         let mut bytes = disk.content(path).unwrap();
+        // The fewer commits there are, the shorter is what is compressed.
+        let at = at.min(bytes.len() - 20);
         bytes[at] ^= 1;
         disk.overwrite(path, bytes);
         let what = format!("{} flipped at {at}", path.display());
