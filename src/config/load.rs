@@ -4,6 +4,7 @@
 //! stage against their schemas, check the pipeline as a whole, and only if there is no problem build the plan.
 
 mod diagnostics;
+mod mock_rules;
 mod overrides;
 mod test_files;
 
@@ -49,6 +50,7 @@ pub(super) fn load_after(
     let unset = problems.len();
     overrides::apply(&mut document, overrides, &mut problems);
     let vars = document.value.get("vars").and_then(|vars| vars.as_object()).cloned().unwrap_or_default();
+    mock_rules::include(&mut document, &vars, lookup, &mut problems);
     let context = SchemaCheckContext { vars: &vars, computed: &computed };
     let read_before = vars_in_texts(&document, &vars);
     let globals = Globals::load(&mut document, &context, &mut problems);

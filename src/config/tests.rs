@@ -5,6 +5,7 @@
 mod bad_files;
 mod blocks;
 mod good_files;
+mod mock_rules;
 mod nested;
 mod stages;
 mod tables;

@@ -112,6 +112,7 @@ impl AskUnit {
             Err(error) => return stage.reject(error),
         };
         request.affinity = self.affinity(record, parser);
+        request.stage = Arc::clone(&self.path);
         request.schema = parser.and_then(|parser| parser.stage.schema()).cloned().map(Arc::new);
         let messages = encode(&request.messages);
         let call = self.new_call(&request, &messages, record);

@@ -89,6 +89,9 @@ pub struct ModelRequest {
     /// How often the record asked before because an answer was invalid; not sent.
     #[serde(skip)]
     pub sample: u32,
+    /// The path of the stage that asks, such as `evolve/operate`, for a mock's rules; not sent.
+    #[serde(skip)]
+    pub stage: Arc<str>,
     /// The question's key within its run, for a model that must recognise it after a restart.
     #[serde(skip)]
     pub key: Option<RequestKey>,

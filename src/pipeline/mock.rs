@@ -19,6 +19,10 @@ pub struct MockConfig {
     /// record's own words, as the heuristic's, and meets the schema of `parse`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<MockRule>,
+    /// A YAML file with a list of rules, in place of `rules`. Its path is relative to the working directory and may name
+    /// `vars`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules_file: Option<String>,
     /// Seconds until an answer or error comes, where its rule has no `delay`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay: Option<Delay>,
@@ -45,9 +49,9 @@ pub struct MockLimit {
 
 /// One rule. It fits if all its conditions hold; without any it fits everything. Expressions and templates
 /// see the record's fields, `vars`, `id`, and `mock.prompt` (the texts of all messages, with empty lines
-/// between them), `mock.answer` (what is answered where no rule fits), `mock.attempt` (1 for the first attempt
-/// at a request, those not counted that `limit` or a rule with an `endpoint` refused), `mock.ask` (1 for the
-/// first time the record asks, more after invalid answers).
+/// between them), `mock.stage` (the path of the stage that asks), `mock.answer` (what is answered where no rule
+/// fits), `mock.attempt` (1 for the first attempt at a request, those not counted that `limit` or a rule with an
+/// `endpoint` refused), `mock.ask` (1 for the first time the record asks, more after invalid answers).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MockRule {

@@ -15,18 +15,12 @@ use crate::nearest::{did_you_mean, one_of};
 use crate::template::{Expression, Template, TemplateError};
 
 /// What templates see as `mock.NAME`.
-const SEEN: [&str; 4] = ["mock.prompt", "mock.answer", "mock.attempt", "mock.ask"];
+const SEEN: [&str; 5] = ["mock.prompt", "mock.answer", "mock.stage", "mock.attempt", "mock.ask"];
 
 /// Reports what is wrong with the script of the model at the pointer `at`.
 pub(crate) fn check(at: &str, model: &ModelConfig, vars: &Map<String, Value>, problems: &mut Vec<Problem>) {
     let Some(mock) = &model.mock else { return };
-    // With `--no-llm` the heuristic answers instead.
-    if model.provider.is_remote() {
-        let mut problem = Problem::new(format!("{at}/mock"), "a server's model has no `mock`");
-        problem.on_key().expected("`provider: mock` beside it");
-        problems.push(problem);
-        return;
-    }
+    // A server's model may have a script too: it is what `--mock` runs.
     check_script(&format!("{at}/mock"), mock, model.base_urls.len().max(1), vars, problems);
 }
 
@@ -38,12 +32,29 @@ pub(crate) fn check_script(
     vars: &Map<String, Value>,
     problems: &mut Vec<Problem>,
 ) {
+    // The loader has put the rules of models in its place.
+    if mock.rules_file.is_some() {
+        let mut problem = Problem::new(format!("{at}/rules_file"), "a test has no `rules_file`");
+        problem.on_key().expected("`rules` in the file of the test");
+        problems.push(problem);
+    }
     check_delay(&format!("{at}/delay"), mock.delay, problems);
     if let Some(limit) = mock.limit {
         check_limit(&format!("{at}/limit"), limit, problems);
     }
-    for (index, rule) in mock.rules.iter().enumerate() {
-        let at = format!("{at}/rules/{index}");
+    check_rules(&format!("{at}/rules"), &mock.rules, replicas, vars, problems);
+}
+
+/// Reports what is wrong with the rules whose list is at the pointer `at`.
+pub(crate) fn check_rules(
+    at: &str,
+    rules: &[MockRule],
+    replicas: usize,
+    vars: &Map<String, Value>,
+    problems: &mut Vec<Problem>,
+) {
+    for (index, rule) in rules.iter().enumerate() {
+        let at = format!("{at}/{index}");
         check_conditions(&at, rule, problems);
         check_endpoint(&at, rule, replicas, problems);
         check_outcome(&at, rule, problems);
@@ -53,11 +64,11 @@ pub(crate) fn check_script(
         }
     }
     // Rules of endpoints are evaluated before all others.
-    let mut others = mock.rules.iter().enumerate().filter(|(_, rule)| rule.endpoint.is_none());
+    let mut others = rules.iter().enumerate().filter(|(_, rule)| rule.endpoint.is_none());
     let all = others.find(|(_, rule)| rule.fits_everything());
     if let Some(((first, _), (behind, _))) = all.zip(others.next()) {
         let message = format!("the rule is never reached: rule {} before it fits everything", first + 1);
-        let mut problem = Problem::new(format!("{at}/rules/{behind}"), message);
+        let mut problem = Problem::new(format!("{at}/{behind}"), message);
         problem.hint("put the rule without conditions last");
         problems.push(problem);
     }

@@ -87,7 +87,7 @@ pub struct ModelConfig {
     /// The quota that this model shares with others, by its name in `pools`; in place of `limits`.
     #[serde(default)]
     pub pool: Option<String>,
-    /// What a mock model says, with `provider: mock`.
+    /// What a mock in place of the model says, with `provider: mock` or `--mock`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mock: Option<MockConfig>,
 }

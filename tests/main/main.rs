@@ -15,6 +15,7 @@ mod inputs;
 mod jobs;
 mod pipeline_files;
 mod real_model;
+mod recipes;
 mod report;
 #[path = "../server/mod.rs"]
 mod server;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::{Plan, PlannedStage};
+use crate::llm::MOCK;
 use crate::stages::Role;
 
 /// Global settings that do not affect what is made.
@@ -55,7 +56,9 @@ impl Plan {
             let mut model = model.clone();
             if let Some(model) = model.as_object_mut() {
                 model.retain(|key, _| !OPERATIONAL_MODEL.contains(&key.as_str()));
-                let script = model.get("mock").and_then(without_transient_faults);
+                // Only a mock depends on its script: a server's model has one for dry runs.
+                let is_mock = model.get("provider").is_some_and(|provider| provider == MOCK);
+                let script = model.get("mock").filter(|_| is_mock).and_then(without_transient_faults);
                 model.shift_remove("mock");
                 model.extend(script.map(|script| ("mock".to_owned(), script)));
             }

@@ -52,7 +52,12 @@ impl MockAttempt {
         let question = blake3::hash(prompt.as_bytes()).to_hex();
         let key = format!("{} {question} {}", record.id, request.sample);
         let mut record = record.clone();
-        let mock = json!({"prompt": &prompt, "attempt": count.attempts + 1, "ask": request.sample + 1});
+        let mock = json!({
+            "prompt": &prompt,
+            "stage": &*request.stage,
+            "attempt": count.attempts + 1,
+            "ask": request.sample + 1,
+        });
         record.set("mock", mock);
         Self { prompt, record, request: key, count, endpoint }
     }

@@ -115,7 +115,7 @@ fn scripted_answers_are_the_same_at_any_concurrency() {
     let dir = TempDir::new().unwrap();
     rows(
         dir.path(),
-        r#"[{share: 0.1, error: 400}, {share: 0.3, answer: "no JSON"}, {answer: {answer: "{{ mock.ask }}"}}]"#,
+        r#"[{share: 0.1, error: 400}, {share: 0.3, answer: "no JSON"}, {answer: {answer: "{{ mock.stage }} {{ mock.ask }}"}}]"#,
     );
     let one = run(dir.path(), "one", &[], 0);
     let many = run(dir.path(), "many", &["--set", "models.teacher.concurrency=64"], 0);
@@ -126,7 +126,7 @@ fn scripted_answers_are_the_same_at_any_concurrency() {
     let rejected = outputs(&dir.path().join("one"))["rejected.jsonl"].join("");
     assert!(rejected.contains("status_400") && rejected.contains("no JSON"), "{rejected}");
     let answers = outputs(&dir.path().join("one"))["answers.jsonl"].join("");
-    assert!(answers.contains(r#""answer":"2""#), "an invalid answer is asked for again");
+    assert!(answers.contains(r#""answer":"llm 2""#), "an invalid answer is asked for again");
 }
 
 #[test]

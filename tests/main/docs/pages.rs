@@ -21,14 +21,17 @@ pub(crate) struct Block {
     pub(crate) file: Option<String>,
 }
 
-/// README.md and every page in `docs/`.
+/// README.md and every page in `docs/`, those of the recipes too.
 pub(crate) fn pages() -> Vec<Page> {
-    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
-    let mut names: Vec<String> = std::fs::read_dir(docs)
-        .unwrap()
-        .map(|entry| format!("docs/{}", entry.unwrap().file_name().to_string_lossy()))
-        .filter(|name| name.ends_with(".md"))
-        .collect();
+    let mut names = Vec::new();
+    for folder in ["docs", "docs/recipes"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        let entries = std::fs::read_dir(path).unwrap();
+        names.extend(
+            entries.map(|entry| format!("{folder}/{}", entry.unwrap().file_name().to_string_lossy())),
+        );
+    }
+    names.retain(|name| name.ends_with(".md"));
     names.push("README.md".to_owned());
     names.sort();
     names.iter().map(|name| Page::read(name)).collect()
