@@ -32,6 +32,7 @@ fn folder(page: &Page) -> TempDir {
         "scripts/local-model",
         "scripts/measure-qa",
         "scripts/check-formats",
+        "scripts/try-recipes",
         "benches/peers/run",
     ] {
         let path = dir.path().join(program);
@@ -67,6 +68,13 @@ fn calls(page: &str, dir: &Path, block: &str) -> Vec<Vec<String>> {
     text.split_terminator('\u{1e}').map(fields).collect()
 }
 
+/// Asserts that a script in Python declares the options that it is called with.
+fn assert_options(script: &str, words: &[&str]) {
+    for option in words.iter().filter(|word| word.starts_with("--")) {
+        assert!(script.contains(&format!("add_argument(\"{option}\"")), "no option `{option}`");
+    }
+}
+
 /// The arguments of synthmill in a call, if that is what is called in the end.
 fn arguments(call: &[String]) -> Option<&[String]> {
     let words: Vec<&str> = call.iter().map(String::as_str).collect();
@@ -81,9 +89,11 @@ fn arguments(call: &[String]) -> Option<&[String]> {
         ["cargo", "test"] | ["run"] => None,
         ["check-formats", ..] => {
             let script = include_str!("../../../scripts/check-formats");
-            for option in words.iter().filter(|word| word.starts_with("--")) {
-                assert!(script.contains(&format!("add_argument(\"{option}\"")), "no option `{option}`");
-            }
+            assert_options(script, &words);
+            None
+        }
+        ["try-recipes", ..] => {
+            assert_options(include_str!("../../../scripts/try-recipes"), &words);
             None
         }
         ["cargo", "bench", "--bench", name, ..]
@@ -95,9 +105,7 @@ fn arguments(call: &[String]) -> Option<&[String]> {
         ["measure-qa", command, ..] => {
             let script = include_str!("../../../scripts/measure-qa");
             assert!(script.contains(&format!("add_parser(\"{command}\")")), "no command `{command}`");
-            for option in words.iter().filter(|word| word.starts_with("--")) {
-                assert!(script.contains(&format!("add_argument(\"{option}\"")), "no option `{option}`");
-            }
+            assert_options(script, &words);
             None
         }
         _ => panic!("{words:?} is nothing that this test knows how to run"),
