@@ -15,6 +15,8 @@ const DEFAULTS: [(&str, &str); 1] = [("plan_questions:", "config/question_types.
 /// The folder of the recipes, and that of their prompts inside it.
 const RECIPES: &str = "pipelines/recipes/";
 const PROMPTS: &str = "prompts";
+/// The folders with the files of recipes, each named after its recipe.
+const RECIPE_FILES: [&str; 2] = ["config/recipes", "pipelines/recipes/prompts"];
 
 /// A pipeline, or a folder of several that run in order, to begin a project with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,9 +78,17 @@ impl Template {
         self.pipelines.first().and_then(|(_, text)| setting(text, "description")).unwrap_or_default()
     }
 
+    /// Whether a file is a recipe's by its name, `NAME-...`: pipelines may put such a path together from a variable.
+    fn owns(&self, path: &str) -> bool {
+        let Some((folder, file)) = path.rsplit_once('/') else { return false };
+        let rest = file.strip_prefix(self.name);
+        self.is_recipe() && RECIPE_FILES.contains(&folder) && rest.is_some_and(|rest| rest.starts_with('-'))
+    }
+
     /// Returns the other files that its pipelines need.
     pub(super) fn needs(&self) -> Vec<ShippedFile> {
         let mut needed: Vec<ShippedFile> = self.pipelines.clone();
+        needed.extend(FILES.iter().filter(|file| self.owns(file.0)));
         let mut read = 0;
         while let Some((_, text)) = needed.get(read).copied() {
             read += 1;
