@@ -92,7 +92,7 @@ fn arguments(call: &[String]) -> Option<&[String]> {
             assert_options(script, &words);
             None
         }
-        ["try-recipes", ..] => {
+        ["try-recipes" | "scripts/try-recipes", ..] => {
             assert_options(include_str!("../../../scripts/try-recipes"), &words);
             None
         }
