@@ -20,6 +20,7 @@ const REASONING: &str = "reasoning";
 const CHOICES: &str = "choices";
 const LOGPROBS: &str = "logprobs";
 const TOOL_CALLS: &str = "tool_calls";
+const FINISH_REASON: &str = "finish_reason";
 /// The API's parameter for tools.
 const TOOLS: &str = "tools";
 
@@ -73,6 +74,8 @@ enum Keep {
     Logprobs,
     /// The calls of tools, as the server gives them.
     ToolCalls,
+    /// Why the model stopped, as the server says: `stop`, or `length` where the answer was cut off at `max_tokens`.
+    FinishReason,
 }
 
 impl Keep {
@@ -81,6 +84,7 @@ impl Keep {
             Self::Choices => CHOICES,
             Self::Logprobs => LOGPROBS,
             Self::ToolCalls => TOOL_CALLS,
+            Self::FinishReason => FINISH_REASON,
         }
     }
 
@@ -94,6 +98,8 @@ impl Keep {
             }
             Self::Logprobs => more?.logprobs.clone(),
             Self::ToolCalls => more?.tool_calls.clone(),
+            // A filter that asks for it must find something.
+            Self::FinishReason => Some(completion.finish_reason.as_deref().unwrap_or_default().into()),
         }
     }
 }
@@ -143,6 +149,11 @@ impl StageDescription for Llm {
             FieldType::any_list,
             "The calls of tools as the server gives them, with `keep: [tool_calls]`.",
         ),
+        ProducedField::new(
+            FINISH_REASON,
+            FieldType::text,
+            "Why the model stopped, as the server says, with `keep: [finish_reason]`; empty where it does not.",
+        ),
     ];
     const EXAMPLE: &'static str = r#"name: llm-example
 models:
@@ -181,7 +192,7 @@ impl StageConfig for Llm {
             context.problem("/output", format!("`{}` cannot hold the answer", self.output));
         }
         let kept: Vec<&str> = self.keep.iter().map(|keep| keep.field()).collect();
-        let optional = [CHOICES, LOGPROBS, TOOL_CALLS];
+        let optional = [CHOICES, LOGPROBS, TOOL_CALLS, FINISH_REASON];
         context.makes_named(&COMPLETION, &self.output);
         if let Some(field) = &self.continues {
             context.makes_named(&CONVERSATION, field);

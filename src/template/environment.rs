@@ -5,7 +5,7 @@
 
 use std::sync::LazyLock;
 
-use minijinja::value::{Kwargs, Rest, ValueKind};
+use minijinja::value::{Kwargs, Rest, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value, filters};
 use minijinja_contrib::pycompat;
 
@@ -13,7 +13,7 @@ use super::checked_operators::{
     self, CHAIN, COMPARISONS, KEPT, MismatchKind, NUMBER, OperandMismatch, TEXT, TRUTH,
 };
 use super::rewrite::comparing;
-use super::{patterns, quotation};
+use super::{number_lists, patterns, quotation, regexes};
 
 /// The fuel of one render: an instruction costs one, and so do 64 bytes created or searched. Enough for any
 /// prompt, and little enough that an endless loop in a template ends within a second and with 64 MB at most.
@@ -70,8 +70,9 @@ fn environment() -> Environment<'static> {
     environment.set_unknown_method_callback(method);
     add_operators(&mut environment);
     for name in WALKING.into_iter().chain(OF_TEXT) {
-        environment
-            .add_filter(name, move |state: &State<'_, '_>, args: Rest<Value>| guarded(name, state, &args));
+        environment.add_filter(name, move |state: &State<'_, '_>, args: Rest<ValueOrKwargs>| {
+            guarded(name, state, &args.into_values())
+        });
     }
     environment.add_filter("sort", |state: &State<'_, '_>, value: Value, options: Kwargs| {
         in_order("sort", state, value, options, filters::sort)
@@ -89,10 +90,14 @@ fn environment() -> Environment<'static> {
     });
     environment.add_test("search", patterns::search);
     environment.add_filter("regex_search", patterns::regex_search);
+    environment.add_filter("regex_replace", regexes::regex_replace);
+    environment.add_filter("suffix_sums", number_lists::suffix_sums);
+    environment.add_filter("bins", number_lists::bins);
     environment.add_test("quoted_from", quotation::quoted_from);
     for name in ["int", "float"] {
-        environment
-            .add_filter(name, move |state: &State<'_, '_>, args: Rest<Value>| converted(name, state, &args));
+        environment.add_filter(name, move |state: &State<'_, '_>, args: Rest<ValueOrKwargs>| {
+            converted(name, state, &args.into_values())
+        });
     }
     environment
 }
@@ -158,7 +163,7 @@ fn method(state: &mut State<'_, '_>, value: &Value, name: &str, args: &[Value]) 
 }
 
 /// One of minijinja's filters that traverses its input, whose fuel is consumed first.
-fn guarded(name: &str, state: &State<'_, '_>, args: &Rest<Value>) -> Result<Value, Error> {
+fn guarded(name: &str, state: &State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
     args.iter().try_for_each(|argument| checked_operators::measure(state, argument))?;
     match (name, args.first()) {
         (name, Some(value)) if value.is_none() && OF_TEXT.contains(&name) => {
@@ -202,7 +207,7 @@ fn check_widths(form: &str) -> Result<(), Error> {
 }
 
 /// Converts a text to a number. Null cannot be converted unless there is a default.
-fn converted(name: &str, state: &State<'_, '_>, args: &Rest<Value>) -> Result<Value, Error> {
+fn converted(name: &str, state: &State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
     match args.first() {
         Some(value) if value.is_none() && args.len() == 1 => {
             let problem = MismatchKind::Null;

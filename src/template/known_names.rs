@@ -5,10 +5,11 @@
 use crate::nearest::nearest;
 
 /// Filters.
-pub(super) const FILTERS: [&str; 47] = [
+pub(super) const FILTERS: [&str; 50] = [
     "abs",
     "attr",
     "batch",
+    "bins",
     "bool",
     "capitalize",
     "chain",
@@ -33,6 +34,7 @@ pub(super) const FILTERS: [&str; 47] = [
     "max",
     "min",
     "pprint",
+    "regex_replace",
     "regex_search",
     "reject",
     "rejectattr",
@@ -45,6 +47,7 @@ pub(super) const FILTERS: [&str; 47] = [
     "sort",
     "split",
     "string",
+    "suffix_sums",
     "sum",
     "title",
     "tojson",

@@ -13,6 +13,7 @@ use minijinja::machinery::ast::{Call, CallArg, CallType, Expr, Macro, Spanned, S
 use super::TemplateError;
 use super::environment::ENVIRONMENT;
 use super::known_names::{FILTERS, FUNCTIONS, METHODS, TESTS, instead_of_method};
+use super::regexes;
 use super::values::RECORD;
 use crate::nearest::nearest;
 
@@ -180,6 +181,9 @@ impl<'s> NameCollector<'s> {
                 self.expression(&test.expr);
                 self.arguments(&test.args);
                 self.test(test.name, test.span());
+                if test.name == "search" {
+                    self.pattern(&test.args, test.span());
+                }
             }
             Expr::GetAttr(attr) => self.expression(&attr.expr),
             Expr::GetItem(item) => {
@@ -264,7 +268,19 @@ impl<'s> NameCollector<'s> {
             "map" => text(0).into_iter().for_each(|name| self.filter(&name, span)),
             "select" | "reject" => text(0).into_iter().for_each(|name| self.test(&name, span)),
             "selectattr" | "rejectattr" => text(1).into_iter().for_each(|name| self.test(&name, span)),
+            "regex_search" | "regex_replace" => self.pattern(arguments, span),
             _ => {}
+        }
+    }
+
+    /// A regular expression that stands there as a constant.
+    fn pattern(&mut self, arguments: &[CallArg<'_>], span: Span) {
+        let Some(CallArg::Pos(expr)) = arguments.first() else { return };
+        if let Some(source) = constant_text(expr)
+            && let Some(problem) = regexes::problem(&source)
+            && self.error.is_none()
+        {
+            self.error = Some(self.error_at(span, problem, &source));
         }
     }
 

@@ -1,7 +1,8 @@
 //! Patterns with which templates search texts: named lists of regular expressions, in a file that users edit.
 //!
 //! `text is search(patterns)` is whether one of them matches in a text, or in a text of a list; `text |
-//! regex_search(patterns)` returns the words that it matched. `patterns.en` is one list, `patterns` all of them.
+//! regex_search(patterns)` returns the words that it matched. `patterns.en` is one list, `patterns` all of them. Both
+//! take a pattern in place too, or a list of them (`regexes`).
 //! The expressions are those of the `regex` crate, which runs in linear time; case is ignored.
 
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use regex::RegexBuilder;
 use regex_filtered::{Builder, Options, Regexes};
 use serde_saphyr::Spanned;
 
-use super::checked_operators;
+use super::{checked_operators, regexes};
 
 /// The maximum size of a compiled pattern, in bytes.
 const LARGEST: usize = 64 << 20;
@@ -176,17 +177,25 @@ fn found(
     };
     let (lists, list) =
         (patterns.downcast_object_ref::<PatternLists>(), patterns.downcast_object_ref::<PatternList>());
-    let Some(list) = lists.map(|lists| &lists.all).or(list) else {
-        let shown = checked_operators::shown(patterns);
-        return Err(wrong(format!("`{name}` wants patterns that were read from a file, got {shown}")));
+    let list = lists.map(|lists| &lists.all).or(list);
+    let in_place = match list {
+        Some(_) => Vec::new(),
+        None => texts(patterns).map_err(|what| {
+            wrong(format!("`{name}` wants patterns: a text, a list of texts or those of a file, got {what}"))
+        })?,
     };
     let texts = texts(value);
     for text in
         texts.map_err(|what| wrong(format!("`{name}` wants a text or a list of texts, got {what}")))?
     {
         let text = text.as_str().unwrap_or_default();
-        if let Some(pattern) = list.first(text)? {
+        if let Some(pattern) = list.map_or(Ok(None), |list| list.first(text))? {
             return Ok(Some((text.to_owned(), pattern.to_owned())));
+        }
+        for pattern in in_place.iter().filter_map(Value::as_str) {
+            if regexes::compiled(pattern)?.is_match(text) {
+                return Ok(Some((text.to_owned(), pattern.to_owned())));
+            }
         }
     }
     Ok(None)
@@ -251,7 +260,6 @@ mod tests {
         check("[] is search(patterns)", Ok(json!(false)));
         check("n is search(patterns)", Err("wants a text or a list of texts, got null"));
         check("[a, n] is search(patterns)", Err("wants a text or a list of texts, got null"));
-        check("a is search('x')", Err("wants patterns that were read from a file"));
         check("a is search", Err("wants one argument"));
         check("a is search(patterns.fr)", Err("undefined"));
         let message = Template::new("Leave out \"{{ b | regex_search(patterns) }}\".", &Map::new()).unwrap();

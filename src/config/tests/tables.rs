@@ -21,7 +21,10 @@ fn the_tables_of_fields_match_what_checks_declare() {
             json!({"folder": "config/injections", "length": "config/response_length_distribution.json"}),
         ),
         ("prompt", json!({"user": "a"})),
-        ("llm", json!({"model": "m", "continue": "FIELD", "keep": ["choices", "logprobs", "tool_calls"]})),
+        (
+            "llm",
+            json!({"model": "m", "continue": "FIELD", "keep": ["choices", "logprobs", "tool_calls", "finish_reason"]}),
+        ),
         ("parse", json!({"schema": {"type": "object"}, "into": "FIELD"})),
         ("repeat", json!({"times": 2, "keep": "all", "stages": []})),
         ("for_each", json!({"in": 2, "collect": {"into": "FIELD", "fields": ["text"]}, "stages": []})),

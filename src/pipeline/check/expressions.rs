@@ -19,7 +19,7 @@ use super::CheckContext;
 use crate::pipeline::field_type::FieldType;
 
 /// Filters that return a text.
-const TO_TEXT: [&str; 17] = [
+const TO_TEXT: [&str; 19] = [
     "capitalize",
     "e",
     "escape",
@@ -28,6 +28,8 @@ const TO_TEXT: [&str; 17] = [
     "join",
     "lower",
     "pprint",
+    "regex_replace",
+    "regex_search",
     "replace",
     "safe",
     "string",
@@ -315,6 +317,7 @@ impl<'c> TypeChecker<'c> {
             "bool" => FieldType::boolean(),
             "list" | "sort" | "unique" if kind.is_list() || kind.is_text() => FieldType::list(kind.item()),
             "lines" | "split" => FieldType::texts(),
+            "suffix_sums" => FieldType::list(FieldType::number()),
             "first" | "last" if kind.is_list() || kind.is_text() => kind.item(),
             _ => FieldType::any(),
         }

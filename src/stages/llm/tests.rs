@@ -15,7 +15,7 @@ fn builder() -> RequestBuilder {
         output: output(),
         params: Map::from_iter([("temperature".to_owned(), json!(0.2))]),
         tools: Some("tools".into()),
-        keep: vec![Keep::Logprobs, Keep::Choices],
+        keep: vec![Keep::Logprobs, Keep::Choices, Keep::FinishReason],
     }
 }
 
@@ -70,12 +70,15 @@ fn the_answer_and_its_reasoning_become_fields() {
     builder().accept(&mut record, &Completion { text: "No.".into(), ..Completion::default() }, "teacher");
     assert_eq!((record.text("completion"), record.get("reasoning")), (Some("No."), None));
     assert_eq!((record.get("logprobs"), record.get("choices")), (None, Some(&json!(["No."]))));
+    assert_eq!(record.get("finish_reason"), Some(&json!("")));
     let choices = vec!["A".to_owned(), "B".to_owned()];
     let more = CompletionExtras { logprobs: Some(json!([1])), choices, ..CompletionExtras::default() };
-    let several = Completion { more: Some(Box::new(more)), ..Completion::default() };
+    let finish_reason = Some("length".to_owned());
+    let several = Completion { more: Some(Box::new(more)), finish_reason, ..Completion::default() };
     builder().accept(&mut record, &several, "teacher");
     assert_eq!(record.get("logprobs"), Some(&json!([1])));
     assert_eq!(record.get("choices"), Some(&json!(["A", "B"])));
+    assert_eq!(record.text("finish_reason"), Some("length"));
 }
 
 #[test]

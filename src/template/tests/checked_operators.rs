@@ -141,6 +141,9 @@ fn only_what_has_an_order_is_put_in_order() {
     check("[3, 1, 2.5] | sort", &row, Ok(json!([1, 2.5, 3])));
     check("['b', 'a'] | sort(reverse=true)", &row, Ok(json!(["b", "a"])));
     check("[{'s': 2}, {'s': 1}] | sort(attribute='s') | first", &row, Ok(json!({"s": 1})));
+    check("[{'s': 2}, {'s': 2}] | unique(attribute='s')", &row, Ok(json!([{"s": 2}])));
+    check("[{'s': 2}, {'s': 1}] | join(attribute='s', d='-')", &row, Ok(json!("2-1")));
+    check("'x' | int(default=3)", &row, Ok(json!(3)));
     check("list | max", &row, Ok(json!(2)));
     check("[] | max is undefined", &row, Ok(json!(true)));
     check(
