@@ -16,9 +16,11 @@ mod foreign_operators;
 mod known_names;
 mod limits;
 mod names;
+mod number_lists;
 mod patterns;
 mod program;
 mod quotation;
+mod regexes;
 mod rewrite;
 mod values;
 

@@ -35,7 +35,7 @@ pub(super) struct PlanArgs {
     /// Covers only the first N items.
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
-    /// Tokens of an answer; by default those of answers that the heuristic gives.
+    /// Tokens of an answer; by default those of answers of a model's `mock` script, or of the heuristic.
     #[arg(long, value_name = "N")]
     answer_tokens: Option<u64>,
 }
@@ -59,7 +59,7 @@ pub(super) fn run(args: &PlanArgs, json: bool) -> anyhow::Result<Exit> {
 pub(super) fn estimate(plan: &Plan, sample: usize, limit: Option<u64>) -> anyhow::Result<Estimate> {
     let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
     let estimate = runtime.block_on(async {
-        let pipeline = BuiltPipeline::build(plan, &run::connect_direct(plan)?, "now")?;
+        let pipeline = BuiltPipeline::build(plan, &run::connect_scripts(plan)?, "now")?;
         anyhow::Ok(engine::estimate(pipeline, plan.seed, limit, sample.max(1), token_count::count).await)
     })?;
     for failure in &estimate.failures {
@@ -106,7 +106,7 @@ pub(super) fn text(plan: &Plan, estimate: &Estimate) -> String {
     }
     let _ = writeln!(
         text,
-        "  tokens are {}; answers as long as the heuristic's unless told;\n  \
+        "  tokens are {}; answers as long as a script's or the heuristic's unless told;\n  \
          without limits, {SPEED} tokens a second for each request at a time",
         token_count::unit()
     );

@@ -205,6 +205,11 @@ pub(super) fn connect_direct(plan: &Plan) -> anyhow::Result<ConnectedModels> {
     Ok(ConnectedModels::connect_direct(plan).map_err(|error| UsageError(error.to_string()))?)
 }
 
+/// Connects what answers where a run is foreseen.
+pub(super) fn connect_scripts(plan: &Plan) -> anyhow::Result<ConnectedModels> {
+    Ok(ConnectedModels::connect_scripts(plan).map_err(|error| UsageError(error.to_string()))?)
+}
+
 /// The error for a run that would never end.
 fn endless_source(plan: &Plan) -> UsageError {
     let source = plan.stages.first().map_or("source", |stage| &*stage.id);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::config::Plan;
 use crate::heuristic::Heuristic;
 use crate::llm::{ConnectError, MockContext, Model, Pools, connect};
-use crate::pipeline::{Mode, ModelConfig};
+use crate::pipeline::{Mode, ModelConfig, Provider};
 
 /// The models of a plan, connected.
 pub struct ConnectedModels {
@@ -27,6 +27,21 @@ impl ConnectedModels {
         let mut models = plan.models.clone();
         for model in models.values_mut() {
             model.mode = Some(Mode::Direct);
+        }
+        Self::new(plan, &models, &Pools::new(&plan.pools, &models))
+    }
+
+    /// Connects what answers where a run is foreseen: of models that have a script its answers, without delays, limits and
+    /// errors.
+    pub fn connect_scripts(plan: &Plan) -> Result<Self, ConnectError> {
+        let mut models = plan.models.clone();
+        for model in models.values_mut() {
+            model.mode = Some(Mode::Direct);
+            let Some(mock) = &mut model.mock else { continue };
+            model.provider = Provider::Mock;
+            (mock.delay, mock.limit) = (None, None);
+            mock.rules.retain(|rule| rule.error.is_none() && rule.endpoint.is_none());
+            mock.rules.iter_mut().for_each(|rule| rule.delay = None);
         }
         Self::new(plan, &models, &Pools::new(&plan.pools, &models))
     }

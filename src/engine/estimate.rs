@@ -1,8 +1,8 @@
 //! Estimates what a run will ask, before anything is spent, from a sample of its items.
 //!
 //! For `synthmill plan`. Runs the source part to its end to count the items, and brings a sample of them, drawn by
-//! the run's seed, through the stages. The heuristic answers, so that prompts that depend on an answer can be
-//! rendered too. No model is asked.
+//! the run's seed, through the stages. The scripts of the models answer, and where there is none the heuristic, so that
+//! prompts that depend on an answer can be rendered too. No model is asked.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,7 +15,7 @@ use super::event::{Halt, InFlightRecord};
 use super::execute::{BuiltProcessor, BuiltStage, Executor};
 use super::responder::{ModelResult, Question, Responder};
 use crate::draw::Draws;
-use crate::llm::IMAGE_TOKENS;
+use crate::llm::{IMAGE_TOKENS, MOCK};
 use crate::record::RecordId;
 
 /// Tokens that mark the start and the role of a message.
@@ -47,7 +47,7 @@ pub struct StageEstimate {
     pub images: f64,
     /// Tokens of the prompts, each image counted as `IMAGE_TOKENS`.
     pub prompt_tokens: f64,
-    /// Tokens of answers as long as those of the heuristic.
+    /// Tokens of answers as long as those of the script or the heuristic.
     pub answer_tokens: f64,
     /// Tokens of answers as long as `max_tokens` allows; `None` if that is not set.
     pub most_answer_tokens: Option<f64>,
@@ -122,7 +122,7 @@ fn empty_estimates(pipeline: &BuiltPipeline) -> Vec<StageEstimate> {
     stages
 }
 
-/// Counts each question and lets the heuristic answer it.
+/// Counts each question and lets the model's script answer it, or the heuristic.
 struct UsageEstimator {
     stages: Mutex<Vec<StageEstimate>>,
     tokens: Box<dyn Fn(&str) -> u64 + Send + Sync>,
@@ -132,7 +132,15 @@ impl Responder for UsageEstimator {
     fn respond<'a>(&'a self, question: Question<'a>) -> BoxFuture<'a, Result<ModelResult, Halt>> {
         async move {
             let Question { unit, request, record, .. } = question;
-            let result = unit.heuristic.complete(request, record).await;
+            let model = unit.model.model();
+            let scripted = match model.provider() == MOCK {
+                true => model.complete(request, record).await.ok(),
+                false => None,
+            };
+            let result = match scripted {
+                Some(completion) => Ok(completion),
+                None => unit.heuristic.complete(request, record).await,
+            };
             // Re-asks are not estimated.
             if request.sample == 0 {
                 let prompt: u64 = request.texts().map(|text| (self.tokens)(&text) + MESSAGE_OVERHEAD).sum();
@@ -160,7 +168,7 @@ struct QuestionTokens {
     images: u64,
     /// Of the longest answer that the parameters allow.
     max_answer: Option<u64>,
-    /// Of an answer as long as the heuristic's.
+    /// Of an answer as long as the script's or the heuristic's.
     answer: u64,
     /// The number of answers (`n`).
     answers: f64,

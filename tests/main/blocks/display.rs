@@ -75,6 +75,37 @@ fn plan_multiplies_by_passes_and_elements() {
 }
 
 #[test]
+fn plan_foresees_with_a_models_script_what_comes_after_its_answers() {
+    let dir = TempDir::new().unwrap();
+    let yaml = "
+name: p
+models:
+  teacher:
+    base_urls: [http://127.0.0.1:9/v1]
+    model: m
+    mock:
+      delay: 3600
+      limit: {requests_per_minute: 1}
+      rules:
+        - {share: 0.9, error: 500}
+        - {endpoint: 1, error: hang}
+        - {when: row % 2 == 0, answer: Red.}
+        - {answer: Blue.}
+stages:
+  - generate: {count: 10}
+  - prompt: {user: \"Name a colour.\"}
+  - llm: {model: teacher, output: colour}
+  - filter: {keep_if: colour == 'Red.'}
+  - llm: {id: second, model: teacher}
+  - sink: {path: a.jsonl, format: raw}
+";
+    std::fs::write(dir.path().join("p.yaml"), yaml).unwrap();
+    let planned = json_of(dir.path(), &["plan", "p.yaml", "--json"]);
+    let requests = |stage: usize| planned["stages"][stage]["requests"].as_f64().unwrap();
+    assert_eq!((requests(0), requests(1)), (10.0, 5.0), "{planned}");
+}
+
+#[test]
 fn preview_indents_what_happens_inside_and_names_pass_and_element() {
     let dir = folder();
     let shown = stdout(&synthmill(dir.path(), &["preview", "p.yaml", "-n", "1"], 0));
