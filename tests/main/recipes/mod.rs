@@ -2,6 +2,13 @@
 //!
 //! A module for each recipe asserts the counts and the lineage of its method; here is what holds for all of them.
 
+mod made;
+mod magpie;
+mod personas;
+mod rephrase;
+mod step_labels;
+mod trajectories;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
