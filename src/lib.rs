@@ -55,6 +55,7 @@ mod language;
 pub mod llm;
 pub mod markdown;
 mod nearest;
+mod number;
 pub mod pipeline;
 pub mod printable;
 pub mod rational;

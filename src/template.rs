@@ -10,11 +10,13 @@
 
 mod checked_operators;
 mod describe;
+mod diff;
 mod environment;
 mod error_messages;
 mod foreign_operators;
 mod known_names;
 mod limits;
+mod measures;
 mod names;
 mod number_lists;
 mod patterns;

@@ -1,13 +1,12 @@
 //! `check_answer`: whether a final answer is the expected one.
 //!
 //! Comes after the stages that make an answer, for questions whose answers are known. `find` tells where in a text the
-//! answer stands, `latex` makes it plain, `quantity` (with `number`, `units` and `words`) and `compare` judge it. An answer that
+//! answer stands, `latex` makes it plain, `quantity` (with `units` and `words`) and `compare` judge it. An answer that
 //! is wrongly called correct is trained on, so whatever is not certain is unknown.
 
 mod compare;
 mod find;
 mod latex;
-mod number;
 mod quantity;
 #[cfg(test)]
 mod tests;
@@ -19,9 +18,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use self::find::FindRule;
-use self::number::DecimalSign;
 use self::quantity::{Quantity, QuantityRules};
 use super::{Role, StageDescription};
+use crate::number::DecimalSign;
 use crate::pipeline::{CheckContext, FieldType, ProducedField};
 use crate::rational::{ExactNumber, whole};
 use crate::record::Record;

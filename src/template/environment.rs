@@ -13,7 +13,7 @@ use super::checked_operators::{
     self, CHAIN, COMPARISONS, KEPT, MismatchKind, NUMBER, OperandMismatch, TEXT, TRUTH,
 };
 use super::rewrite::comparing;
-use super::{number_lists, patterns, quotation, regexes};
+use super::{diff, measures, number_lists, patterns, quotation, regexes};
 
 /// The fuel of one render: an instruction costs one, and so do 64 bytes created or searched. Enough for any
 /// prompt, and little enough that an endless loop in a template ends within a second and with 64 MB at most.
@@ -94,6 +94,9 @@ fn environment() -> Environment<'static> {
     environment.add_filter("suffix_sums", number_lists::suffix_sums);
     environment.add_filter("bins", number_lists::bins);
     environment.add_test("quoted_from", quotation::quoted_from);
+    environment.add_filter("diff", diff::diff);
+    environment.add_filter("mean", measures::mean);
+    environment.add_filter("numbers", measures::numbers);
     for name in ["int", "float"] {
         environment.add_filter(name, move |state: &State<'_, '_>, args: Rest<ValueOrKwargs>| {
             converted(name, state, &args.into_values())

@@ -5,7 +5,7 @@
 use crate::nearest::nearest;
 
 /// Filters.
-pub(super) const FILTERS: [&str; 50] = [
+pub(super) const FILTERS: [&str; 53] = [
     "abs",
     "attr",
     "batch",
@@ -16,6 +16,7 @@ pub(super) const FILTERS: [&str; 50] = [
     "count",
     "default",
     "dictsort",
+    "diff",
     "escape",
     "first",
     "float",
@@ -32,7 +33,9 @@ pub(super) const FILTERS: [&str; 50] = [
     "lower",
     "map",
     "max",
+    "mean",
     "min",
+    "numbers",
     "pprint",
     "regex_replace",
     "regex_search",

@@ -314,10 +314,12 @@ impl<'c> TypeChecker<'c> {
             _ if TO_TEXT.contains(&name) => FieldType::text(),
             "length" | "count" | "wordcount" | "int" => FieldType::integer(),
             "float" | "round" | "abs" => FieldType::number(),
+            "mean" => FieldType::number().or_null(),
             "bool" => FieldType::boolean(),
             "list" | "sort" | "unique" if kind.is_list() || kind.is_text() => FieldType::list(kind.item()),
-            "lines" | "split" => FieldType::texts(),
+            "lines" | "split" | "numbers" => FieldType::texts(),
             "suffix_sums" => FieldType::list(FieldType::number()),
+            "diff" => FieldType::list(FieldType::object()),
             "first" | "last" if kind.is_list() || kind.is_text() => kind.item(),
             _ => FieldType::any(),
         }

@@ -6,12 +6,12 @@
 use num_rational::BigRational;
 
 use super::Verdict;
-use super::number::{self, DecimalSign, Numeral};
 use super::units::{self, MONEY};
 use super::words::{
     CUE, DENIED, FUNCTION_WORDS, JOINED, NO_UNITS, PERCENT, SHORT_UNIT, UNCERTAIN_MULTIPLIER, UNIT_WORDS,
     first_word, matches, multiplier,
 };
+use crate::number::{self, DecimalSign, Numeral};
 use crate::rational::whole;
 
 /// A number with its unit.

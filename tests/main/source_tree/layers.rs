@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The modules at the top of `src/`, from the lowest to the highest. One may import from those before it.
-const LAYERS: [&str; 22] = [
+const LAYERS: [&str; 23] = [
     "printable",
     "nearest",
     "text_file",
     "rational",
+    "number",
     "token_count",
     "language",
     "draw",

@@ -1,6 +1,6 @@
 //! Numbers as people write them: thousands signs and decimal signs of several countries, fractions, powers of ten.
 //!
-//! Reads plain text (`latex`). A number that countries read differently has two values: the one by the setting, and the
+//! Reads plain text, for `check_answer` and for the filter `numbers` of templates. A number that countries read differently has two values: the one by the setting, and the
 //! other, which keeps a comparison from calling it wrong.
 
 use num_rational::BigRational;
@@ -12,7 +12,7 @@ use crate::rational;
 /// How a sign before three digits is read, as in `1.234` and `1,234`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum DecimalSign {
+pub(crate) enum DecimalSign {
     /// The point is the decimal sign: `1.234` is less than two, `1,234` more than a thousand.
     #[default]
     Point,
@@ -22,14 +22,14 @@ pub(super) enum DecimalSign {
 
 /// A number in a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Numeral {
+pub(crate) struct Numeral {
     /// Where it begins, with its sign.
-    pub(super) start: usize,
+    pub(crate) start: usize,
     /// Where it ends.
-    pub(super) end: usize,
-    pub(super) value: BigRational,
+    pub(crate) end: usize,
+    pub(crate) value: BigRational,
     /// What it is where the decimal sign is another.
-    pub(super) other: Option<BigRational>,
+    pub(crate) other: Option<BigRational>,
 }
 
 /// Fractions that are one character.
@@ -56,7 +56,7 @@ const SUPERSCRIPTS: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', 
 
 /// Reads the first number from `from` on; `None` if there is none. A group of digits that is no number, such as a
 /// version or a date, is an error.
-pub(super) fn next(text: &str, from: usize, decimal: DecimalSign) -> Option<Result<Numeral, usize>> {
+pub(crate) fn next(text: &str, from: usize, decimal: DecimalSign) -> Option<Result<Numeral, usize>> {
     let begins = |c: char| c.is_ascii_digit() || vulgar(c).is_some();
     let mut at = from + text[from..].find(begins)?;
     // A decimal without its zero.
