@@ -25,7 +25,7 @@ use crate::journal::ArrayFile;
 use crate::llm::{Completion, ModelRequest};
 use crate::pipeline::CheckContext;
 use crate::record::Record;
-use crate::template::{Expression, Template, TemplateError};
+use crate::template::{Expression, Patterns, Template, TemplateError};
 use crate::text_file;
 
 /// A stage as the user wrote it: the options of one stage type.
@@ -91,6 +91,14 @@ impl BuildContext {
     /// Reads a text file named by the stage's options.
     pub fn read_file(&self, path: String) -> Result<String, BuildError> {
         text_file::read(&path).map_err(|source| BuildError::Read { path, source: source.into() })
+    }
+
+    /// Reads the file of patterns that an option names.
+    pub fn read_patterns(&self, path: &str) -> Result<Patterns, BuildError> {
+        let path = self.render(path)?;
+        let text = self.read_file(path.clone())?;
+        let error = |problems: Vec<String>| BuildError::Other(format!("`{path}`: {}", problems.join("; ")));
+        Patterns::parse(&text).map_err(error)
     }
 
     /// Renders a text that may refer to `vars` and `started`, such as a path.

@@ -14,7 +14,7 @@ use crate::record::Record;
 use crate::stage::{
     BuildContext, BuildError, Processor, StageConfig, StageError, Transform, TransformOutput,
 };
-use crate::template::Expression;
+use crate::template::{Expression, Patterns};
 
 /// The maximum length of a reason, in characters: summaries count by it, so it is a word, not a sentence.
 const LONGEST_REASON: usize = 40;
@@ -31,6 +31,10 @@ pub(super) struct Filter {
     /// Why the others are dropped, as summaries count them: a short word such as `low_score`.
     #[serde(default = "reason")]
     reason: String,
+    /// A YAML file of named lists of regular expressions, which the condition sees as `patterns`: `answer is not
+    /// search(patterns)`, or `search(patterns.en)` for one list. Case does not count. May name `vars`.
+    #[serde(default)]
+    patterns: Option<String>,
 }
 
 fn reason() -> String {
@@ -52,7 +56,7 @@ stages:
 
 impl StageConfig for Filter {
     fn check(&self, context: &mut CheckContext<'_>) {
-        context.expression("/keep_if", &self.keep_if);
+        self.check_condition(context);
         let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c);
         if self.reason.is_empty() || self.reason.len() > LONGEST_REASON || !self.reason.chars().all(is_plain)
         {
@@ -68,8 +72,35 @@ impl StageConfig for Filter {
     }
 
     fn build(&self, context: &BuildContext) -> Result<Processor, BuildError> {
-        let keep_if = context.expression(&self.keep_if)?;
+        let mut keep_if = context.expression(&self.keep_if)?;
+        if let Some(path) = &self.patterns {
+            keep_if = keep_if.with_patterns(Patterns::NAME, &context.read_patterns(path)?);
+        }
         Ok(Processor::Transform(Box::new(RecordFilter { keep_if, reason: self.reason.clone() })))
+    }
+}
+
+impl Filter {
+    fn check_condition(&self, context: &mut CheckContext<'_>) {
+        let Some(path) = &self.patterns else {
+            context.expression("/keep_if", &self.keep_if);
+            return;
+        };
+        // If the file cannot be used, its own problem is enough.
+        let Some(patterns) = context.read_patterns("/patterns", path) else { return };
+        if !context.makes_patterns("/patterns", &patterns) {
+            return;
+        }
+        let name = Patterns::NAME;
+        let is_named = |variable: &String| variable.split('.').next() == Some(name);
+        if let Some(keep_if) = context.expression("/keep_if", &self.keep_if)
+            && !keep_if.variables().iter().any(is_named)
+        {
+            context
+                .problem("/patterns", "the condition does not name the patterns")
+                .expected(format!("a condition such as `answer is not search({name})`, or no `patterns`"));
+        }
+        context.removes(&[name]);
     }
 }
 
@@ -129,6 +160,40 @@ mod tests {
     }
 
     #[test]
+    fn patterns_of_a_file_are_searched() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let path = dir.path().join("patterns.yaml");
+        std::fs::write(&path, "refusals: ['\\bas an AI\\b']\nempty: ['^\\W+$']\n").unwrap();
+        let path = path.to_str().unwrap();
+        for (keep_if, text, expected) in [
+            ("text is not search(patterns)", "As an AI, I cannot.", "filtered"),
+            ("text is not search(patterns)", "Basic", "kept"),
+            ("text is not search(patterns.empty)", "As an AI, I cannot.", "kept"),
+            ("text is not search(patterns.empty)", "...", "filtered"),
+        ] {
+            let config = json!({"keep_if": keep_if, "patterns": path});
+            assert_eq!(outcome(config, json!({"text": text})), expected, "{keep_if} of {text}");
+        }
+        for (keep_if, patterns, fields, expected) in [
+            ("text is not search(patterns.empty)", Some(path), vec!["text"], ""),
+            ("text != ''", Some(path), vec!["text"], "the condition does not name the patterns"),
+            ("text is search(patterns)", None, vec!["text"], "no earlier stage makes `patterns`"),
+            ("text is search(patterns)", Some("none.yaml"), vec!["text"], "cannot read `none.yaml`"),
+            ("text is search(patterns)", Some(path), vec!["text", "patterns"], "which would hide them"),
+            ("text is search(patterns.fr)", Some(path), vec!["text"], "`patterns.fr`"),
+        ] {
+            let (vars, models) = Default::default();
+            let mut context = CheckContext::new(&vars, &models);
+            context.makes(&fields);
+            let patterns = patterns.map(str::to_owned);
+            Filter { keep_if: keep_if.into(), reason: reason(), patterns }.check(&mut context);
+            let messages: Vec<&str> = context.problems().iter().map(|one| one.message.as_str()).collect();
+            assert!(messages.concat().contains(expected), "{keep_if}: {messages:?}");
+            assert_eq!(messages.len(), usize::from(!expected.is_empty()), "{keep_if}: {messages:?}");
+        }
+    }
+
+    #[test]
     fn a_reason_is_a_short_word_of_its_own() {
         for (reason, expected) in [
             ("low_score", ""),
@@ -142,7 +207,8 @@ mod tests {
             let (vars, models) = Default::default();
             let mut context = CheckContext::new(&vars, &models);
             context.makes(&["score"]);
-            Filter { keep_if: "score >= 4".into(), reason: reason.into() }.check(&mut context);
+            Filter { keep_if: "score >= 4".into(), reason: reason.into(), patterns: None }
+                .check(&mut context);
             let messages: Vec<&str> = context.problems().iter().map(|one| one.message.as_str()).collect();
             assert!(messages.concat().contains(expected), "{reason}: {messages:?}");
             assert_eq!(messages.len(), usize::from(!expected.is_empty()), "{reason}");

@@ -121,7 +121,7 @@ impl StageConfig for Parse {
                 .expected("one of them");
         }
         self.check_schema(context);
-        let patterns = self.check_patterns(context);
+        let patterns = self.patterns.as_ref().and_then(|path| context.read_patterns("/patterns", path));
         // If the file cannot be used, its own problem is enough.
         if patterns.is_some() || self.patterns.is_none() {
             self.checks.check(patterns.as_ref(), context);
@@ -145,12 +145,13 @@ impl StageConfig for Parse {
             let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
             BuildError::Other(texts.join("; "))
         })?;
+        let patterns = self.patterns.as_ref().map(|path| context.read_patterns(path)).transpose()?;
         Ok(Processor::AnswerParser(Box::new(Parser {
             input: self.input.clone(),
             into: self.into.clone(),
             declared: schema.iter().flat_map(fields_of).collect(),
             schema,
-            conditions: self.checks.build(self.build_patterns(context)?.as_ref(), context)?,
+            conditions: self.checks.build(patterns.as_ref(), context)?,
             provenance: self.provenance.clone(),
             on_error: self.on_error.0.clone(),
         })))
@@ -179,29 +180,6 @@ impl Parse {
                 self.makes_anything(context);
             }
         }
-    }
-
-    fn check_patterns(&self, context: &mut CheckContext<'_>) -> Option<Patterns> {
-        let path = context.render("/patterns", self.patterns.as_ref()?)?;
-        let text = context.read_file("/patterns", &path)?;
-        match Patterns::parse(&text) {
-            Ok(patterns) => Some(patterns),
-            Err(problems) => {
-                for problem in problems {
-                    context.problem("/patterns", format!("`{path}`: {problem}"));
-                }
-                None
-            }
-        }
-    }
-
-    fn build_patterns(&self, context: &BuildContext) -> Result<Option<Patterns>, BuildError> {
-        let Some(path) = &self.patterns else { return Ok(None) };
-        let path = context.render(path)?;
-        let text = context.read_file(path.clone())?;
-        let patterns = Patterns::parse(&text);
-        let error = |problems: Vec<String>| BuildError::Other(format!("`{path}`: {}", problems.join("; ")));
-        patterns.map(Some).map_err(error)
     }
 
     fn declared_schema(&self, context: &mut CheckContext<'_>) -> Option<Value> {
@@ -363,7 +341,7 @@ impl Parser {
     /// with, nor replace the patterns.
     fn may_be_judged_by(&self, name: &str, record: &Record) -> bool {
         let is_declared = self.into.is_some() || self.declared.iter().any(|declared| declared == name);
-        is_declared || (!record.fields.contains_key(name) && name != checks::PATTERNS)
+        is_declared || (!record.fields.contains_key(name) && name != Patterns::NAME)
     }
 
     fn judge(&self, value: &Value) -> SchemaMatch {

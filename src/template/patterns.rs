@@ -42,6 +42,9 @@ struct PatternList {
 }
 
 impl Patterns {
+    /// The name by which expressions see the patterns of a stage's file.
+    pub const NAME: &'static str = "patterns";
+
     /// Reads the text of a file: a YAML mapping of names to lists of regular expressions. The error is every problem
     /// found, each a message of one line that says where.
     pub fn parse(text: &str) -> Result<Self, Vec<String>> {

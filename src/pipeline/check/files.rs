@@ -6,9 +6,11 @@
 use std::path::Path;
 
 use super::CheckContext;
+use crate::pipeline::field_type::FieldType;
 use crate::pipeline::input_file::InputFile;
 use crate::pipeline::output_path::output_path;
 use crate::pipeline::stage_ids::stage_name;
+use crate::template::Patterns;
 use crate::text_file;
 
 impl CheckContext<'_> {
@@ -27,6 +29,34 @@ impl CheckContext<'_> {
                 None
             }
         }
+    }
+
+    /// Reads the file of patterns that the option at `at` names, and reports what is wrong with it.
+    pub fn read_patterns(&mut self, at: &str, path: &str) -> Option<Patterns> {
+        let path = self.render(at, path)?;
+        let text = self.read_file(at, &path)?;
+        match Patterns::parse(&text) {
+            Ok(patterns) => Some(patterns),
+            Err(problems) => {
+                for problem in problems {
+                    self.problem(at, format!("`{path}`: {problem}"));
+                }
+                None
+            }
+        }
+    }
+
+    /// Makes patterns known to the expressions of a stage, which removes `Patterns::NAME` again behind them. Reports
+    /// at `at` and returns false if a field would hide them.
+    pub fn makes_patterns(&mut self, at: &str, patterns: &Patterns) -> bool {
+        if self.has(Patterns::NAME) {
+            let message = format!("records have a field `{}`, which would hide them", Patterns::NAME);
+            self.problem(at, message).expected("no field of this name");
+            return false;
+        }
+        let lists = patterns.names().map(|name| (name.to_owned(), FieldType::any())).collect();
+        self.makes_as(Patterns::NAME, FieldType::object_of(lists, false));
+        true
     }
 
     /// The hint for a path or glob that matches nothing.

@@ -10,13 +10,13 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
-use crate::pipeline::{CheckContext, FieldType};
+use crate::pipeline::CheckContext;
 use crate::record::Record;
 use crate::stage::{AnswerError, BuildContext, BuildError, StageError};
 use crate::template::{Expression, Patterns, Template};
 
 /// The name of the file's patterns in checks.
-pub(super) const PATTERNS: &str = "patterns";
+const PATTERNS: &str = Patterns::NAME;
 /// The maximum length of a name, in characters: summaries count by it, so it is a word, not a sentence.
 const LONGEST_NAME: usize = 40;
 /// Error classes with other meanings.
@@ -92,14 +92,8 @@ impl JsonSchema for Checks {
 impl Checks {
     /// Reports what is wrong; `patterns` are those of the stage's file, if it has one.
     pub(super) fn check(&self, patterns: Option<&Patterns>, context: &mut CheckContext<'_>) {
-        if let Some(patterns) = patterns {
-            if context.has(PATTERNS) {
-                let message = format!("records have a field `{PATTERNS}`, which would hide them");
-                context.problem("/patterns", message).expected("no field of this name");
-                return;
-            }
-            let lists = patterns.names().map(|name| (name.to_owned(), FieldType::any())).collect();
-            context.makes_as(PATTERNS, FieldType::object_of(lists, false));
+        if patterns.is_some_and(|patterns| !context.makes_patterns("/patterns", patterns)) {
+            return;
         }
         let mut named = false;
         for (name, check) in &self.0 {
