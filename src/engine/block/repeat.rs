@@ -77,6 +77,10 @@ impl RepeatRun<'_> {
             }
         }
         if self.repeat.keeps_all() {
+            // No version was made after the last passes that failed: the one that they began with tells of them.
+            if let Some(last) = versions.last_mut() {
+                last.record.record.provenance.skipped.clone_from(&record.record.provenance.skipped);
+            }
             versions.iter_mut().for_each(|version| outer.restore(&mut version.record.record));
             versions[0].record.lines = std::mem::take(&mut record.lines);
             return StageOutcome::Split(versions);
