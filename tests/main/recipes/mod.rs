@@ -3,10 +3,12 @@
 //! A module for each recipe asserts the counts and the lineage of its method; here is what holds for all of them.
 
 mod evol_instruct;
+mod killed;
 mod made;
 mod magpie;
 mod personas;
 mod rephrase;
+mod self_instruct_challenge;
 mod step_labels;
 mod trajectories;
 
