@@ -2,6 +2,7 @@
 //!
 //! A module for each recipe asserts the counts and the lineage of its method; here is what holds for all of them.
 
+mod conversation;
 mod evol_instruct;
 mod killed;
 mod made;
