@@ -8,6 +8,7 @@ mod killed;
 mod made;
 mod magpie;
 mod personas;
+mod polish;
 mod rephrase;
 mod self_instruct_challenge;
 mod step_labels;
