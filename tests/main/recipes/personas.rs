@@ -79,8 +79,8 @@ fn a_persona_that_is_its_own_relation_ends_the_way() {
     let dir = project();
     let same = "models.writer.mock={rules: [{contains: Think of somebody, when: repeat.pass == 2, \
                 answer: {relation: twin, persona: '{{ persona }}'}}, \
-                {contains: Think of somebody, answer: {relation: twin, persona: 'Somebody else, number {{ repeat.pass }}.'}}, \
-                {contains: Who would be, answer: {persona: 'A person who reads {{ section.key }}.'}}]}";
+                {contains: Think of somebody, answer: {relation: twin, persona: 'A second person who is number {{ repeat.pass }}.'}}, \
+                {contains: Who would be, answer: {persona: 'A person who often reads {{ section.key }}.'}}]}";
     let made = Made::by(dir.path(), RECIPE, &["--var", "depth=4", "--limit", "10", "--set", same]);
     let depths: Vec<&Value> = made.lines("personas.jsonl").iter().map(|line| &line["depth"]).collect();
     assert_eq!(depths.len(), 20, "the persona of the text, and one relation");

@@ -82,6 +82,7 @@ fn every_step_has_a_label_and_hard_labels_follow_from_the_rollouts() {
             assert_eq!(*soft, right / 8.0, "{line}");
             wrong_at_random += usize::from(*right > 0.0 && *right < 8.0);
         }
+        assert_eq!(line["n_rollouts"], 8);
         assert_eq!(*labels.last().unwrap() == 1.0, line["correct"] == true, "{line}");
     }
     assert!(wrong_at_random > 0, "some continuation of a right step is wrong");
@@ -198,7 +199,7 @@ fn the_judge_labels_steps_as_people_did_and_stops_at_the_first_error() {
         assert_eq!(line["labels"], json!([0, -1]), "{line}");
         let soft = numbers(line, "soft_labels");
         assert!(soft[0] > 0.99 && soft[1] < 0.1, "{line}");
-        assert_eq!(line["rollouts_right"], json!([null, null]));
+        assert_eq!((&line["rollouts_right"], &line["n_rollouts"]), (&json!([null, null]), &Value::Null));
     }
     for line in made.lines("prm800k.jsonl") {
         let ratings: Vec<&Value> = line["label"]["steps"]
